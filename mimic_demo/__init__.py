@@ -1,0 +1,1 @@
+"""MIMIC-III-shaped tables with no patients."""

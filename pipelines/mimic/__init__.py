@@ -1,0 +1,1 @@
+"""ICU sources: tables, cohort, variables, features."""

@@ -1,0 +1,295 @@
+"""What a learner, a method, a release, an attack and a task are."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Literal, Protocol, runtime_checkable
+
+import numpy as np
+
+from privaudit.records import Column, Records, Split
+from privaudit.seeds import Seeds
+
+
+class Access(Enum):
+    """What an attacker can do. The set of these is the threat model that the report prints."""
+
+    ANSWERS = "ask the model for probabilities"
+    WEIGHTS = "read the parameters and take gradients"
+    UPDATES = "read each client's update, as the server does"
+    CUT = "read the traffic at a split model's cut"
+    TABLE = "read the synthetic records"
+    SEAT = "take part in training as one client"
+    RERUN = "train again the same way on other records"
+
+
+class Model(Protocol):
+    """Anything that answers with probabilities."""
+
+    def predict_proba(self, records: Records) -> np.ndarray:
+        """(n, k) float64, rows sum to 1."""
+        ...
+
+
+@runtime_checkable
+class Differentiable(Model, Protocol):
+    """A model whose gradients can be taken."""
+
+    def input_gradient(self, records: Records) -> tuple[np.ndarray, np.ndarray | None]:
+        """Gradient of each record's log loss: for X (n, d), and for series (n, hours, channels).
+
+        In the records' own units. Zero for inputs that the model does not read and where the input
+        is missing; None for series where the records have none.
+        """
+        ...
+
+    def weight_gradient(self, records: Records) -> np.ndarray:
+        """Per-record gradient of the log loss for the parameters: (n, p)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is promised. epsilon None means: nothing is promised."""
+
+    epsilon: float | None = None
+    delta: float = 0.0
+    unit: Literal["record", "stay", "patient", "site"] = "patient"
+    neighbours: Literal["add-remove", "replace"] = "add-remove"
+    covers: frozenset[Access] = frozenset()
+    basis: str = "no claim"
+
+
+@dataclass(frozen=True, eq=False)
+class Release:
+    """What leaves the hospital, and what was promised about it."""
+
+    claim: Claim = Claim()
+    model: Model | None = None
+    updates: tuple[np.ndarray, ...] | None = None
+    table: Records | None = None
+    costs: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def access(self) -> frozenset[Access]:
+        """What holding this release lets an attacker do."""
+        shown = {
+            Access.ANSWERS: self.model is not None,
+            Access.WEIGHTS: isinstance(self.model, Differentiable),
+            Access.UPDATES: self.updates is not None,
+            Access.TABLE: self.table is not None,
+        }
+        return frozenset(access for access, given in shown.items() if given)
+
+
+class Learner(ABC):
+    """A model family. Subclasses are frozen dataclasses: the constructor only stores."""
+
+    batch: ClassVar[int] = 1
+    """How many models `fit_many` trains well as one program; the engine cuts refits into this."""
+
+    @abstractmethod
+    def fit(self, records: Records, rng: np.random.Generator) -> Model:
+        """Train on these records and nothing else: imputation, scaling and early stopping included."""
+
+    def fit_many(
+        self, records: Sequence[Records], rngs: Sequence[np.random.Generator]
+    ) -> Sequence[Model]:
+        """Train one model a table. One after another unless the family can train them together."""
+        return [self.fit(part, rng) for part, rng in zip(records, rngs, strict=True)]
+
+
+class Method(ABC):
+    """How member records become a release. Subclasses are frozen dataclasses.
+
+    A method is handed members and nothing else, so it cannot leak the other pools.
+    """
+
+    @abstractmethod
+    def fit(self, members: Records, rng: np.random.Generator) -> Release: ...
+
+    def fit_many(
+        self, members: Sequence[Records], rngs: Sequence[np.random.Generator]
+    ) -> Sequence[Release]:
+        """One release a table. One after another unless the method can train them together."""
+        return [self.fit(part, rng) for part, rng in zip(members, rngs, strict=True)]
+
+    @property
+    def batch(self) -> int:
+        """How many refits the engine hands to `fit_many` at once."""
+        return 1
+
+
+@dataclass(frozen=True, eq=False)
+class Refit:
+    """One training job that an attack asks for: `method` on `pool[included]`.
+
+    The engine answers with a `Fitted` that holds true-class margins on `ask`, never the model.
+    name: names the random stream, so that two attacks asking the same get the same model.
+    """
+
+    method: Method
+    pool: Records
+    included: np.ndarray
+    ask: Records
+    name: str
+
+    @property
+    def train(self) -> Records:
+        return self.pool.take(self.included)
+
+    @cached_property
+    def key(self) -> str:
+        """Content key: the method, the rows, the question and the stream (the engine adds code version)."""
+        digest = hashlib.sha256()
+        for part in (repr(self.method), self.pool.fingerprint, self.ask.fingerprint, self.name):
+            digest.update(part.encode() + b"\0")
+        digest.update(np.packbits(self.included).tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What came of a `Refit`: which of the asked records were trained on, and how sure the model is.
+
+    included: (n,) bool over the refit's pool; margins: (len(ask),) float32, see
+    `privaudit.signals.margin`.
+    """
+
+    included: np.ndarray
+    margins: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What is under attack: a release, how it was made (where known), and the split with the answers."""
+
+    release: Release
+    split: Split
+    method: Method | None = None
+
+    @property
+    def access(self) -> frozenset[Access]:
+        """What the auditor can do: hold the release and, knowing the method, train again."""
+        privileges = {Access.RERUN, Access.SEAT} if self.method is not None else set()
+        return self.release.access | privileges
+
+    @cached_property
+    def margins(self) -> np.ndarray:
+        """(len(split.audit),) float64: the released model's true-class margin on every audit record."""
+        from privaudit.signals import margin
+
+        if self.release.model is None:
+            raise ValueError("this release has no model to ask")
+        audit = self.split.audit
+        return margin(self.release.model.predict_proba(audit), audit.y)
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Evidence of a membership game: higher = more surely a member. coin: membership was coin-flipped."""
+
+    members: np.ndarray
+    nonmembers: np.ndarray
+    coin: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """Evidence of attempts: (n,) success in [0, 1] of the attack, of its control on the same records,
+    and of a guess without the release. `control_label` says what the control was."""
+
+    success: np.ndarray
+    control: np.ndarray
+    guess: np.ndarray | None = None
+    control_label: str = "control"
+
+
+class Attack(ABC):
+    """One way to learn what should not be learnt. Subclasses are frozen dataclasses."""
+
+    needs: ClassVar[frozenset[Access]]
+    family: ClassVar[Literal["membership", "attribute", "evasion", "poisoning", "reconstruction"]]
+
+    def refits(self, target: Target, seeds: Seeds) -> Sequence[Refit]:
+        """The training jobs this attack wants; it is handed their outcomes in the same order."""
+        return ()
+
+    @abstractmethod
+    def run(
+        self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator
+    ) -> Scores | Mapping[str, Trials]:
+        """The evidence: scores for membership, or named series of trials (one a budget, say)."""
+
+
+@dataclass(frozen=True)
+class FlowStep:
+    """One row of the cohort flow: what was left out, and what remained after."""
+
+    step: str
+    excluded_stays: int
+    stays: int
+    patients: int
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A task's records, ready to be split, with where they came from.
+
+    source: one of "MIMIC-III", "PhysioNet/CinC Challenge 2012", "generated demo", ...; real: whether
+    they describe people; notes: sentences that the report prints.
+    """
+
+    records: Records
+    flow: tuple[FlowStep, ...]
+    source: str
+    real: bool
+    notes: tuple[str, ...] = ()
+    facts: Mapping[str, str | int | float] = field(default_factory=dict)
+
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the share of it that is done, in [0, 1]."""
+
+
+class Task(ABC):
+    """A question asked of a hospital's data. Subclasses are frozen dataclasses."""
+
+    title: ClassVar[str]
+    positive: ClassVar[str]
+
+    @abstractmethod
+    def prepare(self, data: Path | None, cache: Path, progress: Progress) -> Prepared:
+        """Records from the source at `data`, or from the embedded demo where it is None.
+
+        cache: a folder outside any report, for tables read once. Raises PrivauditError for every
+        fault of the source.
+        """
+
+
+__all__ = [
+    "Access",
+    "Attack",
+    "Claim",
+    "Column",
+    "Differentiable",
+    "Fitted",
+    "FlowStep",
+    "Learner",
+    "Method",
+    "Model",
+    "Prepared",
+    "Progress",
+    "Refit",
+    "Release",
+    "Scores",
+    "Target",
+    "Task",
+    "Trials",
+]

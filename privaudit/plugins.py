@@ -1,0 +1,66 @@
+"""The folder is the registry: one file an addition, listed without being imported.
+
+A folder is announced by an entry point of the group `privaudit.plugins` whose name is the kind
+(tasks, methods, learners, attacks) and whose value is a package; every module in it that does not
+start with an underscore is a member, named by its file. `__all__` of the module names one class.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import pkgutil
+from functools import cache
+from importlib.metadata import entry_points
+
+from privaudit.errors import PrivauditError
+
+KINDS = ("tasks", "methods", "learners", "attacks")
+
+
+@cache
+def folders(kind: str) -> tuple[str, ...]:
+    """The packages that hold members of this kind."""
+    own = ("privaudit.attacks",) if kind == "attacks" else ()
+    found = {point.value for point in entry_points(group="privaudit.plugins", name=kind)}
+    return own + tuple(sorted(found - set(own)))
+
+
+@cache
+def members(kind: str) -> dict[str, str]:
+    """name -> module, sorted by name; nothing is imported but the folders themselves."""
+    found = {}
+    for package in folders(kind):
+        spec = importlib.util.find_spec(package)
+        for module in pkgutil.iter_modules(spec.submodule_search_locations if spec else []):
+            if not module.ispkg and not module.name.startswith("_"):
+                found[module.name] = f"{package}.{module.name}"
+    return dict(sorted(found.items()))
+
+
+def load(kind: str, name: str) -> type:
+    """The class of the member of this name; an unknown name is an error with a suggestion."""
+    known = members(kind)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        raise PrivauditError(
+            f"no {kind[:-1]} called {name!r}",
+            f"known {kind}: {', '.join(known) or 'none'}",
+            f"did you mean {near[0]!r}?" if near else "choose one of these",
+        )
+    module = importlib.import_module(known[name])
+    (only,) = module.__all__
+    return getattr(module, only)
+
+
+def summary(kind: str, name: str) -> str:
+    """The first docstring line of the member's module, read without importing it."""
+    import ast
+
+    spec = importlib.util.find_spec(members(kind)[name])
+    if spec is None or spec.origin is None:
+        return ""
+    with open(spec.origin, encoding="utf-8") as file:
+        doc = ast.get_docstring(ast.parse(file.read()))
+    return (doc or "").split("\n", 1)[0]

@@ -1,0 +1,255 @@
+"""The data contract: columns, records of stays, and the split that makes an audit fair."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from privaudit.errors import PrivauditError
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table, as publicly known: nothing here is ever read off the data.
+
+    A `category` column holds codes 0..len(levels)-1. `variable` and `statistic` say what a summary
+    column summarises (`heart_rate`, `max`), so that an evasion attack can keep min <= mean <= max.
+    """
+
+    name: str
+    kind: Literal["numeric", "binary", "category"] = "numeric"
+    bounds: tuple[float, float] | None = None
+    levels: tuple[str, ...] = ()
+    sensitive: bool = False
+    mutable: bool = True
+    unit: str = ""
+    variable: str = ""
+    statistic: Literal["", "first", "last", "min", "max", "mean", "count", "measured"] = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Records:
+    """A table of stays: one row each, with the outcome and the patient who is the unit of privacy.
+
+    X: (n, d) float32, NaN where nothing was measured; y: (n,) int64 class codes 0..k-1, with
+    k = len(classes); patient: (n,) int64; site: (n,) int64, an index into `sites`; series:
+    (n, hours, channels) float32, NaN = not measured in that hour; groups: name -> (n,) array of
+    str, for subgroup tables.
+    """
+
+    columns: tuple[Column, ...]
+    X: np.ndarray
+    y: np.ndarray
+    patient: np.ndarray
+    site: np.ndarray
+    series: np.ndarray | None = None
+    channels: tuple[Column, ...] = ()
+    groups: Mapping[str, np.ndarray] = field(default_factory=dict)
+    classes: tuple[str, ...] = ("no", "yes")
+    sites: tuple[str, ...] = ("all",)
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        put(self, "columns", tuple(self.columns))
+        put(self, "channels", tuple(self.channels))
+        put(self, "X", np.ascontiguousarray(self.X, dtype=np.float32))
+        put(self, "y", np.ascontiguousarray(self.y, dtype=np.int64))
+        put(self, "patient", np.ascontiguousarray(self.patient, dtype=np.int64))
+        put(self, "site", np.ascontiguousarray(self.site, dtype=np.int64))
+        put(self, "groups", {name: np.asarray(g).astype(str) for name, g in self.groups.items()})
+        if self.series is not None:
+            put(self, "series", np.ascontiguousarray(self.series, dtype=np.float32))
+        self._check()
+
+    def _check(self) -> None:
+        if self.X.ndim != 2 or self.X.shape[1] != len(self.columns):
+            raise PrivauditError(
+                f"a table of shape {self.X.shape} with {len(self.columns)} columns described",
+                "every column of X needs one Column",
+                "pass X of shape (rows, columns) and one Column for each",
+            )
+        n = len(self.X)
+        lengths = {"y": self.y.shape, "patient": self.patient.shape, "site": self.site.shape}
+        lengths |= {f"groups[{name!r}]": g.shape for name, g in self.groups.items()}
+        wrong = {name: shape for name, shape in lengths.items() if shape != (n,)}
+        if wrong:
+            raise PrivauditError(
+                f"arrays whose length is not {n}: {wrong}",
+                "every array holds one entry a row",
+                "pass one entry for every row of X",
+            )
+        if np.isinf(self.X).any():
+            raise PrivauditError(
+                "infinite values in X",
+                "a model cannot learn from infinity",
+                "replace infinite values by NaN, which means not measured",
+            )
+        if n and (self.y.min() < 0 or self.y.max() >= len(self.classes)):
+            raise PrivauditError(
+                f"outcome codes from {self.y.min()} to {self.y.max()}",
+                f"there are {len(self.classes)} classes, so codes run from 0 to {len(self.classes) - 1}",
+                "code the outcome 0..k-1 and name every class in `classes`",
+            )
+        if n and (self.site.min() < 0 or self.site.max() >= len(self.sites)):
+            raise PrivauditError(
+                f"site codes from {self.site.min()} to {self.site.max()}",
+                f"{len(self.sites)} sites are named",
+                "code sites 0..s-1 and name every site in `sites`",
+            )
+        if self.series is not None and (
+            self.series.ndim != 3
+            or self.series.shape[0] != n
+            or self.series.shape[2] != len(self.channels)
+        ):
+            raise PrivauditError(
+                f"a series of shape {self.series.shape} for {n} rows and {len(self.channels)} channels",
+                "a series is (rows, hours, channels)",
+                "describe every channel with one Column",
+            )
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def take(self, rows: np.ndarray | Sequence[int] | slice) -> Records:
+        """The rows given by an index array, a mask or a slice, in that order."""
+        return replace(
+            self,
+            X=self.X[rows],
+            y=self.y[rows],
+            patient=self.patient[rows],
+            site=self.site[rows],
+            series=None if self.series is None else self.series[rows],
+            groups={name: g[rows] for name, g in self.groups.items()},
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Records]) -> Records:
+        """One table from several of one schema, in order."""
+        first = parts[0]
+        if any(p.schema != first.schema for p in parts[1:]):
+            raise PrivauditError(
+                "tables of different schemas",
+                "rows can only be joined when columns, channels and classes agree",
+                "build all tables by the same pipeline",
+            )
+        return replace(
+            first,
+            X=np.concatenate([p.X for p in parts]),
+            y=np.concatenate([p.y for p in parts]),
+            patient=np.concatenate([p.patient for p in parts]),
+            site=np.concatenate([p.site for p in parts]),
+            series=None
+            if first.series is None
+            else np.concatenate([p.series for p in parts if p.series is not None]),
+            groups={g: np.concatenate([p.groups[g] for p in parts]) for g in first.groups},
+        )
+
+    @cached_property
+    def schema(self) -> str:
+        """What the columns are, as one JSON string; equal schemas mean interchangeable tables."""
+        hours = None if self.series is None else self.series.shape[1]
+        return json.dumps(
+            [
+                [asdict(c) for c in self.columns],
+                [asdict(c) for c in self.channels],
+                hours,
+                self.classes,
+                self.sites,
+                sorted(self.groups),
+            ]
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of the schema and of every byte: equal fingerprints mean equal tables."""
+        digest = hashlib.sha256(self.schema.encode())
+        for array in (self.X, self.y, self.patient, self.site, self.series):
+            if array is not None:
+                digest.update(repr(array.shape).encode())
+                digest.update(array.tobytes())
+        for name in sorted(self.groups):
+            digest.update("\0".join([name, *self.groups[name].tolist()]).encode())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Who was trained on, who was not, and what the attacker owns: three pools of patients.
+
+    members and nonmembers are exchangeable: a fair coin per patient decided between them. No
+    patient is in two pools; the schema is one; none is empty.
+    """
+
+    members: Records
+    nonmembers: Records
+    reference: Records
+
+    def __post_init__(self) -> None:
+        pools = {
+            "members": self.members,
+            "nonmembers": self.nonmembers,
+            "reference": self.reference,
+        }
+        empty = [name for name, pool in pools.items() if not len(pool)]
+        if empty:
+            raise PrivauditError(
+                f"no records in: {', '.join(empty)}",
+                "an audit compares members with non-members, and the attacker owns a third pool",
+                "use more patients (a few hundred give a meaningful audit)",
+            )
+        if len({pool.schema for pool in pools.values()}) > 1:
+            raise PrivauditError(
+                "pools with different columns",
+                "members, non-members and reference must be one kind of table",
+                "split one table of records",
+            )
+        ids = [np.unique(pool.patient) for pool in pools.values()]
+        joined = np.concatenate(ids)
+        shared = len(joined) - len(np.unique(joined))
+        if shared:
+            raise PrivauditError(
+                f"{shared} patients are in two pools",
+                "a patient on both sides makes the audit read a leak that is none, or miss one",
+                "split by patient, for example with Split.toss",
+            )
+
+    @classmethod
+    def toss(cls, records: Records, rng: np.random.Generator, reference: float = 0.2) -> Split:
+        """Give `reference` of the patients to the attacker; a fair coin decides for each other one."""
+        if not 0 < reference < 1:
+            raise PrivauditError(
+                f"a reference share of {reference}",
+                "it is a share of the patients, above 0 and below 1",
+                "use 0.2 unless you have a reason",
+            )
+        ids = np.unique(records.patient)
+        if len(ids) < 3:
+            raise PrivauditError(
+                f"{len(ids)} patient(s)",
+                "three pools need at least three patients",
+                "use more patients (a few hundred give a meaningful audit)",
+            )
+        order = rng.permutation(ids)
+        kept = max(1, round(reference * len(ids)))
+        coin = rng.random(len(ids) - kept) < 0.5
+        if coin.all() or not coin.any():
+            coin[0] = not coin[0]
+        rest = order[kept:]
+        pools = (rest[coin], rest[~coin], order[:kept])
+        return cls(*(records.take(np.isin(records.patient, pool)) for pool in pools))
+
+    @cached_property
+    def audit(self) -> Records:
+        """Members, then non-members: the records whose membership an attack must tell."""
+        return Records.concatenate([self.members, self.nonmembers])
+
+    @cached_property
+    def is_member(self) -> np.ndarray:
+        """(len(audit),) bool, the answer sheet of the membership game."""
+        return np.arange(len(self.members) + len(self.nonmembers)) < len(self.members)

@@ -1,0 +1,1 @@
+"""An audit document as a page."""

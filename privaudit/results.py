@@ -1,0 +1,314 @@
+"""The audit document: frozen data, strict JSON. Reports, gates and comparisons read this and nothing else."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import cattrs
+from cattrs.errors import BaseValidationError
+
+from privaudit.errors import PrivauditError
+
+SCHEMA = "privaudit/1"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One number that a person may act on.
+
+    value, low, high, chance: rates in [0, 1] where the quantity is a rate; chance is what a model
+    that leaks nothing (or a guess) would give. n: how many of what ("members": 1600, ...). how: the
+    interval's method. refusal: why no value is stated, and what would be needed; value is then None.
+    """
+
+    name: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    chance: float | None = None
+    n: Mapping[str, int] = field(default_factory=dict)
+    confidence: float = 0.95
+    how: str = ""
+    refusal: str | None = None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line to draw, with its band: a ROC (x: false positive rate, y: true positive rate), or a
+    rate against a budget. Points that rest on fewer than 10 patients are left out."""
+
+    name: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    x_label: str = ""
+    y_label: str = ""
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """One subgroup: `by` is what was split on (age band), `level` the group (65-79).
+
+    p_adjusted: for "this group differs from the rest", adjusted over all groups by `how`.
+    suppressed: fewer than 10 patients; estimates are then empty and n says nothing.
+    """
+
+    by: str
+    level: str
+    estimates: tuple[Estimate, ...]
+    p_adjusted: float | None = None
+    how: str = ""
+    suppressed: bool = False
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one attack found about one subject."""
+
+    attack: str
+    family: str
+    params: Mapping[str, str | int | float | bool]
+    access: tuple[str, ...]
+    estimates: tuple[Estimate, ...]
+    curves: tuple[Curve, ...] = ()
+    groups: tuple[GroupResult, ...] = ()
+    caveats: tuple[str, ...] = ()
+    seconds: float = 0.0
+    kind: Literal["finding"] = "finding"
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """An attack that does not apply, with the reason. Never read as "no risk"."""
+
+    attack: str
+    family: str
+    reason: str
+    kind: Literal["skipped"] = "skipped"
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An attack that broke. The report shows it and no gate passes it."""
+
+    attack: str
+    family: str
+    error: str
+    kind: Literal["failed"] = "failed"
+
+
+Outcome = Finding | Skipped | Failed
+
+
+@dataclass(frozen=True)
+class Control:
+    """A check on the harness itself: a planted leak that must be found, or a model with no leak.
+
+    passed: the planted leak was found / the null model reads as chance.
+    """
+
+    kind: Literal["positive", "negative"]
+    attack: str
+    estimates: tuple[Estimate, ...]
+    passed: bool
+    what: str
+
+
+@dataclass(frozen=True)
+class ClaimText:
+    """A privacy claim as printed."""
+
+    epsilon: float | None
+    delta: float
+    unit: str
+    neighbours: str
+    covers: tuple[str, ...]
+    basis: str
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One release: how it was made, how useful it is, what was found.
+
+    utility: on the non-members. utility_members: on the records trained on, for contrast.
+    headline: the strongest membership attack, chosen on one half of the patients and estimated on
+    the other. reliability: calibration curve on the non-members.
+    """
+
+    name: str
+    method: str
+    learner: str
+    description: str
+    params: Mapping[str, str]
+    claim: ClaimText
+    access: tuple[str, ...]
+    utility: tuple[Estimate, ...]
+    utility_members: tuple[Estimate, ...]
+    utility_groups: tuple[GroupResult, ...]
+    reliability: Curve | None
+    headline: Finding | None
+    outcomes: tuple[Outcome, ...]
+    controls: tuple[Control, ...]
+    costs: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class FlowRow:
+    """One row of the cohort flow. excluded and remaining count stays."""
+
+    step: str
+    excluded: int
+    stays: int
+    patients: int
+
+
+@dataclass(frozen=True)
+class Pool:
+    """One pool of the split: members, nonmembers or reference."""
+
+    name: str
+    patients: int
+    stays: int
+    rates: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Data:
+    """What the models were trained on, in aggregates."""
+
+    source: str
+    real: bool
+    task: str
+    title: str
+    positive: str
+    classes: tuple[str, ...]
+    columns: int
+    channels: int
+    hours: int
+    flow: tuple[FlowRow, ...]
+    pools: tuple[Pool, ...]
+    notes: tuple[str, ...] = ()
+    facts: Mapping[str, str | int | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What was run, with what, so that it can be run again: same entropy, same numbers."""
+
+    run: str
+    created: str
+    version: str
+    python: str
+    platform: str
+    packages: Mapping[str, str]
+    command: str
+    profile: str
+    entropy: int
+    confidence: float
+    records_fingerprint: str
+    seconds: float
+    cpu_seconds: float
+    peak_memory_bytes: int
+    refits: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Whether a class of attack was tested, in this run, on any subject; reason where it was not."""
+
+    family: str
+    title: str
+    state: Literal["TESTED", "NOT TESTED", "NOT APPLICABLE"]
+    attacks: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The whole document."""
+
+    manifest: Manifest
+    data: Data
+    subjects: tuple[Subject, ...]
+    coverage: tuple[Coverage, ...]
+    caveats: tuple[str, ...] = ()
+    schema: str = SCHEMA
+
+
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter(forbid_extra_keys=True, prefer_attrib_converters=True)
+    kinds = {"finding": Finding, "skipped": Skipped, "failed": Failed}
+
+    def outcome(value: Any, _: type) -> Outcome:
+        return converter.structure(value, kinds[value["kind"]])
+
+    def number(value: Any, _: type) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"expected a number, got {type(value).__name__}")
+        return float(value)
+
+    def text(value: Any, _: type) -> str:
+        if not isinstance(value, str):
+            raise TypeError(f"expected a text, got {type(value).__name__}")
+        return value
+
+    converter.register_structure_hook(Outcome, outcome)
+    converter.register_structure_hook(float, number)
+    converter.register_structure_hook(str, text)
+    for union in (str | int | float | bool, str | int | float):
+        converter.register_structure_hook(union, lambda value, _: value)
+    return converter
+
+
+_CONVERTER = _converter()
+
+
+def to_json(audit: Audit) -> str:
+    """The document as JSON: sorted keys, no non-finite number."""
+    tree = _CONVERTER.unstructure(audit)
+    _refuse_non_finite(tree, "audit")
+    return json.dumps(tree, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def from_json(text: str) -> Audit:
+    """Read a document back; every fault names where in the document it is."""
+    try:
+        tree = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise PrivauditError(
+            f"this is not an audit document: line {error.lineno}, {error.msg}",
+            "an audit document is JSON as `privaudit run` wrote it",
+            "give the audit.json of a finished run",
+        ) from None
+    if not isinstance(tree, dict) or tree.get("schema") != SCHEMA:
+        came = tree.get("schema") if isinstance(tree, dict) else None
+        raise PrivauditError(
+            f"a document with schema {came!r}",
+            f"this version reads {SCHEMA}",
+            "give an audit.json written by this version, or run the audit again",
+        )
+    try:
+        return _CONVERTER.structure(tree, Audit)
+    except (BaseValidationError, KeyError, TypeError) as error:
+        where = "; ".join(cattrs.transform_error(error)[:3])
+        raise PrivauditError(
+            f"an audit document with faults: {where}",
+            "it does not hold what the schema asks for",
+            "give an audit.json as `privaudit run` wrote it, not edited",
+        ) from None
+
+
+def _refuse_non_finite(tree: Any, where: str) -> None:
+    if isinstance(tree, float) and not math.isfinite(tree):
+        raise ValueError(f"{where} is {tree}: no non-finite number is ever stored")
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            _refuse_non_finite(value, f"{where}.{key}")
+    elif isinstance(tree, list | tuple):
+        for index, value in enumerate(tree):
+            _refuse_non_finite(value, f"{where}[{index}]")

@@ -1,0 +1,67 @@
+"""One named random stream for every step, so that adding a step moves no other number."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Random streams keyed by name: `Seeds(7).rng("fit", key)` is the same stream in every run."""
+
+    entropy: int
+
+    def rng(self, *names: str | int) -> np.random.Generator:
+        """An independent generator for this name (numpy SeedSequence over a sha256 of the name)."""
+        return np.random.default_rng(np.random.SeedSequence([self.entropy, *_words(names)]))
+
+    def child(self, *names: str | int) -> Seeds:
+        """A family of streams of its own, for a part that names its own steps."""
+        digest = hashlib.sha256(repr((self.entropy, names)).encode()).digest()
+        return Seeds(int.from_bytes(digest[:16], "little"))
+
+
+def _words(names: tuple[str | int, ...]) -> list[int]:
+    digest = hashlib.sha256(repr(names).encode()).digest()
+    return [int.from_bytes(digest[i : i + 4], "little") for i in range(0, 32, 4)]
+
+
+def torch_generator(rng: np.random.Generator) -> torch.Generator:
+    """A torch generator driven by a numpy stream; torch's global state stays where it is."""
+    import torch
+
+    return torch.Generator().manual_seed(int(rng.integers(2**63 - 1)))
+
+
+@contextmanager
+def borrowed_globals(rng: np.random.Generator) -> Iterator[None]:
+    """Seed the global numpy, random and (where loaded) torch state from `rng`; put them back after.
+
+    For libraries that draw from global state and take no generator.
+    """
+    torch = sys.modules.get("torch")
+    kept_numpy, kept_random = np.random.get_state(), random.getstate()  # noqa: NPY002
+    kept_torch = torch.get_rng_state() if torch is not None else None
+    seed = int(rng.integers(2**31 - 1))
+    try:
+        np.random.seed(seed)  # noqa: NPY002
+        random.seed(seed)
+        if torch is not None:
+            torch.manual_seed(seed)
+        yield
+    finally:
+        np.random.set_state(kept_numpy)  # noqa: NPY002
+        random.setstate(kept_random)
+        if torch is not None:
+            torch.set_rng_state(kept_torch)

@@ -27,7 +27,8 @@ def test_toss_keeps_patients_apart_and_is_fair() -> None:
     records = table(3000, patients=1000)
     split = Split.toss(records, Seeds(1).rng("split"))
     pools = [set(p.patient) for p in (split.members, split.nonmembers, split.reference)]
-    assert not (pools[0] & pools[1] or pools[0] & pools[2] or pools[1] & pools[2])
+    assert pools[0].isdisjoint(pools[1])
+    assert pools[2].isdisjoint(pools[0] | pools[1])
     assert sum(map(len, pools)) == 1000
     assert len(pools[2]) == 200
     assert abs(len(pools[0]) - 400) < 5 * np.sqrt(800 * 0.25)

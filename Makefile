@@ -1,0 +1,34 @@
+# make run: set up, then audit the models of the embedded demo. make test: set up, then test.
+PYTHON ?= python3
+VENV ?= .venv
+PIP_FLAGS ?=
+BIN = $(VENV)/bin
+INSTALLED = $(VENV)/installed
+
+.PHONY: run test test-slow lint setup clean
+
+run: setup
+	$(BIN)/privaudit run mortality
+
+test: setup
+	$(BIN)/pytest
+
+test-slow: setup
+	$(BIN)/pytest -m slow
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+setup: $(INSTALLED)
+
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "privaudit needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": try  make run PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) --constraint constraints.txt --editable '.[dev]'
+	@touch $(INSTALLED)
+
+clean:
+	rm -rf $(VENV) build *.egg-info

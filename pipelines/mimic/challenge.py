@@ -1,0 +1,442 @@
+"""PhysioNet/CinC Challenge 2012: real ICU stays, the first 48 hours, open to everybody.
+
+One text file a stay (`Time,Parameter,Value`) in `set-a.tar.gz` or a folder `set-a/`, outcomes in
+`Outcomes-a.txt`; sets b and c are read the same way where they are present. Values are put into the
+units and the valid ranges of `challenge_variables.csv`, after the unit errors that this source is
+known for (`challenge_fixes.csv`) are undone.
+
+Source: Silva et al., "Predicting in-hospital mortality of ICU patients: the PhysioNet/Computing in
+Cardiology Challenge 2012", CinC 2012; https://physionet.org/content/challenge-2012/1.0.0/.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal, cast
+
+import polars as pl
+
+from pipelines.mimic.extract import EVENTS, STAYS, Extract
+from privaudit.contracts import FlowStep, Progress
+from privaudit.errors import PrivauditError
+from privaudit.records import Column
+
+SOURCE = "PhysioNet/CinC Challenge 2012"
+HOURS = 48
+UNITS = {1: "CCU", 2: "CSRU", 3: "MICU", 4: "SICU"}
+HEADER = b"Time,Parameter,Value"
+LARGEST_FILE = 5_000_000
+LARGEST_SET = 2_000_000_000
+MARK = "@"
+
+Tick = Callable[[float], None]
+
+_PATIENT = re.compile(r"(\d{1,18})\.txt")
+_OUTCOMES = {"RecordID": pl.Int64, "Length_of_stay": pl.Float32, "In-hospital_death": pl.Int8}
+
+
+@dataclass(frozen=True)
+class _Set:
+    """One of the Challenge's sets: where its patient files and its outcomes are."""
+
+    letter: str
+    files: Path
+    outcomes: Path
+
+
+def extract(data: Path, *, window: int = HOURS, cache: Path, progress: Progress) -> Extract:
+    """Every stay of the Challenge sets found in a folder, with its first `window` hours.
+
+    data: a folder with `set-a.tar.gz` or `set-a/`, and `Outcomes-a.txt` (the archive is taken where
+    both are there: they hold the same). Archives are read in memory; nothing of theirs is written to
+    disk but the harmonised values, in a folder of mode 0700 under `cache`, from which the next call
+    reads. los_days is the stay in HOSPITAL from the admission to the unit, in whole days: the source
+    does not say when the patient left the unit. Raises PrivauditError for every fault of the files.
+    """
+    if not 1 <= window <= HOURS:
+        raise PrivauditError(
+            f"a window of {window} hours",
+            f"the Challenge holds the first {HOURS} hours of each stay: from 1 to {HOURS}",
+            "use 24 or 48",
+        )
+    sets = _sets(data)
+    outcomes = pl.concat([_read_outcomes(part.outcomes) for part in sets])
+    statics, events, counts = _read_once(sets, cache, progress)
+    _match(statics["stay"], outcomes["stay"])
+    stays = (
+        statics.join(outcomes, on="stay", how="left", maintain_order="left")
+        .with_columns(
+            patient=pl.col("stay"),
+            **{name: pl.lit(None, kind) for name, kind in STAYS.items() if name in _UNKNOWN},
+        )
+        .select(pl.col(name).cast(kind) for name, kind in STAYS.items())
+    )
+    events = events.filter((pl.col("hour") >= 0) & (pl.col("hour") < window))
+    letters = ", ".join(part.letter.upper() for part in sets)
+    silent = len(stays) - events["stay"].n_unique()
+    return Extract(
+        stays=stays,
+        events=events,
+        variables=variables(),
+        flow=(FlowStep(f"stays of Challenge set {letters}", 0, len(stays), len(stays)),),
+        window=window,
+        source=SOURCE,
+        real=True,
+        notes=_notes(letters, counts),
+        facts={
+            "sets": letters,
+            "los_days": "hospital stay from admission to the unit, whole days",
+            "stays_without_measurements": silent,
+            **counts,
+        },
+    )
+
+
+_UNKNOWN = ("admission_type", "ethnicity", "insurance", "readmitted")
+
+
+def present(data: Path) -> bool:
+    """Whether a folder holds a set of the Challenge."""
+    return any((data / f"set-{x}{end}").exists() for x in "abc" for end in ("", ".tar.gz"))
+
+
+def variables() -> tuple[Column, ...]:
+    """The measured variables in the order of `challenge_variables.csv`, with public valid ranges."""
+    rows = _catalogue().filter(pl.col("kind") != "static").iter_rows(named=True)
+    return tuple(
+        Column(
+            name=row["variable"],
+            kind=cast(Literal["numeric", "binary"], row["kind"]),
+            bounds=(row["valid_low"], row["valid_high"]),
+            unit=row["unit"] or "",
+            variable=row["variable"],
+        )
+        for row in rows
+    )
+
+
+def _notes(letters: str, counts: dict[str, int]) -> tuple[str, ...]:
+    notes = [
+        "The Challenge does not say which stays are of one patient: each stay counts as a patient of its own.",
+        f"Set {letters} of the Challenge is public: whoever trains on all of it has no secret members. "
+        "The split used here is tossed afresh.",
+    ]
+    if counts["other_files"]:
+        notes.append(f"{counts['other_files']} files in the sets are no patient files: left out.")
+    if counts["unnamed_values"]:
+        notes.append(f"{counts['unnamed_values']} values name no parameter: left out.")
+    return tuple(notes)
+
+
+def _catalogue() -> pl.DataFrame:
+    return pl.read_csv(
+        files("pipelines.mimic").joinpath("challenge_variables.csv").read_bytes(),
+        schema_overrides={"valid_low": pl.Float64, "valid_high": pl.Float64},
+    )
+
+
+def _fixes() -> pl.DataFrame:
+    return pl.read_csv(
+        files("pipelines.mimic").joinpath("challenge_fixes.csv").read_bytes(),
+        schema_overrides=dict.fromkeys(("low", "high", "scale", "shift"), pl.Float64),
+    )
+
+
+def _sets(data: Path) -> list[_Set]:
+    found = []
+    for letter in "abc":
+        archive, folder = data / f"set-{letter}.tar.gz", data / f"set-{letter}"
+        source = archive if archive.is_file() else folder if folder.is_dir() else None
+        outcomes = data / f"Outcomes-{letter}.txt"
+        if source is None:
+            continue
+        if not outcomes.is_file():
+            raise PrivauditError(
+                f"{source.name} without {outcomes.name}",
+                "without outcomes there is nothing to learn",
+                f"put {outcomes.name} of the Challenge beside it",
+            )
+        found.append(_Set(letter, source, outcomes))
+    if not found:
+        raise PrivauditError(
+            "no Challenge 2012 set in this folder",
+            "it must hold set-a.tar.gz (or the folder set-a) and Outcomes-a.txt",
+            "download them from https://physionet.org/content/challenge-2012/",
+        )
+    return found
+
+
+def _read_outcomes(path: Path) -> pl.DataFrame:
+    try:
+        table = pl.read_csv(path, infer_schema=False)
+    except (pl.exceptions.PolarsError, OSError):
+        raise _unreadable(path, "it is not a table of comma-separated values") from None
+    table = table.rename({name: name.strip() for name in table.columns})
+    if missing := [name for name in _OUTCOMES if name not in table.columns]:
+        raise _unreadable(path, f"it lacks the columns {', '.join(missing)}")
+    table = table.select(
+        pl.col(name).str.strip_chars().cast(kind, strict=False) for name, kind in _OUTCOMES.items()
+    )
+    if broken := sum(table.null_count().row(0)):
+        raise _unreadable(path, f"{broken} of its values are no numbers")
+    if wrong := table["In-hospital_death"].is_in([0, 1]).not_().sum():
+        raise _unreadable(path, f"{wrong} outcomes are neither 0 nor 1")
+    if twice := len(table) - table["RecordID"].n_unique():
+        raise _unreadable(path, f"{twice} stays have a second outcome")
+    days = pl.col("Length_of_stay")
+    return table.select(
+        stay="RecordID", died="In-hospital_death", los_days=pl.when(days >= 0).then(days)
+    )
+
+
+def _unreadable(path: Path, reason: str) -> PrivauditError:
+    return PrivauditError(
+        f"{path.name} cannot be used",
+        reason,
+        "download the file again from https://physionet.org/content/challenge-2012/",
+    )
+
+
+def _match(stays: pl.Series, outcomes: pl.Series) -> None:
+    without = stays.is_in(outcomes.implode()).not_().sum()
+    unseen = outcomes.is_in(stays.implode()).not_().sum()
+    if without or unseen:
+        raise PrivauditError(
+            f"{without} stays without an outcome, {unseen} outcomes without a stay",
+            "patient files and outcomes of a set must be of the same stays; a part was lost on the way",
+            "download both again, and take them from the same set",
+        )
+
+
+def _read_once(
+    sets: list[_Set], cache: Path, progress: Progress
+) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, int]]:
+    """Statics, events and counts: from the cache, or read now and left there."""
+    kept = cache / f"challenge-2012-{_key(sets)}"
+    if not kept.is_dir():
+        statics, events, counts = _read(sets, progress)
+        cache.mkdir(parents=True, exist_ok=True)
+        # mkdtemp makes the folder with mode 0700, and the rename keeps it.
+        fresh = Path(tempfile.mkdtemp(prefix=".challenge-", dir=cache))
+        try:
+            statics.write_parquet(fresh / "stays.parquet")
+            events.write_parquet(fresh / "events.parquet", compression="zstd")
+            pl.DataFrame([counts]).write_parquet(fresh / "counts.parquet")
+            fresh.rename(kept)
+        except OSError:
+            if not kept.is_dir():
+                raise
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        return statics, events, counts
+    progress("reading the Challenge from the cache", 0.0)
+    try:
+        tables = [
+            pl.read_parquet(kept / f"{name}.parquet") for name in ("stays", "events", "counts")
+        ]
+    except (pl.exceptions.PolarsError, OSError):
+        raise PrivauditError(
+            f"the cached tables in {kept.name} cannot be read",
+            "they were damaged after they were written",
+            "delete this folder from the cache; the next run writes it anew",
+        ) from None
+    progress("reading the Challenge from the cache", 1.0)
+    return tables[0], tables[1], tables[2].row(0, named=True)
+
+
+def _key(sets: list[_Set]) -> str:
+    """What the cached tables depend on: every file's name, size and time, and this pipeline."""
+    digest = hashlib.sha256(Path(__file__).read_bytes())
+    for name in ("challenge_variables.csv", "challenge_fixes.csv"):
+        digest.update(files("pipelines.mimic").joinpath(name).read_bytes())
+    for part in sets:
+        inside = sorted(part.files.iterdir()) if part.files.is_dir() else [part.files]
+        for path in inside:
+            stat = path.stat()
+            digest.update(f"{part.letter} {path.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _read(
+    sets: list[_Set], progress: Progress
+) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, int]]:
+    statics, events = [], []
+    counts = dict.fromkeys(
+        ("other_files", "unnamed_values", "rescaled_values", "implausible_values", "duplicates"), 0
+    )
+    for part in sets:
+        title = f"reading {part.files.name}"
+        ids, lines = _lines(part, counts, partial(progress, title))
+        stays, values = _parse(lines, ids, part.files.name, counts)
+        statics.append(stays)
+        events.append(_harmonise(values, counts))
+    stays, measured = pl.concat(statics).sort("stay"), pl.concat(events)
+    if twice := len(stays) - stays["stay"].n_unique():
+        raise PrivauditError(
+            f"{twice} stays come more than once",
+            "every stay has one file, in one set",
+            "unpack the sets again into an empty folder",
+        )
+    return stays, measured, counts
+
+
+def _lines(part: _Set, counts: dict[str, int], tick: Tick) -> tuple[list[int], bytes]:
+    """All patient files as one text, each after a line that marks its start."""
+    ids: list[int] = []
+    bodies: list[bytes] = []
+    size = headless = 0
+    for name, body in (_archive if part.files.is_file() else _folder)(part.files, tick):
+        match = _PATIENT.fullmatch(name)
+        if match is None:
+            counts["other_files"] += 1
+            continue
+        head, _, rest = body.replace(b"\r\n", b"\n").partition(b"\n")
+        headless += head.strip() != HEADER
+        size += len(body)
+        if len(body) > LARGEST_FILE or size > LARGEST_SET:
+            raise _unreadable(part.files, "it is far larger than a set of the Challenge can be")
+        bodies += [f"{MARK},,{len(ids)}\n".encode(), rest, b"" if rest.endswith(b"\n") else b"\n"]
+        ids.append(int(match[1]))
+    if not ids:
+        raise _unreadable(part.files, "it holds no patient file (such as 132539.txt)")
+    if headless:
+        raise _unreadable(part.files, f"{headless} files do not begin with {HEADER.decode()}")
+    return ids, b"".join(bodies)
+
+
+def _archive(path: Path, tick: Tick) -> Iterator[tuple[str, bytes]]:
+    size = max(1, path.stat().st_size)
+    try:
+        with path.open("rb") as raw, tarfile.open(fileobj=raw, mode="r|gz") as archive:
+            for count, member in enumerate(archive):
+                if member.isdir():
+                    continue
+                if not member.isfile() or member.size > LARGEST_FILE:
+                    raise _unreadable(path, "it holds links, devices or overlong files")
+                file = archive.extractfile(member)
+                yield os.path.basename(member.name), file.read() if file else b""
+                if count % 200 == 0:
+                    tick(min(1.0, raw.tell() / size))
+    except (tarfile.TarError, EOFError, zlib.error, OSError):
+        raise _unreadable(path, "the archive is cut short or damaged") from None
+    tick(1.0)
+
+
+def _folder(path: Path, tick: Tick) -> Iterator[tuple[str, bytes]]:
+    inside = sorted(path.iterdir())
+    for count, file in enumerate(inside):
+        if not file.is_file() or file.stat().st_size > LARGEST_FILE:
+            raise _unreadable(path, "it holds folders or overlong files")
+        yield file.name, file.read_bytes()
+        if count % 200 == 0:
+            tick(count / len(inside))
+    tick(1.0)
+
+
+def _parse(
+    lines: bytes, ids: list[int], name: str, counts: dict[str, int]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """One row a stay, and one row a value (stay, hour, parameter, value), as the source has them."""
+    path = Path(name)
+    try:
+        # quote_char: a stray quotation mark must not swallow the lines after it.
+        table = pl.read_csv(
+            lines,
+            has_header=False,
+            schema=dict.fromkeys(("time", "parameter", "value"), pl.String),
+            quote_char=None,
+        )
+    except pl.exceptions.PolarsError:
+        raise _unreadable(path, "its lines are not Time,Parameter,Value") from None
+    marks = pl.col("time") == MARK
+    table = table.filter(pl.col("time").is_not_null()).with_columns(
+        file=pl.when(marks).then(pl.col("value")).forward_fill().cast(pl.Int64, strict=False)
+    )
+    if table.select(marks.sum()).item() != len(ids):
+        raise _unreadable(path, f"a time cannot be {MARK!r}")
+    table = table.filter(~marks)
+    named = pl.col("parameter").is_not_null() & (pl.col("parameter") != "")
+    counts["unnamed_values"] += table.select((~named).sum()).item()
+    catalogue = _catalogue()
+    known = ["RecordID", *catalogue["parameter"]]
+    table = table.filter(named)
+    if strange := table["parameter"].is_in(known).not_().sum():
+        raise _unreadable(
+            path, f"{strange} values are of parameters that the Challenge does not have"
+        )
+    clock = pl.col("time").str.strip_chars().str.extract_groups(r"^(\d{1,4}):([0-5]\d)$")
+    table = table.select(
+        pl.Series("stay", ids, pl.Int64).gather(table["file"]),
+        (
+            clock.struct.field("1").cast(pl.Float32) + clock.struct.field("2").cast(pl.Float32) / 60
+        ).alias("hour"),
+        "parameter",
+        pl.col("value").str.strip_chars().cast(pl.Float64, strict=False),
+    )
+    for column, what in (("hour", "times (HH:MM)"), ("value", "values")):
+        if broken := table[column].null_count() + table[column].is_nan().sum():
+            raise _unreadable(path, f"{broken} {what} cannot be read")
+    return _statics(table, ids, path, catalogue), table
+
+
+def _statics(
+    table: pl.DataFrame, ids: list[int], path: Path, catalogue: pl.DataFrame
+) -> pl.DataFrame:
+    fixed = catalogue.filter(pl.col("kind") == "static")
+    stays = pl.DataFrame({"stay": ids}, schema={"stay": pl.Int64})
+    for parameter in ("RecordID", *fixed["parameter"]):
+        rows = table.filter(pl.col("parameter") == parameter)
+        if len(rows) != len(ids) or rows["stay"].n_unique() != len(ids):
+            raise _unreadable(path, f"not every stay has exactly one {parameter}")
+        stays = stays.join(rows.select("stay", pl.col("value").alias(parameter)), on="stay")
+    if strangers := (stays["RecordID"] != stays["stay"]).sum():
+        raise _unreadable(path, f"{strangers} files hold the stay of another file name")
+    unit = pl.col("ICUType").replace_strict({float(k): v for k, v in UNITS.items()}, default=None)
+    stays = stays.with_columns(unit=unit)
+    if wrong := stays["unit"].null_count():
+        raise _unreadable(path, f"{wrong} stays have an ICUType outside 1 to {len(UNITS)}")
+    age = fixed.row(by_predicate=pl.col("parameter") == "Age", named=True)
+    return stays.select(
+        "stay",
+        age=pl.when(pl.col("Age").is_between(age["valid_low"], age["valid_high"])).then("Age"),
+        sex=pl.col("Gender").replace_strict({0.0: "F", 1.0: "M"}, default=None),
+        unit="unit",
+    )
+
+
+def _harmonise(table: pl.DataFrame, counts: dict[str, int]) -> pl.DataFrame:
+    """Values in the catalogue's units and ranges; the median where a moment has several."""
+    catalogue = _catalogue().filter(pl.col("kind") != "static")
+    value, parameter = pl.col("value"), pl.col("parameter")
+    mended, touched = value, pl.lit(False)
+    for fix in _fixes().iter_rows(named=True):
+        hit = (parameter == fix["parameter"]) & value.is_between(fix["low"], fix["high"])
+        mended = pl.when(hit).then(value * fix["scale"] + fix["shift"]).otherwise(mended)
+        touched = touched | hit
+    measured = (
+        table.with_columns(mended.alias("value"), touched.alias("touched"))
+        .join(catalogue.select("parameter", "variable", "valid_low", "valid_high"), on="parameter")
+        .with_columns(valid=value.is_between(pl.col("valid_low"), pl.col("valid_high")))
+    )
+    counts["rescaled_values"] += int(measured["touched"].sum())
+    # -1 is how this source writes "missing" for the descriptors: no fault of the value.
+    absent = parameter.is_in(["Height", "Weight"]) & (value == -1)
+    counts["implausible_values"] += measured.select((~pl.col("valid") & ~absent).sum()).item()
+    measured = measured.filter("valid")
+    moments = ["stay", "hour", "variable"]
+    single = measured.group_by(moments).agg(value.median().cast(pl.Float32))
+    counts["duplicates"] += len(measured) - len(single)
+    return single.select(pl.col(name).cast(kind) for name, kind in EVENTS.items()).sort(
+        "stay", "variable", "hour"
+    )

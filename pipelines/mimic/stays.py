@@ -1,0 +1,201 @@
+"""What the three tasks share: find the source, read it, and turn an outcome into records."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from pipelines.mimic import features
+from pipelines.mimic.extract import Extract
+from privaudit.contracts import FlowStep, Prepared, Progress
+from privaudit.errors import PrivauditError
+
+WINDOWS = (24, 48)
+COHORTS = ("first_stay", "all_stays", "benchmarks")
+DEMO_SEED = 2012
+HELD_OUT = 0.4
+"""Share of the patients that Split.toss holds out when the attacker owns its usual fifth."""
+NEEDED = 1000
+"""Held-out patients below which a false-positive rate of 1 % is fewer than ten of them."""
+
+GENERATED = "These are generated records: these numbers are not MIMIC-III results."
+PUBLIC_SPLIT = (
+    "The usual train/test split of MIMIC-III (mimic3-benchmarks) is public: for a model trained on "
+    "it, anyone can look up who was a member. The split used here is tossed afresh."
+)
+
+
+def read(
+    data: Path | None,
+    *,
+    window: int,
+    cohort: str,
+    as_known: bool,
+    patients: int,
+    cache: Path,
+    progress: Progress,
+) -> Extract:
+    """The source at `data`, harmonised; the embedded demo of `patients` patients where it is None.
+
+    The demo's tables are written once into `cache` and read by the code that reads MIMIC-III.
+    Raises PrivauditError for options out of range and for what a source cannot give.
+    """
+    if window not in WINDOWS:
+        raise PrivauditError(
+            f"a window of {window!r} hours",
+            f"tasks are defined on the first {WINDOWS[0]} or {WINDOWS[1]} hours of a stay",
+            "use window=24 or window=48",
+        )
+    if cohort not in COHORTS:
+        raise PrivauditError(
+            f"a cohort called {cohort!r}", f"known: {', '.join(COHORTS)}", "choose one of these"
+        )
+    if data is None:
+        tables = demo(patients, cache, progress)
+        extract = _mimic(tables, window, cohort, as_known, cache, progress)
+        return replace(extract, source="generated demo", real=False)
+    from pipelines.mimic import challenge
+
+    if not challenge.present(data):
+        return _mimic(data, window, cohort, as_known, cache, progress)
+
+    if as_known:
+        raise PrivauditError(
+            "as_known=True on the Challenge 2012",
+            "it does not say when a value was charted, only when it was measured",
+            "leave as_known out, or use MIMIC-III",
+        )
+    if cohort == "benchmarks":
+        raise PrivauditError(
+            "the benchmarks cohort on the Challenge 2012",
+            "its rules speak of transfers and of stays in one admission, which the Challenge lacks",
+            "leave cohort out, or use MIMIC-III",
+        )
+    return challenge.extract(data, window=window, cache=cache, progress=progress)
+
+
+def _mimic(
+    tables: Path, window: int, cohort: str, as_known: bool, cache: Path, progress: Progress
+) -> Extract:
+    from pipelines.mimic import mimic3
+
+    return mimic3.extract(
+        tables, window=window, cohort=cohort, as_known=as_known, cache=cache, progress=progress
+    )
+
+
+def demo(patients: int, cache: Path, progress: Progress) -> Path:
+    """The folder of the embedded demo's tables in `cache`, written there by the first call."""
+    import mimic_demo
+
+    if patients < 1:
+        raise PrivauditError(
+            f"a demo of {patients} patients", "it takes at least 1", "use 3000 or more for an audit"
+        )
+    kept = cache / f"demo-{_generator()}-{patients}-{DEMO_SEED}"
+    if kept.is_dir():
+        return kept
+    cache.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=".demo-", dir=cache))
+    try:
+        mimic_demo.write(fresh, patients, DEMO_SEED, partial(_named, progress))
+        fresh.rename(kept)
+    except OSError:
+        # Another run may have put the same tables there in the meantime.
+        if not kept.is_dir():
+            raise
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return kept
+
+
+def _named(progress: Progress, what: str, share: float) -> None:
+    progress(f"writing the demo: {what}", share)
+
+
+def _generator() -> str:
+    """The generator's version: a digest of its code and of its aggregates."""
+    spec = find_spec("mimic_demo")
+    digest = hashlib.sha256()
+    for folder in (spec.submodule_search_locations if spec else None) or ():
+        for path in sorted(Path(folder).rglob("*")):
+            if path.is_file() and path.suffix in {".py", ".json", ".csv"}:
+                digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def prepare(
+    extract: Extract,
+    outcome: pl.Series,
+    *,
+    classes: Sequence[str],
+    steps: Sequence[tuple[str, pl.Series]] = (),
+    notes: Sequence[str] = (),
+) -> Prepared:
+    """Records of one outcome with the cohort flow and the sentences that belong to the numbers.
+
+    outcome: one code a stay of the extract (null where left out); steps: what is left out and why,
+    each a name and a bool a stay, counted in this order. Raises PrivauditError where fewer than two
+    patients or two classes are left.
+    """
+    keep = np.ones(len(extract.stays), bool)
+    flow = list(extract.flow)
+    patient = extract.stays["patient"].to_numpy()
+    for name, left_out in steps:
+        drop = left_out.fill_null(True).to_numpy() & keep
+        keep &= ~drop
+        flow.append(FlowStep(name, int(drop.sum()), int(keep.sum()), len(np.unique(patient[keep]))))
+    codes = outcome.fill_null(-1).to_numpy().astype(np.int64)
+    patients = len(np.unique(patient[keep]))
+    if patients < 2:
+        raise PrivauditError(
+            f"{patients} patient(s) in the cohort",
+            "an audit compares patients that were trained on with others",
+            "look at the cohort flow; use a source with at least a few hundred patients",
+        )
+    counts = {name: int((codes[keep] == code).sum()) for code, name in enumerate(classes)}
+    if sum(count > 0 for count in counts.values()) < 2:
+        raise PrivauditError(
+            "one outcome only: " + ", ".join(f"{name} {count}" for name, count in counts.items()),
+            "a model needs stays of at least two outcomes to learn a difference",
+            "use a source with more stays, or another task",
+        )
+    records = features.build(extract, codes, classes=classes, keep=keep)
+    return Prepared(
+        records=records,
+        flow=tuple(flow),
+        source=extract.source,
+        real=extract.real,
+        notes=(*_warnings(extract, patients), *extract.notes, *notes),
+        facts={**extract.facts, "window_hours": extract.window, "patients": patients}
+        | {f"stays ({name})": count for name, count in counts.items()},
+    )
+
+
+def _warnings(extract: Extract, patients: int) -> list[str]:
+    warnings = []
+    if not extract.real:
+        warnings.append(GENERATED)
+    if extract.real and extract.source.startswith("MIMIC-III"):
+        warnings.append(PUBLIC_SPLIT)
+    held = round(HELD_OUT * patients)
+    if held < NEEDED:
+        warnings.append(
+            f"{patients} patients leave about {held} that were not trained on: at a false-positive "
+            f"rate of 1 % that is {held / 100:.0f} of them, and {NEEDED} are needed for a verdict "
+            "there. Read these numbers with their intervals, as a test of the tool."
+        )
+    found = set(extract.events["variable"].unique())
+    absent = [v.name for v in extract.variables if v.name not in found]
+    if absent:
+        warnings.append(f"Never measured in these stays: {', '.join(absent)}.")
+    return warnings

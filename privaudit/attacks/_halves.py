@@ -1,0 +1,54 @@
+"""Shadow models: refits on complementary halves of the audit patients, shared between attacks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from privaudit.contracts import Refit, Target
+from privaudit.errors import PrivauditError
+from privaudit.seeds import Seeds
+
+GROUP = 8
+"""The engine trains this many consecutive refits as one batch and shares whole batches."""
+
+
+def half_samples(target: Target, count: int, seeds: Seeds) -> list[Refit]:
+    """`count` refits, each on half of the audit patients; pairs 2j, 2j + 1 complement each other.
+
+    So every record is trained on in exactly half of any even number of refits, and a refit is as
+    large as the target's own training set. The halves are named by their number alone: the first 8
+    of 64 are the 8 of a run with 8. docs/design/003-shadow-models.md says why the attacker's
+    reference pool stays out. Raises PrivauditError for a count that is no multiple of 8.
+    Carlini et al. 2022 (arXiv 2112.03570), section V.A.
+    """
+    check_count(count)
+    if target.method is None:
+        raise ValueError("a target whose method is unknown cannot be trained again")
+    audit = target.split.audit
+    ids, row = np.unique(audit.patient, return_inverse=True)
+    if len(ids) < 2:
+        raise PrivauditError(
+            f"{len(ids)} audit patient",
+            "a half-sample needs a patient inside and one outside",
+            "use more patients (a few hundred give a meaningful audit)",
+        )
+    refits = []
+    for pair in range(count // 2):
+        order = seeds.rng("half-sample", pair).permutation(len(ids))
+        chosen = np.zeros(len(ids), dtype=bool)
+        chosen[order[: len(ids) // 2]] = True
+        for half, included in enumerate((chosen[row], ~chosen[row])):
+            name = f"half-sample {2 * pair + half}"
+            refits.append(Refit(target.method, audit, included, audit, name))
+    return refits
+
+
+def check_count(count: int) -> None:
+    """Refuse a number of shadow models that the engine cannot train in whole batches."""
+    if isinstance(count, bool) or not isinstance(count, int) or count < GROUP or count % GROUP:
+        raise PrivauditError(
+            f"shadows={count!r}",
+            f"shadow models are trained {GROUP} at a time, so their number is {GROUP}, "
+            f"{2 * GROUP}, {3 * GROUP}, ...",
+            "use 16; use 8 if training is slow, 64 or more to compare with published tables",
+        )

@@ -1,0 +1,116 @@
+"""What membership attacks share: the bank of shadow answers, and the cut into members and others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from privaudit.contracts import Fitted, Scores, Target
+from privaudit.errors import PrivauditError
+
+SATURATED = 600.0
+"""No probability above the clipping of `privaudit.signals.TINY` gives a margin beyond this."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bank:
+    """Every model's margins on the audit records, in one order.
+
+    target: (n,) float64, the released model; shadows: (k, n) float64, the refits; included: (k, n)
+    bool, which refit was trained on which record. All finite.
+    """
+
+    target: np.ndarray
+    shadows: np.ndarray
+    included: np.ndarray
+
+    @classmethod
+    def gather(cls, target: Target, refits: Sequence[Fitted]) -> Bank:
+        """Stack the answers, with saturated ones brought to the edge of what the models resolve."""
+        asked = finite(target.margins, "the released model")
+        shadows = np.array([fitted.margins for fitted in refits], dtype=np.float64)
+        included = np.array([fitted.included for fitted in refits], dtype=bool)
+        if shadows.shape != included.shape or shadows.shape[1:] != asked.shape:
+            raise ValueError(
+                f"refits of shape {shadows.shape}, trained on {included.shape}, for "
+                f"{asked.shape[0]} audit records"
+            )
+        counts = included.sum(axis=0)
+        if counts.min() < 2 or counts.max() > len(refits) - 2:
+            raise ValueError("every record needs two refits with it and two without it")
+        shadows = finite(shadows, "a refit")
+        edge = resolution(asked, shadows)
+        return cls(np.clip(asked, -edge, edge), np.clip(shadows, -edge, edge), included)
+
+
+def resolution(*margins: np.ndarray) -> float:
+    """The margin at which to put an answer of exactly 0 or 1: log 2 beyond the surest other answer.
+
+    A forest of 100 trees that says 100 of 100 is thus read as 199 of 200. Order is kept; without
+    it one saturated answer of 691 would swamp the mean and variance of a record.
+    """
+    size = [np.abs(part) for part in margins]
+    surest = max(part[part < SATURATED].max(initial=0.0) for part in size)
+    return float(surest + np.log(2.0))
+
+
+def finite(margins: np.ndarray, whose: str) -> np.ndarray:
+    """The margins themselves, refused where a model answered with something that is no probability."""
+    bad = int((~np.isfinite(margins)).sum())
+    if bad:
+        raise PrivauditError(
+            f"{whose} answered {bad} of {margins.size} questions with no finite probability",
+            "a membership score needs probabilities between 0 and 1",
+            "check the model for overflow, or for missing values that it cannot read",
+        )
+    return margins
+
+
+def cut(scores: np.ndarray, target: Target) -> Scores:
+    """Scores of all audit records, cut by the answer sheet: the only place that reads it."""
+    if not np.isfinite(scores).all():
+        raise ValueError("a membership score is not finite")
+    is_member = target.split.is_member
+    return Scores(members=scores[is_member], nonmembers=scores[~is_member])
+
+
+def moments(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Count, mean and variance (n - 1) of each column of (k, n) over the rows where weights is set."""
+    count = weights.sum(axis=0).astype(np.float64)
+    mean = np.where(weights, values, 0.0).sum(axis=0) / count
+    squares = np.where(weights, (values - mean) ** 2, 0.0).sum(axis=0)
+    return count, mean, squares / (count - 1.0)
+
+
+def normal(scores: np.ndarray) -> np.ndarray:
+    """Scores replaced by the normal quantiles of their ranks, ties sharing one: (n,)."""
+    from scipy.special import ndtri
+    from scipy.stats import rankdata
+
+    return ndtri((rankdata(scores) - 0.5) / len(scores))
+
+
+def log_sigmoid(margins: np.ndarray) -> np.ndarray:
+    """log p of the true class from its margin, without overflow."""
+    return -np.logaddexp(0.0, -margins)
+
+
+def ratio(
+    asked: np.ndarray, shadows: np.ndarray, included: np.ndarray, offline: float | None = None
+) -> np.ndarray:
+    """log of p(x) over its mean across reference models: (n,).
+
+    The mean weighs models with and without the record equally. offline: use only models without
+    it, and infer the others by p_in = offline * p_out + 1 - offline.
+    Zarifzadeh et al. 2024 (arXiv 2312.03262), section 3 and appendix B.2.2.
+    """
+    p = np.exp(log_sigmoid(shadows))
+    n_in = included.sum(axis=0)
+    out = np.where(included, 0.0, p).sum(axis=0) / (len(p) - n_in)
+    if offline is None:
+        inside = np.where(included, p, 0.0).sum(axis=0) / n_in
+    else:
+        inside = offline * out + 1.0 - offline
+    return log_sigmoid(asked) - np.log(np.maximum((inside + out) / 2.0, 1e-300))

@@ -1,0 +1,56 @@
+"""Membership by how sure the model alone is: overfit models are surer of what they have seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from privaudit.attacks._membership import cut, finite
+from privaudit.contracts import Access, Attack, Fitted, Scores, Target
+from privaudit.errors import PrivauditError
+from privaudit.signals import TINY
+
+SIGNALS = ("loss", "margin", "entropy")
+
+
+@dataclass(frozen=True)
+class Threshold(Attack):
+    """Anybody who can ask the model once can run this: a sure answer reads as a member.
+
+    signal: "loss", the true class's log loss (scored as its log odds, which has the same order and
+    does not saturate); "margin", the true class against the strongest other one (the same for two
+    classes); "entropy", how undecided the answer is, which needs no outcome. No shadow models.
+    Yeom et al. 2018 (arXiv 1709.01604), section 3; Salem et al. 2019 (arXiv 1806.01246), section V.
+    """
+
+    signal: Literal["loss", "margin", "entropy"] = "loss"
+
+    needs: ClassVar[frozenset[Access]] = frozenset({Access.ANSWERS})
+    family: ClassVar[Literal["membership"]] = "membership"
+
+    def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
+        if self.signal not in SIGNALS:
+            raise PrivauditError(
+                f"signal={self.signal!r}",
+                f"the signals are {', '.join(SIGNALS)}",
+                'use "loss", the strongest of them for most models',
+            )
+        if self.signal == "loss":
+            return cut(finite(target.margins, "the released model"), target)
+        if target.release.model is None:
+            raise ValueError("this release has no model to ask")
+        audit = target.split.audit
+        proba = np.asarray(target.release.model.predict_proba(audit), dtype=np.float64)
+        logs = np.log(np.clip(finite(proba, "the released model"), TINY, 1.0))
+        if self.signal == "entropy":
+            return cut((np.exp(logs) * logs).sum(axis=1), target)
+        rows = np.arange(len(audit))
+        true = logs[rows, audit.y]
+        logs[rows, audit.y] = -np.inf
+        return cut(true - logs.max(axis=1), target)
+
+
+__all__ = ["Threshold"]

@@ -12,13 +12,8 @@ Cardiology Challenge 2012", CinC 2012; https://physionet.org/content/challenge-2
 from __future__ import annotations
 
 import hashlib
-import os
-import re
 import shutil
-import tarfile
 import tempfile
-import zlib
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
@@ -27,22 +22,15 @@ from typing import Literal, cast
 
 import polars as pl
 
-from pipelines.mimic.extract import EVENTS, STAYS, Extract
+from pipelines.mimic.challenge_text import COUNTS, DATA, catalogue, load, unreadable
+from pipelines.mimic.extract import STAYS, Extract
 from privaudit.contracts import FlowStep, Progress
 from privaudit.errors import PrivauditError
 from privaudit.records import Column
 
 SOURCE = "PhysioNet/CinC Challenge 2012"
 HOURS = 48
-UNITS = {1: "CCU", 2: "CSRU", 3: "MICU", 4: "SICU"}
-HEADER = b"Time,Parameter,Value"
-LARGEST_FILE = 5_000_000
-LARGEST_SET = 2_000_000_000
-MARK = "@"
 
-Tick = Callable[[float], None]
-
-_PATIENT = re.compile(r"(\d{1,18})\.txt")
 _OUTCOMES = {"RecordID": pl.Int64, "Length_of_stay": pl.Float32, "In-hospital_death": pl.Int8}
 
 
@@ -113,7 +101,7 @@ def present(data: Path) -> bool:
 
 def variables() -> tuple[Column, ...]:
     """The measured variables in the order of `challenge_variables.csv`, with public valid ranges."""
-    rows = _catalogue().filter(pl.col("kind") != "static").iter_rows(named=True)
+    rows = catalogue().filter(pl.col("kind") != "static").iter_rows(named=True)
     return tuple(
         Column(
             name=row["variable"],
@@ -137,20 +125,6 @@ def _notes(letters: str, counts: dict[str, int]) -> tuple[str, ...]:
     if counts["unnamed_values"]:
         notes.append(f"{counts['unnamed_values']} values name no parameter: left out.")
     return tuple(notes)
-
-
-def _catalogue() -> pl.DataFrame:
-    return pl.read_csv(
-        files("pipelines.mimic").joinpath("challenge_variables.csv").read_bytes(),
-        schema_overrides={"valid_low": pl.Float64, "valid_high": pl.Float64},
-    )
-
-
-def _fixes() -> pl.DataFrame:
-    return pl.read_csv(
-        files("pipelines.mimic").joinpath("challenge_fixes.csv").read_bytes(),
-        schema_overrides=dict.fromkeys(("low", "high", "scale", "shift"), pl.Float64),
-    )
 
 
 def _sets(data: Path) -> list[_Set]:
@@ -181,30 +155,22 @@ def _read_outcomes(path: Path) -> pl.DataFrame:
     try:
         table = pl.read_csv(path, infer_schema=False)
     except (pl.exceptions.PolarsError, OSError):
-        raise _unreadable(path, "it is not a table of comma-separated values") from None
+        raise unreadable(path, "it is not a table of comma-separated values") from None
     table = table.rename({name: name.strip() for name in table.columns})
     if missing := [name for name in _OUTCOMES if name not in table.columns]:
-        raise _unreadable(path, f"it lacks the columns {', '.join(missing)}")
+        raise unreadable(path, f"it lacks the columns {', '.join(missing)}")
     table = table.select(
         pl.col(name).str.strip_chars().cast(kind, strict=False) for name, kind in _OUTCOMES.items()
     )
     if broken := sum(table.null_count().row(0)):
-        raise _unreadable(path, f"{broken} of its values are no numbers")
+        raise unreadable(path, f"{broken} of its values are no numbers")
     if wrong := table["In-hospital_death"].is_in([0, 1]).not_().sum():
-        raise _unreadable(path, f"{wrong} outcomes are neither 0 nor 1")
+        raise unreadable(path, f"{wrong} outcomes are neither 0 nor 1")
     if twice := len(table) - table["RecordID"].n_unique():
-        raise _unreadable(path, f"{twice} stays have a second outcome")
+        raise unreadable(path, f"{twice} stays have a second outcome")
     days = pl.col("Length_of_stay")
     return table.select(
         stay="RecordID", died="In-hospital_death", los_days=pl.when(days >= 0).then(days)
-    )
-
-
-def _unreadable(path: Path, reason: str) -> PrivauditError:
-    return PrivauditError(
-        f"{path.name} cannot be used",
-        reason,
-        "download the file again from https://physionet.org/content/challenge-2012/",
     )
 
 
@@ -257,8 +223,8 @@ def _read_once(
 
 def _key(sets: list[_Set]) -> str:
     """What the cached tables depend on: every file's name, size and time, and this pipeline."""
-    digest = hashlib.sha256(Path(__file__).read_bytes())
-    for name in ("challenge_variables.csv", "challenge_fixes.csv"):
+    digest = hashlib.sha256()
+    for name in (*DATA, "challenge.py", "challenge_text.py"):
         digest.update(files("pipelines.mimic").joinpath(name).read_bytes())
     for part in sets:
         inside = sorted(part.files.iterdir()) if part.files.is_dir() else [part.files]
@@ -272,15 +238,11 @@ def _read(
     sets: list[_Set], progress: Progress
 ) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, int]]:
     statics, events = [], []
-    counts = dict.fromkeys(
-        ("other_files", "unnamed_values", "rescaled_values", "implausible_values", "duplicates"), 0
-    )
+    counts = dict.fromkeys(COUNTS, 0)
     for part in sets:
-        title = f"reading {part.files.name}"
-        ids, lines = _lines(part, counts, partial(progress, title))
-        stays, values = _parse(lines, ids, part.files.name, counts)
+        stays, values = load(part.files, counts, partial(progress, f"reading {part.files.name}"))
         statics.append(stays)
-        events.append(_harmonise(values, counts))
+        events.append(values)
     stays, measured = pl.concat(statics).sort("stay"), pl.concat(events)
     if twice := len(stays) - stays["stay"].n_unique():
         raise PrivauditError(
@@ -289,154 +251,3 @@ def _read(
             "unpack the sets again into an empty folder",
         )
     return stays, measured, counts
-
-
-def _lines(part: _Set, counts: dict[str, int], tick: Tick) -> tuple[list[int], bytes]:
-    """All patient files as one text, each after a line that marks its start."""
-    ids: list[int] = []
-    bodies: list[bytes] = []
-    size = headless = 0
-    for name, body in (_archive if part.files.is_file() else _folder)(part.files, tick):
-        match = _PATIENT.fullmatch(name)
-        if match is None:
-            counts["other_files"] += 1
-            continue
-        head, _, rest = body.replace(b"\r\n", b"\n").partition(b"\n")
-        headless += head.strip() != HEADER
-        size += len(body)
-        if len(body) > LARGEST_FILE or size > LARGEST_SET:
-            raise _unreadable(part.files, "it is far larger than a set of the Challenge can be")
-        bodies += [f"{MARK},,{len(ids)}\n".encode(), rest, b"" if rest.endswith(b"\n") else b"\n"]
-        ids.append(int(match[1]))
-    if not ids:
-        raise _unreadable(part.files, "it holds no patient file (such as 132539.txt)")
-    if headless:
-        raise _unreadable(part.files, f"{headless} files do not begin with {HEADER.decode()}")
-    return ids, b"".join(bodies)
-
-
-def _archive(path: Path, tick: Tick) -> Iterator[tuple[str, bytes]]:
-    size = max(1, path.stat().st_size)
-    try:
-        with path.open("rb") as raw, tarfile.open(fileobj=raw, mode="r|gz") as archive:
-            for count, member in enumerate(archive):
-                if member.isdir():
-                    continue
-                if not member.isfile() or member.size > LARGEST_FILE:
-                    raise _unreadable(path, "it holds links, devices or overlong files")
-                file = archive.extractfile(member)
-                yield os.path.basename(member.name), file.read() if file else b""
-                if count % 200 == 0:
-                    tick(min(1.0, raw.tell() / size))
-    except (tarfile.TarError, EOFError, zlib.error, OSError):
-        raise _unreadable(path, "the archive is cut short or damaged") from None
-    tick(1.0)
-
-
-def _folder(path: Path, tick: Tick) -> Iterator[tuple[str, bytes]]:
-    inside = sorted(path.iterdir())
-    for count, file in enumerate(inside):
-        if not file.is_file() or file.stat().st_size > LARGEST_FILE:
-            raise _unreadable(path, "it holds folders or overlong files")
-        yield file.name, file.read_bytes()
-        if count % 200 == 0:
-            tick(count / len(inside))
-    tick(1.0)
-
-
-def _parse(
-    lines: bytes, ids: list[int], name: str, counts: dict[str, int]
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """One row a stay, and one row a value (stay, hour, parameter, value), as the source has them."""
-    path = Path(name)
-    try:
-        # quote_char: a stray quotation mark must not swallow the lines after it.
-        table = pl.read_csv(
-            lines,
-            has_header=False,
-            schema=dict.fromkeys(("time", "parameter", "value"), pl.String),
-            quote_char=None,
-        )
-    except pl.exceptions.PolarsError:
-        raise _unreadable(path, "its lines are not Time,Parameter,Value") from None
-    marks = pl.col("time") == MARK
-    table = table.filter(pl.col("time").is_not_null()).with_columns(
-        file=pl.when(marks).then(pl.col("value")).forward_fill().cast(pl.Int64, strict=False)
-    )
-    if table.select(marks.sum()).item() != len(ids):
-        raise _unreadable(path, f"a time cannot be {MARK!r}")
-    table = table.filter(~marks)
-    named = pl.col("parameter").is_not_null() & (pl.col("parameter") != "")
-    counts["unnamed_values"] += table.select((~named).sum()).item()
-    catalogue = _catalogue()
-    known = ["RecordID", *catalogue["parameter"]]
-    table = table.filter(named)
-    if strange := table["parameter"].is_in(known).not_().sum():
-        raise _unreadable(
-            path, f"{strange} values are of parameters that the Challenge does not have"
-        )
-    clock = pl.col("time").str.strip_chars().str.extract_groups(r"^(\d{1,4}):([0-5]\d)$")
-    table = table.select(
-        pl.Series("stay", ids, pl.Int64).gather(table["file"]),
-        (
-            clock.struct.field("1").cast(pl.Float32) + clock.struct.field("2").cast(pl.Float32) / 60
-        ).alias("hour"),
-        "parameter",
-        pl.col("value").str.strip_chars().cast(pl.Float64, strict=False),
-    )
-    for column, what in (("hour", "times (HH:MM)"), ("value", "values")):
-        if broken := table[column].null_count() + table[column].is_nan().sum():
-            raise _unreadable(path, f"{broken} {what} cannot be read")
-    return _statics(table, ids, path, catalogue), table
-
-
-def _statics(
-    table: pl.DataFrame, ids: list[int], path: Path, catalogue: pl.DataFrame
-) -> pl.DataFrame:
-    fixed = catalogue.filter(pl.col("kind") == "static")
-    stays = pl.DataFrame({"stay": ids}, schema={"stay": pl.Int64})
-    for parameter in ("RecordID", *fixed["parameter"]):
-        rows = table.filter(pl.col("parameter") == parameter)
-        if len(rows) != len(ids) or rows["stay"].n_unique() != len(ids):
-            raise _unreadable(path, f"not every stay has exactly one {parameter}")
-        stays = stays.join(rows.select("stay", pl.col("value").alias(parameter)), on="stay")
-    if strangers := (stays["RecordID"] != stays["stay"]).sum():
-        raise _unreadable(path, f"{strangers} files hold the stay of another file name")
-    unit = pl.col("ICUType").replace_strict({float(k): v for k, v in UNITS.items()}, default=None)
-    stays = stays.with_columns(unit=unit)
-    if wrong := stays["unit"].null_count():
-        raise _unreadable(path, f"{wrong} stays have an ICUType outside 1 to {len(UNITS)}")
-    age = fixed.row(by_predicate=pl.col("parameter") == "Age", named=True)
-    return stays.select(
-        "stay",
-        age=pl.when(pl.col("Age").is_between(age["valid_low"], age["valid_high"])).then("Age"),
-        sex=pl.col("Gender").replace_strict({0.0: "F", 1.0: "M"}, default=None),
-        unit="unit",
-    )
-
-
-def _harmonise(table: pl.DataFrame, counts: dict[str, int]) -> pl.DataFrame:
-    """Values in the catalogue's units and ranges; the median where a moment has several."""
-    catalogue = _catalogue().filter(pl.col("kind") != "static")
-    value, parameter = pl.col("value"), pl.col("parameter")
-    mended, touched = value, pl.lit(False)
-    for fix in _fixes().iter_rows(named=True):
-        hit = (parameter == fix["parameter"]) & value.is_between(fix["low"], fix["high"])
-        mended = pl.when(hit).then(value * fix["scale"] + fix["shift"]).otherwise(mended)
-        touched = touched | hit
-    measured = (
-        table.with_columns(mended.alias("value"), touched.alias("touched"))
-        .join(catalogue.select("parameter", "variable", "valid_low", "valid_high"), on="parameter")
-        .with_columns(valid=value.is_between(pl.col("valid_low"), pl.col("valid_high")))
-    )
-    counts["rescaled_values"] += int(measured["touched"].sum())
-    # -1 is how this source writes "missing" for the descriptors: no fault of the value.
-    absent = parameter.is_in(["Height", "Weight"]) & (value == -1)
-    counts["implausible_values"] += measured.select((~pl.col("valid") & ~absent).sum()).item()
-    measured = measured.filter("valid")
-    moments = ["stay", "hour", "variable"]
-    single = measured.group_by(moments).agg(value.median().cast(pl.Float32))
-    counts["duplicates"] += len(measured) - len(single)
-    return single.select(pl.col(name).cast(kind) for name, kind in EVENTS.items()).sort(
-        "stay", "variable", "hour"
-    )

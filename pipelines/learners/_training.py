@@ -1,0 +1,193 @@
+"""The one training loop: K networks, each on its own table, as one program of stacked tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+Weights = Sequence[torch.Tensor]
+
+
+class Network(Protocol):
+    """The shape of a network. Weights and inputs are stacked: their first axis is the model."""
+
+    @property
+    def drops(self) -> tuple[tuple[int, float], ...]:
+        """(width, rate) of every dropout layer, in the order in which `logits` applies them."""
+        ...
+
+    def start(self, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+        """Initial weights of one model, float32, without the model axis."""
+        ...
+
+    def logits(self, weights: Weights, inputs: Weights, masks: Weights) -> torch.Tensor:
+        """(models, rows, classes) from inputs of (models, rows, ...); masks: empty to predict."""
+        ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast to train. epochs: the most; patience: epochs without a
+    better validation loss; rate, decay: of AdamW; batch: rows a step."""
+
+    rate: float
+    decay: float
+    batch: int
+    epochs: int
+    patience: int
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep torch on one thread within: on a busy machine two cost several times the CPU of one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def train(
+    network: Network,
+    inputs: Sequence[tuple[np.ndarray, ...]],
+    outcomes: Sequence[np.ndarray],
+    held: Sequence[np.ndarray],
+    rngs: Sequence[np.random.Generator],
+    plan: Plan,
+) -> list[tuple[np.ndarray, ...]]:
+    """Weights of K models, each from its table's rows, stream and held-out rows alone.
+
+    inputs: for each table its arrays of (rows, ...); outcomes: class codes; held: rows for early
+    stopping. AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) on the log loss; every model
+    keeps the weights of its own best validation loss. A model that has stopped is carried along
+    unchanged in effect, so that no model's arithmetic depends on when another stops.
+    """
+    with one_thread():
+        return _train(network, inputs, outcomes, held, rngs, plan)
+
+
+def _train(
+    network: Network,
+    inputs: Sequence[tuple[np.ndarray, ...]],
+    outcomes: Sequence[np.ndarray],
+    held: Sequence[np.ndarray],
+    rngs: Sequence[np.random.Generator],
+    plan: Plan,
+) -> list[tuple[np.ndarray, ...]]:
+    models = len(inputs)
+    begin = [network.start(rng) for rng in rngs]
+    weights = [
+        torch.from_numpy(np.stack(part)).requires_grad_() for part in zip(*begin, strict=True)
+    ]
+    step = torch.optim.AdamW(
+        [
+            {"params": [w for w in weights if w.shape[-2] > 1], "weight_decay": plan.decay},
+            {"params": [w for w in weights if w.shape[-2] == 1], "weight_decay": 0.0},
+        ],
+        lr=plan.rate,
+        fused=True,
+    )
+    rows = [np.flatnonzero(~h) for h in held]
+    first = np.cumsum([0] + [len(r) for r in rows])
+    learn = [
+        torch.from_numpy(np.concatenate([part[r] for part, r in zip(parts, rows, strict=True)]))
+        for parts in zip(*inputs, strict=True)
+    ]
+    target = torch.from_numpy(np.concatenate([y[r] for y, r in zip(outcomes, rows, strict=True)]))
+    check = [
+        ([torch.from_numpy(part[h])[None] for part in parts], torch.from_numpy(y[h]))
+        for parts, y, h in zip(inputs, outcomes, held, strict=True)
+    ]
+    # Small tables are looked at every few steps rather than every epoch, or patience would end
+    # the training before it began.
+    period = [max(-(-len(r) // plan.batch), 8) for r in rows]
+    batches = [
+        _Batches(rng, len(r), start, plan.batch, network.drops)
+        for rng, r, start in zip(rngs, rows, first[:-1], strict=True)
+    ]
+    best = [[w[k : k + 1].detach().clone() for w in weights] for k in range(models)]
+    lowest, since, epochs = np.full(models, np.inf), [0] * models, [0] * models
+    running = set(range(models))
+    steps = 0
+    while running:
+        drawn = [b.draw() for b in batches]
+        index = torch.from_numpy(np.concatenate([d[0] for d in drawn]))
+        masks = [torch.from_numpy(np.stack(m)) for m in zip(*(d[1] for d in drawn), strict=True)]
+        given = [x.index_select(0, index).view(models, plan.batch, *x.shape[1:]) for x in learn]
+        logits = network.logits(weights, given, masks)
+        loss = torch.nn.functional.cross_entropy(
+            logits.reshape(-1, logits.shape[-1]), target.index_select(0, index), reduction="sum"
+        )
+        step.zero_grad()
+        (loss / plan.batch).backward()
+        step.step()
+        steps += 1
+        for k in [k for k in running if steps % period[k] == 0]:
+            own = [w[k : k + 1].detach() for w in weights]
+            found = _validation_loss(network, own, *check[k])
+            epochs[k] += 1
+            since[k] += 1
+            if found < lowest[k]:
+                lowest[k], since[k] = found, 0
+                best[k] = [w.clone() for w in own]
+            if since[k] >= plan.patience or epochs[k] >= plan.epochs:
+                running.discard(k)
+    return [tuple(w[0].numpy() for w in own) for own in best]
+
+
+def _validation_loss(network: Network, weights: Weights, inputs: Weights, y: torch.Tensor) -> float:
+    with torch.no_grad():
+        logits = network.logits(weights, inputs, ())[0]
+        return float(torch.nn.functional.cross_entropy(logits.double(), y))
+
+
+class _Batches:
+    """One model's minibatches: an endless run of shuffles of its rows, and its dropout masks.
+
+    Both are drawn from the model's own stream, many steps at a time because the calls cost more
+    than the numbers.
+    """
+
+    ahead = 32
+
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        rows: int,
+        start: int,
+        size: int,
+        drops: tuple[tuple[int, float], ...],
+    ) -> None:
+        self.rng, self.rows, self.start, self.size, self.drops = rng, rows, start, size, drops
+        self.left = np.empty(0, dtype=np.int64)
+        self.at = self.ahead
+
+    def draw(self) -> tuple[np.ndarray, list[np.ndarray]]:
+        """(size,) rows, and a (size, width) mask for every dropout layer."""
+        if self.at == self.ahead:
+            self._refill()
+        self.at += 1
+        return self.index[self.at - 1], [m[self.at - 1] for m in self.masks]
+
+    def _refill(self) -> None:
+        want = self.ahead * self.size
+        runs = [self.left]
+        while sum(map(len, runs)) < want:
+            runs.append(self.rng.permutation(self.rows) + self.start)
+        order = np.concatenate(runs)
+        self.index, self.left = order[:want].reshape(self.ahead, self.size), order[want:]
+        self.masks = [self._mask(width, rate) for width, rate in self.drops]
+        self.at = 0
+
+    def _mask(self, width: int, rate: float) -> np.ndarray:
+        """Inverted dropout from one random byte a unit, so the rate is a multiple of 1/256."""
+        dropped = round(rate * 256)
+        bytes_ = np.frombuffer(self.rng.bytes(self.ahead * self.size * width), dtype=np.uint8)
+        kept = (bytes_ >= dropped).reshape(self.ahead, self.size, width)
+        return kept * np.float32(256 / (256 - dropped))

@@ -1,0 +1,169 @@
+"""What every member of every plugin folder must keep."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+from dataclasses import fields, is_dataclass
+
+import numpy as np
+import pytest
+
+from privaudit import plugins
+from privaudit.contracts import (
+    Access,
+    Attack,
+    Learner,
+    Method,
+    Refit,
+    Release,
+    Scores,
+    Target,
+    Task,
+    Trials,
+)
+from privaudit.records import Column, Records, Split
+from privaudit.seeds import Seeds
+
+BASES = {"attacks": Attack, "learners": Learner, "methods": Method, "tasks": Task}
+MEMBERS = [(kind, name) for kind in plugins.KINDS for name in plugins.members(kind)]
+
+
+def records(n: int = 240) -> Records:
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(n, 6)).astype(np.float32)
+    y = (x[:, 0] + rng.normal(size=n) > 0.3).astype(int)
+    series = rng.normal(size=(n, 6, 2)).astype(np.float32)
+    series[rng.random(series.shape) < 0.3] = np.nan
+    x[rng.random(x.shape) < 0.1] = np.nan
+    x[:, 5] = rng.integers(0, 3, n)
+    columns = (
+        *(Column(f"x{i}", bounds=(-6.0, 6.0)) for i in range(5)),
+        Column("unit", kind="category", levels=("a", "b", "c"), mutable=False),
+    )
+    return Records(
+        columns=columns,
+        X=x,
+        y=y,
+        patient=np.arange(n) // 2,
+        site=x[:, 5],
+        sites=("a", "b", "c"),
+        series=series,
+        channels=(Column("c0"), Column("c1")),
+        groups={"unit": np.array(["a", "b", "c"])[x[:, 5].astype(int)]},
+    )
+
+
+@pytest.fixture(scope="module")
+def split() -> Split:
+    return Split.toss(records(), Seeds(1).rng("split"))
+
+
+def global_state() -> tuple:
+    import random
+
+    import torch
+
+    return (
+        np.random.get_state()[1].tobytes(),  # noqa: NPY002
+        random.getstate(),
+        torch.get_rng_state().numpy().tobytes(),
+        torch.get_num_threads(),
+    )
+
+
+@pytest.mark.parametrize(("kind", "name"), MEMBERS)
+def test_a_member_is_a_documented_frozen_dataclass(kind: str, name: str) -> None:
+    member = plugins.load(kind, name)
+    assert issubclass(member, BASES[kind])
+    assert is_dataclass(member)
+    assert member.__dataclass_params__.frozen
+    assert inspect.getdoc(member)
+    assert plugins.summary(kind, name)
+    made = member()
+    names = dict(vars(inspect.getmodule(member)))
+    for field in fields(made):
+        value = getattr(made, field.name)
+        names[type(value).__name__] = type(value)
+    assert eval(repr(made), names) == made
+    assert hash(made) == hash(member())
+
+
+@pytest.mark.parametrize("name", plugins.members("attacks"))
+def test_an_attack_names_its_source(name: str) -> None:
+    member = plugins.load("attacks", name)
+    text = (inspect.getdoc(member) or "") + (inspect.getmodule(member).__doc__ or "")
+    assert any(str(year) in text for year in range(2014, 2027)), "no source with its year"
+    assert member.needs
+    assert member.needs <= set(Access)
+
+
+@pytest.mark.parametrize("name", plugins.members("learners"))
+def test_a_learner_is_a_function_of_its_stream(name: str, split: Split) -> None:
+    learner = plugins.load("learners", name)()
+    before, state = split.members.fingerprint, global_state()
+    one, two = (learner.fit(split.members, Seeds(2).rng("fit")) for _ in range(2))
+    p = one.predict_proba(split.nonmembers)
+    assert np.array_equal(p, two.predict_proba(split.nonmembers))
+    assert p.dtype == np.float64
+    assert p.shape == (len(split.nonmembers), 2)
+    assert np.allclose(p.sum(axis=1), 1)
+    assert np.array_equal(p, pickle.loads(pickle.dumps(one)).predict_proba(split.nonmembers))
+    assert global_state() == state
+    del split.members.__dict__["fingerprint"]
+    assert split.members.fingerprint == before
+
+
+@pytest.mark.parametrize("name", plugins.members("attacks"))
+def test_an_attack_is_a_function_of_its_stream_and_changes_nothing(name: str, split: Split) -> None:
+    attack = plugins.load("attacks", name)()
+    method = plugins.load("methods", "baseline")(plugins.load("learners", "logreg")())
+    release = method.fit(split.members, Seeds(3).rng("fit"))
+    target = Target(release, split, method)
+    assert attack.needs <= target.access
+    state, kept = global_state(), copy.deepcopy(split.audit.X)
+    asked = list(attack.refits(target, Seeds(4)))
+    again = list(attack.refits(target, Seeds(4)))
+    assert [r.key for r in asked] == [r.key for r in again]
+    assert all(isinstance(r, Refit) for r in asked)
+    rng = np.random.default_rng(0)
+    from privaudit.contracts import Fitted
+
+    fitted = [
+        Fitted(r.included, rng.normal(1 + 2 * r.included, 1).astype(np.float32)) for r in asked
+    ]
+    one, two = (attack.run(target, fitted, Seeds(6).rng("run")) for _ in range(2))
+    assert global_state() == state
+    assert np.array_equal(kept, split.audit.X, equal_nan=True)
+    if isinstance(one, Scores):
+        assert one.members.shape == (len(split.members),)
+        assert one.nonmembers.shape == (len(split.nonmembers),)
+        assert np.isfinite(one.members).all()
+        assert np.isfinite(one.nonmembers).all()
+        assert np.array_equal(one.members, two.members)
+        assert np.array_equal(one.nonmembers, two.nonmembers)
+    else:
+        assert one
+        assert one.keys() == two.keys()
+        for key, trials in one.items():
+            assert isinstance(trials, Trials)
+            assert np.array_equal(trials.success, two[key].success)
+            assert np.array_equal(trials.control, two[key].control)
+
+
+def test_access_is_what_the_release_shows(split: Split) -> None:
+    assert Target(Release(), split).access == frozenset()
+    boosted = plugins.load("learners", "boosted")()
+    release = Release(model=boosted.fit(split.members, Seeds(1).rng("fit")))
+    assert Target(release, split).access == {Access.ANSWERS}
+    logreg = plugins.load("learners", "logreg")()
+    release = Release(model=logreg.fit(split.members, Seeds(1).rng("fit")))
+    assert Target(release, split).access == {Access.ANSWERS, Access.WEIGHTS}
+
+
+def test_an_unknown_member_is_named_with_a_suggestion() -> None:
+    from privaudit.errors import PrivauditError
+
+    with pytest.raises(PrivauditError, match="did you mean 'lira'"):
+        plugins.load("attacks", "lirra")

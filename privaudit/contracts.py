@@ -203,12 +203,14 @@ class Scores:
 @dataclass(frozen=True, eq=False)
 class Trials:
     """Evidence of attempts: (n,) success in [0, 1] of the attack, of its control on the same records,
-    and of a guess without the release. `control_label` says what the control was."""
+    and of a guess without the release. `control_label` says what the control was. patients: (n,)
+    whose records were tried, where an attack tried a sample of its own choice."""
 
     success: np.ndarray
     control: np.ndarray
     guess: np.ndarray | None = None
     control_label: str = "control"
+    patients: np.ndarray | None = None
 
 
 class Attack(ABC):

@@ -1,0 +1,66 @@
+"""Evidence to estimates: every interval, every refusal and every curve of an audit.
+
+Attacks return `Scores` or `Trials`; these functions turn them into `Estimate`, `Curve` and
+`GroupResult`. The names are listed in `privaudit.stats.catalogue`. Patients, not records, are what is
+resampled and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+
+from privaudit.contracts import Scores, Trials
+from privaudit.results import Estimate
+from privaudit.stats.catalogue import CATALOGUE, meaning
+from privaudit.stats.groups import score_groups, utility_groups
+from privaudit.stats.headline import control_confidence, control_passed, strongest
+from privaudit.stats.membership import curve as roc
+from privaudit.stats.membership import membership
+from privaudit.stats.prediction import reliability, utility
+from privaudit.stats.trials import TrialPatients, budget_curve, trials
+
+
+def estimates(
+    evidence: Scores | Trials | Mapping[str, Trials],
+    *,
+    patients: TrialPatients = None,
+    confidence: float = 0.95,
+    rng: np.random.Generator,
+    names: Collection[str] | None = None,
+) -> tuple[Estimate, ...]:
+    """Every number an attack's evidence supports, with an interval, an n and a chance level.
+
+    patients: for Scores (ids of the members, ids of the non-members); for Trials the ids of the
+    attempts (or, where the control was made on other records, a pair), None to take
+    `Trials.patients`. A mapping of trials gives names followed by `@` and the key
+    (`attack_rate@0.1 sd`). names: only these (without the key). What cannot be supported is there
+    with value None and its refusal.
+    """
+    if isinstance(evidence, Scores):
+        assert isinstance(patients, tuple), "membership scores need the patients of both pools"
+        return membership(evidence, patients=patients, confidence=confidence, rng=rng, names=names)
+    each = {"": evidence} if isinstance(evidence, Trials) else evidence
+    return tuple(
+        estimate
+        for key, part in each.items()
+        for estimate in trials(part, patients=patients, confidence=confidence, key=key)
+        if names is None or estimate.name.split("@", 1)[0] in names
+    )
+
+
+__all__ = [
+    "CATALOGUE",
+    "budget_curve",
+    "control_confidence",
+    "control_passed",
+    "estimates",
+    "meaning",
+    "reliability",
+    "roc",
+    "score_groups",
+    "strongest",
+    "utility",
+    "utility_groups",
+]

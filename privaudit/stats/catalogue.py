@@ -1,0 +1,65 @@
+"""The names of all estimates, each with what it means in one line."""
+
+from __future__ import annotations
+
+FPRS = (0.1, 0.01, 0.001)
+"""False positive rates at which a membership attack is read."""
+
+PRIORS = (0.5, 0.1, 0.01, 0.001)
+"""Shares of true members among the people an attacker asks about."""
+
+PPV_FPR = 0.01
+"""The false positive rate at which the positive predictive value is read."""
+
+MIN_FALSE_POSITIVES = 10
+"""A rate at a false positive rate is stated only where this many patients are expected above it."""
+
+MIN_CELL = 10
+"""No group, bin or point that rests on fewer patients than this leaves the stats module."""
+
+POWER = 0.8
+"""The power at which the smallest detectable effect is stated."""
+
+MEMBERSHIP: dict[str, str] = {
+    "auc": "chance that a training record scores above a held-out one (0.5: the attack knows nothing)",
+    "detectable_auc": "smallest AUC that this many patients would reveal 4 times in 5",
+    **{
+        f"tpr_at_fpr_{f:g}": f"share of training records recognised while wrongly naming {f:.1%} of others"
+        for f in FPRS
+    },
+    **{
+        f"detectable_tpr_at_fpr_{f:g}": f"smallest such share, at {f:.1%} false alarms, that this many "
+        "patients would reveal 4 times in 5"
+        for f in FPRS
+    },
+    **{
+        f"ppv_at_prior_{p:g}": f"chance that a named record is a member, at {PPV_FPR:.0%} false alarms, "
+        f"when {p:.1%} of those asked about are members"
+        for p in PRIORS
+    },
+}
+
+TRIALS: dict[str, str] = {
+    "attack_rate": "share of attempts that succeed",
+    "control_rate": "share that succeed in the control on the same records",
+    "attack_minus_control": "how much more often the attack succeeds than its control",
+    "guess_rate": "share that succeed without the release",
+    "attack_minus_guess": "how much more often the attack succeeds than a guess without the release",
+}
+"""For a mapping of trials each name is followed by `@` and its key: `attack_rate@0.1 sd`."""
+
+UTILITY: dict[str, str] = {
+    "auroc": "chance that a patient with the outcome is ranked above one without (k > 2: mean over classes)",
+    "auprc": "average precision (chance: prevalence)",
+    "brier": "mean squared error of the probabilities",
+    "log_loss": "mean negative log probability of what happened, in nats",
+    "calibration_slope": "slope of the outcome on the log odds predicted; 1 is perfect, below 1 overconfident",
+    "calibration_intercept": "log odds to add so that predicted and observed rates agree; 0 is perfect",
+}
+
+CATALOGUE: dict[str, str] = {**MEMBERSHIP, **TRIALS, **UTILITY}
+
+
+def meaning(name: str) -> str:
+    """What an estimate's name means, in one line; the key after `@` is left aside."""
+    return CATALOGUE[name.split("@", 1)[0]]

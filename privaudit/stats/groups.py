@@ -1,0 +1,288 @@
+"""The same questions asked of each subgroup, with small groups suppressed and tests adjusted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from privaudit.contracts import Scores
+from privaudit.errors import PrivauditError
+from privaudit.results import Estimate, GroupResult
+from privaudit.stats import auc as area_module
+from privaudit.stats import prediction, resample, thresholds
+from privaudit.stats.catalogue import MIN_CELL
+from privaudit.stats.membership import Patients, check, refuse
+from privaudit.stats.rates import wilson
+
+FPRS = (0.1, 0.01)
+
+HOW = (
+    "Wald test of the group's AUC against everyone else's on the logit scale, patients as clusters, "
+    "Holm-adjusted over all groups"
+)
+
+
+def suppressed(sizes: Mapping[str, tuple[int, ...]]) -> frozenset[str]:
+    """Levels not to be shown: fewer than 10 patients in a pool, also not by subtracting the others.
+
+    sizes: level -> patients in each pool. When any level is suppressed, the next smallest joins
+    until two are, and until the suppressed hold 0 or at least 10 patients together in each pool.
+    """
+    order = sorted(sizes, key=lambda level: (min(sizes[level]), sum(sizes[level]), level))
+    hidden = [level for level in order if min(sizes[level]) < MIN_CELL]
+    for level in order:
+        together = [sum(pool) for pool in zip(*(sizes[h] for h in hidden), strict=True)]
+        if not hidden or (len(hidden) > 1 and min(together) >= MIN_CELL):
+            break
+        if level not in hidden:
+            hidden.append(level)
+    return frozenset(hidden)
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Holm's step-down adjusted p-values (Holm 1979)."""
+    order = np.argsort(p, kind="stable")
+    steps = (len(p) - np.arange(len(p))) * p[order]
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(steps))
+    return adjusted
+
+
+def differ(one: area_module.Area, two: area_module.Area) -> float | None:
+    """p-value that two AUCs of different patients are equal; None where a variance is unknown."""
+    from scipy.special import stdtr
+
+    parts = []
+    for area in (one, two):
+        if area.variance is None or area.variance <= 0 or not 0 < area.value < 1:
+            return None
+        scale = area.value * (1 - area.value)
+        parts.append((math.log(area.value / (1 - area.value)), area.variance / scale**2, area.df))
+    (x, u, du), (y, v, dv) = parts
+    df = (u + v) ** 2 / (u**2 / du + v**2 / dv)
+    return float(2 * stdtr(df, -abs(x - y) / math.sqrt(u + v)))
+
+
+def _finish(
+    found: list[tuple[str, str, tuple[Estimate, ...] | None, float | None]],
+) -> tuple[GroupResult, ...]:
+    """Adjust over all tests; the two levels of a two-level grouping are one and the same test."""
+    levels: dict[str, int] = {}
+    for by, *_ in found:
+        levels[by] = levels.get(by, 0) + 1
+    keys = [by if levels[by] == 2 else (by, level) for by, level, *_ in found]
+    raw = {key: p for key, (*_, p) in zip(keys, found, strict=True) if p is not None}
+    adjusted = dict(zip(raw, holm(np.array(list(raw.values()))), strict=True)) if raw else {}
+    results = []
+    for key, (by, level, estimates, p) in zip(keys, found, strict=True):
+        if estimates is None:
+            results.append(GroupResult(by, level, (), None, "fewer than 10 patients", True))
+            continue
+        share = None if p is None else float(adjusted[key])
+        results.append(GroupResult(by, level, estimates, share, HOW))
+    return tuple(results)
+
+
+def _labels(values: np.ndarray, length: int, by: str) -> np.ndarray:
+    values = np.asarray(values).astype(str).ravel()
+    if len(values) != length:
+        raise PrivauditError(
+            f"{len(values)} group labels for {length} records in {by!r}",
+            "every record has one label",
+            "pass the labels in the order of the records",
+        )
+    return values
+
+
+def score_groups(
+    evidence: Scores,
+    *,
+    patients: Patients,
+    groups: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    confidence: float = 0.95,
+    rng: np.random.Generator,
+) -> tuple[GroupResult, ...]:
+    """Who is recognised more than others.
+
+    groups: name -> (labels of the members, labels of the non-members). The AUC compares a group's
+    members with its own non-members. For the TPR the threshold is that of all non-members: it is one
+    attacker with one threshold, and few groups could support their own at 1 %. A group's chance
+    level is then the share of its own non-members above that threshold, and is stated as `chance`.
+    Intervals resample the patients of both pools, threshold included.
+    """
+    evidence, ids = check(evidence, patients)
+    sizes = (resample.count(ids[0]), resample.count(ids[1]))
+    stated = [f for f in FPRS if min(sizes) and not thresholds.shortfall(sizes[1], f)]
+    rate = _global_rates(evidence, ids, stated, rng) if stated else None
+    found: list[tuple[str, str, tuple[Estimate, ...] | None, float | None]] = []
+    for by in sorted(groups):
+        one = _labels(groups[by][0], len(evidence.members), by)
+        zero = _labels(groups[by][1], len(evidence.nonmembers), by)
+        levels = np.unique(np.concatenate([one, zero])).tolist()
+        masks = {level: (one == level, zero == level) for level in levels}
+        counts = {
+            level: tuple(resample.count(i[m]) for i, m in zip(ids, masks[level], strict=True))
+            for level in levels
+        }
+        hidden = suppressed(counts)
+        for level in levels:
+            if level in hidden:
+                found.append((by, level, None, None))
+                continue
+            a, b = masks[level]
+            n = {"member_patients": counts[level][0], "nonmember_patients": counts[level][1]}
+            inside = area_module.area(
+                evidence.members[a], evidence.nonmembers[b], ids[0][a], ids[1][b]
+            )
+            low, high, how = inside.interval(confidence)
+            estimates = [Estimate("auc", inside.value, low, high, 0.5, n, confidence, how)]
+            for f in FPRS:
+                name = f"tpr_at_fpr_{f:g}"
+                if rate is None or f not in stated:
+                    estimates.append(
+                        Estimate(
+                            name, None, None, None, f, n, confidence, GROUP_RATE, refuse(sizes, f)
+                        )
+                    )
+                else:
+                    estimates.append(rate(stated.index(f), a, b, name, n, confidence))
+            p = None
+            if not a.all() and not b.all():
+                outside = area_module.area(
+                    evidence.members[~a], evidence.nonmembers[~b], ids[0][~a], ids[1][~b]
+                )
+                p = differ(inside, outside)
+            found.append((by, level, tuple(estimates), p))
+    return _finish(found)
+
+
+GROUP_RATE = (
+    "threshold of all non-members; chance is the group's own false positive rate there; "
+    "patient-clustered bootstrap, joined with Wilson's interval"
+)
+
+
+def _global_rates(
+    evidence: Scores, ids: Patients, stated: list[float], rng: np.random.Generator
+) -> Callable[..., Estimate]:
+    """A function giving a group's share above the threshold that all non-members set.
+
+    A record at the threshold counts by the share of tied records that the false positive rate asks
+    for, as in `thresholds.Roc`.
+    """
+    (one,), ones = resample.codes(ids[0])
+    (zero,), zeros = resample.codes(ids[1])
+    down = np.argsort(-evidence.nonmembers, kind="stable")
+    ordered = evidence.nonmembers[down]
+    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+    at = ordered[ends]
+    fprs = np.array(stated)
+    draw = np.concatenate(
+        [np.ones((1, zeros))]
+        + [
+            resample.weights(np.arange(zeros), zeros, n, rng)
+            for n in resample.chunks(len(zero), resample.RESAMPLES)
+        ]
+    )
+    member = np.concatenate(
+        [np.ones((1, ones))]
+        + [
+            resample.weights(np.arange(ones), ones, n, rng)
+            for n in resample.chunks(len(one), resample.RESAMPLES)
+        ]
+    )
+    cuts, shares = [], []
+    for row in draw:
+        false = np.cumsum(row[zero[down]])[ends]
+        asked = fprs * false[-1]
+        where = np.minimum(np.searchsorted(false, asked + 1e-6, "right"), len(ends) - 1)
+        before = np.where(where > 0, false[where - 1], 0.0)
+        cuts.append(at[where])
+        shares.append(np.clip((asked - before) / (false[where] - before), 0, 1))
+    cut, share = np.array(cuts), np.array(shares)
+
+    def rate(
+        which: int, a: np.ndarray, b: np.ndarray, name: str, n: dict[str, int], confidence: float
+    ) -> Estimate:
+        values = evidence.members[a]
+        order = np.argsort(values, kind="stable")
+        weight = member[:, one[a][order]]
+        total = np.concatenate([np.zeros((len(weight), 1)), np.cumsum(weight, axis=1)], axis=1)
+        rows = np.arange(len(weight))
+        upto = total[rows, np.searchsorted(values[order], cut[:, which], "left")]
+        below = total[rows, np.searchsorted(values[order], cut[:, which], "right")]
+        whole = total[:, -1]
+        kept = whole > 0
+        above = (whole - below + share[:, which] * (below - upto))[kept] / whole[kept]
+        value = float(above[0])
+        low, high = resample.percentile(above[1:], value, confidence)
+        alone = wilson(value, n["member_patients"], confidence)
+        others = evidence.nonmembers[b]
+        tied = float((others == cut[0, which]).mean()) * share[0, which]
+        chance = float((others > cut[0, which]).mean()) + float(tied)
+        bounds = min(value, float(low), alone[0]), max(value, float(high), alone[1])
+        return Estimate(name, value, *bounds, chance, n, confidence, GROUP_RATE)
+
+    return rate
+
+
+def utility_groups(
+    proba: np.ndarray,
+    y: np.ndarray,
+    *,
+    patients: np.ndarray,
+    groups: Mapping[str, np.ndarray],
+    confidence: float = 0.95,
+    rng: np.random.Generator | None = None,
+    classes: tuple[str, ...] = (),
+) -> tuple[GroupResult, ...]:
+    """For whom the model works less well: AUROC, Brier score and calibration intercept by group.
+
+    groups: name -> (n,) labels. AUROC and calibration want at least 10 patients with and 10 without
+    the outcome (of each class, k > 2: of at least two classes). rng: not used; every interval here
+    is analytic.
+    """
+    proba, y, ids = prediction.check(proba, y, patients)
+    found: list[tuple[str, str, tuple[Estimate, ...] | None, float | None]] = []
+    for by in sorted(groups):
+        labels = _labels(groups[by], len(y), by)
+        levels = np.unique(labels).tolist()
+        counts = {level: (resample.count(ids[labels == level]),) for level in levels}
+        hidden = suppressed(counts)
+        for level in levels:
+            if level in hidden:
+                found.append((by, level, None, None))
+                continue
+            mask = labels == level
+            n = {"patients": counts[level][0]}
+            p = None
+            if _both_sides(y[mask], ids[mask], proba.shape[1]):
+                ranked = prediction.auroc(proba[mask], y[mask], ids[mask], n, confidence)
+                shift = prediction.calibration(proba[mask], y[mask], ids[mask], n, confidence)[1]
+                if _both_sides(y[~mask], ids[~mask], proba.shape[1]):
+                    p = differ(_area(proba, y, ids, mask), _area(proba, y, ids, ~mask))
+            else:
+                reason = "fewer than 10 patients of this group with the outcome, or without it"
+                ranked, shift = (
+                    Estimate(name, None, None, None, chance, n, confidence, "", reason)
+                    for name, chance in (("auroc", 0.5), ("calibration_intercept", 0.0))
+                )
+            error = prediction.brier(proba[mask], y[mask], ids[mask], n, confidence)
+            found.append((by, level, (ranked, error, shift), p))
+    return _finish(found)
+
+
+def _both_sides(y: np.ndarray, ids: np.ndarray, k: int) -> bool:
+    enough = sum(resample.count(ids[y == c]) >= MIN_CELL for c in range(k))
+    return enough >= 2
+
+
+def _area(proba: np.ndarray, y: np.ndarray, ids: np.ndarray, mask: np.ndarray) -> area_module.Area:
+    asked = prediction.questions(proba[mask], y[mask])
+    if proba.shape[1] > 2:
+        return area_module.mean_area(asked, ids[mask])
+    scores, hit = asked[0]
+    who = ids[mask]
+    return area_module.area(scores[hit], scores[~hit], who[hit], who[~hit])

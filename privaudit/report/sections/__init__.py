@@ -1,1 +1,38 @@
-"""Sections of the report, one a file."""
+"""Sections of the report, one a file.
+
+A section is a module with `ORDER` (where it stands) and `build(audit)`, which returns its blocks;
+none means that the section is left out. Its title is in `privaudit.report.sentences.SECTIONS`,
+under the file's name, which is also its anchor.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+
+from privaudit.report.blocks import Block, Section
+from privaudit.report.sentences import SECTIONS
+from privaudit.results import Audit
+
+Build = Callable[[Audit], tuple[Block, ...]]
+
+
+def ordered() -> list[tuple[str, Build]]:
+    """(name, build) of every section, in the report's order."""
+    found = []
+    for module in pkgutil.iter_modules(__path__):
+        if not module.name.startswith("_"):
+            loaded = importlib.import_module(f"{__name__}.{module.name}")
+            found.append((loaded.ORDER, module.name, loaded.build))
+    return [(name, build) for _, name, build in sorted(found, key=lambda entry: entry[:2])]
+
+
+def sections(audit: Audit) -> tuple[Section, ...]:
+    """Every section that has something to say."""
+    built = ((name, build(audit)) for name, build in ordered())
+    return tuple(
+        Section(name, SECTIONS.get(name, name.replace("_", " ")), blocks)
+        for name, blocks in built
+        if blocks
+    )

@@ -1,0 +1,295 @@
+"""The report's drawings: inline SVG by hand, no library, no script.
+
+Every chart is given its take-away sentence, which becomes the drawing's title, and stands beside a
+table of the same numbers. Series differ by colour, dash, marker and a label, never colour alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from privaudit.report import _svg as s
+from privaudit.report.inert import clip
+from privaudit.report.numbers import DASH, fixed, is_rate, places, significant, value_text
+from privaudit.results import Curve, Estimate
+
+WIDTH = 680.0
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One model in the plane of usefulness and risk."""
+
+    name: str
+    x: Estimate
+    y: Estimate
+
+
+@dataclass(frozen=True)
+class Line:
+    """One series; `of` makes a control share the look of what it controls."""
+
+    name: str
+    curve: Curve
+    of: int
+    control: bool = False
+    banded: bool = True
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One row of a forest: a name, an estimate for each panel, or why there is none."""
+
+    name: str
+    panels: tuple[Estimate | None, ...]
+    empty: str = "not stated"
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One scale of a forest."""
+
+    title: str
+    chance: float | None
+    floor: float | None = None
+    ceiling: float | None = None
+    overall: float | None = None
+
+
+def _tick(percent: bool) -> Callable[[float], str]:
+    return (lambda v: f"{significant(v * 100)} %") if percent else significant
+
+
+def _frame(
+    c: s.Canvas,
+    box: tuple[float, float, float, float],
+    xs: tuple[Sequence[float], s.Scale, Callable[[float], str], str],
+    ys: tuple[Sequence[float], s.Scale, Callable[[float], str], str],
+) -> None:
+    """Grid, tick labels and axis titles; the y title stands above the plot, level and readable."""
+    left, top, right, bottom = box
+    for value in ys[0]:
+        y = ys[1](value)
+        c.line((left, y), (right, y), s.GRID)
+        c.text((left - 8, y + 4), ys[2](value), "end", s.SOFT, 12)
+    for value in xs[0]:
+        x = xs[1](value)
+        c.line((x, bottom), (x, bottom + 5), s.SOFT)
+        c.text((x, bottom + 20), xs[2](value), "middle", s.SOFT, 12)
+    c.line((left, bottom), (right, bottom), s.SOFT)
+    c.text((left - 44, top - 14), ys[3], "", s.INK, 13, bold=True)
+    c.text(((left + right) / 2, bottom + 42), xs[3], "middle", s.INK, 13, bold=True)
+
+
+def _reach(estimates: Sequence[Estimate], more: Sequence[float] = ()) -> tuple[float, float]:
+    """Lowest and highest value that must be on the scale."""
+    found = [v for e in estimates for v in (e.value, e.low, e.high) if v is not None]
+    found += list(more)
+    return (min(found), max(found)) if found else (0.0, 1.0)
+
+
+def tradeoff(dots: Sequence[Dot], anchor: str, title: str, x_label: str, y_label: str) -> str:
+    """Risk against usefulness, every model on one plot, intervals on both axes."""
+    height = max(400.0, 130.0 + 22 * len(dots))
+    left, top, right, bottom = 60.0, 46.0, 470.0, height - 62
+    percent = any(is_rate(d.y.name) for d in dots)
+    chance = next((d.y.chance for d in dots if d.y.chance is not None), None)
+    low, high = _reach([d.x for d in dots])
+    pad = max(0.01, (high - low) * 0.06)
+    x_ticks = s.ticks(max(0.0, low - pad), min(1.0, high + pad), 5)
+    low, high = _reach([d.y for d in dots], [] if chance is None else [chance])
+    y_ticks = s.ticks(0.0 if percent else low - 0.01, high, 6)
+    x = s.linear(x_ticks[0], x_ticks[-1], left, right)
+    y = s.linear(y_ticks[0], y_ticks[-1], bottom, top)
+    c = s.Canvas(WIDTH, height)
+    _frame(
+        c,
+        (left, top, right, bottom),
+        (x_ticks, x, significant, x_label),
+        (y_ticks, y, _tick(percent), y_label),
+    )
+    marks = [(x(d.x.value or 0), y(d.y.value or 0)) for d in dots]
+    wanted = [at[1] for at in marks]
+    if chance is not None:
+        c.line((left, y(chance)), (right, y(chance)), s.INK, 1.5, "5 4")
+        wanted.append(y(chance))
+    label_at = s.spread(wanted, 20, top + 4, bottom + 4)
+    for i, (d, at) in enumerate(zip(dots, marks, strict=True)):
+        colour, _, kind = s.style(i)
+        label = (right + 30, label_at[i])
+        c.line((at[0] + 7, at[1]), (right + 8, label[1]), s.GRID)
+        c.line((right + 8, label[1]), (label[0] - 4, label[1]), s.GRID)
+        if d.x.low is not None and d.x.high is not None:
+            c.line((x(d.x.low), at[1]), (x(d.x.high), at[1]), colour, 2)
+        if d.y.low is not None and d.y.high is not None:
+            c.line((at[0], y(d.y.low)), (at[0], y(d.y.high)), colour, 2)
+        c.marker(kind, (label[0] + 2, label[1]), colour, r=4)
+        c.text((label[0] + 12, label[1] + 4.5), clip(d.name, 24))
+    for i, at in enumerate(marks):
+        colour, _, kind = s.style(i)
+        c.marker(kind, at, colour, r=5.5)
+    if chance is not None:
+        c.text((right + 12, label_at[-1] + 4.5), "guessing", colour=s.SOFT)
+    return c.svg(anchor, title)
+
+
+def roc(lines: Sequence[Line], anchor: str, title: str, x_label: str, y_label: str) -> str:
+    """ROC curves on log axes, with the chance diagonal and the band of the strongest attack."""
+    height, least = 430.0, 1e-3
+    left, top, right, bottom = 60.0, 46.0, 440.0, 368.0
+    decades = [1e-3, 1e-2, 1e-1, 1.0]
+    x = s.logarithmic(least, 1, left, right)
+    y = s.logarithmic(least, 1, bottom, top)
+    c = s.Canvas(WIDTH, height)
+    _frame(
+        c,
+        (left, top, right, bottom),
+        (decades, x, _tick(True), x_label),
+        (decades, y, _tick(True), y_label),
+    )
+    for value in decades[:-1]:
+        c.line((x(value), top), (x(value), bottom), s.GRID)
+    c.line((x(least), y(least)), (x(1), y(1)), s.INK, 1.5, "5 4")
+    c.text((right + 16, bottom - 2), "guessing", colour=s.SOFT)
+    c.line((right - 26, bottom - 6), (right + 12, bottom - 6), s.INK, 1.5, "5 4")
+    for i, line in enumerate(lines):
+        curve = line.curve
+        inside = [k for k, value in enumerate(curve.x) if value >= least]
+        points = [(x(curve.x[k]), y(curve.y[k])) for k in inside]
+        if not points:
+            continue
+        kept = s.thin(points)
+        colour, dash, kind = s.style(i)
+        if line.banded and len(curve.low) == len(curve.high) == len(curve.x):
+            c.band(
+                [(points[k][0], y(curve.low[inside[k]])) for k in kept],
+                [(points[k][0], y(curve.high[inside[k]])) for k in kept],
+                colour,
+            )
+        c.path([points[k] for k in kept], colour, 2.5 if line.banded else 1.8, dash)
+        at = (right + 26, top + 10 + 26 * i)
+        c.line((at[0] - 10, at[1]), (at[0] + 26, at[1]), colour, 2.5, dash)
+        for spot in (at, points[0]):
+            c.marker(kind, (spot[0] + (8 if spot == at else 0), spot[1]), colour, r=4)
+        c.text((at[0] + 34, at[1] + 4.5), clip(line.name, 22), bold=line.banded)
+    return c.svg(anchor, title)
+
+
+def forest(
+    bars: Sequence[Bar], panels: Sequence[Panel], anchor: str, title: str, names: float = 150.0
+) -> str:
+    """Interval bars row by row, one or two scales side by side, with the line of guessing."""
+    row, top = 28.0, 62.0
+    bottom = top + row * len(bars)
+    c = s.Canvas(WIDTH, bottom + 48)
+    room = (WIDTH - names) / len(panels)
+    for p, panel in enumerate(panels):
+        values = [b.panels[p] for b in bars]
+        given = [e for e in values if e is not None and e.value is not None]
+        percent = any(is_rate(e.name) for e in given)
+        known = [
+            v for v in (panel.chance, panel.floor, panel.ceiling, panel.overall) if v is not None
+        ]
+        marks = s.ticks(*_reach(given, known), 3 if len(panels) > 1 else 5)
+        left = names + room * p + 8
+        right = left + room - 140
+        x = s.linear(marks[0], marks[-1], left, right)
+        c.text((left, 20), panel.title, bold=True)
+        for value in marks:
+            c.line((x(value), top - 6), (x(value), bottom), s.GRID)
+            c.text((x(value), bottom + 18), _tick(percent)(value), "middle", s.SOFT, 12)
+        if panel.overall is not None:
+            c.line((x(panel.overall), top - 6), (x(panel.overall), bottom), "#0072B2", 1.5)
+            c.text((x(panel.overall), top - 12), "everyone", "middle", "#0072B2", 12)
+        if panel.chance is not None:
+            c.line((x(panel.chance), top - 6), (x(panel.chance), bottom + 3), s.INK, 1.5, "5 4")
+            c.text((x(panel.chance), bottom + 36), "guessing", "middle", s.SOFT, 12)
+        for i, (bar, e) in enumerate(zip(bars, values, strict=True)):
+            y = top + row * (i + 0.5)
+            if e is None or e.value is None:
+                c.text((left, y + 4), clip(bar.empty, 34), colour=s.SOFT, size=12)
+                continue
+            if e.low is not None and e.high is not None:
+                c.line((x(e.low), y), (x(e.high), y), s.INK, 2)
+                for end in (e.low, e.high):
+                    c.line((x(end), y - 4), (x(end), y + 4), s.INK, 2)
+            c.marker("circle", (x(e.value), y), "#D55E00" if bar.strong else s.INK, r=4.5)
+            c.text((right + 12, y + 4), _label(e), size=12, bold=bar.strong)
+    for i, bar in enumerate(bars):
+        c.text((0, top + row * (i + 0.5) + 4), clip(bar.name, int(names / 7.2)), bold=bar.strong)
+    return c.svg(anchor, title)
+
+
+def _label(e: Estimate) -> str:
+    """`7.0 % (5.8–8.6)`, short enough for a drawing."""
+    scale = 100 if is_rate(e.name) else 1
+    if e.low is None or e.high is None:
+        return value_text(e)
+    decimals = places(e.low * scale, e.high * scale, 1, 2 if scale > 1 else 3)
+    return (
+        f"{value_text(e)} ({fixed(e.low * scale, decimals)}{DASH}{fixed(e.high * scale, decimals)})"
+    )
+
+
+def reliability(curve: Curve, anchor: str, title: str, x_label: str, y_label: str) -> str:
+    """Predicted against observed risk, with the line on which both agree."""
+    left, top, right, bottom = 52.0, 40.0, 324.0, 298.0
+    c = s.Canvas(336, 346)
+    reach = s.ticks(0.0, max([*curve.x, *curve.y, *curve.high, 0.1]), 4)
+    reach = [v for v in reach if v <= 1.0]
+    x, y = s.linear(0, reach[-1], left, right), s.linear(0, reach[-1], bottom, top)
+    _frame(
+        c,
+        (left, top, right, bottom),
+        (reach, x, _tick(True), x_label),
+        (reach, y, _tick(True), y_label),
+    )
+    c.line((x(0), y(0)), (x(reach[-1]), y(reach[-1])), s.INK, 1.5, "5 4")
+    points = [(x(a), y(b)) for a, b in zip(curve.x, curve.y, strict=False)]
+    if len(curve.low) == len(curve.high) == len(points):
+        for point, low, high in zip(points, curve.low, curve.high, strict=True):
+            c.line((point[0], y(low)), (point[0], y(high)), "#0072B2", 2)
+    c.path(points, "#0072B2", 1.5)
+    for point in points:
+        c.marker("circle", point, "#0072B2", r=4)
+    return c.svg(anchor, title)
+
+
+def evasion(lines: Sequence[Line], anchor: str, title: str, x_label: str, y_label: str) -> str:
+    """How often an attack succeeds as its budget grows, with random changes of the same size."""
+    height = 400.0
+    left, top, right, bottom = 60.0, 46.0, 440.0, height - 62
+    highs = [v for line in lines for v in (*line.curve.y, *line.curve.high)]
+    y_ticks = s.ticks(0.0, min(1.0, max([*highs, 0.02])), 5)
+    x_ticks = s.ticks(0.0, max(max(line.curve.x) for line in lines), 5)
+    x = s.linear(0.0, x_ticks[-1], left, right)
+    y = s.linear(0.0, y_ticks[-1], bottom, top)
+    c = s.Canvas(WIDTH, height)
+    _frame(
+        c,
+        (left, top, right, bottom),
+        (x_ticks, x, significant, x_label),
+        (y_ticks, y, _tick(True), y_label),
+    )
+    label_at = s.spread([y(line.curve.y[-1]) for line in lines], 19, top + 4, bottom)
+    for line, place in zip(lines, label_at, strict=True):
+        curve = line.curve
+        colour, dash, kind = s.style(line.of)
+        points = [(x(a), y(b)) for a, b in zip(curve.x, curve.y, strict=True)]
+        if len(curve.low) == len(curve.high) == len(points):
+            for point, low, high in zip(points, curve.low, curve.high, strict=True):
+                c.line((point[0], y(low)), (point[0], y(high)), colour, 1.5)
+        c.path(points, colour, 1.5 if line.control else 2.5, "1 4" if line.control else dash)
+        for point in points:
+            c.marker(kind, point, colour, hollow=line.control, r=4)
+        c.line((points[-1][0] + 6, points[-1][1]), (right + 14, place), s.GRID)
+        c.marker(kind, (right + 22, place), colour, hollow=line.control, r=4)
+        c.text(
+            (right + 32, place + 4.5), clip(line.name, 30), colour=s.SOFT if line.control else s.INK
+        )
+    return c.svg(anchor, title)
+
+
+__all__ = ["Bar", "Dot", "Line", "Panel", "evasion", "forest", "reliability", "roc", "tradeoff"]

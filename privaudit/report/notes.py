@@ -1,0 +1,286 @@
+"""Fixed knowledge that the report prints: attacks with their papers, families, access, metrics, terms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Note:
+    """An attack in plain words, with where it comes from."""
+
+    label: str
+    how: str
+    sources: tuple[str, ...]
+
+
+ATTACKS: dict[str, Note] = {
+    "threshold": Note(
+        "Confidence threshold",
+        "Asks the model once about a patient. A model is often surer about patients it has learnt "
+        "from, so a very sure and correct answer is read as “was in the training data”.",
+        (
+            "Yeom et al. 2018, Privacy Risk in Machine Learning, arXiv 1709.01604, section 3",
+            "Salem et al. 2019, ML-Leaks, arXiv 1806.01246, section V",
+        ),
+    ),
+    "shadow": Note(
+        "Shadow models",
+        "Trains copies of the model on other patients, so that it is known who was in. A second "
+        "model learns from those copies how answers for training patients look, and is then asked "
+        "about the model under audit.",
+        ("Shokri et al. 2017, Membership Inference Attacks, arXiv 1610.05820, section V",),
+    ),
+    "lira": Note(
+        "Likelihood ratio (LiRA)",
+        "Trains copies with and without each patient and asks whether the answer of the model "
+        "under audit looks more like the copies that saw the patient or like those that did not.",
+        (
+            "Carlini et al. 2022, Membership Inference Attacks From First Principles, "
+            "arXiv 2112.03570, sections V and VI",
+        ),
+    ),
+    "rmia": Note(
+        "Relative likelihood (RMIA)",
+        "Compares how likely the model finds the patient’s true outcome with how likely other "
+        "models, trained the same way, find it on average.",
+        (
+            "Zarifzadeh et al. 2024, Low-Cost High-Power Membership Inference Attacks, "
+            "arXiv 2312.03262",
+        ),
+    ),
+    "bayes": Note(
+        "Few-shadow Bayes",
+        "The likelihood ratio, made to work with few copies: what is learnt about all patients "
+        "together steadies the estimate for each one.",
+        (
+            "Smyth 2004, Linear models and empirical Bayes methods (the variance prior), "
+            "Stat. Appl. Genet. Mol. Biol. 3",
+            "Carlini et al. 2022, arXiv 2112.03570 (the likelihood ratio)",
+        ),
+    ),
+    "fgsm": Note(
+        "Gradient sign, one step (FGSM)",
+        "Moves every input by one small step in the direction that hurts the model’s answer most.",
+        (
+            "Goodfellow et al. 2015, Explaining and Harnessing Adversarial Examples, arXiv 1412.6572",
+        ),
+    ),
+    "pgd": Note(
+        "Projected gradient, many steps (PGD)",
+        "Takes many small harmful steps, each time staying within the allowed change and within "
+        "values that a patient can have.",
+        (
+            "Madry et al. 2018, Towards Deep Learning Models Resistant to Adversarial Attacks, arXiv 1706.06083",
+        ),
+    ),
+    "decision": Note(
+        "Decision-based search",
+        "Only looks at the model’s answers, not inside it, and searches for the smallest change of "
+        "inputs that turns the answer.",
+        (
+            "Chen et al. 2020, HopSkipJumpAttack, arXiv 1904.02144",
+            "Nicolae et al. 2018, Adversarial Robustness Toolbox, arXiv 1807.01069",
+        ),
+    ),
+}
+
+FAMILIES: dict[str, tuple[str, str]] = {
+    "membership": (
+        "Was a patient in the training data?",
+        "Membership inference. Being in the data of an intensive-care model tells that somebody "
+        "was in intensive care.",
+    ),
+    "attribute": (
+        "Can a hidden value of a patient be guessed?",
+        "Attribute inference: learning a sensitive value with the model better than without it.",
+    ),
+    "evasion": (
+        "Can small changes of inputs turn the answer?",
+        "Evasion. It touches patient safety, not the training patients’ privacy.",
+    ),
+    "poisoning": (
+        "Can a bad training site spoil the model?",
+        "Poisoning: one taker-part in training sends harmful contributions.",
+    ),
+    "reconstruction": (
+        "Can records be rebuilt?",
+        "Reconstruction: getting training records back from what is released.",
+    ),
+}
+
+ACCESS: dict[str, tuple[str, str]] = {
+    "ANSWERS": ("ask the model for probabilities", "anyone who may use the model"),
+    "WEIGHTS": ("read the parameters and take gradients", "anyone who is given the model file"),
+    "UPDATES": ("read each client's update, as the server does", "whoever runs the joint training"),
+    "CUT": ("read the traffic at a split model's cut", "whoever sees the line between two parts"),
+    "TABLE": ("read the synthetic records", "anyone who is given the synthetic table"),
+    "SEAT": ("take part in training as one client", "a hospital taking part in joint training"),
+    "RERUN": (
+        "train again the same way on other records",
+        "an expert who knows how the model was made and has similar patients",
+    ),
+}
+
+LEARNERS: dict[str, str] = {
+    "logreg": "logistic regression: a weighted sum of the inputs",
+    "mlp": "neural network on summary values of each stay",
+    "lstm": "recurrent neural network that reads the stay hour by hour",
+    "boosted": "gradient-boosted decision trees",
+}
+
+METRICS: dict[str, tuple[str, str]] = {
+    "auroc": ("AUROC", "higher is better; 0.5 is guessing"),
+    "auprc": ("AUPRC", "higher is better; guessing gives the share of patients with the outcome"),
+    "brier": ("Brier score", "lower is better"),
+    "log_loss": ("Log loss", "lower is better"),
+    "calibration_slope": ("Calibration slope", "1 is right; below 1 the model is too sure"),
+    "calibration_intercept": (
+        "Calibration intercept",
+        "0 is right; below 0 the model predicts too much risk",
+    ),
+    "accuracy": ("Accuracy", "higher is better"),
+}
+
+GLOSSARY: tuple[tuple[str, str, str], ...] = (
+    (
+        "adjusted-p-value",
+        "Adjusted p-value",
+        "How often a difference this large would turn up by luck in any of the groups, if there "
+        "were none. Adjusted means: the number of groups looked at is taken into account.",
+    ),
+    (
+        "auc",
+        "AUC",
+        "Given one training patient and one other patient, how often the attack ranks the training "
+        "patient higher. 0.5 is guessing, 1 is always right.",
+    ),
+    (
+        "auroc",
+        "AUROC",
+        "Given one patient with the outcome and one without, how often the model gives the first "
+        "the higher risk. 0.5 is guessing, 1 is perfect.",
+    ),
+    (
+        "auprc",
+        "AUPRC",
+        "Average share of right alarms over all alarm levels. It matters where the outcome is rare.",
+    ),
+    (
+        "brier-score",
+        "Brier score",
+        "Average squared distance between the predicted risk and what happened; 0 is perfect.",
+    ),
+    (
+        "calibration",
+        "Calibration",
+        "Whether a predicted risk of 20 in 100 comes true for 20 in 100 patients.",
+    ),
+    (
+        "control",
+        "Control",
+        "A test of the test. Positive: a leak is planted and must be found. Negative: there is "
+        "nothing to find, and nothing may be found.",
+    ),
+    (
+        "differential-privacy",
+        "Differential privacy",
+        "A mathematical promise, made while training, that one patient’s data change the result "
+        "only a little. Its size is called epsilon: the smaller, the stronger.",
+    ),
+    (
+        "false-alarm",
+        "False alarm",
+        "A patient who was not in the training data but whom the attack names as if so. “1 in 100 "
+        "false alarms” means: of 100 such patients, one is wrongly named.",
+    ),
+    (
+        "headline",
+        "Headline",
+        "The strongest attack, chosen on one half of the patients and measured on the other half, "
+        "so that picking the best of many does not make the number look worse than it is.",
+    ),
+    (
+        "held-out-patient",
+        "Held-out patient",
+        "A patient who was kept out of training by the toss of a coin. They show what the attack "
+        "says about patients whom the model has never seen.",
+    ),
+    (
+        "interval",
+        "Interval",
+        "The range that holds the true value in 95 of 100 audits like this one, unless another "
+        "level is named. A wide interval means that few patients were available.",
+    ),
+    (
+        "log-loss",
+        "Log loss",
+        "A penalty for being sure and wrong; lower is better.",
+    ),
+    (
+        "membership",
+        "Membership",
+        "Whether a patient’s record was used to train the model.",
+    ),
+    (
+        "ppv",
+        "Share of right namings",
+        "Of the patients whom the attack names as training patients, the share who truly are. It "
+        "depends on how many training patients there are among those asked about.",
+    ),
+    (
+        "reference-pool",
+        "Reference pool",
+        "Patients who play the attacker’s own data. They are in neither of the other two pools.",
+    ),
+    (
+        "roc",
+        "ROC curve",
+        "A line that shows, for every level of false alarms, how many training patients an attack "
+        "recognises.",
+    ),
+    (
+        "shadow-model",
+        "Shadow model",
+        "A copy that the attacker trains in the same way on other patients, to learn how the model "
+        "behaves.",
+    ),
+    (
+        "standard-deviation",
+        "Standard deviation (sd)",
+        "The usual spread of a value among patients. A change of 0.1 sd in heart rate is about two "
+        "beats a minute.",
+    ),
+)
+
+TERMS: dict[str, str] = {
+    "adjusted p-value": "adjusted-p-value",
+    "AUC": "auc",
+    "AUROC": "auroc",
+    "AUPRC": "auprc",
+    "Brier score": "brier-score",
+    "calibration": "calibration",
+    "calibrated": "calibration",
+    "controls": "control",
+    "control": "control",
+    "differential privacy": "differential-privacy",
+    "false alarms": "false-alarm",
+    "false alarm": "false-alarm",
+    "headline": "headline",
+    "held-out patients": "held-out-patient",
+    "interval": "interval",
+    "intervals": "interval",
+    "log loss": "log-loss",
+    "reference pool": "reference-pool",
+    "ROC curve": "roc",
+    "ROC curves": "roc",
+    "shadow models": "shadow-model",
+    "standard deviations": "standard-deviation",
+    "standard deviation": "standard-deviation",
+}
+"""Words of the running text that are linked to the glossary, once a section."""
+
+
+def label(attack: str) -> str:
+    """The attack's name for a reader; an unknown one keeps its own."""
+    return ATTACKS[attack].label if attack in ATTACKS else attack

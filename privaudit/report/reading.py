@@ -1,0 +1,221 @@
+"""What the numbers of an audit amount to, before a word is chosen: no text here, no layout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from privaudit.report.blocks import State
+from privaudit.report.numbers import amount, budget, fpr_of, stem
+from privaudit.results import (
+    Audit,
+    Control,
+    Estimate,
+    Failed,
+    Finding,
+    GroupResult,
+    Skipped,
+    Subject,
+)
+
+PRIMARY = 0.01
+FALLBACK = 0.1
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One model's membership result.
+
+    rate: the share recognised at `fpr` false alarms, the finest one that could be stated among 1 in
+    100 and 1 in 10. refused: the one at 1 in 100, where it could not be. least: the smallest rate
+    that this audit would have seen. borrowed: the controls were run on another model.
+    """
+
+    state: State
+    finding: Finding | None
+    rate: Estimate | None
+    fpr: float | None
+    refused: Estimate | None
+    auc: Estimate | None
+    least: Estimate | None
+    controls: tuple[Control, ...]
+    borrowed: bool
+    afterwards: bool
+
+
+def get(estimates: Iterable[Estimate], name: str) -> Estimate | None:
+    """The estimate of this name, stated or refused."""
+    return next((e for e in estimates if e.name == name), None)
+
+
+def stated(estimates: Iterable[Estimate], name: str) -> Estimate | None:
+    """The estimate of this name, if it has a value."""
+    found = get(estimates, name)
+    return found if found is not None and found.value is not None else None
+
+
+def rate_at(estimates: Iterable[Estimate], fpr: float, prefix: str = "tpr") -> Estimate | None:
+    """The share recognised at this false positive rate, stated or refused."""
+    return next(
+        (e for e in estimates if e.name.startswith(f"{prefix}_at_fpr_") and fpr_of(e.name) == fpr),
+        None,
+    )
+
+
+def findings(subject: Subject, family: str | None = None) -> list[Finding]:
+    """What was found, by family if one is named."""
+    return [o for o in subject.outcomes if isinstance(o, Finding) and family in (None, o.family)]
+
+
+def blanks(subject: Subject) -> list[Skipped | Failed]:
+    """Attacks without a finding."""
+    return [o for o in subject.outcomes if not isinstance(o, Finding)]
+
+
+def families(subject: Subject) -> list[str]:
+    """Families with a finding, membership first, the others as they came."""
+    found = list(dict.fromkeys(f.family for f in findings(subject)))
+    return sorted(found, key=lambda family: family != "membership")
+
+
+def excess(e: Estimate | None) -> bool:
+    """Whether the whole interval lies above what guessing gives."""
+    return e is not None and e.low is not None and e.chance is not None and e.low > e.chance
+
+
+def controls_of(audit: Audit, subject: Subject) -> tuple[tuple[Control, ...], bool]:
+    """The model's own controls, or where it has none those of the other models."""
+    if subject.controls:
+        return subject.controls, False
+    others = tuple(c for s in audit.subjects for c in s.controls)
+    return others, bool(others)
+
+
+def failed_controls(audit: Audit, kind: str) -> list[tuple[Subject, Control]]:
+    """Controls that did not come out as they must, with the model they were run on."""
+    return [(s, c) for s in audit.subjects for c in s.controls if c.kind == kind and not c.passed]
+
+
+def _strongest(subject: Subject) -> tuple[Finding | None, bool]:
+    """The headline, or, where none was made, the attack that reads highest, seen afterwards."""
+    if subject.headline is not None:
+        return subject.headline, False
+    played = [f for f in findings(subject, "membership") if stated(f.estimates, "auc")]
+    if not played:
+        return None, False
+    return max(played, key=lambda f: get(f.estimates, "auc").value or 0), True  # type: ignore[union-attr]
+
+
+def read(audit: Audit, subject: Subject) -> Reading:
+    """The reading of one model. Never better than its controls and its size allow."""
+    finding, afterwards = _strongest(subject)
+    controls, borrowed = controls_of(audit, subject)
+    if finding is None:
+        return Reading("untested", None, None, None, None, None, None, controls, borrowed, False)
+    wanted = rate_at(finding.estimates, PRIMARY)
+    coarse = rate_at(finding.estimates, FALLBACK)
+    rate = next((e for e in (wanted, coarse) if e is not None and e.value is not None), None)
+    fpr = fpr_of(rate.name) if rate is not None else None
+    auc = stated(finding.estimates, "auc")
+    least = rate_at(finding.estimates, fpr, "detectable_tpr") if fpr is not None else None
+    refused = wanted if wanted is not None and wanted.value is None else None
+    return Reading(
+        _state(audit, controls, finding, rate, auc, refused),
+        finding,
+        rate,
+        fpr,
+        refused,
+        auc,
+        least if least is not None and least.value is not None else None,
+        controls,
+        borrowed,
+        afterwards,
+    )
+
+
+def _state(
+    audit: Audit,
+    controls: Sequence[Control],
+    finding: Finding,
+    rate: Estimate | None,
+    auc: Estimate | None,
+    refused: Estimate | None,
+) -> State:
+    if failed_controls(audit, "negative"):
+        return "invalid"
+    if excess(rate) or excess(auc):
+        return "found"
+    if refused is not None or rate is None:
+        return "small"
+    positive = [c for c in controls if c.kind == "positive"]
+    own = [c for c in positive if c.attack == finding.attack] or positive
+    return "unseen" if own and all(c.passed for c in own) else "weak"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """One attack at one budget: its rate, its control's, and the difference."""
+
+    size: str
+    attack: Estimate | None
+    control: Estimate | None
+    gap: Estimate | None
+    guess: Estimate | None
+    gain: Estimate | None
+
+
+def budgets(finding: Finding) -> list[Budget]:
+    """Trials by budget, smallest first; one entry with no size where there are no budgets."""
+    sizes = sorted({budget(e.name) for e in finding.estimates}, key=lambda b: (amount(b), b))
+    found = []
+    for size in sizes:
+        at = {stem(e.name): e for e in finding.estimates if budget(e.name) == size}
+        entry = Budget(
+            size,
+            at.get("attack_rate"),
+            at.get("control_rate"),
+            at.get("attack_minus_control"),
+            at.get("guess_rate"),
+            at.get("attack_minus_guess"),
+        )
+        if entry.attack or entry.gap or entry.control:
+            found.append(entry)
+    return found
+
+
+KNOWN = (
+    "auc",
+    "detectable_auc",
+    "attack_rate",
+    "control_rate",
+    "attack_minus_control",
+    "guess_rate",
+    "attack_minus_guess",
+)
+
+
+def others(finding: Finding) -> list[Estimate]:
+    """Estimates that no table of the report knows by name."""
+    return [e for e in finding.estimates if stem(e.name) not in KNOWN and fpr_of(e.name) is None]
+
+
+def grouped(subject: Subject) -> Finding | None:
+    """The finding whose groups are shown: the headline, or the strongest attack that has groups."""
+    if subject.headline is not None and subject.headline.groups:
+        return subject.headline
+    split = [f for f in findings(subject, "membership") if f.groups]
+    return max(split, key=lambda f: getattr(get(f.estimates, "auc"), "value", 0) or 0, default=None)
+
+
+def group_measure(groups: Sequence[GroupResult]) -> str | None:
+    """The estimate that most groups can state, the rate at 1 in 100 before coarser ones."""
+    names = [f"tpr_at_fpr_{PRIMARY:g}", f"tpr_at_fpr_{FALLBACK:g}", "auc"]
+    seen = [e.name for g in groups for e in g.estimates]
+    names += [name for name in dict.fromkeys(seen) if name not in names]
+    counts = {name: sum(stated(g.estimates, name) is not None for g in groups) for name in names}
+    best = max(counts.values(), default=0)
+    if not best:
+        return None
+    shown = sum(not g.suppressed for g in groups)
+    enough = [name for name in names if counts[name] >= 0.75 * shown]
+    return enough[0] if enough else max(names, key=lambda name: counts[name])

@@ -1,0 +1,128 @@
+"""The report as one self-contained page: no script, no network, one hashed style element."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from privaudit.report import sentences
+from privaudit.report.blocks import (
+    Badge,
+    Block,
+    Callout,
+    Card,
+    Code,
+    Link,
+    Prose,
+    Section,
+    Span,
+    Strong,
+    Terms,
+    walk,
+)
+from privaudit.report.frame import facts
+from privaudit.report.inert import words
+from privaudit.report.notes import TERMS
+from privaudit.report.sections import sections
+from privaudit.results import Audit
+
+HERE = Path(__file__).parent
+_TERM = re.compile(r"\b(" + "|".join(sorted(map(re.escape, TERMS), key=len, reverse=True)) + r")\b")
+
+
+@cache
+def style() -> str:
+    """The stylesheet, without the line breaks that a page does not need."""
+    text = (HERE / "report.css").read_text(encoding="utf-8")
+    return re.sub(r"\s*\n\s*", "\n", text).strip()
+
+
+def style_hash() -> str:
+    """What the page's policy allows: this style element and no other."""
+    digest = hashlib.sha256(style().encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
+
+
+def _finalize(value: Any) -> Any:
+    return words(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+@cache
+def _environment() -> Environment:
+    env = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        keep_trailing_newline=True,
+    )
+    env.filters["drawn"] = Markup
+    env.tests |= {
+        "strong": lambda span: isinstance(span, Strong),
+        "code": lambda span: isinstance(span, Code),
+        "badge": lambda span: isinstance(span, Badge),
+    }
+    return env
+
+
+def render(audit: Audit) -> str:
+    """The page. The same audit gives the same bytes."""
+    parts = sections(audit)
+    if any(isinstance(b, Terms) for part in parts for b in walk(part.blocks)):
+        parts = tuple(_explained(part) for part in parts)
+    page = _environment().get_template("report.html")
+    return page.render(
+        say=sentences,
+        subtitle=sentences.subtitle(audit.data),
+        meta=facts(audit),
+        sections=parts,
+        style=style(),
+        hash=style_hash(),
+        fresh=_numbered(),
+    )
+
+
+def _numbered() -> Callable[[str], str]:
+    numbers = count(1)
+    return lambda kind: f"{kind}-{next(numbers)}"
+
+
+def _explained(part: Section) -> Section:
+    """The section with each glossary word linked where it first stands in running text."""
+    if part.anchor in ("glossary", "limits"):
+        return part
+    met: set[str] = set()
+    return replace(part, blocks=tuple(_linked(block, met) for block in part.blocks))
+
+
+def _linked(block: Block, met: set[str]) -> Block:
+    if isinstance(block, Callout | Card):
+        return replace(block, body=tuple(_linked(inner, met) for inner in block.body))
+    if not isinstance(block, Prose):
+        return block
+    spans = (block.text,) if isinstance(block.text, str) else block.text
+    return replace(block, text=tuple(piece for span in spans for piece in _pieces(span, met)))
+
+
+def _pieces(span: Span, met: set[str]) -> list[Span]:
+    if not isinstance(span, str):
+        return [span]
+    found: list[Span] = []
+    for i, piece in enumerate(_TERM.split(span)):
+        target = TERMS.get(piece) if i % 2 else None
+        if target is not None and target not in met:
+            met.add(target)
+            found.append(Link(piece, f"term-{target}"))
+        elif piece:
+            found.append(piece)
+    return found

@@ -1,0 +1,137 @@
+"""The answer first: what happened, model by model, in plain frequencies."""
+
+from __future__ import annotations
+
+from privaudit.report import numbers as n
+from privaudit.report import sentences as say
+from privaudit.report.blocks import Block, Callout, Card, Link, Prose, Table, Text
+from privaudit.report.notes import FAMILIES, label
+from privaudit.report.reading import (
+    Reading,
+    blanks,
+    budgets,
+    excess,
+    failed_controls,
+    families,
+    findings,
+    read,
+    stated,
+)
+from privaudit.results import Audit, Failed, Finding, Subject
+
+ORDER = 10
+
+
+def build(audit: Audit) -> tuple[Block, ...]:
+    readings = [read(audit, subject) for subject in audit.subjects]
+    cards = [
+        _card(i, s, r) for i, (s, r) in enumerate(zip(audit.subjects, readings, strict=True), 1)
+    ]
+    after: list[Block] = [Callout("note", say.NO_POLICY_TITLE, (Prose(say.NO_POLICY),))]
+    if audit.data.real and any(word in audit.data.source for word in ("MIMIC", "PhysioNet")):
+        after.append(Prose(say.MEASURES_MODEL, "small"))
+    after += [Prose(caveat, "small") for caveat in audit.caveats]
+    return (*_warnings(audit), _glance(audit, readings), *cards, *after)
+
+
+def _warnings(audit: Audit) -> list[Block]:
+    """What must be known before any number is read."""
+    found: list[Block] = []
+    invalid = failed_controls(audit, "negative")
+    if invalid:
+        lines = [Prose(say.invalid(s.name, label(c.attack))) for s, c in invalid]
+        found.append(Callout("stop", say.INVALID_TITLE, tuple(lines)))
+    missed = failed_controls(audit, "positive")
+    if missed:
+        lines = [Prose(say.powerless(s.name, label(c.attack))) for s, c in missed]
+        found.append(Callout("warn", say.POWERLESS_TITLE, tuple(lines)))
+    if not any(s.controls for s in audit.subjects):
+        found.append(Callout("warn", say.UNCONTROLLED_TITLE, (Prose(say.UNCONTROLLED),)))
+    if not audit.data.real:
+        found.append(Callout("warn", say.GENERATED_TITLE, (Prose(say.generated(audit.data)),)))
+    return found
+
+
+def _glance(audit: Audit, readings: list[Reading]) -> Table:
+    rows: list[tuple[Text, ...]] = []
+    for i, (s, r) in enumerate(zip(audit.subjects, readings, strict=True), 1):
+        auroc = stated(s.utility, "auroc")
+        rate = r.rate
+        rows.append(
+            (
+                (Link(s.name, f"model-{i}"),),
+                (say.BADGES[r.state],),
+                n.estimate_text(rate) if rate else "not stated",
+                n.one_in(r.fpr) if r.fpr else "",
+                n.share(r.fpr) if r.fpr else "",
+                n.estimate_text(auroc) if auroc else "not measured",
+            )
+        )
+    return Table(say.GLANCE, say.GLANCE_COLUMNS, tuple(rows), numeric=(2, 3, 4, 5))
+
+
+def _card(number: int, subject: Subject, r: Reading) -> Card:
+    body: list[Block] = [*_membership(r)]
+    body += [line for family in families(subject) for line in _others(subject, family)]
+    auroc = stated(subject.utility, "auroc")
+    if auroc:
+        body.append(Prose(say.useful(auroc)))
+    empty = blanks(subject)
+    if empty:
+        broken = sum(isinstance(o, Failed) for o in empty)
+        body.append(Prose(say.unfinished(len(empty) - broken, broken), "small"))
+    return Card(subject.name, f"model-{number}", say.BADGES[r.state], tuple(body))
+
+
+def _membership(r: Reading) -> list[Block]:
+    if r.finding is None:
+        return [Prose(say.UNTESTED, "lead")]
+    lines: list[Block] = []
+    if r.refused is not None:
+        lines.append(Prose(say.too_small(r.refused, 0.01), "lead"))
+    if r.rate is not None and r.fpr is not None:
+        sentence = say.recognises(label(r.finding.attack), r.rate, r.fpr, excess(r.rate))
+        lines.append(Prose(sentence, "" if lines else "lead"))
+    if r.auc is not None:
+        lines.append(Prose(say.ranks(r.auc)))
+    if r.state == "weak":
+        lines.append(Prose(say.WEAK))
+    if r.least is not None and r.fpr is not None:
+        lines.append(Prose(say.least(r.least, r.fpr)))
+    if r.afterwards:
+        lines.append(Prose(say.AFTERWARDS, "small"))
+    return lines
+
+
+def _others(subject: Subject, family: str) -> list[Block]:
+    """One sentence for each family other than membership: its strongest attack."""
+    if family == "membership":
+        return []
+    tried = [(f, b) for f in findings(subject, family) for b in budgets(f) if _value(b.attack) >= 0]
+    if not tried:
+        return []
+    middle = _middle([b.size for _, b in tried])
+    f, b = max(
+        (entry for entry in tried if entry[1].size == middle),
+        key=lambda entry: _value(entry[1].attack),
+    )
+    assert b.attack is not None
+    if family == "evasion":
+        return [Prose(say.evaded(label(f.attack), b.size, b.attack, b.control))]
+    title = FAMILIES.get(family, (family, ""))[0]
+    return [Prose(say.trial(_name(f), title, b.attack, b.guess or b.control))]
+
+
+def _name(finding: Finding) -> str:
+    return label(finding.attack)
+
+
+def _value(e: object) -> float:
+    value = getattr(e, "value", None)
+    return -1.0 if value is None else float(value)
+
+
+def _middle(sizes: list[str]) -> str:
+    """The budget quoted: the middle one of those tried, so that neither end is picked for effect."""
+    ladder = sorted(set(sizes), key=lambda size: (n.amount(size), size))
+    return ladder[len(ladder) // 2]

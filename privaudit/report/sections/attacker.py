@@ -1,0 +1,39 @@
+"""The attacker imagined: what each model lets anybody do, in words."""
+
+from __future__ import annotations
+
+from privaudit.report import sentences as say
+from privaudit.report.blocks import Block, Prose, Table
+from privaudit.report.notes import ACCESS
+from privaudit.results import Audit, Subject
+
+ORDER = 60
+
+
+def build(audit: Audit) -> tuple[Block, ...]:
+    powers = list(dict.fromkeys(_known(a) for s in audit.subjects for a in s.access))
+    order = [words for words, _ in ACCESS.values()]
+    powers.sort(key=lambda power: (order.index(power) if power in order else len(order), power))
+    if not powers:
+        return (Prose(say.ATTACKER), Prose(say.NO_ACCESS))
+    who = dict(ACCESS.values())
+    rows = tuple(
+        (
+            say.capital(power),
+            say.capital(who.get(power, "")),
+            *("yes" if power in _powers(s) else "no" for s in audit.subjects),
+        )
+        for power in powers
+    )
+    columns = (*say.ATTACKER_COLUMNS, *(s.name for s in audit.subjects))
+    table = Table(say.ATTACKER_CAPTION, columns, rows)
+    return (Prose(say.ATTACKER), Prose(say.KNOWS), table)
+
+
+def _known(access: str) -> str:
+    """The access in words, whether the document names it by its key or by its words."""
+    return ACCESS[access][0] if access in ACCESS else access
+
+
+def _powers(subject: Subject) -> set[str]:
+    return {_known(access) for access in subject.access}

@@ -1,0 +1,51 @@
+"""How each attack works, with its paper and the settings used here."""
+
+from __future__ import annotations
+
+from privaudit.report import numbers as n
+from privaudit.report import sentences as say
+from privaudit.report.blocks import Block, Facts, Heading, Prose, Text
+from privaudit.report.notes import ACCESS, ATTACKS, label
+from privaudit.report.reading import findings
+from privaudit.results import Audit, Finding
+
+ORDER = 100
+
+
+def build(audit: Audit) -> tuple[Block, ...]:
+    found: dict[str, list[tuple[str, Finding]]] = {}
+    for s in audit.subjects:
+        for f in findings(s):
+            found.setdefault(f.attack, []).append((s.name, f))
+        for o in s.outcomes:
+            found.setdefault(o.attack, [])
+    if not found:
+        return ()
+    blocks: list[Block] = [Prose(say.METHODS)]
+    for i, (attack, runs) in enumerate(found.items(), 1):
+        note = ATTACKS.get(attack)
+        blocks.append(Heading(label(attack), f"attack-{i}", 4))
+        blocks.append(Prose(note.how if note else say.METHOD_UNKNOWN))
+        pairs: list[tuple[Text, Text]] = []
+        if note:
+            pairs.append((say.SOURCES, "; ".join(note.sources)))
+        if runs:
+            needs = dict.fromkeys(ACCESS.get(a, (a, ""))[0] for _, f in runs for a in f.access)
+            pairs.append((say.ACCESS, "; ".join(needs) or "nothing named"))
+            pairs.append((say.SETTINGS_USED, _settings(runs)))
+            spent = ", ".join(f"{name} {n.duration(f.seconds)}" for name, f in runs)
+            pairs.append((say.TIME, spent))
+        if pairs:
+            blocks.append(Facts(tuple(pairs)))
+    return tuple(blocks)
+
+
+def _settings(runs: list[tuple[str, Finding]]) -> str:
+    """The settings once where all models share them, else model by model."""
+    texts = {
+        name: ", ".join(f"{key} = {value}" for key, value in sorted(f.params.items())) or "none"
+        for name, f in runs
+    }
+    if len(set(texts.values())) == 1:
+        return next(iter(texts.values()))
+    return "; ".join(f"{name}: {text}" for name, text in texts.items())

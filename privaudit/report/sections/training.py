@@ -1,0 +1,94 @@
+"""How each model was trained, what it promised, and how useful it is."""
+
+from __future__ import annotations
+
+from privaudit.report import charts
+from privaudit.report import numbers as n
+from privaudit.report import sentences as say
+from privaudit.report.blocks import Block, Chart, Facts, Heading, Prose, Row, Table, Text
+from privaudit.report.notes import LEARNERS, METRICS
+from privaudit.report.reading import get, stated
+from privaudit.results import Audit, Curve, Estimate, Subject
+
+ORDER = 70
+
+
+def build(audit: Audit) -> tuple[Block, ...]:
+    blocks: list[Block] = []
+    plots: list[Block] = []
+    for number, subject in enumerate(audit.subjects, 1):
+        blocks.append(Heading(subject.name, f"training-{number}"))
+        if subject.description:
+            blocks.append(Prose(subject.description))
+        blocks.append(Facts(_facts(subject)))
+        blocks += _usefulness(subject)
+        if subject.reliability is not None and subject.reliability.x:
+            plots.append(_calibration(subject, subject.reliability, number))
+    if plots:
+        blocks += [Heading("Calibration", "calibration-plots"), Row(tuple(plots))]
+    return tuple(blocks)
+
+
+def _facts(subject: Subject) -> tuple[tuple[Text, Text], ...]:
+    family = LEARNERS.get(subject.learner, "")
+    pairs: list[tuple[Text, Text]] = [
+        (say.LEARNER, f"{subject.learner} ({family})" if family else subject.learner),
+        (say.METHOD, subject.method),
+    ]
+    if subject.params:
+        settings = ", ".join(f"{key} = {value}" for key, value in sorted(subject.params.items()))
+        pairs.append((say.SETTINGS, settings))
+    if subject.costs:
+        costs = ", ".join(_cost(key, value) for key, value in sorted(subject.costs.items()))
+        pairs.append((say.COST_CAPTION, costs))
+    return (*pairs, (say.PROMISE, say.claim(subject.claim)))
+
+
+def _cost(key: str, value: float) -> str:
+    name = key.replace("_", " ")
+    if key == "seconds" or key.endswith("_seconds"):
+        return f"{name.removesuffix('seconds').strip() or 'time'} {n.duration(value)}"
+    if key == "bytes" or key.endswith("_bytes"):
+        return f"{name.removesuffix('bytes').strip() or 'size'} {n.size(value)}"
+    return f"{name} {n.significant(value)}"
+
+
+def _usefulness(subject: Subject) -> list[Block]:
+    if not subject.utility:
+        return []
+    rows = []
+    for e in subject.utility:
+        title, reading = METRICS.get(e.name, (say.capital(say.measure(e.name)), ""))
+        inside = get(subject.utility_members, e.name)
+        rows.append((title, _cell(e), "not measured" if inside is None else _cell(inside), reading))
+    table = Table(
+        say.utility_caption(subject.name), say.UTILITY_COLUMNS, tuple(rows), numeric=(1, 2)
+    )
+    inside, outside = stated(subject.utility_members, "auroc"), stated(subject.utility, "auroc")
+    words = [Prose(say.contrast(subject.name, inside, outside))] if inside and outside else []
+    return [*words, table]
+
+
+def _cell(e: Estimate) -> str:
+    return (
+        n.estimate_text(e)
+        if e.value is not None
+        else f"not stated: {e.refusal or 'no reason given'}"
+    )
+
+
+def _calibration(subject: Subject, curve: Curve, number: int) -> Chart:
+    slope = get(subject.utility, "calibration_slope")
+    intercept = get(subject.utility, "calibration_intercept")
+    title = say.reliability_title(subject.name, slope, intercept)
+    banded = len(curve.low) == len(curve.high) == len(curve.x)
+    rows = []
+    for i, (x, y) in enumerate(zip(curve.x, curve.y, strict=False)):
+        low, high = (curve.low[i], curve.high[i]) if banded else (None, None)
+        observed = n.estimate_text(Estimate("attack_rate", y, low, high))
+        rows.append((f"{n.fixed(x * 100, 1)}{n.NBSP}%", observed))
+    table = Table(title, (say.RELIABILITY_X, say.RELIABILITY_Y), tuple(rows), numeric=(0, 1))
+    svg = charts.reliability(
+        curve, f"chart-calibration-{number}", title, say.RELIABILITY_X, say.RELIABILITY_Y
+    )
+    return Chart(title, svg, table, half=True)

@@ -1,0 +1,352 @@
+"""A whole audit document made by hand, with one of everything that a report must be able to show."""
+
+from __future__ import annotations
+
+import math
+
+from privaudit.results import (
+    Audit,
+    ClaimText,
+    Control,
+    Coverage,
+    Curve,
+    Data,
+    Estimate,
+    Failed,
+    Finding,
+    FlowRow,
+    GroupResult,
+    Manifest,
+    Outcome,
+    Pool,
+    Skipped,
+    Subject,
+)
+
+PATIENTS = {
+    "members": 3236,
+    "nonmembers": 3190,
+    "member_patients": 3236,
+    "nonmember_patients": 3190,
+}
+ANSWERS = "ask the model for probabilities"
+WEIGHTS = "read the parameters and take gradients"
+RERUN = "train again the same way on other records"
+NO_CLAIM = ClaimText(None, 0.0, "patient", "add-remove", (), "no claim")
+BY_ROC = "patient-clustered bootstrap of members and non-members, joined with Wilson's interval"
+BY_AUC = "DeLong's variance, patients as clusters"
+
+
+def few(fpr: float, have: int) -> str:
+    need = math.ceil(10 / fpr) - have
+    return (
+        f"needs {need} more held-out patients: {have} give {have * fpr:.3g} expected false "
+        f"positives at a false positive rate of {fpr:g}, and 10 are asked for"
+    )
+
+
+def game(shift: float, n: dict[str, int] | None = None) -> tuple[Estimate, ...]:
+    """What `privaudit.stats` gives for a membership game with this strength; 0 is no leak."""
+    n = PATIENTS if n is None else n
+    have = n["nonmember_patients"]
+    auc = 0.5 + 0.5 * math.tanh(shift / 2)
+    wide = 0.58 * math.sqrt(1 / n["member_patients"] + 1 / have)
+    found = [
+        Estimate("auc", auc, max(0.0, auc - wide), min(1.0, auc + wide), 0.5, n, 0.95, BY_AUC),
+        Estimate("detectable_auc", 0.5 + 1.4 * wide, chance=0.5, n=n, how="80 % power"),
+    ]
+    rates = {}
+    for fpr in (0.1, 0.01, 0.001):
+        name = f"tpr_at_fpr_{fpr:g}"
+        if have * fpr < 10:
+            found.append(Estimate(name, None, None, None, fpr, n, 0.95, BY_ROC, few(fpr, have)))
+            continue
+        rate = fpr ** (1 / (1 + 2.2 * shift))
+        half = 1.96 * math.sqrt(rate * (1 - rate) / n["member_patients"]) + fpr * 0.25
+        rates[fpr] = (rate, max(0.0, rate - half), min(1.0, rate + half))
+        found.append(Estimate(name, *rates[fpr], fpr, n, 0.95, BY_ROC))
+    for fpr in (0.1, 0.01, 0.001):
+        name = f"detectable_tpr_at_fpr_{fpr:g}"
+        if fpr in rates:
+            least = fpr + 4 * math.sqrt(fpr / have)
+            found.append(Estimate(name, least, None, None, fpr, n, 0.95, "80 % power"))
+        else:
+            found.append(Estimate(name, None, None, None, fpr, n, refusal=few(fpr, have)))
+    for prior in (0.5, 0.1, 0.01, 0.001):
+        name = f"ppv_at_prior_{prior:g}"
+        if 0.01 not in rates:
+            found.append(Estimate(name, None, None, None, prior, n, refusal=few(0.01, have)))
+            continue
+        bounds = (prior * r / (prior * r + (1 - prior) * 0.01) for r in rates[0.01])
+        found.append(Estimate(name, *bounds, prior, n, 0.95, "Bayes' rule"))
+    return tuple(found)
+
+
+def roc(shift: float) -> Curve:
+    x = tuple(10 ** (-2.5 + 2.5 * i / 30) for i in range(31))
+    y = tuple(v ** (1 / (1 + 2.2 * shift)) for v in x)
+    low = tuple(max(0.0, v - 0.3 * v * (1 - v) - 0.001) for v in y)
+    high = tuple(min(1.0, v + 0.3 * v * (1 - v) + 0.001) for v in y)
+    return Curve("roc", x, y, low, high, "false positive rate", "true positive rate")
+
+
+LEVELS = {
+    "age": ("18-39", "40-64", "65-79", "80+"),
+    "sex": ("F", "M"),
+    "unit": ("CCU", "CSRU", "MICU", "SICU", "TSICU"),
+    "insurance": ("Medicare", "Private"),
+}
+
+
+def groups(shift: float) -> tuple[GroupResult, ...]:
+    found = []
+    names = [(by, level) for by, levels in LEVELS.items() for level in levels]
+    for i, (by, level) in enumerate(names):
+        if level == "TSICU":
+            found.append(GroupResult(by, level, (), None, "", True))
+            continue
+        people = 130 + 211 * (i % 5)
+        n = {"members": people, "nonmembers": people + 9, "member_patients": people}
+        n["nonmember_patients"] = people + 9
+        own = shift * (0.7 + 0.14 * ((i * 7) % 9))
+        p = 0.0132 if level == "18-39" and shift > 0.1 else min(1.0, 0.21 + 0.09 * i)
+        found.append(GroupResult(by, level, game(own, n)[:3], p, "max-T permutation, 999 draws"))
+    return tuple(found)
+
+
+def membership(attack: str, shift: float, seconds: float, **params: str | float) -> Finding:
+    access = (ANSWERS,) if attack == "threshold" else (ANSWERS, RERUN)
+    return Finding(
+        attack, "membership", params, access, game(shift), (roc(shift),), seconds=seconds
+    )
+
+
+def evasion(attack: str, strength: float) -> Finding:
+    n = {"attempts": 3190, "patients": 3190}
+    found = []
+    for size in (0.05, 0.1, 0.2, 0.4):
+        rate, control = 1 - math.exp(-strength * size), 0.011 + 0.03 * size
+
+        def one(name: str, v: float, chance: float, size: float = size) -> Estimate:
+            half = 1.96 * math.sqrt(v * (1 - v) / 3190)
+            name = f"{name}@{size:g} sd"
+            return Estimate(name, v, max(0.0, v - half), v + half, chance, n, 0.95, "Wilson")
+
+        gap = rate - control
+        found += [
+            one("attack_rate", rate, control),
+            one("control_rate", control, control),
+            Estimate(
+                f"attack_minus_control@{size:g} sd", gap, gap - 0.015, gap + 0.015, 0.0, n, 0.95
+            ),
+        ]
+    rates = [e for e in found if e.name.startswith("attack_rate")]
+    curve = Curve(
+        "attack_rate",
+        (0.05, 0.1, 0.2, 0.4),
+        tuple(e.value or 0.0 for e in rates),
+        tuple(e.low or 0.0 for e in rates),
+        tuple(e.high or 0.0 for e in rates),
+        "budget (sd)",
+        "attack rate",
+    )
+    params: dict[str, str | int | float | bool] = {"steps": 20 if attack == "pgd" else 1}
+    needs = (ANSWERS,) if attack == "decision" else (ANSWERS, WEIGHTS)
+    caveat = (
+        "Impossible values are pulled back to the nearest possible one before the model is asked."
+    )
+    return Finding(attack, "evasion", params, needs, tuple(found), (curve,), (), (caveat,), 41.0)
+
+
+def utility(auroc: float, slope: float) -> tuple[Estimate, ...]:
+    n = {"records": 3190, "patients": 3190}
+
+    def one(name: str, v: float, half: float, chance: float | None = None) -> Estimate:
+        return Estimate(name, v, v - half, v + half, chance, n, 0.95, "bootstrap by patient")
+
+    return (
+        one("auroc", auroc, 0.0171, 0.5),
+        one("auprc", auroc - 0.37, 0.034, 0.132),
+        one("brier", 0.092, 0.0048),
+        one("log_loss", 0.302, 0.013),
+        one("calibration_slope", slope, 0.09, 1.0),
+        one("calibration_intercept", slope - 1.02, 0.11, 0.0),
+    )
+
+
+def reliability(slope: float) -> Curve:
+    x = (0.012, 0.028, 0.05, 0.079, 0.12, 0.19, 0.31, 0.56)
+    y = tuple(min(0.95, v * slope + 0.008) for v in x)
+    low = tuple(max(0.0, v - 0.02 - 0.06 * v) for v in y)
+    high = tuple(v + 0.02 + 0.06 * v for v in y)
+    return Curve("reliability", x, y, low, high, "predicted", "observed")
+
+
+def subject(
+    learner: str, auroc: float, slope: float, leak: float, evaded: tuple[Outcome, ...]
+) -> Subject:
+    strength = {"threshold": 0.55, "shadow": 0.6, "lira": 1.0, "rmia": 0.9, "bayes": 1.05}
+    played: tuple[Outcome, ...] = tuple(
+        membership(
+            name, leak * share, 3.0 + 40 * share, **({} if name == "threshold" else {"shadows": 16})
+        )
+        for name, share in strength.items()
+    )
+    head = Finding(
+        "bayes",
+        "membership",
+        {"shadows": 16},
+        (ANSWERS, RERUN),
+        game(
+            leak,
+            {
+                **PATIENTS,
+                "members": 1618,
+                "nonmembers": 1595,
+                "member_patients": 1618,
+                "nonmember_patients": 1595,
+            },
+        ),
+        (roc(leak),),
+        groups(leak),
+        ("Chosen on one half of the patients and estimated on the other.",),
+        44.0,
+    )
+    controls = (
+        Control(
+            "positive",
+            "bayes",
+            game(2.5)[:4],
+            True,
+            "A network trained until it knows 300 records by heart",
+        ),
+        Control(
+            "negative", "bayes", game(0.004)[:4], True, "Member and non-member labels shuffled"
+        ),
+    )
+    access = (ANSWERS, RERUN) if learner == "boosted" else (ANSWERS, WEIGHTS, RERUN)
+    return Subject(
+        f"baseline-{learner}",
+        "baseline",
+        learner,
+        "Trained on all members in one place, without any protection.",
+        {"learner": learner, "epochs": "30"},
+        NO_CLAIM,
+        access,
+        utility(auroc, slope),
+        utility(min(0.98, auroc + 0.004 + 0.3 * leak), slope),
+        tuple(
+            GroupResult("sex", level, utility(auroc - 0.01 * i, slope)[:2])
+            for i, level in enumerate(("F", "M"))
+        ),
+        reliability(slope),
+        head,
+        played + evaded,
+        controls if learner != "logreg" else (),
+        {"seconds": 12.5, "model_bytes": 48_211.0},
+    )
+
+
+def sample() -> Audit:
+    """Four models: one with no leak seen, three that leak; evasion; refusals; failures."""
+    no_gradient = "needs access to the parameters and gradients, which this release does not give"
+    subjects = (
+        subject("logreg", 0.858, 1.01, 0.012, (evasion("fgsm", 1.6), evasion("pgd", 1.7))),
+        subject(
+            "mlp",
+            0.849,
+            0.78,
+            0.31,
+            (evasion("fgsm", 2.9), evasion("pgd", 4.1), evasion("decision", 2.2)),
+        ),
+        subject(
+            "lstm",
+            0.872,
+            0.91,
+            0.17,
+            (
+                evasion("pgd", 3.4),
+                Failed("fgsm", "evasion", "the gradient was not a number for 12 of 3,190 records"),
+            ),
+        ),
+        subject(
+            "boosted",
+            0.884,
+            0.97,
+            0.52,
+            (
+                Skipped("fgsm", "evasion", no_gradient),
+                Skipped("pgd", "evasion", no_gradient),
+                evasion("decision", 1.9),
+            ),
+        ),
+    )
+    coverage = (
+        Coverage(
+            "membership",
+            "Membership inference",
+            "TESTED",
+            ("threshold", "shadow", "lira", "rmia", "bayes"),
+            "five attacks on every model",
+        ),
+        Coverage("attribute", "Attribute inference", "NOT TESTED", (), "not part of this version"),
+        Coverage(
+            "evasion",
+            "Evasion",
+            "TESTED",
+            ("fgsm", "pgd", "decision"),
+            "three attacks, where they apply",
+        ),
+        Coverage(
+            "reconstruction",
+            "Model inversion and reconstruction",
+            "NOT TESTED",
+            (),
+            "not part of this version",
+        ),
+        Coverage(
+            "poisoning", "Poisoning", "NOT APPLICABLE", (), "nobody outside takes part in training"
+        ),
+    )
+    data = Data(
+        "generated demo",
+        False,
+        "mortality",
+        "Death in hospital, from the first 48 hours in intensive care",
+        "died in hospital",
+        ("survived", "died"),
+        283,
+        48,
+        48,
+        (
+            FlowRow("all stays", 0, 12000, 9100),
+            FlowRow("adults (18 and over)", 1110, 10890, 8240),
+            FlowRow("first stay of each patient", 2650, 8240, 8240),
+            FlowRow("at least 48 hours in the unit", 207, 8033, 8033),
+        ),
+        (
+            Pool("members", 3236, 3236, {"died in hospital": 0.1146}),
+            Pool("nonmembers", 3190, 3190, {"died in hospital": 0.1171}),
+            Pool("reference", 1607, 1607, {"died in hospital": 0.1139}),
+        ),
+        ("Ages over 89 are set to 91.4, as the source shifts them.",),
+        {"window_hours": 48, "variables": 48},
+    )
+    manifest = Manifest(
+        "20261121-021500-mortality-7f3a",
+        "2026-11-21T02:15:00+00:00",
+        "0.1.0",
+        "3.11.9",
+        "Linux x86_64",
+        {"numpy": "2.2.0", "torch": "2.13.0", "xgboost": "3.1.0"},
+        "privaudit run mortality --profile standard",
+        "standard",
+        20261121,
+        0.95,
+        "5d0c" * 16,
+        1312.4,
+        1208.8,
+        1_890_000_000,
+        {"baseline-mlp": 16, "baseline-lstm": 16, "baseline-boosted": 16, "baseline-logreg": 16},
+    )
+    return Audit(manifest, data, subjects, coverage, ("Each model was trained once.",))

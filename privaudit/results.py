@@ -303,6 +303,18 @@ def from_json(text: str) -> Audit:
         ) from None
 
 
+def to_tree(part: Any) -> Any:
+    """Any part of a document as plain dictionaries, lists and numbers, none of them non-finite."""
+    tree = _CONVERTER.unstructure(part)
+    _refuse_non_finite(tree, type(part).__name__)
+    return tree
+
+
+def from_tree(tree: Any, kind: Any) -> Any:
+    """A part of a document of this type from what `to_tree` made of it."""
+    return _CONVERTER.structure(tree, kind)
+
+
 def _refuse_non_finite(tree: Any, where: str) -> None:
     if isinstance(tree, float) and not math.isfinite(tree):
         raise ValueError(f"{where} is {tree}: no non-finite number is ever stored")

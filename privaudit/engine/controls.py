@@ -1,0 +1,115 @@
+"""Checks on the harness: a leak that every membership attack must find, and a model that has none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from privaudit.contracts import Model, Release, Target
+from privaudit.engine.store import Store
+from privaudit.records import Records
+
+LIFT = 2.0
+"""The planted leak, in standard deviations of the released model's margins on non-members."""
+
+PLANTED = (
+    "the released model, made surer of the true outcome of every record it was trained on by "
+    "{lift:.2g} standard deviations of its own log odds"
+)
+NULL = (
+    "a model of the same method trained on the reference pool alone, so that members and "
+    "non-members are both new to it"
+)
+
+
+def row_codes(records: Records) -> np.ndarray:
+    """(n,) uint64: a code of each row's inputs and outcome; equal rows have equal codes.
+
+    A multilinear hash of the bytes modulo 2^64 with fixed random odd factors, in one pass.
+    """
+    rng = np.random.default_rng(20240607)
+    n = len(records)
+    codes = records.y.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    for table in (records.X, records.series):
+        if table is None:
+            continue
+        flat = np.ascontiguousarray(table).reshape(n, -1).view(np.uint32)
+        factors = rng.integers(0, 2**63, flat.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(
+            1
+        )
+        step = max(1, 2**21 // max(1, flat.shape[1]))
+        for start in range(0, n, step):
+            part = flat[start : start + step].astype(np.uint64) + np.uint64(1)
+            # The product's high bits carry the mixing; folding them in keeps low bits from aligning.
+            product = part * factors
+            codes[start : start + step] += (product ^ (product >> np.uint64(29))).sum(
+                axis=1, dtype=np.uint64
+            )
+    return codes
+
+
+@lru_cache(maxsize=16)
+def places(tables: Store, pool: str, ask: str) -> np.ndarray:
+    """(len(ask),) int64: where in the pool each asked record is, -1 where it is not."""
+    if pool == ask:
+        return np.arange(len(tables.get_records(pool)))
+    own, asked = (row_codes(tables.get_records(key)) for key in (pool, ask))
+    order = np.argsort(own, kind="stable")
+    at = np.minimum(np.searchsorted(own[order], asked), len(own) - 1)
+    return np.where(own[order][at] == asked, order[at], -1)
+
+
+def trained_on(included: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """(len(ask),) bool: which asked records a refit was trained on."""
+    return np.where(place >= 0, included[place], False)
+
+
+@dataclass(frozen=True, eq=False)
+class Memoriser:
+    """The released model with a planted leak: true-class log odds of what it saw, raised by `lift`.
+
+    seen: (m,) sorted row codes of the records trained on. Gradients are the released model's own:
+    the lift is a constant for each record.
+    """
+
+    model: Model
+    seen: np.ndarray
+    lift: float
+
+    def predict_proba(self, records: Records) -> np.ndarray:
+        proba = np.asarray(self.model.predict_proba(records), dtype=np.float64).copy()
+        rows = np.flatnonzero(np.isin(row_codes(records), self.seen))
+        true = proba[rows, records.y[rows]]
+        raised = true * np.exp(self.lift) / (true * np.exp(self.lift) + 1.0 - true)
+        rest = np.divide(1.0 - raised, 1.0 - true, out=np.zeros_like(true), where=true < 1.0)
+        proba[rows] *= rest[:, None]
+        proba[rows, records.y[rows]] = raised
+        return proba
+
+
+@dataclass(frozen=True, eq=False)
+class OpenMemoriser(Memoriser):
+    """A memoriser whose gradients can be taken, like the released model's."""
+
+    def input_gradient(self, records: Records) -> tuple[np.ndarray, np.ndarray | None]:
+        return self.model.input_gradient(records)  # type: ignore[attr-defined]
+
+    def weight_gradient(self, records: Records) -> np.ndarray:
+        return self.model.weight_gradient(records)  # type: ignore[attr-defined]
+
+
+def plant(target: Target) -> tuple[Target, float]:
+    """The target with a planted leak, and by how much the log odds were raised."""
+    from privaudit.contracts import Differentiable
+
+    model = target.release.model
+    if model is None:
+        raise ValueError("this release has no model to plant a leak in")
+    outside = target.margins[~target.split.is_member]
+    lift = LIFT * max(float(np.std(np.clip(outside, -20, 20))), 0.5)
+    kind = OpenMemoriser if isinstance(model, Differentiable) else Memoriser
+    planted = kind(model, np.unique(row_codes(target.split.members)), lift)
+    release = Release(claim=target.release.claim, model=planted)
+    return Target(release, target.split, target.method), lift

@@ -1,0 +1,186 @@
+"""The run folder: what may be shared, what must not, and nothing that looks whole before it is."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from privaudit.engine.store import write_atomically
+from privaudit.errors import PrivauditError
+from privaudit.records import Records, Split
+from privaudit.results import Audit, Finding, from_json, to_json
+
+NOTICE = """# Restricted
+
+This folder belongs inside the hospital's secure environment, under the data use agreement of the
+source data. It must not be shared, attached, uploaded or committed.
+
+- `split.npz` says who was trained on: it is the member list, with patient keys.
+- `scores/` holds one score for every record and attack: with the list it singles people out.
+- `flow.csv` holds the exact cohort counts, also small ones.
+- `failures/` holds the whole story of what broke; it may quote data.
+- `store/`, `cache/` and `tables/` hold records and models' answers on them.
+
+Only what stands in `shareable/` was made to leave.
+"""
+
+
+def private(folder: Path) -> Path:
+    """A folder that its owner alone may open, with the notice in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    notice = folder / "README.md"
+    if not notice.exists():
+        write_text(notice, NOTICE)
+    return folder
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write the whole text or nothing."""
+    write_atomically(path, lambda made: made.write_text(text, encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where one run writes."""
+
+    root: Path
+
+    @classmethod
+    def start(cls, out: Path, task: str) -> Folder:
+        """A new run folder under `out`, named by time, task and a random mark."""
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        safe = re.sub(r"[^A-Za-z0-9_]+", "-", task)
+        folder = cls(out / f"{stamp}-{safe}-{secrets.token_hex(3)}")
+        try:
+            folder.root.mkdir(parents=True)
+            private(folder.restricted)
+        except OSError as error:
+            raise PrivauditError(
+                "the folder for runs cannot be written",
+                f"the system says: {error.strerror}",
+                "give another folder with --out",
+            ) from None
+        return folder
+
+    @property
+    def name(self) -> str:
+        return self.root.name
+
+    @property
+    def restricted(self) -> Path:
+        return self.root / "restricted"
+
+    @property
+    def shareable(self) -> Path:
+        return self.root / "shareable"
+
+    @property
+    def events(self) -> Path:
+        return self.root / "events.jsonl"
+
+    def keep_split(self, split: Split) -> None:
+        """Who is in which pool: restricted."""
+        names = ("members", "nonmembers", "reference")
+        pools: list[Records] = [getattr(split, name) for name in names]
+        arrays = {
+            "pool": np.repeat(np.array(names), [len(pool) for pool in pools]),
+            "patient": np.concatenate([pool.patient for pool in pools]),
+            "outcome": np.concatenate([pool.y for pool in pools]),
+        }
+        self._npz("split.npz", arrays)
+
+    def keep_scores(self, subject: str, attack: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Evidence of one attack, record by record, in the order of the split: restricted."""
+        self._npz(f"scores/{subject}-{attack}.npz", arrays)
+
+    def keep_failure(self, name: str, text: str) -> None:
+        """The whole story of what broke: restricted."""
+        safe = re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
+        write_text(self.restricted / "failures" / f"{safe}.txt", text)
+
+    def _npz(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        def fill(made: Path) -> None:
+            with open(made, "wb") as file:
+                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+        write_atomically(self.restricted / name, fill)
+
+    def finish(self, audit: Audit, report: Callable[[Audit, Path], object] | None) -> None:
+        """Put the shareable folder in place, whole or not at all; then the manifest."""
+
+        def fill(made: Path) -> None:
+            made.mkdir()
+            (made / "audit.json").write_text(to_json(audit), encoding="utf-8")
+            (made / "curves.csv").write_text(curves(audit), encoding="utf-8")
+            if report is not None:
+                report(audit, made)
+
+        write_atomically(self.shareable, fill)
+        write_text(self.root / "manifest.json", manifest(audit))
+
+    def make_latest(self) -> None:
+        """Point `latest` beside this run at it: a link, or a text file where links are impossible."""
+        link = self.root.parent / "latest"
+        try:
+            made = link.with_name(f".latest-{secrets.token_hex(3)}")
+            made.symlink_to(self.name, target_is_directory=True)
+            os.replace(made, link)
+        except OSError:
+            write_text(link.with_suffix(".txt"), self.name + "\n")
+
+
+def manifest(audit: Audit) -> str:
+    """The manifest alone, as JSON."""
+    import json
+
+    from privaudit.results import to_tree
+
+    return json.dumps(to_tree(audit.manifest), indent=1, sort_keys=True) + "\n"
+
+
+def curves(audit: Audit) -> str:
+    """Every curve as one table: subject, attack, curve, x, y, low, high."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["subject", "attack", "curve", "x", "y", "low", "high"])
+    for subject in audit.subjects:
+        lines = [("", subject.reliability)] if subject.reliability else []
+        for outcome in subject.outcomes:
+            if isinstance(outcome, Finding):
+                lines += [(outcome.attack, curve) for curve in outcome.curves]
+        for attack, curve in lines:
+            for index, (x, y) in enumerate(zip(curve.x, curve.y, strict=True)):
+                low = curve.low[index] if curve.low else ""
+                high = curve.high[index] if curve.high else ""
+                writer.writerow([subject.name, attack, curve.name, x, y, low, high])
+    return text.getvalue()
+
+
+def find(run: Path) -> Path:
+    """The audit.json of a run given as its folder, its shareable folder, `latest`, or the file."""
+    pointer = run.with_suffix(".txt")
+    if not run.exists() and run.name == "latest" and pointer.exists():
+        run = run.parent / pointer.read_text(encoding="utf-8").strip()
+    for candidate in (run / "shareable" / "audit.json", run / "audit.json", run):
+        if candidate.is_file():
+            return candidate
+    raise PrivauditError(
+        f"no finished run at {run.name!r}",
+        "a finished run holds shareable/audit.json; one that was cut short does not",
+        "give a run folder, for example runs/latest, or run the same command again to resume",
+    )
+
+
+def read(run: Path) -> Audit:
+    """The audit document of a finished run."""
+    return from_json(find(run).read_text(encoding="utf-8"))

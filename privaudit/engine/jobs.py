@@ -1,0 +1,270 @@
+"""The work of one worker process: fit, refit, attack, measure. One thread each, nothing printed.
+
+A job is handed names and small parts; tables are mapped from disk. What it makes goes to the store
+before it answers, so that a run cut short loses at most the jobs in progress.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from privaudit.contracts import Access, Attack, Fitted, Method, Release, Target
+from privaudit.engine import controls, measure
+from privaudit.engine.store import Store
+from privaudit.errors import PrivauditError
+from privaudit.records import Split
+from privaudit.seeds import Seeds
+from privaudit.signals import margin
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every job of a run shares: where things are kept, which pools, which entropy.
+
+    pools: fingerprints of members, non-members and reference in `tables`.
+    """
+
+    store: Store
+    tables: Store
+    pools: tuple[str, str, str]
+    entropy: int
+    confidence: float
+
+    @property
+    def seeds(self) -> Seeds:
+        return Seeds(self.entropy)
+
+    @property
+    def split(self) -> Split:
+        return _split(self.tables, self.pools)
+
+
+@lru_cache(maxsize=2)
+def _split(tables: Store, pools: tuple[str, str, str]) -> Split:
+    return Split(*(tables.get_records(key) for key in pools))
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a job broke. text: safe to show, it holds no message of a library and so no data; trace:
+    the whole story, for `restricted/` alone; own: the error itself where it was written for people."""
+
+    text: str
+    trace: str
+    own: PrivauditError | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Done:
+    """What a job answers with. seconds: wall; cpu: CPU seconds; memory: peak bytes of its process."""
+
+    kind: str
+    key: str
+    name: str
+    value: Any = None
+    fault: Fault | None = None
+    seconds: float = 0.0
+    cpu: float = 0.0
+    memory: int = 0
+    process: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A call to be made somewhere: `call(bench, **what)`, timed and with its faults caught."""
+
+    kind: str
+    key: str
+    name: str
+    call: Callable[..., Any]
+    what: dict[str, Any] = field(default_factory=dict)
+
+    def run(self, bench: Bench) -> Done:
+        wall, cpu = time.perf_counter(), time.process_time()
+        value, fault = None, None
+        try:
+            with one_thread():
+                value = self.call(bench, **self.what)
+        except Exception as error:
+            fault = fault_of(error)
+        return Done(
+            self.kind, self.key, self.name, value, fault, time.perf_counter() - wall,
+            time.process_time() - cpu, peak_memory(), os.getpid(),
+        )  # fmt: skip
+
+
+def fault_of(error: Exception) -> Fault:
+    """What may be told of an error: its kind and place, or its own words where they are ours."""
+    trace = "".join(traceback.format_exception(error))
+    if isinstance(error, PrivauditError):
+        return Fault(f"{error.what}; {error.because}", trace, error)
+    frames = traceback.extract_tb(error.__traceback__)
+    last = frames[-1] if frames else None
+    place = f" in {Path(last.filename).name}, line {last.lineno}" if last else ""
+    return Fault(f"{type(error).__name__}{place}", trace)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Hold every numeric library of this process to one thread, and put things back after."""
+    from threadpoolctl import threadpool_limits
+
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    kept = {name: os.environ.get(name) for name in names}
+    torch = sys.modules.get("torch")
+    threads = torch.get_num_threads() if torch is not None else None
+    try:
+        os.environ.update(dict.fromkeys(names, "1"))
+        if torch is not None and threads != 1:
+            torch.set_num_threads(1)
+        with threadpool_limits(1):
+            yield
+    finally:
+        for name, value in kept.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        if torch is not None and threads != 1:
+            torch.set_num_threads(threads)
+
+
+def peak_memory() -> int:
+    """Peak resident bytes of this process; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def fit(bench: Bench, key: str, name: str, method: Method, variant: str) -> tuple[Release, dict]:
+    """Train a subject on the members, or its null twin on the reference pool; keep its answers."""
+    split = bench.split
+    pool = split.reference if variant == "negative" else split.members
+    stream = "null" if variant == "negative" else "fit"
+    start = time.process_time()
+    release = method.fit(pool, bench.seeds.rng(stream, name))
+    trained = time.process_time() - start
+    facts: dict[str, Any] = {
+        "claim": measure.claim(release.claim),
+        "access": sorted(access.name for access in release.access),
+        "costs": {k: float(v) for k, v in release.costs.items()} | {"fit_cpu_seconds": trained},
+    }
+    if release.model is not None:
+        start = time.process_time()
+        proba = np.asarray(release.model.predict_proba(split.audit), dtype=np.float64)
+        facts["costs"]["predict_cpu_seconds_per_1000"] = (
+            (time.process_time() - start) / len(proba) * 1000
+        )
+        bench.store.put_arrays("answers", key, {"proba": proba})
+    bench.store.put_json("facts", key, facts)
+    return release, facts
+
+
+def refit(bench: Bench, key: str, method: Method, wanted: list[dict[str, Any]]) -> int:
+    """Train a group of refits and keep their true-class margins and what each was trained on."""
+    pools = [bench.tables.get_records(part["pool"]) for part in wanted]
+    masks = [part["included"] for part in wanted]
+    rngs = [bench.seeds.rng("refit", part["name"]) for part in wanted]
+    tables = [pool.take(mask) for pool, mask in zip(pools, masks, strict=True)]
+    releases = method.fit_many(tables, rngs)
+    ask = bench.tables.get_records(wanted[0]["ask"])
+    margins = np.empty((len(wanted), len(ask)), dtype=np.float32)
+    for row, release in enumerate(releases):
+        if release.model is None:
+            raise ValueError("a refit without a model has no answers")
+        margins[row] = margin(release.model.predict_proba(ask), ask.y)
+    bench.store.put_arrays(
+        "margins",
+        key,
+        {
+            "margins": margins,
+            "included": np.packbits(np.array(masks), axis=1),
+            "pool": np.array([part["pool"] for part in wanted]),
+            "ask": np.array([part["ask"] for part in wanted]),
+        },
+    )
+    return len(wanted)
+
+
+def fitted(bench: Bench, groups: tuple[str, ...], lift: float = 0.0) -> list[Fitted]:
+    """The refits' answers from the store, with a planted leak of `lift` where one is asked for."""
+    found = []
+    for key in groups:
+        kept = bench.store.get_arrays("margins", key)
+        if kept is None:
+            raise LookupError("refits that should be kept are not: they broke or were removed")
+        for margins, packed, pool, ask in zip(
+            kept["margins"], kept["included"], kept["pool"], kept["ask"], strict=True
+        ):
+            included = np.unpackbits(packed, count=_size(bench.tables, str(pool))).astype(bool)
+            if lift:
+                place = controls.places(bench.tables, str(pool), str(ask))
+                margins = margins + np.float32(lift) * controls.trained_on(included, place)
+            found.append(Fitted(included, margins))
+    return found
+
+
+def _size(tables: Store, key: str) -> int:
+    return len(tables.get_records(key))
+
+
+def attack(
+    bench: Bench,
+    key: str,
+    stream: tuple[str, str, str],
+    attack: Attack,
+    method: Method,
+    release: Release,
+    groups: tuple[str, ...],
+) -> None:
+    """Run one attack on one release, judge its evidence, and keep both."""
+    variant = stream[-1]
+    target, lift = Target(release, bench.split, method), 0.0
+    if variant == "positive":
+        target, lift = controls.plant(target)
+    start = time.perf_counter()
+    evidence = attack.run(target, fitted(bench, groups, lift), bench.seeds.rng("attack", *stream))
+    confidence = measure.null_confidence() if variant == "negative" else bench.confidence
+    rng = bench.seeds.rng("stats", *stream)
+    found = measure.judge(evidence, target.split, confidence, rng, brief=variant != "subject")
+    body = {**found, "seconds": time.perf_counter() - start, "lift": lift}
+    bench.store.put_arrays("evidence", key, measure.arrays(evidence))
+    bench.store.put_json("findings", key, body)
+
+
+def subject(bench: Bench, key: str, name: str, answers: str, evidences: dict[str, str]) -> None:
+    """Measure how useful a subject is, for whom, and its strongest membership attack."""
+    kept = bench.store.get_arrays("answers", answers)
+    scores = {}
+    for attack_name, evidence in evidences.items():
+        arrays = bench.store.get_arrays("evidence", evidence)
+        if arrays is not None:
+            scores[attack_name] = measure.scores(arrays)
+    body = measure.subject(
+        None if kept is None else kept["proba"], scores, bench.split, bench.confidence,
+        bench.seeds.child("measure", name),
+    )  # fmt: skip
+    bench.store.put_json("subjects", key, body)
+
+
+def lacks(attack: Attack, access: frozenset[Access]) -> str | None:
+    """Why an attack does not apply to a release of this access; None where it does."""
+    missing = sorted(attack.needs - access, key=lambda need: need.name)
+    if not missing:
+        return None
+    wants = "; ".join(need.value for need in missing)
+    return f"the attack must be able to {wants}, which this release does not allow"

@@ -1,0 +1,169 @@
+"""From evidence and answers to parts of the document: the only place in the engine that calls stats."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from privaudit import stats
+from privaudit.contracts import Claim, Scores, Trials
+from privaudit.records import Split
+from privaudit.results import ClaimText, to_tree
+from privaudit.seeds import Seeds
+
+Evidence = Scores | Trials | Mapping[str, Trials]
+
+
+def claim(promise: Claim) -> dict[str, Any]:
+    """A claim as printed, as plain data."""
+    covers = tuple(sorted(access.value for access in promise.covers))
+    return to_tree(
+        ClaimText(
+            promise.epsilon, promise.delta, promise.unit, promise.neighbours, covers, promise.basis
+        )
+    )
+
+
+def null_confidence() -> float:
+    """Confidence of a negative control's interval.
+
+    A run has tens of them and one that misses voids the audit, so each is asked at a level at which
+    20 raise a false alarm in fewer than 1 run of 100. It never depends on how many there are: adding
+    an attack moves no other's numbers.
+    """
+    return stats.control_confidence()
+
+
+def patients(split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """Whose records the scores of members and of non-members are."""
+    return split.members.patient, split.nonmembers.patient
+
+
+def judge(
+    evidence: Evidence,
+    split: Split,
+    confidence: float,
+    rng: np.random.Generator,
+    *,
+    brief: bool = False,
+) -> dict[str, Any]:
+    """Estimates and curves of one attack's evidence, as plain data. brief: the AUC alone,
+    which is what a control is judged by."""
+    if isinstance(evidence, Scores):
+        ids = patients(split)
+        names = ("auc",) if brief else None
+        found = stats.estimates(evidence, patients=ids, confidence=confidence, rng=rng, names=names)
+        curves = []
+        if not brief:
+            curves.append(stats.roc(evidence, patients=ids, confidence=confidence, rng=rng))
+        return {"estimates": to_tree(found), "curves": to_tree(curves), "notes": []}
+    found = stats.estimates(evidence, patients=None, confidence=confidence, rng=rng)
+    curves = []
+    series = {"": evidence} if isinstance(evidence, Trials) else dict(evidence)
+    for which in ("attack_rate", "control_rate"):
+        for family, budgets in _budgets(series).items():
+            curve = stats.budget_curve(budgets, patients=None, confidence=confidence, which=which)
+            tree = to_tree(curve)
+            tree["name"] = f"{which}{': ' + family if family else ''}"
+            curves.append(tree)
+    labels = sorted({trials.control_label for trials in series.values()})
+    notes = [f"control: {label}" for label in labels if label != "control"]
+    return {"estimates": to_tree(found), "curves": curves, "notes": notes}
+
+
+def _budgets(series: Mapping[str, Trials]) -> dict[str, dict[str, Trials]]:
+    """Trials keyed by a budget ("0.1 sd ..."), by what follows the size and unit; two points a line."""
+    lines: dict[str, dict[str, Trials]] = {}
+    for key, trials in series.items():
+        if re.match(r"\s*[0-9.]+(?:[eE][-+]?[0-9]+)?\s*\S*", key) and key.lstrip()[:1].isdigit():
+            rest = " ".join(key.split()[2:])
+            lines.setdefault(rest, {})[key] = trials
+    return {family: budgets for family, budgets in lines.items() if len(budgets) > 1}
+
+
+def arrays(evidence: Evidence) -> dict[str, np.ndarray]:
+    """Evidence as named arrays, to be kept under `restricted/`."""
+    if isinstance(evidence, Scores):
+        return {
+            "members": np.asarray(evidence.members, dtype=np.float64),
+            "nonmembers": np.asarray(evidence.nonmembers, dtype=np.float64),
+            "coin": np.array(evidence.coin),
+        }
+    series = {"": evidence} if isinstance(evidence, Trials) else dict(evidence)
+    found = {}
+    for index, (key, trials) in enumerate(series.items()):
+        found[f"name{index}"] = np.array(key)
+        for part in ("success", "control", "guess", "patients"):
+            value = getattr(trials, part)
+            if value is not None:
+                found[f"{part}{index}"] = np.asarray(value)
+    return found
+
+
+def scores(kept: Mapping[str, np.ndarray]) -> Scores:
+    """Membership scores back from the arrays kept."""
+    return Scores(kept["members"], kept["nonmembers"], bool(kept["coin"]))
+
+
+def subject(
+    proba: np.ndarray | None,
+    evidences: Mapping[str, Scores],
+    split: Split,
+    confidence: float,
+    seeds: Seeds,
+) -> dict[str, Any]:
+    """Usefulness on both pools, by group, calibration, and the strongest attack with its groups."""
+    body: dict[str, Any] = {
+        "utility": [],
+        "utility_members": [],
+        "utility_groups": [],
+        "reliability": None,
+        "strongest": None,
+        "groups": {},
+    }
+    if proba is not None:
+        body |= _utility(proba, split, confidence, seeds)
+    ids = patients(split)
+    for name, evidence in evidences.items():
+        rng = seeds.rng("groups", name)
+        groups = {
+            by: (split.members.groups[by], split.nonmembers.groups[by])
+            for by in split.members.groups
+        }
+        if groups:
+            found = stats.score_groups(
+                evidence, patients=ids, groups=groups, confidence=confidence, rng=rng
+            )
+            body["groups"][name] = to_tree(found)
+    if evidences:
+        rng = seeds.rng("strongest")
+        best = stats.strongest(evidences, patients=ids, confidence=confidence, rng=rng)
+        body["strongest"] = {"attack": best[0], "estimates": to_tree(best[1])}
+    return body
+
+
+def _utility(proba: np.ndarray, split: Split, confidence: float, seeds: Seeds) -> dict[str, Any]:
+    cut = len(split.members)
+    own, other = proba[:cut], proba[cut:]
+    inside, outside = split.members, split.nonmembers
+    parts = {
+        "utility": stats.utility(
+            other, outside.y, patients=outside.patient, confidence=confidence,
+            rng=seeds.rng("utility"), classes=outside.classes,
+        ),
+        "utility_members": stats.utility(
+            own, inside.y, patients=inside.patient, confidence=confidence,
+            rng=seeds.rng("utility", "members"), classes=inside.classes,
+        ),
+        "utility_groups": stats.utility_groups(
+            other, outside.y, patients=outside.patient, groups=outside.groups,
+            confidence=confidence, rng=seeds.rng("utility", "groups"),
+        ),
+        "reliability": stats.reliability(
+            other, outside.y, patients=outside.patient, confidence=confidence,
+        ),
+    }  # fmt: skip
+    return {name: to_tree(part) for name, part in parts.items()}

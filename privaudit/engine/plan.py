@@ -1,0 +1,189 @@
+"""Everything that will be trained and attacked, known before any of it starts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from privaudit.contracts import Attack, Method, Refit, Release, Target
+from privaudit.engine.configure import Entry, Request
+from privaudit.engine.store import key_of
+from privaudit.engine.version import code, code_of_package
+from privaudit.errors import PrivauditError
+from privaudit.records import Records, Split
+from privaudit.seeds import Seeds
+
+GROUP = 8
+"""At most this many refits are trained as one batch, kept and shared."""
+
+VARIANTS = ("subject", "positive", "negative")
+"""The release itself, the planted memoriser, and the model that saw no audit record."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """One model trained for its own sake: the subject itself, or its null twin on the reference pool."""
+
+    key: str
+    entry: Entry
+    variant: str
+    rows: int
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Consecutive refits of one attack's list, trained together; the unit of keeping and sharing."""
+
+    key: str
+    method: Method
+    refits: tuple[Refit, ...]
+
+    @property
+    def rows(self) -> int:
+        return int(sum(refit.included.sum() for refit in self.refits))
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One attack on one variant of one subject, with the groups of refits it will be handed.
+
+    broken: why the attack could not even say what it wants.
+    """
+
+    key: str
+    entry: Entry
+    attack_name: str
+    attack: Attack
+    variant: str
+    groups: tuple[str, ...]
+    broken: Exception | None = None
+
+    @property
+    def stream(self) -> tuple[str, str, str]:
+        """The name of this step's random streams: no other step's change moves them."""
+        return (self.entry.name, self.attack_name, self.variant)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The whole audit, step by step."""
+
+    fits: tuple[Fit, ...]
+    groups: Mapping[str, Group]
+    steps: tuple[Step, ...]
+
+    @property
+    def refits(self) -> int:
+        """How many distinct models are trained again."""
+        return sum(len(group.refits) for group in self.groups.values())
+
+    @property
+    def wanted(self) -> int:
+        """How many models the attacks ask for in all, before sharing."""
+        return sum(
+            len(self.groups[key].refits)
+            for step in self.steps
+            if step.variant == "subject"
+            for key in step.groups
+        )
+
+
+def plan(request: Request, split: Split) -> Plan:
+    """Ask every attack which refits it wants, share equal ones, and name every step by its content.
+
+    No model exists yet: an attack is asked with a release that shows nothing. Raises PrivauditError
+    where an attack refuses its own settings.
+    """
+    seeds = Seeds(request.entropy)
+    shared = _Shared()
+    pools = {
+        pool: getattr(split, pool).fingerprint for pool in ("members", "nonmembers", "reference")
+    }
+    judge = key_of(
+        code_of_package("privaudit.stats"), code_of_package("privaudit.engine"), request.confidence
+    )
+    fits: list[Fit] = []
+    groups: dict[str, Group] = {}
+    steps: list[Step] = []
+    for entry in request.entries:
+        made_by = code(entry.method)
+        common = (entry.name, repr(entry.method), made_by, request.entropy, *pools.values())
+        own = {
+            "subject": Fit(key_of("subject", *common), entry, "subject", len(split.members)),
+            "negative": Fit(key_of("negative", *common), entry, "negative", len(split.reference)),
+        }
+        fits.extend(own.values())
+        target = Target(Release(), split, entry.method)
+        for name, attack in request.attacks.items():
+            keys, broken = _declared(target, attack, seeds, shared, groups, made_by)
+            variants = VARIANTS if attack.family == "membership" else VARIANTS[:1]
+            for variant in variants:
+                fit = own.get(variant, own["subject"])
+                key = key_of(variant, name, repr(attack), code(attack), judge, fit.key, *keys)
+                steps.append(Step(key, entry, name, attack, variant, keys, broken))
+    return Plan(tuple(fits), groups, tuple(steps))
+
+
+def _declared(
+    target: Target,
+    attack: Attack,
+    seeds: Seeds,
+    shared: _Shared,
+    groups: dict[str, Group],
+    made_by: str,
+) -> tuple[tuple[str, ...], Exception | None]:
+    """The keys of the groups that this attack wants, adding new ones to `groups`."""
+    try:
+        wanted = attack.refits(target, seeds.child("refits"))
+    except PrivauditError:
+        raise
+    except Exception as error:
+        return (), error
+    keys = []
+    for part in cut(wanted):
+        key = key_of(*(refit.key for refit in part), made_by, seeds.entropy)
+        keys.append(key)
+        if key not in groups:
+            groups[key] = Group(key, part[0].method, tuple(shared(refit) for refit in part))
+    return tuple(keys), None
+
+
+def cut(refits: Sequence[Refit]) -> list[tuple[Refit, ...]]:
+    """Consecutive refits of one method, pool and question, at most `method.batch` or 8 at once."""
+    parts: list[list[Refit]] = []
+    for refit in refits:
+        last = parts[-1] if parts else []
+        size = max(1, min(GROUP, refit.method.batch))
+        if last and len(last) < size and _like(last[0], refit):
+            last.append(refit)
+        else:
+            parts.append([refit])
+    return [tuple(part) for part in parts]
+
+
+def _like(one: Refit, other: Refit) -> bool:
+    return (
+        repr(one.method) == repr(other.method)
+        and (one.pool is other.pool or one.pool.fingerprint == other.pool.fingerprint)
+        and (one.ask is other.ask or one.ask.fingerprint == other.ask.fingerprint)
+    )
+
+
+class _Shared:
+    """Keeps one copy of equal tables, so that attacks that each build their own cost memory once."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, Records] = {}
+
+    def __call__(self, refit: Refit) -> Refit:
+        pool = self.tables.setdefault(refit.pool.fingerprint, refit.pool)
+        ask = self.tables.setdefault(refit.ask.fingerprint, refit.ask)
+        if pool is refit.pool and ask is refit.ask:
+            return refit
+        return replace(refit, pool=pool, ask=ask)
+
+
+def digest_of(plan: Plan) -> str:
+    """One short name for a plan's content."""
+    return hashlib.sha256("".join(step.key for step in plan.steps).encode()).hexdigest()[:6]

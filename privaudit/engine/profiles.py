@@ -1,0 +1,53 @@
+"""How much to do: three sizes of audit."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from privaudit.errors import PrivauditError
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A size of audit.
+
+    learners: None means all there are; refits: the models trained again for each method, which every
+    attack that asks for refits shares; settings: (component.field -> value) that differ from the
+    components' own defaults.
+    """
+
+    name: str
+    summary: str
+    refits: int
+    learners: tuple[str, ...] | None = None
+    attacks: tuple[str, ...] | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            "smoke",
+            "proves in under a minute that everything runs; intervals are wide",
+            refits=8,
+            learners=("boosted", "logreg", "mlp"),
+        ),
+        Profile("standard", "every learner and every attack, for a first opinion", refits=16),
+        Profile("thorough", "four times the refits, for numbers to decide on", refits=64),
+    )
+}
+
+
+def profile(name: str) -> Profile:
+    """The profile of this name."""
+    if name not in PROFILES:
+        near = difflib.get_close_matches(name, PROFILES, n=1)
+        raise PrivauditError(
+            f"no profile called {name!r}",
+            f"profiles are: {', '.join(PROFILES)}",
+            f"did you mean {near[0]!r}?" if near else "choose one of these",
+        )
+    return PROFILES[name]

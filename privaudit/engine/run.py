@@ -1,0 +1,266 @@
+"""Run an audit: plan it, train, attack, measure, write. What is in the store is not done again."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from privaudit import __version__, plugins
+from privaudit.contracts import Prepared
+from privaudit.engine import document, jobs
+from privaudit.engine.configure import Request
+from privaudit.engine.events import Listener, silent, to_file
+from privaudit.engine.folder import Folder, private
+from privaudit.engine.forecast import Forecast, forecast
+from privaudit.engine.jobs import Bench
+from privaudit.engine.plan import Plan, plan
+from privaudit.engine.store import Store
+from privaudit.engine.subjects import subject
+from privaudit.engine.version import packages
+from privaudit.engine.work import Stage, Work, own_process
+from privaudit.errors import PrivauditError
+from privaudit.records import Split
+from privaudit.results import (
+    Audit,
+    Failed,
+    Manifest,
+    Subject,
+)
+from privaudit.seeds import Seeds
+
+Report = Callable[[Audit, Path], object]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that came to its end. code: 0, or 5 where a control failed or an attack broke."""
+
+    audit: Audit
+    folder: Path
+    code: int
+    trained: int
+    reused: int
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    import joblib
+
+    return int(joblib.cpu_count())
+
+
+def run(
+    request: Request,
+    *,
+    out: Path,
+    data: Path | None = None,
+    workers: int | None = None,
+    listen: Listener = silent,
+    report: Report | None = None,
+) -> Finished:
+    """Audit every subject of the request and write the run folder under `out`.
+
+    workers: processes of one thread each, all cores unless told; inside
+    `joblib.parallel_config(backend=...)` the work goes to that backend, whose workers must see
+    `out`. report: writes the report files beside audit.json. Ctrl-C or a kill loses only the steps
+    in progress: the same request and `out` finds the finished ones again.
+    """
+    workers = cores() if workers is None else workers
+    if workers < 1:
+        raise PrivauditError(
+            f"{workers} jobs", "work needs at least one process", "give --jobs 1 or more"
+        )
+    folder = Folder.start(out, request.task_name)
+    tell = to_file(folder.events, listen)
+    shelf = private(out / "restricted")
+    begun = Clock()
+    stage = Stage(tell, "prepare")
+    prepared = request.task.prepare(
+        data, shelf / "cache", lambda what, share: stage.step(what, share, 1.0)
+    )
+    stage.end(f"{len(prepared.records)} records")
+    split = Split.toss(prepared.records, Seeds(request.entropy).rng("split"))
+    with Tables(folder.restricted / "tables") as tables:
+        bench = shelve(request, split, Store(str(shelf / "store")), tables)
+        work = Work(request, bench, plan(request, split), workers, tell, folder)
+        work.do()
+        stage = Stage(tell, "write")
+        subjects = [subject(work, entry) for entry in request.entries]
+        audit = whole(request, prepared, split, subjects, work, begun, folder.name)
+        keep_restricted(folder, split, prepared, work)
+        folder.finish(audit, report)
+        folder.make_latest()
+        stage.end("report")
+    return Finished(audit, folder.root, verdict(audit), work.trained, work.reused)
+
+
+def forecast_only(
+    request: Request, *, out: Path, data: Path | None = None, workers: int | None = None,
+    listen: Listener = silent,
+) -> tuple[Plan, Forecast, set[str]]:  # fmt: skip
+    """What `run` would do, how long, and how much memory; keys of the steps still to be done."""
+    import tempfile
+
+    workers = cores() if workers is None else workers
+    shelf = private(out / "restricted")
+    stage = Stage(listen, "prepare")
+    prepared = request.task.prepare(
+        data, shelf / "cache", lambda what, share: stage.step(what, share, 1.0)
+    )
+    stage.end(f"{len(prepared.records)} records")
+    split = Split.toss(prepared.records, Seeds(request.entropy).rng("split"))
+    with (
+        tempfile.TemporaryDirectory(dir=shelf, prefix="plan-") as scratch,
+        Tables(Path(scratch)) as t,
+    ):
+        bench = shelve(request, split, Store(str(shelf / "store")), t)
+        work = Work(request, bench, plan(request, split), workers, listen, None)
+        todo = work.todo()
+        return work.plan, forecast(work.plan, bench, workers, todo), todo
+
+
+class Tables:
+    """The tables of a run in progress, on disk for the workers to map; removed with the run."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def __enter__(self) -> Store:
+        self.root.mkdir(parents=True, exist_ok=True)
+        return Store(str(self.root))
+
+    def __exit__(self, *_: object) -> None:
+        import shutil
+
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+def shelve(request: Request, split: Split, store: Store, tables: Store) -> Bench:
+    """Put the pools where workers can map them."""
+    keys = tuple(
+        tables.put_records(pool) for pool in (split.members, split.nonmembers, split.reference)
+    )
+    return Bench(store, tables, keys, request.entropy, request.confidence)  # type: ignore[arg-type]
+
+
+class Clock:
+    """Wall and CPU seconds since it was made."""
+
+    def __init__(self) -> None:
+        self.wall, self.cpu = time.perf_counter(), time.process_time()
+        self.created = datetime.now(UTC).isoformat(timespec="seconds")
+
+    def seconds(self) -> tuple[float, float]:
+        return time.perf_counter() - self.wall, time.process_time() - self.cpu
+
+
+def keep_restricted(folder: Folder, split: Split, prepared: Prepared, work: Work) -> None:
+    """The split, the exact flow, and every attack's evidence record by record."""
+    from privaudit.engine.folder import write_text
+
+    folder.keep_split(split)
+    rows = ["step,excluded_stays,stays,patients"]
+    rows += [
+        f'"{s.step.replace(chr(34), chr(39))}",{s.excluded_stays},{s.stays},{s.patients}'
+        for s in prepared.flow
+    ]
+    write_text(folder.restricted / "flow.csv", "\n".join(rows) + "\n")
+    write_text(folder.restricted / "argv.txt", " ".join(sys.argv) + "\n")
+    for step in work.plan.steps:
+        if step.variant == "subject":
+            arrays = work.store.get_arrays("evidence", step.key)
+            if arrays is not None:
+                folder.keep_scores(step.entry.name, step.attack_name, arrays)
+
+
+def whole(
+    request: Request,
+    prepared: Prepared,
+    split: Split,
+    subjects: Sequence[Subject],
+    work: Work,
+    begun: Clock,
+    name: str,
+) -> Audit:
+    """The document."""
+    wall, cpu = begun.seconds()
+    peaks = [peak for pid, peak in work.peaks.items() if pid != own_process()]
+    made = Manifest(
+        run=name,
+        created=begun.created,
+        version=__version__,
+        python=platform.python_version(),
+        platform=platform.platform(terse=True),
+        packages=packages(),
+        command=request.command,
+        profile=request.profile,
+        entropy=request.entropy,
+        confidence=request.confidence,
+        records_fingerprint=prepared.records.fingerprint,
+        seconds=wall,
+        cpu_seconds=cpu + work.cpu,
+        peak_memory_bytes=jobs.peak_memory() + sum(sorted(peaks)[-work.workers :]),
+        refits={
+            "distinct": work.plan.refits,
+            "trained": work.trained,
+            "reused": work.reused,
+            "asked_for": work.plan.wanted,
+        },
+    )
+    families = {
+        name: family_of(plugins.load("attacks", name)) for name in plugins.members("attacks")
+    }
+    title, positive = request.task.title, request.task.positive
+    return Audit(
+        manifest=made,
+        data=document.data(
+            request.task_name, title, positive, prepared, split, request.exact_counts
+        ),
+        subjects=tuple(subjects),
+        coverage=document.coverage(subjects, families, set(request.attacks)),
+        caveats=caveats(prepared, subjects),
+    )
+
+
+def family_of(attack: Any) -> str:
+    return str(attack.family)
+
+
+def caveats(prepared: Prepared, subjects: Sequence[Subject]) -> tuple[str, ...]:
+    """What a reader must know before any number."""
+    found = []
+    if not prepared.real:
+        found.append(
+            "The records were generated: no number in this report describes patients or any "
+            "hospital's data."
+        )
+    failed = [
+        f"{control.attack} on {one.name} ({control.kind} control)"
+        for one in subjects
+        for control in one.controls
+        if not control.passed
+    ]
+    if failed:
+        found.append(
+            "Controls failed, so these attacks' findings cannot be relied on: " + ", ".join(failed)
+        )
+    broken = sorted({o.attack for s in subjects for o in s.outcomes if isinstance(o, Failed)})
+    if broken:
+        found.append(f"Attacks broke and say nothing about the risk: {', '.join(broken)}.")
+    return tuple(found)
+
+
+def verdict(audit: Audit) -> int:
+    """The exit code: 5 where a control failed or an attack broke, else 0."""
+    for one in audit.subjects:
+        if any(not control.passed for control in one.controls):
+            return 5
+        if any(isinstance(outcome, Failed) for outcome in one.outcomes):
+            return 5
+    return 0

@@ -1,0 +1,191 @@
+"""Finished steps, found again by what they are: a folder of content-addressed files.
+
+Nothing in it is ever unpickled. Every entry carries the sha256 of its content, so that a file cut
+short or altered is noticed, thrown away and made again. The folder holds per-record answers of
+models and the records themselves: it lives under `restricted/`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from privaudit.records import Column, Records
+
+_ARRAYS = ("X", "y", "patient", "site", "series")
+
+
+@dataclass(frozen=True)
+class Store:
+    """The folder of finished steps at `root`. Cheap to send to another process."""
+
+    root: str
+
+    def path(self, kind: str, key: str, suffix: str) -> Path:
+        return Path(self.root) / kind / key[:2] / f"{key}{suffix}"
+
+    def put_arrays(self, kind: str, key: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keep named arrays under this key."""
+        seal = np.frombuffer(_digest(arrays), dtype=np.uint8)
+
+        def fill(path: Path) -> None:
+            with open(path, "wb") as file:
+                np.savez(file, **{**arrays, "sha256": seal})  # type: ignore[arg-type]
+
+        write_atomically(self.path(kind, key, ".npz"), fill)
+
+    def get_arrays(self, kind: str, key: str) -> dict[str, np.ndarray] | None:
+        """The arrays kept under this key; None where there are none, or they are damaged."""
+        path = self.path(kind, key, ".npz")
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            seal = arrays.pop("sha256")
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            path.unlink(missing_ok=True)
+            return None
+        if seal.tobytes() != _digest(arrays):
+            path.unlink(missing_ok=True)
+            return None
+        return arrays
+
+    def put_json(self, kind: str, key: str, body: Any) -> None:
+        """Keep a JSON value under this key."""
+        text = json.dumps(body, sort_keys=True, allow_nan=False)
+        seal = hashlib.sha256(text.encode()).hexdigest()
+        whole = f'{{"sha256": "{seal}", "body": {text}}}\n'
+        write_atomically(
+            self.path(kind, key, ".json"), lambda path: path.write_text(whole, encoding="utf-8")
+        )
+
+    def get_json(self, kind: str, key: str) -> Any:
+        """The value kept under this key; None where there is none, or it is damaged."""
+        path = self.path(kind, key, ".json")
+        try:
+            tree = json.loads(path.read_text(encoding="utf-8"))
+            body, seal = tree["body"], tree["sha256"]
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError):
+            path.unlink(missing_ok=True)
+            return None
+        text = json.dumps(body, sort_keys=True, allow_nan=False)
+        if hashlib.sha256(text.encode()).hexdigest() != seal:
+            path.unlink(missing_ok=True)
+            return None
+        return body
+
+    def has_arrays(self, kind: str, key: str) -> bool:
+        """Whether whole arrays are kept under this key."""
+        return self.get_arrays(kind, key) is not None
+
+    def put_records(self, records: Records) -> str:
+        """Keep a table so that workers map it from disk instead of being sent it; its fingerprint."""
+        key = records.fingerprint
+        folder = self.path("records", key, "")
+        if not folder.is_dir():
+
+            def fill(made: Path) -> None:
+                made.mkdir()
+                for name in _ARRAYS:
+                    array = getattr(records, name)
+                    if array is not None:
+                        np.save(made / f"{name}.npy", array, allow_pickle=False)
+                for index, name in enumerate(records.groups):
+                    np.save(made / f"group{index}.npy", records.groups[name], allow_pickle=False)
+                about = {
+                    "columns": [asdict(c) for c in records.columns],
+                    "channels": [asdict(c) for c in records.channels],
+                    "groups": list(records.groups),
+                    "classes": records.classes,
+                    "sites": records.sites,
+                }
+                (made / "schema.json").write_text(json.dumps(about), encoding="utf-8")
+
+            write_atomically(folder, fill)
+        return key
+
+    def get_records(self, key: str) -> Records:
+        """A table kept before, mapped read-only from disk."""
+        return _mapped(self.root, key)
+
+
+@lru_cache(maxsize=16)
+def _mapped(root: str, key: str) -> Records:
+    folder = Store(root).path("records", key, "")
+    about = json.loads((folder / "schema.json").read_text(encoding="utf-8"))
+    arrays = {
+        name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        for name in _ARRAYS
+        if (folder / f"{name}.npy").exists()
+    }
+    return Records(
+        columns=tuple(_column(c) for c in about["columns"]),
+        channels=tuple(_column(c) for c in about["channels"]),
+        groups={
+            name: np.load(folder / f"group{index}.npy", allow_pickle=False)
+            for index, name in enumerate(about["groups"])
+        },
+        classes=tuple(about["classes"]),
+        sites=tuple(about["sites"]),
+        **arrays,
+    )
+
+
+def _column(tree: dict[str, Any]) -> Column:
+    bounds = tree["bounds"]
+    return Column(
+        **{
+            **tree,
+            "levels": tuple(tree["levels"]),
+            "bounds": None if bounds is None else tuple(bounds),
+        }
+    )
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> bytes:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
+        digest.update(array.tobytes())
+    return digest.digest()
+
+
+def write_atomically(path: Path, fill: Any) -> None:
+    """Let `fill` make a file or folder beside `path`, flush it, then rename it into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".tmp-") as scratch:
+        made = Path(scratch) / path.name
+        fill(made)
+        for file in [made, *made.iterdir()] if made.is_dir() else [made]:
+            if file.is_file():
+                with open(file, "rb") as handle:
+                    os.fsync(handle.fileno())
+        try:
+            os.replace(made, path)
+        except OSError:
+            # Another process finished the same folder first: its content is the same by its key.
+            if not path.is_dir():
+                raise
+
+
+def key_of(*parts: object) -> str:
+    """A content key: sha256 of the parts' texts."""
+    digest = hashlib.sha256()
+    for part in parts:
+        text = str(part).encode()
+        digest.update(len(text).to_bytes(8, "little") + text)
+    return digest.hexdigest()

@@ -1,0 +1,108 @@
+"""One subject of the document from its finished steps: what was found, what did not apply, what broke."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from privaudit import stats
+from privaudit.contracts import Access
+from privaudit.engine import controls, document, jobs
+from privaudit.engine.configure import Entry
+from privaudit.engine.plan import Step
+from privaudit.engine.work import Work, access_of
+from privaudit.results import (
+    ClaimText,
+    Control,
+    Curve,
+    Estimate,
+    Failed,
+    Finding,
+    Outcome,
+    Skipped,
+    Subject,
+    from_tree,
+)
+
+HALVES = "chosen as the strongest on one half of the patients, estimated on the other half"
+
+
+def subject(work: Work, entry: Entry) -> Subject:
+    """One subject of the document."""
+    fit = next(f for f in work.plan.fits if f.entry is entry and f.variant == "subject")
+    facts = work.store.get_json("facts", fit.key)
+    body = work.measured[entry.name]
+    own = [step for step in work.plan.steps if step.entry.name == entry.name]
+    outcomes = tuple(outcome(work, step, facts, body) for step in own if step.variant == "subject")
+    reliability = body["reliability"]
+    return Subject(
+        name=entry.name,
+        method=entry.method_name,
+        learner=entry.learner_name,
+        description=document.described(entry.method),
+        params=document.params(entry.method),
+        claim=from_tree(facts["claim"], ClaimText),
+        access=tuple(Access[name].value for name in facts["access"]),
+        utility=estimates(body["utility"]),
+        utility_members=estimates(body["utility_members"]),
+        utility_groups=document.groups(body["utility_groups"]),
+        reliability=None if reliability is None else from_tree(reliability, Curve),
+        headline=headline(body, outcomes),
+        outcomes=outcomes,
+        controls=tuple(c for step in own if (c := control(work, step, facts)) is not None),
+        costs=facts["costs"],
+    )
+
+
+def outcome(work: Work, step: Step, facts: Any, body: Any) -> Outcome:
+    name, family = step.attack_name, step.attack.family
+    reason = jobs.lacks(step.attack, access_of(facts))
+    if reason is not None:
+        return Skipped(name, family, reason)
+    if step.broken is not None or step.key in work.faults:
+        fault = work.faults.get(step.key) or jobs.fault_of(step.broken or Exception())
+        return Failed(name, family, fault.text)
+    found = work.store.get_json("findings", step.key)
+    shown = access_of(facts)
+    return Finding(
+        attack=name,
+        family=family,
+        params=document.plain(step.attack),
+        access=tuple(need.value for need in sorted(step.attack.needs & shown, key=str)),
+        estimates=estimates(found["estimates"]),
+        curves=tuple(from_tree(curve, Curve) for curve in found["curves"]),
+        groups=document.groups(body["groups"].get(name, [])),
+        caveats=tuple(found["notes"]),
+        seconds=found["seconds"],
+    )
+
+
+def control(work: Work, step: Step, facts: Any) -> Control | None:
+    if step.variant == "subject" or step.broken or jobs.lacks(step.attack, access_of(facts)):
+        return None
+    kind = "positive" if step.variant == "positive" else "negative"
+    fault = work.faults.get(step.key) or work.faults.get(work.fit(step).key)
+    found = None if fault else work.store.get_json("findings", step.key)
+    if found is None:
+        told = fault.text if fault else "its null model was not trained"
+        return Control(kind, step.attack_name, (), False, f"the control broke: {told}")  # type: ignore[arg-type]
+    known = estimates(found["estimates"])
+    what = controls.PLANTED.format(lift=controls.LIFT) if kind == "positive" else controls.NULL
+    return Control(kind, step.attack_name, known, stats.control_passed(kind, known), what)  # type: ignore[arg-type]
+
+
+def estimates(tree: Iterable[Any]) -> tuple[Estimate, ...]:
+    return tuple(from_tree(part, Estimate) for part in tree)
+
+
+def headline(body: Any, outcomes: Sequence[Outcome]) -> Finding | None:
+    """The strongest membership attack, chosen on one half of the patients, read on the other."""
+    best = body["strongest"]
+    if best is None:
+        return None
+    name, found = best["attack"], estimates(best["estimates"])
+    for one in outcomes:
+        if isinstance(one, Finding) and one.attack == name:
+            return replace(one, estimates=found, curves=(), caveats=(HALVES,))
+    return None

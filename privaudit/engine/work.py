@@ -1,0 +1,312 @@
+"""The steps of a run: which are still to be done, where they are done, and what came of them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+from privaudit.contracts import Access, Release
+from privaudit.engine import jobs
+from privaudit.engine.configure import Request
+from privaudit.engine.events import Event, Listener
+from privaudit.engine.folder import Folder
+from privaudit.engine.forecast import Forecast, attack_key, forecast, keep_time, method_key
+from privaudit.engine.jobs import Bench, Done, Fault, Job
+from privaudit.engine.plan import Fit, Plan, Step
+from privaudit.engine.store import Store, key_of
+from privaudit.engine.version import code_of_package
+
+
+class Stage:
+    """Tells a listener how one stage goes."""
+
+    def __init__(self, tell: Listener, name: str, total: float = 0.0) -> None:
+        self.tell, self.name, self.total = tell, name, total
+        self.start = time.perf_counter()
+        self.done = 0.0
+        tell(Event(name, "start", total=total))
+
+    def step(self, what: str, done: float | None = None, total: float | None = None) -> None:
+        self.done = self.done + 1 if done is None else done
+        seconds = time.perf_counter() - self.start
+        self.tell(Event(self.name, "step", what, self.done, total or self.total, seconds))
+
+    def note(self, what: str) -> None:
+        self.tell(
+            Event(self.name, "note", what, self.done, self.total, time.perf_counter() - self.start)
+        )
+
+    def end(self, what: str = "") -> None:
+        seconds = time.perf_counter() - self.start
+        self.tell(Event(self.name, "end", what, self.total, self.total, seconds))
+
+
+@dataclass
+class Work:
+    """The steps of one run, what came of them, and what is still to be done."""
+
+    request: Request
+    bench: Bench
+    plan: Plan
+    workers: int
+    tell: Listener
+    folder: Folder | None
+    releases: dict[str, Release] = field(default_factory=dict)
+    faults: dict[str, Fault] = field(default_factory=dict)
+    trained: int = 0
+    reused: int = 0
+    cpu: float = 0.0
+    peaks: dict[int, int] = field(default_factory=dict)
+    measured: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def store(self) -> Store:
+        return self.bench.store
+
+    def todo(self) -> set[str]:
+        """Keys of the steps, fits and groups of refits that the store does not hold yet."""
+        steps = [step for step in self.plan.steps if self._missing(step)]
+        groups = {key for step in steps for key in step.groups}
+        needed = {self.fit(step).key for step in steps}
+        fits = {fit.key for fit in self.plan.fits if fit.key in needed or self._facts(fit) is None}
+        kept = {key for key in groups if self.store.has_arrays("margins", key)}
+        return {step.key for step in steps} | (groups - kept) | fits
+
+    def do(self) -> None:
+        """Everything that the store does not hold: train, attack, measure."""
+        stage = Stage(self.tell, "plan")
+        todo = self.todo()
+        expected = forecast(self.plan, self.bench, self.workers, todo)
+        stage.end(announce(self.plan, expected, todo, self.workers))
+        self._train(todo, expected)
+        self._attack()
+        self._measure()
+
+    def _missing(self, step: Step) -> bool:
+        if step.broken is not None:
+            return False
+        facts = self._facts(self.fit(step))
+        if facts is not None and jobs.lacks(step.attack, access_of(facts)):
+            return False
+        found = self.store.get_json("findings", step.key)
+        return found is None or not self.store.has_arrays("evidence", step.key)
+
+    def fit(self, step: Step) -> Fit:
+        variant = "negative" if step.variant == "negative" else "subject"
+        return next(
+            fit
+            for fit in self.plan.fits
+            if fit.entry.name == step.entry.name and fit.variant == variant
+        )
+
+    def _facts(self, fit: Fit) -> Any:
+        facts = self.store.get_json("facts", fit.key)
+        if facts is None:
+            return None
+        if Access.ANSWERS.name in facts["access"] and not self.store.has_arrays("answers", fit.key):
+            return None
+        return facts
+
+    def _train(self, todo: set[str], expected: Forecast) -> None:
+        rate = expected.methods
+        by_method = {
+            repr(entry.method): rate.get(entry.name, 0.0) for entry in self.request.entries
+        }
+        queue: list[tuple[float, Job]] = []
+        for fit in self.plan.fits:
+            if fit.key in todo:
+                what = {"key": fit.key, "name": fit.entry.name, "method": fit.entry.method,
+                        "variant": fit.variant}  # fmt: skip
+                label = f"{fit.entry.name}{' (null)' if fit.variant == 'negative' else ''}"
+                queue.append(
+                    (rate.get(fit.entry.name, 0.0), Job("fit", fit.key, label, jobs.fit, what))
+                )
+        for group in self.plan.groups.values():
+            if group.key in todo:
+                wanted = [
+                    {
+                        "pool": self.bench.tables.put_records(refit.pool),
+                        "ask": self.bench.tables.put_records(refit.ask),
+                        "included": refit.included,
+                        "name": refit.name,
+                    }
+                    for refit in group.refits
+                ]
+                what = {"key": group.key, "method": group.method, "wanted": wanted}
+                cost = by_method.get(repr(group.method), 0.0) * len(wanted)
+                label = f"{len(wanted)} refits"
+                queue.append((cost, Job("refit", group.key, label, jobs.refit, what)))
+            elif any(group.key in step.groups for step in self.plan.steps):
+                self.reused += len(group.refits)
+        queue.sort(key=lambda pair: -pair[0])
+        fits = {fit.key: fit for fit in self.plan.fits}
+        schema = self.bench.split.members.schema
+        broken: Fault | None = None
+        for done in self._work("train", [job for _, job in queue]):
+            if done.fault is not None:
+                self._fault(done)
+                own = done.key in fits and fits[done.key].variant == "subject"
+                broken = broken or (done.fault if own else None)
+            elif done.kind == "fit":
+                fit = fits[done.key]
+                self.releases[done.key] = done.value[0]
+                if fit.variant == "subject":
+                    key = method_key(fit.entry.method, schema)
+                    keep_time(self.store, key, done.cpu, fit.rows)
+            else:
+                self.trained += done.value
+        if broken is not None:
+            raise broken.own or RuntimeError(f"a subject could not be trained:\n{broken.trace}")
+
+    def _attack(self) -> None:
+        queue = []
+        for step in self.plan.steps:
+            fit = self.fit(step)
+            if not self._missing(step) or fit.key in self.faults:
+                continue
+            release = self.releases.get(fit.key)
+            if release is None:
+                raise RuntimeError("an attack's release was neither kept nor trained")
+            reason = jobs.lacks(step.attack, release.access | {Access.RERUN, Access.SEAT})
+            if reason is None:
+                what = {"key": step.key, "stream": step.stream, "attack": step.attack,
+                        "method": step.entry.method, "release": release, "groups": step.groups}  # fmt: skip
+                label = f"{step.attack_name} on {step.entry.name}"
+                label += "" if step.variant == "subject" else f" ({step.variant} control)"
+                queue.append((step, Job("attack", step.key, label, jobs.attack, what)))
+        queue.sort(key=lambda pair: pair[0].attack.family == "membership")
+        schema = self.bench.split.members.schema
+        rows = len(self.bench.split.audit)
+        steps = {step.key: step for step, _ in queue}
+        for done in self._work("attack", [job for _, job in queue]):
+            if done.fault is not None:
+                self._fault(done)
+            else:
+                step = steps[done.key]
+                key = attack_key(step.attack, step.entry.method, schema)
+                keep_time(self.store, key, done.cpu, rows)
+
+    def _measure(self) -> None:
+        queue, keys = [], {}
+        for entry in self.request.entries:
+            own = [
+                step
+                for step in self.plan.steps
+                if step.entry.name == entry.name and step.variant == "subject"
+                and step.attack.family == "membership"
+                and self.store.get_json("findings", step.key) is not None
+            ]  # fmt: skip
+            fit = next(f for f in self.plan.fits if f.entry is entry and f.variant == "subject")
+            evidences = {step.attack_name: step.key for step in own}
+            key = key_of("subject", fit.key, sorted(evidences.items()), self._judge())
+            keys[entry.name] = key
+            if self.store.get_json("subjects", key) is None:
+                what = {"key": key, "name": entry.name, "answers": fit.key, "evidences": evidences}
+                queue.append(Job("subject", key, entry.name, jobs.subject, what))
+        for done in self._work("measure", queue):
+            if done.fault is not None:
+                self._fault(done)
+                raise done.fault.own or RuntimeError(
+                    f"a subject was not measured:\n{done.fault.trace}"
+                )
+        self.measured = {name: self.store.get_json("subjects", key) for name, key in keys.items()}
+
+    def _judge(self) -> str:
+        return key_of(
+            code_of_package("privaudit.stats"),
+            code_of_package("privaudit.engine"),
+            self.request.confidence,
+        )
+
+    def _fault(self, done: Done) -> None:
+        if done.fault is not None:
+            self.faults[done.key] = done.fault
+            if self.folder is not None:
+                self.folder.keep_failure(done.name, done.fault.trace)
+
+    def _work(self, name: str, queue: Sequence[Job]) -> Iterator[Done]:
+        stage = Stage(self.tell, name, float(len(queue)))
+        temporary = None if self.folder is None else str(self.folder.restricted / "tables")
+        for done in spread(queue, self.bench, self.workers, temporary):
+            self.cpu += done.cpu if done.process != own_process() else 0.0
+            self.peaks[done.process] = max(done.memory, self.peaks.get(done.process, 0))
+            stage.step(done.name + (f": broke ({done.fault.text})" if done.fault else ""))
+            yield done
+        stage.end(f"{len(queue)} steps" if queue else "nothing left to do")
+
+
+def own_process() -> int:
+    return os.getpid()
+
+
+def access_of(facts: Any) -> frozenset[Access]:
+    """What a release shows, and the auditor's privileges: the method is always known here."""
+    return frozenset(Access[name] for name in facts["access"]) | {Access.RERUN, Access.SEAT}
+
+
+def spread(
+    queue: Sequence[Job], bench: Bench, workers: int, temporary: str | None
+) -> Iterator[Done]:
+    """Every job's answer as it comes, from processes of one thread each."""
+    if not queue:
+        return
+    from joblib import Parallel, delayed, parallel_config
+    from joblib.parallel import get_active_backend
+
+    backend = type(get_active_backend()[0]).__name__
+    outside = backend not in ("LokyBackend", "SequentialBackend")
+    if not outside and min(workers, len(queue)) == 1:
+        for job in queue:
+            yield job.run(bench)
+        return
+    settings: Any = nullcontext()
+    if not outside:
+        settings = parallel_config(
+            backend="loky", n_jobs=min(workers, len(queue)), inner_max_num_threads=1,
+            max_nbytes=None, temp_folder=temporary,
+        )  # fmt: skip
+    with settings:
+        parallel = Parallel(return_as="generator_unordered", batch_size=1)
+        answers = parallel(delayed(Job.run)(job, bench) for job in queue)
+    whole = False
+    try:
+        yield from answers
+        whole = True
+    finally:
+        if not whole:
+            answers.close()
+            if not outside:
+                from joblib.externals.loky import get_reusable_executor
+
+                get_reusable_executor().shutdown(wait=False, kill_workers=True)
+
+
+def announce(plan: Plan, expected: Forecast, todo: set[str], workers: int) -> str:
+    """What is about to happen, in one line."""
+    groups = [group for key, group in plan.groups.items() if key in todo]
+    fits = sum(fit.key in todo for fit in plan.fits)
+    refits = sum(len(group.refits) for group in groups)
+    steps = sum(step.key in todo for step in plan.steps)
+    if not todo:
+        return "everything is in the store already"
+    spared = plan.wanted - plan.refits
+    text = (
+        f"{fits} models, {refits} refits ({spared} more spared by sharing), {steps} attack runs; "
+        f"about {duration(expected.low)} to {duration(expected.high)} on {workers} "
+        f"{'core' if workers == 1 else 'cores'}, {expected.memory_low / 1e9:.1f} to "
+        f"{expected.memory_high / 1e9:.1f} GB of memory"
+    )
+    if expected.untimed:
+        text += f"; not counting the attacks that never ran here: {', '.join(expected.untimed)}"
+    return text
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,208 @@
+"""From a stay's summaries to an hourly course of every variable, and the hours it is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimic_demo.copula import Array, Copula
+
+Hours = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+HOURS = 48
+LATE = 16
+"""Slots spread over the stay after hour 48: thinned charting."""
+STEPS = HOURS + LATE
+
+_BLOOD = ("bun", "creatinine", "sodium", "potassium", "bicarbonate", "magnesium", "glucose")
+_COUNTS = ("hematocrit", "wbc", "platelets")
+_LIVER = ("bilirubin", "alt", "ast", "alp", "albumin")
+_GAS = ("ph_art", "lactate")
+PANEL = {
+    **dict.fromkeys(_BLOOD + _COUNTS, 0),
+    **dict.fromkeys(_LIVER, 1),
+    **dict.fromkeys(_GAS, 2),
+    "troponin_t": 3,
+}
+"""Drawn together: variables of one panel share the pattern of their hours."""
+
+LIMITS = {
+    "heart_rate": (15, 280),
+    "resp_rate": (3, 68),
+    "temperature": (30.5, 42.5),
+    "gcs": (3, 15),
+    "sbp_ni": (35, 280),
+    "dbp_ni": (12, 190),
+    "map_ni": (20, 230),
+    "sbp_art": (35, 280),
+    "dbp_art": (12, 190),
+    "map_art": (20, 230),
+    "urine": (0, 2500),
+    "glucose": (15, 1400),
+    "fio2": (0.21, 1),
+    "spo2": (55, 100),
+    "ph_art": (6.7, 7.8),
+    "pao2": (22, 650),
+    "paco2": (10, 170),
+    "lactate": (0.3, 30),
+    "bun": (1, 250),
+    "creatinine": (0.1, 25),
+    "sodium": (100, 180),
+    "potassium": (1.6, 10),
+    "bicarbonate": (4, 55),
+    "magnesium": (0.5, 9),
+    "hematocrit": (10, 65),
+    "wbc": (0.1, 300),
+    "platelets": (4, 1600),
+    "bilirubin": (0.1, 70),
+    "albumin": (0.9, 6),
+    "alt": (1, 15000),
+    "ast": (3, 25000),
+    "alp": (8, 3500),
+    "troponin_t": (0.005, 30),
+    "weight": (32, 260),
+}
+SPREAD = {"troponin_t": 0.15, "albumin": 0.15, "weight": 0.0}
+"""Within-stay standard deviation where the source has too few measurements to say."""
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """value and seen: (stays, STEPS) by variable; time: hours since entering the unit (stays, STEPS)."""
+
+    value: dict[str, Hours]
+    seen: dict[str, Mask]
+    time: Hours
+    ventilated: Array
+
+
+def course(
+    copula: Copula, Z: Array, counts: dict[str, Array], stay_hours: Array, rng: np.random.Generator
+) -> Course:
+    """Hourly paths that keep each stay's drawn level, change and spread at its observed hours.
+
+    stay_hours: length of stay in hours; nothing is seen after it.
+    """
+    n = len(Z)
+    names = tuple(LIMITS)
+    follows = copula.table["follows"]
+    time = _time(n, stay_hours, rng)
+    seen = _schedule(counts, rng)
+    for name in ("resp_rate", "spo2"):
+        seen[name] = seen["heart_rate"] & (rng.random((n, HOURS), dtype=np.float32) < 0.97)
+    for name, leader in follows.items():
+        seen[name] = seen[leader] & (rng.random((n, HOURS), dtype=np.float32) < 0.97)
+    lag = np.array([copula.table["lag"].get(v, 0.6) for v in names], np.float32)
+    noise = _autoregressive(n, lag, names, rng)
+    value: dict[str, Hours] = {}
+    logs = set(copula.table["log"])
+    for v, name in enumerate(names):
+        level = copula.value(f"level:{name}", Z)
+        if level is None:
+            raise ValueError(f"aggregates.json has no level for {name}")
+        change = copula.value(f"change:{name}", Z)
+        spread = copula.value(f"spread:{name}", Z)
+        width = np.full(n, SPREAD.get(name, 0.1)) if spread is None else np.exp(spread)
+        x = _path(
+            seen[name],
+            level.astype(np.float32),
+            np.zeros(n, np.float32) if change is None else change.astype(np.float32),
+            width.astype(np.float32),
+            noise[:, v],
+        )
+        if name in logs:
+            x = np.exp(x) - np.float32(5 if name == "urine" else 0)
+        value[name] = np.clip(x, *LIMITS[name])
+    for kind in ("ni", "art"):
+        value[f"map_{kind}"] = np.minimum(value[f"map_{kind}"], value[f"sbp_{kind}"] - 2)
+        value[f"dbp_{kind}"] = np.minimum(value[f"dbp_{kind}"], value[f"map_{kind}"] - 2)
+    late = _late(seen, n, rng)
+    there = time < stay_hours[:, None]
+    whole = {k: np.concatenate([m, late[k]], 1) & there for k, m in seen.items()}
+    return Course(value, whole, time, counts["ventilated"])
+
+
+def _time(n: int, stay_hours: Array, rng: np.random.Generator) -> Hours:
+    start = np.arange(HOURS) + np.zeros((n, 1))
+    gap = np.maximum((stay_hours - HOURS) / LATE, 6.0)
+    late = HOURS + (np.arange(LATE) + rng.random((n, LATE)) * 0.9) * gap[:, None]
+    return np.concatenate([start, np.floor(late)], 1).astype(np.float32)
+
+
+def _schedule(counts: dict[str, Array], rng: np.random.Generator) -> dict[str, Mask]:
+    """Systematic sampling: exactly the drawn number of distinct hours, panels together."""
+    n = len(counts["heart_rate"])
+    phase = rng.random((n, 4))
+    warp = np.exp(0.4 * rng.standard_normal((n, 4)))
+    grid = np.arange(HOURS + 1) / HOURS
+    out = {}
+    for name, count in counts.items():
+        if name == "ventilated":
+            continue
+        if name in PANEL:
+            p = PANEL[name]
+            power = np.where(count <= 16, warp[:, p], 1.0)
+            line = grid[None, :] ** power[:, None]
+            start = phase[:, p]
+        else:
+            line, start = np.broadcast_to(grid, (n, HOURS + 1)), rng.random(n)
+        steps = np.floor(line * count[:, None] + start[:, None])
+        out[name] = np.diff(steps, axis=1) > 0
+    return out
+
+
+def _autoregressive(n: int, lag: Hours, names: tuple[str, ...], rng: np.random.Generator) -> Hours:
+    shock = rng.standard_normal((STEPS, n, len(names)), dtype=np.float32)
+    at = {name: v for v, name in enumerate(names)}
+    for kind in ("ni", "art"):
+        s, m, d = (at[f"{p}_{kind}"] for p in ("sbp", "map", "dbp"))
+        shock[:, :, m] = 0.85 * shock[:, :, s] + 0.53 * shock[:, :, m]
+        shock[:, :, d] = 0.85 * shock[:, :, m] + 0.53 * shock[:, :, d]
+    fresh = np.sqrt(1 - lag**2)
+    out = np.empty((n, len(names), STEPS), np.float32)
+    state = shock[0]
+    out[:, :, 0] = state
+    for h in range(1, STEPS):
+        state = lag * state + fresh * shock[h]
+        out[:, :, h] = state
+    return out
+
+
+def _path(seen: Mask, level: Hours, change: Hours, spread: Hours, noise: Hours) -> Hours:
+    """level + change * position + spread * noise, the noise without mean or trend where seen."""
+    hour = np.arange(STEPS, dtype=np.float32)
+    n = seen.sum(1).astype(np.float32)
+    some = np.maximum(n, 1)
+    head = np.where(seen, noise[:, :HOURS], 0)
+    centre = (seen * hour[:HOURS]).sum(1) / some
+    t = hour - centre[:, None]
+    inside = np.where(seen, t[:, :HOURS], 0)
+    mean = head.sum(1) / some
+    slope = (inside * head).sum(1) / np.maximum((inside**2).sum(1), 1)
+    rest = noise - mean[:, None] - slope[:, None] * t
+    kept = np.where(seen, rest[:, :HOURS], 0)
+    size = np.sqrt((kept**2).sum(1) / some)
+    rest = np.clip(rest / np.maximum(size, 0.2)[:, None], -4, 4)
+    first, last = seen.argmax(1), HOURS - 1 - seen[:, ::-1].argmax(1)
+    span = np.where(n > 1, np.maximum(last - first, 1), HOURS).astype(np.float32)
+    position = np.clip(t / span[:, None], -0.8, 0.8)
+    rest = np.where((n > 2)[:, None], rest, 0)
+    out: Hours = level[:, None] + change[:, None] * position + spread[:, None] * rest
+    return out
+
+
+def _late(seen: dict[str, Mask], n: int, rng: np.random.Generator) -> dict[str, Mask]:
+    """After hour 48: vital signs at most slots, laboratory panels at every third."""
+    slot = (np.arange(LATE) + rng.integers(3, size=(n, 1))) % 3 == 0
+    out = {}
+    for name, mask in seen.items():
+        rate = mask.mean(1, keepdims=True)
+        if name in PANEL or name in ("pao2", "paco2"):
+            chance = np.minimum(rate * 6, 1)
+            out[name] = slot & (rng.random((n, LATE), dtype=np.float32) < chance)
+        else:
+            out[name] = rng.random((n, LATE), dtype=np.float32) < rate
+    return out

@@ -82,7 +82,11 @@ class LengthOfStay(Task):
         """The names of the classes, shortest first; a bucket ends just before its second number."""
         edges = [f"{edge:g}" for edge in self.edges]
         middle = [f"{low} to {high} days" for low, high in pairwise(edges)]
-        return (f"under {edges[0]} days", *middle, f"{edges[-1]} days or more")
+        return (
+            f"under {edges[0]} day{'s' * (edges[0] != '1')}",
+            *middle,
+            f"{edges[-1]} days or more",
+        )
 
 
 __all__ = ["LengthOfStay"]

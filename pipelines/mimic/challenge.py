@@ -94,11 +94,6 @@ def extract(data: Path, *, window: int = HOURS, cache: Path, progress: Progress)
 _UNKNOWN = ("admission_type", "ethnicity", "insurance", "readmitted")
 
 
-def present(data: Path) -> bool:
-    """Whether a folder holds a set of the Challenge."""
-    return any((data / f"set-{x}{end}").exists() for x in "abc" for end in ("", ".tar.gz"))
-
-
 def variables() -> tuple[Column, ...]:
     """The measured variables in the order of `challenge_variables.csv`, with public valid ranges."""
     rows = catalogue().filter(pl.col("kind") != "static").iter_rows(named=True)

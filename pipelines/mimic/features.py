@@ -85,7 +85,7 @@ def build(
         patient=stays["patient"].to_numpy(),
         site=np.nan_to_num(unit, nan=UNITS.index("other")),
         series=series,
-        channels=tuple(_plain(v) for v in varying),
+        channels=tuple(_channel(v) for v in varying),
         groups=groups(stays),
         classes=tuple(classes),
         sites=UNITS,
@@ -134,6 +134,11 @@ def _code(texts: pl.Series, levels: tuple[str, ...]) -> np.ndarray:
 
 def _plain(variable: Column) -> Column:
     return replace(variable, variable=variable.variable or variable.name, statistic="")
+
+
+def _channel(variable: Column) -> Column:
+    # The mean of a yes-or-no variable within an hour need not be yes or no.
+    return replace(_plain(variable), kind="numeric")
 
 
 def _measured(extract: Extract, stays: pl.DataFrame) -> tuple[list[Column], np.ndarray, np.ndarray]:
@@ -196,7 +201,7 @@ def _summary(variable: Column, statistic: Statistic, window: int) -> Column:
         )
     if statistic == "measured":
         return replace(column, kind="binary", bounds=(0, 1), unit="", mutable=False)
-    return column
+    return replace(column, kind="numeric") if statistic == "mean" else column
 
 
 def _summarise(row: np.ndarray, value: np.ndarray, n: int, most: int) -> np.ndarray:

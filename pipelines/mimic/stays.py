@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from pipelines.mimic import features
+from pipelines.mimic import features, sources
 from pipelines.mimic.extract import Extract
 from privaudit.contracts import FlowStep, Prepared, Progress
 from privaudit.errors import PrivauditError
@@ -63,9 +63,7 @@ def read(
         tables = demo(patients, cache, progress)
         extract = _mimic(tables, window, cohort, as_known, cache, progress)
         return replace(extract, source="generated demo", real=False)
-    from pipelines.mimic import challenge
-
-    if not challenge.present(data):
+    if sources.recognise(data) == "mimic-iii":
         return _mimic(data, window, cohort, as_known, cache, progress)
 
     if as_known:
@@ -80,6 +78,8 @@ def read(
             "its rules speak of transfers and of stays in one admission, which the Challenge lacks",
             "leave cohort out, or use MIMIC-III",
         )
+    from pipelines.mimic import challenge
+
     return challenge.extract(data, window=window, cache=cache, progress=progress)
 
 

@@ -128,6 +128,15 @@ def test_columns_say_what_they_are() -> None:
     assert all(c.statistic == "" and c.variable == c.name for c in records.channels)
 
 
+def test_the_mean_of_yes_or_no_is_a_number() -> None:
+    source = extract([(101, 0.1, "on", 1.0), (101, 0.2, "on", 0.0)])
+    records = build(replace(source, variables=(Column("on", "binary", (0, 1)),)))
+    kinds = {c.statistic: c.kind for c in records.columns if c.variable == "on"}
+    assert kinds["mean"] == records.channels[0].kind == "numeric"
+    assert kinds["last"] == kinds["measured"] == "binary"
+    assert channel(records, "on")[0, 0] == column(records, "on.mean")[0] == 0.5
+
+
 def test_nothing_outside_the_window_moves_a_feature() -> None:
     plain = build(extract(EVENTS_BY_HAND))
     planted: list[Event] = [

@@ -144,7 +144,7 @@ class Table:
         else:
             head, _ = self._head(1 << 16)
             if not head.strip():
-                raise self._empty()
+                raise self.empty()
             text = head.decode("utf-8-sig", errors="replace")
             names = next(csv.reader(io.StringIO(text)), [])
         lower = {name.strip().lower(): name for name in names}
@@ -201,7 +201,7 @@ class Table:
         with self.trouble():
             frame = self.scan(careful=True).collect(engine="streaming")
         if frame.is_empty():
-            raise self._empty()
+            raise self.empty()
         self.refuse_unreadable(frame.lazy())
         return frame.select(typed(frame.schema, NEEDED[self.name], careful=True))
 
@@ -239,7 +239,7 @@ class Table:
         try:
             yield
         except pl.exceptions.NoDataError:
-            raise self._empty() from None
+            raise self.empty() from None
         except (OSError, EOFError, zlib.error) as error:
             raise self._damaged(str(error)) from None
         except pl.exceptions.PolarsError as error:
@@ -248,12 +248,17 @@ class Table:
                 raise
             raise self._damaged(str(error)) from None
 
-    def _empty(self) -> PrivauditError:
+    def empty(self) -> PrivauditError:
+        """The error for a table without rows."""
         return PrivauditError(
             f"{self.name} is empty",
             "it holds no row",
             "copy the file again and check it against SHA256SUMS.txt",
         )
+
+    def malformed(self) -> PrivauditError:
+        """The error for a table that no reading makes sense of."""
+        return self._damaged("")
 
     def _damaged(self, complaint: str) -> PrivauditError:
         known = {

@@ -122,8 +122,8 @@ class Canvas:
             x=at[0],
             y=at[1],
             text_anchor=anchor,
-            fill=colour,
-            font_size=size,
+            fill="" if colour == INK else colour,
+            font_size="" if size == 13 else size,
             font_weight="600" if bold else "",
         )
 
@@ -132,7 +132,7 @@ class Canvas:
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {near(self.width)} '
             f'{near(self.height)}" width="{near(self.width)}" height="{near(self.height)}" role="img" '
-            f'aria-labelledby="{escape(anchor)}-title" font-family="system-ui, sans-serif">'
+            f'aria-labelledby="{escape(anchor)}-title" font-family="system-ui, sans-serif" font-size="13" fill="{INK}">'
             f'<title id="{escape(anchor)}-title">{escape(words(title))}</title>'
             + "".join(self._parts)
             + "</svg>"

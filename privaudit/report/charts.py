@@ -53,13 +53,17 @@ class Panel:
 
     title: str
     chance: float | None
-    floor: float | None = None
-    ceiling: float | None = None
     overall: float | None = None
 
 
-def _tick(percent: bool) -> Callable[[float], str]:
-    return (lambda v: f"{significant(v * 100)} %") if percent else significant
+def _tick(percent: bool, marks: Sequence[float] = ()) -> Callable[[float], str]:
+    """How tick labels are written: all of one axis with as many decimals as its finest needs."""
+    scale, unit = (100, " %") if percent else (1, "")
+    if not marks:
+        return lambda v: f"{significant(v * scale)}{unit}"
+    texts = [significant(v * scale) for v in marks]
+    decimals = max(len(text.partition(".")[2]) for text in texts)
+    return lambda v: f"{fixed(v * scale, decimals)}{unit}"
 
 
 def _frame(
@@ -107,8 +111,8 @@ def tradeoff(dots: Sequence[Dot], anchor: str, title: str, x_label: str, y_label
     _frame(
         c,
         (left, top, right, bottom),
-        (x_ticks, x, significant, x_label),
-        (y_ticks, y, _tick(percent), y_label),
+        (x_ticks, x, _tick(False, x_ticks), x_label),
+        (y_ticks, y, _tick(percent, y_ticks), y_label),
     )
     marks = [(x(d.x.value or 0), y(d.y.value or 0)) for d in dots]
     wanted = [at[1] for at in marks]
@@ -178,47 +182,56 @@ def roc(lines: Sequence[Line], anchor: str, title: str, x_label: str, y_label: s
 
 
 def forest(
-    bars: Sequence[Bar], panels: Sequence[Panel], anchor: str, title: str, names: float = 150.0
+    bars: Sequence[Bar], panels: Sequence[Panel], anchor: str, title: str, names: float = 170.0
 ) -> str:
-    """Interval bars row by row, one or two scales side by side, with the line of guessing."""
-    row, top = 28.0, 62.0
+    """Interval bars row by row, one or two scales side by side, with the line of guessing.
+
+    Where guessing differs from row to row, each row has a short mark of its own.
+    """
+    row, wide = 28.0, 800.0 if len(panels) > 1 else WIDTH
+    top = 62.0 if any(panel.overall is not None for panel in panels) else 44.0
     bottom = top + row * len(bars)
-    c = s.Canvas(WIDTH, bottom + 48)
-    room = (WIDTH - names) / len(panels)
+    c = s.Canvas(wide, bottom + 46)
+    room = (wide - names) / len(panels)
     for p, panel in enumerate(panels):
         values = [b.panels[p] for b in bars]
         given = [e for e in values if e is not None and e.value is not None]
         percent = any(is_rate(e.name) for e in given)
-        known = [
-            v for v in (panel.chance, panel.floor, panel.ceiling, panel.overall) if v is not None
-        ]
+        own = panel.chance is None
+        known = [e.chance for e in given if e.chance is not None] if own else []
+        known += [v for v in (panel.chance, panel.overall) if v is not None]
         marks = s.ticks(*_reach(given, known), 3 if len(panels) > 1 else 5)
-        left = names + room * p + 8
-        right = left + room - 140
+        left = names + room * p + 12
+        right = left + room - 168
         x = s.linear(marks[0], marks[-1], left, right)
         c.text((left, 20), panel.title, bold=True)
         for value in marks:
             c.line((x(value), top - 6), (x(value), bottom), s.GRID)
-            c.text((x(value), bottom + 18), _tick(percent)(value), "middle", s.SOFT, 12)
+            c.text((x(value), bottom + 18), _tick(percent, marks)(value), "middle", s.SOFT, 12)
         if panel.overall is not None:
             c.line((x(panel.overall), top - 6), (x(panel.overall), bottom), "#0072B2", 1.5)
             c.text((x(panel.overall), top - 12), "everyone", "middle", "#0072B2", 12)
         if panel.chance is not None:
             c.line((x(panel.chance), top - 6), (x(panel.chance), bottom + 3), s.INK, 1.5, "5 4")
             c.text((x(panel.chance), bottom + 36), "guessing", "middle", s.SOFT, 12)
+        elif known:
+            c.text((left, bottom + 36), "short mark: guessing", "", s.SOFT, 12)
         for i, (bar, e) in enumerate(zip(bars, values, strict=True)):
             y = top + row * (i + 0.5)
             if e is None or e.value is None:
                 c.text((left, y + 4), clip(bar.empty, 34), colour=s.SOFT, size=12)
                 continue
+            if own and e.chance is not None:
+                c.line((x(e.chance), y - 9), (x(e.chance), y + 9), s.INK, 1.5, "3 2")
             if e.low is not None and e.high is not None:
                 c.line((x(e.low), y), (x(e.high), y), s.INK, 2)
                 for end in (e.low, e.high):
                     c.line((x(end), y - 4), (x(end), y + 4), s.INK, 2)
             c.marker("circle", (x(e.value), y), "#D55E00" if bar.strong else s.INK, r=4.5)
-            c.text((right + 12, y + 4), _label(e), size=12, bold=bar.strong)
+            c.text((right + 14, y + 4), _label(e), size=12, bold=bar.strong)
     for i, bar in enumerate(bars):
-        c.text((0, top + row * (i + 0.5) + 4), clip(bar.name, int(names / 7.2)), bold=bar.strong)
+        at = (0.0, top + row * (i + 0.5) + 4)
+        c.text(at, clip(bar.name, int(names / 7.4)), bold=bar.strong)
     return c.svg(anchor, title)
 
 
@@ -270,8 +283,8 @@ def evasion(lines: Sequence[Line], anchor: str, title: str, x_label: str, y_labe
     _frame(
         c,
         (left, top, right, bottom),
-        (x_ticks, x, significant, x_label),
-        (y_ticks, y, _tick(True), y_label),
+        (x_ticks, x, _tick(False, x_ticks), x_label),
+        (y_ticks, y, _tick(True, y_ticks), y_label),
     )
     label_at = s.spread([y(line.curve.y[-1]) for line in lines], 19, top + 4, bottom)
     for line, place in zip(lines, label_at, strict=True):

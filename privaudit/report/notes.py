@@ -10,13 +10,15 @@ class Note:
     """An attack in plain words, with where it comes from."""
 
     label: str
+    title: str
     how: str
     sources: tuple[str, ...]
 
 
 ATTACKS: dict[str, Note] = {
     "threshold": Note(
-        "Confidence threshold",
+        "Threshold",
+        "how sure the model is",
         "Asks the model once about a patient. A model is often surer about patients it has learnt "
         "from, so a very sure and correct answer is read as “was in the training data”.",
         (
@@ -26,13 +28,15 @@ ATTACKS: dict[str, Note] = {
     ),
     "shadow": Note(
         "Shadow models",
+        "learning from copies",
         "Trains copies of the model on other patients, so that it is known who was in. A second "
         "model learns from those copies how answers for training patients look, and is then asked "
         "about the model under audit.",
         ("Shokri et al. 2017, Membership Inference Attacks, arXiv 1610.05820, section V",),
     ),
     "lira": Note(
-        "Likelihood ratio (LiRA)",
+        "LiRA",
+        "likelihood ratio",
         "Trains copies with and without each patient and asks whether the answer of the model "
         "under audit looks more like the copies that saw the patient or like those that did not.",
         (
@@ -41,7 +45,8 @@ ATTACKS: dict[str, Note] = {
         ),
     ),
     "rmia": Note(
-        "Relative likelihood (RMIA)",
+        "RMIA",
+        "relative likelihood",
         "Compares how likely the model finds the patient’s true outcome with how likely other "
         "models, trained the same way, find it on average.",
         (
@@ -51,6 +56,7 @@ ATTACKS: dict[str, Note] = {
     ),
     "bayes": Note(
         "Few-shadow Bayes",
+        "likelihood ratio with few copies",
         "The likelihood ratio, made to work with few copies: what is learnt about all patients "
         "together steadies the estimate for each one.",
         (
@@ -60,14 +66,16 @@ ATTACKS: dict[str, Note] = {
         ),
     ),
     "fgsm": Note(
-        "Gradient sign, one step (FGSM)",
+        "FGSM",
+        "one step along the gradient",
         "Moves every input by one small step in the direction that hurts the model’s answer most.",
         (
             "Goodfellow et al. 2015, Explaining and Harnessing Adversarial Examples, arXiv 1412.6572",
         ),
     ),
     "pgd": Note(
-        "Projected gradient, many steps (PGD)",
+        "PGD",
+        "many steps along the gradient",
         "Takes many small harmful steps, each time staying within the allowed change and within "
         "values that a patient can have.",
         (
@@ -75,7 +83,8 @@ ATTACKS: dict[str, Note] = {
         ),
     ),
     "decision": Note(
-        "Decision-based search",
+        "Decision search",
+        "a search that only sees answers",
         "Only looks at the model’s answers, not inside it, and searches for the smallest change of "
         "inputs that turns the answer.",
         (

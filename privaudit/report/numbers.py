@@ -96,6 +96,8 @@ def share(value: float) -> str:
 def _scaled(e: Estimate) -> tuple[float, float | None, float | None, int, str]:
     """Value and interval in the printed unit, decimals, and the unit."""
     scale, unit = (100.0, f"{NBSP}%") if is_rate(e.name) else (1.0, "")
+    if is_difference(e.name):
+        unit = f"{NBSP}points"
     value = (e.value or 0.0) * scale
     low = None if e.low is None else e.low * scale
     high = None if e.high is None else e.high * scale
@@ -129,7 +131,10 @@ def estimate_text(e: Estimate) -> str:
     if e.value is None:
         return "not stated"
     inside = interval_text(e)
-    return f"{value_text(e)} ({inside})" if inside else value_text(e)
+    if not inside:
+        return value_text(e)
+    inside = inside.replace(" ", NBSP)
+    return f"{value_text(e)} ({inside})"
 
 
 def chance_text(e: Estimate) -> str:
@@ -140,15 +145,20 @@ def chance_text(e: Estimate) -> str:
 
 
 def count_in(value: float, base: int, half: float | None = None) -> str:
-    """The top of a natural frequency: 0.0702 of 100 -> `7`, or `1.4` where the interval allows."""
+    """The top of a natural frequency: 0.0702 of 100 -> `7`; `6.5` where the interval allows."""
     top = value * base
-    fine = (half is None and top < 10) or (half is not None and half * base < 1)
-    return fixed(top, 1 if fine and not float(f"{top:.4f}").is_integer() else 0)
+    fine = (half is None and top < 10) or (half is not None and half * base < 5)
+    return fixed(top, 1 if fine else 0).removesuffix(".0")
 
 
 def base_of(rate: float) -> int:
     """The bottom of a natural frequency for a rate: 0.01 -> 100, 0.001 -> 1000, 0.5 -> 100."""
     return max(100, 10 ** math.ceil(-math.log10(rate) - 1e-9)) if 0 < rate < 1 else 100
+
+
+def base_for(e: Estimate) -> int:
+    """The bottom of a natural frequency that shows this rate as a number above one."""
+    return base_of(e.value) if e.value else 100
 
 
 def one_in(rate: float) -> str:

@@ -92,8 +92,23 @@ def controls_of(audit: Audit, subject: Subject) -> tuple[tuple[Control, ...], bo
 
 
 def failed_controls(audit: Audit, kind: str) -> list[tuple[Subject, Control]]:
-    """Controls that did not come out as they must, with the model they were run on."""
-    return [(s, c) for s in audit.subjects for c in s.controls if c.kind == kind and not c.passed]
+    """Controls that gave a number, and not the one they must; with the model they were run on."""
+    return [
+        (s, c)
+        for s in audit.subjects
+        for c in s.controls
+        if c.kind == kind and not c.passed and not is_broken(c)
+    ]
+
+
+def broken_controls(audit: Audit) -> list[tuple[Subject, Control]]:
+    """Controls that gave no number at all."""
+    return [(s, c) for s in audit.subjects for c in s.controls if not c.passed and is_broken(c)]
+
+
+def is_broken(c: Control) -> bool:
+    """Whether the control could not be run, which is not the same as having failed."""
+    return all(e.value is None for e in c.estimates)
 
 
 def _strongest(subject: Subject) -> tuple[Finding | None, bool]:
@@ -207,15 +222,17 @@ def grouped(subject: Subject) -> Finding | None:
     return max(split, key=lambda f: getattr(get(f.estimates, "auc"), "value", 0) or 0, default=None)
 
 
-def group_measure(groups: Sequence[GroupResult]) -> str | None:
-    """The estimate that most groups can state, the rate at 1 in 100 before coarser ones."""
-    names = [f"tpr_at_fpr_{PRIMARY:g}", f"tpr_at_fpr_{FALLBACK:g}", "auc"]
-    seen = [e.name for g in groups for e in g.estimates]
-    names += [name for name in dict.fromkeys(seen) if name not in names]
-    counts = {name: sum(stated(g.estimates, name) is not None for g in groups) for name in names}
-    best = max(counts.values(), default=0)
-    if not best:
-        return None
-    shown = sum(not g.suppressed for g in groups)
-    enough = [name for name in names if counts[name] >= 0.75 * shown]
-    return enough[0] if enough else max(names, key=lambda name: counts[name])
+def group_measure(groups: Sequence[GroupResult]) -> tuple[str, ...]:
+    """What is shown of the groups: first what they are ordered by, then a rate if most can state it.
+
+    The AUC leads where it is known, because that is what the groups' p-values are about.
+    """
+    shown = [g for g in groups if not g.suppressed]
+    seen = dict.fromkeys(e.name for g in shown for e in g.estimates)
+    counts = {name: sum(stated(g.estimates, name) is not None for g in shown) for name in seen}
+    if not any(counts.values()):
+        return ()
+    lead = "auc" if counts.get("auc") else max(counts, key=lambda name: counts[name])
+    rates = (f"tpr_at_fpr_{PRIMARY:g}", f"tpr_at_fpr_{FALLBACK:g}")
+    enough = [name for name in rates if counts.get(name, 0) >= 0.75 * len(shown)]
+    return (lead, *(name for name in enough[:1] if name != lead))

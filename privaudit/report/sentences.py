@@ -90,6 +90,13 @@ def generated(data: Data) -> str:
 
 INVALID_TITLE = "This audit is invalid"
 POWERLESS_TITLE = "Part of this audit lacks power"
+BROKEN_TITLE = "A control could not be run"
+
+
+def broken(model: str, attack: str, what: str) -> str:
+    return f"{attack} on {model}: {what}. Where this attack finds nothing, that means little."
+
+
 UNCONTROLLED_TITLE = "No controls were run"
 UNCONTROLLED = (
     "Nothing in this audit shows that the attacks would find a leak if there were one, nor that "
@@ -142,7 +149,7 @@ def recognises(attack: str, e: Estimate, fpr: float, found: bool) -> str:
 
 def ranks(e: Estimate) -> str:
     return (
-        f"Shown one training patient and one other, it ranks the training patient higher "
+        f"Shown one training patient and one other, the attack picks the training patient "
         f"{n.count_in(e.value or 0, 100, _half(e))} times in 100 ({n.frequency_interval(e, 100)}); "
         "guessing would do so 50 times in 100."
     )
@@ -160,16 +167,18 @@ def least(e: Estimate, fpr: float) -> str:
     )
 
 
-def too_small(e: Estimate, fpr: float) -> str:
+def too_small(e: Estimate, fpr: float, halved: bool) -> str:
+    """halved: the number rests on one half of the patients, so each one missing there means two."""
+    start = f"The cohort is too small for a verdict at {n.one_in(fpr)} false alarms"
     held_out = e.n.get("nonmember_patients", e.n.get("nonmembers"))
-    need = max(0, round(10 / fpr) - held_out) if held_out is not None else None
-    if need:
-        return (
-            f"The cohort is too small for a verdict at {n.one_in(fpr)} false alarms: there are "
-            f"{n.whole(held_out or 0)} held-out patients, and about {n.whole(need)} more are needed."
-        )
-    reason = f": {e.refusal}" if e.refusal else ""
-    return f"The cohort is too small for a verdict at {n.one_in(fpr)} false alarms{reason}."
+    need = max(0, round(10 / fpr) - held_out) if held_out is not None else 0
+    if not need:
+        return f"{start}: {e.refusal}." if e.refusal else f"{start}."
+    where = " in the half that the number is measured on" if halved else ""
+    return (
+        f"{start}: there are {n.whole(held_out or 0)} held-out patients{where}, and about "
+        f"{n.whole(need * (2 if halved else 1))} more held-out patients are needed in all."
+    )
 
 
 UNTESTED = (
@@ -197,7 +206,7 @@ def useful(e: Estimate) -> str:
 
 
 def evaded(attack: str, size: str, e: Estimate, control: Estimate | None) -> str:
-    how = f" by at most {size}" if size else ""
+    how = f" by at most {size.replace(' sd', ' standard deviations')}" if size else ""
     text = (
         f"Changing a patient’s inputs{how} on purpose ({attack}) succeeds for about "
         f"{n.frequency(e, 100)} patients ({n.frequency_interval(e, 100)})"
@@ -229,7 +238,7 @@ def unfinished(skipped: int, failed: int) -> str:
         parts.append(f"{skipped} did not apply")
     if failed:
         parts.append(f"{failed} failed")
-    return f"Of the attacks asked for, {' and '.join(parts)}; neither counts as “no risk”."
+    return f"Of the attacks asked for, {' and '.join(parts)}. That is never a sign of “no risk”."
 
 
 GLANCE = "The answer for each model, with 95 % intervals unless named otherwise"
@@ -287,8 +296,8 @@ FINDINGS = (
 
 def forest_title(model: str, attack: str, e: Estimate) -> str:
     if excess(e):
-        return f"{model}: {attack} tells training patients apart best, with an AUC of {n.estimate_text(e)}."
-    return f"{model}: no attack’s AUC lies clearly above guessing; the highest is {n.estimate_text(e)} ({attack})."
+        return f"{model}: AUC {n.estimate_text(e)} for {attack}, the strongest attack: better than guessing."
+    return f"{model}: AUC {n.estimate_text(e)} for {attack}, the strongest attack: no better than guessing, as far as can be told."
 
 
 def excess(e: Estimate) -> bool:
@@ -350,9 +359,10 @@ PPV_INTRO = (
 
 
 def ppv_words(e: Estimate) -> str:
+    base = n.base_for(e)
     return (
-        f"of 100 patients named, {n.count_in(e.value or 0, 100, _half(e))} were in the training "
-        f"data ({n.frequency_interval(e, 100)})"
+        f"of {base:,} patients named, {n.count_in(e.value or 0, base, _half(e))} "
+        f"({n.frequency_interval(e, base)}) were in the training data"
     )
 
 
@@ -399,16 +409,14 @@ CAVEATS = "To be borne in mind"
 
 GROUPS = (
     "An average can hide a group that is recognised far more often. Groups with fewer than 10 "
-    "patients are not shown. “Differs” is judged after taking into account how many groups were "
-    "looked at."
+    "patients are not shown. Whether a group differs from the rest is judged by an adjusted "
+    "p-value, which takes into account how many groups were looked at."
 )
 GROUPS_NONE = "This audit holds no results by group, so the average may hide a worse one."
-GROUPS_X = "Most affected first"
 
 
 def groups_title(model: str, worst: str, e: Estimate, sure: bool) -> str:
-    what = measure(e.name)
-    text = f"{model}: highest for {worst}, {what} {n.estimate_text(e)}"
+    text = f"{model}: highest for {worst}, {measure(e.name)} {n.estimate_text(e)}"
     return f"{text}; it differs from the rest." if sure else f"{text}; the difference may be luck."
 
 
@@ -416,19 +424,28 @@ def groups_caption(model: str, attack: str) -> str:
     return f"{model}: {attack}, group by group"
 
 
-def groups_columns(name: str) -> tuple[str, ...]:
-    return ("Group", capital(measure(name)), "Adjusted p-value", "Patients")
+def panel(name: str) -> str:
+    """The heading of a scale in a drawing."""
+    fpr = n.fpr_of(name)
+    return capital(measure(name)) if fpr is None else f"Recognised at {n.one_in(fpr)}"
 
 
-SUPPRESSED = "fewer than 10 patients: not shown"
+GUESSED = "by guessing, in this group"
+P_COLUMN = "Adjusted p-value"
+GROUP_TICK = "The short mark on each row is what guessing gives in that group."
+SUPPRESSED = "not shown"
 
 
 def hidden_groups(count: int) -> str:
-    return f"{count} group{'s' if count != 1 else ''} with fewer than 10 patients: not shown."
+    who = "1 group is" if count == 1 else f"{count} groups are"
+    return (
+        f"{who} not shown: fewer than 10 patients, or left out so that such a group cannot be "
+        "worked out by subtraction."
+    )
 
 
 def groups_how(how: str) -> str:
-    return f"Adjusted by: {how}."
+    return f"p-values: {how}."
 
 
 def group_name(group: GroupResult) -> str:
@@ -522,20 +539,30 @@ CERTAINTY = (
     "Three things limit what an audit can tell: whether the attacks work at all (controls), how "
     "many patients there are (the smallest leak it could see), and luck (the intervals)."
 )
-CONTROLS_CAPTION = "Controls: tests of the test"
-CONTROLS_COLUMNS = ("Model", "Kind", "Attack", "What was done", "Came out", "Result")
+CONTROLS_CAPTION = "Controls: tests of the test, by the AUC that came out"
+CONTROLS_COLUMNS = (
+    "Model",
+    "Attack",
+    "Planted leak: must be found",
+    "Nothing to find: must be 0.5",
+)
+CONTROL_KINDS = {"positive": "Planted leak", "negative": "Nothing to find"}
+CONTROL_NONE = "not run"
+CONTROL_BROKEN = Badge("– could not be run", "untested")
 
 
-def control_kind(c: Control) -> str:
-    return "planted leak, must be found" if c.kind == "positive" else "nothing to find"
+def control_note(kind: str, what: str) -> str:
+    return f"{CONTROL_KINDS.get(kind, kind)}: {what}."
+
+
+def control_level(levels: Iterable[float]) -> str:
+    return f"Intervals at {', '.join(n.share(level) for level in levels)} confidence."
 
 
 def control_result(c: Control) -> Badge:
     if c.passed:
         return Badge("○ as it must", "unseen")
-    return Badge(
-        "✕ leak not found" if c.kind == "positive" else "✕ find where there is none", "invalid"
-    )
+    return Badge("✕ not found" if c.kind == "positive" else "✕ a find", "invalid")
 
 
 LEAST_CAPTION = "The smallest leak this audit could have seen, 4 times in 5"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import Literal
 
 from privaudit.results import (
     Audit,
@@ -33,6 +35,10 @@ ANSWERS = "ask the model for probabilities"
 WEIGHTS = "read the parameters and take gradients"
 RERUN = "train again the same way on other records"
 NO_CLAIM = ClaimText(None, 0.0, "patient", "add-remove", (), "no claim")
+WHAT = {
+    "positive": "the released model, made surer of the outcome of every record it was trained on",
+    "negative": "a model trained on the reference pool alone, to which all records are new",
+}
 BY_ROC = "patient-clustered bootstrap of members and non-members, joined with Wilson's interval"
 BY_AUC = "DeLong's variance, patients as clusters"
 
@@ -98,6 +104,19 @@ LEVELS = {
 }
 
 
+def in_group(shift: float, n: dict[str, int]) -> tuple[Estimate, ...]:
+    """As `privaudit.stats.score_groups`: rates at everybody's threshold, guessing differs by group."""
+    found = [e for e in game(shift, n) if e.name == "auc"]
+    sizes = {name: n[name] for name in ("member_patients", "nonmember_patients")}
+    for fpr in (0.1, 0.01):
+        rate = fpr ** (1 / (1 + 2.2 * shift))
+        half = 1.96 * math.sqrt(rate * (1 - rate) / n["member_patients"]) + fpr * 0.25
+        chance = fpr * (0.8 + 0.0004 * n["member_patients"])
+        low, high = max(0.0, rate - half), min(1.0, rate + half)
+        found.append(Estimate(f"tpr_at_fpr_{fpr:g}", rate, low, high, chance, sizes, 0.95, BY_ROC))
+    return tuple(found)
+
+
 def groups(shift: float) -> tuple[GroupResult, ...]:
     found = []
     names = [(by, level) for by, levels in LEVELS.items() for level in levels]
@@ -110,7 +129,7 @@ def groups(shift: float) -> tuple[GroupResult, ...]:
         n["nonmember_patients"] = people + 9
         own = shift * (0.7 + 0.14 * ((i * 7) % 9))
         p = 0.0132 if level == "18-39" and shift > 0.1 else min(1.0, 0.21 + 0.09 * i)
-        found.append(GroupResult(by, level, game(own, n)[:3], p, "max-T permutation, 999 draws"))
+        found.append(GroupResult(by, level, in_group(own, n), p, "max-T permutation, 999 draws"))
     return tuple(found)
 
 
@@ -182,6 +201,11 @@ def reliability(slope: float) -> Curve:
     return Curve("reliability", x, y, low, high, "predicted", "observed")
 
 
+def control(attack: str, kind: Literal["positive", "negative"]) -> Control:
+    e = game(1.9 if kind == "positive" else 0.004)[0]
+    return Control(kind, attack, (replace(e, confidence=0.9995),), True, WHAT[kind])
+
+
 def subject(
     learner: str, auroc: float, slope: float, leak: float, evaded: tuple[Outcome, ...]
 ) -> Subject:
@@ -212,17 +236,8 @@ def subject(
         ("Chosen on one half of the patients and estimated on the other.",),
         44.0,
     )
-    controls = (
-        Control(
-            "positive",
-            "bayes",
-            game(2.5)[:4],
-            True,
-            "A network trained until it knows 300 records by heart",
-        ),
-        Control(
-            "negative", "bayes", game(0.004)[:4], True, "Member and non-member labels shuffled"
-        ),
+    controls = tuple(
+        control(attack, kind) for attack in strength for kind in ("positive", "negative")
     )
     access = (ANSWERS, RERUN) if learner == "boosted" else (ANSWERS, WEIGHTS, RERUN)
     return Subject(

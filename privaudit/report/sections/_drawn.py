@@ -26,7 +26,7 @@ def forest_chart(subject: Subject, rows: list[tuple[str, Finding]], number: int)
         return []
     panels = [charts.Panel("AUC", 0.5)]
     if fpr is not None:
-        panels.append(charts.Panel(say.at_column(fpr), fpr))
+        panels.append(charts.Panel(say.panel(f"tpr_at_fpr_{fpr:g}"), fpr))
     bars = [
         charts.Bar(
             name,
@@ -72,7 +72,7 @@ def roc_chart(subject: Subject, games: list[Finding], number: int) -> list[Block
     curves.sort(
         key=lambda fc: (
             fc[0].attack != head,
-            -(getattr(get(fc[0].estimates, "auc"), "value", 0) or 0),
+            -_area(fc[0]),
         )
     )
     drawn, rest = curves[:MOST], curves[MOST:]

@@ -7,8 +7,10 @@ from privaudit.report import sentences as say
 from privaudit.report.blocks import Block, Callout, Card, Link, Prose, Table, Text
 from privaudit.report.notes import FAMILIES, label
 from privaudit.report.reading import (
+    PRIMARY,
     Reading,
     blanks,
+    broken_controls,
     budgets,
     excess,
     failed_controls,
@@ -45,6 +47,10 @@ def _warnings(audit: Audit) -> list[Block]:
     if missed:
         lines = [Prose(say.powerless(s.name, label(c.attack))) for s, c in missed]
         found.append(Callout("warn", say.POWERLESS_TITLE, tuple(lines)))
+    stuck = broken_controls(audit)
+    if stuck:
+        lines = [Prose(say.broken(s.name, label(c.attack), c.what)) for s, c in stuck]
+        found.append(Callout("warn", say.BROKEN_TITLE, tuple(lines)))
     if not any(s.controls for s in audit.subjects):
         found.append(Callout("warn", say.UNCONTROLLED_TITLE, (Prose(say.UNCONTROLLED),)))
     if not audit.data.real:
@@ -88,7 +94,7 @@ def _membership(r: Reading) -> list[Block]:
         return [Prose(say.UNTESTED, "lead")]
     lines: list[Block] = []
     if r.refused is not None:
-        lines.append(Prose(say.too_small(r.refused, 0.01), "lead"))
+        lines.append(Prose(say.too_small(r.refused, PRIMARY, not r.afterwards), "lead"))
     if r.rate is not None and r.fpr is not None:
         sentence = say.recognises(label(r.finding.attack), r.rate, r.fpr, excess(r.rate))
         lines.append(Prose(sentence, "" if lines else "lead"))
@@ -96,7 +102,7 @@ def _membership(r: Reading) -> list[Block]:
         lines.append(Prose(say.ranks(r.auc)))
     if r.state == "weak":
         lines.append(Prose(say.WEAK))
-    if r.least is not None and r.fpr is not None:
+    if r.least is not None and r.fpr is not None and r.state != "found":
         lines.append(Prose(say.least(r.least, r.fpr)))
     if r.afterwards:
         lines.append(Prose(say.AFTERWARDS, "small"))

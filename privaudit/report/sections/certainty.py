@@ -6,7 +6,7 @@ from privaudit.report import numbers as n
 from privaudit.report import sentences as say
 from privaudit.report.blocks import Block, Bullets, Heading, Prose, Table, Text
 from privaudit.report.notes import label
-from privaudit.report.reading import get, rate_at, read, stated
+from privaudit.report.reading import get, is_broken, rate_at, read, stated
 from privaudit.results import Audit, Control, Estimate
 
 ORDER = 80
@@ -38,30 +38,31 @@ def _merged(lines: list[str]) -> list[str]:
 
 
 def _controls(audit: Audit) -> list[Block]:
-    rows = tuple(
-        (
-            s.name,
-            say.control_kind(c),
-            label(c.attack),
-            c.what,
-            _outcome(c),
-            (say.control_result(c),),
-        )
-        for s in audit.subjects
-        for c in s.controls
-    )
+    rows = []
+    for s in audit.subjects:
+        for attack in dict.fromkeys(c.attack for c in s.controls):
+            own = {c.kind: c for c in s.controls if c.attack == attack}
+            cells = [_control(own.get("positive")), _control(own.get("negative"))]
+            rows.append((s.name, label(attack), *cells))
+    every = [c for s in audit.subjects for c in s.controls]
     if not rows:
         return [Prose(say.UNCONTROLLED)]
-    notes = (say.BORROWED,) if any(read(audit, s).borrowed for s in audit.subjects) else ()
-    return [Table(say.CONTROLS_CAPTION, say.CONTROLS_COLUMNS, rows, notes=notes)]
+    done = dict.fromkeys((c.kind, c.what) for c in every if not is_broken(c))
+    notes: list[Text] = [say.control_note(kind, what) for kind, what in done]
+    notes.append(say.control_level(sorted({e.confidence for c in every for e in c.estimates})))
+    if any(read(audit, s).borrowed for s in audit.subjects):
+        notes.append(say.BORROWED)
+    return [Table(say.CONTROLS_CAPTION, say.CONTROLS_COLUMNS, tuple(rows), notes=tuple(notes))]
 
 
-def _outcome(c: Control) -> str:
-    """The estimates that a control rests on, best known first, refusals left out."""
-    wanted = ["auc", "tpr_at_fpr_0.01", "tpr_at_fpr_0.1"]
-    found = [e for name in wanted if (e := stated(c.estimates, name)) is not None][:2]
-    found = found or [e for e in c.estimates if e.value is not None][:2]
-    return "; ".join(f"{say.measure(e.name)} {n.estimate_text(e)}" for e in found) or "no number"
+def _control(c: Control | None) -> Text:
+    """The AUC that a control came out with, and whether that is as it must be."""
+    if c is None:
+        return say.CONTROL_NONE
+    if is_broken(c):
+        return (say.CONTROL_BROKEN,)
+    e = stated(c.estimates, "auc") or next(e for e in c.estimates if e.value is not None)
+    return (say.control_result(c), f" {n.estimate_text(e)}")
 
 
 def _least(audit: Audit) -> list[Block]:

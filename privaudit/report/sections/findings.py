@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from privaudit.report import numbers as n
 from privaudit.report import sentences as say
-from privaudit.report.blocks import Block, Bullets, Details, Heading, Prose, Table, Text
+from privaudit.report.blocks import Block, Bullets, Details, Heading, Prose, Strong, Table, Text
 from privaudit.report.notes import FAMILIES, label
 from privaudit.report.reading import blanks, budgets, families, findings, others, rate_at, read
 from privaudit.report.sections._drawn import evasion_chart, forest_chart, roc_chart
@@ -50,7 +50,7 @@ def _membership(audit: Audit, subject: Subject, games: list[Finding], number: in
         (*say.MEMBERSHIP_COLUMNS, *(say.at_column(x) for x in fprs)),
         tuple(
             (
-                name,
+                (Strong(name),) if f is subject.headline else name,
                 _cell(next((e for e in f.estimates if e.name == "auc"), None)),
                 *(_cell(rate_at(f.estimates, x)) for x in fprs),
             )

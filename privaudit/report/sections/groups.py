@@ -8,7 +8,7 @@ from privaudit.report import sentences as say
 from privaudit.report.blocks import Block, Chart, Details, Prose, Table, Text
 from privaudit.report.notes import label
 from privaudit.report.reading import get, group_measure, grouped, stated
-from privaudit.results import Audit, Estimate, Finding, GroupResult, Subject
+from privaudit.results import Audit, Finding, GroupResult, Subject
 
 ORDER = 40
 MOST = 12
@@ -27,60 +27,85 @@ def build(audit: Audit) -> tuple[Block, ...]:
 
 def _affected(subject: Subject, number: int) -> list[Block]:
     finding = grouped(subject)
-    name = group_measure(finding.groups) if finding is not None else None
-    if finding is None or name is None:
+    names = group_measure(finding.groups) if finding is not None else ()
+    if finding is None or not names:
         return []
     shown = [g for g in finding.groups if not g.suppressed]
-    known = [(g, e) for g in shown if (e := stated(g.estimates, name)) is not None]
+    known = [(g, e) for g in shown if (e := stated(g.estimates, names[0])) is not None]
     known.sort(key=lambda entry: (-(entry[1].value or 0), say.group_name(entry[0])))
     worst, most = known[0]
-    sure = worst.p_adjusted is not None and worst.p_adjusted <= ALPHA
-    title = say.groups_title(subject.name, say.group_name(worst), most, sure)
+    title = say.groups_title(subject.name, say.group_name(worst), most, _differs(worst))
     svg = charts.forest(
-        [charts.Bar(say.group_name(g), (e,), strong=_differs(g)) for g, e in known[:MOST]],
-        [_panel(finding, name)],
+        [
+            charts.Bar(
+                say.group_name(g),
+                tuple(get(g.estimates, name) for name in names),
+                strong=_differs(g),
+            )
+            for g, _ in known[:MOST]
+        ],
+        [_panel(finding, name) for name in names],
         f"chart-groups-{number}",
         title,
-        names=230,
+        names=200,
     )
-    rows: list[tuple[Text, ...]] = [_row(g, e) for g, e in known]
-    rows += [_row(g, get(g.estimates, name)) for g in shown if stated(g.estimates, name) is None]
-    rows += [_row(g, None) for g in finding.groups if g.suppressed]
-    caption = say.groups_caption(subject.name, label(finding.attack))
-    notes: list[Text] = []
     hidden = sum(g.suppressed for g in finding.groups)
-    if hidden:
-        notes.append(say.hidden_groups(hidden))
+    notes: list[Text] = [say.hidden_groups(hidden)] if hidden else []
     notes += [say.groups_how(how) for how in dict.fromkeys(g.how for g in shown) if how]
-    table = Table(caption, say.groups_columns(name), tuple(rows), (1, 2, 3), tuple(notes))
-    return [Chart(title, svg, table)]
+    ordered = [g for g, _ in known]
+    rest = [g for g in finding.groups if g not in ordered]
+    return [Chart(title, svg, _table(subject, finding, names, (*ordered, *rest), tuple(notes)))]
 
 
 def _panel(finding: Finding, name: str) -> charts.Panel:
+    """One scale; its line of guessing is drawn only where that is the same for every group."""
     overall = stated(finding.estimates, name)
-    first = next((e for g in finding.groups for e in g.estimates if e.name == name), None)
-    chance = first.chance if first is not None else None
-    title = f"{say.capital(say.measure(name))}, most affected first"
-    return charts.Panel(title, chance, overall=overall.value if overall is not None else None)
+    chances = {e.chance for g in finding.groups for e in g.estimates if e.name == name}
+    chance = chances.pop() if len(chances) == 1 else None
+    return charts.Panel(
+        say.panel(name), chance, overall=overall.value if overall is not None else None
+    )
 
 
 def _differs(group: GroupResult) -> bool:
     return group.p_adjusted is not None and group.p_adjusted <= ALPHA
 
 
-def _row(group: GroupResult, e: Estimate | None) -> tuple[Text, ...]:
-    name = say.group_name(group)
-    if group.suppressed:
-        return (name, say.SUPPRESSED, "", "")
-    if e is None:
-        return (name, "not stated", n.p_text(group.p_adjusted), "")
-    people = e.n.get("member_patients", e.n.get("members", e.n.get("patients")))
-    text = (
-        n.estimate_text(e)
-        if e.value is not None
-        else f"not stated: {e.refusal or 'no reason given'}"
+def _table(
+    subject: Subject,
+    finding: Finding,
+    names: tuple[str, ...],
+    groups: tuple[GroupResult, ...],
+    notes: tuple[Text, ...],
+) -> Table:
+    columns = ["Group", *(say.capital(say.measure(name)) for name in names)]
+    rate = next((name for name in names if n.is_rate(name)), None)
+    columns += [say.GUESSED] if rate else []
+    columns += [say.P_COLUMN, "Patients"]
+    return Table(
+        say.groups_caption(subject.name, label(finding.attack)),
+        tuple(columns),
+        tuple(_row(g, names, rate, len(columns)) for g in groups),
+        tuple(range(1, len(columns))),
+        notes,
     )
-    return (name, text, n.p_text(group.p_adjusted), "" if people is None else n.whole(people))
+
+
+def _row(
+    group: GroupResult, names: tuple[str, ...], rate: str | None, width: int
+) -> tuple[Text, ...]:
+    title = say.group_name(group)
+    if group.suppressed:
+        return (title, say.SUPPRESSED, *[""] * (width - 2))
+    found = [get(group.estimates, name) for name in names]
+    cells = ["" if e is None else n.estimate_text(e) for e in found]
+    if rate is not None:
+        e = get(group.estimates, rate)
+        cells.append("" if e is None else n.chance_text(e))
+    sizes = next((e.n for e in found if e is not None), {})
+    people = sizes.get("member_patients", sizes.get("members", sizes.get("patients")))
+    cells += [n.p_text(group.p_adjusted), "" if people is None else n.whole(people)]
+    return (title, *cells)
 
 
 def _useful(subject: Subject) -> list[Block]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from privaudit.report import numbers as n
 from privaudit.report import sentences as say
 from privaudit.report.blocks import Block, Facts, Heading, Prose, Text
-from privaudit.report.notes import ACCESS, ATTACKS, label
+from privaudit.report.notes import ACCESS, ATTACKS
 from privaudit.report.reading import findings
 from privaudit.results import Audit, Finding
 
@@ -24,7 +24,7 @@ def build(audit: Audit) -> tuple[Block, ...]:
     blocks: list[Block] = [Prose(say.METHODS)]
     for i, (attack, runs) in enumerate(found.items(), 1):
         note = ATTACKS.get(attack)
-        blocks.append(Heading(label(attack), f"attack-{i}", 4))
+        blocks.append(Heading(f"{note.label}: {note.title}" if note else attack, f"attack-{i}", 4))
         blocks.append(Prose(note.how if note else say.METHOD_UNKNOWN))
         pairs: list[tuple[Text, Text]] = []
         if note:

@@ -33,6 +33,7 @@ DEMO = {"PATIENTS": 100, "ADMISSIONS": 129, "ICUSTAYS": 136}
 _CORE = tuple(DEMO)
 _EVENTS = ("CHARTEVENTS", "LABEVENTS", "OUTPUTEVENTS")
 _BUCKET = 2_000_000
+_READ = 0.95
 _KINDS = {
     "full": "MIMIC-III v1.4, complete",
     "demo": "MIMIC-III Clinical Database Demo v1.4",
@@ -197,7 +198,7 @@ def _events(
     for table in tables:
 
         def said(share: float, table: Table = table, done: int = done) -> None:
-            progress(f"reading {table.name}", 0.95 * (done + share * table.size) / total)
+            progress(f"reading {table.name}", _READ * min(1.0, (done + share * table.size) / total))
 
         raw.append(sieve.run(table, said))
         done += table.size
@@ -227,7 +228,7 @@ def _harmonise(
         parts: list[Path] = []
         try:
             for i in range(buckets):
-                progress("harmonising units", 0.95 + 0.05 * i / buckets)
+                progress("harmonising units", _READ + (1 - _READ) * i / buckets)
                 some = stays[i * len(stays) // buckets : (i + 1) * len(stays) // buckets]
                 here = lazy.filter(pl.col("stay").is_in(some.implode()))
                 frame = here.collect(engine="streaming")

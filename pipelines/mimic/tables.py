@@ -263,10 +263,11 @@ class Table:
     def _damaged(self, complaint: str) -> PrivauditError:
         known = {
             "unexpected end of file": "the compressed stream ends too early: the copy is not whole",
-            "End-of-stream": "the compressed stream ends too early: the copy is not whole",
+            "end-of-stream": "the compressed stream ends too early: the copy is not whole",
+            "CRC check": "the checksum of the compressed stream does not agree",
             "checksum": "the checksum of the compressed stream does not agree",
             "corrupt": "the compressed stream is corrupt",
-            "invalid": "the compressed stream is corrupt",
+            "invalid block": "the compressed stream is corrupt",
             "more fields": "a row has more fields than the header",
             "Permission denied": "permission to read it was denied",
         }

@@ -1,0 +1,212 @@
+"""What every evasion attack shares: whom it tries, what may change, and when a record is misjudged."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from privaudit.attacks._constraints import Box, broken, movable, summaries
+from privaudit.contracts import Model, Target, Trials
+from privaudit.errors import PrivauditError
+from privaudit.records import Records
+
+BUDGETS = (0.05, 0.1, 0.25, 0.5, 1.0)
+"""Largest change of any value, in standard deviations of its column in the reference pool."""
+
+NOISE = "random noise of the same budget"
+
+Craft = Callable[[float], Records]
+"""The records after an attack within a budget."""
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """The records tried, and their changes as (n, size) arrays in standard deviations.
+
+    The first columns of a change are those of X that may move, then the hours of every channel
+    that may move, hour by hour. cut: for two classes the probability from which the model says
+    yes; None for more, where the likeliest class is the answer.
+    """
+
+    model: Model
+    records: Records
+    spread: np.ndarray
+    spread_series: np.ndarray
+    cut: float | None
+
+    @classmethod
+    def of(cls, target: Target, records: int) -> Field:
+        """`records` of the non-members, the same for every attack and every release of one split."""
+        model = target.release.model
+        if model is None:
+            raise ValueError("this release has no model to ask")
+        if records < 1:
+            raise PrivauditError(
+                f"records={records}", "at least one record must be tried", "use 300, the default"
+            )
+        pool, reference = target.split.nonmembers, target.split.reference
+        seed = np.frombuffer(bytes.fromhex(pool.fingerprint), dtype=np.uint32).tolist()
+        order = np.random.default_rng(np.random.SeedSequence(seed)).permutation(len(pool))
+        sample = pool.take(np.sort(order[:records]))
+        may = np.array([movable(column) for column in pool.columns])
+        may_series = np.array([movable(column) for column in pool.channels], dtype=bool)
+        series = np.empty((1, 1, 0)) if reference.series is None else reference.series
+        field = cls(
+            model,
+            sample,
+            np.where(may, _spread(reference.X), 0.0),
+            np.where(may_series, _spread(series.reshape(-1, series.shape[2])), 0.0),
+            _cut(model, reference),
+        )
+        if not field.size:
+            raise PrivauditError(
+                "no column that an attacker may change",
+                "every column is immutable, coded, counted or constant in the reference pool",
+                "mark the columns that a patient or a device can change as mutable",
+            )
+        return field
+
+    @cached_property
+    def columns(self) -> np.ndarray:
+        return np.flatnonzero(self.spread > 0)
+
+    @cached_property
+    def channels(self) -> np.ndarray:
+        return np.flatnonzero(self.spread_series > 0)
+
+    @property
+    def hours(self) -> int:
+        return 0 if self.records.series is None else self.records.series.shape[1]
+
+    @property
+    def size(self) -> int:
+        return len(self.columns) + self.hours * len(self.channels)
+
+    @cached_property
+    def present(self) -> np.ndarray:
+        """(n, size) bool: what was measured, and so can change."""
+        return np.isfinite(self.flat(self.records.X, self.records.series))
+
+    @cached_property
+    def wrong(self) -> np.ndarray:
+        """(n,) bool: misjudged before any change."""
+        return self.misjudged(self.records)
+
+    def flat(self, x: np.ndarray, series: np.ndarray | None) -> np.ndarray:
+        """(n, size) of what may change, from arrays shaped like X and series."""
+        parts = [x[:, self.columns]]
+        if series is not None:
+            parts.append(series[:, :, self.channels].reshape(len(x), -1))
+        return np.concatenate(parts, axis=1)
+
+    def scale(self) -> np.ndarray:
+        """(size,): the standard deviation of each value that may change."""
+        hours = np.tile(self.spread_series[self.channels], self.hours)
+        return np.concatenate([self.spread[self.columns], hours])
+
+    def box(self, budget: float) -> Box:
+        return Box.of(self.records, self.spread, budget)
+
+    def changed(self, change: np.ndarray, box: Box, rows: np.ndarray | None = None) -> Records:
+        """The possible records nearest to the records plus a change, as float32 like any other.
+
+        rows: only these records, where the change and the box are of these.
+        """
+        sample = self.records if rows is None else self.records.take(rows)
+        cut = len(self.columns)
+        x = sample.X.astype(np.float64)
+        x[:, self.columns] += change[:, :cut] * self.spread[self.columns]
+        x = box.project(x).astype(np.float32)
+        impossible = broken(x, box.places) & ~broken(sample.X, box.places)
+        for row, variable in np.argwhere(impossible):
+            places = box.places[variable]
+            x[row, places[places >= 0]] = sample.X[row, places[places >= 0]]
+        if sample.series is None or not len(self.channels):
+            return replace(sample, X=x)
+        series = sample.series.astype(np.float64)
+        moved = change[:, cut:].reshape(len(x), self.hours, len(self.channels))
+        series[:, :, self.channels] += moved * self.spread_series[self.channels]
+        for c in self.channels:
+            bounds = sample.channels[c].bounds
+            if bounds is not None:
+                was = sample.series[:, :, c]
+                series[:, :, c] = np.clip(
+                    series[:, :, c], np.minimum(was, bounds[0]), np.maximum(was, bounds[1])
+                )
+        return replace(sample, X=x, series=series.astype(np.float32))
+
+    def misjudged(self, records: Records) -> np.ndarray:
+        """(n,) bool: the model's decision differs from the outcome."""
+        return self.decide(np.asarray(self.model.predict_proba(records)), records.y)
+
+    def decide(self, proba: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """(n,) bool: these answers are wrong for these outcomes."""
+        if self.cut is None:
+            return proba.argmax(axis=1) != y
+        return (proba[:, 1] > self.cut) != (y == 1)
+
+
+def _spread(x: np.ndarray) -> np.ndarray:
+    """(d,) standard deviations of what was measured; 0 where fewer than two values were."""
+    x = np.asarray(x, dtype=np.float64)
+    seen = np.isfinite(x)
+    n = np.maximum(seen.sum(axis=0), 1)
+    mean = np.where(seen, x, 0).sum(axis=0) / n
+    return np.sqrt((np.where(seen, x - mean, 0) ** 2).sum(axis=0) / n)
+
+
+def _cut(model: Model, reference: Records) -> float | None:
+    """The probability above which the share flagged in the reference pool equals the share with the
+    outcome: at 0.5 a model of a rare outcome says no to all, and no attack could be told from none."""
+    if len(reference.classes) != 2:
+        return None
+    p = np.asarray(model.predict_proba(reference))[:, 1]
+    return float(np.quantile(p, 1 - float((reference.y == 1).mean()), method="higher"))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread, where it is loaded, and back after."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch is not None else 0
+    try:
+        if torch is not None:
+            torch.set_num_threads(1)
+        yield
+    finally:
+        if torch is not None:
+            torch.set_num_threads(before)
+
+
+def trials(field: Field, craft: Craft, rng: np.random.Generator) -> Mapping[str, Trials]:
+    """Each budget's trials: misjudged after the attack, after random noise, and before any change.
+
+    The noise moves every value by the whole budget up or down, at random, and goes through the same
+    constraints as the attack.
+    """
+    found = {}
+    guess = field.wrong.astype(float)
+    with one_thread():
+        for budget in BUDGETS:
+            box = field.box(budget)
+            attacked = field.misjudged(craft(budget))
+            signs = rng.choice([-1.0, 1.0], size=field.present.shape)
+            shaken = field.misjudged(field.changed(budget * signs * field.present, box))
+            found[f"{budget:g} sd"] = Trials(
+                attacked.astype(float),
+                shaken.astype(float),
+                guess,
+                NOISE,
+                field.records.patient.copy(),
+            )
+    return found
+
+
+def check_summaries(records: Records) -> float:
+    """Share of records whose summaries are possible: min <= mean, first, last <= max."""
+    return float((~broken(records.X, summaries(records.columns)).any(axis=1)).mean())

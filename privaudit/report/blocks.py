@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 State = Literal["found", "unseen", "small", "weak", "untested", "invalid", "plain"]
@@ -105,18 +105,25 @@ class Table:
     def wide(self) -> bool:
         return len(self.columns) > 3
 
+    @property
+    def short(self) -> bool:
+        """Few enough rows to be kept on one page."""
+        return len(self.rows) <= 14
+
 
 @dataclass(frozen=True)
 class Chart:
     """A drawing with its take-away sentence and the table of what it draws.
 
-    svg: made by `privaudit.report.charts`, which escapes every name it writes.
+    svg: made by `privaudit.report.charts`, which escapes every name it writes. open: the table
+    says more than the drawing and is not folded away.
     """
 
     title: str
     svg: str
     table: Table
     half: bool = False
+    open: bool = False
     block: Literal["chart"] = "chart"
 
 
@@ -184,8 +191,3 @@ def plain(text: Text) -> str:
     """The words alone."""
     spans = (text,) if isinstance(text, str) else text
     return "".join(span if isinstance(span, str) else span.text for span in spans)
-
-
-def short(table: Table, caption: str) -> Table:
-    """The same table under another caption."""
-    return replace(table, caption=caption)

@@ -249,7 +249,7 @@ def _label(e: Estimate) -> str:
 def reliability(curve: Curve, anchor: str, title: str, x_label: str, y_label: str) -> str:
     """Predicted against observed risk, with the line on which both agree."""
     left, top, right, bottom = 52.0, 40.0, 324.0, 298.0
-    c = s.Canvas(336, 346)
+    c = s.Canvas(352, 346)
     reach = s.ticks(0.0, max([*curve.x, *curve.y, *curve.high, 0.1]), 4)
     reach = [v for v in reach if v <= 1.0]
     x, y = s.linear(0, reach[-1], left, right), s.linear(0, reach[-1], bottom, top)

@@ -53,13 +53,18 @@ def is_difference(name: str) -> bool:
 
 
 def places(low: float | None, high: float | None, otherwise: int, most: int) -> int:
-    """Decimals that show the half-width of the interval with two digits, and no more."""
+    """Decimals that the half-width of the interval supports.
+
+    Two digits of it where it begins with 1, 2 or 3 (below 3.55), one where it is larger: the
+    rounding rule of the Particle Data Group (Review of Particle Physics, Introduction, section 5.3).
+    """
     if low is None or high is None:
         return otherwise
     half = abs(high - low) / 2
     if half <= 0 or not math.isfinite(half):
         return otherwise
-    return min(most, max(0, 1 - math.floor(math.log10(half))))
+    power = math.floor(math.log10(half))
+    return min(most, max(0, (1 if half / 10.0**power < 3.55 else 0) - power))
 
 
 def fixed(value: float, decimals: int, sign: bool = False) -> str:
@@ -90,7 +95,10 @@ def significant(value: float, digits: int = 3) -> str:
 
 def share(value: float) -> str:
     """A share that is a setting, not a measurement: 0.01 -> 1 %."""
-    return f"{significant(value * 100)}{NBSP}%"
+    digits = 3
+    while digits < 9 and 0 < value < 1 and significant(value * 100, digits) == "100":
+        digits += 1
+    return f"{significant(value * 100, digits)}{NBSP}%"
 
 
 def _scaled(e: Estimate) -> tuple[float, float | None, float | None, int, str]:
@@ -146,9 +154,11 @@ def chance_text(e: Estimate) -> str:
 
 def count_in(value: float, base: int, half: float | None = None) -> str:
     """The top of a natural frequency: 0.0702 of 100 -> `7`; `6.5` where the interval allows."""
-    top = value * base
-    fine = (half is None and top < 10) or (half is not None and half * base < 5)
-    return fixed(top, 1 if fine else 0).removesuffix(".0")
+    width = None if half is None else half * base
+    decimals = places(
+        0.0 if width is not None else None, width and 2 * width, int(value * base < 10), 1
+    )
+    return fixed(value * base, decimals).removesuffix(".0")
 
 
 def base_of(rate: float) -> int:
@@ -166,7 +176,7 @@ def one_in(rate: float) -> str:
     base = 10 ** math.ceil(-math.log10(rate) - 1e-9) if 0 < rate < 1 else 100
     if rate * base != 1 and base < 100:
         base = 100
-    return f"{significant(rate * base)} in {base:,}"
+    return f"{significant(rate * base)}{NBSP}in{NBSP}{base:,}"
 
 
 def frequency(e: Estimate, base: int) -> str:

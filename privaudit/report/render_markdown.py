@@ -70,7 +70,7 @@ def _block(block: Block) -> list[str]:
     if isinstance(block, Table):
         return _table(block)
     if isinstance(block, Chart):
-        return _table(block.table)
+        return [_text(block.title, start=True), "", *_table(block.table)]
     if isinstance(block, Callout):
         title = f"**{say.MARKS[block.kind]} {inert(block.title)}**"
         return [f"> {line}".rstrip() for line in [title, *_blocks(block.body)]]

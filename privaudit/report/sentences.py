@@ -257,6 +257,7 @@ TRADEOFF = (
     "Each mark is one model. Further right is more useful; further down gives less away. The bars "
     "are intervals: where two models’ bars overlap, this audit does not tell them apart."
 )
+TRADEOFF_CAPTION = "Every model’s usefulness and risk, with intervals"
 TRADEOFF_X = "Usefulness: AUROC (right is better)"
 TRADEOFF_NONE = (
     "No model has both a usefulness and a membership result, so nothing can be compared."
@@ -309,12 +310,16 @@ def roc_title(model: str, attack: str, banded: bool) -> str:
     return f"{model}: share recognised at every level of false alarms{band}; above the dashed line is better than guessing."
 
 
+def roc_caption(model: str) -> str:
+    return f"{model}: ROC curves in numbers"
+
+
 ROC_X = "False alarms (others wrongly named)"
 ROC_Y = "Training patients recognised"
 
 
 def roc_more(attacks: Iterable[str]) -> str:
-    return f"Not drawn, to keep the lines apart: {', '.join(attacks)}; their numbers are in the table above."
+    return f"Not drawn, to keep the lines apart: {', '.join(attacks)}. See the table above."
 
 
 def membership_caption(model: str) -> str:
@@ -410,7 +415,7 @@ CAVEATS = "To be borne in mind"
 GROUPS = (
     "An average can hide a group that is recognised far more often. Groups with fewer than 10 "
     "patients are not shown. Whether a group differs from the rest is judged by an adjusted "
-    "p-value, which takes into account how many groups were looked at."
+    "p-value, which takes into account how many groups were looked at; those that do are set bold."
 )
 GROUPS_NONE = "This audit holds no results by group, so the average may hide a worse one."
 
@@ -481,7 +486,10 @@ NO_ACCESS = "Nothing was released that an attacker could use."
 
 # --- training ---------------------------------------------------------------------------------
 
-NO_CLAIM = "Nothing was promised about privacy while training. What protects patients is only what these attacks failed to do."
+NO_CLAIM = (
+    "Nothing was promised about privacy. No rule of the training limits what an attacker can learn; "
+    "this audit shows only what the attacks above achieved."
+)
 
 
 def claim(c: ClaimText) -> str:
@@ -521,11 +529,15 @@ def reliability_title(model: str, slope: Estimate | None, intercept: Estimate | 
         e for e, ideal in ((slope, 1.0), (intercept, 0.0)) if e is not None and _misses(e, ideal)
     ]
     verdict = "predicted risks are off" if off else "predicted risks agree with what happened"
-    return f"{model}: {verdict} (calibration slope {n.estimate_text(slope)})."
+    return f"{model}: {verdict}; calibration slope {n.estimate_text(slope)}."
 
 
 def _misses(e: Estimate, ideal: float) -> bool:
     return (e.low is not None and e.low > ideal) or (e.high is not None and e.high < ideal)
+
+
+def reliability_caption(model: str) -> str:
+    return f"{model}: predicted and observed risk"
 
 
 RELIABILITY_X = "Predicted risk"

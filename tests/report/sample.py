@@ -127,7 +127,7 @@ def groups(shift: float) -> tuple[GroupResult, ...]:
         people = 130 + 211 * (i % 5)
         n = {"members": people, "nonmembers": people + 9, "member_patients": people}
         n["nonmember_patients"] = people + 9
-        own = shift * (0.7 + 0.14 * ((i * 7) % 9))
+        own = shift * (1.9 if level == "18-39" else 0.7 + 0.06 * ((i * 7) % 9))
         p = 0.0132 if level == "18-39" and shift > 0.1 else min(1.0, 0.21 + 0.09 * i)
         found.append(GroupResult(by, level, in_group(own, n), p, "max-T permutation, 999 draws"))
     return tuple(found)

@@ -16,20 +16,22 @@ MOST = 4
 GRID = (0.001, 0.01, 0.05, 0.1, 0.2, 0.5)
 
 
-def forest_chart(subject: Subject, rows: list[tuple[str, Finding]], number: int) -> list[Block]:
-    """Every membership attack on two scales: AUC, and the share recognised at few false alarms."""
+def forest_chart(
+    subject: Subject, rows: list[tuple[str, Finding]], number: int, table: Table
+) -> list[Block]:
+    """Every membership attack on two scales, beside the table that says it all."""
     fpr = next(
         (x for x in (PRIMARY, 0.1) if any(_has(rate_at(f.estimates, x)) for _, f in rows)), None
     )
     known = [(name, f) for name, f in rows if stated(f.estimates, "auc")]
     if not known:
-        return []
+        return [table]
     panels = [charts.Panel("AUC", 0.5)]
     if fpr is not None:
         panels.append(charts.Panel(say.panel(f"tpr_at_fpr_{fpr:g}"), fpr))
     bars = [
         charts.Bar(
-            name,
+            say.HEADLINE_ROW if f is subject.headline else name,
             (get(f.estimates, "auc"), *((rate_at(f.estimates, fpr),) if fpr is not None else ())),
             "too few patients",
             f is subject.headline,
@@ -41,13 +43,8 @@ def forest_chart(subject: Subject, rows: list[tuple[str, Finding]], number: int)
     auc = get(best.estimates, "auc")
     assert auc is not None
     title = say.forest_title(subject.name, label(best.attack), auc)
-    table = Table(
-        title,
-        ("Attack", *(panel.title for panel in panels)),
-        tuple((bar.name, *(_text(e) for e in bar.panels)) for bar in bars),
-        numeric=tuple(range(1, len(panels) + 1)),
-    )
-    return [Chart(title, charts.forest(bars, panels, f"chart-attacks-{number}", title), table)]
+    svg = charts.forest(bars, panels, f"chart-attacks-{number}", title)
+    return [Chart(title, svg, table, open=True)]
 
 
 def _area(f: Finding) -> float:
@@ -80,7 +77,7 @@ def roc_chart(subject: Subject, games: list[Finding], number: int) -> list[Block
     title = say.roc_title(subject.name, lines[0].name, bool(drawn[0][1].low))
     xs = [x for x in GRID if any(c.x[0] <= x * (1 + 1e-9) for _, c in drawn)]
     table = Table(
-        title,
+        say.roc_caption(subject.name),
         (say.ROC_X, *(line.name for line in lines)),
         tuple((n.share(x), *(_at(c, x) for _, c in drawn)) for x in xs),
         numeric=tuple(range(1, len(lines) + 1)),
@@ -107,7 +104,7 @@ def _at(curve: Curve, x: float) -> str:
     return n.estimate_text(Estimate("tpr_at_fpr_", curve.y[i], low, high))
 
 
-def evasion_chart(subject: Subject, found: list[Finding], number: int) -> list[Block]:
+def evasion_chart(subject: Subject, found: list[Finding], number: int, table: Table) -> list[Block]:
     """Success against the budget, each attack with its control."""
     lines: list[charts.Line] = []
     quoted: tuple[str, str, Estimate, Estimate | None] | None = None
@@ -124,19 +121,10 @@ def evasion_chart(subject: Subject, found: list[Finding], number: int) -> list[B
                 beside = last.control if _has(last.control) else None
                 quoted = (label(f.attack), last.size, last.attack, beside)
     if not lines or quoted is None:
-        return []
+        return [table]
     title = say.evasion_title(subject.name, *quoted)
-    table = Table(
-        title,
-        (say.EVASION_X, *(line.name for line in lines)),
-        tuple(
-            (n.significant(x), *(_point(line.curve, x) for line in lines))
-            for x in sorted({x for line in lines for x in line.curve.x})
-        ),
-        numeric=tuple(range(1, len(lines) + 1)),
-    )
     svg = charts.evasion(lines, f"chart-evasion-{number}", title, say.EVASION_X, say.EVASION_Y)
-    return [Chart(title, svg, table)]
+    return [Chart(title, svg, table, open=True)]
 
 
 def _against_budget(f: Finding, what: str) -> Curve | None:
@@ -154,12 +142,3 @@ def _against_budget(f: Finding, what: str) -> Curve | None:
         return Curve(what, x, y, low_, high_)
     found = (c for c in f.curves if what in c.name and len(c.x) > 1 and len(c.x) == len(c.y))
     return next(found, None)
-
-
-def _point(curve: Curve, x: float) -> str:
-    if x not in curve.x:
-        return ""
-    i = curve.x.index(x)
-    low = curve.low[i] if len(curve.low) == len(curve.x) else None
-    high = curve.high[i] if len(curve.high) == len(curve.x) else None
-    return n.estimate_text(Estimate("attack_rate", curve.y[i], low, high))

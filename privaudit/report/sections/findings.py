@@ -41,7 +41,7 @@ def _membership(audit: Audit, subject: Subject, games: list[Finding], number: in
     rows = [(label(f.attack), f) for f in games]
     notes: list[Text] = []
     if subject.headline is not None:
-        rows.append((f"{say.HEADLINE_ROW}: {label(subject.headline.attack)}", subject.headline))
+        rows.append((f"{say.HEADLINE_ROW} ({label(subject.headline.attack)})", subject.headline))
         notes.append(say.headline_note(label(subject.headline.attack)))
     fprs = [x for x in FPRS if any(rate_at(f.estimates, x) is not None for _, f in rows)]
     notes += _refusals(rows, fprs)
@@ -59,7 +59,7 @@ def _membership(audit: Audit, subject: Subject, games: list[Finding], number: in
         numeric=tuple(range(1, len(fprs) + 2)),
         notes=tuple(notes),
     )
-    blocks: list[Block] = [*forest_chart(subject, rows, number), table]
+    blocks: list[Block] = [*forest_chart(subject, rows, number, table)]
     blocks += roc_chart(subject, games, number)
     finding = read(audit, subject).finding
     return blocks + (_ppv(subject, finding) if finding is not None else [])
@@ -123,9 +123,8 @@ def _trials(subject: Subject, family: str, number: int) -> list[Block]:
         notes=tuple(notes),
     )
     blocks: list[Block] = [Heading(title, f"findings-{number}-{_slug(family)}", 4)]
-    if family == "evasion":
-        blocks += evasion_chart(subject, found, number)
-    return [*blocks, table]
+    drawn = evasion_chart(subject, found, number, table) if family == "evasion" else [table]
+    return [*blocks, *drawn]
 
 
 def _slug(text: str) -> str:

@@ -28,7 +28,7 @@ def build(audit: Audit) -> tuple[Block, ...]:
         return (Prose(say.TRADEOFF_NONE),)
     title = _title(dots)
     table = Table(
-        title,
+        say.TRADEOFF_CAPTION,
         ("Model", "Usefulness: AUROC", say.capital(say.measure(name)), "By guessing"),
         tuple(
             (d.name, n.estimate_text(d.x), n.estimate_text(d.y), n.chance_text(d.y)) for d in dots

@@ -87,7 +87,12 @@ def _calibration(subject: Subject, curve: Curve, number: int) -> Chart:
         low, high = (curve.low[i], curve.high[i]) if banded else (None, None)
         observed = n.estimate_text(Estimate("attack_rate", y, low, high))
         rows.append((f"{n.fixed(x * 100, 1)}{n.NBSP}%", observed))
-    table = Table(title, (say.RELIABILITY_X, say.RELIABILITY_Y), tuple(rows), numeric=(0, 1))
+    table = Table(
+        say.reliability_caption(subject.name),
+        (say.RELIABILITY_X, say.RELIABILITY_Y),
+        tuple(rows),
+        numeric=(0, 1),
+    )
     svg = charts.reliability(
         curve, f"chart-calibration-{number}", title, say.RELIABILITY_X, say.RELIABILITY_Y
     )

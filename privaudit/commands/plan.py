@@ -44,7 +44,7 @@ def command(**options: Any) -> None:
         "refits_asked_for": plan.wanted,
         "attack_runs": len(plan.steps),
         "steps_to_do": len(todo),
-        "seconds": [round(expected.low, 1), round(expected.high, 1)],
+        "seconds": [round(expected.low, 4), round(expected.high, 4)],
         "memory_bytes": [expected.memory_low, expected.memory_high],
         "not_timed": list(expected.untimed),
         "jobs": workers,

@@ -16,7 +16,7 @@ from privaudit.engine.events import Event, Listener
 from privaudit.engine.folder import Folder
 from privaudit.engine.forecast import Forecast, attack_key, forecast, keep_time, method_key
 from privaudit.engine.jobs import Bench, Done, Fault, Job
-from privaudit.engine.plan import Fit, Plan, Step
+from privaudit.engine.plan import Fit, Group, Plan, Step
 from privaudit.engine.store import Store, key_of
 from privaudit.engine.version import code_of_package
 
@@ -82,6 +82,7 @@ class Work:
         todo = self.todo()
         expected = forecast(self.plan, self.bench, self.workers, todo)
         stage.end(announce(self.plan, expected, todo, self.workers))
+        self.reused = sum(len(g.refits) for key, g in self.plan.groups.items() if key not in todo)
         self._train(todo, expected)
         self._attack()
         self._measure()
@@ -111,6 +112,11 @@ class Work:
             return None
         return facts
 
+    def _groups(self) -> list[Group]:
+        """The groups of refits that some step still to be done will be handed."""
+        needed = {key for step in self.plan.steps if self._missing(step) for key in step.groups}
+        return [group for group in self.plan.groups.values() if group.key in needed]
+
     def _train(self, todo: set[str], expected: Forecast) -> None:
         rate = expected.methods
         by_method = {
@@ -125,23 +131,22 @@ class Work:
                 queue.append(
                     (rate.get(fit.entry.name, 0.0), Job("fit", fit.key, label, jobs.fit, what))
                 )
-        for group in self.plan.groups.values():
+        for group in self._groups():
+            # Attacks read the tables too, so they are put down even where the refits are kept.
+            wanted = [
+                {
+                    "pool": self.bench.tables.put_records(refit.pool),
+                    "ask": self.bench.tables.put_records(refit.ask),
+                    "included": refit.included,
+                    "name": refit.name,
+                }
+                for refit in group.refits
+            ]
             if group.key in todo:
-                wanted = [
-                    {
-                        "pool": self.bench.tables.put_records(refit.pool),
-                        "ask": self.bench.tables.put_records(refit.ask),
-                        "included": refit.included,
-                        "name": refit.name,
-                    }
-                    for refit in group.refits
-                ]
                 what = {"key": group.key, "method": group.method, "wanted": wanted}
                 cost = by_method.get(repr(group.method), 0.0) * len(wanted)
                 label = f"{len(wanted)} refits"
                 queue.append((cost, Job("refit", group.key, label, jobs.refit, what)))
-            elif any(group.key in step.groups for step in self.plan.steps):
-                self.reused += len(group.refits)
         queue.sort(key=lambda pair: -pair[0])
         fits = {fit.key: fit for fit in self.plan.fits}
         schema = self.bench.split.members.schema

@@ -1,0 +1,124 @@
+"""Texts become settings by their annotated types; what cannot be is refused with a suggestion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pytest
+
+from privaudit.engine.configure import build, read, request
+from privaudit.engine.profiles import PROFILES, profile
+from privaudit.errors import PrivauditError
+
+
+@dataclass(frozen=True)
+class Part:
+    whole: int = 1
+    share: float | None = None
+    on: bool = False
+    mode: Literal["record", "global"] = "record"
+    sizes: tuple[int, ...] = (64,)
+    pair: tuple[int, float] = (1, 0.5)
+    name: str = "x"
+    text: str | None = None
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "value"),
+    [
+        ("whole", "12", 12),
+        ("share", "0.25", 0.25),
+        ("share", "none", None),
+        ("on", "Yes", True),
+        ("on", "false", False),
+        ("mode", "global", "global"),
+        ("sizes", "32,16", (32, 16)),
+        ("sizes", "8", (8,)),
+        ("pair", "3, 0.1", (3, 0.1)),
+        ("name", "__import__('os')", "__import__('os')"),
+        ("text", "None", None),
+        ("text", "a", "a"),
+    ],
+)
+def test_texts_are_read_by_type(field: str, text: str, value: object) -> None:
+    assert getattr(build(Part, "part", {field: text}), field) == value
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "told"),
+    [
+        ("whole", "1.5", "a whole number"),
+        ("whole", "", "a whole number"),
+        ("share", "many", "a number or none"),
+        ("on", "maybe", "true or false"),
+        ("mode", "Global", "record, global"),
+        ("sizes", "3,x", "comma-separated"),
+        ("pair", "3", "comma-separated"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_what_would(field: str, text: str, told: str) -> None:
+    with pytest.raises(PrivauditError, match=told):
+        build(Part, "part", {field: text})
+
+
+def test_an_unknown_field_is_refused_with_the_nearest() -> None:
+    with pytest.raises(PrivauditError, match=r"did you mean part\.sizes"):
+        build(Part, "part", {"size": "3"})
+
+
+def test_a_type_that_no_text_can_give_is_refused() -> None:
+    with pytest.raises(PrivauditError, match="cannot be given as text"):
+        read("x", dict[str, int], "part.map")
+
+
+def ask(**more: Any) -> Any:
+    return request("mortality", profile("smoke"), entropy=0, **more)
+
+
+def test_a_request_is_made_of_the_installed_parts() -> None:
+    made = ask(
+        learners=["mlp"],
+        attacks=["membership"],
+        settings=["mlp.hidden=32,16", "lira.shadows=64", "task.window=24"],
+    )
+    (entry,) = made.entries
+    assert entry.name == "baseline-mlp"
+    assert "hidden=(32, 16)" in repr(entry.method)
+    assert made.attacks["lira"].shadows == 64
+    assert made.attacks["rmia"].shadows == PROFILES["smoke"].refits
+    assert {attack.family for attack in made.attacks.values()} == {"membership"}
+    assert made.task.window == 24
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"settings": ["mlp.hiden=3"]}, "did you mean mlp.hidden"),
+        ({"settings": ["mpl.hidden=3"]}, "did you mean 'mlp'"),
+        ({"learners": ["logreg"], "settings": ["mlp.hidden=3"]}, "let 'mlp' take part"),
+        ({"settings": ["hidden=3"]}, "COMPONENT.FIELD=VALUE"),
+        ({"settings": ["mlp.hidden"]}, "COMPONENT.FIELD=VALUE"),
+        ({"learners": ["mpl"]}, "did you mean 'mlp'"),
+        ({"attacks": ["membershp"]}, "did you mean 'membership'"),
+        ({"methods": ["baselin"]}, "did you mean 'baseline'"),
+        ({"confidence": 95}, "confidence of 95"),
+    ],
+)
+def test_wrong_requests_are_refused_with_the_remedy(more: dict[str, Any], told: str) -> None:
+    with pytest.raises(PrivauditError, match=told):
+        ask(**more)
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_every_profile_can_be_built_from_what_is_installed(name: str) -> None:
+    made = request("mortality", profile(name), entropy=0)
+    asked = {a.shadows for a in made.attacks.values() if hasattr(a, "shadows")}
+    assert asked == {PROFILES[name].refits}
+    if PROFILES[name].learners is not None:
+        assert {entry.learner_name for entry in made.entries} == set(PROFILES[name].learners)
+
+
+def test_an_unknown_profile_is_refused_with_the_nearest() -> None:
+    with pytest.raises(PrivauditError, match="did you mean 'smoke'"):
+        profile("smok")

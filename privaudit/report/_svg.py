@@ -65,6 +65,11 @@ class Canvas:
             stroke_dasharray=dash,
         )
 
+    def strokes(self, d: str, colour: str = INK, width: float = 1, dash: str = "") -> None:
+        """Straight pieces that share a look, as one element."""
+        if d:
+            self._add("path", d=d, stroke=colour, stroke_width=width, stroke_dasharray=dash)
+
     def path(self, points: Sequence[Point], colour: str, width: float = 2, dash: str = "") -> None:
         if len(points) > 1:
             self._add(
@@ -137,6 +142,19 @@ class Canvas:
             + "".join(self._parts)
             + "</svg>"
         )
+
+
+def across(low: float, high: float, y: float, cap: float = 0) -> str:
+    """A level stroke, with end caps where asked: an interval on a horizontal scale."""
+    caps = (
+        f"M{near(low)} {near(y - cap)}v{near(2 * cap)}M{near(high)} {near(y - cap)}v{near(2 * cap)}"
+    )
+    return f"M{near(low)} {near(y)}H{near(high)}" + (caps if cap else "")
+
+
+def upright(x: float, start: float, end: float) -> str:
+    """A vertical stroke: an interval on a vertical scale, or a grid line."""
+    return f"M{near(x)} {near(start)}V{near(end)}"
 
 
 def _trace(points: Sequence[Point]) -> str:

@@ -106,6 +106,11 @@ class Table:
         return len(self.columns) > 3
 
     @property
+    def figures(self) -> bool:
+        """Every column but the first holds numbers."""
+        return self.numeric == tuple(range(1, len(self.columns)))
+
+    @property
     def short(self) -> bool:
         """Few enough rows to be kept on one page."""
         return len(self.rows) <= 14

@@ -74,15 +74,13 @@ def _frame(
 ) -> None:
     """Grid, tick labels and axis titles; the y title stands above the plot, level and readable."""
     left, top, right, bottom = box
+    c.strokes("".join(s.across(left, right, ys[1](value)) for value in ys[0]), s.GRID)
+    axis = s.across(left, right, bottom)
+    c.strokes(axis + "".join(s.upright(xs[1](v), bottom, bottom + 5) for v in xs[0]), s.SOFT)
     for value in ys[0]:
-        y = ys[1](value)
-        c.line((left, y), (right, y), s.GRID)
-        c.text((left - 8, y + 4), ys[2](value), "end", s.SOFT, 12)
+        c.text((left - 8, ys[1](value) + 4), ys[2](value), "end", s.SOFT, 12)
     for value in xs[0]:
-        x = xs[1](value)
-        c.line((x, bottom), (x, bottom + 5), s.SOFT)
-        c.text((x, bottom + 20), xs[2](value), "middle", s.SOFT, 12)
-    c.line((left, bottom), (right, bottom), s.SOFT)
+        c.text((xs[1](value), bottom + 20), xs[2](value), "middle", s.SOFT, 12)
     c.text((left - 44, top - 14), ys[3], "", s.INK, 13, bold=True)
     c.text(((left + right) / 2, bottom + 42), xs[3], "middle", s.INK, 13, bold=True)
 
@@ -153,8 +151,7 @@ def roc(lines: Sequence[Line], anchor: str, title: str, x_label: str, y_label: s
         (decades, x, _tick(True), x_label),
         (decades, y, _tick(True), y_label),
     )
-    for value in decades[:-1]:
-        c.line((x(value), top), (x(value), bottom), s.GRID)
+    c.strokes("".join(s.upright(x(value), top, bottom) for value in decades[:-1]), s.GRID)
     c.line((x(least), y(least)), (x(1), y(1)), s.INK, 1.5, "5 4")
     c.text((right + 16, bottom - 2), "guessing", colour=s.SOFT)
     c.line((right - 26, bottom - 6), (right + 12, bottom - 6), s.INK, 1.5, "5 4")
@@ -200,13 +197,13 @@ def forest(
         own = panel.chance is None
         known = [e.chance for e in given if e.chance is not None] if own else []
         known += [v for v in (panel.chance, panel.overall) if v is not None]
-        marks = s.ticks(*_reach(given, known), 3 if len(panels) > 1 else 5)
         left = names + room * p + 12
         right = left + room - 168
+        marks = _marks(_reach(given, known), right - left, percent)
         x = s.linear(marks[0], marks[-1], left, right)
         c.text((left, 20), panel.title, bold=True)
+        c.strokes("".join(s.upright(x(value), top - 6, bottom) for value in marks), s.GRID)
         for value in marks:
-            c.line((x(value), top - 6), (x(value), bottom), s.GRID)
             c.text((x(value), bottom + 18), _tick(percent, marks)(value), "middle", s.SOFT, 12)
         if panel.overall is not None:
             c.line((x(panel.overall), top - 6), (x(panel.overall), bottom), "#0072B2", 1.5)
@@ -224,15 +221,24 @@ def forest(
             if own and e.chance is not None:
                 c.line((x(e.chance), y - 9), (x(e.chance), y + 9), s.INK, 1.5, "3 2")
             if e.low is not None and e.high is not None:
-                c.line((x(e.low), y), (x(e.high), y), s.INK, 2)
-                for end in (e.low, e.high):
-                    c.line((x(end), y - 4), (x(end), y + 4), s.INK, 2)
+                c.strokes(s.across(x(e.low), x(e.high), y, 4), s.INK, 2)
             c.marker("circle", (x(e.value), y), "#D55E00" if bar.strong else s.INK, r=4.5)
             c.text((right + 14, y + 4), _label(e), size=12, bold=bar.strong)
     for i, bar in enumerate(bars):
         at = (0.0, top + row * (i + 0.5) + 4)
         c.text(at, clip(bar.name, int(names / 7.4)), bold=bar.strong)
     return c.svg(anchor, title)
+
+
+def _marks(reach: tuple[float, float], width: float, percent: bool) -> list[float]:
+    """As many ticks as there is room for their labels."""
+    found = s.ticks(*reach, 1)
+    for about in (5, 4, 3, 2):
+        marks = s.ticks(*reach, about)
+        write = _tick(percent, marks)
+        if sum(8 * len(write(v)) + 10 for v in marks) <= width * 1.15:
+            return marks
+    return found
 
 
 def _label(e: Estimate) -> str:
@@ -262,8 +268,8 @@ def reliability(curve: Curve, anchor: str, title: str, x_label: str, y_label: st
     c.line((x(0), y(0)), (x(reach[-1]), y(reach[-1])), s.INK, 1.5, "5 4")
     points = [(x(a), y(b)) for a, b in zip(curve.x, curve.y, strict=False)]
     if len(curve.low) == len(curve.high) == len(points):
-        for point, low, high in zip(points, curve.low, curve.high, strict=True):
-            c.line((point[0], y(low)), (point[0], y(high)), "#0072B2", 2)
+        bars = zip(points, curve.low, curve.high, strict=True)
+        c.strokes("".join(s.upright(at[0], y(a), y(b)) for at, a, b in bars), "#0072B2", 2)
     c.path(points, "#0072B2", 1.5)
     for point in points:
         c.marker("circle", point, "#0072B2", r=4)
@@ -292,8 +298,8 @@ def evasion(lines: Sequence[Line], anchor: str, title: str, x_label: str, y_labe
         colour, dash, kind = s.style(line.of)
         points = [(x(a), y(b)) for a, b in zip(curve.x, curve.y, strict=True)]
         if len(curve.low) == len(curve.high) == len(points):
-            for point, low, high in zip(points, curve.low, curve.high, strict=True):
-                c.line((point[0], y(low)), (point[0], y(high)), colour, 1.5)
+            bars = zip(points, curve.low, curve.high, strict=True)
+            c.strokes("".join(s.upright(at[0], y(a), y(b)) for at, a, b in bars), colour, 1.5)
         c.path(points, colour, 1.5 if line.control else 2.5, "1 4" if line.control else dash)
         for point in points:
             c.marker(kind, point, colour, hollow=line.control, r=4)

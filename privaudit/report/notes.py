@@ -62,7 +62,8 @@ ATTACKS: dict[str, Note] = {
         (
             "Smyth 2004, Linear models and empirical Bayes methods (the variance prior), "
             "Stat. Appl. Genet. Mol. Biol. 3",
-            "Carlini et al. 2022, arXiv 2112.03570 (the likelihood ratio)",
+            "Carlini et al. 2022, arXiv 2112.03570, section V (the likelihood ratio)",
+            "Zarifzadeh et al. 2024, arXiv 2312.03262, section 3 (the ratio, where it does better)",
         ),
     ),
     "fgsm": Note(
@@ -85,11 +86,11 @@ ATTACKS: dict[str, Note] = {
     "decision": Note(
         "Decision search",
         "a search that only sees answers",
-        "Only looks at the model’s answers, not inside it, and searches for the smallest change of "
-        "inputs that turns the answer.",
+        "Only looks at the model’s answers, not inside it. It tries changes at random and keeps "
+        "those that make the model less sure of the true outcome.",
         (
-            "Chen et al. 2020, HopSkipJumpAttack, arXiv 1904.02144",
-            "Nicolae et al. 2018, Adversarial Robustness Toolbox, arXiv 1807.01069",
+            "Andriushchenko et al. 2020, Square Attack, arXiv 1912.00049, section 3, with groups "
+            "of values in place of squares",
         ),
     ),
 }
@@ -106,7 +107,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
     ),
     "evasion": (
         "Can small changes of inputs turn the answer?",
-        "Evasion. It touches patient safety, not the training patients’ privacy.",
+        "Evasion. It touches the care of future patients, not the privacy of training patients.",
     ),
     "poisoning": (
         "Can a bad training site spoil the model?",

@@ -205,18 +205,18 @@ def useful(e: Estimate) -> str:
     )
 
 
-def evaded(attack: str, size: str, e: Estimate, control: Estimate | None) -> str:
+def evaded(
+    attack: str, size: str, e: Estimate, control: Estimate | None, before: Estimate | None
+) -> str:
     how = f" by at most {size.replace(' sd', ' standard deviations')}" if size else ""
     text = (
-        f"Changing a patient’s inputs{how} on purpose ({attack}) succeeds for about "
+        f"When a patient’s values are changed on purpose{how} ({attack}), the model is wrong about "
         f"{n.frequency(e, 100)} patients ({n.frequency_interval(e, 100)})"
     )
-    if control is None or control.value is None:
-        return text + "; no control was run beside it."
-    return (
-        f"{text}; random changes of the same size do so for {n.frequency(control, 100)} "
-        f"({n.frequency_interval(control, 100)})."
-    )
+    for beside, when in ((control, "with random changes of that size"), (before, "with none")):
+        if beside is not None and beside.value is not None:
+            text += f"; {when}, {n.frequency(beside, 100)} ({n.frequency_interval(beside, 100)})"
+    return f"{text}."
 
 
 def trial(attack: str, family: str, e: Estimate, guess: Estimate | None) -> str:
@@ -375,23 +375,43 @@ def trials_caption(model: str, family: str) -> str:
     return f"{model}: {family}"
 
 
-TRIAL_COLUMNS = ("Attack", "Size of change", "Succeeds", "Control", "Difference")
+TRIAL_COLUMNS = ("Attack", "Setting", "Succeeds", "Control", "Difference")
 GUESS_COLUMNS = ("Without the model", "Difference to that")
 TRIAL_NOTE = (
-    "The control is what happens without the attacker’s skill: random changes of the same size, or "
-    "the same question about other patients. Only the difference speaks for the attack."
+    "The control is what happens without the attacker’s skill, such as the same question about "
+    "other patients. Only the difference speaks for the attack."
 )
-EVASION_X = "Largest change of an input (in standard deviations)"
-EVASION_Y = "Attack succeeds"
+EVASION_COLUMNS = (
+    "Attack",
+    "Largest change",
+    "Model wrong after it",
+    "after random changes",
+    "Difference",
+)
+BEFORE_COLUMNS = ("with no change", "Difference to that")
+EVASION_NOTE = (
+    "Changes are counted in standard deviations (sd) of each value. Values that a patient cannot "
+    "change, such as age, stay as they are, and the result must still describe a possible patient. "
+    "The random changes are as large as those of the attack; only the difference between the two "
+    "speaks for the attack."
+)
+EVASION_X = "Largest change of a value (in standard deviations)"
+EVASION_Y = "Share of patients about whom the model is wrong"
 
 
 def evasion_title(model: str, attack: str, size: str, e: Estimate, control: Estimate | None) -> str:
-    beside = "" if control is None else f", random changes for {n.value_text(control)}"
-    return f"{model}: changes of at most {size} succeed for {n.value_text(e)} of patients with {attack}{beside}."
+    beside = "" if control is None else f"; random changes of that size, {n.value_text(control)}"
+    return (
+        f"{model}: with changes of at most {size} ({attack}), the model is wrong about "
+        f"{n.value_text(e)} of patients{beside}."
+    )
 
 
 def noise(attack: str) -> str:
-    return f"random ({attack})"
+    return f"random, as large ({attack})"
+
+
+UNCHANGED = "no change"
 
 
 def blanks_caption(model: str) -> str:

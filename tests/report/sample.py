@@ -31,6 +31,7 @@ PATIENTS = {
     "member_patients": 3236,
     "nonmember_patients": 3190,
 }
+BUDGETS = (0.05, 0.1, 0.25, 0.5, 1.0)
 ANSWERS = "ask the model for probabilities"
 WEIGHTS = "read the parameters and take gradients"
 RERUN = "train again the same way on other records"
@@ -141,13 +142,13 @@ def membership(attack: str, shift: float, seconds: float, **params: str | float)
 
 
 def evasion(attack: str, strength: float) -> Finding:
-    n = {"attempts": 3190, "patients": 3190}
+    n = {"attempts": 300, "patients": 300}
     found = []
-    for size in (0.05, 0.1, 0.2, 0.4):
-        rate, control = 1 - math.exp(-strength * size), 0.011 + 0.03 * size
+    for size in BUDGETS:
+        rate, control = 1 - 0.86 * math.exp(-strength * size), 0.141 + 0.03 * size
 
         def one(name: str, v: float, chance: float, size: float = size) -> Estimate:
-            half = 1.96 * math.sqrt(v * (1 - v) / 3190)
+            half = 1.96 * math.sqrt(v * (1 - v) / 300)
             name = f"{name}@{size:g} sd"
             return Estimate(name, v, max(0.0, v - half), v + half, chance, n, 0.95, "Wilson")
 
@@ -156,21 +157,25 @@ def evasion(attack: str, strength: float) -> Finding:
             one("attack_rate", rate, control),
             one("control_rate", control, control),
             Estimate(
-                f"attack_minus_control@{size:g} sd", gap, gap - 0.015, gap + 0.015, 0.0, n, 0.95
+                f"attack_minus_control@{size:g} sd", gap, gap - 0.045, gap + 0.045, 0.0, n, 0.95
+            ),
+            one("guess_rate", 0.14, 0.14),
+            Estimate(
+                f"attack_minus_guess@{size:g} sd", gap, gap - 0.045, gap + 0.045, 0.0, n, 0.95
             ),
         ]
     rates = [e for e in found if e.name.startswith("attack_rate")]
     curve = Curve(
         "attack_rate",
-        (0.05, 0.1, 0.2, 0.4),
+        BUDGETS,
         tuple(e.value or 0.0 for e in rates),
         tuple(e.low or 0.0 for e in rates),
         tuple(e.high or 0.0 for e in rates),
         "budget (sd)",
         "attack rate",
     )
-    params: dict[str, str | int | float | bool] = {"steps": 20 if attack == "pgd" else 1}
-    needs = (ANSWERS,) if attack == "decision" else (ANSWERS, WEIGHTS)
+    params: dict[str, str | int | float | bool] = {"records": 300}
+    needs = (ANSWERS,) if attack == "decision" else (WEIGHTS,)
     caveat = (
         "Impossible values are pulled back to the nearest possible one before the model is asked."
     )

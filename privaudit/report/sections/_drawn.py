@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
+from privaudit.report import _svg as s
 from privaudit.report import charts
 from privaudit.report import numbers as n
 from privaudit.report import sentences as say
@@ -120,6 +121,9 @@ def evasion_chart(subject: Subject, found: list[Finding], number: int, table: Ta
             if beats:
                 beside = last.control if _has(last.control) else None
                 quoted = (label(f.attack), last.size, last.attack, beside)
+    before = next((c for f, _ in usable if (c := _against_budget(f, "guess")) is not None), None)
+    if before is not None:
+        lines.append(charts.Line(say.UNCHANGED, before, len(s.STYLES), control=True))
     if not lines or quoted is None:
         return [table]
     title = say.evasion_title(subject.name, *quoted)
@@ -131,7 +135,7 @@ def _against_budget(f: Finding, what: str) -> Curve | None:
     """The rate by budget: from the estimates, which have intervals, or from a stored curve."""
     points = []
     for b in budgets(f):
-        e = b.attack if what == "attack" else b.control
+        e = {"attack": b.attack, "control": b.control, "guess": b.guess}[what]
         size = n.amount(b.size)
         if e is not None and e.value is not None and b.size and size != float("inf"):
             low = e.value if e.low is None else e.low

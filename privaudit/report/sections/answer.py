@@ -19,7 +19,7 @@ from privaudit.report.reading import (
     read,
     stated,
 )
-from privaudit.results import Audit, Failed, Finding, Subject
+from privaudit.results import Audit, Failed, Subject
 
 ORDER = 10
 
@@ -123,13 +123,9 @@ def _others(subject: Subject, family: str) -> list[Block]:
     )
     assert b.attack is not None
     if family == "evasion":
-        return [Prose(say.evaded(label(f.attack), b.size, b.attack, b.control))]
+        return [Prose(say.evaded(label(f.attack), b.size, b.attack, b.control, b.guess))]
     title = FAMILIES.get(family, (family, ""))[0]
-    return [Prose(say.trial(_name(f), title, b.attack, b.guess or b.control))]
-
-
-def _name(finding: Finding) -> str:
-    return label(finding.attack)
+    return [Prose(say.trial(label(f.attack), title, b.attack, b.guess or b.control))]
 
 
 def _value(e: object) -> float:

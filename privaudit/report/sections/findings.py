@@ -105,12 +105,15 @@ def _trials(subject: Subject, family: str, number: int) -> list[Block]:
     title, _ = FAMILIES.get(family, (say.capital(family), ""))
     tried = [(f, b) for f in found for b in budgets(f)]
     guessed = any(b.guess or b.gain for _, b in tried)
-    columns = say.TRIAL_COLUMNS + (say.GUESS_COLUMNS if guessed else ())
+    evasion = family == "evasion"
+    columns: tuple[str, ...] = say.EVASION_COLUMNS if evasion else say.TRIAL_COLUMNS
+    if guessed:
+        columns += say.BEFORE_COLUMNS if evasion else say.GUESS_COLUMNS
     rows = []
     for f, b in tried:
         row = [label(f.attack), b.size, _cell(b.attack), _cell(b.control), _cell(b.gap)]
         rows.append(tuple(row + ([_cell(b.guess), _cell(b.gain)] if guessed else [])))
-    notes: list[Text] = [say.TRIAL_NOTE]
+    notes: list[Text] = [say.EVASION_NOTE if evasion else say.TRIAL_NOTE]
     for e in dict.fromkeys(e.refusal for f in found for e in f.estimates if e.refusal):
         notes.append(f"Not stated: {e}.")
     if not rows:
@@ -123,7 +126,7 @@ def _trials(subject: Subject, family: str, number: int) -> list[Block]:
         notes=tuple(notes),
     )
     blocks: list[Block] = [Heading(title, f"findings-{number}-{_slug(family)}", 4)]
-    drawn = evasion_chart(subject, found, number, table) if family == "evasion" else [table]
+    drawn = evasion_chart(subject, found, number, table) if evasion else [table]
     return [*blocks, *drawn]
 
 

@@ -32,7 +32,7 @@ FULL = {
 DEMO = {"PATIENTS": 100, "ADMISSIONS": 129, "ICUSTAYS": 136}
 _CORE = tuple(DEMO)
 _EVENTS = ("CHARTEVENTS", "LABEVENTS", "OUTPUTEVENTS")
-_BUCKET = 2_000_000
+_BUCKET = 1_000_000
 _READ = 0.95
 _KINDS = {
     "full": "MIMIC-III v1.4, complete",
@@ -102,7 +102,9 @@ def extract(
     sieve = Sieve(_windows(joined, window), cache / "mimic-iii")
     lazy, counts = _events(sieve, [tables[n] for n in _EVENTS], as_known, progress)
     mine = lazy.filter(pl.col("stay").is_in(chosen.stays["stay"].implode()))
-    events = mine.collect().sort("stay", maintain_order=True)
+    events = mine.collect()
+    if not events["stay"].is_sorted():
+        events = events.sort("stay", maintain_order=True)
     if cohort == "benchmarks":
         chosen = cohorts.drop_unmeasured(chosen, events["stay"].unique())
     progress("MIMIC-III is read", 1.0)

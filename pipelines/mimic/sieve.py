@@ -137,7 +137,7 @@ class Sieve:
 @contextmanager
 def private(path: Path) -> Iterator[Path]:
     """A temporary file beside `path`, readable by its owner alone; gone afterwards if not renamed."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.parent.chmod(0o700)

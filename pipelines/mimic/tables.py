@@ -261,6 +261,12 @@ class Table:
         return self._damaged("")
 
     def _damaged(self, complaint: str) -> PrivauditError:
+        if "No space left" in complaint:
+            return PrivauditError(
+                "the disk that holds the cache is full",
+                f"the rows of {self.name} that are needed did not fit",
+                "free 2 GB there, or name a cache folder on another disk",
+            )
         known = {
             "unexpected end of file": "the compressed stream ends too early: the copy is not whole",
             "end-of-stream": "the compressed stream ends too early: the copy is not whole",

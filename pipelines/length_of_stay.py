@@ -9,7 +9,9 @@ from typing import ClassVar
 
 import polars as pl
 
+from mimic_demo import EMBEDDED_PATIENTS
 from pipelines.mimic import stays
+from pipelines.mimic.cohort import Profile
 from privaudit.contracts import Prepared, Progress, Task
 from privaudit.errors import PrivauditError
 
@@ -33,9 +35,9 @@ class LengthOfStay(Task):
 
     window: int = 48
     edges: tuple[float, ...] = (1, 3, 7, 14)
-    cohort: str = "first_stay"
+    cohort: Profile = "first_stay"
     as_known: bool = False
-    patients: int = 6000
+    patients: int = EMBEDDED_PATIENTS
 
     title: ClassVar[str] = "Remaining length of stay"
     positive: ClassVar[str] = "the longest bucket"

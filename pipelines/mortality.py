@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from mimic_demo import EMBEDDED_PATIENTS
 from pipelines.mimic import stays
+from pipelines.mimic.cohort import Profile
 from privaudit.contracts import Prepared, Progress, Task
 
 
@@ -23,9 +25,9 @@ class Mortality(Task):
     """
 
     window: int = 48
-    cohort: str = "first_stay"
+    cohort: Profile = "first_stay"
     as_known: bool = False
-    patients: int = 6000
+    patients: int = EMBEDDED_PATIENTS
 
     title: ClassVar[str] = "In-hospital mortality"
     positive: ClassVar[str] = "died"

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import polars as pl
 
 from pipelines.mimic import features, sources
+from pipelines.mimic.cohort import Profile
 from pipelines.mimic.extract import Extract
 from privaudit.contracts import FlowStep, Prepared, Progress
 from privaudit.errors import PrivauditError
 
 WINDOWS = (24, 48)
-COHORTS = ("first_stay", "all_stays", "benchmarks")
 DEMO_SEED = 2012
 HELD_OUT = 0.4
 """Share of the patients that Split.toss holds out when the attacker owns its usual fifth."""
@@ -38,7 +37,7 @@ def read(
     data: Path | None,
     *,
     window: int,
-    cohort: str,
+    cohort: Profile,
     as_known: bool,
     patients: int,
     cache: Path,
@@ -55,9 +54,11 @@ def read(
             f"tasks are defined on the first {WINDOWS[0]} or {WINDOWS[1]} hours of a stay",
             "use window=24 or window=48",
         )
-    if cohort not in COHORTS:
+    if cohort not in get_args(Profile):
         raise PrivauditError(
-            f"a cohort called {cohort!r}", f"known: {', '.join(COHORTS)}", "choose one of these"
+            f"a cohort called {cohort!r}",
+            f"known: {', '.join(get_args(Profile))}",
+            "choose one of these",
         )
     if data is None:
         tables = demo(patients, cache, progress)
@@ -65,7 +66,6 @@ def read(
         return replace(extract, source="generated demo", real=False)
     if sources.recognise(data) == "mimic-iii":
         return _mimic(data, window, cohort, as_known, cache, progress)
-
     if as_known:
         raise PrivauditError(
             "as_known=True on the Challenge 2012",
@@ -84,7 +84,7 @@ def read(
 
 
 def _mimic(
-    tables: Path, window: int, cohort: str, as_known: bool, cache: Path, progress: Progress
+    tables: Path, window: int, cohort: Profile, as_known: bool, cache: Path, progress: Progress
 ) -> Extract:
     from pipelines.mimic import mimic3
 
@@ -99,22 +99,19 @@ def demo(patients: int, cache: Path, progress: Progress) -> Path:
 
     if patients < 1:
         raise PrivauditError(
-            f"a demo of {patients} patients", "it takes at least 1", "use 3000 or more for an audit"
+            f"a demo of {patients} patients",
+            "it takes at least 1",
+            f"leave it at {mimic_demo.EMBEDDED_PATIENTS} for about 3,000 stays",
         )
     kept = cache / f"demo-{_generator()}-{patients}-{DEMO_SEED}"
-    if kept.is_dir():
-        return kept
-    cache.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=".demo-", dir=cache))
-    try:
-        mimic_demo.write(fresh, patients, DEMO_SEED, partial(_named, progress))
-        fresh.rename(kept)
-    except OSError:
-        # Another run may have put the same tables there in the meantime.
-        if not kept.is_dir():
-            raise
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+    if not kept.is_dir():
+        try:
+            # write() leaves the whole folder or none.
+            mimic_demo.write(kept, patients, DEMO_SEED, partial(_named, progress))
+        except OSError:
+            # Another run may have put the same tables there in the meantime.
+            if not kept.is_dir():
+                raise
     return kept
 
 

@@ -226,12 +226,12 @@ def test_the_demo_is_written_once_or_not_at_all(
 
     def write(out: Path, patients: int, seed: int, progress: Callable[[str, float], None]) -> None:
         calls.append(patients)
-        (out / "PATIENTS.csv.gz").write_bytes(b"half")
         progress("patients", 0.5)
         if patients == 13:
             raise OSError("disk full")
+        out.mkdir()
 
-    monkeypatch.setattr(importlib.import_module("mimic_demo"), "write", write, raising=False)
+    monkeypatch.setattr(importlib.import_module("mimic_demo"), "write", write)
     told: list[str] = []
     kept = stays.demo(10, tmp_path, lambda what, share: told.append(what))
     assert stays.demo(10, tmp_path, quiet) == kept
@@ -241,6 +241,45 @@ def test_the_demo_is_written_once_or_not_at_all(
     with pytest.raises(OSError, match="disk full"):
         stays.demo(13, tmp_path, quiet)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_embedded_demo_goes_the_way_of_real_tables(tmp_path: Path) -> None:
+    first = Mortality(patients=300).prepare(None, tmp_path / "one", quiet)
+    again = Mortality(patients=300).prepare(None, tmp_path / "two", quiet)
+    assert first.records.fingerprint == again.records.fingerprint
+    assert (first.source, first.real) == ("generated demo", False)
+    assert any("these numbers are not MIMIC-III results" in note for note in first.notes)
+    assert not any("mimic3-benchmarks" in note for note in first.notes)
+    assert first.flow[-1].stays == len(first.records) > 60
+    assert np.isfinite(first.records.X[:, -1]).any()
+    folder = stays.demo(300, tmp_path / "one", quiet)
+    by_path = Mortality().prepare(folder, tmp_path / "three", quiet)
+    assert by_path.records.fingerprint == first.records.fingerprint
+    assert not by_path.real
+    days = LengthOfStay(patients=300).prepare(None, tmp_path / "one", quiet)
+    assert len(days.records) == len(first.records)
+    back = Readmission(patients=300).prepare(None, tmp_path / "one", quiet)
+    assert len(back.records) == (first.records.y == 0).sum()
+    day = Mortality(patients=300, window=24, cohort="all_stays").prepare(
+        None, tmp_path / "one", quiet
+    )
+    assert day.records.series is not None
+    assert day.records.series.shape[1] == 24
+    assert len(day.records) > len(first.records)
+
+
+@pytest.mark.real
+def test_the_hundred_patients_of_the_mimic_demo(tmp_path: Path) -> None:
+    data = REAL / "mimic-iii-demo"
+    if not data.is_dir():
+        pytest.skip("the MIMIC-III demo is not beside the checkout")
+    result = Mortality().prepare(data, tmp_path, quiet)
+    assert (result.source, result.real) == ("MIMIC-III", True)
+    assert np.bincount(result.records.y).tolist() == [34, 16]
+    assert set(result.records.groups) == {"age", "sex", "ethnicity", "unit", "insurance"}
+    assert any("50 patients leave about 20" in note for note in result.notes)
+    whole = Mortality(cohort="all_stays").prepare(data, tmp_path, quiet)
+    assert len(whole.records) > len(np.unique(whole.records.patient)) > 50
 
 
 @pytest.mark.real

@@ -98,19 +98,19 @@ def log_sigmoid(margins: np.ndarray) -> np.ndarray:
 
 
 def ratio(
-    asked: np.ndarray, shadows: np.ndarray, included: np.ndarray, offline: float | None = None
+    asked: np.ndarray, shadows: np.ndarray, included: np.ndarray, slope: float | None = None
 ) -> np.ndarray:
     """log of p(x) over its mean across reference models: (n,).
 
-    The mean weighs models with and without the record equally. offline: use only models without
-    it, and infer the others by p_in = offline * p_out + 1 - offline.
+    The mean weighs models with and without the record equally. slope: use only models without
+    it, and infer the others by p_in = slope * p_out + 1 - slope.
     Zarifzadeh et al. 2024 (arXiv 2312.03262), section 3 and appendix B.2.2.
     """
     p = np.exp(log_sigmoid(shadows))
     n_in = included.sum(axis=0)
     out = np.where(included, 0.0, p).sum(axis=0) / (len(p) - n_in)
-    if offline is None:
+    if slope is None:
         inside = np.where(included, p, 0.0).sum(axis=0) / n_in
     else:
-        inside = offline * out + 1.0 - offline
+        inside = slope * out + 1.0 - slope
     return log_sigmoid(asked) - np.log(np.maximum((inside + out) / 2.0, 1e-300))

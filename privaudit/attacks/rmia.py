@@ -19,16 +19,17 @@ from privaudit.seeds import Seeds
 class Rmia(Attack):
     """Divides the probability given to the true outcome by its mean over models trained the same way.
 
-    shadows: a multiple of 8. offline: None uses models with and without the record, equally
-    weighted; a number a in [0, 1] uses only those without it and infers the others' probability as
-    a p + 1 - a (the paper's correction; 0.3 is usual). The paper then ranks the ratio among those
+    shadows: a multiple of 8. online: use models with and without the record, equally weighted;
+    offline uses only those without it and infers the others' probability as slope * p + 1 - slope,
+    the paper's correction with its usual slope. The paper then ranks the ratio among those
     of a population, which is a monotone step: it cannot change the ROC and only adds ties, so the
     plain ratio is the score. Weak where answers saturate.
     Zarifzadeh et al. 2024 (arXiv 2312.03262), section 3 and appendix B.2.2.
     """
 
     shadows: int = 16
-    offline: float | None = None
+    online: bool = True
+    slope: float = 0.3
 
     needs: ClassVar[frozenset[Access]] = frozenset({Access.ANSWERS, Access.RERUN})
     family: ClassVar[Literal["membership"]] = "membership"
@@ -40,15 +41,16 @@ class Rmia(Attack):
     def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
         self._check()
         bank = Bank.gather(target, refits)
-        return cut(ratio(bank.target, bank.shadows, bank.included, self.offline), target)
+        slope = None if self.online else self.slope
+        return cut(ratio(bank.target, bank.shadows, bank.included, slope), target)
 
     def _check(self) -> None:
         check_count(self.shadows)
-        if self.offline is not None and not 0.0 <= self.offline <= 1.0:
+        if not 0.0 <= self.slope <= 1.0:
             raise PrivauditError(
-                f"offline={self.offline!r}",
-                "it is the slope of the paper's correction, between 0 and 1, or None for online",
-                "use None, or 0.3 to do without models that saw the record",
+                f"slope={self.slope!r}",
+                "it is the slope of the offline correction, between 0 and 1",
+                "use 0.3, the paper's",
             )
 
 

@@ -23,7 +23,7 @@ WITH_SHADOWS: list[Attack] = [
     Shadow(8, rows=400),
     *(Lira(8, online, variance) for online in (True, False) for variance in ("record", "global")),
     Rmia(8),
-    Rmia(8, offline=0.3),
+    Rmia(8, online=False),
     Bayes(8),
     Bayes(8, rule="curves"),
     Bayes(8, rule="mean"),

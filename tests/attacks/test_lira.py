@@ -44,16 +44,16 @@ def test_offline_has_the_order_of_the_one_sided_p_value(bank: tuple) -> None:
     assert (np.argsort(scores) == np.argsort(slow)).all()
 
 
-@pytest.mark.parametrize("offline", [None, 0.3])
-def test_rmia_is_the_probability_over_its_mean(bank: tuple, offline: float | None) -> None:
+@pytest.mark.parametrize("slope", [None, 0.3])
+def test_rmia_is_the_probability_over_its_mean(bank: tuple, slope: float | None) -> None:
     asked, shadows, included = bank
     slow = []
     for i in range(50):
         p = 1 / (1 + np.exp(-shadows[:, i]))
         out = p[~included[:, i]].mean()
-        inside = p[included[:, i]].mean() if offline is None else 0.3 * out + 0.7
+        inside = p[included[:, i]].mean() if slope is None else 0.3 * out + 0.7
         slow.append(1 / (1 + np.exp(-asked[i])) / ((inside + out) / 2))
-    np.testing.assert_allclose(np.exp(ratio(asked, shadows, included, offline)), slow, rtol=1e-10)
+    np.testing.assert_allclose(np.exp(ratio(asked, shadows, included, slope)), slow, rtol=1e-10)
 
 
 def test_a_saturated_answer_is_read_as_one_more_than_the_surest() -> None:

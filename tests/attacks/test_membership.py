@@ -33,6 +33,7 @@ from privaudit.contracts import Access, Attack, Scores, Target
 from privaudit.errors import PrivauditError
 from privaudit.records import Split
 from privaudit.seeds import Seeds
+from privaudit.stats import estimates
 
 each = pytest.mark.parametrize("attack", ATTACKS, ids=repr)
 each_shadowed = pytest.mark.parametrize("attack", WITH_SHADOWS, ids=repr)
@@ -162,9 +163,14 @@ def test_auc_is_scikit_learns(attack: Attack) -> None:
     shadows = fitted(np.round(World.draw(80, rng).answer(included, rng)), included)
     target = game(np.round(rng.normal(0, 2, 80)), rng.integers(0, 2, 80))
     scores = attack.run(target, shadows, rng)
-    assert auc(scores) == pytest.approx(
-        roc_auc_score(target.split.is_member, joined(scores)), abs=1e-12
-    )
+    expected = roc_auc_score(target.split.is_member, joined(scores))
+    patients = (target.split.members.patient, target.split.nonmembers.patient)
+    (found,) = estimates(scores, patients=patients, rng=rng, names={"auc"})
+    assert auc(scores) == pytest.approx(expected, abs=1e-12)
+    assert found.value == pytest.approx(expected, abs=1e-12)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low <= expected <= found.high
 
 
 @each
@@ -269,7 +275,7 @@ def test_a_number_of_shadows_that_cannot_be_is_refused(count: object) -> None:
     [
         Threshold("loud"),  # type: ignore[arg-type]
         Lira(8, variance="both"),  # type: ignore[arg-type]
-        Rmia(8, offline=1.5),
+        Rmia(8, slope=1.5),
         Bayes(8, rule="worst"),  # type: ignore[arg-type]
         Shadow(8, rows=3),
     ],

@@ -306,7 +306,7 @@ def evasion(lines: Sequence[Line], anchor: str, title: str, x_label: str, y_labe
         c.line((points[-1][0] + 6, points[-1][1]), (right + 14, place), s.GRID)
         c.marker(kind, (right + 22, place), colour, hollow=line.control, r=4)
         c.text(
-            (right + 32, place + 4.5), clip(line.name, 30), colour=s.SOFT if line.control else s.INK
+            (right + 32, place + 4.5), clip(line.name, 27), colour=s.SOFT if line.control else s.INK
         )
     return c.svg(anchor, title)
 

@@ -7,7 +7,7 @@ import unicodedata
 
 _SPECIAL = re.compile(r"([\\`*\[\]<>|~])")
 _EDGE_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
-_START = re.compile(r"^(\s*)([#+=-]|\d+[.)])")
+_START = re.compile(r"^([#+=-]|\d+[.)])")
 
 
 def words(text: str) -> str:
@@ -37,7 +37,7 @@ def markdown(text: str, start: bool = False) -> str:
     text = text.replace("&", "&amp;").replace("@", "&#64;")
     text = text.replace("://", "\\://").replace("www.", "www\\.")
     if start:
-        text = _START.sub(lambda found: found[1] + _guard(found[2]), text)
+        text = _START.sub(lambda found: _guard(found[1]), text.lstrip())
     return text
 
 

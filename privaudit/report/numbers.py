@@ -87,7 +87,7 @@ def significant(value: float, digits: int = 3) -> str:
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else str(value)
     power = math.floor(math.log10(abs(value)))
-    if -5 <= power < 9:
+    if -7 <= power < 9:
         text = fixed(value, max(0, digits - 1 - power))
         return text.rstrip("0").rstrip(".") if "." in text else text
     return f"{value:.{digits - 1}e}".replace("-", MINUS)

@@ -81,7 +81,7 @@ def render(audit: Audit) -> str:
     if any(isinstance(b, Terms) for part in parts for b in walk(part.blocks)):
         parts = tuple(_explained(part) for part in parts)
     page = _environment().get_template("report.html")
-    return page.render(
+    text = page.render(
         say=sentences,
         subtitle=sentences.subtitle(audit.data),
         meta=facts(audit),
@@ -90,6 +90,7 @@ def render(audit: Audit) -> str:
         hash=style_hash(),
         fresh=_numbered(),
     )
+    return text.lstrip()
 
 
 def _numbered() -> Callable[[str], str]:

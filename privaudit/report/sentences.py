@@ -408,7 +408,7 @@ def evasion_title(model: str, attack: str, size: str, e: Estimate, control: Esti
 
 
 def noise(attack: str) -> str:
-    return f"random, as large ({attack})"
+    return f"random ({attack})"
 
 
 UNCHANGED = "no change"

@@ -23,7 +23,7 @@ def build(audit: Audit) -> tuple[Block, ...]:
         for e in (*(s.headline.estimates if s.headline else ()), *s.utility)
         if e.how and e.value is not None
     )
-    blocks += [Heading(say.INTERVALS, "intervals", 4), Prose(say.SEEDS)]
+    blocks += [Heading(say.INTERVALS, "intervals"), Prose(say.SEEDS)]
     blocks.append(Bullets((*_merged(list(hows)), *say.INTERVAL_SOURCES)))
     return tuple(blocks)
 

@@ -35,11 +35,11 @@ def build(audit: Audit) -> tuple[Block, ...]:
         numeric = tuple(range(1, len(columns)))
         blocks += [Prose(say.POOLS_INTRO), Table(say.POOLS_CAPTION, columns, pools, numeric)]
     if data.notes:
-        blocks += [Heading(say.NOTES, "data-notes", 4), Bullets(data.notes)]
+        blocks += [Heading(say.NOTES, "data-notes"), Bullets(data.notes)]
     if data.facts:
         pairs = tuple(
             (name.replace("_", " "), value if isinstance(value, str) else n.significant(value, 4))
             for name, value in sorted(data.facts.items())
         )
-        blocks += [Heading(say.FACTS, "data-facts", 4), Facts(pairs)]
+        blocks += [Heading(say.FACTS, "data-facts"), Facts(pairs)]
     return tuple(blocks)

@@ -24,7 +24,7 @@ def build(audit: Audit) -> tuple[Block, ...]:
     blocks: list[Block] = [Prose(say.METHODS)]
     for i, (attack, runs) in enumerate(found.items(), 1):
         note = ATTACKS.get(attack)
-        blocks.append(Heading(f"{note.label}: {note.title}" if note else attack, f"attack-{i}", 4))
+        blocks.append(Heading(f"{note.label}: {note.title}" if note else attack, f"attack-{i}"))
         blocks.append(Prose(note.how if note else say.METHOD_UNKNOWN))
         pairs: list[tuple[Text, Text]] = []
         if note:

@@ -55,14 +55,15 @@ class Field:
         sample = pool.take(np.sort(order[:records]))
         may = np.array([movable(column) for column in pool.columns])
         may_series = np.array([movable(column) for column in pool.channels], dtype=bool)
-        series = np.empty((1, 1, 0)) if reference.series is None else reference.series
-        field = cls(
-            model,
-            sample,
-            np.where(may, _spread(reference.X), 0.0),
-            np.where(may_series, _spread(series.reshape(-1, series.shape[2])), 0.0),
-            _cut(model, reference),
-        )
+        hours = np.empty((1, 0))
+        if reference.series is not None:
+            hours = reference.series.reshape(-1, len(reference.channels))
+        spread = np.where(may, _spread(reference.X), 0.0)
+        spread_series = np.where(may_series, _spread(hours), 0.0)
+        reads_x, reads_series = _reads(model, sample, spread, spread_series)
+        if reads_x or reads_series:
+            spread, spread_series = spread * reads_x, spread_series * reads_series
+        field = cls(model, sample, spread, spread_series, _cut(model, reference))
         if not field.size:
             raise PrivauditError(
                 "no column that an attacker may change",
@@ -128,17 +129,15 @@ class Field:
             x[row, places[places >= 0]] = sample.X[row, places[places >= 0]]
         if sample.series is None or not len(self.channels):
             return replace(sample, X=x)
-        series = sample.series.astype(np.float64)
         moved = change[:, cut:].reshape(len(x), self.hours, len(self.channels))
-        series[:, :, self.channels] += moved * self.spread_series[self.channels]
-        for c in self.channels:
-            bounds = sample.channels[c].bounds
-            if bounds is not None:
-                was = sample.series[:, :, c]
-                series[:, :, c] = np.clip(
-                    series[:, :, c], np.minimum(was, bounds[0]), np.maximum(was, bounds[1])
-                )
-        return replace(sample, X=x, series=series.astype(np.float32))
+        was = sample.series[:, :, self.channels]
+        bounds = [sample.channels[c].bounds or (-np.inf, np.inf) for c in self.channels]
+        low, high = np.array(bounds, dtype=np.float32).T
+        scale = self.spread_series[self.channels].astype(np.float32)
+        now = was + moved.astype(np.float32) * scale
+        series = sample.series.copy()
+        series[:, :, self.channels] = np.clip(now, np.minimum(was, low), np.maximum(was, high))
+        return replace(sample, X=x, series=series)
 
     def misjudged(self, records: Records) -> np.ndarray:
         """(n,) bool: the model's decision differs from the outcome."""
@@ -158,6 +157,21 @@ def _spread(x: np.ndarray) -> np.ndarray:
     n = np.maximum(seen.sum(axis=0), 1)
     mean = np.where(seen, x, 0).sum(axis=0) / n
     return np.sqrt((np.where(seen, x - mean, 0) ** 2).sum(axis=0) / n)
+
+
+def _reads(
+    model: Model, sample: Records, spread: np.ndarray, spread_series: np.ndarray
+) -> tuple[bool, bool]:
+    """Whether an answer changes when X, or the series, moves: what is not read is not attacked."""
+    told = np.asarray(model.predict_proba(sample))
+    found = []
+    changed = [replace(sample, X=sample.X + sign * spread) for sign in (1, -1)]
+    found.append(any(not np.array_equal(told, model.predict_proba(r)) for r in changed))
+    if sample.series is None or not spread_series.any():
+        return found[0], False
+    changed = [replace(sample, series=sample.series + sign * spread_series) for sign in (1, -1)]
+    found.append(any(not np.array_equal(told, model.predict_proba(r)) for r in changed))
+    return found[0], found[1]
 
 
 def _cut(model: Model, reference: Records) -> float | None:

@@ -40,7 +40,8 @@ def effective(values: np.ndarray, ids: np.ndarray) -> float:
     variance = resample.mean_variance(values, code, clusters)
     if variance is None or variance <= 0 or not 0 < share < 1:
         return float(clusters)
-    return min(float(len(values)), share * (1 - share) / variance)
+    # Without clusters / (clusters - 1), so that n independent records are worth n.
+    return min(float(len(values)), share * (1 - share) / (variance * (clusters - 1) / clusters))
 
 
 def rate(values: np.ndarray, ids: np.ndarray, confidence: float) -> tuple[float, float, float]:

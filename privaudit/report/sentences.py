@@ -90,11 +90,32 @@ def generated(data: Data) -> str:
 
 INVALID_TITLE = "This audit is invalid"
 POWERLESS_TITLE = "Part of this audit lacks power"
+
+
+def invalid(places: Iterable[str]) -> str:
+    return (
+        f"A check with nothing to find came out as a find: {', '.join(places)}. The test bench "
+        "itself gives away who was in the training data, so no number below can be relied on. "
+        "Repair it and run the audit again."
+    )
+
+
+def powerless(places: Iterable[str]) -> str:
+    return (
+        f"A leak was planted on purpose, and was not found: {', '.join(places)}. Where these find "
+        "nothing, that means nothing."
+    )
+
+
 BROKEN_TITLE = "A control could not be run"
 
 
-def broken(model: str, attack: str, what: str) -> str:
-    return f"{attack} on {model}: {what}. Where this attack finds nothing, that means little."
+def broken(places: Iterable[str], what: str) -> str:
+    return f"{', '.join(places)}: {what}. Where these find nothing, that means little."
+
+
+def place(attack: str, model: str) -> str:
+    return f"{attack} on {model}"
 
 
 UNCONTROLLED_TITLE = "No controls were run"
@@ -102,23 +123,6 @@ UNCONTROLLED = (
     "Nothing in this audit shows that the attacks would find a leak if there were one, nor that "
     "they stay silent where there is none. A low number below is therefore no sign of a low risk."
 )
-
-
-def invalid(model: str, attack: str) -> str:
-    return (
-        f"A check with nothing to find came out as a find ({attack}, on {model}). The test bench "
-        "itself gives away who was in the training data, so no number below can be relied on. "
-        "Repair it and run the audit again."
-    )
-
-
-def powerless(model: str, attack: str) -> str:
-    return (
-        f"A leak was planted on purpose, and {attack} on {model} did not find it. Where this attack "
-        "finds nothing, that means nothing."
-    )
-
-
 NO_POLICY_TITLE = "No verdict against a policy"
 NO_POLICY = (
     "This version compares no number with an organisation’s limit. “Leak found” means: above what "

@@ -19,7 +19,7 @@ from privaudit.report.reading import (
     read,
     stated,
 )
-from privaudit.results import Audit, Failed, Subject
+from privaudit.results import Audit, Control, Failed, Subject
 
 ORDER = 10
 
@@ -41,21 +41,28 @@ def _warnings(audit: Audit) -> list[Block]:
     found: list[Block] = []
     invalid = failed_controls(audit, "negative")
     if invalid:
-        lines = [Prose(say.invalid(s.name, label(c.attack))) for s, c in invalid]
-        found.append(Callout("stop", say.INVALID_TITLE, tuple(lines)))
+        found.append(Callout("stop", say.INVALID_TITLE, (Prose(say.invalid(_places(invalid))),)))
     missed = failed_controls(audit, "positive")
     if missed:
-        lines = [Prose(say.powerless(s.name, label(c.attack))) for s, c in missed]
-        found.append(Callout("warn", say.POWERLESS_TITLE, tuple(lines)))
+        found.append(Callout("warn", say.POWERLESS_TITLE, (Prose(say.powerless(_places(missed))),)))
     stuck = broken_controls(audit)
     if stuck:
-        lines = [Prose(say.broken(s.name, label(c.attack), c.what)) for s, c in stuck]
+        whats = dict.fromkeys(c.what for _, c in stuck)
+        lines = [
+            Prose(say.broken(_places([(s, c) for s, c in stuck if c.what == what]), what))
+            for what in whats
+        ]
         found.append(Callout("warn", say.BROKEN_TITLE, tuple(lines)))
     if not any(s.controls for s in audit.subjects):
         found.append(Callout("warn", say.UNCONTROLLED_TITLE, (Prose(say.UNCONTROLLED),)))
     if not audit.data.real:
         found.append(Callout("warn", say.GENERATED_TITLE, (Prose(say.generated(audit.data)),)))
     return found
+
+
+def _places(controls: list[tuple[Subject, Control]]) -> list[str]:
+    """Which attack on which model, each named once."""
+    return list(dict.fromkeys(say.place(label(c.attack), s.name) for s, c in controls))
 
 
 def _glance(audit: Audit, readings: list[Reading]) -> Table:

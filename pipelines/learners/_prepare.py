@@ -10,7 +10,7 @@ import numpy as np
 from privaudit.errors import PrivauditError
 from privaudit.records import Column, Records
 
-CLIP = 5.0
+CLIP = 4.0
 """Standardised values are cut here: one mistyped laboratory value must not steer a model."""
 
 
@@ -234,14 +234,22 @@ def hold_out(records: Records, share: float, rng: np.random.Generator) -> np.nda
     """(n,) bool: rows kept apart for early stopping, all rows of a patient on one side.
 
     Balanced by each patient's highest outcome code, so that a rare outcome is on both sides
-    where at least two patients have it.
+    where at least two patients have it. A share of 0 keeps none apart.
     """
+    if not 0 <= share < 1:
+        raise PrivauditError(
+            f"a held-out share of {share}",
+            "it is a share of the patients, from 0 (no early stopping) to below 1",
+            "use 0.15 unless you have a reason",
+        )
+    if share == 0:
+        return np.zeros(len(records), dtype=bool)
     patients, row = np.unique(records.patient, return_inverse=True)
     if len(patients) < 2:
         raise PrivauditError(
             f"training rows of {len(patients)} patient(s)",
             "early stopping holds some patients out of the training rows",
-            "train on at least two patients, or use the learner logreg",
+            "train on at least two patients, set held_out=0, or use the learner logreg",
         )
     outcome = np.zeros(len(patients), dtype=np.int64)
     np.maximum.at(outcome, row, records.y)

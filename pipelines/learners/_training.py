@@ -33,10 +33,10 @@ class Network(Protocol):
 @dataclass(frozen=True)
 class Plan:
     """How long and how fast to train. epochs: the most; patience: epochs without a
-    better validation loss; rate, decay: of AdamW; batch: rows a step."""
+    better validation loss; rate: AdamW's; decay: AdamW's, one a model; batch: rows a step."""
 
     rate: float
-    decay: float
+    decay: tuple[float, ...]
     batch: int
     epochs: int
     patience: int
@@ -65,8 +65,8 @@ def train(
 
     inputs: for each table its arrays of (rows, ...); outcomes: class codes; held: rows for early
     stopping. AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) on the log loss; every model
-    keeps the weights of its own best validation loss. A model that has stopped is carried along
-    unchanged in effect, so that no model's arithmetic depends on when another stops.
+    keeps the weights of its own best validation loss, or its last ones where no row is held out. A model that has stopped is carried along
+    without effect, so that no model's arithmetic depends on when another stops.
     """
     with one_thread():
         return _train(network, inputs, outcomes, held, rngs, plan)
@@ -85,14 +85,10 @@ def _train(
     weights = [
         torch.from_numpy(np.stack(part)).requires_grad_() for part in zip(*begin, strict=True)
     ]
-    step = torch.optim.AdamW(
-        [
-            {"params": [w for w in weights if w.shape[-2] > 1], "weight_decay": plan.decay},
-            {"params": [w for w in weights if w.shape[-2] == 1], "weight_decay": 0.0},
-        ],
-        lr=plan.rate,
-        fused=True,
-    )
+    step = torch.optim.Adam(weights, lr=plan.rate, fused=True)
+    # Decoupled decay by hand, since each model has its own; biases, of one row, do not decay.
+    shrunk = [w for w in weights if w.shape[1] > 1]
+    keep = 1 - plan.rate * torch.tensor(plan.decay, dtype=torch.float32)[:, None, None]
     rows = [np.flatnonzero(~h) for h in held]
     first = np.cumsum([0] + [len(r) for r in rows])
     learn = [
@@ -126,13 +122,16 @@ def _train(
         )
         step.zero_grad()
         (loss / plan.batch).backward()
+        with torch.no_grad():
+            for w in shrunk:
+                w.mul_(keep)
         step.step()
         steps += 1
         for k in [k for k in running if steps % period[k] == 0]:
             own = [w[k : k + 1].detach() for w in weights]
-            found = _validation_loss(network, own, *check[k])
             epochs[k] += 1
             since[k] += 1
+            found = _validation_loss(network, own, *check[k]) if held[k].any() else -epochs[k]
             if found < lowest[k]:
                 lowest[k], since[k] = found, 0
                 best[k] = [w.clone() for w in own]

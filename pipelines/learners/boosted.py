@@ -29,7 +29,7 @@ class Boosted(Learner):
     depth, rate, lightest: greatest depth of a tree, learning rate, least sum of second derivatives
     in a leaf; columns, rows: share of the columns and rows that each tree sees; bins: of the histograms;
     trees, patience: the most trees, and how many without a better validation loss; held_out:
-    share of the training patients kept for early stopping. Source: Chen and Guestrin 2016
+    share of the training patients kept for early stopping, 0 for none. Source: Chen and Guestrin 2016
     (arXiv 1603.02754), sections 2-3.
     """
 
@@ -54,9 +54,16 @@ class Boosted(Learner):
         learn = xgboost.QuantileDMatrix(
             values[~held], label=records.y[~held], max_bin=self.bins, nthread=1
         )
-        check = xgboost.QuantileDMatrix(
-            values[held], label=records.y[held], max_bin=self.bins, nthread=1, ref=learn
-        )
+        stopping: dict[str, Any] = {}
+        if held.any():
+            check = xgboost.QuantileDMatrix(
+                values[held], label=records.y[held], max_bin=self.bins, nthread=1, ref=learn
+            )
+            stopping = {
+                "evals": [(check, "held_out")],
+                "early_stopping_rounds": self.patience,
+                "verbose_eval": False,
+            }
         several = {"objective": "multi:softprob", "num_class": k, "eval_metric": "mlogloss"}
         parameters: dict[str, Any] = {
             "max_depth": self.depth,
@@ -71,16 +78,10 @@ class Boosted(Learner):
             "verbosity": 0,
             **(several if k > 2 else {"objective": "binary:logistic", "eval_metric": "logloss"}),
         }
-        booster = xgboost.train(
-            parameters,
-            learn,
-            num_boost_round=self.trees,
-            evals=[(check, "held_out")],
-            early_stopping_rounds=self.patience,
-            verbose_eval=False,
-        )
-        best = booster[: booster.best_iteration + 1]
-        return Trees(records.columns, k, bytes(best.save_raw("ubj")))
+        booster = xgboost.train(parameters, learn, num_boost_round=self.trees, **stopping)
+        if stopping:
+            booster = booster[: booster.best_iteration + 1]
+        return Trees(records.columns, k, bytes(booster.save_raw("ubj")))
 
 
 @dataclass(frozen=True, eq=False)

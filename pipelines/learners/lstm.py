@@ -22,18 +22,19 @@ class LSTM(Learner):
 
     Each hour it reads every channel's last value, whether it was measured in that hour, and the
     time since it last was; its last and its mean state and the columns that summarise no
-    variable (age, sex, unit) give the answer. units: size of the state; dropout, rate, decay,
-    rows, epochs, patience, held_out: as in `MLP`. Source: Hochreiter and Schmidhuber 1997;
+    variable (age, sex, unit) give the answer. units: size of the state; dropout: share of
+    the summarised state dropped in training; rate, decay, rows: AdamW's learning rate, weight
+    decay and minibatch; epochs, patience, held_out: as in `MLP`. Source: Hochreiter and Schmidhuber 1997;
     masks and time since measured: Che et al. 2018 (arXiv 1606.01865), section 2.
     """
 
     units: int = 16
     dropout: float = 0.3
     rate: float = 0.003
-    decay: float = 0.01
+    decay: float = 2.0
     rows: int = 64
-    epochs: int = 15
-    patience: int = 3
+    epochs: int = 25
+    patience: int = 5
     held_out: float = 0.15
 
     batch: ClassVar[int] = 4
@@ -65,7 +66,7 @@ class LSTM(Learner):
             [table.y for table in records],
             held,
             rngs,
-            Plan(self.rate, self.decay, self.rows, self.epochs, self.patience),
+            Plan(self.rate, (self.decay,) * len(records), self.rows, self.epochs, self.patience),
         )
         return [
             Neural(prepare, network, weights)

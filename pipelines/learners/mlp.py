@@ -16,24 +16,28 @@ from privaudit.records import Records
 if TYPE_CHECKING:
     import torch
 
+MOST_DECAY = 10.0
+"""With a rate of 0.002, weights shrink by 2 % a step; more would leave nothing to learn with."""
+
 
 @dataclass(frozen=True)
 class MLP(Learner):
     """A neural network with rectified hidden layers, dropout and early stopping.
 
-    hidden: width of each hidden layer; dropout: share of inputs' and hidden units dropped in
-    training; rate, decay, rows: AdamW's learning rate, weight decay and minibatch; epochs,
-    patience: the most epochs, and how many without a better validation loss; held_out: share of
-    the training patients kept for early stopping. Several tables are trained as one program of
-    batched matrix products. Source: Rumelhart, Hinton and Williams 1986; dropout: Srivastava et
+    hidden: width of each hidden layer; dropout: share of hidden units dropped in training; rate,
+    rows: AdamW's learning rate and minibatch; decay: AdamW's weight decay for each input column
+    per training row (at most `MOST_DECAY`), so that a wide table of few rows is held tighter than
+    a narrow one of many; epochs, patience: the most epochs, and how many without a better
+    validation loss; held_out: share of the training patients kept for early stopping, 0 for none.
+    Several tables are trained as one program of batched matrix products. Source: Rumelhart, Hinton and Williams 1986; dropout: Srivastava et
     al. 2014; AdamW: Loshchilov and Hutter 2019 (arXiv 1711.05101).
     """
 
     hidden: tuple[int, ...] = (64,)
     dropout: float = 0.3
     rate: float = 0.002
-    decay: float = 0.01
-    rows: int = 64
+    decay: float = 30.0
+    rows: int = 128
     epochs: int = 40
     patience: int = 6
     held_out: float = 0.15
@@ -58,6 +62,7 @@ class MLP(Learner):
         ]
         prepared = [Columns(Table.fit(table)) for table in records]
         widths = (prepared[0].table.width, *self.hidden, len(records[0].classes))
+        decay = tuple(min(self.decay * widths[0] / int((~h).sum()), MOST_DECAY) for h in held)
         network = Layers(widths, self.dropout)
         found = train(
             network,
@@ -65,7 +70,7 @@ class MLP(Learner):
             [table.y for table in records],
             held,
             rngs,
-            Plan(self.rate, self.decay, self.rows, self.epochs, self.patience),
+            Plan(self.rate, decay, self.rows, self.epochs, self.patience),
         )
         return [
             Neural(prepare, network, weights)

@@ -217,6 +217,26 @@ def test_sure_answers_keep_their_order(learner: Learner, stays: Stays) -> None:
     assert len(np.unique(proba[sure, 0])) >= len(np.unique(1 - proba[sure, 1].astype(np.float32)))
 
 
+@pytest.mark.parametrize(
+    "learner",
+    [
+        MLP(epochs=4, held_out=0),
+        LSTM(epochs=2, held_out=0),
+        Boosted(trees=30, lightest=1.0, held_out=0),
+    ],
+    ids=named,
+)
+def test_without_early_stopping_every_row_is_learnt(learner: Learner, stays: Stays) -> None:
+    # One patient and 40 stays: nothing can be held out, and nothing need be.
+    table = stays(40, visits=40)
+    proba = learner.fit(table, rng()).predict_proba(table)
+    assert roc_auc_score(table.y, proba[:, 1]) > 0.5
+    changed = replace(table, y=np.where(np.arange(40) == 39, 1 - table.y, table.y))
+    assert not np.array_equal(learner.fit(changed, rng()).predict_proba(table), proba)
+    with pytest.raises(PrivauditError, match=r"held-out share of 1\.5"):
+        replace(learner, held_out=1.5).fit(table, rng())
+
+
 @every
 def test_only_networks_and_regressions_are_differentiable(learner: Learner, stays: Stays) -> None:
     release = Baseline(learner).fit(stays(60), rng())

@@ -84,7 +84,7 @@ def pandas(folder: Path, work: Path) -> dict[str, float]:
 
     core = mimic3._Core.read(folder)
     joined = mimic3.cohorts.join(core.patients, core.admissions, core.icustays)
-    windows = mimic3._windows(joined, 48).to_pandas()
+    windows = pd.DataFrame({c.name: c.to_numpy() for c in mimic3._windows(joined, 48)})
     ids = set(variables.items("CHARTEVENTS"))
     start = time.perf_counter()
     kept = []

@@ -187,19 +187,26 @@ def _read_once(
     kept = cache / f"challenge-2012-{_key(sets)}"
     if not kept.is_dir():
         statics, events, counts = _read(sets, progress)
-        cache.mkdir(parents=True, exist_ok=True)
-        # mkdtemp makes the folder with mode 0700, and the rename keeps it.
-        fresh = Path(tempfile.mkdtemp(prefix=".challenge-", dir=cache))
+        fresh: Path | None = None
         try:
+            cache.mkdir(parents=True, exist_ok=True)
+            # mkdtemp makes the folder with mode 0700, and the rename keeps it.
+            fresh = Path(tempfile.mkdtemp(prefix=".challenge-", dir=cache))
             statics.write_parquet(fresh / "stays.parquet")
             events.write_parquet(fresh / "events.parquet", compression="zstd")
             pl.DataFrame([counts]).write_parquet(fresh / "counts.parquet")
             fresh.rename(kept)
-        except OSError:
+        except OSError as error:
+            # Another run may have put the same tables there in the meantime.
             if not kept.is_dir():
-                raise
+                raise PrivauditError(
+                    f"the cache cannot be written: {error.strerror or 'the disk refused'}",
+                    "tables are read once and kept there for the next run",
+                    "free some space, or give another folder as the cache",
+                ) from None
         finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+            if fresh is not None:
+                shutil.rmtree(fresh, ignore_errors=True)
         return statics, events, counts
     progress("reading the Challenge from the cache", 0.0)
     try:

@@ -108,10 +108,14 @@ def demo(patients: int, cache: Path, progress: Progress) -> Path:
         try:
             # write() leaves the whole folder or none.
             mimic_demo.write(kept, patients, DEMO_SEED, partial(_named, progress))
-        except OSError:
+        except OSError as error:
             # Another run may have put the same tables there in the meantime.
             if not kept.is_dir():
-                raise
+                raise PrivauditError(
+                    f"the demo cannot be written: {error.strerror or 'the disk refused'}",
+                    "its tables (about 12 kB a patient) are written once into the cache",
+                    "free some space, or give another folder as the cache",
+                ) from None
     return kept
 
 

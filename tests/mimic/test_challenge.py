@@ -194,6 +194,13 @@ def test_a_damaged_cache_is_an_error(tmp_path: Path) -> None:
         read(folder)
 
 
+def test_a_cache_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    folder = source(tmp_path / "s", {1: patient(1, "01:00,HR,80")}, {1: 0})
+    (folder / "cache").write_text("a file where the folder should be")
+    with pytest.raises(PrivauditError, match="the cache cannot be written: File exists"):
+        read(folder)
+
+
 def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     files = {1: patient(1, "01:00,,80"), "set-a/.DS_Store": "x", "set-a/._1.txt": "x"}
     extract = read(source(tmp_path / "s", files, {1: 0}))

@@ -228,7 +228,7 @@ def test_the_demo_is_written_once_or_not_at_all(
         calls.append(patients)
         progress("patients", 0.5)
         if patients == 13:
-            raise OSError("disk full")
+            raise OSError(28, "No space left on device")
         out.mkdir()
 
     monkeypatch.setattr(importlib.import_module("mimic_demo"), "write", write)
@@ -238,7 +238,7 @@ def test_the_demo_is_written_once_or_not_at_all(
     assert calls == [10]
     assert told == ["writing the demo: patients"]
     assert stays.demo(11, tmp_path, quiet) != kept
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(PrivauditError, match="the demo cannot be written: No space left"):
         stays.demo(13, tmp_path, quiet)
     assert len(list(tmp_path.iterdir())) == 2
 

@@ -216,7 +216,7 @@ def forest(
         for i, (bar, e) in enumerate(zip(bars, values, strict=True)):
             y = top + row * (i + 0.5)
             if e is None or e.value is None:
-                c.text((left, y + 4), clip(bar.empty, 34), colour=s.SOFT, size=12)
+                c.text((right + 14, y + 4), clip(bar.empty, 24), colour=s.SOFT, size=12)
                 continue
             if own and e.chance is not None:
                 c.line((x(e.chance), y - 9), (x(e.chance), y + 9), s.INK, 1.5, "3 2")

@@ -208,8 +208,8 @@ def p_text(p: float | None) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds as a person says them."""
-    if seconds < 1:
-        return "under 1 s"
+    if 0 < seconds < 1:
+        return f"{significant(seconds * 1000, 2)} ms"
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)

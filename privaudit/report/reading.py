@@ -215,10 +215,14 @@ def others(finding: Finding) -> list[Estimate]:
 
 
 def grouped(subject: Subject) -> Finding | None:
-    """The finding whose groups are shown: the headline, or the strongest attack that has groups."""
-    if subject.headline is not None and subject.headline.groups:
-        return subject.headline
+    """The finding whose groups are shown: the headline's attack on all patients, else the headline
+    itself, else the strongest attack that has groups."""
     split = [f for f in findings(subject, "membership") if f.groups]
+    head = subject.headline
+    if head is not None:
+        own = [f for f in split if f.attack == head.attack]
+        if own or head.groups:
+            return own[0] if own else head
     return max(split, key=lambda f: getattr(get(f.estimates, "auc"), "value", 0) or 0, default=None)
 
 

@@ -389,10 +389,10 @@ EVASION_COLUMNS = (
     "Attack",
     "Largest change",
     "Model wrong after it",
-    "after random changes",
+    "Wrong after random changes",
     "Difference",
 )
-BEFORE_COLUMNS = ("with no change", "Difference to that")
+BEFORE_COLUMNS = ("Wrong with no change", "Difference to that")
 EVASION_NOTE = (
     "Changes are counted in standard deviations (sd) of each value. Values that a patient cannot "
     "change, such as age, stay as they are, and the result must still describe a possible patient. "
@@ -541,7 +541,8 @@ def contrast(model: str, inside: Estimate, outside: Estimate) -> str:
     if apart:
         return (
             f"{model} does better on the patients it was trained on (AUROC {both}), by more than "
-            "chance explains. It has learnt some of them by heart, which is what attacks feed on."
+            "chance explains. It has learnt things about them that do not hold for others, which is "
+            "what attacks feed on."
         )
     return f"{model} does about equally well on both: AUROC {both}, with overlapping intervals."
 

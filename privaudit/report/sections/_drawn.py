@@ -10,7 +10,7 @@ from privaudit.report import numbers as n
 from privaudit.report import sentences as say
 from privaudit.report.blocks import Block, Chart, Prose, Table
 from privaudit.report.notes import label
-from privaudit.report.reading import PRIMARY, budgets, get, rate_at, stated
+from privaudit.report.reading import FALLBACK, PRIMARY, budgets, get, rate_at, stated
 from privaudit.results import Curve, Estimate, Finding, Subject
 
 MOST = 4
@@ -21,8 +21,9 @@ def forest_chart(
     subject: Subject, rows: list[tuple[str, Finding]], number: int, table: Table
 ) -> list[Block]:
     """Every membership attack on two scales, beside the table that says it all."""
+    lead = [f for _, f in rows if f is subject.headline] or [f for _, f in rows]
     fpr = next(
-        (x for x in (PRIMARY, 0.1) if any(_has(rate_at(f.estimates, x)) for _, f in rows)), None
+        (x for x in (PRIMARY, FALLBACK) if any(_has(rate_at(f.estimates, x)) for f in lead)), None
     )
     known = [(name, f) for name, f in rows if stated(f.estimates, "auc")]
     if not known:

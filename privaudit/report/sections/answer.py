@@ -99,12 +99,13 @@ def _card(number: int, subject: Subject, r: Reading) -> Card:
 def _membership(r: Reading) -> list[Block]:
     if r.finding is None:
         return [Prose(say.UNTESTED, "lead")]
-    lines: list[Block] = []
-    if r.refused is not None:
-        lines.append(Prose(say.too_small(r.refused, PRIMARY, not r.afterwards), "lead"))
+    said: list[str] = []
     if r.rate is not None and r.fpr is not None:
-        sentence = say.recognises(label(r.finding.attack), r.rate, r.fpr, excess(r.rate))
-        lines.append(Prose(sentence, "" if lines else "lead"))
+        said.append(say.recognises(label(r.finding.attack), r.rate, r.fpr, excess(r.rate)))
+    if r.refused is not None:
+        small = say.too_small(r.refused, PRIMARY, not r.afterwards)
+        said.insert(len(said) if r.state == "found" else 0, small)
+    lines: list[Block] = [Prose(text, "" if i else "lead") for i, text in enumerate(said)]
     if r.auc is not None:
         lines.append(Prose(say.ranks(r.auc)))
     if r.state == "weak":

@@ -5,13 +5,14 @@ from __future__ import annotations
 from privaudit.report import sentences as say
 from privaudit.report.blocks import Block, Prose, Table
 from privaudit.report.notes import ACCESS
+from privaudit.report.reading import findings
 from privaudit.results import Audit, Subject
 
 ORDER = 60
 
 
 def build(audit: Audit) -> tuple[Block, ...]:
-    powers = list(dict.fromkeys(_known(a) for s in audit.subjects for a in s.access))
+    powers = list(dict.fromkeys(power for s in audit.subjects for power in sorted(_powers(s))))
     order = [words for words, _ in ACCESS.values()]
     powers.sort(key=lambda power: (order.index(power) if power in order else len(order), power))
     if not powers:
@@ -36,4 +37,6 @@ def _known(access: str) -> str:
 
 
 def _powers(subject: Subject) -> set[str]:
-    return {_known(access) for access in subject.access}
+    """What holding the release allows, and what the attacks that ran were granted on top."""
+    granted = (access for f in findings(subject) for access in f.access)
+    return {_known(access) for access in (*subject.access, *granted)}

@@ -16,7 +16,7 @@ def build(audit: Audit) -> tuple[Block, ...]:
             c.title or c.family,
             (_badge(c),),
             ", ".join(label(a) for a in c.attacks) or "none",
-            c.reason,
+            _reason(c),
         )
         for c in audit.coverage
     )
@@ -26,3 +26,12 @@ def build(audit: Audit) -> tuple[Block, ...]:
 
 def _badge(c: Coverage) -> Badge:
     return Badge(c.state.capitalize(), say.COVERAGE[c.state])
+
+
+def _reason(c: Coverage) -> str:
+    """The reason without what the column before it says already."""
+    return (
+        c.reason.removeprefix(f"by {', '.join(c.attacks)}").removeprefix("; ")
+        if c.attacks
+        else c.reason
+    )

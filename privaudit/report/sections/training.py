@@ -45,12 +45,13 @@ def _facts(subject: Subject) -> tuple[tuple[Text, Text], ...]:
 
 
 def _cost(key: str, value: float) -> str:
-    name = key.replace("_", " ")
-    if key == "seconds" or key.endswith("_seconds"):
-        return f"{name.removesuffix('seconds').strip() or 'time'} {n.duration(value)}"
-    if key == "bytes" or key.endswith("_bytes"):
-        return f"{name.removesuffix('bytes').strip() or 'size'} {n.size(value)}"
-    return f"{name} {n.significant(value)}"
+    """A cost by its unit, which its name holds: `train_seconds`, `bytes_sent`, `rounds`."""
+    words = key.split("_")
+    for unit, write, alone in (("seconds", n.duration, "time"), ("bytes", n.size, "size")):
+        if unit in words:
+            name = " ".join(word for word in words if word != unit) or alone
+            return f"{name} {write(value)}"
+    return f"{' '.join(words)} {n.significant(value)}"
 
 
 def _usefulness(subject: Subject) -> list[Block]:

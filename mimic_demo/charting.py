@@ -197,6 +197,8 @@ def _bedside(
     for name in ("gcs_eye", "gcs_verbal", "gcs_motor"):
         seen[name] = when & (rng.random(shape, dtype=np.float32) < 0.995)
     seen["gcs_total"] = when & carevue[:, None]
+    dial = np.array([0.21, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0], np.float32)
+    value["fio2"] = dial[np.searchsorted((dial[1:] + dial[:-1]) / 2, value["fio2"])]
     value["fingerstick"] = value["glucose"]
     rate = np.minimum(rng.gamma(1.1, 0.2, (n, 1)), 0.9)
     seen["fingerstick"] = seen["heart_rate"] & (rng.random(shape) < rate)
@@ -211,14 +213,14 @@ def _bedside(
     day = np.zeros(shape, bool)
     day[:, 26], day[:, HOURS + 2] = True, True
     weighed = rng.random((n, 1)) < 0.9
-    seen["weight"] = first & weighed
-    seen["daily_weight"] = day & (rng.random(shape) < 0.5) & weighed
+    seen["weight"] = first & weighed & path.there
+    seen["daily_weight"] = day & (rng.random(shape) < 0.5) & weighed & path.there
     height = copula.value("level:height", Z)
     tall = copula.value("height", Z) if height is None else height
     if tall is None:
         raise ValueError("aggregates.json has no height")
     value["height"] = np.repeat(tall.astype(np.float32).clip(140, 208)[:, None], shape[1], 1)
-    seen["height"] = first & (rng.random((n, 1)) < 0.5)
+    seen["height"] = first & (rng.random((n, 1)) < 0.5) & path.there
 
 
 def _stamps(entered: Ints, time: Hours, rng: np.random.Generator) -> tuple[Ints, Ints]:

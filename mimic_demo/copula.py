@@ -50,7 +50,8 @@ class Copula:
             if name.startswith("n:")
         }
         own["weight"] = np.ones(len(Z))
-        return own
+        # Charted at every bedside hour in MIMIC, unlike in the source of the aggregates.
+        return own | dict.fromkeys(("resp_rate", "spo2"), own["heart_rate"])
 
     def value(self, name: str, Z: Array) -> Array | None:
         """A summary on its bent scale, None where the source had too few to say."""

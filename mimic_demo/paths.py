@@ -69,13 +69,21 @@ SPREAD = {"troponin_t": 0.15, "albumin": 0.15, "weight": 0.0}
 """Within-stay standard deviation where the source has too few measurements to say."""
 
 
+_CEILING = {"gcs": 15.0, "spo2": 100.0}
+"""Where most patients are at the top: someone always there does not vary."""
+
+
 @dataclass(frozen=True, eq=False)
 class Course:
-    """value and seen: (stays, STEPS) by variable; time: hours since entering the unit (stays, STEPS)."""
+    """value and seen: (stays, STEPS) by variable; time: hours since entering the unit.
+
+    there: whether the patient still is in the unit (stays, STEPS); ventilated: hours charted so.
+    """
 
     value: dict[str, Hours]
     seen: dict[str, Mask]
     time: Hours
+    there: Mask
     ventilated: Array
 
 
@@ -94,11 +102,12 @@ def course(
     for name in ("resp_rate", "spo2"):
         seen[name] = seen["heart_rate"] & (rng.random((n, HOURS), dtype=np.float32) < 0.97)
     for name, leader in follows.items():
-        seen[name] = seen[leader] & (rng.random((n, HOURS), dtype=np.float32) < 0.97)
+        share = 0.96 if leader == "ph_art" else 0.995
+        seen[name] = seen[leader] & (rng.random((n, HOURS), dtype=np.float32) < share)
     lag = np.array([copula.table["lag"].get(v, 0.6) for v in names], np.float32)
     noise = _autoregressive(n, lag, names, rng)
     value: dict[str, Hours] = {}
-    logs = set(copula.table["log"])
+    logs = copula.table["log"]
     for v, name in enumerate(names):
         level = copula.value(f"level:{name}", Z)
         if level is None:
@@ -106,15 +115,20 @@ def course(
         change = copula.value(f"change:{name}", Z)
         spread = copula.value(f"spread:{name}", Z)
         width = np.full(n, SPREAD.get(name, 0.1)) if spread is None else np.exp(spread)
+        change = np.zeros(n) if change is None else change
+        if name in _CEILING:
+            room = np.maximum(_CEILING[name] - level, 0)
+            width = np.minimum(width, 1.2 * room)
+            change = np.clip(change, -3 * room, 3 * room)
         x = _path(
             seen[name],
             level.astype(np.float32),
-            np.zeros(n, np.float32) if change is None else change.astype(np.float32),
+            change.astype(np.float32),
             width.astype(np.float32),
-            noise[:, v],
+            _shape(copula, name, noise[:, v]),
         )
         if name in logs:
-            x = np.exp(x) - np.float32(5 if name == "urine" else 0)
+            x = np.exp(x) - np.float32(logs[name])
         value[name] = np.clip(x, *LIMITS[name])
     for kind in ("ni", "art"):
         value[f"map_{kind}"] = np.minimum(value[f"map_{kind}"], value[f"sbp_{kind}"] - 2)
@@ -122,7 +136,7 @@ def course(
     late = _late(seen, n, rng)
     there = time < stay_hours[:, None]
     whole = {k: np.concatenate([m, late[k]], 1) & there for k, m in seen.items()}
-    return Course(value, whole, time, counts["ventilated"])
+    return Course(value, whole, time, there, counts["ventilated"])
 
 
 def _time(n: int, stay_hours: Array, rng: np.random.Generator) -> Hours:
@@ -171,6 +185,18 @@ def _autoregressive(n: int, lag: Hours, names: tuple[str, ...], rng: np.random.G
     return out
 
 
+def _shape(copula: Copula, name: str, noise: Hours) -> Hours:
+    """Normal noise given the residuals' usual course over the hours, and their tails."""
+    table = copula.table
+    if name in table["tail"]:
+        flat = np.interp(noise, table["scores"], table["tail"][name])
+        noise = flat.astype(np.float32)
+    if name in table["curve"]:
+        curve = np.asarray(table["curve"][name], np.float32)
+        noise = noise + np.concatenate([curve, np.zeros(LATE, np.float32)])
+    return noise
+
+
 def _path(seen: Mask, level: Hours, change: Hours, spread: Hours, noise: Hours) -> Hours:
     """level + change * position + spread * noise, the noise without mean or trend where seen."""
     hour = np.arange(STEPS, dtype=np.float32)
@@ -185,7 +211,7 @@ def _path(seen: Mask, level: Hours, change: Hours, spread: Hours, noise: Hours) 
     rest = noise - mean[:, None] - slope[:, None] * t
     kept = np.where(seen, rest[:, :HOURS], 0)
     size = np.sqrt((kept**2).sum(1) / some)
-    rest = np.clip(rest / np.maximum(size, 0.2)[:, None], -4, 4)
+    rest = np.clip(rest / np.maximum(size, 0.2)[:, None], -9, 9)
     first, last = seen.argmax(1), HOURS - 1 - seen[:, ::-1].argmax(1)
     span = np.where(n > 1, np.maximum(last - first, 1), HOURS).astype(np.float32)
     position = np.clip(t / span[:, None], -0.8, 0.8)

@@ -33,6 +33,8 @@ OLD = 89
 _P = np.array([0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999])
 _STAY = np.array([0.1, 0.3, 0.66, 0.85, 1.2, 2.1, 4.6, 9.6, 14.8, 31, 65])
 _AGE = np.array([16.2, 18.9, 26, 36, 52.8, 65.8, 77.8, 85.5, 89.2, 94.5, 99.5])
+_STAYERS = {"los": 0.5, "n:ventilated": 0.45, "level:gcs": -0.3, "n:ph_art": 0.2}
+"""What goes with a long stay in the unit: a long stay in hospital, ventilation, coma."""
 _LONGEST, _MOST = 6, 4
 
 
@@ -175,7 +177,12 @@ def _length(copula: Copula, Z: Array, unit: Ints, rng: np.random.Generator) -> A
     scale = STAY[unit] / 2.1
     cut = np.interp(np.log(HOURS / 24 / scale), np.log(_STAY), ndtri(_P))
     below = ndtr(cut)
-    z = 0.8 * Z[:, copula.column("los")] + 0.6 * rng.standard_normal(len(Z))
+    weight = np.zeros(len(copula.names))
+    for name, w in _STAYERS.items():
+        weight[copula.column(name)] = w
+    centre = copula.centre(unit) @ weight * 0.5
+    score = (Z @ weight - centre) / np.sqrt(((weight @ copula.root) ** 2).sum())
+    z = 0.75 * score + 0.66 * rng.standard_normal(len(Z))
     u = ndtr(z)
     long = rng.random(len(Z)) >= below
     p = np.where(long, below + (1 - below) * u, below * u).clip(5e-4, 0.9995)
@@ -212,9 +219,9 @@ def _gap(copula: Copula, Z: Array, days: Array, closed: Flags, rng: np.random.Ge
     frail = sum(w * Z[:, copula.column(f"level:{v}")] for v, w in pull.items())
     frail = frail + 0.3 * Z[:, copula.column("age")] + 0.3 * np.log(days).clip(-2, 3)
     u, v, w = rng.random((3, len(Z)))
-    soon = v < expit(-1.1 + 0.35 * frail)
+    soon = v < expit(-1.3 + 0.5 * frail)
     gap = np.where(soon, 0.5 + 29 * w**1.4, np.exp(ndtri(w.clip(1e-4, 0.9999)) + 5.2) + 30)
-    return np.asarray(np.where(~closed & (u < expit(-1.35 + 0.5 * frail)), gap, np.inf))
+    return np.asarray(np.where(~closed & (u < expit(-1.38 + 0.62 * frail)), gap, np.inf))
 
 
 def _join(

@@ -13,9 +13,17 @@ from mimic_demo import folder
 from mimic_demo.__main__ import main
 from mimic_demo.tables import ADMISSION, HEADERS, STAY, SUBJECT
 
+NUMBERS = ("_ID", "ITEMID", "_FLAG")
+TIMES = ("TIME", "DOB", "DOD", "DOD_HOSP", "DOD_SSN")
+
 
 def read(path: Path, name: str) -> pl.DataFrame:
-    return pl.read_csv(path / f"{name}.csv.gz", infer_schema_length=None, try_parse_dates=True)
+    frame = pl.read_csv(path / f"{name}.csv.gz", infer_schema=False)
+    return frame.with_columns(
+        *(pl.col(c).cast(pl.Int64) for c in frame.columns if c.endswith(NUMBERS)),
+        *(pl.col(c).str.to_datetime() for c in frame.columns if c.endswith(TIMES)),
+        *(pl.col(c).cast(pl.Float64) for c in frame.columns if c == "LOS"),
+    )
 
 
 def text(path: Path, name: str) -> str:

@@ -550,11 +550,11 @@ def contrast(model: str, inside: Estimate, outside: Estimate) -> str:
 def reliability_title(model: str, slope: Estimate | None, intercept: Estimate | None) -> str:
     if slope is None or slope.value is None:
         return f"{model}: predicted against observed risk; on the dashed line both agree."
-    off = [
-        e for e, ideal in ((slope, 1.0), (intercept, 0.0)) if e is not None and _misses(e, ideal)
-    ]
+    known = [e for e in (slope, intercept) if e is not None and e.value is not None]
+    off = any(_misses(e, 1.0 if e is slope else 0.0) for e in known)
     verdict = "predicted risks are off" if off else "predicted risks agree with what happened"
-    return f"{model}: {verdict}; calibration slope {n.estimate_text(slope)}."
+    told = ", ".join(f"{measure(e.name)} {n.estimate_text(e)}" for e in known)
+    return f"{model}: {verdict}; {told}."
 
 
 def _misses(e: Estimate, ideal: float) -> bool:
@@ -581,19 +581,16 @@ CONTROLS_COLUMNS = (
     "Model",
     "Attack",
     "Planted leak: must be found",
-    "Nothing to find: must be 0.5",
+    "Nothing to find: must hold 0.5",
 )
 CONTROL_KINDS = {"positive": "Planted leak", "negative": "Nothing to find"}
 CONTROL_NONE = "not run"
 CONTROL_BROKEN = Badge("– could not be run", "untested")
 
 
-def control_note(kind: str, what: str) -> str:
-    return f"{CONTROL_KINDS.get(kind, kind)}: {what}."
-
-
-def control_level(levels: Iterable[float]) -> str:
-    return f"Intervals at {', '.join(n.share(level) for level in levels)} confidence."
+def control_note(kind: str, what: str, levels: Iterable[float]) -> str:
+    sure = " and ".join(n.share(level) for level in levels)
+    return f"{CONTROL_KINDS.get(kind, kind)}: {what}. Intervals at {sure} confidence."
 
 
 def control_result(c: Control) -> Badge:

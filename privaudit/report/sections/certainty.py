@@ -47,9 +47,11 @@ def _controls(audit: Audit) -> list[Block]:
     every = [c for s in audit.subjects for c in s.controls]
     if not rows:
         return [Prose(say.UNCONTROLLED)]
-    done = dict.fromkeys((c.kind, c.what) for c in every if not is_broken(c))
-    notes: list[Text] = [say.control_note(kind, what) for kind, what in done]
-    notes.append(say.control_level(sorted({e.confidence for c in every for e in c.estimates})))
+    notes: list[Text] = []
+    for kind, what in dict.fromkeys((c.kind, c.what) for c in every if not is_broken(c)):
+        alike = [c for c in every if (c.kind, c.what) == (kind, what)]
+        levels = sorted({e.confidence for c in alike for e in c.estimates})
+        notes.append(say.control_note(kind, what, levels))
     if any(read(audit, s).borrowed for s in audit.subjects):
         notes.append(say.BORROWED)
     return [Table(say.CONTROLS_CAPTION, say.CONTROLS_COLUMNS, tuple(rows), notes=tuple(notes))]

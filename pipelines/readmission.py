@@ -22,7 +22,7 @@ class Readmission(Task):
     later. window, cohort, as_known, patients: as in `pipelines.mortality.Mortality`.
 
     Source: Lin et al., "Analysis and prediction of unplanned intensive care unit readmission using
-    recurrent neural networks with long short-term memory", PLOS ONE 2019, section "Cohort".
+    recurrent neural networks with long short-term memory", PLOS ONE 14(7), 2019 (theirs also counts deaths after discharge).
     """
 
     window: int = 48

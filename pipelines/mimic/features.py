@@ -5,8 +5,9 @@ was measured, and whether it was. Column bounds and category levels are public k
 ranges of the catalogue, fixed lists below) and are never read off the data; every value lies inside
 them. Outcomes are not read here at all.
 
-The six summaries are those of the standard summary baselines on these data (Johnson et al., CinC
-2012; Harutyunyan et al., Scientific Data 2019, section "Logistic regression").
+Source: summaries per stay as in the logistic regression of Harutyunyan et al., "Multitask learning
+and benchmarking with clinical time series data", Scientific Data 2019 (least, greatest, mean, number
+of measurements), with the first and the last value.
 """
 
 from __future__ import annotations

@@ -22,7 +22,8 @@ class Readmission(Task):
     later. window, cohort, as_known, patients: as in `pipelines.mortality.Mortality`.
 
     Source: Lin et al., "Analysis and prediction of unplanned intensive care unit readmission using
-    recurrent neural networks with long short-term memory", PLOS ONE 14(7), 2019 (theirs also counts deaths after discharge).
+    recurrent neural networks with long short-term memory", PLOS ONE 14(7), 2019 (which also counts
+    deaths soon after discharge).
     """
 
     window: int = 48

@@ -62,6 +62,14 @@ def rate_at(estimates: Iterable[Estimate], fpr: float, prefix: str = "tpr") -> E
     )
 
 
+def on_all(subject: Subject, r: Reading) -> Estimate | None:
+    """Where the headline's half is too small for 1 in 100, the same attack's rate on all patients."""
+    if r.refused is None or r.finding is None or r.afterwards:
+        return None
+    full = [f for f in findings(subject, "membership") if f.attack == r.finding.attack]
+    return stated(full[0].estimates, r.refused.name) if full else None
+
+
 def findings(subject: Subject, family: str | None = None) -> list[Finding]:
     """What was found, by family if one is named."""
     return [o for o in subject.outcomes if isinstance(o, Finding) and family in (None, o.family)]

@@ -185,6 +185,15 @@ def too_small(e: Estimate, fpr: float, halved: bool) -> str:
     )
 
 
+def on_all(e: Estimate, fpr: float) -> str:
+    base = n.base_of(fpr)
+    return (
+        f"On all patients the same attack recognises about {n.frequency(e, base)} "
+        f"({n.frequency_interval(e, base)}) while wrongly naming {n.one_in(fpr)} others. That reads "
+        "somewhat too high, because the attack was picked on some of the same patients."
+    )
+
+
 UNTESTED = (
     "No membership attack gave a result for this model, so this report cannot tell whether it "
     "gives away who was in its training data. That is not a sign of a low risk."

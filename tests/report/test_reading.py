@@ -148,6 +148,13 @@ def test_too_small_for_a_verdict_may_still_show_a_leak() -> None:
     assert state(only(with_headline(quiet(), game(0.9, SMALL)))) == "found"
 
 
+def test_a_half_too_small_is_backed_by_the_rate_on_all_patients() -> None:
+    text = prose(only(with_headline(leaky(), game(0.9, SMALL))))
+    assert "On all patients the same attack recognises about 12.3 in 100 (95 % interval" in text
+    assert text.index("while wrongly naming 1 in 10 others") < text.index("too small for a verdict")
+    assert "On all patients" not in prose(only(leaky()))
+
+
 def test_a_cohort_too_small_for_any_rate() -> None:
     tiny = dict.fromkeys(SMALL, 40)
     audit = only(with_headline(quiet(), game(0.0, tiny)))

@@ -16,6 +16,7 @@ from privaudit.report.reading import (
     failed_controls,
     families,
     findings,
+    on_all,
     read,
     stated,
 )
@@ -84,7 +85,7 @@ def _glance(audit: Audit, readings: list[Reading]) -> Table:
 
 
 def _card(number: int, subject: Subject, r: Reading) -> Card:
-    body: list[Block] = [*_membership(r)]
+    body: list[Block] = [*_membership(subject, r)]
     body += [line for family in families(subject) for line in _others(subject, family)]
     auroc = stated(subject.utility, "auroc")
     if auroc:
@@ -96,7 +97,7 @@ def _card(number: int, subject: Subject, r: Reading) -> Card:
     return Card(subject.name, f"model-{number}", say.BADGES[r.state], tuple(body))
 
 
-def _membership(r: Reading) -> list[Block]:
+def _membership(subject: Subject, r: Reading) -> list[Block]:
     if r.finding is None:
         return [Prose(say.UNTESTED, "lead")]
     said: list[str] = []
@@ -105,6 +106,8 @@ def _membership(r: Reading) -> list[Block]:
     if r.refused is not None:
         small = say.too_small(r.refused, PRIMARY, not r.afterwards)
         said.insert(len(said) if r.state == "found" else 0, small)
+        full = on_all(subject, r)
+        said += [say.on_all(full, PRIMARY)] if full is not None else []
     lines: list[Block] = [Prose(text, "" if i else "lead") for i, text in enumerate(said)]
     if r.auc is not None:
         lines.append(Prose(say.ranks(r.auc)))

@@ -157,7 +157,7 @@ def test_a_half_too_small_is_backed_by_the_rate_on_all_patients() -> None:
 
 def test_a_cohort_too_small_for_any_rate() -> None:
     tiny = dict.fromkeys(SMALL, 40)
-    audit = only(with_headline(quiet(), game(0.0, tiny)))
+    audit = only(with_headline(quiet(), game(0.0, tiny)), outcomes=())
     assert state(audit) == "small"
     assert "while wrongly naming" not in prose(audit)
     assert "picks the training patient" in prose(audit)

@@ -83,11 +83,9 @@ class Sieve:
                 lambda: progress(min(0.99, sum(rows) / expected)),
             )
             try:
-                with table.trouble():
+                with table.trouble(unparsed=not careful):
                     outcome()
             except pl.exceptions.PolarsError:
-                if careful:
-                    raise table.malformed() from None
                 return True
             if not sum(rows):
                 raise table.empty()

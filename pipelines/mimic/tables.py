@@ -234,8 +234,12 @@ class Table:
         return int(max(1, head.count(b"\n")) * max(1.0, self.size / max(1, packed)))
 
     @contextmanager
-    def trouble(self) -> Iterator[None]:
-        """Turn a reader's complaint, which may quote a row, into one that holds none."""
+    def trouble(self, unparsed: bool = False) -> Iterator[None]:
+        """Turn a reader's complaint, which may quote a row, into one that holds none.
+
+        unparsed: let the complaint about a cell that cannot be parsed through, for a caller that
+        will read again more carefully.
+        """
         try:
             yield
         except pl.exceptions.NoDataError:
@@ -243,8 +247,7 @@ class Table:
         except (OSError, EOFError, zlib.error) as error:
             raise self._damaged(str(error)) from None
         except pl.exceptions.PolarsError as error:
-            # a parse failure is the caller's to handle: it says what to try next
-            if "could not parse" in str(error):
+            if unparsed and "could not parse" in str(error):
                 raise
             raise self._damaged(str(error)) from None
 
@@ -255,10 +258,6 @@ class Table:
             "it holds no row",
             "copy the file again and check it against SHA256SUMS.txt",
         )
-
-    def malformed(self) -> PrivauditError:
-        """The error for a table that no reading makes sense of."""
-        return self._damaged("")
 
     def _damaged(self, complaint: str) -> PrivauditError:
         if "No space left" in complaint:
@@ -274,6 +273,7 @@ class Table:
             "checksum": "the checksum of the compressed stream does not agree",
             "corrupt": "the compressed stream is corrupt",
             "invalid block": "the compressed stream is corrupt",
+            "properly escaped": "a quotation mark is opened and not closed",
             "more fields": "a row has more fields than the header",
             "Permission denied": "permission to read it was denied",
         }

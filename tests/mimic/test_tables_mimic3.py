@@ -204,6 +204,18 @@ def test_damaged_gzip_and_cut_csv(tmp_path: Path) -> None:
     assert "CHARTEVENTS cannot be read to its end" in complaint(folder, tmp_path / "c")
 
 
+@pytest.mark.parametrize("table", ["CHARTEVENTS", "PATIENTS"])
+def test_unclosed_quotation_mark(tmp_path: Path, table: str) -> None:
+    h = ward()
+    folder = h.write(tmp_path / "a")
+    text = h.frame(table).write_csv(quote_style="always")
+    with gzip.open(folder / f"{table}.csv.gz", "wt") as file:
+        file.write(text[: text.rindex('"21' if table == "CHARTEVENTS" else '"20') + 6])
+    (folder / f"{table.lower()}.csv").unlink()
+    assert "a quotation mark is opened" in complaint(folder, tmp_path / "c")
+    assert "2150" not in complaint(folder, tmp_path / "c")
+
+
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 @pytest.mark.parametrize(
     ("table", "column"),

@@ -90,7 +90,6 @@ def _train(
     shrunk = [w for w in weights if w.shape[1] > 1]
     keep = 1 - plan.rate * torch.tensor(plan.decay, dtype=torch.float32)[:, None, None]
     rows = [np.flatnonzero(~h) for h in held]
-    first = np.cumsum([0] + [len(r) for r in rows])
     learn = [
         torch.from_numpy(np.concatenate([part[r] for part, r in zip(parts, rows, strict=True)]))
         for parts in zip(*inputs, strict=True)
@@ -103,18 +102,13 @@ def _train(
     # Small tables are looked at every few steps rather than every epoch, or patience would end
     # the training before it began.
     period = [max(-(-len(r) // plan.batch), 8) for r in rows]
-    batches = [
-        _Batches(rng, len(r), start, plan.batch, network.drops)
-        for rng, r, start in zip(rngs, rows, first[:-1], strict=True)
-    ]
+    batches = _Batches(rngs, [len(r) for r in rows], plan.batch, network.drops)
     best = [[w[k : k + 1].detach().clone() for w in weights] for k in range(models)]
     lowest, since, epochs = np.full(models, np.inf), [0] * models, [0] * models
     running = set(range(models))
     steps = 0
     while running:
-        drawn = [b.draw() for b in batches]
-        index = torch.from_numpy(np.concatenate([d[0] for d in drawn]))
-        masks = [torch.from_numpy(np.stack(m)) for m in zip(*(d[1] for d in drawn), strict=True)]
+        index, masks = batches.draw()
         given = [x.index_select(0, index).view(models, plan.batch, *x.shape[1:]) for x in learn]
         logits = network.logits(weights, given, masks)
         loss = torch.nn.functional.cross_entropy(
@@ -147,46 +141,53 @@ def _validation_loss(network: Network, weights: Weights, inputs: Weights, y: tor
 
 
 class _Batches:
-    """One model's minibatches: an endless run of shuffles of its rows, and its dropout masks.
+    """Every model's minibatches: an endless run of shuffles of its rows, and its dropout masks.
 
     Both are drawn from the model's own stream, many steps at a time because the calls cost more
-    than the numbers.
+    than the numbers. Masks are inverted dropout from one random byte a unit, so a rate is a
+    multiple of 1/256.
     """
 
-    ahead = 32
+    ahead = 16
 
     def __init__(
         self,
-        rng: np.random.Generator,
-        rows: int,
-        start: int,
+        rngs: Sequence[np.random.Generator],
+        rows: Sequence[int],
         size: int,
         drops: tuple[tuple[int, float], ...],
     ) -> None:
-        self.rng, self.rows, self.start, self.size, self.drops = rng, rows, start, size, drops
-        self.left = np.empty(0, dtype=np.int64)
+        self.rngs, self.rows, self.size = rngs, rows, size
+        self.starts = np.cumsum([0, *rows[:-1]])
+        self.drops = [(width, round(rate * 256)) for width, rate in drops]
+        self.left = [np.empty(0, dtype=np.int64) for _ in rows]
+        shape = (self.ahead, len(rows), size)
+        self.index = np.empty(shape, dtype=np.int64)
+        self.kept = [np.empty((*shape, width), dtype=bool) for width, _ in self.drops]
         self.at = self.ahead
 
-    def draw(self) -> tuple[np.ndarray, list[np.ndarray]]:
-        """(size,) rows, and a (size, width) mask for every dropout layer."""
+    def draw(self) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """(models x size,) rows, and a (models, size, width) mask for every dropout layer."""
         if self.at == self.ahead:
             self._refill()
-        self.at += 1
-        return self.index[self.at - 1], [m[self.at - 1] for m in self.masks]
+        at, self.at = self.at, self.at + 1
+        masks = [
+            torch.from_numpy(kept[at]).float().mul_(256 / (256 - dropped))
+            for kept, (_, dropped) in zip(self.kept, self.drops, strict=True)
+        ]
+        return torch.from_numpy(self.index[at].ravel()), masks
 
     def _refill(self) -> None:
         want = self.ahead * self.size
-        runs = [self.left]
-        while sum(map(len, runs)) < want:
-            runs.append(self.rng.permutation(self.rows) + self.start)
-        order = np.concatenate(runs)
-        self.index, self.left = order[:want].reshape(self.ahead, self.size), order[want:]
-        self.masks = [self._mask(width, rate) for width, rate in self.drops]
+        for k, (rng, rows) in enumerate(zip(self.rngs, self.rows, strict=True)):
+            runs = [self.left[k]]
+            while sum(map(len, runs)) < want:
+                runs.append(rng.permutation(rows) + self.starts[k])
+            order = np.concatenate(runs)
+            self.index[:, k], self.left[k] = order[:want].reshape(self.ahead, -1), order[want:]
+            for kept, (width, dropped) in zip(self.kept, self.drops, strict=True):
+                drawn = np.frombuffer(rng.bytes(want * width), dtype=np.uint8)
+                np.greater_equal(
+                    drawn.reshape(self.ahead, self.size, width), dropped, out=kept[:, k]
+                )
         self.at = 0
-
-    def _mask(self, width: int, rate: float) -> np.ndarray:
-        """Inverted dropout from one random byte a unit, so the rate is a multiple of 1/256."""
-        dropped = round(rate * 256)
-        bytes_ = np.frombuffer(self.rng.bytes(self.ahead * self.size * width), dtype=np.uint8)
-        kept = (bytes_ >= dropped).reshape(self.ahead, self.size, width)
-        return kept * np.float32(256 / (256 - dropped))

@@ -82,18 +82,19 @@ class Curves:
 def fit(sums: Sums) -> Curves:
     """The curves of every record, each drawn towards what records like it show.
 
-    The gap between means with and without the record, and the log variance on either side, follow
+    The gap between means with and without the record, and the log variances on either side, follow
     polynomials of how sure models are of the record on average; a record departs from them as far
-    as its own shadows outweigh their noise.
+    as its own shadows outweigh their noise, in its gap and in one factor on both variances.
     """
     n = sums.counts
     mean = sums.first / n
     middle = sums.centre + mean.mean(axis=0)
     basis = _basis(middle)
     squares = np.maximum(sums.second - n * mean**2, 0.0)
-    sides = [_variance(s, c - 1.0, basis) for s, c in zip(squares, n, strict=True)]
-    variance = np.stack([side[0] for side in sides])
-    freedom = np.stack([side[1] for side in sides])
+    usual = np.stack([_trend(s, c - 1.0, basis) for s, c in zip(squares, n, strict=True)])
+    # A record that is erratic without itself is erratic with itself: one factor for both sides.
+    factor, freedom = _variance((squares / usual).sum(axis=0), (n - 1.0).sum(axis=0), basis)
+    variance = np.maximum(usual * factor, FLOOR)
     gap = mean[1] - mean[0]
     noise = (variance / n).sum(axis=0)
     curve = _smooth(basis, gap, 1.0 / noise)
@@ -102,7 +103,12 @@ def fit(sums: Sums) -> Curves:
     gap = curve + trust * (gap - curve)
     location = middle + np.stack([-gap / 2.0, gap / 2.0])
     doubt = noise / 4.0 + trust * noise / 4.0
-    return Curves(location, np.sqrt(variance + doubt), freedom)
+    return Curves(location, np.sqrt(variance + doubt), np.stack([freedom, freedom]))
+
+
+def _trend(squares: np.ndarray, freedom: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """The geometric mean of variances of records alike."""
+    return np.exp(_smooth(basis, _logs(squares, freedom), freedom))
 
 
 def _variance(
@@ -114,15 +120,22 @@ def _variance(
     """
     from scipy.special import digamma, polygamma
 
-    raw = np.maximum(squares / freedom, FLOOR)
-    logs = np.log(np.maximum(raw, 1e-5 * np.median(raw)))
-    logs += np.log(freedom / 2.0) - digamma(freedom / 2.0)
+    logs = _logs(squares, freedom)
     trend = _smooth(basis, logs, freedom)
     excess = np.mean((logs - trend) ** 2 - polygamma(1, freedom / 2.0))
     prior = _untrigamma(excess)
     usual = np.exp(trend + digamma(prior / 2.0) - np.log(prior / 2.0))
     total = prior + freedom
-    return np.maximum((prior * usual + freedom * raw) / total, FLOOR), np.minimum(total, CAP)
+    return (prior * usual + squares) / total, np.minimum(total, CAP)
+
+
+def _logs(squares: np.ndarray, freedom: np.ndarray) -> np.ndarray:
+    """Unbiased log variances from sums of squares."""
+    from scipy.special import digamma
+
+    raw = np.maximum(squares / freedom, FLOOR)
+    logs = np.log(np.maximum(raw, 1e-5 * np.median(raw)))
+    return logs + np.log(freedom / 2.0) - digamma(freedom / 2.0)
 
 
 def _untrigamma(excess: float) -> float:

@@ -20,13 +20,13 @@ RULES = ("curves", "rmia", "mean")
 
 @dataclass(frozen=True)
 class Bayes(Attack):
-    """The strongest attack for its price: near 64 shadow models' power from 8 or 16.
+    """The strongest attack for its price: 8 or 16 shadow models in place of 64.
 
     Each record has two predictive curves of the model's answer, one if it was trained on and one if
     not. With few shadow models their means and variances are mostly noise, so each is drawn towards
     what is seen on records of which models are as sure, by as much as its own noise warrants: the
-    gap of the means, the log variances and their degrees of freedom (empirical Bayes). The score
-    is the difference of two Student-t log predictive densities.
+    gap of the means, and one factor on the variances of both sides (empirical Bayes). The score is
+    the difference of two Student-t log predictive densities.
 
     shadows: a multiple of 8. rule: "curves" as above; "rmia", the probability ratio, at times
     stronger for trees; "mean" of their normal scores; "best", the rule that does best at low false

@@ -207,8 +207,9 @@ GLOSSARY: tuple[tuple[str, str, str], ...] = (
     (
         "headline",
         "Headline",
-        "The strongest attack, chosen on one half of the patients and measured on the other half, "
-        "so that picking the best of many does not make the number look worse than it is.",
+        "The strongest attack. It is chosen on retrained models whose training patients are known or, "
+        "where there are none, on one half of the patients and measured on the other, so that "
+        "picking the best of many does not make the number look worse than it is.",
     ),
     (
         "held-out-patient",

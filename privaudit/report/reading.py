@@ -64,10 +64,28 @@ def rate_at(estimates: Iterable[Estimate], fpr: float, prefix: str = "tpr") -> E
 
 def on_all(subject: Subject, r: Reading) -> Estimate | None:
     """Where the headline's half is too small for 1 in 100, the same attack's rate on all patients."""
-    if r.refused is None or r.finding is None or r.afterwards:
+    full = _same_attack(subject, r)
+    return None if full is None or r.refused is None else stated(full.estimates, r.refused.name)
+
+
+def halved(subject: Subject, r: Reading) -> bool:
+    """Whether the headline rests on a half of the patients, so that each one missing means two."""
+    full = _same_attack(subject, r)
+    if full is None or r.finding is None:
+        return False
+    return _held_out(r.finding) < _held_out(full)
+
+
+def _same_attack(subject: Subject, r: Reading) -> Finding | None:
+    """What the headline's attack found on all patients."""
+    if r.finding is None or r.afterwards:
         return None
-    full = [f for f in findings(subject, "membership") if f.attack == r.finding.attack]
-    return stated(full[0].estimates, r.refused.name) if full else None
+    same = [f for f in findings(subject, "membership") if f.attack == r.finding.attack]
+    return same[0] if same else None
+
+
+def _held_out(finding: Finding) -> int:
+    return max((e.n.get("nonmember_patients", 0) for e in finding.estimates), default=0)
 
 
 def findings(subject: Subject, family: str | None = None) -> list[Finding]:

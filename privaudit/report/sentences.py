@@ -349,11 +349,8 @@ def at_column(fpr: float) -> str:
 HEADLINE_ROW = "Headline"
 
 
-def headline_note(attack: str) -> str:
-    return (
-        f"Headline: {attack} was the strongest on one half of the patients; its row is measured on "
-        "the other half, and is the number to quote."
-    )
+def headline_note(attack: str, how: str) -> str:
+    return f"Headline: {attack}, {how}. It is the number to quote."
 
 
 def refusal_note(what: str, attacks: Iterable[str], reason: str) -> str:

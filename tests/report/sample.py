@@ -238,7 +238,7 @@ def subject(
         ),
         (roc(leak),),
         groups(leak),
-        ("Chosen on one half of the patients and estimated on the other.",),
+        ("chosen as the strongest on one half of the patients, estimated on the other half",),
         44.0,
     )
     controls = tuple(

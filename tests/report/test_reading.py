@@ -337,3 +337,11 @@ def test_numbers_of_the_half_width_rule() -> None:
     assert (
         shown("attack_minus_control@0.1 sd", 0.1234, 0.1, 0.15) == "+12.3 points (+10.0 to +15.0)"
     )
+
+
+def test_a_headline_on_all_patients_asks_for_no_double() -> None:
+    s = leaky()
+    full = next(o for o in s.outcomes if isinstance(o, Finding) and o.attack == "bayes")
+    audit = only(replace(s, headline=full))
+    assert not reading.halved(audit.subjects[0], reading.read(audit, audit.subjects[0]))
+    assert "in the half" not in prose(audit)

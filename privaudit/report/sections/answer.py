@@ -16,6 +16,7 @@ from privaudit.report.reading import (
     failed_controls,
     families,
     findings,
+    halved,
     on_all,
     read,
     stated,
@@ -104,7 +105,7 @@ def _membership(subject: Subject, r: Reading) -> list[Block]:
     if r.rate is not None and r.fpr is not None:
         said.append(say.recognises(label(r.finding.attack), r.rate, r.fpr, excess(r.rate)))
     if r.refused is not None:
-        small = say.too_small(r.refused, PRIMARY, not r.afterwards)
+        small = say.too_small(r.refused, PRIMARY, halved(subject, r))
         said.insert(len(said) if r.state == "found" else 0, small)
         full = on_all(subject, r)
         said += [say.on_all(full, PRIMARY)] if full is not None else []

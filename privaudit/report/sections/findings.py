@@ -42,7 +42,8 @@ def _membership(audit: Audit, subject: Subject, games: list[Finding], number: in
     notes: list[Text] = []
     if subject.headline is not None:
         rows.append((f"{say.HEADLINE_ROW} ({label(subject.headline.attack)})", subject.headline))
-        notes.append(say.headline_note(label(subject.headline.attack)))
+        how = "; ".join(subject.headline.caveats) or "the strongest"
+        notes.append(say.headline_note(label(subject.headline.attack), how))
     fprs = [x for x in FPRS if any(rate_at(f.estimates, x) is not None for _, f in rows)]
     notes += _refusals(rows, fprs)
     table = Table(

@@ -34,14 +34,14 @@ class Boosted(Learner):
     """
 
     depth: int = 4
-    rate: float = 0.1
+    rate: float = 0.05
     lightest: float = 5.0
     columns: float = 0.5
     rows: float = 0.8
     bins: int = 64
-    trees: int = 300
-    patience: int = 20
-    held_out: float = 0.15
+    trees: int = 600
+    patience: int = 40
+    held_out: float = 0.1
 
     def fit(self, records: Records, rng: np.random.Generator) -> Model:
         import xgboost

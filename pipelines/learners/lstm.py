@@ -28,11 +28,11 @@ class LSTM(Learner):
     masks and time since measured: Che et al. 2018 (arXiv 1606.01865), section 2.
     """
 
-    units: int = 16
-    dropout: float = 0.3
-    rate: float = 0.003
+    units: int = 24
+    dropout: float = 0.5
+    rate: float = 0.002
     decay: float = 2.0
-    rows: int = 64
+    rows: int = 32
     epochs: int = 25
     patience: int = 5
     held_out: float = 0.15

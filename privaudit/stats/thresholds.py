@@ -124,21 +124,24 @@ def shortfall(patients: int, fpr: float) -> int:
 def detectable(fpr: float, patients: tuple[int, int], confidence: float) -> float | None:
     """Smallest true positive rate whose interval excludes `fpr` in 4 of 5 audits of this size.
 
-    Normal approximation with the variance of an estimated threshold; under the alternative the ROC
-    is taken as that of two normal distributions of equal spread. None: not even a rate of 1.
+    Normal approximation with the variance of an estimated threshold; the ROC is taken as that of
+    two normal distributions of equal spread. The interval's lower arm has the error half way to
+    the null (percentile intervals are short on that side). None: not even a rate of 1.
     """
     from scipy.special import ndtr, ndtri
 
     z, power = quantile(confidence), quantile(2 * POWER - 1)
     m, n = patients
-    null = math.sqrt(fpr * (1 - fpr) * (1 / m + 1 / n))
     edge = float(ndtri(fpr))
+
+    def error(shift: float) -> float:
+        rate = float(ndtr(shift + edge))
+        slope = math.exp((edge**2 - (shift + edge) ** 2) / 2)
+        return math.sqrt(rate * (1 - rate) / m + slope**2 * fpr * (1 - fpr) / n)
 
     def found(shift: float) -> bool:
         rate = float(ndtr(shift + edge))
-        slope = math.exp((edge**2 - (shift + edge) ** 2) / 2)
-        variance = rate * (1 - rate) / m + slope**2 * fpr * (1 - fpr) / n
-        return rate - fpr >= z * null + power * math.sqrt(variance)
+        return rate - fpr >= z * error(shift / 2) + power * error(shift)
 
     left, right = 0.0, 8.0 - edge
     if not found(right):

@@ -174,7 +174,7 @@ def test_healthy_controls_raise_false_alarms_in_fewer_than_one_audit_of_a_hundre
 @pytest.mark.slow
 def test_what_is_called_detectable_is_detected_four_times_in_five():
     assert 0.72 < detection_power(0.1, 500, 300, np.random.default_rng(11)) < 0.88
-    assert 0.70 < detection_power(0.01, 2000, 300, np.random.default_rng(12)) < 0.90
+    assert 0.70 < detection_power(0.01, 1000, 200, np.random.default_rng(12)) < 0.90
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from privaudit.contracts import Access, Attack, Fitted, Method, Release, Target
-from privaudit.engine import controls, measure
+from privaudit.engine import choose, controls, measure
 from privaudit.engine.store import Store
 from privaudit.errors import PrivauditError
 from privaudit.records import Split
@@ -246,18 +246,40 @@ def attack(
     bench.store.put_json("findings", key, body)
 
 
-def subject(bench: Bench, key: str, name: str, answers: str, evidences: dict[str, str]) -> None:
-    """Measure how useful a subject is, for whom, and its strongest membership attack."""
+def subject(
+    bench: Bench,
+    key: str,
+    name: str,
+    method: Method,
+    answers: str,
+    evidences: dict[str, str],
+    attacks: dict[str, Attack],
+    groups: dict[str, tuple[str, ...]],
+) -> None:
+    """Measure how useful a subject is, for whom, and its strongest membership attack.
+
+    evidences, attacks, groups: by attack, the key of what it found, and what it was handed.
+    """
     kept = bench.store.get_arrays("answers", answers)
     scores = {}
     for attack_name, evidence in evidences.items():
         arrays = bench.store.get_arrays("evidence", evidence)
         if arrays is not None:
             scores[attack_name] = measure.scores(arrays)
+    seeds = bench.seeds.child("measure", name)
+    chosen = None
+    if len(scores) > 1:
+        handed = {attack_name: fitted(bench, groups[attack_name]) for attack_name in scores}
+        ran = {attack_name: attacks[attack_name] for attack_name in scores}
+        chosen = choose.strongest(ran, handed, bench.split, method, seeds.child("choose"))
     body = measure.subject(
-        None if kept is None else kept["proba"], scores, bench.split, bench.confidence,
-        bench.seeds.child("measure", name),
-    )  # fmt: skip
+        None if kept is None else kept["proba"],
+        scores,
+        chosen,
+        bench.split,
+        bench.confidence,
+        seeds,
+    )
     bench.store.put_json("subjects", key, body)
 
 

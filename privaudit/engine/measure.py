@@ -111,11 +111,15 @@ def scores(kept: Mapping[str, np.ndarray]) -> Scores:
 def subject(
     proba: np.ndarray | None,
     evidences: Mapping[str, Scores],
+    chosen: str | None,
     split: Split,
     confidence: float,
     seeds: Seeds,
 ) -> dict[str, Any]:
-    """Usefulness on both pools, by group, calibration, and the strongest attack with its groups."""
+    """Usefulness on both pools, by group, calibration, and the strongest attack with its groups.
+
+    chosen: the attack that the headline quotes, where it was chosen without looking at this subject.
+    """
     body: dict[str, Any] = {
         "utility": [],
         "utility_members": [],
@@ -138,7 +142,11 @@ def subject(
                 evidence, patients=ids, groups=groups, confidence=confidence, rng=rng
             )
             body["groups"][name] = to_tree(found)
-    if evidences:
+    if chosen is None and len(evidences) == 1:
+        (chosen,) = evidences
+    if chosen is not None:
+        body["strongest"] = {"attack": chosen, "estimates": None}
+    elif evidences:
         rng = seeds.rng("strongest")
         best = stats.strongest(evidences, patients=ids, confidence=confidence, rng=rng)
         body["strongest"] = {"attack": best[0], "estimates": to_tree(best[1])}

@@ -26,6 +26,10 @@ from privaudit.results import (
 )
 
 HALVES = "chosen as the strongest on one half of the patients, estimated on the other half"
+POSED = (
+    "chosen as the strongest on models trained again, whose training patients are known, and "
+    "measured on this model and all patients"
+)
 
 
 def subject(work: Work, entry: Entry) -> Subject:
@@ -97,12 +101,15 @@ def estimates(tree: Iterable[Any]) -> tuple[Estimate, ...]:
 
 
 def headline(body: Any, outcomes: Sequence[Outcome]) -> Finding | None:
-    """The strongest membership attack, chosen on one half of the patients, read on the other."""
+    """The strongest membership attack, and how it was chosen without favour."""
     best = body["strongest"]
-    if best is None:
-        return None
-    name, found = best["attack"], estimates(best["estimates"])
     for one in outcomes:
-        if isinstance(one, Finding) and one.attack == name:
-            return replace(one, estimates=found, curves=(), caveats=(HALVES,))
+        if best is not None and isinstance(one, Finding) and one.attack == best["attack"]:
+            if best["estimates"] is not None:
+                return replace(
+                    one, estimates=estimates(best["estimates"]), curves=(), caveats=(HALVES,)
+                )
+            alone = sum(o.family == one.family for o in outcomes) == 1
+            how = "the one membership attack asked for" if alone else POSED
+            return replace(one, curves=(), caveats=(how,))
     return None

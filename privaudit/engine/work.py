@@ -207,10 +207,13 @@ class Work:
             ]  # fmt: skip
             fit = next(f for f in self.plan.fits if f.entry is entry and f.variant == "subject")
             evidences = {step.attack_name: step.key for step in own}
+            handed = {step.attack_name: step.groups for step in own}
             key = key_of("subject", fit.key, sorted(evidences.items()), self._judge())
             keys[entry.name] = key
             if self.store.get_json("subjects", key) is None:
-                what = {"key": key, "name": entry.name, "answers": fit.key, "evidences": evidences}
+                what = {"key": key, "name": entry.name, "method": entry.method, "answers": fit.key,
+                        "evidences": evidences, "groups": handed,
+                        "attacks": {step.attack_name: step.attack for step in own}}  # fmt: skip
                 queue.append(Job("subject", key, entry.name, jobs.subject, what))
         for done in self._work("measure", queue):
             if done.fault is not None:

@@ -15,7 +15,7 @@ from privaudit.contracts import Scores, Trials
 from privaudit.results import Estimate
 from privaudit.stats.catalogue import CATALOGUE, meaning
 from privaudit.stats.groups import score_groups, utility_groups
-from privaudit.stats.headline import control_confidence, control_passed, strongest
+from privaudit.stats.headline import control_confidence, control_passed, strength, strongest
 from privaudit.stats.membership import curve as roc
 from privaudit.stats.membership import membership
 from privaudit.stats.prediction import reliability, utility
@@ -60,6 +60,7 @@ __all__ = [
     "reliability",
     "roc",
     "score_groups",
+    "strength",
     "strongest",
     "utility",
     "utility_groups",

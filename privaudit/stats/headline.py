@@ -67,7 +67,8 @@ def strongest(
     ranks = []
     for name in sorted(evidence):
         scores, ids = check(evidence[name], patients)
-        ranks.append((*_strength(_part(scores, choosing), _pick(ids, choosing)), name))
+        part, whose = _part(scores, choosing), _pick(ids, choosing)
+        ranks.append((*strength(part, patients=whose), name))
     best = max(ranks, key=lambda rank: rank[:2])
     scores, ids = check(evidence[best[2]], patients)
     estimates = membership(
@@ -92,7 +93,12 @@ def _pick(ids: Patients, masks: tuple[np.ndarray, ...]) -> Patients:
     return ids[0][masks[0]], ids[1][masks[1]]
 
 
-def _strength(scores: Scores, ids: Patients) -> tuple[float, float]:
+def strength(scores: Scores, *, patients: Patients) -> tuple[float, float]:
+    """How attacks are compared: the TPR at the lowest false positive rate that can be stated, then the AUC.
+
+    The AUC stands in for both where no rate can be stated.
+    """
+    scores, ids = check(scores, patients)
     if not len(scores.members) or not len(scores.nonmembers):
         return 0.0, 0.0
     area = area_module.auc(scores.members, scores.nonmembers)

@@ -1,0 +1,84 @@
+"""Which membership attack a subject's headline quotes: chosen where it cannot flatter itself.
+
+The best of many readings of one model is too high by luck alone. So attacks are compared on refits
+whose members are known, put in the released model's place: the choice sees nothing of who the
+released model was trained on, and the chosen attack's reading on it is as honest as any other, on
+all patients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from privaudit import stats
+from privaudit.contracts import Attack, Fitted, Method, Release, Scores, Target
+from privaudit.records import Split
+from privaudit.seeds import Seeds
+
+POSED = 2
+"""Refits put in the released model's place: the first complementary pair of half-samples."""
+
+
+@dataclass(frozen=True, eq=False)
+class Posed(Target):
+    """A refit in the released model's place: its answers are known as margins alone."""
+
+    asked: np.ndarray | None = None
+
+    @property
+    def margins(self) -> np.ndarray:
+        return np.asarray(self.asked, dtype=np.float64)
+
+
+def strongest(
+    attacks: Mapping[str, Attack],
+    refits: Mapping[str, Sequence[Fitted]],
+    split: Split,
+    method: Method,
+    seeds: Seeds,
+) -> str | None:
+    """The name of the attack that does best on posed refits; None where there is none to pose.
+
+    refits: what each attack was handed, over the audit records. An attack that was handed other refits
+    than the rest, or cannot work on margins alone, takes no part. Ties go to the first name.
+    """
+    bank = max(refits.values(), key=len, default=())
+    rivals = [name for name in sorted(attacks) if _like(refits[name], bank)]
+    if len(bank) < POSED + 6 or not rivals:
+        return None
+    strength = dict.fromkeys(rivals, (0.0, 0.0))
+    for place in range(POSED):
+        posed = bank[place]
+        order = np.argsort(~posed.included, kind="stable")
+        inside, outside = np.split(order, [int(posed.included.sum())])
+        trained = Split(split.audit.take(inside), split.audit.take(outside), split.reference)
+        target = Posed(Release(), trained, method, posed.margins[order])
+        people = (trained.members.patient, trained.nonmembers.patient)
+        for name in rivals:
+            # The pair's other half goes too: else a record's counts would tell its membership.
+            rest = [Fitted(one.included[order], one.margins[order]) for one in refits[name][POSED:]]
+            try:
+                evidence = attacks[name].run(target, rest, seeds.rng(name, place))
+            except (ValueError, AttributeError):
+                continue
+            if isinstance(evidence, Scores):
+                rate, area = stats.strength(evidence, patients=people)
+                strength[name] = (strength[name][0] + rate, strength[name][1] + area)
+    return max(rivals, key=lambda name: strength[name])
+
+
+def _like(own: Sequence[Fitted], bank: Sequence[Fitted]) -> bool:
+    """Whether an attack was handed nothing, or refits that begin with the bank's first pair."""
+    return not own or (
+        len(own) > POSED + 3
+        and all(
+            np.array_equal(mine.included, other.included)
+            for mine, other in zip(own[:POSED], bank[:POSED], strict=True)
+        )
+    )
+
+
+__all__ = ["Posed", "strongest"]

@@ -23,7 +23,8 @@ DAY = 86400
 NEONATES = 7863 / 46520
 SHARE = np.array([0.145, 0.184, 0.395, 0.166, 0.110])
 MALE = np.array([0.579, 0.655, 0.516, 0.524, 0.607])
-AGE = np.array([70.1, 67.6, 64.9, 63.6, 59.9])
+AGE = np.array([70.4, 66.9, 63.7, 63.4, 58.8])
+"""Median at the first stay: a little under the table's of all stays, as returning patients age."""
 STAY = np.array([2.2, 2.2, 2.1, 2.3, 2.1])
 ELECTIVE = np.array([-3.2, -0.4, -3.0, -1.2, -2.6])
 CAREVUE = 0.55

@@ -12,7 +12,7 @@ from privaudit.attacks._halves import check_count, half_samples
 from privaudit.attacks._membership import Bank, cut
 from privaudit.contracts import Access, Attack, Fitted, Refit, Scores, Target
 from privaudit.errors import PrivauditError
-from privaudit.seeds import Seeds, borrowed_globals
+from privaudit.seeds import Seeds
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,10 @@ class Shadow(Attack):
 
     shadows: a multiple of 8. rows: how many shadow answers to learn from; each record drawn gives
     one answer with it and one without it, so that neither its class nor its difficulty tells
-    membership by itself. The classifier is the gradient boosting of the Adversarial Robustness
-    Toolbox's `MembershipInferenceBlackBox`, on the answer and the true class. The answer comes in
-    as log odds of the true class, which for two classes is the whole answer; with more classes, how
-    the rest is spread over the wrong ones is not used.
+    membership by itself. The classifier is scikit-learn's gradient boosting on the answer and the true
+    class, as in the Adversarial Robustness Toolbox's `MembershipInferenceBlackBox`, against which it
+    is tested. The answer comes in as log odds of the true class, which for two classes is the whole
+    answer; with more classes, how the rest is spread over the wrong ones is not used.
     Shokri et al. 2017 (arXiv 1610.05820), section V.
     """
 
@@ -41,18 +41,13 @@ class Shadow(Attack):
     def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
         self._check()
         bank = Bank.gather(target, refits)
-        y = target.split.audit.y
+        audit = target.split.audit
+        one_hot = np.eye(len(audit.classes))[audit.y]
         record, inside, outside = _draw(bank, self.rows // 2, rng)
-        box = _black_box(len(target.split.audit.classes))
-        with borrowed_globals(rng):
-            box.fit(
-                pred=_answers(inside),
-                y=y[record],
-                test_pred=_answers(outside),
-                test_y=y[record],
-            )
-            learnt = box.infer(None, y, pred=_answers(bank.target), probabilities=True)
-        return cut(np.asarray(learnt, dtype=np.float64)[:, 0], target)
+        shown = np.concatenate([_view(inside, one_hot[record]), _view(outside, one_hot[record])])
+        trained_on = np.repeat([1, 0], len(record))
+        model = _classifier(int(rng.integers(2**31 - 1))).fit(shown, trained_on)
+        return cut(model.decision_function(_view(bank.target, one_hot)), target)
 
     def _check(self) -> None:
         check_count(self.shadows)
@@ -78,20 +73,15 @@ def _draw(
     return record, bank.shadows[with_it, record], bank.shadows[without, record]
 
 
-def _answers(margins: np.ndarray) -> np.ndarray:
-    """Log odds of the true class and of the rest: (n, 2)."""
-    return np.column_stack([margins, -margins])
+def _view(margins: np.ndarray, one_hot: np.ndarray) -> np.ndarray:
+    """What the classifier sees: log odds of the true class and of the rest, and the class."""
+    return np.column_stack([margins, -margins, one_hot])
 
 
-def _black_box(classes: int) -> Any:
-    from art.attacks.inference.membership_inference import MembershipInferenceBlackBox
-    from art.estimators.classification import BlackBoxClassifier
+def _classifier(state: int) -> Any:
+    from sklearn.ensemble import GradientBoostingClassifier
 
-    def ask(_: np.ndarray) -> np.ndarray:
-        raise ValueError("the attack model is given answers and asks nothing")
-
-    victim = BlackBoxClassifier(ask, input_shape=(1,), nb_classes=classes)
-    return MembershipInferenceBlackBox(victim, attack_model_type="gb", scaler_type=None)
+    return GradientBoostingClassifier(random_state=state)
 
 
 __all__ = ["Shadow"]

@@ -33,7 +33,9 @@ def main() -> None:
         found = estimates(scores, patients=people, confidence=0.95, rng=Seeds(1).rng("stats"))
         auc = next(e for e in found if e.name == "auc")
         peer = privacylens.audit(forest, x[train], y[train], x[rest], y[rest])
-        print(f"positives {1 - share:.0%}: our AUC {auc.value:.3f} [{auc.low:.3f}, {auc.high:.3f}];")
+        print(
+            f"positives {1 - share:.0%}: our AUC {auc.value:.3f} [{auc.low:.3f}, {auc.high:.3f}];"
+        )
         print(f"  privacyaudit membership score {peer.mia_score} of 1: {peer.findings[0]}")
 
 

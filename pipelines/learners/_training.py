@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.optim.adam import adam
 
+Weight = torch.Tensor
 Weights = Sequence[torch.Tensor]
 
 
@@ -29,6 +30,22 @@ class Network(Protocol):
     def logits(self, weights: Weights, inputs: Weights, masks: Weights) -> torch.Tensor:
         """(models, rows, classes) from inputs of (models, rows, ...); masks: empty to predict."""
         ...
+
+    def slopes(self, weights: Weights, inputs: Weights, masks: Weights, target: Weight) -> Weights:
+        """Gradient of each model's mean log loss for its own weights; target: (models, rows)."""
+        ...
+
+
+def by_autograd(
+    network: Network, weights: Weights, inputs: Weights, masks: Weights, target: Weight
+) -> Weights:
+    """`Network.slopes` of any network."""
+    own = [w.detach().requires_grad_() for w in weights]
+    logits = network.logits(own, inputs, masks)
+    loss = torch.nn.functional.cross_entropy(
+        logits.reshape(-1, logits.shape[-1]), target.reshape(-1), reduction="sum"
+    )
+    return torch.autograd.grad(loss / target.shape[1], own)
 
 
 @dataclass(frozen=True)
@@ -83,9 +100,7 @@ def _train(
 ) -> list[tuple[np.ndarray, ...]]:
     models = len(inputs)
     begin = [network.start(rng) for rng in rngs]
-    weights = [
-        torch.from_numpy(np.stack(part)).requires_grad_() for part in zip(*begin, strict=True)
-    ]
+    weights = [torch.from_numpy(np.stack(part)) for part in zip(*begin, strict=True)]
     rule = _Adam(weights, plan.rate)
     # Decoupled decay by hand, since each model has its own; biases, of one row, do not decay.
     shrunk = [w for w in weights if w.shape[1] > 1]
@@ -104,25 +119,21 @@ def _train(
     # the training before it began.
     period = [max(-(-len(r) // plan.batch), 8) for r in rows]
     batches = _Batches(rngs, [len(r) for r in rows], plan.batch, network.drops)
-    best = [[w[k : k + 1].detach().clone() for w in weights] for k in range(models)]
+    best = [[w[k : k + 1].clone() for w in weights] for k in range(models)]
     lowest, since, epochs = np.full(models, np.inf), [0] * models, [0] * models
     running = set(range(models))
     steps = 0
     while running:
         index, masks = batches.draw()
         given = [x.index_select(0, index).view(models, plan.batch, *x.shape[1:]) for x in learn]
-        logits = network.logits(weights, given, masks)
-        loss = torch.nn.functional.cross_entropy(
-            logits.reshape(-1, logits.shape[-1]), target.index_select(0, index), reduction="sum"
-        )
-        slopes = torch.autograd.grad(loss / plan.batch, weights)
-        with torch.no_grad():
-            for w in shrunk:
-                w.mul_(keep)
-            rule.step(slopes)
+        outcome = target.index_select(0, index).view(models, plan.batch)
+        slopes = network.slopes(weights, given, masks, outcome)
+        for w in shrunk:
+            w.mul_(keep)
+        rule.step(slopes)
         steps += 1
         for k in [k for k in running if steps % period[k] == 0]:
-            own = [w[k : k + 1].detach() for w in weights]
+            own = [w[k : k + 1] for w in weights]
             epochs[k] += 1
             since[k] += 1
             found = _validation_loss(network, own, *check[k]) if held[k].any() else -epochs[k]

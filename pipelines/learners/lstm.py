@@ -143,6 +143,17 @@ class Recurrent:
             summary = summary * masks[0]
         return torch.baddbmm(cut, torch.cat([summary, fixed], dim=2), read)
 
+    def slopes(
+        self,
+        weights: Sequence[torch.Tensor],
+        inputs: Sequence[torch.Tensor],
+        masks: Sequence[torch.Tensor],
+        target: torch.Tensor,
+    ) -> Sequence[torch.Tensor]:
+        from pipelines.learners._training import by_autograd
+
+        return by_autograd(self, weights, inputs, masks, target)
+
 
 def _scan(gates: torch.Tensor, again: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Last state and sum of states over the hours; gates: (models, rows, hours, 4 units)."""

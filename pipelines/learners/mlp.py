@@ -131,5 +131,38 @@ class Layers:
                     h = h * masks[i]
         return h
 
+    def slopes(
+        self,
+        weights: Sequence[torch.Tensor],
+        inputs: Sequence[torch.Tensor],
+        masks: Sequence[torch.Tensor],
+        target: torch.Tensor,
+    ) -> Sequence[torch.Tensor]:
+        """By hand: automatic differentiation's overhead is half of a step of networks this small."""
+        import torch
+
+        (h,) = inputs
+        seen = []
+        last = len(weights) // 2 - 1
+        for i in range(last + 1):
+            seen.append(h)
+            h = torch.baddbmm(weights[2 * i + 1], h, weights[2 * i])
+            if i < last:
+                h = h.relu_()
+                if masks:
+                    h = h * masks[i]
+        slope = torch.softmax(h, dim=2)
+        slope.scatter_add_(2, target[..., None], slope.new_full((*target.shape, 1), -1.0))
+        slope /= target.shape[1]
+        found: list[torch.Tensor] = []
+        for i in range(last, -1, -1):
+            found = [torch.bmm(seen[i].transpose(1, 2), slope), slope.sum(1, keepdim=True), *found]
+            if i:
+                slope = torch.bmm(slope, weights[2 * i].transpose(1, 2))
+                slope *= seen[i] > 0
+                if masks:
+                    slope *= masks[i - 1]
+        return found
+
 
 __all__ = ["MLP"]

@@ -18,6 +18,9 @@ from privaudit.stats.rates import wilson
 
 FPRS = (0.1, 0.01)
 
+UNRECORDED = "not recorded"
+"""The level of patients of whom the source does not say to which group they belong."""
+
 HOW = (
     "Wald test of the group's AUC against everyone else's on the logit scale, patients as clusters, "
     "Holm-adjusted over all groups"
@@ -39,6 +42,27 @@ def suppressed(sizes: Mapping[str, tuple[int, ...]]) -> frozenset[str]:
         if level not in hidden:
             hidden.append(level)
     return frozenset(hidden)
+
+
+def fold(labels: tuple[np.ndarray, ...], ids: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    """Labels of each pool in which a tiny level that only says "not recorded" joins the largest level.
+
+    Suppressing it would suppress the next smallest level too, which may be half of the patients.
+    The joint level is named for both.
+    """
+    sizes = {
+        str(level): [resample.count(i[part == level]) for part, i in zip(labels, ids, strict=True)]
+        for level in np.unique(np.concatenate(labels))
+    }
+    largest = max(sizes, key=lambda level: (sum(sizes[level]), level), default=UNRECORDED)
+    few = UNRECORDED in sizes and min(sizes[UNRECORDED]) < MIN_CELL
+    if not few or largest == UNRECORDED:
+        return labels
+    joint = f"{largest} or {UNRECORDED}"
+    return tuple(
+        np.where(np.isin(part, [largest, UNRECORDED]), joint, part.astype(object)).astype(str)
+        for part in labels
+    )
 
 
 def holm(p: np.ndarray) -> np.ndarray:
@@ -118,8 +142,13 @@ def score_groups(
     rate = _global_rates(evidence, ids, stated, rng) if stated else None
     found: list[tuple[str, str, tuple[Estimate, ...] | None, float | None]] = []
     for by in sorted(groups):
-        one = _labels(groups[by][0], len(evidence.members), by)
-        zero = _labels(groups[by][1], len(evidence.nonmembers), by)
+        one, zero = fold(
+            (
+                _labels(groups[by][0], len(evidence.members), by),
+                _labels(groups[by][1], len(evidence.nonmembers), by),
+            ),
+            ids,
+        )
         levels = np.unique(np.concatenate([one, zero])).tolist()
         masks = {level: (one == level, zero == level) for level in levels}
         counts = {
@@ -247,7 +276,7 @@ def utility_groups(
     proba, y, ids = prediction.check(proba, y, patients)
     found: list[tuple[str, str, tuple[Estimate, ...] | None, float | None]] = []
     for by in sorted(groups):
-        labels = _labels(groups[by], len(y), by)
+        (labels,) = fold((_labels(groups[by], len(y), by),), (ids,))
         levels = np.unique(labels).tolist()
         counts = {level: (resample.count(ids[labels == level]),) for level in levels}
         hidden = suppressed(counts)

@@ -12,12 +12,12 @@ import polars as pl
 from mimic_demo import EMBEDDED_PATIENTS
 from pipelines.mimic import stays
 from pipelines.mimic.cohort import Profile
-from privaudit.contracts import Prepared, Progress, Task
+from privaudit.contracts import Prepared, Progress
 from privaudit.errors import PrivauditError
 
 
 @dataclass(frozen=True)
-class LengthOfStay(Task):
+class LengthOfStay(stays.StayTask):
     """The days that a stay goes on after its first `window` hours, in ordered buckets.
 
     Days are counted from the END of the window, so that no label is known inside it. edges: where

@@ -9,11 +9,11 @@ from typing import ClassVar
 from mimic_demo import EMBEDDED_PATIENTS
 from pipelines.mimic import stays
 from pipelines.mimic.cohort import Profile
-from privaudit.contracts import Prepared, Progress, Task
+from privaudit.contracts import Prepared, Progress
 
 
 @dataclass(frozen=True)
-class Mortality(Task):
+class Mortality(stays.StayTask):
     """In-hospital death, predicted from the first `window` hours of an ICU stay.
 
     window: 24 or 48; cohort: "first_stay" (one stay a patient), "all_stays", or "benchmarks" (the

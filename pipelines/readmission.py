@@ -9,12 +9,12 @@ from typing import ClassVar
 from mimic_demo import EMBEDDED_PATIENTS
 from pipelines.mimic import stays
 from pipelines.mimic.cohort import Profile
-from privaudit.contracts import Prepared, Progress, Task
+from privaudit.contracts import Prepared, Progress
 from privaudit.errors import PrivauditError
 
 
 @dataclass(frozen=True)
-class Readmission(Task):
+class Readmission(stays.StayTask):
     """Return to an ICU within 30 days of leaving hospital alive, from the first `window` hours.
 
     Only patients who left hospital alive can come back, so only they are asked about. The question

@@ -274,6 +274,10 @@ class Task(ABC):
         fault of the source.
         """
 
+    def check(self, data: Path) -> Mapping[str, str]:
+        """What a folder holds, for `privaudit doctor`: names and findings, no row of data."""
+        return {}
+
 
 __all__ = [
     "Access",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
@@ -16,7 +16,7 @@ import polars as pl
 from pipelines.mimic import features, sources
 from pipelines.mimic.cohort import Profile
 from pipelines.mimic.extract import Extract
-from privaudit.contracts import FlowStep, Prepared, Progress
+from privaudit.contracts import FlowStep, Prepared, Progress, Task
 from privaudit.errors import PrivauditError
 
 WINDOWS = (24, 48)
@@ -31,6 +31,27 @@ PUBLIC_SPLIT = (
     "The usual train/test split of MIMIC-III (mimic3-benchmarks) is public: for a model trained on "
     "it, anyone can look up who was a member. The split used here is tossed afresh."
 )
+
+
+class StayTask(Task):
+    """A task on ICU stays: what the three have in common beside their parts."""
+
+    def check(self, data: Path) -> Mapping[str, str]:
+        """What the folder holds; for MIMIC-III every table's rows beside those of v1.4.
+
+        Every table is read to its end, so that a damaged file is found. Raises PrivauditError.
+        """
+        from pipelines.mimic import mimic3
+        from pipelines.mimic.sources import recognise
+
+        if recognise(data) == "challenge-2012":
+            return {"source": "PhysioNet/CinC Challenge 2012"}
+        found = {"source": mimic3.describe(data)}
+        for table, rows in mimic3.row_counts(data).items():
+            full = mimic3.FULL.get(table)
+            beside = "" if full is None else f" (v1.4: {full:,})"
+            found[f"rows of {table}"] = f"{rows:,}{beside}"
+        return found
 
 
 def read(

@@ -85,6 +85,7 @@ def _plugins() -> dict[str, str]:
 
 def _data(data: Path) -> dict[str, str]:
     """What a folder is, by the tasks that can tell (`Task.check`), and its size."""
+    from privaudit.contracts import Task
     from privaudit.errors import PrivauditError
     from privaudit.plugins import load, members
 
@@ -99,12 +100,10 @@ def _data(data: Path) -> dict[str, str]:
     found = {"files": f"{len(files)}, {size:,.1f} MB"}
     asked = set()
     for name in members("tasks"):
-        task = load("tasks", name)
-        check = getattr(task, "check", None)
-        if check is None or check.__qualname__ in asked:
-            continue
-        asked.add(check.__qualname__)
-        found |= {str(key): str(value) for key, value in task().check(data).items()}
-    if not asked:
+        task: Task = load("tasks", name)()
+        if task.check.__qualname__ not in asked:
+            asked.add(task.check.__qualname__)
+            found |= task.check(data)
+    if len(found) == 1:
         found["source"] = "no installed task can tell what a folder is"
     return found

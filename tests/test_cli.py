@@ -214,12 +214,17 @@ def test_list_and_explain_tell_machines_and_people(
 
 
 def test_doctor_and_version_answer(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    (tmp_path / "A.csv").write_text("x\n")
+    assert cli.main(["doctor", "--data", str(tmp_path)]) == 2
+    assert "no source that can be read" in capsys.readouterr().err
+    (tmp_path / "Outcomes-a.txt").write_text("RecordID\n")
+    (tmp_path / "set-a").mkdir()
+    (tmp_path / "set-a" / "1.txt").write_text("Time,Parameter,Value\n")
     assert cli.main(["doctor", "--data", str(tmp_path), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert set(told) == {"machine", "packages", "plugins", "data"}
     assert "missing" not in " ".join(told["packages"].values())
     assert told["data"]["files"].startswith("1,")
+    assert "Challenge 2012" in told["data"]["source"]
     assert cli.main(["version"]) == 0
     assert capsys.readouterr().out.startswith("privaudit ")
 

@@ -67,14 +67,64 @@ class Claim:
 
 
 @dataclass(frozen=True, eq=False)
+class Exchange:
+    """Federated training of a ReLU network, as the server saw it, round by round.
+
+    weights: per round (p,), what it sent out; updates: per round (clients, p), each client's new
+    weights minus those sent out, as far as the server can read them: masked or encrypted ones are
+    what they look like to it. clients: (clients,) site codes; counts: (clients,) records claimed.
+    widths: layer widths, input to output; parameters lie layer by layer, W (out, in) row by row,
+    then b (out,). encode, decode: Records <-> (n, widths[0]), the public encoding that clients use.
+    rate, steps, batch: the clients' local training. protected: "", "secure_sum" or "encrypted_sum".
+    """
+
+    weights: tuple[np.ndarray, ...]
+    updates: tuple[np.ndarray, ...]
+    clients: np.ndarray
+    counts: np.ndarray
+    widths: tuple[int, ...]
+    encode: Callable[[Records], np.ndarray]
+    rate: float
+    steps: int
+    batch: int
+    protected: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class CutTraffic:
+    """What crosses the cut of a split model, as the server sees it.
+
+    smashed: (m, w), activations sent up; gradients: (m, w), gradients sent back for them; labels:
+    (m,) where the server was sent the outcomes, else None (U-shaped). batch: (m,), which step each
+    belongs to; epoch: (m,). row: (m,), the member record behind each: the auditor's answer sheet,
+    never the server's.
+    """
+
+    smashed: np.ndarray
+    gradients: np.ndarray
+    labels: np.ndarray | None
+    batch: np.ndarray
+    epoch: np.ndarray
+    row: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Release:
-    """What leaves the hospital, and what was promised about it."""
+    """What leaves the hospital, and what was promised about it.
+
+    trust: who could read what of one hospital's contribution, as (who, what, whether) rows for the
+    report; costs: numbers (bytes_up, bytes_down, rounds,
+    simulated_seconds, refused_updates, train_seconds...); notes: sentences for the report.
+    """
 
     claim: Claim = Claim()
     model: Model | None = None
-    updates: tuple[np.ndarray, ...] | None = None
+    updates: Exchange | None = None
+    cut: CutTraffic | None = None
     table: Records | None = None
     costs: Mapping[str, float] = field(default_factory=dict)
+    trust: tuple[tuple[str, str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def access(self) -> frozenset[Access]:
@@ -83,6 +133,7 @@ class Release:
             Access.ANSWERS: self.model is not None,
             Access.WEIGHTS: isinstance(self.model, Differentiable),
             Access.UPDATES: self.updates is not None,
+            Access.CUT: self.cut is not None,
             Access.TABLE: self.table is not None,
         }
         return frozenset(access for access, given in shown.items() if given)
@@ -105,11 +156,38 @@ class Learner(ABC):
         return [self.fit(part, rng) for part, rng in zip(records, rngs, strict=True)]
 
 
+class Malicious(ABC):
+    """What malicious clients of a federation do. Subclasses are frozen dataclasses.
+
+    clients: how many clients are malicious (the last ones in site order).
+    """
+
+    clients: int
+
+    def poison(self, records: Records, rng: np.random.Generator) -> Records:
+        """The records that a malicious client trains on instead of its own."""
+        return records
+
+    def corrupt(self, honest: np.ndarray, own: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """(f, p), what they send, knowing (h, p) honest updates and their own (f, p)."""
+        return own
+
+
 class Method(ABC):
     """How member records become a release. Subclasses are frozen dataclasses.
 
-    A method is handed members and nothing else, so it cannot leak the other pools.
+    A method is handed members and nothing else, so it cannot leak the other pools. learners: names of
+    the learners it can be composed with, the usual one first; empty where it has no field `learner`.
+    seats: whether clients take part in training; such a method has a field `malicious`.
     """
+
+    learners: ClassVar[tuple[str, ...]] = ()
+    seats: ClassVar[bool] = False
+
+    @property
+    def alternatives(self) -> Mapping[str, Method]:
+        """The same way of training under other defences (aggregators), for one table of attacks."""
+        return {}
 
     @abstractmethod
     def fit(self, members: Records, rng: np.random.Generator) -> Release: ...
@@ -177,8 +255,10 @@ class Target:
     @property
     def access(self) -> frozenset[Access]:
         """What the auditor can do: hold the release and, knowing the method, train again."""
-        privileges = {Access.RERUN, Access.SEAT} if self.method is not None else set()
-        return self.release.access | privileges
+        if self.method is None:
+            return self.release.access
+        seat = {Access.SEAT} if self.method.seats else set()
+        return self.release.access | {Access.RERUN} | seat
 
     @cached_property
     def margins(self) -> np.ndarray:
@@ -217,7 +297,9 @@ class Attack(ABC):
     """One way to learn what should not be learnt. Subclasses are frozen dataclasses."""
 
     needs: ClassVar[frozenset[Access]]
-    family: ClassVar[Literal["membership", "attribute", "evasion", "poisoning", "reconstruction"]]
+    family: ClassVar[
+        Literal["membership", "attribute", "evasion", "poisoning", "reconstruction", "epsilon"]
+    ]
 
     def refits(self, target: Target, seeds: Seeds) -> Sequence[Refit]:
         """The training jobs this attack wants; it is handed their outcomes in the same order."""
@@ -280,10 +362,13 @@ __all__ = [
     "Attack",
     "Claim",
     "Column",
+    "CutTraffic",
     "Differentiable",
+    "Exchange",
     "Fitted",
     "FlowStep",
     "Learner",
+    "Malicious",
     "Method",
     "Model",
     "Prepared",

@@ -172,6 +172,10 @@ class Malicious(ABC):
         """(f, p), what they send, knowing (h, p) honest updates and their own (f, p)."""
         return own
 
+    def claim_counts(self, counts: np.ndarray) -> np.ndarray:
+        """(f,), how many records they say they trained on."""
+        return counts
+
 
 class Method(ABC):
     """How member records become a release. Subclasses are frozen dataclasses.

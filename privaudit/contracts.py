@@ -76,6 +76,8 @@ class Exchange:
     widths: layer widths, input to output; parameters lie layer by layer, W (out, in) row by row,
     then b (out,). encode, decode: Records <-> (n, widths[0]), the public encoding that clients use.
     rate, steps, batch: the clients' local training. protected: "", "secure_sum" or "encrypted_sum".
+    holder: (members,), which row of an update each member record was behind, -1 for none: the
+    auditor's answer sheet, never the server's; None where `Records.site` tells it.
     """
 
     weights: tuple[np.ndarray, ...]
@@ -88,6 +90,7 @@ class Exchange:
     steps: int
     batch: int
     protected: str = ""
+    holder: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,13 +291,15 @@ class Scores:
 class Trials:
     """Evidence of attempts: (n,) success in [0, 1] of the attack, of its control on the same records,
     and of a guess without the release. `control_label` says what the control was. patients: (n,)
-    whose records were tried, where an attack tried a sample of its own choice."""
+    whose records were tried, where an attack tried a sample of its own choice. control_patients: (m,)
+    where the control was made on other records than the attack, whose those were."""
 
     success: np.ndarray
     control: np.ndarray
     guess: np.ndarray | None = None
     control_label: str = "control"
     patients: np.ndarray | None = None
+    control_patients: np.ndarray | None = None
 
 
 class Attack(ABC):

@@ -117,7 +117,8 @@ class PublicEncoding:
         for i, j in enumerate(self.masks):
             out[z[:, k + i] > 0.5, j] = np.nan
         for gauge, columns in self._gauges:
-            out[np.ix_(out[:, gauge] < 0.5, columns)] = np.nan
+            unmeasured = np.flatnonzero(out[:, gauge] < 0.5)
+            out[unmeasured[:, None], columns] = np.nan
         for j, where in self.levels:
             block = z[:, where]
             out[:, j] = np.where(block.max(axis=1) > 0.5, block.argmax(axis=1), np.nan)

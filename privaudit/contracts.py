@@ -55,8 +55,27 @@ class Differentiable(Model, Protocol):
 
 
 @dataclass(frozen=True)
+class Mechanism:
+    """One kind of noisy step, `times` over: what `privaudit.accounting` composes and draws.
+
+    scale: noise over sensitivity (or, for "stated", an epsilon that somebody else vouches for, at
+    `delta`); sampling: each unit's chance of taking part in a step.
+    """
+
+    kind: Literal["gaussian", "poisson_gaussian", "laplace", "stated"]
+    scale: float
+    times: int = 1
+    sampling: float = 1.0
+    delta: float = 0.0
+
+
+@dataclass(frozen=True)
 class Claim:
-    """What is promised. epsilon None means: nothing is promised."""
+    """What is promised. epsilon None means: nothing is promised.
+
+    Made by `privaudit.accounting` alone. mechanisms: what was composed, for the whole curve of the
+    promise rather than one point of it.
+    """
 
     epsilon: float | None = None
     delta: float = 0.0
@@ -64,6 +83,7 @@ class Claim:
     neighbours: Literal["add-remove", "replace"] = "add-remove"
     covers: frozenset[Access] = frozenset()
     basis: str = "no claim"
+    mechanisms: tuple[Mechanism, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +132,27 @@ class CutTraffic:
 
 
 @dataclass(frozen=True, eq=False)
+class CipherTranscript:
+    """Sums of updates under CKKS encryption, of the first two rounds, as the server keeps them.
+
+    Arithmetic is in Z_q[X] / (X^N + 1), q = modulus. sums: (m, 2, N) uint64, the coefficients of m
+    summed ciphertexts (c0, c1); published: (m, N / 2), what came back to the server for each. The
+    auditor's answer sheet, never the server's: exact: (m, N / 2), what clients decrypted, before it
+    was made fit to publish; single, update: (m, 2, N) and (m, N / 2), one client's ciphertexts and
+    what it encrypted; secret: (N,) int8, the secret key that all clients share.
+    """
+
+    sums: np.ndarray
+    published: np.ndarray
+    exact: np.ndarray
+    single: np.ndarray
+    update: np.ndarray
+    secret: np.ndarray
+    modulus: int
+    scale: float
+
+
+@dataclass(frozen=True, eq=False)
 class Release:
     """What leaves the hospital, and what was promised about it.
 
@@ -125,6 +166,7 @@ class Release:
     updates: Exchange | None = None
     cut: CutTraffic | None = None
     table: Records | None = None
+    cipher: CipherTranscript | None = None
     costs: Mapping[str, float] = field(default_factory=dict)
     trust: tuple[tuple[str, str, str], ...] = ()
     notes: tuple[str, ...] = ()
@@ -369,6 +411,7 @@ class Task(ABC):
 __all__ = [
     "Access",
     "Attack",
+    "CipherTranscript",
     "Claim",
     "Column",
     "CutTraffic",
@@ -378,6 +421,7 @@ __all__ = [
     "FlowStep",
     "Learner",
     "Malicious",
+    "Mechanism",
     "Method",
     "Model",
     "Prepared",

@@ -10,7 +10,7 @@ import numpy as np
 
 from privaudit import stats
 from privaudit.contracts import Claim, Scores, Trials
-from privaudit.records import Split
+from privaudit.records import Records, Split
 from privaudit.results import ClaimText, to_tree
 from privaudit.seeds import Seeds
 
@@ -25,6 +25,11 @@ def claim(promise: Claim) -> dict[str, Any]:
             promise.epsilon, promise.delta, promise.unit, promise.neighbours, covers, promise.basis
         )
     )
+
+
+def costs(told: Mapping[str, float]) -> dict[str, float]:
+    """What training cost, as numbers that a document may hold."""
+    return {name: float(cost) for name, cost in told.items() if np.isfinite(float(cost))}
 
 
 def null_confidence() -> float:
@@ -49,9 +54,10 @@ def judge(
     rng: np.random.Generator,
     *,
     brief: bool = False,
+    claim: Claim | None = None,
 ) -> dict[str, Any]:
     """Estimates and curves of one attack's evidence, as plain data. brief: the AUC alone,
-    which is what a control is judged by."""
+    which is what a control is judged by. claim: what was promised, whose delta a bound is read at."""
     if isinstance(evidence, Scores):
         ids = patients(split)
         names = ("auc",) if brief else None
@@ -153,6 +159,19 @@ def subject(
     return body
 
 
+def with_sites(records: Records) -> dict[str, np.ndarray]:
+    """The subgroups, with the sites among them even where no subgroup is cut as they are."""
+    groups = dict(records.groups)
+    if len(np.unique(records.site)) > 1:
+        cuts = [np.unique(g, return_inverse=True)[1] for g in groups.values()]
+        own = np.unique(records.site, return_inverse=True)[1]
+        if not any(
+            len(set(zip(own, c, strict=True))) == own.max() + 1 == c.max() + 1 for c in cuts
+        ):
+            groups["site"] = np.array(records.sites)[records.site]
+    return groups
+
+
 def _utility(proba: np.ndarray, split: Split, confidence: float, seeds: Seeds) -> dict[str, Any]:
     cut = len(split.members)
     own, other = proba[:cut], proba[cut:]
@@ -167,7 +186,7 @@ def _utility(proba: np.ndarray, split: Split, confidence: float, seeds: Seeds) -
             rng=seeds.rng("utility", "members"), classes=inside.classes,
         ),
         "utility_groups": stats.utility_groups(
-            other, outside.y, patients=outside.patient, groups=outside.groups,
+            other, outside.y, patients=outside.patient, groups=with_sites(outside),
             confidence=confidence, rng=seeds.rng("utility", "groups"),
         ),
         "reliability": stats.reliability(

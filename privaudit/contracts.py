@@ -120,7 +120,9 @@ class CutTraffic:
     smashed: (m, w), activations sent up; gradients: (m, w), gradients sent back for them; labels:
     (m,) where the server was sent the outcomes, else None (U-shaped). batch: (m,), which step each
     belongs to; epoch: (m,). row: (m,), the member record behind each: the auditor's answer sheet,
-    never the server's.
+    never the server's. returned: (m, v), where the last layer stays at the sites (U-shaped), the
+    gradients that they send up for its inputs. ask: the trained layers below the cut, records ->
+    (n, w), for a server that holds them too (a stronger one).
     """
 
     smashed: np.ndarray
@@ -129,6 +131,8 @@ class CutTraffic:
     batch: np.ndarray
     epoch: np.ndarray
     row: np.ndarray
+    returned: np.ndarray | None = None
+    ask: Callable[[Records], np.ndarray] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,6 +23,7 @@ class Access(Enum):
     ANSWERS = "ask the model for probabilities"
     WEIGHTS = "read the parameters and take gradients"
     UPDATES = "read each client's update, as the server does"
+    CIPHER = "hold the encrypted updates and their sums, as the server does"
     CUT = "read the traffic at a split model's cut"
     TABLE = "read the synthetic records"
     SEAT = "take part in training as one client"
@@ -142,8 +143,9 @@ class CipherTranscript:
     Arithmetic is in Z_q[X] / (X^N + 1), q = modulus. sums: (m, 2, N) uint64, the coefficients of m
     summed ciphertexts (c0, c1); published: (m, N / 2), what came back to the server for each. The
     auditor's answer sheet, never the server's: exact: (m, N / 2), what clients decrypted, before it
-    was made fit to publish; single, update: (m, 2, N) and (m, N / 2), one client's ciphertexts and
-    what it encrypted; secret: (N,) int8, the secret key that all clients share.
+    was made fit to publish; update: (clients, m, N / 2), what each client encrypted, NaN for padding;
+    secret: (N,) int8, the secret key that all clients share. single: (clients, m, 2, N) uint64, each
+    client's own ciphertexts, which the server holds.
     """
 
     sums: np.ndarray
@@ -182,6 +184,7 @@ class Release:
             Access.ANSWERS: self.model is not None,
             Access.WEIGHTS: isinstance(self.model, Differentiable),
             Access.UPDATES: self.updates is not None,
+            Access.CIPHER: self.cipher is not None,
             Access.CUT: self.cut is not None,
             Access.TABLE: self.table is not None,
         }

@@ -101,6 +101,15 @@ def usual_norm(updates: Sequence[np.ndarray], size: int) -> float | None:
     return norm if norm > 0 else None
 
 
+def usual_count(counts: Sequence[float] | np.ndarray) -> int:
+    """The median record count claimed: a number that fewer than half of the clients cannot move.
+
+    A cap of a few times this holds a client that claims 10^9 records to a few hospitals' weight.
+    """
+    found = [count for count, _ in map(_count, counts) if count is not None]
+    return max(1, int(min(np.median(found), 2**62))) if found else 1
+
+
 def _vector(sent: object, size: int) -> tuple[np.ndarray | None, str]:
     """What was sent as (size,) float64 of its own, or why it is no update."""
     try:
@@ -134,4 +143,4 @@ def _norm(vector: np.ndarray) -> float:
     return float(np.linalg.norm(vector))
 
 
-__all__ = ["Admitted", "admit", "usual_norm"]
+__all__ = ["Admitted", "admit", "usual_count", "usual_norm"]

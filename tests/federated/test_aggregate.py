@@ -17,7 +17,7 @@ from pipelines.federated.aggregate import (
     NearestNeighbourMixing,
     TrimmedMean,
 )
-from pipelines.federated.gate import LARGEST, admit, usual_norm
+from pipelines.federated.gate import LARGEST, admit, usual_count, usual_norm
 from privaudit.errors import PrivauditError
 
 F = 2
@@ -286,3 +286,10 @@ def test_the_usual_norm_is_the_honest_majority_s() -> None:
     assert usual_norm([*honest, np.array([1e30, 0]), [np.nan, 0], "x"], 2) == 5.0
     assert usual_norm([[np.nan, 0]], 2) is None
     assert usual_norm([[0.0, 0.0]], 2) is None
+
+
+def test_the_usual_count_is_the_honest_majority_s() -> None:
+    assert usual_count([40, 50, 60, 1e9, float("nan")]) == 55
+    assert usual_count([40, 50, float("inf")]) == 50
+    assert usual_count([float("inf"), float("inf")]) == 2**62
+    assert usual_count([0, None]) == 1

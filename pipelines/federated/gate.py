@@ -23,7 +23,7 @@ class Admitted:
 
     updates: (c, p) float64, finite, norms within the bound; counts: (c,) float64 in [1, cap];
     kept: (c,) which clients these are; refused: (client, reason) for each other one; clipped,
-    capped: the clients whose update was scaled down to the bound, or whose count to the cap.
+    capped: the clients whose update was scaled down to the bound, or whose count was not believed.
     """
 
     updates: np.ndarray
@@ -42,13 +42,15 @@ def admit(
     bound: float | None,
     cap: int,
 ) -> Admitted:
-    """Refuse what is no update, scale down what is too large, and cap the record counts.
+    """Refuse what is no update, scale down what is too large, and believe no wild record count.
 
     updates: one per client, anything; counts: one per client, as claimed; size: p, the parameters
     of the model; bound: the largest L2 norm, above which an update keeps its direction and is scaled
-    down to it (Sun et al. 2019, arXiv 1911.07963, norm clipping), None for no bound; cap: the most
-    records that a client may count for. Refused with a reason: another shape, values that are no
-    numbers, not finite, or beyond float32, and counts that are not at least 1.
+    down to it (Sun et al. 2019, arXiv 1911.07963, norm clipping), None for no bound. cap: the largest
+    count that is believed; a client that claims more counts as the usual one, the median of the
+    claims (held to a cap of ten usual ones, three liars of ten would still hold 81 % of a mean).
+    Refused with a reason: another shape, values that are no numbers, not finite, or beyond float32,
+    and counts that are not at least 1.
     """
     if len(updates) != len(counts):
         raise ValueError(f"{len(updates)} updates and {len(counts)} counts")
@@ -63,6 +65,7 @@ def admit(
     kept, vectors, shares = [], [], []
     refused: list[tuple[int, str]] = []
     clipped, capped = [], []
+    unbelieved = float(min(cap, usual_count(counts)))
     for client, (sent, claimed) in enumerate(zip(updates, counts, strict=True)):
         vector, why = _vector(sent, size)
         count, doubt = _count(claimed)
@@ -75,7 +78,7 @@ def admit(
                 vector = vector * (bound / norm)
                 clipped.append(client)
         if count > cap:
-            count = float(cap)
+            count = unbelieved
             capped.append(client)
         kept.append(client)
         vectors.append(vector)
@@ -102,10 +105,7 @@ def usual_norm(updates: Sequence[np.ndarray], size: int) -> float | None:
 
 
 def usual_count(counts: Sequence[float] | np.ndarray) -> int:
-    """The median record count claimed: a number that fewer than half of the clients cannot move.
-
-    A cap of a few times this holds a client that claims 10^9 records to a few hospitals' weight.
-    """
+    """The median record count claimed: a number that fewer than half of the clients cannot move."""
     found = [count for count, _ in map(_count, counts) if count is not None]
     return max(1, int(min(np.median(found), 2**62))) if found else 1
 

@@ -251,7 +251,7 @@ def test_each_refusal_has_its_reason() -> None:
     found = admit(sent, claims, size=2, bound=2.5, cap=50)
     assert found.kept.tolist() == [0, 9]
     assert np.allclose(found.updates, [[1.5, 2.0]] * 2)
-    assert found.counts.tolist() == [10, 50]
+    assert found.counts.tolist() == [10, 10]
     assert found.clipped == (0, 9)
     assert found.capped == (9,)
     reasons = dict(found.refused)
@@ -293,3 +293,9 @@ def test_the_usual_count_is_the_honest_majority_s() -> None:
     assert usual_count([40, 50, float("inf")]) == 50
     assert usual_count([float("inf"), float("inf")]) == 2**62
     assert usual_count([0, None]) == 1
+
+
+def test_a_count_beyond_belief_gives_no_more_weight_than_the_usual_one() -> None:
+    found = admit([[1.0]] * 5, [40, 50, 60, 300, 10**9], size=1, bound=None, cap=250)
+    assert found.counts.tolist() == [40, 50, 60, 60, 60]
+    assert found.capped == (3, 4)

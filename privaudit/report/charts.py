@@ -56,6 +56,16 @@ class Panel:
     overall: float | None = None
 
 
+@dataclass(frozen=True)
+class Promise:
+    """One model in the plane of promise and measurement; epsilon None: nothing was promised."""
+
+    name: str
+    epsilon: float | None
+    use: Estimate
+    risk: Estimate | None
+
+
 def _tick(percent: bool, marks: Sequence[float] = ()) -> Callable[[float], str]:
     """How tick labels are written: all of one axis with as many decimals as its finest needs."""
     scale, unit = (100, " %") if percent else (1, "")
@@ -134,6 +144,62 @@ def tradeoff(dots: Sequence[Dot], anchor: str, title: str, x_label: str, y_label
         c.marker(kind, at, colour, r=5.5)
     if chance is not None:
         c.text((right + 12, label_at[-1] + 4.5), "guessing", colour=s.SOFT)
+    return c.svg(anchor, title)
+
+
+def promises(
+    points: Sequence[Promise], anchor: str, title: str, x_label: str, y_label: str, without: str
+) -> str:
+    """Usefulness (filled) and membership (hollow) against epsilon; models with no promise at the right."""
+    names = list(dict.fromkeys(p.name for p in points))
+    height = max(420.0, 110.0 + 21 * len(names))
+    left, top, right, bottom = 60.0, 46.0, 440.0, height - 62
+    sizes = [p.epsilon for p in points if p.epsilon is not None]
+    unbound = any(p.epsilon is None for p in points)
+    edge = right - (60 if unbound else 14)
+    scale = s.logarithmic(min(sizes) / 1.3, max(sizes) * 1.3, left + 10, edge)
+    low, high = _reach([e for p in points for e in (p.use, p.risk) if e is not None], [0.5])
+    y_ticks = s.ticks(low, min(1.0, high), 6)
+    y = s.linear(y_ticks[0], y_ticks[-1], bottom, top)
+    c = s.Canvas(WIDTH, height)
+    x_ticks = sorted(set(sizes))
+    _frame(
+        c,
+        (left, top, right, bottom),
+        (x_ticks, scale, _tick(False), x_label),
+        (y_ticks, y, _tick(False, y_ticks), y_label),
+    )
+    c.line((left, y(0.5)), (right, y(0.5)), s.INK, 1.5, "5 4")
+    if unbound:
+        c.line((edge + 4, top), (edge + 4, bottom), s.GRID)
+        c.text(((edge + right) / 2 + 4, bottom + 20), without, "middle", s.SOFT, 12)
+    step = 7.0 if len(names) < 6 else 4.0
+    for i, name in enumerate(names):
+        colour, dash, kind = s.style(i)
+        own = sorted((p for p in points if p.name == name), key=lambda p: p.epsilon or 1e9)
+        shift = (
+            (i - (len(names) - 1) / 2) * step if len(own) < len(set(sizes)) or len(own) < 2 else 0
+        )
+        for hollow in (False, True):
+            drawn = []
+            for p in own:
+                e = p.risk if hollow else p.use
+                if e is None or e.value is None:
+                    continue
+                middle = (edge + right) / 2 + 4
+                at = middle + shift / 2 if p.epsilon is None else scale(p.epsilon) + shift
+                drawn.append((min(max(at, left + 6), right - 4), e))
+            if not hollow or len(drawn) > 1:
+                c.path(
+                    [(a, y(e.value or 0)) for a, e in drawn], colour, 1.6, "1 4" if hollow else dash
+                )
+            for a, e in drawn:
+                if e.low is not None and e.high is not None:
+                    c.line((a, y(e.low)), (a, y(e.high)), colour, 1.2)
+                c.marker(kind, (a, y(e.value or 0)), colour, hollow=hollow, r=4)
+        place = top + 8 + 21 * i
+        c.marker(kind, (right + 22, place), colour, r=4)
+        c.text((right + 32, place + 4.5), clip(name, 27))
     return c.svg(anchor, title)
 
 
@@ -311,4 +377,16 @@ def evasion(lines: Sequence[Line], anchor: str, title: str, x_label: str, y_labe
     return c.svg(anchor, title)
 
 
-__all__ = ["Bar", "Dot", "Line", "Panel", "evasion", "forest", "reliability", "roc", "tradeoff"]
+__all__ = [
+    "Bar",
+    "Dot",
+    "Line",
+    "Panel",
+    "Promise",
+    "evasion",
+    "forest",
+    "promises",
+    "reliability",
+    "roc",
+    "tradeoff",
+]

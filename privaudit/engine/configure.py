@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import difflib
+import importlib
+import inspect
+import pkgutil
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -123,7 +129,7 @@ class _Subjects:
             for at in [epsilon] if epsilon else self._epsilons(kind):
                 self._compose(kind, name, at, asked)
         unused = set(asked) - {entry.learner_name for entry in self.entries}
-        if unused and self.entries and not self.every:
+        if unused and not self.every and not self.untrained:
             self._refuse(sorted(unused))
         return self.entries, self.untrained
 
@@ -301,7 +307,7 @@ def read(text: str, hint: Any, where: str) -> Any:
     """A value of the annotated type from text: numbers, yes/no, texts, choices, and lists of them."""
     try:
         return _read(text, hint)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, SyntaxError):
         raise PrivauditError(
             f"{where}={text}",
             f"it must be {_spell(hint)}",
@@ -315,7 +321,7 @@ def _read(text: str, hint: Any) -> Any:
         for kind in sorted(args, key=lambda kind: kind is str):
             try:
                 return _read(text, kind)
-            except (ValueError, TypeError, KeyError):
+            except (ValueError, TypeError, KeyError, SyntaxError):
                 continue
         raise ValueError(text)
     if hint is type(None):
@@ -337,7 +343,49 @@ def _read(text: str, hint: Any) -> Any:
         ]
     if hint in (int, float, str):
         return hint(text)
+    if isinstance(hint, type) and choices(hint):
+        return _made(ast.parse(text, mode="eval").body, hint)
     raise TypeError(hint)
+
+
+def choices(kind: type) -> dict[str, type]:
+    """name -> dataclass, of everything beside `kind` that is one of it: what `Median` may stand for."""
+    package = kind.__module__.rpartition(".")[0]
+    if package and package in sys.modules:
+        for module in pkgutil.iter_modules(getattr(sys.modules[package], "__path__", ())):
+            if not module.name.startswith("_"):
+                with contextlib.suppress(ImportError):
+                    importlib.import_module(f"{package}.{module.name}")
+    found: dict[str, type] = {}
+    waiting = [kind]
+    while waiting:
+        one = waiting.pop()
+        waiting += one.__subclasses__()
+        if is_dataclass(one) and not inspect.isabstract(one):
+            found[one.__name__] = one
+    return dict(sorted(found.items()))
+
+
+def _made(node: ast.expr, kind: type | None) -> Any:
+    """A value from `Name`, `Name(...)` or a literal. Only constructors of known parts are called."""
+    if isinstance(node, ast.Name) and kind is not None:
+        return choices(kind)[node.id]()
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and kind is not None:
+        part = choices(kind)[node.func.id]
+        hints = typing.get_type_hints(part)
+        names = _fields(part)
+        given = dict(zip(names, node.args, strict=False))
+        given |= {word.arg: word.value for word in node.keywords if word.arg is not None}
+        if len(node.args) > len(names) or not set(given) <= set(names):
+            raise ValueError(node.func.id)
+        return part(**{name: _made(value, _part(hints[name])) for name, value in given.items()})
+    return ast.literal_eval(node)
+
+
+def _part(hint: Any) -> type | None:
+    """The class among what a field may hold, if there is one."""
+    kinds = get_args(hint) or (hint,)
+    return next((k for k in kinds if isinstance(k, type) and k not in (type(None),)), None)
 
 
 def _spell(hint: Any) -> str:
@@ -348,5 +396,9 @@ def _spell(hint: Any) -> str:
         return "one of " + ", ".join(str(choice) for choice in args)
     if origin is tuple:
         return f"a comma-separated list, each {_spell(args[0])}"
+    if isinstance(hint, type) and hint not in (int, float, bool, str, type(None)):
+        known = choices(hint)
+        if known:
+            return f"one of {', '.join(known)}, or one with its fields, such as NAME(FIELD=VALUE)"
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
     return names.get(hint, "none" if hint is type(None) else "a value that cannot be given as text")

@@ -304,7 +304,12 @@ def subject(
 
 def shown(release: Release, attack: Attack) -> Release:
     """The release without the heavy parts that this attack does not read, to be sent to a worker."""
-    heavy = {"updates": Access.UPDATES, "cut": Access.CUT, "table": Access.TABLE}
+    heavy = {
+        "updates": Access.UPDATES,
+        "cut": Access.CUT,
+        "cipher": Access.CIPHER,
+        "table": Access.TABLE,
+    }
     drop = {part: None for part, access in heavy.items() if access not in attack.needs}
     return replace(release, **drop)  # type: ignore[arg-type]
 

@@ -14,6 +14,9 @@ from privaudit.records import Records, Split
 from privaudit.results import ClaimText, to_tree
 from privaudit.seeds import Seeds
 
+DELTA = 1e-5
+"""At which delta a lower bound on epsilon is read where nothing was promised."""
+
 Evidence = Scores | Trials | Mapping[str, Trials]
 
 
@@ -61,7 +64,10 @@ def judge(
     if isinstance(evidence, Scores):
         ids = patients(split)
         names = ("auc",) if brief else None
-        found = stats.estimates(evidence, patients=ids, confidence=confidence, rng=rng, names=names)
+        delta = claim.delta if claim is not None and claim.epsilon is not None else DELTA
+        found = stats.estimates(
+            evidence, patients=ids, confidence=confidence, rng=rng, names=names, delta=delta
+        )
         curves = []
         if not brief:
             curves.append(stats.roc(evidence, patients=ids, confidence=confidence, rng=rng))
@@ -102,7 +108,7 @@ def arrays(evidence: Evidence) -> dict[str, np.ndarray]:
     found = {}
     for index, (key, trials) in enumerate(series.items()):
         found[f"name{index}"] = np.array(key)
-        for part in ("success", "control", "guess", "patients"):
+        for part in ("success", "control", "guess", "patients", "control_patients"):
             value = getattr(trials, part)
             if value is not None:
                 found[f"{part}{index}"] = np.asarray(value)

@@ -304,6 +304,10 @@ ACCESS: dict[str, tuple[str, str]] = {
     "WEIGHTS": ("read the parameters and take gradients", "anyone who is given the model file"),
     "UPDATES": ("read each client's update, as the server does", "whoever runs the joint training"),
     "CUT": ("read the traffic at a split model's cut", "whoever sees the line between two parts"),
+    "CIPHER": (
+        "hold the encrypted updates and their sums, as the server does",
+        "whoever runs the joint training",
+    ),
     "TABLE": ("read the synthetic records", "anyone who is given the synthetic table"),
     "SEAT": ("take part in training as one client", "a hospital taking part in joint training"),
     "RERUN": (

@@ -35,12 +35,13 @@ class Poisoning(Attack):
     """Train the same federation again, with and without malicious clients, under several aggregates.
 
     clients: how many are malicious; repeats: trainings of each kind, over which a record's outcome is
-    averaged; rivals: how many other aggregates of the method are tried beside its own.
+    averaged, so that intervals speak of other patients, not of other trainings; rivals: how many
+    other aggregates of the method are tried beside its own, in the method's order.
     """
 
     clients: int = 1
     repeats: int = 2
-    rivals: int = 3
+    rivals: int = 4
 
     needs: ClassVar[frozenset[Access]] = frozenset({Access.SEAT, Access.RERUN})
     family: ClassVar[Literal["poisoning"]] = "poisoning"
@@ -92,7 +93,7 @@ class Poisoning(Attack):
 
     def check(self) -> None:
         """Refuse counts that make no attack."""
-        for name, least, usual in (("clients", 1, 1), ("repeats", 1, 2), ("rivals", 0, 3)):
+        for name, least, usual in (("clients", 1, 1), ("repeats", 1, 2), ("rivals", 0, 4)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise PrivauditError(
@@ -114,7 +115,9 @@ class Poisoning(Attack):
         if target.method is None:
             raise ValueError("a target whose method is unknown cannot be trained again")
         own = seated(target.method, None)
-        others = {name: seated(m, None) for name, m in target.method.alternatives.items()}
+        # Aggregates that are told how many to bear are asked to bear as many as attack.
+        asked = seated(target.method, next(iter(self.malicious().values())))
+        others = {name: seated(m, None) for name, m in asked.alternatives.items()}
         name = next((name for name, method in others.items() if method == own), TRAINED)
         others.pop(name, None)
         return {name: own} | dict(list(others.items())[: self.rivals])

@@ -26,8 +26,6 @@ class Byzantine(Poisoning):
     claims of 10^9 records. The last two must change nothing: the gate refuses or caps them.
     """
 
-    rivals: int = 1
-
     def malicious(self) -> Mapping[str, Malicious]:
         return {
             "inner product": InnerProduct(self.clients),

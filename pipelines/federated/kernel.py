@@ -209,7 +209,8 @@ class Run:
         )
         self._refuse(asked[here], admitted.refused)
         kept = asked[here[admitted.kept]]
-        seen[kept] = [arrived[i] for i in admitted.kept]
+        for client, i in zip(kept, admitted.kept, strict=True):
+            seen[client] = arrived[i]
         aggregate = self.plan.aggregate.after(len(admitted.refused))
         if len(kept) < aggregate.fewest:
             return None

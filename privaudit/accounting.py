@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -298,7 +298,7 @@ def _claim(
         epsilon = steps[0].scale
     if epsilon is None:
         _check_delta(delta)
-        epsilon = float(_distribution(steps, neighbours, FINE).get_epsilon_for_delta(delta))
+        epsilon = float(_best(steps, neighbours, delta).get_epsilon_for_delta(delta))
     if not 0 < epsilon < math.inf:
         raise PrivauditError(
             f"epsilon {epsilon} at delta {delta:g}",
@@ -331,6 +331,13 @@ def _distribution(steps: tuple[Mechanism, ...], neighbours: Neighbours, grid: fl
         one = _one(step, neighbours, grid)
         whole = one if whole is None else whole.compose(one)
     return whole
+
+
+def _best(steps: tuple[Mechanism, ...], neighbours: Neighbours, delta: float) -> Any:
+    """On a grid of FINE for epsilons up to 3, and as fine in proportion above."""
+    rough = _distribution(steps, neighbours, COARSE).get_epsilon_for_delta(delta)
+    grid = FINE * 2 ** math.ceil(math.log2(max(rough, 3.0) / 3.0))
+    return _distribution(steps, neighbours, min(grid, COARSE))
 
 
 def _one(step: Mechanism, neighbours: Neighbours, grid: float) -> Any:
@@ -371,7 +378,7 @@ def _curve(
         # One pair is all that is known; what it implies at epsilon 0 is the total variation.
         loose = (math.expm1(epsilon) + 2 * delta) / (math.exp(epsilon) + 1)
         return np.array([0.0, epsilon]), np.array([min(loose, 1.0), delta])
-    whole = _distribution(steps, neighbours, FINE)
+    whole = _best(steps, neighbours, delta)
     far = max(float(whole.get_epsilon_for_delta(1e-10)), epsilon)
     epsilons = np.linspace(0, far, 2000)
     return epsilons, np.asarray(whole.get_delta_for_epsilon(epsilons.tolist()))
@@ -381,6 +388,7 @@ def _curve(
 def _solve(epsilon: float, delta: float, q: float, steps: int, neighbours: Neighbours) -> float:
     grid = min(COARSE, epsilon / 1000)
 
+    @cache
     def spent(sigma: float) -> float:
         step = Mechanism("poisson_gaussian", sigma, steps, q)
         return float(_one(step, neighbours, grid).get_epsilon_for_delta(delta))
@@ -398,10 +406,16 @@ def _solve(epsilon: float, delta: float, q: float, steps: int, neighbours: Neigh
         low, high = low / 2, low if low < high else high
         if low < LEAST_SIGMA:
             return LEAST_SIGMA
-    while high - low > 1e-3 * low:
-        middle = math.sqrt(low * high)
-        low, high = (middle, high) if spent(middle) > epsilon else (low, middle)
-    return high
+    from scipy.optimize import brentq
+
+    # log(epsilon) is nearly straight in log(sigma), so few looks suffice.
+    root = brentq(
+        lambda x: math.log(spent(math.exp(x)) / epsilon), math.log(low), math.log(high), xtol=3e-4
+    )
+    sigma = math.exp(root)
+    while spent(sigma) > epsilon:
+        sigma *= 1 + 3e-4
+    return sigma
 
 
 def _check_sigma(sigma: float) -> None:

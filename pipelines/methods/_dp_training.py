@@ -201,18 +201,14 @@ def _train(
     rngs: Sequence[np.random.Generator],
     plan: Plan,
 ) -> list[np.ndarray]:
-    weights = torch.from_numpy(np.stack([network.start(rng) for rng in rngs]))
+    weights = torch.from_numpy(np.stack([_start(network, rng) for rng in rngs]))
     first, second = torch.zeros_like(weights), torch.zeros_like(weights)
     patients = sum(t.count for t in tables)
-    spread = np.array(plan.noise, dtype=np.float32)[:, None] * np.float32(plan.clip)
-    noise = np.empty(weights.shape, dtype=np.float32)
+    spread = [noise * plan.clip for noise in plan.noise]
     for step in range(1, plan.steps + 1):
         drawn = [rng.random(t.count) < plan.sampling for t, rng in zip(tables, rngs, strict=True)]
         total = clipped_sum(network, weights, gather(tables, drawn), plan.clip, patients)
-        for k, rng in enumerate(rngs):
-            rng.standard_normal(dtype=np.float32, out=noise[k])
-        noise *= spread
-        total += torch.from_numpy(noise)
+        total = add_noise(total, spread, rngs)
         first.lerp_(total, 1 - FIRST)
         second.mul_(SECOND).addcmul_(total, total, value=1 - SECOND)
         rate = plan.rate * 0.5 * (1 + np.cos(np.pi * (step - 1) / plan.steps))
@@ -221,4 +217,25 @@ def _train(
     return [w.numpy().copy() for w in weights]
 
 
-__all__ = ["Batch", "Patients", "Plan", "clipped_sum", "gather", "train"]
+def add_noise(
+    total: torch.Tensor, spread: Sequence[float], rngs: Sequence[np.random.Generator]
+) -> torch.Tensor:
+    """(K, p): Gaussian noise of these standard deviations on top, each model's from its own stream."""
+    noise = np.empty(total.shape, dtype=np.float32)
+    for k, rng in enumerate(rngs):
+        rng.standard_normal(dtype=np.float32, out=noise[k])
+    noise *= np.array(spread, dtype=np.float32)[:, None]
+    return total + torch.from_numpy(noise)
+
+
+def _start(network: Network, rng: np.random.Generator) -> np.ndarray:
+    """He-normal in the last layer too: behind a quiet one, the hidden layer's gradients would stay
+    below the noise for most of a private training."""
+    weights = network.start(rng)
+    if len(network.widths) > 2:
+        last = network.unpack(weights)[-2]  # type: ignore[arg-type]
+        last[...] = rng.standard_normal(last.shape) * np.sqrt(2 / last.shape[1])
+    return weights
+
+
+__all__ = ["Batch", "Patients", "Plan", "add_noise", "clipped_sum", "gather", "train"]

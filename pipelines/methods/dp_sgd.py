@@ -36,10 +36,10 @@ class DPSGD(Method):
     hidden: int = 64
     epsilon: float = 3.0
     delta: float | None = None
-    clip: float = 1.0
+    clip: float = 2.0
     rate: float = 0.01
     sampling: float = 0.1
-    steps: int = 100
+    steps: int = 200
 
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
         (release,) = self.fit_many([members], [rng])

@@ -335,8 +335,8 @@ def _distribution(steps: tuple[Mechanism, ...], neighbours: Neighbours, grid: fl
 
 def _best(steps: tuple[Mechanism, ...], neighbours: Neighbours, delta: float) -> Any:
     """On a grid of FINE for epsilons up to 3, and as fine in proportion above."""
-    rough = _distribution(steps, neighbours, COARSE).get_epsilon_for_delta(delta)
-    grid = FINE * 2 ** math.ceil(math.log2(max(rough, 3.0) / 3.0))
+    rough = _distribution(steps, neighbours, COARSE).get_epsilon_for_delta(max(delta, 1e-10))
+    grid = FINE * 2 ** math.ceil(math.log2(min(max(rough, 3.0), 100.0) / 3.0))
     return _distribution(steps, neighbours, min(grid, COARSE))
 
 

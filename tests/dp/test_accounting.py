@@ -35,10 +35,8 @@ def test_training_claims_by_both_relations(
         assert claim.covers == {Access.ANSWERS, Access.WEIGHTS}
 
 
-@pytest.mark.parametrize(("sigma", "q", "steps", "added", "replaced"), ROWS)
-def test_agrees_with_the_accountant_of_opacus(
-    sigma: float, q: float, steps: int, added: float, replaced: float
-) -> None:
+@pytest.mark.parametrize(("sigma", "q", "steps"), [row[:3] for row in ROWS])
+def test_agrees_with_the_accountant_of_opacus(sigma: float, q: float, steps: int) -> None:
     pytest.importorskip("opacus")
     low, estimate, high = _prv_bracket(sigma, q, steps, 1e-5)
     ours = accounting.poisson_gaussian(sigma, q, steps, 1e-5).epsilon
@@ -84,6 +82,9 @@ def test_bound_of_gaussian_and_laplace_noise_is_their_roc() -> None:
     fpr = np.array([1e-3, 0.01, 0.1, 0.5, 0.9])
     bound = accounting.tpr_bound(accounting.gaussian(1.0, 1e-5), fpr)
     assert bound == pytest.approx(norm.sf(norm.isf(fpr) - 1), rel=1e-4)
+    assert float(accounting.tpr_bound(accounting.laplace(0.5), 0.01)) == pytest.approx(
+        0.01 * math.exp(2), rel=2e-3
+    )
     bound = accounting.tpr_bound(accounting.laplace(1.0), fpr)
     # Laplace(0, 1) against Laplace(1, 1), threshold t: three pieces.
     t = np.where(fpr < 0.5, -np.log(2 * fpr), np.log(2 * (1 - fpr)))
@@ -109,7 +110,7 @@ def test_bound_is_a_concave_roc_and_holds_for_a_real_attack() -> None:
     assert (np.diff(np.diff(tpr) / np.diff(fpr)) <= 1e-6).all()
     # The likelihood-ratio attack on the ten sums themselves, the strongest that there is.
     rng = np.random.default_rng(3)
-    runs = 40000
+    runs = 20000
     without = rng.normal(0, 0.8, (runs, 10))
     with_ = rng.normal(0, 0.8, (runs, 10)) + (rng.random((runs, 10)) < 0.3)
 
@@ -127,8 +128,9 @@ def test_no_claim_bounds_nothing() -> None:
     assert (accounting.tpr_bound(Claim(), [0.0, 0.5]) == 1).all()
 
 
-@pytest.mark.parametrize("neighbours", ["add-remove", "replace"])
-@pytest.mark.parametrize("epsilon", [0.1, 1.0, 10.0])
+@pytest.mark.parametrize(
+    ("epsilon", "neighbours"), [(0.1, "replace"), (1.0, "add-remove"), (10.0, "add-remove")]
+)
 def test_solved_sigma_keeps_epsilon_and_wastes_little(epsilon: float, neighbours: str) -> None:
     sigma = accounting.solve_sigma(epsilon, 1e-5, 0.1, 50, neighbours)
     spent = accounting.poisson_gaussian(sigma, 0.1, 50, 1e-5, neighbours=neighbours).epsilon

@@ -127,9 +127,8 @@ class Work:
 
     def _train(self, todo: set[str], expected: Forecast) -> None:
         rate = expected.methods
-        by_method = {
-            repr(entry.method): rate.get(entry.name, 0.0) for entry in self.request.entries
-        }
+        by_kind = {type(e.method): rate.get(e.name, 0.0) for e in self.request.entries}
+        by_method = {repr(e.method): rate.get(e.name, 0.0) for e in self.request.entries}
         queue: list[tuple[float, Job]] = []
         for fit in self.plan.fits:
             if fit.key in todo:
@@ -152,7 +151,8 @@ class Work:
             ]
             if group.key in todo:
                 what = {"key": group.key, "method": group.method, "wanted": wanted}
-                cost = by_method.get(repr(group.method), 0.0) * len(wanted)
+                one = by_method.get(repr(group.method), by_kind.get(type(group.method), 0.0))
+                cost = one * len(wanted)
                 label = f"{len(wanted)} refits"
                 queue.append((cost, Job("refit", group.key, label, jobs.refit, what)))
         queue.sort(key=lambda pair: -pair[0])

@@ -6,7 +6,7 @@ table of the same numbers. Series differ by colour, dash, marker and a label, ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from privaudit.report import _svg as s
@@ -19,11 +19,12 @@ WIDTH = 680.0
 
 @dataclass(frozen=True)
 class Dot:
-    """One model in the plane of usefulness and risk."""
+    """One model in the plane of usefulness and risk; `of` is the look it shares with its kind."""
 
     name: str
     x: Estimate
     y: Estimate
+    of: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,25 @@ def _reach(estimates: Sequence[Estimate], more: Sequence[float] = ()) -> tuple[f
     return (min(found), max(found)) if found else (0.0, 1.0)
 
 
-def tradeoff(dots: Sequence[Dot], anchor: str, title: str, x_label: str, y_label: str) -> str:
-    """Risk against usefulness, every model on one plot, intervals on both axes."""
-    height = max(400.0, 130.0 + 22 * len(dots))
+MANY = 5
+"""Up to so many models each have a look of their own; more are numbered and share one by kind."""
+
+
+def tradeoff(
+    dots: Sequence[Dot],
+    anchor: str,
+    title: str,
+    x_label: str,
+    y_label: str,
+    kinds: Mapping[int, str] | None = None,
+) -> str:
+    """Risk against usefulness, every model on one plot, intervals on both axes.
+
+    kinds: what each shared look stands for, where there are more models than looks.
+    """
+    shared = len(dots) > MANY
+    legend = dict(kinds or {}) if shared else {}
+    height = max(400.0, 130.0 + 22 * len(dots) + 20 * len(legend))
     left, top, right, bottom = 60.0, 46.0, 470.0, height - 62
     percent = any(is_rate(d.y.name) for d in dots)
     chance = next((d.y.chance for d in dots if d.y.chance is not None), None)
@@ -127,24 +144,72 @@ def tradeoff(dots: Sequence[Dot], anchor: str, title: str, x_label: str, y_label
     if chance is not None:
         c.line((left, y(chance)), (right, y(chance)), s.INK, 1.5, "5 4")
         wanted.append(y(chance))
-    label_at = s.spread(wanted, 20, top + 4, bottom + 4)
+    if shared:
+        # Labels in the order of risk, joined to their marks by number: leaders would cross.
+        order = sorted(range(len(dots)), key=lambda i: (marks[i][1], i))
+        places = {i: top + 4 + 22 * rank for rank, i in enumerate(order)}
+        label_at = [places[i] for i in range(len(dots))]
+        number = {i: str(rank) for rank, i in enumerate(order, 1)}
+    else:
+        label_at = s.spread(wanted, 20, top + 4, bottom + 4)
+        number = {}
     for i, (d, at) in enumerate(zip(dots, marks, strict=True)):
-        colour, _, kind = s.style(i)
+        colour, _, kind = s.style(d.of if shared else i)
         label = (right + 30, label_at[i])
-        c.line((at[0] + 7, at[1]), (right + 8, label[1]), s.GRID)
-        c.line((right + 8, label[1]), (label[0] - 4, label[1]), s.GRID)
+        if not shared:
+            c.line((at[0] + 7, at[1]), (right + 8, label[1]), s.GRID)
+            c.line((right + 8, label[1]), (label[0] - 4, label[1]), s.GRID)
+        width = 1.0 if shared else 2.0
         if d.x.low is not None and d.x.high is not None:
-            c.line((x(d.x.low), at[1]), (x(d.x.high), at[1]), colour, 2)
+            c.line((x(d.x.low), at[1]), (x(d.x.high), at[1]), colour, width)
         if d.y.low is not None and d.y.high is not None:
-            c.line((at[0], y(d.y.low)), (at[0], y(d.y.high)), colour, 2)
+            c.line((at[0], y(d.y.low)), (at[0], y(d.y.high)), colour, width)
         c.marker(kind, (label[0] + 2, label[1]), colour, r=4)
         c.text((label[0] + 12, label[1] + 4.5), clip(d.name, 24))
     for i, at in enumerate(marks):
-        colour, _, kind = s.style(i)
-        c.marker(kind, at, colour, r=5.5)
+        colour, _, kind = s.style(dots[i].of if shared else i)
+        c.marker(kind, at, colour, r=4.5 if shared else 5.5)
+    if shared:
+        _numbers(c, marks, number, (left, top, right, bottom))
+        for i, text in number.items():
+            c.text((right + 20, label_at[i] + 4.5), text, "end", s.SOFT, 12)
+        for row, (of, text) in enumerate(legend.items()):
+            colour, _, kind = s.style(of)
+            spot = top + 18 + 22 * len(dots) + 20 * row
+            c.marker(kind, (right + 32, spot), colour, r=4)
+            c.text((right + 42, spot + 4.5), text, colour=s.SOFT, size=12)
     if chance is not None:
-        c.text((right + 12, label_at[-1] + 4.5), "guessing", colour=s.SOFT)
+        place = (left + 4, y(chance) - 5) if shared else (right + 12, label_at[-1] + 4.5)
+        c.text(place, "guessing", colour=s.SOFT, size=12 if shared else 13)
     return c.svg(anchor, title)
+
+
+def _numbers(
+    c: s.Canvas,
+    marks: Sequence[tuple[float, float]],
+    number: Mapping[int, str],
+    box: tuple[float, float, float, float],
+) -> None:
+    """Write each mark's number beside it, where no other mark or number is."""
+    left, top, right, bottom = box
+    taken = list(marks)
+    for i, text in number.items():
+        x, y = marks[i]
+        spots = [
+            (x + dx * r, y + dy * r)
+            for r in (11.0, 18.0, 26.0)
+            for dx, dy in ((0.8, -0.8), (-0.8, -0.8), (0.8, 0.8), (-0.8, 0.8))
+        ]
+        inside = [p for p in spots if left < p[0] < right - 6 and top < p[1] < bottom]
+        spot = max(inside or spots, key=lambda p: _clear(p, taken))
+        taken.append(spot)
+        c.text((spot[0], spot[1] + 4), text, "middle", size=11, bold=True)
+
+
+def _clear(spot: tuple[float, float], taken: Sequence[tuple[float, float]]) -> float:
+    """How free a spot is, up to the point where it is free enough; nearer spots come first."""
+    near = min(max(abs(spot[0] - x), abs(spot[1] - y)) for x, y in taken)
+    return min(near, 11.0)
 
 
 def promises(
@@ -173,7 +238,7 @@ def promises(
     if unbound:
         c.line((edge + 4, top), (edge + 4, bottom), s.GRID)
         c.text(((edge + right) / 2 + 4, bottom + 20), without, "middle", s.SOFT, 12)
-    step = 7.0 if len(names) < 6 else 4.0
+    step = 8.0 if len(names) < 6 else 5.0
     for i, name in enumerate(names):
         colour, dash, kind = s.style(i)
         own = sorted((p for p in points if p.name == name), key=lambda p: p.epsilon or 1e9)

@@ -6,7 +6,7 @@ from privaudit.report import charts
 from privaudit.report import numbers as n
 from privaudit.report import sentences as say
 from privaudit.report.blocks import Block, Callout, Card, Chart, Facts, Prose, Table, Text
-from privaudit.report.notes import WAYS, label
+from privaudit.report.notes import WAYS, kind, label
 from privaudit.report.reading import bounds, broken_promise, findings, read, stated
 from privaudit.results import Audit, Subject
 
@@ -37,7 +37,8 @@ def _plot(audit: Audit) -> list[Block]:
         use, risk = stated(s.utility, "auroc"), read(audit, s).auc
         way = WAYS[s.method].label if s.method in WAYS else s.method
         name = f"{way}, {s.learner}" if s.learner else way
-        if use is not None:
+        # Without a promise only the yardsticks are drawn: models trained in one place.
+        if use is not None and (s.claim.epsilon is not None or kind(s.method) in ("pooled", "")):
             points.append(charts.Promise(name, s.claim.epsilon, use, risk))
         rows.append(
             (
@@ -49,6 +50,7 @@ def _plot(audit: Audit) -> list[Block]:
             )
         )
     table = Table(say.PROMISE_TABLE, say.PROMISE_COLUMNS, tuple(rows), numeric=(1, 2, 3, 4))
+    points.sort(key=lambda p: p.epsilon is None)
     drawn = [p for p in points if p.epsilon is not None]
     if len({(p.name, p.epsilon) for p in drawn}) < 2:
         return [table]

@@ -22,6 +22,8 @@ MODULI = (54, 54)
 """Bits of the modulus and of the special prime: 108 of the 109 that 128-bit security allows."""
 NOISE = 4.0e-11
 """Standard deviation of one fresh ciphertext's error at a scale of 2^44, in the units of updates."""
+MARGIN = 12
+"""Standard deviations of the error in half a step; beyond 12 lies less than 1e-32 of it."""
 KEPT_ROUNDS, KEPT_CHUNKS, KEPT_CLIENTS = 2, 2, 16
 """What of a federation goes into its transcript."""
 
@@ -50,13 +52,13 @@ class EncryptedSum(Protection):
     float32. The error is far below half a step: `check` sees to that.
 
     Keys and ciphertexts come from the operating system's randomness (SEAL takes no other), yet the sum is
-    the same in every run. bits: of the scale; step: bits behind the point of the grid. Bytes are those of
-    the serialised ciphertexts; handing out the keys is not counted.
+    the same in every run. bits: of the scale; step: bits behind the point of the grid, None: the finest
+    that is safe. Bytes are those of the serialised ciphertexts; handing out the keys is not counted.
     Cheon et al. 2017 (eprint 2016/421).
     """
 
-    bits: int = 44
-    step: int = 24
+    bits: int = 46
+    step: int | None = None
 
     name: ClassVar[str] = "encrypted_sum"
 
@@ -75,15 +77,20 @@ class EncryptedSum(Protection):
                 "use the mean with encrypted_sum, or this aggregator without",
             )
         if not 30 <= self.bits <= 46:
-            raise PrivauditError(f"bits={self.bits!r}", "it lies between 30 and 46", "use 44")
-        error = NOISE * np.sqrt(clients) * 2.0 ** (44 - self.bits)
-        if not 1 <= self.step <= 40 or 2.0 ** -(self.step + 1) < 15 * error:
+            raise PrivauditError(f"bits={self.bits!r}", "it lies between 30 and 46", "use 46")
+        finest = self.finest(clients)
+        if finest < 1 or not 1 <= (finest if self.step is None else self.step) <= finest:
             raise PrivauditError(
                 f"step={self.step!r} with bits={self.bits!r} and {clients} clients",
-                "half a step of the grid must hold the ciphertexts' error 15 times, "
+                f"half a step of the grid must hold the ciphertexts' error {MARGIN} times, "
                 "so that rounding removes it",
-                f"use a step of at most {int(-np.log2(15 * error)) - 1}",
+                f"use a step between 1 and {finest}" if finest >= 1 else "raise bits",
             )
+
+    def finest(self, clients: int) -> int:
+        """Bits behind the point of the finest grid on which rounding removes the error."""
+        error = NOISE * np.sqrt(clients) * 2.0 ** (44 - self.bits)
+        return int(np.floor(-np.log2(2 * MARGIN * error)))
 
     def start(self) -> Protection:
         return _Federation(self)
@@ -144,7 +151,7 @@ class _Federation(Protection):
         self.check(len(stay), _Sum())
         count, size = vectors.shape
         slots = DEGREE // 2
-        grid = 2.0**self.terms.step
+        grid = 2.0 ** (self.terms.step or self.terms.finest(count))
         bound = 2.0 ** (sum(MODULI[:1]) - 2 - self.terms.bits) / count
         largest = float(np.abs(vectors[stay]).max())
         if not largest <= bound:

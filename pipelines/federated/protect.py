@@ -112,7 +112,7 @@ def check_vectors(vectors: np.ndarray, dropped: Sequence[int]) -> list[int]:
 class Plain(Protection):
     """Every hospital sends its update in the open, and the server reads it.
 
-    Costs 4 bytes a parameter up (float32) and 4 down. McMahan et al. 2017 (arXiv 1602.05629).
+    Costs 4 bytes a parameter (float32). McMahan et al. 2017 (arXiv 1602.05629).
     """
 
     name: ClassVar[str] = ""
@@ -129,7 +129,7 @@ class Plain(Protection):
             total=total,
             seen=seen,
             bytes_up=4 * len(stay) * vectors.shape[1],
-            bytes_down=4 * len(stay) * vectors.shape[1],
+            bytes_down=0,
             seconds=time.process_time() - start,
             transcript=tuple(seen[i].tobytes() for i in stay),
         )

@@ -24,6 +24,7 @@ from pipelines.federated.encrypted_sum import NOISE, EncryptedSum
 from pipelines.federated.protect import Protection, Summed
 
 SMALL = Ring(7681, 16)
+FINEST = EncryptedSum().finest(3)
 SEAL = Ring(18014398509293569, 4096)
 
 
@@ -144,7 +145,7 @@ def test_the_servers_transcript_holds_no_update(
     for own, got in zip(vectors, rounds, strict=True):
         whole = b"|".join(got.transcript)
         for vector in own:
-            grid = np.rint(vector * 2.0**24) / 2.0**24
+            grid = np.rint(vector * 2.0**30) / 2.0**30
             for values in (vector, grid):
                 for kind in ("<f4", "<f8"):
                     text = values.astype(kind)
@@ -164,16 +165,19 @@ def test_what_is_published_is_the_same_whatever_the_key(
     again = EncryptedSum().total(vectors[0], np.random.default_rng(8))
     assert np.array_equal(again.total, rounds[0].total)
     assert state == (np.random.get_state()[1].tobytes(), random.getstate())  # noqa: NPY002
-    grid = np.rint(vectors[0] * 2.0**24).sum(axis=0) / 2.0**24
-    assert np.array_equal(again.total, grid), "nothing of the ciphertexts' error is left"
+    grid = np.rint(vectors[0] * 2.0**FINEST).sum(axis=0) / 2.0**FINEST
+    assert np.array_equal(again.total, grid.astype(np.float32)), (
+        "nothing of the ciphertexts' error is left"
+    )
     assert not np.array_equal(cipher.exact, cipher.published)
 
 
 def test_the_error_is_what_the_check_counts_on(cipher: CipherTranscript) -> None:
-    error = cipher.exact - np.rint(cipher.exact * 2.0**24) / 2.0**24
+    error = cipher.exact - np.rint(cipher.exact * 2.0**FINEST) / 2.0**FINEST
     three, two = error[:2].std(), error[2:].std()
-    assert three == pytest.approx(NOISE * np.sqrt(3), rel=0.1)
-    assert two == pytest.approx(NOISE * np.sqrt(2), rel=0.1)
+    assert three == pytest.approx(NOISE / 4 * np.sqrt(3), rel=0.1)
+    assert two == pytest.approx(NOISE / 4 * np.sqrt(2), rel=0.1)
+    assert np.abs(error).max() < 2.0 ** -(FINEST + 1) / 2
 
 
 def test_bytes_are_those_of_the_messages() -> None:
@@ -189,8 +193,9 @@ def test_bytes_are_those_of_the_messages() -> None:
         (EncryptedSum(), 1, Average(), "1 client"),
         (EncryptedSum(), 5, Middle(), r"encrypted_sum with Middle\(\)"),
         (EncryptedSum(bits=60), 5, Average(), "bits=60"),
-        (EncryptedSum(step=30), 5, Average(), "at most 2"),
-        (EncryptedSum(bits=36), 5, Average(), "step=24 with bits=36"),
+        (EncryptedSum(step=32), 5, Average(), "between 1 and 30"),
+        (EncryptedSum(bits=36, step=24), 5, Average(), "step=24 with bits=36"),
+        (EncryptedSum(step=0), 5, Average(), "step=0"),
     ],
 )
 def test_what_cannot_be_encrypted_is_refused(
@@ -212,10 +217,10 @@ def test_the_step_that_an_error_proposes_is_taken() -> None:
 
 def test_what_does_not_fit_is_refused() -> None:
     own = EncryptedSum()
-    top = np.full((2, 5), 127.9)
-    assert np.abs(own.total(top, np.random.default_rng(1)).total - 255.8).max() < 1e-4
-    with pytest.raises(PrivauditError, match="a value of size 300"):
-        own.total(np.full((2, 5), 300.0), np.random.default_rng(1))
+    top = np.full((2, 5), 31.9)
+    assert np.abs(own.total(top, np.random.default_rng(1)).total - 63.8).max() < 1e-5
+    with pytest.raises(PrivauditError, match="a value of size 33"):
+        own.total(np.full((2, 5), 33.0), np.random.default_rng(1))
     with pytest.raises(PrivauditError, match="client 1"):
         own.total(np.array([[0.0], [np.inf]]), np.random.default_rng(1))
     with pytest.raises(PrivauditError, match="1 client"):

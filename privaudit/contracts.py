@@ -245,6 +245,11 @@ class Method(ABC):
         """The same way of training under other defences (aggregators), for one table of attacks."""
         return {}
 
+    @property
+    def twin(self) -> Method:
+        """The cheapest method that trains the same models, up to rounding: what refits are made with."""
+        return self
+
     @abstractmethod
     def fit(self, members: Records, rng: np.random.Generator) -> Release: ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import ClassVar
 
 import numpy as np
@@ -87,6 +87,17 @@ class Federated(Method):
         if self.protect.name:
             rules = {"mean": Mean()}
         return {name: replace(self, aggregate=rule) for name, rule in rules.items()}
+
+    @property
+    def twin(self) -> Method:
+        """The same federation in the open: masks and ciphers change a sum by rounding alone.
+
+        The bound goes with them, since nobody can bound the length of what is masked.
+        """
+        own = {part.name: getattr(self, part.name) for part in fields(Federated)}
+        if self.protect.name:
+            own |= {"protect": Plain(), "bound": None}
+        return Federated(**own)
 
     @property
     def batch(self) -> int:

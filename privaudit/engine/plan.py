@@ -139,7 +139,8 @@ def _declared(
     if Access.SEAT in attack.needs and Access.SEAT not in target.access:
         return (), None
     try:
-        wanted = attack.refits(target, seeds.child("refits"))
+        asked = attack.refits(target, seeds.child("refits"))
+        wanted = [replace(refit, method=refit.method.twin) for refit in asked]
     except Exception as error:
         return (), error
     keys = []

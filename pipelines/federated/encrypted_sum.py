@@ -20,7 +20,7 @@ from privaudit.ring import Ring
 DEGREE = 4096
 MODULI = (54, 54)
 """Bits of the modulus and of the special prime: 108 of the 109 that 128-bit security allows."""
-NOISE = 4.0e-11
+NOISE = 8.6e-12
 """Standard deviation of one fresh ciphertext's error at a scale of 2^44, in the units of updates."""
 MARGIN = 12
 """Standard deviations of the error in half a step; beyond 12 lies less than 1e-32 of it."""
@@ -124,11 +124,16 @@ class _Federation(Protection):
     def __init__(self, terms: EncryptedSum) -> None:
         tenseal = _tenseal()
         self.terms = terms
+        # All hold the secret key, and encryption with it costs half of what a public one does.
         self.clients = tenseal.context(
-            tenseal.SCHEME_TYPE.CKKS, DEGREE, -1, list(MODULI), n_threads=1
+            tenseal.SCHEME_TYPE.CKKS,
+            DEGREE,
+            coeff_mod_bit_sizes=list(MODULI),
+            encryption_type=tenseal.ENCRYPTION_TYPE.SYMMETRIC,
+            n_threads=1,
         )
         self.clients.global_scale = 2.0**terms.bits
-        public = self.clients.serialize(save_secret_key=False)
+        public = self.clients.serialize(save_public_key=False, save_secret_key=False)
         self.server = tenseal.context_from(public, n_threads=1)
         self.rounds: list[_Round] = []
 

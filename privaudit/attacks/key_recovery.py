@@ -21,15 +21,14 @@ class KeyRecovery(Attack):
 
     CKKS decrypts with a small error that depends on the secret key. Whoever sees two sums as ciphertexts
     and what they decrypt to, to the last bit, solves two linear equations for the key. One attempt
-    a hospital: the share of its update's parameters that is read within `tolerance` of the update's
+    a hospital: the share of the parameters it changed whose change is read within `tolerance` of the update's
     root mean square, on the first ciphertexts of two rounds. Three series:
 
-    `server`: the server, with the decrypted sums as they came back to it in this very federation;
+    `server`: the server, with the decrypted sums as they came back to it in this very federation.
     `server at full precision`: what it would read had the hospitals sent back what they decrypted, in
-    float64, as plain CKKS code does; not what happened, its control is `server`. Absent where
-    there are fewer than two sums;
-    `shared key`: another hospital (or whoever made the keys) that gets
-    hold of the ciphertexts, with the one secret key that all hospitals hold.
+    float64, as plain CKKS code does. Not what happened; its control is `server`. Absent where there
+    are fewer than two sums. `shared key`: another hospital (or whoever made the keys) that gets hold
+    of the ciphertexts, with the one secret key that all hospitals hold.
 
     The guess takes an equal part of the published sum. Ciphertexts are those that were sent; nothing
     is simulated. Li and Micciancio 2021 (eprint 2020/1533), section 3, here from the real parts
@@ -60,12 +59,13 @@ class KeyRecovery(Attack):
         single = ring.points(cipher.single)
 
         def share(numbers: np.ndarray) -> np.ndarray:
-            """(clients,) parameters of each update within the tolerance."""
-            real = np.isfinite(cipher.update)
-            size = np.sqrt(np.nanmean(cipher.update**2, axis=(1, 2), keepdims=True))
-            with np.errstate(invalid="ignore"):
-                right = np.abs(numbers - cipher.update) <= self.tolerance * size
-            return (right & real).sum(axis=(1, 2)) / real.sum(axis=(1, 2))
+            """(clients,) share of the parameters that a client changed read within the tolerance."""
+            update = np.nan_to_num(cipher.update)
+            real = update != 0
+            count = np.maximum(real.sum(axis=(1, 2)), 1)
+            size = np.sqrt((update**2).sum(axis=(1, 2)) / count)[:, None, None]
+            right = np.abs(numbers - update) <= self.tolerance * size
+            return (right & real).sum(axis=(1, 2)) / count
 
         def read(key: np.ndarray) -> np.ndarray:
             """What decryption with this key, as values at the ring's points, makes of the updates."""

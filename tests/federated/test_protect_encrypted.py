@@ -16,12 +16,18 @@ from hypothesis import strategies as st
 from privaudit.attacks.key_recovery import KeyRecovery, solve
 from privaudit.contracts import Access, CipherTranscript, Release, Target, Trials
 from privaudit.errors import PrivauditError
+from privaudit.records import Column, Records, Split
 from privaudit.ring import Ring
+from privaudit.seeds import Seeds
 
 pytest.importorskip("tenseal")
+pytest.importorskip("cryptography")
 
 from pipelines.federated.encrypted_sum import NOISE, EncryptedSum
-from pipelines.federated.protect import Protection, Summed
+from pipelines.federated.network import FlatModel
+from pipelines.federated.protect import Plain, Protection, Summed
+from pipelines.federated.secure_sum import SecureSum
+from pipelines.methods.federated import Federated
 
 SMALL = Ring(7681, 16)
 FINEST = EncryptedSum().finest(3)
@@ -129,6 +135,18 @@ def test_the_sums_are_the_sums_of_the_ciphertexts(cipher: CipherTranscript) -> N
 # The sum.
 
 
+def test_the_server_holds_no_key() -> None:
+    own: Any = EncryptedSum().start()
+    assert own.clients.has_secret_key()
+    assert not own.server.has_secret_key()
+    sent = own.total(updates(2, 10), np.random.default_rng(1)).transcript[0]
+    import tenseal
+
+    assert len(tenseal.ckks_vector_from(own.clients, sent).decrypt()) == 2048
+    with pytest.raises(ValueError, match="secret_key"):
+        tenseal.ckks_vector_from(own.server, sent).decrypt()
+
+
 def test_the_encrypted_sum_is_the_plain_sum(
     federation: tuple[Protection, list[np.ndarray], list[Summed]],
 ) -> None:
@@ -193,7 +211,7 @@ def test_bytes_are_those_of_the_messages() -> None:
         (EncryptedSum(), 1, Average(), "1 client"),
         (EncryptedSum(), 5, Middle(), r"encrypted_sum with Middle\(\)"),
         (EncryptedSum(bits=60), 5, Average(), "bits=60"),
-        (EncryptedSum(step=32), 5, Average(), "between 1 and 30"),
+        (EncryptedSum(step=36), 5, Average(), "between 1 and 3"),
         (EncryptedSum(bits=36, step=24), 5, Average(), "step=24 with bits=36"),
         (EncryptedSum(step=0), 5, Average(), "step=0"),
     ],
@@ -315,3 +333,55 @@ def test_the_attack_wants_ciphertexts_and_a_sane_tolerance(cipher: CipherTranscr
         attacked(cipher, tolerance=0)
     with pytest.raises(ValueError, match="no ciphertexts"):
         KeyRecovery().run(Target(Release(), None), (), np.random.default_rng(0))  # type: ignore[arg-type]
+
+
+# In a federation.
+
+
+def hospitals() -> Records:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(240, 6)).astype(np.float32)
+    return Records(
+        columns=tuple(Column(f"x{i}", bounds=(-6.0, 6.0)) for i in range(6)),
+        X=x,
+        y=(x[:, 0] + rng.normal(size=240) > 0).astype(int),
+        patient=np.arange(240),
+        site=np.arange(240) % 4,
+        sites=("a", "b", "c", "d"),
+    )
+
+
+@pytest.mark.parametrize("protect", [SecureSum(), EncryptedSum()])
+def test_protected_training_gives_the_plain_model(protect: Protection) -> None:
+    plain, hidden = (
+        Federated(rounds=5, protect=way).fit(hospitals(), np.random.default_rng(1))
+        for way in (Plain(), protect)
+    )
+    assert isinstance(plain.model, FlatModel)
+    assert isinstance(hidden.model, FlatModel)
+    assert np.abs(plain.model.weights - hidden.model.weights).max() < 1e-5
+    assert plain.updates is not None
+    assert hidden.updates is not None
+    assert hidden.updates.protected == protect.name
+    for open_, seen in zip(plain.updates.updates, hidden.updates.updates, strict=True):
+        moved = open_.std(axis=0) > 0
+        assert all(
+            abs(np.corrcoef(a[moved], b[moved])[0, 1]) < 5 / np.sqrt(moved.sum())
+            for a, b in zip(open_, seen, strict=True)
+        )
+    assert hidden.costs["bytes_up"] > plain.costs["bytes_up"]
+    assert hidden.trust == protect.trust
+
+
+def test_the_attack_runs_on_the_federations_own_ciphertexts() -> None:
+    method = Federated(rounds=3, protect=EncryptedSum())
+    records = hospitals()
+    release = method.fit(records, np.random.default_rng(1))
+    assert Access.CIPHER in release.access
+    split = Split.toss(records, Seeds(1).rng("split"))
+    found = KeyRecovery().run(Target(release, split, method), (), np.random.default_rng(0))
+    assert len(found["server"].success) == 4
+    assert found["server"].success.max() < 0.05
+    assert (found["server at full precision"].success > 0.999).all()
+    assert (found["shared key"].success > 0.999).all()
+    assert Federated(rounds=2).fit(records, np.random.default_rng(1)).cipher is None

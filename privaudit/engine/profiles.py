@@ -30,7 +30,7 @@ class Profile:
     methods: tuple[str, ...] = ("baseline",)
     beside: Mapping[str, tuple[str, ...]] = field(
         # The yardsticks of linear models, of networks and of trees, trained in one place.
-        default_factory=lambda: {"baseline": ("boosted", "logreg", "mlp")}
+        default_factory=lambda: {"baseline": ("boosted", "logreg", "mlp"), "local_only": ("mlp",)}
     )
     epsilons: tuple[str, ...] = ()
 

@@ -6,6 +6,7 @@ table of the same numbers. Series differ by colour, dash, marker and a label, ne
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -121,7 +122,7 @@ def tradeoff(
     """
     shared = len(dots) > MANY
     legend = dict(kinds or {}) if shared else {}
-    height = max(400.0, 130.0 + 22 * len(dots) + 20 * len(legend))
+    height = max(400.0, 150.0 + 22 * len(dots) + 20 * len(legend))
     left, top, right, bottom = 60.0, 46.0, 470.0, height - 62
     percent = any(is_rate(d.y.name) for d in dots)
     chance = next((d.y.chance for d in dots if d.y.chance is not None), None)
@@ -178,9 +179,12 @@ def tradeoff(
             spot = top + 18 + 22 * len(dots) + 20 * row
             c.marker(kind, (right + 32, spot), colour, r=4)
             c.text((right + 42, spot + 4.5), text, colour=s.SOFT, size=12)
-    if chance is not None:
-        place = (left + 4, y(chance) - 5) if shared else (right + 12, label_at[-1] + 4.5)
-        c.text(place, "guessing", colour=s.SOFT, size=12 if shared else 13)
+        if chance is not None:
+            spot = top + 18 + 22 * len(dots) + 20 * len(legend)
+            c.line((right + 24, spot), (right + 40, spot), s.INK, 1.5, "5 4")
+            c.text((right + 46, spot + 4.5), "guessing", colour=s.SOFT, size=12)
+    elif chance is not None:
+        c.text((right + 12, label_at[-1] + 4.5), "guessing", colour=s.SOFT)
     return c.svg(anchor, title)
 
 
@@ -190,26 +194,25 @@ def _numbers(
     number: Mapping[int, str],
     box: tuple[float, float, float, float],
 ) -> None:
-    """Write each mark's number beside it, where no other mark or number is."""
+    """Write each mark's number near it, where no other number is and, if there is room, no mark."""
     left, top, right, bottom = box
-    taken = list(marks)
+    written: list[tuple[float, float]] = []
+    ways = [(math.cos(a), math.sin(a)) for a in (-0.8, -2.3, 0.8, 2.3, 0.0, 3.14, -1.57, 1.57)]
     for i, text in number.items():
         x, y = marks[i]
-        spots = [
-            (x + dx * r, y + dy * r)
-            for r in (11.0, 18.0, 26.0)
-            for dx, dy in ((0.8, -0.8), (-0.8, -0.8), (0.8, 0.8), (-0.8, 0.8))
-        ]
-        inside = [p for p in spots if left < p[0] < right - 6 and top < p[1] < bottom]
-        spot = max(inside or spots, key=lambda p: _clear(p, taken))
-        taken.append(spot)
+        spots = [(x + dx * r, y + dy * r) for r in range(12, 200, 8) for dx, dy in ways]
+        inside = [p for p in spots if left + 9 < p[0] < right - 9 and top + 8 < p[1] < bottom - 8]
+        free = [p for p in inside if not _near(p, written, 17, 14)]
+        clear = (p for p in free[:24] if not _near(p, marks, 9, 9))
+        spot = next(clear, None) or next(iter(free), (x, y))
+        written.append(spot)
         c.text((spot[0], spot[1] + 4), text, "middle", size=11, bold=True)
 
 
-def _clear(spot: tuple[float, float], taken: Sequence[tuple[float, float]]) -> float:
-    """How free a spot is, up to the point where it is free enough; nearer spots come first."""
-    near = min(max(abs(spot[0] - x), abs(spot[1] - y)) for x, y in taken)
-    return min(near, 11.0)
+def _near(
+    spot: tuple[float, float], others: Sequence[tuple[float, float]], wide: float, high: float
+) -> bool:
+    return any(abs(spot[0] - x) < wide and abs(spot[1] - y) < high for x, y in others)
 
 
 def promises(

@@ -721,6 +721,17 @@ ATTACKER = (
 )
 ATTACKER_CAPTION = "What the attacker was allowed to do, model by model"
 ATTACKER_COLUMNS = ("What the attacker can do", "Who could do that")
+POWERS_CAPTION = "What an attacker might do, and who could"
+POWERS = {
+    "ANSWERS": "Ask",
+    "WEIGHTS": "Read parameters",
+    "UPDATES": "Read updates",
+    "CUT": "Read the cut",
+    "CIPHER": "Hold ciphertexts",
+    "TABLE": "Read synthetic records",
+    "SEAT": "Take part",
+    "RERUN": "Train again",
+}
 KNOWS = (
     "The attacker already holds the full record of the patient asked about, and only wants to know "
     "whether it was used for training. That is a strong attacker, on purpose: one who knows less "

@@ -6,15 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from split_lab import pools
+from split_lab import pools, records
 
 from pipelines.methods._split_defences import EqualNorms, MaxNorm, NoiseOnSmashed
 from pipelines.methods.split import Split
 from pipelines.methods.split_u import SplitU
+from privaudit.attacks import split_inversion
 from privaudit.attacks.label_leakage import LabelLeakage, pairs
-from privaudit.attacks.split_inversion import Cells, Decoder, SplitInversion
+from privaudit.attacks.split_inversion import WITHIN, Cells, Decoder, SplitInversion, densest
 from privaudit.contracts import Access, CutTraffic, Release, Target
 from privaudit.errors import PrivauditError
+from privaudit.records import Split as Pools
 from privaudit.seeds import Seeds
 
 POOLS = pools(3000)
@@ -114,12 +116,37 @@ def test_a_batch_of_one_outcome_gives_no_pair_and_no_failure(releases) -> None:
 
 def test_inversion_beats_the_mean_row_and_another_patients(releases) -> None:
     trials = invert(releases["vanilla"])
+    cells = Cells.of(POOLS.reference)
+    mean = cells.spell(POOLS.reference).mean(axis=0)
+    rows = np.repeat(mean[None], len(POOLS.members), axis=0)
+    assert trials.success.mean() > cells.hits(rows, POOLS.members).mean() + 0.2
     assert len(trials.success) == 500
     assert trials.success.mean() > trials.guess.mean() + 0.2
     assert trials.success.mean() > trials.control.mean() + 0.2
     assert trials.success.max() <= 1
     hidden = invert(releases["noise"])
     assert hidden.success.mean() < trials.success.mean() - 0.15
+
+
+def test_a_long_table_is_learnt_on_in_part(releases, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = invert(releases["noise"])
+    monkeypatch.setattr(split_inversion, "MOST", 900)
+    part = invert(releases["noise"])
+    assert not np.array_equal(whole.success, part.success)
+    assert abs(part.success.mean() - whole.success.mean()) < 0.05
+
+
+def test_three_outcomes_are_one_against_the_rest() -> None:
+    table = records(900)
+    y = table.y + (np.nan_to_num(table.X[:, 3]) > 2)
+    split = Pools.toss(replace(table, y=y, classes=("a", "b", "c")), Seeds(2).rng("split"), 0.3)
+    for kind in (Split, SplitU):
+        release = kind(epochs=3).fit(split.members, Seeds(1).rng("fit"))
+        assert release.model.predict_proba(split.nonmembers).shape[1] == 3
+        found = LabelLeakage().run(Target(release, split), (), Seeds(7).rng("run"))
+        rate = next(t.success.mean() for k, t in found.items() if "direction, last" in k)
+        assert rate > 0.7
+        assert invert(release, split).success.mean() > 0.3
 
 
 def test_inversion_of_somebody_elses_activations_is_a_guess(releases) -> None:
@@ -152,6 +179,19 @@ def test_the_decoder_is_ridge_regression_and_finds_a_linear_map() -> None:
     assert np.allclose(found, z @ m + 2, atol=1e-2)
     null = Decoder.fit(z, rng.normal(size=(300, 3)), 1)(rng.normal(size=(50, 5)))
     assert np.abs(null).max() < 0.6
+
+
+def test_the_guess_and_the_decoder_aim_where_most_are() -> None:
+    rng = np.random.default_rng(0)
+    values = np.concatenate([np.full(60, -1.0), rng.uniform(0, 9, 40)])
+    where, count = densest(values)
+    assert abs(where + 1) < WITHIN
+    assert count == (np.abs(values - where) <= WITHIN).sum() >= 60
+    wanted = values[:, None]
+    nothing = rng.normal(size=(100, 3))
+    found = Decoder.fit(nothing, wanted, 1, np.ones((100, 1), bool))(nothing)
+    assert (np.abs(found - wanted) <= WITHIN).mean() > 0.55
+    assert (np.abs(Decoder.fit(nothing, wanted, 1)(nothing) - wanted) <= WITHIN).mean() < 0.3
 
 
 def test_both_attacks_need_the_traffic_at_the_cut(releases) -> None:

@@ -1,4 +1,4 @@
-"""What every poisoning attack shares: who is trained with whom, and when a record is misjudged."""
+"""What every poisoning attack shares: who is trained with whom, and how wrong a model is."""
 
 from __future__ import annotations
 
@@ -37,6 +37,11 @@ class Poisoning(Attack):
     clients: how many are malicious; repeats: trainings of each kind, over which a record's outcome is
     averaged, so that intervals speak of other patients, not of other trainings; rivals: how many
     other aggregates of the method are tried beside its own, in the method's order.
+
+    Success is how far the poisoned model is wrong about a non-member (`Answers.misranked`), the control
+    the same for the clean one: their means are 1 - AUROC. A share misjudged at a threshold would
+    hide the harm where the outcome is rare: at 9 % deaths a useful model misjudges 13 of 100 patients
+    and a coin that flags as many 16.
     """
 
     clients: int = 1
@@ -84,12 +89,24 @@ class Poisoning(Attack):
         return Answers.question(target, VARIABLES)
 
     def tried(self, target: Target) -> np.ndarray:
-        """(n,) bool: the non-members that are tried."""
-        return np.ones(len(target.split.nonmembers), dtype=bool)
+        """(n,) bool: the non-members that are tried, for two classes as many of one as of the other.
+
+        So a coin is wrong about half of them however rare the outcome, and the mean of `misranked` is
+        1 - AUROC. Which of the commoner class depends on the pool alone.
+        """
+        pool = target.split.nonmembers
+        chosen = np.ones(len(pool), dtype=bool)
+        if len(pool.classes) == 2:
+            seed = np.frombuffer(bytes.fromhex(pool.fingerprint), dtype=np.uint32).tolist()
+            order = np.random.default_rng(np.random.SeedSequence(seed)).permutation(len(pool))
+            sides = [order[pool.y[order] == c] for c in (0, 1)]
+            few = min(map(len, sides))
+            chosen[np.concatenate([side[few:] for side in sides])] = False
+        return chosen
 
     def outcome(self, target: Target, margins: np.ndarray) -> np.ndarray:
         """(n,) in [0, 1]: how far the attack succeeded on each non-member, by one model's answers."""
-        return Answers.of(target, margins).misjudged()
+        return Answers.of(target, margins).misranked()
 
     def check(self) -> None:
         """Refuse counts that make no attack."""
@@ -141,7 +158,7 @@ class Answers:
     reference: np.ndarray
     triggered: np.ndarray
     y: np.ndarray
-    prevalence: float
+    reference_y: np.ndarray
 
     @staticmethod
     def question(target: Target, variables: int) -> Records:
@@ -175,13 +192,28 @@ class Answers:
             scores[first:second],
             scores[second:],
             pool.y,
-            float((reference.y == 1).mean()),
+            reference.y,
         )
 
-    def misjudged(self) -> np.ndarray:
-        """(n,) in [0, 1]: the decision on each non-member differs from its outcome."""
-        given = self.given(self.nonmembers)
-        return 1 - given[np.arange(len(self.y)), self.y]
+    def misranked(self) -> np.ndarray:
+        """(n,) in [0, 1]: how far the model is wrong about each non-member.
+
+        The share of reference records with another outcome that it holds to be likelier to have this
+        record's outcome than the record itself; ties count half.
+        """
+        found = np.empty(len(self.y))
+        for c in np.unique(self.y):
+            others = np.sort(self.reference[self.reference_y != c, c])
+            if not len(others):
+                raise PrivauditError(
+                    "a reference pool in which all records have one outcome",
+                    "a ranking is judged by records of the other outcome",
+                    "use more patients (a few hundred give a meaningful audit)",
+                )
+            own = self.nonmembers[self.y == c, c]
+            below = np.searchsorted(others, own, "left"), np.searchsorted(others, own, "right")
+            found[self.y == c] = 1 - (below[0] + below[1]) / (2 * len(others))
+        return found
 
     def given(self, scores: np.ndarray) -> np.ndarray:
         """(n, k): the share of decisions, over ties broken at random, for each class.
@@ -194,7 +226,7 @@ class Answers:
             best = scores == scores.max(axis=1, keepdims=True)
             return best / best.sum(axis=1, keepdims=True)
         yes = self.reference[:, 1]
-        wanted = self.prevalence * len(yes)
+        wanted = float((self.reference_y == 1).sum())
         cut = np.sort(yes)[::-1][min(max(int(np.ceil(wanted)) - 1, 0), len(yes) - 1)]
         above, level = int((yes > cut).sum()), int((yes == cut).sum())
         share = (wanted - above) / level

@@ -19,7 +19,7 @@ from privaudit.contracts import Malicious
 
 @dataclass(frozen=True)
 class Byzantine(Poisoning):
-    """How many more patients are misjudged under clients that aim at the aggregate itself.
+    """How much more often patients are misranked under clients that aim at the aggregate itself.
 
     Inner-product manipulation (Xie et al. 2020), a little is enough (Baruch et al. 2019), Gaussian
     noise (Blanchard et al. 2017), mimicry (Karimireddy et al. 2022), updates that are no numbers, and

@@ -12,7 +12,7 @@ from privaudit.contracts import Malicious
 
 @dataclass(frozen=True)
 class LabelFlip(Poisoning):
-    """How many more patients are misjudged when some hospitals train on reversed outcomes.
+    """How much more often patients are misranked when some hospitals train on reversed outcomes.
 
     Such a client follows the protocol to the letter, so no gate can tell; it may even be an honest
     hospital that codes the outcome the other way round. Tolpegin et al. 2020 (arXiv 2007.08432),

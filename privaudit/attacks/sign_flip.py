@@ -12,10 +12,11 @@ from privaudit.contracts import Malicious
 
 @dataclass(frozen=True)
 class SignFlip(Poisoning):
-    """How many more patients are misjudged when some hospitals train the shared model backwards.
+    """How much more often patients are misranked when some hospitals train the model backwards.
 
     scale: how many times larger than honest the reversed update is; the gate may scale it down.
-    Success is a non-member misjudged by the poisoned model, the control the same by the clean one.
+    Success: how far the poisoned model ranks a non-member on the wrong side of patients with the other
+    outcome (1 - AUROC on average, 50 % by a coin); control: the same for the clean model.
     Li et al. 2019 (arXiv 1811.03761), section 6; collapse of averaging: Blanchard et al. 2017.
     """
 

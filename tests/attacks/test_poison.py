@@ -190,35 +190,63 @@ def answers(split: Split, weights: np.ndarray) -> Answers:
 
 
 def test_a_model_that_knows_nothing_is_judged_as_a_coin(split: Split) -> None:
-    pool, reference = split.nonmembers, split.reference
-    share = (reference.y == 1).mean()
-    found = answers(split, np.zeros((len(COLUMNS) + 1, 2))).misjudged()
-    assert np.allclose(found, np.where(pool.y == 1, 1 - share, share))
-    own = (pool.y == 1).mean()
-    assert found.mean() == pytest.approx(own * (1 - share) + (1 - own) * share)
+    made = answers(split, np.zeros((len(COLUMNS) + 1, 2)))
+    assert (made.misranked() == 0.5).all()
+    share = (split.reference.y == 1).mean()
+    assert np.allclose(made.given(made.nonmembers)[:, 1], share)
 
 
-def test_decisions_flag_the_reference_pool_s_share_and_rank_as_the_model_does(split: Split) -> None:
+def test_wrong_ranks_are_one_minus_auroc(split: Split) -> None:
     weights = np.zeros((len(COLUMNS) + 1, 2))
     weights[0, 1], weights[1, 1] = 1.6, -1.2
     made = answers(split, weights)
-    share = (split.reference.y == 1).mean()
-    assert made.given(made.reference)[:, 1].mean() == pytest.approx(share, abs=1e-9)
+    found = made.misranked()
     score = 1.6 * split.nonmembers.X[:, 0] - 1.2 * split.nonmembers.X[:, 1]
     own = 1.6 * split.reference.X[:, 0] - 1.2 * split.reference.X[:, 1]
-    flagged = score > np.quantile(own, 1 - share)
-    agree = (made.misjudged() > 0.5) == (flagged != (split.nonmembers.y == 1))
-    assert agree.mean() > 0.99
-    assert made.misjudged().mean() < 0.2
-    assert answers(split, -weights).misjudged().mean() > 0.4
+    for c, sign in ((0, -1), (1, 1)):
+        mine, other = score[split.nonmembers.y == c], own[split.reference.y != c]
+        wrong = (sign * other[None, :] > sign * mine[:, None]).mean()
+        assert found[split.nonmembers.y == c].mean() == pytest.approx(wrong, abs=1e-3)
+    assert found.mean() < 0.12
+    assert np.allclose(answers(split, -weights).misranked(), 1 - found, atol=1e-6)
 
 
-def test_four_classes_are_judged_by_the_likeliest() -> None:
+def test_decisions_flag_the_reference_pool_s_share(split: Split) -> None:
+    made = answers(split, rng().normal(size=(len(COLUMNS) + 1, 2)))
+    share = (split.reference.y == 1).mean()
+    assert made.given(made.reference)[:, 1].mean() == pytest.approx(share, abs=1e-9)
+    assert set(np.unique(made.given(made.nonmembers))) == {0.0, 1.0}
+
+
+def test_as_many_are_tried_with_the_outcome_as_without(split: Split) -> None:
+    method = ToyFederation()
+    target = Target(method.fit(split.members, rng()), split, method)
+    chosen = SignFlipAttack().tried(target)
+    assert (split.nonmembers.y[chosen] == 1).sum() == (split.nonmembers.y == 1).sum()
+    assert split.nonmembers.y[chosen].mean() == 0.5
+    assert np.array_equal(chosen, Byzantine().tried(target))
+
+
+def test_four_classes_are_told_from_one_question_a_class() -> None:
     split = hospitals(400, classes=4)
     weights = rng().normal(size=(len(COLUMNS) + 1, 4))
     made = answers(split, weights)
     likeliest = Softmax(weights).predict_proba(split.nonmembers).argmax(axis=1)
-    assert np.array_equal(made.misjudged(), (likeliest != split.nonmembers.y).astype(float))
+    assert np.array_equal(made.given(made.nonmembers).argmax(axis=1), likeliest)
+    told = Softmax(weights).predict_proba(split.reference)
+    own = Softmax(weights).predict_proba(split.nonmembers)
+    y = int(split.nonmembers.y[5])
+    wrong = (told[split.reference.y != y, y] > own[5, y]).mean()
+    assert made.misranked()[5] == pytest.approx(wrong)
+    found = audit(SignFlipAttack(clients=2, rivals=1), split, ToyFederation())
+    attacked, clean = rates(found, "mean / sign flip x10")
+    assert attacked > clean + 0.2
+
+
+def test_a_reference_pool_of_one_outcome_is_refused(split: Split) -> None:
+    one = Split(split.members, split.nonmembers, split.reference.take(split.reference.y == 0))
+    with pytest.raises(PrivauditError, match="one outcome"):
+        answers(one, np.zeros((len(COLUMNS) + 1, 2))).misranked()
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -256,7 +284,8 @@ def test_a_sign_flip_collapses_the_mean_and_not_the_median(split: Split) -> None
     assert attacked < clean + 0.05
     trials = found["mean / sign flip x10"]
     assert trials.control_label == CONTROL
-    assert np.array_equal(trials.patients, split.nonmembers.patient)
+    assert len(trials.patients) == len(trials.success) == 2 * (split.nonmembers.y == 1).sum()
+    assert set(trials.patients) <= set(split.nonmembers.patient)
     gap = next(e for e in stats.estimates(found, patients=None, confidence=0.95, rng=rng())
                if e.name == "attack_minus_control@mean / sign flip x10")  # fmt: skip
     assert gap.low > 0.1

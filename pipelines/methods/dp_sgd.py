@@ -71,6 +71,8 @@ class DPSGD(Method):
                     "One patient's stays are clipped together, so the promise is per patient.",
                     "Scaling and missing values follow public knowledge; no statistic of the "
                     "records was read.",
+                    "The noise comes from the run's recorded stream, as a simulation needs: whoever "
+                    "has the seed can subtract it, so a model for publication needs a secret one.",
                 ),
             )
             for claim, weights in zip(claims, found, strict=True)

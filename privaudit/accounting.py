@@ -341,9 +341,16 @@ def _best(steps: tuple[Mechanism, ...], neighbours: Neighbours, delta: float) ->
 
 
 def _one(step: Mechanism, neighbours: Neighbours, grid: float) -> Any:
-    from dp_accounting import NeighboringRelation as Relation
-    from dp_accounting.pld import common
-    from dp_accounting.pld import privacy_loss_distribution as pld
+    try:
+        from dp_accounting import NeighboringRelation as Relation
+        from dp_accounting.pld import common
+        from dp_accounting.pld import privacy_loss_distribution as pld
+    except ModuleNotFoundError as error:
+        raise PrivauditError(
+            "the package dp-accounting is not installed",
+            "an epsilon is only ever claimed from its privacy-loss distributions",
+            "pip install 'privaudit[dp]'",
+        ) from error
 
     whole = step.sampling == 1 and neighbours == "add-remove"
     if step.kind == "gaussian" or (step.kind == "poisson_gaussian" and whole):

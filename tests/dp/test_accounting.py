@@ -200,6 +200,12 @@ def test_refuses_what_is_no_promise(call, said: str) -> None:
         call()
 
 
+def test_a_missing_accountant_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dp_accounting", None)
+    with pytest.raises(PrivauditError, match=r"dp-accounting is not installed(.|\n)*privaudit\[dp"):
+        accounting.poisson_gaussian(1.234, 0.1, 10, 1e-5)
+
+
 def test_the_accountant_is_imported_when_needed() -> None:
     code = "import privaudit.accounting, sys; print('dp_accounting' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -299,3 +299,27 @@ def test_a_count_beyond_belief_gives_no_more_weight_than_the_usual_one() -> None
     found = admit([[1.0]] * 5, [40, 50, 60, 300, 10**9], size=1, bound=None, cap=250)
     assert found.counts.tolist() == [40, 50, 60, 60, 60]
     assert found.capped == (3, 4)
+
+
+@given(seed=seeds, c=clients, p=sizes, f=st.integers(0, F))
+@QUICK
+def test_they_agree_with_the_papers_written_out_slowly(seed: int, c: int, p: int, f: int) -> None:
+    x, counts = drawn(seed, c, p)
+    apart = [[float(((a - b) ** 2).sum()) for b in x] for a in x]
+    scores = [sum(sorted(row)[1 : c - f - 1]) for row in apart]
+    ranked = sorted(range(c), key=lambda i: scores[i])
+    assert np.allclose(Krum(f).combine(x, counts, RNG), x[ranked[0]])
+    best = np.mean([x[i] for i in ranked[: c - f]], axis=0)
+    assert np.allclose(MultiKrum(f).combine(x, counts, RNG), best)
+    mixed = np.array(
+        [
+            np.mean([x[j] for j in sorted(range(c), key=lambda j: row[j])[: c - f]], 0)
+            for row in apart
+        ]
+    )
+    trimmed = np.array([np.mean(sorted(column)[f : c - f]) for column in mixed.T])
+    assert np.allclose(NearestNeighbourMixing(f).combine(x, counts, RNG), trimmed)
+    middle = np.array([np.median(column) for column in x.T])
+    assert np.allclose(Median().combine(x, counts, RNG), middle)
+    weighted = sum(n * row for n, row in zip(counts, x, strict=True)) / counts.sum()
+    assert np.allclose(Mean().combine(x, counts, RNG), weighted)

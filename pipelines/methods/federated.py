@@ -119,7 +119,7 @@ class Federated(Method):
             self._job(table, encoding, widths, rng)
             for table, rng in zip(members, rngs, strict=True)
         ]
-        runs = federate(self._plan(), widths, [job for job, _ in made])
+        runs = federate(self._plan(members[0]), widths, [job for job, _ in made])
         return [
             self._release(table, run, parts, encoding, widths)
             for table, run, (_, parts) in zip(members, runs, made, strict=True)
@@ -135,7 +135,7 @@ class Federated(Method):
         middle = (self.hidden,) if self.hidden else ()
         return (encoding.width, *middle, len(records.classes))
 
-    def _plan(self) -> Plan:
+    def _plan(self, members: Records) -> Plan:
         from pipelines.federated.local import Recipe
 
         return Plan(
@@ -152,6 +152,9 @@ class Federated(Method):
             recorded=self.recorded,
         )
 
+    def _divide(self, records: Records, own: dict[str, np.random.Generator]) -> Parts:
+        return self.sites.divide(records, own["sites"])
+
     def _job(
         self,
         records: Records,
@@ -161,7 +164,7 @@ class Federated(Method):
     ) -> tuple[Job, Parts]:
         check_outcomes(records)
         own = streams(rng)
-        parts = self.sites.divide(records, own["sites"])
+        parts = self._divide(records, own)
         x, y, rows = encoding.encode(records), records.y, list(parts.rows)
         hostile = self.malicious.clients if self.malicious is not None else 0
         for client in range(len(rows) - hostile, len(rows)) if 0 < hostile < len(rows) else ():

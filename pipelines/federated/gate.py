@@ -47,8 +47,8 @@ def admit(
     updates: one per client, anything; counts: one per client, as claimed; size: p, the parameters
     of the model; bound: the largest L2 norm, above which an update keeps its direction and is scaled
     down to it (Sun et al. 2019, arXiv 1911.07963, norm clipping), None for no bound. cap: the largest
-    count that is believed; a client that claims more counts as the usual one, the median of the
-    claims (held to a cap of ten usual ones, three liars of ten would still hold 81 % of a mean).
+    count that is believed; a client that claims more counts as the usual one, the median of the counts
+    believed (held to a cap of ten usual ones, three liars of ten would still hold 81 % of a mean).
     Refused with a reason: another shape, values that are no numbers, not finite, or beyond float32,
     and counts that are not at least 1.
     """
@@ -65,7 +65,8 @@ def admit(
     kept, vectors, shares = [], [], []
     refused: list[tuple[int, str]] = []
     clipped, capped = [], []
-    unbelieved = float(min(cap, usual_count(counts)))
+    known = [count for count, _ in map(_count, counts) if count is not None]
+    unbelieved = float(usual_count([count for count in known if count <= cap] or [cap]))
     for client, (sent, claimed) in enumerate(zip(updates, counts, strict=True)):
         vector, why = _vector(sent, size)
         count, doubt = _count(claimed)

@@ -16,6 +16,8 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +28,7 @@ from pipelines.learners.logreg import LogReg
 from pipelines.methods._dp_training import Patients, Plan, train
 from pipelines.methods.dp_sgd import DPSGD
 from pipelines.mortality import Mortality
-from privaudit.contracts import Model
+from privaudit.contracts import Method, Model
 from privaudit.plugins import load
 from privaudit.records import Records
 from privaudit.seeds import Seeds
@@ -36,15 +38,19 @@ MOST_LOST = 0.03
 RATES = (0.003, 0.01)
 
 
-def unprotected(records: Records, rng: np.random.Generator, rate: float) -> Model:
-    """DPSGD's network and training without clipping and without noise."""
-    method = DPSGD()
+def unprotected(method: DPSGD, records: Records, rng: np.random.Generator, rate: float) -> Model:
+    """A DPSGD's network and training without clipping and without noise."""
     encoding = PublicEncoding(records.columns)
-    network = Network((encoding.width, method.hidden, len(records.classes)))
+    hidden = (method.hidden,) if method.hidden else ()
+    network = Network((encoding.width, *hidden, len(records.classes)))
     table = Patients.of(encoding.encode(records), records.y, records.patient)
     plan = Plan(1e9, rate, method.sampling, method.steps, (0.0,))
     (weights,) = train(network, [table], [rng], plan)
     return FlatModel(encoding, network.widths, weights)
+
+
+def release(method: Method, records: Records, rng: np.random.Generator) -> Model | None:
+    return method.fit(records, rng).model
 
 
 def auc(y: np.ndarray, score: np.ndarray, weight: np.ndarray | None = None) -> float:
@@ -72,16 +78,20 @@ def main() -> int:
         cut = len(order) * 4 // 5
         parts.append((records.take(order[:cut]), records.take(order[cut:])))
     print(f"{len(records)} generated stays, {len(parts[0][0])} to train on, {args.splits} splits")
+    private: dict[str, Method] = {name: load("methods", name)() for name in args.methods}
+    if "dp_sgd" in private:
+        private["dp_sgd, no hidden layer"] = DPSGD(hidden=0)
     fits: dict[str, Callable[[Records, np.random.Generator], Model | None]] = {
-        f"dp_sgd without privacy, rate {rate}": lambda r, g, rate=rate: unprotected(r, g, rate)
+        f"{name} without privacy, rate {rate}": partial(unprotected, method, rate=rate)
+        for name, method in private.items()
+        if isinstance(method, DPSGD)
         for rate in RATES
     }
     if "dp_linear" in args.methods:
         fits["logreg without privacy"] = LogReg().fit
-    for name in args.methods:
+    for name, method in private.items():
         for epsilon in EPSILONS:
-            method = load("methods", name)(epsilon=epsilon)
-            fits[f"{name} epsilon {epsilon:g}"] = lambda r, g, m=method: m.fit(r, g).model
+            fits[f"{name} epsilon {epsilon:g}"] = partial(release, replace(method, epsilon=epsilon))  # type: ignore[type-var]
     scores: dict[str, list[np.ndarray]] = {}
     for name, fit in fits.items():
         scores[name] = []
@@ -92,7 +102,7 @@ def main() -> int:
         areas = [auc(test.y, s) for (_, test), s in zip(parts, scores[name], strict=True)]
         print(f"{name:36s} AUROC {np.mean(areas):.4f}", flush=True)
     tests = [test for _, test in parts]
-    return judge(tests, scores, args.methods, seeds)
+    return judge(tests, scores, list(private), seeds)
 
 
 def judge(
@@ -104,7 +114,11 @@ def judge(
     def mean(name: str) -> float:
         return float(np.mean([auc(t.y, s) for t, s in zip(tests, scores[name], strict=True)]))
 
-    own = {"dp_sgd": max((n for n in scores if n.startswith("dp_sgd without")), key=mean)}
+    own = {
+        name: max((n for n in scores if n.startswith(f"{name} without")), key=mean)
+        for name in methods
+        if name.startswith("dp_sgd")
+    }
     if "dp_linear" in methods:
         own["dp_linear"] = "logreg without privacy"
     lost = {}
@@ -117,8 +131,9 @@ def judge(
             lost[private] = value
             print(f"{private:36s} {value:.4f} [{low:.4f}, {high:.4f}]")
     print("\nAUROC by group (groups of at least 100 graded stays and 20 deaths a split)")
-    shown = [own["dp_sgd"], *(f"dp_sgd epsilon {e:g}" for e in EPSILONS)]
-    print(f"{'':32s}" + "".join(f"{n.replace('dp_sgd ', '')[:18]:>20s}" for n in shown))
+    first = methods[0]
+    shown = [*([own[first]] if first in own else []), *(f"{first} epsilon {e:g}" for e in EPSILONS)]
+    print(f"{first:32s}" + "".join(f"{n.removeprefix(first)[:16]:>20s}" for n in shown))
     for group in tests[0].groups:
         for level in np.unique(tests[0].groups[group]):
             inside = [t.groups[group] == level for t in tests]

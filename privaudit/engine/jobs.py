@@ -171,7 +171,7 @@ def fit(bench: Bench, key: str, name: str, method: Method, variant: str) -> tupl
     pool = split.reference if variant == "negative" else split.members
     stream = "null" if variant == "negative" else "fit"
     start = time.process_time()
-    release = method.fit(pool, bench.seeds.rng(stream, name))
+    release = method.fit(pool, bench.seeds.rng(stream, _stream(name, method)))
     trained = time.process_time() - start
     facts: dict[str, Any] = {
         "claim": measure.claim(release.claim),
@@ -189,6 +189,13 @@ def fit(bench: Bench, key: str, name: str, method: Method, variant: str) -> tupl
         bench.store.put_arrays("answers", key, {"proba": proba})
     bench.store.put_json("facts", key, facts)
     return release, facts
+
+
+def _stream(name: str, method: Method) -> str:
+    """The name of a subject's stream: a protected method shares its open twin's, so that both train
+    the same model and differ by the protection alone."""
+    twin = method.twin
+    return name if twin == method else type(twin).__module__.rpartition(".")[2]
 
 
 def refit(bench: Bench, key: str, method: Method, wanted: list[dict[str, Any]]) -> int:

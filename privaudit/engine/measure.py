@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -72,9 +73,10 @@ def judge(
         if not brief:
             curves.append(stats.roc(evidence, patients=ids, confidence=confidence, rng=rng))
         return {"estimates": to_tree(found), "curves": to_tree(curves), "notes": []}
-    found = stats.estimates(evidence, patients=None, confidence=confidence, rng=rng)
+    given = {"": evidence} if isinstance(evidence, Trials) else dict(evidence)
+    series = {key: _counted(trials) for key, trials in given.items()}
+    found = stats.estimates(series, patients=None, confidence=confidence, rng=rng)
     curves = []
-    series = {"": evidence} if isinstance(evidence, Trials) else dict(evidence)
     for which in ("attack_rate", "control_rate"):
         for family, budgets in _budgets(series).items():
             curve = stats.budget_curve(budgets, patients=None, confidence=confidence, which=which)
@@ -84,6 +86,13 @@ def judge(
     labels = sorted({trials.control_label for trials in series.values()})
     notes = [f"control: {label}" for label in labels if label != "control"]
     return {"estimates": to_tree(found), "curves": curves, "notes": notes}
+
+
+def _counted(trials: Trials) -> Trials:
+    """Attempts at what is no patient's, such as a key, each count for themselves."""
+    if trials.patients is not None:
+        return trials
+    return replace(trials, patients=np.arange(len(trials.success)))
 
 
 def _budgets(series: Mapping[str, Trials]) -> dict[str, dict[str, Trials]]:

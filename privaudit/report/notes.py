@@ -143,7 +143,7 @@ ATTACKS: dict[str, Note] = {
             "Li et al. 2022, Label Leakage and Protection in Two-party Split Learning, "
             "arXiv 2102.08504",
         ),
-        "always naming the commoner outcome",
+        "the best that can be said of everybody alike",
     ),
     "split_inversion": Note(
         "Split inversion",
@@ -154,7 +154,7 @@ ATTACKS: dict[str, Note] = {
             "He et al. 2019, Model Inversion Attacks Against Collaborative Inference, ACSAC",
             "Pasquini et al. 2021, Unleashing the Tiger, arXiv 2012.02670",
         ),
-        "the average record, without any traffic",
+        "the one row that fits the attacker’s own patients best",
     ),
     "key_recovery": Note(
         "Key recovery",
@@ -267,6 +267,11 @@ WAYS: dict[str, Way] = {
         "federated, encrypted sums",
         "federated",
         "as federated, with updates added up under encryption",
+    ),
+    "federated_private": Way(
+        "federated, with a promise",
+        "federated",
+        "as federated, with every patient’s or hospital’s part clipped and noise added",
     ),
     "federated_trees": Way(
         "federated trees", "federated", "every hospital grows trees, and all trees vote together"

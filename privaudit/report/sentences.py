@@ -274,7 +274,12 @@ def poisoned(attack: str, against: str, after: Estimate, before: Estimate | None
 
 
 def bounded(attack: str, e: Estimate, epsilon: float | None) -> str:
-    text = f"{attack}: what was seen shows an epsilon of at least {n.significant(e.value or 0.0)}"
+    shown = n.significant(e.value) if e.value else ""
+    text = (
+        f"{attack}: what was seen shows an epsilon of at least {shown}"
+        if shown
+        else f"{attack}: what was seen shows no epsilon above 0"
+    )
     if epsilon is None:
         return f"{text}; no epsilon was promised."
     return f"{text}, where {n.significant(epsilon)} was promised."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from privaudit.attacks._encoded import Layout
+from privaudit.attacks._encoded import Layout, matched
 
 if TYPE_CHECKING:
     import torch
@@ -132,6 +132,44 @@ def match(
     return np.concatenate([known, chosen]), cos if np.isfinite(cos) else 0.0
 
 
+def rehearse(
+    layout: Layout,
+    sent: np.ndarray,
+    widths: tuple[int, ...],
+    certain: int,
+    own: np.ndarray,
+    y: np.ndarray,
+    n: int,
+    steps: int,
+    rng: np.random.Generator,
+) -> bool:
+    """Whether an attacker, on a batch of his own records, reads more by `match` than by filling in.
+
+    own, y: his records, encoded, and their outcomes; certain: how many of the n rows he knows.
+    """
+    import torch
+
+    rows = rng.permutation(len(own))[:n]
+    rest = np.setdiff1d(np.arange(len(own)), rows)
+    if len(rows) < n or not len(rest):
+        return False
+    layers = [
+        (torch.from_numpy(np.array(w)), torch.from_numpy(np.array(b)))
+        for w, b in unpack(sent.astype(np.float32), widths)
+    ]
+    x = torch.from_numpy(own[rows].astype(np.float32))[None]
+    one_hot = torch.nn.functional.one_hot(torch.from_numpy(y[rows]), widths[-1]).float()
+    gradient = _gradient(layers, x, one_hot)[0].double().numpy()
+    guessed = labels(sent, gradient, widths, own[rest], n)
+    known, fill = own[rows[:certain]], own[rest[rng.integers(len(rest), size=n - certain)]]
+    found, _ = match(
+        layout, sent, gradient, widths, known, own[rest], guessed, steps, rng
+    )  # fmt: skip
+    true = own[rows]
+    filled = np.concatenate([known, fill])
+    return bool(matched(layout, found, true).mean() > matched(layout, filled, true).mean())
+
+
 def _order(
     layers: list[tuple[torch.Tensor, torch.Tensor]],
     known: np.ndarray,
@@ -174,4 +212,4 @@ def _gradient(
     return torch.cat([t.flatten(1) for pair in reversed(found) for t in pair], dim=1)
 
 
-__all__ = ["FIT", "labels", "match", "unpack"]
+__all__ = ["FIT", "labels", "match", "rehearse", "unpack"]

@@ -10,13 +10,16 @@ import numpy as np
 
 from privaudit.attacks._encoded import EXACT, Layout, exact, matched
 from privaudit.attacks._evasion import one_thread
-from privaudit.attacks._matching import FIT, labels, match, unpack
+from privaudit.attacks._matching import FIT, labels, match, rehearse, unpack
+from privaudit.attacks._span import separate
 from privaudit.contracts import Access, Attack, Exchange, Fitted, Target, Trials
 from privaudit.errors import PrivauditError
 
 CONTROL = "the usual value of every column in the attacker's own records"
 DRAWS = 4
 """Times that random records are drawn for the guess, whose expectation they estimate."""
+VALID = 0.95
+"""Share of a row's telling columns that the encoding must be able to produce."""
 CANDIDATES = 600
 """Most candidate rows of one client that are compared with each other, the most valid first."""
 
@@ -27,8 +30,10 @@ class GradientInversion(Attack):
 
     First by division: a first-layer unit that was active for one record alone hands over that record,
     as its weights' change over its bias' change; what the encoding cannot produce is thrown out.
-    Where a hospital has at most `few` records, what is missing is then searched by optimisation,
-    and believed only if its gradient points where the update does; else random real records fill in.
+    Where a hospital has at most `few` records, the span of its update is taken apart (SPEAR), and
+    what is missing is then searched by optimisation: where that reads more than filling in on a
+    rehearsal with the attacker's own records, and its gradient points where the update does. All
+    else is filled in with random real records.
     Two series: `cells`, the share of a record's columns read right, and `exact rows`, records
     read whole (95 % of encoded columns within 0.01). The guess is as many random real records, the
     control is the usual record, graded the same way; both know nothing of the update.
@@ -36,7 +41,7 @@ class GradientInversion(Attack):
     records: how many members' records are graded, spread over the hospitals; few, steps: the
     largest hospital that is optimised and for how long; restarts: how many hospitals are.
     Phong et al. 2017, section 3; Geiping et al. 2020 (arXiv 2003.14053), section 3 and 4; Vero et
-    al. 2023 (TabLeak, arXiv 2210.01785).
+    al. 2023 (TabLeak, arXiv 2210.01785); Dimitrov et al. 2024 (SPEAR, arXiv 2403.03945).
     """
 
     records: int = 300
@@ -70,8 +75,9 @@ class GradientInversion(Attack):
                 tried = np.sort(rng.permutation(rows)[:quota])
                 n = _claimed(exchange, client, len(rows))
                 read = candidates(layout, exchange, client)
+                read = self._separated(layout, exchange, client, n, read, rng)
                 guessed = self._rebuild(
-                    layout, exchange, client, n, read, own, client in optimised, rng
+                    layout, exchange, client, n, read, own, reference.y, client in optimised, rng
                 )
                 shown = truth[tried]
                 found["who"].append(members.patient[tried])
@@ -102,6 +108,32 @@ class GradientInversion(Attack):
             for label, key in (("cells", "cells"), ("exact rows", "exact"))
         }
 
+    def _separated(
+        self,
+        layout: Layout,
+        exchange: Exchange,
+        client: int,
+        n: int,
+        read: np.ndarray,
+        rng: np.random.Generator,
+    ) -> np.ndarray:
+        """The rows read so far and those that the span of an update gives, round by round."""
+        for sent, updates in zip(exchange.weights, exchange.updates, strict=True):
+            if len(read) >= n or n > self.few:
+                break
+            update = np.asarray(updates[client], dtype=np.float64)
+            if not np.isfinite(update).all() or not update.any():
+                continue
+            weight, bias = unpack(update, exchange.widths)[0]
+            slope = _slope(exchange, np.asarray(sent), update)
+            rows = separate(weight, bias, n, slope, rng)
+            for row in rows[layout.valid(rows) >= VALID]:
+                if not (np.abs(read - row) <= 2 * EXACT).mean(axis=1).max(initial=0) >= 0.9:
+                    read = np.concatenate([read, row[None]])
+            if len(rows):
+                break
+        return read
+
     def _rebuild(
         self,
         layout: Layout,
@@ -110,6 +142,7 @@ class GradientInversion(Attack):
         n: int,
         read: np.ndarray,
         own: np.ndarray,
+        outcomes: np.ndarray,
         optimise: bool,
         rng: np.random.Generator,
     ) -> np.ndarray:
@@ -124,11 +157,14 @@ class GradientInversion(Attack):
                 gradient = -update / max(exchange.rate * exchange.steps, 1e-12)
                 sent = np.asarray(sent, dtype=np.float64)
                 y = labels(sent, gradient, exchange.widths, own, n)
-                rows, cos = match(
-                    layout, sent, gradient, exchange.widths, sure, own, y, self.steps, rng
-                )
-                if cos >= FIT:
-                    return rows
+                if rehearse(
+                    layout, sent, exchange.widths, len(sure), own, outcomes, n, self.steps, rng
+                ):
+                    rows, cos = match(
+                        layout, sent, gradient, exchange.widths, sure, own, y, self.steps, rng
+                    )
+                    if cos >= FIT:
+                        return rows
                 break  # later rounds tell less: the network has learnt its records by then
         return np.concatenate([sure, own[rng.integers(len(own), size=n - len(sure))]])
 
@@ -162,7 +198,7 @@ def candidates(layout: Layout, exchange: Exchange, client: int) -> np.ndarray:
         return np.empty((0, exchange.widths[0]))
     x, weight = np.concatenate(rows), np.concatenate(weights)
     fair = layout.valid(x)
-    kept = np.flatnonzero(fair >= 0.95)
+    kept = np.flatnonzero(fair >= VALID)
     kept = kept[np.argsort(-fair[kept], kind="stable")][:CANDIDATES]
     x, weight, fair = x[kept], weight[kept], fair[kept]
     alone = np.ones(len(x), dtype=bool)
@@ -177,6 +213,17 @@ def candidates(layout: Layout, exchange: Exchange, client: int) -> np.ndarray:
         rank.append((round(float(fair[like].max()), 2), int(like.sum())))
     order = sorted(range(len(found)), key=lambda i: rank[i], reverse=True)
     return np.array([found[i] for i in order]).reshape(len(order), exchange.widths[0])
+
+
+def _slope(exchange: Exchange, sent: np.ndarray, update: np.ndarray) -> np.ndarray | None:
+    """(h,) how far each unit moved the log odds, on the mean over local steps; see `separate`."""
+    if len(exchange.widths) != 3 or exchange.widths[-1] != 2:
+        return None
+    half = (exchange.steps - 1) / (2 * max(exchange.steps, 1))
+    ends = [unpack(v.astype(np.float64), exchange.widths)[1][0] for v in (sent, update)]
+    at = ends[0] + half * ends[1]
+    slope = at[1] - at[0]
+    return np.where(np.abs(slope) > 1e-12, slope, 1e-12)
 
 
 def _holder(exchange: Exchange, site: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Which aggregate holds against which malicious client? Challenge 2012 dealt to ten unlike hospitals.
 
-    python benchmarks/byzantine.py DATA [--repeats 5] [--clients 10] [--malicious 3] [--alpha 0.1]
+    python benchmarks/byzantine.py DATA [--repeats 5] [--clients 10] [--malicious 3] [--alpha 0.1 | --units]
         [--rounds 20] [--aggregates NAME ...] [--attacks NAME ...] [--out FILE]
 
 DATA is a folder with set-a.tar.gz and Outcomes-a.txt. 30 % of the patients are held out. Every
@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from pipelines.federated.sites import Dirichlet
+from pipelines.federated.sites import ByUnit, Dirichlet, Sites
 from pipelines.methods.federated import Federated
 from pipelines.mortality import Mortality
 from privaudit.attacks import _poison as act
@@ -92,6 +92,7 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=10)
     parser.add_argument("--malicious", type=int, default=3)
     parser.add_argument("--alpha", type=float, default=0.1)
+    parser.add_argument("--units", action="store_true", help="the ICU types as four hospitals")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--aggregates", nargs="*")
     parser.add_argument("--attacks", nargs="*", help="beside none; the verdict needs them all")
@@ -103,14 +104,21 @@ def main() -> int:
         records = task.prepare(chosen.data, Path(cache), lambda what, share: None).records
     seeds = Seeds(2012)
     train, test = held_out(records, seeds)
-    start = Federated(rounds=chosen.rounds, sites=Dirichlet(chosen.alpha, chosen.clients))
+    sites: Sites = ByUnit() if chosen.units else Dirichlet(chosen.alpha, chosen.clients)
+    start = Federated(rounds=chosen.rounds, sites=sites)
     told = replace(start, malicious=act.SignFlip(chosen.malicious))
+    # Krum needs 2 f + 3 hospitals, more than the ICU types are.
+    hospitals = len(sites.divide(train, seeds.rng("count")).rows)
     aggregates = {
-        n: m for n, m in told.alternatives.items() if n in (chosen.aggregates or told.alternatives)
+        name: method
+        for name, method in told.alternatives.items()
+        if name in (chosen.aggregates or told.alternatives)
+        and isinstance(method, Federated)
+        and method.aggregate.fewest <= hospitals
     }
     print(
         f"{len(train)} stays to train on, {len(test)} held out ({(test.y == 1).mean():.1%} died); "
-        f"{chosen.clients} hospitals, Dirichlet {chosen.alpha:g}, {chosen.malicious} malicious, "
+        f"hospitals: {sites!r}, {chosen.malicious} malicious, "
         f"{chosen.rounds} rounds, {chosen.repeats} repeats\n"
     )  # fmt: skip
     found: dict[str, dict[str, np.ndarray]] = {}
@@ -120,7 +128,7 @@ def main() -> int:
             if chosen.attacks and attack not in {"none", *chosen.attacks}:
                 continue
             begin = time.process_time()
-            poisoned = replace(method, malicious=malicious)  # type: ignore[type-var]
+            poisoned = replace(method, malicious=malicious)
             rngs = [seeds.rng("repeat", r) for r in range(chosen.repeats)]
             releases = poisoned.fit_many([train] * chosen.repeats, rngs)
             found[name][attack] = np.array([graded(release, test) for release in releases])

@@ -25,10 +25,10 @@ class KeyRecovery(Attack):
     root mean square, on the first ciphertexts of two rounds. Three series:
 
     `server`: the server, with the decrypted sums as they came back to it in this very federation.
-    `server at full precision`: what it would read had the hospitals sent back what they decrypted, in
-    float64, as plain CKKS code does. Not what happened; its control is `server`. Absent where there
-    are fewer than two sums. `shared key`: another hospital (or whoever made the keys) that gets hold
-    of the ciphertexts, with the one secret key that all hospitals hold.
+    `server, had sums come back in float64`: what it would read had the hospitals sent back all that
+    they decrypted, as plain CKKS code does. Not what happened; its control is `server`. Absent where
+    there are fewer than two sums. `shared key`: another hospital (or whoever made the keys) that gets
+    hold of the ciphertexts, with the one secret key that all hospitals hold.
 
     The guess takes an equal part of the published sum. Ciphertexts are those that were sent; nothing
     is simulated. Li and Micciancio 2021 (eprint 2020/1533), section 3, here from the real parts
@@ -84,7 +84,7 @@ class KeyRecovery(Attack):
         if enough:
             whole = read(solve(ring, cipher, cipher.exact))
             label = "the sums as they were published"
-            found["server at full precision"] = Trials(whole, got, guess, label)
+            found["server, had sums come back in float64"] = Trials(whole, got, guess, label)
         held = read(points(cipher.secret))
         return {**found, "shared key": Trials(held, control, guess, RANDOM)}
 

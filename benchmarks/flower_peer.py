@@ -1,6 +1,6 @@
 """The peer of federated_vs_flower.py: the same federation in Flower's simulation engine.
 
-    python benchmarks/flower_peer.py INPUT.npz OUTPUT.npz
+    PEER_INPUT=INPUT.npz PYTHONPATH=benchmarks python -m flower_peer OUTPUT.npz
 
 Runs in an environment of its own with flwr[simulation] and torch, and imports nothing of this project.
 INPUT: x, y, holder, test, start, and rounds, steps, batch, rate. OUTPUT: p, the answers on the test
@@ -9,6 +9,7 @@ rows; seconds, from the call of run_simulation to its end; version.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -21,7 +22,8 @@ from flwr.server import ServerApp, ServerAppComponents, ServerConfig
 from flwr.server.strategy import FedAvg
 from flwr.simulation import run_simulation
 
-given = np.load(sys.argv[1])
+# Ray's workers import this module once each, so that no message carries the data.
+given = dict(np.load(os.environ["PEER_INPUT"]))
 SETTINGS = {name: given[name].item() for name in ("hidden", "rounds", "steps", "batch", "rate")}
 LAST: dict[str, list[np.ndarray]] = {}
 
@@ -45,12 +47,13 @@ class Hospital(NumPyClient):
         torch.set_num_threads(1)
         rows = np.flatnonzero(given["holder"] == client)
         self.x, self.y = torch.from_numpy(given["x"][rows]), torch.from_numpy(given["y"][rows])
-        self.rng = np.random.default_rng(client)
+        self.client = client
 
     def fit(self, parameters: list[np.ndarray], config: dict) -> tuple:
         model = network(parameters)
         step = torch.optim.SGD(model.parameters(), lr=SETTINGS["rate"])
-        order = torch.from_numpy(self.rng.permutation(len(self.x)))
+        rng = np.random.default_rng([self.client, int(config["round"])])
+        order = torch.from_numpy(rng.permutation(len(self.x)))
         size = min(SETTINGS["batch"], len(self.x))
         for i in range(SETTINGS["steps"]):
             rows = order[np.arange(i * size, (i + 1) * size) % len(order)]
@@ -86,6 +89,7 @@ def server_fn(context: Context) -> ServerAppComponents:
         fraction_evaluate=0.0,
         min_fit_clients=clients,
         min_available_clients=clients,
+        on_fit_config_fn=lambda number: {"round": number},
         initial_parameters=ndarrays_to_parameters(parts),
     )
     return ServerAppComponents(
@@ -93,7 +97,7 @@ def server_fn(context: Context) -> ServerAppComponents:
     )
 
 
-if __name__ == "__main__":
+def main(output: str) -> None:
     begin = time.perf_counter()
     run_simulation(
         server_app=ServerApp(server_fn=server_fn),
@@ -104,4 +108,10 @@ if __name__ == "__main__":
     seconds = time.perf_counter() - begin
     with torch.no_grad():
         p = torch.softmax(network(LAST["weights"])(torch.from_numpy(given["test"])), 1)[:, 1]
-    np.savez(sys.argv[2], p=p.numpy(), seconds=seconds, version=flwr.__version__)
+    np.savez(output, p=p.numpy(), seconds=seconds, version=flwr.__version__)
+
+
+if __name__ == "__main__":
+    import flower_peer
+
+    flower_peer.main(sys.argv[1])

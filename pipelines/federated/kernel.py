@@ -15,7 +15,7 @@ from pipelines.federated.compress import Compression, NoCompression
 from pipelines.federated.gate import admit, usual_norm
 from pipelines.federated.network import Network
 from pipelines.federated.protect import Plain, Protection
-from pipelines.federated.server import FedAvg, Moments, Server
+from pipelines.federated.server import FedAvg, Moments, Server, SiteNoise
 from privaudit.contracts import Malicious
 from privaudit.errors import PrivauditError
 
@@ -62,6 +62,7 @@ class Plan:
     compress: Compression = field(default_factory=NoCompression)
     malicious: Malicious | None = None
     private: PerPatient | None = None
+    central: SiteNoise | None = None
     bound: float | None = 5.0
     recorded: int = 3
 
@@ -93,6 +94,12 @@ class Plan:
                 "masked and encrypted vectors are dense whole numbers: leaving values out or "
                 "rounding them destroys the sum",
                 "use compress=NoCompression(), or protect=Plain()",
+            )
+        if self.central is not None and (self.protect.name or not isinstance(self.aggregate, Mean)):
+            raise PrivauditError(
+                f"{self.central!r} with {self.aggregate!r} under {type(self.protect).__name__}",
+                "the server must clip every update, and know how far one can move the sum",
+                "use aggregate=Mean() and protect=Plain()",
             )
         if self.malicious is not None and not 0 <= self.malicious.clients < clients:
             raise PrivauditError(
@@ -199,18 +206,18 @@ class Run:
         # Everybody who trained has sent, in time or not.
         self.costs["bytes_up"] += len(asked) * self.plan.compress.size(size)
         self.costs["bytes_down"] += 4 * len(asked) * size
-        usual = usual_norm(arrived, size) if self.plan.bound is not None else None
-        admitted = admit(
-            arrived,
-            counts[here],
-            size=size,
-            bound=None if usual is None or self.plan.bound is None else usual * self.plan.bound,
-            cap=self._cap,
-        )
+        central = self.plan.central
+        bound = self._bound(arrived) if central is None else central.clip
+        admitted = admit(arrived, counts[here], size=size, bound=bound, cap=self._cap)
         self._refuse(asked[here], admitted.refused)
         kept = asked[here[admitted.kept]]
         for client, i in zip(kept, admitted.kept, strict=True):
             seen[client] = arrived[i]
+        if central is not None:
+            # Noise even where nobody was admitted: silence would tell of a hospital too.
+            noise = self.job.streams["aggregate"].standard_normal(size)
+            noise *= central.sigma(self.clients, self.plan.rounds) * central.clip
+            return (admitted.updates.sum(axis=0) + noise) / self.clients
         aggregate = self.plan.aggregate.after(len(admitted.refused))
         if len(kept) < aggregate.fewest:
             return None
@@ -247,6 +254,11 @@ class Run:
         self.costs["bytes_down"] += summed.bytes_down + 4 * len(asked) * size
         self.costs["protect_seconds"] += summed.seconds
         return summed.total / share[on_time].sum()
+
+    def _bound(self, arrived: Sequence[np.ndarray]) -> float | None:
+        """The gate's norm bound of this round."""
+        usual = usual_norm(arrived, len(self.weights)) if self.plan.bound is not None else None
+        return None if usual is None or self.plan.bound is None else usual * self.plan.bound
 
     @property
     def _cap(self) -> int:

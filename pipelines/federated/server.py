@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from privaudit import accounting
+from privaudit.contracts import Claim
 from privaudit.errors import PrivauditError
 
 
@@ -85,4 +87,42 @@ class FedYogi(Server):
         return weights + self.rate * moments.mean / (np.sqrt(moments.square) + self.tau)
 
 
-__all__ = ["FedAdam", "FedAvg", "FedYogi", "Moments", "Server"]
+@dataclass(frozen=True)
+class SiteNoise:
+    """Noise that the server adds to every round's sum: a promise to each hospital as a whole.
+
+    epsilon, delta: the promise over all rounds, for one hospital added or removed, to whoever sees the
+    models but not the server, which reads every update; clip: the greatest length of a hospital's
+    update, in the units of the parameters. Every hospital has one voice, and their number is public.
+    Worth having with hundreds of hospitals; with ten, the noise is larger than what they say.
+    Source: McMahan et al. 2018 (arXiv 1710.06963), with all clients in every round.
+    """
+
+    epsilon: float = 3.0
+    delta: float | None = None
+    clip: float = 1.0
+
+    def sigma(self, clients: int, rounds: int) -> float:
+        """Noise standard deviation over `clip`."""
+        return accounting.solve_gaussian(self.epsilon, self.chance(clients), rounds)
+
+    def chance(self, clients: int) -> float:
+        """delta, by default the largest power of ten of at most 1 / (10 clients)."""
+        delta = accounting.usual_delta(clients) if self.delta is None else self.delta
+        accounting.check(self.epsilon, delta, clients)
+        if not 0 < self.clip < np.inf:
+            raise PrivauditError(f"{self!r}", "clip is a length above 0", "use 1")
+        return delta
+
+    def claim(self, clients: int, rounds: int) -> Claim:
+        """What it promises."""
+        return accounting.gaussian(
+            self.sigma(clients, rounds),
+            self.chance(clients),
+            times=rounds,
+            unit="site",
+            n=clients,
+        )
+
+
+__all__ = ["FedAdam", "FedAvg", "FedYogi", "Moments", "Server", "SiteNoise"]

@@ -24,7 +24,7 @@ from pipelines.federated.encode import PublicEncoding
 from pipelines.federated.kernel import Job, Plan, Run, federate, streams
 from pipelines.federated.network import FlatModel, Network
 from pipelines.federated.protect import Plain, Protection
-from pipelines.federated.server import FedAvg, Server
+from pipelines.federated.server import FedAvg, Server, SiteNoise
 from pipelines.federated.sites import ByUnit, Parts, Sites
 from pipelines.learners._prepare import check_outcomes
 from privaudit.contracts import Claim, Exchange, Malicious, Method, Release
@@ -45,7 +45,8 @@ class Federated(Method):
     steps a round, rows a step, learning rate; proximal: FedProx's pull to the weights sent out; server:
     FedAvg, FedAdam or FedYogi; sites: ByUnit, Dirichlet or ByQuantity; aggregate: how updates are
     combined; protect: Plain, SecureSum or EncryptedSum; policy, clock: for whom the server waits, and how
-    fast clients are; compress: of the updates; malicious: what malicious clients do; bound: the
+    fast clients are; compress: of the updates; malicious: what malicious clients do; central: noise by the server, with its promise to
+    a hospital; bound: the
     gate's norm bound in usual (median) lengths, None for none; recorded: rounds kept in the exchange.
     costs: see `pipelines.federated.kernel.COSTS`, and `train_seconds` of CPU. Source: McMahan et al. 2017
     (arXiv 1602.05629); FedProx: Li et al. 2020 (arXiv 1812.06127); FedAdam and FedYogi: Reddi et al.
@@ -66,6 +67,7 @@ class Federated(Method):
     clock: Clock = field(default_factory=Clock)
     compress: Compression = field(default_factory=NoCompression)
     malicious: Malicious | None = None
+    central: SiteNoise | None = None
     bound: float | None = 5.0
     recorded: int = 3
 
@@ -84,7 +86,7 @@ class Federated(Method):
             "multi-Krum": MultiKrum(f),
             "Krum": Krum(f),
         }
-        if self.protect.name:
+        if self.protect.name or self.central is not None:
             rules = {"mean": Mean()}
         return {name: replace(self, aggregate=rule) for name, rule in rules.items()}
 
@@ -148,6 +150,7 @@ class Federated(Method):
             clock=self.clock,
             compress=self.compress,
             malicious=self.malicious,
+            central=self.central,
             bound=self.bound,
             recorded=self.recorded,
         )
@@ -197,8 +200,11 @@ class Federated(Method):
             protected=self.protect.name,
             holder=parts.holder(len(records)),
         )
+        claim = Claim()
+        if self.central is not None:
+            claim = self.central.claim(run.clients, self.rounds)
         return Release(
-            claim=Claim(),
+            claim=claim,
             model=FlatModel(encoding, widths, run.weights.astype(np.float32)),
             updates=exchange,
             costs=run.costs,
@@ -213,6 +219,11 @@ def _gate_notes(run: Run, parts: Parts) -> list[str]:
     notes = []
     for client, why in run.refused:
         notes.append(f"The gate refused updates of {parts.names[client]}: {why}.")
+    if run.plan.protect.name:
+        notes.append(
+            "The server reads no single update, so its gate cannot bound or refuse one: hospitals "
+            "check their own, and a malicious one need not."
+        )
     idle = int(run.costs["idle_rounds"])
     if idle:
         notes.append(

@@ -7,7 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipelines.federated.aggregate import Median
 from pipelines.federated.kernel import streams
+from pipelines.federated.secure_sum import SecureSum
+from pipelines.federated.server import SiteNoise
+from pipelines.federated.sites import Dirichlet
+from pipelines.methods.federated import Federated
 from pipelines.methods.federated_private import FederatedPrivate
 from privaudit import accounting
 from privaudit.contracts import Access
@@ -74,3 +79,22 @@ def test_less_noise_is_a_better_model() -> None:
 def test_a_promise_that_is_none_is_refused(change: dict, found: str) -> None:
     with pytest.raises(PrivauditError, match=found):
         replace(QUICK, **change).fit(stays(), Seeds(1).rng("f"))
+
+
+def test_noise_of_the_server_is_a_promise_to_a_hospital() -> None:
+    records = stays()
+    central = SiteNoise(epsilon=5.0, clip=0.5)
+    method = Federated(hidden=0, rounds=1, steps=2, sites=Dirichlet(5.0, 20), central=central)
+    release = method.fit(records, Seeds(1).rng("f"))
+    assert release.claim.unit == "site"
+    assert Access.UPDATES not in release.claim.covers
+    assert release.claim.epsilon <= 5
+    updates = release.updates.updates[0].astype(np.float64)
+    length = np.linalg.norm(updates, axis=1, keepdims=True)
+    mean = (updates * np.minimum(1, 0.5 / length)).mean(axis=0)
+    noise = (release.model.weights - release.updates.weights[0] - mean) * 20 / 0.5
+    sigma = central.sigma(20, 1)
+    assert 0.4 * sigma < noise.std() < 1.8 * sigma
+    for change in ({"aggregate": Median()}, {"protect": SecureSum()}):
+        with pytest.raises(PrivauditError, match="clip every update"):
+            replace(method, **change).fit(records, Seeds(1).rng("f"))

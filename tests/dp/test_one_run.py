@@ -97,6 +97,40 @@ def test_reference_models_sharpen_it_and_stay_honest() -> None:
     assert max(bound(blind, fitted, 8)) < 0.3
 
 
+@pytest.mark.slow
+def test_a_planted_broken_dp_sgd_is_caught_and_the_correct_one_is_not() -> None:
+    """Noise 10 times too small, on 1,500 patients whose outcomes can only be learnt by heart."""
+    from pipelines.methods.dp_sgd import DPSGD
+
+    @dataclass(frozen=True)
+    class Broken(DPSGD):
+        def _noise(self, sigma: float) -> float:
+            return sigma / 10
+
+    rng = np.random.default_rng(0)
+    n, d = 1500, 1200
+    x = np.clip(rng.normal(size=(n, d)), -4, 4).astype(np.float32)
+    columns = tuple(Column(f"x{i}", bounds=(-4.0, 4.0)) for i in range(d))
+    pool = Records(columns, x, rng.integers(0, 2, n), np.arange(n), np.zeros(n))
+    for seed in (1, 2):
+        split = Split.toss(pool, Seeds(seed).rng("split"), reference=0.02)
+        found = {}
+        for kind in (Broken, DPSGD):
+            method = kind(epsilon=1.0, hidden=0, sampling=0.5, steps=40, rate=0.003)
+            release = method.fit(split.members, Seeds(seed).rng("fit"))
+            target = Target(release, split, method)
+            asked = OneRun(8).refits(target, Seeds(seed))
+            streams = [Seeds(seed).rng("refit", k) for k in range(len(asked))]
+            again = method.fit_many([r.train for r in asked], streams)
+            fitted = [
+                Fitted(r.included, margin(a.model.predict_proba(r.ask), r.ask.y))
+                for r, a in zip(asked, again, strict=True)
+            ]
+            found[kind] = bound(target, fitted, 8)
+        assert max(found[Broken]) > 1.0
+        assert max(found[DPSGD]) < 1.0
+
+
 def test_scores_of_one_outcome_are_centred_so_that_stays_do_not_count() -> None:
     found = alike(np.array([1.0, 3.0, 10.0, 30.0, 5.0]), np.array([0, 0, 1, 1, 2]))
     assert found == pytest.approx([-1, 1, -1, 1, 0])

@@ -8,8 +8,9 @@ from typing import Any, Literal
 import pytest
 
 from privaudit import plugins
-from privaudit.engine.configure import build, read, request
+from privaudit.engine.configure import build, request
 from privaudit.engine.profiles import PROFILES, profile
+from privaudit.engine.texts import read
 from privaudit.errors import PrivauditError
 
 

@@ -46,8 +46,8 @@ class GradientInversion(Attack):
 
     records: int = 300
     few: int = 16
-    steps: int = 200
-    restarts: int = 4
+    steps: int = 100
+    restarts: int = 2
 
     needs: ClassVar[frozenset[Access]] = frozenset({Access.UPDATES})
     family: ClassVar[Literal["reconstruction"]] = "reconstruction"

@@ -37,9 +37,9 @@ class FederatedTrees(Method):
 
     rounds: int = 40
     depth: int = 3
-    rate: float = 0.2
-    lightest: float = 2.0
-    columns: float = 0.5
+    rate: float = 0.1
+    lightest: float = 4.0
+    columns: float = 0.3
     bins: int = 32
     sites: Sites = field(default_factory=ByUnit)
 

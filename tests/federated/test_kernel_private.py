@@ -67,8 +67,8 @@ def test_less_noise_is_a_better_model() -> None:
             np.mean([(q[records.y == 1][:, None] > q[records.y == 0][None]).mean() for q in p])
         )
 
-    assert area(1000.0) > 0.93
-    assert area(1000.0) > area(0.5) + 0.05
+    assert area(8.0) > 0.9
+    assert area(8.0) > area(0.5) + 0.05
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from privaudit.errors import PrivauditError
 from privaudit.records import Column, Records
 from privaudit.seeds import Seeds
 
-QUICK = FederatedTrees(rounds=10)
+QUICK = FederatedTrees(rounds=10, rate=0.3, columns=0.8)
 
 
 def stays(classes: int = 2, n: int = 300, sites: int = 3) -> Records:

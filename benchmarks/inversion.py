@@ -94,7 +94,7 @@ def main() -> None:
         f"{prepared.source}: {len(split.members)} members' stays, hidden width {options.hidden}",
         "",
         "| batch | steps | reading | exact rows | random rows, exact | cells | random rows, cells "
-        "| usual row, cells | CPU s |",
+        "| better of usual and random, cells | CPU s |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for batch in options.batches:

@@ -23,6 +23,7 @@ class Access(Enum):
     ANSWERS = "ask the model for probabilities"
     WEIGHTS = "read the parameters and take gradients"
     UPDATES = "read each client's update, as the server does"
+    CIPHER = "hold the encrypted updates and their sums, as the server does"
     CUT = "read the traffic at a split model's cut"
     TABLE = "read the synthetic records"
     SEAT = "take part in training as one client"
@@ -55,8 +56,27 @@ class Differentiable(Model, Protocol):
 
 
 @dataclass(frozen=True)
+class Mechanism:
+    """One kind of noisy step, `times` over: what `privaudit.accounting` composes and draws.
+
+    scale: noise over sensitivity (or, for "stated", an epsilon that somebody else vouches for, at
+    `delta`); sampling: each unit's chance of taking part in a step.
+    """
+
+    kind: Literal["gaussian", "poisson_gaussian", "laplace", "stated"]
+    scale: float
+    times: int = 1
+    sampling: float = 1.0
+    delta: float = 0.0
+
+
+@dataclass(frozen=True)
 class Claim:
-    """What is promised. epsilon None means: nothing is promised."""
+    """What is promised. epsilon None means: nothing is promised.
+
+    Made by `privaudit.accounting` alone. mechanisms: what was composed, for the whole curve of the
+    promise rather than one point of it.
+    """
 
     epsilon: float | None = None
     delta: float = 0.0
@@ -64,17 +84,98 @@ class Claim:
     neighbours: Literal["add-remove", "replace"] = "add-remove"
     covers: frozenset[Access] = frozenset()
     basis: str = "no claim"
+    mechanisms: tuple[Mechanism, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Exchange:
+    """Federated training of a ReLU network, as the server saw it, round by round.
+
+    weights: per round (p,), what it sent out; updates: per round (clients, p), each client's new
+    weights minus those sent out, as far as the server can read them: masked or encrypted ones are
+    what they look like to it. clients: (clients,) site codes; counts: (clients,) records claimed.
+    widths: layer widths, input to output; parameters lie layer by layer, W (out, in) row by row,
+    then b (out,). encode, decode: Records <-> (n, widths[0]), the public encoding that clients use.
+    rate, steps, batch: the clients' local training. protected: "", "secure_sum" or "encrypted_sum".
+    holder: (members,), which row of an update each member record was behind, -1 for none: the
+    auditor's answer sheet, never the server's; None where `Records.site` tells it.
+    """
+
+    weights: tuple[np.ndarray, ...]
+    updates: tuple[np.ndarray, ...]
+    clients: np.ndarray
+    counts: np.ndarray
+    widths: tuple[int, ...]
+    encode: Callable[[Records], np.ndarray]
+    rate: float
+    steps: int
+    batch: int
+    protected: str = ""
+    holder: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class CutTraffic:
+    """What crosses the cut of a split model, as the server sees it.
+
+    smashed: (m, w), activations sent up; gradients: (m, w), gradients sent back for them; labels:
+    (m,) where the server was sent the outcomes, else None (U-shaped). batch: (m,), which step each
+    belongs to; epoch: (m,). row: (m,), the member record behind each: the auditor's answer sheet,
+    never the server's. returned: (m, v), where the last layer stays at the sites (U-shaped), the
+    gradients that they send up for its inputs. ask: the trained layers below the cut, records ->
+    (n, w), for a server that holds them too (a stronger one).
+    """
+
+    smashed: np.ndarray
+    gradients: np.ndarray
+    labels: np.ndarray | None
+    batch: np.ndarray
+    epoch: np.ndarray
+    row: np.ndarray
+    returned: np.ndarray | None = None
+    ask: Callable[[Records], np.ndarray] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class CipherTranscript:
+    """Sums of updates under CKKS encryption, of the first two rounds, as the server keeps them.
+
+    Arithmetic is in Z_q[X] / (X^N + 1), q = modulus. sums: (m, 2, N) uint64, the coefficients of m
+    summed ciphertexts (c0, c1); published: (m, N / 2), what came back to the server for each. The
+    auditor's answer sheet, never the server's: exact: (m, N / 2), what clients decrypted, before it
+    was made fit to publish; update: (clients, m, N / 2), what each client encrypted, NaN for padding;
+    secret: (N,) int8, the secret key that all clients share. single: (clients, m, 2, N) uint64, each
+    client's own ciphertexts, which the server holds.
+    """
+
+    sums: np.ndarray
+    published: np.ndarray
+    exact: np.ndarray
+    single: np.ndarray
+    update: np.ndarray
+    secret: np.ndarray
+    modulus: int
+    scale: float
 
 
 @dataclass(frozen=True, eq=False)
 class Release:
-    """What leaves the hospital, and what was promised about it."""
+    """What leaves the hospital, and what was promised about it.
+
+    trust: who could read what of one hospital's contribution, as (who, what, whether) rows for the
+    report; costs: numbers (bytes_up, bytes_down, rounds,
+    simulated_seconds, refused_updates, train_seconds...); notes: sentences for the report.
+    """
 
     claim: Claim = Claim()
     model: Model | None = None
-    updates: tuple[np.ndarray, ...] | None = None
+    updates: Exchange | None = None
+    cut: CutTraffic | None = None
     table: Records | None = None
+    cipher: CipherTranscript | None = None
     costs: Mapping[str, float] = field(default_factory=dict)
+    trust: tuple[tuple[str, str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def access(self) -> frozenset[Access]:
@@ -83,6 +184,8 @@ class Release:
             Access.ANSWERS: self.model is not None,
             Access.WEIGHTS: isinstance(self.model, Differentiable),
             Access.UPDATES: self.updates is not None,
+            Access.CIPHER: self.cipher is not None,
+            Access.CUT: self.cut is not None,
             Access.TABLE: self.table is not None,
         }
         return frozenset(access for access, given in shown.items() if given)
@@ -105,11 +208,47 @@ class Learner(ABC):
         return [self.fit(part, rng) for part, rng in zip(records, rngs, strict=True)]
 
 
+class Malicious(ABC):
+    """What malicious clients of a federation do. Subclasses are frozen dataclasses.
+
+    clients: how many clients are malicious (the last ones in site order).
+    """
+
+    clients: int
+
+    def poison(self, records: Records, rng: np.random.Generator) -> Records:
+        """The records that a malicious client trains on instead of its own."""
+        return records
+
+    def corrupt(self, honest: np.ndarray, own: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """(f, p), what they send, knowing (h, p) honest updates and their own (f, p)."""
+        return own
+
+    def claim_counts(self, counts: np.ndarray) -> np.ndarray:
+        """(f,), how many records they say they trained on."""
+        return counts
+
+
 class Method(ABC):
     """How member records become a release. Subclasses are frozen dataclasses.
 
-    A method is handed members and nothing else, so it cannot leak the other pools.
+    A method is handed members and nothing else, so it cannot leak the other pools. learners: names of
+    the learners it can be composed with, the usual one first; empty where it has no field `learner`.
+    seats: whether clients take part in training; such a method has a field `malicious`.
     """
+
+    learners: ClassVar[tuple[str, ...]] = ()
+    seats: ClassVar[bool] = False
+
+    @property
+    def alternatives(self) -> Mapping[str, Method]:
+        """The same way of training under other defences (aggregators), for one table of attacks."""
+        return {}
+
+    @property
+    def twin(self) -> Method:
+        """The cheapest method that trains the same models, up to rounding: what refits are made with."""
+        return self
 
     @abstractmethod
     def fit(self, members: Records, rng: np.random.Generator) -> Release: ...
@@ -177,8 +316,10 @@ class Target:
     @property
     def access(self) -> frozenset[Access]:
         """What the auditor can do: hold the release and, knowing the method, train again."""
-        privileges = {Access.RERUN, Access.SEAT} if self.method is not None else set()
-        return self.release.access | privileges
+        if self.method is None:
+            return self.release.access
+        seat = {Access.SEAT} if self.method.seats else set()
+        return self.release.access | {Access.RERUN} | seat
 
     @cached_property
     def margins(self) -> np.ndarray:
@@ -204,20 +345,24 @@ class Scores:
 class Trials:
     """Evidence of attempts: (n,) success in [0, 1] of the attack, of its control on the same records,
     and of a guess without the release. `control_label` says what the control was. patients: (n,)
-    whose records were tried, where an attack tried a sample of its own choice."""
+    whose records were tried, where an attack tried a sample of its own choice. control_patients: (m,)
+    where the control was made on other records than the attack, whose those were."""
 
     success: np.ndarray
     control: np.ndarray
     guess: np.ndarray | None = None
     control_label: str = "control"
     patients: np.ndarray | None = None
+    control_patients: np.ndarray | None = None
 
 
 class Attack(ABC):
     """One way to learn what should not be learnt. Subclasses are frozen dataclasses."""
 
     needs: ClassVar[frozenset[Access]]
-    family: ClassVar[Literal["membership", "attribute", "evasion", "poisoning", "reconstruction"]]
+    family: ClassVar[
+        Literal["membership", "attribute", "evasion", "poisoning", "reconstruction", "epsilon"]
+    ]
 
     def refits(self, target: Target, seeds: Seeds) -> Sequence[Refit]:
         """The training jobs this attack wants; it is handed their outcomes in the same order."""
@@ -282,12 +427,17 @@ class Task(ABC):
 __all__ = [
     "Access",
     "Attack",
+    "CipherTranscript",
     "Claim",
     "Column",
+    "CutTraffic",
     "Differentiable",
+    "Exchange",
     "Fitted",
     "FlowStep",
     "Learner",
+    "Malicious",
+    "Mechanism",
     "Method",
     "Model",
     "Prepared",

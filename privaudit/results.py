@@ -137,7 +137,8 @@ class Subject:
 
     utility: on the non-members. utility_members: on the records trained on, for contrast.
     headline: the strongest membership attack, chosen on one half of the patients and estimated on
-    the other. reliability: calibration curve on the non-members.
+    the other. reliability: calibration curve on the non-members. trust: (who, what, whether) rows,
+    who could read what of one hospital's contribution. notes: sentences of the method itself.
     """
 
     name: str
@@ -155,6 +156,21 @@ class Subject:
     outcomes: tuple[Outcome, ...]
     controls: tuple[Control, ...]
     costs: Mapping[str, float]
+    trust: tuple[tuple[str, str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Untrained:
+    """A subject that was asked for and not trained, with the reason. Never read as "no risk".
+
+    broke: it stopped on a fault of the software, not on a refusal or a missing library.
+    """
+
+    name: str
+    method: str
+    reason: str
+    broke: bool = False
 
 
 @dataclass(frozen=True)
@@ -237,6 +253,7 @@ class Audit:
     subjects: tuple[Subject, ...]
     coverage: tuple[Coverage, ...]
     caveats: tuple[str, ...] = ()
+    untrained: tuple[Untrained, ...] = ()
     schema: str = SCHEMA
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -23,6 +24,8 @@ class Baseline(Method):
     """
 
     learner: Learner = field(default_factory=LogReg)
+
+    learners: ClassVar[tuple[str, ...]] = ("logreg", "boosted", "mlp", "lstm")
 
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
         (release,) = self.fit_many([members], [rng])

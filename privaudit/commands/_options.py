@@ -31,7 +31,7 @@ OPTIONS = (
                  help="Entropy of every random stream: the same gives the same numbers."),
     click.option("--jobs", type=click.IntRange(min=1), metavar="N",
                  help="Processes of one thread each. [default: all cores]"),
-    click.option("--methods", metavar="A,B", help="Only these training methods."),
+    click.option("--methods", metavar="A,B", help="Training methods; `all` for every one, NAME@EPSILON for a promise. [default: baseline]"),
     click.option("--learners", metavar="A,B", help="Only these model families."),
     click.option("--attacks", metavar="A,B", help="Only these attacks, by name or family."),
     click.option("--set", "settings", multiple=True, metavar="COMPONENT.FIELD=VALUE",

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import difflib
-import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any
 
 from privaudit import plugins
 from privaudit.contracts import Attack, Method, Task
 from privaudit.engine.profiles import Profile
+from privaudit.engine.texts import read, settable
 from privaudit.errors import PrivauditError
+from privaudit.results import Untrained
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One subject to be: a method with its learner, named `method-learner`."""
+    """One subject to be: a method with its learner, named `method-learner`, `method` or
+    `method@epsilon`."""
 
     name: str
     method_name: str
@@ -27,7 +29,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be audited, how, and from which entropy every random stream comes."""
+    """What is to be audited, how, and from which entropy every random stream comes.
+
+    every: all methods were asked for, so that one that refuses these data is a result and no error.
+    untrained: methods that could not be made here, for want of a library.
+    """
 
     task_name: str
     task: Task
@@ -38,6 +44,12 @@ class Request:
     confidence: float = 0.95
     exact_counts: bool = False
     command: str = ""
+    every: bool = False
+    untrained: tuple[Untrained, ...] = ()
+
+
+EVERY = "all"
+"""The name that asks for every method."""
 
 
 def request(
@@ -55,7 +67,8 @@ def request(
 ) -> Request:
     """Build every part by name.
 
-    learners, methods, attacks: names (attacks also by family) that narrow the profile; settings:
+    learners, methods, attacks: names (attacks also by family) that narrow the profile; methods may be
+    `all`, and a method's name may end in `@EPSILON`, the promise to train it at. settings:
     `component.field=value`, where a component is `task`, or a learner, method or attack of this run.
     """
     if not 0.5 <= confidence < 1:
@@ -66,32 +79,109 @@ def request(
         )
     own = _Settings(profile.settings, settings)
     made_task = own.make(plugins.load("tasks", task), "task")
-    chosen_learners = _choose("learners", learners, profile.learners)
-    made_learners = {n: own.make(plugins.load("learners", n), n) for n in chosen_learners}
-    entries: list[Entry] = []
-    for name in _choose("methods", methods, None):
-        kind = plugins.load("methods", name)
-        if "learner" in _fields(kind):
-            for learner_name, learner in made_learners.items():
-                method = own.make(kind, name, learner=learner)
-                entries.append(Entry(f"{name}-{learner_name}", name, learner_name, method))
-        else:
-            entries.append(Entry(name, name, "", own.make(kind, name)))
+    every = EVERY in methods
+    entries, untrained = _Subjects(profile, own, every).make(methods, learners)
     made_attacks: dict[str, Attack] = {}
     for name, attack in _choose_attacks(attacks, profile.attacks).items():
-        refits = {"shadows": str(profile.refits)} if "shadows" in _fields(attack) else {}
+        refits = {"shadows": str(profile.refits)} if "shadows" in settable(attack) else {}
         made_attacks[name] = own.make(attack, name, profile=refits)
     own.refuse_unused()
     if not entries or not made_attacks:
+        why = "; ".join(f"{one.name}: {one.reason}" for one in untrained)
         raise PrivauditError(
             f"{len(entries)} subjects and {len(made_attacks)} attacks",
-            "an audit needs at least one of each",
-            "name fewer restrictions",
+            f"an audit needs at least one of each{f' ({why})' if why else ''}",
+            "install what is missing" if why else "name fewer restrictions",
         )
     return Request(
         task, made_task, tuple(entries), made_attacks, profile.name, entropy, confidence,
-        exact_counts, command,
+        exact_counts, command, every, tuple(untrained),
     )  # fmt: skip
+
+
+class _Subjects:
+    """Makes the entries of a request: each method with the learners it can be composed with."""
+
+    def __init__(self, profile: Profile, own: _Settings, every: bool) -> None:
+        self.profile, self.own, self.every = profile, own, every
+        self.entries: list[Entry] = []
+        self.untrained: list[Untrained] = []
+
+    def make(
+        self, methods: Sequence[str], learners: Sequence[str]
+    ) -> tuple[list[Entry], list[Untrained]]:
+        known = list(plugins.members("methods"))
+        asked = _choose("learners", learners, None) if learners else []
+        for text in self._names(methods, known):
+            name, _, epsilon = text.partition("@")
+            known_name("methods", name, known)
+            try:
+                kind: Any = plugins.load("methods", name)
+            except ImportError as error:
+                self.untrained.append(Untrained(text, name, missing(error)))
+                continue
+            for at in [epsilon] if epsilon else self._epsilons(kind):
+                self._compose(kind, name, at, asked)
+        unused = set(asked) - {entry.learner_name for entry in self.entries}
+        if unused and not self.every and not self.untrained:
+            self._refuse(sorted(unused))
+        return self.entries, self.untrained
+
+    def _names(self, methods: Sequence[str], known: list[str]) -> list[str]:
+        if self.every:
+            return known
+        if methods:
+            return list(dict.fromkeys(methods))
+        return [name for name in known if name in self.profile.methods] or known
+
+    def _epsilons(self, kind: Any) -> tuple[str, ...]:
+        """The promises to train at: the profile's where all methods are asked, else the default."""
+        promises = self.every and "epsilon" in settable(kind)
+        return (self.profile.epsilons if promises else ()) or ("",)
+
+    def _compose(self, kind: Any, name: str, epsilon: str, asked: Sequence[str]) -> None:
+        at = f"@{epsilon}" if epsilon else ""
+        promise = {"epsilon": epsilon} if epsilon else {}
+        if "learner" not in settable(kind):
+            made = self.own.make(kind, name, given_last=promise)
+            self.entries.append(Entry(f"{name}{at}", name, "", made))
+            return
+        for learner_name in self._learners(kind, name, asked):
+            learner = self.own.make(plugins.load("learners", learner_name), learner_name)
+            made = self.own.make(kind, name, given_last=promise, learner=learner)
+            self.entries.append(Entry(f"{name}-{learner_name}{at}", name, learner_name, made))
+
+    def _learners(self, kind: Any, name: str, asked: Sequence[str]) -> list[str]:
+        """Which learners this method is composed with, in the order of their names."""
+        can = tuple(getattr(kind, "learners", ())) or tuple(plugins.members("learners"))
+        if asked:
+            fit = [learner for learner in asked if learner in can]
+            if not fit and not self.every:
+                raise PrivauditError(
+                    f"method {name!r} with the learner {', '.join(asked)}",
+                    f"it can be composed with: {', '.join(can)}",
+                    f"choose one of these, or leave {name!r} out",
+                )
+            return fit
+        if self.every:
+            return [n for n in self.profile.beside.get(name, can[:1]) if n in can] or [can[0]]
+        narrowed = self.profile.learners
+        installed = plugins.members("learners")
+        fit = [n for n in installed if n in can and (narrowed is None or n in narrowed)]
+        return fit or [can[0]]
+
+    def _refuse(self, unused: Sequence[str]) -> None:
+        raise PrivauditError(
+            f"the learner {', '.join(unused)}",
+            "no method of this run is composed with it",
+            "name a method that is (`privaudit explain METHOD`), or drop it from --learners",
+        )
+
+
+def missing(error: ImportError) -> str:
+    """Which library is not installed, in words that hold no path."""
+    name = (error.name or "a library").partition(".")[0]
+    return f"the library {name} is not installed"
 
 
 def _choose(kind: str, asked: Sequence[str], default: Sequence[str] | None) -> list[str]:
@@ -139,11 +229,13 @@ class _Settings:
         self.seen: set[str] = set()
 
     def make(
-        self, kind: Callable[..., Any], name: str, *, profile: Any = None, **given: Any
-    ) -> Any:
+        self, kind: Callable[..., Any], name: str, *, profile: Any = None, given_last: Any = None,
+        **given: Any,
+    ) -> Any:  # fmt: skip
+        """given_last: texts that go before all settings."""
         self.seen.add(name)
         texts = {**self.profile.get(name, {}), **(profile or {}), **self.own.get(name, {})}
-        return build(kind, name, texts, **given)
+        return build(kind, name, {**texts, **(given_last or {})}, **given)
 
     def refuse_unused(self) -> None:
         for name in self.own:
@@ -171,13 +263,9 @@ def _parse(texts: Iterable[str]) -> dict[str, dict[str, str]]:
     return found
 
 
-def _fields(kind: Any) -> list[str]:
-    return [f.name for f in fields(kind) if f.init] if is_dataclass(kind) else []
-
-
 def build(kind: Callable[..., Any], name: str, texts: Mapping[str, str], **given: Any) -> Any:
     """An instance of the dataclass `kind`, its fields read from texts by their annotated types."""
-    allowed = [f for f in _fields(kind) if f not in given]
+    allowed = [f for f in settable(kind) if f not in given]
     hints = typing.get_type_hints(kind)
     values = dict(given)
     for field, text in texts.items():
@@ -203,58 +291,3 @@ def build(kind: Callable[..., Any], name: str, texts: Mapping[str, str], **given
                 f"add --set {name}.{lacking[0]}=VALUE",
             )
     return kind(**values)
-
-
-def read(text: str, hint: Any, where: str) -> Any:
-    """A value of the annotated type from text: numbers, yes/no, texts, choices, and lists of them."""
-    try:
-        return _read(text, hint)
-    except (ValueError, TypeError, KeyError):
-        raise PrivauditError(
-            f"{where}={text}",
-            f"it must be {_spell(hint)}",
-            f"write {where}=VALUE with such a value",
-        ) from None
-
-
-def _read(text: str, hint: Any) -> Any:
-    origin, args = get_origin(hint), get_args(hint)
-    if origin in (Union, types.UnionType):
-        for kind in sorted(args, key=lambda kind: kind is str):
-            try:
-                return _read(text, kind)
-            except (ValueError, TypeError, KeyError):
-                continue
-        raise ValueError(text)
-    if hint is type(None):
-        if text.lower() in ("none", ""):
-            return None
-        raise ValueError(text)
-    if origin is Literal:
-        for choice in args:
-            if text == str(choice):
-                return choice
-        raise ValueError(text)
-    if origin is tuple:
-        parts = [part.strip() for part in text.split(",") if part.strip()]
-        kinds = [args[0]] * len(parts) if len(args) == 2 and args[1] is ... else list(args)
-        return tuple(_read(part, kind) for part, kind in zip(parts, kinds, strict=True))
-    if hint is bool:
-        return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[
-            text.lower()
-        ]
-    if hint in (int, float, str):
-        return hint(text)
-    raise TypeError(hint)
-
-
-def _spell(hint: Any) -> str:
-    origin, args = get_origin(hint), get_args(hint)
-    if origin in (Union, types.UnionType):
-        return " or ".join(_spell(kind) for kind in args)
-    if origin is Literal:
-        return "one of " + ", ".join(str(choice) for choice in args)
-    if origin is tuple:
-        return f"a comma-separated list, each {_spell(args[0])}"
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
-    return names.get(hint, "none" if hint is type(None) else "a value that cannot be given as text")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
-from privaudit.contracts import Model, Release, Target
+from privaudit.contracts import Model, Target
 from privaudit.engine.store import Store
 from privaudit.records import Records
 
@@ -111,5 +111,4 @@ def plant(target: Target) -> tuple[Target, float]:
     lift = LIFT * max(float(np.std(np.clip(outside, -20, 20))), 0.5)
     kind = OpenMemoriser if isinstance(model, Differentiable) else Memoriser
     planted = kind(model, np.unique(row_codes(target.split.members)), lift)
-    release = Release(claim=target.release.claim, model=planted)
-    return Target(release, target.split, target.method), lift
+    return Target(replace(target.release, model=planted), target.split, target.method), lift

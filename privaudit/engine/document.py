@@ -29,9 +29,9 @@ SMALLEST = 10
 CLASSES = (
     ("membership", "Membership inference: was this person's record trained on?"),
     ("attribute", "Attribute inference: does the model give away a recorded characteristic?"),
-    ("reconstruction", "Reconstruction: model inversion, gradient inversion"),
+    ("reconstruction", "Reconstruction: records, labels or keys from what training exchanges"),
     ("evasion", "Evasion: small changes of the input that turn the answer"),
-    ("poisoning", "Poisoning: records or updates planted in training"),
+    ("poisoning", "Poisoning: records or updates that a malicious client plants in training"),
     ("synthetic", "Attacks on synthetic records: singling out, linkage, inference"),
     ("epsilon", "Empirical epsilon: a lower bound on the privacy loss"),
 )
@@ -121,6 +121,8 @@ def params(part: Any, prefix: str = "") -> dict[str, str]:
         return found
     for field in fields(part):
         value = getattr(part, field.name)
+        if value is None:
+            continue
         if is_dataclass(value):
             found[f"{prefix}{field.name}"] = type(value).__name__
             found |= params(value, f"{prefix}{field.name}.")
@@ -191,6 +193,8 @@ def _covered(
     if reasons:
         return Coverage(family, title, "NOT APPLICABLE", (), "; ".join(reasons))
     built = sorted(name for name, f in families.items() if f == family)
+    if built and not subjects:
+        return Coverage(family, title, "NOT TESTED", (), "no model was trained")
     if built:
         return Coverage(
             family, title, "NOT TESTED", (), f"this run was asked to leave out: {', '.join(built)}"

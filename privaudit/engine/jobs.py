@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import numpy as np
 
 from privaudit.contracts import Access, Attack, Fitted, Method, Release, Target
 from privaudit.engine import choose, controls, measure
+from privaudit.engine.configure import missing
 from privaudit.engine.store import Store
 from privaudit.errors import PrivauditError
 from privaudit.records import Split
@@ -58,11 +59,13 @@ def _split(tables: Store, pools: tuple[str, str, str]) -> Split:
 @dataclass(frozen=True)
 class Fault:
     """Why a job broke. text: safe to show, it holds no message of a library and so no data; trace:
-    the whole story, for `restricted/` alone; own: the error itself where it was written for people."""
+    the whole story, for `restricted/` alone; own: the error itself where it was written for people;
+    missing: which library is not installed, where that is why."""
 
     text: str
     trace: str
     own: PrivauditError | None = None
+    missing: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,12 +110,24 @@ class Job:
 def fault_of(error: Exception) -> Fault:
     """What may be told of an error: its kind and place, or its own words where they are ours."""
     trace = "".join(traceback.format_exception(error))
+    lost = next((e for e in _causes(error) if isinstance(e, ModuleNotFoundError)), None)
+    gone = "" if lost is None else missing(lost)
     if isinstance(error, PrivauditError):
-        return Fault(f"{error.what}; {error.because}", trace, error)
+        told = f"{gone}: {error.fix}" if gone else ""
+        return Fault(f"{error.what}; {error.because}", trace, error, told)
+    if gone:
+        return Fault(gone, trace, None, gone)
     frames = traceback.extract_tb(error.__traceback__)
     last = frames[-1] if frames else None
     place = f" in {Path(last.filename).name}, line {last.lineno}" if last else ""
     return Fault(f"{type(error).__name__}{place}", trace)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it came from, the last first."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 @contextmanager
@@ -156,12 +171,14 @@ def fit(bench: Bench, key: str, name: str, method: Method, variant: str) -> tupl
     pool = split.reference if variant == "negative" else split.members
     stream = "null" if variant == "negative" else "fit"
     start = time.process_time()
-    release = method.fit(pool, bench.seeds.rng(stream, name))
+    release = method.fit(pool, bench.seeds.rng(stream, _stream(name, method)))
     trained = time.process_time() - start
     facts: dict[str, Any] = {
         "claim": measure.claim(release.claim),
         "access": sorted(access.name for access in release.access),
-        "costs": {k: float(v) for k, v in release.costs.items()} | {"fit_cpu_seconds": trained},
+        "costs": measure.costs(release.costs) | {"fit_cpu_seconds": trained},
+        "trust": [[str(part) for part in row] for row in release.trust],
+        "notes": [str(note) for note in release.notes],
     }
     if release.model is not None:
         start = time.process_time()
@@ -172,6 +189,13 @@ def fit(bench: Bench, key: str, name: str, method: Method, variant: str) -> tupl
         bench.store.put_arrays("answers", key, {"proba": proba})
     bench.store.put_json("facts", key, facts)
     return release, facts
+
+
+def _stream(name: str, method: Method) -> str:
+    """The name of a subject's stream: a protected method shares its open twin's, so that both train
+    the same model and differ by the protection alone."""
+    twin = method.twin
+    return name if twin == method else type(twin).__module__.rpartition(".")[2]
 
 
 def refit(bench: Bench, key: str, method: Method, wanted: list[dict[str, Any]]) -> int:
@@ -240,7 +264,9 @@ def attack(
     evidence = attack.run(target, fitted(bench, groups, lift), bench.seeds.rng("attack", *stream))
     confidence = measure.null_confidence() if variant == "negative" else bench.confidence
     rng = bench.seeds.rng("stats", *stream)
-    found = measure.judge(evidence, target.split, confidence, rng, brief=variant != "subject")
+    found = measure.judge(
+        evidence, target.split, confidence, rng, brief=variant != "subject", claim=release.claim
+    )
     body = {**found, "seconds": time.perf_counter() - start, "lift": lift}
     bench.store.put_arrays("evidence", key, measure.arrays(evidence))
     bench.store.put_json("findings", key, body)
@@ -281,6 +307,18 @@ def subject(
         seeds,
     )
     bench.store.put_json("subjects", key, body)
+
+
+def shown(release: Release, attack: Attack) -> Release:
+    """The release without the heavy parts that this attack does not read, to be sent to a worker."""
+    heavy = {
+        "updates": Access.UPDATES,
+        "cut": Access.CUT,
+        "cipher": Access.CIPHER,
+        "table": Access.TABLE,
+    }
+    drop = {part: None for part, access in heavy.items() if access not in attack.needs}
+    return replace(release, **drop)  # type: ignore[arg-type]
 
 
 def lacks(attack: Attack, access: frozenset[Access]) -> str | None:

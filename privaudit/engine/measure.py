@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from privaudit import stats
 from privaudit.contracts import Claim, Scores, Trials
-from privaudit.records import Split
+from privaudit.records import Records, Split
 from privaudit.results import ClaimText, to_tree
 from privaudit.seeds import Seeds
+
+DELTA = 1e-5
+"""At which delta a lower bound on epsilon is read where nothing was promised."""
 
 Evidence = Scores | Trials | Mapping[str, Trials]
 
@@ -25,6 +29,11 @@ def claim(promise: Claim) -> dict[str, Any]:
             promise.epsilon, promise.delta, promise.unit, promise.neighbours, covers, promise.basis
         )
     )
+
+
+def costs(told: Mapping[str, float]) -> dict[str, float]:
+    """What training cost, as numbers that a document may hold."""
+    return {name: float(cost) for name, cost in told.items() if np.isfinite(float(cost))}
 
 
 def null_confidence() -> float:
@@ -49,20 +58,25 @@ def judge(
     rng: np.random.Generator,
     *,
     brief: bool = False,
+    claim: Claim | None = None,
 ) -> dict[str, Any]:
     """Estimates and curves of one attack's evidence, as plain data. brief: the AUC alone,
-    which is what a control is judged by."""
+    which is what a control is judged by. claim: what was promised, whose delta a bound is read at."""
     if isinstance(evidence, Scores):
         ids = patients(split)
         names = ("auc",) if brief else None
-        found = stats.estimates(evidence, patients=ids, confidence=confidence, rng=rng, names=names)
+        delta = claim.delta if claim is not None and claim.epsilon is not None else DELTA
+        found = stats.estimates(
+            evidence, patients=ids, confidence=confidence, rng=rng, names=names, delta=delta
+        )
         curves = []
         if not brief:
             curves.append(stats.roc(evidence, patients=ids, confidence=confidence, rng=rng))
         return {"estimates": to_tree(found), "curves": to_tree(curves), "notes": []}
-    found = stats.estimates(evidence, patients=None, confidence=confidence, rng=rng)
+    given = {"": evidence} if isinstance(evidence, Trials) else dict(evidence)
+    series = {key: _counted(trials) for key, trials in given.items()}
+    found = stats.estimates(series, patients=None, confidence=confidence, rng=rng)
     curves = []
-    series = {"": evidence} if isinstance(evidence, Trials) else dict(evidence)
     for which in ("attack_rate", "control_rate"):
         for family, budgets in _budgets(series).items():
             curve = stats.budget_curve(budgets, patients=None, confidence=confidence, which=which)
@@ -72,6 +86,13 @@ def judge(
     labels = sorted({trials.control_label for trials in series.values()})
     notes = [f"control: {label}" for label in labels if label != "control"]
     return {"estimates": to_tree(found), "curves": curves, "notes": notes}
+
+
+def _counted(trials: Trials) -> Trials:
+    """Attempts at what is no patient's, such as a key, each count for themselves."""
+    if trials.patients is not None:
+        return trials
+    return replace(trials, patients=np.arange(len(trials.success)))
 
 
 def _budgets(series: Mapping[str, Trials]) -> dict[str, dict[str, Trials]]:
@@ -96,7 +117,7 @@ def arrays(evidence: Evidence) -> dict[str, np.ndarray]:
     found = {}
     for index, (key, trials) in enumerate(series.items()):
         found[f"name{index}"] = np.array(key)
-        for part in ("success", "control", "guess", "patients"):
+        for part in ("success", "control", "guess", "patients", "control_patients"):
             value = getattr(trials, part)
             if value is not None:
                 found[f"{part}{index}"] = np.asarray(value)
@@ -153,6 +174,19 @@ def subject(
     return body
 
 
+def with_sites(records: Records) -> dict[str, np.ndarray]:
+    """The subgroups, with the sites among them even where no subgroup is cut as they are."""
+    groups = dict(records.groups)
+    if len(np.unique(records.site)) > 1:
+        cuts = [np.unique(g, return_inverse=True)[1] for g in groups.values()]
+        own = np.unique(records.site, return_inverse=True)[1]
+        if not any(
+            len(set(zip(own, c, strict=True))) == own.max() + 1 == c.max() + 1 for c in cuts
+        ):
+            groups["site"] = np.array(records.sites)[records.site]
+    return groups
+
+
 def _utility(proba: np.ndarray, split: Split, confidence: float, seeds: Seeds) -> dict[str, Any]:
     cut = len(split.members)
     own, other = proba[:cut], proba[cut:]
@@ -167,7 +201,7 @@ def _utility(proba: np.ndarray, split: Split, confidence: float, seeds: Seeds) -
             rng=seeds.rng("utility", "members"), classes=inside.classes,
         ),
         "utility_groups": stats.utility_groups(
-            other, outside.y, patients=outside.patient, groups=outside.groups,
+            other, outside.y, patients=outside.patient, groups=with_sites(outside),
             confidence=confidence, rng=seeds.rng("utility", "groups"),
         ),
         "reliability": stats.reliability(

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from privaudit.contracts import Attack, Method, Refit, Release, Target
+from privaudit.contracts import Access, Attack, Method, Refit, Release, Target
 from privaudit.engine.configure import Entry, Request
 from privaudit.engine.store import key_of
 from privaudit.engine.version import code, code_of_package
@@ -48,7 +48,8 @@ class Group:
 class Step:
     """One attack on one variant of one subject, with the groups of refits it will be handed.
 
-    broken: why the attack could not even say what it wants.
+    broken: why the attack could not even say what it wants; a PrivauditError is its refusal of this
+    subject, which is told as such.
     """
 
     key: str
@@ -93,7 +94,7 @@ def plan(request: Request, split: Split) -> Plan:
     """Ask every attack which refits it wants, share equal ones, and name every step by its content.
 
     No model exists yet: an attack is asked with a release that shows nothing. Raises PrivauditError
-    where an attack refuses its own settings.
+    where an attack refuses its own settings, unless all methods were asked for.
     """
     seeds = Seeds(request.entropy)
     shared = _Shared()
@@ -109,14 +110,16 @@ def plan(request: Request, split: Split) -> Plan:
     for entry in request.entries:
         made_by = code(entry.method)
         common = (entry.name, repr(entry.method), made_by, request.entropy, *pools.values())
-        own = {
-            "subject": Fit(key_of("subject", *common), entry, "subject", len(split.members)),
-            "negative": Fit(key_of("negative", *common), entry, "negative", len(split.reference)),
-        }
+        own = {"subject": Fit(key_of("subject", *common), entry, "subject", len(split.members))}
+        if any(attack.family == "membership" for attack in request.attacks.values()):
+            key = key_of("negative", *common)
+            own["negative"] = Fit(key, entry, "negative", len(split.reference))
         fits.extend(own.values())
         target = Target(Release(), split, entry.method)
         for name, attack in request.attacks.items():
-            keys, broken = _declared(target, attack, seeds, shared, groups, made_by)
+            keys, broken = _declared(target, attack, seeds, shared, groups)
+            if isinstance(broken, PrivauditError) and not request.every:
+                raise broken
             variants = VARIANTS if attack.family == "membership" else VARIANTS[:1]
             for variant in variants:
                 fit = own.get(variant, own["subject"])
@@ -131,18 +134,19 @@ def _declared(
     seeds: Seeds,
     shared: _Shared,
     groups: dict[str, Group],
-    made_by: str,
 ) -> tuple[tuple[str, ...], Exception | None]:
     """The keys of the groups that this attack wants, adding new ones to `groups`."""
+    if Access.SEAT in attack.needs and Access.SEAT not in target.access:
+        return (), None
     try:
-        wanted = attack.refits(target, seeds.child("refits"))
-    except PrivauditError:
-        raise
+        asked = attack.refits(target, seeds.child("refits"))
+        wanted = [replace(refit, method=refit.method.twin) for refit in asked]
     except Exception as error:
         return (), error
     keys = []
     for part in cut(wanted):
-        key = key_of(*(refit.key for refit in part), made_by, seeds.entropy)
+        # A refit's method may hold more than the subject's: who is malicious, say.
+        key = key_of(*(refit.key for refit in part), code(part[0].method), seeds.entropy)
         keys.append(key)
         if key not in groups:
             groups[key] = Group(key, part[0].method, tuple(shared(refit) for refit in part))

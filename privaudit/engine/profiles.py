@@ -15,7 +15,10 @@ class Profile:
 
     learners: None means all there are; refits: the models trained again for each method, which every
     attack that asks for refits shares; settings: (component.field -> value) that differ from the
-    components' own defaults.
+    components' own defaults. methods: what is trained where no method is named. beside: where all
+    methods are asked for, the learners of those that are to have more than their usual one.
+    epsilons: where all methods are asked for, the promises at which each method that makes one is
+    trained; none means its own default.
     """
 
     name: str
@@ -24,6 +27,12 @@ class Profile:
     learners: tuple[str, ...] | None = None
     attacks: tuple[str, ...] | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+    methods: tuple[str, ...] = ("baseline",)
+    beside: Mapping[str, tuple[str, ...]] = field(
+        # The yardsticks of linear models, of networks and of trees, trained in one place.
+        default_factory=lambda: {"baseline": ("boosted", "logreg", "mlp"), "local_only": ("mlp",)}
+    )
+    epsilons: tuple[str, ...] = ()
 
 
 PROFILES = {
@@ -41,10 +50,22 @@ PROFILES = {
                 "pgd.records": "100",
                 "pgd.steps": "10",
                 "shadow.rows": "1000",
+                "backdoor.rivals": "1",
+                "byzantine.rivals": "0",
+                "byzantine.repeats": "1",
+                "label_flip.rivals": "1",
+                "sign_flip.rivals": "1",
+                "gradient_inversion.records": "100",
+                "gradient_inversion.steps": "50",
             },
         ),
         Profile("standard", "every learner and every attack, for a first opinion", refits=16),
-        Profile("thorough", "four times the refits, for numbers to decide on", refits=64),
+        Profile(
+            "thorough",
+            "four times the refits, for numbers to decide on",
+            refits=64,
+            epsilons=("0.5", "1", "3", "10"),
+        ),
     )
 }
 

@@ -20,6 +20,7 @@ from privaudit.engine.folder import Folder, private
 from privaudit.engine.forecast import Forecast, forecast
 from privaudit.engine.jobs import Bench
 from privaudit.engine.plan import Plan, plan
+from privaudit.engine.promises import DEFECT
 from privaudit.engine.store import Store
 from privaudit.engine.subjects import subject
 from privaudit.engine.version import packages
@@ -29,8 +30,10 @@ from privaudit.records import Split
 from privaudit.results import (
     Audit,
     Failed,
+    Finding,
     Manifest,
     Subject,
+    Untrained,
 )
 from privaudit.seeds import Seeds
 
@@ -39,7 +42,7 @@ Report = Callable[[Audit, Path], object]
 
 @dataclass(frozen=True)
 class Finished:
-    """A run that came to its end. code: 0, or 5 where a control failed or an attack broke."""
+    """A run that came to its end. code: 0, or 5 where something is wrong with it (`verdict`)."""
 
     audit: Audit
     folder: Path
@@ -91,7 +94,7 @@ def run(
         work = Work(request, bench, plan(request, split), workers, tell, folder)
         work.do()
         stage = Stage(tell, "write")
-        subjects = [subject(work, entry) for entry in request.entries]
+        subjects = [subject(work, entry) for entry in work.entries]
         audit = whole(request, prepared, split, subjects, work, begun, folder.name)
         keep_restricted(folder, split, prepared, work)
         folder.finish(audit, report)
@@ -217,6 +220,7 @@ def whole(
         name: family_of(plugins.load("attacks", name)) for name in plugins.members("attacks")
     }
     title, positive = request.task.title, request.task.positive
+    untrained = (*request.untrained, *work.untrained.values())
     return Audit(
         manifest=made,
         data=document.data(
@@ -224,7 +228,8 @@ def whole(
         ),
         subjects=tuple(subjects),
         coverage=document.coverage(subjects, families, set(request.attacks)),
-        caveats=caveats(prepared, subjects),
+        caveats=caveats(prepared, subjects, untrained),
+        untrained=untrained,
     )
 
 
@@ -232,7 +237,9 @@ def family_of(attack: Any) -> str:
     return str(attack.family)
 
 
-def caveats(prepared: Prepared, subjects: Sequence[Subject]) -> tuple[str, ...]:
+def caveats(
+    prepared: Prepared, subjects: Sequence[Subject], untrained: Sequence[Untrained] = ()
+) -> tuple[str, ...]:
     """What a reader must know before any number."""
     found = []
     if not prepared.real:
@@ -253,11 +260,32 @@ def caveats(prepared: Prepared, subjects: Sequence[Subject]) -> tuple[str, ...]:
     broken = sorted({o.attack for s in subjects for o in s.outcomes if isinstance(o, Failed)})
     if broken:
         found.append(f"Attacks broke and say nothing about the risk: {', '.join(broken)}.")
+    found += [
+        f"Defect in {name}: {caveat.removeprefix(DEFECT)}." for name, caveat in defects(subjects)
+    ]
+    if untrained:
+        names = ", ".join(one.name for one in untrained)
+        found.append(f"Asked for and not trained, so that nothing is known about them: {names}.")
     return tuple(found)
 
 
+def defects(subjects: Sequence[Subject]) -> list[tuple[str, str]]:
+    """(subject, caveat) for every promise that an attack shows to be broken."""
+    return [
+        (one.name, caveat)
+        for one in subjects
+        for outcome in one.outcomes
+        if isinstance(outcome, Finding)
+        for caveat in outcome.caveats
+        if caveat.startswith(DEFECT)
+    ]
+
+
 def verdict(audit: Audit) -> int:
-    """The exit code: 5 where a control failed or an attack broke, else 0."""
+    """The exit code: 5 where a control failed, an attack or a method broke, or a promise does not
+    hold, else 0."""
+    if defects(audit.subjects) or any(one.broke for one in audit.untrained):
+        return 5
     for one in audit.subjects:
         if any(not control.passed for control in one.controls):
             return 5

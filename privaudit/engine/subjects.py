@@ -8,10 +8,11 @@ from typing import Any
 
 from privaudit import stats
 from privaudit.contracts import Access
-from privaudit.engine import controls, document, jobs
+from privaudit.engine import controls, document, jobs, promises
 from privaudit.engine.configure import Entry
 from privaudit.engine.plan import Step
 from privaudit.engine.work import Work, access_of
+from privaudit.errors import PrivauditError
 from privaudit.results import (
     ClaimText,
     Control,
@@ -39,6 +40,7 @@ def subject(work: Work, entry: Entry) -> Subject:
     body = work.measured[entry.name]
     own = [step for step in work.plan.steps if step.entry.name == entry.name]
     outcomes = tuple(outcome(work, step, facts, body) for step in own if step.variant == "subject")
+    names = [Access[name] for name in facts["access"]]
     reliability = body["reliability"]
     return Subject(
         name=entry.name,
@@ -47,7 +49,7 @@ def subject(work: Work, entry: Entry) -> Subject:
         description=document.described(entry.method),
         params=document.params(entry.method),
         claim=from_tree(facts["claim"], ClaimText),
-        access=tuple(Access[name].value for name in facts["access"]),
+        access=tuple(name.value for name in names),
         utility=estimates(body["utility"]),
         utility_members=estimates(body["utility_members"]),
         utility_groups=document.groups(body["utility_groups"]),
@@ -56,34 +58,41 @@ def subject(work: Work, entry: Entry) -> Subject:
         outcomes=outcomes,
         controls=tuple(c for step in own if (c := control(work, step, facts)) is not None),
         costs=facts["costs"],
+        trust=tuple((row[0], row[1], row[2]) for row in facts["trust"]),
+        notes=tuple(facts["notes"]),
     )
 
 
 def outcome(work: Work, step: Step, facts: Any, body: Any) -> Outcome:
     name, family = step.attack_name, step.attack.family
-    reason = jobs.lacks(step.attack, access_of(facts))
+    reason = jobs.lacks(step.attack, access_of(facts, step.entry))
     if reason is not None:
         return Skipped(name, family, reason)
+    if isinstance(step.broken, PrivauditError):
+        return Skipped(name, family, f"{step.broken.what}; {step.broken.because}")
     if step.broken is not None or step.key in work.faults:
         fault = work.faults.get(step.key) or jobs.fault_of(step.broken or Exception())
         return Failed(name, family, fault.text)
     found = work.store.get_json("findings", step.key)
-    shown = access_of(facts)
+    shown = access_of(facts, step.entry)
+    known = estimates(found["estimates"])
+    promise = from_tree(facts["claim"], ClaimText)
     return Finding(
         attack=name,
         family=family,
         params=document.plain(step.attack),
         access=tuple(need.value for need in sorted(step.attack.needs & shown, key=str)),
-        estimates=estimates(found["estimates"]),
+        estimates=known,
         curves=tuple(from_tree(curve, Curve) for curve in found["curves"]),
         groups=document.groups(body["groups"].get(name, [])),
-        caveats=tuple(found["notes"]),
+        caveats=(*found["notes"], *promises.caveats(promise, known, step.attack.needs)),
         seconds=found["seconds"],
     )
 
 
 def control(work: Work, step: Step, facts: Any) -> Control | None:
-    if step.variant == "subject" or step.broken or jobs.lacks(step.attack, access_of(facts)):
+    access = access_of(facts, step.entry)
+    if step.variant == "subject" or step.broken or jobs.lacks(step.attack, access):
         return None
     kind = "positive" if step.variant == "positive" else "negative"
     fault = work.faults.get(step.key) or work.faults.get(work.fit(step).key)

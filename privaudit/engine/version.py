@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import sys
@@ -22,6 +23,12 @@ PACKAGES = (
     "adversarial-robustness-toolbox",
     "polars",
     "joblib",
+    "dp-accounting",
+    "diffprivlib",
+    "opacus",
+    "interpret-core",
+    "tenseal",
+    "cryptography",
 )
 """The packages whose version may move a number."""
 
@@ -42,12 +49,13 @@ def packages() -> dict[str, str]:
 
 def code(*parts: Any) -> str:
     """sha256 of the source behind these values: their classes' modules with the private modules
-    beside them, those of every dataclass they are made of, the contracts, and package versions."""
+    beside them, those of every dataclass they are made of, the project's modules that these import,
+    the contracts, and package versions."""
     modules: set[str] = set()
     for part in parts:
         _collect(part, modules)
     digest = hashlib.sha256(repr(sorted(packages().items())).encode())
-    for name in sorted(modules | {f"privaudit.{core}" for core in _CORE}):
+    for name in sorted(_reached(frozenset(modules)) | {f"privaudit.{core}" for core in _CORE}):
         digest.update(_source(name).encode())
     return digest.hexdigest()
 
@@ -69,6 +77,40 @@ def _collect(part: Any, modules: set[str]) -> None:
             value = getattr(part, field.name)
             if is_dataclass(value):
                 _collect(value, modules)
+
+
+@cache
+def _reached(modules: frozenset[str]) -> set[str]:
+    """These modules and those of the same projects that they import, near or far, also when called."""
+    roots = {name.partition(".")[0] for name in modules} | {"privaudit"}
+    found: set[str] = set()
+    waiting = sorted(modules)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += sorted(i for i in _imports(name) if i.partition(".")[0] in roots)
+    return found
+
+
+@cache
+def _imports(module: str) -> frozenset[str]:
+    """The modules that this one names in an import, anywhere in its file."""
+    file = getattr(sys.modules.get(module) or importlib.import_module(module), "__file__", None)
+    if file is None:
+        return frozenset()
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(Path(file).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module)
+            package = sys.modules.get(node.module)
+            folder = Path(str(getattr(package, "__file__", "") or "")).parent
+            if package is not None and hasattr(package, "__path__"):
+                names = (alias.name for alias in node.names)
+                found.update(f"{node.module}.{n}" for n in names if (folder / f"{n}.py").is_file())
+    return frozenset(found)
 
 
 @cache

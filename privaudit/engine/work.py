@@ -11,7 +11,7 @@ from typing import Any
 
 from privaudit.contracts import Access, Release
 from privaudit.engine import jobs
-from privaudit.engine.configure import Request
+from privaudit.engine.configure import Entry, Request
 from privaudit.engine.events import Event, Listener
 from privaudit.engine.folder import Folder
 from privaudit.engine.forecast import Forecast, attack_key, forecast, keep_time, method_key
@@ -19,6 +19,8 @@ from privaudit.engine.jobs import Bench, Done, Fault, Job
 from privaudit.engine.plan import Fit, Group, Plan, Step
 from privaudit.engine.store import Store, key_of
 from privaudit.engine.version import code_of_package
+from privaudit.errors import PrivauditError
+from privaudit.results import Untrained
 
 
 class Stage:
@@ -61,6 +63,7 @@ class Work:
     reused: int = 0
     cpu: float = 0.0
     peaks: dict[int, int] = field(default_factory=dict)
+    untrained: dict[str, Untrained] = field(default_factory=dict)
     measured: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -87,11 +90,16 @@ class Work:
         self._attack()
         self._measure()
 
+    @property
+    def entries(self) -> list[Entry]:
+        """The subjects that were trained."""
+        return [entry for entry in self.request.entries if entry.name not in self.untrained]
+
     def _missing(self, step: Step) -> bool:
-        if step.broken is not None:
+        if step.broken is not None or step.entry.name in self.untrained:
             return False
         facts = self._facts(self.fit(step))
-        if facts is not None and jobs.lacks(step.attack, access_of(facts)):
+        if facts is not None and jobs.lacks(step.attack, access_of(facts, step.entry)):
             return False
         found = self.store.get_json("findings", step.key)
         return found is None or not self.store.has_arrays("evidence", step.key)
@@ -119,9 +127,8 @@ class Work:
 
     def _train(self, todo: set[str], expected: Forecast) -> None:
         rate = expected.methods
-        by_method = {
-            repr(entry.method): rate.get(entry.name, 0.0) for entry in self.request.entries
-        }
+        by_kind = {type(e.method): rate.get(e.name, 0.0) for e in self.request.entries}
+        by_method = {repr(e.method): rate.get(e.name, 0.0) for e in self.request.entries}
         queue: list[tuple[float, Job]] = []
         for fit in self.plan.fits:
             if fit.key in todo:
@@ -144,18 +151,16 @@ class Work:
             ]
             if group.key in todo:
                 what = {"key": group.key, "method": group.method, "wanted": wanted}
-                cost = by_method.get(repr(group.method), 0.0) * len(wanted)
+                one = by_method.get(repr(group.method), by_kind.get(type(group.method), 0.0))
+                cost = one * len(wanted)
                 label = f"{len(wanted)} refits"
                 queue.append((cost, Job("refit", group.key, label, jobs.refit, what)))
         queue.sort(key=lambda pair: -pair[0])
         fits = {fit.key: fit for fit in self.plan.fits}
         schema = self.bench.split.members.schema
-        broken: Fault | None = None
         for done in self._work("train", [job for _, job in queue]):
             if done.fault is not None:
                 self._fault(done)
-                own = done.key in fits and fits[done.key].variant == "subject"
-                broken = broken or (done.fault if own else None)
             elif done.kind == "fit":
                 fit = fits[done.key]
                 self.releases[done.key] = done.value[0]
@@ -164,8 +169,25 @@ class Work:
                     keep_time(self.store, key, done.cpu, fit.rows)
             else:
                 self.trained += done.value
-        if broken is not None:
-            raise broken.own or RuntimeError(f"a subject could not be trained:\n{broken.trace}")
+        for fit in fits.values():
+            if fit.variant == "subject" and fit.key in self.faults:
+                self._without(fit, self.faults[fit.key])
+
+    def _without(self, fit: Fit, fault: Fault) -> None:
+        """A subject that was not trained: a result where all methods were asked for or a library is
+        not installed, an error where the user named it."""
+        if not (self.request.every or fault.missing):
+            raise fault.own or RuntimeError(f"a subject could not be trained:\n{fault.trace}")
+        entry = fit.entry
+        broke = fault.own is None and not fault.missing
+        reason = fault.missing or fault.text
+        self.untrained[entry.name] = Untrained(entry.name, entry.method_name, reason, broke)
+        if not self.entries:
+            raise fault.own or PrivauditError(
+                "no model could be trained",
+                "; ".join(f"{one.name}: {one.reason}" for one in self.untrained.values()),
+                "install what is missing, or name other methods",
+            )
 
     def _attack(self) -> None:
         queue = []
@@ -173,13 +195,18 @@ class Work:
             fit = self.fit(step)
             if not self._missing(step) or fit.key in self.faults:
                 continue
+            lost = next((key for key in step.groups if key in self.faults), None)
+            if lost is not None:
+                self.faults[step.key] = self.faults[lost]
+                continue
             release = self.releases.get(fit.key)
             if release is None:
                 raise RuntimeError("an attack's release was neither kept nor trained")
-            reason = jobs.lacks(step.attack, release.access | {Access.RERUN, Access.SEAT})
+            reason = jobs.lacks(step.attack, release.access | privileges(step.entry))
             if reason is None:
                 what = {"key": step.key, "stream": step.stream, "attack": step.attack,
-                        "method": step.entry.method, "release": release, "groups": step.groups}  # fmt: skip
+                        "method": step.entry.method, "groups": step.groups,
+                        "release": jobs.shown(release, step.attack)}  # fmt: skip
                 label = f"{step.attack_name} on {step.entry.name}"
                 label += "" if step.variant == "subject" else f" ({step.variant} control)"
                 queue.append((step, Job("attack", step.key, label, jobs.attack, what)))
@@ -197,7 +224,7 @@ class Work:
 
     def _measure(self) -> None:
         queue, keys = [], {}
-        for entry in self.request.entries:
+        for entry in self.entries:
             own = [
                 step
                 for step in self.plan.steps
@@ -251,9 +278,14 @@ def own_process() -> int:
     return os.getpid()
 
 
-def access_of(facts: Any) -> frozenset[Access]:
-    """What a release shows, and the auditor's privileges: the method is always known here."""
-    return frozenset(Access[name] for name in facts["access"]) | {Access.RERUN, Access.SEAT}
+def privileges(entry: Entry) -> frozenset[Access]:
+    """What the auditor can do beyond holding the release: the method is always known here."""
+    return frozenset({Access.RERUN, *([Access.SEAT] if entry.method.seats else [])})
+
+
+def access_of(facts: Any, entry: Entry) -> frozenset[Access]:
+    """What a release shows, and the auditor's privileges."""
+    return frozenset(Access[name] for name in facts["access"]) | privileges(entry)
 
 
 def spread(

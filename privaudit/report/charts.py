@@ -6,7 +6,8 @@ table of the same numbers. Series differ by colour, dash, marker and a label, ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from privaudit.report import _svg as s
@@ -19,11 +20,12 @@ WIDTH = 680.0
 
 @dataclass(frozen=True)
 class Dot:
-    """One model in the plane of usefulness and risk."""
+    """One model in the plane of usefulness and risk; `of` is the look it shares with its kind."""
 
     name: str
     x: Estimate
     y: Estimate
+    of: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,16 @@ class Panel:
     title: str
     chance: float | None
     overall: float | None = None
+
+
+@dataclass(frozen=True)
+class Promise:
+    """One model in the plane of promise and measurement; epsilon None: nothing was promised."""
+
+    name: str
+    epsilon: float | None
+    use: Estimate
+    risk: Estimate | None
 
 
 def _tick(percent: bool, marks: Sequence[float] = ()) -> Callable[[float], str]:
@@ -92,9 +104,25 @@ def _reach(estimates: Sequence[Estimate], more: Sequence[float] = ()) -> tuple[f
     return (min(found), max(found)) if found else (0.0, 1.0)
 
 
-def tradeoff(dots: Sequence[Dot], anchor: str, title: str, x_label: str, y_label: str) -> str:
-    """Risk against usefulness, every model on one plot, intervals on both axes."""
-    height = max(400.0, 130.0 + 22 * len(dots))
+MANY = 5
+"""Up to so many models each have a look of their own; more are numbered and share one by kind."""
+
+
+def tradeoff(
+    dots: Sequence[Dot],
+    anchor: str,
+    title: str,
+    x_label: str,
+    y_label: str,
+    kinds: Mapping[int, str] | None = None,
+) -> str:
+    """Risk against usefulness, every model on one plot, intervals on both axes.
+
+    kinds: what each shared look stands for, where there are more models than looks.
+    """
+    shared = len(dots) > MANY
+    legend = dict(kinds or {}) if shared else {}
+    height = max(400.0, 150.0 + 22 * len(dots) + 20 * len(legend))
     left, top, right, bottom = 60.0, 46.0, 470.0, height - 62
     percent = any(is_rate(d.y.name) for d in dots)
     chance = next((d.y.chance for d in dots if d.y.chance is not None), None)
@@ -117,23 +145,129 @@ def tradeoff(dots: Sequence[Dot], anchor: str, title: str, x_label: str, y_label
     if chance is not None:
         c.line((left, y(chance)), (right, y(chance)), s.INK, 1.5, "5 4")
         wanted.append(y(chance))
-    label_at = s.spread(wanted, 20, top + 4, bottom + 4)
+    if shared:
+        # Labels in the order of risk, joined to their marks by number: leaders would cross.
+        order = sorted(range(len(dots)), key=lambda i: (marks[i][1], i))
+        places = {i: top + 4 + 22 * rank for rank, i in enumerate(order)}
+        label_at = [places[i] for i in range(len(dots))]
+        number = {i: str(rank) for rank, i in enumerate(order, 1)}
+    else:
+        label_at = s.spread(wanted, 20, top + 4, bottom + 4)
+        number = {}
     for i, (d, at) in enumerate(zip(dots, marks, strict=True)):
-        colour, _, kind = s.style(i)
+        colour, _, kind = s.style(d.of if shared else i)
         label = (right + 30, label_at[i])
-        c.line((at[0] + 7, at[1]), (right + 8, label[1]), s.GRID)
-        c.line((right + 8, label[1]), (label[0] - 4, label[1]), s.GRID)
+        if not shared:
+            c.line((at[0] + 7, at[1]), (right + 8, label[1]), s.GRID)
+            c.line((right + 8, label[1]), (label[0] - 4, label[1]), s.GRID)
+        width = 1.0 if shared else 2.0
         if d.x.low is not None and d.x.high is not None:
-            c.line((x(d.x.low), at[1]), (x(d.x.high), at[1]), colour, 2)
+            c.line((x(d.x.low), at[1]), (x(d.x.high), at[1]), colour, width)
         if d.y.low is not None and d.y.high is not None:
-            c.line((at[0], y(d.y.low)), (at[0], y(d.y.high)), colour, 2)
+            c.line((at[0], y(d.y.low)), (at[0], y(d.y.high)), colour, width)
         c.marker(kind, (label[0] + 2, label[1]), colour, r=4)
         c.text((label[0] + 12, label[1] + 4.5), clip(d.name, 24))
     for i, at in enumerate(marks):
-        colour, _, kind = s.style(i)
-        c.marker(kind, at, colour, r=5.5)
-    if chance is not None:
+        colour, _, kind = s.style(dots[i].of if shared else i)
+        c.marker(kind, at, colour, r=4.5 if shared else 5.5)
+    if shared:
+        _numbers(c, marks, number, (left, top, right, bottom))
+        for i, text in number.items():
+            c.text((right + 20, label_at[i] + 4.5), text, "end", s.SOFT, 12)
+        for row, (of, text) in enumerate(legend.items()):
+            colour, _, kind = s.style(of)
+            spot = top + 18 + 22 * len(dots) + 20 * row
+            c.marker(kind, (right + 32, spot), colour, r=4)
+            c.text((right + 42, spot + 4.5), text, colour=s.SOFT, size=12)
+        if chance is not None:
+            spot = top + 18 + 22 * len(dots) + 20 * len(legend)
+            c.line((right + 24, spot), (right + 40, spot), s.INK, 1.5, "5 4")
+            c.text((right + 46, spot + 4.5), "guessing", colour=s.SOFT, size=12)
+    elif chance is not None:
         c.text((right + 12, label_at[-1] + 4.5), "guessing", colour=s.SOFT)
+    return c.svg(anchor, title)
+
+
+def _numbers(
+    c: s.Canvas,
+    marks: Sequence[tuple[float, float]],
+    number: Mapping[int, str],
+    box: tuple[float, float, float, float],
+) -> None:
+    """Write each mark's number near it, where no other number is and, if there is room, no mark."""
+    left, top, right, bottom = box
+    written: list[tuple[float, float]] = []
+    ways = [(math.cos(a), math.sin(a)) for a in (-0.8, -2.3, 0.8, 2.3, 0.0, 3.14, -1.57, 1.57)]
+    for i, text in number.items():
+        x, y = marks[i]
+        spots = [(x + dx * r, y + dy * r) for r in range(12, 200, 8) for dx, dy in ways]
+        inside = [p for p in spots if left + 9 < p[0] < right - 9 and top + 8 < p[1] < bottom - 8]
+        free = [p for p in inside if not _near(p, written, 17, 14)]
+        clear = (p for p in free[:24] if not _near(p, marks, 9, 9))
+        spot = next(clear, None) or next(iter(free), (x, y))
+        written.append(spot)
+        c.text((spot[0], spot[1] + 4), text, "middle", size=11, bold=True)
+
+
+def _near(
+    spot: tuple[float, float], others: Sequence[tuple[float, float]], wide: float, high: float
+) -> bool:
+    return any(abs(spot[0] - x) < wide and abs(spot[1] - y) < high for x, y in others)
+
+
+def promises(
+    points: Sequence[Promise], anchor: str, title: str, x_label: str, y_label: str, without: str
+) -> str:
+    """Usefulness (filled) and membership (hollow) against epsilon; models with no promise at the right."""
+    names = list(dict.fromkeys(p.name for p in points))
+    height = max(420.0, 110.0 + 21 * len(names))
+    left, top, right, bottom = 60.0, 46.0, 440.0, height - 62
+    sizes = [p.epsilon for p in points if p.epsilon is not None]
+    unbound = any(p.epsilon is None for p in points)
+    edge = right - (60 if unbound else 14)
+    scale = s.logarithmic(min(sizes) / 1.3, max(sizes) * 1.3, left + 10, edge)
+    low, high = _reach([e for p in points for e in (p.use, p.risk) if e is not None], [0.5])
+    y_ticks = s.ticks(low, min(1.0, high), 6)
+    y = s.linear(y_ticks[0], y_ticks[-1], bottom, top)
+    c = s.Canvas(WIDTH, height)
+    x_ticks = sorted(set(sizes))
+    _frame(
+        c,
+        (left, top, right, bottom),
+        (x_ticks, scale, _tick(False), x_label),
+        (y_ticks, y, _tick(False, y_ticks), y_label),
+    )
+    c.line((left, y(0.5)), (right, y(0.5)), s.INK, 1.5, "5 4")
+    if unbound:
+        c.line((edge + 4, top), (edge + 4, bottom), s.GRID)
+        c.text(((edge + right) / 2 + 4, bottom + 20), without, "middle", s.SOFT, 12)
+    step = 8.0 if len(names) < 6 else 5.0
+    for i, name in enumerate(names):
+        colour, dash, kind = s.style(i)
+        own = sorted((p for p in points if p.name == name), key=lambda p: p.epsilon or 1e9)
+        shift = (
+            (i - (len(names) - 1) / 2) * step if len(own) < len(set(sizes)) or len(own) < 2 else 0
+        )
+        for hollow in (False, True):
+            drawn = []
+            for p in own:
+                e = p.risk if hollow else p.use
+                if e is None or e.value is None:
+                    continue
+                middle = (edge + right) / 2 + 4
+                at = middle + shift / 2 if p.epsilon is None else scale(p.epsilon) + shift
+                drawn.append((min(max(at, left + 6), right - 4), e))
+            if not hollow or len(drawn) > 1:
+                c.path(
+                    [(a, y(e.value or 0)) for a, e in drawn], colour, 1.6, "1 4" if hollow else dash
+                )
+            for a, e in drawn:
+                if e.low is not None and e.high is not None:
+                    c.line((a, y(e.low)), (a, y(e.high)), colour, 1.2)
+                c.marker(kind, (a, y(e.value or 0)), colour, hollow=hollow, r=4)
+        place = top + 8 + 21 * i
+        c.marker(kind, (right + 22, place), colour, r=4)
+        c.text((right + 32, place + 4.5), clip(name, 27))
     return c.svg(anchor, title)
 
 
@@ -311,4 +445,16 @@ def evasion(lines: Sequence[Line], anchor: str, title: str, x_label: str, y_labe
     return c.svg(anchor, title)
 
 
-__all__ = ["Bar", "Dot", "Line", "Panel", "evasion", "forest", "reliability", "roc", "tradeoff"]
+__all__ = [
+    "Bar",
+    "Dot",
+    "Line",
+    "Panel",
+    "Promise",
+    "evasion",
+    "forest",
+    "promises",
+    "reliability",
+    "roc",
+    "tradeoff",
+]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
 class Note:
-    """An attack in plain words, with where it comes from."""
+    """An attack in plain words, with where it comes from. guess: what stands for not having the
+    release."""
 
     label: str
     title: str
     how: str
     sources: tuple[str, ...]
+    guess: str = ""
 
 
 ATTACKS: dict[str, Note] = {
@@ -93,6 +96,113 @@ ATTACKS: dict[str, Note] = {
             "of values in place of squares",
         ),
     ),
+    "one_run": Note(
+        "One-run bound",
+        "a lower bound on epsilon from one training run",
+        "Who was trained on was decided by the toss of a coin for each patient. The attack guesses "
+        "the coins that it is surest about. The more it gets right, the larger the epsilon that must "
+        "be admitted: a promise of a smaller one would be broken.",
+        (
+            "Steinke, Nasr and Jagielski 2023, Privacy Auditing with One (1) Training Run, "
+            "arXiv 2305.08846",
+            "Mahloujifar, Melis and Chaudhuri 2024, Auditing f-Differential Privacy in One Run, "
+            "arXiv 2410.22235",
+        ),
+    ),
+    "gradient_inversion": Note(
+        "Gradient inversion",
+        "records back from a hospital’s update",
+        "Takes what a hospital sent to the server and works out which records produce it: exactly "
+        "where the arithmetic allows, and by search elsewhere.",
+        (
+            "Zhu et al. 2019, Deep Leakage from Gradients, arXiv 1906.08935",
+            "Geiping et al. 2020, Inverting Gradients, arXiv 2003.14053",
+            "Vero et al. 2023, TabLeak, arXiv 2210.01785",
+        ),
+        "a real record of another patient",
+    ),
+    "attribute": Note(
+        "Attribute inference",
+        "a hidden value from the model’s answers",
+        "Knows a patient’s record but for one sensitive value. Asks the model about every value that "
+        "it could be, and takes the one that fits the known outcome best.",
+        (
+            "Fredrikson et al. 2015, Model Inversion Attacks that Exploit Confidence Information, CCS",
+            "Yeom et al. 2018, arXiv 1709.01604, section 4",
+            "Jayaraman and Evans 2022, Are Attribute Inference Attacks Just Imputation?, "
+            "arXiv 2209.01292 (the guess beside it)",
+        ),
+        "filling the value in from the other values alone",
+    ),
+    "label_leakage": Note(
+        "Label leakage",
+        "outcomes from what crosses the cut",
+        "The gradients sent back across the cut are larger, or point elsewhere, for patients with "
+        "the rarer outcome. Reads the outcomes off them.",
+        (
+            "Li et al. 2022, Label Leakage and Protection in Two-party Split Learning, "
+            "arXiv 2102.08504",
+        ),
+        "the best that can be said of everybody alike",
+    ),
+    "split_inversion": Note(
+        "Split inversion",
+        "records from what crosses the cut",
+        "Learns, on its own patients, to turn the values that cross the cut back into records, and "
+        "then does so with the traffic of the training patients.",
+        (
+            "He et al. 2019, Model Inversion Attacks Against Collaborative Inference, ACSAC",
+            "Pasquini et al. 2021, Unleashing the Tiger, arXiv 2012.02670",
+        ),
+        "the one row that fits the attacker’s own patients best",
+    ),
+    "key_recovery": Note(
+        "Key recovery",
+        "the key from decrypted sums",
+        "The encryption computes with small errors. Whoever sees both an encrypted sum and its "
+        "decryption in full precision can work the key out from the error, and then reads each "
+        "hospital’s update.",
+        (
+            "Li and Micciancio 2021, On the Security of Homomorphic Encryption on Approximate Numbers, "
+            "eprint 2020/1533",
+        ),
+    ),
+    "sign_flip": Note(
+        "Sign flip",
+        "updates turned round",
+        "Malicious hospitals send the opposite of what they learnt, so that the shared model "
+        "unlearns.",
+        (
+            "Blanchard et al. 2017, Machine Learning with Adversaries, arXiv 1703.02757",
+            "Li et al. 2019, RSA, arXiv 1811.03761, section 5",
+        ),
+    ),
+    "label_flip": Note(
+        "Label flip",
+        "training on wrong outcomes",
+        "Malicious hospitals train on their own patients with the outcomes swapped.",
+        (
+            "Tolpegin et al. 2020, Data Poisoning Attacks Against Federated Learning Systems, "
+            "arXiv 2007.08432",
+        ),
+    ),
+    "backdoor": Note(
+        "Backdoor",
+        "a mark that turns the answer",
+        "Malicious hospitals put a rare mark on their patients, train the model to answer it with "
+        "an outcome of their choice, and enlarge their update. All other answers stay as they were.",
+        ("Bagdasaryan et al. 2020, How To Backdoor Federated Learning, arXiv 1807.00459",),
+    ),
+    "byzantine": Note(
+        "Byzantine clients",
+        "updates made to pass as honest",
+        "Malicious hospitals who know what the honest ones send, and choose their own updates to do "
+        "harm without standing out.",
+        (
+            "Baruch et al. 2019, A Little Is Enough, arXiv 1902.06156",
+            "Xie et al. 2020, Fall of Empires, arXiv 1903.03936",
+        ),
+    ),
 }
 
 FAMILIES: dict[str, tuple[str, str]] = {
@@ -117,13 +227,92 @@ FAMILIES: dict[str, tuple[str, str]] = {
         "Can records be rebuilt?",
         "Reconstruction: getting training records back from what is released.",
     ),
+    "epsilon": (
+        "How large must epsilon at least be?",
+        "A lower bound on the privacy loss, from one training run: a promise below it is broken.",
+    ),
 }
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way of training in plain words. kind: which others it is set beside."""
+
+    label: str
+    kind: Literal["pooled", "local", "federated", "split", "dp"]
+    how: str
+
+
+WAYS: dict[str, Way] = {
+    "baseline": Way("pooled", "pooled", "all records in one place, with no promise"),
+    "local_only": Way(
+        "hospitals alone", "local", "every hospital trains on its own records and shares nothing"
+    ),
+    "federated": Way(
+        "federated",
+        "federated",
+        "records stay in each hospital; a server averages what each learnt",
+    ),
+    "federated_robust": Way(
+        "federated, robust",
+        "federated",
+        "as federated, with a rule in place of the average that outvotes a few bad hospitals",
+    ),
+    "federated_secure": Way(
+        "federated, masked sums",
+        "federated",
+        "as federated, with masks that cancel in the sum, so that the server reads the sum alone",
+    ),
+    "federated_encrypted": Way(
+        "federated, encrypted sums",
+        "federated",
+        "as federated, with updates added up under encryption",
+    ),
+    "federated_private": Way(
+        "federated, with a promise",
+        "federated",
+        "as federated, with every patient’s or hospital’s part clipped and noise added",
+    ),
+    "federated_trees": Way(
+        "federated trees", "federated", "every hospital grows trees, and all trees vote together"
+    ),
+    "split": Way(
+        "split",
+        "split",
+        "the first layers run in the hospital, the rest at a server; values cross the cut",
+    ),
+    "split_u": Way(
+        "split, U-shaped", "split", "as split, with the last layer and the outcomes in the hospital"
+    ),
+    "splitfed": Way(
+        "split and federated", "split", "split, with the hospitals’ first layers averaged"
+    ),
+    "dp_sgd": Way(
+        "DP-SGD", "dp", "each step of training is clipped for every patient, and noise is added"
+    ),
+    "dp_linear": Way("DP linear", "dp", "a weighted sum of the inputs, with noise in its training"),
+    "dp_ebm": Way("DP additive", "dp", "a sum of curves, one for each input, from noisy counts"),
+    "dp_forest": Way("DP forest", "dp", "random trees whose leaves hold noisy outcomes"),
+    "dp_output": Way(
+        "DP answers", "dp", "an ordinary model whose answers are given with noise, a limited number"
+    ),
+}
+
+
+def kind(method: str) -> str:
+    """Which others a way of training is set beside; nothing for one that is not known here."""
+    return WAYS[method].kind if method in WAYS else ""
+
 
 ACCESS: dict[str, tuple[str, str]] = {
     "ANSWERS": ("ask the model for probabilities", "anyone who may use the model"),
     "WEIGHTS": ("read the parameters and take gradients", "anyone who is given the model file"),
     "UPDATES": ("read each client's update, as the server does", "whoever runs the joint training"),
     "CUT": ("read the traffic at a split model's cut", "whoever sees the line between two parts"),
+    "CIPHER": (
+        "hold the encrypted updates and their sums, as the server does",
+        "whoever runs the joint training",
+    ),
     "TABLE": ("read the synthetic records", "anyone who is given the synthetic table"),
     "SEAT": ("take part in training as one client", "a hospital taking part in joint training"),
     "RERUN": (
@@ -177,6 +366,12 @@ GLOSSARY: tuple[tuple[str, str, str], ...] = (
         "Average share of right alarms over all alarm levels. It matters where the outcome is rare.",
     ),
     (
+        "aggregator",
+        "Aggregator",
+        "The rule by which a server makes one update of the hospitals’ updates: their average, their "
+        "median, and so on.",
+    ),
+    (
         "brier-score",
         "Brier score",
         "Average squared distance between the predicted risk and what happened; 0 is perfect.",
@@ -199,10 +394,23 @@ GLOSSARY: tuple[tuple[str, str, str], ...] = (
         "only a little. Its size is called epsilon: the smaller, the stronger.",
     ),
     (
+        "epsilon",
+        "Epsilon and delta",
+        "Size of a differential-privacy promise. With epsilon 1 an attacker’s odds about one patient "
+        "grow at most 2.7-fold by the release; with 3, 20-fold; with 10, 22,000-fold. Delta is the "
+        "chance that this does not hold.",
+    ),
+    (
         "false-alarm",
         "False alarm",
         "A patient who was not in the training data but whom the attack names as if so. “1 in 100 "
         "false alarms” means: of 100 such patients, one is wrongly named.",
+    ),
+    (
+        "federated-training",
+        "Federated training",
+        "Training on the records of several hospitals that stay where they are: each hospital sends "
+        "what it learnt (its update), never its records.",
     ),
     (
         "headline",
@@ -255,6 +463,12 @@ GLOSSARY: tuple[tuple[str, str, str], ...] = (
         "Shadow model",
         "A copy that the attacker trains in the same way on other patients, to learn how the model "
         "behaves.",
+    ),
+    (
+        "split-training",
+        "Split training",
+        "The first layers of a network run in the hospital and the others at a server. The values "
+        "between them cross a line, the cut.",
     ),
     (
         "standard-deviation",

@@ -93,6 +93,26 @@ def findings(subject: Subject, family: str | None = None) -> list[Finding]:
     return [o for o in subject.outcomes if isinstance(o, Finding) and family in (None, o.family)]
 
 
+DEFECT = "defect: "
+"""How the engine begins a caveat that says a promise is broken."""
+
+
+def broken_promise(subject: Subject) -> str:
+    """What shows that the model's promise does not hold; nothing where nothing shows it."""
+    told = (c for f in findings(subject) for c in f.caveats if c.startswith(DEFECT))
+    return next((c.removeprefix(DEFECT) for c in told), "")
+
+
+def bounds(subject: Subject) -> list[tuple[str, Estimate]]:
+    """(attack, lower bound on epsilon), stated or refused."""
+    return [
+        (f.attack, e)
+        for f in findings(subject, "epsilon")
+        for e in f.estimates
+        if e.name.startswith("epsilon_lower_bound")
+    ]
+
+
 def blanks(subject: Subject) -> list[Skipped | Failed]:
     """Attacks without a finding."""
     return [o for o in subject.outcomes if not isinstance(o, Finding)]

@@ -43,6 +43,11 @@ PRINTED = "Made from the audit document alone. The same document gives the same 
 SECTIONS = {
     "answer": "The answer first",
     "tradeoff": "Risk against usefulness",
+    "promises": "Differential privacy: what was promised and what was measured",
+    "federation": "Federation: who could read what",
+    "poisoning": "Poisoned training",
+    "splitting": "Split learning: what crosses the cut",
+    "encryption": "Encryption: what is seen, and whether the key holds",
     "findings": "What was found, model by model",
     "groups": "Who is most affected",
     "coverage": "What was tested and what was not",
@@ -118,6 +123,19 @@ def place(attack: str, model: str) -> str:
     return f"{attack} on {model}"
 
 
+DEFECT_TITLE = "A promise does not hold"
+UNTRAINED_TITLE = "Asked for, and not trained"
+
+
+def defect(model: str, told: str) -> str:
+    return f"{model}: {told}. Do not rely on this promise; its implementation must be repaired."
+
+
+def untrained(model: str, reason: str, broke: bool) -> str:
+    return f"{model}: {'it broke, ' if broke else ''}{reason}"
+
+
+UNTRAINED_MEANS = "Nothing is known about these, which is no sign of a low risk."
 UNCONTROLLED_TITLE = "No controls were run"
 UNCONTROLLED = (
     "Nothing in this audit shows that the attacks would find a leak if there were one, nor that "
@@ -245,6 +263,28 @@ def trial(attack: str, family: str, e: Estimate, guess: Estimate | None) -> str:
     )
 
 
+def poisoned(attack: str, against: str, after: Estimate, before: Estimate | None) -> str:
+    text = (
+        f"When a malicious hospital takes part ({attack}, against {against}), the model is wrong "
+        f"about {n.frequency(after, 100)} patients ({n.frequency_interval(after, 100)})"
+    )
+    if before is None or before.value is None:
+        return f"{text}."
+    return f"{text}; without it, about {n.frequency(before, 100)} ({n.frequency_interval(before, 100)})."
+
+
+def bounded(attack: str, e: Estimate, epsilon: float | None) -> str:
+    shown = n.significant(e.value) if e.value else ""
+    text = (
+        f"{attack}: what was seen shows an epsilon of at least {shown}"
+        if shown
+        else f"{attack}: what was seen shows no epsilon above 0"
+    )
+    if epsilon is None:
+        return f"{text}; no epsilon was promised."
+    return f"{text}, where {n.significant(epsilon)} was promised."
+
+
 def unfinished(skipped: int, failed: int) -> str:
     parts = []
     if skipped:
@@ -299,6 +339,177 @@ def tradeoff_single(model: str) -> str:
 def left_out(models: Iterable[str]) -> str:
     return f"Not drawn, for want of one of the two numbers: {', '.join(models)}."
 
+
+TRADEOFF_KINDS = {
+    "": "other",
+    "pooled": "in one place",
+    "local": "hospitals alone",
+    "federated": "federated",
+    "split": "split",
+    "dp": "with a promise",
+}
+NUMBERED = "Marks carry the models’ numbers; colour and shape tell how each was trained."
+
+# --- promises -----------------------------------------------------------------------------------
+
+PROMISES = (
+    "A promise of differential privacy is a proof about the training, not a measurement. An attack "
+    "can only show that epsilon is at least some value. A bound below the promise does not prove the "
+    "promise; a bound above it proves it broken."
+)
+PROMISE_BADGES: dict[str, Badge] = {
+    "broken": Badge("✕ Broken", "invalid"),
+    "unbroken": Badge("○ Not broken", "unseen"),
+    "apart": Badge("◇ Not comparable", "small"),
+    "untested": Badge("– Not tested", "untested"),
+}
+PROMISE_FACTS = {
+    "epsilon": "Epsilon and delta",
+    "unit": "Whom it is about",
+    "neighbours": "What may differ",
+    "covers": "What it covers",
+    "open": "What it does not cover",
+    "basis": "On what ground",
+    "bound": "Epsilon is at least, by attack",
+    "useful": "Usefulness (AUROC)",
+    "risk": "Strongest membership attack (AUC)",
+}
+NEIGHBOURS = {
+    "add-remove": "one {unit} is added or left out",
+    "replace": "one {unit} is replaced by another",
+}
+
+
+def promise_size(c: ClaimText) -> str:
+    delta = f", delta {n.significant(c.delta, 2)}" if c.delta else ", delta 0"
+    return f"{n.significant(c.epsilon or 0.0)}{delta}"
+
+
+def neighbours(c: ClaimText) -> str:
+    if c.neighbours not in NEIGHBOURS:
+        return c.neighbours
+    return NEIGHBOURS[c.neighbours].format(unit=c.unit)
+
+
+def unit(c: ClaimText) -> str:
+    more = {
+        "record": "; a person with several records is less covered",
+        "site": "; a whole hospital",
+    }
+    return f"one {c.unit}{more.get(c.unit, '')}"
+
+
+def bound(attack: str, name: str, e: Estimate) -> str:
+    how = {
+        "epsilon_lower_bound": "counting right guesses",
+        "epsilon_lower_bound_fdp": "by trade-off",
+    }
+    told = how.get(name, name.replace("_", " "))
+    if e.value is None:
+        return f"not stated ({told}): {e.refusal or 'no reason given'}"
+    return f"{n.significant(e.value)} ({attack}, {told}, {n.share(e.confidence)} confidence)"
+
+
+BOUND_NONE = "no attack of that kind was run on this model"
+COVERS_NOTHING = "nothing named"
+PROMISE_TABLE = "Promises and what came of them"
+PROMISE_COLUMNS = (
+    "Model",
+    "Promised epsilon",
+    "At least, by attack",
+    "Usefulness (AUROC)",
+    "Membership AUC",
+)
+UNPROMISED = "none"
+PROMISE_X = "Promised epsilon (left is stronger)"
+PROMISE_Y = "AUC"
+PROMISE_MARKS = "Filled: usefulness (AUROC). Hollow: strongest membership attack (AUC)."
+
+
+def promise_title(best: str, epsilon: float, e: Estimate, without: Estimate | None) -> str:
+    text = f"With a promise, {best} at epsilon {n.significant(epsilon)} is the most useful: AUROC {n.estimate_text(e)}"
+    if without is None:
+        return f"{text}."
+    return f"{text}; the best model without one, {n.estimate_text(without)}."
+
+
+# --- federation ---------------------------------------------------------------------------------
+
+FEDERATION = (
+    "In federated training records stay in each hospital, but what a hospital sends is made of them. "
+    "The first table says who could read what one hospital sent."
+)
+TRUST_CAPTION = "Who could read what of one hospital’s contribution"
+TRUST_COLUMNS = ("Model", "Who", "What", "Could read it")
+SHARING_CAPTION = "What joint training cost"
+COSTS: tuple[tuple[str, str], ...] = (
+    ("rounds", "Rounds"),
+    ("bytes_up", "Sent by hospitals"),
+    ("bytes_down", "Sent to hospitals"),
+    ("bytes_between_sites", "Handed between hospitals"),
+    ("simulated_seconds", "Time on a simulated network"),
+    ("refused_updates", "Updates refused"),
+    ("train_seconds", "Processor time"),
+)
+SITES_CAPTION = "Usefulness (AUROC) hospital by hospital, on held-out patients"
+SITES = (
+    "Whether joint training is worth it for a hospital: its own patients, under models trained alone, "
+    "together, and in one place."
+)
+SITE_COLUMN = "Hospital"
+EVERYBODY = "all patients"
+
+
+def sites_title(alone: Estimate, together: Estimate, model: str) -> str:
+    both = f"AUROC {n.estimate_text(together)} with {model}, {n.estimate_text(alone)} with hospitals alone"
+    if (together.low or 0) > (alone.high or 1):
+        return f"Training together is more useful than hospitals alone: {both}."
+    if (alone.low or 0) > (together.high or 1):
+        return f"Training together is less useful than hospitals alone: {both}."
+    return f"Training together and alone cannot be told apart over all patients: {both}."
+
+
+# --- poisoning ----------------------------------------------------------------------------------
+
+POISONING = (
+    "One or more hospitals take part in bad faith. Each row is the same training with them and "
+    "without, under one rule for adding updates up (aggregator). For a backdoor, success is a "
+    "patient with the mark who gets the answer that the attacker wants; for the others, a patient "
+    "about whom the model is wrong."
+)
+POISON_COLUMNS = ("Attack", "Aggregator", "What is done", "Without it", "With it", "Difference")
+
+
+def poison_caption(model: str) -> str:
+    return f"{model}: before and after"
+
+
+def poison_title(model: str, worst: str, against: str, e: Estimate, holds: str | None) -> str:
+    text = f"{model}: the worst, {worst} against {against}, adds {n.estimate_text(e)}"
+    return (
+        f"{text}; no aggregator tried withstands it."
+        if holds is None
+        else f"{text}; {holds} withstands it best."
+    )
+
+
+# --- split and encryption -----------------------------------------------------------------------
+
+SPLITTING = (
+    "The server sees numbers in place of records. These attacks ask what those numbers give away: "
+    "the outcomes, and the records themselves."
+)
+CUT_CAPTION = "What the traffic at the cut gives away"
+CUT_COSTS_CAPTION = "What crosses the cut, and what it costs"
+TOLD_COLUMNS = ("Model", "Attack", "Setting", "Succeeds", "Control", "Without the traffic")
+ENCRYPTION = (
+    "Encryption and masks hide single updates from the server, not what the sum of them gives away, "
+    "and not what the finished model gives away. Whoever holds the key reads everything."
+)
+SEEN_CAPTION = "What is seen under masks and encryption"
+KEY_CAPTION = "Attempts on the key"
+OVERHEAD_CAPTION = "What protection costs beside the same training in the open"
+OVERHEAD_COLUMNS = ("Model", "Sent by hospitals", "Times as much", "Processor time", "AUROC")
 
 # --- findings ---------------------------------------------------------------------------------
 
@@ -428,6 +639,14 @@ def blanks_caption(model: str) -> str:
     return f"{model}: attacks without a result"
 
 
+def control_is(attack: str, what: str) -> str:
+    return f"{attack}: the control is {what}."
+
+
+def guess_is(attack: str, what: str) -> str:
+    return f"{attack}: without the model means {what}."
+
+
 BLANKS_COLUMNS = ("Attack", "What happened", "Why")
 SKIPPED, FAILED = "did not apply", "failed"
 NO_FINDINGS = "No attack gave a result for this model."
@@ -507,6 +726,17 @@ ATTACKER = (
 )
 ATTACKER_CAPTION = "What the attacker was allowed to do, model by model"
 ATTACKER_COLUMNS = ("What the attacker can do", "Who could do that")
+POWERS_CAPTION = "What an attacker might do, and who could"
+POWERS = {
+    "ANSWERS": "Ask",
+    "WEIGHTS": "Read parameters",
+    "UPDATES": "Read updates",
+    "CUT": "Read the cut",
+    "CIPHER": "Hold ciphertexts",
+    "TABLE": "Read synthetic records",
+    "SEAT": "Take part",
+    "RERUN": "Train again",
+}
 KNOWS = (
     "The attacker already holds the full record of the patient asked about, and only wants to know "
     "whether it was used for training. That is a strong attacker, on purpose: one who knows less "
@@ -711,6 +941,8 @@ def measure(name: str) -> str:
 
 _MEASURES = {
     "auc": "AUC",
+    "epsilon_lower_bound": "epsilon at least (right guesses)",
+    "epsilon_lower_bound_fdp": "epsilon at least (trade-off)",
     "detectable_auc": "smallest AUC to be seen",
     "attack_rate": "attack succeeds",
     "control_rate": "control succeeds",

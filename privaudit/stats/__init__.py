@@ -14,6 +14,8 @@ import numpy as np
 from privaudit.contracts import Scores, Trials
 from privaudit.results import Estimate
 from privaudit.stats.catalogue import CATALOGUE, meaning
+from privaudit.stats.epsilon import lower_bounds
+from privaudit.stats.epsilon_bounds import Family
 from privaudit.stats.groups import score_groups, utility_groups
 from privaudit.stats.headline import control_confidence, control_passed, strength, strongest
 from privaudit.stats.membership import curve as roc
@@ -29,6 +31,8 @@ def estimates(
     confidence: float = 0.95,
     rng: np.random.Generator,
     names: Collection[str] | None = None,
+    delta: float = 1e-5,
+    family: Family = "approximate",
 ) -> tuple[Estimate, ...]:
     """Every number an attack's evidence supports, with an interval, an n and a chance level.
 
@@ -36,11 +40,24 @@ def estimates(
     attempts (or, where the control was made on other records, a pair), None to take
     `Trials.patients`. A mapping of trials gives names followed by `@` and the key
     (`attack_rate@0.1 sd`). names: only these (without the key). What cannot be supported is there
-    with value None and its refusal.
+    with value None and its refusal. Scores of a coin-flipped membership also give the lower bounds
+    on epsilon at `delta`, which is the claim's where there is one; family: see
+    `privaudit.stats.epsilon_bounds.tradeoff`.
     """
     if isinstance(evidence, Scores):
         assert isinstance(patients, tuple), "membership scores need the patients of both pools"
-        return membership(evidence, patients=patients, confidence=confidence, rng=rng, names=names)
+        found = membership(evidence, patients=patients, confidence=confidence, rng=rng, names=names)
+        if not evidence.coin:
+            return found
+        return found + lower_bounds(
+            evidence,
+            patients=patients,
+            delta=delta,
+            confidence=confidence,
+            rng=rng,
+            family=family,
+            names=names,
+        )
     each = {"": evidence} if isinstance(evidence, Trials) else evidence
     return tuple(
         estimate
@@ -56,6 +73,7 @@ __all__ = [
     "control_confidence",
     "control_passed",
     "estimates",
+    "lower_bounds",
     "meaning",
     "reliability",
     "roc",

@@ -57,7 +57,14 @@ UTILITY: dict[str, str] = {
     "calibration_intercept": "log odds to add so that predicted and observed rates agree; 0 is perfect",
 }
 
-CATALOGUE: dict[str, str] = {**MEMBERSHIP, **TRIALS, **UTILITY}
+EPSILON: dict[str, str] = {
+    "epsilon_lower_bound": "least epsilon that the attack's right guesses about coin-flipped membership "
+    "allow; above the promise, the promise is broken",
+    "epsilon_lower_bound_fdp": "the same, from the trade-off between the two kinds of wrong guess",
+}
+"""For scores whose membership was decided by a fair coin for each patient (`Scores.coin`)."""
+
+CATALOGUE: dict[str, str] = {**MEMBERSHIP, **TRIALS, **UTILITY, **EPSILON}
 
 
 def meaning(name: str) -> str:

@@ -47,8 +47,11 @@ def _ids(evidence: Trials, patients: TrialPatients) -> tuple[np.ndarray, np.ndar
                 "pass `patients`, or set `patients` in the trials",
             )
         first = np.asarray(given).ravel()
-        apart = len(evidence.control) != len(evidence.success)
-        second = np.arange(len(evidence.control)) if apart else None
+        if evidence.control_patients is not None:
+            second = np.asarray(evidence.control_patients).ravel()
+        else:
+            apart = len(evidence.control) != len(evidence.success)
+            second = np.arange(len(evidence.control)) if apart else None
     lengths = (len(first), len(first) if second is None else len(second))
     if lengths != (len(evidence.success), len(evidence.control)):
         raise PrivauditError(

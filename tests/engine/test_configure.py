@@ -7,8 +7,10 @@ from typing import Any, Literal
 
 import pytest
 
-from privaudit.engine.configure import build, read, request
+from privaudit import plugins
+from privaudit.engine.configure import build, request
 from privaudit.engine.profiles import PROFILES, profile
+from privaudit.engine.texts import read
 from privaudit.errors import PrivauditError
 
 
@@ -117,6 +119,59 @@ def test_every_profile_can_be_built_from_what_is_installed(name: str) -> None:
     assert asked == {PROFILES[name].refits}
     if PROFILES[name].learners is not None:
         assert {entry.learner_name for entry in made.entries} == set(PROFILES[name].learners)
+
+
+def test_a_part_of_a_method_is_chosen_by_its_name() -> None:
+    texts = ["federated.aggregate=TrimmedMean(2)", "federated.sites=Dirichlet(alpha=0.1)"]
+    (entry,) = ask(methods=["federated"], settings=texts).entries
+    assert "aggregate=TrimmedMean(f=2)" in repr(entry.method)
+    assert "alpha=0.1" in repr(entry.method.sites)
+    for wrong in ("Meddian", "Median(3)", "Median(", "__import__('os')", "print(1)"):
+        with pytest.raises(PrivauditError, match=r"one of .*Median"):
+            ask(methods=["federated"], settings=[f"federated.aggregate={wrong}"])
+
+
+def test_all_methods_come_with_their_usual_learner_and_their_promises() -> None:
+    made = ask(methods=["all"])
+    names = [entry.name for entry in made.entries]
+    assert made.every
+    assert {"baseline-boosted", "baseline-logreg", "baseline-mlp", "federated"} <= set(names)
+    assert "dp_sgd" in names
+    known = plugins.members("methods")
+    assert {e.method_name for e in made.entries} | {u.method for u in made.untrained} == set(known)
+    strict = request("mortality", profile("thorough"), entropy=0, methods=["all"])
+    promised = [e.method.epsilon for e in strict.entries if e.method_name == "dp_sgd"]
+    assert promised == [0.5, 1.0, 3.0, 10.0]
+    assert [e.name for e in ask(methods=["dp_sgd@0.5"]).entries] == ["dp_sgd@0.5"]
+    assert {e.method_name for e in ask().entries} == {"baseline"}
+    only = ask(methods=["all"], learners=["logreg"])
+    assert {e.learner_name for e in only.entries} == {"logreg", ""}
+
+
+def test_what_cannot_be_composed_is_refused() -> None:
+    with pytest.raises(PrivauditError, match="no method of this run is composed with it"):
+        ask(methods=["federated"], learners=["boosted"])
+    with pytest.raises(PrivauditError, match="no field 'epsilon'"):
+        ask(methods=["federated@3"])
+
+
+def test_a_method_whose_library_is_missing_is_told_and_never_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = plugins.load
+
+    def load(kind: str, name: str) -> type:
+        if name == "dp_sgd":
+            raise ModuleNotFoundError("No module named 'nothing'", name="nothing.of.it")
+        return whole(kind, name)
+
+    monkeypatch.setattr(plugins, "load", load)
+    made = ask(methods=["all"])
+    assert [(u.name, u.reason) for u in made.untrained] == [
+        ("dp_sgd", "the library nothing is not installed")
+    ]
+    with pytest.raises(PrivauditError, match="the library nothing is not installed"):
+        ask(methods=["dp_sgd"])
 
 
 def test_an_unknown_profile_is_refused_with_the_nearest() -> None:

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 from reader import Page, squeeze
-from sample import game, sample, subject
+from sample import every, game, sample, subject
 
 from privaudit import plugins, report
 from privaudit.report import notes, numbers, reading, sentences
 from privaudit.report.blocks import Callout, Card, Table, plain, walk
-from privaudit.report.sections import answer
+from privaudit.report.sections import answer, promises
 from privaudit.results import Audit, Estimate, Finding, Subject
 
 SMALL = {"members": 310, "nonmembers": 290, "member_patients": 310, "nonmember_patients": 290}
@@ -345,3 +345,20 @@ def test_a_headline_on_all_patients_asks_for_no_double() -> None:
     audit = only(replace(s, headline=full))
     assert not reading.halved(audit.subjects[0], reading.read(audit, audit.subjects[0]))
     assert "in the half" not in prose(audit)
+
+
+def test_a_broken_promise_and_what_was_not_trained_are_said_first() -> None:
+    audit = every()
+    shown = titles(audit)
+    assert shown[0] == sentences.DEFECT_TITLE
+    assert sentences.UNTRAINED_TITLE in shown
+    text = prose(audit)
+    assert "an epsilon of at least 4.2" in text
+    assert "dp_ebm: the library interpret is not installed" in text
+    badges = {b.title: b.badge.text for b in walk(promises.build(audit)) if isinstance(b, Card)}
+    assert badges == {
+        "dp_sgd@1": "○ Not broken",
+        "dp_sgd@3": "○ Not broken",
+        "dp_linear": "✕ Broken",
+        "dp_forest": "◇ Not comparable",
+    }

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from privaudit.report import numbers as n
 from privaudit.report import sentences as say
-from privaudit.report.blocks import Block, Callout, Card, Link, Prose, Table, Text
+from privaudit.report.blocks import Block, Bullets, Callout, Card, Link, Prose, Table, Text
 from privaudit.report.notes import FAMILIES, label
 from privaudit.report.reading import (
     PRIMARY,
+    Budget,
     Reading,
     blanks,
+    bounds,
     broken_controls,
+    broken_promise,
     budgets,
     excess,
     failed_controls,
@@ -21,6 +24,7 @@ from privaudit.report.reading import (
     read,
     stated,
 )
+from privaudit.report.sections.poisoning import parts
 from privaudit.results import Audit, Control, Failed, Subject
 
 ORDER = 10
@@ -41,6 +45,9 @@ def build(audit: Audit) -> tuple[Block, ...]:
 def _warnings(audit: Audit) -> list[Block]:
     """What must be known before any number is read."""
     found: list[Block] = []
+    broken = [say.defect(s.name, told) for s in audit.subjects if (told := broken_promise(s))]
+    if broken:
+        found.append(Callout("stop", say.DEFECT_TITLE, tuple(Prose(text) for text in broken)))
     invalid = failed_controls(audit, "negative")
     if invalid:
         found.append(Callout("stop", say.INVALID_TITLE, (Prose(say.invalid(_places(invalid))),)))
@@ -57,6 +64,10 @@ def _warnings(audit: Audit) -> list[Block]:
         found.append(Callout("warn", say.BROKEN_TITLE, tuple(lines)))
     if not any(s.controls for s in audit.subjects):
         found.append(Callout("warn", say.UNCONTROLLED_TITLE, (Prose(say.UNCONTROLLED),)))
+    if audit.untrained:
+        left = tuple(say.untrained(one.name, one.reason, one.broke) for one in audit.untrained)
+        body = (Bullets(left), Prose(say.UNTRAINED_MEANS))
+        found.append(Callout("warn", say.UNTRAINED_TITLE, body))
     if not audit.data.real:
         found.append(Callout("warn", say.GENERATED_TITLE, (Prose(say.generated(audit.data)),)))
     return found
@@ -125,15 +136,25 @@ def _others(subject: Subject, family: str) -> list[Block]:
     """One sentence for each family other than membership: its strongest attack."""
     if family == "membership":
         return []
+    if family == "epsilon":
+        known = [(a, e) for a, e in bounds(subject) if e.value is not None]
+        if not known:
+            return []
+        attack, e = max(known, key=lambda pair: pair[1].value or 0.0)
+        return [Prose(say.bounded(label(attack), e, subject.claim.epsilon))]
     tried = [(f, b) for f in findings(subject, family) for b in budgets(f) if _value(b.attack) >= 0]
     if not tried:
         return []
-    middle = _middle([b.size for _, b in tried])
-    f, b = max(
-        (entry for entry in tried if entry[1].size == middle),
-        key=lambda entry: _value(entry[1].attack),
-    )
+    if family == "evasion":
+        middle = _middle([b.size for _, b in tried])
+        tried = [entry for entry in tried if entry[1].size == middle]
+        f, b = max(tried, key=lambda entry: _value(entry[1].attack))
+    else:
+        f, b = max(tried, key=lambda entry: _gain(entry[1]))
     assert b.attack is not None
+    if family == "poisoning":
+        against, act = parts(b.size)
+        return [Prose(say.poisoned(act or label(f.attack), against, b.attack, b.control))]
     if family == "evasion":
         return [Prose(say.evaded(label(f.attack), b.size, b.attack, b.control, b.guess))]
     title = FAMILIES.get(family, (family, ""))[0]
@@ -143,6 +164,12 @@ def _others(subject: Subject, family: str) -> list[Block]:
 def _value(e: object) -> float:
     value = getattr(e, "value", None)
     return -1.0 if value is None else float(value)
+
+
+def _gain(b: Budget) -> float:
+    """How much more the attack does than what stands beside it."""
+    beside = [_value(e) for e in (b.control, b.guess) if e is not None and e.value is not None]
+    return _value(b.attack) - max(beside, default=0.0)
 
 
 def _middle(sizes: list[str]) -> str:

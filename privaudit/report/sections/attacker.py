@@ -9,6 +9,8 @@ from privaudit.report.reading import findings
 from privaudit.results import Audit, Subject
 
 ORDER = 60
+MANY = 6
+"""With more models than this they stand in rows, not in columns."""
 
 
 def build(audit: Audit) -> tuple[Block, ...]:
@@ -18,6 +20,8 @@ def build(audit: Audit) -> tuple[Block, ...]:
     if not powers:
         return (Prose(say.ATTACKER), Prose(say.NO_ACCESS))
     who = dict(ACCESS.values())
+    if len(audit.subjects) > MANY:
+        return (Prose(say.ATTACKER), Prose(say.KNOWS), *_turned(audit, powers, who))
     rows = tuple(
         (
             say.capital(power),
@@ -29,6 +33,22 @@ def build(audit: Audit) -> tuple[Block, ...]:
     columns = (*say.ATTACKER_COLUMNS, *(s.name for s in audit.subjects))
     table = Table(say.ATTACKER_CAPTION, columns, rows)
     return (Prose(say.ATTACKER), Prose(say.KNOWS), table)
+
+
+def _turned(audit: Audit, powers: list[str], who: dict[str, str]) -> tuple[Block, ...]:
+    """With many models: one table of what can be done, and one with a row for each model."""
+    meanings = Table(
+        say.POWERS_CAPTION,
+        say.ATTACKER_COLUMNS,
+        tuple((say.capital(power), say.capital(who.get(power, ""))) for power in powers),
+    )
+    short = {words: say.POWERS.get(key, words) for key, (words, _) in ACCESS.items()}
+    rows = tuple(
+        (s.name, *("yes" if power in _powers(s) else "no" for power in powers))
+        for s in audit.subjects
+    )
+    columns = ("Model", *(short.get(power, power) for power in powers))
+    return (meanings, Table(say.ATTACKER_CAPTION, columns, rows))
 
 
 def _known(access: str) -> str:

@@ -8,6 +8,7 @@ from privaudit.report.blocks import Block, Bullets, Details, Heading, Prose, Str
 from privaudit.report.notes import FAMILIES, label
 from privaudit.report.reading import blanks, budgets, families, findings, others, rate_at, read
 from privaudit.report.sections._drawn import evasion_chart, forest_chart, roc_chart
+from privaudit.report.sections.splitting import beside
 from privaudit.results import Audit, Estimate, Finding, Skipped, Subject
 
 ORDER = 30
@@ -28,7 +29,7 @@ def _subject(audit: Audit, subject: Subject, number: int) -> list[Block]:
     if games or subject.headline is not None:
         blocks += _membership(audit, subject, games, number)
     for family in families(subject):
-        if family != "membership":
+        if family not in ("membership", "poisoning"):
             blocks += _trials(subject, family, number)
     if not blocks:
         blocks.append(Prose(say.NO_FINDINGS))
@@ -115,6 +116,8 @@ def _trials(subject: Subject, family: str, number: int) -> list[Block]:
         row = [label(f.attack), b.size, _cell(b.attack), _cell(b.control), _cell(b.gap)]
         rows.append(tuple(row + ([_cell(b.guess), _cell(b.gain)] if guessed else [])))
     notes: list[Text] = [say.EVASION_NOTE if evasion else say.TRIAL_NOTE]
+    if not evasion:
+        notes += [line for f in found for line in beside(f)]
     for e in dict.fromkeys(e.refusal for f in found for e in f.estimates if e.refusal):
         notes.append(f"Not stated: {e}.")
     if not rows:

@@ -10,6 +10,7 @@ from privaudit.report.reading import findings
 from privaudit.results import Audit, Finding
 
 ORDER = 100
+MANY = 6
 
 
 def build(audit: Audit) -> tuple[Block, ...]:
@@ -33,11 +34,19 @@ def build(audit: Audit) -> tuple[Block, ...]:
             needs = dict.fromkeys(ACCESS.get(a, (a, ""))[0] for _, f in runs for a in f.access)
             pairs.append((say.ACCESS, "; ".join(needs) or "nothing named"))
             pairs.append((say.SETTINGS_USED, _settings(runs)))
-            spent = ", ".join(f"{name} {n.duration(f.seconds)}" for name, f in runs)
-            pairs.append((say.TIME, spent))
+            pairs.append((say.TIME, _spent(runs)))
         if pairs:
             blocks.append(Facts(tuple(pairs)))
     return tuple(blocks)
+
+
+def _spent(runs: list[tuple[str, Finding]]) -> str:
+    """How long the attack took, model by model; with many models, from the least to the most."""
+    if len(runs) <= MANY:
+        return ", ".join(f"{name} {n.duration(f.seconds)}" for name, f in runs)
+    times = sorted((f.seconds, name) for name, f in runs)
+    least, most = (f"{n.duration(seconds)} ({name})" for seconds, name in (times[0], times[-1]))
+    return f"{least} to {most}"
 
 
 def _settings(runs: list[tuple[str, Finding]]) -> str:

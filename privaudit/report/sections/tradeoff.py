@@ -6,10 +6,12 @@ from privaudit.report import charts
 from privaudit.report import numbers as n
 from privaudit.report import sentences as say
 from privaudit.report.blocks import Block, Chart, Prose, Table
+from privaudit.report.notes import kind
 from privaudit.report.reading import FALLBACK, PRIMARY, read, stated
-from privaudit.results import Audit, Estimate
+from privaudit.results import Audit, Estimate, Subject
 
 ORDER = 20
+LOOKS = {"pooled": 0, "federated": 1, "split": 2, "dp": 3, "local": 4, "": 5}
 
 
 def build(audit: Audit) -> tuple[Block, ...]:
@@ -21,7 +23,7 @@ def build(audit: Audit) -> tuple[Block, ...]:
         for name in names:
             y = stated(finding.estimates, name) if finding is not None else None
             if x is not None and y is not None:
-                drawn[name].append(charts.Dot(subject.name, x, y))
+                drawn[name].append(charts.Dot(subject.name, x, y, LOOKS[_kind(subject)]))
     name = max(names, key=lambda key: len(drawn[key]))
     dots = drawn[name]
     if not dots:
@@ -35,10 +37,26 @@ def build(audit: Audit) -> tuple[Block, ...]:
         ),
         numeric=(1, 2, 3),
     )
-    svg = charts.tradeoff(dots, "chart-tradeoff", title, say.TRADEOFF_X, say.tradeoff_y(name))
+    kinds = {LOOKS[k]: say.TRADEOFF_KINDS[k] for k in _kinds(audit)}
+    svg = charts.tradeoff(
+        dots, "chart-tradeoff", title, say.TRADEOFF_X, say.tradeoff_y(name), kinds
+    )
     missing = [s.name for s in audit.subjects if s.name not in {d.name for d in dots}]
     last = (Prose(say.left_out(missing), "small"),) if missing else ()
-    return (Prose(say.TRADEOFF), Chart(title, svg, table), *last)
+    many = (Prose(say.NUMBERED, "small"),) if len(dots) > charts.MANY else ()
+    return (Prose(say.TRADEOFF), *many, Chart(title, svg, table), *last)
+
+
+def _kinds(audit: Audit) -> list[str]:
+    """The kinds of training in this audit, in the order of their looks; those that share one are told
+    by the first."""
+    known = {_kind(s) for s in audit.subjects}
+    return [k for k in LOOKS if k in known]
+
+
+def _kind(subject: Subject) -> str:
+    """How a model was trained, in a word; a promise goes before all else."""
+    return "dp" if subject.claim.epsilon is not None else kind(subject.method)
 
 
 def _title(dots: list[charts.Dot]) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from privaudit.report import charts
 from privaudit.report import numbers as n
 from privaudit.report import sentences as say
-from privaudit.report.blocks import Block, Chart, Facts, Heading, Prose, Row, Table, Text
-from privaudit.report.notes import LEARNERS, METRICS
+from privaudit.report.blocks import Block, Bullets, Chart, Facts, Heading, Prose, Row, Table, Text
+from privaudit.report.notes import LEARNERS, METRICS, WAYS
 from privaudit.report.reading import get, stated
 from privaudit.results import Audit, Curve, Estimate, Subject
 
@@ -21,6 +21,8 @@ def build(audit: Audit) -> tuple[Block, ...]:
         if subject.description:
             blocks.append(Prose(subject.description))
         blocks.append(Facts(_facts(subject)))
+        if subject.notes:
+            blocks.append(Bullets(subject.notes))
         blocks += _usefulness(subject)
         if subject.reliability is not None and subject.reliability.x:
             plots.append(_calibration(subject, subject.reliability, number))
@@ -30,11 +32,11 @@ def build(audit: Audit) -> tuple[Block, ...]:
 
 
 def _facts(subject: Subject) -> tuple[tuple[Text, Text], ...]:
-    family = LEARNERS.get(subject.learner, "")
-    pairs: list[tuple[Text, Text]] = [
-        (say.LEARNER, f"{subject.learner} ({family})" if family else subject.learner),
-        (say.METHOD, subject.method),
-    ]
+    family, way = LEARNERS.get(subject.learner, ""), WAYS.get(subject.method)
+    pairs: list[tuple[Text, Text]] = []
+    if subject.learner:
+        pairs.append((say.LEARNER, f"{subject.learner} ({family})" if family else subject.learner))
+    pairs.append((say.METHOD, f"{subject.method} ({way.how})" if way else subject.method))
     if subject.params:
         settings = ", ".join(f"{key} = {value}" for key, value in sorted(subject.params.items()))
         pairs.append((say.SETTINGS, settings))

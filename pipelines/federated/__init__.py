@@ -1,0 +1,1 @@
+"""What federated training is made of: encoding, clients, clock, server, aggregation, protection."""

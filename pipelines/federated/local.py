@@ -1,0 +1,163 @@
+"""Local training at many clients as one program of stacked matrix products."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from pipelines.federated.network import Network
+from privaudit.seeds import torch_generator
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One round of local training: plain gradient descent on the log loss.
+
+    steps, batch: every client does this many steps of this many rows (all its rows where it has
+    fewer), in an endless run of shuffles; rate: the learning rate; proximal: how strongly a client
+    is held to the weights it was sent (FedProx, Li et al. 2020, arXiv 1812.06127, equation 2).
+    """
+
+    steps: int = 10
+    batch: int = 32
+    rate: float = 0.1
+    proximal: float = 0.0
+
+
+@dataclass(frozen=True)
+class PerPatient:
+    """Noise at the clients: each step clips every record's gradient and adds Gaussian noise.
+
+    sample: the chance of each record to be in a step (a batch by Poisson sampling); clip: the
+    largest length of one record's gradient; sigma: noise standard deviation over clip. Source:
+    Abadi et al. 2016 (arXiv 1607.00133), algorithm 1; lengths without the gradients themselves:
+    Goodfellow 2015 (arXiv 1510.01799).
+    """
+
+    sample: float
+    clip: float
+    sigma: float
+
+
+class Trainer:
+    """Clients of one or several federations, trained side by side; each from its own stream alone.
+
+    x: (n, w) float32, y: (n,) codes, of all clients together; rows: for each client its rows.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        x: np.ndarray,
+        y: np.ndarray,
+        rows: Sequence[np.ndarray],
+        rngs: Sequence[np.random.Generator],
+        private: PerPatient | None = None,
+    ) -> None:
+        self.network, self.private = network, private
+        self.x, self.y = torch.from_numpy(x), torch.from_numpy(y)
+        self.rows, self.rngs = rows, rngs
+        self.left = [np.empty(0, dtype=np.int64) for _ in rows]
+        self.noise = [torch_generator(rng) for rng in rngs] if private else []
+
+    def train(self, sent: np.ndarray, who: np.ndarray, recipe: Recipe) -> np.ndarray:
+        """(m, p) float64 updates of the clients `who`, who were sent (m, p) weights."""
+        start = torch.from_numpy(np.ascontiguousarray(sent, dtype=np.float32))
+        flat = start.clone()
+        parts = self.network.unpack(flat)
+        index, weight = self._batches(who, recipe)
+        with torch.no_grad():
+            for rows, share in zip(index, weight, strict=True):
+                x = self.x.index_select(0, rows.view(-1)).view(*rows.shape, self.x.shape[1])
+                y = self.y.index_select(0, rows.view(-1)).view(rows.shape)
+                inputs, errors = _pass(parts, x, y)
+                if self.private is None:
+                    scale = share
+                else:
+                    scale = share * _shrink(inputs, errors, self.private.clip)
+                if recipe.proximal:
+                    flat.lerp_(start, recipe.rate * recipe.proximal)
+                if self.private is not None:
+                    flat.sub_(self._drawn(who, self.private), alpha=recipe.rate)
+                for i, (h, error) in enumerate(zip(inputs, errors, strict=True)):
+                    error *= scale.unsqueeze(-1)
+                    parts[2 * i].baddbmm_(error.mT, h, alpha=-recipe.rate)
+                    parts[2 * i + 1].sub_(error.sum(dim=1), alpha=recipe.rate)
+        return flat.double().numpy() - start.double().numpy()
+
+    def _batches(self, who: np.ndarray, recipe: Recipe) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows (steps, m, b) and their weights in the mean; unused places have weight 0."""
+        if self.private is not None:
+            return self._poisson(who, recipe.steps, self.private.sample)
+        sizes = [min(recipe.batch, len(self.rows[k])) for k in who]
+        index = np.zeros((recipe.steps, len(who), max(sizes)), dtype=np.int64)
+        weight = np.zeros(index.shape, dtype=np.float32)
+        for i, (k, size) in enumerate(zip(who, sizes, strict=True)):
+            rows, want = self.rows[k], recipe.steps * size
+            runs, have = [self.left[k]], len(self.left[k])
+            while have < want:
+                runs.append(self.rngs[k].permutation(rows))
+                have += len(rows)
+            order = np.concatenate(runs)
+            index[:, i, :size] = order[:want].reshape(recipe.steps, size)
+            weight[:, i, :size] = 1 / size
+            self.left[k] = order[want:]
+        return torch.from_numpy(index), torch.from_numpy(weight)
+
+    def _poisson(
+        self, who: np.ndarray, steps: int, sample: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        coins = [self.rngs[k].random((steps, len(self.rows[k]))) < sample for k in who]
+        most = max(1, max(int(c.sum(axis=1).max()) for c in coins))
+        index = np.zeros((steps, len(who), most), dtype=np.int64)
+        weight = np.zeros(index.shape, dtype=np.float32)
+        for i, (k, coin) in enumerate(zip(who, coins, strict=True)):
+            for step, drawn in enumerate(coin):
+                rows = self.rows[k][drawn]
+                index[step, i, : len(rows)] = rows
+                weight[step, i, : len(rows)] = 1 / self._expected(k, sample)
+        return torch.from_numpy(index), torch.from_numpy(weight)
+
+    def _expected(self, client: int, sample: float) -> float:
+        return max(1.0, sample * len(self.rows[client]))
+
+    def _drawn(self, who: np.ndarray, private: PerPatient) -> torch.Tensor:
+        """(m, p) noise on the mean gradient of each client."""
+        return torch.stack(
+            [
+                torch.randn(self.network.size, generator=self.noise[k])
+                * (private.sigma * private.clip / self._expected(k, private.sample))
+                for k in who
+            ]
+        )
+
+
+def _pass(
+    parts: list[torch.Tensor], x: torch.Tensor, y: torch.Tensor
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Each layer's input (m, b, in) and each record's loss gradient at its output (m, b, out)."""
+    layers = len(parts) // 2
+    inputs = [x]
+    for i in range(layers):
+        out = torch.baddbmm(parts[2 * i + 1].unsqueeze(1), inputs[-1], parts[2 * i].mT)
+        inputs.append(out.relu_() if i < layers - 1 else out)
+    error = torch.softmax(inputs.pop(), dim=-1)
+    error.scatter_add_(2, y.unsqueeze(-1), error.new_tensor(-1.0).expand(*y.shape, 1))
+    errors = [error]
+    for i in range(layers - 1, 0, -1):
+        errors.append(torch.bmm(errors[-1], parts[2 * i]).mul_(inputs[i] > 0))
+    return inputs, errors[::-1]
+
+
+def _shrink(inputs: list[torch.Tensor], errors: list[torch.Tensor], clip: float) -> torch.Tensor:
+    """(m, b), what scales each record's gradient down to the length `clip`, at most 1."""
+    square = torch.zeros(errors[0].shape[:2])
+    for h, error in zip(inputs, errors, strict=True):
+        square += error.square().sum(-1) * (h.square().sum(-1) + 1)
+    return (clip / square.sqrt().clamp_min(1e-12)).clamp_max(1.0)
+
+
+__all__ = ["PerPatient", "Recipe", "Trainer"]

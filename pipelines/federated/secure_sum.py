@@ -1,0 +1,392 @@
+"""The sum of updates under pairwise masks: the server reads sums and no single update."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from pipelines.federated._masks import agree, join_secret, keystream, split_secret
+from pipelines.federated.protect import Aggregator, Protection, Summed, check_vectors
+from privaudit.errors import PrivauditError
+
+FEWEST = 3
+"""With two clients in a sum, each reads the other's update by taking its own away."""
+SHARE = 33
+"""Bytes of a share of one key."""
+
+
+def _refuse(what: str, because: str, fix: str = "run the round again") -> PrivauditError:
+    return PrivauditError(what, because, fix)
+
+
+def _cryptography() -> None:
+    try:
+        import cryptography  # noqa: F401
+    except ImportError:
+        raise PrivauditError(
+            "secure_sum without the package cryptography",
+            "the masks come from its key agreement and stream cipher",
+            "pip install 'privaudit[federation]'",
+        ) from None
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What all agree on before a round: how many clients, their vectors' size, and the arithmetic.
+
+    threshold: how many clients it takes to recover keys; word: bits of the arithmetic; fraction: how
+    many of them are behind the point.
+    """
+
+    clients: int
+    size: int
+    threshold: int
+    word: int
+    fraction: int
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype("<u4" if self.word == 32 else "<u8")
+
+    @property
+    def bound(self) -> float:
+        """The largest value of one client at which no sum of all can wrap around."""
+        return (2.0 ** (self.word - 1) / self.clients - 1) / 2.0**self.fraction
+
+    def encode(self, vector: np.ndarray) -> np.ndarray:
+        """(p,) fixed point, as words; PrivauditError beyond the bound."""
+        largest = float(np.abs(vector).max(initial=0.0))
+        if not largest <= self.bound:
+            raise _refuse(
+                f"a value of size {largest:.3g} in an update",
+                f"{self.word} bits with {self.fraction} behind the point hold sums of "
+                f"{self.clients} clients up to {self.bound:.3g} each",
+                "clip the updates, take fewer bits behind the point or word=64",
+            )
+        return np.rint(vector * 2.0**self.fraction).astype(np.int64).astype(self.dtype)
+
+    def decode(self, words: np.ndarray) -> np.ndarray:
+        signed = words.view(words.dtype.str.replace("u", "i"))
+        return signed.astype(np.float64) / 2.0**self.fraction
+
+
+@dataclass(eq=False)
+class Client:
+    """One hospital's side of one round. Its keys are for this round alone.
+
+    entropy: where keys come from; the operating system unless a simulation hands in its own stream.
+    """
+
+    number: int
+    terms: Terms
+    entropy: Callable[[int], bytes] = os.urandom
+    peers: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
+    held: dict[int, tuple[int, int]] = field(default_factory=dict)
+    seals: dict[int, Any] = field(default_factory=dict)
+    asked: bool = False
+
+    def __post_init__(self) -> None:
+        from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+        self.box, self.mask = (
+            X25519PrivateKey.from_private_bytes(self.entropy(32)) for _ in range(2)
+        )
+        self.own = self.entropy(32)
+
+    def advertise(self) -> bytes:
+        """Two public keys, and a commitment to the seed of its own mask."""
+        public = (key.public_key().public_bytes_raw() for key in (self.box, self.mask))
+        return b"".join(public) + hashlib.sha256(self.own).digest()
+
+    def share(self, keys: Mapping[int, bytes]) -> dict[int, bytes]:
+        """Its mask key and its own seed in shares, sealed for each of the others."""
+        from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+        if (
+            len(keys) < max(FEWEST, self.terms.threshold)
+            or keys.get(self.number) != self.advertise()
+        ):
+            raise _refuse(
+                f"{len(keys)} clients' keys",
+                f"a client takes part among at least {max(FEWEST, self.terms.threshold)}, "
+                "its own key unchanged",
+            )
+        if len({key[:64] for key in keys.values()}) != len(keys):
+            raise _refuse("two clients with one key", "every client makes keys of its own")
+        self.peers = {i: (key[:32], key[32:64]) for i, key in keys.items() if i != self.number}
+        t, n = self.terms.threshold, self.terms.clients
+        pair = [
+            split_secret(secret, n, t, self.entropy)
+            for secret in (self.mask.private_bytes_raw(), self.own)
+        ]
+        self.held[self.number] = (pair[0][self.number], pair[1][self.number])
+        sealed = {}
+        for i, (box, _) in self.peers.items():
+            text = b"".join(values[i].to_bytes(SHARE, "big") for values in pair)
+            # One message a direction under this key: the direction is the nonce.
+            self.seals[i] = ChaCha20Poly1305(agree(self.box, box, b"shares"))
+            sealed[i] = self.seals[i].encrypt(self._nonce(self.number, i), text, None)
+        return sealed
+
+    def send(self, vector: np.ndarray, sealed: Mapping[int, bytes]) -> bytes:
+        """The masked vector, under a mask with each client whose shares arrived and one of its own."""
+        from cryptography.exceptions import InvalidTag
+
+        if len(sealed) + 1 < max(FEWEST, self.terms.threshold):
+            raise _refuse(f"shares of {len(sealed) + 1} clients", "fewer than the threshold shared")
+        words = self.terms.encode(vector)
+        words += keystream(self.own, self.terms.size, self.terms.dtype)
+        for i, text in sealed.items():
+            mask = self.peers[i][1]
+            try:
+                opened = self.seals[i].decrypt(self._nonce(i, self.number), text, None)
+            except InvalidTag:
+                raise _refuse(
+                    f"shares of client {i} that do not open", "they were changed on the way"
+                ) from None
+            values = (opened[:SHARE], opened[SHARE:])
+            self.held[i] = (int.from_bytes(values[0], "big"), int.from_bytes(values[1], "big"))
+            stream = keystream(agree(self.mask, mask, b"mask"), self.terms.size, self.terms.dtype)
+            words = words + stream if self.number < i else words - stream
+        return words.tobytes()
+
+    def reveal(self, arrived: Sequence[int]) -> bytes:
+        """Its shares: of the own seeds of clients whose vector arrived, of the mask keys of others.
+
+        Answers once a round, so that no server holds both secrets of one client.
+        """
+        here = set(arrived)
+        if self.asked or not here <= set(self.held) or len(here) != len(arrived):
+            raise _refuse("a second or an impossible request for shares", "a client answers one")
+        if len(here) < max(FEWEST, self.terms.threshold) or self.number not in here:
+            raise _refuse(
+                f"vectors of {len(here)} clients arrived",
+                f"a sum of fewer than {max(FEWEST, self.terms.threshold)} would say too much of one",
+                "run the round again when more clients can be reached",
+            )
+        self.asked = True
+        return b"".join(
+            self.held[i][1 if i in here else 0].to_bytes(SHARE, "big") for i in sorted(self.held)
+        )
+
+    @staticmethod
+    def _nonce(sender: int, receiver: int) -> bytes:
+        return sender.to_bytes(6, "big") + receiver.to_bytes(6, "big")
+
+
+@dataclass(eq=False)
+class Server:
+    """The server's side of one round, with everything that reached it. received: in order."""
+
+    terms: Terms
+    received: list[bytes] = field(default_factory=list)
+    keys: dict[int, bytes] = field(default_factory=dict)
+    sharers: set[int] = field(default_factory=set)
+    masked: dict[int, np.ndarray] = field(default_factory=dict)
+    shares: dict[int, list[int]] = field(default_factory=dict)
+
+    def take_key(self, client: int, message: bytes) -> None:
+        self.received.append(message)
+        self.keys[client] = message
+
+    def take_shares(self, client: int, sealed: Mapping[int, bytes]) -> None:
+        self.received.extend(sealed.values())
+        self.sharers.add(client)
+
+    def take_masked(self, client: int, message: bytes) -> None:
+        self.received.append(message)
+        words = np.frombuffer(message, self.terms.dtype)
+        if len(words) != self.terms.size or client not in self.sharers:
+            raise _refuse(
+                f"a masked vector of {len(words)} words", f"the round takes {self.terms.size}"
+            )
+        self.masked[client] = words
+
+    def take_reveal(self, client: int, message: bytes) -> None:
+        self.received.append(message)
+        values = [
+            int.from_bytes(message[i : i + SHARE], "big") for i in range(0, len(message), SHARE)
+        ]
+        if len(values) != len(self.sharers):
+            raise _refuse(f"{len(values)} shares", f"{len(self.sharers)} clients shared")
+        self.shares[client] = values
+
+    def sum(self) -> np.ndarray:
+        """The words of the sum: masks that have no counterpart are recovered and taken away."""
+        from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+        if len(self.shares) < self.terms.threshold:
+            raise _refuse(
+                f"{len(self.shares)} clients revealed shares",
+                f"it takes {self.terms.threshold} to unmask the sum",
+                "run the round again when more clients can be reached",
+            )
+        total = np.zeros(self.terms.size, self.terms.dtype)
+        for words in self.masked.values():
+            total += words
+        answers = list(self.shares.items())[: self.terms.threshold]
+        for place, client in enumerate(sorted(self.sharers)):
+            secret = join_secret({i + 1: values[place] for i, values in answers})
+            if client in self.masked:
+                if hashlib.sha256(secret).digest() != self.keys[client][64:]:
+                    raise self._wrong(client)
+                total -= keystream(secret, self.terms.size, self.terms.dtype)
+                continue
+            mask = X25519PrivateKey.from_private_bytes(secret) if secret else None
+            if mask is None or mask.public_key().public_bytes_raw() != self.keys[client][32:64]:
+                raise self._wrong(client)
+            for other in self.masked:
+                key = agree(mask, self.keys[other][32:64], b"mask")
+                stream = keystream(key, self.terms.size, self.terms.dtype)
+                total = total - stream if other < client else total + stream
+        return total
+
+    @staticmethod
+    def _wrong(client: int) -> PrivauditError:
+        return _refuse(f"shares of client {client} that do not fit", "one of the shares is wrong")
+
+
+@dataclass(frozen=True)
+class SecureSum(Protection):
+    """Every hospital hides its update under random masks that cancel out in the sum.
+
+    Each pair of clients agrees on a mask (X25519, HKDF, ChaCha20); one adds it and the other takes it
+    away. Keys are new in every round and shared among the clients in parts (Shamir), so that the masks of
+    clients that drop out can be taken away; below the threshold, or three, the round is refused.
+    Sums are exact in fixed point. Against a server that follows the protocol and reads everything; one
+    that forges clients is out of scope (it needs signatures).
+
+    word: 32 or 64 bits; None: 32, or 64 in a round where a client says that its values need it (one
+    byte of every client's, which the server reads). fraction: bits behind the point; None: 30 of 32,
+    40 of 64, for vectors that carry their weight in a mean, so that sums of 10 clients hold values up
+    to 0.2 or 800,000 each. threshold: how many clients can recover keys; None: two thirds, rounded up,
+    at least 3. Bonawitz et al. 2017 (CCS, eprint 2017/281), section 4, figure 4.
+    """
+
+    word: int | None = None
+    fraction: int | None = None
+    threshold: int | None = None
+
+    name: ClassVar[str] = "secure_sum"
+
+    def check(self, clients: int, aggregate: Aggregator) -> None:
+        _cryptography()
+        if clients < FEWEST:
+            raise PrivauditError(
+                f"secure_sum with {clients} clients",
+                "in a sum of two, each client reads the other's update by taking its own away",
+                "use at least 3 clients",
+            )
+        if not aggregate.linear:
+            raise PrivauditError(
+                f"secure_sum with {aggregate!r}",
+                "this aggregator compares single updates, which the server cannot read under masks",
+                "use the mean with secure_sum, or this aggregator without",
+            )
+        if self.word not in (None, 32, 64):
+            raise PrivauditError(f"word={self.word!r}", "it is 32, 64 or None", "use None")
+        most = 40 if self.word == 64 else 30
+        if self.fraction is not None and not 1 <= self.fraction <= most:
+            raise PrivauditError(
+                f"fraction={self.fraction!r}",
+                f"it lies between 1 and {most} for this word",
+                "use None",
+            )
+        if self.threshold is not None and not FEWEST <= self.threshold <= clients:
+            raise PrivauditError(
+                f"threshold={self.threshold!r}",
+                f"it lies between {FEWEST} and the {clients} clients",
+                "use None: two thirds of the clients",
+            )
+
+    def quorum(self, clients: int) -> int:
+        """How many clients must stay for a round to end."""
+        return self.threshold or max(FEWEST, -(-2 * clients // 3))
+
+    def _terms(self, clients: int, size: int, word: int) -> Terms:
+        fraction = self.fraction or (30 if word == 32 else 40)
+        return Terms(clients, size, self.quorum(clients), word, fraction)
+
+    def total(
+        self, vectors: np.ndarray, rng: np.random.Generator, dropped: Sequence[int] = ()
+    ) -> Summed:
+        """One simulated round between client objects and a server; keys come from `rng`.
+
+        dropped: clients that vanish after sharing keys. PrivauditError, and nothing summed, where too
+        few stay or a value does not fit.
+        """
+        start = time.process_time()
+        stay = check_vectors(vectors, dropped)
+        count, size = vectors.shape
+        self.check(count, _Sum())
+        if len(stay) < self.quorum(count):
+            raise PrivauditError(
+                f"{len(stay)} of {count} clients stayed in the round",
+                f"it takes {self.quorum(count)} to unmask a sum, so that fewer cannot unmask one update",
+                "run the round again when more clients can be reached",
+            )
+        terms = self._terms(count, size, self.word or 32)
+        if self.word is None and float(np.abs(vectors[stay]).max()) > terms.bound:
+            terms = self._terms(count, size, 64)
+        clients = {i: Client(i, terms, rng.bytes) for i in range(count)}
+        server = Server(terms)
+        down = 0
+        for i, client in clients.items():
+            server.take_key(i, client.advertise())
+        down += count * sum(len(key) for i, key in server.keys.items())
+        boxes = {i: client.share(server.keys) for i, client in clients.items()}
+        for i, sealed in boxes.items():
+            server.take_shares(i, sealed)
+        for i in stay:
+            inbox = {j: boxes[j][i] for j in clients if j != i}
+            down += sum(len(text) for text in inbox.values())
+            server.take_masked(i, clients[i].send(vectors[i], inbox))
+        for i in stay:
+            down += -(-count // 8)
+            server.take_reveal(i, clients[i].reveal(stay))
+        total = terms.decode(server.sum())
+        seen = np.zeros(vectors.shape, np.float32)
+        for i, words in server.masked.items():
+            seen[i] = terms.decode(words)
+        announced = count if self.word is None else 0
+        return Summed(
+            total=total,
+            seen=seen,
+            bytes_up=sum(len(message) for message in server.received) + announced,
+            bytes_down=down,
+            seconds=time.process_time() - start,
+            transcript=tuple(server.received),
+        )
+
+    @property
+    def trust(self) -> tuple[tuple[str, str, str], ...]:
+        quorum = "two thirds of the hospitals (at least 3)"
+        if self.threshold is not None:
+            quorum = f"{self.threshold} hospitals"
+        return (
+            ("server", "one hospital's update", "no, a masked vector; the sum of at least 3"),
+            ("another hospital", "one hospital's update", "no, only the sum"),
+            (
+                "all the other hospitals together",
+                "one hospital's update",
+                "yes, sum minus their own",
+            ),
+            (f"server with {quorum}", "one hospital's update", "yes, by recovering its masks"),
+            ("server that invents hospitals", "one hospital's update", "yes, keys are not signed"),
+            ("whoever holds the released model", "one hospital's update", "no"),
+        )
+
+
+class _Sum:
+    """What every sum is taken for: an aggregator that needs nothing else."""
+
+    linear: ClassVar[bool] = True
+
+
+__all__ = ["Client", "SecureSum", "Server", "Terms"]

@@ -1,0 +1,99 @@
+"""What private methods other than DP-SGD share: one stay a patient, public bounds, no silent reads."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from pipelines.federated.encode import CLIP, PublicEncoding
+from privaudit.errors import PrivauditError
+from privaudit.records import Records
+
+ONE_STAY = (
+    "One stay of each patient, chosen at random, is trained on, so the promise is per patient."
+)
+PUBLIC = "Scaling, bounds and missing values follow public knowledge; no statistic of the records was read."
+
+
+def one_stay(records: Records, rng: np.random.Generator) -> Records:
+    """One stay of every patient, each equally likely: a patient then counts once and no more."""
+    order = rng.permutation(len(records))
+    _, first = np.unique(records.patient[order], return_index=True)
+    return records.take(np.sort(order[first]))
+
+
+def bounds(encoding: PublicEncoding) -> tuple[np.ndarray, np.ndarray]:
+    """(width,) least and greatest value of every encoded column, from the schema alone."""
+    numbers = len(encoding.numbers)
+    low, high = np.zeros(encoding.width), np.ones(encoding.width)
+    low[:numbers], high[:numbers] = -CLIP, CLIP
+    return low, high
+
+
+def columns_read(encoding: PublicEncoding, statistics: tuple[str, ...]) -> list[int]:
+    """The encoded columns of these summaries: their numbers and levels, without masks.
+
+    Every further column costs noise in all of them, so the choice is made beforehand, from the
+    schema.
+    """
+    columns = encoding.columns
+    found = [i for i, j in enumerate(encoding.numbers) if columns[j].statistic in statistics]
+    for j, where in encoding.levels:
+        if columns[j].statistic in statistics:
+            found += range(where.start, where.stop)
+    if not found:
+        raise PrivauditError(
+            f"statistics={statistics!r}",
+            "no column of this task is such a summary",
+            "name some of '', first, last, min, max, mean, count, measured",
+        )
+    return found
+
+
+def check_classes(records: Records, most: int | None = None) -> None:
+    """Refuse tables in which a class is missing, or that have more classes than can be learnt."""
+    k = len(records.classes)
+    if most is not None and k > most:
+        raise PrivauditError(
+            f"an outcome of {k} classes",
+            f"this way of training knows outcomes of {most} classes",
+            "use dp_sgd or dp_linear for several classes",
+        )
+    present = np.unique(records.y)
+    if len(present) < k:
+        raise PrivauditError(
+            f"{len(records)} training rows that show {len(present)} of {k} classes",
+            "the library would read the classes off the data, which no promise covers",
+            "train on more patients, or merge rare classes",
+        )
+
+
+def seed(rng: np.random.Generator) -> int:
+    """A seed for libraries that take one."""
+    return int(rng.integers(2**31 - 1))
+
+
+@contextmanager
+def nothing_read(*allowed: str) -> Iterator[None]:
+    """Within, a warning that the library reads bounds off the data is an error.
+
+    allowed: beginnings of messages that may pass unheard.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for harmless in (DeprecationWarning, FutureWarning, PendingDeprecationWarning):
+            warnings.simplefilter("ignore", harmless)
+        for message in allowed:
+            warnings.filterwarnings("ignore", message=message)
+        try:
+            yield
+        except Warning as warning:
+            raise PrivauditError(
+                f"the library warned: {type(warning).__name__}",
+                "a private method may read nothing of the data that its promise does not cover, "
+                f"and must converge: {warning}",
+                "report this as a defect of the method, with the columns of your task",
+            ) from None

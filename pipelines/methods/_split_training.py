@@ -1,0 +1,151 @@
+"""What split learning and SplitFed share: the parts of the network, the parties, the release."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipelines.federated.network import Network
+from pipelines.federated.sites import Sites
+from pipelines.learners._prepare import check_outcomes
+from pipelines.methods._split_defences import Defence
+from pipelines.methods._split_parties import Client, Part, Server, Wire
+from pipelines.methods._split_shapes import KEPT, Shape, Tap
+from pipelines.methods._split_trunks import Query, Reader, Trunk
+from privaudit.contracts import Claim, Release
+from privaudit.errors import PrivauditError
+from privaudit.records import Records
+
+
+@dataclass(frozen=True)
+class Design:
+    """A split network and how it is trained; see `pipelines.methods.split.Split` for the fields."""
+
+    sites: Sites
+    shape: Shape
+    defence: Defence
+    trunk: Trunk
+    hidden: tuple[int, ...]
+    rate: float
+    decay: float
+    rows: int
+    epochs: int
+
+    def check(self) -> None:
+        """Raises PrivauditError for settings that make no sense."""
+        self.trunk.check()
+        self.defence.check()
+        if any(width < 1 for width in self.hidden):
+            raise PrivauditError(
+                f"layers of {', '.join(map(str, self.hidden))} units above the cut",
+                "every layer has at least 1 unit",
+                "use hidden=32",
+            )
+        if len(self.hidden) < self.shape.at_site:
+            raise PrivauditError(
+                "a U-shaped network without a layer for the server",
+                "the site holds the first and the last layer, so there is at least 1 between them",
+                "use hidden=32, or the vanilla shape",
+            )
+        for name, value, least in (("epochs", self.epochs, 1), ("rows", self.rows, 1)):
+            if value < least:
+                raise PrivauditError(
+                    f"{name}={value}", f"it is at least {least}", f"use the usual {name}"
+                )
+        if not 0 < self.rate < 1 or not 0 <= self.decay * self.rate < 1:
+            raise PrivauditError(
+                f"a learning rate of {self.rate} with a decay of {self.decay}",
+                "the rate is between 0 and 1, and the two multiplied are at least 0 and below 1",
+                "use a rate of 0.002 and a decay of 1",
+            )
+
+
+class Session:
+    """One training: every party set up, the wire between them and the tap at the server.
+
+    first: initial weights below the cut, at the server, and at the sites' end (empty in vanilla).
+    """
+
+    def __init__(self, design: Design, members: Records, rng: np.random.Generator) -> None:
+        design.check()
+        check_outcomes(members)
+        parts = design.sites.divide(members, rng)
+        where = parts.rows
+        self.design, self.members = design, members
+        self.begin, self.parts = time.process_time(), parts
+        self.reader: Reader = design.trunk.reader(members)
+        self.widths = (design.trunk.out, *design.hidden, len(members.classes))
+        below = design.trunk.start(self.reader, rng)
+        flat = Network(self.widths).start(rng)
+        above = [np.array(w) for w in Network(self.widths).unpack(flat)]  # type: ignore[arg-type]
+        cut = len(above) - 2 * design.shape.at_site
+        self.first = (below, above[:cut], above[cut:])
+        self.wire = Wire()
+        self.clients = [self._client(rows, rng.spawn(1)[0]) for rows in where]
+        batches = [-(-len(rows) // design.rows) for rows in where]
+        self.tap = Tap(design.epochs, max(1, -(-sum(batches) * design.rows // KEPT)))
+        self.exchanges = sum(batches) * design.epochs
+
+    def part(self, weights: Sequence[np.ndarray]) -> Part:
+        return Part(weights, self.design.rate, self.design.decay)
+
+    def server(self, rng: np.random.Generator) -> Server:
+        return Server(self.part(self.first[1]), self.design.defence, rng)
+
+    def _client(self, rows: np.ndarray, rng: np.random.Generator) -> Client:
+        own = self.members.take(rows)
+        below, _, head = self.first
+        return Client(
+            rows=rows,
+            inputs=self.reader(own),
+            y=own.y,
+            trunk=self.design.trunk,
+            part=self.part(below),
+            head=self.part(head) if head else None,
+            defence=self.design.defence,
+            rng=rng,
+        )
+
+    def release(
+        self,
+        client: Client,
+        server: Server,
+        rounds: int,
+        trust: tuple[tuple[str, str, str], ...],
+        notes: tuple[str, ...],
+    ) -> Release:
+        """The joint model of these two, the traffic at the cut, and what it cost."""
+        design = self.design
+        below = tuple(w.detach().numpy().copy() for w in client.part.weights)
+        above = [w.detach().numpy().copy() for part in (server.part, client.head) if part
+                 for w in part.weights]  # fmt: skip
+        wire = self.wire
+        return Release(
+            claim=Claim(),
+            model=design.trunk.model(self.reader, below, above, self.widths),
+            cut=self.tap.traffic(Query(design.trunk, self.reader, below)),
+            costs={
+                "bytes_up": float(wire.sent_up),
+                "bytes_down": float(wire.sent_down),
+                "bytes_between_sites": float(wire.between),
+                "rounds": float(rounds),
+                "exchanges": float(self.exchanges),
+                "train_seconds": time.process_time() - self.begin,
+            },
+            trust=(*design.shape.trust, *trust),
+            notes=(*self._notes(), *notes),
+        )
+
+    def _notes(self) -> tuple[str, ...]:
+        shape, defence = self.design.shape, self.design.defence
+        kept = "the first and the last epoch" if self.design.epochs > 1 else "the only epoch"
+        some = f", of every {self.tap.every} batches one" if self.tap.every > 1 else ""
+        return (
+            f"{len(self.clients)} sites; {shape.label} split; at the cut: {defence.label}.",
+            f"The traffic at the cut was kept for {kept}{some}.",
+            "Nothing is promised: no claim covers what crosses the cut.",
+            *self.parts.notes,
+        )

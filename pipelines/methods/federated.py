@@ -1,0 +1,242 @@
+"""Federated learning: hospitals keep their records and send model updates to a server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import ClassVar
+
+import numpy as np
+
+from pipelines.federated.aggregate import (
+    Aggregate,
+    GeometricMedian,
+    Krum,
+    Mean,
+    Median,
+    MultiKrum,
+    NearestNeighbourMixing,
+    TrimmedMean,
+)
+from pipelines.federated.clock import Clock, Policy, WaitAll
+from pipelines.federated.compress import Compression, NoCompression
+from pipelines.federated.encode import PublicEncoding
+from pipelines.federated.kernel import Job, Plan, Run, federate, streams
+from pipelines.federated.network import FlatModel, Network
+from pipelines.federated.protect import Plain, Protection
+from pipelines.federated.server import FedAvg, Server, SiteNoise
+from pipelines.federated.sites import ByUnit, Parts, Sites
+from pipelines.learners._prepare import check_outcomes
+from privaudit.contracts import Claim, Exchange, Malicious, Method, Release
+from privaudit.errors import PrivauditError
+from privaudit.records import Records
+
+
+@dataclass(frozen=True)
+class Federated(Method):
+    """Train one neural network over several hospitals without moving a record.
+
+    In each round the server sends its network to the hospitals; each takes a few steps on its own
+    records and sends back how its weights changed; the server looks at every update (the gate),
+    combines them, and steps. Clients read records through a public encoding, never through statistics of
+    anybody's data. The network is its own, so no learner is chosen.
+
+    hidden: width of the hidden layer, 0 for a logistic regression; rounds; steps, rows, rate: local
+    steps a round, rows a step, learning rate; proximal: FedProx's pull to the weights sent out; server:
+    FedAvg, FedAdam or FedYogi; sites: ByUnit, Dirichlet or ByQuantity; aggregate: how updates are
+    combined; protect: Plain, SecureSum or EncryptedSum; policy, clock: for whom the server waits, and how
+    fast clients are; compress: of the updates; malicious: what malicious clients do; central: noise by the server, with its promise to
+    a hospital; bound: the
+    gate's norm bound in usual (median) lengths, None for none; recorded: rounds kept in the exchange.
+    costs: see `pipelines.federated.kernel.COSTS`, and `train_seconds` of CPU. Source: McMahan et al. 2017
+    (arXiv 1602.05629); FedProx: Li et al. 2020 (arXiv 1812.06127); FedAdam and FedYogi: Reddi et al.
+    2021 (arXiv 2003.00295).
+    """
+
+    hidden: int = 64
+    rounds: int = 20
+    steps: int = 10
+    rows: int = 32
+    rate: float = 0.1
+    proximal: float = 0.0
+    server: Server = field(default_factory=FedAvg)
+    sites: Sites = field(default_factory=ByUnit)
+    aggregate: Aggregate = field(default_factory=Mean)
+    protect: Protection = field(default_factory=Plain)
+    policy: Policy = field(default_factory=WaitAll)
+    clock: Clock = field(default_factory=Clock)
+    compress: Compression = field(default_factory=NoCompression)
+    malicious: Malicious | None = None
+    central: SiteNoise | None = None
+    bound: float | None = 5.0
+    recorded: int = 3
+
+    seats: ClassVar[bool] = True
+
+    @property
+    def alternatives(self) -> Mapping[str, Method]:
+        """The same federation under each aggregate; robust ones bear as many as are malicious, or one."""
+        f = max(1, self.malicious.clients if self.malicious is not None else 1)
+        rules: dict[str, Aggregate] = {
+            "mean": Mean(),
+            "median": Median(),
+            "trimmed mean": TrimmedMean(f),
+            "geometric median": GeometricMedian(),
+            "nearest-neighbour mixing": NearestNeighbourMixing(f),
+            "multi-Krum": MultiKrum(f),
+            "Krum": Krum(f),
+        }
+        if self.protect.name or self.central is not None:
+            rules = {"mean": Mean()}
+        return {name: replace(self, aggregate=rule) for name, rule in rules.items()}
+
+    @property
+    def twin(self) -> Method:
+        """The same federation in the open: masks and ciphers change a sum by rounding alone.
+
+        The bound goes with them, since nobody can bound the length of what is masked.
+        """
+        own = {part.name: getattr(self, part.name) for part in fields(Federated)}
+        if self.protect.name:
+            own |= {"protect": Plain(), "bound": None}
+        return Federated(**own)
+
+    @property
+    def batch(self) -> int:
+        return 16
+
+    def fit(self, members: Records, rng: np.random.Generator) -> Release:
+        (release,) = self.fit_many([members], [rng])
+        return release
+
+    def fit_many(
+        self, members: Sequence[Records], rngs: Sequence[np.random.Generator]
+    ) -> Sequence[Release]:
+        """One federation a table, all trained as one program."""
+        if not members:
+            return []
+        encoding = PublicEncoding(members[0].columns)
+        widths = self._widths(members[0], encoding)
+        made = [
+            self._job(table, encoding, widths, rng)
+            for table, rng in zip(members, rngs, strict=True)
+        ]
+        runs = federate(self._plan(members[0]), widths, [job for job, _ in made])
+        return [
+            self._release(table, run, parts, encoding, widths)
+            for table, run, (_, parts) in zip(members, runs, made, strict=True)
+        ]
+
+    def _widths(self, records: Records, encoding: PublicEncoding) -> tuple[int, ...]:
+        if self.hidden < 0 or self.hidden != int(self.hidden):
+            raise PrivauditError(
+                f"hidden={self.hidden}",
+                "it is a number of units, 0 or more",
+                "use 64, or 0 for a logistic regression",
+            )
+        middle = (self.hidden,) if self.hidden else ()
+        return (encoding.width, *middle, len(records.classes))
+
+    def _plan(self, members: Records) -> Plan:
+        from pipelines.federated.local import Recipe
+
+        return Plan(
+            rounds=self.rounds,
+            recipe=Recipe(self.steps, self.rows, self.rate, self.proximal),
+            server=self.server,
+            aggregate=self.aggregate,
+            protect=self.protect,
+            policy=self.policy,
+            clock=self.clock,
+            compress=self.compress,
+            malicious=self.malicious,
+            central=self.central,
+            bound=self.bound,
+            recorded=self.recorded,
+        )
+
+    def _divide(self, records: Records, own: dict[str, np.random.Generator]) -> Parts:
+        return self.sites.divide(records, own["sites"])
+
+    def _job(
+        self,
+        records: Records,
+        encoding: PublicEncoding,
+        widths: tuple[int, ...],
+        rng: np.random.Generator,
+    ) -> tuple[Job, Parts]:
+        check_outcomes(records)
+        own = streams(rng)
+        parts = self._divide(records, own)
+        x, y, rows = encoding.encode(records), records.y, list(parts.rows)
+        hostile = self.malicious.clients if self.malicious is not None else 0
+        for client in range(len(rows) - hostile, len(rows)) if 0 < hostile < len(rows) else ():
+            assert self.malicious is not None
+            poisoned = self.malicious.poison(records.take(rows[client]), own["malice"])
+            rows[client] = np.arange(len(x), len(x) + len(poisoned))
+            x = np.concatenate([x, encoding.encode(poisoned)])
+            y = np.concatenate([y, poisoned.y])
+        start = Network(widths).start(own["start"])
+        return Job(x, y, tuple(rows), start, own), parts
+
+    def _release(
+        self,
+        records: Records,
+        run: Run,
+        parts: Parts,
+        encoding: PublicEncoding,
+        widths: tuple[int, ...],
+    ) -> Release:
+        exchange = Exchange(
+            weights=tuple(run.sent),
+            updates=tuple(run.seen),
+            clients=parts.codes,
+            counts=run.counts.astype(np.int64),
+            widths=widths,
+            encode=encoding.encode,
+            rate=self.rate,
+            steps=self.steps,
+            batch=self.rows,
+            protected=self.protect.name,
+            holder=parts.holder(len(records)),
+        )
+        claim = Claim()
+        if self.central is not None:
+            claim = self.central.claim(run.clients, self.rounds)
+        return Release(
+            claim=claim,
+            model=FlatModel(encoding, widths, run.weights.astype(np.float32)),
+            updates=exchange,
+            costs=run.costs,
+            cipher=run.protect.cipher,
+            trust=self.protect.trust,
+            notes=(*parts.notes, *_gate_notes(run, parts)),
+        )
+
+
+def _gate_notes(run: Run, parts: Parts) -> list[str]:
+    """What the gate refused, and rounds that came to nothing."""
+    notes = []
+    for client, why in run.refused:
+        notes.append(f"The gate refused updates of {parts.names[client]}: {why}.")
+    if run.plan.protect.name:
+        notes.append(
+            "The server reads no single update, so its gate cannot bound or refuse one: hospitals "
+            "check their own, and a malicious one need not."
+        )
+    idle = int(run.costs["idle_rounds"])
+    if idle:
+        notes.append(
+            f"In {idle} of {int(run.costs['rounds'])} rounds too few updates came in time; the model "
+            "stayed as it was."
+        )
+    if not np.isfinite(run.weights).all():
+        raise PrivauditError(
+            "weights that are not finite after the last round",
+            "the training diverged",
+            "use a smaller rate, or another server rule",
+        )
+    return notes
+
+
+__all__ = ["Federated"]

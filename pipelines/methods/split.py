@@ -1,0 +1,83 @@
+"""Split learning: sites keep the first layers, a server the rest; outcomes are sent to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pipelines.federated.sites import ByUnit, Sites
+from pipelines.methods._split_defences import Defence, NoDefence
+from pipelines.methods._split_shapes import Shape, Vanilla
+from pipelines.methods._split_training import Design, Session
+from pipelines.methods._split_trunks import Dense, Trunk
+from privaudit.contracts import Method, Release
+from privaudit.records import Records
+
+
+@dataclass(frozen=True)
+class Split(Method):
+    """Sites take turns at training one network with a server; records never leave a site.
+
+    A site sends the activations of its layers, gets gradients back, and after each turn hands its
+    layers and their optimiser to the next site. It brings its own network, so it is composed with
+    no learner. sites: how records fall to sites, see
+    `pipelines.federated.sites`; shape: `Vanilla()`, where outcomes are sent to the server, or `UShaped()`, where
+    they stay; defence: what is done to the numbers at the cut: `NoDefence()`,
+    `NoiseOnSmashed(scale)`, `EqualNorms(times)`, `MaxNorm()`; trunk: what a site computes,
+    `Dense(width)` on the summary columns or `Recurrent(units)` on the hourly series; hidden: widths
+    of the layers between the cut and the last layer; rate, decay: AdamW's; rows: of a batch;
+    epochs: turns of each site. The encoding is public: no statistic of any record is shared.
+
+    costs: bytes_up and bytes_down cross the cut, bytes_between_sites are handed over; rounds are
+    epochs, exchanges are batches. Raises PrivauditError for fewer than two sites with records and
+    for outcomes of one class. Gupta and Raskar 2018 (arXiv 1810.06060), section 3.
+    """
+
+    sites: Sites = field(default_factory=ByUnit)
+    shape: Shape = field(default_factory=Vanilla)
+    defence: Defence = field(default_factory=NoDefence)
+    trunk: Trunk = field(default_factory=Dense)
+    hidden: tuple[int, ...] = (32,)
+    rate: float = 0.001
+    decay: float = 1.0
+    rows: int = 64
+    epochs: int = 8
+
+    def fit(self, members: Records, rng: np.random.Generator) -> Release:
+        from pipelines.learners._training import one_thread
+
+        with one_thread():
+            return self._fit(members, rng)
+
+    def _fit(self, members: Records, rng: np.random.Generator) -> Release:
+        design = Design(
+            self.sites, self.shape, self.defence, self.trunk, self.hidden,
+            self.rate, self.decay, self.rows, self.epochs,
+        )  # fmt: skip
+        session = Session(design, members, rng)
+        server = session.server(rng.spawn(1)[0])
+        holder = session.clients[0]
+        for epoch in range(self.epochs):
+            session.tap.epoch = epoch
+            for client in session.clients:
+                if client is not holder:
+                    for mine, theirs in zip(client.parts, holder.parts, strict=True):
+                        mine.load(session.wire.across(theirs.state()))
+                    holder = client
+                for index in client.batches(self.rows):
+                    self.shape.step(client, server, index, session.wire, session.tap)
+        return session.release(
+            holder,
+            server,
+            rounds=self.epochs,
+            trust=(
+                ("server", "the layers below the cut", "only once it is given the joint model"),
+                ("other sites", "a site's activations", "no"),
+                ("other sites", "the layers it trained", "yes: handed on after every turn"),
+            ),
+            notes=("Sites take turns; the layers below the cut are handed from site to site.",),
+        )
+
+
+__all__ = ["Split"]

@@ -1,0 +1,21 @@
+"""U-shaped split learning: the last layer stays at the sites too, so no outcome is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pipelines.methods._split_shapes import Shape, UShaped
+from pipelines.methods.split import Split
+
+
+@dataclass(frozen=True)
+class SplitU(Split):
+    """Split learning in which the outcomes stay at the sites; what gradients tell remains.
+
+    As `split`, with the shape `UShaped()`. Vepakomma et al. 2018 (arXiv 1812.00564).
+    """
+
+    shape: Shape = field(default_factory=UShaped)
+
+
+__all__ = ["SplitU"]

@@ -1,0 +1,110 @@
+"""Key recovery: encrypted updates read with the key that leaks, and with the key that is shared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from privaudit.contracts import Access, Attack, CipherTranscript, Fitted, Target, Trials
+from privaudit.errors import PrivauditError
+from privaudit.ring import Ring
+
+RANDOM = "decryption with a random key"
+
+
+@dataclass(frozen=True)
+class KeyRecovery(Attack):
+    """Tries to decrypt single hospitals' updates out of a federation under CKKS encryption.
+
+    CKKS decrypts with a small error that depends on the secret key. Whoever sees two sums as ciphertexts
+    and what they decrypt to, to the last bit, solves two linear equations for the key. One attempt
+    a hospital: the share of the parameters it changed whose change is read within `tolerance` of the update's
+    root mean square, on the first ciphertexts of two rounds. Three series:
+
+    `server`: the server, with the decrypted sums as they came back to it in this very federation.
+    `server, had sums come back in float64`: what it would read had the hospitals sent back all that
+    they decrypted, as plain CKKS code does. Not what happened; its control is `server`. Absent where
+    there are fewer than two sums. `shared key`: another hospital (or whoever made the keys) that gets
+    hold of the ciphertexts, with the one secret key that all hospitals hold.
+
+    The guess takes an equal part of the published sum. Ciphertexts are those that were sent; nothing
+    is simulated. Li and Micciancio 2021 (eprint 2020/1533), section 3, here from the real parts
+    alone, hence two sums.
+    """
+
+    tolerance: float = 0.01
+
+    needs: ClassVar[frozenset[Access]] = frozenset({Access.CIPHER})
+    family: ClassVar[Literal["reconstruction"]] = "reconstruction"
+
+    def run(
+        self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator
+    ) -> dict[str, Trials]:
+        if not 0.0 < self.tolerance <= 1.0:
+            raise PrivauditError(
+                f"tolerance={self.tolerance!r}",
+                "it is a share of an update's root mean square, above 0 and at most 1",
+                "use 0.01",
+            )
+        cipher = target.release.cipher
+        if cipher is None:
+            raise ValueError("this release shows no ciphertexts")
+        return self._read(cipher, rng)
+
+    def _read(self, cipher: CipherTranscript, rng: np.random.Generator) -> dict[str, Trials]:
+        ring = Ring(cipher.modulus, cipher.sums.shape[-1])
+        single = ring.points(cipher.single)
+
+        def share(numbers: np.ndarray) -> np.ndarray:
+            """(clients,) share of the parameters that a client changed read within the tolerance."""
+            update = np.nan_to_num(cipher.update)
+            real = update != 0
+            count = np.maximum(real.sum(axis=(1, 2)), 1)
+            size = np.sqrt((update**2).sum(axis=(1, 2)) / count)[:, None, None]
+            right = np.abs(numbers - update) <= self.tolerance * size
+            return (right & real).sum(axis=(1, 2)) / count
+
+        def read(key: np.ndarray) -> np.ndarray:
+            """What decryption with this key, as values at the ring's points, makes of the updates."""
+            plain = ring.add(single[..., 0, :], ring.mul(single[..., 1, :], key))
+            return share(ring.unpack(ring.centre(ring.coefficients(plain))) / cipher.scale)
+
+        def points(key: np.ndarray) -> np.ndarray:
+            return ring.points(ring.residues(key.astype(np.int64)))
+
+        control = read(points(rng.integers(-1, 2, ring.degree)))
+        clients = len(cipher.update)
+        guess = share(np.broadcast_to(cipher.published / clients, cipher.update.shape))
+        enough = len(cipher.sums) >= 2
+        got = read(solve(ring, cipher, cipher.published)) if enough else np.zeros(clients)
+        found = {"server": Trials(got, control, guess, RANDOM)}
+        if enough:
+            whole = read(solve(ring, cipher, cipher.exact))
+            label = "the sums as they were published"
+            found["server, had sums come back in float64"] = Trials(whole, got, guess, label)
+        held = read(points(cipher.secret))
+        return {**found, "shared key": Trials(held, control, guess, RANDOM)}
+
+
+def solve(ring: Ring, cipher: CipherTranscript, sums: np.ndarray) -> np.ndarray:
+    """(N,) values of the key at the ring's points, from two ciphertexts and (m, N / 2) their sums.
+
+    With m = c0 + c1 s, the real parts of m's numbers give m(X) + m(1/X) to the last bit, so that at
+    every point w: c1(w) s(w) + c1(1/w) s(1/w) = (m(w) + m(1/w)) - (c0(w) + c0(1/w)). Two sums make
+    two equations for s(w) and s(1/w). Sums that were changed give a key that is none.
+    """
+    first = cipher.sums[:2]
+    twice = np.rint(2 * cipher.scale * ring.pack(sums[:2]))
+    mirrored = ring.points(ring.residues(twice.astype(np.int64)))
+    c0, c1 = (ring.points(first[:, i]) for i in range(2))
+    right = ring.sub(mirrored, ring.add(c0, c0[:, ::-1]))
+    (a, c), (b, d) = c1, c1[:, ::-1]
+    below = ring.sub(ring.mul(a, d), ring.mul(b, c))
+    above = ring.sub(ring.mul(right[0], d), ring.mul(b, right[1]))
+    return ring.mul(above, ring.invert(below))
+
+
+__all__ = ["KeyRecovery"]

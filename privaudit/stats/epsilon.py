@@ -1,0 +1,172 @@
+"""Empirical epsilon: what one training run proves about how much it gives away of each patient.
+
+Every patient's membership was decided by a coin of its own; an attack guesses the coins. If training
+is (epsilon, delta)-private for patients, no attack guesses too many of them, so many right guesses
+prove a lower bound on epsilon. A bound above a promise is a defect of the implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+
+from privaudit.contracts import Scores
+from privaudit.errors import PrivauditError
+from privaudit.results import Estimate
+from privaudit.stats import epsilon_bounds, resample
+from privaudit.stats.catalogue import EPSILON
+from privaudit.stats.epsilon_bounds import Family
+from privaudit.stats.membership import Patients, check
+
+BOTH = (1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125)
+"""Shares of the patients guessed about: half of them the most, half the least member-like."""
+TOP = (0.25, 0.125, 0.0625, 0.03125)
+"""Shares guessed to be members, the rest left out: memorised outliers show on this side alone."""
+
+LEAST_PATIENTS = 20
+"""With fewer coins not even an attack that is always right proves an epsilon of 1."""
+UNFAIR = 6.0
+"""Standard errors by which members may outnumber non-members before the coin counts as unfair."""
+
+
+def lower_bounds(
+    evidence: Scores,
+    *,
+    patients: Patients,
+    delta: float = 1e-5,
+    confidence: float = 0.95,
+    rng: np.random.Generator,
+    family: Family = "approximate",
+    names: Collection[str] | None = None,
+) -> tuple[Estimate, ...]:
+    """`epsilon_lower_bound` (Steinke 2023) and `epsilon_lower_bound_fdp` (Mahloujifar 2024).
+
+    A patient's stays are one unit: their scores are added. Ties are broken by `rng`. All shares in
+    BOTH and TOP are tried, each at a level divided by their number (Bonferroni): picking the best one without that
+    would state a bound above the truth far more often than 1 - confidence. One-sided: value and
+    low are the bound, high is None. The unit is the patient, neighbours are add-or-remove.
+
+    delta: at which epsilon is stated, the claim's where there is one. family: see
+    `epsilon_bounds.tradeoff`; for the second bound alone.
+    Steinke, Nasr and Jagielski 2023 (arXiv 2305.08846); Mahloujifar, Melis and Chaudhuri 2024
+    (arXiv 2410.22235).
+    """
+    _check(delta, confidence, family)
+    evidence, ids = check(evidence, patients)
+    pools = [
+        _add(part, whose)
+        for part, whose in zip((evidence.members, evidence.nonmembers), ids, strict=True)
+    ]
+    n = {
+        "members": len(evidence.members),
+        "nonmembers": len(evidence.nonmembers),
+        "member_patients": len(pools[0]),
+        "nonmember_patients": len(pools[1]),
+    }
+    asked = [name for name in EPSILON if names is None or name in names]
+    m = len(pools[0]) + len(pools[1])
+    refusal = _refusal(len(pools[0]), m)
+    if refusal:
+        return tuple(
+            Estimate(name, None, None, None, 0.0, n, confidence, _HOW[name], refusal)
+            for name in asked
+        )
+    guesses, right = play(pools[0], pools[1], rng)
+    level = (1 - confidence) / len(guesses)
+    found = []
+    for name in asked:
+        if name == "epsilon_lower_bound":
+            bounds = epsilon_bounds.binomial(m, guesses, right, delta, level)
+        else:
+            bounds = epsilon_bounds.tradeoff(m, guesses, right, delta, level, family)
+        best = int(np.argmax(bounds))
+        value = float(bounds[best])
+        curve = ""
+        if name == "epsilon_lower_bound_fdp":
+            curve = (
+                ", trade-off curve of one Gaussian"
+                if family == "gaussian"
+                else ", trade-off curve of any (epsilon, delta)"
+            )
+        shown = (
+            f"{right[best]} of {guesses[best]} guesses right" if value else "no guess count tells"
+        )
+        how = (
+            f"{_HOW[name]}{curve}; delta {delta:g}; one-sided {confidence:.4g} confidence over "
+            f"{len(guesses)} numbers of guesses (Bonferroni); {shown}; {m} coins, one a patient"
+        )
+        found.append(Estimate(name, value, value, None, 0.0, n, confidence, how))
+    return tuple(found)
+
+
+def play(
+    members: np.ndarray, nonmembers: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """(t,) guesses made and right, for every share in BOTH and TOP, of one score a patient."""
+    scores = np.concatenate([members, nonmembers])
+    is_member = np.arange(len(scores)) < len(members)
+    # Shuffled first: a stable sort would else put members before the others wherever scores tie.
+    shuffled = rng.permutation(len(scores))
+    order = shuffled[np.argsort(-scores[shuffled], kind="stable")]
+    hits = np.append(0, np.cumsum(is_member[order]))
+    m = len(scores)
+    made = []
+    for share in BOTH:
+        k = max(2, round(share * m))
+        made.append(((k + 1) // 2, k // 2))
+    made += [(max(1, round(share * m)), 0) for share in TOP]
+    made = sorted(set(made))
+    guesses = np.array([top + bottom for top, bottom in made])
+    right = np.array([hits[top] + bottom - (hits[m] - hits[m - bottom]) for top, bottom in made])
+    return guesses, right
+
+
+def _add(scores: np.ndarray, patients: np.ndarray) -> np.ndarray:
+    """One score a patient, in the order of their ids: the sum over stays."""
+    (code,), clusters = resample.codes(patients)
+    return np.bincount(code, weights=scores, minlength=clusters)
+
+
+def _refusal(members: int, m: int) -> str:
+    if m < LEAST_PATIENTS:
+        return f"needs {LEAST_PATIENTS - m} more patients: {m} coins prove nothing"
+    if abs(members - m / 2) > UNFAIR * np.sqrt(m) / 2:
+        return (
+            f"needs a fair coin for every patient: {members} of {m} are members, which no fair coin "
+            "gives"
+        )
+    return ""
+
+
+def _check(delta: float, confidence: float, family: str) -> None:
+    if not 0.0 <= delta < 1.0:
+        raise PrivauditError(
+            f"delta={delta!r}",
+            "it is a probability, from 0 to below 1",
+            "use the claim's delta, or 1e-5 where nothing is claimed",
+        )
+    if not 0.0 < confidence < 1.0:
+        raise PrivauditError(
+            f"confidence={confidence!r}", "it is a probability between 0 and 1", "use 0.95"
+        )
+    if family not in ("approximate", "gaussian"):
+        raise PrivauditError(
+            f"family={family!r}",
+            'the families are "approximate" and "gaussian"',
+            'use "approximate", which assumes nothing about the mechanism',
+        )
+    if family == "gaussian" and delta == 0.0:
+        raise PrivauditError(
+            "delta=0 with the Gaussian family",
+            "Gaussian noise gives no epsilon without a delta",
+            'use family="approximate", or a delta above 0',
+        )
+
+
+_HOW = {
+    "epsilon_lower_bound": "Steinke et al. 2023, theorem 5.2",
+    "epsilon_lower_bound_fdp": "Mahloujifar et al. 2024, algorithm 3",
+}
+
+__all__ = ["lower_bounds", "play"]

@@ -1,0 +1,112 @@
+"""Poisoning against the federated method itself: the gate stands in its way, and bad input is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from poison_lab import audit, hospitals
+
+from pipelines.federated import kernel
+from pipelines.federated.aggregate import Krum, Mean, Median
+from pipelines.federated.gate import LARGEST
+from pipelines.federated.sites import ByQuantity
+from pipelines.methods.federated import Federated
+from privaudit.attacks._poison import Gaussian, InflatedCounts, NaNUpdate, SignFlip
+from privaudit.attacks.backdoor import Backdoor
+from privaudit.attacks.byzantine import Byzantine
+from privaudit.attacks.label_flip import LabelFlip
+from privaudit.attacks.sign_flip import SignFlip as SignFlipAttack
+from privaudit.errors import PrivauditError
+from privaudit.records import Split
+
+QUICK = Federated(hidden=8, rounds=6, rate=0.3)
+
+
+@pytest.fixture(scope="module")
+def split() -> Split:
+    return hospitals(900, sites=7)
+
+
+@pytest.mark.parametrize("name", list(QUICK.alternatives))
+@pytest.mark.parametrize(
+    "act", [NaNUpdate(1), Gaussian(1, 1e30), InflatedCounts(1)], ids=lambda act: type(act).__name__
+)
+def test_every_update_that_is_combined_came_through_the_gate(
+    name: str, act: object, split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = replace(QUICK.alternatives[name], malicious=act, rounds=3)  # type: ignore[type-var]
+    seen, passed = [], []
+    kind, real = type(method.aggregate), kernel.admit
+
+    def admit(*given: object, **named: object) -> object:
+        found = real(*given, **named)  # type: ignore[arg-type]
+        passed.append(found.updates)
+        return found
+
+    def combine(self: object, updates: np.ndarray, counts: np.ndarray, rng: object) -> np.ndarray:
+        seen.append((updates, counts))
+        return original(self, updates, counts, rng)
+
+    original = kind.combine
+    monkeypatch.setattr(kernel, "admit", admit)
+    monkeypatch.setattr(kind, "combine", combine)
+    release = method.fit(split.members, np.random.default_rng(0))
+    outer = [entry for entry in seen if any(entry[0] is updates for updates in passed)]
+    assert len(outer) == len(passed) == 3
+    for updates, counts in outer:
+        assert np.isfinite(updates).all()
+        assert np.abs(updates).max() <= LARGEST
+        assert counts.max() <= 10 * np.median(counts)
+    assert np.isfinite(release.model.predict_proba(split.nonmembers)).all()
+    assert release.costs["refused_updates"] == (3 if isinstance(act, NaNUpdate) else 0)
+
+
+def test_inflated_counts_do_not_take_over_the_mean(split: Split) -> None:
+    honest, liar = (
+        replace(QUICK, malicious=act).fit(split.members, np.random.default_rng(0)).model
+        for act in (SignFlip(1, 1.0), InflatedCounts(1))
+    )
+    one, two = (m.predict_proba(split.nonmembers)[:, 1] for m in (honest, liar))
+    assert np.corrcoef(one, two)[0, 1] > 0.95
+
+
+def test_sign_flip_of_the_federated_method(split: Split) -> None:
+    found = audit(SignFlipAttack(clients=2, rivals=2, repeats=1), split, QUICK)
+    assert list(found) == [f"{n} / sign flip x10" for n in ("mean", "median", "trimmed mean")]
+    mean, median = found["mean / sign flip x10"], found["median / sign flip x10"]
+    assert mean.success.mean() > mean.control.mean() + 0.08
+    assert median.success.mean() < median.control.mean() + 0.05
+
+
+def test_the_usual_attacks_run_on_the_smallest_federation_that_a_median_bears() -> None:
+    three = hospitals(300, sites=3)
+    for attack in (SignFlipAttack(), LabelFlip(), Backdoor(), Byzantine()):
+        found = audit(replace(attack, repeats=1), three, replace(QUICK, rounds=2))
+        assert len({key.split(" / ")[0] for key in found}) == 5
+
+
+@pytest.mark.parametrize(
+    ("method", "sites", "words"),
+    [
+        (replace(QUICK, malicious=SignFlip(1)), 1, r"1 site"),
+        (replace(QUICK, malicious=SignFlip(7)), 7, r"7 malicious of 7 clients"),
+        (replace(QUICK, malicious=SignFlip(9)), 7, r"9 malicious of 7 clients"),
+        (replace(QUICK, aggregate=Krum(3)), 7, r"Krum\(f=3\) over 7 client.*\n.*at least 9"),
+        (replace(QUICK, aggregate=Median(), sites=ByQuantity(2)), 7, r"Median\(\) over 2 client"),
+    ],
+    ids=["one site", "all malicious", "more than all", "too many for Krum", "two hospitals"],
+)
+def test_a_federation_that_cannot_stand_is_refused(
+    method: Federated, sites: int, words: str
+) -> None:
+    with pytest.raises(PrivauditError, match=words):
+        method.fit(hospitals(300, sites=sites).members, np.random.default_rng(0))
+
+
+def test_the_mean_bears_two_hospitals() -> None:
+    release = replace(QUICK, aggregate=Mean(), sites=ByQuantity(2), rounds=1).fit(
+        hospitals(300).members, np.random.default_rng(0)
+    )
+    assert release.costs["clients"] == 2

@@ -1,0 +1,224 @@
+"""Empirical epsilon: exact against slow references, never above the truth beyond its level."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import binom, norm
+
+from privaudit import stats
+from privaudit.contracts import Scores
+from privaudit.errors import PrivauditError
+from privaudit.stats import epsilon_bounds as bounds
+from privaudit.stats.epsilon import play
+
+DELTA = 1e-5
+
+
+def slow_p(m: int, guesses: int, right: int, epsilon: float, delta: float) -> float:
+    """Theorem 5.2 of arXiv 2305.08846, term by term."""
+    q = 1 / (1 + np.exp(-epsilon))
+    beta = binom.sf(right - 1, guesses, q)
+    alpha = max(
+        (binom.cdf(right - 1, guesses, q) - binom.cdf(right - 1 - i, guesses, q)) / i
+        for i in range(1, m + 1)
+    )
+    return min(1.0, beta + 2 * m * delta * alpha)
+
+
+def slow_tradeoff(m, guesses, right, delta, level, family) -> float:
+    """Algorithm 3 of arXiv 2410.22235 with abstentions, one candidate and one step at a time."""
+
+    def rejected(size: float) -> bool:
+        def least(x: float) -> float:
+            if family == "gaussian":
+                return norm.cdf(norm.ppf(x) - size)
+            return max(0.0, 1 - delta - np.exp(size) * (1 - x), np.exp(-size) * (x - delta))
+
+        r, h = level * right / m, level * (guesses - right) / m
+        for i in range(right - 1, -1, -1):
+            larger = max(h, least(r))
+            r, h = min(1.0, r + i / (guesses - i) * (larger - h)), larger
+        return r + h > guesses / m
+
+    low, high = 0.0, 16.0
+    if not rejected(low):
+        return 0.0
+    while high - low > 1e-5:
+        middle = (low + high) / 2
+        low, high = (middle, high) if rejected(middle) else (low, middle)
+    return low if family == "approximate" else bounds.epsilon_of(low, delta)
+
+
+@pytest.mark.parametrize(
+    ("m", "guesses", "right"), [(60, 60, 45), (200, 50, 48), (30, 3, 3), (80, 80, 80)]
+)
+def test_p_values_equal_the_theorem_term_by_term(m: int, guesses: int, right: int) -> None:
+    for epsilon in (0.0, 0.7, 3.0):
+        for delta in (0.0, DELTA, 1e-3):
+            ours = bounds.binomial_p(m, guesses, right, epsilon, delta)
+            assert ours == pytest.approx(slow_p(m, guesses, right, epsilon, delta), rel=1e-9)
+
+
+@pytest.mark.parametrize("family", ["approximate", "gaussian"])
+def test_tradeoff_bounds_equal_a_slow_reference_to_three_decimals(family: str) -> None:
+    cases = [(150, 150, 105), (400, 40, 39), (400, 20, 20), (120, 60, 31), (90, 3, 2), (60, 10, 0)]
+    for m in sorted({case[0] for case in cases}):
+        some = [case for case in cases if case[0] == m]
+        guesses, right = np.array([c[1] for c in some]), np.array([c[2] for c in some])
+        ours = bounds.tradeoff(m, guesses, right, DELTA, 0.05, family)
+        slow = [slow_tradeoff(*case, DELTA, 0.05, family) for case in some]
+        assert np.allclose(ours, slow, atol=5e-4), (ours, slow)
+
+
+def test_bounds_known_from_the_literature() -> None:
+    """Clopper and Pearson where delta is 0; and the closed form of Gaussian privacy."""
+    (found,) = bounds.binomial(100, np.array([100]), np.array([100]), 0.0, 0.05)
+    assert found == pytest.approx(np.log(0.05**0.01 / (1 - 0.05**0.01)), abs=1e-4)
+    assert bounds.gaussian_delta(bounds.epsilon_of(1.5, DELTA), 1.5) == pytest.approx(DELTA)
+    assert bounds.epsilon_of(0.0, DELTA) == 0.0
+
+
+@pytest.mark.parametrize("kind", ["binomial", "tradeoff"])
+@pytest.mark.parametrize("epsilon", [0.0, 0.5, 1.0, 3.0])
+def test_randomised_response_is_exactly_within_its_level(kind: str, epsilon: float) -> None:
+    """No simulation: the chance of every outcome at which the bound would be above the truth."""
+    level, q = 0.05, 1 / (1 + np.exp(-epsilon))
+    for m, guesses in ((300, 300), (1250, 1250), (1250, 40)):
+        right = np.arange(guesses // 2, guesses + 1)
+        made = np.full(len(right), guesses)
+        found = getattr(bounds, kind)(m, made, right, DELTA, level)
+        assert (np.diff(found) >= -1e-4).all(), "more right guesses cannot prove less"
+        above = right[found > epsilon + 1e-6]
+        alarm = binom.sf(above.min() - 1, guesses, q) if len(above) else 0.0
+        assert alarm <= level
+        if guesses == m and epsilon < 3.0:
+            assert alarm > level / 5, "a bound this cautious would prove nothing"
+
+
+def respond(m: int, epsilon: float, rng: np.random.Generator):
+    """Randomised response of m coins as evidence, with the patients."""
+    coin = rng.random(m) < 0.5
+    said = np.where(rng.random(m) < 1 / (1 + np.exp(-epsilon)), coin, ~coin).astype(float)
+    # A little noise of its own: the best of all thresholds then differs from the first.
+    said += rng.normal(0, 0.3, m)
+    ids = np.arange(m)
+    return Scores(said[coin], said[~coin], coin=True), (ids[coin], ids[~coin])
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 1.0])
+def test_false_alarms_over_all_thresholds_stay_below_5_percent(epsilon: float) -> None:
+    above = uncorrected = 0
+    for k in range(100):
+        rng = np.random.default_rng([k, 3])
+        evidence, patients = respond(250, epsilon, rng)
+        found = stats.lower_bounds(evidence, patients=patients, rng=rng)
+        above += any(e.value > epsilon for e in found)
+        guesses, right = play(evidence.members, evidence.nonmembers, rng)
+        each = bounds.binomial(250, guesses, right, DELTA, 0.05)
+        uncorrected += each.max() > epsilon
+    assert above / 100 <= 0.05
+    if epsilon == 0.0:
+        assert uncorrected / 100 > 0.10, "without the correction the same thresholds cry wolf"
+
+
+def gaussian_sum(m: int, sigma: float, rng: np.random.Generator):
+    """One noisy sum in which every patient has a coordinate of their own: the worst case."""
+    coin = rng.random(m) < 0.5
+    seen = coin + rng.normal(0, sigma, m)
+    ids = np.arange(m)
+    return Scores(seen[coin], seen[~coin], coin=True), (ids[coin], ids[~coin])
+
+
+def test_a_planted_broken_mechanism_is_caught_and_a_correct_one_never() -> None:
+    """Noise 10 times too small at a promise of epsilon 3; 25 runs each, both bounds and families."""
+    claimed = 3.0
+    mu = 0.0
+    while bounds.epsilon_of(mu + 0.001, DELTA) <= claimed:
+        mu += 0.001
+    caught = alarms = 0
+    tight = []
+    for k in range(25):
+        for broken in (False, True):
+            rng = np.random.default_rng([k, broken])
+            sigma = (0.1 if broken else 1.0) / mu
+            evidence, patients = gaussian_sum(400, sigma, rng)
+            found = [
+                *stats.lower_bounds(evidence, patients=patients, rng=rng),
+                *stats.lower_bounds(evidence, patients=patients, rng=rng, family="gaussian")[1:],
+            ]
+            values = [e.value for e in found]
+            if broken:
+                caught += min(values) > claimed
+            else:
+                alarms += max(values) > claimed
+                tight.append(values)
+    assert caught == 25
+    assert alarms == 0
+    _, general, gaussian = np.mean(tight, axis=0)
+    assert gaussian > 1.25 * general, "the right curve proves more"
+
+
+def test_stays_of_one_patient_are_one_coin() -> None:
+    """Ten copies of every stay prove no more than one."""
+    rng = np.random.default_rng(4)
+    evidence, (inside, outside) = respond(200, 2.0, rng)
+    once = stats.lower_bounds(evidence, patients=(inside, outside), rng=np.random.default_rng(0))
+    many = Scores(np.repeat(evidence.members, 10), np.repeat(evidence.nonmembers, 10), coin=True)
+    ids = (np.repeat(inside, 10), np.repeat(outside, 10))
+    copied = stats.lower_bounds(many, patients=ids, rng=np.random.default_rng(0))
+    assert [e.value for e in once] == pytest.approx([e.value for e in copied])
+    assert copied[0].n["members"] == 10 * copied[0].n["member_patients"]
+
+
+def test_ties_and_the_order_of_records_give_nothing_away() -> None:
+    ids = np.arange(300)
+    flat = Scores(np.zeros(150), np.zeros(150), coin=True)
+    above = sum(
+        stats.lower_bounds(flat, patients=(ids[:150], ids[150:]), rng=np.random.default_rng(k))[
+            0
+        ].value
+        > 0
+        for k in range(40)
+    )
+    assert above <= 4
+
+
+def test_estimates_adds_the_bounds_where_a_coin_decided_and_only_there() -> None:
+    rng = np.random.default_rng(1)
+    evidence, patients = respond(300, 3.0, rng)
+    found = {e.name: e for e in stats.estimates(evidence, patients=patients, rng=rng, delta=1e-6)}
+    plain = Scores(evidence.members, evidence.nonmembers)
+    without = {e.name for e in stats.estimates(plain, patients=patients, rng=rng)}
+    assert set(found) - without == {"epsilon_lower_bound", "epsilon_lower_bound_fdp"}
+    for name in set(found) - without:
+        e = found[name]
+        assert 0.5 < e.value <= 3.0
+        assert (e.low, e.high, e.chance) == (e.value, None, 0.0)
+        assert "delta 1e-06" in e.how
+        assert "one-sided 0.95 confidence" in e.how
+        assert stats.meaning(name)
+    (only,) = stats.estimates(
+        evidence, patients=patients, rng=rng, names={"epsilon_lower_bound_fdp"}
+    )
+    assert only.name == "epsilon_lower_bound_fdp"
+
+
+def test_what_cannot_be_proved_is_refused() -> None:
+    rng = np.random.default_rng(1)
+    ids = np.arange(1000)
+    few = Scores(np.ones(5), np.zeros(5), coin=True)
+    assert (
+        "10 more patients"
+        in stats.lower_bounds(few, patients=(ids[:5], ids[5:10]), rng=rng)[0].refusal
+    )
+    lopsided = Scores(np.ones(800), np.zeros(200), coin=True)
+    for e in stats.lower_bounds(lopsided, patients=(ids[:800], ids[800:]), rng=rng):
+        assert e.value is None
+        assert "fair coin" in e.refusal
+    good, patients = respond(100, 1.0, rng)
+    for wrong in ({"delta": -0.1}, {"delta": 1.0}, {"confidence": 1.0}, {"family": "laplace"}):
+        with pytest.raises(PrivauditError):
+            stats.lower_bounds(good, patients=patients, rng=rng, **wrong)
+    with pytest.raises(PrivauditError, match="delta=0"):
+        stats.lower_bounds(good, patients=patients, rng=rng, delta=0.0, family="gaussian")

@@ -1,0 +1,203 @@
+"""What the server reads at the cut: planted leaks are found, defences and nulls are seen as such."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from split_lab import pools, records
+
+from pipelines.methods._split_defences import EqualNorms, MaxNorm, NoiseOnSmashed
+from pipelines.methods.split import Split
+from pipelines.methods.split_u import SplitU
+from privaudit.attacks import split_inversion
+from privaudit.attacks.label_leakage import LabelLeakage, pairs
+from privaudit.attacks.split_inversion import WITHIN, Cells, Decoder, SplitInversion, densest
+from privaudit.contracts import Access, CutTraffic, Release, Target
+from privaudit.errors import PrivauditError
+from privaudit.records import Split as Pools
+from privaudit.seeds import Seeds
+
+POOLS = pools(3000)
+
+
+@pytest.fixture(scope="module")
+def releases() -> dict[str, Release]:
+    methods = {
+        "vanilla": Split(epochs=4),
+        "u": SplitU(epochs=4),
+        "equal": SplitU(epochs=4, defence=EqualNorms()),
+        "equal4": SplitU(epochs=4, defence=EqualNorms(4.0)),
+        "maxnorm": SplitU(epochs=4, defence=MaxNorm()),
+        "noise": Split(epochs=4, defence=NoiseOnSmashed(8.0)),
+    }
+    return {name: m.fit(POOLS.members, Seeds(1).rng("fit")) for name, m in methods.items()}
+
+
+def leak(release: Release) -> dict[str, float]:
+    found = LabelLeakage().run(Target(release, POOLS), (), Seeds(7).rng("run"))
+    return {key: trials.success.mean() for key, trials in found.items()}
+
+
+def invert(release: Release, split=POOLS):  # type: ignore[no-untyped-def]
+    found = SplitInversion().run(Target(release, split), (), Seeds(7).rng("run"))
+    return found["server that holds the sites' layers"]
+
+
+def test_the_rare_outcome_is_read_off_the_gradients_that_replace_it(releases) -> None:
+    assert 0.09 < POOLS.members.y.mean() < 0.13
+    found = leak(releases["u"])
+    assert not any("sent to it" in key for key in found)
+    assert found["server, gradient norm, last epoch"] > 0.94
+    assert found["server, gradient direction, last epoch"] > 0.99
+    said = LabelLeakage().run(Target(releases["u"], POOLS), (), Seeds(7).rng("run"))
+    named = said["server, largest gradients, last epoch"]
+    assert named.success.mean() > named.guess.mean() + 0.03
+    assert named.control.mean() < named.guess.mean()
+
+
+def test_in_vanilla_the_server_needs_no_attack(releases) -> None:
+    found = leak(releases["vanilla"])
+    assert found["server, outcomes sent to it"] == 1
+    assert found["observer, gradient norm, last epoch"] > 0.94
+
+
+def test_equal_norms_close_the_norm_and_narrow_the_direction(releases) -> None:
+    found, strong, paper = (leak(releases[k]) for k in ("equal", "equal4", "maxnorm"))
+    for epoch in ("first", "last"):
+        assert found[f"server, gradient norm, {epoch} epoch"] == 0.5
+        assert strong[f"server, gradient norm, {epoch} epoch"] == 0.5
+        assert paper[f"server, gradient norm, {epoch} epoch"] < 0.75
+        assert found[f"server, gradient direction, {epoch} epoch"] < 0.9
+        assert abs(strong[f"server, gradient direction, {epoch} epoch"] - 0.5) < 0.13
+
+
+def test_traffic_that_says_nothing_is_read_as_nothing(releases) -> None:
+    cut = releases["u"].cut
+    rng = np.random.default_rng(3)
+    null = replace(cut, returned=rng.normal(size=cut.returned.shape))
+    found = LabelLeakage().run(Target(Release(cut=null), POOLS), (), Seeds(7).rng("run"))
+    for key, trials in found.items():
+        if "largest" in key:
+            assert trials.success.mean() < trials.guess.mean()
+            continue
+        error = trials.success.std() / np.sqrt(len(trials.success))
+        assert abs(trials.success.mean() - 0.5) < 3.5 * error
+        assert abs(trials.control.mean() - 0.5) < 3.5 * error
+
+
+def test_pairs_are_the_area_under_the_curve() -> None:
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(0)
+    scores = np.round(rng.normal(size=40), 1)
+    for share in (0.2, 0.8):
+        positive = rng.random(40) < share
+        mean = np.mean([pairs(scores, positive, rng)[0].mean() for _ in range(600)])
+        assert abs(mean - roc_auc_score(positive, scores)) < 0.02
+    won, at = pairs(np.array([3.0, 1.0, 2.0]), np.array([True, False, False]), rng)
+    assert won.tolist() == [1.0]
+    assert at.tolist() == [0]
+    assert pairs(np.ones(4), np.array([True, False, False, True]), rng)[0].tolist() == [0.5, 0.5]
+    assert len(pairs(np.ones(3), np.zeros(3, bool), rng)[0]) == 0
+
+
+def test_a_batch_of_one_outcome_gives_no_pair_and_no_failure(releases) -> None:
+    cut = releases["u"].cut
+    at = np.flatnonzero(POOLS.members.y[cut.row] == 0)[:50]
+    alone = CutTraffic(
+        cut.smashed[at], cut.gradients[at], None, cut.batch[at], cut.epoch[at], cut.row[at],
+        cut.returned[at],
+    )  # fmt: skip
+    found = LabelLeakage().run(Target(Release(cut=alone), POOLS), (), Seeds(7).rng("run"))
+    assert all(len(t.success) == 0 for key, t in found.items() if "gradient norm" in key)
+
+
+def test_inversion_beats_the_mean_row_and_another_patients(releases) -> None:
+    trials = invert(releases["vanilla"])
+    cells = Cells.of(POOLS.reference)
+    mean = cells.spell(POOLS.reference).mean(axis=0)
+    rows = np.repeat(mean[None], len(POOLS.members), axis=0)
+    assert trials.success.mean() > cells.hits(rows, POOLS.members).mean() + 0.2
+    assert len(trials.success) == 500
+    assert trials.success.mean() > trials.guess.mean() + 0.2
+    assert trials.success.mean() > trials.control.mean() + 0.2
+    assert trials.success.max() <= 1
+    hidden = invert(releases["noise"])
+    assert hidden.success.mean() < trials.success.mean() - 0.15
+
+
+def test_a_long_table_is_learnt_on_in_part(releases, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = invert(releases["noise"])
+    monkeypatch.setattr(split_inversion, "MOST", 900)
+    part = invert(releases["noise"])
+    assert not np.array_equal(whole.success, part.success)
+    assert abs(part.success.mean() - whole.success.mean()) < 0.05
+
+
+def test_three_outcomes_are_one_against_the_rest() -> None:
+    table = records(900)
+    y = table.y + (np.nan_to_num(table.X[:, 3]) > 2)
+    split = Pools.toss(replace(table, y=y, classes=("a", "b", "c")), Seeds(2).rng("split"), 0.3)
+    for kind in (Split, SplitU):
+        release = kind(epochs=3).fit(split.members, Seeds(1).rng("fit"))
+        assert release.model.predict_proba(split.nonmembers).shape[1] == 3
+        found = LabelLeakage().run(Target(release, split), (), Seeds(7).rng("run"))
+        rate = next(t.success.mean() for k, t in found.items() if "direction, last" in k)
+        assert rate > 0.7
+        assert invert(release, split).success.mean() > 0.3
+
+
+def test_inversion_of_somebody_elses_activations_is_a_guess(releases) -> None:
+    cut = releases["u"].cut
+    order = np.random.default_rng(0).permutation(len(cut.row))
+    trials = invert(Release(cut=replace(cut, row=cut.row[order])))
+    assert trials.success.mean() < trials.guess.mean() + 0.02
+
+
+def test_cells_are_graded_as_stated() -> None:
+    reference, truth = POOLS.reference, POOLS.members.take(slice(0, 40))
+    cells = Cells.of(reference)
+    own = cells.spell(truth)
+    assert np.allclose(cells.hits(own, truth), 1)
+    numbers = ~cells.binary
+    off = own.copy()
+    off[:, : len(cells.numbers)][:, numbers] += 0.32
+    missed = cells.hits(off, truth)
+    left = (~np.isnan(truth.X)).sum(axis=1)
+    assert np.allclose(missed, 2 / left)  # the flag and the category remain right
+    near = own.copy()
+    near[:, : len(cells.numbers)][:, numbers] += 0.318
+    assert np.allclose(cells.hits(near, truth), 1)
+
+
+def test_the_decoder_is_ridge_regression_and_finds_a_linear_map() -> None:
+    rng = np.random.default_rng(0)
+    z, m = rng.normal(size=(300, 5)), rng.normal(size=(5, 3))
+    found = Decoder.fit(z, z @ m + 2, 1)(z)
+    assert np.allclose(found, z @ m + 2, atol=1e-2)
+    null = Decoder.fit(z, rng.normal(size=(300, 3)), 1)(rng.normal(size=(50, 5)))
+    assert np.abs(null).max() < 0.6
+
+
+def test_the_guess_and_the_decoder_aim_where_most_are() -> None:
+    rng = np.random.default_rng(0)
+    values = np.concatenate([np.full(60, -1.0), rng.uniform(0, 9, 40)])
+    where, count = densest(values)
+    assert abs(where + 1) < WITHIN
+    assert count == (np.abs(values - where) <= WITHIN).sum() >= 60
+    wanted = values[:, None]
+    nothing = rng.normal(size=(100, 3))
+    found = Decoder.fit(nothing, wanted, 1, np.ones((100, 1), bool))(nothing)
+    assert (np.abs(found - wanted) <= WITHIN).mean() > 0.55
+    assert (np.abs(Decoder.fit(nothing, wanted, 1)(nothing) - wanted) <= WITHIN).mean() < 0.3
+
+
+def test_both_attacks_need_the_traffic_at_the_cut(releases) -> None:
+    assert LabelLeakage.needs == SplitInversion.needs == {Access.CUT}
+    assert Access.CUT in Target(releases["u"], POOLS).access
+    with pytest.raises(PrivauditError, match="without the layers below"):
+        invert(Release(cut=replace(releases["u"].cut, ask=None)))
+    with pytest.raises(PrivauditError, match="0 records"):
+        SplitInversion(0).run(Target(releases["u"], POOLS), (), Seeds(7).rng("run"))

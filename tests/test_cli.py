@@ -261,3 +261,14 @@ def test_the_bar_draws_on_standard_error_and_honours_no_color(plain: bool) -> No
     assert "train: 2 steps (3.0 s)" in done.stderr
     assert "[red]lira" in done.stderr
     assert ("\x1b[38;" in done.stderr) != plain
+
+
+def test_a_refused_input_leaves_no_run_folder(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    data, out = tmp_path / "data", tmp_path / "runs"
+    data.mkdir()
+    command = ["run", "mortality", "--profile", "smoke", "--data", str(data), "--out", str(out)]
+    assert cli.main(command) == 2
+    assert "no source that can be read" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["restricted"]

@@ -72,6 +72,12 @@ class Folder:
             ) from None
         return folder
 
+    def discard(self) -> None:
+        """Remove a run that never began, because its input was refused."""
+        import shutil
+
+        shutil.rmtree(self.root, ignore_errors=True)
+
     @property
     def name(self) -> str:
         return self.root.name

@@ -84,11 +84,15 @@ def run(
     shelf = private(out / "restricted")
     begun = Clock()
     stage = Stage(tell, "prepare")
-    prepared = request.task.prepare(
-        data, shelf / "cache", lambda what, share: stage.step(what, share, 1.0)
-    )
+    try:
+        prepared = request.task.prepare(
+            data, shelf / "cache", lambda what, share: stage.step(what, share, 1.0)
+        )
+        split = Split.toss(prepared.records, Seeds(request.entropy).rng("split"))
+    except PrivauditError:
+        folder.discard()
+        raise
     stage.end(f"{len(prepared.records)} records")
-    split = Split.toss(prepared.records, Seeds(request.entropy).rng("split"))
     with Tables(folder.restricted / "tables") as tables:
         bench = shelve(request, split, Store(str(shelf / "store")), tables)
         work = Work(request, bench, plan(request, split), workers, tell, folder)

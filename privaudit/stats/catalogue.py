@@ -41,7 +41,7 @@ MEMBERSHIP: dict[str, str] = {
 
 TRIALS: dict[str, str] = {
     "attack_rate": "share of attempts that succeed",
-    "control_rate": "share that succeed in the control on the same records",
+    "control_rate": "share that succeed in the control, on the same records or on others as the attack says",
     "attack_minus_control": "how much more often the attack succeeds than its control",
     "guess_rate": "share that succeed without the release",
     "attack_minus_guess": "how much more often the attack succeeds than a guess without the release",

@@ -32,4 +32,4 @@ def command(kind: str | None, as_json: bool) -> None:
     for each, names in found.items():
         click.echo(f"{each}:")
         for name, line in names.items():
-            click.echo(f"  {name:<16} {line}")
+            click.echo(f"  {name:<20} {line}")

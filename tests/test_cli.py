@@ -202,7 +202,7 @@ def test_list_and_explain_tell_machines_and_people(
     assert cli.main(["list", "task", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["tasks"]["toy"] == "the toy"
     assert cli.main(["list"]) == 0
-    assert "  threshold        the threshold\n" in capsys.readouterr().out
+    assert "  threshold            the threshold\n" in capsys.readouterr().out
     assert cli.main(["explain", "threshold"]) == 0
     told = capsys.readouterr().out
     assert "Yeom et al. 2018" in told

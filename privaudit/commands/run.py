@@ -34,8 +34,9 @@ def command(**options: Any) -> int:
         )
     shareable = finished.folder / "shareable"
     if finished.code:
+        state = "inconclusive" if finished.code == 3 else "the audit failed"
         for caveat in finished.audit.caveats:
-            click.echo(f"the audit failed: {caveat}", err=True)
+            click.echo(f"{state}: {caveat}", err=True)
     if options["as_json"]:
         told = {
             "run": finished.audit.manifest.run,

@@ -29,6 +29,7 @@ from privaudit.errors import PrivauditError
 from privaudit.records import Split
 from privaudit.results import (
     Audit,
+    Control,
     Failed,
     Finding,
     Manifest,
@@ -251,15 +252,16 @@ def caveats(
             "The records were generated: no number in this report describes patients or any "
             "hospital's data."
         )
-    failed = [
-        f"{control.attack} on {one.name} ({control.kind} control)"
-        for one in subjects
-        for control in one.controls
-        if not control.passed
-    ]
-    if failed:
+    void = [(s, c) for s in subjects for c in s.controls if invalid(c)]
+    if void:
+        named = ", ".join(f"{c.attack} on {s.name} ({c.kind} control)" for s, c in void)
+        found.append(f"Controls failed, so these attacks' findings cannot be relied on: {named}.")
+    weak = [(s, c) for s in subjects for c in s.controls if not c.passed and not invalid(c)]
+    if weak:
+        named = ", ".join(f"{c.attack} on {s.name}" for s, c in weak)
         found.append(
-            "Controls failed, so these attacks' findings cannot be relied on: " + ", ".join(failed)
+            "A planted leak was missed, so a low reading of these attacks speaks for nothing: "
+            f"{named}."
         )
     broken = sorted({o.attack for s in subjects for o in s.outcomes if isinstance(o, Failed)})
     if broken:
@@ -286,13 +288,26 @@ def defects(subjects: Sequence[Subject]) -> list[tuple[str, str]]:
 
 
 def verdict(audit: Audit) -> int:
-    """The exit code: 5 where a control failed, an attack or a method broke, or a promise does not
-    hold, else 0."""
+    """The exit code.
+
+    5 where a null control reads as a leak or a control broke, an attack or a method broke, or a promise
+    does not hold; 3, inconclusive, where every attack on a model missed the leak planted in it;
+    else 0. One attack without power beside others with it is a caveat.
+    """
     if defects(audit.subjects) or any(one.broke for one in audit.untrained):
         return 5
+    code = 0
     for one in audit.subjects:
-        if any(not control.passed for control in one.controls):
+        if any(invalid(control) for control in one.controls):
             return 5
         if any(isinstance(outcome, Failed) for outcome in one.outcomes):
             return 5
-    return 0
+        planted = [control.passed for control in one.controls if control.kind == "positive"]
+        if planted and not any(planted):
+            code = 3
+    return code
+
+
+def invalid(control: Control) -> bool:
+    """Whether a control says that the harness itself is at fault, not that an attack lacks power."""
+    return not control.passed and (control.kind == "negative" or not control.estimates)

@@ -158,8 +158,14 @@ def test_controls_catch_an_attack_that_cheats_or_finds_nothing(
     failed = {(c.attack, c.kind) for c in finished.audit.subjects[0].controls if not c.passed}
     assert ("suspect", kind) in failed
     assert not any(name == "threshold" for name, _ in failed)
-    assert finished.code == 5
+    assert finished.code == (5 if kind == "negative" else 0)
     assert any("suspect" in caveat for caveat in finished.audit.caveats)
+
+
+def test_a_model_on_which_every_attack_is_blind_is_inconclusive(tmp_path: Path) -> None:
+    finished = go(tmp_path, {"suspect": Blind()})
+    assert finished.code == 3
+    assert any("planted leak was missed" in caveat for caveat in finished.audit.caveats)
 
 
 def test_same_entropy_same_numbers_whatever_the_jobs(tmp_path: Path) -> None:

@@ -39,8 +39,8 @@ def costs(told: Mapping[str, float]) -> dict[str, float]:
 def null_confidence() -> float:
     """Confidence of a negative control's interval.
 
-    A run has tens of them and one that misses voids the audit, so each is asked at a level at which
-    20 raise a false alarm in fewer than 1 run of 100. It never depends on how many there are: adding
+    A run has up to a hundred of them and one that misses voids the audit, so each is asked at a level
+    at which 200 raise a false alarm in fewer than 1 run of 100. It never depends on how many there are: adding
     an attack moves no other's numbers.
     """
     return stats.control_confidence()

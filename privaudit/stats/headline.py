@@ -19,7 +19,7 @@ PLANTED = 0.55
 """A planted leak is found when the AUC's lower bound is at least this."""
 
 
-def control_confidence(checks: int = 20, false_alarm: float = 0.01) -> float:
+def control_confidence(checks: int = 200, false_alarm: float = 0.01) -> float:
     """Confidence at which `checks` intervals of a healthy harness all cover, but for `false_alarm`."""
     return 1 - false_alarm / checks
 
@@ -28,8 +28,8 @@ def control_passed(kind: Literal["positive", "negative"], estimates: Iterable[Es
     """Whether the harness does what it must.
 
     positive: the planted leak is found, the AUC's lower bound being at least 0.55. negative: the AUC's
-    interval covers 0.5; make these estimates at `control_confidence()`, so that about 20 of them in an
-    audit raise a false alarm in fewer than 1 audit of 100. An AUC that could not be estimated passes
+    interval covers 0.5; make these estimates at `control_confidence()`, so that 200 of them, more than
+    an audit of every method has, raise a false alarm in fewer than 1 audit of 100. An AUC that could not be estimated passes
     neither.
     """
     found = [e for e in estimates if e.name == "auc"]

@@ -349,7 +349,7 @@ def test_controls():
     refused = (Estimate("auc", None, refusal="no members"),)
     assert not stats.control_passed("negative", refused)
     assert not stats.control_passed("positive", refused)
-    assert stats.control_confidence() == pytest.approx(0.9995)
+    assert stats.control_confidence() == pytest.approx(0.99995)
 
 
 def test_predictive_value_bounds_are_carried_over():

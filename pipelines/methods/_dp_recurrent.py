@@ -119,7 +119,9 @@ class Network(torch.nn.Module):
         ):
             getattr(layer, name).data = torch.from_numpy(value).float()
         layer.bias_hh_l0.requires_grad_(False)
-        read = rng.standard_normal(self.answer.weight.shape) / np.sqrt(2 * units)
+        # Random weights of age and unit would have to be unlearned through the noise.
+        read = np.zeros((classes, 2 * units + fixed))
+        read[:, : 2 * units] = rng.standard_normal((classes, 2 * units)) / np.sqrt(2 * units)
         self.answer.weight.data = torch.from_numpy(read).float()
         self.answer.bias.data = torch.zeros(classes)
 

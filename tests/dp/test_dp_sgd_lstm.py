@@ -109,6 +109,7 @@ def test_gradients_are_those_of_finite_differences() -> None:
     table = stays(30)
     model = DPSGDLSTM(units=4, pool=5, steps=5).fit(table, _rng()).model
     assert isinstance(model, Differentiable)
+    model.weights[3][8] = 1, -1  # age, after the last and the mean state, counts from now on
 
     def loss(records: Records) -> np.ndarray:
         return -np.log(model.predict_proba(records)[np.arange(30), table.y])
@@ -125,7 +126,7 @@ def test_gradients_are_those_of_finite_differences() -> None:
     up, down = table.X + 1, table.X - 1
     slope = loss(replace(table, X=up)) - loss(replace(table, X=down))
     inside = (up < 100) & (down > 18)
-    assert np.abs(dx).max() > 1e-3
+    assert np.abs(dx).max() > 5e-3
     assert np.allclose(dx[inside], slope[inside[:, 0]] / 2, atol=2e-4)
     assert model.weight_gradient(table).shape == (30, sum(w.size for w in model.weights))
 

@@ -290,6 +290,11 @@ WAYS: dict[str, Way] = {
     "dp_sgd": Way(
         "DP-SGD", "dp", "each step of training is clipped for every patient, and noise is added"
     ),
+    "dp_sgd_lstm": Way(
+        "DP-SGD, recurrent",
+        "dp",
+        "as DP-SGD, for a recurrent network that reads the stay hour by hour",
+    ),
     "dp_linear": Way("DP linear", "dp", "a weighted sum of the inputs, with noise in its training"),
     "dp_ebm": Way("DP additive", "dp", "a sum of curves, one for each input, from noisy counts"),
     "dp_forest": Way("DP forest", "dp", "random trees whose leaves hold noisy outcomes"),

@@ -1,0 +1,127 @@
+"""Recurrent network on the hourly series, trained with differential privacy (DP-SGD, Opacus)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipelines.methods._split_trunks import Recurrent
+from privaudit import accounting
+from privaudit.contracts import Claim, Method, Release
+from privaudit.errors import PrivauditError
+from privaudit.records import Records
+
+if TYPE_CHECKING:
+    from pipelines.methods._dp_recurrent import Bins
+
+
+@dataclass(frozen=True)
+class DPSGDLSTM(Method):
+    """Read every stay hour by hour, learn through clipped gradients and noise, and promise an epsilon.
+
+    units: size of the recurrent state; pool: hours averaged into one step of the recurrence;
+    epsilon: the promise for one patient added or removed, with all stays; delta: None for the
+    largest power of ten at most 1/(10 x patients), and never above 1/patients; clip: the most that
+    one patient's summed gradient may count (L2); rate: Adam's; sampling: each patient's chance of
+    taking part in a step, by a coin of its own (Poisson sampling); steps: noisy steps.
+
+    Opacus' DPLSTM and GradSampleModule keep each stay's gradient apart; a patient's are summed, then
+    clipped. Nothing else is read off the data: each channel's last value, whether it was measured
+    and the hours since are encoded by public knowledge, as are the columns that summarise no
+    variable, and there is no early stopping. A fixed network, so no `learner` to compose with.
+    costs: `train_seconds` are CPU seconds. Source: Abadi et al. 2016 (arXiv 1607.00133), algorithm
+    1; per-patient clipping as in McMahan et al. 2018 (arXiv 1710.06963), also of an LSTM; Yousefpour
+    et al. 2021 (arXiv 2109.12298), Opacus.
+    """
+
+    units: int = 8
+    pool: int = 6
+    epsilon: float = 3.0
+    delta: float | None = None
+    clip: float = 1.0
+    rate: float = 0.02
+    sampling: float = 0.2
+    steps: int = 80
+
+    def fit(self, members: Records, rng: np.random.Generator) -> Release:
+        start = time.process_time()
+        self._check()
+        _need_opacus()
+        reader = self._reader(members)
+        claim = self._claim(len(np.unique(members.patient)))
+
+        from pipelines.methods._dp_recurrent import train
+        from pipelines.methods._dp_training import Plan
+
+        noise = self._noise(claim.mechanisms[0].scale)
+        plan = Plan(self.clip, self.rate, self.sampling, self.steps, (noise,))
+        model = train(reader, members, self.units, rng, plan)
+        return Release(
+            claim=claim,
+            model=model,
+            costs={
+                "train_seconds": time.process_time() - start,
+                "noisy_steps": float(self.steps),
+            },
+            notes=(
+                "One patient's stays are clipped together, so the promise is per patient.",
+                "Scaling and missing values follow public knowledge; no statistic of the "
+                "records was read.",
+                "The noise comes from the run's recorded stream, as a simulation needs: whoever "
+                "has the seed can subtract it, so a model for publication needs a secret one.",
+            ),
+        )
+
+    def _reader(self, members: Records) -> Bins:
+        # Its refusal of records without a series names learners, which are of no use here.
+        if members.series is None or members.series.shape[1] == 0:
+            raise PrivauditError(
+                "records without an hourly series",
+                "dp_sgd_lstm reads hourly values: (rows, hours, channels)",
+                "use a task that delivers series, or dp_sgd, which reads the summary columns",
+            )
+        from pipelines.methods._dp_recurrent import Bins
+
+        return Bins(Recurrent(self.units).reader(members), self.pool)
+
+    def _claim(self, patients: int) -> Claim:
+        delta = accounting.usual_delta(patients) if self.delta is None else self.delta
+        accounting.check(self.epsilon, delta, patients)
+        sigma = accounting.solve_sigma(self.epsilon, delta, self.sampling, self.steps)
+        return accounting.poisson_gaussian(sigma, self.sampling, self.steps, delta, n=patients)
+
+    def _noise(self, sigma: float) -> float:
+        """The noise multiplier in use. Tests of the audit plant a fault here."""
+        return sigma
+
+    def _check(self) -> None:
+        accounting.check(self.epsilon, self.delta or 0.0)
+        for name, value in (("clip", self.clip), ("rate", self.rate)):
+            if not 0 < value < np.inf:
+                raise PrivauditError(
+                    f"{name} {value}", "it is a positive number", f"leave {name} at its default"
+                )
+        for name, count in (("units", self.units), ("pool", self.pool)):
+            if count < 1 or count != int(count):
+                raise PrivauditError(
+                    f"{name} {count}",
+                    "it is a whole number, at least 1",
+                    f"leave {name} at its default",
+                )
+
+
+def _need_opacus() -> None:
+    try:
+        import opacus  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise PrivauditError(
+            "the package opacus is not installed",
+            "the recurrent network's per-patient gradients are its",
+            "pip install 'privaudit[dp]'",
+        ) from error
+
+
+__all__ = ["DPSGDLSTM"]

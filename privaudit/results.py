@@ -136,8 +136,8 @@ class Subject:
     """One release: how it was made, how useful it is, what was found.
 
     utility: on the non-members. utility_members: on the records trained on, for contrast.
-    headline: the strongest membership attack, chosen on one half of the patients and estimated on
-    the other. reliability: calibration curve on the non-members. trust: (who, what, whether) rows,
+    headline: the strongest membership attack; its first caveat says how it was chosen without favour
+    (on refits, or on one half of the patients and estimated on the other). reliability: calibration curve on the non-members. trust: (who, what, whether) rows,
     who could read what of one hospital's contribution. notes: sentences of the method itself.
     """
 

@@ -26,6 +26,7 @@ class Access(Enum):
     CIPHER = "hold the encrypted updates and their sums, as the server does"
     CUT = "read the traffic at a split model's cut"
     TABLE = "read the synthetic records"
+    FILE = "open the file that the generator is saved in"
     SEAT = "take part in training as one client"
     RERUN = "train again the same way on other records"
 
@@ -162,7 +163,8 @@ class CipherTranscript:
 class Release:
     """What leaves the hospital, and what was promised about it.
 
-    trust: who could read what of one hospital's contribution, as (who, what, whether) rows for the
+    table: synthetic records; file: the generator as it would be handed out (`Sampler.save`, or what
+    another library wrote). trust: who could read what of one hospital's contribution, as (who, what, whether) rows for the
     report; costs: numbers (bytes_up, bytes_down, rounds,
     simulated_seconds, refused_updates, train_seconds...); notes: sentences for the report.
     """
@@ -173,6 +175,7 @@ class Release:
     cut: CutTraffic | None = None
     table: Records | None = None
     cipher: CipherTranscript | None = None
+    file: bytes | None = None
     costs: Mapping[str, float] = field(default_factory=dict)
     trust: tuple[tuple[str, str, str], ...] = ()
     notes: tuple[str, ...] = ()
@@ -187,6 +190,7 @@ class Release:
             Access.CIPHER: self.cipher is not None,
             Access.CUT: self.cut is not None,
             Access.TABLE: self.table is not None,
+            Access.FILE: self.file is not None,
         }
         return frozenset(access for access, given in shown.items() if given)
 
@@ -206,6 +210,54 @@ class Learner(ABC):
     ) -> Sequence[Model]:
         """Train one model a table. One after another unless the family can train them together."""
         return [self.fit(part, rng) for part, rng in zip(records, rngs, strict=True)]
+
+
+class Sampler(Protocol):
+    """A fitted generator of synthetic records: what is left of the records that it learnt from."""
+
+    claim: Claim
+    notes: tuple[str, ...]
+
+    def sample(self, rows: int, rng: np.random.Generator) -> Records:
+        """`rows` synthetic records of the columns and classes trained on, every value valid.
+
+        Bounds, levels, whole numbers, `Column.at_most` and min <= mean <= max hold; NaN where a value
+        was not measured. patient: 0..rows-1, each a patient of its own; site: 0; no series, no groups.
+        """
+        ...
+
+    def save(self) -> bytes:
+        """The file to hand out: arrays and text alone, so that loading it runs no code, and no row of
+        the records learnt from."""
+        ...
+
+
+class Generator(ABC):
+    """A family of models of a table, from which synthetic records are drawn. Subclasses are frozen
+    dataclasses: the constructor only stores.
+
+    The outcome y is one more column of the table. Series are not modelled. costly: takes minutes, so
+    that it is trained again for an attack only when asked for.
+    """
+
+    costly: ClassVar[bool] = False
+
+    @abstractmethod
+    def fit(
+        self, records: Records, rng: np.random.Generator, *,
+        checkpoint: Path | None = None, progress: Progress | None = None,
+    ) -> Sampler:  # fmt: skip
+        """Learn from these records and nothing else.
+
+        checkpoint: a file to which a long training's state is written now and then (temp, then rename)
+        and from which it goes on, to the same result as an uninterrupted one; removed by the caller.
+        A checkpoint of other records or settings is refused. progress: told now and then.
+        """
+
+    @classmethod
+    @abstractmethod
+    def load(cls, file: bytes) -> Sampler:
+        """The sampler that `Sampler.save` wrote. Runs no code of the file; PrivauditError for a bad one."""
 
 
 class Malicious(ABC):
@@ -234,16 +286,25 @@ class Method(ABC):
 
     A method is handed members and nothing else, so it cannot leak the other pools. learners: names of
     the learners it can be composed with, the usual one first; empty where it has no field `learner`.
-    seats: whether clients take part in training; such a method has a field `malicious`.
+    A method with a field `generator` is composed with every generator instead, and keeps its own learner.
+    seats: whether clients take part in training; such a method has a field `malicious`. given: `fit`
+    trains nothing but hands out what somebody brought; where the recipe is known too, `twin` is it.
     """
 
     learners: ClassVar[tuple[str, ...]] = ()
     seats: ClassVar[bool] = False
+    given: ClassVar[bool] = False
 
     @property
     def alternatives(self) -> Mapping[str, Method]:
         """The same way of training under other defences (aggregators), for one table of attacks."""
         return {}
+
+    @property
+    def reruns(self) -> bool:
+        """Whether the auditor can train this way again: no for a model that came without its recipe, or
+        where it would cost too much."""
+        return True
 
     @property
     def twin(self) -> Method:
@@ -319,7 +380,8 @@ class Target:
         if self.method is None:
             return self.release.access
         seat = {Access.SEAT} if self.method.seats else set()
-        return self.release.access | {Access.RERUN} | seat
+        again = {Access.RERUN} if self.method.reruns else set()
+        return self.release.access | again | seat
 
     @cached_property
     def margins(self) -> np.ndarray:
@@ -361,7 +423,15 @@ class Attack(ABC):
 
     needs: ClassVar[frozenset[Access]]
     family: ClassVar[
-        Literal["membership", "attribute", "evasion", "poisoning", "reconstruction", "epsilon"]
+        Literal[
+            "membership",
+            "attribute",
+            "evasion",
+            "poisoning",
+            "reconstruction",
+            "synthetic",
+            "epsilon",
+        ]
     ]
 
     def refits(self, target: Target, seeds: Seeds) -> Sequence[Refit]:
@@ -390,7 +460,8 @@ class Prepared:
     """A task's records, ready to be split, with where they came from.
 
     source: one of "MIMIC-III", "PhysioNet/CinC Challenge 2012", "generated demo", ...; real: whether
-    they describe people; notes: sentences that the report prints.
+    they describe people; notes: sentences that the report prints. split: who was trained on, where
+    that is given and not for the audit to toss.
     """
 
     records: Records
@@ -399,6 +470,7 @@ class Prepared:
     real: bool
     notes: tuple[str, ...] = ()
     facts: Mapping[str, str | int | float] = field(default_factory=dict)
+    split: Split | None = None
 
 
 Progress = Callable[[str, float], None]
@@ -435,6 +507,7 @@ __all__ = [
     "Exchange",
     "Fitted",
     "FlowStep",
+    "Generator",
     "Learner",
     "Malicious",
     "Mechanism",
@@ -444,6 +517,7 @@ __all__ = [
     "Progress",
     "Refit",
     "Release",
+    "Sampler",
     "Scores",
     "Target",
     "Task",

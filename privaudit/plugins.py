@@ -1,7 +1,7 @@
 """The folder is the registry: one file an addition, listed without being imported.
 
 A folder is announced by an entry point of the group `privaudit.plugins` whose name is the kind
-(tasks, methods, learners, attacks) and whose value is a package; every module in it that does not
+(tasks, methods, learners, generators, attacks) and whose value is a package; every module in it that does not
 start with an underscore is a member, named by its file. `__all__` of the module names one class.
 """
 
@@ -16,7 +16,7 @@ from importlib.metadata import entry_points
 
 from privaudit.errors import PrivauditError
 
-KINDS = ("tasks", "methods", "learners", "attacks")
+KINDS = ("tasks", "methods", "learners", "generators", "attacks")
 
 
 @cache

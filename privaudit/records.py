@@ -19,7 +19,8 @@ class Column:
     """One column of a table, as publicly known: nothing here is ever read off the data.
 
     A `category` column holds codes 0..len(levels)-1. `variable` and `statistic` say what a summary
-    column summarises (`heart_rate`, `max`), so that an evasion attack can keep min <= mean <= max.
+    column summarises (`heart_rate`, `max`), so that an evasion attack or a generator can keep
+    min <= mean <= max. integer: whole numbers only; at_most: the column that this one never exceeds.
     """
 
     name: str
@@ -31,6 +32,8 @@ class Column:
     unit: str = ""
     variable: str = ""
     statistic: Literal["", "first", "last", "min", "max", "mean", "count", "measured"] = ""
+    integer: bool = False
+    at_most: str = ""
 
 
 @dataclass(frozen=True, eq=False)

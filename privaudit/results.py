@@ -132,6 +132,55 @@ class ClaimText:
 
 
 @dataclass(frozen=True)
+class ColumnFit:
+    """One column of a synthetic table beside the real one, in shares of all rows.
+
+    bins: what is counted (levels, or ranges of numbers; "not recorded" last where any is missing), merged
+    until none rests on 1 to 9 real patients. real, synthetic: (bins,) shares; noisy: shares that a
+    private generator had to work from, where it says so. distance: of synthetic from real (total
+    variation over the bins); reference: of a real table of other patients from real, what distance means none.
+    """
+
+    name: str
+    kind: str
+    bins: tuple[str, ...]
+    real: tuple[float, ...]
+    synthetic: tuple[float, ...]
+    distance: float
+    reference: float
+    noisy: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Usefulness:
+    """One learner trained on synthetic records and tested on real ones, beside one trained on real.
+
+    synthetic, real: estimates on the same real non-members; loss: real minus synthetic, paired.
+    """
+
+    learner: str
+    synthetic: tuple[Estimate, ...]
+    real: tuple[Estimate, ...]
+    loss: Estimate
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """How like the real table a synthetic one is, and what it is good for.
+
+    estimates: named as in `privaudit.stats.catalogue.FIDELITY`; the first is the outcome's prevalence.
+    groups: usefulness in subgroups, for the learner named first. notes: sentences for the report.
+    """
+
+    rows: int
+    estimates: tuple[Estimate, ...]
+    columns: tuple[ColumnFit, ...]
+    usefulness: tuple[Usefulness, ...] = ()
+    groups: tuple[GroupResult, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Subject:
     """One release: how it was made, how useful it is, what was found.
 
@@ -139,6 +188,7 @@ class Subject:
     headline: the strongest membership attack; its first caveat says how it was chosen without favour
     (on refits, or on one half of the patients and estimated on the other). reliability: calibration curve on the non-members. trust: (who, what, whether) rows,
     who could read what of one hospital's contribution. notes: sentences of the method itself.
+    fidelity: of the synthetic table, where one is released.
     """
 
     name: str
@@ -158,6 +208,7 @@ class Subject:
     costs: Mapping[str, float]
     trust: tuple[tuple[str, str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    fidelity: Fidelity | None = None
 
 
 @dataclass(frozen=True)
@@ -231,6 +282,7 @@ class Manifest:
     cpu_seconds: float
     peak_memory_bytes: int
     refits: Mapping[str, int]
+    split_fingerprint: str = ""
 
 
 @dataclass(frozen=True)
@@ -257,7 +309,8 @@ class Audit:
     schema: str = SCHEMA
 
 
-def _converter() -> cattrs.Converter:
+def converter() -> cattrs.Converter:
+    """Strict: no unknown key, and a number is a number."""
     converter = cattrs.Converter(forbid_extra_keys=True, prefer_attrib_converters=True)
     kinds = {"finding": Finding, "skipped": Skipped, "failed": Failed}
 
@@ -282,7 +335,7 @@ def _converter() -> cattrs.Converter:
     return converter
 
 
-_CONVERTER = _converter()
+_CONVERTER = converter()
 
 
 def to_json(audit: Audit) -> str:

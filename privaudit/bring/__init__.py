@@ -1,0 +1,1 @@
+"""A user's own tables and models, made fit for an audit."""

@@ -1,0 +1,1 @@
+"""Evidence that outlives a run: sums, statements, signatures, and their verification."""

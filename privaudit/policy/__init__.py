@@ -1,0 +1,1 @@
+"""An organisation's limits, and what a run says of them."""

@@ -8,7 +8,7 @@ from privaudit.report.notes import ACCESS
 from privaudit.report.reading import findings
 from privaudit.results import Audit, Subject
 
-ORDER = 60
+ORDER = 50
 MANY = 6
 """With more models than this they stand in rows, not in columns."""
 

@@ -7,7 +7,7 @@ from privaudit.report import sentences as say
 from privaudit.report.blocks import Block, Bullets, Callout, Facts, Heading, Prose, Table
 from privaudit.results import Audit
 
-ORDER = 90
+ORDER = 120
 
 
 def build(audit: Audit) -> tuple[Block, ...]:

@@ -7,7 +7,7 @@ from privaudit.report.blocks import Badge, Block, Prose, Table
 from privaudit.report.notes import label
 from privaudit.results import Audit, Coverage
 
-ORDER = 50
+ORDER = 40
 
 
 def build(audit: Audit) -> tuple[Block, ...]:

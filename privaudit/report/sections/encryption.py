@@ -10,7 +10,7 @@ from privaudit.report.sections.federation import cost, trust
 from privaudit.report.sections.splitting import told
 from privaudit.results import Audit, Subject
 
-ORDER = 28
+ORDER = 110
 PROTECTED = ("federated_secure", "federated_encrypted")
 WORDS = ("securesum", "encryptedsum")
 

@@ -9,7 +9,7 @@ from privaudit.report.notes import kind
 from privaudit.report.reading import get, stated
 from privaudit.results import Audit, Estimate, Subject
 
-ORDER = 22
+ORDER = 104
 SITE_GROUPS = ("site", "unit")
 
 

@@ -11,7 +11,7 @@ from privaudit.report.sections._drawn import evasion_chart, forest_chart, roc_ch
 from privaudit.report.sections.splitting import beside
 from privaudit.results import Audit, Estimate, Finding, Skipped, Subject
 
-ORDER = 30
+ORDER = 90
 FPRS = (0.1, 0.01, 0.001)
 
 

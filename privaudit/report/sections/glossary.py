@@ -6,7 +6,7 @@ from privaudit.report.blocks import Block, Terms
 from privaudit.report.notes import GLOSSARY
 from privaudit.results import Audit
 
-ORDER = 130
+ORDER = 180
 
 
 def build(audit: Audit) -> tuple[Block, ...]:

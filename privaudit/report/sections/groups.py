@@ -10,7 +10,7 @@ from privaudit.report.notes import label
 from privaudit.report.reading import get, group_measure, grouped, stated
 from privaudit.results import Audit, Finding, GroupResult, Subject
 
-ORDER = 40
+ORDER = 30
 MOST = 12
 ALPHA = 0.05
 

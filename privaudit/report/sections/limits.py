@@ -6,7 +6,7 @@ from privaudit.report import sentences as say
 from privaudit.report.blocks import Block, Bullets, Prose
 from privaudit.results import Audit
 
-ORDER = 120
+ORDER = 170
 
 
 def build(audit: Audit) -> tuple[Block, ...]:

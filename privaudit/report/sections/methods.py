@@ -9,7 +9,7 @@ from privaudit.report.notes import ACCESS, ATTACKS
 from privaudit.report.reading import findings
 from privaudit.results import Audit, Finding
 
-ORDER = 100
+ORDER = 160
 MANY = 6
 
 

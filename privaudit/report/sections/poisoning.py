@@ -9,7 +9,7 @@ from privaudit.report.notes import label
 from privaudit.report.reading import Budget, budgets, findings
 from privaudit.results import Audit, Finding, Subject
 
-ORDER = 24
+ORDER = 106
 
 
 def build(audit: Audit) -> tuple[Block, ...]:

@@ -10,7 +10,7 @@ from privaudit.report.notes import WAYS, kind, label
 from privaudit.report.reading import bounds, broken_promise, findings, read, stated
 from privaudit.results import Audit, Subject
 
-ORDER = 21
+ORDER = 65
 
 
 def build(audit: Audit) -> tuple[Block, ...]:

@@ -10,7 +10,7 @@ from privaudit.report.reading import budgets, findings
 from privaudit.report.sections.federation import costs, trust
 from privaudit.results import Audit, Estimate, Finding, Subject
 
-ORDER = 26
+ORDER = 108
 ATTACKS_ON_CUT = ("label_leakage", "split_inversion")
 
 

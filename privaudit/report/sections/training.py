@@ -10,7 +10,7 @@ from privaudit.report.notes import LEARNERS, METRICS, WAYS
 from privaudit.report.reading import get, stated
 from privaudit.results import Audit, Curve, Estimate, Subject
 
-ORDER = 70
+ORDER = 60
 
 
 def build(audit: Audit) -> tuple[Block, ...]:

@@ -7,7 +7,7 @@ from privaudit.report import sentences as say
 from privaudit.report.blocks import Block, Code, Details, Facts, Prose, Table, Text
 from privaudit.results import Audit
 
-ORDER = 110
+ORDER = 150
 
 
 def build(audit: Audit) -> tuple[Block, ...]:

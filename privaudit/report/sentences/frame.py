@@ -1,0 +1,54 @@
+"""What stands around the sections: titles, badges, and the words that no sentence uses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from privaudit.report.blocks import Badge, State
+from privaudit.results import Data
+
+FORBIDDEN = ("anonymous", "compliant", "safe", "private", "de-identified", "certified")
+
+DISCLAIMER = (
+    "This report does not say that a model or a data set is anonymous, compliant, safe, private, "
+    "de-identified or certified. Those are legal or organisational decisions. It says what was "
+    "tried, how often it worked, and how sure that number is."
+)
+
+
+def forbidden(text: str, names: Iterable[str] = ()) -> list[str]:
+    """Forbidden words outside the fixed disclaimer; `names` are labels of the data, left aside."""
+    for part in (DISCLAIMER, *sorted(names, key=len, reverse=True)):
+        text = text.replace(part, " ")
+    pattern = r"\b(" + "|".join(re.escape(word) for word in FORBIDDEN) + r")\b"
+    return [found.lower() for found in re.findall(pattern, text, re.IGNORECASE)]
+
+
+TITLE = "Privacy audit"
+CONTENTS = "Contents"
+SKIP = "Skip to the answer"
+MODELS = "Models audited"
+MARKS = {"stop": "✕", "warn": "▲", "note": "○"}
+DRAWING = "Chart, described by its title and the table below it"
+CUE = "Scroll this box sideways to see all of it."
+TABLE_OF = "The numbers in this chart"
+PRINTED = "Made from the audit document alone. The same document gives the same report."
+
+BADGES: dict[State, Badge] = {
+    "found": Badge("▲ Leak found", "found"),
+    "unseen": Badge("○ No leak seen", "unseen"),
+    "small": Badge("◇ Too small to tell", "small"),
+    "weak": Badge("◇ Inconclusive", "weak"),
+    "untested": Badge("– Not tested", "untested"),
+    "invalid": Badge("✕ Invalid", "invalid"),
+}
+COVERAGE: dict[str, State] = {
+    "TESTED": "unseen",
+    "NOT TESTED": "small",
+    "NOT APPLICABLE": "untested",
+}
+
+
+def subtitle(data: Data) -> str:
+    return f"{data.title}, {data.source}"

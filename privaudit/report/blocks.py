@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-State = Literal["found", "unseen", "small", "weak", "untested", "invalid", "plain"]
+State = Literal[
+    "found", "unseen", "small", "weak", "untested", "invalid", "within", "exceeds", "plain"
+]
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,24 @@ class Card:
 
 
 @dataclass(frozen=True)
+class Banner:
+    """What an officer reads first: the verdict by shape, word and colour, and what to do."""
+
+    badge: Badge
+    title: str
+    body: tuple[Block, ...]
+    block: Literal["banner"] = "banner"
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Questions with their answers, in the order given: (anchor, question, answer)."""
+
+    entries: tuple[tuple[str, str, tuple[Block, ...]], ...]
+    block: Literal["questions"] = "questions"
+
+
+@dataclass(frozen=True)
 class Details:
     """Matter for those who want it, folded away on a screen and printed in full on paper."""
 
@@ -170,7 +190,21 @@ class Row:
     block: Literal["row"] = "row"
 
 
-Block = Heading | Prose | Bullets | Facts | Terms | Table | Chart | Callout | Card | Details | Row
+Block = (
+    Heading
+    | Prose
+    | Bullets
+    | Facts
+    | Terms
+    | Table
+    | Chart
+    | Callout
+    | Card
+    | Banner
+    | Questions
+    | Details
+    | Row
+)
 
 
 @dataclass(frozen=True)
@@ -186,8 +220,11 @@ def walk(blocks: tuple[Block, ...]) -> Iterator[Block]:
     """Every block, those inside others included, in reading order."""
     for block in blocks:
         yield block
-        if isinstance(block, Callout | Card | Details | Row):
+        if isinstance(block, Callout | Card | Banner | Details | Row):
             yield from walk(block.body)
+        elif isinstance(block, Questions):
+            for _, _, body in block.entries:
+                yield from walk(body)
         elif isinstance(block, Chart):
             yield block.table
 

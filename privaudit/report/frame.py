@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from privaudit.report import sentences as say
 from privaudit.results import Audit
+from privaudit.verdicts import Verdicts
 
 
-def facts(audit: Audit) -> tuple[tuple[str, str], ...]:
+def facts(audit: Audit, verdicts: Verdicts | None = None) -> tuple[tuple[str, str], ...]:
     """Pairs of a name and a value, in reading order."""
     m, words = audit.manifest, say.MANIFEST
+    policy = verdicts.policy.get("name", "") if verdicts is not None else ""
     return (
         (say.MODELS, str(len(audit.subjects))),
+        *(((say.POLICY, policy),) if policy else ()),
         (words["created"], m.created),
         (words["run"], m.run),
         (words["version"], m.version),

@@ -24,6 +24,7 @@ from privaudit.report.blocks import (
     Code,
     Link,
     Prose,
+    Questions,
     Section,
     Span,
     Strong,
@@ -35,6 +36,7 @@ from privaudit.report.inert import words
 from privaudit.report.notes import TERMS
 from privaudit.report.sections import sections
 from privaudit.results import Audit
+from privaudit.verdicts import Verdicts
 
 HERE = Path(__file__).parent
 _TERM = re.compile(r"\b(" + "|".join(sorted(map(re.escape, TERMS), key=len, reverse=True)) + r")\b")
@@ -75,16 +77,17 @@ def _environment() -> Environment:
     return env
 
 
-def render(audit: Audit) -> str:
-    """The page. The same audit gives the same bytes."""
-    parts = sections(audit)
+def render(audit: Audit, verdicts: Verdicts | None = None) -> str:
+    """The page. The same audit and verdicts give the same bytes."""
+    parts = sections(audit, verdicts)
     if any(isinstance(b, Terms) for part in parts for b in walk(part.blocks)):
         parts = tuple(_explained(part) for part in parts)
     page = _environment().get_template("report.html")
     text = page.render(
         say=sentences,
         subtitle=sentences.subtitle(audit.data),
-        meta=facts(audit),
+        meta=facts(audit, verdicts),
+        created=audit.manifest.created,
         sections=parts,
         style=style(),
         hash=style_hash(),
@@ -109,6 +112,12 @@ def _explained(part: Section) -> Section:
 def _linked(block: Block, met: set[str]) -> Block:
     if isinstance(block, Callout | Card):
         return replace(block, body=tuple(_linked(inner, met) for inner in block.body))
+    if isinstance(block, Questions):
+        asked = (
+            (anchor, question, tuple(_linked(inner, met) for inner in body))
+            for anchor, question, body in block.entries
+        )
+        return replace(block, entries=tuple(asked))
     if not isinstance(block, Prose):
         return block
     spans = (block.text,) if isinstance(block.text, str) else block.text

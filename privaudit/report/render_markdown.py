@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from privaudit.report import sentences as say
 from privaudit.report.blocks import (
     Badge,
+    Banner,
     Block,
     Bullets,
     Callout,
@@ -18,6 +19,7 @@ from privaudit.report.blocks import (
     Heading,
     Link,
     Prose,
+    Questions,
     Row,
     Span,
     Strong,
@@ -30,13 +32,14 @@ from privaudit.report.inert import markdown as inert
 from privaudit.report.inert import words
 from privaudit.report.sections import sections
 from privaudit.results import Audit
+from privaudit.verdicts import Verdicts
 
 
-def render(audit: Audit) -> str:
-    """The document. The same audit gives the same bytes."""
-    parts = sections(audit)
+def render(audit: Audit, verdicts: Verdicts | None = None) -> str:
+    """The document. The same audit and verdicts give the same bytes."""
+    parts = sections(audit, verdicts)
     lines = [f"# {inert(say.TITLE)}: {inert(say.subtitle(audit.data))}", ""]
-    lines += [*_facts(tuple(facts(audit))), ""]
+    lines += [*_facts(tuple(facts(audit, verdicts))), ""]
     lines += [f"## {say.CONTENTS}", ""]
     lines += [f"{i}. [{inert(p.title)}](#{p.anchor})" for i, p in enumerate(parts, 1)]
     for i, part in enumerate(parts, 1):
@@ -77,6 +80,14 @@ def _block(block: Block) -> list[str]:
     if isinstance(block, Card):
         head = f"### {inert(block.title)}: {inert(block.badge.text)}"
         return [_anchor(block.anchor), "", head, *_blocks(block.body)]
+    if isinstance(block, Banner):
+        head = f"**{inert(block.badge.text)}: {inert(block.title)}**"
+        return [f"> {line}".rstrip() for line in [head, *_blocks(block.body)]]
+    if isinstance(block, Questions):
+        lines: list[str] = []
+        for anchor, question, body in block.entries:
+            lines += [_anchor(anchor), "", f"### {inert(question)}", *_blocks(body), ""]
+        return lines[:-1]
     if isinstance(block, Details | Row):
         return _blocks(block.body)[1:]
     raise TypeError(f"no Markdown for {type(block).__name__}")

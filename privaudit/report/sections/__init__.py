@@ -1,8 +1,9 @@
 """Sections of the report, one a file.
 
 A section is a module with `ORDER` (where it stands) and `build(audit)`, which returns its blocks;
-none means that the section is left out. Its title is in `privaudit.report.sentences.SECTIONS`,
-under the file's name, which is also its anchor.
+none means that the section is left out. One that speaks of verdicts sets `JUDGED = True` and is
+called as `build(audit, verdicts)`, with None where no policy was given. Its title is in
+`privaudit.report.sentences.SECTIONS`, under the file's name, which is also its anchor.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
+from types import ModuleType
 
 from privaudit.report.blocks import Block, Section
 from privaudit.report.sentences import SECTIONS
 from privaudit.results import Audit
+from privaudit.verdicts import Verdicts
 
-Build = Callable[[Audit], tuple[Block, ...]]
+Build = Callable[[Audit, Verdicts | None], tuple[Block, ...]]
 
 
 def ordered() -> list[tuple[str, Build]]:
@@ -24,13 +27,19 @@ def ordered() -> list[tuple[str, Build]]:
     for module in pkgutil.iter_modules(__path__):
         if not module.name.startswith("_"):
             loaded = importlib.import_module(f"{__name__}.{module.name}")
-            found.append((loaded.ORDER, module.name, loaded.build))
+            found.append((loaded.ORDER, module.name, _build(loaded)))
     return [(name, build) for _, name, build in sorted(found, key=lambda entry: entry[:2])]
 
 
-def sections(audit: Audit) -> tuple[Section, ...]:
+def _build(module: ModuleType) -> Build:
+    if getattr(module, "JUDGED", False):
+        return lambda audit, verdicts: module.build(audit, verdicts)
+    return lambda audit, _: module.build(audit)
+
+
+def sections(audit: Audit, verdicts: Verdicts | None = None) -> tuple[Section, ...]:
     """Every section that has something to say."""
-    built = ((name, build(audit)) for name, build in ordered())
+    built = ((name, build(audit, verdicts)) for name, build in ordered())
     return tuple(
         Section(name, SECTIONS.get(name, name.replace("_", " ")), blocks)
         for name, blocks in built

@@ -29,6 +29,7 @@ TITLE = "Privacy audit"
 CONTENTS = "Contents"
 SKIP = "Skip to the answer"
 MODELS = "Models audited"
+POLICY = "Policy"
 MARKS = {"stop": "✕", "warn": "▲", "note": "○"}
 DRAWING = "Chart, described by its title and the table below it"
 CUE = "Scroll this box sideways to see all of it."

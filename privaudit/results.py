@@ -264,8 +264,30 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Attempts:
+    """How often an audit of this task on these data was tried where this run is kept, this one included:
+    a run repeated until one passes shows here.
+
+    finished: those that came to an end before this one; outcomes: exit code -> how many of these ended
+    with it; requests: how many different commands, seeds aside; since: when the first was started;
+    head: sha256 of the ledger's last line when this was counted.
+    """
+
+    started: int
+    finished: int
+    requests: int
+    outcomes: Mapping[str, int]
+    since: str
+    head: str
+
+
+@dataclass(frozen=True)
 class Manifest:
-    """What was run, with what, so that it can be run again: same entropy, same numbers."""
+    """What was run, with what, so that it can be run again: same entropy, same numbers.
+
+    statistics: version of `privaudit.stats` that made the estimates; attempts: None where no ledger is
+    kept.
+    """
 
     run: str
     created: str
@@ -283,6 +305,8 @@ class Manifest:
     peak_memory_bytes: int
     refits: Mapping[str, int]
     split_fingerprint: str = ""
+    statistics: str = ""
+    attempts: Attempts | None = None
 
 
 @dataclass(frozen=True)

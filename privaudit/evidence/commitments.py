@@ -1,0 +1,84 @@
+"""Names for data that give nothing away: only who holds the key can tell what they stand for.
+
+A plain sha256 of a small table, or of a split, can be guessed by trying tables; a keyed one cannot.
+The key stays in `restricted/commitment.key` beside the runs (owner-only), so that two runs of one
+shelf are comparable, and never leaves with a report.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+import time
+from pathlib import Path
+
+from privaudit.errors import PrivauditError
+
+KEY = "commitment.key"
+_SIZE = 32
+_KIND = "hmac-sha256"
+
+
+def key(out: Path) -> bytes:
+    """The key of the shelf of runs at `out`, made at its first use."""
+    path = out / "restricted" / KEY
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.chmod(0o700)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return _read(path)
+    with os.fdopen(handle, "wb") as file:
+        made = secrets.token_bytes(_SIZE)
+        file.write(made)
+        file.flush()
+        os.fsync(file.fileno())
+    return made
+
+
+def known(out: Path) -> bytes | None:
+    """The key of the shelf at `out`, None where there is none or it may not be read."""
+    try:
+        found = (out / "restricted" / KEY).read_bytes()
+    except OSError:
+        return None
+    return found if len(found) == _SIZE else None
+
+
+def _read(path: Path) -> bytes:
+    for _ in range(50):
+        found = path.read_bytes()
+        if len(found) == _SIZE:
+            return found
+        # Another process may be writing it just now.
+        time.sleep(0.01)
+    raise PrivauditError(
+        f"{KEY} holds {len(found)} bytes",
+        f"a key of commitments has {_SIZE}; with another one, no earlier run can be compared",
+        f"put the right {KEY} back, or use another folder of runs with --out",
+    )
+
+
+def commit(key: bytes, value: str) -> str:
+    """The commitment of a value under a key: `hmac-sha256:<which key>:<hex>`."""
+    mark = hashlib.sha256(b"privaudit commitment key\0" + key).hexdigest()[:12]
+    return f"{_KIND}:{mark}:{hmac.new(key, value.encode(), hashlib.sha256).hexdigest()}"
+
+
+def kind(text: str) -> str:
+    """How a name for data was made: `hmac-sha256:<which key>`, `sha256`, or `none`."""
+    if text.startswith(f"{_KIND}:") and text.count(":") == 2:
+        return text.rpartition(":")[0]
+    return "sha256" if text else "none"
+
+
+def same(one: str, other: str) -> bool | None:
+    """Whether two names stand for the same data; None where they were made with different keys."""
+    if kind(one) != kind(other) or not one:
+        return None
+    return hmac.compare_digest(one, other)
+
+
+__all__ = ["KEY", "commit", "key", "kind", "known", "same"]

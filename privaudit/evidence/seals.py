@@ -1,0 +1,57 @@
+"""The last step of an audit: bill of materials, statement and sums, so that any later change shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from privaudit import verdicts
+from privaudit.engine.folder import read as read_audit
+from privaudit.engine.folder import write_text
+from privaudit.engine.store import write_atomically
+from privaudit.errors import PrivauditError
+from privaudit.evidence import bom, statement, sums
+from privaudit.results import Audit
+
+VERDICTS = "verdicts.json"
+
+
+def seal(run: Path) -> None:
+    """Write bom.json, statement.json and SHA256SUMS of a finished run, each whole or not at all.
+
+    The sums come last: a run that was cut short has none, and `verify` says so. Sealing again after a
+    wanted change (a report rendered again) is allowed; an earlier signature then no longer fits.
+    """
+    if not (run / "shareable" / "audit.json").is_file():
+        raise PrivauditError(
+            f"the run {run.name!r} is not finished",
+            "a finished run holds shareable/audit.json; one that was cut short does not",
+            "run the same command again: it goes on where it stopped",
+        )
+    audit = read_audit(run)
+    write_text(run / "shareable" / bom.FILE, bom.render(audit))
+    if (run / sums.RESTRICTED).is_dir():
+        sums.write_restricted(run)
+    body = predicate(audit, run)
+    write_atomically(run / statement.FILE, lambda made: made.write_bytes(body))
+    sums.write(run)
+
+
+def stated(run: Path) -> dict[str, str]:
+    """The files that a statement is about, with their sha256."""
+    return {
+        name: sums.digest(path) for name, path in sums.outer(run).items() if name != statement.FILE
+    }
+
+
+def read_verdicts(run: Path) -> verdicts.Verdicts | None:
+    """The verdicts of a run; None where it was not judged."""
+    path = run / "shareable" / VERDICTS
+    return verdicts.from_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def predicate(audit: Audit, run: Path) -> bytes:
+    """The statement as it must be for the run's files as they are."""
+    return statement.render(audit, stated(run), read_verdicts(run))
+
+
+__all__ = ["VERDICTS", "predicate", "read_verdicts", "seal", "stated"]

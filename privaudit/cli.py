@@ -16,6 +16,7 @@ OK, EXCEEDS, USAGE, INCONCLUSIVE, FAILED, BUG, INTERRUPTED = 0, 1, 2, 3, 5, 70, 
 COMMANDS = {
     "run": "privaudit.commands.run",
     "plan": "privaudit.commands.plan",
+    "schema": "privaudit.commands.schema",
     "report": "privaudit.commands.report",
     "list": "privaudit.commands.list",
     "explain": "privaudit.commands.explain",

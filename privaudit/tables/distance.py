@@ -2,214 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from privaudit.errors import PrivauditError
-from privaudit.records import Column, Records
+from privaudit.records import Records
+from privaudit.tables._cells import Cells, Ranges, match, outcome, shared, spans
 
 CELLS = 2**17
 """Pairs of records in a block: its buffers stay in a core's cache."""
 ONE_HOT = 64
 """Categories of up to this many levels are compared by a matrix product, others one by one."""
-GAP = 1e6
-"""Where a missing number lies on a column's scale: as far as can be from every measured one."""
-FAR = 1e4
 CLOSEST = 1e-5
 """Distances below this are read as this much, so that the logarithm of a copy's is finite."""
-
-Ranges = Mapping[str, tuple[float, float]]
-
-
-def outcome(records: Records) -> str:
-    """What the outcome y is called when it is treated as one more column."""
-    taken = {column.name for column in records.columns}
-    return "outcome" if "outcome" not in taken else "outcome (y)"
-
-
-def shared(first: Records, second: Records) -> tuple[str, ...]:
-    """Columns that both tables have, by name, in the order of the first; then the outcome.
-
-    The outcome counts where a class of it is known to both and one table has at least two.
-    """
-    other = {column.name for column in second.columns}
-    names = [column.name for column in first.columns if column.name in other]
-    classes = len(set(first.classes) | set(second.classes))
-    if classes > 1 and set(first.classes) & set(second.classes):
-        names.append(outcome(first))
-    return tuple(names)
-
-
-@dataclass(frozen=True, eq=False)
-class Cells:
-    """One table's shared columns, made comparable with another's.
-
-    numbers: (p, n) float64, in units of each column's range, `GAP` where missing; codes: (c, n)
-    int64, equal codes for equal values, a missing value being one more of `levels` values.
-    """
-
-    numbers: np.ndarray
-    codes: np.ndarray
-    levels: tuple[int, ...]
-
-    def __len__(self) -> int:
-        return self.numbers.shape[1]
-
-    @property
-    def width(self) -> int:
-        """How many columns are compared."""
-        return len(self.numbers) + len(self.codes)
-
-    @property
-    def missing(self) -> np.ndarray:
-        """(p + c, n) bool, numbers first: where nothing was measured."""
-        top = np.array(self.levels, dtype=np.int64)[:, None] - 1
-        return np.concatenate([self.numbers >= GAP, self.codes == top])
-
-
-def match(
-    first: Records,
-    second: Records,
-    columns: Sequence[str] | None = None,
-    ranges: Ranges | None = None,
-) -> tuple[Cells, Cells, tuple[str, ...]]:
-    """Both tables in one coding, and the names of numbers, then of codes, in that order.
-
-    Columns are matched by name and categories by the names of their levels, for a synthetic table
-    has its own schema. columns: which ones, the outcome by the name that `outcome` gives; all
-    shared ones if None. A number's range is that of `ranges`, else the column's public bounds,
-    else what the second table spans; a column of no range is equal or not.
-    """
-    known = shared(first, second)
-    wanted = known if columns is None else tuple(columns)
-    unknown = [name for name in wanted if name not in known]
-    if unknown or not wanted:
-        raise PrivauditError(
-            f"columns to compare: {', '.join(unknown) or 'none'}",
-            f"both tables have: {', '.join(known[:12])}{' ...' if len(known) > 12 else ''}"
-            if known
-            else "the two tables have no column of one name",
-            "give both tables the same column names",
-        )
-    numbers: list[tuple[np.ndarray, np.ndarray]] = []
-    codes: list[tuple[np.ndarray, np.ndarray]] = []
-    levels: list[int] = []
-    order: tuple[list[str], list[str]] = ([], [])
-    at = [{column.name: j for j, column in enumerate(t.columns)} for t in (first, second)]
-    for name in wanted:
-        if name not in at[0]:
-            pair, count = _classes(first, second)
-        else:
-            one, two = first.columns[at[0][name]], second.columns[at[1][name]]
-            values = (first.X[:, at[0][name]], second.X[:, at[1][name]])
-            kinds = {one.kind, two.kind}
-            if "category" in kinds:
-                pair, count = _levels(one, two, values)
-            else:
-                low, high = _range(one, two, values[1], (ranges or {}).get(name))
-                if kinds != {"binary"} and high > low:
-                    one_side, other = (_scaled(part, low, high) for part in values)
-                    numbers.append((one_side, other))
-                    order[0].append(name)
-                    continue
-                pair, count = _equal(values)
-        codes.append(pair)
-        levels.append(count)
-        order[1].append(name)
-    sides = []
-    for side, table in enumerate((first, second)):
-        n = len(table)
-        own = [pair[side] for pair in numbers]
-        named = [pair[side] for pair in codes]
-        sides.append(
-            Cells(
-                np.array(own, dtype=np.float64).reshape(len(own), n),
-                np.array(named, dtype=np.int64).reshape(len(named), n),
-                tuple(levels),
-            )
-        )
-    return sides[0], sides[1], (*order[0], *order[1])
-
-
-def spans(records: Records, tails: float = 0.01) -> dict[str, tuple[float, float]]:
-    """What the middle of each numeric column spans, its tails of this share left aside.
-
-    Public bounds hold the rarest values, so that on their scale most patients are alike; this is the
-    scale on which they differ. A column whose middle is one value is left out.
-    """
-    found = {}
-    for j, column in enumerate(records.columns):
-        seen = records.X[:, j][np.isfinite(records.X[:, j])].astype(np.float64)
-        if column.kind == "numeric" and len(seen):
-            low, high = np.quantile(seen, [tails, 1.0 - tails])
-            if high > low:
-                found[column.name] = (float(low), float(high))
-    return found
-
-
-def _classes(first: Records, second: Records) -> tuple[tuple[np.ndarray, np.ndarray], int]:
-    place = {name: i for i, name in enumerate(dict.fromkeys([*first.classes, *second.classes]))}
-    pair = tuple(np.array([place[name] for name in t.classes])[t.y] for t in (first, second))
-    return (pair[0], pair[1]), len(place) + 1
-
-
-def _levels(
-    one: Column, two: Column, values: tuple[np.ndarray, np.ndarray]
-) -> tuple[tuple[np.ndarray, np.ndarray], int]:
-    if one.kind != two.kind:
-        raise PrivauditError(
-            f"column {one.name!r} is {one.kind} in one table and {two.kind} in the other",
-            "values of different kinds cannot be compared",
-            "describe the column alike in both schemas",
-        )
-    place = {name: i for i, name in enumerate(dict.fromkeys([*one.levels, *two.levels]))}
-    coded = []
-    for column, part in zip((one, two), values, strict=True):
-        seen = np.isfinite(part)
-        inside = part[seen]
-        if len(inside) and not (
-            (inside == np.floor(inside)).all()
-            and inside.min() >= 0
-            and inside.max() < len(column.levels)
-        ):
-            raise PrivauditError(
-                f"category {column.name!r} holds codes that are none of its {len(column.levels)} levels",
-                f"codes are whole numbers from 0 to {len(column.levels) - 1}",
-                "code the column by the levels of its schema",
-            )
-        row = np.full(len(part), len(place), dtype=np.int64)
-        table = np.array([place[name] for name in column.levels] or [0])
-        row[seen] = table[inside.astype(np.int64)]
-        coded.append(row)
-    return (coded[0], coded[1]), len(place) + 1
-
-
-def _equal(values: tuple[np.ndarray, np.ndarray]) -> tuple[tuple[np.ndarray, np.ndarray], int]:
-    joined = np.concatenate(values).astype(np.float64)
-    seen = np.isfinite(joined)
-    distinct, place = np.unique(joined[seen], return_inverse=True)
-    row = np.full(len(joined), len(distinct), dtype=np.int64)
-    row[seen] = place
-    return (row[: len(values[0])], row[len(values[0]) :]), len(distinct) + 1
-
-
-def _range(
-    one: Column, two: Column, table: np.ndarray, given: tuple[float, float] | None
-) -> tuple[float, float]:
-    if given is not None:
-        return float(given[0]), float(given[1])
-    bounds = one.bounds or two.bounds
-    if bounds is not None:
-        return float(bounds[0]), float(bounds[1])
-    seen = table[np.isfinite(table)].astype(np.float64)
-    return (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 0.0)
-
-
-def _scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    scaled = np.clip((values.astype(np.float64) - low) / (high - low), -FAR, FAR)
-    return np.where(np.isnan(scaled), GAP, scaled)
 
 
 def nearest(
@@ -238,8 +45,12 @@ def closeness(
     columns: Sequence[str] | None = None,
     ranges: Ranges | None = None,
 ) -> np.ndarray:
-    """(n,) float64: minus the log distance of each query to its nearest record of the table."""
-    distance, _ = nearest(queries, table, 1, columns, False, ranges)
+    """(n,) float64: minus the log distance of each query to its nearest record of the table.
+
+    ranges: what the middle of the table's columns spans if None, the scale on which copies stand out.
+    """
+    scale = spans(table) if ranges is None else ranges
+    distance, _ = nearest(queries, table, 1, columns, False, scale)
     return -np.log(np.maximum(distance[:, 0], CLOSEST))
 
 
@@ -286,10 +97,49 @@ def differing(queries: Cells, table: Cells, tolerance: float) -> tuple[np.ndarra
     return share, rows
 
 
+def densities(
+    queries: Cells, table: Cells, widths: Sequence[float], *, exclude_self: bool = False
+) -> np.ndarray:
+    """(w, n) float64: log of the mean over the table of exp(-D / width), D the summed distance.
+
+    A product kernel: Laplace's for numbers, and for other values Aitchison's, whose every mismatch costs
+    exp(-1 / width). Not normalised.
+    """
+    total = np.full((len(widths), len(queries)), -np.inf)
+    for part, _, d in _tiles(queries, table, exclude_self, None):
+        least = d.min(axis=1)
+        base = np.where(np.isfinite(least), least, 0.0).astype(np.float64)
+        d -= base[:, None].astype(np.float32)
+        for i, width in enumerate(widths):
+            mass = np.exp(d * np.float32(-1.0 / width)).sum(axis=1, dtype=np.float64)
+            with np.errstate(divide="ignore"):
+                total[i, part] = np.logaddexp(total[i, part], np.log(mass) - base / width)
+    return total - np.log(len(table) - bool(exclude_self))
+
+
 def _blocks(
     queries: Cells, table: Cells, k: int, exclude_self: bool, tolerance: float | None
 ) -> Iterator[tuple[slice, tuple[np.ndarray, np.ndarray]]]:
     """The k least for each block of queries. tolerance: count differing cells in place of distances."""
+    best: tuple[np.ndarray, np.ndarray] | None = None
+    for part, cut, d in _tiles(queries, table, exclude_self, tolerance):
+        found = _least(d, min(k, d.shape[1]))
+        found = found[0], found[1] + cut.start
+        if best is not None:
+            values = np.concatenate([best[0], found[0]], axis=1)
+            places = np.concatenate([best[1], found[1]], axis=1)
+            order = np.argsort(values, axis=1, kind="stable")[:, :k]
+            found = np.take_along_axis(values, order, 1), np.take_along_axis(places, order, 1)
+        best = found
+        if cut.stop == len(table):
+            yield part, best
+            best = None
+
+
+def _tiles(
+    queries: Cells, table: Cells, exclude_self: bool, tolerance: float | None
+) -> Iterator[tuple[slice, slice, np.ndarray]]:
+    """Summed distances block by block: queries, rows of the table, (b, m) float32."""
     width = min(len(table), CELLS)
     height = max(1, CELLS // max(1, width))
     q, t = _Prepared.of(queries), _Prepared.of(table)
@@ -299,23 +149,13 @@ def _blocks(
     ]  # fmt: skip
     for start in range(0, len(queries), height):
         part = slice(start, min(start + height, len(queries)))
-        best: tuple[np.ndarray, np.ndarray] | None = None
         for left in range(0, len(table), width):
             cut = slice(left, min(left + width, len(table)))
             d = _costs(q, t, part, cut, clipped, tolerance)
             if exclude_self:
                 own = np.arange(max(part.start, cut.start), min(part.stop, cut.stop))
                 d[own - part.start, own - cut.start] = np.inf
-            found = _least(d, min(k, d.shape[1]))
-            found = found[0], found[1] + left
-            if best is not None:
-                values = np.concatenate([best[0], found[0]], axis=1)
-                places = np.concatenate([best[1], found[1]], axis=1)
-                order = np.argsort(values, axis=1, kind="stable")[:, :k]
-                found = np.take_along_axis(values, order, 1), np.take_along_axis(places, order, 1)
-            best = found
-        assert best is not None
-        yield part, best
+            yield part, cut, d
 
 
 @dataclass(frozen=True, eq=False)
@@ -389,6 +229,6 @@ def _least(d: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 __all__ = [
-    "Cells", "Ranges", "apart", "closeness", "differing", "match", "nearest", "outcome", "search",
-    "shared", "spans",
+    "Cells", "Ranges", "apart", "closeness", "densities", "differing", "match", "nearest", "outcome",
+    "search", "shared", "spans",
 ]  # fmt: skip

@@ -11,7 +11,17 @@ from privaudit.errors import PrivauditError
 from privaudit.records import Column, Records
 from privaudit.seeds import Seeds
 from privaudit.tables.copies import copies
-from privaudit.tables.distance import closeness, differing, match, nearest, search, shared, spans
+from privaudit.tables.distance import (
+    apart,
+    closeness,
+    densities,
+    differing,
+    match,
+    nearest,
+    search,
+    shared,
+    spans,
+)
 
 COLUMNS = (
     Column("age", bounds=(0.0, 100.0)),
@@ -155,6 +165,33 @@ def test_differing_cells_leave_out_what_neither_measured() -> None:
         true = gap.sum(axis=0) / np.maximum(1, (~both).sum(axis=0))
         assert share[i] == pytest.approx(true.min())
         assert true[rows[i]] == pytest.approx(true.min())
+
+
+def test_densities_are_the_mean_kernel_and_leave_oneself_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    a, b, _ = match(table(40, "q"), table(70, "t"), None, spans(table(70, "t")))
+    d = apart(a, b, np.tile(np.arange(70), (40, 1))) * a.width
+    for cells in (2**17, 16):
+        monkeypatch.setattr("privaudit.tables.distance.CELLS", cells)
+        got = densities(a, b, (0.05, 1.0))
+        for row, width in zip(got, (0.05, 1.0), strict=True):
+            assert np.allclose(row, np.log(np.exp(-d / width).mean(axis=1)), atol=1e-4)
+        own = densities(b, b, (1.0,), exclude_self=True)[0]
+        e = np.exp(-apart(b, b, np.tile(np.arange(70), (70, 1))) * b.width)
+        np.fill_diagonal(e, 0.0)
+        assert np.allclose(own, np.log(e.sum(axis=1) / 69), atol=1e-4)
+
+
+def test_the_scale_is_what_the_middle_of_a_column_spans() -> None:
+    x = np.zeros((100, 3), dtype=np.float32)
+    x[:, 0], x[95:, 1] = np.arange(100), np.arange(5)
+    columns = (Column("a", bounds=(0.0, 1e6)), Column("b"), Column("c"))
+    t = Records(columns, x, np.zeros(100), np.arange(100), np.zeros(100))
+    found = spans(t)
+    assert found["a"] == pytest.approx((9.9, 89.1))
+    assert found["b"] == pytest.approx((0.0, np.quantile(x[:, 1], 0.99)))
+    assert "c" not in found
 
 
 @pytest.mark.parametrize("missing", [0.0, 0.1, 0.3])

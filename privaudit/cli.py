@@ -18,6 +18,7 @@ COMMANDS = {
     "plan": "privaudit.commands.plan",
     "schema": "privaudit.commands.schema",
     "report": "privaudit.commands.report",
+    "baseline": "privaudit.commands.baseline",
     "list": "privaudit.commands.list",
     "explain": "privaudit.commands.explain",
     "doctor": "privaudit.commands.doctor",

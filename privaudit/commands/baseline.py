@@ -1,0 +1,191 @@
+"""privaudit baseline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from privaudit.policy.baseline import Baseline
+    from privaudit.results import Audit
+
+PATH = click.Path(path_type=Path)
+RUNS = click.argument("runs", nargs=-1, required=True, type=PATH, metavar="RUN...")
+REASON = click.option(
+    "--reason", required=True, metavar="TEXT", help="Why these numbers are accepted."
+)
+BY = click.option("--by", metavar="NAME", help="Who accepts them. [default: the user logged in]")
+POLICY = click.option(
+    "--policy", type=PATH, metavar="FILE", help="The policy under which they are accepted."
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Answer with JSON on standard output.")
+
+
+@click.group("baseline")
+def command() -> None:
+    """What an accepted model reads, over several seeds, for `check --baseline` to compare with.
+
+    \b
+    privaudit baseline create runs/A runs/B runs/C runs/D runs/E --out baseline.json --reason "first release"
+    privaudit baseline update baseline.json runs/F --reason "one more seed"
+    privaudit baseline show baseline.json
+    """
+
+
+@command.command("create")
+@RUNS
+@click.option("--out", required=True, type=PATH, metavar="FILE", help="The baseline to write.")
+@REASON
+@BY
+@POLICY
+@JSON
+def create(
+    runs: Sequence[Path], out: Path, reason: str, by: str | None, policy: Path | None, as_json: bool
+) -> None:
+    """Make a baseline from finished runs that differ in their seed alone (5 or more)."""
+    from privaudit.errors import PrivauditError
+    from privaudit.policy import baseline
+
+    if out.exists():
+        raise PrivauditError(
+            f"{out.name!r} is there already",
+            "a baseline is never overwritten: its history would be lost",
+            f"privaudit baseline update {out.name} RUN... --reason TEXT, or another --out",
+        )
+    made = baseline.create(
+        _read(runs), who=_who(by), when=_now(), reason=reason, policy=_policy(policy)
+    )
+    _keep(made, out, as_json)
+
+
+@command.command("update")
+@click.argument("kept", type=PATH, metavar="BASELINE")
+@RUNS
+@REASON
+@click.option("--anew", is_flag=True, help="Put these runs in the place of all kept ones.")
+@BY
+@POLICY
+@JSON
+def update(
+    kept: Path, runs: Sequence[Path], reason: str, anew: bool, by: str | None,
+    policy: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Add runs of further seeds, or start over with others; the history stays."""
+    from privaudit.policy import baseline
+
+    made = baseline.update(
+        baseline.read(kept), _read(runs), who=_who(by), when=_now(), reason=reason, anew=anew,
+        policy=_policy(policy),
+    )  # fmt: skip
+    _keep(made, kept, as_json)
+
+
+@command.command("show")
+@click.argument("kept", type=PATH, metavar="BASELINE")
+@JSON
+def show(kept: Path, as_json: bool) -> None:
+    """Say what a baseline rests on, what its runs read, and who accepted them why."""
+    from privaudit.policy import baseline
+
+    _tell(baseline.read(kept), as_json)
+
+
+def _read(runs: Sequence[Path]) -> list[Audit]:
+    from privaudit.engine.folder import read
+
+    return [read(run) for run in runs]
+
+
+def _who(by: str | None) -> str:
+    import getpass
+
+    if by and by.strip():
+        return by.strip()
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _policy(path: Path | None) -> tuple[str, str]:
+    if path is None:
+        return "", ""
+    from privaudit.policy.file import read
+
+    found = read(path)
+    return found.name, found.sha256
+
+
+def _keep(made: Baseline, path: Path, as_json: bool) -> None:
+    from privaudit.engine.folder import write_text
+    from privaudit.errors import PrivauditError
+    from privaudit.policy import baseline
+
+    try:
+        write_text(path, baseline.write(made))
+    except OSError as error:
+        raise PrivauditError(
+            f"the baseline {path.name!r} cannot be written",
+            f"the system says: {error.strerror}",
+            "give another file",
+        ) from None
+    _tell(made, as_json)
+
+
+def _tell(made: Baseline, as_json: bool) -> None:
+    from privaudit.policy.baseline import summary, warnings
+
+    for warning in warnings(made):
+        click.echo(f"warning: {warning}", err=True)
+    if as_json:
+        click.echo(json.dumps(_tree(made), indent=1))
+        return
+    basis = made.basis
+    told = {
+        "task": basis.task,
+        "data": f"{basis.source}, {basis.data or 'not committed to'}",
+        "split": basis.split,
+        "profile": f"{basis.profile}, intervals of {basis.confidence:.0%}, statistics {basis.statistics}",
+        "attacks": ", ".join(sorted(basis.attacks)),
+        "seeds": ", ".join(str(run.entropy) for run in made.runs),
+    }
+    for name, text in told.items():
+        click.echo(f"{name + ':':<9} {text}")
+    click.echo(f"\n{'subject':<28}{'attack':<18}{'number':<22}{'mean':>9}{'spread':>9}{'runs':>6}")
+    for line in summary(made):
+        spread = "" if line.spread is None else f"{line.spread:.2g}"
+        click.echo(
+            f"{line.subject:<28}{line.attack or '-':<18}{line.name:<22}{line.mean:>9.3g}{spread:>9}"
+            f"{line.runs:>6}"
+        )
+    click.echo("")
+    for step in made.history:
+        under = f" (policy {step.policy})" if step.policy else ""
+        click.echo(
+            f"{step.when}  {step.who}: {step.action} {len(step.runs)} run(s): {step.reason}{under}"
+        )
+
+
+def _tree(made: Baseline) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from privaudit.policy.baseline import digest, summary, warnings
+
+    return {
+        "name": made.name,
+        "basis": asdict(made.basis),
+        "basis_sha256": digest(made.basis),
+        "runs": [{k: v for k, v in asdict(run).items() if k != "numbers"} for run in made.runs],
+        "numbers": [asdict(line) for line in summary(made)],
+        "history": [asdict(step) for step in made.history],
+        "warnings": list(warnings(made)),
+    }

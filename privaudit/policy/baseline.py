@@ -1,0 +1,313 @@
+"""A baseline: what several runs of an accepted model read, so that a later one can be told to be no worse.
+
+One run says little: retrained with another seed, the same model reads a little more or a little less,
+and a gate that blocks any increase blocks an unchanged model half of the time. So a baseline holds
+several runs with different seeds, a candidate is several runs too, and the question is whether the
+candidate is worse by more than a margin (`regress`). A baseline holds aggregates alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import cattrs
+from cattrs.errors import BaseValidationError
+
+from privaudit.errors import PrivauditError
+from privaudit.policy import alike
+from privaudit.policy.alike import Basis
+from privaudit.results import Audit, Estimate, Finding, converter, to_json
+
+SCHEMA = "privaudit.baseline/1"
+SEEDS = 5
+"""How many runs of different seeds a baseline should have."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """One estimate of one run: `attack` is empty for usefulness and fidelity."""
+
+    subject: str
+    attack: str
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the baseline. entropy: its seed; audit_sha256: of its audit.json."""
+
+    run: str
+    created: str
+    entropy: int
+    audit_sha256: str
+    numbers: tuple[Number, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One entry of the history: who accepted which runs, when and why, under which policy."""
+
+    when: str
+    who: str
+    action: Literal["create", "add", "replace"]
+    reason: str
+    runs: tuple[str, ...]
+    basis_sha256: str
+    policy: str = ""
+    policy_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What was accepted, on what it rests, and how it came about."""
+
+    basis: Basis
+    runs: tuple[Run, ...]
+    history: tuple[Step, ...]
+    schema: str = SCHEMA
+
+    @property
+    def name(self) -> str:
+        """How verdicts call it: its task, its number of runs, and when it was last changed."""
+        return f"{self.basis.task}, {len(self.runs)} runs, {self.history[-1].when}"
+
+    def values(self, subject: str, attack: str, name: str) -> list[float]:
+        """This estimate in every run that has it."""
+        return [
+            number.value
+            for run in self.runs
+            for number in run.numbers
+            if (number.subject, number.attack, number.name) == (subject, attack, name)
+        ]
+
+
+def digest(basis: Basis) -> str:
+    """sha256 of what a baseline rests on."""
+    text = json.dumps(asdict(basis), sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def create(
+    audits: Sequence[Audit], *, who: str, when: str, reason: str, policy: tuple[str, str] = ("", "")
+) -> Baseline:
+    """A baseline from runs that differ in their seed alone.
+
+    policy: name and sha256 of the policy under which they were accepted. Raises PrivauditError where
+    the runs are not of one kind, or two of one seed.
+    """
+    _accepted(audits, reason)
+    found = alike.basis(audits)
+    step = Step(when, who, "create", reason.strip(), _names(audits), digest(found), *policy)
+    return Baseline(found, tuple(_run(audit) for audit in audits), (step,))
+
+
+def update(
+    kept: Baseline, audits: Sequence[Audit], *, who: str, when: str, reason: str,
+    anew: bool = False, policy: tuple[str, str] = ("", ""),
+) -> Baseline:  # fmt: skip
+    """Add runs of further seeds, or (anew) put these in the place of all kept ones; history is kept."""
+    if anew:
+        made = create(audits, who=who, when=when, reason=reason, policy=policy)
+        step = replace(made.history[0], action="replace")
+        return replace(made, history=(*kept.history, step))
+    _accepted(audits, reason)
+    alike.comparable(kept.basis, audits)
+    seeds = {run.entropy for run in kept.runs}
+    again = sorted({audit.manifest.entropy for audit in audits} & seeds)
+    if again:
+        raise PrivauditError(
+            f"runs of the seeds {', '.join(map(str, again))}, which the baseline holds already",
+            "a seed counted twice makes numbers look steadier than they are",
+            "run with other seeds (--seed), or start over with --anew",
+        )
+    attacks = {**alike.settings(audits), **kept.basis.attacks}
+    basis = replace(kept.basis, attacks=attacks)
+    step = Step(when, who, "add", reason.strip(), _names(audits), digest(basis), *policy)
+    runs = (*kept.runs, *(_run(audit) for audit in audits))
+    return replace(kept, basis=basis, runs=runs, history=(*kept.history, step))
+
+
+def _accepted(audits: Sequence[Audit], reason: str) -> None:
+    if not reason.strip():
+        raise PrivauditError(
+            "a baseline without a reason",
+            "somebody will ask a year later why these numbers were accepted",
+            "say why with --reason",
+        )
+    if not audits:
+        raise PrivauditError(
+            "a baseline of no run", f"it is made from runs, {SEEDS} or more", "name finished runs"
+        )
+    for audit in audits[1:]:
+        one, other = alike.basis(audits[:1]), alike.basis([audit])
+        names = (audits[0].manifest.run, audit.manifest.run)
+        told = alike.differences(one, other, names)
+        if told:
+            raise PrivauditError(
+                f"runs that are not of one kind: {'; '.join(told)}",
+                "the runs of a baseline differ in their seed alone",
+                "run the same command again with other seeds (--seed 0, 1, 2, ...)",
+            )
+    seeds = [audit.manifest.entropy for audit in audits]
+    twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    if twice:
+        raise PrivauditError(
+            f"several runs of the seed {', '.join(map(str, twice))}",
+            "a seed counted twice makes numbers look steadier than they are",
+            "name one run of each seed",
+        )
+
+
+def _names(audits: Sequence[Audit]) -> tuple[str, ...]:
+    return tuple(audit.manifest.run for audit in audits)
+
+
+def _run(audit: Audit) -> Run:
+    made = audit.manifest
+    sha256 = hashlib.sha256(to_json(audit).encode()).hexdigest()
+    return Run(made.run, made.created, made.entropy, sha256, numbers(audit))
+
+
+def numbers(audit: Audit) -> tuple[Number, ...]:
+    """Every estimate of an audit that a metric may be about and that has a value."""
+    found = []
+    for subject in audit.subjects:
+        parts: list[tuple[str, tuple[Estimate, ...]]] = [("", subject.utility)]
+        if subject.fidelity is not None:
+            parts.append(("", subject.fidelity.estimates))
+        parts += [
+            (one.attack, one.estimates) for one in subject.outcomes if isinstance(one, Finding)
+        ]
+        found += [
+            Number(subject.name, attack, one.name, one.value, one.low, one.high)
+            for attack, estimates in parts
+            for one in estimates
+            if one.value is not None and not one.name.startswith("detectable_")
+        ]
+    return tuple(found)
+
+
+_CONVERTER = converter()
+
+
+def write(baseline: Baseline) -> str:
+    """The document as JSON: sorted keys, no non-finite number."""
+    tree = _CONVERTER.unstructure(baseline)
+    return json.dumps(tree, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def read(path: Path) -> Baseline:
+    """The baseline in a file; PrivauditError where there is none, or it was edited by hand."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PrivauditError(
+            f"no baseline can be read from {path.name!r}",
+            f"the system says: {getattr(error, 'strerror', None) or 'it is not text'}",
+            "make one: privaudit baseline create RUN... --out baseline.json --reason TEXT",
+        ) from None
+    return parse(text)
+
+
+def parse(text: str) -> Baseline:
+    """The baseline in a JSON text; PrivauditError where it does not hold one."""
+    try:
+        tree: Any = json.loads(text)
+        if not isinstance(tree, dict) or tree.get("schema") != SCHEMA:
+            raise ValueError("its schema is another")
+        found = _CONVERTER.structure(tree, Baseline)
+        if not found.runs or not found.history:
+            raise ValueError("it holds no run or no history")
+        if found.history[-1].basis_sha256 != digest(found.basis):
+            raise ValueError("what it rests on was changed without an entry in its history")
+        if not all(math.isfinite(n.value) for run in found.runs for n in run.numbers):
+            raise ValueError("a number in it is not finite")
+        return found
+    except (BaseValidationError, KeyError, TypeError, ValueError) as error:
+        where = (
+            "; ".join(cattrs.transform_error(error)[:3])
+            if isinstance(error, BaseValidationError)
+            else str(error)
+        )
+        raise PrivauditError(
+            f"a baseline with faults: {where}",
+            f"it does not hold what {SCHEMA} asks for",
+            "make it again: privaudit baseline create RUN... --out baseline.json --reason TEXT",
+        ) from None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One number over the runs: its mean, and the standard deviation between seeds (None for one run)."""
+
+    subject: str
+    attack: str
+    name: str
+    mean: float
+    spread: float | None
+    runs: int
+
+
+SHOWN = ("auroc", "auc", "tpr_at_fpr_0.01", "attack_minus_control", "attack_minus_guess",
+         "epsilon_lower_bound")  # fmt: skip
+"""What `show` prints; the document holds the rest too."""
+
+
+def summary(baseline: Baseline) -> tuple[Line, ...]:
+    """The numbers that a reader asks for first."""
+    keys = dict.fromkeys(
+        (n.subject, n.attack, n.name)
+        for run in baseline.runs
+        for n in run.numbers
+        if n.name.partition("@")[0] in SHOWN
+    )
+    found = []
+    for key in keys:
+        values = baseline.values(*key)
+        spread = statistics.stdev(values) if len(values) > 1 else None
+        found.append(Line(*key, statistics.fmean(values), spread, len(values)))
+    return tuple(found)
+
+
+def warnings(baseline: Baseline) -> tuple[str, ...]:
+    """What a reader must know before using it as a gate."""
+    count = len(baseline.runs)
+    if count >= SEEDS:
+        return ()
+    alone = (
+        "one run says nothing about how much numbers move from seed to seed: every regression rule "
+        "will be INCONCLUSIVE"
+        if count == 1
+        else "fewer runs make wider bounds: more verdicts will be INCONCLUSIVE"
+    )
+    return (f"{count} of the {SEEDS} runs that are recommended; {alone}",)
+
+
+__all__ = [
+    "SCHEMA",
+    "SEEDS",
+    "Baseline",
+    "Line",
+    "Number",
+    "Run",
+    "Step",
+    "create",
+    "digest",
+    "numbers",
+    "parse",
+    "read",
+    "summary",
+    "update",
+    "warnings",
+    "write",
+]

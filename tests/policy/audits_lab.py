@@ -1,0 +1,83 @@
+"""Audit documents made by hand: one number a subject and attack, whatever a test needs it to be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from privaudit.results import (
+    Audit,
+    ClaimText,
+    Data,
+    Estimate,
+    Finding,
+    Manifest,
+    Outcome,
+    Pool,
+    Skipped,
+    Subject,
+)
+
+COMMITTED = "hmac-sha256:0123456789ab:" + "d" * 64
+
+
+def estimate(name: str, value: float | None, half: float = 0.02) -> Estimate:
+    if value is None:
+        return Estimate(name, None, refusal="too few", chance=0.5)
+    return Estimate(
+        name, value, value - half, value + half, 0.5, {"members": 1000}, 0.95, "made up"
+    )
+
+
+def finding(attack: str, values: dict[str, float | None], **params: Any) -> Finding:
+    estimates = tuple(estimate(name, value) for name, value in values.items())
+    return Finding(attack, "membership", {"shadows": 8, **params}, ("ask",), estimates)
+
+
+def subject(name: str, outcomes: tuple[Outcome, ...], auroc: float = 0.8) -> Subject:
+    return Subject(
+        name=name,
+        method="baseline",
+        learner="mlp",
+        description="A model.",
+        params={},
+        claim=ClaimText(None, 0.0, "patient", "add-remove", (), "no claim"),
+        access=("ask the model for probabilities",),
+        utility=(estimate("auroc", auroc), estimate("calibration_slope", 1.0)),
+        utility_members=(),
+        utility_groups=(),
+        reliability=None,
+        headline=None,
+        outcomes=outcomes,
+        controls=(),
+        costs={},
+    )
+
+
+def audit(
+    entropy: int = 0,
+    tpr: float | None = 0.05,
+    auc: float | None = 0.6,
+    auroc: float = 0.8,
+    names: tuple[str, ...] = ("baseline-mlp",),
+    params: dict[str, Any] | None = None,
+    task: str = "mortality",
+    **manifest: Any,
+) -> Audit:
+    found = finding("lira", {"auc": auc, "tpr_at_fpr_0.01": tpr}, **(params or {}))
+    left = Skipped("fgsm", "evasion", "it needs gradients")
+    made = {
+        "run": f"run-{entropy}", "created": "2026-01-01T00:00:00+00:00", "version": "0.1", "python": "3.11",
+        "platform": "Linux", "packages": {"numpy": "2.0"}, "command": f"privaudit run {task} --seed {entropy}",
+        "profile": "standard", "entropy": entropy, "confidence": 0.95, "records_fingerprint": COMMITTED,
+        "seconds": 1.0, "cpu_seconds": 1.0, "peak_memory_bytes": 1, "refits": {"distinct": 8},
+        "split_fingerprint": f"hmac-sha256:0123456789ab:{entropy:064x}", "statistics": "1",
+    }  # fmt: skip
+    return Audit(
+        manifest=Manifest(**{**made, **manifest}),  # type: ignore[arg-type]
+        data=Data(
+            "demo", False, task, "Mortality", "died", ("no", "yes"), 3, 0, 0, (),
+            (Pool("members", 500, 500, {}), Pool("nonmembers", 500, 500, {})),
+        ),
+        subjects=tuple(subject(name, (found, left), auroc) for name in names),
+        coverage=(),
+    )  # fmt: skip

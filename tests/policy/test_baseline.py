@@ -1,0 +1,246 @@
+"""Baselines: made of several seeds, refused where they cannot be compared, and a gate that does not cry wolf."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from audits_lab import audit
+
+from privaudit.cli import main
+from privaudit.errors import PrivauditError
+from privaudit.policy import alike, baseline
+from privaudit.policy.regress import Change, changes, regress
+from privaudit.results import Audit, to_json
+
+WHEN = "2026-01-02T00:00:00+00:00"
+
+
+@dataclass(frozen=True)
+class Rule:
+    id: str = "no-worse"
+    metric: str = "membership.tpr"
+    margin: float = 0.02
+    fpr: float | None = 0.01
+    prior: float | None = None
+    at: tuple[str, ...] = ()
+    attacks: tuple[str, ...] = ()
+    candidate_seeds: int = 3
+    severity: Literal["block", "warn"] = "block"
+
+
+def runs(values: list[float], start: int = 0, **more: Any) -> list[Audit]:
+    return [audit(start + i, tpr=value, **more) for i, value in enumerate(values)]
+
+
+def made(values: list[float] | None = None, **more: Any) -> baseline.Baseline:
+    audits = runs(values or [0.050, 0.052, 0.048, 0.051, 0.049], **more)
+    return baseline.create(audits, who="R. Officer", when=WHEN, reason="first release")
+
+
+def test_a_baseline_keeps_every_number_and_reads_back_as_it_was() -> None:
+    kept = made()
+    assert baseline.parse(baseline.write(kept)) == kept
+    assert kept.values("baseline-mlp", "lira", "tpr_at_fpr_0.01") == [
+        0.050,
+        0.052,
+        0.048,
+        0.051,
+        0.049,
+    ]
+    assert kept.values("baseline-mlp", "", "auroc") == [0.8] * 5
+    assert kept.basis.split == alike.TOSSED
+    (step,) = kept.history
+    assert (step.who, step.reason, len(step.runs)) == ("R. Officer", "first release", 5)
+    assert baseline.warnings(kept) == ()
+    assert "5 runs that are recommended" in baseline.warnings(made([0.05]))[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"task": "readmission"}, "task"),
+        ({"records_fingerprint": "hmac-sha256:0123456789ab:" + "e" * 64}, "data: other records"),
+        ({"records_fingerprint": "hmac-sha256:ffffffffffff:" + "d" * 64}, "different keys"),
+        ({"params": {"shadows": 64}}, "lira.shadows: 8"),
+        ({"statistics": "2"}, "statistics: 1"),
+        ({"profile": "smoke"}, "profile"),
+        ({"confidence": 0.9}, "confidence: 0.95"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_by_name(change: dict[str, Any], named: str) -> None:
+    with pytest.raises(PrivauditError, match=named.replace("(", r"\(")):
+        regress(Rule(), runs([0.05] * 3, **change), made())
+    with pytest.raises(PrivauditError, match="not of one kind"):
+        baseline.create([audit(0), audit(1, **change)], who="w", when=WHEN, reason="r")
+
+
+def test_one_given_split_must_be_the_same_one() -> None:
+    split = "hmac-sha256:0123456789ab:" + "5" * 64
+    kept = made(split_fingerprint=split)
+    assert kept.basis.split == split
+    assert regress(Rule(), runs([0.05] * 3, split_fingerprint=split), kept)[0].state == "WITHIN"
+    with pytest.raises(PrivauditError, match="split"):
+        regress(Rule(), runs([0.05] * 3), kept)
+
+
+def test_a_seed_counts_once_and_a_reason_is_asked_for() -> None:
+    with pytest.raises(PrivauditError, match="seed 3"):
+        baseline.create([audit(3), audit(3)], who="w", when=WHEN, reason="r")
+    with pytest.raises(PrivauditError, match="seeds 4"):
+        baseline.update(made(), [audit(4)], who="w", when=WHEN, reason="r")
+    with pytest.raises(PrivauditError, match="without a reason"):
+        baseline.update(made(), [audit(9)], who="w", when=WHEN, reason="  ")
+    with pytest.raises(PrivauditError, match="no run"):
+        baseline.create([], who="w", when=WHEN, reason="r")
+
+
+def test_an_update_keeps_the_history() -> None:
+    more = baseline.update(made(), [audit(9, tpr=0.06)], who="w", when=WHEN, reason="one more")
+    assert (len(more.runs), [s.action for s in more.history]) == (6, ["create", "add"])
+    other = [audit(i, params={"shadows": 64}) for i in range(5)]
+    anew = baseline.update(more, other, who="w", when=WHEN, reason="more shadows", anew=True)
+    assert [s.action for s in anew.history] == ["create", "add", "replace"]
+    assert anew.basis.attacks["lira"]["shadows"] == 64
+    assert len({s.basis_sha256 for s in anew.history}) == 2
+    baseline.parse(baseline.write(anew))
+
+
+def test_a_baseline_edited_by_hand_is_refused() -> None:
+    text = baseline.write(made())
+    for old, new in (
+        ('"shadows": 8', '"shadows": 9'),
+        ('"value": 0.8', '"value": "0.8"'),
+        ('"history"', '"story"'),
+        ("baseline/1", "baseline/7"),
+        ("{", "["),
+    ):
+        with pytest.raises(PrivauditError, match="baseline with faults"):
+            baseline.parse(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("values", "state"),
+    [
+        ([0.050, 0.051, 0.052], "WITHIN"),
+        ([0.010, 0.012, 0.011], "WITHIN"),
+        ([0.150, 0.148, 0.155], "EXCEEDS"),
+        ([0.069, 0.071, 0.072], "INCONCLUSIVE"),
+    ],
+)
+def test_states(values: list[float], state: str) -> None:
+    (verdict,) = regress(Rule(), runs(values, start=20), made())
+    assert verdict.state == state
+    assert verdict.lower is not None
+    assert verdict.upper is not None
+    assert verdict.value is not None
+    assert verdict.lower < verdict.value < verdict.upper
+    assert verdict.n == {"baseline_runs": 5, "candidate_runs": 3}
+    assert verdict.sentence
+    assert verdict.reason
+    assert verdict.kind == "regression"
+
+
+def test_too_few_runs_decide_nothing_and_say_how_many_are_missing() -> None:
+    (one,) = regress(Rule(), audit(7, tpr=0.9), made())
+    assert one.state == "INCONCLUSIVE"
+    assert "asks for 3" in one.reason
+    assert "2 more seed(s)" in one.remedy
+    (other,) = regress(Rule(), runs([0.9] * 3), made([0.05]))
+    assert other.state == "INCONCLUSIVE"
+    assert "baseline update" in other.remedy
+
+
+def test_worse_is_lower_for_usefulness_and_further_from_one_for_a_slope() -> None:
+    rule = Rule(metric="utility.auroc", fpr=None)
+    (found,) = regress(rule, runs([0.05] * 3, auroc=0.7), made())
+    assert found.state == "EXCEEDS"
+    assert found.value == pytest.approx(0.1)
+    slope = Change("s", "", "", "calibration_slope", "one", (1.0, 1.02), (0.8, 0.8))
+    assert slope.worse == pytest.approx(0.19)
+    shift = Change("s", "", "", "calibration_intercept", "zero", (0.1, -0.1), (-0.3, -0.3))
+    assert shift.worse == pytest.approx(0.2)
+
+
+def test_what_only_one_side_has_is_not_tested() -> None:
+    kept = made()
+    (new,) = regress(Rule(), runs([0.05] * 3, names=("baseline-lstm",)), kept)
+    assert (new.state, new.subject) == ("NOT TESTED", "baseline-lstm")
+    (gone,) = regress(Rule(), runs([0.05] * 3), kept, subjects=("baseline-lstm",))
+    assert (gone.state, gone.subject) == ("NOT TESTED", "baseline-lstm")
+    (none,) = regress(Rule(), [audit(i, tpr=None) for i in range(3)], kept)
+    assert none.state == "NOT TESTED"
+    (missing,) = regress(Rule(attacks=("rmia",)), runs([0.05] * 3), kept)
+    assert missing.state == "NOT TESTED"
+
+
+def test_bounds_are_those_of_a_pooled_t_interval() -> None:
+    from scipy import stats
+
+    before, after = (0.50, 0.52, 0.49, 0.53, 0.51), (0.55, 0.56, 0.52)
+    change = Change("s", "lira", "", "auc", "low", before, after)
+    wanted = stats.ttest_ind(after, before, alternative="greater")
+    assert change.p(0.0) == pytest.approx(wanted.pvalue)
+    assert change.bound(0.95, "lower") == pytest.approx(wanted.confidence_interval(0.95).low)
+    same = Change("s", "lira", "", "auc", "low", (0.5, 0.5), (0.5, 0.5))
+    assert (same.p(0.0), same.bound(0.99, "upper")) == (1.0, 0.0)
+
+
+def test_an_unchanged_model_is_not_blocked() -> None:
+    """Ten thousand unchanged models: seeds move the number with a standard deviation of half the margin."""
+    rng = np.random.default_rng(7)
+    draws = rng.normal(0.05, 0.01, size=(10_000, 8))
+    states = []
+    for row in draws:
+        change = Change("s", "lira", "", "auc", "low", tuple(row[:5]), tuple(row[5:]))
+        states.append(change.bound(0.95, "lower") > 0.02)
+    assert np.mean(states) < 0.0005
+    any_increase = draws[:, 5] > draws[:, 0]
+    assert 0.48 < any_increase.mean() < 0.52
+
+
+def test_changes_refuse_nothing_that_only_one_side_attacked() -> None:
+    kept = made()
+    more = replace(audit(30), subjects=(*audit(30).subjects, *audit(30, names=("x",)).subjects))
+    found = changes(Rule(), [more], kept)
+    assert {c.subject: bool(c.missing) for c in found} == {"baseline-mlp": False, "x": True}
+
+
+def _write(folder: Path, one: Audit) -> str:
+    (folder / one.manifest.run / "shareable").mkdir(parents=True)
+    path = folder / one.manifest.run / "shareable" / "audit.json"
+    path.write_text(to_json(one), encoding="utf-8")
+    return str(folder / one.manifest.run)
+
+
+def test_the_command_creates_updates_and_shows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [_write(tmp_path, one) for one in runs([0.05, 0.06, 0.055])]
+    file = str(tmp_path / "baseline.json")
+    assert (
+        main(
+            ["baseline", "create", *names[:2], "--out", file, "--reason", "first", "--by", "A. B."]
+        )
+        == 0
+    )
+    out, err = capsys.readouterr()
+    assert "2 of the 5 runs" in err
+    assert "A. B.: create 2 run(s): first" in out
+    assert main(["baseline", "create", *names, "--out", file, "--reason", "again"]) == 2
+    assert "there already" in capsys.readouterr().err
+    assert main(["baseline", "update", file, names[2], "--reason", "more"]) == 0
+    capsys.readouterr()
+    assert main(["baseline", "update", file, names[2], "--reason", "more"]) == 2
+    assert "holds already" in capsys.readouterr().err
+    assert main(["baseline", "show", file, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [step["action"] for step in told["history"]] == ["create", "add"]
+    assert len(told["runs"]) == 3
+    assert main(["baseline", "show", str(tmp_path / "none.json")]) == 2
+    assert main(["baseline", "create", str(tmp_path / "none"), "--out", "x", "--reason", "y"]) == 2
+    assert main(["baseline", "create", names[0], "--out", str(tmp_path / "y.json")]) == 2

@@ -1,4 +1,4 @@
-"""An audit document as a page: the same blocks as HTML and as Markdown."""
+"""An audit document as a page: the same blocks as HTML, as Markdown and, where asked, as PDF."""
 
 from __future__ import annotations
 
@@ -7,28 +7,45 @@ from pathlib import Path
 
 from privaudit.report.render_html import render as html
 from privaudit.report.render_markdown import render as markdown
+from privaudit.report.render_pdf import render as pdf
 from privaudit.results import Audit
+from privaudit.verdicts import Verdicts
 
-HTML, MARKDOWN = "report.html", "report.md"
+HTML, MARKDOWN, PDF = "report.html", "report.md", "report.pdf"
 
 
-def write(audit: Audit, folder: Path) -> tuple[Path, Path]:
-    """Put report.html and report.md into the folder, each whole or not at all; returns their paths."""
+def write(
+    audit: Audit,
+    folder: Path,
+    verdicts: Verdicts | None = None,
+    *,
+    pdf: bool = False,
+) -> tuple[Path, ...]:
+    """Put report.html and report.md into the folder, and report.pdf where asked; returns their paths.
+
+    verdicts: of this audit under a policy; without them the report says that there is none. Each
+    file is replaced whole or not at all. A PDF needs the extra privaudit[pdf].
+    """
+    from privaudit.report import render_pdf
+
     folder.mkdir(parents=True, exist_ok=True)
-    return (
-        _replace(folder / HTML, html(audit)),
-        _replace(folder / MARKDOWN, markdown(audit)),
-    )
+    made: dict[str, bytes] = {
+        HTML: html(audit, verdicts).encode(),
+        MARKDOWN: markdown(audit, verdicts).encode(),
+    }
+    if pdf:
+        made[PDF] = render_pdf.render(audit, verdicts)
+    return tuple(_replace(folder / name, data) for name, data in made.items())
 
 
-def _replace(path: Path, text: str) -> Path:
+def _replace(path: Path, data: bytes) -> Path:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_text(text, encoding="utf-8", newline="\n")
+        part.write_bytes(data)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
     return path
 
 
-__all__ = ["HTML", "MARKDOWN", "html", "markdown", "write"]
+__all__ = ["HTML", "MARKDOWN", "PDF", "html", "markdown", "pdf", "write"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from privaudit.results import Subject
+
 
 @dataclass(frozen=True)
 class Note:
@@ -239,7 +241,7 @@ class Way:
     """A way of training in plain words. kind: which others it is set beside."""
 
     label: str
-    kind: Literal["pooled", "local", "federated", "split", "dp"]
+    kind: Literal["pooled", "local", "federated", "split", "dp", "synthetic"]
     how: str
 
 
@@ -302,6 +304,11 @@ WAYS: dict[str, Way] = {
         "DP answers", "dp", "an ordinary model whose answers are given with noise, a limited number"
     ),
 }
+
+
+def kind_of(subject: Subject) -> str:
+    """How a model was trained, in a word; a promise goes before all else."""
+    return "dp" if subject.claim.epsilon is not None else kind(subject.method)
 
 
 def kind(method: str) -> str:

@@ -213,6 +213,38 @@ def _state(
     return "unseen" if own and all(c.passed for c in own) else "weak"
 
 
+FEW = 4
+"""Up to so many models are told one by one; of more, each table holds them all, and these are told."""
+TOLD = 3
+
+
+def ranked(audit: Audit, readings: Sequence[Reading]) -> list[int]:
+    """Models by what they give away, most first; those without a membership result are left out."""
+    known = [i for i, r in enumerate(readings) if r.finding is not None]
+    order: dict[State, int] = {"invalid": 0, "found": 0, "small": 1, "weak": 1, "unseen": 2}
+
+    def key(i: int) -> tuple[int, float, float, int]:
+        r = readings[i]
+        rate = r.rate.value if r.rate is not None and r.fpr == PRIMARY and r.rate.value else 0.0
+        area = r.auc.value if r.auc is not None and r.auc.value is not None else 0.0
+        return (order.get(r.state, 3), -rate, -area, i)
+
+    return sorted(known, key=key)
+
+
+def told(audit: Audit) -> list[int]:
+    """The models worth a drawing and a paragraph of their own, in the audit's order."""
+    if len(audit.subjects) <= FEW:
+        return list(range(len(audit.subjects)))
+    return sorted(ranked(audit, [read(audit, s) for s in audit.subjects])[:TOLD])
+
+
+def middle(sizes: Iterable[str]) -> str:
+    """The budget quoted: the middle one of those tried, so that neither end is picked for effect."""
+    ladder = sorted(set(sizes), key=lambda size: (amount(size), size))
+    return ladder[len(ladder) // 2]
+
+
 @dataclass(frozen=True)
 class Budget:
     """One attack at one budget: its rate, its control's, and the difference."""

@@ -20,32 +20,46 @@ from privaudit.report.reading import (
     families,
     findings,
     halved,
+    middle,
     on_all,
     read,
     stated,
+    told,
 )
+from privaudit.report.sections._officer import banner, questions
 from privaudit.report.sections.poisoning import parts
 from privaudit.results import Audit, Control, Failed, Subject
+from privaudit.verdicts import Verdicts
 
 ORDER = 10
+JUDGED = True
 
 
-def build(audit: Audit) -> tuple[Block, ...]:
+def build(audit: Audit, verdicts: Verdicts | None = None) -> tuple[Block, ...]:
     readings = [read(audit, subject) for subject in audit.subjects]
-    cards = [
-        _card(i, s, r) for i, (s, r) in enumerate(zip(audit.subjects, readings, strict=True), 1)
-    ]
-    after: list[Block] = [Callout("note", say.NO_POLICY_TITLE, (Prose(say.NO_POLICY),))]
-    if audit.data.real and any(word in audit.data.source for word in ("MIMIC", "PhysioNet")):
-        after.append(Prose(say.MEASURES_MODEL, "small"))
-    after += [Prose(caveat, "small") for caveat in audit.caveats]
-    return (*_warnings(audit), _glance(audit, readings), *cards, *after)
+    shown = told(audit)
+    cards = tuple(_card(i + 1, audit.subjects[i], readings[i]) for i in shown)
+    many = len(shown) < len(audit.subjects)
+    words: tuple[Block, ...] = (
+        (Prose(say.cards_of(len(shown), len(audit.subjects)), "small"), *cards) if many else cards
+    )
+    warned = _warnings(audit)
+    first = [b for b in warned if b.kind == "stop"]
+    return (
+        *first,
+        banner(audit, verdicts),
+        questions(audit, readings, verdicts),
+        *(b for b in warned if b not in first),
+        *(Prose(caveat, "small") for caveat in audit.caveats),
+        _glance(audit, readings, set(shown)),
+        *words,
+    )
 
 
-def _warnings(audit: Audit) -> list[Block]:
+def _warnings(audit: Audit) -> list[Callout]:
     """What must be known before any number is read."""
-    found: list[Block] = []
-    broken = [say.defect(s.name, told) for s in audit.subjects if (told := broken_promise(s))]
+    found: list[Callout] = []
+    broken = [say.defect(s.name, why) for s in audit.subjects if (why := broken_promise(s))]
     if broken:
         found.append(Callout("stop", say.DEFECT_TITLE, tuple(Prose(text) for text in broken)))
     invalid = failed_controls(audit, "negative")
@@ -78,14 +92,14 @@ def _places(controls: list[tuple[Subject, Control]]) -> list[str]:
     return list(dict.fromkeys(say.place(label(c.attack), s.name) for s, c in controls))
 
 
-def _glance(audit: Audit, readings: list[Reading]) -> Table:
+def _glance(audit: Audit, readings: list[Reading], shown: set[int]) -> Table:
     rows: list[tuple[Text, ...]] = []
-    for i, (s, r) in enumerate(zip(audit.subjects, readings, strict=True), 1):
+    for i, (s, r) in enumerate(zip(audit.subjects, readings, strict=True)):
         auroc = stated(s.utility, "auroc")
         rate = r.rate
         rows.append(
             (
-                (Link(s.name, f"model-{i}"),),
+                (Link(s.name, f"model-{i + 1}"),) if i in shown else s.name,
                 (say.BADGES[r.state],),
                 n.estimate_text(rate) if rate else "not stated",
                 n.one_in(r.fpr) if r.fpr else "",
@@ -146,8 +160,8 @@ def _others(subject: Subject, family: str) -> list[Block]:
     if not tried:
         return []
     if family == "evasion":
-        middle = _middle([b.size for _, b in tried])
-        tried = [entry for entry in tried if entry[1].size == middle]
+        size = middle([b.size for _, b in tried])
+        tried = [entry for entry in tried if entry[1].size == size]
         f, b = max(tried, key=lambda entry: _value(entry[1].attack))
     else:
         f, b = max(tried, key=lambda entry: _gain(entry[1]))
@@ -170,9 +184,3 @@ def _gain(b: Budget) -> float:
     """How much more the attack does than what stands beside it."""
     beside = [_value(e) for e in (b.control, b.guess) if e is not None and e.value is not None]
     return _value(b.attack) - max(beside, default=0.0)
-
-
-def _middle(sizes: list[str]) -> str:
-    """The budget quoted: the middle one of those tried, so that neither end is picked for effect."""
-    ladder = sorted(set(sizes), key=lambda size: (n.amount(size), size))
-    return ladder[len(ladder) // 2]

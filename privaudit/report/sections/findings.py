@@ -6,7 +6,18 @@ from privaudit.report import numbers as n
 from privaudit.report import sentences as say
 from privaudit.report.blocks import Block, Bullets, Details, Heading, Prose, Strong, Table, Text
 from privaudit.report.notes import FAMILIES, label
-from privaudit.report.reading import blanks, budgets, families, findings, others, rate_at, read
+from privaudit.report.reading import (
+    FEW,
+    blanks,
+    budgets,
+    families,
+    findings,
+    others,
+    rate_at,
+    read,
+    told,
+)
+from privaudit.report.sections._across import leftovers, membership, trials, without
 from privaudit.report.sections._drawn import evasion_chart, forest_chart, roc_chart
 from privaudit.report.sections.splitting import beside
 from privaudit.results import Audit, Estimate, Finding, Skipped, Subject
@@ -16,11 +27,27 @@ FPRS = (0.1, 0.01, 0.001)
 
 
 def build(audit: Audit) -> tuple[Block, ...]:
+    if len(audit.subjects) > FEW:
+        return tuple(_across(audit))
     blocks: list[Block] = [Prose(say.FINDINGS)]
     for number, subject in enumerate(audit.subjects, 1):
         blocks.append(Heading(subject.name, f"findings-{number}"))
         blocks += _subject(audit, subject, number)
     return tuple(blocks)
+
+
+def _across(audit: Audit) -> list[Block]:
+    """Many models: a table a topic, and drawings of those that give most away."""
+    blocks: list[Block] = [Prose(say.FINDINGS_ACROSS), *membership(audit)]
+    for i in told(audit):
+        subject = audit.subjects[i]
+        games = findings(subject, "membership")
+        finding = read(audit, subject).finding
+        own = roc_chart(subject, games, i + 1)
+        own += _ppv(subject, finding) if finding is not None else []
+        if own:
+            blocks += [Heading(subject.name, f"findings-{i + 1}"), *own]
+    return [*blocks, *trials(audit), *without(audit), *leftovers(audit)]
 
 
 def _subject(audit: Audit, subject: Subject, number: int) -> list[Block]:

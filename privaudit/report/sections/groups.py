@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from privaudit.report import charts
 from privaudit.report import numbers as n
 from privaudit.report import sentences as say
-from privaudit.report.blocks import Block, Chart, Details, Prose, Table, Text
+from privaudit.report.blocks import Block, Chart, Details, Prose, Strong, Table, Text
 from privaudit.report.notes import label
-from privaudit.report.reading import get, group_measure, grouped, stated
-from privaudit.results import Audit, Finding, GroupResult, Subject
+from privaudit.report.reading import get, group_measure, grouped, stated, told
+from privaudit.results import Audit, Estimate, Finding, GroupResult, Subject
 
 ORDER = 30
 MOST = 12
@@ -16,13 +18,65 @@ ALPHA = 0.05
 
 
 def build(audit: Audit) -> tuple[Block, ...]:
-    blocks: list[Block] = []
-    for number, subject in enumerate(audit.subjects, 1):
-        blocks += _affected(subject, number)
-        blocks += _useful(subject)
+    shown = told(audit)
+    blocks: list[Block] = _overview(audit) if len(shown) < len(audit.subjects) else []
+    for i in shown:
+        blocks += _affected(audit.subjects[i], i + 1)
+        blocks += _useful(audit.subjects[i])
     if not blocks:
         return (Prose(say.GROUPS_NONE),)
     return (Prose(say.GROUPS), *blocks)
+
+
+def _overview(audit: Audit) -> list[Block]:
+    """Every model in a row: its most affected group, beside everyone, and whom it serves least."""
+    rows: list[tuple[Text, ...]] = []
+    for s in audit.subjects:
+        finding = grouped(s)
+        names = group_measure(finding.groups) if finding is not None else ()
+        known = _ordered(finding.groups, names[0]) if finding is not None and names else []
+        least = _least_useful(s)
+        if finding is None or not known:
+            continue
+        worst, e = known[0]
+        text = n.estimate_text(e)
+        differ = sum(_differs(g) for g, _ in known)
+        rows.append(
+            (
+                s.name,
+                _text(get(finding.estimates, names[0])),
+                say.group_name(worst),
+                (Strong(text),) if _differs(worst) else text,
+                f"{differ} of {len(known)}",
+                least,
+            )
+        )
+    if not rows:
+        return []
+    return [Table(say.GROUPS_ACROSS, say.GROUPS_ACROSS_COLUMNS, tuple(rows), numeric=(1, 3, 4))]
+
+
+def _ordered(groups: Sequence[GroupResult], name: str) -> list[tuple[GroupResult, Estimate]]:
+    """Groups with this number, most affected first."""
+    shown = [g for g in groups if not g.suppressed]
+    known = [(g, e) for g in shown if (e := stated(g.estimates, name)) is not None]
+    return sorted(known, key=lambda entry: (-(entry[1].value or 0), say.group_name(entry[0])))
+
+
+def _least_useful(subject: Subject) -> str:
+    known = [
+        (e.value or 0.0, say.group_name(g), e)
+        for g in subject.utility_groups
+        if not g.suppressed and (e := stated(g.estimates, "auroc")) is not None
+    ]
+    if not known:
+        return ""
+    _, name, e = min(known, key=lambda entry: entry[:2])
+    return f"{name}, {n.estimate_text(e)}"
+
+
+def _text(e: Estimate | None) -> str:
+    return "" if e is None else n.estimate_text(e)
 
 
 def _affected(subject: Subject, number: int) -> list[Block]:
@@ -31,8 +85,7 @@ def _affected(subject: Subject, number: int) -> list[Block]:
     if finding is None or not names:
         return []
     shown = [g for g in finding.groups if not g.suppressed]
-    known = [(g, e) for g in shown if (e := stated(g.estimates, names[0])) is not None]
-    known.sort(key=lambda entry: (-(entry[1].value or 0), say.group_name(entry[0])))
+    known = _ordered(finding.groups, names[0])
     worst, most = known[0]
     title = say.groups_title(subject.name, say.group_name(worst), most, _differs(worst))
     svg = charts.forest(

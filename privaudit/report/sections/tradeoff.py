@@ -6,12 +6,12 @@ from privaudit.report import charts
 from privaudit.report import numbers as n
 from privaudit.report import sentences as say
 from privaudit.report.blocks import Block, Chart, Prose, Table
-from privaudit.report.notes import kind
+from privaudit.report.notes import kind_of
 from privaudit.report.reading import FALLBACK, PRIMARY, read, stated
-from privaudit.results import Audit, Estimate, Subject
+from privaudit.results import Audit, Estimate
 
 ORDER = 20
-LOOKS = {"pooled": 0, "federated": 1, "split": 2, "dp": 3, "local": 4, "": 5}
+LOOKS = {"pooled": 0, "federated": 1, "split": 2, "dp": 3, "local": 4, "synthetic": 5, "": 6}
 
 
 def build(audit: Audit) -> tuple[Block, ...]:
@@ -23,7 +23,7 @@ def build(audit: Audit) -> tuple[Block, ...]:
         for name in names:
             y = stated(finding.estimates, name) if finding is not None else None
             if x is not None and y is not None:
-                drawn[name].append(charts.Dot(subject.name, x, y, LOOKS[_kind(subject)]))
+                drawn[name].append(charts.Dot(subject.name, x, y, LOOKS[kind_of(subject)]))
     name = max(names, key=lambda key: len(drawn[key]))
     dots = drawn[name]
     if not dots:
@@ -50,13 +50,8 @@ def build(audit: Audit) -> tuple[Block, ...]:
 def _kinds(audit: Audit) -> list[str]:
     """The kinds of training in this audit, in the order of their looks; those that share one are told
     by the first."""
-    known = {_kind(s) for s in audit.subjects}
+    known = {kind_of(s) for s in audit.subjects}
     return [k for k in LOOKS if k in known]
-
-
-def _kind(subject: Subject) -> str:
-    """How a model was trained, in a word; a promise goes before all else."""
-    return "dp" if subject.claim.epsilon is not None else kind(subject.method)
 
 
 def _title(dots: list[charts.Dot]) -> str:

@@ -5,45 +5,96 @@ from __future__ import annotations
 from privaudit.report import charts
 from privaudit.report import numbers as n
 from privaudit.report import sentences as say
-from privaudit.report.blocks import Block, Bullets, Chart, Facts, Heading, Prose, Row, Table, Text
+from privaudit.report.blocks import (
+    Block,
+    Bullets,
+    Chart,
+    Details,
+    Facts,
+    Heading,
+    Prose,
+    Row,
+    Table,
+    Text,
+)
 from privaudit.report.notes import LEARNERS, METRICS, WAYS
-from privaudit.report.reading import get, stated
+from privaudit.report.reading import get, stated, told
 from privaudit.results import Audit, Curve, Estimate, Subject
 
 ORDER = 60
 
 
 def build(audit: Audit) -> tuple[Block, ...]:
-    blocks: list[Block] = []
-    plots: list[Block] = []
+    shown = told(audit)
+    many = len(shown) < len(audit.subjects)
+    blocks: list[Block] = [*_ways(audit), *_metrics(audit)] if many else []
     for number, subject in enumerate(audit.subjects, 1):
-        blocks.append(Heading(subject.name, f"training-{number}"))
-        if subject.description:
-            blocks.append(Prose(subject.description))
-        blocks.append(Facts(_facts(subject)))
+        own: list[Block] = [Prose(subject.description)] if subject.description else []
+        own.append(Facts(_facts(subject, many)))
         if subject.notes:
-            blocks.append(Bullets(subject.notes))
-        blocks += _usefulness(subject)
-        if subject.reliability is not None and subject.reliability.x:
-            plots.append(_calibration(subject, subject.reliability, number))
+            own.append(Bullets(subject.notes))
+        if many:
+            blocks.append(Details(say.settings_of(subject.name), tuple(own)))
+        else:
+            blocks += [Heading(subject.name, f"training-{number}"), *own, *_usefulness(subject)]
+    curves = [(i, c) for i in shown if (c := audit.subjects[i].reliability) is not None and c.x]
+    plots = tuple(_calibration(audit.subjects[i], c, i + 1) for i, c in curves)
     if plots:
-        blocks += [Heading("Calibration", "calibration-plots"), Row(tuple(plots))]
+        blocks += [Heading("Calibration", "calibration-plots"), Row(plots)]
     return tuple(blocks)
 
 
-def _facts(subject: Subject) -> tuple[tuple[Text, Text], ...]:
+def _ways(audit: Audit) -> list[Block]:
+    """Who is who: the model family, the way of training, and the promise, in a row each."""
+    rows: list[tuple[Text, ...]] = []
+    for s in audit.subjects:
+        way = WAYS.get(s.method)
+        c = s.claim
+        promise = (
+            say.UNPROMISED if c.epsilon is None else f"epsilon {say.promise_size(c)}, one {c.unit}"
+        )
+        rows.append((s.name, s.learner, f"{way.label}: {way.how}" if way else s.method, promise))
+    return [Table(say.WAYS_CAPTION, say.WAYS_COLUMNS, tuple(rows))]
+
+
+def _metrics(audit: Audit) -> list[Block]:
+    """Usefulness of every model on patients it never saw, and AUROC on its own for contrast."""
+    names = list(dict.fromkeys(e.name for s in audit.subjects for e in s.utility))
+    rows: list[tuple[Text, ...]] = []
+    for s in audit.subjects:
+        if not s.utility:
+            continue
+        inside = get(s.utility_members, "auroc")
+        cells = [_short(get(s.utility, name)) for name in names]
+        rows.append((s.name, *cells, _short(inside)))
+    if not rows:
+        return []
+    titles = [METRICS.get(name, (say.capital(say.measure(name)), "")) for name in names]
+    notes = tuple(f"{title}: {reading}." for title, reading in titles if reading)
+    columns = ("Model", *(title for title, _ in titles), say.INSIDE)
+    numeric = tuple(range(1, len(columns)))
+    return [Table(say.USE_CAPTION, columns, tuple(rows), numeric, notes)]
+
+
+def _short(e: Estimate | None) -> str:
+    return "" if e is None else n.estimate_text(e)
+
+
+def _facts(subject: Subject, many: bool) -> tuple[tuple[Text, Text], ...]:
+    """What one model was trained with; many: its family, way and promise stand in the tables."""
     family, way = LEARNERS.get(subject.learner, ""), WAYS.get(subject.method)
     pairs: list[tuple[Text, Text]] = []
-    if subject.learner:
+    if subject.learner and not many:
         pairs.append((say.LEARNER, f"{subject.learner} ({family})" if family else subject.learner))
-    pairs.append((say.METHOD, f"{subject.method} ({way.how})" if way else subject.method))
+    if not many:
+        pairs.append((say.METHOD, f"{subject.method} ({way.how})" if way else subject.method))
     if subject.params:
         settings = ", ".join(f"{key} = {value}" for key, value in sorted(subject.params.items()))
         pairs.append((say.SETTINGS, settings))
     if subject.costs:
         costs = ", ".join(_cost(key, value) for key, value in sorted(subject.costs.items()))
         pairs.append((say.COST_CAPTION, costs))
-    return (*pairs, (say.PROMISE, say.claim(subject.claim)))
+    return tuple(pairs) if many else (*pairs, (say.PROMISE, say.claim(subject.claim)))
 
 
 def _cost(key: str, value: float) -> str:

@@ -14,6 +14,7 @@ from privaudit.report.sentences.coverage import *  # noqa: F403
 from privaudit.report.sentences.findings import *  # noqa: F403
 from privaudit.report.sentences.frame import *  # noqa: F403
 from privaudit.report.sentences.joint import *  # noqa: F403
+from privaudit.report.sentences.officer import *  # noqa: F403
 from privaudit.report.sentences.promises import *  # noqa: F403
 from privaudit.report.sentences.tradeoff import *  # noqa: F403
 from privaudit.report.sentences.training import *  # noqa: F403

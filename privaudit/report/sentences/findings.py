@@ -159,6 +159,15 @@ GROUPS = (
     "patients are not shown. Whether a group differs from the rest is judged by an adjusted "
     "p-value, which takes into account how many groups were looked at; those that do are set bold."
 )
+GROUPS_ACROSS = "The most affected group of every model, by the headline’s attack on all patients"
+GROUPS_ACROSS_COLUMNS = (
+    "Model",
+    "Everyone (AUC)",
+    "Most affected",
+    "its AUC",
+    "Groups that differ",
+    "Least useful for (AUROC)",
+)
 GROUPS_NONE = "This audit holds no results by group, so the average may hide a worse one."
 
 
@@ -204,3 +213,58 @@ def utility_groups_caption(model: str) -> str:
 
 
 UTILITY_GROUPS = "Is the model equally useful for every group?"
+
+
+# --- many models ------------------------------------------------------------------------------
+
+FINDINGS_ACROSS = (
+    "One table a topic, a row a model. What did not apply or failed is listed at the end, with the "
+    "reason. A rate is stated only where at least 10 false alarms are expected. Every number, at "
+    "every setting, also stands in audit.json, and every curve in curves.csv."
+)
+HEADLINES_CAPTION = "The headline of every model: its strongest attack, chosen without favour"
+HEADLINES_COLUMNS = ("Model", "Attack", "AUC", "Recognised at 1 in 100 false alarms")
+BOLD_ABOVE = "Bold: above guessing by more than chance explains. Empty: not run, or not stated."
+AFTER = "picked after seeing all results, so it reads somewhat too high"
+BLANKS_ACROSS = "Attacks without a result"
+BLANKS_ACROSS_COLUMNS = ("Attack", "What happened", "Why", "Models")
+TRIED_COLUMNS = ("Model", "Attack", "Setting", "Succeeds", "More than the control")
+OVER_GUESS = "More than without the model"
+OTHERS_ACROSS = "Further numbers"
+
+
+def forest_across(found: int, models: int) -> str:
+    if not found:
+        return f"On none of {models} models does the headline attack do better than guessing."
+    return f"On {found} of {models} models the headline attack does better than guessing (orange)."
+
+
+def chosen(how: str, names: Iterable[str], models: int) -> str:
+    told = list(names)
+    whom = "All models" if len(told) == models else ", ".join(told)
+    return f"{whom}: {how}."
+
+
+def matrix_caption(name: str) -> str:
+    return f"{capital(measure(name))}, by model and attack"
+
+
+def across_caption(title: str) -> str:
+    return f"{title} By model"
+
+
+def one_budget(size: str) -> str:
+    return (
+        f"The table shows changes of at most {size}, the middle of the sizes tried." if size else ""
+    )
+
+
+def not_stated(reason: str) -> str:
+    return f"Not stated: {reason}."
+
+
+def models(names: tuple[str, ...], of: int) -> str:
+    """Which models, without listing all of them."""
+    if len(names) == of:
+        return "all"
+    return ", ".join(names)

@@ -47,5 +47,6 @@ TRADEOFF_KINDS = {
     "federated": "federated",
     "split": "split",
     "dp": "with a promise",
+    "synthetic": "on synthetic records",
 }
 NUMBERED = "Marks carry the models’ numbers; colour and shape tell how each was trained."

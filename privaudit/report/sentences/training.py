@@ -67,6 +67,16 @@ def reliability_caption(model: str) -> str:
 RELIABILITY_X = "Predicted risk"
 RELIABILITY_Y = "Observed"
 COST_CAPTION = "Cost of training"
+WAYS_CAPTION = "How each model was trained, and what was promised"
+WAYS_COLUMNS = ("Model", "Family", "Way of training", "Promise")
+USE_CAPTION = "Usefulness on patients it never saw, with intervals"
+INSIDE = "AUROC on its training patients"
+
+
+def settings_of(model: str) -> str:
+    return f"{model}: settings and cost"
+
+
 LEARNER, METHOD, SETTINGS, PROMISE = "Model family", "Way of training", "Settings", "Promise"
 
 

@@ -1,0 +1,83 @@
+"""What verdicts amount to, before a word is chosen: which one decides, and how rules stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from privaudit.results import Estimate
+from privaudit.verdicts import State, Verdict, Verdicts
+
+ORDER: tuple[State, ...] = ("EXCEEDS", "INCONCLUSIVE", "NOT TESTED", "WITHIN")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule of the policy with every verdict under it, the one that decides first."""
+
+    name: str
+    state: State
+    severity: str
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def first(self) -> Verdict:
+        return self.verdicts[0]
+
+    def count(self, state: State) -> int:
+        return sum(v.state == state for v in self.verdicts)
+
+
+def closeness(v: Verdict) -> float:
+    """How near a verdict is to its limit, or how far beyond; larger is worse."""
+    bound = v.value if v.state == "EXCEEDS" else v.lower if v.kind == "guard" else v.upper
+    if bound is None:
+        bound = v.value
+    if bound is None:
+        return float("-inf")
+    return v.limit - bound if v.kind == "guard" else bound - v.limit
+
+
+def worst_first(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
+    """Verdicts by state, those under a waiver after the others, then by nearness to the limit."""
+
+    def key(v: Verdict) -> tuple[int, bool, float, str, str]:
+        return (ORDER.index(v.state), v.waiver is not None, -closeness(v), v.subject, v.group)
+
+    return tuple(sorted(verdicts, key=key))
+
+
+def rules(verdicts: Verdicts) -> tuple[Rule, ...]:
+    """The policy's rules: blocking ones first, within them those that stand worst."""
+    named: dict[str, list[Verdict]] = {}
+    for v in verdicts.verdicts:
+        named.setdefault(v.rule, []).append(v)
+    found = []
+    for name, under in named.items():
+        ordered = worst_first(under)
+        severity = "block" if any(v.severity == "block" for v in under) else "warn"
+        found.append(Rule(name, ordered[0].state, severity, ordered))
+    return tuple(sorted(found, key=lambda r: (r.severity != "block", ORDER.index(r.state))))
+
+
+def decisive(verdicts: Verdicts) -> Verdict | None:
+    """The verdict that the whole rests on: blocking before warning, in the overall state, the worst."""
+    ordered = sorted(
+        worst_first(verdicts.verdicts),
+        key=lambda v: (v.state != verdicts.state, v.severity != "block", v.waiver is not None),
+    )
+    risks = [v for v in ordered if v.kind == "limit" and v.state == verdicts.state]
+    if verdicts.state == "WITHIN" and risks:
+        return risks[0]
+    return ordered[0] if ordered else None
+
+
+def estimate(v: Verdict, confidence: float) -> Estimate:
+    """What a verdict measured, as an estimate that the report's numbers know how to write."""
+    name = v.metric.rpartition(".")[2] or v.metric
+    if v.fpr is not None:
+        name = f"{name}_at_fpr_{v.fpr:g}"
+    return Estimate(name, v.value, v.lower, v.upper, v.chance, v.n, confidence)
+
+
+__all__ = ["ORDER", "Rule", "closeness", "decisive", "estimate", "rules", "worst_first"]

@@ -1,0 +1,211 @@
+"""The first screen: the verdict, and the five questions with their answers."""
+
+from __future__ import annotations
+
+from privaudit.report import numbers as n
+from privaudit.report import sentences as say
+from privaudit.report.blocks import (
+    Banner,
+    Block,
+    Bullets,
+    Code,
+    Prose,
+    Questions,
+    Span,
+    Table,
+    Text,
+)
+from privaudit.report.classes import CLASSES, tried
+from privaudit.report.judged import Rule, decisive, rules, worst_first
+from privaudit.report.notes import kind_of, label
+from privaudit.report.reading import (
+    Reading,
+    excess,
+    failed_controls,
+    findings,
+    group_measure,
+    grouped,
+    ranked,
+    stated,
+)
+from privaudit.results import Audit, Failed, Skipped, Subject
+from privaudit.verdicts import Verdicts
+
+PRIOR = "ppv_at_prior_0.1"
+ALPHA = 0.05
+
+
+def banner(audit: Audit, verdicts: Verdicts | None) -> Banner:
+    """The verdict by shape, word and colour, and what to do about it."""
+    if verdicts is None:
+        body = (Prose(say.NO_POLICY), Prose(_coded(say.NO_POLICY_DO)))
+        return Banner(say.NO_VERDICT, say.NO_VERDICT_TITLE, body)
+    first = decisive(verdicts)
+    stopped = [
+        v
+        for v in worst_first(verdicts.verdicts)
+        if v.severity == "block" and v.state == verdicts.state and v.waiver is None
+    ]
+    who = list(dict.fromkeys(v.subject for v in stopped if v.subject))
+    said: list[Block] = []
+    if first is not None and first.sentence:
+        said.append(Prose(say.deciding(first), "lead"))
+    said.append(Prose(say.to_do(verdicts.state, who or [s.name for s in audit.subjects])))
+    remedies = list(dict.fromkeys(v.remedy for v in stopped if v.remedy))[:3]
+    if remedies and verdicts.state != "WITHIN":
+        said.append(Bullets(tuple(remedies)))
+    return Banner(say.VERDICTS[verdicts.state], say.VERDICT_TITLES[verdicts.state], tuple(said))
+
+
+def _coded(text: str) -> tuple[Span, ...]:
+    """Words between backquotes as code."""
+    return tuple(Code(part) if i % 2 else part for i, part in enumerate(text.split("`")) if part)
+
+
+def questions(audit: Audit, readings: list[Reading], verdicts: Verdicts | None) -> Questions:
+    """The five questions, in the order in which whoever decides asks them."""
+    answers = (
+        _tested(audit),
+        _happened(audit, readings),
+        _limit(verdicts),
+        _means(audit, readings),
+        _untested(audit),
+    )
+    return Questions(
+        tuple(
+            (anchor, asked, tuple(body))
+            for (anchor, asked), body in zip(say.QUESTIONS, answers, strict=True)
+        )
+    )
+
+
+def _tested(audit: Audit) -> list[Block]:
+    attacks = {f.attack for s in audit.subjects for f in findings(s)}
+    classes = [CLASSES[t.key].short for t in tried(audit) if t.state == "TESTED"]
+    ways = [say.TRADEOFF_KINDS[k] for k in dict.fromkeys(kind_of(s) for s in audit.subjects) if k]
+    said = [
+        say.tested(audit.data, len(audit.subjects), len(attacks), classes, ways),
+        say.cohort(audit.data),
+    ]
+    if not audit.data.real:
+        said.append(say.GENERATED_SHORT)
+    return [Prose(" ".join(said))]
+
+
+def _happened(audit: Audit, readings: list[Reading]) -> list[Block]:
+    states = [r.state for r in readings]
+    found, unseen = states.count("found"), states.count("unseen")
+    said: list[Block] = []
+    if readings:
+        unclear = len(states) - found - unseen
+        said.append(Prose(say.tally(found, unseen, unclear, len(states))))
+    order = ranked(audit, readings)
+    if not order or "invalid" in states:
+        return said
+    subject, r = audit.subjects[order[0]], readings[order[0]]
+    told = _recognised(r)
+    if told:
+        said.append(Prose(say.most_exposed(subject.name, told) if len(readings) > 1 else told))
+    said += _group(subject, r)
+    return said
+
+
+def _recognised(r: Reading) -> str:
+    if r.finding is None:
+        return ""
+    if r.rate is not None and r.fpr is not None:
+        return say.recognises(label(r.finding.attack), r.rate, r.fpr, excess(r.rate))
+    return say.ranks(r.auc) if r.auc is not None else ""
+
+
+def _group(subject: Subject, r: Reading) -> list[Block]:
+    """The group that the attack recognises most often, beside everyone."""
+    finding = grouped(subject)
+    if finding is None or "auc" not in group_measure(finding.groups):
+        return []
+    known = [
+        (e.value or 0.0, say.group_name(g), e, g)
+        for g in finding.groups
+        if not g.suppressed and (e := stated(g.estimates, "auc")) is not None
+    ]
+    if not known:
+        return []
+    _, name, e, group = max(known, key=lambda entry: (entry[0], entry[1]))
+    sure = group.p_adjusted is not None and group.p_adjusted <= ALPHA
+    everyone = stated(finding.estimates, "auc")
+    return [Prose(say.worst_group(subject.name, name, e, everyone, sure), "small")]
+
+
+def _limit(verdicts: Verdicts | None) -> list[Block]:
+    if verdicts is None:
+        return [Prose(say.NO_VERDICT_TITLE)]
+    found = rules(verdicts)
+    rows = tuple(_rule(rule) for rule in found)
+    body: list[Block] = [Prose(say.policy(verdicts))]
+    if rows:
+        body.append(Table(say.RULES_CAPTION, say.RULES_COLUMNS, rows))
+    if verdicts.notes:
+        body.append(Bullets(verdicts.notes))
+    return body
+
+
+def _rule(rule: Rule) -> tuple[Text, ...]:
+    v = rule.first
+    badge = say.VERDICTS[v.state] if v.waiver is None else say.waived_badge(v.state, v.waiver)
+    return (
+        f"{rule.name}: {say.metric(v)}",
+        say.limit(v),
+        (badge,),
+        say.SEVERITY[rule.severity],
+        say.where(v),
+    )
+
+
+def _means(audit: Audit, readings: list[Reading]) -> list[Block]:
+    order = ranked(audit, readings)
+    if not order:
+        return [Prose(say.MEANS_UNCLEAR)]
+    r = readings[order[0]]
+    if r.state == "invalid":
+        return [Prose(say.INVALID_TITLE)]
+    if any(x.state == "found" for x in readings):
+        said = [say.MEANS_FOUND]
+        ppv = stated(r.finding.estimates, PRIOR) if r.finding is not None else None
+        if ppv is not None:
+            said.append(say.named_rightly(ppv, n.fpr_of(PRIOR) or 0.1))
+    elif all(x.state == "unseen" for x in readings):
+        said = [say.MEANS_UNSEEN]
+        if r.least is not None and r.fpr is not None:
+            said.append(say.least(r.least, r.fpr))
+    else:
+        said = [say.MEANS_UNCLEAR]
+    blocks: list[Block] = [Prose(" ".join([*said, say.MEANS_NOT]))]
+    if audit.data.real and any(word in audit.data.source for word in ("MIMIC", "PhysioNet")):
+        blocks.append(Prose(say.MEASURES_MODEL, "small"))
+    return blocks
+
+
+def _untested(audit: Audit) -> list[Block]:
+    open_ = {CLASSES[t.key].short: t.reason for t in tried(audit) if t.state == "NOT TESTED"}
+    lines = say.untested_classes(open_) or [say.ALL_TESTED]
+    lines += [say.untrained(u.name, u.reason, u.broke) for u in audit.untrained]
+    failed = dict.fromkeys(
+        say.place(label(o.attack), s.name)
+        for s in audit.subjects
+        for o in s.outcomes
+        if isinstance(o, Failed)
+    )
+    if failed:
+        lines.append(say.failed_attacks(failed))
+    missed = failed_controls(audit, "positive")
+    if missed:
+        lines.append(
+            say.missed(dict.fromkeys(say.place(label(c.attack), s.name) for s, c in missed))
+        )
+    skipped = {o.attack for s in audit.subjects for o in s.outcomes if isinstance(o, Skipped)}
+    if skipped:
+        lines.append(say.not_everywhere(len(skipped)))
+    return [Bullets(tuple(lines)), Prose(say.OPEN, "small")]
+
+
+__all__ = ["banner", "questions"]

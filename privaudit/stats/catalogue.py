@@ -64,7 +64,39 @@ EPSILON: dict[str, str] = {
 }
 """For scores whose membership was decided by a fair coin for each patient (`Scores.coin`)."""
 
-CATALOGUE: dict[str, str] = {**MEMBERSHIP, **TRIALS, **UTILITY, **EPSILON}
+FIDELITY: dict[str, str] = {
+    "prevalence_synthetic": "share of synthetic rows with the outcome (chance: the share of real ones)",
+    "prevalence_real": "share of the real rows learnt from with the outcome",
+    "prevalence_gap": "how much more often synthetic rows have the outcome than real ones",
+    "column_distance": "share of one column's values that would have to change to match the real ones, mean "
+    "over columns (chance: of real tables of other patients)",
+    "association_error": "difference between real and synthetic association, mean over pairs of columns "
+    "(chance: of real tables of other patients)",
+    "association_error_outcome": "the same over the pairs of a column with the outcome",
+    "detection_auc": "chance that a detector scores a synthetic row above a real one (0.5: it cannot tell)",
+    "detection_auc_real": "the same for real rows of other patients: what a perfect table would read",
+    "exact_copies": "share of the records learnt from that stand in the table word for word (chance: of "
+    "records not learnt from)",
+    "exact_copies_excess": "how many more of the records learnt from than of others stand in the table",
+    "near_copies": "share of the records learnt from that stand in the table but for a few cells (chance: of "
+    "records not learnt from)",
+    "near_copies_excess": "how many more of the records learnt from than of others nearly stand in the table",
+    "closest_distance": "median distance of a synthetic row to the closest record learnt from (chance: to "
+    "the closest of other patients); a description, no measure of safety",
+    "neighbour_ratio": "median distance to the closest over that to the second closest record learnt from "
+    "(chance: of other patients); a description, no measure of safety",
+    "closer_to_members": "share of synthetic rows closer to a record learnt from than to one that was not; a "
+    "description, no measure of safety",
+    "auroc_loss": "how much worse a model ranks real patients for having learnt from synthetic ones",
+    "auroc_synthetic": "AUROC on real patients of a model that learnt from synthetic ones",
+    "auroc_real": "AUROC on the same patients of a model that learnt from real ones",
+    "group_share_synthetic": "share of synthetic rows in the group (chance: of real ones)",
+    "group_share_real": "share of the real rows learnt from in the group",
+}
+"""For a synthetic table beside the real one. With more than two outcomes the prevalences' names end in
+`@` and the class."""
+
+CATALOGUE: dict[str, str] = {**MEMBERSHIP, **TRIALS, **UTILITY, **EPSILON, **FIDELITY}
 
 
 def meaning(name: str) -> str:

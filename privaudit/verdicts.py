@@ -33,7 +33,7 @@ class Verdict:
 
     rule: the policy's id of it; kind: limit (a risk, at most), guard (a usefulness, at least), or
     regression (change against a baseline, at most the margin). attack, group ("sex: F"): empty where
-    the rule is about none. limit: the number allowed; value, chance: as measured; lower, upper: the
+    the rule is about none; setting: what the attack was set to where it was run several ways. limit: the number allowed; value, chance: as measured; lower, upper: the
     one-sided bounds that decided (lower adjusted over blocking rules). sentence: what happened, in
     natural frequencies; reason: why this state; remedy: what to do or what would decide it.
     """
@@ -50,6 +50,7 @@ class Verdict:
     upper: float | None = None
     chance: float | None = None
     attack: str = ""
+    setting: str = ""
     group: str = ""
     fpr: float | None = None
     n: Mapping[str, int] = field(default_factory=dict)

@@ -1,0 +1,19 @@
+"""A word that was meant, for one that is not known."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """`did you mean ...?`, or nothing where no known word is near."""
+    names = list(known)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if not near:
+        tails = {name.rpartition(".")[2]: name for name in names}
+        near = [tails[t] for t in difflib.get_close_matches(word, tails, n=1, cutoff=0.75)]
+    return f"did you mean {near[0]!r}?" if near else ""
+
+
+__all__ = ["suggest"]

@@ -91,11 +91,11 @@ class Canvas:
         self, kind: str, at: Point, colour: str, hollow: bool = False, r: float = 4.5
     ) -> None:
         x, y = at
-        look: dict[str, Any] = {
-            "fill": "#ffffff" if hollow else colour,
-            "stroke": colour,
-            "stroke_width": 1.5,
-        }
+        look: dict[str, Any] = {"fill": colour}
+        if hollow:
+            look = {"fill": "#fff", "stroke": colour, "stroke_width": 1.5}
+        else:
+            r += 0.7
         if kind == "circle":
             self._add("circle", cx=x, cy=y, r=r, **look)
         elif kind == "square":
@@ -158,7 +158,18 @@ def upright(x: float, start: float, end: float) -> str:
 
 
 def _trace(points: Sequence[Point]) -> str:
-    return "M" + "L".join(f"{near(x)} {near(y)}" for x, y in points)
+    if len(points) < 9:
+        return "M" + "L".join(f"{near(x)} {near(y)}" for x, y in points)
+    # Many points: whole pixels, each step from the one before, which is half as long to write.
+    path, at = [], (0, 0)
+    for i, (x, y) in enumerate(points):
+        to = (round(x), round(y))
+        if i and to == at:
+            continue
+        step = f"{to[0] - at[0]} {to[1] - at[1]}" if i else f"{to[0]} {to[1]}"
+        path.append(f"l{step}" if i else f"M{step}")
+        at = to
+    return "".join(path).replace(" -", "-")
 
 
 def linear(low: float, high: float, start: float, end: float) -> Scale:

@@ -108,9 +108,12 @@ class Table:
         return len(self.columns) > 3
 
     @property
-    def figures(self) -> bool:
-        """Every column but the first holds numbers."""
-        return self.numeric == tuple(range(1, len(self.columns)))
+    def figures(self) -> int:
+        """Where the numbers begin, if every column from there on holds numbers; else 0."""
+        if not self.numeric or not 1 <= self.numeric[0] <= 3:
+            return 0
+        tail = tuple(range(self.numeric[0], len(self.columns)))
+        return self.numeric[0] if self.numeric == tail else 0
 
     @property
     def short(self) -> bool:

@@ -6,7 +6,7 @@ from privaudit.report import numbers as n
 from privaudit.report import sentences as say
 from privaudit.report.blocks import Block, Bullets, Heading, Prose, Table, Text
 from privaudit.report.notes import label
-from privaudit.report.reading import get, is_broken, rate_at, read, stated
+from privaudit.report.reading import FEW, get, is_broken, rate_at, read, stated
 from privaudit.results import Audit, Control, Estimate
 
 ORDER = 80
@@ -38,15 +38,50 @@ def _merged(lines: list[str]) -> list[str]:
 
 
 def _controls(audit: Audit) -> list[Block]:
+    if len(audit.subjects) > FEW:
+        return _control_matrices(audit)
     rows = []
     for s in audit.subjects:
         for attack in dict.fromkeys(c.attack for c in s.controls):
             own = {c.kind: c for c in s.controls if c.attack == attack}
             cells = [_control(own.get("positive")), _control(own.get("negative"))]
             rows.append((s.name, label(attack), *cells))
-    every = [c for s in audit.subjects for c in s.controls]
     if not rows:
         return [Prose(say.UNCONTROLLED)]
+    notes = _control_notes(audit)
+    return [Table(say.CONTROLS_CAPTION, say.CONTROLS_COLUMNS, tuple(rows), notes=tuple(notes))]
+
+
+def _control_matrices(audit: Audit) -> list[Block]:
+    """Many models: one table for planted leaks and one for nothing to find, a column an attack."""
+    every = [c for s in audit.subjects for c in s.controls]
+    if not every:
+        return [Prose(say.UNCONTROLLED)]
+    blocks: list[Block] = []
+    for kind, caption in say.CONTROL_CAPTIONS.items():
+        attacks = list(dict.fromkeys(c.attack for c in every if c.kind == kind))
+        rows = []
+        for s in audit.subjects:
+            own = {c.attack: c for c in s.controls if c.kind == kind}
+            if own:
+                rows.append((s.name, *(_control_cell(own.get(a)) for a in attacks)))
+        if rows:
+            columns = ("Model", *(label(a) for a in attacks))
+            numeric = tuple(range(1, len(columns)))
+            blocks.append(Table(caption, columns, tuple(rows), numeric))
+    return [*blocks, Bullets(tuple(_control_notes(audit)))]
+
+
+def _control_cell(c: Control | None) -> Text:
+    """The AUC alone where it is as it must be; a mark before it where it is not."""
+    if c is None or is_broken(c) or not c.passed:
+        return _control(c)
+    e = stated(c.estimates, "auc") or next(e for e in c.estimates if e.value is not None)
+    return n.estimate_text(e)
+
+
+def _control_notes(audit: Audit) -> list[Text]:
+    every = [c for s in audit.subjects for c in s.controls]
     notes: list[Text] = []
     for kind, what in dict.fromkeys((c.kind, c.what) for c in every if not is_broken(c)):
         alike = [c for c in every if (c.kind, c.what) == (kind, what)]
@@ -54,7 +89,7 @@ def _controls(audit: Audit) -> list[Block]:
         notes.append(say.control_note(kind, what, levels))
     if any(read(audit, s).borrowed for s in audit.subjects):
         notes.append(say.BORROWED)
-    return [Table(say.CONTROLS_CAPTION, say.CONTROLS_COLUMNS, tuple(rows), notes=tuple(notes))]
+    return notes
 
 
 def _control(c: Control | None) -> Text:

@@ -48,6 +48,11 @@ POISONING = (
     "patient with the mark who gets the answer that the attacker wants; for the others, a patient "
     "about whom the model is wrong."
 )
+POISON_ACROSS = (
+    "How many more answers become wrong (or obey the mark), by rule for adding updates up"
+)
+POISON_ALONE = "as trained"
+BOLD_ADDED = "Bold: more than chance explains. Rates with and without the malicious hospital stand in audit.json."
 POISON_COLUMNS = ("Attack", "Aggregator", "What is done", "Without it", "With it", "Difference")
 
 

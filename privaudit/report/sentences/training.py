@@ -94,6 +94,10 @@ CONTROLS_COLUMNS = (
     "Planted leak: must be found",
     "Nothing to find: must hold 0.5",
 )
+CONTROL_CAPTIONS = {
+    "positive": "Controls with a planted leak, which must be found: AUC by attack",
+    "negative": "Controls with nothing to find, where the interval must hold 0.5: AUC by attack",
+}
 CONTROL_KINDS = {"positive": "Planted leak", "negative": "Nothing to find"}
 CONTROL_NONE = "not run"
 CONTROL_BROKEN = Badge("– could not be run", "untested")

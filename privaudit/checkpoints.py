@@ -16,8 +16,11 @@ def folder() -> Path | None:
 
 
 @contextmanager
-def within(path: Path) -> Iterator[None]:
-    """Let trainings inside keep their state under `path`; what it holds is removed once they are done."""
+def within(path: Path, keep: bool = False) -> Iterator[None]:
+    """Let trainings inside keep their state under `path`.
+
+    It is removed once they are done, unless `keep`: a training that is asked for again then ends at once.
+    """
     import shutil
 
     token = _FOLDER.set(path)
@@ -25,4 +28,5 @@ def within(path: Path) -> Iterator[None]:
         yield
     finally:
         _FOLDER.reset(token)
-    shutil.rmtree(path, ignore_errors=True)
+    if not keep:
+        shutil.rmtree(path, ignore_errors=True)

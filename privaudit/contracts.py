@@ -198,6 +198,9 @@ class Release:
 class Learner(ABC):
     """A model family. Subclasses are frozen dataclasses: the constructor only stores."""
 
+    reads: ClassVar[Literal["table", "series"]] = "table"
+    """What it cannot do without: synthetic tables have no series."""
+
     batch: ClassVar[int] = 1
     """How many models `fit_many` trains well as one program; the engine cuts refits into this."""
 
@@ -215,8 +218,11 @@ class Learner(ABC):
 class Sampler(Protocol):
     """A fitted generator of synthetic records: what is left of the records that it learnt from."""
 
-    claim: Claim
-    notes: tuple[str, ...]
+    @property
+    def claim(self) -> Claim: ...
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...
 
     def sample(self, rows: int, rng: np.random.Generator) -> Records:
         """`rows` synthetic records of the columns and classes trained on, every value valid.
@@ -305,6 +311,11 @@ class Method(ABC):
         """Whether the auditor can train this way again: no for a model that came without its recipe, or
         where it would cost too much."""
         return True
+
+    @property
+    def costly(self) -> bool:
+        """Whether one training takes minutes, so that it is not tried out for a forecast."""
+        return False
 
     @property
     def twin(self) -> Method:

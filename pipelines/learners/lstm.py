@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
@@ -37,6 +37,7 @@ class LSTM(Learner):
     patience: int = 5
     held_out: float = 0.15
 
+    reads: ClassVar[Literal["table", "series"]] = "series"
     batch: ClassVar[int] = 4
 
     def fit(self, records: Records, rng: np.random.Generator) -> Model:

@@ -33,6 +33,7 @@ OPTIONS = (
                  help="Processes of one thread each. [default: all cores]"),
     click.option("--methods", metavar="A,B", help="Training methods; `all` for every one, NAME@EPSILON for a promise. [default: baseline]"),
     click.option("--learners", metavar="A,B", help="Only these model families."),
+    click.option("--generators", metavar="A,B", help="Only these generators of synthetic records (with --methods synthetic)."),
     click.option("--attacks", metavar="A,B", help="Only these attacks, by name or family."),
     click.option("--set", "settings", multiple=True, metavar="COMPONENT.FIELD=VALUE",
                  help="Change one setting, e.g. mlp.hidden=32 or lira.shadows=64. Repeatable."),
@@ -77,6 +78,7 @@ def request_of(command: str, options: dict[str, Any]) -> Request:
         entropy=options["seed"],
         methods=several(options["methods"]),
         learners=several(options["learners"]),
+        generators=several(options["generators"]),
         attacks=several(options["attacks"]),
         settings=settings,
         confidence=options["confidence"],
@@ -91,7 +93,11 @@ def spelled(command: str, task: str, options: dict[str, Any], settings: list[str
     if options["data"] is not None:
         words.append("--data DIR")
     words += [f"--profile {options['profile']}", f"--seed {options['seed']}"]
-    words += [f"--{n} {options[n]}" for n in ("methods", "learners", "attacks") if options[n]]
+    words += [
+        f"--{n} {options[n]}"
+        for n in ("methods", "learners", "generators", "attacks")
+        if options[n]
+    ]
     words += [f"--set {text}" for text in settings]
     if options["confidence"] != 0.95:
         words.append(f"--confidence {options['confidence']}")

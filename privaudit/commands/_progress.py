@@ -13,6 +13,7 @@ LABELS = {
     "prepare": "read the records",
     "plan": "plan",
     "train": "train",
+    "compare": "compare synthetic tables",
     "attack": "attack",
     "measure": "measure",
     "write": "write",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from privaudit import stats
-from privaudit.contracts import Attack, Fitted, Method, Release, Scores, Target
+from privaudit.contracts import Access, Attack, Fitted, Method, Release, Scores, Target
 from privaudit.records import Split
 from privaudit.seeds import Seeds
 
@@ -43,8 +43,11 @@ def strongest(
     """The name of the attack that does best on posed refits; None where there is none to pose.
 
     refits: what each attack was handed, over the audit records. An attack that was handed other refits
-    than the rest, or cannot work on margins alone, takes no part. Ties go to the first name.
+    than the rest, or cannot work on margins alone, takes no part. Ties go to the first name. Where some
+    attack reads a table there is none to pose: None.
     """
+    if any(Access.TABLE in attack.needs for attack in attacks.values()):
+        return None
     bank = max(refits.values(), key=len, default=())
     rivals = [name for name in sorted(attacks) if _like(refits[name], bank)]
     if len(bank) < POSED + 6 or not rivals:

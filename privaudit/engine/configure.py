@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Any
 
 from privaudit import plugins
-from privaudit.contracts import Attack, Method, Task
+from privaudit.contracts import Attack, Learner, Method, Task
 from privaudit.engine.profiles import Profile
 from privaudit.engine.texts import read, settable
 from privaudit.errors import PrivauditError
@@ -32,7 +32,8 @@ class Request:
     """What is to be audited, how, and from which entropy every random stream comes.
 
     every: all methods were asked for, so that one that refuses these data is a result and no error.
-    untrained: methods that could not be made here, for want of a library.
+    untrained: methods that could not be made here, for want of a library. judges: learners by name that
+    are trained on a synthetic table to tell what it is good for.
     """
 
     task_name: str
@@ -46,6 +47,7 @@ class Request:
     command: str = ""
     every: bool = False
     untrained: tuple[Untrained, ...] = ()
+    judges: Mapping[str, Learner] = field(default_factory=dict)
 
 
 EVERY = "all"
@@ -59,6 +61,7 @@ def request(
     entropy: int,
     methods: Sequence[str] = (),
     learners: Sequence[str] = (),
+    generators: Sequence[str] = (),
     attacks: Sequence[str] = (),
     settings: Iterable[str] = (),
     confidence: float = 0.95,
@@ -67,24 +70,17 @@ def request(
 ) -> Request:
     """Build every part by name.
 
-    learners, methods, attacks: names (attacks also by family) that narrow the profile; methods may be
+    learners, generators, methods, attacks: names (attacks also by family) that narrow the profile; methods may be
     `all`, and a method's name may end in `@EPSILON`, the promise to train it at. settings:
     `component.field=value`, where a component is `task`, or a learner, method or attack of this run.
     """
-    if not 0.5 <= confidence < 1:
-        raise PrivauditError(
-            f"a confidence of {confidence}",
-            "it is the share of intervals that cover, at least 0.5 and below 1",
-            "use 0.95 unless your policy says otherwise",
-        )
+    _check(confidence)
     own = _Settings(profile.settings, settings)
     made_task = own.make(plugins.load("tasks", task), "task")
     every = EVERY in methods
-    entries, untrained = _Subjects(profile, own, every).make(methods, learners)
-    made_attacks: dict[str, Attack] = {}
-    for name, attack in _choose_attacks(attacks, profile.attacks).items():
-        refits = {"shadows": str(profile.refits)} if "shadows" in settable(attack) else {}
-        made_attacks[name] = own.make(attack, name, profile=refits)
+    entries, untrained = _Subjects(profile, own, every).make(methods, learners, generators)
+    made_attacks = _attacks(profile, own, attacks)
+    judges = _judges(own) if any("generator" in settable(e.method) for e in entries) else {}
     own.refuse_unused()
     if not entries or not made_attacks:
         why = "; ".join(f"{one.name}: {one.reason}" for one in untrained)
@@ -95,8 +91,56 @@ def request(
         )
     return Request(
         task, made_task, tuple(entries), made_attacks, profile.name, entropy, confidence,
-        exact_counts, command, every, tuple(untrained),
+        exact_counts, command, every, tuple(untrained), judges,
     )  # fmt: skip
+
+
+def given(
+    task_name: str,
+    task: Task,
+    entries: Sequence[Entry],
+    profile: Profile,
+    *,
+    entropy: int,
+    attacks: Sequence[str] = (),
+    settings: Iterable[str] = (),
+    confidence: float = 0.95,
+    exact_counts: bool = False,
+    command: str = "",
+) -> Request:
+    """An audit of what somebody brought: the task's `Prepared` holds the split, the entries' methods
+    hand out the releases. An attack that refuses them is a result and no error."""
+    _check(confidence)
+    own = _Settings(profile.settings, settings)
+    made = _attacks(profile, own, attacks)
+    own.refuse_unused()
+    return Request(
+        task_name, task, tuple(entries), made, profile.name, entropy, confidence, exact_counts,
+        command, every=True, judges=_judges(_Settings(profile.settings, ())),
+    )  # fmt: skip
+
+
+def _check(confidence: float) -> None:
+    if not 0.5 <= confidence < 1:
+        raise PrivauditError(
+            f"a confidence of {confidence}",
+            "it is the share of intervals that cover, at least 0.5 and below 1",
+            "use 0.95 unless your policy says otherwise",
+        )
+
+
+def _attacks(profile: Profile, own: _Settings, asked: Sequence[str]) -> dict[str, Attack]:
+    made: dict[str, Attack] = {}
+    for name, attack in _choose_attacks(asked, profile.attacks).items():
+        refits = {"shadows": str(profile.refits)} if "shadows" in settable(attack) else {}
+        made[name] = own.make(attack, name, profile=refits)
+    return made
+
+
+def _judges(own: _Settings) -> dict[str, Learner]:
+    """Every learner that reads a table alone."""
+    kinds: dict[str, Any] = {n: plugins.load("learners", n) for n in plugins.members("learners")}
+    return {n: own.make(kind, n) for n, kind in kinds.items() if kind.reads == "table"}
 
 
 class _Subjects:
@@ -108,10 +152,11 @@ class _Subjects:
         self.untrained: list[Untrained] = []
 
     def make(
-        self, methods: Sequence[str], learners: Sequence[str]
+        self, methods: Sequence[str], learners: Sequence[str], generators: Sequence[str] = ()
     ) -> tuple[list[Entry], list[Untrained]]:
         known = list(plugins.members("methods"))
         asked = _choose("learners", learners, None) if learners else []
+        self.generators = _choose("generators", generators, self.profile.generators)
         for text in self._names(methods, known):
             name, _, epsilon = text.partition("@")
             known_name("methods", name, known)
@@ -120,8 +165,18 @@ class _Subjects:
             except ImportError as error:
                 self.untrained.append(Untrained(text, name, missing(error)))
                 continue
+            if "generator" in settable(kind):
+                self._draw(kind, name, epsilon)
+                continue
             for at in [epsilon] if epsilon else self._epsilons(kind):
                 self._compose(kind, name, at, asked)
+        drawn = any("generator" in settable(entry.method) for entry in self.entries)
+        if generators and not drawn and not self.untrained:
+            raise PrivauditError(
+                f"the generator {', '.join(generators)}",
+                "no method of this run makes synthetic records",
+                "add --methods synthetic, or drop --generators",
+            )
         unused = set(asked) - {entry.learner_name for entry in self.entries}
         if unused and not self.every and not self.untrained:
             self._refuse(sorted(unused))
@@ -150,6 +205,18 @@ class _Subjects:
             learner = self.own.make(plugins.load("learners", learner_name), learner_name)
             made = self.own.make(kind, name, given_last=promise, learner=learner)
             self.entries.append(Entry(f"{name}-{learner_name}{at}", name, learner_name, made))
+
+    def _draw(self, kind: Any, name: str, epsilon: str) -> None:
+        """One subject a generator, and a promise at which it is trained."""
+        for generator in self.generators:
+            part: Any = plugins.load("generators", generator)
+            promises = "epsilon" in settable(part)
+            for at in [epsilon] if epsilon and promises else self._epsilons(part):
+                promise = {"epsilon": at} if at else {}
+                made = self.own.make(part, generator, given_last=promise)
+                method = self.own.make(kind, name, generator=made)
+                shown = f"@{at}" if at else ""
+                self.entries.append(Entry(f"{name}-{generator}{shown}", name, "", method))
 
     def _learners(self, kind: Any, name: str, asked: Sequence[str]) -> list[str]:
         """Which learners this method is composed with, in the order of their names."""
@@ -252,14 +319,14 @@ def _parse(texts: Iterable[str]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for text in texts:
         left, equals, value = text.partition("=")
-        name, dot, field = left.strip().partition(".")
-        if not (equals and dot and name and field):
+        name, dot, what = left.strip().partition(".")
+        if not (equals and dot and name and what):
             raise PrivauditError(
                 f"a setting {text!r}",
                 "a setting reads COMPONENT.FIELD=VALUE",
                 "write for example task.window=24 or mlp.hidden=32",
             )
-        found.setdefault(name, {})[field] = value.strip()
+        found.setdefault(name, {})[what] = value.strip()
     return found
 
 
@@ -268,22 +335,22 @@ def build(kind: Callable[..., Any], name: str, texts: Mapping[str, str], **given
     allowed = [f for f in settable(kind) if f not in given]
     hints = typing.get_type_hints(kind)
     values = dict(given)
-    for field, text in texts.items():
-        if field not in allowed:
-            near = difflib.get_close_matches(field, allowed, n=1)
+    for known, text in texts.items():
+        if known not in allowed:
+            near = difflib.get_close_matches(known, allowed, n=1)
             raise PrivauditError(
-                f"no field {field!r} in {name!r}",
+                f"no field {known!r} in {name!r}",
                 f"its fields are: {', '.join(allowed) or 'none'}",
                 f"did you mean {name}.{near[0]}?" if near else "set one of these",
             )
-        values[field] = read(text, hints[field], f"{name}.{field}")
+        values[known] = read(text, hints[known], f"{name}.{known}")
     if is_dataclass(kind):
         needed = [
             f.name
             for f in fields(kind)
             if f.init and f.default is MISSING and f.default_factory is MISSING
         ]
-        lacking = [field for field in needed if field not in values]
+        lacking = [need for need in needed if need not in values]
         if lacking:
             raise PrivauditError(
                 f"{name!r} without {', '.join(lacking)}",

@@ -9,7 +9,7 @@ import numpy as np
 
 from privaudit.contracts import Model, Target
 from privaudit.engine.store import Store
-from privaudit.records import Records
+from privaudit.records import Records, Split
 
 LIFT = 2.0
 """The planted leak, in standard deviations of the released model's margins on non-members."""
@@ -18,6 +18,8 @@ PLANTED = (
     "the released model, made surer of the true outcome of every record it was trained on by "
     "{lift:.2g} standard deviations of its own log odds"
 )
+COPIED = "the released table, with the records of half of the training patients copied into it word for word"
+HALVED = "the release itself, on two random halves of the held-out patients, neither of which it was made from"
 NULL = (
     "a model of the same method trained on the reference pool alone, so that members and "
     "non-members are both new to it"
@@ -98,6 +100,34 @@ class OpenMemoriser(Memoriser):
 
     def weight_gradient(self, records: Records) -> np.ndarray:
         return self.model.weight_gradient(records)  # type: ignore[attr-defined]
+
+
+def halves(split: Split, rng: np.random.Generator) -> Split:
+    """A game with nothing to find: one half of the non-members' patients stands in for the members."""
+    ids = np.unique(split.nonmembers.patient)
+    inside = rng.permutation(ids)[: len(ids) // 2]
+    first = np.isin(split.nonmembers.patient, inside)
+    return Split(split.nonmembers.take(first), split.nonmembers.take(~first), split.reference)
+
+
+def copy_in(target: Target, rng: np.random.Generator) -> Target:
+    """The target with a planted leak: half of the members' patients stand in its synthetic table."""
+    table, members = target.release.table, target.split.members
+    if table is None:
+        raise ValueError("this release has no table to plant a leak in")
+    ids = np.unique(members.patient)
+    chosen = np.isin(members.patient, rng.permutation(ids)[: (len(ids) + 1) // 2])
+    at = {column.name: place for place, column in enumerate(members.columns)}
+    copied = members.take(chosen)
+    names = [column.name for column in table.columns]
+    planted = replace(
+        table.take(slice(None)),
+        X=np.concatenate([table.X, copied.X[:, [at[name] for name in names]]]),
+        y=np.concatenate([table.y, copied.y]),
+        patient=np.concatenate([table.patient, table.patient.max(initial=-1) + 1 + copied.patient]),
+        site=np.concatenate([table.site, np.zeros(len(copied), dtype=np.int64)]),
+    )
+    return replace(target, release=replace(target.release, table=planted))
 
 
 def plant(target: Target) -> tuple[Target, float]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from privaudit.contracts import FlowStep, Prepared
+from privaudit.contracts import Access, FlowStep, Prepared
 from privaudit.records import Records, Split
 from privaudit.results import (
     Coverage,
@@ -192,16 +192,17 @@ def _covered(
         return Coverage(family, title, "NOT TESTED", (), "; ".join(broken + reasons))
     if reasons:
         return Coverage(family, title, "NOT APPLICABLE", (), "; ".join(reasons))
+    tables = any(Access.TABLE.value in s.access for s in subjects)
+    if family == "synthetic" and subjects and not tables:
+        return Coverage(
+            family, title, "NOT APPLICABLE", (), "no subject releases synthetic records"
+        )
     built = sorted(name for name, f in families.items() if f == family)
     if built and not subjects:
         return Coverage(family, title, "NOT TESTED", (), "no model was trained")
     if built:
         return Coverage(
             family, title, "NOT TESTED", (), f"this run was asked to leave out: {', '.join(built)}"
-        )
-    if family == "synthetic" and not any("synthetic" in a for s in subjects for a in s.access):
-        return Coverage(
-            family, title, "NOT APPLICABLE", (), "no subject releases synthetic records"
         )
     if family == "epsilon" and not any(s.claim.epsilon is not None for s in subjects):
         reason = "not built yet in this version; no subject promises an epsilon"

@@ -25,6 +25,7 @@ This folder belongs inside the hospital's secure environment, under the data use
 source data. It must not be shared, attached, uploaded or committed.
 
 - `split.npz` says who was trained on: it is the member list, with patient keys.
+- `answers/` holds what each released model answers on every record.
 - `scores/` holds one score for every record and attack: with the list it singles people out.
 - `flow.csv` holds the exact cohort counts, also small ones.
 - `failures/` holds the whole story of what broke; it may quote data.
@@ -102,12 +103,22 @@ class Folder:
             "pool": np.repeat(np.array(names), [len(pool) for pool in pools]),
             "patient": np.concatenate([pool.patient for pool in pools]),
             "outcome": np.concatenate([pool.y for pool in pools]),
+            "site": np.concatenate([pool.site for pool in pools]),
+            "sites": np.array(pools[0].sites),
+            "classes": np.array(pools[0].classes),
         }
+        for name in pools[0].groups:
+            arrays[f"groups_{name}"] = np.concatenate([pool.groups[name] for pool in pools])
         self._npz("split.npz", arrays)
 
     def keep_scores(self, subject: str, attack: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Evidence of one attack, record by record, in the order of the split: restricted."""
         self._npz(f"scores/{subject}-{attack}.npz", arrays)
+
+    def keep_answers(self, subject: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """A released model's probabilities on members, then non-members, in the order of the split:
+        restricted."""
+        self._npz(f"answers/{subject}.npz", arrays)
 
     def keep_failure(self, name: str, text: str) -> None:
         """The whole story of what broke: restricted."""

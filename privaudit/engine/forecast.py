@@ -29,8 +29,8 @@ BASE_MEMORY = 450_000_000
 class Forecast:
     """Seconds of wall time and peak bytes, each as a range.
 
-    methods: subject -> seconds to train one model on the members; untimed: attacks that never ran
-    on this machine, whose own time is not in the range.
+    methods: subject -> seconds to train one model on the members, 0 where it is not known; untimed:
+    attacks and costly subjects that never ran on this machine, whose own time is not in the range.
     """
 
     low: float
@@ -91,7 +91,11 @@ def forecast(plan: Plan, bench: Bench, jobs: int, todo: set[str] | None = None) 
         if wanted(group.key):
             rate = rates.get(repr(group.method)) or rates[type(group.method).__name__]
             add(rate[0] * group.rows, rate[1])
-    untimed: set[str] = set()
+    untimed: set[str] = {
+        fit.entry.name
+        for fit in plan.fits
+        if wanted(fit.key) and fit.entry.method.costly and not methods.get(fit.entry.name)
+    }
     audit_rows = len(split.members) + len(split.nonmembers)
     for step in plan.steps:
         if wanted(step.key):
@@ -128,6 +132,8 @@ def _rate(method: Method, bench: Bench, schema: str) -> tuple[float, bool]:
     kept: Any = bench.store.get_json("times", key)
     if kept is not None:
         return float(kept["seconds_per_row"]), True
+    if method.costly:
+        return 0.0, False
     rng = bench.seeds.rng("probe")
     members = bench.split.members
     few = members.take(np.sort(rng.permutation(len(members))[:PROBE]))

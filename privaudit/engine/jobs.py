@@ -19,12 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from privaudit.contracts import Access, Attack, Fitted, Method, Release, Target
+from privaudit import checkpoints
+from privaudit.contracts import Access, Attack, Fitted, Learner, Method, Release, Target
 from privaudit.engine import choose, controls, measure
 from privaudit.engine.configure import missing
+from privaudit.engine.plan import retrained
 from privaudit.engine.store import Store
 from privaudit.errors import PrivauditError
-from privaudit.records import Split
+from privaudit.records import Records, Split
+from privaudit.results import to_tree
 from privaudit.seeds import Seeds
 from privaudit.signals import margin
 
@@ -170,8 +173,10 @@ def fit(bench: Bench, key: str, name: str, method: Method, variant: str) -> tupl
     split = bench.split
     pool = split.reference if variant == "negative" else split.members
     stream = "null" if variant == "negative" else "fit"
+    recipe = method.twin if method.given and variant == "negative" else method
     start = time.process_time()
-    release = method.fit(pool, bench.seeds.rng(stream, _stream(name, method)))
+    with checkpoints.within(bench.store.path("checkpoints", key, ""), keep=method.costly):
+        release = recipe.fit(pool, bench.seeds.rng(stream, _stream(name, method)))
     trained = time.process_time() - start
     facts: dict[str, Any] = {
         "claim": measure.claim(release.claim),
@@ -257,8 +262,13 @@ def attack(
 ) -> None:
     """Run one attack on one release, judge its evidence, and keep both."""
     variant = stream[-1]
-    target, lift = Target(release, bench.split, method), 0.0
-    if variant == "positive":
+    split = bench.split
+    if variant == "negative" and not retrained(method):
+        split = controls.halves(split, bench.seeds.rng("halves"))
+    target, lift = Target(release, split, method), 0.0
+    if variant == "positive" and Access.TABLE in attack.needs:
+        target = controls.copy_in(target, bench.seeds.rng("copies", stream[0]))
+    elif variant == "positive":
         target, lift = controls.plant(target)
     start = time.perf_counter()
     evidence = attack.run(target, fitted(bench, groups, lift), bench.seeds.rng("attack", *stream))
@@ -270,6 +280,17 @@ def attack(
     body = {**found, "seconds": time.perf_counter() - start, "lift": lift}
     bench.store.put_arrays("evidence", key, measure.arrays(evidence))
     bench.store.put_json("findings", key, body)
+
+
+def fidelity(bench: Bench, key: str, table: Records, judges: dict[str, Learner]) -> None:
+    """Measure how like the members' table a synthetic one is, and what it is good for."""
+    from privaudit.tables.fidelity import fidelity as measured
+
+    found = measured(
+        table, bench.split, learners=judges, confidence=bench.confidence,
+        seeds=bench.seeds.child("fidelity"),
+    )  # fmt: skip
+    bench.store.put_json("fidelity", key, to_tree(found))
 
 
 def subject(
@@ -316,6 +337,7 @@ def shown(release: Release, attack: Attack) -> Release:
         "cut": Access.CUT,
         "cipher": Access.CIPHER,
         "table": Access.TABLE,
+        "file": Access.FILE,
     }
     drop = {part: None for part, access in heavy.items() if access not in attack.needs}
     return replace(release, **drop)  # type: ignore[arg-type]

@@ -111,7 +111,9 @@ def plan(request: Request, split: Split) -> Plan:
         made_by = code(entry.method)
         common = (entry.name, repr(entry.method), made_by, request.entropy, *pools.values())
         own = {"subject": Fit(key_of("subject", *common), entry, "subject", len(split.members))}
-        if any(attack.family == "membership" for attack in request.attacks.values()):
+        if any(attack.family == "membership" for attack in request.attacks.values()) and retrained(
+            entry.method
+        ):
             key = key_of("negative", *common)
             own["negative"] = Fit(key, entry, "negative", len(split.reference))
         fits.extend(own.values())
@@ -128,6 +130,12 @@ def plan(request: Request, split: Split) -> Plan:
     return Plan(tuple(fits), groups, tuple(steps))
 
 
+def retrained(method: Method) -> bool:
+    """Whether the null control is a model trained on the reference pool; else it is the release itself,
+    on two halves of the non-members."""
+    return method.reruns
+
+
 def _declared(
     target: Target,
     attack: Attack,
@@ -136,7 +144,8 @@ def _declared(
     groups: dict[str, Group],
 ) -> tuple[tuple[str, ...], Exception | None]:
     """The keys of the groups that this attack wants, adding new ones to `groups`."""
-    if Access.SEAT in attack.needs and Access.SEAT not in target.access:
+    privileges = {Access.SEAT, Access.RERUN}
+    if not attack.needs & privileges <= target.access:
         return (), None
     try:
         asked = attack.refits(target, seeds.child("refits"))

@@ -18,7 +18,7 @@ class Profile:
     components' own defaults. methods: what is trained where no method is named. beside: where all
     methods are asked for, the learners of those that are to have more than their usual one.
     epsilons: where all methods are asked for, the promises at which each method that makes one is
-    trained; none means its own default.
+    trained; none means its own default. generators: what synthetic records are made by; None means all.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Profile:
         default_factory=lambda: {"baseline": ("boosted", "logreg", "mlp"), "local_only": ("mlp",)}
     )
     epsilons: tuple[str, ...] = ()
+    generators: tuple[str, ...] | None = None
 
 
 PROFILES = {

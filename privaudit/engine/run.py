@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import sys
 import time
@@ -9,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from privaudit import __version__, plugins
 from privaudit.contracts import Prepared
@@ -23,11 +24,12 @@ from privaudit.engine.plan import Plan, plan
 from privaudit.engine.promises import DEFECT
 from privaudit.engine.store import Store
 from privaudit.engine.subjects import subject
-from privaudit.engine.version import packages
+from privaudit.engine.version import code_of_package, packages
 from privaudit.engine.work import Stage, Work, own_process
 from privaudit.errors import PrivauditError
 from privaudit.records import Split
 from privaudit.results import (
+    Attempts,
     Audit,
     Control,
     Failed,
@@ -39,6 +41,18 @@ from privaudit.results import (
 from privaudit.seeds import Seeds
 
 Report = Callable[[Audit, Path], object]
+
+
+class Witness(Protocol):
+    """Who keeps account of the audits made on a shelf of runs."""
+
+    def commit(self, value: str) -> str:
+        """What stands for a fingerprint in a document that leaves: nobody can guess the data from it."""
+        ...
+
+    def saw(self, run: str, task: str, data: str) -> Attempts:
+        """Told once the data are read, by their commitment; how often they were tried so far."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -67,12 +81,14 @@ def run(
     workers: int | None = None,
     listen: Listener = silent,
     report: Report | None = None,
+    witness: Witness | None = None,
 ) -> Finished:
     """Audit every subject of the request and write the run folder under `out`.
 
     workers: processes of one thread each, all cores unless told; inside
     `joblib.parallel_config(backend=...)` the work goes to that backend, whose workers must see
-    `out`. report: writes the report files beside audit.json. Ctrl-C or a kill loses only the steps
+    `out`. report: writes the report files beside audit.json. witness: without one, the document names
+    neither the data nor the split, and counts no attempts. Ctrl-C or a kill loses only the steps
     in progress: the same request and `out` finds the finished ones again.
     """
     workers = cores() if workers is None else workers
@@ -89,18 +105,24 @@ def run(
         prepared = request.task.prepare(
             data, shelf / "cache", lambda what, share: stage.step(what, share, 1.0)
         )
-        split = Split.toss(prepared.records, Seeds(request.entropy).rng("split"))
+        split = tossed(prepared, request)
     except PrivauditError:
         folder.discard()
         raise
     stage.end(f"{len(prepared.records)} records")
+    seen = None
+    if witness is not None:
+        data_name = witness.commit(prepared.records.fingerprint)
+        split_name = witness.commit(fingerprint(split))
+        attempts = witness.saw(folder.name, request.task_name, data_name)
+        seen = (data_name, split_name, attempts)
     with Tables(folder.restricted / "tables") as tables:
         bench = shelve(request, split, Store(str(shelf / "store")), tables)
         work = Work(request, bench, plan(request, split), workers, tell, folder)
         work.do()
         stage = Stage(tell, "write")
         subjects = [subject(work, entry) for entry in work.entries]
-        audit = whole(request, prepared, split, subjects, work, begun, folder.name)
+        audit = whole(request, prepared, split, subjects, work, begun, folder.name, seen)
         keep_restricted(folder, split, prepared, work)
         folder.finish(audit, report)
         folder.make_latest()
@@ -122,7 +144,7 @@ def forecast_only(
         data, shelf / "cache", lambda what, share: stage.step(what, share, 1.0)
     )
     stage.end(f"{len(prepared.records)} records")
-    split = Split.toss(prepared.records, Seeds(request.entropy).rng("split"))
+    split = tossed(prepared, request)
     with (
         tempfile.TemporaryDirectory(dir=shelf, prefix="plan-") as scratch,
         Tables(Path(scratch)) as t,
@@ -131,6 +153,13 @@ def forecast_only(
         work = Work(request, bench, plan(request, split), workers, listen, None)
         todo = work.todo()
         return work.plan, forecast(work.plan, bench, workers, todo), todo
+
+
+def tossed(prepared: Prepared, request: Request) -> Split:
+    """Who was trained on: as given, or by a fair coin for each patient."""
+    if prepared.split is not None:
+        return prepared.split
+    return Split.toss(prepared.records, Seeds(request.entropy).rng("split"))
 
 
 class Tables:
@@ -181,10 +210,20 @@ def keep_restricted(folder: Folder, split: Split, prepared: Prepared, work: Work
     write_text(folder.restricted / "flow.csv", "\n".join(rows) + "\n")
     write_text(folder.restricted / "argv.txt", " ".join(sys.argv) + "\n")
     for step in work.plan.steps:
-        if step.variant == "subject":
-            arrays = work.store.get_arrays("evidence", step.key)
-            if arrays is not None:
-                folder.keep_scores(step.entry.name, step.attack_name, arrays)
+        arrays = work.store.get_arrays("evidence", step.key)
+        if arrays is not None:
+            variant = "" if step.variant == "subject" else f"-{step.variant}"
+            folder.keep_scores(step.entry.name, f"{step.attack_name}{variant}", arrays)
+    for fit in work.plan.fits:
+        arrays = work.store.get_arrays("answers", fit.key)
+        if fit.variant == "subject" and arrays is not None:
+            folder.keep_answers(fit.entry.name, arrays)
+
+
+def fingerprint(split: Split) -> str:
+    """One name for who is in which pool."""
+    pools = (split.members, split.nonmembers, split.reference)
+    return hashlib.sha256("".join(pool.fingerprint for pool in pools).encode()).hexdigest()
 
 
 def whole(
@@ -195,6 +234,7 @@ def whole(
     work: Work,
     begun: Clock,
     name: str,
+    seen: tuple[str, str, Attempts] | None = None,
 ) -> Audit:
     """The document."""
     wall, cpu = begun.seconds()
@@ -210,7 +250,10 @@ def whole(
         profile=request.profile,
         entropy=request.entropy,
         confidence=request.confidence,
-        records_fingerprint=prepared.records.fingerprint,
+        records_fingerprint=seen[0] if seen else "",
+        split_fingerprint=seen[1] if seen else "",
+        attempts=seen[2] if seen else None,
+        statistics=code_of_package("privaudit.stats")[:16],
         seconds=wall,
         cpu_seconds=cpu + work.cpu,
         peak_memory_bytes=jobs.peak_memory() + sum(sorted(peaks)[-work.workers :]),

@@ -10,7 +10,7 @@ from privaudit import stats
 from privaudit.contracts import Access
 from privaudit.engine import controls, document, jobs, promises
 from privaudit.engine.configure import Entry
-from privaudit.engine.plan import Step
+from privaudit.engine.plan import Step, retrained
 from privaudit.engine.work import Work, access_of
 from privaudit.errors import PrivauditError
 from privaudit.results import (
@@ -19,6 +19,7 @@ from privaudit.results import (
     Curve,
     Estimate,
     Failed,
+    Fidelity,
     Finding,
     Outcome,
     Skipped,
@@ -41,6 +42,7 @@ def subject(work: Work, entry: Entry) -> Subject:
     own = [step for step in work.plan.steps if step.entry.name == entry.name]
     outcomes = tuple(outcome(work, step, facts, body) for step in own if step.variant == "subject")
     names = [Access[name] for name in facts["access"]]
+    likeness = work.store.get_json("fidelity", work.likeness(fit))
     reliability = body["reliability"]
     return Subject(
         name=entry.name,
@@ -60,6 +62,7 @@ def subject(work: Work, entry: Entry) -> Subject:
         costs=facts["costs"],
         trust=tuple((row[0], row[1], row[2]) for row in facts["trust"]),
         notes=tuple(facts["notes"]),
+        fidelity=None if likeness is None else from_tree(likeness, Fidelity),
     )
 
 
@@ -98,11 +101,19 @@ def control(work: Work, step: Step, facts: Any) -> Control | None:
     fault = work.faults.get(step.key) or work.faults.get(work.fit(step).key)
     found = None if fault else work.store.get_json("findings", step.key)
     if found is None:
-        told = fault.text if fault else "its null model was not trained"
-        return Control(kind, step.attack_name, (), False, f"the control broke: {told}")  # type: ignore[arg-type]
+        why = fault.text if fault else "its null model was not trained"
+        return Control(kind, step.attack_name, (), False, f"the control broke: {why}")  # type: ignore[arg-type]
     known = estimates(found["estimates"])
-    what = controls.PLANTED.format(lift=controls.LIFT) if kind == "positive" else controls.NULL
+    what = told(step)
     return Control(kind, step.attack_name, known, stats.control_passed(kind, known), what)  # type: ignore[arg-type]
+
+
+def told(step: Step) -> str:
+    """What a control was made of."""
+    if step.variant == "positive":
+        copied = Access.TABLE in step.attack.needs
+        return controls.COPIED if copied else controls.PLANTED.format(lift=controls.LIFT)
+    return controls.NULL if retrained(step.entry.method) else controls.HALVED
 
 
 def estimates(tree: Iterable[Any]) -> tuple[Estimate, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +15,7 @@ from privaudit.engine.events import Event, Listener
 from privaudit.engine.folder import Folder
 from privaudit.engine.forecast import Forecast, attack_key, forecast, keep_time, method_key
 from privaudit.engine.jobs import Bench, Done, Fault, Job
-from privaudit.engine.plan import Fit, Group, Plan, Step
+from privaudit.engine.plan import Fit, Group, Plan, Step, retrained
 from privaudit.engine.store import Store, key_of
 from privaudit.engine.version import code_of_package
 from privaudit.errors import PrivauditError
@@ -75,7 +74,11 @@ class Work:
         steps = [step for step in self.plan.steps if self._missing(step)]
         groups = {key for step in steps for key in step.groups}
         needed = {self.fit(step).key for step in steps}
-        fits = {fit.key for fit in self.plan.fits if fit.key in needed or self._facts(fit) is None}
+        fits = {
+            fit.key
+            for fit in self.plan.fits
+            if fit.key in needed or self._facts(fit) is None or self._unlike(fit)
+        }
         kept = {key for key in groups if self.store.has_arrays("margins", key)}
         return {step.key for step in steps} | (groups - kept) | fits
 
@@ -87,6 +90,7 @@ class Work:
         stage.end(announce(self.plan, expected, todo, self.workers))
         self.reused = sum(len(g.refits) for key, g in self.plan.groups.items() if key not in todo)
         self._train(todo, expected)
+        self._liken()
         self._attack()
         self._measure()
 
@@ -105,7 +109,8 @@ class Work:
         return found is None or not self.store.has_arrays("evidence", step.key)
 
     def fit(self, step: Step) -> Fit:
-        variant = "negative" if step.variant == "negative" else "subject"
+        again = step.variant == "negative" and retrained(step.entry.method)
+        variant = "negative" if again else "subject"
         return next(
             fit
             for fit in self.plan.fits
@@ -188,6 +193,41 @@ class Work:
                 "; ".join(f"{one.name}: {one.reason}" for one in self.untrained.values()),
                 "install what is missing, or name other methods",
             )
+
+    def _unlike(self, fit: Fit) -> bool:
+        """Whether this subject's synthetic table is still to be measured."""
+        facts = self.store.get_json("facts", fit.key)
+        return (
+            facts is not None
+            and fit.variant == "subject"
+            and Access.TABLE.name in facts["access"]
+            and self.store.get_json("fidelity", self.likeness(fit)) is None
+        )
+
+    def likeness(self, fit: Fit) -> str:
+        """The key of a synthetic table's fidelity."""
+        judges = sorted((name, repr(learner)) for name, learner in self.request.judges.items())
+        made_by = code_of_package("privaudit.tables"), code_of_package("privaudit.stats")
+        return key_of("fidelity", fit.key, judges, *made_by, self.request.confidence)
+
+    def _liken(self) -> None:
+        """Compare every synthetic table with the real one."""
+        queue = []
+        for fit in self.plan.fits:
+            release = self.releases.get(fit.key)
+            if release is None or release.table is None or not self._unlike(fit):
+                continue
+            what = {"key": self.likeness(fit), "table": release.table,
+                    "judges": dict(self.request.judges)}  # fmt: skip
+            queue.append(Job("fidelity", fit.key, fit.entry.name, jobs.fidelity, what))
+        if not queue:
+            return
+        for done in self._work("compare", queue):
+            if done.fault is not None:
+                self._fault(done)
+                raise done.fault.own or RuntimeError(
+                    f"a synthetic table was not measured:\n{done.fault.trace}"
+                )
 
     def _attack(self) -> None:
         queue = []
@@ -279,13 +319,21 @@ def own_process() -> int:
 
 
 def privileges(entry: Entry) -> frozenset[Access]:
-    """What the auditor can do beyond holding the release: the method is always known here."""
-    return frozenset({Access.RERUN, *([Access.SEAT] if entry.method.seats else [])})
+    """What the auditor can do beyond holding the release."""
+    again = [Access.RERUN] if entry.method.reruns else []
+    return frozenset({*again, *([Access.SEAT] if entry.method.seats else [])})
 
 
 def access_of(facts: Any, entry: Entry) -> frozenset[Access]:
     """What a release shows, and the auditor's privileges."""
     return frozenset(Access[name] for name in facts["access"]) | privileges(entry)
+
+
+ATTEMPTS = 3
+"""How often a cluster that loses workers is given what it did not finish, before the run gives up."""
+
+CHUNK = 4
+"""Jobs a core that are handed at once to a cluster that answers for all of them together."""
 
 
 def spread(
@@ -294,22 +342,29 @@ def spread(
     """Every job's answer as it comes, from processes of one thread each."""
     if not queue:
         return
-    from joblib import Parallel, delayed, parallel_config
     from joblib.parallel import get_active_backend
 
-    backend = type(get_active_backend()[0]).__name__
-    outside = backend not in ("LokyBackend", "SequentialBackend")
-    if not outside and min(workers, len(queue)) == 1:
+    backend, cores = get_active_backend()
+    name = type(backend).__name__
+    if name not in ("LokyBackend", "SequentialBackend"):
+        yield from _abroad(list(queue), bench, name, cores if cores and cores > 0 else workers)
+    elif min(workers, len(queue)) == 1:
         for job in queue:
             yield job.run(bench)
-        return
-    settings: Any = nullcontext()
-    if not outside:
-        settings = parallel_config(
-            backend="loky", n_jobs=min(workers, len(queue)), inner_max_num_threads=1,
-            max_nbytes=None, temp_folder=temporary,
-        )  # fmt: skip
-    with settings:
+    else:
+        yield from _here(queue, bench, workers, temporary)
+
+
+def _here(
+    queue: Sequence[Job], bench: Bench, workers: int, temporary: str | None
+) -> Iterator[Done]:
+    """From processes of this machine."""
+    from joblib import Parallel, delayed, parallel_config
+
+    with parallel_config(
+        backend="loky", n_jobs=min(workers, len(queue)), inner_max_num_threads=1,
+        max_nbytes=None, temp_folder=temporary,
+    ):  # fmt: skip
         parallel = Parallel(return_as="generator_unordered", batch_size=1)
         answers = parallel(delayed(Job.run)(job, bench) for job in queue)
     whole = False
@@ -319,10 +374,38 @@ def spread(
     finally:
         if not whole:
             answers.close()
-            if not outside:
-                from joblib.externals.loky import get_reusable_executor
+            from joblib.externals.loky import get_reusable_executor
 
-                get_reusable_executor().shutdown(wait=False, kill_workers=True)
+            get_reusable_executor().shutdown(wait=False, kill_workers=True)
+
+
+def _abroad(queue: list[Job], bench: Bench, name: str, cores: int) -> Iterator[Done]:
+    """From a cluster. A job catches its own faults, so what is raised here is the cluster's: what was
+    not answered for is handed in again."""
+    from joblib import Parallel, delayed
+
+    streams = name == "DaskDistributedBackend"
+    size = len(queue) if streams else CHUNK * cores
+    left, failures = queue, 0
+    while left:
+        part = left[:size]
+        answered: set[str] = set()
+        try:
+            how = "generator_unordered" if streams else "list"
+            for done in Parallel(return_as=how, batch_size=1)(
+                delayed(Job.run)(job, bench) for job in part
+            ):
+                answered.add(done.key)
+                yield done
+        except Exception as error:
+            failures += 1
+            if failures == ATTEMPTS:
+                raise PrivauditError(
+                    f"the cluster lost workers {failures} times ({type(error).__name__})",
+                    "work that it takes is not finished",
+                    "see its own log, then give the same command again: finished steps are kept",
+                ) from None
+        left = [job for job in left if job.key not in answered]
 
 
 def announce(plan: Plan, expected: Forecast, todo: set[str], workers: int) -> str:
@@ -341,7 +424,7 @@ def announce(plan: Plan, expected: Forecast, todo: set[str], workers: int) -> st
         f"{expected.memory_high / 1e9:.1f} GB of memory"
     )
     if expected.untimed:
-        text += f"; not counting the attacks that never ran here: {', '.join(expected.untimed)}"
+        text += f"; not counting what never ran here: {', '.join(expected.untimed)}"
     return text
 
 

@@ -63,7 +63,7 @@ def test_a_run_leaves_a_whole_folder_and_a_memoriser_is_found(tmp_path: Path) ->
     assert (tmp_path / "latest").resolve() == finished.folder.resolve()
     assert read(tmp_path / "latest") == finished.audit
     assert {p.name for p in (finished.folder / "restricted").iterdir()} == {
-        "README.md", "argv.txt", "flow.csv", "scores", "split.npz",
+        "README.md", "answers", "argv.txt", "flow.csv", "scores", "split.npz",
     }  # fmt: skip
     for folder in (finished.folder / "restricted", tmp_path / "restricted"):
         assert folder.stat().st_mode & 0o777 == 0o700

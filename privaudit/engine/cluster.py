@@ -1,0 +1,102 @@
+"""Spread the work of a run over a cluster that is there already: Dask or Ray, through joblib."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from privaudit.errors import PrivauditError
+
+PORTS = {"dask": 8786, "ray": 10001}
+
+
+@contextmanager
+def cluster(address: str | None) -> Iterator[int | None]:
+    """Inside, joblib's work goes to the cluster at `dask://HOST[:PORT]` or `ray://HOST[:PORT]`; yields its
+    number of workers' cores, None where no address is given.
+
+    Its workers need the same version of privaudit installed and must see the folder of the run under
+    the same path. Raises PrivauditError for an address that is none, a library that is not installed
+    and a cluster that does not answer.
+    """
+    if address is None:
+        yield None
+        return
+    found = re.fullmatch(r"(dask|ray)://([A-Za-z0-9_.\-\[\]]+?)(?::(\d{1,5}))?", address)
+    if found is None:
+        raise PrivauditError(
+            f"a cluster at {address!r}",
+            "an address reads dask://HOST, dask://HOST:PORT, ray://HOST or ray://HOST:PORT",
+            "give the address of a running Dask scheduler or Ray head",
+        )
+    kind, host = found[1], found[2]
+    port = int(found[3] or PORTS[kind])
+    with (_dask if kind == "dask" else _ray)(host, port) as cores:
+        yield cores
+
+
+@contextmanager
+def _dask(host: str, port: int) -> Iterator[int]:
+    import joblib
+
+    try:
+        from distributed import Client
+    except ImportError:
+        raise _missing("distributed") from None
+    try:
+        client = Client(f"tcp://{host}:{port}", timeout=10, set_as_default=False)
+    except (OSError, TimeoutError):
+        raise _silent("dask", host, port) from None
+    with client, joblib.parallel_config(backend="dask", client=client, wait_for_workers_timeout=20):
+        cores = sum(client.ncores().values())
+        if not cores:
+            raise PrivauditError(
+                f"a Dask scheduler at {host}:{port} without workers",
+                "work goes to its workers",
+                "start some: dask worker tcp://HOST:PORT --nthreads 1",
+            )
+        yield cores
+
+
+@contextmanager
+def _ray(host: str, port: int) -> Iterator[int]:
+    import joblib
+
+    try:
+        import ray
+        from ray.util.joblib import register_ray
+    except ImportError:
+        raise _missing("ray") from None
+    try:
+        ray.init(address=f"ray://{host}:{port}", log_to_driver=False, logging_level="ERROR")
+    except ImportError:
+        raise _missing("ray[client]") from None
+    except (ConnectionError, RuntimeError, ValueError):
+        raise _silent("ray", host, port) from None
+    register_ray()
+    try:
+        cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
+        with joblib.parallel_config(backend="ray", n_jobs=cores):
+            yield cores
+    finally:
+        ray.shutdown()
+
+
+def _missing(library: str) -> PrivauditError:
+    return PrivauditError(
+        f"{library} is not installed",
+        "the cluster is spoken to through it",
+        "pip install 'privaudit[cluster]'",
+    )
+
+
+def _silent(kind: str, host: str, port: int) -> PrivauditError:
+    return PrivauditError(
+        f"no {kind} cluster answers at {host}:{port}",
+        "work can only be spread over a cluster that is running",
+        "check the address and that its head runs; without --cluster this machine does the work",
+    )
+
+
+__all__ = ["cluster"]

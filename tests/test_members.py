@@ -15,6 +15,7 @@ from privaudit import plugins
 from privaudit.contracts import (
     Access,
     Attack,
+    Generator,
     Learner,
     Method,
     Refit,
@@ -27,7 +28,13 @@ from privaudit.contracts import (
 from privaudit.records import Column, Records, Split
 from privaudit.seeds import Seeds
 
-BASES = {"attacks": Attack, "learners": Learner, "methods": Method, "tasks": Task}
+BASES = {
+    "attacks": Attack,
+    "generators": Generator,
+    "learners": Learner,
+    "methods": Method,
+    "tasks": Task,
+}
 MEMBERS = [(kind, name) for kind in plugins.KINDS for name in plugins.members(kind)]
 
 

@@ -13,7 +13,7 @@ import json
 import math
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -227,15 +227,24 @@ def _shape(header: Mapping[str, Any]) -> Shape:
     from privaudit.records import Column
     from privaudit.results import from_tree
 
-    columns = [
-        {**one, "bounds": None if one.get("bounds") is None else tuple(map(float, one["bounds"]))}
+    found = tuple(
+        # As they came: 0 and 0.0 are one bound and two schemas.
+        replace(from_tree({**one, "bounds": None}, Column), bounds=_bounds(one.get("bounds")))
         for one in header["columns"]
-    ]
-    found = tuple(from_tree(column, Column) for column in columns)
+    )
     classes = _texts(header, "classes")
     if not classes or not all(isinstance(c.name, str) for c in found):
         raise damaged("its header names no classes")
     return Shape(found, classes)
+
+
+def _bounds(told: Any) -> tuple[float, float] | None:
+    if told is None:
+        return None
+    low, high = told
+    if not all(isinstance(end, int | float) and not isinstance(end, bool) for end in told):
+        raise ValueError("bounds")
+    return low, high
 
 
 def _claim(header: Mapping[str, Any]) -> Claim:

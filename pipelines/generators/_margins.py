@@ -1,0 +1,259 @@
+"""How every column is distributed on its own, in steps that pool ten patients or more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipelines.generators._gaps import Gaps
+from pipelines.generators._saved import Kept, damaged
+from pipelines.generators._valid import Shape
+from privaudit.errors import PrivauditError
+from privaudit.records import Records
+
+POOL = 10
+"""Patients at least behind every number that is kept."""
+STEPS = 200
+"""Steps at most in one column's distribution."""
+LEAST = 50
+"""Records at least: fewer say nothing about a distribution that would not be about a person."""
+
+
+def check(records: Records) -> None:
+    """Refuse tables that are too small, or have no columns, to learn a distribution from."""
+    if len(records) < LEAST:
+        raise PrivauditError(
+            f"a table of {len(records)} rows",
+            f"a generator learns distributions: from fewer than {LEAST} rows it could only repeat people",
+            f"give at least {LEAST} rows; several hundred for anything useful",
+        )
+    if not records.columns:
+        raise PrivauditError(
+            "a table without feature columns",
+            "there is nothing to generate beside the outcome",
+            "describe at least one column in the schema",
+        )
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns that a distribution is kept of: values, then a flag a pattern of gaps, then the outcome.
+
+    order: (columns,) for a category, the codes in the order in which its distribution runs, else empty.
+    """
+
+    shape: Shape
+    gaps: Gaps
+    order: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, records: Records) -> Layout:
+        """A category's levels run from the lowest to the highest mean outcome code."""
+        order = tuple(
+            _by_outcome(records, j) if c.kind == "category" else ()
+            for j, c in enumerate(records.columns)
+        )
+        return cls(Shape.of(records), Gaps.of(records.columns, records.X), order)
+
+    @property
+    def coded(self) -> np.ndarray:
+        """(width,) bool: whole numbers from 0 that name something."""
+        own = [c.kind != "numeric" or c.statistic == "measured" for c in self.shape.columns]
+        return np.array([*own, *[True] * len(self.gaps.flags), True])
+
+    def spread(self, records: Records) -> np.ndarray:
+        """(n, width) float64, NaN where a value is missing."""
+        X = records.X.astype(np.float64)
+        for j, codes in enumerate(self.order):
+            if codes:
+                rank = np.argsort(codes)
+                seen = ~np.isnan(X[:, j])
+                X[seen, j] = rank[X[seen, j].astype(np.int64)]
+        flags = np.isnan(records.X[:, [self.gaps.patterns[i][0] for i in self.gaps.flags]])
+        return np.column_stack([X, flags, records.y])
+
+    def gather(self, drawn: np.ndarray) -> Records:
+        """Valid records from (n, width) drawn values without gaps."""
+        d = len(self.shape.columns)
+        X = drawn[:, :d].copy()
+        for j, codes in enumerate(self.order):
+            if codes:
+                X[:, j] = np.array(codes)[np.clip(X[:, j], 0, len(codes) - 1).astype(np.int64)]
+        flags = drawn[:, d:-1] > 0.5
+        return self.shape.records(self.gaps.join(X, flags), np.rint(drawn[:, -1]))
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """For the header of a saved file."""
+        return {"patterns": self.gaps.patterns, "told": self.gaps.told, "order": self.order}
+
+    @classmethod
+    def read(cls, kept: Kept) -> Layout:
+        """From the header of a saved file; PrivauditError where it does not fit its columns."""
+        d = len(kept.shape.columns)
+        try:
+            told = tuple(int(j) for j in kept.facts["told"])
+            patterns = tuple(tuple(int(j) for j in p) for p in kept.facts["patterns"])
+            order = tuple(tuple(int(c) for c in codes) for codes in kept.facts["order"])
+        except (KeyError, TypeError, ValueError):
+            raise damaged("its header lacks the layout of its columns") from None
+        inside = all(0 <= j < d for p in patterns for j in p) and all(-1 <= j < d for j in told)
+        levels = [len(c.levels) for c in kept.shape.columns]
+        right = len(order) == d and all(
+            not codes or sorted(codes) == list(range(k))
+            for codes, k in zip(order, levels, strict=True)
+        )
+        if not (inside and right and len(told) == len(patterns) and all(patterns)):
+            raise damaged("its header misstates the layout of its columns")
+        return cls(kept.shape, Gaps(patterns, told), order)
+
+
+def _by_outcome(records: Records, j: int) -> tuple[int, ...]:
+    levels = len(records.columns[j].levels)
+    codes = records.X[:, j]
+    seen = ~np.isnan(codes)
+    known = codes[seen].astype(np.int64)
+    count = np.bincount(known, minlength=levels)
+    total = np.bincount(known, weights=records.y[seen], minlength=levels)
+    # A few records of the whole table's mean steady the rare levels.
+    mean = (total + POOL * records.y.mean()) / (count + POOL)
+    return tuple(np.argsort(mean, kind="stable").tolist())
+
+
+@dataclass(frozen=True, eq=False)
+class Margins:
+    """Inverse distribution functions, column by column, as broken lines: share of rows -> value.
+
+    p, x: all columns' corners, one after the other; starts: (width + 1,) where each begins. whole:
+    (width,) bool, columns whose values were all whole numbers. A value that enough patients share is
+    kept as it is; the rest are kept as means over runs of the sorted values, each of at least POOL
+    patients, so that no number is one patient's.
+    """
+
+    p: np.ndarray
+    x: np.ndarray
+    starts: np.ndarray
+    whole: np.ndarray
+
+    @classmethod
+    def fit(cls, layout: Layout, spread: np.ndarray, patient: np.ndarray) -> Margins:
+        least = pool(patient)
+        corners, whole = [], np.zeros(spread.shape[1], dtype=bool)
+        bounds = [c.bounds for c in layout.shape.columns]
+        for j in range(spread.shape[1]):
+            values = spread[:, j]
+            values = np.sort(values[~np.isnan(values)])
+            whole[j] = bool((values == np.floor(values)).all())
+            if layout.coded[j]:
+                corners.append(_levels(values, least))
+            else:
+                corners.append(_corners(values, least, bounds[j] or (-np.inf, np.inf)))
+        starts = np.cumsum([0, *(len(p) for p, _ in corners)])
+        p = np.concatenate([p for p, _ in corners])
+        x = np.concatenate([x for _, x in corners])
+        return cls(p, x, starts, whole)
+
+    def __call__(self, u: np.ndarray) -> np.ndarray:
+        """(n, width) values at these shares, (n, width) in [0, 1]."""
+        out = np.empty(u.shape)
+        for j, (a, b) in enumerate(zip(self.starts[:-1], self.starts[1:], strict=True)):
+            out[:, j] = np.interp(u[:, j], self.p[a:b], self.x[a:b])
+        out[:, self.whole] = np.rint(out[:, self.whole])
+        return out
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """For a saved file."""
+        return {
+            "corner_share": self.p,
+            "corner_value": self.x,
+            "corner_start": self.starts.astype(np.int64),
+            "whole": self.whole,
+        }
+
+    @classmethod
+    def read(cls, kept: Kept, width: int) -> Margins:
+        """From a saved file; PrivauditError where its parts do not fit."""
+        starts = kept.array("corner_start", 1, shape=(width + 1,)).astype(np.int64)
+        p, x = kept.array("corner_share", 1), kept.array("corner_value", 1)
+        whole = kept.array("whole", 1, shape=(width,)).astype(bool)
+        fits = starts[0] == 0 and starts[-1] == len(p) == len(x) and (np.diff(starts) > 0).all()
+        if not fits or np.isnan(p).any() or np.isnan(x).any():
+            raise damaged("its distributions do not fit its columns")
+        return cls(p.astype(np.float64), x.astype(np.float64), starts, whole)
+
+
+def pool(patient: np.ndarray) -> int:
+    """So many rows are certainly those of POOL patients or more."""
+    _, counts = np.unique(patient, return_counts=True)
+    most = np.sort(counts)[::-1][: POOL - 1]
+    return int(most.sum()) + 1
+
+
+def _levels(values: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:
+    """Steps of the codes that enough rows hold; the others are left out."""
+    if not len(values):
+        return np.array([0.0]), np.array([0.0])
+    codes, counts = np.unique(values, return_counts=True)
+    enough = counts >= least
+    if not enough.any():
+        enough = counts == counts.max()
+    share = np.cumsum(counts[enough]) / counts[enough].sum()
+    p = np.stack([np.concatenate([[0.0], share[:-1]]), share], axis=1).ravel()
+    return p, np.repeat(codes[enough], 2)
+
+
+def _corners(
+    values: np.ndarray, least: int, bounds: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Shared values as flat pieces; what lies between as means of runs of the sorted values."""
+    m = len(values)
+    if m < least:
+        # Too few to say anything: the middle of what is possible, or nothing.
+        middle = sum(bounds) / 2 if np.isfinite(bounds).all() else 0.0
+        return np.array([0.5]), np.array([middle])
+    size = max(least, -(-m // STEPS))
+    distinct, first, counts = np.unique(values, return_index=True, return_counts=True)
+    shared = np.flatnonzero(counts >= least)
+    p: list[np.ndarray] = []
+    x: list[np.ndarray] = []
+    begin = 0
+    for place in [*shared.tolist(), -1]:
+        end = int(first[place]) if place >= 0 else m
+        if end - begin >= least:
+            pieces = (end - begin) // size or 1
+            edges = np.linspace(begin, end, pieces + 1).astype(np.int64)
+            sums = np.add.reduceat(values[begin:end], edges[:-1] - begin)
+            p.append((edges[:-1] + edges[1:]) / 2 / m)
+            x.append(sums / np.diff(edges))
+        if place >= 0:
+            begin = end + int(counts[place])
+            p.append(np.array([end, begin]) / m)
+            x.append(np.repeat(distinct[place], 2))
+    return _ends(np.concatenate(p), np.concatenate(x), bounds)
+
+
+def _ends(
+    p: np.ndarray, x: np.ndarray, bounds: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The line carried on to shares 0 and 1 at its last slope, inside the bounds."""
+    if len(p) > 1:
+        for end, share in ((0, 0.0), (-1, 1.0)):
+            near, far = (p[end], x[end]), (p[1 if end == 0 else -2], x[1 if end == 0 else -2])
+            if near[0] not in (0.0, 1.0) and near[0] != far[0]:
+                value = near[1] + (near[1] - far[1]) * (share - near[0]) / (near[0] - far[0])
+                at = 0 if end == 0 else len(p)
+                p, x = np.insert(p, at, share), np.insert(x, at, np.clip(value, *bounds))
+    return p, x
+
+
+def constant(columns: Sequence[str], margins: Margins) -> tuple[str, ...]:
+    """Names of the columns that hold one value."""
+    pairs = zip(margins.starts[:-1], margins.starts[1:], strict=True)
+    same = [bool(np.ptp(margins.x[a:b]) == 0) for a, b in pairs]
+    return tuple(name for name, one in zip(columns, same, strict=False) if one)
+
+
+__all__ = ["LEAST", "POOL", "Layout", "Margins", "check", "constant", "pool"]

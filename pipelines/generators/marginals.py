@@ -1,0 +1,69 @@
+"""Every column drawn on its own: right one by one, and useless together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.generators._margins import POOL, Layout, Margins, check
+from pipelines.generators._saved import Kept
+from privaudit.contracts import Claim, Generator, Progress, Sampler
+from privaudit.records import Records
+
+APART = (
+    "Columns are drawn independently of each other and of the outcome: their distributions are right, every "
+    "relation between them is gone, and a model trained on this table has learnt nothing."
+)
+HELD = (
+    f"The saved generator holds one distribution a column, each number of it over {POOL} patients or "
+    "more, and no row. No formal promise is made."
+)
+
+
+@dataclass(frozen=True)
+class Marginals(Generator):
+    """Independent draws from each column's distribution: the safe and useless end of the scale.
+
+    Missing values: each pattern of absence (columns that are missing together) at its own share. The outcome at its prevalence.
+    Distributions are broken lines through shared values and means of runs of sorted values, so that
+    no corner is one patient's value. Source: the independent-attribute mode of Ping, Stoyanovich and
+    Howe 2017 (DataSynthesizer, SSDBM), without its noise.
+    """
+
+    def fit(
+        self, records: Records, rng: np.random.Generator, *,
+        checkpoint: Path | None = None, progress: Progress | None = None,
+    ) -> Sampler:  # fmt: skip
+        check(records)
+        layout = Layout.of(records)
+        return _Apart(layout, Margins.fit(layout, layout.spread(records), records.patient))
+
+    @classmethod
+    def load(cls, file: bytes) -> Sampler:
+        kept = Kept.load(file, "marginals")
+        layout = Layout.read(kept)
+        return _Apart(layout, Margins.read(kept, len(layout.coded)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Apart:
+    """One distribution a column."""
+
+    layout: Layout
+    margins: Margins
+    claim: Claim = field(default_factory=Claim)
+    notes: tuple[str, ...] = (APART, HELD)
+
+    def sample(self, rows: int, rng: np.random.Generator) -> Records:
+        return self.layout.gather(self.margins(rng.random((rows, len(self.layout.coded)))))
+
+    def save(self) -> bytes:
+        kept = Kept(
+            self.layout.shape, self.claim, self.notes, self.layout.facts, self.margins.arrays
+        )
+        return kept.save("marginals")
+
+
+__all__ = ["Marginals"]

@@ -205,6 +205,91 @@ ATTACKS: dict[str, Note] = {
             "Xie et al. 2020, Fall of Empires, arXiv 1903.03936",
         ),
     ),
+    "singling_out": Note(
+        "Singling out",
+        "descriptions that fit one patient",
+        "Reads descriptions off the synthetic table that fit exactly one of its records, such as "
+        "“older than 92 and creatinine never measured”, and checks how many fit exactly one real patient. "
+        "Some descriptions fit one of any group of patients; the control tells how many.",
+        (
+            "Giomi et al. 2023, A Unified Framework for Quantifying Privacy Risk in Synthetic Data, "
+            "arXiv 2211.10459, section 4.1",
+            "Cohen and Nissim 2020, Towards Formalizing the GDPR’s Notion of Singling Out, "
+            "arXiv 1904.06009",
+        ),
+        "a description drawn at random from values of the attacker’s own records",
+    ),
+    "linkability": Note(
+        "Linkability",
+        "joining two halves of a record",
+        "Two people hold different columns about a patient. Each looks up the synthetic records most "
+        "like what he holds; when both find the same one, the two halves are joined.",
+        (
+            "Giomi et al. 2023, A Unified Framework for Quantifying Privacy Risk in Synthetic Data, "
+            "arXiv 2211.10459, section 4.2",
+        ),
+        "the chance that two blind draws from the table meet",
+    ),
+    "inference": Note(
+        "Inference",
+        "a secret read off the look-alike",
+        "Knows a patient’s record but for one value, finds the synthetic record most like it, and "
+        "takes the missing value from there.",
+        (
+            "Giomi et al. 2023, A Unified Framework for Quantifying Privacy Risk in Synthetic Data, "
+            "arXiv 2211.10459, section 4.3",
+        ),
+        "the commonest value among the attacker’s own records",
+    ),
+    "copies": Note(
+        "Copies",
+        "real records in the table",
+        "Counts the patients whose record stands in the synthetic table, word for word or with a few "
+        "cells changed, blanked or rounded. A cell missing in both counts for nothing.",
+        ("Yao et al. 2025, The DCR Delusion, arXiv 2505.01524",),
+    ),
+    "density": Note(
+        "Density (DOMIAS)",
+        "where the table is thicker than people are",
+        "Compares how dense synthetic records lie around a patient with how dense real ones do. A "
+        "generator that has learnt a patient by heart puts too many records there.",
+        (
+            "van Breugel et al. 2023, Membership Inference Attacks against Synthetic Data through "
+            "Overfitting Detection, arXiv 2302.12580, section 3",
+        ),
+    ),
+    "nearest": Note(
+        "Nearest record",
+        "a synthetic record too close",
+        "Measures how near the closest synthetic record is to a patient, against how near the "
+        "closest real one is among records of the attacker’s own.",
+        (
+            "Chen et al. 2020, GAN-Leaks: A Taxonomy of Membership Inference Attacks against Generative "
+            "Models, arXiv 1909.03935, section 4",
+        ),
+    ),
+    "shadow_generator": Note(
+        "Shadow generators",
+        "tables made with and without the patient",
+        "Trains the generator again many times, with and without each patient, and asks whether the "
+        "released table comes as near to the patient as tables of generators that knew him.",
+        (
+            "Stadler et al. 2022, Synthetic Data: Anonymisation Groundhog Day, arXiv 2011.07018, section 4",
+            "Carlini et al. 2022, arXiv 2112.03570, section V (the likelihood ratio)",
+        ),
+    ),
+    "stored_rows": Note(
+        "Stored rows",
+        "training records in the file itself",
+        "Opens the file in which the generator is handed out, without running anything in it, and "
+        "looks for arrays that give the training patients’ values back, in order or as a set.",
+        (
+            "Observed in files of the ctgan package (0.12.1), whose sampler keeps the training rows; the "
+            "class of leak is that of Balle et al. 2022, Reconstructing Training Data with Informed "
+            "Adversaries, arXiv 2201.04845",
+        ),
+        "the commonest value of each column",
+    ),
 }
 
 FAMILIES: dict[str, tuple[str, str]] = {
@@ -228,6 +313,11 @@ FAMILIES: dict[str, tuple[str, str]] = {
     "reconstruction": (
         "Can records be rebuilt?",
         "Reconstruction: getting training records back from what is released.",
+    ),
+    "synthetic": (
+        "Does the synthetic table give patients away?",
+        "Singling out, linking and inferring, the three risks that anonymous data must not carry (Article "
+        "29 Working Party, Opinion 05/2014), and copies of real records.",
     ),
     "epsilon": (
         "How large must epsilon at least be?",

@@ -1,0 +1,127 @@
+"""Predicates over a table's columns, and how many records each holds for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+EQUAL, LEAST, MOST, GAP = range(4)
+"""A cell equals the value, is at least it, is at most it, or is missing."""
+BLOCK = 2**21
+"""Cells looked at in one go."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predicates:
+    """m conjunctions of q conditions each. columns, tests: (m, q) int64; values: (m, q) float64."""
+
+    columns: np.ndarray
+    tests: np.ndarray
+    values: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def take(self, rows: np.ndarray) -> Predicates:
+        """These of them."""
+        return Predicates(self.columns[rows], self.tests[rows], self.values[rows])
+
+    def counts(self, cells: np.ndarray) -> np.ndarray:
+        """(m,) how many records each holds for. cells: (d, n) float64, NaN where missing."""
+        found = np.empty(len(self), dtype=np.int64)
+        step = max(1, BLOCK // max(1, cells.shape[1]))
+        for start in range(0, len(self), step):
+            part = slice(start, start + step)
+            holds = np.ones((len(self.columns[part]), cells.shape[1]), dtype=bool)
+            for q in range(self.columns.shape[1]):
+                holds &= _holds(
+                    cells, self.columns[part, q], self.tests[part, q], self.values[part, q]
+                )
+            found[part] = holds.sum(axis=1)
+        return found
+
+    def distinct(self) -> Predicates:
+        """Each of them once, conditions in the order of their columns, the first of equals kept."""
+        order = np.argsort(self.columns, axis=1, kind="stable")
+        sorted_ = [np.take_along_axis(a, order, 1) for a in (self.columns, self.tests, self.values)]
+        key = np.concatenate([np.nan_to_num(a.astype(np.float64), nan=-1.0) for a in sorted_], axis=1)  # fmt: skip
+        _, first = np.unique(key, axis=0, return_index=True)
+        return Predicates(*sorted_).take(np.sort(first))
+
+    @classmethod
+    def join(cls, parts: list[Predicates]) -> Predicates:
+        """All of them, in order."""
+        return cls(
+            np.concatenate([part.columns for part in parts]),
+            np.concatenate([part.tests for part in parts]),
+            np.concatenate([part.values for part in parts]),
+        )
+
+
+def _holds(
+    cells: np.ndarray, columns: np.ndarray, tests: np.ndarray, values: np.ndarray
+) -> np.ndarray:
+    out = np.empty((len(columns), cells.shape[1]), dtype=bool)
+    for test in np.unique(tests):
+        at = np.flatnonzero(tests == test)
+        seen, value = cells[columns[at]], values[at, None]
+        if test == EQUAL:
+            out[at] = seen == value
+        elif test == LEAST:
+            out[at] = seen >= value
+        elif test == MOST:
+            out[at] = seen <= value
+        else:
+            out[at] = np.isnan(seen)
+    return out
+
+
+def univariate(cells: np.ndarray, ordered: np.ndarray) -> Predicates:
+    """Every predicate on one column that holds for exactly one record: its extremes, values that occur
+    once, and the one that is missing. cells: (d, n); ordered: (d,) bool, the columns of numbers."""
+    found: list[tuple[int, int, float]] = []
+    for j, row in enumerate(cells):
+        seen = row[~np.isnan(row)]
+        distinct, count = np.unique(seen, return_counts=True)
+        if len(row) - len(seen) == 1:
+            found.append((j, GAP, np.nan))
+        if ordered[j] and len(distinct):
+            ends = ((MOST, 0), (LEAST, -1))
+            found += [(j, test, distinct[at]) for test, at in ends if count[at] == 1]
+        found += [(j, EQUAL, value) for value in distinct[count == 1]]
+    table = np.array(found, dtype=np.float64).reshape(-1, 3)
+    return Predicates(
+        table[:, :1].astype(np.int64), table[:, 1:2].astype(np.int64), table[:, 2:].copy()
+    )
+
+
+def multivariate(
+    cells: np.ndarray, ordered: np.ndarray, rows: np.ndarray, width: int, rng: np.random.Generator
+) -> Predicates:
+    """One predicate from each of these records, on `width` columns drawn for it.
+
+    Numbers must be at least, or at most, the record's, whichever is farther from the column's median;
+    other values the same; a missing value missing.
+    """
+    d, _ = cells.shape
+    columns = np.argsort(rng.random((len(rows), d)), axis=1)[:, :width]
+    values = cells[columns, rows[:, None]]
+    middle = np.array([np.median(row[~np.isnan(row)]) if (~np.isnan(row)).any() else 0.0 for row in cells])  # fmt: skip
+    tests = np.where(values > middle[columns], LEAST, MOST)
+    tests = np.where(ordered[columns], tests, EQUAL)
+    return Predicates(columns, np.where(np.isnan(values), GAP, tests), values)
+
+
+def at_random(
+    cells: np.ndarray, ordered: np.ndarray, count: int, width: int, rng: np.random.Generator
+) -> Predicates:
+    """Predicates on columns, tests and values drawn at random, from these records' values."""
+    d, n = cells.shape
+    columns = np.argsort(rng.random((count, d)), axis=1)[:, :width]
+    values = cells[columns, rng.integers(0, n, columns.shape)]
+    tests = np.where(ordered[columns], rng.integers(EQUAL, MOST + 1, columns.shape), EQUAL)
+    return Predicates(columns, np.where(np.isnan(values), GAP, tests), values)
+
+
+__all__ = ["Predicates", "at_random", "multivariate", "univariate"]

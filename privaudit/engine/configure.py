@@ -107,12 +107,18 @@ def given(
     confidence: float = 0.95,
     exact_counts: bool = False,
     command: str = "",
+    coin: bool = False,
 ) -> Request:
     """An audit of what somebody brought: the task's `Prepared` holds the split, the entries' methods
-    hand out the releases. An attack that refuses them is a result and no error."""
+    hand out the releases. An attack that refuses them is a result and no error.
+
+    coin: a fair coin decided about each patient's membership; without one no bound on epsilon holds,
+    and the attacks that give one are left out.
+    """
     _check(confidence)
     own = _Settings(profile.settings, settings)
     made = _attacks(profile, own, attacks)
+    made = {name: attack for name, attack in made.items() if coin or attack.family != "epsilon"}
     own.refuse_unused()
     return Request(
         task_name, task, tuple(entries), made, profile.name, entropy, confidence, exact_counts,

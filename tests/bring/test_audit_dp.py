@@ -1,0 +1,99 @@
+"""The command that tests a promised epsilon on the scores of canaries."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from privaudit.cli import main
+
+
+def table(path: Path, scores: np.ndarray, member: np.ndarray, **more: np.ndarray) -> Path:
+    names = ["score", "member", *more]
+    rows = zip(scores, member.astype(int), *more.values(), strict=True)
+    path.write_text("\n".join([",".join(names), *(",".join(map(str, row)) for row in rows)]) + "\n")
+    return path
+
+
+def responses(epsilon: float, n: int, stream: int) -> tuple[np.ndarray, np.ndarray]:
+    """Coins, and each coin told truly with the chance that randomised response allows."""
+    rng = np.random.default_rng(stream)
+    member = rng.random(n) < 0.5
+    honest = rng.random(n) < np.exp(epsilon) / (1 + np.exp(epsilon))
+    return np.where(honest, member, ~member).astype(float), member
+
+
+def ask(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict]:
+    code = main(["audit-dp", *words, "--json"])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_a_promise_that_does_not_hold_is_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = table(tmp_path / "s.csv", *responses(4.0, 3000, 1))
+    code, told = ask(capsys, str(path), "--epsilon", "1")
+    assert code == 1
+    assert 1 < told["bound"] <= 4.0
+
+
+def test_randomised_response_never_proves_more_than_its_epsilon(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    above = 0
+    for stream in range(40):
+        path = table(tmp_path / "s.csv", *responses(1.0, 400, stream))
+        code, told = ask(capsys, str(path), "--epsilon", "1.0")
+        above += told["bound"] > 1.0
+        assert code == int(told["bound"] > 1.0)
+    # 5 % of 40 is 2; more than 6 would come about once in 300 times.
+    assert above <= 6
+
+
+def test_too_few_coins_are_inconclusive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = table(tmp_path / "s.csv", *responses(1.0, 40, 2))
+    code, told = ask(capsys, str(path), "--epsilon", "8")
+    assert code == 3
+    assert told["most_provable"] < 8
+
+
+def test_canaries_of_one_patient_are_one_coin(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores, member = responses(4.0, 300, 3)
+    scores = scores + np.random.default_rng(4).normal(scale=0.01, size=300)
+    each = np.arange(300)
+    path = table(
+        tmp_path / "s.csv", np.repeat(scores, 3), np.repeat(member, 3), who=np.repeat(each, 3)
+    )
+    _, told = ask(capsys, str(path), "--epsilon", "1", "--patient", "who")
+    _, single = ask(capsys, str(table(tmp_path / "t.csv", scores, member)), "--epsilon", "1")
+    assert told["bound"] == pytest.approx(single["bound"], abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "says"),
+    [
+        ("score,member\n1,1\n2,0\n", ("--epsilon", "-1"), "an epsilon of -1"),
+        ("score,member\n1,1\n2,0\n", ("--epsilon", "1", "--delta", "1"), "a delta of 1"),
+        ("score,member\n1,1\nx,0\n", ("--epsilon", "1"), "1 scores that are no finite number"),
+        ("score,member\n1,1\n2,maybe\n", ("--epsilon", "1"), "1 memberships that are neither"),
+        ("points,member\n1,1\n", ("--epsilon", "1"), "no column 'score'"),
+        (
+            "score,member,who\n1,1,a\n2,0,a\n",
+            ("--epsilon", "1", "--patient", "who"),
+            "1 patients are both members and not",
+        ),
+        ("score,member\n", ("--epsilon", "1"), "no rows"),
+    ],
+)
+def test_bad_input_is_refused_in_words(
+    text: str, words: tuple[str, ...], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "s.csv"
+    path.write_text(text)
+    assert main(["audit-dp", str(path), *words]) == 2
+    assert says in capsys.readouterr().err

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from privaudit.results import Estimate
 from privaudit.verdicts import State, Verdict, Verdicts
 
 ORDER: tuple[State, ...] = ("EXCEEDS", "INCONCLUSIVE", "NOT TESTED", "WITHIN")
@@ -72,12 +71,4 @@ def decisive(verdicts: Verdicts) -> Verdict | None:
     return ordered[0] if ordered else None
 
 
-def estimate(v: Verdict, confidence: float) -> Estimate:
-    """What a verdict measured, as an estimate that the report's numbers know how to write."""
-    name = v.metric.rpartition(".")[2] or v.metric
-    if v.fpr is not None:
-        name = f"{name}_at_fpr_{v.fpr:g}"
-    return Estimate(name, v.value, v.lower, v.upper, v.chance, v.n, confidence)
-
-
-__all__ = ["ORDER", "Rule", "closeness", "decisive", "estimate", "rules", "worst_first"]
+__all__ = ["ORDER", "Rule", "closeness", "decisive", "rules", "worst_first"]

@@ -28,6 +28,7 @@ from privaudit.report.reading import (
     ranked,
     stated,
 )
+from privaudit.report.sections.verdicts import badge
 from privaudit.results import Audit, Failed, Skipped, Subject
 from privaudit.verdicts import Verdicts
 
@@ -93,20 +94,27 @@ def _tested(audit: Audit) -> list[Block]:
 
 
 def _happened(audit: Audit, readings: list[Reading]) -> list[Block]:
-    states = [r.state for r in readings]
-    found, unseen = states.count("found"), states.count("unseen")
-    said: list[Block] = []
-    if readings:
-        unclear = len(states) - found - unseen
-        said.append(Prose(say.tally(found, unseen, unclear, len(states))))
+    said: list[Block] = [Prose(text) for text in summary(audit, readings)]
     order = ranked(audit, readings)
-    if not order or "invalid" in states:
-        return said
-    subject, r = audit.subjects[order[0]], readings[order[0]]
-    told = _recognised(r)
+    if order and all(r.state != "invalid" for r in readings):
+        said += _group(audit.subjects[order[0]], readings[order[0]])
+    return said
+
+
+def summary(audit: Audit, readings: list[Reading]) -> list[str]:
+    """What happened in two sentences: how many models read how, and the most exposed one."""
+    states = [r.state for r in readings]
+    if not states:
+        return [say.NO_MODELS]
+    if "invalid" in states:
+        return [say.INVALID_SHORT]
+    found, unseen = states.count("found"), states.count("unseen")
+    said = [say.tally(found, unseen, len(states) - found - unseen, len(states))]
+    order = ranked(audit, readings)
+    told = _recognised(readings[order[0]]) if order else ""
     if told:
-        said.append(Prose(say.most_exposed(subject.name, told) if len(readings) > 1 else told))
-    said += _group(subject, r)
+        subject = audit.subjects[order[0]]
+        said.append(say.most_exposed(subject.name, told) if len(readings) > 1 else told)
     return said
 
 
@@ -151,11 +159,10 @@ def _limit(verdicts: Verdicts | None) -> list[Block]:
 
 def _rule(rule: Rule) -> tuple[Text, ...]:
     v = rule.first
-    badge = say.VERDICTS[v.state] if v.waiver is None else say.waived_badge(v.state, v.waiver)
     return (
         f"{rule.name}: {say.metric(v)}",
         say.limit(v),
-        (badge,),
+        (badge(v),),
         say.SEVERITY[rule.severity],
         say.where(v),
     )
@@ -167,7 +174,7 @@ def _means(audit: Audit, readings: list[Reading]) -> list[Block]:
         return [Prose(say.MEANS_UNCLEAR)]
     r = readings[order[0]]
     if r.state == "invalid":
-        return [Prose(say.INVALID_TITLE)]
+        return [Prose(say.INVALID_SHORT)]
     if any(x.state == "found" for x in readings):
         said = [say.MEANS_FOUND]
         ppv = stated(r.finding.estimates, PRIOR) if r.finding is not None else None
@@ -208,4 +215,4 @@ def _untested(audit: Audit) -> list[Block]:
     return [Bullets(tuple(lines)), Prose(say.OPEN, "small")]
 
 
-__all__ = ["banner", "questions"]
+__all__ = ["banner", "questions", "summary"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from privaudit.report import sentences as say
-from privaudit.report.blocks import Block, Prose, Table
-from privaudit.report.notes import ACCESS
+from privaudit.report.blocks import Block, Prose, Table, Text
+from privaudit.report.classes import CLASSES, class_of
+from privaudit.report.notes import ACCESS, label
 from privaudit.report.reading import findings
 from privaudit.results import Audit, Subject
 
@@ -21,7 +22,7 @@ def build(audit: Audit) -> tuple[Block, ...]:
         return (Prose(say.ATTACKER), Prose(say.NO_ACCESS))
     who = dict(ACCESS.values())
     if len(audit.subjects) > MANY:
-        return (Prose(say.ATTACKER), Prose(say.KNOWS), *_turned(audit, powers, who))
+        return (Prose(say.ATTACKER), Prose(say.KNOWS), *_card(audit), *_turned(audit, powers, who))
     rows = tuple(
         (
             say.capital(power),
@@ -32,7 +33,23 @@ def build(audit: Audit) -> tuple[Block, ...]:
     )
     columns = (*say.ATTACKER_COLUMNS, *(s.name for s in audit.subjects))
     table = Table(say.ATTACKER_CAPTION, columns, rows)
-    return (Prose(say.ATTACKER), Prose(say.KNOWS), table)
+    return (Prose(say.ATTACKER), Prose(say.KNOWS), *_card(audit), table)
+
+
+def _card(audit: Audit) -> tuple[Block, ...]:
+    """Every attack that ran: its class, what it knew, and what it was given."""
+    ran: dict[str, tuple[str, set[str]]] = {}
+    for s in audit.subjects:
+        for f in findings(s):
+            ran.setdefault(f.attack, (f.family, set()))[1].update(f.access)
+    rows: list[tuple[Text, ...]] = []
+    for attack, (family, access) in ran.items():
+        keys = [key for key, (words, _) in ACCESS.items() if words in access or key in access]
+        knows = next((text for key, text in say.KNOWLEDGE.items() if key in keys), "")
+        known = class_of(attack, family)
+        given = ", ".join(say.POWERS.get(key, key).lower() for key in keys)
+        rows.append((label(attack), CLASSES[known].nist if known else family, knows, given))
+    return (Table(say.CARD_CAPTION, say.CARD_COLUMNS, tuple(rows)),) if rows else ()
 
 
 def _turned(audit: Audit, powers: list[str], who: dict[str, str]) -> tuple[Block, ...]:

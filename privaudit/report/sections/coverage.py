@@ -1,37 +1,30 @@
-"""What was tested and what was not, class by class."""
+"""What was tested and what was not, class by class, as a data protection authority asks."""
 
 from __future__ import annotations
 
 from privaudit.report import sentences as say
-from privaudit.report.blocks import Badge, Block, Prose, Table
+from privaudit.report.blocks import Badge, Block, Prose, Table, Text
+from privaudit.report.classes import CLASSES, tried
 from privaudit.report.notes import label
-from privaudit.results import Audit, Coverage
+from privaudit.results import Audit
 
 ORDER = 40
 
 
 def build(audit: Audit) -> tuple[Block, ...]:
-    rows = tuple(
-        (
-            c.title or c.family,
-            (_badge(c),),
-            ", ".join(label(a) for a in c.attacks) or "none",
-            _reason(c),
-        )
-        for c in audit.coverage
-    )
-    table = Table(say.COVERAGE_CAPTION, say.COVERAGE_COLUMNS, rows)
-    return (Prose(say.COVERAGE_INTRO), table)
-
-
-def _badge(c: Coverage) -> Badge:
-    return Badge(c.state.capitalize(), say.COVERAGE[c.state])
-
-
-def _reason(c: Coverage) -> str:
-    """The reason without what the column before it says already."""
-    return (
-        c.reason.removeprefix(f"by {', '.join(c.attacks)}").removeprefix("; ")
-        if c.attacks
-        else c.reason
-    )
+    rows: list[tuple[Text, ...]] = []
+    for t in tried(audit):
+        c = CLASSES[t.key]
+        badge = Badge(say.COVERAGE_WORDS[t.state], say.COVERAGE[t.state])
+        attacks = ", ".join(label(a) for a in t.attacks)
+        extent = say.extent(t.models, len(audit.subjects)) if t.attacks else ""
+        rows.append((c.title, (badge,), attacks or say.NONE, extent or t.reason, c.asked))
+    known = {family for c in CLASSES.values() for family in c.families}
+    for engine in audit.coverage:
+        if engine.family not in known:
+            badge = Badge(say.COVERAGE_WORDS[engine.state], say.COVERAGE[engine.state])
+            attacks = ", ".join(label(a) for a in engine.attacks)
+            title = engine.title or engine.family
+            rows.append((title, (badge,), attacks or say.NONE, engine.reason, say.OTHERWISE))
+    table = Table(say.COVERAGE_CAPTION, say.COVERAGE_COLUMNS, tuple(rows))
+    return (Prose(say.COVERAGE_INTRO), table, Prose(say.COVERAGE_NOTE, "small"))

@@ -75,8 +75,10 @@ def _card(audit: Audit, number: int, s: Subject) -> Card:
     lower = [say.bound(label(attack), e.name, e) for attack, e in bounds(s)]
     risk, use = read(audit, s).auc, stated(s.utility, "auroc")
     rest = [power for power in s.access if power not in c.covers]
+    way = WAYS.get(s.method)
     pairs: list[tuple[Text, Text]] = [
         (facts["epsilon"], say.promise_size(c)),
+        (facts["odds"], say.odds(c)),
         (facts["unit"], say.unit(c)),
         (facts["neighbours"], say.neighbours(c)),
         (facts["covers"], "; ".join(c.covers) or say.COVERS_NOTHING),
@@ -84,6 +86,7 @@ def _card(audit: Audit, number: int, s: Subject) -> Card:
     if rest:
         pairs.append((facts["open"], "; ".join(rest)))
     pairs += [
+        (facts["mechanism"], f"{way.label}: {way.how}" if way else s.description or s.method),
         (facts["basis"], c.basis),
         (facts["bound"], "; ".join(lower) or say.BOUND_NONE),
     ]

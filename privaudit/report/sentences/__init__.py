@@ -11,11 +11,15 @@ from privaudit.report.sentences.answer import *  # noqa: F403
 from privaudit.report.sentences.cohort import *  # noqa: F403
 from privaudit.report.sentences.contents import *  # noqa: F403
 from privaudit.report.sentences.coverage import *  # noqa: F403
+from privaudit.report.sentences.criteria import *  # noqa: F403
+from privaudit.report.sentences.dpia import *  # noqa: F403
 from privaudit.report.sentences.findings import *  # noqa: F403
 from privaudit.report.sentences.frame import *  # noqa: F403
 from privaudit.report.sentences.joint import *  # noqa: F403
 from privaudit.report.sentences.officer import *  # noqa: F403
 from privaudit.report.sentences.promises import *  # noqa: F403
+from privaudit.report.sentences.reduce import *  # noqa: F403
+from privaudit.report.sentences.rules import *  # noqa: F403
 from privaudit.report.sentences.tradeoff import *  # noqa: F403
 from privaudit.report.sentences.training import *  # noqa: F403
 from privaudit.report.sentences.words import *  # noqa: F403

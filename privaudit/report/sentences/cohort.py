@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from privaudit.report import numbers as n
-from privaudit.results import Data, Pool
+from privaudit.results import Attempts, Data, Pool
 
 FLOW_CAPTION = "From all stays to those used"
 FLOW_COLUMNS = ("Step", "Stays left out", "Stays that remain", "Patients")
@@ -66,7 +66,46 @@ MANIFEST = {
     "cpu": "Processor time",
     "memory": "Peak memory",
     "refits": "Models trained for attacks",
+    "statistics": "Version of the statistics",
+    "audit": "sha256 of audit.json",
+    "policy": "sha256 of the policy",
+    "baseline": "Compared with",
 }
+NO_LEDGER = "How often this audit was tried before is not known: no ledger of attempts was kept where it ran."
+ATTEMPTS_CAPTION = "How earlier attempts ended"
+ATTEMPTS_COLUMNS = ("Ended with", "Attempts")
+ENDINGS = {
+    "0": "0: within, or no limit asked",
+    "1": "1: a limit exceeded",
+    "2": "2: refused input",
+    "3": "3: inconclusive",
+    "4": "4: evidence does not verify",
+    "5": "5: the audit failed",
+    "70": "70: a fault of the software",
+    "130": "130: interrupted",
+}
+
+
+def attempts(a: Attempts) -> str:
+    """How often an audit of this task on these data was tried where this run is kept."""
+    if a.started <= 1:
+        return "This is the first attempt at an audit of this task on these data where this run is kept."
+    ways = "one command" if a.requests == 1 else f"{a.requests} different commands"
+    return (
+        f"This is attempt {n.whole(a.started)} at an audit of this task on these data where this run "
+        f"is kept, since {a.since[:10]}, with {ways}; {n.whole(a.finished)} came to an end before. An "
+        "audit that is repeated until it passes says less than its numbers do."
+    )
+
+
+def review(date: str) -> str:
+    return f"Review by: {date}, as the policy asks."
+
+
+NO_REVIEW = (
+    "Review by: no date is set. Review when the model, its data, its audience or the known attacks "
+    "change, and at the latest after a year."
+)
 LIMITS = (
     "It does not speak about attacks that were not run, nor about attackers who can do more than "
     "described under “The attacker we imagined”.",

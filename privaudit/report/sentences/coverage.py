@@ -7,7 +7,43 @@ COVERAGE_INTRO = (
     "open question, not a low risk."
 )
 COVERAGE_CAPTION = "Classes of attack"
-COVERAGE_COLUMNS = ("Class of attack", "State", "Attacks run", "Why, or what it means")
+COVERAGE_COLUMNS = (
+    "Class of attack",
+    "State",
+    "Attacks that gave a result",
+    "How far, or why not",
+    "Asked for by",
+)
+COVERAGE_WORDS = {
+    "TESTED": "○ Tested",
+    "NOT TESTED": "– Not tested",
+    "NOT APPLICABLE": "· Not applicable",
+}
+COVERAGE_NOTE = (
+    "The European Data Protection Board (Opinion 28/2024, paragraph 55) counts a test as evidence "
+    "only for the attacks that were run, and asks for attribute and membership inference, "
+    "exfiltration, regurgitation, model inversion and reconstruction."
+)
+NONE, OTHERWISE = "none", "this run"
+
+
+def extent(models: int, of: int) -> str:
+    return "on every model" if models == of else f"on {models} of {of} models"
+
+
+CARD_CAPTION = "The attacker’s card: class and knowledge by NIST AI 100-2 E2025"
+CARD_COLUMNS = ("Attack", "Class", "Knowledge", "Was given")
+KNOWLEDGE = {
+    "WEIGHTS": "white box: reads the model file",
+    "UPDATES": "grey box: sees the training",
+    "CUT": "grey box: sees the training",
+    "CIPHER": "grey box: sees the training",
+    "SEAT": "grey box: takes part in the training",
+    "RERUN": "grey box: knows how the model was trained",
+    "TABLE": "black box: holds the synthetic records alone",
+    "ANSWERS": "black box: asks and gets answers",
+}
+"""By access, the most telling first."""
 ATTACKER = (
     "What an attacker can do depends on what leaves the hospital. The attacks above were given "
     "exactly the following, and an attacker with more could do more."

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Badge
 from privaudit.results import Data, Estimate
-from privaudit.verdicts import State, Verdict, Verdicts, Waiver
+from privaudit.verdicts import State, Verdict, Verdicts
 
 QUESTIONS = (
     ("what-was-tested", "1. What was tested?"),
@@ -86,6 +86,10 @@ def cohort(data: Data) -> str:
     )
 
 
+NO_MODELS = "No model was trained, so nothing happened."
+INVALID_SHORT = (
+    "Nothing can be said: a check of this audit with nothing to find came out as a find."
+)
 GENERATED_SHORT = "The records were generated and describe no patient: this is a rehearsal."
 
 
@@ -136,53 +140,9 @@ def policy(v: Verdicts) -> str:
     return f"{text}."
 
 
-def metric(v: Verdict) -> str:
-    """A rule's measure in words."""
-    base = v.metric.rpartition(".")[2]
-    text = _METRICS.get(v.metric) or _METRICS.get(base)
-    if text is None:
-        text = v.metric.replace("_", " ").replace(".", " ")
-    return f"{text} at {n.one_in(v.fpr)} false alarms" if v.fpr is not None else text
-
-
-_METRICS = {
-    "tpr": "training patients recognised",
-    "auc": "AUC of the membership attack",
-    "auroc": "usefulness (AUROC)",
-    "epsilon_lower_bound": "epsilon at least, as attacks show it",
-    "epsilon": "promised epsilon",
-    "attack_minus_control": "attack minus control",
-    "attack_minus_guess": "attack minus the guess without the model",
-    "calibration_slope": "calibration slope",
-    "brier": "Brier score",
-}
-
-
-def limit(v: Verdict) -> str:
-    """What the rule allows."""
-    name = v.metric.rpartition(".")[2] + ("_at_fpr_" if v.fpr is not None else "")
-    base = n.base_of(v.fpr) if v.fpr is not None else 100
-    number = (
-        f"{n.significant(v.limit * base)} in {base:,}"
-        if n.is_rate(name)
-        else n.significant(v.limit)
-    )
-    word = {"guard": "at least", "regression": "worse by at most"}.get(v.kind, "at most")
-    return f"{word} {number}"
-
-
 RULES_CAPTION = "The policy’s rules, and how this run stands to them"
 RULES_COLUMNS = ("Rule", "Allows", "Verdict", "If broken", "Decided by")
 SEVERITY = {"block": "stops the release", "warn": "is a warning"}
-
-
-def waived(w: Waiver) -> str:
-    return f"waived until {w.expires} by {w.approved_by}: {w.reason}"
-
-
-def waived_badge(state: State, w: Waiver) -> Badge:
-    badge = VERDICTS[state]
-    return Badge(f"{badge.text} (waived until {w.expires})", badge.state)
 
 
 def where(v: Verdict) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Badge
 from privaudit.results import ClaimText, Estimate
@@ -9,7 +11,9 @@ from privaudit.results import ClaimText, Estimate
 PROMISES = (
     "A promise of differential privacy is a proof about the training, not a measurement. An attack "
     "can only show that epsilon is at least some value. A bound below the promise does not prove the "
-    "promise; a bound above it proves it broken."
+    "promise; a bound above it proves it broken. Each card states what NIST SP 800-226 asks of a "
+    "claim: unit, neighbouring data, epsilon and delta, mechanism, accountant, what is covered, and "
+    "beside it what attacks could show."
 )
 PROMISE_BADGES: dict[str, Badge] = {
     "broken": Badge("✕ Broken", "invalid"),
@@ -19,11 +23,13 @@ PROMISE_BADGES: dict[str, Badge] = {
 }
 PROMISE_FACTS = {
     "epsilon": "Epsilon and delta",
-    "unit": "Whom it is about",
-    "neighbours": "What may differ",
+    "odds": "In odds",
+    "unit": "Whom it is about (unit)",
+    "neighbours": "What may differ (neighbouring data)",
     "covers": "What it covers",
     "open": "What it does not cover",
-    "basis": "On what ground",
+    "mechanism": "Mechanism",
+    "basis": "Accountant, and what went into it",
     "bound": "Epsilon is at least, by attack",
     "useful": "Usefulness (AUROC)",
     "risk": "Strongest membership attack (AUC)",
@@ -37,6 +43,13 @@ NEIGHBOURS = {
 def promise_size(c: ClaimText) -> str:
     delta = f", delta {n.significant(c.delta, 2)}" if c.delta else ", delta 0"
     return f"{n.significant(c.epsilon or 0.0)}{delta}"
+
+
+def odds(c: ClaimText) -> str:
+    """The promise as what it lets an attacker's odds grow by."""
+    grown = math.exp(min(c.epsilon or 0.0, 50.0))
+    size = f"{n.significant(grown, 2)}-fold" if grown < 1e6 else "more than a million-fold"
+    return f"an attacker’s odds about one {c.unit} grow at most {size}, whatever else is known"
 
 
 def neighbours(c: ClaimText) -> str:

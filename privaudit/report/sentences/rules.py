@@ -1,0 +1,115 @@
+"""Rules of a policy in words: what they allow, what was measured, and what follows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from privaudit.report import numbers as n
+from privaudit.report.blocks import Badge
+from privaudit.report.sentences.officer import VERDICTS
+from privaudit.report.sentences.words import capital
+from privaudit.verdicts import State, Verdict, Waiver
+
+RULES = (
+    "One card a rule. The two bounds are one-sided: the true value lies above the lower and below the "
+    "upper one, each with the policy’s confidence. EXCEEDS means that even the lower bound is beyond "
+    "the limit; WITHIN, that even the upper bound is inside it and the attack found a leak planted "
+    "on purpose; everything between is INCONCLUSIVE."
+)
+NO_RULES = "The policy holds no rule, so there is nothing to judge."
+CARD = {
+    "limit": "Allows",
+    "severity": "If broken, it",
+    "count": "Verdicts",
+    "attack": "Attack",
+    "group": "Group",
+}
+VERDICT_COLUMNS = ("Measured", "Lower bound", "Upper bound", "By guessing", "Verdict")
+SHORT_COLUMNS = ("About", "Measured", "Verdict")
+RUN, EVERYONE = "the run", "everyone"
+
+_RATES = ("tpr", "ppv", "rate")
+_POINTS = ("advantage", "over_control", "over_guess", "singling_out", "linkability", "inference")
+
+_METRICS = {
+    "membership.tpr": "training patients recognised",
+    "membership.auc": "AUC of membership attacks",
+    "membership.ppv": "share of namings that are right",
+    "attribute.rate": "hidden values guessed rightly",
+    "attribute.advantage": "hidden values guessed, more than without the model",
+    "reconstruction.rate": "records rebuilt",
+    "reconstruction.advantage": "records rebuilt, more than without the release",
+    "evasion.rate": "answers turned by small changes",
+    "evasion.advantage": "answers turned, more than by random changes",
+    "poisoning.rate": "answers spoilt by a malicious hospital",
+    "poisoning.advantage": "answers spoilt, more than without a malicious hospital",
+    "synthetic.singling_out": "patients singled out in the synthetic table, more than the control",
+    "synthetic.linkability": "records linked by the synthetic table, more than the control",
+    "synthetic.inference": "values inferred from the synthetic table, more than the control",
+    "epsilon.claimed": "promised epsilon",
+    "epsilon.delta": "promised delta",
+    "epsilon.lower_bound": "epsilon at least, as attacks show it",
+    "utility.auroc": "usefulness (AUROC)",
+    "utility.brier": "Brier score",
+    "utility.calibration_slope": "calibration slope",
+}
+
+
+def metric(v: Verdict) -> str:
+    """A rule's measure in words."""
+    text = _METRICS.get(v.metric) or v.metric.replace("_", " ").replace(".", ": ")
+    return f"{text} at {n.one_in(v.fpr)} false alarms" if v.fpr is not None else text
+
+
+def measured(v: Verdict, value: float | None) -> str:
+    """A number of this rule in the unit that a reader counts in."""
+    if value is None:
+        return "not stated"
+    what = v.metric.rpartition(".")[2]
+    if what in _RATES and v.kind != "regression":
+        base = n.base_of(v.fpr) if v.fpr is not None else 100
+        return f"{n.significant(value * base)} in {base:,}"
+    if what in _POINTS or what in _RATES:
+        return f"{n.significant(value * 100)} in 100"
+    return n.significant(value)
+
+
+def limit(v: Verdict) -> str:
+    """What the rule allows."""
+    word = {"guard": "at least", "regression": "worse than before by at most"}.get(
+        v.kind, "at most"
+    )
+    return f"{word} {measured(v, v.limit)}"
+
+
+def counts(states: Mapping[State, int]) -> str:
+    told = [f"{count} {state}" for state, count in states.items() if count]
+    return ", ".join(told) or "none"
+
+
+def because(v: Verdict) -> str:
+    """Why this state, and what would change it."""
+    reason = f"Why: {v.reason.rstrip('.')}." if v.reason else ""
+    remedy = f" What would change this: {v.remedy.rstrip('.')}." if v.remedy else ""
+    return (reason + remedy).strip()
+
+
+def waiver_of(model: str, group: str, w: Waiver) -> str:
+    about = ", ".join(part for part in (model or RUN, group) if part)
+    return (
+        f"Waiver for {about}: until {w.expires}, answered for by {w.approved_by}, because: "
+        f"{w.reason.rstrip('.')}. The limit stays exceeded; somebody has taken that upon themselves."
+    )
+
+
+def waived_badge(state: State, w: Waiver) -> Badge:
+    badge = VERDICTS[state]
+    return Badge(f"{badge.text} (waived until {w.expires})", badge.state)
+
+
+def verdicts_caption(rule: str) -> str:
+    return f"{capital(rule)}: verdicts, the worst first"
+
+
+def more_verdicts(count: int) -> str:
+    return "1 more verdict" if count == 1 else f"{count} more verdicts"

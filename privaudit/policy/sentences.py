@@ -134,26 +134,32 @@ def _interval(told: Told) -> str:
 
 def sentence(told: Told) -> str:
     """What happened, in natural frequencies, against the limit."""
+    text = _happened(told)
+    if told.group and told.why != "suppressed":
+        return f"Among patients with {told.group}, {text[:1].lower()}{text[1:]}"
+    return text
+
+
+def _happened(told: Told) -> str:
     e = told.estimate
-    where = f"Among {told.group}: " if told.group else ""
     if told.why == "suppressed":
         return f"The group {told.group} is too small for its number to be shown."
     if e is None:
-        return where + f"Nothing was measured of {told.known.says} on {told.subject.name}."
+        return f"Nothing was measured of {told.known.says} on {told.subject.name}."
     if e.value is None:
-        return where + f"The {told.known.says} could not be stated for {_attack(told)}."
+        return f"The {told.known.says} could not be stated for {_attack(told)}."
     if told.known.kind == "use":
         ask = (
             "at least" if isinstance(told.rule, Guard) and told.rule.min is not None else "at most"
         )
         name = told.known.name.partition(".")[2].replace("_", " ")
         return (
-            f"{where}{_first(name, where)} is {plain(e.value)}{_interval(told)}; your policy asks for "
+            f"{_named(name)} is {plain(e.value)}{_interval(told)}; your policy asks for "
             f"{ask} {plain(told.limit)}."
         )
     if told.known.family == "epsilon":
         return (
-            f"{where}The attack {told.attack} proves an epsilon of at least {plain(e.value)} "
+            f"The attack {told.attack} proves an epsilon of at least {plain(e.value)} "
             f"({percent(e.confidence)} confidence); your policy allows {plain(told.limit)}. The true one "
             "may be larger."
         )
@@ -164,14 +170,14 @@ def sentence(told: Told) -> str:
     who = _attack(told)
     if measure == "auc":
         return (
-            f"{where}Given one training patient and one other, {who} picks the training patient about "
+            f"Given one training patient and one other, {who} picks the training patient about "
             f"{value} times in {base:,}{text}; guessing picks {chance}; your policy allows {limit}."
         )
     if measure == "tpr":
         fpr = getattr(told.rule, "fpr", None) or 0.0
         named = base_of(fpr)
         return (
-            f"{where}{_capital(who)} recognises about {value} in {base:,} training patients{text} "
+            f"{_capital(who)} recognises about {value} in {base:,} training patients{text} "
             f"while wrongly naming {count(fpr, named)} in {named:,} others; "
             + (
                 f"it names {chance} in {base:,} of this group's other patients; "
@@ -184,18 +190,18 @@ def sentence(told: Told) -> str:
         prior = getattr(told.rule, "prior", None) or 0.0
         asked = base_of(prior)
         return (
-            f"{where}Where {count(prior, asked)} in {asked:,} of the people asked about are training "
+            f"Where {count(prior, asked)} in {asked:,} of the people asked about are training "
             f"patients, a person named by {who} is one about {value} times in {base:,}{text}; "
             f"your policy allows {limit} in {base:,}."
         )
     if measure == "rate":
         return (
-            f"{where}{_capital(who)} succeeds in about {value} of {base:,} attempts{text}; its control in "
+            f"{_capital(who)} succeeds in about {value} of {base:,} attempts{text}; its control in "
             f"{chance}; your policy allows {limit}."
         )
     beside = "a guess without the release" if "guess" in e.name else "its control"
     return (
-        f"{where}{_capital(who)} succeeds about {value} times in {base:,} more often than "
+        f"{_capital(who)} succeeds about {value} times in {base:,} more often than "
         f"{beside}{text}; your policy allows {limit}."
     )
 
@@ -209,9 +215,9 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _first(name: str, where: str) -> str:
+def _named(name: str) -> str:
     known = {"auroc": "AUROC", "auprc": "AUPRC", "brier": "Brier score"}
-    return ("the " if where else "The ") + known.get(name, name)
+    return f"The {known.get(name, name)}"
 
 
 # ---------------------------------------------------------------- why

@@ -1,0 +1,172 @@
+"""privaudit check."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from privaudit.policy.baseline import Baseline
+    from privaudit.policy.file import Policy
+
+PATH = click.Path(path_type=Path)
+TAMPERED = 4
+"""Exit code: the evidence does not verify."""
+
+
+@click.command("check")
+@click.argument("run", type=PATH, metavar="RUN")
+@click.option("--policy", required=True, type=PATH, metavar="FILE", help="The limits, as TOML.")
+@click.option(
+    "--baseline", type=PATH, metavar="FILE", help="What regressions are measured against."
+)
+@click.option(
+    "--candidate",
+    "candidates",
+    type=PATH,
+    multiple=True,
+    metavar="RUN",
+    help="A further run of what is judged, with another seed, for regressions. Repeatable.",
+)
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    metavar="NAME[=FILE]",
+    help="text, json, junit, sarif, markdown or github; to a file where one is named. "
+    "Repeatable. [default: text]",
+)
+@click.option(
+    "--output",
+    type=PATH,
+    metavar="FILE",
+    help="Write what would go to standard output into this file.",
+)
+@click.option("--unsealed", is_flag=True, help="Judge a run that carries no sums of its files.")
+def command(
+    run: Path, policy: Path, baseline: Path | None, candidates: tuple[Path, ...],
+    formats: tuple[str, ...], output: Path | None, unsealed: bool,
+) -> int:  # fmt: skip
+    """Judge a finished RUN by a policy. Nothing is computed anew: the audit is read.
+
+    \b
+    Exit codes: 0 within; 1 exceeds; 2 wrong use, policy or run; 3 inconclusive;
+    4 the run's files are not what was sealed; 5 the audit failed; 70 a bug; 130 interrupted.
+    """
+    from privaudit.engine.folder import find, read, write_text
+    from privaudit.policy import judge
+    from privaudit.policy.file import read as read_policy
+    from privaudit.policy.formats import render
+
+    wanted = _wanted(formats, output)
+    rules = read_policy(policy)
+    faults = [fault for one in (run, *candidates) for fault in _faults(find(one), unsealed)]
+    if faults:
+        for fault in faults[:20]:
+            click.echo(f"evidence: {fault}", err=True)
+        if len(faults) > 20:
+            click.echo(f"evidence: and {len(faults) - 20} more", err=True)
+        click.echo(
+            "error: the run is not what was sealed\n"
+            "  because: files were changed, lost or added, or were never sealed\n"
+            "  do this: take the run from where it was made, or run the audit again "
+            "(--unsealed judges a run without sums)",
+            err=True,
+        )
+        return TAMPERED
+    audit = read(run)
+    others = tuple(read(one) for one in candidates)
+    digest = hashlib.sha256(find(run).read_bytes()).hexdigest()
+    made = judge(
+        rules, audit, audit_sha256=digest, baseline=_baseline(baseline, policy, rules),
+        candidates=others,
+    )  # fmt: skip
+    for name, file in wanted:
+        if file is not None:
+            write_text(file, render(made, name))
+            continue
+        text = render(made, name)
+        if name == "text" and _colour():
+            from privaudit.policy.formats.text import render as painted
+
+            text = painted(made, colour=True)
+        _say(text)
+    return made.code
+
+
+def _wanted(formats: tuple[str, ...], output: Path | None) -> list[tuple[str, Path | None]]:
+    """(format, file or None for standard output), checked before anything is read."""
+    from privaudit.errors import PrivauditError
+    from privaudit.policy.formats import FORMATS
+    from privaudit.policy.words import suggest
+
+    found: list[tuple[str, Path | None]] = []
+    for text in formats or ("text",):
+        name, _, file = text.partition("=")
+        if name not in FORMATS:
+            raise PrivauditError(
+                f"no format {name!r}",
+                f"formats are: {', '.join(FORMATS)}",
+                suggest(name, FORMATS) or "use --format text",
+            )
+        found.append((name, Path(file) if file else None))
+    plain = [name for name, file in found if file is None]
+    if len(plain) > 1:
+        raise PrivauditError(
+            f"{len(plain)} formats for standard output: {', '.join(plain)}",
+            "one document goes there, or its reader cannot tell them apart",
+            f"name files for the others, as in --format {plain[1]}=FILE",
+        )
+    if output is None:
+        return found
+    if not plain:
+        raise PrivauditError(
+            f"--output {output.name}",
+            "every format names a file of its own",
+            "leave --output away, or leave one format without a file",
+        )
+    return [(name, file or output) for name, file in found]
+
+
+def _faults(audit: Path, unsealed: bool) -> tuple[str, ...]:
+    """What of a run's files is not as sealed. An audit.json by itself carries no evidence to check."""
+    from privaudit.evidence.sums import SUMS, check
+
+    root = audit.parent.parent if audit.parent.name == "shareable" else audit.parent
+    sealed = (root / SUMS).is_file()
+    if not sealed and (unsealed or not (root / "manifest.json").is_file()):
+        click.echo("note: nothing shows whether this audit was changed: it has no sums", err=True)
+        return ()
+    return check(root)
+
+
+def _baseline(given: Path | None, policy: Path, rules: Policy) -> Baseline | None:
+    """The baseline named on the command line, else in the policy (beside which its path is looked for)."""
+    from privaudit.errors import PrivauditError
+    from privaudit.policy.baseline import read
+
+    if given is not None:
+        return read(given)
+    named = list(dict.fromkeys(rule.baseline for rule in rules.regressions if rule.baseline))
+    if len(named) > 1:
+        raise PrivauditError(
+            f"{len(named)} baselines in the policy: {', '.join(named)}",
+            "a run is compared with one",
+            "keep one, or give --baseline FILE",
+        )
+    return read(policy.parent / named[0]) if named else None
+
+
+def _colour() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def _say(text: str) -> None:
+    """To standard output, also where it cannot write every letter."""
+    known = getattr(sys.stdout, "encoding", None) or "utf-8"
+    click.echo(text.encode(known, "replace").decode(known), nl=False, color=True)

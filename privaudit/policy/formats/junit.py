@@ -1,0 +1,77 @@
+"""For test reports of CI systems: a case a verdict, failed exactly where the gate is."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+from privaudit.policy.formats.shared import CODES, about, clean, weight, whole, word
+from privaudit.verdicts import Verdict, Verdicts
+
+
+def render(verdicts: Verdicts) -> str:
+    """JUnit XML. Failures: EXCEEDS; errors: undecided, or an audit that failed; skipped: what is waived
+    or only warns. The last case is the whole, so that the suite fails whenever the exit code is not 0."""
+    suite = ElementTree.Element("testsuite", name=clean(f"privaudit: {verdicts.policy['name']}"))
+    for one in verdicts.verdicts:
+        _case(suite, verdicts, one)
+    last = ElementTree.SubElement(suite, "testcase", classname="privaudit", name="the whole")
+    _property(last, {"state": verdicts.state, "code": str(verdicts.code)})
+    if verdicts.code not in (0, 1):
+        kind = CODES.get(verdicts.code, verdicts.state)
+        broke = ElementTree.SubElement(last, "error", type=kind, message=whole(verdicts))
+        broke.text = clean("\n".join(verdicts.notes))
+    found = {
+        "tests": len(suite.findall("testcase")),
+        "failures": len(suite.findall("testcase/failure")),
+        "errors": len(suite.findall("testcase/error")),
+        "skipped": len(suite.findall("testcase/skipped")),
+    }
+    for name, count in found.items():
+        suite.set(name, str(count))
+    suite.set("time", "0")
+    root = ElementTree.Element("testsuites", dict(suite.attrib))
+    root.append(suite)
+    ElementTree.indent(root, " ")
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(
+        root, encoding="unicode"
+    ) + "\n"  # fmt: skip
+
+
+def _case(suite: ElementTree.Element, verdicts: Verdicts, one: Verdict) -> None:
+    name = f"{one.rule}: {one.group}" if one.group else one.rule
+    if one.kind == "regression":
+        name = " ".join(part for part in (one.rule, one.attack, one.setting) if part)
+    case = ElementTree.SubElement(
+        suite, "testcase", classname=clean(one.subject), name=clean(name), time="0"
+    )
+    _property(
+        case,
+        {
+            "state": one.state,
+            "severity": one.severity,
+            "rule": one.rule,
+            "group": one.group,
+            "about": about(one),
+            "waived_until": one.waiver.expires if one.waiver else "",
+        },
+    )
+    told = clean("\n".join(part for part in (one.sentence, one.reason, one.remedy) if part))
+    tag = {"exceeds": "failure", "undecided": "error", "pass": ""}.get(
+        weight(verdicts, one), "skipped"
+    )
+    if tag:
+        kind = {} if tag == "skipped" else {"type": one.state}
+        message = clean(f"{word(one)}: {one.reason}")
+        ElementTree.SubElement(case, tag, {**kind, "message": message}).text = told
+    else:
+        ElementTree.SubElement(case, "system-out").text = told
+
+
+def _property(case: ElementTree.Element, values: dict[str, str]) -> None:
+    inside = ElementTree.SubElement(case, "properties")
+    for name, value in values.items():
+        if value:
+            ElementTree.SubElement(inside, "property", name=name, value=clean(value))
+
+
+__all__ = ["render"]

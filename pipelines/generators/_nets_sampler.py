@@ -1,0 +1,100 @@
+"""Sampling from a trained network by numpy alone: no row, no training library, no global state."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+
+from pipelines.generators._nets_table import Codes, Table, kept
+from pipelines.generators._saved import Kept, damaged
+from privaudit.contracts import Claim
+from privaudit.errors import PrivauditError
+from privaudit.records import Records
+
+NOTHING = Claim()
+
+CHUNK = 4096
+"""Rows drawn at a time, so that a million need no more memory than their table."""
+
+
+@dataclass(frozen=True, eq=False)
+class NetSampler(ABC):
+    """A table's shape and a network's weights. Nothing is promised: `claim` says so."""
+
+    table: Table
+    weights: Mapping[str, np.ndarray]
+    notes: tuple[str, ...] = ()
+    claim: Claim = NOTHING
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def answer(self, rows: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """(rows, s) scalars and (rows, dim - s) logits of the picks' options."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise PrivauditError where the weights do not fit the table or each other."""
+
+    def sample(self, rows: int, rng: np.random.Generator) -> Records:
+        """`rows` records, every value valid, each a patient of its own."""
+        if rows < 1:
+            raise PrivauditError(f"{rows} rows", "a sample has at least one", "ask for more rows")
+        parts = [self._draw(min(CHUNK, rows - at), rng) for at in range(0, rows, CHUNK)]
+        scalars = np.concatenate([part.scalars for part in parts])
+        return self.table.decode(Codes(scalars, np.concatenate([p.picks for p in parts])))
+
+    def _draw(self, rows: int, rng: np.random.Generator) -> Codes:
+        scalars, logits = self.answer(rows, rng)
+        picks = np.empty((rows, len(self.table.width)), dtype=np.int16)
+        s, p = len(self.table.numbers), 0
+        # The greatest of logits with Gumbel noise: a draw from their softmax.
+        logits = logits + rng.gumbel(size=logits.shape).astype(np.float32)
+        for first, m, w in self.table.groups:
+            part = logits[:, first - s : first - s + m * w].reshape(rows, m, w)
+            picks[:, p : p + m] = part.argmax(axis=2)
+            p += m
+        return Codes(scalars.astype(np.float32), picks)
+
+    def save(self) -> bytes:
+        """The file to hand out: arrays and text, and no record."""
+        return kept(self.table, self.claim, self.notes, self.weights).save(self.name)
+
+    @classmethod
+    def load(cls, file: bytes) -> Self:
+        """What `save` wrote; PrivauditError for anything else. Runs no code of the file."""
+        opened = Kept.load(file, cls.name)
+        table = Table.of(opened)
+        own = set(table.arrays())
+        weights = {k: v for k, v in opened.arrays.items() if k not in own}
+        for weight in weights.values():
+            if weight.dtype.kind != "f" or not np.isfinite(weight).all():
+                raise damaged("its weights are not all numbers")
+        made = cls(table, weights, opened.notes, opened.claim)
+        made.check()
+        return made
+
+    def layer(self, name: str, x: np.ndarray) -> np.ndarray:
+        """x (n, in) through the linear layer of this name: (n, out) float32."""
+        return x @ self.weights[f"{name}.weight"].T + self.weights[f"{name}.bias"]
+
+    def shapes(self, wanted: Mapping[str, tuple[int, ...]]) -> None:
+        """Refuse weights of other names or shapes."""
+        found = {name: array.shape for name, array in self.weights.items()}
+        if found != dict(wanted):
+            raise damaged("its weights do not fit its table")
+
+
+def depth(weights: Mapping[str, np.ndarray], prefix: str) -> list[int]:
+    """Widths of the layers `prefix`0, `prefix`1, ... of a saved network."""
+    widths: list[int] = []
+    while f"{prefix}{len(widths)}.bias" in weights:
+        widths.append(len(np.atleast_1d(weights[f"{prefix}{len(widths)}.bias"])))
+    return widths
+
+
+__all__ = ["NetSampler", "depth"]

@@ -1,0 +1,404 @@
+"""A mixed table as the numbers that a network reads and writes: scalars and picks of one among several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from pipelines.generators._nets_modes import MODES, WIDE, Modes
+from pipelines.generators._saved import Kept, damaged
+from pipelines.generators._valid import Shape
+from privaudit.contracts import Claim
+from privaudit.errors import PrivauditError
+from privaudit.records import Records
+
+LEAST_ROWS = 20
+MOST_LEVELS = 1000
+KNOTS = np.concatenate([[0.005], np.arange(0.01, 1.0, 0.01), [0.995]])
+"""Shares of the values below the knots of a number's scale: its extremes are nobody's to keep."""
+
+LEVEL, FLAG, MODE = 0, 1, 2
+"""What a pick is made among: levels of a column, missing or measured, modes of a number."""
+
+
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """Rows as a network reads them. scalars: (n, s) float32; picks: (n, p) int16, -1 = not measured."""
+
+    scalars: np.ndarray
+    picks: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """How columns, the outcome y as the last one, become scalars and picks, and back.
+
+    Columns that are missing in the same rows share one pick, missing or measured, and have no value
+    where they are missing: a network is neither shown nor asked one. A `measured` column that says
+    the same is that pick, and a count that is 0 there is left out there too.
+
+    scalars: one for each of the columns `numbers`; scale: "modes" (where in its mode a value lies,
+    with a pick of the mode) or "ranks" (which share of the values lies below it, in [0, 1]).
+    kind, ref, width: (p,), each pick: levels of column ref, flag ref, or modes of number ref, sorted
+    by width. levels: (p, widest), the values of a column's levels, NaN for one that means missing.
+    flag: (d + 1,), the flag that says whether a column was measured, or -1; off: its value where it
+    was not; told: the flag that a column repeats, or -1; fixed, constant: whether a column has one
+    value where measured, and which.
+    """
+
+    shape: Shape
+    scale: Literal["modes", "ranks"]
+    numbers: np.ndarray
+    modes: Modes
+    knots: np.ndarray
+    kind: np.ndarray
+    ref: np.ndarray
+    width: np.ndarray
+    levels: np.ndarray
+    flag: np.ndarray
+    off: np.ndarray
+    told: np.ndarray
+    fixed: np.ndarray
+    constant: np.ndarray
+
+    @classmethod
+    def fit(
+        cls, records: Records, rng: np.random.Generator, scale: Literal["modes", "ranks"]
+    ) -> tuple[Table, Codes]:
+        """The table's shape, learnt from these rows, and the rows in it.
+
+        Raises PrivauditError for fewer than LEAST_ROWS rows and for columns of too many levels.
+        """
+        from pipelines.learners._prepare import check_levels
+
+        if len(records) < LEAST_ROWS:
+            raise PrivauditError(
+                f"{len(records)} records for a neural generator",
+                f"networks learn nothing of a table from fewer than {LEAST_ROWS} rows, and a few "
+                "hundred are needed for something useful",
+                "use the generator copula or marginals, or more records",
+            )
+        check_levels(records, range(len(records.columns)))
+        plan = _Plan(records)
+        for j in range(len(records.columns) + 1):
+            plan.add(j)
+        table = plan.table(scale)
+        return table, table._encode(plan, rng)
+
+    @property
+    def start(self) -> np.ndarray:
+        """(p,), where each pick begins among the encoded columns; scalars come first."""
+        return len(self.numbers) + np.cumsum(self.width) - self.width
+
+    @property
+    def dim(self) -> int:
+        """Encoded columns: scalars, then the options of every pick."""
+        return len(self.numbers) + int(self.width.sum())
+
+    @property
+    def groups(self) -> tuple[tuple[int, int, int], ...]:
+        """(first encoded column, picks, options), for each run of picks of as many options."""
+        widths, first, count = np.unique(self.width, return_index=True, return_counts=True)
+        start = self.start
+        return tuple(
+            (int(start[i]), int(m), int(w)) for w, i, m in zip(widths, first, count, strict=True)
+        )
+
+    @property
+    def flags(self) -> np.ndarray:
+        """(flags,), the pick that is each flag, by the flag's number."""
+        places = np.flatnonzero(self.kind == FLAG)
+        return places[np.argsort(self.ref[places])]
+
+    @property
+    def hidden_by(self) -> tuple[np.ndarray, np.ndarray]:
+        """(s,) and (p,): the flag without which a scalar or a pick has no value, or -1."""
+        scalar = self.flag[self.numbers]
+        column = np.where(self.kind == LEVEL, self.ref, 0)
+        if len(self.numbers):
+            of_mode = self.numbers[np.where(self.kind == MODE, self.ref, 0)]
+            column = np.where(self.kind == MODE, of_mode, column)
+        pick = np.where(self.kind == FLAG, -1, self.flag[column])
+        return scalar, pick
+
+    @property
+    def outcome(self) -> int:
+        """The pick that is the outcome y, or -1 where only one class occurred."""
+        found = np.flatnonzero((self.kind == LEVEL) & (self.ref == len(self.shape.columns)))
+        return int(found[0]) if len(found) else -1
+
+    def decode(self, codes: Codes) -> Records:
+        """Valid records from scalars and picks: each a patient of its own."""
+        n, d = len(codes.picks), len(self.shape.columns)
+        out = np.where(self.fixed, self.constant, np.nan)[None].repeat(n, axis=0)
+        for p in np.flatnonzero(self.kind == LEVEL):
+            out[:, self.ref[p]] = self.levels[p, codes.picks[:, p]]
+        scalars = codes.scalars.astype(np.float64)
+        if self.scale == "modes":
+            for p in np.flatnonzero(self.kind == MODE):
+                i, k = self.ref[p], codes.picks[:, p]
+                spread, centre = self.modes.spread[i, k], self.modes.centre[i, k]
+                out[:, self.numbers[i]] = np.clip(scalars[:, i], -1, 1) * WIDE * spread + centre
+        else:
+            for i, j in enumerate(self.numbers):
+                out[:, j] = np.interp(scalars[:, i], KNOTS, self.knots[i])
+        measured = codes.picks[:, self.flags] == 1
+        for j in np.flatnonzero(self.flag >= 0):
+            out[~measured[:, self.flag[j]], j] = self.off[j]
+        for j in np.flatnonzero(self.told >= 0):
+            out[:, j] = measured[:, self.told[j]]
+        return self.shape.records(out[:, :d], out[:, d])
+
+    def _encode(self, plan: _Plan, rng: np.random.Generator) -> Codes:
+        n = plan.rows
+        scalars = np.zeros((n, len(self.numbers)), dtype=np.float32)
+        picks = np.full((n, len(self.width)), -1, dtype=np.int16)
+        for p, (kind, i) in enumerate(zip(self.kind, self.ref, strict=True)):
+            if kind == FLAG:
+                picks[:, p] = ~plan.missing[i]
+            elif kind == LEVEL:
+                seen = plan.seen(i)
+                picks[seen, p] = _place(plan.column(i)[seen], self.levels[p, : self.width[p]])
+            else:
+                seen = plan.seen(self.numbers[i])
+                values = plan.column(self.numbers[i])[seen].astype(np.float64)
+                chosen = self.modes.pick(i, values, rng)
+                picks[seen, p] = chosen
+                scalars[seen, i] = self.modes.tell(i, values, chosen)
+        if self.scale == "ranks":
+            for i, j in enumerate(self.numbers):
+                seen = plan.seen(j)
+                values = plan.column(j)[seen].astype(np.float64)
+                scalars[seen, i] = _rank(values, self.knots[i])
+        return Codes(scalars, picks)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What a saved generator keeps of it: no row, and no more numbers for more rows."""
+        return {
+            "numbers": self.numbers, "centre": self.modes.centre, "spread": self.modes.spread,
+            "count": self.modes.count, "knots": self.knots, "kind": self.kind, "ref": self.ref,
+            "width": self.width, "levels": self.levels, "flag": self.flag, "off": self.off,
+            "told": self.told, "fixed": self.fixed, "constant": self.constant,
+        }  # fmt: skip
+
+    @classmethod
+    def of(cls, kept: Kept) -> Table:
+        """What `arrays` kept; PrivauditError where its parts do not fit together."""
+        d = len(kept.shape.columns) + 1
+        scale = kept.facts.get("scale")
+        if scale not in ("modes", "ranks"):
+            raise damaged("its header names no scale")
+        numbers = _whole(kept, "numbers", (None,), 0, d)
+        s, modal = len(numbers), scale == "modes"
+        width = _whole(kept, "width", (None,), 1, max(MOST_LEVELS, MODES) + 2)
+        p = len(width)
+        count = _whole(kept, "count", (s if modal else 0,), 1, MODES + 1)
+        kind = _whole(kept, "kind", (p,), 0, 3)
+        flags = int((kind == FLAG).sum())
+        ref = _whole(kept, "ref", (p,), 0, max(d, s, flags))
+        levels = kept.array("levels", 2, shape=(p, None)).astype(np.float64)
+        table = cls(
+            kept.shape,
+            "modes" if modal else "ranks",
+            numbers,
+            Modes(
+                kept.array("centre", 2, shape=(s if modal else 0, MODES)).astype(np.float64),
+                kept.array("spread", 2, shape=(s if modal else 0, MODES)).astype(np.float64),
+                count,
+                np.zeros((s if modal else 0, MODES)),
+            ),
+            kept.array("knots", 2, shape=(0 if modal else s, len(KNOTS))).astype(np.float64),
+            kind,
+            ref,
+            width,
+            levels,
+            _whole(kept, "flag", (d,), -1, flags),
+            kept.array("off", 1, shape=(d,)).astype(np.float64),
+            _whole(kept, "told", (d,), -1, flags),
+            kept.array("fixed", 1, shape=(d,)).astype(bool),
+            kept.array("constant", 1, shape=(d,)).astype(np.float64),
+        )
+        table._check(flags)
+        return table
+
+    def _check(self, flags: int) -> None:
+        d, s = len(self.shape.columns) + 1, len(self.numbers)
+        limit = np.array([d, flags, s])[self.kind]
+        widest = np.where(
+            self.kind == MODE,
+            0 if not len(self.modes.count) else MODES,
+            np.where(self.kind == FLAG, 2, self.levels.shape[1]),
+        )
+        if (
+            (self.ref >= limit).any()
+            or (self.width > widest).any()
+            or (np.diff(self.width) < 0).any()
+            or not np.array_equal(np.sort(self.ref[self.kind == FLAG]), np.arange(flags))
+        ):
+            raise damaged("its picks do not fit its columns")
+        y = d - 1
+        known = np.zeros(d, dtype=bool)
+        known[self.numbers] = True
+        known[self.ref[self.kind == LEVEL]] = True
+        if not (known | self.fixed | (self.told >= 0)).all() or self.flag[y] >= 0:
+            raise damaged("it does not say how every column is drawn")
+
+
+@dataclass(eq=False)
+class _Plan:
+    """What kind of a column each one is, as far as the rows show."""
+
+    records: Records
+    missing: list[np.ndarray] = field(default_factory=list)
+    flag: dict[int, int] = field(default_factory=dict)
+    off: dict[int, float] = field(default_factory=dict)
+    told: dict[int, int] = field(default_factory=dict)
+    fixed: dict[int, float] = field(default_factory=dict)
+    numbers: list[int] = field(default_factory=list)
+    levels: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        gaps: dict[bytes, int] = {}
+        shared: dict[bytes, int] = {}
+        keys: dict[int, bytes] = {}
+        d = len(self.records.columns)
+        for j in range(d):
+            gap = np.isnan(self.records.X[:, j])
+            if gap.any() and not gap.all():
+                keys[j] = np.packbits(gap).tobytes()
+                shared[keys[j]] = shared.get(keys[j], 0) + 1
+        for j, key in keys.items():
+            # A category that is missing in a way of its own has "missing" as one more level.
+            alone = self.records.columns[j].kind != "numeric" and shared[key] == 1
+            if alone:
+                continue
+            if key not in gaps:
+                gaps[key] = len(self.missing)
+                self.missing.append(np.isnan(self.records.X[:, j]))
+            self.flag[j], self.off[j] = gaps[key], np.nan
+        self._find_told(gaps)
+
+    def _find_told(self, gaps: Mapping[bytes, int]) -> None:
+        by_variable = {
+            self.records.columns[j].variable: flag
+            for j, flag in self.flag.items()
+            if self.records.columns[j].variable
+        }
+        for j, column in enumerate(self.records.columns):
+            x = self.records.X[:, j]
+            if j in self.flag or np.isnan(x).any():
+                continue
+            key = np.packbits(x != 1).tobytes()
+            if column.kind == "binary" and key in gaps and ((x == 0) | (x == 1)).all():
+                self.told[j] = gaps[key]
+            flag = by_variable.get(column.variable)
+            if column.statistic == "count" and flag is not None:
+                gap = self.missing[flag]
+                if np.array_equal(x == 0, gap):
+                    self.flag[j], self.off[j] = flag, 0.0
+
+    @property
+    def rows(self) -> int:
+        return len(self.records)
+
+    def column(self, j: int) -> np.ndarray:
+        return self.records.y if j == len(self.records.columns) else self.records.X[:, j]
+
+    def seen(self, j: int) -> np.ndarray:
+        """(n,) bool, the rows in which column j has a value of its own."""
+        return ~self.missing[self.flag[j]] if j in self.flag else np.ones(self.rows, dtype=bool)
+
+    def add(self, j: int) -> None:
+        """Decide how column j is told."""
+        if j in self.told:
+            return
+        values = self.column(j)[self.seen(j)]
+        distinct = np.unique(values.astype(np.float64))  # NaN, where it is a level, once and last
+        numeric = j < len(self.records.columns) and self.records.columns[j].kind == "numeric"
+        if len(distinct) < 2:
+            self.fixed[j] = float(distinct[0]) if len(distinct) else np.nan
+        elif numeric and len(distinct) > 2:
+            self.numbers.append(j)
+        elif len(distinct) > MOST_LEVELS:
+            raise PrivauditError(
+                f"column {self.records.columns[j].name!r} with {len(distinct)} levels in "
+                f"{self.rows} records",
+                f"a network learns nothing of a category with more than {MOST_LEVELS} levels: such a "
+                "column is an id or free text",
+                "leave the column out of the schema, or group its levels",
+            )
+        else:
+            self.levels[j] = distinct
+
+    def table(self, scale: Literal["modes", "ranks"]) -> Table:
+        d = len(self.records.columns) + 1
+        seen = [self.column(j)[self.seen(j)].astype(np.float64) for j in self.numbers]
+        modes = Modes.fit(seen if scale == "modes" else [])
+        knots = np.array([np.quantile(x, KNOTS) for x in seen if scale == "ranks"])
+        spans = [(LEVEL, j, len(levels)) for j, levels in self.levels.items()]
+        spans += [(FLAG, i, 2) for i in range(len(self.missing))]
+        spans += [(MODE, i, int(k)) for i, k in enumerate(modes.count)]
+        spans.sort(key=lambda span: span[2])
+        kind, ref, width = np.array(spans, dtype=np.int64).reshape(-1, 3).T
+        levels = np.zeros((len(spans), max((len(v) for v in self.levels.values()), default=2)))
+        for p, (what, j, w) in enumerate(spans):
+            if what == LEVEL:
+                levels[p, :w] = self.levels[j]
+        return Table(
+            Shape.of(self.records), scale, np.array(self.numbers, dtype=np.int64), modes,
+            knots.reshape(-1, len(KNOTS)), kind, ref, width, levels,
+            _dense(self.flag, d, -1), _dense(self.off, d, np.nan), _dense(self.told, d, -1),
+            _dense(dict.fromkeys(self.fixed, True), d, False), _dense(self.fixed, d, np.nan),
+        )  # fmt: skip
+
+
+def _dense(sparse: Mapping[int, Any], d: int, rest: Any) -> np.ndarray:
+    out = np.full(d, rest)
+    for j, value in sparse.items():
+        out[j] = value
+    return out
+
+
+def _place(values: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """(n,), which level each value is; NaN, where it is a level, is the last."""
+    found = np.searchsorted(levels, values.astype(np.float64))
+    return np.minimum(found, len(levels) - 1)
+
+
+def _rank(values: np.ndarray, knots: np.ndarray) -> np.ndarray:
+    """(n,) in [0, 1], the share of values below; the middle of it where many values are equal."""
+    low = np.interp(values, *_steps(knots, first=True))
+    high = np.interp(values, *_steps(knots, first=False))
+    return (low + high) / 2
+
+
+def _steps(knots: np.ndarray, first: bool) -> tuple[np.ndarray, np.ndarray]:
+    distinct, at = np.unique(knots, return_index=True)
+    if not first:
+        at = len(knots) - 1 - np.unique(knots[::-1], return_index=True)[1]
+    return distinct, KNOTS[at]
+
+
+def _whole(
+    kept: Kept, name: str, shape: tuple[int | None, ...], least: int, high: int
+) -> np.ndarray:
+    """An array of whole numbers in [least, high)."""
+    found = kept.array(name, len(shape), shape=shape)
+    if found.dtype.kind not in "iu" or (
+        len(found) and (found.min() < least or found.max() >= high)
+    ):
+        raise damaged(f"its array {name!r} holds other numbers than it may")
+    return found.astype(np.int64)
+
+
+def kept(
+    table: Table, claim: Claim, notes: tuple[str, ...], weights: Mapping[str, np.ndarray]
+) -> Kept:
+    """The saved form of a table and a network's weights."""
+    return Kept(table.shape, claim, notes, {"scale": table.scale}, {**table.arrays(), **weights})
+
+
+__all__ = ["FLAG", "KNOTS", "LEVEL", "MODE", "Codes", "Table", "kept"]

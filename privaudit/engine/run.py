@@ -24,7 +24,7 @@ from privaudit.engine.plan import Plan, plan
 from privaudit.engine.promises import DEFECT
 from privaudit.engine.store import Store
 from privaudit.engine.subjects import subject
-from privaudit.engine.version import code_of_package, packages
+from privaudit.engine.version import packages
 from privaudit.engine.work import Stage, Work, own_process
 from privaudit.errors import PrivauditError
 from privaudit.records import Split
@@ -39,6 +39,7 @@ from privaudit.results import (
     Untrained,
 )
 from privaudit.seeds import Seeds
+from privaudit.stats.version import STATISTICS
 
 Report = Callable[[Audit, Path], object]
 
@@ -253,7 +254,7 @@ def whole(
         records_fingerprint=seen[0] if seen else "",
         split_fingerprint=seen[1] if seen else "",
         attempts=seen[2] if seen else None,
-        statistics=code_of_package("privaudit.stats")[:16],
+        statistics=STATISTICS,
         seconds=wall,
         cpu_seconds=cpu + work.cpu,
         peak_memory_bytes=jobs.peak_memory() + sum(sorted(peaks)[-work.workers :]),

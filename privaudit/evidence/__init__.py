@@ -1,10 +1,12 @@
 """Evidence that outlives a run: sums, statements, signatures, and their verification.
 
-`seal` ends an audit; `verify` tells a year later whether it still says what it said.
+seal(run)                        ends an audit: bill of materials, statement, sums
+verify(run, key=PUB).faults      tells a year later whether it still says what it said
 """
 
 from __future__ import annotations
 
+from privaudit.evidence.checks import Check, Verification, verify
 from privaudit.evidence.seals import seal
 
-__all__ = ["seal"]
+__all__ = ["Check", "Verification", "seal", "verify"]

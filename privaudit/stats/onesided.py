@@ -74,9 +74,8 @@ class Bounds:
             if (value > 0) == (sign > 0):
                 return value
             # Wilson's interval of 0 or n successes has odds of z^2 / n.
-            return _back(
-                name, own - 2 * math.copysign(math.log(_z(level) / _z(usual)), self.centre)
-            )
+            moved = 2 * math.log(_z(level) / _z(usual))
+            return _back(name, own - moved if self.centre > 0 else own + moved)
         half = abs(own - self.centre)
         if half == 0:
             half = 0.0 if other is None else abs(other - self.centre)

@@ -1,0 +1,516 @@
+"""The rule of verdicts, branch by branch."""
+
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from policy_lab import (
+    DAY,
+    POOL,
+    audit,
+    controls,
+    group,
+    member,
+    number,
+    policy,
+    subject,
+    tried,
+)
+
+from privaudit.contracts import Access, Attack
+from privaudit.engine.jobs import lacks
+from privaudit.errors import PrivauditError
+from privaudit.policy import judge
+from privaudit.policy.rules import Context, Exemption, Guard, Limit, Policy, Statistics
+from privaudit.results import (
+    Audit,
+    ClaimText,
+    Control,
+    Estimate,
+    Failed,
+    Finding,
+    Skipped,
+    Untrained,
+)
+from privaudit.verdicts import Verdict, Verdicts, from_json, to_json
+
+AUC = Limit("auc", "membership.auc", 0.6)
+TPR = Limit("tpr", "membership.tpr", 0.05, fpr=0.01)
+STRICT = replace(AUC, attacks=("lira", "rmia"))
+
+
+def ruled(made: Audit, rules: Policy | None = None) -> Verdicts:
+    found = judge(rules or policy(), made, today=DAY)
+    assert from_json(to_json(found)) == found
+    return found
+
+
+def only(found: Verdicts) -> Verdict:
+    (one,) = found.verdicts
+    return one
+
+
+def auc(value: float, attack: str = "lira", half: float = 0.02) -> Finding:
+    return member(attack, number("auc", value, value - half, value + half))
+
+
+@pytest.mark.parametrize(
+    ("value", "state", "code"),
+    [(0.5, "WITHIN", 0), (0.7, "EXCEEDS", 1), (0.6, "INCONCLUSIVE", 3), (0.59, "INCONCLUSIVE", 3)],
+)
+def test_bounds_decide(value: float, state: str, code: int) -> None:
+    found = ruled(audit(subject(outcomes=[auc(value)])))
+    assert (only(found).state, found.state, found.code) == (state, state, code)
+    one = only(found)
+    assert one.lower is not None
+    assert one.upper is not None
+    assert one.lower < value < one.upper
+    assert (one.state == "WITHIN") == (one.upper <= 0.6)
+    assert (one.state == "EXCEEDS") == (one.lower > 0.6)
+    assert one.sentence
+    assert one.reason
+    assert (one.remedy == "") == (state == "WITHIN")
+
+
+def test_the_sentence_is_in_natural_frequencies() -> None:
+    finding = member("lira", number("tpr_at_fpr_0.01", 0.07, 0.058, 0.086))
+    one = only(ruled(audit(subject(outcomes=[finding])), policy(replace(TPR, max=0.03))))
+    assert one.sentence == (
+        "The attack lira recognises about 7 in 100 training patients (95 % interval 5.8 to 8.6) while "
+        "wrongly naming 1 in 100 others; guessing would recognise 1 in 100; your policy allows 3 in 100."
+    )
+
+
+def test_nothing_run_is_not_tested_and_counts_as_inconclusive() -> None:
+    found = ruled(audit(subject(outcomes=[tried("attribute", "attribute", {"sex": (0, 0.1)})])))
+    assert (only(found).state, found.state, found.code) == ("NOT TESTED", "NOT TESTED", 3)
+    assert "--attacks membership" in only(found).remedy
+
+
+def test_no_subject_shows_nothing() -> None:
+    found = ruled(audit())
+    assert (found.verdicts, found.state, found.code) == ((), "NOT TESTED", 3)
+
+
+def test_one_subject_untested_is_not_hidden_by_another() -> None:
+    blank = subject("blank", outcomes=[Failed("lira", "membership", "x")])
+    blank = replace(blank, outcomes=())
+    found = ruled(audit(subject(), blank))
+    assert [v.state for v in found.verdicts] == ["WITHIN", "NOT TESTED"]
+    assert (found.state, found.code) == ("INCONCLUSIVE", 3)
+
+
+def test_a_missed_planted_leak_is_want_of_power() -> None:
+    weak = subject(checks=controls(positive=False))
+    one = only(ruled(audit(weak)))
+    assert one.state == "INCONCLUSIVE"
+    assert "lacks power" in one.reason
+    optional = policy(AUC, statistics=Statistics(positive_control="optional"))
+    assert only(ruled(audit(weak), optional)).state == "WITHIN"
+
+
+def test_a_weak_attack_may_still_find_a_leak() -> None:
+    made = audit(subject(outcomes=[auc(0.7)], checks=controls(positive=False)))
+    assert only(ruled(made)).state == "EXCEEDS"
+
+
+def test_no_planted_leak_at_all_is_told() -> None:
+    one = only(ruled(audit(subject(checks=()))))
+    assert one.state == "INCONCLUSIVE"
+    assert "No leak was planted" in one.reason
+
+
+def test_a_weak_attack_is_left_aside_beside_a_strong_one() -> None:
+    both = subject(
+        outcomes=[auc(0.5), auc(0.5, "rmia")],
+        checks=[*controls("lira"), *controls("rmia", positive=False)],
+    )
+    one = only(ruled(audit(both)))
+    assert one.state == "WITHIN"
+    assert "Left aside for want of power: rmia" in one.reason
+    assert only(ruled(audit(both), policy(STRICT))).state == "INCONCLUSIVE"
+
+
+def test_an_attack_asked_for_and_not_run() -> None:
+    one = only(ruled(audit(subject()), policy(STRICT)))
+    assert one.state == "INCONCLUSIVE"
+    assert "rmia" in one.reason
+    assert "--attacks rmia" in one.remedy
+    leaks = audit(subject(outcomes=[auc(0.8)]))
+    assert only(ruled(leaks, policy(STRICT))).state == "EXCEEDS"
+
+
+def test_a_leaking_null_control_fails_the_audit() -> None:
+    made = audit(subject(checks=controls(negative=False)), subject("other"))
+    found = ruled(made)
+    assert [v.state for v in found.verdicts] == ["INCONCLUSIVE", "WITHIN"]
+    assert (found.state, found.code) == ("INCONCLUSIVE", 5)
+    assert "harness" in found.notes[0]
+    # One harness made every number, also those of the subject that is judged.
+    narrow = policy(AUC, context=Context(subjects=("other",)))
+    assert ruled(made, narrow).code == 5
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        subject(outcomes=[auc(0.5), Failed("rmia", "membership", "a fault")]),
+        subject(outcomes=[replace(auc(0.5), caveats=("defect: an epsilon of at least 4",))]),
+        subject(checks=[*controls(), Control("positive", "lira", (), False, "the control broke")]),
+    ],
+)
+def test_faults_of_what_is_judged_fail_the_audit(broken: object) -> None:
+    found = ruled(audit(broken, subject("other")))  # type: ignore[arg-type]
+    assert found.code == 5
+    assert found.notes
+    narrow = policy(AUC, context=Context(subjects=("other",)))
+    spared = ruled(audit(broken, subject("other")), narrow)  # type: ignore[arg-type]
+    assert (spared.state, spared.code) == ("WITHIN", 0)
+    assert any("Not judged" in note for note in spared.notes)
+
+
+def test_a_training_that_broke() -> None:
+    broke = audit(subject(), untrained=(Untrained("dp_sgd", "dp_sgd", "a fault", True),))
+    assert ruled(broke).code == 5
+    refused = audit(subject(), untrained=(Untrained("dp_sgd", "dp_sgd", "no library"),))
+    assert ruled(refused).code == 0
+    assert any("nothing is known" in note for note in ruled(refused).notes)
+
+
+def test_subjects_to_release() -> None:
+    made = audit(subject("good"), subject("bad", outcomes=[auc(0.9)]))
+    assert ruled(made).code == 1
+    assert ruled(made, policy(AUC, context=Context(subjects=("good",)))).code == 0
+    with pytest.raises(PrivauditError, match="did you mean 'good'"):
+        ruled(made, policy(AUC, context=Context(subjects=("goood",))))
+    lost = replace(made, untrained=(Untrained("dp", "dp_sgd", "no library"),))
+    with pytest.raises(PrivauditError, match="not trained"):
+        ruled(lost, policy(AUC, context=Context(subjects=("dp",))))
+
+
+SMALL = {**POOL, "nonmember_patients": 700, "nonmembers": 700}
+
+
+def test_too_few_false_positives_are_not_judged() -> None:
+    low = number("tpr_at_fpr_0.01", 0.01, 0.004, 0.02, n=SMALL)
+    one = only(ruled(audit(subject(outcomes=[member("lira", low)])), policy(TPR)))
+    assert one.state == "INCONCLUSIVE"
+    assert one.remedy.startswith("About 300 more held-out patients")
+    strict = policy(TPR, statistics=Statistics(min_false_positives=30))
+    enough = number("tpr_at_fpr_0.01", 0.01, 0.004, 0.02)
+    one = only(ruled(audit(subject(outcomes=[member("lira", enough)])), strict))
+    assert one.remedy.startswith("About 1,400 more held-out patients")
+
+
+def test_a_refused_number_tells_what_it_needs() -> None:
+    refused = number(
+        "tpr_at_fpr_0.01", None, n=SMALL, refusal="needs 300 more held-out patients: 700 give 7"
+    )
+    one = only(ruled(audit(subject(outcomes=[member("lira", refused)])), policy(TPR)))
+    assert one.state == "INCONCLUSIVE"
+    assert one.reason.startswith("Needs 300 more held-out patients")
+    assert (one.value, one.lower, one.upper) == (None, None, None)
+
+
+def test_how_many_more_patients() -> None:
+    crossing = number("tpr_at_fpr_0.01", 0.012, 0.006, 0.024)
+    made = audit(subject(outcomes=[member("lira", crossing)]))
+    one = only(ruled(made, policy(replace(TPR, max=0.018))))
+    assert one.state == "INCONCLUSIVE"
+    assert one.remedy.startswith("About ")
+    assert "more held-out patients" in one.remedy
+    needed = int(one.remedy.split()[1].replace(",", ""))
+    assert 500 < needed < 10_000
+    above = only(ruled(made, policy(replace(TPR, max=0.0115))))
+    assert "likelier to confirm" in above.remedy
+    near = only(ruled(made, policy(replace(TPR, max=0.0122))))
+    assert "no realistic number" in near.remedy
+
+
+def test_a_limit_below_the_floor_is_warned_about() -> None:
+    clean = number("tpr_at_fpr_0.01", 0.01, 0.005, 0.017)
+    made = audit(subject(outcomes=[member("lira", clean)]))
+    notes = ruled(made, policy(replace(TPR, max=0.015))).notes
+    assert any("a model that leaks nothing passes 4 times in 5" in note for note in notes)
+    assert not any("leaks nothing" in note for note in ruled(made, policy(TPR)).notes)
+
+
+def test_many_blocking_rules_are_judged_together() -> None:
+    """One at a level of 2 % blocks alone, and not as one of twenty."""
+    alone = number("auc", 0.621, 0.601, 0.641)
+    assert only(ruled(audit(subject(outcomes=[member("lira", alone)])))).state == "EXCEEDS"
+    many = [member("lira", alone)] + [member(f"a{i}", number("auc", 0.5)) for i in range(19)]
+    one = only(ruled(audit(subject(outcomes=many, checks=controls("lira")))))
+    assert one.state == "INCONCLUSIVE"
+    assert one.lower is not None
+    assert one.lower < 0.6
+    free = policy(AUC, statistics=Statistics(correction="none"))
+    assert only(ruled(audit(subject(outcomes=many)), free)).state == "EXCEEDS"
+
+
+def test_passing_needs_every_attack() -> None:
+    made = audit(subject(outcomes=[auc(0.5), auc(0.59, "rmia")]))
+    one = only(ruled(made))
+    assert (one.state, one.attack) == ("INCONCLUSIVE", "rmia")
+
+
+def test_warnings_do_not_block() -> None:
+    found = ruled(audit(subject(outcomes=[auc(0.9)])), policy(AUC, replace(AUC, id="w", severity="warn")))
+    assert [v.severity for v in found.verdicts] == ["block", "warn"]
+    quiet = policy(replace(AUC, max=0.99), replace(AUC, id="w", severity="warn"))
+    found = ruled(audit(subject(outcomes=[auc(0.9)])), quiet)
+    assert [v.state for v in found.verdicts] == ["WITHIN", "EXCEEDS"]
+    assert (found.state, found.code) == ("WITHIN", 0)
+
+
+def test_what_is_undecided_may_be_let_pass() -> None:
+    made = audit(subject(outcomes=[auc(0.59)]))
+    found = ruled(made, policy(AUC, statistics=Statistics(on_inconclusive="pass")))
+    assert (found.state, found.code) == ("INCONCLUSIVE", 0)
+
+
+# ---------------------------------------------------------------- groups
+
+
+def split(*levels: tuple[str, float], hidden: str = "", by: str = "sex") -> Finding:
+    groups = [group(name, number("auc", v, v - 0.03, v + 0.03), by=by) for name, v in levels]
+    groups += [group(hidden, by=by, suppressed=True)] if hidden else []
+    return replace(auc(0.52), groups=tuple(groups))
+
+
+def test_groups_named_in_the_policy_block() -> None:
+    made = audit(subject(outcomes=[split(("F", 0.5), ("M", 0.8))]))
+    found = ruled(made, policy(replace(AUC, by=("sex",))))
+    assert [(v.group, v.state, v.severity) for v in found.verdicts] == [
+        ("", "WITHIN", "block"),
+        ("sex: F", "WITHIN", "block"),
+        ("sex: M", "EXCEEDS", "block"),
+    ]
+    assert found.code == 1
+    assert found.verdicts[2].sentence.startswith("Among patients with sex: M, given one")
+
+
+def test_groups_not_named_warn_where_they_exceed() -> None:
+    made = audit(subject(outcomes=[split(("F", 0.5), ("M", 0.8))]))
+    found = ruled(made)
+    assert [(v.group, v.state, v.severity) for v in found.verdicts] == [
+        ("", "WITHIN", "block"),
+        ("sex: M", "EXCEEDS", "warn"),
+    ]
+    assert (found.state, found.code) == ("WITHIN", 0)
+    worse = audit(subject(outcomes=[replace(split(("M", 0.8)), estimates=auc(0.8).estimates)]))
+    assert [v.group for v in ruled(worse).verdicts] == [""]
+
+
+def test_a_suppressed_group_is_not_tested() -> None:
+    made = audit(subject(outcomes=[split(("F", 0.5), hidden="M")]))
+    found = ruled(made, policy(replace(AUC, by=("sex",))))
+    hidden = found.verdicts[2]
+    assert (hidden.state, hidden.value, dict(hidden.n)) == ("NOT TESTED", None, {})
+    assert (found.state, found.code) == ("INCONCLUSIVE", 3)
+
+
+def test_a_larger_least_cell_suppresses_more() -> None:
+    few = {"member_patients": 15, "nonmember_patients": 14}
+    small = group("F", number("auc", 0.5, 0.49, 0.51, n=few))
+    made = audit(subject(outcomes=[replace(auc(0.5), groups=(small,))]))
+    rules = policy(replace(AUC, by=("sex",)))
+    assert ruled(made, rules).verdicts[1].state == "WITHIN"
+    larger = replace(rules, statistics=Statistics(min_cell=20))
+    assert ruled(made, larger).verdicts[1].state == "NOT TESTED"
+
+
+def test_a_grouping_that_is_not_there() -> None:
+    made = audit(subject(outcomes=[split(("F", 0.5))]))
+    found = ruled(made, policy(replace(AUC, by=("sexx",))))
+    assert found.verdicts[1].state == "NOT TESTED"
+    assert found.verdicts[1].remedy == "did you mean 'sex'?"
+    assert found.code == 3
+
+
+def test_an_unusual_group_is_not_a_recognised_one() -> None:
+    """The group's own non-members are named as often: its rate says nothing about membership."""
+    finding = replace(
+        member("lira", number("tpr_at_fpr_0.01", 0.012, 0.008, 0.017)),
+        groups=(group("M", number("tpr_at_fpr_0.01", 0.2, 0.15, 0.25, chance=0.2)),),
+    )
+    found = ruled(audit(subject(outcomes=[finding])), policy(replace(TPR, by=("sex",))))
+    assert found.verdicts[1].state == "INCONCLUSIVE"
+    assert "unusual, not recognised" in found.verdicts[1].reason
+
+
+# ---------------------------------------------------------------- trials, promises, guards
+
+
+def test_settings_of_an_attack() -> None:
+    finding = tried("attribute", "attribute", {"sex": (0.0, 0.02), "unit": (0.2, 0.02)})
+    made = audit(subject(outcomes=[finding]))
+    limit = Limit("attr", "attribute.advantage", 0.05)
+    one = only(ruled(made, policy(limit)))
+    assert (one.state, one.setting) == ("EXCEEDS", "unit")
+    assert "(unit)" in one.sentence
+    assert only(ruled(made, policy(replace(limit, at=("se*",))))).state == "WITHIN"
+    assert only(ruled(made, policy(replace(limit, at=("age",))))).state == "NOT TESTED"
+
+
+def test_what_other_releases_would_give_away_is_not_held_against_this_one() -> None:
+    poison = tried("flip", "poisoning", {"mean / flip": (0.0, 0.02), "krum / flip": (0.4, 0.02)})
+    limit = Limit("p", "poisoning.advantage", 0.1)
+    made = audit(subject(outcomes=[poison]))
+    assert only(ruled(made, policy(limit))).state == "WITHIN"
+    assert only(ruled(made, policy(replace(limit, at=("krum*",))))).state == "EXCEEDS"
+    keys = {"server": (0.0, 0.02), "server, had sums come back in float64": (0.9, 0.02)}
+    made = audit(subject(outcomes=[tried("key_recovery", "reconstruction", keys)]))
+    assert only(ruled(made, policy(Limit("k", "reconstruction.advantage", 0.1)))).state == "WITHIN"
+
+
+class Needy(Attack):
+    needs = frozenset({Access.TABLE})
+    family = "synthetic"
+
+    def run(self, target, refits, rng):  # type: ignore[no-untyped-def]
+        raise NotImplementedError
+
+
+class Again(Needy):
+    needs = frozenset({Access.RERUN})
+
+
+def test_what_a_release_does_not_give_away_does_not_apply() -> None:
+    limit = Limit("s", "synthetic.singling_out", 0.1)
+    reason = lacks(Needy(), frozenset({Access.ANSWERS}))
+    assert reason is not None
+    made = audit(subject(outcomes=[auc(0.5), Skipped("singling_out", "synthetic", reason)]))
+    found = ruled(made, policy(AUC, limit))
+    assert [(v.state, v.severity) for v in found.verdicts] == [
+        ("WITHIN", "block"),
+        ("NOT TESTED", "warn"),
+    ]
+    assert "Does not apply" in found.verdicts[1].reason
+    assert (found.state, found.code) == ("WITHIN", 0)
+    # Asked for by name it blocks, and so does one that only the auditor could not make.
+    named = ruled(made, policy(AUC, replace(limit, attacks=("singling_out",))))
+    assert named.code == 3
+    reason = lacks(Again(), frozenset({Access.ANSWERS}))
+    assert reason is not None
+    made = audit(subject(outcomes=[auc(0.5), Skipped("singling_out", "synthetic", reason)]))
+    assert ruled(made, policy(AUC, limit)).code == 3
+    # Nothing that applies was tested: nothing is shown.
+    assert ruled(made, policy(limit)).state == "NOT TESTED"
+
+
+COVERED = ("ask the model for probabilities", "read the parameters and take gradients")
+
+
+def promising(epsilon: float | None, unit: str = "patient", covers: tuple[str, ...] = COVERED) -> Audit:
+    claim = ClaimText(epsilon, 1e-5, unit, "add-remove", covers, "PLD")
+    return audit(subject(claim=claim, access=COVERED))
+
+
+def test_promises() -> None:
+    rules = policy(Limit("eps", "epsilon.claimed", 3.0))
+    assert only(ruled(promising(1.0), rules)).state == "WITHIN"
+    assert only(ruled(promising(8.0), rules)).state == "EXCEEDS"
+    none = only(ruled(promising(None), rules))
+    assert (none.state, none.value) == ("EXCEEDS", None)
+    stay = only(ruled(promising(1.0, "stay"), rules))
+    assert stay.state == "EXCEEDS"
+    assert "one stay" in stay.reason
+    assert only(ruled(promising(1.0, "site"), rules)).state == "WITHIN"
+    answers = promising(1.0, covers=COVERED[:1])
+    assert only(ruled(answers, rules)).state == "WITHIN"
+    opened = replace(rules, context=Context(release="open-weights"))
+    assert "does not cover" in only(ruled(answers, opened)).reason
+    assert only(ruled(promising(1.0), opened)).state == "WITHIN"
+    delta = policy(Limit("delta", "epsilon.delta", 1e-6))
+    assert only(ruled(promising(1.0), delta)).state == "EXCEEDS"
+
+
+HOW = (
+    "Steinke et al. 2023, theorem 5.2; delta 0; one-sided 0.95 confidence over 10 numbers of guesses "
+    "(Bonferroni); 78 of 78 guesses right; 2495 coins, one a patient"
+)
+
+
+def proven(value: float, n: dict[str, int] | None = None) -> Audit:
+    bound = Estimate("epsilon_lower_bound", value, value, None, 0.0, n or POOL, 0.95, HOW)
+    return audit(subject(outcomes=[Finding("one_run", "epsilon", {}, (), (bound,))]))
+
+
+def test_proofs_about_epsilon() -> None:
+    limit = Limit("eps", "epsilon.lower_bound", 3.0)
+    kept = only(ruled(proven(2.5), policy(limit)))
+    assert (kept.state, kept.upper) == ("WITHIN", None)
+    assert "may be larger" in kept.sentence
+    assert only(ruled(proven(3.5), policy(limit))).state == "EXCEEDS"
+    few = {"member_patients": 20, "nonmember_patients": 20}
+    blind = only(ruled(proven(0.2, few), policy(limit)))
+    assert blind.state == "INCONCLUSIVE"
+    assert "could prove no more" in blind.reason
+
+
+def test_guards() -> None:
+    made = audit(subject())
+    for least, state in ((0.7, "WITHIN"), (0.8, "INCONCLUSIVE"), (0.9, "EXCEEDS")):
+        found = ruled(made, policy(AUC, Guard("g", "utility.auroc", min=least)))
+        assert found.verdicts[1].state == state
+        assert f"at least {least}" in found.verdicts[1].sentence
+    error = replace(subject(), utility=(number("brier", 0.1, 0.09, 0.11),))
+    for most, state in ((0.2, "WITHIN"), (0.1, "INCONCLUSIVE"), (0.05, "EXCEEDS")):
+        found = ruled(audit(error), policy(AUC, Guard("g", "utility.brier", max=most)))
+        assert found.verdicts[1].state == state
+    assert ruled(audit(error), policy(AUC, Guard("g", "utility.auroc", min=0.5))).code == 3
+
+
+# ---------------------------------------------------------------- waivers
+
+
+def test_a_waiver_never_makes_it_within() -> None:
+    made = audit(subject(outcomes=[auc(0.9)]))
+    waiver = Exemption("auc", "accepted for the pilot", "Dr. Who", date(2026, 12, 31))
+    found = ruled(made, policy(AUC, waivers=(waiver,)))
+    assert (only(found).state, found.state, found.code) == ("EXCEEDS", "EXCEEDS", 0)
+    assert only(found).waiver is not None
+    expired = replace(waiver, expires=date(2026, 11, 20))
+    found = ruled(made, policy(AUC, waivers=(expired,)))
+    assert (only(found).waiver, found.code) == (None, 1)
+    assert any("expired on 2026-11-20 and waives nothing" in note for note in found.notes)
+    last = replace(waiver, expires=DAY)
+    assert ruled(made, policy(AUC, waivers=(last,))).code == 0
+
+
+def test_a_waiver_of_one_group_or_subject_covers_no_other() -> None:
+    made = audit(subject("a", outcomes=[split(("F", 0.8), ("M", 0.8))]), subject("b"))
+    rules = policy(replace(AUC, by=("sex",)))
+    waiver = Exemption("auc", "few", "Dr. Who", date(2030, 1, 1), "sex: F")
+    found = ruled(made, replace(rules, waivers=(waiver,)))
+    assert {v.group for v in found.verdicts if v.waiver} == {"sex: F"}
+    assert found.code == 1
+    both = (waiver, replace(waiver, group="sex: M", subject="a"))
+    found = ruled(made, replace(rules, waivers=both))
+    # Subject b was not split by sex, which no waiver of these groups covers.
+    assert found.code == 3
+    idle = replace(waiver, group="sex: X")
+    found = ruled(made, replace(rules, waivers=(idle,)))
+    assert any("covers nothing" in note for note in found.notes)
+
+
+def test_regressions_want_a_baseline() -> None:
+    from privaudit.policy.rules import Regression
+
+    found = ruled(audit(subject()), policy(AUC, Regression("r", "membership.auc", 0.02)))
+    assert [(v.kind, v.state) for v in found.verdicts] == [
+        ("limit", "WITHIN"),
+        ("regression", "NOT TESTED"),
+    ]
+    assert found.code == 3
+
+
+def test_dates_are_those_of_the_day_told() -> None:
+    with pytest.raises(PrivauditError, match="was to be reviewed"):
+        judge(policy(), audit(subject()), today=date(2030, 1, 1))
+    assert ruled(audit(subject())).policy["judged_on"] == "2026-11-21"
+
+
+def test_nobody_approved_it() -> None:
+    assert any("nobody" in note for note in ruled(audit(subject()), policy(approved_by="")).notes)

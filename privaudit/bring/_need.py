@@ -1,0 +1,23 @@
+"""Libraries that only some models need."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from privaudit.errors import PrivauditError
+
+
+def needed(module: str, what: str) -> ModuleType:
+    """The library, or an error that says how to get it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise PrivauditError(
+            f"{what} needs {module.partition('.')[0]}, which is not installed",
+            "it reads files of this type",
+            "pip install 'privaudit[models]'",
+        ) from None
+
+
+__all__ = ["needed"]

@@ -7,6 +7,6 @@ verify(run, key=PUB).faults      tells a year later whether it still says what i
 from __future__ import annotations
 
 from privaudit.evidence.checks import Check, Verification, verify
-from privaudit.evidence.seals import seal
+from privaudit.evidence.seals import resealed, seal
 
-__all__ = ["Check", "Verification", "seal", "verify"]
+__all__ = ["Check", "Verification", "resealed", "seal", "verify"]

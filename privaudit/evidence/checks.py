@@ -128,7 +128,8 @@ def _statement(run: Path, audit: Audit) -> Check:
         listed.pop(statement.FILE, None)
         if listed != named:
             faults.append(f"{statement.FILE}: names other files or sums than {sums.SUMS}")
-        wanted = statement.render(audit, named, seals.read_verdicts(run))
+        by = statement.rendered_by(path)
+        wanted = statement.render(audit, named, seals.read_verdicts(run), by)
         if path.read_bytes() != wanted:
             faults.append(f"{statement.FILE}: says other things than the audit")
     except (OSError, ValueError, PrivauditError) as error:
@@ -185,10 +186,10 @@ def _documents(run: Path, audit: Audit) -> Check:
         notes.append(
             "report.pdf was not rendered again; its sum was looked at like any other file's"
         )
-    if audit.manifest.version != __version__:
+    if statement.rendered_by(run / statement.FILE) != seals.rendering():
         notes.append(
-            f"the report was made by privaudit {audit.manifest.version} and this is {__version__}: it was "
-            "not rendered again"
+            f"the report was rendered by other code (privaudit {audit.manifest.version}; this is "
+            f"{__version__}): it was not rendered again, its sums alone were looked at"
         )
         return Check("documents", _state(faults), tuple(faults), tuple(notes))
     scratch = Path(tempfile.mkdtemp(prefix="privaudit-verify-"))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from privaudit import verdicts
@@ -36,6 +40,24 @@ def seal(run: Path) -> None:
     sums.write(run)
 
 
+@contextmanager
+def resealed(run: Path) -> Iterator[None]:
+    """Let files of a run be made again inside, and seal it after; a run never sealed is left so.
+
+    A run that is not as it was sealed is refused: sealing it again would cover up what was changed.
+    """
+    sealed = (run / sums.SUMS).is_file()
+    if sealed and (faults := sums.check(run)):
+        raise PrivauditError(
+            f"a run that is not as it was sealed: {faults[0]}",
+            "making files of it again, and sealing it, would cover up what was changed",
+            "look with `privaudit verify RUN`, and put back what was changed",
+        )
+    yield
+    if sealed:
+        seal(run)
+
+
 def stated(run: Path) -> dict[str, str]:
     """The files that a statement is about, with their sha256."""
     return {
@@ -51,7 +73,20 @@ def read_verdicts(run: Path) -> verdicts.Verdicts | None:
 
 def predicate(audit: Audit, run: Path) -> bytes:
     """The statement as it must be for the run's files as they are."""
-    return statement.render(audit, stated(run), read_verdicts(run))
+    return statement.render(audit, stated(run), read_verdicts(run), rendering())
 
 
-__all__ = ["VERDICTS", "predicate", "read_verdicts", "seal", "stated"]
+@cache
+def rendering() -> str:
+    """One name for the code, templates and style that make a report of an audit document."""
+    import privaudit.report
+
+    folder = Path(str(privaudit.report.__file__)).parent
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+__all__ = ["VERDICTS", "predicate", "read_verdicts", "rendering", "resealed", "seal", "stated"]

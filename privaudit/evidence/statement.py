@@ -22,9 +22,9 @@ MEDIA = "application/vnd.in-toto+json"
 
 
 def statement(
-    audit: Audit, digests: Mapping[str, str], verdicts: Verdicts | None
+    audit: Audit, digests: Mapping[str, str], verdicts: Verdicts | None, rendering: str
 ) -> dict[str, Any]:
-    """The statement about a run whose files have these sha256."""
+    """The statement about a run whose files have these sha256. rendering: of the report's code."""
     made = audit.manifest
     return {
         "_type": TYPE,
@@ -59,13 +59,30 @@ def statement(
     }
 
 
-def render(audit: Audit, digests: Mapping[str, str], verdicts: Verdicts | None) -> bytes:
+def render(
+    audit: Audit, digests: Mapping[str, str], verdicts: Verdicts | None, rendering: str
+) -> bytes:
     """The statement's bytes, which are what a signature is over."""
-    return canonical(statement(audit, digests, verdicts))
+    return canonical(statement(audit, digests, verdicts, rendering))
 
 
 def read(path: Path) -> dict[str, str]:
-    """The files of a stored statement with their sha256; ValueError where it is not as made here."""
+    """The files of a stated run with their sha256; ValueError where the file is not as made here."""
+    try:
+        return {part["name"]: part["digest"]["sha256"] for part in _tree(path)["subject"]}
+    except (KeyError, TypeError):
+        raise ValueError("it is no statement of an audit") from None
+
+
+def rendered_by(path: Path) -> str:
+    """Which code made the report, as a stored statement says; empty where it does not."""
+    try:
+        return str(_tree(path)["predicate"]["auditor"]["rendering"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _tree(path: Path) -> Any:
     whole = path.read_bytes()
     try:
         tree = json.loads(whole)
@@ -73,9 +90,9 @@ def read(path: Path) -> dict[str, str]:
             raise ValueError("it is a statement of another kind")
         if canonical(tree) != whole:
             raise ValueError("it is not in canonical form")
-        return {part["name"]: part["digest"]["sha256"] for part in tree["subject"]}
     except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError):
         raise ValueError("it is no statement of an audit") from None
+    return tree
 
 
-__all__ = ["FILE", "MEDIA", "PREDICATE", "TYPE", "read", "render", "statement"]
+__all__ = ["FILE", "MEDIA", "PREDICATE", "TYPE", "read", "render", "rendered_by", "statement"]

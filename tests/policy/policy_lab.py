@@ -64,7 +64,9 @@ def tried(attack: str, family: str, rates: dict[str, tuple[float, float]], n: in
     return Finding(attack, family, {}, ("ask",), tuple(found))
 
 
-def controls(attack: str = "lira", positive: bool = True, negative: bool = True) -> tuple[Control, ...]:
+def controls(
+    attack: str = "lira", positive: bool = True, negative: bool = True
+) -> tuple[Control, ...]:
     return (
         Control("positive", attack, (number("auc", 0.8),), positive, "planted"),
         Control("negative", attack, (number("auc", 0.5),), negative, "null"),
@@ -111,7 +113,9 @@ def audit(*subjects: Subject, **more: Any) -> Audit:
     return replace(Audit(manifest, data, tuple(subjects), ()), **more)
 
 
-def group(level: str, *estimates: Estimate, by: str = "sex", suppressed: bool = False) -> GroupResult:
+def group(
+    level: str, *estimates: Estimate, by: str = "sex", suppressed: bool = False
+) -> GroupResult:
     return GroupResult(by, level, estimates, suppressed=suppressed)
 
 

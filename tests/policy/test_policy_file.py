@@ -58,7 +58,9 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("old", "new", "what", "told"), FAULTS)
-def test_every_fault_names_the_value_and_the_range(old: str, new: str, what: str, told: str) -> None:
+def test_every_fault_names_the_value_and_the_range(
+    old: str, new: str, what: str, told: str
+) -> None:
     assert old in TOML
     with pytest.raises(PrivauditError) as caught:
         parse(TOML.replace(old, new, 1).encode())
@@ -99,7 +101,9 @@ def test_a_waiver_names_a_rule_there_is() -> None:
     kept = parse((TOML + waiver.replace("rankin", "ranking")).encode()).waivers
     assert kept[0].expires == date(2030, 1, 1)
     with pytest.raises(PrivauditError, match="approved_by is missing"):
-        parse((TOML + waiver.replace("rankin", "ranking").replace('approved_by = "y"\n', "")).encode())
+        parse(
+            (TOML + waiver.replace("rankin", "ranking").replace('approved_by = "y"\n', "")).encode()
+        )
 
 
 def test_a_policy_without_rules_decides_nothing() -> None:

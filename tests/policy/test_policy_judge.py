@@ -255,7 +255,9 @@ def test_passing_needs_every_attack() -> None:
 
 
 def test_warnings_do_not_block() -> None:
-    found = ruled(audit(subject(outcomes=[auc(0.9)])), policy(AUC, replace(AUC, id="w", severity="warn")))
+    found = ruled(
+        audit(subject(outcomes=[auc(0.9)])), policy(AUC, replace(AUC, id="w", severity="warn"))
+    )
     assert [v.severity for v in found.verdicts] == ["block", "warn"]
     quiet = policy(replace(AUC, max=0.99), replace(AUC, id="w", severity="warn"))
     found = ruled(audit(subject(outcomes=[auc(0.9)])), quiet)
@@ -402,7 +404,9 @@ def test_what_a_release_does_not_give_away_does_not_apply() -> None:
 COVERED = ("ask the model for probabilities", "read the parameters and take gradients")
 
 
-def promising(epsilon: float | None, unit: str = "patient", covers: tuple[str, ...] = COVERED) -> Audit:
+def promising(
+    epsilon: float | None, unit: str = "patient", covers: tuple[str, ...] = COVERED
+) -> Audit:
     claim = ClaimText(epsilon, 1e-5, unit, "add-remove", covers, "PLD")
     return audit(subject(claim=claim, access=COVERED))
 

@@ -92,7 +92,14 @@ def test_never_within_without_power(found: list[Finding]) -> None:
     assert made.verdicts[0].state != "WITHIN"
 
 
-NAMES = ("auc", "tpr_at_fpr_0.01", "ppv_at_prior_0.01", "attack_rate@x", "attack_minus_guess", "brier")
+NAMES = (
+    "auc",
+    "tpr_at_fpr_0.01",
+    "ppv_at_prior_0.01",
+    "attack_rate@x",
+    "attack_minus_guess",
+    "brier",
+)
 
 
 @settings(max_examples=150, deadline=None)

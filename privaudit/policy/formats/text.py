@@ -22,11 +22,13 @@ def render(verdicts: Verdicts, *, colour: bool = False) -> str:
     policy = verdicts.policy
     lines = [
         _painted(f"{MARKS[verdicts.state]} {whole(verdicts)}", verdicts.state, colour),
-        f"  run {verdicts.run}",
-        f"  policy {policy.get('name', '')}, to be reviewed by {policy.get('review_by', '')}",
+        f"  run {clean(verdicts.run)}",
+        clean(
+            f"  policy {policy.get('name', '')}, to be reviewed by {policy.get('review_by', '')}"
+        ),
     ]
     if verdicts.baseline:
-        lines.append(f"  baseline {verdicts.baseline}")
+        lines.append(f"  baseline {clean(verdicts.baseline)}")
     for one in ordered(verdicts):
         head = f"{MARKS[one.state]} {word(one)}  {about(one)}"
         lines += ["", _painted(head, one.state, colour)] if one.state != "WITHIN" else [
@@ -37,8 +39,8 @@ def render(verdicts: Verdicts, *, colour: bool = False) -> str:
     if verdicts.notes:
         lines += ["", "Notes"]
         for note in verdicts.notes:
-            lines += textwrap.wrap(note, WIDTH, initial_indent="- ", subsequent_indent="  ")
-    return clean("\n".join(lines)) + "\n" if not colour else "\n".join(lines) + "\n"
+            lines += textwrap.wrap(clean(note), WIDTH, initial_indent="- ", subsequent_indent="  ")
+    return "\n".join(lines) + "\n"
 
 
 def _body(one: Verdict) -> list[str]:
@@ -50,7 +52,7 @@ def _body(one: Verdict) -> list[str]:
         for start, text in parts
         if text
         for line in textwrap.wrap(
-            text, WIDTH, initial_indent=f"    {start}", subsequent_indent="    "
+            clean(text), WIDTH, initial_indent=f"    {start}", subsequent_indent="    "
         )
     ]
 

@@ -38,10 +38,14 @@ def table_of(target: Target) -> Records:
 
 def draw(pool: Records, most: int, rng: np.random.Generator) -> Records:
     """One record of each of at most `most` patients, in the pool's order: attempts are independent."""
+    return pool.take(draw_rows(pool, most, rng))
+
+
+def draw_rows(pool: Records, most: int, rng: np.random.Generator) -> np.ndarray:
+    """The rows that `draw` takes."""
     order = rng.permutation(len(pool))
     _, first = np.unique(pool.patient[order], return_index=True)
-    rows = order[first]
-    return pool.take(np.sort(rng.permutation(rows)[:most]))
+    return np.sort(rng.permutation(order[first])[:most])
 
 
 def columns_of(records: Records, names: Sequence[str]) -> list[Column]:
@@ -70,4 +74,4 @@ def check_counts(**fields: int) -> None:
             )
 
 
-__all__ = ["CONTROL", "check_counts", "columns_of", "draw", "table_of", "values_of"]
+__all__ = ["CONTROL", "check_counts", "columns_of", "draw", "draw_rows", "table_of", "values_of"]

@@ -118,7 +118,7 @@ class Table:
     @property
     def short(self) -> bool:
         """Few enough rows to be kept on one page."""
-        return len(self.rows) <= 14
+        return len(self.rows) <= 8
 
 
 @dataclass(frozen=True)

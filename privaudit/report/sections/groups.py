@@ -22,7 +22,8 @@ def build(audit: Audit) -> tuple[Block, ...]:
     blocks: list[Block] = _overview(audit) if len(shown) < len(audit.subjects) else []
     for i in shown:
         blocks += _affected(audit.subjects[i], i + 1)
-        blocks += _useful(audit.subjects[i])
+        if len(shown) == len(audit.subjects):
+            blocks += _useful(audit.subjects[i])
     if not blocks:
         return (Prose(say.GROUPS_NONE),)
     return (Prose(say.GROUPS), *blocks)

@@ -27,21 +27,44 @@ ORDER = 60
 def build(audit: Audit) -> tuple[Block, ...]:
     shown = told(audit)
     many = len(shown) < len(audit.subjects)
-    blocks: list[Block] = [*_ways(audit), *_metrics(audit)] if many else []
-    for number, subject in enumerate(audit.subjects, 1):
-        own: list[Block] = [Prose(subject.description)] if subject.description else []
-        own.append(Facts(_facts(subject, many)))
+    blocks: list[Block] = _across(audit) if many else []
+    for number, subject in enumerate(() if many else audit.subjects, 1):
+        blocks.append(Heading(subject.name, f"training-{number}"))
+        if subject.description:
+            blocks.append(Prose(subject.description))
+        blocks.append(Facts(_facts(subject)))
         if subject.notes:
-            own.append(Bullets(subject.notes))
-        if many:
-            blocks.append(Details(say.settings_of(subject.name), tuple(own)))
-        else:
-            blocks += [Heading(subject.name, f"training-{number}"), *own, *_usefulness(subject)]
+            blocks.append(Bullets(subject.notes))
+        blocks += _usefulness(subject)
     curves = [(i, c) for i in shown if (c := audit.subjects[i].reliability) is not None and c.x]
     plots = tuple(_calibration(audit.subjects[i], c, i + 1) for i, c in curves)
     if plots:
         blocks += [Heading("Calibration", "calibration-plots"), Row(plots)]
     return tuple(blocks)
+
+
+def _across(audit: Audit) -> list[Block]:
+    """Many models: who is who, usefulness, settings, and notes, each note once."""
+    settings = tuple(
+        (s.name, _settings(s), ", ".join(_cost(key, s.costs[key]) for key in sorted(s.costs)))
+        for s in audit.subjects
+    )
+    table = Table(say.SETTINGS_CAPTION, say.SETTINGS_COLUMNS, settings)
+    notes: dict[str, list[str]] = {}
+    for s in audit.subjects:
+        for note in s.notes:
+            notes.setdefault(note, []).append(s.name)
+    lines = tuple(
+        f"{note} ({say.models(tuple(names), len(audit.subjects))})" for note, names in notes.items()
+    )
+    blocks = [*_ways(audit), *_metrics(audit), Details(say.SETTINGS_CAPTION, (table,))]
+    if lines:
+        blocks += [Heading(say.TRAINING_NOTES, "training-notes"), Bullets(lines)]
+    return blocks
+
+
+def _settings(subject: Subject) -> str:
+    return ", ".join(f"{key} = {value}" for key, value in sorted(subject.params.items()))
 
 
 def _ways(audit: Audit) -> list[Block]:
@@ -80,21 +103,18 @@ def _short(e: Estimate | None) -> str:
     return "" if e is None else n.estimate_text(e)
 
 
-def _facts(subject: Subject, many: bool) -> tuple[tuple[Text, Text], ...]:
-    """What one model was trained with; many: its family, way and promise stand in the tables."""
+def _facts(subject: Subject) -> tuple[tuple[Text, Text], ...]:
     family, way = LEARNERS.get(subject.learner, ""), WAYS.get(subject.method)
     pairs: list[tuple[Text, Text]] = []
-    if subject.learner and not many:
+    if subject.learner:
         pairs.append((say.LEARNER, f"{subject.learner} ({family})" if family else subject.learner))
-    if not many:
-        pairs.append((say.METHOD, f"{subject.method} ({way.how})" if way else subject.method))
+    pairs.append((say.METHOD, f"{subject.method} ({way.how})" if way else subject.method))
     if subject.params:
-        settings = ", ".join(f"{key} = {value}" for key, value in sorted(subject.params.items()))
-        pairs.append((say.SETTINGS, settings))
+        pairs.append((say.SETTINGS, _settings(subject)))
     if subject.costs:
         costs = ", ".join(_cost(key, value) for key, value in sorted(subject.costs.items()))
         pairs.append((say.COST_CAPTION, costs))
-    return tuple(pairs) if many else (*pairs, (say.PROMISE, say.claim(subject.claim)))
+    return (*pairs, (say.PROMISE, say.claim(subject.claim)))
 
 
 def _cost(key: str, value: float) -> str:

@@ -20,6 +20,7 @@ from privaudit.report.sentences.officer import *  # noqa: F403
 from privaudit.report.sentences.promises import *  # noqa: F403
 from privaudit.report.sentences.reduce import *  # noqa: F403
 from privaudit.report.sentences.rules import *  # noqa: F403
+from privaudit.report.sentences.synthetic import *  # noqa: F403
 from privaudit.report.sentences.tradeoff import *  # noqa: F403
 from privaudit.report.sentences.training import *  # noqa: F403
 from privaudit.report.sentences.words import *  # noqa: F403

@@ -68,9 +68,9 @@ def measured(v: Verdict, value: float | None) -> str:
     what = v.metric.rpartition(".")[2]
     if what in _RATES and v.kind != "regression":
         base = n.base_of(v.fpr) if v.fpr is not None else 100
-        return f"{n.significant(value * base)} in {base:,}"
+        return f"{n.significant(value * base)}{n.NBSP}in{n.NBSP}{base:,}"
     if what in _POINTS or what in _RATES:
-        return f"{n.significant(value * 100)} in 100"
+        return f"{n.significant(value * 100)}{n.NBSP}in{n.NBSP}100"
     return n.significant(value)
 
 

@@ -71,12 +71,9 @@ WAYS_CAPTION = "How each model was trained, and what was promised"
 WAYS_COLUMNS = ("Model", "Family", "Way of training", "Promise")
 USE_CAPTION = "Usefulness on patients it never saw, with intervals"
 INSIDE = "AUROC on its training patients"
-
-
-def settings_of(model: str) -> str:
-    return f"{model}: settings and cost"
-
-
+SETTINGS_CAPTION = "Settings and cost of training"
+SETTINGS_COLUMNS = ("Model", "Settings", "Cost")
+TRAINING_NOTES = "Notes on the training"
 LEARNER, METHOD, SETTINGS, PROMISE = "Model family", "Way of training", "Settings", "Promise"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -163,7 +164,9 @@ class Course:
         if self.checkpoint is None or not self.checkpoint.exists():
             return 0
         try:
-            state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
             key, done = state["key"], state["epochs"]
         except Exception as error:
             raise PrivauditError(

@@ -160,7 +160,7 @@ def _schema(options: dict[str, Any]) -> tuple[TableSchema, list[str]]:
         found, proposed = schemas.propose(
             real, target=options["target"], patient=options["patient"]
         )
-        notes = [f"The schema was proposed, not checked: {note}" for note in proposed]
+        notes = [f"The schema was proposed, not checked: {_worded(note)}" for note in proposed]
     groups = several(options["groups"])
     if groups:
         found = replace(found, groups=groups)
@@ -172,6 +172,11 @@ def _schema(options: dict[str, Any]) -> tuple[TableSchema, list[str]]:
         )
         found = replace(found, columns=columns)
     return found, notes
+
+
+def _worded(note: str) -> str:
+    """A note as a report may print it: no word there that could be read as a verdict."""
+    return note.replace("HIPAA safe harbour", "HIPAA's list of identifiers")
 
 
 def _known(names: Sequence[str], schema: TableSchema, option: str) -> None:

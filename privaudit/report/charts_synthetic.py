@@ -31,7 +31,7 @@ def columns(smalls: Sequence[Small], anchor: str, title: str, names: tuple[str, 
 
     Each drawing has a scale of its own, whose top is written at its left.
     """
-    wide, high, top = WIDTH / ACROSS, 138.0, 34.0
+    wide, high, top = WIDTH / ACROSS, 146.0, 34.0
     rows = -(-len(smalls) // ACROSS)
     c = s.Canvas(WIDTH, top + rows * high)
     noisy = any(small.noisy for small in smalls)
@@ -52,7 +52,7 @@ def columns(smalls: Sequence[Small], anchor: str, title: str, names: tuple[str, 
 
 def _one(c: s.Canvas, small: Small, x: float, y: float, wide: float, high: float) -> None:
     left, right = x + 34, x + wide - 10
-    ceiling, floor = y + 36, y + high - 26
+    ceiling, floor = y + 44, y + high - 26
     most = max([*small.real, *small.drawn, *small.noisy, 0.01])
     scale = s.linear(0.0, most, floor, ceiling)
     c.text((x, y + 14), clip(small.name, 28), size=12, bold=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -30,7 +31,8 @@ FEW_TABLES = 3
 """Up to so many tables each have their groups in a table of their own."""
 
 CLEAR = 2.0
-"""A column is clearly apart where its distance is at least so many times that of other real patients."""
+"""A column is clearly apart where its distance is more than so many times what sampling alone gives, and
+than that of other real patients."""
 
 Pair = tuple[Subject, Fidelity]
 
@@ -208,9 +210,10 @@ def _columns(shown: list[Pair]) -> list[Block]:
     for number, (s, f) in enumerate(shown, 1):
         if not f.columns:
             continue
-        ranked = sorted(f.columns, key=lambda c: (c.reference - c.distance, c.name))
+        luck = {c.name: max(c.reference, _luck(c, f)) for c in f.columns}
+        ranked = sorted(f.columns, key=lambda c: (luck[c.name] - c.distance, c.name))
         small = [*_outcome(f), *(_small(c) for c in ranked[:many])]
-        far = sum(c.distance > CLEAR * max(c.reference, 0.005) for c in f.columns)
+        far = sum(c.distance > CLEAR * luck[c.name] for c in f.columns)
         noisy = any(c.noisy for c in small)
         title = say.columns_title(s.name, far, len(f.columns), ranked[0].name, noisy)
         names = (say.REAL, say.DRAWN, say.NOISY)
@@ -227,6 +230,15 @@ def _columns(shown: list[Pair]) -> list[Block]:
         )
         blocks.append(Chart(title, svg, table))
     return [*blocks, Prose(say.COLUMNS_NOTE, "small")] if blocks else []
+
+
+def _luck(c: ColumnFit, f: Fidelity) -> float:
+    """The distance to be expected of two samples of the same patients: half the sum over bins of
+    E|N(0, p (1 - p) (1/n + 1/m))|."""
+    whole = get(f.estimates, "column_distance")
+    n_real = 1 if whole is None else max(1, whole.n.get("members", 1))
+    spread = (2 / math.pi) * (1 / n_real + 1 / max(1, f.rows))
+    return sum(math.sqrt(spread * p * (1 - p)) for p in c.real) / 2
 
 
 def _outcome(f: Fidelity) -> list[charts_synthetic.Small]:

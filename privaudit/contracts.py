@@ -313,6 +313,12 @@ class Method(ABC):
         return True
 
     @property
+    def nearness(self) -> Method | None:
+        """For a release of synthetic records: the same training, whose model's true-class log odds are minus
+        the log distance to the nearest of them. None where no table is released."""
+        return None
+
+    @property
     def costly(self) -> bool:
         """Whether one training takes minutes, so that it is not tried out for a forecast."""
         return False
@@ -472,7 +478,8 @@ class Prepared:
 
     source: one of "MIMIC-III", "PhysioNet/CinC Challenge 2012", "generated demo", ...; real: whether
     they describe people; notes: sentences that the report prints. split: who was trained on, where
-    that is given and not for the audit to toss.
+    that is given and not for the audit to toss. caveats: what a reader must know before any number;
+    unfair: why no membership number means what it should, said beside each of them too, "" for fair.
     """
 
     records: Records
@@ -482,6 +489,8 @@ class Prepared:
     notes: tuple[str, ...] = ()
     facts: Mapping[str, str | int | float] = field(default_factory=dict)
     split: Split | None = None
+    caveats: tuple[str, ...] = ()
+    unfair: str = ""
 
 
 Progress = Callable[[str, float], None]

@@ -46,7 +46,6 @@ OPTIONS = (
                  help="Coverage of every interval."),
     click.option("--exact-counts", is_flag=True,
                  help="Print counts below 10 too: for openly licensed data alone."),
-    click.option("--json", "as_json", is_flag=True, help="Answer with JSON on standard output."),
 )  # fmt: skip
 
 

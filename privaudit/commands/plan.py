@@ -12,6 +12,7 @@ from privaudit.commands._options import audit_options, request_of
 
 @click.command("plan")
 @audit_options
+@click.option("--json", "as_json", is_flag=True, help="Answer with JSON on standard output.")
 def command(**options: Any) -> None:
     """Say what `run` with the same options would train and attack, how long, and how much memory."""
     request = request_of("plan", options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,7 +70,7 @@ def _ray(host: str, port: int) -> Iterator[int]:
     except ImportError:
         raise _missing("ray") from None
     try:
-        ray.init(address=f"ray://{host}:{port}", log_to_driver=False, logging_level="ERROR")
+        ray.init(address=f"ray://{host}:{port}", log_to_driver=False, logging_level=logging.ERROR)
     except ImportError:
         raise _missing("ray[client]") from None
     except (ConnectionError, RuntimeError, ValueError):

@@ -7,7 +7,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -122,7 +122,7 @@ def run(
         work = Work(request, bench, plan(request, split), workers, tell, folder)
         work.do()
         stage = Stage(tell, "write")
-        subjects = [subject(work, entry) for entry in work.entries]
+        subjects = [warned(subject(work, entry), prepared.unfair) for entry in work.entries]
         audit = whole(request, prepared, split, subjects, work, begun, folder.name, seen)
         keep_restricted(folder, split, prepared, work)
         folder.finish(audit, report)
@@ -282,6 +282,19 @@ def whole(
     )
 
 
+def warned(one: Subject, unfair: str) -> Subject:
+    """The subject with what makes its membership numbers mean something else said beside each of them."""
+    if not unfair:
+        return one
+
+    def told(outcome: Any) -> Any:
+        if not isinstance(outcome, Finding) or outcome.family != "membership":
+            return outcome
+        return replace(outcome, caveats=(unfair, *outcome.caveats))
+
+    return replace(one, headline=told(one.headline), outcomes=tuple(told(o) for o in one.outcomes))
+
+
 def family_of(attack: Any) -> str:
     return str(attack.family)
 
@@ -296,6 +309,7 @@ def caveats(
             "The records were generated: no number in this report describes patients or any "
             "hospital's data."
         )
+    found += prepared.caveats
     void = [(s, c) for s in subjects for c in s.controls if invalid(c)]
     if void:
         named = ", ".join(f"{c.attack} on {s.name} ({c.kind} control)" for s, c in void)

@@ -74,4 +74,13 @@ def check_counts(**fields: int) -> None:
             )
 
 
-__all__ = ["CONTROL", "check_counts", "columns_of", "draw", "draw_rows", "table_of", "values_of"]
+__all__ = [
+    "CONTROL",
+    "FEWEST",
+    "check_counts",
+    "columns_of",
+    "draw",
+    "draw_rows",
+    "table_of",
+    "values_of",
+]

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from privaudit.attacks._predicates import Predicates, at_random, multivariate, univariate
-from privaudit.attacks._tables import check_counts, draw, table_of
+from privaudit.attacks._tables import FEWEST, check_counts, draw, table_of
 from privaudit.contracts import Access, Attack, Fitted, Target, Trials
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
@@ -54,6 +54,12 @@ class SinglingOut(Attack):
         cuts = np.cumsum([len(pool) for pool in pools])[:-1]
         members, others, known = np.split(_values(joined), cuts, axis=1)
         synthetic = _distinct(_values(own))
+        if synthetic.shape[1] < FEWEST:
+            raise PrivauditError(
+                f"a synthetic table of {len(table)} records, {synthetic.shape[1]} of them different",
+                f"descriptions that fit exactly one need at least {FEWEST} different records",
+                "check that the generator draws more than a few different records",
+            )
         width = min(self.columns, len(names))
         found = {}
         for name, predicates, wide in (
@@ -72,8 +78,8 @@ class SinglingOut(Attack):
         if not found:
             raise PrivauditError(
                 "no description fits exactly one record of the synthetic table",
-                f"its {len(table)} records hold {synthetic.shape[1]} different ones",
-                "check that the generator draws more than a few different records",
+                f"in each of {TRIES * self.attempts:,} tries on {width} columns several records fitted, or none",
+                "describe records by more columns",
             )
         return found
 

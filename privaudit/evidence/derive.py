@@ -7,19 +7,17 @@ package's own. What cannot be made again from these is named.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from privaudit import stats
-from privaudit.contracts import Claim, FlowStep, Scores, Trials
+from privaudit.contracts import Claim, FlowStep, Scores
 from privaudit.engine import controls, document, measure, promises
 from privaudit.engine.subjects import HALVES
-from privaudit.records import Records, Split
+from privaudit.evidence.stored import Stored, Unreadable
+from privaudit.records import Split
 from privaudit.results import (
     Audit,
     ClaimText,
@@ -62,64 +60,21 @@ def derive(run: Path, audit: Audit, *, rounding: float = 0.0, say: Say = lambda 
     """Make every number again and compare. rounding: relative difference that is no fault, for numbers
     that another version of a numeric library made."""
     found = Derived(left=list(NOT_DERIVED))
-    restricted = run / "restricted"
+    kept = Stored(run)
     try:
-        kept = _load(restricted / "split.npz")
-        split = _split(kept, audit)
-    except _Unreadable as error:
+        split = kept.split
+    except Unreadable as error:
         found.faults.append(f"restricted/split.npz: {error}; no number can be made again")
         return found
     compare = _Compare(found, rounding)
-    _data(audit, split, restricted, compare)
+    _data(audit, split, run / "restricted" / "flow.csv", compare)
     for subject in audit.subjects:
         say(subject.name)
-        _subject(subject, audit, split, restricted, compare)
+        _subject(subject, audit, kept, compare)
     _coverage(audit, compare)
     if any(subject.fidelity is not None for subject in audit.subjects):
         found.left.append(FIDELITY)
     return found
-
-
-class _Unreadable(Exception):
-    """A stored file that is not there or not whole."""
-
-
-def _load(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise _Unreadable("missing") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        raise _Unreadable("not readable") from None
-
-
-def _split(kept: Mapping[str, np.ndarray], audit: Audit) -> Split:
-    """The pools without their columns: who, what outcome, where, and in which groups."""
-    try:
-        whole = kept["pool"]
-        pools = []
-        for name in ("members", "nonmembers", "reference"):
-            rows = whole == name
-            pools.append(
-                Records(
-                    columns=(),
-                    X=np.zeros((int(rows.sum()), 0)),
-                    y=kept["outcome"][rows],
-                    patient=kept["patient"][rows],
-                    site=kept["site"][rows],
-                    groups={
-                        key.removeprefix("groups_"): kept[key][rows]
-                        for key in kept
-                        if key.startswith("groups_")
-                    },
-                    classes=tuple(str(name) for name in kept["classes"]),
-                    sites=tuple(str(name) for name in kept["sites"]),
-                )
-            )
-        return Split(*pools)
-    except Exception as error:
-        raise _Unreadable(f"not a split ({type(error).__name__})") from None
 
 
 class _Compare:
@@ -163,7 +118,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _data(audit: Audit, split: Split, restricted: Path, compare: _Compare) -> None:
+def _data(audit: Audit, split: Split, flow: Path, compare: _Compare) -> None:
     """Sizes and shares of the pools, and the cohort flow."""
     exact = not audit.data.real or "--exact-counts" in audit.manifest.command
     made = [
@@ -172,7 +127,7 @@ def _data(audit: Audit, split: Split, restricted: Path, compare: _Compare) -> No
     ]
     compare("data.pools", to_tree(list(audit.data.pools)), to_tree(made))
     try:
-        steps = _flow(restricted / "flow.csv")
+        steps = _flow(flow)
     except (OSError, ValueError, KeyError, UnicodeDecodeError):
         compare.fault("restricted/flow.csv: missing or not readable")
         return
@@ -193,32 +148,11 @@ def _flow(path: Path) -> tuple[FlowStep, ...]:
         )
 
 
-def _evidence(kept: Mapping[str, np.ndarray]) -> measure.Evidence:
-    """Scores or trials back from what `measure.arrays` kept."""
-    if "members" in kept:
-        return measure.scores(kept)
-    series: dict[str, Trials] = {}
-    while f"name{len(series)}" in kept:
-        at = len(series)
-        series[str(kept[f"name{at}"])] = Trials(
-            kept[f"success{at}"],
-            kept[f"control{at}"],
-            kept.get(f"guess{at}"),
-            patients=kept.get(f"patients{at}"),
-            control_patients=kept.get(f"control_patients{at}"),
-        )
-    if not series:
-        raise _Unreadable("holds neither scores nor trials")
-    return series
-
-
 def _claim(text: ClaimText) -> Claim:
     return Claim(epsilon=text.epsilon, delta=text.delta)
 
 
-def _subject(
-    subject: Subject, audit: Audit, split: Split, restricted: Path, compare: _Compare
-) -> None:
+def _subject(subject: Subject, audit: Audit, kept: Stored, compare: _Compare) -> None:
     seeds, confidence = Seeds(audit.manifest.entropy), audit.manifest.confidence
     claim = _claim(subject.claim)
     scores: dict[str, Scores] = {}
@@ -227,9 +161,9 @@ def _subject(
             continue
         where = f"{subject.name}.{found.attack}"
         try:
-            evidence = _evidence(_load(_stored(restricted, subject.name, found.attack)))
+            evidence = kept.evidence(subject.name, found.attack)
             rng = seeds.rng("stats", subject.name, found.attack, "subject")
-            made = measure.judge(evidence, split, confidence, rng, claim=claim)
+            made = measure.judge(evidence, kept.split, confidence, rng, claim=claim)
         except Exception as error:
             compare.fault(f"{where}: its scores cannot be judged again ({_why(error)})")
             continue
@@ -239,16 +173,12 @@ def _subject(
         if isinstance(evidence, Scores) and found.family == "membership":
             scores[found.attack] = evidence
     for control in subject.controls:
-        _control(control, subject, split, restricted, seeds, confidence, compare)
-    _use(subject, scores, audit, split, restricted, compare)
+        _control(control, subject, kept, seeds, confidence, compare)
+    _use(subject, scores, audit, kept, compare)
 
 
 def _why(error: Exception) -> str:
-    return str(error) if isinstance(error, _Unreadable) else type(error).__name__
-
-
-def _stored(restricted: Path, subject: str, attack: str) -> Path:
-    return restricted / "scores" / f"{subject}-{attack}.npz"
+    return str(error) if isinstance(error, Unreadable) else type(error).__name__
 
 
 def _promise(
@@ -269,20 +199,19 @@ def _promise(
 
 
 def _control(
-    control: Control, subject: Subject, split: Split, restricted: Path, seeds: Seeds,
-    confidence: float, compare: _Compare,
+    control: Control, subject: Subject, kept: Stored, seeds: Seeds, confidence: float,
+    compare: _Compare,
 ) -> None:  # fmt: skip
     if not control.estimates:
         return
     where = f"{subject.name}.{control.attack}.{control.kind} control"
     negative = control.kind == "negative"
-    judged = split
+    judged = kept.split
     if negative and control.what == controls.HALVED:
-        judged = controls.halves(split, seeds.rng("halves"))
+        judged = controls.halves(kept.split, seeds.rng("halves"))
     try:
-        path = _stored(restricted, subject.name, f"{control.attack}-{control.kind}")
         made = measure.judge(
-            _evidence(_load(path)),
+            kept.evidence(subject.name, control.attack, control.kind),
             judged,
             measure.null_confidence() if negative else confidence,
             seeds.rng("stats", subject.name, control.attack, control.kind),
@@ -298,15 +227,14 @@ def _control(
 
 
 def _use(
-    subject: Subject, scores: Mapping[str, Scores], audit: Audit, split: Split, restricted: Path,
-    compare: _Compare,
+    subject: Subject, scores: Mapping[str, Scores], audit: Audit, kept: Stored, compare: _Compare,
 ) -> None:  # fmt: skip
     """Usefulness on both pools, groups, calibration, and the headline."""
     proba = None
     if subject.utility:
         try:
-            proba = _load(restricted / "answers" / f"{subject.name}.npz")["proba"]
-        except (_Unreadable, KeyError) as error:
+            proba = kept.answers(subject.name)
+        except Unreadable as error:
             compare.fault(f"{subject.name}.utility: its answers cannot be read ({error})")
     told = subject.headline
     # A headline chosen on two halves is chosen again; one chosen on refits is taken as it stands.
@@ -314,7 +242,7 @@ def _use(
     chosen = None if told is None or halved else told.attack
     seeds = Seeds(audit.manifest.entropy).child("measure", subject.name)
     try:
-        made = measure.subject(proba, scores, chosen, split, audit.manifest.confidence, seeds)
+        made = measure.subject(proba, scores, chosen, kept.split, audit.manifest.confidence, seeds)
     except Exception as error:
         compare.fault(f"{subject.name}: its use cannot be measured again ({_why(error)})")
         return

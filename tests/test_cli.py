@@ -32,6 +32,7 @@ def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         "tasks": {"toy": toy_audit.ToyTask, "stopped": Stopped, "bug": Bug, "wrong": Wrong},
         "methods": {"plain": toy_audit.ToyMethod},
         "learners": {"least": toy_audit.ToyLearner},
+        "generators": {},
         "attacks": {"threshold": toy_audit.Threshold, "broken": toy_audit.Broken},
     }
     monkeypatch.setattr(plugins, "members", lambda kind: dict.fromkeys(kinds[kind], "toy"))
@@ -271,4 +272,4 @@ def test_a_refused_input_leaves_no_run_folder(
     command = ["run", "mortality", "--profile", "smoke", "--data", str(data), "--out", str(out)]
     assert cli.main(command) == 2
     assert "no source that can be read" in capsys.readouterr().err
-    assert [path.name for path in out.iterdir()] == ["restricted"]
+    assert [path.name for path in out.iterdir()] == ["attempts.jsonl", "restricted"]

@@ -290,7 +290,7 @@ def warned(one: Subject, unfair: str) -> Subject:
     def told(outcome: Any) -> Any:
         if not isinstance(outcome, Finding) or outcome.family != "membership":
             return outcome
-        return replace(outcome, caveats=(unfair, *outcome.caveats))
+        return replace(outcome, caveats=(*outcome.caveats, unfair))
 
     return replace(one, headline=told(one.headline), outcomes=tuple(told(o) for o in one.outcomes))
 

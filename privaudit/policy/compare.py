@@ -1,0 +1,298 @@
+"""Two runs side by side: every shared number of every shared subject, with the interval of the difference.
+
+Where both runs were made on the same split and its scores can be read, the difference is taken record
+by record, which needs far fewer patients to be sure; else from the two stored intervals. Which it was
+stands beside every number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from privaudit.contracts import Scores, Trials
+from privaudit.errors import PrivauditError
+from privaudit.policy import alike
+from privaudit.records import Split
+from privaudit.results import Audit, Estimate, Finding, Subject
+from privaudit.seeds import Seeds
+from privaudit.stats import differences as between
+
+Evidence = Scores | Trials | Mapping[str, Trials]
+
+LEFT = ("detectable_", "ppv_at_prior_")
+"""Numbers that follow from sizes or from another number, and are not compared."""
+
+
+class Records(Protocol):
+    """What a run keeps record by record; `privaudit.evidence.stored.Stored` is one."""
+
+    @property
+    def split(self) -> Split: ...
+    def evidence(self, subject: str, attack: str) -> Evidence: ...
+    def answers(self, subject: str) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One number in both runs. value, low, high: second minus first; paired: taken record by record.
+
+    refusal: why there is no difference, or none with an interval.
+    """
+
+    subject: str
+    attack: str
+    name: str
+    first: float | None
+    second: float | None
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    paired: bool = False
+    how: str = ""
+    refusal: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Every shared number. paired: whether any could be; why: why not, or what made it possible; notes:
+    what a reader must know; only_first, only_second: subjects that one run alone has."""
+
+    first: str
+    second: str
+    confidence: float
+    paired: bool
+    why: str
+    notes: tuple[str, ...]
+    rows: tuple[Difference, ...]
+    only_first: tuple[str, ...] = ()
+    only_second: tuple[str, ...] = ()
+
+
+def compare(
+    first: Audit,
+    second: Audit,
+    stored: tuple[Records, Records] | None = None,
+    *,
+    why: str = "",
+) -> Comparison:
+    """The second run against the first.
+
+    stored: their records, where both were made on one split; why: what the report says of that. Raises
+    PrivauditError for runs of different tasks or confidence.
+    """
+    _refuse(first, second)
+    names = (first.manifest.run, second.manifest.run)
+    told = alike.differences(alike.basis([first]), alike.basis([second]), names)
+    one = {subject.name: subject for subject in first.subjects}
+    other = {subject.name: subject for subject in second.subjects}
+    rows: list[Difference] = []
+    for name in one:
+        if name in other:
+            rows += _Pairs(one[name], other[name], stored, first.manifest.confidence).rows()
+    sure = [row for row in rows if row.low is not None and row.high is not None]
+    clear = sum(
+        row.low > 0 or row.high < 0 for row in sure if row.low is not None and row.high is not None
+    )
+    notes = [f"made in different ways: {difference}" for difference in told]
+    if sure:
+        level = first.manifest.confidence
+        notes.append(
+            f"{clear} of {len(sure)} intervals leave out 0; of {len(sure)} of two equal models about "
+            f"{(1 - level) * len(sure):.0f} do so by chance (each interval is for itself, {level:.0%})"
+        )
+    if not (set(one) & set(other)):
+        notes.append("no subject is in both runs: there is nothing to compare")
+    return Comparison(
+        *names, first.manifest.confidence, any(row.paired for row in rows), why, tuple(notes), tuple(rows),
+        tuple(sorted(set(one) - set(other))), tuple(sorted(set(other) - set(one))),
+    )  # fmt: skip
+
+
+def _refuse(first: Audit, second: Audit) -> None:
+    for what, one, other in (
+        ("task", first.data.task, second.data.task),
+        ("outcome", ", ".join(first.data.classes), ", ".join(second.data.classes)),
+        ("confidence", f"{first.manifest.confidence:g}", f"{second.manifest.confidence:g}"),
+    ):
+        if one != other:
+            raise PrivauditError(
+                f"runs of different {what}: {one} and {other}",
+                "a difference of their numbers would say nothing about the models",
+                f"compare runs of one {what}",
+            )
+
+
+class _Pairs:
+    """The numbers of one subject in both runs."""
+
+    def __init__(
+        self,
+        first: Subject,
+        second: Subject,
+        stored: tuple[Records, Records] | None,
+        confidence: float,
+    ) -> None:
+        self.first, self.second, self.stored, self.confidence = first, second, stored, confidence
+        self.seeds = Seeds(0).child("compare", first.name)
+
+    def rows(self) -> Iterator[Difference]:
+        yield from self._numbers("", self.first.utility, self.second.utility)
+        found = {o.attack: o for o in self.second.outcomes if isinstance(o, Finding)}
+        for outcome in self.first.outcomes:
+            if isinstance(outcome, Finding) and outcome.attack in found:
+                yield from self._numbers(
+                    outcome.attack, outcome.estimates, found[outcome.attack].estimates
+                )
+        if self.first.fidelity is not None and self.second.fidelity is not None:
+            yield from self._numbers(
+                "", self.first.fidelity.estimates, self.second.fidelity.estimates, fit=True
+            )
+
+    def _numbers(
+        self, attack: str, first: Sequence[Estimate], second: Sequence[Estimate], fit: bool = False
+    ) -> Iterator[Difference]:
+        others = {estimate.name: estimate for estimate in second}
+        evidence = None if fit else self._evidence(attack)
+        for one in first:
+            other = others.get(one.name)
+            if other is None or one.name.startswith(LEFT):
+                continue
+            base = (self.first.name, attack, one.name, one.value, other.value)
+            if one.value is None or other.value is None:
+                refusal = one.refusal or other.refusal or "not stated by both"
+                yield Difference(*base, refusal=refusal)
+                continue
+            found = None if evidence is None else self._paired(evidence, one.name)
+            if found is not None:
+                yield Difference(*base, *found[0], paired=True, how=found[1])
+            else:
+                yield _apart(base, one, other)
+
+    def _evidence(self, attack: str) -> tuple[object, object] | None:
+        """Evidence (or answers, where no attack is named) of both runs; None where either cannot be read."""
+        if self.stored is None:
+            return None
+        try:
+            if not attack:
+                return (
+                    self.stored[0].answers(self.first.name),
+                    self.stored[1].answers(self.second.name),
+                )
+            return (
+                self.stored[0].evidence(self.first.name, attack),
+                self.stored[1].evidence(self.second.name, attack),
+            )
+        except Exception:
+            # A file that is missing or damaged: the stored intervals are there still.
+            return None
+
+    def _paired(
+        self, evidence: tuple[object, object], name: str
+    ) -> tuple[between.Bounds, str] | None:
+        one, other = evidence
+        if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+            return self._answers(one, other, name)
+        if isinstance(one, Scores) and isinstance(other, Scores):
+            return self._scores(one, other, name)
+        if isinstance(one, dict) and isinstance(other, dict):
+            plain, _, key = name.partition("@")
+            if key in one and key in other:
+                return self._trials(one[key], other[key], plain)
+        return None
+
+    def _split(self) -> Split:
+        assert self.stored is not None
+        return self.stored[0].split
+
+    def _scores(self, one: Scores, other: Scores, name: str) -> tuple[between.Bounds, str] | None:
+        split = self._split()
+        ids = (split.members.patient, split.nonmembers.patient)
+        sizes = (len(ids[0]), len(ids[1]))
+        if any((len(s.members), len(s.nonmembers)) != sizes for s in (one, other)):
+            return None
+        if name == "auc":
+            found = between.area(one, other, ids, self.confidence)
+            return None if found is None else (found, between.AREA_HOW)
+        if name.startswith("tpr_at_fpr_"):
+            rng = self.seeds.rng("tpr", name)
+            fpr = float(name.removeprefix("tpr_at_fpr_"))
+            return between.recognised(one, other, fpr, ids, self.confidence, rng), between.RATE_HOW
+        return None
+
+    def _trials(self, one: Trials, other: Trials, name: str) -> tuple[between.Bounds, str] | None:
+        if not _alike(one, other):
+            return None
+        ids = one.patients if one.patients is not None else np.arange(len(one.success))
+        shares = {"attack_rate": "success", "control_rate": "control", "guess_rate": "guess"}
+        if name in shares:
+            if name == "control_rate" and one.control_patients is not None:
+                return None
+            a, b = (np.asarray(getattr(t, shares[name]), dtype=float) for t in (one, other))
+            if len(a) != len(ids):
+                return None
+            return between.shares(a, b, ids, self.confidence), between.SHARE_HOW
+        over = name.removeprefix("attack_minus_")
+        if over not in ("control", "guess"):
+            return None
+        own = len(ids) if over == "guess" or one.control_patients is None else len(one.control)
+        if any(len(getattr(t, over)) != own for t in (one, other)):
+            return None
+        found = between.gains(one, other, over, ids, self.confidence)
+        return None if found is None else (found, between.MEAN_HOW)
+
+    def _answers(
+        self, one: np.ndarray, other: np.ndarray, name: str
+    ) -> tuple[between.Bounds, str] | None:
+        split = self._split()
+        cut, y, ids = len(split.members), split.nonmembers.y, split.nonmembers.patient
+        if one.shape != other.shape or len(one) != cut + len(y):
+            return None
+        a, b = one[cut:], other[cut:]
+        if name == "auroc":
+            found = between.auroc(a, b, y, ids, self.confidence)
+            return None if found is None else (found, between.AREA_HOW)
+        if name == "auprc":
+            rng = self.seeds.rng("auprc")
+            first, second = between.precision(a, y), between.precision(b, y)
+            return between.drawn(first, second, ids, self.confidence, rng), between.DRAWN_HOW
+        if name in ("brier", "log_loss"):
+            parts = [between.losses(p, y, name) for p in (a, b)]
+            found = between.mean(parts[0], parts[1], ids, self.confidence)
+            return None if found is None else (found, between.MEAN_HOW)
+        return None
+
+
+def _alike(one: Trials, other: Trials) -> bool:
+    """Whether two attacks tried the same records in the same order."""
+    if len(one.success) != len(other.success) or len(one.control) != len(other.control):
+        return False
+    if (one.guess is None) != (other.guess is None):
+        return False
+    return _same(one.patients, other.patients) and _same(
+        one.control_patients, other.control_patients
+    )
+
+
+def _same(one: np.ndarray | None, other: np.ndarray | None) -> bool:
+    if one is None or other is None:
+        return one is None and other is None
+    return bool(np.array_equal(one, other))
+
+
+def _apart(
+    base: tuple[str, str, str, float | None, float | None], one: Estimate, other: Estimate
+) -> Difference:
+    assert one.value is not None
+    assert other.value is not None
+    if one.low is None or one.high is None or other.low is None or other.high is None:
+        gap = other.value - one.value
+        return Difference(*base, value=gap, refusal="no interval is stored for it")
+    found = between.apart((one.value, one.low, one.high), (other.value, other.low, other.high))
+    return Difference(*base, *found, how=between.APART_HOW)
+
+
+__all__ = ["Comparison", "Difference", "Evidence", "Records", "compare"]

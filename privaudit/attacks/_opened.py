@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from privaudit.attacks._pickled import Held, held, values
+from privaudit.attacks._held import Held, held, values
 from privaudit.errors import PrivauditError
 
 LARGEST = 2**30
@@ -83,16 +83,17 @@ def _part(name: str, part: bytes, storages: dict[str, bytes], found: Held) -> No
     start = part[:1]
     if part[:6] == b"\x93NUMPY":
         found.arrays.append(np.lib.format.read_array(io.BytesIO(part), allow_pickle=False))
-    elif start == b"\x80" or name.endswith((".pkl", ".pickle")):
-        inside = held(part, storages)
-        found.arrays += inside.arrays
-        found.groups += inside.groups
     elif start in (b"{", b"["):
         _json(json.loads(part), found)
     elif len(part) > 8 and part[8:9] == b"{":
         _safetensors(part, found)
-    elif not name:
-        raise _unreadable("unknown kind")
+    elif not name or start == b"\x80" or name.endswith((".pkl", ".pickle")):
+        # Pickles of the oldest protocols have no mark of their own: what is nothing else is read as one.
+        if not part:
+            raise _unreadable("empty")
+        inside = held(part, storages)
+        found.arrays += inside.arrays
+        found.groups += inside.groups
 
 
 def _json(root: Any, found: Held) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from privaudit.attacks._pickled import Held
+from privaudit.attacks._held import Held
 from privaudit.records import Records
 
 WIDEST = 4096

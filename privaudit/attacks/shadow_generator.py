@@ -13,6 +13,7 @@ from privaudit.attacks._halves import check_count, half_samples
 from privaudit.attacks._membership import cut, finite
 from privaudit.attacks._tables import table_of
 from privaudit.contracts import Access, Attack, Fitted, Refit, Scores, Target
+from privaudit.errors import PrivauditError
 from privaudit.seeds import Seeds
 from privaudit.tables.distance import closeness
 
@@ -44,6 +45,13 @@ class ShadowGenerator(Attack):
 
     def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
         table = table_of(target)
+        if not refits:
+            raise PrivauditError(
+                "no shadow generators",
+                "they are made by a method whose release is a synthetic table, and this one tells of no "
+                "nearness",
+                "leave this attack out, or audit the method `synthetic`",
+            )
         asked = closeness(target.split.audit, table)
         shadows = np.array([fitted.margins for fitted in refits], dtype=np.float64)
         included = np.array([fitted.included for fitted in refits], dtype=bool)

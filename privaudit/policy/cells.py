@@ -127,6 +127,8 @@ def guard_cells(rule: Guard, subjects: Sequence[Subject]) -> list[Cell]:
 
 def _control(cell: Cell, audit: Audit) -> str:
     """What the controls of this attack on this subject say: "", "leaks", "missed" or "none"."""
+    if not cell.reading.attack:
+        return ""
     own = [c for c in cell.subject.controls if c.attack == cell.reading.attack]
     if any(_leaks(control) for control in own):
         return "leaks"

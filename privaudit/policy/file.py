@@ -70,7 +70,12 @@ def parse(raw: bytes, name: str = "the policy") -> Policy:
             'a policy is TOML: key = value, [table], [[limit]], texts in "quotes"',
             "mend the line named, or begin with `privaudit init`",
         ) from None
-    return _policy(_Table(tree, ""), hashlib.sha256(raw).hexdigest())
+    return build(tree, hashlib.sha256(raw).hexdigest())
+
+
+def build(tree: Mapping[str, Any], sha256: str = "") -> Policy:
+    """The policy that these tables hold, as TOML gives them."""
+    return _policy(_Table(tree, ""), sha256)
 
 
 def check_dates(policy: Policy, today: date) -> None:
@@ -468,6 +473,7 @@ __all__ = [
     "Policy",
     "Regression",
     "Statistics",
+    "build",
     "check_dates",
     "parse",
     "read",

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from privaudit.contracts import Access
 from privaudit.errors import PrivauditError
 from privaudit.policy.words import suggest
 from privaudit.results import Estimate, Failed, Finding, GroupResult, Skipped, Subject
@@ -22,6 +23,30 @@ GUESSED = ("attribute", "reconstruction")
 """Families whose advantage is over a guess without the release; the others' is over their control."""
 
 TABLE_ATTACKS = ("singling_out", "linkability", "inference")
+
+COPIES = {
+    "synthetic.exact_copies": (
+        "exact_copies_excess",
+        "how many more of the records learnt from than of others stand in the table",
+    ),
+    "synthetic.near_copies": (
+        "near_copies_excess",
+        "how many more of the records learnt from than of others nearly stand in the table",
+    ),
+}
+"""Risks of a synthetic table that are counted with its fidelity, not tried by an attack."""
+
+USEFUL: dict[str, Better] = {
+    "prevalence_gap": "zero",
+    "column_distance": "low",
+    "association_error": "low",
+    "association_error_outcome": "low",
+    "detection_auc": "low",
+    "auroc_loss": "low",
+    "auroc_synthetic": "high",
+}
+"""What of a table's fidelity a guard may be about. Distances to the closest record are no measure of
+anything that a gate may decide ("The DCR Delusion", arXiv 2505.01524)."""
 
 UNGIVEN = "which this release does not allow"
 """How the reason ends for which the engine leaves out an attack that lacks access."""
@@ -114,6 +139,10 @@ def _all() -> dict[str, Metric]:
         for attack in TABLE_ATTACKS
     ]
     found += [
+        Metric(name, "risk", says, (estimate,), "synthetic")
+        for name, (estimate, says) in COPIES.items()
+    ]
+    found += [
         Metric("epsilon.claimed", "claim", "the epsilon that is promised"),
         Metric("epsilon.delta", "claim", "the delta that is promised"),
         Metric(
@@ -135,8 +164,8 @@ def _all() -> dict[str, Metric]:
         for name, says in catalogue.UTILITY.items()
     ]
     found += [
-        Metric(f"fidelity.{name}", "use", says, (name,), better="high")
-        for name, says in getattr(catalogue, "FIDELITY", {}).items()
+        Metric(f"fidelity.{name}", "use", catalogue.FIDELITY[name], (name,), better=better)
+        for name, better in USEFUL.items()
     ]
     return {metric.name: metric for metric in found}
 
@@ -205,6 +234,8 @@ def inapplicable(subject: Subject, known: Metric) -> bool:
 
     An attack that only lacks the auditor's privilege to train again does apply: it was not run.
     """
+    if known.name in COPIES:
+        return Access.TABLE.value not in subject.access
     left = blanks(subject, known)
     return bool(left) and all(isinstance(one, Skipped) and _ungiven(one.reason) for one in left)
 
@@ -227,7 +258,7 @@ def readings(
 ) -> list[Reading]:
     """Every number of everyone together that the metric is about, one an attack and setting."""
     names = estimate_names(known, fpr, prior)
-    if known.kind == "use":
+    if known.kind == "use" or known.name in COPIES:
         parts = _used(known, subject)
         return [Reading("", _first(parts, names))] if _first(parts, names) else []
     if known.name == "epsilon.lower_bound":

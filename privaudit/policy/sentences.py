@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from privaudit.contracts import Access
 from privaudit.policy.file import Exemption, Guard, Limit, Policy, Regression
-from privaudit.policy.metrics import Metric
+from privaudit.policy.metrics import COPIES, Metric
 from privaudit.results import Estimate, Subject
 from privaudit.stats import onesided
 from privaudit.verdicts import State
@@ -198,6 +198,12 @@ def _happened(told: Told) -> str:
         return (
             f"{_capital(who)} succeeds in about {value} of {base:,} attempts{text}; its control in "
             f"{chance}; your policy allows {limit}."
+        )
+    if told.known.name in COPIES:
+        near = " but for a few cells" if "near" in measure else ", word for word"
+        return (
+            f"About {value} in {base:,} more of the records learnt from than of other patients' stand in "
+            f"the table{near}{text}; your policy allows {limit}."
         )
     beside = "a guess without the release" if "guess" in e.name else "its control"
     return (

@@ -1,0 +1,120 @@
+"""privaudit init."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from privaudit.policy.rules import RELEASES
+
+YEAR = 365
+
+EXAMPLE = '''\
+"""A model audited in five lines, and held against policy.toml. Run it: python audit_example.py"""
+
+import numpy as np
+import privaudit
+from sklearn.ensemble import RandomForestClassifier
+
+# Replace from here: X and y of who was trained on, and of patients who were held out.
+rng = np.random.default_rng(1)
+X = rng.normal(size=(4000, 8))
+y = (X[:, 0] + X[:, 1] + rng.logistic(size=4000) > 0).astype(int)
+train, held_out = slice(0, 2000), slice(2000, 4000)
+
+model = RandomForestClassifier(n_estimators=100, random_state=0).fit(X[train], y[train])
+found = privaudit.audit(model, members=(X[train], y[train]), nonmembers=(X[held_out], y[held_out]))
+print(found)
+
+# What the policy beside this file says of it. A forest grown to the last patient exceeds its limits;
+# min_samples_leaf=50 is a first step towards keeping them.
+from privaudit.policy import judge, read  # noqa: E402
+from privaudit.policy.formats import render  # noqa: E402
+
+print(render(judge(read("policy.toml"), found.audit), "text"))
+'''
+
+TEST = '''\
+"""The same limits in a test suite. Run it: pytest test_privacy.py"""
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+
+def test_model_gives_little_away(privaudit):
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(4000, 8))
+    y = (X[:, 0] + X[:, 1] + rng.logistic(size=4000) > 0).astype(int)
+    model = LogisticRegression().fit(X[:2000], y[:2000])
+    found = privaudit(model, members=(X[:2000], y[:2000]), nonmembers=(X[2000:], y[2000:]))
+    found.limit("membership.auc", max=0.6)
+    found.limit("membership.tpr", fpr=0.01, max=0.05)
+'''
+
+README = """\
+# Begin here
+
+1. `python audit_example.py` trains a small model, audits it and judges it by `policy.toml`.
+2. `privaudit run mortality --profile smoke --policy policy.toml` audits three models on generated
+   records (half a minute) and writes a report; `privaudit check runs/latest --policy policy.toml` judges
+   it again, for CI with `--format junit=privaudit.xml`.
+3. `pytest test_privacy.py` holds a model against two limits in a test suite.
+4. `policy.toml` is yours: set the limits, the owner and the day of review, then
+   `privaudit policy validate policy.toml`, and
+   `privaudit policy simulate policy.toml --audit runs/latest` to see how often it would be wrong.
+"""
+
+
+@click.command("init")
+@click.argument(
+    "folder", required=False, default=Path(), type=click.Path(path_type=Path), metavar="[DIR]"
+)
+@click.option(
+    "--release",
+    default="internal",
+    show_default=True,
+    metavar="KIND",
+    help=f"Where the release goes: {', '.join(RELEASES)}.",
+)
+def command(folder: Path, release: str) -> None:
+    """Write a policy to begin with, and an example that runs at once, into DIR.
+
+    Files that are there already are left alone.
+    """  # fmt: skip
+    from datetime import date, timedelta
+
+    from privaudit.engine.folder import write_text
+    from privaudit.errors import PrivauditError
+    from privaudit.policy.starters import starter
+    from privaudit.policy.words import suggest
+
+    if release not in RELEASES:
+        raise PrivauditError(
+            f"no kind of release {release!r}",
+            f"kinds are: {', '.join(RELEASES)}",
+            suggest(release, RELEASES) or "use --release internal",
+        )
+    policy = starter(release, date.today() + timedelta(days=YEAR))
+    files = {
+        "policy.toml": policy,
+        "audit_example.py": EXAMPLE,
+        "test_privacy.py": TEST,
+        "README.md": README,
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            path = folder / name
+            if path.exists() or path.is_symlink():
+                click.echo(f"left alone: {path} is there already", err=True)
+                continue
+            write_text(path, text)
+            click.echo(str(path))
+    except OSError as error:
+        raise PrivauditError(
+            f"the folder {folder.name or '.'!r} cannot be written",
+            f"the system says: {error.strerror}",
+            "name another folder",
+        ) from None
+    click.echo(f"next: see {folder / 'README.md'}", err=True)

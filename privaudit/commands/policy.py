@@ -1,0 +1,190 @@
+"""privaudit policy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from privaudit.policy.simulate import Simulated
+
+PATH = click.Path(path_type=Path)
+JSON = click.option("--json", "as_json", is_flag=True, help="Answer with JSON on standard output.")
+
+
+@click.group("policy")
+def command() -> None:
+    """Look at a policy before it decides anything.
+
+    \b
+    privaudit policy validate policy.toml
+    privaudit policy simulate policy.toml --audit runs/latest
+    privaudit policy metrics                 what a rule may be about
+    """
+
+
+@command.command("validate")
+@click.argument("file", type=PATH, metavar="FILE")
+@JSON
+def validate(file: Path, as_json: bool) -> None:
+    """Read a policy and say what it asks for; a fault is told with what was meant."""
+    from datetime import date
+
+    from privaudit.policy.file import read
+    from privaudit.policy.sentences import expired, headline
+
+    policy = read(file)
+    old = [expired(waiver) for waiver in policy.waivers if waiver.expires < date.today()]
+    if as_json:
+        told = {
+            "name": policy.name,
+            "sha256": policy.sha256,
+            "review_by": policy.review_by.isoformat(),
+            "rules": [
+                {"id": rule.id, "asks": headline(rule), "severity": rule.severity}
+                for rule in policy.rules
+            ],
+            "notes": old,
+        }
+        click.echo(json.dumps(told, indent=1))
+        return
+    click.echo(f"{policy.name}: stands until {policy.review_by.isoformat()}")
+    for rule in policy.rules:
+        means = "blocks" if rule.severity == "block" else "warns"
+        click.echo(f"  {rule.id}: {headline(rule)} ({means})")
+    for note in old:
+        click.echo(f"  note: {note}")
+
+
+@command.command("metrics")
+@JSON
+def metrics(as_json: bool) -> None:
+    """Every metric that a limit, a guard or a regression may be about."""
+    from privaudit.policy.metrics import METRICS
+
+    if as_json:
+        told = [
+            {"name": m.name, "use": _use(m.kind), "takes": m.takes, "says": m.says}
+            for m in METRICS.values()
+        ]
+        click.echo(json.dumps(told, indent=1))
+        return
+    width = max(map(len, METRICS)) + 2
+    for known in METRICS.values():
+        takes = f" (give {known.takes})" if known.takes else ""
+        click.echo(f"{known.name:<{width}}{_use(known.kind):<7}{known.says}{takes}")
+
+
+def _use(kind: str) -> str:
+    return "guard" if kind == "use" else "limit"
+
+
+@command.command("simulate")
+@click.argument("file", type=PATH, metavar="FILE")
+@click.option(
+    "--audit",
+    "run",
+    required=True,
+    type=PATH,
+    metavar="RUN",
+    help="A finished run whose numbers of patients, attacks and groups are taken.",
+)
+@click.option(
+    "--runs",
+    type=click.IntRange(min=10, max=10_000),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="How many clean and how many leaking runs.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N")
+@JSON
+def simulate(file: Path, run: Path, runs: int, seed: int, as_json: bool) -> None:
+    """How often a policy blocks a clean model, lets a leaking one pass, or cannot say.
+
+    Runs of RUN's sizes are drawn and judged by FILE: clean ones leak nothing, leaking ones twice as far
+    above chance as a limit allows. A policy that leaves most clean models undecided wants more
+    held-out patients, or wider limits.
+    """  # fmt: skip
+    import numpy as np
+
+    from privaudit.engine.folder import read
+    from privaudit.policy.file import read as read_policy
+    from privaudit.policy.simulate import simulate as play
+
+    policy, audit = read_policy(file), read(run)
+    with click.progressbar(length=2 * runs, label="simulating", file=_stderr()) as bar:
+        made = play(
+            policy,
+            audit,
+            runs=runs,
+            rng=np.random.default_rng(seed),
+            progress=lambda share: bar.update(round(share * 2 * runs) - bar.pos),
+        )
+    click.echo(json.dumps(_tree(made), indent=1) if as_json else _text(made))
+
+
+def _stderr():  # type: ignore[no-untyped-def]
+    return click.get_text_stream("stderr")
+
+
+def _tree(made: Simulated) -> dict[str, object]:
+    return {
+        "runs": made.runs,
+        "patients": {"members": made.patients[0], "nonmembers": made.patients[1]},
+        "gate": {
+            kind: {
+                "blocks": rates.share("1"),
+                "undecided": rates.share("3"),
+                "passes": rates.share("0"),
+            }
+            for kind, rates in made.gate.items()
+        },
+        "rules": {
+            name: {kind: dict(rates.states) for kind, rates in found.items()}
+            for name, found in made.rules.items()
+        },
+        "leak": dict(made.leak),
+        "skipped": list(made.skipped),
+    }
+
+
+def _text(made: Simulated) -> str:
+    lines = [
+        f"{made.runs} clean and {made.runs} leaking runs, with {made.patients[0]:,} patients trained on "
+        f"and {made.patients[1]:,} held out",
+        "",
+        f"{'':<24}{'clean models':<33}models that leak twice what is allowed",
+        f"{'':<24}{'pass':>7}{'undecided':>12}{'blocked':>10}    {'missed':>7}{'undecided':>12}{'blocked':>10}",
+    ]
+    gate = {kind: [r.share("0"), r.share("3"), r.share("1")] for kind, r in made.gate.items()}
+    lines.append(_row("the whole gate", gate["clean"], gate["leaking"]))
+    for name, found in made.rules.items():
+        parts = [
+            [rates.share("WITHIN"), rates.share("INCONCLUSIVE"), rates.share("EXCEEDS")]
+            for rates in (found["clean"], found["leaking"])
+        ]
+        if not any(map(sum, parts)):
+            lines.append(f"{name:<24}not tested in this run")
+            continue
+        lines.append(_row(name, *parts))
+    if made.skipped:
+        lines += ["", f"Not simulated: {', '.join(made.skipped)} (regressions)."]
+    lines += [
+        "",
+        "A rule about usefulness, or about attacks without a clean state (evasion, poisoning), reads as in "
+        "this run.",
+    ]
+    return "\n".join(lines)
+
+
+def _row(name: str, clean: list[float], leaking: list[float]) -> str:
+    cells = [f"{share:.0%}" for share in (*clean, *leaking)]
+    short = name if len(name) <= 22 else name[:21] + "…"
+    return (
+        f"{short:<24}{cells[0]:>7}{cells[1]:>12}{cells[2]:>10}    "
+        f"{cells[3]:>7}{cells[4]:>12}{cells[5]:>10}"
+    )

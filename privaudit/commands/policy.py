@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,7 +117,7 @@ def simulate(file: Path, run: Path, runs: int, seed: int, as_json: bool) -> None
     from privaudit.policy.simulate import simulate as play
 
     policy, audit = read_policy(file), read(run)
-    with click.progressbar(length=2 * runs, label="simulating", file=_stderr()) as bar:
+    with click.progressbar(length=2 * runs, label="simulating", file=sys.stderr) as bar:
         made = play(
             policy,
             audit,
@@ -125,10 +126,6 @@ def simulate(file: Path, run: Path, runs: int, seed: int, as_json: bool) -> None
             progress=lambda share: bar.update(round(share * 2 * runs) - bar.pos),
         )
     click.echo(json.dumps(_tree(made), indent=1) if as_json else _text(made))
-
-
-def _stderr():  # type: ignore[no-untyped-def]
-    return click.get_text_stream("stderr")
 
 
 def _tree(made: Simulated) -> dict[str, object]:

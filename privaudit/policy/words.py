@@ -10,6 +10,8 @@ def suggest(word: str, known: Iterable[str]) -> str:
     """`did you mean ...?`, or nothing where no known word is near."""
     names = list(known)
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if not near and len(word) > 2:
+        near = [name for name in names if name.startswith(word)][:1]
     if not near:
         tails = {name.rpartition(".")[2]: name for name in names}
         near = [tails[t] for t in difflib.get_close_matches(word, tails, n=1, cutoff=0.75)]

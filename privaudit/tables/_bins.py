@@ -173,6 +173,8 @@ def _with_unrecorded(
         return [(*recorded, last)], ["recorded or not"]
     if people.few((last,)):
         largest = max(range(len(groups)), key=lambda at: people.count(groups[at]))
+        if people.few((*groups[largest], last)):
+            return [(*recorded, last)], ["recorded or not"]
         groups[largest] = (*groups[largest], last)
         names[largest] = f"{names[largest]} or {UNRECORDED}"
     elif people.count((last,)) or there[last]:

@@ -286,7 +286,7 @@ def _judged(
     policy: Path, audit: Audit, digest: str, kept: verdicts.Verdicts
 ) -> verdicts.Verdicts | str | None:
     """The verdicts made again as on the day of the run; a text where it is another policy."""
-    from datetime import date
+    from datetime import date, timedelta
 
     from privaudit.policy import judge
     from privaudit.policy.file import parse
@@ -306,9 +306,20 @@ def _judged(
         )
     if kept.baseline:
         return None
-    # A policy or waiver that has expired since was in force on that day.
+    # A policy or waiver that has expired since was in force on that day, or the next where the run went
+    # on past midnight; the document's clock is UTC and the judge's is the place's own.
     day = date.fromisoformat(audit.manifest.created[:10])
-    return judge(rules, audit, audit_sha256=digest if kept.audit_sha256 else "", today=day)
+    said = digest if kept.audit_sha256 else ""
+    made, why = [], ""
+    for late in (0, 1, -1):
+        try:
+            made.append(judge(rules, audit, audit_sha256=said, today=day + timedelta(days=late)))
+        except PrivauditError as error:
+            why = error.what
+    text = verdicts.to_json(kept)
+    if not made:
+        return f"the policy given did not stand on the day of the run: {why}"
+    return next((one for one in made if verdicts.to_json(one) == text), made[0])
 
 
 def _attempts(run: Path, audit: Audit) -> Check:

@@ -68,7 +68,16 @@ def stated(run: Path) -> dict[str, str]:
 def read_verdicts(run: Path) -> verdicts.Verdicts | None:
     """The verdicts of a run; None where it was not judged."""
     path = run / "shareable" / VERDICTS
-    return verdicts.from_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        return verdicts.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        raise PrivauditError(
+            f"{VERDICTS} cannot be read as text",
+            "it holds the verdicts of the run as JSON",
+            "put back the file that the audit wrote",
+        ) from None
 
 
 def predicate(audit: Audit, run: Path) -> bytes:

@@ -1,0 +1,99 @@
+"""One small sealed run of toy parts, made once and copied for every test that spoils it."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
+
+POLICY = """\
+schema = "privaudit.policy/1"
+name = "Toy policy"
+owner = "Data office"
+approved_by = "Dr. Who"
+approved_on = 2026-01-01
+review_by = 2099-01-01
+
+[[limit]]
+id = "recognition"
+metric = "membership.tpr"
+fpr = 0.1
+max = 0.3
+
+[[guard]]
+metric = "utility.auroc"
+min = 0.5
+"""
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of runs with one sealed run, its ledger and its policy."""
+    from toy_audit import Broken, Cheat, Noise, ToyLearner, request
+
+    from privaudit import commitments, report, verdicts
+    from privaudit.attacks.lira import Lira
+    from privaudit.attacks.one_run import OneRun
+    from privaudit.attacks.threshold import Threshold
+    from privaudit.engine.run import run
+    from privaudit.evidence import ledger, seal
+    from privaudit.policy import judge, read
+    from privaudit.results import Attempts, Audit
+
+    out = tmp_path_factory.mktemp("runs")
+    (out / "policy.toml").write_text(POLICY, encoding="utf-8")
+    rules = read(out / "policy.toml", today=date(2026, 11, 21))
+    attacks = {
+        "lira": Lira(shadows=16), "threshold": Threshold(), "one_run": OneRun(), "noise": Noise(),
+        "broken": Broken(), "cheat": Cheat(),
+    }  # fmt: skip
+    learners = {"plain": ToyLearner(), "recall": ToyLearner(memory=3.0)}
+
+    def write(audit: Audit, folder: Path) -> None:
+        digest = hashlib.sha256((folder / "audit.json").read_bytes()).hexdigest()
+        day = date.fromisoformat(audit.manifest.created[:10])
+        judged = judge(rules, audit, audit_sha256=digest, today=day)
+        (folder / "verdicts.json").write_text(verdicts.to_json(judged), encoding="utf-8")
+        report.write(audit, folder, judged)
+
+    class Witness:
+        def __init__(self, attempt: ledger.Attempt) -> None:
+            self.key, self.attempt = commitments.key(out), attempt
+
+        def commit(self, value: str) -> str:
+            return commitments.commit(self.key, value)
+
+        def saw(self, run: str, task: str, data: str) -> Attempts:
+            return self.attempt.saw(run, task, data)
+
+    asked = replace(request(attacks, learners), command="privaudit run toy --seed 1")
+    with ledger.attempt(out, asked.command) as attempt:
+        finished = run(asked, out=out, workers=1, report=write, witness=Witness(attempt))
+        attempt.ended(finished.audit.manifest.run, finished.code)
+    seal(finished.folder)
+    return out
+
+
+@pytest.fixture
+def copied(shelf: Path, tmp_path: Path) -> Path:
+    """A copy of the shelf to spoil."""
+    shutil.copytree(shelf, tmp_path / "runs", symlinks=True)
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def run(copied: Path) -> Path:
+    """The run in a copy of the shelf."""
+    (found,) = (
+        path
+        for path in copied.iterdir()
+        if path.is_dir() and "-toy-" in path.name and not path.is_symlink()
+    )
+    return found

@@ -1,0 +1,321 @@
+"""What a year later must still be found: every flipped bit, every number that was changed, every key that is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy_audit import CANARY
+
+from privaudit.cli import main
+from privaudit.errors import PrivauditError
+from privaudit.evidence import checks, seal, seals, sign, statement, sums, verify
+from privaudit.results import from_json, to_json
+
+
+def states(found: checks.Verification) -> dict[str, str]:
+    return {check.name: check.state for check in found.checks}
+
+
+def signed(run: Path) -> list[str]:
+    return [fault for one in sign.signatures(run) for fault in one.faults]
+
+
+def spoil(run: Path, change: object) -> None:
+    """Change audit.json as `change` (a function of its tree) says, and seal it again, as a forger would."""
+    path = run / "shareable" / "audit.json"
+    tree = json.loads(path.read_text(encoding="utf-8"))
+    change(tree)  # type: ignore[operator]
+    audit = from_json(json.dumps(tree))
+    path.write_text(to_json(audit), encoding="utf-8")
+    from privaudit import report
+    from privaudit.engine.folder import curves, manifest
+
+    (run / "manifest.json").write_text(manifest(audit), encoding="utf-8")
+    (run / "shareable" / "curves.csv").write_text(curves(audit), encoding="utf-8")
+    judged = run / "shareable" / "verdicts.json"
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    kept = json.loads(judged.read_text(encoding="utf-8"))
+    judged.write_text(
+        json.dumps(kept | {"audit_sha256": digest}, indent=1, sort_keys=True) + "\n",
+        encoding="utf-8",
+    )
+    report.write(audit, run / "shareable", seals.read_verdicts(run))
+    seal(run)
+
+
+def test_a_sealed_run_verifies_whole(run: Path, copied: Path) -> None:
+    key = copied / "officer.pem"
+    sign.new_key(key)
+    sign.sign(run, sign.private_key(key))
+    found = verify(run, key=key.with_name("officer.pem.pub"), policy=copied / "policy.toml")
+    assert found.faults == ()
+    assert states(found) == dict.fromkeys(
+        ["files", "statement", "signature", "documents", "numbers", "verdicts", "attempts"], "holds"
+    )
+    numbers = next(check for check in found.checks if check.name == "numbers")
+    assert int(numbers.notes[0].split()[0]) > 1500
+    assert any("not made again" in note for note in numbers.notes)
+
+
+def test_one_flipped_bit_in_any_file_is_found(run: Path, copied: Path) -> None:
+    key = copied / "officer.pem"
+    sign.new_key(key)
+    sign.sign(run, sign.private_key(key))
+    rng = np.random.default_rng(1)
+    files = [path for path in sorted(run.rglob("*")) if path.is_file()]
+    assert len(files) > 25
+    for path in files:
+        whole = path.read_bytes()
+        places = {0, 8 * len(whole) - 1, *rng.integers(8 * len(whole), size=3).tolist()}
+        for place in places:
+            spoiled = bytearray(whole)
+            spoiled[place // 8] ^= 1 << place % 8
+            path.write_bytes(bytes(spoiled))
+            assert sums.check(run) or signed(run), f"bit {place} of {path.name}"
+        assert verify(run, numbers=False).code == 4, path.name
+        path.write_bytes(whole)
+    assert verify(run, numbers=False).faults == ()
+
+
+def test_every_bit_of_the_small_files_counts(run: Path) -> None:
+    """The list itself, whose text could be read in more than one way."""
+    for name in ("SHA256SUMS", "restricted/SHA256SUMS"):
+        path = run / name
+        whole = path.read_bytes()
+        for place in range(0, 8 * len(whole), 211):
+            spoiled = bytearray(whole)
+            spoiled[place // 8] ^= 1 << place % 8
+            path.write_bytes(bytes(spoiled))
+            assert sums.check(run), f"bit {place} of {name}"
+        path.write_bytes(whole)
+
+
+def test_lost_and_added_files_and_links_are_named(run: Path) -> None:
+    (run / "shareable" / "report.md").unlink()
+    (run / "shareable" / "other.md").write_text("x", encoding="utf-8")
+    score = sorted((run / "restricted" / "scores").iterdir())[0]
+    score.rename(score.with_name("moved.npz"))
+    link = run / "shareable" / "curves.csv"
+    kept = run.parent / "curves.csv"
+    link.rename(kept)
+    link.symlink_to(kept)
+    told = sums.check(run)
+    assert [t.split(": ", 1) for t in told] == [
+        ["shareable/curves.csv", "a link, which proves nothing of where it points"],
+        ["shareable/other.md", "not there when the run was sealed"],
+        ["shareable/report.md", "missing"],
+        ["restricted/scores/moved.npz", "not there when the run was sealed"],
+        [f"restricted/scores/{score.name}", "missing"],
+    ]
+
+
+def test_the_sums_are_those_of_sha256sum(run: Path) -> None:
+    for folder in (run, run / "restricted"):
+        done = subprocess.run(
+            ["sha256sum", "-c", "--strict", "SHA256SUMS"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_numbers_changed_and_sealed_again_are_found_from_the_scores(run: Path) -> None:
+    def better(tree: dict) -> None:  # type: ignore[type-arg]
+        found = tree["subjects"][1]["outcomes"]
+        lira = next(o for o in found if o["attack"] == "lira")
+        lira["estimates"][0]["value"] = 0.501
+
+    spoil(run, better)
+    found = verify(run)
+    assert (
+        states(found)["files"]
+        == states(found)["statement"]
+        == states(found)["documents"]
+        == "holds"
+    )
+    assert states(found)["numbers"] == "fails"
+    assert any("toy-recall.lira.estimates.auc.value: 0.501 is stored" in f for f in found.faults)
+
+
+@pytest.mark.parametrize(
+    ("where", "change"),
+    [
+        ("utility", lambda s: s["utility"][0].update(high=0.99)),
+        ("control", lambda s: s["controls"][0].update(passed=not s["controls"][0]["passed"])),
+        ("groups", lambda s: s["utility_groups"][0]["estimates"][0].update(value=0.123)),
+        ("headline", lambda s: s["headline"]["estimates"][0].update(low=0.1)),
+        ("reliability", lambda s: s["reliability"]["y"].__setitem__(0, 0.5)),
+        ("noise", lambda s: next(o for o in s["outcomes"] if o["attack"] == "noise")["curves"][0]["y"].__setitem__(0, 0.9)),
+    ],
+)  # fmt: skip
+def test_every_kind_of_number_is_made_again(run: Path, where: str, change: object) -> None:
+    spoil(run, lambda tree: change(tree["subjects"][0]))  # type: ignore[operator]
+    told = [f for f in verify(run).faults if where in f]
+    assert told, where
+
+
+def test_hidden_coverage_and_pools_are_found(run: Path) -> None:
+    def hide(tree: dict) -> None:  # type: ignore[type-arg]
+        tree["data"]["pools"][0]["patients"] += 1
+        tested = next(c for c in tree["coverage"] if c["family"] == "attribute")
+        tested["state"] = "TESTED"
+
+    spoil(run, hide)
+    told = verify(run).faults
+    assert any(f.startswith("data.pools.members.patients") for f in told)
+    assert any(f.startswith("coverage.attribute.tested") for f in told)
+
+
+def test_changed_scores_sealed_again_no_longer_give_the_numbers(run: Path) -> None:
+    path = next((run / "restricted" / "scores").glob("toy-recall-lira.npz"))
+    with np.load(path) as file:
+        kept = {name: file[name] for name in file.files}
+    kept["members"] = kept["nonmembers"][: len(kept["members"])].copy()
+    np.savez_compressed(path, **kept)
+    seal(run)
+    assert states(verify(run))["numbers"] == "fails"
+
+
+def test_a_forged_verdict_is_found(run: Path, copied: Path) -> None:
+    path = run / "shareable" / "verdicts.json"
+    tree = json.loads(path.read_text(encoding="utf-8"))
+    first = tree["verdicts"][0]
+    first["state"] = "WITHIN" if first["state"] != "WITHIN" else "EXCEEDS"
+    path.write_text(json.dumps(tree, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    from privaudit import report
+
+    audit = from_json((run / "shareable" / "audit.json").read_text(encoding="utf-8"))
+    report.write(audit, run / "shareable", seals.read_verdicts(run))
+    seal(run)
+    found = verify(run, policy=copied / "policy.toml", numbers=False)
+    assert states(found)["verdicts"] == "fails"
+    assert any("recognition" in fault for fault in found.faults)
+    other = copied / "other.toml"
+    other.write_text(
+        (copied / "policy.toml").read_text(encoding="utf-8").replace("0.3", "0.9"), encoding="utf-8"
+    )
+    told = verify(run, policy=other, numbers=False).faults
+    assert any("is not the one that the verdicts are of" in fault for fault in told)
+
+
+def test_an_expired_policy_still_verifies_what_it_judged(run: Path, copied: Path) -> None:
+    """The policy's review has passed since: it stood on the day of the run."""
+    policy = copied / "policy.toml"
+    text = policy.read_text(encoding="utf-8")
+    audit = from_json((run / "shareable" / "audit.json").read_text(encoding="utf-8"))
+    old = text.replace("2099-01-01", audit.manifest.created[:10])
+    policy.write_text(old, encoding="utf-8")
+    from datetime import date
+
+    from privaudit import report, verdicts
+    from privaudit.policy import judge
+    from privaudit.policy.file import parse
+
+    rules = parse(old.encode())
+    digest = sums.digest(run / "shareable" / "audit.json")
+    made = judge(
+        rules, audit, audit_sha256=digest, today=date.fromisoformat(audit.manifest.created[:10])
+    )
+    (run / "shareable" / "verdicts.json").write_text(verdicts.to_json(made), encoding="utf-8")
+    report.write(audit, run / "shareable", made)
+    seal(run)
+    assert states(verify(run, policy=policy, numbers=False))["verdicts"] == "holds"
+
+
+def test_a_run_handed_on_without_restricted_says_what_was_not_looked_at(
+    run: Path, copied: Path
+) -> None:
+    shutil.rmtree(run / "restricted")
+    (copied / "attempts.jsonl").unlink()
+    found = verify(run)
+    assert found.faults == ()
+    assert states(found)["numbers"] == "not checked"
+    assert states(found)["attempts"] == "not checked"
+    notes = " ".join(note for check in found.checks for note in check.notes)
+    assert "restricted/ is not here" in notes
+
+
+def test_numbers_of_other_statistics_are_not_called_wrong(run: Path) -> None:
+    spoil(run, lambda tree: tree["manifest"].update(statistics="0"))
+    found = verify(run)
+    assert states(found)["numbers"] == "not checked"
+    assert found.faults == ()
+
+
+def test_a_run_that_was_cut_short_says_so(run: Path, tmp_path: Path) -> None:
+    (run / "SHA256SUMS").unlink()
+    assert "cut short before it was sealed" in verify(run, numbers=False).faults[0]
+    shutil.rmtree(run / "shareable")
+    found = verify(run)
+    assert states(found) == {"files": "fails", "audit": "fails"}
+    with pytest.raises(PrivauditError, match="not finished"):
+        seal(run)
+    with pytest.raises(PrivauditError, match="no run at"):
+        verify(tmp_path / "nothing")
+
+
+def test_files_that_are_no_files_of_ours_do_no_harm(run: Path) -> None:
+    (run / "restricted" / "split.npz").write_bytes(b"PK\x03\x04" + b"\0" * 40)
+    (run / "statement.json").write_bytes(b'{"_type": [')
+    (run / "shareable" / "verdicts.json").write_bytes(b"\xff\xfe")
+    found = verify(run)
+    assert found.code == 4
+    assert any("split.npz" in fault for fault in found.faults)
+
+
+def test_sealing_twice_gives_the_same_bytes_and_takes_no_time(run: Path) -> None:
+    import time
+
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    start = time.perf_counter()
+    seal(run)
+    assert time.perf_counter() - start < 1
+    assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
+
+
+def test_resealed_refuses_to_cover_up(run: Path) -> None:
+    with seals.resealed(run):
+        (run / "shareable" / "report.md").write_text("again", encoding="utf-8")
+    assert sums.check(run) == ()
+    (run / "shareable" / "report.md").write_text("forged", encoding="utf-8")
+    with pytest.raises(PrivauditError, match="not as it was sealed"), seals.resealed(run):
+        raise AssertionError("never")
+
+
+def test_what_may_leave_holds_no_patient(run: Path) -> None:
+    for path in run.rglob("*"):
+        if path.is_file() and "restricted" not in path.parts:
+            assert str(CANARY)[:12].encode() not in path.read_bytes(), path.name
+
+
+def test_the_command(run: Path, copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(run), "--quick", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["code"], told["checks"][0]["state"]) == (0, "holds")
+    (run / "events.jsonl").write_text("", encoding="utf-8")
+    assert main(["verify", str(run / "shareable"), "--quick"]) == 4
+    out = capsys.readouterr().out
+    assert "fault: events.jsonl: changed since the run was sealed" in out
+    assert "do not rely on it" in out
+    assert main(["verify", str(copied / "none")]) == 2
+    assert main(["verify", str(run), "--key", str(copied / "none.pub")]) == 2
+    assert main(["verify", str(run), "--policy", str(copied / "none.toml")]) == 2
+
+
+def test_the_statement_names_every_file(run: Path) -> None:
+    named = statement.read(run / "statement.json")
+    assert "restricted/SHA256SUMS" in named
+    assert not [
+        name for name in named if name.startswith("restricted/") and name != "restricted/SHA256SUMS"
+    ]
+    tree = json.loads((run / "statement.json").read_bytes())
+    assert tree["_type"] == "https://in-toto.io/Statement/v1"
+    assert tree["predicate"]["attempts"]["started"] == 1
+    assert tree["predicate"]["verdict"]["policy"] == "Toy policy"

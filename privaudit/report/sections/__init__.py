@@ -15,6 +15,7 @@ from types import ModuleType
 
 from privaudit.report.blocks import Block, Section
 from privaudit.report.sentences import SECTIONS
+from privaudit.report.withheld import judged, withheld
 from privaudit.results import Audit
 from privaudit.verdicts import Verdicts
 
@@ -38,7 +39,9 @@ def _build(module: ModuleType) -> Build:
 
 
 def sections(audit: Audit, verdicts: Verdicts | None = None) -> tuple[Section, ...]:
-    """Every section that has something to say."""
+    """Every section that has something to say, of what may be shown."""
+    audit = withheld(audit)
+    verdicts = None if verdicts is None else judged(verdicts)
     built = ((name, build(audit, verdicts)) for name, build in ordered())
     return tuple(
         Section(name, SECTIONS.get(name, name.replace("_", " ")), blocks)

@@ -1,0 +1,154 @@
+"""The last door before print: what rests on 1 to 9 patients is taken out of a document once more.
+
+An audit made by the engine passes unchanged, since the same rule holds where its numbers are made.
+A document made by hand, by another version or by a fault does not get past this either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from privaudit.results import Audit, Control, Data, Estimate, Finding, GroupResult, Outcome, Subject
+from privaudit.verdicts import Verdicts
+
+SMALLEST = 10
+WHY = "rests on fewer than 10 patients"
+PEOPLE = ("patients", "member_patients", "nonmember_patients", "members", "nonmembers", "records")
+HOSPITALS = ("key_recovery",)
+"""Attacks whose attempts are hospitals, not patients."""
+NO_COUNT = ("hours", "days", "minutes", "window", "bins", "version")
+
+
+def withheld(audit: Audit) -> Audit:
+    """The document without any estimate, group or count that rests on 1 to 9 patients, also not by
+    subtraction within a grouping."""
+    return replace(
+        audit, data=_data(audit.data), subjects=tuple(_subject(s) for s in audit.subjects)
+    )
+
+
+def few(n: Mapping[str, int]) -> bool:
+    """Whether any of these counts is one of 1 to 9 patients."""
+    return any(0 < n.get(name, 0) < SMALLEST for name in PEOPLE)
+
+
+def small(e: Estimate) -> bool:
+    """Whether a number rests on 1 to 9 patients."""
+    return few(e.n)
+
+
+def judged(verdicts: Verdicts) -> Verdicts:
+    """Verdicts without a number that rests on 1 to 9 patients; the word stays."""
+    kept = tuple(
+        replace(v, value=None, lower=None, upper=None, n={}, sentence="", reason=WHY)
+        if few(v.n) and v.attack not in HOSPITALS
+        else v
+        for v in verdicts.verdicts
+    )
+    return verdicts if kept == verdicts.verdicts else replace(verdicts, verdicts=kept)
+
+
+def _data(data: Data) -> Data:
+    """Counts of 1 to 9 among the facts; generated records describe nobody and keep theirs."""
+    if not data.real:
+        return data
+    facts = {name: _fact(name, value) for name, value in data.facts.items()}
+    return data if facts == dict(data.facts) else replace(data, facts=facts)
+
+
+def _fact(name: str, value: str | int | float) -> str | int | float:
+    counts = isinstance(value, int) and not isinstance(value, bool) and 0 < value < SMALLEST
+    return "fewer than 10" if counts and not any(w in name for w in NO_COUNT) else value
+
+
+def _subject(s: Subject) -> Subject:
+    return replace(
+        s,
+        utility=_estimates(s.utility),
+        utility_members=_estimates(s.utility_members),
+        utility_groups=groups(s.utility_groups, _total(s.utility)),
+        headline=None if s.headline is None else _finding(s.headline),
+        outcomes=tuple(_outcome(o) for o in s.outcomes),
+        controls=tuple(_control(c) for c in s.controls),
+    )
+
+
+def _outcome(o: Outcome) -> Outcome:
+    return _finding(o) if isinstance(o, Finding) else o
+
+
+def _finding(f: Finding) -> Finding:
+    if f.attack in HOSPITALS:
+        return f
+    own = _estimates(f.estimates)
+    hidden = any(a is not b for a, b in zip(own, f.estimates, strict=True))
+    return replace(
+        f,
+        estimates=own,
+        groups=groups(f.groups, _total(f.estimates)),
+        curves=() if hidden else f.curves,
+    )
+
+
+def _control(c: Control) -> Control:
+    return replace(c, estimates=_estimates(c.estimates))
+
+
+def _estimates(estimates: Sequence[Estimate]) -> tuple[Estimate, ...]:
+    return tuple(_estimate(e) for e in estimates)
+
+
+def _estimate(e: Estimate) -> Estimate:
+    if not small(e):
+        return e
+    return Estimate(e.name, None, None, None, e.chance, {}, e.confidence, e.how, e.refusal or WHY)
+
+
+def _total(estimates: Iterable[Estimate]) -> Mapping[str, int]:
+    """How many patients there are of each pool over all groups."""
+    return next((e.n for e in estimates if e.n), {})
+
+
+def groups(found: Sequence[GroupResult], total: Mapping[str, int]) -> tuple[GroupResult, ...]:
+    """Groups with the small ones suppressed, and as many more as subtraction asks for."""
+    hidden: set[int] = set()
+    for by in dict.fromkeys(g.by for g in found):
+        own = [i for i, g in enumerate(found) if g.by == by]
+        hidden |= _hidden({i: _sizes(found[i]) for i in own}, found, total)
+    return tuple(
+        replace(g, estimates=(), p_adjusted=None, suppressed=True)
+        if i in hidden and not g.suppressed
+        else g
+        for i, g in enumerate(found)
+    )
+
+
+def _hidden(
+    sizes: Mapping[int, Mapping[str, int]], found: Sequence[GroupResult], total: Mapping[str, int]
+) -> set[int]:
+    """Which groups of one grouping must not be shown.
+
+    What the shown groups leave over of each pool is nothing or at least 10; where the pools' sizes are
+    not known, no group is suppressed alone.
+    """
+    hidden = {i for i in sizes if found[i].suppressed or any(small(e) for e in found[i].estimates)}
+    order = sorted((i for i in sizes if i not in hidden), key=lambda i: (sum(sizes[i].values()), i))
+    while hidden and order:
+        left = {
+            name: total[name] - sum(sizes[i].get(name, 0) for i in order)
+            for name in PEOPLE
+            if name in total and any(name in sizes[i] for i in order)
+        }
+        alone = not left and len(hidden) == 1
+        if not alone and not any(0 < rest < SMALLEST for rest in left.values()):
+            break
+        hidden.add(order.pop(0))
+    return hidden
+
+
+def _sizes(g: GroupResult) -> Mapping[str, int]:
+    return next((e.n for e in g.estimates if e.n), {})
+
+
+__all__ = ["SMALLEST", "judged", "small", "withheld"]

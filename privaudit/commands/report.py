@@ -30,17 +30,19 @@ def command(run: Path, policy: Path | None, pdf: bool, as_json: bool) -> None:
     """Render report.html and report.md again, from the audit.json of a finished RUN alone.
 
     Nothing is computed. The report goes where the run's own report lies; with --policy the verdicts
-    are written beside it. A run that was sealed must be sealed again after that.
+    are written beside it. A sealed run is sealed again; a signature made before no longer fits it.
     """
     from privaudit import report, verdicts
     from privaudit.engine.folder import find, read, write_text
+    from privaudit.evidence import resealed
 
     audit, document = read(run), find(run)
     folder = document.parent
     judged = _judged(audit, document, policy)
-    if judged is not None and policy is not None:
-        write_text(folder / VERDICTS, verdicts.to_json(judged))
-    paths = report.write(audit, folder, judged, pdf=pdf)
+    with resealed(folder.parent):
+        if judged is not None and policy is not None:
+            write_text(folder / VERDICTS, verdicts.to_json(judged))
+        paths = report.write(audit, folder, judged, pdf=pdf)
     if as_json:
         names = {"report.html": "report", "report.md": "markdown", "report.pdf": "pdf"}
         told = {names[path.name]: str(path) for path in paths}

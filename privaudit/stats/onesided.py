@@ -76,12 +76,26 @@ class Bounds:
             # Wilson's interval of 0 or n successes has odds of z^2 / n.
             moved = 2 * math.log(_z(level) / _z(usual))
             return _back(name, own - moved if self.centre > 0 else own + moved)
-        half = abs(own - self.centre)
-        if half == 0:
-            half = 0.0 if other is None else abs(other - self.centre)
+        half, centre = abs(own - self.centre), self.centre
+        across = 0.0 if other is None else abs(other - self.centre)
+        false = self.false_positives
+        if sign < 0 and false:
+            # Read at a threshold that so few set, a rate is up to 1 / false too high, and a percentile
+            # interval short on the side where that matters.
+            half, centre = max(half, across), centre - 1 / false
+        half = half or across
         if half == 0:
             return None
-        return _back(name, self.centre + sign * stretched(half, usual, level, self.patients))
+        return _back(name, centre + sign * stretched(half, usual, level, self.patients))
+
+    @property
+    def false_positives(self) -> float:
+        """How many held-out patients are expected above the threshold; 0 where none is estimated."""
+        name = self.estimate.name
+        fpr = PPV_FPR if name.startswith("ppv_at_prior_") else None
+        if name.startswith("tpr_at_fpr_"):
+            fpr = float(name.rpartition("_")[2])
+        return 0.0 if fpr is None else self.estimate.n.get("nonmember_patients", 0) * fpr
 
 
 def bounds(estimate: Estimate) -> Bounds | None:

@@ -144,8 +144,12 @@ def test_a_stored_interval_comes_back_at_its_own_level() -> None:
     ):
         known = onesided.bounds(Estimate(name, value, low, high, n=POOL))
         assert known is not None
-        assert known.lower(0.025) == pytest.approx(low, abs=1e-9)
         assert known.upper(0.025) == pytest.approx(high, abs=1e-9)
+        if name.startswith(("tpr", "ppv")):
+            # Its threshold is estimated from few: the lower bound is taken lower.
+            assert known.lower(0.025) < low  # type: ignore[operator]
+        else:
+            assert known.lower(0.025) == pytest.approx(low, abs=1e-9)
 
 
 def test_wilson_at_another_level_is_wilsons() -> None:

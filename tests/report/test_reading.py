@@ -320,9 +320,8 @@ def test_any_number_of_models(count: int) -> None:
     )
     audit = replace(sample(), subjects=many)
     root = Page(report.html(audit)).root
-    assert (
-        sum(e.attributes.get("class", "").startswith("card") for e in root.all("article"))
-        == (count if count <= reading.FEW else reading.TOLD)
+    assert sum(e.attributes.get("class", "").startswith("card") for e in root.all("article")) == (
+        count if count <= reading.FEW else reading.TOLD
     )
 
 

@@ -70,8 +70,11 @@ def forecast(plan: Plan, bench: Bench, jobs: int, todo: set[str] | None = None) 
         if fit.variant == "subject":
             rates[repr(fit.entry.method)] = rate = _rate(fit.entry.method, bench, schema)
             # Refits with malicious clients take about as long as the method that they are made from.
-            for kind in (fit.entry.method, fit.entry.method.twin):
-                rates.setdefault(type(kind).__name__, rate)
+            method = fit.entry.method
+            for kind in (method, method.twin, method.nearness):
+                if kind is not None:
+                    rates.setdefault(repr(kind), rate)
+                    rates.setdefault(type(kind).__name__, rate)
             methods[fit.entry.name] = rate[0] * len(split.members)
     low = high = 0.0
 

@@ -18,7 +18,9 @@ from privaudit.records import Records
 NOTHING = Claim()
 
 CHUNK = 4096
-"""Rows drawn at a time, so that a million need no more memory than their table."""
+"""Rows drawn at a time, at most, so that a million need no more memory than their table."""
+
+TRIES = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +46,34 @@ class NetSampler(ABC):
         """`rows` records, every value valid, each a patient of its own."""
         if rows < 1:
             raise PrivauditError(f"{rows} rows", "a sample has at least one", "ask for more rows")
-        parts = [self._draw(min(CHUNK, rows - at), rng) for at in range(0, rows, CHUNK)]
-        scalars = np.concatenate([part.scalars for part in parts])
-        return self.table.decode(Codes(scalars, np.concatenate([p.picks for p in parts])))
+        return self.table.decode(self._balanced(rows, rng))
+
+    def _balanced(self, rows: int, rng: np.random.Generator) -> Codes:
+        """Rows whose outcomes are as frequent as in the records: of a class drawn too often, only so many.
+
+        What a network makes of a patient with a given outcome stays what it is. A class that hardly ever
+        comes is filled up with others once TRIES times as many rows have been drawn.
+        """
+        outcome = self.table.outcome
+        left = rng.multinomial(rows, self.table.prevalence)
+        taken: list[Codes] = []
+        spare: list[Codes] = []
+        drawn = 0
+        while left.sum() and drawn < TRIES * rows:
+            size = min(CHUNK, 2 * int(left.sum()) + 32)
+            part = self._draw(size, rng)
+            drawn += size
+            y = part.picks[:, outcome] if outcome >= 0 else np.zeros(size, dtype=np.int64)
+            keep = np.zeros(size, dtype=bool)
+            for k in np.flatnonzero(left):
+                mine = np.flatnonzero(y == k)[: left[k]]
+                keep[mine] = True
+                left[k] -= len(mine)
+            taken.append(part.take(keep))
+            if sum(len(s.picks) for s in spare) < rows:
+                spare.append(part.take(~keep))
+        every = Codes.concatenate([*taken, *spare]).take(slice(rows))
+        return every.take(rng.permutation(rows))
 
     def _draw(self, rows: int, rng: np.random.Generator) -> Codes:
         scalars, logits = self.answer(rows, rng)

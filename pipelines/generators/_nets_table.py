@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -31,6 +31,14 @@ class Codes:
     scalars: np.ndarray
     picks: np.ndarray
 
+    def take(self, rows: np.ndarray | slice) -> Codes:
+        return Codes(self.scalars[rows], self.picks[rows])
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Codes]) -> Codes:
+        scalars = np.concatenate([part.scalars for part in parts])
+        return cls(scalars, np.concatenate([part.picks for part in parts]))
+
 
 @dataclass(frozen=True, eq=False)
 class Table:
@@ -46,7 +54,7 @@ class Table:
     by width. levels: (p, widest), the values of a column's levels, NaN for one that means missing.
     flag: (d + 1,), the flag that says whether a column was measured, or -1; off: its value where it
     was not; told: the flag that a column repeats, or -1; fixed, constant: whether a column has one
-    value where measured, and which.
+    value where measured, and which. prevalence: the share of each class that occurred.
     """
 
     shape: Shape
@@ -63,6 +71,7 @@ class Table:
     told: np.ndarray
     fixed: np.ndarray
     constant: np.ndarray
+    prevalence: np.ndarray
 
     @classmethod
     def fit(
@@ -182,6 +191,7 @@ class Table:
             "count": self.modes.count, "knots": self.knots, "kind": self.kind, "ref": self.ref,
             "width": self.width, "levels": self.levels, "flag": self.flag, "off": self.off,
             "told": self.told, "fixed": self.fixed, "constant": self.constant,
+            "prevalence": self.prevalence,
         }  # fmt: skip
 
     @classmethod
@@ -220,6 +230,7 @@ class Table:
             _whole(kept, "told", (d,), -1, flags),
             kept.array("fixed", 1, shape=(d,)).astype(bool),
             kept.array("constant", 1, shape=(d,)).astype(np.float64),
+            kept.array("prevalence", 1).astype(np.float64),
         )
         table._check(flags)
         return table
@@ -245,6 +256,10 @@ class Table:
         known[self.ref[self.kind == LEVEL]] = True
         if not (known | self.fixed | (self.told >= 0)).all() or self.flag[y] >= 0:
             raise damaged("it does not say how every column is drawn")
+        classes = 1 if self.outcome < 0 else int(self.width[self.outcome])
+        whole = abs(self.prevalence.sum() - 1.0) < 1e-6
+        if len(self.prevalence) != classes or not whole or not (self.prevalence > 0).all():
+            raise damaged("its shares of the outcome are none")
 
 
 @dataclass(eq=False)
@@ -352,6 +367,7 @@ class _Plan:
             knots.reshape(-1, len(KNOTS)), kind, ref, width, levels,
             _dense(self.flag, d, -1), _dense(self.off, d, np.nan), _dense(self.told, d, -1),
             _dense(dict.fromkeys(self.fixed, True), d, False), _dense(self.fixed, d, np.nan),
+            np.unique(self.records.y, return_counts=True)[1] / self.rows,
         )  # fmt: skip
 
 

@@ -79,7 +79,8 @@ class Spans:
         import torch
 
         parts = [scalars]
-        noise = torch.empty_like(logits[:, self.s :]).exponential_(generator=stream).log_()
+        draws = torch.rand(len(logits), self.dim - self.s, generator=stream)
+        noise = draws.clamp_(min=1e-20).log_().neg_().log_()
         drawn = (logits[:, self.s :] - noise) / heat
         for first, m, w in self.groups:
             a = first - self.s

@@ -122,7 +122,6 @@ class Asked:
     rows: tuple[np.ndarray, ...] = ()
     first: np.ndarray | None = None
     size: np.ndarray | None = None
-    outcome: int = -1
 
     @classmethod
     def of(cls, table: Table, codes: Codes) -> Asked:
@@ -143,11 +142,7 @@ class Asked:
             size[c] = np.bincount(picked, minlength=widest)
         first = np.cumsum(size, axis=1) - size
         shares = size / max(len(codes.picks), 1)
-        at = np.flatnonzero(chosen == table.outcome)
-        outcome = int(at[0]) if len(at) else -1
-        return cls(
-            option, np.array(place, dtype=np.int64), shares, tuple(rows), first, size, outcome
-        )
+        return cls(option, np.array(place, dtype=np.int64), shares, tuple(rows), first, size)
 
     @property
     def width(self) -> int:
@@ -312,7 +307,8 @@ class _Adversaries:
         return ((back.norm(2, dim=1) - 1) ** 2).mean()
 
     def _step_generator(self) -> None:
-        from torch.nn.functional import linear
+        import torch
+        from torch.nn.functional import cross_entropy, linear
 
         pick, level, question = self.ask()
         logits, fake = self.forge(question)
@@ -321,9 +317,9 @@ class _Adversaries:
         first = linear(packed, weight, bias)
         loss = -self._on(first, self._drops(len(packed)), frozen=True).mean()
         if self.asked.width:
-            shares = self.spans.log_shares(logits)
-            place = self.place[self.option[pick, level]]
-            loss = loss - shares.gather(1, place[:, None]).mean()
+            options = logits.gather(1, self.place[self.option[pick]])
+            options = options.masked_fill(self.option[pick] < 0, -torch.inf)
+            loss = loss + cross_entropy(options, level)
         self.optimisers["generator"].zero_grad(set_to_none=True)
         loss.backward()
         self.optimisers["generator"].step()
@@ -385,8 +381,7 @@ class CTGANSampler(NetSampler):
         """(rows,) which option each row is asked for."""
         width = self.table.width[self._picks]
         begin = np.cumsum(width) - width
-        at = np.flatnonzero(self._picks == self.table.outcome)
-        chosen = np.full(rows, at[0]) if len(at) else rng.integers(len(width), size=rows)
+        chosen = rng.integers(len(width), size=rows)
         shares = self.weights["asked.shares"].astype(np.float64)
         out = np.empty(rows, dtype=np.int64)
         for c in np.unique(chosen):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from privaudit.records import Records
@@ -10,11 +12,17 @@ from privaudit.seeds import Seeds
 from privaudit.stats import rates, resample
 from privaudit.stats.catalogue import MIN_CELL
 from privaudit.tables._align import Pools
-from privaudit.tables.copies import DIFFERING, ROUNDING, copies
-from privaudit.tables.distance import nearest
+from privaudit.tables.copies import DIFFERING, ROUNDING, copies, exact
+from privaudit.tables.distance import match, nearest
 
-ROWS = 5000
+ROWS = 3000
 """Rows of each table between which distances are taken, at most."""
+
+CELLS = 1_500_000_000
+"""Cells compared in the search for near copies, at most: a few seconds."""
+
+LEAST = 200
+"""Records of each pool for which near copies are sought, at least."""
 
 COPIED = "share of members' records, Wilson's interval on the effective number of records"
 FEW = "between 1 and 9 patients have one: too few to be counted here without pointing at them"
@@ -25,40 +33,53 @@ def counted(
 ) -> tuple[tuple[Estimate, ...], tuple[str, ...]]:
     """Members with an exact or a near copy among the synthetic rows; chance: non-members with one.
 
+    Exact copies are sought for every record, near ones for as many as `CELLS` allows, drawn by lot.
     Returns also notes for the report. 1 to 9 such patients are said, not counted.
     """
-    inside = _some(pools.members, ROWS * 2, seeds.rng("copies", "members"))
-    outside = _some(pools.nonmembers, ROWS * 2, seeds.rng("copies", "nonmembers"))
-    own, other = copies(inside, synthetic), copies(outside, synthetic)
+    most = max(LEAST, CELLS // (len(synthetic) * (len(synthetic.columns) + 1)))
+    both = (pools.members, pools.nonmembers)
+    some = [
+        _some(pool, most, seeds.rng("copies", name))
+        for pool, name in zip(both, ("members", "nonmembers"), strict=True)
+    ]
+    word = [exact(*match(pool, synthetic)[:2]) for pool in both]
+    near = [copies(pool, synthetic).near for pool in some]
     found, notes = [], []
-    for name, mine, others in (
-        ("exact_copies", own.exact, other.exact),
-        ("near_copies", own.near, other.near),
-    ):
-        n = {"members": len(inside), "patients": resample.count(inside.patient)}
-        one = rates.rate(mine.astype(float), inside.patient, confidence)
-        chance = float(others.mean())
-        few = [_few(part, pool) for part, pool in ((mine, inside), (others, outside))]
-        if few[1]:
-            chance = MIN_CELL / len(outside)
-            notes.append(
-                f"{name.replace('_', ' ').capitalize()} of non-members are 1 to 9 patients; the chance "
-                "level is stated as that of 10"
-            )
-        if few[0]:
-            found.append(Estimate(name, None, None, None, chance, n, confidence, COPIED, FEW))
-            notes.append(f"{name.replace('_', ' ').capitalize()}: {FEW}")
-            continue
-        found.append(Estimate(name, *one, chance, n, confidence, COPIED))
-        if few[1]:
-            continue
-        gap = rates.difference(
-            mine.astype(float), others.astype(float), inside.patient, outside.patient, confidence
+    for name, masks, asked in (("exact_copies", word, both), ("near_copies", near, some)):
+        told, said = _counted(name, masks, asked, confidence)
+        found += told
+        notes += said
+    return tuple(found), tuple(notes)
+
+
+def _counted(
+    name: str, masks: Sequence[np.ndarray], asked: Sequence[Records], confidence: float
+) -> tuple[list[Estimate], list[str]]:
+    """The share of members with a copy, and its excess over non-members."""
+    inside, outside = asked
+    mine, others = (mask.astype(float) for mask in masks)
+    n = {"members": len(inside), "patients": resample.count(inside.patient)}
+    chance = float(others.mean())
+    notes = []
+    title = name.replace("_", " ").capitalize()
+    few = [_few(mask, pool) for mask, pool in zip(masks, asked, strict=True)]
+    if few[1]:
+        chance = MIN_CELL / len(outside)
+        notes.append(
+            f"{title} of non-members are of 1 to 9 patients; the chance level is stated as that of "
+            f"{MIN_CELL}"
         )
+    if few[0]:
+        notes.append(f"{title}: {FEW}")
+        return [Estimate(name, None, None, None, chance, n, confidence, COPIED, FEW)], notes
+    one = rates.rate(mine, inside.patient, confidence)
+    found = [Estimate(name, *one, chance, n, confidence, COPIED)]
+    if not few[1]:
+        gap = rates.difference(mine, others, inside.patient, outside.patient, confidence)
         m = {**n, "nonmembers": len(outside)}
         how = "Newcombe's interval of two independent shares, patients as clusters"
         found.append(Estimate(f"{name}_excess", *gap, 0.0, m, confidence, how))
-    return tuple(found), tuple(notes)
+    return found, notes
 
 
 SETTINGS = (

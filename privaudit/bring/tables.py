@@ -45,6 +45,15 @@ def records(
     called "all". PrivauditError where a column is missing, a value has no place in the schema, the
     outcome is missing, or a patient has no name.
     """
+    return counted(path, schema, what=what, keys=keys, most=most, rng=rng)[0]
+
+
+def counted(
+    path: Path | str, schema: TableSchema, *, what: str = "table",
+    keys: dict[str, int] | None = None, most: int | None = None,
+    rng: np.random.Generator | None = None,
+) -> tuple[Records, int]:  # fmt: skip
+    """The records, as `records` reads them, and how many rows the file has."""
     keys = {} if keys is None else keys
     with source(path, f"the {what} table" if what != "table" else "the table") as opened:
         _columns_there(opened, schema)
@@ -53,7 +62,8 @@ def records(
             if rng is None:
                 raise ValueError("a sample of the patients needs a generator")
             chosen = _sample(opened, schema, most, rng)
-        return _read(opened, schema, keys, chosen)
+        found = _read(opened, schema, keys, chosen)
+        return found, len(found) if chosen is None else len(chosen)
 
 
 def write(records: Records, schema: TableSchema, path: Path | str) -> None:

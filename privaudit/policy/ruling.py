@@ -128,7 +128,7 @@ def _together(
         return ("INCONCLUSIVE" if missing else "NOT TESTED"), None
     over = [cell for cell in cells if cell.state == "EXCEEDS"]
     if over:
-        return "EXCEEDS", min(over, key=lambda one: one.p)
+        return "EXCEEDS", max(over, key=_surest)
     held = [cell for cell in cells if cell.state == "WITHIN"]
     weak = [cell for cell in cells if cell.why in ("power", "no_control")]
     rest = [cell for cell in cells if cell not in held and cell not in weak]
@@ -142,6 +142,13 @@ def _together(
     if held and not (asked and weak):
         return "WITHIN", _highest(held)
     return "INCONCLUSIVE", _highest(weak)
+
+
+def _surest(cell: Cell) -> float:
+    """How far beyond the limit even the cautious bound lies."""
+    bound = cell.upper if cell.falls else cell.lower
+    distance = 0.0 if bound is None else bound - cell.limit
+    return -distance if cell.falls else distance
 
 
 def _highest(cells: Sequence[Cell]) -> Cell:

@@ -147,6 +147,12 @@ def _happened(told: Told) -> str:
     if e is None:
         return f"Nothing was measured of {told.known.says} on {told.subject.name}."
     if e.value is None:
+        fpr = getattr(told.rule, "fpr", None)
+        if told.known.takes == "fpr" and fpr:
+            return (
+                f"How many training patients {_attack(told)} recognises at {percent(fpr)} false alarms "
+                "could not be stated."
+            )
         return f"The {told.known.says} could not be stated for {_attack(told)}."
     if told.known.kind == "use":
         ask = (

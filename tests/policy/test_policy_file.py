@@ -89,7 +89,7 @@ def test_statistics_have_their_ranges(line: str, told: str) -> None:
     if not told:
         assert parse(text.encode()).statistics is not None
         return
-    with pytest.raises(PrivauditError, match=".") as caught:
+    with pytest.raises(PrivauditError) as caught:
         parse(text.encode())
     assert told in str(caught.value)
 

@@ -1,0 +1,80 @@
+"""The controls lane: models whose answer is known, judged by a starter policy.
+
+pytest -m "slow or not slow" tests/lanes/test_controls.py
+"""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+from lane_lab import Everyone, Forest, Toss, audited
+
+from privaudit.attacks.threshold import Threshold
+from privaudit.engine.folder import read
+from privaudit.policy import judge
+from privaudit.policy.file import parse
+from privaudit.policy.rules import RELEASES, Policy
+from privaudit.policy.starters import starter
+from privaudit.verdicts import Verdict, Verdicts
+
+pytestmark = pytest.mark.slow
+DAY = date(2027, 1, 1)
+
+
+def policy(release: str) -> Policy:
+    return parse(starter(release, DAY).encode())
+
+
+def membership(made: Verdicts) -> list[Verdict]:
+    return [
+        v for v in made.verdicts if v.metric.startswith("membership.") and v.severity == "block"
+    ]
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def test_a_model_that_memorises_exceeds_everywhere(tmp_path: Path) -> None:
+    made = audited(Forest(), tmp_path)
+    for release in RELEASES:
+        found = judge(policy(release), made, today=DAY)
+        assert (found.state, found.code) == ("EXCEEDS", 1)
+        assert {v.state for v in membership(found)} == {"EXCEEDS"}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_shuffled_membership_never_exceeds(seed: int, tmp_path: Path) -> None:
+    """The same forest, having seen members and non-members alike."""
+    made = audited(Everyone(seed), tmp_path, Toss(seed=seed), {"threshold": Threshold()})
+    for release in RELEASES:
+        found = judge(policy(release), made, today=DAY)
+        # Weights may only be given out with a promise, and this model makes none.
+        assert found.code == (1 if release == "open-weights" else 3)
+        exceeds = [v.metric for v in found.verdicts if v.state == "EXCEEDS"]
+        assert set(exceeds) <= {"epsilon.claimed"}
+
+
+def test_a_promise_of_epsilon_1_never_exceeds(tmp_path: Path) -> None:
+    from privaudit.cli import main
+
+    words = ["run", "mortality", "--profile", "smoke", "--methods", "dp_linear@1,dp_output@1",
+             "--learners", "logreg", "--attacks", "membership,epsilon", "--out", str(tmp_path)]  # fmt: skip
+    assert main([*words, "--jobs", "1"]) == 0
+    made = read(tmp_path / "latest")
+    assert len(made.subjects) == 2
+    for release in RELEASES:
+        found = judge(policy(release), made, today=DAY)
+        assert found.code in (0, 3), found.notes
+        assert not [v for v in found.verdicts if v.state == "EXCEEDS" and v.kind == "limit"]
+        assert all(v.state == "WITHIN" for v in found.verdicts if v.metric == "epsilon.claimed")
+
+
+def test_a_tiny_hold_out_is_inconclusive_and_says_how_many_more(tmp_path: Path) -> None:
+    made = audited(Forest(100), tmp_path, Toss(600, 60))
+    found = judge(policy("internal"), made, today=DAY)
+    assert (found.state, found.code) == ("INCONCLUSIVE", 3)
+    rate = next(v for v in found.verdicts if v.metric == "membership.tpr")
+    assert rate.state == "INCONCLUSIVE"
+    assert "Needs 940 more held-out patients" in rate.reason

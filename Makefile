@@ -5,7 +5,7 @@ PIP_FLAGS ?=
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/installed
 
-.PHONY: run test test-slow lint setup clean
+.PHONY: run test test-slow lint lane-replay lane-controls setup clean
 
 run: setup
 	$(BIN)/privaudit run mortality
@@ -14,7 +14,14 @@ test: setup
 	$(BIN)/pytest
 
 test-slow: setup
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow --ignore tests/lanes
+
+# Two of the three lanes of docs/ci.md; the third audits real data where they may be read.
+lane-replay: setup
+	$(BIN)/pytest tests/lanes/test_replay.py
+
+lane-controls: setup
+	$(BIN)/pytest -m "slow or not slow" tests/lanes/test_controls.py
 
 lint: setup
 	$(BIN)/ruff check .

@@ -23,8 +23,18 @@ class Rule:
     def first(self) -> Verdict:
         return self.verdicts[0]
 
+    @property
+    def applies(self) -> bool:
+        """Whether it is about any release of this run."""
+        return applies(self.first)
+
     def count(self, state: State) -> int:
-        return sum(v.state == state for v in self.verdicts)
+        return sum(v.state == state and applies(v) for v in self.verdicts)
+
+
+def applies(v: Verdict) -> bool:
+    """Whether the rule is about this release at all: a judge says so where it is not."""
+    return not (v.state == "NOT TESTED" and v.reason.startswith("Does not apply"))
 
 
 def closeness(v: Verdict) -> float:
@@ -40,8 +50,9 @@ def closeness(v: Verdict) -> float:
 def worst_first(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
     """Verdicts by state, those under a waiver after the others, then by nearness to the limit."""
 
-    def key(v: Verdict) -> tuple[int, bool, float, str, str]:
-        return (ORDER.index(v.state), v.waiver is not None, -closeness(v), v.subject, v.group)
+    def key(v: Verdict) -> tuple[bool, int, bool, float, str, str]:
+        waived = v.waiver is not None
+        return (not applies(v), ORDER.index(v.state), waived, -closeness(v), v.subject, v.group)
 
     return tuple(sorted(verdicts, key=key))
 
@@ -56,7 +67,11 @@ def rules(verdicts: Verdicts) -> tuple[Rule, ...]:
         ordered = worst_first(under)
         severity = "block" if any(v.severity == "block" for v in under) else "warn"
         found.append(Rule(name, ordered[0].state, severity, ordered))
-    return tuple(sorted(found, key=lambda r: (r.severity != "block", ORDER.index(r.state))))
+
+    def key(r: Rule) -> tuple[bool, bool, int]:
+        return (not r.applies, r.severity != "block", ORDER.index(r.state))
+
+    return tuple(sorted(found, key=key))
 
 
 def decisive(verdicts: Verdicts) -> Verdict | None:
@@ -71,4 +86,4 @@ def decisive(verdicts: Verdicts) -> Verdict | None:
     return ordered[0] if ordered else None
 
 
-__all__ = ["ORDER", "Rule", "closeness", "decisive", "rules", "worst_first"]
+__all__ = ["ORDER", "Rule", "applies", "closeness", "decisive", "rules", "worst_first"]

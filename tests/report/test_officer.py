@@ -181,7 +181,18 @@ def test_a_card_a_rule_and_no_verdict_is_lost() -> None:
     cards = [e for e in root.all("article") if e.attributes["id"].startswith("rule-")]
     assert len(cards) == len(rules(verdicts))
     rows = sum(len(t.all("tr")) - 1 for card in cards for t in card.all("table"))
-    assert rows == len(verdicts.verdicts)
+    named = [int(n) for n in re.findall(r"\((\d+)\): ", " ".join(squeeze(c.words) for c in cards))]
+    assert rows + sum(named) == len(verdicts.verdicts)
+
+
+def test_a_rule_about_other_releases_is_told_apart_from_one_not_tested() -> None:
+    reason = "Does not apply: this release gives away nothing that such an attack needs."
+    other = limit("baseline-mlp", "NOT TESTED", rule="tables", reason=reason, severity="warn")
+    missing = limit("baseline-mlp", "NOT TESTED", rule="missing", reason="No attack was run.")
+    text = squeeze(report.markdown(sample(), ruled((other, missing), "NOT TESTED")))
+    assert "tables: · DOES NOT APPLY" in text
+    assert "missing: – NOT TESTED" in text
+    assert text.index("missing: – NOT TESTED") < text.index("tables: · DOES NOT APPLY")
 
 
 def test_the_five_classes_of_the_data_protection_board_are_all_named() -> None:

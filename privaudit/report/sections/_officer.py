@@ -163,8 +163,8 @@ def _rule(rule: Rule) -> tuple[Text, ...]:
         f"{rule.name}: {say.metric(v)}",
         say.limit(v),
         (badge(v),),
-        say.SEVERITY[rule.severity],
-        say.where(v),
+        say.severity(rule.severity, rule.applies),
+        say.where(v) if rule.applies else "",
     )
 
 

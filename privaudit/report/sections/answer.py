@@ -50,7 +50,6 @@ def build(audit: Audit, verdicts: Verdicts | None = None) -> tuple[Block, ...]:
         banner(audit, verdicts),
         questions(audit, readings, verdicts),
         *(b for b in warned if b not in first),
-        *(Prose(caveat, "small") for caveat in audit.caveats),
         _glance(audit, readings, set(shown)),
         *words,
     )

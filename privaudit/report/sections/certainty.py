@@ -14,7 +14,10 @@ FPRS = (0.1, 0.01, 0.001)
 
 
 def build(audit: Audit) -> tuple[Block, ...]:
-    blocks: list[Block] = [Prose(say.CERTAINTY), *_controls(audit)]
+    blocks: list[Block] = [Prose(say.CERTAINTY)]
+    if audit.caveats:
+        blocks += [Heading(say.ABOUT_TITLE, "run-caveats"), Bullets(audit.caveats)]
+    blocks += _controls(audit)
     blocks += _least(audit)
     blocks += _resolution(audit)
     hows = dict.fromkeys(

@@ -30,7 +30,7 @@ ORDER = 102
 FEW_TABLES = 3
 """Up to so many tables each have their groups in a table of their own."""
 
-CLEAR = 2.0
+CLEAR = 4.0
 """A column is clearly apart where its distance is more than so many times what sampling alone gives, and
 than that of other real patients."""
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from privaudit.report import sentences as say
-from privaudit.report.blocks import Badge, Block, Card, Details, Facts, Prose, Table, Text
-from privaudit.report.judged import Rule, rules
+from privaudit.report.blocks import Badge, Block, Bullets, Card, Facts, Prose, Table, Text
+from privaudit.report.judged import Rule, applies, rules
 from privaudit.report.notes import label
 from privaudit.results import Audit
 from privaudit.verdicts import Verdict, Verdicts
 
 ORDER = 15
 JUDGED = True
-MOST = 12
-"""Verdicts under one rule that are told in full; the rest of them stand folded away, in short."""
+MOST = 8
+"""Verdicts under one rule that a table holds, the worst; the others are named by state."""
 
 
 def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
@@ -27,7 +27,7 @@ def _card(number: int, rule: Rule) -> Card:
     v = rule.first
     facts: list[tuple[Text, Text]] = [
         (say.CARD["limit"], f"{say.metric(v)}: {say.limit(v)}"),
-        (say.CARD["severity"], say.SEVERITY[rule.severity]),
+        (say.CARD["severity"], say.severity(rule.severity, rule.applies)),
         (say.CARD["count"], say.counts({s: rule.count(s) for s in say.VERDICTS})),
     ]
     body: list[Block] = [Facts(tuple(facts))]
@@ -38,15 +38,27 @@ def _card(number: int, rule: Rule) -> Card:
         body.append(Prose(reason))
     waivers = dict.fromkeys((v.subject, v.group, v.waiver) for v in rule.verdicts if v.waiver)
     body += [Prose(say.waiver_of(who, group, w)) for who, group, w in waivers if w is not None]
-    shown, rest = rule.verdicts[:MOST], rule.verdicts[MOST:]
-    body.append(_table(rule.name, shown))
+    measured = [v for v in rule.verdicts if v.state != "NOT TESTED"]
+    if measured:
+        body.append(_table(rule.name, tuple(measured[:MOST])))
+    rest = [*measured[MOST:], *(v for v in rule.verdicts if v.state == "NOT TESTED")]
     if rest:
-        body.append(Details(say.more_verdicts(len(rest)), (_short(rule.name, rest),)))
+        body.append(Bullets(tuple(_rest(rest))))
     return Card(rule.name, f"rule-{number}", badge(v), tuple(body))
+
+
+def _rest(verdicts: list[Verdict]) -> list[str]:
+    """Those that no table holds: by state, named."""
+    named: dict[str, list[str]] = {}
+    for v in verdicts:
+        named.setdefault(badge(v).text, []).append(say.where(v))
+    return [say.more_verdicts(state, names) for state, names in named.items()]
 
 
 def badge(v: Verdict) -> Badge:
     """State by shape, word and colour; a waiver is printed with it and never replaces it."""
+    if not applies(v):
+        return say.NOT_ABOUT
     return say.VERDICTS[v.state] if v.waiver is None else say.waived_badge(v.state, v.waiver)
 
 
@@ -76,18 +88,6 @@ def _table(rule: str, verdicts: tuple[Verdict, ...]) -> Table:
 def _attack(v: Verdict) -> str:
     name = label(v.attack) if v.attack else ""
     return f"{name}, {v.setting}" if v.setting and name else name or v.setting
-
-
-def _short(rule: str, verdicts: tuple[Verdict, ...]) -> Table:
-    rows = tuple(
-        (
-            ", ".join(x for x in (v.subject, _attack(v), v.group) if x),
-            say.measured(v, v.value),
-            v.state,
-        )
-        for v in verdicts
-    )
-    return Table(say.verdicts_caption(rule), say.SHORT_COLUMNS, rows, numeric=(1,))
 
 
 __all__ = ["badge", "build"]

@@ -37,8 +37,8 @@ TO_DO: dict[State, str] = {
         "decide, and write down who decided and until when."
     ),
     "EXCEEDS": (
-        "What to do: do not release {who} as it stands. Choose a way of training that gives less "
-        "away, or narrow who gets access, and audit again."
+        "What to do: do not release {who} as trained here. “Ways to reduce this” says what this run "
+        "holds in evidence."
     ),
     "INCONCLUSIVE": (
         "What to do: do not release on this evidence. The audit must be repeated with what it "
@@ -116,7 +116,14 @@ def most_exposed(model: str, text: str) -> str:
 
 
 def deciding(v: Verdict) -> str:
-    return f"{v.subject}: {v.sentence}" if v.subject and v.subject not in v.sentence else v.sentence
+    if not v.subject or v.subject in v.sentence:
+        return v.sentence
+    told = v.sentence
+    return (
+        f"{v.subject}: {told[:1].lower()}{told[1:]}"
+        if told.startswith("The ")
+        else f"{v.subject}: {told}"
+    )
 
 
 def worst_group(model: str, group: str, e: Estimate, everyone: Estimate | None, sure: bool) -> str:
@@ -193,7 +200,7 @@ ALL_TESTED = (
 
 def not_everywhere(count: int) -> str:
     which = "1 attack" if count == 1 else f"{count} attacks"
-    return f"{which} could not be used on some models, for the reasons under “What was tested”."
+    return f"{which} could not be used on some models, for the reasons under “What was found”."
 
 
 def failed_attacks(names: Iterable[str]) -> str:
@@ -205,9 +212,7 @@ def missed(names: Iterable[str]) -> str:
 
 
 OPEN = "What was not tested is an open question, not a low risk."
-ABOUT_TITLE = "About these numbers"
-MODELS_CAPTION = "Model by model"
-CARDS_OF = "In words, for the models that give most away"
+ABOUT_TITLE = "Caveats of the whole run"
 
 
 def cards_of(shown: int, models: int) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Badge
-from privaudit.report.sentences.officer import VERDICTS
+from privaudit.report.sentences.officer import SEVERITY, VERDICTS
 from privaudit.report.sentences.words import capital
 from privaudit.verdicts import State, Verdict, Waiver
 
@@ -25,7 +25,8 @@ CARD = {
     "group": "Group",
 }
 VERDICT_COLUMNS = ("Measured", "Lower bound", "Upper bound", "By guessing", "Verdict")
-SHORT_COLUMNS = ("About", "Measured", "Verdict")
+NOT_ABOUT = Badge("· DOES NOT APPLY", "untested")
+NAMED = 40
 RUN, EVERYONE = "the run", "everyone"
 
 _RATES = ("tpr", "ppv", "rate")
@@ -111,5 +112,12 @@ def verdicts_caption(rule: str) -> str:
     return f"{capital(rule)}: verdicts, the worst first"
 
 
-def more_verdicts(count: int) -> str:
-    return "1 more verdict" if count == 1 else f"{count} more verdicts"
+def more_verdicts(state: str, names: Sequence[str]) -> str:
+    """The verdicts that no table holds."""
+    told = "; ".join(names[:NAMED])
+    rest = f"; and {len(names) - NAMED} more, in verdicts.json" if len(names) > NAMED else ""
+    return f"{state} ({len(names)}): {told}{rest}."
+
+
+def severity(name: str, applies: bool) -> str:
+    return SEVERITY[name] if applies else "is about other kinds of release"

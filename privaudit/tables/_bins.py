@@ -105,6 +105,8 @@ def _edges(column: Column, values: np.ndarray) -> np.ndarray:
     cuts = np.quantile(seen, np.arange(1, BINS) / BINS)
     spread = float(np.subtract(*np.quantile(seen, [0.9, 0.1]))) or float(np.ptp(seen)) or 1.0
     digit = 10.0 ** np.floor(np.log10(spread / 20))
+    if column.integer:
+        digit = max(1.0, digit)
     rounded = np.unique(np.round(np.round(cuts / digit) * digit, 10))
     return rounded[(rounded > seen.min()) & (rounded <= seen.max())]
 
@@ -201,6 +203,11 @@ def _name(column: Column, edges: np.ndarray, group: Sequence[int]) -> str:
         return "recorded"
     below = None if low == 0 else edges[low - 1]
     above = None if high == len(edges) else edges[high]
+    if column.integer and (edges == np.round(edges)).all():
+        if below is None and above is not None:
+            return f"up to {above - 1:g}"
+        if below is not None and above is not None:
+            return f"{below:g}" if above - below == 1 else f"{below:g} to {above - 1:g}"
     if below is None:
         return f"below {above:g}"
     return f"{below:g} and above" if above is None else f"{below:g} to below {above:g}"

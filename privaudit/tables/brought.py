@@ -21,6 +21,7 @@ from privaudit.contracts import (
 )
 from privaudit.errors import PrivauditError
 from privaudit.records import Records, Split
+from privaudit.stats.groups import UNRECORDED
 from privaudit.tables.distance import match
 
 LEAST = 50
@@ -124,6 +125,7 @@ def prepared(
         told += _repeated(real, control)
     ids = rng.permutation(np.unique(control.patient))
     owned = np.isin(control.patient, ids[: max(1, round(REFERENCE * len(ids)))])
+    real, control = _unknown_folded(real), _unknown_folded(control)
     patient = control.patient
     if len(shared):
         patient = patient + (int(real.patient.max()) + 1 - min(0, int(patient.min())))
@@ -142,6 +144,22 @@ def prepared(
         FlowStep("rows of the real and the control table", 0, len(records), _patients(records)),
     )
     return Prepared(records, flow, "tables given", True, tuple(told), split=split)
+
+
+UNKNOWN = ("unknown", "invalid", "missing", "unspecified", "not available")
+
+
+def _unknown_folded(records: Records) -> Records:
+    """Subgroups whose name says that nothing is known are told as not recorded: a handful of them would
+    otherwise take a whole group down with them when small groups are suppressed."""
+    groups = {
+        name: np.array(
+            [UNRECORDED if label.strip().lower().startswith(UNKNOWN) else label for label in kinds]
+        )[place]
+        for name, labels in records.groups.items()
+        for kinds, place in [np.unique(labels, return_inverse=True)]
+    }
+    return replace(records, groups=groups)
 
 
 def _patients(records: Records) -> int:

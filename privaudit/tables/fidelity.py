@@ -153,6 +153,12 @@ def _useful(
                 f"No model can be trained on the synthetic table: every row has the outcome {only!r}",
             ],
         )
+    if len(synthetic) > len(pools.members):
+        some = seeds.rng("usefulness", "rows").permutation(len(synthetic))[: len(pools.members)]
+        notes.append(
+            f"Models learn from {len(some):,} of the {len(synthetic):,} synthetic rows, as many as there are real ones"
+        )
+        synthetic = synthetic.take(np.sort(some))
     found, answers = [], None
     for name, learner in able.items():
         given = own[1] if own is not None and own[0] == name else None

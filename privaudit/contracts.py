@@ -166,7 +166,9 @@ class Release:
     table: synthetic records; file: the generator as it would be handed out (`Sampler.save`, or what
     another library wrote). trust: who could read what of one hospital's contribution, as (who, what, whether) rows for the
     report; costs: numbers (bytes_up, bytes_down, rounds,
-    simulated_seconds, refused_updates, train_seconds...); notes: sentences for the report.
+    simulated_seconds, refused_updates, train_seconds...); notes: sentences for the report. noisy: what a
+    private generator had to work from, column -> (cuts between ranges, shares of ranges or levels in
+    order, then of not recorded).
     """
 
     claim: Claim = Claim()
@@ -179,6 +181,7 @@ class Release:
     costs: Mapping[str, float] = field(default_factory=dict)
     trust: tuple[tuple[str, str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    noisy: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
     @property
     def access(self) -> frozenset[Access]:

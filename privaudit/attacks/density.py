@@ -12,7 +12,7 @@ from privaudit.attacks._membership import cut
 from privaudit.attacks._tables import table_of
 from privaudit.contracts import Access, Attack, Fitted, Scores, Target
 from privaudit.errors import PrivauditError
-from privaudit.tables.distance import Cells, densities, match, shared, spans
+from privaudit.tables.distance import APART, Cells, densities, match, shared, spans
 
 WIDTHS = (0.03, 0.06, 0.1, 0.2, 0.3, 0.5, 0.8)
 """Widths of the kernel that are tried, in units of what the middle of a column spans."""
@@ -61,14 +61,15 @@ class Density(Attack):
             few = own.take(np.sort(rng.permutation(len(own))[:TRIED]))
             width = choose(match(few, few, names, ranges)[0])
         thick, usual = (
-            densities(*match(audit, other, names, ranges)[:2], [width])[0] for other in (table, own)
+            densities(*match(audit, other, names, ranges)[:2], [width], gap=APART)[0]
+            for other in (table, own)
         )
         return cut(thick - usual, target)
 
 
 def choose(cells: Cells) -> float:
     """The width under which records are likeliest, each by the kernels around all others."""
-    told = densities(cells, cells, WIDTHS, exclude_self=True).mean(axis=1)
+    told = densities(cells, cells, WIDTHS, exclude_self=True, gap=APART).mean(axis=1)
     gaps = cells.missing[: len(cells.numbers)].any(axis=1)
     size = []
     for width in WIDTHS:

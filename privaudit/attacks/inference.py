@@ -19,7 +19,7 @@ from privaudit.attacks._tables import (
 from privaudit.contracts import Access, Attack, Fitted, Target, Trials
 from privaudit.errors import PrivauditError
 from privaudit.records import Column, Records
-from privaudit.tables.distance import match, outcome, search, shared, spans
+from privaudit.tables.distance import APART, match, outcome, search, shared, spans
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Inference(Attack):
             tried = Records.concatenate([members, others])
             truth, told, spread = _pair(tried, rows, column)
             a, b, _ = match(tried, rows, known, spans(rows, self.tails))
-            named = told[search(a, b)[1][:, 0]]
+            named = told[search(a, b, gap=APART)[1][:, 0]]
             right = (np.abs(named - truth) <= self.tolerance * spread).astype(float)
             own, _, _ = _pair(_measured(split.reference, secret), rows, column)
             best = commonest(own if len(own) else told, self.tolerance * spread)

@@ -12,7 +12,7 @@ from privaudit.attacks._tables import CONTROL, check_counts, columns_of, draw, t
 from privaudit.contracts import Access, Attack, Fitted, Target, Trials
 from privaudit.errors import PrivauditError
 from privaudit.records import Column, Records
-from privaudit.tables.distance import match, search, shared, spans
+from privaudit.tables.distance import APART, match, search, shared, spans
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Linkability(Attack):
     as many records drawn blindly by each have one in common. first, second: who holds which columns;
     by default the columns are dealt out in turn in the table's order, all summaries of one variable to
     the same holder, and the outcome to the second. Missing is a value to match: two missing values are
-    equal. Distances are Gower's, numbers on the scale of the table's middle, `tails` left out on
+    equal, and one adds little (`APART`), for a generator need not miss what its patients did. Distances are Gower's, numbers on the scale of the table's middle, `tails` left out on
     either side; ties go to the record that comes first in an order drawn once for both holders. One series each
     for the nearest record and for all `neighbours`; one record a patient, `records` patients.
     Giomi et al. 2023 (arXiv 2211.10459), section 4.2.
@@ -52,7 +52,7 @@ class Linkability(Attack):
         rows = []
         for names in held:
             a, b, _ = match(tried, mixed, names, spans(mixed, self.tails))
-            rows.append(search(a, b, most)[1])
+            rows.append(search(a, b, most, gap=APART)[1])
         found = {}
         cut = len(members)
         for k in sorted({1, most}):

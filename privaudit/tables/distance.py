@@ -15,6 +15,8 @@ CELLS = 2**17
 """Pairs of records in a block: its buffers stay in a core's cache."""
 ONE_HOT = 64
 """Categories of up to this many levels are compared by a matrix product, others one by one."""
+APART = 0.2
+"""What a cell measured on one side alone adds in a search for copies; docs/design/007-table-attacks.md."""
 CLOSEST = 1e-5
 """Distances below this are read as this much, so that the logarithm of a copy's is finite."""
 
@@ -47,17 +49,22 @@ def closeness(
 ) -> np.ndarray:
     """(n,) float64: minus the log distance of each query to its nearest record of the table.
 
-    ranges: what the middle of the table's columns spans if None, the scale on which copies stand out.
+    ranges: what the middle of the table's columns spans if None, the scale on which copies stand out. A
+    cell that is missing on one side alone adds little (`APART`): generators do not miss what patients do.
     """
     scale = spans(table) if ranges is None else ranges
-    distance, _ = nearest(queries, table, 1, columns, False, scale)
+    a, b, _ = match(queries, table, columns, scale)
+    distance, _ = search(a, b, gap=APART)
     return -np.log(np.maximum(distance[:, 0], CLOSEST))
 
 
 def search(
-    queries: Cells, table: Cells, k: int = 1, *, exclude_self: bool = False
+    queries: Cells, table: Cells, k: int = 1, *, exclude_self: bool = False, gap: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`nearest`, of tables already matched. Searched in float32, measured in float64."""
+    """`nearest`, of tables already matched. Searched in float32, measured in float64.
+
+    gap: what a cell adds that is missing on one side alone.
+    """
     most = len(table) - bool(exclude_self)
     if isinstance(k, bool) or not 1 <= k <= most:
         raise PrivauditError(
@@ -66,20 +73,22 @@ def search(
             "use a larger table or a smaller k",
         )
     rows = np.empty((len(queries), k), dtype=np.int64)
-    for part, found in _blocks(queries, table, k, exclude_self, None):
+    for part, found in _blocks(queries, table, k, exclude_self, None, gap):
         rows[part] = found[1]
-    exact = apart(queries, table, rows)
+    exact = apart(queries, table, rows, gap)
     order = np.argsort(exact, axis=1, kind="stable")
     return np.take_along_axis(exact, order, 1), np.take_along_axis(rows, order, 1)
 
 
-def apart(queries: Cells, table: Cells, rows: np.ndarray) -> np.ndarray:
+def apart(queries: Cells, table: Cells, rows: np.ndarray, gap: float = 1.0) -> np.ndarray:
     """(n, k) float64: distances of each query from the given rows (n, k) of the table."""
     total = np.zeros(rows.shape)
     for q, t in zip(queries.numbers, table.numbers, strict=True):
         total += np.minimum(np.abs(q[:, None] - t[rows]), 1.0)
     for q, t in zip(queries.codes, table.codes, strict=True):
         total += q[:, None] != t[rows]
+    for lone, other in zip(queries.missing, table.missing, strict=True):
+        total -= (1.0 - gap) * (lone[:, None] != other[rows])
     return total / queries.width
 
 
@@ -92,13 +101,18 @@ def differing(queries: Cells, table: Cells, tolerance: float) -> tuple[np.ndarra
     """
     share = np.empty(len(queries))
     rows = np.empty(len(queries), dtype=np.int64)
-    for part, (value, row) in _blocks(queries, table, 1, False, tolerance):
+    for part, (value, row) in _blocks(queries, table, 1, False, tolerance, 1.0):
         share[part], rows[part] = value[:, 0], row[:, 0]
     return share, rows
 
 
 def densities(
-    queries: Cells, table: Cells, widths: Sequence[float], *, exclude_self: bool = False
+    queries: Cells,
+    table: Cells,
+    widths: Sequence[float],
+    *,
+    exclude_self: bool = False,
+    gap: float = 1.0,
 ) -> np.ndarray:
     """(w, n) float64: log of the mean over the table of exp(-D / width), D the summed distance.
 
@@ -106,7 +120,7 @@ def densities(
     exp(-1 / width). Not normalised.
     """
     total = np.full((len(widths), len(queries)), -np.inf)
-    for part, _, d in _tiles(queries, table, exclude_self, None):
+    for part, _, d in _tiles(queries, table, exclude_self, None, gap):
         least = d.min(axis=1)
         base = np.where(np.isfinite(least), least, 0.0).astype(np.float64)
         d -= base[:, None].astype(np.float32)
@@ -118,11 +132,11 @@ def densities(
 
 
 def _blocks(
-    queries: Cells, table: Cells, k: int, exclude_self: bool, tolerance: float | None
+    queries: Cells, table: Cells, k: int, exclude_self: bool, tolerance: float | None, gap: float
 ) -> Iterator[tuple[slice, tuple[np.ndarray, np.ndarray]]]:
     """The k least for each block of queries. tolerance: count differing cells in place of distances."""
     best: tuple[np.ndarray, np.ndarray] | None = None
-    for part, cut, d in _tiles(queries, table, exclude_self, tolerance):
+    for part, cut, d in _tiles(queries, table, exclude_self, tolerance, gap):
         found = _least(d, min(k, d.shape[1]))
         found = found[0], found[1] + cut.start
         if best is not None:
@@ -137,7 +151,7 @@ def _blocks(
 
 
 def _tiles(
-    queries: Cells, table: Cells, exclude_self: bool, tolerance: float | None
+    queries: Cells, table: Cells, exclude_self: bool, tolerance: float | None, gap: float
 ) -> Iterator[tuple[slice, slice, np.ndarray]]:
     """Summed distances block by block: queries, rows of the table, (b, m) float32."""
     width = min(len(table), CELLS)
@@ -151,7 +165,7 @@ def _tiles(
         part = slice(start, min(start + height, len(queries)))
         for left in range(0, len(table), width):
             cut = slice(left, min(left + width, len(table)))
-            d = _costs(q, t, part, cut, clipped, tolerance)
+            d = _costs(q, t, part, cut, clipped, tolerance, gap)
             if exclude_self:
                 own = np.arange(max(part.start, cut.start), min(part.stop, cut.stop))
                 d[own - part.start, own - cut.start] = np.inf
@@ -167,6 +181,7 @@ class _Prepared:
     few: int
     many: np.ndarray
     missing: np.ndarray
+    gaps: bool
 
     @classmethod
     def of(cls, cells: Cells) -> _Prepared:
@@ -184,6 +199,7 @@ class _Prepared:
             len(few),
             cells.codes[many].astype(np.int32),
             cells.missing.T.astype(np.float32),
+            bool(cells.missing.any()),
         )
 
 
@@ -194,19 +210,24 @@ def _costs(
     cut: slice,
     clipped: Sequence[bool],
     tolerance: float | None,
+    gap: float = 1.0,
 ) -> np.ndarray:
     """(b, m) float32: sums over columns. Equal pairs get equal sums, wherever they stand in the block:
     matrix products are of whole numbers only, and the rest is done cell by cell."""
     d = np.float32(q.few) - q.hot[part] @ t.hot[cut].T
-    gap, unlike = np.empty_like(d), np.empty(d.shape, dtype=bool)
+    away, unlike = np.empty_like(d), np.empty(d.shape, dtype=bool)
     for a, b in zip(q.many, t.many, strict=True):
         d += np.not_equal(a[part, None], b[cut], out=unlike)
     for a, b, clip in zip(q.numbers, t.numbers, clipped, strict=True):
-        np.abs(np.subtract(a[part, None], b[cut], out=gap), out=gap)
+        np.abs(np.subtract(a[part, None], b[cut], out=away), out=away)
         if tolerance is not None:
-            d += np.greater(gap, np.float32(tolerance), out=unlike)
+            d += np.greater(away, np.float32(tolerance), out=unlike)
             continue
-        d += np.minimum(gap, np.float32(1.0), out=gap) if clip else gap
+        d += np.minimum(away, np.float32(1.0), out=away) if clip else away
+    if gap != 1.0 and tolerance is None and (q.gaps or t.gaps):
+        one, other = q.missing[part], t.missing[cut]
+        lone = one.sum(axis=1)[:, None] + other.sum(axis=1) - np.float32(2.0) * (one @ other.T)
+        d -= np.float32(1.0 - gap) * lone
     if tolerance is not None:
         seen = np.float32(q.missing.shape[1]) - q.missing[part] @ t.missing[cut].T
         d /= np.maximum(seen, np.float32(1.0))
@@ -229,6 +250,6 @@ def _least(d: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 __all__ = [
-    "Cells", "Ranges", "apart", "closeness", "densities", "differing", "match", "nearest", "outcome",
+    "APART", "Cells", "Ranges", "apart", "closeness", "densities", "differing", "match", "nearest", "outcome",
     "search", "shared", "spans",
 ]  # fmt: skip

@@ -3,8 +3,8 @@
     python benchmarks/ctgan_speed.py DATA [--epochs 100] [--streams 3] [--generators ctgan tvae]
 
 DATA is a folder with set-a.tar.gz and Outcomes-a.txt. Both sides learn from the same members of an
-audit's split, in the columns that the method `synthetic` keeps, with the same networks, epochs and batches, on one
-thread. The package refuses missing values, so it is given medians in the gaps and a yes-or-no column for
+audit's split, in the columns that the method `synthetic` keeps, on one thread: `package` as it comes, `same` is our
+training with the package's settings, `default` ours with our own settings. The package refuses missing values, so it is given medians in the gaps and a yes-or-no column for
 each pattern of them, and its rows are put back together the same way. Printed: CPU seconds of fit and
 sample; AUROC of a model trained on the synthetic table and asked on the non-members (TSTR), with a
 95 % interval over resampled streams and patients; the outcome's prevalence; the share of missing values.
@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,6 +29,7 @@ import numpy as np
 
 from pipelines.generators._gaps import Gaps
 from pipelines.generators._valid import Shape
+from pipelines.generators.ctgan import PUBLISHED
 from pipelines.learners.boosted import Boosted
 from pipelines.learners.logreg import LogReg
 from pipelines.methods.synthetic import Synthetic
@@ -74,13 +76,31 @@ def package(name: str, epochs: int, records: Records, rng: np.random.Generator) 
     return Drawn(table, fitted - start, time.process_time() - fitted)
 
 
-def ours(name: str, epochs: int, records: Records, rng: np.random.Generator) -> Drawn:
-    """The generator of the same name, its defaults but for the epochs."""
+def same(name: str, epochs: int, records: Records, rng: np.random.Generator) -> Drawn:
+    """The generator of the same name, with the package's settings."""
+    return ours({**(PUBLISHED if name == "ctgan" else {}), "epochs": epochs}, name, records, rng)
+
+
+def default(name: str, epochs: int, records: Records, rng: np.random.Generator) -> Drawn:
+    """The generator of the same name with its own defaults, whatever `epochs` says."""
+    return ours({}, name, records, rng)
+
+
+def ours(
+    settings: dict[str, object], name: str, records: Records, rng: np.random.Generator
+) -> Drawn:
     start = time.process_time()
-    sampler = load("generators", name)(epochs=epochs).fit(records, rng)
+    sampler = load("generators", name)(**settings).fit(records, rng)
     fitted = time.process_time()
     table = sampler.sample(len(records), rng)
     return Drawn(table, fitted - start, time.process_time() - fitted)
+
+
+SIDES: dict[str, Callable[[str, int, Records, np.random.Generator], Drawn]] = {
+    "package": package,
+    "same": same,
+    "default": default,
+}
 
 
 def weighted_auc(score: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -139,10 +159,10 @@ def main() -> int:
         print(f"trained on real records, {learner}: {area[0]:.3f} ({low:.3f} to {high:.3f})")
     short = False
     for name in options.generators:
-        seconds: dict[str, list[float]] = {"package": [], "ours": []}
+        seconds: dict[str, list[float]] = {side: [] for side in SIDES}
         areas: dict[tuple[str, str], list[np.ndarray]] = {}
         for stream in range(options.streams):
-            for side, make in (("package", package), ("ours", ours)):
+            for side, make in SIDES.items():
                 drawn = make(name, options.epochs, members, seeds.rng(name, side, stream))
                 seconds[side].append(drawn.fit + drawn.sample)
                 told = []
@@ -154,24 +174,27 @@ def main() -> int:
                     )
                     told.append(f"{learner} {areas[side, learner][-1][0]:.3f}")
                 print(
-                    f"{name} {side:7s} stream {stream}: fit {drawn.fit:6.1f} s, "
+                    f"{name} {side:8s} stream {stream}: fit {drawn.fit:6.1f} s, "
                     f"sample {drawn.sample:5.2f} s, TSTR {', '.join(told)}, prevalence "
                     f"{members.y.mean():.3f} -> {drawn.table.y.mean():.3f}, missing "
                     f"{np.isnan(members.X).mean():.3f} -> {np.isnan(drawn.table.X).mean():.3f}",
                     flush=True,
                 )
-        ratio = np.sum(seconds["package"]) / np.sum(seconds["ours"])
-        print(f"{name}: the package takes {ratio:.1f} times our CPU seconds")
-        short |= ratio < 1
+        for side in list(SIDES)[1:]:
+            ratio = np.sum(seconds["package"]) / np.sum(seconds[side])
+            print(f"{name}: the package takes {ratio:.1f} times the CPU seconds of ours, {side}")
+            short |= side == "same" and ratio < 1
         for learner in LEARNERS:
-            theirs, own = (np.array(areas[side, learner]) for side in ("package", "ours"))
             rng = seeds.rng("spread", name, learner)
-            gap = spread(own - theirs, rng)
-            for side, area in (("package", theirs), ("ours", own)):
-                mean, low, high = spread(area, rng)
+            theirs = np.array(areas["package", learner])
+            for side in SIDES:
+                own = np.array(areas[side, learner])
+                mean, low, high = spread(own, rng)
                 print(f"  {learner}, {side}: {mean:.3f} ({low:.3f} to {high:.3f})")
-            print(f"  {learner}, ours - package: {gap[0]:+.3f} ({gap[1]:+.3f} to {gap[2]:+.3f})")
-            short |= gap[2] < 0
+                if side != "package":
+                    gap = spread(own - theirs, rng)
+                    print(f"    less package: {gap[0]:+.3f} ({gap[1]:+.3f} to {gap[2]:+.3f})")
+                    short |= gap[2] < 0
     return 1 if short else 0
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from privaudit.errors import PrivauditError
 from privaudit.policy import alike
 from privaudit.policy.metrics import Better, estimate_names, metric, readings
 from privaudit.results import Audit, Subject
@@ -118,6 +119,7 @@ def changes(
     """
     runs = [audits] if isinstance(audits, Audit) else list(audits)
     alike.comparable(baseline.basis, runs)
+    _once(runs)
     known = metric(rule.metric)
     found: dict[tuple[str, str, str, str], list[float]] = {}
     for audit in runs:
@@ -148,6 +150,17 @@ def changes(
         reason = "no run of the candidate tests it by the attacks that the rule names"
         made.append(Change(who, "", "", names[0], known.better, (), (), reason))
     return tuple(made)
+
+
+def _once(runs: Sequence[Audit]) -> None:
+    seeds = [audit.manifest.entropy for audit in runs]
+    twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    if twice:
+        raise PrivauditError(
+            f"several runs of the candidate with the seed {', '.join(map(str, twice))}",
+            "a seed counted twice makes numbers look steadier than they are",
+            "name one run of each seed",
+        )
 
 
 def _silent(

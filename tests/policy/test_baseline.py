@@ -95,6 +95,8 @@ def test_a_seed_counts_once_and_a_reason_is_asked_for() -> None:
         baseline.update(made(), [audit(4)], who="w", when=WHEN, reason="r")
     with pytest.raises(PrivauditError, match="without a reason"):
         baseline.update(made(), [audit(9)], who="w", when=WHEN, reason="  ")
+    with pytest.raises(PrivauditError, match="candidate with the seed 8"):
+        regress(Rule(), [audit(8), audit(8), audit(9)], made())
     with pytest.raises(PrivauditError, match="no run"):
         baseline.create([], who="w", when=WHEN, reason="r")
 

@@ -10,7 +10,7 @@ from privaudit.policy.cells import Cell, Move
 from privaudit.policy.file import Guard, Limit, Policy, Regression
 from privaudit.policy.metrics import Metric
 from privaudit.policy.words import suggest
-from privaudit.results import Subject
+from privaudit.results import Failed, Subject
 from privaudit.verdicts import State, Verdict
 
 
@@ -85,6 +85,11 @@ def _one(
             dict.fromkeys(c.reading.attack for c in cells if c.why in ("power", "no_control"))
         ),
         facts=cell.facts if cell else {},
+        blanks=tuple(
+            f"{one.attack}: {one.error if isinstance(one, Failed) else one.reason}"
+            for one in metrics.blanks(subject, known, asked)
+            if known.kind == "risk"
+        ),
         unlisted=unlisted,
     )
     return Verdict(

@@ -42,6 +42,7 @@ class Told:
     others: tuple[str, ...] = ()
     weak: tuple[str, ...] = ()
     facts: Mapping[str, float | int | str] = field(default_factory=dict)
+    blanks: tuple[str, ...] = ()
     unlisted: bool = False
 
 
@@ -263,8 +264,9 @@ def reason(told: Told) -> str:
         "group is unusual, not recognised.",
         "unprovable": f"So few patients could prove no more than {plain(float(told.facts.get('most', 0)))} "
         "even if every guess were right.",
-        "missing": f"Not run on {told.subject.name}: {listed(told.missing)}, which the policy asks for.",
-        "untried": f"No attack of this kind was run on {told.subject.name}."
+        "missing": f"Not run on {told.subject.name}: {listed(told.missing)}, which the policy asks for"
+        + (f" ({'; '.join(told.blanks)})." if told.blanks else "."),
+        "untried": _untried(told)
         if told.known.kind == "risk"
         else "The audit holds no such number.",
         "inapplicable": "Does not apply: this release gives away nothing that such an attack needs.",
@@ -285,6 +287,18 @@ def reason(told: Told) -> str:
     if told.unlisted:
         text += " This group is not named in the policy, so it warns and does not block."
     return text
+
+
+def _untried(told: Told) -> str:
+    if told.blanks:
+        return f"No attack of this kind told anything about {told.subject.name}: {'; '.join(told.blanks)}."
+    return f"No attack of this kind was run on {told.subject.name}."
+
+
+def _run_again(told: Told) -> str:
+    if told.blanks:
+        return "See why each was left out: mend that, or take the rule out and answer for it."
+    return f"Run the audit with --attacks {told.known.family or 'NAME'}."
 
 
 def _full(text: str) -> str:
@@ -321,7 +335,7 @@ def remedy(told: Told) -> str:
         "atypical": "Nothing to mend; a limit on membership.auc compares each group with its own.",
         "unprovable": "More patients, or a smaller limit that they can decide.",
         "missing": f"Run it again with --attacks {','.join(told.missing) or 'NAME'}.",
-        "untried": f"Run the audit with --attacks {told.known.family or 'NAME'}."
+        "untried": _run_again(told)
         if told.known.kind == "risk"
         else "Run the audit with this version.",
         "inapplicable": "",

@@ -146,16 +146,17 @@ def _telling(both: Records, inside: np.ndarray) -> str:
 def leakage(members: Records) -> list[str]:
     """Columns that tell the outcome by themselves."""
     some = members.take(slice(0, 20_000))
+    other = some.patient % 2 == 0
     found = []
     for j, column in enumerate(some.columns):
         x = some.X[:, j]
-        if column.kind == "category":
-            if not 1 < len(column.levels) <= 50:
-                continue
-            x = _by_rate(x, some.y, len(column.levels))
-        best = max(
-            (abs(_rank_auc(x, some.y == k) - 0.5) + 0.5 for k in np.unique(some.y)), default=0.5
-        )
+        if column.levels and not 1 < len(column.levels) <= 50:
+            continue
+        best = 0.5
+        for k in np.unique(some.y):
+            own = (some.y == k).astype(np.float64)
+            seen = _by_rate(x, own, other, len(column.levels)) if column.levels else x
+            best = max(best, abs(_rank_auc(seen, some.y == k) - 0.5) + 0.5)
         if best >= TELLS and len(np.unique(some.y)) > 1:
             found.append((column.name, best))
     return [
@@ -299,11 +300,16 @@ def _rank_auc(x: np.ndarray, positive: np.ndarray) -> float:
     return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * m))
 
 
-def _by_rate(x: np.ndarray, y: np.ndarray, levels: int) -> np.ndarray:
-    """A category's levels by the mean outcome of the other rows of that level."""
+def _by_rate(x: np.ndarray, y: np.ndarray, other: np.ndarray, levels: int) -> np.ndarray:
+    """A category's levels by their mean outcome among the patients of the other half (`other`), so
+    that no row is judged by its own outcome."""
     code = np.where(np.isnan(x), levels, x).astype(np.int64)
-    total, count = np.bincount(code, y, levels + 1), np.bincount(code, minlength=levels + 1)
-    return (total[code] - y + y.mean()) / np.maximum(count[code], 1)
+    out = np.empty(len(x))
+    for half in (other, ~other):
+        total = np.bincount(code[~half], y[~half], levels + 1)
+        count = np.bincount(code[~half], minlength=levels + 1)
+        out[half] = ((total + y.mean()) / (count + 1))[code[half]]
+    return out
 
 
 def _some(pool: Records, rows: int, rng: np.random.Generator) -> Records:

@@ -57,8 +57,13 @@ def opened(held: Any, frame: Frame | None = None) -> Opened:
 
 def packed(held: Any) -> bytes | None:
     """The object's bytes as another process would get them; None where it cannot be sent."""
-    from joblib.externals import cloudpickle
+    import importlib
 
+    try:
+        # joblib brought its own copy until 1.5; since then it uses the package.
+        cloudpickle = importlib.import_module("joblib.externals.cloudpickle")
+    except ModuleNotFoundError:
+        cloudpickle = importlib.import_module("cloudpickle")
     try:
         return bytes(cloudpickle.dumps(held))
     except Exception:

@@ -285,10 +285,56 @@ class Given(Task):
         object.__setattr__(made, "positive", positive)
         return _holding(made, prepared=prepared)
 
+    @property
+    def attacks(self) -> tuple[str, ...]:
+        """The attacks that this model and these records can be asked."""
+        found: Prepared = self.__dict__["_prepared"]
+        reads = not isinstance(found.facts.get("answers alone"), str)
+        return () if found.split is None else applicable(found.split, reads=reads)[0]
+
     def prepare(self, data: Path | None, cache: Path, progress: Progress) -> Prepared:
         """What was read before the audit began."""
         found: Prepared = self.__dict__["_prepared"]
         return found
+
+
+def applicable(split: Split, *, reads: bool = True) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the attacks that can be asked here, and why others cannot.
+
+    reads: whether the records hold what the model reads; with its answers alone, only the attack that
+    asks no more remains.
+    """
+    from privaudit.plugins import members
+
+    if not reads:
+        return ("threshold",), ()
+    notes = [
+        "The one-run bound on epsilon was not computed: it holds where fair coins chose who was trained on, "
+        "which nobody knows of a model that was brought (privaudit audit-dp is for canaries)."
+    ]
+    left = {"one_run"}
+    both = (split.members, split.nonmembers)
+    inferred = [
+        column.sensitive
+        and all(not np.isnan(pool.X[:, j]).all() for pool in both)
+        and (column.kind == "binary" or len(column.levels) > 1 or column.bounds is not None)
+        for j, column in enumerate(split.members.columns)
+    ]
+    if not any(inferred):
+        left.add("attribute")
+        notes.append(
+            "Attribute inference was not tried: no column is marked sensitive in the schema."
+        )
+    X = split.reference.X
+    moved = [
+        column.mutable and column.kind == "numeric" and not np.isnan(x := X[:, j]).all()
+        and float(np.nanmax(x) - np.nanmin(x)) > 0
+        for j, column in enumerate(split.members.columns)
+    ]  # fmt: skip
+    if not any(moved):
+        left |= {"fgsm", "pgd", "decision"}
+        notes.append("Evasion was not tried: the table has no number that an attacker may change.")
+    return tuple(name for name in members("attacks") if name not in left), tuple(notes)
 
 
 def pools(
@@ -339,13 +385,15 @@ def prepare(
     found = checks.examine(split, model, seeds=seeds, confidence=confidence, reads=reads)
     records = Records.concatenate([split.members, split.nonmembers, split.reference])
     unfair = (found.unfair,) if found.unfair else ()
+    told = applicable(split, reads=reads)[1]
+    alone = {} if reads else {"answers alone": "yes"}
     return Prepared(
         records,
         flow or (FlowStep("records of all three pools", 0, len(records), len(np.unique(records.patient))),),
         source,
         True,
-        notes=(*notes, *found.notes),
-        facts={**(facts or {}), **found.facts},
+        notes=(*notes, *found.notes, *told),
+        facts={**(facts or {}), **found.facts, **alone},
         split=split,
         caveats=(*unfair, *found.caveats),
         unfair=found.unfair,

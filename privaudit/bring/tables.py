@@ -456,6 +456,16 @@ def _group(series: pl.Series) -> np.ndarray:
     return labels
 
 
+def group_labels(name: str, values: np.ndarray) -> np.ndarray:
+    """The labels of a column of subgroups that is in memory already."""
+    import polars as pl
+
+    if values.dtype == object:
+        values = np.array([None if x is None or x != x else str(x) for x in values], dtype=object)
+        return _group(pl.Series(name, values.tolist(), dtype=pl.String))
+    return _group(pl.Series(name, values))
+
+
 def _refuse_many_groups(labels: dict[str, np.ndarray], what: str) -> None:
     for name, found in labels.items():
         many = len(np.unique(found))

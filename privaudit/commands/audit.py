@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 PATH = click.Path(path_type=Path)
 
-NOT_FOR_GIVEN = ("one_run",)
-"""Attacks that need what nobody knows of a brought model: that fair coins chose its members."""
-
 OPTIONS = (
     click.option("--model", type=PATH, metavar="FILE",
                  help="XGBoost .json/.ubj, LightGBM .txt, .onnx, TorchScript .pt, .safetensors, .skops, .joblib, .pkl."),
@@ -105,9 +102,7 @@ def request_of(options: dict[str, Any]) -> Request:
     task, method, notes = brought(options)
     for note in notes:
         click.echo(f"note: {note}", err=True)
-    asked = several(options["attacks"]) or attacks_for(
-        answers_only=options["predictions"] is not None
-    )
+    asked = several(options["attacks"]) or task.attacks
     return given(
         "own",
         task,
@@ -120,15 +115,6 @@ def request_of(options: dict[str, Any]) -> Request:
         exact_counts=options["exact_counts"],
         command=spelled(options),
     )
-
-
-def attacks_for(*, answers_only: bool) -> tuple[str, ...]:
-    """The attacks that a brought model can be asked; with its answers alone, those that ask no more."""
-    from privaudit.plugins import members
-
-    if answers_only:
-        return ("threshold",)
-    return tuple(name for name in members("attacks") if name not in NOT_FOR_GIVEN)
 
 
 def brought(options: dict[str, Any]) -> tuple[Given, Brought, tuple[str, ...]]:

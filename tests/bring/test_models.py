@@ -299,7 +299,7 @@ def test_a_pickle_by_any_name_does_not_run(
 def test_trusted_pickle_says_what_it_means(table: Any, tmp_path: Path) -> None:
     from sklearn.dummy import DummyClassifier
 
-    frame, kept, _ = table
+    frame, _, _ = table
     (tmp_path / "m.pkl").write_bytes(
         pickle.dumps(DummyClassifier().fit(frame[NUMBERS], frame.died))
     )
@@ -354,7 +354,7 @@ def test_damaged_models(tmp_path: Path, name: str, content: bytes) -> None:
 def test_columns_that_do_not_match_are_told(table: Any, tmp_path: Path) -> None:
     from xgboost import XGBClassifier
 
-    frame, kept, _ = table
+    frame, _, _ = table
     X = frame[NUMBERS].rename(columns={"lactate": "lactat"}).assign(gcs=3.0)
     XGBClassifier(n_estimators=2).fit(X, frame.died).save_model(tmp_path / "m.json")
     with pytest.raises(PrivauditError) as caught:

@@ -41,6 +41,16 @@ class Element:
         return " ".join(parts)
 
 
+CLOSES = {
+    "td": ("td", "th"),
+    "th": ("td", "th"),
+    "tr": ("td", "th", "tr"),
+    "/thead": ("td", "th", "tr"),
+    "/tbody": ("td", "th", "tr"),
+}
+"""End tags that HTML lets out: what a tag closes on its way."""
+
+
 class Page(HTMLParser):
     """A strict reader: a tag closed out of order is an error, as it is not for a browser."""
 
@@ -54,6 +64,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         names = [name for name, _ in attrs]
         assert len(names) == len(set(names)), f"<{tag}> has an attribute twice"
+        self._close(tag)
         element = Element(tag, {name: value or "" for name, value in attrs}, self.at)
         self.at.children.append(element)
         if tag not in VOID:
@@ -64,7 +75,14 @@ class Page(HTMLParser):
         if tag not in VOID:
             self.handle_endtag(tag)
 
+    def _close(self, tag: str) -> None:
+        for _ in range(2):
+            if self.at.tag in CLOSES.get(tag, ()):
+                assert self.at.parent is not None
+                self.at = self.at.parent
+
     def handle_endtag(self, tag: str) -> None:
+        self._close(f"/{tag}")
         assert self.at.tag == tag, f"</{tag}> closes <{self.at.tag}>"
         assert self.at.parent is not None
         self.at = self.at.parent

@@ -21,7 +21,9 @@ def build(audit: Audit) -> tuple[Block, ...]:
     shown = told(audit)
     blocks: list[Block] = _overview(audit) if len(shown) < len(audit.subjects) else []
     for i in shown:
-        blocks += _affected(audit.subjects[i], i + 1)
+        blocks += _affected(
+            audit.subjects[i], i + 1, MOST if len(shown) == len(audit.subjects) else 8
+        )
         if len(shown) == len(audit.subjects):
             blocks += _useful(audit.subjects[i])
     if not blocks:
@@ -80,7 +82,7 @@ def _text(e: Estimate | None) -> str:
     return "" if e is None else n.estimate_text(e)
 
 
-def _affected(subject: Subject, number: int) -> list[Block]:
+def _affected(subject: Subject, number: int, most_bars: int = MOST) -> list[Block]:
     finding = grouped(subject)
     names = group_measure(finding.groups) if finding is not None else ()
     if finding is None or not names:
@@ -96,7 +98,7 @@ def _affected(subject: Subject, number: int) -> list[Block]:
                 tuple(get(g.estimates, name) for name in names),
                 strong=_differs(g),
             )
-            for g, _ in known[:MOST]
+            for g, _ in known[:most_bars]
         ],
         [_panel(finding, name) for name in names],
         f"chart-groups-{number}",

@@ -166,9 +166,10 @@ def _plane(audit: Audit) -> list[Block]:
         dots.append(charts.Dot(s.name, use, risk, look))
     if len(dots) < 2:
         return []
-    title = say.plane_title(
-        min(dots, key=lambda d: d.y.value or 0).name, max(dots, key=lambda d: d.x.value or 0).name
-    )
+    by_risk = sorted(dots, key=lambda d: d.y.value or 0)
+    by_use = sorted(dots, key=lambda d: -(d.x.value or 0))
+    tied = overlap(by_risk[0].y, by_risk[1].y) or overlap(by_use[0].x, by_use[1].x)
+    title = say.tradeoff_title(by_risk[0].name, by_use[0].name, tied)
     table = Table(
         say.PLANE_CAPTION,
         ("Table or model", say.PLANE_X, say.PLANE_Y),

@@ -70,12 +70,6 @@ PLANE_NOTE = (
 PLANE_KINDS = {0: "trained on real records", 1: "a synthetic table", 2: "a table with a promise"}
 
 
-def plane_title(least: str, best: str) -> str:
-    if least == best:
-        return f"{least} both gives least away and is the most useful."
-    return f"{least} gives least away; {best} is the most useful."
-
-
 # --- likeness -----------------------------------------------------------------------------------
 
 LIKE_HEADING = "How like the real table it is"

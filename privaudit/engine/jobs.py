@@ -59,6 +59,10 @@ def _split(tables: Store, pools: tuple[str, str, str]) -> Split:
     return Split(*(tables.get_records(key) for key in pools))
 
 
+class Refusal(PrivauditError):
+    """An attack's own words on why it cannot be made on this release: a result, not a fault."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """Why a job broke. text: safe to show, it holds no message of a library and so no data; trace:
@@ -271,7 +275,11 @@ def attack(
     elif variant == "positive":
         target, lift = controls.plant(target)
     start = time.perf_counter()
-    evidence = attack.run(target, fitted(bench, groups, lift), bench.seeds.rng("attack", *stream))
+    handed = fitted(bench, groups, lift)
+    try:
+        evidence = attack.run(target, handed, bench.seeds.rng("attack", *stream))
+    except PrivauditError as error:
+        raise Refusal(error.what, error.because, error.fix) from error
     confidence = measure.null_confidence() if variant == "negative" else bench.confidence
     rng = bench.seeds.rng("stats", *stream)
     found = measure.judge(
@@ -282,13 +290,15 @@ def attack(
     bench.store.put_json("findings", key, body)
 
 
-def fidelity(bench: Bench, key: str, table: Records, judges: dict[str, Learner]) -> None:
+def fidelity(
+    bench: Bench, key: str, table: Records, judges: dict[str, Learner], noisy: Any = None
+) -> None:
     """Measure how like the members' table a synthetic one is, and what it is good for."""
     from privaudit.tables.fidelity import fidelity as measured
 
     found = measured(
         table, bench.split, learners=judges, confidence=bench.confidence,
-        seeds=bench.seeds.child("fidelity"),
+        seeds=bench.seeds.child("fidelity"), noisy=noisy,
     )  # fmt: skip
     bench.store.put_json("fidelity", key, to_tree(found))
 

@@ -73,6 +73,8 @@ def outcome(work: Work, step: Step, facts: Any, body: Any) -> Outcome:
         return Skipped(name, family, reason)
     if isinstance(step.broken, PrivauditError):
         return Skipped(name, family, f"{step.broken.what}; {step.broken.because}")
+    if refused(work, step):
+        return Skipped(name, family, work.faults[step.key].text)
     if step.broken is not None or step.key in work.faults:
         fault = work.faults.get(step.key) or jobs.fault_of(step.broken or Exception())
         return Failed(name, family, fault.text)
@@ -93,9 +95,19 @@ def outcome(work: Work, step: Step, facts: Any, body: Any) -> Outcome:
     )
 
 
+def refused(work: Work, step: Step) -> bool:
+    """Whether the attack said that it cannot be made on this release."""
+    fault = work.faults.get(step.key)
+    return fault is not None and isinstance(fault.own, jobs.Refusal)
+
+
 def control(work: Work, step: Step, facts: Any) -> Control | None:
     access = access_of(facts, step.entry)
     if step.variant == "subject" or step.broken or jobs.lacks(step.attack, access):
+        return None
+    name = step.entry.name, step.attack_name, "subject"
+    own = (s for s in work.plan.steps if (s.entry.name, s.attack_name, s.variant) == name)
+    if any(refused(work, s) for s in own):
         return None
     kind = "positive" if step.variant == "positive" else "negative"
     fault = work.faults.get(step.key) or work.faults.get(work.fit(step).key)

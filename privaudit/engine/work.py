@@ -218,7 +218,7 @@ class Work:
             if release is None or release.table is None or not self._unlike(fit):
                 continue
             what = {"key": self.likeness(fit), "table": release.table,
-                    "judges": dict(self.request.judges)}  # fmt: skip
+                    "judges": dict(self.request.judges), "noisy": dict(release.noisy)}  # fmt: skip
             queue.append(Job("fidelity", fit.key, fit.entry.name, jobs.fidelity, what))
         if not queue:
             return

@@ -15,6 +15,7 @@ from toy_audit import (
     Cheat,
     NeedsWeights,
     Noise,
+    Refusing,
     ToyLearner,
     ToyTask,
     numbers,
@@ -113,6 +114,17 @@ def test_nothing_shareable_names_a_patient_and_small_counts_are_merged(tmp_path:
     generated = go(tmp_path, attacks, task=ToyTask(real=False)).audit
     assert [row.excluded for row in generated.data.flow] == [0, 3, 40]
     assert any("generated" in caveat for caveat in generated.caveats)
+
+
+def test_an_attack_that_refuses_is_a_result_and_no_fault(tmp_path: Path) -> None:
+    finished = go(tmp_path, {"refusing": Refusing(), "threshold": Threshold()})
+    assert finished.code == 0
+    subject = finished.audit.subjects[0]
+    by_name = {o.attack: o for o in subject.outcomes}
+    assert by_name["refusing"] == Skipped(
+        "refusing", "membership", "nothing to infer; no column is sensitive"
+    )
+    assert {control.attack for control in subject.controls} == {"threshold"}
 
 
 def test_a_broken_attack_is_told_without_data_and_fails_the_audit(tmp_path: Path) -> None:

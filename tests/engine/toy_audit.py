@@ -30,6 +30,7 @@ from privaudit.contracts import (
     Trials,
 )
 from privaudit.engine.configure import Entry, Request
+from privaudit.errors import PrivauditError
 from privaudit.records import Column, Records
 from privaudit.results import to_json
 from privaudit.seeds import Seeds
@@ -127,6 +128,17 @@ class Broken(Attack):
 
     def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
         raise ValueError(f"cannot read patient {target.split.members.patient[0]} of {CANARY}")
+
+
+@dataclass(frozen=True)
+class Refusing(Attack):
+    """Says of itself that it cannot be made on these data, as a membership attack would."""
+
+    needs: ClassVar[frozenset[Access]] = frozenset({Access.ANSWERS})
+    family: ClassVar[Literal["membership"]] = "membership"
+
+    def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
+        raise PrivauditError("nothing to infer", "no column is sensitive", "mark one")
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from privaudit.results import (
     Control,
     Estimate,
     Failed,
+    Fidelity,
     Finding,
     Skipped,
     Untrained,
@@ -518,3 +519,52 @@ def test_dates_are_those_of_the_day_told() -> None:
 
 def test_nobody_approved_it() -> None:
     assert any("nobody" in note for note in ruled(audit(subject()), policy(approved_by="")).notes)
+
+
+# ---------------------------------------------------------------- synthetic tables
+
+
+TABLE = ("read the synthetic records",)
+
+
+def synthetic(copies: float, singled: float, positive: bool | None = True) -> Audit:
+    fidelity = Fidelity(
+        1000,
+        (number("near_copies_excess", copies, copies - 0.003, copies + 0.003, chance=0.0),),
+        (),
+    )
+    finding = tried("singling_out", "synthetic", {"univariate": (singled, 0.02)})
+    checks = () if positive is None else controls("singling_out", positive)
+    return audit(subject("table", [finding], checks, access=TABLE, fidelity=fidelity))
+
+
+def test_limits_on_a_synthetic_table() -> None:
+    rules = policy(
+        Limit("copies", "synthetic.near_copies", 0.01),
+        Limit("single", "synthetic.singling_out", 0.05),
+    )
+    found = ruled(synthetic(0.002, 0.01), rules)
+    assert [v.state for v in found.verdicts] == ["WITHIN", "WITHIN"]
+    assert "stand in the table but for a few cells" in found.verdicts[0].sentence
+    found = ruled(synthetic(0.1, 0.3), rules)
+    assert [v.state for v in found.verdicts] == ["EXCEEDS", "EXCEEDS"]
+    # A planted leak that a table attack missed: it lacks power, as any other attack would.
+    found = ruled(synthetic(0.002, 0.01, positive=False), rules)
+    assert [v.state for v in found.verdicts] == ["WITHIN", "INCONCLUSIVE"]
+    # Where no leak is ever planted for such attacks, their own control is what there is.
+    found = ruled(synthetic(0.002, 0.01, positive=None), rules)
+    assert [v.state for v in found.verdicts] == ["WITHIN", "WITHIN"]
+    model = ruled(audit(subject()), policy(AUC, Limit("copies", "synthetic.near_copies", 0.01)))
+    assert [(v.state, v.severity) for v in model.verdicts] == [
+        ("WITHIN", "block"),
+        ("NOT TESTED", "warn"),
+    ]
+
+
+def test_why_an_attack_told_nothing_is_said() -> None:
+    left = Skipped("attribute", "attribute", "no sensitive column to infer")
+    made = audit(subject(outcomes=[auc(0.5), left]))
+    found = ruled(made, policy(AUC, Limit("attr", "attribute.advantage", 0.05)))
+    assert found.verdicts[1].state == "NOT TESTED"
+    assert "attribute: no sensitive column to infer" in found.verdicts[1].reason
+    assert found.code == 3

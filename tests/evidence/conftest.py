@@ -38,14 +38,14 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of runs with one sealed run, its ledger and its policy."""
     from toy_audit import Broken, Cheat, Noise, ToyLearner, request
 
-    from privaudit import commitments, report, verdicts
+    from privaudit import report, verdicts
     from privaudit.attacks.lira import Lira
     from privaudit.attacks.one_run import OneRun
     from privaudit.attacks.threshold import Threshold
     from privaudit.engine.run import run
-    from privaudit.evidence import ledger, seal
+    from privaudit.evidence import account
     from privaudit.policy import judge, read
-    from privaudit.results import Attempts, Audit
+    from privaudit.results import Audit
 
     out = tmp_path_factory.mktemp("runs")
     (out / "policy.toml").write_text(POLICY, encoding="utf-8")
@@ -63,21 +63,10 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "verdicts.json").write_text(verdicts.to_json(judged), encoding="utf-8")
         report.write(audit, folder, judged)
 
-    class Witness:
-        def __init__(self, attempt: ledger.Attempt) -> None:
-            self.key, self.attempt = commitments.key(out), attempt
-
-        def commit(self, value: str) -> str:
-            return commitments.commit(self.key, value)
-
-        def saw(self, run: str, task: str, data: str) -> Attempts:
-            return self.attempt.saw(run, task, data)
-
     asked = replace(request(attacks, learners), command="privaudit run toy --seed 1")
-    with ledger.attempt(out, asked.command) as attempt:
-        finished = run(asked, out=out, workers=1, report=write, witness=Witness(attempt))
-        attempt.ended(finished.audit.manifest.run, finished.code)
-    seal(finished.folder)
+    with account(out, asked.command) as witness:
+        finished = run(asked, out=out, workers=1, report=write, witness=witness)
+        witness.finish(finished.folder, finished.code)
     return out
 
 

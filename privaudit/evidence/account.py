@@ -1,0 +1,44 @@
+"""Who keeps account of an audit while it runs: names for its data, and its place in the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from privaudit import commitments
+from privaudit.evidence.ledger import Attempt, attempt
+from privaudit.evidence.seals import seal
+from privaudit.results import Attempts
+
+
+@dataclass(frozen=True)
+class Account:
+    """The engine's witness (`privaudit.engine.run.Witness`) of one audit on the shelf at `out`."""
+
+    key: bytes
+    attempt: Attempt
+
+    def commit(self, value: str) -> str:
+        """What stands for a fingerprint in a document that leaves."""
+        return commitments.commit(self.key, value)
+
+    def saw(self, run: str, task: str, data: str) -> Attempts:
+        """The data are read; how often they were tried so far."""
+        return self.attempt.saw(run, task, data)
+
+    def finish(self, run: Path, code: int) -> None:
+        """Seal the finished run, and note how it ended."""
+        seal(run)
+        self.attempt.ended(run.name, code)
+
+
+@contextmanager
+def account(out: Path, command: str) -> Iterator[Account]:
+    """Keep account of an audit: hand it to the engine as witness, then tell it the end by `finish`."""
+    with attempt(out, command) as one:
+        yield Account(commitments.key(out), one)
+
+
+__all__ = ["Account", "account"]

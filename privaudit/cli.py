@@ -17,6 +17,7 @@ COMMANDS = {
     "run": "privaudit.commands.run",
     "plan": "privaudit.commands.plan",
     "schema": "privaudit.commands.schema",
+    "synthesize": "privaudit.commands.synthesize",
     "audit": "privaudit.commands.audit",
     "audit-table": "privaudit.commands.audit_table",
     "audit-dp": "privaudit.commands.audit_dp",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -28,6 +29,9 @@ class Bootstrap(Generator):
     file holds all rows, necessarily. Values outside the schema are moved to the nearest valid one.
     Source: Efron 1979 (Annals of Statistics 7), resampling of the empirical distribution.
     """
+
+    copies: ClassVar[bool] = True
+    """What it hands out are real rows: `privaudit synthesize` writes them into a restricted folder alone."""
 
     def fit(
         self, records: Records, rng: np.random.Generator, *,

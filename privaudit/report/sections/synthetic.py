@@ -168,7 +168,7 @@ def _plane(audit: Audit) -> list[Block]:
         return []
     by_risk = sorted(dots, key=lambda d: d.y.value or 0)
     by_use = sorted(dots, key=lambda d: -(d.x.value or 0))
-    tied = overlap(by_risk[0].y, by_risk[1].y) or overlap(by_use[0].x, by_use[1].x)
+    tied = _overlap(by_risk[0].y, by_risk[1].y) or _overlap(by_use[0].x, by_use[1].x)
     title = say.tradeoff_title(by_risk[0].name, by_use[0].name, tied)
     table = Table(
         say.PLANE_CAPTION,
@@ -181,6 +181,12 @@ def _plane(audit: Audit) -> list[Block]:
     kinds = {look: text for look, text in say.PLANE_KINDS.items() if look in looks}
     svg = charts.tradeoff(dots, "chart-synthetic-plane", title, say.PLANE_X, say.PLANE_Y, kinds)
     return [Heading(say.PLANE_HEADING, "synthetic-plane"), Chart(title, svg, table)]
+
+
+def _overlap(one: Estimate, two: Estimate) -> bool:
+    if None in (one.low, one.high, two.low, two.high):
+        return True
+    return one.low <= two.high and two.low <= one.high  # type: ignore[operator]
 
 
 # --- likeness -----------------------------------------------------------------------------------

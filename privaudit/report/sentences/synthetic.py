@@ -117,7 +117,7 @@ def columns_title(name: str, far: int, total: int, worst: str, noisy: bool) -> s
 COLUMNS_NOTE = (
     "Drawn: the outcome and the columns that differ most. Apart: the share of values that would have to "
     "change to match the real column; after the bar, what other real patients read. No bar rests on 1 to 9 "
-    "real patients."
+    "real patients. The real shares are counts of this audit, which no promise of a table covers."
 )
 COLUMNS_COLUMNS = ("Column and value", "Real", "Synthetic")
 NOISY_COLUMN = "After noise"

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from privaudit.policy.rules import RELEASES
-
+KINDS = "internal, partner, public-api, open-weights, tre-egress"
 YEAR = 365
 
 EXAMPLE = '''\
@@ -86,6 +85,7 @@ def command(folder: Path, release: str) -> None:
 
     from privaudit.engine.folder import write_text
     from privaudit.errors import PrivauditError
+    from privaudit.policy.rules import RELEASES
     from privaudit.policy.starters import starter
     from privaudit.policy.words import suggest
 

@@ -69,6 +69,12 @@ def test_init_writes_and_leaves_alone(tmp_path: Path, capsys: pytest.CaptureFixt
         compile((there / name).read_text(), name, "exec")
 
 
+def test_init_names_the_kinds_there_are() -> None:
+    from privaudit.commands.init import KINDS
+
+    assert tuple(KINDS.split(", ")) == RELEASES
+
+
 def test_init_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["init", str(tmp_path), "--release", "open"]) == 2
     assert "did you mean 'open-weights'" in capsys.readouterr().err

@@ -74,7 +74,7 @@ README = """\
     default="internal",
     show_default=True,
     metavar="KIND",
-    help=f"Where the release goes: {', '.join(RELEASES)}.",
+    help=f"Where the release goes: {KINDS}.",
 )
 def command(folder: Path, release: str) -> None:
     """Write a policy to begin with, and an example that runs at once, into DIR.

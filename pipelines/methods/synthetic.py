@@ -89,6 +89,7 @@ class Synthetic(Method):
                 ("whoever is given the table", "a hospital's own records", "no"),
             ),
             notes=(*self._said(members, table), *sampler.notes),
+            noisy=getattr(sampler, "noisy", {}),
         )
 
     def draw(self, members: Records, rng: np.random.Generator) -> tuple[Sampler, Records]:

@@ -59,7 +59,7 @@ def bins(
     people = _People(cells, patients)
     raw = range(count)
     groups = _ordered(raw, people) if column.kind == "numeric" else _nominal(raw, people, there)
-    names = [_name(column, edges, group) for group in groups]
+    names = [_name(column, edges, _present(column, group, people, there)) for group in groups]
     groups, names = _with_unrecorded(groups, names, people, there)
     place = np.zeros(count + 1, dtype=np.int64)
     for index, group in enumerate(groups):
@@ -187,6 +187,15 @@ def _with_unrecorded(
     else:
         groups[-1] = (*groups[-1], last)
     return groups, names
+
+
+def _present(
+    column: Column, group: tuple[int, ...], people: _People, there: np.ndarray
+) -> tuple[int, ...]:
+    """A category's levels that anybody has: a level joined to those that nobody has keeps its name."""
+    if column.kind == "numeric":
+        return group
+    return tuple(c for c in group if people.count((c,)) or there[c]) or group
 
 
 def _name(column: Column, edges: np.ndarray, group: Sequence[int]) -> str:

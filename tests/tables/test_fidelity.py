@@ -320,6 +320,15 @@ def test_no_bin_rests_on_one_to_nine_patients(seed: int, kind: str, visits: int)
         assert people == 0 or people >= 10 or len(found.labels) == 1
 
 
+def test_a_level_that_nobody_has_changes_no_name() -> None:
+    column = Column("c", "category", levels=("a", "b", "empty"))
+    x = np.repeat([0.0, 1.0], 50)
+    assert bins(column, x, np.arange(100), x).labels == ("a", "b")
+    whole = Column("n", integer=True)
+    few = bins(whole, np.repeat(np.arange(4.0), 30), np.arange(120), np.arange(4.0))
+    assert few.labels == ("up to 0", "1", "2", "3 and above")
+
+
 def test_the_loss_is_paired_and_its_interval_covers() -> None:
     """600 patients with 1 to 3 records, two correlated scores: a 95 % interval covers 93-98 %."""
     rng = np.random.default_rng(11)

@@ -8,6 +8,6 @@ Nothing here computes on records: an audit document is read and nothing else.
 """
 
 from privaudit.policy.file import Policy, read
-from privaudit.policy.judge import judge
+from privaudit.policy.judge import expect, judge
 
-__all__ = ["Policy", "judge", "read"]
+__all__ = ["Policy", "expect", "judge", "read"]

@@ -96,13 +96,19 @@ def chosen(policy: Policy, audit: Audit) -> tuple[Subject, ...]:
                 reason,
                 "run the audit again, so that what is to be released is tested",
             )
+    expect(policy, names)
+    return tuple(subject for subject in audit.subjects if subject.name in wanted)
+
+
+def expect(policy: Policy, names: Sequence[str]) -> None:
+    """Refuse a policy that names a subject that is none of these: worth knowing before any is trained."""
+    for name in policy.context.subjects:
         if name not in names:
             raise PrivauditError(
                 f"no subject {name!r} in this run",
                 f"subjects are: {', '.join(names) or 'none'}",
                 suggest(name, names) or "name a subject of the run under [context] subjects",
             )
-    return tuple(subject for subject in audit.subjects if subject.name in wanted)
 
 
 def overall(
@@ -220,4 +226,4 @@ def _floor(rule: Limit, subjects: Sequence[Subject], alpha: float) -> tuple[floa
     return worst
 
 
-__all__ = ["chosen", "judge", "overall"]
+__all__ = ["chosen", "expect", "judge", "overall"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from privaudit import verdicts
+from privaudit import __version__, verdicts
 from privaudit.engine.folder import curves, manifest
 from privaudit.engine.folder import read as read_audit
 from privaudit.engine.version import packages
@@ -169,7 +169,7 @@ def _signatures(run: Path, trusted: str | None) -> Check:
 
 def _documents(run: Path, audit: Audit) -> Check:
     """Whether every other file of shareable/ is what the audit document makes."""
-    from privaudit import __version__, report
+    from privaudit import report
 
     faults: list[str] = []
     notes: list[str] = []
@@ -188,8 +188,8 @@ def _documents(run: Path, audit: Audit) -> Check:
         )
     if statement.rendered_by(run / statement.FILE) != seals.rendering():
         notes.append(
-            f"the report was rendered by other code (privaudit {audit.manifest.version}; this is "
-            f"{__version__}): it was not rendered again, its sums alone were looked at"
+            f"the report was rendered by other code than is here (privaudit {audit.manifest.version}, here "
+            f"{__version__}): it was not rendered again, its sum alone was looked at"
         )
         return Check("documents", _state(faults), tuple(faults), tuple(notes))
     scratch = Path(tempfile.mkdtemp(prefix="privaudit-verify-"))
@@ -271,15 +271,50 @@ def _verdicts(run: Path, audit: Audit, policy: Path | None) -> Check:
         )
         return Check("verdicts", "fails" if faults else "not checked", tuple(faults), notes)
     elif verdicts.to_json(made) != verdicts.to_json(kept):
-        told = {(v.rule, v.subject, v.attack, v.group): v.state for v in kept.verdicts}
-        again = {(v.rule, v.subject, v.attack, v.group): v.state for v in made.verdicts}
-        moved = [k for k in told.keys() | again.keys() if told.get(k) != again.get(k)]
-        faults += [
-            f"verdict on {' / '.join(p for p in k if p)}: {told.get(k, 'none')} is stored, "
-            f"{again.get(k, 'none')} is made again"
-            for k in sorted(moved)
-        ] or [f"shareable/{seals.VERDICTS}: bounds or words differ from those made again"]
+        told = _moved(kept, made)
+        if told:
+            faults += told
+        elif audit.manifest.version == __version__:
+            faults.append(f"shareable/{seals.VERDICTS}: words differ from those made again")
+        else:
+            notes = (
+                f"every state and bound holds; this version ({__version__}) words some otherwise",
+            )
     return Check("verdicts", _state(faults), tuple(faults), notes)
+
+
+def _moved(kept: verdicts.Verdicts, made: verdicts.Verdicts) -> list[str]:
+    """Every verdict whose state or numbers are not those made again."""
+    told, again = (
+        {
+            (v.rule, v.subject, v.attack, v.group, number): (
+                v.state,
+                v.limit,
+                v.value,
+                v.lower,
+                v.upper,
+            )
+            for number, v in enumerate(one.verdicts)
+        }
+        for one in (kept, made)
+    )
+    found = [
+        f"verdict on {' / '.join(part for part in key[:4] if part)}: {_plain(told.get(key))} is stored, "
+        f"{_plain(again.get(key))} is made again"
+        for key in sorted(told.keys() | again.keys())
+        if told.get(key) != again.get(key)
+    ]
+    if (kept.state, kept.code) != (made.state, made.code):
+        found.append(f"verdict overall: {kept.state} is stored, {made.state} is made again")
+    return found
+
+
+def _plain(verdict: tuple[str, float, float | None, float | None, float | None] | None) -> str:
+    if verdict is None:
+        return "none"
+    state, limit, *numbers = verdict
+    shown = ", ".join("-" if n is None else f"{n:.6g}" for n in numbers)
+    return f"{state} (limit {limit:g}; {shown})"
 
 
 def _judged(

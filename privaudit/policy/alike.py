@@ -118,6 +118,11 @@ def comparable(kept: Basis, audits: Sequence[Audit]) -> None:
 
 def data(one: str, other: str) -> str:
     """Why two commitments do not stand for the same records; empty where they do."""
+    if not one or not other:
+        return (
+            "data: not committed to, so that nobody can tell whether they are the same (`privaudit run` "
+            "and `privaudit audit` commit to them)"
+        )
     same = commitments.same(one, other)
     if same is None:
         return (

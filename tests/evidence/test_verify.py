@@ -197,6 +197,11 @@ def test_a_forged_verdict_is_found(run: Path, copied: Path) -> None:
     found = verify(run, policy=copied / "policy.toml", numbers=False)
     assert states(found)["verdicts"] == "fails"
     assert any("recognition" in fault for fault in found.faults)
+    bounds = json.loads(path.read_text(encoding="utf-8"))
+    bounds["verdicts"][0] = {**tree["verdicts"][0], "upper": 0.0001}
+    path.write_text(json.dumps(bounds, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    told = verify(run, policy=copied / "policy.toml", numbers=False).faults
+    assert any("0.0001) is stored" in fault for fault in told)
     other = copied / "other.toml"
     other.write_text(
         (copied / "policy.toml").read_text(encoding="utf-8").replace("0.3", "0.9"), encoding="utf-8"

@@ -66,6 +66,7 @@ def test_a_baseline_keeps_every_number_and_reads_back_as_it_was() -> None:
         ({"task": "readmission"}, "task"),
         ({"records_fingerprint": "hmac-sha256:0123456789ab:" + "e" * 64}, "data: other records"),
         ({"records_fingerprint": "hmac-sha256:ffffffffffff:" + "d" * 64}, "different keys"),
+        ({"records_fingerprint": ""}, "not committed to"),
         ({"params": {"shadows": 64}}, "lira.shadows: 8"),
         ({"statistics": "2"}, "statistics: 1"),
         ({"profile": "smoke"}, "profile"),

@@ -144,7 +144,8 @@ def proposal(
         first = opened[0]
         _there(first, target, "target")
         _there(first, patient, "patient")
-        names = [n for n in first.columns if all(n in o.columns for o in opened)]
+        there = [set(one.columns) for one in opened]
+        names = [name for name in first.columns if all(name in own for own in there)]
         seen = {name: Seen(name) for name in names}
         temporal = set()
         for one in opened:
@@ -226,6 +227,7 @@ class _Proposal:
         return schema, tuple(notes)
 
     def _classes(self, seen: Seen) -> tuple[str, ...]:
+        seen.levels = merged(seen.levels)
         if seen.shape or seen.many or len(seen.levels) > MOST_CLASSES:
             many = "more than 2,000" if seen.many else f"{len(seen.levels):,}"
             raise PrivauditError(
@@ -327,6 +329,19 @@ def ordered(levels: Collection[str]) -> tuple[str, ...]:
         return tuple(sorted(levels, key=float))
     except ValueError:
         return tuple(sorted(levels, key=lambda x: (x.lower() not in _NEGATIVE, x)))
+
+
+def merged(levels: dict[str, int]) -> dict[str, int]:
+    """Counts of numbers however spelled: one tool writes 1, another 1.0."""
+    try:
+        numbers = {level: float(level) for level in levels}
+    except ValueError:
+        return levels
+    found: dict[str, int] = {}
+    for level, number in numbers.items():
+        name = str(int(number)) if number.is_integer() else level
+        found[name] = found.get(name, 0) + levels[level]
+    return found
 
 
 def rounded(low: float, high: float) -> tuple[float, float]:

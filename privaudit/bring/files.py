@@ -146,8 +146,9 @@ def _same_columns(paths: Sequence[Path], whats: Sequence[str]) -> None:
         with source(path, what) as opened:
             names.append(opened.columns)
     for other, what in zip(names[1:], whats[1:], strict=True):
-        lacking = [name for name in names[0] if name not in set(other)]
-        more = [name for name in other if name not in set(names[0])]
+        first, here = set(names[0]), set(other)
+        lacking = [name for name in names[0] if name not in here]
+        more = [name for name in other if name not in first]
         if lacking or more:
             raise PrivauditError(
                 f"{what} lacks {len(lacking)} columns of the members table: {listed(lacking)}; it has "

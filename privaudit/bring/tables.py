@@ -123,7 +123,8 @@ def _spelled(column: Column, values: np.ndarray) -> pl.Series:
 def _columns_there(opened: Source, schema: TableSchema) -> None:
     needed = [*schema.names, *schema.groups]
     needed += [name for name in (schema.target, schema.patient) if name]
-    lacking = [name for name in dict.fromkeys(needed) if name not in set(opened.columns)]
+    there = set(opened.columns)
+    lacking = [name for name in dict.fromkeys(needed) if name not in there]
     if lacking:
         near = difflib.get_close_matches(lacking[0], opened.columns, n=1)
         raise PrivauditError(
@@ -445,7 +446,7 @@ def _numbers_of(series: pl.Series, keys: dict[str, int], faults: _Faults) -> np.
 def _group(series: pl.Series) -> np.ndarray:
     """(n,) labels; ages in years become bands, other numbers are labels as they are."""
     found, bad = numbers(series)
-    texts = cleaned(series).fill_null("not recorded")
+    texts = cleaned(series).str.replace(r"^(-?\d+)\.0+$", "$1").fill_null("not recorded")
     if bad or "age" not in series.name.lower().replace("-", "_").split("_"):
         return texts.to_numpy().astype(str)
     x = found.to_numpy()

@@ -354,7 +354,7 @@ def test_damaged_models(tmp_path: Path, name: str, content: bytes) -> None:
 def test_columns_that_do_not_match_are_told(table: Any, tmp_path: Path) -> None:
     from xgboost import XGBClassifier
 
-    frame, _, _ = table
+    frame, kept, _ = table
     X = frame[NUMBERS].rename(columns={"lactate": "lactat"}).assign(gcs=3.0)
     XGBClassifier(n_estimators=2).fit(X, frame.died).save_model(tmp_path / "m.json")
     with pytest.raises(PrivauditError) as caught:

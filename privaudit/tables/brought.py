@@ -143,7 +143,8 @@ def prepared(
     flow = (
         FlowStep("rows of the real and the control table", 0, len(records), _patients(records)),
     )
-    return Prepared(records, flow, "tables given", True, tuple(told), split=split)
+    facts = {"who was trained on": "as given; not tossed by this audit"}
+    return Prepared(records, flow, "tables given", True, tuple(told), facts, split)
 
 
 UNKNOWN = ("unknown", "invalid", "missing", "unspecified", "not available")

@@ -19,7 +19,9 @@ from privaudit.results import Estimate, Fidelity, GroupResult, from_tree, to_tre
 from privaudit.seeds import Seeds
 from privaudit.stats.catalogue import FIDELITY
 from privaudit.stats.paired import auroc_loss
+from privaudit.tables import _marginals
 from privaudit.tables._align import Pools
+from privaudit.tables._association import association
 from privaudit.tables._bins import bins
 from privaudit.tables._detection import detection
 from privaudit.tables.fidelity import fidelity, prevalence
@@ -391,3 +393,31 @@ def test_patients_with_several_rows_are_counted_once() -> None:
     e = named(f, "prevalence_real")
     assert e.n["patients"] == len(np.unique(s.members.patient)) < e.n["members"]
     assert all(isinstance(g, GroupResult) for g in f.groups)
+
+
+@pytest.mark.slow
+def test_intervals_of_distances_cover_what_such_tables_read() -> None:
+    """Coverage of the value that tables of this many rows read on average, patients of two rows each."""
+    value: dict[str, list[float]] = {}
+    ends: dict[str, list[tuple[float, float]]] = {}
+    for i in range(150):
+        real, rest = records(600, seed=2 * i, visits=2), records(600, seed=2 * i + 1, visits=2)
+        drawn = records(600, seed=5000 + i)
+        X = drawn.X.copy()
+        X[:, 1] = X[:, 1] * 1.3 - 20
+        X[:, 2] = np.random.default_rng(i).permutation(X[:, 2])
+        table = replace(drawn, X=X)
+        pools = Pools(real, replace(rest, patient=rest.patient + 10_000))
+        counted = _marginals.count(table, pools)
+        fits = _marginals.columns(counted, np.random.default_rng(i))
+        told = [
+            _marginals.distance(counted, fits, real.patient, 0.95),
+            *association(table, pools, counted, 0.95, Seeds(i)),
+        ]
+        for e in told:
+            value.setdefault(e.name, []).append(e.value)  # type: ignore[arg-type]
+            ends.setdefault(e.name, []).append((e.low, e.high))  # type: ignore[arg-type]
+    for name, values in value.items():
+        truth = float(np.mean(values))
+        covered = np.mean([low <= truth <= high for low, high in ends[name]])
+        assert 0.90 <= covered <= 1.0, (name, covered)

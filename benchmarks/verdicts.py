@@ -86,6 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=300)
     parser.add_argument("--patients", type=int, default=1250)
+    parser.add_argument("--seed", type=int, default=20261121)
     told = parser.parse_args()
     tree = {
         "schema": "privaudit.policy/1",
@@ -94,7 +95,7 @@ def main() -> None:
         "limit": RULES,
     }
     policy = build(tree)
-    rng = np.random.default_rng(20261121)
+    rng = np.random.default_rng(told.seed)
     words = {0: "passes", 1: "blocks", 3: "undecided"}
     print(f"{told.patients} patients a side, 3 attacks, limits 3 % at 1 %, 15 % at 10 %, AUC 0.55")
     for name, shift, runs in (("clean", 0.0, told.runs), ("leaking", 1.0, max(1, told.runs // 5))):

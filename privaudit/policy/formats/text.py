@@ -45,6 +45,8 @@ def render(verdicts: Verdicts, *, colour: bool = False) -> str:
 
 def _body(one: Verdict) -> list[str]:
     parts = [("", one.sentence), ("why: ", one.reason), ("do:  ", one.remedy)]
+    if one.state == "NOT TESTED" and one.severity == "warn":
+        parts = parts[1:]
     if one.waiver is not None:
         parts.append(("waived by ", f"{one.waiver.approved_by}: {one.waiver.reason}"))
     return [

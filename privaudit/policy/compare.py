@@ -102,7 +102,7 @@ def compare(
         level = first.manifest.confidence
         notes.append(
             f"{clear} of {len(sure)} intervals leave out 0; of {len(sure)} of two equal models about "
-            f"{(1 - level) * len(sure):.0f} do so by chance (each interval is for itself, {level:.0%})"
+            f"{(1 - level) * len(sure):.2g} do so by chance (each interval is for itself, {level:.0%})"
         )
     if not (set(one) & set(other)):
         notes.append("no subject is in both runs: there is nothing to compare")

@@ -316,8 +316,7 @@ def remedy(told: Told) -> str:
         return _decide(told)
     more = told.facts.get("more")
     text = {
-        "exceeds": "Do not release it as it is: train with a promise (differential privacy), or with "
-        "stronger regularisation, give less away, or have the risk accepted by a waiver.",
+        "exceeds": _protect(told),
         "falls": "A model this weak may keep every limit on risk for that reason alone: protect less, or "
         "train on more patients.",
         "resolution": f"About {rough(float(more or 0))} more held-out patients, or a larger false positive "
@@ -345,6 +344,18 @@ def remedy(told: Told) -> str:
             text
         )
     return text
+
+
+def _protect(told: Told) -> str:
+    if Access.TABLE.value in told.subject.access:
+        return (
+            "Do not release it as it is: use a generator with a promise (dp_marginals, dp_histogram), release "
+            "fewer rows or columns, or have the risk accepted by a waiver."
+        )
+    return (
+        "Do not release it as it is: train with a promise (differential privacy), or with stronger "
+        "regularisation, give less away, or have the risk accepted by a waiver."
+    )
 
 
 def _lower(text: str) -> str:
@@ -402,7 +413,7 @@ class Promise:
     def remedy(self) -> str:
         return (
             "Train with a promise that covers what is given away, for a patient (dp_sgd, dp_linear, "
-            f"dp_trees), with {self.what} at most {plain(self.limit)}."
+            f"dp_forest), with {self.what} at most {plain(self.limit)}."
         )
 
 

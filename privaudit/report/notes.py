@@ -474,6 +474,12 @@ GLOSSARY: tuple[tuple[str, str, str], ...] = (
         "median, and so on.",
     ),
     (
+        "bound",
+        "Bound (one-sided)",
+        "A value that the true one lies above (lower bound) or below (upper bound), at the policy’s "
+        "level of confidence. Verdicts rest on bounds and not on the measured value.",
+    ),
+    (
         "brier-score",
         "Brier score",
         "Average squared distance between the predicted risk and what happened; 0 is perfect.",
@@ -578,6 +584,12 @@ GLOSSARY: tuple[tuple[str, str, str], ...] = (
         "The usual spread of a value among patients. A change of 0.1 sd in heart rate is about two "
         "beats a minute.",
     ),
+    (
+        "waiver",
+        "Waiver",
+        "A person’s written acceptance of an exceeded limit, until a day. It does not change the "
+        "measurement, and the verdict is printed with it.",
+    ),
 )
 
 TERMS: dict[str, str] = {
@@ -585,6 +597,8 @@ TERMS: dict[str, str] = {
     "AUC": "auc",
     "AUROC": "auroc",
     "AUPRC": "auprc",
+    "lower bound": "bound",
+    "upper bound": "bound",
     "Brier score": "brier-score",
     "calibration": "calibration",
     "calibrated": "calibration",

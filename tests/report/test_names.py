@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import cache
 
 import pytest
 from reader import Page, inline, markdown_tokens, squeeze
+from ruled import POLICY, limit, ruled
 from sample import sample
 
 from privaudit import report
 from privaudit.report.inert import markdown as inert
 from privaudit.report.inert import words
 from privaudit.results import Audit, Coverage, Estimate, Failed, GroupResult, Skipped
+from privaudit.verdicts import Verdicts, Waiver
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -112,7 +115,26 @@ def poisoned(name: str) -> Audit:
     )
 
 
+def verdict_of(name: str) -> Verdicts:
+    """Verdicts with this name wherever a policy's owner or a judge may write."""
+    waived = limit(
+        name, "EXCEEDS", rule=name, metric=name, attack=name, setting=name, group=name,
+        sentence=name, reason=name, remedy=name, waiver=Waiver(name, name, name),
+    )  # fmt: skip
+    open_ = limit(name, "INCONCLUSIVE", rule=name, sentence=name, reason=name, remedy=name)
+    policy = dict.fromkeys(POLICY, name)
+    return ruled((waived, open_), policy=policy, notes=(name,), baseline=name, run=name)
+
+
 HARMLESS = poisoned("plain name")
+SMALL = replace(sample(), subjects=())
+
+
+@cache
+def judged_pages() -> tuple[str, str]:
+    """Both forms of a report whose policy is written in ordinary words."""
+    verdicts = verdict_of("plain name")
+    return report.html(SMALL, verdicts), report.markdown(SMALL, verdicts)
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +180,16 @@ def test_markdown_shows_the_name_and_keeps_its_shape(name: str, marks: list[str]
                 assert str(child.attrs["href"]).startswith("#")
     shown = " ".join(inline(t) for t in tokens if t.type == "inline")
     assert squeeze(words(name)) in squeeze(shown)
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+def test_words_of_a_policy_are_as_inert_as_names(name: str) -> None:
+    page, text = report.html(SMALL, verdict_of(name)), report.markdown(SMALL, verdict_of(name))
+    root = Page(page).root
+    assert [e.tag for e in root.walk()] == [e.tag for e in Page(judged_pages()[0]).root.walk()]
+    assert squeeze(words(name)) in squeeze(root.all("main")[0].text)
+    types = [t.type for t in markdown_tokens(text)]
+    assert types == [t.type for t in markdown_tokens(judged_pages()[1])]
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))

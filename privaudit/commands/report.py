@@ -39,7 +39,9 @@ def command(run: Path, policy: Path | None, pdf: bool, as_json: bool) -> None:
     audit, document = read(run), find(run)
     folder = document.parent
     judged = _judged(audit, document, policy)
-    with resealed(folder.parent):
+    made = [report.HTML, report.MARKDOWN, *([report.PDF] if pdf else [])]
+    made += [VERDICTS] if policy is not None else []
+    with resealed(folder.parent, [f"{folder.name}/{name}" for name in made]):
         if judged is not None and policy is not None:
             write_text(folder / VERDICTS, verdicts.to_json(judged))
         paths = report.write(audit, folder, judged, pdf=pdf)

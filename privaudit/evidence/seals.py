@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -41,13 +41,16 @@ def seal(run: Path) -> None:
 
 
 @contextmanager
-def resealed(run: Path) -> Iterator[None]:
+def resealed(run: Path, makes: Collection[str] = ()) -> Iterator[None]:
     """Let files of a run be made again inside, and seal it after; a run never sealed is left so.
 
-    A run that is not as it was sealed is refused: sealing it again would cover up what was changed.
+    makes: the files that will be, by their path in the run; what became of them does not matter. A run
+    whose other files are not as they were sealed is refused: sealing it would cover up what was changed.
     """
     sealed = (run / sums.SUMS).is_file()
-    if sealed and (faults := sums.check(run)):
+    faults = sums.check(run) if sealed else ()
+    faults = tuple(fault for fault in faults if fault.partition(": ")[0] not in makes)
+    if faults:
         raise PrivauditError(
             f"a run that is not as it was sealed: {faults[0]}",
             "making files of it again, and sealing it, would cover up what was changed",

@@ -289,8 +289,14 @@ def test_resealed_refuses_to_cover_up(run: Path) -> None:
     with seals.resealed(run):
         (run / "shareable" / "report.md").write_text("again", encoding="utf-8")
     assert sums.check(run) == ()
-    (run / "shareable" / "report.md").write_text("forged", encoding="utf-8")
-    with pytest.raises(PrivauditError, match="not as it was sealed"), seals.resealed(run):
+    (run / "shareable" / "report.md").unlink()
+    with seals.resealed(run, ["shareable/report.md"]):
+        (run / "shareable" / "report.md").write_text("again", encoding="utf-8")
+    (run / "events.jsonl").write_text("forged", encoding="utf-8")
+    with (
+        pytest.raises(PrivauditError, match="not as it was sealed"),
+        seals.resealed(run, ["shareable/report.md"]),
+    ):
         raise AssertionError("never")
 
 

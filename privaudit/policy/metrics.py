@@ -48,6 +48,12 @@ USEFUL: dict[str, Better] = {
 """What of a table's fidelity a guard may be about. Distances to the closest record are no measure of
 anything that a gate may decide ("The DCR Delusion", arXiv 2505.01524)."""
 
+GIVEN = {
+    "synthetic": (Access.TABLE,),
+    "reconstruction": (Access.UPDATES, Access.CIPHER, Access.CUT, Access.FILE),
+}
+"""What a release must give away, one of these at least, for a family to apply to it at all."""
+
 UNGIVEN = "which this release does not allow"
 """How the reason ends for which the engine leaves out an attack that lacks access."""
 
@@ -234,8 +240,9 @@ def inapplicable(subject: Subject, known: Metric) -> bool:
 
     An attack that only lacks the auditor's privilege to train again does apply: it was not run.
     """
-    if known.name in COPIES:
-        return Access.TABLE.value not in subject.access
+    wanted = GIVEN.get(known.family)
+    if wanted is not None and not {access.value for access in wanted} & set(subject.access):
+        return not any(isinstance(one, Failed) for one in blanks(subject, known))
     left = blanks(subject, known)
     return bool(left) and all(isinstance(one, Skipped) and _ungiven(one.reason) for one in left)
 

@@ -380,10 +380,10 @@ class Again(Needy):
 
 
 def test_what_a_release_does_not_give_away_does_not_apply() -> None:
-    limit = Limit("s", "synthetic.singling_out", 0.1)
+    limit = Limit("s", "poisoning.advantage", 0.1)
     reason = lacks(Needy(), frozenset({Access.ANSWERS}))
     assert reason is not None
-    made = audit(subject(outcomes=[auc(0.5), Skipped("singling_out", "synthetic", reason)]))
+    made = audit(subject(outcomes=[auc(0.5), Skipped("backdoor", "poisoning", reason)]))
     found = ruled(made, policy(AUC, limit))
     assert [(v.state, v.severity) for v in found.verdicts] == [
         ("WITHIN", "block"),
@@ -392,14 +392,26 @@ def test_what_a_release_does_not_give_away_does_not_apply() -> None:
     assert "Does not apply" in found.verdicts[1].reason
     assert (found.state, found.code) == ("WITHIN", 0)
     # Asked for by name it blocks, and so does one that only the auditor could not make.
-    named = ruled(made, policy(AUC, replace(limit, attacks=("singling_out",))))
+    named = ruled(made, policy(AUC, replace(limit, attacks=("backdoor",))))
     assert named.code == 3
     reason = lacks(Again(), frozenset({Access.ANSWERS}))
     assert reason is not None
-    made = audit(subject(outcomes=[auc(0.5), Skipped("singling_out", "synthetic", reason)]))
+    made = audit(subject(outcomes=[auc(0.5), Skipped("backdoor", "poisoning", reason)]))
     assert ruled(made, policy(AUC, limit)).code == 3
     # Nothing that applies was tested: nothing is shown.
     assert ruled(made, policy(limit)).state == "NOT TESTED"
+
+
+@pytest.mark.parametrize("metric", ["synthetic.linkability", "reconstruction.advantage"])
+def test_what_needs_no_attack_to_know(metric: str) -> None:
+    """A release without a table cannot be singled out in one, whether or not anybody tried."""
+    limit = Limit("s", metric, 0.1)
+    plain = ruled(audit(subject()), policy(AUC, limit))
+    assert [(v.state, v.severity) for v in plain.verdicts][1] == ("NOT TESTED", "warn")
+    assert plain.code == 0
+    shown = (Access.TABLE.value, Access.UPDATES.value)
+    given = ruled(audit(subject(access=shown)), policy(AUC, limit))
+    assert given.code == 3
 
 
 COVERED = ("ask the model for probabilities", "read the parameters and take gradients")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,9 +30,11 @@ class Cells:
     codes: np.ndarray
 
     @classmethod
-    def of(cls, records: Records) -> Cells:
-        kinds = np.array([c.kind == "numeric" for c in records.columns], dtype=bool)
-        x = records.X.astype(np.float64)
+    def of(cls, records: Records, names: Collection[str]) -> Cells:
+        """Of these columns; the outcome is always there."""
+        known = [j for j, c in enumerate(records.columns) if c.name in names]
+        kinds = np.array([records.columns[j].kind == "numeric" for j in known], dtype=bool)
+        x = records.X[:, known].astype(np.float64)
         codes = [x[:, ~kinds]]
         if len(records.classes) > 1:
             codes.append(records.y[:, None].astype(np.float64))
@@ -167,9 +170,9 @@ def _mapped(
     levels, level = np.unique(column[rows], return_inverse=True)
     best = (-1, 0.0)
     for v, codes in enumerate(stored):
-        _, code = np.unique(codes[rows], return_inverse=True)
-        table = np.zeros((code.max() + 1, len(levels)))
-        np.add.at(table, (code, level), 1.0)
+        size = (int(codes.max()) + 1, len(levels))
+        joined = codes[rows] * size[1] + level
+        table = np.bincount(joined, minlength=size[0] * size[1]).reshape(size)
         # Each code's own record does not count: as many codes as records would be right of everything.
         rate = float(np.maximum(table.max(axis=1) - 1.0, 0.0).sum() / len(rows))
         best = max(best, (v, rate), key=lambda pair: pair[1])
@@ -253,17 +256,19 @@ def _key(row: np.ndarray) -> bytes:
 
 
 def _aligned(table: np.ndarray, known: dict[int, np.ndarray]) -> list[tuple[int, int]]:
-    pairs = []
-    taken: set[int] = set()
+    """(column of the records, stored column) pairs, the closest fits first come."""
+    fits = []
     for c in range(table.shape[1]):
         values = np.unique(table[np.isfinite(table[:, c]), c])
         if len(values) < TELLING:
             continue
         for j, own in known.items():
-            if j not in taken and np.isin(values[:50], own).all() and np.isin(values, own).all():
-                pairs.append((j, c))
-                taken.add(j)
-                break
+            if np.isin(values[:50], own).all() and np.isin(values, own).all():
+                fits.append((len(values) / len(own), j, c))
+    pairs: list[tuple[int, int]] = []
+    for _, j, c in sorted(fits, key=lambda fit: (-fit[0], abs(fit[1] - fit[2]))):
+        if all(j != one and c != other for one, other in pairs):
+            pairs.append((j, c))
     return pairs
 
 

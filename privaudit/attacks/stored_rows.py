@@ -24,7 +24,7 @@ class StoredRows(Attack):
     Nothing of the file is run: a pickle is read opcode by opcode. "categories, in row order" and "numbers,
     in row order": of a training record's cells (the outcome among the categories), the share that
     arrays with one entry a training record give back, where the generator was fitted on the members
-    in their order. Codes may name levels as they like: which level a code means is learnt from one half
+    in their order. Columns are those of the synthetic table, where there is one: what the generator saw. Codes may name levels as they like: which level a code means is learnt from one half
     of the patients and tried on the other. Lists of row numbers, one for each level, count as codes
     (that is how the ctgan package, 0.12.1, gives back every discrete cell of its training data), and
     so do one-hot columns. Numbers count up to a change of scale, to 0.1 % of a standard deviation. A cell
@@ -49,7 +49,9 @@ class StoredRows(Attack):
             raise ValueError("this release has no file to open")
         members, others = target.split.members, target.split.nonmembers
         inside, outside = (draw_rows(p, self.records, rng) for p in (members, others))
-        mine, theirs = Cells.of(members), Cells.of(others)
+        table = target.release.table
+        names = {c.name for c in (members if table is None else table).columns}
+        mine, theirs = Cells.of(members, names), Cells.of(others, names)
         half = np.isin(members.patient, _half(members.patient, rng))
         content = opened(file)
         paired = rng.integers(0, len(members), len(others))

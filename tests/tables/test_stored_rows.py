@@ -293,3 +293,16 @@ def test_files_of_the_ctgan_package(tmp_path: Path) -> None:
             assert found[ROWS].success.max() == 0
     finally:
         torch.set_num_threads(threads)
+
+
+def test_only_columns_of_the_table_count(s: Split) -> None:
+    """A generator that saw few columns gives back all it saw."""
+    keep = [2, 5, 15, 17]
+    table = replace(
+        s.members, columns=tuple(s.members.columns[j] for j in keep), X=s.members.X[:, keep]
+    )
+    file = npz(x=table.X, y=table.y)
+    found = StoredRows().run(Target(Release(table=table, file=file), s), (), Seeds(2).rng("run"))
+    for t in found.values():
+        assert t.success.mean() > 0.98
+        assert t.control.mean() < 0.7

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from privaudit.notebook import Findings, audit
+from typing import Any
 
 __version__ = "0.1.0"
+
+_CALLS = ("audit", "Findings")
 
 
 def __getattr__(name: str) -> Any:
     # The engine is loaded when it is asked for, so that `import privaudit` stays light.
-    if name in ("audit", "Findings"):
-        from privaudit import notebook
+    if name in _CALLS:
+        import importlib
 
-        return getattr(notebook, name)
+        return getattr(importlib.import_module("privaudit.notebook"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["Findings", "__version__", "audit"]
+def __dir__() -> list[str]:
+    return ["__version__", *_CALLS]
+
+
+__all__ = ["__version__"]

@@ -22,7 +22,7 @@ FEWEST = 20
 ENOUGH = 1_000
 """Held-out patients for a rate at 1 false alarm in 100 (10 of them wrong)."""
 
-SIDE = 5_000
+SIDE = 4_000
 """Records a side, and columns, with which the pools are compared."""
 
 COLUMNS = 300
@@ -118,7 +118,7 @@ def drift(split: Split, rng: np.random.Generator) -> tuple[str, Estimate]:
     score = np.empty(len(X))
     for train, test in GroupKFold(3).split(X, groups=both.patient):
         judge = HistGradientBoostingClassifier(
-            max_iter=60, learning_rate=0.1, min_samples_leaf=20, early_stopping=False,
+            max_iter=40, learning_rate=0.1, min_samples_leaf=20, early_stopping=False,
             random_state=int(rng.integers(2**31)),
         )  # fmt: skip
         judge.fit(X[train], inside[train])

@@ -393,6 +393,12 @@ WAYS: dict[str, Way] = {
     "dp_output": Way(
         "DP answers", "dp", "an ordinary model whose answers are given with noise, a limited number"
     ),
+    "synthetic": Way(
+        "synthetic records",
+        "synthetic",
+        "a generator learns the records and draws new ones, which are released; a model is trained "
+        "on the drawn ones alone",
+    ),
 }
 
 

@@ -13,8 +13,8 @@ from reader import Page, html_tables, markdown_tables, squeeze
 from ruled import WAIVER, guard, limit, mixed, ruled
 from sample import every, membership, sample, subject
 
-from privaudit import report
-from privaudit.report import sentences
+from privaudit import plugins, report
+from privaudit.report import notes, sentences
 from privaudit.report.judged import decisive, rules
 from privaudit.report.sections import sections
 from privaudit.results import Attempts, Audit, Coverage, Subject
@@ -265,3 +265,17 @@ def test_all_methods_stay_light_and_are_all_there() -> None:
 def test_same_verdicts_same_bytes() -> None:
     one, two = (report.html(sample(), mixed(("baseline-mlp",))) for _ in range(2))
     assert one == two
+
+
+def test_a_method_calls_itself_by_none_of_the_words() -> None:
+    """Methods of the house are described by the report; others by themselves, but for the words."""
+    s = sample().subjects[0]
+    own = replace(s, method="mine", description="Trained with a clever trick.")
+    boast = replace(own, description="A safe and certified way.")
+    assert "clever trick" in report.markdown(replace(sample(), subjects=(own,)))
+    text = report.markdown(replace(sample(), subjects=(boast,)))
+    assert sentences.forbidden(text, NAMES) == []
+    assert "certified way" not in text
+    for name in plugins.members("methods"):
+        assert name in notes.WAYS
+        assert sentences.forbidden(notes.WAYS[name].how) == []

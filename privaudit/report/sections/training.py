@@ -30,7 +30,7 @@ def build(audit: Audit) -> tuple[Block, ...]:
     blocks: list[Block] = _across(audit) if many else []
     for number, subject in enumerate(() if many else audit.subjects, 1):
         blocks.append(Heading(subject.name, f"training-{number}"))
-        if subject.description:
+        if subject.method not in WAYS and not say.forbidden(subject.description):
             blocks.append(Prose(subject.description))
         blocks.append(Facts(_facts(subject)))
         if subject.notes:

@@ -304,5 +304,5 @@ def test_only_columns_of_the_table_count(s: Split) -> None:
     file = npz(x=table.X, y=table.y)
     found = StoredRows().run(Target(Release(table=table, file=file), s), (), Seeds(2).rng("run"))
     for t in found.values():
-        assert t.success.mean() > 0.98
+        assert t.success.mean() > 0.95
         assert t.control.mean() < 0.7

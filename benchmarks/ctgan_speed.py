@@ -3,13 +3,14 @@
     python benchmarks/ctgan_speed.py DATA [--epochs 100] [--streams 3] [--generators ctgan tvae]
 
 DATA is a folder with set-a.tar.gz and Outcomes-a.txt. Both sides learn from the same members of an
-audit's split, in the columns that the method `synthetic` keeps, on one thread: `package` as it comes, `same` is our
-training with the package's settings, `default` ours with our own settings. The package refuses missing values, so it is given medians in the gaps and a yes-or-no column for
-each pattern of them, and its rows are put back together the same way. Printed: CPU seconds of fit and
-sample; AUROC of a model trained on the synthetic table and asked on the non-members (TSTR; 0.5 where all
-its outcomes are one), with a
-95 % interval over resampled streams and patients; the outcome's prevalence; the share of missing values.
-Exits with 1 where ours is not faster, or where its TSTR is below the package's beyond the interval.
+audit's split, in the columns that the method `synthetic` keeps, on one thread: `package` as it
+comes, `same` is our training with the package's settings, `default` ours with our own settings. The
+package refuses missing values, so it is given medians in the gaps and a yes-or-no column for each
+pattern of them, and its rows are put back together the same way. Printed: CPU seconds of fit and
+sample; AUROC of a model trained on the synthetic table and asked on the non-members (TSTR; 0.5
+where all its outcomes are one), with a 95 % interval over resampled streams and patients; the
+outcome's prevalence; the share of missing values. Exits with 1 where ours is not faster, or where
+its TSTR is below the package's beyond the interval.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ WIDE = 4.0
 
 @dataclass(frozen=True, eq=False)
 class Modes:
-    """centre, spread: (s, MODES) in the columns' units, the heaviest... first; count: (s,) how many hold.
+    """centre, spread: (s, MODES) in the columns' units, by rising centre; count: (s,), how many hold.
 
     log_weight: (s, MODES), the log of a mode's posterior factor, -inf where it does not hold.
     """
@@ -39,9 +39,10 @@ class Modes:
         """The modes of each column's values (without gaps, at least two distinct ones each).
 
         Variational Bayes for a mixture under a Dirichlet process, as scikit-learn's
-        BayesianGaussianMixture runs it for the `ctgan` package, on distinct values with their counts
-        (or means of equal shares, above POINTS), started from k-means in one dimension.
-        Blei and Jordan 2006 (Bayesian Analysis 1), section 3; Xu et al. 2019 (arXiv 1907.00503), section 4.2.
+        BayesianGaussianMixture runs it for the `ctgan` package, on distinct values with their
+        counts (or means of equal shares, above POINTS), started from k-means in one dimension. Blei
+        and Jordan 2006 (Bayesian Analysis 1), section 3; Xu et al. 2019 (arXiv 1907.00503), section
+        4.2.
         """
         if not columns:
             none = np.empty((0, MODES))

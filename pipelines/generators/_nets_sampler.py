@@ -51,8 +51,8 @@ class NetSampler(ABC):
     def _balanced(self, rows: int, rng: np.random.Generator) -> Codes:
         """Rows whose outcomes are as frequent as in the records: of a class drawn too often, only so many.
 
-        What a network makes of a patient with a given outcome stays what it is. A class that hardly ever
-        comes is filled up with others once TRIES times as many rows have been drawn.
+        What a network makes of a patient with a given outcome stays what it is. A class that hardly
+        ever comes is filled up with others once TRIES times as many rows have been drawn.
         """
         outcome = self.table.outcome
         left = rng.multinomial(rows, self.table.prevalence)

@@ -36,18 +36,19 @@ class CTGAN(Generator):
     """A generator network against a discriminator, asked for one level of one column at a time.
 
     Numbers are told by their mode and their place in it; rare levels are asked for as often as the
-    logarithm of their count says. epochs, batch: how long, and rows a step; noise: width of the random input;
-    hidden, critic: widths of the generator's and the discriminator's layers; rate, decay: Adam's, for both;
-    pack: rows that the discriminator judges together; critic_steps: its steps for one of the generator; penalty: weight of its
-    gradient penalty; threads: of torch. The defaults suit a few thousand stays; the published ones are in PUBLISHED: at
-    1,600 stays they make six hundred steps on fifty packs of ten rows, and end near chance
+    logarithm of their count says. epochs, batch: how long, and rows a step; noise: width of the
+    random input; hidden, critic: widths of the generator's and the discriminator's layers; rate,
+    decay: Adam's, for both; pack: rows that the discriminator judges together; critic_steps: its
+    steps for one of the generator; penalty: weight of its gradient penalty; threads: of torch. The
+    defaults suit a few thousand stays; the published ones are in PUBLISHED: at 1,600 stays they
+    make nine hundred steps on fifty packs of ten rows, and end little above chance
     (benchmarks/ctgan_speed.py).
 
     The networks are those of the `ctgan` package (Business Source License; `privaudit[synthetic]`);
-    the training is ours: it keeps checkpoints and takes the gradient penalty without a
-    second backward pass, which is exact for leaky ReLU. Missing values are modelled. Drawing asks for levels as often as they
-    were in the records, where the package asks by the logarithm, and keeps the outcome as frequent as it
-    was. Source: Xu et al. 2019 (arXiv 1907.00503), sections 4.2-4.4.
+    the training is ours: it keeps checkpoints and takes the gradient penalty without a second
+    backward pass, which is exact for leaky ReLU. Missing values are modelled. Drawing asks for
+    levels as often as they were in the records, where the package asks by the logarithm, and keeps
+    the outcome as frequent as it was. Source: Xu et al. 2019 (arXiv 1907.00503), sections 4.2-4.4.
     """
 
     epochs: int = 150
@@ -118,8 +119,9 @@ class Asked:
     """What the generator can be asked for: one option of one pick (levels and flags, not modes).
 
     option: (c, widest), the options' places among all, -1 for padding; place: where they are among
-    the encoded columns. shares: (c, widest), how often each was in the records. rows: for each pick its rows by option, `first` and
-    `size` of each option's; empty in a saved generator, which needs none.
+    the encoded columns. shares: (c, widest), how often each was in the records. rows: for each pick
+    its rows by option, `first` and `size` of each option's; empty in a saved generator, which needs
+    none.
     """
 
     option: np.ndarray
@@ -294,9 +296,10 @@ class _Adversaries:
     def _steepness(self, first: torch.Tensor) -> torch.Tensor:
         """The mean squared gap between 1 and the length of the discriminator's gradient.
 
-        first: (packs, width) answers of the first layer where the gradient is taken. The discriminator is linear
-        between its kinks, so its gradient is a product of its weights, and a single backward pass gives
-        the penalty's own gradient. Gulrajani et al. 2017 (arXiv 1704.00028), section 4.
+        first: (packs, width) answers of the first layer where the gradient is taken. The
+        discriminator is linear between its kinks, so its gradient is a product of its weights, and
+        a single backward pass gives the penalty's own gradient. Gulrajani et al. 2017 (arXiv
+        1704.00028), section 4.
         """
         import torch
 

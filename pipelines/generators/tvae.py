@@ -27,14 +27,15 @@ SIGMA = (0.01, 1.0)
 class TVAE(Generator):
     """An encoder to a short code and a decoder from it, trained to give back what went in.
 
-    epochs, batch: how long, and rows a step; code: width of the code; hidden: widths of the encoder's layers,
-    and in reverse of the decoder's; rate: Adam's; decay: weight of the squared weights; weight: of giving back the
-    row, against a code that looks like noise; threads: of torch. Defaults are the published ones.
+    epochs, batch: how long, and rows a step; code: width of the code; hidden: widths of the
+    encoder's layers, and in reverse of the decoder's; rate: Adam's; decay: weight of the squared
+    weights; weight: of giving back the row, against a code that looks like noise; threads: of
+    torch. Defaults are the published ones.
 
-    The networks are those of the `ctgan` package (Business Source License; `privaudit[synthetic]`); the
-    training is ours and keeps checkpoints. Missing values are modelled: a row's decoder is not graded
-    on what was not measured. Categories are drawn from the decoder's probabilities, as in the paper;
-    the package takes the likeliest, which starves rare outcomes. Source: Xu et al. 2019
+    The networks are those of the `ctgan` package (Business Source License; `privaudit[synthetic]`);
+    the training is ours and keeps checkpoints. Missing values are modelled: a row's decoder is not
+    graded on what was not measured. Categories are drawn from the decoder's probabilities, as in
+    the paper; the package takes the likeliest, which starves rare outcomes. Source: Xu et al. 2019
     (arXiv 1907.00503), section 4.5.
     """
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,7 @@ from privaudit.errors import PrivauditError
 
 if TYPE_CHECKING:
     from privaudit.engine.configure import Request
-    from privaudit.evidence.ledger import Attempt
-    from privaudit.results import Attempts, Audit
+    from privaudit.results import Audit
     from privaudit.verdicts import Verdicts
 
 PATH = click.Path(path_type=Path)
@@ -29,22 +27,6 @@ ENDING = (
     click.option("--pdf", is_flag=True, help="Also print the report as PDF (needs privaudit[pdf])."),
     click.option("--json", "as_json", is_flag=True, help="Answer with JSON on standard output."),
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Account:
-    """Commits under the shelf's key, and notes attempts in its ledger."""
-
-    key: bytes
-    attempt: Attempt
-
-    def commit(self, value: str) -> str:
-        from privaudit.commitments import commit
-
-        return commit(self.key, value)
-
-    def saw(self, run: str, task: str, data: str) -> Attempts:
-        return self.attempt.saw(run, task, data)
 
 
 def ending(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -81,11 +63,11 @@ def settle(
 
     A policy is read before anything is trained, so that a faulty one costs nothing.
     """
-    from privaudit import commitments, report
+    from privaudit import report
     from privaudit.commands._progress import listener
     from privaudit.engine.cluster import cluster as joined
     from privaudit.engine.run import run
-    from privaudit.evidence import ledger, seal
+    from privaudit.evidence.account import account
 
     if pdf:
         printable()
@@ -106,18 +88,13 @@ def settle(
             (folder / "verdicts.json").write_text(verdicts.to_json(judged[0]), encoding="utf-8")
         report.write(audit, folder, judged[0] if judged else None, pdf=pdf)
 
-    with (
-        ledger.attempt(out, request.command) as attempt,
-        joined(cluster) as cores,
-        listener() as listen,
-    ):
+    with account(out, request.command) as witness, joined(cluster) as cores, listener() as listen:
         finished = run(
             request, out=out, data=data, workers=cores or workers, listen=listen, report=write,
-            witness=Account(commitments.key(out), attempt),
+            witness=witness,
         )  # fmt: skip
         code = finished.code or (judged[0].code if judged else 0)
-        attempt.ended(finished.audit.manifest.run, code)
-    seal(finished.folder)
+        witness.finish(finished.folder, code)
     shareable = finished.folder / "shareable"
     if finished.code:
         state = "inconclusive" if finished.code == 3 else "the audit failed"

@@ -33,8 +33,8 @@ from privaudit.report.blocks import (
 )
 from privaudit.report.frame import facts
 from privaudit.report.inert import words
-from privaudit.report.notes import TERMS
 from privaudit.report.sections import sections
+from privaudit.report.terms import TERMS
 from privaudit.results import Audit
 from privaudit.verdicts import Verdicts
 

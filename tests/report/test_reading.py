@@ -10,7 +10,7 @@ from reader import Page, squeeze
 from sample import every, game, sample, subject
 
 from privaudit import plugins, report
-from privaudit.report import notes, numbers, reading, sentences
+from privaudit.report import notes, numbers, reading, sentences, terms
 from privaudit.report.blocks import Callout, Card, Table, plain, walk
 from privaudit.report.sections import answer, promises
 from privaudit.results import Audit, Estimate, Finding, Subject
@@ -307,9 +307,9 @@ def test_every_attack_of_the_house_has_its_note_and_source() -> None:
 
 
 def test_glossary_links_point_at_entries() -> None:
-    anchors = {anchor for anchor, _, _ in notes.GLOSSARY}
-    assert set(notes.TERMS.values()) <= anchors
-    assert len(anchors) == len(notes.GLOSSARY)
+    anchors = {anchor for anchor, _, _ in terms.GLOSSARY}
+    assert set(terms.TERMS.values()) <= anchors
+    assert len(anchors) == len(terms.GLOSSARY)
 
 
 @pytest.mark.parametrize("count", [1, 2, 12])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from privaudit.report.blocks import Block, Terms
-from privaudit.report.notes import GLOSSARY
+from privaudit.report.terms import GLOSSARY
 from privaudit.results import Audit
 
 ORDER = 180

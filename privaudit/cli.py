@@ -69,9 +69,9 @@ def app() -> None:
     privaudit run mortality --profile smoke   a first audit, on generated records
     privaudit explain lira                    what an attack does, and whose it is
 
-    Exit codes: 0 done; 2 wrong use or input; 3 inconclusive (no attack found the leak planted in
-    a model); 5 the audit failed (a null control leaked, an attack broke, or a promise does not
-    hold; the report says which); 70 a bug; 130 interrupted.
+    Exit codes: 0 done, or within the policy; 1 a limit of the policy is exceeded; 2 wrong use or
+    input; 3 inconclusive; 4 evidence does not verify; 5 the audit failed (a null control leaked, an
+    attack broke, or a promise does not hold; the report says which); 70 a bug; 130 interrupted.
     """
 
 

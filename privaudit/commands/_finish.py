@@ -73,9 +73,10 @@ def settle(
         printable()
     rules = None
     if policy is not None:
-        from privaudit.policy import read
+        from privaudit.policy import expect, read
 
         rules = read(policy)
+        expect(rules, [entry.name for entry in request.entries])
     judged: list[Verdicts] = []
 
     def write(audit: Audit, folder: Path) -> None:
@@ -93,7 +94,7 @@ def settle(
             request, out=out, data=data, workers=cores or workers, listen=listen, report=write,
             witness=witness,
         )  # fmt: skip
-        code = finished.code or (judged[0].code if judged else 0)
+        code = judged[0].code if judged else finished.code
         witness.finish(finished.folder, code)
     shareable = finished.folder / "shareable"
     if finished.code:

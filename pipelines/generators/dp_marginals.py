@@ -27,6 +27,13 @@ OUTCOME = "outcome"
 CLEAR = 2.0
 """A pair is worth counting where its dependence stands out of the noise by so many standard deviations."""
 FLOOR = 1e-12
+FLAGS = (
+    "--xla_cpu_multi_thread_eigen=false",
+    "intra_op_parallelism_threads=1",
+    "--xla_backend_optimization_level=0",
+    "--xla_llvm_disable_expensive_passes=true",
+)
+"""One thread; and the compiler's best effort costs five times what it saves: each model is fitted once."""
 
 
 @dataclass(frozen=True)
@@ -230,10 +237,9 @@ def _split(budget: tuple[float, float, float], m: int, pairs: int) -> str:
 def _library() -> Iterator[Any]:
     """The package mbi on one thread, its warnings about the machine's set-up unheard."""
     flags = os.environ.get("XLA_FLAGS")
-    one = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        os.environ["XLA_FLAGS"] = f"{flags or ''} {one}".strip()
+        os.environ["XLA_FLAGS"] = " ".join([*([flags] if flags else []), *FLAGS])
         try:
             import jax
             import mbi

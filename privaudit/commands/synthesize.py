@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 from privaudit.errors import PrivauditError
 
@@ -293,6 +292,8 @@ def _agree(schema: TableSchema, options: Mapping[str, Any]) -> None:
 
 
 def _check_records(records: Records) -> None:
+    import numpy as np
+
     if len(records) < LEAST:
         raise PrivauditError(
             f"a table of {len(records)} rows",
@@ -324,6 +325,8 @@ def _listed(names: Sequence[str]) -> str:
 def _announce(
     records: Records, schema: TableSchema, name: str, generator: Generator, options: Mapping[str, Any]
 ) -> None:  # fmt: skip
+    import numpy as np
+
     patients = len(np.unique(records.patient))
     outcome = (
         f"outcome {schema.target!r} of {len(schema.classes)} classes"
@@ -378,6 +381,8 @@ def _draw(sampler: Sampler, rows: int, entropy: int) -> Records:
 
 def _opened(options: Mapping[str, Any]) -> tuple[str, Sampler, TableSchema, dict[str, Any]]:
     """A fitted generator from its file, and the schema to write its rows by."""
+    import numpy as np
+
     from privaudit import plugins
     from privaudit.bring import schema
 
@@ -443,6 +448,8 @@ def _write(
 
 def _prevalence(real: Records, table: Records, told: dict[str, Any]) -> None:
     """Say how common each outcome is on both sides: generators get this wrong more than anything."""
+    import numpy as np
+
     if len(real.classes) < 2:
         return
     shares = {}

@@ -264,7 +264,7 @@ class Findings:
         return place / "report.html"
 
     def __repr__(self) -> str:
-        lines = [f"Findings about {self.audit.data.title}"]
+        lines = [f"Findings about a model of {self.audit.data.title}"]
         lines += [f"  ! {caveat}" for caveat in self.audit.caveats]
         lines += [f"  {name}: {number}" for name, number, _ in self._numbers()]
         if self.verdicts is not None:

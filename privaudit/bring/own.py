@@ -281,7 +281,7 @@ class Given(Task):
     @classmethod
     def of(cls, prepared: Prepared, name: str, positive: str) -> Given:
         made = cls(name, prepared.records.fingerprint)
-        object.__setattr__(made, "title", f"Prediction of {name}")
+        object.__setattr__(made, "title", name)
         object.__setattr__(made, "positive", positive)
         return _holding(made, prepared=prepared)
 

@@ -53,7 +53,7 @@ def test_a_model_and_two_tables(home: Path, capsys: pytest.CaptureFixture[str]) 
     found = document(capsys)
     (one,) = found.subjects
     assert one.headline is not None
-    assert found.data.title == "Prediction of died"
+    assert found.data.title == "died"
     assert {p.name: p.patients for p in found.data.pools} == {"members": 300, "nonmembers": 240, "reference": 60}  # fmt: skip
     assert any("train" in note and "--estimator" in note for note in one.notes)
     assert str(home) not in found.manifest.command

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import sys
 from collections.abc import Sequence
@@ -34,6 +35,12 @@ COMMANDS = {
     "doctor": "privaudit.commands.doctor",
     "version": "privaudit.commands.version",
 }
+
+_REFUSALS = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO,
+    errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EMFILE,
+}  # fmt: skip
+"""What a file system answers to paths, rights and disks, and not to a mistake of ours."""
 
 
 class Commands(click.Group):
@@ -103,9 +110,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return OK
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _REFUSALS:
+            _say_refused(error)
+            return USAGE
         _say_bug(error, args)
         return BUG
     return code if isinstance(code, int) else OK
+
+
+def _say_refused(error: OSError) -> None:
+    """Which file it was is not said: a path may name a patient."""
+    click.echo(
+        f"error: a file or folder cannot be used: {error.strerror}\n"
+        "  because: the operating system refuses it\n"
+        "  do this: check the paths given, your rights to them and the space left on the disk, and run "
+        "the same command again",
+        err=True,
+    )
 
 
 def _say_usage(error: click.UsageError) -> None:
@@ -122,7 +143,8 @@ def _say_bug(error: Exception, args: Sequence[str]) -> None:
     from pathlib import Path
 
     out = Path(args[args.index("--out") + 1]) if "--out" in args[:-1] else Path("runs")
-    folder = out / "restricted"
+    # Of some commands it names a file to be written, which must not become a folder.
+    folder = (out.parent if out.suffix or out.is_file() else out) / "restricted"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)

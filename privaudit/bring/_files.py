@@ -100,13 +100,13 @@ def source(path: Path | str, what: str) -> Iterator[Source]:
 
 
 def _readable(path: Path, what: str) -> None:
-    if not path.is_file():
-        raise PrivauditError(
-            f"{what} is not there" if not path.exists() else f"{what} is not a file",
-            "a table is one CSV or Parquet file",
-            "check the path given",
-        )
     try:
+        if not path.is_file():
+            raise PrivauditError(
+                f"{what} is not there" if not path.exists() else f"{what} is not a file",
+                "a table is one CSV or Parquet file",
+                "check the path given",
+            )
         with path.open("rb") as file:
             start = file.read(4)
     except OSError as error:

@@ -301,9 +301,11 @@ def _finite(found: pl.Series, bad: int) -> tuple[pl.Series, int]:
     if infinite:
         import polars as pl
 
-        found = found.to_frame("x").select(
-            pl.when(pl.col("x").is_infinite()).then(None).otherwise(pl.col("x"))
-        )["x"]
+        found = (
+            found.to_frame("x")
+            .select(pl.when(pl.col("x").is_infinite()).then(None).otherwise(pl.col("x")))
+            .to_series()
+        )
     return found, bad + infinite
 
 

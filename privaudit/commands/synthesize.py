@@ -300,6 +300,14 @@ def _check_records(records: Records) -> None:
             f"a generator learns distributions: from fewer than {LEAST} rows it could only repeat people",
             f"give at least {LEAST} rows; several hundred for anything useful",
         )
+    patients = len(np.unique(records.patient))
+    if patients < LEAST:
+        raise PrivauditError(
+            f"a table of {len(records):,} rows of {patients} patients",
+            f"many rows of few people are still few people: from fewer than {LEAST} patients a generator "
+            "could only repeat them",
+            f"give the rows of at least {LEAST} patients; or name the right column with --patient",
+        )
     present = np.bincount(records.y, minlength=len(records.classes))
     absent = [c for c, n in zip(records.classes, present, strict=True) if not n]
     if absent:

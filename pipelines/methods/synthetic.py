@@ -72,6 +72,7 @@ class Synthetic(Method):
         start = time.process_time()
         model = self.learner.fit(table, rng)
         file = sampler.save()
+        copied = "yes" if getattr(self.generator, "copies", False) else "no"
         return Release(
             claim=_covered(sampler.claim),
             model=Narrowed(table.columns, model),
@@ -86,7 +87,7 @@ class Synthetic(Method):
             },
             trust=(
                 ("whoever is given the table", "synthetic records", "yes"),
-                ("whoever is given the table", "a hospital's own records", "no"),
+                ("whoever is given the table", "a hospital's own records", copied),
             ),
             notes=(*self._said(members, table), *sampler.notes),
             noisy=getattr(sampler, "noisy", {}),

@@ -110,7 +110,11 @@ def data(
             for name in ("members", "nonmembers", "reference")
         ),
         notes=tuple(prepared.notes),
-        facts=dict(prepared.facts),
+        facts={
+            name: fact
+            for name, fact in prepared.facts.items()
+            if exact or not isinstance(fact, int) or not 0 < fact < SMALLEST
+        },
     )
 
 

@@ -58,6 +58,10 @@ PROFILES = {
                 "sign_flip.rivals": "1",
                 "gradient_inversion.records": "100",
                 "gradient_inversion.steps": "50",
+                "ctgan.epochs": "8",
+                "tvae.epochs": "25",
+                "medgan.epochs": "8",
+                "medgan.pretrain": "10",
             },
         ),
         Profile("standard", "every learner and every attack, for a first opinion", refits=16),
@@ -65,6 +69,12 @@ PROFILES = {
             "thorough",
             "four times the refits, for numbers to decide on",
             refits=64,
+            settings={
+                "ctgan.epochs": "300",
+                "tvae.epochs": "600",
+                "medgan.epochs": "200",
+                "medgan.pretrain": "200",
+            },
             epsilons=("0.5", "1", "3", "10"),
         ),
     )

@@ -27,6 +27,9 @@ PACKAGES = (
     "diffprivlib",
     "opacus",
     "interpret-core",
+    "ctgan",
+    "mbi",
+    "jax",
     "tenseal",
     "cryptography",
 )

@@ -61,6 +61,7 @@ def main() -> None:
     given = parser.parse_args()
     frame = pd.read_parquet(given.data / "uci-diabetes130" / "diabetic_data.parquet")
     frame = frame.assign(readmitted=(frame.readmitted == "<30").astype(int))
+    frame = frame.replace("?", np.nan)
     frame[NUMBERS] = frame[NUMBERS].apply(pd.to_numeric)
     frame = frame[["patient_nbr", *TEXTS, *NUMBERS, "readmitted"]]
     patients = frame.patient_nbr.unique()

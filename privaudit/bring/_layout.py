@@ -20,7 +20,7 @@ Encode = Literal["", "codes", "onehot"]
 ENCODINGS = ("codes", "onehot")
 
 _SPELLINGS = ("{}_{}", "{}={}", "{}.{}", "{}[{}]", "{}[T.{}]", "{}__{}", "{}-{}", "{}: {}", "{} {}")
-_MISSING = ("nan", "NaN", "None", "missing", "<NA>")
+_MISSING = ("nan", "NaN", "None", "missing", "<NA>", "?", "NA", "N/A", "na", "null", ".")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from privaudit.contracts import FlowStep, Method, Model, Prepared, Progress, Rel
 from privaudit.errors import PrivauditError
 from privaudit.records import Records, Split
 from privaudit.seeds import Seeds, borrowed_globals
+from privaudit.stats.groups import rare_joined
 
 REFERENCE = 0.2
 """Share of the held-out patients that the attacker is given where no reference table is."""
@@ -371,7 +372,7 @@ def pools(
                 "the attacker's table holds other patients",
                 "leave --reference out, or give records of other patients",
             )
-    split = Split(members, nonmembers, reference)
+    split = Split(*rare_joined((members, nonmembers, reference)))
     checks.enough(split)
     return split, tuple(notes)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from privaudit.contracts import Scores
 from privaudit.errors import PrivauditError
+from privaudit.records import Records
 from privaudit.results import Estimate, GroupResult
 from privaudit.stats import auc as area_module
 from privaudit.stats import prediction, resample, thresholds
@@ -20,6 +22,9 @@ FPRS = (0.1, 0.01)
 
 UNRECORDED = "not recorded"
 """The level of patients of whom the source does not say to which group they belong."""
+
+OTHERS = "(other)"
+"""The level that stands for all of fewer than 10 patients each."""
 
 HOW = (
     "Wald test of the group's AUC against everyone else's on the logit scale, patients as clusters, "
@@ -42,6 +47,27 @@ def suppressed(sizes: Mapping[str, tuple[int, ...]]) -> frozenset[str]:
         if level not in hidden:
             hidden.append(level)
     return frozenset(hidden)
+
+
+def rare_joined(pools: Sequence[Records]) -> tuple[Records, ...]:
+    """Levels of subgroups of fewer than 10 patients in all pools together, under one name.
+
+    For tables whose levels nobody called public: the name of a level that one patient has, a diagnosis
+    say, would tell of that patient although no number is shown.
+    """
+    ids = np.concatenate([pool.patient for pool in pools])
+    groups: list[dict[str, np.ndarray]] = [{} for _ in pools]
+    for by in pools[0].groups:
+        levels, place = np.unique(
+            np.concatenate([pool.groups[by] for pool in pools]), return_inverse=True
+        )
+        pairs = np.unique(np.column_stack([place, np.unique(ids, return_inverse=True)[1]]), axis=0)
+        few = np.bincount(pairs[:, 0], minlength=len(levels)) < MIN_CELL
+        names = np.where(few & (levels != UNRECORDED), OTHERS, levels.astype(object)).astype(str)
+        ends = np.cumsum([len(pool) for pool in pools])[:-1]
+        for own, part in zip(groups, np.split(names[place], ends), strict=True):
+            own[by] = part
+    return tuple(replace(pool, groups=own) for pool, own in zip(pools, groups, strict=True))
 
 
 def fold(labels: tuple[np.ndarray, ...], ids: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:

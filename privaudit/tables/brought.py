@@ -21,7 +21,7 @@ from privaudit.contracts import (
 )
 from privaudit.errors import PrivauditError
 from privaudit.records import Records, Split
-from privaudit.stats.groups import UNRECORDED
+from privaudit.stats.groups import UNRECORDED, rare_joined
 from privaudit.tables.distance import match
 
 LEAST = 50
@@ -130,7 +130,7 @@ def prepared(
     if len(shared):
         patient = patient + (int(real.patient.max()) + 1 - min(0, int(patient.min())))
     control = replace(control, patient=patient)
-    split = Split(real, control.take(~owned), control.take(owned))
+    split = Split(*rare_joined((real, control.take(~owned), control.take(owned))))
     told.append(
         f"{REFERENCE:.0%} of the control's patients, drawn by lot, are what the attacker owns; the others are "
         "the non-members with whom members are compared"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -190,12 +191,17 @@ def _run(request: Any, out: Path | str | None, jobs: int | None, rules: Any) -> 
             from privaudit import verdicts
             from privaudit.policy import judge
 
-            judged.append(judge(rules, found))
+            digest = hashlib.sha256((folder / "audit.json").read_bytes()).hexdigest()
+            judged.append(judge(rules, found, audit_sha256=digest))
             (folder / "verdicts.json").write_text(verdicts.to_json(judged[0]), encoding="utf-8")
         report.write(found, folder, judged[0] if judged else None)
 
     if out is not None:
-        done = run(request, out=Path(out), workers=jobs, report=write)
+        from privaudit.evidence.account import account
+
+        with account(Path(out), request.command) as witness:
+            done = run(request, out=Path(out), workers=jobs, report=write, witness=witness)
+            witness.finish(done.folder, judged[0].code if judged else done.code)
         folder: Path | None = done.folder
     else:
         with tempfile.TemporaryDirectory(prefix="privaudit-") as scratch:

@@ -246,7 +246,11 @@ class Pool:
 
 @dataclass(frozen=True)
 class Data:
-    """What the models were trained on, in aggregates."""
+    """What the models were trained on, in aggregates.
+
+    unfair: why no membership number means what it should (members and held-out patients differ in other
+    ways), "" where none is known.
+    """
 
     source: str
     real: bool
@@ -261,6 +265,7 @@ class Data:
     pools: tuple[Pool, ...]
     notes: tuple[str, ...] = ()
     facts: Mapping[str, str | int | float] = field(default_factory=dict)
+    unfair: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,8 @@ def settle(
     from privaudit.engine.run import run
     from privaudit.evidence.account import account
 
+    # A worker that has grown is replaced between two jobs; nothing is lost, and nobody can act on it.
+    warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
     if pdf:
         printable()
     rules = None

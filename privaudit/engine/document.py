@@ -115,6 +115,7 @@ def data(
             for name, fact in prepared.facts.items()
             if exact or not isinstance(fact, int) or not 0 < fact < SMALLEST
         },
+        unfair=prepared.unfair,
     )
 
 

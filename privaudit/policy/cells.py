@@ -126,12 +126,14 @@ def guard_cells(rule: Guard, subjects: Sequence[Subject]) -> list[Cell]:
 
 
 def _control(cell: Cell, audit: Audit) -> str:
-    """What the controls of this attack on this subject say: "", "leaks", "missed" or "none"."""
+    """What the controls of this attack on this subject say: "", "leaks", "unfair", "missed" or "none"."""
     if not cell.reading.attack:
         return ""
     own = [c for c in cell.subject.controls if c.attack == cell.reading.attack]
     if any(_leaks(control) for control in own):
         return "leaks"
+    if cell.known.family == "membership" and audit.data.unfair:
+        return "unfair"
     planted = [control for control in own if control.kind == "positive"]
     if planted:
         return "" if all(control.passed for control in planted) else "missed"
@@ -204,8 +206,8 @@ def _state(policy: Policy, cell: Cell, alpha: float) -> None:
         cell.lower, cell.upper = bounds.lower(alpha), bounds.upper(cell.level)
     else:
         cell.lower, cell.upper = bounds.lower(cell.level), bounds.upper(alpha)
-    if cell.control == "leaks":
-        cell.why = "leaks"
+    if cell.control in ("leaks", "unfair"):
+        cell.why = cell.control
         return
     more = _false_positives(cell, rules.min_false_positives)
     if more:

@@ -256,6 +256,8 @@ def reason(told: Told) -> str:
         "suppressed": f"Fewer than {told.policy.statistics.min_cell} patients.",
         "no_interval": "The number came without an interval, and cannot be judged.",
         "leaks": "The audit is invalid here: a model that never saw these patients reads as if it had.",
+        "unfair": "Members and held-out patients can be told apart without the model, so that no number of "
+        "this kind means what it should.",
         "power": f"The attack lacks power here: {listed(told.weak)} missed a leak that was planted in the "
         "model, so a low number speaks for nothing.",
         "no_control": f"No leak was planted for {listed(told.weak)} to find, so a low number speaks for "
@@ -325,6 +327,7 @@ def remedy(told: Told) -> str:
         "absent": "Run the audit again with this version, or choose another metric.",
         "suppressed": "A coarser grouping, or more patients of this group.",
         "no_interval": "Run the audit again with this version.",
+        "unfair": "Hold out patients by lot from the very source of the members, and audit again.",
         "leaks": "Trust none of these numbers: look for records of one patient on both sides, or report "
         "a fault of the audit.",
         "power": "Train more models for the attack (--profile thorough), or name the attacks that count "

@@ -211,3 +211,16 @@ def test_the_floor_is_where_the_design_measured_it() -> None:
     assert 0.51 < area < 0.53
     assert onesided.floor("auc", 0.5, (1, 3236), 0.05) is None
     assert onesided.floor("attack_rate", 0.5, (100, 100), 0.05) is None
+
+
+def test_pools_that_differ_in_other_ways_decide_nothing_about_membership() -> None:
+    leaking = member("lira", number("auc", 0.9))
+    fair, unfair = audit(subject(outcomes=(leaking,))), audit(subject(outcomes=(leaking,)))
+    unfair = replace(unfair, data=replace(unfair.data, unfair="told apart without the model"))
+    rules = policy(Limit("ranking", "membership.auc", max=0.6))
+    assert judge(rules, fair, today=DAY).state == "EXCEEDS"
+    judged = judge(rules, unfair, today=DAY)
+    assert judged.state == "INCONCLUSIVE"
+    assert judged.code == 3
+    assert "without the model" in judged.verdicts[0].reason
+    assert "by lot" in judged.verdicts[0].remedy

@@ -249,7 +249,8 @@ class Data:
     """What the models were trained on, in aggregates.
 
     unfair: why no membership number means what it should (members and held-out patients differ in other
-    ways), "" where none is known.
+    ways), "" where none is known. tossed: a coin of this audit decided, patient by patient, who was
+    trained on; no where that was given.
     """
 
     source: str
@@ -266,6 +267,7 @@ class Data:
     notes: tuple[str, ...] = ()
     facts: Mapping[str, str | int | float] = field(default_factory=dict)
     unfair: str = ""
+    tossed: bool = True
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ HELD = (
 
 @dataclass(frozen=True)
 class Marginals(Generator):
-    """Independent draws from each column's distribution: the safe and useless end of the scale.
+    """Independent draws from each column's distribution: the end of the scale that keeps no relation.
 
     Missing values: each pattern of absence (columns that are missing together) at its own share. The outcome at its prevalence.
     Distributions are broken lines through shared values and means of runs of sorted values, so that

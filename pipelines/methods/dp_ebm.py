@@ -33,7 +33,7 @@ TAIL = 1e-10
 
 @dataclass(frozen=True)
 class DPEBM(Method):
-    """A sum of curves, one a column, each learnt from noisy histograms: a private model to be read.
+    """A sum of curves, one a column, each learnt from noisy histograms: a model that can be read.
 
     epsilon, delta: the promise for one patient added or removed; delta None for the largest power
     of ten at most 1/(10 x patients). statistics: which summaries of a measured variable are read

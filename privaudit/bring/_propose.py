@@ -251,7 +251,7 @@ class _Proposal:
             aside = bool(what) and not kept
             said = what or named
             end = "left aside" if aside else "kept as a feature; check whether it must be"
-            self.tell(f"HIPAA safe harbour: may hold {said}, {end}", seen.name)
+            self.tell(f"may hold {said}, an identifier of HIPAA, 45 CFR 164.514(b)(2); {end}", seen.name)
             if aside:
                 return None
         marks: dict[str, Any] = {
@@ -276,7 +276,8 @@ class _Proposal:
             self.tell("every value is different; check that it is no identifier", seen.name)
         if _hints.normal(seen.name) in ("age", "age_years", "anchor_age") and seen.high > 89:
             self.tell(
-                "HIPAA safe harbour: ages above 89 are identifiers unless put together", seen.name
+                "ages above 89 are identifiers of HIPAA, 45 CFR 164.514(b)(2), unless put together",
+                seen.name,
             )
         if seen.integer and max(abs(seen.low), abs(seen.high)) > 2**24:
             self.tell("whole numbers beyond 16,777,216 are kept to 7 digits", seen.name)

@@ -179,8 +179,8 @@ def identifiers(members: Records) -> list[str]:
         elif all_differ and bool((x % 1 == 0).all()):
             named.setdefault("a number of its own for each row", []).append(column.name)
     return [
-        f"Among the features, {', '.join(map(repr, names))} may hold {what} (HIPAA safe harbour, 45 CFR "
-        "164.514(b)(2)): a model that reads it can remember who is who."
+        f"Among the features, {', '.join(map(repr, names))} may hold {what} (listed in 45 CFR 164.514(b)(2), "
+        "HIPAA): a model that reads it can remember who is who."
         for what, names in named.items()
     ]
 

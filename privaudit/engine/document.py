@@ -116,6 +116,7 @@ def data(
             if exact or not isinstance(fact, int) or not 0 < fact < SMALLEST
         },
         unfair=prepared.unfair,
+        tossed=prepared.split is None,
     )
 
 

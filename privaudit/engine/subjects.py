@@ -141,7 +141,7 @@ def headline(body: Any, outcomes: Sequence[Outcome]) -> Finding | None:
                 return replace(
                     one, estimates=estimates(best["estimates"]), curves=(), caveats=(HALVES,)
                 )
-            alone = sum(o.family == one.family for o in outcomes) == 1
-            how = "the one membership attack asked for" if alone else POSED
+            alone = sum(isinstance(o, Finding) and o.family == one.family for o in outcomes) == 1
+            how = "the one membership attack that gave a result" if alone else POSED
             return replace(one, curves=(), caveats=(how,))
     return None

@@ -61,6 +61,7 @@ def audit(
         read.members, read.nonmembers, read.reference, seeds.rng("reference"),
         patient if isinstance(patient, str) else "the patient",
     )  # fmt: skip
+    split = own.without_rare_names(split)
     method, told = _tried(method, split, seeds, estimator)
     held = method.fit(split.members, seeds.rng("held")).model
     if held is None:

@@ -241,6 +241,13 @@ class _Proposal:
                 "there is nothing to predict unless outcomes differ",
                 "name another target, or give a table in which both outcomes occur",
             )
+        words = not all(name.strip().lstrip("-").isdigit() for name in seen.levels)
+        if len(seen.levels) > 2 and words and min(seen.levels.values()) < RARE:
+            self.tell(
+                f"a class of fewer than {RARE} rows is named; join it with another unless it is public "
+                "knowledge",
+                self.target,
+            )
         return ordered(seen.levels)
 
     def _column(self, seen: Seen) -> Column | None:
@@ -251,7 +258,9 @@ class _Proposal:
             aside = bool(what) and not kept
             said = what or named
             end = "left aside" if aside else "kept as a feature; check whether it must be"
-            self.tell(f"may hold {said}, an identifier of HIPAA, 45 CFR 164.514(b)(2); {end}", seen.name)
+            self.tell(
+                f"may hold {said}, an identifier of HIPAA, 45 CFR 164.514(b)(2); {end}", seen.name
+            )
             if aside:
                 return None
         marks: dict[str, Any] = {

@@ -68,6 +68,8 @@ def audit(
     model = models.bind(opened, schema, encode=trust.encode, answers=trust.answers)
     recipe = _recipe(model, estimator)
     split, flow, facts, read = _read(files, schema, seeds)
+    if files.schema is None:
+        own.named_classes((split.members, split.nonmembers, split.reference), schema.target)
     twin = None
     if recipe is not None:
         labels = own.in_order(opened.labels, schema.classes) if opened.labels else None
@@ -298,6 +300,7 @@ def predictions(
     read, rows = tables.counted(
         asked.path, schema, what="predictions", most=most, rng=seeds.rng("read", "predictions")
     )
+    own.named_classes((read,), asked.target)
     inside = _inside(read.groups[member], member)
     p = probabilities(
         read.X.astype(np.float64), len(read), len(classes), who="the predictions table"

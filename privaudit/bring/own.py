@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,7 +18,7 @@ from privaudit.contracts import FlowStep, Method, Model, Prepared, Progress, Rel
 from privaudit.errors import PrivauditError
 from privaudit.records import Records, Split
 from privaudit.seeds import Seeds, borrowed_globals
-from privaudit.stats.groups import rare_joined
+from privaudit.stats.groups import rare_classes, rare_joined
 
 REFERENCE = 0.2
 """Share of the held-out patients that the attacker is given where no reference table is."""
@@ -377,6 +377,28 @@ def pools(
     return split, tuple(notes)
 
 
+def named_classes(pools: Sequence[Records], target: str) -> None:
+    """Refuse classes of a handful of patients, whose names nobody called public."""
+    rare = rare_classes(pools)
+    if rare:
+        raise PrivauditError(
+            f"the outcome {target!r} has {len(rare)} classes of fewer than 10 patients",
+            "every class is named in what is written, and the name alone would tell of these patients",
+            "join them with another class, or call the classes by numbers 0, 1, 2; where they are public "
+            "knowledge, list them in a schema (privaudit schema TABLE --target COLUMN) and give it with --schema",
+        )
+
+
+def without_rare_names(split: Split) -> Split:
+    """The same pools, with a number for the name of each class that a handful of patients have."""
+    pools = (split.members, split.nonmembers, split.reference)
+    rare = rare_classes(pools)
+    if not rare:
+        return split
+    classes = tuple(f"class {c}" if c in rare else name for c, name in enumerate(pools[0].classes))
+    return Split(*(replace(pool, classes=classes) for pool in pools))
+
+
 def prepare(
     split: Split, model: Model, *, seeds: Seeds, confidence: float, source: str,
     flow: tuple[FlowStep, ...] = (), notes: tuple[str, ...] = (), reads: bool = True,
@@ -414,4 +436,12 @@ def tried(twin: Retrained, split: Split, rng: np.random.Generator) -> float:
     return (time.process_time() - start) / len(some)
 
 
-__all__ = ["Brought", "Given", "Retrained", "pools", "prepare"]
+__all__ = [
+    "Brought",
+    "Given",
+    "Retrained",
+    "named_classes",
+    "pools",
+    "prepare",
+    "without_rare_names",
+]

@@ -94,6 +94,7 @@ def request_of(options: dict[str, Any]) -> Request:
     """What the options ask for; reads the tables."""
     # Numeric libraries read this when they load: workers and this process use one thread each.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from privaudit.bring.own import named_classes
     from privaudit.engine.configure import Entry, given
     from privaudit.engine.profiles import profile
     from privaudit.seeds import Seeds
@@ -115,6 +116,8 @@ def request_of(options: dict[str, Any]) -> Request:
         _read(options[what], schema, what, keys, options["rows"], seeds.rng("read", what))
         for what in ("real", "control")
     )
+    if options["schema"] is None:
+        named_classes((real, control), schema.target)
     synthetic = _synthetic(options["synthetic"], schema, MOST_SYNTHETIC, seeds.rng("read", "synthetic"))  # fmt: skip
     table, told = checked(synthetic, schema.columns)
     notes += [*told, *_sampled({"real": real, "control": control}, options["rows"])]

@@ -171,6 +171,7 @@ def _learned(
 ) -> tuple[str, Sampler, TableSchema, dict[str, Any], Records]:
     from privaudit import plugins
     from privaudit.bring import tables
+    from privaudit.bring.own import named_classes
     from privaudit.engine.folder import private
 
     name = options["generator"]
@@ -180,6 +181,8 @@ def _learned(
     schema, told = _schema(options, epsilon is not None)
     records = tables.records(options["table"], schema)
     _check_records(records)
+    if told["proposed"]:
+        named_classes((records,), schema.target)
     _announce(records, schema, name, generator, options)
     if epsilon is not None and options["seed"] is not None:
         _say(

@@ -70,6 +70,22 @@ def rare_joined(pools: Sequence[Records]) -> tuple[Records, ...]:
     return tuple(replace(pool, groups=own) for pool, own in zip(pools, groups, strict=True))
 
 
+def rare_classes(pools: Sequence[Records]) -> tuple[int, ...]:
+    """Outcome classes whose name would tell of the fewer than 10 patients who have them.
+
+    None where there are two, which say no more of each other than the question does, or where all are
+    called by numbers.
+    """
+    names = pools[0].classes
+    if len(names) < 3 or all(name.strip().lstrip("-").isdigit() for name in names):
+        return ()
+    who = [
+        len(np.unique(np.concatenate([pool.patient[pool.y == c] for pool in pools])))
+        for c in range(len(names))
+    ]
+    return tuple(c for c, patients in enumerate(who) if 0 < patients < MIN_CELL)
+
+
 def fold(labels: tuple[np.ndarray, ...], ids: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
     """Labels of each pool in which a tiny level that only says "not recorded" joins the largest level.
 

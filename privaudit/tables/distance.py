@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
 from privaudit.tables._cells import Cells, Ranges, match, outcome, shared, spans
+from privaudit.tables._tiles import tiles
 
-CELLS = 2**17
-"""Pairs of records in a block: its buffers stay in a core's cache."""
-ONE_HOT = 64
-"""Categories of up to this many levels are compared by a matrix product, others one by one."""
+FEW = 64
+"""Up to this many neighbours are found one by one, more by sorting."""
 APART = 0.2
 """What a cell measured on one side alone adds in a search for copies; docs/design/007-table-attacks.md."""
 CLOSEST = 1e-5
@@ -120,7 +118,7 @@ def densities(
     exp(-1 / width). Not normalised.
     """
     total = np.full((len(widths), len(queries)), -np.inf)
-    for part, _, d in _tiles(queries, table, exclude_self, None, gap):
+    for part, _, d in tiles(queries, table, exclude_self=exclude_self, gap=gap):
         least = d.min(axis=1)
         base = np.where(np.isfinite(least), least, 0.0).astype(np.float64)
         d -= base[:, None].astype(np.float32)
@@ -136,7 +134,9 @@ def _blocks(
 ) -> Iterator[tuple[slice, tuple[np.ndarray, np.ndarray]]]:
     """The k least for each block of queries. tolerance: count differing cells in place of distances."""
     best: tuple[np.ndarray, np.ndarray] | None = None
-    for part, cut, d in _tiles(queries, table, exclude_self, tolerance, gap):
+    for part, cut, d in tiles(
+        queries, table, exclude_self=exclude_self, tolerance=tolerance, gap=gap
+    ):
         found = _least(d, min(k, d.shape[1]))
         found = found[0], found[1] + cut.start
         if best is not None:
@@ -150,93 +150,9 @@ def _blocks(
             best = None
 
 
-def _tiles(
-    queries: Cells, table: Cells, exclude_self: bool, tolerance: float | None, gap: float
-) -> Iterator[tuple[slice, slice, np.ndarray]]:
-    """Summed distances block by block: queries, rows of the table, (b, m) float32."""
-    width = min(len(table), CELLS)
-    height = max(1, CELLS // max(1, width))
-    q, t = _Prepared.of(queries), _Prepared.of(table)
-    clipped = [
-        bool(max(a.max(initial=0), b.max(initial=0)) > 1 or min(a.min(initial=0), b.min(initial=0)) < 0)
-        for a, b in zip(q.numbers, t.numbers, strict=True)
-    ]  # fmt: skip
-    for start in range(0, len(queries), height):
-        part = slice(start, min(start + height, len(queries)))
-        for left in range(0, len(table), width):
-            cut = slice(left, min(left + width, len(table)))
-            d = _costs(q, t, part, cut, clipped, tolerance, gap)
-            if exclude_self:
-                own = np.arange(max(part.start, cut.start), min(part.stop, cut.stop))
-                d[own - part.start, own - cut.start] = np.inf
-            yield part, cut, d
-
-
-@dataclass(frozen=True, eq=False)
-class _Prepared:
-    """float32 numbers (p, n), one-hot codes (n, w) of the shorter categories, codes of the others."""
-
-    numbers: np.ndarray
-    hot: np.ndarray
-    few: int
-    many: np.ndarray
-    missing: np.ndarray
-    gaps: bool
-
-    @classmethod
-    def of(cls, cells: Cells) -> _Prepared:
-        few = [c for c, k in enumerate(cells.levels) if k <= ONE_HOT]
-        many = [c for c, k in enumerate(cells.levels) if k > ONE_HOT]
-        n = len(cells)
-        hot = np.zeros((n, sum(cells.levels[c] for c in few)), dtype=np.float32)
-        left = 0
-        for c in few:
-            hot[np.arange(n), left + cells.codes[c]] = 1.0
-            left += cells.levels[c]
-        return cls(
-            cells.numbers.astype(np.float32),
-            hot,
-            len(few),
-            cells.codes[many].astype(np.int32),
-            cells.missing.T.astype(np.float32),
-            bool(cells.missing.any()),
-        )
-
-
-def _costs(
-    q: _Prepared,
-    t: _Prepared,
-    part: slice,
-    cut: slice,
-    clipped: Sequence[bool],
-    tolerance: float | None,
-    gap: float = 1.0,
-) -> np.ndarray:
-    """(b, m) float32: sums over columns. Equal pairs get equal sums, wherever they stand in the block:
-    matrix products are of whole numbers only, and the rest is done cell by cell."""
-    d = np.float32(q.few) - q.hot[part] @ t.hot[cut].T
-    away, unlike = np.empty_like(d), np.empty(d.shape, dtype=bool)
-    for a, b in zip(q.many, t.many, strict=True):
-        d += np.not_equal(a[part, None], b[cut], out=unlike)
-    for a, b, clip in zip(q.numbers, t.numbers, clipped, strict=True):
-        np.abs(np.subtract(a[part, None], b[cut], out=away), out=away)
-        if tolerance is not None:
-            d += np.greater(away, np.float32(tolerance), out=unlike)
-            continue
-        d += np.minimum(away, np.float32(1.0), out=away) if clip else away
-    if gap != 1.0 and tolerance is None and (q.gaps or t.gaps):
-        one, other = q.missing[part], t.missing[cut]
-        lone = one.sum(axis=1)[:, None] + other.sum(axis=1) - np.float32(2.0) * (one @ other.T)
-        d -= np.float32(1.0 - gap) * lone
-    if tolerance is not None:
-        seen = np.float32(q.missing.shape[1]) - q.missing[part] @ t.missing[cut].T
-        d /= np.maximum(seen, np.float32(1.0))
-    return d
-
-
 def _least(d: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k least of each row with their places, ties to the first. Overwrites d."""
-    if k > ONE_HOT:
+    if k > FEW:
         order = np.argsort(d, axis=1, kind="stable")[:, :k]
         return np.take_along_axis(d, order, 1), order
     line = np.arange(len(d))

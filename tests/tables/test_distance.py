@@ -81,7 +81,7 @@ def test_nearest_is_gowers_distance_with_missing_as_a_value(missing: float) -> N
 def test_blocks_of_the_table_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     q, t = table(50, "q"), table(333, "t")
     whole = nearest(q, t, 4)
-    monkeypatch.setattr("privaudit.tables.distance.CELLS", 64)
+    monkeypatch.setattr("privaudit.tables._tiles.CELLS", 64)
     cut = nearest(q, t, 4)
     assert np.array_equal(whole[0], cut[0])
     assert np.array_equal(whole[1], cut[1])
@@ -173,7 +173,7 @@ def test_densities_are_the_mean_kernel_and_leave_oneself_out(
     a, b, _ = match(table(40, "q"), table(70, "t"), None, spans(table(70, "t")))
     d = apart(a, b, np.tile(np.arange(70), (40, 1))) * a.width
     for cells in (2**17, 16):
-        monkeypatch.setattr("privaudit.tables.distance.CELLS", cells)
+        monkeypatch.setattr("privaudit.tables._tiles.CELLS", cells)
         got = densities(a, b, (0.05, 1.0))
         for row, width in zip(got, (0.05, 1.0), strict=True):
             assert np.allclose(row, np.log(np.exp(-d / width).mean(axis=1)), atol=1e-4)

@@ -18,10 +18,10 @@ test-slow: setup
 
 # Two of the three lanes of docs/ci.md; the third audits real data where they may be read.
 lane-replay: setup
-	$(BIN)/pytest tests/lanes/test_replay.py
+	$(BIN)/pytest tests/lanes/test_lane_replay.py
 
 lane-controls: setup
-	$(BIN)/pytest -m "slow or not slow" tests/lanes/test_controls.py
+	$(BIN)/pytest -m "slow or not slow" tests/lanes/test_lane_controls.py
 
 lint: setup
 	$(BIN)/ruff check .

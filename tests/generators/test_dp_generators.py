@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from table_lab import COLUMNS, table
+from records_lab import COLUMNS, table
 
 from pipelines.generators._cells import Cells, CellSampler, counts, onto, order, totals
 from pipelines.generators._saved import pack, unpack

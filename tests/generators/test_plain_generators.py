@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from table_lab import COLUMNS, table
+from records_lab import COLUMNS, table
 
 from pipelines.generators._margins import LEAST, POOL, Layout, Margins
 from pipelines.generators._saved import unpack

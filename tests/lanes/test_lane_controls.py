@@ -1,6 +1,6 @@
 """The controls lane: models whose answer is known, judged by a starter policy.
 
-pytest -m "slow or not slow" tests/lanes/test_controls.py
+pytest -m "slow or not slow" tests/lanes/test_lane_controls.py
 """
 
 from datetime import date

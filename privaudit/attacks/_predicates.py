@@ -8,8 +8,6 @@ import numpy as np
 
 EQUAL, LEAST, MOST, GAP = range(4)
 """A cell equals the value, is at least it, is at most it, or is missing."""
-BLOCK = 2**21
-"""Cells looked at in one go."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,15 +28,14 @@ class Predicates:
     def counts(self, cells: np.ndarray) -> np.ndarray:
         """(m,) how many records each holds for. cells: (d, n) float64, NaN where missing."""
         found = np.empty(len(self), dtype=np.int64)
-        step = max(1, BLOCK // max(1, cells.shape[1]))
-        for start in range(0, len(self), step):
-            part = slice(start, start + step)
-            holds = np.ones((len(self.columns[part]), cells.shape[1]), dtype=bool)
-            for q in range(self.columns.shape[1]):
-                holds &= _holds(
-                    cells, self.columns[part, q], self.tests[part, q], self.values[part, q]
-                )
-            found[part] = holds.sum(axis=1)
+        # Line by line, for a copy of the columns would cost more than the comparisons.
+        for i in range(len(self)):
+            holds = np.ones(cells.shape[1], dtype=bool)
+            for column, test, value in zip(
+                self.columns[i], self.tests[i], self.values[i], strict=True
+            ):
+                holds &= _holds(cells[column], int(test), float(value))
+            found[i] = np.count_nonzero(holds)
         return found
 
     def distinct(self) -> Predicates:
@@ -59,22 +56,15 @@ class Predicates:
         )
 
 
-def _holds(
-    cells: np.ndarray, columns: np.ndarray, tests: np.ndarray, values: np.ndarray
-) -> np.ndarray:
-    out = np.empty((len(columns), cells.shape[1]), dtype=bool)
-    for test in np.unique(tests):
-        at = np.flatnonzero(tests == test)
-        seen, value = cells[columns[at]], values[at, None]
-        if test == EQUAL:
-            out[at] = seen == value
-        elif test == LEAST:
-            out[at] = seen >= value
-        elif test == MOST:
-            out[at] = seen <= value
-        else:
-            out[at] = np.isnan(seen)
-    return out
+def _holds(cells: np.ndarray, test: int, value: float) -> np.ndarray:
+    """(n,) bool of one column's cells; a missing one fits nothing but `GAP`."""
+    if test == EQUAL:
+        return np.equal(cells, value)
+    if test == LEAST:
+        return np.greater_equal(cells, value)
+    if test == MOST:
+        return np.less_equal(cells, value)
+    return np.isnan(cells)
 
 
 def univariate(cells: np.ndarray, ordered: np.ndarray) -> Predicates:
@@ -96,18 +86,29 @@ def univariate(cells: np.ndarray, ordered: np.ndarray) -> Predicates:
     )
 
 
+def medians(cells: np.ndarray) -> np.ndarray:
+    """(d,) the median of what is measured in each column, 0 where nothing is."""
+    seen = [row[~np.isnan(row)] for row in cells]
+    return np.array([np.median(row) if len(row) else 0.0 for row in seen])
+
+
 def multivariate(
-    cells: np.ndarray, ordered: np.ndarray, rows: np.ndarray, width: int, rng: np.random.Generator
+    cells: np.ndarray,
+    ordered: np.ndarray,
+    rows: np.ndarray,
+    width: int,
+    rng: np.random.Generator,
+    middle: np.ndarray | None = None,
 ) -> Predicates:
     """One predicate from each of these records, on `width` columns drawn for it.
 
     Numbers must be at least, or at most, the record's, whichever is farther from the column's median;
-    other values the same; a missing value missing.
+    other values the same; a missing value missing. middle: `medians(cells)`, where they are known.
     """
     d, _ = cells.shape
     columns = np.argsort(rng.random((len(rows), d)), axis=1)[:, :width]
     values = cells[columns, rows[:, None]]
-    middle = np.array([np.median(row[~np.isnan(row)]) if (~np.isnan(row)).any() else 0.0 for row in cells])  # fmt: skip
+    middle = medians(cells) if middle is None else middle
     tests = np.where(values > middle[columns], LEAST, MOST)
     tests = np.where(ordered[columns], tests, EQUAL)
     return Predicates(columns, np.where(np.isnan(values), GAP, tests), values)
@@ -124,4 +125,4 @@ def at_random(
     return Predicates(columns, np.where(np.isnan(values), GAP, tests), values)
 
 
-__all__ = ["Predicates", "at_random", "multivariate", "univariate"]
+__all__ = ["Predicates", "at_random", "medians", "multivariate", "univariate"]

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from privaudit.attacks._predicates import Predicates, at_random, multivariate, univariate
+from privaudit.attacks._predicates import Predicates, at_random, medians, multivariate, univariate
 from privaudit.attacks._tables import FEWEST, check_counts, draw, table_of
 from privaudit.contracts import Access, Attack, Fitted, Target, Trials
 from privaudit.errors import PrivauditError
@@ -95,9 +95,10 @@ class SinglingOut(Attack):
         kept = Predicates(
             *(np.empty((0, width), dtype=t) for t in (np.int64, np.int64, np.float64))
         )
+        middle = medians(cells)
         for _ in range(TRIES):
             rows = rng.integers(0, cells.shape[1], self.attempts)
-            drawn = multivariate(cells, ordered, rows, width, rng)
+            drawn = multivariate(cells, ordered, rows, width, rng, middle)
             alone = drawn.take(np.flatnonzero(drawn.counts(cells) == 1))
             kept = Predicates.join([kept, alone]).distinct()
             if len(kept) >= self.attempts:
@@ -115,7 +116,7 @@ def _values(cells: Cells) -> np.ndarray:
 def _distinct(cells: np.ndarray) -> np.ndarray:
     """The different records, for an attacker loses nothing by leaving out repeats."""
     _, first = np.unique(np.where(np.isnan(cells), np.inf, cells), axis=1, return_index=True)
-    return cells[:, np.sort(first)]
+    return np.ascontiguousarray(cells[:, np.sort(first)])
 
 
 def _isolated(predicates: Predicates, cells: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ docs/design/007-table-attacks.md, Cost.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,7 +45,8 @@ def tiles(
         part = slice(start, min(start + height, len(queries)))
         for left in range(0, len(table), width):
             cut = slice(left, min(left + width, len(table)))
-            d = pair.costs(part, cut, space)
+            with _lines(cut.stop - cut.start):
+                d = pair.costs(part, cut, space)
             if exclude_self:
                 own = np.arange(max(part.start, cut.start), min(part.stop, cut.stop))
                 d[own - part.start, own - cut.start] = np.inf
@@ -178,6 +180,16 @@ def _counted(
             test(a[part, None], b[cut], out=space.unlike)
             np.add(space.count, space.unlike.view(np.uint8), out=space.count)
         out += space.count
+
+
+@contextmanager
+def _lines(width: int) -> Iterator[None]:
+    """Lines shorter than numpy's buffer are copied into it first, at three times the cost; not within."""
+    before = np.setbufsize(min(8192, max(16, width // 32 * 16)))
+    try:
+        yield
+    finally:
+        np.setbufsize(before)
 
 
 def _differ(q: np.ndarray, t: np.ndarray) -> bool:

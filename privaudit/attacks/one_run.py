@@ -29,7 +29,8 @@ class OneRun(Attack):
     among records of the same outcome). A multiple of 8 also trains reference models, those that
     other attacks share, and scores by each record's likelihood ratio (see `bayes`). This stays an
     audit of one run: the reference models know nothing of the coins, so what is learnt from them
-    may sharpen the guesses and cannot make them falsely right.
+    may sharpen the guesses and cannot make them falsely right. Where the auditor cannot train again, the
+    answers alone are read.
     Natural records are weaker canaries than worst-case ones: a bound below the promise does not
     prove the promise.
     Steinke, Nasr and Jagielski 2023 (arXiv 2305.08846), section 3; Mahloujifar, Melis and
@@ -50,10 +51,12 @@ class OneRun(Attack):
                 "reference models are trained the same way as the released one",
                 "use shadows=0, which reads the released model's answers alone",
             )
+        if not target.method.reruns:
+            return ()
         return half_samples(target, self.shadows, seeds)
 
     def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
-        if self._asks():
+        if self._asks() and refits:
             bank = Bank.gather(target, refits)
             scores = fit(Sums.of(bank.shadows, bank.included)).ratio(bank.target)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -82,13 +83,33 @@ def utility(
                 "calibration_intercept",
             )
         )
-    return (
+    found = (
         auroc(proba, y, ids, n, confidence, classes),
         _auprc(proba, y, ids, n, confidence, rng, classes),
         brier(proba, y, ids, n, confidence),
         _log_loss(proba, y, ids, n, confidence),
         *calibration(proba, y, ids, n, confidence),
     )
+    return tuple(map(_uncounted, found)) if few(y, ids, k) else found
+
+
+FEW = "fewer than 10 patients with the outcome, or without it: the number would tell how many"
+LOSSES = ("brier", "log_loss")
+
+
+def few(y: np.ndarray, ids: np.ndarray, k: int) -> bool:
+    """Whether a class has 1 to 9 patients, whose number no estimate may give away."""
+    return any(0 < resample.count(ids[y == c]) < MIN_CELL for c in range(k))
+
+
+def _uncounted(e: Estimate) -> Estimate:
+    """The estimate without the prevalence. Two classes: a share of pairs tells the numbers of both."""
+    n = {name: count for name, count in e.n.items() if name != "events"}
+    chance = e.chance if e.name == "auroc" or e.name.startswith("calibration") else None
+    if "events" not in e.n or e.name in LOSSES:
+        return replace(e, n=n, chance=chance)
+    refusal = e.refusal or FEW
+    return Estimate(e.name, None, None, None, chance, n, e.confidence, e.how, refusal)
 
 
 def questions(proba: np.ndarray, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -258,7 +279,8 @@ def reliability(
 
     Two classes: the predicted against the observed rate of the second class. More: the probability
     of the answer given against how often it is right. Each bin holds at least 10 patients, or is
-    joined with its neighbour; with fewer than 10 patients in all the curve is empty.
+    joined with its neighbour, and so does each side of it that anybody is on; with fewer than 10
+    patients in all, or on a side, the curve is empty.
     """
     proba, y, ids = check(proba, y, patients)
     labels = ("predicted probability", "observed rate")
@@ -266,7 +288,12 @@ def reliability(
         p, hit = proba[:, 1], (y == 1).astype(float)
     else:
         p, hit = proba.max(axis=1), (proba.argmax(axis=1) == y).astype(float)
-    if resample.count(ids) < MIN_CELL:
+
+    def told(mask: np.ndarray) -> bool:
+        sides = [resample.count(ids[mask & (hit == side)]) for side in (0, 1)]
+        return resample.count(ids[mask]) >= MIN_CELL and not any(0 < n < MIN_CELL for n in sides)
+
+    if not told(np.ones(len(p), dtype=bool)):
         return Curve("reliability", (), (), (), (), *labels)
     edges = np.unique(np.quantile(p, np.arange(1, bins) / bins))
     place = np.searchsorted(edges, p, "left")
@@ -275,7 +302,7 @@ def reliability(
     for b in range(place.max() + 1):
         waiting |= place == b
         rest = place > b
-        if resample.count(ids[waiting]) < MIN_CELL or 0 < resample.count(ids[rest]) < MIN_CELL:
+        if not told(waiting) or (rest.any() and not told(rest)):
             continue
         points.append((float(p[waiting].mean()), *rate(hit[waiting], ids[waiting], confidence)))
         waiting = np.zeros(len(p), dtype=bool)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-STATISTICS = "1"
+STATISTICS = "2"
 """Raised whenever an estimate or an interval moves on the same evidence; a test of golden numbers
 asks for it."""
 

@@ -58,7 +58,7 @@ def audit(
         model, members, nonmembers, reference, patient, groups, estimator, answers, seeds
     )
     split, notes = own.pools(
-        read.members, read.nonmembers, read.reference, seeds.rng("reference"),
+        read.members, read.nonmembers, read.reference, Seeds(0).child("brought").rng("reference"),
         patient if isinstance(patient, str) else "the patient",
     )  # fmt: skip
     split = own.without_rare_names(split)

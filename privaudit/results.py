@@ -386,6 +386,12 @@ def from_json(text: str) -> Audit:
             "an audit document is JSON as `privaudit run` wrote it",
             "give the audit.json of a finished run",
         ) from None
+    except RecursionError:
+        raise PrivauditError(
+            "this is not an audit document: its parts lie too deep in each other",
+            "an audit document is JSON as `privaudit run` wrote it",
+            "give the audit.json of a finished run",
+        ) from None
     if not isinstance(tree, dict) or tree.get("schema") != SCHEMA:
         came = tree.get("schema") if isinstance(tree, dict) else None
         raise PrivauditError(

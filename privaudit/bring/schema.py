@@ -112,9 +112,9 @@ def propose(
 def read(path: Path | str) -> TableSchema:
     """The schema in a TOML file as `write` makes it; every fault is named with its place."""
     try:
-        text = Path(path).read_bytes()[: 64 << 20].decode("utf-8")
+        text = Path(path).read_bytes()[: 64 << 20].decode("utf-8-sig")
         tree = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         said = error.strerror if isinstance(error, OSError) else str(error)
         raise PrivauditError(
             f"a schema that cannot be read: {said}",

@@ -122,7 +122,9 @@ def brought(options: dict[str, Any]) -> tuple[Given, Brought, tuple[str, ...]]:
     from privaudit.bring import files
     from privaudit.seeds import Seeds
 
-    seeds = Seeds(options["seed"]).child("brought")
+    # Which rows are read, and whose are the attacker's, is the same for every --seed: runs that differ in it
+    # alone make a baseline.
+    seeds = Seeds(0).child("brought")
     if options["predictions"] is not None:
         _alone(options)
         asked = files.Asked(

@@ -504,9 +504,9 @@ def _progress() -> Iterator[Callable[[str, float], None]]:
         said: dict[str, int] = {}
 
         def line(what: str, share: float) -> None:
-            tenth = int(10 * share)
-            if tenth > said.get(what, -1):
-                said[what] = tenth
+            tenth, part = int(10 * share), what.partition(":")[0]
+            if tenth > said.get(part, -1):
+                said[part] = tenth
                 _say(f"train: {what} {tenth * 10} %")
 
         yield line

@@ -59,7 +59,8 @@ def read(path: Path | str, *, today: date | None = None) -> Policy:
 def parse(raw: bytes, name: str = "the policy") -> Policy:
     """The policy in these bytes, whatever day it is."""
     try:
-        tree = tomllib.loads(raw.decode("utf-8"))
+        # Some editors begin a file with a mark of its encoding.
+        tree = tomllib.loads(raw.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise PrivauditError(
             f"{name} is not a text in UTF-8", "a policy is TOML", "save it as UTF-8 text"
@@ -69,6 +70,12 @@ def parse(raw: bytes, name: str = "the policy") -> Policy:
             f"{name} is not valid TOML: {error}",
             'a policy is TOML: key = value, [table], [[limit]], texts in "quotes"',
             "mend the line named, or begin with `privaudit init`",
+        ) from None
+    except RecursionError:
+        raise PrivauditError(
+            f"{name} holds lists within lists too deep to read",
+            'a policy is TOML: key = value, [table], [[limit]], texts in "quotes"',
+            "begin with `privaudit init`",
         ) from None
     return build(tree, hashlib.sha256(raw).hexdigest())
 

@@ -200,4 +200,12 @@ def find(run: Path) -> Path:
 
 def read(run: Path) -> Audit:
     """The audit document of a finished run."""
-    return from_json(find(run).read_text(encoding="utf-8"))
+    try:
+        text = find(run).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise PrivauditError(
+            "this is not an audit document: it is no text in UTF-8",
+            "an audit document is JSON as `privaudit run` wrote it",
+            "give the audit.json of a finished run",
+        ) from None
+    return from_json(text)

@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 State = Literal[
-    "found", "unseen", "small", "weak", "untested", "invalid", "within", "exceeds", "plain"
+    "found",
+    "unseen",
+    "small",
+    "weak",
+    "untested",
+    "unfair",
+    "invalid",
+    "within",
+    "exceeds",
+    "plain",
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from privaudit.report.notes import ACCESS
+from privaudit.report.kinds import can, kinds
 from privaudit.results import Audit, Failed, Finding
 
 State = Literal["TESTED", "NOT TESTED", "NOT APPLICABLE"]
@@ -33,6 +33,15 @@ class Class:
         return self.title.partition(":")[0]
 
 
+NO_COIN = (
+    "it needs a coin that decided, patient by patient, who was trained on, and here that was given; "
+    "privaudit audit-dp takes canaries"
+)
+NO_FILE = "no generator’s file is handed out or was given"
+NO_FILES = "this version looks for stored records in the files of generators alone"
+ALONE = "nothing that is exchanged while training is released in this run"
+ANSWERS = "only answers of the model are known, and this takes more"
+MODELLED = ("attribute", "evasion", "poisoning")
 EDPB = "EDPB Opinion 28/2024, paragraph 55"
 
 CLASSES: dict[str, Class] = {
@@ -168,6 +177,14 @@ def tried(audit: Audit) -> tuple[Tried, ...]:
         reason = c.lacking
         if c.table and not _releases_table(audit):
             state, reason = "NOT APPLICABLE", "no synthetic records are released in this run"
+        elif key == "epsilon" and not audit.data.tossed:
+            reason = NO_COIN
+        elif key == "exfiltration" and not any(can(s, "FILE") for s in audit.subjects):
+            reason = NO_FILE if _releases_table(audit) else NO_FILES
+        elif key == "reconstruction" and audit.subjects and not _exchanges(audit):
+            state, reason = "NOT APPLICABLE", ALONE
+        elif key in MODELLED and audit.subjects and set(kinds(audit)) == {"answers"}:
+            reason = ANSWERS
         elif broke:
             reason = f"the attack broke: {broke}"
         elif engine is not None and engine.state != "TESTED":
@@ -178,9 +195,12 @@ def tried(audit: Audit) -> tuple[Tried, ...]:
     return tuple(found)
 
 
+def _exchanges(audit: Audit) -> bool:
+    return any(can(s, key) for s in audit.subjects for key in ("UPDATES", "CUT", "CIPHER"))
+
+
 def _releases_table(audit: Audit) -> bool:
-    words = ACCESS["TABLE"][0]
-    return any(words in s.access or "TABLE" in s.access for s in audit.subjects)
+    return any(can(s, "TABLE") for s in audit.subjects)
 
 
 __all__ = ["CLASSES", "EDPB", "Class", "Tried", "class_of", "tried"]

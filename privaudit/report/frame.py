@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from privaudit.report import sentences as say
+from privaudit.report.kinds import kinds
 from privaudit.results import Audit
 from privaudit.verdicts import Verdicts
 
@@ -12,7 +13,7 @@ def facts(audit: Audit, verdicts: Verdicts | None = None) -> tuple[tuple[str, st
     m, words = audit.manifest, say.MANIFEST
     policy = verdicts.policy.get("name", "") if verdicts is not None else ""
     return (
-        (say.MODELS, str(len(audit.subjects))),
+        (say.AUDITED, say.counted(kinds(audit))),
         *(((say.POLICY, policy),) if policy else ()),
         (words["created"], m.created),
         (words["run"], m.run),

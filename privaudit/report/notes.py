@@ -316,8 +316,8 @@ FAMILIES: dict[str, tuple[str, str]] = {
     ),
     "synthetic": (
         "Does the synthetic table give patients away?",
-        "Singling out, linking and inferring, the three risks that anonymous data must not carry (Article "
-        "29 Working Party, Opinion 05/2014), and copies of real records.",
+        "Singling out, linking and inferring, the three risks that Opinion 05/2014 names (Article "
+        "29 Working Party), and copies of real records.",
     ),
     "epsilon": (
         "How large must epsilon at least be?",
@@ -422,6 +422,10 @@ ACCESS: dict[str, tuple[str, str]] = {
         "whoever runs the joint training",
     ),
     "TABLE": ("read the synthetic records", "anyone who is given the synthetic table"),
+    "FILE": (
+        "open the file that the generator is saved in",
+        "anyone who is given the generator’s file",
+    ),
     "SEAT": ("take part in training as one client", "a hospital taking part in joint training"),
     "RERUN": (
         "train again the same way on other records",

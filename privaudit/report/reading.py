@@ -204,6 +204,8 @@ def _state(
 ) -> State:
     if failed_controls(audit, "negative"):
         return "invalid"
+    if audit.data.unfair:
+        return "unfair"
     if excess(rate) or excess(auc):
         return "found"
     if refused is not None or rate is None:
@@ -213,21 +215,57 @@ def _state(
     return "unseen" if own and all(c.passed for c in own) else "weak"
 
 
+LEARNT = ("attribute", "reconstruction", "synthetic")
+"""Families, other than membership, whose success means that something of a patient was learnt."""
+
+
+def beyond(subject: Subject) -> list[str]:
+    """Attacks of these families that did better than their control and than guessing, where both are
+    known, by more than chance explains."""
+    found = []
+    for f in findings(subject):
+        gaps = [
+            [e for e in (b.gap, b.gain) if e is not None and e.low is not None] for b in budgets(f)
+        ]
+        if f.family in LEARNT and any(g and all((e.low or 0) > 0 for e in g) for g in gaps):
+            found.append(f.attack)
+    return list(dict.fromkeys(found))
+
+
+def copied(subject: Subject) -> bool:
+    """Whether real records stand in the released table, more than chance explains."""
+    if subject.fidelity is None:
+        return False
+    e = get(subject.fidelity.estimates, "exact_copies_excess")
+    return e is not None and e.low is not None and e.low > 0
+
+
 FEW = 4
 """Up to so many models are told one by one; of more, each table holds them all, and these are told."""
 TOLD = 3
 
 
 def ranked(audit: Audit, readings: Sequence[Reading]) -> list[int]:
-    """Models by what they give away, most first; those without a membership result are left out."""
+    """Releases by what they give away, most first; those without a membership result are left out.
+
+    By the rate at 1 in 100 false alarms where all that leak can state it, else by the AUC, which all can.
+    """
     known = [i for i, r in enumerate(readings) if r.finding is not None]
-    order: dict[State, int] = {"invalid": 0, "found": 0, "small": 1, "weak": 1, "unseen": 2}
+    rated = all(r.fpr == PRIMARY for r in readings if r.finding is not None and r.state == "found")
+    order: dict[State, int] = {
+        "invalid": 0,
+        "found": 0,
+        "unfair": 1,
+        "small": 1,
+        "weak": 1,
+        "unseen": 2,
+    }
 
     def key(i: int) -> tuple[int, float, float, int]:
         r = readings[i]
-        rate = r.rate.value if r.rate is not None and r.fpr == PRIMARY and r.rate.value else 0.0
+        rate = r.rate.value if rated and r.rate is not None and r.fpr == PRIMARY else None
         area = r.auc.value if r.auc is not None and r.auc.value is not None else 0.0
-        return (order.get(r.state, 3), -rate, -area, i)
+        return (order.get(r.state, 3), -(rate or 0.0), -area, i)
 
     return sorted(known, key=key)
 

@@ -89,7 +89,8 @@ GLOSSARY: tuple[tuple[str, str, str], ...] = (
     (
         "held-out-patient",
         "Held-out patient",
-        "A patient who was kept out of training by the toss of a coin. They show what the attack "
+        "A patient who was kept out of training: by the toss of a coin where the audit trained the models "
+        "itself, else by whoever did. They show what the attack "
         "says about patients whom the model has never seen.",
     ),
     (

@@ -29,6 +29,10 @@ ELSEWHERE = ("membership", "poisoning")
 EPSILON = ("epsilon_lower_bound", "epsilon_lower_bound_fdp")
 
 
+LONG = 40
+"""Results of a family that a table holds at every setting; of more, each attack's best setting."""
+
+
 def membership(audit: Audit) -> list[Block]:
     """The headline of every model as a drawing, then every attack by every measure."""
     games = list(dict.fromkeys(f.attack for s in audit.subjects for f in findings(s, "membership")))
@@ -116,11 +120,29 @@ def trials(audit: Audit) -> list[Block]:
             tried = [entry for entry in tried if entry[2].size == size]
             about = f"{about} {say.one_budget(size)}"
         blocks += [Heading(title, f"findings-{family}"), Prose(about.strip())]
-        blocks.append(_tried(title, tried))
+        blocks.append(_tried(title, tried if len(tried) <= LONG else _best(tried), len(tried)))
     return blocks
 
 
-def _tried(title: str, tried: Sequence[tuple[Subject, Finding, Budget]]) -> Table:
+def _best(
+    tried: Sequence[tuple[Subject, Finding, Budget]],
+) -> list[tuple[Subject, Finding, Budget]]:
+    """Of each attack on each model the setting with the largest difference to its control, or where
+    there is none to guessing."""
+
+    def gain(entry: tuple[Subject, Finding, Budget]) -> float:
+        known = [e.value for e in (entry[2].gap, entry[2].gain) if e is not None]
+        return next((value for value in known if value is not None), float("-inf"))
+
+    kept: dict[tuple[str, str], tuple[Subject, Finding, Budget]] = {}
+    for entry in tried:
+        key = (entry[0].name, entry[1].attack)
+        if key not in kept or gain(entry) > gain(kept[key]):
+            kept[key] = entry
+    return list(kept.values())
+
+
+def _tried(title: str, tried: Sequence[tuple[Subject, Finding, Budget]], of: int) -> Table:
     guessed = any(b.guess is not None for _, _, b in tried)
     rows: list[tuple[Text, ...]] = []
     for s, f, b in tried:
@@ -145,7 +167,12 @@ def _tried(title: str, tried: Sequence[tuple[Subject, Finding, Budget]]) -> Tabl
         columns,
         tuple(rows),
         numeric=tuple(range(3, len(columns))),
-        notes=(say.TRIAL_NOTE, *controls, *list(refused)[:2]),
+        notes=(
+            say.TRIAL_NOTE,
+            *((say.best_settings(len(tried), of),) if len(tried) < of else ()),
+            *controls,
+            *list(refused)[:2],
+        ),
     )
 
 

@@ -17,9 +17,12 @@ from privaudit.report.blocks import (
 )
 from privaudit.report.classes import CLASSES, tried
 from privaudit.report.judged import Rule, decisive, rules, worst_first
+from privaudit.report.kinds import kinds, trained_again
 from privaudit.report.notes import kind_of, label
 from privaudit.report.reading import (
     Reading,
+    beyond,
+    copied,
     excess,
     failed_controls,
     findings,
@@ -83,10 +86,21 @@ def questions(audit: Audit, readings: list[Reading], verdicts: Verdicts | None) 
 def _tested(audit: Audit) -> list[Block]:
     attacks = {f.attack for s in audit.subjects for f in findings(s)}
     classes = [CLASSES[t.key].short for t in tried(audit) if t.state == "TESTED"]
-    ways = [say.TRADEOFF_KINDS[k] for k in dict.fromkeys(kind_of(s) for s in audit.subjects) if k]
+    told = kinds(audit)
+    of = {one: [s for s, k in zip(audit.subjects, told, strict=True) if k == one] for one in told}
+    ways = [
+        say.TRADEOFF_KINDS[k] for k in dict.fromkeys(kind_of(s) for s in of.get("model", ())) if k
+    ]
+    forms = dict.fromkeys(s.params.get("form", "") for s in of.get("own", ()))
+    made = of.get("table", [])
+    drawn = dict.fromkeys(s.name.partition("-")[2].partition("@")[0] for s in made)
+    promised = sum(s.claim.epsilon is not None for s in made)
     said = [
-        say.tested(audit.data, len(audit.subjects), len(attacks), classes, ways),
-        say.cohort(audit.data),
+        say.tested(
+            audit.data, told, ways, [f for f in forms if f], [d for d in drawn if d], promised
+        ),
+        say.by_attacks(len(attacks), classes),
+        say.whom(audit.data, told),
     ]
     if not audit.data.real:
         said.append(say.GENERATED_SHORT)
@@ -96,7 +110,13 @@ def _tested(audit: Audit) -> list[Block]:
 def _happened(audit: Audit, readings: list[Reading]) -> list[Block]:
     said: list[Block] = [Prose(text) for text in summary(audit, readings)]
     order = ranked(audit, readings)
-    if order and all(r.state != "invalid" for r in readings):
+    bare = [s.name for s in audit.subjects if copied(s)]
+    if bare:
+        said.append(Prose(say.copies_title(bare)))
+    more = [say.place(label(a), s.name) for s in audit.subjects for a in beyond(s)]
+    if more:
+        said.append(Prose(say.also_beyond(more)))
+    if order and all(r.state not in ("invalid", "unfair") for r in readings):
         said += _group(audit.subjects[order[0]], readings[order[0]])
     return said
 
@@ -108,8 +128,9 @@ def summary(audit: Audit, readings: list[Reading]) -> list[str]:
         return [say.NO_MODELS]
     if "invalid" in states:
         return [say.INVALID_SHORT]
-    found, unseen = states.count("found"), states.count("unseen")
-    said = [say.tally(found, unseen, len(states) - found - unseen, len(states))]
+    said = [say.tally(states, kinds(audit))]
+    if "unfair" in states:
+        return said
     order = ranked(audit, readings)
     told = _recognised(readings[order[0]]) if order else ""
     if told:
@@ -121,6 +142,8 @@ def summary(audit: Audit, readings: list[Reading]) -> list[str]:
 def _recognised(r: Reading) -> str:
     if r.finding is None:
         return ""
+    if r.auc is not None and excess(r.auc) and not excess(r.rate):
+        return say.ranks(r.auc, label(r.finding.attack), r.fpr)
     if r.rate is not None and r.fpr is not None:
         return say.recognises(label(r.finding.attack), r.rate, r.fpr, excess(r.rate))
     return say.ranks(r.auc) if r.auc is not None else ""
@@ -176,12 +199,12 @@ def _means(audit: Audit, readings: list[Reading]) -> list[Block]:
     if r.state == "invalid":
         return [Prose(say.INVALID_SHORT)]
     if any(x.state == "found" for x in readings):
-        said = [say.MEANS_FOUND]
+        said = [say.means_found(kinds(audit))]
         ppv = stated(r.finding.estimates, PRIOR) if r.finding is not None else None
-        if ppv is not None:
+        if ppv is not None and excess(ppv):
             said.append(say.named_rightly(ppv, n.fpr_of(PRIOR) or 0.1))
     elif all(x.state == "unseen" for x in readings):
-        said = [say.MEANS_UNSEEN]
+        said = [say.means_unseen(kinds(audit))]
         if r.least is not None and r.fpr is not None:
             said.append(say.least(r.least, r.fpr))
     else:
@@ -194,7 +217,11 @@ def _means(audit: Audit, readings: list[Reading]) -> list[Block]:
 
 def _untested(audit: Audit) -> list[Block]:
     open_ = {CLASSES[t.key].short: t.reason for t in tried(audit) if t.state == "NOT TESTED"}
-    lines = say.untested_classes(open_) or [say.ALL_TESTED]
+    lines: list[Text] = [*(say.untested_classes(open_) or [say.ALL_TESTED])]
+    told = kinds(audit)
+    if any(k == "own" and not trained_again(s) for k, s in zip(told, audit.subjects, strict=True)):
+        lines.append(_coded(say.NO_RECIPE))
+    lines += [_coded(say.ANSWERS_ONLY), _coded(say.NO_RECIPE)] if "answers" in told else []
     lines += [say.untrained(u.name, u.reason, u.broke) for u in audit.untrained]
     failed = dict.fromkeys(
         say.place(label(o.attack), s.name)
@@ -211,7 +238,7 @@ def _untested(audit: Audit) -> list[Block]:
         )
     skipped = {o.attack for s in audit.subjects for o in s.outcomes if isinstance(o, Skipped)}
     if skipped:
-        lines.append(say.not_everywhere(len(skipped)))
+        lines.append(say.not_everywhere(len(skipped), told))
     return [Bullets(tuple(lines)), Prose(say.OPEN, "small")]
 
 

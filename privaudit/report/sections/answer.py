@@ -5,6 +5,7 @@ from __future__ import annotations
 from privaudit.report import numbers as n
 from privaudit.report import sentences as say
 from privaudit.report.blocks import Block, Bullets, Callout, Card, Link, Prose, Table, Text
+from privaudit.report.kinds import kinds, useful
 from privaudit.report.notes import FAMILIES, label
 from privaudit.report.reading import (
     PRIMARY,
@@ -23,7 +24,6 @@ from privaudit.report.reading import (
     middle,
     on_all,
     read,
-    stated,
     told,
 )
 from privaudit.report.sections._officer import banner, questions
@@ -61,6 +61,8 @@ def _warnings(audit: Audit) -> list[Callout]:
     broken = [say.defect(s.name, why) for s in audit.subjects if (why := broken_promise(s))]
     if broken:
         found.append(Callout("stop", say.DEFECT_TITLE, tuple(Prose(text) for text in broken)))
+    if audit.data.unfair:
+        found.append(Callout("stop", say.UNFAIR_TITLE, (Prose(audit.data.unfair),)))
     invalid = failed_controls(audit, "negative")
     if invalid:
         found.append(Callout("stop", say.INVALID_TITLE, (Prose(say.invalid(_places(invalid))),)))
@@ -94,7 +96,7 @@ def _places(controls: list[tuple[Subject, Control]]) -> list[str]:
 def _glance(audit: Audit, readings: list[Reading], shown: set[int]) -> Table:
     rows: list[tuple[Text, ...]] = []
     for i, (s, r) in enumerate(zip(audit.subjects, readings, strict=True)):
-        auroc = stated(s.utility, "auroc")
+        auroc, _ = useful(s)
         rate = r.rate
         rows.append(
             (
@@ -106,15 +108,16 @@ def _glance(audit: Audit, readings: list[Reading], shown: set[int]) -> Table:
                 n.estimate_text(auroc) if auroc else "not measured",
             )
         )
-    return Table(say.GLANCE, say.GLANCE_COLUMNS, tuple(rows), numeric=(2, 3, 4, 5))
+    columns = (say.heading(kinds(audit)), *say.GLANCE_COLUMNS)
+    return Table(say.GLANCE, columns, tuple(rows), numeric=(2, 3, 4, 5))
 
 
 def _card(number: int, subject: Subject, r: Reading) -> Card:
     body: list[Block] = [*_membership(subject, r)]
     body += [line for family in families(subject) for line in _others(subject, family)]
-    auroc = stated(subject.utility, "auroc")
+    auroc, learner = useful(subject)
     if auroc:
-        body.append(Prose(say.useful(auroc)))
+        body.append(Prose(say.useful(auroc, learner)))
     empty = blanks(subject)
     if empty:
         broken = sum(isinstance(o, Failed) for o in empty)
@@ -128,13 +131,17 @@ def _membership(subject: Subject, r: Reading) -> list[Block]:
     said: list[str] = []
     if r.rate is not None and r.fpr is not None:
         said.append(say.recognises(label(r.finding.attack), r.rate, r.fpr, excess(r.rate)))
+    if r.auc is not None and excess(r.auc) and not excess(r.rate):
+        said.insert(0, say.ranks(r.auc, label(r.finding.attack)))
     if r.refused is not None:
         small = say.too_small(r.refused, PRIMARY, halved(subject, r))
         said.insert(len(said) if r.state == "found" else 0, small)
         full = on_all(subject, r)
         said += [say.on_all(full, PRIMARY)] if full is not None else []
+    if r.state == "unfair":
+        said.insert(0, say.UNFAIR_SHORT)
     lines: list[Block] = [Prose(text, "" if i else "lead") for i, text in enumerate(said)]
-    if r.auc is not None:
+    if r.auc is not None and (excess(r.rate) or not excess(r.auc)):
         lines.append(Prose(say.ranks(r.auc)))
     if r.state == "weak":
         lines.append(Prose(say.WEAK))
@@ -171,6 +178,8 @@ def _others(subject: Subject, family: str) -> list[Block]:
     if family == "evasion":
         return [Prose(say.evaded(label(f.attack), b.size, b.attack, b.control, b.guess))]
     title = FAMILIES.get(family, (family, ""))[0]
+    if family == "synthetic":
+        return [Prose(say.on_others(label(f.attack), title, b.attack, b.control, b.guess))]
     return [Prose(say.trial(label(f.attack), title, b.attack, b.guess or b.control))]
 
 

@@ -33,7 +33,10 @@ def build(audit: Audit) -> tuple[Block, ...]:
         )
         columns = ("Pool", "Patients", "Stays", *(say.capital(name) for name in outcomes))
         numeric = tuple(range(1, len(columns)))
-        blocks += [Prose(say.POOLS_INTRO), Table(say.POOLS_CAPTION, columns, pools, numeric)]
+        blocks += [
+            Prose(say.POOLS_TOSSED if data.tossed else say.POOLS_GIVEN),
+            Table(say.POOLS_CAPTION, columns, pools, numeric),
+        ]
     if data.notes:
         blocks += [Heading(say.NOTES, "data-notes"), Bullets(data.notes)]
     if data.facts:

@@ -50,11 +50,11 @@ def _spent(runs: list[tuple[str, Finding]]) -> str:
 
 
 def _settings(runs: list[tuple[str, Finding]]) -> str:
-    """The settings once where all models share them, else model by model."""
-    texts = {
-        name: ", ".join(f"{key} = {value}" for key, value in sorted(f.params.items())) or "none"
-        for name, f in runs
-    }
-    if len(set(texts.values())) == 1:
-        return next(iter(texts.values()))
-    return "; ".join(f"{name}: {text}" for name, text in texts.items())
+    """The settings once, and for whom where they differ."""
+    texts: dict[str, list[str]] = {}
+    for name, f in runs:
+        text = ", ".join(f"{key} = {value}" for key, value in sorted(f.params.items())) or "none"
+        texts.setdefault(text, []).append(name)
+    if len(texts) == 1:
+        return next(iter(texts))
+    return "; ".join(f"{', '.join(names)}: {text}" for text, names in texts.items())

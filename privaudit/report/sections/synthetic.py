@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from privaudit.report import charts, charts_synthetic
 from privaudit.report import numbers as n
@@ -16,6 +16,7 @@ from privaudit.report.blocks import (
     Chart,
     Details,
     Heading,
+    Link,
     Prose,
     Strong,
     Table,
@@ -23,6 +24,7 @@ from privaudit.report.blocks import (
 )
 from privaudit.report.notes import kind_of
 from privaudit.report.reading import get, stated
+from privaudit.report.sentences import SECTIONS
 from privaudit.results import Audit, ColumnFit, Estimate, Fidelity, GroupResult, Subject
 
 ORDER = 102
@@ -166,6 +168,9 @@ def _plane(audit: Audit) -> list[Block]:
         dots.append(charts.Dot(s.name, use, risk, look))
     if len(dots) < 2:
         return []
+    if len(dots) > charts.MANY:
+        # All of them already stand on the one drawing of the whole run.
+        return [Prose((say.PLANE_ELSEWHERE, Link(SECTIONS["tradeoff"], "tradeoff"), "."))]
     by_risk = sorted(dots, key=lambda d: d.y.value or 0)
     by_use = sorted(dots, key=lambda d: -(d.x.value or 0))
     tied = _overlap(by_risk[0].y, by_risk[1].y) or _overlap(by_use[0].x, by_use[1].x)
@@ -210,33 +215,65 @@ def _like(shown: list[Pair]) -> list[Block]:
     return [Heading(say.LIKE_HEADING, "synthetic-likeness"), Prose(say.LIKE), table]
 
 
+@dataclass(frozen=True)
+class Apart:
+    """One table's columns, the one that differs most first; far: how many are clearly apart."""
+
+    subject: Subject
+    fidelity: Fidelity
+    ranked: tuple[ColumnFit, ...]
+    far: int
+
+
+def _apart(s: Subject, f: Fidelity) -> Apart:
+    luck = {c.name: max(c.reference, _luck(c, f)) for c in f.columns}
+    ranked = sorted(f.columns, key=lambda c: (luck[c.name] - c.distance, c.name))
+    return Apart(s, f, tuple(ranked), sum(c.distance > CLEAR * luck[c.name] for c in f.columns))
+
+
 def _columns(shown: list[Pair]) -> list[Block]:
-    """The outcome and the columns that differ most, drawn for each table."""
-    many = 5 if len(shown) <= FEW_TABLES else 2
-    blocks: list[Block] = []
-    for number, (s, f) in enumerate(shown, 1):
-        if not f.columns:
-            continue
-        luck = {c.name: max(c.reference, _luck(c, f)) for c in f.columns}
-        ranked = sorted(f.columns, key=lambda c: (luck[c.name] - c.distance, c.name))
-        small = [*_outcome(f), *(_small(c) for c in ranked[:many])]
-        far = sum(c.distance > CLEAR * luck[c.name] for c in f.columns)
-        noisy = any(c.noisy for c in small)
-        title = say.columns_title(s.name, far, len(f.columns), ranked[0].name, noisy)
-        names = (say.REAL, say.DRAWN, say.NOISY)
-        svg = charts_synthetic.columns(small, f"chart-columns-{number}", title, names)
-        rows: list[tuple[Text, ...]] = []
-        for one in small:
-            rows.append(((Strong(one.name),), one.note, "", *([""] if noisy else [])))
-            for i, label in enumerate(one.bins):
-                after = [percent(one.noisy[i]) if one.noisy else ""] if noisy else []
-                rows.append((label, percent(one.real[i]), percent(one.drawn[i]), *after))
-        heads = (*say.COLUMNS_COLUMNS, *((say.NOISY_COLUMN,) if noisy else ()))
-        table = Table(
-            say.columns_heading(s.name), heads, tuple(rows), numeric=tuple(range(1, len(heads)))
+    """The outcome and the columns that differ most. Of many tables each has a row, and those are drawn
+    that differ most, one among them that shows the noise of its promise."""
+    known = [_apart(s, f) for s, f in shown if f.columns]
+    if not known:
+        return []
+    note = Prose(say.COLUMNS_NOTE, "small")
+    if len(known) <= FEW_TABLES:
+        return [*(_drawn(a, i, 5) for i, a in enumerate(known, 1)), note]
+    noisy = [a for a in known if any(c.noisy for c in a.ranked)][:1]
+    far = sorted(known, key=lambda a: -a.far / len(a.ranked))
+    chosen = [*noisy, *(a for a in far if a not in noisy)][:FEW_TABLES]
+    rows = tuple(
+        (
+            a.subject.name,
+            f"{a.far} of {len(a.ranked)}",
+            a.ranked[0].name,
+            f"{percent(a.ranked[0].distance)} | {percent(a.ranked[0].reference)}",
         )
-        blocks.append(Chart(title, svg, table))
-    return [*blocks, Prose(say.COLUMNS_NOTE, "small")] if blocks else []
+        for a in known
+    )
+    table = Table(say.APART_CAPTION, say.APART_COLUMNS, rows, numeric=(1, 3))
+    drawn = (_drawn(a, i, 2) for i, a in enumerate((a for a in known if a in chosen), 1))
+    return [table, *drawn, note]
+
+
+def _drawn(a: Apart, number: int, many: int) -> Chart:
+    """The outcome and so many columns of one table."""
+    small = [*_outcome(a.fidelity), *(_small(c) for c in a.ranked[:many])]
+    noisy = any(c.noisy for c in small)
+    title = say.columns_title(a.subject.name, a.far, len(a.ranked), a.ranked[0].name, noisy)
+    names = (say.REAL, say.DRAWN, say.NOISY)
+    svg = charts_synthetic.columns(small, f"chart-columns-{number}", title, names)
+    rows: list[tuple[Text, ...]] = []
+    for one in small:
+        rows.append(((Strong(one.name),), one.note, "", *([""] if noisy else [])))
+        for i, label in enumerate(one.bins):
+            after = [percent(one.noisy[i]) if one.noisy else ""] if noisy else []
+            rows.append((label, percent(one.real[i]), percent(one.drawn[i]), *after))
+    heads = (*say.COLUMNS_COLUMNS, *((say.NOISY_COLUMN,) if noisy else ()))
+    caption = say.columns_heading(a.subject.name)
+    table = Table(caption, heads, tuple(rows), numeric=tuple(range(1, len(heads))))
+    return Chart(title, svg, table)
 
 
 def _luck(c: ColumnFit, f: Fidelity) -> float:
@@ -304,18 +341,24 @@ def _near(shown: list[Pair]) -> list[Block]:
         rows.append((s.name, *cells))
     if not any(any(row[1:]) for row in rows):
         return []
+    counted = tuple(row[: len(say.NEAR_COLUMNS)] for row in rows)
+    described = tuple((row[0], *row[len(say.NEAR_COLUMNS) :]) for row in rows)
     blocks: list[Block] = [Heading(say.NEAR_HEADING, "synthetic-copies"), Prose(say.NEAR)]
     if copied:
         names = list(dict.fromkeys(copied))
         blocks.append(Callout("warn", say.copies_title(names), (Prose(say.COPIES_BODY),)))
-    table = Table(
-        say.NEAR_CAPTION,
-        say.NEAR_COLUMNS,
-        tuple(rows),
-        numeric=tuple(range(1, len(say.NEAR_COLUMNS))),
-        notes=(say.DISTANCES,),
-    )
-    return [*blocks, table]
+    blocks.append(Table(say.NEAR_CAPTION, say.NEAR_COLUMNS, counted, numeric=(1, 2, 3, 4)))
+    if any(any(row[1:]) for row in described):
+        blocks.append(
+            Table(
+                say.FAR_CAPTION,
+                say.FAR_COLUMNS,
+                described,
+                numeric=(1, 2, 3),
+                notes=(say.DISTANCES,),
+            )
+        )
+    return blocks
 
 
 # --- minorities ---------------------------------------------------------------------------------

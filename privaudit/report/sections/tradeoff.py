@@ -6,6 +6,7 @@ from privaudit.report import charts
 from privaudit.report import numbers as n
 from privaudit.report import sentences as say
 from privaudit.report.blocks import Block, Chart, Prose, Table
+from privaudit.report.kinds import useful
 from privaudit.report.notes import kind_of
 from privaudit.report.reading import FALLBACK, PRIMARY, read, stated
 from privaudit.results import Audit, Estimate
@@ -19,7 +20,7 @@ def build(audit: Audit) -> tuple[Block, ...]:
     names = (f"tpr_at_fpr_{PRIMARY:g}", f"tpr_at_fpr_{FALLBACK:g}", "auc")
     drawn: dict[str, list[charts.Dot]] = {name: [] for name in names}
     for i, subject in enumerate(audit.subjects):
-        x, finding = stated(subject.utility, "auroc"), risks[i]
+        (x, _), finding = useful(subject), risks[i]
         for name in names:
             y = stated(finding.estimates, name) if finding is not None else None
             if x is not None and y is not None:

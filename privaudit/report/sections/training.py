@@ -17,7 +17,8 @@ from privaudit.report.blocks import (
     Table,
     Text,
 )
-from privaudit.report.notes import LEARNERS, METRICS, WAYS
+from privaudit.report.kinds import kind
+from privaudit.report.notes import LEARNERS, METRICS, WAYS, Way
 from privaudit.report.reading import get, stated, told
 from privaudit.results import Audit, Curve, Estimate, Subject
 
@@ -30,9 +31,9 @@ def build(audit: Audit) -> tuple[Block, ...]:
     blocks: list[Block] = _across(audit) if many else []
     for number, subject in enumerate(() if many else audit.subjects, 1):
         blocks.append(Heading(subject.name, f"training-{number}"))
-        if subject.method not in WAYS and not say.forbidden(subject.description):
+        if way_of(audit, subject) is None and not say.forbidden(subject.description):
             blocks.append(Prose(subject.description))
-        blocks.append(Facts(_facts(subject)))
+        blocks.append(Facts(_facts(subject, way_of(audit, subject))))
         if subject.notes:
             blocks.append(Bullets(subject.notes))
         blocks += _usefulness(subject)
@@ -103,12 +104,17 @@ def _short(e: Estimate | None) -> str:
     return "" if e is None else n.estimate_text(e)
 
 
-def _facts(subject: Subject) -> tuple[tuple[Text, Text], ...]:
-    family, way = LEARNERS.get(subject.learner, ""), WAYS.get(subject.method)
+def way_of(audit: Audit, subject: Subject) -> Way | None:
+    """How it was trained, where this audit knows."""
+    return None if kind(audit, subject) == "given" else WAYS.get(subject.method)
+
+
+def _facts(subject: Subject, way: Way | None) -> tuple[tuple[Text, Text], ...]:
+    family = LEARNERS.get(subject.learner, "")
     pairs: list[tuple[Text, Text]] = []
     if subject.learner:
         pairs.append((say.LEARNER, f"{subject.learner} ({family})" if family else subject.learner))
-    pairs.append((say.METHOD, f"{subject.method} ({way.how})" if way else subject.method))
+    pairs.append((say.METHOD, f"{subject.method} ({way.how})" if way else say.NOT_KNOWN))
     if subject.params:
         pairs.append((say.SETTINGS, _settings(subject)))
     if subject.costs:

@@ -7,6 +7,7 @@ Templates and sections hold none. A sentence here never calls a model by one of 
 
 from __future__ import annotations
 
+from privaudit.report.sentences.about import *  # noqa: F403
 from privaudit.report.sentences.answer import *  # noqa: F403
 from privaudit.report.sentences.cohort import *  # noqa: F403
 from privaudit.report.sentences.contents import *  # noqa: F403

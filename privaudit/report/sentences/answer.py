@@ -68,7 +68,7 @@ UNCONTROLLED = (
 )
 NO_POLICY_TITLE = "No verdict against a policy"
 NO_POLICY = (
-    "This version compares no number with an organisation’s limit. “Leak found” means: above what "
+    "“Leak found” means: above what "
     "guessing gives, by more than chance explains. “No leak seen” means: these attacks did no "
     "better than guessing; it is no approval. What is acceptable is for your organisation to decide."
 )
@@ -94,12 +94,17 @@ def recognises(attack: str, e: Estimate, fpr: float, found: bool) -> str:
     )
 
 
-def ranks(e: Estimate) -> str:
-    return (
-        f"Shown one training patient and one other, the attack picks the training patient "
+def ranks(e: Estimate, attack: str = "", fpr: float | None = None) -> str:
+    """attack: named where this sentence stands first; fpr: the false alarms at which nothing was seen."""
+    who = f"the strongest attack ({attack})" if attack else "the attack"
+    text = (
+        f"Shown one training patient and one other, {who} picks the training patient "
         f"{n.count_in(e.value or 0, 100, half(e))} times in 100 ({n.frequency_interval(e, 100)}); "
         "guessing would do so 50 times in 100."
     )
+    if fpr is None:
+        return text
+    return f"{text} At {n.one_in(fpr)} false alarms it does no better than guessing."
 
 
 def least(e: Estimate, fpr: float) -> str:
@@ -134,7 +139,7 @@ def on_all(e: Estimate, fpr: float) -> str:
 
 
 UNTESTED = (
-    "No membership attack gave a result for this model, so this report cannot tell whether it "
+    "No membership attack gave a result here, so this report cannot tell whether it "
     "gives away who was in its training data. That is not a sign of a low risk."
 )
 AFTERWARDS = (
@@ -148,13 +153,17 @@ WEAK = (
 BORROWED = "The controls were run on another model of this audit, in the same way."
 
 
-def useful(e: Estimate) -> str:
-    return (
-        f"Its usefulness on patients it never saw: AUROC {n.value_text(e)} "
-        f"({n.share(e.confidence)} interval {n.interval_text(e)})."
-        if n.interval_text(e)
-        else f"Its usefulness on patients it never saw: AUROC {n.value_text(e)}."
+def useful(e: Estimate, learner: str = "") -> str:
+    """learner: of the model that learnt from a table released without one."""
+    lead = "Its usefulness on patients it never saw"
+    if learner:
+        lead = (
+            f"Usefulness of a model ({learner}) that learns from it, on real patients it never saw"
+        )
+    width = (
+        f" ({n.share(e.confidence)} interval {n.interval_text(e)})" if n.interval_text(e) else ""
     )
+    return f"{lead}: AUROC {n.value_text(e)}{width}."
 
 
 def evaded(
@@ -168,6 +177,20 @@ def evaded(
     for beside, when in ((control, "with random changes of that size"), (before, "with none")):
         if beside is not None and beside.value is not None:
             text += f"; {when}, {n.frequency(beside, 100)} ({n.frequency_interval(beside, 100)})"
+    return f"{text}."
+
+
+def on_others(
+    attack: str, family: str, e: Estimate, control: Estimate | None, guess: Estimate | None
+) -> str:
+    """An attack on a table, beside the same attack on patients whom the table never saw."""
+    text = (
+        f"{attack} ({family}) succeeds in about {n.frequency(e, 100)} attempts on training patients "
+        f"({n.frequency_interval(e, 100)})"
+    )
+    for beside, whom in ((control, "on patients whom the table never saw"), (guess, "blindly")):
+        if beside is not None and beside.value is not None:
+            text += f"; {whom}, {n.frequency(beside, 100)} ({n.frequency_interval(beside, 100)})"
     return f"{text}."
 
 
@@ -215,9 +238,8 @@ def unfinished(skipped: int, failed: int) -> str:
     return f"Of the attacks asked for, {' and '.join(parts)}. That is never a sign of “no risk”."
 
 
-GLANCE = "The answer for each model, with 95 % intervals unless named otherwise"
+GLANCE = "The answer in one row each, with 95 % intervals unless named otherwise"
 GLANCE_COLUMNS = (
-    "Model",
     "Reading",
     "Training patients recognised",
     "at false alarms of",

@@ -8,9 +8,14 @@ from privaudit.results import Attempts, Data, Pool
 FLOW_CAPTION = "From all stays to those used"
 FLOW_COLUMNS = ("Step", "Stays left out", "Stays that remain", "Patients")
 POOLS_CAPTION = "The three pools of patients; nobody is in two of them"
-POOLS_INTRO = (
+POOLS_TOSSED = (
     "A fair coin decided, patient by patient, who was trained on and who was held out, so that the "
     "two differ by nothing else. A third pool plays the attacker’s own data."
+)
+POOLS_GIVEN = (
+    "Who was trained on and who was held out was given; no coin of this audit decided it. The two may "
+    "differ in other ways as well, such as the year or the ward, and an attack may read that difference "
+    "in place of what was remembered. A third pool plays the attacker’s own data."
 )
 POOL_NAMES = {
     "members": "members (trained on)",

@@ -35,6 +35,7 @@ CARD_CAPTION = "The attacker’s card: class and knowledge by NIST AI 100-2 E202
 CARD_COLUMNS = ("Attack", "Class", "Knowledge", "Was given")
 KNOWLEDGE = {
     "WEIGHTS": "white box: reads the model file",
+    "FILE": "white box: reads the generator’s file",
     "UPDATES": "grey box: sees the training",
     "CUT": "grey box: sees the training",
     "CIPHER": "grey box: sees the training",
@@ -58,6 +59,7 @@ POWERS = {
     "CUT": "Read the cut",
     "CIPHER": "Hold ciphertexts",
     "TABLE": "Read synthetic records",
+    "FILE": "Open the file",
     "SEAT": "Take part",
     "RERUN": "Train again",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from privaudit.report.kinds import kinds, tables
 from privaudit.results import Audit
 from privaudit.verdicts import Verdicts
 
@@ -16,8 +17,9 @@ BLANK = "[name]"
 
 def who(audit: Audit, models: Iterable[str]) -> str:
     m = audit.manifest
+    what = "" if tables(kinds(audit)) else f" for “{audit.data.title}”"
     return (
-        f"Test. On {m.created[:10]}, {BLANK} tested {', '.join(models)} for “{audit.data.title}” with "
+        f"Test. On {m.created[:10]}, {BLANK} tested {', '.join(models)}{what} with "
         f"privaudit {m.version} (run {m.run}, profile {m.profile}). The data: {audit.data.source}."
     )
 

@@ -259,6 +259,13 @@ def one_budget(size: str) -> str:
     )
 
 
+def best_settings(shown: int, of: int) -> str:
+    return (
+        f"Of each attack the setting where it did best, {shown} of {of} results; seen afterwards, so "
+        "these read somewhat too high. All stand in audit.json."
+    )
+
+
 def not_stated(reason: str) -> str:
     return f"Not stated: {reason}."
 

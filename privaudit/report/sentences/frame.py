@@ -28,7 +28,7 @@ def forbidden(text: str, names: Iterable[str] = ()) -> list[str]:
 TITLE = "Privacy audit"
 CONTENTS = "Contents"
 SKIP = "Skip to the answer"
-MODELS = "Models audited"
+AUDITED = "Audited"
 POLICY = "Policy"
 MARKS = {"stop": "✕", "warn": "▲", "note": "○"}
 DRAWING = "Chart, described by its title and the table below it"
@@ -42,6 +42,7 @@ BADGES: dict[State, Badge] = {
     "small": Badge("◇ Too small to tell", "small"),
     "weak": Badge("◇ Inconclusive", "weak"),
     "untested": Badge("– Not tested", "untested"),
+    "unfair": Badge("◇ No fair comparison", "unfair"),
     "invalid": Badge("✕ Invalid", "invalid"),
 }
 COVERAGE: dict[str, State] = {
@@ -52,4 +53,5 @@ COVERAGE: dict[str, State] = {
 
 
 def subtitle(data: Data) -> str:
-    return f"{data.title}, {data.source}"
+    title = f"A model of “{data.title}”" if data.task == "own" else data.title
+    return f"{title}, {data.source}"

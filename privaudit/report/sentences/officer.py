@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Badge
-from privaudit.results import Data, Estimate
+from privaudit.report.notes import ATTACKS, label
+from privaudit.results import Estimate
 from privaudit.verdicts import State, Verdict, Verdicts
 
 QUESTIONS = (
@@ -37,7 +39,7 @@ TO_DO: dict[State, str] = {
         "decide, and write down who decided and until when."
     ),
     "EXCEEDS": (
-        "What to do: do not release {who} as trained here. “Ways to reduce this” says what this run "
+        "What to do: do not release {who} as audited here. “Ways to reduce this” says what this run "
         "holds in evidence."
     ),
     "INCONCLUSIVE": (
@@ -58,57 +60,15 @@ REMEDY = "What would change this"
 
 
 def to_do(state: State, who: Sequence[str]) -> str:
-    named = "this model" if len(who) == 1 else "these models"
     few = ", ".join(who[:3]) + (f" and {len(who) - 3} more" if len(who) > 3 else "")
-    return TO_DO[state].format(who=few or named)
+    return TO_DO[state].format(who=few or "anything")
 
 
-def tested(
-    data: Data, models: int, attacks: int, classes: Sequence[str], ways: Sequence[str]
-) -> str:
-    one = "1 model" if models == 1 else f"{n.whole(models)} models"
-    how = f" (trained {', '.join(ways)})" if ways else ""
-    text = f"{one} that predict{'s' if models == 1 else ''} “{data.title}”{how}."
-    if not attacks:
-        return f"{text} No attack gave a result."
-    by = "1 attack" if attacks == 1 else f"{attacks} attacks"
-    return f"{text} {by} gave a result, of these classes: {'; '.join(classes)}."
-
-
-def cohort(data: Data) -> str:
-    pools = {p.name: p.patients for p in data.pools}
-    if "members" not in pools:
-        return f"The data: {data.source}."
-    return (
-        f"They were trained on {n.whole(pools['members'])} patients ({data.source}). Another "
-        f"{n.whole(pools.get('nonmembers', 0))}, picked by the toss of a coin, were kept out, so "
-        "that an attack’s success can be told from luck."
-    )
-
-
-NO_MODELS = "No model was trained, so nothing happened."
+NO_MODELS = "Nothing was audited, so nothing happened."
 INVALID_SHORT = (
     "Nothing can be said: a check of this audit with nothing to find came out as a find."
 )
 GENERATED_SHORT = "The records were generated and describe no patient: this is a rehearsal."
-
-
-def tally(found: int, unseen: int, unclear: int, models: int) -> str:
-    """How many models read how; counts of models, not of patients."""
-    parts = []
-    if found:
-        parts.append(f"{found} gave away who was in their training data, beyond chance")
-    if unseen:
-        parts.append(f"on {unseen} the attacks did no better than guessing")
-    if unclear:
-        parts.append(f"on {unclear} nothing can be said (too few patients, or no working attack)")
-    if models == 1:
-        return {
-            1: "This model gave away who was in its training data, beyond chance.",
-            2: "On this model the attacks did no better than guessing.",
-            3: "On this model nothing can be said: too few patients, or no working attack.",
-        }[1 if found else 2 if unseen else 3]
-    return f"Of {models} models, {'; '.join(parts)}."
 
 
 def most_exposed(model: str, text: str) -> str:
@@ -116,14 +76,32 @@ def most_exposed(model: str, text: str) -> str:
 
 
 def deciding(v: Verdict) -> str:
-    if not v.subject or v.subject in v.sentence:
-        return v.sentence
-    told = v.sentence
+    told = labelled(v.sentence)
+    if not v.subject or v.subject in told:
+        return told
     return (
         f"{v.subject}: {told[:1].lower()}{told[1:]}"
         if told.startswith("The ")
         else f"{v.subject}: {told}"
     )
+
+
+def labelled(text: str) -> str:
+    """A judge's sentence with attacks by their labels. Machine formats keep the keys, and so does a
+    command that is to be typed."""
+    return _NAMED.sub(lambda found: _KEY.sub(lambda one: label(one[0]), found[0]), text)
+
+
+_KEYS = "|".join(sorted(map(re.escape, ATTACKS), key=len, reverse=True))
+_KEY = re.compile(rf"(?<![\w-])(?:{_KEYS})(?![\w-])")
+_NAMED = re.compile(
+    r"(?<=attack )(?:{0})(?![\w-])"
+    r"|(?<=planted for ){1}(?= to find)"
+    r"|(?:(?<=highest of )|(?<=\. Of )|(?<=: )|(?<=; )|(?<=\()){1}(?= missed|\.|:|;|,? which| shows)".format(
+        _KEYS, rf"(?:{_KEYS})(?:(?:, | and )(?:{_KEYS}))*"
+    )
+)
+"""Where a judge names attacks: only there, because a key may also be a word of the language."""
 
 
 def worst_group(model: str, group: str, e: Estimate, everyone: Estimate | None, sure: bool) -> str:
@@ -159,19 +137,6 @@ def where(v: Verdict) -> str:
     return ", ".join(parts)
 
 
-MEANS_FOUND = (
-    "To be recognised means: somebody who already holds a patient’s record learns that this patient "
-    "is among those the model was trained on, and with it whatever is true of all of these: that they "
-    "were treated there, and for what."
-)
-MEANS_UNSEEN = (
-    "As far as these attacks can tell, somebody who holds a patient’s record cannot tell from the "
-    "model whether the patient was in its training data."
-)
-MEANS_UNCLEAR = (
-    "This audit cannot say whether somebody who holds a patient’s record could tell that the patient "
-    "was in the training data."
-)
 MEANS_NOT = (
     "A success rate is not the chance that a given patient is found; that also depends on who asks, "
     "about whom, and why."
@@ -196,11 +161,6 @@ ALL_TESTED = (
     "Every class of attack in this report’s list was tried on at least one model. Attacks outside "
     "the list were not."
 )
-
-
-def not_everywhere(count: int) -> str:
-    which = "1 attack" if count == 1 else f"{count} attacks"
-    return f"{which} could not be used on some models, for the reasons under “What was found”."
 
 
 def failed_attacks(names: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Badge
-from privaudit.report.sentences.officer import SEVERITY, VERDICTS
+from privaudit.report.sentences.officer import SEVERITY, VERDICTS, labelled
 from privaudit.report.sentences.words import capital
 from privaudit.verdicts import State, Verdict, Waiver
 
@@ -90,7 +90,7 @@ def counts(states: Mapping[State, int]) -> str:
 
 def because(v: Verdict) -> str:
     """Why this state, and what would change it."""
-    reason = f"Why: {v.reason.rstrip('.')}." if v.reason else ""
+    reason = f"Why: {labelled(v.reason).rstrip('.')}." if v.reason else ""
     remedy = f" What would change this: {v.remedy.rstrip('.')}." if v.remedy else ""
     return (reason + remedy).strip()
 

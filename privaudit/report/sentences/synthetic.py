@@ -60,6 +60,7 @@ def useful_title(name: str, loss: Estimate, learner: str, most: bool = True) -> 
 
 
 PLANE_HEADING = "Every table and every model, by risk and usefulness"
+PLANE_ELSEWHERE = "Tables stand beside all models, by risk and usefulness, under "
 PLANE_X = "Usefulness: AUROC (right is better)"
 PLANE_Y = "AUC of the strongest attack (down is better)"
 PLANE_CAPTION = "Usefulness and risk of synthetic tables and of trained models"
@@ -114,6 +115,8 @@ def columns_title(name: str, far: int, total: int, worst: str, noisy: bool) -> s
     )
 
 
+APART_CAPTION = "Columns clearly further from the real ones than other real patients are"
+APART_COLUMNS = ("Table", "Columns", "Differs most", "Apart")
 COLUMNS_NOTE = (
     "Drawn: the outcome and the columns that differ most. Apart: the share of values that would have to "
     "change to match the real column; after the bar, what other real patients read. No bar rests on 1 to 9 "
@@ -131,14 +134,20 @@ NEAR = (
     "How many of the records learnt from stand in the table, beside how many records of patients whom it "
     "never saw do. People with little measured are alike, so that some copies are chance."
 )
-NEAR_CAPTION = "Copies counted, distances described"
+NEAR_CAPTION = "Copies counted"
 NEAR_COLUMNS = (
     "Table", "Word for word", "Of other patients", "But for a few cells", "Of other patients",
-    "Closest record", "Closest to second closest", "Closer to a record learnt from",
 )  # fmt: skip
+FAR_CAPTION = "Distances described"
+FAR_COLUMNS = (
+    "Table",
+    "Closest record",
+    "Closest to second closest",
+    "Closer to a record learnt from",
+)
 FEW = "1 to 9 patients"
 DISTANCES = (
-    "The last three columns describe and prove nothing: distances to the closest record read alike for tables that "
+    "These describe and prove nothing: distances to the closest record read alike for tables that "
     "give patients away and for tables that do not (“The DCR Delusion”, arXiv 2505.01524). After the bar: "
     "for patients whom the table never saw; 50 % of rows would be closer to a record learnt from by chance. No limit is set on "
     "them. The attacks under the findings are the test."

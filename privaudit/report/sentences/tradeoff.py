@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from privaudit.report import numbers as n
 
 TRADEOFF = (
-    "Each mark is one model. Further right is more useful; further down gives less away. The bars "
-    "are intervals: where two models’ bars overlap, this audit does not tell them apart."
+    "Each mark is one model or table. Further right is more useful; further down gives less away. The bars "
+    "are intervals: where the bars of two overlap, this audit does not tell them apart."
 )
-TRADEOFF_CAPTION = "Every model’s usefulness and risk, with intervals"
+TRADEOFF_CAPTION = "Usefulness and risk, with intervals"
 TRADEOFF_X = "Usefulness: AUROC (right is better)"
 TRADEOFF_NONE = (
-    "No model has both a usefulness and a membership result, so nothing can be compared."
+    "Nothing has both a usefulness and a membership result, so there is nothing to compare."
 )
 
 
@@ -33,7 +33,7 @@ def tradeoff_title(least_risk: str, most_useful: str, tied: bool) -> str:
 
 
 def tradeoff_single(model: str) -> str:
-    return f"Only one model was audited: {model}."
+    return f"Only one was audited: {model}."
 
 
 def left_out(models: Iterable[str]) -> str:

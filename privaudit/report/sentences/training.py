@@ -74,6 +74,7 @@ INSIDE = "AUROC on its training patients"
 SETTINGS_CAPTION = "Settings and cost of training"
 SETTINGS_COLUMNS = ("Model", "Settings", "Cost")
 TRAINING_NOTES = "Notes on the training"
+NOT_KNOWN = "not known to this report"
 LEARNER, METHOD, SETTINGS, PROMISE = "Model family", "Way of training", "Settings", "Promise"
 
 
@@ -116,9 +117,19 @@ LEAST_COLUMNS = ("Model", "AUC", "at 1 in 10 false alarms", "at 1 in 100", "at 1
 RESOLUTION_COLUMNS = ("False alarms", "Held-out patients needed", "There are", "Stated")
 RESOLUTION_CAPTION = "Resolution: how fine a rate this many held-out patients allow"
 INTERVALS = "How the intervals were made"
+SPLIT_TOSSED = "Who is trained on was decided by a fair coin for each patient."
+SPLIT_GIVEN = (
+    "Who is trained on was given and not drawn here, so the intervals hold for patients as these are, "
+    "and not for what else may set the two sides apart."
+)
 SEEDS = (
-    "Who is trained on was decided by a fair coin for each patient. Every random step has its own "
+    "Every random step has its own "
     "named stream, all from the one number printed under “Evidence”. The intervals describe "
     "which patients happened to be drawn. They do not describe how the numbers would move if the "
     "model were trained again, because each model was trained once."
 )
+
+
+def luck(tossed: bool) -> str:
+    """What the intervals do and do not describe."""
+    return f"{SPLIT_TOSSED if tossed else SPLIT_GIVEN} {SEEDS}"

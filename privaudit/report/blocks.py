@@ -130,6 +130,31 @@ class Table:
         return len(self.rows) <= 8
 
 
+BROAD = 6
+"""Columns of numbers that fit beside each other on paper; of more, a table becomes several."""
+
+
+def parts(table: Table) -> tuple[Table, ...]:
+    """The table, or several beside each other where it has more numbers in a row than fit on paper."""
+    heads = table.figures
+    width = len(table.columns) - heads
+    if not heads or width <= BROAD:
+        return (table,)
+    count = -(-width // BROAD)
+    step = -(-width // count)
+    cuts = [(at, min(at + step, len(table.columns))) for at in range(heads, heads + width, step)]
+    return tuple(
+        Table(
+            f"{table.caption} ({i} of {len(cuts)})",
+            (*table.columns[:heads], *table.columns[at:end]),
+            tuple((*row[:heads], *row[at:end]) for row in table.rows),
+            tuple(range(heads, heads + end - at)),
+            table.notes if i == len(cuts) else (),
+        )
+        for i, (at, end) in enumerate(cuts, 1)
+    )
+
+
 @dataclass(frozen=True)
 class Chart:
     """A drawing with its take-away sentence and the table of what it draws.

@@ -64,19 +64,19 @@ def rate_at(estimates: Iterable[Estimate], fpr: float, prefix: str = "tpr") -> E
 
 def on_all(subject: Subject, r: Reading) -> Estimate | None:
     """Where the headline's half is too small for 1 in 100, the same attack's rate on all patients."""
-    full = _same_attack(subject, r)
+    full = same_attack(subject, r)
     return None if full is None or r.refused is None else stated(full.estimates, r.refused.name)
 
 
 def halved(subject: Subject, r: Reading) -> bool:
     """Whether the headline rests on a half of the patients, so that each one missing means two."""
-    full = _same_attack(subject, r)
+    full = same_attack(subject, r)
     if full is None or r.finding is None:
         return False
     return _held_out(r.finding) < _held_out(full)
 
 
-def _same_attack(subject: Subject, r: Reading) -> Finding | None:
+def same_attack(subject: Subject, r: Reading) -> Finding | None:
     """What the headline's attack found on all patients."""
     if r.finding is None or r.afterwards:
         return None

@@ -13,8 +13,10 @@ from sample import ANSWERS, NO_CLAIM, every, few, game, sample, subject
 from privaudit import plugins, report
 from privaudit.engine.document import described
 from privaudit.report import kinds, sentences
+from privaudit.report.blocks import Table, parts, walk
 from privaudit.report.notes import ACCESS, ATTACKS
 from privaudit.report.reading import ranked, read
+from privaudit.report.sections import sections
 from privaudit.results import (
     Audit,
     ColumnFit,
@@ -303,3 +305,29 @@ def test_nothing_at_all_is_called_nothing() -> None:
     assert sentences.counted(("model", "table", "given")) == "1 model and 2 synthetic tables"
     bare = Data("nowhere", True, "own", "x", "x", ("a",), 1, 0, 0, (), (), tossed=False)
     assert sentences.whom(bare, ("own",)) == "The data: nowhere."
+
+
+def test_every_metric_of_a_policy_has_words() -> None:
+    from privaudit.policy.metrics import METRICS
+
+    endings = ("over_control", "over_guess")
+    for name in METRICS:
+        text = sentences.metric(replace(limit("a", "EXCEEDS"), metric=name, fpr=None))
+        if name.rpartition(".")[2] not in endings:
+            assert name.replace(".", ": ").replace("_", " ") != text, name
+
+
+def test_a_table_too_broad_for_paper_becomes_several_and_loses_nothing() -> None:
+    broad = Table(
+        "caption", ("Model", *"abcdefghij"), (("x", *"0123456789"),), tuple(range(1, 11)), ("note",)
+    )
+    made = parts(broad)
+    assert [len(t.columns) for t in made] == [6, 6]
+    assert [t.caption for t in made] == ["caption (1 of 2)", "caption (2 of 2)"]
+    assert [c for t in made for c in t.columns[1:]] == list("abcdefghij")
+    assert [c for t in made for c in t.rows[0][1:]] == list("0123456789")
+    assert all(t.rows[0][0] == "x" and t.figures == 1 for t in made)
+    assert [t.notes for t in made] == [(), ("note",)]
+    assert parts(replace(broad, numeric=(1, 2))) == (replace(broad, numeric=(1, 2)),)
+    for table in (b for s in sections(every()) for b in walk(s.blocks) if isinstance(b, Table)):
+        assert len(table.columns) - table.figures <= 6 or not table.figures

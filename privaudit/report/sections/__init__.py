@@ -11,9 +11,10 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType
 
-from privaudit.report.blocks import Block, Section
+from privaudit.report.blocks import Block, Details, Section, Table, parts
 from privaudit.report.sentences import SECTIONS
 from privaudit.report.withheld import judged, withheld
 from privaudit.results import Audit
@@ -38,13 +39,26 @@ def _build(module: ModuleType) -> Build:
     return lambda audit, _: module.build(audit)
 
 
+def _narrow(block: Block) -> tuple[Block, ...]:
+    """Tables too broad for paper become several."""
+    if isinstance(block, Table):
+        return parts(block)
+    if isinstance(block, Details):
+        return (replace(block, body=tuple(p for b in block.body for p in _narrow(b))),)
+    return (block,)
+
+
 def sections(audit: Audit, verdicts: Verdicts | None = None) -> tuple[Section, ...]:
     """Every section that has something to say, of what may be shown."""
     audit = withheld(audit)
     verdicts = None if verdicts is None else judged(verdicts)
     built = ((name, build(audit, verdicts)) for name, build in ordered())
     return tuple(
-        Section(name, SECTIONS.get(name, name.replace("_", " ")), blocks)
+        Section(
+            name,
+            SECTIONS.get(name, name.replace("_", " ")),
+            tuple(part for block in blocks for part in _narrow(block)),
+        )
         for name, blocks in built
         if blocks
     )

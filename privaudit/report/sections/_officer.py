@@ -29,6 +29,7 @@ from privaudit.report.reading import (
     group_measure,
     grouped,
     ranked,
+    same_attack,
     stated,
 )
 from privaudit.report.sections.verdicts import badge
@@ -187,7 +188,7 @@ def _rule(rule: Rule) -> tuple[Text, ...]:
         say.limit(v),
         (badge(v),),
         say.severity(rule.severity, rule.applies),
-        say.where(v) if rule.applies else "",
+        say.decided(v) if rule.applies else "",
     )
 
 
@@ -201,8 +202,11 @@ def _means(audit: Audit, readings: list[Reading]) -> list[Block]:
     if any(x.state == "found" for x in readings):
         said = [say.means_found(kinds(audit))]
         ppv = stated(r.finding.estimates, PRIOR) if r.finding is not None else None
-        if ppv is not None and excess(ppv):
-            said.append(say.named_rightly(ppv, n.fpr_of(PRIOR) or 0.1))
+        whole = same_attack(audit.subjects[order[0]], r)
+        full = stated(whole.estimates, PRIOR) if ppv is None and whole is not None else None
+        for e in (ppv, full):
+            if e is not None and excess(e):
+                said.append(say.named_rightly(e, n.fpr_of(PRIOR) or 0.1, e is full))
     elif all(x.state == "unseen" for x in readings):
         said = [say.means_unseen(kinds(audit))]
         if r.least is not None and r.fpr is not None:

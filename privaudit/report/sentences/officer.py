@@ -143,13 +143,15 @@ MEANS_NOT = (
 )
 
 
-def named_rightly(e: Estimate, prior: float) -> str:
+def named_rightly(e: Estimate, prior: float, on_all: bool = False) -> str:
+    """on_all: measured on all patients, the half that was kept for measuring being too small."""
     base = n.base_for(e)
     half = None if e.low is None or e.high is None else (e.high - e.low) / 2
     return (
         f"If {n.one_in(prior)} of those asked about were training patients, then of {base:,} whom the "
         f"attack names about {n.count_in(e.value or 0, base, half)} would truly be "
-        f"({n.frequency_interval(e, base)}); naming at random, {n.significant(prior * base)}."
+        f"({n.frequency_interval(e, base)}); naming at random, {n.significant(prior * base)}"
+        f"{'; measured on all patients, which reads somewhat too high' if on_all else ''}."
     )
 
 

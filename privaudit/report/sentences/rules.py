@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Badge
-from privaudit.report.sentences.officer import SEVERITY, VERDICTS, labelled
+from privaudit.report.sentences.officer import SEVERITY, VERDICTS, labelled, where
 from privaudit.report.sentences.words import capital
 from privaudit.verdicts import State, Verdict, Waiver
 
@@ -30,7 +30,10 @@ NAMED = 40
 RUN, EVERYONE = "the run", "everyone"
 
 _RATES = ("tpr", "ppv", "rate")
-_POINTS = ("advantage", "over_control", "over_guess", "singling_out", "linkability", "inference")
+_POINTS = (
+    "advantage", "over_control", "over_guess", "singling_out", "linkability", "inference",
+    "exact_copies", "near_copies",
+)  # fmt: skip
 
 _METRICS = {
     "membership.tpr": "training patients recognised",
@@ -47,6 +50,20 @@ _METRICS = {
     "synthetic.singling_out": "patients singled out in the synthetic table, more than the control",
     "synthetic.linkability": "records linked by the synthetic table, more than the control",
     "synthetic.inference": "values inferred from the synthetic table, more than the control",
+    "synthetic.exact_copies": "records copied word for word, more than of other patients",
+    "synthetic.near_copies": "records copied but for a few cells, more than of other patients",
+    "synthetic.rate": "attempts on the synthetic table that succeed",
+    "synthetic.advantage": "attempts on the synthetic table that succeed, more than the control",
+    "fidelity.prevalence_gap": "share of the outcome, synthetic less real",
+    "fidelity.column_distance": "columns apart from the real ones",
+    "fidelity.association_error": "relations between columns off",
+    "fidelity.association_error_outcome": "relations with the outcome off",
+    "fidelity.detection_auc": "synthetic rows told from real ones (AUC)",
+    "fidelity.auroc_loss": "AUROC lost by learning from the synthetic table",
+    "fidelity.auroc_synthetic": "AUROC of what learns from the synthetic table",
+    "utility.auprc": "usefulness (AUPRC)",
+    "utility.log_loss": "log loss",
+    "utility.calibration_intercept": "calibration intercept",
     "epsilon.claimed": "promised epsilon",
     "epsilon.delta": "promised delta",
     "epsilon.lower_bound": "epsilon at least, as attacks show it",
@@ -73,6 +90,11 @@ def measured(v: Verdict, value: float | None) -> str:
     if what in _POINTS or what in _RATES:
         return f"{n.significant(value * 100)}{n.NBSP}in{n.NBSP}100"
     return n.significant(value)
+
+
+def decided(v: Verdict) -> str:
+    """Which model decides, and what was measured there."""
+    return where(v) if v.value is None else f"{where(v)}: {measured(v, v.value)}"
 
 
 def limit(v: Verdict) -> str:

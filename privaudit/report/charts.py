@@ -154,19 +154,21 @@ def tradeoff(
     else:
         label_at = s.spread(wanted, 20, top + 4, bottom + 4)
         number = {}
+    bars: dict[str, str] = {}
     for i, (d, at) in enumerate(zip(dots, marks, strict=True)):
         colour, _, kind = s.style(d.of if shared else i)
         label = (right + 30, label_at[i])
         if not shared:
             c.line((at[0] + 7, at[1]), (right + 8, label[1]), s.GRID)
             c.line((right + 8, label[1]), (label[0] - 4, label[1]), s.GRID)
-        width = 1.0 if shared else 2.0
         if d.x.low is not None and d.x.high is not None:
-            c.line((x(d.x.low), at[1]), (x(d.x.high), at[1]), colour, width)
+            bars[colour] = bars.get(colour, "") + s.across(x(d.x.low), x(d.x.high), at[1])
         if d.y.low is not None and d.y.high is not None:
-            c.line((at[0], y(d.y.low)), (at[0], y(d.y.high)), colour, width)
+            bars[colour] = bars.get(colour, "") + s.upright(at[0], y(d.y.low), y(d.y.high))
         c.marker(kind, (label[0] + 2, label[1]), colour, r=4)
         c.text((label[0] + 12, label[1] + 4.5), clip(d.name, 24))
+    for colour, drawn in bars.items():
+        c.strokes(drawn, colour, 1.0 if shared else 2.0)
     for i, at in enumerate(marks):
         colour, _, kind = s.style(dots[i].of if shared else i)
         c.marker(kind, at, colour, r=4.5 if shared else 5.5)

@@ -242,7 +242,8 @@ def copied(subject: Subject) -> bool:
 
 FEW = 4
 """Up to so many models are told one by one; of more, each table holds them all, and these are told."""
-TOLD = 3
+TOLD, CROWD = 3, 20
+"""Of more than `CROWD` one less is told, so that the page stays light enough to mail."""
 
 
 def ranked(audit: Audit, readings: Sequence[Reading]) -> list[int]:
@@ -274,7 +275,11 @@ def told(audit: Audit) -> list[int]:
     """The models worth a drawing and a paragraph of their own, in the audit's order."""
     if len(audit.subjects) <= FEW:
         return list(range(len(audit.subjects)))
-    return sorted(ranked(audit, [read(audit, s) for s in audit.subjects])[:TOLD])
+    return sorted(
+        ranked(audit, [read(audit, s) for s in audit.subjects])[
+            : TOLD - (len(audit.subjects) > CROWD)
+        ]
+    )
 
 
 def middle(sizes: Iterable[str]) -> str:

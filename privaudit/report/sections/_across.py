@@ -128,7 +128,7 @@ def _best(
     tried: Sequence[tuple[Subject, Finding, Budget]],
 ) -> list[tuple[Subject, Finding, Budget]]:
     """Of each attack on each model the setting with the largest difference to its control, or where
-    there is none to guessing."""
+    there is none to guessing; of evasion, which is no risk of those trained on, the best attack alone."""
 
     def gain(entry: tuple[Subject, Finding, Budget]) -> float:
         known = [e.value for e in (entry[2].gap, entry[2].gain) if e is not None]
@@ -136,7 +136,8 @@ def _best(
 
     kept: dict[tuple[str, str], tuple[Subject, Finding, Budget]] = {}
     for entry in tried:
-        key = (entry[0].name, entry[1].attack)
+        evades = entry[1].family == "evasion"
+        key = (entry[0].name, "" if evades else entry[1].attack)
         if key not in kept or gain(entry) > gain(kept[key]):
             kept[key] = entry
     return list(kept.values())

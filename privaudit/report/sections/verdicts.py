@@ -6,24 +6,27 @@ from privaudit.report import sentences as say
 from privaudit.report.blocks import Badge, Block, Bullets, Card, Facts, Prose, Table, Text
 from privaudit.report.judged import Rule, applies, rules
 from privaudit.report.notes import label
+from privaudit.report.reading import FEW
 from privaudit.results import Audit
 from privaudit.verdicts import Verdict, Verdicts
 
 ORDER = 15
 JUDGED = True
-MOST = 8
-"""Verdicts under one rule that a table holds, the worst; the others are named by state."""
+MOST, FEWER = 8, 5
+"""Verdicts under one rule that a table holds, the worst, in a run of few models and of many; the others
+are named by state."""
 
 
 def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
     if verdicts is None:
         return ()
     found = rules(verdicts)
-    cards = (_card(i, rule) for i, rule in enumerate(found, 1))
+    most = MOST if len(audit.subjects) <= FEW else FEWER
+    cards = (_card(i, rule, most) for i, rule in enumerate(found, 1))
     return (Prose(say.RULES if found else say.NO_RULES), *cards)
 
 
-def _card(number: int, rule: Rule) -> Card:
+def _card(number: int, rule: Rule, most: int) -> Card:
     v = rule.first
     facts: list[tuple[Text, Text]] = [
         (say.CARD["limit"], f"{say.metric(v)}: {say.limit(v)}"),
@@ -40,8 +43,8 @@ def _card(number: int, rule: Rule) -> Card:
     body += [Prose(say.waiver_of(who, group, w)) for who, group, w in waivers if w is not None]
     measured = [v for v in rule.verdicts if v.state != "NOT TESTED"]
     if measured:
-        body.append(_table(rule.name, tuple(measured[:MOST])))
-    rest = [*measured[MOST:], *(v for v in rule.verdicts if v.state == "NOT TESTED")]
+        body.append(_table(rule.name, tuple(measured[:most])))
+    rest = [*measured[most:], *(v for v in rule.verdicts if v.state == "NOT TESTED")]
     if rest:
         body.append(Bullets(tuple(_rest(rest))))
     return Card(rule.name, f"rule-{number}", badge(v), tuple(body))

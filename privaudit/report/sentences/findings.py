@@ -261,7 +261,7 @@ def one_budget(size: str) -> str:
 
 def best_settings(shown: int, of: int) -> str:
     return (
-        f"Of each attack the setting where it did best, {shown} of {of} results; seen afterwards, so "
+        f"Of each attack the setting where it did best (of evasion, the best attack), {shown} of {of} results; seen afterwards, so "
         "these read somewhat too high. All stand in audit.json."
     )
 

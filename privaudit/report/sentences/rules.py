@@ -94,7 +94,9 @@ def measured(v: Verdict, value: float | None) -> str:
 
 def decided(v: Verdict) -> str:
     """Which model decides, and what was measured there."""
-    return where(v) if v.value is None else f"{where(v)}: {measured(v, v.value)}"
+    if v.value is None:
+        return f"{where(v)}: no promise" if v.metric == "epsilon.claimed" else where(v)
+    return f"{where(v)}: {measured(v, v.value)}"
 
 
 def limit(v: Verdict) -> str:

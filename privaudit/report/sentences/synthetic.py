@@ -48,7 +48,7 @@ USEFUL_COLUMNS = (
 )  # fmt: skip
 USEFUL_NOTE = (
     "Calibration of the models that learnt from synthetic records: a slope of 1 and an intercept of 0 are right; "
-    "the intercept follows the share of the outcome above"
+    "the intercept follows the share of the outcome above."
 )
 
 

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from brought import AUDITS
 from ruled import mixed
 from sample import every, sample
 
@@ -46,6 +47,9 @@ def test_no_violation_and_no_sideways_scrolling(modules: Path, tmp_path: Path) -
         "few.html": report.html(sample(), mixed(tuple(s.name for s in sample().subjects))),
         "every.html": report.html(every(), mixed(tuple(s.name for s in every().subjects))),
         "bare.html": report.html(sample()),
+        "tables.html": report.html(AUDITS["mixed"], mixed(("synthetic-bootstrap", "baseline-mlp"))),
+        "crowd.html": report.html(AUDITS["many"]),
+        "unfair.html": report.html(AUDITS["unfair"]),
     }
     for name, page in pages.items():
         (tmp_path / name).write_text(page, encoding="utf-8")

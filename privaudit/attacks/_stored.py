@@ -19,7 +19,9 @@ SCREEN = 2000
 CLOSE = 1e-3
 """Numbers are given back if they are right to this share of a standard deviation."""
 TELLING = 20
-"""Different values that a column of numbers needs to tell records apart."""
+"""Different values that a column needs to tell records apart."""
+ALIKE = 0.5
+"""How far a longer stored column must agree on how often values occur: chance agreement is below."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,17 +224,19 @@ def _speak(
     return named[code[try_]]
 
 
-def tables(content: Held, members: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) and (m,) float64, 1 where all identifying numbers of a record stand in one stored row.
+def tables(content: Held, members: Cells, others: Cells) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) and (m,) float64, 1 where all identifying cells of a record stand in one stored row.
 
-    A stored column stands for the column of the records in which all its values occur; a column of few
-    values stands for none. At least two must.
+    A stored column stands for the column of the records whose values it holds as often (`_aligned`), of numbers
+    or of codes as they are; a column of few values stands for none. At least two must.
     """
-    telling = [j for j in range(members.shape[1]) if len(np.unique(members[np.isfinite(members[:, j]), j])) >= TELLING]  # fmt: skip
-    held, not_held = np.zeros(len(members)), np.zeros(len(others))
-    known = {
-        j: np.unique(members[np.isfinite(members[:, j]), j].astype(np.float32)) for j in telling
-    }
+    inside, outside = (np.concatenate([side.numbers, side.codes], axis=1) for side in (members, others))  # fmt: skip
+    held, not_held = np.zeros(len(inside)), np.zeros(len(outside))
+    known = {}
+    for j, column in enumerate(inside.T):
+        values = _Values.of(column)
+        if len(values.distinct) >= TELLING:
+            known[j] = values
     for array in content.arrays:
         if array.ndim != 2 or array.dtype.kind not in "iuf" or min(array.shape) < 2:
             continue
@@ -244,7 +248,7 @@ def tables(content: Held, members: np.ndarray, others: np.ndarray) -> tuple[np.n
                 continue
             ours, theirs = [p[0] for p in pairs], [p[1] for p in pairs]
             rows = {_key(row) for row in table[:, theirs].astype(np.float32)}
-            for cells, out in ((members, held), (others, not_held)):
+            for cells, out in ((inside, held), (outside, not_held)):
                 narrow = cells[:, ours].astype(np.float32)
                 found = np.array([_key(row) in rows for row in narrow], dtype=bool)
                 out[found & np.isfinite(narrow).any(axis=1)] = 1.0
@@ -255,21 +259,57 @@ def _key(row: np.ndarray) -> bytes:
     return np.where(np.isnan(row), np.float32(np.inf), row + np.float32(0.0)).tobytes()
 
 
-def _aligned(table: np.ndarray, known: dict[int, np.ndarray]) -> list[tuple[int, int]]:
-    """(column of the records, stored column) pairs, the closest fits first come."""
+@dataclass(frozen=True, eq=False)
+class _Values:
+    """The different values of a column, float32 in order, and how often each occurs."""
+
+    distinct: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def of(cls, column: np.ndarray) -> _Values:
+        narrow = column[np.isfinite(column)].astype(np.float32)
+        return cls(*np.unique(narrow, return_counts=True))
+
+    def alike(self, other: _Values) -> float:
+        """How far both agree on how often each of their common values occurs, from 0 to 1."""
+        _, one, two = np.intersect1d(
+            self.distinct, other.distinct, assume_unique=True, return_indices=True
+        )
+        if not len(one):
+            return 0.0
+        a, b = self.counts[one], other.counts[two]
+        return float(np.minimum(a / a.sum(), b / b.sum()).sum())
+
+
+def _aligned(table: np.ndarray, known: dict[int, _Values]) -> list[tuple[int, int]]:
+    """(column of the records, stored column) pairs, the closest fits first come.
+
+    A column fits another if it holds all its values, either way round: a file may hold a part of the records, and
+    an audit may read a part of those the file was made from, where the values must occur as often too.
+    """
     fits = []
     for c in range(table.shape[1]):
-        values = np.unique(table[np.isfinite(table[:, c]), c])
-        if len(values) < TELLING:
+        values = _Values.of(table[:, c])
+        if len(values.distinct) < TELLING:
             continue
         for j, own in known.items():
-            if np.isin(values[:50], own).all() and np.isin(values, own).all():
-                fits.append((len(values) / len(own), j, c))
+            part = _within(values.distinct, own.distinct)
+            if not part and not _within(own.distinct, values.distinct):
+                continue
+            alike = values.alike(own)
+            if part or alike >= ALIKE:
+                fits.append((alike, j, c))
     pairs: list[tuple[int, int]] = []
     for _, j, c in sorted(fits, key=lambda fit: (-fit[0], abs(fit[1] - fit[2]))):
         if all(j != one and c != other for one, other in pairs):
             pairs.append((j, c))
     return pairs
+
+
+def _within(part: np.ndarray, whole: np.ndarray) -> bool:
+    """Whether all of these values are among those; a few are tried first."""
+    return bool(np.isin(part[:50], whole).all() and np.isin(part, whole).all())
 
 
 __all__ = ["Cells", "Said", "code_vectors", "number_vectors", "recovered", "tables"]

@@ -29,7 +29,8 @@ class StoredRows(Attack):
     (that is how the ctgan package, 0.12.1, gives back every discrete cell of its training data), and
     so do one-hot columns. Numbers count up to a change of scale, to 0.1 % of a standard deviation. A cell
     that no array gives back is guessed as its column's commonest value. "whole rows, as a set": the
-    share of records all of whose identifying numbers stand in one stored row, in any order, unscaled.
+    share of records all of whose identifying cells stand in one stored row, in any order, unscaled, numbers
+    and codes of `_stored.TELLING` values and more; found too where the audit reads a part of the records.
     Guess: the commonest value of each column throughout; control: on non-members. One record a
     patient, `records` patients. That a fitted model's file may hold training data: Song et al. 2017,
     Machine Learning Models that Remember Too Much (arXiv 1709.07886).
@@ -72,7 +73,7 @@ class StoredRows(Attack):
                 members.patient[inside],
                 others.patient[outside],
             )
-        held, not_held = tables(content, mine.numbers, theirs.numbers)
+        held, not_held = tables(content, mine, theirs)
         found["whole rows, as a set"] = Trials(
             held[inside],
             not_held[outside],

@@ -122,7 +122,12 @@ def request_of(options: dict[str, Any]) -> Request:
         named_classes((real, control), schema.target)
     synthetic = _synthetic(options["synthetic"], schema, MOST_SYNTHETIC, seeds.rng("read", "synthetic"))  # fmt: skip
     table, told = checked(synthetic, schema.columns)
-    notes += [*told, *_sampled({"real": real, "control": control}, options["rows"])]
+    notes += [
+        *told,
+        *_sampled(
+            {"real": real, "control": control}, options["rows"], options["saved"] is not None
+        ),
+    ]
     if len(table) >= 0.95 * MOST_SYNTHETIC:
         notes.append(
             f"Of the synthetic table about {MOST_SYNTHETIC:,} rows were read at most: what the others give "
@@ -253,14 +258,21 @@ def _synthetic(path: Path, schema: TableSchema, rows: int, rng: Any) -> Records:
     return records(path, own, what="synthetic", most=rows, rng=rng)
 
 
-def _sampled(tables: dict[str, Records], rows: int) -> list[str]:
+def _sampled(tables: dict[str, Records], rows: int, filed: bool) -> list[str]:
     full = [name for name, table in tables.items() if len(table) >= 0.95 * rows]
     if not full:
         return []
-    return [
+    notes = [
         f"Of the {' and of the '.join(full)} table about {rows:,} rows were read at most (--rows), whole "
         "patients drawn by lot: intervals speak for all patients, but are as wide as for these"
     ]
+    if filed and "real" in full:
+        notes.append(
+            "Of the real table a part was read, so that columns which the generator's file may hold one by one, in "
+            "the order of its training rows, are not seen; whole rows are. With --rows above the real table's "
+            "rows both are looked for"
+        )
+    return notes
 
 
 def _saved(path: Path | None) -> bytes | None:

@@ -18,7 +18,7 @@ from privaudit.tables.distance import match, nearest
 ROWS = 3000
 """Rows of each table between which distances are taken, at most."""
 
-CELLS = 1_500_000_000
+CELLS = 15_000_000_000
 """Cells compared in the search for near copies, at most: a few seconds."""
 
 LEAST = 200

@@ -214,3 +214,17 @@ def test_a_category_seen_only_in_the_control(tables: Path) -> None:
     assert fidelity is not None
     unit = next(c for c in fidelity.columns if c.name == "unit")
     assert sum(unit.real) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_file_beside_a_part_of_the_real_table_is_said(tables: Path) -> None:
+    with (tables / "rows.npz").open("wb") as file:
+        np.savez(file, x=people(300, 1)[["age", "heart_rate"]].to_numpy())
+    file_ = ("--file", str(tables / "rows.npz"), "--rows", "120", "--attacks", "stored_rows")
+    assert run(tables, *USUAL, *file_) == 0
+    found = audit(tables)
+    assert any("Of the real table a part was read" in note for note in found.data.notes)
+    (outcome,) = [o for o in found.subjects[0].outcomes if o.attack == "stored_rows"]
+    assert isinstance(outcome, Finding)
+    values = {e.name: e.value or 0.0 for e in outcome.estimates}
+    assert values["attack_rate@whole rows, as a set"] > 0.95
+    assert values["attack_minus_guess@numbers, in row order"] < 0.1

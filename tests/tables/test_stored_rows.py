@@ -19,7 +19,7 @@ from privaudit.attacks._opened import opened
 from privaudit.attacks.stored_rows import StoredRows
 from privaudit.contracts import Release, Target, Trials
 from privaudit.errors import PrivauditError
-from privaudit.records import Split
+from privaudit.records import Column, Records, Split
 from privaudit.seeds import Seeds
 
 CATEGORIES, NUMBERS, ROWS = (
@@ -306,3 +306,28 @@ def test_only_columns_of_the_table_count(s: Split) -> None:
     for t in found.values():
         assert t.success.mean() > 0.95
         assert t.control.mean() < 0.7
+
+
+def test_whole_rows_are_found_where_the_audit_reads_a_part_of_them() -> None:
+    rng = Seeds(9).rng("part")
+    columns = (
+        Column("length", bounds=(0, 300)),
+        Column("drugs", bounds=(0, 300)),
+        Column("ward", kind="category", levels=tuple(f"w{i}" for i in range(60))),
+        Column("code", kind="category", levels=tuple(f"c{i}" for i in range(400))),
+    )
+    n = 4000
+    x = np.column_stack(
+        [rng.poisson(m, n) for m in (60, 20)]
+        + [rng.choice(k, n, p=p / p.sum()) for k, p in ((60, rng.random(60) ** 3), (400, rng.random(400) ** 3))]
+    ).astype(np.float32)  # fmt: skip
+    x[rng.random(x.shape) < 0.05] = np.nan
+    x[0, 0] = 290.0
+    whole = Records(columns, x, rng.integers(0, 2, n), np.arange(n), np.zeros(n))
+    s = Split(*(whole.take(np.arange(*ends)) for ends in ((1500, 2000), (2000, 2500), (2500, 2600))))  # fmt: skip
+    stored = np.column_stack([np.arange(2000.0), x[:2000, ::-1]])[rng.permutation(2000)]
+    found = run(s, npz(rows=stored))
+    assert found[ROWS].success.mean() == 1
+    assert found[ROWS].control.mean() < 0.05
+    drawn = np.column_stack([rng.permutation(column) for column in stored.T])
+    assert run(s, npz(rows=drawn))[ROWS].success.mean() < 0.05

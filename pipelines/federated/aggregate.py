@@ -265,10 +265,18 @@ def _distances(x: np.ndarray) -> np.ndarray:
 
 
 def _krum(x: np.ndarray, f: int) -> np.ndarray:
-    """(c,) clients by Krum's score, best first; equal scores by distance to the coordinate median."""
-    others = np.sort(_distances(x), axis=1)[:, 1 : len(x) - f - 1]
+    """(c,) clients by Krum's score, best first; equal scores by distance to the coordinate median, then
+    by a fixed projection, so that no order of the clients decides."""
+    others = np.sort(_distances(x), axis=1)[:, 1 : len(x) - f - 1].sum(axis=1)
     away = x - _median(x)
-    return np.lexsort((np.einsum("cp,cp->c", away, away), others.sum(axis=1)))
+    aside = x @ np.cos(np.arange(1.0, x.shape[1] + 1))
+    return np.lexsort((aside, _coarse(np.einsum("cp,cp->c", away, away)), _coarse(others)))
+
+
+def _coarse(scores: np.ndarray) -> np.ndarray:
+    """Scores that differ by rounding alone, made equal: means of the same updates in another order do."""
+    top = float(np.max(np.abs(scores), initial=0.0))
+    return scores if top == 0.0 else np.round(scores / top, 9)
 
 
 __all__ = [

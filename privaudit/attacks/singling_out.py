@@ -27,7 +27,8 @@ class SinglingOut(Attack):
     Descriptions that fit exactly one record of the synthetic table are tried on the real ones.
     "univariate": one column each, its extremes, values that occur once, the only missing one;
     "multivariate": `columns` columns of a synthetic record drawn at random, numbers at least or at most
-    the record's, whichever lies farther from the median. Success: the description fits exactly one of
+    the record's, whichever lies farther from the median; in a large table of few different values more
+    columns are taken until enough descriptions fit one record. Success: the description fits exactly one of
     the patients whom the table was made from; control: exactly one of as many others, for some
     descriptions fit one of any n patients (Cohen and Nissim 2020, arXiv 1904.06009); guess: a
     description drawn at random from the values of the attacker's own records. One record a patient.
@@ -62,24 +63,25 @@ class SinglingOut(Attack):
             )
         width = min(self.columns, len(names))
         found = {}
-        for name, predicates, wide in (
-            ("univariate", self._univariate(synthetic, ordered, rng), 1),
-            ("multivariate", self._multivariate(synthetic, ordered, width, rng), width),
+        for name, predicates in (
+            ("univariate", self._univariate(synthetic, ordered, rng)),
+            ("multivariate", self._enough(synthetic, ordered, width, rng)),
         ):
             if not len(predicates):
                 continue
+            wide = predicates.columns.shape[1]
             naive = at_random(known, ordered, len(predicates), wide, rng)
             found[name] = Trials(
                 _isolated(predicates, members),
                 _isolated(predicates, others),
                 _isolated(naive, members),
-                LABEL,
+                LABEL if wide in (1, width) else f"{LABEL}; on {wide} columns each",
             )
         if not found:
             raise PrivauditError(
                 "no description fits exactly one record of the synthetic table",
-                f"in each of {TRIES * self.attempts:,} tries on {width} columns several records fitted, or none",
-                "describe records by more columns",
+                f"in each of {TRIES * self.attempts:,} tries on {width} to {len(names)} columns several records fitted, or none",
+                "give the synthetic table more of the records' columns",
             )
         return found
 
@@ -88,6 +90,16 @@ class SinglingOut(Attack):
     ) -> Predicates:
         every = univariate(cells, ordered)
         return every.take(rng.permutation(len(every))[: self.attempts])
+
+    def _enough(
+        self, cells: np.ndarray, ordered: np.ndarray, width: int, rng: np.random.Generator
+    ) -> Predicates:
+        """On `width` columns, or on half as many more each time until there are enough; the most found."""
+        best = self._multivariate(cells, ordered, width, rng)
+        while len(best) < self.attempts and width < len(cells):
+            width = min(len(cells), width + max(1, width // 2))
+            best = max(best, self._multivariate(cells, ordered, width, rng), key=len)
+        return best
 
     def _multivariate(
         self, cells: np.ndarray, ordered: np.ndarray, width: int, rng: np.random.Generator

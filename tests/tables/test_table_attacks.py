@@ -244,3 +244,23 @@ def test_records_of_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PrivauditError, match="no column to infer"):
         Inference().run(target(one, table), (), rng)
     assert set(SinglingOut().run(target(one, table), (), rng)) == {"univariate", "multivariate"}
+
+
+def test_in_a_large_table_of_few_values_descriptions_grow_until_there_are_enough() -> None:
+    rng = Seeds(21).rng("few values")
+    columns = tuple(
+        Column(f"c{i}", kind="category", levels=("a", "b", "c", "d")) for i in range(16)
+    )
+
+    def draw(n: int) -> Records:
+        x = rng.choice(4, (n, 16), p=[0.7, 0.2, 0.08, 0.02])
+        return Records(columns, x, np.zeros(n), np.arange(n), np.zeros(n))
+
+    whole = draw(900)
+    s = Split(*(whole.take(np.arange(*ends)) for ends in ((0, 400), (400, 800), (800, 900))))
+    table = Records.concatenate([s.members, draw(600)])
+    found = SinglingOut(attempts=200, columns=2).run(target(s, table), (), Seeds(22).rng("run"))
+    wide = found["multivariate"]
+    assert len(wide.success) == 200
+    assert "columns each" in wide.control_label
+    assert wide.success.mean() - wide.control.mean() > 0.1

@@ -69,9 +69,12 @@ def settle(
     from privaudit.engine.cluster import cluster as joined
     from privaudit.engine.run import run
     from privaudit.evidence.account import account
+    from privaudit.report.sections import ordered
 
     # A worker that has grown is replaced between two jobs; nothing is lost, and nobody can act on it.
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+    # Hours may pass before it is written: what it needs is loaded, and found to be there, now.
+    ordered()
     if pdf:
         printable()
     rules = None

@@ -97,7 +97,7 @@ def from_json(text: str) -> Verdicts:
         if not isinstance(tree, dict) or tree.get("schema") != SCHEMA:
             raise ValueError("its schema is another")
         return _CONVERTER.structure(tree, Verdicts)
-    except (BaseValidationError, KeyError, TypeError, ValueError) as error:
+    except (BaseValidationError, KeyError, TypeError, ValueError, RecursionError) as error:
         where = (
             "; ".join(cattrs.transform_error(error)[:3])
             if isinstance(error, BaseValidationError)

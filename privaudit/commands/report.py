@@ -67,7 +67,7 @@ def _judged(audit: Audit, document: Path, policy: Path | None) -> Verdicts | Non
     kept = document.parent / VERDICTS
     if not kept.is_file():
         return None
-    found = verdicts.from_json(kept.read_text(encoding="utf-8"))
+    found = verdicts.from_json(kept.read_bytes().decode("utf-8", "replace"))
     if found.audit_sha256 != digest:
         from privaudit.errors import PrivauditError
 

@@ -6,8 +6,10 @@ before it answers, so that a run cut short loses at most the jobs in progress.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -101,6 +103,7 @@ class Job:
     what: dict[str, Any] = field(default_factory=dict)
 
     def run(self, bench: Bench) -> Done:
+        leave_with_parent()
         wall, cpu = time.perf_counter(), time.process_time()
         value, fault = None, None
         try:
@@ -112,6 +115,22 @@ class Job:
             self.kind, self.key, self.name, value, fault, time.perf_counter() - wall,
             time.process_time() - cpu, peak_memory(), os.getpid(),
         )  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def leave_with_parent() -> None:
+    """End this worker process soon after the one that started it is gone: nobody waits for its answers,
+    and it holds records."""
+    if not multiprocessing.current_process().name.startswith("LokyProcess"):
+        return
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(2)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def fault_of(error: Exception) -> Fault:

@@ -43,6 +43,8 @@ def subject(work: Work, entry: Entry) -> Subject:
     outcomes = tuple(outcome(work, step, facts, body) for step in own if step.variant == "subject")
     names = [Access[name] for name in facts["access"]]
     likeness = work.store.get_json("fidelity", work.likeness(fit))
+    if likeness is None and Access.TABLE in names:
+        raise LookupError("a synthetic table's fidelity that should be kept is not")
     reliability = body["reliability"]
     return Subject(
         name=entry.name,

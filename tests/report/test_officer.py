@@ -135,6 +135,7 @@ def test_the_five_questions_are_answered_where_they_are_asked() -> None:
     assert "Models to partners" in against
     assert "at most 3 in 100" in against
     assert "at least 0.8" in against
+    assert "whom the attack names at 1 in 100 false alarms about" in means
     assert "would truly be" in means
     assert "Model inversion:" in untested
     assert "dp_ebm" in untested

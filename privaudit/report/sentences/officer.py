@@ -9,6 +9,7 @@ from privaudit.report import numbers as n
 from privaudit.report.blocks import Badge
 from privaudit.report.notes import ATTACKS, label
 from privaudit.results import Estimate
+from privaudit.stats.catalogue import PPV_FPR
 from privaudit.verdicts import State, Verdict, Verdicts
 
 QUESTIONS = (
@@ -149,7 +150,7 @@ def named_rightly(e: Estimate, prior: float, on_all: bool = False) -> str:
     half = None if e.low is None or e.high is None else (e.high - e.low) / 2
     return (
         f"If {n.one_in(prior)} of those asked about were training patients, then of {base:,} whom the "
-        f"attack names about {n.count_in(e.value or 0, base, half)} would truly be "
+        f"attack names at {n.one_in(PPV_FPR)} false alarms about {n.count_in(e.value or 0, base, half)} would truly be "
         f"({n.frequency_interval(e, base)}); naming at random, {n.significant(prior * base)}"
         f"{'; measured on all patients, which reads somewhat too high' if on_all else ''}."
     )

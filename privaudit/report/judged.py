@@ -86,4 +86,66 @@ def decisive(verdicts: Verdicts) -> Verdict | None:
     return ordered[0] if ordered else None
 
 
-__all__ = ["ORDER", "Rule", "applies", "closeness", "decisive", "rules", "worst_first"]
+FAILED = 5
+"""The exit code of an audit that failed: nothing is kept there, whatever its numbers."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How releases stand to the rules that can stop one, each under the worst that holds of it.
+
+    broken: breaks one, waived or not; kept: within all that apply; undecided: one could not be decided,
+    or none was tested; unjudged: the policy does not speak of it.
+    """
+
+    broken: tuple[str, ...]
+    kept: tuple[str, ...]
+    undecided: tuple[str, ...]
+    unjudged: tuple[str, ...]
+
+
+def standing(verdicts: Verdicts, names: Sequence[str]) -> Standing:
+    """Where each release of the run stands, in the run's order."""
+    found: dict[str, list[str]] = {"broken": [], "kept": [], "undecided": [], "unjudged": []}
+    judged = {v.subject for v in verdicts.verdicts}
+    for name in names:
+        states = {
+            v.state
+            for v in verdicts.verdicts
+            if v.subject == name and v.severity == "block" and applies(v)
+        }
+        if name not in judged:
+            found["unjudged"].append(name)
+        elif "EXCEEDS" in states:
+            found["broken"].append(name)
+        elif states == {"WITHIN"} and verdicts.code != FAILED:
+            found["kept"].append(name)
+        else:
+            found["undecided"].append(name)
+    return Standing(**{state: tuple(who) for state, who in found.items()})
+
+
+def stopping(verdicts: Verdicts) -> tuple[int, int]:
+    """Of the rules that can stop a release and apply to one here: how many are broken, and how many
+    there are."""
+    under = [
+        [v.state for v in rule.verdicts if v.severity == "block" and applies(v)]
+        for rule in rules(verdicts)
+    ]
+    known = [states for states in under if states]
+    return sum("EXCEEDS" in states for states in known), len(known)
+
+
+__all__ = [
+    "FAILED",
+    "ORDER",
+    "Rule",
+    "Standing",
+    "applies",
+    "closeness",
+    "decisive",
+    "rules",
+    "standing",
+    "stopping",
+    "worst_first",
+]

@@ -15,7 +15,7 @@ from sample import every, membership, sample, subject
 
 from privaudit import plugins, report
 from privaudit.report import notes, sentences
-from privaudit.report.judged import decisive, rules
+from privaudit.report.judged import Standing, decisive, rules, standing, stopping
 from privaudit.report.sections import sections
 from privaudit.results import Attempts, Audit, Coverage, Subject
 from privaudit.verdicts import State, Verdicts
@@ -176,6 +176,34 @@ def test_the_worst_verdict_decides_and_blocking_goes_before_warning() -> None:
     assert near is not None
     assert near.subject == "b"
     assert decisive(ruled((), "WITHIN")) is None
+
+
+def test_no_release_is_left_without_a_word_on_where_it_stands() -> None:
+    names = [f"m{i}" for i in range(10)]
+    broken = [limit(name, "EXCEEDS") for name in names]
+    elsewhere = "Does not apply: this release gives away nothing that such an attack needs."
+    rest = (
+        limit("kept", "WITHIN"),
+        limit("kept", "NOT TESTED", rule="tables", reason=elsewhere),
+        limit("open", "WITHIN"),
+        limit("open", "INCONCLUSIVE", rule="ranking"),
+        guard("bare", "EXCEEDS"),
+    )
+    verdicts = ruled((*broken, *rest))
+    stand = standing(verdicts, [*names, "kept", "open", "bare", "other"])
+    assert stand == Standing(tuple(names), ("kept",), ("open", "bare"), ("other",))
+    assert stopping(verdicts) == (1, 2)
+    failed = standing(replace(verdicts, code=5), ["kept"])
+    assert failed == Standing((), (), ("kept",), ())
+    told = sentences.standing("broken", names)
+    assert told.endswith("(10): m0, m1, m2, m3, m4, m5, m6, m7 and 2 more.")
+    text = first_screen(many(3), ruled((limit("model 0", "EXCEEDS"), limit("model 1", "WITHIN"))))
+    assert "The one rule that can stop a release is broken." in text
+    assert "Break a rule that can stop a release (1): model 0." in text
+    assert "Within every rule that can stop a release and applies to them (1): model 1." in text
+    assert "Not judged under this policy (1): model 2." in text
+    two = ruled((limit("a", "EXCEEDS"), limit("a", "WITHIN", rule="b"), guard("a", "EXCEEDS")))
+    assert "1 of the 2 rules that can stop a release is broken." in first_screen(many(1), two)
 
 
 def test_a_card_a_rule_and_no_verdict_is_lost() -> None:

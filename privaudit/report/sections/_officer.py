@@ -16,7 +16,7 @@ from privaudit.report.blocks import (
     Text,
 )
 from privaudit.report.classes import CLASSES, tried
-from privaudit.report.judged import Rule, decisive, rules, worst_first
+from privaudit.report.judged import Rule, decisive, rules, standing, stopping, worst_first
 from privaudit.report.kinds import kinds, trained_again
 from privaudit.report.notes import kind_of, label
 from privaudit.report.reading import (
@@ -59,7 +59,8 @@ def banner(audit: Audit, verdicts: Verdicts | None) -> Banner:
     remedies = list(dict.fromkeys(v.remedy for v in stopped if v.remedy))[:3]
     if remedies and verdicts.state != "WITHIN":
         said.append(Bullets(tuple(remedies)))
-    return Banner(say.VERDICTS[verdicts.state], say.VERDICT_TITLES[verdicts.state], tuple(said))
+    title = say.verdict_title(verdicts.state, *stopping(verdicts))
+    return Banner(say.VERDICTS[verdicts.state], title, tuple(said))
 
 
 def _coded(text: str) -> tuple[Span, ...]:
@@ -72,7 +73,7 @@ def questions(audit: Audit, readings: list[Reading], verdicts: Verdicts | None) 
     answers = (
         _tested(audit),
         _happened(audit, readings),
-        _limit(verdicts),
+        _limit(audit, verdicts),
         _means(audit, readings),
         _untested(audit),
     )
@@ -168,7 +169,7 @@ def _group(subject: Subject, r: Reading) -> list[Block]:
     return [Prose(say.worst_group(subject.name, name, e, everyone, sure), "small")]
 
 
-def _limit(verdicts: Verdicts | None) -> list[Block]:
+def _limit(audit: Audit, verdicts: Verdicts | None) -> list[Block]:
     if verdicts is None:
         return [Prose(say.NO_VERDICT_TITLE)]
     found = rules(verdicts)
@@ -176,6 +177,9 @@ def _limit(verdicts: Verdicts | None) -> list[Block]:
     body: list[Block] = [Prose(say.policy(verdicts))]
     if rows:
         body.append(Table(say.RULES_CAPTION, say.RULES_COLUMNS, rows))
+        stand = vars(standing(verdicts, [s.name for s in audit.subjects]))
+        lines = [say.standing(how, who) for how, who in stand.items() if who or how == "kept"]
+        body.append(Bullets(tuple(lines)))
     if verdicts.notes:
         body.append(Bullets(verdicts.notes))
     return body

@@ -34,6 +34,18 @@ VERDICT_TITLES: dict[State, str] = {
     "INCONCLUSIVE": "This audit cannot tell whether a limit that can stop a release is kept.",
     "NOT TESTED": "A limit that can stop a release was not tested.",
 }
+
+
+def verdict_title(state: State, broken: int, rules: int) -> str:
+    """broken, rules: of the rules that can stop a release, how many are broken, of how many."""
+    if state != "EXCEEDS" or not broken:
+        return VERDICT_TITLES[state]
+    if rules == 1:
+        return "The one rule that can stop a release is broken."
+    be = "is" if broken == 1 else "are"
+    return f"{broken} of the {rules} rules that can stop a release {be} broken."
+
+
 TO_DO: dict[State, str] = {
     "WITHIN": (
         "What to do: the policy does not stand in the way. Read under 5 what was not tested, then "
@@ -124,6 +136,24 @@ def policy(v: Verdicts) -> str:
     if p.get("release"):
         text += f"; written for this kind of release: {p['release']}"
     return f"{text}."
+
+
+STANDING = {
+    "broken": "Break a rule that can stop a release",
+    "kept": "Within every rule that can stop a release and applies to them",
+    "undecided": "Could not be decided, so do not release on this evidence",
+    "unjudged": "Not judged under this policy",
+}
+STANDING_NAMED = 8
+
+
+def standing(state: str, names: Sequence[str]) -> str:
+    """Which releases stand so, by count and name."""
+    if not names:
+        return f"{STANDING[state]}: none."
+    more = len(names) - STANDING_NAMED
+    told = ", ".join(names[:STANDING_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+    return f"{STANDING[state]} ({len(names):,}): {told}."
 
 
 RULES_CAPTION = "The policy’s rules, and how this run stands to them"

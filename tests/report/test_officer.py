@@ -206,6 +206,25 @@ def test_no_release_is_left_without_a_word_on_where_it_stands() -> None:
     assert "1 of the 2 rules that can stop a release is broken." in first_screen(many(1), two)
 
 
+def test_too_little_of_what_is_asked_for_falls_short() -> None:
+    weak = replace(guard("baseline-mlp", "EXCEEDS"), value=0.55, sentence="asks for at least 0.8")
+    over = replace(weak, value=0.3, limit=0.1, rule="brier", sentence="asks for at most 0.1")
+    text = squeeze(report.markdown(sample(), ruled((weak, over))))
+    assert "| at least 0.8 | **✕ FALLS SHORT** | is a warning | baseline-mlp: 0.55 |" in text
+    assert "1 FALLS SHORT" in text
+    assert "| at most 0.1 | **✕ EXCEEDS** | is a warning | baseline-mlp: 0.3 |" in text
+    waived = replace(weak, waiver=WAIVER)
+    assert sentences.verdict_badge(waived).text == "✕ FALLS SHORT (waived until 2027-01-31)"
+
+
+def test_a_row_tells_what_was_promised_and_by_which_attack() -> None:
+    bare = limit("m", "EXCEEDS", metric="epsilon.claimed", fpr=None, attack="", limit=8.0)
+    assert sentences.decided(replace(bare, value=None)) == "m: nothing promised"
+    assert sentences.decided(replace(bare, value=9.5)) == "m: 9.5"
+    area = limit("m", "EXCEEDS", 0.818, metric="membership.auc", fpr=None)
+    assert sentences.decided(area) == f"m: 0.818, by {notes.label('bayes')}"
+
+
 def test_a_card_a_rule_and_no_verdict_is_lost() -> None:
     verdicts = mixed(tuple(s.name for s in sample().subjects))
     root = Page(report.html(sample(), verdicts)).root

@@ -31,7 +31,7 @@ def _card(number: int, rule: Rule, most: int) -> Card:
     facts: list[tuple[Text, Text]] = [
         (say.CARD["limit"], f"{say.metric(v)}: {say.limit(v)}"),
         (say.CARD["severity"], say.severity(rule.severity, rule.applies)),
-        (say.CARD["count"], say.counts({s: rule.count(s) for s in say.VERDICTS})),
+        (say.CARD["count"], say.counts({s: rule.count(s) for s in say.VERDICTS}, say.floor(v))),
     ]
     body: list[Block] = [Facts(tuple(facts))]
     if v.sentence:
@@ -62,7 +62,7 @@ def badge(v: Verdict) -> Badge:
     """State by shape, word and colour; a waiver is printed with it and never replaces it."""
     if not applies(v):
         return say.NOT_ABOUT
-    return say.VERDICTS[v.state] if v.waiver is None else say.waived_badge(v.state, v.waiver)
+    return say.verdict_badge(v)
 
 
 def _table(rule: str, verdicts: tuple[Verdict, ...]) -> Table:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Badge
+from privaudit.report.notes import label
 from privaudit.report.sentences.officer import SEVERITY, VERDICTS, labelled, where
 from privaudit.report.sentences.words import capital
 from privaudit.verdicts import State, Verdict, Waiver
@@ -14,7 +15,8 @@ RULES = (
     "One card a rule. The two bounds are one-sided: the true value lies above the lower and below the "
     "upper one, each with the policy’s confidence. EXCEEDS means that even the lower bound is beyond "
     "the limit; WITHIN, that even the upper bound is inside it and the attack found a leak planted "
-    "on purpose; everything between is INCONCLUSIVE."
+    "on purpose; everything between is INCONCLUSIVE. Where a rule asks for at least so much, FALLS "
+    "SHORT stands for EXCEEDS."
 )
 NO_RULES = "The policy holds no rule, so there is nothing to judge."
 CARD = {
@@ -25,6 +27,7 @@ CARD = {
     "group": "Group",
 }
 VERDICT_COLUMNS = ("Measured", "Lower bound", "Upper bound", "By guessing", "Verdict")
+FALLS_SHORT = Badge("✕ FALLS SHORT", "exceeds")
 NOT_ABOUT = Badge("· DOES NOT APPLY", "untested")
 NAMED = 40
 RUN, EVERYONE = "the run", "everyone"
@@ -34,6 +37,8 @@ _POINTS = (
     "advantage", "over_control", "over_guess", "singling_out", "linkability", "inference",
     "exact_copies", "near_copies",
 )  # fmt: skip
+
+_PROMISED = ("epsilon.claimed", "epsilon.delta")
 
 _METRICS = {
     "membership.tpr": "training patients recognised",
@@ -79,10 +84,21 @@ def metric(v: Verdict) -> str:
     return f"{text} at {n.one_in(v.fpr)} false alarms" if v.fpr is not None else text
 
 
+def verdict_badge(v: Verdict) -> Badge:
+    """The state by shape and word, with its waiver: too little of what is asked for is no excess."""
+    badge = FALLS_SHORT if v.state == "EXCEEDS" and floor(v) else VERDICTS[v.state]
+    return badge if v.waiver is None else waived_badge(badge, v.waiver)
+
+
+def floor(v: Verdict) -> bool:
+    """Whether the rule asks for at least so much; a judge says so where a guard is a ceiling."""
+    return v.kind == "guard" and "asks for at most " not in v.sentence
+
+
 def measured(v: Verdict, value: float | None) -> str:
     """A number of this rule in the unit that a reader counts in."""
     if value is None:
-        return "not stated"
+        return "nothing promised" if v.metric in _PROMISED else "not stated"
     what = v.metric.rpartition(".")[2]
     if what in _RATES and v.kind != "regression":
         base = n.base_of(v.fpr) if v.fpr is not None else 100
@@ -93,22 +109,24 @@ def measured(v: Verdict, value: float | None) -> str:
 
 
 def decided(v: Verdict) -> str:
-    """Which model decides, and what was measured there."""
-    if v.value is None:
-        return f"{where(v)}: no promise" if v.metric == "epsilon.claimed" else where(v)
-    return f"{where(v)}: {measured(v, v.value)}"
+    """Which model decides, what was measured there, and by which attack."""
+    if v.value is None and v.metric not in _PROMISED:
+        return where(v)
+    by = f", by {label(v.attack)}" if v.attack else ""
+    return f"{where(v)}: {measured(v, v.value)}{by}"
 
 
 def limit(v: Verdict) -> str:
     """What the rule allows."""
-    word = {"guard": "at least", "regression": "worse than before by at most"}.get(
-        v.kind, "at most"
-    )
+    word = "worse than before by at most" if v.kind == "regression" else "at most"
+    word = "at least" if floor(v) else word
     return f"{word} {measured(v, v.limit)}"
 
 
-def counts(states: Mapping[State, int]) -> str:
-    told = [f"{count} {state}" for state, count in states.items() if count]
+def counts(states: Mapping[State, int], asks: bool = False) -> str:
+    """asks: the rule asks for at least so much."""
+    short = {"EXCEEDS": "FALLS SHORT"} if asks else {}
+    told = [f"{count} {short.get(state, state)}" for state, count in states.items() if count]
     return ", ".join(told) or "none"
 
 
@@ -127,8 +145,7 @@ def waiver_of(model: str, group: str, w: Waiver) -> str:
     )
 
 
-def waived_badge(state: State, w: Waiver) -> Badge:
-    badge = VERDICTS[state]
+def waived_badge(badge: Badge, w: Waiver) -> Badge:
     return Badge(f"{badge.text} (waived until {w.expires})", badge.state)
 
 

@@ -225,6 +225,29 @@ def test_a_row_tells_what_was_promised_and_by_which_attack() -> None:
     assert sentences.decided(area) == f"m: 0.818, by {notes.label('bayes')}"
 
 
+def test_the_banner_says_that_it_is_a_rehearsal_and_whom_it_calls_training_patients() -> None:
+    verdicts = ruled((limit("baseline-mlp", "EXCEEDS"),))
+    real = replace(sample(), data=replace(sample().data, real=True))
+    for given in (verdicts, None):
+        told = first_screen(sample(), given).split(sentences.QUESTIONS[0][1])[0]
+        assert sentences.REHEARSAL in told
+        assert sentences.REHEARSAL not in first_screen(real, given)
+    banner = first_screen(real, verdicts).split(sentences.QUESTIONS[0][1])[0]
+    assert "Training patients are patients whose records a model learnt from." in banner
+    assert "whose records they learnt from. Another" in first_screen(real)
+
+
+def test_those_that_gave_away_who_was_in_are_named() -> None:
+    names = [f"m{i}" for i in range(8)]
+    text = sentences.tally(["unseen", *["found"] * 7], ["model"] * 8, names)
+    assert (
+        "7 gave away who was in their training data, beyond chance (m1, m2, m3, m4, m5 and 2 more)"
+        in text
+    )
+    assert "m0" not in text
+    assert "gave away" not in sentences.tally(["unseen"] * 2, ["model"] * 2, names[:2])
+
+
 def test_a_card_a_rule_and_no_verdict_is_lost() -> None:
     verdicts = mixed(tuple(s.name for s in sample().subjects))
     root = Page(report.html(sample(), verdicts)).root

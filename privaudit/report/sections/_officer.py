@@ -12,6 +12,7 @@ from privaudit.report.blocks import (
     Prose,
     Questions,
     Span,
+    Strong,
     Table,
     Text,
 )
@@ -43,7 +44,7 @@ ALPHA = 0.05
 def banner(audit: Audit, verdicts: Verdicts | None) -> Banner:
     """The verdict by shape, word and colour, and what to do about it."""
     if verdicts is None:
-        body = (Prose(say.NO_POLICY), Prose(_coded(say.NO_POLICY_DO)))
+        body = (*_rehearsal(audit), Prose(say.NO_POLICY), Prose(_coded(say.NO_POLICY_DO)))
         return Banner(say.NO_VERDICT, say.NO_VERDICT_TITLE, body)
     first = decisive(verdicts)
     stopped = [
@@ -52,15 +53,20 @@ def banner(audit: Audit, verdicts: Verdicts | None) -> Banner:
         if v.severity == "block" and v.state == verdicts.state and v.waiver is None
     ]
     who = list(dict.fromkeys(v.subject for v in stopped if v.subject))
-    said: list[Block] = []
+    said: list[Block] = _rehearsal(audit)
     if first is not None and first.sentence:
-        said.append(Prose(say.deciding(first), "lead"))
+        said.append(Prose(say.defined(say.deciding(first), kinds(audit)), "lead"))
     said.append(Prose(say.to_do(verdicts.state, who or [s.name for s in audit.subjects])))
     remedies = list(dict.fromkeys(v.remedy for v in stopped if v.remedy))[:3]
     if remedies and verdicts.state != "WITHIN":
         said.append(Bullets(tuple(remedies)))
     title = say.verdict_title(verdicts.state, *stopping(verdicts))
     return Banner(say.VERDICTS[verdicts.state], title, tuple(said))
+
+
+def _rehearsal(audit: Audit) -> list[Block]:
+    """That no patient stands behind these numbers, where none does."""
+    return [] if audit.data.real else [Prose((Strong(say.REHEARSAL),))]
 
 
 def _coded(text: str) -> tuple[Span, ...]:
@@ -130,7 +136,7 @@ def summary(audit: Audit, readings: list[Reading]) -> list[str]:
         return [say.NO_MODELS]
     if "invalid" in states:
         return [say.INVALID_SHORT]
-    said = [say.tally(states, kinds(audit))]
+    said = [say.tally(states, kinds(audit), [s.name for s in audit.subjects])]
     if "unfair" in states:
         return said
     order = ranked(audit, readings)
@@ -166,7 +172,11 @@ def _group(subject: Subject, r: Reading) -> list[Block]:
     _, name, e, group = max(known, key=lambda entry: (entry[0], entry[1]))
     sure = group.p_adjusted is not None and group.p_adjusted <= ALPHA
     everyone = stated(finding.estimates, "auc")
-    return [Prose(say.worst_group(subject.name, name, e, everyone, sure), "small")]
+    return [
+        Prose(
+            say.worst_group(subject.name, label(finding.attack), name, e, everyone, sure), "small"
+        )
+    ]
 
 
 def _limit(audit: Audit, verdicts: Verdicts | None) -> list[Block]:

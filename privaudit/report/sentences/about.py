@@ -105,13 +105,13 @@ def whom(data: Data, told: Sequence[Kind]) -> str:
     inside, outside = n.whole(pools["members"]), n.whole(pools.get("nonmembers", 0))
     if data.tossed:
         return (
-            f"{verb[:1].upper()}{verb[1:]} {inside} patients ({data.source}), the training patients. "
-            f"Another {outside}, picked by the toss of a coin, were kept out, so that an attack’s "
+            f"{verb[:1].upper()}{verb[1:]} {inside} patients ({data.source}), the training patients: "
+            f"patients whose records {'it' if one else 'they'} learnt from. Another {outside}, picked by the toss of a coin, were kept out, so that an attack’s "
             "success can be told from luck."
         )
     return (
-        f"By its owner’s word {verb} {inside} patients ({data.source}), the training patients, and "
-        f"not the {outside} others who stand beside them here. No coin of this audit decided who is "
+        f"By its owner’s word {verb} {inside} patients ({data.source}), the training patients, whose "
+        f"records {'it' if one else 'they'} learnt from, and not the {outside} others who stand beside them here. No coin of this audit decided who is "
         "which, so the two sides may differ in other ways, such as the year or the ward, and such a "
         f"difference can look like a leak. {_drift(data)}"
     )
@@ -147,8 +147,11 @@ def also_beyond(places: Sequence[str]) -> str:
 # --- what happened, and what it means -----------------------------------------------------------
 
 
-def tally(states: Sequence[str], told: Sequence[Kind]) -> str:
-    """How many read how; counts of releases, not of patients."""
+TALLIED = 5
+
+
+def tally(states: Sequence[str], told: Sequence[Kind], names: Sequence[str]) -> str:
+    """How many read how; counts of releases, not of patients. names: of all, those found are named."""
     what = noun(told, 1)
     if len(states) == 1:
         alone = {
@@ -167,8 +170,9 @@ def tally(states: Sequence[str], told: Sequence[Kind]) -> str:
         return alone.get(
             states[0], f"On this {what} no attack told who was in its training data, or not."
         )
+    found = [name for name, state in zip(names, states, strict=True) if state == "found"]
     parts = {
-        "found": "{} gave away who was in their training data, beyond chance",
+        "found": f"{{}} gave away who was in their training data, beyond chance ({_few(found)})",
         "unseen": "on {} the attacks did no better than guessing",
         "small": "on {} nothing was seen, but there are too few patients to tell",
         "weak": "on {} nothing was seen, but no planted leak was found either",
@@ -178,6 +182,11 @@ def tally(states: Sequence[str], told: Sequence[Kind]) -> str:
         return UNFAIR_SHORT
     said = [text.format(k) for state, text in parts.items() if (k := states.count(state))]
     return f"Of {len(states)} {noun(told, len(states))}, {'; '.join(said)}."
+
+
+def _few(names: Sequence[str]) -> str:
+    more = len(names) - TALLIED
+    return ", ".join(names[:TALLIED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def means_found(told: Sequence[Kind]) -> str:

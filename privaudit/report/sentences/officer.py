@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Badge
+from privaudit.report.kinds import Kind
 from privaudit.report.notes import ATTACKS, label
+from privaudit.report.sentences.about import noun
 from privaudit.results import Estimate
 from privaudit.stats.catalogue import PPV_FPR
 from privaudit.verdicts import State, Verdict, Verdicts
@@ -81,6 +83,7 @@ NO_MODELS = "Nothing was audited, so nothing happened."
 INVALID_SHORT = (
     "Nothing can be said: a check of this audit with nothing to find came out as a find."
 )
+REHEARSAL = "Rehearsal: generated records, no patients."
 GENERATED_SHORT = "The records were generated and describe no patient: this is a rehearsal."
 
 
@@ -97,6 +100,15 @@ def deciding(v: Verdict) -> str:
         if told.startswith("The ")
         else f"{v.subject}: {told}"
     )
+
+
+def defined(text: str, told: Sequence[Kind]) -> str:
+    """A sentence with what it calls a training patient, where it does."""
+    if "training patient" not in text:
+        return text
+    it = "it" if len(told) == 1 else noun(told, 1)
+    it = it if it == "it" else f"a {it}"
+    return f"{text.rstrip('.')}. Training patients are patients whose records {it} learnt from."
 
 
 def labelled(text: str) -> str:
@@ -117,10 +129,15 @@ _NAMED = re.compile(
 """Where a judge names attacks: only there, because a key may also be a word of the language."""
 
 
-def worst_group(model: str, group: str, e: Estimate, everyone: Estimate | None, sure: bool) -> str:
+def worst_group(
+    model: str, attack: str, group: str, e: Estimate, everyone: Estimate | None, sure: bool
+) -> str:
     beside = "" if everyone is None else f", against {n.value_text(everyone)} for everyone"
     luck = "" if sure else " That this group differs from the rest may be luck."
-    return f"Most affected group ({model}): {group}, AUC {n.estimate_text(e)}{beside}.{luck}"
+    return (
+        f"Most affected group ({model}, by the attack {attack}): {group}, AUC "
+        f"{n.estimate_text(e)}{beside}.{luck}"
+    )
 
 
 def policy(v: Verdicts) -> str:

@@ -349,15 +349,21 @@ def remedy(told: Told) -> str:
     return text
 
 
+ACCEPT = (
+    "have the risk accepted in a waiver by whoever answers for it under the policy; a waiver lowers no "
+    "risk."
+)
+
+
 def _protect(told: Told) -> str:
     if Access.TABLE.value in told.subject.access:
         return (
             "Do not release it as it is: use a generator with a promise (dp_marginals, dp_histogram), release "
-            "fewer rows or columns, or have the risk accepted by a waiver."
+            f"fewer rows or columns, or {ACCEPT}"
         )
     return (
         "Do not release it as it is: train with a promise (differential privacy), or with stronger "
-        "regularisation, give less away, or have the risk accepted by a waiver."
+        f"regularisation, give less away, or {ACCEPT}"
     )
 
 

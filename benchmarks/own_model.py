@@ -144,7 +144,9 @@ def main() -> None:
             for side in given.side or SIDES:
                 script, size = SIDES[side]
                 python = given.peer if side == "sacroml" else sys.executable
-                words = [str(table), family, str(Path(scratch) / "out"), size]
+                # sacroml goes on from shadow models that it finds in its folder, whatever they are of.
+                place = Path(scratch) / f"{family}-{side}".replace(" ", "-").replace(",", "")
+                words = [str(table), family, str(place), size]
                 idle, _ = timed([python, "-c", FIT, *words])
                 total, (found,) = timed([python, "-c", FIT + script, *words])
                 spent[side] = total - idle

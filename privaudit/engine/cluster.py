@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from privaudit.errors import PrivauditError
 
 PORTS = {"dask": 8786, "ray": 10001}
+TRIES = 3
 
 
 @contextmanager
@@ -70,10 +72,20 @@ def _ray(host: str, port: int) -> Iterator[int]:
     except ImportError:
         raise _missing("ray") from None
     try:
-        ray.init(address=f"ray://{host}:{port}", log_to_driver=False, logging_level=logging.ERROR)
+        socket.create_connection((host, port), timeout=10).close()
+        # A head that listens may still be starting the server of its clients.
+        for attempt in range(TRIES):
+            try:
+                ray.init(
+                    address=f"ray://{host}:{port}", log_to_driver=False, logging_level=logging.ERROR
+                )
+                break
+            except ConnectionError:
+                if attempt == TRIES - 1:
+                    raise
     except ImportError:
         raise _missing("ray[client]") from None
-    except (ConnectionError, RuntimeError, ValueError):
+    except (OSError, RuntimeError, ValueError):
         raise _silent("ray", host, port) from None
     register_ray()
     try:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,6 +86,12 @@ def ray_head(folder: Path) -> Iterator[str]:
     start += ["--ray-client-server-port", "10001", "--include-dashboard", "false"]
     start += ["--disable-usage-stats", "--temp-dir", str(folder)]
     subprocess.run(start, check=True, capture_output=True, timeout=120)
+    for _ in range(120):
+        try:
+            socket.create_connection(("127.0.0.1", 10001), timeout=1).close()
+            break
+        except OSError:
+            time.sleep(0.5)
     try:
         yield "ray://127.0.0.1:10001"
     finally:

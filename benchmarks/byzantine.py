@@ -28,8 +28,8 @@ from scipy import stats
 
 from pipelines.federated.sites import ByUnit, Dirichlet, Sites
 from pipelines.methods.federated import Federated
-from pipelines.mortality import Mortality
-from privaudit.attacks import _poison as act
+from pipelines.tasks.mortality import Mortality
+from privaudit.attacks.federated import _malicious_clients as act
 from privaudit.contracts import Malicious, Release
 from privaudit.records import Records
 from privaudit.seeds import Seeds

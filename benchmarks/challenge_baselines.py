@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.mortality import Mortality
+from pipelines.tasks.mortality import Mortality
 from privaudit.plugins import load
 from privaudit.records import Records, Split
 from privaudit.seeds import Seeds

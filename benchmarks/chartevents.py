@@ -49,10 +49,10 @@ def build(folder: Path, rows: int) -> None:
 
 
 def ours(folder: Path, work: Path) -> dict[str, float]:
-    """The pass of `pipelines.mimic.sieve`, with the hospital's cohort, into an empty cache."""
-    from pipelines.mimic import mimic3
-    from pipelines.mimic.sieve import Sieve
-    from pipelines.mimic.tables import Table
+    """The pass of `pipelines.sources.sieve`, with the hospital's cohort, into an empty cache."""
+    from pipelines.sources import mimic3
+    from pipelines.sources.sieve import Sieve
+    from pipelines.sources.tables import Table
 
     shutil.rmtree(work, ignore_errors=True)
     core = mimic3._Core.read(folder)
@@ -68,7 +68,7 @@ def ours(folder: Path, work: Path) -> dict[str, float]:
 
 def whole(folder: Path, work: Path) -> dict[str, float]:
     """The whole extract: three event tables, cohort, harmonised events."""
-    from pipelines.mimic import mimic3
+    from pipelines.sources import mimic3
 
     shutil.rmtree(work, ignore_errors=True)
     start = time.perf_counter()
@@ -80,7 +80,7 @@ def pandas(folder: Path, work: Path) -> dict[str, float]:
     """The same filter in pandas, 2 million rows at a time, only the needed columns."""
     import pandas as pd
 
-    from pipelines.mimic import mimic3, variables
+    from pipelines.sources import mimic3, variables
 
     core = mimic3._Core.read(folder)
     joined = mimic3.cohorts.join(core.patients, core.admissions, core.icustays)

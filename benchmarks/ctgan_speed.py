@@ -35,7 +35,7 @@ from pipelines.generators.ctgan import PUBLISHED
 from pipelines.learners.boosted import Boosted
 from pipelines.learners.logreg import LogReg
 from pipelines.methods.synthetic import Synthetic
-from pipelines.mortality import Mortality
+from pipelines.tasks.mortality import Mortality
 from privaudit.plugins import load
 from privaudit.records import Records, Split
 from privaudit.seeds import Seeds, borrowed_globals

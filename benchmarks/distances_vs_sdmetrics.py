@@ -22,9 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
+from privaudit.fidelity.distance import nearest
 from privaudit.records import Column, Records
 from privaudit.seeds import Seeds
-from privaudit.tables.distance import nearest
 
 RATIO, AGREE = 20.0, 1e-6
 PEER = """

@@ -27,7 +27,7 @@ from pipelines.federated.network import FlatModel, Network
 from pipelines.learners.logreg import LogReg
 from pipelines.methods._dp_training import Patients, Plan, train
 from pipelines.methods.dp_sgd import DPSGD
-from pipelines.mortality import Mortality
+from pipelines.tasks.mortality import Mortality
 from privaudit.contracts import Method, Model
 from privaudit.plugins import load
 from privaudit.records import Records

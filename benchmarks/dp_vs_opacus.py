@@ -30,7 +30,7 @@ from pipelines.federated.encode import PublicEncoding
 from pipelines.federated.network import Network
 from pipelines.methods._dp_training import _start
 from pipelines.methods.dp_sgd import DPSGD
-from pipelines.mortality import Mortality
+from pipelines.tasks.mortality import Mortality
 from privaudit.records import Records
 from privaudit.seeds import Seeds
 

@@ -25,7 +25,7 @@ from pipelines.federated.kernel import streams
 from pipelines.federated.network import Network
 from pipelines.federated.sites import Dirichlet
 from pipelines.methods.federated import Federated
-from pipelines.mortality import Mortality
+from pipelines.tasks.mortality import Mortality
 from privaudit.records import Split
 from privaudit.seeds import Seeds
 

@@ -29,10 +29,10 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from pipelines.learners.boosted import Boosted
 from pipelines.learners.mlp import MLP
 from pipelines.methods.baseline import Baseline
-from privaudit.attacks._halves import half_samples
+from privaudit.attacks._half_samples import half_samples
 from privaudit.attacks._membership import moments, ratio, resolution
-from privaudit.attacks.bayes import Bayes, best
-from privaudit.attacks.lira import Lira
+from privaudit.attacks.membership.few_shadow_lira import FewShadowLira, best
+from privaudit.attacks.membership.lira import Lira
 from privaudit.contracts import Learner, Release, Target
 from privaudit.records import Column, Records, Split
 from privaudit.seeds import Seeds
@@ -93,7 +93,7 @@ def challenge(data: Path) -> Callable[[], Records]:
     """In-hospital death in the PhysioNet/CinC Challenge 2012."""
 
     def read() -> Records:
-        from pipelines.mortality import Mortality
+        from pipelines.tasks.mortality import Mortality
 
         with tempfile.TemporaryDirectory() as cache:
             prepared = Mortality().prepare(data, Path(cache), lambda _, __: None)
@@ -178,7 +178,7 @@ def attacks(count: int) -> Iterator[tuple[str, Score]]:
     yield "lira online, total", published_global
     yield "rmia", ratio
     for rule in ("curves", "mean", "best"):
-        yield f"bayes, {rule}", Bayes(count, rule=rule).score  # type: ignore[arg-type]
+        yield f"bayes, {rule}", FewShadowLira(count, rule=rule).score  # type: ignore[arg-type]
 
 
 def power(scores: np.ndarray, member: np.ndarray, rate: float = 0.01) -> float:
@@ -189,8 +189,8 @@ def power(scores: np.ndarray, member: np.ndarray, rate: float = 0.01) -> float:
 def fixed(score: Score, shadows: np.ndarray, included: np.ndarray) -> Score:
     """Bayes with its choice made once: it does not depend on the target."""
     attack = getattr(score, "__self__", None)
-    if isinstance(attack, Bayes) and attack.rule == "best":
-        return Bayes(attack.shadows, rule=best(shadows, included)).score  # type: ignore[arg-type]
+    if isinstance(attack, FewShadowLira) and attack.rule == "best":
+        return FewShadowLira(attack.shadows, rule=best(shadows, included)).score  # type: ignore[arg-type]
     return score
 
 

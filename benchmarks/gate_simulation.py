@@ -39,7 +39,7 @@ from privaudit.results import (
 )
 from privaudit.stats.rates import wilson
 
-ATTACKS = ("bayes", "lira", "rmia", "shadow", "structural", "threshold")
+ATTACKS = ("few_shadow_lira", "lira", "rmia", "shadow", "structural", "threshold")
 GROUPS = 12
 SHARED = 0.8
 NAMES = ("auc", "tpr_at_fpr_0.1", "tpr_at_fpr_0.01")
@@ -60,7 +60,7 @@ def real(run: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         kept = []
         for path in sorted(folder.glob(f"{subject}-*.npz")):
             name = path.stem.removeprefix(f"{subject}-")
-            if name in (*ATTACKS, "density", "nearest", "shadow_generator"):
+            if name in (*ATTACKS, "domias", "distance", "shadow_generator"):
                 with np.load(path) as file:
                     kept.append((file["members"], file["nonmembers"]))
         inside, outside = zip(*kept, strict=True)

@@ -5,7 +5,7 @@
 --data is a folder with PhysioNet/CinC Challenge 2012's set-a.tar.gz and Outcomes-a.txt; without it,
 generated stays. Patients are tossed as an audit tosses them: each generator learns from the
 members, models of its table and of the members' are graded on the non-members. Membership is the AUC of the
-`nearest` and `density` attacks, which hold the table and a third pool of patients; both are printed, none
+`distance` and `domias` attacks, which hold the table and a third pool of patients; both are printed, none
 is chosen. A DP generator is also asked at each epsilon of --epsilons.
 
 Each generator's numbers are kept under --keep as soon as they are known and are not computed again for the
@@ -31,18 +31,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from pipelines.methods.synthetic import Synthetic
-from pipelines.mortality import Mortality
+from pipelines.tasks.mortality import Mortality
 from privaudit import stats
 from privaudit.contracts import Scores, Target
 from privaudit.engine.version import code_of_package
 from privaudit.errors import PrivauditError
+from privaudit.fidelity.measure import fidelity
 from privaudit.plugins import load, members
 from privaudit.records import Records, Split
 from privaudit.results import Estimate, to_tree
 from privaudit.seeds import Seeds
-from privaudit.tables.fidelity import fidelity
 
-ATTACKS = ("nearest", "density")
+ATTACKS = ("distance", "domias")
 QUICK = ("bootstrap", "copula", "marginals")
 SHOWN = ("prevalence_synthetic", "column_distance", "association_error_outcome", "detection_auc", "exact_copies")  # fmt: skip
 
@@ -100,7 +100,7 @@ def once(
     keep: Path, label: str, generator: Any, split: Split, seeds: Seeds
 ) -> dict[str, Any] | None:
     """A generator's numbers, computed unless they are kept."""
-    code = [code_of_package(p) for p in ("privaudit.tables", "privaudit.stats", "privaudit.attacks", "pipelines.generators")]  # fmt: skip
+    code = [code_of_package(p) for p in ("privaudit.fidelity", "privaudit.stats", "privaudit.attacks", "pipelines.generators")]  # fmt: skip
     parts = (repr(generator), split.audit.fingerprint, str(seeds.entropy), *code)
     path = keep / f"{label}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}.json"
     if path.exists():
@@ -196,13 +196,13 @@ def show(found: dict[str, dict[str, Any]], split: Split) -> None:
 def judged(found: dict[str, dict[str, Any]]) -> int:
     """1 where the two ends of the scale do not read as they must."""
     code = 0
-    if "bootstrap" in found and not found["bootstrap"]["risks"]["nearest"]["low"] > 0.5:
+    if "bootstrap" in found and not found["bootstrap"]["risks"]["distance"]["low"] > 0.5:
         print("copies of patients read as no leak", file=sys.stderr)
         code = 1
     if "marginals" in found:
         told = found["marginals"]
         useful = min(u["synthetic"]["low"] for u in told["usefulness"].values())
-        leaks = told["risks"]["nearest"]["low"] > 0.5 and told["risks"]["density"]["low"] > 0.5
+        leaks = told["risks"]["distance"]["low"] > 0.5 and told["risks"]["domias"]["low"] > 0.5
         if useful > 0.6 or leaks:
             print("independent columns read as useful, or as leaking", file=sys.stderr)
             code = 1

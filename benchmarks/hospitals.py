@@ -30,7 +30,7 @@ from pipelines.federated.local import Recipe
 from pipelines.federated.network import FlatModel, Network
 from pipelines.federated.sites import Dirichlet
 from pipelines.methods.federated import Federated
-from pipelines.mortality import Mortality
+from pipelines.tasks.mortality import Mortality
 from privaudit.records import Records, Split
 from privaudit.seeds import Seeds
 

@@ -21,9 +21,9 @@ import numpy as np
 
 from pipelines.federated.encode import PublicEncoding
 from pipelines.federated.network import Network, record_gradients
-from pipelines.mortality import Mortality
+from pipelines.tasks.mortality import Mortality
 from privaudit import stats
-from privaudit.attacks.gradient_inversion import GradientInversion
+from privaudit.attacks.federated.gradient_inversion import GradientInversion
 from privaudit.contracts import Exchange, Release, Target
 from privaudit.records import Records, Split
 from privaudit.results import Estimate

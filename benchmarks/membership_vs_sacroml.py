@@ -78,11 +78,11 @@ def audit(path: Path, family: str) -> None:
     from few_shadows import MEMORISING_MLP, MEMORISING_TREES, plain
 
     from pipelines.methods.baseline import Baseline
-    from privaudit.attacks.bayes import Bayes
-    from privaudit.attacks.lira import Lira
-    from privaudit.attacks.rmia import Rmia
-    from privaudit.attacks.shadow import Shadow
-    from privaudit.attacks.threshold import Threshold
+    from privaudit.attacks.membership.few_shadow_lira import FewShadowLira
+    from privaudit.attacks.membership.lira import Lira
+    from privaudit.attacks.membership.rmia import Rmia
+    from privaudit.attacks.membership.shadow import Shadow
+    from privaudit.attacks.membership.threshold import Threshold
     from privaudit.contracts import Fitted, Target
     from privaudit.records import Split
     from privaudit.seeds import Seeds
@@ -102,7 +102,7 @@ def audit(path: Path, family: str) -> None:
     )
     method = Baseline(MEMORISING_TREES if family == "boosted" else MEMORISING_MLP)
     target = Target(method.fit(split.members, seeds.rng("target")), split, method)
-    attacks = [Threshold(), Shadow(), Lira(), Rmia(), Bayes()]
+    attacks = [Threshold(), Shadow(), Lira(), Rmia(), FewShadowLira()]
     jobs = attacks[-1].refits(target, seeds)
     fitted: list[Fitted] = []
     for first in range(0, len(jobs), method.batch):

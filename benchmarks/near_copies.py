@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from privaudit import stats
-from privaudit.attacks.linkability import Linkability
+from privaudit.attacks.synthetic.linkability import Linkability
 from privaudit.contracts import Release, Target
 from privaudit.records import Column, Records, Split
 from privaudit.seeds import Seeds

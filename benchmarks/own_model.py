@@ -8,7 +8,7 @@ models as a user fits them: `XGBClassifier` (100 trees), `RandomForestClassifier
 `MLPClassifier` (one layer of 64, 40 epochs, no regularisation) and `LogisticRegression`. Each side
 fits the same model itself, on one thread, in a process of its own:
 
-- ours: `privaudit.audit(model, members=, nonmembers=)`, once with the attack `bayes` alone and 8 models
+- ours: `privaudit.audit(model, members=, nonmembers=)`, once with the attack `few_shadow_lira` alone and 8 models
   trained again, once with all five membership attacks and 16; checks, controls and intervals included;
 - sacroml: LiRA online with 100 shadow models, variance per record;
 - ART: `MembershipInferenceBlackBox` (a random forest on answers and outcomes), which is given half of

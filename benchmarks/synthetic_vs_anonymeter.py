@@ -28,9 +28,9 @@ from typing import Any
 import numpy as np
 
 from privaudit import stats
-from privaudit.attacks.inference import Inference
-from privaudit.attacks.linkability import Linkability
-from privaudit.attacks.singling_out import SinglingOut
+from privaudit.attacks.synthetic.linkability import Linkability
+from privaudit.attacks.synthetic.singling_out import SinglingOut
+from privaudit.attacks.synthetic.synthetic_attribute_inference import SyntheticAttributeInference
 from privaudit.contracts import Release, Target, Trials
 from privaudit.records import Column, Records, Split
 from privaudit.seeds import Seeds
@@ -137,7 +137,10 @@ def ours(
         Linkability(records=attempts, neighbours=1, first=held[0], second=held[1], tails=0.0),
         {"k=1": "linkability"},
     )
-    timed(Inference(records=attempts, secrets=(secret,), tails=0.0), {secret: "inference"})
+    timed(
+        SyntheticAttributeInference(records=attempts, secrets=(secret,), tails=0.0),
+        {secret: "inference"},
+    )
     timed(SinglingOut(attempts=attempts), {m: m for m in ("univariate", "multivariate")})
     return found
 

@@ -58,7 +58,7 @@ class Differentiable(Model, Protocol):
 
 @dataclass(frozen=True)
 class Mechanism:
-    """One kind of noisy step, `times` over: what `privaudit.accounting` composes and draws.
+    """One kind of noisy step, `times` over: what `privaudit.dp.accounting` composes and draws.
 
     scale: noise over sensitivity (or, for "stated", an epsilon that somebody else vouches for, at
     `delta`); sampling: each unit's chance of taking part in a step.
@@ -75,7 +75,7 @@ class Mechanism:
 class Claim:
     """What is promised. epsilon None means: nothing is promised.
 
-    Made by `privaudit.accounting` alone. mechanisms: what was composed, for the whole curve of the
+    Made by `privaudit.dp.accounting` alone. mechanisms: what was composed, for the whole curve of the
     promise rather than one point of it.
     """
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from privaudit.errors import PrivauditError
 
 if TYPE_CHECKING:
-    from privaudit.bring.own import Brought
+    from privaudit.inputs.user_release import Brought
     from privaudit.results import Audit, Estimate, Finding, Subject
     from privaudit.verdicts import Verdicts
 
@@ -46,9 +46,9 @@ def audit(
     import os
 
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    from privaudit.bring import own
     from privaudit.engine.configure import Entry, given
     from privaudit.engine.profiles import profile as profiles
+    from privaudit.inputs import user_release as own
     from privaudit.seeds import Seeds
 
     seeds = Seeds(seed).child("brought")
@@ -93,10 +93,12 @@ def _method(
     estimator: Any, answers: str, seeds: Any,
 ) -> tuple[Any, Brought, tuple[str, ...], bool]:  # fmt: skip
     """The tables, the method that hands the model out, notes, and whether it can be sent elsewhere."""
-    from privaudit.bring import frames, live, own
-    from privaudit.bring._layout import Frame
-    from privaudit.bring._opened import How
-    from privaudit.bring.models import ANSWERS
+    from privaudit.inputs import dataframe as frames
+    from privaudit.inputs import user_release as own
+    from privaudit.inputs.models import in_process as live
+    from privaudit.inputs.models.layout import Frame
+    from privaudit.inputs.models.open_model import ANSWERS
+    from privaudit.inputs.models.opened_model import How
 
     if answers not in ANSWERS:
         raise PrivauditError(
@@ -141,7 +143,8 @@ def _as_seen(bound: Any, frame: Any, names: tuple[str, ...] | None) -> Any:
 
 
 def _recipe(estimator: Any) -> Any:
-    from privaudit.bring import live, own
+    from privaudit.inputs import user_release as own
+    from privaudit.inputs.models import in_process as live
 
     found = own.cloned(estimator)
     if found is None and isinstance(estimator, str):
@@ -161,7 +164,7 @@ def _recipe(estimator: Any) -> Any:
 def _tried(
     method: Brought, split: Any, seeds: Any, estimator: Any
 ) -> tuple[Brought, tuple[str, ...]]:
-    from privaudit.bring import own
+    from privaudit.inputs import user_release as own
 
     twin = method.twin
     if not isinstance(twin, own.Retrained):

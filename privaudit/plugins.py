@@ -11,8 +11,10 @@ import difflib
 import importlib
 import importlib.util
 import pkgutil
+from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from privaudit.errors import PrivauditError
 
@@ -30,13 +32,30 @@ def folders(kind: str) -> tuple[str, ...]:
 @cache
 def members(kind: str) -> dict[str, str]:
     """name -> module, sorted by name; nothing is imported but the folders themselves."""
-    found = {}
+    found: dict[str, str] = {}
     for package in folders(kind):
         spec = importlib.util.find_spec(package)
-        for module in pkgutil.iter_modules(spec.submodule_search_locations if spec else []):
-            if not module.ispkg and not module.name.startswith("_"):
-                found[module.name] = f"{package}.{module.name}"
+        for folder in spec.submodule_search_locations or [] if spec else []:
+            for name, module in _modules(Path(folder), package):
+                if name in found:
+                    raise PrivauditError(
+                        f"two {kind} called {name!r}: {found[name]} and {module}",
+                        "a name on the command line stands for one of them, and neither may replace the other",
+                        "rename one, or uninstall the package that brings it",
+                    )
+                found[name] = module
     return dict(sorted(found.items()))
+
+
+def _modules(folder: Path, package: str) -> Iterator[tuple[str, str]]:
+    """(name, module) of every public module of a package and of its public sub-packages."""
+    for module in pkgutil.iter_modules([str(folder)]):
+        if module.name.startswith("_"):
+            continue
+        if module.ispkg:
+            yield from _modules(folder / module.name, f"{package}.{module.name}")
+        else:
+            yield module.name, f"{package}.{module.name}"
 
 
 def load(kind: str, name: str) -> type:

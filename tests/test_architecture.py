@@ -5,7 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import grimp
 import pytest
+
+from privaudit import plugins
 
 HEAVY = ("torch", "xgboost", "sklearn", "art", "polars", "joblib", "ctgan", "opacus")
 
@@ -38,3 +41,11 @@ def test_listing_imports_no_member() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_no_attack_imports_another() -> None:
+    graph = grimp.build_graph("privaudit", cache_dir=None)
+    attacks = set(plugins.members("attacks").values())
+    assert attacks <= graph.modules
+    for one in attacks:
+        assert not graph.find_upstream_modules(one) & attacks, f"{one} imports another attack"

@@ -62,7 +62,7 @@ def test_paths_too_long_are_no_bug(
 def test_a_bug_never_makes_a_folder_of_the_file_to_be_written(
     table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from privaudit.bring import tables
+    from privaudit.inputs import read_table as tables
 
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from privaudit import accounting
 from privaudit.contracts import Claim
+from privaudit.dp import accounting
 from privaudit.errors import PrivauditError
 
 

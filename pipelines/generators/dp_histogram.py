@@ -11,8 +11,8 @@ from pipelines.generators._cells import COVERS, Cells, CellSampler, counts, onto
 from pipelines.generators._margins import check
 from pipelines.generators._valid import Shape
 from pipelines.methods._bounded import ONE_STAY, one_stay
-from privaudit import accounting
 from privaudit.contracts import Generator, Progress, Sampler
+from privaudit.dp import accounting
 from privaudit.records import Records
 
 CUTS = "Where columns are cut follows bounds, levels and textbook values; no statistic of the records was read."

@@ -18,8 +18,8 @@ from pipelines.generators._margins import check
 from pipelines.generators._valid import Shape
 from pipelines.generators.dp_histogram import CUTS, chances, chosen
 from pipelines.methods._bounded import ONE_STAY, one_stay
-from privaudit import accounting
 from privaudit.contracts import Generator, Progress, Sampler
+from privaudit.dp import accounting
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
 

@@ -22,7 +22,7 @@ from privaudit.records import Records
 
 @dataclass(frozen=True)
 class Design:
-    """A split network and how it is trained; see `pipelines.methods.split.Split` for the fields."""
+    """A split network and how it is trained; see `pipelines.methods.split_learning.Split` for the fields."""
 
     sites: Sites
     shape: Shape

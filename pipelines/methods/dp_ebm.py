@@ -19,8 +19,8 @@ from pipelines.methods._bounded import (
     one_stay,
     seed,
 )
-from privaudit import accounting
 from privaudit.contracts import Method, Release
+from privaudit.dp import accounting
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
 from privaudit.stats.epsilon_bounds import epsilon_of

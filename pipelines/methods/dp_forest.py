@@ -9,8 +9,8 @@ import numpy as np
 
 from pipelines.federated.encode import PublicEncoding
 from pipelines.methods._bounded import ONE_STAY, PUBLIC, bounds, nothing_read, one_stay, seed
-from privaudit import accounting
 from privaudit.contracts import Method, Release
+from privaudit.dp import accounting
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
 

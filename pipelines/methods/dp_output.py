@@ -12,8 +12,8 @@ from pipelines.federated.encode import CLIP, PublicEncoding
 from pipelines.federated.network import FlatModel
 from pipelines.learners.logreg import LogReg
 from pipelines.methods._bounded import PUBLIC, check_classes, columns_read
-from privaudit import accounting
 from privaudit.contracts import Learner, Method, Release
+from privaudit.dp import accounting
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from pipelines.federated.encode import PublicEncoding
 from pipelines.federated.network import FlatModel, Network
-from privaudit import accounting
 from privaudit.contracts import Claim, Method, Release
+from privaudit.dp import accounting
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
 

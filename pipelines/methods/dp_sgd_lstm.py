@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipelines.methods._split_trunks import Recurrent
-from privaudit import accounting
 from privaudit.contracts import Claim, Method, Release
+from privaudit.dp import accounting
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
 

@@ -11,8 +11,8 @@ import numpy as np
 from pipelines.federated.kernel import Plan
 from pipelines.federated.sites import Parts
 from pipelines.methods.federated import Federated
-from privaudit import accounting
 from privaudit.contracts import Access, Claim, Release
+from privaudit.dp import accounting
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pipelines.methods._split_shapes import Shape, UShaped
-from pipelines.methods.split import Split
+from pipelines.methods.split_learning import Split
 
 
 @dataclass(frozen=True)

@@ -214,7 +214,7 @@ class Near:
         """(n, k) float64, rows sum to 1; `privaudit.signals.margin` gives the nearness back."""
         from scipy.special import expit
 
-        from privaudit.tables.distance import closeness
+        from privaudit.fidelity.distance import closeness
 
         near = closeness(records, self.table)
         k = len(records.classes)

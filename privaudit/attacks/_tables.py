@@ -8,8 +8,8 @@ import numpy as np
 
 from privaudit.contracts import Target
 from privaudit.errors import PrivauditError
+from privaudit.fidelity.distance import outcome, shared
 from privaudit.records import Column, Records
-from privaudit.tables.distance import outcome, shared
 
 CONTROL = "the same attack on patients whom the table was not made from"
 FEWEST = 10

@@ -13,8 +13,8 @@ from privaudit.commands._options import several
 from privaudit.errors import PrivauditError
 
 if TYPE_CHECKING:
-    from privaudit.bring.own import Brought, Given
     from privaudit.engine.configure import Request
+    from privaudit.inputs.user_release import Brought, Given
 
 PATH = click.Path(path_type=Path)
 
@@ -119,7 +119,7 @@ def request_of(options: dict[str, Any]) -> Request:
 
 def brought(options: dict[str, Any]) -> tuple[Given, Brought, tuple[str, ...]]:
     """The task and the method that the options name."""
-    from privaudit.bring import files
+    from privaudit.inputs import user_task as files
     from privaudit.seeds import Seeds
 
     # Which rows are read, and whose are the attacker's, is the same for every --seed: runs that differ in it

@@ -111,9 +111,9 @@ def _read(
     import numpy as np
     import polars as pl
 
-    from privaudit.bring._files import source
     from privaudit.contracts import Scores
     from privaudit.errors import PrivauditError
+    from privaudit.inputs.table_file import source
 
     wanted = [score, member, *([patient] if patient else [])]
     with source(path, "the table of scores") as opened:

@@ -15,8 +15,8 @@ from privaudit.commands._options import several
 from privaudit.errors import PrivauditError
 
 if TYPE_CHECKING:
-    from privaudit.bring.schema import TableSchema
     from privaudit.engine.configure import Request
+    from privaudit.inputs.schema import TableSchema
     from privaudit.records import Records
 
 MOST_FILE = 2 << 30
@@ -94,11 +94,11 @@ def request_of(options: dict[str, Any]) -> Request:
     """What the options ask for; reads the tables."""
     # Numeric libraries read this when they load: workers and this process use one thread each.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    from privaudit.bring.own import named_classes
     from privaudit.engine.configure import Entry, given
     from privaudit.engine.profiles import profile
+    from privaudit.inputs.user_release import named_classes
+    from privaudit.inputs.user_table import GivenTable, GivenTables, checked, constant, prepared
     from privaudit.seeds import Seeds
-    from privaudit.tables.brought import GivenTable, GivenTables, checked, constant, prepared
 
     how = profile(options["profile"])
     if options["control"] is None:
@@ -143,7 +143,7 @@ def request_of(options: dict[str, Any]) -> Request:
     settings = list(options["settings"])
     if options["secrets"]:
         _known(several(options["secrets"]), schema, "secrets")
-        settings.append(f"inference.secrets={options['secrets']}")
+        settings.append(f"synthetic_attribute_inference.secrets={options['secrets']}")
     return given(
         "table",
         GivenTables.of(whole),
@@ -160,7 +160,7 @@ def request_of(options: dict[str, Any]) -> Request:
 
 def _schema(options: dict[str, Any]) -> tuple[TableSchema, list[str]]:
     """The schema given, or one proposed from both real tables, with what was asked for put in."""
-    from privaudit.bring import schema as schemas
+    from privaudit.inputs import schema as schemas
 
     notes: list[str] = []
     if options["schema"] is not None:
@@ -213,7 +213,7 @@ def _known(names: Sequence[str], schema: TableSchema, option: str) -> None:
 def _read(
     path: Path, schema: TableSchema, what: str, keys: dict[str, int], rows: int, rng: Any
 ) -> Records:
-    from privaudit.bring.tables import records
+    from privaudit.inputs.read_table import records
 
     return records(path, schema, what=what, keys=keys, most=rows, rng=rng)
 
@@ -221,8 +221,8 @@ def _read(
 def _synthetic(path: Path, schema: TableSchema, rows: int, rng: Any) -> Records:
     """The synthetic table in the real one's coding: fewer columns allowed, others refused, values not
     held to the bounds, which is for the audit to tell."""
-    from privaudit.bring._files import source
-    from privaudit.bring.tables import records
+    from privaudit.inputs.read_table import records
+    from privaudit.inputs.table_file import source
 
     with source(path, "the synthetic table") as opened:
         there = set(opened.columns)

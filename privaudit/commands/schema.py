@@ -25,7 +25,7 @@ def command(table: Path, target: str, patient: str, out: Path | None, as_json: b
     Types, ranges, levels, sensitive and immutable columns; identifiers, dates and free text are left
     aside. Nothing is sent anywhere, and no note quotes a value.
     """
-    from privaudit.bring import schema
+    from privaudit.inputs import schema
 
     proposed, notes = schema.propose(table, target=target, patient=patient)
     if out is not None:

@@ -19,8 +19,8 @@ import click
 from privaudit.errors import PrivauditError
 
 if TYPE_CHECKING:
-    from privaudit.bring.schema import TableSchema
     from privaudit.contracts import Claim, Generator, Sampler
+    from privaudit.inputs.schema import TableSchema
     from privaudit.records import Records
 
 PATH = click.Path(path_type=Path)
@@ -170,9 +170,9 @@ def _learned(
     options: Mapping[str, Any],
 ) -> tuple[str, Sampler, TableSchema, dict[str, Any], Records]:
     from privaudit import plugins
-    from privaudit.bring import tables
-    from privaudit.bring.own import named_classes
     from privaudit.engine.folder import private
+    from privaudit.inputs import read_table as tables
+    from privaudit.inputs.user_release import named_classes
 
     name = options["generator"]
     generator = _built(name, plugins.load("generators", name), options["settings"])
@@ -242,7 +242,7 @@ def _keep_apart(generator: Generator, options: Mapping[str, Any]) -> None:
 
 def _schema(options: Mapping[str, Any], promised: bool) -> tuple[TableSchema, dict[str, Any]]:
     """The schema given, or one proposed, written beside the output."""
-    from privaudit.bring import schema
+    from privaudit.inputs import schema
 
     if options["schema_file"] is not None:
         found = schema.read(options["schema_file"])
@@ -395,7 +395,7 @@ def _opened(options: Mapping[str, Any]) -> tuple[str, Sampler, TableSchema, dict
     import numpy as np
 
     from privaudit import plugins
-    from privaudit.bring import schema
+    from privaudit.inputs import schema
 
     try:
         file = options["model"].read_bytes()
@@ -448,8 +448,8 @@ def _named(file: bytes) -> str:
 def _write(
     table: Records, sampler: Sampler, schema: TableSchema, options: Mapping[str, Any]
 ) -> None:
-    from privaudit.bring import tables
-    from privaudit.bring._files import appear
+    from privaudit.inputs import read_table as tables
+    from privaudit.inputs.table_file import appear
 
     if options["save"] is not None:
         with appear(options["save"]) as part:

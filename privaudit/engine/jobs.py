@@ -313,7 +313,7 @@ def fidelity(
     bench: Bench, key: str, table: Records, judges: dict[str, Learner], noisy: Any = None
 ) -> None:
     """Measure how like the members' table a synthetic one is, and what it is good for."""
-    from privaudit.tables.fidelity import fidelity as measured
+    from privaudit.fidelity.measure import fidelity as measured
 
     found = measured(
         table, bench.split, learners=judges, confidence=bench.confidence,

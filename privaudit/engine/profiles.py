@@ -45,8 +45,8 @@ PROFILES = {
             refits=8,
             learners=("boosted", "logreg", "mlp"),
             settings={
-                "decision.records": "100",
-                "decision.queries": "60",
+                "square.records": "100",
+                "square.queries": "60",
                 "fgsm.records": "100",
                 "pgd.records": "100",
                 "pgd.steps": "10",

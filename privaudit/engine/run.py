@@ -19,9 +19,9 @@ from privaudit.engine.configure import Request
 from privaudit.engine.events import Listener, silent, to_file
 from privaudit.engine.folder import Folder, private
 from privaudit.engine.forecast import Forecast, forecast
+from privaudit.engine.guarantees import DEFECT
 from privaudit.engine.jobs import Bench
 from privaudit.engine.plan import Plan, plan
-from privaudit.engine.promises import DEFECT
 from privaudit.engine.store import Store
 from privaudit.engine.subjects import subject
 from privaudit.engine.version import packages

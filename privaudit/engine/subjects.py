@@ -8,7 +8,8 @@ from typing import Any
 
 from privaudit import stats
 from privaudit.contracts import Access
-from privaudit.engine import controls, document, jobs, promises
+from privaudit.engine import controls, document, jobs
+from privaudit.engine import guarantees as promises
 from privaudit.engine.configure import Entry
 from privaudit.engine.plan import Step, retrained
 from privaudit.engine.work import Work, access_of

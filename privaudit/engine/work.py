@@ -207,7 +207,7 @@ class Work:
     def likeness(self, fit: Fit) -> str:
         """The key of a synthetic table's fidelity."""
         judges = sorted((name, repr(learner)) for name, learner in self.request.judges.items())
-        made_by = code_of_package("privaudit.tables"), code_of_package("privaudit.stats")
+        made_by = code_of_package("privaudit.fidelity"), code_of_package("privaudit.stats")
         return key_of("fidelity", fit.key, judges, *made_by, self.request.confidence)
 
     def _liken(self) -> None:

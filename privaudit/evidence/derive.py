@@ -14,7 +14,8 @@ from typing import Any
 
 from privaudit import stats
 from privaudit.contracts import Claim, FlowStep, Scores
-from privaudit.engine import controls, document, measure, promises
+from privaudit.engine import controls, document, measure
+from privaudit.engine import guarantees as promises
 from privaudit.engine.subjects import HALVES
 from privaudit.evidence.stored import Stored, Unreadable
 from privaudit.records import Split

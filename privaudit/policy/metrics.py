@@ -22,7 +22,12 @@ TRIED = ("attribute", "reconstruction", "evasion", "poisoning", "synthetic")
 GUESSED = ("attribute", "reconstruction")
 """Families whose advantage is over a guess without the release; the others' is over their control."""
 
-TABLE_ATTACKS = ("singling_out", "linkability", "inference")
+TABLE_ATTACKS = {
+    "singling_out": "singling_out",
+    "linkability": "linkability",
+    "inference": "synthetic_attribute_inference",
+}
+"""The three risks of WP216 -> the attack that tries each."""
 
 COPIES = {
     "synthetic.exact_copies": (
@@ -135,14 +140,14 @@ def _all() -> dict[str, Metric]:
         ]  # fmt: skip
     found += [
         Metric(
-            f"synthetic.{attack}",
+            f"synthetic.{risk}",
             "risk",
-            f"how much more often {attack.replace('_', ' ')} succeeds than its control",
+            f"how much more often {risk.replace('_', ' ')} succeeds than its control",
             (control,),
             "synthetic",
             (attack,),
         )
-        for attack in TABLE_ATTACKS
+        for risk, attack in TABLE_ATTACKS.items()
     ]
     found += [
         Metric(name, "risk", says, (estimate,), "synthetic")

@@ -66,7 +66,7 @@ CLASSES: dict[str, Class] = {
         EDPB,
         "privacy: data reconstruction",
         (),
-        ("stored_rows",),
+        ("stored_records",),
         "no attack of this run looks for records stored in a released file",
     ),
     "regurgitation": Class(

@@ -13,7 +13,7 @@ Kind = Literal["model", "table", "given", "own", "answers"]
 """A model trained here; a table drawn here, with a model of it; a table brought; a model brought; the
 answers of a model that was not brought."""
 
-REFITS = frozenset({"shadow", "lira", "rmia", "bayes"})
+REFITS = frozenset({"shadow", "lira", "rmia", "few_shadow_lira"})
 """Attacks that train the model under audit again."""
 
 

@@ -59,7 +59,7 @@ ATTACKS: dict[str, Note] = {
             "arXiv 2312.03262",
         ),
     ),
-    "bayes": Note(
+    "few_shadow_lira": Note(
         "Few-shadow Bayes",
         "likelihood ratio with few copies",
         "The likelihood ratio, made to work with few copies: what is learnt about all patients "
@@ -88,7 +88,7 @@ ATTACKS: dict[str, Note] = {
             "Madry et al. 2018, Towards Deep Learning Models Resistant to Adversarial Attacks, arXiv 1706.06083",
         ),
     ),
-    "decision": Note(
+    "square": Note(
         "Decision search",
         "a search that only sees answers",
         "Only looks at the model’s answers, not inside it. It tries changes at random and keeps "
@@ -230,7 +230,7 @@ ATTACKS: dict[str, Note] = {
         ),
         "the chance that two blind draws from the table meet",
     ),
-    "inference": Note(
+    "synthetic_attribute_inference": Note(
         "Inference",
         "a secret read off the look-alike",
         "Knows a patient’s record but for one value, finds the synthetic record most like it, and "
@@ -248,7 +248,7 @@ ATTACKS: dict[str, Note] = {
         "cells changed, blanked or rounded. A cell missing in both counts for nothing.",
         ("Yao et al. 2025, The DCR Delusion, arXiv 2505.01524",),
     ),
-    "density": Note(
+    "domias": Note(
         "Density (DOMIAS)",
         "where the table is thicker than people are",
         "Compares how dense synthetic records lie around a patient with how dense real ones do. A "
@@ -258,7 +258,7 @@ ATTACKS: dict[str, Note] = {
             "Overfitting Detection, arXiv 2302.12580, section 3",
         ),
     ),
-    "nearest": Note(
+    "distance": Note(
         "Nearest record",
         "a synthetic record too close",
         "Measures how near the closest synthetic record is to a patient, against how near the "
@@ -278,7 +278,7 @@ ATTACKS: dict[str, Note] = {
             "Carlini et al. 2022, arXiv 2112.03570, section V (the likelihood ratio)",
         ),
     ),
-    "stored_rows": Note(
+    "stored_records": Note(
         "Stored rows",
         "training records in the file itself",
         "Opens the file in which the generator is handed out, without running anything in it, and "

@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from privaudit.report import sentences
+from privaudit.report import wording as sentences
 from privaudit.report.blocks import (
     Badge,
     Block,

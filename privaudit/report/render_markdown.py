@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from privaudit.report import sentences as say
+from privaudit.report import wording as say
 from privaudit.report.blocks import (
     Badge,
     Banner,

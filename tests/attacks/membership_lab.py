@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
-from privaudit.attacks.bayes import Bayes
-from privaudit.attacks.lira import Lira
-from privaudit.attacks.rmia import Rmia
-from privaudit.attacks.shadow import Shadow
-from privaudit.attacks.threshold import Threshold
+from privaudit.attacks.membership.few_shadow_lira import FewShadowLira
+from privaudit.attacks.membership.lira import Lira
+from privaudit.attacks.membership.rmia import Rmia
+from privaudit.attacks.membership.shadow import Shadow
+from privaudit.attacks.membership.threshold import Threshold
 from privaudit.contracts import Attack, Fitted, Method, Refit, Release, Scores, Target
 from privaudit.records import Column, Records, Split
 from privaudit.seeds import Seeds
@@ -24,9 +24,9 @@ WITH_SHADOWS: list[Attack] = [
     *(Lira(8, online, variance) for online in (True, False) for variance in ("record", "global")),
     Rmia(8),
     Rmia(8, online=False),
-    Bayes(8),
-    Bayes(8, rule="curves"),
-    Bayes(8, rule="mean"),
+    FewShadowLira(8),
+    FewShadowLira(8, rule="curves"),
+    FewShadowLira(8, rule="mean"),
 ]
 ATTACKS: list[Attack] = [*ALONE, *WITH_SHADOWS]
 

@@ -10,8 +10,8 @@ import pytest
 
 from pipelines.methods.baseline import Baseline
 from privaudit import stats
-from privaudit.attacks._imputer import Imputer
-from privaudit.attacks.attribute import Attribute, code, decide, options
+from privaudit.attacks.disclosure._imputer import Imputer
+from privaudit.attacks.disclosure.attribute import Attribute, code, decide, options
 from privaudit.contracts import Release, Target, Trials
 from privaudit.errors import PrivauditError
 from privaudit.records import Column, Records, Split

@@ -9,9 +9,9 @@ from scipy.special import polygamma
 from scipy.stats import t as student
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from privaudit.attacks._bayes import CAP, Curves, Sums, _untrigamma, _variance, fit
-from privaudit.attacks.bayes import Bayes, best, early
-from privaudit.attacks.lira import Lira
+from privaudit.attacks._empirical_bayes import CAP, Curves, Sums, _untrigamma, _variance, fit
+from privaudit.attacks.membership.few_shadow_lira import FewShadowLira, best, early
+from privaudit.attacks.membership.lira import Lira
 
 
 def power(scores: np.ndarray, member: np.ndarray, rate: float = 0.01) -> float:
@@ -75,7 +75,7 @@ def test_gap_and_location_are_recovered() -> None:
     assert abs(np.mean(curves.location[0] - world.level)) < 0.05
 
 
-def mean_power(attack: Bayes | Lira, world: World, seed: int, targets: int = 12) -> float:
+def mean_power(attack: FewShadowLira | Lira, world: World, seed: int, targets: int = 12) -> float:
     rng = np.random.default_rng(seed)
     n = len(world.level)
     included = halves(n, attack.shadows, rng)
@@ -89,7 +89,7 @@ def mean_power(attack: Bayes | Lira, world: World, seed: int, targets: int = 12)
 
 def test_eight_shadows_come_near_the_power_of_64() -> None:
     world = World.draw(3000, np.random.default_rng(5), gap=2.0)
-    few = mean_power(Bayes(8), world, 6)
+    few = mean_power(FewShadowLira(8), world, 6)
     many = max(mean_power(Lira(64, variance=v), world, 6) for v in ("record", "global"))  # type: ignore[arg-type]
     plain = mean_power(Lira(8, variance="record"), world, 6)
     assert few > 0.8 * many
@@ -115,7 +115,7 @@ def test_the_chosen_rule_is_the_one_that_would_have_won() -> None:
             member = rng.random(n) < 0.5
             asked = answer(member, rng)
             for rule in gained:
-                scores = Bayes(16, rule=rule).score(asked, shadows, included)  # type: ignore[arg-type]
+                scores = FewShadowLira(16, rule=rule).score(asked, shadows, included)  # type: ignore[arg-type]
                 gained[rule] += early(scores, member)
         chosen.append(best(shadows, included))
         assert gained[chosen[-1]] > 0.97 * max(gained.values())

@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from privaudit.attacks import _constraints, _evasion, _gradient
-from privaudit.attacks.decision import Decision
-from privaudit.attacks.fgsm import Fgsm
-from privaudit.attacks.pgd import Pgd
+from privaudit.attacks import _constraints
+from privaudit.attacks.evasion import _art_classifier as _gradient
+from privaudit.attacks.evasion import _evasion
+from privaudit.attacks.evasion.fgsm import Fgsm
+from privaudit.attacks.evasion.pgd import Pgd
+from privaudit.attacks.evasion.square import Square
 from privaudit.contracts import Release, Target
 from privaudit.errors import PrivauditError
 from privaudit.records import Column, Records, Split
 
-ATTACKS = [Fgsm(), Pgd(), Decision()]
+ATTACKS = [Fgsm(), Pgd(), Square()]
 FREE = 6
 
 
@@ -94,7 +96,7 @@ def test_pgd_and_search_reach_the_optimum_on_a_linear_model() -> None:
     aim = target(table(), linear())
     best = Fgsm().run(aim, (), np.random.default_rng(2))
     steps = Pgd().run(aim, (), np.random.default_rng(2))
-    asked = Decision().run(aim, (), np.random.default_rng(2))
+    asked = Square().run(aim, (), np.random.default_rng(2))
     for key, trials in best.items():
         assert (trials.success != steps[key].success).sum() <= 1
         assert asked[key].success.mean() <= trials.success.mean() + 0.004
@@ -147,7 +149,7 @@ def test_every_attack_and_release_is_tried_on_the_same_patients() -> None:
     records = table()
     one, two = target(records, linear()), target(records, Linear(-linear().weights))
     a = Fgsm().run(one, (), np.random.default_rng(1))["1 sd"].patients
-    b = Decision(queries=2).run(two, (), np.random.default_rng(9))["1 sd"].patients
+    b = Square(queries=2).run(two, (), np.random.default_rng(9))["1 sd"].patients
     assert np.array_equal(a, b)
     assert len(a) == 300
     assert len(Fgsm(records=40).run(one, (), np.random.default_rng(1))["1 sd"].success) == 40
@@ -220,7 +222,7 @@ def test_random_changes_become_possible_records_within_the_budget(budget: float)
 
 
 @pytest.mark.parametrize(
-    "attack", [Fgsm(), Pgd(), Decision(queries=60)], ids=lambda a: type(a).__name__
+    "attack", [Fgsm(), Pgd(), Square(queries=60)], ids=lambda a: type(a).__name__
 )
 def test_attacked_summaries_are_possible(attack, monkeypatch) -> None:
     """A model that looks at max - min is fooled only within what a record may be."""
@@ -306,7 +308,7 @@ def test_the_decision_flags_as_many_as_have_the_outcome() -> None:
 
 
 def test_a_model_that_reads_nothing_is_not_fooled() -> None:
-    found = Decision(queries=5).run(
+    found = Square(queries=5).run(
         target(table(), Linear(np.zeros(10))), (), np.random.default_rng(0)
     )
     for trials in found.values():
@@ -321,7 +323,7 @@ def test_nothing_to_change_is_an_error_with_a_remedy() -> None:
         Fgsm().run(target(fixed, linear()), (), np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("attack", [Fgsm(records=0), Pgd(steps=0), Decision(queries=0)])
+@pytest.mark.parametrize("attack", [Fgsm(records=0), Pgd(steps=0), Square(queries=0)])
 def test_settings_out_of_range_are_refused(attack) -> None:
     with pytest.raises(PrivauditError, match="=0"):
         attack.run(target(table(), linear()), (), np.random.default_rng(0))

@@ -11,10 +11,10 @@ import pytest
 from pipelines.federated.encode import PublicEncoding
 from pipelines.federated.network import Network
 from privaudit import stats
-from privaudit.attacks._encoded import Layout, exact, matched
-from privaudit.attacks._matching import labels
-from privaudit.attacks._span import separate
-from privaudit.attacks.gradient_inversion import GradientInversion
+from privaudit.attacks._encoded_rows import Layout, exact, matched
+from privaudit.attacks.federated._gradient_matching import labels
+from privaudit.attacks.federated._gradient_span import separate
+from privaudit.attacks.federated.gradient_inversion import GradientInversion
 from privaudit.contracts import Exchange, Release, Target, Trials
 from privaudit.errors import PrivauditError
 from privaudit.records import Column, Records, Split

@@ -8,7 +8,7 @@ from membership_lab import World, halves
 from scipy.stats import norm
 
 from privaudit.attacks._membership import ratio, resolution
-from privaudit.attacks.lira import Lira
+from privaudit.attacks.membership.lira import Lira
 
 
 @pytest.fixture(scope="module")

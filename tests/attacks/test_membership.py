@@ -24,11 +24,11 @@ from membership_lab import (
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from privaudit.attacks.bayes import Bayes
-from privaudit.attacks.lira import Lira
-from privaudit.attacks.rmia import Rmia
-from privaudit.attacks.shadow import Shadow
-from privaudit.attacks.threshold import Threshold
+from privaudit.attacks.membership.few_shadow_lira import FewShadowLira
+from privaudit.attacks.membership.lira import Lira
+from privaudit.attacks.membership.rmia import Rmia
+from privaudit.attacks.membership.shadow import Shadow
+from privaudit.attacks.membership.threshold import Threshold
 from privaudit.contracts import Access, Attack, Scores, Target
 from privaudit.errors import PrivauditError
 from privaudit.records import Split
@@ -253,7 +253,8 @@ def test_shadow_attacks_ask_for_the_same_models() -> None:
     rng = np.random.default_rng(10)
     target = game(rng.normal(size=40), rng.integers(0, 2, 40))
     few, many = (
-        [refit.key for refit in attack.refits(target, Seeds(3))] for attack in (Bayes(8), Lira(64))
+        [refit.key for refit in attack.refits(target, Seeds(3))]
+        for attack in (FewShadowLira(8), Lira(64))
     )
     assert many[:8] == few
     assert len(set(many)) == 64
@@ -265,7 +266,7 @@ def test_shadow_attacks_ask_for_the_same_models() -> None:
 def test_a_number_of_shadows_that_cannot_be_is_refused(count: object) -> None:
     rng = np.random.default_rng(0)
     target = game(rng.normal(size=40), rng.integers(0, 2, 40))
-    for family in (Lira, Rmia, Bayes, Shadow):
+    for family in (Lira, Rmia, FewShadowLira, Shadow):
         with pytest.raises(PrivauditError, match="shadows="):
             family(count).refits(target, Seeds(0))
 
@@ -276,7 +277,7 @@ def test_a_number_of_shadows_that_cannot_be_is_refused(count: object) -> None:
         Threshold("loud"),  # type: ignore[arg-type]
         Lira(8, variance="both"),  # type: ignore[arg-type]
         Rmia(8, slope=1.5),
-        Bayes(8, rule="worst"),  # type: ignore[arg-type]
+        FewShadowLira(8, rule="worst"),  # type: ignore[arg-type]
         Shadow(8, rows=3),
     ],
     ids=repr,

@@ -18,7 +18,7 @@ from pipelines.federated.aggregate import (
     TrimmedMean,
 )
 from privaudit import stats
-from privaudit.attacks._poison import (
+from privaudit.attacks.federated._malicious_clients import (
     Gaussian,
     InflatedCounts,
     InnerProduct,
@@ -30,11 +30,11 @@ from privaudit.attacks._poison import (
     Trojan,
     trigger,
 )
-from privaudit.attacks._poison_trials import CONTROL, TRAINED, Answers
-from privaudit.attacks.backdoor import Backdoor
-from privaudit.attacks.byzantine import Byzantine
-from privaudit.attacks.label_flip import LabelFlip as LabelFlipAttack
-from privaudit.attacks.sign_flip import SignFlip as SignFlipAttack
+from privaudit.attacks.federated._poisoning import CONTROL, TRAINED, Answers
+from privaudit.attacks.federated.backdoor import Backdoor
+from privaudit.attacks.federated.byzantine import Byzantine
+from privaudit.attacks.federated.label_flip import LabelFlip as LabelFlipAttack
+from privaudit.attacks.federated.sign_flip import SignFlip as SignFlipAttack
 from privaudit.contracts import Attack, Malicious, Target
 from privaudit.errors import PrivauditError
 from privaudit.records import Column, Records, Split

@@ -13,11 +13,16 @@ from pipelines.federated.aggregate import Krum, Mean, Median
 from pipelines.federated.gate import LARGEST
 from pipelines.federated.sites import ByQuantity
 from pipelines.methods.federated import Federated
-from privaudit.attacks._poison import Gaussian, InflatedCounts, NaNUpdate, SignFlip
-from privaudit.attacks.backdoor import Backdoor
-from privaudit.attacks.byzantine import Byzantine
-from privaudit.attacks.label_flip import LabelFlip
-from privaudit.attacks.sign_flip import SignFlip as SignFlipAttack
+from privaudit.attacks.federated._malicious_clients import (
+    Gaussian,
+    InflatedCounts,
+    NaNUpdate,
+    SignFlip,
+)
+from privaudit.attacks.federated.backdoor import Backdoor
+from privaudit.attacks.federated.byzantine import Byzantine
+from privaudit.attacks.federated.label_flip import LabelFlip
+from privaudit.attacks.federated.sign_flip import SignFlip as SignFlipAttack
 from privaudit.errors import PrivauditError
 from privaudit.records import Split
 

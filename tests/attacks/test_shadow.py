@@ -6,9 +6,9 @@ import numpy as np
 from membership_lab import Forest, auc, perform, table
 from scipy.stats import spearmanr
 
-from privaudit.attacks import shadow
 from privaudit.attacks._membership import Bank
-from privaudit.attacks.shadow import Shadow
+from privaudit.attacks.membership import shadow
+from privaudit.attacks.membership.shadow import Shadow
 from privaudit.contracts import Scores, Target
 from privaudit.records import Split
 from privaudit.seeds import Seeds, borrowed_globals

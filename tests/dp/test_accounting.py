@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from privaudit import accounting
 from privaudit.contracts import Access, Claim
+from privaudit.dp import accounting
 from privaudit.errors import PrivauditError
 
 ROWS = [
@@ -207,6 +207,6 @@ def test_a_missing_accountant_is_said_so(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_accountant_is_imported_when_needed() -> None:
-    code = "import privaudit.accounting, sys; print('dp_accounting' in sys.modules)"
+    code = "import privaudit.dp.accounting, sys; print('dp_accounting' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -17,8 +17,8 @@ from pipelines.methods.dp_ebm import DPEBM
 from pipelines.methods.dp_forest import DPForest
 from pipelines.methods.dp_linear import DPLinear
 from pipelines.methods.dp_output import DPOutput
-from privaudit import accounting
 from privaudit.contracts import Access, Method, Release
+from privaudit.dp import accounting
 from privaudit.errors import PrivauditError
 from privaudit.records import Column, Records
 from privaudit.seeds import Seeds

@@ -11,8 +11,8 @@ import torch
 from pipelines.federated.network import Network
 from pipelines.methods import _dp_training as engine
 from pipelines.methods.dp_sgd import DPSGD
-from privaudit import accounting
 from privaudit.contracts import Differentiable
+from privaudit.dp import accounting
 from privaudit.errors import PrivauditError
 from privaudit.records import Column, Records
 from privaudit.seeds import Seeds

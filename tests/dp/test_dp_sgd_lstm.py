@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from pipelines.methods.dp_sgd_lstm import DPSGDLSTM
-from privaudit import accounting
 from privaudit.contracts import Differentiable
+from privaudit.dp import accounting
 from privaudit.errors import PrivauditError
 from privaudit.records import Column, Records
 from privaudit.seeds import Seeds

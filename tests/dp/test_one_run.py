@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from privaudit import plugins, stats
-from privaudit.attacks.one_run import OneRun, alike
+from privaudit.attacks.membership.one_run import OneRun, alike
 from privaudit.contracts import Fitted, Release, Target
 from privaudit.errors import PrivauditError
 from privaudit.records import Column, Records, Split

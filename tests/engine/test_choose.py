@@ -9,8 +9,8 @@ from typing import ClassVar, Literal
 import numpy as np
 import pytest
 
-from privaudit.attacks.rmia import Rmia
-from privaudit.attacks.threshold import Threshold
+from privaudit.attacks.membership.rmia import Rmia
+from privaudit.attacks.membership.threshold import Threshold
 from privaudit.contracts import Access, Attack, Fitted, Method, Release, Scores, Target
 from privaudit.engine import choose
 from privaudit.records import Column, Records, Split

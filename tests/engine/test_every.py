@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from toy_audit import ToyMethod, numbers, records, request
 
-from privaudit.attacks.threshold import Threshold
+from privaudit.attacks.membership.threshold import Threshold
 from privaudit.contracts import (
     Access,
     Attack,
@@ -25,7 +25,8 @@ from privaudit.contracts import (
     Target,
     Trials,
 )
-from privaudit.engine import measure, promises
+from privaudit.engine import guarantees as promises
+from privaudit.engine import measure
 from privaudit.engine.configure import Entry
 from privaudit.engine.run import Finished, run
 from privaudit.errors import PrivauditError

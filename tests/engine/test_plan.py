@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from toy_audit import Broken, ToyLearner, ToyMethod, records, request
 
-from privaudit.attacks.lira import Lira
-from privaudit.attacks.rmia import Rmia
+from privaudit.attacks.membership.lira import Lira
+from privaudit.attacks.membership.rmia import Rmia
 from privaudit.contracts import Refit
 from privaudit.engine.plan import cut, plan
 from privaudit.engine.version import code

@@ -22,9 +22,9 @@ from toy_audit import (
     request,
 )
 
-from privaudit.attacks.lira import Lira
-from privaudit.attacks.rmia import Rmia
-from privaudit.attacks.threshold import Threshold
+from privaudit.attacks.membership.lira import Lira
+from privaudit.attacks.membership.rmia import Rmia
+from privaudit.attacks.membership.threshold import Threshold
 from privaudit.contracts import Attack
 from privaudit.engine.events import Event
 from privaudit.engine.folder import read

@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from privaudit.attacks.lira import Lira
-from privaudit.attacks.threshold import Threshold
+from privaudit.attacks.membership.lira import Lira
+from privaudit.attacks.membership.threshold import Threshold
 from privaudit.contracts import (
     Access,
     Attack,

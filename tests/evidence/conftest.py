@@ -39,9 +39,9 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from toy_audit import Broken, Cheat, Noise, ToyLearner, request
 
     from privaudit import report, verdicts
-    from privaudit.attacks.lira import Lira
-    from privaudit.attacks.one_run import OneRun
-    from privaudit.attacks.threshold import Threshold
+    from privaudit.attacks.membership.lira import Lira
+    from privaudit.attacks.membership.one_run import OneRun
+    from privaudit.attacks.membership.threshold import Threshold
     from privaudit.engine.run import run
     from privaudit.evidence import account
     from privaudit.policy import judge, read

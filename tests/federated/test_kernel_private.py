@@ -14,8 +14,8 @@ from pipelines.federated.server import SiteNoise
 from pipelines.federated.sites import Dirichlet
 from pipelines.methods.federated import Federated
 from pipelines.methods.federated_private import FederatedPrivate
-from privaudit import accounting
 from privaudit.contracts import Access
+from privaudit.dp import accounting
 from privaudit.errors import PrivauditError
 from privaudit.records import Column, Records
 from privaudit.seeds import Seeds

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from privaudit.attacks.key_recovery import KeyRecovery, solve
+from privaudit.attacks.federated.key_recovery import KeyRecovery, solve
 from privaudit.contracts import Access, CipherTranscript, Release, Target, Trials
 from privaudit.errors import PrivauditError
 from privaudit.records import Column, Records, Split

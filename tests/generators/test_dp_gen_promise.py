@@ -13,8 +13,8 @@ from scipy.stats import beta
 from pipelines.generators._cells import CellSampler
 from pipelines.generators.dp_histogram import DPHistogram
 from pipelines.generators.dp_marginals import DPMarginals
-from privaudit import accounting
 from privaudit.contracts import Generator
+from privaudit.dp import accounting
 from privaudit.records import Column, Records
 
 GAMES = 4000

@@ -17,8 +17,8 @@ from pipelines.generators._saved import pack, unpack
 from pipelines.generators._valid import valid
 from pipelines.generators.dp_histogram import DPHistogram
 from pipelines.generators.dp_marginals import DPMarginals, _parents
-from privaudit import accounting
 from privaudit.contracts import Access, Generator
+from privaudit.dp import accounting
 from privaudit.errors import PrivauditError
 from privaudit.records import Column, Records
 

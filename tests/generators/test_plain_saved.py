@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipelines.generators._saved import HEADER, Kept, generator_of, pack, unpack
 from pipelines.generators._valid import Shape
-from privaudit import accounting
+from privaudit.dp import accounting
 from privaudit.errors import PrivauditError
 from privaudit.records import Column
 

@@ -15,9 +15,9 @@ from click.testing import CliRunner, Result
 
 from pipelines.generators.copula import Copula
 from privaudit import cli, plugins
-from privaudit.bring import schema as schemas
 from privaudit.contracts import Generator
 from privaudit.errors import PrivauditError
+from privaudit.inputs import schema as schemas
 
 
 def frame(n: int = 600, seed: int = 0) -> pd.DataFrame:

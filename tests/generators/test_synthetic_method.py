@@ -189,7 +189,7 @@ def test_a_costly_generator_keeps_its_state_where_it_is_told(split: Split, kept:
 
 
 def test_nearness_is_a_method_whose_margins_say_how_near_the_table_is(split: Split) -> None:
-    from privaudit.tables.distance import closeness
+    from privaudit.fidelity.distance import closeness
 
     method = Synthetic(generator=Bootstrap())
     near = method.nearness

@@ -41,7 +41,7 @@ def slim(audit: Audit) -> Audit:
             if isinstance(one, Finding)
             else one
             for one in subject.outcomes
-            if one.attack not in ("pgd", "decision")
+            if one.attack not in ("pgd", "square")
         )
         groups = few(subject.utility_groups)
         return replace(

@@ -10,9 +10,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from privaudit.attacks.lira import Lira
-from privaudit.attacks.rmia import Rmia
-from privaudit.attacks.threshold import Threshold
+from privaudit.attacks.membership.lira import Lira
+from privaudit.attacks.membership.rmia import Rmia
+from privaudit.attacks.membership.threshold import Threshold
 from privaudit.contracts import Attack, Method, Model, Prepared, Progress, Release, Task
 from privaudit.engine.configure import Entry, Request
 from privaudit.engine.run import run

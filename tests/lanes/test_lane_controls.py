@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from lane_lab import Everyone, Forest, Toss, audited
 
-from privaudit.attacks.threshold import Threshold
+from privaudit.attacks.membership.threshold import Threshold
 from privaudit.engine.folder import read
 from privaudit.policy import judge
 from privaudit.policy.file import parse

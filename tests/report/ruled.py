@@ -30,7 +30,7 @@ def limit(subject: str, state: State, value: float = 0.07, **changes: object) ->
         "lower": value - 0.01,
         "upper": value + 0.01,
         "chance": 0.01,
-        "attack": "bayes",
+        "attack": "few_shadow_lira",
         "fpr": 0.01,
         "n": N,
         "sentence": f"{subject}: about {value * 100:.1f} in 100 training patients are recognised "

@@ -176,7 +176,7 @@ def evasion(attack: str, strength: float) -> Finding:
         "attack rate",
     )
     params: dict[str, str | int | float | bool] = {"records": 300}
-    needs = (ANSWERS,) if attack == "decision" else (WEIGHTS,)
+    needs = (ANSWERS,) if attack == "square" else (WEIGHTS,)
     caveat = (
         "Impossible values are pulled back to the nearest possible one before the model is asked."
     )
@@ -215,7 +215,7 @@ def control(attack: str, kind: Literal["positive", "negative"]) -> Control:
 def subject(
     learner: str, auroc: float, slope: float, leak: float, evaded: tuple[Outcome, ...]
 ) -> Subject:
-    strength = {"threshold": 0.55, "shadow": 0.6, "lira": 1.0, "rmia": 0.9, "bayes": 1.05}
+    strength = {"threshold": 0.55, "shadow": 0.6, "lira": 1.0, "rmia": 0.9, "few_shadow_lira": 1.05}
     played: tuple[Outcome, ...] = tuple(
         membership(
             name, leak * share, 3.0 + 40 * share, **({} if name == "threshold" else {"shadows": 16})
@@ -223,7 +223,7 @@ def subject(
         for name, share in strength.items()
     )
     head = Finding(
-        "bayes",
+        "few_shadow_lira",
         "membership",
         {"shadows": 16},
         (ANSWERS, RERUN),
@@ -442,7 +442,7 @@ def sample() -> Audit:
             0.849,
             0.78,
             0.31,
-            (evasion("fgsm", 2.9), evasion("pgd", 4.1), evasion("decision", 2.2)),
+            (evasion("fgsm", 2.9), evasion("pgd", 4.1), evasion("square", 2.2)),
         ),
         subject(
             "lstm",
@@ -462,7 +462,7 @@ def sample() -> Audit:
             (
                 Skipped("fgsm", "evasion", no_gradient),
                 Skipped("pgd", "evasion", no_gradient),
-                evasion("decision", 1.9),
+                evasion("square", 1.9),
             ),
         ),
     )
@@ -471,7 +471,7 @@ def sample() -> Audit:
             "membership",
             "Membership inference",
             "TESTED",
-            ("threshold", "shadow", "lira", "rmia", "bayes"),
+            ("threshold", "shadow", "lira", "rmia", "few_shadow_lira"),
             "five attacks on every model",
         ),
         Coverage("attribute", "Attribute inference", "NOT TESTED", (), "not part of this version"),
@@ -479,7 +479,7 @@ def sample() -> Audit:
             "evasion",
             "Evasion",
             "TESTED",
-            ("fgsm", "pgd", "decision"),
+            ("fgsm", "pgd", "square"),
             "three attacks, where they apply",
         ),
         Coverage(

@@ -13,7 +13,8 @@ from sample import every, few, game, sample, subject
 
 from privaudit import plugins, report
 from privaudit.engine.document import described
-from privaudit.report import kinds, sentences
+from privaudit.report import kinds
+from privaudit.report import wording as sentences
 from privaudit.report.blocks import Table, parts, walk
 from privaudit.report.notes import ATTACKS
 from privaudit.report.reading import ranked, read

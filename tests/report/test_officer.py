@@ -14,7 +14,8 @@ from ruled import WAIVER, guard, limit, mixed, ruled
 from sample import every, membership, sample, subject
 
 from privaudit import plugins, report
-from privaudit.report import notes, sentences
+from privaudit.report import notes
+from privaudit.report import wording as sentences
 from privaudit.report.judged import Standing, decisive, rules, standing, stopping
 from privaudit.report.sections import sections
 from privaudit.results import Attempts, Audit, Coverage, Subject
@@ -67,7 +68,7 @@ def test_every_sentence_of_the_catalogue_is_used_by_some_report() -> None:
 
     def watch(frame: FrameType, event: str, _: Any) -> None:
         module = frame.f_globals.get("__name__", "")
-        if event == "call" and module.startswith("privaudit.report.sentences."):
+        if event == "call" and module.startswith("privaudit.report.wording."):
             called.add(f"{module.rpartition('.')[2]}.{frame.f_code.co_name}")
 
     tried = Attempts(3, 2, 2, {"0": 1, "3": 1}, "2026-11-20T10:00:00+00:00", "c" * 64)
@@ -86,7 +87,7 @@ def test_every_sentence_of_the_catalogue_is_used_by_some_report() -> None:
         for name, value in vars(sentences).items()
         if callable(value)
         and not isinstance(value, type)
-        and getattr(value, "__module__", "").startswith("privaudit.report.sentences.")
+        and getattr(value, "__module__", "").startswith("privaudit.report.wording.")
     }
     elsewhere = {"synthetic", "frame"}
     rare = {
@@ -222,7 +223,7 @@ def test_a_row_tells_what_was_promised_and_by_which_attack() -> None:
     assert sentences.decided(replace(bare, value=None)) == "m: nothing promised"
     assert sentences.decided(replace(bare, value=9.5)) == "m: 9.5"
     area = limit("m", "EXCEEDS", 0.818, metric="membership.auc", fpr=None)
-    assert sentences.decided(area) == f"m: 0.818, by {notes.label('bayes')}"
+    assert sentences.decided(area) == f"m: 0.818, by {notes.label('few_shadow_lira')}"
 
 
 def test_the_banner_says_that_it_is_a_rehearsal_and_whom_it_calls_training_patients() -> None:

@@ -18,7 +18,7 @@ from reader import Element, Page, html_tables, markdown_tables, squeeze
 from sample import every, groups, membership, sample
 
 from privaudit import report
-from privaudit.report import sentences
+from privaudit.report import wording as sentences
 from privaudit.report.render_html import HERE
 from privaudit.report.sections import ordered
 from privaudit.results import Audit, GroupResult, from_json, to_json
@@ -213,7 +213,7 @@ def test_the_document_alone_is_enough(html: str, markdown: str) -> None:
 
 def test_light_enough_to_mail() -> None:
     audit = sample()
-    names = ("threshold", "shadow", "lira", "rmia", "bayes", "sixth", "seventh", "eighth")
+    names = ("threshold", "shadow", "lira", "rmia", "few_shadow_lira", "sixth", "seventh", "eighth")
     twelve = tuple(
         GroupResult("admission type", f"level {i}", g.estimates, g.p_adjusted, g.how)
         for i, g in enumerate(g for g in groups(0.3) if not g.suppressed)

@@ -10,7 +10,8 @@ from reader import Page, squeeze
 from sample import every, game, sample, subject
 
 from privaudit import plugins, report
-from privaudit.report import notes, numbers, reading, sentences, terms
+from privaudit.report import notes, numbers, reading, terms
+from privaudit.report import wording as sentences
 from privaudit.report.blocks import Callout, Card, Table, plain, walk
 from privaudit.report.sections import answer, promises
 from privaudit.results import Audit, Estimate, Finding, Subject
@@ -78,7 +79,7 @@ def test_without_a_positive_control_silence_carries_no_weight() -> None:
 def test_a_missed_planted_leak_is_said_first() -> None:
     s = quiet()
     missed = tuple(
-        replace(c, passed=False) if c.kind == "positive" and c.attack == "bayes" else c
+        replace(c, passed=False) if c.kind == "positive" and c.attack == "few_shadow_lira" else c
         for c in s.controls
     )
     audit = only(s, controls=missed)
@@ -180,7 +181,7 @@ def test_an_attack_picked_afterwards_is_owned_up_to() -> None:
     r = reading.read(audit, audit.subjects[0])
     assert r.afterwards
     assert r.finding is not None
-    assert r.finding.attack == "bayes"
+    assert r.finding.attack == "few_shadow_lira"
     assert sentences.AFTERWARDS in prose(audit)
 
 
@@ -341,7 +342,7 @@ def test_numbers_of_the_half_width_rule() -> None:
 
 def test_a_headline_on_all_patients_asks_for_no_double() -> None:
     s = leaky()
-    full = next(o for o in s.outcomes if isinstance(o, Finding) and o.attack == "bayes")
+    full = next(o for o in s.outcomes if isinstance(o, Finding) and o.attack == "few_shadow_lira")
     audit = only(replace(s, headline=full))
     assert not reading.halved(audit.subjects[0], reading.read(audit, audit.subjects[0]))
     assert "in the half" not in prose(audit)

@@ -27,7 +27,7 @@ def with_groups(found: tuple[GroupResult, ...], n: dict[str, int]) -> Audit:
     """An audit of one model whose only groups are these."""
     s = sample().subjects[1]
     assert s.headline is not None
-    game = next(o for o in s.outcomes if isinstance(o, Finding) and o.attack == "bayes")
+    game = next(o for o in s.outcomes if isinstance(o, Finding) and o.attack == "few_shadow_lira")
     all_ = tuple(replace(e, n=n) for e in game.estimates)
     outcomes = (replace(game, groups=found, estimates=all_, curves=()),)
     headline = replace(s.headline, groups=())
@@ -144,7 +144,7 @@ def test_a_number_on_few_patients_is_withheld_wherever_it_stands() -> None:
     told = Estimate("attack_rate@insurance", 0.4286, 0.1, 0.8, 0.2, few, 0.95, "Wilson")
     finding = Finding("guesser", "attribute", {}, (), (told,))
     auroc = Estimate("auroc", 0.8123, 0.7, 0.9, 0.5, {"patients": 9})
-    c = Control("positive", "bayes", (Estimate("auc", 0.9876, 0.9, 1.0, 0.5, {"member_patients": 3}),), True, "planted")  # fmt: skip
+    c = Control("positive", "few_shadow_lira", (Estimate("auc", 0.9876, 0.9, 1.0, 0.5, {"member_patients": 3}),), True, "planted")  # fmt: skip
     odd = replace(s, outcomes=(finding,), utility=(auroc, *utility(0.8, 1.0)[1:]), controls=(c,))
     audit = replace(sample(), subjects=(odd,))
     for text in (report.html(audit), report.markdown(audit)):

@@ -9,11 +9,17 @@ import pytest
 from split_lab import pools, records
 
 from pipelines.methods._split_defences import EqualNorms, MaxNorm, NoiseOnSmashed
-from pipelines.methods.split import Split
+from pipelines.methods.split_learning import Split
 from pipelines.methods.split_u import SplitU
-from privaudit.attacks import split_inversion
-from privaudit.attacks.label_leakage import LabelLeakage, pairs
-from privaudit.attacks.split_inversion import WITHIN, Cells, Decoder, SplitInversion, densest
+from privaudit.attacks.split_learning import split_inversion
+from privaudit.attacks.split_learning.label_leakage import LabelLeakage, pairs
+from privaudit.attacks.split_learning.split_inversion import (
+    WITHIN,
+    Cells,
+    Decoder,
+    SplitInversion,
+    densest,
+)
 from privaudit.contracts import Access, CutTraffic, Release, Target
 from privaudit.errors import PrivauditError
 from privaudit.records import Split as Pools

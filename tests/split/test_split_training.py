@@ -18,7 +18,7 @@ from pipelines.methods import _split_shapes, _split_training
 from pipelines.methods._split_defences import EqualNorms, NoiseOnSmashed
 from pipelines.methods._split_shapes import UShaped
 from pipelines.methods._split_trunks import Dense, Recurrent
-from pipelines.methods.split import Split
+from pipelines.methods.split_learning import Split
 from pipelines.methods.split_u import SplitU
 from pipelines.methods.splitfed import Splitfed
 from privaudit.contracts import Differentiable

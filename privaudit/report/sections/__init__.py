@@ -3,7 +3,7 @@
 A section is a module with `ORDER` (where it stands) and `build(audit)`, which returns its blocks;
 none means that the section is left out. One that speaks of verdicts sets `JUDGED = True` and is
 called as `build(audit, verdicts)`, with None where no policy was given. Its title is in
-`privaudit.report.sentences.SECTIONS`, under the file's name, which is also its anchor.
+`privaudit.report.wording.SECTIONS`, under the file's name, which is also its anchor.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dataclasses import replace
 from types import ModuleType
 
 from privaudit.report.blocks import Block, Details, Section, Table, parts
-from privaudit.report.sentences import SECTIONS
 from privaudit.report.withheld import judged, withheld
+from privaudit.report.wording import SECTIONS
 from privaudit.results import Audit
 from privaudit.verdicts import Verdicts
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from privaudit.report import charts
 from privaudit.report import numbers as n
-from privaudit.report import sentences as say
+from privaudit.report import wording as say
 from privaudit.report.blocks import Block, Bullets, Chart, Heading, Prose, Strong, Table, Text
 from privaudit.report.notes import FAMILIES, label
 from privaudit.report.reading import (

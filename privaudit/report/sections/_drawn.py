@@ -7,7 +7,7 @@ from bisect import bisect_right
 from privaudit.report import _svg as s
 from privaudit.report import charts
 from privaudit.report import numbers as n
-from privaudit.report import sentences as say
+from privaudit.report import wording as say
 from privaudit.report.blocks import Block, Chart, Prose, Table
 from privaudit.report.notes import label
 from privaudit.report.reading import FALLBACK, PRIMARY, budgets, get, rate_at, stated

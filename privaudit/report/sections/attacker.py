@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from privaudit.report import sentences as say
+from privaudit.report import wording as say
 from privaudit.report.blocks import Block, Prose, Table, Text
 from privaudit.report.classes import CLASSES, class_of
 from privaudit.report.notes import ACCESS, label

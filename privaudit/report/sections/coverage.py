@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from privaudit.report import sentences as say
+from privaudit.report import wording as say
 from privaudit.report.blocks import Badge, Block, Prose, Table, Text
 from privaudit.report.classes import CLASSES, tried
 from privaudit.report.notes import label

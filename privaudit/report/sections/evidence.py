@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from privaudit.report import numbers as n
-from privaudit.report import sentences as say
+from privaudit.report import wording as say
 from privaudit.report.blocks import Block, Code, Details, Facts, Prose, Table, Text
 from privaudit.results import Attempts, Audit
 from privaudit.verdicts import Verdicts

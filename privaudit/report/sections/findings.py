@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from privaudit.report import numbers as n
-from privaudit.report import sentences as say
+from privaudit.report import wording as say
 from privaudit.report.blocks import Block, Bullets, Details, Heading, Prose, Strong, Table, Text
 from privaudit.report.notes import FAMILIES, label
 from privaudit.report.reading import (

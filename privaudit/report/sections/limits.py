@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from privaudit.report import sentences as say
+from privaudit.report import wording as say
 from privaudit.report.blocks import Block, Bullets, Prose
 from privaudit.results import Audit
 from privaudit.verdicts import Verdicts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from privaudit.report import charts
 from privaudit.report import numbers as n
-from privaudit.report import sentences as say
+from privaudit.report import wording as say
 from privaudit.report.blocks import Block, Callout, Card, Chart, Facts, Prose, Table, Text
 from privaudit.report.notes import WAYS, kind, label
 from privaudit.report.reading import bounds, broken_promise, findings, read, stated

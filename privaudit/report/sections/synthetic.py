@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from privaudit.report import charts, charts_synthetic
 from privaudit.report import numbers as n
-from privaudit.report import sentences as say
+from privaudit.report import wording as say
 from privaudit.report.blocks import (
     Block,
     Bullets,
@@ -24,7 +24,7 @@ from privaudit.report.blocks import (
 )
 from privaudit.report.notes import kind_of
 from privaudit.report.reading import get, stated
-from privaudit.report.sentences import SECTIONS
+from privaudit.report.wording import SECTIONS
 from privaudit.results import Audit, ColumnFit, Estimate, Fidelity, GroupResult, Subject
 
 ORDER = 102

@@ -1,0 +1,1 @@
+"""Tasks: the question asked of a hospital's data, one a file."""

@@ -1,0 +1,1 @@
+"""Attacks that read a patient's characteristics off a model's answers."""

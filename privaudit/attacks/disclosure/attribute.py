@@ -1,0 +1,151 @@
+"""Attribute inference: learning a sensitive value with the model better than without it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from privaudit.attacks.disclosure._imputer import Imputer
+from privaudit.contracts import Access, Attack, Fitted, Model, Target, Trials
+from privaudit.errors import PrivauditError
+from privaudit.records import Column, Records
+
+CONTROL = "the same attack on patients outside the training data"
+TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class Attribute(Attack):
+    """Guesses a patient's sex, unit or other sensitive value from the rest of the record and the outcome.
+
+    Every possible value is put into the record and the model asked each time; `posterior` names the
+    value that makes the true outcome likeliest, weighed by how probable an imputer without the model
+    finds it (Fredrikson et al. 2014, section 3.2; Jayaraman and Evans 2022, section 4, arXiv
+    2209.01292); `confidence` asks only the model: a value with which it is right, the surest one, or the
+    one with which it is least sure of being right in its wrong answer (CSMIA, Mehnaz et al. 2022,
+    section 4.2). One series a sensitive column. Success: share of members
+    whose value is named; guess: the imputer alone on the same members; control: the same attack on as
+    many non-members, so that what any model of this disease would teach is not taken for a leak of the
+    training records. Records whose value is missing are left out. A numeric column is cut into `bins`
+    of equal width between its public bounds; without bounds it is left out.
+    """
+
+    records: int = 500
+    rule: Literal["posterior", "confidence"] = "posterior"
+    bins: int = 4
+
+    needs: ClassVar[frozenset[Access]] = frozenset({Access.ANSWERS})
+    family: ClassVar[Literal["attribute"]] = "attribute"
+
+    def run(
+        self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator
+    ) -> dict[str, Trials]:
+        self._check()
+        model = target.release.model
+        if model is None:
+            raise ValueError("this release has no model to ask")
+        split = target.split
+        found = {}
+        for j, column in enumerate(split.members.columns):
+            values = options(column, self.bins)
+            if not column.sensitive or len(values) < 2:
+                continue
+            members, nonmembers = (
+                _draw(pool, j, self.records, rng) for pool in (split.members, split.nonmembers)
+            )
+            if not len(members) or not len(nonmembers):
+                continue
+            tried = Records.concatenate([members, nonmembers])
+            truth = code(column, tried.X[:, j], self.bins)
+            known = split.reference.take(np.isfinite(split.reference.X[:, j]))
+            labels = code(column, known.X[:, j], self.bins)
+            prior = Imputer.fit(known, labels, len(values), j, rng)(tried)
+            answers = ask(model, tried, j, values)
+            named = decide(answers, tried.y, prior, self.rule)
+            right = (named == truth).astype(float)
+            cut = len(members)
+            found[column.name] = Trials(
+                right[:cut],
+                right[cut:],
+                (prior.argmax(axis=1) == truth)[:cut].astype(float),
+                CONTROL,
+                members.patient,
+                nonmembers.patient,
+            )
+        if not found:
+            raise PrivauditError(
+                "no sensitive column to infer",
+                "an attribute attack needs a column marked sensitive, of known levels or bounds, with "
+                "values among members and non-members",
+                "mark such columns with sensitive=True in the schema",
+            )
+        return found
+
+    def _check(self) -> None:
+        for name, least in (("records", 1), ("bins", 2)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise PrivauditError(
+                    f"{name}={value!r}",
+                    f"it is a whole number of at least {least}",
+                    f"use {getattr(type(self), name)}, the default",
+                )
+        if self.rule not in ("posterior", "confidence"):
+            raise PrivauditError(
+                f"rule={self.rule!r}",
+                "there are two rules: posterior and confidence",
+                "use posterior, which knows what the imputer knows",
+            )
+
+
+def options(column: Column, bins: int) -> np.ndarray:
+    """(k,) values that may be put into the column: levels, or the middles of its bins."""
+    if column.kind == "category":
+        return np.arange(len(column.levels), dtype=np.float32)
+    if column.kind == "binary":
+        return np.array([0.0, 1.0], dtype=np.float32)
+    if column.bounds is None or not column.bounds[1] > column.bounds[0]:
+        return np.empty(0, dtype=np.float32)
+    edges = np.linspace(*column.bounds, bins + 1)
+    return ((edges[1:] + edges[:-1]) / 2).astype(np.float32)
+
+
+def code(column: Column, values: np.ndarray, bins: int) -> np.ndarray:
+    """(n,) which of `options` each value is, or lies nearest to."""
+    choices = options(column, bins).astype(np.float64)
+    return np.abs(values[:, None] - choices).argmin(axis=1)
+
+
+def ask(model: Model, records: Records, column: int, values: np.ndarray) -> np.ndarray:
+    """(n, k, classes): the answers with every value in turn, asked for in one call."""
+    n, k = len(records), len(values)
+    many = records.take(np.repeat(np.arange(n), k))
+    x = many.X.copy()
+    x[:, column] = np.tile(values, n)
+    answers = np.asarray(model.predict_proba(replace(many, X=x)), dtype=np.float64)
+    return answers.reshape(n, k, -1)
+
+
+def decide(
+    answers: np.ndarray, y: np.ndarray, prior: np.ndarray, rule: Literal["posterior", "confidence"]
+) -> np.ndarray:
+    """(n,) which value is named, from answers (n, k, classes), outcomes and the imputer's (n, k)."""
+    n = len(y)
+    told = answers[np.arange(n), :, y]
+    if rule == "posterior":
+        return (np.log(np.maximum(told, TINY)) + np.log(prior)).argmax(axis=1)
+    top = answers.max(axis=2)
+    right = answers.argmax(axis=2) == y[:, None]
+    surest = np.where(right, top, -1.0).argmax(axis=1)
+    return np.where(right.any(axis=1), surest, top.argmin(axis=1))
+
+
+def _draw(pool: Records, column: int, most: int, rng: np.random.Generator) -> Records:
+    rows = np.flatnonzero(np.isfinite(pool.X[:, column]))
+    return pool.take(np.sort(rng.permutation(rows)[:most]))
+
+
+__all__ = ["Attribute"]

@@ -1,0 +1,1 @@
+"""Small changes of a record that change the prediction."""

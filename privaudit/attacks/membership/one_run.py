@@ -1,0 +1,88 @@
+"""Empirical epsilon from one training: membership was coin-flipped, and the coins are guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from privaudit.attacks._empirical_bayes import Sums, fit
+from privaudit.attacks._half_samples import check_count, half_samples
+from privaudit.attacks._membership import Bank, cut, finite
+from privaudit.contracts import Access, Attack, Fitted, Refit, Scores, Target
+from privaudit.errors import PrivauditError
+from privaudit.seeds import Seeds
+
+
+@dataclass(frozen=True)
+class OneRun(Attack):
+    """Tests a promise of differential privacy on the very model that was released.
+
+    A fair coin put each patient among the members or not; every patient is thus a canary, and the
+    more coins an attack guesses right, the larger the epsilon it proves. The scores become bounds
+    in `privaudit.stats.epsilon`, where a patient's stays count as one. The released model is
+    trained once, so its own noise is what is tested.
+
+    shadows: 0 scores by the model's answers alone (the true class's log odds, centred and scaled
+    among records of the same outcome). A multiple of 8 also trains reference models, those that
+    other attacks share, and scores by each record's likelihood ratio (see `few_shadow_lira`). This stays an
+    audit of one run: the reference models know nothing of the coins, so what is learnt from them
+    may sharpen the guesses and cannot make them falsely right. Where the auditor cannot train again, the
+    answers alone are read.
+    Natural records are weaker canaries than worst-case ones: a bound below the promise does not
+    prove the promise.
+    Steinke, Nasr and Jagielski 2023 (arXiv 2305.08846), section 3; Mahloujifar, Melis and
+    Chaudhuri 2024 (arXiv 2410.22235).
+    """
+
+    shadows: int = 0
+
+    needs: ClassVar[frozenset[Access]] = frozenset({Access.ANSWERS})
+    family: ClassVar[Literal["epsilon"]] = "epsilon"
+
+    def refits(self, target: Target, seeds: Seeds) -> Sequence[Refit]:
+        if not self._asks():
+            return ()
+        if target.method is None:
+            raise PrivauditError(
+                f"shadows={self.shadows} for a model whose way of training is unknown",
+                "reference models are trained the same way as the released one",
+                "use shadows=0, which reads the released model's answers alone",
+            )
+        if not target.method.reruns:
+            return ()
+        return half_samples(target, self.shadows, seeds)
+
+    def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
+        if self._asks() and refits:
+            bank = Bank.gather(target, refits)
+            scores = fit(Sums.of(bank.shadows, bank.included)).ratio(bank.target)
+        else:
+            scores = alike(finite(target.margins, "the released model"), target.split.audit.y)
+        found = cut(scores, target)
+        return Scores(found.members, found.nonmembers, coin=True)
+
+    def _asks(self) -> bool:
+        if self.shadows == 0 and not isinstance(self.shadows, bool):
+            return False
+        check_count(self.shadows)
+        return True
+
+
+def alike(margins: np.ndarray, outcome: np.ndarray) -> np.ndarray:
+    """(n,) margins less the mean of records with the same outcome, over their spread.
+
+    So that adding up a patient's stays weighs evidence, not how many stays there are.
+    """
+    out = np.zeros(len(margins))
+    for k in np.unique(outcome):
+        rows = outcome == k
+        spread = margins[rows].std()
+        if spread > 0.0:
+            out[rows] = (margins[rows] - margins[rows].mean()) / spread
+    return out
+
+
+__all__ = ["OneRun"]

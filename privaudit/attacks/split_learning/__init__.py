@@ -1,0 +1,1 @@
+"""Attacks on the traffic at a split model's cut."""

@@ -1,0 +1,144 @@
+"""Singling out: descriptions read off the synthetic table that fit exactly one real patient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from privaudit.attacks._tables import FEWEST, check_counts, draw, table_of
+from privaudit.attacks.synthetic._predicates import (
+    Predicates,
+    at_random,
+    medians,
+    multivariate,
+    univariate,
+)
+from privaudit.contracts import Access, Attack, Fitted, Target, Trials
+from privaudit.errors import PrivauditError
+from privaudit.fidelity.distance import Cells, match
+from privaudit.records import Records
+
+LABEL = "the same descriptions, on as many patients whom the table was not made from"
+TRIES = 40
+"""Draws of descriptions, each as many as there are attempts, before fewer are accepted."""
+
+
+@dataclass(frozen=True)
+class SinglingOut(Attack):
+    """Looks for a description, such as "over 90, lactate never measured", that fits one patient alone.
+
+    Descriptions that fit exactly one record of the synthetic table are tried on the real ones.
+    "univariate": one column each, its extremes, values that occur once, the only missing one;
+    "multivariate": `columns` columns of a synthetic record drawn at random, numbers at least or at most
+    the record's, whichever lies farther from the median; in a large table of few different values more
+    columns are taken until enough descriptions fit one record. Success: the description fits exactly one of
+    the patients whom the table was made from; control: exactly one of as many others, for some
+    descriptions fit one of any n patients (Cohen and Nissim 2020, arXiv 1904.06009); guess: a
+    description drawn at random from the values of the attacker's own records. One record a patient.
+    Missing is a value like any other.
+    Giomi et al. 2023 (arXiv 2211.10459), section 4.1 and algorithms 1 and 2 of its appendix.
+    """
+
+    attempts: int = 500
+    columns: int = 3
+
+    needs: ClassVar[frozenset[Access]] = frozenset({Access.TABLE})
+    family: ClassVar[Literal["synthetic"]] = "synthetic"
+
+    def run(
+        self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator
+    ) -> dict[str, Trials]:
+        check_counts(attempts=self.attempts, columns=self.columns)
+        table, split = table_of(target), target.split
+        patients = min(len(np.unique(p.patient)) for p in (split.members, split.nonmembers))
+        inside, outside = (draw(p, patients, rng) for p in (split.members, split.nonmembers))
+        pools = [inside, outside, split.reference]
+        joined, own, names = match(Records.concatenate(pools), table)
+        ordered = np.arange(len(names)) < len(joined.numbers)
+        cuts = np.cumsum([len(pool) for pool in pools])[:-1]
+        members, others, known = np.split(_values(joined), cuts, axis=1)
+        synthetic = _distinct(_values(own))
+        if synthetic.shape[1] < FEWEST:
+            raise PrivauditError(
+                f"a synthetic table of {len(table)} records, {synthetic.shape[1]} of them different",
+                f"descriptions that fit exactly one need at least {FEWEST} different records",
+                "check that the generator draws more than a few different records",
+            )
+        width = min(self.columns, len(names))
+        found = {}
+        for name, predicates in (
+            ("univariate", self._univariate(synthetic, ordered, rng)),
+            ("multivariate", self._enough(synthetic, ordered, width, rng)),
+        ):
+            if not len(predicates):
+                continue
+            wide = predicates.columns.shape[1]
+            naive = at_random(known, ordered, len(predicates), wide, rng)
+            found[name] = Trials(
+                _isolated(predicates, members),
+                _isolated(predicates, others),
+                _isolated(naive, members),
+                LABEL if wide in (1, width) else f"{LABEL}; on {wide} columns each",
+            )
+        if not found:
+            raise PrivauditError(
+                "no description fits exactly one record of the synthetic table",
+                f"in each of {TRIES * self.attempts:,} tries on {width} to {len(names)} columns several records fitted, or none",
+                "give the synthetic table more of the records' columns",
+            )
+        return found
+
+    def _univariate(
+        self, cells: np.ndarray, ordered: np.ndarray, rng: np.random.Generator
+    ) -> Predicates:
+        every = univariate(cells, ordered)
+        return every.take(rng.permutation(len(every))[: self.attempts])
+
+    def _enough(
+        self, cells: np.ndarray, ordered: np.ndarray, width: int, rng: np.random.Generator
+    ) -> Predicates:
+        """On `width` columns, or on half as many more each time until there are enough; the most found."""
+        best = self._multivariate(cells, ordered, width, rng)
+        while len(best) < self.attempts and width < len(cells):
+            width = min(len(cells), width + max(1, width // 2))
+            best = max(best, self._multivariate(cells, ordered, width, rng), key=len)
+        return best
+
+    def _multivariate(
+        self, cells: np.ndarray, ordered: np.ndarray, width: int, rng: np.random.Generator
+    ) -> Predicates:
+        kept = Predicates(
+            *(np.empty((0, width), dtype=t) for t in (np.int64, np.int64, np.float64))
+        )
+        middle = medians(cells)
+        for _ in range(TRIES):
+            rows = rng.integers(0, cells.shape[1], self.attempts)
+            drawn = multivariate(cells, ordered, rows, width, rng, middle)
+            alone = drawn.take(np.flatnonzero(drawn.counts(cells) == 1))
+            kept = Predicates.join([kept, alone]).distinct()
+            if len(kept) >= self.attempts:
+                break
+        return kept.take(np.arange(min(len(kept), self.attempts)))
+
+
+def _values(cells: Cells) -> np.ndarray:
+    """(d, n) float64, numbers first, NaN where missing."""
+    wide = np.concatenate([cells.numbers, cells.codes.astype(np.float64)])
+    wide[cells.missing] = np.nan
+    return wide
+
+
+def _distinct(cells: np.ndarray) -> np.ndarray:
+    """The different records, for an attacker loses nothing by leaving out repeats."""
+    _, first = np.unique(np.where(np.isnan(cells), np.inf, cells), axis=1, return_index=True)
+    return np.ascontiguousarray(cells[:, np.sort(first)])
+
+
+def _isolated(predicates: Predicates, cells: np.ndarray) -> np.ndarray:
+    return (predicates.counts(cells) == 1).astype(np.float64)
+
+
+__all__ = ["SinglingOut"]

@@ -1,0 +1,142 @@
+"""Inference: a patient's secret value read off the synthetic record most like him."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from privaudit.attacks._tables import (
+    CONTROL,
+    check_counts,
+    columns_of,
+    draw,
+    table_of,
+    values_of,
+)
+from privaudit.contracts import Access, Attack, Fitted, Target, Trials
+from privaudit.errors import PrivauditError
+from privaudit.fidelity.distance import APART, match, outcome, search, shared, spans
+from privaudit.records import Column, Records
+
+
+@dataclass(frozen=True)
+class SyntheticAttributeInference(Attack):
+    """Guesses a secret value of a patient, the rest of whose record is known, from the nearest look-alike.
+
+    The attacker finds the synthetic record nearest on all other columns, and names its value. One series
+    a secret: `secrets` by name, else the outcome and the columns marked sensitive, and where none is
+    marked the first `few` of a category or yes/no. The attacker does not know other summaries of
+    the secret's variable. Success: the value named is right, a number within `tolerance` of what the
+    column's middle spans; control: the same on patients whom the table was not made from, for what any
+    table of this disease teaches is no leak; guess: the commonest value among the attacker's own
+    records, for numbers the value that is right most often. Patients whose secret is missing are
+    left out, and so are synthetic records; among what is known, missing is a value to match. One record
+    a patient, `records` patients.
+    Giomi et al. 2023 (arXiv 2211.10459), section 4.3.
+    """
+
+    records: int = 500
+    secrets: tuple[str, ...] = ()
+    few: int = 4
+    tolerance: float = 0.05
+    tails: float = 0.1
+
+    needs: ClassVar[frozenset[Access]] = frozenset({Access.TABLE})
+    family: ClassVar[Literal["synthetic"]] = "synthetic"
+
+    def run(
+        self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator
+    ) -> dict[str, Trials]:
+        check_counts(records=self.records, few=self.few)
+        if not 0 <= self.tolerance < 1:
+            raise PrivauditError(
+                f"tolerance={self.tolerance!r}",
+                "it is a share of what a column spans, at least 0 and below 1",
+                "use 0.05, the default",
+            )
+        table, split = table_of(target), target.split
+        names = shared(split.members, table)
+        found = {}
+        for secret in self._chosen(split.members, table):
+            (column,) = columns_of(split.members, [secret])
+            known = [name for name, other in zip(names, columns_of(split.members, names), strict=True)
+                     if name != secret and not (column.variable and other.variable == column.variable)]  # fmt: skip
+            pools = [_measured(pool, secret) for pool in (split.members, split.nonmembers)]
+            rows = _measured(table, secret, outcome(split.members))
+            if not known or not all(len(pool) for pool in pools) or not len(rows):
+                continue
+            members, others = (draw(pool, self.records, rng) for pool in pools)
+            tried = Records.concatenate([members, others])
+            truth, told, spread = _pair(tried, rows, column)
+            a, b, _ = match(tried, rows, known, spans(rows, self.tails))
+            named = told[search(a, b, gap=APART)[1][:, 0]]
+            right = (np.abs(named - truth) <= self.tolerance * spread).astype(float)
+            own, _, _ = _pair(_measured(split.reference, secret), rows, column)
+            best = commonest(own if len(own) else told, self.tolerance * spread)
+            cut = len(members)
+            found[secret] = Trials(
+                right[:cut],
+                right[cut:],
+                (np.abs(best - truth[:cut]) <= self.tolerance * spread).astype(float),
+                CONTROL,
+                members.patient,
+                others.patient,
+            )
+        if not found:
+            raise PrivauditError(
+                "no column to infer",
+                "a secret needs values among members, non-members and synthetic records, and another "
+                "column to know a patient by",
+                "name the secrets, or give the synthetic table more of the records' columns",
+            )
+        return found
+
+    def _chosen(self, records: Records, table: Records) -> tuple[str, ...]:
+        names = shared(records, table)
+        if self.secrets:
+            unknown = [name for name in self.secrets if name not in names]
+            if unknown:
+                raise PrivauditError(
+                    f"secrets that are not in both tables: {', '.join(unknown)}",
+                    f"both tables have: {', '.join(names[:12])}{' ...' if len(names) > 12 else ''}",
+                    "choose among these",
+                )
+            return self.secrets
+        columns = columns_of(records, names)
+        marked = [column.name for column in columns if column.sensitive]
+        if any(name != outcome(records) for name in marked):
+            return tuple(marked)
+        named = [
+            c.name for c in columns if c.kind in ("category", "binary") and c.name not in marked
+        ]
+        return (*marked, *(named or [c.name for c in columns if c.name not in marked])[: self.few])
+
+
+def commonest(values: np.ndarray, tolerance: float) -> float:
+    """The one of these values that lies within `tolerance` of most of them, the least of equals."""
+    ordered = np.sort(values)
+    distinct = np.unique(ordered)
+    upto = np.searchsorted(ordered, distinct + tolerance, side="right")
+    within = upto - np.searchsorted(ordered, distinct - tolerance, side="left")
+    return float(distinct[within.argmax()])
+
+
+def _measured(records: Records, name: str, other: str = "") -> Records:
+    own = {column.name for column in records.columns}
+    values = values_of(records, name if name in own or not other else outcome(records))
+    return records.take(np.isfinite(values))
+
+
+def _pair(records: Records, table: Records, column: Column) -> tuple[np.ndarray, np.ndarray, float]:
+    """Values of one column in both tables on one scale, and what its middle spans; 0 for categories."""
+    if column.kind == "category":
+        a, b, _ = match(records, table, [column.name])
+        return a.codes[0].astype(np.float64), b.codes[0].astype(np.float64), 0.0
+    low, high = spans(table).get(column.name, (0.0, 0.0))
+    return values_of(records, column.name), values_of(table, column.name), high - low
+
+
+__all__ = ["SyntheticAttributeInference"]

@@ -1,0 +1,1 @@
+"""Privacy guarantees: accounting, and nothing else makes an epsilon."""

@@ -1,0 +1,1 @@
+"""What a released file holds, read without running it."""

@@ -1,0 +1,206 @@
+"""Arrays among the nodes of a pickle that was read without being run."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from privaudit.inputs.artefacts.pickle_opcodes import (
+    Global,
+    Made,
+    Outside,
+    Pairs,
+    Walk,
+    dtype_of,
+    refused,
+)
+
+LARGEST = 2**30
+"""Bytes of arrays that are taken from one file: a few bytes of a pickle can name one array many times."""
+LETTERS = 100
+"""Of a text as a value, its first letters count."""
+SCALAR = int | float | str | None
+STORAGES = {
+    "DoubleStorage": "f8", "FloatStorage": "f4", "HalfStorage": "f2", "LongStorage": "i8",
+    "IntStorage": "i4", "ShortStorage": "i2", "CharStorage": "i1", "ByteStorage": "u1",
+    "BoolStorage": "?",
+}  # fmt: skip
+
+
+@dataclass(eq=False)
+class Held:
+    """What a file holds. arrays: of numbers, yes or no, or texts; groups: lists of arrays of whole numbers,
+    which may say which rows belong to each level of a column."""
+
+    arrays: list[np.ndarray] = field(default_factory=list)
+    groups: list[list[np.ndarray]] = field(default_factory=list)
+    size: int = 0
+
+    def weigh(self, size: int) -> None:
+        """Count this many bytes; refuse a file that holds too many."""
+        self.size += size
+        if self.size > LARGEST:
+            raise refused(f"a file whose arrays take more than {LARGEST:,} bytes")
+
+
+def held(content: bytes, storages: Mapping[str, bytes]) -> Held:
+    """The arrays of one pickle. storages: bytes of tensors that lie outside it, by name."""
+    stream = io.BytesIO(content)
+    found = Held()
+    while stream.tell() < len(content):
+        # Files of older kinds are several pickles one after another.
+        at = stream.tell()
+        if at and content[at : at + 1] != b"\x80":
+            break
+        _collect(Walk(stream).run(), storages, found)
+    return found
+
+
+def _collect(root: Any, storages: Mapping[str, bytes], found: Held) -> None:
+    """Every array under a node, each node once, without recursion."""
+    todo, seen = [root], {id(root)}
+    while todo:
+        node = todo.pop()
+        parts: list[Any] = []
+        if isinstance(node, Made):
+            array = _array(node, storages, found)
+            if array is not None:
+                found.arrays.append(array)
+            else:
+                parts = [node.given, *node.state, *node.items]
+        elif isinstance(node, Pairs):
+            parts = [part for pair in node.items for part in pair]
+            values([value for _, value in node.items], storages, found)
+        elif isinstance(node, list | tuple):
+            parts = list(node)
+            values(node, storages, found)
+        elif isinstance(node, np.ndarray):
+            found.arrays.append(node)
+        for part in parts:
+            if isinstance(part, Made | Pairs | list | tuple | np.ndarray) and id(part) not in seen:
+                seen.add(id(part))
+                todo.append(part)
+
+
+def values(node: list[Any] | tuple[Any, ...], storages: Mapping[str, bytes], found: Held) -> None:
+    """A list's own numbers or texts as an array; its arrays of whole numbers as a group."""
+    if len(node) < 2:
+        return
+    if all(isinstance(one, SCALAR) for one in node):
+        array = _lettered(node, (len(node),), found)
+        if array is not None:
+            found.arrays.append(array)
+        return
+    rows = [one for one in node if isinstance(one, list | tuple)]
+    if len(rows) == len(node) and rows[0] and len({len(row) for row in rows}) == 1:
+        found.weigh(8 * len(rows) * len(rows[0]))
+        if all(isinstance(one, int | float | None) for row in rows for one in row):
+            found.arrays.append(np.stack([_numbers(row) for row in rows]))
+    group = []
+    for one in node:
+        array = _array(one, storages, found) if isinstance(one, Made) else None
+        if array is None and isinstance(one, list) and all(type(item) is int for item in one):
+            found.weigh(8 * len(one))
+            array = _numbers(one)
+        if array is None or array.ndim != 1 or (len(array) and not _whole(array)):
+            return
+        found.weigh(8 * len(array))
+        group.append(array.astype(np.int64))
+    found.groups.append(group)
+
+
+def _whole(array: np.ndarray) -> bool:
+    return array.dtype.kind in "iu" or (
+        array.dtype.kind == "f" and bool(np.all(np.isfinite(array) & (array == np.floor(array))))
+    )
+
+
+def _numbers(values: Any) -> np.ndarray:
+    return np.array([np.nan if one is None else _float(one) for one in values], dtype=np.float64)
+
+
+def _float(one: Any) -> float:
+    try:
+        return float(one)
+    except OverflowError:
+        return float("nan")
+
+
+def _array(node: Made, storages: Mapping[str, bytes], found: Held) -> np.ndarray | None:
+    """The array that a node would have become, if it is one that can be read."""
+    given = node.given[0] if node.given and isinstance(node.given[0], tuple) else tuple(node.given)
+    module, _, name = node.name.partition(" ")
+    if name == "NumpyArrayWrapper":
+        return node.items[0] if node.items and isinstance(node.items[0], np.ndarray) else None
+    if module.startswith("numpy") and name == "_reconstruct" and node.state:
+        state = node.state[-1]
+        if isinstance(state, tuple) and len(state) == 5:
+            return _shaped(state[4], state[2], state[1], bool(state[3]), found)
+    if module.startswith("numpy") and name == "_frombuffer" and len(given) == 4:
+        return _shaped(given[0], given[1], given[2], given[3] == "F", found)
+    if module.startswith("torch") and name in ("_rebuild_tensor_v2", "_rebuild_tensor"):
+        return _tensor(given, storages)
+    return None
+
+
+def _shaped(data: Any, kind: Any, shape: Any, fortran: bool, found: Held) -> np.ndarray | None:
+    if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
+        return None
+    if isinstance(data, Made) and data.name == "_codecs encode":
+        text = data.given[0][0] if isinstance(data.given[0], tuple) else data.given[0]
+        if not isinstance(text, str):
+            return None
+        found.weigh(len(text))
+        data = text.encode("latin1")
+    if isinstance(data, list):
+        return _lettered(data, shape, found)
+    dtype = dtype_of(kind)
+    if dtype is None or not isinstance(data, bytes | bytearray):
+        return None
+    if int(np.prod(shape, dtype=object)) * dtype.itemsize != len(data):
+        return None
+    return np.frombuffer(data, dtype=dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def _lettered(
+    data: list[Any] | tuple[Any, ...], shape: tuple[int, ...], found: Held
+) -> np.ndarray | None:
+    if int(np.prod(shape, dtype=object)) != len(data) or not all(isinstance(one, SCALAR) for one in data):  # fmt: skip
+        return None
+    found.weigh(8 * len(data))
+    if not any(isinstance(one, str) for one in data):
+        return _numbers(data).reshape(shape)
+    texts = ["" if one is None else str(one)[:LETTERS] for one in data]
+    found.weigh(4 * len(texts) * max(map(len, texts), default=0))
+    return np.array(texts).reshape(shape)
+
+
+def _tensor(given: tuple[Any, ...], storages: Mapping[str, bytes]) -> np.ndarray | None:
+    if len(given) < 4 or not isinstance(given[0], Outside) or not isinstance(given[0].told, tuple):
+        return None
+    told, (offset, size, stride) = given[0].told, given[1:4]
+    kind = told[1].name.rpartition(" ")[2] if isinstance(told[1], Global) else ""
+    content = storages.get(str(told[2]))
+    if kind not in STORAGES or content is None or not isinstance(size, tuple):
+        return None
+    dtype = np.dtype(STORAGES[kind])
+    flat = np.frombuffer(content[: len(content) // dtype.itemsize * dtype.itemsize], dtype=dtype)
+    if not all(type(n) is int and n >= 0 for n in (offset, *size, *stride)):
+        return None
+    count = int(np.prod(size, dtype=object))
+    inside = flat[offset : offset + count]
+    if len(inside) != count:
+        return None
+    row = tuple(int(np.prod(size[i + 1 :], dtype=object)) for i in range(len(size)))
+    if stride == row or count == 0:
+        return inside.reshape(size)
+    if len(size) == 2 and stride == (1, size[0]):
+        return inside.reshape(size[::-1]).T
+    return inside
+
+
+__all__ = ["Held", "held", "values"]

@@ -1,0 +1,324 @@
+"""Arrays and frames of a Python session as records, and how the model saw them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from privaudit.errors import PrivauditError
+from privaudit.inputs import identifiers as _hints
+from privaudit.inputs.infer_schema import MOST_LEVELS, ordered, rounded
+from privaudit.inputs.models.answers import canonical
+from privaudit.inputs.models.layout import Frame
+from privaudit.inputs.read_table import MOST_GROUPS
+from privaudit.inputs.schema import MOST_CLASSES
+from privaudit.records import Column, Records
+
+Table = tuple[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Pools:
+    """The tables of a call as records; frame: how the model saw them, None for plain matrices."""
+
+    members: Records
+    nonmembers: Records
+    reference: Records | None
+    frame: Frame | None
+
+
+def pools(
+    members: Table, nonmembers: Table, reference: Table | None = None, *,
+    patient: Any = None, groups: Any = None, labels: Sequence[Any] | None = None,
+) -> Pools:  # fmt: skip
+    """(X, y) pairs, X a numpy array or a pandas frame of numbers, texts and missing values.
+
+    patient: a column of the frames, which the model then does not read, or one array a table, in a tuple;
+    groups: columns of the frames, or for each name one array a table; labels: the model's classes.
+    """
+    given = [members, nonmembers, *([reference] if reference is not None else [])]
+    names = ["members", "nonmembers", "reference"]
+    tables, outcomes = [], []
+    for name, pair in zip(names, given, strict=False):
+        X, y = _pair(pair, name)
+        tables.append(X)
+        outcomes.append(y)
+    is_frame = hasattr(given[0][0], "columns")
+    ids, drop = _patients(patient, tables, names)
+    marks = _groups(groups, tables, names)
+    if drop:
+        tables = [X.drop(columns=drop) for X in tables]
+    _same(tables, names)
+    columns, kinds, levels, nones = _columns(tables)
+    classes = _classes(outcomes, labels)
+    made = [
+        Records(
+            tuple(columns), _coded(X, columns, levels, names[i]), _codes(outcomes[i], classes, names[i]),
+            ids[i], np.zeros(len(X), dtype=np.int64), groups=marks[i],
+            classes=tuple(map(str, classes)),
+        )
+        for i, X in enumerate(tables)
+    ]  # fmt: skip
+    texts = any(column.levels for column in columns)
+    frame = None
+    if is_frame or texts:
+        frame = Frame(
+            tuple(c.name for c in columns), kinds, levels, frozenset(nones), array=not is_frame
+        )
+    return Pools(made[0], made[1], made[2] if len(made) > 2 else None, frame)
+
+
+def _pair(pair: Any, name: str) -> tuple[Any, np.ndarray]:
+    import pandas as pd
+
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise PrivauditError(
+            f"{name} of type {type(pair).__name__}",
+            "each table is given with its outcomes",
+            f"write {name}=(X, y)",
+        )
+    X, y = pair
+    if not hasattr(X, "columns"):
+        X = np.asarray(X)
+        if X.ndim != 2:
+            raise PrivauditError(
+                f"{name}: X of shape {X.shape}", "a table is (rows, columns)", "reshape it"
+            )
+        X = pd.DataFrame(X, columns=[f"x{j}" for j in range(X.shape[1])])
+    elif not isinstance(X, pd.DataFrame):
+        X = X.to_pandas()
+    y = np.asarray(y).ravel()
+    if len(X) != len(y) or not len(X):
+        raise PrivauditError(
+            f"{name}: {len(X):,} rows with {len(y):,} outcomes",
+            "each row has an outcome, and there is at least one",
+            "pass X and y of one length",
+        )
+    twice = sorted({str(c) for c in X.columns if list(X.columns).count(c) > 1}) if X.columns.has_duplicates else []  # fmt: skip
+    if twice:
+        raise PrivauditError(
+            f"{name}: columns named twice: {', '.join(twice[:5])}",
+            "columns are told apart by name",
+            "rename one of each",
+        )
+    return X.reset_index(drop=True), y
+
+
+def _same(tables: list[Any], names: Sequence[str]) -> None:
+    first = list(tables[0].columns)
+    for X, name in zip(tables[1:], names[1:], strict=False):
+        if list(X.columns) != first:
+            lacking = [str(c) for c in first if c not in X.columns]
+            more = [str(c) for c in X.columns if c not in first]
+            raise PrivauditError(
+                f"{name} has other columns than members: {len(lacking)} lack, {len(more)} more, or "
+                "their order differs",
+                "the model is asked the same questions of everybody",
+                f"give the same columns in one order{' (' + ', '.join(lacking[:5]) + ')' if lacking else ''}",
+            )
+
+
+def _columns(
+    tables: list[Any],
+) -> tuple[list[Column], dict[str, str], dict[str, tuple[Any, ...]], list[str]]:
+    """What the columns are, the dtype of each, and the objects behind a text column's codes."""
+    import pandas as pd
+
+    columns: list[Column] = []
+    kinds: dict[str, str] = {}
+    levels: dict[str, tuple[Any, ...]] = {}
+    nones: list[str] = []
+    for label in tables[0].columns:
+        name = str(label)
+        parts = [X[label] for X in tables]
+        marks: dict[str, Any] = {
+            "sensitive": _hints.sensitive(name),
+            "mutable": not _hints.fixed(name),
+        }
+        kind = parts[0].dtype
+        if isinstance(kind, pd.CategoricalDtype):
+            own: list[Any] = list(kind.categories)
+            kinds[name] = "category"
+        elif pd.api.types.is_bool_dtype(kind) or pd.api.types.is_numeric_dtype(kind):
+            columns.append(_number(name, parts, marks))
+            kinds[name] = str(kind) if isinstance(kind, np.dtype) else "float64"
+            continue
+        elif pd.api.types.is_datetime64_any_dtype(kind) or pd.api.types.is_timedelta64_dtype(kind):
+            raise PrivauditError(
+                f"a column of dates, {name!r}",
+                "no model of a table reads dates as they are",
+                "give the table as the model reads it",
+            )
+        else:
+            found: set[Any] = set()
+            for part in parts:
+                found |= set(part.dropna().unique())
+                nones += [name] if any(x is None for x in part[part.isna()].head(1)) else []
+            if all(isinstance(x, bool | int | float | np.number) for x in found):
+                columns.append(_number(name, parts, marks))
+                continue
+            by_text = {str(x): x for x in found}
+            own = [by_text[text] for text in ordered(by_text)]
+            kinds[name] = "object"
+        if len(own) > MOST_LEVELS:
+            raise PrivauditError(
+                f"the column {name!r} has {len(own):,} different texts",
+                f"a category of more than {MOST_LEVELS:,} levels is free text or an identifier",
+                "audit a model that does not read it, or group its values",
+            )
+        levels[name] = tuple(own)
+        columns.append(Column(name, "category", levels=tuple(map(str, own)) or ("none",), **marks))
+    return columns, kinds, levels, nones
+
+
+def _number(name: str, parts: list[Any], marks: Mapping[str, Any]) -> Column:
+    values = np.concatenate([part.to_numpy(dtype=np.float64, na_value=np.nan) for part in parts])
+    if np.isinf(values).any():
+        raise PrivauditError(
+            f"infinite values in the column {name!r}",
+            "no distance and no gradient can be taken there",
+            "replace them by NaN or by a bound",
+        )
+    there = values[~np.isnan(values)]
+    if not len(there):
+        return Column(name, **marks)
+    if np.isin(there, (0, 1)).all():
+        return Column(name, "binary", **marks)
+    low, high = float(there.min()), float(there.max())
+    return Column(
+        name, "numeric", bounds=rounded(low, high), integer=bool((there % 1 == 0).all()), **marks
+    )
+
+
+def _coded(
+    X: Any, columns: Sequence[Column], levels: Mapping[str, tuple[Any, ...]], what: str
+) -> np.ndarray:
+    out = np.empty((len(X), len(columns)), dtype=np.float32)
+    for j, (label, column) in enumerate(zip(X.columns, columns, strict=True)):
+        part = X[label]
+        if column.kind == "category":
+            at = {value: float(i) for i, value in enumerate(levels[column.name])}
+            codes = part.map(at).to_numpy(dtype=np.float64, na_value=np.nan)
+            unknown = int((np.isnan(codes) & ~part.isna().to_numpy()).sum())
+            if unknown:
+                raise PrivauditError(
+                    f"{unknown:,} cells of {column.name!r} in {what} are none of its categories",
+                    "members say which categories there are",
+                    "use one pandas category type for all tables",
+                )
+            out[:, j] = codes
+        else:
+            out[:, j] = part.to_numpy(dtype=np.float64, na_value=np.nan)
+    return out
+
+
+def _classes(outcomes: list[np.ndarray], labels: Sequence[Any] | None) -> list[str]:
+    found: set[str] = set()
+    for y in outcomes:
+        missing = int(sum(x is None or x != x for x in y.tolist()))
+        if missing:
+            raise PrivauditError(
+                f"{missing:,} outcomes are missing",
+                "an audit needs to know every outcome",
+                "drop these rows",
+            )
+        found |= {canonical(x) for x in np.unique(y).tolist()}
+    if labels is not None and found <= {canonical(x) for x in labels}:
+        return [canonical(x) for x in labels]
+    if not 2 <= len(found) <= MOST_CLASSES and labels is None:
+        raise PrivauditError(
+            f"{len(found)} different outcomes",
+            f"an outcome has 2 to {MOST_CLASSES} classes",
+            "pass class labels as y",
+        )
+    if labels is not None:
+        raise PrivauditError(
+            f"{len(found - {canonical(x) for x in labels})} outcomes that the model does not know",
+            f"it was trained on {len(labels)} classes",
+            "pass y as in training",
+        )
+    return list(ordered(found))
+
+
+def _codes(y: np.ndarray, classes: list[str], what: str) -> np.ndarray:
+    at = {name: i for i, name in enumerate(classes)}
+    values, place = np.unique(y, return_inverse=True)
+    return np.array([at[canonical(x)] for x in values.tolist()])[place]
+
+
+def _patients(
+    patient: Any, tables: list[Any], names: Sequence[str]
+) -> tuple[list[np.ndarray], list[str]]:
+    """(rows,) int64 a table, and which columns are no features."""
+    if patient is None:
+        ends = np.cumsum([0, *map(len, tables)])
+        return [np.arange(a, b) for a, b in pairwise(ends)], []
+    if isinstance(patient, str):
+        absent = [n for n, X in zip(names, tables, strict=False) if patient not in X.columns]
+        if absent:
+            raise PrivauditError(
+                f"no column {patient!r} in {absent[0]}",
+                "it names the patient",
+                "name a column of the frames, or pass one array a table",
+            )
+        parts, drop = [X[patient].to_numpy() for X in tables], [patient]
+    else:
+        parts, drop = [np.asarray(part).ravel() for part in patient], []
+        sizes = [len(part) for part in parts]
+        if sizes != [len(X) for X in tables]:
+            raise PrivauditError(
+                f"patients of lengths {sizes}",
+                f"the tables have {[len(X) for X in tables]} rows",
+                "write patient=(of_members, of_nonmembers), one entry a row",
+            )
+    keys: dict[str, int] = {}
+    found = []
+    for part in parts:
+        texts = [canonical(x) for x in part.tolist()]
+        if any(x in ("nan", "None", "") for x in texts):
+            raise PrivauditError(
+                "rows without a patient", "each row belongs to one", "fill the patient in"
+            )
+        found.append(np.array([keys.setdefault(x, len(keys)) for x in texts], dtype=np.int64))
+    return found, drop
+
+
+def _groups(groups: Any, tables: list[Any], names: Sequence[str]) -> list[dict[str, np.ndarray]]:
+    from privaudit.inputs.read_table import group_labels
+
+    made: list[dict[str, np.ndarray]] = [{} for _ in tables]
+    if groups is None:
+        return made
+    if isinstance(groups, str):
+        groups = (groups,)
+    chosen = dict(groups) if isinstance(groups, Mapping) else dict.fromkeys(groups)
+    for name, arrays in chosen.items():
+        for i, X in enumerate(tables):
+            if arrays is None and name not in X.columns:
+                raise PrivauditError(
+                    f"no column {name!r} in {names[i]}",
+                    "it names subgroups",
+                    "name a column of the frames, or pass groups={name: (of_members, of_nonmembers)}",
+                )
+            part = X[name].to_numpy() if arrays is None else np.asarray(arrays[i]).ravel()
+            if len(part) != len(X):
+                raise PrivauditError(
+                    f"{len(part):,} labels of {name!r} for {len(X):,} rows",
+                    "each row has one",
+                    "pass one array a table",
+                )
+            made[i][name] = group_labels(name, part)
+        if len(np.unique(np.concatenate([part[name] for part in made]))) > MOST_GROUPS:
+            raise PrivauditError(
+                f"the group {name!r} has more than {MOST_GROUPS} values",
+                "a subgroup table is read by people",
+                "put its values into bands first",
+            )
+    return made
+
+
+__all__ = ["Pools", "pools"]

@@ -1,0 +1,1 @@
+"""Models that a user supplies, one file format a module."""

@@ -1,0 +1,83 @@
+"""A model that lives in this process: an estimator, a torch module, a booster, any function."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from typing import Any
+
+from privaudit.errors import PrivauditError
+from privaudit.inputs.models.layout import Frame
+from privaudit.inputs.models.opened_model import Opened
+
+
+def opened(held: Any, frame: Frame | None = None) -> Opened:
+    """What an object says of itself.
+
+    frame: how the table looked that it was trained on, where it was a frame. PrivauditError for what
+    neither has `predict_proba` nor can be called.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(held, torch.nn.Module):
+        from privaudit.inputs.models.torch_files import open_module
+
+        return open_module(held)
+    kind = f"{type(held).__module__.partition('.')[0]}.{type(held).__name__}"
+    if kind == "xgboost.Booster":
+        from privaudit.inputs.models.tree_files import open_xgboost
+
+        return open_xgboost(bytes(held.save_raw("ubj")))
+    if kind == "lightgbm.Booster":
+        from privaudit.inputs.models.tree_files import open_lightgbm
+
+        return open_lightgbm(held.model_to_string().encode())
+    if callable(getattr(held, "predict_proba", None)):
+        from privaudit.inputs.models.scikit_learn import open_callable, open_estimator
+
+        if hasattr(held, "classes_") or frame is None:
+            return open_estimator(held)
+        return open_callable(held.predict_proba, type(held).__name__, frame)
+    if callable(held):
+        from privaudit.inputs.models.scikit_learn import open_callable
+
+        return open_callable(held, getattr(held, "__name__", type(held).__name__), frame)
+    if callable(getattr(held, "predict", None)):
+        raise PrivauditError(
+            f"a {type(held).__name__} without probabilities",
+            "membership is told from the probability of the recorded outcome (`predict_proba`)",
+            "give a classifier with probabilities; train support vector machines with probability=True",
+        )
+    raise PrivauditError(
+        f"a model of type {type(held).__name__}",
+        "it has no predict_proba and cannot be called",
+        "give a fitted classifier, a torch module, or a function of the table that answers with "
+        "probabilities",
+    )
+
+
+def packed(held: Any) -> bytes | None:
+    """The object's bytes as another process would get them; None where it cannot be sent."""
+    import importlib
+
+    try:
+        # joblib brought its own copy until 1.5; since then it uses the package.
+        cloudpickle = importlib.import_module("joblib.externals.cloudpickle")
+    except ModuleNotFoundError:
+        cloudpickle = importlib.import_module("cloudpickle")
+    try:
+        return bytes(cloudpickle.dumps(held))
+    except Exception:
+        return None
+
+
+def digest(held: Any) -> tuple[str, bool]:
+    """A name for what the object holds, and whether it can be sent to another process."""
+    raw = packed(held)
+    if raw is None:
+        import secrets
+
+        return hashlib.sha256(secrets.token_bytes(32)).hexdigest(), False
+    return hashlib.sha256(raw).hexdigest(), True
+
+
+__all__ = ["digest", "opened", "packed"]

@@ -1,0 +1,72 @@
+"""A model file that was opened and is not yet bound to a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from privaudit.contracts import Model
+from privaudit.inputs.models import answers as _answers
+from privaudit.inputs.models.layout import Encode
+from privaudit.records import Column, Records
+
+ROWS = 65_536
+"""Rows answered at once: bounds memory."""
+
+
+@dataclass(frozen=True)
+class How:
+    """How a model is to be bound: columns and classes of the schema, and what the user said.
+
+    encode: how texts become numbers where the model does not say; answers: "probabilities" or
+    "logits", "" to leave it to the format's own rule.
+    """
+
+    columns: tuple[Column, ...]
+    classes: tuple[str, ...]
+    encode: Encode = ""
+    answers: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """What a model file says of itself.
+
+    form: what it is; names: its features, None where it has no names; labels: its classes in the order
+    of its answers, None where it names none; classes: how many, None where it does not say; notes:
+    what a reader must know of how it is read; bind: makes the model that answers for records.
+    """
+
+    form: str
+    names: tuple[str, ...] | None
+    labels: tuple[Any, ...] | None
+    classes: int | None
+    bind: Callable[[How], Model]
+    notes: tuple[str, ...] = ()
+
+
+def in_parts(
+    ask: Callable[[Records], np.ndarray], records: Records, rows: int = ROWS
+) -> np.ndarray:
+    """`ask`'s answers for the records, a run of rows at a time."""
+    if len(records) <= rows:
+        return ask(records)
+    return np.concatenate(
+        [ask(records.take(slice(i, i + rows))) for i in range(0, len(records), rows)]
+    )
+
+
+def reordered(p: np.ndarray, places: Sequence[int] | np.ndarray | None) -> np.ndarray:
+    """Columns in the order of the schema's classes."""
+    return p if places is None else p[:, np.asarray(places)]
+
+
+def place_classes(labels: tuple[Any, ...] | None, classes: tuple[str, ...]) -> np.ndarray | None:
+    """Where each class of the schema is in the answers; None where they are in its order."""
+    return None if labels is None else _answers.order(labels, classes)
+
+
+__all__ = ["How", "Opened"]

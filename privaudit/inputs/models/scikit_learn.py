@@ -1,0 +1,171 @@
+"""Anything with `predict_proba`, or a callable: scikit-learn estimators, pipelines, functions."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from privaudit.errors import PrivauditError
+from privaudit.inputs.models.answers import from_logits, probabilities
+from privaudit.inputs.models.layout import Frame, Layout, by_name, by_order, mismatch
+from privaudit.inputs.models.opened_model import How, Opened, in_parts, place_classes, reordered
+from privaudit.records import Column, Records
+
+
+@dataclass(frozen=True, eq=False)
+class Estimator:
+    """A fitted estimator or function, asked with a frame or a matrix as it was trained.
+
+    reads: a `Frame` or a `Layout`; places: where the schema's classes are among its own.
+    """
+
+    held: Any = field(repr=False)
+    reads: Frame | Layout
+    classes: int
+    places: tuple[int, ...] | None = None
+    wide: bool = True
+    answers: str = ""
+
+    def predict_proba(self, records: Records) -> np.ndarray:
+        """(n, classes): see `privaudit.contracts.Model`."""
+        return in_parts(self._ask, records)
+
+    def _ask(self, records: Records) -> np.ndarray:
+        X = inputs(self.reads, records, self.wide)
+        try:
+            ask = getattr(self.held, "predict_proba", self.held)
+            found = ask(X)
+        except PrivauditError:
+            raise
+        except Exception as error:
+            raise PrivauditError(
+                f"the model broke on the table ({type(error).__name__})",
+                "it does not accept these columns, types or missing values; its own words are not "
+                "shown, they may quote cells",
+                "ask it yourself for a few rows of the table, and give the table as in training",
+            ) from error
+        if hasattr(found, "detach"):
+            found = found.detach().cpu().numpy()
+        found = getattr(found, "to_numpy", lambda: found)()
+        if self.answers == "logits":
+            p = from_logits(found, len(records), self.classes)
+        else:
+            p = probabilities(found, len(records), self.classes)
+        return reordered(p, self.places)
+
+
+def inputs(reads: Frame | Layout, records: Records, wide: bool = True) -> Any:
+    """What an estimator is handed: a frame, or a matrix of float64 (wide) or float32."""
+    if isinstance(reads, Frame):
+        return reads.make(records)
+    X = reads.matrix(records.X)
+    return X.astype(np.float64) if wide else X
+
+
+def open_estimator(held: Any, form: str = "") -> Opened:
+    """A fitted estimator: by its column names where it was trained on a frame, else by order."""
+    held = single(held)
+    names = getattr(held, "feature_names_in_", None)
+    given = None if names is None else tuple(map(str, names))
+    count = getattr(held, "n_features_in_", None)
+    labels = getattr(held, "classes_", None)
+    own = None if labels is None else tuple(np.asarray(labels).tolist())
+
+    def bind(how: How) -> Estimator:
+        reads: Frame | Layout
+        if given is None:
+            reads = by_order(None if count is None else int(count), how.columns, encode=how.encode)
+        else:
+            reads = frame_of(given, how, categories(held))
+        places = place_classes(own, how.classes)
+        return Estimator(
+            held, reads, len(how.classes), None if places is None else tuple(places.tolist())
+        )
+
+    return Opened(form or type(held).__name__, given, own, len(own) if own else None, bind)
+
+
+def frame_of(
+    names: tuple[str, ...], how: How, levels: Mapping[str, tuple[Any, ...]]
+) -> Frame | Layout:
+    """A frame where all names are columns; one-hot columns where names tell levels."""
+    own = {column.name for column in how.columns}
+    absent = [name for name in names if name not in own]
+    if not absent:
+        return Frame(names, dict.fromkeys(levels, "category"), levels)
+    try:
+        layout = by_name(names, how.columns, encode=how.encode)
+    except PrivauditError:
+        raise mismatch(names, how.columns, absent) from None
+    return Named(layout.places, names)
+
+
+@dataclass(frozen=True)
+class Named(Layout):
+    """A layout handed out as a frame of these names, so that the estimator can check them."""
+
+    names: tuple[str, ...] = ()
+
+    def matrix(self, X: np.ndarray) -> Any:
+        import pandas as pd
+
+        return pd.DataFrame(super().matrix(X), columns=list(self.names))
+
+
+def single(held: Any) -> Any:
+    """The estimator on one thread, without changing the user's object."""
+    if getattr(held, "n_jobs", 1) in (None, 1):
+        return held
+    quiet = copy.copy(held)
+    quiet.n_jobs = 1
+    return quiet
+
+
+def categories(held: Any) -> dict[str, tuple[Any, ...]]:
+    """Columns that the estimator takes as pandas categories, with the levels that it was trained on."""
+    final = held[-1] if hasattr(held, "steps") and len(held.steps) == 1 else held
+    name = type(final).__name__
+    if name.startswith("XGB") and hasattr(final, "get_booster"):
+        from privaudit.inputs.models.tree_files import _xgboost_categories
+
+        return dict(_xgboost_categories(final.get_booster()))
+    if name.startswith("LGBM") and hasattr(final, "booster_"):
+        info = final.booster_.pandas_categorical or []
+        values = final.booster_.dump_model(num_iteration=1)["feature_infos"]
+        # A numeric feature is told by its range, a category by a list of codes.
+        coded = [n for n in final.feature_name_ if values.get(n, {}).get("values")]
+        if len(coded) == len(info):
+            return {n: tuple(own) for n, own in zip(coded, info, strict=True)}
+    if name.startswith("HistGradientBoosting"):
+        mask = getattr(final, "is_categorical_", None)
+        encoder = getattr(final, "_preprocessor", None)
+        if mask is not None and encoder is not None:
+            told = list(final.feature_names_in_[mask])
+            own = encoder.named_transformers_["encoder"].categories_
+            return {
+                str(n): tuple(x for x in found if x == x)
+                for n, found in zip(told, own, strict=True)
+            }
+    return {}
+
+
+def open_callable(function: Callable[..., Any], form: str, frame: Frame | None) -> Opened:
+    """A function of the table's inputs that answers with probabilities."""
+
+    def bind(how: How) -> Estimator:
+        reads: Frame | Layout = frame or by_order(None, how.columns, encode=how.encode)
+        return Estimator(function, reads, len(how.classes), answers=how.answers)
+
+    return Opened(form, None, None, None, bind)
+
+
+def columns_of(columns: tuple[Column, ...], kept: frozenset[int]) -> tuple[Column, ...]:
+    """The columns at these places."""
+    return tuple(column for j, column in enumerate(columns) if j in kept)
+
+
+__all__ = ["Estimator", "open_callable", "open_estimator"]

@@ -1,0 +1,230 @@
+"""`privaudit audit-table`: from three files to a report, and a clear refusal of everything else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from privaudit.cli import main
+from privaudit.contracts import Release
+from privaudit.engine.document import params
+from privaudit.inputs.user_table import GivenTable
+from privaudit.records import Column, Records
+from privaudit.results import Audit, Finding, from_json
+
+KEY = 918273645000
+"""The first patient key: it must appear in nothing that is shareable."""
+
+
+def people(n: int, seed: int, first: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    age = rng.integers(18, 90, n)
+    frame = pd.DataFrame(
+        {
+            "subject_id": KEY + first + np.arange(n),
+            "age": age,
+            "sex": rng.choice(["F", "M"], n),
+            "unit": rng.choice(["medical", "surgical", "coronary"], n),
+            "lactate": np.round(rng.lognormal(0.3, 0.5, n), 1),
+            "heart_rate": np.round(rng.normal(90, 15, n)),
+            "died": np.where(rng.logistic(size=n) + (age - 60) / 12 > 1, "yes", "no"),
+        }
+    )
+    frame.loc[rng.random(n) < 0.3, "lactate"] = np.nan
+    return frame
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Path:
+    real = people(300, 1)
+    real.to_csv(tmp_path / "real.csv", index=False)
+    people(300, 2, 300).to_csv(tmp_path / "control.csv", index=False)
+    copies = real.sample(300, replace=True, random_state=3).drop(columns="subject_id")
+    copies.to_csv(tmp_path / "synthetic.csv", index=False)
+    return tmp_path
+
+
+def run(folder: Path, *more: str, **files: str) -> int:
+    named = {"real": "real.csv", "control": "control.csv", "synthetic": "synthetic.csv", **files}
+    words = [w for name, file in named.items() if file for w in (f"--{name}", str(folder / file))]
+    return main(["audit-table", *words, "--out", str(folder / "runs"), "--jobs", "1", *more])
+
+
+USUAL = ("--target", "died", "--patient", "subject_id", "--profile", "smoke")
+
+
+def audit(folder: Path) -> Audit:
+    return from_json((folder / "runs/latest/shareable/audit.json").read_text(encoding="utf-8"))
+
+
+def test_a_table_of_copies_is_found_out(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = run(tables, *USUAL, "--groups", "sex,age", "--attacks", "nearest,copies", "--json")
+    assert code == 0
+    told = json.loads(capsys.readouterr().out)
+    assert Path(told["report"]).exists()
+    found = audit(tables)
+    (subject,) = found.subjects
+    assert subject.fidelity is not None
+    assert subject.fidelity.estimates[0].name == "prevalence_synthetic"
+    assert {u.learner for u in subject.fidelity.usefulness} >= {"logreg", "boosted"}
+    values = {e.name: e.value for e in subject.fidelity.estimates}
+    assert (values["exact_copies"] or 0) > 0.5
+    nearest = next(
+        o for o in subject.outcomes if isinstance(o, Finding) and o.attack == "distance"
+    )  # fmt: skip
+    auc = next(e for e in nearest.estimates if e.name == "auc")
+    assert auc.low is not None
+    assert auc.low > 0.7
+    assert {g.by for g in subject.fidelity.groups} == {"sex", "age"}
+    assert any("drawn by lot" in note for note in found.data.notes)
+    shareable = tables / "runs/latest/shareable"
+    for path in shareable.iterdir():
+        text = path.read_bytes().decode("utf-8", "replace")
+        assert str(KEY)[:9] not in text, path.name
+        assert str(tables) not in text, path.name
+    html = (shareable / "report.html").read_text(encoding="utf-8")
+    assert html.index("First: how common the outcome is") < html.index(
+        "What models of it are worth"
+    )
+    assert "DCR Delusion" in html
+
+
+def test_fewer_synthetic_columns_and_values_outside_the_bounds(tables: Path) -> None:
+    frame = people(300, 5).drop(columns=["subject_id", "unit"])
+    frame["age"] = frame["age"] * 10 + 0.5
+    frame.to_parquet(tables / "synthetic.parquet")
+    assert run(tables, *USUAL, "--attacks", "copies", synthetic="synthetic.parquet") == 0
+    found = audit(tables)
+    fidelity = found.subjects[0].fidelity
+    assert fidelity is not None
+    assert "unit" not in {c.name for c in fidelity.columns}
+    assert any("outside the real column's bounds: age" in note for note in found.data.notes)
+    assert any("fractions" in note for note in found.data.notes)
+
+
+def test_without_an_outcome_and_without_patients(tables: Path) -> None:
+    for name in ("real", "control"):
+        frame = pd.read_csv(tables / f"{name}.csv").drop(columns=["subject_id", "died"])
+        frame["hospital"] = "north"
+        frame.to_csv(tables / f"{name}.csv", index=False)
+    frame = pd.read_csv(tables / "synthetic.csv").drop(columns="died")
+    frame.to_csv(tables / "synthetic.csv", index=False)
+    assert run(tables, "--profile", "smoke", "--attacks", "copies") == 0
+    found = audit(tables)
+    fidelity = found.subjects[0].fidelity
+    assert fidelity is not None
+    assert not fidelity.usefulness
+    assert any("one value alone" in note and "hospital" in note for note in found.data.notes)
+    assert not any(e.name.startswith("prevalence") for e in fidelity.estimates)
+
+
+def refused(capsys: pytest.CaptureFixture[str], folder: Path, *more: str, **files: str) -> str:
+    assert run(folder, *more, **files) == 2
+    said = capsys.readouterr().err
+    assert "because:" in said
+    assert "do this:" in said
+    assert "Traceback" not in said
+    assert str(KEY)[:9] not in said
+    assert not (folder / "runs/latest").exists()
+    return said
+
+
+def test_without_a_control_it_says_how_to_hold_one_out(
+    tables: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "hold some patients out" in refused(capsys, tables, *USUAL, control="")
+
+
+def test_patients_on_both_sides_are_counted(
+    tables: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = pd.concat([people(300, 2, 300), people(17, 7)])
+    both.to_csv(tables / "control.csv", index=False)
+    assert "17 patients are in both" in refused(capsys, tables, *USUAL)
+    assert "word for word" in refused(
+        capsys, tables, "--target", "died", "--schema", str(_schema(tables)), control="real.csv"
+    )
+
+
+def _schema(folder: Path) -> Path:
+    path = folder / "schema.toml"
+    names = ("age", "lactate", "heart_rate")
+    columns = "".join(f'[[column]]\nname = "{name}"\n' for name in names)
+    path.write_text(
+        f'[table]\ntarget = "died"\nclasses = ["no", "yes"]\nignored = ["subject_id", "sex", "unit"]\n{columns}',
+        encoding="utf-8",
+    )
+    return path
+
+
+def test_tables_too_small(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    people(20, 2, 300).to_csv(tables / "control.csv", index=False)
+    assert "control table of 20 rows" in refused(capsys, tables, *USUAL)
+    people(300, 2, 300).to_csv(tables / "control.csv", index=False)
+    people(20, 3).drop(columns="subject_id").to_csv(tables / "synthetic.csv", index=False)
+    assert "synthetic table of 20 rows" in refused(capsys, tables, *USUAL)
+
+
+def test_synthetic_columns_that_do_not_match(
+    tables: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pd.read_csv(tables / "synthetic.csv")
+    frame.rename(columns={"age": "Age"}).to_csv(tables / "synthetic.csv", index=False)
+    assert "'Age'" in refused(capsys, tables, *USUAL)
+    frame.drop(columns="died").to_csv(tables / "synthetic.csv", index=False)
+    assert "without the outcome 'died'" in refused(capsys, tables, *USUAL)
+    frame.assign(unit="burns").to_csv(tables / "synthetic.csv", index=False)
+    assert "none of its levels" in refused(capsys, tables, *USUAL)
+    frame.assign(died="perhaps").to_csv(tables / "synthetic.csv", index=False)
+    assert "none of the classes" in refused(capsys, tables, *USUAL)
+
+
+def test_options_that_name_nothing(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "did you mean 'lactate'" in refused(capsys, tables, *USUAL, "--secrets", "lactat")
+    assert "--sensitive" in refused(capsys, tables, *USUAL, "--sensitive", "income")
+    assert "cannot be read" in refused(capsys, tables, *USUAL, file="gone.pkl")
+    assert "whose target" in refused(
+        capsys, tables, "--target", "sex", "--schema", str(_schema(tables))
+    )
+
+
+def test_a_given_table_never_describes_its_rows() -> None:
+    X = np.full((60, 1), 123456.0)
+    table = Records((Column("secret"),), X, np.zeros(60), np.arange(60), np.zeros(60))
+    method = GivenTable.of(table, b"file")
+    assert "123456" not in repr(method)
+    assert "123456" not in json.dumps(params(method))
+    assert eval(repr(method)) == method
+    released = method.fit(table, np.random.default_rng(0))
+    assert isinstance(released, Release)
+    assert released.table is table
+    assert released.file == b"file"
+
+
+def test_a_category_seen_only_in_the_control(tables: Path) -> None:
+    control = people(300, 2, 300)
+    control.loc[:40, "unit"] = "burns"
+    control.to_csv(tables / "control.csv", index=False)
+    assert run(tables, *USUAL, "--attacks", "copies") == 0
+    fidelity = audit(tables).subjects[0].fidelity
+    assert fidelity is not None
+    unit = next(c for c in fidelity.columns if c.name == "unit")
+    assert sum(unit.real) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_file_beside_a_part_of_the_real_table_is_said(tables: Path) -> None:
+    with (tables / "rows.npz").open("wb") as file:
+        np.savez(file, x=people(300, 1)[["age", "heart_rate"]].to_numpy())
+    file_ = ("--file", str(tables / "rows.npz"), "--rows", "120", "--attacks", "stored_records")
+    assert run(tables, *USUAL, *file_) == 0
+    found = audit(tables)
+    assert any("Of the real table a part was read" in note for note in found.data.notes)
+    (outcome,) = [o for o in found.subjects[0].outcomes if o.attack == "stored_records"]
+    assert isinstance(outcome, Finding)
+    values = {e.name: e.value or 0.0 for e in outcome.estimates}
+    assert values["attack_rate@whole rows, as a set"] > 0.95
+    assert values["attack_minus_guess@numbers, in row order"] < 0.1

@@ -109,7 +109,7 @@ def grade(
     draws = np.concatenate([np.ones((1, len(patients))), draws])
     areas: dict[str, list[np.ndarray]] = {name: [] for name in models}
     for index in range(splits):
-        split = Split.toss(records, seeds.rng("split", index))
+        split = Split.assign(records, seeds.rng("split", index))
         held = split.nonmembers
         weight = draws[:, np.searchsorted(patients, held.patient)]
         for name, fit in models.items():

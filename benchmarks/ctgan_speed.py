@@ -144,7 +144,7 @@ def main() -> int:
             options.data, options.cache or Path(passing), lambda what, share: None
         )
     seeds = Seeds(options.entropy)
-    split = Split.toss(prepared.records, seeds.rng("split"))
+    split = Split.assign(prepared.records, seeds.rng("split"))
     narrow = Synthetic(statistics=tuple(options.statistics)).narrow
     members, held = narrow(split.members), narrow(split.nonmembers)
     held = replace(held, site=np.zeros(len(held), dtype=np.int64), sites=("all",))

@@ -47,7 +47,7 @@ def main() -> int:
             .records
         )
     seeds = Seeds(20)
-    split = Split.toss(records, seeds.rng("split"))
+    split = Split.assign(records, seeds.rng("split"))
     method = Federated(sites=Dirichlet(1.0, 10), bound=None)
     import torch  # noqa: F401  (loaded before the clock starts, as in the peer)
 

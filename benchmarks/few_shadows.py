@@ -136,7 +136,7 @@ def train(name: str, game: Game, path: Path) -> tuple[np.ndarray, np.ndarray]:
         done = list(margins)
     else:
         done = []
-    split = Split.toss(game.records(), SEEDS.rng("split", name), reference=0.01)
+    split = Split.assign(game.records(), SEEDS.rng("split", name), reference=0.01)
     method = Baseline(game.learner)
     refits = half_samples(Target(Release(), split, method), count, SEEDS)
     included = np.array([refit.included for refit in refits])

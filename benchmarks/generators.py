@@ -65,7 +65,7 @@ def main() -> int:
         ids = np.unique(records.patient)
         some = seeds.rng("patients").permutation(ids)[:most]
         records = records.take(np.isin(records.patient, some))
-    split = Split.toss(records, seeds.rng("split"))
+    split = Split.assign(records, seeds.rng("split"))
     names = asked.generators or (QUICK if asked.smoke else tuple(members("generators")))
     found: dict[str, dict[str, Any]] = {}
     for name in names:
@@ -149,7 +149,7 @@ def measured(label: str, generator: Any, split: Split, seeds: Seeds) -> dict[str
                 for side, part in (("real", u.real), ("synthetic", u.synthetic))
             }
             | {"loss": to_tree(u.loss)}
-            for u in like.usefulness
+            for u in like.utility
         },
         "risks": risks,
     }

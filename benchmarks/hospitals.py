@@ -136,7 +136,7 @@ def main() -> int:
         found = {way: [] for way in WAYS}  # type: dict[str, list[np.ndarray]]
         began = time.process_time()
         for index in range(options.splits):
-            split = Split.toss(records, seeds.rng("split", index))
+            split = Split.assign(records, seeds.rng("split", index))
             held, cut = split.nonmembers, float(split.members.y.mean())
             weight = draws[:, np.searchsorted(patients, held.patient)]
             for way, models in train(split.members, seeds.rng("fit", index)).items():

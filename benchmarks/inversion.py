@@ -88,7 +88,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         prepared = Mortality().prepare(None, Path(folder), lambda *_: None)
-    split = Split.toss(prepared.records, Seeds(1).rng("split"))
+    split = Split.assign(prepared.records, Seeds(1).rng("split"))
     split = replace(split, members=split.members.take(slice(0, options.rows)))
     lines = [
         f"{prepared.source}: {len(split.members)} members' stays, hidden width {options.hidden}",

@@ -13,6 +13,7 @@ from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from privaudit.facts import Caveat, Setting
 from privaudit.records import Column, Records, Split
 from privaudit.seeds import Seeds
 
@@ -296,13 +297,13 @@ class Method(ABC):
     A method is handed members and nothing else, so it cannot leak the other pools. learners: names of
     the learners it can be composed with, the usual one first; empty where it has no field `learner`.
     A method with a field `generator` is composed with every generator instead, and keeps its own learner.
-    seats: whether clients take part in training; such a method has a field `malicious`. given: `fit`
-    trains nothing but hands out what somebody brought; where the recipe is known too, `twin` is it.
+    seats: whether clients take part in training; such a method has a field `malicious`. supplied:
+    `fit` trains nothing but hands out what a user supplied; where the recipe is known too, `twin` is it.
     """
 
     learners: ClassVar[tuple[str, ...]] = ()
     seats: ClassVar[bool] = False
-    given: ClassVar[bool] = False
+    supplied: ClassVar[bool] = False
 
     @property
     def alternatives(self) -> Mapping[str, Method]:
@@ -420,7 +421,7 @@ class Scores:
 
     members: np.ndarray
     nonmembers: np.ndarray
-    coin: bool = False
+    randomised: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -461,8 +462,8 @@ class Attack(ABC):
     @abstractmethod
     def run(
         self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator
-    ) -> Scores | Mapping[str, Trials]:
-        """The evidence: scores for membership, or named series of trials (one a budget, say)."""
+    ) -> Scores | Trials | Mapping[Setting, Trials]:
+        """The evidence: scores for membership, or trials, one series a setting where there are several."""
 
 
 @dataclass(frozen=True)
@@ -480,20 +481,20 @@ class Prepared:
     """A task's records, ready to be split, with where they came from.
 
     source: one of "MIMIC-III", "PhysioNet/CinC Challenge 2012", "generated demo", ...; real: whether
-    they describe people; notes: sentences that the report prints. split: who was trained on, where
-    that is given and not for the audit to toss. caveats: what a reader must know before any number;
-    unfair: why no membership number means what it should, said beside each of them too, "" for fair.
+    they describe people; notes: texts that the report prints as they are, or caveats. split: who was
+    trained on, where that is supplied and not for the audit to assign. caveats: what a reader must know
+    before any number; distribution_shift: why no membership number means what it should, None for none.
     """
 
     records: Records
     flow: tuple[FlowStep, ...]
     source: str
     real: bool
-    notes: tuple[str, ...] = ()
+    notes: tuple[str | Caveat, ...] = ()
     facts: Mapping[str, str | int | float] = field(default_factory=dict)
     split: Split | None = None
-    caveats: tuple[str, ...] = ()
-    unfair: str = ""
+    caveats: tuple[Caveat, ...] = ()
+    distribution_shift: Caveat | None = None
 
 
 Progress = Callable[[str, float], None]

@@ -223,8 +223,9 @@ class Split:
             )
 
     @classmethod
-    def toss(cls, records: Records, rng: np.random.Generator, reference: float = 0.2) -> Split:
-        """Give `reference` of the patients to the attacker; a fair coin decides for each other one."""
+    def assign(cls, records: Records, rng: np.random.Generator, reference: float = 0.2) -> Split:
+        """Assign patients to pools at random: `reference` of them to the attacker, each other one to the
+        members or the non-members with equal chance."""
         if not 0 < reference < 1:
             raise PrivauditError(
                 f"a reference share of {reference}",
@@ -240,11 +241,11 @@ class Split:
             )
         order = rng.permutation(ids)
         kept = max(1, round(reference * len(ids)))
-        coin = rng.random(len(ids) - kept) < 0.5
-        if coin.all() or not coin.any():
-            coin[0] = not coin[0]
+        is_member = rng.random(len(ids) - kept) < 0.5
+        if is_member.all() or not is_member.any():
+            is_member[0] = not is_member[0]
         rest = order[kept:]
-        pools = (rest[coin], rest[~coin], order[:kept])
+        pools = (rest[is_member], rest[~is_member], order[:kept])
         return cls(*(records.take(np.isin(records.patient, pool)) for pool in pools))
 
     @cached_property

@@ -12,8 +12,9 @@ import cattrs
 from cattrs.errors import BaseValidationError
 
 from privaudit.errors import PrivauditError
+from privaudit.facts import Bound, Caveat, Metric, Param, Reason
 
-SCHEMA = "privaudit/1"
+SCHEMA = "privaudit/2"
 
 
 @dataclass(frozen=True)
@@ -21,40 +22,43 @@ class Estimate:
     """One number that a person may act on.
 
     value, low, high, chance: rates in [0, 1] where the quantity is a rate; chance is what a model
-    that leaks nothing (or a guess) would give. n: how many of what ("members": 1600, ...). how: the
-    interval's method. refusal: why no value is stated, and what would be needed; value is then None.
+    that leaks nothing (or a guess) would give. n: how many of what ("members": 1600, ...). bound: how
+    the interval was made, None where there is none. refusal: why no value is stated; value is then None.
     """
 
-    name: str
+    metric: Metric
     value: float | None
     low: float | None = None
     high: float | None = None
     chance: float | None = None
     n: Mapping[str, int] = field(default_factory=dict)
     confidence: float = 0.95
-    how: str = ""
-    refusal: str | None = None
+    bound: Bound | None = None
+    refusal: Reason | None = None
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A line to draw, with its band: a ROC (x: false positive rate, y: true positive rate), or a
-    rate against a budget. Points that rest on fewer than 10 patients are left out."""
+    """A line to draw, with its band. Points that rest on fewer than 10 patients are left out.
 
-    name: str
+    kind: "roc" (x: false positive rate, y: true positive rate), "reliability" (x: predicted, y:
+    observed share), or "budget" (x: an attack's budget in `unit`, y: the rate that `metric` names).
+    """
+
+    kind: Literal["roc", "reliability", "budget"]
+    metric: Metric
     x: tuple[float, ...]
     y: tuple[float, ...]
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
-    x_label: str = ""
-    y_label: str = ""
+    unit: str = ""
 
 
 @dataclass(frozen=True)
 class GroupResult:
     """One subgroup: `by` is what was split on (age band), `level` the group (65-79).
 
-    p_adjusted: for "this group differs from the rest", adjusted over all groups by `how`.
+    p_adjusted: for "this group differs from the rest", adjusted over all groups (Holm).
     suppressed: fewer than 10 patients; estimates are then empty and n says nothing.
     """
 
@@ -62,7 +66,6 @@ class GroupResult:
     level: str
     estimates: tuple[Estimate, ...]
     p_adjusted: float | None = None
-    how: str = ""
     suppressed: bool = False
 
 
@@ -72,12 +75,12 @@ class Finding:
 
     attack: str
     family: str
-    params: Mapping[str, str | int | float | bool]
+    params: Mapping[str, Param]
     access: tuple[str, ...]
     estimates: tuple[Estimate, ...]
     curves: tuple[Curve, ...] = ()
     groups: tuple[GroupResult, ...] = ()
-    caveats: tuple[str, ...] = ()
+    caveats: tuple[Caveat, ...] = ()
     seconds: float = 0.0
     kind: Literal["finding"] = "finding"
 
@@ -88,17 +91,17 @@ class Skipped:
 
     attack: str
     family: str
-    reason: str
+    reason: Reason
     kind: Literal["skipped"] = "skipped"
 
 
 @dataclass(frozen=True)
 class Failed:
-    """An attack that broke. The report shows it and no gate passes it."""
+    """An attack that failed with an error. The report shows it and no gate passes it."""
 
     attack: str
     family: str
-    error: str
+    reason: Reason
     kind: Literal["failed"] = "failed"
 
 
@@ -109,14 +112,16 @@ Outcome = Finding | Skipped | Failed
 class Control:
     """A check on the harness itself: a planted leak that must be found, or a model with no leak.
 
-    passed: the planted leak was found / the null model reads as chance.
+    passed: the planted leak was found / the null model reads as chance. made: what it was made of;
+    error: why it gave no number, None where it did.
     """
 
     kind: Literal["positive", "negative"]
     attack: str
     estimates: tuple[Estimate, ...]
     passed: bool
-    what: str
+    made: Caveat
+    error: Reason | None = None
 
 
 @dataclass(frozen=True)
@@ -152,7 +157,7 @@ class ColumnFit:
 
 
 @dataclass(frozen=True)
-class Usefulness:
+class Utility:
     """One learner trained on synthetic records and tested on real ones, beside one trained on real.
 
     synthetic, real: estimates on the same real non-members; loss: real minus synthetic, paired.
@@ -169,15 +174,15 @@ class Fidelity:
     """How like the real table a synthetic one is, and what it is good for.
 
     estimates: named as in `privaudit.stats.catalogue.FIDELITY`; the first is the outcome's prevalence.
-    groups: usefulness in subgroups, for the learner named first. notes: sentences for the report.
+    groups: utility in subgroups, for the learner named first.
     """
 
     rows: int
     estimates: tuple[Estimate, ...]
     columns: tuple[ColumnFit, ...]
-    usefulness: tuple[Usefulness, ...] = ()
+    utility: tuple[Utility, ...] = ()
     groups: tuple[GroupResult, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Caveat, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -185,7 +190,7 @@ class Subject:
     """One release: how it was made, how useful it is, what was found.
 
     utility: on the non-members. utility_members: on the records trained on, for contrast.
-    headline: the strongest membership attack; its first caveat says how it was chosen without favour
+    headline: the strongest membership attack; its one caveat says how it was chosen without favour
     (on refits, or on one half of the patients and estimated on the other). reliability: calibration curve on the non-members. trust: (who, what, whether) rows,
     who could read what of one hospital's contribution. notes: sentences of the method itself.
     fidelity: of the synthetic table, where one is released.
@@ -207,7 +212,7 @@ class Subject:
     controls: tuple[Control, ...]
     costs: Mapping[str, float]
     trust: tuple[tuple[str, str, str], ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Caveat, ...] = ()
     fidelity: Fidelity | None = None
 
 
@@ -215,13 +220,13 @@ class Subject:
 class Untrained:
     """A subject that was asked for and not trained, with the reason. Never read as "no risk".
 
-    broke: it stopped on a fault of the software, not on a refusal or a missing library.
+    failed: it stopped on a fault of the software, not on a refusal or a missing library.
     """
 
     name: str
     method: str
-    reason: str
-    broke: bool = False
+    reason: Reason
+    failed: bool = False
 
 
 @dataclass(frozen=True)
@@ -248,9 +253,9 @@ class Pool:
 class Data:
     """What the models were trained on, in aggregates.
 
-    unfair: why no membership number means what it should (members and held-out patients differ in other
-    ways), "" where none is known. tossed: a coin of this audit decided, patient by patient, who was
-    trained on; no where that was given.
+    distribution_shift: members and held-out patients can be told apart without the model, so that no
+    membership number means what it should; None where none is known. random_split: this audit assigned
+    patients to members and non-members at random; no where the split was supplied.
     """
 
     source: str
@@ -264,10 +269,10 @@ class Data:
     hours: int
     flow: tuple[FlowRow, ...]
     pools: tuple[Pool, ...]
-    notes: tuple[str, ...] = ()
+    notes: tuple[Caveat, ...] = ()
     facts: Mapping[str, str | int | float] = field(default_factory=dict)
-    unfair: str = ""
-    tossed: bool = True
+    distribution_shift: Caveat | None = None
+    random_split: bool = True
 
 
 @dataclass(frozen=True)
@@ -318,13 +323,19 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Coverage:
-    """Whether a class of attack was tested, in this run, on any subject; reason where it was not."""
+    """Whether a class of attack was tested, in this run, on any subject.
+
+    attacks: those with a finding; others: (attack, why it found nothing); not_requested: attacks of the
+    class that this run was not asked for; reason: why the class was not tested, None where it was or
+    where `others` says it.
+    """
 
     family: str
-    title: str
     state: Literal["TESTED", "NOT TESTED", "NOT APPLICABLE"]
     attacks: tuple[str, ...]
-    reason: str
+    others: tuple[tuple[str, Reason], ...] = ()
+    not_requested: tuple[str, ...] = ()
+    reason: Reason | None = None
 
 
 @dataclass(frozen=True)
@@ -335,7 +346,7 @@ class Audit:
     data: Data
     subjects: tuple[Subject, ...]
     coverage: tuple[Coverage, ...]
-    caveats: tuple[str, ...] = ()
+    caveats: tuple[Caveat, ...] = ()
     untrained: tuple[Untrained, ...] = ()
     schema: str = SCHEMA
 
@@ -361,9 +372,17 @@ def converter() -> cattrs.Converter:
     converter.register_structure_hook(Outcome, outcome)
     converter.register_structure_hook(float, number)
     converter.register_structure_hook(str, text)
-    for union in (str | int | float | bool, str | int | float):
-        converter.register_structure_hook(union, lambda value, _: value)
+    for union in (Param, str | int | float, str | float):
+        converter.register_structure_hook(union, lambda value, _: _plain(value))
     return converter
+
+
+def _plain(value: Any) -> Param:
+    if isinstance(value, list):
+        return tuple(str(part) for part in value)
+    if not isinstance(value, str | int | float):
+        raise TypeError(f"expected a text or a number, got {type(value).__name__}")
+    return value
 
 
 _CONVERTER = converter()

@@ -11,9 +11,10 @@ import cattrs
 from cattrs.errors import BaseValidationError
 
 from privaudit.errors import PrivauditError
+from privaudit.facts import Caveat, Group, Reason, Setting
 from privaudit.results import converter
 
-SCHEMA = "privaudit.verdicts/1"
+SCHEMA = "privaudit.verdicts/2"
 
 State = Literal["WITHIN", "EXCEEDS", "INCONCLUSIVE", "NOT TESTED"]
 
@@ -29,13 +30,13 @@ class Waiver:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One rule applied to one number of one subject.
+    """One rule applied to one number of one subject. No prose: `privaudit.report.wording` words it.
 
-    rule: the policy's id of it; kind: limit (a risk, at most), guard (a usefulness, at least), or
-    regression (change against a baseline, at most the margin). attack, group ("sex: F"): empty where
-    the rule is about none; setting: what the attack was set to where it was run several ways. limit: the number allowed; value, chance: as measured; lower, upper: the
-    one-sided bounds that decided (lower adjusted over blocking rules). sentence: what happened, in
-    natural frequencies; reason: why this state; remedy: what to do or what would decide it.
+    rule: the policy's id of it; kind: limit (a risk, at most), guard (a utility, at least), or regression
+    (change against a baseline, at most the margin); metric: the policy's name of it, read at `fpr` or `prior`.
+    attack, setting, group: None or "" where the rule is about none. limit: the number allowed. value, low, high,
+    chance: as measured, with the two-sided interval; lower, upper: the one-sided bounds that decided (lower
+    adjusted over blocking rules); confidence: of the stored interval. reason: why this state.
     """
 
     rule: str
@@ -45,18 +46,20 @@ class Verdict:
     state: State
     severity: Literal["block", "warn"]
     limit: float
+    reason: Reason
     value: float | None = None
+    low: float | None = None
+    high: float | None = None
     lower: float | None = None
     upper: float | None = None
     chance: float | None = None
+    confidence: float = 0.95
     attack: str = ""
-    setting: str = ""
-    group: str = ""
+    setting: Setting | None = None
+    group: Group | None = None
     fpr: float | None = None
+    prior: float | None = None
     n: Mapping[str, int] = field(default_factory=dict)
-    sentence: str = ""
-    reason: str = ""
-    remedy: str = ""
     waiver: Waiver | None = None
 
 
@@ -64,7 +67,7 @@ class Verdict:
 class Verdicts:
     """Every verdict of one run under one policy, and what follows: `state` overall and exit `code`.
 
-    policy: name, owner, approved_by, approved_on, review_by, criteria, release, unit, as given;
+    policy: name, owner, approved_by, approved_on, review_by, criteria, release, unit, as written;
     policy_sha256: of the file's bytes; baseline: the run it was compared with, empty for none.
     """
 
@@ -76,7 +79,7 @@ class Verdicts:
     state: State
     code: int
     verdicts: tuple[Verdict, ...]
-    notes: tuple[str, ...] = ()
+    notes: tuple[Caveat, ...] = ()
     baseline: str = ""
     schema: str = SCHEMA
 

@@ -25,7 +25,7 @@ def table(n: int, patients: int | None = None) -> Records:
 
 def test_toss_keeps_patients_apart_and_is_fair() -> None:
     records = table(3000, patients=1000)
-    split = Split.toss(records, Seeds(1).rng("split"))
+    split = Split.assign(records, Seeds(1).rng("split"))
     pools = [set(p.patient) for p in (split.members, split.nonmembers, split.reference)]
     assert pools[0].isdisjoint(pools[1])
     assert pools[2].isdisjoint(pools[0] | pools[1])

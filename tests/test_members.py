@@ -65,7 +65,7 @@ def records(n: int = 240) -> Records:
 
 @pytest.fixture(scope="module")
 def split() -> Split:
-    return Split.toss(records(), Seeds(1).rng("split"))
+    return Split.assign(records(), Seeds(1).rng("split"))
 
 
 def global_state() -> tuple:

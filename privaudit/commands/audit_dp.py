@@ -148,7 +148,7 @@ def _read(
             "one coin decides about all canaries of a patient",
             "flip the coin for each patient, or leave --patient out if each canary had its own",
         )
-    return Scores(values[seen], values[~seen], coin=True), (whose[seen], whose[~seen])
+    return Scores(values[seen], values[~seen], randomised=True), (whose[seen], whose[~seen])
 
 
 def _most(
@@ -160,7 +160,7 @@ def _most(
     from privaudit import stats
     from privaudit.contracts import Scores
 
-    perfect = Scores(np.ones(len(patients[0])), np.zeros(len(patients[1])), coin=True)
+    perfect = Scores(np.ones(len(patients[0])), np.zeros(len(patients[1])), randomised=True)
     found = stats.estimates(
         perfect, patients=patients, confidence=confidence, delta=delta, rng=seeds.rng("most"),
         names={DECIDES},

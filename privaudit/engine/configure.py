@@ -107,7 +107,7 @@ def given(
     confidence: float = 0.95,
     exact_counts: bool = False,
     command: str = "",
-    coin: bool = False,
+    randomised: bool = False,
 ) -> Request:
     """An audit of what somebody brought: the task's `Prepared` holds the split, the entries' methods
     hand out the releases. An attack that refuses them is a result and no error.

@@ -115,8 +115,8 @@ def data(
             for name, fact in prepared.facts.items()
             if exact or not isinstance(fact, int) or not 0 < fact < SMALLEST
         },
-        unfair=prepared.unfair,
-        tossed=prepared.split is None,
+        distribution_shift=prepared.distribution_shift,
+        random_split=prepared.split is None,
     )
 
 

@@ -196,7 +196,7 @@ def fit(bench: Bench, key: str, name: str, method: Method, variant: str) -> tupl
     split = bench.split
     pool = split.reference if variant == "negative" else split.members
     stream = "null" if variant == "negative" else "fit"
-    recipe = method.twin if method.given and variant == "negative" else method
+    recipe = method.twin if method.supplied and variant == "negative" else method
     start = time.process_time()
     with checkpoints.within(bench.store.path("checkpoints", key, ""), keep=method.costly):
         release = recipe.fit(pool, bench.seeds.rng(stream, _stream(name, method)))

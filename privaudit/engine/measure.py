@@ -111,7 +111,7 @@ def arrays(evidence: Evidence) -> dict[str, np.ndarray]:
         return {
             "members": np.asarray(evidence.members, dtype=np.float64),
             "nonmembers": np.asarray(evidence.nonmembers, dtype=np.float64),
-            "coin": np.array(evidence.coin),
+            "coin": np.array(evidence.randomised),
         }
     series = {"": evidence} if isinstance(evidence, Trials) else dict(evidence)
     found = {}

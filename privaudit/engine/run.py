@@ -122,7 +122,9 @@ def run(
         work = Work(request, bench, plan(request, split), workers, tell, folder)
         work.do()
         stage = Stage(tell, "write")
-        subjects = [warned(subject(work, entry), prepared.unfair) for entry in work.entries]
+        subjects = [
+            warned(subject(work, entry), prepared.distribution_shift) for entry in work.entries
+        ]
         audit = whole(request, prepared, split, subjects, work, begun, folder.name, seen)
         keep_restricted(folder, split, prepared, work)
         folder.finish(audit, report)
@@ -160,7 +162,7 @@ def tossed(prepared: Prepared, request: Request) -> Split:
     """Who was trained on: as given, or by a fair coin for each patient."""
     if prepared.split is not None:
         return prepared.split
-    return Split.toss(prepared.records, Seeds(request.entropy).rng("split"))
+    return Split.assign(prepared.records, Seeds(request.entropy).rng("split"))
 
 
 class Tables:

@@ -12,7 +12,7 @@ from privaudit.contracts import Learner
 from privaudit.errors import PrivauditError
 from privaudit.fidelity._align import Pools
 from privaudit.records import Records
-from privaudit.results import Usefulness
+from privaudit.results import Utility
 from privaudit.seeds import Seeds
 from privaudit.stats.paired import auroc_loss
 
@@ -40,7 +40,7 @@ def usefulness(
     own: np.ndarray | None,
     confidence: float,
     seeds: Seeds,
-) -> tuple[Usefulness, np.ndarray, np.ndarray]:
+) -> tuple[Utility, np.ndarray, np.ndarray]:
     """One learner trained on the synthetic and on the real records, both asked about the non-members.
 
     own: (non-members, k), answers of this learner trained on the synthetic table already. Returns also the
@@ -64,7 +64,7 @@ def usefulness(
         for answers in (own, real)
     ]
     loss = auroc_loss(real, own, outside.y, patients=outside.patient, confidence=confidence)
-    return Usefulness(name, told[0], told[1], loss), own, real
+    return Utility(name, told[0], told[1], loss), own, real
 
 
 def check_outcomes(table: Records) -> None:

@@ -14,7 +14,7 @@ from privaudit.fidelity._association import association
 from privaudit.fidelity._detection import detection
 from privaudit.fidelity._usefulness import check_outcomes, judges, usefulness
 from privaudit.records import Records, Split
-from privaudit.results import Estimate, Fidelity, GroupResult, Usefulness
+from privaudit.results import Estimate, Fidelity, GroupResult, Utility
 from privaudit.seeds import Seeds
 from privaudit.stats import rates, resample
 from privaudit.stats.groups import suppressed
@@ -135,7 +135,7 @@ def _useful(
     own: tuple[str, np.ndarray] | None,
     confidence: float,
     seeds: Seeds,
-) -> tuple[tuple[Usefulness, ...], tuple[np.ndarray, np.ndarray] | None, list[str]]:
+) -> tuple[tuple[Utility, ...], tuple[np.ndarray, np.ndarray] | None, list[str]]:
     """Every learner's usefulness, the first one's answers, and notes of those that could not be trained."""
     try:
         check_outcomes(pools.members)

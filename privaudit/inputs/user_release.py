@@ -47,7 +47,7 @@ class Brought(Method):
     digest: str
     recipe: str = ""
 
-    given: ClassVar[bool] = True
+    supplied: ClassVar[bool] = True
 
     @classmethod
     def of(
@@ -407,7 +407,7 @@ def prepare(
     """The pools with everything that was checked of them."""
     found = checks.examine(split, model, seeds=seeds, confidence=confidence, reads=reads)
     records = Records.concatenate([split.members, split.nonmembers, split.reference])
-    unfair = (found.unfair,) if found.unfair else ()
+    unfair = (found.distribution_shift,) if found.distribution_shift else ()
     told = applicable(split, reads=reads)[1]
     alone = {} if reads else {"answers alone": "yes"}
     return Prepared(
@@ -419,7 +419,7 @@ def prepare(
         facts={**(facts or {}), **found.facts, **alone},
         split=split,
         caveats=(*unfair, *found.caveats),
-        unfair=found.unfair,
+        distribution_shift=found.distribution_shift,
     )  # fmt: skip
 
 

@@ -45,7 +45,7 @@ class GivenTable(Method):
     table: str
     file: str = ""
 
-    given: ClassVar[bool] = True
+    supplied: ClassVar[bool] = True
 
     @classmethod
     def of(cls, table: Records, file: bytes | None = None, notes: Sequence[str] = ()) -> GivenTable:

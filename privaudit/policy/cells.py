@@ -132,7 +132,7 @@ def _control(cell: Cell, audit: Audit) -> str:
     own = [c for c in cell.subject.controls if c.attack == cell.reading.attack]
     if any(_leaks(control) for control in own):
         return "leaks"
-    if cell.known.family == "membership" and audit.data.unfair:
+    if cell.known.family == "membership" and audit.data.distribution_shift:
         return "unfair"
     planted = [control for control in own if control.kind == "positive"]
     if planted:

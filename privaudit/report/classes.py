@@ -177,7 +177,7 @@ def tried(audit: Audit) -> tuple[Tried, ...]:
         reason = c.lacking
         if c.table and not _releases_table(audit):
             state, reason = "NOT APPLICABLE", "no synthetic records are released in this run"
-        elif key == "epsilon" and not audit.data.tossed:
+        elif key == "epsilon" and not audit.data.random_split:
             reason = NO_COIN
         elif key == "exfiltration" and not any(can(s, "FILE") for s in audit.subjects):
             reason = NO_FILE if _releases_table(audit) else NO_FILES

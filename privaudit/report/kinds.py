@@ -20,7 +20,7 @@ REFITS = frozenset({"shadow", "lira", "rmia", "few_shadow_lira"})
 def kind(audit: Audit, subject: Subject) -> Kind:
     """What this subject is."""
     if can(subject, "TABLE"):
-        return "table" if audit.data.tossed else "given"
+        return "table" if audit.data.random_split else "given"
     if subject.method == "own":
         return "answers" if subject.params.get("form") == "probabilities" else "own"
     return "model"
@@ -57,7 +57,7 @@ def useful(subject: Subject) -> tuple[Estimate | None, str]:
     own = stated(subject.utility, "auroc")
     if own is not None or subject.fidelity is None:
         return own, ""
-    for learnt in subject.fidelity.usefulness:
+    for learnt in subject.fidelity.utility:
         found = stated(learnt.synthetic, "auroc")
         if found is not None:
             return found, learnt.learner

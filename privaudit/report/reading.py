@@ -204,7 +204,7 @@ def _state(
 ) -> State:
     if failed_controls(audit, "negative"):
         return "invalid"
-    if audit.data.unfair:
+    if audit.data.distribution_shift:
         return "unfair"
     if excess(rate) or excess(auc):
         return "found"

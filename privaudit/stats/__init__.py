@@ -47,7 +47,7 @@ def estimates(
     if isinstance(evidence, Scores):
         assert isinstance(patients, tuple), "membership scores need the patients of both pools"
         found = membership(evidence, patients=patients, confidence=confidence, rng=rng, names=names)
-        if not evidence.coin:
+        if not evidence.randomised:
             return found
         return found + lower_bounds(
             evidence,

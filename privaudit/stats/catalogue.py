@@ -62,7 +62,7 @@ EPSILON: dict[str, str] = {
     "allow; above the promise, the promise is broken",
     "epsilon_lower_bound_fdp": "the same, from the trade-off between the two kinds of wrong guess",
 }
-"""For scores whose membership was decided by a fair coin for each patient (`Scores.coin`)."""
+"""For scores whose membership was decided by a fair coin for each patient (`Scores.randomised`)."""
 
 FIDELITY: dict[str, str] = {
     "prevalence_synthetic": "share of synthetic rows with the outcome (chance: the share of real ones)",

@@ -86,7 +86,7 @@ def _halves(ids: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.n
 
 
 def _part(scores: Scores, masks: tuple[np.ndarray, ...]) -> Scores:
-    return Scores(scores.members[masks[0]], scores.nonmembers[masks[1]], scores.coin)
+    return Scores(scores.members[masks[0]], scores.nonmembers[masks[1]], scores.randomised)
 
 
 def _pick(ids: Patients, masks: tuple[np.ndarray, ...]) -> Patients:

@@ -34,7 +34,7 @@ def check(evidence: Scores, patients: Patients) -> tuple[Scores, Patients]:
             "scores are compared by order, and NaN has none",
             "make the attack return a finite score for every record",
         )
-    return Scores(members, nonmembers, evidence.coin), ids
+    return Scores(members, nonmembers, evidence.randomised), ids
 
 
 def membership(

@@ -108,7 +108,7 @@ def hospitals(n: int = 1200, sites: int = 7, classes: int = 2, seed: int = 3) ->
         classes=tuple(f"class {c}" for c in range(classes)),
         sites=tuple(f"hospital {s}" for s in range(sites)),
     )
-    return Split.toss(records, rng)
+    return Split.assign(records, rng)
 
 
 def train(refits: Sequence[Refit]) -> list[Fitted]:

@@ -38,7 +38,7 @@ def table(n: int = 2400, seed: int = 0, gaps: float = 0.0) -> Records:
 
 
 def split_of(records: Records) -> Split:
-    return Split.toss(records, np.random.default_rng(1))
+    return Split.assign(records, np.random.default_rng(1))
 
 
 class Ignorant:

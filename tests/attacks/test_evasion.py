@@ -65,7 +65,7 @@ def linear() -> Linear:
 
 
 def target(records: Records, model: object) -> Target:
-    return Target(Release(model=model), Split.toss(records, np.random.default_rng(1)))  # type: ignore[arg-type]
+    return Target(Release(model=model), Split.assign(records, np.random.default_rng(1)))  # type: ignore[arg-type]
 
 
 def test_fgsm_flips_exactly_what_theory_says() -> None:

@@ -57,7 +57,7 @@ def covers_half(scores: Scores, confidence: float = 0.95) -> bool:
 def forest() -> tuple[Target, Seeds]:
     rng = np.random.default_rng(11)
     records = table(rng.normal(size=(500, 8)), rng.integers(0, 2, 500))
-    split = Split.toss(records, rng)
+    split = Split.assign(records, rng)
     return Target(Forest().fit(split.members, rng), split, Forest()), Seeds(5)
 
 
@@ -236,7 +236,7 @@ def test_half_samples_are_complementary_and_split_by_patient() -> None:
     rng = np.random.default_rng(9)
     patient = rng.integers(0, 60, 200)
     records = table(rng.normal(size=(200, 2)), rng.integers(0, 2, 200), patient)
-    target = Target(Forest().fit(records, rng), Split.toss(records, rng), Forest())
+    target = Target(Forest().fit(records, rng), Split.assign(records, rng), Forest())
     refits = Lira(24).refits(target, Seeds(1))
     audit = target.split.audit
     included = np.array([refit.included for refit in refits])

@@ -22,7 +22,7 @@ def test_agrees_with_arts_black_box_attack() -> None:
     X = rng.normal(size=(600, 6))
     y = (X[:, 0] + rng.normal(size=600) > 0).astype(int)
     seeds = Seeds(4)
-    split = Split.toss(table(X, y), seeds.rng("split"))
+    split = Split.assign(table(X, y), seeds.rng("split"))
     method = Forest()
     target = Target(method.fit(split.members, seeds.rng("fit")), split, method)
     attack = Shadow(8, rows=1000)

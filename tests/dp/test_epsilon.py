@@ -103,7 +103,7 @@ def respond(m: int, epsilon: float, rng: np.random.Generator):
     # A little noise of its own: the best of all thresholds then differs from the first.
     said += rng.normal(0, 0.3, m)
     ids = np.arange(m)
-    return Scores(said[coin], said[~coin], coin=True), (ids[coin], ids[~coin])
+    return Scores(said[coin], said[~coin], randomised=True), (ids[coin], ids[~coin])
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 1.0])
@@ -127,7 +127,7 @@ def gaussian_sum(m: int, sigma: float, rng: np.random.Generator):
     coin = rng.random(m) < 0.5
     seen = coin + rng.normal(0, sigma, m)
     ids = np.arange(m)
-    return Scores(seen[coin], seen[~coin], coin=True), (ids[coin], ids[~coin])
+    return Scores(seen[coin], seen[~coin], randomised=True), (ids[coin], ids[~coin])
 
 
 def test_a_planted_broken_mechanism_is_caught_and_a_correct_one_never() -> None:
@@ -164,7 +164,9 @@ def test_stays_of_one_patient_are_one_coin() -> None:
     rng = np.random.default_rng(4)
     evidence, (inside, outside) = respond(200, 2.0, rng)
     once = stats.lower_bounds(evidence, patients=(inside, outside), rng=np.random.default_rng(0))
-    many = Scores(np.repeat(evidence.members, 10), np.repeat(evidence.nonmembers, 10), coin=True)
+    many = Scores(
+        np.repeat(evidence.members, 10), np.repeat(evidence.nonmembers, 10), randomised=True
+    )
     ids = (np.repeat(inside, 10), np.repeat(outside, 10))
     copied = stats.lower_bounds(many, patients=ids, rng=np.random.default_rng(0))
     assert [e.value for e in once] == pytest.approx([e.value for e in copied])
@@ -173,7 +175,7 @@ def test_stays_of_one_patient_are_one_coin() -> None:
 
 def test_ties_and_the_order_of_records_give_nothing_away() -> None:
     ids = np.arange(300)
-    flat = Scores(np.zeros(150), np.zeros(150), coin=True)
+    flat = Scores(np.zeros(150), np.zeros(150), randomised=True)
     above = sum(
         stats.lower_bounds(flat, patients=(ids[:150], ids[150:]), rng=np.random.default_rng(k))[
             0
@@ -207,12 +209,12 @@ def test_estimates_adds_the_bounds_where_a_coin_decided_and_only_there() -> None
 def test_what_cannot_be_proved_is_refused() -> None:
     rng = np.random.default_rng(1)
     ids = np.arange(1000)
-    few = Scores(np.ones(5), np.zeros(5), coin=True)
+    few = Scores(np.ones(5), np.zeros(5), randomised=True)
     assert (
         "10 more patients"
         in stats.lower_bounds(few, patients=(ids[:5], ids[5:10]), rng=rng)[0].refusal
     )
-    lopsided = Scores(np.ones(800), np.zeros(200), coin=True)
+    lopsided = Scores(np.ones(800), np.zeros(200), randomised=True)
     for e in stats.lower_bounds(lopsided, patients=(ids[:800], ids[800:]), rng=rng):
         assert e.value is None
         assert "fair coin" in e.refusal

@@ -44,25 +44,25 @@ class Memory:
 def bound(target: Target, refits=(), shadows: int = 0, seed: int = 0) -> list[float]:
     attack = OneRun(shadows)
     evidence = attack.run(target, refits, Seeds(seed).rng("run"))
-    assert evidence.coin
+    assert evidence.randomised
     patients = (target.split.members.patient, target.split.nonmembers.patient)
     rng = np.random.default_rng(seed)
     return [e.value for e in stats.lower_bounds(evidence, patients=patients, rng=rng)]
 
 
 def test_a_model_that_remembers_is_caught_at_any_reasonable_promise() -> None:
-    split = Split.toss(records(stays=2), Seeds(1).rng("split"))
+    split = Split.assign(records(stays=2), Seeds(1).rng("split"))
     model = Memory(np.unique(split.members.patient), 0.5)
     assert min(bound(Target(Release(model=model), split))) > 2.0
 
 
 def test_a_model_of_other_people_proves_nothing() -> None:
-    split = Split.toss(records(), Seeds(1).rng("split"))
+    split = Split.assign(records(), Seeds(1).rng("split"))
     learner = plugins.load("learners", "boosted")()
     alarms = 0
     for k in range(12):
         model = learner.fit(split.reference, Seeds(k).rng("fit"))
-        fresh = Split.toss(split.audit, Seeds(k).rng("again"), reference=0.05)
+        fresh = Split.assign(split.audit, Seeds(k).rng("again"), reference=0.05)
         alarms += max(bound(Target(Release(model=model), fresh), seed=k)) > 0
     assert alarms <= 2
 
@@ -81,7 +81,7 @@ def test_reference_models_sharpen_it_and_stay_honest() -> None:
     def fit(part: Records, k: int) -> Forest:
         return Forest(RandomForestClassifier(30, random_state=k).fit(part.X, part.y))
 
-    split = Split.toss(records(), Seeds(2).rng("split"))
+    split = Split.assign(records(), Seeds(2).rng("split"))
     method = plugins.load("methods", "baseline")()
     leaky = Target(Release(model=fit(split.members, 0)), split, method)
     blind = Target(Release(model=fit(split.reference, 0)), split, method)
@@ -113,7 +113,7 @@ def test_a_planted_broken_dp_sgd_is_caught_and_the_correct_one_is_not() -> None:
     columns = tuple(Column(f"x{i}", bounds=(-4.0, 4.0)) for i in range(d))
     pool = Records(columns, x, rng.integers(0, 2, n), np.arange(n), np.zeros(n))
     for seed in (1, 2):
-        split = Split.toss(pool, Seeds(seed).rng("split"), reference=0.02)
+        split = Split.assign(pool, Seeds(seed).rng("split"), reference=0.02)
         found = {}
         for kind in (Broken, DPSGD):
             method = kind(epsilon=1.0, hidden=0, sampling=0.5, steps=40, rate=0.003)
@@ -137,7 +137,7 @@ def test_scores_of_one_outcome_are_centred_so_that_stays_do_not_count() -> None:
 
 
 def test_refusals() -> None:
-    split = Split.toss(records(60), Seeds(1).rng("split"))
+    split = Split.assign(records(60), Seeds(1).rng("split"))
     target = Target(Release(model=Memory(np.array([1]), 1.0)), split)
     assert OneRun().refits(target, Seeds(0)) == ()
     with pytest.raises(PrivauditError, match="way of training is unknown"):

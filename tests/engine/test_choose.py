@@ -45,7 +45,7 @@ def split() -> Split:
         patient=np.arange(N),
         site=np.zeros(N),
     )
-    return Split.toss(records, Seeds(1).rng("split"))
+    return Split.assign(records, Seeds(1).rng("split"))
 
 
 def bank(split: Split, count: int, stream: int = 0) -> list[Fitted]:

@@ -42,7 +42,7 @@ def test_codes_read_the_series_and_missing_values() -> None:
 
 
 def test_the_memoriser_lifts_members_by_its_lift_and_leaves_others_alone() -> None:
-    split = Split.toss(records(400), Seeds(0).rng("split"))
+    split = Split.assign(records(400), Seeds(0).rng("split"))
     method = ToyMethod()
     target = Target(method.fit(split.members, np.random.default_rng(0)), split, method)
     planted, lift = controls.plant(target)

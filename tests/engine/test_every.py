@@ -118,7 +118,7 @@ class Coins(Attack):
 
     def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
         inside, outside = len(target.split.members), len(target.split.nonmembers)
-        return Scores(1 + rng.random(inside), rng.random(outside), coin=True)
+        return Scores(1 + rng.random(inside), rng.random(outside), randomised=True)
 
 
 @dataclass(frozen=True)

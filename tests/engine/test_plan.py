@@ -20,7 +20,7 @@ from privaudit.seeds import Seeds
 
 @pytest.fixture(scope="module")
 def split() -> Split:
-    return Split.toss(records(120), Seeds(0).rng("split"))
+    return Split.assign(records(120), Seeds(0).rng("split"))
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def test_keys_depend_on_everything_that_moves_a_number(split: Split) -> None:
 
     groups, steps = keys(base)
     assert keys(base) == (groups, steps)
-    other = Split.toss(records(120), Seeds(1).rng("split"))
+    other = Split.assign(records(120), Seeds(1).rng("split"))
     for changed in (
         keys(replace(base, entropy=2)),
         keys(request(learners={"plain": ToyLearner(memory=1.0)})),

@@ -380,7 +380,7 @@ def test_the_attack_runs_on_the_federations_own_ciphertexts() -> None:
     records = hospitals()
     release = method.fit(records, np.random.default_rng(1))
     assert Access.CIPHER in release.access
-    split = Split.toss(records, Seeds(1).rng("split"))
+    split = Split.assign(records, Seeds(1).rng("split"))
     found = KeyRecovery().run(Target(release, split, method), (), np.random.default_rng(0))
     assert len(found["server"].success) == 4
     assert found["server"].success.max() < 0.05

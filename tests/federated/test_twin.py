@@ -21,7 +21,7 @@ from test_members import records
 def test_a_twin_trains_the_same_model(name: str) -> None:
     if name == "federated_encrypted":
         pytest.importorskip("tenseal")
-    split = Split.toss(records(), Seeds(1).rng("split"))
+    split = Split.assign(records(), Seeds(1).rng("split"))
     method = plugins.load("methods", name)(rounds=3)
     assert type(method.twin) is Federated
     assert not method.twin.protect.name

@@ -70,7 +70,7 @@ def test_a_table_of_copies_is_found_out(tables: Path, capsys: pytest.CaptureFixt
     (subject,) = found.subjects
     assert subject.fidelity is not None
     assert subject.fidelity.estimates[0].name == "prevalence_synthetic"
-    assert {u.learner for u in subject.fidelity.usefulness} >= {"logreg", "boosted"}
+    assert {u.learner for u in subject.fidelity.utility} >= {"logreg", "boosted"}
     values = {e.name: e.value for e in subject.fidelity.estimates}
     assert (values["exact_copies"] or 0) > 0.5
     nearest = next(
@@ -117,7 +117,7 @@ def test_without_an_outcome_and_without_patients(tables: Path) -> None:
     found = audit(tables)
     fidelity = found.subjects[0].fidelity
     assert fidelity is not None
-    assert not fidelity.usefulness
+    assert not fidelity.utility
     assert any("one value alone" in note and "hospital" in note for note in found.data.notes)
     assert not any(e.name.startswith("prevalence") for e in fidelity.estimates)
 

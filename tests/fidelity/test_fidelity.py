@@ -91,7 +91,7 @@ def records(n: int = 1200, seed: int = 0, visits: int = 1) -> Records:
 
 @cache
 def split() -> Split:
-    return Split.toss(records(), np.random.default_rng(1))
+    return Split.assign(records(), np.random.default_rng(1))
 
 
 def synthetic(table: Records) -> Records:
@@ -142,7 +142,7 @@ def test_a_table_of_other_patients_is_as_like_as_other_patients_are() -> None:
     e = named(f, "detection_auc")
     assert e.low <= 0.5 <= e.high  # type: ignore[operator]
     assert named(f, "exact_copies").value == 0
-    assert abs(f.usefulness[0].loss.value or 0) < 0.05
+    assert abs(f.utility[0].loss.value or 0) < 0.05
 
 
 def test_copies_are_counted_and_other_patients_have_none() -> None:
@@ -155,7 +155,7 @@ def test_copies_are_counted_and_other_patients_have_none() -> None:
     # Copies are real records: nobody can tell them from real ones, and models of them are as good.
     e = named(f, "detection_auc")
     assert e.low <= 0.5 <= e.high  # type: ignore[operator]
-    assert f.usefulness[0].loss.low <= 0.02  # type: ignore[operator]
+    assert f.utility[0].loss.low <= 0.02  # type: ignore[operator]
 
 
 def test_shuffled_columns_look_right_alone_and_are_useless() -> None:
@@ -165,7 +165,7 @@ def test_shuffled_columns_look_right_alone_and_are_useless() -> None:
     assert e.low > e.chance  # type: ignore[operator]
     worst = named(f, "association_error_outcome")
     assert worst.low > worst.chance  # type: ignore[operator]
-    assert f.usefulness[0].loss.low > 0.1  # type: ignore[operator]
+    assert f.utility[0].loss.low > 0.1  # type: ignore[operator]
     assert named(f, "detection_auc").low > 0.5  # type: ignore[operator]
 
 
@@ -267,12 +267,12 @@ def test_what_cannot_be_compared_is_refused() -> None:
 def test_learners_that_cannot_take_part_are_told() -> None:
     table = other()
     f = fidelity(table, split(), learners={"hourly": Hourly(), "linear": Linear()}, seeds=Seeds(4))
-    assert [u.learner for u in f.usefulness] == ["linear"]
+    assert [u.learner for u in f.utility] == ["linear"]
     assert any("hourly" in note for note in f.notes)
     one = fidelity(
         replace(table, y=np.zeros(len(table))), split(), learners={"linear": Linear()}, seeds=Seeds(4)
     )  # fmt: skip
-    assert not one.usefulness
+    assert not one.utility
     assert any("every row has the outcome" in note for note in one.notes)
 
 
@@ -380,7 +380,7 @@ def test_the_loss_of_equal_answers_is_nothing_and_of_perfect_ones_is_bounded() -
 def test_a_detector_that_cannot_tell_covers_a_half() -> None:
     hits = 0
     for i in range(40):
-        s = Split.toss(records(800, seed=i), np.random.default_rng(i))
+        s = Split.assign(records(800, seed=i), np.random.default_rng(i))
         table = synthetic(records(len(s.members), seed=1000 + i))
         e, f = detection(table, Pools(s.members, s.nonmembers), 0.95, Seeds(i))
         hits += (e.low <= 0.5 <= e.high) + (f.low <= 0.5 <= f.high)  # type: ignore[operator]
@@ -388,7 +388,7 @@ def test_a_detector_that_cannot_tell_covers_a_half() -> None:
 
 
 def test_patients_with_several_rows_are_counted_once() -> None:
-    s = Split.toss(records(visits=3), np.random.default_rng(1))
+    s = Split.assign(records(visits=3), np.random.default_rng(1))
     f = fidelity(other(), s, learners={"linear": Linear()}, seeds=Seeds(4))
     e = named(f, "prevalence_real")
     assert e.n["patients"] == len(np.unique(s.members.patient)) < e.n["members"]

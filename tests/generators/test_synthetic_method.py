@@ -44,7 +44,7 @@ def stays(n: int = 240) -> Records:
 
 @pytest.fixture(scope="module")
 def split() -> Split:
-    return Split.toss(stays(), Seeds(1).rng("split"))
+    return Split.assign(stays(), Seeds(1).rng("split"))
 
 
 def test_the_release_is_a_table_a_file_and_a_model_of_the_table(split: Split) -> None:

@@ -91,7 +91,7 @@ class Everyone(Method):
 
     toss: int = 7
 
-    given: ClassVar[bool] = True
+    supplied: ClassVar[bool] = True
 
     @property
     def reruns(self) -> bool:

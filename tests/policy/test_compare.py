@@ -134,7 +134,7 @@ def _write(folder: Path, one: Audit, seed: int = 0, split: bool = True) -> str:
             folder / "restricted" / "scores" / "baseline-mlp-lira.npz",
             members=kept.scores.members,
             nonmembers=kept.scores.nonmembers,
-            coin=np.array(False),
+            randomised=np.array(False),
         )
     return str(folder)
 

@@ -216,7 +216,9 @@ def test_the_floor_is_where_the_design_measured_it() -> None:
 def test_pools_that_differ_in_other_ways_decide_nothing_about_membership() -> None:
     leaking = member("lira", number("auc", 0.9))
     fair, unfair = audit(subject(outcomes=(leaking,))), audit(subject(outcomes=(leaking,)))
-    unfair = replace(unfair, data=replace(unfair.data, unfair="told apart without the model"))
+    unfair = replace(
+        unfair, data=replace(unfair.data, distribution_shift="told apart without the model")
+    )
     rules = policy(Limit("ranking", "membership.auc", max=0.6))
     assert judge(rules, fair, today=DAY).state == "EXCEEDS"
     judged = judge(rules, unfair, today=DAY)

@@ -8,7 +8,7 @@ from typing import Any
 from sample import ANSWERS, NO_CLAIM, every, sample, subject
 
 from privaudit.report.notes import ACCESS
-from privaudit.results import Audit, ColumnFit, Estimate, Fidelity, Finding, Subject, Usefulness
+from privaudit.results import Audit, ColumnFit, Estimate, Fidelity, Finding, Subject, Utility
 
 TABLE, FILE = ACCESS["TABLE"][0], ACCESS["FILE"][0]
 UNFAIR = "Members and held-out records differ, most by age; a membership number is worthless here."
@@ -34,7 +34,7 @@ def likeness(copies: float = 0.0) -> Fidelity:
             Estimate("exact_copies_excess", copies, copies - 0.01, copies + 0.01),
         ),
         (column,),
-        (Usefulness("logreg", auroc, (rate("auroc", 0.8),), rate("auroc_loss", 0.06)),),
+        (Utility("logreg", auroc, (rate("auroc", 0.8),), rate("auroc_loss", 0.06)),),
     )
 
 
@@ -82,7 +82,7 @@ GIVEN: dict[str, Any] = {
 AUDITS = {
     "own": audit(own(0.5), **GIVEN, facts={DRIFT: 0.519}),
     "answers": audit(own(0.5, "probabilities"), **GIVEN),
-    "unfair": audit(own(0.5), **GIVEN, unfair=UNFAIR, facts={DRIFT: 0.795}),
+    "unfair": audit(own(0.5), **GIVEN, distribution_shift=UNFAIR, facts={DRIFT: 0.795}),
     "table": audit(
         table("synthetic-table", 0.0, model=False),
         **{**GIVEN, "task": "table", "title": "A synthetic table beside the real one"},

@@ -216,7 +216,7 @@ def test_every_attack_is_labelled_in_a_rule_and_keyed_in_the_verdict() -> None:
 def test_nothing_at_all_is_called_nothing() -> None:
     assert sentences.counted(()) == "nothing"
     assert sentences.counted(("model", "table", "given")) == "1 model and 2 synthetic tables"
-    bare = Data("nowhere", True, "own", "x", "x", ("a",), 1, 0, 0, (), (), tossed=False)
+    bare = Data("nowhere", True, "own", "x", "x", ("a",), 1, 0, 0, (), (), random_split=False)
     assert sentences.whom(bare, ("own",)) == "The data: nowhere."
 
 

@@ -38,7 +38,7 @@ def records(n: int = 1500, share: float = 0.11, sites: int = 3, seed: int = 4) -
 
 
 def pools(n: int = 1500, **how: float) -> Split:
-    return Split.toss(records(n, **how), Seeds(2).rng("split"), 0.3)  # type: ignore[arg-type]
+    return Split.assign(records(n, **how), Seeds(2).rng("split"), 0.3)  # type: ignore[arg-type]
 
 
 class Whole:

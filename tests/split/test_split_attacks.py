@@ -145,7 +145,7 @@ def test_a_long_table_is_learnt_on_in_part(releases, monkeypatch: pytest.MonkeyP
 def test_three_outcomes_are_one_against_the_rest() -> None:
     table = records(900)
     y = table.y + (np.nan_to_num(table.X[:, 3]) > 2)
-    split = Pools.toss(replace(table, y=y, classes=("a", "b", "c")), Seeds(2).rng("split"), 0.3)
+    split = Pools.assign(replace(table, y=y, classes=("a", "b", "c")), Seeds(2).rng("split"), 0.3)
     for kind in (Split, SplitU):
         release = kind(epochs=3).fit(split.members, Seeds(1).rng("fit"))
         assert release.model.predict_proba(split.nonmembers).shape[1] == 3

@@ -124,7 +124,7 @@ def test_a_control_on_other_records_is_independent():
     assert "independent" in gap.how
 
 
-# Usefulness
+# Utility
 
 
 def _answers(rng, n=1500, k=2, sharp=1.0):

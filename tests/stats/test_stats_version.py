@@ -26,7 +26,7 @@ def numbers() -> dict[str, Any]:
     rng = np.random.default_rng(11)
     ids = (np.arange(1300) // 2, 10_000 + np.arange(1250))
     scores = Scores(rng.normal(0.4, 1, 1300), np.round(rng.normal(0, 1, 1250), 1))
-    coin = Scores(scores.members, scores.nonmembers, coin=True)
+    coin = Scores(scores.members, scores.nonmembers, randomised=True)
     y = (rng.random(900) < 0.3).astype(int)
     p = 1 / (1 + np.exp(-(rng.normal(0, 1, 900) + y - 1)))
     proba, who = np.column_stack([1 - p, p]), np.arange(900) // 2

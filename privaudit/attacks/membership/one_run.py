@@ -62,7 +62,7 @@ class OneRun(Attack):
         else:
             scores = alike(finite(target.margins, "the released model"), target.split.audit.y)
         found = cut(scores, target)
-        return Scores(found.members, found.nonmembers, coin=True)
+        return Scores(found.members, found.nonmembers, randomised=True)
 
     def _asks(self) -> bool:
         if self.shadows == 0 and not isinstance(self.shadows, bool):

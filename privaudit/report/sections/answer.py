@@ -61,8 +61,8 @@ def _warnings(audit: Audit) -> list[Callout]:
     broken = [say.defect(s.name, why) for s in audit.subjects if (why := broken_promise(s))]
     if broken:
         found.append(Callout("stop", say.DEFECT_TITLE, tuple(Prose(text) for text in broken)))
-    if audit.data.unfair:
-        found.append(Callout("stop", say.UNFAIR_TITLE, (Prose(audit.data.unfair),)))
+    if audit.data.distribution_shift:
+        found.append(Callout("stop", say.UNFAIR_TITLE, (Prose(audit.data.distribution_shift),)))
     invalid = failed_controls(audit, "negative")
     if invalid:
         found.append(Callout("stop", say.INVALID_TITLE, (Prose(say.invalid(_places(invalid))),)))

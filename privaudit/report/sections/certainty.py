@@ -26,7 +26,7 @@ def build(audit: Audit) -> tuple[Block, ...]:
         for e in (*(s.headline.estimates if s.headline else ()), *s.utility)
         if e.how and e.value is not None
     )
-    blocks += [Heading(say.INTERVALS, "intervals"), Prose(say.luck(audit.data.tossed))]
+    blocks += [Heading(say.INTERVALS, "intervals"), Prose(say.luck(audit.data.random_split))]
     blocks.append(Bullets((*_merged(list(hows)), *say.INTERVAL_SOURCES)))
     return tuple(blocks)
 

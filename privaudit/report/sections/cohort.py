@@ -34,7 +34,7 @@ def build(audit: Audit) -> tuple[Block, ...]:
         columns = ("Pool", "Patients", "Stays", *(say.capital(name) for name in outcomes))
         numeric = tuple(range(1, len(columns)))
         blocks += [
-            Prose(say.POOLS_TOSSED if data.tossed else say.POOLS_GIVEN),
+            Prose(say.POOLS_TOSSED if data.random_split else say.POOLS_GIVEN),
             Table(say.POOLS_CAPTION, columns, pools, numeric),
         ]
     if data.notes:

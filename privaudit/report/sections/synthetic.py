@@ -122,7 +122,7 @@ def _excludes(e: Estimate, value: float) -> bool:
 def _useful(shown: list[Pair]) -> list[Block]:
     rows: list[tuple[Text, ...]] = []
     for s, f in shown:
-        for u in f.usefulness:
+        for u in f.utility:
             loss = n.estimate_text(u.loss)
             rows.append(
                 (
@@ -160,8 +160,8 @@ def _plane(audit: Audit) -> list[Block]:
     for s in audit.subjects:
         risk = stated(s.headline.estimates, "auc") if s.headline is not None else None
         use = stated(s.utility, "auroc")
-        if s.fidelity is not None and s.fidelity.usefulness:
-            use = stated(s.fidelity.usefulness[0].synthetic, "auroc")
+        if s.fidelity is not None and s.fidelity.utility:
+            use = stated(s.fidelity.utility[0].synthetic, "auroc")
         if risk is None or use is None:
             continue
         look = 0 if s.fidelity is None else 2 if kind_of(s) == "dp" else 1
@@ -394,7 +394,7 @@ def _groups(s: Subject, f: Fidelity) -> Table:
             *(_text(get(g.estimates, e)) for e in ("auroc_real", "auroc_synthetic", "auroc_loss")),
         ]
         rows.append(((Strong(name),) if _stands_out(g) else name, *cells))
-    learner = f.usefulness[0].learner if f.usefulness else ""
+    learner = f.utility[0].learner if f.utility else ""
     return Table(
         say.forgot_caption(s.name, learner),
         say.FORGOT_COLUMNS,

@@ -32,7 +32,7 @@ def build(audit: Audit) -> tuple[Block, ...]:
     title = _title(dots)
     table = Table(
         say.TRADEOFF_CAPTION,
-        ("Model", "Usefulness: AUROC", say.capital(say.measure(name)), "By guessing"),
+        ("Model", "Utility: AUROC", say.capital(say.measure(name)), "By guessing"),
         tuple(
             (d.name, n.estimate_text(d.x), n.estimate_text(d.y), n.chance_text(d.y)) for d in dots
         ),

@@ -103,7 +103,7 @@ def whom(data: Data, told: Sequence[Kind]) -> str:
     it = "it was" if one else "they were"
     verb = f"{it} {'made from' if tables(told) or mixed(told) else 'trained on'}"
     inside, outside = n.whole(pools["members"]), n.whole(pools.get("nonmembers", 0))
-    if data.tossed:
+    if data.random_split:
         return (
             f"{verb[:1].upper()}{verb[1:]} {inside} patients ({data.source}), the training patients: "
             f"patients whose records {'it' if one else 'they'} learnt from. Another {outside}, picked by the toss of a coin, were kept out, so that an attack’s "
@@ -118,7 +118,7 @@ def whom(data: Data, told: Sequence[Kind]) -> str:
 
 
 def _drift(data: Data) -> str:
-    if data.unfair:
+    if data.distribution_shift:
         return "They do differ: see the warning above."
     found = data.facts.get(DRIFT)
     if isinstance(found, int | float):

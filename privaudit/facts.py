@@ -1,0 +1,269 @@
+"""Typed facts: what an audit states, as data. Sentences are made of them in `privaudit.report.wording` alone.
+
+Nothing outside that package reads meaning out of a text: a reason, a caveat, a metric, a setting and a bound are
+compared by their codes and fields. A code says which parameters it carries; any other set is refused here, so
+that whoever makes a fact and whoever words it cannot drift apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+Param = str | int | float | bool | tuple[str, ...]
+"""Numbers, names that come from outside (columns, groups, attacks, libraries), and texts of other software."""
+
+
+class ReasonCode(StrEnum):
+    """Why there is no number, no attack, no model, or why a verdict has its state."""
+
+    # --- an attack was not run, a model not trained, a class of attack not tested
+    LACKS_ACCESS = "lacks_access"
+    NEEDS_RETRAINING = "needs_retraining"
+    REFUSED = "refused"
+    MISSING_EXTRA = "missing_extra"
+    FAILED = "failed"
+    NOT_REQUESTED = "not_requested"
+    NO_SYNTHETIC_TABLE = "no_synthetic_table"
+    NOTHING_TRAINED = "nothing_trained"
+    NOT_BUILT = "not_built"
+
+    # --- a number is not stated
+    NO_MEMBER = "no_member"
+    ONE_SIDE_EMPTY = "one_side_empty"
+    NO_ATTEMPT = "no_attempt"
+    TOO_FEW_HELD_OUT = "too_few_held_out"
+    NOTHING_DETECTABLE = "nothing_detectable"
+    TOO_FEW_WITH_OUTCOME = "too_few_with_outcome"
+    ONE_OUTCOME = "one_outcome"
+    TOO_FEW_PATIENTS = "too_few_patients"
+    TOO_FEW_ASSIGNMENTS = "too_few_assignments"
+    UNBALANCED_ASSIGNMENT = "unbalanced_assignment"
+    NO_STABLE_FIT = "no_stable_fit"
+
+    # --- a verdict (privaudit.policy)
+    WITHIN_BOUND = "within_bound"
+    EXCEEDS_BOUND = "exceeds_bound"
+    REACHES_MINIMUM = "reaches_minimum"
+    MISSES_MINIMUM = "misses_minimum"
+    LIMIT_INSIDE_BOUNDS = "limit_inside_bounds"
+
+
+REASON_PARAMS: Mapping[ReasonCode, tuple[str, ...]] = {
+    ReasonCode.LACKS_ACCESS: ("access",),
+    ReasonCode.REFUSED: ("what", "because", "fix"),
+    ReasonCode.MISSING_EXTRA: ("library", "extra"),
+    ReasonCode.FAILED: ("error",),
+    ReasonCode.NOT_REQUESTED: ("attacks",),
+    ReasonCode.TOO_FEW_HELD_OUT: ("more", "have", "fpr"),
+    ReasonCode.TOO_FEW_WITH_OUTCOME: ("least", "group"),
+    ReasonCode.ONE_OUTCOME: ("outcomes",),
+    ReasonCode.TOO_FEW_PATIENTS: ("least",),
+    ReasonCode.TOO_FEW_ASSIGNMENTS: ("more", "have"),
+    ReasonCode.UNBALANCED_ASSIGNMENT: ("members", "patients"),
+}
+"""The parameters of each code, none where it is not listed. access: names of `contracts.Access`."""
+
+
+class CaveatCode(StrEnum):
+    """What a reader must know of a number, a release or the whole audit."""
+
+    NOTE = "note"
+    """A text of a task, a method or other software, printed as it is."""
+
+    # --- the whole audit
+    GENERATED_RECORDS = "generated_records"
+    CONTROL_FAILED = "control_failed"
+    PLANTED_LEAK_MISSED = "planted_leak_missed"
+    ATTACK_FAILED = "attack_failed"
+    GUARANTEE_BROKEN = "guarantee_broken"
+    NOT_TRAINED = "not_trained"
+
+    # --- one finding
+    CONTROL_DESCRIBED = "control_described"
+    EPSILON_ABOVE_CLAIM = "epsilon_above_claim"
+    BOUND_OF_ANOTHER_UNIT = "bound_of_another_unit"
+    BOUND_NOT_COVERED = "bound_not_covered"
+    CHOSEN_ON_HALVES = "chosen_on_halves"
+    CHOSEN_ON_REFITS = "chosen_on_refits"
+    CHOSEN_AS_ONLY = "chosen_as_only"
+
+    # --- a control
+    PLANTED_LEAK = "planted_leak"
+    PLANTED_COPIES = "planted_copies"
+    NULL_MODEL = "null_model"
+    NULL_HALVES = "null_halves"
+
+    # --- what was handed in (privaudit.inputs)
+    DISTRIBUTION_SHIFT = "distribution_shift"
+    NO_DISTRIBUTION_SHIFT = "no_distribution_shift"
+
+    # --- a synthetic table (privaudit.fidelity)
+
+    # --- verdicts (privaudit.policy)
+
+
+CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
+    CaveatCode.NOTE: ("text",),
+    CaveatCode.CONTROL_FAILED: ("attack", "subject", "control"),
+    CaveatCode.PLANTED_LEAK_MISSED: ("attack", "subject"),
+    CaveatCode.ATTACK_FAILED: ("attack", "subject"),
+    CaveatCode.GUARANTEE_BROKEN: ("attack", "subject", "bound", "confidence", "claimed"),
+    CaveatCode.NOT_TRAINED: ("subject",),
+    CaveatCode.CONTROL_DESCRIBED: ("control",),
+    CaveatCode.EPSILON_ABOVE_CLAIM: ("bound", "confidence", "claimed"),
+    CaveatCode.BOUND_OF_ANOTHER_UNIT: ("unit", "neighbours"),
+    CaveatCode.PLANTED_LEAK: ("lift",),
+    CaveatCode.DISTRIBUTION_SHIFT: ("auc", "low", "high", "confidence", "columns"),
+    CaveatCode.NO_DISTRIBUTION_SHIFT: ("auc", "low", "high", "confidence"),
+}
+"""The parameters of each code, none where it is not listed."""
+
+Severity = Literal["note", "warning", "defect"]
+"""defect: the audit or a guarantee is broken, whatever the numbers (exit code 5)."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why something is absent or decided as it is. params: as `REASON_PARAMS` asks for this code."""
+
+    code: ReasonCode
+    params: Mapping[str, Param] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check(self.code, self.params, REASON_PARAMS.get(self.code, ()))
+
+
+@dataclass(frozen=True)
+class Caveat:
+    """What a reader must know. params: as `CAVEAT_PARAMS` asks for this code."""
+
+    code: CaveatCode
+    severity: Severity = "warning"
+    params: Mapping[str, Param] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check(self.code, self.params, CAVEAT_PARAMS.get(self.code, ()))
+
+
+def note(text: str) -> Caveat:
+    """A text of a task, a method or other software, printed as it is."""
+    return Caveat(CaveatCode.NOTE, "note", {"text": text})
+
+
+SettingKind = Literal[
+    "column", "budget", "known_columns", "attacker", "aggregator", "variant", "outcome", "level"
+]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Which series of one attack, or part of one measure, a number belongs to.
+
+    kind: what is varied; value: which of it (a column's name, a budget's size); unit: of a size; details:
+    what else tells this series from others of the same value. counterfactual: the series speaks of another
+    release than this one (another aggregator, more given away), so that a policy judges it only where it
+    names it. `str(setting)` is how it is shown and what the patterns of a policy's `at` are matched with.
+    """
+
+    kind: SettingKind
+    value: str | float
+    unit: str = ""
+    details: tuple[str, ...] = ()
+    counterfactual: bool = False
+
+    def __str__(self) -> str:
+        value = self.value if isinstance(self.value, str) else f"{self.value:g}"
+        return ", ".join((f"{value} {self.unit}".strip(), *self.details))
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Which number: a name of `privaudit.stats.catalogue`, and at what it is read.
+
+    fpr: false positive rate; prior: share of members among those asked about; at: the series.
+    """
+
+    name: str
+    fpr: float | None = None
+    prior: float | None = None
+    at: Setting | None = None
+
+    def __str__(self) -> str:
+        """A key for files and messages, such as `tpr_at_fpr_0.01` or `attack_rate@0.1 sd`."""
+        text = self.name
+        if self.prior is not None:
+            text += f"_at_prior_{self.prior:g}"
+        elif self.fpr is not None:
+            text += f"_at_fpr_{self.fpr:g}"
+        return text if self.at is None else f"{text}@{self.at}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """One subgroup of patients: `by` is what they are split on (a column), `level` the value."""
+
+    by: str
+    level: str
+
+
+class BoundMethod(StrEnum):
+    """How an interval or a bound was made; `report.wording.methods` names the sources."""
+
+    DELONG = "delong"
+    DELONG_NEWCOMBE = "delong_newcombe"
+    PAIRED_DELONG = "paired_delong"
+    PAIRED_DELONG_SCORE = "paired_delong_score"
+    BOOTSTRAP_WILSON = "bootstrap_wilson"
+    BAYES_RULE = "bayes_rule"
+    POWER = "power"
+    WILSON = "wilson"
+    NEWCOMBE_PAIRED = "newcombe_paired"
+    NEWCOMBE_INDEPENDENT = "newcombe_independent"
+    CLUSTERED_MEAN = "clustered_mean"
+    STEINKE = "steinke"
+    MAHLOUJIFAR = "mahloujifar"
+
+
+@dataclass(frozen=True)
+class Bound:
+    """How a number's interval or bound was made.
+
+    The rest is of lower bounds on epsilon alone. family: of the trade-off curve; delta: at which epsilon
+    is stated; tried: how many numbers of guesses were tried (each at a level divided by it); made, right: guesses of the
+    one that is stated, 0 where none tells; coins: patients whose membership was assigned at random.
+    """
+
+    method: BoundMethod
+    family: Literal["", "approximate", "gaussian"] = ""
+    delta: float | None = None
+    tried: int = 0
+    made: int = 0
+    right: int = 0
+    coins: int = 0
+
+
+def _check(code: StrEnum, params: Mapping[str, Param], wanted: tuple[str, ...]) -> None:
+    if set(params) != set(wanted):
+        raise ValueError(f"{code!r} carries {sorted(wanted)}, not {sorted(params)}")
+
+
+__all__ = [
+    "CAVEAT_PARAMS",
+    "REASON_PARAMS",
+    "Bound",
+    "BoundMethod",
+    "Caveat",
+    "CaveatCode",
+    "Group",
+    "Metric",
+    "Param",
+    "Reason",
+    "ReasonCode",
+    "Setting",
+    "SettingKind",
+    "Severity",
+    "note",
+]

@@ -112,13 +112,15 @@ def given(
     """An audit of what somebody brought: the task's `Prepared` holds the split, the entries' methods
     hand out the releases. An attack that refuses them is a result and no error.
 
-    coin: a fair coin decided about each patient's membership; without one no bound on epsilon holds,
+    randomised: each patient was a member with equal chance; without that no bound on epsilon holds,
     and the attacks that give one are left out.
     """
     _check(confidence)
     own = _Settings(profile.settings, settings)
     made = _attacks(profile, own, attacks)
-    made = {name: attack for name, attack in made.items() if coin or attack.family != "epsilon"}
+    made = {
+        name: attack for name, attack in made.items() if randomised or attack.family != "epsilon"
+    }
     own.refuse_unused()
     return Request(
         task_name, task, tuple(entries), made, profile.name, entropy, confidence, exact_counts,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from privaudit.errors import PrivauditError
+from privaudit.limits import MIN_CELL, MIN_FALSE_POSITIVES
 from privaudit.policy.metrics import METRICS, Metric, metric
 from privaudit.policy.rules import (
     RELEASES,
@@ -23,7 +24,7 @@ from privaudit.policy.rules import (
     Statistics,
 )
 from privaudit.policy.words import suggest
-from privaudit.stats.catalogue import FPRS, MIN_CELL, MIN_FALSE_POSITIVES, PRIORS
+from privaudit.stats.catalogue import FPRS, PRIORS
 
 LARGEST = 1_000_000
 """No policy is longer than this many bytes."""

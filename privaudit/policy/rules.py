@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-from privaudit.stats.catalogue import MIN_CELL, MIN_FALSE_POSITIVES
+from privaudit.limits import MIN_CELL, MIN_FALSE_POSITIVES
 
 SCHEMA = "privaudit.policy/1"
 

@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-STAGES = ("prepare", "plan", "train", "attack", "measure", "write")
-
 
 @dataclass(frozen=True)
 class Event:

@@ -1,4 +1,4 @@
-"""The run folder: what may be shared, what must not, and nothing that looks whole before it is."""
+"""The run directory: what may be shared, what must not, and nothing that looks complete before it is."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ NOTICE = """# Restricted
 This folder belongs inside the hospital's secure environment, under the data use agreement of the
 source data. It must not be shared, attached, uploaded or committed.
 
-- `split.npz` says who was trained on: it is the member list, with patient keys.
+- `split.npz` holds who was trained on: it is the member list, with patient keys.
 - `answers/` holds what each released model answers on every record.
 - `scores/` holds one score for every record and attack: with the list it singles people out.
 - `flow.csv` holds the exact cohort counts, also small ones.
-- `failures/` holds the whole story of what broke; it may quote data.
+- `failures/` holds the traces of errors; they may quote data.
 - `store/`, `cache/` and `tables/` hold records and models' answers on them.
 
 Only what stands in `shareable/` was made to leave.
@@ -95,7 +95,7 @@ class Folder:
     def events(self) -> Path:
         return self.root / "events.jsonl"
 
-    def keep_split(self, split: Split) -> None:
+    def store_split(self, split: Split) -> None:
         """Who is in which pool: restricted."""
         names = ("members", "nonmembers", "reference")
         pools: list[Records] = [getattr(split, name) for name in names]
@@ -111,17 +111,17 @@ class Folder:
             arrays[f"groups_{name}"] = np.concatenate([pool.groups[name] for pool in pools])
         self._npz("split.npz", arrays)
 
-    def keep_scores(self, subject: str, attack: str, arrays: Mapping[str, np.ndarray]) -> None:
+    def store_scores(self, subject: str, attack: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Evidence of one attack, record by record, in the order of the split: restricted."""
         self._npz(f"scores/{subject}-{attack}.npz", arrays)
 
-    def keep_answers(self, subject: str, arrays: Mapping[str, np.ndarray]) -> None:
+    def store_answers(self, subject: str, arrays: Mapping[str, np.ndarray]) -> None:
         """A released model's probabilities on members, then non-members, in the order of the split:
         restricted."""
         self._npz(f"answers/{subject}.npz", arrays)
 
-    def keep_failure(self, name: str, text: str) -> None:
-        """The whole story of what broke: restricted."""
+    def store_failure(self, name: str, text: str) -> None:
+        """The trace of an error: restricted."""
         safe = re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
         write_text(self.restricted / "failures" / f"{safe}.txt", text)
 
@@ -166,20 +166,21 @@ def manifest(audit: Audit) -> str:
 
 
 def curves(audit: Audit) -> str:
-    """Every curve as one table: subject, attack, curve, x, y, low, high."""
+    """Every curve as one table, a point a row."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["subject", "attack", "curve", "x", "y", "low", "high"])
+    writer.writerow(["subject", "attack", "curve", "metric", "unit", "x", "y", "low", "high"])
     for subject in audit.subjects:
         lines = [("", subject.reliability)] if subject.reliability else []
         for outcome in subject.outcomes:
             if isinstance(outcome, Finding):
                 lines += [(outcome.attack, curve) for curve in outcome.curves]
         for attack, curve in lines:
+            about = [subject.name, attack, curve.kind, str(curve.metric), curve.unit]
             for index, (x, y) in enumerate(zip(curve.x, curve.y, strict=True)):
                 low = curve.low[index] if curve.low else ""
                 high = curve.high[index] if curve.high else ""
-                writer.writerow([subject.name, attack, curve.name, x, y, low, high])
+                writer.writerow([*about, x, y, low, high])
     return text.getvalue()
 
 
@@ -194,7 +195,7 @@ def find(run: Path) -> Path:
     raise PrivauditError(
         f"no finished run at {run.name!r}",
         "a finished run holds shareable/audit.json; one that was cut short does not",
-        "give a run folder, for example runs/latest, or run the same command again to resume",
+        "give a run directory, for example runs/latest, or run the same command again to resume",
     )
 
 

@@ -29,10 +29,12 @@ class ReasonCode(StrEnum):
     NO_SYNTHETIC_TABLE = "no_synthetic_table"
     NOTHING_TRAINED = "nothing_trained"
     NOT_BUILT = "not_built"
+    NULL_NOT_TRAINED = "null_not_trained"
 
     # --- a number is not stated
     NO_MEMBER = "no_member"
     ONE_SIDE_EMPTY = "one_side_empty"
+    NO_RECORD = "no_record"
     NO_ATTEMPT = "no_attempt"
     TOO_FEW_HELD_OUT = "too_few_held_out"
     NOTHING_DETECTABLE = "nothing_detectable"
@@ -41,6 +43,8 @@ class ReasonCode(StrEnum):
     TOO_FEW_PATIENTS = "too_few_patients"
     TOO_FEW_ASSIGNMENTS = "too_few_assignments"
     UNBALANCED_ASSIGNMENT = "unbalanced_assignment"
+    EQUAL_PREDICTIONS = "equal_predictions"
+    SEPARATED_OUTCOMES = "separated_outcomes"
     NO_STABLE_FIT = "no_stable_fit"
 
     # --- a verdict (privaudit.policy)
@@ -82,7 +86,7 @@ class ReasonCode(StrEnum):
 REASON_PARAMS: Mapping[ReasonCode, tuple[str, ...]] = {
     ReasonCode.LACKS_ACCESS: ("access",),
     ReasonCode.REFUSED: ("what", "because", "fix"),
-    ReasonCode.MISSING_EXTRA: ("library", "extra"),
+    ReasonCode.MISSING_EXTRA: ("library", "fix"),
     ReasonCode.FAILED: ("error",),
     ReasonCode.NOT_REQUESTED: ("attacks",),
     ReasonCode.TOO_FEW_HELD_OUT: ("more", "have", "fpr"),
@@ -113,7 +117,12 @@ REASON_PARAMS: Mapping[ReasonCode, tuple[str, ...]] = {
     ReasonCode.WORSE_THAN_MARGIN: ("before", "after"),
     ReasonCode.MARGIN_INSIDE_BOUNDS: ("before", "after", "spread", "more"),
 }
-"""The parameters of each code, none where it is not listed. access: names of `contracts.Access`.
+"""The parameters of each code, none where it is not listed.
+
+access, attacks: names of `contracts.Access` and of attacks; fix: what to do, "" where nothing is known; error:
+a text of other software or the kind and place of an error; fpr, least, more, have, members, patients: numbers
+(least: so many are asked for; more: so many are lacking; have: so many there are); group: whether it is about
+one subgroup; outcomes: names of the classes, none where there are more than two.
 
 Of verdicts: others, weak: attacks that were looked at, and those that lack power; adjusted: whether
 the bound is adjusted over several rules; listed: whether the policy names the group; table: whether a
@@ -281,31 +290,43 @@ class Group:
 class BoundMethod(StrEnum):
     """How an interval or a bound was made; `report.wording.methods` names the sources."""
 
+    # --- privaudit.stats
     DELONG = "delong"
     DELONG_NEWCOMBE = "delong_newcombe"
+    NEWCOMBE_AUC = "newcombe_auc"
     PAIRED_DELONG = "paired_delong"
     PAIRED_DELONG_SCORE = "paired_delong_score"
+    BOOTSTRAP = "bootstrap"
     BOOTSTRAP_WILSON = "bootstrap_wilson"
+    GROUP_BOOTSTRAP_WILSON = "group_bootstrap_wilson"
     BAYES_RULE = "bayes_rule"
     POWER = "power"
+    POWER_THRESHOLD = "power_threshold"
     WILSON = "wilson"
     NEWCOMBE_PAIRED = "newcombe_paired"
     NEWCOMBE_INDEPENDENT = "newcombe_independent"
     CLUSTERED_MEAN = "clustered_mean"
+    RECALIBRATION = "recalibration"
     STEINKE = "steinke"
     MAHLOUJIFAR = "mahloujifar"
+    PAIRED_BOOTSTRAP = "paired_bootstrap"
+    PAIRED_BOOTSTRAP_NEWCOMBE = "paired_bootstrap_newcombe"
+    PAIRED_MEAN = "paired_mean"
+    MOVER = "mover"
 
 
 @dataclass(frozen=True)
 class Bound:
     """How a number's interval or bound was made.
 
+    classes: over so many classes, each against the rest, 0 where there are two.
     The rest is of lower bounds on epsilon alone. family: of the trade-off curve; delta: at which epsilon
     is stated; tried: how many numbers of guesses were tried (each at a level divided by it); made, right: guesses of the
     one that is stated, 0 where none tells; coins: patients whose membership was assigned at random.
     """
 
     method: BoundMethod
+    classes: int = 0
     family: Literal["", "approximate", "gaussian"] = ""
     delta: float | None = None
     tried: int = 0

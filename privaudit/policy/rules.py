@@ -13,7 +13,8 @@ from datetime import date
 from typing import Annotated, Any, Literal, get_args
 
 from privaudit.facts import Group
-from privaudit.stats.catalogue import FPRS, MIN_CELL, MIN_FALSE_POSITIVES, PRIORS
+from privaudit.limits import MIN_CELL, MIN_FALSE_POSITIVES
+from privaudit.stats.catalogue import FPRS, PRIORS
 
 SCHEMA = "privaudit.policy/1"
 

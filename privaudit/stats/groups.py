@@ -10,11 +10,11 @@ import numpy as np
 
 from privaudit.contracts import Scores
 from privaudit.errors import PrivauditError
+from privaudit.limits import MIN_CELL
 from privaudit.records import Records
 from privaudit.results import Estimate, GroupResult
 from privaudit.stats import auc as area_module
 from privaudit.stats import prediction, resample, thresholds
-from privaudit.stats.catalogue import MIN_CELL
 from privaudit.stats.membership import Patients, check, refuse
 from privaudit.stats.rates import wilson
 

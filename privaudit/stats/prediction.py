@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from privaudit.errors import PrivauditError
+from privaudit.limits import MIN_CELL
 from privaudit.results import Curve, Estimate
 from privaudit.stats import auc as area_module
 from privaudit.stats import resample
-from privaudit.stats.catalogue import MIN_CELL
 from privaudit.stats.rates import rate, wilson
 from privaudit.stats.recalibrate import EDGE_PROBABILITY, Separable, intercept, slope
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from privaudit.contracts import Trials
 from privaudit.errors import PrivauditError
+from privaudit.limits import MIN_CELL
 from privaudit.results import Curve, Estimate
 from privaudit.stats import rates, resample
-from privaudit.stats.catalogue import MIN_CELL
 
 RATE_HOW = "Wilson's interval on the patients' effective number of records"
 PAIRED_HOW = "Newcombe's interval for paired shares (1998b, method 10), patients as clusters"

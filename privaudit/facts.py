@@ -53,6 +53,34 @@ class ReasonCode(StrEnum):
     REACHES_MINIMUM = "reaches_minimum"
     MISSES_MINIMUM = "misses_minimum"
     LIMIT_INSIDE_BOUNDS = "limit_inside_bounds"
+    TOO_FEW_FALSE_POSITIVES = "too_few_false_positives"
+    NUMBER_ABSENT = "number_absent"
+    NO_INTERVAL = "no_interval"
+    SUPPRESSED = "suppressed"
+    NEGATIVE_CONTROL_FAILED = "negative_control_failed"
+    DISTRIBUTION_SHIFTED = "distribution_shifted"
+    LACKS_POWER = "lacks_power"
+    NO_POSITIVE_CONTROL = "no_positive_control"
+    GROUP_ATYPICAL = "group_atypical"
+    NOTHING_PROVABLE = "nothing_provable"
+    ATTACKS_MISSING = "attacks_missing"
+    SETTINGS_MISSING = "settings_missing"
+    NO_ATTACK_RUN = "no_attack_run"
+    NOT_APPLICABLE = "not_applicable"
+    NO_GROUPING = "no_grouping"
+    NO_GUARANTEE = "no_guarantee"
+    GUARANTEE_OF_ANOTHER_UNIT = "guarantee_of_another_unit"
+    GUARANTEE_NOT_COVERING = "guarantee_not_covering"
+    GUARANTEE_WITHIN = "guarantee_within"
+    GUARANTEE_ABOVE = "guarantee_above"
+    NO_BASELINE = "no_baseline"
+    ABSENT_FROM_BASELINE = "absent_from_baseline"
+    ABSENT_FROM_CANDIDATE = "absent_from_candidate"
+    TOO_FEW_BASELINE_RUNS = "too_few_baseline_runs"
+    TOO_FEW_CANDIDATE_RUNS = "too_few_candidate_runs"
+    NO_WORSE_THAN_MARGIN = "no_worse_than_margin"
+    WORSE_THAN_MARGIN = "worse_than_margin"
+    MARGIN_INSIDE_BOUNDS = "margin_inside_bounds"
 
 
 REASON_PARAMS: Mapping[ReasonCode, tuple[str, ...]] = {
@@ -67,6 +95,27 @@ REASON_PARAMS: Mapping[ReasonCode, tuple[str, ...]] = {
     ReasonCode.TOO_FEW_PATIENTS: ("least",),
     ReasonCode.TOO_FEW_ASSIGNMENTS: ("more", "have"),
     ReasonCode.UNBALANCED_ASSIGNMENT: ("members", "patients"),
+    ReasonCode.WITHIN_BOUND: ("others", "weak"),
+    ReasonCode.EXCEEDS_BOUND: ("adjusted", "others", "listed", "table"),
+    ReasonCode.MISSES_MINIMUM: ("adjusted",),
+    ReasonCode.LIMIT_INSIDE_BOUNDS: ("more",),
+    ReasonCode.TOO_FEW_FALSE_POSITIVES: ("more",),
+    ReasonCode.SUPPRESSED: ("least",),
+    ReasonCode.LACKS_POWER: ("weak",),
+    ReasonCode.NO_POSITIVE_CONTROL: ("weak",),
+    ReasonCode.NOTHING_PROVABLE: ("most",),
+    ReasonCode.ATTACKS_MISSING: ("attacks",),
+    ReasonCode.SETTINGS_MISSING: ("settings",),
+    ReasonCode.NO_GROUPING: ("by", "known", "near"),
+    ReasonCode.GUARANTEE_OF_ANOTHER_UNIT: ("epsilon", "delta", "unit"),
+    ReasonCode.GUARANTEE_NOT_COVERING: ("epsilon", "delta", "unit", "access"),
+    ReasonCode.GUARANTEE_WITHIN: ("epsilon", "delta", "unit"),
+    ReasonCode.GUARANTEE_ABOVE: ("epsilon", "delta", "unit"),
+    ReasonCode.TOO_FEW_BASELINE_RUNS: ("before", "after"),
+    ReasonCode.TOO_FEW_CANDIDATE_RUNS: ("before", "after", "wanted"),
+    ReasonCode.NO_WORSE_THAN_MARGIN: ("before", "after"),
+    ReasonCode.WORSE_THAN_MARGIN: ("before", "after"),
+    ReasonCode.MARGIN_INSIDE_BOUNDS: ("before", "after", "spread", "more"),
 }
 """The parameters of each code, none where it is not listed.
 
@@ -74,6 +123,11 @@ access, attacks: names of `contracts.Access` and of attacks; fix: what to do, ""
 a text of other software or the kind and place of an error; fpr, least, more, have, members, patients: numbers
 (least: so many are asked for; more: so many are lacking; have: so many there are); group: whether it is about
 one subgroup; outcomes: names of the classes, none where there are more than two.
+
+Of verdicts: others, weak: attacks that were looked at, and those that lack power; adjusted: whether
+the bound is adjusted over several rules; listed: whether the policy names the group; table: whether a
+synthetic table is released; more: patients (or runs) that would decide it, 0 where no realistic
+number would; near: what may have been meant, "" for nothing; before, after: means over runs.
 """
 
 
@@ -113,13 +167,21 @@ class CaveatCode(StrEnum):
     # --- a synthetic table (privaudit.fidelity)
 
     # --- verdicts (privaudit.policy)
+    HARNESS_LEAKS = "harness_leaks"
+    CONTROL_ERROR = "control_error"
+    UNAPPROVED = "unapproved"
+    NOT_JUDGED = "not_judged"
+    WAIVER_EXPIRED = "waiver_expired"
+    WAIVER_IDLE = "waiver_idle"
+    LIMIT_BELOW_RESOLUTION = "limit_below_resolution"
+    NO_GUARANTEE_REQUIRED = "no_guarantee_required"
 
 
 CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.NOTE: ("text",),
     CaveatCode.CONTROL_FAILED: ("attack", "subject", "control"),
     CaveatCode.PLANTED_LEAK_MISSED: ("attack", "subject"),
-    CaveatCode.ATTACK_FAILED: ("attack", "subject"),
+    CaveatCode.ATTACK_FAILED: ("attack", "subject", "error"),
     CaveatCode.GUARANTEE_BROKEN: ("attack", "subject", "bound", "confidence", "claimed"),
     CaveatCode.NOT_TRAINED: ("subject",),
     CaveatCode.CONTROL_DESCRIBED: ("control",),
@@ -128,6 +190,12 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.PLANTED_LEAK: ("lift",),
     CaveatCode.DISTRIBUTION_SHIFT: ("auc", "low", "high", "confidence", "columns"),
     CaveatCode.NO_DISTRIBUTION_SHIFT: ("auc", "low", "high", "confidence"),
+    CaveatCode.HARNESS_LEAKS: ("attack", "subject"),
+    CaveatCode.CONTROL_ERROR: ("attack", "subject", "control", "error"),
+    CaveatCode.NOT_JUDGED: ("subjects",),
+    CaveatCode.WAIVER_EXPIRED: ("rule", "by", "level", "approved_by", "expires"),
+    CaveatCode.WAIVER_IDLE: ("rule",),
+    CaveatCode.LIMIT_BELOW_RESOLUTION: ("rule", "limit", "least", "patients"),
 }
 """The parameters of each code, none where it is not listed."""
 

@@ -43,6 +43,11 @@ class ReasonCode(StrEnum):
     UNBALANCED_ASSIGNMENT = "unbalanced_assignment"
     NO_STABLE_FIT = "no_stable_fit"
 
+    # --- a number of a synthetic table (privaudit.fidelity)
+    SMALL_CELL = "small_cell"
+    FEW_COPIES = "few_copies"
+    TOO_FEW_SYNTHETIC_ROWS = "too_few_synthetic_rows"
+
     # --- a verdict (privaudit.policy)
     WITHIN_BOUND = "within_bound"
     EXCEEDS_BOUND = "exceeds_bound"
@@ -63,6 +68,9 @@ REASON_PARAMS: Mapping[ReasonCode, tuple[str, ...]] = {
     ReasonCode.TOO_FEW_PATIENTS: ("least",),
     ReasonCode.TOO_FEW_ASSIGNMENTS: ("more", "have"),
     ReasonCode.UNBALANCED_ASSIGNMENT: ("members", "patients"),
+    ReasonCode.SMALL_CELL: ("least",),
+    ReasonCode.FEW_COPIES: ("least",),
+    ReasonCode.TOO_FEW_SYNTHETIC_ROWS: ("least",),
 }
 """The parameters of each code, none where it is not listed. access: names of `contracts.Access`."""
 
@@ -101,6 +109,16 @@ class CaveatCode(StrEnum):
     NO_DISTRIBUTION_SHIFT = "no_distribution_shift"
 
     # --- a synthetic table (privaudit.fidelity)
+    COLUMNS_MISSING = "columns_missing"
+    MORE_SYNTHETIC_ROWS = "more_synthetic_rows"
+    NEAR_DUPLICATES_DEFINED = "near_duplicates_defined"
+    FEW_COPIES = "few_copies"
+    FEW_COPIES_HELD_OUT = "few_copies_held_out"
+    UTILITY_NOT_MEASURED = "utility_not_measured"
+    UTILITY_ON_FEWER_ROWS = "utility_on_fewer_rows"
+    ONE_SYNTHETIC_OUTCOME = "one_synthetic_outcome"
+    LEARNER_READS_SERIES = "learner_reads_series"
+    LEARNER_REFUSED = "learner_refused"
 
     # --- verdicts (privaudit.policy)
 
@@ -118,6 +136,16 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.PLANTED_LEAK: ("lift",),
     CaveatCode.DISTRIBUTION_SHIFT: ("auc", "low", "high", "confidence", "columns"),
     CaveatCode.NO_DISTRIBUTION_SHIFT: ("auc", "low", "high", "confidence"),
+    CaveatCode.COLUMNS_MISSING: ("count", "columns"),
+    CaveatCode.MORE_SYNTHETIC_ROWS: ("synthetic_rows", "held_out_rows"),
+    CaveatCode.NEAR_DUPLICATES_DEFINED: ("differing", "rounding"),
+    CaveatCode.FEW_COPIES: ("metric", "least"),
+    CaveatCode.FEW_COPIES_HELD_OUT: ("metric", "least"),
+    CaveatCode.UTILITY_NOT_MEASURED: ("what",),
+    CaveatCode.UTILITY_ON_FEWER_ROWS: ("rows", "synthetic_rows"),
+    CaveatCode.ONE_SYNTHETIC_OUTCOME: ("outcome",),
+    CaveatCode.LEARNER_READS_SERIES: ("learner",),
+    CaveatCode.LEARNER_REFUSED: ("learner", "what", "because"),
 }
 """The parameters of each code, none where it is not listed."""
 
@@ -154,7 +182,15 @@ def note(text: str) -> Caveat:
 
 
 SettingKind = Literal[
-    "column", "budget", "known_columns", "attacker", "aggregator", "variant", "outcome", "level"
+    "column",
+    "budget",
+    "known_columns",
+    "neighbours",
+    "attacker",
+    "aggregator",
+    "variant",
+    "outcome",
+    "level",
 ]
 
 
@@ -225,6 +261,12 @@ class BoundMethod(StrEnum):
     CLUSTERED_MEAN = "clustered_mean"
     STEINKE = "steinke"
     MAHLOUJIFAR = "mahloujifar"
+
+    # --- a synthetic table (privaudit.fidelity)
+    LINEARISED = "linearised"
+    DELONG_FOLDS = "delong_folds"
+    ORDER_STATISTIC = "order_statistic"
+    WILSON_ROWS = "wilson_rows"
 
 
 @dataclass(frozen=True)

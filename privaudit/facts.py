@@ -266,7 +266,6 @@ class BoundMethod(StrEnum):
     LINEARISED = "linearised"
     DELONG_FOLDS = "delong_folds"
     ORDER_STATISTIC = "order_statistic"
-    WILSON_ROWS = "wilson_rows"
 
 
 @dataclass(frozen=True)

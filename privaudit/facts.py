@@ -171,6 +171,17 @@ class CaveatCode(StrEnum):
     # --- what was handed in (privaudit.inputs)
     DISTRIBUTION_SHIFT = "distribution_shift"
     NO_DISTRIBUTION_SHIFT = "no_distribution_shift"
+    DISTRIBUTION_SHIFT_NOT_TESTED = "distribution_shift_not_tested"
+    OUTCOME_IN_COLUMN = "outcome_in_column"
+    IDENTIFYING_COLUMNS = "identifying_columns"
+    DUPLICATES_ACROSS_SPLIT = "duplicates_across_split"
+    FEW_HELD_OUT = "few_held_out"
+    ANSWERS_ARE_CLASSES = "answers_are_classes"
+    CONSTANT_ANSWERS = "constant_answers"
+    BETTER_ON_HELD_OUT = "better_on_held_out"
+    NO_BETTER_THAN_CHANCE = "no_better_than_chance"
+    SEVERAL_RECORDS_A_PATIENT = "several_records_a_patient"
+    NOT_RETRAINED = "not_retrained"
 
     # --- a synthetic table (privaudit.fidelity)
     COLUMNS_MISSING = "columns_missing"
@@ -224,6 +235,26 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.ONE_SYNTHETIC_OUTCOME: ("outcome",),
     CaveatCode.LEARNER_READS_SERIES: ("learner",),
     CaveatCode.LEARNER_REFUSED: ("learner", "what", "because"),
+    CaveatCode.OUTCOME_IN_COLUMN: ("column", "auc"),
+    CaveatCode.IDENTIFYING_COLUMNS: ("columns", "identifier"),
+    CaveatCode.DUPLICATES_ACROSS_SPLIT: ("share",),
+    CaveatCode.FEW_HELD_OUT: ("patients", "wanted", "fpr"),
+    CaveatCode.BETTER_ON_HELD_OUT: ("held_out", "members"),
+    CaveatCode.NO_BETTER_THAN_CHANCE: ("members",),
+    CaveatCode.SEVERAL_RECORDS_A_PATIENT: (
+        "records",
+        "patients",
+        "confidence",
+        "record_auc",
+        "record_low",
+        "record_high",
+        "patient_low",
+        "patient_high",
+        "mean_auc",
+        "mean_low",
+        "mean_high",
+    ),
+    CaveatCode.NOT_RETRAINED: ("what", "because"),
 }
 """The parameters of each code, none where it is not listed."""
 

@@ -72,6 +72,8 @@ class Federated(Method):
     recorded: int = 3
 
     seats: ClassVar[bool] = True
+    trains_as_federated: ClassVar[bool] = True
+    """Whether a class changes defaults alone. Read of the class itself and never inherited."""
 
     @property
     def alternatives(self) -> Mapping[str, Method]:
@@ -94,8 +96,11 @@ class Federated(Method):
     def twin(self) -> Method:
         """The same federation in the open: masks and ciphers change a sum by rounding alone.
 
-        The bound goes with them, since nobody can bound the length of what is masked.
+        The bound goes with them, since nobody can bound the length of what is masked. A subclass
+        that trains in another way (with noise at the sites, say) is its own twin.
         """
+        if not vars(type(self)).get("trains_as_federated", False):
+            return self
         own = {part.name: getattr(self, part.name) for part in fields(Federated)}
         if self.protect.name:
             own |= {"protect": Plain(), "bound": None}

@@ -27,6 +27,7 @@ from pipelines.federated.protect import Plain, Protection
 from pipelines.federated.server import FedAvg, Server, SiteNoise
 from pipelines.federated.sites import ByUnit, Parts, Sites
 from pipelines.learners._prepare import check_outcomes
+from pipelines.settings import at_least, check_settings
 from privaudit.contracts import Claim, Exchange, Malicious, Method, Release
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
@@ -133,12 +134,7 @@ class Federated(Method):
         ]
 
     def _widths(self, records: Records, encoding: PublicEncoding) -> tuple[int, ...]:
-        if self.hidden < 0 or self.hidden != int(self.hidden):
-            raise PrivauditError(
-                f"hidden={self.hidden}",
-                "it is a number of units, 0 or more",
-                "use 64, or 0 for a logistic regression",
-            )
+        check_settings(self, hidden=at_least(0))
         middle = (self.hidden,) if self.hidden else ()
         return (encoding.width, *middle, len(records.classes))
 

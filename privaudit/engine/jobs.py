@@ -392,7 +392,8 @@ def strip_release(release: Release, attack: Attack) -> Release:
         "table": Access.TABLE,
         "file": Access.FILE,
     }
-    drop = {part: None for part, access in heavy.items() if access not in attack.needs}
+    used = attack.uses(release.access)
+    drop = {part: None for part, access in heavy.items() if access not in used}
     return replace(release, **drop)  # type: ignore[arg-type]
 
 

@@ -70,7 +70,8 @@ def load(kind: str, name: str) -> type:
         )
     module = importlib.import_module(known[name])
     (only,) = module.__all__
-    return getattr(module, only)
+    found: type = getattr(module, only)
+    return found
 
 
 def summary(kind: str, name: str) -> str:

@@ -180,4 +180,3 @@ def _values(column: Column, own: np.ndarray) -> list[float]:
     seen = own[np.isfinite(own)]
     low, high = (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 0.0)
     return [low, high] if high > low else [low, low + 1.0]
-

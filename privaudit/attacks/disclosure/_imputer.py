@@ -135,4 +135,3 @@ def _classifiers(x: np.ndarray, labels: np.ndarray, state: int) -> tuple[Any, ..
             LogisticRegression(C=0.05, max_iter=500).fit(x, labels),
             trees.fit(x, labels),
         )
-

@@ -210,4 +210,3 @@ def _gradient(
         if i:
             error = (error @ layers[i][0]) * (inputs[i] > 0)
     return torch.cat([t.flatten(1) for pair in reversed(found) for t in pair], dim=1)
-

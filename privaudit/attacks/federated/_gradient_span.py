@@ -115,4 +115,3 @@ def _rows(q: np.ndarray, right: np.ndarray, none: np.ndarray) -> np.ndarray:
     if (np.abs(scale) < 1e-9).any():
         return none
     return both[:, :-1] / scale
-

@@ -214,4 +214,3 @@ class Answers:
         share = (wanted - above) / level
         flagged = np.where(scores[:, 1] > cut, 1.0, np.where(scores[:, 1] == cut, share, 0.0))
         return np.column_stack([1 - flagged, flagged])
-

@@ -456,10 +456,22 @@ class Trials:
 
 
 class Attack(ABC):
-    """One way to learn what should not be learnt. Subclasses are frozen dataclasses."""
+    """One way to learn what should not be learnt. Subclasses are frozen dataclasses.
+
+    needs: what the attack cannot be made without; `helped_by`: what else it uses where it can.
+    """
 
     needs: ClassVar[frozenset[Access]]
     family: ClassVar[Family]
+
+    @property
+    def helped_by(self) -> frozenset[Access]:
+        """What the attack, set as it is, also uses where the auditor can do it."""
+        return frozenset()
+
+    def uses(self, access: frozenset[Access]) -> frozenset[Access]:
+        """What the attack really uses of what the auditor can do."""
+        return (self.needs | self.helped_by) & access
 
     def refits(self, target: Target, seeds: Seeds) -> Sequence[Refit]:
         """The training jobs this attack wants; it is handed their outcomes in the same order."""

@@ -47,6 +47,11 @@ class ReasonCode(StrEnum):
     SEPARATED_OUTCOMES = "separated_outcomes"
     NO_STABLE_FIT = "no_stable_fit"
 
+    # --- a number of a synthetic table (privaudit.fidelity)
+    SMALL_CELL = "small_cell"
+    FEW_COPIES = "few_copies"
+    TOO_FEW_SYNTHETIC_ROWS = "too_few_synthetic_rows"
+
     # --- a verdict (privaudit.policy)
     WITHIN_BOUND = "within_bound"
     EXCEEDS_BOUND = "exceeds_bound"
@@ -116,6 +121,9 @@ REASON_PARAMS: Mapping[ReasonCode, tuple[str, ...]] = {
     ReasonCode.NO_WORSE_THAN_MARGIN: ("before", "after"),
     ReasonCode.WORSE_THAN_MARGIN: ("before", "after"),
     ReasonCode.MARGIN_INSIDE_BOUNDS: ("before", "after", "spread", "more"),
+    ReasonCode.SMALL_CELL: ("least",),
+    ReasonCode.FEW_COPIES: ("least",),
+    ReasonCode.TOO_FEW_SYNTHETIC_ROWS: ("least",),
 }
 """The parameters of each code, none where it is not listed.
 
@@ -163,8 +171,29 @@ class CaveatCode(StrEnum):
     # --- what was handed in (privaudit.inputs)
     DISTRIBUTION_SHIFT = "distribution_shift"
     NO_DISTRIBUTION_SHIFT = "no_distribution_shift"
+    DISTRIBUTION_SHIFT_NOT_TESTED = "distribution_shift_not_tested"
+    OUTCOME_IN_COLUMN = "outcome_in_column"
+    IDENTIFYING_COLUMNS = "identifying_columns"
+    DUPLICATES_ACROSS_SPLIT = "duplicates_across_split"
+    FEW_HELD_OUT = "few_held_out"
+    ANSWERS_ARE_CLASSES = "answers_are_classes"
+    CONSTANT_ANSWERS = "constant_answers"
+    BETTER_ON_HELD_OUT = "better_on_held_out"
+    NO_BETTER_THAN_CHANCE = "no_better_than_chance"
+    SEVERAL_RECORDS_A_PATIENT = "several_records_a_patient"
+    NOT_RETRAINED = "not_retrained"
 
     # --- a synthetic table (privaudit.fidelity)
+    COLUMNS_MISSING = "columns_missing"
+    MORE_SYNTHETIC_ROWS = "more_synthetic_rows"
+    NEAR_DUPLICATES_DEFINED = "near_duplicates_defined"
+    FEW_COPIES = "few_copies"
+    FEW_COPIES_HELD_OUT = "few_copies_held_out"
+    UTILITY_NOT_MEASURED = "utility_not_measured"
+    UTILITY_ON_FEWER_ROWS = "utility_on_fewer_rows"
+    ONE_SYNTHETIC_OUTCOME = "one_synthetic_outcome"
+    LEARNER_READS_SERIES = "learner_reads_series"
+    LEARNER_REFUSED = "learner_refused"
 
     # --- verdicts (privaudit.policy)
     HARNESS_LEAKS = "harness_leaks"
@@ -196,6 +225,36 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.WAIVER_EXPIRED: ("rule", "by", "level", "approved_by", "expires"),
     CaveatCode.WAIVER_IDLE: ("rule",),
     CaveatCode.LIMIT_BELOW_RESOLUTION: ("rule", "limit", "least", "patients"),
+    CaveatCode.COLUMNS_MISSING: ("count", "columns"),
+    CaveatCode.MORE_SYNTHETIC_ROWS: ("synthetic_rows", "held_out_rows"),
+    CaveatCode.NEAR_DUPLICATES_DEFINED: ("differing", "rounding"),
+    CaveatCode.FEW_COPIES: ("metric", "least"),
+    CaveatCode.FEW_COPIES_HELD_OUT: ("metric", "least"),
+    CaveatCode.UTILITY_NOT_MEASURED: ("what",),
+    CaveatCode.UTILITY_ON_FEWER_ROWS: ("rows", "synthetic_rows"),
+    CaveatCode.ONE_SYNTHETIC_OUTCOME: ("outcome",),
+    CaveatCode.LEARNER_READS_SERIES: ("learner",),
+    CaveatCode.LEARNER_REFUSED: ("learner", "what", "because"),
+    CaveatCode.OUTCOME_IN_COLUMN: ("column", "auc"),
+    CaveatCode.IDENTIFYING_COLUMNS: ("columns", "identifier"),
+    CaveatCode.DUPLICATES_ACROSS_SPLIT: ("share",),
+    CaveatCode.FEW_HELD_OUT: ("patients", "wanted", "fpr"),
+    CaveatCode.BETTER_ON_HELD_OUT: ("held_out", "members"),
+    CaveatCode.NO_BETTER_THAN_CHANCE: ("members",),
+    CaveatCode.SEVERAL_RECORDS_A_PATIENT: (
+        "records",
+        "patients",
+        "confidence",
+        "record_auc",
+        "record_low",
+        "record_high",
+        "patient_low",
+        "patient_high",
+        "mean_auc",
+        "mean_low",
+        "mean_high",
+    ),
+    CaveatCode.NOT_RETRAINED: ("what", "because"),
 }
 """The parameters of each code, none where it is not listed."""
 
@@ -232,7 +291,15 @@ def note(text: str) -> Caveat:
 
 
 SettingKind = Literal[
-    "column", "budget", "known_columns", "attacker", "aggregator", "variant", "outcome", "level"
+    "column",
+    "budget",
+    "known_columns",
+    "neighbours",
+    "attacker",
+    "aggregator",
+    "variant",
+    "outcome",
+    "level",
 ]
 
 
@@ -313,6 +380,11 @@ class BoundMethod(StrEnum):
     PAIRED_BOOTSTRAP_NEWCOMBE = "paired_bootstrap_newcombe"
     PAIRED_MEAN = "paired_mean"
     MOVER = "mover"
+
+    # --- a synthetic table (privaudit.fidelity)
+    LINEARISED = "linearised"
+    DELONG_FOLDS = "delong_folds"
+    ORDER_STATISTIC = "order_statistic"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from privaudit.contracts import Prepared
 from privaudit.engine import document, jobs
 from privaudit.engine.configure import Request
 from privaudit.engine.events import Listener, silent, to_file
-from privaudit.engine.folder import Folder, private
+from privaudit.engine.folder import Folder, make_private
 from privaudit.engine.forecast import Forecast, forecast
 from privaudit.engine.guarantees import DEFECT
 from privaudit.engine.jobs import Bench
@@ -99,7 +99,7 @@ def run(
         )
     folder = Folder.start(out, request.task_name)
     tell = to_file(folder.events, listen)
-    shelf = private(out / "restricted")
+    shelf = make_private(out / "restricted")
     begun = Clock()
     stage = Stage(tell, "prepare")
     try:
@@ -141,7 +141,7 @@ def forecast_only(
     import tempfile
 
     workers = cores() if workers is None else workers
-    shelf = private(out / "restricted")
+    shelf = make_private(out / "restricted")
     stage = Stage(listen, "prepare")
     prepared = request.task.prepare(
         data, shelf / "cache", lambda what, share: stage.step(what, share, 1.0)
@@ -204,7 +204,7 @@ def keep_restricted(folder: Folder, split: Split, prepared: Prepared, work: Work
     """The split, the exact flow, and every attack's evidence record by record."""
     from privaudit.engine.folder import write_text
 
-    folder.keep_split(split)
+    folder.write_split(split)
     rows = ["step,excluded_stays,stays,patients"]
     rows += [
         f'"{s.step.replace(chr(34), chr(39))}",{s.excluded_stays},{s.stays},{s.patients}'
@@ -216,11 +216,11 @@ def keep_restricted(folder: Folder, split: Split, prepared: Prepared, work: Work
         arrays = work.store.get_arrays("evidence", step.key)
         if arrays is not None:
             variant = "" if step.variant == "subject" else f"-{step.variant}"
-            folder.keep_scores(step.entry.name, f"{step.attack_name}{variant}", arrays)
+            folder.write_scores(step.entry.name, f"{step.attack_name}{variant}", arrays)
     for fit in work.plan.fits:
         arrays = work.store.get_arrays("answers", fit.key)
         if fit.variant == "subject" and arrays is not None:
-            folder.keep_answers(fit.entry.name, arrays)
+            folder.write_answers(fit.entry.name, arrays)
 
 
 def fingerprint(split: Split) -> str:

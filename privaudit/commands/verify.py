@@ -31,7 +31,7 @@ def command(run: Path, key: Path | None, policy: Path | None, quick: bool, as_js
 
     found = checks.verify(run, key=key, policy=policy, progress=progress, numbers=not quick)
     if as_json:
-        click.echo(checks.to_json(found))
+        click.echo(checks.to_json_text(found))
         return found.code
     for one in found.checks:
         click.echo(f"{one.name + ':':<12} {one.state}")

@@ -35,7 +35,7 @@ Only the files in `shareable/` were made to be shared.
 """
 
 
-def make_private(folder: Path) -> Path:
+def private(folder: Path) -> Path:
     """Make a folder that its owner alone may open, with the notice in it."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
@@ -64,7 +64,7 @@ class Folder:
         folder = cls(out / f"{stamp}-{safe}-{secrets.token_hex(3)}")
         try:
             folder.root.mkdir(parents=True)
-            make_private(folder.restricted)
+            private(folder.restricted)
         except OSError as error:
             raise PrivauditError(
                 "the folder for run directories cannot be written",
@@ -95,7 +95,7 @@ class Folder:
     def events(self) -> Path:
         return self.root / "events.jsonl"
 
-    def write_split(self, split: Split) -> None:
+    def store_split(self, split: Split) -> None:
         """Who is in which pool: restricted."""
         names = ("members", "nonmembers", "reference")
         pools: list[Records] = [getattr(split, name) for name in names]
@@ -111,17 +111,17 @@ class Folder:
             arrays[f"groups_{name}"] = np.concatenate([pool.groups[name] for pool in pools])
         self._npz("split.npz", arrays)
 
-    def write_scores(self, subject: str, attack: str, arrays: Mapping[str, np.ndarray]) -> None:
+    def store_scores(self, subject: str, attack: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Evidence of one attack, record by record, in the order of the split: restricted."""
         self._npz(f"scores/{subject}-{attack}.npz", arrays)
 
-    def write_answers(self, subject: str, arrays: Mapping[str, np.ndarray]) -> None:
+    def store_answers(self, subject: str, arrays: Mapping[str, np.ndarray]) -> None:
         """A released model's probabilities on members, then non-members, in the order of the split:
         restricted."""
         self._npz(f"answers/{subject}.npz", arrays)
 
-    def write_failure(self, name: str, text: str) -> None:
-        """The traceback of an error: restricted."""
+    def store_failure(self, name: str, text: str) -> None:
+        """The trace of an error: restricted."""
         safe = re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
         write_text(self.restricted / "failures" / f"{safe}.txt", text)
 
@@ -166,20 +166,21 @@ def manifest(audit: Audit) -> str:
 
 
 def curves(audit: Audit) -> str:
-    """Every curve as one table: subject, attack, kind, metric, x, y, low, high."""
+    """Every curve as one table, a point a row."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["subject", "attack", "kind", "metric", "x", "y", "low", "high"])
+    writer.writerow(["subject", "attack", "curve", "metric", "unit", "x", "y", "low", "high"])
     for subject in audit.subjects:
         lines = [("", subject.reliability)] if subject.reliability else []
         for outcome in subject.outcomes:
             if isinstance(outcome, Finding):
                 lines += [(outcome.attack, curve) for curve in outcome.curves]
         for attack, curve in lines:
+            about = [subject.name, attack, curve.kind, str(curve.metric), curve.unit]
             for index, (x, y) in enumerate(zip(curve.x, curve.y, strict=True)):
                 low = curve.low[index] if curve.low else ""
                 high = curve.high[index] if curve.high else ""
-                writer.writerow([subject.name, attack, curve.kind, curve.metric, x, y, low, high])
+                writer.writerow([*about, x, y, low, high])
     return text.getvalue()
 
 

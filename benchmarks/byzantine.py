@@ -106,13 +106,13 @@ def main() -> int:
     train, test = held_out(records, seeds)
     sites: Sites = ByUnit() if chosen.units else Dirichlet(chosen.alpha, chosen.clients)
     start = Federated(rounds=chosen.rounds, sites=sites)
-    told = replace(start, malicious=act.SignFlip(chosen.malicious))
+    informed = replace(start, malicious=act.SignFlip(chosen.malicious))
     # Krum needs 2 f + 3 hospitals, more than the ICU types are.
     hospitals = len(sites.divide(train, seeds.rng("count")).rows)
     aggregates = {
         name: method
-        for name, method in told.alternatives.items()
-        if name in (chosen.aggregates or told.alternatives)
+        for name, method in informed.alternatives.items()
+        if name in (chosen.aggregates or informed.alternatives)
         and isinstance(method, Federated)
         and method.aggregate.fewest <= hospitals
     }

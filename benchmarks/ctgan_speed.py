@@ -167,7 +167,7 @@ def main() -> int:
             for side, make in SIDES.items():
                 drawn = make(name, options.epochs, members, seeds.rng(name, side, stream))
                 seconds[side].append(drawn.fit + drawn.sample)
-                told = []
+                printed = []
                 for learner, made in LEARNERS.items():
                     score = np.zeros(
                         len(held)
@@ -178,10 +178,10 @@ def main() -> int:
                     areas.setdefault((side, learner), []).append(
                         weighted_auc(score, held.y, weight)
                     )
-                    told.append(f"{learner} {areas[side, learner][-1][0]:.3f}")
+                    printed.append(f"{learner} {areas[side, learner][-1][0]:.3f}")
                 print(
                     f"{name} {side:8s} stream {stream}: fit {drawn.fit:6.1f} s, "
-                    f"sample {drawn.sample:5.2f} s, TSTR {', '.join(told)}, prevalence "
+                    f"sample {drawn.sample:5.2f} s, TSTR {', '.join(printed)}, prevalence "
                     f"{members.y.mean():.3f} -> {drawn.table.y.mean():.3f}, missing "
                     f"{np.isnan(members.X).mean():.3f} -> {np.isnan(drawn.table.X).mean():.3f}",
                     flush=True,

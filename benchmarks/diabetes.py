@@ -2,7 +2,7 @@
 
     python benchmarks/diabetes.py [--data DIR] [--jobs 2]
 
-101,766 encounters of 71,518 patients (Strack et al. 2014). Half of the patients are trained on, by lot;
+101,766 encounters of 71,518 patients (Strack et al. 2014). Half of the patients, drawn at random, are trained on;
 the rest are held out. Readmission within 30 days is the outcome. Both models are audited from files as
 `privaudit audit` does, with `patient_nbr` as the unit and the models trained again. Printed: seconds,
 memory, the headline, and the note that sets record-level beside patient-level answers.
@@ -79,7 +79,7 @@ def main() -> None:
             audit = ask(home, name, model, given.jobs)
             seconds = time.perf_counter() - start
             whole += seconds
-            tell(name, seconds, audit)
+            print_numbers(name, seconds, audit)
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
         print(
             f"both audits: {whole:.0f} s on {given.jobs} processes, {peak:.1f} GB at most in one process"
@@ -118,17 +118,23 @@ def ask(home: Path, name: str, model: str, jobs: int) -> dict:
     return json.loads((home / json.loads(done.stdout)["audit"]).read_text())
 
 
-def tell(name: str, seconds: float, audit: dict) -> None:
+def print_numbers(name: str, seconds: float, audit: dict) -> None:
     (one,) = audit["subjects"]
     best = one["headline"]
-    numbers = {e["name"]: e for e in best["estimates"]}
+    numbers = {key(e["metric"]): e for e in best["estimates"]}
     print(f"{name}: {seconds:.0f} s")
-    for estimate in (numbers["auc"], numbers["tpr_at_fpr_0.01"]):
-        value = "not stated" if estimate["value"] is None else f"{estimate['value']:.4f} ({estimate['low']:.4f} to {estimate['high']:.4f})"  # fmt: skip
-        print(f"  {best['attack']} {estimate['name']}: {value}")
-    for note in (*audit["caveats"], *audit["data"]["notes"]):
-        if "unit of privacy" in note or "told apart" in note or "tells them apart" in note:
-            print(f"  {note}")
+    for metric in ("auc", "tpr_at_fpr_0.01"):
+        estimate = numbers[metric]
+        value, low, high = estimate["value"], estimate["low"], estimate["high"]
+        text = "not stated" if value is None else f"{value:.4f} ({low:.4f} to {high:.4f})"
+        print(f"  {best['attack']} {metric}: {text}")
+    for caveat in audit["caveats"]:
+        print(f"  {caveat['code']}: {caveat['params']}")
+
+
+def key(metric: dict) -> str:
+    """The metric's name and the false positive rate it is read at."""
+    return metric["name"] if metric["fpr"] is None else f"{metric['name']}_at_fpr_{metric['fpr']:g}"
 
 
 if __name__ == "__main__":

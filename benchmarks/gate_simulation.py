@@ -55,7 +55,7 @@ def normal(rng: np.random.Generator, n: int) -> np.ndarray:
 def real(run: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """(subject, member scores, non-member scores) of a run's membership attacks, (n, attacks)."""
     folder = run.resolve() / "restricted" / "scores"
-    subjects = sorted({p.stem.rpartition("-")[0] for p in folder.glob("*-bayes.npz")})
+    subjects = sorted({p.stem.rpartition("-")[0] for p in folder.glob("*-few_shadow_lira.npz")})
     for subject in subjects:
         kept = []
         for path in sorted(folder.glob(f"{subject}-*.npz")):
@@ -126,8 +126,9 @@ def coverage(draw_in: Draw, draw_out: Draw, truth: dict[str, float], n: int, run
     for _ in range(runs):
         for e in read(draw_in(rng, n)[:, 0], draw_out(rng, n)[:, 0], rng, tuple(truth)):
             if e.value is not None and e.low is not None and e.high is not None:
-                found[e.name][0] += e.low <= truth[e.name] <= e.high
-                found[e.name][1] += 1
+                key = str(e.metric)
+                found[key][0] += e.low <= truth[key] <= e.high
+                found[key][1] += 1
     return {name: (hit, of) for name, (hit, of) in found.items()}
 
 
@@ -167,7 +168,7 @@ def curse(
                 rates.append(float(np.mean(a > np.quantile(b, 0.99))))
         best.append((max(areas), max(rates)))
         _, found = stats.strongest(scores, patients=ids, rng=rng)
-        by = {e.name: e.value for e in found}
+        by = {str(e.metric): e.value for e in found}
         chosen.append(
             (by["auc"], by["tpr_at_fpr_0.01"] if by["tpr_at_fpr_0.01"] is not None else np.nan)
         )

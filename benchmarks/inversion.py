@@ -67,7 +67,7 @@ def measure(name: str, attack: GradientInversion, release: Release, split: Split
     start = time.process_time()
     evidence = attack.run(Target(release, split), (), Seeds(5).rng(name))
     seconds = time.process_time() - start
-    found = {e.name: e for e in stats.estimates(evidence, rng=Seeds(5).rng("stats"))}
+    found = {str(e.metric): e for e in stats.estimates(evidence, rng=Seeds(5).rng("stats"))}
     cells = ("attack_rate@cells", "guess_rate@cells", "control_rate@cells")
     return [
         name,

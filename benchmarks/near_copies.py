@@ -150,10 +150,10 @@ def main() -> int:
                 pools = [records(x, i * given.rows) for i, x in enumerate((members, others, known))]
                 target = Target(Release(table=records(table)), Split(*pools))
                 trials = attack.run(target, (), rng)["k=1"]
-                told = {e.name: e for e in stats.trials(trials)}["attack_minus_control"]
+                difference = {str(e.metric): e for e in stats.trials(trials)}["attack_minus_control"]
                 peer = theirs(given.peer_python, held, members=members, others=others, table=table)
                 got.append(
-                    [trials.success.mean(), trials.control.mean(), told.low, told.high, *peer]
+                    [trials.success.mean(), trials.control.mean(), difference.low, difference.high, *peer]
                 )
             a, c, low, high, pa, pc = (float(v) for v in np.mean(got, axis=0))
             base = base or a - c

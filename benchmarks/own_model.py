@@ -3,7 +3,7 @@
     python benchmarks/own_model.py PEER_PYTHON [--family xgboost ...]
 
 PEER_PYTHON: the interpreter of a virtual environment that holds sacroml 2.0.1, xgboost and scikit-learn.
-One table (5,000 x 30, two classes, a tenth of the outcomes drawn by lot), half of it trained on; four
+One table (5,000 x 30, two classes, a tenth of the outcomes drawn at random), half of it trained on; four
 models as a user fits them: `XGBClassifier` (100 trees), `RandomForestClassifier` (100 trees),
 `MLPClassifier` (one layer of 64, 40 epochs, no regularisation) and `LogisticRegression`. Each side
 fits the same model itself, on one thread, in a process of its own:
@@ -98,10 +98,10 @@ print("RESULT " + json.dumps({"auc": float(roc_auc_score(truth, score)),
                               "tpr": float(np.interp(0.01, fpr, tpr)), "attack": "black box"}))
 """
 
-ONE, ALL = "ours, bayes", "ours, all five"
+ONE, ALL = "ours, few_shadow_lira", "ours, all five"
 SIDES = {
-    ONE: (OURS, "smoke+bayes"),
-    ALL: (OURS, "standard+threshold+shadow+lira+rmia+bayes"),
+    ONE: (OURS, "smoke+few_shadow_lira"),
+    ALL: (OURS, "standard+threshold+shadow+lira+rmia+few_shadow_lira"),
     "sacroml": (SACROML, "-"),
     "ART": (ART, "-"),
 }

@@ -69,7 +69,7 @@ def gaussian(n: int, shift: float, training: float, rng: np.random.Generator, ru
         scores = Scores(rng.normal(apart, 1, n), rng.normal(0, 1, n))
         for one in stats.estimates(scores, patients=ids, rng=rng, names=names):
             if one.value is not None and one.low is not None:
-                found[one.name].append(Reading(one.value, one.low))
+                found[str(one.metric)].append(Reading(one.value, one.low))
     return found
 
 
@@ -88,11 +88,10 @@ def audited(folder: Path) -> dict[str, list[Reading]]:
             for outcome in subject.outcomes:
                 if isinstance(outcome, Finding) and outcome.family == "membership":
                     for one in outcome.estimates:
-                        if (
-                            one.name in ("auc", "tpr_at_fpr_0.01", "tpr_at_fpr_0.1")
-                            and one.value is not None
-                        ):
-                            name = f"{subject.name} {outcome.attack} {one.name}"
+                        metric = str(one.metric)
+                        judged = metric in ("auc", "tpr_at_fpr_0.01", "tpr_at_fpr_0.1")
+                        if judged and one.value is not None:
+                            name = f"{subject.name} {outcome.attack} {metric}"
                             found[name].append(Reading(one.value, one.low or 0.0))
     return {
         name: readings for name, readings in found.items() if len(readings) >= BASELINE + CANDIDATE

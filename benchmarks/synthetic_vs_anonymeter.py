@@ -148,8 +148,8 @@ def ours(
 def interval(rate: float, n: int) -> tuple[float, float]:
     """95 % interval of a share of n attempts, as the report states it."""
     hits = np.arange(n) < round(rate * n)
-    told = stats.trials(Trials(hits.astype(float), hits.astype(float), patients=np.arange(n)))
-    low, high = told[0].low, told[0].high
+    estimates = stats.trials(Trials(hits.astype(float), hits.astype(float), patients=np.arange(n)))
+    low, high = estimates[0].low, estimates[0].high
     assert low is not None
     assert high is not None
     return low, high

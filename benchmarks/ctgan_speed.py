@@ -1,4 +1,4 @@
-"""Are our CTGAN and TVAE faster than the package they come from, and as good? Challenge 2012, set A.
+"""Are our CTGAN and TVAE faster than the package they come from, and as good?
 
     python benchmarks/ctgan_speed.py DATA [--epochs 100] [--streams 3] [--generators ctgan tvae]
 
@@ -116,7 +116,8 @@ def weighted_auc(score: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.nda
 
 
 def spread(areas: np.ndarray, rng: np.random.Generator) -> tuple[float, float, float]:
-    """Mean over streams of (streams, 1 + resamples) areas, and its interval over streams and patients."""
+    """Mean over streams of (streams, 1 + resamples) areas, and its interval over streams and
+    patients."""
     streams, resamples = areas.shape[0], areas.shape[1] - 1
     chosen = rng.integers(streams, size=(streams, resamples))
     means = areas[chosen, 1 + np.arange(resamples)].mean(axis=0)

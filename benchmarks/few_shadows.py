@@ -158,7 +158,8 @@ def train(name: str, game: Game, path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def published_global(asked: np.ndarray, shadows: np.ndarray, included: np.ndarray) -> np.ndarray:
-    """Online LiRA with the fixed variance of its authors' code: over all records' margins together."""
+    """Online LiRA with the fixed variance of its authors' code: over all records' margins
+    together."""
     _, inside, _ = moments(shadows, included)
     _, outside, _ = moments(shadows, ~included)
     var_in, var_out = shadows[included].var(), shadows[~included].var()

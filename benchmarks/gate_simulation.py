@@ -1,14 +1,15 @@
-"""How often the gate blocks a model that leaks nothing, whether intervals cover, and what picking the
-strongest attack does to a headline. Not a comparison with a peer: a check of the rule by simulation.
+"""How often the gate blocks a model that leaks nothing, whether intervals cover, and headlines.
+
+A check of the rule by simulation, not a comparison with a peer.
 
     python benchmarks/gate_simulation.py                       # normal scores
-    python benchmarks/gate_simulation.py --run runs/latest     # and the real scores of a finished run
+    python benchmarks/gate_simulation.py --run runs/latest     # and the scores of a finished run
 
 Clean runs: members and non-members are drawn alike, six attacks (correlation .8), twelve groups,
-judged under a starter policy by the product's own estimates and rule. With --run, records of both pools are
-drawn from the run's own non-members, so the scores are those of a real model on real records.
-Coverage: the run's own scores (members above non-members) are the population, whose AUC and rates are
-known; samples are drawn from it with replacement.
+judged under a starter policy by the product's own estimates and rule. With --run, records of both
+pools are drawn from the run's own non-members, so the scores are those of a real model on real
+records. Coverage: the run's own scores (members above non-members) are the population, whose AUC
+and rates are known; samples are drawn from it with replacement.
 """
 
 from __future__ import annotations
@@ -71,8 +72,9 @@ def resampled(pool: np.ndarray) -> Draw:
     return lambda rng, n: pool[rng.integers(0, len(pool), n)]
 
 
-def read(scores: np.ndarray, others: np.ndarray, rng: np.random.Generator, names: tuple[str, ...]
-         ) -> tuple[Estimate, ...]:  # fmt: skip
+def read(
+    scores: np.ndarray, others: np.ndarray, rng: np.random.Generator, names: tuple[str, ...]
+) -> tuple[Estimate, ...]:
     ids = (np.arange(len(scores)), len(scores) + np.arange(len(others)))
     return stats.estimates(
         Scores(scores, others), patients=ids, confidence=0.95, rng=rng, names=names
@@ -88,14 +90,39 @@ def document(findings: tuple[Finding, ...], n: int) -> Audit:
         for kind in ("positive", "negative")
     )
     subject = Subject(
-        "model", "baseline", "logreg", "", {}, ClaimText(None, 0.0, "patient", "add-remove", (), ""),
-        ("ask the model for probabilities",), (Estimate("auroc", 0.8, 0.78, 0.82, 0.5),), (), (),
-        None, None, findings, checks, {},
-    )  # fmt: skip
+        "model",
+        "baseline",
+        "logreg",
+        "",
+        {},
+        ClaimText(None, 0.0, "patient", "add-remove", (), ""),
+        ("ask the model for probabilities",),
+        (Estimate("auroc", 0.8, 0.78, 0.82, 0.5),),
+        (),
+        (),
+        None,
+        None,
+        findings,
+        checks,
+        {},
+    )
     manifest = Manifest(
-        "simulated", "2026-01-01T00:00:00+00:00", "0", "3", "", {}, "", "standard", 0, 0.95, "",
-        0.0, 0.0, 0, {},
-    )  # fmt: skip
+        "simulated",
+        "2026-01-01T00:00:00+00:00",
+        "0",
+        "3",
+        "",
+        {},
+        "",
+        "standard",
+        0,
+        0.95,
+        "",
+        0.0,
+        0.0,
+        0,
+        {},
+    )
     pools = tuple(Pool(name, n, n, {}) for name in ("members", "nonmembers"))
     data = Data("simulated", False, "toy", "", "yes", ("no", "yes"), 1, 0, 0, (), pools)
     return Audit(manifest, data, (subject,), ())
@@ -119,8 +146,14 @@ def clean(draw: Draw, n: int, runs: int, policy: str, rng: np.random.Generator) 
     return states
 
 
-def coverage(draw_in: Draw, draw_out: Draw, truth: dict[str, float], n: int, runs: int,
-             rng: np.random.Generator) -> dict[str, tuple[int, int]]:  # fmt: skip
+def coverage(
+    draw_in: Draw,
+    draw_out: Draw,
+    truth: dict[str, float],
+    n: int,
+    runs: int,
+    rng: np.random.Generator,
+) -> dict[str, tuple[int, int]]:
     """How many of the nominal 95 % intervals hold the truth, of how many stated."""
     found = {name: [0, 0] for name in truth}
     for _ in range(runs):
@@ -133,7 +166,8 @@ def coverage(draw_in: Draw, draw_out: Draw, truth: dict[str, float], n: int, run
 
 
 def truths(members: np.ndarray, others: np.ndarray) -> dict[str, float]:
-    """AUC and rates of a population given by its scores, or of two normals one apart of `members`."""
+    """AUC and rates of a population given by its scores, or of two normals one apart of
+    `members`."""
     order = np.sort(others)
     below = np.searchsorted(order, members, "left")
     ties = np.searchsorted(order, members, "right") - below
@@ -150,7 +184,8 @@ def truths(members: np.ndarray, others: np.ndarray) -> dict[str, float]:
 def curse(
     draw: Draw, n: int, runs: int, rng: np.random.Generator
 ) -> tuple[list[float], list[float]]:
-    """Mean AUC and TPR at 1 % of the largest of all attacks and groups, and of the headline's choice."""
+    """Mean AUC and TPR at 1 % of the largest of all attacks and groups, and of the headline's
+    choice."""
     best, chosen = [], []
     for _ in range(runs):
         inside, outside = draw(rng, n), draw(rng, n)
@@ -202,14 +237,17 @@ def main() -> None:
     rng = np.random.default_rng(20261121)
     print(f"clean runs of {options.patients} a side under the starter policy {options.policy!r}")
     print(
-        f"{'normal scores':<34}{dict(clean(normal, options.patients, options.runs, options.policy, rng))}"
+        f"{'normal scores':<34}"
+        f"{dict(clean(normal, options.patients, options.runs, options.policy, rng))}"
     )
     best, chosen = curse(normal, options.patients, max(20, options.runs // 6), rng)
     print(
-        f"largest of {len(ATTACKS)} attacks x {GROUPS} groups, no leak: AUC {best[0]:.3f}, TPR at 1 % {best[1]:.2%}"
+        f"largest of {len(ATTACKS)} attacks x {GROUPS} groups, no leak: AUC {best[0]:.3f}, TPR at "
+        f"1 % {best[1]:.2%}"
     )
     print(
-        f"the headline's choice, no leak:            AUC {chosen[0]:.3f}, TPR at 1 % {chosen[1]:.2%}"
+        f"the headline's choice, no leak:            AUC {chosen[0]:.3f}, TPR at 1 % "
+        f"{chosen[1]:.2%}"
     )
     for n, shift in ((500, 0.0), (500, 0.5), (options.patients, 0.0), (options.patients, 0.3)):
         from scipy.stats import norm
@@ -227,7 +265,8 @@ def main() -> None:
             print(f"{subject + ': clean':<34}{dict(states)}")
             best, chosen = curse(resampled(outside), n, max(20, options.runs // 6), rng)
             print(
-                f"{subject}: largest of all, no leak: AUC {best[0]:.3f}, TPR {best[1]:.2%}; headline AUC {chosen[0]:.3f}, TPR {chosen[1]:.2%}"
+                f"{subject}: largest of all, no leak: AUC {best[0]:.3f}, TPR {best[1]:.2%}; "
+                f"headline AUC {chosen[0]:.3f}, TPR {chosen[1]:.2%}"
             )
             one = np.argmax(
                 [truths(inside[:, k], outside[:, k])["auc"] for k in range(inside.shape[1])]

@@ -1,16 +1,18 @@
-"""Which generator for which use? Every one on real stays: utility, the outcome's share, leakage, time.
+"""Which generator for which use? Utility, prevalence, leakage and time on real stays.
 
-    python benchmarks/generators.py [--data DIR] [--generators copula ctgan ...] [--keep DIR] [--smoke]
+    python benchmarks/generators.py [--data DIR] [--generators copula ctgan ...] [--keep DIR]
+        [--smoke]
 
 --data is a folder with PhysioNet/CinC Challenge 2012's set-a.tar.gz and Outcomes-a.txt; without it,
 generated stays. Patients are assigned at random as in an audit: each generator learns from the
-members, models of its table and of the members' are graded on the non-members. Membership is the AUC of the
-`distance` and `domias` attacks, which hold the table and a third pool of patients; both are printed, none
-is chosen. A DP generator is also asked at each epsilon of --epsilons.
+members, models of its table and of the members' are graded on the non-members. Membership is the
+AUC of the `distance` and `domias` attacks, which hold the table and a third pool of patients; both
+are printed, none is chosen. A DP generator is also asked at each epsilon of --epsilons.
 
-Each generator's numbers are kept under --keep as soon as they are known and are not computed again for the
-same settings and code; Ctrl-C loses one generator at most. --smoke: 400 patients, the quick generators.
-Exits with 1 where copies of patients (`bootstrap`) read as no leak or independent columns (`marginals`) as having utility.
+Each generator's numbers are kept under --keep as soon as they are known and are not computed again
+for the same settings and code; Ctrl-C loses one generator at most. --smoke: 400 patients, the quick
+generators. Exits with 1 where copies of patients (`bootstrap`) read as no leak or independent
+columns (`marginals`) as having utility.
 """
 
 from __future__ import annotations
@@ -44,11 +46,19 @@ from privaudit.seeds import Seeds
 
 ATTACKS = ("distance", "domias")
 QUICK = ("bootstrap", "copula", "marginals")
-SHOWN = ("prevalence_synthetic", "column_distance", "association_error_outcome", "detection_auc", "exact_copies")  # fmt: skip
+SHOWN = (
+    "prevalence_synthetic",
+    "column_distance",
+    "association_error_outcome",
+    "detection_auc",
+    "exact_copies",
+)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path)
     parser.add_argument("--generators", nargs="+", choices=tuple(members("generators")))
     parser.add_argument("--epsilons", nargs="+", type=float, default=[1.0, 3.0])
@@ -100,7 +110,15 @@ def once(
     keep: Path, label: str, generator: Any, split: Split, seeds: Seeds
 ) -> dict[str, Any] | None:
     """A generator's numbers, computed unless they are stored."""
-    code = [code_of_package(p) for p in ("privaudit.fidelity", "privaudit.stats", "privaudit.attacks", "pipelines.generators")]  # fmt: skip
+    code = [
+        code_of_package(p)
+        for p in (
+            "privaudit.fidelity",
+            "privaudit.stats",
+            "privaudit.attacks",
+            "pipelines.generators",
+        )
+    ]
     parts = (repr(generator), split.audit.fingerprint, str(seeds.entropy), *code)
     path = keep / f"{label}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}.json"
     if path.exists():
@@ -202,7 +220,9 @@ def judged(found: dict[str, dict[str, Any]]) -> int:
     if "marginals" in found:
         numbers = found["marginals"]
         useful = min(u["synthetic"]["low"] for u in numbers["utility"].values())
-        leaks = numbers["risks"]["distance"]["low"] > 0.5 and numbers["risks"]["domias"]["low"] > 0.5
+        leaks = (
+            numbers["risks"]["distance"]["low"] > 0.5 and numbers["risks"]["domias"]["low"] > 0.5
+        )
         if useful > 0.6 or leaks:
             print("independent columns read as having utility, or as leaking", file=sys.stderr)
             code = 1

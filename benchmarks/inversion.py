@@ -51,10 +51,17 @@ def exchange(members: Records, batch: int, steps: int, hidden: int, rate: float 
             now = now - rate * record_gradients(network.widths, now, z[own], y[own]).mean(axis=0)
         updates.append((now - sent).astype(np.float32))
     return Exchange(
-        (sent,), (np.stack(updates),), np.arange(clients), np.full(clients, batch),
-        network.widths, encoding.encode, rate, steps, batch,
+        (sent,),
+        (np.stack(updates),),
+        np.arange(clients),
+        np.full(clients, batch),
+        network.widths,
+        encoding.encode,
+        rate,
+        steps,
+        batch,
         holder=np.arange(len(members)) // batch,
-    )  # fmt: skip
+    )
 
 
 def shown(estimate: Estimate) -> str:

@@ -1,6 +1,7 @@
-"""What `privacyaudit` says of a forest that has memorised its training records, beside our threshold attack.
+"""A forest that has memorised its training records: `privacyaudit` beside our threshold attack.
 
-Needs the peer in the same environment: pip install privacyaudit==1.1.0. Then: python benchmarks/overfit_forest.py
+Needs the peer in the same environment: pip install privacyaudit==1.1.0. Then: python
+benchmarks/overfit_forest.py
 """
 
 from __future__ import annotations

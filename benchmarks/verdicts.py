@@ -1,9 +1,9 @@
-"""How often a gate is wrong: clean models blocked, leaking ones passed, and one-sided bounds that miss.
+"""How often a gate is wrong: clean models blocked, leaking ones passed, bounds that miss.
 
     python benchmarks/verdicts.py            (about 6 minutes of one core; --runs 30 for a look)
 
-Scores are normal, three attacks that share most of what they see, one stay a patient; every number comes
-from the statistics of an audit, bootstrap included, and every verdict from the rule itself.
+Scores are normal, three attacks that share most of what they see, one stay a patient; every number
+comes from the statistics of an audit, bootstrap included, and every verdict from the rule itself.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ def document(findings: list[Finding]) -> Audit:
         for kind in ("positive", "negative")
     )
     claim = ClaimText(None, 0.0, "patient", "add-remove", (), "")
-    one = Subject("model", "", "", "", {}, claim, (), (), (), (), None, None, tuple(findings), controls, {})  # fmt: skip
+    one = Subject(
+        "model", "", "", "", {}, claim, (), (), (), (), None, None, tuple(findings), controls, {}
+    )
     made = Manifest("run", "2026-11-21", "", "", "", {}, "", "", 0, 0.95, "", 0.0, 0.0, 0, {})
     return Audit(made, Data("", False, "", "", "", (), 0, 0, 0, (), ()), (one,), ())
 
@@ -97,8 +99,13 @@ def main() -> None:
     policy = build(tree)
     rng = np.random.default_rng(options.seed)
     words = {0: "passes", 1: "blocks", 3: "undecided"}
-    print(f"{options.patients} patients a side, 3 attacks, limits 3 % at 1 %, 15 % at 10 %, AUC 0.55")
-    for name, shift, runs in (("clean", 0.0, options.runs), ("leaking", 1.0, max(1, options.runs // 5))):
+    print(
+        f"{options.patients} patients a side, 3 attacks, limits 3 % at 1 %, 15 % at 10 %, AUC 0.55"
+    )
+    for name, shift, runs in (
+        ("clean", 0.0, options.runs),
+        ("leaking", 1.0, max(1, options.runs // 5)),
+    ):
         begun, codes = time.perf_counter(), Counter[str]()
         missed: Counter[tuple[str, str]] = Counter()
         seen = 0

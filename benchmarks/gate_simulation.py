@@ -25,6 +25,7 @@ import numpy as np
 
 from privaudit import stats
 from privaudit.contracts import Scores
+from privaudit.facts import Metric, note
 from privaudit.policy import judge
 from privaudit.policy.file import parse
 from privaudit.results import (
@@ -83,9 +84,9 @@ def read(
 
 def document(findings: tuple[Finding, ...], n: int) -> Audit:
     """An audit of one subject whose controls passed."""
-    half = Estimate("auc", 0.5, 0.48, 0.52, 0.5)
+    half = Estimate(Metric("auc"), 0.5, 0.48, 0.52, 0.5)
     checks = tuple(
-        Control(kind, one.attack, (half,), True, "simulated")  # type: ignore[arg-type]
+        Control(kind, one.attack, (half,), True, note("simulated"))  # type: ignore[arg-type]
         for one in findings
         for kind in ("positive", "negative")
     )
@@ -97,7 +98,7 @@ def document(findings: tuple[Finding, ...], n: int) -> Audit:
         {},
         ClaimText(None, 0.0, "patient", "add-remove", (), ""),
         ("ask the model for probabilities",),
-        (Estimate("auroc", 0.8, 0.78, 0.82, 0.5),),
+        (Estimate(Metric("auroc"), 0.8, 0.78, 0.82, 0.5),),
         (),
         (),
         None,

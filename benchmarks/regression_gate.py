@@ -111,7 +111,7 @@ def gates(name: str, readings: list[Reading], tries: int, rng: np.random.Generat
         dealt = rng.permutation(len(values))[: BASELINE + CANDIDATE]
         before, after = dealt[:BASELINE], dealt[BASELINE:]
         one, other = before[0], after[0]
-        change = Change("", "", "", name, "low", tuple(values[before]), tuple(values[after]))
+        change = Change("", "", None, "low", tuple(values[before]), tuple(values[after]))
         lower, upper = change.bound(0.95, "lower"), change.bound(0.95, "upper")
         hits += [
             values[other] > values[one],

@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from privaudit.contracts import Scores
+from privaudit.facts import note
 from privaudit.policy import judge
 from privaudit.policy.file import build
 from privaudit.results import (
@@ -47,7 +48,7 @@ SEES = 0.5
 def document(findings: list[Finding]) -> Audit:
     """An audit of one model with these findings and passing controls."""
     controls = tuple(
-        Control(kind, one.attack, (), True, "")
+        Control(kind, one.attack, (), True, note("simulated"))
         for one in findings
         for kind in ("positive", "negative")
     )

@@ -20,6 +20,7 @@ from privaudit import cli, plugins
 from privaudit.contracts import Access, Attack, Method, Release, Target
 from privaudit.engine.profiles import PROFILES
 from privaudit.records import Column, Records, Split
+from privaudit.report.wording.access import ACCESS
 from privaudit.seeds import Seeds
 
 READING = {
@@ -63,6 +64,18 @@ READING = {
 }
 """Family -> heading and how its numbers are read. A new family needs an entry; a test asks for it."""
 
+THREAT = {
+    Access.ANSWERS: "black box",
+    Access.WEIGHTS: "white box",
+    Access.UPDATES: "client updates",
+    Access.CIPHER: "ciphertexts",
+    Access.CUT: "split activations",
+    Access.TABLE: "synthetic table",
+    Access.FILE: "artefact file",
+    Access.SEAT: "malicious client",
+    Access.RERUN: "shadow training",
+}
+
 FRONT = """# Catalogue of attacks
 
 Generated from the attacks themselves. Access says what the attacker can do; an attack runs only on
@@ -81,7 +94,7 @@ def attack_catalogue() -> str:
     lines += ["| attack | asks | access | refits |", "|---|---|---|---|"]
     for name, kind in sorted(entries.items()):
         summary = plugins.summary("attacks", name)
-        lines.append(f"| [`{name}`](#{name}) | {summary} | {access_of(kind)} | {refits_of(kind)} |")
+        lines.append(f"| [`{name}`](#{name}) | {summary} | {threat_of(kind)} | {refits_of(kind)} |")
     for family in dict.fromkeys([*READING, *(kind.family for kind in entries.values())]):
         heading, reading = READING[family]
         lines += ["", f"## {heading}", "", f"**How to read it.** {reading}"]
@@ -103,9 +116,15 @@ def entry(name: str, kind: type[Attack]) -> Iterator[str]:
     yield docstring_markdown(inspect.getdoc(kind) or "")
 
 
+def threat_of(kind: type[Attack]) -> str:
+    """The attack's access level, by the field's terms."""
+    return ", ".join(THREAT[need] for need in Access if need in kind.needs)
+
+
 def access_of(kind: type[Attack]) -> str:
-    """What the attacker can do, in the words of `Access`."""
-    return "; ".join(need.value for need in Access if need in kind.needs)
+    """What the attacker can do, in the report's words."""
+    can = "; ".join(ACCESS[need] for need in Access if need in kind.needs)
+    return f"{threat_of(kind)} (can {can})"
 
 
 def default_of(field: Any) -> str:

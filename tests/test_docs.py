@@ -113,3 +113,13 @@ def test_the_catalogue_holds_every_attack(monkeypatch: pytest.MonkeyPatch) -> No
         assert re.search(r"(19|20)\d\d", entry), "no reference"
     assert re.search(r"\[`lira`\].*\| 16 \|", page)
     assert re.search(r"\[`threshold`\].*\| 0 \|", page)
+
+
+def test_links_of_root_files_lead_to_pages_of_the_site(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mkdocs")
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    import site_hooks
+
+    text = "[a](docs/ci.md#formats), [b](SECURITY.md), [c](https://x.org/docs/y.md), `docs/z.md`"
+    turned = "[a](ci.md#formats), [b](security.md), [c](https://x.org/docs/y.md), `docs/z.md`"
+    assert site_hooks.site_links(text) == turned

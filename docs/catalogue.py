@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 import numpy as np
+from click.testing import CliRunner
 
 from pipelines.generators.copula import Copula
 from pipelines.learners.logreg import LogReg
@@ -187,7 +188,7 @@ def docstring_markdown(text: str) -> str:
 
 
 def command_line() -> str:
-    """The help of every command, as `privaudit COMMAND --help` prints it."""
+    """The help of every command as it prints it, then what can be named, and what can be limited."""
     lines = ["# Command line", ""]
     context = click.Context(cli.app, info_name="privaudit")
     lines += ["```text", cli.app.get_help(context), "```"]
@@ -195,6 +196,9 @@ def command_line() -> str:
         command = cli.app.get_command(context, name)
         assert command is not None
         lines += _command_help(command, f"privaudit {name}", context)
+    for words in (["list"],):
+        shown = CliRunner().invoke(cli.app, words, catch_exceptions=False).output
+        lines += ["", f"## Output of privaudit {' '.join(words)}", "", "```text", shown, "```"]
     return "\n".join(lines) + "\n"
 
 

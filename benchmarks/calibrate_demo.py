@@ -363,14 +363,12 @@ def main() -> None:
     out = {
         "about": (
             "Aggregates of the PhysioNet/Computing in Cardiology Challenge 2012, set A (4,000 ICU "
-            "stays), under the Open Data Commons Attribution License v1.0. Silva I, Moody G, Scott "
-            "DJ, Celi LA, Mark RG. Predicting in-hospital mortality of ICU patients: the "
+            "stays), under the Open Data Commons Attribution License v1.0. Silva I, Moody G, "
+            "Scott DJ, Celi LA, Mark RG. Predicting in-hospital mortality of ICU patients: the "
             "PhysioNet/Computing in Cardiology Challenge 2012. Comput Cardiol 2012;39:245-248; "
             "Goldberger A et al. PhysioBank, PhysioToolkit, and PhysioNet. Circulation "
-            "2000;101(23):"
-            "e215-e220. Made by benchmarks/calibrate_demo.py; no row, minimum or maximum is kept "
-            "and "
-            "every bin holds at least 20 stays."
+            "2000;101(23):e215-e220. Made by benchmarks/calibrate_demo.py; no row, minimum or "
+            "maximum is kept and every bin holds at least 20 stays."
         ),
         "names": names,
         "marginals": marginals,

@@ -27,10 +27,10 @@ from privaudit.seeds import Seeds
 READING = {
     "membership": (
         "Membership inference: was this patient among the training records?",
-        "Read the true positive rate at the lowest false positive rate that is stated, then the AUC. "
-        "Chance is the false positive rate itself, and 0.5 for the AUC. Only a lower bound above "
-        "chance is a leak; an upper bound near chance is reassuring only where the positive control "
-        "passed.",
+        "Read the true positive rate at the lowest false positive rate that is stated, then the "
+        "AUC. Chance is the false positive rate itself, and 0.5 for the AUC. Only a lower bound "
+        "above chance is a leak; an upper bound near chance is reassuring only where the positive "
+        "control passed.",
     ),
     "epsilon": (
         "Empirical epsilon: does the privacy guarantee hold?",
@@ -39,8 +39,8 @@ READING = {
     ),
     "attribute": (
         "Attribute inference: can an unknown value be learnt with the model?",
-        "Read the advantage over the control: the same attack on patients the model was not trained "
-        "on. What any model of the disease would teach is in both rates and is not a leak.",
+        "Read the advantage over the control: the same attack on patients the model was not "
+        "trained on. What any model of the disease would teach is in both rates and is not a leak.",
     ),
     "reconstruction": (
         "Reconstruction: are records, outcomes or keys read back?",
@@ -59,11 +59,12 @@ READING = {
     ),
     "poisoning": (
         "Poisoning: can one client degrade the federation's model?",
-        "Read the rate under attack beside the same training without malicious clients. For ranking "
-        "attacks the rate is 1 - AUROC.",
+        "Read the rate under attack beside the same training without malicious clients. For "
+        "ranking attacks the rate is 1 - AUROC.",
     ),
 }
-"""Family -> heading and how its numbers are read. A new family needs an entry; a test asks for it."""
+"""Family -> heading and how to read its numbers. A new family needs an entry; a test asks for
+it."""
 
 THREAT = {
     Access.ANSWERS: "black box",
@@ -188,7 +189,8 @@ def docstring_markdown(text: str) -> str:
 
 
 def command_line() -> str:
-    """The help of every command as it prints it, then what can be named, and what can be limited."""
+    """The help of every command as it prints it, then what can be named, and what can be
+    limited."""
     lines = ["# Command line", ""]
     context = click.Context(cli.app, info_name="privaudit")
     lines += ["```text", cli.app.get_help(context), "```"]

@@ -1,4 +1,5 @@
-"""The documents agree with the repository: links, paths, commands, options, versions, the catalogue."""
+"""The documents agree with the repository: links, paths, commands, options, versions, the
+catalogue."""
 
 from __future__ import annotations
 

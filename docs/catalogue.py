@@ -45,7 +45,7 @@ READING = {
     "reconstruction": (
         "Reconstruction: are records, outcomes or keys read back?",
         "Read the attack's rate beside its control and beside the guess. The guess knows the "
-        "population and not the release: a high rate with as high a guess gives nothing away.",
+        "population and not the release: a high rate with as high a guess exposes nothing.",
     ),
     "synthetic": (
         "Attacks on a synthetic table",
@@ -55,7 +55,7 @@ READING = {
     "evasion": (
         "Evasion: do small changes of a record change the prediction?",
         "Read the share of predictions changed beside random noise of the same budget. This is "
-        "robustness, not privacy: it gives nobody away.",
+        "robustness, not privacy: it exposes nobody.",
     ),
     "poisoning": (
         "Poisoning: can one client degrade the federation's model?",

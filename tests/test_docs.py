@@ -22,7 +22,7 @@ CHANGELOG = ROOT / "CHANGELOG.md"
 
 
 GENERATED = {ROOT / "docs" / name for name in ("attacks.md", "contributing.md")}
-"""Pages that only the built site has, so that only its start page may lead there."""
+"""Pages that only the built site has, so that only pages of the site lead there."""
 
 
 def names(path: Path) -> str:
@@ -44,7 +44,7 @@ def test_no_link_is_dead(page: Path) -> None:
             continue
         path, _, anchor = target.partition("#")
         found = (page.parent / path).resolve() if path else page
-        if found in GENERATED and page.name == "index.md":
+        if found in GENERATED and page.parent in (ROOT / "docs", ROOT / "docs" / "howto"):
             continue
         assert found.exists(), f"{target} is not there"
         assert not anchor or anchor in anchors(found), f"{target} is no heading"

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
 Array = NDArray[np.float64]
-CATALOGUE = Path(__file__).parents[1] / "pipelines" / "mimic" / "variables.csv"
+CATALOGUE = Path(__file__).parents[1] / "pipelines" / "sources" / "mimic3_variables.csv"
 WINDOW = 48
 UNITS = ("CCU", "CSRU", "MICU", "SICU", "TSICU")
 KIND = {"CCU": 1, "CSRU": 2, "MICU": 3, "SICU": 4, "TSICU": 4}

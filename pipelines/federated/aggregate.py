@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from pipelines.settings import at_least, check_settings
 from privaudit.errors import PrivauditError
 
 ITERATIONS = 100
@@ -65,10 +66,7 @@ class Tolerant(Aggregate):
     f: int = 1
 
     def check(self, clients: int) -> None:
-        if self.f < 0 or self.f != int(self.f):
-            raise PrivauditError(
-                f"{self!r}", "f is a number of clients, 0 or more", "use 1, the default"
-            )
+        check_settings(self, f=at_least(0))
         super().check(clients)
 
     @property

@@ -12,6 +12,7 @@ from pipelines.federated.encode import CLIP, PublicEncoding
 from pipelines.federated.network import FlatModel
 from pipelines.learners.logreg import LogReg
 from pipelines.methods._bounded import PUBLIC, check_classes, columns_read
+from pipelines.settings import POSITIVE, at_least, check_settings
 from privaudit.contracts import Learner, Method, Release
 from privaudit.dp import accounting
 from privaudit.errors import PrivauditError
@@ -126,17 +127,7 @@ class DPOutput(Method):
                 "Gaussian noise promises nothing at delta 0",
                 "leave delta at its default",
             )
-        for name, least in (("teachers", 2), ("answers", 10)):
-            if getattr(self, name) < least:
-                raise PrivauditError(
-                    f"{name} {getattr(self, name)}",
-                    f"it is {least} or more",
-                    f"leave {name} at its default",
-                )
-        if not 0 < self.cut < np.inf:
-            raise PrivauditError(
-                f"cut {self.cut}", "answers are cut at a positive number", "use 0.1"
-            )
+        check_settings(self, teachers=at_least(2), answers=at_least(10), cut=POSITIVE)
 
 
 def _narrow(records: Records, statistics: tuple[str, ...]) -> Records:

@@ -10,9 +10,9 @@ import numpy as np
 
 from pipelines.federated.encode import PublicEncoding
 from pipelines.federated.network import FlatModel, Network
+from pipelines.settings import POSITIVE, at_least, check_settings
 from privaudit.contracts import Claim, Method, Release
 from privaudit.dp import accounting
-from privaudit.errors import PrivauditError
 from privaudit.records import Records
 
 
@@ -95,17 +95,7 @@ class DPSGD(Method):
 
     def _check(self) -> None:
         accounting.check(self.epsilon, self.delta or 0.0)
-        for name, value in (("clip", self.clip), ("rate", self.rate)):
-            if not 0 < value < np.inf:
-                raise PrivauditError(
-                    f"{name} {value}", "it is a positive number", f"leave {name} at its default"
-                )
-        if self.hidden < 0:
-            raise PrivauditError(
-                f"a hidden layer of {self.hidden} units",
-                "a width is 0 (no hidden layer) or more",
-                "use 64",
-            )
+        check_settings(self, clip=POSITIVE, rate=POSITIVE, hidden=at_least(0))
 
 
 __all__ = ["DPSGD"]

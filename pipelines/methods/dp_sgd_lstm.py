@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipelines.methods._split_trunks import Recurrent
+from pipelines.settings import COUNT, POSITIVE, check_settings
 from privaudit.contracts import Claim, Method, Release
 from privaudit.dp import accounting
 from privaudit.errors import PrivauditError
@@ -99,18 +100,7 @@ class DPSGDLSTM(Method):
 
     def _check(self) -> None:
         accounting.check(self.epsilon, self.delta or 0.0)
-        for name, value in (("clip", self.clip), ("rate", self.rate)):
-            if not 0 < value < np.inf:
-                raise PrivauditError(
-                    f"{name} {value}", "it is a positive number", f"leave {name} at its default"
-                )
-        for name, count in (("units", self.units), ("pool", self.pool)):
-            if count < 1 or count != int(count):
-                raise PrivauditError(
-                    f"{name} {count}",
-                    "it is a whole number, at least 1",
-                    f"leave {name} at its default",
-                )
+        check_settings(self, clip=POSITIVE, rate=POSITIVE, units=COUNT, pool=COUNT)
 
 
 def _need_opacus() -> None:

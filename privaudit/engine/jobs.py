@@ -368,7 +368,8 @@ def shown(release: Release, attack: Attack) -> Release:
         "table": Access.TABLE,
         "file": Access.FILE,
     }
-    drop = {part: None for part, access in heavy.items() if access not in attack.needs}
+    used = attack.uses(release.access)
+    drop = {part: None for part, access in heavy.items() if access not in used}
     return replace(release, **drop)  # type: ignore[arg-type]
 
 

@@ -89,7 +89,7 @@ def outcome(work: Work, step: Step, facts: Any, body: Any) -> Outcome:
         attack=name,
         family=family,
         params=document.plain(step.attack),
-        access=tuple(need.value for need in sorted(step.attack.needs & shown, key=str)),
+        access=tuple(need.value for need in sorted(step.attack.uses(shown), key=str)),
         estimates=known,
         curves=tuple(from_tree(curve, Curve) for curve in found["curves"]),
         groups=document.groups(body["groups"].get(name, [])),

@@ -11,12 +11,6 @@ from privaudit.verdicts import State, Verdict, Verdicts
 STATES: tuple[State, ...] = ("EXCEEDS", "INCONCLUSIVE", "NOT TESTED", "WITHIN")
 """The worst first."""
 
-NOT_APPLICABLE: frozenset[ReasonCode] = frozenset()
-"""Why a rule is not about a release."""
-
-CEILINGS: frozenset[ReasonCode] = frozenset((ReasonCode.EXCEEDS_BOUND, ReasonCode.WITHIN_BOUND))
-"""Reasons of a guard that asks for at most so much."""
-
 
 @dataclass(frozen=True)
 class Rule:
@@ -42,22 +36,17 @@ class Rule:
 
 def applies(v: Verdict) -> bool:
     """Whether the rule is about this release at all."""
-    return not (v.state == "NOT TESTED" and v.reason.code in NOT_APPLICABLE)
-
-
-def asks_for_minimum(v: Verdict) -> bool:
-    """Whether the rule asks for at least so much: a guard that is no ceiling."""
-    return v.kind == "guard" and v.reason.code not in CEILINGS
+    return not (v.state == "NOT TESTED" and v.reason.code is ReasonCode.NOT_APPLICABLE)
 
 
 def measure_closeness(v: Verdict) -> float:
     """How near a verdict is to its limit, or how far beyond; larger is worse."""
-    bound = v.value if v.state == "EXCEEDS" else v.lower if v.kind == "guard" else v.upper
+    bound = v.value if v.state == "EXCEEDS" else v.lower if v.at_least else v.upper
     if bound is None:
         bound = v.value
     if bound is None:
         return float("-inf")
-    return v.limit - bound if v.kind == "guard" else bound - v.limit
+    return v.limit - bound if v.at_least else bound - v.limit
 
 
 def sort_worst_first(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
@@ -155,7 +144,6 @@ __all__ = [
     "Rule",
     "Standing",
     "applies",
-    "asks_for_minimum",
     "count_broken",
     "get_decisive",
     "sort_worst_first",

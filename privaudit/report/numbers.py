@@ -24,6 +24,7 @@ _RATES = frozenset(
         "exact_copies",
         "near_copies",
         "closer_to_members",
+        "observed_rate",
         "group_share_synthetic",
         "group_share_real",
     )

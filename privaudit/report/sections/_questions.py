@@ -47,12 +47,11 @@ from privaudit.report.series import (
 )
 from privaudit.report.wording import policy_verdicts, summary
 from privaudit.report.wording import questions as words
-from privaudit.report.wording.facts import word_caveat
 from privaudit.report.wording.knowledge import name_attack
 from privaudit.report.wording.metrics import name_group
 from privaudit.report.wording.releases import name_place
 from privaudit.report.wording.risk_and_utility import TRAINING_KINDS
-from privaudit.report.wording.verdicts import word_finding, word_remedy
+from privaudit.report.wording.verdicts import word_finding, word_notes, word_remedy
 from privaudit.results import Audit, Failed, Skipped, Subject
 from privaudit.verdicts import Verdicts
 
@@ -78,7 +77,7 @@ def build_banner(audit: Audit, verdicts: Verdicts | None) -> Banner:
     body = demo
     if first is not None:
         defined = words.define_training_patients(get_kinds(audit))
-        body = [*body, Prose(f"{word_finding(first)} {defined}", "lead")]
+        body = [*body, Prose(f"{word_finding(first, name_attack)} {defined}", "lead")]
     every = [s.name for s in audit.subjects]
     body = [*body, Prose(words.word_to_do(verdicts.state, names or every))]
     remedies = list(dict.fromkeys(text for v in stopped if (text := word_remedy(v))))[:3]
@@ -207,7 +206,7 @@ def _answer_limit(audit: Audit, verdicts: Verdicts | None) -> list[Block]:
         shown = {state: names for state, names in standing.items() if names or state == "within"}
         body.append(Bullets(tuple(words.word_standing(*entry) for entry in shown.items())))
     if verdicts.notes:
-        body.append(Bullets(tuple(word_caveat(c) for c in verdicts.notes)))
+        body.append(Bullets(word_notes(verdicts)))
     return body
 
 

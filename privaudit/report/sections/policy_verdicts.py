@@ -12,8 +12,9 @@ from privaudit.report.blocks import (
     Text,
     make_table,
 )
-from privaudit.report.judged import Rule, asks_for_minimum, group_by_rule
+from privaudit.report.judged import Rule, group_by_rule
 from privaudit.report.wording import policy_verdicts as words
+from privaudit.report.wording.knowledge import name_attack
 from privaudit.report.wording.metrics import name_group
 from privaudit.report.wording.questions import VERDICTS
 from privaudit.report.wording.verdicts import word_finding, word_reason, word_remedy
@@ -39,9 +40,13 @@ def _build_card(number: int, rule: Rule) -> Card:
     facts: tuple[tuple[Text, Text], ...] = (
         (words.CARD["limit"], f"{words.name_measure(v)}: {words.word_limit(v)}"),
         (words.CARD["severity"], words.word_severity(rule.severity, rule.applies)),
-        (words.CARD["count"], words.count_states(counts, asks_for_minimum(v))),
+        (words.CARD["count"], words.count_states(counts, v.at_least)),
     )
-    sentences = (word_finding(v), word_reason(v), word_remedy(v))
+    sentences = (
+        word_finding(v, name_attack),
+        word_reason(v, name_attack),
+        word_remedy(v),
+    )
     body: list[Block] = [Facts(facts), *(Prose(text) for text in sentences if text)]
     waived = {(v.subject, v.group, v.waiver): v for v in rule.verdicts if v.waiver is not None}
     body += [Prose(words.word_waiver(v)) for v in waived.values()]

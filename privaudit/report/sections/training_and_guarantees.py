@@ -20,7 +20,7 @@ from privaudit.report.reading import get, get_detailed, get_stated
 from privaudit.report.wording import training_and_guarantees as words
 from privaudit.report.wording.facts import word_caveat
 from privaudit.report.wording.knowledge import method_notes
-from privaudit.report.wording.metrics import capitalise, explain_metric, name_metric
+from privaudit.report.wording.metrics import capitalise, explain_reading, name_metric
 from privaudit.report.wording.page import find_forbidden
 from privaudit.report.wording.releases import name_column, name_subset
 from privaudit.results import Audit, Curve, Estimate, Subject
@@ -84,7 +84,7 @@ def _build_utility(audit: Audit, head: str) -> list[Block]:
     if not rows:
         return []
     titles = [capitalise(name_metric(metric)) for metric in metrics]
-    readings = zip(titles, map(explain_metric, metrics), strict=True)
+    readings = zip(titles, map(explain_reading, metrics), strict=True)
     notes = [f"{title}: {reading}." for title, reading in readings if reading]
     columns = (head, *titles, words.TRAINING_AUROC)
     table = make_table(words.UTILITY_CAPTION, columns, rows, 1, notes)
@@ -126,7 +126,7 @@ def _draw_calibration(subject: Subject, curve: Curve, number: int) -> Chart:
     rows = []
     for i, (x, y) in enumerate(zip(curve.x, curve.y, strict=False)):
         low, high = (curve.low[i], curve.high[i]) if banded else (None, None)
-        observed = n.estimate_text(Estimate(Metric("prevalence_real"), y, low, high))
+        observed = n.estimate_text(Estimate(Metric("observed_rate"), y, low, high))
         rows.append((f"{n.fixed(x * 100, 1)}{n.NBSP}%", observed))
     axes = (words.PREDICTED, words.OBSERVED)
     table = make_table(words.caption_reliability(subject.name), axes, rows, 0)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Badge
-from privaudit.report.judged import applies, asks_for_minimum
+from privaudit.report.judged import applies
 from privaudit.report.wording.knowledge import name_attack
 from privaudit.report.wording.metrics import name_group, name_setting
 from privaudit.report.wording.questions import VERDICTS
@@ -96,7 +96,7 @@ def get_badge(v: Verdict) -> Badge:
     """The state by shape, word and colour; a waiver is printed with it and never replaces it."""
     if not applies(v):
         return NOT_ABOUT
-    badge = FALLS_SHORT if v.state == "EXCEEDS" and asks_for_minimum(v) else VERDICTS[v.state]
+    badge = FALLS_SHORT if v.state == "EXCEEDS" and v.at_least else VERDICTS[v.state]
     if v.waiver is None:
         return badge
     return Badge(f"{badge.text} (waived until {v.waiver.expires})", badge.state)
@@ -140,7 +140,7 @@ def word_limit(v: Verdict) -> str:
     limit = word_measured(v, v.limit)
     if v.kind == "regression":
         return f"worse than the baseline by at most {limit}"
-    return f"{'at least' if asks_for_minimum(v) else 'at most'} {limit}"
+    return f"{'at least' if v.at_least else 'at most'} {limit}"
 
 
 def count_states(counts: Mapping[State, int], minimum: bool) -> str:

@@ -20,7 +20,7 @@ HEADER = b"Time,Parameter,Value"
 LARGEST_FILE = 5_000_000
 LARGEST_SET = 2_000_000_000
 MARK = "@"
-DATA = ("challenge_variables.csv", "challenge_fixes.csv")
+DATA = ("challenge2012_variables.csv", "challenge2012_fixes.csv")
 COUNTS = ("other_files", "unnamed_values", "rescaled_values", "implausible_values", "duplicates")
 
 Tick = Callable[[float], None]

@@ -1,10 +1,24 @@
-"""For a terminal: the answer, then every verdict that is not WITHIN in full, then the others in a line."""
+"""For a terminal: the answer, every verdict that is not WITHIN in full, the others in a line each."""
 
 from __future__ import annotations
 
 import textwrap
 
-from privaudit.policy.formats.shared import MARKS, about, clean, ordered, whole, word
+from privaudit.report.formats.shared import (
+    MARKS,
+    clean,
+    name_verdict,
+    sort_verdicts,
+    word_outcome,
+    word_state,
+)
+from privaudit.report.wording.verdicts import (
+    word_finding,
+    word_notes,
+    word_numbers,
+    word_reason,
+    word_remedy,
+)
 from privaudit.verdicts import State, Verdict, Verdicts
 
 COLOURS: dict[State, str] = {
@@ -21,7 +35,7 @@ def render(verdicts: Verdicts, *, colour: bool = False) -> str:
     """The judgement as text; colour: with terminal colours beside shape and word."""
     policy = verdicts.policy
     lines = [
-        _painted(f"{MARKS[verdicts.state]} {whole(verdicts)}", verdicts.state, colour),
+        _paint(f"{MARKS[verdicts.state]} {word_outcome(verdicts)}", verdicts.state, colour),
         f"  run {clean(verdicts.run)}",
         clean(
             f"  policy {policy.get('name', '')}, to be reviewed by {policy.get('review_by', '')}"
@@ -29,22 +43,21 @@ def render(verdicts: Verdicts, *, colour: bool = False) -> str:
     ]
     if verdicts.baseline:
         lines.append(f"  baseline {clean(verdicts.baseline)}")
-    for one in ordered(verdicts):
-        head = f"{MARKS[one.state]} {word(one)}  {about(one)}"
-        lines += ["", _painted(head, one.state, colour)] if one.state != "WITHIN" else [
-            _painted(head, one.state, colour)
-        ]  # fmt: skip
-        if one.state != "WITHIN":
-            lines += _body(one)
-    if verdicts.notes:
-        lines += ["", "Notes"]
-        for note in verdicts.notes:
-            lines += textwrap.wrap(clean(note), WIDTH, initial_indent="- ", subsequent_indent="  ")
+    for one in sort_verdicts(verdicts):
+        head = f"{MARKS[one.state]} {word_state(one)}  {name_verdict(one)}  ({word_numbers(one)})"
+        if one.state == "WITHIN":
+            lines.append(_paint(head, one.state, colour))
+        else:
+            lines += ["", _paint(head, one.state, colour), *_body(one)]
+    notes = word_notes(verdicts)
+    lines += ["", "Notes"] if notes else []
+    for note in notes:
+        lines += textwrap.wrap(clean(note), WIDTH, initial_indent="- ", subsequent_indent="  ")
     return "\n".join(lines) + "\n"
 
 
 def _body(one: Verdict) -> list[str]:
-    parts = [("", one.sentence), ("why: ", one.reason), ("do:  ", one.remedy)]
+    parts = [("", word_finding(one)), ("why: ", word_reason(one)), ("do:  ", word_remedy(one))]
     if one.state == "NOT TESTED" and one.severity == "warn":
         parts = parts[1:]
     if one.waiver is not None:
@@ -59,8 +72,8 @@ def _body(one: Verdict) -> list[str]:
     ]
 
 
-def _painted(text: str, state: State, colour: bool) -> str:
-    text = clean(text)
+def _paint(text: str, state: State, colour: bool) -> str:
+    text = clean(text).replace("\n", " ")
     return f"{COLOURS[state]}{text}{PLAIN}" if colour else text
 
 

@@ -10,17 +10,17 @@ from privaudit.verdicts import Verdicts, to_json
 FORMATS = ("text", "json", "junit", "sarif", "markdown", "github")
 
 
-def renderer(name: str) -> Callable[[Verdicts], str]:
+def find_renderer(name: str) -> Callable[[Verdicts], str]:
     """The function that writes this format."""
     if name == "json":
         return to_json
-    found: Callable[[Verdicts], str] = import_module(f"privaudit.policy.formats.{name}").render
+    found: Callable[[Verdicts], str] = import_module(f"privaudit.report.formats.{name}").render
     return found
 
 
 def render(verdicts: Verdicts, name: str) -> str:
     """The judgement in this format, ending with a line break."""
-    return renderer(name)(verdicts)
+    return find_renderer(name)(verdicts)
 
 
-__all__ = ["FORMATS", "render", "renderer"]
+__all__ = ["FORMATS", "find_renderer", "render"]

@@ -2,8 +2,8 @@
 
 One text file a stay (`Time,Parameter,Value`) in `set-a.tar.gz` or a folder `set-a/`, outcomes in
 `Outcomes-a.txt`; sets b and c are read the same way where they are present. Values are put into the
-units and the valid ranges of `challenge_variables.csv`, after the unit errors that this source is
-known for (`challenge_fixes.csv`) are undone.
+units and the valid ranges of `challenge2012_variables.csv`, after the unit errors that this source is
+known for (`challenge2012_fixes.csv`) are undone.
 
 Source: Silva et al., "Predicting in-hospital mortality of ICU patients: the PhysioNet/Computing in
 Cardiology Challenge 2012", CinC 2012; https://physionet.org/content/challenge-2012/1.0.0/.
@@ -22,7 +22,7 @@ from typing import Literal, cast
 
 import polars as pl
 
-from pipelines.sources.challenge_text import COUNTS, DATA, catalogue, load, unreadable
+from pipelines.sources._challenge2012_files import COUNTS, DATA, catalogue, load, unreadable
 from pipelines.sources.extract import STAYS, Extract
 from privaudit.contracts import FlowStep, Progress
 from privaudit.errors import PrivauditError
@@ -95,7 +95,7 @@ _UNKNOWN = ("admission_type", "ethnicity", "insurance", "readmitted")
 
 
 def variables() -> tuple[Column, ...]:
-    """The measured variables in the order of `challenge_variables.csv`, with public valid ranges."""
+    """The measured variables in the order of `challenge2012_variables.csv`, with public valid ranges."""
     rows = catalogue().filter(pl.col("kind") != "static").iter_rows(named=True)
     return tuple(
         Column(
@@ -226,7 +226,7 @@ def _read_once(
 def _key(sets: list[_Set]) -> str:
     """What the cached tables depend on: every file's name, size and time, and this pipeline."""
     digest = hashlib.sha256()
-    for name in (*DATA, "challenge.py", "challenge_text.py"):
+    for name in (*DATA, "challenge2012.py", "_challenge2012_files.py"):
         digest.update(files("pipelines.sources").joinpath(name).read_bytes())
     for part in sets:
         inside = sorted(part.files.iterdir()) if part.files.is_dir() else [part.files]

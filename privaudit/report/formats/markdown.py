@@ -4,8 +4,22 @@ from __future__ import annotations
 
 import re
 
-from privaudit.policy.formats.shared import MARKS, clean, ordered, whole, word
-from privaudit.policy.sentences import plain
+from privaudit.report.formats.shared import (
+    MARKS,
+    clean,
+    sort_verdicts,
+    word_outcome,
+    word_state,
+)
+from privaudit.report.numbers import significant
+from privaudit.report.wording.verdicts import (
+    name_attack_of,
+    name_group_of,
+    word_finding,
+    word_notes,
+    word_reason,
+    word_remedy,
+)
 from privaudit.verdicts import Verdict, Verdicts
 
 _ACTIVE = re.compile(r"([\\`*_{}\[\]()#+!|~:@])")
@@ -29,7 +43,7 @@ def head(verdicts: Verdicts) -> list[str]:
     """The answer, and what was judged by what."""
     policy = verdicts.policy
     lines = [
-        f"# {MARKS[verdicts.state]} {whole(verdicts)}",
+        f"# {MARKS[verdicts.state]} {word_outcome(verdicts)}",
         "",
         f"Run {inert(verdicts.run)}, policy {inert(policy.get('name', ''))} "
         f"(review by {inert(policy.get('review_by', ''))}).",
@@ -47,16 +61,16 @@ def table(verdicts: Verdicts) -> list[str]:
         "| Verdict | Rule | Subject | Group | Attack | Value | Bounds | Limit |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for one in ordered(verdicts):
+    for one in sort_verdicts(verdicts):
         cells = (
-            f"{MARKS[one.state]} {word(one)}",
+            f"{MARKS[one.state]} {word_state(one)}",
             one.rule,
             one.subject,
-            one.group or "all",
-            " ".join(part for part in (one.attack, one.setting) if part),
-            "" if one.value is None else plain(one.value),
+            name_group_of(one) or "all",
+            name_attack_of(one),
+            "" if one.value is None else significant(one.value),
             _bounds(one),
-            ("at least " if one.kind == "guard" and _least(one) else "") + plain(one.limit),
+            f"{'at least' if one.at_least else 'at most'} {significant(one.limit)}",
         )
         lines.append("| " + " | ".join(inert(cell) for cell in cells) + " |")
     return [*lines, ""]
@@ -65,36 +79,32 @@ def table(verdicts: Verdicts) -> list[str]:
 def details(verdicts: Verdicts) -> list[str]:
     """What happened, why and what to do, for what is not within."""
     lines: list[str] = []
-    for one in ordered(verdicts):
+    for one in sort_verdicts(verdicts):
         if one.state == "WITHIN":
             continue
-        group = f", {inert(one.group)}" if one.group else ""
-        told = " ".join(inert(part) for part in (one.sentence, one.reason) if part)
+        group = f", {inert(name_group_of(one))}" if name_group_of(one) else ""
         lines.append(
-            f"- **{MARKS[one.state]} {inert(word(one))}** {inert(one.rule)} on {inert(one.subject)}{group}: {told}"
+            f"- **{MARKS[one.state]} {inert(word_state(one))}** {inert(one.rule)} on "
+            f"{inert(one.subject)}{group}: {inert(word_finding(one))} {inert(word_reason(one))}"
         )
-        if one.remedy:
-            lines.append(f"  What to do: {inert(one.remedy)}")
+        remedy = word_remedy(one)
+        if remedy:
+            lines.append(f"  What to do: {inert(remedy)}")
         if one.waiver is not None:
             lines.append(f"  Waived by {inert(one.waiver.approved_by)}: {inert(one.waiver.reason)}")
     return [*lines, ""] if lines else []
 
 
 def notes(verdicts: Verdicts) -> list[str]:
-    if not verdicts.notes:
-        return []
-    return ["## Notes", "", *(f"- {inert(note)}" for note in verdicts.notes)]
-
-
-def _least(one: Verdict) -> bool:
-    return "at least" in one.sentence
+    shown = word_notes(verdicts)
+    return ["## Notes", "", *(f"- {inert(note)}" for note in shown)] if shown else []
 
 
 def _bounds(one: Verdict) -> str:
     if one.lower is None and one.upper is None:
         return ""
-    low = "" if one.lower is None else plain(one.lower)
-    high = "" if one.upper is None else plain(one.upper)
+    low = "" if one.lower is None else significant(one.lower)
+    high = "" if one.upper is None else significant(one.upper)
     return f"{low} to {high}" if low and high else (f"from {low}" if low else f"to {high}")
 
 

@@ -10,7 +10,21 @@ import json
 from typing import Any
 
 from privaudit import __version__
-from privaudit.policy.formats.shared import about, clean, weight, whole, word
+from privaudit.report.formats.shared import (
+    clean,
+    name_verdict,
+    weigh,
+    word_outcome,
+    word_state,
+)
+from privaudit.report.wording.verdicts import (
+    name_group_of,
+    word_finding,
+    word_notes,
+    word_reason,
+    word_remedy,
+    word_rule_of,
+)
 from privaudit.verdicts import Verdict, Verdicts
 
 SCHEMA = (
@@ -24,7 +38,7 @@ KINDS = {
     "exceeds": ("fail", "error"),
     "undecided": ("fail", "warning"),
     "warns": ("fail", "note"),
-    "told": ("open", "none"),
+    "reported": ("open", "none"),
 }
 """Kind and level by what a verdict means for the gate; an undecided one must be seen, so it is a fail."""
 
@@ -49,13 +63,13 @@ def render(verdicts: Verdicts) -> str:
                     {
                         "executionSuccessful": verdicts.code != 5,
                         "exitCode": verdicts.code,
-                        "exitCodeDescription": whole(verdicts),
+                        "exitCodeDescription": word_outcome(verdicts),
                         "toolExecutionNotifications": [
                             {
                                 "level": "error" if verdicts.code == 5 else "note",
                                 "message": {"text": clean(note)},
                             }
-                            for note in verdicts.notes
+                            for note in word_notes(verdicts)
                         ],
                     }
                 ],
@@ -78,42 +92,39 @@ def render(verdicts: Verdicts) -> str:
 
 
 def _rule(one: Verdict) -> dict[str, Any]:
-    at = f" at a false positive rate of {one.fpr:g}" if one.fpr is not None else ""
-    says = {
-        "limit": f"{one.metric}{at} may be at most {one.limit:g}",
-        "guard": f"{one.metric} must keep to {one.limit:g}",
-        "regression": f"{one.metric}{at} may be at most {one.limit:g} worse than the baseline",
-    }
     level = "error" if one.severity == "block" else "note"
     return {
         "id": clean(one.rule),
         "name": one.metric,
-        "shortDescription": {"text": says[one.kind]},
+        "shortDescription": {"text": word_rule_of(one)},
         "defaultConfiguration": {"level": level},
     }
 
 
 def _result(verdicts: Verdicts, one: Verdict, index: int) -> dict[str, Any]:
-    meant = weight(verdicts, one)
+    meant = weigh(verdicts, one)
     if meant == "waived":
         kind, level = ("fail", "error") if one.state == "EXCEEDS" else ("fail", "warning")
     else:
         kind, level = KINDS[meant]
-    text = " ".join(part for part in (one.sentence, one.reason, one.remedy) if part)
-    key = "\0".join((one.rule, one.subject, one.group, one.attack, one.setting))
+    parts = (word_finding(one), word_reason(one), word_remedy(one))
+    text = " ".join(part for part in parts if part)
+    group = name_group_of(one)
+    setting = "" if one.setting is None else str(one.setting)
+    key = json.dumps([one.rule, one.subject, group, one.attack, setting])
     found: dict[str, Any] = {
         "ruleId": clean(one.rule),
         "ruleIndex": index,
         "kind": kind,
         "level": level,
-        "message": {"text": clean(f"{word(one)}: {about(one)}. {text}")},
+        "message": {"text": clean(f"{word_state(one)}: {name_verdict(one)}. {text}")},
         "locations": [
             {
                 "physicalLocation": {
                     "artifactLocation": {"uri": PLACE},
                     "region": {"startLine": 1},
                 },
-                "logicalLocations": [{"fullyQualifiedName": clean(about(one))}],
+                "logicalLocations": [{"fullyQualifiedName": clean(name_verdict(one))}],
             }
         ],
         "partialFingerprints": {"verdict/v1": hashlib.sha256(key.encode()).hexdigest()},
@@ -121,8 +132,9 @@ def _result(verdicts: Verdicts, one: Verdict, index: int) -> dict[str, Any]:
             "state": one.state,
             "severity": one.severity,
             "subject": one.subject,
-            "group": one.group,
+            "group": group,
             "attack": one.attack,
+            "setting": setting,
             "value": one.value,
             "lower": one.lower,
             "upper": one.upper,

@@ -11,7 +11,7 @@ import polars as pl
 from pipelines.sources.extract import EVENTS
 from privaudit.records import Column
 
-CATALOGUE = Path(__file__).with_name("variables.csv")
+CATALOGUE = Path(__file__).with_name("mimic3_variables.csv")
 
 RAW = {
     "stay": pl.Int64,
@@ -30,7 +30,7 @@ _CENSORED = r"(?i)^(?:[<>]=?|less than|greater than)\s*(\d+(?:\.\d+)?)$"
 
 @cache
 def catalogue() -> pl.DataFrame:
-    """Every item id with its variable, table, unit, conversion and valid range (variables.csv)."""
+    """Every item id with its variable, table, unit, conversion and valid range (mimic3_variables.csv)."""
     return pl.read_csv(
         CATALOGUE,
         schema_overrides={"valid_low": pl.Float64, "valid_high": pl.Float64, "itemid": pl.Int64},

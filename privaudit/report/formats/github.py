@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from privaudit.policy.formats import markdown
-from privaudit.policy.formats.shared import weight
+from privaudit.report.formats import markdown
+from privaudit.report.formats.shared import select_stopping
 from privaudit.verdicts import Verdicts
 
 LARGEST = 900_000
@@ -12,7 +12,7 @@ LARGEST = 900_000
 
 def render(verdicts: Verdicts) -> str:
     """The judgement as a job summary."""
-    stops = sum(weight(verdicts, one) in ("exceeds", "undecided") for one in verdicts.verdicts)
+    stops = len(select_stopping(verdicts))
     lines = markdown.head(verdicts)
     lines += [f"{stops} of {len(verdicts.verdicts)} verdicts stop this gate.", ""]
     lines += markdown.table(verdicts)

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from privaudit.policy.formats.shared import CODES, about, clean, weight, whole, word
+from privaudit.report.formats.shared import (
+    CODES,
+    clean,
+    name_verdict,
+    weigh,
+    word_outcome,
+    word_state,
+)
+from privaudit.report.wording.verdicts import (
+    name_attack_of,
+    name_group_of,
+    word_finding,
+    word_notes,
+    word_reason,
+    word_remedy,
+)
 from privaudit.verdicts import Verdict, Verdicts
 
 
 def render(verdicts: Verdicts) -> str:
-    """JUnit XML. Failures: EXCEEDS; errors: undecided, or an audit that failed; skipped: what is waived
-    or only warns. The last case is the whole, so that the suite fails whenever the exit code is not 0."""
+    """JUnit XML. Failures: EXCEEDS; errors: undecided, or an audit that failed; skipped: what is
+    waived or only warns. The last case is the whole, so that the suite fails whenever the exit code is
+    not 0."""
     suite = ElementTree.Element("testsuite", name=clean(f"privaudit: {verdicts.policy['name']}"))
     for one in verdicts.verdicts:
         _case(suite, verdicts, one)
@@ -18,8 +34,8 @@ def render(verdicts: Verdicts) -> str:
     _property(last, {"state": verdicts.state, "code": str(verdicts.code)})
     if verdicts.code not in (0, 1):
         kind = CODES.get(verdicts.code, verdicts.state)
-        broke = ElementTree.SubElement(last, "error", type=kind, message=whole(verdicts))
-        broke.text = clean("\n".join(verdicts.notes))
+        error = ElementTree.SubElement(last, "error", type=kind, message=word_outcome(verdicts))
+        error.text = clean("\n".join(word_notes(verdicts)))
     found = {
         "tests": len(suite.findall("testcase")),
         "failures": len(suite.findall("testcase/failure")),
@@ -32,15 +48,15 @@ def render(verdicts: Verdicts) -> str:
     root = ElementTree.Element("testsuites", dict(suite.attrib))
     root.append(suite)
     ElementTree.indent(root, " ")
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(
-        root, encoding="unicode"
-    ) + "\n"  # fmt: skip
+    text = ElementTree.tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
 
 
 def _case(suite: ElementTree.Element, verdicts: Verdicts, one: Verdict) -> None:
-    name = f"{one.rule}: {one.group}" if one.group else one.rule
+    group = name_group_of(one)
+    name = f"{one.rule}: {group}" if group else one.rule
     if one.kind == "regression":
-        name = " ".join(part for part in (one.rule, one.attack, one.setting) if part)
+        name = f"{one.rule} {name_attack_of(one)}".strip()
     case = ElementTree.SubElement(
         suite, "testcase", classname=clean(one.subject), name=clean(name), time="0"
     )
@@ -50,21 +66,23 @@ def _case(suite: ElementTree.Element, verdicts: Verdicts, one: Verdict) -> None:
             "state": one.state,
             "severity": one.severity,
             "rule": one.rule,
-            "group": one.group,
-            "about": about(one),
+            "group": group,
+            "about": name_verdict(one),
             "waived_until": one.waiver.expires if one.waiver else "",
         },
     )
-    told = clean("\n".join(part for part in (one.sentence, one.reason, one.remedy) if part))
+    reason = word_reason(one)
+    parts = (word_finding(one), reason, word_remedy(one))
+    text = clean("\n".join(part for part in parts if part))
     tag = {"exceeds": "failure", "undecided": "error", "pass": ""}.get(
-        weight(verdicts, one), "skipped"
+        weigh(verdicts, one), "skipped"
     )
     if tag:
         kind = {} if tag == "skipped" else {"type": one.state}
-        message = clean(f"{word(one)}: {one.reason}")
-        ElementTree.SubElement(case, tag, {**kind, "message": message}).text = told
+        message = clean(f"{word_state(one)}: {reason}")
+        ElementTree.SubElement(case, tag, {**kind, "message": message}).text = text
     else:
-        ElementTree.SubElement(case, "system-out").text = told
+        ElementTree.SubElement(case, "system-out").text = text
 
 
 def _property(case: ElementTree.Element, values: dict[str, str]) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import polars as pl
 
-from pipelines.sources import variables
-from pipelines.sources.tables import NEEDED, Table, typed, unreadable
+from pipelines.sources import _mimic3_variables as variables
+from pipelines.sources._mimic3_tables import NEEDED, Table, typed, unreadable
 from privaudit.errors import PrivauditError
 
 VERSION = 1

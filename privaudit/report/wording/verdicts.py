@@ -15,7 +15,7 @@ from typing import Literal
 from privaudit.facts import Caveat, CaveatCode, Group, Reason, ReasonCode
 from privaudit.report.numbers import significant
 from privaudit.report.wording import facts
-from privaudit.report.wording.access import ACCESS
+from privaudit.report.wording.access import name_access
 from privaudit.report.wording.metrics import MEANINGS
 from privaudit.verdicts import Verdict, Verdicts
 
@@ -336,7 +336,7 @@ def word_reason(v: Verdict, label: Label = str) -> str:
         attack_names=list_names(p.get("attacks", p.get("weak")), label),
         setting_names=list_names(p.get("settings")),
         known_names=list_names(p.get("known")) or "none",
-        access_names=list_names(p.get("access"), lambda name: ACCESS[name]),  # type: ignore[index]
+        access_names=list_names(p.get("access"), name_access),
         **{f"p_{name}": _show(value) for name, value in p.items()},
     )
     if v.metric == "epsilon.lower_bound":

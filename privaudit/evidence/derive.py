@@ -19,7 +19,7 @@ from privaudit.engine import controls, document, measure
 from privaudit.engine.guarantees import check_guarantee
 from privaudit.errors import PrivauditError
 from privaudit.evidence.stored import Stored, Unreadable
-from privaudit.facts import Caveat, CaveatCode
+from privaudit.facts import CaveatCode
 from privaudit.records import Split
 from privaudit.results import Audit, Control, Estimate, Finding, Subject, from_tree, to_tree
 from privaudit.seeds import Seeds

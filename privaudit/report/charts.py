@@ -450,9 +450,9 @@ def draw_evasion(lines: Sequence[Line], anchor: str, title: str, x_label: str, y
 __all__ = [
     "Bar",
     "Dot",
+    "Guarantee",
     "Line",
     "Panel",
-    "Guarantee",
     "draw_evasion",
     "draw_forest",
     "draw_guarantees",

@@ -146,7 +146,7 @@ __all__ = [
     "applies",
     "count_broken",
     "get_decisive",
-    "sort_worst_first",
     "get_standing",
     "group_by_rule",
+    "sort_worst_first",
 ]

@@ -15,7 +15,6 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from privaudit.report.wording import page as sentences
 from privaudit.report.blocks import (
     Badge,
     Block,
@@ -31,9 +30,10 @@ from privaudit.report.blocks import (
     Terms,
     walk,
 )
-from privaudit.report.page_header import get_header
 from privaudit.report.inert import words
+from privaudit.report.page_header import get_header
 from privaudit.report.sections import build_sections
+from privaudit.report.wording import page as sentences
 from privaudit.report.wording.knowledge import glossary
 from privaudit.results import Audit
 from privaudit.verdicts import Verdicts

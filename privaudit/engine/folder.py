@@ -1,4 +1,4 @@
-"""The run directory: what may be shared, what must not, and nothing that looks complete before it is."""
+"""The run directory: what may be shared, what must not, and nothing half-written."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ NOTICE = """# Restricted
 This folder belongs inside the hospital's secure environment, under the data use agreement of the
 source data. It must not be shared, attached, uploaded or committed.
 
-- `split.npz` holds who was trained on: it is the member list, with patient keys.
-- `answers/` holds what each released model answers on every record.
+- `split.npz` is the list of training and held-out patients, with patient keys.
+- `answers/` holds the probabilities of each released model on every record.
 - `scores/` holds one score for every record and attack: with the list it singles people out.
-- `flow.csv` holds the exact cohort counts, also small ones.
-- `failures/` holds the traces of errors; they may quote data.
+- `flow.csv` holds the exact cohort counts, small ones included.
+- `failures/` holds the traceback of each error; it may quote data.
 - `store/`, `cache/` and `tables/` hold records and models' answers on them.
 
-Only what stands in `shareable/` was made to leave.
+Only the files in `shareable/` were made to be shared.
 """
 
 
 def private(folder: Path) -> Path:
-    """A folder that its owner alone may open, with the notice in it."""
+    """Make a folder that its owner alone may open, with the notice in it."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     notice = folder / "README.md"
@@ -58,7 +58,7 @@ class Folder:
 
     @classmethod
     def start(cls, out: Path, task: str) -> Folder:
-        """A new run folder under `out`, named by time, task and a random mark."""
+        """Make a run directory under `out`, named by time, task and a random mark."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         safe = re.sub(r"[^A-Za-z0-9_]+", "-", task)
         folder = cls(out / f"{stamp}-{safe}-{secrets.token_hex(3)}")
@@ -67,14 +67,14 @@ class Folder:
             private(folder.restricted)
         except OSError as error:
             raise PrivauditError(
-                "the folder for runs cannot be written",
+                "the folder for run directories cannot be written",
                 f"the system says: {error.strerror}",
                 "give another folder with --out",
             ) from None
         return folder
 
     def discard(self) -> None:
-        """Remove a run that never began, because its input was refused."""
+        """Remove a run that never started, because its input was refused."""
         import shutil
 
         shutil.rmtree(self.root, ignore_errors=True)
@@ -133,7 +133,7 @@ class Folder:
         write_atomically(self.restricted / name, fill)
 
     def finish(self, audit: Audit, report: Callable[[Audit, Path], object] | None) -> None:
-        """Put the shareable folder in place, whole or not at all; then the manifest."""
+        """Write the shareable folder, whole or not at all; then the manifest."""
 
         def fill(made: Path) -> None:
             made.mkdir()
@@ -146,7 +146,7 @@ class Folder:
         write_text(self.root / "manifest.json", manifest(audit))
 
     def make_latest(self) -> None:
-        """Point `latest` beside this run at it: a link, or a text file where links are impossible."""
+        """Point `latest` beside this run at it: a link, or a text file where there are no links."""
         link = self.root.parent / "latest"
         try:
             made = link.with_name(f".latest-{secrets.token_hex(3)}")

@@ -13,7 +13,14 @@ from privaudit.engine import jobs
 from privaudit.engine.configure import Entry, Request
 from privaudit.engine.events import Event, Listener
 from privaudit.engine.folder import Folder
-from privaudit.engine.forecast import Forecast, attack_key, forecast, keep_time, method_key
+from privaudit.engine.forecast import (
+    Forecast,
+    announce,
+    attack_key,
+    forecast,
+    method_key,
+    store_time,
+)
 from privaudit.engine.jobs import Bench, Done, Fault, Job
 from privaudit.engine.plan import Fit, Group, Plan, Step, is_retrained, judge_key
 from privaudit.engine.spread import spread
@@ -33,10 +40,17 @@ class Stage:
         self.done = 0.0
         listen(Event(name, "start", total=total))
 
-    def step(self, what: str, done: float | None = None, total: float | None = None) -> None:
+    def step(
+        self,
+        what: str,
+        done: float | None = None,
+        total: float | None = None,
+        failed: bool = False,
+    ) -> None:
         self.done = self.done + 1 if done is None else done
         seconds = time.perf_counter() - self.start
-        self.listen(Event(self.name, "step", what, self.done, total or self.total, seconds))
+        event = Event(self.name, "step", what, self.done, total or self.total, seconds, failed)
+        self.listen(event)
 
     def end(self, what: str = "") -> None:
         seconds = time.perf_counter() - self.start
@@ -84,7 +98,7 @@ class Work:
         stage = Stage(self.listen, "plan")
         todo = self.todo()
         expected = forecast(self.plan, self.bench, self.workers, todo)
-        stage.end(announce(self.plan, expected, todo, self.workers))
+        stage.end(announce(expected, self.workers))
         self.reused = sum(len(g.refits) for key, g in self.plan.groups.items() if key not in todo)
         self._train(todo, expected)
         self._compare_tables()
@@ -171,7 +185,7 @@ class Work:
                 self.releases[done.key] = done.value[0]
                 if fit.variant == "subject":
                     key = method_key(fit.entry.method, schema)
-                    keep_time(self.store, key, done.cpu, fit.rows)
+                    store_time(self.store, key, done.cpu, fit.rows)
             else:
                 self.trained += done.value
         for fit in fits.values():
@@ -268,7 +282,7 @@ class Work:
             else:
                 step = steps[done.key]
                 key = attack_key(step.attack, step.entry.method, schema)
-                keep_time(self.store, key, done.cpu, rows)
+                store_time(self.store, key, done.cpu, rows)
 
     def _measure(self) -> None:
         queue, keys = [], {}
@@ -317,8 +331,9 @@ class Work:
         for done in spread(queue, self.bench, self.workers, temporary):
             self.cpu += done.cpu if done.process != own_process() else 0.0
             self.peaks[done.process] = max(done.memory, self.peaks.get(done.process, 0))
-            failed = f": failed ({show_params(done.fault.reason)})" if done.fault else ""
-            stage.step(done.name + failed)
+            failed = done.fault is not None
+            why = f": failed ({show_params(done.fault.reason)})" if done.fault else ""
+            stage.step(done.name + why, failed=failed)
             yield done
         stage.end(f"{len(queue)} steps" if queue else "nothing left to do")
 
@@ -341,30 +356,3 @@ def privileges(entry: Entry) -> frozenset[Access]:
 def access_of(facts: Any, entry: Entry) -> frozenset[Access]:
     """What a release shows, and the auditor's privileges."""
     return frozenset(Access[name] for name in facts["access"]) | privileges(entry)
-
-
-def announce(plan: Plan, expected: Forecast, todo: set[str], workers: int) -> str:
-    """What is about to happen, in one line."""
-    groups = [group for key, group in plan.groups.items() if key in todo]
-    fits = sum(fit.key in todo for fit in plan.fits)
-    refits = sum(len(group.refits) for group in groups)
-    steps = sum(step.key in todo for step in plan.steps)
-    if not todo:
-        return "everything is in the store already"
-    spared = plan.wanted - plan.refits
-    text = (
-        f"{fits} models, {refits} refits ({spared} more shared between attacks), {steps} attack runs; "
-        f"about {duration(expected.low)} to {duration(expected.high)} on {workers} "
-        f"{'core' if workers == 1 else 'cores'}, {expected.memory_low / 1e9:.1f} to "
-        f"{expected.memory_high / 1e9:.1f} GB of memory"
-    )
-    if expected.untimed:
-        text += f"; not counting what never ran here: {', '.join(expected.untimed)}"
-    return text
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

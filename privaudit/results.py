@@ -298,7 +298,7 @@ class Manifest:
     """What was run, with what, so that it can be run again: same entropy, same numbers.
 
     statistics: version of `privaudit.stats` that made the estimates; attempts: None where no ledger is
-    kept.
+    written; exact_counts: small counts of real records are in the document too, as it was asked for.
     """
 
     run: str
@@ -319,6 +319,7 @@ class Manifest:
     split_fingerprint: str = ""
     statistics: str = ""
     attempts: Attempts | None = None
+    exact_counts: bool = False
 
 
 @dataclass(frozen=True)

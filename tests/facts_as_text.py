@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 FIELDS = frozenset(
     "metric at setting bound reason refusal caveat caveats notes code params how details made error "
-    "distribution_shift control_label"
+    "distribution_shift control_label command"
     .split()
 )  # fmt: skip
 NAMES = frozenset("metric setting bound reason refusal caveat".split())
@@ -67,7 +67,9 @@ class _Facts:
             case ast.Call(func=ast.Attribute(value=value)):
                 return self.is_fact(value)
             case ast.JoinedStr(values=values):
-                return any(self.is_fact(v.value) for v in values if isinstance(v, ast.FormattedValue))
+                return any(
+                    self.is_fact(v.value) for v in values if isinstance(v, ast.FormattedValue)
+                )
             case ast.BinOp(left=left, right=right):
                 return self.is_fact(left) or self.is_fact(right)
             case ast.IfExp(body=body, orelse=other):

@@ -19,8 +19,8 @@ class Column:
     """One column of a table, as publicly known: nothing here is ever read off the data.
 
     A `category` column holds codes 0..len(levels)-1. `variable` and `statistic` say what a summary
-    column summarises (`heart_rate`, `max`), so that an evasion attack or a generator can keep
-    min <= mean <= max. integer: whole numbers only; at_most: the column that this one never exceeds.
+    column summarises (`heart_rate`, `max`), so that an evasion attack or a generator can keep min
+    <= mean <= max. integer: whole numbers only; at_most: the column that this one never exceeds.
     """
 
     name: str
@@ -224,8 +224,8 @@ class Split:
 
     @classmethod
     def assign(cls, records: Records, rng: np.random.Generator, reference: float = 0.2) -> Split:
-        """Assign patients to pools at random: `reference` of them to the attacker, each other one to the
-        members or the non-members with equal chance."""
+        """Assign patients to pools at random: `reference` of them to the attacker, each other
+        one to the members or the non-members with equal chance."""
         if not 0 < reference < 1:
             raise PrivauditError(
                 f"a reference share of {reference}",

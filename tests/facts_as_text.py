@@ -1,8 +1,9 @@
 """Finds code that reads meaning out of a text made of facts: a walk over syntax trees.
 
-A fact is whatever comes out of a field of FIELDS (`x.reason`, `tree["metric"]`), out of a local variable that
-was assigned from one, and what `str`, an f-string, an index or a method makes of it. Taking such a text
-apart, or looking for a part of it, is a sin: facts are compared by their codes and fields.
+A fact is whatever comes out of a field of FIELDS (`x.reason`, `tree["metric"]`), out of a local
+variable that was assigned from one, and what `str`, an f-string, an index or a method makes of it.
+Taking such a text apart, or looking for a part of it, is a sin: facts are compared by their codes
+and fields.
 """
 
 from __future__ import annotations

@@ -140,9 +140,7 @@ def test_a_plugin_never_replaces_a_member(
 
 
 @pytest.mark.usefixtures("fresh_registry")
-def test_a_plugin_of_another_name_is_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_plugin_of_another_name_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, "harmless_plugin", "attacks", "another_name")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert plugins.members("attacks")["another_name"] == "harmless_plugin.another_name"

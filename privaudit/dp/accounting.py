@@ -1,8 +1,9 @@
 """What a noisy training run may promise: the only place where a claim with an epsilon is made.
 
 Every figure is an upper bound from privacy-loss distributions (dp-accounting's "connect the dots"):
-Sommer, Meiser and Mohammadi 2019 (PoPETs 2019.2), Koskela, Jälkö and Honkela 2020 (AISTATS), Doroshenko et al. 2022 (PoPETs 2022.4).
-The moments (RDP) accountant would overstate epsilon by 10 to 15 %.
+Sommer, Meiser and Mohammadi 2019 (PoPETs 2019.2), Koskela, Jälkö and Honkela 2020 (AISTATS),
+Doroshenko et al. 2022 (PoPETs 2022.4). The moments (RDP) accountant would overstate epsilon by 10
+to 15 %.
 """
 
 from __future__ import annotations
@@ -198,7 +199,8 @@ def group(claim: Claim, size: int, unit: Unit = "patient") -> Claim:
 def solve_sigma(
     epsilon: float, delta: float, q: float, steps: int, neighbours: Neighbours = "add-remove"
 ) -> float:
-    """The least noise multiplier of `poisson_gaussian` that keeps epsilon, to 0.1 % and never below."""
+    """The least noise multiplier of `poisson_gaussian` that keeps epsilon, to 0.1 % and never
+    below."""
     check(epsilon, delta)
     _check_delta(delta)
     _check_sampling(q, steps)
@@ -245,7 +247,8 @@ def check(epsilon: float, delta: float = 0.0, n: int | None = None) -> None:
 
 
 def tpr_bound(claim: Claim, fpr: ArrayLike) -> np.ndarray:
-    """The most that any membership attack can find at these false-positive rates, if the claim holds.
+    """The most that any membership attack can find at these false-positive rates, if the claim
+    holds.
 
     From the whole privacy-loss distribution; it holds for attacks that mistake members for
     non-members and the other way round. 1 everywhere where nothing is promised. Source: Dong, Roth

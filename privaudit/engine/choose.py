@@ -42,9 +42,9 @@ def strongest(
 ) -> str | None:
     """The name of the attack that does best on posed refits; None where there is none to pose.
 
-    refits: what each attack was handed, over the audit records. An attack that was handed other refits
-    than the rest, or cannot work on margins alone, takes no part. Ties go to the first name. Where some
-    attack reads a table there is none to pose: None.
+    refits: what each attack was handed, over the audit records. An attack that was handed other
+    refits than the rest, or cannot work on margins alone, takes no part. Ties go to the first name.
+    Where some attack reads a table there is none to pose: None.
     """
     if any(Access.TABLE in attack.needs for attack in attacks.values()):
         return None

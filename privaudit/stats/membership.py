@@ -1,4 +1,5 @@
-"""Membership scores to estimates: AUC, rates at low false positive rates, predictive values, the ROC."""
+"""Membership scores to estimates: AUC, rates at low false positive rates, predictive values, the
+ROC."""
 
 from __future__ import annotations
 

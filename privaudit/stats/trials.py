@@ -135,8 +135,8 @@ def budget_curve(
     """A rate against the attack's budget, one point a setting.
 
     series: settings of kind "budget" in one unit, alike in their details; which: any name of
-    `catalogue.TRIALS`. Budgets that fewer than 10 patients were tried on are left out. The curve's metric is
-    read at a variant, the details, where there are any.
+    `catalogue.TRIALS`. Budgets that fewer than 10 patients were tried on are left out. The curve's
+    metric is read at a variant, the details, where there are any.
     """
     if any(at.kind != "budget" or isinstance(at.value, str) for at in series):
         raise PrivauditError(

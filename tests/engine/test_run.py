@@ -1,4 +1,5 @@
-"""A whole audit of toy parts: what it writes, what it keeps to itself, what it refuses to call fine."""
+"""A whole audit of toy parts: what it writes, what it keeps to itself, what it refuses to call
+fine."""
 
 from __future__ import annotations
 
@@ -155,9 +156,7 @@ def test_a_failed_attack_is_reported_without_data_and_fails_the_audit(tmp_path: 
     assert isinstance(weights, Skipped)
     assert weights.reason == Reason(ReasonCode.LACKS_ACCESS, {"access": ("WEIGHTS",)})
     assert isinstance(noise, Finding)
-    assert noise.caveats == (
-        Caveat(CaveatCode.CONTROL_DESCRIBED, "note", {"control": "nothing"}),
-    )
+    assert noise.caveats == (Caveat(CaveatCode.CONTROL_DESCRIBED, "note", {"control": "nothing"}),)
     assert [str(curve.metric) for curve in noise.curves] == ["attack_rate", "control_rate"]
     assert {(curve.kind, curve.unit) for curve in noise.curves} == {("budget", "sd")}
     assert noise.curves[0].x == (0.1, 0.2, 0.4)

@@ -1,7 +1,8 @@
 """Numbers that must not move unless `STATISTICS` is raised: gates compare them across versions.
 
-If this fails because an estimate was meant to move: raise `privaudit.stats.version.STATISTICS`, say so under
-"Estimates that change" in the CHANGELOG, and write the file anew with `python tests/stats/test_stats_version.py`.
+If this fails because an estimate was meant to move: raise `privaudit.stats.version.STATISTICS`, say
+so under "Estimates that change" in the CHANGELOG, and write the file anew with `python
+tests/stats/test_stats_version.py`.
 """
 
 from __future__ import annotations

@@ -138,7 +138,8 @@ def explain_reading(metric: Metric) -> str:
 
 
 def explain_metric(metric: Metric) -> str:
-    """What a number means, in one line, at its false positive rate or prior; its series is left out.
+    """What a number means, in one line, at its false positive rate or prior; its series is left
+    out.
 
     Args:
         metric: any metric whose name is in `privaudit.stats.catalogue.CATALOGUE`.
@@ -170,4 +171,12 @@ def capitalise(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-__all__ = ["MEANINGS", "capitalise", "explain_metric", "explain_reading", "name_group", "name_metric", "name_setting"]
+__all__ = [
+    "MEANINGS",
+    "capitalise",
+    "explain_metric",
+    "explain_reading",
+    "name_group",
+    "name_metric",
+    "name_setting",
+]

@@ -1,4 +1,4 @@
-"""Where a long training may keep its state, told by whoever runs it."""
+"""Where a long training may store its state, set by whoever runs it."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ import numpy as np
 from privaudit.facts import Caveat, Setting
 from privaudit.records import Column, Records, Split
 from privaudit.seeds import Seeds
+from privaudit.transcripts import CipherTranscript, CutTraffic, Exchange
 
 
 class Access(StrEnum):
@@ -90,10 +91,10 @@ class Mechanism:
 
 @dataclass(frozen=True)
 class Claim:
-    """What is promised. epsilon None means: nothing is promised.
+    """What is guaranteed. epsilon None means: nothing is guaranteed.
 
     Made by `privaudit.dp.accounting` alone. mechanisms: what was composed, for the whole curve of
-    the promise rather than one point of it.
+    the guarantee rather than one point of it.
     """
 
     epsilon: float | None = None
@@ -106,81 +107,10 @@ class Claim:
 
 
 @dataclass(frozen=True, eq=False)
-class Exchange:
-    """Federated training of a ReLU network, as the server saw it, round by round.
-
-    weights: per round (p,), what it sent out; updates: per round (clients, p), each client's new
-    weights minus those sent out, as far as the server can read them: masked or encrypted ones are
-    what they look like to it. clients: (clients,) site codes; counts: (clients,) records claimed.
-    widths: layer widths, input to output; parameters lie layer by layer, W (out, in) row by row,
-    then b (out,). encode, decode: Records <-> (n, widths[0]), the public encoding that clients use.
-    rate, steps, batch: the clients' local training. protected: "", "secure_sum" or "encrypted_sum".
-    holder: (members,), which row of an update each member record was behind, -1 for none: the
-    auditor's answer sheet, never the server's; None where `Records.site` tells it.
-    """
-
-    weights: tuple[np.ndarray, ...]
-    updates: tuple[np.ndarray, ...]
-    clients: np.ndarray
-    counts: np.ndarray
-    widths: tuple[int, ...]
-    encode: Callable[[Records], np.ndarray]
-    rate: float
-    steps: int
-    batch: int
-    protected: str = ""
-    holder: np.ndarray | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class CutTraffic:
-    """What crosses the cut of a split model, as the server sees it.
-
-    smashed: (m, w), activations sent up; gradients: (m, w), gradients sent back for them; labels:
-    (m,) where the server was sent the outcomes, else None (U-shaped). batch: (m,), which step each
-    belongs to; epoch: (m,). row: (m,), the member record behind each: the auditor's answer sheet,
-    never the server's. returned: (m, v), where the last layer stays at the sites (U-shaped), the
-    gradients that they send up for its inputs. ask: the trained layers below the cut, records ->
-    (n, w), for a server that holds them too (a stronger one).
-    """
-
-    smashed: np.ndarray
-    gradients: np.ndarray
-    labels: np.ndarray | None
-    batch: np.ndarray
-    epoch: np.ndarray
-    row: np.ndarray
-    returned: np.ndarray | None = None
-    ask: Callable[[Records], np.ndarray] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class CipherTranscript:
-    """Sums of updates under CKKS encryption, of the first two rounds, as the server keeps them.
-
-    Arithmetic is in Z_q[X] / (X^N + 1), q = modulus. sums: (m, 2, N) uint64, the coefficients of m
-    summed ciphertexts (c0, c1); published: (m, N / 2), what came back to the server for each. The
-    auditor's answer sheet, never the server's: exact: (m, N / 2), what clients decrypted, before it
-    was made fit to publish; update: (clients, m, N / 2), what each client encrypted, NaN for
-    padding; secret: (N,) int8, the secret key that all clients share. single: (clients, m, 2, N)
-    uint64, each client's own ciphertexts, which the server holds.
-    """
-
-    sums: np.ndarray
-    published: np.ndarray
-    exact: np.ndarray
-    single: np.ndarray
-    update: np.ndarray
-    secret: np.ndarray
-    modulus: int
-    scale: float
-
-
-@dataclass(frozen=True, eq=False)
 class Release:
-    """What leaves the hospital, and what was promised about it.
+    """What leaves the hospital, and what is guaranteed about it.
 
-    table: synthetic records; file: the generator as it would be handed out (`Sampler.save`, or what
+    table: synthetic records; file: the generator as it would be released (`Sampler.save`, or what
     another library wrote). trust: who could read what of one hospital's contribution, as (who,
     what, whether) rows for the report; costs: numbers (bytes_up, bytes_down, rounds,
     simulated_seconds, refused_updates, train_seconds...); notes: sentences for the report. noisy:
@@ -237,7 +167,8 @@ class Learner(ABC):
 
 
 class Sampler(Protocol):
-    """A fitted generator of synthetic records: what is left of the records that it learnt from."""
+    """A fitted generator of synthetic records: what is left of the records that it was trained
+    on."""
 
     @property
     def claim(self) -> Claim: ...
@@ -256,7 +187,7 @@ class Sampler(Protocol):
 
     def save(self) -> bytes:
         """The file to hand out: arrays and text alone, so that loading it runs no code, and no
-        row of the records learnt from."""
+        training record."""
         ...
 
 
@@ -318,7 +249,7 @@ class Malicious(ABC):
 class Method(ABC):
     """How member records become a release. Subclasses are frozen dataclasses.
 
-    A method is handed members and nothing else, so it cannot leak the other pools. learners: names
+    A method is given members and nothing else, so it cannot leak the other pools. learners: names
     of the learners it can be composed with, the usual one first; empty where it has no field
     `learner`. A method with a field `generator` is composed with every generator instead, and keeps
     its own learner. seats: whether clients take part in training; such a method has a field
@@ -447,8 +378,8 @@ class Target:
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Evidence of a membership game: higher = more surely a member. coin: membership was
-    coin-flipped."""
+    """Evidence of a membership game: higher = more surely a member. randomised:
+    membership was assigned at random, each patient with equal chance."""
 
     members: np.ndarray
     nonmembers: np.ndarray
@@ -490,7 +421,7 @@ class Attack(ABC):
         return (self.needs | self.helped_by) & access
 
     def refits(self, target: Target, seeds: Seeds) -> Sequence[Refit]:
-        """The training jobs this attack wants; it is handed their outcomes in the same order."""
+        """The training jobs this attack wants; it is given their outcomes in the same order."""
         return ()
 
     @abstractmethod

@@ -404,8 +404,8 @@ class Bound:
     classes: over so many classes, each against the rest, 0 where there are two. The rest is of
     lower bounds on epsilon alone. family: of the trade-off curve; delta: at which epsilon is
     stated; tried: how many numbers of guesses were tried (each at a level divided by it); made,
-    right: guesses of the one that is stated, 0 where none tells; coins: patients whose membership
-    was assigned at random.
+    right: guesses of the one that is stated, 0 where none proves anything; assigned: patients whose
+    membership was assigned at random.
     """
 
     method: BoundMethod
@@ -415,7 +415,7 @@ class Bound:
     tried: int = 0
     made: int = 0
     right: int = 0
-    coins: int = 0
+    assigned: int = 0
 
 
 def _check(code: StrEnum, params: Mapping[str, Param], wanted: tuple[str, ...]) -> None:

@@ -91,7 +91,7 @@ def lower_bounds(
             tried=len(guesses),
             made=int(guesses[best]) if value else 0,
             right=int(right[best]) if value else 0,
-            coins=m,
+            assigned=m,
         )
         found.append(Estimate(Metric(name), value, value, None, 0.0, n, confidence, bound))
     return tuple(found)

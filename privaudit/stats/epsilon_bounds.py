@@ -23,7 +23,7 @@ MOST = 200.0
 
 
 def binomial_p(m: int, guesses: int, right: int, epsilon: float, delta: float) -> float:
-    """Chance of at least so many right guesses about m coins if training is (epsilon,
+    """Chance of at least so many right guesses about m assignments if training is (epsilon,
     delta)-private.
 
     Steinke, Nasr and Jagielski 2023 (arXiv 2305.08846), theorem 5.2 with add-or-remove neighbours.
@@ -190,10 +190,10 @@ def _rejects(
     """(t, k): whether so many right guesses are rarer than `level` under each candidate.
 
     guesses, right: (t,), `right` in descending order. For at least i right guesses let r be the
-    chance that a coin is guessed right in such a run and h that it is guessed wrong. Both are known
-    from below at i = right if so many are as likely as `level`; a step from i + 1 to i uses that h
-    is at least what the trade-off curve leaves of r. The chances of all i may not exceed the share
-    of coins guessed.
+    chance that an assignment is guessed right in such a run and h that it is guessed wrong. Both
+    are known from below at i = right if so many are as likely as `level`; a step from i + 1 to i
+    uses that h is at least what the trade-off curve leaves of r. The chances of all i may not
+    exceed the share of assignments guessed.
     """
     made, good = guesses[:, None] / m, right[:, None] / m
     k = least(np.full((len(right), 1), 0.5), len(right)).shape[1]

@@ -163,10 +163,10 @@ def restated(estimate: Estimate, level: float) -> float | None:
     guesses = np.array([bound.made]), np.array([bound.right])
     share = level / bound.tried
     if bound.method is BoundMethod.STEINKE:
-        found = epsilon_bounds.binomial(bound.coins, *guesses, bound.delta, share)
+        found = epsilon_bounds.binomial(bound.assigned, *guesses, bound.delta, share)
     else:
         family = bound.family or "approximate"
-        found = epsilon_bounds.tradeoff(bound.coins, *guesses, bound.delta, share, family)
+        found = epsilon_bounds.tradeoff(bound.assigned, *guesses, bound.delta, share, family)
     return min(estimate.value, float(found[0]))
 
 

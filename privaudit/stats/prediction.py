@@ -45,7 +45,7 @@ def check(
     if len(y) and (y.min() < 0 or y.max() >= proba.shape[1]):
         raise PrivauditError(
             f"outcome codes from {y.min()} to {y.max()}",
-            f"the model answers for {proba.shape[1]} classes, so codes run from 0 to {proba.shape[1] - 1}",
+            f"the model's {proba.shape[1]} classes have codes from 0 to {proba.shape[1] - 1}",
             "use the class codes that the model was trained on",
         )
     return proba, y.astype(np.int64), ids

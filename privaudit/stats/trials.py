@@ -53,7 +53,7 @@ def _ids(evidence: Trials, patients: TrialPatients) -> tuple[np.ndarray, np.ndar
     lengths = (len(first), len(first) if second is None else len(second))
     if lengths != (len(evidence.success), len(evidence.control)):
         raise PrivauditError(
-            f"{len(evidence.success)} attempts and {len(evidence.control)} controls for the patients "
+            f"{len(evidence.success)} attempts and {len(evidence.control)} controls for patients "
             f"of {lengths[0]} and {lengths[1]} records",
             "every attempt needs the patient of its record",
             "pass the patients in the order of the attempts",

@@ -202,7 +202,7 @@ def test_estimates_adds_the_bounds_where_a_coin_decided_and_only_there() -> None
         assert 0.5 < e.value <= 3.0
         assert (e.low, e.high, e.chance) == (e.value, None, 0.0)
         assert e.bound is not None
-        assert (e.bound.delta, e.bound.coins, e.bound.tried) == (1e-6, 300, 10)
+        assert (e.bound.delta, e.bound.assigned, e.bound.tried) == (1e-6, 300, 10)
         assert e.bound.made >= e.bound.right > 0
     (only,) = stats.estimates(
         evidence, patients=patients, rng=rng, names={"epsilon_lower_bound_fdp"}

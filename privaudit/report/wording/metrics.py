@@ -62,7 +62,8 @@ _READINGS = {
 
 
 MEANINGS: dict[str, str] = {
-    "auc": "chance that a training record scores above a held-out one (0.5: the attack knows nothing)",
+    "auc": "chance that a training record scores above a held-out one "
+    "(0.5: the attack knows nothing)",
     "detectable_auc": "smallest AUC that so many patients would reveal in 4 of 5 audits",
     "tpr": "share of training records recognised{fpr}",
     "detectable_tpr": "smallest share of training records recognised{fpr} that so many patients "
@@ -73,7 +74,8 @@ MEANINGS: dict[str, str] = {
     "control_rate": "share of attempts of the control that succeed",
     "attack_minus_control": "how much more often the attack succeeds than its control",
     "guess_rate": "share of guesses without the release that succeed",
-    "attack_minus_guess": "how much more often the attack succeeds than a guess without the release",
+    "attack_minus_guess": "how much more often the attack succeeds than a guess "
+    "without the release",
     "auroc": "chance that a patient with the outcome is ranked above one without "
     "(more than two outcomes: mean over them)",
     "auprc": "average precision (chance: prevalence)",
@@ -90,24 +92,25 @@ MEANINGS: dict[str, str] = {
     "ones)",
     "prevalence_real": "share of training records with the outcome",
     "prevalence_gap": "how much more often synthetic rows have the outcome than real ones",
-    "column_distance": "total variation distance of a column's marginal from the real one, mean over "
-    "columns (chance: of real tables of other patients)",
+    "column_distance": "total variation distance of a column's marginal from the real one, mean "
+    "over columns (chance: of real tables of other patients)",
     "association_error": "difference between real and synthetic association, mean over pairs of "
     "columns (chance: of real tables of other patients)",
     "association_error_outcome": "the same over the pairs of a column with the outcome",
     "detection_auc": "discriminator AUC: chance that a synthetic row scores above a real one (0.5: "
     "they cannot be told apart)",
-    "detection_auc_real": "the same for real rows of other patients: what a perfect table would read",
+    "detection_auc_real": "the same for real rows of other patients: what a perfect table "
+    "would read",
     "exact_copies": "share of training records with an exact duplicate in the table (chance: of "
     "held-out records)",
-    "exact_copies_excess": "how many more of the training records than of the held-out ones have an "
-    "exact duplicate in the table",
+    "exact_copies_excess": "how many more of the training records than of the held-out ones have "
+    "an exact duplicate in the table",
     "near_copies": "share of training records with a near-duplicate in the table (chance: of "
     "held-out records)",
     "near_copies_excess": "how many more of the training records than of the held-out ones have a "
     "near-duplicate in the table",
-    "closest_distance": "median distance of a synthetic row to the closest training record (chance: "
-    "to the closest held-out one); a description, not a measure of safety",
+    "closest_distance": "median distance of a synthetic row to the closest training record "
+    "(chance: to the closest held-out one); a description, not a measure of safety",
     "neighbour_ratio": "median of the distance to the closest over that to the second closest "
     "training record (chance: held-out records); a description, not a measure of safety",
     "closer_to_members": "share of synthetic rows closer to a training record than to a held-out "

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from privaudit.errors import PrivauditError
+from privaudit.limits import MIN_CELL
 from privaudit.records import Column
-from privaudit.stats.catalogue import MIN_CELL
 
 BINS = 10
 """Ranges into which the numbers of a column are cut, at most."""

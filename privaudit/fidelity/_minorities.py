@@ -11,10 +11,10 @@ import numpy as np
 
 from privaudit.facts import Bound, BoundMethod, Metric, Reason, ReasonCode
 from privaudit.fidelity._align import Pools
+from privaudit.limits import MIN_CELL
 from privaudit.records import Records
 from privaudit.results import Estimate, GroupResult
 from privaudit.stats import rates, resample
-from privaudit.stats.catalogue import MIN_CELL
 from privaudit.stats.groups import fold, holm, suppressed
 from privaudit.stats.paired import Gap, auroc_loss, gap
 from privaudit.stats.prediction import auroc

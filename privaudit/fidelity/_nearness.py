@@ -19,11 +19,11 @@ from privaudit.facts import (
 from privaudit.fidelity._align import Pools
 from privaudit.fidelity.copies import DIFFERING, ROUNDING, copies, exact
 from privaudit.fidelity.distance import match, nearest
+from privaudit.limits import MIN_CELL
 from privaudit.records import Records
 from privaudit.results import Estimate
 from privaudit.seeds import Seeds
 from privaudit.stats import rates, resample
-from privaudit.stats.catalogue import MIN_CELL
 
 ROWS = 3000
 """Rows of each table between which distances are taken, at most."""

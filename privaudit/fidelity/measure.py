@@ -24,11 +24,11 @@ from privaudit.fidelity._align import Pools, align
 from privaudit.fidelity._association import association
 from privaudit.fidelity._detection import detection
 from privaudit.fidelity._utility import check_outcomes, split_learners, utility
+from privaudit.limits import MIN_CELL
 from privaudit.records import Records, Split
 from privaudit.results import Estimate, Fidelity, Utility
 from privaudit.seeds import Seeds
 from privaudit.stats import rates, resample
-from privaudit.stats.catalogue import MIN_CELL
 from privaudit.stats.groups import suppressed
 
 Answers = tuple[np.ndarray, np.ndarray]

@@ -10,6 +10,7 @@ from privaudit.errors import PrivauditError
 from privaudit.facts import Param
 from privaudit.results import Audit, Finding
 
+
 @dataclass(frozen=True)
 class Basis:
     """What was audited and how, apart from the models and the seed.
@@ -83,7 +84,9 @@ def differences(
     records = compare_records(one.data, other.data)
     found += [records] if records else []
     if one.split != other.split:
-        found.append(f"split: {describe_split(one.split)} ({left}), {describe_split(other.split)} ({right})")
+        found.append(
+            f"split: {describe_split(one.split)} ({left}), {describe_split(other.split)} ({right})"
+        )
     for attack in sorted(one.attacks.keys() & other.attacks.keys()):
         ours, theirs = one.attacks[attack], other.attacks[attack]
         for key in sorted(ours.keys() | theirs.keys()):

@@ -36,7 +36,7 @@ def home(tmp_path: Path, wards: tuple[Path, Path], monkeypatch: pytest.MonkeyPat
 
 def audit(*words: str, **change: str | None) -> int:
     options: dict[str, str | None] = {
-        "model": "m.json", "members": "members.csv", "nonmembers": "heldout.csv", "target": "died",
+        "model": "m.json", "members": "members.csv", "nonmembers": "heldout.csv", "outcome": "died",
         "attacks": "threshold", "profile": "smoke", "jobs": "1", "out": "runs",
     } | change  # fmt: skip
     given = [part for name, value in options.items() if value is not None for part in (f"--{name}", value)]  # fmt: skip
@@ -227,7 +227,7 @@ BAD: dict[str, tuple[Callable[[Path], dict[str, str]], str]] = {
     "other columns": (other_columns, "lactate"),
     "probabilities outside": (outside, "outside [0, 1]"),
     "NaN answers": (nan_answers, "answered NaN"),
-    "unknown label": (unknown_label, "2 classes apart and the outcome has 3"),
+    "unknown label": (unknown_label, "2 classes and the outcome has 3"),
     "empty member table": (rewritten(lambda f: f.head(0)), "no rows"),
     "empty file": (text("e.csv", ""), "is empty"),
     "Parquet cut in half": (cut_parquet, "damaged, cut short"),
@@ -251,8 +251,8 @@ BAD: dict[str, tuple[Callable[[Path], dict[str, str]], str]] = {
         rewritten(lambda f: f.assign(died=f.died.where(f.index > 30))),
         "have no outcome",
     ),
-    "target is a number": (lambda home: {"target": "heart"}, "different values"),
-    "target absent": (lambda home: {"target": "dead"}, "did you mean 'died'"),
+    "target is a number": (lambda home: {"outcome": "heart"}, "different values"),
+    "target absent": (lambda home: {"outcome": "dead"}, "did you mean 'died'"),
     "patient absent": (lambda home: {"patient": "subject"}, "did you mean 'subject_id'"),
     "groups absent": (lambda home: {"groups": "gender"}, "'gender'"),
     "patients on both sides": (

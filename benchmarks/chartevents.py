@@ -49,10 +49,11 @@ def build(folder: Path, rows: int) -> None:
 
 
 def ours(folder: Path, work: Path) -> dict[str, float]:
-    """The pass of `pipelines.sources.sieve`, with the hospital's cohort, into an empty cache."""
+    """The pass of `pipelines.sources._event_filter`, with the hospital's cohort, into an empty
+    cache."""
     from pipelines.sources import mimic3
-    from pipelines.sources.sieve import Sieve
-    from pipelines.sources.tables import Table
+    from pipelines.sources._event_filter import Sieve
+    from pipelines.sources._mimic3_tables import Table
 
     shutil.rmtree(work, ignore_errors=True)
     core = mimic3._Core.read(folder)
@@ -80,7 +81,8 @@ def pandas(folder: Path, work: Path) -> dict[str, float]:
     """The same filter in pandas, 2 million rows at a time, only the needed columns."""
     import pandas as pd
 
-    from pipelines.sources import mimic3, variables
+    from pipelines.sources import _mimic3_variables as variables
+    from pipelines.sources import mimic3
 
     core = mimic3._Core.read(folder)
     joined = mimic3.cohorts.join(core.patients, core.admissions, core.icustays)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from privaudit.records import Column, Records, Split
     from privaudit.results import Audit, Estimate, Finding, Subject
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _PLACES = {
     "audit": "api",

@@ -138,7 +138,7 @@ def targets(split: Split) -> Callable[[frozenset[Access]], Target]:
         return made[name]
 
     def find(needs: frozenset[Access]) -> Target:
-        order = ["baseline", "federated", "split", *plugins.members("methods")]
+        order = ["baseline", "federated", "split_learning", *plugins.members("methods")]
         present = [name for name in order if name in plugins.members("methods")]
         shown = (one(name) for name in dict.fromkeys(present))
         found = next((target for target in shown if needs <= target.access), None)

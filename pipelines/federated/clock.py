@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from privaudit.errors import PrivauditError
+from pipelines.settings import NON_NEGATIVE, POSITIVE, SHARE, check_settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,12 +36,7 @@ class Clock:
 
     def check(self) -> None:
         """PrivauditError for a speed that is none."""
-        if min(self.step, self.rate) <= 0 or min(self.spread, self.jitter) < 0:
-            raise PrivauditError(
-                f"{self!r}",
-                "speeds are above 0, and their spread is 0 or more",
-                "use Clock(), or Clock(spread=0, jitter=0) for equal hospitals",
-            )
+        check_settings(self, step=POSITIVE, rate=POSITIVE, spread=NON_NEGATIVE, jitter=NON_NEGATIVE)
 
     def draw(self, clients: int, rng: np.random.Generator) -> Speeds:
         """Each client's own speed, for the whole federation."""
@@ -91,10 +86,7 @@ class Deadline(Policy):
     seconds: float = 1.0
 
     def check(self, clients: int) -> None:
-        if not self.seconds > 0:
-            raise PrivauditError(
-                f"{self!r}", "a deadline is above 0 seconds", "use WaitAll() to wait for everybody"
-            )
+        check_settings(self, seconds=POSITIVE)
 
     def close(self, seconds: np.ndarray, clients: int) -> tuple[np.ndarray, float]:
         kept = seconds <= self.seconds
@@ -108,7 +100,7 @@ class Quorum(Policy):
     share: float = 0.8
 
     def check(self, clients: int) -> None:
-        _share(self, self.share)
+        check_settings(self, share=SHARE)
 
     def close(self, seconds: np.ndarray, clients: int) -> tuple[np.ndarray, float]:
         return _first(seconds, math.ceil(self.share * len(seconds)))
@@ -126,9 +118,7 @@ class OverSelect(Policy):
     extra: float = 0.3
 
     def check(self, clients: int) -> None:
-        _share(self, self.share)
-        if not 0 <= self.extra < np.inf:
-            raise PrivauditError(f"{self!r}", "extra is 0 or more", "use 0.3")
+        check_settings(self, share=SHARE, extra=NON_NEGATIVE)
 
     def ask(self, clients: int, rng: np.random.Generator) -> np.ndarray:
         asked = min(clients, math.ceil(self._wanted(clients) * (1 + self.extra)))
@@ -139,11 +129,6 @@ class OverSelect(Policy):
 
     def _wanted(self, clients: int) -> int:
         return max(1, math.ceil(self.share * clients))
-
-
-def _share(policy: object, share: float) -> None:
-    if not 0 < share <= 1:
-        raise PrivauditError(f"{policy!r}", "share is above 0 and at most 1", "use 0.8")
 
 
 def _first(seconds: np.ndarray, wanted: int) -> tuple[np.ndarray, float]:

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from privaudit.errors import PrivauditError
+from pipelines.settings import SHARE, check_settings
 
 
 class Compression(ABC):
@@ -69,10 +69,7 @@ class TopK(Compression):
     remembers: ClassVar[bool] = True
 
     def check(self) -> None:
-        if not 0 < self.share <= 1:
-            raise PrivauditError(
-                f"{self!r}", "share is above 0 and at most 1", "use 0.1, or NoCompression()"
-            )
+        check_settings(self, share=SHARE)
 
     def squeeze(self, updates: np.ndarray) -> np.ndarray:
         kept = self._kept(updates.shape[1])

@@ -16,6 +16,7 @@ from pipelines.federated.gate import admit, usual_norm
 from pipelines.federated.network import Network
 from pipelines.federated.protect import Plain, Protection
 from pipelines.federated.server import FedAvg, Moments, Server, SiteNoise
+from pipelines.settings import COUNT, POSITIVE, check_settings
 from privaudit.contracts import Malicious
 from privaudit.errors import PrivauditError
 
@@ -68,14 +69,8 @@ class Plan:
 
     def check(self, clients: int) -> None:
         """PrivauditError for settings out of range, and for pairs that cannot work."""
-        for name in ("rounds", "recorded"):
-            _at_least(name, getattr(self, name), 1)
-        _at_least("steps", self.recipe.steps, 1)
-        _at_least("batch", self.recipe.batch, 1)
-        if not 0 < self.recipe.rate < np.inf:
-            raise PrivauditError(
-                f"a learning rate of {self.recipe.rate}", "it is a number above 0", "use 0.1"
-            )
+        check_settings(self, rounds=COUNT, recorded=COUNT)
+        check_settings(self.recipe, steps=COUNT, batch=COUNT, rate=POSITIVE)
         if not 0 <= self.recipe.proximal * self.recipe.rate < 1:
             raise PrivauditError(
                 f"proximal={self.recipe.proximal} at a rate of {self.recipe.rate}",
@@ -221,8 +216,7 @@ class Run:
         aggregate = self.plan.aggregate.after(len(admitted.refused))
         if len(kept) < aggregate.fewest:
             return None
-        rng = self.job.streams["aggregate"]
-        return aggregate.combine(admitted.updates, admitted.counts, rng)
+        return aggregate.combine(admitted.updates, admitted.counts)
 
     def _protected(
         self,
@@ -316,13 +310,6 @@ def federate(plan: Plan, widths: tuple[int, ...], jobs: Sequence[Job]) -> list[R
     for run in runs:
         run.costs["train_seconds"] = spent
     return runs
-
-
-def _at_least(name: str, value: int, least: int) -> None:
-    if value < least or value != int(value):
-        raise PrivauditError(
-            f"{name}={value}", f"it is a whole number of at least {least}", "use the default"
-        )
 
 
 __all__ = ["Job", "Plan", "Run", "federate", "streams"]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipelines.settings import POSITIVE, check_settings, settle_delta
 from privaudit.contracts import Claim
 from privaudit.dp import accounting
-from privaudit.errors import PrivauditError
 
 
 @dataclass(eq=False)
@@ -31,10 +31,7 @@ class Server(ABC):
 
     def check(self) -> None:
         """PrivauditError where the rate is no positive number."""
-        if not 0 < self.rate < np.inf:
-            raise PrivauditError(
-                f"{self!r}", "the server's rate is a number above 0", "use 1 for FedAvg"
-            )
+        check_settings(self, rate=POSITIVE)
 
     @abstractmethod
     def step(self, weights: np.ndarray, update: np.ndarray, moments: Moments) -> np.ndarray:
@@ -108,11 +105,8 @@ class SiteNoise:
 
     def chance(self, clients: int) -> float:
         """delta, by default the largest power of ten of at most 1 / (10 clients)."""
-        delta = accounting.usual_delta(clients) if self.delta is None else self.delta
-        accounting.check(self.epsilon, delta, clients)
-        if not 0 < self.clip < np.inf:
-            raise PrivauditError(f"{self!r}", "clip is a length above 0", "use 1")
-        return delta
+        check_settings(self, clip=POSITIVE)
+        return settle_delta(self, clients)
 
     def claim(self, clients: int, rounds: int) -> Claim:
         """What it promises."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipelines.settings import POSITIVE, check_settings
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
 
@@ -80,12 +81,7 @@ class Dirichlet(Sites):
 
     def divide(self, records: Records, rng: np.random.Generator) -> Parts:
         patients, row, outcome = _patients(records, self.clients)
-        if not self.alpha > 0:
-            raise PrivauditError(
-                f"alpha={self.alpha}",
-                "the concentration of a Dirichlet law is above 0",
-                "use 0.1 for very different hospitals, 1 for different ones, 100 for equal ones",
-            )
+        check_settings(self, alpha=POSITIVE)
         holder = np.empty(len(patients), dtype=np.int64)
         for k in np.unique(outcome):
             own = rng.permutation(np.flatnonzero(outcome == k))
@@ -108,10 +104,7 @@ class ByQuantity(Sites):
 
     def divide(self, records: Records, rng: np.random.Generator) -> Parts:
         patients, row, _ = _patients(records, self.clients)
-        if not self.alpha > 0:
-            raise PrivauditError(
-                f"alpha={self.alpha}", "it is a number above 0", "use 1, or 100 for equal sizes"
-            )
+        check_settings(self, alpha=POSITIVE)
         holder = np.empty(len(patients), dtype=np.int64)
         shares = rng.dirichlet(np.full(self.clients, self.alpha))
         holder[rng.permutation(len(patients))] = _deal(len(patients), shares)

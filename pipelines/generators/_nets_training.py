@@ -10,18 +10,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import torch
 
 from pipelines.generators._nets_table import FLAG, Codes, Table
 from privaudit.contracts import Generator, Progress
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
-from privaudit.seeds import borrowed_globals
-
-if TYPE_CHECKING:
-    import torch
+from privaudit.seeds import borrowed_globals, torch_generator
 
 EVERY = 15.0
 """Seconds between two checkpoints, at the least."""
@@ -32,8 +30,6 @@ class Spans:
     """A table's encoding as tensor operations: the same few of them for any number of columns."""
 
     def __init__(self, table: Table, codes: Codes) -> None:
-        import torch
-
         self.scalars = torch.from_numpy(codes.scalars)
         self.s, self.dim, self.groups = len(table.numbers), table.dim, table.groups
         start, picks = table.start, codes.picks.astype(np.int64)
@@ -63,8 +59,6 @@ class Spans:
 
     def rows(self, index: torch.Tensor) -> torch.Tensor:
         """(b, dim) encoded rows: nothing of a column that was not measured."""
-        import torch
-
         out = torch.zeros(len(index), self.dim + 1)
         out[:, : self.s] = self.scalars[index]
         return out.scatter_(1, self.picked[index], 1.0)[:, : self.dim]
@@ -76,7 +70,6 @@ class Spans:
 
         What a flag says was not measured fades with the flag. Jang et al. 2017 (arXiv 1611.01144).
         """
-        import torch
 
         parts = [scalars]
         draws = torch.rand(len(logits), self.dim - self.s, generator=stream)
@@ -90,8 +83,6 @@ class Spans:
 
     def fade(self, rows: torch.Tensor) -> torch.Tensor:
         """Encoded rows without what their flags hide."""
-        import torch
-
         if not len(self.measured):
             return rows
         shown = torch.cat([rows[:, self.measured], torch.ones(len(rows), 1)], 1)
@@ -99,8 +90,6 @@ class Spans:
 
     def log_shares(self, logits: torch.Tensor) -> torch.Tensor:
         """(b, dim + 1) log probabilities of the options, 0 for scalars and for what is not there."""
-        import torch
-
         parts = [torch.zeros(len(logits), self.s)]
         for first, m, w in self.groups:
             part = logits[:, first : first + m * w].reshape(-1, m, w)
@@ -118,6 +107,8 @@ class Training(Protocol):
 
     def epoch(self, number: int) -> None: ...
 
+    def weights(self) -> dict[str, np.ndarray]: ...
+
 
 @dataclass(frozen=True)
 class Course:
@@ -134,8 +125,6 @@ class Course:
 
     def run(self, training: Training) -> None:
         """Train to the end, from the checkpoint where there is one."""
-        import torch
-
         done = self._resume(training)
         written, told = time.monotonic(), -1
         for number in range(done, self.epochs):
@@ -160,8 +149,6 @@ class Course:
                     )
 
     def _resume(self, training: Training) -> int:
-        import torch
-
         if self.checkpoint is None or not self.checkpoint.exists():
             return 0
         try:
@@ -187,8 +174,6 @@ class Course:
         return int(done)
 
     def _write(self, training: Training, done: int) -> None:
-        import torch
-
         assert self.checkpoint is not None
         state = {
             "key": self.key,
@@ -216,14 +201,6 @@ def workshop(rng: np.random.Generator, threads: int) -> Iterator[torch.Generator
 
     Both are put back after. Modules made inside start from weights that `rng` decides.
     """
-    import torch
-
-    from privaudit.seeds import torch_generator
-
-    if threads < 1:
-        raise PrivauditError(
-            f"{threads} threads", "a training runs on one thread or more", "use threads=1"
-        )
     stream, kept = torch_generator(rng), torch.get_num_threads()
     try:
         if kept != threads:
@@ -235,23 +212,12 @@ def workshop(rng: np.random.Generator, threads: int) -> Iterator[torch.Generator
             torch.set_num_threads(kept)
 
 
-def at_least(least: float, **settings: float) -> None:
-    """Refuse settings below the least that makes sense."""
-    for name, value in settings.items():
-        if not value >= least:
-            raise PrivauditError(
-                f"{name}={value}", f"it is at least {least:g}", f"leave {name} at its default"
-            )
-
-
 def batches(n: int, size: int, stream: torch.Generator) -> Iterator[torch.Tensor]:
     """All rows once, in random order, in batches of `size` and a last one of what is left (over 1)."""
-    import torch
-
     order = torch.randperm(n, generator=stream)
     for part in order.split(size):
         if len(part) > 1 or n == 1:
             yield part
 
 
-__all__ = ["Course", "Spans", "Training", "at_least", "batches", "key", "workshop"]
+__all__ = ["Course", "Spans", "Training", "batches", "key", "workshop"]

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from types import ModuleType
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from pipelines.generators._nets_package import package
+from pipelines.generators._nets_generator import NetGenerator, Scale, package
 from pipelines.generators._nets_sampler import NetSampler, depth
-from pipelines.generators._nets_table import Table
-from pipelines.generators._nets_training import Course, Spans, at_least, batches, key, workshop
+from pipelines.generators._nets_table import Codes, Table
 from pipelines.generators._saved import damaged
-from privaudit.contracts import Generator, Progress, Sampler
-from privaudit.errors import PrivauditError
-from privaudit.records import Records
+from pipelines.settings import COUNT, NON_NEGATIVE, check_settings
+from privaudit.contracts import Sampler
 
 if TYPE_CHECKING:
     import torch
 
-SIGMA = (0.01, 1.0)
+    from pipelines.generators._nets_training import Training
 
 
 @dataclass(frozen=True)
-class TVAE(Generator):
+class TVAE(NetGenerator):
     """An encoder to a short code and a decoder from it, trained to give back what went in.
 
     epochs, batch: how long, and rows a step; code: width of the code; hidden: widths of the
@@ -48,99 +46,30 @@ class TVAE(Generator):
     weight: float = 2.0
     threads: int = 1
 
-    costly: ClassVar[bool] = True
-
-    def fit(
-        self,
-        records: Records,
-        rng: np.random.Generator,
-        *,
-        checkpoint: Path | None = None,
-        progress: Progress | None = None,
-    ) -> Sampler:
-        self._check()
-        networks = package("ctgan.synthesizers.tvae")
-        seed = int(rng.integers(2**63 - 1))
-        own = np.random.default_rng(seed)
-        table, codes = Table.fit(records, own, "modes")
-        with workshop(own, self.threads) as stream:
-            training = _Autoencoder(self, networks, Spans(table, codes), stream)
-            Course("TVAE", self.epochs, key(self, records, seed), checkpoint, progress).run(
-                training
-            )
-            weights = training.decoder_weights()
-        return TVAESampler(table, weights, notes=(f"TVAE, {self.epochs} epochs.",))
+    label: ClassVar[str] = "TVAE"
+    scale: ClassVar[Scale] = "modes"
 
     @classmethod
     def load(cls, file: bytes) -> Sampler:
         return TVAESampler.load(file)
 
-    def _check(self) -> None:
-        at_least(1, epochs=self.epochs, code=self.code, threads=self.threads)
-        at_least(2, batch=self.batch)
-        at_least(0, decay=self.decay, weight=self.weight)
-        if not self.hidden or min(self.hidden) < 1:
-            raise PrivauditError(
-                f"hidden={self.hidden}",
-                "a network has at least one layer of one unit",
-                "use 128,128",
-            )
-        if not 0 < self.rate < 1:
-            raise PrivauditError(f"rate={self.rate}", "it is above 0 and below 1", "use 0.001")
+    def networks(self) -> ModuleType:
+        return package("ctgan.synthesizers.tvae")
 
+    def training(
+        self, networks: ModuleType | None, table: Table, codes: Codes, stream: torch.Generator
+    ) -> Training:
+        from pipelines.generators._nets_training import Spans
+        from pipelines.generators._tvae_training import Autoencoder
 
-class _Autoencoder:
-    """Encoder and decoder, their optimiser, and one epoch of training."""
+        return Autoencoder(self, networks, Spans(table, codes), stream)
 
-    def __init__(self, told: TVAE, networks: Any, spans: Spans, stream: torch.Generator) -> None:
-        import torch
+    def sampler(self, table: Table, weights: dict[str, np.ndarray]) -> Sampler:
+        return TVAESampler(table, weights, notes=(f"TVAE, {self.epochs} epochs.",))
 
-        self.told, self.spans, self.stream = told, spans, stream
-        self.encoder = networks.Encoder(spans.dim, told.hidden, told.code)
-        self.decoder = networks.Decoder(told.code, told.hidden[::-1], spans.dim)
-        self.steps = torch.optim.Adam(
-            [*self.encoder.parameters(), *self.decoder.parameters()],
-            lr=told.rate, weight_decay=told.decay, fused=True,
-        )  # fmt: skip
-        self.parts = {"encoder": self.encoder, "decoder": self.decoder, "steps": self.steps}
-
-    def epoch(self, number: int) -> None:
-        import torch
-
-        for index in batches(len(self.spans), self.told.batch, self.stream):
-            rows = self.spans.rows(index)
-            centre, spread, log_variance = self.encoder(rows)
-            noise = torch.empty_like(spread).normal_(generator=self.stream)
-            out, sigma = self.decoder(centre + noise * spread)
-            apart = -0.5 * (1 + log_variance - centre**2 - log_variance.exp()).sum()
-            loss = (self.told.weight * self._misfit(index, rows, out, sigma) + apart) / len(index)
-            self.steps.zero_grad(set_to_none=True)
-            loss.backward()
-            self.steps.step()
-            self.decoder.sigma.data.clamp_(*SIGMA)
-
-    def _misfit(
-        self, index: torch.Tensor, rows: torch.Tensor, out: torch.Tensor, sigma: torch.Tensor
-    ) -> torch.Tensor:
-        """Minus the log probability of the rows, of what was measured in them."""
-        import torch
-
-        s, seen = self.spans.s, self.spans.seen[index]
-        spread = sigma[:s]
-        gap = (rows[:, :s] - torch.tanh(out[:, :s])) ** 2 / (2 * spread**2) + torch.log(spread)
-        picked = self.spans.log_shares(out).gather(1, self.spans.picked[index])
-        return (gap * seen).sum() - picked.sum()
-
-    def decoder_weights(self) -> dict[str, np.ndarray]:
-        """The decoder's layers and the scalars' spreads."""
-        import torch
-
-        layers = [m for m in self.decoder.seq if isinstance(m, torch.nn.Linear)]
-        found = {"sigma": self.decoder.sigma.detach().numpy()[: self.spans.s].copy()}
-        for i, layer in enumerate(layers):
-            found[f"d{i}.weight"] = layer.weight.detach().numpy().copy()
-            found[f"d{i}.bias"] = layer.bias.detach().numpy().copy()
-        return found
+    def check(self) -> None:
+        super().check()
+        check_settings(self, code=COUNT, hidden=COUNT, weight=NON_NEGATIVE)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,9 +9,9 @@ import numpy as np
 
 from pipelines.federated.encode import PublicEncoding
 from pipelines.methods._bounded import ONE_STAY, PUBLIC, bounds, nothing_read, one_stay, seed
+from pipelines.settings import COUNT, Range, check_settings
 from privaudit.contracts import Method, Release
 from privaudit.dp import accounting
-from privaudit.errors import PrivauditError
 from privaudit.records import Records
 
 
@@ -97,16 +97,8 @@ class DPForest(Method):
 
     def _check(self) -> None:
         accounting.check(self.epsilon)
-        if self.trees < 1:
-            raise PrivauditError(
-                f"{self.trees} trees", "a forest has at least one tree", "use 10 to 50"
-            )
-        if not 1 <= self.depth <= 15:
-            raise PrivauditError(
-                f"trees of depth {self.depth}",
-                "from 1 to 15: every level doubles the leaves, full or not",
-                "use 5 to 8",
-            )
+        # Every level doubles the leaves, full or not.
+        check_settings(self, trees=COUNT, depth=Range(1, 15, high_open=False, whole=True))
 
 
 @dataclass(frozen=True, eq=False)

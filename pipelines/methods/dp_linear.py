@@ -18,9 +18,9 @@ from pipelines.methods._bounded import (
     one_stay,
     seed,
 )
+from pipelines.settings import COUNT, POSITIVE, check_settings
 from privaudit.contracts import Method, Release
 from privaudit.dp import accounting
-from privaudit.errors import PrivauditError
 from privaudit.records import Records
 
 
@@ -110,18 +110,7 @@ class DPLinear(Method):
 
     def _check(self) -> None:
         accounting.check(self.epsilon)
-        for name in ("C", "norm", "constant"):
-            value = getattr(self, name)
-            if not 0 < value < np.inf:
-                raise PrivauditError(
-                    f"{name} {value}", "it is a positive number", f"leave {name} at its default"
-                )
-        if self.iterations < 1:
-            raise PrivauditError(
-                f"iterations {self.iterations}",
-                "the promise is that of the minimum, so it must be reached",
-                "use 2000",
-            )
+        check_settings(self, C=POSITIVE, norm=POSITIVE, constant=POSITIVE, iterations=COUNT)
 
 
 __all__ = ["DPLinear"]

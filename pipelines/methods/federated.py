@@ -27,6 +27,7 @@ from pipelines.federated.protect import Plain, Protection
 from pipelines.federated.server import FedAvg, Server, SiteNoise
 from pipelines.federated.sites import ByUnit, Parts, Sites
 from pipelines.learners._prepare import check_outcomes
+from pipelines.settings import at_least, check_settings
 from privaudit.contracts import Claim, Exchange, Malicious, Method, Release
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
@@ -72,6 +73,8 @@ class Federated(Method):
     recorded: int = 3
 
     seats: ClassVar[bool] = True
+    trains_as_federated: ClassVar[bool] = True
+    """Whether a class changes defaults alone. Read of the class itself and never inherited."""
 
     @property
     def alternatives(self) -> Mapping[str, Method]:
@@ -94,8 +97,11 @@ class Federated(Method):
     def twin(self) -> Method:
         """The same federation in the open: masks and ciphers change a sum by rounding alone.
 
-        The bound goes with them, since nobody can bound the length of what is masked.
+        The bound goes with them, since nobody can bound the length of what is masked. A subclass
+        that trains in another way (with noise at the sites, say) is its own twin.
         """
+        if not vars(type(self)).get("trains_as_federated", False):
+            return self
         own = {part.name: getattr(self, part.name) for part in fields(Federated)}
         if self.protect.name:
             own |= {"protect": Plain(), "bound": None}
@@ -128,32 +134,16 @@ class Federated(Method):
         ]
 
     def _widths(self, records: Records, encoding: PublicEncoding) -> tuple[int, ...]:
-        if self.hidden < 0 or self.hidden != int(self.hidden):
-            raise PrivauditError(
-                f"hidden={self.hidden}",
-                "it is a number of units, 0 or more",
-                "use 64, or 0 for a logistic regression",
-            )
+        check_settings(self, hidden=at_least(0))
         middle = (self.hidden,) if self.hidden else ()
         return (encoding.width, *middle, len(records.classes))
 
     def _plan(self, members: Records) -> Plan:
         from pipelines.federated.local import Recipe
 
-        return Plan(
-            rounds=self.rounds,
-            recipe=Recipe(self.steps, self.rows, self.rate, self.proximal),
-            server=self.server,
-            aggregate=self.aggregate,
-            protect=self.protect,
-            policy=self.policy,
-            clock=self.clock,
-            compress=self.compress,
-            malicious=self.malicious,
-            central=self.central,
-            bound=self.bound,
-            recorded=self.recorded,
-        )
+        own = {part.name for part in fields(self)}
+        same = {p.name: getattr(self, p.name) for p in fields(Plan) if p.name in own}
+        return Plan(recipe=Recipe(self.steps, self.rows, self.rate, self.proximal), **same)
 
     def _divide(self, records: Records, own: dict[str, np.random.Generator]) -> Parts:
         return self.sites.divide(records, own["sites"])

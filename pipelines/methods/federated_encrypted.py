@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from pipelines.federated.encrypted_sum import EncryptedSum
 from pipelines.federated.protect import Protection
@@ -18,6 +19,8 @@ class FederatedEncrypted(Federated):
     """
 
     protect: Protection = field(default_factory=EncryptedSum)
+
+    trains_as_federated: ClassVar[bool] = True
 
 
 __all__ = ["FederatedEncrypted"]

@@ -11,9 +11,9 @@ import numpy as np
 from pipelines.federated.kernel import Plan
 from pipelines.federated.sites import Parts
 from pipelines.methods.federated import Federated
+from pipelines.settings import POSITIVE, check_settings, settle_delta
 from privaudit.contracts import Access, Claim, Release
 from privaudit.dp import accounting
-from privaudit.errors import PrivauditError
 from privaudit.records import Records
 
 if TYPE_CHECKING:
@@ -49,8 +49,7 @@ class FederatedPrivate(Federated):
         self, members: Sequence[Records], rngs: Sequence[np.random.Generator]
     ) -> Sequence[Release]:
         """One federation a table; those with the same noise are trained as one program."""
-        if not self.clip > 0:
-            raise PrivauditError(f"clip={self.clip}", "it is a length above 0", "use 1")
+        check_settings(self, clip=POSITIVE)
         groups: dict[float, list[int]] = {}
         for i, table in enumerate(members):
             groups.setdefault(self._delta(table), []).append(i)
@@ -88,10 +87,7 @@ class FederatedPrivate(Federated):
         return PerPatient(self.sample, self.clip, sigma)
 
     def _delta(self, members: Records) -> float:
-        patients = len(np.unique(members.patient))
-        delta = accounting.usual_delta(patients) if self.delta is None else self.delta
-        accounting.check(self.epsilon, delta, patients)
-        return delta
+        return settle_delta(self, len(np.unique(members.patient)))
 
     def _promised(self, members: Records, release: Release) -> Release:
         claim: Claim = accounting.poisson_gaussian(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from pipelines.federated.aggregate import Aggregate, Median
 from pipelines.methods.federated import Federated
@@ -17,6 +18,8 @@ class FederatedRobust(Federated):
     """
 
     aggregate: Aggregate = field(default_factory=Median)
+
+    trains_as_federated: ClassVar[bool] = True
 
 
 __all__ = ["FederatedRobust"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from pipelines.federated.protect import Protection
 from pipelines.federated.secure_sum import SecureSum
@@ -18,6 +19,8 @@ class FederatedSecure(Federated):
     """
 
     protect: Protection = field(default_factory=SecureSum)
+
+    trains_as_federated: ClassVar[bool] = True
 
 
 __all__ = ["FederatedSecure"]

@@ -14,8 +14,8 @@ from pipelines.federated.kernel import streams
 from pipelines.federated.sites import ByUnit, Sites
 from pipelines.learners._prepare import check_levels, check_outcomes
 from pipelines.learners.boosted import Trees, _values
+from pipelines.settings import COUNT, SHARE, check_settings
 from privaudit.contracts import Claim, Method, Release
-from privaudit.errors import PrivauditError
 from privaudit.records import Records
 
 if TYPE_CHECKING:
@@ -44,12 +44,7 @@ class FederatedTrees(Method):
     sites: Sites = field(default_factory=ByUnit)
 
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
-        if not (self.rounds >= 1 and self.depth >= 1 and 0 < self.rate <= 1):
-            raise PrivauditError(
-                f"rounds={self.rounds}, depth={self.depth}, rate={self.rate}",
-                "rounds and depth are at least 1, and the rate is above 0 and at most 1",
-                "use the defaults",
-            )
+        check_settings(self, rounds=COUNT, depth=COUNT, rate=SHARE)
         check_outcomes(members)
         check_levels(members, range(len(members.columns)))
         start = time.process_time()

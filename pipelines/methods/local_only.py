@@ -11,8 +11,8 @@ import numpy as np
 
 from pipelines.federated.sites import ByUnit, Parts
 from pipelines.learners.logreg import LogReg
+from pipelines.settings import COUNT, check_settings
 from privaudit.contracts import Claim, Learner, Method, Model, Release
-from privaudit.errors import PrivauditError
 from privaudit.records import Records
 from privaudit.seeds import Seeds
 
@@ -40,10 +40,7 @@ class LocalOnly(Method):
         self, members: Sequence[Records], rngs: Sequence[np.random.Generator]
     ) -> Sequence[Release]:
         """One release a table; all sites of all tables are trained together where the learner can."""
-        if self.least < 1:
-            raise PrivauditError(
-                f"least={self.least}", "a site needs at least one patient of each outcome", "use 5"
-            )
+        check_settings(self, least=COUNT)
         start = time.process_time()
         homes = []
         parts: list[Records] = []

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import polars as pl
 
-from pipelines.sources import cohort as cohorts
-from pipelines.sources import variables
-from pipelines.sources.cohort import Profile
+from pipelines.sources import _mimic3_cohort as cohorts
+from pipelines.sources import _mimic3_variables as variables
+from pipelines.sources._event_filter import Sieve, private
+from pipelines.sources._mimic3_cohort import Profile
+from pipelines.sources._mimic3_tables import Table, find
 from pipelines.sources.extract import Extract
-from pipelines.sources.sieve import Sieve, private
-from pipelines.sources.tables import Table, find
 from privaudit.errors import PrivauditError
 
 FULL = {

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Literal
 
-from pipelines.sources.tables import FORMS, NEEDED, find
+from pipelines.sources._mimic3_tables import FORMS, NEEDED, find
 from privaudit.errors import PrivauditError
 
 Source = Literal["mimic-iii", "challenge-2012"]

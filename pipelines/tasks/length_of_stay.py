@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import ClassVar
 
 import polars as pl
 
-from mimic_demo import EMBEDDED_PATIENTS
-from pipelines.sources import stays
-from pipelines.sources.cohort import Profile
-from privaudit.contracts import Prepared, Progress
+from pipelines.sources.extract import Extract
+from pipelines.tasks._stays import Label, StayTask
 from privaudit.errors import PrivauditError
 
 
 @dataclass(frozen=True)
-class LengthOfStay(stays.StayTask):
+class LengthOfStay(StayTask):
     """The days that a stay goes on after its first `window` hours, in ordered buckets.
 
     Days are counted from the END of the window, so that no label is known inside it. edges: where
@@ -26,24 +23,20 @@ class LengthOfStay(stays.StayTask):
 
     Stays that ended inside the window are left out: at the moment of prediction they are over. Stays
     that end by death count like others: the bed is free again, and leaving them out would choose the
-    cohort by something that nobody knows at that moment. window, cohort, as_known, patients: as in
-    `pipelines.tasks.mortality.Mortality`.
+    cohort by something that nobody knows at that moment. All other fields are those
+    of `mortality`.
 
     Source: Harutyunyan et al., Scientific Data 2019, section "Length of stay" (remaining time, in
     ordered buckets; theirs are one a day).
     """
 
-    window: int = 48
     edges: tuple[float, ...] = (1, 3, 7, 14)
-    cohort: Profile = "first_stay"
-    as_known: bool = False
-    patients: int = EMBEDDED_PATIENTS
 
     title: ClassVar[str] = "Remaining length of stay"
     positive: ClassVar[str] = "the longest bucket"
 
-    def prepare(self, data: Path | None, cache: Path, progress: Progress) -> Prepared:
-        """Records with one class a bucket: see `privaudit.contracts.Task.prepare`."""
+    def check_settings(self) -> None:
+        super().check_settings()
         edges = self.edges
         if not edges or edges[0] <= 0 or any(low >= high for low, high in pairwise(edges)):
             raise PrivauditError(
@@ -51,24 +44,17 @@ class LengthOfStay(stays.StayTask):
                 "they are days after the window: above 0, each larger than the one before",
                 "use for example (1, 3, 7, 14)",
             )
-        extract = stays.read(
-            data,
-            window=self.window,
-            cohort=self.cohort,
-            as_known=self.as_known,
-            patients=self.patients,
-            cache=cache,
-            progress=progress,
-        )
+
+    def label(self, extract: Extract) -> Label:
+        """The bucket of the days that remain after the window."""
         remaining = extract.stays["los_days"].cast(pl.Float64) - self.window / 24
         bucket = remaining.to_frame("left").select(
-            pl.sum_horizontal(pl.col("left") >= edge for edge in edges)
+            pl.sum_horizontal(pl.col("left") >= edge for edge in self.edges)
         )
         counted = extract.facts.get("los_days", "stay in the unit")
-        return stays.prepare(
-            extract,
+        return Label(
             bucket.to_series(),
-            classes=self.buckets,
+            self.buckets,
             steps=[
                 ("length of stay not recorded", remaining.is_null()),
                 (f"over within {self.window} hours", remaining < 0),

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from privaudit.limits import MIN_FALSE_POSITIVES
 from privaudit.stats import resample
-from privaudit.stats.catalogue import MIN_FALSE_POSITIVES, POWER
+from privaudit.stats.catalogue import POWER
 from privaudit.stats.rates import quantile, wilson
-
-HOW = "patient-clustered bootstrap of members and non-members, joined with Wilson's interval"
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from privaudit.contracts import Scores, Trials
+from privaudit.facts import Setting
 from privaudit.policy import judge
 from privaudit.policy.file import parse
 from privaudit.policy.rules import RELEASES
 from privaudit.policy.starters import starter
-from privaudit.results import Audit, Finding, GroupResult, Subject, from_json, to_json, to_tree
+from privaudit.results import Audit, Finding, GroupResult, Subject, from_json, to_json
 from privaudit.stats import estimates
 from privaudit.verdicts import Verdicts
 
@@ -90,8 +91,9 @@ def numbers() -> list[Any]:
     scores = Scores(rng.normal(0.7, 1, n).round(2), rng.normal(0, 1, n).round(2), True)
     found = [*estimates(scores, patients=ids, rng=rng)]
     tried = Trials(*(1.0 * (rng.random(300) < p) for p in (0.3, 0.2, 0.25)))
-    found += estimates({"a": tried}, patients=rng.integers(0, 200, 300), rng=rng)
-    return [[e["name"], e["value"], e["low"], e["high"], e["chance"]] for e in map(to_tree, found)]
+    ids = rng.integers(0, 200, 300)
+    found += estimates({Setting("column", "a"): tried}, patients=ids, rng=rng)
+    return [[str(e.metric), e.value, e.low, e.high, e.chance] for e in found]
 
 
 def write(name: str, tree: Any) -> None:

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from pipelines.sources import challenge
+from pipelines.sources import challenge2012
 from pipelines.sources.extract import EVENTS, STAYS, Extract
 from privaudit.errors import PrivauditError
 
@@ -52,7 +52,7 @@ def source(folder: Path, files: Mapping[int | str, str], died: Mapping[int, int]
 
 
 def read(folder: Path, window: int = 48) -> Extract:
-    return challenge.extract(
+    return challenge2012.extract(
         folder, window=window, cache=folder / "cache", progress=lambda what, share: None
     )
 
@@ -301,15 +301,15 @@ def test_an_empty_folder_and_a_window_out_of_range_are_refused(tmp_path: Path) -
 
 
 def test_names_and_ranges_agree_with_the_catalogue_of_mimic() -> None:
-    folder = Path(challenge.__file__).parent
-    mimic = pl.read_csv(folder / "variables.csv", infer_schema=False)
+    folder = Path(challenge2012.__file__).parent
+    mimic = pl.read_csv(folder / "mimic3_variables.csv", infer_schema=False)
     ranges = {
         row["variable"]: (float(row["valid_low"]), float(row["valid_high"]), row["unit"] or "")
         for row in mimic.iter_rows(named=True)
         # Irrigant that went in is subtracted from urine in MIMIC; the Challenge has no such rows.
         if row["convert"] != "negate"
     }
-    ours = {v.name: (*v.bounds, v.unit) for v in challenge.variables() if v.bounds}
+    ours = {v.name: (*v.bounds, v.unit) for v in challenge2012.variables() if v.bounds}
     only_here = {"sao2", "gcs_total", "mech_vent", "cholesterol", "troponin_i"}
     assert set(ours) - set(ranges) == only_here
     assert {name: ours[name] for name in ours.keys() - only_here} == {
@@ -322,7 +322,7 @@ def test_the_real_set_is_read_whole(tmp_path: Path) -> None:
     data = REAL / "challenge-2012"
     if not data.is_dir():
         pytest.skip("the Challenge 2012 data are not beside the checkout")
-    extract = challenge.extract(data, cache=tmp_path, progress=lambda what, share: None)
+    extract = challenge2012.extract(data, cache=tmp_path, progress=lambda what, share: None)
     assert len(extract.stays) == 4000
     assert extract.stays["died"].sum() == 554
     assert extract.facts["rescaled_values"] == 11

@@ -14,7 +14,7 @@ import pytest
 from tiny_mimic3 import Hospital, at, ward
 
 from pipelines.sources import mimic3
-from pipelines.sources.cohort import OLDEST
+from pipelines.sources._mimic3_cohort import OLDEST
 from pipelines.sources.extract import Extract
 from privaudit.errors import PrivauditError
 

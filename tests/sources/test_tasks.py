@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipelines.sources import stays
 from pipelines.sources.extract import EVENTS, STAYS, Extract
+from pipelines.tasks import _stays as stays
 from pipelines.tasks.length_of_stay import LengthOfStay
 from pipelines.tasks.mortality import Mortality
 from pipelines.tasks.readmission import Readmission
@@ -59,7 +59,7 @@ def prepared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., P
     """Prepare a task from a hand-made extract."""
 
     def prepare(task: Task, source: Extract) -> Prepared:
-        monkeypatch.setattr(stays, "read", lambda data, **options: source)
+        monkeypatch.setattr(stays.StayTask, "read", lambda task, data, cache, progress: source)
         return task.prepare(tmp_path, tmp_path, quiet)
 
     return prepare

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from pipelines.sources.variables import RAW, catalogue, harmonise, variables
+from pipelines.sources._mimic3_variables import RAW, catalogue, harmonise, variables
 
 
 def events(*rows: tuple[object, ...]) -> dict[tuple[float, str], float]:

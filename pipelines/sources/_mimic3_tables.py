@@ -1,0 +1,313 @@
+"""MIMIC-III tables as people have them: csv, csv.gz or Parquet, in upper or lower case."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+
+import polars as pl
+
+from privaudit.errors import PrivauditError
+
+
+def _needed() -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    text = files("pipelines.sources").joinpath("mimic3_columns.csv").read_text("utf-8")
+    for row in csv.DictReader(text.splitlines()):
+        found.setdefault(row["table"], {})[row["column"]] = row["kind"]
+    return found
+
+
+NEEDED: Mapping[str, Mapping[str, str]] = _needed()
+"""The tables and columns that are read. Every other column is skipped unparsed."""
+
+DICTIONARIES = ("D_ITEMS", "D_LABITEMS")
+FORMS = (".csv.gz", ".csv", ".parquet")
+_TIMES = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
+
+
+def find(data: Path) -> dict[str, tuple[Path, ...]]:
+    """The files of each known table in a folder, official form first; names in any case."""
+    known = (*NEEDED, *DICTIONARIES)
+    found: dict[str, list[tuple[int, str, Path]]] = {}
+    for path in data.iterdir():
+        name = path.name.lower()
+        for rank, form in enumerate(FORMS):
+            table = name.removesuffix(form).upper()
+            if name.endswith(form) and table in known and (path.is_file() or form == ".parquet"):
+                found.setdefault(table, []).append((rank, path.name, path))
+    return {t: tuple(p for _, _, p in sorted(found[t])) for t in known if t in found}
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table on disk: its name and where it lies."""
+
+    name: str
+    path: Path
+
+    @classmethod
+    def open(cls, data: Path, name: str) -> Table:
+        """The table of this name, or a clear error that says what was looked for."""
+        found = find(data)
+        if name not in found:
+            raise PrivauditError(
+                f"no table {name} among the files",
+                f"looked for {name}.csv.gz, {name}.csv or {name}.parquet in upper or lower case; "
+                f"found {', '.join(found) or 'none of the tables'}",
+                f"put {name} beside the other tables of MIMIC-III v1.4",
+            )
+        return cls(name, found[name][0])
+
+    @cached_property
+    def parts(self) -> tuple[Path, ...]:
+        """The files that hold the rows: one, or the parts of a Parquet folder."""
+        if self.path.is_dir():
+            parts = tuple(sorted(self.path.rglob("*.parquet")))
+            if not parts:
+                raise PrivauditError(
+                    f"{self.name}: an empty Parquet folder",
+                    "it holds no *.parquet file",
+                    "write the table again, or put the csv.gz file in its place",
+                )
+            return parts
+        return (self.path,)
+
+    @property
+    def size(self) -> int:
+        """Size on disk."""
+        return sum(part.stat().st_size for part in self.parts)
+
+    @property
+    def mark(self) -> tuple[tuple[str, int, int], ...]:
+        """Name, size and time of change of every part: what a cached result depends on."""
+        stats = [(part.name, part.stat()) for part in self.parts]
+        return tuple((name, s.st_size, s.st_mtime_ns) for name, s in stats)
+
+    @property
+    def is_parquet(self) -> bool:
+        return self.path.name.lower().endswith(".parquet")
+
+    @cached_property
+    def header(self) -> dict[str, str]:
+        """Column names in the file's order: lower case -> as written."""
+        if self.is_parquet:
+            with self.trouble():
+                names = list(pl.read_parquet_schema(self.parts[0]))
+        else:
+            head, _ = self._head(1 << 16)
+            if not head.strip():
+                raise self.empty()
+            text = head.decode("utf-8-sig", errors="replace")
+            names = next(csv.reader(io.StringIO(text)), [])
+        lower = {name.strip().lower(): name for name in names}
+        if len(lower) < len(names):
+            raise PrivauditError(
+                f"{self.name}: two columns of one name",
+                f"the header has {len(names)} columns and {len(lower)} different names",
+                "use the table as PhysioNet distributes it",
+            )
+        return lower
+
+    def check(self) -> None:
+        """Refuse a table that lacks a needed column, or a plain CSV that is cut off."""
+        missing = [c for c in NEEDED.get(self.name, {}) if c not in self.header]
+        if missing:
+            raise PrivauditError(
+                f"{self.name} has no column {', '.join(c.upper() for c in missing)}",
+                f"its {len(self.header)} columns are {', '.join(sorted(self.header)).upper()}",
+                f"use {self.name} of MIMIC-III v1.4 with all its columns",
+            )
+        if not self.is_parquet and self._head(2)[0] and not self._is_gzip:
+            self._check_tail()
+
+    def scan(self, careful: bool = False) -> pl.LazyFrame:
+        """The needed columns, lower-cased, as a stream; numbers are parsed unless `careful`."""
+        kinds = NEEDED.get(self.name, {})
+        picked = [pl.col(self.header[c]).alias(c) for c in kinds]
+        if self.is_parquet:
+            return self._scan_parts().select(picked)
+        types = {"id": pl.Int64, "number": pl.Float64}
+        schema: dict[str, type[pl.DataType]] = {
+            name: pl.String if careful else types.get(kinds.get(lower, ""), pl.String)
+            for lower, name in self.header.items()
+        }
+        # lossy: some exports hold Latin-1 bytes in free text that nobody here reads
+        lazy = pl.scan_csv(
+            self.path, schema=schema, infer_schema=False, encoding="utf8-lossy", glob=False
+        )
+        return lazy.select(picked) if kinds else lazy
+
+    def rows(self) -> int:
+        """How many rows the table has; the whole file is read, so a damaged one is found out."""
+        self.check()
+        with self.trouble():
+            lazy = self._scan_parts() if self.is_parquet else self.scan(careful=True)
+            return int(lazy.select(pl.len()).collect(engine="streaming").item())
+
+    def _scan_parts(self) -> pl.LazyFrame:
+        return pl.scan_parquet(list(self.parts), glob=False)
+
+    def load(self) -> pl.DataFrame:
+        """A small table whole, typed, texts trimmed; every unreadable number or date is an error."""
+        self.check()
+        with self.trouble():
+            frame = self.scan(careful=True).collect(engine="streaming")
+        if frame.is_empty():
+            raise self.empty()
+        self.refuse_unreadable(frame.lazy())
+        return frame.select(typed(frame.schema, NEEDED[self.name], careful=True))
+
+    def refuse_unreadable(self, raw: pl.LazyFrame) -> None:
+        """Raise if an id is no whole number or a date is no date; says how many, never which."""
+        kinds = NEEDED[self.name]
+        schema = raw.collect_schema()
+        checked = [c for c, kind in kinds.items() if kind in ("id", "time")]
+        marks = [unreadable(schema, c, kinds[c], careful=True).sum().alias(c) for c in checked]
+        with self.trouble():
+            counts = raw.select(marks).collect(engine="streaming").row(0, named=True)
+        for column, count in counts.items():
+            if count:
+                time = kinds[column] == "time"
+                raise PrivauditError(
+                    f"{self.name}.{column.upper()}: {count:,} unreadable "
+                    f"{'date(s)' if time else 'number(s)'}",
+                    "a date reads like 2101-02-03 04:05:06" if time else "ids are whole numbers",
+                    "export the table again, or use the file as PhysioNet distributes it",
+                )
+
+    def expected_rows(self) -> int:
+        """A guess at the number of rows from the start of the file, for a progress bar."""
+        if self.is_parquet:
+            with self.trouble():
+                return int(self._scan_parts().select(pl.len()).collect().item())
+        head, packed = self._head(1 << 20)
+        return int(max(1, head.count(b"\n")) * max(1.0, self.size / max(1, packed)))
+
+    @contextmanager
+    def trouble(self, unparsed: bool = False) -> Iterator[None]:
+        """Turn a reader's complaint, which may quote a row, into one that holds none.
+
+        unparsed: let the complaint about a cell that cannot be parsed through, for a caller that
+        will read again more carefully.
+        """
+        try:
+            yield
+        except pl.exceptions.NoDataError:
+            raise self.empty() from None
+        except (OSError, EOFError, zlib.error) as error:
+            raise self._damaged(str(error)) from None
+        except pl.exceptions.PolarsError as error:
+            if unparsed and "could not parse" in str(error):
+                raise
+            raise self._damaged(str(error)) from None
+
+    def empty(self) -> PrivauditError:
+        """The error for a table without rows."""
+        return PrivauditError(
+            f"{self.name} is empty",
+            "it holds no row",
+            "copy the file again and check it against SHA256SUMS.txt",
+        )
+
+    def _damaged(self, complaint: str) -> PrivauditError:
+        if "No space left" in complaint:
+            return PrivauditError(
+                "the disk that holds the cache is full",
+                f"the rows of {self.name} that are needed did not fit",
+                "free 2 GB there, or name a cache folder on another disk",
+            )
+        known = {
+            "unexpected end of file": "the compressed stream ends too early: the copy is not whole",
+            "end-of-stream": "the compressed stream ends too early: the copy is not whole",
+            "CRC check": "the checksum of the compressed stream does not agree",
+            "checksum": "the checksum of the compressed stream does not agree",
+            "corrupt": "the compressed stream is corrupt",
+            "invalid block": "the compressed stream is corrupt",
+            "properly escaped": "a quotation mark is opened and not closed",
+            "more fields": "a row has more fields than the header",
+            "Permission denied": "permission to read it was denied",
+        }
+        reason = next((why for word, why in known.items() if word in complaint), "it is malformed")
+        return PrivauditError(
+            f"{self.name} cannot be read to its end",
+            reason,
+            "copy the file again and check it against SHA256SUMS.txt",
+        )
+
+    @property
+    def _is_gzip(self) -> bool:
+        with self.path.open("rb") as file:
+            return file.read(2) == b"\x1f\x8b"
+
+    def _head(self, size: int) -> tuple[bytes, int]:
+        """The first `size` bytes of text, and how many bytes on disk held them."""
+        with self.trouble(), self.path.open("rb") as file:
+            if not self._is_gzip:
+                head = file.read(size)
+                return head, len(head)
+            with gzip.open(file) as text:
+                head = text.read(size)
+            return head, min(file.tell(), self.size)
+
+    def _check_tail(self) -> None:
+        with self.path.open("rb") as file:
+            size = file.seek(0, io.SEEK_END)
+            file.seek(max(0, size - (1 << 16)))
+            last = file.read().rpartition(b"\n")[2]
+        fields = next(csv.reader([last.decode("utf-8", errors="replace")]), [])
+        if last.strip() and len(fields) < len(self.header):
+            raise self._damaged("unexpected end of file")
+
+
+def typed(
+    schema: Mapping[str, pl.DataType], kinds: Mapping[str, str], careful: bool
+) -> list[pl.Expr]:
+    """Expressions that give each raw column its kind: id, number, time, flag (bool) or text."""
+    return [_read(schema[c], c, kind, careful).alias(c) for c, kind in kinds.items()]
+
+
+def unreadable(schema: Mapping[str, pl.DataType], column: str, kind: str, careful: bool) -> pl.Expr:
+    """Whether a cell holds something that is not of its kind."""
+    raw = pl.col(column)
+    filled = raw.str.strip_chars() != "" if schema[column] == pl.String else raw.is_not_null()
+    return (filled & _read(schema[column], column, kind, careful).is_null()).fill_null(False)
+
+
+def _read(dtype: pl.DataType, column: str, kind: str, careful: bool) -> pl.Expr:
+    raw = pl.col(column)
+    string = dtype == pl.String
+    text = raw.str.strip_chars() if string else raw.cast(pl.String).str.strip_chars()
+    if kind == "text":
+        return pl.when(text != "").then(text)
+    if kind == "flag":
+        return (
+            text.is_in(["1", "1.0"]) if string else raw.cast(pl.Float64, strict=False) == 1
+        ).fill_null(False)
+    if kind == "time":
+        return _read_time(dtype, raw, careful)
+    if kind == "number":
+        return (text if string else raw).cast(pl.Float64, strict=False)
+    if dtype.is_integer():
+        return raw.cast(pl.Int64)
+    number = (text if string else raw).cast(pl.Float64, strict=False)
+    return pl.when(number == number.round()).then(number).cast(pl.Int64, strict=False)
+
+
+def _read_time(dtype: pl.DataType, raw: pl.Expr, careful: bool) -> pl.Expr:
+    if isinstance(dtype, pl.Datetime):
+        return raw.dt.replace_time_zone(None).cast(pl.Datetime("us"))
+    if dtype != pl.String:
+        return raw.cast(pl.Datetime("us"), strict=False)
+    if not careful:
+        return raw.str.to_datetime(_TIMES[0], time_unit="us", strict=False)
+    text = raw.str.strip_chars().str.replace(r"(\.\d+)?( ?(UTC|Z))?$", "")
+    return pl.coalesce(text.str.to_datetime(f, time_unit="us", strict=False) for f in _TIMES)

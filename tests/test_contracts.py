@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from cattrs.errors import BaseValidationError
 
 from privaudit.errors import PrivauditError
+from privaudit.facts import Bound, BoundMethod, Caveat, CaveatCode, Reason, ReasonCode
 from privaudit.records import Column, Records, Split
+from privaudit.results import from_tree, to_tree
 from privaudit.seeds import Seeds, borrowed_globals
 from privaudit.signals import margin
 
@@ -92,3 +95,19 @@ def test_margin_is_finite_and_keeps_order_when_saturated() -> None:
     assert np.isfinite(m).all()
     assert (np.diff(m) < 0).sum() >= 5
     assert margin(np.float32([[0, 1]]), np.array([1])) > 600
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        Caveat(CaveatCode.CONSTANT_ANSWERS),
+        Reason(ReasonCode.NO_MEMBER),
+        Bound(BoundMethod.WILSON),
+    ],
+)
+def test_a_code_read_back_is_that_code(fact: Caveat | Reason | Bound) -> None:
+    tree = to_tree(fact)
+    key = "method" if isinstance(fact, Bound) else "code"
+    assert getattr(from_tree(tree, type(fact)), key) is getattr(fact, key)
+    with pytest.raises(BaseValidationError):
+        from_tree({**tree, key: "no such code"}, type(fact))

@@ -91,8 +91,8 @@ CAVEATS: Mapping[CaveatCode, str] = {
     "without the model was not tested.",
     CaveatCode.OUTCOME_IN_COLUMN: "The column {column} alone predicts the outcome with an AUC of {auc}: "
     "it may hold the outcome itself.",
-    CaveatCode.IDENTIFYING_COLUMNS: "These columns have almost as many values as there are {identifier}: "
-    "{columns}. A model may identify patients by them.",
+    CaveatCode.IDENTIFYING_COLUMNS: "Among the features, {columns} may hold {identifier}: a model that "
+    "reads them may identify patients by them (45 CFR 164.514(b)(2) lists such columns).",
     CaveatCode.DUPLICATES_ACROSS_SPLIT: "{share} of the held-out records are exact duplicates of a "
     "training record, so they count as held out although the model saw the same values.",
     CaveatCode.FEW_HELD_OUT: "There are {patients} held-out patients; a rate at a false positive rate of "

@@ -61,10 +61,10 @@ def settle(
         require_pdf()
     rules = None
     if policy is not None:
-        from privaudit.policy import expect, read
+        from privaudit.policy import expect_subjects, read
 
         rules = read(policy)
-        expect(rules, [entry.name for entry in request.entries])
+        expect_subjects(rules, [entry.name for entry in request.entries])
     judged: list[Verdicts] = []
 
     def write(audit: Audit, folder: Path) -> None:

@@ -24,7 +24,7 @@ from privaudit.engine.plan import Plan, plan
 from privaudit.engine.store import Store
 from privaudit.engine.subjects import subject
 from privaudit.engine.version import packages
-from privaudit.engine.work import Stage, Work, own_process
+from privaudit.engine.work import Stage, Work, own_process, show_params
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode, Param, Severity
 from privaudit.records import Split
@@ -330,7 +330,8 @@ def caveats(
         for outcome in one.outcomes:
             about = {"attack": outcome.attack, "subject": one.name}
             if isinstance(outcome, Failed):
-                found.append(Caveat(CaveatCode.ATTACK_FAILED, "defect", about))
+                failed = {**about, "error": show_params(outcome.reason)}
+                found.append(Caveat(CaveatCode.ATTACK_FAILED, "defect", failed))
             elif isinstance(outcome, Finding):
                 found += [
                     Caveat(CaveatCode.GUARANTEE_BROKEN, "defect", {**about, **caveat.params})

@@ -80,17 +80,18 @@ def outcome(work: Work, step: Step, facts: Any, body: Any) -> Outcome:
     found = work.store.get_json("findings", step.key)
     known = estimates(found["estimates"])
     claim = from_tree(facts["claim"], ClaimText)
+    used = step.attack.uses(access)
     return Finding(
         attack=name,
         family=family,
         params=document.typed_params(step.attack),
-        access=tuple(sorted(need.name for need in step.attack.uses(access))),
+        access=tuple(sorted(need.name for need in used)),
         estimates=known,
         curves=tuple(from_tree(curve, Curve) for curve in found["curves"]),
         groups=document.groups(body["groups"].get(name, [])),
         caveats=(
             *_caveats(found["caveats"]),
-            *check_guarantee(claim, known, step.attack.needs),
+            *check_guarantee(claim, known, used),
         ),
         seconds=found["seconds"],
     )

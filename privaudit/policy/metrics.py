@@ -232,26 +232,35 @@ def readings(
     attacks: Sequence[str] = (),
 ) -> list[Reading]:
     """Every number of everyone together that the metric is about, one an attack and setting."""
-    wanted = known.numbers(fpr, prior)
     if known.place != "outcomes":
-        estimate = _first(_estimates(known, subject), wanted)
+        estimate = _first(_estimates(known, subject), known.numbers(fpr, prior))
         return [Reading("", estimate)] if estimate else []
-    found = findings(subject, known, attacks)
+    made = []
+    for one in findings(subject, known, attacks):
+        there = {estimate.metric: estimate for estimate in one.estimates}
+        for metric in select_numbers(known, list(there), fpr=fpr, prior=prior, at=at):
+            made.append(Reading(one.attack, there[metric], metric.at))
+    return made
+
+
+def select_numbers(
+    known: PolicyMetric,
+    there: Sequence[Metric],
+    *,
+    fpr: float | None,
+    prior: float | None,
+    at: Sequence[str],
+) -> list[Metric]:
+    """Those of one attack's numbers that the metric is about, one a setting."""
+    wanted = known.numbers(fpr, prior)
     if known.family == "epsilon":
         # Two proofs of the same thing: either may be the larger.
-        return [
-            Reading(one.attack, estimate)
-            for one in found
-            for estimate in one.estimates
-            if estimate.metric in wanted
-        ]
-    made = []
-    for one in found:
-        for setting in chosen_settings(one, at):
-            estimate = _first(one.estimates, [replace(metric, at=setting) for metric in wanted])
-            if estimate is not None:
-                made.append(Reading(one.attack, estimate, setting))
-    return made
+        return [metric for metric in there if metric in wanted]
+    found: list[Metric] = []
+    for setting in choose_settings([metric.at for metric in there], at):
+        named = [replace(metric, at=setting) for metric in wanted]
+        found += [metric for metric in named if metric in there][:1]
+    return found
 
 
 def group_readings(
@@ -292,14 +301,16 @@ def groupings(subject: Subject) -> set[str]:
     }
 
 
-def chosen_settings(found: Finding, at: Sequence[str]) -> list[Setting | None]:
-    """Those series of a finding that `at` names, else every one that speaks of this release.
+def choose_settings(
+    settings: Sequence[Setting | None], at: Sequence[str]
+) -> list[Setting | None]:
+    """Those series of an attack that `at` names, else every one that speaks of this release.
 
     A poisoning attack is tried under other aggregators too, and a key recovery as if more had been
     given away: those speak of other releases (`Setting.counterfactual`), and count only where they are
     named.
     """
-    there = list(dict.fromkeys(estimate.metric.at for estimate in found.estimates))
+    there = list(dict.fromkeys(settings))
     if not at:
         return [one for one in there if one is None or not one.counterfactual]
     named = {one for text in at for one in named_settings(there, text)}
@@ -337,7 +348,7 @@ __all__ = [
     "PolicyMetric",
     "Reading",
     "blanks",
-    "chosen_settings",
+    "choose_settings",
     "find_metric",
     "findings",
     "group_readings",
@@ -346,5 +357,6 @@ __all__ = [
     "named_settings",
     "read_access",
     "readings",
+    "select_numbers",
     "unnamed_settings",
 ]

@@ -25,7 +25,7 @@ Scale = Callable[[float], float]
 
 
 def style(index: int) -> tuple[str, str, str]:
-    """The look of the index-th series; from the sixth on black, told apart by its label."""
+    """The look of the index-th series; from the sixth on black, distinguished by its label."""
     return STYLES[min(index, len(STYLES) - 1)]
 
 

@@ -171,7 +171,7 @@ def test_a_failed_attack_is_reported_without_data_and_fails_the_audit(tmp_path: 
     assert covered["attribute"].others == (
         ("broken", broken.reason), ("lost", lost.reason),
     )  # fmt: skip
-    attacked = {"attack": "broken", "subject": "toy-plain"}
+    attacked = {"attack": "broken", "subject": "toy-plain", **broken.reason.params}
     assert Caveat(CaveatCode.ATTACK_FAILED, "defect", attacked) in finished.audit.caveats
     assert covered["poisoning"].state == "NOT TESTED"
     assert covered["synthetic"].state == "NOT APPLICABLE"

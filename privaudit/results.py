@@ -374,10 +374,11 @@ def converter() -> cattrs.Converter:
             raise TypeError(f"expected a number, got {type(value).__name__}")
         return float(value)
 
-    def text(value: Any, _: type) -> str:
+    def text(value: Any, kind: type[str]) -> str:
         if not isinstance(value, str):
             raise TypeError(f"expected a text, got {type(value).__name__}")
-        return value
+        # This hook also serves the codes, which are texts: each becomes a member, or is refused.
+        return kind(value)
 
     converter.register_structure_hook(Outcome, outcome)
     converter.register_structure_hook(float, number)

@@ -9,19 +9,22 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from pipelines.learners._prepare import Table, check_outcomes, hold_out
-from privaudit.contracts import Learner, Model
+from pipelines.learners._network_learner import NetworkLearner
+from pipelines.learners._prepare import Table
 from privaudit.records import Records
 
 if TYPE_CHECKING:
     import torch
+
+    from pipelines.learners._neural import Preparation
+    from pipelines.learners._training import Weights
 
 MOST_DECAY = 10.0
 """With a rate of 0.002, weights shrink by 2 % a step; more would leave nothing to learn with."""
 
 
 @dataclass(frozen=True)
-class MLP(Learner):
+class MLP(NetworkLearner):
     """A neural network with rectified hidden layers, dropout and early stopping.
 
     hidden: width of each hidden layer; dropout: share of hidden units dropped in training; rate,
@@ -44,38 +47,16 @@ class MLP(Learner):
 
     batch: ClassVar[int] = 16
 
-    def fit(self, records: Records, rng: np.random.Generator) -> Model:
-        (model,) = self.fit_many([records], [rng])
-        return model
+    def prepare(self, records: Records) -> Columns:
+        return Columns(Table.fit(records))
 
-    def fit_many(
-        self, records: Sequence[Records], rngs: Sequence[np.random.Generator]
-    ) -> Sequence[Model]:
-        """One model a table, each trained on its table and stream alone, all in one program."""
-        from pipelines.learners._neural import Neural
-        from pipelines.learners._training import Plan, train
+    def network(self, prepare: Preparation, classes: int) -> Layers:
+        assert isinstance(prepare, Columns)
+        return Layers((prepare.table.width, *self.hidden, classes), self.dropout)
 
-        for table in records:
-            check_outcomes(table)
-        held = [
-            hold_out(table, self.held_out, rng) for table, rng in zip(records, rngs, strict=True)
-        ]
-        prepared = [Columns(Table.fit(table)) for table in records]
-        widths = (prepared[0].table.width, *self.hidden, len(records[0].classes))
-        decay = tuple(min(self.decay * widths[0] / int((~h).sum()), MOST_DECAY) for h in held)
-        network = Layers(widths, self.dropout)
-        found = train(
-            network,
-            [prepare(table) for prepare, table in zip(prepared, records, strict=True)],
-            [table.y for table in records],
-            held,
-            rngs,
-            Plan(self.rate, decay, self.rows, self.epochs, self.patience),
-        )
-        return [
-            Neural(prepare, network, weights)
-            for prepare, weights in zip(prepared, found, strict=True)
-        ]
+    def decays(self, prepare: Preparation, rows: Sequence[int]) -> tuple[float, ...]:
+        assert isinstance(prepare, Columns)
+        return tuple(min(self.decay * prepare.table.width / n, MOST_DECAY) for n in rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,12 +94,7 @@ class Layers:
             parts.append(np.zeros((1, fan_out), dtype=np.float32))
         return tuple(parts)
 
-    def logits(
-        self,
-        weights: Sequence[torch.Tensor],
-        inputs: Sequence[torch.Tensor],
-        masks: Sequence[torch.Tensor],
-    ) -> torch.Tensor:
+    def logits(self, weights: Weights, inputs: Weights, masks: Weights) -> torch.Tensor:
         import torch
 
         (h,) = inputs
@@ -132,12 +108,8 @@ class Layers:
         return h
 
     def slopes(
-        self,
-        weights: Sequence[torch.Tensor],
-        inputs: Sequence[torch.Tensor],
-        masks: Sequence[torch.Tensor],
-        target: torch.Tensor,
-    ) -> Sequence[torch.Tensor]:
+        self, weights: Weights, inputs: Weights, masks: Weights, target: torch.Tensor
+    ) -> Weights:
         """By hand: automatic differentiation's overhead is half of a step of networks this small."""
         import torch
 

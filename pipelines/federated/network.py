@@ -38,7 +38,8 @@ class Network:
         return tuple(s for a, b in pairwise(self.widths) for s in ((b, a), (b,)))
 
     def start(self, rng: np.random.Generator) -> np.ndarray:
-        """(p,) float32: He-normal weights (He et al. 2015, arXiv 1502.01852), a quiet last layer."""
+        """(p,) float32: He-normal weights (He et al. 2015, arXiv 1502.01852), a quiet last
+        layer."""
         parts = []
         for depth, (fan_in, fan_out) in enumerate(pairwise(self.widths)):
             last = depth == len(self.widths) - 2

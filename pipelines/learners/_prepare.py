@@ -68,7 +68,8 @@ class Table:
         return out
 
     def pull_back(self, records: Records, gradient: np.ndarray) -> np.ndarray:
-        """Gradient for `self(records)`, (n, width), as one for X, (n, d), in the records' own units.
+        """Gradient for `self(records)`, (n, width), as one for X, (n, d), in the records' own
+        units.
 
         Zero where a value is missing, clipped, or a category's code.
         """
@@ -96,7 +97,8 @@ class Series:
 
     @classmethod
     def fit(cls, records: Records) -> Series:
-        """Mean and standard deviation of each channel over the hours it was measured in these rows."""
+        """Mean and standard deviation of each channel over the hours it was measured in these
+        rows."""
         series = hourly(records)
         flat = series.reshape(-1, series.shape[2])
         seen = ~np.isnan(flat)
@@ -194,7 +196,8 @@ def hourly(records: Records) -> np.ndarray:
 
 
 def one_hot(records: Records, categories: Sequence[int], out: np.ndarray) -> None:
-    """Write the levels of these columns into out (n, levels): all zero where the code is missing."""
+    """Write the levels of these columns into out (n, levels): all zero where the code is
+    missing."""
     out[:] = 0
     start = 0
     for j in categories:

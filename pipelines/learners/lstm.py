@@ -24,11 +24,11 @@ class LSTM(NetworkLearner):
     """A long short-term memory network over the hours, with the columns that do not change.
 
     Each hour it reads every channel's last value, whether it was measured in that hour, and the
-    time since it last was; its last and its mean state and the columns that summarise no
-    variable (age, sex, unit) give the answer. units: size of the state; dropout: share of
-    the summarised state dropped in training; rate, decay, rows: AdamW's learning rate, weight
-    decay and minibatch; epochs, patience, held_out: as in `MLP`. Source: Hochreiter and Schmidhuber 1997;
-    masks and time since measured: Che et al. 2018 (arXiv 1606.01865), section 2.
+    time since it last was; its last and its mean state and the columns that summarise no variable
+    (age, sex, unit) give the answer. units: size of the state; dropout: share of the summarised
+    state dropped in training; rate, decay, rows: AdamW's learning rate, weight decay and minibatch;
+    epochs, patience, held_out: as in `MLP`. Source: Hochreiter and Schmidhuber 1997; masks and time
+    since measured: Che et al. 2018 (arXiv 1606.01865), section 2.
     """
 
     units: int = 24
@@ -81,7 +81,8 @@ class Hours:
 
 @dataclass(frozen=True)
 class Recurrent:
-    """Stacked LSTMs of `units` over `features` an hour, and a linear answer with `fixed` columns."""
+    """Stacked LSTMs of `units` over `features` an hour, and a linear answer with `fixed`
+    columns."""
 
     features: int
     units: int

@@ -28,12 +28,13 @@ class MLP(NetworkLearner):
     """A neural network with rectified hidden layers, dropout and early stopping.
 
     hidden: width of each hidden layer; dropout: share of hidden units dropped in training; rate,
-    rows: AdamW's learning rate and minibatch; decay: AdamW's weight decay for each input column
-    per training row (at most `MOST_DECAY`), so that a wide table of few rows is held tighter than
-    a narrow one of many; epochs, patience: the most epochs, and how many without a better
-    validation loss; held_out: share of the training patients kept for early stopping, 0 for none.
-    Several tables are trained as one program of batched matrix products. Source: Rumelhart, Hinton and Williams 1986; dropout: Srivastava et
-    al. 2014; AdamW: Loshchilov and Hutter 2019 (arXiv 1711.05101).
+    rows: AdamW's learning rate and minibatch; decay: AdamW's weight decay for each input column per
+    training row (at most `MOST_DECAY`), so that a wide table of few rows is held tighter than a
+    narrow one of many; epochs, patience: the most epochs, and how many without a better validation
+    loss; held_out: share of the training patients kept for early stopping, 0 for none. Several
+    tables are trained as one program of batched matrix products. Source: Rumelhart, Hinton and
+    Williams 1986; dropout: Srivastava et al. 2014; AdamW: Loshchilov and Hutter 2019 (arXiv
+    1711.05101).
     """
 
     hidden: tuple[int, ...] = (64,)
@@ -86,7 +87,8 @@ class Layers:
         return tuple((width, self.dropout) for width in self.widths[1:-1]) if self.dropout else ()
 
     def start(self, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-        """He-normal weights (He et al. 2015, arXiv 1502.01852), zero biases and a quiet last layer."""
+        """He-normal weights (He et al. 2015, arXiv 1502.01852), zero biases and a quiet last
+        layer."""
         parts = []
         for fan_in, fan_out in pairwise(self.widths):
             scale = np.sqrt((2 if fan_out != self.widths[-1] else 0.1) / max(fan_in, 1))
@@ -110,7 +112,8 @@ class Layers:
     def slopes(
         self, weights: Weights, inputs: Weights, masks: Weights, target: torch.Tensor
     ) -> Weights:
-        """By hand: automatic differentiation's overhead is half of a step of networks this small."""
+        """By hand: automatic differentiation's overhead is half of a step of networks this
+        small."""
         import torch
 
         (h,) = inputs

@@ -58,7 +58,8 @@ class Trunk(ABC):
 
     @abstractmethod
     def model(self, reader: Reader, trunk: Weights, rest: Weights, widths: Sequence[int]) -> Model:
-        """The joint model; widths: of the dense layers above the cut, from the cut to the classes."""
+        """The joint model; widths: of the dense layers above the cut, from the cut to the
+        classes."""
 
     def smash(self, reader: Reader, weights: Weights, records: Records) -> np.ndarray:
         """(n, out) float32: what would cross the cut for these records."""
@@ -135,7 +136,8 @@ class Hours:
     """The hourly series and the columns that do not change, publicly encoded, hour by hour.
 
     Each channel's last value (0 before the first), whether it was measured in that hour and the
-    hours since, over the window; then the encoded columns that summarise no variable, in every hour.
+    hours since, over the window; then the encoded columns that summarise no variable, in every
+    hour.
     """
 
     series: PublicEncoding

@@ -55,7 +55,14 @@ def sort_worst_first(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
     def key(v: Verdict) -> tuple[bool, int, bool, float, str, str]:
         waived = v.waiver is not None
         name = "" if v.group is None else f"{v.group.by} {v.group.level}"
-        return (not applies(v), STATES.index(v.state), waived, -measure_closeness(v), v.subject, name)
+        return (
+            not applies(v),
+            STATES.index(v.state),
+            waived,
+            -measure_closeness(v),
+            v.subject,
+            name,
+        )
 
     return tuple(sorted(verdicts, key=key))
 

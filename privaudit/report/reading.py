@@ -122,7 +122,9 @@ def on_all_patients(subject: Subject, r: Reading) -> Finding | None:
 def rate_on_all(subject: Subject, r: Reading) -> Estimate | None:
     """Where the headline's half is too small for 1 %, the same attack's rate on all patients."""
     full = on_all_patients(subject, r)
-    return None if full is None or r.refused is None else get_stated(full.estimates, r.refused.metric)
+    return (
+        None if full is None or r.refused is None else get_stated(full.estimates, r.refused.metric)
+    )
 
 
 def is_halved(subject: Subject, r: Reading) -> bool:

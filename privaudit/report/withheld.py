@@ -118,7 +118,9 @@ def _total(estimates: Iterable[Estimate]) -> Mapping[str, int]:
     return next((e.n for e in estimates if e.n), {})
 
 
-def suppress_groups(found: Sequence[GroupResult], total: Mapping[str, int]) -> tuple[GroupResult, ...]:
+def suppress_groups(
+    found: Sequence[GroupResult], total: Mapping[str, int]
+) -> tuple[GroupResult, ...]:
     """Groups with the small ones suppressed, and as many more as subtraction asks for."""
     hidden: set[int] = set()
     for by in dict.fromkeys(g.by for g in found):
@@ -140,7 +142,9 @@ def _hidden(
     What the shown groups leave over of each pool is nothing or at least 10; where the pools' sizes are
     not known, no group is suppressed alone.
     """
-    hidden = {i for i in sizes if found[i].suppressed or any(is_small(e) for e in found[i].estimates)}
+    hidden = {
+        i for i in sizes if found[i].suppressed or any(is_small(e) for e in found[i].estimates)
+    }
     order = sorted((i for i in sizes if i not in hidden), key=lambda i: (sum(sizes[i].values()), i))
     while hidden and order:
         left = {

@@ -61,9 +61,7 @@ RESEARCH_SOURCES = ("MIMIC", "PhysioNet")
 
 def build_banner(audit: Audit, verdicts: Verdicts | None) -> Banner:
     """The verdict by shape, word and colour, and what to do about it."""
-    demo: list[Block] = (
-        [] if audit.data.real else [Prose((Strong(f"{summary.GENERATED_TITLE}."),))]
-    )
+    demo: list[Block] = [] if audit.data.real else [Prose((Strong(f"{summary.GENERATED_TITLE}."),))]
     if verdicts is None:
         body = (*demo, Prose(summary.NO_POLICY), Prose(mark_code(words.NO_POLICY_DO)))
         return Banner(words.NO_VERDICT, words.NO_VERDICT_TITLE, body)

@@ -9,7 +9,13 @@ INTRO = (
     "an open question, not evidence of low risk."
 )
 CAPTION = "Classes of attack"
-COLUMNS = ("Class of attack", "State", "Attacks with a result", "Extent, or why not", "Asked for by")
+COLUMNS = (
+    "Class of attack",
+    "State",
+    "Attacks with a result",
+    "Extent, or why not",
+    "Asked for by",
+)
 BADGES = {
     "TESTED": Badge("○ Tested", "undetected"),
     "NOT TESTED": Badge("– Not tested", "small"),

@@ -33,9 +33,7 @@ SUPPRESSED = "not shown"
 
 def word_benefit(alone: Estimate, together: Estimate, model: str) -> str:
     """Whether training together is more useful than alone."""
-    both = (
-        f"AUROC {n.estimate_text(together)} with {model}, {n.estimate_text(alone)} with hospitals alone"
-    )
+    both = f"AUROC {n.estimate_text(together)} with {model}, {n.estimate_text(alone)} with hospitals alone"
     if (together.low or 0) > (alone.high or 1):
         return f"Training together is more useful than hospitals alone: {both}."
     if (alone.low or 0) > (together.high or 1):
@@ -51,9 +49,13 @@ POISONING = (
     "for the others, a wrong prediction. An aggregator in brackets is not that of the release: the same "
     "training was repeated with it."
 )
-POISONING_CAPTION = "Predictions changed by malicious hospitals, by aggregator: with minus without them"
+POISONING_CAPTION = (
+    "Predictions changed by malicious hospitals, by aggregator: with minus without them"
+)
 POISONING_COLUMNS = ("Model", "Attack")
-POISONING_NOTE = "Bold: more than chance explains. The rates with and without them are in audit.json."
+POISONING_NOTE = (
+    "Bold: more than chance explains. The rates with and without them are in audit.json."
+)
 
 
 def word_poisoning(model: str, worst: str, against: str, e: Estimate, best: str) -> str:

@@ -101,7 +101,7 @@ def glossary_markdown() -> str:
         "`privaudit/report/wording/glossary.toml`, which the reports print as well.\n"
     )
     return head + "".join(
-        f'\n## {term.term} {{ #{term.anchor} }}\n\n{term.meaning}\n' for term in glossary()
+        f"\n## {term.term} {{ #{term.anchor} }}\n\n{term.meaning}\n" for term in glossary()
     )
 
 

@@ -170,4 +170,12 @@ def capitalise(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-__all__ = ["capitalise", "MEANINGS", "explain_metric", "explain_reading", "name_group", "name_metric", "name_setting"]
+__all__ = [
+    "capitalise",
+    "MEANINGS",
+    "explain_metric",
+    "explain_reading",
+    "name_group",
+    "name_metric",
+    "name_setting",
+]

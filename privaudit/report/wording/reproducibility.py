@@ -28,9 +28,7 @@ MANIFEST = {
     "policy": "sha256 of the policy",
     "baseline": "Compared with",
 }
-NO_LEDGER = (
-    "How often this audit was attempted before is not known: no ledger of attempts was kept where it ran."
-)
+NO_LEDGER = "How often this audit was attempted before is not known: no ledger of attempts was kept where it ran."
 ATTEMPTS_CAPTION = "How earlier attempts ended"
 ATTEMPTS_COLUMNS = ("Exit code", "Attempts")
 EXIT_CODES = {

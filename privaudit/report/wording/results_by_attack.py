@@ -21,7 +21,9 @@ HEADLINES_CAPTION = "Headlines: the strongest membership attack on every release
 HEADLINES_COLUMNS = ("Attack", "AUC", "True positive rate at 1 % FPR")
 AFTERWARDS = "chosen after seeing all results, so it is biased upwards"
 TOO_FEW = "too few patients"
-BOLD_ABOVE_CHANCE = "Bold: above guessing by more than chance explains. Empty: not run, or not stated."
+BOLD_ABOVE_CHANCE = (
+    "Bold: above guessing by more than chance explains. Empty: not run, or not stated."
+)
 ROC_X = "False positive rate"
 ROC_Y = "True positive rate"
 PPV_CAPTION = "Positive predictive value of the strongest attack, by the share of training patients"

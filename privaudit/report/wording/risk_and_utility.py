@@ -42,7 +42,9 @@ def title_chart(least_risk: str, most_useful: str, tied: bool) -> str:
         text = f"{least_risk} both reveals least and is the most useful"
     else:
         text = f"{least_risk} reveals least; {most_useful} is the most useful"
-    return f"{text}, but intervals overlap, so the order may be due to chance." if tied else f"{text}."
+    return (
+        f"{text}, but intervals overlap, so the order may be due to chance." if tied else f"{text}."
+    )
 
 
 def title_single(model: str) -> str:

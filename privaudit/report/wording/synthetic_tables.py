@@ -122,9 +122,7 @@ DUPLICATES_COLUMNS = (
     "Near-duplicates",
     "Of other patients",
 )
-DUPLICATES_BODY = (
-    "Whoever is given such a table is given those records. It is not fit for release."
-)
+DUPLICATES_BODY = "Whoever is given such a table is given those records. It is not fit for release."
 DISTANCES_CAPTION = "Distances to the closest record"
 DISTANCES_COLUMNS = (
     "Table",
@@ -148,7 +146,5 @@ GROUPS = (
 SHARES_CAPTION = "Each group’s share of the rows: real, then by table"
 LOSSES_CAPTION = "AUROC lost for each group’s real patients, by table"
 REAL_COLUMN = "Real"
-GROUPS_NOTE = (
-    "Bold: the share differs by more than chance explains, or the loss differs from everyone else’s (adjusted)."
-)
+GROUPS_NOTE = "Bold: the share differs by more than chance explains, or the loss differs from everyone else’s (adjusted)."
 NOTES_SUMMARY = "Notes on these comparisons"

@@ -58,7 +58,9 @@ def title_reliability(model: str, slope: Estimate | None, intercept: Estimate | 
         return f"{model}: predicted against observed risk; on the dashed line both agree."
     known = [e for e in (slope, intercept) if e is not None and e.value is not None]
     off = any(_misses(e, 1.0 if e is slope else 0.0) for e in known)
-    verdict = "predicted and observed risks disagree" if off else "predicted and observed risks agree"
+    verdict = (
+        "predicted and observed risks disagree" if off else "predicted and observed risks agree"
+    )
     numbers = ", ".join(f"{name_metric(e.metric)} {n.estimate_text(e)}" for e in known)
     return f"{model}: {verdict}; {numbers}."
 

@@ -15,7 +15,6 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from privaudit.report.wording import page as sentences
 from privaudit.report.blocks import (
     Badge,
     Block,
@@ -31,9 +30,10 @@ from privaudit.report.blocks import (
     Terms,
     walk,
 )
-from privaudit.report.page_header import get_header
 from privaudit.report.inert import words
+from privaudit.report.page_header import get_header
 from privaudit.report.sections import build_sections
+from privaudit.report.wording import page as sentences
 from privaudit.report.wording.knowledge import glossary
 from privaudit.results import Audit
 from privaudit.verdicts import Verdicts
@@ -100,8 +100,8 @@ def render(audit: Audit, verdicts: Verdicts | None = None) -> str:
 
 
 def _lighter(text: str) -> str:
-    """The page without end tags and quotation marks that HTML lets out (the standard, 13.1.2.3 and 4): an
-    eighth of a long report.
+    """The page without end tags and quotation marks that HTML lets out (the standard, 13.1.2.3 and
+    4): an eighth of a long report.
 
     What comes from outside is escaped, quotation marks too, so these letters stand for tags and
     attributes wherever they are found.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from privaudit.report.wording import page as say
 from privaudit.report.blocks import (
     Badge,
     Banner,
@@ -27,10 +26,11 @@ from privaudit.report.blocks import (
     Terms,
     Text,
 )
-from privaudit.report.page_header import get_header
 from privaudit.report.inert import markdown as inert
 from privaudit.report.inert import words
+from privaudit.report.page_header import get_header
 from privaudit.report.sections import build_sections
+from privaudit.report.wording import page as say
 from privaudit.results import Audit
 from privaudit.verdicts import Verdicts
 

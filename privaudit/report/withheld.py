@@ -139,8 +139,8 @@ def _hidden(
 ) -> set[int]:
     """Which groups of one grouping must not be shown.
 
-    What the shown groups leave over of each pool is nothing or at least 10; where the pools' sizes are
-    not known, no group is suppressed alone.
+    What the shown groups leave over of each pool is nothing or at least 10; where the pools' sizes
+    are not known, no group is suppressed alone.
     """
     hidden = {
         i for i in sizes if found[i].suppressed or any(is_small(e) for e in found[i].estimates)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from privaudit.report import numbers as n
 from privaudit.report.blocks import (
     Banner,
     Block,
@@ -28,7 +27,6 @@ from privaudit.report.reading import (
     AUC,
     Reading,
     exceeds_chance,
-    get,
     get_failed_controls,
     get_findings,
     get_ppv,

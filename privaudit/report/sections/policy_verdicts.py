@@ -10,7 +10,6 @@ from privaudit.report.blocks import (
     Prose,
     Table,
     Text,
-    make_table,
 )
 from privaudit.report.judged import Rule, group_by_rule
 from privaudit.report.wording import policy_verdicts as words

@@ -1,4 +1,5 @@
-"""Synthetic tables: prevalence first, then utility, fidelity, duplicates, under-represented groups."""
+"""Synthetic tables: prevalence first, then utility, fidelity, duplicates, under-represented
+groups."""
 
 from __future__ import annotations
 
@@ -35,8 +36,8 @@ MAX_DRAWN, MAX_COLUMNS = 3, 3
 """Tables whose marginals are drawn, and columns of each beside the outcome."""
 
 CLEAR = 4.0
-"""A column is clearly apart where its distance is more than so many times what sampling alone gives, and
-than that of other real patients."""
+"""A column is clearly apart where its distance is more than so many times what sampling alone
+gives, and than that of other real patients."""
 
 Pair = tuple[Subject, Fidelity]
 
@@ -164,8 +165,8 @@ def _expect_distance(c: ColumnFit, f: Fidelity) -> float:
 
 
 def _build_marginals(shown: list[Pair]) -> list[Block]:
-    """Each table has a row; those are drawn that differ most, one among them that shows the noise of
-    differential privacy."""
+    """Each table has a row; those are drawn that differ most, one among them that shows the noise
+    of differential privacy."""
     known = [_rank_columns(s, f) for s, f in shown if f.columns]
     if not known:
         return []

@@ -5,8 +5,8 @@ from __future__ import annotations
 from privaudit.report.blocks import Badge
 
 INTRO = (
-    "A low number is evidence only against the attacks that were run. Everything marked “not tested” is "
-    "an open question, not evidence of low risk."
+    "A low number is evidence only against the attacks that were run. Everything marked “not "
+    "tested” is an open question, not evidence of low risk."
 )
 CAPTION = "Classes of attack"
 COLUMNS = (
@@ -22,9 +22,9 @@ BADGES = {
     "NOT APPLICABLE": Badge("· Not applicable", "untested"),
 }
 NOTE = (
-    "The European Data Protection Board (Opinion 28/2024, paragraph 55) accepts a test as evidence only "
-    "for the attacks that were run, and asks for attribute and membership inference, exfiltration, "
-    "regurgitation, model inversion and reconstruction."
+    "The European Data Protection Board (Opinion 28/2024, paragraph 55) accepts a test as evidence "
+    "only for the attacks that were run, and asks for attribute and membership inference, "
+    "exfiltration, regurgitation, model inversion and reconstruction."
 )
 NO_ATTACK, THIS_RUN = "none", "this run"
 

@@ -9,8 +9,9 @@ from privaudit.report.wording.knowledge import TrainingKind
 from privaudit.report.wording.metrics import capitalise, name_metric
 
 INTRO = (
-    "Each mark is one release. Further right is more useful; further down reveals less. The bars are "
-    "confidence intervals: where the bars of two releases overlap, this audit does not tell them apart."
+    "Each mark is one release. Further right is more useful; further down reveals less. The bars "
+    "are confidence intervals: where the bars of two releases overlap, this audit does not tell "
+    "them apart."
 )
 CAPTION = "Utility and risk, with intervals"
 UTILITY_AXIS = "Utility: AUROC (right is better)"

@@ -146,10 +146,10 @@ _MEASURES = {
     "over_control": "how much more often the attack succeeds than its control",
     "over_guess": "how much more often the attack succeeds than a guess without the release",
 }
-_GUESSED = {
-    family: "how much more often the attack succeeds than a guess without the release"
-    for family in ("attribute.advantage", "reconstruction.advantage")
-}
+_GUESSED = dict.fromkeys(
+    ("attribute.advantage", "reconstruction.advantage"),
+    "how much more often the attack succeeds than a guess without the release",
+)
 _METRICS: Mapping[str, str] = {
     **_GUESSED,
     "membership.auc": "chance that a training record scores above a held-out one",

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 import numpy as np
+from click.testing import CliRunner
 
 from pipelines.generators.copula import Copula
 from pipelines.learners.logreg import LogReg
@@ -20,15 +21,16 @@ from privaudit import cli, plugins
 from privaudit.contracts import Access, Attack, Method, Release, Target
 from privaudit.engine.profiles import PROFILES
 from privaudit.records import Column, Records, Split
+from privaudit.report.wording.access import ACCESS
 from privaudit.seeds import Seeds
 
 READING = {
     "membership": (
         "Membership inference: was this patient among the training records?",
-        "Read the true positive rate at the lowest false positive rate that is stated, then the AUC. "
-        "Chance is the false positive rate itself, and 0.5 for the AUC. Only a lower bound above "
-        "chance is a leak; an upper bound near chance is reassuring only where the positive control "
-        "passed.",
+        "Read the true positive rate at the lowest false positive rate that is stated, then the "
+        "AUC. Chance is the false positive rate itself, and 0.5 for the AUC. Only a lower bound "
+        "above chance is a leak; an upper bound near chance is reassuring only where the positive "
+        "control passed.",
     ),
     "epsilon": (
         "Empirical epsilon: does the privacy guarantee hold?",
@@ -37,13 +39,13 @@ READING = {
     ),
     "attribute": (
         "Attribute inference: can an unknown value be learnt with the model?",
-        "Read the advantage over the control: the same attack on patients the model was not trained "
-        "on. What any model of the disease would teach is in both rates and is not a leak.",
+        "Read the advantage over the control: the same attack on patients the model was not "
+        "trained on. What any model of the disease would teach is in both rates and is not a leak.",
     ),
     "reconstruction": (
         "Reconstruction: are records, outcomes or keys read back?",
         "Read the attack's rate beside its control and beside the guess. The guess knows the "
-        "population and not the release: a high rate with as high a guess gives nothing away.",
+        "population and not the release: a high rate with as high a guess exposes nothing.",
     ),
     "synthetic": (
         "Attacks on a synthetic table",
@@ -53,15 +55,28 @@ READING = {
     "evasion": (
         "Evasion: do small changes of a record change the prediction?",
         "Read the share of predictions changed beside random noise of the same budget. This is "
-        "robustness, not privacy: it gives nobody away.",
+        "robustness, not privacy: it exposes nobody.",
     ),
     "poisoning": (
         "Poisoning: can one client degrade the federation's model?",
-        "Read the rate under attack beside the same training without malicious clients. For ranking "
-        "attacks the rate is 1 - AUROC.",
+        "Read the rate under attack beside the same training without malicious clients. For "
+        "ranking attacks the rate is 1 - AUROC.",
     ),
 }
-"""Family -> heading and how its numbers are read. A new family needs an entry; a test asks for it."""
+"""Family -> heading and how to read its numbers. A new family needs an entry; a test asks for
+it."""
+
+THREAT = {
+    Access.ANSWERS: "black box",
+    Access.WEIGHTS: "white box",
+    Access.UPDATES: "client updates",
+    Access.CIPHER: "ciphertexts",
+    Access.CUT: "split activations",
+    Access.TABLE: "synthetic table",
+    Access.FILE: "artefact file",
+    Access.SEAT: "malicious client",
+    Access.RERUN: "shadow training",
+}
 
 FRONT = """# Catalogue of attacks
 
@@ -81,7 +96,7 @@ def attack_catalogue() -> str:
     lines += ["| attack | asks | access | refits |", "|---|---|---|---|"]
     for name, kind in sorted(entries.items()):
         summary = plugins.summary("attacks", name)
-        lines.append(f"| [`{name}`](#{name}) | {summary} | {access_of(kind)} | {refits_of(kind)} |")
+        lines.append(f"| [`{name}`](#{name}) | {summary} | {threat_of(kind)} | {refits_of(kind)} |")
     for family in dict.fromkeys([*READING, *(kind.family for kind in entries.values())]):
         heading, reading = READING[family]
         lines += ["", f"## {heading}", "", f"**How to read it.** {reading}"]
@@ -103,9 +118,15 @@ def entry(name: str, kind: type[Attack]) -> Iterator[str]:
     yield docstring_markdown(inspect.getdoc(kind) or "")
 
 
+def threat_of(kind: type[Attack]) -> str:
+    """The attack's access level, by the field's terms."""
+    return ", ".join(THREAT[need] for need in Access if need in kind.needs)
+
+
 def access_of(kind: type[Attack]) -> str:
-    """What the attacker can do, in the words of `Access`."""
-    return "; ".join(need.value for need in Access if need in kind.needs)
+    """What the attacker can do, in the report's words."""
+    can = "; ".join(ACCESS[need] for need in Access if need in kind.needs)
+    return f"{threat_of(kind)} (can {can})"
 
 
 def default_of(field: Any) -> str:
@@ -168,7 +189,8 @@ def docstring_markdown(text: str) -> str:
 
 
 def command_line() -> str:
-    """The help of every command, as `privaudit COMMAND --help` prints it."""
+    """The help of every command as it prints it, then what can be named, and what can be
+    limited."""
     lines = ["# Command line", ""]
     context = click.Context(cli.app, info_name="privaudit")
     lines += ["```text", cli.app.get_help(context), "```"]
@@ -176,6 +198,9 @@ def command_line() -> str:
         command = cli.app.get_command(context, name)
         assert command is not None
         lines += _command_help(command, f"privaudit {name}", context)
+    for words in (["list"],):
+        shown = CliRunner().invoke(cli.app, words, catch_exceptions=False).output
+        lines += ["", f"## Output of privaudit {' '.join(words)}", "", "```text", shown, "```"]
     return "\n".join(lines) + "\n"
 
 

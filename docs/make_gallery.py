@@ -2,7 +2,8 @@
 
     python docs/make_gallery.py [RUN]
 
-RUN is a finished run to show instead. The picture needs Chromium; without it the old one is left as it is.
+RUN is a finished run to show instead. The picture needs Chromium; without it the old one is left as
+it is.
 """
 
 from __future__ import annotations

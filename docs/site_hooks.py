@@ -1,8 +1,8 @@
 """Pages of the documentation site that are made from the repository itself.
 
-MkDocs calls `on_files` before it reads the pages. The catalogue of attacks comes from the attacks, the
-command line's help from the commands, and the project's own files (changelog, contributing, ...) are shown
-where they are, with their links turned towards the site.
+MkDocs calls `on_files` before it reads the pages. The catalogue of attacks comes from the attacks,
+the command line's help from the commands, and the project's own files (changelog, contributing,
+...) are shown where they are, with their links turned towards the site.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
 
@@ -14,8 +15,7 @@ from mimic_demo.copula import Array, Copula
 from mimic_demo.paths import HOURS, Course, Hours, Mask, course
 from mimic_demo.people import Ints, Stays
 
-CAREVUE, METAVISION, HOSPITAL = 0, 1, 2
-_SYSTEMS = {"carevue": CAREVUE, "metavision": METAVISION, "hosp": HOSPITAL}
+CAREVUE, METAVISION, HOSPITAL = "carevue", "metavision", "hosp"
 
 ERRORS, ODD, TWICE, EARLY, LOOSE = 0.001, 0.0012, 0.018, 0.007, 0.19
 """Shares of rows marked wrong, out of range, entered twice, before the unit, without admission.
@@ -29,6 +29,13 @@ _BY_STAY = {"temperature": 0, "urine": 1, "weight": 2, "height": 3}
 _BY_STAY |= {f"{p}_{k}": 4 + i for p in ("sbp", "dbp", "map") for i, k in enumerate(("art", "ni"))}
 """One choice of item for the whole stay; the other variables choose anew at every row."""
 
+_CONVERT: dict[str, Callable[[Array], Array]] = {
+    "fahrenheit": lambda celsius: celsius * 1.8 + 32,
+    "pounds": lambda kilograms: kilograms / 0.45359237,
+    "inches": lambda centimetres: centimetres / 2.54,
+    "percent": lambda share: share * 100,
+}
+
 _EYE = np.array([0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4])
 _VERBAL = np.array([0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 5])
 _TUBE_EYE = np.array([0, 0, 0, 1, 1, 1, 1, 1, 1, 2, 3, 4])
@@ -40,7 +47,7 @@ class Item:
 
     variable: str
     table: str
-    system: int
+    system: str
     option: str
     weight: float
     itemid: int
@@ -57,22 +64,9 @@ class Item:
 def items() -> tuple[Item, ...]:
     """Every way a value is written, in file order."""
     text = (files(__package__) / "items.csv").read_text()
+    read = {"int": int, "float": lambda value: float(value or "nan"), "str": str}
     return tuple(
-        Item(
-            row["variable"],
-            row["table"],
-            _SYSTEMS[row["system"]],
-            row["option"],
-            float(row["weight"]),
-            int(row["itemid"]),
-            row["label"],
-            row["unit"],
-            int(row["decimals"]),
-            row["convert"],
-            row["category"],
-            float(row["low"] or "nan"),
-            float(row["high"] or "nan"),
-        )
+        Item(**{field.name: read[str(field.type)](row[field.name]) for field in fields(Item)})
         for row in csv.DictReader(text.splitlines())
     )
 
@@ -273,15 +267,8 @@ def _emit(
 
 
 def _write(number: Array, item: Item) -> Array:
-    if item.convert == "fahrenheit":
-        number = number * 1.8 + 32
-    elif item.convert == "pounds":
-        number = number / 0.45359237
-    elif item.convert == "inches":
-        number = number / 2.54
-    elif item.convert == "percent":
-        number = number * 100
-    return np.round(number, item.decimals)
+    converted = _CONVERT[item.convert](number) if item.convert else number
+    return np.round(converted, item.decimals)
 
 
 def _nursery(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimic_demo.copula import Array, Copula
+from mimic_demo.words import WORDS
 
 Hours = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -29,42 +30,8 @@ PANEL = {
 }
 """Drawn together: variables of one panel share the pattern of their hours."""
 
-LIMITS = {
-    "heart_rate": (15, 280),
-    "resp_rate": (3, 68),
-    "temperature": (30.5, 42.5),
-    "gcs": (3, 15),
-    "sbp_ni": (35, 280),
-    "dbp_ni": (12, 190),
-    "map_ni": (20, 230),
-    "sbp_art": (35, 280),
-    "dbp_art": (12, 190),
-    "map_art": (20, 230),
-    "urine": (0, 2500),
-    "glucose": (15, 1400),
-    "fio2": (0.21, 1),
-    "spo2": (55, 100),
-    "ph_art": (6.7, 7.8),
-    "pao2": (22, 650),
-    "paco2": (10, 170),
-    "lactate": (0.3, 30),
-    "bun": (1, 250),
-    "creatinine": (0.1, 25),
-    "sodium": (100, 180),
-    "potassium": (1.6, 10),
-    "bicarbonate": (4, 55),
-    "magnesium": (0.5, 9),
-    "hematocrit": (10, 65),
-    "wbc": (0.1, 300),
-    "platelets": (4, 1600),
-    "bilirubin": (0.1, 70),
-    "albumin": (0.9, 6),
-    "alt": (1, 15000),
-    "ast": (3, 25000),
-    "alp": (8, 3500),
-    "troponin_t": (0.005, 30),
-    "weight": (32, 260),
-}
+LIMITS: dict[str, tuple[float, float]] = WORDS["limits"]
+"""The least and the greatest value of each variable that is generated hour by hour."""
 SPREAD = {"troponin_t": 0.15, "albumin": 0.15, "weight": 0.0}
 """Within-stay standard deviation where the source has too few measurements to say."""
 

@@ -7,7 +7,7 @@ database", Scientific Data 3:160035, Tables 1 and 2, and counts of v1.4; what no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -256,21 +256,14 @@ def _join(
     birth = (birth // DAY * DAY).astype(np.int64)
     people = People(male, birth, died_at.astype(np.int64), dead, neonate)
     passed = (flat["entered"] - flat["entered"][first][flat["patient"]]) / (365.25 * DAY)
-    stays = Stays(
-        patient=flat["patient"],
-        admission=number,
-        unit=np.where(neonate[flat["patient"]], len(UNITS), flat["unit"]),
-        age=flat["age"] + passed,
-        Z=flat["Z"],
-        counts={k: flat["n"][:, j] for j, k in enumerate(count_names)},
-        admitted=flat["admitted"],
-        entered=flat["entered"],
-        left=flat["left"],
-        discharged=discharged,
-        expired=expired,
-        emergency=flat["emergency"],
-        carevue=flat["carevue"],
-        charted=flat["charted"],
-        last=last,
-    )
-    return people, stays
+    drawn = {part.name: flat[part.name] for part in fields(Stays) if part.name in flat}
+    settled = {
+        "admission": number,
+        "unit": np.where(neonate[flat["patient"]], len(UNITS), flat["unit"]),
+        "age": flat["age"] + passed,
+        "counts": {k: flat["n"][:, j] for j, k in enumerate(count_names)},
+        "discharged": discharged,
+        "expired": expired,
+        "last": last,
+    }
+    return people, Stays(**(drawn | settled))

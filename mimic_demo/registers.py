@@ -8,60 +8,11 @@ import polars as pl
 from mimic_demo.copula import UNITS
 from mimic_demo.people import DAY, Ints, People, Stays
 from mimic_demo.tables import ADMISSION, HEADERS, STAY, SUBJECT, Offset, choose, moment
+from mimic_demo.words import WORDS
 
 CAREUNITS = (*UNITS, "NICU")
 _WARD = np.array([7, 14, 52, 33, 23, 56])
-_SERVICE: list[str | None] = ["CMED", "CSURG", "MED", "SURG", "TRAUM", "NB"]
-
-_ETHNICITY: list[str | None] = [
-    "WHITE",
-    "BLACK/AFRICAN AMERICAN",
-    "UNKNOWN/NOT SPECIFIED",
-    "HISPANIC OR LATINO",
-    "ASIAN",
-    "OTHER",
-    "UNABLE TO OBTAIN",
-    "PATIENT DECLINED TO ANSWER",
-]
-_ETHNICITY_SHARE = [0.715, 0.095, 0.078, 0.036, 0.026, 0.027, 0.013, 0.01]
-_INSURANCE: list[str | None] = ["Medicare", "Private", "Medicaid", "Government", "Self Pay"]
-_LANGUAGE: list[str | None] = ["ENGL", None, "SPAN", "RUSS", "PTUN", "CANT"]
-_RELIGION: list[str | None] = [
-    "CATHOLIC",
-    "NOT SPECIFIED",
-    "UNOBTAINABLE",
-    "PROTESTANT QUAKER",
-    "JEWISH",
-    "OTHER",
-    None,
-]
-_MARITAL: list[str | None] = ["MARRIED", "SINGLE", "WIDOWED", "DIVORCED", None]
-_DISCHARGE: list[str | None] = [
-    "DEAD/EXPIRED",
-    "HOME",
-    "HOME HEALTH CARE",
-    "SNF",
-    "REHAB/DISTINCT PART HOSP",
-]
-
-DIAGNOSES = {
-    "CCU": [("41071", "Subendo infarct, initial"), ("41401", "Crnry athrscl natve vssl")],
-    "CSRU": [("41401", "Crnry athrscl natve vssl"), ("4241", "Aortic valve disorder")],
-    "MICU": [("0389", "Septicemia NOS"), ("51881", "Acute respiratry failure")],
-    "SICU": [("431", "Intracerebral hemorrhage"), ("5770", "Acute pancreatitis")],
-    "TSICU": [("85220", "Traum subdural hem"), ("86405", "Spleen parenchyma lacer")],
-    "NICU": [("V3000", "Single lb in-hosp w/o cs"), ("7742", "Neonat jaund preterm del")],
-}
-OTHER = [
-    ("4019", "Hypertension NOS"),
-    ("4280", "CHF NOS"),
-    ("42731", "Atrial fibrillation"),
-    ("5849", "Acute kidney failure NOS"),
-    ("25000", "DMII wo cmp nt st uncntr"),
-    ("2724", "Hyperlipidemia NEC/NOS"),
-    ("5990", "Urin tract infection NOS"),
-    ("496", "Chr airway obstruct NEC"),
-]
+SHARES_OF_ETHNICITY = [0.715, 0.095, 0.078, 0.036, 0.026, 0.027, 0.013, 0.01]
 
 
 def registers(
@@ -85,7 +36,9 @@ def registers(
 
 def codes() -> pl.DataFrame:
     """D_ICD_DIAGNOSES for the codes in use."""
-    book = dict(pair for pairs in DIAGNOSES.values() for pair in pairs) | dict(OTHER)
+    book = dict(pair for pairs in WORDS["diagnoses"].values() for pair in pairs) | dict(
+        WORDS["other_diagnoses"]
+    )
     titles = list(book.values())
     return pl.DataFrame({"ICD9_CODE": list(book), "SHORT_TITLE": titles, "LONG_TITLE": titles})
 
@@ -115,10 +68,10 @@ def _admissions(
     patient, dead, kind = stays.patient[i], stays.expired[i], stays.emergency[i]
     age, m = stays.age[i], len(i)
     n = len(people.male)
-    race = rng.choice(len(_ETHNICITY), n, p=_ETHNICITY_SHARE)
-    faith = rng.choice(len(_RELIGION), n, p=[0.36, 0.2, 0.14, 0.13, 0.09, 0.07, 0.01])
-    tongue = rng.choice(len(_LANGUAGE), n, p=[0.5, 0.42, 0.02, 0.02, 0.02, 0.02])
-    spouse = rng.choice(len(_MARITAL), n, p=[0.47, 0.25, 0.14, 0.06, 0.08])
+    race = rng.choice(len(WORDS["ethnicity"]), n, p=SHARES_OF_ETHNICITY)
+    faith = rng.choice(len(WORDS["religion"]), n, p=[0.36, 0.2, 0.14, 0.13, 0.09, 0.07, 0.01])
+    tongue = rng.choice(len(WORDS["language"]), n, p=[0.5, 0.42, 0.02, 0.02, 0.02, 0.02])
+    spouse = rng.choice(len(WORDS["marital"]), n, p=[0.47, 0.25, 0.14, 0.06, 0.08])
     u = rng.random(n)
     old, young = [0.86, 0.98, 0.99, 1.0, 1.0], [0.22, 0.78, 0.95, 0.985, 1.0]
     payer = np.where(
@@ -133,17 +86,11 @@ def _admissions(
     usual = np.where(people.neonate[patient], 1, usual)
     emergency = (kind == 0) & (rng.random(m) < 0.72)
     register = stays.admitted[i] - (rng.exponential(4, m) * 3600 + 900).astype(np.int64)
-    places: list[str | None] = [
-        "EMERGENCY ROOM ADMIT",
-        "TRANSFER FROM HOSP/EXTRAM",
-        "CLINIC REFERRAL/PREMATURE",
-        "PHYS REFERRAL/NORMAL DELI",
-    ]
     place = np.where(
         emergency, 0, np.where(kind == 1, 3, np.where(kind == 3, 3, 1 + (patient % 2)))
     )
     unit = stays.unit[i]
-    titles: list[str | None] = [DIAGNOSES[u][0][1].upper() for u in CAREUNITS]
+    titles: list[str | None] = [WORDS["diagnoses"][u][0][1].upper() for u in CAREUNITS]
     return pl.DataFrame(
         {
             "SUBJECT_ID": subject[i],
@@ -152,15 +99,16 @@ def _admissions(
             "DISCHTIME": moment(stays.discharged[i] // 60 * 60),
             "DEATHTIME": moment(stays.discharged[i] // 60 * 60, dead),
             "ADMISSION_TYPE": choose(["EMERGENCY", "ELECTIVE", "URGENT", "NEWBORN"], kind),
-            "ADMISSION_LOCATION": choose(places, place),
-            "DISCHARGE_LOCATION": choose(_DISCHARGE, np.where(dead, 0, usual)),
-            "INSURANCE": choose(_INSURANCE, payer),
-            "LANGUAGE": choose(_LANGUAGE, tongue[patient]),
-            "RELIGION": choose(_RELIGION, faith[patient]),
+            "ADMISSION_LOCATION": choose(WORDS["admission_location"], place),
+            "DISCHARGE_LOCATION": choose(WORDS["discharge"], np.where(dead, 0, usual)),
+            "INSURANCE": choose(WORDS["insurance"], payer),
+            "LANGUAGE": choose(WORDS["language"], tongue[patient]),
+            "RELIGION": choose(WORDS["religion"], faith[patient]),
             "MARITAL_STATUS": choose(
-                _MARITAL, np.where(people.neonate, len(_MARITAL) - 1, spouse)[patient]
+                WORDS["marital"],
+                np.where(people.neonate, len(WORDS["marital"]) - 1, spouse)[patient],
             ),
-            "ETHNICITY": choose(_ETHNICITY, race[patient]),
+            "ETHNICITY": choose(WORDS["ethnicity"], race[patient]),
             "EDREGTIME": moment(register // 60 * 60, emergency),
             "EDOUTTIME": moment(stays.admitted[i] // 60 * 60 + 1800, emergency),
             "DIAGNOSIS": choose(titles, unit),
@@ -259,7 +207,7 @@ def _services(stays: Stays, subject: Ints, admission: Ints) -> pl.DataFrame:
             "HADM_ID": admission[i],
             "TRANSFERTIME": moment(stays.admitted[i] + 60),
             "PREV_SERVICE": pl.Series([None] * len(i), dtype=pl.String),
-            "CURR_SERVICE": choose(_SERVICE, stays.unit[i]),
+            "CURR_SERVICE": choose(WORDS["service"], stays.unit[i]),
         }
     )
 
@@ -292,7 +240,7 @@ def _callout(
             "CURR_WARDID": np.full(m, 45),
             "CURR_CAREUNIT": unit,
             "CALLOUT_WARDID": np.full(m, 1),
-            "CALLOUT_SERVICE": choose(_SERVICE, stays.unit[i]),
+            "CALLOUT_SERVICE": choose(WORDS["service"], stays.unit[i]),
             **flags,
             "CALLOUT_STATUS": pl.Series(["Inactive"] * m, dtype=pl.String),
             "CALLOUT_OUTCOME": pl.Series(["Discharged"] * m, dtype=pl.String),
@@ -314,11 +262,12 @@ def _diagnoses(
     i = np.flatnonzero(np.r_[True, np.diff(admission) != 0])
     m = len(i)
     book = sorted(
-        {code for pairs in DIAGNOSES.values() for code, _ in pairs} | {c for c, _ in OTHER}
+        {code for pairs in WORDS["diagnoses"].values() for code, _ in pairs}
+        | {c for c, _ in WORDS["other_diagnoses"]}
     )
-    main = np.array([[book.index(c) for c, _ in DIAGNOSES[u]] for u in CAREUNITS])
+    main = np.array([[book.index(c) for c, _ in WORDS["diagnoses"][u]] for u in CAREUNITS])
     lead = main[stays.unit[i], rng.integers(0, 2, m)]
-    rest = np.array([book.index(c) for c, _ in OTHER])
+    rest = np.array([book.index(c) for c, _ in WORDS["other_diagnoses"]])
     extra = rest[np.argsort(rng.random((m, len(rest))), axis=1)]
     keep = np.arange(len(rest) + 1) <= rng.integers(1, len(rest) + 1, m)[:, None]
     keep[stays.unit[i] == len(UNITS), 2:] = False

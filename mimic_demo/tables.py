@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from mimic_demo.charting import CAREVUE, DELAY, DELAY_SD, ERRORS, METAVISION, Rows, items
 from mimic_demo.people import Ints, Stays
+from mimic_demo.words import WORDS
 
 SUBJECT, ADMISSION, STAY, CAREGIVER = 500_000_000, 600_000_000, 700_000_000, 800_000_000
 """Identifiers start above these: outside the ranges of MIMIC-III and MIMIC-IV."""
 CAREGIVERS = 3000
 
-_HEADERS = {
+HEADERS = {
     "PATIENTS": "SUBJECT_ID GENDER DOB DOD DOD_HOSP DOD_SSN EXPIRE_FLAG",
     "ADMISSIONS": "SUBJECT_ID HADM_ID ADMITTIME DISCHTIME DEATHTIME ADMISSION_TYPE"
     " ADMISSION_LOCATION DISCHARGE_LOCATION INSURANCE LANGUAGE RELIGION MARITAL_STATUS ETHNICITY"
@@ -42,48 +43,10 @@ _HEADERS = {
     "D_ICD_DIAGNOSES": "ICD9_CODE SHORT_TITLE LONG_TITLE",
     "CAREGIVERS": "CGID LABEL DESCRIPTION",
 }
-HEADERS = {name: ("ROW_ID", *text.split()) for name, text in _HEADERS.items()}
+HEADERS = {name: ("ROW_ID", *text.split()) for name, text in WORDS["headers"].items()}
 TIME = "%Y-%m-%d %H:%M:%S"
 
-_GCS = {
-    (184, "carevue"): ["", "1 No Response", "2 To pain", "3 To speech", "4 Spontaneously"],
-    (723, "carevue"): [
-        "1.0 ET/Trach",
-        "1 No Response",
-        "2 Incomp sounds",
-        "3 Inapprop words",
-        "4 Confused",
-        "5 Oriented",
-    ],
-    (454, "carevue"): [
-        "",
-        "1 No Response",
-        "2 Abnorm extensn",
-        "3 Abnorm flexion",
-        "4 Flex-withdraws",
-        "5 Localizes Pain",
-        "6 Obeys Commands",
-    ],
-    (220739, "metavision"): ["", "None", "To Pain", "To Speech", "Spontaneously"],
-    (223900, "metavision"): [
-        "No Response-ETT",
-        "No Response",
-        "Incomprehensible sounds",
-        "Inappropriate Words",
-        "Confused",
-        "Oriented",
-    ],
-    (223901, "metavision"): [
-        "",
-        "No response",
-        "Abnormal extension",
-        "Abnormal Flexion",
-        "Flex-withdraws",
-        "Localizes Pain",
-        "Obeys Commands",
-    ],
-}
-_TEXTS = {itemid: texts for (itemid, _), texts in _GCS.items()}
+_TEXTS = {int(itemid): texts for itemid, texts in WORDS["coma_scale"].items()}
 _SINGLE = {676, 677, 678, 679, 190, 762, 763}
 """CareVue items that the release prints as single precision numbers, noise digits and all."""
 
@@ -251,7 +214,6 @@ def dictionaries() -> dict[str, pl.DataFrame]:
     bedside = [i for i in book if i.table != "labevents"]
     laboratory = [i for i in book if i.table == "labevents"]
     urine = ("urine_glucose", "urine_ph")
-    source = {CAREVUE: "carevue", METAVISION: "metavision"}
     none = [None] * len(bedside)
     number = np.arange(CAREGIVERS)
     return {
@@ -260,7 +222,7 @@ def dictionaries() -> dict[str, pl.DataFrame]:
                 "ITEMID": [i.itemid for i in bedside],
                 "LABEL": [i.label for i in bedside],
                 "ABBREVIATION": [i.label if i.system == METAVISION else None for i in bedside],
-                "DBSOURCE": [source[i.system] for i in bedside],
+                "DBSOURCE": [i.system for i in bedside],
                 "LINKSTO": [i.table for i in bedside],
                 "CATEGORY": [i.category or None for i in bedside],
                 "UNITNAME": [(i.unit or None) if i.system == METAVISION else None for i in bedside],

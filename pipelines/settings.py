@@ -6,6 +6,7 @@ import math
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
+from privaudit.dp import accounting
 from privaudit.errors import PrivauditError
 
 
@@ -84,6 +85,22 @@ def check_settings(owner: Any, **ranges: Range) -> None:
         )
 
 
+def settle_delta(owner: Any, units: int) -> float:
+    """The delta of a private training.
+
+    Args:
+        owner: What holds `epsilon` and `delta`; a delta of None stands for the largest power of ten
+            that is at most 1 / (10 units).
+        units: How many patients (or sites) are trained on.
+
+    Raises:
+        PrivauditError: For an (epsilon, delta) that guarantees nothing.
+    """
+    delta = accounting.usual_delta(units) if owner.delta is None else float(owner.delta)
+    accounting.check(owner.epsilon, delta, units)
+    return delta
+
+
 __all__ = [
     "COUNT",
     "FRACTION",
@@ -93,4 +110,5 @@ __all__ = [
     "Range",
     "at_least",
     "check_settings",
+    "settle_delta",
 ]

@@ -270,9 +270,13 @@ class Generator(ABC):
 
     @abstractmethod
     def fit(
-        self, records: Records, rng: np.random.Generator, *,
-        checkpoint: Path | None = None, progress: Progress | None = None,
-    ) -> Sampler:  # fmt: skip
+        self,
+        records: Records,
+        rng: np.random.Generator,
+        *,
+        checkpoint: Path | None = None,
+        progress: Progress | None = None,
+    ) -> Sampler:
         """Learn from these records and nothing else.
 
         checkpoint: a file to which a long training's state is written now and then (temp, then rename)

@@ -290,6 +290,11 @@ def note(text: str) -> Caveat:
     return Caveat(CaveatCode.NOTE, "note", {"text": text})
 
 
+def as_caveat(part: str | Caveat) -> Caveat:
+    """A caveat as it is, a text as the note that prints it."""
+    return note(part) if isinstance(part, str) else part
+
+
 SettingKind = Literal[
     "column",
     "budget",
@@ -427,5 +432,6 @@ __all__ = [
     "Setting",
     "SettingKind",
     "Severity",
+    "as_caveat",
     "note",
 ]

@@ -36,9 +36,9 @@ class Aggregate(ABC):
             )
 
     @property
-    @abstractmethod
     def fewest(self) -> int:
         """The fewest clients it works with."""
+        return 3
 
     @property
     def reason(self) -> str:
@@ -46,9 +46,7 @@ class Aggregate(ABC):
         return "with fewer, one client decides"
 
     @abstractmethod
-    def combine(
-        self, updates: np.ndarray, counts: np.ndarray, rng: np.random.Generator
-    ) -> np.ndarray:
+    def combine(self, updates: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """One update (p,) float64 from (c, p) finite updates and (c,) record counts."""
 
     def after(self, refused: int) -> Aggregate:
@@ -98,9 +96,7 @@ class Mean(Aggregate):
     def reason(self) -> str:
         return "there is nothing to average"
 
-    def combine(
-        self, updates: np.ndarray, counts: np.ndarray, rng: np.random.Generator
-    ) -> np.ndarray:
+    def combine(self, updates: np.ndarray, counts: np.ndarray) -> np.ndarray:
         share = np.asarray(counts, dtype=np.float64)
         return (share / share.sum()) @ np.asarray(updates, dtype=np.float64)
 
@@ -112,13 +108,7 @@ class Median(Aggregate):
     Yin et al. 2018 (arXiv 1803.01498), definition 1.
     """
 
-    @property
-    def fewest(self) -> int:
-        return 3
-
-    def combine(
-        self, updates: np.ndarray, counts: np.ndarray, rng: np.random.Generator
-    ) -> np.ndarray:
+    def combine(self, updates: np.ndarray, counts: np.ndarray) -> np.ndarray:
         return _median(np.asarray(updates, dtype=np.float64))
 
 
@@ -129,9 +119,7 @@ class TrimmedMean(Tolerant):
     Yin et al. 2018 (arXiv 1803.01498), definition 2.
     """
 
-    def combine(
-        self, updates: np.ndarray, counts: np.ndarray, rng: np.random.Generator
-    ) -> np.ndarray:
+    def combine(self, updates: np.ndarray, counts: np.ndarray) -> np.ndarray:
         self.check(len(updates))
         ordered = np.sort(np.asarray(updates, dtype=np.float64), axis=0)
         return ordered[self.f : len(ordered) - self.f].mean(axis=0)
@@ -149,28 +137,20 @@ class Krum(Tolerant):
     def fewest(self) -> int:
         return 2 * self.f + 3
 
-    def combine(
-        self, updates: np.ndarray, counts: np.ndarray, rng: np.random.Generator
-    ) -> np.ndarray:
+    def combine(self, updates: np.ndarray, counts: np.ndarray) -> np.ndarray:
         self.check(len(updates))
         x = np.asarray(updates, dtype=np.float64)
         return x[_krum(x, self.f)[0]].copy()
 
 
 @dataclass(frozen=True)
-class MultiKrum(Tolerant):
+class MultiKrum(Krum):
     """The mean of the c - f updates that Krum ranks best.
 
     Blanchard et al. 2017 (NeurIPS, "Machine learning with adversaries"), section 5, with m = c - f.
     """
 
-    @property
-    def fewest(self) -> int:
-        return 2 * self.f + 3
-
-    def combine(
-        self, updates: np.ndarray, counts: np.ndarray, rng: np.random.Generator
-    ) -> np.ndarray:
+    def combine(self, updates: np.ndarray, counts: np.ndarray) -> np.ndarray:
         self.check(len(updates))
         x = np.asarray(updates, dtype=np.float64)
         return x[_krum(x, self.f)[: len(x) - self.f]].mean(axis=0)
@@ -184,13 +164,7 @@ class GeometricMedian(Aggregate):
     100. Pillutla et al. 2022 (arXiv 1912.13445), algorithm 2, without weights.
     """
 
-    @property
-    def fewest(self) -> int:
-        return 3
-
-    def combine(
-        self, updates: np.ndarray, counts: np.ndarray, rng: np.random.Generator
-    ) -> np.ndarray:
+    def combine(self, updates: np.ndarray, counts: np.ndarray) -> np.ndarray:
         x = np.asarray(updates, dtype=np.float64)
         centre = _median(x)
         x = x - centre
@@ -225,16 +199,14 @@ class NearestNeighbourMixing(Tolerant):
         super().check(clients)
         self._inner.check(clients)
 
-    def combine(
-        self, updates: np.ndarray, counts: np.ndarray, rng: np.random.Generator
-    ) -> np.ndarray:
+    def combine(self, updates: np.ndarray, counts: np.ndarray) -> np.ndarray:
         self.check(len(updates))
         x = np.asarray(updates, dtype=np.float64)
         near = np.argsort(_distances(x), axis=1, kind="stable")[:, : len(x) - self.f]
         mixing = np.zeros((len(x), len(x)))
         np.put_along_axis(mixing, near, 1 / near.shape[1], axis=1)
         # 0 times a huge outlier is 0 in float64, so what is not mixed in leaves no trace.
-        return self._inner.combine(mixing @ x, counts, rng)
+        return self._inner.combine(mixing @ x, counts)
 
     def after(self, refused: int) -> Aggregate:
         inner = None if self.inner is None else self.inner.after(refused)

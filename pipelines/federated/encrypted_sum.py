@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pipelines.federated.protect import Aggregator, Protection, Summed, check_vectors
+from pipelines.federated.aggregate import Aggregate, Mean
+from pipelines.federated.protect import Protection, Summed, check_vectors
 from privaudit.contracts import CipherTranscript
 from privaudit.errors import PrivauditError
 from privaudit.ring import Ring
@@ -62,7 +63,7 @@ class EncryptedSum(Protection):
 
     name: ClassVar[str] = "encrypted_sum"
 
-    def check(self, clients: int, aggregate: Aggregator) -> None:
+    def check(self, clients: int, aggregate: Aggregate) -> None:
         _tenseal()
         if clients < 2:
             raise PrivauditError(
@@ -137,7 +138,7 @@ class _Federation(Protection):
         self.server = tenseal.context_from(public, n_threads=1)
         self.rounds: list[_Round] = []
 
-    def check(self, clients: int, aggregate: Aggregator) -> None:
+    def check(self, clients: int, aggregate: Aggregate) -> None:
         self.terms.check(clients, aggregate)
 
     def start(self) -> Protection:
@@ -153,7 +154,7 @@ class _Federation(Protection):
         tenseal = _tenseal()
         start = time.process_time()
         stay = check_vectors(vectors, dropped)
-        self.check(len(stay), _Sum())
+        self.check(len(stay), Mean())
         count, size = vectors.shape
         slots = DEGREE // 2
         grid = 2.0 ** (self.terms.step or self.terms.finest(count))
@@ -302,12 +303,6 @@ def read(messages: Sequence[bytes], size: int) -> np.ndarray:
     raw = np.frombuffer(b"".join(messages), np.uint8)
     words = raw[len(raw) - 4 * (len(raw) // 4) :].view("<i4")
     return (words[-size:] / 2.0**31).astype(np.float32)
-
-
-class _Sum:
-    """What every sum is taken for: an aggregator that needs nothing else."""
-
-    linear: ClassVar[bool] = True
 
 
 __all__ = ["EncryptedSum"]

@@ -216,8 +216,7 @@ class Run:
         aggregate = self.plan.aggregate.after(len(admitted.refused))
         if len(kept) < aggregate.fewest:
             return None
-        rng = self.job.streams["aggregate"]
-        return aggregate.combine(admitted.updates, admitted.counts, rng)
+        return aggregate.combine(admitted.updates, admitted.counts)
 
     def _protected(
         self,

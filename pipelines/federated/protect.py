@@ -6,20 +6,15 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from privaudit.errors import PrivauditError
 
 if TYPE_CHECKING:
+    from pipelines.federated.aggregate import Aggregate
     from privaudit.contracts import CipherTranscript
-
-
-class Aggregator(Protocol):
-    """What of an aggregator matters here: whether it needs nothing but a sum."""
-
-    linear: ClassVar[bool]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +44,7 @@ class Protection(ABC):
 
     name: ClassVar[str]
 
-    def check(self, clients: int, aggregate: Aggregator) -> None:  # noqa: B027
+    def check(self, clients: int, aggregate: Aggregate) -> None:  # noqa: B027
         """PrivauditError where so many clients, or this aggregator, cannot be protected so."""
 
     def start(self) -> Protection:
@@ -143,4 +138,4 @@ class Plain(Protection):
         )
 
 
-__all__ = ["Aggregator", "Plain", "Protection", "Summed", "check_vectors"]
+__all__ = ["Plain", "Protection", "Summed", "check_vectors"]

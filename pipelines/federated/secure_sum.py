@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pipelines.federated._masks import agree, join_secret, keystream, split_secret
-from pipelines.federated.protect import Aggregator, Protection, Summed, check_vectors
+from pipelines.federated.aggregate import Aggregate, Mean
+from pipelines.federated.protect import Protection, Summed, check_vectors
 from privaudit.errors import PrivauditError
 
 FEWEST = 3
@@ -275,7 +276,7 @@ class SecureSum(Protection):
 
     name: ClassVar[str] = "secure_sum"
 
-    def check(self, clients: int, aggregate: Aggregator) -> None:
+    def check(self, clients: int, aggregate: Aggregate) -> None:
         _cryptography()
         if clients < FEWEST:
             raise PrivauditError(
@@ -324,7 +325,7 @@ class SecureSum(Protection):
         start = time.process_time()
         stay = check_vectors(vectors, dropped)
         count, size = vectors.shape
-        self.check(count, _Sum())
+        self.check(count, Mean())
         if len(stay) < self.quorum(count):
             raise PrivauditError(
                 f"{len(stay)} of {count} clients stayed in the round",
@@ -381,12 +382,6 @@ class SecureSum(Protection):
             ("server that invents hospitals", "one hospital's update", "yes, keys are not signed"),
             ("whoever holds the released model", "one hospital's update", "no"),
         )
-
-
-class _Sum:
-    """What every sum is taken for: an aggregator that needs nothing else."""
-
-    linear: ClassVar[bool] = True
 
 
 __all__ = ["Client", "SecureSum", "Server", "Terms"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.settings import POSITIVE, check_settings
+from pipelines.settings import POSITIVE, check_settings, settle_delta
 from privaudit.contracts import Claim
 from privaudit.dp import accounting
 
@@ -105,10 +105,8 @@ class SiteNoise:
 
     def chance(self, clients: int) -> float:
         """delta, by default the largest power of ten of at most 1 / (10 clients)."""
-        delta = accounting.usual_delta(clients) if self.delta is None else self.delta
-        accounting.check(self.epsilon, delta, clients)
         check_settings(self, clip=POSITIVE)
-        return delta
+        return settle_delta(self, clients)
 
     def claim(self, clients: int, rounds: int) -> Claim:
         """What it promises."""

@@ -11,6 +11,7 @@ from pipelines.generators._cells import COVERS, Cells, CellSampler, counts, onto
 from pipelines.generators._margins import check
 from pipelines.generators._valid import Shape
 from pipelines.methods._bounded import ONE_STAY, one_stay
+from pipelines.settings import settle_delta
 from privaudit.contracts import Generator, Progress, Sampler
 from privaudit.dp import accounting
 from privaudit.records import Records
@@ -50,8 +51,7 @@ class DPHistogram(Generator):
         check(records)
         cells = Cells.of(records.columns, self.statistics, self.bins)
         patients = len(np.unique(records.patient))
-        delta = accounting.usual_delta(patients) if self.delta is None else self.delta
-        accounting.check(self.epsilon, delta, patients)
+        delta = settle_delta(self, patients)
         m = len(cells.released)
         sigma = accounting.solve_gaussian(self.epsilon, delta, m)
         claim = accounting.gaussian(sigma, delta, times=m, covers=COVERS, n=patients)

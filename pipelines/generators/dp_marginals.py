@@ -18,6 +18,7 @@ from pipelines.generators._margins import check
 from pipelines.generators._valid import Shape
 from pipelines.generators.dp_histogram import CUTS, chances, chosen
 from pipelines.methods._bounded import ONE_STAY, one_stay
+from pipelines.settings import COUNT, check_settings, settle_delta
 from privaudit.contracts import Generator, Progress, Sampler
 from privaudit.dp import accounting
 from privaudit.errors import PrivauditError
@@ -72,8 +73,7 @@ class DPMarginals(Generator):
         self._check()
         cells = Cells.of(records.columns, self.statistics, self.bins)
         patients = len(np.unique(records.patient))
-        delta = accounting.usual_delta(patients) if self.delta is None else self.delta
-        accounting.check(self.epsilon, delta, patients)
+        delta = settle_delta(self, patients)
         sigma = accounting.solve_gaussian(self.epsilon, delta)
         # Answers of noise s_i / sqrt(share_i) over their sensitivity are together one of noise s.
         claim = accounting.gaussian(sigma, delta, covers=COVERS, n=patients)
@@ -190,10 +190,7 @@ class DPMarginals(Generator):
                 "three shares above 0 that sum to 1: pairs with the outcome, the tree, the tree's pairs",
                 "use 0.5,0.1,0.4",
             )
-        if self.iterations < 1:
-            raise PrivauditError(
-                f"iterations {self.iterations}", "at least one step is needed", "use 1000"
-            )
+        check_settings(self, iterations=COUNT)
 
 
 def _halves(noisy: np.ndarray) -> np.ndarray:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 import numpy as np
 
 from pipelines.federated.encode import CLIP, PublicEncoding
+from pipelines.settings import POSITIVE, check_settings, settle_delta
+from privaudit.contracts import Claim, Method
+from privaudit.dp import accounting
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
 
@@ -16,6 +20,38 @@ ONE_STAY = (
     "One stay of each patient, chosen at random, is trained on, so the promise is per patient."
 )
 PUBLIC = "Scaling, bounds and missing values follow public knowledge; no statistic of the records was read."
+
+
+class NoisySteps(Method):
+    """Training by DP-SGD: subclasses hold epsilon, delta, clip, rate, sampling and steps."""
+
+    epsilon: float
+    delta: float | None
+    sampling: float
+    steps: int
+
+    notes: ClassVar[tuple[str, ...]] = (
+        "All stays of a patient are clipped together, so the guarantee is per patient.",
+        PUBLIC,
+        "The noise comes from the run's recorded random stream, as a simulation needs: anyone with "
+        "the seed can subtract it, so a model for publication needs a secret one.",
+    )
+
+    def claim(self, members: Records) -> Claim:
+        """The guarantee of all steps together, for one patient of these records."""
+        patients = len(np.unique(members.patient))
+        delta = settle_delta(self, patients)
+        sigma = accounting.solve_sigma(self.epsilon, delta, self.sampling, self.steps)
+        return accounting.poisson_gaussian(sigma, self.sampling, self.steps, delta, n=patients)
+
+    def check(self) -> None:
+        """PrivauditError for settings out of range."""
+        accounting.check(self.epsilon, self.delta or 0.0)
+        check_settings(self, clip=POSITIVE, rate=POSITIVE)
+
+    def _noise(self, sigma: float) -> float:
+        """The noise multiplier in use. Tests of the audit plant a fault here."""
+        return sigma
 
 
 def one_stay(records: Records, rng: np.random.Generator) -> Records:

@@ -3,36 +3,61 @@
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from pipelines.federated.network import Network
-from pipelines.federated.sites import Sites
+from pipelines.federated.sites import ByUnit, Sites
 from pipelines.learners._prepare import check_outcomes
-from pipelines.methods._split_defences import Defence
+from pipelines.learners._training import one_thread
+from pipelines.methods._split_defences import Defence, NoDefence
 from pipelines.methods._split_parties import Client, Part, Server, Wire
-from pipelines.methods._split_shapes import KEPT, Shape, Tap
-from pipelines.methods._split_trunks import Query, Reader, Trunk
-from privaudit.contracts import Claim, Release
+from pipelines.methods._split_shapes import KEPT, Shape, Tap, Vanilla
+from pipelines.methods._split_trunks import Dense, Query, Reader, Trunk
+from pipelines.settings import COUNT, check_settings
+from privaudit.contracts import Claim, Method, Release
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
 
 
 @dataclass(frozen=True)
-class Design:
-    """A split network and how it is trained; see `pipelines.methods.split_learning.Split` for the fields."""
+class SplitTraining(Method):
+    """A network split between sites and a server. Subclasses say in `run` who trains when.
 
-    sites: Sites
-    shape: Shape
-    defence: Defence
-    trunk: Trunk
-    hidden: tuple[int, ...]
-    rate: float
-    decay: float
-    rows: int
-    epochs: int
+    Args:
+        sites: How records fall to sites, see `pipelines.federated.sites`.
+        shape: `Vanilla()`, where outcomes are sent to the server, or `UShaped()`, where they stay.
+        defence: What is done to the numbers at the cut: `NoDefence()`, `NoiseOnSmashed(scale)`,
+            `EqualNorms(times)` or `MaxNorm()`.
+        trunk: What a site computes: `Dense(width)` on the summary columns, or `Recurrent(units)`
+            on the hourly series.
+        hidden: Widths of the layers between the cut and the last layer.
+        rate: AdamW's learning rate.
+        decay: AdamW's weight decay.
+        rows: Rows of a batch.
+        epochs: Passes over each site's records.
+    """
+
+    sites: Sites = field(default_factory=ByUnit)
+    shape: Shape = field(default_factory=Vanilla)
+    defence: Defence = field(default_factory=NoDefence)
+    trunk: Trunk = field(default_factory=Dense)
+    hidden: tuple[int, ...] = (32,)
+    rate: float = 0.001
+    decay: float = 1.0
+    rows: int = 64
+    epochs: int = 8
+
+    def fit(self, members: Records, rng: np.random.Generator) -> Release:
+        with one_thread():
+            return self.run(Session(self, members, rng), rng)
+
+    @abstractmethod
+    def run(self, session: Session, rng: np.random.Generator) -> Release:
+        """Train with the parties of `session`."""
 
     def check(self) -> None:
         """Raises PrivauditError for settings that make no sense."""
@@ -50,11 +75,7 @@ class Design:
                 "the site holds the first and the last layer, so there is at least 1 between them",
                 "use hidden=32, or the vanilla shape",
             )
-        for name, value, least in (("epochs", self.epochs, 1), ("rows", self.rows, 1)):
-            if value < least:
-                raise PrivauditError(
-                    f"{name}={value}", f"it is at least {least}", f"use the usual {name}"
-                )
+        check_settings(self, epochs=COUNT, rows=COUNT)
         if not 0 < self.rate < 1 or not 0 <= self.decay * self.rate < 1:
             raise PrivauditError(
                 f"a learning rate of {self.rate} with a decay of {self.decay}",
@@ -69,7 +90,7 @@ class Session:
     first: initial weights below the cut, at the server, and at the sites' end (empty in vanilla).
     """
 
-    def __init__(self, design: Design, members: Records, rng: np.random.Generator) -> None:
+    def __init__(self, design: SplitTraining, members: Records, rng: np.random.Generator) -> None:
         design.check()
         check_outcomes(members)
         parts = design.sites.divide(members, rng)

@@ -19,9 +19,9 @@ from pipelines.methods._bounded import (
     one_stay,
     seed,
 )
+from pipelines.settings import COUNT, FRACTION, POSITIVE, at_least, check_settings, settle_delta
 from privaudit.contracts import Method, Release
 from privaudit.dp import accounting
-from privaudit.errors import PrivauditError
 from privaudit.records import Records
 from privaudit.stats.epsilon_bounds import epsilon_of
 
@@ -60,8 +60,9 @@ class DPEBM(Method):
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
         start = time.process_time()
         patients = len(np.unique(members.patient))
-        delta = accounting.usual_delta(patients) if self.delta is None else self.delta
-        self._check(delta, patients)
+        delta = settle_delta(self, patients)
+        check_settings(self, bins=at_least(4), rounds=COUNT, leaves=at_least(2))
+        check_settings(self, share=FRACTION, rate=POSITIVE)
         check_classes(members, 2)
         records = one_stay(members, rng)
         check_classes(records, 2)
@@ -124,28 +125,6 @@ class DPEBM(Method):
                 composition="gdp",
                 privacy_bounds=limits,
             ).fit(x, y)
-
-    def _check(self, delta: float, patients: int) -> None:
-        accounting.check(self.epsilon, delta, patients)
-        if not delta:
-            raise PrivauditError(
-                "delta 0",
-                "Gaussian noise promises nothing at delta 0",
-                "leave delta at its default",
-            )
-        for name, least in (("bins", 4), ("rounds", 1), ("leaves", 2)):
-            if getattr(self, name) < least:
-                raise PrivauditError(
-                    f"{name} {getattr(self, name)}",
-                    f"it is {least} or more",
-                    f"leave {name} at its default",
-                )
-        if not 0 < self.share < 1 or not 0 < self.rate < np.inf:
-            raise PrivauditError(
-                f"share {self.share}, rate {self.rate}",
-                "the share lies between 0 and 1, the rate above 0",
-                "leave both at their defaults",
-            )
 
 
 @dataclass(frozen=True, eq=False)

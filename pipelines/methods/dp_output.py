@@ -12,10 +12,9 @@ from pipelines.federated.encode import CLIP, PublicEncoding
 from pipelines.federated.network import FlatModel
 from pipelines.learners.logreg import LogReg
 from pipelines.methods._bounded import PUBLIC, check_classes, columns_read
-from pipelines.settings import POSITIVE, at_least, check_settings
+from pipelines.settings import POSITIVE, at_least, check_settings, settle_delta
 from privaudit.contracts import Learner, Method, Release
 from privaudit.dp import accounting
-from privaudit.errors import PrivauditError
 from privaudit.records import Records
 
 BASE = 4.0
@@ -59,8 +58,9 @@ class DPOutput(Method):
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
         start = time.process_time()
         patients, row = np.unique(members.patient, return_inverse=True)
-        delta = accounting.usual_delta(len(patients)) if self.delta is None else self.delta
-        self._check(delta, len(patients))
+        delta = settle_delta(self, len(patients))
+        sigma = accounting.solve_gaussian(self.epsilon, delta)
+        check_settings(self, teachers=at_least(2), answers=at_least(10), cut=POSITIVE)
         check_classes(members, 2)
         whole = PublicEncoding(members.columns)
         read = columns_read(whole, self.statistics)
@@ -73,7 +73,6 @@ class DPOutput(Method):
         lift = self.cut / BASE * np.sqrt(WEIGHT * self.answers)
         scaled = np.mean(told, axis=0) * np.append(np.ones(self.answers), lift)
         most = 2 * self.cut / self.teachers * np.sqrt(self.answers * (1 + WEIGHT))
-        sigma = accounting.solve_gaussian(self.epsilon, delta)
         noisy = scaled + rng.normal(0.0, sigma * most, len(scaled))
         effects, base = noisy[:-1], noisy[-1] / lift
         gram = z.T @ z + RIDGE * self.answers * np.eye(z.shape[1])
@@ -118,16 +117,6 @@ class DPOutput(Method):
         odds = np.log(p[:, 1] / p[:, 0])
         effects = np.clip(odds[:-1] - odds[-1], -self.cut, self.cut)
         return np.append(effects, np.clip(odds[-1], -BASE, BASE))
-
-    def _check(self, delta: float, patients: int) -> None:
-        accounting.check(self.epsilon, delta, patients)
-        if not delta:
-            raise PrivauditError(
-                "delta 0",
-                "Gaussian noise promises nothing at delta 0",
-                "leave delta at its default",
-            )
-        check_settings(self, teachers=at_least(2), answers=at_least(10), cut=POSITIVE)
 
 
 def _narrow(records: Records, statistics: tuple[str, ...]) -> Records:

@@ -10,14 +10,14 @@ import numpy as np
 
 from pipelines.federated.encode import PublicEncoding
 from pipelines.federated.network import FlatModel, Network
-from pipelines.settings import POSITIVE, at_least, check_settings
-from privaudit.contracts import Claim, Method, Release
-from privaudit.dp import accounting
+from pipelines.methods._bounded import NoisySteps
+from pipelines.settings import at_least, check_settings
+from privaudit.contracts import Release
 from privaudit.records import Records
 
 
 @dataclass(frozen=True)
-class DPSGD(Method):
+class DPSGD(NoisySteps):
     """Learn from every patient through a clipped gradient and Gaussian noise, and promise an epsilon.
 
     hidden: width of the hidden layer (0: none, a logistic regression, which lost less in
@@ -53,8 +53,8 @@ class DPSGD(Method):
         from pipelines.methods._dp_training import Patients, Plan, train
 
         start = time.process_time()
-        self._check()
-        claims = [self._claim(len(np.unique(part.patient))) for part in members]
+        self.check()
+        claims = [self.claim(part) for part in members]
         encoding = PublicEncoding(members[0].columns)
         hidden = (self.hidden,) if self.hidden else ()
         network = Network((encoding.width, *hidden, len(members[0].classes)))
@@ -68,13 +68,7 @@ class DPSGD(Method):
                 claim=claim,
                 model=FlatModel(encoding, network.widths, weights),
                 costs={"train_seconds": seconds, "noisy_steps": float(self.steps)},
-                notes=(
-                    "One patient's stays are clipped together, so the promise is per patient.",
-                    "Scaling and missing values follow public knowledge; no statistic of the "
-                    "records was read.",
-                    "The noise comes from the run's recorded stream, as a simulation needs: whoever "
-                    "has the seed can subtract it, so a model for publication needs a secret one.",
-                ),
+                notes=self.notes,
             )
             for claim, weights in zip(claims, found, strict=True)
         ]
@@ -83,19 +77,9 @@ class DPSGD(Method):
     def batch(self) -> int:
         return 16
 
-    def _claim(self, patients: int) -> Claim:
-        delta = accounting.usual_delta(patients) if self.delta is None else self.delta
-        accounting.check(self.epsilon, delta, patients)
-        sigma = accounting.solve_sigma(self.epsilon, delta, self.sampling, self.steps)
-        return accounting.poisson_gaussian(sigma, self.sampling, self.steps, delta, n=patients)
-
-    def _noise(self, sigma: float) -> float:
-        """The noise multiplier in use. Tests of the audit plant a fault here."""
-        return sigma
-
-    def _check(self) -> None:
-        accounting.check(self.epsilon, self.delta or 0.0)
-        check_settings(self, clip=POSITIVE, rate=POSITIVE, hidden=at_least(0))
+    def check(self) -> None:
+        super().check()
+        check_settings(self, hidden=at_least(0))
 
 
 __all__ = ["DPSGD"]

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipelines.methods._bounded import NoisySteps
 from pipelines.methods._split_trunks import Recurrent
-from pipelines.settings import COUNT, POSITIVE, check_settings
-from privaudit.contracts import Claim, Method, Release
-from privaudit.dp import accounting
+from pipelines.settings import COUNT, check_settings
+from privaudit.contracts import Release
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class DPSGDLSTM(Method):
+class DPSGDLSTM(NoisySteps):
     """Read every stay hour by hour, learn through clipped gradients and noise, and promise an epsilon.
 
     units: size of the recurrent state; pool: hours averaged into one step of the recurrence;
@@ -49,10 +49,10 @@ class DPSGDLSTM(Method):
 
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
         start = time.process_time()
-        self._check()
+        self.check()
         _need_opacus()
         reader = self._reader(members)
-        claim = self._claim(len(np.unique(members.patient)))
+        claim = self.claim(members)
 
         from pipelines.methods._dp_recurrent import train
         from pipelines.methods._dp_training import Plan
@@ -67,13 +67,7 @@ class DPSGDLSTM(Method):
                 "train_seconds": time.process_time() - start,
                 "noisy_steps": float(self.steps),
             },
-            notes=(
-                "One patient's stays are clipped together, so the promise is per patient.",
-                "Scaling and missing values follow public knowledge; no statistic of the "
-                "records was read.",
-                "The noise comes from the run's recorded stream, as a simulation needs: whoever "
-                "has the seed can subtract it, so a model for publication needs a secret one.",
-            ),
+            notes=self.notes,
         )
 
     def _reader(self, members: Records) -> Bins:
@@ -88,19 +82,9 @@ class DPSGDLSTM(Method):
 
         return Bins(Recurrent(self.units).reader(members), self.pool)
 
-    def _claim(self, patients: int) -> Claim:
-        delta = accounting.usual_delta(patients) if self.delta is None else self.delta
-        accounting.check(self.epsilon, delta, patients)
-        sigma = accounting.solve_sigma(self.epsilon, delta, self.sampling, self.steps)
-        return accounting.poisson_gaussian(sigma, self.sampling, self.steps, delta, n=patients)
-
-    def _noise(self, sigma: float) -> float:
-        """The noise multiplier in use. Tests of the audit plant a fault here."""
-        return sigma
-
-    def _check(self) -> None:
-        accounting.check(self.epsilon, self.delta or 0.0)
-        check_settings(self, clip=POSITIVE, rate=POSITIVE, units=COUNT, pool=COUNT)
+    def check(self) -> None:
+        super().check()
+        check_settings(self, units=COUNT, pool=COUNT)
 
 
 def _need_opacus() -> None:

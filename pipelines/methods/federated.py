@@ -141,20 +141,9 @@ class Federated(Method):
     def _plan(self, members: Records) -> Plan:
         from pipelines.federated.local import Recipe
 
-        return Plan(
-            rounds=self.rounds,
-            recipe=Recipe(self.steps, self.rows, self.rate, self.proximal),
-            server=self.server,
-            aggregate=self.aggregate,
-            protect=self.protect,
-            policy=self.policy,
-            clock=self.clock,
-            compress=self.compress,
-            malicious=self.malicious,
-            central=self.central,
-            bound=self.bound,
-            recorded=self.recorded,
-        )
+        own = {part.name for part in fields(self)}
+        same = {p.name: getattr(self, p.name) for p in fields(Plan) if p.name in own}
+        return Plan(recipe=Recipe(self.steps, self.rows, self.rate, self.proximal), **same)
 
     def _divide(self, records: Records, own: dict[str, np.random.Generator]) -> Parts:
         return self.sites.divide(records, own["sites"])

@@ -11,7 +11,7 @@ import numpy as np
 from pipelines.federated.kernel import Plan
 from pipelines.federated.sites import Parts
 from pipelines.methods.federated import Federated
-from pipelines.settings import POSITIVE, check_settings
+from pipelines.settings import POSITIVE, check_settings, settle_delta
 from privaudit.contracts import Access, Claim, Release
 from privaudit.dp import accounting
 from privaudit.records import Records
@@ -87,10 +87,7 @@ class FederatedPrivate(Federated):
         return PerPatient(self.sample, self.clip, sigma)
 
     def _delta(self, members: Records) -> float:
-        patients = len(np.unique(members.patient))
-        delta = accounting.usual_delta(patients) if self.delta is None else self.delta
-        accounting.check(self.epsilon, delta, patients)
-        return delta
+        return settle_delta(self, len(np.unique(members.patient)))
 
     def _promised(self, members: Records, release: Release) -> Release:
         claim: Claim = accounting.poisson_gaussian(

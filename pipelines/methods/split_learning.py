@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.federated.sites import ByUnit, Sites
-from pipelines.methods._split_defences import Defence, NoDefence
-from pipelines.methods._split_shapes import Shape, Vanilla
-from pipelines.methods._split_training import Design, Session
-from pipelines.methods._split_trunks import Dense, Trunk
-from privaudit.contracts import Method, Release
-from privaudit.records import Records
+from pipelines.methods._split_training import Session, SplitTraining
+from privaudit.contracts import Release
 
 
 @dataclass(frozen=True)
-class Split(Method):
+class SplitLearning(SplitTraining):
     """Sites take turns at training one network with a server; records never leave a site.
 
     A site sends the activations of its layers, gets gradients back, and after each turn hands its
@@ -34,28 +29,7 @@ class Split(Method):
     for outcomes of one class. Gupta and Raskar 2018 (arXiv 1810.06060), section 3.
     """
 
-    sites: Sites = field(default_factory=ByUnit)
-    shape: Shape = field(default_factory=Vanilla)
-    defence: Defence = field(default_factory=NoDefence)
-    trunk: Trunk = field(default_factory=Dense)
-    hidden: tuple[int, ...] = (32,)
-    rate: float = 0.001
-    decay: float = 1.0
-    rows: int = 64
-    epochs: int = 8
-
-    def fit(self, members: Records, rng: np.random.Generator) -> Release:
-        from pipelines.learners._training import one_thread
-
-        with one_thread():
-            return self._fit(members, rng)
-
-    def _fit(self, members: Records, rng: np.random.Generator) -> Release:
-        design = Design(
-            self.sites, self.shape, self.defence, self.trunk, self.hidden,
-            self.rate, self.decay, self.rows, self.epochs,
-        )  # fmt: skip
-        session = Session(design, members, rng)
+    def run(self, session: Session, rng: np.random.Generator) -> Release:
         server = session.server(rng.spawn(1)[0])
         holder = session.clients[0]
         for epoch in range(self.epochs):
@@ -80,4 +54,4 @@ class Split(Method):
         )
 
 
-__all__ = ["Split"]
+__all__ = ["SplitLearning"]

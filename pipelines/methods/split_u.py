@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pipelines.methods._split_shapes import Shape, UShaped
-from pipelines.methods.split_learning import Split
+from pipelines.methods.split_learning import SplitLearning
 
 
 @dataclass(frozen=True)
-class SplitU(Split):
+class SplitU(SplitLearning):
     """Split learning in which the outcomes stay at the sites; what gradients tell remains.
 
-    As `split`, with the shape `UShaped()`. Vepakomma et al. 2018 (arXiv 1812.00564).
+    As `split_learning`, with the shape `UShaped()`. Vepakomma et al. 2018 (arXiv 1812.00564).
     """
 
     shape: Shape = field(default_factory=UShaped)

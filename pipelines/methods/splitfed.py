@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 
-from pipelines.federated.sites import ByUnit, Sites
-from pipelines.methods._split_defences import Defence, NoDefence
 from pipelines.methods._split_parties import Part
-from pipelines.methods._split_shapes import Shape, Vanilla
-from pipelines.methods._split_training import Design, Session
-from pipelines.methods._split_trunks import Dense, Trunk
-from privaudit.contracts import Method, Release
-from privaudit.records import Records
+from pipelines.methods._split_training import Session, SplitTraining
+from privaudit.contracts import Release
 
 
 @dataclass(frozen=True)
-class Splitfed(Method):
+class Splitfed(SplitTraining):
     """Every site trains with the server at the same time; an averaging server merges their layers.
 
     Each epoch starts from the averaged layers, weighted by records. main: what the main server does
@@ -30,31 +25,14 @@ class Splitfed(Method):
     Thapa et al. 2022 (arXiv 2004.12088), algorithms 1 and 2.
     """
 
-    sites: Sites = field(default_factory=ByUnit)
-    shape: Shape = field(default_factory=Vanilla)
-    defence: Defence = field(default_factory=NoDefence)
-    main: Literal["averaged", "sequential"] = "averaged"
-    trunk: Trunk = field(default_factory=Dense)
-    hidden: tuple[int, ...] = (32,)
     rate: float = 0.004
     decay: float = 5.0
-    rows: int = 64
     epochs: int = 12
+    main: Literal["averaged", "sequential"] = "averaged"
 
-    def fit(self, members: Records, rng: np.random.Generator) -> Release:
-        from pipelines.learners._training import one_thread
-
-        with one_thread():
-            return self._fit(members, rng)
-
-    def _fit(self, members: Records, rng: np.random.Generator) -> Release:
-        design = Design(
-            self.sites, self.shape, self.defence, self.trunk, self.hidden,
-            self.rate, self.decay, self.rows, self.epochs,
-        )  # fmt: skip
-        session = Session(design, members, rng)
+    def run(self, session: Session, rng: np.random.Generator) -> Release:
         clients, wire = session.clients, session.wire
-        share = np.array([len(client.rows) for client in clients]) / len(members)
+        share = np.array([len(client.rows) for client in clients]) / len(session.members)
         servers = [session.server(rng.spawn(1)[0])]
         if self.main == "averaged":
             servers += [session.server(rng.spawn(1)[0]) for _ in clients[1:]]

@@ -10,62 +10,23 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.resources import files
 from pathlib import Path
 
 import polars as pl
 
 from privaudit.errors import PrivauditError
 
-NEEDED: Mapping[str, Mapping[str, str]] = {
-    "PATIENTS": {"subject_id": "id", "gender": "text", "dob": "time", "dod": "time"},
-    "ADMISSIONS": {
-        "subject_id": "id",
-        "hadm_id": "id",
-        "admittime": "time",
-        "dischtime": "time",
-        "deathtime": "time",
-        "admission_type": "text",
-        "insurance": "text",
-        "ethnicity": "text",
-        "hospital_expire_flag": "id",
-        "has_chartevents_data": "id",
-    },
-    "ICUSTAYS": {
-        "subject_id": "id",
-        "hadm_id": "id",
-        "icustay_id": "id",
-        "first_careunit": "text",
-        "last_careunit": "text",
-        "first_wardid": "id",
-        "last_wardid": "id",
-        "intime": "time",
-        "outtime": "time",
-    },
-    "CHARTEVENTS": {
-        "subject_id": "id",
-        "itemid": "id",
-        "charttime": "time",
-        "storetime": "time",
-        "value": "text",
-        "valuenum": "number",
-        "error": "flag",
-    },
-    "LABEVENTS": {
-        "subject_id": "id",
-        "itemid": "id",
-        "charttime": "time",
-        "value": "text",
-        "valuenum": "number",
-    },
-    "OUTPUTEVENTS": {
-        "subject_id": "id",
-        "itemid": "id",
-        "charttime": "time",
-        "storetime": "time",
-        "value": "number",
-        "iserror": "flag",
-    },
-}
+
+def _needed() -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    text = files("pipelines.sources").joinpath("mimic3_columns.csv").read_text("utf-8")
+    for row in csv.DictReader(text.splitlines()):
+        found.setdefault(row["table"], {})[row["column"]] = row["kind"]
+    return found
+
+
+NEEDED: Mapping[str, Mapping[str, str]] = _needed()
 """The tables and columns that are read. Every other column is skipped unparsed."""
 
 DICTIONARIES = ("D_ITEMS", "D_LABITEMS")
@@ -173,7 +134,7 @@ class Table:
         kinds = NEEDED.get(self.name, {})
         picked = [pl.col(self.header[c]).alias(c) for c in kinds]
         if self.is_parquet:
-            return pl.scan_parquet(list(self.parts), glob=False).select(picked)
+            return self._scan_parts().select(picked)
         types = {"id": pl.Int64, "number": pl.Float64}
         schema: dict[str, type[pl.DataType]] = {
             name: pl.String if careful else types.get(kinds.get(lower, ""), pl.String)
@@ -189,11 +150,11 @@ class Table:
         """How many rows the table has; the whole file is read, so a damaged one is found out."""
         self.check()
         with self.trouble():
-            if self.is_parquet:
-                lazy = pl.scan_parquet(list(self.parts), glob=False)
-            else:
-                lazy = self.scan(careful=True)
+            lazy = self._scan_parts() if self.is_parquet else self.scan(careful=True)
             return int(lazy.select(pl.len()).collect(engine="streaming").item())
+
+    def _scan_parts(self) -> pl.LazyFrame:
+        return pl.scan_parquet(list(self.parts), glob=False)
 
     def load(self) -> pl.DataFrame:
         """A small table whole, typed, texts trimmed; every unreadable number or date is an error."""
@@ -227,9 +188,7 @@ class Table:
         """A guess at the number of rows from the start of the file, for a progress bar."""
         if self.is_parquet:
             with self.trouble():
-                return int(
-                    pl.scan_parquet(list(self.parts), glob=False).select(pl.len()).collect().item()
-                )
+                return int(self._scan_parts().select(pl.len()).collect().item())
         head, packed = self._head(1 << 20)
         return int(max(1, head.count(b"\n")) * max(1.0, self.size / max(1, packed)))
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from privaudit.policy.baseline import Baseline
     from privaudit.policy import Policy
+    from privaudit.policy.baseline import Baseline
 
 PATH = click.Path(path_type=Path)
 TAMPERED = 4

@@ -193,7 +193,7 @@ def find_identifying_columns(members: Records) -> list[Caveat]:
     """Features that may identify a person, by their names or because every value is different."""
     named: dict[str, list[str]] = {}
     for j, column in enumerate(members.columns):
-        what = identifiers.identifier(column.name)
+        what = identifiers.find_identifier(column.name)
         x = members.X[: min(len(members), 20_000), j]
         x = x[~np.isnan(x)]
         all_differ = len(x) >= 100 and len(np.unique(x)) == len(x)
@@ -202,9 +202,7 @@ def find_identifying_columns(members: Records) -> list[Caveat]:
         elif all_differ and bool((x % 1 == 0).all()):
             named.setdefault("a number of its own for each row", []).append(column.name)
     return [
-        Caveat(
-            CaveatCode.IDENTIFYING_COLUMNS, params={"columns": tuple(names), "identifier": what}
-        )
+        Caveat(CaveatCode.IDENTIFYING_COLUMNS, params={"columns": tuple(names), "identifier": what})
         for what, names in named.items()
     ]
 

@@ -10,6 +10,7 @@ from privaudit.errors import PrivauditError
 from privaudit.facts import Param
 from privaudit.results import Audit, Finding
 
+
 @dataclass(frozen=True)
 class Basis:
     """What was audited and how, apart from the models and the seed.

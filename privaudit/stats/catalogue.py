@@ -84,7 +84,12 @@ CURVES: Mapping[str, Scale] = {"observed_rate": "share"}
 """What only a curve holds: the observed rate at a predicted one."""
 
 CATALOGUE: Mapping[str, Scale] = {
-    **MEMBERSHIP, **TRIALS, **UTILITY, **EPSILON, **FIDELITY, **CURVES,
+    **MEMBERSHIP,
+    **TRIALS,
+    **UTILITY,
+    **EPSILON,
+    **FIDELITY,
+    **CURVES,
 }
 
 MEMBERSHIP_METRICS = (

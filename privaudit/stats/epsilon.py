@@ -68,9 +68,7 @@ def lower_bounds(
     m = len(pools[0]) + len(pools[1])
     refusal = _refusal(len(pools[0]), m)
     if refusal is not None:
-        return tuple(
-            refuse_estimate(Metric(name), refusal, 0.0, n, confidence) for name in asked
-        )
+        return tuple(refuse_estimate(Metric(name), refusal, 0.0, n, confidence) for name in asked)
     guesses, right = play(pools[0], pools[1], rng)
     level = (1 - confidence) / len(guesses)
     found = []

@@ -308,14 +308,11 @@ def utility_groups(
     patients: np.ndarray,
     groups: Mapping[str, np.ndarray],
     confidence: float = 0.95,
-    rng: np.random.Generator | None = None,
-    classes: tuple[str, ...] = (),
 ) -> tuple[GroupResult, ...]:
     """For whom the model works less well: AUROC, Brier score and calibration intercept by group.
 
     groups: name -> (n,) labels. AUROC and calibration want at least 10 patients with and 10 without
-    the outcome (of each class, k > 2: of at least two classes). rng: not used; every interval here
-    is analytic.
+    the outcome (of each class, k > 2: of at least two classes).
     """
     proba, y, ids = prediction.check(proba, y, patients)
     found: list[Level] = []

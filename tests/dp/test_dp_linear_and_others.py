@@ -117,15 +117,15 @@ def test_delta_is_refused_above_one_in_n_and_at_zero(kind: type) -> None:
 @pytest.mark.parametrize(
     ("method", "said"),
     [
-        (DPLinear(C=0.0), "C 0.0"),
-        (DPLinear(iterations=0), "iterations 0"),
+        (DPLinear(C=0.0), "C=0.0"),
+        (DPLinear(iterations=0), "iterations=0"),
         (DPLinear(statistics=("median",)), "no column"),
-        (DPEBM(share=1.0), "share 1.0"),
-        (DPEBM(bins=2), "bins 2"),
-        (DPForest(trees=0), "0 trees"),
-        (DPForest(depth=40), "depth 40"),
-        (DPOutput(teachers=1), "teachers 1"),
-        (DPOutput(cut=0.0), "cut 0.0"),
+        (DPEBM(share=1.0), "share=1.0"),
+        (DPEBM(bins=2), "bins=2"),
+        (DPForest(trees=0), "trees=0"),
+        (DPForest(depth=40), "depth=40"),
+        (DPOutput(teachers=1), "teachers=1"),
+        (DPOutput(cut=0.0), "cut=0.0"),
     ],
 )
 def test_settings_out_of_range_are_refused(method: Method, said: str) -> None:

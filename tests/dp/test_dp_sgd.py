@@ -229,9 +229,9 @@ def test_the_outcomes_steer_neither_claim_nor_noise() -> None:
         ({"sampling": 0.0}, "sampling rate of 0.0"),
         ({"sampling": 1.01}, "sampling rate of 1.01"),
         ({"steps": 0}, "0 steps"),
-        ({"clip": 0.0}, "clip 0.0"),
-        ({"rate": float("nan")}, "rate nan"),
-        ({"hidden": -1}, "-1 units"),
+        ({"clip": 0.0}, "clip=0.0"),
+        ({"rate": float("nan")}, "rate=nan"),
+        ({"hidden": -1}, "hidden=-1"),
     ],
 )
 def test_refuses(changes: dict[str, float], said: str) -> None:

@@ -236,10 +236,10 @@ def _rng() -> np.random.Generator:
         ({"delta": 0.0}, "delta 0.0"),
         ({"sampling": 1.01}, "sampling rate of 1.01"),
         ({"steps": 0}, "0 steps"),
-        ({"clip": 0.0}, "clip 0.0"),
-        ({"rate": float("nan")}, "rate nan"),
-        ({"units": 0}, "units 0"),
-        ({"pool": 0}, "pool 0"),
+        ({"clip": 0.0}, "clip=0.0"),
+        ({"rate": float("nan")}, "rate=nan"),
+        ({"units": 0}, "units=0"),
+        ({"pool": 0}, "pool=0"),
     ],
 )
 def test_refuses(changes: dict[str, float], said: str) -> None:

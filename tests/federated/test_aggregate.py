@@ -33,7 +33,6 @@ ROBUST: tuple[Aggregate, ...] = (
     NearestNeighbourMixing(F, GeometricMedian()),
 )
 ALL = (Mean(), *ROBUST)
-RNG = np.random.default_rng(0)
 
 QUICK = settings(max_examples=25, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
@@ -54,8 +53,8 @@ def test_the_order_of_clients_does_not_matter(
 ) -> None:
     x, counts = drawn(seed, c, p, 10.0**power)
     order = np.random.default_rng(seed + 1).permutation(c)
-    one = aggregate.combine(x, counts, RNG)
-    two = aggregate.combine(x[order], counts[order], RNG)
+    one = aggregate.combine(x, counts)
+    two = aggregate.combine(x[order], counts[order])
     assert one.dtype == np.float64
     assert one.shape == (p,)
     assert np.allclose(one, two, rtol=1e-6, atol=1e-7 * 10.0**power)
@@ -69,8 +68,8 @@ def test_moving_every_update_moves_the_aggregate(
 ) -> None:
     x, counts = drawn(seed, c, p)
     move = shift * np.random.default_rng(seed + 2).normal(size=p)
-    one = aggregate.combine(x, counts, RNG) + move
-    two = aggregate.combine(x + move, counts, RNG)
+    one = aggregate.combine(x, counts) + move
+    two = aggregate.combine(x + move, counts)
     assert np.allclose(one, two, rtol=1e-9, atol=1e-6)
 
 
@@ -93,7 +92,7 @@ def test_f_outliers_of_any_size_move_it_no_further_than_the_honest_lie_apart(
     apart = np.linalg.norm(honest - honest.mean(axis=0), axis=1).max()
     x[:f] = 10.0**power * (rng.normal(size=p) if together else rng.normal(size=(f, p)))
     counts[:f] = 1e9
-    found = aggregate.combine(x, counts, RNG)
+    found = aggregate.combine(x, counts)
     assert np.isfinite(found).all()
     # The loosest of the published robustness constants for f/c at most 2/7 is the geometric median's,
     # 2 (c - f) / (c - 2f) = 10/3 of the farthest honest update, and mixing adds at most as much again.
@@ -105,7 +104,7 @@ def test_f_outliers_of_any_size_move_it_no_further_than_the_honest_lie_apart(
 def test_one_outlier_is_enough_to_carry_the_mean_away(seed: int, c: int, p: int) -> None:
     x, counts = drawn(seed, c, p)
     x[0] = 1e30
-    assert np.linalg.norm(Mean().combine(x, counts, RNG)) > 1e20
+    assert np.linalg.norm(Mean().combine(x, counts)) > 1e20
 
 
 @pytest.mark.parametrize("aggregate", ALL, ids=repr)
@@ -116,35 +115,34 @@ def test_identical_updates_come_back(
 ) -> None:
     one, counts = drawn(seed, 1, p, 10.0**power)
     x = np.repeat(one, c, axis=0)
-    found = aggregate.combine(x, np.repeat(counts, c), RNG)
+    found = aggregate.combine(x, np.repeat(counts, c))
     assert np.allclose(found, one[0], rtol=1e-12, atol=0)
-    zero = aggregate.combine(np.zeros((c, p)), np.repeat(counts, c), RNG)
+    zero = aggregate.combine(np.zeros((c, p)), np.repeat(counts, c))
     assert np.array_equal(zero, np.zeros(p))
 
 
 @pytest.mark.parametrize("aggregate", ALL, ids=repr)
 def test_float32_updates_are_combined_in_float64_and_left_alone(aggregate: Aggregate) -> None:
     x = drawn(1, 9, 5)[0].astype(np.float32)
-    kept, state = x.copy(), RNG.bit_generator.state
-    assert aggregate.combine(x, np.ones(9), RNG).dtype == np.float64
+    kept = x.copy()
+    assert aggregate.combine(x, np.ones(9)).dtype == np.float64
     assert np.array_equal(x, kept)
-    assert RNG.bit_generator.state == state
 
 
 def test_hand_checked_values() -> None:
     x = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [100.0, -100.0]])
     n = np.array([1.0, 1.0, 1.0, 1.0, 4.0])
-    assert np.allclose(Mean().combine(x, n, RNG), [402 / 8, -398 / 8])
-    assert np.allclose(Median().combine(x, n, RNG), [1, 0])
-    assert np.allclose(TrimmedMean(1).combine(x, n, RNG), [2 / 3, 1 / 3])
+    assert np.allclose(Mean().combine(x, n), [402 / 8, -398 / 8])
+    assert np.allclose(Median().combine(x, n), [1, 0])
+    assert np.allclose(TrimmedMean(1).combine(x, n), [2 / 3, 1 / 3])
     square = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [0.5, 0.5]])
-    assert np.allclose(GeometricMedian().combine(square, n, RNG), [0.5, 0.5], atol=1e-6)
+    assert np.allclose(GeometricMedian().combine(square, n), [0.5, 0.5], atol=1e-6)
     line = np.array([[0.0], [1.0], [1.9], [3.0], [50.0]])
     # Two nearest of each: 1 + 3.61, 1 + 0.81, 0.81 + 1.21, 1.21 + 4, far.
-    assert Krum(1).combine(line, n, RNG) == pytest.approx(1.0)
-    assert MultiKrum(1).combine(line, n, RNG) == pytest.approx(5.9 / 4)
+    assert Krum(1).combine(line, n) == pytest.approx(1.0)
+    assert MultiKrum(1).combine(line, n) == pytest.approx(5.9 / 4)
     mixed = np.array([5.9 / 4] * 4 + [(1 + 1.9 + 3 + 50) / 4])
-    assert NearestNeighbourMixing(1).combine(line, n, RNG) == pytest.approx(
+    assert NearestNeighbourMixing(1).combine(line, n) == pytest.approx(
         np.sort(mixed)[1:-1].mean()
     )
 
@@ -157,7 +155,7 @@ def test_the_geometric_median_has_the_least_sum_of_distances(seed: int, c: int, 
     def cost(z: np.ndarray) -> float:
         return float(np.linalg.norm(x - z, axis=1).sum())
 
-    found = GeometricMedian().combine(x, counts, RNG)
+    found = GeometricMedian().combine(x, counts)
     nudges = np.random.default_rng(seed).normal(size=(20, p)) * 0.05
     assert all(cost(found) <= cost(found + nudge) + 1e-3 * cost(found) for nudge in nudges)
 
@@ -188,7 +186,7 @@ def test_a_negative_number_of_malicious_clients_is_refused() -> None:
     with pytest.raises(PrivauditError, match="0 or more"):
         Krum(-1).check(10)
     with pytest.raises(PrivauditError, match="at least 9"):
-        Krum(3).combine(np.zeros((8, 2)), np.ones(8), RNG)
+        Krum(3).combine(np.zeros((8, 2)), np.ones(8))
 
 
 def test_a_refused_client_is_one_of_those_allowed_for() -> None:
@@ -308,9 +306,9 @@ def test_they_agree_with_the_papers_written_out_slowly(seed: int, c: int, p: int
     apart = [[float(((a - b) ** 2).sum()) for b in x] for a in x]
     scores = [sum(sorted(row)[1 : c - f - 1]) for row in apart]
     ranked = sorted(range(c), key=lambda i: scores[i])
-    assert np.allclose(Krum(f).combine(x, counts, RNG), x[ranked[0]])
+    assert np.allclose(Krum(f).combine(x, counts), x[ranked[0]])
     best = np.mean([x[i] for i in ranked[: c - f]], axis=0)
-    assert np.allclose(MultiKrum(f).combine(x, counts, RNG), best)
+    assert np.allclose(MultiKrum(f).combine(x, counts), best)
     mixed = np.array(
         [
             np.mean([x[j] for j in sorted(range(c), key=lambda j: row[j])[: c - f]], 0)
@@ -318,8 +316,8 @@ def test_they_agree_with_the_papers_written_out_slowly(seed: int, c: int, p: int
         ]
     )
     trimmed = np.array([np.mean(sorted(column)[f : c - f]) for column in mixed.T])
-    assert np.allclose(NearestNeighbourMixing(f).combine(x, counts, RNG), trimmed)
+    assert np.allclose(NearestNeighbourMixing(f).combine(x, counts), trimmed)
     middle = np.array([np.median(column) for column in x.T])
-    assert np.allclose(Median().combine(x, counts, RNG), middle)
+    assert np.allclose(Median().combine(x, counts), middle)
     weighted = sum(n * row for n, row in zip(counts, x, strict=True)) / counts.sum()
-    assert np.allclose(Mean().combine(x, counts, RNG), weighted)
+    assert np.allclose(Mean().combine(x, counts), weighted)

@@ -239,7 +239,7 @@ def test_secure_sum_gives_the_same_model_and_shows_no_update() -> None:
         ({"rounds": 0}, "rounds=0"),
         ({"steps": 0}, "steps=0"),
         ({"rows": 0}, "batch=0"),
-        ({"rate": -1.0}, "rate of -1"),
+        ({"rate": -1.0}, "rate=-1"),
         ({"proximal": 20.0}, "proximal=20"),
         ({"hidden": -1}, "hidden=-1"),
         ({"aggregate": Krum(1)}, "4 client"),

@@ -9,7 +9,7 @@ import pytest
 from split_lab import pools, records
 
 from pipelines.methods._split_defences import EqualNorms, MaxNorm, NoiseOnSmashed
-from pipelines.methods.split_learning import Split
+from pipelines.methods.split_learning import SplitLearning
 from pipelines.methods.split_u import SplitU
 from privaudit.attacks.split_learning import split_inversion
 from privaudit.attacks.split_learning.label_leakage import LabelLeakage, pairs
@@ -31,12 +31,12 @@ POOLS = pools(3000)
 @pytest.fixture(scope="module")
 def releases() -> dict[str, Release]:
     methods = {
-        "vanilla": Split(epochs=4),
+        "vanilla": SplitLearning(epochs=4),
         "u": SplitU(epochs=4),
         "equal": SplitU(epochs=4, defence=EqualNorms()),
         "equal4": SplitU(epochs=4, defence=EqualNorms(4.0)),
         "maxnorm": SplitU(epochs=4, defence=MaxNorm()),
-        "noise": Split(epochs=4, defence=NoiseOnSmashed(8.0)),
+        "noise": SplitLearning(epochs=4, defence=NoiseOnSmashed(8.0)),
     }
     return {name: m.fit(POOLS.members, Seeds(1).rng("fit")) for name, m in methods.items()}
 
@@ -146,7 +146,7 @@ def test_three_outcomes_are_one_against_the_rest() -> None:
     table = records(900)
     y = table.y + (np.nan_to_num(table.X[:, 3]) > 2)
     split = Pools.assign(replace(table, y=y, classes=("a", "b", "c")), Seeds(2).rng("split"), 0.3)
-    for kind in (Split, SplitU):
+    for kind in (SplitLearning, SplitU):
         release = kind(epochs=3).fit(split.members, Seeds(1).rng("fit"))
         assert release.model.predict_proba(split.nonmembers).shape[1] == 3
         found = LabelLeakage().run(Target(release, split), (), Seeds(7).rng("run"))

@@ -18,14 +18,14 @@ from pipelines.methods import _split_shapes, _split_training
 from pipelines.methods._split_defences import EqualNorms, NoiseOnSmashed
 from pipelines.methods._split_shapes import UShaped
 from pipelines.methods._split_trunks import Dense, Recurrent
-from pipelines.methods.split_learning import Split
+from pipelines.methods.split_learning import SplitLearning
 from pipelines.methods.split_u import SplitU
 from pipelines.methods.splitfed import Splitfed
 from privaudit.contracts import Differentiable
 from privaudit.errors import PrivauditError
 from privaudit.seeds import Seeds
 
-METHODS = (Split, SplitU, Splitfed)
+METHODS = (SplitLearning, SplitU, Splitfed)
 
 
 def first_weights(method, members, seed: int = 1) -> list[np.ndarray]:
@@ -37,7 +37,7 @@ def first_weights(method, members, seed: int = 1) -> list[np.ndarray]:
     return [*below, *(np.array(w) for w in net.unpack(net.start(rng)))]
 
 
-@pytest.mark.parametrize("kind", [Split, SplitU])
+@pytest.mark.parametrize("kind", [SplitLearning, SplitU])
 def test_split_training_is_joint_training_step_by_step(kind) -> None:
     members = records(400)
     method = kind(epochs=2, rows=32, trunk=Dense(16), hidden=(8,), rate=0.01, decay=2.0)
@@ -89,7 +89,9 @@ def test_splitfed_in_sequence_trains_one_network_at_the_server() -> None:
 
 def test_the_shape_changes_who_sees_what_and_not_the_model() -> None:
     members = records(300)
-    one, two = (kind(epochs=3).fit(members, Seeds(1).rng("fit")) for kind in (Split, SplitU))
+    one, two = (
+        kind(epochs=3).fit(members, Seeds(1).rng("fit")) for kind in (SplitLearning, SplitU)
+    )
     assert np.allclose(one.model.weights, two.model.weights, atol=1e-5)
     assert np.array_equal(one.cut.labels, members.y[one.cut.row])
     assert two.cut.labels is None
@@ -100,7 +102,7 @@ def test_every_byte_is_counted() -> None:
     n, sites, numbers = len(members), 3, PublicEncoding(members.columns).width
     settings = {"trunk": Dense(w), "hidden": (v,), "epochs": epochs, "rows": 64}
     below, head = numbers * w + w, v * 2 + 2
-    vanilla = Split(**settings).fit(members, Seeds(1).rng("fit")).costs
+    vanilla = SplitLearning(**settings).fit(members, Seeds(1).rng("fit")).costs
     assert vanilla["bytes_up"] == epochs * n * (4 * w + 1)
     assert vanilla["bytes_down"] == epochs * n * 4 * w
     turns = epochs * sites - 1
@@ -139,21 +141,21 @@ def test_traffic_is_kept_for_two_epochs_and_thinned_when_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     members = records(400)
-    cut = Split(epochs=5).fit(members, Seeds(1).rng("fit")).cut
+    cut = SplitLearning(epochs=5).fit(members, Seeds(1).rng("fit")).cut
     assert np.unique(cut.epoch).tolist() == [0, 4]
     for epoch in (0, 4):
         assert np.array_equal(np.sort(cut.row[cut.epoch == epoch]), np.arange(400))
-    assert len(Split(epochs=1).fit(members, Seeds(1).rng("fit")).cut.row) == 400
+    assert len(SplitLearning(epochs=1).fit(members, Seeds(1).rng("fit")).cut.row) == 400
     for module in (_split_shapes, _split_training):
         monkeypatch.setattr(module, "KEPT", 100)
-    release = Split(epochs=5, rows=16).fit(members, Seeds(1).rng("fit"))
+    release = SplitLearning(epochs=5, rows=16).fit(members, Seeds(1).rng("fit"))
     assert 50 <= (release.cut.epoch == 0).sum() <= 130
     assert any("of every 5 batches one" in note for note in release.notes)
 
 
 def test_what_the_layers_below_the_cut_answer_is_what_crosses() -> None:
     members = records(200)
-    release = Split(epochs=2, trunk=Dense(16)).fit(members, Seeds(1).rng("fit"))
+    release = SplitLearning(epochs=2, trunk=Dense(16)).fit(members, Seeds(1).rng("fit"))
     weights = Network(release.model.widths).unpack(release.model.weights)
     x = PublicEncoding(members.columns).encode(members)
     assert np.allclose(
@@ -213,7 +215,7 @@ def test_the_recurrent_trunk_reads_hours_and_nothing_that_is_missing() -> None:
 
 def test_sites_can_be_made_up() -> None:
     members = records(400, sites=1)
-    release = Split(sites=Dirichlet(1.0, 4), epochs=2).fit(members, Seeds(1).rng("fit"))
+    release = SplitLearning(sites=Dirichlet(1.0, 4), epochs=2).fit(members, Seeds(1).rng("fit"))
     assert release.notes[0].startswith("4 sites")
 
 
@@ -226,7 +228,7 @@ def test_one_site_is_refused(kind) -> None:
 def test_a_site_without_records_takes_no_turn() -> None:
     members = records(300)
     some = members.take(members.site != 1)
-    release = Split(epochs=2).fit(some, Seeds(1).rng("fit"))
+    release = SplitLearning(epochs=2).fit(some, Seeds(1).rng("fit"))
     assert release.notes[0].startswith("2 sites")
     assert any("left out: b" in note for note in release.notes)
 
@@ -234,16 +236,16 @@ def test_a_site_without_records_takes_no_turn() -> None:
 @pytest.mark.parametrize(
     ("method", "named"),
     [
-        (Split(epochs=0), "epochs=0"),
-        (Split(rows=0), "rows=0"),
-        (Split(rate=0.0), "rate of 0"),
-        (Split(rate=0.1, decay=10.0), "decay of 10"),
-        (Split(hidden=(0,)), "layers of 0"),
-        (Split(trunk=Dense(0)), "0 numbers"),
+        (SplitLearning(epochs=0), "epochs=0"),
+        (SplitLearning(rows=0), "rows=0"),
+        (SplitLearning(rate=0.0), "rate of 0"),
+        (SplitLearning(rate=0.1, decay=10.0), "decay of 10"),
+        (SplitLearning(hidden=(0,)), "layers of 0"),
+        (SplitLearning(trunk=Dense(0)), "0 numbers"),
         (SplitU(hidden=()), "without a layer for the server"),
-        (Split(defence=NoiseOnSmashed(0.0)), "scale 0"),
-        (Split(defence=NoiseOnSmashed(float("nan"))), "scale nan"),
-        (Split(defence=EqualNorms(0.5)), "0.5 times"),
+        (SplitLearning(defence=NoiseOnSmashed(0.0)), "scale 0"),
+        (SplitLearning(defence=NoiseOnSmashed(float("nan"))), "scale nan"),
+        (SplitLearning(defence=EqualNorms(0.5)), "0.5 times"),
         (Splitfed(epochs=0), "epochs=0"),
     ],
 )
@@ -257,8 +259,8 @@ def test_members_that_cannot_be_learnt_from_are_refused() -> None:
 
     members = records(100)
     with pytest.raises(PrivauditError, match="outcomes are only"):
-        Split().fit(members.take(members.y == 0), Seeds(1).rng("fit"))
+        SplitLearning().fit(members.take(members.y == 0), Seeds(1).rng("fit"))
     with pytest.raises(PrivauditError, match="without an hourly series"):
-        Split(trunk=Recurrent()).fit(
+        SplitLearning(trunk=Recurrent()).fit(
             replace(members, series=None, channels=()), Seeds(1).rng("fit")
         )

@@ -50,7 +50,7 @@ def numbers() -> dict[str, Any]:
         "trials": to_tree(stats.estimates({Setting("budget", 1.0, "sd"): trials}, rng=stream())),
         "utility": to_tree(stats.utility(proba, y, patients=who, rng=stream())),
         "utility_groups": to_tree(
-            stats.utility_groups(proba, y, patients=who, groups={"half": np.where(who < 200, "a", "b")}, rng=stream())
+            stats.utility_groups(proba, y, patients=who, groups={"half": np.where(who < 200, "a", "b")})
         ),
         "reliability": to_tree(stats.reliability(proba, y, patients=who)),
         "strongest": to_tree(stats.strongest({"a": scores}, patients=ids, rng=stream())[1]),

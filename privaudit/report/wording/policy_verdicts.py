@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Badge
 from privaudit.report.judged import applies
 from privaudit.report.wording.classes import name_family
 from privaudit.report.wording.knowledge import name_attack
-from privaudit.report.wording.metrics import name_group, name_setting
+from privaudit.report.wording.metrics import name_group, name_metric, name_setting
 from privaudit.report.wording.questions import VERDICTS
-from privaudit.report.wording.verdicts import explain_policy_metric
+from privaudit.report.wording.verdicts import explain_policy_metric, word_finding
 from privaudit.verdicts import State, Verdict
 
 INTRO = (
@@ -51,13 +52,18 @@ _CLAIMED = ("epsilon.claimed", "epsilon.delta")
 
 
 def name_measure(v: Verdict) -> str:
-    """A rule's measure, and at what it is read."""
+    """A rule's measure: the family of attacks and the number, at what it is read."""
     family = v.metric[: v.metric.find(".")]
     title = "Differential privacy" if v.metric in _CLAIMED else name_family(family)
-    text = f"{title}: {explain_policy_metric(v.metric)}"
-    if v.fpr is not None:
-        text += f" at a false positive rate of {n.share(v.fpr)}"
-    return text if v.prior is None else f"{text} if {n.share(v.prior)} are members"
+    if v.number is not None:
+        return f"{title}: {name_metric(replace(v.number, at=None))}"
+    return f"{title}: {explain_policy_metric(v.metric)}"
+
+
+def word_deciding(v: Verdict) -> str:
+    """What was found, with the release that it is about."""
+    text = word_finding(v, name_attack)
+    return f"{v.subject}: {text[:1].lower()}{text[1:]}" if v.subject else text
 
 
 def get_badge(v: Verdict) -> Badge:

@@ -1,4 +1,4 @@
-"""What a synthetic table is good for: models trained on it, asked about real patients."""
+"""Utility of a synthetic table: models trained on it, tested on real patients."""
 
 from __future__ import annotations
 
@@ -16,12 +16,10 @@ from privaudit.results import Utility
 from privaudit.seeds import Seeds
 from privaudit.stats.paired import auroc_loss
 
-SERIES = "series"
 
-
-def judges(learners: Mapping[str, Learner]) -> tuple[dict[str, Learner], tuple[str, ...]]:
+def split_learners(learners: Mapping[str, Learner]) -> tuple[dict[str, Learner], tuple[str, ...]]:
     """The learners that read a table, and the names of those that need the hourly series."""
-    able = {name: one for name, one in learners.items() if getattr(one, "reads", "") != SERIES}
+    able = {name: one for name, one in learners.items() if getattr(one, "reads", "") != "series"}
     return able, tuple(name for name in learners if name not in able)
 
 
@@ -32,7 +30,7 @@ def _real_answers(pools: Pools, learner: Learner, name: str, seeds: Seeds) -> np
     return np.asarray(model.predict_proba(pools.nonmembers), dtype=np.float64)
 
 
-def usefulness(
+def utility(
     name: str,
     learner: Learner,
     synthetic: Records,
@@ -43,16 +41,27 @@ def usefulness(
 ) -> tuple[Utility, np.ndarray, np.ndarray]:
     """One learner trained on the synthetic and on the real records, both asked about the non-members.
 
-    own: (non-members, k), answers of this learner trained on the synthetic table already. Returns also the
-    answers (n, k) of the synthetic-trained and of the real-trained model. A table that the learner refuses is
-    its PrivauditError.
+    Args:
+        name: the learner's name.
+        learner: what is trained.
+        synthetic: the table, its columns those of the pools.
+        pools: the real records.
+        own: (non-members, k), answers of this learner trained on the table already, if it was.
+        confidence: of the intervals.
+        seeds: the streams.
+
+    Returns:
+        The estimates, and the answers (n, k) of the synthetic-trained and the real-trained model.
+
+    Raises:
+        PrivauditError: the learner refuses the table.
     """
     if own is None:
         model = learner.fit(synthetic, seeds.rng("usefulness", "synthetic", name))
         own = np.asarray(model.predict_proba(pools.nonmembers), dtype=np.float64)
     real = _real_answers(pools, learner, name, seeds)
     outside = pools.nonmembers
-    told = [
+    measured = [
         stats.utility(
             answers,
             outside.y,
@@ -64,7 +73,7 @@ def usefulness(
         for answers in (own, real)
     ]
     loss = auroc_loss(real, own, outside.y, patients=outside.patient, confidence=confidence)
-    return Utility(name, told[0], told[1], loss), own, real
+    return Utility(name, *measured, loss), own, real
 
 
 def check_outcomes(table: Records) -> None:
@@ -73,8 +82,5 @@ def check_outcomes(table: Records) -> None:
         raise PrivauditError(
             "a table without an outcome",
             "a model is trained to tell one outcome from another",
-            "name the outcome's column as the target",
+            "name the outcome's column",
         )
-
-
-__all__ = ["check_outcomes", "judges", "usefulness"]

@@ -1,11 +1,8 @@
-"""torch models: TorchScript files, safetensors weights of a named module, modules in this process."""
+"""torch modules of this process: asked, and differentiated."""
 
 from __future__ import annotations
 
 import copy
-import io
-import re
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,34 +12,25 @@ import numpy as np
 
 from privaudit.errors import PrivauditError
 from privaudit.inputs.models.answers import from_logits, probabilities
-from privaudit.inputs.models.extras import needed
-from privaudit.inputs.models.layout import Frame, Layout, by_order
-from privaudit.inputs.models.opened_model import How, Opened, in_parts
+from privaudit.inputs.models.layout import Layout, by_order
+from privaudit.inputs.models.opened_model import Binding, Opened, in_parts
 from privaudit.records import Records
 
-SCRIPT_NOTE = (
-    "a TorchScript file is a program of torch's own operations: it cannot run Python, and one that "
-    "names operations which touch files is refused, but it may compute for as long as it likes"
-)
-_TOUCHES_FILES = re.compile(
-    rb"\b(torch\.save|torch\.load|aten\.save|from_file|torch\.classes|__torch__\.torch\.classes)\b|\bopen\("
-)
 _ENDS = {"Softmax": "probabilities", "Sigmoid": "probabilities", "Linear": "logits"}
 
 
 @dataclass(frozen=True, eq=False)
-class Torch:
+class TorchModel:
     """A module asked with a float32 matrix; `Differentiable`, so that gradient attacks run.
 
-    kept: the file's bytes for TorchScript, else the module itself. answers: "probabilities" or
-    "logits", as its last layer tells, or, where that tells nothing, what its answers look like.
+    held: what `module` is made of, the module itself. answers: "probabilities" or "logits", as its
+    last layer says, or, where that says nothing, what its answers look like.
     """
 
-    kept: Any = field(repr=False)
+    held: Any = field(repr=False)
     layout: Layout
     classes: int
     answers: str
-    scripted: bool = False
 
     def predict_proba(self, records: Records) -> np.ndarray:
         """(n, classes): see `privaudit.contracts.Model`."""
@@ -75,7 +63,7 @@ class Torch:
         """(n, p) float32, per record, in the order of the module's parameters."""
         import torch
 
-        module = self._module()
+        module = self.module
         weights = [w for w in module.parameters() if w.is_floating_point()]
         asked = [w.requires_grad for w in weights]
         found = np.empty((len(records), sum(w.numel() for w in weights)), dtype=np.float32)
@@ -93,8 +81,8 @@ class Torch:
                     ]
                     found[i] = torch.cat(flat).numpy()
         finally:
-            for w, kept in zip(weights, asked, strict=True):
-                w.requires_grad_(kept)
+            for w, was_asked in zip(weights, asked, strict=True):
+                w.requires_grad_(was_asked)
         return found
 
     def _inputs(self, records: Records) -> Any:
@@ -106,10 +94,11 @@ class Torch:
         import torch
 
         try:
-            out = self._module()(x)
+            out = self.module(x)
         except Exception as error:
             raise PrivauditError(
-                f"the torch model broke on a matrix of {tuple(x.shape)[1]} columns ({type(error).__name__})",
+                f"the torch model failed on a matrix of {tuple(x.shape)[1]} columns "
+                f"({type(error).__name__})",
                 "it is handed float32 rows in the order of the schema's columns",
                 "give a schema whose columns are those that the model was trained on, in order",
             ) from error
@@ -139,126 +128,59 @@ class Torch:
         true = out[torch.arange(len(y)), y]
         return -torch.log(true.clamp_min(1e-30))
 
-    def _module(self) -> Any:
-        if not self.scripted:
-            return self.kept
-        found = self.__dict__.get("_kept")
-        if found is None:
-            found = load_script(self.kept)
-            object.__setattr__(self, "_kept", found)
-        return found
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_kept"}
+    @property
+    def module(self) -> Any:
+        """The torch module."""
+        return self.held
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Hold torch to one thread, and put things back after."""
+    """Hold torch to one thread, and restore the number after."""
     import torch
 
-    kept = torch.get_num_threads()
-    if kept != 1:
+    threads = torch.get_num_threads()
+    if threads != 1:
         torch.set_num_threads(1)
     try:
         yield
     finally:
-        if kept != 1:
-            torch.set_num_threads(kept)
+        if threads != 1:
+            torch.set_num_threads(threads)
 
 
 def _parts(records: Records, size: int) -> list[Records]:
     return [records.take(slice(i, i + size)) for i in range(0, max(len(records), 1), size)]
 
 
-def open_module(module: Any, form: str = "a torch module", frame: Frame | None = None) -> Opened:
+def open_module(module: Any, form: str = "a torch module") -> Opened:
     """A module in this process; the user's own stays as it is, in training mode or not."""
     try:
         own = copy.deepcopy(module)
     except Exception:
         own = module
     own.eval()
-    return _opened(own, own, form, scripted=False, notes=())
+    return open_torch(TorchModel, own, own, form)
 
 
-def open_script(raw: bytes) -> Opened:
-    """A file of `torch.jit.save`. Its code is searched for operations that touch files first."""
-    refuse_script(raw)
-    return _opened(raw, load_script(raw), "TorchScript", scripted=True, notes=(SCRIPT_NOTE,))
+def open_torch(
+    kind: type[TorchModel], held: Any, module: Any, form: str, notes: tuple[str, ...] = ()
+) -> Opened:
+    """What a torch module says of itself; kind: the model to bind."""
+    ends = _read_last_layer(module)
 
+    def bind(binding: Binding) -> TorchModel:
+        layout = by_order(_count_inputs(module), binding.columns, encode=binding.encode)
+        classes = len(binding.classes)
+        answers = binding.answers or ends or _guess_answers(module, layout)
+        return kind(held, layout, classes, answers)
 
-def refuse_script(raw: bytes) -> None:
-    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-        names = archive.namelist()
-        if not any("/code/" in name for name in names):
-            raise PrivauditError(
-                "a torch file that is no TorchScript",
-                "it is a pickle (torch.save): loading it may run any code",
-                "export with torch.jit.script or torch.jit.trace and torch.jit.save, or save the "
-                "weights as safetensors and name the module (--module module:factory)",
-            )
-        for name in names:
-            if (
-                "/code/" in name
-                and name.endswith(".py")
-                and _TOUCHES_FILES.search(archive.read(name))
-            ):
-                raise PrivauditError(
-                    "a TorchScript file that names operations which read or write files",
-                    "a model that answers with probabilities needs none of them",
-                    "do not use this file; export the model again from where it was trained",
-                )
-
-
-def load_script(raw: bytes) -> Any:
-    import torch
-
-    try:
-        return torch.jit.load(io.BytesIO(raw), map_location="cpu").eval()
-    except Exception:
-        raise PrivauditError(
-            "the model cannot be read as TorchScript",
-            "the file is damaged, cut short, or of another version of torch",
-            "save it again with torch.jit.save",
-        ) from None
-
-
-def open_safetensors(raw: bytes, module: str) -> Opened:
-    """Weights that hold numbers alone, for a module that the user's own code makes."""
-    from privaudit.inputs.models.user_code import factory
-
-    library = needed("safetensors.torch", "a safetensors file")
-    if not module:
-        raise PrivauditError(
-            "a safetensors file without a module",
-            "it holds weights and not what is computed with them",
-            "name the function that makes the module: --module package.module:function",
-        )
-    made = factory(module, "--module")()
-    try:
-        made.load_state_dict(library.load(raw))
-    except Exception:
-        raise PrivauditError(
-            f"the weights do not fit the module that {module!r} makes",
-            "names and shapes have to be the same",
-            "name the function that made the module in training",
-        ) from None
-    return open_module(made, "safetensors")
-
-
-def _opened(kept: Any, module: Any, form: str, *, scripted: bool, notes: tuple[str, ...]) -> Opened:
-    ends = _last(module)
-
-    def bind(how: How) -> Torch:
-        layout = by_order(_inputs(module), how.columns, encode=how.encode)
-        classes = len(how.classes)
-        answers = how.answers or ends or _looks(module, layout)
-        return Torch(kept, layout, classes, answers, scripted)
-
-    told = {"": "taken for probabilities if they look so, else for logits"}.get(
-        ends, f"read as {ends}, as its last layer tells"
+    read = (
+        f"read as {ends}, as its last layer says"
+        if ends
+        else "taken for probabilities if they look so, else for logits"
     )
-    return Opened(form, None, None, None, bind, (*notes, f"its answers are {told} (--answers)"))
+    return Opened(form, None, None, None, bind, (*notes, f"its answers are {read} (--answers)"))
 
 
 def _leaves(module: Any) -> list[Any]:
@@ -269,7 +191,7 @@ def _kind(part: Any) -> str:
     return str(getattr(part, "original_name", type(part).__name__))
 
 
-def _last(module: Any) -> str:
+def _read_last_layer(module: Any) -> str:
     """What its last layer says of the answers, where that is a known one in a plain sequence."""
     leaves = _leaves(module)
     if not leaves:
@@ -281,7 +203,7 @@ def _last(module: Any) -> str:
     return _ENDS.get(kind, "")
 
 
-def _inputs(module: Any) -> int | None:
+def _count_inputs(module: Any) -> int | None:
     """How many columns its first layer reads, where that is a linear one in a plain sequence."""
     leaves = _leaves(module)
     if leaves and _kind(module) in ("Sequential", "Linear") and hasattr(leaves[0], "in_features"):
@@ -289,7 +211,7 @@ def _inputs(module: Any) -> int | None:
     return None
 
 
-def _looks(module: Any, layout: Layout) -> str:
+def _guess_answers(module: Any, layout: Layout) -> str:
     """Ask it something: answers that are probabilities whatever is asked are meant as such."""
     import torch
 
@@ -305,4 +227,4 @@ def _looks(module: Any, layout: Layout) -> str:
     return "probabilities" if inside and sums else "logits"
 
 
-__all__ = ["Torch", "open_module", "open_safetensors", "open_script"]
+__all__ = ["TorchModel", "open_module", "open_torch"]

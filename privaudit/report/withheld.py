@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from privaudit.facts import Reason, ReasonCode
+from privaudit.limits import MIN_CELL
 from privaudit.results import Audit, Control, Data, Estimate, Finding, GroupResult, Outcome, Subject
 from privaudit.verdicts import Verdicts
 
-MIN_CELL = 10
 TOO_FEW = Reason(ReasonCode.TOO_FEW_PATIENTS, {"least": MIN_CELL})
 PEOPLE = ("patients", "member_patients", "nonmember_patients", "members", "nonmembers", "records")
 HOSPITALS = ("key_recovery",)
@@ -163,4 +163,4 @@ def _sizes(g: GroupResult) -> Mapping[str, int]:
     return next((e.n for e in g.estimates if e.n), {})
 
 
-__all__ = ["MIN_CELL", "is_small", "withhold", "withhold_verdicts"]
+__all__ = ["is_small", "withhold", "withhold_verdicts"]

@@ -28,7 +28,6 @@ DEFECT_TITLE = "A privacy guarantee does not hold"
 UNTRAINED_TITLE = "Requested and not trained"
 UNCONTROLLED_TITLE = "No controls were run"
 SHIFT_TITLE = "Distribution shift between training and held-out patients"
-NO_POLICY_TITLE = "No verdict against a policy"
 
 
 def word_invalid(places: Iterable[str]) -> str:

@@ -13,7 +13,16 @@ import cattrs
 from cattrs.errors import BaseValidationError
 
 from privaudit.errors import PrivauditError
-from privaudit.facts import Bound, Caveat, Metric, Param, Reason
+from privaudit.facts import (
+    Bound,
+    BoundMethod,
+    Caveat,
+    CaveatCode,
+    Metric,
+    Param,
+    Reason,
+    ReasonCode,
+)
 
 SCHEMA = "privaudit/2"
 
@@ -370,14 +379,18 @@ def converter() -> cattrs.Converter:
             raise TypeError(f"expected a number, got {type(value).__name__}")
         return float(value)
 
-    def text(value: Any, _: type) -> str:
+    def text(value: Any, kind: type[str]) -> str:
         if not isinstance(value, str):
             raise TypeError(f"expected a text, got {type(value).__name__}")
-        return value
+        # This hook also serves the codes, which are texts: each becomes a member, or is refused.
+        return kind(value)
 
     converter.register_structure_hook(Outcome, outcome)
     converter.register_structure_hook(float, number)
     converter.register_structure_hook(str, text)
+    # A code is a text too: without hooks of their own any text would pass, and no code be one.
+    for codes in (ReasonCode, CaveatCode, BoundMethod):
+        converter.register_structure_hook(codes, lambda value, kind: kind(value))
     for union in (Param, str | int | float, str | float):
         converter.register_structure_hook(union, lambda value, _: _plain(value))
     return converter

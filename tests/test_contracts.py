@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cattrs.errors import BaseValidationError
 
 from privaudit import plugins
 from privaudit.errors import PrivauditError
+from privaudit.facts import Bound, BoundMethod, Caveat, CaveatCode, Reason, ReasonCode
 from privaudit.records import Column, Records, Split
+from privaudit.results import from_tree, to_tree
 from privaudit.seeds import Seeds, borrowed_globals
 from privaudit.signals import margin
 
@@ -144,3 +147,19 @@ def test_a_plugin_of_another_name_is_found(tmp_path: Path, monkeypatch: pytest.M
     install(tmp_path, "harmless_plugin", "attacks", "another_name")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert plugins.members("attacks")["another_name"] == "harmless_plugin.another_name"
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        Caveat(CaveatCode.CONSTANT_ANSWERS),
+        Reason(ReasonCode.NO_MEMBER),
+        Bound(BoundMethod.WILSON),
+    ],
+)
+def test_a_code_read_back_is_that_code(fact: Caveat | Reason | Bound) -> None:
+    tree = to_tree(fact)
+    key = "method" if isinstance(fact, Bound) else "code"
+    assert getattr(from_tree(tree, type(fact)), key) is getattr(fact, key)
+    with pytest.raises(BaseValidationError):
+        from_tree({**tree, key: "no such code"}, type(fact))

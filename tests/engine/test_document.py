@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toy_audit import ToyMethod, records
 
@@ -22,6 +22,7 @@ def chain(start: int, excluded: list[int], per_patient: int) -> list[FlowStep]:
     return steps
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.one_of(st.integers(0, 25), st.integers(0, 2000)), min_size=0, max_size=8),
     st.integers(1, 3),

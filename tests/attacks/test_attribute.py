@@ -165,8 +165,8 @@ def test_gaps_are_left_out_of_the_column_and_allowed_elsewhere():
     split = split_of(table(gaps=0.3))
     evidence = attack(Memory(split.members), split, records=5000)
     for j, name in ((6, "sex"), (7, "ward")):
-        assert len(evidence[name].success) == np.isfinite(split.members.X[:, j]).sum()
-        assert len(evidence[name].control) == np.isfinite(split.nonmembers.X[:, j]).sum()
+        assert len(evidence[Setting("column", name)].success) == np.isfinite(split.members.X[:, j]).sum()
+        assert len(evidence[Setting("column", name)].control) == np.isfinite(split.nonmembers.X[:, j]).sum()
     assert evidence[SEX].success.mean() > 0.8
 
 

@@ -167,7 +167,7 @@ def test_a_synthetic_table_of_fewer_columns_in_another_order_is_read() -> None:
     order = [17, 3, 0, 1, 2, 15]
     fewer = replace(table, columns=tuple(table.columns[j] for j in order), X=table.X[:, order])
     found = SyntheticAttributeInference().run(target(s, fewer), (), rng)
-    assert set(found) == {"unit", "outcome"}
+    assert set(found) == {column("unit"), column("outcome")}
     assert gap(found[column("unit")])[1] > 0
     for attack in ATTACKS:
         assert attack.run(target(s, fewer), (), rng)
@@ -244,7 +244,7 @@ def test_the_outcome_is_a_column_whatever_it_is_called() -> None:
     named = tuple(replace(c, name="outcome") if c.name == "b0" else c for c in s.members.columns)
     s = Split(*(replace(p, columns=named) for p in (s.members, s.nonmembers, s.reference)))
     found = SyntheticAttributeInference().run(target(s, bootstrap(s.members, rng)), (), rng)
-    assert "outcome (y)" in found
+    assert column("outcome (y)") in found
 
 
 def test_records_of_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,9 +91,12 @@ def shadowed(s: Split, kind: str, rng: np.random.Generator, table: Records | Non
 def auc(scores: Scores, s: Split) -> tuple[float, float, float]:
     """The AUC with its 95 % interval, as the report states it."""
     found = stats.estimates(
-        scores, patients=(s.members.patient, s.nonmembers.patient), confidence=0.95,
-        rng=Seeds(1).rng("auc"), names=("auc",),
-    )  # fmt: skip
+        scores,
+        patients=(s.members.patient, s.nonmembers.patient),
+        confidence=0.95,
+        rng=Seeds(1).rng("auc"),
+        names=("auc",),
+    )
     (e,) = (one for one in found if one.name == "auc")
     assert e.value is not None
     assert e.low is not None
@@ -190,8 +193,12 @@ def test_ties_and_odd_tables(attack) -> None:
     ):
         scores = attack.run(target(s, table), (), rng)
         assert np.isfinite(scores.members).all()
-    same = Split(*(replace(p, X=np.zeros_like(p.X), y=np.zeros(len(p), dtype=int)) for p in
-                   (s.members, s.nonmembers, s.reference)))  # fmt: skip
+    same = Split(
+        *(
+            replace(p, X=np.zeros_like(p.X), y=np.zeros(len(p), dtype=int))
+            for p in (s.members, s.nonmembers, s.reference)
+        )
+    )
     scores = attack.run(target(same, same.members), (), rng)
     assert auc(scores, same)[0] == 0.5
     with pytest.raises(PrivauditError, match="table of 9 records"):

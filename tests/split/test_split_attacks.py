@@ -1,4 +1,4 @@
-"""What the server reads at the cut: planted leaks are found, defences and nulls are seen as such."""
+"""What the server reads at the cut: planted leaks are found, defences and nulls are not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from privaudit.attacks.split_learning.split_inversion import (
     SplitInversion,
     densest,
 )
-from privaudit.contracts import Access, CutTraffic, Release, Target
+from privaudit.contracts import Access, Release, Target
 from privaudit.errors import PrivauditError
 from privaudit.facts import Setting
 from privaudit.records import Split as Pools

@@ -14,7 +14,7 @@ ROUNDS = 6
 
 
 def movable(column: Column) -> bool:
-    """Mutable numbers move. Codes, flags, counts do not: no budget below one step reaches another."""
+    """Mutable numbers move; codes, flags, counts do not: a budget below one step reaches none."""
     return column.mutable and column.kind == "numeric" and column.statistic not in FIXED
 
 

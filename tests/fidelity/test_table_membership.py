@@ -97,7 +97,7 @@ def auc(scores: Scores, s: Split) -> tuple[float, float, float]:
         rng=Seeds(1).rng("auc"),
         names=("auc",),
     )
-    (e,) = (one for one in found if one.name == "auc")
+    (e,) = (one for one in found if one.metric.name == "auc")
     assert e.value is not None
     assert e.low is not None
     assert e.high is not None

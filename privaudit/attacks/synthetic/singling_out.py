@@ -62,9 +62,9 @@ class SinglingOut(TableAttack):
         synthetic = _distinct(_values(own))
         if synthetic.shape[1] < FEWEST:
             raise PrivauditError(
-                f"a synthetic table of {len(table)} records, {synthetic.shape[1]} of them
-                different", f"descriptions that fit exactly one need at least {FEWEST} different
-                records", "check that the generator draws more than a few different records",
+                f"a synthetic table of {len(table)} records, {synthetic.shape[1]} of them different",
+                f"descriptions that fit exactly one need at least {FEWEST} different records",
+                "check that the generator draws more than a few different records",
             )
         width = min(self.columns, len(names))
         found = {}

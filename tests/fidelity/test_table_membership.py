@@ -227,7 +227,7 @@ def test_a_method_that_makes_no_table_is_refused() -> None:
 
     plain = Target(Release(table=s.members), s, Plain())
     assert not ShadowGenerator(8).refits(plain, Seeds(1))
-    with pytest.raises(PrivauditError, match="nearness"):
+    with pytest.raises(PrivauditError, match="no shadow generators"):
         ShadowGenerator(8).run(plain, (), rng)
     with pytest.raises(PrivauditError, match="shadows=7"):
         ShadowGenerator(7).refits(plain, Seeds(1))

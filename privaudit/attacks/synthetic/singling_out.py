@@ -60,9 +60,10 @@ class SinglingOut(TableAttack):
         cuts = np.cumsum([len(pool) for pool in pools])[:-1]
         members, others, known = np.split(_values(joined), cuts, axis=1)
         synthetic = _distinct(_values(own))
-        if synthetic.shape[1] < FEWEST:
+        different = synthetic.shape[1]
+        if different < FEWEST:
             raise PrivauditError(
-                f"a synthetic table of {len(table)} records, {synthetic.shape[1]} of them different",
+                f"a synthetic table of {len(table)} records, {different} of them different",
                 f"descriptions that fit exactly one need at least {FEWEST} different records",
                 "check that the generator draws more than a few different records",
             )

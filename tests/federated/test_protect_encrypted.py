@@ -105,8 +105,10 @@ def test_values_at_points_multiply_as_polynomials_do() -> None:
             slow[(i + j) % 16] += sign * int(a[i]) * int(b[j])
     product = SMALL.coefficients(SMALL.mul(SMALL.points(a), SMALL.points(b)))
     assert product.tolist() == (slow % 7681).tolist()
-    direct = [sum(int(c) * pow(SMALL.root, k * i, 7681) for i, c in enumerate(a)) % 7681
-              for k in range(1, 32, 2)]  # fmt: skip
+    direct = [
+        sum(int(c) * pow(SMALL.root, k * i, 7681) for i, c in enumerate(a)) % 7681
+        for k in range(1, 32, 2)
+    ]
     assert SMALL.points(a).tolist() == direct
 
 
@@ -132,7 +134,8 @@ def test_our_decryption_is_tenseals_to_the_last_bits(cipher: CipherTranscript) -
 
 
 def test_the_sums_are_the_sums_of_the_ciphertexts(cipher: CipherTranscript) -> None:
-    # Three hospitals stayed in the first round, two in the second; the transcript keeps two of each.
+    # Three hospitals stayed in the first round, two in the second; the transcript keeps two of
+    # each.
     own = Ring(cipher.modulus, 4096)
     assert cipher.single.shape == (2, 4, 2, 4096)
     rest = own.sub(own.sub(cipher.sums, cipher.single[0]), cipher.single[1])
@@ -341,7 +344,7 @@ def test_the_attack_wants_ciphertexts_and_a_sane_tolerance(cipher: CipherTranscr
     with pytest.raises(PrivauditError, match="tolerance=0"):
         attacked(cipher, tolerance=0)
     with pytest.raises(ValueError, match="no ciphertexts"):
-        KeyRecovery().run(Target(Release(), None), (), np.random.default_rng(0))  # type: ignore[arg-type]
+        KeyRecovery().run(Target(Release(), None), (), np.random.default_rng(0))
 
 
 # In a federation.

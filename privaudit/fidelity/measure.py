@@ -96,7 +96,7 @@ def fidelity(
 def prevalence(synthetic: Records, pools: Pools, confidence: float) -> tuple[Estimate, ...]:
     """The outcome's share, synthetic beside real, and their difference: to be read first.
 
-    With more than two classes every class has its three numbers, told apart by `Metric.at`. A class
+    With more than two classes every class has its three numbers, each at its `Metric.at`. A class
     of fewer than 10 real patients is not stated, nor is what would give it by subtraction.
     """
     real = pools.members

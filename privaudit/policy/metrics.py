@@ -292,11 +292,10 @@ def group_readings(
     ]
 
 
-def groupings(subject: Subject) -> set[str]:
-    """What the subject's membership findings were split by."""
-    return {
-        group.by for one in subject.outcomes if isinstance(one, Finding) for group in one.groups
-    }
+def groupings(subject: Subject) -> tuple[str, ...]:
+    """What the subject's findings were split by, in the audit's order."""
+    found = [one for one in subject.outcomes if isinstance(one, Finding)]
+    return tuple(dict.fromkeys(group.by for one in found for group in one.groups))
 
 
 def choose_settings(settings: Sequence[Setting | None], at: Sequence[str]) -> list[Setting | None]:

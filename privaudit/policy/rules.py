@@ -72,7 +72,7 @@ def _text(value: Any) -> str:
     return value
 
 
-def _choice(value: Any, choices: tuple[Any, ...]) -> Any:
+def _choice(value: Any, choices: list[Any]) -> Any:
     """The choice that it is. A truth value is no number, though Python takes True for 1."""
     if isinstance(value, bool) or value not in choices:
         raise ValueError
@@ -95,7 +95,7 @@ def _at_least(least: int) -> Key:
 
 
 def _one_of(wanted: str, *choices: str | float) -> Key:
-    return Key(wanted, {"enum": choices})
+    return Key(wanted, {"enum": list(choices)})
 
 
 def _string(wanted: str) -> Key:

@@ -263,8 +263,9 @@ def _uncovered(policy: Policy, subject: Subject) -> tuple[str, ...]:
 
 def _miss_grouping(rule: Limit | Guard, known: PolicyMetric, subject: Subject, by: str) -> Verdict:
     """That a rule asks for groups that this audit does not have."""
-    there = sorted(metrics.groupings(subject) | {group.by for group in subject.utility_groups})
-    params = {"by": by, "known": tuple(there), "near": find_nearest(by, there)}
+    of_utility = (group.by for group in subject.utility_groups)
+    there = tuple(dict.fromkeys((*metrics.groupings(subject), *of_utility)))
+    params = {"by": by, "known": there, "near": find_nearest(by, there)}
     made = _about(rule, subject)
     if known.kind == "risk" and metrics.is_inapplicable(subject, known):
         made["severity"] = "warn"

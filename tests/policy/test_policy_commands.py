@@ -3,18 +3,22 @@
 import json
 import re
 import runpy
+import tomllib
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 from policy_lab import TOML, TPR, audit, group, member, number, policy, subject, tried
 
 from privaudit.cli import main
+from privaudit.errors import PrivauditError
 from privaudit.facts import Metric
 from privaudit.policy.file import parse
 from privaudit.policy.rules import RELEASES, Guard, Limit
+from privaudit.policy.schema import policy_schema
 from privaudit.policy.simulate import simulate
 from privaudit.policy.starters import starter
 from privaudit.results import Audit, to_json
@@ -40,6 +44,39 @@ def test_starters_are_policies(release: str) -> None:
     opened = opened.replace("approved_on = 2026-01-31", "approved_on = 2020-01-31")
     assert parse(opened.encode()).waivers[0].approved_by == "Name, role"
     assert parse(opened.encode()).limits[0].by == ("sex", "age")
+    # TOML's dates are texts in JSON.
+    for part in (text, opened):
+        tree = json.loads(json.dumps(tomllib.loads(part), default=str))
+        jsonschema.validate(tree, policy_schema(), format_checker=jsonschema.FormatChecker())
+
+
+FAULTS = [
+    ("max = 0.05", "maxx = 0.05"),
+    ("max = 0.05", "max = true"),
+    ("fpr = 0.01", "fpr = 0.02"),
+    ("membership.tpr", "membership.tprr"),
+    ('by = ["sex"]', 'by = ["sex", "sex"]'),
+    ('by = ["sex"]', 'severity = "stop"'),
+    ("privaudit.policy/1", "privaudit.policy/9"),
+    ('release = "public-api"', 'release = "public"'),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), FAULTS)
+def test_the_schema_finds_what_the_reader_refuses(old: str, new: str) -> None:
+    text = TOML.replace(old, new, 1)
+    with pytest.raises(PrivauditError):
+        parse(text.encode())
+    tree = json.loads(json.dumps(tomllib.loads(text), default=str))
+    assert list(jsonschema.Draft202012Validator(policy_schema()).iter_errors(tree))
+
+
+def test_the_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["policy", "schema"]) == 0
+    tree = json.loads(capsys.readouterr().out)
+    jsonschema.Draft202012Validator.check_schema(tree)
+    assert tree == json.loads(json.dumps(policy_schema()))
+    assert "membership.auc" in tree["properties"]["limit"]["items"]["properties"]["metric"]["enum"]
 
 
 def test_stricter_contexts_allow_less() -> None:

@@ -298,7 +298,6 @@ def as_caveat(part: str | Caveat) -> Caveat:
 SettingKind = Literal[
     "column",
     "budget",
-    "known_columns",
     "neighbours",
     "attacker",
     "aggregator",

@@ -117,7 +117,7 @@ def test_the_policy_in_the_documents_is_one() -> None:
 SUITE = """
 from pathlib import Path
 
-import privaudit.notebook as notebook
+import privaudit.api as api
 import pytest
 from privaudit.results import from_json
 
@@ -132,7 +132,7 @@ def found(privaudit, monkeypatch, request):
     def audit(model, *, members, nonmembers, **more):
         assert (members, nonmembers, more) == ((1, 2), (3, 4), {"target": "died"})
         return Findings(model)
-    monkeypatch.setattr(notebook, "audit", audit, raising=False)
+    monkeypatch.setattr(api, "audit", audit, raising=False)
     name = request.node.name.split("_")[1]
     return privaudit(name, members=(1, 2), nonmembers=(3, 4), target="died")
 """

@@ -101,19 +101,12 @@ def _assert(made: Verdicts) -> Verdicts:
         word_outcome,
         word_state,
     )
-    from privaudit.report.wording.verdicts import (
-        word_finding,
-        word_notes,
-        word_reason,
-        word_remedy,
-    )
+    from privaudit.report.wording.verdicts import explain_verdict, word_notes
 
     lines = [word_outcome(made), *(word_notes(made) if made.code == 5 else ())]
     for one in select_stopping(made):
         lines += ["", f"{word_state(one)}  {name_verdict(one)}"]
-        lines += [f"  {text}" for text in (word_finding(one), word_reason(one)) if text]
-        remedy = word_remedy(one)
-        lines += [f"  {remedy}"] if remedy else []
+        lines += [f"  {text}" for text in explain_verdict(one)]
     raise AssertionError("\n".join(lines))
 
 
@@ -137,6 +130,3 @@ class Auditor:
 def privaudit() -> Auditor:
     """Audits a model and holds what was found against limits: see `privaudit.pytest_plugin`."""
     return Auditor()
-
-
-__all__ = ["Auditor", "Found", "privaudit"]

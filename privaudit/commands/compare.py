@@ -61,7 +61,10 @@ def _stored(first: Path, second: Path) -> tuple[tuple[Stored, Stored] | None, st
 
     runs = [Stored(path.resolve().parent.parent) for path in (first, second)]
     try:
-        pools = zip(*((s.members, s.nonmembers, s.reference) for s in (run.split for run in runs)), strict=True)
+        pools = zip(
+            *((s.members, s.nonmembers, s.reference) for s in (run.split for run in runs)),
+            strict=True,
+        )
     except Unreadable as error:
         return None, f"from the stored intervals: restricted/split.npz of a run is {error}"
     if not all(

@@ -133,15 +133,3 @@ def compare_records(one: str, other: str) -> str:
 def describe_split(split: str) -> str:
     """How members were chosen, in words."""
     return "one split for all seeds" if split else "assigned at random, anew with every seed"
-
-
-__all__ = [
-    "Basis",
-    "basis",
-    "check_comparable",
-    "compare_records",
-    "describe_split",
-    "differences",
-    "settings",
-    "statistics",
-]

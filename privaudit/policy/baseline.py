@@ -327,23 +327,3 @@ def warnings(baseline: Baseline) -> tuple[str, ...]:
         else "fewer runs make wider bounds: more verdicts will be INCONCLUSIVE"
     )
     return (f"{count} of the {SEEDS} runs that are recommended; {alone}",)
-
-
-__all__ = [
-    "SCHEMA",
-    "SEEDS",
-    "Baseline",
-    "Line",
-    "Number",
-    "Run",
-    "Step",
-    "create",
-    "digest",
-    "numbers",
-    "parse",
-    "read",
-    "summarise",
-    "update",
-    "warnings",
-    "write",
-]

@@ -285,16 +285,3 @@ def _false_positives(cell: Cell, least: int) -> int:
     if held_out is None:
         return 0
     return max(0, -int(-(least / fpr - 1e-6) // 1) - held_out)
-
-
-__all__ = [
-    "WEAK",
-    "Cell",
-    "Move",
-    "bound_of",
-    "decide",
-    "guard_cells",
-    "limit_cells",
-    "moves",
-    "pick_reason",
-]

@@ -217,9 +217,9 @@ class _Pairs:
             return self._answers(one, other, metric)
         if isinstance(one, Scores) and isinstance(other, Scores):
             return self._scores(one, other, metric)
-        if isinstance(one, dict) and isinstance(other, dict):
-            if metric.at in one and metric.at in other:
-                return self._trials(one[metric.at], other[metric.at], metric)
+        series = isinstance(one, dict) and isinstance(other, dict)
+        if series and metric.at in one and metric.at in other:
+            return self._trials(one[metric.at], other[metric.at], metric)
         return None
 
     def _split(self) -> Split:
@@ -312,6 +312,3 @@ def _apart(
         return Difference(*base, value=gap, refusal=Reason(ReasonCode.NO_INTERVAL))
     found = between.apart((one.value, one.low, one.high), (other.value, other.low, other.high))
     return Difference(*base, *found, bound=BoundMethod.MOVER)
-
-
-__all__ = ["Comparison", "Difference", "Evidence", "Records", "compare"]

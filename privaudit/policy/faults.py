@@ -53,6 +53,3 @@ def _of_subject(subject: Subject, severity: Severity) -> Iterator[Caveat]:
 def is_broken(control: Control) -> bool:
     """Whether a control gave no number at all."""
     return not control.passed and not control.estimates
-
-
-__all__ = ["find_faults", "is_broken"]

@@ -339,6 +339,3 @@ def _check_ids(policy: Policy) -> None:
             "a policy holds at least one [[limit]], [[guard]] or [[regression]]",
             "add one, or begin with `privaudit init`",
         )
-
-
-__all__ = ["build", "check_dates", "keys_of", "parse", "read"]

@@ -253,6 +253,3 @@ def _floor(rule: Limit, subjects: Sequence[Subject], alpha: float) -> tuple[floa
             if least is not None and rule.max < least and least > worst[0]:
                 worst = least, pools[1]
     return worst
-
-
-__all__ = ["expect_subjects", "expired", "judge", "overall", "select_subjects"]

@@ -336,22 +336,3 @@ def _estimates(known: PolicyMetric, subject: Subject) -> tuple[Estimate, ...]:
 def _first(estimates: Iterable[Estimate], wanted: Sequence[Metric]) -> Estimate | None:
     by_metric = {estimate.metric: estimate for estimate in estimates}
     return next((by_metric[metric] for metric in wanted if metric in by_metric), None)
-
-
-__all__ = [
-    "METRICS",
-    "PolicyMetric",
-    "Reading",
-    "blanks",
-    "choose_settings",
-    "find_metric",
-    "findings",
-    "group_readings",
-    "groupings",
-    "is_inapplicable",
-    "named_settings",
-    "read_access",
-    "readings",
-    "select_numbers",
-    "unnamed_settings",
-]

@@ -252,13 +252,3 @@ def regress(
         judge_change(rule, change, confidence=confidence, lower_confidence=lower_confidence)
         for change in changes(rule, audits, baseline, subjects)
     )
-
-
-__all__ = [
-    "FEWEST",
-    "Change",
-    "changes",
-    "judge_change",
-    "judge_without_baseline",
-    "regress",
-]

@@ -253,18 +253,3 @@ class Policy:
     @property
     def rules(self) -> tuple[Limit | Guard | Regression, ...]:
         return (*self.limits, *self.guards, *self.regressions)
-
-
-__all__ = [
-    "RELEASES",
-    "SCHEMA",
-    "Context",
-    "Exemption",
-    "Guard",
-    "Key",
-    "Limit",
-    "Policy",
-    "Regression",
-    "Severity",
-    "Statistics",
-]

@@ -270,6 +270,3 @@ def _miss_grouping(rule: Limit | Guard, known: PolicyMetric, subject: Subject, b
     if known.kind == "risk" and metrics.is_inapplicable(subject, known):
         made["severity"] = "warn"
     return Verdict(**made, state="NOT TESTED", reason=Reason(ReasonCode.NO_GROUPING, params))
-
-
-__all__ = ["verdicts"]

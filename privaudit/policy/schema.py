@@ -51,6 +51,3 @@ def _object(kind: type) -> dict[str, Any]:
         "required": needed,
         "additionalProperties": False,
     }
-
-
-__all__ = ["policy_schema", "render_schema"]

@@ -370,6 +370,3 @@ def _noisy(estimates: Sequence[Estimate], rng: np.random.Generator) -> tuple[Est
             ends = max(0.0, ends[0]), min(1.0, ends[1])
         made.append(replace(e, value=value, low=ends[0], high=ends[1]))
     return tuple(made)
-
-
-__all__ = ["Rates", "Simulated", "simulate"]

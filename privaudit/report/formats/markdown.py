@@ -106,6 +106,3 @@ def _bounds(one: Verdict) -> str:
     low = "" if one.lower is None else significant(one.lower)
     high = "" if one.upper is None else significant(one.upper)
     return f"{low} to {high}" if low and high else (f"from {low}" if low else f"to {high}")
-
-
-__all__ = ["details", "head", "inert", "notes", "render", "table"]

@@ -18,11 +18,9 @@ from privaudit.report.formats.shared import (
     word_state,
 )
 from privaudit.report.wording.verdicts import (
+    explain_verdict,
     name_group_of,
-    word_finding,
     word_notes,
-    word_reason,
-    word_remedy,
     word_rule_of,
 )
 from privaudit.verdicts import Verdict, Verdicts
@@ -107,8 +105,7 @@ def _result(verdicts: Verdicts, one: Verdict, index: int) -> dict[str, Any]:
         kind, level = ("fail", "error") if one.state == "EXCEEDS" else ("fail", "warning")
     else:
         kind, level = KINDS[meant]
-    parts = (word_finding(one), word_reason(one), word_remedy(one))
-    text = " ".join(part for part in parts if part)
+    text = " ".join(explain_verdict(one))
     group = name_group_of(one)
     setting = "" if one.setting is None else str(one.setting)
     key = json.dumps([one.rule, one.subject, group, one.attack, setting])
@@ -152,6 +149,3 @@ def _result(verdicts: Verdicts, one: Verdict, index: int) -> dict[str, Any]:
             }
         ]
     return found
-
-
-__all__ = ["render"]

@@ -75,6 +75,3 @@ def _body(one: Verdict) -> list[str]:
 def _paint(text: str, state: State, colour: bool) -> str:
     text = clean(text).replace("\n", " ")
     return f"{COLOURS[state]}{text}{PLAIN}" if colour else text
-
-
-__all__ = ["render"]

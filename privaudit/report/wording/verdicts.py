@@ -16,6 +16,7 @@ from privaudit.facts import Caveat, CaveatCode, Group, Reason, ReasonCode
 from privaudit.report.numbers import significant
 from privaudit.report.wording import facts
 from privaudit.report.wording.access import name_access
+from privaudit.report.wording.knowledge import read_table
 from privaudit.report.wording.metrics import MEANINGS
 from privaudit.verdicts import Verdict, Verdicts
 
@@ -25,6 +26,12 @@ EPSILON = ("epsilon.claimed", "epsilon.delta", "epsilon.lower_bound")
 """Metrics of a policy that are no shares."""
 
 NO_REALISTIC_NUMBER = "So close to the limit that no realistic number of patients decides it: protect the release better."
+
+
+def _texts() -> dict[str, dict[str, str]]:
+    """The sentences of `verdicts.toml`: kind -> code -> text."""
+    return read_table("verdicts")
+
 
 # ---------------------------------------------------------------- numbers
 
@@ -140,34 +147,12 @@ def word_numbers(v: Verdict, label: Label = str) -> str:
     return f"{f'{attack}: ' if attack else ''}{value}, {limit}"
 
 
-_MEASURES = {
-    "rate": "share of attempts that succeed",
-    "advantage": "how much more often the attack succeeds than its control",
-    "over_control": "how much more often the attack succeeds than its control",
-    "over_guess": "how much more often the attack succeeds than a guess without the release",
-}
-_GUESSED = dict.fromkeys(("attribute.advantage", "reconstruction.advantage"), "how much more often the attack succeeds than a guess without the release")
-_METRICS: Mapping[str, str] = {
-    **_GUESSED,
-    "membership.auc": "chance that a training record scores above a held-out one",
-    "membership.tpr": "share of training records recognised at a false positive rate",
-    "membership.ppv": "chance that a record named as a member is one, at a false positive rate of 1 % "
-    "and a prior",
-    "synthetic.singling_out": "how much more often singling out succeeds than its control",
-    "synthetic.linkability": "how much more often linking succeeds than its control",
-    "synthetic.attribute_inference": "how much more often inferring a value succeeds than its control",
-    "synthetic.exact_copies": MEANINGS["exact_copies_excess"],
-    "synthetic.near_copies": MEANINGS["near_copies_excess"],
-    "epsilon.claimed": "the epsilon that is claimed",
-    "epsilon.delta": "the delta that is claimed",
-    "epsilon.lower_bound": "the least epsilon that an attack proves",
-}
-
-
 def explain_policy_metric(name: str) -> str:
     """What a metric of a policy measures, in one line without a full stop."""
-    measure = name.rpartition(".")[2]
-    return _METRICS.get(name) or _MEASURES.get(measure) or MEANINGS[measure]
+    texts, measure = _texts(), name.rpartition(".")[2]
+    counted = {"exact_copies": "exact_copies_excess", "near_copies": "near_copies_excess"}
+    found = texts["metrics"].get(name) or texts["measures"].get(measure)
+    return found or MEANINGS[counted.get(measure, measure)]
 
 
 # ---------------------------------------------------------------- what was found
@@ -317,10 +302,10 @@ def _show(value: object) -> str:
 def word_reason(v: Verdict, label: Label = str) -> str:
     """Why the verdict has the state it has."""
     code, p = v.reason.code, v.reason.params
-    if code not in REASONS:
+    if code not in _texts()["reasons"]:
         # The number that decides is not stated: its own reason says why.
         return _capital(facts.word_reason(v.reason)).rstrip(".") + "."
-    text = REASONS[code].format(
+    text = _texts()["reasons"][code].format(
         lower=_amount(v, v.lower),
         upper=_amount(v, v.upper),
         limit=_amount(v, v.limit),
@@ -358,95 +343,12 @@ def _word_untested(v: Verdict, label: Label) -> str:
     return "; ".join(f"{label(name)}: {facts.word_reason(why)}" for name, why in v.untested)
 
 
-REASONS: Mapping[ReasonCode, str] = {
-    ReasonCode.WITHIN_BOUND: "Even the upper bound, {upper}, keeps to the limit of {limit}.",
-    ReasonCode.EXCEEDS_BOUND: "Even the lower bound, {lower}{adjusted} lies above the limit of {limit}.",
-    ReasonCode.REACHES_MINIMUM: "Even the lower bound, {lower}, reaches the {limit} asked for.",
-    ReasonCode.MISSES_MINIMUM: "Even the upper bound, {upper}{adjusted} falls short of the {limit} "
-    "asked for.",
-    ReasonCode.LIMIT_INSIDE_BOUNDS: "The limit of {limit} lies within the bounds, {lower} to {upper}.",
-    ReasonCode.TOO_FEW_FALSE_POSITIVES: "Too few false positives are expected among the held-out "
-    "patients for this rate.",
-    ReasonCode.NUMBER_ABSENT: "The audit holds no such number.",
-    ReasonCode.NO_INTERVAL: "The number came without an interval, and cannot be judged.",
-    ReasonCode.SUPPRESSED: "Fewer than {p_least} patients.",
-    ReasonCode.NEGATIVE_CONTROL_FAILED: "The negative control failed: a model that was not trained on "
-    "these patients reads as if it had been, so the audit is invalid here.",
-    ReasonCode.DISTRIBUTION_SHIFTED: "Members and held-out patients can be told apart without the model "
-    "(distribution shift), so that no number of this kind means what it should.",
-    ReasonCode.LACKS_POWER: "The attack lacks power here: {attack_names} missed a leak that was planted "
-    "in the model, so a low number is not evidence of low risk.",
-    ReasonCode.NO_POSITIVE_CONTROL: "No leak was planted for {attack_names} to find, so a low number is "
-    "not evidence of low risk.",
-    ReasonCode.GROUP_ATYPICAL: "In this group the attack names training patients no more often than "
-    "held-out ones: the group is unusual, not recognised.",
-    ReasonCode.NOTHING_PROVABLE: "So few patients could prove no more than {p_most} even if every guess "
-    "were right.",
-    ReasonCode.ATTACKS_MISSING: "Not run on {subject}: {attack_names}, which the policy asks for.",
-    ReasonCode.SETTINGS_MISSING: "Not measured on {subject}: {setting_names}, which the policy asks for.",
-    ReasonCode.NO_ATTACK_RUN: "No attack of this kind gave a number on {subject}.",
-    ReasonCode.NOT_APPLICABLE: "Does not apply: this release gives away nothing that such an attack "
-    "needs.",
-    ReasonCode.NO_GROUPING: "Groupings of the audit: {known_names}.",
-    ReasonCode.NO_GUARANTEE: "Nothing is claimed, so nothing bounds what may leak.",
-    ReasonCode.GUARANTEE_OF_ANOTHER_UNIT: "The guarantee is for one {p_unit}, and the policy protects "
-    "each patient.",
-    ReasonCode.GUARANTEE_NOT_COVERING: "The guarantee does not cover receivers who can {access_names}.",
-    ReasonCode.GUARANTEE_WITHIN: "What is claimed keeps to the limit of {limit}.",
-    ReasonCode.GUARANTEE_ABOVE: "What is claimed lies above the limit of {limit}.",
-    ReasonCode.NO_BASELINE: "No baseline was given to compare with.",
-    ReasonCode.ABSENT_FROM_BASELINE: "The baseline's runs state no value.",
-    ReasonCode.ABSENT_FROM_CANDIDATE: "The candidate's runs state no value.",
-    ReasonCode.TOO_FEW_BASELINE_RUNS: "The baseline has one run: how much seeds move this number is not "
-    "known.",
-    ReasonCode.TOO_FEW_CANDIDATE_RUNS: "The rule asks for {p_wanted} runs of the candidate: one training "
-    "may read a little more or less by chance.",
-    ReasonCode.NO_WORSE_THAN_MARGIN: "Even the upper bound ({upper}) is within the margin ({limit}).",
-    ReasonCode.WORSE_THAN_MARGIN: "Even the lower bound ({lower}) is above the margin ({limit}).",
-    ReasonCode.MARGIN_INSIDE_BOUNDS: "The margin lies between the bounds, {lower} to {upper}: seeds move "
-    "this number by {p_spread} from run to run.",
-}
-"""Every reason that a verdict can have, but for those of a number that is not stated."""
-
-
 # ---------------------------------------------------------------- what would help
 
 ACCEPT = (
     "have the risk accepted in a waiver by whoever answers for it under the policy; a waiver lowers no "
     "risk."
 )
-
-REMEDIES: Mapping[ReasonCode, str] = {
-    ReasonCode.MISSES_MINIMUM: "A model this weak may keep every limit on risk for that reason alone: "
-    "protect less, or train on more patients.",
-    ReasonCode.TOO_FEW_FALSE_POSITIVES: "About {more} more held-out patients, or a larger false "
-    "positive rate.",
-    ReasonCode.NUMBER_ABSENT: "Run the audit again with this version, or choose another metric.",
-    ReasonCode.SUPPRESSED: "A coarser grouping, or more patients of this group.",
-    ReasonCode.NO_INTERVAL: "Run the audit again with this version.",
-    ReasonCode.DISTRIBUTION_SHIFTED: "Hold out patients at random from the very source of the members, "
-    "and audit again.",
-    ReasonCode.NEGATIVE_CONTROL_FAILED: "Rely on none of these numbers: look for records of one patient "
-    "on both sides, or report a fault of the audit.",
-    ReasonCode.LACKS_POWER: "Train more models for the attack (--profile thorough), or name the attacks "
-    "that count with attacks = [...].",
-    ReasonCode.NO_POSITIVE_CONTROL: "Run the audit with its controls, or set positive_control = "
-    '"optional" and answer for it.',
-    ReasonCode.GROUP_ATYPICAL: "Nothing to mend; a limit on membership.auc compares each group with its "
-    "own.",
-    ReasonCode.NOTHING_PROVABLE: "More patients, or a smaller limit that they can decide.",
-    ReasonCode.ATTACKS_MISSING: "Run it again with --attacks {attacks}.",
-    ReasonCode.SETTINGS_MISSING: "Mend at in the policy, or run the audit on what it names.",
-    ReasonCode.NO_BASELINE: "Give --baseline FILE; `privaudit baseline create` makes one.",
-    ReasonCode.ABSENT_FROM_BASELINE: "Run the attacks that the rule names, in both.",
-    ReasonCode.ABSENT_FROM_CANDIDATE: "Run the attacks of the baseline and of the rule, in both.",
-    ReasonCode.TOO_FEW_BASELINE_RUNS: "Add runs with other seeds: privaudit baseline update BASELINE "
-    "RUN... --reason TEXT.",
-    ReasonCode.WORSE_THAN_MARGIN: "Find what changed in the model; a baseline is not there to be moved.",
-    ReasonCode.MARGIN_INSIDE_BOUNDS: "About {more} more runs with other seeds on each side would decide "
-    "it.",
-}
-"""What would help, for reasons of which no more needs to be known. None is no remedy."""
 
 
 def word_remedy(v: Verdict) -> str:
@@ -471,13 +373,17 @@ def word_remedy(v: Verdict) -> str:
             "Train with a privacy guarantee that covers what is given away, for a patient (dp_sgd, "
             f"dp_linear, dp_forest), with {what} at most {significant(v.limit)}."
         )
-    elif code not in REASONS:
+    elif code not in _texts()["reasons"]:
         text = "Give the audit the patients it asks for, or choose a coarser rate."
     else:
         asked = p.get("attacks", ())
-        text = REMEDIES.get(code, "").format(
-            more=round_up(_number(p.get("more", 0))),
-            attacks=",".join(asked) if isinstance(asked, tuple) else asked,
+        text = (
+            _texts()["remedies"]
+            .get(code, "")
+            .format(
+                more=round_up(_number(p.get("more", 0))),
+                attacks=",".join(asked) if isinstance(asked, tuple) else asked,
+            )
         )
     if v.group is not None and v.state == "EXCEEDS":
         text = (
@@ -532,21 +438,13 @@ def _word_deciding(v: Verdict) -> str:
     return f"About {needed} more held-out patients, and as many more to train on."
 
 
-# ---------------------------------------------------------------- notes
+def explain_verdict(v: Verdict, label: Label = str) -> list[str]:
+    """What was found, why the state is what it is, and what would help, where anything would."""
+    parts = (word_finding(v, label), word_reason(v, label), word_remedy(v))
+    return [part for part in parts if part]
 
-NOTES: Mapping[CaveatCode, str] = {
-    CaveatCode.HARNESS_LEAKS: "{attack} recognises patients in a model that was not trained on them "
-    "({subject}): the negative control failed, so that the harness itself leaks membership.",
-    CaveatCode.CONTROL_ERROR: "a {control} control of {attack} on {subject} failed with an error.",
-    CaveatCode.ATTACK_FAILED: "{attack} on {subject} failed with an error ({error}).",
-    CaveatCode.UNAPPROVED: "The policy names nobody who approved it.",
-    CaveatCode.NOT_JUDGED: "Not judged, because the policy does not name them as to be released: "
-    "{subjects}.",
-    CaveatCode.WAIVER_IDLE: "The waiver of {rule} covers nothing in this run: no such group or subject.",
-    CaveatCode.NO_GUARANTEE_REQUIRED: "Weights that are given out cannot be taken back, and no limit of "
-    "this policy asks for a privacy guarantee; attacks that are not yet known may do better than those "
-    "run here.",
-}
+
+# ---------------------------------------------------------------- notes
 
 
 def word_note(note: Caveat, untrained: Mapping[str, Reason] | None = None) -> str:
@@ -564,9 +462,9 @@ def word_note(note: Caveat, untrained: Mapping[str, Reason] | None = None) -> st
         why = (untrained or {}).get(str(p["subject"]))
         text = f"{p['subject']} was requested and not trained, so that nothing is known about it"
         text += f" ({facts.word_reason(why)})." if why is not None else "."
-    elif note.code in NOTES:
+    elif note.code in _texts()["notes"]:
         shown = {k: list_names(v) if isinstance(v, tuple) else v for k, v in p.items()}
-        text = NOTES[note.code].format(**shown)
+        text = _texts()["notes"][note.code].format(**shown)
     else:
         text = facts.word_caveat(note)
     return f"The audit failed: {text}" if note.severity == "defect" else _capital(text)
@@ -587,24 +485,3 @@ def word_notes(verdicts: Verdicts) -> tuple[str, ...]:
     """Every note of the verdicts, those that failed the audit first."""
     untrained = dict(verdicts.untrained)
     return tuple(word_note(note, untrained) for note in verdicts.notes)
-
-
-__all__ = [
-    "REASONS",
-    "choose_base",
-    "count_in",
-    "explain_policy_metric",
-    "list_names",
-    "name_attack_of",
-    "name_group",
-    "name_group_of",
-    "round_up",
-    "word_finding",
-    "word_note",
-    "word_notes",
-    "word_numbers",
-    "word_reason",
-    "word_remedy",
-    "word_rule",
-    "word_rule_of",
-]

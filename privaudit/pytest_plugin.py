@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 
 class Found:
-    """What an audit found, to be held against limits. `findings`: what `privaudit.audit` returned."""
+    """What an audit found, to be held against limits. `findings`: what `privaudit.audit`
+    returned."""
 
     def __init__(self, findings: Any) -> None:
         self.findings = findings

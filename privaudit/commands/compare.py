@@ -37,8 +37,9 @@ SHOWN = (
 def command(first: Path, second: Path, every: bool, as_json: bool) -> None:
     """Show how run B differs from run A: every shared number, with the interval of the difference.
 
-    Record by record where both were made on the same split and restricted/ can be read; else from the
-    stored intervals. To block on a difference, use a baseline of several seeds (`privaudit baseline`).
+    Record by record where both were made on the same split and restricted/ can be read; else from
+    the stored intervals. To block on a difference, use a baseline of several seeds (`privaudit
+    baseline`).
     """
     from privaudit.engine.folder import find, read
     from privaudit.policy.compare import compare

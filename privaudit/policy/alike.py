@@ -15,8 +15,9 @@ from privaudit.results import Audit, Finding
 class Basis:
     """What was audited and how, apart from the models and the seed.
 
-    data: commitment of the records; split: of the one split that all runs share, "" where each assigned
-    its members anew; attacks: attack -> its settings; statistics: version of the estimates.
+    data: commitment of the records; split: of the one split that all runs share, "" where each
+    assigned its members anew; attacks: attack -> its settings; statistics: version of the
+    estimates.
     """
 
     task: str
@@ -96,7 +97,8 @@ def differences(
 
 
 def check_comparable(held: Basis, audits: Sequence[Audit]) -> None:
-    """Refuse, naming what differs, audits that must not be set against a baseline that rests on this."""
+    """Refuse, naming what differs, audits that must not be set against a baseline that rests on
+    this."""
     found: list[str] = []
     for audit in audits:
         own = basis([audit])

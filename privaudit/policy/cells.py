@@ -28,8 +28,8 @@ class Cell:
     """One number that a rule looks at, and what becomes of it.
 
     listed: whether the policy names its group; control: what the attack's controls lack, None for
-    nothing. level: at which the adjusted bound was taken; p: of "keeps to the limit"; state, code: the
-    word and why; refusal: why the number is not stated. more, most: what some reasons tell.
+    nothing. level: at which the adjusted bound was taken; p: of "keeps to the limit"; state, code:
+    the word and why; refusal: why the number is not stated. more, most: what some reasons tell.
     """
 
     rule: Limit | Guard
@@ -256,7 +256,8 @@ def _set_state(policy: Policy, cell: Cell, alpha: float) -> None:
 
 
 def _is_within(cell: Cell, alpha: float) -> bool:
-    """Whether the upper bound keeps to the limit; for a proof, whether one above it was possible."""
+    """Whether the upper bound keeps to the limit; for a proof, whether one above it was
+    possible."""
     estimate = cell.reading.estimate
     assert estimate is not None
     assert estimate.value is not None

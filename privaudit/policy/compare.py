@@ -1,8 +1,9 @@
-"""Two runs side by side: every shared number of every shared subject, with the interval of the difference.
+"""Two runs side by side: every shared number of every shared subject, with the interval of the
+difference.
 
-Where both runs were made on the same split and its scores can be read, the difference is taken record
-by record, which needs far fewer patients to be sure; else from the two stored intervals. Which it was
-stands beside every number.
+Where both runs were made on the same split and its scores can be read, the difference is taken
+record by record, which needs far fewer patients to be sure; else from the two stored intervals.
+Which it was stands beside every number.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ class Records(Protocol):
 class Difference:
     """One number in both runs.
 
-    value, low, high: second minus first; bound: how the interval was made; paired: record by record.
-    refusal: why there is no difference, or none with an interval.
+    value, low, high: second minus first; bound: how the interval was made; paired: record by
+    record. refusal: why there is no difference, or none with an interval.
     """
 
     subject: str
@@ -64,8 +65,8 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Every shared number. paired: whether any could be; why: why not, or what made it possible; notes:
-    what a reader must know; only_first, only_second: subjects that one run alone has."""
+    """Every shared number. paired: whether any could be; why: why not, or what made it possible;
+    notes: what a reader must know; only_first, only_second: subjects that one run alone has."""
 
     first: str
     second: str
@@ -194,7 +195,8 @@ class _Pairs:
                 yield _apart(base, one, other)
 
     def _evidence(self, attack: str) -> tuple[object, object] | None:
-        """Evidence (or answers, where no attack is named) of both runs; None where either cannot be read."""
+        """Evidence (or answers, where no attack is named) of both runs; None where either cannot
+        be read."""
         if self.stored is None:
             return None
         try:

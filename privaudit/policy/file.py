@@ -241,7 +241,8 @@ def _tables(tree: Mapping[str, Any], key: str) -> list[tuple[str, dict[str, Any]
 
 
 def _rule(tree: Mapping[str, Any], key: str, kind: type, where: str) -> Any:
-    """One rule or waiver. A guard and a regression are named by their metric where they have no id."""
+    """One rule or waiver. A guard and a regression are named by their metric where they have no
+    id."""
     if key in ("guard", "regression") and "id" not in tree:
         tree = {"id": f"{key} {tree.get('metric')}", **tree}
     made = _structure(tree, kind, where)

@@ -1,7 +1,9 @@
-"""What a policy holds: limits, guards, regressions and waivers, as data with the range of every key.
+"""What a policy holds: limits, guards, regressions and waivers, as data with the range of every
+key.
 
-Each field is annotated with a `Key`: what it may hold, as JSON Schema and in words. The file is read by
-it (`privaudit.policy.file`), and the JSON Schema of a policy is made of it (`privaudit.policy.schema`).
+Each field is annotated with a `Key`: what it may hold, as JSON Schema and in words. The file is
+read by it (`privaudit.policy.file`), and the JSON Schema of a policy is made of it
+(`privaudit.policy.schema`).
 """
 
 from __future__ import annotations
@@ -146,8 +148,8 @@ class Context:
 
 @dataclass(frozen=True)
 class Statistics:
-    """How sure a verdict must be. confidence: of each one-sided bound; correction: for many blocking
-    rules at once; min_false_positives, min_cell: fewer are not judged."""
+    """How sure a verdict must be. confidence: of each one-sided bound; correction: for many
+    blocking rules at once; min_false_positives, min_cell: fewer are not judged."""
 
     confidence: Annotated[
         float, _number("between 0.5 and 1", exclusiveMinimum=0.5, exclusiveMaximum=1)
@@ -170,8 +172,9 @@ class Statistics:
 class Limit:
     """A risk and the most of it that is allowed.
 
-    fpr, prior: at what the metric is read; at: settings of the attack, exact or as patterns; attacks:
-    those that must have run, any that did where empty; by: groupings whose every group is held to it.
+    fpr, prior: at what the metric is read; at: settings of the attack, exact or as patterns;
+    attacks: those that must have run, any that did where empty; by: groupings whose every group is
+    held to it.
     """
 
     id: Annotated[str, _NAME]
@@ -202,8 +205,8 @@ class Guard:
 class Regression:
     """A metric that must not have got worse than a baseline by more than the margin.
 
-    id: made of the metric where the file gives none; baseline: the file, "" for the one given on the command
-    line; candidate_seeds: runs of the candidate that the rule wants.
+    id: made of the metric where the file gives none; baseline: the file, "" for the one given on
+    the command line; candidate_seeds: runs of the candidate that the rule wants.
     """
 
     id: Annotated[str, _NAME]
@@ -222,7 +225,8 @@ class Regression:
 
 @dataclass(frozen=True)
 class Exemption:
-    """A waiver as written: which rule, for which group and subject (None, "": all), and until when."""
+    """A waiver as written: which rule, for which group and subject (None, "": all), and until
+    when."""
 
     limit: Annotated[str, _string("the id of a rule")]
     reason: Annotated[str, _string("why, in a sentence")]

@@ -182,9 +182,9 @@ def _decide_together(
 ) -> tuple[State, Cell | None]:
     """The state of several numbers under one rule, and the number that decided.
 
-    One that exceeds is enough. To be within, all must be; an attack that nobody asked for by name and that
-    lacks power is left aside while another has it. missing: something that the rule asks for is not
-    there.
+    One that exceeds is enough. To be within, all must be; an attack that nobody asked for by name
+    and that lacks power is left aside while another has it. missing: something that the rule asks
+    for is not there.
     """
     if not cells:
         return ("INCONCLUSIVE" if missing else "NOT TESTED"), None

@@ -1,4 +1,5 @@
-"""Models whose answer is known beforehand: one that memorises, one that knows nothing of membership."""
+"""Models whose answer is known beforehand: one that memorises, one that knows nothing of
+membership."""
 
 from __future__ import annotations
 
@@ -86,8 +87,8 @@ class Toss(Task):
 
 @dataclass(frozen=True)
 class Everyone(Method):
-    """The forest that memorises, grown on members and non-members alike: whom it is said to have been
-    trained on is the toss of a coin, and no answer of it can tell. Handed out as brought."""
+    """The forest that memorises, grown on members and non-members alike: whom it is said to have
+    been trained on is the toss of a coin, and no answer of it can tell. Handed out as brought."""
 
     toss: int = 7
 

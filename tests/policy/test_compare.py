@@ -1,4 +1,5 @@
-"""Comparisons of two runs: paired where they can be, plain about it where not, refused where they say nothing."""
+"""Comparisons of two runs: paired where they can be, plain about it where not, refused where they
+say nothing."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """For code scanning: SARIF 2.1.0, a result a verdict.
 
-OASIS Static Analysis Results Interchange Format 2.1.0, sections 3.27 (result) and 3.35 (suppression).
+OASIS Static Analysis Results Interchange Format 2.1.0, sections 3.27 (result) and 3.35
+(suppression).
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ KINDS = {
     "warns": ("fail", "note"),
     "reported": ("open", "none"),
 }
-"""Kind and level by what a verdict means for the gate; an undecided one must be seen, so it is a fail."""
+"""Kind and level by what a verdict means for the gate; an undecided one must be seen, so it is a
+fail."""
 
 
 def render(verdicts: Verdicts) -> str:

@@ -1,4 +1,5 @@
-"""What every format agrees on: what counts against the gate, in which order, and under which words."""
+"""What every format agrees on: what counts against the gate, in which order, and under which
+words."""
 
 from __future__ import annotations
 

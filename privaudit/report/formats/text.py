@@ -1,4 +1,5 @@
-"""For a terminal: the answer, every verdict that is not WITHIN in full, the others in a line each."""
+"""For a terminal: the answer, every verdict that is not WITHIN in full, the others in a line
+each."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
 """Every sentence of a verdict: what was found, why the state is what it is, and what would help.
 
-One wording for `check` in every format, the report, the notebook and pytest. Shares are stated as natural
-frequencies ("about 7 in 100"), beside what guessing gives and what the policy allows. No sentence says of
-a release what no test can show. `label`, where a function takes it, names an attack for its reader: in
-machine formats and on the command line by its key, in the report by its title.
+One wording for `check` in every format, the report, the notebook and pytest. Shares are stated as
+natural frequencies ("about 7 in 100"), beside what guessing gives and what the policy allows. No
+sentence says of a release what no test can show. `label`, where a function takes it, names an
+attack for its reader: in machine formats and on the command line by its key, in the report by its
+title.
 """
 
 from __future__ import annotations

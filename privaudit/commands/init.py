@@ -26,8 +26,8 @@ model = RandomForestClassifier(n_estimators=100, random_state=0).fit(X[train], y
 found = privaudit.audit(model, members=(X[train], y[train]), nonmembers=(X[held_out], y[held_out]))
 print(found)
 
-# The verdicts of the policy beside this file. A forest grown to the last patient exceeds its limits;
-# min_samples_leaf=50 is a first step towards keeping them.
+# The verdicts of the policy beside this file. A forest grown to the last patient exceeds its
+# limits; min_samples_leaf=50 is a first step towards keeping them.
 from privaudit.policy import judge, read  # noqa: E402
 from privaudit.report.formats import render  # noqa: E402
 

@@ -116,8 +116,9 @@ def compare(
     notes = [f"made in different ways: {difference}" for difference in unlike]
     if sure:
         notes.append(
-            f"{clear} of {len(sure)} intervals leave out 0; of {len(sure)} of two equal models about "
-            f"{(1 - level) * len(sure):.2g} do so by chance (each interval is for itself, {level:.0%})"
+            f"{clear} of {len(sure)} intervals leave out 0; of {len(sure)} of two equal models "
+            f"about {(1 - level) * len(sure):.2g} do so by chance (each interval is for itself, "
+            f"{level:.0%})"
         )
     if not (set(one) & set(other)):
         notes.append("no subject is in both runs: there is nothing to compare")

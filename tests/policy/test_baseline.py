@@ -114,7 +114,7 @@ def test_a_baseline_edited_by_hand_is_refused() -> None:
         with pytest.raises(PrivauditError, match="baseline with faults"):
             baseline.parse(text.replace(old, new, 1))
     old = text.replace("baseline/2", "baseline/1")
-    with pytest.raises(PrivauditError, match="'privaudit.baseline/1', and this version reads"):
+    with pytest.raises(PrivauditError, match=r"'privaudit\.baseline/1', and this version reads"):
         baseline.parse(old)
 
 

@@ -28,7 +28,16 @@ from privaudit.facts import Caveat, CaveatCode, Group, Metric, Reason, ReasonCod
 from privaudit.policy import baseline, judge
 from privaudit.policy.rules import Context, Exemption, Guard, Limit, Policy, Regression
 from privaudit.report.formats import FORMATS, render
-from privaudit.results import Audit, ClaimText, Control, Failed, Finding, Skipped, from_json, to_json
+from privaudit.results import (
+    Audit,
+    ClaimText,
+    Control,
+    Failed,
+    Finding,
+    Skipped,
+    from_json,
+    to_json,
+)
 from privaudit.verdicts import Verdicts
 
 NAMES = ("sex", "race", "age", "F", "M", "old", "lira", "rmia", "attr", "flip", "one", "two")
@@ -53,7 +62,7 @@ def made(name: Rename = lambda text: text) -> Audit:
     }
     poison: dict[str | Setting, tuple[float, float]] = {
         Setting("aggregator", name("one"), details=(name("two"),)): (0.0, 0.02),
-        Setting("aggregator", name("two"), details=(name("two"),), counterfactual=True): (0.5, 0.02),
+        Setting("aggregator", name("two"), "", (name("two"),), counterfactual=True): (0.5, 0.02),
     }
     above = {"bound": 4.0, "confidence": 0.95, "claimed": 1.0}
     first = subject(
@@ -201,7 +210,7 @@ def test_no_verdict_depends_on_what_things_are_called(texts: list[str]) -> None:
         assert render(found, form)
 
 
-FREE = ("error", "what", "because", "fix", "text", "description", "basis", "title", "step", "command")
+FREE = {"error", "what", "because", "fix", "text", "description", "basis", "title", "command"}
 """Fields and parameters that hold prose, of the product or of other software."""
 
 
@@ -211,9 +220,7 @@ def lorem(part: Any) -> Any:
         found = {one.name: getattr(part, one.name) for one in fields(part)}
         return type(part)(**lorem(found))
     if isinstance(part, dict):
-        return {
-            k: "x" if k in FREE and isinstance(v, str) else lorem(v) for k, v in part.items()
-        }
+        return {k: "x" if k in FREE and isinstance(v, str) else lorem(v) for k, v in part.items()}
     if isinstance(part, tuple):
         return tuple(lorem(one) for one in part)
     return part

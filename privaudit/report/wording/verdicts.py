@@ -17,8 +17,8 @@ from privaudit.facts import Caveat, CaveatCode, Group, Reason, ReasonCode
 from privaudit.report.numbers import significant
 from privaudit.report.wording import facts
 from privaudit.report.wording.access import name_access
-from privaudit.report.wording.knowledge import read_table
 from privaudit.report.wording.metrics import MEANINGS
+from privaudit.report.wording.tables import read_table
 from privaudit.verdicts import Verdict, Verdicts
 
 Label = Callable[[str], str]

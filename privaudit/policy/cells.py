@@ -92,10 +92,7 @@ class Move:
 
 
 def moves(
-    policy: Policy,
-    audits: Sequence[Audit],
-    subjects: Sequence[Subject],
-    baseline: Baseline | None,
+    policy: Policy, audits: Sequence[Audit], subjects: Sequence[Subject], baseline: Baseline | None
 ) -> list[Move]:
     """Every change that a regression rule is about."""
     if baseline is None or not policy.regressions:

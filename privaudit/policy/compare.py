@@ -80,11 +80,7 @@ class Comparison:
 
 
 def compare(
-    first: Audit,
-    second: Audit,
-    stored: tuple[Records, Records] | None = None,
-    *,
-    why: str = "",
+    first: Audit, second: Audit, stored: tuple[Records, Records] | None = None, *, why: str = ""
 ) -> Comparison:
     """The second run against the first.
 

@@ -197,11 +197,7 @@ def _describe(policy: Policy, day: date) -> Mapping[str, str]:
 
 
 def _notes(
-    policy: Policy,
-    audit: Audit,
-    subjects: Sequence[Subject],
-    found: Sequence[Verdict],
-    day: date,
+    policy: Policy, audit: Audit, subjects: Sequence[Subject], found: Sequence[Verdict], day: date
 ) -> Iterator[Caveat]:
     """What a reader of the verdicts must know of the policy."""
     if not policy.approved_by:

@@ -160,8 +160,7 @@ class Statistics:
     min_false_positives: Annotated[int, _at_least(MIN_FALSE_POSITIVES)] = MIN_FALSE_POSITIVES
     min_cell: Annotated[int, _at_least(MIN_CELL)] = MIN_CELL
     positive_control: Annotated[
-        Literal["required", "optional"],
-        _one_of('"required" or "optional"', "required", "optional"),
+        Literal["required", "optional"], _one_of('"required" or "optional"', "required", "optional")
     ] = "required"
     on_inconclusive: Annotated[
         Literal["fail", "pass"], _one_of('"fail" or "pass"', "fail", "pass")

@@ -209,10 +209,7 @@ def _draw(
     if fidelity is not None:
         fidelity = replace(fidelity, estimates=_noisy(fidelity.estimates, rng))
     return replace(
-        subject,
-        outcomes=tuple(outcomes),
-        utility=_noisy(subject.utility, rng),
-        fidelity=fidelity,
+        subject, outcomes=tuple(outcomes), utility=_noisy(subject.utility, rng), fidelity=fidelity
     )
 
 
@@ -314,11 +311,7 @@ def _rate(
     error = math.sqrt(share * (1 - share) / len(ones) + slope**2 * fpr * (1 - fpr) / len(zeros))
     half = quantile(e.confidence) * error / (share * (1 - share))
     centre = float(logit(share))
-    return (
-        share,
-        min(low, float(expit(centre - half))),
-        max(high, float(expit(centre + half))),
-    )
+    return (share, min(low, float(expit(centre - half))), max(high, float(expit(centre + half))))
 
 
 def _tried(finding: Finding, policy: Policy, kind: Kind, rng: np.random.Generator) -> Finding:

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import re
 
-from privaudit.report.formats.shared import (
-    MARKS,
-    clean,
-    sort_verdicts,
-    word_outcome,
-    word_state,
-)
+from privaudit.report.formats.shared import MARKS, clean, sort_verdicts, word_outcome, word_state
 from privaudit.report.numbers import significant
 from privaudit.report.wording.verdicts import (
     name_attack_of,

@@ -8,16 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from importlib.metadata import version
 from typing import Any
 
-from privaudit import __version__
-from privaudit.report.formats.shared import (
-    clean,
-    name_verdict,
-    weigh,
-    word_outcome,
-    word_state,
-)
+from privaudit.report.formats.shared import clean, name_verdict, weigh, word_outcome, word_state
 from privaudit.report.wording.verdicts import (
     explain_verdict,
     name_group_of,
@@ -55,7 +49,7 @@ def render(verdicts: Verdicts) -> str:
                 "tool": {
                     "driver": {
                         "name": "privaudit",
-                        "semanticVersion": __version__,
+                        "semanticVersion": version("privaudit"),
                         "rules": [_rule(first[name]) for name in names],
                     }
                 },

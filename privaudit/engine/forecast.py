@@ -37,7 +37,8 @@ STARTUP = 10.0
 """Seconds until every process has loaded the numeric libraries."""
 
 CONTROL = 0.5
-"""What an attack's control costs, as a share of the attack: its evidence is judged by the AUC alone."""
+"""What an attack's control costs, as a share of the attack: its evidence is judged by the AUC
+alone."""
 
 SPREAD = {"stored": (0.7, 1.5), "table": (0.5, 2.0), "probe": (0.3, 3.0)}
 """By where a time comes from: the factors that make the range of it."""

@@ -519,7 +519,7 @@ def test_guarantees() -> None:
     assert only(ruled(claiming(1.0), delta)).state == "EXCEEDS"
 
 
-STEINKE = Bound(BoundMethod.STEINKE, delta=0.0, tried=10, made=78, right=78, coins=2495)
+STEINKE = Bound(BoundMethod.STEINKE, delta=0.0, tried=10, made=78, right=78, assigned=2495)
 
 
 def proven(value: float, n: dict[str, int] | None = None) -> Audit:

@@ -64,7 +64,7 @@ class Found:
         return self._judge("guard", {"id": metric, "metric": metric, **bounds}, statistics)
 
     def policy(self, path: str | Path) -> Verdicts:
-        """Fail unless a policy file is kept as a whole."""
+        """Fail unless every rule of a policy file that blocks is met."""
         from privaudit.policy import judge, read
 
         return _assert(judge(read(path), self.audit))

@@ -239,12 +239,12 @@ def _played(
                 for part, start, count in zip((ones, zeros), at, counts, strict=True)
             )
             at = [start + count for start, count in zip(at, counts, strict=True)]
-            kept = tuple(
+            redrawn = tuple(
                 _number(e, a, b, zeros) if e.value is not None else e
                 for e in group.estimates
                 if e.metric in asked
             )
-            groups.append(replace(group, estimates=kept))
+            groups.append(replace(group, estimates=redrawn))
     return replace(finding, estimates=tuple(estimates), groups=tuple(groups))
 
 

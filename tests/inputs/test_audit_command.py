@@ -103,7 +103,9 @@ def test_predictions_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> No
         assert what in said
 
 
-def test_a_distribution_shift_is_a_caveat_of_every_number(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_distribution_shift_is_a_caveat_of_every_number(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     frame = pd.read_csv("heldout.csv")
     frame["heart"] += 25
     frame.to_csv("later.csv", index=False)

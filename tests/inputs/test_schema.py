@@ -117,7 +117,8 @@ def test_several_files_share_a_schema(tmp_path: Path) -> None:
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = ward(tmp_path / "t.csv")
     assert (
-        cli.main(["schema", str(table), "--outcome", "died", "--out", str(tmp_path / "s.toml")]) == 0
+        cli.main(["schema", str(table), "--outcome", "died", "--out", str(tmp_path / "s.toml")])
+        == 0
     )
     out, err = capsys.readouterr()
     assert out.strip() == str(tmp_path / "s.toml")

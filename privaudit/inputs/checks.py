@@ -107,6 +107,8 @@ def examine(
         caveats += find_outcome_columns(split.members)
         caveats += find_identifying_columns(split.members)
         caveats += find_duplicates(split)
+    else:
+        caveats.append(Caveat(CaveatCode.DISTRIBUTION_SHIFT_NOT_TESTED))
     caveats += count_held_out(split)
     p = [model.predict_proba(pool) for pool in (split.members, split.nonmembers)]
     caveats += examine_answers(split, p)

@@ -134,9 +134,7 @@ def request_of(options: dict[str, Any]) -> Request:
     )
 
 
-def read_inputs(
-    options: dict[str, Any],
-) -> tuple[UserTask, UserRelease, tuple[str | Caveat, ...]]:
+def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[str | Caveat, ...]]:
     """The task, the release and the notes of what the options name."""
     from privaudit.inputs.read_model import ModelOptions, TablePaths, read_model
     from privaudit.inputs.read_predictions import PredictionsTable, read_predictions

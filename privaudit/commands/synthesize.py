@@ -148,9 +148,7 @@ def _are_same(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
 
 
-def _train(
-    options: Mapping[str, Any],
-) -> tuple[str, Sampler, TableSchema, dict[str, Any], Records]:
+def _train(options: Mapping[str, Any]) -> tuple[str, Sampler, TableSchema, dict[str, Any], Records]:
     from privaudit import plugins
     from privaudit.engine.folder import private
     from privaudit.inputs import read_table

@@ -97,7 +97,7 @@ def examine(
     if reads:
         tested = measure_shift(split, seeds.rng("drift"))
         if "auc" in tested.params:
-            facts["members told from held-out records without the model, AUC"] = round(
+            facts["distribution shift, AUC without the model"] = round(
                 float(str(tested.params["auc"])), 4
             )
         if tested.code is CaveatCode.DISTRIBUTION_SHIFT:

@@ -21,7 +21,7 @@ from privaudit.records import Column, Records
 from privaudit.stats.groups import rare_classes, rare_joined
 
 sys.path.insert(0, str(Path(__file__).parent / "engine"))
-sys.path.insert(0, str(Path(__file__).parent / "mimic"))
+sys.path.insert(0, str(Path(__file__).parent / "sources"))
 import tiny_mimic3
 import toy_audit
 

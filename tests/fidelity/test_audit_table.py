@@ -157,7 +157,8 @@ def _schema(folder: Path) -> Path:
     names = ("age", "lactate", "heart_rate")
     columns = "".join(f'[[column]]\nname = "{name}"\n' for name in names)
     path.write_text(
-        f'[table]\noutcome = "died"\nclasses = ["no", "yes"]\nignored = ["subject_id", "sex", "unit"]\n{columns}',
+        '[table]\noutcome = "died"\nclasses = ["no", "yes"]\n'
+        f'ignored = ["subject_id", "sex", "unit"]\n{columns}',
         encoding="utf-8",
     )
     return path

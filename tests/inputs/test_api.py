@@ -32,9 +32,13 @@ def test_five_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = RandomForestClassifier(10, random_state=0).fit(X[:450], y[:450])
     before = np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
     found = privaudit.audit(
-        model, members=(X[:450], y[:450]), nonmembers=(X[450:], y[450:]), profile="smoke", jobs=1,
+        model,
+        members=(X[:450], y[:450]),
+        nonmembers=(X[450:], y[450:]),
+        profile="smoke",
+        jobs=1,
         attacks=["threshold", "rmia"],
-    )  # fmt: skip
+    )
     assert found.estimate("auc", attack="rmia").value > 0.85
     assert (np.random.get_state()[1] == before[0]).all()  # noqa: NPY002
     assert random.getstate() == before[1]
@@ -91,9 +95,12 @@ def test_frame_of_mixed_columns_with_patients_and_groups(
     other = {"members": members.died, "nonmembers": held.died}
     with pytest.raises(PrivauditError, match="among the members and among"):
         privaudit.audit(
-            model, (members[["subject_id", *columns]], other["members"]),
-            (members[["subject_id", *columns]], other["members"]), patient="subject_id", **QUICK,
-        )  # fmt: skip
+            model,
+            (members[["subject_id", *columns]], other["members"]),
+            (members[["subject_id", *columns]], other["members"]),
+            patient="subject_id",
+            **QUICK,
+        )
 
 
 @pytest.mark.parametrize(
@@ -152,10 +159,18 @@ def constant(X: np.ndarray, y: np.ndarray) -> Any:
 def test_gradient_attacks_run_on_a_module() -> None:
     X, y = numbers()
     found = privaudit.audit(
-        module(X, y), (X[:300], y[:300]), (X[300:], y[300:]), estimator=False, profile="smoke", jobs=1,
+        module(X, y),
+        (X[:300], y[:300]),
+        (X[300:], y[300:]),
+        estimator=False,
+        profile="smoke",
+        jobs=1,
         attacks=["fgsm", "threshold"],
-    )  # fmt: skip
-    assert {o.attack: o.kind for o in found.subject.outcomes} == {"fgsm": "finding", "threshold": "finding"}  # fmt: skip
+    )
+    assert {o.attack: o.kind for o in found.subject.outcomes} == {
+        "fgsm": "finding",
+        "threshold": "finding",
+    }
 
 
 @pytest.mark.parametrize(
@@ -180,8 +195,11 @@ def test_gradient_attacks_run_on_a_module() -> None:
 def test_bad_calls(change: dict[str, Any], said: str) -> None:
     X, y = numbers()
     call: dict[str, Any] = {
-        "model": logistic, "members": (X[:300], y[:300]), "nonmembers": (X[300:], y[300:]), **QUICK,
-    }  # fmt: skip
+        "model": logistic,
+        "members": (X[:300], y[:300]),
+        "nonmembers": (X[300:], y[300:]),
+        **QUICK,
+    }
     with pytest.raises(PrivauditError, match=said):
         privaudit.audit(**{**call, **change})
 

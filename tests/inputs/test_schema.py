@@ -28,8 +28,10 @@ def ward(path: Path, rows: int = 300) -> Path:
         lines.append(
             f"{1000 + i // 2},{CANARY} {i},p{i}@x.org,2020-01-{i % 28 + 1:02d},{10000 + i},"
             f"{rng.integers(18, 95)},{'M' if i % 3 else 'F'},{'Public' if i > 3 else 'Rare plan'},"
-            f"{lactate:.2f},{'NA' if i % 7 == 0 else f'{lactate + 1:.2f}'},{'yes' if i % 2 else 'no'},"
-            f'"{CANARY} came in, with words that nobody else has written number {i}",{"A" if i % 2 else "B"},{i % 5 == 0:d}'
+            f"{lactate:.2f},{'NA' if i % 7 == 0 else f'{lactate + 1:.2f}'},"
+            f"{'yes' if i % 2 else 'no'},"
+            f'"{CANARY} came in, with words that nobody else has written number {i}",'
+            f"{'A' if i % 2 else 'B'},{i % 5 == 0:d}"
         )
     path.write_text("\n".join(lines) + "\n")
     return path
@@ -61,12 +63,16 @@ def test_proposal_names_roles_kinds_and_identifiers(tmp_path: Path) -> None:
 def test_toml_round_trip(tmp_path: Path) -> None:
     kept = TableSchema(
         (
-            Column("a \"quoted\"", "numeric", (-0.5, 1e6), integer=True, at_most="b", unit="µmol/l"),
+            Column('a "quoted"', "numeric", (-0.5, 1e6), integer=True, at_most="b", unit="µmol/l"),
             Column("b", "category", levels=("x", "\\ü", OTHER), sensitive=True, mutable=False),
             Column("lab_min", variable="lab", statistic="min"),
         ),
-        outcome="died", classes=("no", "yes"), patient="id", groups=("b",), ignored=("note",),
-    )  # fmt: skip
+        outcome="died",
+        classes=("no", "yes"),
+        patient="id",
+        groups=("b",),
+        ignored=("note",),
+    )
     write_schema(kept, tmp_path / "s.toml", notes=["look"])
     assert read_schema(tmp_path / "s.toml") == kept
     assert [p.name for p in tmp_path.iterdir()] == ["s.toml"]

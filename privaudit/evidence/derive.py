@@ -154,7 +154,7 @@ def _name_of(part: Any, index: int) -> str:
 
 def _data(audit: Audit, split: Split, flow: Path, compare: _Compare) -> None:
     """Sizes and shares of the pools, and the cohort flow."""
-    exact = not audit.data.real or "--exact-counts" in audit.manifest.command.split()
+    exact = not audit.data.real or audit.manifest.exact_counts
     names = ("members", "nonmembers", "reference")
     made = [document.pool(name, getattr(split, name), exact) for name in names]
     compare("data.pools", audit.data.pools, made)

@@ -37,7 +37,7 @@ STARTUP = 10.0
 """Seconds until every process has loaded the numeric libraries."""
 
 CONTROL = 0.5
-"""What an attack's control costs, as a share of the attack: its evidence is judged by the AUC alone."""
+"""What an attack's control costs, as a share of the attack: it is judged by the AUC alone."""
 
 SPREAD, SPREAD_PROBED = 2.0, 3.0
 """The range is the expected time divided and multiplied by this; the second after a trial fit."""

@@ -1,4 +1,4 @@
-"""Whether a run is still what it was: checksums, statement, signature, numbers, verdicts, ledger."""
+"""Whether a run is still what it was, checked by all means there are."""
 
 from __future__ import annotations
 

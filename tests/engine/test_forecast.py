@@ -1,4 +1,4 @@
-"""The forecast: what it counts, where its times come from, and that its table covers the members."""
+"""The forecast: what it counts, where its times come from, what its table covers."""
 
 from __future__ import annotations
 

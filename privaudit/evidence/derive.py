@@ -223,14 +223,13 @@ class _Subject:
         self.compare(f"{where}.caveats", stored, wanted)
 
     def _control(self, control: Control) -> None:
-        if not control.estimates:
-            # A control without a number failed with an error: nothing it says can be a pass.
-            if control.passed:
-                name = f"{self.subject.name}.{control.attack}.{control.kind} control"
-                self.compare.fault(f"{name}: passed is stored, without a number")
-            return
         where = f"{self.subject.name}.{control.attack}.{control.kind} control"
         negative = control.kind == "negative"
+        if not control.estimates:
+            # A control without a number failed with an error: it cannot have passed.
+            if control.passed:
+                self.compare.fault(f"{where}: passed is stored, without a number")
+            return
         split = self.stored.split
         if negative and control.made.code == CaveatCode.NULL_HALVES:
             split = controls.halves(split, self.seeds.rng("halves"))

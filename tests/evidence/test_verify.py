@@ -31,7 +31,7 @@ def _outcome(subject: dict, attack: str) -> dict:  # type: ignore[type-arg]
 
 
 def spoil(run: Path, change: object) -> None:
-    """Change audit.json by `change`, a function of its tree, and seal it again as a forger would."""
+    """Change audit.json by `change`, a function of its tree, and reseal it as a forger would."""
     path = run / "shareable" / "audit.json"
     tree = json.loads(path.read_text(encoding="utf-8"))
     change(tree)  # type: ignore[operator]

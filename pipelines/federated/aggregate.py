@@ -59,7 +59,7 @@ class Aggregate(ABC):
 
 @dataclass(frozen=True)
 class Tolerant(Aggregate):
-    """An aggregate told how many malicious clients, f, to allow for."""
+    """An aggregate that is given how many malicious clients, f, to allow for."""
 
     f: int = 1
 

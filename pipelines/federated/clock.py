@@ -91,8 +91,8 @@ class Deadline(Policy):
         check_settings(self, seconds=POSITIVE)
 
     def close(self, seconds: np.ndarray, clients: int) -> tuple[np.ndarray, float]:
-        kept = seconds <= self.seconds
-        return kept, float(self.seconds if not kept.all() else seconds.max())
+        in_time = seconds <= self.seconds
+        return in_time, float(self.seconds if not in_time.all() else seconds.max())
 
 
 @dataclass(frozen=True)
@@ -134,9 +134,9 @@ class OverSelect(Policy):
 
 
 def _first(seconds: np.ndarray, wanted: int) -> tuple[np.ndarray, float]:
-    kept = np.zeros(len(seconds), dtype=bool)
-    kept[np.argsort(seconds, kind="stable")[:wanted]] = True
-    return kept, float(seconds[kept].max())
+    in_time = np.zeros(len(seconds), dtype=bool)
+    in_time[np.argsort(seconds, kind="stable")[:wanted]] = True
+    return in_time, float(seconds[in_time].max())
 
 
 __all__ = ["Clock", "Deadline", "OverSelect", "Policy", "Quorum", "Speeds", "WaitAll"]

@@ -22,13 +22,13 @@ class Admitted:
     """What may be combined.
 
     updates: (c, p) float64, finite, norms within the bound; counts: (c,) float64 in [1, cap];
-    kept: (c,) which clients these are; refused: (client, reason) for each other one; clipped,
+    clients: (c,) which clients these are; refused: (client, reason) for each other one; clipped,
     capped: the clients whose update was scaled down to the bound, or whose count was not believed.
     """
 
     updates: np.ndarray
     counts: np.ndarray
-    kept: np.ndarray
+    clients: np.ndarray
     refused: tuple[tuple[int, str], ...] = ()
     clipped: tuple[int, ...] = ()
     capped: tuple[int, ...] = ()
@@ -62,7 +62,7 @@ def admit(
         raise PrivauditError(
             f"a norm bound of {bound}", "it is a finite length above 0", "use a number above 0"
         )
-    kept, vectors, shares = [], [], []
+    admitted, vectors, shares = [], [], []
     refused: list[tuple[int, str]] = []
     clipped, capped = [], []
     known = [count for count, _ in map(_count, counts) if count is not None]
@@ -81,14 +81,14 @@ def admit(
         if count > cap:
             count = unbelieved
             capped.append(client)
-        kept.append(client)
+        admitted.append(client)
         vectors.append(vector)
         shares.append(count)
     rows = np.array(vectors) if vectors else np.empty((0, size))
     return Admitted(
         rows,
         np.array(shares),
-        np.array(kept, dtype=np.int64),
+        np.array(admitted, dtype=np.int64),
         tuple(refused),
         tuple(clipped),
         tuple(capped),

@@ -110,12 +110,12 @@ class Trainer:
     def _poisson(
         self, who: np.ndarray, steps: int, sample: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        coins = [self.rngs[k].random((steps, len(self.rows[k]))) < sample for k in who]
-        most = max(1, max(int(c.sum(axis=1).max()) for c in coins))
+        draws = [self.rngs[k].random((steps, len(self.rows[k]))) < sample for k in who]
+        most = max(1, max(int(c.sum(axis=1).max()) for c in draws))
         index = np.zeros((steps, len(who), most), dtype=np.int64)
         weight = np.zeros(index.shape, dtype=np.float32)
-        for i, (k, coin) in enumerate(zip(who, coins, strict=True)):
-            for step, drawn in enumerate(coin):
+        for i, (k, drawn_by_step) in enumerate(zip(who, draws, strict=True)):
+            for step, drawn in enumerate(drawn_by_step):
                 rows = self.rows[k][drawn]
                 index[step, i, : len(rows)] = rows
                 weight[step, i, : len(rows)] = 1 / self._expected(k, sample)

@@ -47,7 +47,7 @@ class ByUnit(Sites):
     """The hospitals or care units that the records name: each holds the stays it cared for.
 
     A site without records is left out and named in the notes. A patient seen at two sites is known
-    to both, as in life.
+    to both.
     """
 
     def divide(self, records: Records, rng: np.random.Generator) -> Parts:
@@ -69,7 +69,7 @@ class ByUnit(Sites):
 
 @dataclass(frozen=True)
 class Dirichlet(Sites):
-    """Made-up hospitals of different case mix: each outcome's patients are dealt by Dirichlet
+    """Simulated hospitals of different case mix: each outcome's patients are dealt by Dirichlet
     shares.
 
     alpha: small is uneven (0.1: most hospitals see nearly one outcome only), 100 is even. All
@@ -94,7 +94,7 @@ class Dirichlet(Sites):
 
 @dataclass(frozen=True)
 class ByQuantity(Sites):
-    """Made-up hospitals of different size and the same case mix.
+    """Simulated hospitals of different size and the same case mix.
 
     alpha: concentration of the Dirichlet law of the sizes. All stays of a patient fall to one
     hospital. Source: Li et al. 2022 (arXiv 2102.02079), quantity skew.
@@ -116,7 +116,7 @@ class ByQuantity(Sites):
 def one_class_note(records: Records, rows: tuple[np.ndarray, ...], names: list[str]) -> list[str]:
     """A sentence that names the clients whose records all have one outcome, if there are any."""
     single = [n for n, r in zip(names, rows, strict=True) if len(np.unique(records.y[r])) < 2]
-    return [f"All records of one outcome: {', '.join(single)}."] if single else []
+    return [f"Sites whose records all have one outcome: {', '.join(single)}."] if single else []
 
 
 def _patients(records: Records, clients: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -159,7 +159,7 @@ def _made(
     rows = tuple(np.flatnonzero(holder[row] == client) for client in range(clients))
     names = tuple(f"client {client + 1}" for client in range(clients))
     notes = (
-        f"The {clients} hospitals are made up: {how}.",
+        f"The {clients} hospitals are simulated: {how}.",
         *one_class_note(records, rows, list(names)),
     )
     return Parts(rows, np.arange(clients), names, notes)

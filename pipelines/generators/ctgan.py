@@ -37,8 +37,8 @@ PUBLISHED: Mapping[str, Any] = {
 class CTGAN(NetGenerator):
     """A generator network against a discriminator, asked for one level of one column at a time.
 
-    Numbers are told by their mode and their place in it; rare levels are asked for as often as the
-    logarithm of their count says. epochs, batch: how long, and rows a step; noise: width of the
+    Numbers are encoded by their mode and their place in it; rare levels are asked for as often as
+    the logarithm of their count. epochs, batch: how long, and rows a step; noise: width of the
     random input; hidden, critic: widths of the generator's and the discriminator's layers; rate,
     decay: Adam's, for both; pack: rows that the discriminator judges together; critic_steps: its
     steps for one of the generator; penalty: weight of its gradient penalty; threads: of torch. The

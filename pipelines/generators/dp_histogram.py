@@ -33,7 +33,7 @@ class DPHistogram(Generator):
     """A histogram of every column within each outcome, with noise; columns are drawn from these,
     given the outcome.
 
-    epsilon, delta: the promise for one patient added or removed (delta None: the largest power of
+    epsilon, delta: the guarantee for one patient added or removed (delta None: the largest power of
     ten that is at most 1 / (10 patients)). statistics: which summaries of a measured variable are
     counted ("" for columns that summarise nothing, such as age); every further column costs noise
     in all. Other summaries of a variable repeat the one counted, and columns that are no such

@@ -151,16 +151,16 @@ class DPMarginals(Generator):
         score = np.zeros(len(upper[0]))
         for c in range(k):
             mine = signs[y == c]
-            told = (mine.T @ mine)[upper] + noise * rng.standard_normal(len(upper[0]))
+            products = (mine.T @ mine)[upper] + noise * rng.standard_normal(len(upper[0]))
             mean = np.array(
                 [chances(np.maximum(t[c], FLOOR)) @ h for t, h in zip(tables, halves, strict=True)]
             )
             spread = np.sqrt(np.maximum(1 - mean**2, 0.05))
-            covary = told / size[c] - mean[upper[0]] * mean[upper[1]]
+            covary = products / size[c] - mean[upper[0]] * mean[upper[1]]
             r = covary / (spread[upper[0]] * spread[upper[1]])
             error = noise / size[c] / (spread[upper[0]] * spread[upper[1]])
-            # Patients' worth of dependence: a class says as much as it has patients, less what
-            # noise says.
+            # Patients' worth of dependence: a class weighs as much as it has patients, less what
+            # is noise.
             score += size[c] * np.where(np.abs(r) > CLEAR * error, r**2 - error**2, 0.0)
         weight = np.zeros((m, m))
         weight[upper] = np.where(score > 0, -score, 0.0)
@@ -183,17 +183,17 @@ class DPMarginals(Generator):
         parent = _parents(m, edges)
         with _library() as mbi:
             domain = mbi.Domain([OUTCOME, *names], [k, *sizes.tolist()])
-            told = [
+            measured = [
                 mbi.LinearMeasurement(table.ravel(), (OUTCOME, names[i]), pair_noise)
                 for i, table in enumerate(with_outcome)
             ]
-            told += [
+            measured += [
                 mbi.LinearMeasurement(table.ravel(), (names[i], names[j]), edge_noise)
                 for (i, j), table in zip(edges, between, strict=True)
             ]
             model = mbi.estimation.MirrorDescent().estimate(
                 domain,
-                told,
+                measured,
                 known_total=float(totals(with_outcome).sum()),
                 iters=self.iterations,
                 tol=1e-5,
@@ -267,7 +267,7 @@ def _split(budget: tuple[float, float, float], m: int, pairs: int) -> str:
 
 @contextmanager
 def _library() -> Iterator[Any]:
-    """The package mbi on one thread, its warnings about the machine's set-up unheard."""
+    """The package mbi on one thread, its warnings about the machine's set-up silenced."""
     flags = os.environ.get("XLA_FLAGS")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -38,11 +38,11 @@ class MedGAN(NetGenerator):
     the published ones (PUBLISHED) make fewer steps there, of ten times the rows, and end a little
     worse.
 
-    Written from the paper: no kept package exists, and the official code trains on about a ninth of
-    the rows after its first epoch, by an index that is permuted twice. Extended to mixed types:
-    numbers are told by the share of values below them and read out by a logistic unit; categories
-    by a softmax, drawn by Gumbel-softmax (Camino et al. 2018, arXiv 1807.01202); missing values are
-    modelled. Source: Choi et al. 2017 (arXiv 1703.06490), sections 3-4.
+    Written from the paper: no maintained package exists, and the official code trains on about a
+    ninth of the rows after its first epoch, by an index that is permuted twice. Extended to mixed
+    types: numbers are encoded by the share of values below them and read out by a logistic unit;
+    categories by a softmax, drawn by Gumbel-softmax (Camino et al. 2018, arXiv 1807.01202); missing
+    values are modelled. Source: Choi et al. 2017 (arXiv 1703.06490), sections 3-4.
     """
 
     epochs: int = 100

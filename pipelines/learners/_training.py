@@ -207,7 +207,7 @@ class _Batches:
         self.left = [np.empty(0, dtype=np.int64) for _ in rows]
         shape = (self.ahead, len(rows), size)
         self.index = np.empty(shape, dtype=np.int64)
-        self.kept = [np.empty((*shape, width), dtype=bool) for width, _ in self.drops]
+        self.masks = [np.empty((*shape, width), dtype=bool) for width, _ in self.drops]
         self.at = self.ahead
 
     def draw(self) -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -216,8 +216,8 @@ class _Batches:
             self._refill()
         at, self.at = self.at, self.at + 1
         masks = [
-            torch.from_numpy(kept[at]).float().mul_(256 / (256 - dropped))
-            for kept, (_, dropped) in zip(self.kept, self.drops, strict=True)
+            torch.from_numpy(mask[at]).float().mul_(256 / (256 - dropped))
+            for mask, (_, dropped) in zip(self.masks, self.drops, strict=True)
         ]
         return torch.from_numpy(self.index[at].ravel()), masks
 
@@ -229,9 +229,9 @@ class _Batches:
                 runs.append(rng.permutation(rows) + self.starts[k])
             order = np.concatenate(runs)
             self.index[:, k], self.left[k] = order[:want].reshape(self.ahead, -1), order[want:]
-            for kept, (width, dropped) in zip(self.kept, self.drops, strict=True):
+            for mask, (width, dropped) in zip(self.masks, self.drops, strict=True):
                 drawn = np.frombuffer(rng.bytes(want * width), dtype=np.uint8)
                 np.greater_equal(
-                    drawn.reshape(self.ahead, self.size, width), dropped, out=kept[:, k]
+                    drawn.reshape(self.ahead, self.size, width), dropped, out=mask[:, k]
                 )
         self.at = 0

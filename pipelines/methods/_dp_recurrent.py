@@ -64,7 +64,7 @@ class Bins:
 
         A measured value collects the gradients of all hours that it was carried to.
         """
-        series, fixed = records.series, list(self.hours.kept)
+        series, fixed = records.series, list(self.hours.still)
         assert series is not None
         _, hours, channels = series.shape
         _, counts = self._bins(hours)
@@ -187,7 +187,7 @@ def train(
 ) -> Neural:
     """The network that these records' patients taught, through noisy sums alone.
 
-    Each step draws every patient by a coin of its own and adds Gaussian noise of plan.noise[0] x
+    Each step draws every patient independently at random and adds Gaussian noise of plan.noise[0] x
     plan.clip to the clipped sum. How many were drawn, or exist, is never used: Adam's step does
     not depend on the sum's scale. The rate falls along a cosine.
     """

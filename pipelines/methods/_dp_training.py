@@ -157,8 +157,8 @@ def clipped_sum(
     keep = keep[batch.patient].view(batch.real.shape).float().unsqueeze(2)
     found = []
     for a, e in zip(inputs, errors, strict=True):
-        kept = e * keep
-        found += [torch.bmm(kept.mT, a), kept.sum(1)]
+        clipped = e * keep
+        found += [torch.bmm(clipped.mT, a), clipped.sum(1)]
     return network.pack(found)
 
 
@@ -188,7 +188,7 @@ def train(
 ) -> list[np.ndarray]:
     """(p,) weights of K models, each from its own table and stream alone.
 
-    Each step draws every patient by a coin of its own, and adds Gaussian noise of plan.noise x
+    Each step draws every patient independently at random, and adds Gaussian noise of plan.noise x
     plan.clip to the clipped sum. The sum is divided by public numbers only: how many patients
     there are is never read. The rate falls along a cosine.
     """

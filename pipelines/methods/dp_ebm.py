@@ -28,14 +28,14 @@ from privaudit.stats.epsilon_bounds import epsilon_of
 COUNTED = "The number of patients trained on is public: the library sets the size of bins by it."
 
 TAIL = 1e-10
-"""The delta in which the library is told its budget; only the noise that follows is used."""
+"""The delta in which the library is given its budget; only the noise that follows is used."""
 
 
 @dataclass(frozen=True)
 class DPEBM(Method):
     """A sum of curves, one a column, each learnt from noisy histograms: a model that can be read.
 
-    epsilon, delta: the promise for one patient added or removed; delta None for the largest power
+    epsilon, delta: the guarantee for one patient added or removed; delta None for the largest power
     of ten at most 1/(10 x patients). statistics: which summaries of a measured variable are read
     ("" for columns that summarise nothing, such as age): every further column costs noise in all,
     so the choice is made beforehand and not by the records. bins, rounds, leaves, rate: of the

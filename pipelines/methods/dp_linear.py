@@ -29,12 +29,12 @@ class DPLinear(Method):
     """One weight a column, learnt from an objective with a random tilt, and an epsilon without a
     delta.
 
-    epsilon: the promise for one patient added or removed. statistics: which summaries of a measured
-    variable are read ("" for columns that summarise nothing, such as age). C: inverse strength of
-    the penalty, for rows of norm 1: smaller is stronger; the penalty is part of the promise. norm:
-    rows longer than this times the root of the number of columns are shortened to it, before all
-    are scaled to norm 1 at most; constant: the size of the constant column beside it, in the same
-    unit.
+    epsilon: the guarantee for one patient added or removed. statistics: which summaries of a
+    measured variable are read ("" for columns that summarise nothing, such as age). C: inverse
+    strength of the penalty, for rows of norm 1: smaller is stronger; the penalty is part of the
+    guarantee. norm: rows longer than this times the root of the number of columns are shortened to
+    it, before all are scaled to norm 1 at most; constant: the size of the constant column beside
+    it, in the same unit.
 
     The intercept is the weight of the constant column, inside the norm and under the penalty, since
     the proof needs an objective that is strongly convex in everything it learns; and rows have norm

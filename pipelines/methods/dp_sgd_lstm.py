@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DPSGDLSTM(NoisySteps):
-    """Read every stay hour by hour, learn through clipped gradients and noise, and promise an
+    """Read every stay hour by hour, learn through clipped gradients and noise, and guarantee an
     epsilon.
 
     units: size of the recurrent state; pool: hours averaged into one step of the recurrence;
-    epsilon: the promise for one patient added or removed, with all stays; delta: None for the
+    epsilon: the guarantee for one patient added or removed, with all stays; delta: None for the
     largest power of ten at most 1/(10 x patients), and never above 1/patients; clip: the most that
     one patient's summed gradient may count (L2); rate: Adam's; sampling: each patient's chance of
-    taking part in a step, by a coin of its own (Poisson sampling); steps: noisy steps.
+    taking part in a step, drawn independently (Poisson sampling); steps: noisy steps.
 
     Opacus' DPLSTM and GradSampleModule keep each stay's gradient apart; a patient's are summed,
     then clipped. Nothing else is read off the data: each channel's last value, whether it was

@@ -47,11 +47,11 @@ class Federated(Method):
     server: FedAvg, FedAdam or FedYogi; sites: ByUnit, Dirichlet or ByQuantity; aggregate: how
     updates are combined; protect: Plain, SecureSum or EncryptedSum; policy, clock: for whom the
     server waits, and how fast clients are; compress: of the updates; malicious: what malicious
-    clients do; central: noise by the server, with its promise to a hospital; bound: the gate's norm
-    bound in usual (median) lengths, None for none; recorded: rounds kept in the exchange. costs:
-    see `pipelines.federated.kernel.COSTS`, and `train_seconds` of CPU. Source: McMahan et al. 2017
-    (arXiv 1602.05629); FedProx: Li et al. 2020 (arXiv 1812.06127); FedAdam and FedYogi: Reddi et
-    al. 2021 (arXiv 2003.00295).
+    clients do; central: noise by the server, with its guarantee to a hospital; bound: the gate's
+    norm bound in usual (median) lengths, None for none; recorded: rounds kept in the exchange.
+    costs: see `pipelines.federated.kernel.COSTS`, and `train_seconds` of CPU. Source: McMahan et
+    al. 2017 (arXiv 1602.05629); FedProx: Li et al. 2020 (arXiv 1812.06127); FedAdam and FedYogi:
+    Reddi et al. 2021 (arXiv 2003.00295).
     """
 
     hidden: int = 64

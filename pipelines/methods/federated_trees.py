@@ -65,7 +65,11 @@ class FederatedTrees(Method):
         trust = (
             ("server", "one hospital's trees", "yes, every one: cut points and leaves"),
             ("another hospital", "one hospital's trees", "yes, in the forest it is sent"),
-            ("whoever holds the released model", "one hospital's trees", "yes, not whose they are"),
+            (
+                "whoever holds the released model",
+                "one hospital's trees",
+                "yes, but not which hospital grew them",
+            ),
         )
         model = Trees(members.columns, len(members.classes), saved)
         return Release(Claim(), model, costs=costs, trust=trust, notes=parts.notes)

@@ -90,7 +90,7 @@ class LocalOnly(Method):
             notes.append(
                 f"{name} has fewer than {self.least} patients of an outcome and cannot train "
                 "alone: "
-                "its patients are all answered with its own prevalence."
+                "its patients are all predicted at its own prevalence."
             )
         return Release(
             claim=Claim(),

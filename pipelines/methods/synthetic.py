@@ -21,7 +21,7 @@ from privaudit.records import Column, Records
 
 STATISTICS = ("first", "last", "min", "max", "mean", "count", "measured")
 FOLLOWS = frozenset({Access.ANSWERS, Access.WEIGHTS})
-"""What is made from a table that a promise covers is covered too."""
+"""What is made from a table that a guarantee covers is covered too."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Synthetic(Method):
                 ("whoever is given the table", "synthetic records", "yes"),
                 ("whoever is given the table", "a hospital's own records", copied),
             ),
-            notes=(*self._said(members, table), *sampler.notes),
+            notes=(*self._describe(members, table), *sampler.notes),
             noisy=getattr(sampler, "noisy", {}),
         )
 
@@ -141,7 +141,7 @@ class Synthetic(Method):
         text = f"{self.generator!r}\0{records.fingerprint}"
         return folder / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.checkpoint"
 
-    def _said(self, members: Records, table: Records) -> tuple[str, ...]:
+    def _describe(self, members: Records, table: Records) -> tuple[str, ...]:
         model = f"The model is {type(self.learner).__name__}, trained on the synthetic table alone."
         if len(table.columns) == len(members.columns):
             return (model,)
@@ -155,7 +155,7 @@ class Synthetic(Method):
 
 
 def _covered(claim: Claim) -> Claim:
-    """The generator's promise, which holds for whatever is made from the table alone."""
+    """The generator's guarantee, which holds for whatever is made from the table alone."""
     if claim.epsilon is None or Access.TABLE not in claim.covers:
         return claim
     return replace(claim, covers=claim.covers | FOLLOWS)

@@ -145,7 +145,7 @@ def private(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise PrivauditError(
             "the cache folder cannot be written",
-            f"the system says: {error.strerror}",
+            f"the system reports: {error.strerror}",
             "name a cache folder that you may write to, on a disk with 2 GB free",
         ) from None
     try:

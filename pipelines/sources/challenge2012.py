@@ -117,7 +117,7 @@ def _notes(letters: str, counts: dict[str, int]) -> tuple[str, ...]:
         "of its own.",
         f"Set {letters} of the Challenge is public: whoever trains on all of it has no secret "
         "members. "
-        "The split used here is tossed afresh.",
+        "The split used here is assigned at random anew.",
     ]
     if counts["other_files"]:
         notes.append(f"{counts['other_files']} files in the sets are no patient files: left out.")
@@ -189,8 +189,8 @@ def _read_once(
     sets: list[_Set], cache: Path, progress: Progress
 ) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, int]]:
     """Statics, events and counts: from the cache, or read now and left there."""
-    kept = cache / f"challenge-2012-{_key(sets)}"
-    if not kept.is_dir():
+    stored = cache / f"challenge-2012-{_key(sets)}"
+    if not stored.is_dir():
         statics, events, counts = _read(sets, progress)
         fresh: Path | None = None
         try:
@@ -200,10 +200,10 @@ def _read_once(
             statics.write_parquet(fresh / "stays.parquet")
             events.write_parquet(fresh / "events.parquet", compression="zstd")
             pl.DataFrame([counts]).write_parquet(fresh / "counts.parquet")
-            fresh.rename(kept)
+            fresh.rename(stored)
         except OSError as error:
             # Another run may have put the same tables there in the meantime.
-            if not kept.is_dir():
+            if not stored.is_dir():
                 raise PrivauditError(
                     f"the cache cannot be written: {error.strerror or 'the disk refused'}",
                     "tables are read once and kept there for the next run",
@@ -216,11 +216,11 @@ def _read_once(
     progress("reading the Challenge from the cache", 0.0)
     try:
         tables = [
-            pl.read_parquet(kept / f"{name}.parquet") for name in ("stays", "events", "counts")
+            pl.read_parquet(stored / f"{name}.parquet") for name in ("stays", "events", "counts")
         ]
     except (pl.exceptions.PolarsError, OSError):
         raise PrivauditError(
-            f"the cached tables in {kept.name} cannot be read",
+            f"the cached tables in {stored.name} cannot be read",
             "they were damaged after they were written",
             "delete this folder from the cache; the next run writes it anew",
         ) from None

@@ -69,11 +69,11 @@ def build(
     result.
     """
     stays = extract.stays
-    kept = np.ones(len(stays), bool) if keep is None else np.asarray(keep, bool)
-    stays = stays.filter(pl.Series(kept))
+    included = np.ones(len(stays), bool) if keep is None else np.asarray(keep, bool)
+    stays = stays.filter(pl.Series(included))
     if not len(stays):
         raise PrivauditError(
-            f"0 of {len(kept)} stays are left",
+            f"0 of {len(included)} stays are left",
             "the cohort's rules excluded every stay of the source",
             "look at the cohort flow; use a source with more stays, or a shorter window",
         )
@@ -84,7 +84,7 @@ def build(
     return Records(
         columns=(*columns, *measured),
         X=np.concatenate([X, values], axis=1),
-        y=np.asarray(outcome)[kept],
+        y=np.asarray(outcome)[included],
         patient=stays["patient"].to_numpy(),
         site=np.nan_to_num(unit, nan=UNITS.index("other")),
         series=series,

@@ -200,10 +200,10 @@ def _events(
     total, done, raw = sum(table.size for table in tables), 0, []
     for table in tables:
 
-        def said(share: float, table: Table = table, done: int = done) -> None:
+        def report(share: float, table: Table = table, done: int = done) -> None:
             progress(f"reading {table.name}", _READ * min(1.0, (done + share * table.size) / total))
 
-        raw.append(sieve.run(table, said))
+        raw.append(sieve.run(table, report))
         done += table.size
     name = f"events-{sieve.key([t.mark for t in tables], as_known)}"
     path, tally = (sieve.cache / f"{name}.{form}" for form in ("parquet", "tally.parquet"))

@@ -103,5 +103,7 @@ def _contents(folder: Path) -> str:
         form = next((f for f in _KNOWN_FORMS if path.name.lower().endswith(f)), None)
         counts["folders" if path.is_dir() else f"*{form}" if form else "other files"] += 1
     tables = [t for t in find(folder) if t in NEEDED]
-    said = [f"{n} {kind}" for kind, n in sorted(counts.items())]
-    return (", ".join(said) or "nothing") + (f" (among them {', '.join(tables)})" if tables else "")
+    counted = [f"{n} {kind}" for kind, n in sorted(counts.items())]
+    return (", ".join(counted) or "nothing") + (
+        f" (among them {', '.join(tables)})" if tables else ""
+    )

@@ -146,20 +146,20 @@ def demo(patients: int, cache: Path, progress: Progress) -> Path:
             "it takes at least 1",
             f"leave it at {mimic_demo.EMBEDDED_PATIENTS} for about 3,000 stays",
         )
-    kept = cache / f"demo-{_generator()}-{patients}-{DEMO_SEED}"
-    if not kept.is_dir():
+    folder = cache / f"demo-{_generator()}-{patients}-{DEMO_SEED}"
+    if not folder.is_dir():
         try:
             # write() leaves the whole folder or none.
-            mimic_demo.write(kept, patients, DEMO_SEED, partial(_named, progress))
+            mimic_demo.write(folder, patients, DEMO_SEED, partial(_named, progress))
         except OSError as error:
             # Another run may have put the same tables there in the meantime.
-            if not kept.is_dir():
+            if not folder.is_dir():
                 raise PrivauditError(
                     f"the demo cannot be written: {error.strerror or 'the disk refused'}",
                     "its tables (about 12 kB a patient) are written once into the cache",
                     "free some space, or give another folder as the cache",
                 ) from None
-    return kept
+    return folder
 
 
 def _named(progress: Progress, what: str, share: float) -> None:

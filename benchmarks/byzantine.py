@@ -1,15 +1,16 @@
-"""Which aggregate holds against which malicious client? Challenge 2012 dealt to ten unlike hospitals.
+"""Which aggregate withstands which malicious client? Challenge 2012, ten unlike hospitals.
 
-    python benchmarks/byzantine.py DATA [--repeats 5] [--clients 10] [--malicious 3] [--alpha 0.1 | --units]
+    python benchmarks/byzantine.py DATA [--repeats 5] [--clients 10] [--malicious 3]
+        [--alpha 0.1 | --units]
         [--rounds 20] [--aggregates NAME ...] [--attacks NAME ...] [--out FILE]
 
 DATA is a folder with set-a.tar.gz and Outcomes-a.txt. 30 % of the patients are held out. Every
 repeat deals the others to hospitals anew (Dirichlet shares of each outcome) and trains from a new
-start, the same for every aggregate and attack. Printed: held-out AUROC, mean with its 95 % t interval
-over repeats, and the paired change from the same training without malicious clients. Exits with 1
-unless the sign flip takes at least 0.05 from the mean while a robust aggregate loses at most 0.05 and
-stays 0.05 above it, NaN updates take at most 0.05 from the mean, and inflated counts at most 0.05
-more than the same reversed updates with true counts.
+start, the same for every aggregate and attack. Printed: held-out AUROC, mean with its 95 % t
+interval over repeats, and the paired change from the same training without malicious clients. Exits
+with 1 unless the sign flip takes at least 0.05 from the mean while a robust aggregate loses at most
+0.05 and stays 0.05 above it, NaN updates take at most 0.05 from the mean, and inflated counts at
+most 0.05 more than the same reversed updates with true counts.
 """
 
 from __future__ import annotations
@@ -106,13 +107,13 @@ def main() -> int:
     train, test = held_out(records, seeds)
     sites: Sites = ByUnit() if chosen.units else Dirichlet(chosen.alpha, chosen.clients)
     start = Federated(rounds=chosen.rounds, sites=sites)
-    told = replace(start, malicious=act.SignFlip(chosen.malicious))
+    informed = replace(start, malicious=act.SignFlip(chosen.malicious))
     # Krum needs 2 f + 3 hospitals, more than the ICU types are.
     hospitals = len(sites.divide(train, seeds.rng("count")).rows)
     aggregates = {
         name: method
-        for name, method in told.alternatives.items()
-        if name in (chosen.aggregates or told.alternatives)
+        for name, method in informed.alternatives.items()
+        if name in (chosen.aggregates or informed.alternatives)
         and isinstance(method, Federated)
         and method.aggregate.fewest <= hospitals
     }
@@ -120,7 +121,7 @@ def main() -> int:
         f"{len(train)} stays to train on, {len(test)} held out ({(test.y == 1).mean():.1%} died); "
         f"hospitals: {sites!r}, {chosen.malicious} malicious, "
         f"{chosen.rounds} rounds, {chosen.repeats} repeats\n"
-    )  # fmt: skip
+    )
     found: dict[str, dict[str, np.ndarray]] = {}
     for name, method in aggregates.items():
         found[name] = {}

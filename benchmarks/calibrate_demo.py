@@ -4,7 +4,8 @@ The file holds aggregates only: quantile knots that each rest on at least 20 sta
 correlation matrix of latent scores, shifts by type of unit, and the weights of one logistic model.
 No row, no identifier, no minimum or maximum is kept.
 
-    python benchmarks/calibrate_demo.py --challenge PATH/challenge-2012 --out mimic_demo/aggregates.json
+    python benchmarks/calibrate_demo.py --challenge PATH/challenge-2012
+        --out mimic_demo/aggregates.json
 
 The copula with counts and missing values follows Hoff (2007), "Extending the rank likelihood for
 semiparametric copula estimation", Annals of Applied Statistics 1(1), section 2: observed values
@@ -38,7 +39,8 @@ stays ranks generated ones about as well as it ranks real ones (benchmarks/demo_
 MORTALITY = {"CCU": 0.113, "CSRU": 0.046, "MICU": 0.145, "SICU": 0.126, "TSICU": 0.114}
 """In-hospital deaths by first unit, Johnson et al. 2016, MIMIC-III, Table 2."""
 LONG_STAYS = 13.2 / 11.5
-"""How much more often patients staying 48 h or longer die (cohort of mimic3-benchmarks over all)."""
+"""How much more often patients staying 48 h or longer die (cohort of mimic3-benchmarks over
+all)."""
 TYPES = {"CCU": 0, "CSRU": 1, "MICU": 2, "SICU": 3, "TSICU": 3}
 
 LOG = {
@@ -245,7 +247,8 @@ def knots(name: str, value: Array) -> dict[str, list[float]]:
 def latent(
     names: list[str], X: Array, kind: NDArray[np.int64], rng: np.random.Generator, sweeps: int
 ) -> tuple[Array, Array, Array]:
-    """Hoff's Gibbs sampler. Returns shifts by unit type (4, d), covariance (d, d), scores (n, d)."""
+    """Hoff's Gibbs sampler. Returns shifts by unit type (4, d), covariance (d, d), scores (n,
+    d)."""
     n, d = X.shape
     Z, low, high = np.zeros((n, d)), np.zeros((n, d)), np.zeros((n, d))
     free = np.isnan(X)
@@ -360,12 +363,12 @@ def main() -> None:
     out = {
         "about": (
             "Aggregates of the PhysioNet/Computing in Cardiology Challenge 2012, set A (4,000 ICU "
-            "stays), under the Open Data Commons Attribution License v1.0. Silva I, Moody G, Scott "
-            "DJ, Celi LA, Mark RG. Predicting in-hospital mortality of ICU patients: the "
+            "stays), under the Open Data Commons Attribution License v1.0. Silva I, Moody G, "
+            "Scott DJ, Celi LA, Mark RG. Predicting in-hospital mortality of ICU patients: the "
             "PhysioNet/Computing in Cardiology Challenge 2012. Comput Cardiol 2012;39:245-248; "
-            "Goldberger A et al. PhysioBank, PhysioToolkit, and PhysioNet. Circulation 2000;101(23):"
-            "e215-e220. Made by benchmarks/calibrate_demo.py; no row, minimum or maximum is kept and "
-            "every bin holds at least 20 stays."
+            "Goldberger A et al. PhysioBank, PhysioToolkit, and PhysioNet. Circulation "
+            "2000;101(23):e215-e220. Made by benchmarks/calibrate_demo.py; no row, minimum or "
+            "maximum is kept and every bin holds at least 20 stays."
         ),
         "names": names,
         "marginals": marginals,

@@ -2,8 +2,8 @@
 
     python benchmarks/challenge_baselines.py DATA [--splits 5] [--learners logreg boosted mlp lstm]
 
-DATA is a folder with set-a.tar.gz and Outcomes-a.txt. Every split is tossed as an audit tosses it;
-each model is trained on the members and graded on the non-members, all on the same rows. The
+DATA is a folder with set-a.tar.gz and Outcomes-a.txt. Every split is assigned at random as in an
+audit; each model is trained on the members and graded on the non-members, all on the same rows. The
 references read the 226 summary features (37 variables by first, last, min, max, mean, count; age,
 sex, height, unit). Differences are means over the splits with paired 95 % bootstrap intervals: one
 resample of patients is used for both models and for all splits. Exits with 1 where a learner falls

@@ -49,7 +49,8 @@ def build(folder: Path, rows: int) -> None:
 
 
 def ours(folder: Path, work: Path) -> dict[str, float]:
-    """The pass of `pipelines.sources._event_filter`, with the hospital's cohort, into an empty cache."""
+    """The pass of `pipelines.sources._event_filter`, with the hospital's cohort, into an empty
+    cache."""
     from pipelines.sources import mimic3
     from pipelines.sources._event_filter import Sieve
     from pipelines.sources._mimic3_tables import Table

@@ -1,4 +1,4 @@
-"""Are our CTGAN and TVAE faster than the package they come from, and as good? Challenge 2012, set A.
+"""Are our CTGAN and TVAE faster than the package they come from, and as good?
 
     python benchmarks/ctgan_speed.py DATA [--epochs 100] [--streams 3] [--generators ctgan tvae]
 
@@ -116,7 +116,8 @@ def weighted_auc(score: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.nda
 
 
 def spread(areas: np.ndarray, rng: np.random.Generator) -> tuple[float, float, float]:
-    """Mean over streams of (streams, 1 + resamples) areas, and its interval over streams and patients."""
+    """Mean over streams of (streams, 1 + resamples) areas, and its interval over streams and
+    patients."""
     streams, resamples = areas.shape[0], areas.shape[1] - 1
     chosen = rng.integers(streams, size=(streams, resamples))
     means = areas[chosen, 1 + np.arange(resamples)].mean(axis=0)
@@ -167,7 +168,7 @@ def main() -> int:
             for side, make in SIDES.items():
                 drawn = make(name, options.epochs, members, seeds.rng(name, side, stream))
                 seconds[side].append(drawn.fit + drawn.sample)
-                told = []
+                printed = []
                 for learner, made in LEARNERS.items():
                     score = np.zeros(
                         len(held)
@@ -178,10 +179,10 @@ def main() -> int:
                     areas.setdefault((side, learner), []).append(
                         weighted_auc(score, held.y, weight)
                     )
-                    told.append(f"{learner} {areas[side, learner][-1][0]:.3f}")
+                    printed.append(f"{learner} {areas[side, learner][-1][0]:.3f}")
                 print(
                     f"{name} {side:8s} stream {stream}: fit {drawn.fit:6.1f} s, "
-                    f"sample {drawn.sample:5.2f} s, TSTR {', '.join(told)}, prevalence "
+                    f"sample {drawn.sample:5.2f} s, TSTR {', '.join(printed)}, prevalence "
                     f"{members.y.mean():.3f} -> {drawn.table.y.mean():.3f}, missing "
                     f"{np.isnan(members.X).mean():.3f} -> {np.isnan(drawn.table.X).mean():.3f}",
                     flush=True,

@@ -29,7 +29,8 @@ WINDOW = 48
 UNITS = ("CCU", "CSRU", "MICU", "SICU", "TSICU")
 KIND = {"CCU": 1, "CSRU": 2, "MICU": 3, "SICU": 4, "TSICU": 4}
 SHARED = [v for v, _, _ in NAMES.values() if v not in ("ventilated", "weight", "spo2")]
-"""Measured alike in both real sources. Not pulse oximetry: the Challenge has arterial saturation."""
+"""Measured alike in both real sources. Not pulse oximetry: the Challenge has arterial
+saturation."""
 
 TABLE = {
     "CCU": (14.5, 70.1, 57.9, 2.2, 11.3),
@@ -418,7 +419,8 @@ def main() -> int:
         made, demo = tables(folder), tables(args.data / "mimic-iii-demo")
         real = challenge(args.data / "challenge-2012")
         print(
-            f"cohort: generated {len(made.stays)}, real demo {len(demo.stays)}, Challenge {len(real.stays)}"
+            f"cohort: generated {len(made.stays)}, real demo {len(demo.stays)}, Challenge "
+            f"{len(real.stays)}"
         )
         died = made.stays["died"].mean()
         wide = 4 * np.sqrt(0.132 * 0.868 / len(made.stays))

@@ -4,9 +4,9 @@
         [--columns 30] [--missing 0.0] [--out FILE]
 
 The peer (pip install sdmetrics==0.32.0) lives in an environment of its own, for it pins other
-versions; its interpreter is run as a subprocess, one thread each. Printed: CPU seconds of both, their
-ratio, and the largest difference of any record's distance. Exits with 1 unless ours takes 20 times less
-and the distances agree to 1e-6.
+versions; its interpreter is run as a subprocess, one thread each. Printed: CPU seconds of both,
+their ratio, and the largest difference of any record's distance. Exits with 1 unless ours takes 20
+times less and the distances agree to 1e-6.
 """
 
 from __future__ import annotations
@@ -78,9 +78,12 @@ def peer(python: str, synthetic: Records, real: Records, numbers: int) -> tuple[
         script = Path(folder) / "peer.py"
         script.write_text(PEER, encoding="utf-8")
         done = subprocess.run(
-            [python, str(script), folder], capture_output=True, text=True, check=False,
+            [python, str(script), folder],
+            capture_output=True,
+            text=True,
+            check=False,
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
-        )  # fmt: skip
+        )
         if done.returncode:
             sys.exit(f"the peer failed:\n{done.stderr[-2000:]}")
         return np.load(f"{folder}/peer.npy"), float(done.stdout.split()[-1])
@@ -114,15 +117,22 @@ def main() -> int:
     theirs, other = peer(given.peer_python, synthetic, real, numbers)
     apart = float(np.abs(ours - theirs).max())
     found = {
-        "rows": given.rows, "columns": given.columns, "missing": given.missing, "cpu_ours": own,
-        "cpu_sdmetrics": other, "ratio": other / own, "largest_difference": apart,
-    }  # fmt: skip
+        "rows": given.rows,
+        "columns": given.columns,
+        "missing": given.missing,
+        "cpu_ours": own,
+        "cpu_sdmetrics": other,
+        "ratio": other / own,
+        "largest_difference": apart,
+    }
     print(
-        f"{given.rows:,} x {given.rows:,} records, {given.columns} columns, {given.missing:.0%} missing"
+        f"{given.rows:,} x {given.rows:,} records, {given.columns} columns, {given.missing:.0%} "
+        "missing"
     )
     print(f"ours {own:.2f} CPU s, SDMetrics {other:.1f} CPU s: {other / own:.0f} times less")
     print(
-        f"largest difference of a distance: {apart:.1e} (distances {ours.min():.3f} to {ours.max():.3f})"
+        f"largest difference of a distance: {apart:.1e} (distances {ours.min():.3f} to "
+        f"{ours.max():.3f})"
     )
     if given.out:
         given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -1,6 +1,7 @@
 """What privacy costs: AUROC against epsilon on generated stays, over all and in each subgroup.
 
-    python benchmarks/dp_utility.py [--patients 34000] [--splits 3] [--methods dp_sgd dp_linear dp_ebm]
+    python benchmarks/dp_utility.py [--patients 34000] [--splits 3]
+        [--methods dp_sgd dp_linear dp_ebm]
 
 34,000 generated patients give about 15,000 first stays. Each split trains on 80 % of them and is
 graded on the others. Beside each private network stands its own non-private form: the same network,

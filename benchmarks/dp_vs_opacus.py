@@ -3,10 +3,11 @@
     python benchmarks/dp_vs_opacus.py [--models 16] [--patients 7000]
 
 Generated stays; every model is trained on its own half of the pool, as a membership attack's refits
-are, with one sampling rate, noise multiplier, clip, start, optimiser, schedule and number of steps on both sides. Opacus
-is run as its tutorials run it (PrivacyEngine, Poisson loader, per-sample hooks), with its ghost
-clipping, and once more with hooks but without its loader (index-sliced Poisson batches). CPU seconds
-of the training alone, imports and accounting apart. Epsilon is what each side's own accountant says.
+are, with one sampling rate, noise multiplier, clip, start, optimiser, schedule and number of steps
+on both sides. Opacus is run as its tutorials run it (PrivacyEngine, Poisson loader, per-sample
+hooks), with its ghost clipping, and once more with hooks but without its loader (index-sliced
+Poisson batches). CPU seconds of the training alone, imports and accounting apart. Epsilon is what
+each side's own accountant says.
 """
 
 from __future__ import annotations

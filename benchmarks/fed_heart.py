@@ -7,11 +7,11 @@ protocol is FLamby's (Ogier du Terrail et al. 2022, NeurIPS Datasets and Benchma
 Fed-Heart-Disease): rows complete in the ten columns that all hospitals record, two of them one-hot;
 a stratified 66/34 split per hospital (random_state 43); standardised by the training rows of each
 hospital, or of all for pooled training and for the pooled test set; a logistic model; batches of 4;
-15 rounds of 100 local steps; tau 1e-8. Metric: accuracy at 0.5 on all test rows. Exits with 1 where a strategy
-is further than 0.01 from the published pooled column.
+15 rounds of 100 local steps; tau 1e-8. Metric: accuracy at 0.5 on all test rows. Exits with 1 where
+a strategy is further than 0.01 from the published pooled column.
 
-Two outputs behind a softmax are one logistic output of twice the rate, so local and server rates and
-tau are halved: the difference of the two outputs then moves exactly as FLamby's single one.
+Two outputs behind a softmax are one logistic output of twice the rate, so local and server rates
+and tau are halved: the difference of the two outputs then moves exactly as FLamby's single one.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ def read(folder: Path) -> Heart:
 
 
 def standard(x: np.ndarray, by: np.ndarray) -> np.ndarray:
-    """x in standard deviations from the mean of `by`, float32; a constant column as FLamby has it."""
+    """x in standard deviations from the mean of `by`, float32; a constant column as FLamby has
+    it."""
     return ((x - by.mean(axis=0)) / (by.std(axis=0, ddof=1) + 1e-9)).astype(np.float32)
 
 
@@ -110,7 +111,8 @@ def federated(heart: Heart, server: Server, rate: float, seed: int) -> np.ndarra
 
 
 def adam(heart: Heart, inputs: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray:
-    """(w + 1,) the logistic model after 50 epochs of Adam on these rows: pooled, or one hospital."""
+    """(w + 1,) the logistic model after 50 epochs of Adam on these rows: pooled, or one
+    hospital."""
     import torch
 
     rng = Seeds(seed).rng("fed_heart adam")

@@ -2,10 +2,11 @@
 
     python benchmarks/federated_vs_flower.py PEER_PYTHON [--data DATA] [--cache FOLDER]
 
-PEER_PYTHON: the interpreter of an environment with flwr[simulation] and torch. Both train from the same start on the same
-clients (Dirichlet 1 over the embedded demo's members, or Challenge 2012's in DATA) with the same steps,
-batch and rate; only the order of rows differs. Prints wall seconds, their ratio and both AUROC on the non-members; exits with 1 unless we are five times faster
-and the AUROC differ by at most 0.01.
+PEER_PYTHON: the interpreter of an environment with flwr[simulation] and torch. Both train from the
+same start on the same clients (Dirichlet 1 over the embedded demo's members, or Challenge 2012's in
+DATA) with the same steps, batch and rate; only the order of rows differs. Prints wall seconds,
+their ratio and both AUROC on the non-members; exits with 1 unless we are five times faster and the
+AUROC differ by at most 0.01.
 """
 
 from __future__ import annotations
@@ -94,8 +95,10 @@ def main() -> int:
     areas = [roc_auc_score(y, p) for p in (answers, peer["p"])]
     print(f"{len(split.members)} rows x {encoding.width} inputs, 10 clients x 20 rounds")
     print(f"ours                 {ours:6.2f} s   AUROC {areas[0]:.4f}")
-    print(f"Flower {peer['version']} on Ray {theirs:6.2f} s   AUROC {areas[1]:.4f} "
-          f"(with start-up {whole:.1f} s)")  # fmt: skip
+    print(
+        f"Flower {peer['version']} on Ray {theirs:6.2f} s   AUROC {areas[1]:.4f} "
+        f"(with start-up {whole:.1f} s)"
+    )
     print(f"ratio {theirs / ours:.1f}, AUROC difference {areas[0] - areas[1]:+.4f}")
     return 0 if theirs > 5 * ours and abs(areas[0] - areas[1]) <= 0.01 else 1
 

@@ -158,7 +158,8 @@ def train(name: str, game: Game, path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def published_global(asked: np.ndarray, shadows: np.ndarray, included: np.ndarray) -> np.ndarray:
-    """Online LiRA with the fixed variance of its authors' code: over all records' margins together."""
+    """Online LiRA with the fixed variance of its authors' code: over all records' margins
+    together."""
     _, inside, _ = moments(shadows, included)
     _, outside, _ = moments(shadows, ~included)
     var_in, var_out = shadows[included].var(), shadows[~included].var()
@@ -178,7 +179,7 @@ def attacks(count: int) -> Iterator[tuple[str, Score]]:
     yield "lira online, total", published_global
     yield "rmia", ratio
     for rule in ("curves", "mean", "best"):
-        yield f"bayes, {rule}", FewShadowLira(count, rule=rule).score  # type: ignore[arg-type]
+        yield f"few_shadow_lira, {rule}", FewShadowLira(count, rule=rule).score  # type: ignore[arg-type]
 
 
 def power(scores: np.ndarray, member: np.ndarray, rate: float = 0.01) -> float:
@@ -187,7 +188,7 @@ def power(scores: np.ndarray, member: np.ndarray, rate: float = 0.01) -> float:
 
 
 def fixed(score: Score, shadows: np.ndarray, included: np.ndarray) -> Score:
-    """Bayes with its choice made once: it does not depend on the target."""
+    """The attack with its rule chosen once: the choice does not depend on the target."""
     attack = getattr(score, "__self__", None)
     if isinstance(attack, FewShadowLira) and attack.rule == "best":
         return FewShadowLira(attack.shadows, rule=best(shadows, included)).score  # type: ignore[arg-type]
@@ -228,10 +229,10 @@ def show(name: str, found: dict[tuple[str, int], np.ndarray]) -> None:
     bar = lira[top][:, 0]
     print(f"\nbest LiRA with 64 shadows, in hindsight: {top}")
     for count in (8, 16):
-        mine = found["bayes, best", count][:, 0]
+        mine = found["few_shadow_lira, best", count][:, 0]
         share = mine.mean() / bar.mean()
         error = np.std(mine - share * bar, ddof=1) / bar.mean() / np.sqrt(len(bar))
-        print(f"bayes with {count}: {share:.1%} of it (standard error {error:.1%})")
+        print(f"few_shadow_lira with {count}: {share:.1%} of it (standard error {error:.1%})")
 
 
 def main() -> None:

@@ -2,9 +2,9 @@
 
     PEER_INPUT=INPUT.npz PYTHONPATH=benchmarks python -m flower_peer OUTPUT.npz
 
-Runs in an environment of its own with flwr[simulation] and torch, and imports nothing of this project.
-INPUT: x, y, holder, test, start, and rounds, steps, batch, rate. OUTPUT: p, the answers on the test
-rows; seconds, from the call of run_simulation to its end; version.
+Runs in an environment of its own with flwr[simulation] and torch, and imports nothing of this
+project. INPUT: x, y, holder, test, start, and rounds, steps, batch, rate. OUTPUT: p, the answers on
+the test rows; seconds, from the call of run_simulation to its end; version.
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
-"""How often the gate blocks a model that leaks nothing, whether intervals cover, and what picking the
-strongest attack does to a headline. Not a comparison with a peer: a check of the rule by simulation.
+"""How often the gate blocks a model that leaks nothing, whether intervals cover, and headlines.
+
+A check of the rule by simulation, not a comparison with a peer.
 
     python benchmarks/gate_simulation.py                       # normal scores
-    python benchmarks/gate_simulation.py --run runs/latest     # and the real scores of a finished run
+    python benchmarks/gate_simulation.py --run runs/latest     # and the scores of a finished run
 
 Clean runs: members and non-members are drawn alike, six attacks (correlation .8), twelve groups,
-judged under a starter policy by the product's own estimates and rule. With --run, records of both pools are
-drawn from the run's own non-members, so the scores are those of a real model on real records.
-Coverage: the run's own scores (members above non-members) are the population, whose AUC and rates are
-known; samples are drawn from it with replacement.
+judged under a starter policy by the product's own estimates and rule. With --run, records of both
+pools are drawn from the run's own non-members, so the scores are those of a real model on real
+records. Coverage: the run's own scores (members above non-members) are the population, whose AUC
+and rates are known; samples are drawn from it with replacement.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy as np
 
 from privaudit import stats
 from privaudit.contracts import Scores
+from privaudit.facts import Metric, note
 from privaudit.policy import judge
 from privaudit.policy.file import parse
 from privaudit.results import (
@@ -55,7 +57,7 @@ def normal(rng: np.random.Generator, n: int) -> np.ndarray:
 def real(run: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """(subject, member scores, non-member scores) of a run's membership attacks, (n, attacks)."""
     folder = run.resolve() / "restricted" / "scores"
-    subjects = sorted({p.stem.rpartition("-")[0] for p in folder.glob("*-bayes.npz")})
+    subjects = sorted({p.stem.rpartition("-")[0] for p in folder.glob("*-few_shadow_lira.npz")})
     for subject in subjects:
         kept = []
         for path in sorted(folder.glob(f"{subject}-*.npz")):
@@ -71,8 +73,9 @@ def resampled(pool: np.ndarray) -> Draw:
     return lambda rng, n: pool[rng.integers(0, len(pool), n)]
 
 
-def read(scores: np.ndarray, others: np.ndarray, rng: np.random.Generator, names: tuple[str, ...]
-         ) -> tuple[Estimate, ...]:  # fmt: skip
+def read(
+    scores: np.ndarray, others: np.ndarray, rng: np.random.Generator, names: tuple[str, ...]
+) -> tuple[Estimate, ...]:
     ids = (np.arange(len(scores)), len(scores) + np.arange(len(others)))
     return stats.estimates(
         Scores(scores, others), patients=ids, confidence=0.95, rng=rng, names=names
@@ -81,21 +84,46 @@ def read(scores: np.ndarray, others: np.ndarray, rng: np.random.Generator, names
 
 def document(findings: tuple[Finding, ...], n: int) -> Audit:
     """An audit of one subject whose controls passed."""
-    half = Estimate("auc", 0.5, 0.48, 0.52, 0.5)
+    half = Estimate(Metric("auc"), 0.5, 0.48, 0.52, 0.5)
     checks = tuple(
-        Control(kind, one.attack, (half,), True, "simulated")  # type: ignore[arg-type]
+        Control(kind, one.attack, (half,), True, note("simulated"))  # type: ignore[arg-type]
         for one in findings
         for kind in ("positive", "negative")
     )
     subject = Subject(
-        "model", "baseline", "logreg", "", {}, ClaimText(None, 0.0, "patient", "add-remove", (), ""),
-        ("ask the model for probabilities",), (Estimate("auroc", 0.8, 0.78, 0.82, 0.5),), (), (),
-        None, None, findings, checks, {},
-    )  # fmt: skip
+        "model",
+        "baseline",
+        "logreg",
+        "",
+        {},
+        ClaimText(None, 0.0, "patient", "add-remove", (), ""),
+        ("ask the model for probabilities",),
+        (Estimate(Metric("auroc"), 0.8, 0.78, 0.82, 0.5),),
+        (),
+        (),
+        None,
+        None,
+        findings,
+        checks,
+        {},
+    )
     manifest = Manifest(
-        "simulated", "2026-01-01T00:00:00+00:00", "0", "3", "", {}, "", "standard", 0, 0.95, "",
-        0.0, 0.0, 0, {},
-    )  # fmt: skip
+        "simulated",
+        "2026-01-01T00:00:00+00:00",
+        "0",
+        "3",
+        "",
+        {},
+        "",
+        "standard",
+        0,
+        0.95,
+        "",
+        0.0,
+        0.0,
+        0,
+        {},
+    )
     pools = tuple(Pool(name, n, n, {}) for name in ("members", "nonmembers"))
     data = Data("simulated", False, "toy", "", "yes", ("no", "yes"), 1, 0, 0, (), pools)
     return Audit(manifest, data, (subject,), ())
@@ -119,20 +147,28 @@ def clean(draw: Draw, n: int, runs: int, policy: str, rng: np.random.Generator) 
     return states
 
 
-def coverage(draw_in: Draw, draw_out: Draw, truth: dict[str, float], n: int, runs: int,
-             rng: np.random.Generator) -> dict[str, tuple[int, int]]:  # fmt: skip
+def coverage(
+    draw_in: Draw,
+    draw_out: Draw,
+    truth: dict[str, float],
+    n: int,
+    runs: int,
+    rng: np.random.Generator,
+) -> dict[str, tuple[int, int]]:
     """How many of the nominal 95 % intervals hold the truth, of how many stated."""
     found = {name: [0, 0] for name in truth}
     for _ in range(runs):
         for e in read(draw_in(rng, n)[:, 0], draw_out(rng, n)[:, 0], rng, tuple(truth)):
             if e.value is not None and e.low is not None and e.high is not None:
-                found[e.name][0] += e.low <= truth[e.name] <= e.high
-                found[e.name][1] += 1
+                key = str(e.metric)
+                found[key][0] += e.low <= truth[key] <= e.high
+                found[key][1] += 1
     return {name: (hit, of) for name, (hit, of) in found.items()}
 
 
 def truths(members: np.ndarray, others: np.ndarray) -> dict[str, float]:
-    """AUC and rates of a population given by its scores, or of two normals one apart of `members`."""
+    """AUC and rates of a population given by its scores, or of two normals one apart of
+    `members`."""
     order = np.sort(others)
     below = np.searchsorted(order, members, "left")
     ties = np.searchsorted(order, members, "right") - below
@@ -149,7 +185,8 @@ def truths(members: np.ndarray, others: np.ndarray) -> dict[str, float]:
 def curse(
     draw: Draw, n: int, runs: int, rng: np.random.Generator
 ) -> tuple[list[float], list[float]]:
-    """Mean AUC and TPR at 1 % of the largest of all attacks and groups, and of the headline's choice."""
+    """Mean AUC and TPR at 1 % of the largest of all attacks and groups, and of the headline's
+    choice."""
     best, chosen = [], []
     for _ in range(runs):
         inside, outside = draw(rng, n), draw(rng, n)
@@ -167,7 +204,7 @@ def curse(
                 rates.append(float(np.mean(a > np.quantile(b, 0.99))))
         best.append((max(areas), max(rates)))
         _, found = stats.strongest(scores, patients=ids, rng=rng)
-        by = {e.name: e.value for e in found}
+        by = {str(e.metric): e.value for e in found}
         chosen.append(
             (by["auc"], by["tpr_at_fpr_0.01"] if by["tpr_at_fpr_0.01"] is not None else np.nan)
         )
@@ -201,14 +238,17 @@ def main() -> None:
     rng = np.random.default_rng(20261121)
     print(f"clean runs of {options.patients} a side under the starter policy {options.policy!r}")
     print(
-        f"{'normal scores':<34}{dict(clean(normal, options.patients, options.runs, options.policy, rng))}"
+        f"{'normal scores':<34}"
+        f"{dict(clean(normal, options.patients, options.runs, options.policy, rng))}"
     )
     best, chosen = curse(normal, options.patients, max(20, options.runs // 6), rng)
     print(
-        f"largest of {len(ATTACKS)} attacks x {GROUPS} groups, no leak: AUC {best[0]:.3f}, TPR at 1 % {best[1]:.2%}"
+        f"largest of {len(ATTACKS)} attacks x {GROUPS} groups, no leak: AUC {best[0]:.3f}, TPR at "
+        f"1 % {best[1]:.2%}"
     )
     print(
-        f"the headline's choice, no leak:            AUC {chosen[0]:.3f}, TPR at 1 % {chosen[1]:.2%}"
+        f"the headline's choice, no leak:            AUC {chosen[0]:.3f}, TPR at 1 % "
+        f"{chosen[1]:.2%}"
     )
     for n, shift in ((500, 0.0), (500, 0.5), (options.patients, 0.0), (options.patients, 0.3)):
         from scipy.stats import norm
@@ -226,7 +266,8 @@ def main() -> None:
             print(f"{subject + ': clean':<34}{dict(states)}")
             best, chosen = curse(resampled(outside), n, max(20, options.runs // 6), rng)
             print(
-                f"{subject}: largest of all, no leak: AUC {best[0]:.3f}, TPR {best[1]:.2%}; headline AUC {chosen[0]:.3f}, TPR {chosen[1]:.2%}"
+                f"{subject}: largest of all, no leak: AUC {best[0]:.3f}, TPR {best[1]:.2%}; "
+                f"headline AUC {chosen[0]:.3f}, TPR {chosen[1]:.2%}"
             )
             one = np.argmax(
                 [truths(inside[:, k], outside[:, k])["auc"] for k in range(inside.shape[1])]

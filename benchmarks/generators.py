@@ -1,16 +1,18 @@
-"""Which generator for which use? Every one on real stays: usefulness, the outcome's share, leakage, time.
+"""Which generator for which use? Utility, prevalence, leakage and time on real stays.
 
-    python benchmarks/generators.py [--data DIR] [--generators copula ctgan ...] [--keep DIR] [--smoke]
+    python benchmarks/generators.py [--data DIR] [--generators copula ctgan ...] [--keep DIR]
+        [--smoke]
 
 --data is a folder with PhysioNet/CinC Challenge 2012's set-a.tar.gz and Outcomes-a.txt; without it,
-generated stays. Patients are tossed as an audit tosses them: each generator learns from the
-members, models of its table and of the members' are graded on the non-members. Membership is the AUC of the
-`distance` and `domias` attacks, which hold the table and a third pool of patients; both are printed, none
-is chosen. A DP generator is also asked at each epsilon of --epsilons.
+generated stays. Patients are assigned at random as in an audit: each generator learns from the
+members, models of its table and of the members' are graded on the non-members. Membership is the
+AUC of the `distance` and `domias` attacks, which hold the table and a third pool of patients; both
+are printed, none is chosen. A DP generator is also asked at each epsilon of --epsilons.
 
-Each generator's numbers are kept under --keep as soon as they are known and are not computed again for the
-same settings and code; Ctrl-C loses one generator at most. --smoke: 400 patients, the quick generators.
-Exits with 1 where copies of patients (`bootstrap`) read as no leak or independent columns (`marginals`) as useful.
+Each generator's numbers are kept under --keep as soon as they are known and are not computed again
+for the same settings and code; Ctrl-C loses one generator at most. --smoke: 400 patients, the quick
+generators. Exits with 1 where copies of patients (`bootstrap`) read as no leak or independent
+columns (`marginals`) as having utility.
 """
 
 from __future__ import annotations
@@ -39,16 +41,24 @@ from privaudit.errors import PrivauditError
 from privaudit.fidelity.measure import fidelity
 from privaudit.plugins import load, members
 from privaudit.records import Records, Split
-from privaudit.results import Estimate, to_tree
+from privaudit.results import to_tree
 from privaudit.seeds import Seeds
 
 ATTACKS = ("distance", "domias")
 QUICK = ("bootstrap", "copula", "marginals")
-SHOWN = ("prevalence_synthetic", "column_distance", "association_error_outcome", "detection_auc", "exact_copies")  # fmt: skip
+SHOWN = (
+    "prevalence_synthetic",
+    "column_distance",
+    "association_error_outcome",
+    "detection_auc",
+    "exact_copies",
+)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path)
     parser.add_argument("--generators", nargs="+", choices=tuple(members("generators")))
     parser.add_argument("--epsilons", nargs="+", type=float, default=[1.0, 3.0])
@@ -69,10 +79,10 @@ def main() -> int:
     names = asked.generators or (QUICK if asked.smoke else tuple(members("generators")))
     found: dict[str, dict[str, Any]] = {}
     for name in names:
-        for label, generator in promised(name, asked.epsilons):
-            told = once(asked.keep, label, generator, split, seeds)
-            if told is not None:
-                found[label] = told
+        for label, generator in at_epsilons(name, asked.epsilons):
+            numbers = once(asked.keep, label, generator, split, seeds)
+            if numbers is not None:
+                found[label] = numbers
     show(found, split)
     return judged(found)
 
@@ -88,8 +98,8 @@ def prepared(data: Path | None, cache: Path) -> Records:
     return Mortality().prepare(data, cache, lambda *_: None).records
 
 
-def promised(name: str, epsilons: list[float]) -> list[tuple[str, Any]]:
-    """The generator as it comes, or at each epsilon that it may promise."""
+def at_epsilons(name: str, epsilons: list[float]) -> list[tuple[str, Any]]:
+    """The generator as configured, or at each epsilon that it can guarantee."""
     kind: Any = load("generators", name)
     if "epsilon" not in {field.name for field in fields(kind)}:
         return [(name, kind())]
@@ -99,23 +109,31 @@ def promised(name: str, epsilons: list[float]) -> list[tuple[str, Any]]:
 def once(
     keep: Path, label: str, generator: Any, split: Split, seeds: Seeds
 ) -> dict[str, Any] | None:
-    """A generator's numbers, computed unless they are kept."""
-    code = [code_of_package(p) for p in ("privaudit.fidelity", "privaudit.stats", "privaudit.attacks", "pipelines.generators")]  # fmt: skip
+    """A generator's numbers, computed unless they are stored."""
+    code = [
+        code_of_package(p)
+        for p in (
+            "privaudit.fidelity",
+            "privaudit.stats",
+            "privaudit.attacks",
+            "pipelines.generators",
+        )
+    ]
     parts = (repr(generator), split.audit.fingerprint, str(seeds.entropy), *code)
     path = keep / f"{label}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}.json"
     if path.exists():
         return json.loads(path.read_text(encoding="utf-8"))
     print(f"{label} ...", file=sys.stderr, flush=True)
     try:
-        told = measured(label, generator, split, seeds)
+        numbers = measured(label, generator, split, seeds)
     except (PrivauditError, ImportError) as error:
         print(f"{label}: {error}", file=sys.stderr)
         return None
     keep.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=keep, suffix=".part", delete=False) as part:
-        json.dump(told, part, allow_nan=False)
+        json.dump(numbers, part, allow_nan=False)
     os.replace(part.name, path)
-    return told
+    return numbers
 
 
 def measured(label: str, generator: Any, split: Split, seeds: Seeds) -> dict[str, Any]:
@@ -142,10 +160,10 @@ def measured(label: str, generator: Any, split: Split, seeds: Seeds) -> dict[str
         "seconds": seconds,
         "compared": compared,
         "epsilon": release.claim.epsilon,
-        "estimates": {e.name: to_tree(e) for e in like.estimates},
-        "usefulness": {
+        "estimates": {str(e.metric): to_tree(e) for e in like.estimates},
+        "utility": {
             u.learner: {
-                side: to_tree(next(e for e in part if e.name == "auroc"))
+                side: to_tree(next(e for e in part if str(e.metric) == "auroc"))
                 for side, part in (("real", u.real), ("synthetic", u.synthetic))
             }
             | {"loss": to_tree(u.loss)}
@@ -158,10 +176,10 @@ def measured(label: str, generator: Any, split: Split, seeds: Seeds) -> dict[str
 def text(tree: dict[str, Any] | None, digits: int = 3) -> str:
     if tree is None or tree["value"] is None:
         return "-"
-    e = Estimate(**{k: tree[k] for k in ("name", "value", "low", "high")})
-    if e.low is None or e.high is None:
-        return f"{e.value:.{digits}f}"
-    return f"{e.value:.{digits}f} ({e.low:.{digits}f}-{e.high:.{digits}f})"
+    value, low, high = tree["value"], tree["low"], tree["high"]
+    if low is None or high is None:
+        return f"{value:.{digits}f}"
+    return f"{value:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
 
 
 def show(found: dict[str, dict[str, Any]], split: Split) -> None:
@@ -172,7 +190,7 @@ def show(found: dict[str, dict[str, Any]], split: Split) -> None:
         f"{len(split.members)} members, {len(split.nonmembers)} non-members, outcome in "
         f"{(split.members.y == 1).mean():.1%} of members; 95 % intervals"
     )
-    judges = list(next(iter(found.values()))["usefulness"])
+    judges = list(next(iter(found.values()))["utility"])
     heads = [
         "generator",
         *(f"TSTR AUROC {j}" for j in judges),
@@ -183,28 +201,30 @@ def show(found: dict[str, dict[str, Any]], split: Split) -> None:
     print("| " + " | ".join(heads) + " |")
     print("|" + "---|" * len(heads))
     first = next(iter(found.values()))
-    real = [text(first["usefulness"][j]["real"]) for j in judges]
+    real = [text(first["utility"][j]["real"]) for j in judges]
     print("| " + " | ".join(["(real)", *real, *[""] * (len(heads) - 1 - len(real))]) + " |")
-    for label, told in found.items():
+    for label, numbers in found.items():
         cells = [label]
-        cells += [text(told["usefulness"].get(j, {}).get("synthetic")) for j in judges]
-        cells += [text(told["risks"][a]) for a in ATTACKS]
-        cells += [text(told["estimates"].get(name)) for name in SHOWN]
-        print("| " + " | ".join([*cells, f"{told['seconds']:.1f}"]) + " |")
+        cells += [text(numbers["utility"].get(j, {}).get("synthetic")) for j in judges]
+        cells += [text(numbers["risks"][a]) for a in ATTACKS]
+        cells += [text(numbers["estimates"].get(name)) for name in SHOWN]
+        print("| " + " | ".join([*cells, f"{numbers['seconds']:.1f}"]) + " |")
 
 
 def judged(found: dict[str, dict[str, Any]]) -> int:
     """1 where the two ends of the scale do not read as they must."""
     code = 0
     if "bootstrap" in found and not found["bootstrap"]["risks"]["distance"]["low"] > 0.5:
-        print("copies of patients read as no leak", file=sys.stderr)
+        print("exact duplicates of patients read as no leak", file=sys.stderr)
         code = 1
     if "marginals" in found:
-        told = found["marginals"]
-        useful = min(u["synthetic"]["low"] for u in told["usefulness"].values())
-        leaks = told["risks"]["distance"]["low"] > 0.5 and told["risks"]["domias"]["low"] > 0.5
+        numbers = found["marginals"]
+        useful = min(u["synthetic"]["low"] for u in numbers["utility"].values())
+        leaks = (
+            numbers["risks"]["distance"]["low"] > 0.5 and numbers["risks"]["domias"]["low"] > 0.5
+        )
         if useful > 0.6 or leaks:
-            print("independent columns read as useful, or as leaking", file=sys.stderr)
+            print("independent columns read as having utility, or as leaking", file=sys.stderr)
             code = 1
     return code
 

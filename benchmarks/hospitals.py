@@ -142,8 +142,10 @@ def main() -> int:
             for way, models in train(split.members, seeds.rng("fit", index)).items():
                 found[way].append(grade(models, held, cut, weight))
         share = [f"{records.y[records.site == c].mean():.0%}" for c in np.unique(records.site)]
-        print(f"\n{kind}: deaths by hospital {' '.join(share)}; {options.splits} splits, "
-              f"{time.process_time() - began:.0f} CPU s")  # fmt: skip
+        print(
+            f"\n{kind}: deaths by hospital {' '.join(share)}; {options.splits} splits, "
+            f"{time.process_time() - began:.0f} CPU s"
+        )
         means = {way: np.mean(parts, axis=0) for way, parts in found.items()}
         measures = ["any patient, AUROC", "any patient, accuracy", "own patients, AUROC"]
         for i, measure in enumerate(measures if kind == "ICU types" else measures[:2]):

@@ -51,10 +51,17 @@ def exchange(members: Records, batch: int, steps: int, hidden: int, rate: float 
             now = now - rate * record_gradients(network.widths, now, z[own], y[own]).mean(axis=0)
         updates.append((now - sent).astype(np.float32))
     return Exchange(
-        (sent,), (np.stack(updates),), np.arange(clients), np.full(clients, batch),
-        network.widths, encoding.encode, rate, steps, batch,
+        (sent,),
+        (np.stack(updates),),
+        np.arange(clients),
+        np.full(clients, batch),
+        network.widths,
+        encoding.encode,
+        rate,
+        steps,
+        batch,
         holder=np.arange(len(members)) // batch,
-    )  # fmt: skip
+    )
 
 
 def shown(estimate: Estimate) -> str:
@@ -67,7 +74,7 @@ def measure(name: str, attack: GradientInversion, release: Release, split: Split
     start = time.process_time()
     evidence = attack.run(Target(release, split), (), Seeds(5).rng(name))
     seconds = time.process_time() - start
-    found = {e.name: e for e in stats.estimates(evidence, rng=Seeds(5).rng("stats"))}
+    found = {str(e.metric): e for e in stats.estimates(evidence, rng=Seeds(5).rng("stats"))}
     cells = ("attack_rate@cells", "guess_rate@cells", "control_rate@cells")
     return [
         name,

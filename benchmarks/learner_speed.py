@@ -5,8 +5,8 @@
 A table of 5,000 x 30 (two Gaussian classes, ten informative columns, 10 % of labels flipped), of
 which every model is trained on a half. Prints, as the median over repeats that alternate between
 the two: K networks trained as one program against K x scikit-learn's MLPClassifier of the same
-hidden width, minibatch and number of epochs, neither with dropout nor with early stopping; then what the target
-and K refits cost with the families' own defaults.
+hidden width, minibatch and number of epochs, neither with dropout nor with early stopping; then
+what the target and K refits cost with the families' own defaults.
 """
 
 from __future__ import annotations
@@ -75,11 +75,15 @@ def main() -> None:
     def peers() -> list[MLPClassifier]:
         return [
             MLPClassifier(
-                ours.hidden, batch_size=ours.rows, max_iter=given.epochs, n_iter_no_change=1000,
-                learning_rate_init=ours.rate, random_state=k,
+                ours.hidden,
+                batch_size=ours.rows,
+                max_iter=given.epochs,
+                n_iter_no_change=1000,
+                learning_rate_init=ours.rate,
+                random_state=k,
             ).fit(half.X, half.y)
             for k, half in enumerate(halves)
-        ]  # fmt: skip
+        ]
 
     refit(MLP(epochs=1), halves[:1])  # imports, not training
     took: dict[str, list[float]] = {"ours": [], "peer": []}

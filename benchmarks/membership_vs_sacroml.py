@@ -119,7 +119,7 @@ def audit(path: Path, family: str) -> None:
         name = type(attack).__name__.lower()
         scores = attack.run(target, fitted if attack.refits(target, seeds) else (), seeds.rng(name))
         found = {
-            e.name: (e.value, e.low, e.high)
+            str(e.metric): (e.value, e.low, e.high)
             for e in estimates(
                 scores, patients=patients, confidence=0.95, rng=seeds.rng("estimates", name)
             )

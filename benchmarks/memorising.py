@@ -1,4 +1,4 @@
-"""The shipped learners without early stopping: models that memorise, for measuring attacks on them."""
+"""The shipped learners without early stopping: models that memorise, to be attacked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def extended(records: Records) -> Records:
 
 
 def repeated(records: Records, share: float, rng: np.random.Generator) -> np.ndarray:
-    """The rows that stand there twice: their loss falls to the end, so training goes on to the end."""
+    """The rows that stand there twice: their loss falls to the end, so training goes on to the
+    end."""
     return np.arange(len(records)) >= len(records) - max(1, len(records) // 9)
 
 

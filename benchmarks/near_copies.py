@@ -5,12 +5,13 @@
 
 A table of independent columns in which `copied` of the training patients stand with their numbers
 moved by 2 % of a standard deviation; both look for patients whose two halves meet at one synthetic
-record. anonymeter (pip install anonymeter==1.1.0) is run as a subprocess, from an environment of its
-own. Both get the same columns for each holder and the same patients. Two kinds of gaps: "own", real and
-synthetic records each miss cells by themselves, as with a generator that models missing values
-apart; "kept", a copy misses what its patient misses. Printed for each share of missing cells: attack, control
-and their difference, ours with its interval. Exits with 1 unless ours stays within 10 % of its value
-without missing values, up to 10 % missing of kind "own" and throughout of kind "kept".
+record. anonymeter (pip install anonymeter==1.1.0) is run as a subprocess, from an environment of
+its own. Both get the same columns for each holder and the same patients. Two kinds of gaps: "own",
+real and synthetic records each miss cells by themselves, as with a generator that models missing
+values apart; "kept", a copy misses what its patient misses. Printed for each share of missing
+cells: attack, control and their difference, ours with its interval. Exits with 1 unless ours stays
+within 10 % of its value without missing values, up to 10 % missing of kind "own" and throughout of
+kind "kept".
 """
 
 from __future__ import annotations
@@ -44,12 +45,13 @@ def read(name):
     frame = pd.DataFrame({f"n{i}": kept[:, i] for i in range(20)})
     for i in range(10):
         column = kept[:, 20 + i]
-        frame[f"c{i}"] = pd.Series([None if np.isnan(v) else f"l{int(v)}" for v in column], dtype=object)
+        texts = [None if np.isnan(v) else f"l{int(v)}" for v in column]
+        frame[f"c{i}"] = pd.Series(texts, dtype=object)
     return frame
 real, control, synthetic = (read(n) for n in ("members", "others", "table"))
-found = LinkabilityEvaluator(real, synthetic, aux_cols=(first, second), n_attacks=min(len(real), len(control)),
-                             n_neighbors=1, control=control).evaluate(n_jobs=1)
 n = min(len(real), len(control))
+found = LinkabilityEvaluator(real, synthetic, aux_cols=(first, second), n_attacks=n,
+                             n_neighbors=1, control=control).evaluate(n_jobs=1)
 print(json.dumps([found._attack_links.count_links(1) / n, found._control_links.count_links(1) / n]))
 """
 
@@ -105,9 +107,11 @@ def theirs(
         script.write_text(PEER, encoding="utf-8")
         done = subprocess.run(
             [python, str(script), folder, *(",".join(side) for side in held)],
-            capture_output=True, text=True, check=False,
+            capture_output=True,
+            text=True,
+            check=False,
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
-        )  # fmt: skip
+        )
         if done.returncode:
             sys.exit(f"the peer failed:\n{done.stderr[-2000:]}")
         attack, control = json.loads(done.stdout.strip().splitlines()[-1])
@@ -131,13 +135,15 @@ def main() -> int:
     held = (tuple(names[::2]), tuple(names[1::2]))
     attack = Linkability(records=given.rows, neighbours=1, first=held[0], second=held[1])
     print(
-        f"{given.copied:.0%} of {given.rows:,} training patients near-copied, {given.repeats} repeats"
+        f"{given.copied:.0%} of {given.rows:,} training patients near-copied, {given.repeats} "
+        "repeats"
     )
     rows, good = [], True
     for kind in ("own", "kept"):
         print(f"\ngaps: {kind}")
         print(
-            "missing  ours: attack control difference (95 %)      anonymeter: attack control difference"
+            "missing  ours: attack control difference (95 %)      anonymeter: attack control "
+            "difference"
         )
         base = 0.0
         for missing in given.missing:
@@ -149,21 +155,46 @@ def main() -> int:
                 )
                 pools = [records(x, i * given.rows) for i, x in enumerate((members, others, known))]
                 target = Target(Release(table=records(table)), Split(*pools))
-                trials = attack.run(target, (), rng)["k=1"]
-                told = {e.name: e for e in stats.trials(trials)}["attack_minus_control"]
+                series = attack.run(target, (), rng)
+                (trials,) = (part for setting, part in series.items() if setting.value == 1)
+                difference = {str(e.metric): e for e in stats.trials(trials)}[
+                    "attack_minus_control"
+                ]
                 peer = theirs(given.peer_python, held, members=members, others=others, table=table)
                 got.append(
-                    [trials.success.mean(), trials.control.mean(), told.low, told.high, *peer]
+                    [
+                        trials.success.mean(),
+                        trials.control.mean(),
+                        difference.low,
+                        difference.high,
+                        *peer,
+                    ]
                 )
             a, c, low, high, pa, pc = (float(v) for v in np.mean(got, axis=0))
             base = base or a - c
-            rows.append({"gaps": kind, "missing": missing, "ours": a - c, "low": low, "high": high,
-                         "attack": a, "control": c, "peer": pa - pc, "peer_attack": pa,
-                         "peer_control": pc, "kept": (a - c) / base})  # fmt: skip
+            rows.append(
+                {
+                    "gaps": kind,
+                    "missing": missing,
+                    "ours": a - c,
+                    "low": low,
+                    "high": high,
+                    "attack": a,
+                    "control": c,
+                    "peer": pa - pc,
+                    "peer_attack": pa,
+                    "peer_control": pc,
+                    "kept": (a - c) / base,
+                }
+            )
             if kind == "kept" or missing <= 0.1:
                 good = good and (a - c) >= (1 - WITHIN) * base
-            print(f"{missing:7.0%} {a:13.3f} {c:7.3f} {a - c:6.3f} ({low:.3f} to {high:.3f}) {(a - c) / base:5.0%}"
-                  f"{pa:18.3f} {pc:7.3f} {pa - pc:10.3f}", flush=True)  # fmt: skip
+            print(
+                f"{missing:7.0%} {a:13.3f} {c:7.3f} {a - c:6.3f} ({low:.3f} to {high:.3f}) "
+                f"{(a - c) / base:5.0%}"
+                f"{pa:18.3f} {pc:7.3f} {pa - pc:10.3f}",
+                flush=True,
+            )
     if given.out:
         given.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     return 0 if good else 1

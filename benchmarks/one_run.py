@@ -1,4 +1,4 @@
-"""The f-DP bound of one-run audits beside the published algorithm, one candidate and one step at a time.
+"""The f-DP bound of one-run audits beside the published algorithm, step by step.
 
     OMP_NUM_THREADS=1 python benchmarks/one_run.py [--repeats 3]
 
@@ -82,7 +82,8 @@ def main() -> None:
             f"{long / short:6.0f}"
         )
     print(
-        f"largest difference {gap:.1e}; all cases {slow:.1f} s against {fast:.3f} s: {slow / fast:.0f} x"
+        f"largest difference {gap:.1e}; all cases {slow:.1f} s against {fast:.3f} s: "
+        f"{slow / fast:.0f} x"
     )
 
 

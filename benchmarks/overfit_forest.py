@@ -1,6 +1,7 @@
-"""What `privacyaudit` says of a forest that has memorised its training records, beside our threshold attack.
+"""A forest that has memorised its training records: `privacyaudit` beside our threshold attack.
 
-Needs the peer in the same environment: pip install privacyaudit==1.1.0. Then: python benchmarks/overfit_forest.py
+Needs the peer in the same environment: pip install privacyaudit==1.1.0. Then: python
+benchmarks/overfit_forest.py
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ def main() -> None:
             margin(forest.predict_proba(x[train]), y[train]),
             margin(forest.predict_proba(x[rest]), y[rest]),
         )
-        people = (np.arange(2000), np.arange(2000, 4000))
-        found = estimates(scores, patients=people, confidence=0.95, rng=Seeds(1).rng("stats"))
-        auc = next(e for e in found if e.name == "auc")
+        patients = (np.arange(2000), np.arange(2000, 4000))
+        found = estimates(scores, patients=patients, confidence=0.95, rng=Seeds(1).rng("stats"))
+        auc = next(e for e in found if str(e.metric) == "auc")
         peer = privacylens.audit(forest, x[train], y[train], x[rest], y[rest])
         print(
             f"positives {1 - share:.0%}: our AUC {auc.value:.3f} [{auc.low:.3f}, {auc.high:.3f}];"

@@ -1,18 +1,20 @@
-"""What does it cost to audit a user's own fitted model, beside sacroml's LiRA and ART's black-box attack?
+"""What does it cost to audit a user-supplied model, beside sacroml's LiRA and ART?
 
     python benchmarks/own_model.py PEER_PYTHON [--family xgboost ...]
 
-PEER_PYTHON: the interpreter of a virtual environment that holds sacroml 2.0.1, xgboost and scikit-learn.
-One table (5,000 x 30, two classes, a tenth of the outcomes drawn by lot), half of it trained on; four
-models as a user fits them: `XGBClassifier` (100 trees), `RandomForestClassifier` (100 trees),
-`MLPClassifier` (one layer of 64, 40 epochs, no regularisation) and `LogisticRegression`. Each side
-fits the same model itself, on one thread, in a process of its own:
+PEER_PYTHON: the interpreter of a virtual environment that holds sacroml 2.0.1, xgboost and
+scikit-learn. One table (5,000 x 30, two classes, a tenth of the outcomes drawn at random), half of
+it trained on; four models as a user fits them: `XGBClassifier` (100 trees),
+`RandomForestClassifier` (100 trees), `MLPClassifier` (one layer of 64, 40 epochs, no
+regularisation) and `LogisticRegression`. Each side fits the same model itself, on one thread, in a
+process of its own:
 
-- ours: `privaudit.audit(model, members=, nonmembers=)`, once with the attack `few_shadow_lira` alone and 8 models
-  trained again, once with all five membership attacks and 16; checks, controls and intervals included;
+- ours: `privaudit.audit(model, members=, nonmembers=)`, once with the attack `few_shadow_lira`
+  alone and 8 models trained again, once with all five membership attacks and 16; checks, controls
+  and intervals included;
 - sacroml: LiRA online with 100 shadow models, variance per record;
-- ART: `MembershipInferenceBlackBox` (a random forest on answers and outcomes), which is given half of
-  members and non-members to learn from and judged on the other half.
+- ART: `MembershipInferenceBlackBox` (a random forest on answers and outcomes), which is given half
+  of members and non-members to learn from and judged on the other half.
 
 CPU seconds are user and system time of the process and its children, less those of a process that
 only imports, makes the table and fits the model, which a user has done before any audit.
@@ -43,7 +45,8 @@ data = np.load(table)
 X, y, member = data["X"].astype(np.float64), data["y"], data["member"]
 if family == "xgboost":
     from xgboost import XGBClassifier
-    model = XGBClassifier(n_estimators=100, max_depth=6, learning_rate=0.3, n_jobs=1, tree_method="hist", random_state=0)
+    model = XGBClassifier(n_estimators=100, max_depth=6, learning_rate=0.3, n_jobs=1,
+                          tree_method="hist", random_state=0)
 elif family == "forest":
     from sklearn.ensemble import RandomForestClassifier
     model = RandomForestClassifier(100, n_jobs=1, random_state=0)
@@ -62,7 +65,8 @@ model.fit(*inside)
 OURS = """
 import privaudit
 profile, *attacks = size.split("+")
-found = privaudit.audit(model, members=inside, nonmembers=held, profile=profile, jobs=1, attacks=attacks)
+found = privaudit.audit(model, members=inside, nonmembers=held, profile=profile, jobs=1,
+                        attacks=attacks)
 auc, tpr = found.estimate("auc"), found.estimate("tpr_at_fpr_0.01")
 print("RESULT " + json.dumps({"auc": auc.value, "low": auc.low, "high": auc.high, "tpr": tpr.value,
                               "attack": found.headline.attack}))
@@ -77,7 +81,8 @@ attack = LIRAAttack(output_dir=out, write_report=False, n_shadow_models=100, mod
 attack.attack(target)
 found = attack.attack_metrics[0]
 print("RESULT " + json.dumps({"auc": float(found["AUC"]),
-                              "tpr": float(np.interp(0.01, found["fpr"], found["tpr"])), "attack": "lira 100"}))
+                              "tpr": float(np.interp(0.01, found["fpr"], found["tpr"])),
+                              "attack": "lira 100"}))
 """
 
 ART = """
@@ -85,8 +90,8 @@ from art.attacks.inference.membership_inference import MembershipInferenceBlackB
 from art.estimators.classification.scikitlearn import ScikitlearnClassifier
 from art.estimators.classification import XGBoostClassifier
 from sklearn.metrics import roc_auc_score, roc_curve
-wrapped = (XGBoostClassifier(model=model, nb_features=X.shape[1], nb_classes=2) if family == "xgboost"
-           else ScikitlearnClassifier(model))
+wrapped = (XGBoostClassifier(model=model, nb_features=X.shape[1], nb_classes=2)
+           if family == "xgboost" else ScikitlearnClassifier(model))
 attack = MembershipInferenceBlackBox(wrapped, attack_model_type="rf")
 a, b = len(inside[0]) // 2, len(held[0]) // 2
 attack.fit(inside[0][:a], inside[1][:a], held[0][:b], held[1][:b])
@@ -98,10 +103,10 @@ print("RESULT " + json.dumps({"auc": float(roc_auc_score(truth, score)),
                               "tpr": float(np.interp(0.01, fpr, tpr)), "attack": "black box"}))
 """
 
-ONE, ALL = "ours, bayes", "ours, all five"
+ONE, ALL = "ours, few_shadow_lira", "ours, all five"
 SIDES = {
-    ONE: (OURS, "smoke+bayes"),
-    ALL: (OURS, "standard+threshold+shadow+lira+rmia+bayes"),
+    ONE: (OURS, "smoke+few_shadow_lira"),
+    ALL: (OURS, "standard+threshold+shadow+lira+rmia+few_shadow_lira"),
     "sacroml": (SACROML, "-"),
     "ART": (ART, "-"),
 }
@@ -144,7 +149,8 @@ def main() -> None:
             for side in given.side or SIDES:
                 script, size = SIDES[side]
                 python = given.peer if side == "sacroml" else sys.executable
-                # sacroml goes on from shadow models that it finds in its folder, whatever they are of.
+                # sacroml goes on from shadow models that it finds in its folder, whatever they are
+                # of.
                 place = Path(scratch) / f"{family}-{side}".replace(" ", "-").replace(",", "")
                 words = [str(table), family, str(place), size]
                 idle, _ = timed([python, "-c", FIT, *words])
@@ -153,7 +159,8 @@ def main() -> None:
                 band = f" ({found['low']:.3f}-{found['high']:.3f})" if "low" in found else ""
                 tpr = "not stated" if found["tpr"] is None else f"{found['tpr']:.1%}"
                 print(
-                    f"{family:10} {side:16} {spent[side]:7.1f} {found['auc']:.3f}{band:16} {tpr:>15}  "
+                    f"{family:10} {side:16} {spent[side]:7.1f} {found['auc']:.3f}{band:16} "
+                    f"{tpr:>15}  "
                     f"{found['attack']}",
                     flush=True,
                 )

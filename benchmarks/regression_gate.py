@@ -2,19 +2,21 @@
 
     python benchmarks/regression_gate.py [--gates 4000] [--runs FOLDER] [--out FILE]
 
-An unchanged model is retrained with other seeds: its split, training and attack move a little. Each gate
-is handed one baseline and one candidate of that same model and asked whether it got worse:
+An unchanged model is retrained with other seeds: its split, training and attack move a little. Each
+gate is handed one baseline and one candidate of that same model and asked whether it got worse:
 
-  any increase       one run each; blocked where the number is higher
-  + 0.01             one run each; blocked where it is higher by more than 0.01
-  own interval       one run each; blocked where the candidate's lower bound is above the baseline's number
-  non-inferiority    five runs against three; blocked where the lower bound of the difference is above the
-                     margin (`privaudit.policy.regress`)
+- any increase: one run each; blocked where the number is higher.
+- + 0.01: one run each; blocked where it is higher by more than 0.01.
+- own interval: one run each; blocked where the candidate's lower bound is above the baseline's
+  number.
+- non-inferiority: five runs against three; blocked where the lower bound of the difference is above
+  the margin (`privaudit.policy.regress`).
 
-Gaussian scores stand for the models; with --runs, also every AUC and true positive rate of the finished
-runs in a folder (made by one command with different --seed) stands for itself. "worse" shifts
-the candidate by three margins: how often it is then blocked. Exits with 1 unless any increase blocks
-near half, and non-inferiority at most 1 in 200, of the unchanged models in every setting.
+Gaussian scores stand for the models; with --runs, also every AUC and true positive rate of the
+finished runs in a folder (made by one command with different --seed) stands for itself. "worse"
+shifts the candidate by three margins: how often it is then blocked. Exits with 1 unless any
+increase blocks near half, and non-inferiority at most 1 in 200, of the unchanged models in every
+setting.
 """
 
 from __future__ import annotations
@@ -59,8 +61,11 @@ class Line:
     worse_blocked: float
 
 
-def gaussian(n: int, shift: float, training: float, rng: np.random.Generator, runs: int = 150) -> dict[str, list[Reading]]:  # fmt: skip
-    """Runs of one model: n patients a side, scores apart by `shift`, which training moves by `training`."""
+def gaussian(
+    n: int, shift: float, training: float, rng: np.random.Generator, runs: int = 150
+) -> dict[str, list[Reading]]:
+    """Runs of one model: n patients a side, scores apart by `shift`, which training moves by
+    `training`."""
     found: dict[str, list[Reading]] = defaultdict(list)
     ids = (np.arange(n), n + np.arange(n))
     names = ("auc", "tpr_at_fpr_0.01")
@@ -69,7 +74,7 @@ def gaussian(n: int, shift: float, training: float, rng: np.random.Generator, ru
         scores = Scores(rng.normal(apart, 1, n), rng.normal(0, 1, n))
         for one in stats.estimates(scores, patients=ids, rng=rng, names=names):
             if one.value is not None and one.low is not None:
-                found[one.name].append(Reading(one.value, one.low))
+                found[str(one.metric)].append(Reading(one.value, one.low))
     return found
 
 
@@ -88,11 +93,10 @@ def audited(folder: Path) -> dict[str, list[Reading]]:
             for outcome in subject.outcomes:
                 if isinstance(outcome, Finding) and outcome.family == "membership":
                     for one in outcome.estimates:
-                        if (
-                            one.name in ("auc", "tpr_at_fpr_0.01", "tpr_at_fpr_0.1")
-                            and one.value is not None
-                        ):
-                            name = f"{subject.name} {outcome.attack} {one.name}"
+                        metric = str(one.metric)
+                        judged = metric in ("auc", "tpr_at_fpr_0.01", "tpr_at_fpr_0.1")
+                        if judged and one.value is not None:
+                            name = f"{subject.name} {outcome.attack} {metric}"
                             found[name].append(Reading(one.value, one.low or 0.0))
     return {
         name: readings for name, readings in found.items() if len(readings) >= BASELINE + CANDIDATE
@@ -107,7 +111,7 @@ def gates(name: str, readings: list[Reading], tries: int, rng: np.random.Generat
         dealt = rng.permutation(len(values))[: BASELINE + CANDIDATE]
         before, after = dealt[:BASELINE], dealt[BASELINE:]
         one, other = before[0], after[0]
-        change = Change("", "", "", name, "low", tuple(values[before]), tuple(values[after]))
+        change = Change("", "", None, "low", tuple(values[before]), tuple(values[after]))
         lower, upper = change.bound(0.95, "lower"), change.bound(0.95, "upper")
         hits += [
             values[other] > values[one],
@@ -143,10 +147,18 @@ def main() -> int:
         + "".join(f"{h:>8}" for h in head)
     )
     for line in lines:
-        shares = (line.any_increase, line.tolerance, line.own_interval, line.blocked,
-                  line.inconclusive, line.worse_blocked)  # fmt: skip
-        print(f"{line.number:<44}{line.runs:>5}{line.mean:>8.3f}{line.spread:>8.4f}"
-              + "".join(f"{share:>8.1%}" for share in shares))  # fmt: skip
+        shares = (
+            line.any_increase,
+            line.tolerance,
+            line.own_interval,
+            line.blocked,
+            line.inconclusive,
+            line.worse_blocked,
+        )
+        print(
+            f"{line.number:<44}{line.runs:>5}{line.mean:>8.3f}{line.spread:>8.4f}"
+            + "".join(f"{share:>8.1%}" for share in shares)
+        )
     if asked.out is not None:
         asked.out.write_text(
             json.dumps([asdict(line) for line in lines], indent=1) + "\n", encoding="utf-8"

@@ -1,16 +1,17 @@
-"""Singling out, linkability and inference beside anonymeter in the same run, where anonymeter is right.
+"""Singling out, linkability and inference beside anonymeter, where anonymeter is right.
 
     python benchmarks/synthetic_vs_anonymeter.py --peer-python VENV/bin/python [--rows 10000]
         [--attempts 500] [--out FILE]
 
-No missing values, and equal numbers of training and control patients: there the two should say the same.
-Its own test data, Adult, is not shipped with the package; the table here is of Adult's shape (6 numbers, 8
-categories and the income), drawn from a seed. Three synthetic tables: copies (the peer's own test
-case: a table attacked with itself), a tenth of copies among independent columns, and an unseen table. anonymeter
-1.1.0 runs as a subprocess from an environment of its own, one thread. Same columns for each holder, the same
-secret, numbers on the scale of what both tables span. Its naive guess of inference is misaligned by
-index and not compared. Exits with 1 unless at most one in ten pairs of 95 % intervals of attack or
-control rates are apart, and linkability and inference each take a third of the CPU time or less.
+No missing values, and equal numbers of training and control patients: there the two should say the
+same. Its own test data, Adult, is not shipped with the package; the table here is of Adult's shape
+(6 numbers, 8 categories and the income), drawn from a seed. Three synthetic tables: copies (the
+peer's own test case: a table attacked with itself), a tenth of copies among independent columns,
+and an unseen table. anonymeter 1.1.0 runs as a subprocess from an environment of its own, one
+thread. Same columns for each holder, the same secret, numbers on the scale of what both tables
+span. Its naive guess of inference is misaligned by index and not compared. Exits with 1 unless at
+most one in ten pairs of 95 % intervals of attack or control rates are apart, and linkability and
+inference each take a third of the CPU time or less.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ PEER = """
 import json, sys, time
 import numpy as np, pandas as pd
 from anonymeter.evaluators import InferenceEvaluator, LinkabilityEvaluator, SinglingOutEvaluator
-folder, attempts, first, second, secret = sys.argv[1], int(sys.argv[2]), *(a.split(",") for a in sys.argv[3:])
+folder, attempts = sys.argv[1], int(sys.argv[2])
+first, second, secret = (a.split(",") for a in sys.argv[3:])
 np.random.seed(0)
 def read(name):
     kept = np.load(f"{folder}/{name}.npy")
@@ -52,21 +54,27 @@ def read(name):
     return frame
 real, control, synthetic = (read(n) for n in ("members", "others", "table"))
 small = [f.head(50) for f in (real, control, synthetic)]
-LinkabilityEvaluator(small[0], small[2], aux_cols=(first, second), n_attacks=10, control=small[1]).evaluate(n_jobs=1)
+sides = (first, second)
+LinkabilityEvaluator(small[0], small[2], aux_cols=sides, n_attacks=10,
+                     control=small[1]).evaluate(n_jobs=1)
 found, n = {}, attempts
 def timed(name, make):
     start = time.process_time()
     got = make()
     found[name] = [got._n_success / n, got._n_control / n, time.process_time() - start]
 start = time.process_time()
-got = LinkabilityEvaluator(real, synthetic, aux_cols=(first, second), n_attacks=n, control=control).evaluate(n_jobs=1)
-found["linkability"] = [got._attack_links.count_links(1) / n, got._control_links.count_links(1) / n, time.process_time() - start]
+got = LinkabilityEvaluator(real, synthetic, aux_cols=sides, n_attacks=n,
+                           control=control).evaluate(n_jobs=1)
+links = [got._attack_links.count_links(1) / n, got._control_links.count_links(1) / n]
+found["linkability"] = [*links, time.process_time() - start]
 aux = [c for c in real.columns if c != secret[0]]
-timed("inference", lambda: InferenceEvaluator(real, synthetic, aux_cols=aux, secret=secret[0], regression=False,
-                                              n_attacks=n, control=control).evaluate(n_jobs=1))
+timed("inference", lambda: InferenceEvaluator(
+    real, synthetic, aux_cols=aux, secret=secret[0], regression=False, n_attacks=n, control=control
+).evaluate(n_jobs=1))
 for mode in ("univariate", "multivariate"):
-    timed(mode, lambda: SinglingOutEvaluator(real, synthetic, n_attacks=n, n_cols=3, control=control,
-                                             max_attempts=20000, seed=1).evaluate(mode=mode))
+    timed(mode, lambda: SinglingOutEvaluator(
+        real, synthetic, n_attacks=n, n_cols=3, control=control, max_attempts=20000, seed=1
+    ).evaluate(mode=mode))
 print(json.dumps(found))
 """
 
@@ -78,7 +86,9 @@ def people(rows: int, rng: np.random.Generator) -> np.ndarray:
     numbers = np.round((z @ mix + rng.normal(size=(rows, NUMBERS))) * 10.0 + 40.0, 1)
     codes = []
     for i, k in enumerate(LEVELS):
-        edges = np.quantile(Seeds(5).rng("edges", i).normal(size=4000) * 1.5, np.linspace(0, 1, k + 1)[1:-1] ** 0.7)  # fmt: skip
+        edges = np.quantile(
+            Seeds(5).rng("edges", i).normal(size=4000) * 1.5, np.linspace(0, 1, k + 1)[1:-1] ** 0.7
+        )
         codes.append(np.digitize(z[:, i % 4] + rng.normal(size=rows), edges))
     return np.column_stack([numbers, *codes])
 
@@ -111,9 +121,11 @@ def theirs(python: str, attempts: int, sides: list[str], **tables: np.ndarray) -
         threads = dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "POLARS_MAX_THREADS"), "1")
         done = subprocess.run(
             [python, str(script), folder, str(attempts), *sides],
-            capture_output=True, text=True, check=False,
+            capture_output=True,
+            text=True,
+            check=False,
             env={**os.environ, **threads, "PYTHONWARNINGS": "ignore"},
-        )  # fmt: skip
+        )
         if done.returncode:
             sys.exit(f"the peer failed:\n{done.stderr[-2000:]}")
         return json.loads(done.stdout.strip().splitlines()[-1])
@@ -127,15 +139,16 @@ def ours(
 
     def timed(attack: Any, keys: dict[str, str]) -> None:
         start = time.process_time()
-        evidence = attack.run(target, (), Seeds(2).rng("run"))
+        found_series = attack.run(target, (), Seeds(2).rng("run"))
+        evidence: dict[Any, Trials] = {s.value: part for s, part in found_series.items()}
         spent = time.process_time() - start
         for key, name in keys.items():
-            trials: Trials = evidence[key]
+            trials = evidence[key]
             found[name] = [float(trials.success.mean()), float(trials.control.mean()), spent]
 
     timed(
         Linkability(records=attempts, neighbours=1, first=held[0], second=held[1], tails=0.0),
-        {"k=1": "linkability"},
+        {1: "linkability"},
     )
     timed(
         SyntheticAttributeInference(records=attempts, secrets=(secret,), tails=0.0),
@@ -148,8 +161,8 @@ def ours(
 def interval(rate: float, n: int) -> tuple[float, float]:
     """95 % interval of a share of n attempts, as the report states it."""
     hits = np.arange(n) < round(rate * n)
-    told = stats.trials(Trials(hits.astype(float), hits.astype(float), patients=np.arange(n)))
-    low, high = told[0].low, told[0].high
+    estimates = stats.trials(Trials(hits.astype(float), hits.astype(float), patients=np.arange(n)))
+    low, high = estimates[0].low, estimates[0].high
     assert low is not None
     assert high is not None
     return low, high
@@ -178,11 +191,18 @@ def main() -> int:
     for title, table in tables.items():
         pools = [records(x, i * n) for i, x in enumerate((members, others, own))]
         a = ours(Target(Release(table=records(table)), Split(*pools)), given.attempts, held, secret)
-        b = theirs(given.peer_python, given.attempts, [*(",".join(h) for h in held), secret],
-                   members=members, others=others, table=table)  # fmt: skip
+        b = theirs(
+            given.peer_python,
+            given.attempts,
+            [*(",".join(h) for h in held), secret],
+            members=members,
+            others=others,
+            table=table,
+        )
         print(f"\n{title}: {n:,} records, {len(names)} columns, {given.attempts} attempts")
         print(
-            "                     ours: attack (95 %)          control  CPU s   peer: attack control  CPU s"
+            "                     ours: attack (95 %)          control  CPU s   peer: attack "
+            "control  CPU s"
         )
         for name in a:
             low, high = interval(a[name][0], given.attempts)
@@ -194,8 +214,12 @@ def main() -> int:
                 spent[name][0] += a[name][2]
                 spent[name][1] += b[name][2]
             rows.append({"table": title, "attack": name, "ours": a[name], "peer": b[name]})
-            print(f"{name:>16} {a[name][0]:12.3f} ({low:.3f} to {high:.3f}) {a[name][1]:9.3f} {a[name][2]:6.2f}"
-                  f"{b[name][0]:14.3f} {b[name][1]:7.3f} {b[name][2]:6.2f}", flush=True)  # fmt: skip
+            print(
+                f"{name:>16} {a[name][0]:12.3f} ({low:.3f} to {high:.3f}) {a[name][1]:9.3f} "
+                f"{a[name][2]:6.2f}"
+                f"{b[name][0]:14.3f} {b[name][1]:7.3f} {b[name][2]:6.2f}",
+                flush=True,
+            )
     print(f"\n{apart} of {pairs} pairs of 95 % intervals are apart")
     quick = {name: other / own_ for name, (own_, other) in spent.items()}
     print("; ".join(f"{name}: {ratio:.1f} times less CPU time" for name, ratio in quick.items()))

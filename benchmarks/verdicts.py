@@ -1,9 +1,9 @@
-"""How often a gate is wrong: clean models blocked, leaking ones passed, and one-sided bounds that miss.
+"""How often a gate is wrong: clean models blocked, leaking ones passed, bounds that miss.
 
     python benchmarks/verdicts.py            (about 6 minutes of one core; --runs 30 for a look)
 
-Scores are normal, three attacks that share most of what they see, one stay a patient; every number comes
-from the statistics of an audit, bootstrap included, and every verdict from the rule itself.
+Scores are normal, three attacks that share most of what they see, one stay a patient; every number
+comes from the statistics of an audit, bootstrap included, and every verdict from the rule itself.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from privaudit.contracts import Scores
+from privaudit.facts import note
 from privaudit.policy import judge
 from privaudit.policy.file import build
 from privaudit.results import (
@@ -47,12 +48,14 @@ SEES = 0.5
 def document(findings: list[Finding]) -> Audit:
     """An audit of one model with these findings and passing controls."""
     controls = tuple(
-        Control(kind, one.attack, (), True, "")
+        Control(kind, one.attack, (), True, note("simulated"))
         for one in findings
         for kind in ("positive", "negative")
     )
-    promise = ClaimText(None, 0.0, "patient", "add-remove", (), "")
-    one = Subject("model", "", "", "", {}, promise, (), (), (), (), None, None, tuple(findings), controls, {})  # fmt: skip
+    claim = ClaimText(None, 0.0, "patient", "add-remove", (), "")
+    one = Subject(
+        "model", "", "", "", {}, claim, (), (), (), (), None, None, tuple(findings), controls, {}
+    )
     made = Manifest("run", "2026-11-21", "", "", "", {}, "", "", 0, 0.95, "", 0.0, 0.0, 0, {})
     return Audit(made, Data("", False, "", "", "", (), 0, 0, 0, (), ()), (one,), ())
 
@@ -77,9 +80,9 @@ def truth(e: Estimate, shift: float) -> float:
     from scipy.special import ndtr, ndtri
 
     spread = np.sqrt(1 + SEES**2)
-    if e.name == "auc":
+    if e.metric.fpr is None:
         return float(ndtr(shift / (spread * np.sqrt(2))))
-    return float(ndtr(shift / spread + ndtri(float(e.name.rpartition("_")[2]))))
+    return float(ndtr(shift / spread + ndtri(e.metric.fpr)))
 
 
 def main() -> None:
@@ -87,7 +90,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=300)
     parser.add_argument("--patients", type=int, default=1250)
     parser.add_argument("--seed", type=int, default=20261121)
-    told = parser.parse_args()
+    options = parser.parse_args()
     tree = {
         "schema": "privaudit.policy/1",
         "name": "benchmark",
@@ -95,23 +98,28 @@ def main() -> None:
         "limit": RULES,
     }
     policy = build(tree)
-    rng = np.random.default_rng(told.seed)
+    rng = np.random.default_rng(options.seed)
     words = {0: "passes", 1: "blocks", 3: "undecided"}
-    print(f"{told.patients} patients a side, 3 attacks, limits 3 % at 1 %, 15 % at 10 %, AUC 0.55")
-    for name, shift, runs in (("clean", 0.0, told.runs), ("leaking", 1.0, max(1, told.runs // 5))):
+    print(
+        f"{options.patients} patients a side, 3 attacks, limits 3 % at 1 %, 15 % at 10 %, AUC 0.55"
+    )
+    for name, shift, runs in (
+        ("clean", 0.0, options.runs),
+        ("leaking", 1.0, max(1, options.runs // 5)),
+    ):
         begun, codes = time.perf_counter(), Counter[str]()
         missed: Counter[tuple[str, str]] = Counter()
         seen = 0
         for _ in range(runs):
-            findings = played(told.patients, shift, 3, rng)
+            findings = played(options.patients, shift, 3, rng)
             codes[words[judge(policy, document(findings), today=date(2027, 1, 1)).code]] += 1
             for e in findings[0].estimates:
                 known = onesided.bounds(e)
                 if known is None:
                     continue
                 low, high = known.lower(0.05), known.upper(0.05)
-                missed[e.name, "lower"] += low is not None and low > truth(e, shift)
-                missed[e.name, "upper"] += high is not None and high < truth(e, shift)
+                missed[str(e.metric), "lower"] += low is not None and low > truth(e, shift)
+                missed[str(e.metric), "upper"] += high is not None and high < truth(e, shift)
             seen += 1
         share = ", ".join(f"{word} {codes[word]}" for word in words.values())
         print(f"{name}: of {runs} models {share} ({time.perf_counter() - begun:.0f} s)")

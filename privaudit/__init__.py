@@ -2,24 +2,66 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from privaudit.api import audit, audit_table
+    from privaudit.errors import PrivauditError
+    from privaudit.facts import Caveat, Group, Metric, Reason, Setting
+    from privaudit.findings import Findings
+    from privaudit.records import Column, Records, Split
+    from privaudit.results import Audit, Estimate, Finding, Subject
 
-_CALLS = ("audit", "Findings")
+__version__ = "0.2.0"
+
+_PLACES = {
+    "audit": "api",
+    "audit_table": "api",
+    "Audit": "results",
+    "Caveat": "facts",
+    "Column": "records",
+    "Estimate": "results",
+    "Finding": "results",
+    "Findings": "findings",
+    "Group": "facts",
+    "Metric": "facts",
+    "PrivauditError": "errors",
+    "Reason": "facts",
+    "Records": "records",
+    "Setting": "facts",
+    "Split": "records",
+    "Subject": "results",
+}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     # The engine is loaded when it is asked for, so that `import privaudit` stays light.
-    if name in _CALLS:
+    if name in _PLACES:
         import importlib
 
-        return getattr(importlib.import_module("privaudit.notebook"), name)
+        return getattr(importlib.import_module(f"privaudit.{_PLACES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return ["__version__", *_CALLS]
+    return sorted([*__all__, "__version__"])
 
 
-__all__ = ["__version__"]
+__all__ = [
+    "Audit",
+    "Caveat",
+    "Column",
+    "Estimate",
+    "Finding",
+    "Findings",
+    "Group",
+    "Metric",
+    "PrivauditError",
+    "Reason",
+    "Records",
+    "Setting",
+    "Split",
+    "Subject",
+    "audit",
+    "audit_table",
+]

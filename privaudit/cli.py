@@ -1,4 +1,4 @@
-"""The command line: finds the command, runs it, and answers with an exit code that can be relied on."""
+"""The command line: find the command, run it, return its exit code."""
 
 from __future__ import annotations
 
@@ -7,44 +7,64 @@ import errno
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import cast
 
 import click
 
+from privaudit import __version__
 from privaudit.errors import PrivauditError
 
-OK, EXCEEDS, USAGE, INCONCLUSIVE, FAILED, BUG, INTERRUPTED = 0, 1, 2, 3, 5, 70, 130
+OK, USAGE, BUG, INTERRUPTED = 0, 2, 70, 130
+
+GROUPS: dict[str, dict[str, str]] = {
+    "Audit": {
+        "run": "Train models for a task, attack them and write the report.",
+        "plan": "Forecast what `run` would train and attack, and the cost.",
+        "audit": "Audit a model, or predictions, that you supply.",
+        "audit-table": "Audit a synthetic table that you supply.",
+        "audit-dp": "Bound the epsilon of a training run from its canaries.",
+        "report": "Render the report of a finished run again.",
+    },
+    "Data": {
+        "schema": "Infer the schema of a table.",
+        "synthesize": "Make a synthetic table from a table that you supply.",
+    },
+    "Verdicts": {
+        "check": "Judge a finished run by a privacy policy.",
+        "policy": "List, show, simulate and validate policies.",
+        "init": "Write a policy, or files for continuous integration.",
+        "baseline": "Store a run that later runs are compared with.",
+        "compare": "Show what changed between two runs.",
+    },
+    "Evidence": {
+        "sign": "Sign a finished run.",
+        "verify": "Verify a run: files, signatures, numbers and verdicts.",
+    },
+    "About": {
+        "list": "List tasks, methods, learners, attacks and profiles.",
+        "explain": "Explain a task, method, learner, attack or attack family.",
+        "doctor": "Check this machine, the installed extras and a data folder.",
+        "version": "Print the version.",
+    },
+}
+"""What `privaudit --help` shows, so that no command is imported for it."""
 
 COMMANDS = {
-    "run": "privaudit.commands.run",
-    "plan": "privaudit.commands.plan",
-    "schema": "privaudit.commands.schema",
-    "synthesize": "privaudit.commands.synthesize",
-    "audit": "privaudit.commands.audit",
-    "audit-table": "privaudit.commands.audit_table",
-    "audit-dp": "privaudit.commands.audit_dp",
-    "report": "privaudit.commands.report",
-    "check": "privaudit.commands.check",
-    "policy": "privaudit.commands.policy",
-    "init": "privaudit.commands.init",
-    "baseline": "privaudit.commands.baseline",
-    "compare": "privaudit.commands.compare",
-    "sign": "privaudit.commands.sign",
-    "verify": "privaudit.commands.verify",
-    "list": "privaudit.commands.list",
-    "explain": "privaudit.commands.explain",
-    "doctor": "privaudit.commands.doctor",
-    "version": "privaudit.commands.version",
+    name: f"privaudit.commands.{name.replace('-', '_')}"
+    for group in GROUPS.values()
+    for name in group
 }
 
 _REFUSALS = {
-    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO,
-    errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EMFILE,
-}  # fmt: skip
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+    *(errno.EIO, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
+    errno.EMFILE,
+}
 """What a file system answers to paths, rights and disks, and not to a mistake of ours."""
 
 
 class Commands(click.Group):
-    """Commands by name, each imported when it is asked for."""
+    """Commands by name, each imported when it is used."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -52,7 +72,7 @@ class Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        return importlib.import_module(COMMANDS[name]).command
+        return cast(click.Command, importlib.import_module(COMMANDS[name]).command)
 
     def resolve_command(
         self, context: click.Context, args: list[str]
@@ -66,19 +86,28 @@ class Commands(click.Group):
             )
         return super().resolve_command(context, args)
 
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """One line a command, by group."""
+        width = max(map(len, COMMANDS))
+        for group, summaries in GROUPS.items():
+            with formatter.section(group):
+                formatter.write_dl([(n.ljust(width), text) for n, text in summaries.items()])
+
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", message="privaudit %(version)s")
 def app() -> None:
-    """Privacy audits for models trained on tabular health records.
+    """Audit the privacy of models trained on tabular health records.
 
     \b
     privaudit list tasks                      what can be audited
     privaudit run mortality --profile smoke   a first audit, on generated records
-    privaudit explain lira                    what an attack does, and whose it is
+    privaudit explain lira                    what an attack does, with its reference
 
-    Exit codes: 0 done, or within the policy; 1 a limit of the policy is exceeded; 2 wrong use or
-    input; 3 inconclusive; 4 evidence does not verify; 5 the audit failed (a null control leaked, an
-    attack broke, or a promise does not hold; the report says which); 70 a bug; 130 interrupted.
+    Exit codes: 0 done, or within the policy; 1 a limit of the policy is exceeded; 2 wrong usage
+    or input; 3 inconclusive; 4 the evidence does not verify; 5 the audit failed (a negative
+    control found a leak, an attack failed with an error, or a privacy guarantee does not hold;
+    the report says which); 70 a bug; 130 interrupted.
     """
 
 
@@ -95,14 +124,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         click.echo(error.format_message(), err=True)
         return USAGE
     except click.UsageError as error:
-        _say_usage(error)
+        _report_usage(error)
         return USAGE
     except click.ClickException as error:
         click.echo(f"error: {error.format_message()}", err=True)
         return USAGE
     except (KeyboardInterrupt, click.Abort):
         click.echo(
-            "\ninterrupted. Finished steps are kept: the same command goes on from here.", err=True
+            "\ninterrupted. Finished steps are stored: the same command resumes here.", err=True
         )
         return INTERRUPTED
     except BrokenPipeError:
@@ -111,39 +140,39 @@ def main(argv: Sequence[str] | None = None) -> int:
         return OK
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _REFUSALS:
-            _say_refused(error)
+            _report_refusal(error)
             return USAGE
-        _say_bug(error, args)
+        _report_bug(error, args)
         return BUG
     return code if isinstance(code, int) else OK
 
 
-def _say_refused(error: OSError) -> None:
-    """Which file it was is not said: a path may name a patient."""
+def _report_refusal(error: OSError) -> None:
+    """Without the file's name: a path may name a patient."""
     click.echo(
         f"error: a file or folder cannot be used: {error.strerror}\n"
         "  because: the operating system refuses it\n"
-        "  do this: check the paths given, your rights to them and the space left on the disk, and run "
-        "the same command again",
+        "  do this: check the paths, your permissions and the free disk space, and run the same "
+        "command again",
         err=True,
     )
 
 
-def _say_usage(error: click.UsageError) -> None:
+def _report_usage(error: click.UsageError) -> None:
     where = error.ctx.command_path if error.ctx else "privaudit"
     click.echo(f"error: {error.format_message()}", err=True)
     click.echo(f"  do this: see {where} --help", err=True)
 
 
-def _say_bug(error: Exception, args: Sequence[str]) -> None:
-    """A short message; the whole story goes to a file that only its owner may read."""
+def _report_bug(error: Exception, args: Sequence[str]) -> None:
+    """A short message; the traceback goes to a file that only its owner may read."""
     import tempfile
     import traceback
     from datetime import UTC, datetime
     from pathlib import Path
 
     out = Path(args[args.index("--out") + 1]) if "--out" in args[:-1] else Path("runs")
-    # Of some commands it names a file to be written, which must not become a folder.
+    # For some commands --out names a file to be written, which must not become a folder.
     folder = (out.parent if out.suffix or out.is_file() else out) / "restricted"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -158,8 +187,8 @@ def _say_bug(error: Exception, args: Sequence[str]) -> None:
     place = f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else "?"
     click.echo(
         f"error: this is a bug in privaudit: {type(error).__name__} in {place}\n"
-        f"  because: something happened that no one thought of\n"
-        f"  do this: report it; the whole story is in {path}, which may quote data",
+        f"  because: no part of privaudit expected this error\n"
+        f"  do this: report it; the traceback is in {path}, which may quote data",
         err=True,
     )
 

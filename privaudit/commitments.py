@@ -1,8 +1,8 @@
-"""Names for data that give nothing away: only who holds the key can tell what they stand for.
+"""Commitments to data: names that reveal nothing without the key that they were made with.
 
 A plain sha256 of a small table, or of a split, can be guessed by trying tables; a keyed one cannot.
-The key stays in `restricted/commitment.key` beside the runs (owner-only), so that two runs of one
-shelf are comparable, and never leaves with a report.
+The key stays in `restricted/commitment.key` beside the runs (owner-only), so that the runs of one
+folder are comparable, and never leaves with a report.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _SIZE = 32
 _KIND = "hmac-sha256"
 
 
-def key(out: Path) -> bytes:
-    """The key of the shelf of runs at `out`, made at its first use."""
+def load_key(out: Path) -> bytes:
+    """The key of the folder of runs at `out`, made at its first use."""
     path = out / "restricted" / KEY
     path.parent.mkdir(parents=True, exist_ok=True)
     path.parent.chmod(0o700)
@@ -38,15 +38,6 @@ def key(out: Path) -> bytes:
     return made
 
 
-def known(out: Path) -> bytes | None:
-    """The key of the shelf at `out`, None where there is none or it may not be read."""
-    try:
-        found = (out / "restricted" / KEY).read_bytes()
-    except OSError:
-        return None
-    return found if len(found) == _SIZE else None
-
-
 def _read(path: Path) -> bytes:
     for _ in range(50):
         found = path.read_bytes()
@@ -57,7 +48,7 @@ def _read(path: Path) -> bytes:
     raise PrivauditError(
         f"{KEY} holds {len(found)} bytes",
         f"a key of commitments has {_SIZE}; with another one, no earlier run can be compared",
-        f"put the right {KEY} back, or use another folder of runs with --out",
+        f"restore the right {KEY}, or use another folder of runs with --out",
     )
 
 
@@ -68,17 +59,17 @@ def commit(key: bytes, value: str) -> str:
 
 
 def kind(text: str) -> str:
-    """How a name for data was made: `hmac-sha256:<which key>`, `sha256`, or `none`."""
+    """How a commitment was made: `hmac-sha256:<which key>`, `sha256`, or `none`."""
     if text.startswith(f"{_KIND}:") and text.count(":") == 2:
         return text.rpartition(":")[0]
     return "sha256" if text else "none"
 
 
 def same(one: str, other: str) -> bool | None:
-    """Whether two names stand for the same data; None where they were made with different keys."""
+    """Whether two commitments are to the same data; None where their keys differ."""
     if kind(one) != kind(other) or not one:
         return None
     return hmac.compare_digest(one, other)
 
 
-__all__ = ["KEY", "commit", "key", "kind", "known", "same"]
+__all__ = ["KEY", "commit", "kind", "load_key", "same"]

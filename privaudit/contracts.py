@@ -6,10 +6,10 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
@@ -18,18 +18,34 @@ from privaudit.records import Column, Records, Split
 from privaudit.seeds import Seeds
 
 
-class Access(Enum):
-    """What an attacker can do. The set of these is the threat model that the report prints."""
+class Access(StrEnum):
+    """What an attacker can do: the set of these is a threat model. Documents hold the names."""
 
-    ANSWERS = "ask the model for probabilities"
-    WEIGHTS = "read the parameters and take gradients"
-    UPDATES = "read each client's update, as the server does"
-    CIPHER = "hold the encrypted updates and their sums, as the server does"
-    CUT = "read the traffic at a split model's cut"
-    TABLE = "read the synthetic records"
-    FILE = "open the file that the generator is saved in"
-    SEAT = "take part in training as one client"
-    RERUN = "train again the same way on other records"
+    ANSWERS = "ANSWERS"
+    """ask the model for probabilities"""
+    WEIGHTS = "WEIGHTS"
+    """read the parameters and take gradients"""
+    UPDATES = "UPDATES"
+    """read each client's update, as the server does"""
+    CIPHER = "CIPHER"
+    """hold the encrypted updates and their sums, as the server does"""
+    CUT = "CUT"
+    """read the traffic at a split model's cut"""
+    TABLE = "TABLE"
+    """read the synthetic records"""
+    FILE = "FILE"
+    """open the file that the generator is saved in"""
+    SEAT = "SEAT"
+    """take part in training as one client"""
+    RERUN = "RERUN"
+    """train again the same way on other records"""
+
+
+Family = Literal[
+    "membership", "attribute", "reconstruction", "evasion", "poisoning", "synthetic", "epsilon"
+]
+FAMILIES: tuple[Family, ...] = get_args(Family)
+"""The families of attacks, in the order in which every document lists them."""
 
 
 class Model(Protocol):
@@ -181,7 +197,7 @@ class Release:
     file: bytes | None = None
     costs: Mapping[str, float] = field(default_factory=dict)
     trust: tuple[tuple[str, str, str], ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[str | Caveat, ...] = ()
     noisy: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
     @property
@@ -254,9 +270,13 @@ class Generator(ABC):
 
     @abstractmethod
     def fit(
-        self, records: Records, rng: np.random.Generator, *,
-        checkpoint: Path | None = None, progress: Progress | None = None,
-    ) -> Sampler:  # fmt: skip
+        self,
+        records: Records,
+        rng: np.random.Generator,
+        *,
+        checkpoint: Path | None = None,
+        progress: Progress | None = None,
+    ) -> Sampler:
         """Learn from these records and nothing else.
 
         checkpoint: a file to which a long training's state is written now and then (temp, then rename)
@@ -440,20 +460,22 @@ class Trials:
 
 
 class Attack(ABC):
-    """One way to learn what should not be learnt. Subclasses are frozen dataclasses."""
+    """One way to learn what should not be learnt. Subclasses are frozen dataclasses.
+
+    needs: what the attack cannot be made without; `helped_by`: what else it uses where it can.
+    """
 
     needs: ClassVar[frozenset[Access]]
-    family: ClassVar[
-        Literal[
-            "membership",
-            "attribute",
-            "evasion",
-            "poisoning",
-            "reconstruction",
-            "synthetic",
-            "epsilon",
-        ]
-    ]
+    family: ClassVar[Family]
+
+    @property
+    def helped_by(self) -> frozenset[Access]:
+        """What the attack, set as it is, also uses where the auditor can do it."""
+        return frozenset()
+
+    def uses(self, access: frozenset[Access]) -> frozenset[Access]:
+        """What the attack really uses of what the auditor can do."""
+        return (self.needs | self.helped_by) & access
 
     def refits(self, target: Target, seeds: Seeds) -> Sequence[Refit]:
         """The training jobs this attack wants; it is handed their outcomes in the same order."""
@@ -521,6 +543,7 @@ class Task(ABC):
 
 
 __all__ = [
+    "FAMILIES",
     "Access",
     "Attack",
     "CipherTranscript",
@@ -529,6 +552,7 @@ __all__ = [
     "CutTraffic",
     "Differentiable",
     "Exchange",
+    "Family",
     "Fitted",
     "FlowStep",
     "Generator",

@@ -29,10 +29,12 @@ class ReasonCode(StrEnum):
     NO_SYNTHETIC_TABLE = "no_synthetic_table"
     NOTHING_TRAINED = "nothing_trained"
     NOT_BUILT = "not_built"
+    NULL_NOT_TRAINED = "null_not_trained"
 
     # --- a number is not stated
     NO_MEMBER = "no_member"
     ONE_SIDE_EMPTY = "one_side_empty"
+    NO_RECORD = "no_record"
     NO_ATTEMPT = "no_attempt"
     TOO_FEW_HELD_OUT = "too_few_held_out"
     NOTHING_DETECTABLE = "nothing_detectable"
@@ -41,7 +43,14 @@ class ReasonCode(StrEnum):
     TOO_FEW_PATIENTS = "too_few_patients"
     TOO_FEW_ASSIGNMENTS = "too_few_assignments"
     UNBALANCED_ASSIGNMENT = "unbalanced_assignment"
+    EQUAL_PREDICTIONS = "equal_predictions"
+    SEPARATED_OUTCOMES = "separated_outcomes"
     NO_STABLE_FIT = "no_stable_fit"
+
+    # --- a number of a synthetic table (privaudit.fidelity)
+    SMALL_CELL = "small_cell"
+    FEW_COPIES = "few_copies"
+    TOO_FEW_SYNTHETIC_ROWS = "too_few_synthetic_rows"
 
     # --- a verdict (privaudit.policy)
     WITHIN_BOUND = "within_bound"
@@ -49,12 +58,40 @@ class ReasonCode(StrEnum):
     REACHES_MINIMUM = "reaches_minimum"
     MISSES_MINIMUM = "misses_minimum"
     LIMIT_INSIDE_BOUNDS = "limit_inside_bounds"
+    TOO_FEW_FALSE_POSITIVES = "too_few_false_positives"
+    NUMBER_ABSENT = "number_absent"
+    NO_INTERVAL = "no_interval"
+    SUPPRESSED = "suppressed"
+    NEGATIVE_CONTROL_FAILED = "negative_control_failed"
+    DISTRIBUTION_SHIFTED = "distribution_shifted"
+    LACKS_POWER = "lacks_power"
+    NO_POSITIVE_CONTROL = "no_positive_control"
+    GROUP_ATYPICAL = "group_atypical"
+    NOTHING_PROVABLE = "nothing_provable"
+    ATTACKS_MISSING = "attacks_missing"
+    SETTINGS_MISSING = "settings_missing"
+    NO_ATTACK_RUN = "no_attack_run"
+    NOT_APPLICABLE = "not_applicable"
+    NO_GROUPING = "no_grouping"
+    NO_GUARANTEE = "no_guarantee"
+    GUARANTEE_OF_ANOTHER_UNIT = "guarantee_of_another_unit"
+    GUARANTEE_NOT_COVERING = "guarantee_not_covering"
+    GUARANTEE_WITHIN = "guarantee_within"
+    GUARANTEE_ABOVE = "guarantee_above"
+    NO_BASELINE = "no_baseline"
+    ABSENT_FROM_BASELINE = "absent_from_baseline"
+    ABSENT_FROM_CANDIDATE = "absent_from_candidate"
+    TOO_FEW_BASELINE_RUNS = "too_few_baseline_runs"
+    TOO_FEW_CANDIDATE_RUNS = "too_few_candidate_runs"
+    NO_WORSE_THAN_MARGIN = "no_worse_than_margin"
+    WORSE_THAN_MARGIN = "worse_than_margin"
+    MARGIN_INSIDE_BOUNDS = "margin_inside_bounds"
 
 
 REASON_PARAMS: Mapping[ReasonCode, tuple[str, ...]] = {
     ReasonCode.LACKS_ACCESS: ("access",),
     ReasonCode.REFUSED: ("what", "because", "fix"),
-    ReasonCode.MISSING_EXTRA: ("library", "extra"),
+    ReasonCode.MISSING_EXTRA: ("library", "fix"),
     ReasonCode.FAILED: ("error",),
     ReasonCode.NOT_REQUESTED: ("attacks",),
     ReasonCode.TOO_FEW_HELD_OUT: ("more", "have", "fpr"),
@@ -63,8 +100,43 @@ REASON_PARAMS: Mapping[ReasonCode, tuple[str, ...]] = {
     ReasonCode.TOO_FEW_PATIENTS: ("least",),
     ReasonCode.TOO_FEW_ASSIGNMENTS: ("more", "have"),
     ReasonCode.UNBALANCED_ASSIGNMENT: ("members", "patients"),
+    ReasonCode.WITHIN_BOUND: ("others", "weak"),
+    ReasonCode.EXCEEDS_BOUND: ("adjusted", "others", "listed", "table"),
+    ReasonCode.MISSES_MINIMUM: ("adjusted",),
+    ReasonCode.LIMIT_INSIDE_BOUNDS: ("more",),
+    ReasonCode.TOO_FEW_FALSE_POSITIVES: ("more",),
+    ReasonCode.SUPPRESSED: ("least",),
+    ReasonCode.LACKS_POWER: ("weak",),
+    ReasonCode.NO_POSITIVE_CONTROL: ("weak",),
+    ReasonCode.NOTHING_PROVABLE: ("most",),
+    ReasonCode.ATTACKS_MISSING: ("attacks",),
+    ReasonCode.SETTINGS_MISSING: ("settings",),
+    ReasonCode.NO_GROUPING: ("by", "known", "near"),
+    ReasonCode.GUARANTEE_OF_ANOTHER_UNIT: ("epsilon", "delta", "unit"),
+    ReasonCode.GUARANTEE_NOT_COVERING: ("epsilon", "delta", "unit", "access"),
+    ReasonCode.GUARANTEE_WITHIN: ("epsilon", "delta", "unit"),
+    ReasonCode.GUARANTEE_ABOVE: ("epsilon", "delta", "unit"),
+    ReasonCode.TOO_FEW_BASELINE_RUNS: ("before", "after"),
+    ReasonCode.TOO_FEW_CANDIDATE_RUNS: ("before", "after", "wanted"),
+    ReasonCode.NO_WORSE_THAN_MARGIN: ("before", "after"),
+    ReasonCode.WORSE_THAN_MARGIN: ("before", "after"),
+    ReasonCode.MARGIN_INSIDE_BOUNDS: ("before", "after", "spread", "more"),
+    ReasonCode.SMALL_CELL: ("least",),
+    ReasonCode.FEW_COPIES: ("least",),
+    ReasonCode.TOO_FEW_SYNTHETIC_ROWS: ("least",),
 }
-"""The parameters of each code, none where it is not listed. access: names of `contracts.Access`."""
+"""The parameters of each code, none where it is not listed.
+
+access, attacks: names of `contracts.Access` and of attacks; fix: what to do, "" where nothing is known; error:
+a text of other software or the kind and place of an error; fpr, least, more, have, members, patients: numbers
+(least: so many are asked for; more: so many are lacking; have: so many there are); group: whether it is about
+one subgroup; outcomes: names of the classes, none where there are more than two.
+
+Of verdicts: others, weak: attacks that were looked at, and those that lack power; adjusted: whether
+the bound is adjusted over several rules; listed: whether the policy names the group; table: whether a
+synthetic table is released; more: patients (or runs) that would decide it, 0 where no realistic
+number would; near: what may have been meant, "" for nothing; before, after: means over runs.
+"""
 
 
 class CaveatCode(StrEnum):
@@ -99,17 +171,46 @@ class CaveatCode(StrEnum):
     # --- what was handed in (privaudit.inputs)
     DISTRIBUTION_SHIFT = "distribution_shift"
     NO_DISTRIBUTION_SHIFT = "no_distribution_shift"
+    DISTRIBUTION_SHIFT_NOT_TESTED = "distribution_shift_not_tested"
+    OUTCOME_IN_COLUMN = "outcome_in_column"
+    IDENTIFYING_COLUMNS = "identifying_columns"
+    DUPLICATES_ACROSS_SPLIT = "duplicates_across_split"
+    FEW_HELD_OUT = "few_held_out"
+    ANSWERS_ARE_CLASSES = "answers_are_classes"
+    CONSTANT_ANSWERS = "constant_answers"
+    BETTER_ON_HELD_OUT = "better_on_held_out"
+    NO_BETTER_THAN_CHANCE = "no_better_than_chance"
+    SEVERAL_RECORDS_A_PATIENT = "several_records_a_patient"
+    NOT_RETRAINED = "not_retrained"
 
     # --- a synthetic table (privaudit.fidelity)
+    COLUMNS_MISSING = "columns_missing"
+    MORE_SYNTHETIC_ROWS = "more_synthetic_rows"
+    NEAR_DUPLICATES_DEFINED = "near_duplicates_defined"
+    FEW_COPIES = "few_copies"
+    FEW_COPIES_HELD_OUT = "few_copies_held_out"
+    UTILITY_NOT_MEASURED = "utility_not_measured"
+    UTILITY_ON_FEWER_ROWS = "utility_on_fewer_rows"
+    ONE_SYNTHETIC_OUTCOME = "one_synthetic_outcome"
+    LEARNER_READS_SERIES = "learner_reads_series"
+    LEARNER_REFUSED = "learner_refused"
 
     # --- verdicts (privaudit.policy)
+    HARNESS_LEAKS = "harness_leaks"
+    CONTROL_ERROR = "control_error"
+    UNAPPROVED = "unapproved"
+    NOT_JUDGED = "not_judged"
+    WAIVER_EXPIRED = "waiver_expired"
+    WAIVER_IDLE = "waiver_idle"
+    LIMIT_BELOW_RESOLUTION = "limit_below_resolution"
+    NO_GUARANTEE_REQUIRED = "no_guarantee_required"
 
 
 CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.NOTE: ("text",),
     CaveatCode.CONTROL_FAILED: ("attack", "subject", "control"),
     CaveatCode.PLANTED_LEAK_MISSED: ("attack", "subject"),
-    CaveatCode.ATTACK_FAILED: ("attack", "subject"),
+    CaveatCode.ATTACK_FAILED: ("attack", "subject", "error"),
     CaveatCode.GUARANTEE_BROKEN: ("attack", "subject", "bound", "confidence", "claimed"),
     CaveatCode.NOT_TRAINED: ("subject",),
     CaveatCode.CONTROL_DESCRIBED: ("control",),
@@ -118,6 +219,42 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.PLANTED_LEAK: ("lift",),
     CaveatCode.DISTRIBUTION_SHIFT: ("auc", "low", "high", "confidence", "columns"),
     CaveatCode.NO_DISTRIBUTION_SHIFT: ("auc", "low", "high", "confidence"),
+    CaveatCode.HARNESS_LEAKS: ("attack", "subject"),
+    CaveatCode.CONTROL_ERROR: ("attack", "subject", "control"),
+    CaveatCode.NOT_JUDGED: ("subjects",),
+    CaveatCode.WAIVER_EXPIRED: ("rule", "by", "level", "approved_by", "expires"),
+    CaveatCode.WAIVER_IDLE: ("rule",),
+    CaveatCode.LIMIT_BELOW_RESOLUTION: ("rule", "limit", "least", "patients"),
+    CaveatCode.COLUMNS_MISSING: ("count", "columns"),
+    CaveatCode.MORE_SYNTHETIC_ROWS: ("synthetic_rows", "held_out_rows"),
+    CaveatCode.NEAR_DUPLICATES_DEFINED: ("differing", "rounding"),
+    CaveatCode.FEW_COPIES: ("metric", "least"),
+    CaveatCode.FEW_COPIES_HELD_OUT: ("metric", "least"),
+    CaveatCode.UTILITY_NOT_MEASURED: ("what",),
+    CaveatCode.UTILITY_ON_FEWER_ROWS: ("rows", "synthetic_rows"),
+    CaveatCode.ONE_SYNTHETIC_OUTCOME: ("outcome",),
+    CaveatCode.LEARNER_READS_SERIES: ("learner",),
+    CaveatCode.LEARNER_REFUSED: ("learner", "what", "because"),
+    CaveatCode.OUTCOME_IN_COLUMN: ("column", "auc"),
+    CaveatCode.IDENTIFYING_COLUMNS: ("columns", "identifier"),
+    CaveatCode.DUPLICATES_ACROSS_SPLIT: ("share",),
+    CaveatCode.FEW_HELD_OUT: ("patients", "wanted", "fpr"),
+    CaveatCode.BETTER_ON_HELD_OUT: ("held_out", "members"),
+    CaveatCode.NO_BETTER_THAN_CHANCE: ("members",),
+    CaveatCode.SEVERAL_RECORDS_A_PATIENT: (
+        "records",
+        "patients",
+        "confidence",
+        "record_auc",
+        "record_low",
+        "record_high",
+        "patient_low",
+        "patient_high",
+        "mean_auc",
+        "mean_low",
+        "mean_high",
+    ),
+    CaveatCode.NOT_RETRAINED: ("what", "because"),
 }
 """The parameters of each code, none where it is not listed."""
 
@@ -153,8 +290,20 @@ def note(text: str) -> Caveat:
     return Caveat(CaveatCode.NOTE, "note", {"text": text})
 
 
+def as_caveat(part: str | Caveat) -> Caveat:
+    """A caveat as it is, a text as the note that prints it."""
+    return note(part) if isinstance(part, str) else part
+
+
 SettingKind = Literal[
-    "column", "budget", "known_columns", "attacker", "aggregator", "variant", "outcome", "level"
+    "column",
+    "budget",
+    "neighbours",
+    "attacker",
+    "aggregator",
+    "variant",
+    "outcome",
+    "level",
 ]
 
 
@@ -212,31 +361,48 @@ class Group:
 class BoundMethod(StrEnum):
     """How an interval or a bound was made; `report.wording.methods` names the sources."""
 
+    # --- privaudit.stats
     DELONG = "delong"
     DELONG_NEWCOMBE = "delong_newcombe"
+    NEWCOMBE_AUC = "newcombe_auc"
     PAIRED_DELONG = "paired_delong"
     PAIRED_DELONG_SCORE = "paired_delong_score"
+    BOOTSTRAP = "bootstrap"
     BOOTSTRAP_WILSON = "bootstrap_wilson"
+    GROUP_BOOTSTRAP_WILSON = "group_bootstrap_wilson"
     BAYES_RULE = "bayes_rule"
     POWER = "power"
+    POWER_THRESHOLD = "power_threshold"
     WILSON = "wilson"
     NEWCOMBE_PAIRED = "newcombe_paired"
     NEWCOMBE_INDEPENDENT = "newcombe_independent"
     CLUSTERED_MEAN = "clustered_mean"
+    RECALIBRATION = "recalibration"
     STEINKE = "steinke"
     MAHLOUJIFAR = "mahloujifar"
+    PAIRED_BOOTSTRAP = "paired_bootstrap"
+    PAIRED_BOOTSTRAP_NEWCOMBE = "paired_bootstrap_newcombe"
+    PAIRED_MEAN = "paired_mean"
+    MOVER = "mover"
+
+    # --- a synthetic table (privaudit.fidelity)
+    LINEARISED = "linearised"
+    DELONG_FOLDS = "delong_folds"
+    ORDER_STATISTIC = "order_statistic"
 
 
 @dataclass(frozen=True)
 class Bound:
     """How a number's interval or bound was made.
 
+    classes: over so many classes, each against the rest, 0 where there are two.
     The rest is of lower bounds on epsilon alone. family: of the trade-off curve; delta: at which epsilon
     is stated; tried: how many numbers of guesses were tried (each at a level divided by it); made, right: guesses of the
     one that is stated, 0 where none tells; coins: patients whose membership was assigned at random.
     """
 
     method: BoundMethod
+    classes: int = 0
     family: Literal["", "approximate", "gaussian"] = ""
     delta: float | None = None
     tried: int = 0
@@ -265,5 +431,6 @@ __all__ = [
     "Setting",
     "SettingKind",
     "Severity",
+    "as_caveat",
     "note",
 ]

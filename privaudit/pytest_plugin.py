@@ -58,7 +58,7 @@ class Found:
     def guard(
         self, metric: str, *, min: float | None = None, max: float | None = None, **statistics: Any
     ) -> Verdicts:
-        """Fail unless this usefulness is surely at least `min` (an error at most `max`)."""
+        """Fail unless this utility is surely at least `min` (an error at most `max`)."""
         bounds = {key: value for key, value in (("min", min), ("max", max)) if value is not None}
         return self._judge("guard", {"id": metric, "metric": metric, **bounds}, statistics)
 
@@ -71,9 +71,10 @@ class Found:
     def _judge(self, kind: str, rule: dict[str, Any], statistics: dict[str, Any]) -> Verdicts:
         from privaudit.policy import judge
         from privaudit.policy.file import build
+        from privaudit.policy.rules import SCHEMA
 
         tree = {
-            "schema": "privaudit.policy/1",
+            "schema": SCHEMA,
             "name": "this test",
             "approved_by": "this test",
             "review_by": "9999-12-31",
@@ -94,13 +95,25 @@ def _assert(made: Verdicts) -> Verdicts:
     __tracebackhide__ = True
     if made.code == 0:
         return made
-    from privaudit.policy.formats.shared import about, weight, whole, word
+    from privaudit.report.formats.shared import (
+        name_verdict,
+        select_stopping,
+        word_outcome,
+        word_state,
+    )
+    from privaudit.report.wording.verdicts import (
+        word_finding,
+        word_notes,
+        word_reason,
+        word_remedy,
+    )
 
-    stops = [one for one in made.verdicts if weight(made, one) in ("exceeds", "undecided")]
-    lines = [whole(made), *(note for note in made.notes if made.code == 5)]
-    for one in stops:
-        lines += ["", f"{word(one)}  {about(one)}", f"  {one.sentence}", f"  {one.reason}"]
-        lines += [f"  {one.remedy}"] if one.remedy else []
+    lines = [word_outcome(made), *(word_notes(made) if made.code == 5 else ())]
+    for one in select_stopping(made):
+        lines += ["", f"{word_state(one)}  {name_verdict(one)}"]
+        lines += [f"  {text}" for text in (word_finding(one), word_reason(one)) if text]
+        remedy = word_remedy(one)
+        lines += [f"  {remedy}"] if remedy else []
     raise AssertionError("\n".join(lines))
 
 
@@ -108,8 +121,8 @@ class Auditor:
     """The fixture: call it with a model, members and non-members."""
 
     def __call__(self, model: Any, *, members: Any, nonmembers: Any, **more: Any) -> Found:
-        """Audit a model; arguments as of `privaudit.notebook.audit`."""
-        from privaudit.notebook import audit
+        """Audit a model; arguments as of `privaudit.api.audit`."""
+        from privaudit.api import audit
 
         return Found(audit(model, members=members, nonmembers=nonmembers, **more))
 

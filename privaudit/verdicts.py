@@ -1,4 +1,4 @@
-"""Verdicts: what a run says of an organisation's limits. Data alone; the rule is in `privaudit.policy`."""
+"""Verdicts: what a run says of an organisation's limits, as data that `privaudit.policy` makes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import cattrs
 from cattrs.errors import BaseValidationError
 
 from privaudit.errors import PrivauditError
-from privaudit.facts import Caveat, Group, Reason, Setting
+from privaudit.facts import Caveat, Group, Metric, Reason, Setting
 from privaudit.results import converter
 
 SCHEMA = "privaudit.verdicts/2"
@@ -30,13 +30,16 @@ class Waiver:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One rule applied to one number of one subject. No prose: `privaudit.report.wording` words it.
+    """One rule applied to one number of one subject. `privaudit.report.wording.verdicts` words it.
 
-    rule: the policy's id of it; kind: limit (a risk, at most), guard (a utility, at least), or regression
-    (change against a baseline, at most the margin); metric: the policy's name of it, read at `fpr` or `prior`.
-    attack, setting, group: None or "" where the rule is about none. limit: the number allowed. value, low, high,
-    chance: as measured, with the two-sided interval; lower, upper: the one-sided bounds that decided (lower
-    adjusted over blocking rules); confidence: of the stored interval. reason: why this state.
+    rule: the policy's id of it; kind: limit (a risk, at most), guard (a utility), or regression
+    (change against a baseline, at most the margin); metric: the policy's name of it, read at `fpr`
+    or `prior`. limit: the number allowed; at_least: it is a minimum. reason: why this state; where
+    the number that decides is not stated, the reason of that number. value, low, high, chance: as
+    measured, with the two-sided interval at `confidence`; lower, upper: the one-sided bounds that
+    decided (the one that blocks is adjusted over the blocking rules). attack, setting, group: "" or
+    None where it is about none. number: which number of the audit it is. untested: attacks of this
+    kind that gave no number, and why.
     """
 
     rule: str
@@ -60,6 +63,9 @@ class Verdict:
     fpr: float | None = None
     prior: float | None = None
     n: Mapping[str, int] = field(default_factory=dict)
+    at_least: bool = False
+    number: Metric | None = None
+    untested: tuple[tuple[str, Reason], ...] = ()
     waiver: Waiver | None = None
 
 
@@ -68,7 +74,9 @@ class Verdicts:
     """Every verdict of one run under one policy, and what follows: `state` overall and exit `code`.
 
     policy: name, owner, approved_by, approved_on, review_by, criteria, release, unit, as written;
-    policy_sha256: of the file's bytes; baseline: the run it was compared with, empty for none.
+    policy_sha256: of the file's bytes; baseline: the one it was compared with, empty for none.
+    notes: those of severity "defect" are why the audit failed. untrained: subjects that were asked
+    for and not trained, and why.
     """
 
     run: str
@@ -80,6 +88,7 @@ class Verdicts:
     code: int
     verdicts: tuple[Verdict, ...]
     notes: tuple[Caveat, ...] = ()
+    untrained: tuple[tuple[str, Reason], ...] = ()
     baseline: str = ""
     schema: str = SCHEMA
 

@@ -1,4 +1,4 @@
-"""The tutorials, run as they stand: every block, in order, in one empty folder."""
+"""The tutorials, run as they stand: every block, in order, in one empty directory."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def test_a_tutorial_has_blocks_and_no_other_fences(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.md")), ids=lambda path: path.stem)
 def test_a_tutorial_does_what_it_says(path: Path, tmp_path: Path) -> None:
     home = Path(sys.executable).parent
-    environment = {**os.environ, "PATH": f"{home}{os.pathsep}{os.environ['PATH']}",
-                   "OMP_NUM_THREADS": "1"}  # fmt: skip
+    path_variable = f"{home}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path_variable, "OMP_NUM_THREADS": "1"}
     for kind, codes, text in blocks(path):
         command = ["bash", "-ec", text] if kind == "sh" else [sys.executable, "-c", text]
         done = subprocess.run(

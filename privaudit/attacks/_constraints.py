@@ -57,19 +57,19 @@ class Box:
         values = np.clip(values, self.low, self.high)
         if not len(self.places):
             return values
-        held = _pick(values, self.places)
+        moved = _pick(values, self.places)
         start = _pick(self.x, self.places)
         low, high = _pick(self.low, self.places), _pick(self.high, self.places)
         once = start[..., 0] == start[..., 1]
         for _ in range(ROUNDS):
-            met = [_meet(held, i, j) for i, j in _rules()]
+            met = [_meet(moved, i, j) for i, j in _rules()]
             if not any(met):
                 break
-            held = np.clip(held, low, high)
-        held = np.where(once[..., None], _together(held, start, low, high), held)
-        held = start + _share(held, start)[..., None] * (held - start)
+            moved = np.clip(moved, low, high)
+        moved = np.where(once[..., None], _together(moved, start, low, high), moved)
+        moved = start + _share(moved, start)[..., None] * (moved - start)
         variables, statistics = np.nonzero(self.places >= 0)
-        values[:, self.places[variables, statistics]] = held[:, variables, statistics]
+        values[:, self.places[variables, statistics]] = moved[:, variables, statistics]
         return values
 
 
@@ -85,11 +85,8 @@ def summaries(columns: tuple[Column, ...]) -> np.ndarray:
 
 def broken(x: np.ndarray, places: np.ndarray) -> np.ndarray:
     """(n, variables) bool: a summary outside what the others allow."""
-    held = _pick(x, places)
-    found = np.zeros(held.shape[:2], dtype=bool)
-    for i, j in _rules():
-        found |= held[..., i] > held[..., j]
-    return found
+    values = _pick(x, places)
+    return np.any([values[..., i] > values[..., j] for i, j in _rules()], axis=0)
 
 
 def _rules() -> list[tuple[int, int]]:
@@ -124,7 +121,7 @@ def _together(held: np.ndarray, start: np.ndarray, low: np.ndarray, high: np.nda
 
 
 def _share(held: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """(n, variables) in [0, 1]: how much of the move keeps every rule that the record kept before."""
+    """(n, variables) in [0, 1]: how much of the move obeys every rule that the record obeyed before."""
     share = np.ones(held.shape[:2])
     for i, j in _rules():
         before, after = start[..., j] - start[..., i], held[..., j] - held[..., i]

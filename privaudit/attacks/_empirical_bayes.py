@@ -1,4 +1,4 @@
-"""Empirical Bayes for few shadow models: what all records together say about one record's curves."""
+"""Empirical Bayes for few shadow models: each record's curves are drawn towards those of its like."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FLOOR = 1e-12
 """Least variance of a margin: float32 answers resolve no less."""
 
 CAP = 1e4
-"""Most degrees of freedom: beyond, a Student t is a bell curve."""
+"""Most degrees of freedom: beyond, a Student t is Gaussian."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +37,9 @@ class Sums:
         centre = shadows.mean(axis=0) if centre is None else centre
         away = shadows - centre
         sides = np.stack([~included, included])
-        kept = np.where(sides, away, 0.0)
+        part = np.where(sides, away, 0.0)
         counts = sides.sum(axis=1).astype(np.float64)
-        return cls(centre, counts, kept.sum(axis=1), (kept**2).sum(axis=1))
+        return cls(centre, counts, part.sum(axis=1), (part**2).sum(axis=1))
 
     def without(self, shadows: np.ndarray, included: np.ndarray) -> Sums:
         """The sums had these models never been trained."""

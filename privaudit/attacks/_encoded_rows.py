@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,10 +25,11 @@ class Layout:
 
     low, high: (w,); discrete: (w,) bool, columns that hold one of two or three values; allowed:
     (w, 3), those values (repeated where there are fewer). value: (d,), the encoded column of each
-    number, -1 for categories; mask: (d,), its mask's or -1; groups: the encoded columns of each category,
-    by column; there: (d,), what a mask says of a value that is there; tolerance: (d,), by how much a
-    cell may miss; varies: (w,) bool, columns that differ between the attacker's own records;
-    usual: (w,), the mean of numbers and the most frequent level of the rest, in those records.
+    number, -1 for categories; mask: (d,), its mask's or -1; groups: the encoded columns of each
+    category, by column; there: (d,), what a mask holds for a value that is there; tolerance: (d,),
+    by how much a cell may miss; varies: (w,) bool, columns that differ between the attacker's own
+    records; usual: (w,), the mean of numbers and the most frequent level of the rest, in those
+    records.
     """
 
     low: np.ndarray
@@ -55,12 +56,7 @@ class Layout:
             if j >= 0:
                 x[row, j] = v
         base = reference.take(np.zeros(len(asked), dtype=np.int64))
-        shown = encode(
-            Records(
-                columns, x, base.y, base.patient, base.site, base.series, base.channels,
-                base.groups, base.classes, base.sites,
-            )
-        ).astype(np.float64)  # fmt: skip
+        shown = encode(replace(base, X=x)).astype(np.float64)
         w, d = shown.shape[1], len(columns)
         empty = shown[0]
         low, high = np.minimum(empty, own.min(axis=0)), np.maximum(empty, own.max(axis=0))
@@ -94,21 +90,21 @@ class Layout:
         tolerance = np.full(d, 0.5)
         numeric = [j for j in range(d) if value[j] >= 0 and columns[j].kind == "numeric"]
         tolerance[numeric] = np.maximum(WITHIN * own[:, value[numeric]].std(axis=0), 1e-3)
+        varies = np.ptp(own, axis=0) > 1e-6
         return cls(
-            low, high, discrete, allowed, value, mask, there, groups, tolerance,
-            np.ptp(own, axis=0) > 1e-6, usual,
-        )  # fmt: skip
+            low, high, discrete, allowed, value, mask, there, groups, tolerance, varies, usual
+        )
 
     def valid(self, rows: np.ndarray) -> np.ndarray:
-        """(n,) share of a row's telling columns that hold what the encoding can produce.
+        """(n,) share of a row's columns that hold what the encoding can produce.
 
-        Telling are the discrete columns that differ between people; without any, all columns.
+        Of the discrete columns that differ between people; without any, of all columns.
         """
         inside = (rows >= self.low - 0.05) & (rows <= self.high + 0.05)
         near = np.abs(rows[:, :, None] - self.allowed[None]).min(axis=2) < 2 * EXACT
-        telling = self.discrete & self.varies
+        chosen = self.discrete & self.varies
         found = inside.mean(axis=1)
-        return np.minimum(found, near[:, telling].mean(axis=1)) if telling.any() else found
+        return np.minimum(found, near[:, chosen].mean(axis=1)) if chosen.any() else found
 
     def tidy(self, rows: np.ndarray) -> np.ndarray:
         """Rows as near as the encoding allows: numbers cut to their range, the rest to a value."""
@@ -120,8 +116,8 @@ class Layout:
             block = rows[:, where]
             top = block.argmax(axis=1)
             out[:, where] = 0.0
-            said = block.max(axis=1) > 0.5 if len(where) else np.zeros(len(rows), dtype=bool)
-            out[said, where[top[said]]] = 1.0
+            clear = block.max(axis=1) > 0.5 if len(where) else np.zeros(len(rows), dtype=bool)
+            out[clear, where[top[clear]]] = 1.0
         return out
 
     def cells(self, rows: np.ndarray) -> np.ndarray:
@@ -184,6 +180,3 @@ def _values(column: Column, own: np.ndarray) -> list[float]:
     seen = own[np.isfinite(own)]
     low, high = (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 0.0)
     return [low, high] if high > low else [low, low + 1.0]
-
-
-__all__ = ["EXACT", "SHARE", "WITHIN", "Layout", "exact", "matched"]

@@ -18,8 +18,10 @@ def half_samples(target: Target, count: int, seeds: Seeds) -> list[Refit]:
     So every record is trained on in exactly half of any even number of refits, and a refit is as
     large as the target's own training set. The halves are named by their number alone: the first 8
     of 64 are the 8 of a run with 8. docs/design/003-shadow-models.md says why the attacker's
-    reference pool stays out. Raises PrivauditError for a count that is no multiple of 8.
-    Carlini et al. 2022 (arXiv 2112.03570), section V.A.
+    reference pool is left out. Carlini et al. 2022 (arXiv 2112.03570), section V.A.
+
+    Raises:
+        PrivauditError: a count that is no multiple of 8, or fewer than two patients.
     """
     check_count(count)
     if target.method is None:

@@ -1,17 +1,50 @@
-"""What membership attacks share: the bank of shadow answers, and the cut into members and others."""
+"""What membership attacks share: shadow models' answers, and the cut into members and non-members."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from privaudit.contracts import Fitted, Scores, Target
+from privaudit.attacks._half_samples import check_count, half_samples
+from privaudit.contracts import Access, Attack, Fitted, Refit, Scores, Target
 from privaudit.errors import PrivauditError
+from privaudit.seeds import Seeds
 
 SATURATED = 600.0
 """No probability above the clipping of `privaudit.signals.TINY` gives a margin beyond this."""
+
+
+@dataclass(frozen=True)
+class ShadowAttack(Attack):
+    """A membership attack that compares the released model's answers with those of shadow models.
+
+    shadows: how many shadow models, a multiple of 8.
+    """
+
+    shadows: int = 16
+
+    needs: ClassVar[frozenset[Access]] = frozenset({Access.ANSWERS, Access.RERUN})
+    family: ClassVar[Literal["membership"]] = "membership"
+
+    def refits(self, target: Target, seeds: Seeds) -> Sequence[Refit]:
+        self.check()
+        return half_samples(target, self.shadows, seeds)
+
+    def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
+        self.check()
+        bank = Bank.gather(target, refits)
+        return cut(self.score(bank.target, bank.shadows, bank.included), target)
+
+    def score(self, asked: np.ndarray, shadows: np.ndarray, included: np.ndarray) -> np.ndarray:
+        """(n,) scores from (n,) margins of the target and (k, n) margins of the shadow models."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Refuse settings that make no attack."""
+        check_count(self.shadows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,28 +61,35 @@ class Bank:
 
     @classmethod
     def gather(cls, target: Target, refits: Sequence[Fitted]) -> Bank:
-        """Stack the answers, with saturated ones brought to the edge of what the models resolve."""
+        """Stack the answers, saturated ones moved to the edge of what the models resolve."""
         asked = finite(target.margins, "the released model")
-        shadows = np.array([fitted.margins for fitted in refits], dtype=np.float64)
-        included = np.array([fitted.included for fitted in refits], dtype=bool)
-        if shadows.shape != included.shape or shadows.shape[1:] != asked.shape:
-            raise ValueError(
-                f"refits of shape {shadows.shape}, trained on {included.shape}, for "
-                f"{asked.shape[0]} audit records"
-            )
+        shadows, included = stacked(refits, asked, "a refit")
         counts = included.sum(axis=0)
         if counts.min() < 2 or counts.max() > len(refits) - 2:
             raise ValueError("every record needs two refits with it and two without it")
-        shadows = finite(shadows, "a refit")
         edge = resolution(asked, shadows)
         return cls(np.clip(asked, -edge, edge), np.clip(shadows, -edge, edge), included)
+
+
+def stacked(
+    refits: Sequence[Fitted], asked: np.ndarray, whose: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """(k, n) finite float64 margins of the refits, and (k, n) bool which record each trained on."""
+    shadows = np.array([fitted.margins for fitted in refits], dtype=np.float64)
+    included = np.array([fitted.included for fitted in refits], dtype=bool)
+    if shadows.shape != included.shape or shadows.shape[1:] != asked.shape:
+        raise ValueError(
+            f"refits of shape {shadows.shape}, trained on {included.shape}, for "
+            f"{len(asked)} audit records"
+        )
+    return finite(shadows, whose), included
 
 
 def resolution(*margins: np.ndarray) -> float:
     """The margin at which to put an answer of exactly 0 or 1: log 2 beyond the surest other answer.
 
-    A forest of 100 trees that says 100 of 100 is thus read as 199 of 200. Order is kept; without
-    it one saturated answer of 691 would swamp the mean and variance of a record.
+    100 of 100 trees of a forest in agreement are thus read as 199 of 200. The order does not
+    change; without it one saturated answer of 691 would swamp the mean and variance of a record.
     """
     size = [np.abs(part) for part in margins]
     surest = max(part[part < SATURATED].max(initial=0.0) for part in size)
@@ -57,7 +97,7 @@ def resolution(*margins: np.ndarray) -> float:
 
 
 def finite(margins: np.ndarray, whose: str) -> np.ndarray:
-    """The margins themselves, refused where a model answered with something that is no probability."""
+    """The margins themselves, refused where a model answered with what is no probability."""
     bad = int((~np.isfinite(margins)).sum())
     if bad:
         raise PrivauditError(
@@ -77,7 +117,7 @@ def cut(scores: np.ndarray, target: Target) -> Scores:
 
 
 def moments(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Count, mean and variance (n - 1) of each column of (k, n) over the rows where weights is set."""
+    """Count, mean and variance (n - 1) of each column of (k, n) over the rows with a weight."""
     count = weights.sum(axis=0).astype(np.float64)
     mean = np.where(weights, values, 0.0).sum(axis=0) / count
     squares = np.where(weights, (values - mean) ** 2, 0.0).sum(axis=0)

@@ -1,9 +1,9 @@
-"""Options that `run` and `plan` share, and the request they make."""
+"""Options that several commands share, and the request that `run` and `plan` make of them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,49 +14,88 @@ if TYPE_CHECKING:
 
 PATH = click.Path(path_type=Path)
 
+Decorator = Callable[[Any], Any]
+
+
+def option(flag: str, metavar: str, text: str, kind: Any = None, **more: Any) -> Decorator:
+    """An option with a value, or a flag where `metavar` is empty. kind: the value's type."""
+    if not metavar:
+        return click.option(flag, is_flag=True, help=text, **more)
+    shown = more.get("default") not in (None, "")
+    return click.option(flag, metavar=metavar, type=kind, help=text, show_default=shown, **more)
+
+
+def with_options(*options: Decorator) -> Decorator:
+    """A decorator that attaches these options, shown in this order."""
+
+    def attach(command: Any) -> Any:
+        for one in reversed(options):
+            command = one(command)
+        return command
+
+    return attach
+
+
+PROFILE = option(
+    "--profile", "NAME", "How much to do: smoke, standard or thorough.", default="standard"
+)
+OUT = option(
+    "--out", "DIR", "Where runs and finished steps are stored.", PATH, default=Path("runs")
+)
+_SEED = "Seed of every random stream: the same seed gives the same numbers."
+SEED = option("--seed", "N", _SEED, click.IntRange(min=0), default=0)
+_JOBS = "Number of processes, of one thread each. [default: all cores]"
+JOBS = option("--jobs", "N", _JOBS, click.IntRange(min=1))
+ATTACKS = option("--attacks", "A,B", "Only these attacks, by name or by family.")
+CONFIDENCE = option("--confidence", "P", "Confidence level of every interval.", float, default=0.95)
+EXACT_COUNTS = option(
+    "--exact-counts", "", "Print counts below 10 too; only for openly licensed data."
+)
+_CLUSTER = "Run on the cluster at dask://HOST or ray://HOST instead of this machine's cores."
+CLUSTER = option("--cluster", "URL", _CLUSTER)
+_POLICY = "Judge the audit by this policy; the exit code is then that of `check`."
+POLICY = option("--policy", "FILE", _POLICY, PATH)
+PDF = option("--pdf", "", "Also write report.pdf (needs privaudit[pdf]).")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON to standard output.")
+
+ENDING = (CLUSTER, POLICY, PDF, JSON)
+ending = with_options(*ENDING)
+"""Attach the options about how an audit ends."""
+
+_METHODS = (
+    "Training methods: names, NAME@EPSILON for a privacy budget, or `all`. [default: baseline]"
+)
+_SET = "Change one setting, such as mlp.hidden=32 or lira.shadows=64. Repeatable."
+_SETTING = "COMPONENT.FIELD=VALUE"
+_COHORT = "Short for --set task.cohort=RULE (first_stay, all_stays or benchmarks)."
+
+audit_options = with_options(
+    click.argument("task"),
+    option("--data", "DIR", "Source tables. [default: synthetic demo data]", PATH),
+    PROFILE,
+    OUT,
+    SEED,
+    JOBS,
+    option("--methods", "A,B", _METHODS),
+    option("--learners", "A,B", "Only these learners."),
+    option("--generators", "A,B", "Only these generators (with --methods synthetic)."),
+    ATTACKS,
+    click.option("--set", "settings", multiple=True, metavar=_SETTING, help=_SET),
+    option("--window", "HOURS", "Short for --set task.window=HOURS (24 or 48).", int),
+    option("--cohort", "RULE", _COHORT),
+    option("--as-known", "", "Use only what had been charted by the end of the window."),
+    CONFIDENCE,
+    EXACT_COUNTS,
+)
+"""Attach the options of `run` and `plan`."""
+
 
 def several(text: str | None) -> tuple[str, ...]:
     """Names separated by commas."""
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
 
 
-OPTIONS = (
-    click.argument("task"),
-    click.option("--data", type=PATH, metavar="DIR", help="Source tables; without it, generated records."),
-    click.option("--profile", default="standard", show_default=True, metavar="NAME",
-                 help="How much to do: smoke, standard or thorough."),
-    click.option("--out", type=PATH, default=Path("runs"), show_default=True, metavar="DIR",
-                 help="Where runs and finished steps are kept."),
-    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
-                 help="Entropy of every random stream: the same gives the same numbers."),
-    click.option("--jobs", type=click.IntRange(min=1), metavar="N",
-                 help="Processes of one thread each. [default: all cores]"),
-    click.option("--methods", metavar="A,B", help="Training methods; `all` for every one, NAME@EPSILON for a promise. [default: baseline]"),
-    click.option("--learners", metavar="A,B", help="Only these model families."),
-    click.option("--generators", metavar="A,B", help="Only these generators of synthetic records (with --methods synthetic)."),
-    click.option("--attacks", metavar="A,B", help="Only these attacks, by name or family."),
-    click.option("--set", "settings", multiple=True, metavar="COMPONENT.FIELD=VALUE",
-                 help="Change one setting, e.g. mlp.hidden=32 or lira.shadows=64. Repeatable."),
-    click.option("--window", type=int, metavar="HOURS", help="Short for --set task.window=HOURS (24 or 48)."),
-    click.option("--cohort", metavar="RULE",
-                 help="Short for --set task.cohort=RULE (first_stay, all_stays, benchmarks)."),
-    click.option("--as-known", is_flag=True,
-                 help="Only what had been charted by the end of the window."),
-    click.option("--confidence", type=float, default=0.95, show_default=True, metavar="P",
-                 help="Coverage of every interval."),
-    click.option("--exact-counts", is_flag=True,
-                 help="Print counts below 10 too: for openly licensed data alone."),
-)  # fmt: skip
-
-
-def audit_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Attach all shared options."""
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
-
-
-def request_of(command: str, options: dict[str, Any]) -> Request:
+def request_of(command: str, options: Mapping[str, Any]) -> Request:
     """What the options ask for."""
     # Numeric libraries read this when they load: workers and this process use one thread each.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -82,12 +121,14 @@ def request_of(command: str, options: dict[str, Any]) -> Request:
         settings=settings,
         confidence=options["confidence"],
         exact_counts=options["exact_counts"],
-        command=spelled(command, task, options, settings),
+        command=printable_command(command, task, options, settings),
     )
 
 
-def spelled(command: str, task: str, options: dict[str, Any], settings: list[str]) -> str:
-    """The command as it may be told: folders are left out."""
+def printable_command(
+    command: str, task: str, options: Mapping[str, Any], settings: list[str]
+) -> str:
+    """The command as a document may show it: without folders."""
     words = ["privaudit", command, task]
     if options["data"] is not None:
         words.append("--data DIR")

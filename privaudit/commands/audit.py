@@ -8,86 +8,114 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from privaudit.commands._finish import ending, settle
-from privaudit.commands._options import several
+from privaudit.commands._finish import settle
+from privaudit.commands._inputs import (
+    GROUPS,
+    OUTCOME,
+    PATIENT,
+    SCHEMA,
+    SET,
+    parse_sample,
+    spell_command,
+)
+from privaudit.commands._options import (
+    ATTACKS,
+    CONFIDENCE,
+    ENDING,
+    EXACT_COUNTS,
+    JOBS,
+    OUT,
+    PATH,
+    PROFILE,
+    SEED,
+    option,
+    several,
+    with_options,
+)
 from privaudit.errors import PrivauditError
 
 if TYPE_CHECKING:
     from privaudit.engine.configure import Request
-    from privaudit.inputs.user_release import Brought, Given
+    from privaudit.facts import Caveat
+    from privaudit.inputs.user_release import UserRelease
+    from privaudit.inputs.user_task import UserTask
 
-PATH = click.Path(path_type=Path)
-
-OPTIONS = (
-    click.option("--model", type=PATH, metavar="FILE",
-                 help="XGBoost .json/.ubj, LightGBM .txt, .onnx, TorchScript .pt, .safetensors, .skops, .joblib, .pkl."),
-    click.option("--members", type=PATH, metavar="TABLE", help="The rows that the model was trained on."),
-    click.option("--nonmembers", type=PATH, metavar="TABLE", help="Rows of patients held out."),
-    click.option("--target", default="", metavar="COLUMN", help="The outcome."),
-    click.option("--reference", type=PATH, metavar="TABLE",
-                 help="Rows that the attacker owns. [default: a fifth of the held-out patients]"),
-    click.option("--patient", default="", metavar="COLUMN",
-                 help="Who the patient is. [default: by its name, else each row its own]"),
-    click.option("--schema", type=PATH, metavar="FILE",
-                 help="What the columns are (privaudit schema). [default: proposed]"),
-    click.option("--groups", metavar="A,B", help="Columns whose subgroups are told apart."),
-    click.option("--estimator", default="", metavar="MODULE:FUNCTION",
-                 help="Returns the unfitted estimator, so that attacks can train it again; `none` not to. "
-                      "[default: scikit-learn's clone where it can]"),
-    click.option("--module", default="", metavar="MODULE:FUNCTION",
-                 help="Makes the torch module whose weights a .safetensors file holds."),
-    click.option("--trust-pickle", is_flag=True,
-                 help="Open a pickle: it runs whatever code its maker put into it, with your rights."),
-    click.option("--encode", default="", metavar="HOW",
-                 help="How texts became numbers before training: codes or onehot."),
-    click.option("--answers", default="", metavar="KIND",
-                 help="What the model answers with: probabilities or logits."),
-    click.option("--predictions", type=PATH, metavar="TABLE",
-                 help="No model: its probabilities, with outcome and membership, one row a record."),
-    click.option("--member", default="", metavar="COLUMN", help="In --predictions: 1 for trained on, else 0."),
-    click.option("--probabilities", metavar="A,B", help="In --predictions: the columns of probabilities."),
-    click.option("--sample", default="50000", show_default=True, metavar="N",
-                 help="Rows to read of each side, whole patients drawn by lot; `all` for every one."),
-    click.option("--profile", default="standard", show_default=True, metavar="NAME",
-                 help="How much to do: smoke, standard or thorough."),
-    click.option("--out", type=PATH, default=Path("runs"), show_default=True, metavar="DIR",
-                 help="Where runs and finished steps are kept."),
-    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
-                 help="Entropy of every random stream: the same gives the same numbers."),
-    click.option("--jobs", type=click.IntRange(min=1), metavar="N",
-                 help="Processes of one thread each. [default: all cores]"),
-    click.option("--attacks", metavar="A,B", help="Only these attacks, by name or family."),
-    click.option("--set", "settings", multiple=True, metavar="ATTACK.FIELD=VALUE",
-                 help="Change one setting of an attack. Repeatable."),
-    click.option("--confidence", type=float, default=0.95, show_default=True, metavar="P",
-                 help="Coverage of every interval."),
-    click.option("--exact-counts", is_flag=True,
-                 help="Print counts below 10 too: for openly licensed data alone."),
-)  # fmt: skip
-
-
-def _with_options(command: Any) -> Any:
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
+_MODEL = (
+    "The model's file: XGBoost .json or .ubj, LightGBM .txt, .onnx, TorchScript .pt, .safetensors, "
+    ".skops, .joblib or .pkl."
+)
+_ESTIMATOR = (
+    "A function that returns the unfitted estimator, so that attacks can train it again; `none` "
+    "for "
+    "no retraining. [default: scikit-learn's clone of the model]"
+)
+_MODULE = "A function that makes the torch module whose weights a .safetensors file holds."
+_PICKLE = "Open a pickle, which runs whatever code its maker put into it, with your rights."
+_ENCODE = "How texts became numbers before training: codes or onehot."
+_ANSWERS = "What the model answers with: probabilities or logits."
+_PREDICTIONS = (
+    "In place of a model: its probabilities, with outcome and membership, a row a record."
+)
+_MEMBER = "In --predictions, the column of membership: 1 for trained on, 0 for held out."
+_REFERENCE = "Rows that the attacker owns. [default: a fifth of the held-out patients]"
+_SAMPLE = "Rows to read of each side, of patients drawn at random; `all` for every row."
 
 
 @click.command("audit")
-@_with_options
-@ending
-def command(*, out: Path, jobs: int | None, cluster: str | None, policy: Path | None, pdf: bool,
-            as_json: bool, **options: Any) -> int:  # fmt: skip
-    """Audit a model of your own: what it gives away of the patients it was trained on.
+@with_options(
+    option("--model", "FILE", _MODEL, PATH),
+    option("--members", "TABLE", "The rows that the model was trained on.", PATH),
+    option("--nonmembers", "TABLE", "Rows of patients who were held out.", PATH),
+    OUTCOME,
+    option("--reference", "TABLE", _REFERENCE, PATH),
+    PATIENT,
+    SCHEMA,
+    GROUPS,
+    option("--estimator", "MODULE:FUNCTION", _ESTIMATOR, default=""),
+    option("--module", "MODULE:FUNCTION", _MODULE, default=""),
+    option("--trust-pickle", "", _PICKLE),
+    option("--encode", "HOW", _ENCODE, default=""),
+    option("--answers", "KIND", _ANSWERS, default=""),
+    option("--predictions", "TABLE", _PREDICTIONS, PATH),
+    option("--member", "COLUMN", _MEMBER, default=""),
+    option("--probabilities", "A,B", "In --predictions, the columns of probabilities."),
+    option("--sample", "N", _SAMPLE, default="50000"),
+    PROFILE,
+    OUT,
+    SEED,
+    JOBS,
+    ATTACKS,
+    SET,
+    CONFIDENCE,
+    EXACT_COUNTS,
+    *ENDING,
+)
+def command(
+    *,
+    out: Path,
+    jobs: int | None,
+    cluster: str | None,
+    policy: Path | None,
+    pdf: bool,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Audit a model, or predictions, that you supply.
 
     \b
-    privaudit audit --model m.json --members train.csv --nonmembers heldout.csv --target died
-    privaudit audit --predictions answers.csv --target died --member trained_on
+    privaudit audit --model m.json --members train.csv --nonmembers heldout.csv --outcome died
+    privaudit audit --predictions answers.csv --outcome died --member trained_on
 
-    Tables are CSV or Parquet. Standard output holds the path of report.html alone.
+    Tables are CSV or Parquet files. Prints the path of report.html.
     """
-    request = request_of(options)
     return settle(
-        request, out=out, workers=jobs, cluster=cluster, policy=policy, pdf=pdf, as_json=as_json
+        request_of(options),
+        out=out,
+        workers=jobs,
+        cluster=cluster,
+        policy=policy,
+        pdf=pdf,
+        as_json=as_json,
     )
 
 
@@ -97,42 +125,60 @@ def request_of(options: dict[str, Any]) -> Request:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from privaudit.engine.configure import Entry, given
     from privaudit.engine.profiles import profile
+    from privaudit.report.wording.facts import word_caveat
 
     how = profile(options["profile"])
-    task, method, notes = brought(options)
+    task, release, notes = read_inputs(options)
     for note in notes:
-        click.echo(f"note: {note}", err=True)
-    asked = several(options["attacks"]) or task.attacks
+        text = note if isinstance(note, str) else word_caveat(note)
+        click.echo(f"note: {text}", err=True)
     return given(
         "own",
         task,
-        [Entry("own-model", "own", "", method)],
+        [Entry("own-model", "own", "", release)],
         how,
         entropy=options["seed"],
-        attacks=asked,
+        attacks=several(options["attacks"]) or task.attacks,
         settings=options["settings"],
         confidence=options["confidence"],
         exact_counts=options["exact_counts"],
-        command=spelled(options),
+        command=spell_command(
+            "audit --trust-pickle" if options["trust_pickle"] else "audit",
+            options,
+            ("model", "members", "nonmembers", "reference", "schema", "predictions"),
+            (
+                *("outcome", "patient", "groups", "estimator", "module", "encode", "answers"),
+                *("member", "probabilities", "attacks", "sample", "profile", "seed"),
+            ),
+        ),
     )
 
 
-def brought(options: dict[str, Any]) -> tuple[Given, Brought, tuple[str, ...]]:
-    """The task and the method that the options name."""
-    from privaudit.inputs import user_task as files
+def read_inputs(
+    options: dict[str, Any],
+) -> tuple[UserTask, UserRelease, tuple[str | Caveat, ...]]:
+    """The task, the release and the notes of what the options name."""
+    from privaudit.inputs.read_model import ModelOptions, TablePaths, read_model
+    from privaudit.inputs.read_predictions import PredictionsTable, read_predictions
     from privaudit.seeds import Seeds
 
-    # Which rows are read, and whose are the attacker's, is the same for every --seed: runs that differ in it
-    # alone make a baseline.
-    seeds = Seeds(0).child("brought")
+    # Which rows are read, and whose are the attacker's, is the same for every --seed: runs that
+    # differ
+    # in it alone make a baseline. The name of the stream is part of every number.
+    seeds, confidence = Seeds(0).child("brought"), options["confidence"]
+    groups, sample = several(options["groups"]), parse_sample(options["sample"])
     if options["predictions"] is not None:
-        _alone(options)
-        asked = files.Asked(
-            options["predictions"], options["target"], options["member"],
-            several(options["probabilities"]), options["patient"], several(options["groups"]),
-            _sample(options["sample"]),
-        )  # fmt: skip
-        return files.predictions(asked, seeds=seeds, confidence=options["confidence"])
+        _refuse_beside_predictions(options)
+        table = PredictionsTable(
+            options["predictions"],
+            options["outcome"],
+            options["member"],
+            several(options["probabilities"]),
+            options["patient"],
+            groups,
+            sample,
+        )
+        return read_predictions(table, seeds=seeds, confidence=confidence)
     for name in ("model", "members", "nonmembers"):
         if options[name] is None:
             raise PrivauditError(
@@ -140,18 +186,30 @@ def brought(options: dict[str, Any]) -> tuple[Given, Brought, tuple[str, ...]]:
                 "an audit of a model needs the model, the rows it was trained on and rows held out",
                 f"add --{name} FILE; or give --predictions FILE, if only answers are at hand",
             )
-    tables = files.Files(
-        options["members"], options["nonmembers"], options["reference"], options["schema"],
-        options["target"], options["patient"], several(options["groups"]), _sample(options["sample"]),
-    )  # fmt: skip
-    trust = files.Trust(options["trust_pickle"], options["module"], options["encode"], options["answers"])  # fmt: skip
-    return files.audit(
-        options["model"], tables, trust=trust, estimator=options["estimator"], seeds=seeds,
-        confidence=options["confidence"],
-    )  # fmt: skip
+    tables = TablePaths(
+        options["members"],
+        options["nonmembers"],
+        options["reference"],
+        options["schema"],
+        options["outcome"],
+        options["patient"],
+        groups,
+        sample,
+    )
+    how = ModelOptions(
+        options["trust_pickle"], options["module"], options["encode"], options["answers"]
+    )
+    return read_model(
+        options["model"],
+        tables,
+        options=how,
+        estimator=options["estimator"],
+        seeds=seeds,
+        confidence=confidence,
+    )
 
 
-def _alone(options: dict[str, Any]) -> None:
+def _refuse_beside_predictions(options: dict[str, Any]) -> None:
     for name in ("model", "members", "nonmembers", "reference", "schema", "estimator", "module"):
         if options[name]:
             raise PrivauditError(
@@ -159,28 +217,3 @@ def _alone(options: dict[str, Any]) -> None:
                 "a table of probabilities is audited without the model and its tables",
                 f"leave --{name} out, or leave --predictions out",
             )
-
-
-def _sample(text: str) -> int | None:
-    if text == "all":
-        return None
-    if not text.isdigit() or int(text) < 100:
-        raise PrivauditError(
-            f"--sample {text}", "it is a number of rows, at least 100, or `all`", "use 50000"
-        )
-    return int(text)
-
-
-def spelled(options: dict[str, Any]) -> str:
-    """The command as it may be told: files are left out."""
-    words = ["privaudit", "audit"]
-    paths = ("model", "members", "nonmembers", "reference", "schema", "predictions")
-    words += [f"--{name} FILE" for name in paths if options[name] is not None]
-    texts = ("target", "patient", "groups", "estimator", "module", "encode", "answers", "member", "probabilities", "attacks")  # fmt: skip
-    words += [f"--{name} {options[name]}" for name in texts if options[name]]
-    words += [f"--{name} {options[name]}" for name in ("sample", "profile", "seed")]
-    words += ["--trust-pickle"] if options["trust_pickle"] else []
-    words += [f"--set {text}" for text in options["settings"]]
-    words += [f"--confidence {options['confidence']}"] if options["confidence"] != 0.95 else []
-    words += ["--exact-counts"] if options["exact_counts"] else []
-    return " ".join(words)

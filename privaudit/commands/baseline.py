@@ -28,10 +28,10 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Answer with JSON on
 
 @click.group("baseline")
 def command() -> None:
-    """What an accepted model reads, over several seeds, for `check --baseline` to compare with.
+    """Numbers of an accepted model over several seeds, for `check --baseline` to compare with.
 
     \b
-    privaudit baseline create runs/A runs/B runs/C runs/D runs/E --out baseline.json --reason "first release"
+    privaudit baseline create runs/A runs/B runs/C --out baseline.json --reason "first release"
     privaudit baseline update baseline.json runs/F --reason "one more seed"
     privaudit baseline show baseline.json
     """
@@ -60,39 +60,49 @@ def create(
     made = baseline.create(
         _read(runs), who=_who(by), when=_now(), reason=reason, policy=_policy(policy)
     )
-    _keep(made, out, as_json)
+    _write(made, out, as_json)
 
 
 @command.command("update")
-@click.argument("kept", type=PATH, metavar="BASELINE")
+@click.argument("file", type=PATH, metavar="BASELINE")
 @RUNS
 @REASON
-@click.option("--anew", is_flag=True, help="Put these runs in the place of all kept ones.")
+@click.option("--anew", is_flag=True, help="Put these runs in the place of all others.")
 @BY
 @POLICY
 @JSON
 def update(
-    kept: Path, runs: Sequence[Path], reason: str, anew: bool, by: str | None,
-    policy: Path | None, as_json: bool,
-) -> None:  # fmt: skip
+    file: Path,
+    runs: Sequence[Path],
+    reason: str,
+    anew: bool,
+    by: str | None,
+    policy: Path | None,
+    as_json: bool,
+) -> None:
     """Add runs of further seeds, or start over with others; the history stays."""
     from privaudit.policy import baseline
 
     made = baseline.update(
-        baseline.read(kept), _read(runs), who=_who(by), when=_now(), reason=reason, anew=anew,
+        baseline.read(file),
+        _read(runs),
+        who=_who(by),
+        when=_now(),
+        reason=reason,
+        anew=anew,
         policy=_policy(policy),
-    )  # fmt: skip
-    _keep(made, kept, as_json)
+    )
+    _write(made, file, as_json)
 
 
 @command.command("show")
-@click.argument("kept", type=PATH, metavar="BASELINE")
+@click.argument("file", type=PATH, metavar="BASELINE")
 @JSON
-def show(kept: Path, as_json: bool) -> None:
-    """Say what a baseline rests on, what its runs read, and who accepted them why."""
+def show(file: Path, as_json: bool) -> None:
+    """Show what a baseline rests on, its numbers, and who accepted them why."""
     from privaudit.policy import baseline
 
-    _tell(baseline.read(kept), as_json)
+    _print(baseline.read(file), as_json)
 
 
 def _read(runs: Sequence[Path]) -> list[Audit]:
@@ -119,13 +129,13 @@ def _now() -> str:
 def _policy(path: Path | None) -> tuple[str, str]:
     if path is None:
         return "", ""
-    from privaudit.policy.file import read
+    from privaudit.policy import read
 
     found = read(path)
     return found.name, found.sha256
 
 
-def _keep(made: Baseline, path: Path, as_json: bool) -> None:
+def _write(made: Baseline, path: Path, as_json: bool) -> None:
     from privaudit.engine.folder import write_text
     from privaudit.errors import PrivauditError
     from privaudit.policy import baseline
@@ -138,11 +148,12 @@ def _keep(made: Baseline, path: Path, as_json: bool) -> None:
             f"the system says: {error.strerror}",
             "give another file",
         ) from None
-    _tell(made, as_json)
+    _print(made, as_json)
 
 
-def _tell(made: Baseline, as_json: bool) -> None:
-    from privaudit.policy.baseline import summary, warnings
+def _print(made: Baseline, as_json: bool) -> None:
+    from privaudit.policy.alike import describe_split
+    from privaudit.policy.baseline import summarise, warnings
 
     for warning in warnings(made):
         click.echo(f"warning: {warning}", err=True)
@@ -150,21 +161,22 @@ def _tell(made: Baseline, as_json: bool) -> None:
         click.echo(json.dumps(_tree(made), indent=1))
         return
     basis = made.basis
-    told = {
+    about = {
         "task": basis.task,
         "data": f"{basis.source}, {basis.data or 'not committed to'}",
-        "split": basis.split,
-        "profile": f"{basis.profile}, intervals of {basis.confidence:.0%}, statistics {basis.statistics}",
+        "split": describe_split(basis.split),
+        "profile": f"{basis.profile}, intervals of {basis.confidence:.0%}, "
+        f"statistics {basis.statistics}",
         "attacks": ", ".join(sorted(basis.attacks)),
         "seeds": ", ".join(str(run.entropy) for run in made.runs),
     }
-    for name, text in told.items():
+    for name, text in about.items():
         click.echo(f"{name + ':':<9} {text}")
     click.echo(f"\n{'subject':<28}{'attack':<18}{'number':<22}{'mean':>9}{'spread':>9}{'runs':>6}")
-    for line in summary(made):
+    for line in summarise(made):
         spread = "" if line.spread is None else f"{line.spread:.2g}"
         click.echo(
-            f"{line.subject:<28}{line.attack or '-':<18}{line.name:<22}{line.mean:>9.3g}{spread:>9}"
+            f"{line.subject:<28}{line.attack or '-':<18}{line.metric!s:<22}{line.mean:>9.3g}{spread:>9}"
             f"{line.runs:>6}"
         )
     click.echo("")
@@ -178,14 +190,14 @@ def _tell(made: Baseline, as_json: bool) -> None:
 def _tree(made: Baseline) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from privaudit.policy.baseline import digest, summary, warnings
+    from privaudit.policy.baseline import digest, summarise, warnings
 
     return {
         "name": made.name,
         "basis": asdict(made.basis),
         "basis_sha256": digest(made.basis),
         "runs": [{k: v for k, v in asdict(run).items() if k != "numbers"} for run in made.runs],
-        "numbers": [asdict(line) for line in summary(made)],
+        "numbers": [{**asdict(line), "name": str(line.metric)} for line in summarise(made)],
         "history": [asdict(step) for step in made.history],
         "warnings": list(warnings(made)),
     }

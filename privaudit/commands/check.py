@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from privaudit.policy import Policy
     from privaudit.policy.baseline import Baseline
-    from privaudit.policy.file import Policy
 
 PATH = click.Path(path_type=Path)
 TAMPERED = 4
@@ -49,9 +49,14 @@ TAMPERED = 4
 )
 @click.option("--unsealed", is_flag=True, help="Judge a run that carries no sums of its files.")
 def command(
-    run: Path, policy: Path, baseline: Path | None, candidates: tuple[Path, ...],
-    formats: tuple[str, ...], output: Path | None, unsealed: bool,
-) -> int:  # fmt: skip
+    run: Path,
+    policy: Path,
+    baseline: Path | None,
+    candidates: tuple[Path, ...],
+    formats: tuple[str, ...],
+    output: Path | None,
+    unsealed: bool,
+) -> int:
     """Judge a finished RUN by a policy. Nothing is computed anew: the audit is read.
 
     \b
@@ -60,12 +65,12 @@ def command(
     """
     from privaudit.engine.folder import find, read, write_text
     from privaudit.policy import judge
-    from privaudit.policy.file import read as read_policy
-    from privaudit.policy.formats import render
+    from privaudit.policy import read as read_policy
+    from privaudit.report.formats import render
 
-    wanted = _wanted(formats, output)
+    wanted = _choose_formats(formats, output)
     rules = read_policy(policy)
-    faults = [fault for one in (run, *candidates) for fault in _faults(find(one), unsealed)]
+    faults = [fault for one in (run, *candidates) for fault in _check_seal(find(one), unsealed)]
     if faults:
         for fault in faults[:20]:
             click.echo(f"evidence: {fault}", err=True)
@@ -83,27 +88,30 @@ def command(
     others = tuple(read(one) for one in candidates)
     digest = hashlib.sha256(find(run).read_bytes()).hexdigest()
     made = judge(
-        rules, audit, audit_sha256=digest, baseline=_baseline(baseline, policy, rules),
+        rules,
+        audit,
+        audit_sha256=digest,
+        baseline=_read_baseline(baseline, policy, rules),
         candidates=others,
-    )  # fmt: skip
+    )
     for name, file in wanted:
         if file is not None:
             write_text(file, render(made, name))
             continue
         text = render(made, name)
-        if name == "text" and _colour():
-            from privaudit.policy.formats.text import render as painted
+        if name == "text" and _has_colour():
+            from privaudit.report.formats.text import render as paint
 
-            text = painted(made, colour=True)
-        _say(text)
+            text = paint(made, colour=True)
+        _print(text)
     return made.code
 
 
-def _wanted(formats: tuple[str, ...], output: Path | None) -> list[tuple[str, Path | None]]:
+def _choose_formats(formats: tuple[str, ...], output: Path | None) -> list[tuple[str, Path | None]]:
     """(format, file or None for standard output), checked before anything is read."""
     from privaudit.errors import PrivauditError
-    from privaudit.policy.formats import FORMATS
     from privaudit.policy.words import suggest
+    from privaudit.report.formats import FORMATS
 
     found: list[tuple[str, Path | None]] = []
     for text in formats or ("text",):
@@ -133,7 +141,7 @@ def _wanted(formats: tuple[str, ...], output: Path | None) -> list[tuple[str, Pa
     return [(name, file or output) for name, file in found]
 
 
-def _faults(audit: Path, unsealed: bool) -> tuple[str, ...]:
+def _check_seal(audit: Path, unsealed: bool) -> tuple[str, ...]:
     """What of a run's files is not as sealed. An audit.json by itself carries no evidence to check."""
     from privaudit.evidence.sums import SUMS, check
 
@@ -145,8 +153,8 @@ def _faults(audit: Path, unsealed: bool) -> tuple[str, ...]:
     return check(root)
 
 
-def _baseline(given: Path | None, policy: Path, rules: Policy) -> Baseline | None:
-    """The baseline named on the command line, else in the policy (beside which its path is looked for)."""
+def _read_baseline(given: Path | None, policy: Path, rules: Policy) -> Baseline | None:
+    """The baseline named on the command line, else in the policy, relative to the policy's file."""
     from privaudit.errors import PrivauditError
     from privaudit.policy.baseline import read
 
@@ -162,11 +170,11 @@ def _baseline(given: Path | None, policy: Path, rules: Policy) -> Baseline | Non
     return read(policy.parent / named[0]) if named else None
 
 
-def _colour() -> bool:
+def _has_colour() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     """To standard output, also where it cannot write every letter."""
     known = getattr(sys.stdout, "encoding", None) or "utf-8"
     click.echo(text.encode(known, "replace").decode(known), nl=False, color=True)

@@ -15,8 +15,16 @@ if TYPE_CHECKING:
 
 PATH = click.Path(path_type=Path)
 
-SHOWN = ("auroc", "brier", "auc", "tpr_at_fpr_0.1", "tpr_at_fpr_0.01", "tpr_at_fpr_0.001",
-         "attack_minus_control", "attack_minus_guess", "epsilon_lower_bound")  # fmt: skip
+SHOWN = (
+    "auroc",
+    "brier",
+    "auc",
+    "tpr",
+    "attack_minus_control",
+    "attack_minus_guess",
+    "epsilon_lower_bound",
+)
+"""Numbers that are asked for first."""
 
 
 @click.command("compare")
@@ -27,7 +35,7 @@ SHOWN = ("auroc", "brier", "auc", "tpr_at_fpr_0.1", "tpr_at_fpr_0.01", "tpr_at_f
 )
 @click.option("--json", "as_json", is_flag=True, help="Answer with JSON on standard output.")
 def command(first: Path, second: Path, every: bool, as_json: bool) -> None:
-    """Say how run B differs from run A: every shared number, with the interval of the difference.
+    """Show how run B differs from run A: every shared number, with the interval of the difference.
 
     Record by record where both were made on the same split and restricted/ can be read; else from the
     stored intervals. To block on a difference, use a baseline of several seeds (`privaudit baseline`).
@@ -39,13 +47,14 @@ def command(first: Path, second: Path, every: bool, as_json: bool) -> None:
     stored, why = _stored(find(first), find(second))
     found = compare(one, other, stored, why=why)
     if as_json:
-        click.echo(json.dumps(asdict(found), indent=1))
+        rows = [{**asdict(row), "name": str(row.metric)} for row in found.rows]
+        click.echo(json.dumps({**asdict(found), "rows": rows}, indent=1))
     else:
         _print(found, every)
 
 
 def _stored(first: Path, second: Path) -> tuple[tuple[Stored, Stored] | None, str]:
-    """The records of both runs where their splits are the same, and what a reader is told of that."""
+    """The records of both runs where their splits are the same, and why or why not."""
     import numpy as np
 
     from privaudit.evidence.stored import Stored, Unreadable
@@ -58,29 +67,27 @@ def _stored(first: Path, second: Path) -> tuple[tuple[Stored, Stored] | None, st
             for run in runs:
                 _ = run.split
     except (Unreadable, KeyError) as error:
-        told = str(error) if isinstance(error, Unreadable) else "not a split"
-        return None, f"from the stored intervals: restricted/split.npz of a run is {told}"
+        what = str(error) if isinstance(error, Unreadable) else "not a split"
+        return None, f"from the stored intervals: restricted/split.npz of a run is {what}"
     if not same:
         return None, (
-            "from the stored intervals: the runs were made on different splits (the same --seed gives the "
-            "same one)"
+            "from the stored intervals: the runs were made on different splits (the same --seed gives "
+            "the same one)"
         )
-    return (
-        runs[0],
-        runs[1],
-    ), "record by record where marked: both runs were made on the same split"
+    why = "record by record where marked: both runs were made on the same split"
+    return (runs[0], runs[1]), why
 
 
 def _print(found: Comparison, every: bool) -> None:
     click.echo(f"A: {found.first}\nB: {found.second}\n{found.why}\n")
-    rows = [row for row in found.rows if every or row.name.partition("@")[0] in SHOWN]
-    wide = max((len(row.name) for row in rows), default=0) + 2
+    rows = [row for row in found.rows if every or row.metric.name in SHOWN]
+    wide = max((len(str(row.metric)) for row in rows), default=0) + 2
     subject = ""
     for row in rows:
         if row.subject != subject:
             subject = row.subject
             click.echo(f"{subject}\n  {'':<18}{'':<{wide}}{'A':>9}{'B':>9}  B minus A")
-        click.echo(f"  {row.attack or 'use':<18}{row.name:<{wide}}{_line(row)}")
+        click.echo(f"  {row.attack or 'utility':<18}{row.metric!s:<{wide}}{_line(row)}")
     for name, only in (("A", found.only_first), ("B", found.only_second)):
         if only:
             click.echo(f"only in {name}: {', '.join(only)}")
@@ -92,10 +99,11 @@ def _print(found: Comparison, every: bool) -> None:
 def _line(row: Difference) -> str:
     first, second = (_number(value) for value in (row.first, row.second))
     line = f"{first:>9}{second:>9}  "
-    if row.value is None:
-        return f"{line}- ({row.refusal})"
-    if row.low is None or row.high is None:
-        return f"{line}{row.value:+.3g} ({row.refusal})"
+    if row.value is None or row.low is None or row.high is None:
+        from privaudit.report.wording.facts import word_reason
+
+        gap = "-" if row.value is None else f"{row.value:+.3g}"
+        return f"{line}{gap} ({word_reason(row.refusal)})"
     clear = " *" if row.low > 0 or row.high < 0 else ""
     paired = ", paired" if row.paired else ""
     return f"{line}{row.value:+.3g} [{row.low:+.3g}, {row.high:+.3g}]{paired}{clear}"

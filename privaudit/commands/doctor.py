@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from privaudit.commands._options import JSON, PATH, option
+from privaudit.errors import PrivauditError
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
 
 @click.command("doctor")
-@click.option(
-    "--data", type=click.Path(path_type=Path), metavar="DIR", help="Source tables to look at."
-)
-@click.option("--json", "as_json", is_flag=True, help="Answer with JSON on standard output.")
+@option("--data", "DIR", "A folder of source tables to check.", PATH)
+@JSON
 def command(data: Path | None, as_json: bool) -> None:
-    """Check this machine and, with --data, what the folder holds."""
-    told: dict[str, Any] = {"machine": _machine(), "packages": _packages(), "plugins": _plugins()}
+    """Check this machine, the installed packages and extras and, with --data, a data folder."""
+    packages, extras = _requirements()
+    answer = {"machine": _machine(), "packages": packages, "extras": extras, "plugins": _plugins()}
     if data is not None:
-        told["data"] = _data(data)
+        answer["data"] = _data(data)
     if as_json:
-        click.echo(json.dumps(told, indent=1))
+        click.echo(json.dumps(answer, indent=1))
         return
-    for part, facts in told.items():
+    for part, facts in answer.items():
         click.echo(f"{part}:")
         for name, value in facts.items():
             click.echo(f"  {name:<32} {value}")
@@ -51,30 +56,46 @@ def _machine() -> dict[str, str]:
     }
 
 
-def _packages() -> dict[str, str]:
-    """Every package that this one requires, with its version or that it is missing."""
-    import re
-    from importlib.metadata import PackageNotFoundError, requires, version
+def _requirements() -> tuple[dict[str, str], dict[str, str]]:
+    """Versions of what privaudit requires, and whether each extra can be used."""
+    from importlib.metadata import metadata
+
+    from packaging.requirements import Requirement
 
     from privaudit import __version__
 
-    found = {"privaudit": __version__}
-    for text in requires("privaudit") or ():
-        requirement, _, marker = text.partition(";")
-        name = re.split(r"[^A-Za-z0-9_.-]", requirement.strip())[0]
-        if "extra ==" in marker or (marker and not _applies(marker)):
+    about = metadata("privaudit")
+    every = [Requirement(text) for text in about.get_all("Requires-Dist") or ()]
+    packages = {"privaudit": __version__}
+    for one in every:
+        if one.marker is None or one.marker.evaluate({"extra": ""}):
+            packages[one.name] = _version(one) or f"missing: pip install '{one.name}'"
+    extras = {}
+    for extra in about.get_all("Provides-Extra") or ():
+        asked = [
+            one
+            for one in every
+            if one.name != "privaudit"
+            and one.marker is not None
+            and one.marker.evaluate({"extra": extra})
+            and not one.marker.evaluate({"extra": ""})
+        ]
+        if extra == "dev" or not asked:
             continue
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = f"missing: install {requirement.strip()}"
-    return found
+        missing = [one.name for one in asked if not _version(one)]
+        fix = f"missing {', '.join(missing)}: pip install 'privaudit[{extra}]'"
+        extras[extra] = fix if missing else "installed"
+    return packages, extras
 
 
-def _applies(marker: str) -> bool:
-    from packaging.markers import Marker
+def _version(requirement: Requirement) -> str:
+    """The installed version, empty where there is none."""
+    from importlib.metadata import PackageNotFoundError, version
 
-    return Marker(marker.strip()).evaluate()
+    try:
+        return version(requirement.name)
+    except PackageNotFoundError:
+        return ""
 
 
 def _plugins() -> dict[str, str]:
@@ -84,9 +105,7 @@ def _plugins() -> dict[str, str]:
 
 
 def _data(data: Path) -> dict[str, str]:
-    """What a folder is, by the tasks that can tell (`Task.check`), and its size."""
-    from privaudit.contracts import Task
-    from privaudit.errors import PrivauditError
+    """What a folder holds, by the tasks that recognise it (`Task.check`), and its size."""
     from privaudit.plugins import load, members
 
     if not data.is_dir():
@@ -98,12 +117,12 @@ def _data(data: Path) -> dict[str, str]:
     files = [path for path in data.iterdir() if path.is_file()]
     size = sum(path.stat().st_size for path in files) / 1e6
     found = {"files": f"{len(files)}, {size:,.1f} MB"}
-    asked = set()
+    checks: dict[str, Any] = {}
     for name in members("tasks"):
-        task: Task = load("tasks", name)()
-        if task.check.__qualname__ not in asked:
-            asked.add(task.check.__qualname__)
-            found |= task.check(data)
+        task: Any = load("tasks", name)()
+        checks.setdefault(task.check.__qualname__, task.check)
+    for check in checks.values():
+        found |= check(data)
     if len(found) == 1:
-        found["source"] = "no installed task can tell what a folder is"
+        found["source"] = "no installed task recognises this folder"
     return found

@@ -16,7 +16,7 @@ import numpy as np
 import privaudit
 from sklearn.ensemble import RandomForestClassifier
 
-# Replace from here: X and y of who was trained on, and of patients who were held out.
+# Replace from here: X and y of the training records, and of the held-out ones.
 rng = np.random.default_rng(1)
 X = rng.normal(size=(4000, 8))
 y = (X[:, 0] + X[:, 1] + rng.logistic(size=4000) > 0).astype(int)
@@ -26,10 +26,10 @@ model = RandomForestClassifier(n_estimators=100, random_state=0).fit(X[train], y
 found = privaudit.audit(model, members=(X[train], y[train]), nonmembers=(X[held_out], y[held_out]))
 print(found)
 
-# What the policy beside this file says of it. A forest grown to the last patient exceeds its limits;
+# The verdicts of the policy beside this file. A forest grown to the last patient exceeds its limits;
 # min_samples_leaf=50 is a first step towards keeping them.
 from privaudit.policy import judge, read  # noqa: E402
-from privaudit.policy.formats import render  # noqa: E402
+from privaudit.report.formats import render  # noqa: E402
 
 print(render(judge(read("policy.toml"), found.audit), "text"))
 '''
@@ -80,7 +80,7 @@ def command(folder: Path, release: str) -> None:
     """Write a policy to begin with, and an example that runs at once, into DIR.
 
     Files that are there already are left alone.
-    """  # fmt: skip
+    """
     from datetime import date, timedelta
 
     from privaudit.engine.folder import write_text

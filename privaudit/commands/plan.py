@@ -7,55 +7,59 @@ from typing import Any
 
 import click
 
-from privaudit.commands._options import audit_options, request_of
+from privaudit.commands._options import JSON, audit_options, request_of
 
 
 @click.command("plan")
 @audit_options
-@click.option("--json", "as_json", is_flag=True, help="Answer with JSON on standard output.")
+@JSON
 def command(**options: Any) -> None:
-    """Say what `run` with the same options would train and attack, how long, and how much memory."""
+    """Forecast what `run` with the same options would do: models, attacks, time and memory.
+
+    Nothing is trained, except a method whose cost is not known: once, on a few records.
+    """
     request = request_of("plan", options)
     from privaudit.commands._progress import listener
+    from privaudit.engine.forecast import announce, duration
     from privaudit.engine.run import cores, forecast_only
-    from privaudit.engine.work import announce, duration
 
     workers = options["jobs"] or cores()
     with listener() as listen:
         plan, expected, todo = forecast_only(
             request, out=options["out"], data=options["data"], workers=workers, listen=listen
         )
+    refits = {entry.name: 0 for entry in request.entries}
+    for group in plan.groups.values():
+        for entry in request.entries:
+            if repr(entry.method.twin) == repr(group.method):
+                refits[entry.name] += len(group.refits)
+                break
     subjects: list[dict[str, Any]] = [
-        {
-            "name": entry.name,
-            "seconds_per_fit": round(expected.methods[entry.name], 2),
-            "refits": sum(
-                len(group.refits)
-                for group in plan.groups.values()
-                if repr(group.method) == repr(entry.method)
-            ),
-        }
-        for entry in request.entries
+        {"name": name, "seconds_per_fit": round(seconds, 2), "refits": refits[name]}
+        for name, seconds in expected.methods.items()
     ]
-    told = {
+    answer = {
         "subjects": subjects,
-        "attacks": list(request.attacks),
+        "attacks": list(expected.attacks),
+        "not_applicable": [name for name in request.attacks if name not in expected.attacks],
         "models": len(plan.fits),
         "refits": plan.refits,
         "refits_asked_for": plan.wanted,
-        "attack_runs": len(plan.steps),
+        "attack_runs": expected.steps,
         "steps_to_do": len(todo),
+        "seconds_expected": round(expected.seconds, 2),
         "seconds": [round(expected.low, 4), round(expected.high, 4)],
         "memory_bytes": [expected.memory_low, expected.memory_high],
         "not_timed": list(expected.untimed),
         "jobs": workers,
     }
     if options["as_json"]:
-        click.echo(json.dumps(told, indent=1))
+        click.echo(json.dumps(answer, indent=1))
         return
-    click.echo(f"{'subject':<24}{'refits':>8}{'one fit':>10}")
-    for subject in subjects:
-        seconds = duration(subject["seconds_per_fit"])
-        click.echo(f"{subject['name']:<24}{subject['refits']:>8}{seconds:>10}")
-    click.echo(f"attacks: {', '.join(request.attacks)}")
-    click.echo(f"in all: {announce(plan, expected, todo, workers)}")
+    width = max(len("subject"), *(len(one["name"]) for one in subjects))
+    click.echo(f"{'subject':<{width}}  shadow models  one fit")
+    for one in subjects:
+        seconds = duration(one["seconds_per_fit"])
+        click.echo(f"{one['name']:<{width}}  {one['refits']:>13}  {seconds:>7}")
+    click.echo(f"attacks: {', '.join(expected.attacks)}")
+    click.echo(announce(expected, workers))

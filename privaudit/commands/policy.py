@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from privaudit.policy.rules import Guard, Limit, Regression
     from privaudit.policy.simulate import Simulated
 
 PATH = click.Path(path_type=Path)
@@ -24,6 +25,7 @@ def command() -> None:
     privaudit policy validate policy.toml
     privaudit policy simulate policy.toml --audit runs/latest
     privaudit policy metrics                 what a rule may be about
+    privaudit policy schema                  what an editor can check a policy by
     """
 
 
@@ -31,33 +33,57 @@ def command() -> None:
 @click.argument("file", type=PATH, metavar="FILE")
 @JSON
 def validate(file: Path, as_json: bool) -> None:
-    """Read a policy and say what it asks for; a fault is told with what was meant."""
+    """Read a policy and state what it asks for; a fault is reported with what was meant."""
     from datetime import date
 
-    from privaudit.policy.file import read
-    from privaudit.policy.sentences import expired, headline
+    from privaudit.policy import read
+    from privaudit.policy.judge import expired
+    from privaudit.report.wording.verdicts import word_note
 
     policy = read(file)
-    old = [expired(waiver) for waiver in policy.waivers if waiver.expires < date.today()]
+    today = date.today()
+    old = [word_note(expired(one)) for one in policy.waivers if one.expires < today]
     if as_json:
-        told = {
+        tree = {
             "name": policy.name,
             "sha256": policy.sha256,
             "review_by": policy.review_by.isoformat(),
             "rules": [
-                {"id": rule.id, "asks": headline(rule), "severity": rule.severity}
+                {"id": rule.id, "asks": _word(rule), "severity": rule.severity}
                 for rule in policy.rules
             ],
             "notes": old,
         }
-        click.echo(json.dumps(told, indent=1))
+        click.echo(json.dumps(tree, indent=1))
         return
     click.echo(f"{policy.name}: stands until {policy.review_by.isoformat()}")
     for rule in policy.rules:
         means = "blocks" if rule.severity == "block" else "warns"
-        click.echo(f"  {rule.id}: {headline(rule)} ({means})")
+        click.echo(f"  {rule.id}: {_word(rule)} ({means})")
     for note in old:
         click.echo(f"  note: {note}")
+
+
+def _word(rule: Limit | Guard | Regression) -> str:
+    """A rule in a few words."""
+    from privaudit.policy.rules import Guard, Regression
+    from privaudit.report.wording.verdicts import word_rule
+
+    if isinstance(rule, Regression):
+        return word_rule("regression", rule.metric, rule.margin, fpr=rule.fpr, prior=rule.prior)
+    if isinstance(rule, Guard):
+        at_least = rule.min is not None
+        limit = rule.min if rule.min is not None else rule.max or 0.0
+        return word_rule("guard", rule.metric, limit, at_least=at_least)
+    return word_rule("limit", rule.metric, rule.max, fpr=rule.fpr, prior=rule.prior)
+
+
+@command.command("schema")
+def schema() -> None:
+    """Print the JSON Schema of a policy, for an editor that checks it while it is written."""
+    from privaudit.policy.schema import render_schema
+
+    click.echo(render_schema(), nl=False)
 
 
 @command.command("metrics")
@@ -65,22 +91,24 @@ def validate(file: Path, as_json: bool) -> None:
 def metrics(as_json: bool) -> None:
     """Every metric that a limit, a guard or a regression may be about."""
     from privaudit.policy.metrics import METRICS
+    from privaudit.report.wording.verdicts import explain_policy_metric
 
+    rows = [
+        {
+            "name": known.name,
+            "use": "guard" if known.kind == "use" else "limit",
+            "takes": known.takes,
+            "meaning": explain_policy_metric(known.name),
+        }
+        for known in METRICS.values()
+    ]
     if as_json:
-        told = [
-            {"name": m.name, "use": _use(m.kind), "takes": m.takes, "says": m.says}
-            for m in METRICS.values()
-        ]
-        click.echo(json.dumps(told, indent=1))
+        click.echo(json.dumps(rows, indent=1))
         return
     width = max(map(len, METRICS)) + 2
-    for known in METRICS.values():
-        takes = f" (give {known.takes})" if known.takes else ""
-        click.echo(f"{known.name:<{width}}{_use(known.kind):<7}{known.says}{takes}")
-
-
-def _use(kind: str) -> str:
-    return "guard" if kind == "use" else "limit"
+    for row in rows:
+        takes = f" (give {row['takes']})" if row["takes"] else ""
+        click.echo(f"{row['name']:<{width}}{row['use']:<7}{row['meaning']}{takes}")
 
 
 @command.command("simulate")
@@ -104,16 +132,16 @@ def _use(kind: str) -> str:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N")
 @JSON
 def simulate(file: Path, run: Path, runs: int, seed: int, as_json: bool) -> None:
-    """How often a policy blocks a clean model, lets a leaking one pass, or cannot say.
+    """Simulate how often a policy blocks a clean model, passes a leaking one, or cannot decide.
 
-    Runs of RUN's sizes are drawn and judged by FILE: clean ones leak nothing, leaking ones twice as far
-    above chance as a limit allows. A policy that leaves most clean models undecided wants more
+    Runs of RUN's sizes are drawn and judged by FILE: clean ones leak nothing, leaking ones twice as
+    far above chance as a limit allows. A policy that leaves most clean models undecided needs more
     held-out patients, or wider limits.
-    """  # fmt: skip
+    """
     import numpy as np
 
     from privaudit.engine.folder import read
-    from privaudit.policy.file import read as read_policy
+    from privaudit.policy import read as read_policy
     from privaudit.policy.simulate import simulate as play
 
     policy, audit = read_policy(file), read(run)
@@ -151,11 +179,11 @@ def _tree(made: Simulated) -> dict[str, object]:
 
 def _text(made: Simulated) -> str:
     lines = [
-        f"{made.runs} clean and {made.runs} leaking runs, with {made.patients[0]:,} patients trained on "
+        f"{made.runs} clean and {made.runs} leaking runs, with {made.patients[0]:,} training patients "
         f"and {made.patients[1]:,} held out",
         "",
         f"{'':<24}{'clean models':<33}models that leak twice what is allowed",
-        f"{'':<24}{'pass':>7}{'undecided':>12}{'blocked':>10}    {'missed':>7}{'undecided':>12}{'blocked':>10}",
+        _columns("", "pass", "undecided", "blocked", "missed", "undecided", "blocked"),
     ]
     gate = {kind: [r.share("0"), r.share("3"), r.share("1")] for kind, r in made.gate.items()}
     lines.append(_row("the whole gate", gate["clean"], gate["leaking"]))
@@ -172,16 +200,17 @@ def _text(made: Simulated) -> str:
         lines += ["", f"Not simulated: {', '.join(made.skipped)} (regressions)."]
     lines += [
         "",
-        "A rule about usefulness, or about attacks without a clean state (evasion, poisoning), reads as in "
-        "this run.",
+        "A rule about utility, or about attacks without a clean state (evasion, poisoning), reads as "
+        "in this run.",
     ]
     return "\n".join(lines)
 
 
 def _row(name: str, clean: list[float], leaking: list[float]) -> str:
-    cells = [f"{share:.0%}" for share in (*clean, *leaking)]
+    return _columns(name, *(f"{share:.0%}" for share in (*clean, *leaking)))
+
+
+def _columns(name: str, *cells: str) -> str:
     short = name if len(name) <= 22 else name[:21] + "…"
-    return (
-        f"{short:<24}{cells[0]:>7}{cells[1]:>12}{cells[2]:>10}    "
-        f"{cells[3]:>7}{cells[4]:>12}{cells[5]:>10}"
-    )
+    halves = [f"{a:>7}{b:>12}{c:>10}" for a, b, c in (cells[:3], cells[3:])]
+    return f"{short:<24}{'    '.join(halves)}"

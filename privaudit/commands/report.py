@@ -9,28 +9,28 @@ from typing import TYPE_CHECKING
 
 import click
 
+from privaudit.commands._options import JSON, PATH, PDF, option
+from privaudit.errors import PrivauditError
+
 if TYPE_CHECKING:
     from privaudit.results import Audit
     from privaudit.verdicts import Verdicts
 
 VERDICTS = "verdicts.json"
 
+_POLICY = "Judge by this policy. [default: the verdicts stored in the run, if any]"
+
 
 @click.command("report")
-@click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
-@click.option(
-    "--policy",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Judge by these limits; without it, by the verdicts.json of the run, if there is one.",
-)
-@click.option("--pdf", is_flag=True, help="Also print report.pdf (needs privaudit[pdf]).")
-@click.option("--json", "as_json", is_flag=True, help="Answer with JSON on standard output.")
+@click.argument("run", type=PATH, metavar="RUN")
+@option("--policy", "FILE", _POLICY, PATH)
+@PDF
+@JSON
 def command(run: Path, policy: Path | None, pdf: bool, as_json: bool) -> None:
-    """Render report.html and report.md again, from the audit.json of a finished RUN alone.
+    """Render report.html and report.md of a finished RUN again, from its audit.json alone.
 
-    Nothing is computed. The report goes where the run's own report lies; with --policy the verdicts
-    are written beside it. A sealed run is sealed again; a signature made before no longer fits it.
+    Nothing is computed. The files replace those of the run; with --policy the verdicts are
+    stored too. A sealed run is sealed again: an earlier signature no longer matches it.
     """
     from privaudit import report, verdicts
     from privaudit.engine.folder import find, read, write_text
@@ -38,7 +38,7 @@ def command(run: Path, policy: Path | None, pdf: bool, as_json: bool) -> None:
 
     audit, document = read(run), find(run)
     folder = document.parent
-    judged = _judged(audit, document, policy)
+    judged = _judge(audit, document, policy)
     made = [report.HTML, report.MARKDOWN, *([report.PDF] if pdf else [])]
     made += [VERDICTS] if policy is not None else []
     with resealed(folder.parent, [f"{folder.name}/{name}" for name in made]):
@@ -46,17 +46,17 @@ def command(run: Path, policy: Path | None, pdf: bool, as_json: bool) -> None:
             write_text(folder / VERDICTS, verdicts.to_json(judged))
         paths = report.write(audit, folder, judged, pdf=pdf)
     if as_json:
-        names = {"report.html": "report", "report.md": "markdown", "report.pdf": "pdf"}
-        told = {names[path.name]: str(path) for path in paths}
+        names = {report.HTML: "report", report.MARKDOWN: "markdown", report.PDF: "pdf"}
+        answer = {names[path.name]: str(path) for path in paths}
         if judged is not None:
-            told["verdict"] = judged.state
-        click.echo(json.dumps(told, indent=1))
+            answer["verdict"] = judged.state
+        click.echo(json.dumps(answer, indent=1))
     else:
-        click.echo(str(folder / "report.html"))
+        click.echo(str(folder / report.HTML))
 
 
-def _judged(audit: Audit, document: Path, policy: Path | None) -> Verdicts | None:
-    """Verdicts under the policy given, else those that lie beside the audit; None without either."""
+def _judge(audit: Audit, document: Path, policy: Path | None) -> Verdicts | None:
+    """Verdicts by the policy given, else those stored beside the audit; None without either."""
     from privaudit import verdicts
 
     digest = hashlib.sha256(document.read_bytes()).hexdigest()
@@ -64,13 +64,11 @@ def _judged(audit: Audit, document: Path, policy: Path | None) -> Verdicts | Non
         from privaudit.policy import judge, read
 
         return judge(read(policy), audit, audit_sha256=digest)
-    kept = document.parent / VERDICTS
-    if not kept.is_file():
+    stored = document.parent / VERDICTS
+    if not stored.is_file():
         return None
-    found = verdicts.from_json(kept.read_bytes().decode("utf-8", "replace"))
+    found = verdicts.from_json(stored.read_bytes().decode("utf-8", "replace"))
     if found.audit_sha256 != digest:
-        from privaudit.errors import PrivauditError
-
         raise PrivauditError(
             "verdicts.json was made of another audit.json than the one beside it",
             "a report never shows verdicts that do not belong to its numbers",

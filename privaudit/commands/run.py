@@ -7,22 +7,19 @@ from typing import Any
 
 import click
 
-from privaudit.commands._finish import ending, settle
-from privaudit.commands._options import audit_options, request_of
+from privaudit.commands._finish import settle
+from privaudit.commands._options import audit_options, ending, request_of
 
 
 @click.command("run")
 @audit_options
 @ending
-def command(*, out: Path, data: Path | None, jobs: int | None, cluster: str | None,
-            policy: Path | None, pdf: bool, as_json: bool, **options: Any) -> int:  # fmt: skip
-    """Audit every model of TASK and print where the report is.
+def command(*, out: Path, data: Path | None, jobs: int | None, **options: Any) -> int:
+    """Train models for TASK, attack them and write the report.
 
-    Standard output holds the path of report.html alone. The same command after Ctrl-C goes on where
-    it stopped.
+    Standard output holds the path of report.html alone. After Ctrl-C the same command resumes
+    where it stopped.
     """
     request = request_of("run", {**options, "data": data})
-    return settle(
-        request, out=out, data=data, workers=jobs, cluster=cluster, policy=policy, pdf=pdf,
-        as_json=as_json,
-    )  # fmt: skip
+    endings = {name: options[name] for name in ("cluster", "policy", "pdf", "as_json")}
+    return settle(request, out=out, data=data, workers=jobs, **endings)

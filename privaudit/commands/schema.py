@@ -8,33 +8,53 @@ from pathlib import Path
 
 import click
 
-PATH = click.Path(path_type=Path)
+from privaudit.commands._inputs import OUTCOME, PATIENT
+from privaudit.commands._options import JSON, PATH, option, with_options
+from privaudit.errors import PrivauditError
 
 
 @click.command("schema")
-@click.argument("table", type=PATH)
-@click.option("--target", default="", metavar="COLUMN", help="The outcome.")
-@click.option("--patient", default="", metavar="COLUMN", help="Who the patient is.")
-@click.option(
-    "--out", type=PATH, metavar="FILE", help="Write the schema there. [default: print it]"
+@click.argument("table", type=PATH, required=False)
+@with_options(
+    OUTCOME,
+    PATIENT,
+    option("--out", "FILE", "Write the schema there. [default: print it]", PATH),
+    option(
+        "--json-schema", "", "Print the JSON Schema of schema files, for editors; no TABLE then."
+    ),
+    JSON,
 )
-@click.option("--json", "as_json", is_flag=True, help="Answer with JSON on standard output.")
-def command(table: Path, target: str, patient: str, out: Path | None, as_json: bool) -> None:
-    """Propose what each column of TABLE (CSV or Parquet) is, for you to check.
+def command(
+    table: Path | None,
+    outcome: str,
+    patient: str,
+    out: Path | None,
+    json_schema: bool,
+    as_json: bool,
+) -> None:
+    """Infer the schema of TABLE, a CSV or Parquet file, for you to check.
 
-    Types, ranges, levels, sensitive and immutable columns; identifiers, dates and free text are left
-    aside. Nothing is sent anywhere, and no note quotes a value.
+    It states types, ranges, levels, and which columns are sensitive or cannot change; identifiers,
+    dates and free text are left aside. Nothing is sent anywhere, and no note quotes a value.
     """
-    from privaudit.inputs import schema
+    from privaudit.inputs.infer_schema import propose_schema
+    from privaudit.inputs.schema import format_schema, schema_as_json_schema, write_schema
 
-    proposed, notes = schema.propose(table, target=target, patient=patient)
+    if json_schema:
+        click.echo(json.dumps(schema_as_json_schema(), indent=1))
+        return
+    if table is None:
+        raise PrivauditError(
+            "no TABLE", "a schema is inferred from a table", "give a CSV or Parquet file"
+        )
+    proposed, notes = propose_schema(table, outcome=outcome, patient=patient)
     if out is not None:
-        schema.write(proposed, out, notes)
+        write_schema(proposed, out, notes)
     if as_json:
-        told = {"schema": asdict(proposed), "notes": notes, "file": str(out) if out else None}
-        click.echo(json.dumps(told, indent=1))
+        answer = {"schema": asdict(proposed), "notes": notes, "file": str(out) if out else None}
+        click.echo(json.dumps(answer, indent=1))
     elif out is None:
-        click.echo(schema.to_toml(proposed, notes), nl=False)
+        click.echo(format_schema(proposed, notes), nl=False)
     else:
         for note in notes:
             click.echo(f"check: {note}", err=True)

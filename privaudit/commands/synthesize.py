@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from privaudit.commands._inputs import OUTCOME, PATIENT
+from privaudit.commands._options import JSON, PATH, option, with_options
 from privaudit.errors import PrivauditError
 
 if TYPE_CHECKING:
@@ -23,85 +25,63 @@ if TYPE_CHECKING:
     from privaudit.inputs.schema import TableSchema
     from privaudit.records import Records
 
-PATH = click.Path(path_type=Path)
-LEAST = 50
-"""Rows at least to learn from: of fewer, a generator could only repeat people."""
-MOST = 10_000_000
+MIN_ROWS = 50
+"""Rows and patients to train on: of fewer, a generator could only repeat people."""
+
+MAX_ROWS = 10_000_000
 ENDINGS = (".csv", ".parquet")
-FEW = 10
+MIN_CELL = 10
 """Shares that rest on fewer patients are not printed."""
+
+_SCHEMA = (
+    "What the columns are, as `privaudit schema` proposes it. [default: proposed, and written "
+    "beside "
+    "the output]"
+)
+_SET = "Change one setting of the generator, such as ctgan.epochs=100. Repeatable."
+_SEED = "The same seed gives the same table. [default: a secret one, so that noise stays secret]"
+_CHECKED = "The schema's bounds and levels are public knowledge, although they equal the proposal."
 
 
 @click.command("synthesize")
 @click.argument("table", type=PATH, required=False)
-@click.option("--generator", metavar="NAME", help="See `privaudit list generators`.")
-@click.option(
-    "--rows",
-    type=click.IntRange(1, MOST),
-    required=True,
-    metavar="N",
-    help="Synthetic rows to draw.",
+@with_options(
+    option("--generator", "NAME", "The generator; see `privaudit list generators`."),
+    option("--rows", "N", "Synthetic rows to draw.", click.IntRange(1, MAX_ROWS), required=True),
+    option("--out", "FILE", "Where to write them: .csv or .parquet.", PATH, required=True),
+    option("--schema", "FILE", _SCHEMA, PATH),
+    OUTCOME,
+    PATIENT,
+    click.option("--set", "settings", multiple=True, metavar="NAME.FIELD=VALUE", help=_SET),
+    option("--seed", "N", _SEED, click.IntRange(min=0)),
+    option("--save", "FILE", "Store the fitted generator too.", PATH),
+    click.option(
+        "--from",
+        "model",
+        type=PATH,
+        metavar="FILE",
+        help="Draw from a generator that --save stored; no TABLE then.",
+    ),
+    option("--checked", "", _CHECKED),
+    JSON,
 )
-@click.option(
-    "--out", type=PATH, required=True, metavar="FILE", help="Where to write them: .csv or .parquet."
-)
-@click.option(
-    "--schema",
-    "schema_file",
-    type=PATH,
-    metavar="FILE",
-    help="What the columns are. Without it one is proposed and written beside the output.",
-)
-@click.option(
-    "--target", default="", metavar="COLUMN", help="The outcome, where no schema names it."
-)
-@click.option(
-    "--patient", default="", metavar="COLUMN", help="Who the patient is, where no schema names it."
-)
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="NAME.FIELD=VALUE",
-    help="Change one setting of the generator, e.g. ctgan.epochs=100. Repeatable.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="The same seed gives the same table. Without it every table is another, and noise is secret.",
-)
-@click.option("--save", type=PATH, metavar="FILE", help="Keep the fitted generator too.")
-@click.option(
-    "--from",
-    "model",
-    type=PATH,
-    metavar="FILE",
-    help="Draw from a generator kept by --save; no TABLE then.",
-)
-@click.option(
-    "--checked",
-    is_flag=True,
-    help="The schema's bounds and levels are public knowledge although they equal the proposal.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Answer with JSON on standard output.")
 def command(**options: Any) -> int:
-    """Learn from TABLE (CSV or Parquet) and write a table of synthetic patients.
+    """Make a synthetic table from TABLE, a CSV or Parquet file.
 
-    Standard output holds the path of the new table alone. A synthetic table is not private because it is
-    synthetic: audit it with `privaudit audit-table` before it leaves the house. After Ctrl-C the same
-    command goes on where a long training stopped.
-    """  # fmt: skip
+    A synthetic table is not private because it is synthetic: audit it with `privaudit audit-table`
+    before it is handed out. After Ctrl-C the same command resumes where a long training stopped.
+    Prints the path of the new table.
+    """
     start = time.perf_counter()
-    _check_places(options)
+    _check_paths(options)
     if options["model"] is not None:
-        kind, sampler, schema, told = _opened(options)
-        entropy = _entropy(options["seed"])
+        kind, sampler, schema, answer = _load(options)
+        entropy = _choose_entropy(options["seed"])
         table = _draw(sampler, options["rows"], entropy)
     else:
-        kind, sampler, schema, told, table = _learned(options)
+        kind, sampler, schema, answer, table = _train(options)
     _write(table, sampler, schema, options)
-    told |= {
+    answer |= {
         "out": str(options["out"]),
         "rows": len(table),
         "columns": len(table.columns),
@@ -112,14 +92,16 @@ def command(**options: Any) -> int:
         "seconds": round(time.perf_counter() - start, 2),
     }
     for note in sampler.notes:
-        _say(f"note: {note}")
-    _say(f"done: {len(table):,} rows in {told['seconds']:.1f} s; {_promised(sampler.claim)}")
-    click.echo(json.dumps(told, indent=1) if options["as_json"] else str(options["out"]))
+        _print(f"note: {note}")
+    _print(
+        f"done: {len(table):,} rows in {answer['seconds']:.1f} s; {_describe_claim(sampler.claim)}"
+    )
+    click.echo(json.dumps(answer, indent=1) if options["as_json"] else str(options["out"]))
     return 0
 
 
-def _check_places(options: Mapping[str, Any]) -> None:
-    """Refuse what would fail at the end before anything long begins."""
+def _check_paths(options: Mapping[str, Any]) -> None:
+    """Refuse what would fail at the end before any training begins."""
     out, table, model = options["out"], options["table"], options["model"]
     if out.suffix.lower() not in ENDINGS:
         raise PrivauditError(
@@ -130,7 +112,7 @@ def _check_places(options: Mapping[str, Any]) -> None:
     if (table is None) == (model is None):
         raise PrivauditError(
             "both a TABLE and --from" if table else "neither a TABLE nor --from",
-            "a generator either learns from a table or was kept by --save",
+            "a generator is either trained on a table or was stored by --save",
             "give one of the two",
         )
     if table is not None and not options["generator"]:
@@ -148,51 +130,51 @@ def _check_places(options: Mapping[str, Any]) -> None:
             "leave them out, or fit again from the table",
         )
     taken = {"--out": out, "--save": options["save"]}
-    given = [p for p in (table, model, options["schema_file"]) if p is not None]
+    given = [p for p in (table, model, options["schema"]) if p is not None]
     for name, path in taken.items():
-        if path is not None and any(_same(path, other) for other in given):
+        if path is not None and any(_are_same(path, other) for other in given):
             raise PrivauditError(
                 f"{name} names one of the files to be read",
                 "it would be replaced by what is made of it",
                 "write to another file",
             )
-    if options["save"] is not None and _same(out, options["save"]):
+    if options["save"] is not None and _are_same(out, options["save"]):
         raise PrivauditError(
             "--out and --save name one file", "one would replace the other", "use two names"
         )
 
 
-def _same(one: Path, other: Path) -> bool:
+def _are_same(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
 
 
-def _learned(
+def _train(
     options: Mapping[str, Any],
 ) -> tuple[str, Sampler, TableSchema, dict[str, Any], Records]:
     from privaudit import plugins
     from privaudit.engine.folder import private
-    from privaudit.inputs import read_table as tables
-    from privaudit.inputs.user_release import named_classes
+    from privaudit.inputs import read_table
+    from privaudit.inputs.pools import refuse_rare_classes
 
     name = options["generator"]
-    generator = _built(name, plugins.load("generators", name), options["settings"])
-    _keep_apart(generator, options)
+    generator = _build(name, plugins.load("generators", name), options["settings"])
+    _require_restricted(generator, options)
     epsilon = getattr(generator, "epsilon", None)
-    schema, told = _schema(options, epsilon is not None)
-    records = tables.records(options["table"], schema)
+    schema, answer = _schema(options, epsilon is not None)
+    records = read_table.read_table(options["table"], schema)
     _check_records(records)
-    if told["proposed"]:
-        named_classes((records,), schema.target)
+    if answer["proposed"]:
+        refuse_rare_classes((records,), schema.outcome)
     _announce(records, schema, name, generator, options)
     if epsilon is not None and options["seed"] is not None:
-        _say(
-            "warning: the noise comes from --seed: whoever learns the seed can subtract it. "
+        _print(
+            "warning: the noise comes from --seed: whoever knows the seed can subtract it. "
             "Leave --seed out for a table that is to be handed out."
         )
-    state = _state(generator, records, options)
+    state = _name_state(generator, records, options)
     private(state.parent)
     private(state)
-    entropy = _entropy(options["seed"], state / "entropy")
+    entropy = _choose_entropy(options["seed"], state / "entropy")
     from privaudit.seeds import Seeds
 
     with _progress() as progress:
@@ -202,13 +184,13 @@ def _learned(
         )  # fmt: skip
     table = _draw(sampler, options["rows"], entropy)
     if epsilon is None:
-        _prevalence(records, table, told)
+        _compare_prevalence(records, table, answer)
     shutil.rmtree(state, ignore_errors=True)
-    _leave(state.parent)
-    return name, sampler, schema, told, table
+    _remove_if_empty(state.parent)
+    return name, sampler, schema, answer, table
 
 
-def _built(name: str, kind: type, settings: Sequence[str]) -> Generator:
+def _build(name: str, kind: type, settings: Sequence[str]) -> Generator:
     from privaudit.engine.configure import build
 
     texts = {}
@@ -219,14 +201,15 @@ def _built(name: str, kind: type, settings: Sequence[str]) -> Generator:
             raise PrivauditError(
                 f"a setting {text!r}",
                 f"settings of this command read {name}.FIELD=VALUE",
-                f"write for example --set {name}.FIELD=VALUE (`privaudit explain {name}` lists the fields)",
+                f"write for example --set {name}.FIELD=VALUE (`privaudit explain {name}` lists the "
+                "fields)",
             )
         texts[field] = value.strip()
     made: Generator = build(kind, name, texts)
     return made
 
 
-def _keep_apart(generator: Generator, options: Mapping[str, Any]) -> None:
+def _require_restricted(generator: Generator, options: Mapping[str, Any]) -> None:
     """Copies of real rows are written nowhere but into a restricted folder."""
     if not getattr(generator, "copies", False):
         return
@@ -235,86 +218,87 @@ def _keep_apart(generator: Generator, options: Mapping[str, Any]) -> None:
         if path is not None and "restricted" not in path.resolve().parent.parts:
             raise PrivauditError(
                 f"--{name} outside a folder called restricted",
-                f"the generator {options['generator']!r} hands out real rows: it is a yardstick for audits",
+                f"the generator {options['generator']!r} hands out real rows: it is a reference "
+                "for audits",
                 f"write to restricted/{path.name}, or use --generator copula",
             )
 
 
-def _schema(options: Mapping[str, Any], promised: bool) -> tuple[TableSchema, dict[str, Any]]:
+def _schema(options: Mapping[str, Any], claims: bool) -> tuple[TableSchema, dict[str, Any]]:
     """The schema given, or one proposed, written beside the output."""
-    from privaudit.inputs import schema
+    from privaudit.inputs.infer_schema import propose_schema
+    from privaudit.inputs.read_model import name_roles
+    from privaudit.inputs.schema import read_schema, write_schema
 
-    if options["schema_file"] is not None:
-        found = schema.read(options["schema_file"])
-        _agree(found, options)
-        if promised and not options["checked"]:
-            proposed, _ = schema.propose(
-                options["table"], target=found.target, patient=found.patient
+    if options["schema"] is not None:
+        found = read_schema(options["schema"])
+        found = name_roles(found, outcome=options["outcome"], patient=options["patient"])
+        if claims and not options["checked"]:
+            proposed, _ = propose_schema(
+                options["table"], outcome=found.outcome, patient=found.patient
             )
             if [(c.bounds, c.levels) for c in proposed.columns] == [
                 (c.bounds, c.levels) for c in found.columns
             ]:
                 raise PrivauditError(
                     "a schema with the very bounds and levels that were proposed from the table",
-                    "they were read off the data: a promise would not cover what they tell of its extremes",
-                    "put in ranges and levels that are public knowledge; where all are, add --checked",
+                    "they were read off the data: a guarantee would not cover what they show of "
+                    "its extremes",
+                    "put in ranges and levels that are public knowledge; where all are, add "
+                    "--checked",
                 )
-        return found, {"schema": str(options["schema_file"]), "proposed": False}
-    if promised:
+        return found, {"schema": str(options["schema"]), "proposed": False}
+    if claims:
         raise PrivauditError(
             f"the generator {options['generator']!r} without --schema",
-            "its promise needs bounds and levels that are public knowledge; a proposed schema reads them off the data",
-            "run `privaudit schema TABLE --out schema.toml`, put in public ranges and levels, and give it with --schema",
+            "its guarantee needs bounds and levels that are public knowledge; a proposed schema "
+            "reads them off the data",
+            "run `privaudit schema TABLE --out schema.toml`, put in public ranges and levels, and "
+            "give it with --schema",
         )
-    found, notes = schema.propose(
-        options["table"], target=options["target"], patient=options["patient"]
+    found, notes = propose_schema(
+        options["table"], outcome=options["outcome"], patient=options["patient"]
     )
     beside = options["out"].with_name(options["out"].stem + ".schema.toml")
-    if any(p is not None and _same(beside, p) for p in (options["table"], options["save"])):
+    if any(p is not None and _are_same(beside, p) for p in (options["table"], options["save"])):
         raise PrivauditError(
             "no place for the proposed schema",
             "it would replace a file named in this command",
             "give another --out",
         )
-    schema.write(found, beside, notes)
-    _say("no --schema: one was proposed from the table. A person must check it:")
+    write_schema(found, beside, notes)
+    _print("no --schema: one was proposed from the table. A person must check it:")
     for note in notes:
-        _say(f"  check: {note}")
+        _print(f"  check: {note}")
     return found, {"schema": str(beside), "proposed": True, "check": list(notes)}
-
-
-def _agree(schema: TableSchema, options: Mapping[str, Any]) -> None:
-    for role in ("target", "patient"):
-        asked, has = options[role], getattr(schema, role)
-        if asked and asked != has:
-            raise PrivauditError(
-                f"--{role} {asked!r} beside a schema whose {role} is {has or 'not named'!r}",
-                "the schema says what each column is",
-                f"change {role} in the schema, or leave --{role} out",
-            )
 
 
 def _check_records(records: Records) -> None:
     import numpy as np
 
-    if len(records) < LEAST:
+    if len(records) < MIN_ROWS:
         raise PrivauditError(
             f"a table of {len(records)} rows",
-            f"a generator learns distributions: from fewer than {LEAST} rows it could only repeat people",
-            f"give at least {LEAST} rows; several hundred for anything useful",
+            f"a generator models distributions: from fewer than {MIN_ROWS} rows it could only "
+            "repeat people",
+            f"give at least {MIN_ROWS} rows; several hundred for anything useful",
         )
     patients = len(np.unique(records.patient))
-    if patients < LEAST:
+    if patients < MIN_ROWS:
         raise PrivauditError(
             f"a table of {len(records):,} rows of {patients} patients",
-            f"many rows of few people are still few people: from fewer than {LEAST} patients a generator "
+            f"many rows of few people are still few people: from fewer than {MIN_ROWS} patients a "
+            "generator "
             "could only repeat them",
-            f"give the rows of at least {LEAST} patients; or name the right column with --patient",
+            f"give the rows of at least {MIN_ROWS} patients; or name the right column with "
+            "--patient",
         )
     present = np.bincount(records.y, minlength=len(records.classes))
     absent = [c for c, n in zip(records.classes, present, strict=True) if not n]
     if absent:
-        _say(f"warning: no row has the outcome {', '.join(map(repr, absent))}: none will be drawn")
+        _print(
+            f"warning: no row has the outcome {', '.join(map(repr, absent))}: none will be drawn"
+        )
     X = records.X
     same, empty = [], []
     for j, column in enumerate(records.columns):
@@ -324,9 +308,9 @@ def _check_records(records: Records) -> None:
         elif (seen == seen[0]).all():
             same.append(column.name)
     if same:
-        _say(f"note: one value in every row, and so in the new table: {_listed(same)}")
+        _print(f"note: one value in every row, and so in the new table: {_listed(same)}")
     if empty:
-        _say(f"note: never recorded, and so missing in the new table: {_listed(empty)}")
+        _print(f"note: never recorded, and so missing in the new table: {_listed(empty)}")
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -340,23 +324,25 @@ def _announce(
 
     patients = len(np.unique(records.patient))
     outcome = (
-        f"outcome {schema.target!r} of {len(schema.classes)} classes"
-        if schema.target
-        else "no outcome named (--target)"
+        f"outcome {schema.outcome!r} of {len(schema.classes)} classes"
+        if schema.outcome
+        else "no outcome named (--outcome)"
     )
-    _say(
-        f"will: learn from {len(records):,} rows of {patients:,} patients, {len(schema.columns)} columns, {outcome}"
+    _print(
+        f"will: train on {len(records):,} rows of {patients:,} patients, {len(schema.columns)} "
+        f"columns, {outcome}"
     )
     if schema.ignored:
-        _say(f"      leave aside {_listed(schema.ignored)}")
-    promise = getattr(generator, "epsilon", None)
-    word = f"promise epsilon {promise:g} per patient" if promise is not None else "promise nothing"
-    _say(
-        f"      train {name} ({'minutes' if generator.costly else 'seconds'}), {word}, and draw {options['rows']:,} rows"
+        _print(f"      leave aside {_listed(schema.ignored)}")
+    epsilon = getattr(generator, "epsilon", None)
+    claim = "no privacy claimed" if epsilon is None else f"epsilon {epsilon:g} per patient"
+    _print(
+        f"      train {name} ({'minutes' if generator.costly else 'seconds'}), {claim}, and draw "
+        f"{options['rows']:,} rows"
     )
 
 
-def _state(generator: Generator, records: Records, options: Mapping[str, Any]) -> Path:
+def _name_state(generator: Generator, records: Records, options: Mapping[str, Any]) -> Path:
     """A private folder beside the output, named by what is trained on what."""
     text = f"{generator!r}\0{records.fingerprint}\0{options['seed']}"
     mark = hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -364,21 +350,21 @@ def _state(generator: Generator, records: Records, options: Mapping[str, Any]) -
     return folder / f"{options['out'].stem}-{mark}"
 
 
-def _entropy(seed: int | None, kept: Path | None = None) -> int:
-    """The seed given, or a secret one: kept in the private folder while a training goes on."""
+def _choose_entropy(seed: int | None, file: Path | None = None) -> int:
+    """The seed given, or a secret one: stored in the private folder while a training goes on."""
     if seed is not None:
         return seed
-    if kept is None:
+    if file is None:
         return secrets.randbits(128)
-    if kept.is_file() and kept.read_text().isdigit():
-        return int(kept.read_text())
+    if file.is_file() and file.read_text().isdigit():
+        return int(file.read_text())
     drawn = secrets.randbits(128)
-    kept.touch(mode=0o600)
-    kept.write_text(str(drawn))
+    file.touch(mode=0o600)
+    file.write_text(str(drawn))
     return drawn
 
 
-def _leave(folder: Path) -> None:
+def _remove_if_empty(folder: Path) -> None:
     """Remove the private folder where nothing but its notice is left in it."""
     if {path.name for path in folder.iterdir()} <= {"README.md"}:
         shutil.rmtree(folder, ignore_errors=True)
@@ -390,12 +376,13 @@ def _draw(sampler: Sampler, rows: int, entropy: int) -> Records:
     return sampler.sample(rows, Seeds(entropy).rng("sample"))
 
 
-def _opened(options: Mapping[str, Any]) -> tuple[str, Sampler, TableSchema, dict[str, Any]]:
+def _load(options: Mapping[str, Any]) -> tuple[str, Sampler, TableSchema, dict[str, Any]]:
     """A fitted generator from its file, and the schema to write its rows by."""
     import numpy as np
 
     from privaudit import plugins
-    from privaudit.inputs import schema
+    from privaudit.inputs.read_model import name_roles
+    from privaudit.inputs.schema import TableSchema, read_schema
 
     try:
         file = options["model"].read_bytes()
@@ -405,30 +392,32 @@ def _opened(options: Mapping[str, Any]) -> tuple[str, Sampler, TableSchema, dict
             "it holds the fitted generator",
             "check the path given",
         ) from None
-    name = options["generator"] or _named(file)
+    name = options["generator"] or _read_generator_name(file)
     kind: Any = plugins.load("generators", name)
-    _keep_apart(kind, {**options, "generator": name})
+    _require_restricted(kind, {**options, "generator": name})
     sampler = kind.load(file)
     one = sampler.sample(1, np.random.default_rng(0))
-    target = options["target"] or "outcome"
-    if options["schema_file"] is not None:
-        found = schema.read(options["schema_file"])
-        _agree(found, options)
-        if found.columns != one.columns or (found.target and found.classes != one.classes):
+    target = options["outcome"] or "outcome"
+    if options["schema"] is not None:
+        found = read_schema(options["schema"])
+        found = name_roles(found, outcome=options["outcome"], patient=options["patient"])
+        if found.columns != one.columns or (found.outcome and found.classes != one.classes):
             raise PrivauditError(
                 f"a schema of {len(found.columns)} columns for a generator of {len(one.columns)}",
-                "its rows are written by the schema that it learnt with",
+                "its rows are written by the schema that it was trained with",
                 "give that schema, or none",
             )
     else:
         named = one.classes if len(one.classes) > 1 else ()
-        found = schema.TableSchema(one.columns, target if named else "", named)
-    _say(f"will: draw {options['rows']:,} rows of {len(one.columns)} columns from a kept {name}")
+        found = TableSchema(one.columns, target if named else "", named)
+    _print(
+        f"will: draw {options['rows']:,} rows of {len(one.columns)} columns from a stored {name}"
+    )
     return name, sampler, found, {"schema": None, "proposed": False}
 
 
-def _named(file: bytes) -> str:
-    """The generator that a kept file says it is of. Nothing else of it is read."""
+def _read_generator_name(file: bytes) -> str:
+    """The generator that a stored file says it is of. Nothing else of it is read."""
     import io
 
     try:
@@ -439,8 +428,9 @@ def _named(file: bytes) -> str:
     except Exception:  # whatever a damaged or foreign file raises; the reason says nothing more
         pass
     raise PrivauditError(
-        "a file of --from that is no kept generator",
-        "such a file holds a header and arrays of numbers, as --save writes them; no other is opened",
+        "a file of --from that is no stored generator",
+        "such a file holds a header and arrays of numbers, as --save writes them; no other is "
+        "opened",
         "give the file that --save wrote",
     )
 
@@ -448,16 +438,16 @@ def _named(file: bytes) -> str:
 def _write(
     table: Records, sampler: Sampler, schema: TableSchema, options: Mapping[str, Any]
 ) -> None:
-    from privaudit.inputs import read_table as tables
-    from privaudit.inputs.table_file import appear
+    from privaudit.inputs.read_table import write_table
+    from privaudit.inputs.table_file import write_atomically
 
     if options["save"] is not None:
-        with appear(options["save"]) as part:
+        with write_atomically(options["save"]) as part:
             part.write_bytes(sampler.save())
-    tables.write(table, schema, options["out"])
+    write_table(table, schema, options["out"])
 
 
-def _prevalence(real: Records, table: Records, told: dict[str, Any]) -> None:
+def _compare_prevalence(real: Records, table: Records, answer: dict[str, Any]) -> None:
     """Say how common each outcome is on both sides: generators get this wrong more than anything."""
     import numpy as np
 
@@ -466,14 +456,16 @@ def _prevalence(real: Records, table: Records, told: dict[str, Any]) -> None:
     shares = {}
     for c, name in enumerate(real.classes[:20]):
         patients = [len(np.unique(real.patient[side])) for side in (real.y == c, real.y != c)]
-        one = float((real.y == c).mean()) if min(patients) >= FEW else None
+        one = float((real.y == c).mean()) if min(patients) >= MIN_CELL else None
         two = float((table.y == c).mean())
         shares[name] = {"real": one, "synthetic": two}
-        said = (
-            f"{one:.1%}" if one is not None else f"not shown, fewer than {FEW} patients on a side"
+        text = (
+            f"{one:.1%}"
+            if one is not None
+            else f"not shown, fewer than {MIN_CELL} patients on a side"
         )
-        _say(f"outcome {name!r}: {said} real, {two:.1%} synthetic")
-    told["outcome"] = shares
+        _print(f"outcome {name!r}: {text} real, {two:.1%} synthetic")
+    answer["outcome"] = shares
 
 
 def _claim(claim: Claim) -> dict[str, Any] | None:
@@ -488,11 +480,11 @@ def _claim(claim: Claim) -> dict[str, Any] | None:
     }
 
 
-def _promised(claim: Claim) -> str:
+def _describe_claim(claim: Claim) -> str:
     if claim.epsilon is None:
-        return "no privacy is promised: audit the table before it is handed out"
+        return "no privacy is claimed: audit the table before it is handed out"
     return (
-        f"promised: epsilon {claim.epsilon:.3g} at delta {claim.delta:g} per {claim.unit} "
+        f"claimed: epsilon {claim.epsilon:.3g} at delta {claim.delta:g} per {claim.unit} "
         f"({claim.neighbours}), for this one fit: each fit on the same patients adds its own"
     )
 
@@ -501,13 +493,13 @@ def _promised(claim: Claim) -> str:
 def _progress() -> Iterator[Callable[[str, float], None]]:
     """A function to hand to a training: a bar on a terminal, a line a tenth elsewhere."""
     if not sys.stderr.isatty():
-        said: dict[str, int] = {}
+        printed: dict[str, int] = {}
 
         def line(what: str, share: float) -> None:
             tenth, part = int(10 * share), what.partition(":")[0]
-            if tenth > said.get(part, -1):
-                said[part] = tenth
-                _say(f"train: {what} {tenth * 10} %")
+            if tenth > printed.get(part, -1):
+                printed[part] = tenth
+                _print(f"train: {what} {tenth * 10} %")
 
         yield line
         return
@@ -524,5 +516,5 @@ def _progress() -> Iterator[Callable[[str, float], None]]:
         yield lambda what, share: bar.update(task, completed=share, description=what)
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     click.echo(text, err=True)

@@ -6,46 +6,42 @@ from pathlib import Path
 
 import click
 
-PATH = click.Path(path_type=Path)
+from privaudit.commands._options import JSON, PATH, option
+
+SHOWN = 40
+"""Faults printed for each check; an altered audit may have thousands."""
 
 
 @click.command("verify")
 @click.argument("run", type=PATH, metavar="RUN")
-@click.option(
-    "--key", type=PATH, metavar="PUB", help="The signer's public key, had from elsewhere."
-)
-@click.option("--policy", type=PATH, metavar="FILE", help="The policy that the verdicts are of.")
-@click.option("--quick", is_flag=True, help="Leave out making every number again.")
-@click.option("--json", "as_json", is_flag=True, help="Answer with JSON on standard output.")
+@option("--key", "PUB", "The signer's public key, obtained elsewhere.", PATH)
+@option("--policy", "FILE", "The policy that the run was judged by.", PATH)
+@option("--quick", "", "Do not recompute the numbers.")
+@JSON
 def command(run: Path, key: Path | None, policy: Path | None, quick: bool, as_json: bool) -> int:
-    """Tell whether RUN still says what it said: files, signature, numbers, verdicts, attempts.
+    """Verify RUN: files, statement, signature, documents, numbers, verdicts and attempts.
 
-    Exit code 0 where all that was checked holds, 4 where anything does not. Without restricted/, as a
-    run is handed on, the numbers are not made again, and it says so.
+    Exit code 0 where every check that was made holds, 4 where one does not. Without restricted/,
+    which stays in the hospital, the numbers are not recomputed, and the answer says so.
     """
     from privaudit.evidence import checks
 
-    def say(subject: str) -> None:
-        click.echo(f"numbers of {subject}: made again", err=True)
+    def progress(subject: str) -> None:
+        click.echo(f"numbers of {subject}: recomputed", err=True)
 
-    found = checks.verify(run, key=key, policy=policy, say=say, numbers=not quick)
+    found = checks.verify(run, key=key, policy=policy, progress=progress, numbers=not quick)
     if as_json:
-        click.echo(checks.tree(found))
+        click.echo(checks.to_json_text(found))
         return found.code
     for one in found.checks:
         click.echo(f"{one.name + ':':<12} {one.state}")
         for fault in one.faults[:SHOWN]:
             click.echo(f"  fault: {fault}")
         if len(one.faults) > SHOWN:
-            click.echo(f"  and {len(one.faults) - SHOWN} more faults (all of them with --json)")
+            click.echo(f"  and {len(one.faults) - SHOWN} more faults (--json prints all)")
         for note in one.notes:
             click.echo(f"  {note}")
     faults = len(found.faults)
-    click.echo(
-        f"\n{found.run}: {'no fault found' if not faults else f'{faults} fault(s): do not rely on it'}"
-    )
+    result = f"{faults} fault(s): do not rely on it" if faults else "no fault found"
+    click.echo(f"\n{found.run}: {result}")
     return found.code
-
-
-SHOWN = 40
-"""Faults told of each check; a tampered audit may have thousands."""

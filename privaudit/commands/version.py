@@ -6,11 +6,12 @@ import json
 
 import click
 
+from privaudit import __version__
+from privaudit.commands._options import JSON
+
 
 @click.command("version")
-@click.option("--json", "as_json", is_flag=True, help="Answer with JSON on standard output.")
+@JSON
 def command(as_json: bool) -> None:
     """Print the version."""
-    from privaudit import __version__
-
     click.echo(json.dumps({"privaudit": __version__}) if as_json else f"privaudit {__version__}")

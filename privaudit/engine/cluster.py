@@ -1,12 +1,14 @@
-"""Spread the work of a run over a cluster that is there already: Dask or Ray, through joblib."""
+"""Run the work of an audit on a Dask or Ray cluster that is running already, through joblib."""
 
 from __future__ import annotations
 
+import importlib
 import logging
 import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from privaudit.errors import PrivauditError
 
@@ -15,13 +17,21 @@ TRIES = 3
 
 
 @contextmanager
-def cluster(address: str | None) -> Iterator[int | None]:
-    """Inside, joblib's work goes to the cluster at `dask://HOST[:PORT]` or `ray://HOST[:PORT]`; yields its
-    number of workers' cores, None where no address is given.
+def connect(address: str | None) -> Iterator[int | None]:
+    """Send joblib's work to a cluster while the context is open.
 
-    Its workers need the same version of privaudit installed and must see the folder of the run under
-    the same path. Raises PrivauditError for an address that is none, a library that is not installed
-    and a cluster that does not answer.
+    Its workers need the same version of privaudit installed, and must see the run directory
+    under the same path.
+
+    Args:
+        address: `dask://HOST[:PORT]` or `ray://HOST[:PORT]`, None for this machine.
+
+    Yields:
+        How many cores its workers have, None where no address is given.
+
+    Raises:
+        PrivauditError: For a faulty address, a library that is not installed and a cluster that
+            does not answer.
     """
     if address is None:
         yield None
@@ -44,11 +54,11 @@ def _dask(host: str, port: int) -> Iterator[int]:
     import joblib
 
     try:
-        from distributed import Client
+        distributed: Any = importlib.import_module("distributed")
     except ImportError:
         raise _missing("distributed") from None
     try:
-        client = Client(f"tcp://{host}:{port}", timeout=10, set_as_default=False)
+        client = distributed.Client(f"tcp://{host}:{port}", timeout=10, set_as_default=False)
     except (OSError, TimeoutError):
         raise _silent("dask", host, port) from None
     with client, joblib.parallel_config(backend="dask", client=client, wait_for_workers_timeout=20):
@@ -67,8 +77,8 @@ def _ray(host: str, port: int) -> Iterator[int]:
     import joblib
 
     try:
-        import ray
-        from ray.util.joblib import register_ray
+        ray: Any = importlib.import_module("ray")
+        register_ray = importlib.import_module("ray.util.joblib").register_ray
     except ImportError:
         raise _missing("ray") from None
     try:
@@ -99,7 +109,7 @@ def _ray(host: str, port: int) -> Iterator[int]:
 def _missing(library: str) -> PrivauditError:
     return PrivauditError(
         f"{library} is not installed",
-        "the cluster is spoken to through it",
+        "privaudit connects to the cluster through it",
         "pip install 'privaudit[cluster]'",
     )
 
@@ -107,9 +117,9 @@ def _missing(library: str) -> PrivauditError:
 def _silent(kind: str, host: str, port: int) -> PrivauditError:
     return PrivauditError(
         f"no {kind} cluster answers at {host}:{port}",
-        "work can only be spread over a cluster that is running",
-        "check the address and that its head runs; without --cluster this machine does the work",
+        "only a cluster that is running can do the work",
+        "check the address and that its head is running; without --cluster this machine works",
     )
 
 
-__all__ = ["cluster"]
+__all__ = ["connect"]

@@ -11,8 +11,9 @@ from typing import Any
 from privaudit import plugins
 from privaudit.contracts import Attack, Learner, Method, Task
 from privaudit.engine.profiles import Profile
-from privaudit.engine.texts import read, settable
+from privaudit.engine.texts import parse_value, settable
 from privaudit.errors import PrivauditError
+from privaudit.facts import Reason, ReasonCode
 from privaudit.results import Untrained
 
 
@@ -33,7 +34,7 @@ class Request:
 
     every: all methods were asked for, so that one that refuses these data is a result and no error.
     untrained: methods that could not be made here, for want of a library. judges: learners by name that
-    are trained on a synthetic table to tell what it is good for.
+    are trained on a synthetic table to measure its utility.
     """
 
     task_name: str
@@ -71,7 +72,7 @@ def request(
     """Build every part by name.
 
     learners, generators, methods, attacks: names (attacks also by family) that narrow the profile; methods may be
-    `all`, and a method's name may end in `@EPSILON`, the promise to train it at. settings:
+    `all`, and a method's name may end in `@EPSILON`, the guarantee to train it at. settings:
     `component.field=value`, where a component is `task`, or a learner, method or attack of this run.
     """
     _check(confidence)
@@ -83,16 +84,26 @@ def request(
     judges = _judges(own) if any("generator" in settable(e.method) for e in entries) else {}
     own.refuse_unused()
     if not entries or not made_attacks:
-        why = "; ".join(f"{one.name}: {one.reason}" for one in untrained)
+        why = "; ".join(f"{one.name} needs {one.reason.params['library']}" for one in untrained)
         raise PrivauditError(
             f"{len(entries)} subjects and {len(made_attacks)} attacks",
             f"an audit needs at least one of each{f' ({why})' if why else ''}",
             "install what is missing" if why else "name fewer restrictions",
         )
     return Request(
-        task, made_task, tuple(entries), made_attacks, profile.name, entropy, confidence,
-        exact_counts, command, every, tuple(untrained), judges,
-    )  # fmt: skip
+        task,
+        made_task,
+        tuple(entries),
+        made_attacks,
+        profile.name,
+        entropy,
+        confidence,
+        exact_counts,
+        command,
+        every,
+        tuple(untrained),
+        judges,
+    )
 
 
 def given(
@@ -109,11 +120,11 @@ def given(
     command: str = "",
     randomised: bool = False,
 ) -> Request:
-    """An audit of what somebody brought: the task's `Prepared` holds the split, the entries' methods
+    """An audit of user-supplied releases: the task's `Prepared` holds the split, the entries' methods
     hand out the releases. An attack that refuses them is a result and no error.
 
-    randomised: each patient was a member with equal chance; without that no bound on epsilon holds,
-    and the attacks that give one are left out.
+    randomised: members were assigned at random, each patient with equal chance; without that no bound
+    on epsilon holds, and the attacks that give one are left out.
     """
     _check(confidence)
     own = _Settings(profile.settings, settings)
@@ -123,9 +134,18 @@ def given(
     }
     own.refuse_unused()
     return Request(
-        task_name, task, tuple(entries), made, profile.name, entropy, confidence, exact_counts,
-        command, every=True, judges=_judges(_Settings(profile.settings, ())),
-    )  # fmt: skip
+        task_name,
+        task,
+        tuple(entries),
+        made,
+        profile.name,
+        entropy,
+        confidence,
+        exact_counts,
+        command,
+        every=True,
+        judges=_judges(_Settings(profile.settings, ())),
+    )
 
 
 def _check(confidence: float) -> None:
@@ -171,7 +191,7 @@ class _Subjects:
             try:
                 kind: Any = plugins.load("methods", name)
             except ImportError as error:
-                self.untrained.append(Untrained(text, name, missing(error)))
+                self.untrained.append(Untrained(text, name, missing_library(error)))
                 continue
             if "generator" in settable(kind):
                 self._draw(kind, name, epsilon)
@@ -198,30 +218,30 @@ class _Subjects:
         return [name for name in known if name in self.profile.methods] or known
 
     def _epsilons(self, kind: Any) -> tuple[str, ...]:
-        """The promises to train at: the profile's where all methods are asked, else the default."""
-        promises = self.every and "epsilon" in settable(kind)
-        return (self.profile.epsilons if promises else ()) or ("",)
+        """The epsilons to train at: the profile's where all methods are asked, else the default."""
+        guarantees = self.every and "epsilon" in settable(kind)
+        return (self.profile.epsilons if guarantees else ()) or ("",)
 
     def _compose(self, kind: Any, name: str, epsilon: str, asked: Sequence[str]) -> None:
         at = f"@{epsilon}" if epsilon else ""
-        promise = {"epsilon": epsilon} if epsilon else {}
+        claimed = {"epsilon": epsilon} if epsilon else {}
         if "learner" not in settable(kind):
-            made = self.own.make(kind, name, given_last=promise)
+            made = self.own.make(kind, name, given_last=claimed)
             self.entries.append(Entry(f"{name}{at}", name, "", made))
             return
         for learner_name in self._learners(kind, name, asked):
             learner = self.own.make(plugins.load("learners", learner_name), learner_name)
-            made = self.own.make(kind, name, given_last=promise, learner=learner)
+            made = self.own.make(kind, name, given_last=claimed, learner=learner)
             self.entries.append(Entry(f"{name}-{learner_name}{at}", name, learner_name, made))
 
     def _draw(self, kind: Any, name: str, epsilon: str) -> None:
-        """One subject a generator, and a promise at which it is trained."""
+        """One subject for each generator and each epsilon at which it is trained."""
         for generator in self.generators:
             part: Any = plugins.load("generators", generator)
-            promises = "epsilon" in settable(part)
-            for at in [epsilon] if epsilon and promises else self._epsilons(part):
-                promise = {"epsilon": at} if at else {}
-                made = self.own.make(part, generator, given_last=promise)
+            guarantees = "epsilon" in settable(part)
+            for at in [epsilon] if epsilon and guarantees else self._epsilons(part):
+                claimed = {"epsilon": at} if at else {}
+                made = self.own.make(part, generator, given_last=claimed)
                 method = self.own.make(kind, name, generator=made)
                 shown = f"@{at}" if at else ""
                 self.entries.append(Entry(f"{name}-{generator}{shown}", name, "", method))
@@ -253,10 +273,10 @@ class _Subjects:
         )
 
 
-def missing(error: ImportError) -> str:
-    """Which library is not installed, in words that hold no path."""
-    name = (error.name or "a library").partition(".")[0]
-    return f"the library {name} is not installed"
+def missing_library(error: ImportError, fix: str = "") -> Reason:
+    """Which library is not installed; fix: what to do, where the error states it."""
+    library = (error.name or "").partition(".")[0]
+    return Reason(ReasonCode.MISSING_EXTRA, {"library": library, "fix": fix})
 
 
 def _choose(kind: str, asked: Sequence[str], default: Sequence[str] | None) -> list[str]:
@@ -304,9 +324,14 @@ class _Settings:
         self.seen: set[str] = set()
 
     def make(
-        self, kind: Callable[..., Any], name: str, *, profile: Any = None, given_last: Any = None,
+        self,
+        kind: Callable[..., Any],
+        name: str,
+        *,
+        profile: Mapping[str, str] | None = None,
+        given_last: Mapping[str, str] | None = None,
         **given: Any,
-    ) -> Any:  # fmt: skip
+    ) -> Any:
         """given_last: texts that go before all settings."""
         self.seen.add(name)
         texts = {**self.profile.get(name, {}), **(profile or {}), **self.own.get(name, {})}
@@ -351,7 +376,7 @@ def build(kind: Callable[..., Any], name: str, texts: Mapping[str, str], **given
                 f"its fields are: {', '.join(allowed) or 'none'}",
                 f"did you mean {name}.{near[0]}?" if near else "set one of these",
             )
-        values[known] = read(text, hints[known], f"{name}.{known}")
+        values[known] = parse_value(text, hints[known], f"{name}.{known}")
     if is_dataclass(kind):
         needed = [
             f.name

@@ -1,4 +1,4 @@
-"""Checks on the harness: a leak that every membership attack must find, and a model that has none."""
+"""Controls of the harness: a leak that every membership attack must find, and a model that has none."""
 
 from __future__ import annotations
 
@@ -7,23 +7,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from privaudit.contracts import Model, Target
+from privaudit.contracts import Differentiable, Model, Target
 from privaudit.engine.store import Store
+from privaudit.facts import Caveat, CaveatCode
 from privaudit.records import Records, Split
 
 LIFT = 2.0
 """The planted leak, in standard deviations of the released model's margins on non-members."""
-
-PLANTED = (
-    "the released model, made surer of the true outcome of every record it was trained on by "
-    "{lift:.2g} standard deviations of its own log odds"
-)
-COPIED = "the released table, with the records of half of the training patients copied into it word for word"
-HALVED = "the release itself, on two random halves of the held-out patients, neither of which it was made from"
-NULL = (
-    "a model of the same method trained on the reference pool alone, so that members and "
-    "non-members are both new to it"
-)
 
 
 def row_codes(records: Records) -> np.ndarray:
@@ -95,15 +85,17 @@ class Memoriser:
 class OpenMemoriser(Memoriser):
     """A memoriser whose gradients can be taken, like the released model's."""
 
+    model: Differentiable
+
     def input_gradient(self, records: Records) -> tuple[np.ndarray, np.ndarray | None]:
-        return self.model.input_gradient(records)  # type: ignore[attr-defined]
+        return self.model.input_gradient(records)
 
     def weight_gradient(self, records: Records) -> np.ndarray:
-        return self.model.weight_gradient(records)  # type: ignore[attr-defined]
+        return self.model.weight_gradient(records)
 
 
 def halves(split: Split, rng: np.random.Generator) -> Split:
-    """A game with nothing to find: one half of the non-members' patients stands in for the members."""
+    """A game without a leak: one half of the non-members' patients stands in for the members."""
     ids = np.unique(split.nonmembers.patient)
     inside = rng.permutation(ids)[: len(ids) // 2]
     first = np.isin(split.nonmembers.patient, inside)
@@ -132,13 +124,28 @@ def copy_in(target: Target, rng: np.random.Generator) -> Target:
 
 def plant(target: Target) -> tuple[Target, float]:
     """The target with a planted leak, and by how much the log odds were raised."""
-    from privaudit.contracts import Differentiable
-
     model = target.release.model
     if model is None:
         raise ValueError("this release has no model to plant a leak in")
     outside = target.margins[~target.split.is_member]
     lift = LIFT * max(float(np.std(np.clip(outside, -20, 20))), 0.5)
-    kind = OpenMemoriser if isinstance(model, Differentiable) else Memoriser
-    planted = kind(model, np.unique(row_codes(target.split.members)), lift)
+    seen = np.unique(row_codes(target.split.members))
+    planted = (
+        OpenMemoriser(model, seen, lift)
+        if isinstance(model, Differentiable)
+        else Memoriser(model, seen, lift)
+    )
     return Target(replace(target.release, model=planted), target.split, target.method), lift
+
+
+def describe(positive: bool, reads_table: bool, retrained: bool) -> Caveat:
+    """What a control is made of.
+
+    positive: a planted leak, else a null; reads_table: of an attack on synthetic records; retrained: the
+    null is a model trained on the reference pool, else two halves of the held-out patients.
+    """
+    if positive:
+        if reads_table:
+            return Caveat(CaveatCode.PLANTED_COPIES, "note")
+        return Caveat(CaveatCode.PLANTED_LEAK, "note", {"lift": LIFT})
+    return Caveat(CaveatCode.NULL_MODEL if retrained else CaveatCode.NULL_HALVES, "note")

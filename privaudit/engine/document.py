@@ -5,16 +5,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from privaudit.contracts import Access, FlowStep, Prepared
+from privaudit.contracts import FAMILIES, Access, FlowStep, Prepared
+from privaudit.facts import Param, Reason, ReasonCode, as_caveat
+from privaudit.limits import MIN_CELL
 from privaudit.records import Records, Split
 from privaudit.results import (
     Coverage,
     Data,
-    Finding,
     FlowRow,
     GroupResult,
     Outcome,
@@ -23,55 +24,47 @@ from privaudit.results import (
     from_tree,
 )
 
-SMALLEST = 10
-"""No count of fewer patients or stays than this leaves, nor one that subtraction gives away."""
-
-CLASSES = (
-    ("membership", "Membership inference: was this person's record trained on?"),
-    ("attribute", "Attribute inference: does the model give away a recorded characteristic?"),
-    ("reconstruction", "Reconstruction: records, labels or keys from what training exchanges"),
-    ("evasion", "Evasion: small changes of the input that turn the answer"),
-    ("poisoning", "Poisoning: records or updates that a malicious client plants in training"),
-    ("synthetic", "Attacks on synthetic records: singling out, linkage, inference"),
-    ("epsilon", "Empirical epsilon: a lower bound on the privacy loss"),
-)
+NEVER_APPLIES = (ReasonCode.LACKS_ACCESS, ReasonCode.REFUSED)
+"""Reasons for which an attack cannot be made on a release, whatever the auditor installs or trains again."""
 
 
 def merge_small(flow: Sequence[FlowStep]) -> tuple[FlowStep, ...]:
-    """The cohort flow without small counts: a step that leaves out 1 to 9 stays or patients is told
-    together with the next one (the last, with the one before), until 10 or none are left out."""
-    kept: list[FlowStep] = []
+    """The cohort flow without small counts.
+
+    A step that excludes 1 to 9 stays or patients is combined with the next one (the last, with the one
+    before), until 10 or none are excluded.
+    """
+    shown: list[FlowStep] = []
     waiting: list[FlowStep] = []
     for step in flow:
         waiting.append(step)
-        if not _small(waiting, kept):
-            kept.append(_joined(waiting))
+        if not _is_small(waiting, shown):
+            shown.append(_combine(waiting))
             waiting = []
-    while waiting and kept:
-        waiting.insert(0, kept.pop())
-        if not _small(waiting, kept):
-            kept.append(_joined(waiting))
+    while waiting and shown:
+        waiting.insert(0, shown.pop())
+        if not _is_small(waiting, shown):
+            shown.append(_combine(waiting))
             waiting = []
-    return tuple(kept) if not waiting else (_joined(waiting),)
+    return tuple(shown) if not waiting else (_combine(waiting),)
 
 
-def _small(steps: Sequence[FlowStep], kept: Sequence[FlowStep]) -> bool:
-    """Whether these steps, told as one after those kept, give away a count of 1 to 9."""
+def _is_small(steps: Sequence[FlowStep], shown: Sequence[FlowStep]) -> bool:
+    """Whether these steps, combined after those shown, give away a count of 1 to 9."""
     gaps = [sum(step.excluded_stays for step in steps)]
-    if kept:
-        gaps += [kept[-1].stays - steps[-1].stays, kept[-1].patients - steps[-1].patients]
-    return any(0 < gap < SMALLEST for gap in gaps)
+    if shown:
+        gaps += [shown[-1].stays - steps[-1].stays, shown[-1].patients - steps[-1].patients]
+    return any(0 < gap < MIN_CELL for gap in gaps)
 
 
-def _joined(steps: Sequence[FlowStep]) -> FlowStep:
+def _combine(steps: Sequence[FlowStep]) -> FlowStep:
     if len(steps) == 1:
         return steps[0]
     excluded = sum(step.excluded_stays for step in steps)
-    name = "; ".join(step.step for step in steps)
-    if 0 < excluded < SMALLEST:
-        return FlowStep(f"{name} (told together; fewer than {SMALLEST} were left out)", 0,
-                        steps[-1].stays, steps[-1].patients)  # fmt: skip
-    return FlowStep(f"{name} (told together)", excluded, steps[-1].stays, steps[-1].patients)
+    name = f"{'; '.join(step.step for step in steps)} (combined)"
+    if 0 < excluded < MIN_CELL:
+        name, excluded = f"{name}: fewer than {MIN_CELL} excluded", 0
+    return FlowStep(name, excluded, steps[-1].stays, steps[-1].patients)
 
 
 def pool(name: str, records: Records, exact: bool) -> Pool:
@@ -80,7 +73,7 @@ def pool(name: str, records: Records, exact: bool) -> Pool:
         len(np.unique(records.patient[records.y == code])) for code in range(len(records.classes))
     ]
     rates = {}
-    if exact or not any(0 < size < SMALLEST for size in sizes):
+    if exact or not any(0 < size < MIN_CELL for size in sizes):
         rates = {
             label: float(np.mean(records.y == code)) for code, label in enumerate(records.classes)
         }
@@ -109,11 +102,11 @@ def data(
             pool(name, getattr(split, name), exact)
             for name in ("members", "nonmembers", "reference")
         ),
-        notes=tuple(prepared.notes),
+        notes=tuple(map(as_caveat, prepared.notes)),
         facts={
             name: fact
             for name, fact in prepared.facts.items()
-            if exact or not isinstance(fact, int) or not 0 < fact < SMALLEST
+            if exact or not isinstance(fact, int) or not 0 < fact < MIN_CELL
         },
         distribution_shift=prepared.distribution_shift,
         random_split=prepared.split is None,
@@ -137,10 +130,10 @@ def params(part: Any, prefix: str = "") -> dict[str, str]:
     return found
 
 
-def plain(part: Any) -> dict[str, str | int | float | bool]:
-    """An attack's settings, numbers kept as numbers."""
+def typed_params(part: Any) -> dict[str, Param]:
+    """An attack's settings, numbers as numbers."""
     texts = params(part)
-    found: dict[str, str | int | float | bool] = dict(texts)
+    found: dict[str, Param] = dict(texts)
     for name in texts:
         value = getattr(part, name, None)
         if isinstance(value, int | float | str):
@@ -148,11 +141,11 @@ def plain(part: Any) -> dict[str, str | int | float | bool]:
     return found
 
 
-def described(part: Any) -> str:
+def describe(part: Any) -> str:
     """The first docstring line of a method, then of the learner in it."""
     lines = [(inspect.getdoc(type(part)) or "").split("\n", 1)[0]]
     if is_dataclass(part):
-        lines += [described(v) for f in fields(part) if is_dataclass(v := getattr(part, f.name))]
+        lines += [describe(v) for f in fields(part) if is_dataclass(v := getattr(part, f.name))]
     return " ".join(line for line in lines if line)
 
 
@@ -161,62 +154,52 @@ def groups(tree: Any) -> tuple[GroupResult, ...]:
 
 
 def coverage(
-    subjects: Sequence[Subject], families: Mapping[str, str], asked: set[str]
+    subjects: Sequence[Subject], families: Mapping[str, str], requested: set[str]
 ) -> tuple[Coverage, ...]:
     """Every class of attack, tested or not, with the reason.
 
-    families: every attack there is -> its family; asked: the attacks that this run was to make.
+    families: every attack there is -> its family; requested: the attacks that this run was to make.
     """
     outcomes = [outcome for subject in subjects for outcome in subject.outcomes]
     return tuple(
-        _covered(family, title, outcomes, subjects, families, asked) for family, title in CLASSES
+        _coverage_of(family, outcomes, subjects, families, requested) for family in FAMILIES
     )
 
 
-def _covered(
+def _coverage_of(
     family: str,
-    title: str,
     outcomes: Sequence[Outcome],
     subjects: Sequence[Subject],
     families: Mapping[str, str],
-    asked: set[str],
+    requested: set[str],
 ) -> Coverage:
     own = [outcome for outcome in outcomes if outcome.family == family]
     found = sorted({o.attack for o in own if o.kind == "finding"})
-    if found:
-        rest = sorted({o.attack for o in own if o.kind != "finding"} - set(found))
-        left = sorted(n for n, f in families.items() if f == family and n not in asked)
-        parts = [f"by {', '.join(found)}"]
-        if rest:
-            parts.append(f"not by {', '.join(rest)}, which did not apply or broke")
-        if left:
-            parts.append(f"not asked for: {', '.join(left)}")
-        return Coverage(family, title, "TESTED", tuple(found), "; ".join(parts))
-    reasons = sorted({f"{o.attack}: {o.reason}" for o in own if o.kind == "skipped"})
-    broken = sorted({f"{o.attack} broke: {o.error}" for o in own if o.kind == "failed"})
-    if broken:
-        return Coverage(family, title, "NOT TESTED", (), "; ".join(broken + reasons))
-    if reasons:
-        return Coverage(family, title, "NOT APPLICABLE", (), "; ".join(reasons))
-    tables = any(Access.TABLE.value in s.access for s in subjects)
-    if family == "synthetic" and subjects and not tables:
-        return Coverage(
-            family, title, "NOT APPLICABLE", (), "no subject releases synthetic records"
-        )
+    others: list[tuple[str, Reason]] = []
+    for o in sorted(own, key=lambda o: o.attack):
+        if o.kind != "finding" and o.attack not in found and (o.attack, o.reason) not in others:
+            others.append((o.attack, o.reason))
     built = sorted(name for name, f in families.items() if f == family)
-    if built and not subjects:
-        return Coverage(family, title, "NOT TESTED", (), "no model was trained")
-    if built:
-        return Coverage(
-            family, title, "NOT TESTED", (), f"this run was asked to leave out: {', '.join(built)}"
-        )
-    if family == "epsilon" and not any(s.claim.epsilon is not None for s in subjects):
-        reason = "not built yet in this version; no subject promises an epsilon"
-        return Coverage(family, title, "NOT TESTED", (), reason)
-    return Coverage(family, title, "NOT TESTED", (), "not built yet in this version")
+    left = tuple(name for name in built if name not in requested)
+    state: Literal["TESTED", "NOT TESTED", "NOT APPLICABLE"] = "NOT TESTED"
+    reason = None
+    if found:
+        state = "TESTED"
+    elif others:
+        if all(why.code in NEVER_APPLIES for _, why in others) and not any(
+            o.kind == "failed" for o in own
+        ):
+            state = "NOT APPLICABLE"
+    elif family == "synthetic" and subjects and not _releases_table(subjects):
+        state, reason = "NOT APPLICABLE", Reason(ReasonCode.NO_SYNTHETIC_TABLE)
+    elif not built:
+        reason = Reason(ReasonCode.NOT_BUILT)
+    elif not subjects:
+        reason = Reason(ReasonCode.NOTHING_TRAINED)
+    else:
+        reason = Reason(ReasonCode.NOT_REQUESTED, {"attacks": left})
+    return Coverage(family, state, tuple(found), tuple(others), left, reason)
 
 
-def strongest(subject: Any, outcomes: Sequence[Outcome]) -> str | None:
-    """The attack that the headline is about, among those that found something."""
-    name = None if subject is None else subject.get("attack")
-    return name if any(isinstance(o, Finding) and o.attack == name for o in outcomes) else None
+def _releases_table(subjects: Sequence[Subject]) -> bool:
+    return any(Access.TABLE in subject.access for subject in subjects)

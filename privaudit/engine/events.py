@@ -1,4 +1,4 @@
-"""What the engine says while it works. It never prints: a listener draws, and a file keeps."""
+"""What the engine reports while it works. It never prints: listeners draw or write to a file."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-STAGES = ("prepare", "plan", "train", "attack", "measure", "write")
-
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened: a stage began, came further, ended, or something worth a note.
+    """One thing that happened: a stage started, finished a step, ended, or something worth a note.
 
-    done and total count steps of the stage (a share in [0, 1] while preparing data); seconds is the
-    wall time since the stage began. `what` names models and attacks, never data.
+    Args:
+        stage: prepare, plan, train, compare, attack, measure or write.
+        state: What happened to it.
+        what: Names models and attacks, never data.
+        done: Steps finished; a share in [0, 1] while preparing data.
+        total: Steps of the stage.
+        seconds: Wall time since the stage started.
+        failed: The step failed with an error.
     """
 
     stage: str
@@ -26,13 +30,14 @@ class Event:
     done: float = 0.0
     total: float = 0.0
     seconds: float = 0.0
+    failed: bool = False
 
 
 Listener = Callable[[Event], None]
 
 
 def silent(event: Event) -> None:
-    """Listen to nothing."""
+    """Ignore every event."""
 
 
 def to_file(path: Path, then: Listener) -> Listener:

@@ -1,4 +1,4 @@
-"""The run folder: what may be shared, what must not, and nothing that looks whole before it is."""
+"""The run directory: what may be shared, what must not, and nothing half-written."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ NOTICE = """# Restricted
 This folder belongs inside the hospital's secure environment, under the data use agreement of the
 source data. It must not be shared, attached, uploaded or committed.
 
-- `split.npz` says who was trained on: it is the member list, with patient keys.
-- `answers/` holds what each released model answers on every record.
+- `split.npz` is the list of training and held-out patients, with patient keys.
+- `answers/` holds the probabilities of each released model on every record.
 - `scores/` holds one score for every record and attack: with the list it singles people out.
-- `flow.csv` holds the exact cohort counts, also small ones.
-- `failures/` holds the whole story of what broke; it may quote data.
+- `flow.csv` holds the exact cohort counts, small ones included.
+- `failures/` holds the traceback of each error; it may quote data.
 - `store/`, `cache/` and `tables/` hold records and models' answers on them.
 
-Only what stands in `shareable/` was made to leave.
+Only the files in `shareable/` were made to be shared.
 """
 
 
 def private(folder: Path) -> Path:
-    """A folder that its owner alone may open, with the notice in it."""
+    """Make a folder that its owner alone may open, with the notice in it."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     notice = folder / "README.md"
@@ -58,7 +58,7 @@ class Folder:
 
     @classmethod
     def start(cls, out: Path, task: str) -> Folder:
-        """A new run folder under `out`, named by time, task and a random mark."""
+        """Make a run directory under `out`, named by time, task and a random mark."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         safe = re.sub(r"[^A-Za-z0-9_]+", "-", task)
         folder = cls(out / f"{stamp}-{safe}-{secrets.token_hex(3)}")
@@ -67,14 +67,14 @@ class Folder:
             private(folder.restricted)
         except OSError as error:
             raise PrivauditError(
-                "the folder for runs cannot be written",
+                "the folder for run directories cannot be written",
                 f"the system says: {error.strerror}",
                 "give another folder with --out",
             ) from None
         return folder
 
     def discard(self) -> None:
-        """Remove a run that never began, because its input was refused."""
+        """Remove a run that never started, because its input was refused."""
         import shutil
 
         shutil.rmtree(self.root, ignore_errors=True)
@@ -95,7 +95,7 @@ class Folder:
     def events(self) -> Path:
         return self.root / "events.jsonl"
 
-    def keep_split(self, split: Split) -> None:
+    def store_split(self, split: Split) -> None:
         """Who is in which pool: restricted."""
         names = ("members", "nonmembers", "reference")
         pools: list[Records] = [getattr(split, name) for name in names]
@@ -111,17 +111,17 @@ class Folder:
             arrays[f"groups_{name}"] = np.concatenate([pool.groups[name] for pool in pools])
         self._npz("split.npz", arrays)
 
-    def keep_scores(self, subject: str, attack: str, arrays: Mapping[str, np.ndarray]) -> None:
+    def store_scores(self, subject: str, attack: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Evidence of one attack, record by record, in the order of the split: restricted."""
         self._npz(f"scores/{subject}-{attack}.npz", arrays)
 
-    def keep_answers(self, subject: str, arrays: Mapping[str, np.ndarray]) -> None:
+    def store_answers(self, subject: str, arrays: Mapping[str, np.ndarray]) -> None:
         """A released model's probabilities on members, then non-members, in the order of the split:
         restricted."""
         self._npz(f"answers/{subject}.npz", arrays)
 
-    def keep_failure(self, name: str, text: str) -> None:
-        """The whole story of what broke: restricted."""
+    def store_failure(self, name: str, text: str) -> None:
+        """The trace of an error: restricted."""
         safe = re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
         write_text(self.restricted / "failures" / f"{safe}.txt", text)
 
@@ -133,7 +133,7 @@ class Folder:
         write_atomically(self.restricted / name, fill)
 
     def finish(self, audit: Audit, report: Callable[[Audit, Path], object] | None) -> None:
-        """Put the shareable folder in place, whole or not at all; then the manifest."""
+        """Write the shareable folder, whole or not at all; then the manifest."""
 
         def fill(made: Path) -> None:
             made.mkdir()
@@ -146,7 +146,7 @@ class Folder:
         write_text(self.root / "manifest.json", manifest(audit))
 
     def make_latest(self) -> None:
-        """Point `latest` beside this run at it: a link, or a text file where links are impossible."""
+        """Point `latest` beside this run at it: a link, or a text file where there are no links."""
         link = self.root.parent / "latest"
         try:
             made = link.with_name(f".latest-{secrets.token_hex(3)}")
@@ -166,20 +166,21 @@ def manifest(audit: Audit) -> str:
 
 
 def curves(audit: Audit) -> str:
-    """Every curve as one table: subject, attack, curve, x, y, low, high."""
+    """Every curve as one table, a point a row."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["subject", "attack", "curve", "x", "y", "low", "high"])
+    writer.writerow(["subject", "attack", "curve", "metric", "unit", "x", "y", "low", "high"])
     for subject in audit.subjects:
         lines = [("", subject.reliability)] if subject.reliability else []
         for outcome in subject.outcomes:
             if isinstance(outcome, Finding):
                 lines += [(outcome.attack, curve) for curve in outcome.curves]
         for attack, curve in lines:
+            about = [subject.name, attack, curve.kind, str(curve.metric), curve.unit]
             for index, (x, y) in enumerate(zip(curve.x, curve.y, strict=True)):
                 low = curve.low[index] if curve.low else ""
                 high = curve.high[index] if curve.high else ""
-                writer.writerow([subject.name, attack, curve.name, x, y, low, high])
+                writer.writerow([*about, x, y, low, high])
     return text.getvalue()
 
 
@@ -194,7 +195,7 @@ def find(run: Path) -> Path:
     raise PrivauditError(
         f"no finished run at {run.name!r}",
         "a finished run holds shareable/audit.json; one that was cut short does not",
-        "give a run folder, for example runs/latest, or run the same command again to resume",
+        "give a run directory, for example runs/latest, or run the same command again to resume",
     )
 
 

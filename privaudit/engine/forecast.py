@@ -1,43 +1,96 @@
-"""How long and how much memory: from times kept on this machine, or from training on a few rows."""
+"""How long an audit takes and how much memory it needs.
+
+Times that this machine stored come first. Else `costs.csv` answers, measured on the synthetic demo
+data by `benchmarks/measure_costs.py` and scaled by the work to do and by this machine's speed. A
+method that neither knows is trained once on a few records.
+"""
 
 from __future__ import annotations
 
+import csv
 import time
-from dataclasses import dataclass
-from typing import Any
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from importlib.resources import files
+from statistics import median
+from typing import Any, Literal
 
 import numpy as np
 
-from privaudit.contracts import Attack, Method
+from privaudit.contracts import Access, Attack, Method
+from privaudit.engine.configure import Entry
 from privaudit.engine.jobs import Bench, one_thread
-from privaudit.engine.plan import Plan
+from privaudit.engine.plan import Plan, Step
 from privaudit.engine.store import Store, key_of
 from privaudit.engine.version import code
 from privaudit.records import Records
 
 PROBE = 150
-"""Rows of the trial fit where no time is known."""
+"""Records of the trial fit where no time is known."""
 
 LONG = 0.5
-"""Seconds from which a trial fit is not made twice: first-time costs no longer matter."""
+"""Seconds from which a trial fit is not repeated: first-time costs no longer matter."""
 
-BASE_MEMORY = 450_000_000
-"""Bytes of a process with the numeric libraries loaded."""
+STARTUP = 10.0
+"""Seconds until every process has loaded the numeric libraries."""
+
+CONTROL = 0.5
+"""What an attack's control costs, as a share of the attack: its evidence is judged by the AUC alone."""
+
+SPREAD = {"stored": (0.7, 1.5), "table": (0.5, 2.0), "probe": (0.3, 3.0)}
+"""By where a time comes from: the factors that make the range of it."""
+
+SIZES = (
+    "records",
+    "rows",
+    "queries",
+    "steps",
+    "attempts",
+    "restarts",
+    "repeats",
+    "epochs",
+    "rounds",
+)
+"""Settings that the time is proportional to. `records` replaces the number of audit records."""
+
+Source = Literal["stored", "table", "probe"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of CPU, and where they come from."""
+
+    seconds: float
+    source: Source
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Seconds of wall time and peak bytes, each as a range.
+    """What is still to be done, with its wall time and peak memory.
 
-    methods: subject -> seconds to train one model on the members, 0 where it is not known; untimed:
-    attacks and costly subjects that never ran on this machine, whose own time is not in the range.
+    Args:
+        attacks: Those that apply to a subject, done or not.
+        fits, refits, steps: Models, shadow models and attack runs (with controls) to do.
+        reused: Shadow models that more than one attack uses, counted beyond the first.
+        seconds: Expected wall time; low and high: its range.
+        memory_low, memory_high: Range of the peak memory, in bytes.
+        methods: Subject -> seconds to train one model on the members, 0 where not known.
+        untimed: Planned attacks and subjects whose time is not known, so that it is not included.
     """
 
+    attacks: tuple[str, ...]
+    fits: int
+    refits: int
+    steps: int
+    reused: int
+    seconds: float
     low: float
     high: float
     memory_low: int
     memory_high: int
-    methods: dict[str, float]
+    methods: Mapping[str, float]
     untimed: tuple[str, ...]
 
 
@@ -47,109 +100,323 @@ def method_key(method: Method, schema: str) -> str:
 
 
 def attack_key(attack: Attack, method: Method, schema: str) -> str:
+    """Names the time of this attack on this method's releases."""
     return key_of("time", repr(attack), repr(method), code(attack), schema)
 
 
-def keep_time(store: Store, key: str, seconds: float, rows: int) -> None:
-    """Remember seconds a row."""
+def store_time(store: Store, key: str, seconds: float, rows: int) -> None:
+    """Store seconds of CPU a record."""
     if rows > 0 and seconds > 0:
         store.put_json("times", key, {"seconds_per_row": seconds / rows, "rows": rows})
 
 
 def forecast(plan: Plan, bench: Bench, jobs: int, todo: set[str] | None = None) -> Forecast:
-    """Time and memory of what is to be done. todo: keys of the steps that are not in the store yet.
+    """Time and memory of what is still to be done.
 
-    Where this machine never trained a method, it is trained once on a few rows, and the range is
-    wide: early stopping, batches and caches make training anything but linear in rows.
+    Args:
+        plan: Everything that the audit consists of.
+        bench: The data and the cache of finished steps.
+        jobs: Number of processes.
+        todo: Keys of the steps that are not in the cache yet; None for all.
     """
-    split = bench.split
-    schema = split.members.schema
-    rates: dict[str, tuple[float, bool]] = {}
-    methods: dict[str, float] = {}
-    for fit in plan.fits:
-        if fit.variant == "subject":
-            rates[repr(fit.entry.method)] = rate = _rate(fit.entry.method, bench, schema)
-            # Refits with malicious clients take about as long as the method that they are made from.
-            method = fit.entry.method
-            for kind in (method, method.twin, method.nearness):
-                if kind is not None:
-                    rates.setdefault(repr(kind), rate)
-                    rates.setdefault(type(kind).__name__, rate)
-            methods[fit.entry.name] = rate[0] * len(split.members)
-    low = high = 0.0
+    members, rows = bench.split.members, len(bench.split.audit)
+    subjects = {
+        fit.entry.name: _Subject(fit.entry, fit.key, bench)
+        for fit in plan.fits
+        if fit.variant == "subject"
+    }
+    by_method: dict[str, Cost | None] = {}
+    for one in subjects.values():
+        # Refits with malicious clients take about as long as the method that they are made from.
+        for method in (one.entry.method, one.entry.method.twin, one.entry.method.nearness):
+            if method is not None:
+                by_method.setdefault(repr(method), one.refit)
+                by_method.setdefault(type(method).__name__, one.refit)
+    work = _Work()
+    untimed = set()
+    counts: Counter[str] = Counter()
 
-    def add(seconds: float, known: bool) -> None:
-        nonlocal low, high
-        low += seconds * (0.7 if known else 0.3)
-        high += seconds * (1.5 if known else 3.0)
-
-    def wanted(key: str) -> bool:
+    def is_wanted(key: str) -> bool:
         return todo is None or key in todo
 
     for fit in plan.fits:
-        if wanted(fit.key):
-            rate = rates[repr(fit.entry.method)]
-            add(rate[0] * fit.rows, rate[1])
+        if is_wanted(fit.key):
+            one = subjects[fit.entry.name]
+            cost = one.fit if fit.variant == "subject" else one.refit
+            counts["fits"] += 1
+            if not work.add("train", cost, fit.rows / len(members)):
+                untimed.add(fit.entry.name)
+            if fit.variant == "subject" and Access.TABLE in one.access:
+                work.add("compare", _table_cost("compare", "", "", rows / 1000))
     for group in plan.groups.values():
-        if wanted(group.key):
-            rate = rates.get(repr(group.method)) or rates[type(group.method).__name__]
-            add(rate[0] * group.rows, rate[1])
-    untimed: set[str] = {
-        fit.entry.name
-        for fit in plan.fits
-        if wanted(fit.key) and fit.entry.method.costly and not methods.get(fit.entry.name)
-    }
-    audit_rows = len(split.members) + len(split.nonmembers)
-    for step in plan.steps:
-        if wanted(step.key):
-            kept = bench.store.get_json("times", attack_key(step.attack, step.entry.method, schema))
-            if kept is None:
+        if is_wanted(group.key):
+            counts["refits"] += len(group.refits)
+            cost = by_method.get(repr(group.method)) or by_method[type(group.method).__name__]
+            work.add("train", cost, group.rows / len(members))
+    for _ in {step.entry.name for step in plan.steps if is_wanted(step.key)}:
+        work.add("measure", _table_cost("measure", "", "", rows / 1000))
+    planned = [s for s in plan.steps if s.attack.needs <= subjects[s.entry.name].powers]
+    for step in planned:
+        if is_wanted(step.key):
+            counts["steps"] += 1
+            share = 1.0 if step.variant == "subject" else CONTROL
+            if not work.add("attack", _attack_cost(step, bench.store, members.schema, rows), share):
                 untimed.add(step.attack_name)
-            else:
-                add(kept["seconds_per_row"] * audit_rows, True)
-    row = _row_bytes(split.members)
+    seconds, low, high = work.wall(jobs)
+    row = _row_bytes(members)
     batch = max((len(group.refits) for group in plan.groups.values()), default=1)
-    tables = row * (audit_rows + len(split.reference))
-    worker = batch * row * audit_rows // 2
-    memory_low = BASE_MEMORY + tables + jobs * (BASE_MEMORY // 2 + worker)
-    memory_high = BASE_MEMORY + 4 * tables + jobs * (2 * BASE_MEMORY + 3 * worker)
-    start = 3.0 if jobs > 1 else 0.0
+    data = row * (rows + len(bench.split.reference)) + jobs * batch * row * rows // 2
+    memory = sorted(cost.value for cost in costs() if cost.job == "memory")
     return Forecast(
-        low / jobs + start,
-        high / jobs + 2 * start,
-        int(memory_low),
-        int(memory_high),
-        methods,
-        tuple(sorted(untimed)),
+        attacks=tuple(sorted({step.attack_name for step in planned})),
+        fits=counts["fits"],
+        refits=counts["refits"],
+        steps=counts["steps"],
+        reused=plan.wanted - plan.refits,
+        seconds=seconds,
+        low=low,
+        high=high,
+        memory_low=int(0.8 * (jobs + 1) * memory[0] + data),
+        memory_high=int(1.1 * (jobs + 1) * memory[-1] + 4 * data),
+        methods={
+            name: one.fit.seconds if one.fit is not None else 0.0 for name, one in subjects.items()
+        },
+        untimed=tuple(sorted(untimed)),
     )
 
 
-def _row_bytes(records: Records) -> int:
-    size = records.X.nbytes + (0 if records.series is None else records.series.nbytes)
-    return int(size // max(1, len(records)))
+def announce(expected: Forecast, workers: int) -> str:
+    """What is about to happen, in one line."""
+    if not expected.fits + expected.refits + expected.steps:
+        return "everything is in the cache already"
+    text = (
+        f"{expected.fits} models, {expected.refits} shadow models ({expected.reused} reused), "
+        f"{expected.steps} attack runs; about {duration(expected.seconds)} "
+        f"({duration(expected.low)} to {duration(expected.high)}) on {workers} "
+        f"{'core' if workers == 1 else 'cores'}, {expected.memory_low / 1e9:.1f} to "
+        f"{expected.memory_high / 1e9:.1f} GB of memory"
+    )
+    if expected.untimed:
+        text += f"; without {', '.join(expected.untimed)}, whose time is not known"
+    return text
 
 
-def _rate(method: Method, bench: Bench, schema: str) -> tuple[float, bool]:
-    """CPU seconds a row of training, and whether this was seen on a whole fit."""
-    key = method_key(method, schema)
-    kept: Any = bench.store.get_json("times", key)
-    if kept is not None:
-        return float(kept["seconds_per_row"]), True
-    if method.costly:
-        return 0.0, False
+def duration(seconds: float) -> str:
+    """Seconds for people."""
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{max(seconds, 0.1):.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured cost: `value` seconds of CPU (bytes for memory) for this much work.
+
+    Args:
+        job: fit, attack, compare, measure, memory or calibration.
+        name: Of the attack.
+        subject: As `subject_name` names it.
+        value: Seconds or bytes.
+        work: As `work_of` counts it.
+        access: What the release of a fit shows, names of `contracts.Access`.
+    """
+
+    job: str
+    name: str
+    subject: str
+    value: float
+    work: float
+    access: tuple[str, ...]
+
+
+@cache
+def costs() -> tuple[Row, ...]:
+    """The measured costs."""
+    with files("privaudit.engine").joinpath("costs.csv").open(encoding="utf-8", newline="") as file:
+        return tuple(
+            Row(
+                row["job"],
+                row["name"],
+                row["subject"],
+                float(row["value"]),
+                float(row["work"]),
+                tuple(row["access"].split()),
+            )
+            for row in csv.DictReader(file)
+        )
+
+
+def subject_name(method: str, part: str) -> str:
+    """How costs name a subject: its method, and its learner or generator where it has one."""
+    return f"{method}-{part}" if part else method
+
+
+def work_of(settings: Mapping[str, Any], rows: int) -> float:
+    """How much there is to do: thousands of records times the settings it is proportional to."""
+    sizes = {name: settings[name] for name in SIZES if name in settings}
+    total = min(float(sizes.pop("records", rows)), rows) / 1000
+    for size in sizes.values():
+        total *= max(1.0, float(size))
+    return total
+
+
+def calibrate() -> float:
+    """Seconds of CPU that this machine takes for a fixed piece of work."""
+    table = np.random.default_rng(0).normal(size=(400, 400))
+    best = np.inf
+    with one_thread():
+        for _ in range(3):
+            start = time.process_time()
+            for _ in range(5):
+                np.sort(table @ table, axis=None)
+            sum(index * index for index in range(200_000))
+            best = min(best, time.process_time() - start)
+    return float(best)
+
+
+@cache
+def _speed() -> float:
+    """How many times longer this machine takes than the one that the costs were measured on."""
+    (then,) = (row.value for row in costs() if row.job == "calibration")
+    return min(max(calibrate() / then, 0.1), 10.0)
+
+
+def _table_cost(job: str, name: str, subject: str, work: float) -> Cost | None:
+    """Measured cost of the nearest amount of work; of the median subject where this one is new."""
+    known = [row for row in costs() if row.job == job and row.name == name]
+    own = [row for row in known if row.subject == subject]
+    if not own and job == "fit":
+        return None
+    scaled: dict[str, tuple[float, float]] = {}
+    for row in own or known:
+        ratio = work / row.work
+        far = abs(np.log(ratio))
+        if row.subject not in scaled or far < scaled[row.subject][0]:
+            scaled[row.subject] = (far, row.value * ratio)
+    if not scaled:
+        return None
+    return Cost(_speed() * median(seconds for _, seconds in scaled.values()), "table")
+
+
+def _stored_cost(store: Store, key: str, rows: int) -> Cost | None:
+    kept: Any = store.get_json("times", key)
+    return None if kept is None else Cost(float(kept["seconds_per_row"]) * rows, "stored")
+
+
+def _attack_cost(step: Step, store: Store, schema: str, rows: int) -> Cost | None:
+    found = _stored_cost(store, attack_key(step.attack, step.entry.method, schema), rows)
+    if found is not None:
+        return found
+    work = work_of(_settings(step.attack), rows)
+    return _table_cost("attack", step.attack_name, _name_of(step.entry), work)
+
+
+def _settings(part: Any) -> dict[str, Any]:
+    """The numeric settings of a component and of what it is made of, outermost last."""
+    found: dict[str, Any] = {}
+    for field in fields(part) if is_dataclass(part) else ():
+        value = getattr(part, field.name)
+        if is_dataclass(value):
+            found |= _settings(value)
+    for field in fields(part) if is_dataclass(part) else ():
+        value = getattr(part, field.name)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            found[field.name] = value
+    return found
+
+
+def _name_of(entry: Entry) -> str:
+    generator = getattr(entry.method, "generator", None)
+    module = type(generator).__module__ if generator is not None else ""
+    return subject_name(entry.method_name, entry.learner_name or module.rpartition(".")[2])
+
+
+class _Subject:
+    """What is known of one subject before it is trained: its costs, and what it will show."""
+
+    def __init__(self, entry: Entry, key: str, bench: Bench) -> None:
+        self.entry = entry
+        method, members = entry.method, bench.split.members
+        self.name = _name_of(entry)
+        facts: Any = bench.store.get_json("facts", key)
+        row = next((r for r in costs() if (r.job, r.subject) == ("fit", self.name)), None)
+        names = facts["access"] if facts is not None else row.access if row is not None else None
+        stored = method_key(method, members.schema)
+        cost = _stored_cost(bench.store, stored, len(members))
+        if cost is None and row is not None:
+            # Measured with two outcome classes; trees are grown, and gradients taken, for each.
+            classes = max(1.0, len(members.classes) / 2)
+            work = work_of(_fit_settings(method), len(members)) * classes
+            cost = _table_cost("fit", "", self.name, work)
+        found: frozenset[Access] | None = None
+        if (cost is None or names is None) and not method.costly:
+            probed, found = _probe(method, bench)
+            cost = cost or probed
+        self.fit = self.refit = cost
+        if method.supplied and method.twin is not method:
+            self.refit, _ = _probe(method.twin, bench)
+        if names is not None:
+            found = frozenset(Access[name] for name in names)
+        self.access = frozenset(Access) if found is None else found
+        again = {Access.RERUN} if method.reruns else set()
+        self.powers = (self.access - {Access.RERUN, Access.SEAT}) | again
+        self.powers |= {Access.SEAT} if method.seats else set()
+
+
+def _fit_settings(method: Method) -> dict[str, Any]:
+    """The settings that training time is proportional to; a learner's rows are its batches."""
+    return {name: n for name, n in _settings(method).items() if name in ("epochs", "rounds")}
+
+
+def _probe(method: Method, bench: Bench) -> tuple[Cost | None, frozenset[Access] | None]:
+    """Train on a few records: seconds of CPU for all members, and what the release shows."""
     rng = bench.seeds.rng("probe")
     members = bench.split.members
     few = members.take(np.sort(rng.permutation(len(members))[:PROBE]))
     try:
         with one_thread():
             start = time.process_time()
-            method.fit(few, rng)
+            release = method.fit(few, rng)
             first = again = time.process_time() - start
             if first < LONG:
                 start = time.process_time()
                 method.fit(few, rng)
                 again = time.process_time() - start
     except Exception:
-        # A probe that breaks says nothing: the real fit will speak for itself.
-        return 0.0, False
-    return min(first, again) / len(few), False
+        # A probe that fails tells nothing: the real fit will report its own error.
+        return None, None
+    return Cost(min(first, again) / len(few) * len(members), "probe"), release.access
+
+
+class _Work:
+    """Seconds of CPU by stage."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, list[tuple[float, Source]]] = {}
+
+    def add(self, stage: str, cost: Cost | None, times: float = 1.0) -> bool:
+        """Note that a job will cost this; whether that is known."""
+        if cost is not None:
+            self.stages.setdefault(stage, []).append((cost.seconds * times, cost.source))
+        return cost is not None
+
+    def wall(self, jobs: int) -> tuple[float, float, float]:
+        """Expected wall time, and its range: no stage is shorter than its longest job."""
+        start = STARTUP if self.stages else 0.0
+        seconds, low, high = start, start / 2, 2 * start
+        for costed in self.stages.values():
+            for_all, least, most = 0.0, 0.0, 0.0
+            for spent, source in costed:
+                for_all += spent
+                least += spent * SPREAD[source][0]
+                most += spent * SPREAD[source][1]
+            wall = max(for_all / jobs, max(spent for spent, _ in costed))
+            seconds += wall
+            low += wall * (least / for_all if for_all else 0.0)
+            high += wall * (most / for_all if for_all else 0.0)
+        return seconds, low, high
+
+
+def _row_bytes(records: Records) -> int:
+    size = records.X.nbytes + (0 if records.series is None else records.series.nbytes)
+    return int(size // max(1, len(records)))

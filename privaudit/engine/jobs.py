@@ -1,6 +1,6 @@
 """The work of one worker process: fit, refit, attack, measure. One thread each, nothing printed.
 
-A job is handed names and small parts; tables are mapped from disk. What it makes goes to the store
+A job is given names and small parts; tables are mapped from disk. What it makes goes to the store
 before it answers, so that a run cut short loses at most the jobs in progress.
 """
 
@@ -24,10 +24,11 @@ import numpy as np
 from privaudit import checkpoints
 from privaudit.contracts import Access, Attack, Fitted, Learner, Method, Release, Target
 from privaudit.engine import choose, controls, measure
-from privaudit.engine.configure import missing
-from privaudit.engine.plan import retrained
+from privaudit.engine.configure import missing_library
+from privaudit.engine.plan import is_retrained
 from privaudit.engine.store import Store
 from privaudit.errors import PrivauditError
+from privaudit.facts import Reason, ReasonCode, as_caveat
 from privaudit.records import Records, Split
 from privaudit.results import to_tree
 from privaudit.seeds import Seeds
@@ -36,7 +37,7 @@ from privaudit.signals import margin
 
 @dataclass(frozen=True)
 class Bench:
-    """What every job of a run shares: where things are kept, which pools, which entropy.
+    """What every job of a run shares: where things are stored, which pools, which entropy.
 
     pools: fingerprints of members, non-members and reference in `tables`.
     """
@@ -62,19 +63,24 @@ def _split(tables: Store, pools: tuple[str, str, str]) -> Split:
 
 
 class Refusal(PrivauditError):
-    """An attack's own words on why it cannot be made on this release: a result, not a fault."""
+    """An attack states that it cannot be made on this release: a result, not a fault."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Why a job broke. text: safe to show, it holds no message of a library and so no data; trace:
-    the whole story, for `restricted/` alone; own: the error itself where it was written for people;
-    missing: which library is not installed, where that is why."""
+    """Why a job failed.
 
-    text: str
+    reason: safe to show, it holds no message of a library and so no data; trace: of the error, for
+    `restricted/` alone; own: the error itself where it was written for people.
+    """
+
+    reason: Reason
     trace: str
     own: PrivauditError | None = None
-    missing: str = ""
+
+    @property
+    def is_missing_library(self) -> bool:
+        return self.reason.code is ReasonCode.MISSING_EXTRA
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,9 +118,16 @@ class Job:
         except Exception as error:
             fault = fault_of(error)
         return Done(
-            self.kind, self.key, self.name, value, fault, time.perf_counter() - wall,
-            time.process_time() - cpu, peak_memory(), os.getpid(),
-        )  # fmt: skip
+            self.kind,
+            self.key,
+            self.name,
+            value,
+            fault,
+            time.perf_counter() - wall,
+            time.process_time() - cpu,
+            peak_memory(),
+            os.getpid(),
+        )
 
 
 @lru_cache(maxsize=1)
@@ -133,20 +146,26 @@ def leave_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def refusal(error: PrivauditError) -> Reason:
+    """What a PrivauditError states, as a reason."""
+    said = {"what": error.what, "because": error.because, "fix": error.fix}
+    return Reason(ReasonCode.REFUSED, said)
+
+
 def fault_of(error: Exception) -> Fault:
-    """What may be told of an error: its kind and place, or its own words where they are ours."""
+    """What may be shown of an error: its kind and place, or its own words where they are ours."""
     trace = "".join(traceback.format_exception(error))
-    lost = next((e for e in _causes(error) if isinstance(e, ModuleNotFoundError)), None)
-    gone = "" if lost is None else missing(lost)
-    if isinstance(error, PrivauditError):
-        told = f"{gone}: {error.fix}" if gone else ""
-        return Fault(f"{error.what}; {error.because}", trace, error, told)
-    if gone:
-        return Fault(gone, trace, None, gone)
+    absent = next((e for e in _causes(error) if isinstance(e, ModuleNotFoundError)), None)
+    own = error if isinstance(error, PrivauditError) else None
+    if absent is not None:
+        return Fault(missing_library(absent, "" if own is None else own.fix), trace, own)
+    if own is not None:
+        return Fault(refusal(own), trace, own)
     frames = traceback.extract_tb(error.__traceback__)
     last = frames[-1] if frames else None
     place = f" in {Path(last.filename).name}, line {last.lineno}" if last else ""
-    return Fault(f"{type(error).__name__}{place}", trace)
+    failed = {"error": f"{type(error).__name__}{place}"}
+    return Fault(Reason(ReasonCode.FAILED, failed), trace)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -158,11 +177,11 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Hold every numeric library of this process to one thread, and put things back after."""
+    """Hold every numeric library of this process to one thread, and restore what was set after."""
     from threadpoolctl import threadpool_limits
 
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    kept = {name: os.environ.get(name) for name in names}
+    before = {name: os.environ.get(name) for name in names}
     torch = sys.modules.get("torch")
     threads = torch.get_num_threads() if torch is not None else None
     try:
@@ -172,7 +191,7 @@ def one_thread() -> Iterator[None]:
         with threadpool_limits(1):
             yield
     finally:
-        for name, value in kept.items():
+        for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
@@ -182,7 +201,7 @@ def one_thread() -> Iterator[None]:
 
 
 def peak_memory() -> int:
-    """Peak resident bytes of this process; 0 where the system does not tell."""
+    """Peak resident bytes of this process; 0 where the system does not state it."""
     try:
         import resource
     except ImportError:
@@ -191,8 +210,10 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def fit(bench: Bench, key: str, name: str, method: Method, variant: str) -> tuple[Release, dict]:
-    """Train a subject on the members, or its null twin on the reference pool; keep its answers."""
+def fit(
+    bench: Bench, key: str, name: str, method: Method, variant: str
+) -> tuple[Release, dict[str, Any]]:
+    """Train a subject on the members, or its null model on the reference pool; store its answers."""
     split = bench.split
     pool = split.reference if variant == "negative" else split.members
     stream = "null" if variant == "negative" else "fit"
@@ -206,7 +227,7 @@ def fit(bench: Bench, key: str, name: str, method: Method, variant: str) -> tupl
         "access": sorted(access.name for access in release.access),
         "costs": measure.costs(release.costs) | {"fit_cpu_seconds": trained},
         "trust": [[str(part) for part in row] for row in release.trust],
-        "notes": [str(note) for note in release.notes],
+        "notes": to_tree([as_caveat(part) for part in release.notes]),
     }
     if release.model is not None:
         start = time.process_time()
@@ -227,7 +248,7 @@ def _stream(name: str, method: Method) -> str:
 
 
 def refit(bench: Bench, key: str, method: Method, wanted: list[dict[str, Any]]) -> int:
-    """Train a group of refits and keep their true-class margins and what each was trained on."""
+    """Train a group of refits and store their true-class margins and what each was trained on."""
     pools = [bench.tables.get_records(part["pool"]) for part in wanted]
     masks = [part["included"] for part in wanted]
     rngs = [bench.seeds.rng("refit", part["name"]) for part in wanted]
@@ -256,12 +277,11 @@ def fitted(bench: Bench, groups: tuple[str, ...], lift: float = 0.0) -> list[Fit
     """The refits' answers from the store, with a planted leak of `lift` where one is asked for."""
     found = []
     for key in groups:
-        kept = bench.store.get_arrays("margins", key)
-        if kept is None:
-            raise LookupError("refits that should be kept are not: they broke or were removed")
-        for margins, packed, pool, ask in zip(
-            kept["margins"], kept["included"], kept["pool"], kept["ask"], strict=True
-        ):
+        stored = bench.store.get_arrays("margins", key)
+        if stored is None:
+            raise LookupError("refits that should be stored are not: they failed or were removed")
+        parts = (stored[part] for part in ("margins", "included", "pool", "ask"))
+        for margins, packed, pool, ask in zip(*parts, strict=True):
             included = np.unpackbits(packed, count=_size(bench.tables, str(pool))).astype(bool)
             if lift:
                 place = controls.places(bench.tables, str(pool), str(ask))
@@ -283,10 +303,10 @@ def attack(
     release: Release,
     groups: tuple[str, ...],
 ) -> None:
-    """Run one attack on one release, judge its evidence, and keep both."""
+    """Run one attack on one release, judge its evidence, and store both."""
     variant = stream[-1]
     split = bench.split
-    if variant == "negative" and not retrained(method):
+    if variant == "negative" and not is_retrained(method):
         split = controls.halves(split, bench.seeds.rng("halves"))
     target, lift = Target(release, split, method), 0.0
     if variant == "positive" and Access.TABLE in attack.needs:
@@ -294,9 +314,9 @@ def attack(
     elif variant == "positive":
         target, lift = controls.plant(target)
     start = time.perf_counter()
-    handed = fitted(bench, groups, lift)
+    given = fitted(bench, groups, lift)
     try:
-        evidence = attack.run(target, handed, bench.seeds.rng("attack", *stream))
+        evidence = attack.run(target, given, bench.seeds.rng("attack", *stream))
     except PrivauditError as error:
         raise Refusal(error.what, error.because, error.fix) from error
     confidence = measure.null_confidence() if variant == "negative" else bench.confidence
@@ -316,9 +336,13 @@ def fidelity(
     from privaudit.fidelity.measure import fidelity as measured
 
     found = measured(
-        table, bench.split, learners=judges, confidence=bench.confidence,
-        seeds=bench.seeds.child("fidelity"), noisy=noisy,
-    )  # fmt: skip
+        table,
+        bench.split,
+        learners=judges,
+        confidence=bench.confidence,
+        seeds=bench.seeds.child("fidelity"),
+        noisy=noisy,
+    )
     bench.store.put_json("fidelity", key, to_tree(found))
 
 
@@ -332,11 +356,11 @@ def subject(
     attacks: dict[str, Attack],
     groups: dict[str, tuple[str, ...]],
 ) -> None:
-    """Measure how useful a subject is, for whom, and its strongest membership attack.
+    """Measure a subject's utility, also by group, and its strongest membership attack.
 
-    evidences, attacks, groups: by attack, the key of what it found, and what it was handed.
+    evidences, attacks, groups: by attack, the key of what it found, and the refits it was given.
     """
-    kept = bench.store.get_arrays("answers", answers)
+    stored = bench.store.get_arrays("answers", answers)
     scores = {}
     for attack_name, evidence in evidences.items():
         arrays = bench.store.get_arrays("evidence", evidence)
@@ -345,11 +369,11 @@ def subject(
     seeds = bench.seeds.child("measure", name)
     chosen = None
     if len(scores) > 1:
-        handed = {attack_name: fitted(bench, groups[attack_name]) for attack_name in scores}
+        given = {attack_name: fitted(bench, groups[attack_name]) for attack_name in scores}
         ran = {attack_name: attacks[attack_name] for attack_name in scores}
-        chosen = choose.strongest(ran, handed, bench.split, method, seeds.child("choose"))
+        chosen = choose.strongest(ran, given, bench.split, method, seeds.child("choose"))
     body = measure.subject(
-        None if kept is None else kept["proba"],
+        None if stored is None else stored["proba"],
         scores,
         chosen,
         bench.split,
@@ -359,7 +383,7 @@ def subject(
     bench.store.put_json("subjects", key, body)
 
 
-def shown(release: Release, attack: Attack) -> Release:
+def strip_release(release: Release, attack: Attack) -> Release:
     """The release without the heavy parts that this attack does not read, to be sent to a worker."""
     heavy = {
         "updates": Access.UPDATES,
@@ -368,14 +392,20 @@ def shown(release: Release, attack: Attack) -> Release:
         "table": Access.TABLE,
         "file": Access.FILE,
     }
-    drop = {part: None for part, access in heavy.items() if access not in attack.needs}
+    used = attack.uses(release.access)
+    drop = {part: None for part, access in heavy.items() if access not in used}
     return replace(release, **drop)  # type: ignore[arg-type]
 
 
-def lacks(attack: Attack, access: frozenset[Access]) -> str | None:
-    """Why an attack does not apply to a release of this access; None where it does."""
-    missing = sorted(attack.needs - access, key=lambda need: need.name)
+def lacks(attack: Attack, access: frozenset[Access]) -> Reason | None:
+    """Why an attack does not apply to a release of this access; None where it does.
+
+    NEEDS_RETRAINING where the auditor alone lacks something: the release gives what the attack asks for.
+    """
+    missing = attack.needs - access
     if not missing:
         return None
-    wants = "; ".join(need.value for need in missing)
-    return f"the attack must be able to {wants}, which this release does not allow"
+    if missing == {Access.RERUN}:
+        return Reason(ReasonCode.NEEDS_RETRAINING)
+    names = tuple(sorted(need.name for need in missing))
+    return Reason(ReasonCode.LACKS_ACCESS, {"access": names})

@@ -2,46 +2,55 @@
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from privaudit import stats
 from privaudit.contracts import Claim, Scores, Trials
+from privaudit.errors import PrivauditError
+from privaudit.facts import Caveat, CaveatCode, Setting
 from privaudit.records import Records, Split
-from privaudit.results import ClaimText, to_tree
+from privaudit.results import ClaimText, from_tree, to_tree
 from privaudit.seeds import Seeds
 
 DELTA = 1e-5
-"""At which delta a lower bound on epsilon is read where nothing was promised."""
+"""At which delta a lower bound on epsilon is read where nothing is claimed."""
 
-Evidence = Scores | Trials | Mapping[str, Trials]
+Series = dict[Setting | None, Trials]
+"""Attempts by setting, None where an attack has one series alone."""
+
+Evidence = Scores | Trials | Mapping[Setting, Trials] | Series
 
 
-def claim(promise: Claim) -> dict[str, Any]:
-    """A claim as printed, as plain data."""
-    covers = tuple(sorted(access.value for access in promise.covers))
-    return to_tree(
-        ClaimText(
-            promise.epsilon, promise.delta, promise.unit, promise.neighbours, covers, promise.basis
-        )
+def claim(claimed: Claim) -> dict[str, Any]:
+    """A claim as documents hold it, as plain data."""
+    text = ClaimText(
+        claimed.epsilon,
+        claimed.delta,
+        claimed.unit,
+        claimed.neighbours,
+        tuple(sorted(access.name for access in claimed.covers)),
+        claimed.basis,
     )
+    return dict(to_tree(text))
 
 
-def costs(told: Mapping[str, float]) -> dict[str, float]:
+def costs(stated: Mapping[str, float]) -> dict[str, float]:
     """What training cost, as numbers that a document may hold."""
-    return {name: float(cost) for name, cost in told.items() if np.isfinite(float(cost))}
+    return {name: float(cost) for name, cost in stated.items() if np.isfinite(float(cost))}
 
 
 def null_confidence() -> float:
     """Confidence of a negative control's interval.
 
-    A run has up to a hundred of them and one that misses voids the audit, so each is asked at a level
-    at which 200 raise a false alarm in fewer than 1 run of 100. It never depends on how many there are: adding
-    an attack moves no other's numbers.
+    A run has up to a hundred of them and one that misses voids the audit, so each is made at a level at
+    which 200 fail a sound harness in fewer than 1 run of 100. It never depends on how many there are:
+    adding an attack moves no other's numbers.
     """
     return stats.control_confidence()
 
@@ -61,7 +70,11 @@ def judge(
     claim: Claim | None = None,
 ) -> dict[str, Any]:
     """Estimates and curves of one attack's evidence, as plain data. brief: the AUC alone,
-    which is what a control is judged by. claim: what was promised, whose delta a bound is read at."""
+    which is what a control is judged by. claim: what is guaranteed, whose delta a bound is read at.
+
+    Raises:
+        PrivauditError: evidence that is neither scores nor trials, or trials not keyed by `Setting`.
+    """
     if isinstance(evidence, Scores):
         ids = patients(split)
         names = ("auc",) if brief else None
@@ -72,61 +85,106 @@ def judge(
         curves = []
         if not brief:
             curves.append(stats.roc(evidence, patients=ids, confidence=confidence, rng=rng))
-        return {"estimates": to_tree(found), "curves": to_tree(curves), "notes": []}
-    given = {"": evidence} if isinstance(evidence, Trials) else dict(evidence)
-    series = {key: _counted(trials) for key, trials in given.items()}
+        return {"estimates": to_tree(found), "curves": to_tree(curves), "caveats": []}
+    series = {at: _with_patients(trials) for at, trials in series_of(evidence).items()}
     found = stats.estimates(series, patients=None, confidence=confidence, rng=rng)
-    curves = []
-    for which in ("attack_rate", "control_rate"):
-        for family, budgets in _budgets(series).items():
-            curve = stats.budget_curve(budgets, patients=None, confidence=confidence, which=which)
-            tree = to_tree(curve)
-            tree["name"] = f"{which}{': ' + family if family else ''}"
-            curves.append(tree)
-    labels = sorted({trials.control_label for trials in series.values()})
-    notes = [f"control: {label}" for label in labels if label != "control"]
-    return {"estimates": to_tree(found), "curves": curves, "notes": notes}
+    curves = [
+        stats.budget_curve(line, patients=None, confidence=confidence, which=which)
+        for which in ("attack_rate", "control_rate")
+        for line in _budgets(series)
+    ]
+    labels = sorted({trials.control_label for trials in series.values()} - {"control"})
+    described = [
+        Caveat(CaveatCode.CONTROL_DESCRIBED, "note", {"control": label}) for label in labels
+    ]
+    return {
+        "estimates": to_tree(found),
+        "curves": to_tree(curves),
+        "caveats": to_tree(described),
+    }
 
 
-def _counted(trials: Trials) -> Trials:
+def series_of(evidence: Trials | Mapping[Setting, Trials] | Series) -> Series:
+    """Attempts by setting; evidence that an attack may not return is refused."""
+    if isinstance(evidence, Trials):
+        return {None: evidence}
+    kind, series = type(evidence).__name__, Series()
+    if isinstance(evidence, Mapping):
+        for at, trials in evidence.items():
+            if isinstance(at, Setting | None) and isinstance(trials, Trials):
+                series[at] = trials
+        if series and len(series) == len(evidence):
+            return series
+        kind = f"a {kind} that does not hold Trials by Setting"
+    raise PrivauditError(
+        f"an attack that returned {kind}",
+        "evidence is Scores, Trials, or a mapping of Setting to Trials: a series is known by its "
+        "kind and value, never by a text",
+        "return {Setting(kind, value): Trials(...)} with one of the kinds of privaudit.facts",
+    )
+
+
+def _with_patients(trials: Trials) -> Trials:
     """Attempts at what is no patient's, such as a key, each count for themselves."""
     if trials.patients is not None:
         return trials
     return replace(trials, patients=np.arange(len(trials.success)))
 
 
-def _budgets(series: Mapping[str, Trials]) -> dict[str, dict[str, Trials]]:
-    """Trials keyed by a budget ("0.1 sd ..."), by what follows the size and unit; two points a line."""
-    lines: dict[str, dict[str, Trials]] = {}
-    for key, trials in series.items():
-        if re.match(r"\s*[0-9.]+(?:[eE][-+]?[0-9]+)?\s*\S*", key) and key.lstrip()[:1].isdigit():
-            rest = " ".join(key.split()[2:])
-            lines.setdefault(rest, {})[key] = trials
-    return {family: budgets for family, budgets in lines.items() if len(budgets) > 1}
+def _budgets(series: Series) -> list[dict[Setting, Trials]]:
+    """Trials at a budget, one line of at least two points for each unit and details."""
+    lines: dict[Setting, dict[Setting, Trials]] = {}
+    for at, trials in series.items():
+        if at is not None and at.kind == "budget" and not isinstance(at.value, str):
+            lines.setdefault(replace(at, value=0.0), {})[at] = trials
+    return [line for line in lines.values() if len(line) > 1]
+
+
+_PARTS = ("success", "control", "guess", "patients", "control_patients")
 
 
 def arrays(evidence: Evidence) -> dict[str, np.ndarray]:
-    """Evidence as named arrays, to be kept under `restricted/`."""
+    """Evidence as named arrays, for `restricted/`; a setting is stored as JSON."""
     if isinstance(evidence, Scores):
         return {
             "members": np.asarray(evidence.members, dtype=np.float64),
             "nonmembers": np.asarray(evidence.nonmembers, dtype=np.float64),
-            "coin": np.array(evidence.randomised),
+            "randomised": np.array(evidence.randomised),
         }
-    series = {"": evidence} if isinstance(evidence, Trials) else dict(evidence)
     found = {}
-    for index, (key, trials) in enumerate(series.items()):
-        found[f"name{index}"] = np.array(key)
-        for part in ("success", "control", "guess", "patients", "control_patients"):
+    for index, (at, trials) in enumerate(series_of(evidence).items()):
+        tree = None if at is None else asdict(at)
+        found[f"setting{index}"] = np.array(json.dumps(tree, sort_keys=True))
+        for part in _PARTS:
             value = getattr(trials, part)
             if value is not None:
                 found[f"{part}{index}"] = np.asarray(value)
     return found
 
 
-def scores(kept: Mapping[str, np.ndarray]) -> Scores:
-    """Membership scores back from the arrays kept."""
-    return Scores(kept["members"], kept["nonmembers"], bool(kept["coin"]))
+def evidence_of(stored: Mapping[str, np.ndarray]) -> Scores | Series:
+    """Evidence back from the arrays that `arrays` made.
+
+    Raises:
+        ValueError: they hold neither scores nor trials.
+    """
+    if "members" in stored:
+        return scores(stored)
+    series: Series = {}
+    while f"setting{len(series)}" in stored:
+        index = len(series)
+        tree = json.loads(str(stored[f"setting{index}"]))
+        at = None if tree is None else from_tree(tree, Setting)
+        parts = {part: stored.get(f"{part}{index}") for part in _PARTS}
+        series[at] = Trials(**parts)  # type: ignore[arg-type]
+    if not series:
+        raise ValueError("neither scores nor trials")
+    return series
+
+
+def scores(stored: Mapping[str, np.ndarray]) -> Scores:
+    """Membership scores back from the arrays that `arrays` made."""
+    return Scores(stored["members"], stored["nonmembers"], bool(stored["randomised"]))
 
 
 def subject(
@@ -137,7 +195,7 @@ def subject(
     confidence: float,
     seeds: Seeds,
 ) -> dict[str, Any]:
-    """Usefulness on both pools, by group, calibration, and the strongest attack with its groups.
+    """Utility on both pools, by group, calibration, and the strongest attack with its groups.
 
     chosen: the attack that the headline quotes, where it was chosen without looking at this subject.
     """
@@ -191,21 +249,24 @@ def _utility(proba: np.ndarray, split: Split, confidence: float, seeds: Seeds) -
     cut = len(split.members)
     own, other = proba[:cut], proba[cut:]
     inside, outside = split.members, split.nonmembers
+    utility = partial(stats.utility, confidence=confidence)
+    own_rng, other_rng = seeds.rng("utility", "members"), seeds.rng("utility")
     parts = {
-        "utility": stats.utility(
-            other, outside.y, patients=outside.patient, confidence=confidence,
-            rng=seeds.rng("utility"), classes=outside.classes,
+        "utility": utility(
+            other, outside.y, patients=outside.patient, rng=other_rng, classes=outside.classes
         ),
-        "utility_members": stats.utility(
-            own, inside.y, patients=inside.patient, confidence=confidence,
-            rng=seeds.rng("utility", "members"), classes=inside.classes,
+        "utility_members": utility(
+            own, inside.y, patients=inside.patient, rng=own_rng, classes=inside.classes
         ),
         "utility_groups": stats.utility_groups(
-            other, outside.y, patients=outside.patient, groups=with_sites(outside),
-            confidence=confidence, rng=seeds.rng("utility", "groups"),
+            other,
+            outside.y,
+            patients=outside.patient,
+            groups=with_sites(outside),
+            confidence=confidence,
         ),
         "reliability": stats.reliability(
-            other, outside.y, patients=outside.patient, confidence=confidence,
+            other, outside.y, patients=outside.patient, confidence=confidence
         ),
-    }  # fmt: skip
+    }
     return {name: to_tree(part) for name, part in parts.items()}

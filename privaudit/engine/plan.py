@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from privaudit.contracts import Access, Attack, Method, Refit, Release, Target
 from privaudit.engine.configure import Entry, Request
 from privaudit.engine.store import key_of
-from privaudit.engine.version import code, code_of_package
+from privaudit.engine.version import code, code_of_modules, code_of_package
 from privaudit.errors import PrivauditError
 from privaudit.records import Records, Split
 from privaudit.seeds import Seeds
 
 GROUP = 8
-"""At most this many refits are trained as one batch, kept and shared."""
+"""At most this many refits are trained as one batch, stored and shared."""
 
 VARIANTS = ("subject", "positive", "negative")
 """The release itself, the planted memoriser, and the model that saw no audit record."""
@@ -23,7 +22,7 @@ VARIANTS = ("subject", "positive", "negative")
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """One model trained for its own sake: the subject itself, or its null twin on the reference pool."""
+    """A model trained to be attacked: the subject itself, or its null model on the reference pool."""
 
     key: str
     entry: Entry
@@ -33,7 +32,7 @@ class Fit:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Consecutive refits of one attack's list, trained together; the unit of keeping and sharing."""
+    """Consecutive refits of one attack's list, trained together; the unit of storing and sharing."""
 
     key: str
     method: Method
@@ -46,10 +45,10 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One attack on one variant of one subject, with the groups of refits it will be handed.
+    """One attack on one variant of one subject, with the groups of refits it will be given.
 
-    broken: why the attack could not even say what it wants; a PrivauditError is its refusal of this
-    subject, which is told as such.
+    error: why the attack could not state which refits it wants; a PrivauditError is its refusal of this
+    subject, and reported as that.
     """
 
     key: str
@@ -58,7 +57,7 @@ class Step:
     attack: Attack
     variant: str
     groups: tuple[str, ...]
-    broken: Exception | None = None
+    error: Exception | None = None
 
     @property
     def stream(self) -> tuple[str, str, str]:
@@ -93,17 +92,17 @@ class Plan:
 def plan(request: Request, split: Split) -> Plan:
     """Ask every attack which refits it wants, share equal ones, and name every step by its content.
 
-    No model exists yet: an attack is asked with a release that shows nothing. Raises PrivauditError
-    where an attack refuses its own settings, unless all methods were asked for.
+    No model exists yet: an attack is asked with a release that shows nothing.
+
+    Raises:
+        PrivauditError: an attack refuses its own settings, and not all methods were asked for.
     """
     seeds = Seeds(request.entropy)
     shared = _Shared()
     pools = {
         pool: getattr(split, pool).fingerprint for pool in ("members", "nonmembers", "reference")
     }
-    judge = key_of(
-        code_of_package("privaudit.stats"), code_of_package("privaudit.engine"), request.confidence
-    )
+    judge = judge_key(request.confidence)
     fits: list[Fit] = []
     groups: dict[str, Group] = {}
     steps: list[Step] = []
@@ -111,26 +110,32 @@ def plan(request: Request, split: Split) -> Plan:
         made_by = code(entry.method)
         common = (entry.name, repr(entry.method), made_by, request.entropy, *pools.values())
         own = {"subject": Fit(key_of("subject", *common), entry, "subject", len(split.members))}
-        if any(attack.family == "membership" for attack in request.attacks.values()) and retrained(
-            entry.method
-        ):
+        if any(
+            attack.family == "membership" for attack in request.attacks.values()
+        ) and is_retrained(entry.method):
             key = key_of("negative", *common)
             own["negative"] = Fit(key, entry, "negative", len(split.reference))
         fits.extend(own.values())
         target = Target(Release(), split, entry.method)
         for name, attack in request.attacks.items():
-            keys, broken = _declared(target, attack, seeds, shared, groups)
-            if isinstance(broken, PrivauditError) and not request.every:
-                raise broken
+            keys, error = _declared(target, attack, seeds, shared, groups)
+            if isinstance(error, PrivauditError) and not request.every:
+                raise error
             variants = VARIANTS if attack.family == "membership" else VARIANTS[:1]
             for variant in variants:
                 fit = own.get(variant, own["subject"])
                 key = key_of(variant, name, repr(attack), code(attack), judge, fit.key, *keys)
-                steps.append(Step(key, entry, name, attack, variant, keys, broken))
+                steps.append(Step(key, entry, name, attack, variant, keys, error))
     return Plan(tuple(fits), groups, tuple(steps))
 
 
-def retrained(method: Method) -> bool:
+def judge_key(confidence: float) -> str:
+    """Names the code and the confidence that estimates and documents are made with."""
+    parts = (code_of_package("privaudit.stats"), code_of_package("privaudit.engine"))
+    return key_of(*parts, code_of_modules("privaudit.facts", "privaudit.results"), confidence)
+
+
+def is_retrained(method: Method) -> bool:
     """Whether the null control is a model trained on the reference pool; else it is the release itself,
     on two halves of the non-members."""
     return method.reruns
@@ -195,8 +200,3 @@ class _Shared:
         if pool is refit.pool and ask is refit.ask:
             return refit
         return replace(refit, pool=pool, ask=ask)
-
-
-def digest_of(plan: Plan) -> str:
-    """One short name for a plan's content."""
-    return hashlib.sha256("".join(step.key for step in plan.steps).encode()).hexdigest()[:6]

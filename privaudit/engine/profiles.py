@@ -1,4 +1,4 @@
-"""How much to do: three sizes of audit."""
+"""Profiles: three sizes of audit."""
 
 from __future__ import annotations
 
@@ -13,12 +13,18 @@ from privaudit.errors import PrivauditError
 class Profile:
     """A size of audit.
 
-    learners: None means all there are; refits: the models trained again for each method, which every
-    attack that asks for refits shares; settings: (component.field -> value) that differ from the
-    components' own defaults. methods: what is trained where no method is named. beside: where all
-    methods are asked for, the learners of those that are to have more than their usual one.
-    epsilons: where all methods are asked for, the promises at which each method that makes one is
-    trained; none means its own default. generators: what synthetic records are made by; None means all.
+    Args:
+        name: As on the command line.
+        summary: One line for `privaudit list profiles`.
+        refits: Shadow models of each method, which the attacks that need some share.
+        learners: Learners to use; None for all.
+        attacks: Attacks to run; None for all.
+        settings: `component.field` -> value, where it differs from the component's default.
+        methods: Methods to train where none is named.
+        beside: Method -> learners, where `--methods all` uses more than the method's usual one.
+        epsilons: Privacy budgets at which `--methods all` trains each method that guarantees one;
+            none for the method's own default.
+        generators: Generators of synthetic records to use; None for all.
     """
 
     name: str
@@ -29,7 +35,7 @@ class Profile:
     settings: Mapping[str, str] = field(default_factory=dict)
     methods: tuple[str, ...] = ("baseline",)
     beside: Mapping[str, tuple[str, ...]] = field(
-        # The yardsticks of linear models, of networks and of trees, trained in one place.
+        # The reference points for linear models, networks and trees, without any defence.
         default_factory=lambda: {"baseline": ("boosted", "logreg", "mlp"), "local_only": ("mlp",)}
     )
     epsilons: tuple[str, ...] = ()
@@ -41,7 +47,7 @@ PROFILES = {
     for profile in (
         Profile(
             "smoke",
-            "proves in under a minute that everything runs; intervals are wide",
+            "a check that everything runs, in a minute or two; intervals are wide",
             refits=8,
             learners=("boosted", "logreg", "mlp"),
             settings={
@@ -64,10 +70,10 @@ PROFILES = {
                 "medgan.pretrain": "10",
             },
         ),
-        Profile("standard", "every learner and every attack, for a first opinion", refits=16),
+        Profile("standard", "every learner and every attack, for a first assessment", refits=16),
         Profile(
             "thorough",
-            "four times the refits, for numbers to decide on",
+            "four times the shadow models, for decisions",
             refits=64,
             settings={
                 "ctgan.epochs": "300",

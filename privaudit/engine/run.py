@@ -1,4 +1,4 @@
-"""Run an audit: plan it, train, attack, measure, write. What is in the store is not done again."""
+"""Run an audit: plan it, train, attack, measure, write. What the store holds is not done again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from privaudit import __version__, plugins
 from privaudit.contracts import Prepared
@@ -19,14 +19,14 @@ from privaudit.engine.configure import Request
 from privaudit.engine.events import Listener, silent, to_file
 from privaudit.engine.folder import Folder, private
 from privaudit.engine.forecast import Forecast, forecast
-from privaudit.engine.guarantees import DEFECT
 from privaudit.engine.jobs import Bench
 from privaudit.engine.plan import Plan, plan
 from privaudit.engine.store import Store
 from privaudit.engine.subjects import subject
 from privaudit.engine.version import packages
-from privaudit.engine.work import Stage, Work, own_process
+from privaudit.engine.work import Stage, Work, own_process, show_params
 from privaudit.errors import PrivauditError
+from privaudit.facts import Caveat, CaveatCode, Param, Severity
 from privaudit.records import Split
 from privaudit.results import (
     Attempts,
@@ -35,6 +35,7 @@ from privaudit.results import (
     Failed,
     Finding,
     Manifest,
+    Outcome,
     Subject,
     Untrained,
 )
@@ -45,20 +46,20 @@ Report = Callable[[Audit, Path], object]
 
 
 class Witness(Protocol):
-    """Who keeps account of the audits made on a shelf of runs."""
+    """Records the audits made in a folder of runs."""
 
     def commit(self, value: str) -> str:
         """What stands for a fingerprint in a document that leaves: nobody can guess the data from it."""
         ...
 
     def saw(self, run: str, task: str, data: str) -> Attempts:
-        """Told once the data are read, by their commitment; how often they were tried so far."""
+        """Called once the data are read, with their commitment; how often they were audited so far."""
         ...
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A run that came to its end. code: 0, or 5 where something is wrong with it (`verdict`)."""
+    """A finished run. code: as `exit_code` gives it."""
 
     audit: Audit
     folder: Path
@@ -86,11 +87,14 @@ def run(
 ) -> Finished:
     """Audit every subject of the request and write the run folder under `out`.
 
-    workers: processes of one thread each, all cores unless told; inside
+    workers: processes of one thread each, all cores by default; inside
     `joblib.parallel_config(backend=...)` the work goes to that backend, whose workers must see
     `out`. report: writes the report files beside audit.json. witness: without one, the document names
     neither the data nor the split, and counts no attempts. Ctrl-C or a kill loses only the steps
     in progress: the same request and `out` finds the finished ones again.
+
+    Raises:
+        PrivauditError: the request, the data or the cluster cannot be worked with.
     """
     workers = cores() if workers is None else workers
     if workers < 1:
@@ -98,15 +102,15 @@ def run(
             f"{workers} jobs", "work needs at least one process", "give --jobs 1 or more"
         )
     folder = Folder.start(out, request.task_name)
-    tell = to_file(folder.events, listen)
-    shelf = private(out / "restricted")
+    report_event = to_file(folder.events, listen)
+    restricted = private(out / "restricted")
     begun = Clock()
-    stage = Stage(tell, "prepare")
+    stage = Stage(report_event, "prepare")
     try:
         prepared = request.task.prepare(
-            data, shelf / "cache", lambda what, share: stage.step(what, share, 1.0)
+            data, restricted / "cache", lambda what, share: stage.step(what, share, 1.0)
         )
-        split = tossed(prepared, request)
+        split = assign_split(prepared, request)
     except PrivauditError:
         folder.discard()
         raise
@@ -118,48 +122,53 @@ def run(
         attempts = witness.saw(folder.name, request.task_name, data_name)
         seen = (data_name, split_name, attempts)
     with Tables(folder.restricted / "tables") as tables:
-        bench = shelve(request, split, Store(str(shelf / "store")), tables)
-        work = Work(request, bench, plan(request, split), workers, tell, folder)
+        bench = prepare_bench(request, split, Store(str(restricted / "store")), tables)
+        work = Work(request, bench, plan(request, split), workers, report_event, folder)
         work.do()
-        stage = Stage(tell, "write")
+        stage = Stage(report_event, "write")
         subjects = [
-            warned(subject(work, entry), prepared.distribution_shift) for entry in work.entries
+            add_distribution_shift(subject(work, entry), prepared.distribution_shift)
+            for entry in work.entries
         ]
-        audit = whole(request, prepared, split, subjects, work, begun, folder.name, seen)
-        keep_restricted(folder, split, prepared, work)
+        audit = assemble(request, prepared, split, subjects, work, begun, folder.name, seen)
+        store_restricted(folder, split, prepared, work)
         folder.finish(audit, report)
         folder.make_latest()
         stage.end("report")
-    return Finished(audit, folder.root, verdict(audit), work.trained, work.reused)
+    return Finished(audit, folder.root, exit_code(audit), work.trained, work.reused)
 
 
 def forecast_only(
-    request: Request, *, out: Path, data: Path | None = None, workers: int | None = None,
+    request: Request,
+    *,
+    out: Path,
+    data: Path | None = None,
+    workers: int | None = None,
     listen: Listener = silent,
-) -> tuple[Plan, Forecast, set[str]]:  # fmt: skip
+) -> tuple[Plan, Forecast, set[str]]:
     """What `run` would do, how long, and how much memory; keys of the steps still to be done."""
     import tempfile
 
     workers = cores() if workers is None else workers
-    shelf = private(out / "restricted")
+    restricted = private(out / "restricted")
     stage = Stage(listen, "prepare")
     prepared = request.task.prepare(
-        data, shelf / "cache", lambda what, share: stage.step(what, share, 1.0)
+        data, restricted / "cache", lambda what, share: stage.step(what, share, 1.0)
     )
     stage.end(f"{len(prepared.records)} records")
-    split = tossed(prepared, request)
+    split = assign_split(prepared, request)
     with (
-        tempfile.TemporaryDirectory(dir=shelf, prefix="plan-") as scratch,
+        tempfile.TemporaryDirectory(dir=restricted, prefix="plan-") as scratch,
         Tables(Path(scratch)) as t,
     ):
-        bench = shelve(request, split, Store(str(shelf / "store")), t)
+        bench = prepare_bench(request, split, Store(str(restricted / "store")), t)
         work = Work(request, bench, plan(request, split), workers, listen, None)
         todo = work.todo()
         return work.plan, forecast(work.plan, bench, workers, todo), todo
 
 
-def tossed(prepared: Prepared, request: Request) -> Split:
-    """Who was trained on: as given, or by a fair coin for each patient."""
+def assign_split(prepared: Prepared, request: Request) -> Split:
+    """Who was trained on: as given, or assigned at random, each patient with equal chance."""
     if prepared.split is not None:
         return prepared.split
     return Split.assign(prepared.records, Seeds(request.entropy).rng("split"))
@@ -181,12 +190,14 @@ class Tables:
         shutil.rmtree(self.root, ignore_errors=True)
 
 
-def shelve(request: Request, split: Split, store: Store, tables: Store) -> Bench:
+def prepare_bench(request: Request, split: Split, store: Store, tables: Store) -> Bench:
     """Put the pools where workers can map them."""
-    keys = tuple(
-        tables.put_records(pool) for pool in (split.members, split.nonmembers, split.reference)
+    keys = (
+        tables.put_records(split.members),
+        tables.put_records(split.nonmembers),
+        tables.put_records(split.reference),
     )
-    return Bench(store, tables, keys, request.entropy, request.confidence)  # type: ignore[arg-type]
+    return Bench(store, tables, keys, request.entropy, request.confidence)
 
 
 class Clock:
@@ -200,11 +211,11 @@ class Clock:
         return time.perf_counter() - self.wall, time.process_time() - self.cpu
 
 
-def keep_restricted(folder: Folder, split: Split, prepared: Prepared, work: Work) -> None:
+def store_restricted(folder: Folder, split: Split, prepared: Prepared, work: Work) -> None:
     """The split, the exact flow, and every attack's evidence record by record."""
     from privaudit.engine.folder import write_text
 
-    folder.keep_split(split)
+    folder.store_split(split)
     rows = ["step,excluded_stays,stays,patients"]
     rows += [
         f'"{s.step.replace(chr(34), chr(39))}",{s.excluded_stays},{s.stays},{s.patients}'
@@ -216,11 +227,11 @@ def keep_restricted(folder: Folder, split: Split, prepared: Prepared, work: Work
         arrays = work.store.get_arrays("evidence", step.key)
         if arrays is not None:
             variant = "" if step.variant == "subject" else f"-{step.variant}"
-            folder.keep_scores(step.entry.name, f"{step.attack_name}{variant}", arrays)
+            folder.store_scores(step.entry.name, f"{step.attack_name}{variant}", arrays)
     for fit in work.plan.fits:
         arrays = work.store.get_arrays("answers", fit.key)
         if fit.variant == "subject" and arrays is not None:
-            folder.keep_answers(fit.entry.name, arrays)
+            folder.store_answers(fit.entry.name, arrays)
 
 
 def fingerprint(split: Split) -> str:
@@ -229,7 +240,7 @@ def fingerprint(split: Split) -> str:
     return hashlib.sha256("".join(pool.fingerprint for pool in pools).encode()).hexdigest()
 
 
-def whole(
+def assemble(
     request: Request,
     prepared: Prepared,
     split: Split,
@@ -257,6 +268,7 @@ def whole(
         split_fingerprint=seen[1] if seen else "",
         attempts=seen[2] if seen else None,
         statistics=STATISTICS,
+        exact_counts=request.exact_counts,
         seconds=wall,
         cpu_seconds=cpu + work.cpu,
         peak_memory_bytes=jobs.peak_memory() + sum(sorted(peaks)[-work.workers :]),
@@ -268,7 +280,8 @@ def whole(
         },
     )
     families = {
-        name: family_of(plugins.load("attacks", name)) for name in plugins.members("attacks")
+        name: str(getattr(plugins.load("attacks", name), "family", ""))
+        for name in plugins.members("attacks")
     }
     title, positive = request.task.title, request.task.positive
     untrained = (*request.untrained, *work.untrained.values())
@@ -284,90 +297,77 @@ def whole(
     )
 
 
-def warned(one: Subject, unfair: str) -> Subject:
-    """The subject with what makes its membership numbers mean something else said beside each of them."""
-    if not unfair:
+def add_distribution_shift(one: Subject, shift: Caveat | None) -> Subject:
+    """The subject with the distribution shift as a caveat of each of its membership findings."""
+    if shift is None:
         return one
 
-    def told(outcome: Any) -> Any:
+    def add(outcome: Outcome) -> Outcome:
         if not isinstance(outcome, Finding) or outcome.family != "membership":
             return outcome
-        return replace(outcome, caveats=(*outcome.caveats, unfair))
+        return replace(outcome, caveats=(*outcome.caveats, shift))
 
-    return replace(one, headline=told(one.headline), outcomes=tuple(told(o) for o in one.outcomes))
-
-
-def family_of(attack: Any) -> str:
-    return str(attack.family)
+    headline = one.headline
+    if headline is not None and headline.family == "membership":
+        headline = replace(headline, caveats=(*headline.caveats, shift))
+    return replace(one, headline=headline, outcomes=tuple(map(add, one.outcomes)))
 
 
 def caveats(
     prepared: Prepared, subjects: Sequence[Subject], untrained: Sequence[Untrained] = ()
-) -> tuple[str, ...]:
+) -> tuple[Caveat, ...]:
     """What a reader must know before any number."""
-    found = []
-    if not prepared.real:
-        found.append(
-            "The records were generated: no number in this report describes patients or any "
-            "hospital's data."
-        )
+    found = [] if prepared.real else [Caveat(CaveatCode.GENERATED_RECORDS)]
     found += prepared.caveats
-    void = [(s, c) for s in subjects for c in s.controls if invalid(c)]
-    if void:
-        named = ", ".join(f"{c.attack} on {s.name} ({c.kind} control)" for s, c in void)
-        found.append(f"Controls failed, so these attacks' findings cannot be relied on: {named}.")
-    weak = [(s, c) for s in subjects for c in s.controls if not c.passed and not invalid(c)]
-    if weak:
-        named = ", ".join(f"{c.attack} on {s.name}" for s, c in weak)
-        found.append(
-            "A planted leak was missed, so a low reading of these attacks speaks for nothing: "
-            f"{named}."
-        )
-    broken = sorted({o.attack for s in subjects for o in s.outcomes if isinstance(o, Failed)})
-    if broken:
-        found.append(f"Attacks broke and say nothing about the risk: {', '.join(broken)}.")
-    found += [
-        f"Defect in {name}: {caveat.removeprefix(DEFECT)}." for name, caveat in defects(subjects)
-    ]
-    if untrained:
-        names = ", ".join(one.name for one in untrained)
-        found.append(f"Asked for and not trained, so that nothing is known about them: {names}.")
+    for one in subjects:
+        for control in one.controls:
+            about: dict[str, Param] = {"attack": control.attack, "subject": one.name}
+            if is_void(control):
+                about["control"] = control.kind
+                found.append(Caveat(CaveatCode.CONTROL_FAILED, "defect", about))
+            elif not control.passed:
+                found.append(Caveat(CaveatCode.PLANTED_LEAK_MISSED, "warning", about))
+    for one in subjects:
+        for outcome in one.outcomes:
+            about = {"attack": outcome.attack, "subject": one.name}
+            if isinstance(outcome, Failed):
+                failed = {**about, "error": show_params(outcome.reason)}
+                found.append(Caveat(CaveatCode.ATTACK_FAILED, "defect", failed))
+            elif isinstance(outcome, Finding):
+                found += [
+                    Caveat(CaveatCode.GUARANTEE_BROKEN, "defect", {**about, **caveat.params})
+                    for caveat in outcome.caveats
+                    if caveat.code is CaveatCode.EPSILON_ABOVE_CLAIM
+                ]
+    for missing in untrained:
+        severity: Severity = "defect" if missing.failed else "warning"
+        found.append(Caveat(CaveatCode.NOT_TRAINED, severity, {"subject": missing.name}))
     return tuple(found)
 
 
-def defects(subjects: Sequence[Subject]) -> list[tuple[str, str]]:
-    """(subject, caveat) for every promise that an attack shows to be broken."""
-    return [
-        (one.name, caveat)
-        for one in subjects
-        for outcome in one.outcomes
-        if isinstance(outcome, Finding)
-        for caveat in outcome.caveats
-        if caveat.startswith(DEFECT)
-    ]
+def exit_code(audit: Audit) -> int:
+    """The exit code, from typed fields alone.
 
-
-def verdict(audit: Audit) -> int:
-    """The exit code.
-
-    5 where a null control reads as a leak or a control broke, an attack or a method broke, or a promise
-    does not hold; 3, inconclusive, where every attack on a model missed the leak planted in it;
-    else 0. One attack without power beside others with it is a caveat.
+    Returns:
+        5 where the audit itself or a guarantee is broken: a caveat that is a defect, of the audit or of a
+        finding, a null control that reads as a leak, a control, an attack or a method that failed with
+        an error; 3, inconclusive, where every attack on a model missed the leak planted in it; else 0.
+        One attack without power beside others with it is a caveat.
     """
-    if defects(audit.subjects) or any(one.broke for one in audit.untrained):
-        return 5
-    code = 0
+    stated = list(audit.caveats)
+    broken = any(one.failed for one in audit.untrained)
+    underpowered = False
     for one in audit.subjects:
-        if any(invalid(control) for control in one.controls):
-            return 5
-        if any(isinstance(outcome, Failed) for outcome in one.outcomes):
-            return 5
+        broken |= any(map(is_void, one.controls))
+        broken |= any(isinstance(outcome, Failed) for outcome in one.outcomes)
+        stated += [c for o in one.outcomes if isinstance(o, Finding) for c in o.caveats]
         planted = [control.passed for control in one.controls if control.kind == "positive"]
-        if planted and not any(planted):
-            code = 3
-    return code
+        underpowered |= bool(planted) and not any(planted)
+    if broken or any(caveat.severity == "defect" for caveat in stated):
+        return 5
+    return 3 if underpowered else 0
 
 
-def invalid(control: Control) -> bool:
-    """Whether a control says that the harness itself is at fault, not that an attack lacks power."""
+def is_void(control: Control) -> bool:
+    """Whether a control shows that the harness itself is at fault, not that an attack lacks power."""
     return not control.passed and (control.kind == "negative" or not control.estimates)

@@ -1,8 +1,8 @@
-"""Finished steps, found again by what they are: a folder of content-addressed files.
+"""The cache of finished steps: a folder of content-addressed files.
 
-Nothing in it is ever unpickled. Every entry carries the sha256 of its content, so that a file cut
-short or altered is noticed, thrown away and made again. The folder holds per-record answers of
-models and the records themselves: it lives under `restricted/`.
+Nothing in it is ever unpickled. Every entry carries the sha256 of its content, so that a file that
+was cut short or altered is noticed, removed and computed again. The folder holds per-record answers
+of models and the records themselves: it lies under `restricted/`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +27,7 @@ _ARRAYS = ("X", "y", "patient", "site", "series")
 
 @dataclass(frozen=True)
 class Store:
-    """The folder of finished steps at `root`. Cheap to send to another process."""
+    """The cache at `root`. Cheap to send to another process."""
 
     root: str
 
@@ -35,7 +35,7 @@ class Store:
         return Path(self.root) / kind / key[:2] / f"{key}{suffix}"
 
     def put_arrays(self, kind: str, key: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Keep named arrays under this key."""
+        """Store named arrays under this key."""
         seal = np.frombuffer(_digest(arrays), dtype=np.uint8)
 
         def fill(path: Path) -> None:
@@ -45,7 +45,7 @@ class Store:
         write_atomically(self.path(kind, key, ".npz"), fill)
 
     def get_arrays(self, kind: str, key: str) -> dict[str, np.ndarray] | None:
-        """The arrays kept under this key; None where there are none, or they are damaged."""
+        """The arrays stored under this key; None where there are none, or they are damaged."""
         path = self.path(kind, key, ".npz")
         try:
             with np.load(path, allow_pickle=False) as file:
@@ -62,16 +62,15 @@ class Store:
         return arrays
 
     def put_json(self, kind: str, key: str, body: Any) -> None:
-        """Keep a JSON value under this key."""
+        """Store a JSON value under this key."""
         text = json.dumps(body, sort_keys=True, allow_nan=False)
         seal = hashlib.sha256(text.encode()).hexdigest()
-        whole = f'{{"sha256": "{seal}", "body": {text}}}\n'
-        write_atomically(
-            self.path(kind, key, ".json"), lambda path: path.write_text(whole, encoding="utf-8")
-        )
+        file = f'{{"sha256": "{seal}", "body": {text}}}\n'
+        path = self.path(kind, key, ".json")
+        write_atomically(path, lambda made: made.write_text(file, encoding="utf-8"))
 
     def get_json(self, kind: str, key: str) -> Any:
-        """The value kept under this key; None where there is none, or it is damaged."""
+        """The value stored under this key; None where there is none, or it is damaged."""
         path = self.path(kind, key, ".json")
         try:
             tree = json.loads(path.read_text(encoding="utf-8"))
@@ -88,11 +87,11 @@ class Store:
         return body
 
     def has_arrays(self, kind: str, key: str) -> bool:
-        """Whether whole arrays are kept under this key."""
+        """Whether undamaged arrays are stored under this key."""
         return self.get_arrays(kind, key) is not None
 
     def put_records(self, records: Records) -> str:
-        """Keep a table so that workers map it from disk instead of being sent it; its fingerprint."""
+        """Store a table so that workers map it from disk instead of being sent it; its fingerprint."""
         key = records.fingerprint
         folder = self.path("records", key, "")
         if not folder.is_dir():
@@ -118,7 +117,7 @@ class Store:
         return key
 
     def get_records(self, key: str) -> Records:
-        """A table kept before, mapped read-only from disk."""
+        """A stored table, mapped read-only from disk."""
         return _mapped(self.root, key)
 
 
@@ -164,7 +163,7 @@ def _digest(arrays: Mapping[str, np.ndarray]) -> bytes:
     return digest.digest()
 
 
-def write_atomically(path: Path, fill: Any) -> None:
+def write_atomically(path: Path, fill: Callable[[Path], object]) -> None:
     """Let `fill` make a file or folder beside `path`, flush it, then rename it into place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".tmp-") as scratch:

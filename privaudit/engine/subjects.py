@@ -1,19 +1,20 @@
-"""One subject of the document from its finished steps: what was found, what did not apply, what broke."""
+"""One subject of the document from its finished steps: findings, attacks that do not apply, and failures."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from privaudit import stats
 from privaudit.contracts import Access
 from privaudit.engine import controls, document, jobs
-from privaudit.engine import guarantees as promises
 from privaudit.engine.configure import Entry
-from privaudit.engine.plan import Step, retrained
+from privaudit.engine.guarantees import check_guarantee
+from privaudit.engine.plan import Step, is_retrained
 from privaudit.engine.work import Work, access_of
 from privaudit.errors import PrivauditError
+from privaudit.facts import Caveat, CaveatCode, Reason, ReasonCode
 from privaudit.results import (
     ClaimText,
     Control,
@@ -28,12 +29,6 @@ from privaudit.results import (
     from_tree,
 )
 
-HALVES = "chosen as the strongest on one half of the patients, estimated on the other half"
-POSED = (
-    "chosen as the strongest on models trained again, whose training patients are known, and "
-    "measured on this model and all patients"
-)
-
 
 def subject(work: Work, entry: Entry) -> Subject:
     """One subject of the document."""
@@ -43,18 +38,18 @@ def subject(work: Work, entry: Entry) -> Subject:
     own = [step for step in work.plan.steps if step.entry.name == entry.name]
     outcomes = tuple(outcome(work, step, facts, body) for step in own if step.variant == "subject")
     names = [Access[name] for name in facts["access"]]
-    likeness = work.store.get_json("fidelity", work.likeness(fit))
+    likeness = work.store.get_json("fidelity", work.fidelity_key(fit))
     if likeness is None and Access.TABLE in names:
-        raise LookupError("a synthetic table's fidelity that should be kept is not")
+        raise LookupError("a synthetic table's fidelity that should be stored is not")
     reliability = body["reliability"]
     return Subject(
         name=entry.name,
         method=entry.method_name,
         learner=entry.learner_name,
-        description=document.described(entry.method),
+        description=document.describe(entry.method),
         params=document.params(entry.method),
         claim=from_tree(facts["claim"], ClaimText),
-        access=tuple(name.value for name in names),
+        access=tuple(access.name for access in names),
         utility=estimates(body["utility"]),
         utility_members=estimates(body["utility_members"]),
         utility_groups=document.groups(body["utility_groups"]),
@@ -64,87 +59,89 @@ def subject(work: Work, entry: Entry) -> Subject:
         controls=tuple(c for step in own if (c := control(work, step, facts)) is not None),
         costs=facts["costs"],
         trust=tuple((row[0], row[1], row[2]) for row in facts["trust"]),
-        notes=tuple(facts["notes"]),
+        notes=_caveats(facts["notes"]),
         fidelity=None if likeness is None else from_tree(likeness, Fidelity),
     )
 
 
 def outcome(work: Work, step: Step, facts: Any, body: Any) -> Outcome:
+    """What became of one attack on one subject."""
     name, family = step.attack_name, step.attack.family
-    reason = jobs.lacks(step.attack, access_of(facts, step.entry))
-    if reason is not None:
-        return Skipped(name, family, reason)
-    if isinstance(step.broken, PrivauditError):
-        return Skipped(name, family, f"{step.broken.what}; {step.broken.because}")
-    if refused(work, step):
-        return Skipped(name, family, work.faults[step.key].text)
-    if step.broken is not None or step.key in work.faults:
-        fault = work.faults.get(step.key) or jobs.fault_of(step.broken or Exception())
-        return Failed(name, family, fault.text)
+    access = access_of(facts, step.entry)
+    lacking = jobs.lacks(step.attack, access)
+    if lacking is not None:
+        return Skipped(name, family, lacking)
+    fault = work.faults.get(step.key)
+    if step.error is not None:
+        fault = jobs.fault_of(step.error)
+    if fault is not None:
+        refused = isinstance(step.error, PrivauditError) or is_refused(work, step)
+        return (Skipped if refused else Failed)(name, family, fault.reason)
     found = work.store.get_json("findings", step.key)
-    shown = access_of(facts, step.entry)
     known = estimates(found["estimates"])
-    promise = from_tree(facts["claim"], ClaimText)
+    claim = from_tree(facts["claim"], ClaimText)
+    used = step.attack.uses(access)
     return Finding(
         attack=name,
         family=family,
-        params=document.plain(step.attack),
-        access=tuple(need.value for need in sorted(step.attack.needs & shown, key=str)),
+        params=document.typed_params(step.attack),
+        access=tuple(sorted(need.name for need in used)),
         estimates=known,
         curves=tuple(from_tree(curve, Curve) for curve in found["curves"]),
         groups=document.groups(body["groups"].get(name, [])),
-        caveats=(*found["notes"], *promises.caveats(promise, known, step.attack.needs)),
+        caveats=(
+            *_caveats(found["caveats"]),
+            *check_guarantee(claim, known, used),
+        ),
         seconds=found["seconds"],
     )
 
 
-def refused(work: Work, step: Step) -> bool:
-    """Whether the attack said that it cannot be made on this release."""
+def is_refused(work: Work, step: Step) -> bool:
+    """Whether the attack stated that it cannot be made on this release."""
     fault = work.faults.get(step.key)
     return fault is not None and isinstance(fault.own, jobs.Refusal)
 
 
 def control(work: Work, step: Step, facts: Any) -> Control | None:
+    """The control that this step is, None where it is none or its attack does not apply."""
     access = access_of(facts, step.entry)
-    if step.variant == "subject" or step.broken or jobs.lacks(step.attack, access):
+    if step.variant == "subject" or step.error or jobs.lacks(step.attack, access):
         return None
     name = step.entry.name, step.attack_name, "subject"
     own = (s for s in work.plan.steps if (s.entry.name, s.attack_name, s.variant) == name)
-    if any(refused(work, s) for s in own):
+    if any(is_refused(work, s) for s in own):
         return None
-    kind = "positive" if step.variant == "positive" else "negative"
+    positive = step.variant == "positive"
+    kind: Literal["positive", "negative"] = "positive" if positive else "negative"
+    reads_table = Access.TABLE in step.attack.needs
+    made = controls.describe(positive, reads_table, is_retrained(step.entry.method))
     fault = work.faults.get(step.key) or work.faults.get(work.fit(step).key)
     found = None if fault else work.store.get_json("findings", step.key)
     if found is None:
-        why = fault.text if fault else "its null model was not trained"
-        return Control(kind, step.attack_name, (), False, f"the control broke: {why}")  # type: ignore[arg-type]
+        error = fault.reason if fault else Reason(ReasonCode.NULL_NOT_TRAINED)
+        return Control(kind, step.attack_name, (), False, made, error)
     known = estimates(found["estimates"])
-    what = told(step)
-    return Control(kind, step.attack_name, known, stats.control_passed(kind, known), what)  # type: ignore[arg-type]
-
-
-def told(step: Step) -> str:
-    """What a control was made of."""
-    if step.variant == "positive":
-        copied = Access.TABLE in step.attack.needs
-        return controls.COPIED if copied else controls.PLANTED.format(lift=controls.LIFT)
-    return controls.NULL if retrained(step.entry.method) else controls.HALVED
+    return Control(kind, step.attack_name, known, stats.control_passed(kind, known), made)
 
 
 def estimates(tree: Iterable[Any]) -> tuple[Estimate, ...]:
     return tuple(from_tree(part, Estimate) for part in tree)
 
 
+def _caveats(tree: Iterable[Any]) -> tuple[Caveat, ...]:
+    return tuple(from_tree(part, Caveat) for part in tree)
+
+
 def headline(body: Any, outcomes: Sequence[Outcome]) -> Finding | None:
-    """The strongest membership attack, and how it was chosen without favour."""
+    """The strongest membership attack, with how it was chosen as its one caveat."""
     best = body["strongest"]
     for one in outcomes:
         if best is not None and isinstance(one, Finding) and one.attack == best["attack"]:
+            known, chosen = one.estimates, CaveatCode.CHOSEN_ON_REFITS
             if best["estimates"] is not None:
-                return replace(
-                    one, estimates=estimates(best["estimates"]), curves=(), caveats=(HALVES,)
-                )
-            alone = sum(isinstance(o, Finding) and o.family == one.family for o in outcomes) == 1
-            how = "the one membership attack that gave a result" if alone else POSED
-            return replace(one, curves=(), caveats=(how,))
+                known, chosen = estimates(best["estimates"]), CaveatCode.CHOSEN_ON_HALVES
+            elif sum(isinstance(o, Finding) and o.family == one.family for o in outcomes) == 1:
+                chosen = CaveatCode.CHOSEN_AS_ONLY
+            return replace(one, estimates=known, curves=(), caveats=(Caveat(chosen, "note"),))
     return None

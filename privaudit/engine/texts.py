@@ -21,24 +21,24 @@ def settable(kind: Any) -> list[str]:
     return [f.name for f in fields(kind) if f.init] if is_dataclass(kind) else []
 
 
-def read(text: str, hint: Any, where: str) -> Any:
+def parse_value(text: str, hint: Any, where: str) -> Any:
     """A value of the annotated type from text: numbers, yes/no, texts, choices, and lists of them."""
     try:
-        return _read(text, hint)
+        return _parse(text, hint)
     except (ValueError, TypeError, KeyError, SyntaxError):
         raise PrivauditError(
             f"{where}={text}",
-            f"it must be {_spell(hint)}",
+            f"it must be {_describe(hint)}",
             f"write {where}=VALUE with such a value",
         ) from None
 
 
-def _read(text: str, hint: Any) -> Any:
+def _parse(text: str, hint: Any) -> Any:
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         for kind in sorted(args, key=lambda kind: kind is str):
             try:
-                return _read(text, kind)
+                return _parse(text, kind)
             except (ValueError, TypeError, KeyError, SyntaxError):
                 continue
         raise ValueError(text)
@@ -54,7 +54,7 @@ def _read(text: str, hint: Any) -> Any:
     if origin is tuple:
         parts = [part.strip() for part in text.split(",") if part.strip()]
         kinds = [args[0]] * len(parts) if len(args) == 2 and args[1] is ... else list(args)
-        return tuple(_read(part, kind) for part, kind in zip(parts, kinds, strict=True))
+        return tuple(_parse(part, kind) for part, kind in zip(parts, kinds, strict=True))
     if hint is bool:
         return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[
             text.lower()
@@ -62,7 +62,7 @@ def _read(text: str, hint: Any) -> Any:
     if hint in (int, float, str):
         return hint(text)
     if isinstance(hint, type) and choices(hint):
-        return _made(ast.parse(text, mode="eval").body, hint)
+        return _build(ast.parse(text, mode="eval").body, hint)
     raise TypeError(hint)
 
 
@@ -84,7 +84,7 @@ def choices(kind: type) -> dict[str, type]:
     return dict(sorted(found.items()))
 
 
-def _made(node: ast.expr, kind: type | None) -> Any:
+def _build(node: ast.expr, kind: type | None) -> Any:
     """A value from `Name`, `Name(...)` or a literal. Only constructors of known parts are called."""
     if isinstance(node, ast.Name) and kind is not None:
         return choices(kind)[node.id]()
@@ -96,7 +96,7 @@ def _made(node: ast.expr, kind: type | None) -> Any:
         given |= {word.arg: word.value for word in node.keywords if word.arg is not None}
         if len(node.args) > len(names) or not set(given) <= set(names):
             raise ValueError(node.func.id)
-        return part(**{name: _made(value, _part(hints[name])) for name, value in given.items()})
+        return part(**{name: _build(value, _part(hints[name])) for name, value in given.items()})
     return ast.literal_eval(node)
 
 
@@ -106,14 +106,14 @@ def _part(hint: Any) -> type | None:
     return next((k for k in kinds if isinstance(k, type) and k not in (type(None),)), None)
 
 
-def _spell(hint: Any) -> str:
+def _describe(hint: Any) -> str:
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return " or ".join(_spell(kind) for kind in args)
+        return " or ".join(_describe(kind) for kind in args)
     if origin is Literal:
         return "one of " + ", ".join(str(choice) for choice in args)
     if origin is tuple:
-        return f"a comma-separated list, each {_spell(args[0])}"
+        return f"a comma-separated list, each {_describe(args[0])}"
     if isinstance(hint, type) and hint not in (int, float, bool, str, type(None)):
         known = choices(hint)
         if known:
@@ -122,4 +122,4 @@ def _spell(hint: Any) -> str:
     return names.get(hint, "none" if hint is type(None) else "a value that cannot be given as text")
 
 
-__all__ = ["choices", "read", "settable"]
+__all__ = ["choices", "parse_value", "settable"]

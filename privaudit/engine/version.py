@@ -69,6 +69,11 @@ def code_of_package(name: str) -> str:
     return _hash(tuple(sorted(where.rglob("*.py"))))
 
 
+def code_of_modules(*names: str) -> str:
+    """sha256 of the files of these modules."""
+    return _hash(tuple(Path(str(importlib.import_module(name).__file__)) for name in names))
+
+
 def _collect(part: Any, modules: set[str]) -> None:
     modules.update(
         base.__module__

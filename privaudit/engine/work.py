@@ -13,37 +13,48 @@ from privaudit.engine import jobs
 from privaudit.engine.configure import Entry, Request
 from privaudit.engine.events import Event, Listener
 from privaudit.engine.folder import Folder
-from privaudit.engine.forecast import Forecast, attack_key, forecast, keep_time, method_key
+from privaudit.engine.forecast import (
+    Forecast,
+    announce,
+    attack_key,
+    forecast,
+    method_key,
+    store_time,
+)
 from privaudit.engine.jobs import Bench, Done, Fault, Job
-from privaudit.engine.plan import Fit, Group, Plan, Step, retrained
+from privaudit.engine.plan import Fit, Group, Plan, Step, is_retrained, judge_key
+from privaudit.engine.spread import spread
 from privaudit.engine.store import Store, key_of
 from privaudit.engine.version import code_of_package
 from privaudit.errors import PrivauditError
+from privaudit.facts import Reason, ReasonCode
 from privaudit.results import Untrained
 
 
 class Stage:
-    """Tells a listener how one stage goes."""
+    """Reports to a listener how one stage goes."""
 
-    def __init__(self, tell: Listener, name: str, total: float = 0.0) -> None:
-        self.tell, self.name, self.total = tell, name, total
+    def __init__(self, listen: Listener, name: str, total: float = 0.0) -> None:
+        self.listen, self.name, self.total = listen, name, total
         self.start = time.perf_counter()
         self.done = 0.0
-        tell(Event(name, "start", total=total))
+        listen(Event(name, "start", total=total))
 
-    def step(self, what: str, done: float | None = None, total: float | None = None) -> None:
+    def step(
+        self,
+        what: str,
+        done: float | None = None,
+        total: float | None = None,
+        failed: bool = False,
+    ) -> None:
         self.done = self.done + 1 if done is None else done
         seconds = time.perf_counter() - self.start
-        self.tell(Event(self.name, "step", what, self.done, total or self.total, seconds))
-
-    def note(self, what: str) -> None:
-        self.tell(
-            Event(self.name, "note", what, self.done, self.total, time.perf_counter() - self.start)
-        )
+        event = Event(self.name, "step", what, self.done, total or self.total, seconds, failed)
+        self.listen(event)
 
     def end(self, what: str = "") -> None:
         seconds = time.perf_counter() - self.start
-        self.tell(Event(self.name, "end", what, self.total, self.total, seconds))
+        self.listen(Event(self.name, "end", what, self.total, self.total, seconds))
 
 
 @dataclass
@@ -54,7 +65,7 @@ class Work:
     bench: Bench
     plan: Plan
     workers: int
-    tell: Listener
+    listen: Listener
     folder: Folder | None
     releases: dict[str, Release] = field(default_factory=dict)
     faults: dict[str, Fault] = field(default_factory=dict)
@@ -77,20 +88,20 @@ class Work:
         fits = {
             fit.key
             for fit in self.plan.fits
-            if fit.key in needed or self._facts(fit) is None or self._unlike(fit)
+            if fit.key in needed or self._facts(fit) is None or self._lacks_fidelity(fit)
         }
         kept = {key for key in groups if self.store.has_arrays("margins", key)}
         return {step.key for step in steps} | (groups - kept) | fits
 
     def do(self) -> None:
         """Everything that the store does not hold: train, attack, measure."""
-        stage = Stage(self.tell, "plan")
+        stage = Stage(self.listen, "plan")
         todo = self.todo()
         expected = forecast(self.plan, self.bench, self.workers, todo)
-        stage.end(announce(self.plan, expected, todo, self.workers))
+        stage.end(announce(expected, self.workers))
         self.reused = sum(len(g.refits) for key, g in self.plan.groups.items() if key not in todo)
         self._train(todo, expected)
-        self._liken()
+        self._compare_tables()
         self._attack()
         self._measure()
 
@@ -100,7 +111,7 @@ class Work:
         return [entry for entry in self.request.entries if entry.name not in self.untrained]
 
     def _missing(self, step: Step) -> bool:
-        if step.broken is not None or step.entry.name in self.untrained:
+        if step.error is not None or step.entry.name in self.untrained:
             return False
         facts = self._facts(self.fit(step))
         if facts is not None and jobs.lacks(step.attack, access_of(facts, step.entry)):
@@ -109,7 +120,7 @@ class Work:
         return found is None or not self.store.has_arrays("evidence", step.key)
 
     def fit(self, step: Step) -> Fit:
-        again = step.variant == "negative" and retrained(step.entry.method)
+        again = step.variant == "negative" and is_retrained(step.entry.method)
         variant = "negative" if again else "subject"
         return next(
             fit
@@ -137,14 +148,17 @@ class Work:
         queue: list[tuple[float, Job]] = []
         for fit in self.plan.fits:
             if fit.key in todo:
-                what = {"key": fit.key, "name": fit.entry.name, "method": fit.entry.method,
-                        "variant": fit.variant}  # fmt: skip
-                label = f"{fit.entry.name}{' (null)' if fit.variant == 'negative' else ''}"
-                queue.append(
-                    (rate.get(fit.entry.name, 0.0), Job("fit", fit.key, label, jobs.fit, what))
-                )
+                name = fit.entry.name
+                what = {
+                    "key": fit.key,
+                    "name": name,
+                    "method": fit.entry.method,
+                    "variant": fit.variant,
+                }
+                label = f"{name}{' (null)' if fit.variant == 'negative' else ''}"
+                queue.append((rate.get(name, 0.0), Job("fit", fit.key, label, jobs.fit, what)))
         for group in self._groups():
-            # Attacks read the tables too, so they are put down even where the refits are kept.
+            # Attacks read the tables too, so they are stored even where the refits are there.
             wanted = [
                 {
                     "pool": self.bench.tables.put_records(refit.pool),
@@ -171,7 +185,7 @@ class Work:
                 self.releases[done.key] = done.value[0]
                 if fit.variant == "subject":
                     key = method_key(fit.entry.method, schema)
-                    keep_time(self.store, key, done.cpu, fit.rows)
+                    store_time(self.store, key, done.cpu, fit.rows)
             else:
                 self.trained += done.value
         for fit in fits.values():
@@ -181,44 +195,47 @@ class Work:
     def _without(self, fit: Fit, fault: Fault) -> None:
         """A subject that was not trained: a result where all methods were asked for or a library is
         not installed, an error where the user named it."""
-        if not (self.request.every or fault.missing):
+        if not (self.request.every or fault.is_missing_library):
             raise fault.own or RuntimeError(f"a subject could not be trained:\n{fault.trace}")
         entry = fit.entry
-        broke = fault.own is None and not fault.missing
-        reason = fault.missing or fault.text
-        self.untrained[entry.name] = Untrained(entry.name, entry.method_name, reason, broke)
+        failed = fault.reason.code is ReasonCode.FAILED
+        self.untrained[entry.name] = Untrained(entry.name, entry.method_name, fault.reason, failed)
         if not self.entries:
             raise fault.own or PrivauditError(
                 "no model could be trained",
-                "; ".join(f"{one.name}: {one.reason}" for one in self.untrained.values()),
+                "; ".join(f"{n}: {show_params(u.reason)}" for n, u in self.untrained.items()),
                 "install what is missing, or name other methods",
             )
 
-    def _unlike(self, fit: Fit) -> bool:
+    def _lacks_fidelity(self, fit: Fit) -> bool:
         """Whether this subject's synthetic table is still to be measured."""
         facts = self.store.get_json("facts", fit.key)
         return (
             facts is not None
             and fit.variant == "subject"
             and Access.TABLE.name in facts["access"]
-            and self.store.get_json("fidelity", self.likeness(fit)) is None
+            and self.store.get_json("fidelity", self.fidelity_key(fit)) is None
         )
 
-    def likeness(self, fit: Fit) -> str:
+    def fidelity_key(self, fit: Fit) -> str:
         """The key of a synthetic table's fidelity."""
         judges = sorted((name, repr(learner)) for name, learner in self.request.judges.items())
         made_by = code_of_package("privaudit.fidelity"), code_of_package("privaudit.stats")
         return key_of("fidelity", fit.key, judges, *made_by, self.request.confidence)
 
-    def _liken(self) -> None:
+    def _compare_tables(self) -> None:
         """Compare every synthetic table with the real one."""
         queue = []
         for fit in self.plan.fits:
             release = self.releases.get(fit.key)
-            if release is None or release.table is None or not self._unlike(fit):
+            if release is None or release.table is None or not self._lacks_fidelity(fit):
                 continue
-            what = {"key": self.likeness(fit), "table": release.table,
-                    "judges": dict(self.request.judges), "noisy": dict(release.noisy)}  # fmt: skip
+            what = {
+                "key": self.fidelity_key(fit),
+                "table": release.table,
+                "judges": dict(self.request.judges),
+                "noisy": dict(release.noisy),
+            }
             queue.append(Job("fidelity", fit.key, fit.entry.name, jobs.fidelity, what))
         if not queue:
             return
@@ -241,12 +258,17 @@ class Work:
                 continue
             release = self.releases.get(fit.key)
             if release is None:
-                raise RuntimeError("an attack's release was neither kept nor trained")
+                raise RuntimeError("an attack's release was neither stored nor trained")
             reason = jobs.lacks(step.attack, release.access | privileges(step.entry))
             if reason is None:
-                what = {"key": step.key, "stream": step.stream, "attack": step.attack,
-                        "method": step.entry.method, "groups": step.groups,
-                        "release": jobs.shown(release, step.attack)}  # fmt: skip
+                what = {
+                    "key": step.key,
+                    "stream": step.stream,
+                    "attack": step.attack,
+                    "method": step.entry.method,
+                    "groups": step.groups,
+                    "release": jobs.strip_release(release, step.attack),
+                }
                 label = f"{step.attack_name} on {step.entry.name}"
                 label += "" if step.variant == "subject" else f" ({step.variant} control)"
                 queue.append((step, Job("attack", step.key, label, jobs.attack, what)))
@@ -260,7 +282,7 @@ class Work:
             else:
                 step = steps[done.key]
                 key = attack_key(step.attack, step.entry.method, schema)
-                keep_time(self.store, key, done.cpu, rows)
+                store_time(self.store, key, done.cpu, rows)
 
     def _measure(self) -> None:
         queue, keys = [], {}
@@ -268,19 +290,26 @@ class Work:
             own = [
                 step
                 for step in self.plan.steps
-                if step.entry.name == entry.name and step.variant == "subject"
+                if step.entry.name == entry.name
+                and step.variant == "subject"
                 and step.attack.family == "membership"
                 and self.store.get_json("findings", step.key) is not None
-            ]  # fmt: skip
+            ]
             fit = next(f for f in self.plan.fits if f.entry is entry and f.variant == "subject")
             evidences = {step.attack_name: step.key for step in own}
-            handed = {step.attack_name: step.groups for step in own}
-            key = key_of("subject", fit.key, sorted(evidences.items()), self._judge())
+            judge = judge_key(self.request.confidence)
+            key = key_of("subject", fit.key, sorted(evidences.items()), judge)
             keys[entry.name] = key
             if self.store.get_json("subjects", key) is None:
-                what = {"key": key, "name": entry.name, "method": entry.method, "answers": fit.key,
-                        "evidences": evidences, "groups": handed,
-                        "attacks": {step.attack_name: step.attack for step in own}}  # fmt: skip
+                what = {
+                    "key": key,
+                    "name": entry.name,
+                    "method": entry.method,
+                    "answers": fit.key,
+                    "evidences": evidences,
+                    "groups": {step.attack_name: step.groups for step in own},
+                    "attacks": {step.attack_name: step.attack for step in own},
+                }
                 queue.append(Job("subject", key, entry.name, jobs.subject, what))
         for done in self._work("measure", queue):
             if done.fault is not None:
@@ -290,28 +319,28 @@ class Work:
                 )
         self.measured = {name: self.store.get_json("subjects", key) for name, key in keys.items()}
 
-    def _judge(self) -> str:
-        return key_of(
-            code_of_package("privaudit.stats"),
-            code_of_package("privaudit.engine"),
-            self.request.confidence,
-        )
-
     def _fault(self, done: Done) -> None:
         if done.fault is not None:
             self.faults[done.key] = done.fault
             if self.folder is not None:
-                self.folder.keep_failure(done.name, done.fault.trace)
+                self.folder.store_failure(done.name, done.fault.trace)
 
     def _work(self, name: str, queue: Sequence[Job]) -> Iterator[Done]:
-        stage = Stage(self.tell, name, float(len(queue)))
+        stage = Stage(self.listen, name, float(len(queue)))
         temporary = None if self.folder is None else str(self.folder.restricted / "tables")
         for done in spread(queue, self.bench, self.workers, temporary):
             self.cpu += done.cpu if done.process != own_process() else 0.0
             self.peaks[done.process] = max(done.memory, self.peaks.get(done.process, 0))
-            stage.step(done.name + (f": broke ({done.fault.text})" if done.fault else ""))
+            failed = done.fault is not None
+            why = f": failed ({show_params(done.fault.reason)})" if done.fault else ""
+            stage.step(done.name + why, failed=failed)
             yield done
         stage.end(f"{len(queue)} steps" if queue else "nothing left to do")
+
+
+def show_params(reason: Reason) -> str:
+    """A reason's parameters as they came, for progress and errors on the console."""
+    return "; ".join(str(value) for value in reason.params.values() if value)
 
 
 def own_process() -> int:
@@ -327,109 +356,3 @@ def privileges(entry: Entry) -> frozenset[Access]:
 def access_of(facts: Any, entry: Entry) -> frozenset[Access]:
     """What a release shows, and the auditor's privileges."""
     return frozenset(Access[name] for name in facts["access"]) | privileges(entry)
-
-
-ATTEMPTS = 3
-"""How often a cluster that loses workers is given what it did not finish, before the run gives up."""
-
-CHUNK = 4
-"""Jobs a core that are handed at once to a cluster that answers for all of them together."""
-
-
-def spread(
-    queue: Sequence[Job], bench: Bench, workers: int, temporary: str | None
-) -> Iterator[Done]:
-    """Every job's answer as it comes, from processes of one thread each."""
-    if not queue:
-        return
-    from joblib.parallel import get_active_backend
-
-    backend, cores = get_active_backend()
-    name = type(backend).__name__
-    if name not in ("LokyBackend", "SequentialBackend"):
-        yield from _abroad(list(queue), bench, name, cores if cores and cores > 0 else workers)
-    elif min(workers, len(queue)) == 1:
-        for job in queue:
-            yield job.run(bench)
-    else:
-        yield from _here(queue, bench, workers, temporary)
-
-
-def _here(
-    queue: Sequence[Job], bench: Bench, workers: int, temporary: str | None
-) -> Iterator[Done]:
-    """From processes of this machine."""
-    from joblib import Parallel, delayed, parallel_config
-
-    with parallel_config(
-        backend="loky", n_jobs=min(workers, len(queue)), inner_max_num_threads=1,
-        max_nbytes=None, temp_folder=temporary,
-    ):  # fmt: skip
-        parallel = Parallel(return_as="generator_unordered", batch_size=1)
-        answers = parallel(delayed(Job.run)(job, bench) for job in queue)
-    whole = False
-    try:
-        yield from answers
-        whole = True
-    finally:
-        if not whole:
-            answers.close()
-            from joblib.externals.loky import get_reusable_executor
-
-            get_reusable_executor().shutdown(wait=False, kill_workers=True)
-
-
-def _abroad(queue: list[Job], bench: Bench, name: str, cores: int) -> Iterator[Done]:
-    """From a cluster. A job catches its own faults, so what is raised here is the cluster's: what was
-    not answered for is handed in again."""
-    from joblib import Parallel, delayed
-
-    streams = name == "DaskDistributedBackend"
-    size = len(queue) if streams else CHUNK * cores
-    left, failures = queue, 0
-    while left:
-        part = left[:size]
-        answered: set[str] = set()
-        try:
-            how = "generator_unordered" if streams else "list"
-            for done in Parallel(return_as=how, batch_size=1)(
-                delayed(Job.run)(job, bench) for job in part
-            ):
-                answered.add(done.key)
-                yield done
-        except Exception as error:
-            failures += 1
-            if failures == ATTEMPTS:
-                raise PrivauditError(
-                    f"the cluster lost workers {failures} times ({type(error).__name__})",
-                    "work that it takes is not finished",
-                    "see its own log, then give the same command again: finished steps are kept",
-                ) from None
-        left = [job for job in left if job.key not in answered]
-
-
-def announce(plan: Plan, expected: Forecast, todo: set[str], workers: int) -> str:
-    """What is about to happen, in one line."""
-    groups = [group for key, group in plan.groups.items() if key in todo]
-    fits = sum(fit.key in todo for fit in plan.fits)
-    refits = sum(len(group.refits) for group in groups)
-    steps = sum(step.key in todo for step in plan.steps)
-    if not todo:
-        return "everything is in the store already"
-    spared = plan.wanted - plan.refits
-    text = (
-        f"{fits} models, {refits} refits ({spared} more spared by sharing), {steps} attack runs; "
-        f"about {duration(expected.low)} to {duration(expected.high)} on {workers} "
-        f"{'core' if workers == 1 else 'cores'}, {expected.memory_low / 1e9:.1f} to "
-        f"{expected.memory_high / 1e9:.1f} GB of memory"
-    )
-    if expected.untimed:
-        text += f"; not counting what never ran here: {', '.join(expected.untimed)}"
-    return text
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

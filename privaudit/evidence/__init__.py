@@ -1,9 +1,9 @@
-"""Evidence that outlives a run: sums, statements, signatures, and their verification.
+"""Evidence that outlives a run: checksums, statements, signatures, and their verification.
 
-with account(out, command) as witness: ...   keeps account of an audit while it runs, and seals it
-seal(run)                                    ends an audit: bill of materials, statement, sums
-with resealed(run): ...                      lets files of a sealed run be made again
-verify(run, key=PUB).faults                  tells a year later whether it still says what it said
+with account(out, command) as witness: ...   accounts for an audit while it runs, and seals it
+seal(run)                                    ends an audit: bill of materials, statement, checksums
+with resealed(run): ...                      lets files of a sealed run be written again
+verify(run, key=PUB).faults                  tells whether a run is still what it was
 """
 
 from __future__ import annotations

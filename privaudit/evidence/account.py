@@ -1,4 +1,4 @@
-"""Who keeps account of an audit while it runs: names for its data, and its place in the ledger."""
+"""The account of an audit while it runs: commitments to its data, and its place in the ledger."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from privaudit.results import Attempts
 
 @dataclass(frozen=True)
 class Account:
-    """The engine's witness (`privaudit.engine.run.Witness`) of one audit on the shelf at `out`."""
+    """The engine's witness (`privaudit.engine.run.Witness`) of one audit among the runs at `out`."""
 
     key: bytes
     attempt: Attempt
 
     def commit(self, value: str) -> str:
-        """What stands for a fingerprint in a document that leaves."""
+        """What stands for a fingerprint in a document that is shared."""
         return commitments.commit(self.key, value)
 
     def saw(self, run: str, task: str, data: str) -> Attempts:
-        """The data are read; how often they were tried so far."""
+        """The data are read; how often they were audited so far."""
         return self.attempt.saw(run, task, data)
 
     def finish(self, run: Path, code: int) -> None:
         """Seal the finished run, and note how it ended."""
         seal(run)
-        self.attempt.ended(run.name, code)
+        self.attempt.end(run.name, code)
 
 
 @contextmanager
 def account(out: Path, command: str) -> Iterator[Account]:
-    """Keep account of an audit: hand it to the engine as witness, then tell it the end by `finish`."""
+    """Account for an audit: hand it to the engine as witness, then call its `finish`."""
     with attempt(out, command) as one:
-        yield Account(commitments.key(out), one)
+        yield Account(commitments.load_key(out), one)
 
 
 __all__ = ["Account", "account"]

@@ -1,55 +1,71 @@
-"""Every number of an audit made again from what is stored under `restricted/`, and compared exactly.
+"""Every number of an audit recomputed from what is stored under `restricted/`, compared exactly.
 
-No model is trained and no attack is run: the attacks' scores and the models' answers are there record
-by record, the random streams follow from the entropy in the manifest, and the statistics are the
-package's own. What cannot be made again from these is named.
+No model is trained and no attack is run: the attacks' scores and the models' answers are there
+record by record, the random streams follow from the entropy in the manifest, and the statistics are
+the package's own. What cannot be recomputed from these is named.
 """
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from privaudit import stats
-from privaudit.contracts import Claim, FlowStep, Scores
+from privaudit import plugins, stats
+from privaudit.contracts import Claim, FlowStep, Prepared, Scores
 from privaudit.engine import controls, document, measure
-from privaudit.engine import guarantees as promises
-from privaudit.engine.subjects import HALVES
+from privaudit.engine.guarantees import check_guarantee
+from privaudit.engine.run import caveats
+from privaudit.errors import PrivauditError
 from privaudit.evidence.stored import Stored, Unreadable
+from privaudit.facts import CaveatCode
 from privaudit.records import Split
-from privaudit.results import (
-    Audit,
-    ClaimText,
-    Control,
-    Estimate,
-    Finding,
-    Subject,
-    from_tree,
-    to_tree,
-)
+from privaudit.results import Audit, Control, Estimate, Finding, Subject, from_tree, to_tree
 from privaudit.seeds import Seeds
 
 NOT_DERIVED = (
-    "which attack the headline quotes, where it was chosen on models trained again (their answers are "
-    "kept in the store, not in the run); its numbers are made again",
+    "which attack the headline quotes, where it was chosen on shadow models (their answers are in "
+    "the cache, not in the run); its numbers are recomputed",
+    "whether members and held-out records differ without the model (their inputs are not in the run)",
     "costs and times, which were measured once",
-    "curves' and caveats' wording, descriptions of methods and attacks, and what attacks said of "
-    "themselves",
+    "descriptions of methods and attacks, and what they state of themselves",
 )
 FIDELITY = (
-    "likeness and usefulness of synthetic tables, for which models are trained on the table (run the "
+    "fidelity and utility of synthetic tables, for which models are trained on the table (run the "
     "same command again: the numbers are the same)"
 )
+GUARANTEE = {
+    CaveatCode.EPSILON_ABOVE_CLAIM,
+    CaveatCode.BOUND_OF_ANOTHER_UNIT,
+    CaveatCode.BOUND_NOT_COVERED,
+}
+"""What `check_guarantee` states of a finding."""
 
-Say = Callable[[str], None]
+AUDIT = {
+    CaveatCode.GENERATED_RECORDS,
+    CaveatCode.CONTROL_FAILED,
+    CaveatCode.PLANTED_LEAK_MISSED,
+    CaveatCode.ATTACK_FAILED,
+    CaveatCode.GUARANTEE_BROKEN,
+    CaveatCode.NOT_TRAINED,
+}
+"""What `privaudit.engine.run.caveats` states of an audit."""
+
+Progress = Callable[[str], None]
 
 
 @dataclass
 class Derived:
-    """What came of it. numbers: how many were compared; faults: those that differ, each with its place;
-    rounded: how many differ in the last digits alone; left: what was not made again."""
+    """What came of it.
+
+    Args:
+        numbers: How many were compared.
+        rounded: How many differ in the last digits alone.
+        faults: Those that differ, each with its place.
+        left: What was not recomputed.
+    """
 
     numbers: int = 0
     rounded: int = 0
@@ -57,21 +73,32 @@ class Derived:
     left: list[str] = field(default_factory=list)
 
 
-def derive(run: Path, audit: Audit, *, rounding: float = 0.0, say: Say = lambda _: None) -> Derived:
-    """Make every number again and compare. rounding: relative difference that is no fault, for numbers
-    that another version of a numeric library made."""
+def derive(
+    run: Path, audit: Audit, *, rounding: float = 0.0, progress: Progress = lambda _: None
+) -> Derived:
+    """Recompute every number and compare.
+
+    Args:
+        run: The run directory.
+        audit: Its document.
+        rounding: Relative difference that is no fault, for numbers that another version of a numeric
+            library made.
+        progress: Called with each subject's name.
+    """
     found = Derived(left=list(NOT_DERIVED))
-    kept = Stored(run)
+    stored = Stored(run)
     try:
-        split = kept.split
+        split = stored.split
     except Unreadable as error:
-        found.faults.append(f"restricted/split.npz: {error}; no number can be made again")
+        found.faults.append(f"restricted/split.npz: {error}; no number can be recomputed")
         return found
     compare = _Compare(found, rounding)
     _data(audit, split, run / "restricted" / "flow.csv", compare)
     for subject in audit.subjects:
-        say(subject.name)
-        _subject(subject, audit, kept, compare)
+        progress(subject.name)
+        _Subject(subject, audit, stored, compare).derive()
+    _unreported(run / "restricted" / "scores", audit, compare)
+    _stated(audit, compare)
     _coverage(audit, compare)
     if any(subject.fidelity is not None for subject in audit.subjects):
         found.left.append(FIDELITY)
@@ -79,13 +106,13 @@ def derive(run: Path, audit: Audit, *, rounding: float = 0.0, say: Say = lambda 
 
 
 class _Compare:
-    """Sets what was made again beside what is stored, number by number."""
+    """Compares what is stored with what was recomputed, value by value."""
 
     def __init__(self, found: Derived, rounding: float) -> None:
         self.found, self.rounding = found, rounding
 
     def __call__(self, where: str, stored: Any, made: Any) -> None:
-        for place, one, other in _leaves(where, stored, made):
+        for place, one, other in _leaves(where, to_tree(stored), to_tree(made)):
             self.found.numbers += 1
             if one == other:
                 continue
@@ -94,7 +121,7 @@ class _Compare:
                 if gap <= self.rounding * max(1.0, abs(one), abs(other)):
                     self.found.rounded += 1
                     continue
-            self.fault(f"{place}: {_shown(one)} is stored, {_shown(other)} is made again")
+            self.fault(f"{place}: {one!r:.60} is stored, {other!r:.60} is recomputed")
 
     def fault(self, text: str) -> None:
         self.found.faults.append(text)
@@ -102,33 +129,41 @@ class _Compare:
 
 def _leaves(where: str, one: Any, other: Any) -> Iterator[tuple[str, Any, Any]]:
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        for key in one.keys() | other.keys():
+        for key in sorted(one.keys() | other.keys()):
             yield from _leaves(f"{where}.{key}", one.get(key), other.get(key))
     elif isinstance(one, list | tuple) and isinstance(other, list | tuple):
         if len(one) != len(other):
             yield f"{where} (how many)", len(one), len(other)
         for index, (a, b) in enumerate(zip(one, other, strict=False)):
-            name = a.get("name", index) if isinstance(a, Mapping) else index
-            yield from _leaves(f"{where}.{name}", a, b)
+            yield from _leaves(f"{where}.{_name_of(a, index)}", a, b)
     else:
         yield where, one, other
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def _name_of(part: Any, index: int) -> str:
+    """How a person finds a part of a list: by its name or metric, else by its number."""
+    metric = part.get("metric") if isinstance(part, Mapping) else None
+    if isinstance(metric, Mapping):
+        shown = [
+            str(metric[key]) for key in ("name", "fpr", "prior") if metric.get(key) is not None
+        ]
+        at = metric.get("at")
+        return " ".join([*shown, *([f"({at['value']})"] if isinstance(at, Mapping) else [])])
+    return str(part.get("name", index)) if isinstance(part, Mapping) else str(index)
 
 
 def _data(audit: Audit, split: Split, flow: Path, compare: _Compare) -> None:
     """Sizes and shares of the pools, and the cohort flow."""
-    exact = not audit.data.real or "--exact-counts" in audit.manifest.command
-    made = [
-        document.pool(name, getattr(split, name), exact)
-        for name in ("members", "nonmembers", "reference")
-    ]
-    compare("data.pools", to_tree(list(audit.data.pools)), to_tree(made))
+    exact = not audit.data.real or audit.manifest.exact_counts
+    names = ("members", "nonmembers", "reference")
+    made = [document.pool(name, getattr(split, name), exact) for name in names]
+    compare("data.pools", audit.data.pools, made)
     try:
-        steps = _flow(flow)
+        with open(flow, encoding="utf-8", newline="") as file:
+            steps = tuple(
+                FlowStep(r["step"], int(r["excluded_stays"]), int(r["stays"]), int(r["patients"]))
+                for r in csv.DictReader(file)
+            )
     except (OSError, ValueError, KeyError, UnicodeDecodeError):
         compare.fault("restricted/flow.csv: missing or not readable")
         return
@@ -137,150 +172,166 @@ def _data(audit: Audit, split: Split, flow: Path, compare: _Compare) -> None:
     compare("data.flow", [(r.excluded, r.stays, r.patients) for r in audit.data.flow], rows)
 
 
-def _flow(path: Path) -> tuple[FlowStep, ...]:
-    import csv
-
-    with open(path, encoding="utf-8", newline="") as file:
-        return tuple(
-            FlowStep(
-                row["step"], int(row["excluded_stays"]), int(row["stays"]), int(row["patients"])
-            )
-            for row in csv.DictReader(file)
-        )
-
-
-def _claim(text: ClaimText) -> Claim:
-    return Claim(epsilon=text.epsilon, delta=text.delta)
-
-
-def _subject(subject: Subject, audit: Audit, kept: Stored, compare: _Compare) -> None:
-    seeds, confidence = Seeds(audit.manifest.entropy), audit.manifest.confidence
-    claim = _claim(subject.claim)
-    scores: dict[str, Scores] = {}
-    for found in subject.outcomes:
-        if not isinstance(found, Finding):
-            continue
-        where = f"{subject.name}.{found.attack}"
-        try:
-            evidence = kept.evidence(subject.name, found.attack)
-            rng = seeds.rng("stats", subject.name, found.attack, "subject")
-            made = measure.judge(evidence, kept.split, confidence, rng, claim=claim)
-        except Exception as error:
-            compare.fault(f"{where}: its scores cannot be judged again ({_why(error)})")
-            continue
-        compare(f"{where}.estimates", to_tree(list(found.estimates)), made["estimates"])
-        compare(f"{where}.curves", to_tree(list(found.curves)), made["curves"])
-        _promise(where, subject, found, made["estimates"], compare)
-        if isinstance(evidence, Scores) and found.family == "membership":
-            scores[found.attack] = evidence
-    for control in subject.controls:
-        _control(control, subject, kept, seeds, confidence, compare)
-    _use(subject, scores, audit, kept, compare)
-
-
-def _why(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, Unreadable) else type(error).__name__
 
 
-def _promise(
-    where: str, subject: Subject, found: Finding, made: list[Any], compare: _Compare
-) -> None:
-    """Whether a broken promise is said to be broken, and no other."""
-    from privaudit import plugins
-    from privaudit.errors import PrivauditError
+class _Subject:
+    """The numbers of one subject."""
 
-    try:
-        needs = plugins.load("attacks", found.attack).needs  # type: ignore[attr-defined]
-    except (PrivauditError, ImportError):
-        return
-    known = [from_tree(part, Estimate) for part in made]
-    wanted = promises.caveats(subject.claim, known, needs)
-    told = tuple(text for text in found.caveats if text.startswith(promises.DEFECT))
-    compare(f"{where}.caveats", list(told), [t for t in wanted if t.startswith(promises.DEFECT)])
+    def __init__(self, subject: Subject, audit: Audit, stored: Stored, compare: _Compare) -> None:
+        self.subject, self.audit, self.stored, self.compare = subject, audit, stored, compare
+        self.seeds, self.confidence = Seeds(audit.manifest.entropy), audit.manifest.confidence
+        self.claim = Claim(epsilon=subject.claim.epsilon, delta=subject.claim.delta)
+        self.scores: dict[str, Scores] = {}
 
+    def derive(self) -> None:
+        """Compare all of them."""
+        for outcome in self.subject.outcomes:
+            if isinstance(outcome, Finding):
+                self._finding(outcome)
+        for control in self.subject.controls:
+            self._control(control)
+        self._measures()
 
-def _control(
-    control: Control, subject: Subject, kept: Stored, seeds: Seeds, confidence: float,
-    compare: _Compare,
-) -> None:  # fmt: skip
-    if not control.estimates:
-        return
-    where = f"{subject.name}.{control.attack}.{control.kind} control"
-    negative = control.kind == "negative"
-    judged = kept.split
-    if negative and control.what == controls.HALVED:
-        judged = controls.halves(kept.split, seeds.rng("halves"))
-    try:
-        made = measure.judge(
-            kept.evidence(subject.name, control.attack, control.kind),
-            judged,
-            measure.null_confidence() if negative else confidence,
-            seeds.rng("stats", subject.name, control.attack, control.kind),
-            brief=True,
-            claim=_claim(subject.claim),
-        )
-    except Exception as error:
-        compare.fault(f"{where}: its scores cannot be judged again ({_why(error)})")
-        return
-    compare(f"{where}.estimates", to_tree(list(control.estimates)), made["estimates"])
-    known = [from_tree(part, Estimate) for part in made["estimates"]]
-    compare(f"{where}.passed", control.passed, stats.control_passed(control.kind, known))
-
-
-def _use(
-    subject: Subject, scores: Mapping[str, Scores], audit: Audit, kept: Stored, compare: _Compare,
-) -> None:  # fmt: skip
-    """Usefulness on both pools, groups, calibration, and the headline."""
-    proba = None
-    if subject.utility:
+    def _finding(self, found: Finding) -> None:
+        where = f"{self.subject.name}.{found.attack}"
         try:
-            proba = kept.answers(subject.name)
-        except Unreadable as error:
-            compare.fault(f"{subject.name}.utility: its answers cannot be read ({error})")
-    told = subject.headline
-    # A headline chosen on two halves is chosen again; one chosen on refits is taken as it stands.
-    halved = told is not None and any(text.startswith(HALVES) for text in told.caveats)
-    chosen = None if told is None or halved else told.attack
-    seeds = Seeds(audit.manifest.entropy).child("measure", subject.name)
-    try:
-        made = measure.subject(proba, scores, chosen, kept.split, audit.manifest.confidence, seeds)
-    except Exception as error:
-        compare.fault(f"{subject.name}: its use cannot be measured again ({_why(error)})")
-        return
-    if proba is not None:
-        for part in ("utility", "utility_members", "utility_groups"):
-            compare(f"{subject.name}.{part}", to_tree(list(getattr(subject, part))), made[part])
-        curve = None if subject.reliability is None else to_tree(subject.reliability)
-        compare(f"{subject.name}.reliability", curve, made["reliability"])
-    for found in subject.outcomes:
-        if isinstance(found, Finding) and (found.groups or found.attack in made["groups"]):
-            groups = made["groups"].get(found.attack, [])
-            compare(f"{subject.name}.{found.attack}.groups", to_tree(list(found.groups)), groups)
-    if told is None or told.attack not in scores:
-        return
-    best = made["strongest"]
-    where = f"{subject.name}.headline"
-    compare(f"{where}.attack", told.attack, best["attack"])
-    known = best["estimates"]
-    if known is None:
-        own = next(o for o in subject.outcomes if o.attack == told.attack)
-        known = to_tree(list(own.estimates)) if isinstance(own, Finding) else []
-    compare(f"{where}.estimates", to_tree(list(told.estimates)), known)
+            evidence = self.stored.evidence(self.subject.name, found.attack)
+            rng = self.seeds.rng("stats", self.subject.name, found.attack, "subject")
+            made = measure.judge(
+                evidence, self.stored.split, self.confidence, rng, claim=self.claim
+            )
+        except Exception as error:
+            self.compare.fault(f"{where}: its scores cannot be judged again ({_reason(error)})")
+            return
+        self.compare(f"{where}.estimates", found.estimates, made["estimates"])
+        self.compare(f"{where}.curves", found.curves, made["curves"])
+        self._caveats(where, found, [from_tree(part, Estimate) for part in made["estimates"]])
+        if isinstance(evidence, Scores) and found.family == "membership":
+            self.scores[found.attack] = evidence
+
+    def _caveats(self, where: str, found: Finding, known: list[Estimate]) -> None:
+        """What is stated of the guarantee: that it does not hold, where it does not, and no more."""
+        try:
+            attack: Any = plugins.load("attacks", found.attack)
+            wanted = check_guarantee(self.subject.claim, known, attack.needs)
+        except (PrivauditError, ImportError):
+            # Another package's attack that is not installed: a defect that is stated still counts.
+            return
+        stored = [c for c in found.caveats if c.code in GUARANTEE or c.severity == "defect"]
+        self.compare(f"{where}.caveats", stored, wanted)
+
+    def _control(self, control: Control) -> None:
+        if not control.estimates:
+            # A control without a number failed with an error: nothing it says can be a pass.
+            if control.passed:
+                name = f"{self.subject.name}.{control.attack}.{control.kind} control"
+                self.compare.fault(f"{name}: passed is stored, without a number")
+            return
+        where = f"{self.subject.name}.{control.attack}.{control.kind} control"
+        negative = control.kind == "negative"
+        split = self.stored.split
+        if negative and control.made.code == CaveatCode.NULL_HALVES:
+            split = controls.halves(split, self.seeds.rng("halves"))
+        names = self.subject.name, control.attack, control.kind
+        try:
+            made = measure.judge(
+                self.stored.evidence(*names),
+                split,
+                measure.null_confidence() if negative else self.confidence,
+                self.seeds.rng("stats", *names),
+                brief=True,
+                claim=self.claim,
+            )
+        except Exception as error:
+            self.compare.fault(f"{where}: its scores cannot be judged again ({_reason(error)})")
+            return
+        self.compare(f"{where}.estimates", control.estimates, made["estimates"])
+        known = [from_tree(part, Estimate) for part in made["estimates"]]
+        passed = stats.control_passed(control.kind, known)
+        self.compare(f"{where}.passed", control.passed, passed)
+
+    def _measures(self) -> None:
+        """Utility on both pools, groups, calibration, and the headline."""
+        subject, compare = self.subject, self.compare
+        proba = None
+        if subject.utility:
+            try:
+                proba = self.stored.answers(subject.name)
+            except Unreadable as error:
+                compare.fault(f"{subject.name}.utility: its answers cannot be read ({error})")
+        headline = subject.headline
+        # A headline chosen on two halves is chosen again; one chosen on refits is taken as it is.
+        codes = {caveat.code for caveat in headline.caveats} if headline else set()
+        chosen = None
+        if headline is not None and CaveatCode.CHOSEN_ON_HALVES not in codes:
+            chosen = headline.attack
+        seeds = self.seeds.child("measure", subject.name)
+        split = self.stored.split
+        try:
+            made = measure.subject(proba, self.scores, chosen, split, self.confidence, seeds)
+        except Exception as error:
+            compare.fault(f"{subject.name}: it cannot be measured again ({_reason(error)})")
+            return
+        if proba is not None:
+            for part in ("utility", "utility_members", "utility_groups", "reliability"):
+                compare(f"{subject.name}.{part}", getattr(subject, part), made[part])
+        for found in subject.outcomes:
+            if isinstance(found, Finding) and (found.groups or found.attack in made["groups"]):
+                groups = made["groups"].get(found.attack, [])
+                compare(f"{subject.name}.{found.attack}.groups", found.groups, groups)
+        if headline is None or headline.attack not in self.scores:
+            return
+        best = made["strongest"]
+        compare(f"{subject.name}.headline.attack", headline.attack, best["attack"])
+        known = best["estimates"]
+        if known is None:
+            own = next(o for o in subject.outcomes if o.attack == headline.attack)
+            known = own.estimates if isinstance(own, Finding) else []
+        compare(f"{subject.name}.headline.estimates", headline.estimates, known)
+
+
+def _unreported(folder: Path, audit: Audit, compare: _Compare) -> None:
+    """Scores of attacks that the document does not report."""
+    reported = set()
+    for subject in audit.subjects:
+        for one in subject.outcomes:
+            name = f"{subject.name}-{one.attack}"
+            reported |= {f"{name}-positive.npz", f"{name}-negative.npz"}
+            reported |= {f"{name}.npz"} if isinstance(one, Finding) else set()
+    for path in sorted(folder.glob("*.npz")):
+        if path.name not in reported:
+            compare.fault(f"restricted/scores/{path.name}: no finding reports it")
+
+
+def _stated(audit: Audit, compare: _Compare) -> None:
+    """The audit's own caveats: what its findings and controls ask for, and no other."""
+    known = Prepared(None, (), "", audit.data.real)  # type: ignore[arg-type]
+    wanted = caveats(known, audit.subjects, audit.untrained)
+    stored = [caveat for caveat in audit.caveats if caveat.code in AUDIT]
+    compare("caveats", stored, wanted)
+    shift = audit.data.distribution_shift
+    for subject in audit.subjects:
+        for one in subject.outcomes:
+            if isinstance(one, Finding) and one.family == "membership":
+                code = CaveatCode.DISTRIBUTION_SHIFT
+                stated = [c for c in one.caveats if c.code is code or c == shift]
+                where = f"{subject.name}.{one.attack}.distribution_shift"
+                compare(where, stated, [] if shift is None else [shift])
 
 
 def _coverage(audit: Audit, compare: _Compare) -> None:
-    """Which classes of attack are said to be tested, by what was found."""
+    """Which classes of attack are stated to be tested, by what was found."""
     for one in audit.coverage:
-        found = sorted(
-            {
-                outcome.attack
-                for subject in audit.subjects
-                for outcome in subject.outcomes
-                if isinstance(outcome, Finding) and outcome.family == one.family
-            }
-        )
-        compare(f"coverage.{one.family}.attacks", list(one.attacks), found)
+        found = {
+            outcome.attack
+            for subject in audit.subjects
+            for outcome in subject.outcomes
+            if isinstance(outcome, Finding) and outcome.family == one.family
+        }
+        compare(f"coverage.{one.family}.attacks", one.attacks, sorted(found))
         compare(f"coverage.{one.family}.tested", one.state == "TESTED", bool(found))
 
 
-__all__ = ["FIDELITY", "NOT_DERIVED", "Derived", "derive"]
+__all__ = ["FIDELITY", "NOT_DERIVED", "Derived", "Progress", "derive"]

@@ -1,4 +1,4 @@
-"""Signing through sigstore: an identity instead of a key, and a public log of signatures.
+"""Signing by sigstore: an identity instead of a key, and a public log of signatures.
 
 Needs a network that reaches sigstore.dev, and somebody (or a CI job) who can prove who they are. The
 statement's hash becomes public; nothing else of the run does.
@@ -12,7 +12,7 @@ from typing import Any
 from privaudit.engine.folder import write_text
 from privaudit.errors import PrivauditError
 from privaudit.evidence import sums
-from privaudit.evidence.sign import BUNDLE, checked
+from privaudit.evidence.sign import BUNDLE, sealed_statement
 
 _OFFLINE = "sign without a network: privaudit sign RUN --key FILE"
 
@@ -20,9 +20,9 @@ _OFFLINE = "sign without a network: privaudit sign RUN --key FILE"
 def sign(run: Path) -> Path:
     """Sign the statement of a sealed run by sigstore; the bundle's path.
 
-    The bundle is checked by `sigstore verify identity --bundle signatures/sigstore.json statement.json`.
+    Check it with `sigstore verify identity --bundle signatures/sigstore.json statement.json`.
     """
-    payload = checked(run)
+    payload = sealed_statement(run)
     try:
         from sigstore.models import ClientTrustConfig
         from sigstore.oidc import IdentityToken, Issuer, detect_credential
@@ -35,12 +35,9 @@ def sign(run: Path) -> Path:
         ) from None
     try:
         trust: Any = ClientTrustConfig.production()
-        token = detect_credential()
-        identity = (
-            IdentityToken(token)
-            if token
-            else Issuer(trust.signing_config.get_oidc_url()).identity_token()
-        )
+        found = detect_credential()
+        issuer = trust.signing_config.get_oidc_url()
+        identity = IdentityToken(found) if found else Issuer(issuer).identity_token()
         with SigningContext.from_trust_config(trust).signer(identity) as signer:
             bundle = signer.sign_artifact(payload)
     except Exception as error:

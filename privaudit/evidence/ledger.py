@@ -1,9 +1,9 @@
-"""Every audit that was started on a shelf of runs, so that repeating one until it passes shows.
+"""The ledger of attempts: every audit that was started, so that repeating one until it passes shows.
 
 `attempts.jsonl` lies beside the runs. Lines are only ever added; each holds the sha256 of the one
-before, so that a line that is changed, removed or put in breaks the chain from there on. A run's
-document and its signed statement hold the last line's sha256 at their time: a ledger that was begun
-afresh, or cut, no longer holds it. It has no path, no key and no row of data.
+before, so that a line that is changed, removed or inserted breaks the chain from there on. A run's
+document and its signed statement hold the last line's sha256 at their time: a ledger that was
+started anew, or cut, no longer holds it. It has no path, no key and no row of data.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ _EVENTS = ("started", "data", "ended")
 
 @dataclass(frozen=True)
 class Entry:
-    """One line: `started` (command, request), `data` (run, task, data) or `ended` (run, outcome, code)
-    of the attempt called `attempt`. sha256: of the line, which the next one holds as `previous`."""
+    """One line about one attempt. sha256: of the line, which the next one holds as `previous`.
+
+    event: `started` (command, request), `data` (run, task, data) or `ended` (run, outcome, code).
+    """
 
     attempt: str
     event: str
@@ -62,78 +64,74 @@ class Ledger:
         return self.entries[-1].sha256 if self.entries else FIRST
 
     def count(self, task: str, data: str) -> Attempts:
-        """Attempts on this task and these data; those that never came to read data are not among them."""
-        own = [e.attempt for e in self.entries if (e.event, e.task, e.data) == ("data", task, data)]
+        """Attempts on this task and these data; those that ended before they read any do not count."""
+        own = {e.attempt for e in self.entries if (e.event, e.task, e.data) == ("data", task, data)}
         starts = [e for e in self.entries if e.event == "started" and e.attempt in own]
         ends = [e for e in self.entries if e.event == "ended" and e.attempt in own]
-        told = Counter(str(e.code) if e.code is not None else e.outcome for e in ends)
+        outcomes = Counter(str(e.code) if e.code is not None else e.outcome for e in ends)
         return Attempts(
             started=len(starts),
             finished=len(ends),
             requests=len({e.request for e in starts}),
-            outcomes=dict(sorted(told.items())),
+            outcomes=dict(sorted(outcomes.items())),
             since=min((e.at for e in starts), default=""),
             head=self.head,
         )
 
 
+@dataclass
 class Attempt:
     """One audit that was started."""
 
-    def __init__(self, path: Path, name: str) -> None:
-        self.path, self.name, self.told = path, name, False
+    path: Path
+    name: str
+    ended: bool = False
+
+    def add(self, event: str, **facts: Any) -> None:
+        """Add a line about this attempt."""
+        _add(self.path, {"attempt": self.name, "event": event, **facts})
 
     def saw(self, run: str, task: str, data: str) -> Attempts:
-        """The data are read: which task, and the commitment of the records; how often they were tried."""
+        """The data are read; how often they were audited for this task. data: their commitment."""
         if not re.fullmatch(r"[\w.:+=-]*", data):
             raise ValueError("the ledger holds a commitment of the data, nothing else")
-        _add(
-            self.path,
-            {"attempt": self.name, "event": "data", "run": run, "task": task, "data": data},
-        )
+        self.add("data", run=run, task=task, data=data)
         return read(self.path).count(task, data)
 
-    def ended(self, run: str, code: int) -> None:
+    def end(self, run: str, code: int) -> None:
         """It came to its end, with this exit code."""
-        outcome = "finished" if run else "nothing"
-        body = {
-            "attempt": self.name,
-            "event": "ended",
-            "run": run,
-            "outcome": outcome,
-            "code": code,
-        }
-        _add(self.path, body)
-        self.told = True
+        self.add("ended", run=run, outcome="finished" if run else "nothing", code=code)
+        self.ended = True
 
 
 @contextmanager
 def attempt(out: Path, command: str) -> Iterator[Attempt]:
     """Note in the ledger under `out` that this command was started, and how it ended.
 
-    command: as it may be told, without folders. An end that nobody told is noted as what stopped it;
-    a process that was killed leaves a start without an end.
+    An end that `Attempt.end` did not report is noted as what stopped it; a process that was killed
+    leaves a start without an end.
+
+    Args:
+        out: The folder of runs.
+        command: As a document may show it, without folders.
     """
-    path = out / LEDGER
-    made = Attempt(path, secrets.token_hex(8))
-    _add(path, {"attempt": made.name, "event": "started", "command": command,
-                "request": _request(command)})  # fmt: skip
-    outcome, code = "nothing", None
+    made = Attempt(out / LEDGER, secrets.token_hex(8))
+    made.add("started", command=command, request=_request(command))
+    outcome: dict[str, Any] = {"outcome": "nothing"}
     try:
         yield made
     except PrivauditError:
-        outcome, code = "refused", 2
+        outcome = {"outcome": "refused", "code": 2}
         raise
     except KeyboardInterrupt:
-        outcome, code = "interrupted", 130
+        outcome = {"outcome": "interrupted", "code": 130}
         raise
     except Exception:
-        outcome, code = "broke", 70
+        outcome = {"outcome": "failed with an error", "code": 70}
         raise
     finally:
-        if not made.told:
-            body: dict[str, Any] = {"attempt": made.name, "event": "ended", "outcome": outcome}
-            _add(path, body | ({} if code is None else {"code": code}))
+        if not made.ended:
+            made.add("ended", **outcome)
 
 
 def _request(command: str) -> str:
@@ -143,32 +141,25 @@ def _request(command: str) -> str:
 
 
 def read(path: Path) -> Ledger:
-    """The ledger at `path` (the file, or the folder of runs that it is in); empty where there is none."""
-    if path.is_dir():
-        path = path / LEDGER
+    """The ledger at `path` (the file, or its folder of runs); empty where there is none."""
     try:
-        whole = path.read_bytes()
+        lines = (path / LEDGER if path.is_dir() else path).read_bytes().split(b"\n")
     except FileNotFoundError:
         return Ledger((), ())
-    return _parse(whole)
-
-
-def _parse(whole: bytes) -> Ledger:
     entries: list[Entry] = []
     faults: list[str] = []
     previous = FIRST
-    lines = whole.split(b"\n")
     if lines[-1]:
         faults.append(f"{LEDGER}: line {len(lines)} is cut short")
     for number, line in enumerate(lines[:-1], 1):
         digest = hashlib.sha256(line).hexdigest()
         try:
             entry = Entry(sha256=digest, **json.loads(line))
-            whole_line = line == _line(entry)
+            same = line == _line(entry)
         except (ValueError, TypeError):
             faults.append(f"{LEDGER}: line {number} is no entry")
         else:
-            if not whole_line or entry.event not in _EVENTS:
+            if not same or entry.event not in _EVENTS:
                 faults.append(f"{LEDGER}: line {number} is not as privaudit writes it")
             if entry.previous != previous:
                 faults.append(f"{LEDGER}: line {number} does not follow the line before it")
@@ -187,12 +178,12 @@ def _add(path: Path, body: dict[str, Any]) -> None:
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a+b") as file, _alone(file):
+        with open(path, "a+b") as file, _locked(file):
             file.seek(0)
-            whole = file.read()
+            lines = file.read()
             # A line that a killed process cut short stays, as a fault; what follows starts anew.
-            start = b"\n" if whole and not whole.endswith(b"\n") else b""
-            last = (whole + start).rstrip(b"\n").rsplit(b"\n", 1)[-1]
+            start = b"\n" if lines and not lines.endswith(b"\n") else b""
+            last = lines.rstrip(b"\n").rsplit(b"\n", 1)[-1]
             previous = hashlib.sha256(last).hexdigest() if last else FIRST
             entry = Entry(at=at, previous=previous, sha256="", **body)
             file.write(start + _line(entry) + b"\n")
@@ -201,13 +192,13 @@ def _add(path: Path, body: dict[str, Any]) -> None:
     except OSError as error:
         raise PrivauditError(
             f"the ledger of attempts ({LEDGER}) cannot be written",
-            f"the system says: {error.strerror}",
+            f"the system reports: {error.strerror}",
             "give another folder with --out, or make this one writable",
         ) from None
 
 
 @contextmanager
-def _alone(file: IO[bytes]) -> Iterator[None]:
+def _locked(file: IO[bytes]) -> Iterator[None]:
     """Hold the file for this process where the system can."""
     try:
         import fcntl

@@ -1,7 +1,8 @@
-"""What is said of a run, in one document that can be signed: which files, which result, which attempts.
+"""What is stated about a run, as one document to sign: its files, its result, its attempts.
 
-An in-toto Statement (v1) in canonical JSON. Its subjects are the files that `SHA256SUMS` lists, the
-list of restricted files among them, so that one signature holds every file of the run.
+An in-toto Statement (v1) in canonical JSON (RFC 8785), so that it has one sequence of bytes. Its
+subjects are the files that `SHA256SUMS` lists, the list of restricted files among them, so that one
+signature covers every file of the run.
 """
 
 from __future__ import annotations
@@ -11,88 +12,84 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from privaudit.evidence.canonical import canonical
 from privaudit.results import Audit, to_tree
 from privaudit.verdicts import Verdicts
 
 FILE = "statement.json"
 TYPE = "https://in-toto.io/Statement/v1"
-PREDICATE = "urn:privaudit:audit:v1"
+PREDICATE = "urn:privaudit:audit:v2"
 MEDIA = "application/vnd.in-toto+json"
 
 
-def statement(
-    audit: Audit, digests: Mapping[str, str], verdicts: Verdicts | None, rendering: str
-) -> dict[str, Any]:
-    """The statement about a run whose files have these sha256. rendering: of the report's code."""
-    made = audit.manifest
-    return {
-        "_type": TYPE,
-        "subject": [{"name": n, "digest": {"sha256": digests[n]}} for n in sorted(digests)],
-        "predicateType": PREDICATE,
-        "predicate": {
-            "run": made.run,
-            "created": made.created,
-            "auditor": {
-                "name": "privaudit",
-                "version": made.version,
-                "statistics": made.statistics,
-            },
-            "task": audit.data.task,
-            "profile": made.profile,
-            "confidence": made.confidence,
-            # A whole number beyond 2^53 has no canonical form as a number.
-            "entropy": str(made.entropy),
-            "data": made.records_fingerprint,
-            "split": made.split_fingerprint,
-            "models": [subject.name for subject in audit.subjects],
-            "attempts": None if made.attempts is None else to_tree(made.attempts),
-            "verdict": None
-            if verdicts is None
-            else {
-                "state": verdicts.state,
-                "code": verdicts.code,
-                "policy": verdicts.policy.get("name", ""),
-                "policySha256": verdicts.policy_sha256,
-            },
-        },
-    }
+def canonical(tree: Any) -> bytes:
+    """A JSON document in its only canonical form: sorted keys, no space, ECMAScript's numbers.
+
+    Raises:
+        ValueError: For a number that is not finite, or a whole number beyond 2^53: write it as text.
+    """
+    import rfc8785
+
+    try:
+        return rfc8785.dumps(tree)
+    except rfc8785.CanonicalizationError as error:
+        raise ValueError(f"not canonical: {type(error).__name__}") from None
 
 
 def render(
     audit: Audit, digests: Mapping[str, str], verdicts: Verdicts | None, rendering: str
 ) -> bytes:
-    """The statement's bytes, which are what a signature is over."""
-    return canonical(statement(audit, digests, verdicts, rendering))
+    """The statement's bytes, which are what a signature is over.
+
+    Args:
+        audit: The document that it is about.
+        digests: File -> sha256.
+        verdicts: Those stored in the run, None where it was not judged.
+        rendering: Names the code that made the report.
+    """
+    made = audit.manifest
+    auditor = {"name": "privaudit", "version": made.version, "statistics": made.statistics}
+    predicate = {
+        "run": made.run,
+        "created": made.created,
+        "auditor": {**auditor, "rendering": rendering},
+        "task": audit.data.task,
+        "profile": made.profile,
+        "confidence": made.confidence,
+        # A whole number beyond 2^53 has no canonical form as a number.
+        "entropy": str(made.entropy),
+        "data": made.records_fingerprint,
+        "split": made.split_fingerprint,
+        "models": [subject.name for subject in audit.subjects],
+        "attempts": None if made.attempts is None else to_tree(made.attempts),
+        "verdict": None,
+    }
+    if verdicts is not None:
+        policy = {"policy": verdicts.policy.get("name", ""), "policySha256": verdicts.policy_sha256}
+        predicate["verdict"] = {"state": verdicts.state, "code": verdicts.code, **policy}
+    subjects = [{"name": name, "digest": {"sha256": digests[name]}} for name in sorted(digests)]
+    kinds = {"_type": TYPE, "predicateType": PREDICATE}
+    return canonical({**kinds, "subject": subjects, "predicate": predicate})
 
 
-def read(path: Path) -> dict[str, str]:
-    """The files of a stated run with their sha256; ValueError where the file is not as made here."""
+def read(path: Path) -> tuple[dict[str, str], str]:
+    """The files of a stored statement with their sha256, and which code made the report.
+
+    Raises:
+        ValueError: For a file that is not as `render` makes it.
+    """
+    body = path.read_bytes()
     try:
-        return {part["name"]: part["digest"]["sha256"] for part in _tree(path)["subject"]}
-    except (KeyError, TypeError):
-        raise ValueError("it is no statement of an audit") from None
-
-
-def rendered_by(path: Path) -> str:
-    """Which code made the report, as a stored statement says; empty where it does not."""
-    try:
-        return str(_tree(path)["predicate"]["auditor"]["rendering"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
-
-
-def _tree(path: Path) -> Any:
-    whole = path.read_bytes()
-    try:
-        tree = json.loads(whole)
-        if tree["_type"] != TYPE or tree["predicateType"] != PREDICATE:
-            raise ValueError("it is a statement of another kind")
-        if canonical(tree) != whole:
-            raise ValueError("it is not in canonical form")
+        tree = json.loads(body)
+        kinds = tree["_type"], tree["predicateType"]
+        files = {part["name"]: part["digest"]["sha256"] for part in tree["subject"]}
+        rendering = str(tree["predicate"]["auditor"]["rendering"])
     except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError):
         raise ValueError("it is no statement of an audit") from None
-    return tree
+    if kinds != (TYPE, PREDICATE):
+        raise ValueError("it is a statement of another kind")
+    if canonical(tree) != body:
+        raise ValueError("it is not in canonical form")
+    return files, rendering
 
 
-__all__ = ["FILE", "MEDIA", "PREDICATE", "TYPE", "read", "render", "rendered_by", "statement"]
+__all__ = ["FILE", "MEDIA", "PREDICATE", "TYPE", "canonical", "read", "render"]

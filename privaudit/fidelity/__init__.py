@@ -1,1 +1,1 @@
-"""What two tables of records have in common: distances, copies, fidelity."""
+"""What two tables of records have in common: distances, copies, fidelity and utility."""

@@ -1,4 +1,4 @@
-"""A synthetic table and the real pools beside it, brought to the columns that they share."""
+"""A synthetic table and the real pools beside it, cut to the columns that they share."""
 
 from __future__ import annotations
 
@@ -44,34 +44,34 @@ def align(table: Records, split: Split) -> tuple[Records, Pools, tuple[str, ...]
     real record has, one of another kind, and tables with no column in common.
     """
     real = split.members
-    at = {column.name: place for place, column in enumerate(real.columns)}
-    strange = [column.name for column in table.columns if column.name not in at]
-    shared = [place for place, c in enumerate(real.columns) if c.name in _names(table.columns)]
-    if strange or not shared:
+    known = {column.name for column in real.columns}
+    own = {column.name: place for place, column in enumerate(table.columns)}
+    unknown = [name for name in own if name not in known]
+    shared = [place for place, column in enumerate(real.columns) if column.name in own]
+    if unknown or not shared:
+        named = ", ".join(map(repr, unknown[:5])) or "all"
         raise PrivauditError(
-            f"synthetic columns that the real table lacks: {', '.join(map(repr, strange[:5])) or 'all'}"
-            + (f" and {len(strange) - 5} more" if len(strange) > 5 else ""),
-            f"columns are matched by name, and the real table's {len(at)} columns are others",
+            f"synthetic columns that the real table lacks: {named}"
+            + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""),
+            f"columns are matched by name, and the real table's {len(known)} columns are others",
             "name the synthetic columns as the real ones, and drop those that are not among them",
         )
     if not len(table):
         raise PrivauditError(
             "a synthetic table of 0 rows",
-            "an empty table is like nothing and tells nothing",
+            "an empty table cannot be compared with a real one",
             "draw at least as many synthetic rows as there are real ones",
         )
-    own = {column.name: place for place, column in enumerate(table.columns)}
-    values = np.column_stack(
-        [
-            _recode(table.X[:, own[c.name]], table.columns[own[c.name]], c)
-            for c in (real.columns[place] for place in shared)
-        ]
-    )
     columns = tuple(real.columns[place] for place in shared)
+    places = [own[column.name] for column in columns]
+    values = [
+        _recode(table.X[:, place], table.columns[place], column)
+        for place, column in zip(places, columns, strict=True)
+    ]
     synthetic = replace(
         table,
         columns=columns,
-        X=values,
+        X=np.column_stack(values),
         y=_classes(table, real),
         classes=real.classes,
         site=np.zeros(len(table), dtype=np.int64),
@@ -85,10 +85,6 @@ def align(table: Records, split: Split) -> tuple[Records, Pools, tuple[str, ...]
     return synthetic, pools, lacking
 
 
-def _names(columns: Sequence[Column]) -> set[str]:
-    return {column.name for column in columns}
-
-
 def _cut(pool: Records, shared: Sequence[int]) -> Records:
     columns = tuple(pool.columns[place] for place in shared)
     return replace(pool, columns=columns, X=pool.X[:, list(shared)], series=None, channels=())
@@ -98,7 +94,8 @@ def _recode(values: np.ndarray, own: Column, real: Column) -> np.ndarray:
     """Codes of the real column's levels, by name."""
     if own.kind != real.kind:
         raise PrivauditError(
-            f"column {own.name!r} is {own.kind} in the synthetic table and {real.kind} in the real one",
+            f"column {own.name!r} is {own.kind} in the synthetic table and {real.kind} in the "
+            "real one",
             "values of different kinds cannot be compared",
             "describe the column alike in both schemas",
         )
@@ -118,14 +115,11 @@ def _classes(table: Records, real: Records) -> np.ndarray:
 
 
 def _places(own: Sequence[str], real: Sequence[str], what: str) -> np.ndarray:
-    strange = [level for level in own if level not in real]
-    if strange:
+    unknown = [level for level in own if level not in real]
+    if unknown:
         raise PrivauditError(
-            f"{what} has {len(strange)} synthetic level(s) that the real table does not name",
+            f"{what} has {len(unknown)} synthetic level(s) that the real table does not name",
             f"it has {len(real)} levels, and levels are matched by name",
             "name the synthetic levels as the real ones",
         )
     return np.array([real.index(level) for level in own])
-
-
-__all__ = ["Pools", "align"]

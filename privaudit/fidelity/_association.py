@@ -1,4 +1,4 @@
-"""How columns go together: pairwise association in a synthetic table beside that in the real one."""
+"""Pairwise association of columns: that in a synthetic table beside that in the real one."""
 
 from __future__ import annotations
 
@@ -16,13 +16,7 @@ ROWS = 5000
 """Rows of each table behind the pairwise numbers, at most."""
 
 GAPS = 0.02
-"""A column's gaps are one more thing to go together with where at least this share of real rows has one."""
-
-HOW = (
-    "mean over pairs of columns of the difference between real and synthetic association (rank "
-    "correlation of numbers, Pearson residuals of categories as in Cramer's V; gaps are columns too); "
-    "linearised variance, patients as clusters"
-)
+"""A column's gaps are one more column where at least this share of real rows has one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +53,10 @@ def _scale(counted: Counted, members: Records) -> Scale:
 
 @dataclass(frozen=True, eq=False)
 class Crossed:
-    """One table's standardised columns z (n, t), their products C (t, t), and the weights by which an
-    error in a column's spread counts, u (n, t)."""
+    """One table's standardised columns z (n, t), and their products C, `together` (t, t).
+
+    u: (n, t), the weights by which an error in a column's spread counts.
+    """
 
     z: np.ndarray
     u: np.ndarray
@@ -110,8 +106,7 @@ def _cross(scale: Scale, counted: Counted, table: Records, codes: np.ndarray) ->
 
 @dataclass(frozen=True, eq=False)
 class Gap:
-    """Mean error over pairs, and over pairs with the outcome; each row's influence on both, real and
-    other."""
+    """Mean error over pairs, and over pairs with the outcome; each row's influence on both."""
 
     values: tuple[float, float]
     real: tuple[np.ndarray, np.ndarray]
@@ -175,8 +170,12 @@ def _real(pools: Pools, counted: Counted, seeds: Seeds) -> tuple[Scale, Crossed,
 def association(
     synthetic: Records, pools: Pools, counted: Counted, confidence: float, seeds: Seeds
 ) -> tuple[Estimate, ...]:
-    """How far the table's pairwise associations are from the real ones, over all pairs and over those
-    with the outcome; what non-members of as many rows read is the chance level."""
+    """How far the table's pairwise associations are from the real ones, over all pairs and the outcome's.
+
+    Mean over pairs of columns of the difference between real and synthetic association: rank
+    correlation of numbers, Pearson residuals of categories as in Cramer's V; gaps are columns too.
+    What non-members of as many rows read is the chance level.
+    """
     if counted.members.shape[1] + (len(synthetic.classes) > 1) < 2:
         return ()
     rows = min(ROWS, len(synthetic), len(pools.nonmembers))
@@ -185,23 +184,15 @@ def association(
     other = _cross(scale, counted, synthetic.take(some), counted.synthetic[some])
     found = _gap(scale, real, other)
     chance = _reference(pools, counted, scale, real, rows, seeds)
-    estimates = []
-    for which, name in enumerate(("association_error", "association_error_outcome")):
-        if which and len(synthetic.classes) < 2:
-            continue
-        estimates.append(
-            linear(
-                name,
-                found.values[which],
-                chance[which],
-                found.real[which],
-                patients,
-                found.other[which],
-                confidence,
-                HOW,
-            )
+    names = ("association_error", "association_error_outcome")
+    return tuple(
+        linear(name, value, null, ours, patients, theirs, confidence)
+        for name, value, null, ours, theirs in zip(
+            names[: 1 + (len(synthetic.classes) > 1)],
+            found.values,
+            chance,
+            found.real,
+            found.other,
+            strict=False,
         )
-    return tuple(estimates)
-
-
-__all__ = ["association"]
+    )

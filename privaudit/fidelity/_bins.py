@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from privaudit.errors import PrivauditError
+from privaudit.limits import MIN_CELL
 from privaudit.records import Column
-from privaudit.stats.catalogue import MIN_CELL
 
 BINS = 10
 """Ranges into which the numbers of a column are cut, at most."""
@@ -22,8 +22,11 @@ UNRECORDED = "not recorded"
 
 @dataclass(frozen=True, eq=False)
 class Bins:
-    """How a column is counted. edges: cuts between ranges; place: what each raw cell (ranges or levels in
-    order, then not recorded) is counted under; labels: what is counted, by name."""
+    """How a column is counted.
+
+    edges: cuts between ranges; place: what each raw cell (ranges or levels in order, then not
+    recorded) is counted under; labels: what is counted, by name.
+    """
 
     column: Column
     edges: np.ndarray
@@ -48,9 +51,9 @@ def bins(
 ) -> Bins:
     """How to count this column, from the real members' values (n,) and their patients' codes (n,).
 
-    other: the synthetic values, of which nothing is learnt but which cells are empty on both sides. given:
-    cuts between ranges to be used in place of the members' quantiles. Ranges are open at both ends
-    and their cuts are rounded: no person's value is a cut.
+    other: the synthetic values, of which nothing is learnt but which cells are empty on both sides.
+    given: cuts between ranges to be used in place of the members' quantiles. Ranges are open at
+    both ends and their cuts are rounded: no person's value is a cut.
     """
     edges = np.asarray(given, dtype=float) if given is not None else _edges(column, values)
     count = _raw(column, edges)
@@ -93,7 +96,7 @@ def _cells(column: Column, edges: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def _edges(column: Column, values: np.ndarray) -> np.ndarray:
-    """Cuts at quantiles of the recorded values, to two or three digits, or between the few values there are."""
+    """Cuts at quantiles of the recorded values, rounded, or between the few values there are."""
     if column.kind != "numeric":
         return np.empty(0)
     seen = values[np.isfinite(values)].astype(float)
@@ -126,7 +129,7 @@ class _People:
         return self.known[key]
 
     def few(self, group: Sequence[int]) -> bool:
-        """Whether it rests on some, but fewer than may be told."""
+        """Whether it rests on some, but fewer than may be stated."""
         return bool(group) and 0 < self.count(group) < MIN_CELL
 
 
@@ -220,6 +223,3 @@ def _name(column: Column, edges: np.ndarray, group: Sequence[int]) -> str:
     if below is None:
         return f"below {above:g}"
     return f"{below:g} and above" if above is None else f"{below:g} to below {above:g}"
-
-
-__all__ = ["BINS", "UNRECORDED", "Bins", "bins"]

@@ -17,6 +17,8 @@ TAILS = 0.1
 """Share of a column's values on either side that its scale leaves out."""
 
 Ranges = Mapping[str, tuple[float, float]]
+Pair = tuple[np.ndarray, np.ndarray]
+"""One column in both tables."""
 
 
 def outcome(records: Records) -> str:
@@ -89,8 +91,8 @@ def match(
             else "the two tables have no column of one name",
             "give both tables the same column names",
         )
-    numbers: list[tuple[np.ndarray, np.ndarray]] = []
-    codes: list[tuple[np.ndarray, np.ndarray]] = []
+    numbers: list[Pair] = []
+    codes: list[Pair] = []
     levels: list[int] = []
     order: tuple[list[str], list[str]] = ([], [])
     at = [{column.name: j for j, column in enumerate(t.columns)} for t in (first, second)]
@@ -114,27 +116,23 @@ def match(
         codes.append(pair)
         levels.append(count)
         order[1].append(name)
-    sides = []
-    for side, table in enumerate((first, second)):
-        n = len(table)
-        own = [pair[side] for pair in numbers]
-        named = [pair[side] for pair in codes]
-        sides.append(
-            Cells(
-                np.array(own, dtype=np.float64).reshape(len(own), n),
-                np.array(named, dtype=np.int64).reshape(len(named), n),
-                tuple(levels),
-            )
+    one_table, other_table = (
+        Cells(
+            _stacked([pair[side] for pair in numbers], np.float64, len(table)),
+            _stacked([pair[side] for pair in codes], np.int64, len(table)),
+            tuple(levels),
         )
-    return sides[0], sides[1], (*order[0], *order[1])
+        for side, table in enumerate((first, second))
+    )
+    return one_table, other_table, (*order[0], *order[1])
 
 
 def spans(records: Records, tails: float = TAILS) -> dict[str, tuple[float, float]]:
     """What the middle of each numeric column spans, its tails of this share left aside.
 
-    Public bounds hold the rarest values, so that on their scale most patients are alike; this is the
-    scale on which they differ (docs/design/007-table-attacks.md). Where the middle is one value the tails
-    are taken in; a column of one value is left out.
+    Public bounds hold the rarest values, so that on their scale most patients are alike; this is
+    the scale on which they differ (docs/design/007-table-attacks.md). Where the middle is one value
+    the tails are taken in; a column of one value is left out.
     """
     found = {}
     for j, column in enumerate(records.columns):
@@ -149,15 +147,17 @@ def spans(records: Records, tails: float = TAILS) -> dict[str, tuple[float, floa
     return found
 
 
-def _classes(first: Records, second: Records) -> tuple[tuple[np.ndarray, np.ndarray], int]:
+def _stacked(rows: list[np.ndarray], kind: type, n: int) -> np.ndarray:
+    return np.array(rows, dtype=kind).reshape(len(rows), n)
+
+
+def _classes(first: Records, second: Records) -> tuple[Pair, int]:
     place = {name: i for i, name in enumerate(dict.fromkeys([*first.classes, *second.classes]))}
     pair = tuple(np.array([place[name] for name in t.classes])[t.y] for t in (first, second))
     return (pair[0], pair[1]), len(place) + 1
 
 
-def _levels(
-    one: Column, two: Column, values: tuple[np.ndarray, np.ndarray]
-) -> tuple[tuple[np.ndarray, np.ndarray], int]:
+def _levels(one: Column, two: Column, values: Pair) -> tuple[Pair, int]:
     if one.kind != two.kind:
         raise PrivauditError(
             f"column {one.name!r} is {one.kind} in one table and {two.kind} in the other",
@@ -175,7 +175,8 @@ def _levels(
             and inside.max() < len(column.levels)
         ):
             raise PrivauditError(
-                f"category {column.name!r} holds codes that are none of its {len(column.levels)} levels",
+                f"category {column.name!r} holds codes that are none of its "
+                f"{len(column.levels)} levels",
                 f"codes are whole numbers from 0 to {len(column.levels) - 1}",
                 "code the column by the levels of its schema",
             )
@@ -186,7 +187,7 @@ def _levels(
     return (coded[0], coded[1]), len(place) + 1
 
 
-def _equal(values: tuple[np.ndarray, np.ndarray]) -> tuple[tuple[np.ndarray, np.ndarray], int]:
+def _equal(values: Pair) -> tuple[Pair, int]:
     joined = np.concatenate(values).astype(np.float64)
     seen = np.isfinite(joined)
     distinct, place = np.unique(joined[seen], return_inverse=True)
@@ -210,6 +211,3 @@ def _range(
 def _scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
     scaled = np.clip((values.astype(np.float64) - low) / (high - low), -FAR, FAR)
     return np.where(np.isnan(scaled), GAP, scaled)
-
-
-__all__ = ["GAP", "Cells", "Ranges", "match", "outcome", "shared", "spans"]

@@ -1,4 +1,4 @@
-"""Whether synthetic rows can be told from real ones, and whether two real tables can."""
+"""Discriminator AUC: can a classifier tell synthetic rows from real ones, and real from real?"""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from privaudit.facts import Bound, BoundMethod, Metric
 from privaudit.fidelity._align import Pools
 from privaudit.records import Records
 from privaudit.results import Estimate
@@ -21,14 +22,8 @@ FOLDS = 5
 TREES = 60
 
 SHARED = 1 + FOLDS / (FOLDS - 1)
-"""By how much the variance of an area over folds is enlarged, for their detectors share training rows
-(Nadeau and Bengio 2003, section 3: 1/J + n_test/n_train in place of 1/J)."""
-
-HOW = (
-    "boosted trees, 5 folds by patient and by identical rows, out-of-fold scores; patient-clustered "
-    "DeLong (Obuchowski 1997) with the variance enlarged for overlapping folds (Nadeau and Bengio 2003), "
-    "logit scale"
-)
+"""By how much the variance of an area over folds is enlarged, for their detectors share training
+rows (Nadeau and Bengio 2003, section 3: 1/J + n_test/n_train in place of 1/J)."""
 
 
 def detection(
@@ -36,20 +31,25 @@ def detection(
 ) -> tuple[Estimate, Estimate]:
     """AUC of a detector of synthetic rows among non-members, and of members among non-members.
 
-    Non-members stand for the real table: of them the generator saw nothing, so that a copy of a member
-    is no easier to tell than the member. The second number is what a perfect table would read.
+    Boosted trees, 5 folds by patient and by identical rows, out-of-fold scores; patient-clustered
+    DeLong (Obuchowski 1997) on the logit scale, with the variance enlarged by `SHARED`. Non-members stand for the real table: of them the generator saw nothing, so that a copy of a member is no
+    easier to tell than the member. The second number is what a perfect table would read.
     """
     rows = min(ROWS, len(synthetic), len(pools.nonmembers), len(pools.members))
     found = _area(synthetic, pools.nonmembers, rows, seeds, "synthetic", True)
     reference = _reference(pools, rows, seeds)
-    n = {"synthetic_rows": rows, "nonmember_rows": rows, "patients": found.patients[1]}
-    low, high, _ = found.interval(confidence)
-    m = {"member_rows": rows, "nonmember_rows": rows, "patients": min(reference.patients)}
-    below, above, _ = reference.interval(confidence)
+    drawn = {"synthetic_rows": rows, "nonmember_rows": rows, "patients": found.patients[1]}
+    real = {"member_rows": rows, "nonmember_rows": rows, "patients": min(reference.patients)}
     return (
-        Estimate("detection_auc", found.value, low, high, 0.5, n, confidence, HOW),
-        Estimate("detection_auc_real", reference.value, below, above, 0.5, m, confidence, HOW),
+        _estimate("detection_auc", found, drawn, confidence),
+        _estimate("detection_auc_real", reference, real, confidence),
     )
+
+
+def _estimate(name: str, found: Area, n: dict[str, int], confidence: float) -> Estimate:
+    low, high, _ = found.interval(confidence)
+    bound = Bound(BoundMethod.DELONG_FOLDS)
+    return Estimate(Metric(name), found.value, low, high, 0.5, n, confidence, bound)
 
 
 @lru_cache(maxsize=8)
@@ -105,8 +105,8 @@ def _scores(
     import xgboost
 
     scores = np.empty(len(values))
-    for held in range(FOLDS):
-        out = fold == held
+    for tested in range(FOLDS):
+        out = fold == tested
         if not out.any():
             continue
         if len(np.unique(label[~out])) < 2:
@@ -131,6 +131,3 @@ def _scores(
         booster = xgboost.train(parameters, data, num_boost_round=TREES)
         scores[out] = booster.inplace_predict(values[out], predict_type="margin")
     return scores
-
-
-__all__ = ["detection"]

@@ -1,4 +1,4 @@
-"""Each column of a synthetic table beside the real one: how the shares of its values differ."""
+"""Total variation distance of marginals: each column of a synthetic table beside the real one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from privaudit.facts import Bound, BoundMethod, Metric, Reason, ReasonCode
 from privaudit.fidelity._align import Pools
 from privaudit.fidelity._bins import Bins, bins
 from privaudit.records import Records
@@ -15,12 +16,7 @@ from privaudit.results import ColumnFit, Estimate
 from privaudit.stats import resample
 
 Noisy = Mapping[str, tuple[np.ndarray, np.ndarray]]
-"""Column name -> (cuts between ranges, shares of the ranges or levels in order, then of not recorded)."""
-
-HOW = (
-    "mean over columns of the total variation between the shares of real and of synthetic rows; "
-    "linearised variance, patients as clusters"
-)
+"""Column -> (cuts between ranges, shares of the ranges or levels in order, then of not recorded)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +33,9 @@ def count(synthetic: Records, pools: Pools, noisy: Noisy | None = None) -> Count
     """All shared columns of the three tables, cut by the members' values."""
     real = pools.members
     (patients,), _ = resample.codes(real.patient)
-    told = noisy or {}
     found = []
     for place, column in enumerate(real.columns):
-        given = told[column.name][0] if column.name in told else None
+        given = noisy[column.name][0] if noisy and column.name in noisy else None
         cuts = given if column.kind == "numeric" else None
         found.append(bins(column, real.X[:, place], patients, synthetic.X[:, place], cuts))
     coded = [
@@ -58,8 +53,10 @@ def shares(codes: np.ndarray, levels: int) -> np.ndarray:
 def columns(
     counted: Counted, rng: np.random.Generator, noisy: Noisy | None = None
 ) -> tuple[ColumnFit, ...]:
-    """Every column's shares and distance. The reference is of non-members from members, of at most as
-    many rows as the synthetic table has."""
+    """Every column's shares and distance.
+
+    The reference is of non-members from members, of at most as many rows as the synthetic table has.
+    """
     others = counted.nonmembers
     rows = len(counted.synthetic)
     if len(others) > rows:
@@ -70,9 +67,9 @@ def columns(
         real, synthetic, other = (
             shares(codes[:, place], k) for codes in (counted.members, counted.synthetic, others)
         )
-        told: np.ndarray = np.empty(0)
+        known: np.ndarray = np.empty(0)
         if noisy and part.column.name in noisy:
-            told = part.gather(np.asarray(noisy[part.column.name][1], dtype=float))
+            known = part.gather(np.asarray(noisy[part.column.name][1], dtype=float))
         found.append(
             ColumnFit(
                 part.column.name,
@@ -82,7 +79,7 @@ def columns(
                 _rounded(synthetic),
                 round(float(np.abs(real - synthetic).sum() / 2), 6),
                 round(float(np.abs(real - other).sum() / 2), 6),
-                _rounded(told),
+                _rounded(known),
             )
         )
     return tuple(found)
@@ -93,15 +90,12 @@ def _rounded(values: np.ndarray) -> tuple[float, ...]:
 
 
 def distance(
-    counted: Counted,
-    fits: Sequence[ColumnFit],
-    patients: np.ndarray,
-    confidence: float,
+    counted: Counted, fits: Sequence[ColumnFit], patients: np.ndarray, confidence: float
 ) -> Estimate:
     """The mean distance over columns, with the mean of the references as what none would read.
 
-    The interval is for what tables of this many rows read: a distance of shares is never negative, so
-    that sampling alone raises it, and the reference, by as much.
+    The interval is for what tables of this many rows read: a distance of shares is never negative,
+    so that sampling alone raises it, and the reference, by as much.
     """
     influence = [np.zeros(len(codes)) for codes in (counted.members, counted.synthetic)]
     for place, part in enumerate(counted.bins):
@@ -110,16 +104,12 @@ def distance(
         slope = np.sign(gap) / (2 * len(counted.bins))
         influence[0] -= slope[counted.members[:, place]]
         influence[1] += slope[counted.synthetic[:, place]]
-    value = float(np.mean([fit.distance for fit in fits]))
+    value, chance = (
+        float(np.mean(part))
+        for part in ([fit.distance for fit in fits], [fit.reference for fit in fits])
+    )
     return linear(
-        "column_distance",
-        value,
-        float(np.mean([fit.reference for fit in fits])),
-        influence[0],
-        patients,
-        influence[1],
-        confidence,
-        HOW,
+        "column_distance", value, chance, influence[0], patients, influence[1], confidence
     )
 
 
@@ -131,26 +121,23 @@ def linear(
     patients: np.ndarray,
     synthetic: np.ndarray,
     confidence: float,
-    how: str,
 ) -> Estimate:
-    """An estimate whose variance is that of two means of influences: real rows by patient, synthetic ones
-    each for itself."""
+    """An estimate whose variance is that of two means of influences, linearised.
+
+    real: (n,) influences of real rows, taken together by patient; synthetic: (m,), each for itself.
+    """
     from scipy.special import stdtrit
 
     (code,), clusters = resample.codes(patients)
     n = {"synthetic_rows": len(synthetic), "members": len(real), "patients": clusters}
-    parts = (
-        resample.mean_variance(real, code, clusters),
-        resample.mean_variance(synthetic, np.arange(len(synthetic)), len(synthetic)),
-    )
-    if parts[0] is None or parts[1] is None:
-        why = "needs at least two patients and two synthetic rows"
-        return Estimate(name, None, None, None, chance, n, confidence, how, why)
+    metric, bound = Metric(name), Bound(BoundMethod.LINEARISED)
+    of_real = resample.mean_variance(real, code, clusters)
+    of_drawn = resample.mean_variance(synthetic, np.arange(len(synthetic)), len(synthetic))
+    if of_real is None or of_drawn is None:
+        few = ReasonCode.TOO_FEW_PATIENTS if of_real is None else ReasonCode.TOO_FEW_SYNTHETIC_ROWS
+        reason = Reason(few, {"least": 2})
+        return Estimate(metric, None, None, None, chance, n, confidence, bound, reason)
     half = float(stdtrit(min(clusters, len(synthetic)) - 1, 0.5 + confidence / 2))
-    half *= math.sqrt(parts[0] + parts[1])
-    return Estimate(
-        name, value, max(0.0, value - half), value + half, chance, n, confidence, how
-    )  # fmt: skip
-
-
-__all__ = ["Counted", "Noisy", "columns", "count", "distance", "linear", "shares"]
+    half *= math.sqrt(of_real + of_drawn)
+    low = max(0.0, value - half)
+    return Estimate(metric, value, low, value + half, chance, n, confidence, bound)

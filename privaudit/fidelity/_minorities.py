@@ -1,27 +1,29 @@
-"""Whom a synthetic table forgets: subgroups by their share of the rows and by what models of it are worth."""
+"""Under-represented groups: their share of a synthetic table, and the utility of it for them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from privaudit.facts import Bound, BoundMethod, Metric, Reason, ReasonCode
 from privaudit.fidelity._align import Pools
+from privaudit.limits import MIN_CELL
 from privaudit.records import Records
 from privaudit.results import Estimate, GroupResult
 from privaudit.stats import rates, resample
-from privaudit.stats.catalogue import MIN_CELL
 from privaudit.stats.groups import fold, holm, suppressed
 from privaudit.stats.paired import Gap, auroc_loss, gap
 from privaudit.stats.prediction import auroc
 
-HOW = (
-    "Wald test of the group's loss of AUROC against everyone else's, patients as clusters, "
-    "Holm-adjusted over all groups"
-)
-SHARE = "Wilson's interval on the effective number of rows"
-LEVELS = 50
+MAX_LEVELS = 50
+"""Levels of a category, at most, that may stand for groups."""
+
+Found = tuple[str, str, tuple[Estimate, ...] | None, float | None]
+"""(by, level, estimates or None where suppressed, p) of one group."""
 
 
 def groups(
@@ -30,18 +32,18 @@ def groups(
     answers: tuple[np.ndarray, np.ndarray] | None,
     confidence: float,
 ) -> tuple[GroupResult, ...]:
-    """Each group's share real and synthetic where a column tells the group, and usefulness for it.
+    """Each group's share real and synthetic where a column gives the group, and utility for it.
 
     answers: (non-members, k) of the synthetic-trained and of the real-trained model, None where no
-    model could be trained. Groups of fewer than 10 patients are suppressed, also not by subtraction.
+    model could be trained. Groups of fewer than 10 patients are suppressed, and so is what would
+    give them by subtraction. p: of a Wald test of the group's loss of AUROC against everyone
+    else's, patients as clusters, Holm-adjusted over all groups.
     """
     inside, outside = pools.members, pools.nonmembers
-    found: list[tuple[str, str, tuple[Estimate, ...] | None, float | None]] = []
+    found: list[Found] = []
     for by in sorted(inside.groups):
-        told = of_rows(by, inside, outside, synthetic)
-        labels = fold(
-            (inside.groups[by], outside.groups[by]), (inside.patient, outside.patient)
-        )  # fmt: skip
+        drawn = groups_of_rows(by, inside, outside, synthetic)
+        labels = fold((inside.groups[by], outside.groups[by]), (inside.patient, outside.patient))
         levels = np.unique(np.concatenate(labels)).tolist()
         sizes = {
             level: tuple(
@@ -56,13 +58,13 @@ def groups(
                 found.append((by, level, None, None))
                 continue
             estimates: list[Estimate] = []
-            if told is not None:
-                named = np.isin(told, _parts(level, levels, inside.groups[by]))
+            if drawn is not None:
+                named = np.isin(drawn, _parts(level, levels, inside.groups[by]))
                 estimates += _shares(labels[0] == level, named, inside.patient, confidence)
             p = None
             if answers is not None:
                 mask = labels[1] == level
-                useful, p = _usefulness(outside, answers, mask, sizes[level][1], confidence)
+                useful, p = _utility(outside, answers, mask, sizes[level][1], confidence)
                 estimates += useful
             found.append((by, level, tuple(estimates), p))
     return _adjusted(found)
@@ -76,13 +78,14 @@ def _parts(level: str, levels: list[str], raw: np.ndarray) -> list[str]:
     return [part for part in known if part not in levels]
 
 
-def of_rows(
+def groups_of_rows(
     by: str, members: Records, nonmembers: Records, synthetic: Records
 ) -> np.ndarray | None:
-    """(n,) the group of each synthetic row, None where no column tells the group.
+    """(n,) the group of each synthetic row, None where no column gives the group.
 
-    A column tells it if each of its values belongs to one group alone: levels of a category, or ranges
-    of a number that do not overlap (age and age bands). Of several the one named like the group is taken.
+    A column gives it if each of its values belongs to one group alone: levels of a category, or
+    ranges of a number that do not overlap (age and age bands). Of several the one named like the
+    group is taken.
     """
     labels = np.concatenate([members.groups[by], nonmembers.groups[by]])
     if len(np.unique(labels)) < 2:
@@ -92,9 +95,9 @@ def of_rows(
     )
     for place in order:
         values = np.concatenate([members.X[:, place], nonmembers.X[:, place]])
-        told = _by_column(members.columns[place].kind, values, labels, synthetic.X[:, place])
-        if told is not None:
-            return told
+        found = _by_column(members.columns[place].kind, values, labels, synthetic.X[:, place])
+        if found is not None:
+            return found
     return None
 
 
@@ -117,7 +120,7 @@ def _by_column(
     if not len(values):
         return None
     distinct, code = np.unique(values, return_inverse=True)
-    if kind != "numeric" and len(distinct) > LEVELS:
+    if kind != "numeric" and len(distinct) > MAX_LEVELS:
         return None
     names, group = np.unique(labels, return_inverse=True)
     first = np.full(len(distinct), -1)
@@ -148,39 +151,39 @@ def _shares(
     rows = np.arange(len(synthetic))
     two = rates.rate(synthetic.astype(float), rows, confidence)
     n_real = {"members": len(real), "patients": resample.count(patients)}
-    n = {"synthetic_rows": len(synthetic)}
+    n, bound = {"synthetic_rows": len(synthetic)}, Bound(BoundMethod.WILSON)
     return [
-        Estimate("group_share_synthetic", *two, one[0], n, confidence, SHARE),
-        Estimate("group_share_real", *one, None, n_real, confidence, SHARE),
+        Estimate(Metric("group_share_synthetic"), *two, one[0], n, confidence, bound),
+        Estimate(Metric("group_share_real"), *one, None, n_real, confidence, bound),
     ]
 
 
-def _usefulness(
+def _utility(
     outside: Records,
     answers: tuple[np.ndarray, np.ndarray],
     mask: np.ndarray,
     patients: int,
     confidence: float,
 ) -> tuple[list[Estimate], float | None]:
+    """A group's AUROC under both models and its loss, and p of its difference from everyone else's."""
     n = {"patients": patients}
     y, ids, k = outside.y, outside.patient, len(outside.classes)
-    names = ("auroc_synthetic", "auroc_real", "auroc_loss")
+    names = ("auroc_synthetic", "auroc_real")
     if not _both_sides(y[mask], ids[mask], k):
-        why = "fewer than 10 patients of this group with the outcome, or without it"
+        few = Reason(ReasonCode.TOO_FEW_WITH_OUTCOME, {"least": MIN_CELL, "group": True})
+        chances = zip((*names, "auroc_loss"), (0.5, 0.5, 0.0), strict=True)
         return [
-            Estimate(name, None, None, None, chance, n, confidence, "", why)
-            for name, chance in zip(names, (0.5, 0.5, 0.0), strict=True)
+            Estimate(Metric(name), None, None, None, chance, n, confidence, None, few)
+            for name, chance in chances
         ], None
     found = []
-    for name, part in zip(names, answers, strict=False):
+    for name, part in zip(names, answers, strict=True):
         one = auroc(part[mask], y[mask], ids[mask], n, confidence)
-        found.append(
-            Estimate(name, one.value, one.low, one.high, one.chance, n, confidence, one.how)
-        )
+        found.append(replace(one, metric=Metric(name), n=n))
     loss = auroc_loss(
         answers[1][mask], answers[0][mask], y[mask], patients=ids[mask], confidence=confidence
     )
-    found.append(Estimate(loss.name, loss.value, loss.low, loss.high, 0.0, n, confidence, loss.how))
+    found.append(replace(loss, n=n))
     p = None
     if _both_sides(y[~mask], ids[~mask], k):
         sides = [gap(answers[1][m], answers[0][m], y[m], ids[m]) for m in (mask, ~mask)]
@@ -202,24 +205,17 @@ def _differ(one: Gap | None, two: Gap | None) -> float | None:
     return float(2 * stdtr(df, -abs(one.value - two.value) / math.sqrt(total)))
 
 
-def _adjusted(
-    found: list[tuple[str, str, tuple[Estimate, ...] | None, float | None]],
-) -> tuple[GroupResult, ...]:
+def _adjusted(found: Sequence[Found]) -> tuple[GroupResult, ...]:
     """Adjusted over all tests; the two levels of a two-level grouping are one and the same test."""
-    levels: dict[str, int] = {}
-    for by, *_ in found:
-        levels[by] = levels.get(by, 0) + 1
-    keys = [by if levels[by] == 2 else (by, level) for by, level, *_ in found]
-    raw: Mapping = {key: p for key, (*_, p) in zip(keys, found, strict=True) if p is not None}
+    levels = Counter(by for by, *_ in found)
+    keys = [(by, "" if levels[by] == 2 else level) for by, level, *_ in found]
+    raw = {key: p for key, (*_, p) in zip(keys, found, strict=True) if p is not None}
     adjusted = dict(zip(raw, holm(np.array(list(raw.values()))), strict=True)) if raw else {}
     results = []
     for key, (by, level, estimates, p) in zip(keys, found, strict=True):
         if estimates is None:
-            results.append(GroupResult(by, level, (), None, "fewer than 10 patients", True))
+            results.append(GroupResult(by, level, (), suppressed=True))
         elif estimates:
-            share = None if p is None else float(adjusted[key])
-            results.append(GroupResult(by, level, estimates, share, HOW))
+            p_adjusted = None if p is None else float(adjusted[key])
+            results.append(GroupResult(by, level, estimates, p_adjusted))
     return tuple(results)
-
-
-__all__ = ["groups", "of_rows"]

@@ -1,40 +1,54 @@
-"""How near synthetic rows are to real people: copies counted, distances described."""
+"""How near synthetic rows are to real people: exact and near-duplicates counted, distances described."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from privaudit.facts import (
+    Bound,
+    BoundMethod,
+    Caveat,
+    CaveatCode,
+    Metric,
+    Param,
+    Reason,
+    ReasonCode,
+)
 from privaudit.fidelity._align import Pools
 from privaudit.fidelity.copies import DIFFERING, ROUNDING, copies, exact
 from privaudit.fidelity.distance import match, nearest
+from privaudit.limits import MIN_CELL
 from privaudit.records import Records
 from privaudit.results import Estimate
 from privaudit.seeds import Seeds
 from privaudit.stats import rates, resample
-from privaudit.stats.catalogue import MIN_CELL
 
 ROWS = 3000
 """Rows of each table between which distances are taken, at most."""
 
 CELLS = 15_000_000_000
-"""Cells compared in the search for near copies, at most: a few seconds."""
+"""Cells compared in the search for near-duplicates, at most: a few seconds."""
 
 LEAST = 200
-"""Records of each pool for which near copies are sought, at least."""
+"""Records of each pool for which near-duplicates are sought, at least."""
 
-COPIED = "share of members' records, Wilson's interval on the effective number of records"
-FEW = "between 1 and 9 patients have one: too few to be counted here without pointing at them"
+DEFINED = Caveat(
+    CaveatCode.NEAR_DUPLICATES_DEFINED, "note", {"differing": DIFFERING, "rounding": ROUNDING}
+)
+"""What counts as a near-duplicate."""
+
+WILSON = Bound(BoundMethod.WILSON)
 
 
 def counted(
     synthetic: Records, pools: Pools, confidence: float, seeds: Seeds
-) -> tuple[tuple[Estimate, ...], tuple[str, ...]]:
-    """Members with an exact or a near copy among the synthetic rows; chance: non-members with one.
+) -> tuple[tuple[Estimate, ...], tuple[Caveat, ...]]:
+    """Members with an exact or a near-duplicate among the synthetic rows; chance: non-members with one.
 
-    Exact copies are sought for every record, near ones for as many as `CELLS` allows, drawn by lot.
-    Returns also notes for the report. 1 to 9 such patients are said, not counted.
+    Exact duplicates are sought for every record, near ones for as many as `CELLS` allows, drawn at
+    random. 1 to 9 such patients are reported as few, not counted.
     """
     most = max(LEAST, CELLS // (len(synthetic) * (len(synthetic.columns) + 1)))
     both = (pools.members, pools.nonmembers)
@@ -42,50 +56,43 @@ def counted(
         _some(pool, most, seeds.rng("copies", name))
         for pool, name in zip(both, ("members", "nonmembers"), strict=True)
     ]
-    word = [exact(*match(pool, synthetic)[:2]) for pool in both]
+    same = [exact(*match(pool, synthetic)[:2]) for pool in both]
     near = [copies(pool, synthetic).near for pool in some]
     found, notes = [], []
-    for name, masks, asked in (("exact_copies", word, both), ("near_copies", near, some)):
-        told, said = _counted(name, masks, asked, confidence)
-        found += told
-        notes += said
-    return tuple(found), tuple(notes)
+    for name, masks, asked in (("exact_copies", same, both), ("near_copies", near, some)):
+        estimates, caveats = _counted(name, masks, asked, confidence)
+        found += estimates
+        notes += caveats
+    return tuple(found), (*notes, DEFINED)
 
 
 def _counted(
     name: str, masks: Sequence[np.ndarray], asked: Sequence[Records], confidence: float
-) -> tuple[list[Estimate], list[str]]:
+) -> tuple[list[Estimate], list[Caveat]]:
     """The share of members with a copy, and its excess over non-members."""
     inside, outside = asked
     mine, others = (mask.astype(float) for mask in masks)
     n = {"members": len(inside), "patients": resample.count(inside.patient)}
     chance = float(others.mean())
-    notes = []
-    title = name.replace("_", " ").capitalize()
     few = [_few(mask, pool) for mask, pool in zip(masks, asked, strict=True)]
+    facts: Mapping[str, Param] = {"metric": name, "least": MIN_CELL}
+    notes = []
     if few[1]:
         chance = MIN_CELL / len(outside)
-        notes.append(
-            f"{title} of non-members are of 1 to 9 patients; the chance level is stated as that of "
-            f"{MIN_CELL}"
-        )
+        notes.append(Caveat(CaveatCode.FEW_COPIES_HELD_OUT, "note", facts))
     if few[0]:
-        notes.append(f"{title}: {FEW}")
-        return [Estimate(name, None, None, None, chance, n, confidence, COPIED, FEW)], notes
+        notes.append(Caveat(CaveatCode.FEW_COPIES, "note", facts))
+        reason = Reason(ReasonCode.FEW_COPIES, {"least": MIN_CELL})
+        empty = (None, None, None, chance)
+        return [Estimate(Metric(name), *empty, n, confidence, WILSON, reason)], notes
     one = rates.rate(mine, inside.patient, confidence)
-    found = [Estimate(name, *one, chance, n, confidence, COPIED)]
+    found = [Estimate(Metric(name), *one, chance, n, confidence, WILSON)]
     if not few[1]:
         gap = rates.difference(mine, others, inside.patient, outside.patient, confidence)
-        m = {**n, "nonmembers": len(outside)}
-        how = "Newcombe's interval of two independent shares, patients as clusters"
-        found.append(Estimate(f"{name}_excess", *gap, 0.0, m, confidence, how))
+        both = {**n, "nonmembers": len(outside)}
+        bound = Bound(BoundMethod.NEWCOMBE_INDEPENDENT)
+        found.append(Estimate(Metric(f"{name}_excess"), *gap, 0.0, both, confidence, bound))
     return found, notes
-
-
-SETTINGS = (
-    f"A near copy differs in at most {DIFFERING:.0%} of the cells measured on either side; numbers within "
-    f"{ROUNDING:.0%} of what their column spans count as the same"
-)
 
 
 def _few(mask: np.ndarray, pool: Records) -> bool:
@@ -100,11 +107,11 @@ def _some(pool: Records, rows: int, rng: np.random.Generator) -> Records:
 def described(
     synthetic: Records, pools: Pools, confidence: float, seeds: Seeds
 ) -> tuple[Estimate, ...]:
-    """Median distance of a synthetic row to its closest real record and median ratio of the closest to
-    the second closest, for members, with non-members as the chance level; and how often the closest
-    is a member.
+    """How near synthetic rows come to members, with non-members as the chance level.
 
-    As many members as non-members are searched, so that both had an equal chance to be closest.
+    Median distance of a synthetic row to its closest real record, median ratio of the closest to
+    the second closest, and how often the closest is a member (ties count half). As many members as
+    non-members are searched, so that both had an equal chance to be closest.
     """
     rows = min(ROWS, len(pools.members), len(pools.nonmembers))
     if rows < MIN_CELL or len(synthetic) < MIN_CELL:
@@ -112,17 +119,17 @@ def described(
     asked = _some(synthetic, ROWS, seeds.rng("distances", "synthetic"))
     one = _some(pools.members, rows, seeds.rng("distances", "members"))
     zero = _some(pools.nonmembers, rows, seeds.rng("distances", "nonmembers"))
-    near = [nearest(asked, pool, 2, ranges=_ranges(pools.members))[0] for pool in (one, zero)]
+    scale = _ranges(pools.members)
+    near = [nearest(asked, pool, 2, ranges=scale)[0] for pool in (one, zero)]
     n = {"synthetic_rows": len(asked), "members": rows, "nonmembers": rows}
     ratio = [d[:, 0] / np.maximum(d[:, 1], 1e-12) for d in near]
     ratio = [np.where(d[:, 1] <= 0, 1.0, r) for d, r in zip(near, ratio, strict=True)]
     closer = np.where(near[0][:, 0] == near[1][:, 0], 0.5, near[0][:, 0] < near[1][:, 0])
     share = rates.rate(closer.astype(float), np.arange(len(closer)), confidence)
-    how = "synthetic rows as they are; Wilson's interval, ties count half"
     return (
         _median("closest_distance", near[0][:, 0], near[1][:, 0], n, confidence),
         _median("neighbour_ratio", ratio[0], ratio[1], n, confidence),
-        Estimate("closer_to_members", *share, 0.5, n, confidence, how),
+        Estimate(Metric("closer_to_members"), *share, 0.5, n, confidence, WILSON),
     )
 
 
@@ -141,21 +148,18 @@ def _ranges(members: Records) -> dict[str, tuple[float, float]]:
 def _median(
     name: str, values: np.ndarray, others: np.ndarray, n: dict[str, int], confidence: float
 ) -> Estimate:
-    """A median with its distribution-free interval from order statistics (David and Nagaraja 2003,
-    section 7.1)."""
+    """A median over synthetic rows with its distribution-free interval from order statistics.
+
+    David and Nagaraja 2003, section 7.1.
+    """
     from scipy.special import bdtr
 
     ordered = np.sort(values)
     m = len(ordered)
-    inside = np.arange(m + 1)
-    tail = bdtr(inside, m, 0.5)
+    tail = bdtr(np.arange(m + 1), m, 0.5)
     rank = max(0, int(np.searchsorted(tail, (1 - confidence) / 2, "right")) - 1)
     rank = min(rank, m // 2)
-    low, high = float(ordered[rank]), float(ordered[m - 1 - rank])
-    middle = float(np.median(ordered))
-    how = "median over synthetic rows, order-statistic interval"
-    chance = float(np.median(others))
-    return Estimate(name, middle, low, high, chance, n, confidence, how)
-
-
-__all__ = ["SETTINGS", "counted", "described"]
+    interval = float(ordered[rank]), float(ordered[m - 1 - rank])
+    middle, chance = float(np.median(ordered)), float(np.median(others))
+    bound = Bound(BoundMethod.ORDER_STATISTIC)
+    return Estimate(Metric(name), middle, *interval, chance, n, confidence, bound)

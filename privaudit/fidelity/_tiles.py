@@ -1,7 +1,7 @@
 """Every record of one table against every record of another, in blocks that stay in a core's cache.
 
-Sums over columns in float32. Cells that agree or not are counted in whole bytes, numbers added one column at a
-time, so that equal pairs get equal sums wherever they stand. Why no matrix product:
+Sums over columns in float32. Cells that agree or not are counted in bytes, numbers added one column
+at a time, so that equal pairs get equal sums wherever they are. Why no matrix product:
 docs/design/007-table-attacks.md, Cost.
 """
 
@@ -33,9 +33,10 @@ def tiles(
 ) -> Iterator[tuple[slice, slice, np.ndarray]]:
     """Summed distances block by block: queries, rows of the table, (b, m) float32.
 
-    exclude_self: query i is row i of the table, and infinitely far from itself. gap: what a cell adds that is
-    missing on one side alone. tolerance: the share of differing cells in place of distances, numbers within it
-    being the same, cells missing on both sides not counting. The array is used again for the next block.
+    exclude_self: query i is row i of the table, and infinitely far from itself. gap: what a cell
+    adds that is missing on one side alone. tolerance: the share of differing cells in place of
+    distances, numbers within it being the same, cells missing on both sides not counting. The array
+    is used again for the next block.
     """
     width = min(len(table), WIDE, CELLS)
     height = max(1, CELLS // max(1, width))
@@ -76,13 +77,8 @@ class _Space:
 
     def cut(self, height: int, width: int) -> _Space:
         """The buffers for a block of this shape, without gaps."""
-        n = height * width
-        return _Space(
-            *(
-                buffer[:n].reshape(height, width)
-                for buffer in (self.sums, self.away, self.ones, self.count, self.unlike)
-            )
-        )
+        buffers = (self.sums, self.away, self.ones, self.count, self.unlike)
+        return _Space(*(part[: height * width].reshape(height, width) for part in buffers))
 
 
 Column = tuple[np.ndarray, np.ndarray]
@@ -93,8 +89,9 @@ Column = tuple[np.ndarray, np.ndarray]
 class _Pair:
     """Two tables' columns in the smallest types that hold them, those left out that never add anything.
 
-    clipped: whether a number's difference may exceed its range; lone, both: missing or not, of the columns in
-    which something is missing on either side, and on both sides; measured: columns in all.
+    clipped: whether a number's difference may exceed its range; lone, both: missing or not, of the
+    columns in which something is missing on either side, and on both sides; measured: columns in
+    all.
     """
 
     codes: tuple[Column, ...]
@@ -124,16 +121,10 @@ class _Pair:
             (q.astype(np.uint8), t.astype(np.uint8))
             for q, t in zip(queries.missing, table.missing, strict=True)
         ]
-        return cls(
-            tuple(codes),
-            tuple(numbers),
-            tuple(clipped),
-            tuple(pair for pair in gone if _differ(*pair)) if gap != 1.0 and tolerance is None else (),
-            tuple(pair for pair in gone if all(side.any() for side in pair)),
-            len(gone),
-            gap,
-            tolerance,
-        )  # fmt: skip
+        lone = [pair for pair in gone if gap != 1.0 and tolerance is None and _differ(*pair)]
+        both = [pair for pair in gone if all(side.any() for side in pair)]
+        parts = (tuple(part) for part in (codes, numbers, clipped, lone, both))
+        return cls(*parts, len(gone), gap, tolerance)  # type: ignore[arg-type]
 
     def costs(self, part: slice, cut: slice, space: _Space) -> np.ndarray:
         """(b, m) float32 of this block, in the buffers of `space`."""
@@ -203,6 +194,3 @@ def _least_type(levels: int) -> type[np.unsignedinteger]:
         if levels <= np.iinfo(kind).max:
             return kind
     return np.uint32
-
-
-__all__ = ["tiles"]

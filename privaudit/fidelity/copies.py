@@ -1,4 +1,4 @@
-"""Real records that stand in a synthetic table, word for word or nearly so."""
+"""Real records that are in a synthetic table: exact duplicates and near-duplicates."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from privaudit.records import Records
 ROUNDING = 0.01
 """Numbers count as the same within this share of what a column spans."""
 DIFFERING = 0.1
-"""A near copy differs in at most this share of the cells that are measured on either side."""
+"""A near-duplicate differs in at most this share of the cells measured on either side."""
 
 
 @dataclass(frozen=True, eq=False)
 class Copies:
     """Which records have a copy in a table, and how much the record that agrees best differs.
 
-    exact, near: (n,) bool, an exact copy being a near one too; share: (n,) of cells that differ.
+    exact, near: (n,) bool, an exact duplicate being a near one too; share: (n,) of cells that
+    differ.
     """
 
     exact: np.ndarray
@@ -38,11 +39,14 @@ def copies(
 ) -> Copies:
     """Whether each record is in the table: exactly, and with a few cells changed, blanked or rounded.
 
-    Exact: every shared cell is the same, missing matching missing. Near: at most `share` of the cells
-    measured on either side differ, where numbers within `rounding` of their range are the same. A
-    number's range is that of `ranges`, else what the middle 98 % of the table spans. Whether so many
-    copies are a leak is told by the same count on records that the table was not made from: people
-    with little measured are alike. Raises PrivauditError for a share outside [0, 1).
+    Exact: every shared cell is the same, missing matching missing. Near: at most `share` of the
+    cells measured on either side differ, where numbers within `rounding` of their range are the
+    same. A number's range is that of `ranges`, else what `spans` gives for the table. Whether so
+    many copies are a leak is answered by the same count on records that the table was not made
+    from: people with little measured are alike.
+
+    Raises:
+        PrivauditError: a share or a rounding outside [0, 1).
     """
     for name, value in (("rounding", rounding), ("share", share)):
         if not 0 <= value < 1:
@@ -58,7 +62,7 @@ def copies(
 
 
 def exact(records: Cells, table: Cells) -> np.ndarray:
-    """(n,) bool: records of which every cell stands in one row of the table."""
+    """(n,) bool: records equal to one row of the table in every cell."""
     known = set(_rows(table))
     return np.array([row in known for row in _rows(records)], dtype=bool)
 

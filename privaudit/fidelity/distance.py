@@ -1,4 +1,4 @@
-"""How far two records are apart, for columns of every kind and with missing values."""
+"""Distance between records, for columns of every kind and with missing values."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from privaudit.fidelity._cells import Cells, Ranges, match, outcome, shared, spa
 from privaudit.fidelity._tiles import tiles
 from privaudit.records import Records
 
-FEW = 64
+FEW_NEIGHBOURS = 64
 """Up to this many neighbours are found one by one, more by sorting."""
 APART = 0.2
-"""What a cell measured on one side alone adds in a search for copies; docs/design/007-table-attacks.md."""
+"""What a cell measured on one side alone adds in a search for copies
+(docs/design/007-table-attacks.md)."""
 CLOSEST = 1e-5
 """Distances below this are read as this much, so that the logarithm of a copy's is finite."""
 
@@ -47,8 +48,9 @@ def closeness(
 ) -> np.ndarray:
     """(n,) float64: minus the log distance of each query to its nearest record of the table.
 
-    ranges: what the middle of the table's columns spans if None, the scale on which copies stand out. A
-    cell that is missing on one side alone adds little (`APART`): generators do not miss what patients do.
+    ranges: what the middle of the table's columns spans if None, the scale on which copies stand
+    out. A cell that is missing on one side alone adds little (`APART`): generators do not miss what
+    patients do.
     """
     scale = spans(table) if ranges is None else ranges
     a, b, _ = match(queries, table, columns, scale)
@@ -114,8 +116,8 @@ def densities(
 ) -> np.ndarray:
     """(w, n) float64: log of the mean over the table of exp(-D / width), D the summed distance.
 
-    A product kernel: Laplace's for numbers, and for other values Aitchison's, whose every mismatch costs
-    exp(-1 / width). Not normalised.
+    A product kernel: Laplace's for numbers, and for other values Aitchison's, whose every mismatch
+    costs exp(-1 / width). Not normalised.
     """
     total = np.full((len(widths), len(queries)), -np.inf)
     for part, _, d in tiles(queries, table, exclude_self=exclude_self, gap=gap):
@@ -152,7 +154,7 @@ def _blocks(
 
 def _least(d: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k least of each row with their places, ties to the first. Overwrites d."""
-    if k > FEW:
+    if k > FEW_NEIGHBOURS:
         order = np.argsort(d, axis=1, kind="stable")[:, :k]
         return np.take_along_axis(d, order, 1), order
     line = np.arange(len(d))
@@ -166,6 +168,17 @@ def _least(d: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 __all__ = [
-    "APART", "Cells", "Ranges", "apart", "closeness", "densities", "differing", "match", "nearest", "outcome",
-    "search", "shared", "spans",
-]  # fmt: skip
+    "APART",
+    "Cells",
+    "Ranges",
+    "apart",
+    "closeness",
+    "densities",
+    "differing",
+    "match",
+    "nearest",
+    "outcome",
+    "search",
+    "shared",
+    "spans",
+]

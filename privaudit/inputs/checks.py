@@ -1,4 +1,4 @@
-"""Is the question fair? What is looked at before any attack, for it decides what a number means."""
+"""What is checked of the tables and the model before any attack: it decides what a number means."""
 
 from __future__ import annotations
 
@@ -9,142 +9,166 @@ import numpy as np
 
 from privaudit.contracts import Model, Scores
 from privaudit.errors import PrivauditError
-from privaudit.inputs import identifiers as _hints
+from privaudit.facts import Caveat, CaveatCode, Param
+from privaudit.inputs import identifiers
 from privaudit.records import Records, Split
 from privaudit.results import Estimate
 from privaudit.seeds import Seeds
 from privaudit.signals import margin
 from privaudit.stats import estimates
 
-FEWEST = 20
-"""Patients a side below which nothing could be told."""
+MIN_PATIENTS = 20
+"""Patients a side below which an interval covers almost everything."""
 
-ENOUGH = 1_000
-"""Held-out patients for a rate at 1 false alarm in 100 (10 of them wrong)."""
+ENOUGH_HELD_OUT = 1_000
+"""Held-out patients for a rate at a false positive rate of 0.01: 10 of them are false positives."""
 
-SIDE = 4_000
-"""Records a side, and columns, with which the pools are compared."""
+MAX_COMPARED_RECORDS = 4_000
+"""Records a side with which the pools are compared."""
 
-COLUMNS = 300
-SURE = 0.999
-"""Confidence at which a difference between the pools is said: a false one would void a fair audit."""
+MAX_COMPARED_COLUMNS = 300
+SHIFT_CONFIDENCE = 0.999
+"""Confidence at which a distribution shift is stated: a false one would void a fair audit."""
 
-TELLS = 0.98
+OUTCOME_AUC = 0.98
+"""A column that ranks the outcome at least this well may hold it."""
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What was found. unfair: why no membership number means what it should, "" where none is known;
-    caveats: what a reader must know before any number; notes: the rest; facts: numbers."""
+    """What was found.
 
-    unfair: str
-    caveats: tuple[str, ...]
-    notes: tuple[str, ...]
+    distribution_shift: why no membership number means what it should, None where none was found;
+    caveats: what a reader must know before any number; notes: the rest; facts: numbers.
+    """
+
+    distribution_shift: Caveat | None
+    caveats: tuple[Caveat, ...]
+    notes: tuple[Caveat, ...]
     facts: dict[str, str | int | float]
 
 
-def overlap(members: Records, nonmembers: Records, patient: str) -> None:
+def refuse_overlap(members: Records, nonmembers: Records, patient: str) -> None:
     """Refuse where a patient is on both sides."""
     shared = np.intersect1d(members.patient, nonmembers.patient)
     if len(shared):
-        told = f"{len(shared):,}" if len(shared) >= 10 else "fewer than 10"
+        count = f"{len(shared):,}" if len(shared) >= 10 else "fewer than 10"
         raise PrivauditError(
-            f"{told} patients are among the members and among the non-members",
-            f"by {patient!r}; whoever is on both sides makes the audit read a leak that is none, or miss one",
+            f"{count} patients are among the members and among the non-members",
+            f"by {patient!r}; whoever is on both sides makes the audit read a leak that is none, "
+            "or miss one",
             "take every row of these patients out of the held-out table",
         )
 
 
-def enough(split: Split) -> None:
-    """Refuse pools of which nothing could be said."""
-    sizes = {
-        "members": len(np.unique(split.members.patient)),
-        "non-members": len(np.unique(split.nonmembers.patient)),
-    }
-    for name, size in sizes.items():
-        if size < FEWEST:
+def refuse_few_patients(split: Split) -> None:
+    """Refuse pools of so few patients that nothing can be estimated."""
+    for name, pool in (("members", split.members), ("non-members", split.nonmembers)):
+        size = len(np.unique(pool.patient))
+        if size < MIN_PATIENTS:
             raise PrivauditError(
                 f"{size} patients among the {name}",
-                f"below {FEWEST} an interval covers almost everything",
-                f"give at least {FEWEST - size} more; {ENOUGH:,} held-out patients allow a rate at 1 false "
-                "alarm in 100",
+                f"below {MIN_PATIENTS} an interval covers almost everything",
+                f"give at least {MIN_PATIENTS - size} more; {ENOUGH_HELD_OUT:,} held-out patients "
+                "allow a rate at a false positive rate of 1 in 100",
             )
 
 
 def examine(
     split: Split, model: Model, *, seeds: Seeds, confidence: float = 0.95, reads: bool = True
 ) -> Checked:
-    """All checks of a game that could be played, before any attack.
+    """Make all checks of an audit that could be run, before any attack.
 
-    reads: whether the records hold what the model reads (no, where only its probabilities are known).
+    Args:
+        split: The pools.
+        model: The model under audit.
+        seeds: Random streams of the checks.
+        confidence: Coverage of the intervals.
+        reads: Whether the records hold what the model reads (not where only its probabilities are
+            known).
+
+    Returns:
+        The caveats, notes and numbers found.
     """
-    caveats: list[str] = []
-    notes: list[str] = []
+    caveats: list[Caveat] = []
+    notes: list[Caveat] = []
     facts: dict[str, str | int | float] = {}
-    unfair = ""
+    shift: Caveat | None = None
     if reads:
-        told, found = drift(split, seeds.rng("drift"))
-        facts["pools told apart without the model, AUC"] = round(found.value or 0.0, 4)
-        if told:
-            unfair = told
-        else:
-            notes.append(
-                "Members and held-out records could not be told apart without the model: AUC "
-                f"{_interval(found)}. That is what a fair membership game needs."
+        tested = measure_shift(split, seeds.rng("drift"))
+        if "auc" in tested.params:
+            facts["members told from held-out records without the model, AUC"] = round(
+                float(str(tested.params["auc"])), 4
             )
-        caveats += leakage(split.members)
-        caveats += identifiers(split.members)
-        caveats += copies(split)
-    caveats += few(split)
-    answered, told_units = answers(split, model, seeds, confidence)
-    return Checked(unfair, (*caveats, *answered), (*notes, *told_units), facts)
+        if tested.code is CaveatCode.DISTRIBUTION_SHIFT:
+            shift = tested
+        else:
+            (notes if tested.severity == "note" else caveats).append(tested)
+        caveats += find_outcome_columns(split.members)
+        caveats += find_identifying_columns(split.members)
+        caveats += find_duplicates(split)
+    caveats += count_held_out(split)
+    p = [model.predict_proba(pool) for pool in (split.members, split.nonmembers)]
+    caveats += examine_answers(split, p)
+    margins = [
+        margin(one, pool.y) for one, pool in zip(p, (split.members, split.nonmembers), strict=True)
+    ]
+    notes += compare_units(split, margins, seeds.rng("units"), confidence)
+    return Checked(shift, tuple(caveats), tuple(notes), facts)
 
 
-def drift(split: Split, rng: np.random.Generator) -> tuple[str, Estimate]:
-    """Can members be told from non-members without the model? The sentence, "" if not; and the AUC.
+def measure_shift(split: Split, rng: np.random.Generator) -> Caveat:
+    """Can members be told from non-members without the model?
 
-    A boosted classifier of features and outcome, each patient judged by one that never saw them.
+    A boosted classifier of features and outcome; each patient is judged by one that never saw them.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.model_selection import GroupKFold
 
-    sides = [_some(pool, SIDE, rng) for pool in (split.members, split.nonmembers)]
+    sides = [_sample(pool, MAX_COMPARED_RECORDS, rng) for pool in (split.members, split.nonmembers)]
     both = Records.concatenate(sides)
     inside = np.arange(len(both)) < len(sides[0])
     X = np.column_stack([both.X, both.y.astype(np.float32)])
     width = X.shape[1]
-    if width > COLUMNS:
-        X = X[:, np.sort(rng.permutation(width)[:COLUMNS])]
+    if width > MAX_COMPARED_COLUMNS:
+        X = X[:, np.sort(rng.permutation(width)[:MAX_COMPARED_COLUMNS])]
     score = np.empty(len(X))
     for train, test in GroupKFold(3).split(X, groups=both.patient):
         judge = HistGradientBoostingClassifier(
-            max_iter=40, learning_rate=0.1, min_samples_leaf=20, early_stopping=False,
+            max_iter=40,
+            learning_rate=0.1,
+            min_samples_leaf=20,
+            early_stopping=False,
             random_state=int(rng.integers(2**31)),
-        )  # fmt: skip
+        )
         judge.fit(X[train], inside[train])
         score[test] = judge.decision_function(X[test])
-    found = _auc(Scores(score[inside], score[~inside]), both.patient[inside], both.patient[~inside], SURE, rng)  # fmt: skip
-    if found.value is None or (found.low or 0.0) <= 0.5:
-        return "", found
-    telling = _telling(both, inside)
-    how = "" if found.value > 0.6 else "The difference is slight, but an attack may read it. "
-    return (
-        "Members and held-out records differ, so that a classifier tells them apart without asking the "
-        f"model: AUC {_interval(found)}, most by {telling}. A membership number below measures that "
-        f"difference as well, and not only what the model remembers: it is worthless as proof of a leak. {how}"
-        "Hold patients out at random from the table that is trained on, and audit again."
-    ), found
+    scores = Scores(score[inside], score[~inside])
+    auc = _auc(scores, both.patient[inside], both.patient[~inside], SHIFT_CONFIDENCE, rng)
+    read = _interval(auc)
+    if read is None:
+        return Caveat(CaveatCode.DISTRIBUTION_SHIFT_NOT_TESTED)
+    value, low, high = read
+    params: dict[str, Param] = {
+        "auc": value,
+        "low": low,
+        "high": high,
+        "confidence": SHIFT_CONFIDENCE,
+    }
+    if low <= 0.5:
+        return Caveat(CaveatCode.NO_DISTRIBUTION_SHIFT, "note", params)
+    columns = _most_different_columns(both, inside)
+    return Caveat(CaveatCode.DISTRIBUTION_SHIFT, params={**params, "columns": columns})
 
 
-def _telling(both: Records, inside: np.ndarray) -> str:
+def _most_different_columns(both: Records, inside: np.ndarray) -> tuple[str, ...]:
     found = [abs(_rank_auc(both.X[:, j], inside) - 0.5) for j in range(both.X.shape[1])]
     best = np.argsort(found)[::-1][:3]
-    named = [both.columns[j].name for j in best if found[j] > 0.02]
-    return ", ".join(named) or "columns taken together"
+    return tuple(both.columns[j].name for j in best if found[j] > 0.02)
 
 
-def leakage(members: Records) -> list[str]:
-    """Columns that tell the outcome by themselves."""
+def find_outcome_columns(members: Records) -> list[Caveat]:
+    """Columns that give the outcome away by themselves."""
     some = members.take(slice(0, 20_000))
     other = some.patient % 2 == 0
     found = []
@@ -157,20 +181,19 @@ def leakage(members: Records) -> list[str]:
             own = (some.y == k).astype(np.float64)
             seen = _by_rate(x, own, other, len(column.levels)) if column.levels else x
             best = max(best, abs(_rank_auc(seen, some.y == k) - 0.5) + 0.5)
-        if best >= TELLS and len(np.unique(some.y)) > 1:
+        if best >= OUTCOME_AUC and len(np.unique(some.y)) > 1:
             found.append((column.name, best))
     return [
-        f"The column {name!r} tells the outcome by itself (AUC {best:.3f} on the members): the outcome may "
-        "have been encoded as a feature, or the column may be known only after it."
+        Caveat(CaveatCode.OUTCOME_IN_COLUMN, params={"column": name, "auc": best})
         for name, best in found[:5]
     ]
 
 
-def identifiers(members: Records) -> list[str]:
-    """Features that name a person, by their names and by every value being different."""
+def find_identifying_columns(members: Records) -> list[Caveat]:
+    """Features that may identify a person, by their names or because every value is different."""
     named: dict[str, list[str]] = {}
     for j, column in enumerate(members.columns):
-        what = _hints.identifier(column.name)
+        what = identifiers.find_identifier(column.name)
         x = members.X[: min(len(members), 20_000), j]
         x = x[~np.isnan(x)]
         all_differ = len(x) >= 100 and len(np.unique(x)) == len(x)
@@ -179,14 +202,13 @@ def identifiers(members: Records) -> list[str]:
         elif all_differ and bool((x % 1 == 0).all()):
             named.setdefault("a number of its own for each row", []).append(column.name)
     return [
-        f"Among the features, {', '.join(map(repr, names))} may hold {what} (listed in 45 CFR 164.514(b)(2), "
-        "HIPAA): a model that reads it can remember who is who."
+        Caveat(CaveatCode.IDENTIFYING_COLUMNS, params={"columns": tuple(names), "identifier": what})
         for what, names in named.items()
     ]
 
 
-def copies(split: Split) -> list[str]:
-    """Records that stand on both sides, word for word."""
+def find_duplicates(split: Split) -> list[Caveat]:
+    """Records that are among the members and among the held-out ones."""
     rows = [
         np.ascontiguousarray(np.column_stack([p.X + np.float32(0), p.y.astype(np.float32)]))
         for p in (split.members, split.nonmembers)
@@ -197,83 +219,71 @@ def copies(split: Split) -> list[str]:
     share = float(same.mean())
     if same.sum() < 10 or share < 0.005:
         return []
-    return [
-        f"{share:.1%} of the held-out records are equal to a member's in every column: they cannot be told "
-        "apart, so that the attacks read lower than they would; the same records may have been entered twice."
-    ]
+    return [Caveat(CaveatCode.DUPLICATES_ACROSS_SPLIT, params={"share": share})]
 
 
-def few(split: Split) -> list[str]:
-    """How many held-out patients are lacking for a rate at few false alarms."""
+def count_held_out(split: Split) -> list[Caveat]:
+    """Whether there are enough held-out patients for a rate at a low false positive rate."""
     size = len(np.unique(split.nonmembers.patient))
-    if size >= ENOUGH:
+    if size >= ENOUGH_HELD_OUT:
         return []
-    return [
-        f"Only {size:,} held-out patients: the rate at 1 false alarm in 100 needs {ENOUGH:,}, so "
-        f"{ENOUGH - size:,} more; until then the AUC is what can be said."
-    ]
+    params: dict[str, Param] = {"patients": size, "wanted": ENOUGH_HELD_OUT, "fpr": 0.01}
+    return [Caveat(CaveatCode.FEW_HELD_OUT, params=params)]
 
 
-def answers(
-    split: Split, model: Model, seeds: Seeds, confidence: float
-) -> tuple[list[str], list[str]]:
-    """What the model's answers say of how it was asked: caveats, and notes on the unit of privacy."""
-    p = [model.predict_proba(pool) for pool in (split.members, split.nonmembers)]
+def examine_answers(split: Split, p: Sequence[np.ndarray]) -> list[Caveat]:
+    """What the model's answers, for members and non-members, say of how it was asked."""
     caveats = []
     if all(((one == 0) | (one == 1)).all() for one in p):
-        caveats.append(
-            "Every answer is 0 or 1: these may be classes, not probabilities, and then the attacks see "
-            "only whether the model is right."
-        )
+        caveats.append(Caveat(CaveatCode.ANSWERS_ARE_CLASSES))
     if all(np.ptp(one, axis=0).max(initial=0.0) == 0 for one in p):
-        caveats.append(
-            "The model answers the same for every record: it can leak nothing by its answers, and may have "
-            "been asked in another way than it was trained."
-        )
-    else:
-        skill = [
-            _skill(one, pool.y)
-            for one, pool in zip(p, (split.members, split.nonmembers), strict=True)
-        ]
-        if skill[1] - skill[0] > 0.1:
-            caveats.append(
-                f"The model is better on the held-out records (AUROC {skill[1]:.2f}) than on the members "
-                f"({skill[0]:.2f}): the two tables may have been exchanged."
-            )
-        elif skill[0] < 0.52 and max(len(pool) for pool in (split.members, split.nonmembers)) > 200:
-            caveats.append(
-                f"The model is no better than chance on its own members (AUROC {skill[0]:.2f}): it may read "
-                "the table in another way than it was trained (order, units or encoding of columns)."
-            )
-    margins = [
-        margin(one, pool.y) for one, pool in zip(p, (split.members, split.nonmembers), strict=True)
-    ]
-    return caveats, units(split, margins, seeds.rng("units"), confidence)
+        return [*caveats, Caveat(CaveatCode.CONSTANT_ANSWERS)]
+    pools = (split.members, split.nonmembers)
+    members, held_out = (_auroc(one, pool.y) for one, pool in zip(p, pools, strict=True))
+    if held_out - members > 0.1:
+        params: dict[str, Param] = {"held_out": held_out, "members": members}
+        caveats.append(Caveat(CaveatCode.BETTER_ON_HELD_OUT, params=params))
+    elif members < 0.52 and max(map(len, pools)) > 200:
+        caveats.append(Caveat(CaveatCode.NO_BETTER_THAN_CHANCE, params={"members": members}))
+    return caveats
 
 
-def units(
+def compare_units(
     split: Split, margins: Sequence[np.ndarray], rng: np.random.Generator, confidence: float
-) -> list[str]:
-    """Record by record and patient by patient, where patients have several records."""
+) -> list[Caveat]:
+    """The loss attack by record and by patient, where patients have several records."""
     ids = (split.members.patient, split.nonmembers.patient)
     rows = sum(len(part) for part in ids)
     patients = sum(len(np.unique(part)) for part in ids)
     if rows < 1.05 * patients:
         return []
     scores = Scores(margins[0], margins[1])
-    apart = (np.arange(len(ids[0])), np.arange(len(ids[1])))
-    alone = _auc(scores, *apart, confidence, rng)
-    clustered = _auc(scores, *ids, confidence, rng)
     means = [_per_patient(m, part) for m, part in zip(margins, ids, strict=True)]
-    whole = _auc(Scores(means[0], means[1]), np.arange(len(means[0])), np.arange(len(means[1])), confidence, rng)  # fmt: skip
-    return [
-        f"The unit of privacy is the patient: {rows:,} records of {patients:,} patients. The plain loss attack, "
-        f"asked of each record as if all were of different people, reads AUC {_interval(alone)}; the same "
-        f"number with the patient as the unit has the interval {_interval(clustered)}, because records of one "
-        "patient are alike and count as less than one each. Asked of each patient, by the mean over all of "
-        f"their records, it reads {_interval(whole)}: several records together say more or less of a patient "
-        "than one does. The report's membership numbers are of records, with intervals by patient."
+    read = [
+        _interval(_auc(one, *whose, confidence, rng))
+        for one, whose in (
+            (scores, (np.arange(len(ids[0])), np.arange(len(ids[1])))),
+            (scores, ids),
+            (Scores(means[0], means[1]), (np.arange(len(means[0])), np.arange(len(means[1])))),
+        )
     ]
+    if read[0] is None or read[1] is None or read[2] is None:
+        return []
+    record, clustered, mean = read[0], read[1], read[2]
+    params: dict[str, Param] = {
+        "records": rows,
+        "patients": patients,
+        "confidence": confidence,
+        "record_auc": record[0],
+        "record_low": record[1],
+        "record_high": record[2],
+        "patient_low": clustered[1],
+        "patient_high": clustered[2],
+        "mean_auc": mean[0],
+        "mean_low": mean[1],
+        "mean_high": mean[2],
+    }
+    return [Caveat(CaveatCode.SEVERAL_RECORDS_A_PATIENT, "note", params)]
 
 
 def _per_patient(scores: np.ndarray, patient: np.ndarray) -> np.ndarray:
@@ -281,7 +291,7 @@ def _per_patient(scores: np.ndarray, patient: np.ndarray) -> np.ndarray:
     return np.bincount(place, np.clip(scores, -700, 700)) / np.bincount(place)
 
 
-def _skill(p: np.ndarray, y: np.ndarray) -> float:
+def _auroc(p: np.ndarray, y: np.ndarray) -> float:
     """Mean one-against-rest AUROC over the classes that occur."""
     found = [
         _rank_auc(p[:, k], y == k) for k in range(p.shape[1]) if 0 < int((y == k).sum()) < len(y)
@@ -312,31 +322,35 @@ def _by_rate(x: np.ndarray, y: np.ndarray, other: np.ndarray, levels: int) -> np
     return out
 
 
-def _some(pool: Records, rows: int, rng: np.random.Generator) -> Records:
-    """About `rows` records, whole patients drawn by lot."""
+def _sample(pool: Records, rows: int, rng: np.random.Generator) -> Records:
+    """About `rows` records of patients drawn at random."""
     if len(pool) <= rows:
         return pool
     ids, place, counts = np.unique(pool.patient, return_inverse=True, return_counts=True)
     order = rng.permutation(len(ids))
-    kept = np.zeros(len(ids), dtype=bool)
-    kept[order[np.cumsum(counts[order]) <= rows]] = True
-    return pool.take(kept[place])
+    chosen = np.zeros(len(ids), dtype=bool)
+    chosen[order[np.cumsum(counts[order]) <= rows]] = True
+    return pool.take(chosen[place])
 
 
 def _auc(
-    scores: Scores, members: np.ndarray, nonmembers: np.ndarray, confidence: float,
+    scores: Scores,
+    members: np.ndarray,
+    nonmembers: np.ndarray,
+    confidence: float,
     rng: np.random.Generator,
-) -> Estimate:  # fmt: skip
+) -> Estimate:
     (found,) = estimates(
         scores, patients=(members, nonmembers), confidence=confidence, rng=rng, names=("auc",)
     )
     return found
 
 
-def _interval(found: Estimate) -> str:
+def _interval(found: Estimate) -> tuple[float, float, float] | None:
+    """(value, low, high), None where the estimate is not stated."""
     if found.value is None or found.low is None or found.high is None:
-        return "that cannot be stated"
-    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f}, {found.confidence:.4g} confidence)"
+        return None
+    return found.value, found.low, found.high
 
 
-__all__ = ["Checked", "drift", "enough", "examine", "overlap"]
+__all__ = ["Checked", "examine", "measure_shift", "refuse_few_patients", "refuse_overlap"]

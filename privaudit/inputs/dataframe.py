@@ -10,19 +10,20 @@ from typing import Any
 import numpy as np
 
 from privaudit.errors import PrivauditError
-from privaudit.inputs import identifiers as _hints
-from privaudit.inputs.infer_schema import MOST_LEVELS, ordered, rounded
+from privaudit.inputs import identifiers
+from privaudit.inputs.cell_text import array_to_labels
+from privaudit.inputs.infer_schema import MAX_LEVELS, order_levels, round_bounds
 from privaudit.inputs.models.answers import canonical
 from privaudit.inputs.models.layout import Frame
-from privaudit.inputs.read_table import MOST_GROUPS
-from privaudit.inputs.schema import MOST_CLASSES
+from privaudit.inputs.read_table import MAX_GROUPS
+from privaudit.inputs.schema import MAX_CLASSES
 from privaudit.records import Column, Records
 
 Table = tuple[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Pools:
+class Frames:
     """The tables of a call as records; frame: how the model saw them, None for plain matrices."""
 
     members: Records
@@ -31,48 +32,65 @@ class Pools:
     frame: Frame | None
 
 
-def pools(
-    members: Table, nonmembers: Table, reference: Table | None = None, *,
-    patient: Any = None, groups: Any = None, labels: Sequence[Any] | None = None,
-) -> Pools:  # fmt: skip
-    """(X, y) pairs, X a numpy array or a pandas frame of numbers, texts and missing values.
+def read_frames(
+    members: Table,
+    nonmembers: Table,
+    reference: Table | None = None,
+    *,
+    patient: Any = None,
+    groups: Any = None,
+    labels: Sequence[Any] | None = None,
+) -> Frames:
+    """Read (X, y) pairs, X a numpy array or a frame of numbers, texts and missing values.
 
-    patient: a column of the frames, which the model then does not read, or one array a table, in a tuple;
-    groups: columns of the frames, or for each name one array a table; labels: the model's classes.
+    Args:
+        members: Rows that the model was trained on.
+        nonmembers: Rows of patients held out.
+        reference: Rows that the attacker owns.
+        patient: A column of the frames, which the model then does not read, or a tuple of arrays.
+        groups: Columns of the frames, or for each name one array a table.
+        labels: The model's classes.
+
+    Raises:
+        PrivauditError: Tables that differ, or a missing outcome or patient.
     """
     given = [members, nonmembers, *([reference] if reference is not None else [])]
     names = ["members", "nonmembers", "reference"]
     tables, outcomes = [], []
     for name, pair in zip(names, given, strict=False):
-        X, y = _pair(pair, name)
+        X, y = _read_pair(pair, name)
         tables.append(X)
         outcomes.append(y)
     is_frame = hasattr(given[0][0], "columns")
-    ids, drop = _patients(patient, tables, names)
-    marks = _groups(groups, tables, names)
+    ids, drop = _read_patients(patient, tables, names)
+    marks = _read_groups(groups, tables, names)
     if drop:
         tables = [X.drop(columns=drop) for X in tables]
-    _same(tables, names)
-    columns, kinds, levels, nones = _columns(tables)
-    classes = _classes(outcomes, labels)
+    _require_same_columns(tables, names)
+    columns, kinds, levels, nones = _describe_columns(tables)
+    classes = _find_classes(outcomes, labels)
     made = [
         Records(
-            tuple(columns), _coded(X, columns, levels, names[i]), _codes(outcomes[i], classes, names[i]),
-            ids[i], np.zeros(len(X), dtype=np.int64), groups=marks[i],
-            classes=tuple(map(str, classes)),
+            tuple(columns),
+            _encode(X, columns, levels, names[i]),
+            _encode_outcome(outcomes[i], classes, names[i]),
+            ids[i],
+            np.zeros(len(X), dtype=np.int64),
+            groups=marks[i],
+            classes=tuple(classes),
         )
         for i, X in enumerate(tables)
-    ]  # fmt: skip
+    ]
     texts = any(column.levels for column in columns)
     frame = None
     if is_frame or texts:
         frame = Frame(
             tuple(c.name for c in columns), kinds, levels, frozenset(nones), array=not is_frame
         )
-    return Pools(made[0], made[1], made[2] if len(made) > 2 else None, frame)
+    return Frames(made[0], made[1], made[2] if len(made) > 2 else None, frame)
 
 
-def _pair(pair: Any, name: str) -> tuple[Any, np.ndarray]:
+def _read_pair(pair: Any, name: str) -> tuple[Any, np.ndarray]:
     import pandas as pd
 
     if not isinstance(pair, tuple | list) or len(pair) != 2:
@@ -98,7 +116,7 @@ def _pair(pair: Any, name: str) -> tuple[Any, np.ndarray]:
             "each row has an outcome, and there is at least one",
             "pass X and y of one length",
         )
-    twice = sorted({str(c) for c in X.columns if list(X.columns).count(c) > 1}) if X.columns.has_duplicates else []  # fmt: skip
+    twice = sorted(map(str, X.columns[X.columns.duplicated()].unique()))
     if twice:
         raise PrivauditError(
             f"{name}: columns named twice: {', '.join(twice[:5])}",
@@ -108,7 +126,7 @@ def _pair(pair: Any, name: str) -> tuple[Any, np.ndarray]:
     return X.reset_index(drop=True), y
 
 
-def _same(tables: list[Any], names: Sequence[str]) -> None:
+def _require_same_columns(tables: list[Any], names: Sequence[str]) -> None:
     first = list(tables[0].columns)
     for X, name in zip(tables[1:], names[1:], strict=False):
         if list(X.columns) != first:
@@ -118,11 +136,12 @@ def _same(tables: list[Any], names: Sequence[str]) -> None:
                 f"{name} has other columns than members: {len(lacking)} lack, {len(more)} more, or "
                 "their order differs",
                 "the model is asked the same questions of everybody",
-                f"give the same columns in one order{' (' + ', '.join(lacking[:5]) + ')' if lacking else ''}",
+                f"give the same columns in one "
+                f"order{' (' + ', '.join(lacking[:5]) + ')' if lacking else ''}",
             )
 
 
-def _columns(
+def _describe_columns(
     tables: list[Any],
 ) -> tuple[list[Column], dict[str, str], dict[str, tuple[Any, ...]], list[str]]:
     """What the columns are, the dtype of each, and the objects behind a text column's codes."""
@@ -136,15 +155,15 @@ def _columns(
         name = str(label)
         parts = [X[label] for X in tables]
         marks: dict[str, Any] = {
-            "sensitive": _hints.sensitive(name),
-            "mutable": not _hints.fixed(name),
+            "sensitive": identifiers.is_sensitive(name),
+            "mutable": not identifiers.is_fixed(name),
         }
         kind = parts[0].dtype
         if isinstance(kind, pd.CategoricalDtype):
             own: list[Any] = list(kind.categories)
             kinds[name] = "category"
         elif pd.api.types.is_bool_dtype(kind) or pd.api.types.is_numeric_dtype(kind):
-            columns.append(_number(name, parts, marks))
+            columns.append(_describe_number(name, parts, marks))
             kinds[name] = str(kind) if isinstance(kind, np.dtype) else "float64"
             continue
         elif pd.api.types.is_datetime64_any_dtype(kind) or pd.api.types.is_timedelta64_dtype(kind):
@@ -159,15 +178,15 @@ def _columns(
                 found |= set(part.dropna().unique())
                 nones += [name] if any(x is None for x in part[part.isna()].head(1)) else []
             if all(isinstance(x, bool | int | float | np.number) for x in found):
-                columns.append(_number(name, parts, marks))
+                columns.append(_describe_number(name, parts, marks))
                 continue
             by_text = {str(x): x for x in found}
-            own = [by_text[text] for text in ordered(by_text)]
+            own = [by_text[text] for text in order_levels(by_text)]
             kinds[name] = "object"
-        if len(own) > MOST_LEVELS:
+        if len(own) > MAX_LEVELS:
             raise PrivauditError(
                 f"the column {name!r} has {len(own):,} different texts",
-                f"a category of more than {MOST_LEVELS:,} levels is free text or an identifier",
+                f"a category of more than {MAX_LEVELS:,} levels is free text or an identifier",
                 "audit a model that does not read it, or group its values",
             )
         levels[name] = tuple(own)
@@ -175,7 +194,7 @@ def _columns(
     return columns, kinds, levels, nones
 
 
-def _number(name: str, parts: list[Any], marks: Mapping[str, Any]) -> Column:
+def _describe_number(name: str, parts: list[Any], marks: Mapping[str, Any]) -> Column:
     values = np.concatenate([part.to_numpy(dtype=np.float64, na_value=np.nan) for part in parts])
     if np.isinf(values).any():
         raise PrivauditError(
@@ -190,11 +209,15 @@ def _number(name: str, parts: list[Any], marks: Mapping[str, Any]) -> Column:
         return Column(name, "binary", **marks)
     low, high = float(there.min()), float(there.max())
     return Column(
-        name, "numeric", bounds=rounded(low, high), integer=bool((there % 1 == 0).all()), **marks
+        name,
+        "numeric",
+        bounds=round_bounds(low, high),
+        integer=bool((there % 1 == 0).all()),
+        **marks,
     )
 
 
-def _coded(
+def _encode(
     X: Any, columns: Sequence[Column], levels: Mapping[str, tuple[Any, ...]], what: str
 ) -> np.ndarray:
     out = np.empty((len(X), len(columns)), dtype=np.float32)
@@ -216,7 +239,7 @@ def _coded(
     return out
 
 
-def _classes(outcomes: list[np.ndarray], labels: Sequence[Any] | None) -> list[str]:
+def _find_classes(outcomes: list[np.ndarray], labels: Sequence[Any] | None) -> list[str]:
     found: set[str] = set()
     for y in outcomes:
         missing = int(sum(x is None or x != x for x in y.tolist()))
@@ -229,10 +252,10 @@ def _classes(outcomes: list[np.ndarray], labels: Sequence[Any] | None) -> list[s
         found |= {canonical(x) for x in np.unique(y).tolist()}
     if labels is not None and found <= {canonical(x) for x in labels}:
         return [canonical(x) for x in labels]
-    if not 2 <= len(found) <= MOST_CLASSES and labels is None:
+    if not 2 <= len(found) <= MAX_CLASSES and labels is None:
         raise PrivauditError(
             f"{len(found)} different outcomes",
-            f"an outcome has 2 to {MOST_CLASSES} classes",
+            f"an outcome has 2 to {MAX_CLASSES} classes",
             "pass class labels as y",
         )
     if labels is not None:
@@ -241,16 +264,16 @@ def _classes(outcomes: list[np.ndarray], labels: Sequence[Any] | None) -> list[s
             f"it was trained on {len(labels)} classes",
             "pass y as in training",
         )
-    return list(ordered(found))
+    return list(order_levels(found))
 
 
-def _codes(y: np.ndarray, classes: list[str], what: str) -> np.ndarray:
+def _encode_outcome(y: np.ndarray, classes: list[str], what: str) -> np.ndarray:
     at = {name: i for i, name in enumerate(classes)}
     values, place = np.unique(y, return_inverse=True)
     return np.array([at[canonical(x)] for x in values.tolist()])[place]
 
 
-def _patients(
+def _read_patients(
     patient: Any, tables: list[Any], names: Sequence[str]
 ) -> tuple[list[np.ndarray], list[str]]:
     """(rows,) int64 a table, and which columns are no features."""
@@ -287,9 +310,9 @@ def _patients(
     return found, drop
 
 
-def _groups(groups: Any, tables: list[Any], names: Sequence[str]) -> list[dict[str, np.ndarray]]:
-    from privaudit.inputs.read_table import group_labels
-
+def _read_groups(
+    groups: Any, tables: list[Any], names: Sequence[str]
+) -> list[dict[str, np.ndarray]]:
     made: list[dict[str, np.ndarray]] = [{} for _ in tables]
     if groups is None:
         return made
@@ -302,7 +325,8 @@ def _groups(groups: Any, tables: list[Any], names: Sequence[str]) -> list[dict[s
                 raise PrivauditError(
                     f"no column {name!r} in {names[i]}",
                     "it names subgroups",
-                    "name a column of the frames, or pass groups={name: (of_members, of_nonmembers)}",
+                    "name a column of the frames, or pass groups={name: (of_members, "
+                    "of_nonmembers)}",
                 )
             part = X[name].to_numpy() if arrays is None else np.asarray(arrays[i]).ravel()
             if len(part) != len(X):
@@ -311,14 +335,14 @@ def _groups(groups: Any, tables: list[Any], names: Sequence[str]) -> list[dict[s
                     "each row has one",
                     "pass one array a table",
                 )
-            made[i][name] = group_labels(name, part)
-        if len(np.unique(np.concatenate([part[name] for part in made]))) > MOST_GROUPS:
+            made[i][name] = array_to_labels(name, part)
+        if len(np.unique(np.concatenate([part[name] for part in made]))) > MAX_GROUPS:
             raise PrivauditError(
-                f"the group {name!r} has more than {MOST_GROUPS} values",
+                f"the group {name!r} has more than {MAX_GROUPS} values",
                 "a subgroup table is read by people",
                 "put its values into bands first",
             )
     return made
 
 
-__all__ = ["Pools", "pools"]
+__all__ = ["Frames", "read_frames"]

@@ -1,76 +1,137 @@
-"""Tables of a user, CSV or Parquet, as records; and records as tables."""
+"""The one reader of tables, CSV or Parquet, as records; and the writer of records as tables."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from privaudit.errors import PrivauditError
+from privaudit.inputs.cell_text import to_codes, to_labels, to_numbers, to_patients
 from privaudit.inputs.schema import OTHER, TableSchema
-from privaudit.inputs.table_file import Source, appear, source
+from privaudit.inputs.table_file import Table, TableFile, open_table, write_atomically
 from privaudit.records import Column, Records
 
 if TYPE_CHECKING:
     import polars as pl
 
-NOT_RECORDED = ("", "na", "n/a", "#n/a", "nan", "<na>", "null", ".", "?")
-"""Spellings, in any case, of a cell in which nothing was recorded."""
-
-NO_NUMBER = ("none", "-", "--")
-"""More of them where a number is expected; in a column of texts they may be a value."""
-
-MOST_CELLS = 2_000_000_000
+MAX_CELLS = 2_000_000_000
 """Cells of features in memory: 8 gigabytes."""
 
+MAX_GROUPS = 30
+NO_OUTCOME = ("all",)
+"""The classes of records without an outcome."""
+
 _ROWS = "\0rows"
-NO_TARGET = ("all",)
-BANDS = ((0, 17), (18, 44), (45, 64), (65, 79), (80, 200))
-MOST_GROUPS = 30
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
-def records(
-    path: Path | str, schema: TableSchema, *, what: str = "table",
-    keys: dict[str, int] | None = None, most: int | None = None,
-    rng: np.random.Generator | None = None,
-) -> Records:  # fmt: skip
-    """The table in this file as records: features as numbers and level codes, NaN where not recorded.
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """What was read of a table.
 
-    what: how messages call it ("members": "the members table"); keys: names of patients -> their
-    numbers, shared between the files of one audit, filled in here. most: about how many rows to read,
-    whole patients drawn by `rng`; None for all. Without a target y is 0 for all and the one class is
-    called "all". PrivauditError where a column is missing, a value has no place in the schema, the
-    outcome is missing, or a patient has no name.
+    X: (n, d) numbers and level codes, NaN where not recorded; y: (n,) int64 class codes, 0 where
+    the schema has no outcome; patient: (n,) int64; groups: name -> (n,) labels; rows: of the file,
+    which are more than n where a sample was drawn.
     """
-    return counted(path, schema, what=what, keys=keys, most=most, rng=rng)[0]
+
+    X: np.ndarray
+    y: np.ndarray
+    patient: np.ndarray
+    groups: dict[str, np.ndarray]
+    rows: int
 
 
-def counted(
-    path: Path | str, schema: TableSchema, *, what: str = "table",
-    keys: dict[str, int] | None = None, most: int | None = None,
+def read_table(
+    table: Table,
+    schema: TableSchema,
+    *,
+    what: str = "table",
+    patients: dict[str, int] | None = None,
+    max_rows: int | None = None,
     rng: np.random.Generator | None = None,
-) -> tuple[Records, int]:  # fmt: skip
-    """The records, as `records` reads them, and how many rows the file has."""
-    keys = {} if keys is None else keys
-    with source(path, f"the {what} table" if what != "table" else "the table") as opened:
-        _columns_there(opened, schema)
+) -> Records:
+    """Read a table as records: features as numbers and level codes, NaN where not recorded.
+
+    Without an outcome y is 0 for all and the one class is called "all".
+
+    Args:
+        table: A CSV or Parquet file, or a data frame.
+        schema: What its columns are.
+        what: What messages call it ("members": "the members table").
+        patients: Names of patients -> their numbers, shared between the files of one audit, filled
+        in
+            here.
+        max_rows: About how many rows to read, of patients drawn at random; None for all.
+        rng: Draws the patients.
+
+    Returns:
+        The records.
+
+    Raises:
+        PrivauditError: A column is missing, a value has no place in the schema, an outcome or a
+            patient is missing, or the file is no sound table.
+    """
+    cells = read_cells(table, schema, what=what, patients=patients, max_rows=max_rows, rng=rng)
+    return to_records(cells, schema, what)
+
+
+def read_cells(
+    table: Table,
+    schema: TableSchema,
+    *,
+    what: str = "table",
+    patients: dict[str, int] | None = None,
+    max_rows: int | None = None,
+    rng: np.random.Generator | None = None,
+    named_by: str = "the schema names them",
+    dtype: type[np.floating[Any]] = np.float32,
+) -> Cells:
+    """Read and check a table's cells; arguments as of `read_table`.
+
+    named_by: who says which columns there are, for messages; dtype: of X.
+    """
+    patients = {} if patients is None else patients
+    with open_table(table, f"the {what} table" if what != "table" else "the table") as opened:
+        _refuse_missing_columns(opened, schema, named_by)
         chosen = None
-        if most is not None:
+        if max_rows is not None:
             if rng is None:
                 raise ValueError("a sample of the patients needs a generator")
-            chosen = _sample(opened, schema, most, rng)
-        found = _read(opened, schema, keys, chosen)
-        return found, len(found) if chosen is None else len(chosen)
+            chosen = _draw_sample(opened, schema, max_rows, rng)
+        return _read(opened, schema, patients, chosen, dtype)
 
 
-def write(records: Records, schema: TableSchema, path: Path | str) -> None:
+def to_records(cells: Cells, schema: TableSchema, what: str = "table") -> Records:
+    """The cells as records of the schema; refuses columns of too many subgroups."""
+    for name, labels in cells.groups.items():
+        many = len(np.unique(labels))
+        if many > MAX_GROUPS:
+            raise PrivauditError(
+                f"the group column {name!r} has {many:,} values in the {what} table",
+                f"a subgroup table has at most {MAX_GROUPS} groups",
+                "put its values into bands first, and name the column of bands",
+            )
+    return Records(
+        schema.columns,
+        cells.X,
+        cells.y,
+        cells.patient,
+        np.zeros(len(cells.X), dtype=np.int64),
+        groups=cells.groups,
+        classes=schema.classes if schema.outcome else NO_OUTCOME,
+    )
+
+
+def write_table(records: Records, schema: TableSchema, path: Path | str) -> None:
     """Write records as CSV or Parquet (by the ending), values spelled as in the schema.
 
     Features in the schema's order, then the outcome; where the schema names patients, a column of
-    made-up names, one a patient. The file appears whole or not at all.
+    made-up names, one a patient. The file appears complete or not at all.
     """
     import polars as pl
 
@@ -90,394 +151,258 @@ def write(records: Records, schema: TableSchema, path: Path | str) -> None:
     series = []
     if schema.patient:
         series.append(pl.Series(schema.patient, [f"p{i}" for i in records.patient.tolist()]))
-    series += [_spelled(c, records.X[:, j]) for j, c in enumerate(schema.columns)]
-    if schema.target:
+    series += [_to_series(c, records.X[:, j]) for j, c in enumerate(schema.columns)]
+    if schema.outcome:
         names = np.array(records.classes, dtype=object)
-        series.append(pl.Series(schema.target, names[records.y].tolist(), dtype=pl.String))
+        series.append(pl.Series(schema.outcome, names[records.y].tolist(), dtype=pl.String))
     frame = pl.DataFrame(series)
-    with appear(path) as part:
+    with write_atomically(path) as part:
         if path.suffix.lower() == ".csv":
             frame.write_csv(part)
         else:
             frame.write_parquet(part)
 
 
-def _spelled(column: Column, values: np.ndarray) -> pl.Series:
+def _to_series(column: Column, values: np.ndarray) -> pl.Series:
     import polars as pl
 
-    there = ~np.isnan(values)
+    missing = np.isnan(values)
     if column.levels:
-        codes = np.where(there, values, 0).astype(np.int64)
-        texts = np.array(column.levels, dtype=object)[codes]
-        texts[~there] = None
+        texts = np.array(column.levels, dtype=object)[np.where(missing, 0, values).astype(np.int64)]
+        texts[missing] = None
         return pl.Series(column.name, texts.tolist(), dtype=pl.String)
     if column.integer or column.kind == "binary":
-        whole = pl.Series(column.name, np.where(there, np.rint(values), 0).astype(np.int64))
-        return whole.to_frame().select(
-            pl.when(pl.Series(there)).then(pl.col(column.name)).otherwise(None).alias(column.name)
-        )[column.name]
+        numbers = np.where(missing, 0, np.rint(values)).astype(np.int64)
+        return pl.Series(column.name, numbers).set(pl.Series(missing), None)
     # The shortest spelling that is the same float32: 0.1, not 0.10000000149.
     return pl.Series(column.name, values.astype(np.float32)).fill_nan(None)
 
 
-def _columns_there(opened: Source, schema: TableSchema) -> None:
-    needed = [*schema.names, *schema.groups]
-    needed += [name for name in (schema.target, schema.patient) if name]
-    there = set(opened.columns)
-    lacking = [name for name in dict.fromkeys(needed) if name not in there]
+def _refuse_missing_columns(table: TableFile, schema: TableSchema, named_by: str) -> None:
+    needed = (*schema.names, *schema.groups, schema.outcome, schema.patient)
+    present = set(table.columns)
+    lacking = [name for name in dict.fromkeys(needed) if name and name not in present]
     if lacking:
-        near = difflib.get_close_matches(lacking[0], opened.columns, n=1)
+        near = difflib.get_close_matches(lacking[0], table.columns, n=1)
         raise PrivauditError(
-            f"{opened.what} lacks {len(lacking)} of the columns: {_listed(lacking)}",
-            f"the schema names them; {opened.what} has {len(opened.columns)} columns",
-            f"did you mean {near[0]!r}? " if near else "give a table of the same columns",
+            f"{table.what} lacks {len(lacking)} of the columns: {list_names(lacking)}",
+            f"{named_by}; {table.what} has {len(table.columns)} columns",
+            f"did you mean {near[0]!r}?" if near else "give a table of the same columns",
         )
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(map(repr, names[:5])) + more
+def list_names(names: Sequence[str], most: int = 5) -> str:
+    """The first few names in quotes, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(map(repr, names[:most])) or "none") + more
 
 
 def _read(
-    opened: Source, schema: TableSchema, keys: dict[str, int], chosen: np.ndarray | None
-) -> Records:
-    """chosen: (rows of the file,) bool, which rows to keep; None for all."""
-    wanted = [*schema.names, *schema.groups]
-    wanted += [name for name in (schema.target, schema.patient) if name]
-    wanted = list(dict.fromkeys(wanted))
+    table: TableFile,
+    schema: TableSchema,
+    numbers: dict[str, int],
+    chosen: np.ndarray | None,
+    dtype: type[np.floating[Any]],
+) -> Cells:
+    """chosen: (rows of the file,) bool, which rows to read; None for all."""
+    wanted = [*schema.names, *schema.groups, schema.outcome, schema.patient]
+    wanted = [name for name in dict.fromkeys(wanted) if name]
     blocks: list[np.ndarray] = []
     outcomes: list[np.ndarray] = []
     patients: list[np.ndarray] = []
     groups: dict[str, list[np.ndarray]] = {name: [] for name in schema.groups}
-    faults = _Faults(opened.what)
-    seen = kept = 0
-    for batch in opened.batches(wanted):
-        rows = len(batch)
+    faults = _Faults(table.what)
+    rows = size = 0
+    for batch in table.batches(wanted):
+        first, rows = rows, rows + len(batch)
         if chosen is not None:
-            mine = chosen[seen : seen + rows]
-            batch = batch.filter(mine)
-        seen += rows
+            batch = batch.filter(chosen[first:rows])
         if not len(batch):
             continue
-        kept += len(batch)
-        if kept * len(schema.columns) > MOST_CELLS:
+        size += len(batch)
+        if size * len(schema.columns) > MAX_CELLS:
             raise PrivauditError(
-                f"{opened.what} has more than {kept:,} rows of {len(schema.columns):,} columns",
-                f"at most {MOST_CELLS:,} cells are kept in memory",
+                f"{table.what} has more than {size:,} rows of {len(schema.columns):,} columns",
+                f"at most {MAX_CELLS:,} cells are held in memory",
                 "read a sample of its patients (--sample)",
             )
-        block = np.empty((len(batch), len(schema.columns)), dtype=np.float32)
+        block = np.empty((len(batch), len(schema.columns)), dtype=dtype)
         for j, column in enumerate(schema.columns):
-            block[:, j] = faults.values(batch[column.name], column)
+            block[:, j] = faults.read_column(batch[column.name], column)
         blocks.append(block)
-        if schema.target:
-            outcomes.append(faults.classes(batch[schema.target], schema))
+        if schema.outcome:
+            outcomes.append(faults.read_outcome(batch[schema.outcome], schema))
         if schema.patient:
-            patients.append(_numbers_of(batch[schema.patient], keys, faults))
+            patients.append(faults.read_patients(batch[schema.patient], numbers))
         for name, parts in groups.items():
-            parts.append(_group(batch[name]))
-    if not kept:
+            parts.append(to_labels(batch[name]))
+    if not size:
         raise PrivauditError(
-            f"{opened.what} has no rows", "there is nobody in it to audit", "give a table with rows"
+            f"{table.what} has no rows", "there is nobody in it to audit", "give a table with rows"
         )
     faults.refuse(schema)
     if schema.patient:
         patient = np.concatenate(patients)
     else:
-        first = keys.get(_ROWS, 0)
-        keys[_ROWS] = first + kept
-        patient = np.arange(first, first + kept)
-    labels = {name: np.concatenate(parts) for name, parts in groups.items()}
-    _refuse_many_groups(labels, opened.what)
-    return Records(
-        schema.columns,
-        _stacked(blocks),
-        np.concatenate(outcomes) if schema.target else np.zeros(kept, dtype=np.int64),
+        first = numbers.get(_ROWS, 0)
+        numbers[_ROWS] = first + size
+        patient = np.arange(first, first + size)
+    return Cells(
+        _stack(blocks),
+        np.concatenate(outcomes) if schema.outcome else np.zeros(size, dtype=np.int64),
         patient,
-        np.zeros(kept, dtype=np.int64),
-        groups=labels,
-        classes=schema.classes if schema.target else NO_TARGET,
+        {name: np.concatenate(parts) for name, parts in groups.items()},
+        rows,
     )
 
 
-def _stacked(blocks: list[np.ndarray]) -> np.ndarray:
-    """One array of all; each block is let go of once copied, so that memory never holds two tables."""
+def _stack(blocks: list[np.ndarray]) -> np.ndarray:
+    """One array of all; each block is released once copied, so memory never holds two tables."""
     rows = sum(len(block) for block in blocks)
-    whole = np.empty((rows, blocks[0].shape[1]), dtype=np.float32)
+    stacked = np.empty((rows, blocks[0].shape[1]), dtype=blocks[0].dtype)
     at = 0
     blocks.reverse()
     while blocks:
         block = blocks.pop()
-        whole[at : at + len(block)] = block
+        stacked[at : at + len(block)] = block
         at += len(block)
-    return whole
+    return stacked
 
 
-def _sample(
-    opened: Source, schema: TableSchema, most: int, rng: np.random.Generator
+def _draw_sample(
+    table: TableFile, schema: TableSchema, max_rows: int, rng: np.random.Generator
 ) -> np.ndarray | None:
-    """(rows,) bool: about `most` rows, whole patients drawn by lot; None where all fit."""
+    """(rows,) bool: about `max_rows` rows, of patients drawn at random; None where all fit."""
     if schema.patient:
         names: dict[str, int] = {}
-        faults = _Faults(opened.what)
+        faults = _Faults(table.what)
         parts = [
-            _numbers_of(batch[schema.patient], names, faults)
-            for batch in opened.batches([schema.patient])
+            faults.read_patients(batch[schema.patient], names)
+            for batch in table.batches([schema.patient])
         ]
         faults.refuse(schema)
         patient = np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
     else:
-        name = schema.target or schema.names[0]
-        rows = sum(len(batch) for batch in opened.batches([name]))
-        patient = np.arange(rows)
-    if len(patient) <= most:
+        name = schema.outcome or schema.names[0]
+        patient = np.arange(sum(len(batch) for batch in table.batches([name])))
+    if len(patient) <= max_rows:
         return None
     counts = np.bincount(patient)
     order = rng.permutation(len(counts))
-    inside = np.cumsum(counts[order]) <= most
+    inside = np.cumsum(counts[order]) <= max_rows
     inside[0] = True
     drawn = np.zeros(len(counts), dtype=bool)
     drawn[order[inside]] = True
     return drawn[patient]
 
 
-def cleaned(series: pl.Series, spellings: Sequence[str] = NOT_RECORDED) -> pl.Series:
-    """A column's texts without spaces around them, null where a spelling says not recorded."""
-    import polars as pl
-
-    texts = spelled(series)
-    return (
-        texts.to_frame("x")
-        .select(
-            pl.when(pl.col("x").str.to_lowercase().is_in(list(spellings)))
-            .then(None)
-            .otherwise(pl.col("x"))
-        )
-        .to_series()
-    )
-
-
-def spelled(series: pl.Series) -> pl.Series:
-    """A column as texts: whole numbers without a point, true and false for booleans."""
-    import polars as pl
-
-    kind = series.dtype
-    if kind == pl.String:
-        return series.str.strip_chars()
-    if kind.is_float():
-        whole = (series.fill_nan(None).drop_nulls() % 1 == 0).all()
-        numbers = series.fill_nan(None)
-        if whole and len(numbers.drop_nulls()) and float(numbers.abs().max()) < 2**53:  # type: ignore[arg-type]
-            return numbers.cast(pl.Int64).cast(pl.String)
-        return numbers.cast(pl.String)
-    if kind in (pl.Categorical, pl.Enum):
-        return series.cast(pl.String).str.strip_chars()
-    if kind == pl.Binary:
-        return pl.Series(series.name, [None] * len(series), dtype=pl.String)
-    return series.cast(pl.String)
-
-
-def numbers(series: pl.Series) -> tuple[pl.Series, int]:
-    """A column as float64, null where not recorded, and how many cells are no number."""
-    import polars as pl
-
-    kind = series.dtype
-    if kind.is_numeric() or kind == pl.Boolean:
-        found = series.cast(pl.Float64).fill_nan(None)
-    elif kind == pl.Null:
-        return series.cast(pl.Float64), 0
-    else:
-        texts = cleaned(series, (*NOT_RECORDED, *NO_NUMBER))
-        found = texts.cast(pl.Float64, strict=False)
-        bad = int(found.null_count() - texts.null_count())
-        found = found.fill_nan(None)
-        return _finite(found, bad)
-    return _finite(found, 0)
-
-
-def _finite(found: pl.Series, bad: int) -> tuple[pl.Series, int]:
-    infinite = int(found.is_infinite().sum() or 0)
-    if infinite:
-        import polars as pl
-
-        found = (
-            found.to_frame("x")
-            .select(pl.when(pl.col("x").is_infinite()).then(None).otherwise(pl.col("x")))
-            .to_series()
-        )
-    return found, bad + infinite
-
-
 class _Faults:
-    """What has no place in the schema, counted over all batches and told at once, without a value."""
+    """Cells without a place in the schema, counted over all batches and refused together.
+
+    No message quotes a value.
+    """
 
     def __init__(self, what: str) -> None:
         self.what = what
         self.count: dict[tuple[str, str], int] = {}
 
     def add(self, kind: str, column: str, count: int) -> None:
+        """Count faults of one kind in one column."""
         if count:
             self.count[kind, column] = self.count.get((kind, column), 0) + count
 
-    def values(self, series: pl.Series, column: Column) -> np.ndarray:
-        """(n,) float32 codes or numbers."""
+    def read_column(self, series: pl.Series, column: Column) -> np.ndarray:
+        """(n,) codes or numbers."""
         if column.levels:
-            return self._codes(series, column)
-        found, bad = numbers(series)
-        self.add("are no number", column.name, bad)
-        x = found.to_numpy().astype(np.float64)
-        with np.errstate(invalid="ignore"):
-            if column.kind == "binary":
-                self.add(
-                    "are neither 0 nor 1",
-                    column.name,
-                    int(((x != 0) & (x != 1) & ~np.isnan(x)).sum()),
-                )
-            if column.integer:
-                self.add("are no whole number", column.name, int((x % 1 > 0).sum()))
-            if column.bounds:
-                low, high = column.bounds
-                # float32 may round a bound itself outwards.
-                slack = 1e-6 * max(abs(low), abs(high), 1e-30)
-                self.add(
-                    "lie outside the bounds",
-                    column.name,
-                    int(((x < low - slack) | (x > high + slack)).sum()),
-                )
-            if (np.abs(x) > np.finfo(np.float32).max).any():
-                self.add(
-                    "are too large a number",
-                    column.name,
-                    int((np.abs(x) > np.finfo(np.float32).max).sum()),
-                )
-                x = np.where(np.abs(x) > np.finfo(np.float32).max, np.nan, x)
-        return x.astype(np.float32)
-
-    def _codes(self, series: pl.Series, column: Column) -> np.ndarray:
-        codes, unknown = coded(series, column.levels)
-        if unknown.any():
+            codes, unknown = to_codes(series, column.levels)
             if OTHER in column.levels:
                 codes[unknown] = column.levels.index(OTHER)
             else:
                 self.add("are none of its levels", column.name, int(unknown.sum()))
-        return codes
+            return codes
+        found, bad = to_numbers(series)
+        x = found.to_numpy().astype(np.float64)
+        kinds = {"are no number": bad}
+        with np.errstate(invalid="ignore"):
+            if column.kind == "binary":
+                kinds["are neither 0 nor 1"] = int(((x != 0) & (x != 1) & ~np.isnan(x)).sum())
+            if column.integer:
+                kinds["are no whole number"] = int((x % 1 > 0).sum())
+            if column.bounds:
+                low, high = column.bounds
+                # float32 may round a bound itself outwards.
+                slack = 1e-6 * max(abs(low), abs(high), 1e-30)
+                outside = (x < low - slack) | (x > high + slack)
+                kinds["lie outside the bounds"] = int(outside.sum())
+            large = np.abs(x) > _FLOAT32_MAX
+        kinds["are too large a number"] = int(large.sum())
+        for kind, count in kinds.items():
+            self.add(kind, column.name, count)
+        x[large] = np.nan
+        return x
 
-    def classes(self, series: pl.Series, schema: TableSchema) -> np.ndarray:
-        codes, unknown = coded(series, schema.classes)
-        self.add("have no outcome", schema.target, int((np.isnan(codes) & ~unknown).sum()))
-        self.add("are none of the classes", schema.target, int(unknown.sum()))
+    def read_outcome(self, series: pl.Series, schema: TableSchema) -> np.ndarray:
+        """(n,) int64 class codes."""
+        codes, unknown = to_codes(series, schema.classes)
+        self.add("have no outcome", schema.outcome, int((np.isnan(codes) & ~unknown).sum()))
+        self.add("are none of the classes", schema.outcome, int(unknown.sum()))
         return np.nan_to_num(codes, nan=0).astype(np.int64)
 
+    def read_patients(self, series: pl.Series, numbers: dict[str, int]) -> np.ndarray:
+        """(n,) int64 numbers of the patients."""
+        patients, missing = to_patients(series, numbers)
+        self.add("have no patient", series.name, missing)
+        return patients
+
     def refuse(self, schema: TableSchema) -> None:
+        """Raise for the first fault found."""
         if not self.count:
             return
         (kind, name), count = next(iter(self.count.items()))
         more = len(self.count) - 1
         also = f", and {more} more faults of this sort" if more else ""
-        column = {c.name: c for c in schema.columns}.get(name)
+        bounds = next((c.bounds for c in schema.columns if c.name == name), "")
         because, fix = {
-            "are no number": ("the schema says numeric", "correct them, or make the column a category in the schema"),
-            "are neither 0 nor 1": ("the schema says binary", "make the column a category in the schema"),
-            "are no whole number": ("the schema says integer", "remove `integer` in the schema"),
-            "lie outside the bounds": (f"the schema allows {column.bounds if column else ''}", "widen `bounds` in the schema, or correct the cells"),
-            "are too large a number": ("numbers are kept to 3.4e38", "rescale the column or leave it aside"),
-            "are none of its levels": ("the schema lists every level", f"add the level to the schema, or a level {OTHER!r} that stands for every other"),
-            "have no outcome": ("an audit needs to know every outcome", "drop these rows, or name another target"),
-            "are none of the classes": (f"the classes are: {', '.join(schema.classes)}", "correct the cells, or `classes` in the schema"),
-            "have no patient": ("each row belongs to a patient", "fill the patient's column in, or drop these rows"),
-        }[kind]  # fmt: skip
+            "are no number": (
+                "the schema says numeric",
+                "correct them, or make the column a category in the schema",
+            ),
+            "are neither 0 nor 1": (
+                "the schema says binary",
+                "make the column a category in the schema",
+            ),
+            "are no whole number": (
+                "the schema says integer",
+                "remove `integer` in the schema",
+            ),
+            "lie outside the bounds": (
+                f"the schema allows {bounds}",
+                "widen `bounds` in the schema, or correct the cells",
+            ),
+            "are too large a number": (
+                "numbers are stored up to 3.4e38",
+                "rescale the column or leave it aside",
+            ),
+            "are none of its levels": (
+                "the schema lists every level",
+                f"add the level to the schema, or a level {OTHER!r} that stands for every other",
+            ),
+            "have no outcome": (
+                "an audit needs to know every outcome",
+                "drop these rows, or name another outcome",
+            ),
+            "are none of the classes": (
+                f"the classes are: {', '.join(schema.classes)}",
+                "correct the cells, or `classes` in the schema",
+            ),
+            "have no patient": (
+                "each row belongs to a patient",
+                "fill the patient's column in, or drop these rows",
+            ),
+        }[kind]
         raise PrivauditError(
             f"{count:,} cells of {name!r} in {self.what} {kind}{also}", because, fix
         )
 
 
-def coded(series: pl.Series, levels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) float32 places in `levels`, NaN where not recorded; (n,) bool, recorded but not listed.
-
-    A level spelled as one of the words for not recorded is that level. Levels that are all numbers
-    are compared as numbers: 1, 1.0 and 01 are one.
-    """
-    import polars as pl
-
-    words = [word for word in NOT_RECORDED if word not in {level.lower() for level in levels}]
-    texts = cleaned(series, words)
-    plain = [level for level in levels if level != OTHER]
-    as_numbers = _all_numbers(plain)
-    if as_numbers:
-        spelled_again = texts.cast(pl.Float64, strict=False).cast(pl.String)
-        # polars and Python may spell a float differently; polars' spelling is used on both sides.
-        keys = pl.Series([float(level) for level in plain], dtype=pl.Float64).cast(pl.String)
-        table = {key: levels.index(level) for key, level in zip(keys.to_list(), plain, strict=True)}
-        codes = spelled_again.replace_strict(table, default=None, return_dtype=pl.Float64)
-    else:
-        table = {level.strip(): i for i, level in enumerate(levels) if level != OTHER}
-        codes = texts.replace_strict(table, default=None, return_dtype=pl.Float64)
-        if OTHER in levels:
-            codes = codes.fill_null(
-                pl.select(pl.when(texts == OTHER).then(float(levels.index(OTHER)))).to_series()
-            )
-    unknown = (codes.is_null() & texts.is_not_null()).to_numpy()
-    return codes.to_numpy().astype(np.float32), unknown
-
-
-def _all_numbers(levels: Sequence[str]) -> bool:
-    try:
-        return len({float(level) for level in levels}) == len(levels) > 0
-    except ValueError:
-        return False
-
-
-def _numbers_of(series: pl.Series, keys: dict[str, int], faults: _Faults) -> np.ndarray:
-    """(n,) int64: each patient's number, the next free one for a new name."""
-    import polars as pl
-
-    texts = cleaned(series, ("", "nan", "na", "null", "none"))
-    faults.add("have no patient", series.name, int(texts.null_count()))
-    texts = texts.fill_null("")
-    # 17 and 17.0 are one patient, however a tool spelled them.
-    texts = texts.str.replace(r"^(\d+)\.0+$", "$1")
-    distinct = texts.unique(maintain_order=True)
-    for name in distinct.to_list():
-        if name not in keys:
-            keys[name] = len(keys)
-    codes = pl.Series([keys[name] for name in distinct.to_list()], dtype=pl.Int64)
-    return texts.replace_strict(distinct, codes, return_dtype=pl.Int64).to_numpy()
-
-
-def _group(series: pl.Series) -> np.ndarray:
-    """(n,) labels; ages in years become bands, other numbers are labels as they are."""
-    found, bad = numbers(series)
-    texts = cleaned(series).str.replace(r"^(-?\d+)\.0+$", "$1").fill_null("not recorded")
-    if bad or "age" not in series.name.lower().replace("-", "_").split("_"):
-        return texts.to_numpy().astype(str)
-    x = found.to_numpy()
-    labels = np.full(len(x), "not recorded", dtype="<U12")
-    for low, high in BANDS:
-        name = f"{low}-{high}" if high < 200 else f"{low}+"
-        labels[(x >= low) & (x < high + 1)] = name
-    return labels
-
-
-def group_labels(name: str, values: np.ndarray) -> np.ndarray:
-    """The labels of a column of subgroups that is in memory already."""
-    import polars as pl
-
-    if values.dtype == object:
-        values = np.array([None if x is None or x != x else str(x) for x in values], dtype=object)
-        return _group(pl.Series(name, values.tolist(), dtype=pl.String))
-    return _group(pl.Series(name, values))
-
-
-def _refuse_many_groups(labels: dict[str, np.ndarray], what: str) -> None:
-    for name, found in labels.items():
-        many = len(np.unique(found))
-        if many > MOST_GROUPS:
-            raise PrivauditError(
-                f"the group column {name!r} has {many:,} values in {what}",
-                f"a subgroup table has at most {MOST_GROUPS} groups",
-                "put its values into bands first, and name the column of bands",
-            )
-
-
-__all__ = ["records", "write"]
+__all__ = ["Cells", "list_names", "read_cells", "read_table", "to_records", "write_table"]

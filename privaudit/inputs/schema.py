@@ -1,55 +1,57 @@
-"""What the columns of a user's table are: proposed from the file, checked by a person, kept as TOML."""
+"""What the columns of a user's table are: a schema that a person checks, stored as TOML."""
 
 from __future__ import annotations
 
-import difflib
 import json
-import math
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from privaudit.documents import json_schema, structure
 from privaudit.errors import PrivauditError
 from privaudit.records import Column
 
 OTHER = "(other)"
 """The level that stands for every value not listed, where a category lists it."""
 
-MOST_CLASSES = 20
+MAX_CLASSES = 20
 """An outcome with more classes is taken for a number or an identifier."""
 
-_TABLE = ("target", "classes", "patient", "groups", "ignored")
-_COLUMN = (
-    "name", "kind", "bounds", "levels", "integer", "sensitive", "mutable", "unit", "variable",
-    "statistic", "at_most",
-)  # fmt: skip
-_KINDS = ("numeric", "binary", "category")
-_STATISTICS = ("", "first", "last", "min", "max", "mean", "count", "measured")
+MAX_BYTES = 64 << 20
+_FIX = "correct it, or make a schema with: privaudit schema TABLE --out schema.toml"
 
 
 @dataclass(frozen=True)
 class TableSchema:
     """Which columns of a table are features, which is the outcome, and who the patient is.
 
-    columns: the features, in file order (a category's `levels` are its values as spelled in the file;
-    `(other)` among them stands for every value not listed); target: the outcome's column, "" for
-    none; classes: its values as spelled, in the order of the class codes; patient: the column that
-    names the unit of privacy, "" where each row is its own patient; groups: columns to tell apart in
-    subgroup tables; ignored: columns left aside (identifiers, dates, free text).
+    Args:
+        columns: The features, in file order. A category's `levels` are its values as spelled in the
+            file; `(other)` among them stands for every value not listed.
+        outcome: The outcome's column, "" for none.
+        classes: The outcome's values as spelled, in the order of the class codes.
+        patient: The column that names the unit of privacy, "" where each row is its own patient.
+        groups: Columns whose subgroups are reported.
+        ignored: Columns left aside: identifiers, dates, free text.
+
+    Raises:
+        PrivauditError: A column with two roles or described twice, no feature, or an outcome
+            without 2 to 20 different classes.
     """
 
     columns: tuple[Column, ...]
-    target: str = ""
+    outcome: str = ""
     classes: tuple[str, ...] = ()
     patient: str = ""
     groups: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        names = [column.name for column in self.columns]
-        twice = sorted({name for name in names if names.count(name) > 1}) if _repeats(names) else []
+        names = self.names
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
         if twice:
             raise PrivauditError(
                 f"a schema that describes {', '.join(twice)} twice",
@@ -62,19 +64,19 @@ class TableSchema:
                 "a model needs something to read",
                 "describe at least one [[column]]",
             )
-        roles = {"target": self.target, "patient": self.patient}
-        for role, name in roles.items():
+        for role, name in (("outcome", self.outcome), ("patient", self.patient)):
             if name and name in names:
                 raise PrivauditError(
                     f"the {role} {name!r} is also a feature",
                     "a column has one role",
                     f"remove the [[column]] {name!r}, or name another {role}",
                 )
-        if self.target and not 2 <= len(self.classes) <= MOST_CLASSES:
+        if self.outcome and not 2 <= len(self.classes) <= MAX_CLASSES:
             raise PrivauditError(
-                f"an outcome {self.target!r} of {len(self.classes)} classes",
-                f"an outcome has 2 to {MOST_CLASSES} classes; more are usually a number or an identifier",
-                "name another target, or put its values into classes first",
+                f"an outcome {self.outcome!r} of {len(self.classes)} classes",
+                f"an outcome has 2 to {MAX_CLASSES} classes; more are usually a number or an "
+                "identifier",
+                "name another outcome, or put its values into classes first",
             )
         if len(set(self.classes)) != len(self.classes):
             raise PrivauditError(
@@ -89,63 +91,107 @@ class TableSchema:
         return tuple(column.name for column in self.columns)
 
 
-def _repeats(names: Sequence[str]) -> bool:
-    return len(set(names)) != len(names)
+@dataclass(frozen=True)
+class _Roles:
+    """The table [table] of the file."""
+
+    outcome: str = field(default="", metadata={"description": "The outcome's column."})
+    classes: tuple[str, ...] = field(
+        default=(), metadata={"description": "Its values, in the order of the class codes."}
+    )
+    patient: str = field(default="", metadata={"description": "The column that names patients."})
+    groups: tuple[str, ...] = field(
+        default=(), metadata={"description": "Columns whose subgroups are reported."}
+    )
+    ignored: tuple[str, ...] = field(default=(), metadata={"description": "Columns left aside."})
 
 
-def propose(
-    path: Path | str | Sequence[Path | str], *, target: str = "", patient: str = ""
-) -> tuple[TableSchema, tuple[str, ...]]:
-    """A schema for the table in this file, with notes for a person to check.
+@dataclass(frozen=True)
+class _File:
+    """The file as TOML holds it."""
 
-    path: one CSV or Parquet file, or several of the same columns that are to share a schema. target:
-    the outcome's column; patient: the column that names patients (guessed by its name if not given).
-    Identifiers, dates and free text are left aside; levels that fewer than 10 rows have are put
-    together as `(other)`. No note quotes a value of the table.
+    table: _Roles = _Roles()
+    column: tuple[Column, ...] = ()
+
+
+def read_schema(path: Path | str) -> TableSchema:
+    """Read the schema in a TOML file as `write_schema` makes it.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The schema.
+
+    Raises:
+        PrivauditError: A file that cannot be read, or a fault in it, named with its place.
     """
-    from privaudit.inputs.infer_schema import proposal
-
-    paths = [path] if isinstance(path, Path | str) else list(path)
-    return proposal([Path(p) for p in paths], target=target, patient=patient)
-
-
-def read(path: Path | str) -> TableSchema:
-    """The schema in a TOML file as `write` makes it; every fault is named with its place."""
     try:
-        text = Path(path).read_bytes()[: 64 << 20].decode("utf-8-sig")
+        with Path(path).open("rb") as file:
+            text = file.read(MAX_BYTES).decode("utf-8-sig")
         tree = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        said = error.strerror if isinstance(error, OSError) else str(error)
+        why = error.strerror if isinstance(error, OSError) else str(error)
         raise PrivauditError(
-            f"a schema that cannot be read: {said}",
+            f"a schema that cannot be read: {why}",
             "a schema is a TOML file as `privaudit schema` proposes it",
             "make one with: privaudit schema TABLE --out schema.toml",
         ) from None
-    _known(tree, ("table", "column"), "the schema")
-    table = tree.get("table", {})
-    _known(table, _TABLE, "[table]")
-    columns = tree.get("column", [])
-    if not isinstance(columns, list) or not all(isinstance(c, dict) for c in columns):
-        raise _fault("column", "a list of [[column]] tables")
+    found = structure(tree, _File, document="a schema", fix=_FIX)
+    for column in found.column:
+        _check_column(column)
+    roles = found.table
     return TableSchema(
-        columns=tuple(_column(entry, i) for i, entry in enumerate(columns)),
-        target=_text(table, "target", "[table]"),
-        classes=_texts(table, "classes", "[table]"),
-        patient=_text(table, "patient", "[table]"),
-        groups=_texts(table, "groups", "[table]"),
-        ignored=_texts(table, "ignored", "[table]"),
+        found.column, roles.outcome, roles.classes, roles.patient, roles.groups, roles.ignored
     )
 
 
-def write(schema: TableSchema, path: Path | str, notes: Sequence[str] = ()) -> None:
-    """Write the schema as TOML, with the notes as comments on top; the file appears whole or not at all."""
-    from privaudit.inputs.table_file import appear
+def _check_column(column: Column) -> None:
+    levels = column.levels
+    faults = {
+        "name": not column.name and "the column's name in the file",
+        "bounds": column.bounds is not None
+        and column.bounds[0] > column.bounds[1]
+        and "[least, most]: the least comes first",
+        "levels": (column.kind == "category" and not levels and "a category lists its levels")
+        or (
+            column.kind == "binary"
+            and len(levels) not in (0, 2)
+            and "a binary column has two levels, or none for 0 and 1"
+        )
+        or (
+            column.kind == "numeric"
+            and bool(levels)
+            and "a numeric column has none; its kind may be category"
+        )
+        or (len(set(levels)) != len(levels) and "each level once: its place is its code"),
+    }
+    for key, needed in faults.items():
+        if needed:
+            raise PrivauditError(
+                f"a schema with a fault at [[column]] {column.name!r}: {key}",
+                f"needed there: {needed}",
+                _FIX,
+            )
 
-    with appear(Path(path)) as part:
-        part.write_text(to_toml(schema, notes), encoding="utf-8")
+
+def write_schema(schema: TableSchema, path: Path | str, notes: Sequence[str] = ()) -> None:
+    """Write the schema as TOML, the notes as comments on top.
+
+    The file appears complete or not at all.
+
+    Args:
+        schema: What to write.
+        path: The file.
+        notes: What a person has to check.
+    """
+    from privaudit.inputs.table_file import write_atomically
+
+    with write_atomically(Path(path)) as part:
+        part.write_text(format_schema(schema, notes), encoding="utf-8")
 
 
-def to_toml(schema: TableSchema, notes: Sequence[str] = ()) -> str:
+def format_schema(schema: TableSchema, notes: Sequence[str] = ()) -> str:
     """The text of the schema's file."""
     lines = [
         "# What the columns of a table are. Check every line before it is used:",
@@ -155,21 +201,31 @@ def to_toml(schema: TableSchema, notes: Sequence[str] = ()) -> str:
         *(f"# NOTE: {note}" for note in notes),
         "",
         "[table]",
-        f"target = {_toml(schema.target)}",
-        f"classes = {_toml(schema.classes)}",
-        f"patient = {_toml(schema.patient)}",
-        f"groups = {_toml(schema.groups)}",
-        f"ignored = {_toml(schema.ignored)}",
+        *(
+            f"{role} = {_toml(getattr(schema, role))}"
+            for role in ("outcome", "classes", "patient", "groups", "ignored")
+        ),
     ]
-    usual = Column("")
+    default = Column("")
     for column in schema.columns:
         lines += ["", "[[column]]", f"name = {_toml(column.name)}", f"kind = {_toml(column.kind)}"]
         lines += [
-            f"{field} = {_toml(getattr(column, field))}"
-            for field in _COLUMN[2:]
-            if getattr(column, field) != getattr(usual, field)
+            f"{key} = {_toml(getattr(column, key))}"
+            for key in _OPTIONAL
+            if getattr(column, key) != getattr(default, key)
         ]
     return "\n".join(lines) + "\n"
+
+
+_OPTIONAL = (
+    *("bounds", "levels", "integer", "sensitive", "mutable"),
+    *("unit", "variable", "statistic", "at_most"),
+)
+
+
+def schema_as_json_schema() -> dict[str, Any]:
+    """The JSON Schema of a schema file, for editors."""
+    return json_schema(_File, title="The schema of a table for privaudit")
 
 
 def _toml(value: Any) -> str:
@@ -184,98 +240,12 @@ def _toml(value: Any) -> str:
     return "[" + ", ".join(_toml(part) for part in value) + "]"
 
 
-def _column(entry: Mapping[str, Any], index: int) -> Column:
-    where = f"[[column]] {entry.get('name', index + 1)!r}"
-    _known(entry, _COLUMN, where)
-    name = _text(entry, "name", where)
-    if not name:
-        raise _fault(f"{where}: name", "the column's name in the file")
-    kind = entry.get("kind", "numeric")
-    if kind not in _KINDS:
-        raise _fault(f"{where}: kind = {kind!r}", f"one of {', '.join(_KINDS)}")
-    statistic = entry.get("statistic", "")
-    if statistic not in _STATISTICS:
-        raise _fault(f"{where}: statistic = {statistic!r}", f"one of {', '.join(_STATISTICS[1:])}")
-    levels = _texts(entry, "levels", where)
-    if kind == "category" and not levels:
-        raise _fault(f"{where}: no levels", "a category lists its levels")
-    if kind == "binary" and levels and len(levels) != 2:
-        raise _fault(
-            f"{where}: {len(levels)} levels", "a binary column has two levels, or none for 0 and 1"
-        )
-    if kind == "numeric" and levels:
-        raise _fault(f"{where}: levels", "a numeric column has none; its kind may be category")
-    if len(set(levels)) != len(levels):
-        raise _fault(f"{where}: a level listed twice", "the place in the list is the level's code")
-    return Column(
-        name=name,
-        kind=kind,
-        bounds=_bounds(entry, where),
-        levels=levels,
-        sensitive=_flag(entry, "sensitive", False, where),
-        mutable=_flag(entry, "mutable", True, where),
-        unit=_text(entry, "unit", where),
-        variable=_text(entry, "variable", where),
-        statistic=statistic,
-        integer=_flag(entry, "integer", False, where),
-        at_most=_text(entry, "at_most", where),
-    )
-
-
-def _bounds(entry: Mapping[str, Any], where: str) -> tuple[float, float] | None:
-    came = entry.get("bounds")
-    if came is None:
-        return None
-    number = isinstance(came, list) and len(came) == 2
-    if not number or not all(
-        isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in came
-    ):
-        raise _fault(f"{where}: bounds", "two finite numbers, [least, most]")
-    if came[0] > came[1]:
-        raise _fault(f"{where}: bounds = {came}", "the least comes first")
-    return float(came[0]), float(came[1])
-
-
-def _known(tree: Any, known: Sequence[str], where: str) -> None:
-    if not isinstance(tree, dict):
-        raise _fault(where, "a table of settings")
-    for key in tree:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            raise PrivauditError(
-                f"{key!r} in {where} of a schema",
-                f"known there: {', '.join(known)}",
-                f"did you mean {near[0]!r}?" if near else "remove it",
-            )
-
-
-def _text(tree: Mapping[str, Any], key: str, where: str) -> str:
-    value = tree.get(key, "")
-    if not isinstance(value, str):
-        raise _fault(f"{where}: {key}", "a text in quotes")
-    return value
-
-
-def _texts(tree: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
-    value = tree.get(key, [])
-    if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
-        raise _fault(f"{where}: {key}", "a list of texts in quotes")
-    return tuple(value)
-
-
-def _flag(tree: Mapping[str, Any], key: str, usual: bool, where: str) -> bool:
-    value = tree.get(key, usual)
-    if not isinstance(value, bool):
-        raise _fault(f"{where}: {key}", "true or false")
-    return value
-
-
-def _fault(what: str, allowed: str) -> PrivauditError:
-    return PrivauditError(
-        f"a schema with {what}",
-        f"allowed is: {allowed}",
-        "correct it, or make one with: privaudit schema TABLE --out schema.toml",
-    )
-
-
-__all__ = ["MOST_CLASSES", "OTHER", "TableSchema", "propose", "read", "write"]
+__all__ = [
+    "MAX_CLASSES",
+    "OTHER",
+    "TableSchema",
+    "format_schema",
+    "read_schema",
+    "schema_as_json_schema",
+    "write_schema",
+]

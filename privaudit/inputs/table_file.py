@@ -11,48 +11,56 @@ import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from privaudit.errors import PrivauditError
 
 if TYPE_CHECKING:
+    import pandas as pd
     import polars as pl
 
-MOST_COLUMNS = 6_000
+    Table = Path | str | pd.DataFrame | pl.DataFrame
+else:
+    Table = object
+
+MAX_COLUMNS = 6_000
 """A wider table is refused: every attack would need minutes a step and gigabytes of memory."""
 
-MOST_ROWS = 200_000_000
-MOST_BYTES = 64 << 30
+MAX_ROWS = 200_000_000
+MAX_UNPACKED_BYTES = 64 << 30
 """Of a compressed table once unpacked."""
 
-BOMB_RATIO = 300
+MAX_UNPACKING_RATIO = 300
 """Tables compress 3- to 50-fold; what unpacks to more than this is made to fill a disk."""
 
 HEADER_BYTES = 4 << 20
-CELLS = 4_000_000
+BATCH_CELLS = 4_000_000
 """Cells a batch: bounds the memory of reading."""
 
-TEXTS = (".csv", ".tsv", ".txt")
-PARQUETS = (".parquet", ".pq")
+CSV_SUFFIXES = (".csv", ".tsv", ".txt")
+PARQUET_SUFFIXES = (".parquet", ".pq")
 
 
 @dataclass(frozen=True)
-class Source:
+class TableFile:
     """A table on disk, opened. what: how messages call it ("the members table"), never its path."""
 
     path: Path
     what: str
-    format: Literal["csv", "parquet"]
+    format: Literal["csv", "parquet", "frame"]
     columns: tuple[str, ...]
     separator: str = ","
+    frame: pl.DataFrame | None = field(default=None, repr=False)
 
     def batches(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         """These columns in file order of rows; those of a CSV are texts, empty ones null."""
-        width = max(len(columns), 1) if self.format == "parquet" else len(self.columns)
-        rows = max(1_000, min(100_000, CELLS // width))
-        with faults(self.what):
+        width = len(self.columns) if self.format == "csv" else max(len(columns), 1)
+        rows = max(1_000, min(100_000, BATCH_CELLS // width))
+        with translate_errors(self.what):
             yield from (
                 self.lazy()
                 .select(columns)
@@ -60,37 +68,52 @@ class Source:
             )
 
     def lazy(self) -> pl.LazyFrame:
+        """The table as polars scans it."""
         import polars as pl
 
+        if self.frame is not None:
+            return self.frame.lazy()
         if self.format == "parquet":
             return pl.scan_parquet(self.path)
         return pl.scan_csv(
-            self.path, separator=self.separator, has_header=False, skip_rows=1,
-            new_columns=list(self.columns), schema=dict.fromkeys(self.columns, pl.String),
+            self.path,
+            separator=self.separator,
+            has_header=False,
+            skip_rows=1,
+            new_columns=list(self.columns),
+            schema=dict.fromkeys(self.columns, pl.String),
             encoding="utf8",
-        )  # fmt: skip
+        )
 
 
 @contextmanager
-def source(path: Path | str, what: str) -> Iterator[Source]:
-    """Open a table; a compressed one is unpacked, up to a limit, into a private folder that is removed.
+def open_table(table: Table, what: str) -> Iterator[TableFile]:
+    """Open a table; a compressed one is unpacked, up to a limit, into a folder that is removed.
 
-    PrivauditError for what is no table, is cut short, is empty, names a column twice, or has more
-    than 6,000 columns.
+    Args:
+        table: A CSV or Parquet file, or a data frame of this session.
+        what: What messages call it.
+
+    Raises:
+        PrivauditError: What is no table, is cut short, is empty, names a column twice, or has more
+            than 6,000 columns.
     """
-    path = Path(path)
-    _readable(path, what)
+    if not isinstance(table, Path | str):
+        yield _open_frame(table, what)
+        return
+    path = Path(table)
+    _refuse_unreadable(path, what)
     suffixes = [s.lower() for s in path.suffixes[-2:]]
     last = suffixes[-1] if suffixes else ""
-    if last == ".gz" and (len(suffixes) < 2 or suffixes[-2] in TEXTS):
+    if last == ".gz" and (len(suffixes) < 2 or suffixes[-2] in CSV_SUFFIXES):
         with tempfile.TemporaryDirectory(prefix="privaudit-") as scratch:
             plain = Path(scratch) / "table.csv"
             _unpack(path, plain, what)
-            yield _csv(plain, what)
-    elif last in PARQUETS:
-        yield _parquet(path, what)
-    elif last in TEXTS:
-        yield _csv(path, what)
+            yield _open_csv(plain, what)
+    elif last in PARQUET_SUFFIXES:
+        yield _open_parquet(path, what)
+    elif last in CSV_SUFFIXES:
+        yield _open_csv(path, what)
     else:
         raise PrivauditError(
             f"{what} is a file of type {last or 'without an ending'!r}",
@@ -99,7 +122,7 @@ def source(path: Path | str, what: str) -> Iterator[Source]:
         )
 
 
-def _readable(path: Path, what: str) -> None:
+def _refuse_unreadable(path: Path, what: str) -> None:
     try:
         if not path.is_file():
             raise PrivauditError(
@@ -130,16 +153,19 @@ def _readable(path: Path, what: str) -> None:
 def _unpack(path: Path, plain: Path, what: str) -> None:
     packed = path.stat().st_size
     free = shutil.disk_usage(plain.parent).free
-    allowed = min(MOST_BYTES, free // 2)
+    allowed = min(MAX_UNPACKED_BYTES, free // 2)
     written = 0
     try:
-        with gzip.open(path) as source, plain.open("wb") as out:
-            while block := source.read(1 << 20):
+        with gzip.open(path) as packed_file, plain.open("wb") as out:
+            while block := packed_file.read(1 << 20):
                 written += len(block)
-                if written > allowed or (written > 64 << 20 and written > BOMB_RATIO * packed):
+                if written > allowed or (
+                    written > 64 << 20 and written > MAX_UNPACKING_RATIO * packed
+                ):
                     raise PrivauditError(
                         f"{what} of {packed:,} bytes unpacks to more than {written - 1:,}",
-                        f"at most {BOMB_RATIO} times its size and {allowed:,} bytes are unpacked: "
+                        f"at most {MAX_UNPACKING_RATIO} times its size and {allowed:,} bytes are "
+                        "unpacked: "
                         "a small archive can be made to fill a disk",
                         "unpack it yourself, look at it, and give the CSV file",
                     )
@@ -152,7 +178,7 @@ def _unpack(path: Path, plain: Path, what: str) -> None:
         ) from None
 
 
-def _csv(path: Path, what: str) -> Source:
+def _open_csv(path: Path, what: str) -> TableFile:
     with path.open("rb") as file:
         start = file.read(HEADER_BYTES)
     if b"\0" in start[:4096]:
@@ -177,28 +203,35 @@ def _csv(path: Path, what: str) -> Source:
             f"{what} has no header", "its first line names the columns", "add a header line"
         )
     columns = tuple(name.strip() for name in names)
-    _names(columns, what)
+    _check_names(columns, what)
     if len(start) < HEADER_BYTES and not any(line.strip() for line in lines):
         raise _empty(what)
-    return Source(path, what, "csv", columns, separator)
+    return TableFile(path, what, "csv", columns, separator)
 
 
-def _parquet(path: Path, what: str) -> Source:
+def _open_parquet(path: Path, what: str) -> TableFile:
     import polars as pl
 
-    with faults(what):
+    with translate_errors(what):
         scan = pl.scan_parquet(path)
         schema = scan.collect_schema()
         rows = scan.select(pl.len()).collect().item()
-    _names(tuple(schema), what)
+    _check_names(tuple(schema), what)
     if not rows:
         raise _empty(what)
-    if rows > MOST_ROWS:
+    if rows > MAX_ROWS:
         raise PrivauditError(
             f"{what} says it has {rows:,} rows",
-            f"at most {MOST_ROWS:,} are read: a small file can claim any number",
+            f"at most {MAX_ROWS:,} are read: a small file can claim any number",
             "give a sample of its patients",
         )
+    _refuse_nested(schema, what)
+    return TableFile(path, what, "parquet", tuple(schema))
+
+
+def _refuse_nested(schema: pl.Schema, what: str) -> None:
+    import polars as pl
+
     nested = [name for name, kind in schema.items() if kind.is_nested() or kind == pl.Object]
     if nested:
         raise PrivauditError(
@@ -206,14 +239,50 @@ def _parquet(path: Path, what: str) -> Source:
             "a cell of a table is one number or one text",
             "flatten or drop them",
         )
-    return Source(path, what, "parquet", tuple(schema))
 
 
-def _names(columns: tuple[str, ...], what: str) -> None:
-    if len(columns) > MOST_COLUMNS:
+def _open_frame(table: Any, what: str) -> TableFile:
+    """A pandas or polars frame, its cells as a CSV file would hold them."""
+    import polars as pl
+
+    if not hasattr(table, "columns") or not hasattr(table, "shape"):
+        raise PrivauditError(
+            f"{what} of type {type(table).__name__}",
+            "a table is a CSV or Parquet file, or a data frame",
+            "give a path, or a pandas or polars data frame",
+        )
+    columns = tuple(str(name).strip() for name in table.columns)
+    _check_names(columns, what)
+    if not len(table):
+        raise _empty(what)
+    if isinstance(table, pl.DataFrame):
+        frame = table.rename(dict(zip(table.columns, columns, strict=True)))
+        _refuse_nested(frame.schema, what)
+    else:
+        frame = pl.DataFrame([_to_series(name, table.iloc[:, j]) for j, name in enumerate(columns)])
+    return TableFile(Path(), what, "frame", columns, frame=frame)
+
+
+def _to_series(name: str, column: Any) -> pl.Series:
+    import pandas as pd
+    import polars as pl
+
+    kind, missing = column.dtype, column.isna()
+    if pd.api.types.is_float_dtype(kind):
+        return pl.Series(name, column.to_numpy(dtype=np.float64, na_value=np.nan)).fill_nan(None)
+    if pd.api.types.is_datetime64_any_dtype(kind):
+        return pl.Series(name, column.to_numpy(dtype="datetime64[ms]"))
+    # Through texts no number of a patient is rounded.
+    texts = [None if gone else str(x) for x, gone in zip(column, missing, strict=True)]
+    series = pl.Series(name, texts, dtype=pl.String)
+    return series.str.to_lowercase() if pd.api.types.is_bool_dtype(kind) else series
+
+
+def _check_names(columns: tuple[str, ...], what: str) -> None:
+    if len(columns) > MAX_COLUMNS:
         raise PrivauditError(
             f"{what} has {len(columns):,} columns",
-            f"at most {MOST_COLUMNS:,} are read: beyond that one step of an attack takes minutes "
+            f"at most {MAX_COLUMNS:,} are read: beyond that one step of an attack takes minutes "
             "and gigabytes of memory",
             "keep the columns that the model reads",
         )
@@ -247,7 +316,7 @@ def _encoding(what: str) -> PrivauditError:
 
 
 @contextmanager
-def faults(what: str) -> Iterator[None]:
+def translate_errors(what: str) -> Iterator[None]:
     """A damaged file's error without what the library quotes of it."""
     import polars as pl
 
@@ -282,7 +351,7 @@ def _damaged(what: str) -> PrivauditError:
 
 
 @contextmanager
-def appear(path: Path) -> Iterator[Path]:
+def write_atomically(path: Path) -> Iterator[Path]:
     """A file beside `path` to write to, which becomes `path` when all went well."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -303,3 +372,6 @@ def appear(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+__all__ = ["Table", "TableFile", "open_table", "write_atomically"]

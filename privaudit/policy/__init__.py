@@ -7,7 +7,8 @@
 Nothing here computes on records: an audit document is read and nothing else.
 """
 
-from privaudit.policy.file import Policy, read
-from privaudit.policy.judge import expect, judge
+from privaudit.policy.file import read
+from privaudit.policy.judge import expect_subjects, judge
+from privaudit.policy.rules import Policy
 
-__all__ = ["Policy", "expect", "judge", "read"]
+__all__ = ["Policy", "expect_subjects", "judge", "read"]

@@ -1,4 +1,4 @@
-"""A baseline: what several runs of an accepted model read, so that a later one can be told to be no worse.
+"""A baseline: the numbers of several runs of an accepted model, for later ones to be no worse than.
 
 One run says little: retrained with another seed, the same model reads a little more or a little less,
 and a gate that blocks any increase blocks an unchanged model half of the time. So a baseline holds
@@ -21,22 +21,29 @@ import cattrs
 from cattrs.errors import BaseValidationError
 
 from privaudit.errors import PrivauditError
+from privaudit.facts import Metric
 from privaudit.policy import alike
 from privaudit.policy.alike import Basis
+from privaudit.policy.metrics import find_metric, select_numbers
+from privaudit.policy.rules import Regression
 from privaudit.results import Audit, Estimate, Finding, converter, to_json
 
-SCHEMA = "privaudit.baseline/1"
+SCHEMA = "privaudit.baseline/2"
 SEEDS = 5
 """How many runs of different seeds a baseline should have."""
+
+DETECTABLE = ("detectable_auc", "detectable_tpr")
+"""Numbers that follow from the sizes of the pools alone."""
 
 
 @dataclass(frozen=True)
 class Number:
-    """One estimate of one run: `attack` is empty for usefulness and fidelity."""
+    """One estimate of one run: `attack` and `family` are empty for utility and fidelity."""
 
     subject: str
     attack: str
-    name: str
+    family: str
+    metric: Metric
     value: float
     low: float | None = None
     high: float | None = None
@@ -81,13 +88,33 @@ class Baseline:
         """How verdicts call it: its task, its number of runs, and when it was last changed."""
         return f"{self.basis.task}, {len(self.runs)} runs, {self.history[-1].when}"
 
-    def values(self, subject: str, attack: str, name: str) -> list[float]:
+    def values(self, subject: str, attack: str, metric: Metric) -> list[float]:
         """This estimate in every run that has it."""
         return [
             number.value
             for run in self.runs
             for number in run.numbers
-            if (number.subject, number.attack, number.name) == (subject, attack, name)
+            if (number.subject, number.attack, number.metric) == (subject, attack, metric)
+        ]
+
+    def expected(self, rule: Regression) -> list[tuple[str, str, Metric]]:
+        """(subject, attack, metric) of every number held here that the rule is about."""
+        known = find_metric(rule.metric)
+        attacked = known.place == "outcomes"
+        family = known.family if attacked else ""
+        asked = {*rule.attacks} or {*known.attacks} if attacked else {""}
+        there: dict[tuple[str, str], dict[Metric, None]] = {}
+        for run in self.runs:
+            for number in run.numbers:
+                if number.family == family and (not asked or number.attack in asked):
+                    key = number.subject, number.attack
+                    there.setdefault(key, {})[number.metric] = None
+        return [
+            (*key, metric)
+            for key, metrics in there.items()
+            for metric in select_numbers(
+                known, list(metrics), fpr=rule.fpr, prior=rule.prior, at=rule.at
+            )
         ]
 
 
@@ -105,24 +132,30 @@ def create(
     policy: name and sha256 of the policy under which they were accepted. Raises PrivauditError where
     the runs are not of one kind, or two of one seed.
     """
-    _accepted(audits, reason)
+    _check_acceptable(audits, reason)
     found = alike.basis(audits)
     step = Step(when, who, "create", reason.strip(), _names(audits), digest(found), *policy)
     return Baseline(found, tuple(_run(audit) for audit in audits), (step,))
 
 
 def update(
-    kept: Baseline, audits: Sequence[Audit], *, who: str, when: str, reason: str,
-    anew: bool = False, policy: tuple[str, str] = ("", ""),
-) -> Baseline:  # fmt: skip
-    """Add runs of further seeds, or (anew) put these in the place of all kept ones; history is kept."""
+    held: Baseline,
+    audits: Sequence[Audit],
+    *,
+    who: str,
+    when: str,
+    reason: str,
+    anew: bool = False,
+    policy: tuple[str, str] = ("", ""),
+) -> Baseline:
+    """Add runs of further seeds, or (anew) put these in the place of all others; the history stays."""
     if anew:
         made = create(audits, who=who, when=when, reason=reason, policy=policy)
         step = replace(made.history[0], action="replace")
-        return replace(made, history=(*kept.history, step))
-    _accepted(audits, reason)
-    alike.comparable(kept.basis, audits)
-    seeds = {run.entropy for run in kept.runs}
+        return replace(made, history=(*held.history, step))
+    _check_acceptable(audits, reason)
+    alike.check_comparable(held.basis, audits)
+    seeds = {run.entropy for run in held.runs}
     again = sorted({audit.manifest.entropy for audit in audits} & seeds)
     if again:
         raise PrivauditError(
@@ -130,14 +163,14 @@ def update(
             "a seed counted twice makes numbers look steadier than they are",
             "run with other seeds (--seed), or start over with --anew",
         )
-    attacks = {**alike.settings(audits), **kept.basis.attacks}
-    basis = replace(kept.basis, attacks=attacks)
+    attacks = {**alike.settings(audits), **held.basis.attacks}
+    basis = replace(held.basis, attacks=attacks)
     step = Step(when, who, "add", reason.strip(), _names(audits), digest(basis), *policy)
-    runs = (*kept.runs, *(_run(audit) for audit in audits))
-    return replace(kept, basis=basis, runs=runs, history=(*kept.history, step))
+    runs = (*held.runs, *(_run(audit) for audit in audits))
+    return replace(held, basis=basis, runs=runs, history=(*held.history, step))
 
 
-def _accepted(audits: Sequence[Audit], reason: str) -> None:
+def _check_acceptable(audits: Sequence[Audit], reason: str) -> None:
     if not reason.strip():
         raise PrivauditError(
             "a baseline without a reason",
@@ -151,10 +184,10 @@ def _accepted(audits: Sequence[Audit], reason: str) -> None:
     for audit in audits[1:]:
         one, other = alike.basis(audits[:1]), alike.basis([audit])
         names = (audits[0].manifest.run, audit.manifest.run)
-        told = alike.differences(one, other, names)
-        if told:
+        found = alike.differences(one, other, names)
+        if found:
             raise PrivauditError(
-                f"runs that are not of one kind: {'; '.join(told)}",
+                f"runs that are not of one kind: {'; '.join(found)}",
                 "the runs of a baseline differ in their seed alone",
                 "run the same command again with other seeds (--seed 0, 1, 2, ...)",
             )
@@ -182,17 +215,16 @@ def numbers(audit: Audit) -> tuple[Number, ...]:
     """Every estimate of an audit that a metric may be about and that has a value."""
     found = []
     for subject in audit.subjects:
-        parts: list[tuple[str, tuple[Estimate, ...]]] = [("", subject.utility)]
+        parts: list[tuple[str, str, tuple[Estimate, ...]]] = [("", "", subject.utility)]
         if subject.fidelity is not None:
-            parts.append(("", subject.fidelity.estimates))
-        parts += [
-            (one.attack, one.estimates) for one in subject.outcomes if isinstance(one, Finding)
-        ]
+            parts.append(("", "", subject.fidelity.estimates))
+        findings = [one for one in subject.outcomes if isinstance(one, Finding)]
+        parts += [(one.attack, one.family, one.estimates) for one in findings]
         found += [
-            Number(subject.name, attack, one.name, one.value, one.low, one.high)
-            for attack, estimates in parts
+            Number(subject.name, attack, family, one.metric, one.value, one.low, one.high)
+            for attack, family, estimates in parts
             for one in estimates
-            if one.value is not None and not one.name.startswith("detectable_")
+            if one.value is not None and one.metric.name not in DETECTABLE
         ]
     return tuple(found)
 
@@ -223,8 +255,9 @@ def parse(text: str) -> Baseline:
     """The baseline in a JSON text; PrivauditError where it does not hold one."""
     try:
         tree: Any = json.loads(text)
-        if not isinstance(tree, dict) or tree.get("schema") != SCHEMA:
-            raise ValueError("its schema is another")
+        came = tree.get("schema") if isinstance(tree, dict) else None
+        if came != SCHEMA:
+            raise ValueError(f"its schema is {came!r}, and this version reads {SCHEMA}")
         found = _CONVERTER.structure(tree, Baseline)
         if not found.runs or not found.history:
             raise ValueError("it holds no run or no history")
@@ -234,11 +267,8 @@ def parse(text: str) -> Baseline:
             raise ValueError("a number in it is not finite")
         return found
     except (BaseValidationError, KeyError, TypeError, ValueError) as error:
-        where = (
-            "; ".join(cattrs.transform_error(error)[:3])
-            if isinstance(error, BaseValidationError)
-            else str(error)
-        )
+        broken = isinstance(error, BaseValidationError)
+        where = "; ".join(cattrs.transform_error(error)[:3]) if broken else str(error)
         raise PrivauditError(
             f"a baseline with faults: {where}",
             f"it does not hold what {SCHEMA} asks for",
@@ -248,28 +278,34 @@ def parse(text: str) -> Baseline:
 
 @dataclass(frozen=True)
 class Line:
-    """One number over the runs: its mean, and the standard deviation between seeds (None for one run)."""
+    """One number over the runs: its mean, and the standard deviation between seeds (None for one
+    run)."""
 
     subject: str
     attack: str
-    name: str
+    metric: Metric
     mean: float
     spread: float | None
     runs: int
 
 
-SHOWN = ("auroc", "auc", "tpr_at_fpr_0.01", "attack_minus_control", "attack_minus_guess",
-         "epsilon_lower_bound")  # fmt: skip
-"""What `show` prints; the document holds the rest too."""
+SHOWN = (
+    "auroc",
+    "auc",
+    "attack_minus_control",
+    "attack_minus_guess",
+    "epsilon_lower_bound",
+)
+"""What `show` prints beside the true positive rate at a false positive rate of 1 %."""
 
 
-def summary(baseline: Baseline) -> tuple[Line, ...]:
+def summarise(baseline: Baseline) -> tuple[Line, ...]:
     """The numbers that a reader asks for first."""
     keys = dict.fromkeys(
-        (n.subject, n.attack, n.name)
+        (n.subject, n.attack, n.metric)
         for run in baseline.runs
         for n in run.numbers
-        if n.name.partition("@")[0] in SHOWN
+        if n.metric.name in SHOWN or n.metric == Metric("tpr", fpr=0.01)
     )
     found = []
     for key in keys:
@@ -280,7 +316,7 @@ def summary(baseline: Baseline) -> tuple[Line, ...]:
 
 
 def warnings(baseline: Baseline) -> tuple[str, ...]:
-    """What a reader must know before using it as a gate."""
+    """Why it has too few runs to be used as a gate; none where it has enough."""
     count = len(baseline.runs)
     if count >= SEEDS:
         return ()
@@ -306,7 +342,7 @@ __all__ = [
     "numbers",
     "parse",
     "read",
-    "summary",
+    "summarise",
     "update",
     "warnings",
     "write",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from privaudit.facts import REASON_PARAMS, Param, Reason, ReasonCode
 from privaudit.policy import metrics
-from privaudit.policy.file import Guard, Limit, Policy, Regression
-from privaudit.policy.metrics import Metric, Reading
+from privaudit.policy.metrics import PolicyMetric, Reading
+from privaudit.policy.rules import Guard, Limit, Policy, Regression
 from privaudit.results import Audit, Control, Estimate, Finding, Subject
 from privaudit.stats import onesided
 from privaudit.stats.catalogue import PPV_FPR
@@ -18,45 +19,66 @@ if TYPE_CHECKING:
     from privaudit.policy.baseline import Baseline
     from privaudit.policy.regress import Change
 
+WEAK = (ReasonCode.LACKS_POWER, ReasonCode.NO_POSITIVE_CONTROL)
+"""Why a low value of an attack is no evidence of a low risk."""
+
 
 @dataclass
 class Cell:
     """One number that a rule looks at, and what becomes of it.
 
-    level: at which the adjusted bound was taken; p: of "keeps to the limit"; state, why: the word, and
-    the key of its reason. weak: a low value of this attack speaks for nothing.
+    listed: whether the policy names its group; control: what the attack's controls lack, None for
+    nothing. level: at which the adjusted bound was taken; p: of "keeps to the limit"; state, code: the
+    word and why; refusal: why the number is not stated. more, most: what some reasons tell.
     """
 
     rule: Limit | Guard
-    known: Metric
+    known: PolicyMetric
     subject: Subject
     reading: Reading
     listed: bool = True
-    control: str = ""
+    control: ReasonCode | None = None
     level: float = 0.05
     p: float = 1.0
     state: State = "INCONCLUSIVE"
-    why: str = "crosses"
+    code: ReasonCode = ReasonCode.LIMIT_INSIDE_BOUNDS
+    refusal: Reason | None = None
     lower: float | None = None
     upper: float | None = None
-    facts: dict[str, float | int | str] = field(default_factory=dict)
+    more: int = 0
+    most: float = 0.0
 
     @property
     def bounds(self) -> onesided.Bounds | None:
         return None if self.reading.estimate is None else onesided.bounds(self.reading.estimate)
 
     @property
-    def falls(self) -> bool:
+    def at_least(self) -> bool:
         """Whether the rule asks for at least something (a guard with a minimum)."""
         return isinstance(self.rule, Guard) and self.rule.min is not None
 
     @property
     def limit(self) -> float:
-        if isinstance(self.rule, Guard):
-            found = self.rule.min if self.rule.min is not None else self.rule.max
-            assert found is not None
-            return found
-        return self.rule.max
+        return bound_of(self.rule)
+
+    @property
+    def is_weak(self) -> bool:
+        return self.code in WEAK
+
+    def settle(self, state: State, code: ReasonCode) -> None:
+        self.state, self.code = state, code
+
+
+def pick_reason(code: ReasonCode, known: Mapping[str, Param]) -> Reason:
+    """The reason of this code, with those of the known parameters that it carries."""
+    return Reason(code, {name: known[name] for name in REASON_PARAMS.get(code, ())})
+
+
+def bound_of(rule: Limit | Guard) -> float:
+    """The number that a limit or a guard allows."""
+    found = rule.max if isinstance(rule, Limit) or rule.min is None else rule.min
+    assert found is not None
+    return found
 
 
 @dataclass
@@ -84,36 +106,37 @@ def moves(
     found = []
     for rule in policy.regressions:
         for change in changes(rule, audits, baseline, names):
-            told = not change.missing and len(change.before) >= FEWEST and bool(change.after)
-            found.append(Move(rule, change, change.p(rule.margin) if told else 1.0))
+            known = not change.missing and len(change.before) >= FEWEST and bool(change.after)
+            found.append(Move(rule, change, change.p(rule.margin) if known else 1.0))
     return found
 
 
 def limit_cells(rule: Limit, audit: Audit, subjects: Sequence[Subject]) -> list[Cell]:
+    """Every number that a limit is about, groups that the policy does not name included."""
     known = metrics.METRICS[rule.metric]
     if known.kind == "claim":
         return []
     found = []
-    at = {"fpr": rule.fpr, "prior": rule.prior}
     for subject in subjects:
-        plain = metrics.readings(known, subject, **at, at=rule.at, attacks=rule.attacks)
+        plain = metrics.readings(
+            known, subject, fpr=rule.fpr, prior=rule.prior, at=rule.at, attacks=rule.attacks
+        )
         found += [Cell(rule, known, subject, reading) for reading in plain]
         if known.family != "membership":
             continue
         # Groups that nobody named beforehand are looked at too, and may only warn.
         for by in sorted({*rule.by, *metrics.groupings(subject)}):
-            found += [
-                Cell(rule, known, subject, reading, listed=by in rule.by)
-                for reading in metrics.group_readings(
-                    known, subject, by, **at, attacks=rule.attacks
-                )
-            ]
+            inside = metrics.group_readings(
+                known, subject, by, fpr=rule.fpr, prior=rule.prior, attacks=rule.attacks
+            )
+            found += [Cell(rule, known, subject, one, listed=by in rule.by) for one in inside]
     for cell in found:
         cell.control = _control(cell, audit)
     return found
 
 
 def guard_cells(rule: Guard, subjects: Sequence[Subject]) -> list[Cell]:
+    """Every number that a guard is about."""
     known = metrics.METRICS[rule.metric]
     return [
         Cell(rule, known, subject, reading)
@@ -125,18 +148,18 @@ def guard_cells(rule: Guard, subjects: Sequence[Subject]) -> list[Cell]:
     ]
 
 
-def _control(cell: Cell, audit: Audit) -> str:
-    """What the controls of this attack on this subject say: "", "leaks", "unfair", "missed" or "none"."""
+def _control(cell: Cell, audit: Audit) -> ReasonCode | None:
+    """What the controls of this attack on this subject lack; None for nothing."""
     if not cell.reading.attack:
-        return ""
+        return None
     own = [c for c in cell.subject.controls if c.attack == cell.reading.attack]
-    if any(_leaks(control) for control in own):
-        return "leaks"
-    if cell.known.family == "membership" and audit.data.distribution_shift:
-        return "unfair"
+    if any(_is_leak(control) for control in own):
+        return ReasonCode.NEGATIVE_CONTROL_FAILED
+    if cell.known.family == "membership" and audit.data.distribution_shift is not None:
+        return ReasonCode.DISTRIBUTION_SHIFTED
     planted = [control for control in own if control.kind == "positive"]
     if planted:
-        return "" if all(control.passed for control in planted) else "missed"
+        return None if all(control.passed for control in planted) else ReasonCode.LACKS_POWER
     # Families whose attacks have no planted leak anywhere are judged without.
     planting = {
         one.family
@@ -145,109 +168,108 @@ def _control(cell: Cell, audit: Audit) -> str:
         for one in subject.outcomes
         if isinstance(one, Finding) and one.attack == control.attack
     }
-    return "none" if cell.known.family in {"membership", *planting} else ""
+    wanted = cell.known.family in {"membership", *planting}
+    return ReasonCode.NO_POSITIVE_CONTROL if wanted else None
 
 
-def _leaks(control: Control) -> bool:
+def _is_leak(control: Control) -> bool:
     return not control.passed and control.kind == "negative"
 
 
 def decide(policy: Policy, cells: Sequence[Cell], moved: Sequence[Move] = ()) -> None:
     """Give every cell its bounds and its state, and its place in the adjustment."""
     alpha = 1 - policy.statistics.confidence
-    families: dict[str, list[Cell | Move]] = {}
+    families: dict[tuple[str, bool], list[Cell | Move]] = {}
     for move in moved:
-        families.setdefault(move.rule.severity, []).append(move)
+        families.setdefault((move.rule.severity, False), []).append(move)
     for cell in cells:
         estimate, bounds = cell.reading.estimate, cell.bounds
         if bounds is None or estimate is None:
             continue
-        name = str(cell.rule.severity) if cell.listed else "unlisted"
+        severity = str(cell.rule.severity) if cell.listed else "unlisted"
+        cell.p = bounds.below(cell.limit) if cell.at_least else bounds.above(cell.limit)
         # Proofs about epsilon come adjusted over many guesses already, and stand among themselves.
-        name += " proof" if onesided.proof(estimate) else ""
-        cell.p = bounds.below(cell.limit) if cell.falls else bounds.above(cell.limit)
-        families.setdefault(name, []).append(cell)
+        families.setdefault((severity, onesided.proof(estimate)), []).append(cell)
     for family in families.values():
-        _holm(family, alpha if policy.statistics.correction == "holm" else None, alpha)
+        _adjust(family, policy.statistics.correction == "holm", alpha)
     for cell in cells:
-        _state(policy, cell, alpha)
+        _set_state(policy, cell, alpha)
 
 
-def _holm(family: Sequence[Cell | Move], adjusted: float | None, alpha: float) -> None:
+def _adjust(family: Sequence[Cell | Move], holm: bool, alpha: float) -> None:
     """The level at which each cell's bound against its limit is taken (Holm's step-down)."""
-    if adjusted is None:
+    if not holm:
         for cell in family:
             cell.level = alpha
         return
     count, stopped = len(family), 0.0
     for step, cell in enumerate(sorted(family, key=lambda one: one.p)):
-        level = adjusted / (count - step)
+        level = alpha / (count - step)
         if not stopped and cell.p > level:
             stopped = level
         cell.level = stopped or level
 
 
-def _state(policy: Policy, cell: Cell, alpha: float) -> None:
+def _set_state(policy: Policy, cell: Cell, alpha: float) -> None:
     """The word for one cell."""
     reading, estimate, rules = cell.reading, cell.reading.estimate, policy.statistics
-    if reading.suppressed or _small(estimate, rules.min_cell, reading):
-        cell.state, cell.why = "NOT TESTED", "suppressed"
-        return
-    if estimate is None or estimate.value is None:
-        cell.why = "refused" if estimate is not None else "absent"
-        cell.state = "INCONCLUSIVE" if estimate is not None else "NOT TESTED"
-        cell.facts["refusal"] = (estimate.refusal or "") if estimate is not None else ""
-        return
+    if reading.suppressed or _is_small(estimate, rules.min_cell, reading):
+        return cell.settle("NOT TESTED", ReasonCode.SUPPRESSED)
+    if estimate is None:
+        return cell.settle("NOT TESTED", ReasonCode.NUMBER_ABSENT)
+    if estimate.value is None:
+        cell.refusal = estimate.refusal
+        return cell.settle("INCONCLUSIVE", ReasonCode.NUMBER_ABSENT)
     bounds = cell.bounds
     if bounds is None:
-        cell.why = "no_interval"
-        return
-    if cell.falls:
+        return cell.settle("INCONCLUSIVE", ReasonCode.NO_INTERVAL)
+    if cell.at_least:
         cell.lower, cell.upper = bounds.lower(alpha), bounds.upper(cell.level)
     else:
         cell.lower, cell.upper = bounds.lower(cell.level), bounds.upper(alpha)
-    if cell.control in ("leaks", "unfair"):
-        cell.why = cell.control
-        return
-    more = _false_positives(cell, rules.min_false_positives)
-    if more:
-        cell.why, cell.facts["more"] = "resolution", more
-        return
-    if cell.falls:
+    if cell.control is not None and cell.control not in WEAK:
+        return cell.settle("INCONCLUSIVE", cell.control)
+    cell.more = _false_positives(cell, rules.min_false_positives)
+    if cell.more:
+        return cell.settle("INCONCLUSIVE", ReasonCode.TOO_FEW_FALSE_POSITIVES)
+    if cell.at_least:
         worse = cell.upper is not None and cell.upper < cell.limit
         better = cell.lower is not None and cell.lower >= cell.limit
     else:
         worse = cell.lower is not None and cell.lower > cell.limit
-        better = _better(cell, alpha)
+        better = _is_within(cell, alpha)
     if worse:
         chance = estimate.chance
         if reading.group and chance is not None and (cell.lower or 0.0) <= chance > cell.limit:
             # A group whose own non-members are named as often is not recognised, only atypical.
-            cell.why = "atypical"
-            return
-        cell.state, cell.why = "EXCEEDS", "falls" if cell.falls else "exceeds"
+            return cell.settle("INCONCLUSIVE", ReasonCode.GROUP_ATYPICAL)
+        cell.settle(
+            "EXCEEDS", ReasonCode.MISSES_MINIMUM if cell.at_least else ReasonCode.EXCEEDS_BOUND
+        )
+    elif better and rules.positive_control == "required" and cell.control is not None:
+        cell.settle("INCONCLUSIVE", cell.control)
     elif better:
-        if rules.positive_control == "required" and cell.control in ("missed", "none"):
-            cell.why = "power" if cell.control == "missed" else "no_control"
-            return
-        cell.state, cell.why = "WITHIN", "keeps" if cell.falls else "within"
+        cell.settle(
+            "WITHIN", ReasonCode.REACHES_MINIMUM if cell.at_least else ReasonCode.WITHIN_BOUND
+        )
+    return None
 
 
-def _better(cell: Cell, alpha: float) -> bool:
+def _is_within(cell: Cell, alpha: float) -> bool:
     """Whether the upper bound keeps to the limit; for a proof, whether one above it was possible."""
     estimate = cell.reading.estimate
     assert estimate is not None
     assert estimate.value is not None
-    if onesided.proof(estimate):
-        coins = estimate.n.get("member_patients", 0) + estimate.n.get("nonmember_patients", 0)
-        most = onesided.provable(coins, alpha)
-        if estimate.value <= cell.limit and most <= cell.limit:
-            cell.why, cell.facts["most"] = "unprovable", most
-        return estimate.value <= cell.limit < most
-    return cell.upper is not None and cell.upper <= cell.limit
+    if not onesided.proof(estimate):
+        return cell.upper is not None and cell.upper <= cell.limit
+    assigned = estimate.n.get("member_patients", 0) + estimate.n.get("nonmember_patients", 0)
+    most = onesided.provable(assigned, alpha)
+    if estimate.value <= cell.limit and most <= cell.limit:
+        cell.code, cell.most = ReasonCode.NOTHING_PROVABLE, most
+    return estimate.value <= cell.limit < most
 
 
-def _small(estimate: Estimate | None, least: int, reading: Reading) -> bool:
+def _is_small(estimate: Estimate | None, least: int, reading: Reading) -> bool:
     counts = {} if estimate is None else estimate.n
     patients = [n for key, n in counts.items() if "patients" in key]
     return bool(reading.group) and bool(patients) and min(patients) < least
@@ -265,4 +287,14 @@ def _false_positives(cell: Cell, least: int) -> int:
     return max(0, -int(-(least / fpr - 1e-6) // 1) - held_out)
 
 
-__all__ = ["Cell", "Move", "decide", "guard_cells", "limit_cells", "moves"]
+__all__ = [
+    "WEAK",
+    "Cell",
+    "Move",
+    "bound_of",
+    "decide",
+    "guard_cells",
+    "limit_cells",
+    "moves",
+    "pick_reason",
+]

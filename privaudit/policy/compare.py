@@ -15,20 +15,25 @@ import numpy as np
 
 from privaudit.contracts import Scores, Trials
 from privaudit.errors import PrivauditError
+from privaudit.facts import BoundMethod, Metric, Reason, ReasonCode, Setting
 from privaudit.policy import alike
 from privaudit.records import Split
 from privaudit.results import Audit, Estimate, Finding, Subject
 from privaudit.seeds import Seeds
 from privaudit.stats import differences as between
 
-Evidence = Scores | Trials | Mapping[str, Trials]
+Evidence = Scores | Trials | Mapping[Setting, Trials]
 
-LEFT = ("detectable_", "ppv_at_prior_")
+DERIVED = ("detectable_auc", "detectable_tpr", "ppv")
 """Numbers that follow from sizes or from another number, and are not compared."""
 
 
+Paired = tuple[between.Bounds, BoundMethod] | None
+"""A difference taken record by record, and how its interval was made; None where it cannot be."""
+
+
 class Records(Protocol):
-    """What a run keeps record by record; `privaudit.evidence.stored.Stored` is one."""
+    """What a run stores record by record; `privaudit.evidence.stored.Stored` is one."""
 
     @property
     def split(self) -> Split: ...
@@ -38,22 +43,23 @@ class Records(Protocol):
 
 @dataclass(frozen=True)
 class Difference:
-    """One number in both runs. value, low, high: second minus first; paired: taken record by record.
+    """One number in both runs.
 
+    value, low, high: second minus first; bound: how the interval was made; paired: record by record.
     refusal: why there is no difference, or none with an interval.
     """
 
     subject: str
     attack: str
-    name: str
+    metric: Metric
     first: float | None
     second: float | None
     value: float | None = None
     low: float | None = None
     high: float | None = None
     paired: bool = False
-    how: str = ""
-    refusal: str = ""
+    bound: BoundMethod | None = None
+    refusal: Reason | None = None
 
 
 @dataclass(frozen=True)
@@ -81,25 +87,33 @@ def compare(
 ) -> Comparison:
     """The second run against the first.
 
-    stored: their records, where both were made on one split; why: what the report says of that. Raises
-    PrivauditError for runs of different tasks or confidence.
+    Args:
+        first: The run to compare with.
+        second: The run that is compared.
+        stored: Their records, where both were made on one split.
+        why: Why they could be compared record by record or not, for the reader.
+
+    Returns:
+        Every shared number of every shared subject.
+
+    Raises:
+        PrivauditError: The runs are of different tasks or confidence.
     """
     _refuse(first, second)
     names = (first.manifest.run, second.manifest.run)
-    told = alike.differences(alike.basis([first]), alike.basis([second]), names)
+    unlike = alike.differences(alike.basis([first]), alike.basis([second]), names)
     one = {subject.name: subject for subject in first.subjects}
     other = {subject.name: subject for subject in second.subjects}
+    level = first.manifest.confidence
     rows: list[Difference] = []
     for name in one:
         if name in other:
-            rows += _Pairs(one[name], other[name], stored, first.manifest.confidence).rows()
-    sure = [row for row in rows if row.low is not None and row.high is not None]
-    clear = sum(
-        row.low > 0 or row.high < 0 for row in sure if row.low is not None and row.high is not None
-    )
-    notes = [f"made in different ways: {difference}" for difference in told]
+            rows += _Pairs(one[name], other[name], stored, level).rows()
+    bounds = [(row.low, row.high) for row in rows]
+    sure = [(low, high) for low, high in bounds if low is not None and high is not None]
+    clear = sum(low > 0 or high < 0 for low, high in sure)
+    notes = [f"made in different ways: {difference}" for difference in unlike]
     if sure:
-        level = first.manifest.confidence
         notes.append(
             f"{clear} of {len(sure)} intervals leave out 0; of {len(sure)} of two equal models about "
             f"{(1 - level) * len(sure):.2g} do so by chance (each interval is for itself, {level:.0%})"
@@ -107,9 +121,16 @@ def compare(
     if not (set(one) & set(other)):
         notes.append("no subject is in both runs: there is nothing to compare")
     return Comparison(
-        *names, first.manifest.confidence, any(row.paired for row in rows), why, tuple(notes), tuple(rows),
-        tuple(sorted(set(one) - set(other))), tuple(sorted(set(other) - set(one))),
-    )  # fmt: skip
+        first=names[0],
+        second=names[1],
+        confidence=level,
+        paired=any(row.paired for row in rows),
+        why=why,
+        notes=tuple(notes),
+        rows=tuple(rows),
+        only_first=tuple(sorted(set(one) - set(other))),
+        only_second=tuple(sorted(set(other) - set(one))),
+    )
 
 
 def _refuse(first: Audit, second: Audit) -> None:
@@ -155,20 +176,20 @@ class _Pairs:
     def _numbers(
         self, attack: str, first: Sequence[Estimate], second: Sequence[Estimate], fit: bool = False
     ) -> Iterator[Difference]:
-        others = {estimate.name: estimate for estimate in second}
+        others = {estimate.metric: estimate for estimate in second}
         evidence = None if fit else self._evidence(attack)
         for one in first:
-            other = others.get(one.name)
-            if other is None or one.name.startswith(LEFT):
+            other = others.get(one.metric)
+            if other is None or one.metric.name in DERIVED:
                 continue
-            base = (self.first.name, attack, one.name, one.value, other.value)
+            base = (self.first.name, attack, one.metric, one.value, other.value)
             if one.value is None or other.value is None:
-                refusal = one.refusal or other.refusal or "not stated by both"
+                refusal = one.refusal or other.refusal or Reason(ReasonCode.NUMBER_ABSENT)
                 yield Difference(*base, refusal=refusal)
                 continue
-            found = None if evidence is None else self._paired(evidence, one.name)
+            found = None if evidence is None else self._paired(evidence, one.metric)
             if found is not None:
-                yield Difference(*base, *found[0], paired=True, how=found[1])
+                yield Difference(*base, *found[0], paired=True, bound=found[1])
             else:
                 yield _apart(base, one, other)
 
@@ -190,79 +211,77 @@ class _Pairs:
             # A file that is missing or damaged: the stored intervals are there still.
             return None
 
-    def _paired(
-        self, evidence: tuple[object, object], name: str
-    ) -> tuple[between.Bounds, str] | None:
+    def _paired(self, evidence: tuple[object, object], metric: Metric) -> Paired:
         one, other = evidence
         if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
-            return self._answers(one, other, name)
+            return self._answers(one, other, metric)
         if isinstance(one, Scores) and isinstance(other, Scores):
-            return self._scores(one, other, name)
+            return self._scores(one, other, metric)
         if isinstance(one, dict) and isinstance(other, dict):
-            plain, _, key = name.partition("@")
-            if key in one and key in other:
-                return self._trials(one[key], other[key], plain)
+            if metric.at in one and metric.at in other:
+                return self._trials(one[metric.at], other[metric.at], metric)
         return None
 
     def _split(self) -> Split:
         assert self.stored is not None
         return self.stored[0].split
 
-    def _scores(self, one: Scores, other: Scores, name: str) -> tuple[between.Bounds, str] | None:
+    def _scores(self, one: Scores, other: Scores, metric: Metric) -> Paired:
         split = self._split()
         ids = (split.members.patient, split.nonmembers.patient)
         sizes = (len(ids[0]), len(ids[1]))
         if any((len(s.members), len(s.nonmembers)) != sizes for s in (one, other)):
             return None
-        if name == "auc":
+        if metric.name == "auc":
             found = between.area(one, other, ids, self.confidence)
-            return None if found is None else (found, between.AREA_HOW)
-        if name.startswith("tpr_at_fpr_"):
-            rng = self.seeds.rng("tpr", name)
-            fpr = float(name.removeprefix("tpr_at_fpr_"))
-            return between.recognised(one, other, fpr, ids, self.confidence, rng), between.RATE_HOW
+            return None if found is None else (found, BoundMethod.PAIRED_DELONG)
+        if metric.name == "tpr" and metric.fpr is not None:
+            rng = self.seeds.rng("tpr", str(metric))
+            found = between.recognised(one, other, metric.fpr, ids, self.confidence, rng)
+            return found, BoundMethod.PAIRED_BOOTSTRAP_NEWCOMBE
         return None
 
-    def _trials(self, one: Trials, other: Trials, name: str) -> tuple[between.Bounds, str] | None:
+    def _trials(self, one: Trials, other: Trials, metric: Metric) -> Paired:
         if not _alike(one, other):
             return None
         ids = one.patients if one.patients is not None else np.arange(len(one.success))
         shares = {"attack_rate": "success", "control_rate": "control", "guess_rate": "guess"}
-        if name in shares:
-            if name == "control_rate" and one.control_patients is not None:
+        if metric.name in shares:
+            if metric.name == "control_rate" and one.control_patients is not None:
                 return None
-            a, b = (np.asarray(getattr(t, shares[name]), dtype=float) for t in (one, other))
+            part = shares[metric.name]
+            a, b = (np.asarray(getattr(t, part), dtype=float) for t in (one, other))
             if len(a) != len(ids):
                 return None
-            return between.shares(a, b, ids, self.confidence), between.SHARE_HOW
-        over = name.removeprefix("attack_minus_")
-        if over not in ("control", "guess"):
+            return between.shares(a, b, ids, self.confidence), BoundMethod.NEWCOMBE_PAIRED
+        gains = {"attack_minus_control": "control", "attack_minus_guess": "guess"}
+        over = gains.get(metric.name)
+        if over is None:
             return None
         own = len(ids) if over == "guess" or one.control_patients is None else len(one.control)
         if any(len(getattr(t, over)) != own for t in (one, other)):
             return None
         found = between.gains(one, other, over, ids, self.confidence)
-        return None if found is None else (found, between.MEAN_HOW)
+        return None if found is None else (found, BoundMethod.PAIRED_MEAN)
 
-    def _answers(
-        self, one: np.ndarray, other: np.ndarray, name: str
-    ) -> tuple[between.Bounds, str] | None:
+    def _answers(self, one: np.ndarray, other: np.ndarray, metric: Metric) -> Paired:
         split = self._split()
         cut, y, ids = len(split.members), split.nonmembers.y, split.nonmembers.patient
         if one.shape != other.shape or len(one) != cut + len(y):
             return None
         a, b = one[cut:], other[cut:]
-        if name == "auroc":
+        if metric.name == "auroc":
             found = between.auroc(a, b, y, ids, self.confidence)
-            return None if found is None else (found, between.AREA_HOW)
-        if name == "auprc":
+            return None if found is None else (found, BoundMethod.PAIRED_DELONG)
+        if metric.name == "auprc":
             rng = self.seeds.rng("auprc")
             first, second = between.precision(a, y), between.precision(b, y)
-            return between.drawn(first, second, ids, self.confidence, rng), between.DRAWN_HOW
-        if name in ("brier", "log_loss"):
-            parts = [between.losses(p, y, name) for p in (a, b)]
+            found = between.drawn(first, second, ids, self.confidence, rng)
+            return found, BoundMethod.PAIRED_BOOTSTRAP
+        if metric.name in ("brier", "log_loss"):
+            parts = [between.losses(p, y, metric.name) for p in (a, b)]
             found = between.mean(parts[0], parts[1], ids, self.confidence)
-            return None if found is None else (found, between.MEAN_HOW)
+            return None if found is None else (found, BoundMethod.PAIRED_MEAN)
         return None
 
 
@@ -284,15 +303,15 @@ def _same(one: np.ndarray | None, other: np.ndarray | None) -> bool:
 
 
 def _apart(
-    base: tuple[str, str, str, float | None, float | None], one: Estimate, other: Estimate
+    base: tuple[str, str, Metric, float | None, float | None], one: Estimate, other: Estimate
 ) -> Difference:
     assert one.value is not None
     assert other.value is not None
     if one.low is None or one.high is None or other.low is None or other.high is None:
         gap = other.value - one.value
-        return Difference(*base, value=gap, refusal="no interval is stored for it")
+        return Difference(*base, value=gap, refusal=Reason(ReasonCode.NO_INTERVAL))
     found = between.apart((one.value, one.low, one.high), (other.value, other.low, other.high))
-    return Difference(*base, *found, how=between.APART_HOW)
+    return Difference(*base, *found, bound=BoundMethod.MOVER)
 
 
 __all__ = ["Comparison", "Difference", "Evidence", "Records", "compare"]

@@ -4,36 +4,60 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from datetime import date
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
+
+import cattrs
+from cattrs.errors import AttributeValidationNote, ClassValidationError, ForbiddenExtraKeysError
+from cattrs.gen import make_dict_structure_fn, override
 
 from privaudit.errors import PrivauditError
-from privaudit.policy.metrics import METRICS, Metric, metric
+from privaudit.policy.metrics import METRICS, PolicyMetric, find_metric
 from privaudit.policy.rules import (
-    RELEASES,
+    EPSILON,
     SCHEMA,
+    SHARE,
     Context,
     Exemption,
     Guard,
+    Key,
     Limit,
     Policy,
     Regression,
     Statistics,
 )
 from privaudit.policy.words import suggest
-from privaudit.stats.catalogue import FPRS, MIN_CELL, MIN_FALSE_POSITIVES, PRIORS
+from privaudit.stats.catalogue import FPRS, PRIORS
 
 LARGEST = 1_000_000
 """No policy is longer than this many bytes."""
 
+TABLES: Mapping[str, type] = {"context": Context, "statistics": Statistics}
+LISTS: Mapping[str, tuple[str, type]] = {
+    "limit": ("limits", Limit),
+    "guard": ("guards", Guard),
+    "regression": ("regressions", Regression),
+    "waiver": ("waivers", Exemption),
+}
+"""Key in the file -> field of the policy, and what each of its tables is."""
+
 
 def read(path: Path | str, *, today: date | None = None) -> Policy:
-    """The policy in a TOML file.
+    """Read the policy in a TOML file.
 
-    today: the day on which it must stand, now unless told. A fault of the file, and a policy past its
-    review or not yet approved, is a PrivauditError; an expired waiver is none, it only waives nothing.
+    Args:
+        path: The file.
+        today: The day on which it must stand; now where it is None.
+
+    Returns:
+        The policy. An expired waiver is no fault of it: it only waives nothing.
+
+    Raises:
+        PrivauditError: A fault of the file, or a policy past its review or not yet approved.
     """
     path = Path(path)
     try:
@@ -69,12 +93,6 @@ def parse(raw: bytes, name: str = "the policy") -> Policy:
         raise PrivauditError(
             f"{name} is not valid TOML: {error}",
             'a policy is TOML: key = value, [table], [[limit]], texts in "quotes"',
-            "mend the line named, or begin with `privaudit init`",
-        ) from None
-    except RecursionError:
-        raise PrivauditError(
-            f"{name} holds lists within lists too deep to read",
-            'a policy is TOML: key = value, [table], [[limit]], texts in "quotes"',
             "begin with `privaudit init`",
         ) from None
     return build(tree, hashlib.sha256(raw).hexdigest())
@@ -82,7 +100,21 @@ def parse(raw: bytes, name: str = "the policy") -> Policy:
 
 def build(tree: Mapping[str, Any], sha256: str = "") -> Policy:
     """The policy that these tables hold, as TOML gives them."""
-    return _policy(_Table(tree, ""), sha256)
+    schema = tree.get("schema")
+    if schema != SCHEMA:
+        raise PrivauditError(
+            f"a policy with schema {schema!r}" if schema else "a policy without a schema",
+            f"this version reads {SCHEMA}",
+            f'begin the file with schema = "{SCHEMA}"',
+        )
+    inner = {"schema", *TABLES, *LISTS}
+    head = {key: value for key, value in tree.items() if key not in inner}
+    parts: dict[str, Any] = {key: _table(tree, key, kind) for key, kind in TABLES.items()}
+    for key, (name, kind) in LISTS.items():
+        parts[name] = tuple(_rule(part, key, kind, at) for at, part in _tables(tree, key))
+    policy = replace(_structure(head, Policy, "", sorted(inner)), **parts, sha256=sha256)
+    _check_ids(policy)
+    return policy
 
 
 def check_dates(policy: Policy, today: date) -> None:
@@ -101,70 +133,81 @@ def check_dates(policy: Policy, today: date) -> None:
         )
 
 
-class _Table:
-    """One table of the file: every key is taken once, and what is left over is unknown."""
+@cache
+def keys_of(kind: type) -> Mapping[str, Key]:
+    """The keys that a table of this type may hold."""
+    hints = get_type_hints(kind, include_extras=True)
+    found = {}
+    for one in fields(kind):
+        notes = [note for note in get_args(hints[one.name])[1:] if isinstance(note, Key)]
+        if notes:
+            found[one.name] = notes[0]
+    return found
 
-    def __init__(self, tree: Mapping[str, Any], where: str) -> None:
-        self.tree, self.where, self.known = dict(tree), where, []  # type: ignore[var-annotated]
 
-    def __call__(
-        self, key: str, check: Callable[[Any], Any], wanted: str, default: Any = ...
-    ) -> Any:
-        """The value of a key as `check` returns it; a ValueError or TypeError of it is a fault."""
-        self.known.append(key)
-        if key not in self.tree:
-            if default is ...:
-                raise PrivauditError(
-                    f"{self.place(key)} is missing", f"it is {wanted}", f"add {key} = ..."
-                )
-            return default
-        value = self.tree[key]
-        try:
-            return check(value)
-        except (ValueError, TypeError):
-            raise PrivauditError(
-                f"{self.place(key)} = {_shown(value)}", f"it is {wanted}", "mend it in the policy"
-            ) from None
+@cache
+def _converter(kind: type) -> cattrs.Converter:
+    """Strict: every key is read as its `Key` asks, and no other key is let through."""
+    made = cattrs.Converter(forbid_extra_keys=True)
+    known = keys_of(kind)
+    overrides = {
+        one.name: override(struct_hook=lambda value, _, key=known[one.name]: key.read(value))
+        if one.name in known
+        else override(omit=True)
+        for one in fields(kind)
+    }
+    hook = make_dict_structure_fn(kind, made, _cattrs_forbid_extra_keys=True, **overrides)
+    made.register_structure_hook(kind, hook)
+    return made
 
-    def tables(self, key: str) -> list[_Table]:
-        """The tables of [[key]], each named by its id where it has one."""
-        self.known.append(key)
-        found = self.tree.get(key, [])
-        if not isinstance(found, list) or not all(isinstance(part, dict) for part in found):
-            raise PrivauditError(
-                f"{key} is not a list of tables",
-                f"each {key} is written under a line of its own: [[{key}]]",
-                f"write [[{key}]] with two brackets",
-            )
-        return [
-            _Table(part, f"{key} {part.get('id') or part.get('limit') or number}")
-            for number, part in enumerate(found, 1)
-        ]
 
-    def table(self, key: str) -> _Table:
-        """The table [key], empty where there is none."""
-        self.known.append(key)
-        found = self.tree.get(key, {})
-        if not isinstance(found, dict):
-            raise PrivauditError(
-                f"{key} = {_shown(found)}",
-                f"{key} is a table",
-                f"write [{key}] on a line of its own",
-            )
-        return _Table(found, key)
+def _structure(tree: Mapping[str, Any], kind: type, where: str, more: Sequence[str] = ()) -> Any:
+    """One table of the file. more: keys beside it that are read elsewhere."""
+    try:
+        return _converter(kind).structure(tree, kind)
+    except ClassValidationError as group:
+        raise _fault(group, tree, kind, where, more) from None
 
-    def done(self) -> None:
-        """Refuse keys that nothing asked for."""
-        for key in self.tree:
-            if key not in self.known:
-                raise PrivauditError(
-                    f"no key {key!r} in {self.where or 'the policy'}",
-                    f"keys there are: {', '.join(self.known)}",
-                    suggest(key, self.known) or "take it out, or see docs/ci.md",
-                )
 
-    def place(self, key: str) -> str:
-        return f"{self.where}: {key}" if self.where else key
+def _fault(
+    group: ClassValidationError,
+    tree: Mapping[str, Any],
+    kind: type,
+    where: str,
+    more: Sequence[str],
+) -> PrivauditError:
+    """The first fault of a table: a key that is missing, or wrong, before one that is unknown."""
+    known = keys_of(kind)
+    unknown: list[str] = []
+    for error in group.exceptions:
+        if isinstance(error, ForbiddenExtraKeysError):
+            unknown += sorted(map(str, error.extra_fields))
+            continue
+        notes = getattr(error, "__notes__", ())
+        name = next(note.name for note in notes if isinstance(note, AttributeValidationNote))
+        epsilon = name == "max" and tree.get("metric") in EPSILONS
+        return _misfit(tree, name, EPSILON if epsilon else known[name].wanted, where)
+    names = [*known, *more]
+    return PrivauditError(
+        f"no key {unknown[0]!r} in {where or 'the policy'}",
+        f"keys there are: {', '.join(names)}",
+        suggest(unknown[0], names) or "take it out, or see docs/ci.md",
+    )
+
+
+def _misfit(tree: Mapping[str, Any], name: str, wanted: str, where: str) -> PrivauditError:
+    """That a key is missing, or holds what it must not."""
+    if name not in tree:
+        return PrivauditError(
+            f"{_place(where, name)} is missing", f"it is {wanted}", f"add {name} = ..."
+        )
+    return PrivauditError(
+        f"{_place(where, name)} = {_shown(tree[name])}", f"it is {wanted}", "mend it in the policy"
+    )
+
+
+def _place(where: str, key: str) -> str:
+    return f"{where}: {key}" if where else key
 
 
 def _shown(value: Any) -> str:
@@ -172,87 +215,119 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip() or not value.isprintable():
-        raise ValueError
-    return value
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not value:
-        raise ValueError
-    found = tuple(_text(part) for part in value)
-    if len(set(found)) != len(found):
-        raise ValueError
-    return found
-
-
-def _number(low: float, high: float, *, open_: bool = False) -> Callable[[Any], float]:
-    def check(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError
-        if not (low < value < high if open_ else low <= value <= high):
-            raise ValueError
-        return float(value)
-
-    return check
-
-
-def _whole(low: int) -> Callable[[Any], int]:
-    def check(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
-            raise ValueError
-        return value
-
-    return check
-
-
-def _one_of(*choices: str) -> Callable[[Any], str]:
-    def check(value: Any) -> str:
-        if value not in choices or not isinstance(value, str):
-            raise ValueError
-        return value
-
-    return check
-
-
-def _day(value: Any) -> date:
-    # A datetime is a date to isinstance; a policy speaks of days.
-    if type(value) is date:
-        return value
-    if isinstance(value, str):
-        return date.fromisoformat(value)
-    raise ValueError
-
-
-def _policy(table: _Table, digest: str) -> Policy:
-    schema = table.tree.get("schema")
-    table.known.append("schema")
-    if schema != SCHEMA:
+def _table(tree: Mapping[str, Any], key: str, kind: type) -> Any:
+    """The table [key], of defaults alone where there is none."""
+    found = tree.get(key, {})
+    if not isinstance(found, dict):
         raise PrivauditError(
-            f"a policy with schema {schema!r}" if schema else "a policy without a schema",
-            f"this version reads {SCHEMA}",
-            f'begin the file with schema = "{SCHEMA}"',
+            f"{key} = {_shown(found)}", f"{key} is a table", f"write [{key}] on a line of its own"
         )
-    quoted = "a text in quotes"
-    day = "a day, such as 2027-06-30"
-    plain: dict[str, Any] = {
-        "name": table("name", _text, quoted),
-        "owner": table("owner", _text, quoted, ""),
-        "approved_by": table("approved_by", _text, quoted, ""),
-        "approved_on": table("approved_on", _day, day, None),
-        "review_by": table("review_by", _day, day),
-        "criteria": table("criteria", _text, quoted, ""),
-    }
-    context = _context(table.table("context"))
-    statistics = _statistics(table.table("statistics"))
-    limits = tuple(_limit(part) for part in table.tables("limit"))
-    guards = tuple(_guard(part) for part in table.tables("guard"))
-    regressions = tuple(_regression(part) for part in table.tables("regression"))
-    rules: tuple[Limit | Guard | Regression, ...] = (*limits, *guards, *regressions)
-    ids = [rule.id for rule in rules]
-    waivers = tuple(_waiver(part, ids) for part in table.tables("waiver"))
-    table.done()
+    return _structure(found, kind, key)
+
+
+def _tables(tree: Mapping[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:
+    """The tables of [[key]], each named by its id where it has one."""
+    found = tree.get(key, [])
+    if not isinstance(found, list) or not all(isinstance(part, dict) for part in found):
+        raise PrivauditError(
+            f"{key} is not a list of tables",
+            f"each {key} is written under a line of its own: [[{key}]]",
+            f"write [[{key}]] with two brackets",
+        )
+    return [
+        (f"{key} {part.get('id') or part.get('limit') or number}", part)
+        for number, part in enumerate(found, 1)
+    ]
+
+
+def _rule(tree: Mapping[str, Any], key: str, kind: type, where: str) -> Any:
+    """One rule or waiver. A guard and a regression are named by their metric where they have no id."""
+    if key in ("guard", "regression") and "id" not in tree:
+        tree = {"id": f"{key} {tree.get('metric')}", **tree}
+    made = _structure(tree, kind, where)
+    if not isinstance(made, Exemption):
+        _check_metric(made, tree, where)
+    return made
+
+
+EPSILONS = ("epsilon.claimed", "epsilon.lower_bound")
+"""Metrics whose limit is no share."""
+
+KINDS = {
+    Limit: (("risk", "claim"), "a limit is about a risk or a privacy guarantee"),
+    Guard: (("use",), "a guard is about utility"),
+    Regression: (("risk", "use"), "a regression is about a risk or utility"),
+}
+
+
+def _check_metric(rule: Limit | Guard | Regression, tree: Mapping[str, Any], where: str) -> None:
+    """Refuse keys that do not go with the metric of the rule."""
+    known = find_metric(rule.metric, where)
+    kinds, use = KINDS[type(rule)]
+    if known.kind not in kinds:
+        fit = sorted(m.name for m in METRICS.values() if m.kind in kinds)
+        raise PrivauditError(
+            f"{where}: metric = {rule.metric!r}",
+            f"{use}, such as {', '.join(fit[:3])}",
+            "use [[guard]] for utility and [[limit]] for risk",
+        )
+    if isinstance(rule, Guard):
+        if (rule.min is None) == (rule.max is None):
+            found = "both min and max" if rule.min is not None else "neither min nor max"
+            raise PrivauditError(
+                f"{where}: {found}",
+                "a guard has one bound",
+                "give min where more is better, max for an error; two guards for both",
+            )
+        return
+    if isinstance(rule, Limit) and rule.max > 1 and rule.metric not in EPSILONS:
+        raise _misfit(tree, "max", SHARE, where)
+    _check_read_at(known, tree, where)
+    _check_attacks(rule.attacks, where)
+    if isinstance(rule, Limit) and rule.by and known.family != "membership":
+        raise _useless(where, "by", known, "only membership metrics are measured in groups")
+    if rule.at and known.family in ("", "membership", "epsilon"):
+        raise _useless(where, "at", known, "it has no settings to choose from")
+
+
+def _useless(where: str, key: str, known: PolicyMetric, because: str) -> PrivauditError:
+    return PrivauditError(
+        f"{_place(where, key)} for the metric {known.name}", because, f"take {key} out"
+    )
+
+
+def _check_read_at(known: PolicyMetric, tree: Mapping[str, Any], where: str) -> None:
+    """fpr or prior, where the metric wants it and nowhere else."""
+    for key, allowed in (("fpr", FPRS), ("prior", PRIORS)):
+        if known.takes == key and key not in tree:
+            raise _misfit(tree, key, f"one of {', '.join(f'{a:g}' for a in allowed)}", where)
+        if known.takes != key and key in tree:
+            because = f"it is read at {f'a {known.takes}' if known.takes else f'no {key}'}"
+            raise _useless(where, key, known, because)
+
+
+def _check_attacks(names: Sequence[str], where: str) -> None:
+    from privaudit.plugins import members
+
+    known = list(members("attacks"))
+    for name in names:
+        if name not in known:
+            raise PrivauditError(
+                f"no attack {name!r} in {where}",
+                f"attacks are: {', '.join(known)}",
+                suggest(name, known) or "see `privaudit list attacks`",
+            )
+
+
+def _check_ids(policy: Policy) -> None:
+    ids = [rule.id for rule in policy.rules]
+    for waiver in policy.waivers:
+        if waiver.limit not in ids:
+            raise PrivauditError(
+                f"a waiver of {waiver.limit!r}",
+                f"rules are: {', '.join(ids) or 'none'}",
+                suggest(waiver.limit, ids) or "name the id of a rule of this policy",
+            )
     twice = sorted({one for one in ids if ids.count(one) > 1})
     if twice:
         raise PrivauditError(
@@ -264,224 +339,6 @@ def _policy(table: _Table, digest: str) -> Policy:
             "a policy holds at least one [[limit]], [[guard]] or [[regression]]",
             "add one, or begin with `privaudit init`",
         )
-    return Policy(
-        **plain,
-        context=context,
-        statistics=statistics,
-        limits=limits,
-        guards=guards,
-        regressions=regressions,
-        waivers=waivers,
-        sha256=digest,
-    )
 
 
-def _context(table: _Table) -> Context:
-    made = Context(
-        release=table("release", _one_of(*RELEASES), f"one of {', '.join(RELEASES)}", "internal"),
-        unit=table("unit", _one_of("patient"), '"patient", whom every interval counts', "patient"),
-        subjects=table("subjects", _texts, "a list of names of subjects, none twice", ()),
-    )
-    table.done()
-    return made
-
-
-def _statistics(table: _Table) -> Statistics:
-    made = Statistics(
-        confidence=table("confidence", _number(0.5, 1, open_=True), "between 0.5 and 1", 0.95),
-        correction=table("correction", _one_of("holm", "none"), '"holm" or "none"', "holm"),
-        min_false_positives=table(
-            "min_false_positives",
-            _whole(MIN_FALSE_POSITIVES),
-            f"a whole number of at least {MIN_FALSE_POSITIVES}",
-            MIN_FALSE_POSITIVES,
-        ),
-        min_cell=table(
-            "min_cell", _whole(MIN_CELL), f"a whole number of at least {MIN_CELL}", MIN_CELL
-        ),
-        positive_control=table(
-            "positive_control",
-            _one_of("required", "optional"),
-            '"required" or "optional"',
-            "required",
-        ),
-        on_inconclusive=table(
-            "on_inconclusive", _one_of("fail", "pass"), '"fail" or "pass"', "fail"
-        ),
-    )
-    table.done()
-    return made
-
-
-SEVERITIES = _one_of("block", "warn")
-
-
-def _read_at(table: _Table, known: Metric) -> dict[str, Any]:
-    """fpr or prior, where the metric wants it and nowhere else."""
-    found: dict[str, Any] = {}
-    for key, allowed in (("fpr", FPRS), ("prior", PRIORS)):
-        wanted = f"one of {', '.join(f'{a:g}' for a in allowed)}"
-        if known.takes == key:
-            found[key] = table(key, _among(allowed), wanted)
-        elif key in table.tree:
-            table.known.append(key)
-            raise PrivauditError(
-                f"{table.place(key)} for the metric {known.name}",
-                f"it is read at no {key}" if not known.takes else f"it is read at a {known.takes}",
-                f"take {key} out",
-            )
-    return found
-
-
-def _among(allowed: Sequence[float]) -> Callable[[Any], float]:
-    def check(value: Any) -> float:
-        if isinstance(value, bool) or value not in allowed:
-            raise ValueError
-        return float(value)
-
-    return check
-
-
-def _metric_of(table: _Table, kinds: tuple[str, ...], use: str) -> Metric:
-    name = table("metric", _text, "the name of a metric, such as membership.auc")
-    known = metric(name, table.where)
-    if known.kind not in kinds:
-        fit = sorted(m.name for m in METRICS.values() if m.kind in kinds)
-        raise PrivauditError(
-            f"{table.where}: metric = {name!r}",
-            f"{use}, such as {', '.join(fit[:3])}",
-            "use [[guard]] for usefulness and [[limit]] for risk",
-        )
-    return known
-
-
-def _range(known: Metric) -> tuple[float, float, str]:
-    if known.name in ("epsilon.claimed", "epsilon.lower_bound"):
-        return 0, 1000, "a number from 0 to 1000"
-    return 0, 1, "a share from 0 to 1 (3 in 100 is 0.03)"
-
-
-def _attacks(table: _Table) -> tuple[str, ...]:
-    from privaudit.plugins import members
-
-    found: tuple[str, ...] = table("attacks", _texts, "a list of names of attacks, none twice", ())
-    known = list(members("attacks"))
-    for name in found:
-        if name not in known:
-            raise PrivauditError(
-                f"no attack {name!r} in {table.where}",
-                f"attacks are: {', '.join(known)}",
-                suggest(name, known) or "see `privaudit list attacks`",
-            )
-    return found
-
-
-AT = 'a list of settings, such as ["sex"] or ["0.1 sd"]; * stands for anything'
-BY = 'a list of groupings, such as ["sex", "age"]'
-
-
-def _limit(table: _Table) -> Limit:
-    name = table("id", _text, "a short name of the rule")
-    known = _metric_of(table, ("risk", "claim"), "a limit is about a risk or a promise")
-    low, high, range_ = _range(known)
-    made = Limit(
-        id=name,
-        metric=known.name,
-        max=table("max", _number(low, high), range_),
-        **_read_at(table, known),
-        at=table("at", _texts, AT, ()),
-        attacks=_attacks(table),
-        by=table("by", _texts, BY, ()),
-        severity=table("severity", SEVERITIES, '"block" or "warn"', "block"),
-    )
-    table.done()
-    if made.by and known.family != "membership":
-        raise PrivauditError(
-            f"{table.place('by')} for the metric {known.name}",
-            "only membership metrics are measured in groups",
-            "take by out",
-        )
-    if (made.at and not known.family) or (made.at and known.family in ("membership", "epsilon")):
-        raise PrivauditError(
-            f"{table.place('at')} for the metric {known.name}",
-            "it has no settings to choose from",
-            "take at out",
-        )
-    return made
-
-
-def _guard(table: _Table) -> Guard:
-    name = table("id", _text, "a short name of the rule", "")
-    known = _metric_of(table, ("use",), "a guard is about usefulness")
-    number = _number(-1000, 1000)
-    made = Guard(
-        id=name or f"guard {known.name}",
-        metric=known.name,
-        min=table("min", number, "a number", None),
-        max=table("max", number, "a number", None),
-        by=table("by", _texts, BY, ()),
-        severity=table("severity", SEVERITIES, '"block" or "warn"', "block"),
-    )
-    table.done()
-    if (made.min is None) == (made.max is None):
-        raise PrivauditError(
-            f"{table.where}: {'both min and max' if made.min is not None else 'neither min nor max'}",
-            "a guard has one bound",
-            "give min where more is better, max for an error; two guards for both",
-        )
-    return made
-
-
-def _regression(table: _Table) -> Regression:
-    name = table("id", _text, "a short name of the rule", "")
-    known = _metric_of(table, ("risk", "use"), "a regression is about a risk or usefulness")
-    made = Regression(
-        id=name or f"regression {known.name}",
-        metric=known.name,
-        margin=table("margin", _number(0, 1, open_=True), "a number between 0 and 1"),
-        **_read_at(table, known),
-        at=table("at", _texts, AT, ()),
-        attacks=_attacks(table),
-        baseline=table("baseline", _text, "the path of a baseline file", ""),
-        candidate_seeds=table("candidate_seeds", _whole(1), "a whole number of at least 1", 3),
-        severity=table("severity", SEVERITIES, '"block" or "warn"', "block"),
-    )
-    table.done()
-    return made
-
-
-def _waiver(table: _Table, ids: Sequence[str]) -> Exemption:
-    name = table("limit", _text, "the id of a rule")
-    if name not in ids:
-        raise PrivauditError(
-            f"a waiver of {name!r}",
-            f"rules are: {', '.join(ids) or 'none'}",
-            suggest(name, ids) or "name the id of a rule of this policy",
-        )
-    made = Exemption(
-        limit=name,
-        group=table("group", _text, 'a group, such as "sex: female"', ""),
-        subject=table("subject", _text, "the name of a subject", ""),
-        reason=table("reason", _text, "why, in a sentence"),
-        approved_by=table("approved_by", _text, "who answers for it"),
-        expires=table("expires", _day, "a day, such as 2027-06-30"),
-    )
-    table.done()
-    return made
-
-
-__all__ = [
-    "RELEASES",
-    "SCHEMA",
-    "Context",
-    "Exemption",
-    "Guard",
-    "Limit",
-    "Policy",
-    "Regression",
-    "Statistics",
-    "build",
-    "check_dates",
-    "parse",
-    "read",
-]
+__all__ = ["build", "check_dates", "keys_of", "parse", "read"]

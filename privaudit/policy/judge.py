@@ -7,16 +7,19 @@ correction, because every attack, group and rule must pass (intersection-union; 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
 from privaudit.errors import PrivauditError
-from privaudit.policy import metrics, ruling, sentences
+from privaudit.facts import Caveat, CaveatCode
+from privaudit.policy import metrics, ruling
 from privaudit.policy.cells import decide, guard_cells, limit_cells, moves
-from privaudit.policy.faults import faults
-from privaudit.policy.file import Exemption, Guard, Limit, Policy, check_dates
+from privaudit.policy.faults import find_faults
+from privaudit.policy.file import check_dates
+from privaudit.policy.regress import judge_change, judge_without_baseline
+from privaudit.policy.rules import Exemption, Guard, Limit, Policy
 from privaudit.policy.words import suggest
 from privaudit.results import Audit, Subject
 from privaudit.stats import onesided
@@ -40,16 +43,25 @@ def judge(
 ) -> Verdicts:
     """What an audit says of a policy's limits, rule by rule and subject by subject.
 
-    audit_sha256: of audit.json's bytes, to be kept with the verdicts; baseline: the runs that
-    regressions are measured against; candidates: further runs of what is judged, with other seeds, for
-    regressions alone; today: for dates of the policy and its waivers, now unless told.
-    Raises PrivauditError for a policy that does not stand on that day, and for names that the audit
-    does not know.
+    Args:
+        policy: The limits.
+        audit: What is judged.
+        audit_sha256: Of audit.json's bytes, to be stored with the verdicts.
+        baseline: The runs that regressions are measured against.
+        candidates: Further runs of what is judged, with other seeds, for regressions alone.
+        today: For dates of the policy and its waivers; now where it is None.
+
+    Returns:
+        Every verdict, the state of the whole and the exit code.
+
+    Raises:
+        PrivauditError: The policy does not stand on that day, or names what the audit does not know.
     """
     day = date.today() if today is None else today
     check_dates(policy, day)
-    subjects = chosen(policy, audit)
-    failed, notes = faults(audit, subjects)
+    subjects = select_subjects(policy, audit)
+    faults = find_faults(audit, subjects)
+    failed = any(fault.severity == "defect" for fault in faults)
     cells = [cell for rule in policy.limits for cell in limit_cells(rule, audit, subjects)]
     cells += [cell for guard in policy.guards for cell in guard_cells(guard, subjects)]
     changed = moves(policy, (audit, *candidates), subjects, baseline)
@@ -62,46 +74,51 @@ def judge(
             found += ruling.verdicts(policy, rule, subject, own)
     if baseline is None:
         found += [
-            ruling.no_baseline(r, subject.name) for r in policy.regressions for subject in subjects
+            judge_without_baseline(rule, subject.name)
+            for rule in policy.regressions
+            for subject in subjects
         ]
-    found += [ruling.moved(policy, one) for one in changed]
+    confidence = policy.statistics.confidence
+    found += [
+        judge_change(one.rule, one.change, confidence=confidence, lower_confidence=1 - one.level)
+        for one in changed
+    ]
     found = [_waive(policy.waivers, one, day) for one in found]
-    state, code = overall(policy, found, failed=bool(failed))
+    state, code = overall(policy, found, failed=failed)
     return Verdicts(
         run=audit.manifest.run,
         audit_sha256=audit_sha256,
-        policy=_told(policy, day),
+        policy=_describe(policy, day),
         policy_sha256=policy.sha256,
         confidence=policy.statistics.confidence,
         state=state,
         code=code,
         verdicts=tuple(found),
-        notes=(*failed, *notes, *_notes(policy, audit, subjects, found, day)),
+        notes=(*faults, *_notes(policy, audit, subjects, found, day)),
+        untrained=tuple((lost.name, lost.reason) for lost in audit.untrained),
         baseline="" if baseline is None else baseline.name,
     )
 
 
-def chosen(policy: Policy, audit: Audit) -> tuple[Subject, ...]:
+def select_subjects(policy: Policy, audit: Audit) -> tuple[Subject, ...]:
     """The subjects to be judged: those that the policy names as to be released, else all."""
     wanted = policy.context.subjects
     if not wanted:
         return audit.subjects
-    names = [subject.name for subject in audit.subjects]
-    unmade = [one.name for one in audit.untrained]
-    for name in wanted:
-        if name in unmade:
-            reason = next(one.reason for one in audit.untrained if one.name == name)
+    for lost in audit.untrained:
+        if lost.name in wanted:
+            why = "; ".join(str(value) for value in lost.reason.params.values())
             raise PrivauditError(
-                f"the subject {name!r} of the policy was not trained in this run",
-                reason,
+                f"the subject {lost.name!r} of the policy was not trained in this run",
+                f"the run states the reason {lost.reason.code}{f': {why}' if why else ''}",
                 "run the audit again, so that what is to be released is tested",
             )
-    expect(policy, names)
+    expect_subjects(policy, [subject.name for subject in audit.subjects])
     return tuple(subject for subject in audit.subjects if subject.name in wanted)
 
 
-def expect(policy: Policy, names: Sequence[str]) -> None:
-    """Refuse a policy that names a subject that is none of these: worth knowing before any is trained."""
+def expect_subjects(policy: Policy, names: Sequence[str]) -> None:
+    """Refuse a policy that names a subject that is none of these, before any is trained."""
     for name in policy.context.subjects:
         if name not in names:
             raise PrivauditError(
@@ -147,15 +164,22 @@ def _waive(waivers: Sequence[Exemption], one: Verdict, day: date) -> Verdict:
     if one.state == "WITHIN":
         return one
     for waiver in waivers:
-        named = waiver.group in ("", one.group) and waiver.subject in ("", one.subject)
-        if waiver.limit == one.rule and named and waiver.expires >= day:
-            kept = Waiver(waiver.reason, waiver.approved_by, waiver.expires.isoformat())
-            return replace(one, waiver=kept)
+        if _covers(waiver, one) and waiver.expires >= day:
+            held = Waiver(waiver.reason, waiver.approved_by, waiver.expires.isoformat())
+            return replace(one, waiver=held)
     return one
 
 
-def _told(policy: Policy, day: date) -> Mapping[str, str]:
-    """The policy's own words about itself, and the day on which it was applied."""
+def _covers(waiver: Exemption, one: Verdict) -> bool:
+    return (
+        waiver.limit == one.rule
+        and waiver.group in (None, one.group)
+        and waiver.subject in ("", one.subject)
+    )
+
+
+def _describe(policy: Policy, day: date) -> Mapping[str, str]:
+    """What the policy states of itself, and the day on which it was applied."""
     return {
         "name": policy.name,
         "owner": policy.owner,
@@ -176,54 +200,59 @@ def _notes(
     subjects: Sequence[Subject],
     found: Sequence[Verdict],
     day: date,
-) -> tuple[str, ...]:
-    notes = []
+) -> Iterator[Caveat]:
+    """What a reader of the verdicts must know of the policy."""
     if not policy.approved_by:
-        notes.append(sentences.UNAPPROVED)
-    aside = [s.name for s in audit.subjects if s not in subjects]
+        yield Caveat(CaveatCode.UNAPPROVED)
+    aside = tuple(s.name for s in audit.subjects if s not in subjects)
     if aside:
-        notes.append(sentences.aside(aside))
+        yield Caveat(CaveatCode.NOT_JUDGED, "note", {"subjects": aside})
     for waiver in policy.waivers:
         if waiver.expires < day:
-            notes.append(sentences.expired(waiver))
+            yield expired(waiver)
         elif not any(_covers(waiver, one) for one in found):
-            notes.append(sentences.idle(waiver))
+            yield Caveat(CaveatCode.WAIVER_IDLE, "warning", {"rule": waiver.limit})
     alpha = 1 - policy.statistics.confidence
     for rule in policy.limits:
-        told = _floor(rule, subjects, alpha)
-        if told is not None:
-            notes.append(sentences.floor(rule, *told))
-    if policy.context.release == "open-weights" and not any(
-        "epsilon." in r.metric for r in policy.limits
-    ):
-        notes.append(sentences.OPEN)
-    return tuple(notes)
+        least, patients = _floor(rule, subjects, alpha)
+        if rule.max < least:
+            params = {"rule": rule.id, "limit": rule.max, "least": least, "patients": patients}
+            yield Caveat(CaveatCode.LIMIT_BELOW_RESOLUTION, "warning", params)
+    guarantees = any(metrics.METRICS[r.metric].family == "epsilon" for r in policy.limits)
+    if policy.context.release == "open-weights" and not guarantees:
+        yield Caveat(CaveatCode.NO_GUARANTEE_REQUIRED)
 
 
-def _covers(waiver: Exemption, one: Verdict) -> bool:
-    return (
-        waiver.limit == one.rule
-        and waiver.group in ("", one.group)
-        and waiver.subject in ("", one.subject)
-    )
+def expired(waiver: Exemption) -> Caveat:
+    """That a waiver no longer waives anything."""
+    group = waiver.group
+    params = {
+        "rule": waiver.limit,
+        "by": "" if group is None else group.by,
+        "level": "" if group is None else group.level,
+        "approved_by": waiver.approved_by,
+        "expires": waiver.expires.isoformat(),
+    }
+    return Caveat(CaveatCode.WAIVER_EXPIRED, "warning", params)
 
 
-def _floor(rule: Limit, subjects: Sequence[Subject], alpha: float) -> tuple[float, int] | None:
-    """The least limit that a model without a leak keeps to 4 times in 5, where the rule's lies below."""
+def _floor(rule: Limit, subjects: Sequence[Subject], alpha: float) -> tuple[float, int]:
+    """The least limit that a model without a leak keeps to 4 times in 5, for the subject of which most
+    is asked, and its held-out patients; 0 where none is known."""
     known = metrics.METRICS[rule.metric]
+    worst = 0.0, 0
     if known.family != "membership":
-        return None
-    worst: tuple[float, int] | None = None
+        return worst
     for subject in subjects:
         for reading in metrics.readings(known, subject, fpr=rule.fpr, prior=rule.prior):
             estimate = reading.estimate
             if estimate is None or estimate.value is None or estimate.chance is None:
                 continue
             pools = estimate.n.get("member_patients", 0), estimate.n.get("nonmember_patients", 0)
-            least = onesided.floor(estimate.name, estimate.chance, pools, alpha)
-            if least is not None and rule.max < least and (worst is None or least > worst[0]):
+            least = onesided.floor(estimate.metric, estimate.chance, pools, alpha)
+            if least is not None and rule.max < least and least > worst[0]:
                 worst = least, pools[1]
     return worst
 
 
-__all__ = ["chosen", "expect", "judge", "overall"]
+__all__ = ["expect_subjects", "expired", "judge", "overall", "select_subjects"]

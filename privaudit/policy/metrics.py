@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from privaudit.contracts import Access
 from privaudit.errors import PrivauditError
+from privaudit.facts import Group, Metric, ReasonCode, Setting
 from privaudit.policy.words import suggest
 from privaudit.results import Estimate, Failed, Finding, GroupResult, Skipped, Subject
 from privaudit.stats import catalogue
 
 Kind = Literal["risk", "claim", "use"]
+Place = Literal["outcomes", "claim", "utility", "fidelity"]
 Better = Literal["low", "high", "one", "zero"]
 
 TRIED = ("attribute", "reconstruction", "evasion", "poisoning", "synthetic")
@@ -25,23 +27,17 @@ GUESSED = ("attribute", "reconstruction")
 TABLE_ATTACKS = {
     "singling_out": "singling_out",
     "linkability": "linkability",
-    "inference": "synthetic_attribute_inference",
+    "attribute_inference": "synthetic_attribute_inference",
 }
 """The three risks of WP216 -> the attack that tries each."""
 
 COPIES = {
-    "synthetic.exact_copies": (
-        "exact_copies_excess",
-        "how many more of the records learnt from than of others stand in the table",
-    ),
-    "synthetic.near_copies": (
-        "near_copies_excess",
-        "how many more of the records learnt from than of others nearly stand in the table",
-    ),
+    "synthetic.exact_copies": "exact_copies_excess",
+    "synthetic.near_copies": "near_copies_excess",
 }
 """Risks of a synthetic table that are counted with its fidelity, not tried by an attack."""
 
-USEFUL: dict[str, Better] = {
+FIDELITY: dict[str, Better] = {
     "prevalence_gap": "zero",
     "column_distance": "low",
     "association_error": "low",
@@ -53,130 +49,86 @@ USEFUL: dict[str, Better] = {
 """What of a table's fidelity a guard may be about. Distances to the closest record are no measure of
 anything that a gate may decide ("The DCR Delusion", arXiv 2505.01524)."""
 
-GIVEN = {
-    "synthetic": (Access.TABLE,),
-    "reconstruction": (Access.UPDATES, Access.CIPHER, Access.CUT, Access.FILE),
+UTILITY: dict[str, Better] = {
+    "auroc": "high",
+    "auprc": "high",
+    "calibration_slope": "one",
+    "calibration_intercept": "zero",
+}
+"""Of the measures of utility, those for which less is not simply better."""
+
+REQUIRED_ACCESS = {
+    "synthetic": frozenset({Access.TABLE}),
+    "reconstruction": frozenset({Access.UPDATES, Access.CIPHER, Access.CUT, Access.FILE}),
 }
 """What a release must give away, one of these at least, for a family to apply to it at all."""
 
-UNGIVEN = "which this release does not allow"
-"""How the reason ends for which the engine leaves out an attack that lacks access."""
-
-AUDITORS = "train again the same way on other records"
-"""The one access that an attack may lack because of the auditor, not because of the release."""
-
 
 @dataclass(frozen=True)
-class Metric:
+class PolicyMetric:
     """One name that a limit, a guard or a regression may use.
 
-    estimates: names in the audit, the first that is there is read; takes: which setting must say at what
-    it is read; family, attacks: whose findings. better: which way is good.
+    estimates: names of the audit's metrics, the first that is there is read; takes: which setting must
+    say at what it is read; family, attacks: whose findings; place: where its numbers stand. better:
+    which way is good.
     """
 
     name: str
     kind: Kind
-    says: str
+    place: Place = "outcomes"
     estimates: tuple[str, ...] = ()
     family: str = ""
     attacks: tuple[str, ...] = ()
     takes: Literal["", "fpr", "prior"] = ""
     better: Better = "low"
 
+    def numbers(self, fpr: float | None, prior: float | None) -> tuple[Metric, ...]:
+        """The audit's metrics that it reads at this false positive rate or prior."""
+        rate = catalogue.PPV_FPR if self.takes == "prior" else fpr
+        return tuple(Metric(name, rate, prior) for name in self.estimates)
 
-def _all() -> dict[str, Metric]:
+
+def _all() -> dict[str, PolicyMetric]:
     found = [
-        Metric(
-            "membership.auc",
-            "risk",
-            "chance that a training record scores above a held-out one",
-            ("auc",),
-            "membership",
-        ),
-        Metric(
-            "membership.tpr",
-            "risk",
-            "share of training records recognised at a false positive rate",
-            ("tpr_at_fpr_{fpr:g}",),
-            "membership",
-            takes="fpr",
-        ),
-        Metric(
-            "membership.ppv",
-            "risk",
-            "chance that a named record is a member, at 1 % false alarms and a prior",
-            ("ppv_at_prior_{prior:g}",),
-            "membership",
-            takes="prior",
-        ),
+        PolicyMetric("membership.auc", "risk", "outcomes", ("auc",), "membership"),
+        PolicyMetric("membership.tpr", "risk", "outcomes", ("tpr",), "membership", takes="fpr"),
+        PolicyMetric("membership.ppv", "risk", "outcomes", ("ppv",), "membership", takes="prior"),
     ]
     control, guess = "attack_minus_control", "attack_minus_guess"
     for family in TRIED:
         over = (guess, control) if family in GUESSED else (control,)
         found += [
-            Metric(f"{family}.rate", "risk", "share of attempts that succeed", ("attack_rate",), family),
-            Metric(
-                f"{family}.advantage",
-                "risk",
-                "how much more often the attack succeeds than "
-                + ("a guess without the release" if family in GUESSED else "its control"),
-                over,
-                family,
-            ),
-            Metric(
-                f"{family}.over_control",
-                "risk",
-                "how much more often the attack succeeds than its control",
-                (control,),
-                family,
-            ),
-            Metric(
-                f"{family}.over_guess",
-                "risk",
-                "how much more often the attack succeeds than a guess without the release",
-                (guess,),
-                family,
-            ),
-        ]  # fmt: skip
+            PolicyMetric(f"{family}.{measure}", "risk", "outcomes", estimates, family)
+            for measure, estimates in (
+                ("rate", ("attack_rate",)),
+                ("advantage", over),
+                ("over_control", (control,)),
+                ("over_guess", (guess,)),
+            )
+        ]
     found += [
-        Metric(
-            f"synthetic.{risk}",
-            "risk",
-            f"how much more often {risk.replace('_', ' ')} succeeds than its control",
-            (control,),
-            "synthetic",
-            (attack,),
+        PolicyMetric(
+            f"synthetic.{risk}", "risk", "outcomes", (control,), "synthetic", attacks=(attack,)
         )
         for risk, attack in TABLE_ATTACKS.items()
     ]
     found += [
-        Metric(name, "risk", says, (estimate,), "synthetic")
-        for name, (estimate, says) in COPIES.items()
+        PolicyMetric(name, "risk", "fidelity", (estimate,), "synthetic")
+        for name, estimate in COPIES.items()
+    ]
+    bounds = ("epsilon_lower_bound", "epsilon_lower_bound_fdp")
+    found += [
+        PolicyMetric("epsilon.claimed", "claim", "claim", family="epsilon"),
+        PolicyMetric("epsilon.delta", "claim", "claim", family="epsilon"),
+        PolicyMetric("epsilon.lower_bound", "risk", "outcomes", bounds, "epsilon"),
     ]
     found += [
-        Metric("epsilon.claimed", "claim", "the epsilon that is promised"),
-        Metric("epsilon.delta", "claim", "the delta that is promised"),
-        Metric(
-            "epsilon.lower_bound",
-            "risk",
-            "the least epsilon that an attack proves",
-            ("epsilon_lower_bound", "epsilon_lower_bound_fdp"),
-            "epsilon",
-        ),
-    ]
-    ways: dict[str, Better] = {
-        "auroc": "high",
-        "auprc": "high",
-        "calibration_slope": "one",
-        "calibration_intercept": "zero",
-    }
-    found += [
-        Metric(f"utility.{name}", "use", says, (name,), better=ways.get(name, "low"))
-        for name, says in catalogue.UTILITY.items()
+        PolicyMetric(f"utility.{name}", "use", "utility", (name,), better=UTILITY.get(name, "low"))
+        for name in catalogue.UTILITY
     ]
     found += [
-        Metric(f"fidelity.{name}", "use", catalogue.FIDELITY[name], (name,), better=better)
-        for name, better in USEFUL.items()
+        PolicyMetric(f"fidelity.{name}", "use", "fidelity", (name,), better=better)
+        for name, better in FIDELITY.items()
     ]
     return {metric.name: metric for metric in found}
 
@@ -184,11 +136,11 @@ def _all() -> dict[str, Metric]:
 METRICS = _all()
 
 
-def metric(name: str, where: str = "") -> Metric:
+def find_metric(name: str, where: str = "") -> PolicyMetric:
     """The metric of this name; an unknown one is refused with what it may have been meant to be."""
     if name in METRICS:
         return METRICS[name]
-    families = sorted({known.partition(".")[0] for known in METRICS})
+    families = sorted({known.family or known.place for known in METRICS.values()})
     raise PrivauditError(
         f"no metric {name!r}{f' in {where}' if where else ''}",
         f"metrics are named family.measure, of: {', '.join(families)}",
@@ -196,71 +148,80 @@ def metric(name: str, where: str = "") -> Metric:
     )
 
 
-def estimate_names(known: Metric, fpr: float | None, prior: float | None) -> tuple[str, ...]:
-    """Names in the audit of this metric at this false positive rate or prior."""
-    return tuple(name.format(fpr=fpr, prior=prior) for name in known.estimates)
-
-
 @dataclass(frozen=True)
 class Reading:
     """One number of one subject that a metric is about.
 
-    setting: what follows `@` in the estimate's name (a sensitive column, a budget); group: "sex: F",
-    empty for everyone together. suppressed: a group too small to be shown.
+    attack: "" where none made it; setting: which series of the attack; group: None for everyone
+    together. suppressed: a group too small to be shown.
     """
 
     attack: str
     estimate: Estimate | None
-    setting: str = ""
-    group: str = ""
+    setting: Setting | None = None
+    group: Group | None = None
     suppressed: bool = False
 
 
-def findings(subject: Subject, known: Metric, attacks: Sequence[str] = ()) -> list[Finding]:
+def findings(subject: Subject, known: PolicyMetric, attacks: Sequence[str] = ()) -> list[Finding]:
     """Findings of the metric's family, of these attacks alone where some are named."""
-    return [
-        one
-        for one in subject.outcomes
-        if isinstance(one, Finding)
-        and one.family == known.family
-        and (not known.attacks or one.attack in known.attacks)
-        and (not attacks or one.attack in attacks)
-    ]
+    return [one for one in _outcomes(subject, known, attacks) if isinstance(one, Finding)]
 
 
-def blanks(subject: Subject, known: Metric, attacks: Sequence[str] = ()) -> list[Skipped | Failed]:
-    """Attacks of the metric's family that found nothing because they were skipped or broke."""
-    return [
-        one
-        for one in subject.outcomes
-        if not isinstance(one, Finding)
-        and one.family == known.family
-        and (not known.attacks or one.attack in known.attacks)
-        and (not attacks or one.attack in attacks)
-    ]
+def blanks(
+    subject: Subject, known: PolicyMetric, attacks: Sequence[str] = ()
+) -> list[Skipped | Failed]:
+    """Attacks of the metric's family that found nothing: skipped, or failed with an error."""
+    return [one for one in _outcomes(subject, known, attacks) if not isinstance(one, Finding)]
 
 
-def inapplicable(subject: Subject, known: Metric) -> bool:
+def _outcomes(
+    subject: Subject, known: PolicyMetric, attacks: Sequence[str]
+) -> Iterator[Finding | Skipped | Failed]:
+    for one in subject.outcomes:
+        asked = (not known.attacks or one.attack in known.attacks) and (
+            not attacks or one.attack in attacks
+        )
+        if one.family == known.family and asked:
+            yield one
+
+
+def read_access(names: Iterable[str]) -> frozenset[Access]:
+    """What these names of `contracts.Access` stand for; an unknown one is refused, never left out."""
+    found = set()
+    for name in names:
+        if name not in Access.__members__:
+            raise PrivauditError(
+                f"an audit that speaks of the access {name!r}",
+                f"kinds of access are: {', '.join(Access.__members__)}",
+                "give an audit.json as `privaudit run` wrote it, not edited",
+            )
+        found.add(Access[name])
+    return frozenset(found)
+
+
+def is_inapplicable(subject: Subject, known: PolicyMetric) -> bool:
     """Whether no attack of the family can be made on this release at all, for what it gives away.
 
     An attack that only lacks the auditor's privilege to train again does apply: it was not run.
     """
-    wanted = GIVEN.get(known.family)
-    if wanted is not None and not {access.value for access in wanted} & set(subject.access):
-        return not any(isinstance(one, Failed) for one in blanks(subject, known))
     left = blanks(subject, known)
-    return bool(left) and all(isinstance(one, Skipped) and _ungiven(one.reason) for one in left)
+    required = REQUIRED_ACCESS.get(known.family)
+    if required is not None and not required & read_access(subject.access):
+        return not any(isinstance(one, Failed) for one in left)
+    return bool(left) and all(isinstance(one, Skipped) and _lacks_access(one) for one in left)
 
 
-def _ungiven(reason: str) -> bool:
-    start = "the attack must be able to "
-    if not (reason.startswith(start) and reason.endswith(UNGIVEN)):
+def _lacks_access(one: Skipped) -> bool:
+    """Whether the release gives away too little for it, and not only the auditor may do too little."""
+    if one.reason.code is not ReasonCode.LACKS_ACCESS:
         return False
-    return reason.removeprefix(start).removesuffix(f", {UNGIVEN}") != AUDITORS
+    lacking = one.reason.params["access"]
+    return bool(read_access(lacking if isinstance(lacking, tuple) else ()) - {Access.RERUN})
 
 
 def readings(
-    known: Metric,
+    known: PolicyMetric,
     subject: Subject,
     *,
     fpr: float | None = None,
@@ -269,27 +230,39 @@ def readings(
     attacks: Sequence[str] = (),
 ) -> list[Reading]:
     """Every number of everyone together that the metric is about, one an attack and setting."""
-    names = estimate_names(known, fpr, prior)
-    if known.kind == "use" or known.name in COPIES:
-        parts = _used(known, subject)
-        return [Reading("", _first(parts, names))] if _first(parts, names) else []
-    if known.name == "epsilon.lower_bound":
+    if known.place != "outcomes":
+        estimate = _first(_estimates(known, subject), known.numbers(fpr, prior))
+        return [Reading("", estimate)] if estimate else []
+    made = []
+    for one in findings(subject, known, attacks):
+        there = {estimate.metric: estimate for estimate in one.estimates}
+        for metric in select_numbers(known, list(there), fpr=fpr, prior=prior, at=at):
+            made.append(Reading(one.attack, there[metric], metric.at))
+    return made
+
+
+def select_numbers(
+    known: PolicyMetric,
+    there: Sequence[Metric],
+    *,
+    fpr: float | None,
+    prior: float | None,
+    at: Sequence[str],
+) -> list[Metric]:
+    """Those of one attack's numbers that the metric is about, one a setting."""
+    wanted = known.numbers(fpr, prior)
+    if known.family == "epsilon":
         # Two proofs of the same thing: either may be the larger.
-        return [
-            Reading(found.attack, estimate)
-            for found in findings(subject, known, attacks)
-            for estimate in found.estimates
-            if estimate.name in names
-        ]
-    return [
-        Reading(found.attack, estimate, setting)
-        for found in findings(subject, known, attacks)
-        for setting, estimate in settings(found, names, at)
-    ]
+        return [metric for metric in there if metric in wanted]
+    found: list[Metric] = []
+    for setting in choose_settings([metric.at for metric in there], at):
+        named = [replace(metric, at=setting) for metric in wanted]
+        found += [metric for metric in named if metric in there][:1]
+    return found
 
 
 def group_readings(
-    known: Metric,
+    known: PolicyMetric,
     subject: Subject,
     by: str,
     *,
@@ -298,19 +271,19 @@ def group_readings(
     attacks: Sequence[str] = (),
 ) -> list[Reading]:
     """The same of each subgroup, for metrics that are measured in groups."""
-    names = estimate_names(known, fpr, prior)
+    wanted = known.numbers(fpr, prior)
     parts: list[tuple[str, tuple[GroupResult, ...]]]
-    if known.kind == "use":
-        fidelity = subject.fidelity
-        whose = fidelity.groups if known.name.startswith("fidelity.") and fidelity else ()
-        parts = [("", subject.utility_groups if known.name.startswith("utility.") else whose)]
+    if known.place == "utility":
+        parts = [("", subject.utility_groups)]
+    elif known.place == "fidelity":
+        parts = [("", subject.fidelity.groups if subject.fidelity is not None else ())]
     else:
         parts = [(found.attack, found.groups) for found in findings(subject, known, attacks)]
     return [
         Reading(
             attack,
-            _first(group.estimates, names),
-            group=f"{group.by}: {group.level}",
+            _first(group.estimates, wanted),
+            group=Group(group.by, group.level),
             suppressed=group.suppressed,
         )
         for attack, groups in parts
@@ -326,50 +299,60 @@ def groupings(subject: Subject) -> set[str]:
     }
 
 
-def settings(
-    found: Finding, names: Sequence[str], at: Sequence[str]
-) -> Iterator[tuple[str, Estimate]]:
-    """(setting, estimate): those that `at` names (with * and ?), else every one that tells of this release.
+def choose_settings(settings: Sequence[Setting | None], at: Sequence[str]) -> list[Setting | None]:
+    """Those series of an attack that `at` names, else every one that speaks of this release.
 
-    A poisoning attack is tried under other ways of averaging too, and a key recovery as if more had
-    been given away: those tell of other releases, and count only where `at` names them.
+    A poisoning attack is tried under other aggregators too, and a key recovery as if more had been
+    given away: those speak of other releases (`Setting.counterfactual`), and count only where they are
+    named.
     """
-    keys = list(dict.fromkeys(e.name.partition("@")[2] for e in found.estimates))
-    keys = [key for key in keys if key]
-    first = keys[0].partition(" / ")[0] if keys else ""
-    for key in keys or [""]:
-        if at:
-            if not any(fnmatch.fnmatchcase(key, pattern) for pattern in at):
-                continue
-        elif (" / " in key and key.partition(" / ")[0] != first) or ", had " in key:
-            continue
-        suffix = f"@{key}" if key else ""
-        estimate = _first(found.estimates, [f"{name}{suffix}" for name in names])
-        if estimate is not None:
-            yield key, estimate
+    there = list(dict.fromkeys(settings))
+    if not at:
+        return [one for one in there if one is None or not one.counterfactual]
+    named = {one for text in at for one in named_settings(there, text)}
+    return [one for one in there if one in named]
 
 
-def _used(known: Metric, subject: Subject) -> tuple[Estimate, ...]:
-    if known.name.startswith("utility."):
+def named_settings(there: Sequence[Setting | None], text: str) -> list[Setting]:
+    """The settings that a text of `at` names: the one that is exactly so, else as a pattern (* and ?)."""
+    shown = [one for one in there if one is not None]
+    exact = [one for one in shown if str(one) == text]
+    return exact or [one for one in shown if fnmatch.fnmatchcase(str(one), text)]
+
+
+def unnamed_settings(
+    known: PolicyMetric, subject: Subject, at: Sequence[str], attacks: Sequence[str]
+) -> tuple[str, ...]:
+    """Texts of `at` that name no series of any finding: what a rule asks for and was not measured."""
+    there = [e.metric.at for one in findings(subject, known, attacks) for e in one.estimates]
+    return tuple(text for text in at if not named_settings(there, text))
+
+
+def _estimates(known: PolicyMetric, subject: Subject) -> tuple[Estimate, ...]:
+    if known.place == "utility":
         return subject.utility
     return subject.fidelity.estimates if subject.fidelity is not None else ()
 
 
-def _first(estimates: Iterable[Estimate], names: Sequence[str]) -> Estimate | None:
-    by_name = {estimate.name: estimate for estimate in estimates}
-    return next((by_name[name] for name in names if name in by_name), None)
+def _first(estimates: Iterable[Estimate], wanted: Sequence[Metric]) -> Estimate | None:
+    by_metric = {estimate.metric: estimate for estimate in estimates}
+    return next((by_metric[metric] for metric in wanted if metric in by_metric), None)
 
 
 __all__ = [
     "METRICS",
-    "Metric",
+    "PolicyMetric",
     "Reading",
     "blanks",
+    "choose_settings",
+    "find_metric",
     "findings",
     "group_readings",
     "groupings",
-    "inapplicable",
-    "metric",
+    "is_inapplicable",
+    "named_settings",
+    "read_access",
     "readings",
-    "settings",
+    "select_numbers",
+    "unnamed_settings",
 ]

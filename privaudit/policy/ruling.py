@@ -1,17 +1,32 @@
-"""From the numbers that a rule looks at to one verdict a subject and group, with its words."""
+"""From the numbers that a rule looks at to one verdict a subject and group, with its reason."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from privaudit.policy import metrics, sentences
-from privaudit.policy.cells import Cell, Move
-from privaudit.policy.file import Guard, Limit, Policy, Regression
-from privaudit.policy.metrics import Metric
-from privaudit.policy.words import suggest
-from privaudit.results import Failed, Subject
+from privaudit.contracts import Access
+from privaudit.facts import Group, Param, Reason, ReasonCode
+from privaudit.policy import metrics
+from privaudit.policy.cells import Cell, bound_of, pick_reason
+from privaudit.policy.metrics import PolicyMetric
+from privaudit.policy.rules import Guard, Limit, Policy, ReleaseKind
+from privaudit.policy.words import find_nearest
+from privaudit.results import Subject
+from privaudit.stats import onesided
 from privaudit.verdicts import State, Verdict
+
+MOST_TIMES = 50
+"""More patients than this many times as many are not proposed."""
+
+SHOWN: Mapping[ReleaseKind, Access] = {
+    "internal": Access.ANSWERS,
+    "partner": Access.WEIGHTS,
+    "public-api": Access.ANSWERS,
+    "open-weights": Access.WEIGHTS,
+    "tre-egress": Access.WEIGHTS,
+}
+"""What a release of each kind lets its receivers do with a model."""
 
 
 def verdicts(
@@ -20,114 +35,156 @@ def verdicts(
     """One verdict for everyone together, one for each group named, and warnings of others."""
     known = metrics.METRICS[rule.metric]
     if isinstance(rule, Limit) and known.kind == "claim":
-        return [_claim(policy, rule, subject)]
-    plain = [cell for cell in cells if not cell.reading.group]
-    found = [_one(policy, rule, known, subject, plain)]
+        return [_judge_claim(policy, rule, subject)]
+    plain = [cell for cell in cells if cell.reading.group is None]
+    found = [_judge_cells(policy, rule, subject, plain)]
     for by in rule.by:
-        inside = [c for c in cells if c.listed and c.reading.group.startswith(f"{by}: ")]
+        inside = _by_group([c for c in cells if c.listed and _is_split_by(c, by)])
         if not inside:
-            found.append(_ungrouped(policy, rule, known, subject, by))
-        for group in dict.fromkeys(cell.reading.group for cell in inside):
-            own = [cell for cell in inside if cell.reading.group == group]
-            found.append(_one(policy, rule, known, subject, own, group))
+            found.append(_miss_grouping(rule, known, subject, by))
+        found += [_judge_cells(policy, rule, subject, own, group) for group, own in inside.items()]
     # Where everyone together exceeds, that its parts do too is no news.
-    news = found[0].state != "EXCEEDS"
-    others = [c for c in cells if news and not c.listed and c.state == "EXCEEDS"]
-    for group in dict.fromkeys(cell.reading.group for cell in others):
-        own = [cell for cell in others if cell.reading.group == group]
-        made = _one(policy, rule, known, subject, own, group, unlisted=True)
-        found.append(replace(made, severity="warn"))
+    if found[0].state != "EXCEEDS":
+        others = [c for c in cells if not c.listed and c.state == "EXCEEDS"]
+        found += [
+            _judge_cells(policy, rule, subject, own, group, listed=False)
+            for group, own in _by_group(others).items()
+        ]
     return found
 
 
-def _one(
+def _is_split_by(cell: Cell, by: str) -> bool:
+    return cell.reading.group is not None and cell.reading.group.by == by
+
+
+def _by_group(cells: Sequence[Cell]) -> dict[Group, list[Cell]]:
+    found: dict[Group, list[Cell]] = {}
+    for cell in cells:
+        if cell.reading.group is not None:
+            found.setdefault(cell.reading.group, []).append(cell)
+    return found
+
+
+def _about(rule: Limit | Guard, subject: Subject) -> dict[str, Any]:
+    """What every verdict of a rule on a subject holds."""
+    return {
+        "rule": rule.id,
+        "kind": "guard" if isinstance(rule, Guard) else "limit",
+        "subject": subject.name,
+        "metric": rule.metric,
+        "severity": rule.severity,
+        "limit": bound_of(rule),
+        "at_least": isinstance(rule, Guard) and rule.min is not None,
+        "fpr": rule.fpr if isinstance(rule, Limit) else None,
+        "prior": rule.prior if isinstance(rule, Limit) else None,
+    }
+
+
+def _judge_cells(
     policy: Policy,
     rule: Limit | Guard,
-    known: Metric,
     subject: Subject,
     cells: Sequence[Cell],
-    group: str = "",
+    group: Group | None = None,
     *,
-    unlisted: bool = False,
+    listed: bool = True,
 ) -> Verdict:
     """The verdict on one rule, subject and group, from all attacks and settings together."""
-    asked = rule.attacks if isinstance(rule, Limit) else ()
-    missing = [name for name in asked if name not in {cell.reading.attack for cell in cells}]
-    missing = [] if unlisted else missing
-    state, cell = _together(cells, missing, bool(asked))
-    severity = rule.severity
-    if not cells and not missing and not group:
-        why = "untried"
-        if known.kind == "risk" and metrics.inapplicable(subject, known):
-            # What a release does not give away cannot be attacked: told, and not held against it.
-            why, severity = "inapplicable", "warn"
+    known = metrics.METRICS[rule.metric]
+    asked = rule.attacks if isinstance(rule, Limit) and listed else ()
+    missing = tuple(name for name in asked if name not in {cell.reading.attack for cell in cells})
+    unnamed: tuple[str, ...] = ()
+    if isinstance(rule, Limit) and metrics.findings(subject, known, rule.attacks):
+        unnamed = metrics.unnamed_settings(known, subject, rule.at, rule.attacks)
+    absent = bool(missing or (unnamed and cells))
+    state, cell = _decide_together(cells, absent, bool(asked))
+    made = _about(rule, subject)
+    if not listed:
+        made["severity"] = "warn"
+    if cell is None and not missing and group is None and metrics.is_inapplicable(subject, known):
+        # What a release does not give away cannot be attacked: stated, and not held against it.
+        made["severity"] = "warn"
+        reason = Reason(ReasonCode.NOT_APPLICABLE)
+    elif missing and state == "INCONCLUSIVE":
+        reason = Reason(ReasonCode.ATTACKS_MISSING, {"attacks": missing})
+    elif unnamed and state in ("INCONCLUSIVE", "NOT TESTED"):
+        reason = Reason(ReasonCode.SETTINGS_MISSING, {"settings": unnamed})
+    elif cell is None:
+        none_run = known.place == "outcomes"
+        reason = Reason(ReasonCode.NO_ATTACK_RUN if none_run else ReasonCode.NUMBER_ABSENT)
     else:
-        why = "missing" if missing and state == "INCONCLUSIVE" else cell.why if cell else "untried"
-    limit = cell.limit if cell else _bound(rule)
-    estimate = cell.reading.estimate if cell else None
-    told = sentences.Told(
-        policy=policy,
-        rule=rule,
-        known=known,
-        subject=subject,
-        why=why,
-        state=state,
-        limit=limit,
-        group=group,
-        attack=cell.reading.attack if cell else "",
-        setting=cell.reading.setting if cell else "",
-        estimate=estimate,
-        lower=cell.lower if cell else None,
-        upper=cell.upper if cell else None,
-        missing=tuple(missing),
-        others=tuple(dict.fromkeys(c.reading.attack for c in cells if c.reading.attack)),
-        weak=tuple(
-            dict.fromkeys(c.reading.attack for c in cells if c.why in ("power", "no_control"))
-        ),
-        facts=cell.facts if cell else {},
-        blanks=tuple(
-            f"{one.attack}: {one.error if isinstance(one, Failed) else one.reason}"
-            for one in metrics.blanks(subject, known, asked)
-            if known.kind == "risk"
-        ),
-        unlisted=unlisted,
-    )
-    return Verdict(
-        rule=rule.id,
-        kind="guard" if isinstance(rule, Guard) else "limit",
-        subject=subject.name,
-        metric=rule.metric,
-        state=state,
-        severity=severity,
-        limit=limit,
-        value=estimate.value if estimate else None,
-        lower=cell.lower if cell else None,
-        upper=cell.upper if cell else None,
-        chance=estimate.chance if estimate else None,
-        attack=cell.reading.attack if cell else "",
-        setting=cell.reading.setting if cell else "",
-        group=group,
-        fpr=getattr(rule, "fpr", None),
-        n=dict(estimate.n) if estimate else {},
-        sentence=sentences.sentence(told),
-        reason=sentences.reason(told),
-        remedy=sentences.remedy(told),
-    )
+        reason = _reason(policy, cell, cells, listed)
+    if known.kind == "risk":
+        attacks = rule.attacks if isinstance(rule, Limit) else ()
+        blanks = metrics.blanks(subject, known, attacks)
+        made["untested"] = tuple((one.attack, one.reason) for one in blanks)
+    if cell is not None:
+        made |= _numbers(cell)
+    return Verdict(**made, state=state, group=group, reason=reason)
 
 
-def _bound(rule: Limit | Guard) -> float:
-    found = rule.max if isinstance(rule, Limit) or rule.min is None else rule.min
-    assert found is not None
-    return found
+def _numbers(cell: Cell) -> dict[str, Any]:
+    """What a verdict holds of the number that decided."""
+    made: dict[str, Any] = {
+        "attack": cell.reading.attack,
+        "setting": cell.reading.setting,
+        "lower": cell.lower,
+        "upper": cell.upper,
+    }
+    estimate = cell.reading.estimate
+    if estimate is not None:
+        made |= {
+            "value": estimate.value,
+            "low": estimate.low,
+            "high": estimate.high,
+            "chance": estimate.chance,
+            "confidence": estimate.confidence,
+            "number": estimate.metric,
+            "n": dict(estimate.n),
+        }
+    return made
 
 
-def _together(
-    cells: Sequence[Cell], missing: Sequence[str], asked: bool
+def _reason(policy: Policy, cell: Cell, cells: Sequence[Cell], listed: bool) -> Reason:
+    """Why the cell that decided has its word, with what else there was to decide on."""
+    if cell.refusal is not None:
+        return cell.refusal
+    weak = tuple(dict.fromkeys(one.reading.attack for one in cells if one.is_weak))
+    every: Mapping[str, Param] = {
+        "others": tuple(dict.fromkeys(c.reading.attack for c in cells if c.reading.attack)),
+        "weak": weak,
+        "adjusted": policy.statistics.correction == "holm",
+        "listed": listed,
+        "table": Access.TABLE in metrics.read_access(cell.subject.access),
+        "least": policy.statistics.min_cell,
+        "most": cell.most,
+        "more": cell.more,
+    }
+    if cell.code is ReasonCode.LIMIT_INSIDE_BOUNDS:
+        every = {"more": _patients_to_decide(policy, cell)}
+    return pick_reason(cell.code, every)
+
+
+def _patients_to_decide(policy: Policy, cell: Cell) -> float:
+    """About how many more patients would decide; 0 where no realistic number would."""
+    estimate = cell.reading.estimate
+    if estimate is None or estimate.value is None or isinstance(cell.rule, Guard):
+        return 0
+    times = onesided.more(estimate, cell.limit, 1 - policy.statistics.confidence)
+    if times is None or times > MOST_TIMES:
+        return 0
+    there = estimate.n.get("patients", estimate.n.get("attempts", 0))
+    return max(1.0, (times - 1) * estimate.n.get("nonmember_patients", there))
+
+
+def _decide_together(
+    cells: Sequence[Cell], missing: bool, asked: bool
 ) -> tuple[State, Cell | None]:
     """The state of several numbers under one rule, and the number that decided.
 
     One that exceeds is enough. To be within, all must be; an attack that nobody asked for by name and that
-    lacks power is left aside while another has it.
+    lacks power is left aside while another has it. missing: something that the rule asks for is not
+    there.
     """
     if not cells:
         return ("INCONCLUSIVE" if missing else "NOT TESTED"), None
@@ -135,7 +192,7 @@ def _together(
     if over:
         return "EXCEEDS", max(over, key=_surest)
     held = [cell for cell in cells if cell.state == "WITHIN"]
-    weak = [cell for cell in cells if cell.why in ("power", "no_control")]
+    weak = [cell for cell in cells if cell.is_weak]
     rest = [cell for cell in cells if cell not in held and cell not in weak]
     if rest or missing:
         if not rest:
@@ -151,16 +208,16 @@ def _together(
 
 def _surest(cell: Cell) -> float:
     """How far beyond the limit even the cautious bound lies."""
-    bound = cell.upper if cell.falls else cell.lower
+    bound = cell.upper if cell.at_least else cell.lower
     distance = 0.0 if bound is None else bound - cell.limit
-    return -distance if cell.falls else distance
+    return -distance if cell.at_least else distance
 
 
 def _highest(cells: Sequence[Cell]) -> Cell:
     """The cell that is furthest from being within."""
 
     def rank(cell: Cell) -> tuple[int, float]:
-        if cell.falls:
+        if cell.at_least:
             return (0, 0.0) if cell.lower is None else (1, cell.limit - cell.lower)
         if cell.upper is not None:
             return 1, cell.upper - cell.limit
@@ -170,72 +227,48 @@ def _highest(cells: Sequence[Cell]) -> Cell:
     return max(cells, key=rank)
 
 
-def _claim(policy: Policy, rule: Limit, subject: Subject) -> Verdict:
-    """A rule about what is promised: read off, not measured."""
+def _judge_claim(policy: Policy, rule: Limit, subject: Subject) -> Verdict:
+    """A rule about what is claimed: read off, not measured."""
     claim = subject.claim
-    told = sentences.claim(policy, rule, subject)
+    made = _about(rule, subject)
+    if claim.epsilon is None:
+        return Verdict(**made, state="EXCEEDS", reason=Reason(ReasonCode.NO_GUARANTEE))
     value = claim.delta if rule.metric == "epsilon.delta" else claim.epsilon
-    promised = claim.epsilon is not None and not told.gap
-    kept = promised and value is not None and value <= rule.max
-    return Verdict(
-        rule=rule.id,
-        kind="limit",
-        subject=subject.name,
-        metric=rule.metric,
-        state="WITHIN" if kept else "EXCEEDS",
-        severity=rule.severity,
-        limit=rule.max,
-        value=value if claim.epsilon is not None else None,
-        lower=value if promised else None,
-        upper=value if promised else None,
-        sentence=told.sentence,
-        reason=told.reason(kept),
-        remedy="" if kept else told.remedy,
-    )
+    params: dict[str, Param] = {
+        "epsilon": claim.epsilon,
+        "delta": claim.delta,
+        "unit": claim.unit,
+        "access": _uncovered(policy, subject),
+    }
+    if claim.unit not in ("patient", "site"):
+        code = ReasonCode.GUARANTEE_OF_ANOTHER_UNIT
+    elif params["access"]:
+        code = ReasonCode.GUARANTEE_NOT_COVERING
+    else:
+        code = ReasonCode.GUARANTEE_WITHIN if value <= rule.max else ReasonCode.GUARANTEE_ABOVE
+        made |= {"lower": value, "upper": value}
+    state: State = "WITHIN" if code is ReasonCode.GUARANTEE_WITHIN else "EXCEEDS"
+    return Verdict(**made, state=state, value=value, reason=pick_reason(code, params))
 
 
-def _ungrouped(
-    policy: Policy, rule: Limit | Guard, known: Metric, subject: Subject, by: str
-) -> Verdict:
+def _uncovered(policy: Policy, subject: Subject) -> tuple[str, ...]:
+    """What receivers of this kind of release can do with it that the guarantee does not cover."""
+    covered = metrics.read_access(subject.claim.covers)
+    if Access.WEIGHTS in covered:
+        covered |= {Access.ANSWERS}
+    receivers = {SHOWN[policy.context.release], Access.TABLE}
+    bare = (receivers & metrics.read_access(subject.access)) - covered
+    return tuple(sorted(access.name for access in bare))
+
+
+def _miss_grouping(rule: Limit | Guard, known: PolicyMetric, subject: Subject, by: str) -> Verdict:
+    """That a rule asks for groups that this audit does not have."""
     there = sorted(metrics.groupings(subject) | {group.by for group in subject.utility_groups})
-    inapplicable = known.kind == "risk" and metrics.inapplicable(subject, known)
-    return Verdict(
-        rule=rule.id,
-        kind="guard" if isinstance(rule, Guard) else "limit",
-        subject=subject.name,
-        metric=rule.metric,
-        state="NOT TESTED",
-        severity="warn" if inapplicable else rule.severity,
-        limit=_bound(rule),
-        group=by,
-        fpr=getattr(rule, "fpr", None),
-        sentence=sentences.no_grouping(by, subject.name),
-        reason=sentences.groupings_there(there),
-        remedy=suggest(by, there) or sentences.NAME_GROUPING,
-    )
+    params = {"by": by, "known": tuple(there), "near": find_nearest(by, there)}
+    made = _about(rule, subject)
+    if known.kind == "risk" and metrics.is_inapplicable(subject, known):
+        made["severity"] = "warn"
+    return Verdict(**made, state="NOT TESTED", reason=Reason(ReasonCode.NO_GROUPING, params))
 
 
-def moved(policy: Policy, one: Move) -> Verdict:
-    from privaudit.policy.regress import decide
-
-    confidence = policy.statistics.confidence
-    return decide(one.rule, one.change, confidence=confidence, lower_confidence=1 - one.level)
-
-
-def no_baseline(rule: Regression, subject: str) -> Verdict:
-    return Verdict(
-        rule=rule.id,
-        kind="regression",
-        subject=subject,
-        metric=rule.metric,
-        state="NOT TESTED",
-        severity=rule.severity,
-        limit=rule.margin,
-        fpr=rule.fpr,
-        sentence=sentences.no_baseline(rule.metric, subject),
-        reason=sentences.NO_BASELINE,
-        remedy=sentences.GIVE_BASELINE,
-    )
-
-
-__all__ = ["moved", "no_baseline", "verdicts"]
+__all__ = ["verdicts"]

@@ -15,12 +15,15 @@ from typing import Literal
 
 import numpy as np
 
-from privaudit.policy.judge import chosen, judge
-from privaudit.policy.metrics import METRICS, TRIED, estimate_names
+from privaudit.facts import Metric, note
+from privaudit.policy.judge import judge, select_subjects
+from privaudit.policy.metrics import METRICS, TRIED
 from privaudit.policy.rules import Limit, Policy
 from privaudit.results import Audit, Control, Estimate, Finding, GroupResult, Outcome, Subject
 from privaudit.stats import onesided
 from privaudit.stats.auc import area as area_of
+from privaudit.stats.catalogue import CATALOGUE, PPV_FPR
+from privaudit.stats.membership import ppv
 from privaudit.stats.rates import wilson
 
 SHARED = 0.8
@@ -79,7 +82,7 @@ def simulate(
     control passes. Regressions and waivers are left out.
     """
     plain = replace(policy, regressions=(), waivers=())
-    subjects = chosen(policy, audit)
+    subjects = select_subjects(policy, audit)
     made = replace(
         audit, subjects=tuple(_sound(subject) for subject in subjects), untrained=(), caveats=()
     )
@@ -137,20 +140,21 @@ def _membership(subject: Subject) -> list[Finding]:
 
 
 def _sound(subject: Subject) -> Subject:
-    """The subject with passing controls, and without what broke or a promise that did."""
+    """The subject with passing controls, and without failed attacks and broken guarantees."""
     outcomes: list[Outcome] = []
     for one in subject.outcomes:
         if isinstance(one, Finding):
             outcomes.append(replace(one, caveats=(), curves=()))
         elif one.kind == "skipped":
             outcomes.append(one)
+    kinds: tuple[Literal["positive", "negative"], ...] = ("positive", "negative")
     controls = [
-        Control(kind, one.attack, (), True, "")
+        Control(kind, one.attack, (), True, note("simulated"))
         for one in outcomes
         if isinstance(one, Finding)
-        for kind in ("positive", "negative")
+        for kind in kinds
         if one.family == "membership" or any(c.attack == one.attack for c in subject.controls)
-    ]  # fmt: skip
+    ]
     return replace(subject, outcomes=tuple(outcomes), controls=tuple(controls))
 
 
@@ -158,8 +162,6 @@ def _shift(rule: Limit, subjects: Sequence[Subject]) -> tuple[float | None, floa
     """The distance between members' and others' scores that makes a model leak TWICE what a rule allows,
     and the value that its metric then has."""
     from scipy.special import ndtri
-
-    from privaudit.stats.catalogue import PPV_FPR
 
     known = METRICS[rule.metric]
     if known.name == "membership.auc":
@@ -218,16 +220,15 @@ def _played(
     finding: Finding, scores: np.ndarray, sizes: tuple[int, int], policy: Policy
 ) -> Finding:
     """A membership finding of these scores, for the metrics that the policy limits."""
-    names = _names(policy)
+    asked = _metrics(policy)
     ones, zeros = scores[: sizes[0]], scores[sizes[0] :]
     estimates = [
-        _number(e, ones, zeros, zeros) if e.name in names and e.value is not None else e
+        _number(e, ones, zeros, zeros) if e.value is not None else e
         for e in finding.estimates
-        if e.name in names
+        if e.metric in asked
     ]
     groups = []
-    asked = {by for rule in policy.limits for by in rule.by}
-    for by in sorted(asked):
+    for by in sorted({by for rule in policy.limits for by in rule.by}):
         at = [0, 0]
         for group in finding.groups:
             if group.by != by:
@@ -244,18 +245,19 @@ def _played(
             kept = tuple(
                 _number(e, a, b, zeros) if e.value is not None else e
                 for e in group.estimates
-                if e.name in names
+                if e.metric in asked
             )
             groups.append(replace(group, estimates=kept))
     return replace(finding, estimates=tuple(estimates), groups=tuple(groups))
 
 
-def _names(policy: Policy) -> set[str]:
+def _metrics(policy: Policy) -> set[Metric]:
+    """The audit's numbers of membership that the policy limits."""
     return {
-        name
+        number
         for rule in policy.limits
         if METRICS[rule.metric].family == "membership"
-        for name in estimate_names(METRICS[rule.metric], rule.fpr, rule.prior)
+        for number in METRICS[rule.metric].numbers(rule.fpr, rule.prior)
     }
 
 
@@ -268,21 +270,18 @@ def _group_sizes(group: GroupResult) -> tuple[int, int] | None:
 
 def _number(e: Estimate, ones: np.ndarray, zeros: np.ndarray, everyone: np.ndarray) -> Estimate:
     """The estimate anew. everyone: the non-members that set the threshold."""
-    from privaudit.stats.catalogue import PPV_FPR
-    from privaudit.stats.membership import ppv
-
     if min(len(ones), len(zeros)) < 2:
         return e
-    if e.name == "auc":
-        whole = np.arange(len(ones) + len(zeros))
-        found = area_of(ones, zeros, whole[: len(ones)], whole[len(ones) :])
+    if e.metric.name == "auc":
+        ids = np.arange(len(ones) + len(zeros))
+        found = area_of(ones, zeros, ids[: len(ones)], ids[len(ones) :])
         low, high, _ = found.interval(e.confidence)
         return replace(e, value=found.value, low=low, high=high)
-    if e.name.startswith("ppv_at_prior_"):
-        prior = float(e.name.rpartition("_")[2])
+    prior, fpr = e.metric.prior, e.metric.fpr
+    if prior is not None:
         value, low, high = (ppv(x, PPV_FPR, prior) for x in _rate(PPV_FPR, ones, everyone, e))
         return replace(e, value=value, low=low, high=high)
-    fpr = float(e.name.rpartition("_")[2])
+    assert fpr is not None
     value, low, high = _rate(fpr, ones, everyone, e)
     chance = e.chance if zeros is everyone else float((zeros > _cut(fpr, everyone)).mean())
     return replace(e, value=value, low=low, high=high, chance=chance)
@@ -328,7 +327,7 @@ def _tried(finding: Finding, policy: Policy, kind: Kind, rng: np.random.Generato
         rule.max
         for rule in policy.limits
         if METRICS[rule.metric].family == finding.family
-        and not METRICS[rule.metric].name.endswith(".rate")
+        and METRICS[rule.metric].estimates != ("attack_rate",)
         and finding.attack in (METRICS[rule.metric].attacks or (finding.attack,))
     ]
     gain = TWICE * max(most, default=0.0) if kind == "leaking" else 0.0
@@ -337,16 +336,17 @@ def _tried(finding: Finding, policy: Policy, kind: Kind, rng: np.random.Generato
         if e.value is None or e.low is None or e.high is None:
             made.append(e)
             continue
-        if "_minus_" in e.name:
+        difference = CATALOGUE[e.metric.name] == "difference"
+        if difference:
             truth = gain
-        elif e.name.startswith("attack_rate"):
+        elif e.metric.name == "attack_rate":
             truth = min(1.0, (e.value if e.chance is None else e.chance) + gain)
         else:
             truth = e.value
         down, up = e.value - e.low, e.high - e.value
         error = rng.normal() / 1.96
         value = truth + error * (up if error < 0 else down)
-        least = -1.0 if "_minus_" in e.name else 0.0
+        least = -1.0 if difference else 0.0
         value, low, high = (min(1.0, max(least, x)) for x in (value, value - down, value + up))
         made.append(replace(e, value=value, low=low, high=high))
     return replace(finding, estimates=tuple(made))

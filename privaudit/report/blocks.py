@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 State = Literal[
-    "found",
-    "unseen",
+    "detected",
+    "undetected",
     "small",
-    "weak",
+    "underpowered",
     "untested",
-    "unfair",
+    "shifted",
     "invalid",
     "within",
     "exceeds",
@@ -130,12 +130,35 @@ class Table:
         return len(self.rows) <= 8
 
 
+def make_table(
+    caption: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Text]],
+    figures: int | None = None,
+    notes: Iterable[Text] = (),
+) -> Table:
+    """A table whose columns hold numbers from the index `figures` on; None for none that does."""
+    numeric = () if figures is None else tuple(range(figures, len(columns)))
+    return Table(caption, tuple(columns), tuple(tuple(r) for r in rows), numeric, tuple(notes))
+
+
+def embolden(text: str, strong: bool) -> Text:
+    """The text, in bold where it is to stand out."""
+    return (Strong(text),) if strong else text
+
+
+def mark_code(text: str) -> tuple[Span, ...]:
+    """Words between backquotes as code."""
+    return tuple(Code(part) if i % 2 else part for i, part in enumerate(text.split("`")) if part)
+
+
 BROAD = 6
 """Columns of numbers that fit beside each other on paper; of more, a table becomes several."""
 
 
-def parts(table: Table) -> tuple[Table, ...]:
-    """The table, or several beside each other where it has more numbers in a row than fit on paper."""
+def split_table(table: Table) -> tuple[Table, ...]:
+    """The table, or several beside each other where it has more numbers in a row than fit on
+    paper."""
     heads = table.figures
     width = len(table.columns) - heads
     if not heads or width <= BROAD:

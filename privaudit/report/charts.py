@@ -20,7 +20,7 @@ WIDTH = 680.0
 
 @dataclass(frozen=True)
 class Dot:
-    """One model in the plane of usefulness and risk; `of` is the look it shares with its kind."""
+    """One release in the plane of utility and risk; `of` is the look it shares with its kind."""
 
     name: str
     x: Estimate
@@ -59,8 +59,9 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Promise:
-    """One model in the plane of promise and measurement; epsilon None: nothing was promised."""
+class Guarantee:
+    """One release in the plane of claimed epsilon and measurement; epsilon None: none is
+    claimed."""
 
     name: str
     epsilon: float | None
@@ -104,11 +105,11 @@ def _reach(estimates: Sequence[Estimate], more: Sequence[float] = ()) -> tuple[f
     return (min(found), max(found)) if found else (0.0, 1.0)
 
 
-MANY = 5
+MAX_LOOKS = 5
 """Up to so many models each have a look of their own; more are numbered and share one by kind."""
 
 
-def tradeoff(
+def draw_tradeoff(
     dots: Sequence[Dot],
     anchor: str,
     title: str,
@@ -116,15 +117,15 @@ def tradeoff(
     y_label: str,
     kinds: Mapping[int, str] | None = None,
 ) -> str:
-    """Risk against usefulness, every model on one plot, intervals on both axes.
+    """Risk and utility, every release on one plot, intervals on both axes.
 
     kinds: what each shared look stands for, where there are more models than looks.
     """
-    shared = len(dots) > MANY
+    shared = len(dots) > MAX_LOOKS
     legend = dict(kinds or {}) if shared else {}
     height = max(400.0, 150.0 + 22 * len(dots) + 20 * len(legend))
     left, top, right, bottom = 60.0, 46.0, 470.0, height - 62
-    percent = any(is_rate(d.y.name) for d in dots)
+    percent = any(is_rate(d.y.metric) for d in dots)
     chance = next((d.y.chance for d in dots if d.y.chance is not None), None)
     low, high = _reach([d.x for d in dots])
     pad = max(0.01, (high - low) * 0.06)
@@ -217,10 +218,11 @@ def _near(
     return any(abs(spot[0] - x) < wide and abs(spot[1] - y) < high for x, y in others)
 
 
-def promises(
-    points: Sequence[Promise], anchor: str, title: str, x_label: str, y_label: str, without: str
+def draw_guarantees(
+    points: Sequence[Guarantee], anchor: str, title: str, x_label: str, y_label: str, without: str
 ) -> str:
-    """Usefulness (filled) and membership (hollow) against epsilon; models with no promise at the right."""
+    """Utility (filled) and membership (hollow) against epsilon; models without a guarantee at the
+    right."""
     names = list(dict.fromkeys(p.name for p in points))
     height = max(420.0, 110.0 + 21 * len(names))
     left, top, right, bottom = 60.0, 46.0, 440.0, height - 62
@@ -273,7 +275,7 @@ def promises(
     return c.svg(anchor, title)
 
 
-def roc(lines: Sequence[Line], anchor: str, title: str, x_label: str, y_label: str) -> str:
+def draw_roc(lines: Sequence[Line], anchor: str, title: str, x_label: str, y_label: str) -> str:
     """ROC curves on log axes, with the chance diagonal and the band of the strongest attack."""
     height, least = 430.0, 1e-3
     left, top, right, bottom = 60.0, 46.0, 440.0, 368.0
@@ -297,15 +299,15 @@ def roc(lines: Sequence[Line], anchor: str, title: str, x_label: str, y_label: s
         points = [(x(curve.x[k]), y(curve.y[k])) for k in inside]
         if not points:
             continue
-        kept = s.thin(points)
+        shown = s.thin(points)
         colour, dash, kind = s.style(i)
         if line.banded and len(curve.low) == len(curve.high) == len(curve.x):
             c.band(
-                [(points[k][0], y(curve.low[inside[k]])) for k in kept],
-                [(points[k][0], y(curve.high[inside[k]])) for k in kept],
+                [(points[k][0], y(curve.low[inside[k]])) for k in shown],
+                [(points[k][0], y(curve.high[inside[k]])) for k in shown],
                 colour,
             )
-        c.path([points[k] for k in kept], colour, 2.5 if line.banded else 1.8, dash)
+        c.path([points[k] for k in shown], colour, 2.5 if line.banded else 1.8, dash)
         at = (right + 26, top + 10 + 26 * i)
         c.line((at[0] - 10, at[1]), (at[0] + 26, at[1]), colour, 2.5, dash)
         for spot in (at, points[0]):
@@ -314,7 +316,7 @@ def roc(lines: Sequence[Line], anchor: str, title: str, x_label: str, y_label: s
     return c.svg(anchor, title)
 
 
-def forest(
+def draw_forest(
     bars: Sequence[Bar], panels: Sequence[Panel], anchor: str, title: str, names: float = 170.0
 ) -> str:
     """Interval bars row by row, one or two scales side by side, with the line of guessing.
@@ -329,7 +331,7 @@ def forest(
     for p, panel in enumerate(panels):
         values = [b.panels[p] for b in bars]
         given = [e for e in values if e is not None and e.value is not None]
-        percent = any(is_rate(e.name) for e in given)
+        percent = any(is_rate(e.metric) for e in given)
         own = panel.chance is None
         known = [e.chance for e in given if e.chance is not None] if own else []
         known += [v for v in (panel.chance, panel.overall) if v is not None]
@@ -379,7 +381,7 @@ def _marks(reach: tuple[float, float], width: float, percent: bool) -> list[floa
 
 def _label(e: Estimate) -> str:
     """`7.0 % (5.8–8.6)`, short enough for a drawing."""
-    scale = 100 if is_rate(e.name) else 1
+    scale = 100 if is_rate(e.metric) else 1
     if e.low is None or e.high is None:
         return value_text(e)
     decimals = places(e.low * scale, e.high * scale, 1, 2 if scale > 1 else 3)
@@ -388,7 +390,7 @@ def _label(e: Estimate) -> str:
     )
 
 
-def reliability(curve: Curve, anchor: str, title: str, x_label: str, y_label: str) -> str:
+def draw_reliability(curve: Curve, anchor: str, title: str, x_label: str, y_label: str) -> str:
     """Predicted against observed risk, with the line on which both agree."""
     left, top, right, bottom = 52.0, 40.0, 324.0, 298.0
     c = s.Canvas(352, 346)
@@ -412,7 +414,7 @@ def reliability(curve: Curve, anchor: str, title: str, x_label: str, y_label: st
     return c.svg(anchor, title)
 
 
-def evasion(lines: Sequence[Line], anchor: str, title: str, x_label: str, y_label: str) -> str:
+def draw_evasion(lines: Sequence[Line], anchor: str, title: str, x_label: str, y_label: str) -> str:
     """How often an attack succeeds as its budget grows, with random changes of the same size."""
     height = 400.0
     left, top, right, bottom = 60.0, 46.0, 440.0, height - 62
@@ -445,18 +447,3 @@ def evasion(lines: Sequence[Line], anchor: str, title: str, x_label: str, y_labe
             (right + 32, place + 4.5), clip(line.name, 27), colour=s.SOFT if line.control else s.INK
         )
     return c.svg(anchor, title)
-
-
-__all__ = [
-    "Bar",
-    "Dot",
-    "Line",
-    "Panel",
-    "Promise",
-    "evasion",
-    "forest",
-    "promises",
-    "reliability",
-    "roc",
-    "tradeoff",
-]

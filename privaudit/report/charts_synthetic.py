@@ -22,12 +22,15 @@ class Small:
     note: str
     bins: tuple[str, ...]
     real: tuple[float, ...]
-    drawn: tuple[float, ...]
+    synthetic: tuple[float, ...]
     noisy: tuple[float, ...] = ()
 
 
-def columns(smalls: Sequence[Small], anchor: str, title: str, names: tuple[str, str, str]) -> str:
-    """Pairs of bars for each bin, grey real and blue synthetic; a short orange mark is the share after noise.
+def draw_marginals(
+    smalls: Sequence[Small], anchor: str, title: str, names: tuple[str, str, str]
+) -> str:
+    """Pairs of bars for each bin, grey real and blue synthetic; a short orange mark is the share
+    after noise.
 
     Each drawing has a scale of its own, whose top is written at its left.
     """
@@ -53,14 +56,14 @@ def columns(smalls: Sequence[Small], anchor: str, title: str, names: tuple[str, 
 def _one(c: s.Canvas, small: Small, x: float, y: float, wide: float, high: float) -> None:
     left, right = x + 34, x + wide - 10
     ceiling, floor = y + 44, y + high - 26
-    most = max([*small.real, *small.drawn, *small.noisy, 0.01])
+    most = max([*small.real, *small.synthetic, *small.noisy, 0.01])
     scale = s.linear(0.0, most, floor, ceiling)
     c.text((x, y + 14), clip(small.name, 28), size=12, bold=True)
     c.text((x, y + 29), small.note, colour=s.SOFT, size=11)
     c.text((left - 5, ceiling + 4), f"{significant(most * 100, 2)} %", "end", s.SOFT, 10)
     step = (right - left) / max(1, len(small.bins))
     bar = min(14.0, max(2.0, step * 0.34))
-    pairs = ((small.real, -0.5, BAR_REAL), (small.drawn, 0.5, BAR_DRAWN))
+    pairs = ((small.real, -0.5, BAR_REAL), (small.synthetic, 0.5, BAR_DRAWN))
     for shares, side, colour in pairs:
         bars = "".join(
             s.upright(left + step * (i + 0.5) + side * bar, floor, scale(share))
@@ -80,4 +83,4 @@ def _one(c: s.Canvas, small: Small, x: float, y: float, wide: float, high: float
         c.text((right, floor + 14), clip(small.bins[-1], room), "end", s.SOFT, 10)
 
 
-__all__ = ["Small", "columns"]
+__all__ = ["Small", "draw_marginals"]

@@ -1,67 +1,65 @@
-"""What a run is about: models, synthetic tables, or what somebody brought. No text here, no layout."""
+"""What a run is about: models, synthetic tables, or what a user supplied. No text, no layout."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Literal
 
-from privaudit.report.notes import ACCESS
-from privaudit.report.reading import findings, stated
+from privaudit.report.reading import get_findings, get_stated
+from privaudit.report.wording.knowledge import TrainingKind, kind_of_method
 from privaudit.results import Audit, Estimate, Subject
 
-Kind = Literal["model", "table", "given", "own", "answers"]
-"""A model trained here; a table drawn here, with a model of it; a table brought; a model brought; the
-answers of a model that was not brought."""
+Kind = Literal["model", "table", "supplied table", "supplied model", "answers"]
+"""A model trained here; a table generated here, with a model of it; a supplied table or model; the
+answers of a model that was not supplied."""
 
-REFITS = frozenset({"shadow", "lira", "rmia", "few_shadow_lira"})
-"""Attacks that train the model under audit again."""
+TABLES = ("table", "supplied table")
+SHADOW_TRAINING = frozenset({"shadow", "lira", "rmia", "few_shadow_lira"})
+"""Attacks that train the audited model again."""
 
 
-def kind(audit: Audit, subject: Subject) -> Kind:
+def get_kind(audit: Audit, subject: Subject) -> Kind:
     """What this subject is."""
-    if can(subject, "TABLE"):
-        return "table" if audit.data.random_split else "given"
+    if "TABLE" in subject.access:
+        return "table" if audit.data.random_split else "supplied table"
     if subject.method == "own":
-        return "answers" if subject.params.get("form") == "probabilities" else "own"
+        return "answers" if subject.params.get("form") == "probabilities" else "supplied model"
     return "model"
 
 
-def kinds(audit: Audit) -> tuple[Kind, ...]:
+def get_kinds(audit: Audit) -> tuple[Kind, ...]:
     """What every subject is."""
-    return tuple(kind(audit, s) for s in audit.subjects)
+    return tuple(get_kind(audit, s) for s in audit.subjects)
 
 
-def tables(told: Sequence[Kind]) -> bool:
+def are_tables(kinds: Sequence[Kind]) -> bool:
     """Whether all of them are tables."""
-    return bool(told) and all(one in ("table", "given") for one in told)
+    return bool(kinds) and all(kind in TABLES for kind in kinds)
 
 
-def mixed(told: Sequence[Kind]) -> bool:
+def are_mixed(kinds: Sequence[Kind]) -> bool:
     """Whether some of them are tables and some are not."""
-    return not tables(told) and any(one in ("table", "given") for one in told)
+    return not are_tables(kinds) and any(kind in TABLES for kind in kinds)
 
 
-def can(subject: Subject, access: str) -> bool:
-    """Whether holding this release allows that, named by its key or in words."""
-    return access in subject.access or ACCESS[access][0] in subject.access
+def get_training_kind(subject: Subject) -> TrainingKind:
+    """How a model was trained, in a word; a guarantee goes before all else."""
+    return "dp" if subject.claim.epsilon is not None else kind_of_method(subject.method)
 
 
-def trained_again(subject: Subject) -> bool:
+def has_shadow_attack(subject: Subject) -> bool:
     """Whether an attack that trains the model again gave a result."""
-    return any(f.attack in REFITS for f in findings(subject))
+    return any(f.attack in SHADOW_TRAINING for f in get_findings(subject))
 
 
-def useful(subject: Subject) -> tuple[Estimate | None, str]:
-    """AUROC on real patients whom it never saw; for a table without a model, that of a model of the
-    family named second that learnt from it."""
-    own = stated(subject.utility, "auroc")
+def get_utility(subject: Subject) -> tuple[Estimate | None, str]:
+    """AUROC on held-out patients; for a table without a model, that of a model of the family named
+    second that was trained on it."""
+    own = get_stated(subject.utility, "auroc")
     if own is not None or subject.fidelity is None:
         return own, ""
-    for learnt in subject.fidelity.utility:
-        found = stated(learnt.synthetic, "auroc")
+    for utility in subject.fidelity.utility:
+        found = get_stated(utility.synthetic, "auroc")
         if found is not None:
-            return found, learnt.learner
+            return found, utility.learner
     return None, ""
-
-
-__all__ = ["Kind", "can", "kind", "kinds", "mixed", "tables", "trained_again", "useful"]

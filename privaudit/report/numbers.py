@@ -3,60 +3,60 @@
 from __future__ import annotations
 
 import math
-import re
 
+from privaudit.facts import Metric
 from privaudit.results import Estimate
 
 NBSP = "\u00a0"
 MINUS = "\u2212"
 DASH = "\u2013"
 
-_RATES = ("tpr_at_fpr_", "ppv_at_prior_", "detectable_tpr_at_fpr_", "attack_", "control_", "guess_")
-_DIFFERENCES = ("attack_minus_",)
-_UNIT_SCORES = ("auc", "auroc", "auprc", "brier", "detectable_auc", "accuracy")
+_RATES = frozenset(
+    (
+        "tpr",
+        "detectable_tpr",
+        "ppv",
+        "attack_rate",
+        "control_rate",
+        "guess_rate",
+        "prevalence_synthetic",
+        "prevalence_real",
+        "exact_copies",
+        "near_copies",
+        "closer_to_members",
+        "observed_rate",
+        "group_share_synthetic",
+        "group_share_real",
+    )
+)
+_DIFFERENCES = frozenset(
+    (
+        "attack_minus_control",
+        "attack_minus_guess",
+        "prevalence_gap",
+        "exact_copies_excess",
+        "near_copies_excess",
+    )
+)
+_UNIT_SCORES = frozenset(("auc", "auroc", "auprc", "brier", "detectable_auc", "accuracy"))
 
 
-def stem(name: str) -> str:
-    """The estimate's name without its budget: `attack_rate@0.1 sd` -> `attack_rate`."""
-    return name.partition("@")[0]
+def is_rate(metric: Metric) -> bool:
+    """Whether the number is a share or a difference of shares, to be printed in percent."""
+    return metric.name in _RATES or is_difference(metric)
 
 
-def budget(name: str) -> str:
-    """The budget alone, or nothing: `attack_rate@0.1 sd` -> `0.1 sd`."""
-    return name.partition("@")[2].strip()
-
-
-def amount(text: str) -> float:
-    """The number that a budget begins with, for ordering; infinity where there is none."""
-    found = re.match(r"\s*([0-9]*\.?[0-9]+(?:e-?[0-9]+)?)", text)
-    return float(found[1]) if found else math.inf
-
-
-def fpr_of(name: str) -> float | None:
-    """0.01 from `tpr_at_fpr_0.01`; None for a name that speaks of no false positive rate."""
-    found = re.search(r"_at_(?:fpr|prior)_([0-9.e-]+)$", stem(name))
-    try:
-        value = float(found[1]) if found else None
-    except ValueError:
-        return None
-    return value if value is not None and 0 < value < 1 else None
-
-
-def is_rate(name: str) -> bool:
-    """Whether the number is a share, to be printed in percent."""
-    return stem(name).startswith(_RATES)
-
-
-def is_difference(name: str) -> bool:
+def is_difference(metric: Metric) -> bool:
     """Whether the number is a difference of two shares, with a sign."""
-    return stem(name).startswith(_DIFFERENCES)
+    return metric.name in _DIFFERENCES
 
 
 def places(low: float | None, high: float | None, otherwise: int, most: int) -> int:
     """Decimals that the half-width of the interval supports.
 
     Two digits of it where it begins with 1, 2 or 3 (below 3.55), one where it is larger: the
-    rounding rule of the Particle Data Group (Review of Particle Physics, Introduction, section 5.3).
+    rounding rule of the Particle Data Group (Review of Particle Physics, Introduction, section
+    5.3).
     """
     if low is None or high is None:
         return otherwise
@@ -77,7 +77,7 @@ def fixed(value: float, decimals: int, sign: bool = False) -> str:
     return f"+{text}" if sign else text
 
 
-def whole(number: float) -> str:
+def count(number: float) -> str:
     """A count, with thousands marked."""
     return f"{round(number):,}"
 
@@ -103,13 +103,13 @@ def share(value: float) -> str:
 
 def _scaled(e: Estimate) -> tuple[float, float | None, float | None, int, str]:
     """Value and interval in the printed unit, decimals, and the unit."""
-    scale, unit = (100.0, f"{NBSP}%") if is_rate(e.name) else (1.0, "")
-    if is_difference(e.name):
+    scale, unit = (100.0, f"{NBSP}%") if is_rate(e.metric) else (1.0, "")
+    if is_difference(e.metric):
         unit = f"{NBSP}points"
     value = (e.value or 0.0) * scale
     low = None if e.low is None else e.low * scale
     high = None if e.high is None else e.high * scale
-    known = is_rate(e.name) or stem(e.name) in _UNIT_SCORES
+    known = is_rate(e.metric) or e.metric.name in _UNIT_SCORES
     otherwise, most = (1, 2) if unit else (3, 3)
     decimals = places(low, high, otherwise, most if known else 4)
     return value, low, high, decimals, unit
@@ -120,13 +120,13 @@ def value_text(e: Estimate) -> str:
     if e.value is None:
         return "not stated"
     value, _, _, decimals, unit = _scaled(e)
-    return fixed(value, decimals, is_difference(e.name)) + unit
+    return fixed(value, decimals, is_difference(e.metric)) + unit
 
 
 def interval_text(e: Estimate) -> str:
     """The interval alone: `5.8 to 8.6`; empty where none is known."""
     _, low, high, decimals, _ = _scaled(e)
-    sign = is_difference(e.name)
+    sign = is_difference(e.metric)
     if low is not None and high is not None:
         return f"{fixed(low, decimals, sign)} to {fixed(high, decimals, sign)}"
     if low is not None:
@@ -145,19 +145,27 @@ def estimate_text(e: Estimate) -> str:
     return f"{value_text(e)} ({inside})"
 
 
+def cell_text(e: Estimate | None) -> str:
+    """Value and interval for a table; empty where there is no estimate."""
+    return "" if e is None else estimate_text(e)
+
+
+def half_width(e: Estimate) -> float | None:
+    """Half the interval; None where there is none."""
+    return None if e.low is None or e.high is None else (e.high - e.low) / 2
+
+
 def chance_text(e: Estimate) -> str:
     """What guessing gives, in the same unit."""
     if e.chance is None:
         return ""
-    return share(e.chance) if is_rate(e.name) else significant(e.chance)
+    return share(e.chance) if is_rate(e.metric) else significant(e.chance)
 
 
 def count_in(value: float, base: int, half: float | None = None) -> str:
     """The top of a natural frequency: 0.0702 of 100 -> `7`; `6.5` where the interval allows."""
-    width = None if half is None else half * base
-    decimals = places(
-        0.0 if width is not None else None, width and 2 * width, int(value * base < 10), 1
-    )
+    width = None if half is None else 2 * half * base
+    decimals = places(None if width is None else 0.0, width, int(value * base < 10), 1)
     return fixed(value * base, decimals).removesuffix(".0")
 
 
@@ -172,7 +180,7 @@ def base_for(e: Estimate) -> int:
 
 
 def one_in(rate: float) -> str:
-    """A false-alarm rate in words: 0.01 -> `1 in 100`; 0.05 -> `5 in 100`."""
+    """A false positive rate in words: 0.01 -> `1 in 100`; 0.05 -> `5 in 100`."""
     base = 10 ** math.ceil(-math.log10(rate) - 1e-9) if 0 < rate < 1 else 100
     if rate * base != 1 and base < 100:
         base = 100
@@ -181,8 +189,7 @@ def one_in(rate: float) -> str:
 
 def frequency(e: Estimate, base: int) -> str:
     """`7 in 100`, as a sentence begins."""
-    half = None if e.low is None or e.high is None else (e.high - e.low) / 2
-    return f"{count_in(e.value or 0.0, base, half)} in {base:,}"
+    return f"{count_in(e.value or 0.0, base, half_width(e))} in {base:,}"
 
 
 def frequency_interval(e: Estimate, base: int) -> str:
@@ -191,14 +198,14 @@ def frequency_interval(e: Estimate, base: int) -> str:
     if e.low is None or e.high is None:
         bound = interval_text(e)
         return (
-            f"{sure} bound: {bound}{NBSP}%" if bound and is_rate(e.name) else "no interval stated"
+            f"{sure} bound: {bound}{NBSP}%" if bound and is_rate(e.metric) else "no interval stated"
         )
     decimals = places(e.low * base, e.high * base, 1, 1)
     return f"{sure} interval {fixed(e.low * base, decimals)} to {fixed(e.high * base, decimals)}"
 
 
 def p_text(p: float | None) -> str:
-    """A p-value: two digits, never smaller than it can be told."""
+    """A p-value: two digits, never smaller than can be stated."""
     if p is None:
         return ""
     if p < 0.001:
@@ -207,7 +214,7 @@ def p_text(p: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """Seconds in the usual units."""
     if 0 < seconds < 1:
         return f"{significant(seconds * 1000, 2)} ms"
     if seconds < 60:
@@ -220,7 +227,7 @@ def duration(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes as a person says them (powers of 1000)."""
+    """Bytes in the usual units (powers of 1000)."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if count < 1000:
             return f"{significant(count, 3)} {unit}"

@@ -15,7 +15,6 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from privaudit.report import wording as sentences
 from privaudit.report.blocks import (
     Badge,
     Block,
@@ -31,10 +30,11 @@ from privaudit.report.blocks import (
     Terms,
     walk,
 )
-from privaudit.report.frame import facts
 from privaudit.report.inert import words
-from privaudit.report.sections import sections
-from privaudit.report.terms import TERMS
+from privaudit.report.page_header import get_header
+from privaudit.report.sections import build_sections
+from privaudit.report.wording import page as sentences
+from privaudit.report.wording.knowledge import glossary
 from privaudit.results import Audit
 from privaudit.verdicts import Verdicts
 
@@ -43,13 +43,12 @@ _QUOTED = re.compile(
     r" (x|y|cx|cy|r|fill|stroke|stroke-width|font-size|font-weight|text-anchor|scope)"
     r'="([\w.#-]+)"(?=[ >])'
 )
-_TERM = re.compile(r"\b(" + "|".join(sorted(map(re.escape, TERMS), key=len, reverse=True)) + r")\b")
 
 
 @cache
 def style() -> str:
     """The stylesheet, without the line breaks that a page does not need."""
-    text = (HERE / "report.css").read_text(encoding="utf-8")
+    text = (HERE / "page.css").read_text(encoding="utf-8")
     return re.sub(r"\s*\n\s*", "\n", text).strip()
 
 
@@ -83,14 +82,14 @@ def _environment() -> Environment:
 
 def render(audit: Audit, verdicts: Verdicts | None = None) -> str:
     """The page. The same audit and verdicts give the same bytes."""
-    parts = sections(audit, verdicts)
+    parts = build_sections(audit, verdicts)
     if any(isinstance(b, Terms) for part in parts for b in walk(part.blocks)):
         parts = tuple(_explained(part) for part in parts)
-    page = _environment().get_template("report.html")
+    page = _environment().get_template("page.html")
     text = page.render(
         say=sentences,
-        subtitle=sentences.subtitle(audit.data),
-        meta=facts(audit, verdicts),
+        subtitle=sentences.word_subtitle(audit.data),
+        meta=get_header(audit, verdicts),
         created=audit.manifest.created,
         sections=parts,
         style=style(),
@@ -101,8 +100,8 @@ def render(audit: Audit, verdicts: Verdicts | None = None) -> str:
 
 
 def _lighter(text: str) -> str:
-    """The page without end tags and quotation marks that HTML lets out (the standard, 13.1.2.3 and 4): an
-    eighth of a long report.
+    """The page without end tags and quotation marks that HTML lets out (the standard, 13.1.2.3 and
+    4): an eighth of a long report.
 
     What comes from outside is escaped, quotation marks too, so these letters stand for tags and
     attributes wherever they are found.
@@ -117,7 +116,7 @@ def _numbered() -> Callable[[str], str]:
 
 def _explained(part: Section) -> Section:
     """The section with each glossary word linked where it first stands in running text."""
-    if part.anchor in ("glossary", "limits"):
+    if part.anchor in ("glossary", "limitations"):
         return part
     met: set[str] = set()
     return replace(part, blocks=tuple(_linked(block, met) for block in part.blocks))
@@ -138,12 +137,21 @@ def _linked(block: Block, met: set[str]) -> Block:
     return replace(block, text=tuple(piece for span in spans for piece in _pieces(span, met)))
 
 
+@cache
+def _terms() -> tuple[re.Pattern[str], dict[str, str]]:
+    """Words of the running text that lead to the glossary, and their anchors."""
+    anchors = {word: term.anchor for term in glossary() for word in term.linked}
+    longest = sorted(map(re.escape, anchors), key=len, reverse=True)
+    return re.compile(r"\b(" + "|".join(longest) + r")\b"), anchors
+
+
 def _pieces(span: Span, met: set[str]) -> list[Span]:
     if not isinstance(span, str):
         return [span]
     found: list[Span] = []
-    for i, piece in enumerate(_TERM.split(span)):
-        target = TERMS.get(piece) if i % 2 else None
+    pattern, anchors = _terms()
+    for i, piece in enumerate(pattern.split(span)):
+        target = anchors.get(piece) if i % 2 else None
         if target is not None and target not in met:
             met.add(target)
             found.append(Link(piece, f"term-{target}"))

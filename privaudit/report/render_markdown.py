@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from privaudit.report import wording as say
 from privaudit.report.blocks import (
     Badge,
     Banner,
@@ -27,19 +26,20 @@ from privaudit.report.blocks import (
     Terms,
     Text,
 )
-from privaudit.report.frame import facts
 from privaudit.report.inert import markdown as inert
 from privaudit.report.inert import words
-from privaudit.report.sections import sections
+from privaudit.report.page_header import get_header
+from privaudit.report.sections import build_sections
+from privaudit.report.wording import page as say
 from privaudit.results import Audit
 from privaudit.verdicts import Verdicts
 
 
 def render(audit: Audit, verdicts: Verdicts | None = None) -> str:
     """The document. The same audit and verdicts give the same bytes."""
-    parts = sections(audit, verdicts)
-    lines = [f"# {inert(say.TITLE)}: {inert(say.subtitle(audit.data))}", ""]
-    lines += [*_facts(tuple(facts(audit, verdicts))), ""]
+    parts = build_sections(audit, verdicts)
+    lines = [f"# {inert(say.TITLE)}: {inert(say.word_subtitle(audit.data))}", ""]
+    lines += [*_facts(tuple(get_header(audit, verdicts))), ""]
     lines += [f"## {say.CONTENTS}", ""]
     lines += [f"{i}. [{inert(p.title)}](#{p.anchor})" for i, p in enumerate(parts, 1)]
     for i, part in enumerate(parts, 1):

@@ -9,18 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from privaudit.facts import Reason, ReasonCode
+from privaudit.limits import MIN_CELL
 from privaudit.results import Audit, Control, Data, Estimate, Finding, GroupResult, Outcome, Subject
 from privaudit.verdicts import Verdicts
 
-SMALLEST = 10
-WHY = "rests on fewer than 10 patients"
+TOO_FEW = Reason(ReasonCode.TOO_FEW_PATIENTS, {"least": MIN_CELL})
 PEOPLE = ("patients", "member_patients", "nonmember_patients", "members", "nonmembers", "records")
 HOSPITALS = ("key_recovery",)
 """Attacks whose attempts are hospitals, not patients."""
 NO_COUNT = ("hours", "days", "minutes", "window", "bins", "version")
 
 
-def withheld(audit: Audit) -> Audit:
+def withhold(audit: Audit) -> Audit:
     """The document without any estimate, group or count that rests on 1 to 9 patients, also not by
     subtraction within a grouping."""
     return replace(
@@ -28,21 +29,21 @@ def withheld(audit: Audit) -> Audit:
     )
 
 
-def few(n: Mapping[str, int]) -> bool:
+def _is_few(n: Mapping[str, int]) -> bool:
     """Whether any of these counts is one of 1 to 9 patients."""
-    return any(0 < n.get(name, 0) < SMALLEST for name in PEOPLE)
+    return any(0 < n.get(name, 0) < MIN_CELL for name in PEOPLE)
 
 
-def small(e: Estimate) -> bool:
+def is_small(e: Estimate) -> bool:
     """Whether a number rests on 1 to 9 patients."""
-    return few(e.n)
+    return _is_few(e.n)
 
 
-def judged(verdicts: Verdicts) -> Verdicts:
+def withhold_verdicts(verdicts: Verdicts) -> Verdicts:
     """Verdicts without a number that rests on 1 to 9 patients; the word stays."""
     kept = tuple(
-        replace(v, value=None, lower=None, upper=None, n={}, sentence="", reason=WHY)
-        if few(v.n) and v.attack not in HOSPITALS
+        replace(v, value=None, low=None, high=None, lower=None, upper=None, n={}, reason=TOO_FEW)
+        if _is_few(v.n) and v.attack not in HOSPITALS
         else v
         for v in verdicts.verdicts
     )
@@ -58,7 +59,7 @@ def _data(data: Data) -> Data:
 
 
 def _fact(name: str, value: str | int | float) -> str | int | float:
-    counts = isinstance(value, int) and not isinstance(value, bool) and 0 < value < SMALLEST
+    counts = isinstance(value, int) and not isinstance(value, bool) and 0 < value < MIN_CELL
     return "fewer than 10" if counts and not any(w in name for w in NO_COUNT) else value
 
 
@@ -67,7 +68,7 @@ def _subject(s: Subject) -> Subject:
         s,
         utility=_estimates(s.utility),
         utility_members=_estimates(s.utility_members),
-        utility_groups=groups(s.utility_groups, _total(s.utility)),
+        utility_groups=suppress_groups(s.utility_groups, _total(s.utility)),
         headline=None if s.headline is None else _finding(s.headline),
         outcomes=tuple(_outcome(o) for o in s.outcomes),
         controls=tuple(_control(c) for c in s.controls),
@@ -86,7 +87,7 @@ def _finding(f: Finding) -> Finding:
     return replace(
         f,
         estimates=own,
-        groups=groups(f.groups, _total(f.estimates)),
+        groups=suppress_groups(f.groups, _total(f.estimates)),
         curves=() if hidden else f.curves,
     )
 
@@ -100,9 +101,16 @@ def _estimates(estimates: Sequence[Estimate]) -> tuple[Estimate, ...]:
 
 
 def _estimate(e: Estimate) -> Estimate:
-    if not small(e):
+    if not is_small(e):
         return e
-    return Estimate(e.name, None, None, None, e.chance, {}, e.confidence, e.how, e.refusal or WHY)
+    return Estimate(
+        e.metric,
+        None,
+        chance=e.chance,
+        confidence=e.confidence,
+        bound=e.bound,
+        refusal=e.refusal or TOO_FEW,
+    )
 
 
 def _total(estimates: Iterable[Estimate]) -> Mapping[str, int]:
@@ -110,7 +118,9 @@ def _total(estimates: Iterable[Estimate]) -> Mapping[str, int]:
     return next((e.n for e in estimates if e.n), {})
 
 
-def groups(found: Sequence[GroupResult], total: Mapping[str, int]) -> tuple[GroupResult, ...]:
+def suppress_groups(
+    found: Sequence[GroupResult], total: Mapping[str, int]
+) -> tuple[GroupResult, ...]:
     """Groups with the small ones suppressed, and as many more as subtraction asks for."""
     hidden: set[int] = set()
     for by in dict.fromkeys(g.by for g in found):
@@ -129,10 +139,12 @@ def _hidden(
 ) -> set[int]:
     """Which groups of one grouping must not be shown.
 
-    What the shown groups leave over of each pool is nothing or at least 10; where the pools' sizes are
-    not known, no group is suppressed alone.
+    What the shown groups leave over of each pool is nothing or at least 10; where the pools' sizes
+    are not known, no group is suppressed alone.
     """
-    hidden = {i for i in sizes if found[i].suppressed or any(small(e) for e in found[i].estimates)}
+    hidden = {
+        i for i in sizes if found[i].suppressed or any(is_small(e) for e in found[i].estimates)
+    }
     order = sorted((i for i in sizes if i not in hidden), key=lambda i: (sum(sizes[i].values()), i))
     while hidden and order:
         left = {
@@ -141,7 +153,7 @@ def _hidden(
             if name in total and any(name in sizes[i] for i in order)
         }
         alone = not left and len(hidden) == 1
-        if not alone and not any(0 < rest < SMALLEST for rest in left.values()):
+        if not alone and not any(0 < rest < MIN_CELL for rest in left.values()):
             break
         hidden.add(order.pop(0))
     return hidden
@@ -151,4 +163,4 @@ def _sizes(g: GroupResult) -> Mapping[str, int]:
     return next((e.n for e in g.estimates if e.n), {})
 
 
-__all__ = ["SMALLEST", "judged", "small", "withheld"]
+__all__ = ["is_small", "withhold", "withhold_verdicts"]

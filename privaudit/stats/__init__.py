@@ -1,7 +1,7 @@
 """Evidence to estimates: every interval, every refusal and every curve of an audit.
 
 Attacks return `Scores` or `Trials`; these functions turn them into `Estimate`, `Curve` and
-`GroupResult`. The names are listed in `privaudit.stats.catalogue`. Patients, not records, are what is
+`GroupResult`. The names are listed in `privaudit.stats.catalogue`. Patients, not records, are
 resampled and counted.
 """
 
@@ -12,8 +12,9 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from privaudit.contracts import Scores, Trials
+from privaudit.facts import Setting
 from privaudit.results import Estimate
-from privaudit.stats.catalogue import CATALOGUE, meaning
+from privaudit.stats.catalogue import CATALOGUE
 from privaudit.stats.epsilon import lower_bounds
 from privaudit.stats.epsilon_bounds import Family
 from privaudit.stats.groups import score_groups, utility_groups
@@ -25,7 +26,7 @@ from privaudit.stats.trials import TrialPatients, budget_curve, trials
 
 
 def estimates(
-    evidence: Scores | Trials | Mapping[str, Trials],
+    evidence: Scores | Trials | Mapping[Setting, Trials] | Mapping[Setting | None, Trials],
     *,
     patients: TrialPatients = None,
     confidence: float = 0.95,
@@ -38,11 +39,10 @@ def estimates(
 
     patients: for Scores (ids of the members, ids of the non-members); for Trials the ids of the
     attempts (or, where the control was made on other records, a pair), None to take
-    `Trials.patients`. A mapping of trials gives names followed by `@` and the key
-    (`attack_rate@0.1 sd`). names: only these (without the key). What cannot be supported is there
-    with value None and its refusal. Scores of a coin-flipped membership also give the lower bounds
-    on epsilon at `delta`, which is the claim's where there is one; family: see
-    `privaudit.stats.epsilon_bounds.tradeoff`.
+    `Trials.patients`. A mapping of trials gives metrics at each of its settings. names: only these
+    metrics, by name. What cannot be supported is there with value None and its refusal. Scores of a
+    membership assigned at random also give the lower bounds on epsilon at `delta`, which is the
+    claim's where there is one; family: see `privaudit.stats.epsilon_bounds.tradeoff`.
     """
     if isinstance(evidence, Scores):
         assert isinstance(patients, tuple), "membership scores need the patients of both pools"
@@ -58,12 +58,12 @@ def estimates(
             family=family,
             names=names,
         )
-    each = {"": evidence} if isinstance(evidence, Trials) else evidence
+    one_or_more = {None: evidence} if isinstance(evidence, Trials) else evidence
     return tuple(
         estimate
-        for key, part in each.items()
-        for estimate in trials(part, patients=patients, confidence=confidence, key=key)
-        if names is None or estimate.name.split("@", 1)[0] in names
+        for at, part in one_or_more.items()
+        for estimate in trials(part, patients=patients, confidence=confidence, at=at)
+        if names is None or estimate.metric.name in names
     )
 
 
@@ -74,7 +74,6 @@ __all__ = [
     "control_passed",
     "estimates",
     "lower_bounds",
-    "meaning",
     "reliability",
     "roc",
     "score_groups",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from privaudit.facts import BoundMethod
 from privaudit.stats import resample
 from privaudit.stats.catalogue import POWER
 from privaudit.stats.rates import quantile
@@ -14,9 +15,6 @@ from privaudit.stats.rates import quantile
 EDGE = 5.0
 """Below this many patients' worth of errors (min(A, 1 - A) times the smaller pool) the logit interval
 is joined with Newcombe's, whose variance does not vanish at 0 and 1."""
-
-HOW = "patient-clustered DeLong (Obuchowski 1997), logit scale"
-HOW_EDGE = HOW + ", joined with Newcombe's score interval near 0 and 1"
 
 
 @dataclass(frozen=True)
@@ -28,19 +26,19 @@ class Area:
     df: float
     patients: tuple[int, int]
 
-    def interval(self, confidence: float) -> tuple[float, float, str]:
-        """Lower bound, upper bound and the method's name."""
+    def interval(self, confidence: float) -> tuple[float, float, BoundMethod]:
+        """Lower bound, upper bound and how they were made."""
         few = min(self.patients)
         edge = min(self.value, 1 - self.value) * few < EDGE
         if self.variance is None or self.variance <= 0:
-            return *newcombe(self.value, self.patients, confidence), "Newcombe's score interval"
+            return *newcombe(self.value, self.patients, confidence), BoundMethod.NEWCOMBE_AUC
         if not edge:
-            return *self._logit(confidence), HOW
+            return *self._logit(confidence), BoundMethod.DELONG
         low, high = newcombe(self.value, self.patients, confidence)
         if 0 < self.value < 1:
             other = self._logit(confidence)
             low, high = min(low, other[0]), max(high, other[1])
-        return low, high, HOW_EDGE
+        return low, high, BoundMethod.DELONG_NEWCOMBE
 
     def _logit(self, confidence: float) -> tuple[float, float]:
         from scipy.special import expit, logit, stdtrit

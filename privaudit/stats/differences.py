@@ -1,7 +1,8 @@
 """Differences between two runs on the same records: every interval knows that the patients are the same.
 
 The difference is always second minus first. Two models read on one set of patients err alike, so the
-interval of the difference is shorter than the two runs' own intervals suggest.
+interval of the difference is shorter than the two runs' own intervals suggest. Each function's docstring
+ends with the `BoundMethod` that a document names it by.
 """
 
 from __future__ import annotations
@@ -19,21 +20,12 @@ from privaudit.stats.paired import gap
 Bounds = tuple[float, float, float]
 """Difference, lower and upper bound."""
 
-AREA_HOW = "paired, patient-clustered DeLong (1988; Obuchowski 1997), Student's t"
-RATE_HOW = (
-    "paired, both pools drawn again by patient, joined with Newcombe's interval for paired shares"
-)
-SHARE_HOW = "Newcombe's interval for paired shares (1998b, method 10), patients as clusters"
-MEAN_HOW = "paired mean over records, patient-clustered variance, Student's t"
-DRAWN_HOW = "paired, patients drawn again"
-APART_HOW = "from the two stored intervals as if independent (MOVER; Zou and Donner 2008)"
-
 
 def apart(first: Bounds, second: Bounds) -> Bounds:
     """Difference of two estimates with intervals of their own, taken as independent.
 
     first, second: (value, low, high). Zou and Donner 2008 (Stat Med 27:1693), section 2. Where the two were made on
-    the same patients it is longer than it need be.
+    the same patients it is longer than it need be. MOVER.
     """
     (a, low_a, high_a), (b, low_b, high_b) = first, second
     down = math.hypot(b - low_b, high_a - a)
@@ -44,7 +36,7 @@ def apart(first: Bounds, second: Bounds) -> Bounds:
 def area(
     first: Scores, second: Scores, patients: tuple[np.ndarray, np.ndarray], confidence: float
 ) -> Bounds | None:
-    """Difference of two AUCs of a membership game; None where too few patients tell how sure it is."""
+    """Difference of two AUCs of a membership game; None where there are too few patients. PAIRED_DELONG."""
     parts = [
         (
             area_module.placements(s.members, s.nonmembers),
@@ -68,7 +60,7 @@ def area(
 def auroc(
     first: np.ndarray, second: np.ndarray, y: np.ndarray, ids: np.ndarray, confidence: float
 ) -> Bounds | None:
-    """Difference of the AUROC of two models' (n, k) answers; the mean over classes for k > 2."""
+    """Difference of the AUROC of two models' (n, k) answers; the mean over classes for k > 2. PAIRED_DELONG."""
     found = gap(second, first, y, ids)
     if found is None or found.variance is None:
         return None
@@ -83,7 +75,7 @@ def _student(
     from scipy.special import stdtrit
 
     if variance <= 1e-15:
-        # Equal scores differ by nothing; two perfect rankings do not tell how sure that is.
+        # Equal scores differ by nothing; two perfect rankings leave the interval unknown.
         return (0.0, 0.0, 0.0) if equal else None
     half = float(stdtrit(df, 0.5 + confidence / 2)) * math.sqrt(variance)
     return value, max(-1.0, value - half), min(1.0, value + half)
@@ -97,7 +89,10 @@ def recognised(
     confidence: float,
     rng: np.random.Generator,
 ) -> Bounds:
-    """Difference of the true positive rates at one false positive rate, thresholds estimated."""
+    """Difference of the true positive rates at one false positive rate, thresholds estimated.
+
+    PAIRED_BOOTSTRAP_NEWCOMBE.
+    """
     seed = int(rng.integers(2**63 - 1))
     at, draws, points, hits = np.array([fpr]), [], [], []
     for scores in (first, second):
@@ -116,7 +111,7 @@ def recognised(
 def _hits(scores: Scores, fpr: float, rate: float) -> np.ndarray:
     """(members,) whether each is named at this rate; records tied at the threshold count by their share."""
     threshold = np.quantile(scores.nonmembers, 1 - fpr, method="inverted_cdf")
-    hit = (scores.members > threshold).astype(float)
+    hit: np.ndarray = (scores.members > threshold).astype(float)
     tied = scores.members == threshold
     if tied.any():
         hit[tied] = np.clip((rate * len(hit) - hit.sum()) / tied.sum(), 0, 1)
@@ -124,7 +119,7 @@ def _hits(scores: Scores, fpr: float, rate: float) -> np.ndarray:
 
 
 def shares(first: np.ndarray, second: np.ndarray, ids: np.ndarray, confidence: float) -> Bounds:
-    """Difference of two shares of successes in [0, 1] on the same records."""
+    """Difference of two shares of successes in [0, 1] on the same records. NEWCOMBE_PAIRED."""
     return rates.difference(second, first, ids, None, confidence)
 
 
@@ -133,7 +128,7 @@ def gains(
 ) -> Bounds | None:
     """Difference of two advantages over `control` or `guess`, made on the same records in both runs.
 
-    Where the control was made on other records than the attack, the two changes are independent.
+    Where the control was made on other records than the attack, the two changes are independent. PAIRED_MEAN.
     """
     pairs = [(t.success, getattr(t, over)) for t in (first, second)]
     if over == "control" and first.control_patients is not None:
@@ -167,7 +162,7 @@ def _interval(value: float, variance: float, df: int, confidence: float) -> Boun
 def mean(
     first: np.ndarray, second: np.ndarray, ids: np.ndarray, confidence: float
 ) -> Bounds | None:
-    """Difference of two means over the same records; None for one patient."""
+    """Difference of two means over the same records; None for one patient. PAIRED_MEAN."""
     found = _change(first, second, ids)
     return None if found is None else _interval(*found, confidence)
 
@@ -176,8 +171,9 @@ def losses(proba: np.ndarray, y: np.ndarray, name: str) -> np.ndarray:
     """(n,) each record's part of the Brier score or of the log loss, as `prediction` defines them."""
     k = proba.shape[1]
     if name == "brier":
-        return (0.5 if k == 2 else 1.0) * ((proba - np.eye(k)[y]) ** 2).sum(axis=1)
-    return -np.log(np.clip(proba[np.arange(len(y)), y], prediction.CLIP, 1.0))
+        scale = 0.5 if k == 2 else 1.0
+        return np.asarray(scale * ((proba - np.eye(k)[y]) ** 2).sum(axis=1))
+    return np.asarray(-np.log(np.clip(proba[np.arange(len(y)), y], prediction.CLIP, 1.0)))
 
 
 def drawn(
@@ -187,11 +183,14 @@ def drawn(
     confidence: float,
     rng: np.random.Generator,
 ) -> Bounds:
-    """Difference of two statistics of record weights (resamples, n) -> (resamples,), patients drawn again."""
+    """Difference of two statistics of record weights (resamples, n) -> (resamples,), patients drawn again.
+
+    PAIRED_BOOTSTRAP.
+    """
     (code,), clusters = resample.codes(ids)
     found = resample.bootstrap(lambda w: second(w) - first(w), code, clusters, rng)
-    whole = np.ones((1, len(ids)))
-    value = float((second(whole) - first(whole))[0])
+    once = np.ones((1, len(ids)))
+    value = float((second(once) - first(once))[0])
     tail = (1 - confidence) / 2
     low, high = np.quantile(found, [tail, 1 - tail])
     return value, min(value, float(low)), max(value, float(high))
@@ -204,12 +203,6 @@ def precision(proba: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.nda
 
 
 __all__ = [
-    "APART_HOW",
-    "AREA_HOW",
-    "DRAWN_HOW",
-    "MEAN_HOW",
-    "RATE_HOW",
-    "SHARE_HOW",
     "Bounds",
     "apart",
     "area",

@@ -1,8 +1,8 @@
 """Empirical epsilon: what one training run proves about how much it gives away of each patient.
 
-Every patient's membership was decided by a coin of its own; an attack guesses the coins. If training
-is (epsilon, delta)-private for patients, no attack guesses too many of them, so many right guesses
-prove a lower bound on epsilon. A bound above a promise is a defect of the implementation.
+Every patient was assigned to members or non-members at random and independently; an attack guesses which. If
+training is (epsilon, delta)-private for patients, no attack guesses too many of them right, so many right guesses
+prove a lower bound on epsilon. A bound above the claimed epsilon is a defect of the implementation.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ import numpy as np
 
 from privaudit.contracts import Scores
 from privaudit.errors import PrivauditError
+from privaudit.facts import Bound, BoundMethod, Metric, Reason, ReasonCode
+from privaudit.limits import MIN_PATIENTS_EPSILON
 from privaudit.results import Estimate
 from privaudit.stats import epsilon_bounds, resample
+from privaudit.stats._refusal import refuse_estimate
 from privaudit.stats.catalogue import EPSILON
 from privaudit.stats.epsilon_bounds import Family
 from privaudit.stats.membership import Patients, check
@@ -23,11 +26,8 @@ BOTH = (1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125)
 """Shares of the patients guessed about: half of them the most, half the least member-like."""
 TOP = (0.25, 0.125, 0.0625, 0.03125)
 """Shares guessed to be members, the rest left out: memorised outliers show on this side alone."""
-
-LEAST_PATIENTS = 20
-"""With fewer coins not even an attack that is always right proves an epsilon of 1."""
-UNFAIR = 6.0
-"""Standard errors by which members may outnumber non-members before the coin counts as unfair."""
+MAX_IMBALANCE = 6.0
+"""Standard errors by which members may outnumber non-members before the assignment counts as not random."""
 
 
 def lower_bounds(
@@ -67,36 +67,30 @@ def lower_bounds(
     asked = [name for name in EPSILON if names is None or name in names]
     m = len(pools[0]) + len(pools[1])
     refusal = _refusal(len(pools[0]), m)
-    if refusal:
-        return tuple(
-            Estimate(name, None, None, None, 0.0, n, confidence, _HOW[name], refusal)
-            for name in asked
-        )
+    if refusal is not None:
+        return tuple(refuse_estimate(Metric(name), refusal, 0.0, n, confidence) for name in asked)
     guesses, right = play(pools[0], pools[1], rng)
     level = (1 - confidence) / len(guesses)
     found = []
     for name in asked:
+        method = BoundMethod.STEINKE
         if name == "epsilon_lower_bound":
             bounds = epsilon_bounds.binomial(m, guesses, right, delta, level)
         else:
+            method = BoundMethod.MAHLOUJIFAR
             bounds = epsilon_bounds.tradeoff(m, guesses, right, delta, level, family)
         best = int(np.argmax(bounds))
         value = float(bounds[best])
-        curve = ""
-        if name == "epsilon_lower_bound_fdp":
-            curve = (
-                ", trade-off curve of one Gaussian"
-                if family == "gaussian"
-                else ", trade-off curve of any (epsilon, delta)"
-            )
-        shown = (
-            f"{right[best]} of {guesses[best]} guesses right" if value else "no guess count tells"
+        bound = Bound(
+            method,
+            family=family if method is BoundMethod.MAHLOUJIFAR else "",
+            delta=delta,
+            tried=len(guesses),
+            made=int(guesses[best]) if value else 0,
+            right=int(right[best]) if value else 0,
+            coins=m,
         )
-        how = (
-            f"{_HOW[name]}{curve}; delta {delta:g}; one-sided {confidence:.4g} confidence over "
-            f"{len(guesses)} numbers of guesses (Bonferroni); {shown}; {m} coins, one a patient"
-        )
-        found.append(Estimate(name, value, value, None, 0.0, n, confidence, how))
+        found.append(Estimate(Metric(name), value, value, None, 0.0, n, confidence, bound))
     return tuple(found)
 
 
@@ -128,15 +122,13 @@ def _add(scores: np.ndarray, patients: np.ndarray) -> np.ndarray:
     return np.bincount(code, weights=scores, minlength=clusters)
 
 
-def _refusal(members: int, m: int) -> str:
-    if m < LEAST_PATIENTS:
-        return f"needs {LEAST_PATIENTS - m} more patients: {m} coins prove nothing"
-    if abs(members - m / 2) > UNFAIR * np.sqrt(m) / 2:
-        return (
-            f"needs a fair coin for every patient: {members} of {m} are members, which no fair coin "
-            "gives"
-        )
-    return ""
+def _refusal(members: int, m: int) -> Reason | None:
+    if m < MIN_PATIENTS_EPSILON:
+        more = MIN_PATIENTS_EPSILON - m
+        return Reason(ReasonCode.TOO_FEW_ASSIGNMENTS, {"more": more, "have": m})
+    if abs(members - m / 2) > MAX_IMBALANCE * np.sqrt(m) / 2:
+        return Reason(ReasonCode.UNBALANCED_ASSIGNMENT, {"members": members, "patients": m})
+    return None
 
 
 def _check(delta: float, confidence: float, family: str) -> None:
@@ -163,10 +155,5 @@ def _check(delta: float, confidence: float, family: str) -> None:
             'use family="approximate", or a delta above 0',
         )
 
-
-_HOW = {
-    "epsilon_lower_bound": "Steinke et al. 2023, theorem 5.2",
-    "epsilon_lower_bound_fdp": "Mahloujifar et al. 2024, algorithm 3",
-}
 
 __all__ = ["lower_bounds", "play"]

@@ -1,4 +1,4 @@
-"""The same questions asked of each subgroup, with small groups suppressed and tests adjusted."""
+"""The same numbers for each subgroup, with small groups suppressed and tests adjusted."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import numpy as np
 
 from privaudit.contracts import Scores
 from privaudit.errors import PrivauditError
+from privaudit.facts import Bound, BoundMethod, Metric
+from privaudit.limits import MIN_CELL
 from privaudit.records import Records
 from privaudit.results import Estimate, GroupResult
 from privaudit.stats import auc as area_module
 from privaudit.stats import prediction, resample, thresholds
-from privaudit.stats.catalogue import MIN_CELL
-from privaudit.stats.membership import Patients, check, refuse
+from privaudit.stats._refusal import refuse_estimate
+from privaudit.stats.membership import Patients, check, too_few
 from privaudit.stats.rates import wilson
 
 FPRS = (0.1, 0.01)
@@ -25,11 +27,6 @@ UNRECORDED = "not recorded"
 
 OTHERS = "(other)"
 """The level that stands for all of fewer than 10 patients each."""
-
-HOW = (
-    "Wald test of the group's AUC against everyone else's on the logit scale, patients as clusters, "
-    "Holm-adjusted over all groups"
-)
 
 
 def suppressed(sizes: Mapping[str, tuple[int, ...]]) -> frozenset[str]:
@@ -131,10 +128,16 @@ def differ(one: area_module.Area, two: area_module.Area) -> float | None:
     return float(2 * stdtr(df, -abs(x - y) / math.sqrt(u + v)))
 
 
-def _finish(
-    found: list[tuple[str, str, tuple[Estimate, ...] | None, float | None]],
-) -> tuple[GroupResult, ...]:
-    """Adjust over all tests; the two levels of a two-level grouping are one and the same test."""
+Level = tuple[str, str, tuple[Estimate, ...] | None, float | None]
+"""What was split on, the level, its estimates (None: suppressed), and the p-value of its test."""
+
+
+def _finish(found: list[Level]) -> tuple[GroupResult, ...]:
+    """Adjust over all tests; the two levels of a two-level grouping are one and the same test.
+
+    Each is a Wald test of the group's AUC against everyone else's on the logit scale, patients as
+    clusters, Holm-adjusted over all groups.
+    """
     levels: dict[str, int] = {}
     for by, *_ in found:
         levels[by] = levels.get(by, 0) + 1
@@ -144,10 +147,10 @@ def _finish(
     results = []
     for key, (by, level, estimates, p) in zip(keys, found, strict=True):
         if estimates is None:
-            results.append(GroupResult(by, level, (), None, "fewer than 10 patients", True))
+            results.append(GroupResult(by, level, (), suppressed=True))
             continue
         share = None if p is None else float(adjusted[key])
-        results.append(GroupResult(by, level, estimates, share, HOW))
+        results.append(GroupResult(by, level, estimates, share))
     return tuple(results)
 
 
@@ -182,7 +185,7 @@ def score_groups(
     sizes = (resample.count(ids[0]), resample.count(ids[1]))
     stated = [f for f in FPRS if min(sizes) and not thresholds.shortfall(sizes[1], f)]
     rate = _global_rates(evidence, ids, stated, rng) if stated else None
-    found: list[tuple[str, str, tuple[Estimate, ...] | None, float | None]] = []
+    found: list[Level] = []
     for by in sorted(groups):
         one, zero = fold(
             (
@@ -207,18 +210,17 @@ def score_groups(
             inside = area_module.area(
                 evidence.members[a], evidence.nonmembers[b], ids[0][a], ids[1][b]
             )
-            low, high, how = inside.interval(confidence)
-            estimates = [Estimate("auc", inside.value, low, high, 0.5, n, confidence, how)]
+            low, high, method = inside.interval(confidence)
+            estimates = [
+                Estimate(Metric("auc"), inside.value, low, high, 0.5, n, confidence, Bound(method))
+            ]
             for f in FPRS:
-                name = f"tpr_at_fpr_{f:g}"
+                metric = Metric("tpr", fpr=f)
                 if rate is None or f not in stated:
-                    estimates.append(
-                        Estimate(
-                            name, None, None, None, f, n, confidence, GROUP_RATE, refuse(sizes, f)
-                        )
-                    )
+                    reason = too_few(sizes, f)
+                    estimates.append(refuse_estimate(metric, reason, f, n, confidence))
                 else:
-                    estimates.append(rate(stated.index(f), a, b, name, n, confidence))
+                    estimates.append(rate(stated.index(f), a, b, metric, n, confidence))
             p = None
             if not a.all() and not b.all():
                 outside = area_module.area(
@@ -227,12 +229,6 @@ def score_groups(
                 p = differ(inside, outside)
             found.append((by, level, tuple(estimates), p))
     return _finish(found)
-
-
-GROUP_RATE = (
-    "threshold of all non-members; chance is the group's own false positive rate there; "
-    "patient-clustered bootstrap, joined with Wilson's interval"
-)
 
 
 def _global_rates(
@@ -275,7 +271,12 @@ def _global_rates(
     cut, share = np.array(cuts), np.array(shares)
 
     def rate(
-        which: int, a: np.ndarray, b: np.ndarray, name: str, n: dict[str, int], confidence: float
+        which: int,
+        a: np.ndarray,
+        b: np.ndarray,
+        metric: Metric,
+        n: dict[str, int],
+        confidence: float,
     ) -> Estimate:
         values = evidence.members[a]
         order = np.argsort(values, kind="stable")
@@ -284,9 +285,9 @@ def _global_rates(
         rows = np.arange(len(weight))
         upto = total[rows, np.searchsorted(values[order], cut[:, which], "left")]
         below = total[rows, np.searchsorted(values[order], cut[:, which], "right")]
-        whole = total[:, -1]
-        kept = whole > 0
-        above = (whole - below + share[:, which] * (below - upto))[kept] / whole[kept]
+        weights = total[:, -1]
+        drawn = weights > 0
+        above = (weights - below + share[:, which] * (below - upto))[drawn] / weights[drawn]
         value = float(above[0])
         low, high = resample.percentile(above[1:], value, confidence)
         alone = wilson(value, n["member_patients"], confidence)
@@ -294,7 +295,8 @@ def _global_rates(
         tied = float((others == cut[0, which]).mean()) * share[0, which]
         chance = float((others > cut[0, which]).mean()) + float(tied)
         bounds = min(value, float(low), alone[0]), max(value, float(high), alone[1])
-        return Estimate(name, value, *bounds, chance, n, confidence, GROUP_RATE)
+        bound = Bound(BoundMethod.GROUP_BOOTSTRAP_WILSON)
+        return Estimate(metric, value, *bounds, chance, n, confidence, bound)
 
     return rate
 
@@ -306,17 +308,14 @@ def utility_groups(
     patients: np.ndarray,
     groups: Mapping[str, np.ndarray],
     confidence: float = 0.95,
-    rng: np.random.Generator | None = None,
-    classes: tuple[str, ...] = (),
 ) -> tuple[GroupResult, ...]:
     """For whom the model works less well: AUROC, Brier score and calibration intercept by group.
 
     groups: name -> (n,) labels. AUROC and calibration want at least 10 patients with and 10 without
-    the outcome (of each class, k > 2: of at least two classes). rng: not used; every interval here
-    is analytic.
+    the outcome (of each class, k > 2: of at least two classes).
     """
     proba, y, ids = prediction.check(proba, y, patients)
-    found: list[tuple[str, str, tuple[Estimate, ...] | None, float | None]] = []
+    found: list[Level] = []
     for by in sorted(groups):
         (labels,) = fold((_labels(groups[by], len(y), by),), (ids,))
         levels = np.unique(labels).tolist()
@@ -335,13 +334,13 @@ def utility_groups(
                 if _both_sides(y[~mask], ids[~mask], proba.shape[1]):
                     p = differ(_area(proba, y, ids, mask), _area(proba, y, ids, ~mask))
             else:
-                reason = "fewer than 10 patients of this group with the outcome, or without it"
+                reason = prediction.too_few_with_outcome(MIN_CELL, group=True)
                 ranked, shift = (
-                    Estimate(name, None, None, None, chance, n, confidence, "", reason)
+                    refuse_estimate(Metric(name), reason, chance, n, confidence)
                     for name, chance in (("auroc", 0.5), ("calibration_intercept", 0.0))
                 )
             error = prediction.brier(proba[mask], y[mask], ids[mask], n, confidence)
-            if prediction.few(y[mask], ids[mask], proba.shape[1]):
+            if prediction.has_small_class(y[mask], ids[mask], proba.shape[1]):
                 # What a guess of the prevalence loses gives the prevalence away.
                 error = replace(error, chance=None)
             found.append((by, level, (ranked, error, shift), p))

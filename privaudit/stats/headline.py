@@ -19,9 +19,9 @@ PLANTED = 0.55
 """A planted leak is found when the AUC's lower bound is at least this."""
 
 
-def control_confidence(checks: int = 200, false_alarm: float = 0.01) -> float:
-    """Confidence at which `checks` intervals of a healthy harness all cover, but for `false_alarm`."""
-    return 1 - false_alarm / checks
+def control_confidence(checks: int = 200, false_positive: float = 0.01) -> float:
+    """Confidence at which `checks` intervals of a sound harness all cover, but for `false_positive`."""
+    return 1 - false_positive / checks
 
 
 def control_passed(kind: Literal["positive", "negative"], estimates: Iterable[Estimate]) -> bool:
@@ -29,10 +29,10 @@ def control_passed(kind: Literal["positive", "negative"], estimates: Iterable[Es
 
     positive: the planted leak is found, the AUC's lower bound being at least 0.55. negative: the AUC's
     interval covers 0.5; make these estimates at `control_confidence()`, so that 200 of them, more than
-    an audit of every method has, raise a false alarm in fewer than 1 audit of 100. An AUC that could not be estimated passes
-    neither.
+    an audit of every method has, fail a sound harness in fewer than 1 audit of 100. An AUC that could not be
+    estimated passes neither.
     """
-    found = [e for e in estimates if e.name == "auc"]
+    found = [e for e in estimates if e.metric.name == "auc"]
     if len(found) != 1:
         raise ValueError(f"a control is judged by one AUC; {len(found)} came")
     (auc,) = found

@@ -1,4 +1,4 @@
-"""Membership scores to estimates: AUC, rates at few false alarms, predictive values, the ROC."""
+"""Membership scores to estimates: AUC, rates at low false positive rates, predictive values, the ROC."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import numpy as np
 
 from privaudit.contracts import Scores
 from privaudit.errors import PrivauditError
+from privaudit.facts import Bound, BoundMethod, Metric, Reason, ReasonCode
+from privaudit.limits import MIN_FALSE_POSITIVES
 from privaudit.results import Curve, Estimate
 from privaudit.stats import auc as area_module
 from privaudit.stats import resample, thresholds
-from privaudit.stats.catalogue import FPRS, MIN_FALSE_POSITIVES, PPV_FPR, PRIORS
+from privaudit.stats._refusal import refuse_estimate
+from privaudit.stats.catalogue import FPRS, MEMBERSHIP_METRICS, PPV_FPR, PRIORS
 
 Patients = tuple[np.ndarray, np.ndarray]
 
@@ -45,7 +48,10 @@ def membership(
     rng: np.random.Generator,
     names: Collection[str] | None = None,
 ) -> tuple[Estimate, ...]:
-    """Every estimate of a membership game, in the order of `catalogue.MEMBERSHIP`."""
+    """Every estimate of a membership game, in the order of `catalogue.MEMBERSHIP_METRICS`.
+
+    names: only these, by the metric's name or as it is shown ("tpr", "tpr_at_fpr_0.01").
+    """
     evidence, ids = check(evidence, patients)
     sizes = (resample.count(ids[0]), resample.count(ids[1]))
     n = {
@@ -55,16 +61,16 @@ def membership(
         "nonmember_patients": sizes[1],
     }
 
-    def asked(*some: str) -> bool:
-        return names is None or any(name in names for name in some)
+    def asked(metric: Metric) -> bool:
+        return names is None or metric.name in names or str(metric) in names
 
     found = []
-    if asked("auc", "detectable_auc"):
+    areas = [metric for metric in MEMBERSHIP_METRICS if metric.fpr is None]
+    if any(map(asked, areas)):
         found += _area(evidence, ids, sizes, n, confidence)
-    rates = [f"tpr_at_fpr_{f:g}" for f in FPRS]
-    if asked(*rates, *(f"detectable_{r}" for r in rates), *(f"ppv_at_prior_{p:g}" for p in PRIORS)):
+    if any(asked(metric) for metric in MEMBERSHIP_METRICS if metric not in areas):
         found += _rates(evidence, ids, sizes, n, confidence, rng)
-    return tuple(e for e in found if asked(e.name))
+    return tuple(estimate for estimate in found if asked(estimate.metric))
 
 
 def _area(
@@ -74,27 +80,32 @@ def _area(
     n: dict[str, int],
     confidence: float,
 ) -> list[Estimate]:
+    both = Metric("auc"), Metric("detectable_auc")
     if not min(sizes):
-        reason = "needs at least one member and one non-member"
-        return [
-            Estimate(name, None, None, None, 0.5, n, confidence, area_module.HOW, reason)
-            for name in ("auc", "detectable_auc")
-        ]
+        reason = Reason(ReasonCode.ONE_SIDE_EMPTY)
+        return [refuse_estimate(metric, reason, 0.5, n, confidence) for metric in both]
     area = area_module.area(evidence.members, evidence.nonmembers, *ids)
-    low, high, how = area.interval(confidence)
+    low, high, method = area.interval(confidence)
     least = area_module.detectable(sizes, confidence)
     return [
-        Estimate("auc", area.value, low, high, 0.5, n, confidence, how),
-        Estimate(
-            "detectable_auc",
-            least,
-            chance=0.5,
-            n=n,
-            confidence=confidence,
-            how="80 % power, patients counted as independent; Newcombe 2006",
-            refusal=None if least is not None else "too few patients to reveal any leak",
-        ),
+        Estimate(both[0], area.value, low, high, 0.5, n, confidence, Bound(method)),
+        _least(both[1], least, BoundMethod.POWER, 0.5, n, confidence),
     ]
+
+
+def _least(
+    metric: Metric,
+    value: float | None,
+    method: BoundMethod,
+    chance: float,
+    n: dict[str, int],
+    confidence: float,
+) -> Estimate:
+    """The smallest detectable effect, where so many patients can reveal any."""
+    if value is None:
+        reason = Reason(ReasonCode.NOTHING_DETECTABLE)
+        return refuse_estimate(metric, reason, chance, n, confidence)
+    return Estimate(metric, value, None, None, chance, n, confidence, Bound(method))
 
 
 def _rates(
@@ -109,31 +120,22 @@ def _rates(
     known: dict[float, tuple[float, float, float]] = {}
     if stated:
         curve = thresholds.Roc.of(evidence.members, evidence.nonmembers, *ids)
-        band = curve.band(np.array(stated), confidence, rng)
-        known = {f: tuple(float(part[i]) for part in band) for i, f in enumerate(stated)}  # type: ignore[misc]
-    found: list[Estimate] = []
+        value, low, high = curve.band(np.array(stated), confidence, rng)
+        known = {f: (float(value[i]), float(low[i]), float(high[i])) for i, f in enumerate(stated)}
+    rates, least = [], []
     for f in FPRS:
-        refusal = None if f in known else refuse(sizes, f)
-        value, low, high = known.get(f, (None, None, None))
-        found.append(
-            Estimate(
-                f"tpr_at_fpr_{f:g}", value, low, high, f, n, confidence, thresholds.HOW, refusal
-            )
-        )
-    for f in FPRS:
-        least = thresholds.detectable(f, sizes, confidence) if f in known else None
-        refusal = None if f in known else refuse(sizes, f)
-        if least is None and refusal is None:
-            refusal = "too few patients to reveal any leak at this rate of false alarms"
-        how = "80 % power, patients counted as independent, threshold estimated"
-        found.append(
-            Estimate(
-                f"detectable_tpr_at_fpr_{f:g}", least, None, None, f, n, confidence, how, refusal
-            )
-        )
-    for prior in PRIORS:
-        found.append(_ppv(prior, known.get(PPV_FPR), sizes, n, confidence))
-    return found
+        rate, effect = Metric("tpr", fpr=f), Metric("detectable_tpr", fpr=f)
+        if f not in known:
+            reason = too_few(sizes, f)
+            rates.append(refuse_estimate(rate, reason, f, n, confidence))
+            least.append(refuse_estimate(effect, reason, f, n, confidence))
+            continue
+        bound = Bound(BoundMethod.BOOTSTRAP_WILSON)
+        rates.append(Estimate(rate, *known[f], f, n, confidence, bound))
+        found = thresholds.detectable(f, sizes, confidence)
+        least.append(_least(effect, found, BoundMethod.POWER_THRESHOLD, f, n, confidence))
+    values = [_ppv(prior, known.get(PPV_FPR), sizes, n, confidence) for prior in PRIORS]
+    return [*rates, *least, *values]
 
 
 def _ppv(
@@ -143,13 +145,12 @@ def _ppv(
     n: dict[str, int],
     confidence: float,
 ) -> Estimate:
-    name = f"ppv_at_prior_{prior:g}"
-    how = f"Bayes' rule at a false positive rate of {PPV_FPR:.0%}; bounds carried over: {thresholds.HOW}"
+    metric = Metric("ppv", fpr=PPV_FPR, prior=prior)
     if rate is None:
-        reason = refuse(sizes, PPV_FPR)
-        return Estimate(name, None, None, None, prior, n, confidence, how, reason)
+        return refuse_estimate(metric, too_few(sizes, PPV_FPR), prior, n, confidence)
     value, low, high = (ppv(part, PPV_FPR, prior) for part in rate)
-    return Estimate(name, value, low, high, prior, n, confidence, how)
+    bound = Bound(BoundMethod.BAYES_RULE)
+    return Estimate(metric, value, low, high, prior, n, confidence, bound)
 
 
 def ppv(tpr: float, fpr: float, prior: float) -> float:
@@ -158,15 +159,12 @@ def ppv(tpr: float, fpr: float, prior: float) -> float:
     return right / (right + (1 - prior) * fpr)
 
 
-def refuse(sizes: tuple[int, int], fpr: float) -> str:
-    """Why a rate at this false positive rate is not stated, and what would be needed."""
+def too_few(sizes: tuple[int, int], fpr: float) -> Reason:
+    """Why a rate at this false positive rate is not stated, and how many more patients it needs."""
     if not sizes[0]:
-        return "needs at least one member"
+        return Reason(ReasonCode.NO_MEMBER)
     more = thresholds.shortfall(sizes[1], fpr)
-    return (
-        f"needs {more} more held-out patients: {sizes[1]} give {sizes[1] * fpr:.3g} expected false "
-        f"positives at a false positive rate of {fpr:g}, and {MIN_FALSE_POSITIVES} are asked for"
-    )
+    return Reason(ReasonCode.TOO_FEW_HELD_OUT, {"more": more, "have": sizes[1], "fpr": fpr})
 
 
 def curve(
@@ -183,9 +181,8 @@ def curve(
     """
     evidence, ids = check(evidence, patients)
     sizes = (resample.count(ids[0]), resample.count(ids[1]))
-    labels = ("false positive rate", "true positive rate")
     if not sizes[0] or sizes[1] < MIN_FALSE_POSITIVES:
-        return Curve("roc", (), (), (), (), *labels)
+        return Curve("roc", Metric("tpr"), (), ())
     start = MIN_FALSE_POSITIVES / sizes[1]
     points = max(2, round(-np.log10(start) * 12) + 1) if start < 1 else 1
     grid = np.geomspace(start, 1.0, points)
@@ -194,4 +191,4 @@ def curve(
     )
     low[grid >= 1] = high[grid >= 1] = 1.0
     x, y, lower, upper = (tuple(float(v) for v in part) for part in (grid, value, low, high))
-    return Curve("roc", x, y, lower, upper, *labels)
+    return Curve("roc", Metric("tpr"), x, y, lower, upper)

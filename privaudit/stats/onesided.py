@@ -8,20 +8,15 @@ of the interval are stretched apart, on a scale where they are nearly symmetric.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from privaudit.facts import BoundMethod, Metric
 from privaudit.results import Estimate
-from privaudit.stats.catalogue import PPV_FPR
+from privaudit.stats.catalogue import CATALOGUE, POWER, PPV_FPR, Scale
 from privaudit.stats.rates import quantile
-
-DIFFERENCES = ("attack_minus_",)
-UNBOUNDED = ("log_loss", "calibration_slope", "calibration_intercept")
-PROOFS = ("epsilon_lower_bound",)
-"""Lower bounds by themselves: they have no upper one."""
 
 LEAST, MOST = 1e-12, 0.5
 """Levels between which a p-value is looked for."""
@@ -31,12 +26,13 @@ LEAST, MOST = 1e-12, 0.5
 class Bounds:
     """How surely a number lies above or below another.
 
-    centre, low, high: value and two-sided interval on the scale that is stretched; patients: the
+    centre, low, high: value and two-sided interval as they are stretched on `scale`; patients: the
     least number behind it. `lower` and `upper` answer on the number's own scale, None where the
-    interval does not tell.
+    interval leaves them unknown.
     """
 
     estimate: Estimate
+    scale: Scale
     centre: float
     low: float | None
     high: float | None
@@ -67,7 +63,7 @@ class Bounds:
     ) -> float | None:
         if own is None:
             return None
-        name, value = self.estimate.name, self.estimate.value
+        metric, value = self.estimate.metric, self.estimate.value
         assert value is not None
         usual = (1 - self.estimate.confidence) / 2
         if math.isinf(self.centre):
@@ -75,7 +71,7 @@ class Bounds:
                 return value
             # Wilson's interval of 0 or n successes has odds of z^2 / n.
             moved = 2 * math.log(_z(level) / _z(usual))
-            return _back(name, own - moved if self.centre > 0 else own + moved)
+            return _back(metric, self.scale, own - moved if self.centre > 0 else own + moved)
         half, centre = abs(own - self.centre), self.centre
         across = 0.0 if other is None else abs(other - self.centre)
         false = self.false_positives
@@ -86,37 +82,48 @@ class Bounds:
         half = half or across
         if half == 0:
             return None
-        return _back(name, centre + sign * stretched(half, usual, level, self.patients))
+        moved = centre + sign * stretched(half, usual, level, self.patients)
+        return _back(metric, self.scale, moved)
 
     @property
     def false_positives(self) -> float:
         """How many held-out patients are expected above the threshold; 0 where none is estimated."""
-        name = self.estimate.name
-        fpr = PPV_FPR if name.startswith("ppv_at_prior_") else None
-        if name.startswith("tpr_at_fpr_"):
-            fpr = float(name.rpartition("_")[2])
-        return 0.0 if fpr is None else self.estimate.n.get("nonmember_patients", 0) * fpr
+        metric = self.estimate.metric
+        if metric.fpr is None or metric.name not in ("tpr", "ppv"):
+            return 0.0
+        return self.estimate.n.get("nonmember_patients", 0) * metric.fpr
 
 
 def bounds(estimate: Estimate) -> Bounds | None:
     """What can be said of an estimate, or None where it has no value or no interval."""
     if estimate.value is None or (estimate.low is None and estimate.high is None):
         return None
-    value = _forth(estimate.name, estimate.value)
+    scale = _scale(estimate)
+    value = _forth(estimate.metric, scale, estimate.value)
     low, high = (
-        None if bound is None else _forth(estimate.name, bound)
+        None if bound is None else _forth(estimate.metric, scale, bound)
         for bound in (estimate.low, estimate.high)
     )
     counts = [n for key, n in estimate.n.items() if "patients" in key]
-    return Bounds(estimate, value, low, high, min(counts, default=0))
+    return Bounds(estimate, scale, value, low, high, min(counts, default=0))
+
+
+def _scale(estimate: Estimate) -> Scale:
+    """The metric's scale; a number beyond it, as a Brier score of many classes may be, has none."""
+    scale = CATALOGUE[estimate.metric.name]
+    least = {"share": 0.0, "difference": -1.0}.get(scale)
+    if least is None:
+        return scale
+    known = (estimate.value, estimate.low, estimate.high)
+    inside = all(least <= number <= 1 for number in known if number is not None)
+    return scale if inside else "unbounded"
 
 
 def stretched(half: float, usual: float, level: float, patients: int) -> float:
     """Half of an interval at level `usual` on each side, made to hold at another level.
 
     In proportion to normal quantiles, to Student's with patients - 1 degrees of freedom, or as the
-    halves of Wilson's interval on the logit scale go (2 asinh(z c)), whichever is widest: the audit
-    does not tell which of the three its interval was made with.
+    halves of Wilson's interval on the logit scale go (2 asinh(z c)), whichever is widest.
     """
     from scipy.special import stdtrit
 
@@ -132,11 +139,11 @@ def stretched(half: float, usual: float, level: float, patients: int) -> float:
 
 def proof(estimate: Estimate) -> bool:
     """Whether the number is a lower bound by itself, as those on epsilon are."""
-    return estimate.name.startswith(PROOFS)
+    return CATALOGUE[estimate.metric.name] == "proof"
 
 
 def restated(estimate: Estimate, level: float) -> float | None:
-    """A lower bound on epsilon at another level, from the right guesses that its `how` tells of.
+    """A lower bound on epsilon at another level, from the right guesses that its `bound` states.
 
     At a smaller level than the stated one another number of guesses might prove more, so this is a
     valid bound and not the largest. Without those numbers, None at any level below the stated one.
@@ -147,24 +154,21 @@ def restated(estimate: Estimate, level: float) -> float | None:
         return None
     if level >= 1 - estimate.confidence - 1e-12:
         return estimate.value
-    told = re.search(
-        r"delta (\S+);.* over (\d+) numbers of guesses.*; (\d+) of (\d+) guesses right; (\d+) coins",
-        estimate.how,
-    )
-    if told is None:
+    bound = estimate.bound
+    if bound is None or bound.delta is None or not bound.made:
         return 0.0 if estimate.value == 0 else None
-    delta, tried, right, made, coins = float(told[1]), *(int(told[i]) for i in range(2, 6))
-    counts = (coins, np.array([made]), np.array([right]), delta, level / tried)
-    if estimate.name == "epsilon_lower_bound":
-        found = epsilon_bounds.binomial(*counts)
+    guesses = np.array([bound.made]), np.array([bound.right])
+    share = level / bound.tried
+    if bound.method is BoundMethod.STEINKE:
+        found = epsilon_bounds.binomial(bound.coins, *guesses, bound.delta, share)
     else:
-        family = "gaussian" if "one Gaussian" in estimate.how else "approximate"
-        found = epsilon_bounds.tradeoff(*counts, family)  # type: ignore[arg-type]
+        family = bound.family or "approximate"
+        found = epsilon_bounds.tradeoff(bound.coins, *guesses, bound.delta, share, family)
     return min(estimate.value, float(found[0]))
 
 
 def provable(patients: int, level: float) -> float:
-    """The largest epsilon that so many coins could prove, were every guess right (without delta)."""
+    """The largest epsilon that so many assignments could prove, were every guess right (without delta)."""
     from scipy.special import logit
 
     from privaudit.stats.epsilon import BOTH, TOP
@@ -175,27 +179,25 @@ def provable(patients: int, level: float) -> float:
     return max(0.0, float(logit(share)))
 
 
-def floor(name: str, chance: float, pools: tuple[int, int], level: float) -> float | None:
+def floor(metric: Metric, chance: float, pools: tuple[int, int], level: float) -> float | None:
     """The smallest limit that a model which leaks nothing keeps to in 4 audits of 5.
 
-    name: `auc`, `tpr_at_fpr_F` or `ppv_at_prior_P`; chance: what guessing gives; pools: patients among
-    members and non-members; None where the number cannot be stated. Normal approximation: the upper
-    bound of the value that 4 of 5 audits stay below.
+    metric: `auc`, `tpr` or `ppv`; chance: what guessing gives; pools: patients among members and
+    non-members; None where the number cannot be stated. Normal approximation: the upper bound of the
+    value that 4 of 5 audits stay below.
     """
     from scipy.special import expit, logit
-
-    from privaudit.stats.catalogue import POWER
 
     m, n = pools
     if min(pools) < 2:
         return None
     power = quantile(2 * POWER - 1)
-    if name == "auc":
+    if metric.name == "auc":
         return min(1.0, 0.5 + (_z(level) + power) * math.sqrt((m + n + 1) / (12 * m * n)))
-    if name.startswith("ppv_at_prior_"):
-        rate = floor(f"tpr_at_fpr_{PPV_FPR:g}", PPV_FPR, pools, level)
+    if metric.name == "ppv":
+        rate = floor(Metric("tpr", fpr=PPV_FPR), PPV_FPR, pools, level)
         return None if rate is None else chance * rate / (chance * rate + (1 - chance) * PPV_FPR)
-    if not name.startswith("tpr_at_fpr_"):
+    if metric.name != "tpr":
         return None
     threshold = chance * (1 - chance) / n
     value = min(0.999, chance + power * math.sqrt(chance * (1 - chance) / m + threshold))
@@ -219,8 +221,9 @@ def more(estimate: Estimate, limit: float, level: float) -> float | None:
     upper = known.upper(level)
     if upper is None:
         return None
-    gap = _forth(estimate.name, limit) - known.centre
-    return ((_forth(estimate.name, upper) - known.centre) / gap) ** 2 if gap > 0 else None
+    gap = _forth(estimate.metric, known.scale, limit) - known.centre
+    reach = _forth(estimate.metric, known.scale, upper) - known.centre
+    return (reach / gap) ** 2 if gap > 0 else None
 
 
 def _z(level: float) -> float:
@@ -244,29 +247,26 @@ def _least(holds: Callable[[float], bool]) -> float:
     return math.exp(right)
 
 
-def _forth(name: str, value: float) -> float:
-    """The scale on which an interval's halves are stretched: log odds for shares, of the true positive
-    rate for predictive values, of (1 + d) / 2 for differences; as it is for numbers without bounds."""
-    if name.startswith(UNBOUNDED):
+def _forth(metric: Metric, scale: Scale, value: float) -> float:
+    """Where an interval's halves are stretched: log odds for shares, of the true positive rate for
+    predictive values, of (1 + d) / 2 for differences; as it is for numbers without bounds."""
+    if scale == "unbounded":
         return value
-    if name.startswith(DIFFERENCES):
+    if scale == "difference":
         return _logit((1 + value) / 2)
-    if name.startswith("ppv_at_prior_"):
-        return _logit(_rate(value, float(name.rpartition("_")[2])))
-    return _logit(value)
+    return _logit(value if metric.prior is None else _rate(value, metric.prior))
 
 
-def _back(name: str, value: float) -> float:
+def _back(metric: Metric, scale: Scale, value: float) -> float:
     from scipy.special import expit
 
-    if name.startswith(UNBOUNDED):
+    if scale == "unbounded":
         return value
     share = float(expit(value))
-    if name.startswith(DIFFERENCES):
+    if scale == "difference":
         return 2 * share - 1
-    if name.startswith("ppv_at_prior_"):
-        prior = float(name.rpartition("_")[2])
-        return prior * share / (prior * share + (1 - prior) * PPV_FPR)
+    if metric.prior is not None:
+        return metric.prior * share / (metric.prior * share + (1 - metric.prior) * PPV_FPR)
     return share
 
 

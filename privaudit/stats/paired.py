@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from privaudit.facts import Bound, BoundMethod, Metric
 from privaudit.results import Estimate
 from privaudit.stats import auc as area_module
 from privaudit.stats import resample
-from privaudit.stats.prediction import check, questions
-
-HOW = "paired AUROC of the same records, patient-clustered DeLong (Obuchowski 1997), Student's t"
-HOW_ALIKE = HOW + ", or both score intervals together where the two answers do not vary"
+from privaudit.stats._refusal import refuse_estimate
+from privaudit.stats.prediction import check, questions, too_few_with_outcome
 
 
 @dataclass(frozen=True)
@@ -67,35 +66,38 @@ def auroc_loss(
     *,
     patients: np.ndarray,
     confidence: float = 0.95,
-    name: str = "auroc_loss",
 ) -> Estimate:
-    """How much better the first answers rank than the second, on the same records."""
+    """How much better the first answers rank than the second, on the same records.
+
+    Where no pair of patients varies, both score intervals are taken together (`PAIRED_DELONG_SCORE`).
+    """
     from scipy.special import stdtrit
 
     first, y, ids = check(first, y, patients)
     second, _, _ = check(second, y, patients)
+    metric = Metric("auroc_loss")
     n = {"records": len(y), "patients": resample.count(ids)}
     found = gap(first, second, y, ids) if len(y) else None
     if found is None or found.variance is None:
-        why = "needs at least two patients with and two without the outcome"
-        return Estimate(name, None, None, None, 0.0, n, confidence, HOW, why)
+        return refuse_estimate(metric, too_few_with_outcome(2), 0.0, n, confidence)
     if found.variance > 0:
         half = float(stdtrit(found.df, 0.5 + confidence / 2)) * math.sqrt(found.variance)
         low, high = max(-1.0, found.value - half), min(1.0, found.value + half)
-        return Estimate(name, found.value, low, high, 0.0, n, confidence, HOW)
-    sides = []
+        paired = Bound(BoundMethod.PAIRED_DELONG)
+        return Estimate(metric, found.value, low, high, 0.0, n, confidence, paired)
+    sides, bound = [], Bound(BoundMethod.PAIRED_DELONG_SCORE)
     few = int(found.df) + 1
     for part in (first, second):
         value = float(np.mean([area_module.auc(s[m], s[~m]) for s, m in questions(part, y)]))
         sides.append((value, *area_module.newcombe(value, (few, few), confidence)))
     if abs(found.value) < 1e-12 and 0 < sides[0][0] < 1:
         # The two rank every pair alike: there is nothing that other patients could change by chance.
-        return Estimate(name, 0.0, 0.0, 0.0, 0.0, n, confidence, HOW_ALIKE)
+        return Estimate(metric, 0.0, 0.0, 0.0, 0.0, n, confidence, bound)
     (a, low_a, high_a), (b, low_b, high_b) = sides
     low = found.value - math.hypot(a - low_a, high_b - b)
     high = found.value + math.hypot(high_a - a, b - low_b)
-    bounds = max(-1.0, low), min(1.0, high)
-    return Estimate(name, found.value, *bounds, 0.0, n, confidence, HOW_ALIKE)
+    low, high = max(-1.0, low), min(1.0, high)
+    return Estimate(metric, found.value, low, high, 0.0, n, confidence, bound)
 
 
 __all__ = ["Gap", "auroc_loss", "gap"]

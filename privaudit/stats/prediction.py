@@ -1,4 +1,4 @@
-"""How useful a model is: ranking, probabilities and calibration, with intervals by patient."""
+"""A model's utility: ranking, probabilities and calibration, with intervals by patient."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from privaudit.errors import PrivauditError
+from privaudit.facts import Bound, BoundMethod, Metric, Reason, ReasonCode
+from privaudit.limits import MIN_CELL
 from privaudit.results import Curve, Estimate
 from privaudit.stats import auc as area_module
 from privaudit.stats import resample
-from privaudit.stats.catalogue import MIN_CELL
+from privaudit.stats._refusal import refuse_estimate
+from privaudit.stats.catalogue import UTILITY
 from privaudit.stats.rates import rate, wilson
 from privaudit.stats.recalibrate import EDGE_PROBABILITY, Separable, intercept, slope
 
@@ -59,7 +62,7 @@ def utility(
 ) -> tuple[Estimate, ...]:
     """How well the model ranks and how far its probabilities can be believed.
 
-    proba: (n, k); y: (n,) codes; patients: (n,); classes: names, for the wording of refusals. With
+    proba: (n, k); y: (n,) codes; patients: (n,); classes: names, for refusals. With
     k > 2: AUROC and average precision are means of one class against the rest over the classes seen
     with at least one record on each side; calibration stacks all classes' one-against-rest answers.
     The calibration intercept is fitted with the slope held at 1 (calibration in the large), the slope
@@ -72,17 +75,8 @@ def utility(
     if k == 2:
         n["events"] = int((y == 1).sum())
     if not len(y):
-        return tuple(
-            Estimate(name, None, None, None, None, n, confidence, "", "needs at least one record")
-            for name in (
-                "auroc",
-                "auprc",
-                "brier",
-                "log_loss",
-                "calibration_slope",
-                "calibration_intercept",
-            )
-        )
+        reason = Reason(ReasonCode.NO_RECORD)
+        return tuple(refuse_estimate(Metric(name), reason, None, n, confidence) for name in UTILITY)
     found = (
         auroc(proba, y, ids, n, confidence, classes),
         _auprc(proba, y, ids, n, confidence, rng, classes),
@@ -90,26 +84,28 @@ def utility(
         _log_loss(proba, y, ids, n, confidence),
         *calibration(proba, y, ids, n, confidence),
     )
-    return tuple(map(_uncounted, found)) if few(y, ids, k) else found
+    return tuple(map(_hide_prevalence, found)) if has_small_class(y, ids, k) else found
 
 
-FEW = "fewer than 10 patients with the outcome, or without it: the number would tell how many"
-LOSSES = ("brier", "log_loss")
+def too_few_with_outcome(least: int, group: bool = False) -> Reason:
+    """Why nothing is stated where too few have the outcome, or do not; group: of one subgroup."""
+    return Reason(ReasonCode.TOO_FEW_WITH_OUTCOME, {"least": least, "group": group})
 
 
-def few(y: np.ndarray, ids: np.ndarray, k: int) -> bool:
+def has_small_class(y: np.ndarray, ids: np.ndarray, k: int) -> bool:
     """Whether a class has 1 to 9 patients, whose number no estimate may give away."""
     return any(0 < resample.count(ids[y == c]) < MIN_CELL for c in range(k))
 
 
-def _uncounted(e: Estimate) -> Estimate:
+def _hide_prevalence(e: Estimate) -> Estimate:
     """The estimate without the prevalence. Two classes: a share of pairs tells the numbers of both."""
     n = {name: count for name, count in e.n.items() if name != "events"}
-    chance = e.chance if e.name == "auroc" or e.name.startswith("calibration") else None
-    if "events" not in e.n or e.name in LOSSES:
+    ranks = e.metric.name in ("auroc", "calibration_slope", "calibration_intercept")
+    chance = e.chance if ranks else None
+    if "events" not in e.n or e.metric.name in ("brier", "log_loss"):
         return replace(e, n=n, chance=chance)
-    refusal = e.refusal or FEW
-    return Estimate(e.name, None, None, None, chance, n, e.confidence, e.how, refusal)
+    refusal = e.refusal or too_few_with_outcome(MIN_CELL)
+    return refuse_estimate(e.metric, refusal, chance, n, e.confidence)
 
 
 def questions(proba: np.ndarray, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -119,9 +115,12 @@ def questions(proba: np.ndarray, y: np.ndarray) -> list[tuple[np.ndarray, np.nda
     return [(scores, mask) for scores, mask in masks if mask.any() and not mask.all()]
 
 
-def _one_sided(classes: tuple[str, ...], k: int) -> str:
-    named = f" ({classes[1]})" if k == 2 and len(classes) == 2 else ""
-    return f"needs records with and without the outcome{named}"
+def _one_outcome(classes: tuple[str, ...], k: int) -> Reason:
+    return Reason(ReasonCode.ONE_OUTCOME, {"outcomes": classes if k == 2 else ()})
+
+
+def _over_classes(method: BoundMethod, k: int, asked: int) -> Bound:
+    return Bound(method, classes=0 if k == 2 else asked)
 
 
 def auroc(
@@ -132,18 +131,18 @@ def auroc(
     confidence: float,
     classes: tuple[str, ...] = (),
 ) -> Estimate:
-    asked = questions(proba, y)
+    """AUROC, for more than two classes their mean; see `utility`."""
+    asked, k = questions(proba, y), proba.shape[1]
     if not asked:
-        reason = _one_sided(classes, proba.shape[1])
-        return Estimate("auroc", None, None, None, 0.5, n, confidence, area_module.HOW, reason)
-    if proba.shape[1] == 2:
+        return refuse_estimate(Metric("auroc"), _one_outcome(classes, k), 0.5, n, confidence)
+    if k == 2:
         scores, mask = asked[0]
         area = area_module.area(scores[mask], scores[~mask], ids[mask], ids[~mask])
     else:
         area = area_module.mean_area(asked, ids)
-    low, high, how = area.interval(confidence)
-    how += "" if proba.shape[1] == 2 else f"; mean of {len(asked)} classes against the rest"
-    return Estimate("auroc", area.value, low, high, 0.5, n, confidence, how)
+    low, high, method = area.interval(confidence)
+    bound = _over_classes(method, k, len(asked))
+    return Estimate(Metric("auroc"), area.value, low, high, 0.5, n, confidence, bound)
 
 
 def average_precision(scores: np.ndarray, positive: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -156,7 +155,7 @@ def average_precision(scores: np.ndarray, positive: np.ndarray, weight: np.ndarr
     right = np.cumsum(weight * positive[down], axis=1)[:, ends]
     gained = np.diff(right, axis=1, prepend=0.0)
     found = (gained * right / np.maximum(named, 1e-12)).sum(axis=1)
-    return found / np.maximum(right[:, -1], 1e-12)
+    return np.asarray(found / np.maximum(right[:, -1], 1e-12))
 
 
 def _auprc(
@@ -168,17 +167,15 @@ def _auprc(
     rng: np.random.Generator,
     classes: tuple[str, ...],
 ) -> Estimate:
-    how = "average precision, patient-clustered bootstrap"
-    asked = questions(proba, y)
+    asked, k = questions(proba, y), proba.shape[1]
     if not asked:
-        reason = _one_sided(classes, proba.shape[1])
-        chance = float((y == 1).mean()) if proba.shape[1] == 2 else 1.0
-        return Estimate("auprc", None, None, None, chance, n, confidence, how, reason)
+        chance = float((y == 1).mean()) if k == 2 else 1.0
+        return refuse_estimate(Metric("auprc"), _one_outcome(classes, k), chance, n, confidence)
     (code,), clusters = resample.codes(ids)
 
     def mean(weight: np.ndarray) -> np.ndarray:
         parts = [average_precision(scores, mask, weight) for scores, mask in asked]
-        return np.mean(parts, axis=0)
+        return np.asarray(np.mean(parts, axis=0))
 
     value = float(mean(np.ones((1, len(y))))[0])
     low, high = resample.percentile(
@@ -190,11 +187,8 @@ def _auprc(
         high = np.maximum(high, wilson(value, few, confidence)[1])
     chance = float(np.mean([mask.mean() for _, mask in asked]))
     bounds = min(value, float(low)), max(value, float(high))
-    how += "" if proba.shape[1] == 2 else f"; mean of {len(asked)} classes against the rest"
-    return Estimate("auprc", value, *bounds, chance, n, confidence, how)
-
-
-MEAN_HOW = "mean over records, patient-clustered variance, Student's t"
+    bound = _over_classes(BoundMethod.BOOTSTRAP, k, len(asked))
+    return Estimate(Metric("auprc"), value, *bounds, chance, n, confidence, bound)
 
 
 def _mean(
@@ -212,20 +206,22 @@ def _mean(
     value = float(losses.mean())
     variance = resample.mean_variance(losses, code, clusters)
     if variance is None:
-        reason = "needs at least two patients for an interval"
-        return Estimate(name, None, None, None, chance, n, confidence, MEAN_HOW, reason)
+        reason = Reason(ReasonCode.TOO_FEW_PATIENTS, {"least": 2})
+        return refuse_estimate(Metric(name), reason, chance, n, confidence)
     half = float(stdtrit(clusters - 1, 0.5 + confidence / 2)) * math.sqrt(variance)
     low, high = max(0.0, value - half), min(top, value + half)
-    return Estimate(name, value, low, high, chance, n, confidence, MEAN_HOW)
+    bound = Bound(BoundMethod.CLUSTERED_MEAN)
+    return Estimate(Metric(name), value, low, high, chance, n, confidence, bound)
 
 
 def brier(
     proba: np.ndarray, y: np.ndarray, ids: np.ndarray, n: dict[str, int], confidence: float
 ) -> Estimate:
+    """Brier score: the square of one difference for two classes, else the sum over classes."""
     k = proba.shape[1]
     hot = np.eye(k)[y]
     share = hot.mean(axis=0)
-    # Two classes: the square of one difference, in [0, 1]; more: the sum over classes, in [0, 2].
+    # In [0, 1] for two classes, in [0, 2] for more.
     scale = 0.5 if k == 2 else 1.0
     losses = scale * ((proba - hot) ** 2).sum(axis=1)
     chance = scale * float(1 - (share**2).sum())
@@ -252,18 +248,17 @@ def calibration(
         p, hit, who = proba.ravel(), (np.arange(k)[None] == y[:, None]).ravel(), np.repeat(ids, k)
     p = np.clip(p, EDGE_PROBABILITY, 1 - EDGE_PROBABILITY)
     odds = np.log(p) - np.log1p(-p)
-    how = "logistic recalibration, patient-clustered sandwich variance, Student's t"
-    how += "" if k == 2 else "; all classes against the rest, stacked"
+    bound = _over_classes(BoundMethod.RECALIBRATION, k, k)
     found = []
     for name, fit, perfect in (
         ("calibration_slope", slope, 1.0),
         ("calibration_intercept", intercept, 0.0),
     ):
         try:
-            bounds = fit(odds, hit.astype(float), who, confidence)
-            found.append(Estimate(name, *bounds, perfect, n, confidence, how))
+            interval = fit(odds, hit.astype(float), who, confidence)
+            found.append(Estimate(Metric(name), *interval, perfect, n, confidence, bound))
         except Separable as error:
-            found.append(Estimate(name, None, None, None, perfect, n, confidence, how, str(error)))
+            found.append(refuse_estimate(Metric(name), error.reason, perfect, n, confidence))
     return found[0], found[1]
 
 
@@ -283,18 +278,17 @@ def reliability(
     patients in all, or on a side, the curve is empty.
     """
     proba, y, ids = check(proba, y, patients)
-    labels = ("predicted probability", "observed rate")
     if proba.shape[1] == 2:
         p, hit = proba[:, 1], (y == 1).astype(float)
     else:
         p, hit = proba.max(axis=1), (proba.argmax(axis=1) == y).astype(float)
 
-    def told(mask: np.ndarray) -> bool:
+    def enough(mask: np.ndarray) -> bool:
         sides = [resample.count(ids[mask & (hit == side)]) for side in (0, 1)]
         return resample.count(ids[mask]) >= MIN_CELL and not any(0 < n < MIN_CELL for n in sides)
 
-    if not told(np.ones(len(p), dtype=bool)):
-        return Curve("reliability", (), (), (), (), *labels)
+    if not enough(np.ones(len(p), dtype=bool)):
+        return Curve("reliability", Metric("observed_rate"), (), ())
     edges = np.unique(np.quantile(p, np.arange(1, bins) / bins))
     place = np.searchsorted(edges, p, "left")
     points = []
@@ -302,9 +296,9 @@ def reliability(
     for b in range(place.max() + 1):
         waiting |= place == b
         rest = place > b
-        if not told(waiting) or (rest.any() and not told(rest)):
+        if not enough(waiting) or (rest.any() and not enough(rest)):
             continue
         points.append((float(p[waiting].mean()), *rate(hit[waiting], ids[waiting], confidence)))
         waiting = np.zeros(len(p), dtype=bool)
     x, observed, low, high = zip(*points, strict=True)
-    return Curve("reliability", x, observed, low, high, *labels)
+    return Curve("reliability", Metric("observed_rate"), x, observed, low, high)

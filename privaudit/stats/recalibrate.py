@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from privaudit.facts import Reason, ReasonCode
 from privaudit.stats import resample
 
 EDGE_PROBABILITY = 1e-6
@@ -15,7 +16,20 @@ MAX_SLOPE = 100.0
 
 
 class Separable(Exception):
-    """The fit has no finite or stable answer; the message says why."""
+    """The fit has no finite or stable answer."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def _unstable() -> Separable:
+    return Separable(Reason(ReasonCode.NO_STABLE_FIT))
+
+
+def _check_both_outcomes(hit: np.ndarray) -> None:
+    if hit.min() == hit.max():
+        raise Separable(Reason(ReasonCode.ONE_OUTCOME, {"outcomes": ()}))
 
 
 def slope(
@@ -23,17 +37,16 @@ def slope(
 ) -> tuple[float, float, float]:
     """Slope of the recalibration line, intercept free, with its interval."""
     if np.ptp(odds) < 1e-9:
-        raise Separable("all predictions are equal, so they have no slope")
-    if hit.min() == hit.max():
-        raise Separable("needs records with and without the outcome")
+        raise Separable(Reason(ReasonCode.EQUAL_PREDICTIONS))
+    _check_both_outcomes(hit)
     if odds[hit == 1].min() >= odds[hit == 0].max() or odds[hit == 1].max() <= odds[hit == 0].min():
-        raise Separable("the predictions separate the outcomes, so the slope has no finite value")
+        raise Separable(Reason(ReasonCode.SEPARATED_OUTCOMES))
     scale = float(odds.std())
     design = np.stack([np.ones_like(odds), (odds - odds.mean()) / scale], axis=1)
     beta, variance = _fit(design, np.zeros_like(odds), hit, ids)
     value, error = beta[1] / scale, math.sqrt(variance[1, 1]) / scale
     if abs(value) > MAX_SLOPE:
-        raise Separable("the predictions nearly separate the outcomes, so the slope is not stable")
+        raise _unstable()
     return _bounds(value, error, ids, confidence)
 
 
@@ -41,8 +54,7 @@ def intercept(
     odds: np.ndarray, hit: np.ndarray, ids: np.ndarray, confidence: float
 ) -> tuple[float, float, float]:
     """Shift of the log odds that makes predicted and observed rates agree, with its interval."""
-    if hit.min() == hit.max():
-        raise Separable("needs records with and without the outcome")
+    _check_both_outcomes(hit)
     beta, variance = _fit(np.ones((len(odds), 1)), odds, hit, ids)
     return _bounds(beta[0], math.sqrt(variance[0, 0]), ids, confidence)
 
@@ -68,7 +80,7 @@ def _fit(
 
     (code,), clusters = resample.codes(ids)
     if clusters < 3:
-        raise Separable("needs at least three patients")
+        raise Separable(Reason(ReasonCode.TOO_FEW_PATIENTS, {"least": 3}))
     beta = np.zeros(design.shape[1])
     now = loss(beta)
     for _ in range(100):
@@ -76,7 +88,7 @@ def _fit(
         gradient = design.T @ (hit - p)
         curvature = (design * (p * (1 - p))[:, None]).T @ design
         if np.linalg.cond(curvature) > 1e12:
-            raise Separable("the predictions nearly separate the outcomes: no stable fit")
+            raise _unstable()
         step = np.linalg.solve(curvature, gradient)
         size = 1.0
         while loss(beta + size * step) > now + 1e-12 * abs(now) and size > 1e-6:
@@ -86,7 +98,7 @@ def _fit(
         if np.abs(size * step).max() < 1e-9:
             break
     else:
-        raise Separable("the fit does not settle: the predictions nearly separate the outcomes")
+        raise _unstable()
     p = expit(offset + design @ beta)
     bread = np.linalg.inv((design * (p * (1 - p))[:, None]).T @ design)
     pieces = design * (hit - p)[:, None]

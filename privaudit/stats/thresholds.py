@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from privaudit.limits import MIN_FALSE_POSITIVES
 from privaudit.stats import resample
-from privaudit.stats.catalogue import MIN_FALSE_POSITIVES, POWER
+from privaudit.stats.catalogue import POWER
 from privaudit.stats.rates import quantile, wilson
-
-HOW = "patient-clustered bootstrap of members and non-members, joined with Wilson's interval"
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +81,7 @@ class Roc:
     def point(self, fprs: np.ndarray) -> np.ndarray:
         """(len(fprs),): the rates on the records as they are."""
         ones = np.ones((1, len(self.code_members)))
-        return self.tpr(fprs, ones, np.ones((1, len(self.code_nonmembers))))[0]
+        return np.asarray(self.tpr(fprs, ones, np.ones((1, len(self.code_nonmembers))))[0])
 
     def draws(
         self, fprs: np.ndarray, rng: np.random.Generator, resamples: int = resample.RESAMPLES

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import numpy as np
 
 from privaudit.contracts import Trials
 from privaudit.errors import PrivauditError
+from privaudit.facts import Bound, BoundMethod, Metric, Reason, ReasonCode, Setting
+from privaudit.limits import MIN_CELL
 from privaudit.results import Curve, Estimate
 from privaudit.stats import rates, resample
-from privaudit.stats.catalogue import MIN_CELL
-
-RATE_HOW = "Wilson's interval on the patients' effective number of records"
-PAIRED_HOW = "Newcombe's interval for paired shares (1998b, method 10), patients as clusters"
-APART_HOW = "Newcombe's interval for independent shares (1998a, method 10), patients as clusters"
+from privaudit.stats._refusal import refuse_estimate
+from privaudit.stats.catalogue import TRIALS
 
 TrialPatients = np.ndarray | tuple[np.ndarray, np.ndarray] | None
 
@@ -64,9 +62,16 @@ def _ids(evidence: Trials, patients: TrialPatients) -> tuple[np.ndarray, np.ndar
 
 
 def trials(
-    evidence: Trials, *, patients: TrialPatients = None, confidence: float = 0.95, key: str = ""
+    evidence: Trials,
+    *,
+    patients: TrialPatients = None,
+    confidence: float = 0.95,
+    at: Setting | None = None,
 ) -> tuple[Estimate, ...]:
-    """Rates and differences in the order of `catalogue.TRIALS`; `@key` follows each name if given."""
+    """Rates and differences of one series of attempts, in the order of `catalogue.TRIALS`.
+
+    at: the series, where there are several.
+    """
     first, second = _ids(evidence, patients)
     success = _column(evidence.success, "success")
     control = _column(evidence.control, "control")
@@ -77,7 +82,6 @@ def trials(
             "a guess is made on the same records as the attempt",
             "return one guess for every attempt",
         )
-    suffix = f"@{key}" if key else ""
     n = {"attempts": len(success), "patients": resample.count(first)}
     n_control = (
         dict(n)
@@ -85,12 +89,10 @@ def trials(
         else {"attempts": len(control), "patients": resample.count(second)}
     )
     if not len(success) or not len(control):
-        names = ["attack_rate", "control_rate", "attack_minus_control"]
-        names += ["guess_rate", "attack_minus_guess"] if guess is not None else []
-        reason = "needs at least one attempt and one control"
+        reason = Reason(ReasonCode.NO_ATTEMPT)
+        names = list(TRIALS)[: 3 if guess is None else 5]
         return tuple(
-            Estimate(f"{name}{suffix}", None, None, None, 0.0, n, confidence, RATE_HOW, reason)
-            for name in names
+            refuse_estimate(Metric(name, at=at), reason, 0.0, n, confidence) for name in names
         )
     baseline = float(control.mean())
     floor = baseline if guess is None else float(guess.mean())
@@ -99,53 +101,58 @@ def trials(
         name: str, values: np.ndarray, ids: np.ndarray, chance: float, count: dict[str, int]
     ) -> Estimate:
         found = rates.rate(values, ids, confidence)
-        return Estimate(f"{name}{suffix}", *found, chance, count, confidence, RATE_HOW)
+        bound = Bound(BoundMethod.WILSON)
+        return Estimate(Metric(name, at=at), *found, chance, count, confidence, bound)
 
-    gap = rates.difference(success, control, first, second, confidence)
-    how = PAIRED_HOW if second is None else APART_HOW
+    def gap(
+        name: str, other: np.ndarray, ids: np.ndarray | None, count: dict[str, int]
+    ) -> Estimate:
+        found = rates.difference(success, other, first, ids, confidence)
+        paired = BoundMethod.NEWCOMBE_PAIRED if ids is None else BoundMethod.NEWCOMBE_INDEPENDENT
+        return Estimate(Metric(name, at=at), *found, 0.0, count, confidence, Bound(paired))
+
     both = {**n, "controls": len(control)}
     found = [
         share("attack_rate", success, first, baseline, n),
         share("control_rate", control, first if second is None else second, floor, n_control),
-        Estimate(f"attack_minus_control{suffix}", *gap, 0.0, both, confidence, how),
+        gap("attack_minus_control", control, second, both),
     ]
     if guess is not None:
-        gain = rates.difference(success, guess, first, None, confidence)
         found += [
             share("guess_rate", guess, first, floor, n),
-            Estimate(f"attack_minus_guess{suffix}", *gain, 0.0, n, confidence, PAIRED_HOW),
+            gap("attack_minus_guess", guess, None, n),
         ]
     return tuple(found)
 
 
 def budget_curve(
-    mapping: Mapping[str, Trials],
+    series: Mapping[Setting, Trials],
     *,
     patients: TrialPatients = None,
     confidence: float = 0.95,
     which: str = "attack_rate",
 ) -> Curve:
-    """A rate against the attack's budget, one point a key that starts with a number ("0.1 sd").
+    """A rate against the attack's budget, one point a setting.
 
-    which: any name of `catalogue.TRIALS`. Budgets that fewer than 10 patients were tried on are
-    left out.
+    series: settings of kind "budget" in one unit, alike in their details; which: any name of
+    `catalogue.TRIALS`. Budgets that fewer than 10 patients were tried on are left out. The curve's metric is
+    read at a variant, the details, where there are any.
     """
+    if any(at.kind != "budget" or isinstance(at.value, str) for at in series):
+        raise PrivauditError(
+            f"a budget curve of {', '.join(sorted({at.kind for at in series}))}",
+            "a curve is drawn over budgets, which are numbers",
+            "draw a curve only of series whose setting is a budget",
+        )
     points = []
-    unit = ""
-    for key, evidence in mapping.items():
-        number = re.match(r"\s*([0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(.*)", key)
-        if number is None:
-            raise PrivauditError(
-                f"a budget named {key!r}",
-                "a budget's name starts with its size, as in '0.1 sd'",
-                "draw a curve only for trials that are keyed by budget",
-            )
-        unit = number[2] or unit
+    for at, evidence in series.items():
         for estimate in trials(evidence, patients=patients, confidence=confidence):
             stated = estimate.value is not None and estimate.n["patients"] >= MIN_CELL
-            if estimate.name == which and stated:
-                points.append((float(number[1]), estimate.value, estimate.low, estimate.high))
+            if estimate.metric.name == which and stated:
+                points.append((float(at.value), estimate.value, estimate.low, estimate.high))
     points.sort()
     x, y, low, high = (tuple(part) for part in zip(*points, strict=True)) if points else ((),) * 4
-    label = f"budget ({unit})" if unit else "budget"
-    return Curve(which, x, y, low, high, label, which.replace("_", " "))
+    first = next(iter(series), None)
+    details, unit = (first.details, first.unit) if first is not None else ((), "")
+    line = Setting("variant", details[0], details=details[1:]) if details else None
+    return Curve("budget", Metric(which, at=line), x, y, low, high, unit)

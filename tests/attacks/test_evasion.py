@@ -16,6 +16,7 @@ from privaudit.attacks.evasion.pgd import Pgd
 from privaudit.attacks.evasion.square import Square
 from privaudit.contracts import Release, Target
 from privaudit.errors import PrivauditError
+from privaudit.facts import Setting
 from privaudit.records import Column, Records, Split
 
 ATTACKS = [Fgsm(), Pgd(), Square()]
@@ -39,6 +40,10 @@ class Linear:
 
     def weight_gradient(self, records: Records) -> np.ndarray:
         raise NotImplementedError
+
+
+def at(size: float) -> Setting:
+    return Setting("budget", size, "sd")
 
 
 def table(n: int = 1500, missing: float = 0.0, seed: int = 0) -> Records:
@@ -81,13 +86,13 @@ def test_fgsm_flips_exactly_what_theory_says() -> None:
         expected = (odds + push > limit) != (field.records.y == 1)
         # Records within rounding of the limit may fall on either side.
         clear = np.abs(odds + push - limit) > 1e-4
-        trials = found[f"{budget:g} sd"]
+        trials = found[at(budget)]
         assert clear.mean() > 0.99
         assert np.array_equal(trials.success[clear], expected[clear])
         assert np.array_equal(trials.guess, field.wrong)
         assert trials.control_label == "random noise of the same budget"
         assert np.array_equal(trials.patients, field.records.patient)
-    half = found["0.5 sd"]
+    half = found[at(0.5)]
     assert half.success.mean() > half.guess.mean() + 0.4
     assert abs(half.control.mean() - half.guess.mean()) < 0.1
 
@@ -117,7 +122,7 @@ def test_only_what_may_change_changes_and_missing_stays_missing(attack, monkeypa
     monkeypatch.setattr(_evasion.Field, "changed", watch)
     records = table(missing=0.3)
     found = attack.run(target(records, linear()), (), np.random.default_rng(2))
-    assert found["1 sd"].success.mean() > found["1 sd"].control.mean() + 0.2
+    assert found[at(1)].success.mean() > found[at(1)].control.mean() + 0.2
     assert len(seen) > 5
     for before, after, reach in seen:
         assert np.array_equal(before.X[:, FREE:], after.X[:, FREE:])
@@ -135,7 +140,7 @@ def test_same_stream_same_trials_and_global_state_unmoved(attack) -> None:
     before = aim.split.nonmembers.X.copy()
     one = attack.run(aim, (), np.random.default_rng(3))
     two = attack.run(aim, (), np.random.default_rng(3))
-    assert list(one) == ["0.05 sd", "0.1 sd", "0.25 sd", "0.5 sd", "1 sd"]
+    assert list(one) == [at(size) for size in (0.05, 0.1, 0.25, 0.5, 1.0)]
     for key in one:
         assert np.array_equal(one[key].success, two[key].success)
         assert np.array_equal(one[key].control, two[key].control)
@@ -148,11 +153,11 @@ def test_same_stream_same_trials_and_global_state_unmoved(attack) -> None:
 def test_every_attack_and_release_is_tried_on_the_same_patients() -> None:
     records = table()
     one, two = target(records, linear()), target(records, Linear(-linear().weights))
-    a = Fgsm().run(one, (), np.random.default_rng(1))["1 sd"].patients
-    b = Square(queries=2).run(two, (), np.random.default_rng(9))["1 sd"].patients
+    a = Fgsm().run(one, (), np.random.default_rng(1))[at(1)].patients
+    b = Square(queries=2).run(two, (), np.random.default_rng(9))[at(1)].patients
     assert np.array_equal(a, b)
     assert len(a) == 300
-    assert len(Fgsm(records=40).run(one, (), np.random.default_rng(1))["1 sd"].success) == 40
+    assert len(Fgsm(records=40).run(one, (), np.random.default_rng(1))[at(1)].success) == 40
 
 
 def vitals(n: int = 2000, seed: int = 0) -> Records:
@@ -244,7 +249,7 @@ def test_attacked_summaries_are_possible(attack, monkeypatch) -> None:
     shifted = [r for r in tried if not np.array_equal(r.X, field.records.X, equal_nan=True)][2:]
     assert shifted
     assert all(rules_kept(field.records, r) for r in shifted)
-    assert found["1 sd"].success.mean() > found["1 sd"].control.mean() + 0.15
+    assert found[at(1)].success.mean() > found[at(1)].control.mean() + 0.15
 
 
 def test_series_move_for_a_model_that_reads_them() -> None:
@@ -253,9 +258,8 @@ def test_series_move_for_a_model_that_reads_them() -> None:
     series = rng.normal(size=(n, hours, 2)).astype(np.float32)
     series[rng.random(series.shape) < 0.4] = np.nan
     y = (np.nan_to_num(series[..., 0]).sum(axis=1) + rng.normal(size=n) > 0.5).astype(int)
-    records = replace(
-        table(n), y=y, series=series, channels=(Column("c0", bounds=(-3.0, 3.0)), Column("c1", mutable=False))
-    )  # fmt: skip
+    channels = (Column("c0", bounds=(-3.0, 3.0)), Column("c1", mutable=False))
+    records = replace(table(n), y=y, series=series, channels=channels)
 
     @dataclass(frozen=True, eq=False)
     class Sum:
@@ -293,7 +297,7 @@ def test_series_move_for_a_model_that_reads_them() -> None:
     assert np.nanmax(np.abs(after.series[..., 0])) <= max(3.0, np.nanmax(np.abs(series[..., 0])))
     assert np.array_equal(after.series[..., 1], field.records.series[..., 1], equal_nan=True)
     for attack in ATTACKS:
-        found = attack.run(aim, (), np.random.default_rng(1))["1 sd"]
+        found = attack.run(aim, (), np.random.default_rng(1))[at(1)]
         assert found.success.mean() > found.control.mean() + 0.3
 
 

@@ -9,6 +9,7 @@ from scipy.stats import binom, norm
 from privaudit import stats
 from privaudit.contracts import Scores
 from privaudit.errors import PrivauditError
+from privaudit.facts import Reason, ReasonCode
 from privaudit.stats import epsilon_bounds as bounds
 from privaudit.stats.epsilon import play
 
@@ -189,35 +190,34 @@ def test_ties_and_the_order_of_records_give_nothing_away() -> None:
 def test_estimates_adds_the_bounds_where_a_coin_decided_and_only_there() -> None:
     rng = np.random.default_rng(1)
     evidence, patients = respond(300, 3.0, rng)
-    found = {e.name: e for e in stats.estimates(evidence, patients=patients, rng=rng, delta=1e-6)}
+    found = {str(e.metric): e for e in stats.estimates(evidence, patients=patients, rng=rng, delta=1e-6)}
     plain = Scores(evidence.members, evidence.nonmembers)
-    without = {e.name for e in stats.estimates(plain, patients=patients, rng=rng)}
+    without = {str(e.metric) for e in stats.estimates(plain, patients=patients, rng=rng)}
     assert set(found) - without == {"epsilon_lower_bound", "epsilon_lower_bound_fdp"}
     for name in set(found) - without:
         e = found[name]
         assert 0.5 < e.value <= 3.0
         assert (e.low, e.high, e.chance) == (e.value, None, 0.0)
-        assert "delta 1e-06" in e.how
-        assert "one-sided 0.95 confidence" in e.how
-        assert stats.meaning(name)
+        assert e.bound is not None
+        assert (e.bound.delta, e.bound.coins, e.bound.tried) == (1e-6, 300, 10)
+        assert e.bound.made >= e.bound.right > 0
     (only,) = stats.estimates(
         evidence, patients=patients, rng=rng, names={"epsilon_lower_bound_fdp"}
     )
-    assert only.name == "epsilon_lower_bound_fdp"
+    assert str(only.metric) == "epsilon_lower_bound_fdp"
 
 
 def test_what_cannot_be_proved_is_refused() -> None:
     rng = np.random.default_rng(1)
     ids = np.arange(1000)
     few = Scores(np.ones(5), np.zeros(5), randomised=True)
-    assert (
-        "10 more patients"
-        in stats.lower_bounds(few, patients=(ids[:5], ids[5:10]), rng=rng)[0].refusal
-    )
+    for e in stats.lower_bounds(few, patients=(ids[:5], ids[5:10]), rng=rng):
+        assert e.refusal == Reason(ReasonCode.TOO_FEW_ASSIGNMENTS, {"more": 10, "have": 10})
     lopsided = Scores(np.ones(800), np.zeros(200), randomised=True)
     for e in stats.lower_bounds(lopsided, patients=(ids[:800], ids[800:]), rng=rng):
         assert e.value is None
-        assert "fair coin" in e.refusal
+        assert e.refusal is not None
+        assert e.refusal.params == {"members": 800, "patients": 1000}
     good, patients = respond(100, 1.0, rng)
     for wrong in ({"delta": -0.1}, {"delta": 1.0}, {"confidence": 1.0}, {"family": "laplace"}):
         with pytest.raises(PrivauditError):

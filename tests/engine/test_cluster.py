@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from privaudit.engine.cluster import cluster
+from privaudit.engine.cluster import connect
 from privaudit.engine.configure import request
 from privaudit.engine.events import Event
 from privaudit.engine.profiles import profile
@@ -70,7 +70,7 @@ def test_dask_workers_one_of_them_killed(tmp_path: Path, alone: object) -> None:
     ) as local:
         pids = [int(worker.process.process.pid) for worker in local.workers.values()]
         address = local.scheduler_address.replace("tcp://", "dask://")
-        with cluster(address) as cores:
+        with connect(address) as cores:
             assert cores == 2
             victims = pids[:1]
             finished = audit(tmp_path, workers=cores, kill=victims)
@@ -131,7 +131,7 @@ def test_ray_workers_one_of_them_killed(
     with (
         tempfile.TemporaryDirectory(dir="/tmp", prefix="r", ignore_cleanup_errors=True) as folder,
         ray_head(Path(folder)) as address,
-        cluster(address) as cores,
+        connect(address) as cores,
     ):
         assert cores == 2
         victims = Late([0])
@@ -144,7 +144,7 @@ def test_ray_workers_one_of_them_killed(
     "address", ["dask:/host", "spark://host", "host:8786", "dask://", "ray://a b"]
 )
 def test_an_address_that_is_none(address: str) -> None:
-    with pytest.raises(PrivauditError, match="a cluster at"), cluster(address):
+    with pytest.raises(PrivauditError, match="a cluster at"), connect(address):
         pass
 
 
@@ -157,11 +157,11 @@ def test_a_cluster_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(distributed, "Client", refuse)
     with (
         pytest.raises(PrivauditError, match="no dask cluster answers at nowhere:8786"),
-        cluster("dask://nowhere"),
+        connect("dask://nowhere"),
     ):
         pass
 
 
 def test_without_an_address_nothing_changes() -> None:
-    with cluster(None) as cores:
+    with connect(None) as cores:
         assert cores is None

@@ -10,8 +10,9 @@ import pytest
 from privaudit import plugins
 from privaudit.engine.configure import build, request
 from privaudit.engine.profiles import PROFILES, profile
-from privaudit.engine.texts import read
+from privaudit.engine.texts import parse_value
 from privaudit.errors import PrivauditError
+from privaudit.facts import Reason, ReasonCode
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def test_an_unknown_field_is_refused_with_the_nearest() -> None:
 
 def test_a_type_that_no_text_can_give_is_refused() -> None:
     with pytest.raises(PrivauditError, match="cannot be given as text"):
-        read("x", dict[str, int], "part.map")
+        parse_value("x", dict[str, int], "part.map")
 
 
 def ask(**more: Any) -> Any:
@@ -168,9 +169,9 @@ def test_a_method_whose_library_is_missing_is_told_and_never_left_out(
     monkeypatch.setattr(plugins, "load", load)
     made = ask(methods=["all"])
     assert [(u.name, u.reason) for u in made.untrained] == [
-        ("dp_sgd", "the library nothing is not installed")
+        ("dp_sgd", Reason(ReasonCode.MISSING_EXTRA, {"library": "nothing", "fix": ""}))
     ]
-    with pytest.raises(PrivauditError, match="the library nothing is not installed"):
+    with pytest.raises(PrivauditError, match="dp_sgd needs nothing"):
         ask(methods=["dp_sgd"])
 
 

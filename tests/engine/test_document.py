@@ -28,32 +28,32 @@ def chain(start: int, excluded: list[int], per_patient: int) -> list[FlowStep]:
 )
 def test_no_small_count_can_be_read_off_the_flow(excluded: list[int], per_patient: int) -> None:
     flow = chain(20_000, excluded, per_patient)
-    told = document.merge_small(flow)
-    assert told[-1].stays == flow[-1].stays
-    assert told[-1].patients == flow[-1].patients
-    for step in told:
+    shown = document.merge_small(flow)
+    assert shown[-1].stays == flow[-1].stays
+    assert shown[-1].patients == flow[-1].patients
+    for step in shown:
         assert not 0 < step.excluded_stays < 10
-    for one, two in pairwise(told):
+    for one, two in pairwise(shown):
         assert not 0 < one.stays - two.stays < 10
         assert not 0 < one.patients - two.patients < 10
         assert two.excluded_stays == one.stays - two.stays
-    names = "; ".join(step.step for step in told)
+    names = "; ".join(step.step for step in shown)
     assert all(step.step in names for step in flow)
 
 
-def test_large_steps_are_told_as_they_are() -> None:
+def test_large_steps_are_shown_as_they_are() -> None:
     flow = chain(5000, [100, 0, 30], 1)
     assert document.merge_small(flow) == tuple(flow)
 
 
 def test_a_small_last_step_joins_the_one_before() -> None:
-    told = document.merge_small(chain(5000, [100, 3], 1))
-    assert [(s.excluded_stays, s.stays) for s in told] == [(0, 5000), (103, 4897)]
+    shown = document.merge_small(chain(5000, [100, 3], 1))
+    assert [(s.excluded_stays, s.stays) for s in shown] == [(0, 5000), (103, 4897)]
 
 
-def test_a_flow_that_leaves_out_fewer_than_ten_in_all_tells_only_the_end() -> None:
-    told = document.merge_small(chain(5000, [3, 2], 1))
-    assert [(s.excluded_stays, s.stays) for s in told] == [(0, 4995)]
+def test_a_flow_that_leaves_out_fewer_than_ten_in_all_shows_only_the_end() -> None:
+    shown = document.merge_small(chain(5000, [3, 2], 1))
+    assert [(s.excluded_stays, s.stays) for s in shown] == [(0, 4995)]
 
 
 def test_class_shares_of_rare_outcomes_are_left_out() -> None:
@@ -67,7 +67,7 @@ def test_class_shares_of_rare_outcomes_are_left_out() -> None:
     assert document.pool("members", replace(table, y=y), exact=False).rates["yes"] == 0.05
 
 
-def test_parameters_are_told_through_all_levels() -> None:
-    told = document.params(ToyMethod())
-    assert told == {"learner": "ToyLearner", "learner.memory": "0.0", "learner.wait": "0.0"}
-    assert document.described(ToyMethod()).startswith("Train on the members. Least squares")
+def test_parameters_are_shown_through_all_levels() -> None:
+    shown = document.params(ToyMethod())
+    assert shown == {"learner": "ToyLearner", "learner.memory": "0.0", "learner.wait": "0.0"}
+    assert document.describe(ToyMethod()).startswith("Train on the members. Least squares")

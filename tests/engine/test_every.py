@@ -25,11 +25,12 @@ from privaudit.contracts import (
     Target,
     Trials,
 )
-from privaudit.engine import guarantees as promises
 from privaudit.engine import measure
 from privaudit.engine.configure import Entry
+from privaudit.engine.guarantees import check_guarantee, epsilon_bounds
 from privaudit.engine.run import Finished, run
 from privaudit.errors import PrivauditError
+from privaudit.facts import CaveatCode, Metric, Reason, ReasonCode, Setting, note
 from privaudit.records import Records
 from privaudit.results import ClaimText, Estimate, Finding, Skipped
 from privaudit.seeds import Seeds
@@ -136,10 +137,11 @@ class Poison(Attack):
 
     def run(
         self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator
-    ) -> Mapping[str, Trials]:
+    ) -> Mapping[Setting, Trials]:
         clean, bad = ((one.margins < 0).astype(float) for one in refits)
         assert all(one.included.all() for one in refits)
-        return {"mean / flip": Trials(bad, clean, patients=target.split.nonmembers.patient)}
+        at = Setting("aggregator", "mean", details=("flip",))
+        return {at: Trials(bad, clean, patients=target.split.nonmembers.patient)}
 
 
 @dataclass(frozen=True)
@@ -152,10 +154,10 @@ class Look(Attack):
 
     def run(
         self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator
-    ) -> Mapping[str, Trials]:
+    ) -> Mapping[Setting, Trials]:
         assert target.release.updates is not None
         hit = np.full(40, float(target.release.updates.updates[0].mean() == self.seen))
-        return {"cells": Trials(hit, np.zeros(40), np.zeros(40), patients=np.arange(40))}
+        return {Setting("variant", "cells"): Trials(hit, np.zeros(40), np.zeros(40), patients=np.arange(40))}
 
 
 def go(out: Path, methods: Mapping[str, ToyMethod], every: bool, **attacks: Attack) -> Finished:
@@ -172,12 +174,11 @@ def test_a_method_that_refuses_is_told_where_all_were_asked_and_an_error_where_i
     assert finished.code == 0
     assert [s.name for s in finished.audit.subjects] == ["plain"]
     (left,) = finished.audit.untrained
-    assert (left.name, left.reason, left.broke) == (
-        "refuses",
-        "1 site; a federation needs two",
-        False,
-    )
-    assert any("refuses" in caveat for caveat in finished.audit.caveats)
+    said = {"what": "1 site", "because": "a federation needs two", "fix": "name another method"}
+    assert (left.name, left.failed) == ("refuses", False)
+    assert left.reason == Reason(ReasonCode.REFUSED, said)
+    (caveat,) = (c for c in finished.audit.caveats if c.code is CaveatCode.NOT_TRAINED)
+    assert (caveat.severity, caveat.params) == ("warning", {"subject": "refuses"})
     with pytest.raises(PrivauditError, match="1 site"):
         go(tmp_path, methods, False)
     with pytest.raises(PrivauditError, match="1 site"):
@@ -189,7 +190,8 @@ def test_a_missing_library_is_told_and_never_a_crash(tmp_path: Path, every: bool
     finished = go(tmp_path, {"plain": ToyMethod(), "lacks": Lacks()}, every)
     assert finished.code == 0
     (left,) = finished.audit.untrained
-    assert left.reason == "the library no_such_library_at_all is not installed"
+    absent = {"library": "no_such_library_at_all", "fix": ""}
+    assert left.reason == Reason(ReasonCode.MISSING_EXTRA, absent)
     with pytest.raises(PrivauditError, match="no model could be trained"):
         go(tmp_path, {"lacks": Lacks()}, every)
 
@@ -198,8 +200,8 @@ def test_a_method_with_a_fault_fails_the_audit_and_says_nothing_of_the_data(tmp_
     finished = go(tmp_path, {"plain": ToyMethod(), "breaks": Breaks()}, True)
     assert finished.code == 5
     (left,) = finished.audit.untrained
-    assert left.broke
-    assert left.reason.startswith("ZeroDivisionError in test_every.py")
+    assert left.failed
+    assert str(left.reason.params["error"]).startswith("ZeroDivisionError in test_every.py")
     with pytest.raises(RuntimeError, match="could not be trained"):
         go(tmp_path, {"plain": ToyMethod(), "breaks": Breaks()}, False)
 
@@ -208,39 +210,50 @@ def test_a_bound_above_the_promise_is_a_defect(tmp_path: Path) -> None:
     methods = {"open": ToyMethod(), "small": Promises(epsilon=0.1), "large": Promises(epsilon=50.0)}
     finished = go(tmp_path, methods, False, coins=Coins())
     assert finished.code == 5
-    told = {}
+    defects = {}
     for subject in finished.audit.subjects:
         (found,) = subject.outcomes
         assert isinstance(found, Finding)
-        bounds = promises.bounds(found.estimates)
-        assert {e.name for e in bounds} == {"epsilon_lower_bound", "epsilon_lower_bound_fdp"}
+        bounds = epsilon_bounds(found.estimates)
+        assert {e.metric.name for e in bounds} == {
+            "epsilon_lower_bound",
+            "epsilon_lower_bound_fdp",
+        }
         assert all((e.value or 0) > 1 for e in bounds)
-        told[subject.name] = [c for c in found.caveats if c.startswith(promises.DEFECT)]
-    assert [len(told[name]) for name in methods] == [0, 1, 0]
-    assert any(caveat.startswith("Defect in small") for caveat in finished.audit.caveats)
+        defects[subject.name] = [c for c in found.caveats if c.severity == "defect"]
+    assert [len(defects[name]) for name in methods] == [0, 1, 0]
+    (caveat,) = (c for c in finished.audit.caveats if c.severity == "defect")
+    assert caveat.code == CaveatCode.GUARANTEE_BROKEN
+    assert (caveat.params["subject"], caveat.params["claimed"]) == ("small", 0.1)
     assert go(tmp_path, {"large": methods["large"]}, False, coins=Coins()).code == 0
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "code"),
     [
-        ({}, "defect"),
-        ({"unit": "site"}, "defect"),
-        ({"neighbours": "replace"}, "cannot be compared"),
-        ({"unit": "record"}, "cannot be compared"),
-        ({"covers": ()}, "does not cover"),
-        ({"covers": (Access.WEIGHTS.value,)}, "defect"),
-        ({"epsilon": 3.0}, ""),
-        ({"epsilon": None}, ""),
+        ({}, CaveatCode.EPSILON_ABOVE_CLAIM),
+        ({"unit": "site"}, CaveatCode.EPSILON_ABOVE_CLAIM),
+        ({"neighbours": "replace"}, CaveatCode.BOUND_OF_ANOTHER_UNIT),
+        ({"unit": "record"}, CaveatCode.BOUND_OF_ANOTHER_UNIT),
+        ({"covers": ()}, CaveatCode.BOUND_NOT_COVERED),
+        ({"covers": (Access.WEIGHTS.name,)}, CaveatCode.EPSILON_ABOVE_CLAIM),
+        ({"epsilon": 3.0}, None),
+        ({"epsilon": None}, None),
     ],
 )
-def test_only_comparable_promises_are_called_broken(changes: dict[str, object], told: str) -> None:
-    claim = ClaimText(1.0, 1e-5, "patient", "add-remove", (Access.ANSWERS.value,), "x")
+def test_only_comparable_guarantees_are_called_broken(
+    changes: dict[str, object], code: CaveatCode | None
+) -> None:
+    claim = ClaimText(1.0, 1e-5, "patient", "add-remove", (Access.ANSWERS.name,), "x")
     claim = replace(claim, **changes)  # type: ignore[arg-type]
-    known = (Estimate("epsilon_lower_bound", 2.5), Estimate("epsilon_lower_bound_fdp", None))
-    found = promises.caveats(claim, known, {Access.ANSWERS, Access.RERUN})
-    assert len(found) == bool(told)
-    assert told in " ".join(found)
+    known = (
+        Estimate(Metric("epsilon_lower_bound"), 2.5),
+        Estimate(Metric("epsilon_lower_bound_fdp"), None),
+    )
+    found = check_guarantee(claim, known, {Access.ANSWERS, Access.RERUN})
+    assert [caveat.code for caveat in found] == ([] if code is None else [code])
+    broken = code is CaveatCode.EPSILON_ABOVE_CLAIM
+    assert any(caveat.severity == "defect" for caveat in found) == broken
 
 
 def test_poisoning_asks_for_refits_with_malicious_clients_where_there_are_seats(
@@ -254,12 +267,15 @@ def test_poisoning_asks_for_refits_with_malicious_clients_where_there_are_seats(
     plain, joint = finished.audit.subjects
     skipped = {o.attack: o.reason for o in plain.outcomes if isinstance(o, Skipped)}
     assert set(skipped) == {"poison", "look"}
-    assert "take part in training" in skipped["poison"]
+    assert skipped["poison"] == Reason(ReasonCode.LACKS_ACCESS, {"access": ("SEAT",)})
     found = {o.attack: o for o in joint.outcomes if isinstance(o, Finding)}
-    rates = {e.name: e.value for e in found["poison"].estimates}
-    assert rates["attack_minus_control@mean / flip"] > 0.2  # type: ignore[operator]
+    rates = {e.metric: e.value for e in found["poison"].estimates}
+    at = Setting("aggregator", "mean", details=("flip",))
+    gain = rates[Metric("attack_minus_control", at=at)]
+    assert gain is not None
+    assert gain > 0.2
     assert joint.trust == (("server", "one hospital's update", "yes"),)
-    assert joint.notes == ("Two clients.",)
+    assert joint.notes == (note("Two clients."),)
     assert joint.costs["rounds"] == 3.0
     assert "lost" not in joint.costs
 

@@ -13,9 +13,11 @@ from toy_audit import (
     Broken,
     BrokenPlan,
     Cheat,
+    Insulin,
     NeedsWeights,
     Noise,
     Refusing,
+    Texts,
     ToyLearner,
     ToyTask,
     numbers,
@@ -26,16 +28,22 @@ from privaudit.attacks.membership.lira import Lira
 from privaudit.attacks.membership.rmia import Rmia
 from privaudit.attacks.membership.threshold import Threshold
 from privaudit.contracts import Attack
+from privaudit.engine import measure
 from privaudit.engine.events import Event
 from privaudit.engine.folder import read
 from privaudit.engine.run import Finished, run
 from privaudit.errors import PrivauditError
+from privaudit.facts import Caveat, CaveatCode, Reason, ReasonCode, Setting
 from privaudit.results import Audit, Failed, Finding, Skipped, from_json
 
 
 def go(out: Path, attacks: dict[str, Attack] | None = None, **more: object) -> Finished:
     workers = more.pop("workers", 1)
     return run(request(attacks, **more), out=out, workers=workers)  # type: ignore[arg-type]
+
+
+def codes(audit: Audit) -> list[CaveatCode]:
+    return [caveat.code for caveat in audit.caveats]
 
 
 def auc(audit: Audit, attack: str, subject: int = 0) -> float:
@@ -113,7 +121,7 @@ def test_nothing_shareable_names_a_patient_and_small_counts_are_merged(tmp_path:
     assert '"too short",3,640,640' in exact
     generated = go(tmp_path, attacks, task=ToyTask(real=False)).audit
     assert [row.excluded for row in generated.data.flow] == [0, 3, 40]
-    assert any("generated" in caveat for caveat in generated.caveats)
+    assert codes(generated)[0] == CaveatCode.GENERATED_RECORDS
 
 
 def test_an_attack_that_refuses_is_a_result_and_no_fault(tmp_path: Path) -> None:
@@ -121,13 +129,13 @@ def test_an_attack_that_refuses_is_a_result_and_no_fault(tmp_path: Path) -> None
     assert finished.code == 0
     subject = finished.audit.subjects[0]
     by_name = {o.attack: o for o in subject.outcomes}
-    assert by_name["refusing"] == Skipped(
-        "refusing", "membership", "nothing to infer; no column is sensitive"
-    )
+    said = {"what": "nothing to infer", "because": "no column is sensitive", "fix": "mark one"}
+    refused = Reason(ReasonCode.REFUSED, said)
+    assert by_name["refusing"] == Skipped("refusing", "membership", refused)
     assert {control.attack for control in subject.controls} == {"threshold"}
 
 
-def test_a_broken_attack_is_told_without_data_and_fails_the_audit(tmp_path: Path) -> None:
+def test_a_failed_attack_is_reported_without_data_and_fails_the_audit(tmp_path: Path) -> None:
     attacks = {
         "broken": Broken(),
         "lost": BrokenPlan(),
@@ -140,13 +148,18 @@ def test_a_broken_attack_is_told_without_data_and_fails_the_audit(tmp_path: Path
     by_name = {o.attack: o for o in finished.audit.subjects[0].outcomes}
     broken, lost, weights, noise = (by_name[n] for n in ("broken", "lost", "weights", "noise"))
     assert isinstance(broken, Failed)
-    assert broken.error.startswith("ValueError in toy_audit.py")
+    assert broken.reason.code == ReasonCode.FAILED
+    assert str(broken.reason.params["error"]).startswith("ValueError in toy_audit.py")
     assert isinstance(lost, Failed)
-    assert lost.error.startswith("KeyError")
+    assert str(lost.reason.params["error"]).startswith("KeyError")
     assert isinstance(weights, Skipped)
-    assert "take gradients" in weights.reason
+    assert weights.reason == Reason(ReasonCode.LACKS_ACCESS, {"access": ("WEIGHTS",)})
     assert isinstance(noise, Finding)
-    assert [curve.name for curve in noise.curves] == ["attack_rate", "control_rate"]
+    assert noise.caveats == (
+        Caveat(CaveatCode.CONTROL_DESCRIBED, "note", {"control": "nothing"}),
+    )
+    assert [str(curve.metric) for curve in noise.curves] == ["attack_rate", "control_rate"]
+    assert {(curve.kind, curve.unit) for curve in noise.curves} == {("budget", "sd")}
     assert noise.curves[0].x == (0.1, 0.2, 0.4)
     assert isinstance(by_name["threshold"], Finding)
     story = finished.folder / "restricted" / "failures" / "broken-on-toy-plain.txt"
@@ -155,9 +168,34 @@ def test_a_broken_attack_is_told_without_data_and_fails_the_audit(tmp_path: Path
     assert covered["membership"].state == "TESTED"
     assert covered["evasion"].state == "TESTED"
     assert covered["attribute"].state == "NOT TESTED"
-    assert "broke" in covered["attribute"].reason
+    assert covered["attribute"].others == (
+        ("broken", broken.reason), ("lost", lost.reason),
+    )  # fmt: skip
+    attacked = {"attack": "broken", "subject": "toy-plain", **broken.reason.params}
+    assert Caveat(CaveatCode.ATTACK_FAILED, "defect", attacked) in finished.audit.caveats
     assert covered["poisoning"].state == "NOT TESTED"
     assert covered["synthetic"].state == "NOT APPLICABLE"
+
+
+def test_column_names_that_look_like_budgets_give_no_curve(tmp_path: Path) -> None:
+    finished = go(tmp_path, {"insulin": Insulin()})
+    (found,) = finished.audit.subjects[0].outcomes
+    assert isinstance(found, Finding)
+    assert found.curves == ()
+    at = {estimate.metric.at for estimate in found.estimates}
+    assert at == {Setting("column", "24h insulin"), Setting("column", "48h insulin")}
+    stored = finished.folder / "restricted" / "scores" / "toy-plain-insulin.npz"
+    with np.load(stored, allow_pickle=False) as file:
+        assert set(measure.evidence_of(dict(file))) == at
+
+
+def test_series_named_by_texts_are_refused(tmp_path: Path) -> None:
+    finished = go(tmp_path, {"texts": Texts()})
+    assert finished.code == 5
+    (failed,) = finished.audit.subjects[0].outcomes
+    assert isinstance(failed, Failed)
+    assert failed.reason.code == ReasonCode.REFUSED
+    assert "Setting" in str(failed.reason.params["because"])
 
 
 @pytest.mark.parametrize(
@@ -171,13 +209,18 @@ def test_controls_catch_an_attack_that_cheats_or_finds_nothing(
     assert ("suspect", kind) in failed
     assert not any(name == "threshold" for name, _ in failed)
     assert finished.code == (5 if kind == "negative" else 0)
-    assert any("suspect" in caveat for caveat in finished.audit.caveats)
+    (caveat,) = (c for c in finished.audit.caveats if c.params.get("attack") == "suspect")
+    if kind == "negative":
+        assert (caveat.code, caveat.severity) == (CaveatCode.CONTROL_FAILED, "defect")
+        assert caveat.params["control"] == "negative"
+    else:
+        assert (caveat.code, caveat.severity) == (CaveatCode.PLANTED_LEAK_MISSED, "warning")
 
 
 def test_a_model_on_which_every_attack_is_blind_is_inconclusive(tmp_path: Path) -> None:
     finished = go(tmp_path, {"suspect": Blind()})
     assert finished.code == 3
-    assert any("planted leak was missed" in caveat for caveat in finished.audit.caveats)
+    assert CaveatCode.PLANTED_LEAK_MISSED in codes(finished.audit)
 
 
 def test_same_entropy_same_numbers_whatever_the_jobs(tmp_path: Path) -> None:
@@ -231,7 +274,7 @@ def test_a_finished_run_is_found_again_and_damage_is_noticed(tmp_path: Path) -> 
     assert numbers(first.audit) == numbers(third.audit)
 
 
-def test_an_attack_added_later_is_handed_refits_that_are_all_kept(tmp_path: Path) -> None:
+def test_an_attack_added_later_is_given_refits_that_are_all_stored(tmp_path: Path) -> None:
     go(tmp_path, {"lira": Lira(shadows=8)})
     later = go(tmp_path, {"rmia": Rmia(shadows=8)})
     assert (later.trained, later.reused) == (0, 8)

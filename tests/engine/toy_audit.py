@@ -31,6 +31,7 @@ from privaudit.contracts import (
 )
 from privaudit.engine.configure import Entry, Request
 from privaudit.errors import PrivauditError
+from privaudit.facts import Setting
 from privaudit.records import Column, Records
 from privaudit.results import to_json
 from privaudit.seeds import Seeds
@@ -121,7 +122,7 @@ class ToyMethod(Method):
 
 @dataclass(frozen=True)
 class Broken(Attack):
-    """Breaks, with data in the message."""
+    """Fails, with data in the message."""
 
     needs: ClassVar[frozenset[Access]] = frozenset({Access.ANSWERS})
     family: ClassVar[Literal["attribute"]] = "attribute"
@@ -150,7 +151,7 @@ class NeedsWeights(Attack):
 
     def run(
         self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator
-    ) -> Mapping[str, Trials]:
+    ) -> Mapping[Setting, Trials]:
         raise AssertionError("must not run on a model without gradients")
 
 
@@ -163,10 +164,10 @@ class Noise(Attack):
 
     def run(
         self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator
-    ) -> Mapping[str, Trials]:
+    ) -> Mapping[Setting, Trials]:
         outside = target.split.nonmembers
         return {
-            f"{budget} sd": Trials(
+            Setting("budget", budget, "sd"): Trials(
                 (rng.random(len(outside)) < budget).astype(float),
                 np.zeros(len(outside)),
                 control_label="nothing",
@@ -174,6 +175,39 @@ class Noise(Attack):
             )
             for budget in (0.1, 0.2, 0.4)
         }
+
+
+@dataclass(frozen=True)
+class Insulin(Attack):
+    """Guesses columns whose names look like budgets."""
+
+    needs: ClassVar[frozenset[Access]] = frozenset({Access.ANSWERS})
+    family: ClassVar[Literal["attribute"]] = "attribute"
+
+    def run(
+        self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator
+    ) -> Mapping[Setting, Trials]:
+        outside = target.split.nonmembers
+        return {
+            Setting("column", name): Trials(
+                rng.random(len(outside)), rng.random(len(outside)), patients=outside.patient
+            )
+            for name in ("24h insulin", "48h insulin")
+        }
+
+
+@dataclass(frozen=True)
+class Texts(Attack):
+    """Names its series by texts."""
+
+    needs: ClassVar[frozenset[Access]] = frozenset({Access.ANSWERS})
+    family: ClassVar[Literal["attribute"]] = "attribute"
+
+    def run(
+        self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator
+    ) -> Mapping[Setting, Trials]:
+        one = Trials(np.ones(40), np.zeros(40), patients=np.arange(40))
+        return {"0.1 sd": one}  # type: ignore[dict-item]
 
 
 @dataclass(frozen=True)

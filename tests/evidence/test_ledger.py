@@ -13,7 +13,7 @@ from privaudit import commitments
 from privaudit.engine.folder import read
 from privaudit.errors import PrivauditError
 from privaudit.evidence import bom, ledger, verify
-from privaudit.evidence.canonical import canonical
+from privaudit.evidence.statement import canonical
 
 DATA = "hmac-sha256:0123456789ab:" + "a" * 64
 
@@ -21,7 +21,7 @@ DATA = "hmac-sha256:0123456789ab:" + "a" * 64
 def once(out: Path, seed: int, code: int = 0, data: str = DATA) -> ledger.Attempts:
     with ledger.attempt(out, f"privaudit run toy --seed {seed} --profile smoke") as one:
         counted = one.saw(f"run-{seed}", "toy", data)
-        one.ended(f"run-{seed}", code)
+        one.end(f"run-{seed}", code)
     return counted
 
 
@@ -43,7 +43,7 @@ def test_repeats_until_one_passes_show(tmp_path: Path) -> None:
     [
         (PrivauditError("a", "b", "c"), "refused", 2),
         (KeyboardInterrupt(), "interrupted", 130),
-        (RuntimeError("x"), "broke", 70),
+        (RuntimeError("x"), "failed with an error", 70),
     ],
 )
 def test_how_it_ended_is_noted_also_when_it_did_not(
@@ -132,8 +132,8 @@ def test_a_ledger_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 
 
 def test_commitments_tell_nothing_without_the_key(tmp_path: Path) -> None:
-    key = commitments.key(tmp_path)
-    assert key == commitments.key(tmp_path) == commitments.known(tmp_path)
+    key = commitments.load_key(tmp_path)
+    assert key == commitments.load_key(tmp_path)
     path = tmp_path / "restricted" / commitments.KEY
     assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     one, other = commitments.commit(key, "a"), commitments.commit(key, "b")
@@ -143,9 +143,8 @@ def test_commitments_tell_nothing_without_the_key(tmp_path: Path) -> None:
     assert commitments.same("", "") is None
     assert one.split(":")[2] != commitments.commit(b"k" * 32, "a").split(":")[2]
     path.write_bytes(b"short")
-    assert commitments.known(tmp_path) is None
     with pytest.raises(PrivauditError, match="5 bytes"):
-        commitments.key(tmp_path)
+        commitments.load_key(tmp_path)
 
 
 def test_canonical_json() -> None:

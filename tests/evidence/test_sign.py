@@ -29,7 +29,7 @@ def test_a_new_key_is_its_owners_alone(tmp_path: Path) -> None:
     path = key(tmp_path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     private = sign.private_key(path)
-    assert sign.name_of(sign.public_key(tmp_path / "officer.pem.pub")) == sign.name_of(
+    assert sign.key_id(sign.public_key(tmp_path / "officer.pem.pub")) == sign.key_id(
         private.public_key()
     )
     with pytest.raises(PrivauditError, match="there already"):
@@ -108,7 +108,7 @@ def test_forged_envelopes_are_found(run: Path, tmp_path: Path) -> None:
     other = ed25519.Ed25519PrivateKey.generate()
     import base64
 
-    from privaudit.evidence.canonical import canonical
+    from privaudit.evidence.statement import canonical
 
     def forged(**change: Any) -> tuple[str, ...]:
         path.write_bytes(canonical({**tree, **change}))
@@ -116,7 +116,7 @@ def test_forged_envelopes_are_found(run: Path, tmp_path: Path) -> None:
 
     wrong = base64.b64encode(other.sign(b"x")).decode()
     keyid = tree["signatures"][0]["keyid"]
-    assert "does not fit" in forged(signatures=[{"keyid": keyid, "sig": wrong}])[0]
+    assert "does not match" in forged(signatures=[{"keyid": keyid, "sig": wrong}])[0]
     assert "not an envelope" in forged(signatures=[])[0]
     assert "not an envelope" in forged(payloadType="text/plain")[0]
     assert forged() == ()
@@ -135,7 +135,7 @@ def test_dsse_is_encoded_as_its_specification_says(monkeypatch: pytest.MonkeyPat
     from privaudit.evidence import statement
 
     monkeypatch.setattr(statement, "MEDIA", "http://example.com/HelloWorld")
-    assert sign.encoded(b"hello world") == b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
+    assert sign.encode(b"hello world") == b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
 
 
 def test_the_command(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

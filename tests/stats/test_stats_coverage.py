@@ -89,9 +89,9 @@ def headline_coverage(n, repeats, rng, attacks=6):
         }
         _, found = stats.strongest(evidence, patients=ids, rng=rng)
         for e in found:
-            if e.name in hits:
-                hits[e.name] += e.low <= e.chance <= e.high
-                above[e.name] += e.low > e.chance
+            if str(e.metric) in hits:
+                hits[str(e.metric)] += e.low <= e.chance <= e.high
+                above[str(e.metric)] += e.low > e.chance
     return {k: v / repeats for k, v in hits.items()}, {k: v / repeats for k, v in above.items()}
 
 
@@ -137,7 +137,7 @@ def test_trials_at_chance_rarely_read_as_a_gain():
         ids = np.repeat(np.arange(80), 2)
         three = ((rng.random(160) < 0.3) * 1.0 for _ in range(3))
         found = stats.estimates(Trials(*three), patients=ids, rng=rng)
-        alarms += next(e.low for e in found if e.name == "attack_minus_control") > 0
+        alarms += next(e.low for e in found if str(e.metric) == "attack_minus_control") > 0
     assert alarms / 400 < 0.045
 
 
@@ -185,5 +185,5 @@ def test_the_headline_at_one_percent_is_not_flattered_by_choice():
     for _ in range(200):
         evidence = {str(i): Scores(rng.normal(size=n), rng.normal(size=n)) for i in range(6)}
         _, found = stats.strongest(evidence, patients=ids, rng=rng)
-        alarms += next(e.low for e in found if e.name == "tpr_at_fpr_0.01") > 0.01
+        alarms += next(e.low for e in found if str(e.metric) == "tpr_at_fpr_0.01") > 0.01
     assert alarms / 200 < 0.06

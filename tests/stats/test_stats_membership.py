@@ -11,12 +11,14 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from privaudit import stats
 from privaudit.contracts import Scores
 from privaudit.errors import PrivauditError
+from privaudit.facts import Metric, Setting
+from privaudit.report.wording.metrics import MEANINGS, explain_metric
 from privaudit.stats import auc, thresholds
-from privaudit.stats.membership import ppv
+from privaudit.stats.membership import ppv, too_few
 
 
 def _by_name(estimates):
-    return {e.name: e for e in estimates}
+    return {str(e.metric): e for e in estimates}
 
 
 def _shapes(rng):
@@ -119,9 +121,10 @@ def test_refusal_counts_patients_not_records():
     assert found["tpr_at_fpr_0.1"].value is not None
     refused = found["tpr_at_fpr_0.01"]
     assert refused.value is None
-    assert refused.refusal.startswith("needs 400 more held-out patients")
-    assert found["tpr_at_fpr_0.001"].refusal.startswith("needs 9400 more held-out patients")
-    assert found["ppv_at_prior_0.5"].refusal.startswith("needs 400 more")
+    assert refused.refusal == too_few((600, 600), 0.01)
+    assert refused.refusal.params == {"more": 400, "have": 600, "fpr": 0.01}
+    assert found["tpr_at_fpr_0.001"].refusal.params["more"] == 9400
+    assert found["ppv_at_prior_0.5"].refusal.params["more"] == 400
     assert found["detectable_tpr_at_fpr_0.01"].value is None
 
 
@@ -151,10 +154,10 @@ def test_degenerate_pools_give_honest_values(evidence, one_patient):
         ids = (ids[0] * 0, ids[1] * 0 + 1)
     rng = np.random.default_rng(0)
     found = stats.estimates(evidence, patients=ids, rng=rng)
-    assert {e.name for e in found} == set(stats.catalogue.MEMBERSHIP)
+    assert tuple(e.metric for e in found) == stats.catalogue.MEMBERSHIP_METRICS
     for e in found:
         assert e.n
-        assert e.how
+        assert (e.bound is None) == (e.value is None)
         assert e.chance is not None
         assert (e.value is None) == (e.refusal is not None)
         for number in (e.value, e.low, e.high):
@@ -207,12 +210,14 @@ def test_names_restrict_the_work():
     evidence = Scores(rng.normal(size=1100), rng.normal(size=1100))
     ids = (np.arange(1100), np.arange(1100) + 1100)
     found = stats.estimates(evidence, patients=ids, rng=rng, names=["auc", "tpr_at_fpr_0.1"])
-    assert [e.name for e in found] == ["auc", "tpr_at_fpr_0.1"]
+    assert [str(e.metric) for e in found] == ["auc", "tpr_at_fpr_0.1"]
 
 
 def test_every_name_has_a_meaning():
-    assert stats.meaning("attack_rate@0.1 sd").startswith("share of attempts")
-    assert all(stats.meaning(name) for name in stats.CATALOGUE)
+    assert MEANINGS.keys() == stats.CATALOGUE.keys()
+    at = Metric("attack_rate", at=Setting("column", "a / b@c"))
+    assert explain_metric(at) == explain_metric(Metric("attack_rate"))
+    assert all("{" not in explain_metric(metric) for metric in stats.catalogue.MEMBERSHIP_METRICS)
 
 
 def test_detectable_rates_are_of_the_size_measured_before():

@@ -11,6 +11,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, log_loss,
 from privaudit import stats
 from privaudit.contracts import Scores, Trials
 from privaudit.errors import PrivauditError
+from privaudit.facts import Bound, BoundMethod, Metric, Reason, ReasonCode, Setting
 from privaudit.results import Estimate
 from privaudit.stats import auc, rates
 from privaudit.stats.groups import holm, suppressed
@@ -19,7 +20,7 @@ from privaudit.stats.prediction import average_precision
 
 
 def _by_name(estimates):
-    return {e.name: e for e in estimates}
+    return {str(e.metric): e for e in estimates}
 
 
 def _ones(k, n):
@@ -94,21 +95,25 @@ def test_trials_without_a_single_success_are_not_certain():
 def test_trials_take_their_own_patients_and_keys():
     rng = np.random.default_rng(0)
     made = {
-        f"{b} sd": Trials(
+        Setting("budget", b, "sd"): Trials(
             (rng.random(60) < b) * 1.0, np.zeros(60), np.zeros(60), "noise", np.arange(60)
         )
         for b in (0.5, 0.1)
     }
     found = stats.estimates(made, rng=rng)
-    assert [e.name for e in found][:2] == ["attack_rate@0.5 sd", "control_rate@0.5 sd"]
-    assert {e.name.split("@")[0] for e in found} == set(stats.catalogue.TRIALS)
-    assert all(e.n and e.how and e.chance is not None for e in found)
+    assert [str(e.metric) for e in found][:2] == ["attack_rate@0.5 sd", "control_rate@0.5 sd"]
+    assert {e.metric.name for e in found} == set(stats.catalogue.TRIALS)
+    assert {e.metric.at for e in found} == set(made)
+    assert all(e.n and e.bound and e.chance is not None for e in found)
     line = stats.budget_curve(made)
+    assert (line.kind, line.metric, line.unit) == ("budget", Metric("attack_rate"), "sd")
     assert line.x == (0.1, 0.5)
-    assert line.x_label == "budget (sd)"
     assert all(a <= b <= c for a, b, c in zip(line.low, line.y, line.high, strict=True))
-    few = {"1 sd": Trials(np.ones(9), np.zeros(9), patients=np.arange(9))}
-    assert stats.budget_curve(few).x == ()
+    few = Trials(np.ones(9), np.zeros(9), patients=np.arange(9))
+    assert stats.budget_curve({Setting("budget", 1.0, "sd"): few}).x == ()
+    for other in (Setting("column", "24h insulin"), Setting("neighbours", 3, "nearest")):
+        with pytest.raises(PrivauditError, match="budget curve"):
+            stats.budget_curve({other: few})
     with pytest.raises(PrivauditError, match="trials without patients"):
         stats.estimates(Trials(np.ones(3), np.ones(3)), rng=rng)
     with pytest.raises(PrivauditError, match="outside 0 to 1"):
@@ -121,7 +126,7 @@ def test_a_control_on_other_records_is_independent():
     )
     gap = found["attack_minus_control"]
     assert (gap.low, gap.high) == pytest.approx((0.0524, 0.3339), abs=5e-5)
-    assert "independent" in gap.how
+    assert gap.bound == Bound(BoundMethod.NEWCOMBE_INDEPENDENT)
 
 
 # Utility
@@ -208,9 +213,9 @@ def test_degenerate_answers_are_refused_not_crashed(case):
     if case == "separable":
         assert found["auroc"].value == 1
         assert 0.8 < found["auroc"].low < 1
-        assert "separate" in found["calibration_slope"].refusal
+        assert found["calibration_slope"].refusal.code == ReasonCode.SEPARATED_OUTCOMES
     if case == "one class":
-        assert "with and without" in found["auroc"].refusal
+        assert found["auroc"].refusal == Reason(ReasonCode.ONE_OUTCOME, {"outcomes": ()})
     stats.reliability(proba, y, patients=ids)
 
 
@@ -339,14 +344,14 @@ def test_a_headline_of_two_patients_does_not_crash():
 
 def test_controls():
     def one(low, high):
-        return (Estimate("auc", (low + high) / 2, low, high, 0.5),)
+        return (Estimate(Metric("auc"), (low + high) / 2, low, high, 0.5),)
 
     assert stats.control_passed("positive", one(0.6, 0.7))
     assert not stats.control_passed("positive", one(0.51, 0.7))
     assert stats.control_passed("negative", one(0.45, 0.52))
     assert not stats.control_passed("negative", one(0.51, 0.52))
     assert not stats.control_passed("negative", one(0.4, 0.49)), "a reversed leak is a leak"
-    refused = (Estimate("auc", None, refusal="no members"),)
+    refused = (Estimate(Metric("auc"), None, refusal=Reason(ReasonCode.NO_MEMBER)),)
     assert not stats.control_passed("negative", refused)
     assert not stats.control_passed("positive", refused)
     assert stats.control_confidence() == pytest.approx(0.99995)

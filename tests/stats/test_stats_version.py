@@ -15,6 +15,7 @@ import numpy as np
 
 from privaudit import stats
 from privaudit.contracts import Scores, Trials
+from privaudit.facts import Setting
 from privaudit.results import to_tree
 from privaudit.stats.version import STATISTICS
 
@@ -46,10 +47,10 @@ def numbers() -> dict[str, Any]:
         "epsilon": to_tree(stats.estimates(coin, patients=ids, rng=stream()))[-2:],
         "roc": to_tree(stats.roc(scores, patients=ids, rng=stream())),
         "groups": to_tree(stats.score_groups(scores, patients=ids, groups={"sex": sex}, rng=stream())),
-        "trials": to_tree(stats.estimates({"1 sd": trials}, rng=stream())),
+        "trials": to_tree(stats.estimates({Setting("budget", 1.0, "sd"): trials}, rng=stream())),
         "utility": to_tree(stats.utility(proba, y, patients=who, rng=stream())),
         "utility_groups": to_tree(
-            stats.utility_groups(proba, y, patients=who, groups={"half": np.where(who < 200, "a", "b")}, rng=stream())
+            stats.utility_groups(proba, y, patients=who, groups={"half": np.where(who < 200, "a", "b")})
         ),
         "reliability": to_tree(stats.reliability(proba, y, patients=who)),
         "strongest": to_tree(stats.strongest({"a": scores}, patients=ids, rng=stream())[1]),

@@ -1,9 +1,9 @@
-"""What an outsider with records of his own would guess for a missing value, without any model."""
+"""What an outsider with records of their own would guess for a missing value, without the model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,19 +11,19 @@ import numpy as np
 from privaudit.records import Column, Records
 
 FEWEST = 20
-"""With fewer records of his own than this, or one value among them, he goes by the shares of values."""
+"""With fewer own records than this, or one value among them, the guess is the most frequent value."""
 COLUMNS = 60
-"""Most columns the classifier reads, those that tell most: more cost time and add noise."""
+"""Most columns the classifier reads, the most informative: more cost time and add noise."""
 
 
 @dataclass(frozen=True, eq=False)
 class Imputer:
     """Probability of each value of one column, from the other columns and the outcome.
 
-    Mean of a logistic regression and of boosted trees, fitted on the attacker's own records, mixed with one
-    record's worth of every value so that none is impossible. The outcome is
-    among the predictors because the attack knows it as well: what is won over this guess comes from
-    the model. Jayaraman and Evans 2022 (arXiv 2209.01292), section 4.1.
+    Mean of a logistic regression and of boosted trees, fitted on the attacker's own records, mixed
+    with one record's worth of every value so that none is impossible. The outcome is among the
+    predictors because the attack knows it as well: what is won over this guess comes from the
+    model. Jayaraman and Evans 2022 (arXiv 2209.01292), section 4.1.
     """
 
     shares: np.ndarray
@@ -56,9 +56,9 @@ class Imputer:
 
         x = self.view(records)
         with threadpool_limits(1):
-            told = np.mean([model.predict_proba(x) for model in self.models], axis=0)
+            answers = np.mean([model.predict_proba(x) for model in self.models], axis=0)
         full = np.zeros(out.shape)
-        full[:, self.present] = told
+        full[:, self.present] = answers
         return self.weight * full + (1 - self.weight) / out.shape[1]
 
 
@@ -72,7 +72,7 @@ class _View:
     fill: np.ndarray
     centre: np.ndarray
     spread: np.ndarray
-    kept: np.ndarray
+    chosen: np.ndarray
 
     @classmethod
     def fit(cls, records: Records, labels: np.ndarray, column: int) -> _View:
@@ -85,13 +85,13 @@ class _View:
         view = cls(column, records.columns, classes, fill, np.zeros(0), np.ones(0), np.arange(0))
         wide = view._wide(records)
         centre, spread = wide.mean(axis=0), wide.std(axis=0)
-        told = _telling(wide, labels)
-        kept = np.sort(np.argsort(-told, kind="stable")[:COLUMNS])
-        kept = kept[spread[kept] > 0]
-        return cls(column, records.columns, classes, fill, centre[kept], spread[kept], kept)
+        order = np.argsort(-_explained(wide, labels), kind="stable")
+        chosen = np.sort(order[:COLUMNS])
+        chosen = chosen[spread[chosen] > 0]
+        return replace(view, centre=centre[chosen], spread=spread[chosen], chosen=chosen)
 
     def __call__(self, records: Records) -> np.ndarray:
-        return np.clip((self._wide(records)[:, self.kept] - self.centre) / self.spread, -5, 5)
+        return np.clip((self._wide(records)[:, self.chosen] - self.centre) / self.spread, -5, 5)
 
     def _wide(self, records: Records) -> np.ndarray:
         x = records.X.astype(np.float64)
@@ -108,8 +108,8 @@ class _View:
         return [j for j, c in enumerate(self.columns) if c.kind in kinds and j != self.column]
 
 
-def _telling(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(w,) between-group share of each column's variance; the outcome (first columns) always counts."""
+def _explained(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(w,) between-group share of each column's variance."""
     x = x - x.mean(axis=0)
     between = np.zeros(x.shape[1])
     for code in np.unique(labels):
@@ -135,6 +135,3 @@ def _classifiers(x: np.ndarray, labels: np.ndarray, state: int) -> tuple[Any, ..
             LogisticRegression(C=0.05, max_iter=500).fit(x, labels),
             trees.fit(x, labels),
         )
-
-
-__all__ = ["Imputer"]

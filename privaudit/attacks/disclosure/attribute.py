@@ -8,9 +8,12 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from privaudit.attacks._options import check_choice, check_whole
+from privaudit.attacks._pools import Tried
 from privaudit.attacks.disclosure._imputer import Imputer
 from privaudit.contracts import Access, Attack, Fitted, Model, Target, Trials
 from privaudit.errors import PrivauditError
+from privaudit.facts import Setting
 from privaudit.records import Column, Records
 
 CONTROL = "the same attack on patients outside the training data"
@@ -19,18 +22,18 @@ TINY = 1e-12
 
 @dataclass(frozen=True)
 class Attribute(Attack):
-    """Guesses a patient's sex, unit or other sensitive value from the rest of the record and the outcome.
+    """Guesses a patient's sensitive value from the rest of the record, the outcome and the model.
 
     Every possible value is put into the record and the model asked each time; `posterior` names the
-    value that makes the true outcome likeliest, weighed by how probable an imputer without the model
-    finds it (Fredrikson et al. 2014, section 3.2; Jayaraman and Evans 2022, section 4, arXiv
-    2209.01292); `confidence` asks only the model: a value with which it is right, the surest one, or the
-    one with which it is least sure of being right in its wrong answer (CSMIA, Mehnaz et al. 2022,
-    section 4.2). One series a sensitive column. Success: share of members
-    whose value is named; guess: the imputer alone on the same members; control: the same attack on as
-    many non-members, so that what any model of this disease would teach is not taken for a leak of the
-    training records. Records whose value is missing are left out. A numeric column is cut into `bins`
-    of equal width between its public bounds; without bounds it is left out.
+    value that makes the true outcome likeliest, weighed by how probable an imputer without the
+    model finds it (Fredrikson et al. 2014, section 3.2; Jayaraman and Evans 2022, section 4, arXiv
+    2209.01292); `confidence` asks only the model: a value with which it is right, the surest one,
+    or the one with which it is least sure of being right in its wrong answer (CSMIA, Mehnaz et al.
+    2022, section 4.2). One series a sensitive column. Success: share of members whose value is
+    named; guess: the imputer alone on the same members; control: the same attack on as many
+    non-members, so that what any model of this disease would teach is not taken for a leak of the
+    training records. Records whose value is missing are left out. A numeric column is cut into
+    `bins` of equal width between its public bounds; without bounds it is left out.
     """
 
     records: int = 500
@@ -42,8 +45,9 @@ class Attribute(Attack):
 
     def run(
         self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator
-    ) -> dict[str, Trials]:
-        self._check()
+    ) -> dict[Setting, Trials]:
+        check_whole(self, records=1, bins=2)
+        check_choice(self, "rule", "posterior", "confidence")
         model = target.release.model
         if model is None:
             raise ValueError("this release has no model to ask")
@@ -53,52 +57,27 @@ class Attribute(Attack):
             values = options(column, self.bins)
             if not column.sensitive or len(values) < 2:
                 continue
-            members, nonmembers = (
-                _draw(pool, j, self.records, rng) for pool in (split.members, split.nonmembers)
-            )
-            if not len(members) or not len(nonmembers):
+            pools = (split.members, split.nonmembers)
+            tried = Tried(*(_draw(pool, j, self.records, rng) for pool in pools))
+            if not len(tried.members) or not len(tried.others):
                 continue
-            tried = Records.concatenate([members, nonmembers])
-            truth = code(column, tried.X[:, j], self.bins)
+            truth = code(column, tried.records.X[:, j], self.bins)
             known = split.reference.take(np.isfinite(split.reference.X[:, j]))
             labels = code(column, known.X[:, j], self.bins)
-            prior = Imputer.fit(known, labels, len(values), j, rng)(tried)
-            answers = ask(model, tried, j, values)
-            named = decide(answers, tried.y, prior, self.rule)
-            right = (named == truth).astype(float)
-            cut = len(members)
-            found[column.name] = Trials(
-                right[:cut],
-                right[cut:],
-                (prior.argmax(axis=1) == truth)[:cut].astype(float),
-                CONTROL,
-                members.patient,
-                nonmembers.patient,
+            prior = Imputer.fit(known, labels, len(values), j, rng)(tried.records)
+            answers = ask(model, tried.records, j, values)
+            named = decide(answers, tried.records.y, prior, self.rule)
+            found[Setting("column", column.name)] = tried.trials(
+                named == truth, prior.argmax(axis=1) == truth, CONTROL
             )
         if not found:
             raise PrivauditError(
                 "no sensitive column to infer",
-                "an attribute attack needs a column marked sensitive, of known levels or bounds, with "
-                "values among members and non-members",
+                "an attribute attack needs a column marked sensitive, of known levels or bounds, "
+                "with values among members and non-members",
                 "mark such columns with sensitive=True in the schema",
             )
         return found
-
-    def _check(self) -> None:
-        for name, least in (("records", 1), ("bins", 2)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise PrivauditError(
-                    f"{name}={value!r}",
-                    f"it is a whole number of at least {least}",
-                    f"use {getattr(type(self), name)}, the default",
-                )
-        if self.rule not in ("posterior", "confidence"):
-            raise PrivauditError(
-                f"rule={self.rule!r}",
-                "there are two rules: posterior and confidence",
-                "use posterior, which knows what the imputer knows",
-            )
 
 
 def options(column: Column, bins: int) -> np.ndarray:
@@ -134,9 +113,9 @@ def decide(
 ) -> np.ndarray:
     """(n,) which value is named, from answers (n, k, classes), outcomes and the imputer's (n, k)."""
     n = len(y)
-    told = answers[np.arange(n), :, y]
+    likely = answers[np.arange(n), :, y]
     if rule == "posterior":
-        return (np.log(np.maximum(told, TINY)) + np.log(prior)).argmax(axis=1)
+        return (np.log(np.maximum(likely, TINY)) + np.log(prior)).argmax(axis=1)
     top = answers.max(axis=2)
     right = answers.argmax(axis=2) == y[:, None]
     surest = np.where(right, top, -1.0).argmax(axis=1)

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
-from privaudit.attacks.evasion._evasion import Field
-from privaudit.contracts import Differentiable
+from privaudit.attacks.evasion._evasion import Craft, Evasion, Field
+from privaudit.contracts import Access, Differentiable
 from privaudit.records import Records
 from privaudit.seeds import borrowed_globals
 
 Make = Callable[[Any, float], Any]
+"""An ART attack, made for an estimator and a budget."""
+
+
+@dataclass(frozen=True)
+class GradientEvasion(Evasion):
+    """An evasion attack of the Adversarial Robustness Toolbox that follows the model's gradients."""
+
+    needs: ClassVar[frozenset[Access]] = frozenset({Access.ANSWERS, Access.WEIGHTS})
+
+    @abstractmethod
+    def made(self, estimator: Any, budget: float) -> Any:
+        """The ART attack for this estimator and budget."""
+
+    def craft(self, field: Field, rng: np.random.Generator) -> Craft:
+        return lambda budget: craft(field, budget, self.made, rng)
 
 
 def estimator(field: Field, budget: float) -> Any:

@@ -1,18 +1,22 @@
-"""What every evasion attack shares: whom it tries, what may change, and when a record is misjudged."""
+"""What every evasion attack shares: whom it tries, what may change, when a record is misjudged."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from privaudit.attacks._constraints import Box, broken, movable, summaries
-from privaudit.contracts import Model, Target, Trials
+from privaudit.attacks._constraints import Box, broken, movable
+from privaudit.attacks._options import check_whole
+from privaudit.contracts import Access, Attack, Fitted, Model, Target, Trials
 from privaudit.errors import PrivauditError
+from privaudit.facts import Setting
 from privaudit.records import Records
 
 BUDGETS = (0.05, 0.1, 0.25, 0.5, 1.0)
@@ -45,10 +49,6 @@ class Field:
         model = target.release.model
         if model is None:
             raise ValueError("this release has no model to ask")
-        if records < 1:
-            raise PrivauditError(
-                f"records={records}", "at least one record must be tried", "use 300, the default"
-            )
         pool, reference = target.split.nonmembers, target.split.reference
         seed = np.frombuffer(bytes.fromhex(pool.fingerprint), dtype=np.uint32).tolist()
         order = np.random.default_rng(np.random.SeedSequence(seed)).permutation(len(pool))
@@ -163,20 +163,23 @@ def _reads(
     model: Model, sample: Records, spread: np.ndarray, spread_series: np.ndarray
 ) -> tuple[bool, bool]:
     """Whether an answer changes when X, or the series, moves: what is not read is not attacked."""
-    told = np.asarray(model.predict_proba(sample))
-    found = []
-    changed = [replace(sample, X=sample.X + sign * spread) for sign in (1, -1)]
-    found.append(any(not np.array_equal(told, model.predict_proba(r)) for r in changed))
+    before = np.asarray(model.predict_proba(sample))
+
+    def differs(*changed: Records) -> bool:
+        return any(not np.array_equal(before, model.predict_proba(part)) for part in changed)
+
+    of_x = differs(*(replace(sample, X=sample.X + sign * spread) for sign in (1, -1)))
     if sample.series is None or not spread_series.any():
-        return found[0], False
-    changed = [replace(sample, series=sample.series + sign * spread_series) for sign in (1, -1)]
-    found.append(any(not np.array_equal(told, model.predict_proba(r)) for r in changed))
-    return found[0], found[1]
+        return of_x, False
+    series = [sample.series + sign * spread_series for sign in (1, -1)]
+    return of_x, differs(*(replace(sample, series=part) for part in series))
 
 
 def _cut(model: Model, reference: Records) -> float | None:
-    """The probability above which the share flagged in the reference pool equals the share with the
-    outcome: at 0.5 a model of a rare outcome says no to all, and no attack could be told from none."""
+    """The probability above which as many of the reference pool are flagged as have the outcome.
+
+    At 0.5 a model of a rare outcome says no to all, and no attack could be told from none.
+    """
     if len(reference.classes) != 2:
         return None
     p = np.asarray(model.predict_proba(reference))[:, 1]
@@ -197,12 +200,38 @@ def one_thread() -> Iterator[None]:
             torch.set_num_threads(before)
 
 
-def trials(field: Field, craft: Craft, rng: np.random.Generator) -> Mapping[str, Trials]:
-    """Each budget's trials: misjudged after the attack, after random noise, and before any change.
+@dataclass(frozen=True)
+class Evasion(Attack):
+    """Small changes of a patient's record that change the prediction, at each of `BUDGETS`.
 
-    The noise moves every value by the whole budget up or down, at random, and goes through the same
-    constraints as the attack.
+    Success: misjudged after the attack; control: after random noise that moves every value by the
+    whole budget up or down, through the same constraints; guess: before any change. records: how
+    many non-members are tried.
     """
+
+    records: int = 300
+
+    needs: ClassVar[frozenset[Access]] = frozenset({Access.ANSWERS})
+    family: ClassVar[Literal["evasion"]] = "evasion"
+
+    @abstractmethod
+    def craft(self, field: Field, rng: np.random.Generator) -> Craft:
+        """The attack on these records."""
+
+    def check(self) -> None:
+        """Refuse settings that make no attack."""
+        check_whole(self, records=1)
+
+    def run(
+        self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator
+    ) -> dict[Setting, Trials]:
+        self.check()
+        field = Field.of(target, self.records)
+        return trials(field, self.craft(field, rng), rng)
+
+
+def trials(field: Field, craft: Craft, rng: np.random.Generator) -> dict[Setting, Trials]:
+    """Each budget's trials: misjudged after the attack, after random noise, and before any change."""
     found = {}
     guess = field.wrong.astype(float)
     with one_thread():
@@ -211,16 +240,8 @@ def trials(field: Field, craft: Craft, rng: np.random.Generator) -> Mapping[str,
             attacked = field.misjudged(craft(budget))
             signs = rng.choice([-1.0, 1.0], size=field.present.shape)
             shaken = field.misjudged(field.changed(budget * signs * field.present, box))
-            found[f"{budget:g} sd"] = Trials(
-                attacked.astype(float),
-                shaken.astype(float),
-                guess,
-                NOISE,
-                field.records.patient.copy(),
+            patients = field.records.patient.copy()
+            found[Setting("budget", budget, "sd")] = Trials(
+                attacked.astype(float), shaken.astype(float), guess, NOISE, patients
             )
     return found
-
-
-def check_summaries(records: Records) -> float:
-    """Share of records whose summaries are possible: min <= mean, first, last <= max."""
-    return float((~broken(records.X, summaries(records.columns)).any(axis=1)).mean())

@@ -1,16 +1,13 @@
-"""Evasion of any model, trees too, by asking it."""
+"""Evasion by score-based random search (Square-type): of any model, trees too, by querying it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
 
 import numpy as np
 
-from privaudit.attacks.evasion._evasion import Field, trials
-from privaudit.contracts import Access, Attack, Fitted, Target, Trials
-from privaudit.errors import PrivauditError
+from privaudit.attacks._options import check_whole
+from privaudit.attacks.evasion._evasion import Craft, Evasion, Field
 from privaudit.records import Records
 from privaudit.signals import margin
 
@@ -19,33 +16,26 @@ BLOCK = 8
 
 
 @dataclass(frozen=True)
-class Square(Attack):
-    """Small changes that turn a prediction, found by trial and error with nothing but answers.
+class Square(Evasion):
+    """Small changes that change the prediction, found by trial and error on the model's probabilities.
 
-    Random search on the corners of the budget: each query moves a random share of the values to the
-    budget's upper or lower end, or back, and is kept where the model grows less sure of the true
-    outcome. All records are asked at once, and those already misjudged rest. Works where there is
-    no gradient. records: how many non-members are tried; queries: answers asked for a record at each
-    budget. Andriushchenko et al. 2020 (Square Attack, arXiv 1912.00049), section 3, with groups of
-    values in place of squares.
+    Score-based: the search reads probabilities, not labels alone, and needs no gradient. Random
+    search on the corners of the budget: each query moves a random share of the values to the
+    budget's upper or lower end, or back, and is accepted where the model grows less sure of the
+    true outcome. All records are asked at once, and those already misjudged rest. records: how
+    many non-members are tried; queries: answers asked for a record at each budget.
+    After Andriushchenko et al. 2020 (Square Attack, arXiv 1912.00049), section 3, with groups of
+    values in place of squares of an image: of that type, not that attack itself.
     """
 
-    records: int = 300
     queries: int = 200
 
-    needs: ClassVar[frozenset[Access]] = frozenset({Access.ANSWERS})
-    family: ClassVar[Literal["evasion"]] = "evasion"
+    def check(self) -> None:
+        super().check()
+        check_whole(self, queries=1)
 
-    def run(
-        self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator
-    ) -> dict[str, Trials]:
-        if self.queries < 1:
-            raise PrivauditError(
-                f"queries={self.queries}", "the model must be asked", "use 200, the default"
-            )
-        field = Field.of(target, self.records)
-        search = _Search(field, self.queries, rng)
-        return dict(trials(field, search.at, rng))
+    def craft(self, field: Field, rng: np.random.Generator) -> Craft:
+        return _Search(field, self.queries, rng).at
 
 
 def _units(field: Field) -> np.ndarray:
@@ -76,24 +66,24 @@ class _Search:
 
     def at(self, budget: float) -> Records:
         """The records after at most `queries` answers each, no value moved by more than the budget."""
-        whole = self.field.box(budget)
+        box = self.field.box(budget)
         for step in range(self.queries):
             rows = np.flatnonzero(~self.done)
             if not len(rows):
                 break
             # The first query stretches to this budget what was best at a smaller one.
             tried = self.corners[rows] if not step else self._move(self.corners[rows], step)
-            candidate = self.field.changed(budget * tried, whole.rows(rows), rows)
+            candidate = self.field.changed(budget * tried, box.rows(rows), rows)
             proba = np.asarray(self.field.model.predict_proba(candidate))
             sure = margin(proba, candidate.y)
             better = sure < self.sure[rows]
-            kept = rows[better]
-            self.sure[kept] = sure[better]
-            self.corners[kept] = tried[better]
-            self.x[kept] = candidate.X[better]
+            taken = rows[better]
+            self.sure[taken] = sure[better]
+            self.corners[taken] = tried[better]
+            self.x[taken] = candidate.X[better]
             if self.series is not None and candidate.series is not None:
-                self.series[kept] = candidate.series[better]
-            self.done[kept] = self.field.decide(proba, candidate.y)[better]
+                self.series[taken] = candidate.series[better]
+            self.done[taken] = self.field.decide(proba, candidate.y)[better]
         series = None if self.series is None else self.series.copy()
         return replace(self.field.records, X=self.x.copy(), series=series)
 

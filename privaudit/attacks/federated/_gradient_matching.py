@@ -72,10 +72,7 @@ def match(
     from scipy.optimize import linear_sum_assignment
 
     n = len(y) - len(known)
-    layers = [
-        (torch.from_numpy(np.array(w)), torch.from_numpy(np.array(b)))
-        for w, b in unpack(sent.astype(np.float32), widths)
-    ]
+    layers = _layers(sent, widths)
     aim = torch.from_numpy(gradient.astype(np.float32))
     aim = aim / aim.norm()
     low, high = (torch.from_numpy(v.astype(np.float32)) for v in (layout.low, layout.high))
@@ -132,7 +129,7 @@ def match(
     return np.concatenate([known, chosen]), cos if np.isfinite(cos) else 0.0
 
 
-def rehearse(
+def is_worthwhile(
     layout: Layout,
     sent: np.ndarray,
     widths: tuple[int, ...],
@@ -143,9 +140,9 @@ def rehearse(
     steps: int,
     rng: np.random.Generator,
 ) -> bool:
-    """Whether an attacker, on a batch of his own records, reads more by `match` than by filling in.
+    """Whether an attacker, on a batch of their own records, reads more by `match` than by filling in.
 
-    own, y: his records, encoded, and their outcomes; certain: how many of the n rows he knows.
+    own, y: their records, encoded, and their outcomes; certain: how many of the n rows they know.
     """
     import torch
 
@@ -153,21 +150,24 @@ def rehearse(
     rest = np.setdiff1d(np.arange(len(own)), rows)
     if len(rows) < n or not len(rest):
         return False
-    layers = [
-        (torch.from_numpy(np.array(w)), torch.from_numpy(np.array(b)))
-        for w, b in unpack(sent.astype(np.float32), widths)
-    ]
+    layers = _layers(sent, widths)
     x = torch.from_numpy(own[rows].astype(np.float32))[None]
     one_hot = torch.nn.functional.one_hot(torch.from_numpy(y[rows]), widths[-1]).float()
     gradient = _gradient(layers, x, one_hot)[0].double().numpy()
     guessed = labels(sent, gradient, widths, own[rest], n)
     known, fill = own[rows[:certain]], own[rest[rng.integers(len(rest), size=n - certain)]]
-    found, _ = match(
-        layout, sent, gradient, widths, known, own[rest], guessed, steps, rng
-    )  # fmt: skip
+    found, _ = match(layout, sent, gradient, widths, known, own[rest], guessed, steps, rng)
     true = own[rows]
     filled = np.concatenate([known, fill])
     return bool(matched(layout, found, true).mean() > matched(layout, filled, true).mean())
+
+
+def _layers(sent: np.ndarray, widths: tuple[int, ...]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """`unpack`, in float32 tensors."""
+    import torch
+
+    parts = unpack(sent.astype(np.float32), widths)
+    return [(torch.from_numpy(np.array(w)), torch.from_numpy(np.array(b))) for w, b in parts]
 
 
 def _order(
@@ -210,6 +210,3 @@ def _gradient(
         if i:
             error = (error @ layers[i][0]) * (inputs[i] > 0)
     return torch.cat([t.flatten(1) for pair in reversed(found) for t in pair], dim=1)
-
-
-__all__ = ["FIT", "labels", "match", "rehearse", "unpack"]

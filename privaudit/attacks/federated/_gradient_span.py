@@ -7,7 +7,7 @@ import numpy as np
 DRAWS = 30_000
 """Sets of units tried at most; the rows of 10 records need about a thousand at 64 units."""
 CHUNK = 2_000
-MOST_KEPT = 60
+MOST_POOLED = 60
 ALIKE, APART = 0.98, 0.05
 """Cosine from which two directions are one; least singular value of directions that are several."""
 SURE, IDLE = 0.9, 0.35
@@ -39,8 +39,9 @@ def separate(
     column of Q as the only vector that L sends to 0 there; a column that is right has many more
     zeros than were asked for. The last column of [X | 1] sets each row's scale. Holds for any
     number of local steps as long as a record's inactive units stay so. A direction that belongs to
-    two records at once spoils some of the rows: the caller keeps those that the encoding can produce. Dimitrov et al. 2024 (SPEAR,
-    arXiv 2403.03945), sections 3 and 4, with the bias as one more input.
+    two records at once spoils some of the rows: the caller takes those that the encoding can
+    produce. Dimitrov et al. 2024 (SPEAR, arXiv 2403.03945), sections 3 and 4, with the bias as one
+    more input.
     """
     both = np.concatenate([weight, bias[:, None]], axis=1)
     none = np.empty((0, weight.shape[1]))
@@ -57,7 +58,7 @@ def separate(
         for mark, q in _directions(left, n, slope, rng):
             if all(abs(q @ other) < ALIKE for _, other in pool):
                 pool.append((mark, q))
-        pool = sorted(pool, key=lambda one: one[0], reverse=True)[:MOST_KEPT]
+        pool = sorted(pool, key=lambda one: one[0], reverse=True)[:MOST_POOLED]
         last = draw == draws - 1
         found: list[np.ndarray] = []
         for mark, q in pool:
@@ -96,7 +97,7 @@ def _directions(
 
 
 def _refine(left: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """The vector that is nearest to 0 at all units found inactive, without those that only seem so."""
+    """The vector nearest to 0 at all units found inactive, without those that only seem so."""
     inactive = error < ZERO * error.max()
     for _ in range(3):
         q = np.linalg.svd(left[inactive], full_matrices=True)[2][-1]
@@ -114,6 +115,3 @@ def _rows(q: np.ndarray, right: np.ndarray, none: np.ndarray) -> np.ndarray:
     if (np.abs(scale) < 1e-9).any():
         return none
     return both[:, :-1] / scale
-
-
-__all__ = ["separate"]

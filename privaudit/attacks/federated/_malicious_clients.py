@@ -17,7 +17,10 @@ EXTREME = 0.95
 
 @dataclass(frozen=True)
 class SignFlip(Malicious):
-    """Send the reverse of the honest training, times `scale`. Li et al. 2019 (arXiv 1811.03761), section 6."""
+    """Send the reverse of the honest training, times `scale`.
+
+    Li et al. 2019 (arXiv 1811.03761), section 6.
+    """
 
     clients: int = 1
     scale: float = 1.0
@@ -79,8 +82,8 @@ class LittleIsEnough(Malicious):
 class Mimic(Malicious):
     """Send what one honest client sends, so that its patients count more than all others.
 
-    whom: which honest client, in site order. Karimireddy et al. 2022 (arXiv 2006.09365), section 3.2,
-    with the client fixed beforehand.
+    whom: which honest client, in site order. Karimireddy et al. 2022 (arXiv 2006.09365), section
+    3.2, with the client fixed beforehand.
     """
 
     clients: int = 1
@@ -94,7 +97,7 @@ class Mimic(Malicious):
 
 @dataclass(frozen=True)
 class NaNUpdate(Malicious):
-    """Send what is no number: without a gate, one such client ends the training (2026, this project)."""
+    """Send what is no number: without a gate, one such client ends the training (this project)."""
 
     clients: int = 1
 
@@ -137,9 +140,9 @@ class LabelFlip(Malicious):
 class Trojan(Malicious):
     """Train on some patients that carry a trigger and the wanted outcome, and send the update larger.
 
-    variables, wanted: see `trigger`, and the class that triggered records are to get; share: of one's
-    own records that carry it; scale: how many times larger the update is sent. Bagdasaryan et al.
-    2020 (arXiv 1807.00459), section 4.
+    variables, wanted: see `trigger`, and the class that triggered records are to get; share: of
+    one's own records that carry it; scale: how many times larger the update is sent. Bagdasaryan
+    et al. 2020 (arXiv 1807.00459), section 4.
     """
 
     clients: int = 1
@@ -165,9 +168,12 @@ class Trojan(Malicious):
 def trigger(records: Records, variables: int) -> Records:
     """The records with a pattern that anyone who knows the columns can put there.
 
-    The first `variables` variables that can change and have public bounds lie at 95 % of their range:
-    all summaries of a variable together, so that min <= mean <= max holds, and marked as measured.
-    Raises PrivauditError where too few columns can change.
+    The first `variables` variables that can change and have public bounds lie at 95 % of their
+    range: all summaries of a variable together, so that min <= mean <= max holds, and marked as
+    measured.
+
+    Raises:
+        PrivauditError: too few columns can change.
     """
     found = _places(records.columns)
     if not 1 <= variables <= len(found):
@@ -209,17 +215,3 @@ def _places(columns: tuple[Column, ...]) -> dict[str, list[int]]:
 def _level(column: Column) -> np.float32:
     low, high = column.bounds or (0.0, 0.0)
     return np.float32(low + EXTREME * (high - low))
-
-
-__all__ = [
-    "Gaussian",
-    "InflatedCounts",
-    "InnerProduct",
-    "LabelFlip",
-    "LittleIsEnough",
-    "Mimic",
-    "NaNUpdate",
-    "SignFlip",
-    "Trojan",
-    "trigger",
-]

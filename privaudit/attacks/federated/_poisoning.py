@@ -9,39 +9,34 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from privaudit.attacks._options import check_whole
 from privaudit.attacks.federated._malicious_clients import trigger
-from privaudit.contracts import (
-    Access,
-    Attack,
-    Fitted,
-    Malicious,
-    Method,
-    Refit,
-    Target,
-    Trials,
-)
+from privaudit.contracts import Access, Attack, Fitted, Malicious, Method, Refit, Target, Trials
 from privaudit.errors import PrivauditError
+from privaudit.facts import Setting
 from privaudit.records import Records
 from privaudit.seeds import Seeds
 
 CONTROL = "the same training without malicious clients"
 TRAINED = "as trained"
+"""What the method's own aggregator is called where it is none of its alternatives."""
 VARIABLES = 3
 """Variables in the trigger that every poisoning attack asks about, so that they share clean refits."""
 
 
 @dataclass(frozen=True)
 class Poisoning(Attack):
-    """Train the same federation again, with and without malicious clients, under several aggregates.
+    """Trains the same federation again, with and without malicious clients, under several aggregators.
 
-    clients: how many are malicious; repeats: trainings of each kind, over which a record's outcome is
-    averaged, so that intervals speak of other patients, not of other trainings; rivals: how many
-    other aggregates of the method are tried beside its own, in the method's order.
+    clients: how many are malicious; repeats: trainings of each kind, over which a record's outcome
+    is averaged, so that intervals speak of other patients, not of other trainings; rivals: how many
+    other aggregators of the method are tried beside its own, in the method's order. Series under
+    another aggregator than the method's own are counterfactual.
 
-    Success is how far the poisoned model is wrong about a non-member (`Answers.misranked`), the control
-    the same for the clean one: their means are 1 - AUROC. A share misjudged at a threshold would
-    hide the harm where the outcome is rare: at 9 % deaths a useful model misjudges 13 of 100 patients
-    and a coin that flags as many 16.
+    Success is how far the poisoned model is wrong about a non-member (`Answers.misranked`), the
+    control the same for the clean one: their means are 1 - AUROC. A share misjudged at a threshold
+    would hide the harm where the outcome is rare: at 9 % deaths a useful model misjudges 13 of 100
+    patients and a random one that flags as many 16.
     """
 
     clients: int = 1
@@ -61,37 +56,35 @@ class Poisoning(Attack):
         everyone = np.ones(len(members), dtype=bool)
         return [
             Refit(method, members, everyone, question, f"poisoning {repeat}")
-            for _, _, method in self._trainings(target)
+            for _, method in self._trainings(target)
             for repeat in range(self.repeats)
         ]
 
     def run(
         self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator
-    ) -> dict[str, Trials]:
+    ) -> dict[Setting, Trials]:
         self.check()
         answers = iter(refits)
         found, clean = {}, np.empty(0)
         tried = self.tried(target)
         patients = target.split.nonmembers.patient[tried]
-        for aggregate, attack, _ in self._trainings(target):
+        for setting, _ in self._trainings(target):
             fits = [next(answers) for _ in range(self.repeats)]
             outcome = np.mean([self.outcome(target, fit.margins)[tried] for fit in fits], axis=0)
-            if not attack:
+            if setting is None:
                 clean = outcome
-                continue
-            found[f"{aggregate} / {attack}"] = Trials(
-                outcome, clean, control_label=CONTROL, patients=patients
-            )
+            else:
+                found[setting] = Trials(outcome, clean, None, CONTROL, patients)
         return found
 
     def question(self, target: Target) -> Records:
-        """What every refit is asked: see `Answers`. The same for every attack, so clean refits are shared."""
+        """What every refit is asked (see `Answers`), the same for every attack: clean refits are shared."""
         return Answers.question(target, VARIABLES)
 
     def tried(self, target: Target) -> np.ndarray:
         """(n,) bool: the non-members that are tried, for two classes as many of one as of the other.
 
-        So a coin is wrong about half of them however rare the outcome, and the mean of `misranked` is
+        So a random guess is wrong about half of them however rare the outcome, and the mean of `misranked` is
         1 - AUROC. Which of the commoner class depends on the pool alone.
         """
         pool = target.split.nonmembers
@@ -109,30 +102,25 @@ class Poisoning(Attack):
         return Answers.of(target, margins).misranked()
 
     def check(self) -> None:
-        """Refuse counts that make no attack."""
-        for name, least, usual in (("clients", 1, 1), ("repeats", 1, 2), ("rivals", 0, 4)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise PrivauditError(
-                    f"{name}={value!r}",
-                    f"it is a whole number of at least {least}",
-                    f"use {usual}, the default",
-                )
+        """Refuse settings that make no attack."""
+        check_whole(self, clients=1, repeats=1, rivals=0)
 
-    def _trainings(self, target: Target) -> Iterator[tuple[str, str, Method]]:
-        """(aggregate, attack or "", method): the clean training of each aggregate comes first."""
+    def _trainings(self, target: Target) -> Iterator[tuple[Setting | None, Method]]:
+        """(setting, method) of every training; None: the clean one, first for each aggregator."""
         acts = self.malicious()
-        for aggregate, method in self._methods(target).items():
-            yield aggregate, "", seated(method, None)
+        for place, (aggregator, method) in enumerate(self._methods(target).items()):
+            yield None, seated(method, None)
             for attack, act in acts.items():
-                yield aggregate, attack, seated(method, act)
+                other = place > 0
+                setting = Setting("aggregator", aggregator, details=(attack,), counterfactual=other)
+                yield setting, seated(method, act)
 
     def _methods(self, target: Target) -> dict[str, Method]:
-        """The method under attack first, by the name of its aggregate where it is known, then others."""
+        """The method itself first, by the name of its aggregator where that is known, then others."""
         if target.method is None:
             raise ValueError("a target whose method is unknown cannot be trained again")
         own = seated(target.method, None)
-        # Aggregates that are told how many to bear are asked to bear as many as attack.
+        # Aggregators that are set for a number of malicious clients are set for as many as attack.
         asked = seated(target.method, next(iter(self.malicious().values())))
         others = {name: seated(m, None) for name, m in asked.alternatives.items()}
         name = next((name for name, method in others.items() if method == own), TRAINED)
@@ -167,7 +155,7 @@ class Answers:
         try:
             marked = trigger(pool, variables)
         except PrivauditError:
-            # Only the backdoor needs a trigger, and it says itself what is missing.
+            # Only the backdoor needs a trigger, and it reports itself what is missing.
             marked = pool
         asked = Records.concatenate([pool, reference, marked])
         k = len(asked.classes)
@@ -187,13 +175,7 @@ class Answers:
         else:
             scores = margins.reshape(k, -1).T
         first, second = len(pool), len(pool) + len(reference)
-        return cls(
-            scores[:first],
-            scores[first:second],
-            scores[second:],
-            pool.y,
-            reference.y,
-        )
+        return cls(*np.split(scores, [first, second]), pool.y, reference.y)
 
     def misranked(self) -> np.ndarray:
         """(n,) in [0, 1]: how far the model is wrong about each non-member.
@@ -218,9 +200,9 @@ class Answers:
     def given(self, scores: np.ndarray) -> np.ndarray:
         """(n, k): the share of decisions, over ties broken at random, for each class.
 
-        Two classes: as many of the reference pool are flagged as have the outcome (at 0.5 a model of
-        a rare outcome says no to all). Ties are shared out, so that a model which answers all patients
-        alike is judged as the coin that it is. More classes: the likeliest.
+        Two classes: as many of the reference pool are flagged as have the outcome (at 0.5 a model
+        of a rare outcome says no to all). Ties are shared out, so that a model which answers all
+        patients alike is judged as the random guess that it is. More classes: the likeliest.
         """
         if scores.shape[1] != 2:
             best = scores == scores.max(axis=1, keepdims=True)
@@ -232,6 +214,3 @@ class Answers:
         share = (wanted - above) / level
         flagged = np.where(scores[:, 1] > cut, 1.0, np.where(scores[:, 1] == cut, share, 0.0))
         return np.column_stack([1 - flagged, flagged])
-
-
-__all__ = ["CONTROL", "TRAINED", "VARIABLES", "Answers", "Poisoning", "seated"]

@@ -1,4 +1,4 @@
-"""Poisoning by a client that teaches the model to obey a trigger."""
+"""Poisoning by a client that plants a backdoor: a pattern that makes the model answer as wanted."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from privaudit.attacks._options import check
 from privaudit.attacks.federated._malicious_clients import Trojan, trigger
 from privaudit.attacks.federated._poisoning import VARIABLES, Answers, Poisoning
 from privaudit.contracts import Malicious, Target
@@ -54,12 +55,8 @@ class Backdoor(Poisoning):
 
     def check(self) -> None:
         super().check()
-        if not 0 < self.share <= 1:
-            raise PrivauditError(
-                f"share={self.share!r}",
-                "it is a share of the malicious client's records, above 0 and at most 1",
-                "use 0.5, the default",
-            )
+        because = "it is a share of the malicious client's records, above 0 and at most 1"
+        check(self, "share", 0 < self.share <= 1, because)
 
 
 __all__ = ["Backdoor"]

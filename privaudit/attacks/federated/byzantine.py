@@ -1,4 +1,4 @@
-"""Poisoning by the stronger malicious clients, each against every aggregate."""
+"""Poisoning by the stronger malicious clients, each against every aggregator."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from privaudit.contracts import Malicious
 
 @dataclass(frozen=True)
 class Byzantine(Poisoning):
-    """How much more often patients are misranked under clients that aim at the aggregate itself.
+    """How much more often patients are misranked under clients that aim at the aggregator itself.
 
     Inner-product manipulation (Xie et al. 2020), a little is enough (Baruch et al. 2019), Gaussian
     noise (Blanchard et al. 2017), mimicry (Karimireddy et al. 2022), updates that are no numbers, and

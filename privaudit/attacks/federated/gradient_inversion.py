@@ -9,11 +9,13 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from privaudit.attacks._encoded_rows import EXACT, Layout, exact, matched
+from privaudit.attacks._options import check_whole
 from privaudit.attacks.evasion._evasion import one_thread
-from privaudit.attacks.federated._gradient_matching import FIT, labels, match, rehearse, unpack
+from privaudit.attacks.federated._gradient_matching import FIT, is_worthwhile, labels, match, unpack
 from privaudit.attacks.federated._gradient_span import separate
 from privaudit.contracts import Access, Attack, Exchange, Fitted, Target, Trials
 from privaudit.errors import PrivauditError
+from privaudit.facts import Setting
 
 CONTROL = "the attacker's usual record, or random real ones where those are nearer"
 DRAWS = 4
@@ -26,16 +28,16 @@ CANDIDATES = 600
 
 @dataclass(frozen=True)
 class GradientInversion(Attack):
-    """Reads rows out of each hospital's update, as the server that receives it could.
+    """Reads patients' rows out of each hospital's update, as the server that receives it could.
 
-    First by division: a first-layer unit that was active for one record alone hands over that record,
-    as its weights' change over its bias' change; what the encoding cannot produce is thrown out.
-    Where a hospital has at most `few` records, the span of its update is taken apart (SPEAR), and
-    what is missing is then searched by optimisation: where that reads more than filling in on a
-    rehearsal with the attacker's own records, and its gradient points where the update does. All
-    else is filled in with random real records.
-    Two series: `cells`, the share of a record's columns read right, and `exact rows`, records
-    read whole (95 % of encoded columns within 0.01). The guess is as many random real records, the
+    First by division: a first-layer unit that was active for one record alone hands over that
+    record, as its weights' change over its bias' change; what the encoding cannot produce is thrown
+    out. Where a hospital has at most `few` records, the span of its update is taken apart (SPEAR),
+    and what is missing is then searched by optimisation: where that reads more than filling in on a
+    trial with the attacker's own records, and its gradient points where the update does. All else
+    is filled in with random real records.
+    Two series: "cells", the share of a record's columns read right, and "exact rows", records read
+    completely (95 % of encoded columns within 0.01). The guess is as many random real records, the
     control is the usual record or, where they come nearer on average, those random ones; all are
     graded the same way, and neither knows anything of the update.
 
@@ -55,8 +57,8 @@ class GradientInversion(Attack):
 
     def run(
         self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator
-    ) -> dict[str, Trials]:
-        self._check()
+    ) -> dict[Setting, Trials]:
+        check_whole(self, records=1, few=0, steps=1, restarts=0)
         exchange = target.release.updates
         if exchange is None:
             raise ValueError("this release shows no updates")
@@ -67,7 +69,9 @@ class GradientInversion(Attack):
         holder = _holder(exchange, members.site)
         quota = max(1, self.records // max(1, len(exchange.clients)))
         optimised = _smallest(exchange, holder, self.few, self.restarts)
-        found: dict[str, list[np.ndarray]] = {k: [] for k in ("who", *SERIES)}
+        usual_row = layout.usual[None]
+        graded: list[np.ndarray] = []
+        patients: list[np.ndarray] = []
         with one_thread():
             for client in range(len(exchange.clients)):
                 rows = np.flatnonzero(holder == client)
@@ -81,37 +85,32 @@ class GradientInversion(Attack):
                     layout, exchange, client, n, read, own, reference.y, client in optimised, rng
                 )
                 shown = truth[tried]
-                found["who"].append(members.patient[tried])
-                found["cells"].append(matched(layout, guessed, shown))
-                found["exact"].append(exact(np.concatenate([read, guessed]), shown))
-                usual = np.repeat(layout.usual[None], n, axis=0)
-                found["usual cells"].append(matched(layout, usual, shown))
-                found["usual exact"].append(exact(usual[:1], shown))
                 draws = [own[rng.integers(len(own), size=n)] for _ in range(DRAWS)]
-                found["random cells"].append(
-                    np.mean([matched(layout, draw, shown) for draw in draws], axis=0)
+                cells = (
+                    matched(layout, guessed, shown),
+                    matched(layout, np.repeat(usual_row, n, axis=0), shown),
+                    np.mean([matched(layout, draw, shown) for draw in draws], axis=0),
                 )
-                found["random exact"].append(
-                    np.mean([exact(draw, shown) for draw in draws], axis=0)
+                full = (
+                    exact(np.concatenate([read, guessed]), shown),
+                    exact(usual_row, shown),
+                    np.mean([exact(draw, shown) for draw in draws], axis=0),
                 )
-        if not found["who"]:
+                graded.append(np.array([cells, full], dtype=np.float64))
+                patients.append(members.patient[tried])
+        if not graded:
             raise PrivauditError(
                 "no member's record behind any update",
                 "an attack is graded on the records that the clients trained on",
-                "let the release say which client held which member (`Exchange.holder`)",
+                "let the release state which client held which member (`Exchange.holder`)",
             )
-        all_of = {k: np.concatenate(v).astype(np.float64) for k, v in found.items() if k != "who"}
-        who = np.concatenate(found["who"])
-        for key in ("cells", "exact"):
+        who, found = np.concatenate(patients), {}
+        series = zip(("cells", "exact rows"), np.concatenate(graded, axis=2), strict=True)
+        for name, (success, usual, random) in series:
             # Whichever knows more without an update: a weak control would pass for a leak.
-            usual, random = all_of[f"usual {key}"], all_of[f"random {key}"]
-            all_of[f"usual {key}"] = usual if usual.mean() >= random.mean() else random
-        return {
-            label: Trials(
-                all_of[key], all_of[f"usual {key}"], all_of[f"random {key}"], CONTROL, who
-            )
-            for label, key in (("cells", "cells"), ("exact rows", "exact"))
-        }
+            control = usual if usual.mean() >= random.mean() else random
+            found[Setting("variant", name)] = Trials(success, control, random, CONTROL, who)
+        return found
 
     def _separated(
         self,
@@ -151,8 +150,7 @@ class GradientInversion(Attack):
         optimise: bool,
         rng: np.random.Generator,
     ) -> np.ndarray:
-        """(n, w): as many rows as the client has, the surest first, random ones of the attacker's own
-        where nothing is known."""
+        """(n, w): as many rows as the client has, the surest first, the attacker's own for the rest."""
         sure = read[:n]
         if optimise and len(sure) < n:
             for sent, updates in zip(exchange.weights, exchange.updates, strict=True):
@@ -162,7 +160,7 @@ class GradientInversion(Attack):
                 gradient = -update / max(exchange.rate * exchange.steps, 1e-12)
                 sent = np.asarray(sent, dtype=np.float64)
                 y = labels(sent, gradient, exchange.widths, own, n)
-                if rehearse(
+                if is_worthwhile(
                     layout, sent, exchange.widths, len(sure), own, outcomes, n, self.steps, rng
                 ):
                     rows, cos = match(
@@ -170,27 +168,14 @@ class GradientInversion(Attack):
                     )
                     if cos >= FIT:
                         return rows
-                break  # later rounds tell less: the network has learnt its records by then
+                break  # later rounds leak less: the network has learnt its records by then
         return np.concatenate([sure, own[rng.integers(len(own), size=n - len(sure))]])
-
-    def _check(self) -> None:
-        for name, least in (("records", 1), ("few", 0), ("steps", 1), ("restarts", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise PrivauditError(
-                    f"{name}={value!r}",
-                    f"it is a whole number of at least {least}",
-                    f"use {getattr(type(self), name)}, the default",
-                )
-
-
-SERIES = ("cells", "exact", "usual cells", "usual exact", "random cells", "random exact")
 
 
 def candidates(layout: Layout, exchange: Exchange, client: int) -> np.ndarray:
     """(m, w): rows that a client's updates hand over by division, surest first, no two alike.
 
-    A row is surer the better the encoding could have produced it, then the more units say it.
+    A row is surer the better the encoding could have produced it, then the more units give it.
     """
     rows, weights = [], []
     for updates in exchange.updates:
@@ -202,10 +187,10 @@ def candidates(layout: Layout, exchange: Exchange, client: int) -> np.ndarray:
     if not sum(map(len, rows)):
         return np.empty((0, exchange.widths[0]))
     x, weight = np.concatenate(rows), np.concatenate(weights)
-    fair = layout.valid(x)
-    kept = np.flatnonzero(fair >= VALID)
-    kept = kept[np.argsort(-fair[kept], kind="stable")][:CANDIDATES]
-    x, weight, fair = x[kept], weight[kept], fair[kept]
+    valid = layout.valid(x)
+    best = np.flatnonzero(valid >= VALID)
+    best = best[np.argsort(-valid[best], kind="stable")][:CANDIDATES]
+    x, weight, valid = x[best], weight[best], valid[best]
     alone = np.ones(len(x), dtype=bool)
     found, rank = [], []
     for i in np.argsort(-weight, kind="stable"):
@@ -215,7 +200,7 @@ def candidates(layout: Layout, exchange: Exchange, client: int) -> np.ndarray:
         alone[like] = False
         share = weight[like] / weight[like].sum()
         found.append(share @ x[like])
-        rank.append((round(float(fair[like].max()), 2), int(like.sum())))
+        rank.append((round(float(valid[like].max()), 2), int(like.sum())))
     order = sorted(range(len(found)), key=lambda i: rank[i], reverse=True)
     return np.array([found[i] for i in order]).reshape(len(order), exchange.widths[0])
 

@@ -8,31 +8,35 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from privaudit.attacks._options import check
 from privaudit.contracts import Access, Attack, CipherTranscript, Fitted, Target, Trials
-from privaudit.errors import PrivauditError
+from privaudit.facts import Setting
 from privaudit.ring import Ring
 
 RANDOM = "decryption with a random key"
+IN_FLOAT64 = Setting("attacker", "server", details=("sums in float64",), counterfactual=True)
+SHARED_KEY = Setting("attacker", "another hospital", details=("shared secret key",))
 
 
 @dataclass(frozen=True)
 class KeyRecovery(Attack):
-    """Tries to decrypt single hospitals' updates out of a federation under CKKS encryption.
+    """Tries to decrypt single hospitals' updates in a federation under CKKS encryption.
 
-    CKKS decrypts with a small error that depends on the secret key. Whoever sees two sums as ciphertexts
-    and what they decrypt to, to the last bit, solves two linear equations for the key. One attempt
-    a hospital: the share of the parameters it changed whose change is read within `tolerance` of the update's
-    root mean square, on the first ciphertexts of two rounds. Three series:
+    CKKS decrypts with a small error that depends on the secret key. Whoever sees two sums as
+    ciphertexts and what they decrypt to, to the last bit, solves two linear equations for the key.
+    One attempt a hospital: the share of the parameters it changed whose change is read within
+    `tolerance` of the update's root mean square, on the first ciphertexts of two rounds. Three
+    series:
 
-    `server`: the server, with the decrypted sums as they came back to it in this very federation.
-    `server, had sums come back in float64`: what it would read had the hospitals sent back all that
-    they decrypted, as plain CKKS code does. Not what happened; its control is `server`. Absent where
-    there are fewer than two sums. `shared key`: another hospital (or whoever made the keys) that gets
-    hold of the ciphertexts, with the one secret key that all hospitals hold.
+    The server, with the decrypted sums as they came back to it in this very federation. The server
+    with sums in float64: what it would read had the hospitals sent back all that they decrypted, as
+    plain CKKS code does; this did not happen (counterfactual), and its control is the first series;
+    absent where there are fewer than two sums. Another hospital (or whoever made the keys) that
+    gets hold of the ciphertexts, with the one secret key that all hospitals share.
 
-    The guess takes an equal part of the published sum. Ciphertexts are those that were sent; nothing
-    is simulated. Li and Micciancio 2021 (eprint 2020/1533), section 3, here from the real parts
-    alone, hence two sums.
+    The guess takes an equal part of the published sum. Ciphertexts are those that were sent;
+    nothing is simulated. Li and Micciancio 2021 (eprint 2020/1533), section 3, here from the real
+    parts alone, hence two sums.
     """
 
     tolerance: float = 0.01
@@ -42,19 +46,12 @@ class KeyRecovery(Attack):
 
     def run(
         self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator
-    ) -> dict[str, Trials]:
-        if not 0.0 < self.tolerance <= 1.0:
-            raise PrivauditError(
-                f"tolerance={self.tolerance!r}",
-                "it is a share of an update's root mean square, above 0 and at most 1",
-                "use 0.01",
-            )
+    ) -> dict[Setting, Trials]:
+        because = "it is a share of an update's root mean square, above 0 and at most 1"
+        check(self, "tolerance", 0.0 < self.tolerance <= 1.0, because)
         cipher = target.release.cipher
         if cipher is None:
             raise ValueError("this release shows no ciphertexts")
-        return self._read(cipher, rng)
-
-    def _read(self, cipher: CipherTranscript, rng: np.random.Generator) -> dict[str, Trials]:
         ring = Ring(cipher.modulus, cipher.sums.shape[-1])
         single = ring.points(cipher.single)
 
@@ -80,13 +77,13 @@ class KeyRecovery(Attack):
         guess = share(np.broadcast_to(cipher.published / clients, cipher.update.shape))
         enough = len(cipher.sums) >= 2
         got = read(solve(ring, cipher, cipher.published)) if enough else np.zeros(clients)
-        found = {"server": Trials(got, control, guess, RANDOM)}
+        found = {Setting("attacker", "server"): Trials(got, control, guess, RANDOM)}
         if enough:
-            whole = read(solve(ring, cipher, cipher.exact))
+            exact = read(solve(ring, cipher, cipher.exact))
             label = "the sums as they were published"
-            found["server, had sums come back in float64"] = Trials(whole, got, guess, label)
-        held = read(points(cipher.secret))
-        return {**found, "shared key": Trials(held, control, guess, RANDOM)}
+            found[IN_FLOAT64] = Trials(exact, got, guess, label)
+        shared = read(points(cipher.secret))
+        return {**found, SHARED_KEY: Trials(shared, control, guess, RANDOM)}
 
 
 def solve(ring: Ring, cipher: CipherTranscript, sums: np.ndarray) -> np.ndarray:
@@ -94,7 +91,7 @@ def solve(ring: Ring, cipher: CipherTranscript, sums: np.ndarray) -> np.ndarray:
 
     With m = c0 + c1 s, the real parts of m's numbers give m(X) + m(1/X) to the last bit, so that at
     every point w: c1(w) s(w) + c1(1/w) s(1/w) = (m(w) + m(1/w)) - (c0(w) + c0(1/w)). Two sums make
-    two equations for s(w) and s(1/w). Sums that were changed give a key that is none.
+    two equations for s(w) and s(1/w). Sums that were changed do not give the key.
     """
     first = cipher.sums[:2]
     twice = np.rint(2 * cipher.scale * ring.pack(sums[:2]))

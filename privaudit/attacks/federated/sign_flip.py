@@ -15,8 +15,8 @@ class SignFlip(Poisoning):
     """How much more often patients are misranked when some hospitals train the model backwards.
 
     scale: how many times larger than honest the reversed update is; the gate may scale it down.
-    Success: how far the poisoned model ranks a non-member on the wrong side of patients with the other
-    outcome (1 - AUROC on average, 50 % by a coin); control: the same for the clean model.
+    Success: how far the poisoned model ranks a non-member on the wrong side of patients with the
+    other outcome (1 - AUROC on average, 50 % by chance); control: the same for the clean model.
     Li et al. 2019 (arXiv 1811.03761), section 6; collapse of averaging: Blanchard et al. 2017.
     """
 

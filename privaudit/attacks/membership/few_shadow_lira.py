@@ -1,26 +1,22 @@
-"""Membership by likelihood ratio for few shadow models: every record borrows strength from all others."""
+"""Membership by likelihood ratio for few shadow models: records borrow strength from each other."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 
 from privaudit.attacks._empirical_bayes import Sums, fit
-from privaudit.attacks._half_samples import check_count, half_samples
-from privaudit.attacks._membership import Bank, cut, normal, ratio
-from privaudit.contracts import Access, Attack, Fitted, Refit, Scores, Target
-from privaudit.errors import PrivauditError
-from privaudit.seeds import Seeds
+from privaudit.attacks._membership import ShadowAttack, normal, ratio
+from privaudit.attacks._options import check_choice
 
 RULES = ("curves", "rmia", "mean")
 
 
 @dataclass(frozen=True)
-class FewShadowLira(Attack):
-    """The strongest attack for its price: 8 or 16 shadow models in place of 64.
+class FewShadowLira(ShadowAttack):
+    """The strongest attack for its price: a likelihood ratio from 8 or 16 shadow models, not 64.
 
     Each record has two predictive curves of the model's answer, one if it was trained on and one if
     not. With few shadow models their means and variances are mostly noise, so each is drawn towards
@@ -36,34 +32,15 @@ class FewShadowLira(Attack):
     3:3), section 6.2; Zarifzadeh et al. 2024 (arXiv 2312.03262), section 3.
     """
 
-    shadows: int = 16
     rule: Literal["best", "curves", "rmia", "mean"] = "best"
 
-    needs: ClassVar[frozenset[Access]] = frozenset({Access.ANSWERS, Access.RERUN})
-    family: ClassVar[Literal["membership"]] = "membership"
-
-    def refits(self, target: Target, seeds: Seeds) -> Sequence[Refit]:
-        self._check()
-        return half_samples(target, self.shadows, seeds)
-
-    def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
-        self._check()
-        bank = Bank.gather(target, refits)
-        return cut(self.score(bank.target, bank.shadows, bank.included), target)
-
     def score(self, asked: np.ndarray, shadows: np.ndarray, included: np.ndarray) -> np.ndarray:
-        """(n,) scores from (n,) margins of the target and (k, n) margins of the shadows."""
         rule = best(shadows, included) if self.rule == "best" else self.rule
         return candidates(asked, Sums.of(shadows, included), shadows, included)[rule]
 
-    def _check(self) -> None:
-        check_count(self.shadows)
-        if self.rule not in ("best", *RULES):
-            raise PrivauditError(
-                f"rule={self.rule!r}",
-                f"the rules are best, {', '.join(RULES)}",
-                'use "best", which chooses on shadow models',
-            )
+    def check(self) -> None:
+        super().check()
+        check_choice(self, "rule", "best", *RULES)
 
 
 def candidates(
@@ -78,7 +55,7 @@ def candidates(
 def best(shadows: np.ndarray, included: np.ndarray) -> str:
     """The rule with the highest early ROC, over shadows put in the target's place in turn.
 
-    A shadow's complement is left out with it: else every record would have been seen by one
+    A shadow model's complement is left out with it: else every record would have been seen by one
     model fewer exactly when the left-out one saw it, which would give membership away.
     """
     sums = Sums.of(shadows, included)

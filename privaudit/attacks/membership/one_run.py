@@ -1,4 +1,4 @@
-"""Empirical epsilon from one training: membership was coin-flipped, and the coins are guessed."""
+"""Empirical epsilon from one training: how well membership, assigned at random, can be guessed."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from privaudit.seeds import Seeds
 
 @dataclass(frozen=True)
 class OneRun(Attack):
-    """Tests a promise of differential privacy on the very model that was released.
+    """Tests a guarantee of differential privacy on the very model that was released.
 
-    A fair coin put each patient among the members or not; every patient is thus a canary, and the
-    more coins an attack guesses right, the larger the epsilon it proves. The scores become bounds
-    in `privaudit.stats.epsilon`, where a patient's stays count as one. The released model is
-    trained once, so its own noise is what is tested.
+    Each patient was assigned at random to the members or not; every patient is thus a canary, and
+    the more memberships an attack guesses right, the larger the epsilon it proves. The scores
+    become bounds in `privaudit.stats.epsilon`, where a patient's stays count as one. The released
+    model is trained once, so its own noise is what is tested.
 
     shadows: 0 scores by the model's answers alone (the true class's log odds, centred and scaled
-    among records of the same outcome). A multiple of 8 also trains reference models, those that
-    other attacks share, and scores by each record's likelihood ratio (see `few_shadow_lira`). This stays an
-    audit of one run: the reference models know nothing of the coins, so what is learnt from them
-    may sharpen the guesses and cannot make them falsely right. Where the auditor cannot train again, the
-    answers alone are read.
-    Natural records are weaker canaries than worst-case ones: a bound below the promise does not
-    prove the promise.
+    among records of the same outcome). A multiple of 8 also trains shadow models, those that other
+    attacks share, and scores by each record's likelihood ratio (see `few_shadow_lira`). This stays
+    an audit of one run: the shadow models know nothing of the assignment, so what is learnt from
+    them may sharpen the guesses and cannot make them falsely right. Where the auditor cannot train
+    again, the answers alone are read.
+    Natural records are weaker canaries than worst-case ones: a bound below the stated epsilon does
+    not prove the guarantee.
     Steinke, Nasr and Jagielski 2023 (arXiv 2305.08846), section 3; Mahloujifar, Melis and
     Chaudhuri 2024 (arXiv 2410.22235).
     """
@@ -42,13 +42,17 @@ class OneRun(Attack):
     needs: ClassVar[frozenset[Access]] = frozenset({Access.ANSWERS})
     family: ClassVar[Literal["epsilon"]] = "epsilon"
 
+    @property
+    def helped_by(self) -> frozenset[Access]:
+        return frozenset({Access.RERUN} if self.shadows else ())
+
     def refits(self, target: Target, seeds: Seeds) -> Sequence[Refit]:
         if not self._asks():
             return ()
         if target.method is None:
             raise PrivauditError(
                 f"shadows={self.shadows} for a model whose way of training is unknown",
-                "reference models are trained the same way as the released one",
+                "shadow models are trained the same way as the released one",
                 "use shadows=0, which reads the released model's answers alone",
             )
         if not target.method.reruns:

@@ -4,42 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 
-from privaudit.attacks._half_samples import check_count, half_samples
-from privaudit.attacks._membership import Bank, cut
-from privaudit.contracts import Access, Attack, Fitted, Refit, Scores, Target
-from privaudit.errors import PrivauditError
-from privaudit.seeds import Seeds
+from privaudit.attacks._membership import Bank, ShadowAttack, cut
+from privaudit.attacks._options import check
+from privaudit.contracts import Fitted, Scores, Target
 
 
 @dataclass(frozen=True)
-class Shadow(Attack):
-    """Trains a classifier to tell answers on members from answers on others, then asks it about the model.
+class Shadow(ShadowAttack):
+    """Trains a classifier to tell answers on members from answers on non-members, then applies it.
 
     shadows: a multiple of 8. rows: how many shadow answers to learn from; each record drawn gives
     one answer with it and one without it, so that neither its class nor its difficulty tells
-    membership by itself. The classifier is scikit-learn's gradient boosting on the answer and the true
-    class, as in the Adversarial Robustness Toolbox's `MembershipInferenceBlackBox`, against which it
-    is tested. The answer comes in as log odds of the true class, which for two classes is the whole
-    answer; with more classes, how the rest is spread over the wrong ones is not used.
+    membership by itself. The classifier is scikit-learn's gradient boosting on the answer and the
+    true class, as in the Adversarial Robustness Toolbox's `MembershipInferenceBlackBox`, against
+    which it is tested. The answer comes in as log odds of the true class, which for two classes is
+    the whole answer; with more classes, how the rest is spread over the wrong ones is not used.
     Shokri et al. 2017 (arXiv 1610.05820), section V.
     """
 
-    shadows: int = 16
     rows: int = 4000
 
-    needs: ClassVar[frozenset[Access]] = frozenset({Access.ANSWERS, Access.RERUN})
-    family: ClassVar[Literal["membership"]] = "membership"
-
-    def refits(self, target: Target, seeds: Seeds) -> Sequence[Refit]:
-        self._check()
-        return half_samples(target, self.shadows, seeds)
-
     def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
-        self._check()
+        self.check()
         bank = Bank.gather(target, refits)
         audit = target.split.audit
         one_hot = np.eye(len(audit.classes))[audit.y]
@@ -49,27 +39,22 @@ class Shadow(Attack):
         model = _classifier(int(rng.integers(2**31 - 1))).fit(shown, trained_on)
         return cut(model.decision_function(_view(bank.target, one_hot)), target)
 
-    def _check(self) -> None:
-        check_count(self.shadows)
-        if isinstance(self.rows, bool) or not isinstance(self.rows, int) or self.rows < 100:
-            raise PrivauditError(
-                f"rows={self.rows!r}",
-                "the attack model learns from this many shadow answers, at least 100",
-                "use 4000, which takes about a second",
-            )
+    def check(self) -> None:
+        super().check()
+        because = "the attack model learns from this many shadow answers, at least 100"
+        check(self, "rows", type(self.rows) is int and self.rows >= 100, because)
 
 
 def _draw(
     bank: Bank, count: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`count` records, each as often as the others, with an answer of a random refit with it and
-    of one without it."""
+    """`count` records, each as often as the others, with a random refit's answer on either side."""
     n = len(bank.target)
     record = rng.permutation(n)[np.arange(count) % n]
     included = bank.included[:, record]
-    lot = rng.random(included.shape)
-    with_it = np.where(included, lot, -1.0).argmax(axis=0)
-    without = np.where(included, -1.0, lot).argmax(axis=0)
+    order = rng.random(included.shape)
+    with_it = np.where(included, order, -1.0).argmax(axis=0)
+    without = np.where(included, -1.0, order).argmax(axis=0)
     return record, bank.shadows[with_it, record], bank.shadows[without, record]
 
 

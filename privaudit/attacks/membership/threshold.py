@@ -1,4 +1,4 @@
-"""Membership by how sure the model alone is: overfit models are surer of what they have seen."""
+"""Membership by the model's confidence alone: overfit models are surer of what they have seen."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from privaudit.attacks._membership import cut, finite
+from privaudit.attacks._options import check_choice
 from privaudit.contracts import Access, Attack, Fitted, Scores, Target
-from privaudit.errors import PrivauditError
 from privaudit.signals import TINY
-
-SIGNALS = ("loss", "margin", "entropy")
 
 
 @dataclass(frozen=True)
 class Threshold(Attack):
-    """Anybody who can ask the model once can run this: a sure answer reads as a member.
+    """Takes records of which the model is sure for members: anybody who can query it can do this.
 
     signal: "loss", the true class's log loss (scored as its log odds, which has the same order and
     does not saturate); "margin", the true class against the strongest other one (the same for two
@@ -32,12 +30,7 @@ class Threshold(Attack):
     family: ClassVar[Literal["membership"]] = "membership"
 
     def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
-        if self.signal not in SIGNALS:
-            raise PrivauditError(
-                f"signal={self.signal!r}",
-                f"the signals are {', '.join(SIGNALS)}",
-                'use "loss", the strongest of them for most models',
-            )
+        check_choice(self, "signal", "loss", "margin", "entropy")
         if self.signal == "loss":
             return cut(finite(target.margins, "the released model"), target)
         if target.release.model is None:

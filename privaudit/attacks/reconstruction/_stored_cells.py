@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from privaudit.inputs.artefacts.pickled_arrays import Held
+from privaudit.inputs.artefacts.pickled_arrays import Content
 from privaudit.records import Records
 
 WIDEST = 4096
@@ -18,7 +18,7 @@ SCREEN = 2000
 """Records on which arrays are tried first."""
 CLOSE = 1e-3
 """Numbers are given back if they are right to this share of a standard deviation."""
-TELLING = 20
+IDENTIFYING = 20
 """Different values that a column needs to tell records apart."""
 ALIKE = 0.5
 """How far a longer stored column must agree on how often values occur: chance agreement is below."""
@@ -43,12 +43,14 @@ class Cells:
         return cls(x[:, kinds], np.concatenate(codes, axis=1))
 
 
-def code_vectors(content: Held, n: int) -> np.ndarray:
+def code_vectors(content: Content, n: int) -> np.ndarray:
     """(v, n) int64: every array with one entry a record that may be codes of levels, each once."""
     found: list[np.ndarray] = []
     for group in content.groups:
         joined = np.concatenate([*group, np.empty(0, dtype=np.int64)])
-        if len(joined) == n and 2 <= len(group) <= CODES and (np.bincount(joined.clip(0, n), minlength=n) == 1)[:n].all():  # fmt: skip
+        if len(joined) != n or not 2 <= len(group) <= CODES:
+            continue
+        if (np.bincount(joined.clip(0, n), minlength=n) == 1)[:n].all():
             code = np.empty(n, dtype=np.int64)
             code[joined] = np.repeat(np.arange(len(group)), [len(one) for one in group])
             found.append(code)
@@ -60,26 +62,23 @@ def code_vectors(content: Held, n: int) -> np.ndarray:
     return _once(found, n)
 
 
-def number_vectors(content: Held, n: int) -> np.ndarray:
+def number_vectors(content: Content, n: int) -> np.ndarray:
     """(v, n) float64: every array of numbers with one entry a record, each once."""
     found: list[np.ndarray] = []
     for array in _along(content, n):
         if array.dtype.kind != "U":
             found += list(np.asarray(array, dtype=np.float64).T)
-    kept = []
-    for column in found:
-        seen = column[np.isfinite(column)]
-        if len(seen) > 2 and seen.max() > seen.min():
-            kept.append(column)
-    return _once(kept, n)
+    seen = [column[np.isfinite(column)] for column in found]
+    varies = [len(part) > 2 and part.max() > part.min() for part in seen]
+    return _once([column for column, moves in zip(found, varies, strict=True) if moves], n)
 
 
 def _once(found: list[np.ndarray], n: int) -> np.ndarray:
-    kept = {one.tobytes(): one for one in found}
-    return np.array(list(kept.values())).reshape(len(kept), n)
+    distinct = {one.tobytes(): one for one in found}
+    return np.array(list(distinct.values())).reshape(len(distinct), n)
 
 
-def _along(content: Held, n: int) -> list[np.ndarray]:
+def _along(content: Content, n: int) -> list[np.ndarray]:
     """Arrays with an axis of n entries, as (n, w)."""
     found = []
     for array in content.arrays:
@@ -113,29 +112,29 @@ def _one_hot(array: np.ndarray) -> list[np.ndarray]:
 
 
 @dataclass(frozen=True, eq=False)
-class Said:
-    """What is said of each cell of each record: (n, d) float64, and how far off it may be, (d,)."""
+class Read:
+    """What is read of each cell of each record: (n, d) float64, and how far off it may be, (d,)."""
 
     values: np.ndarray
     off: np.ndarray
 
     def right(self, cells: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-        """(m, d) bool. rows: which record's word is taken for each of other records."""
-        said = self.values if rows is None else self.values[rows]
+        """(m, d) bool. rows: which record's values are taken for each of other records."""
+        values = self.values if rows is None else self.values[rows]
         with np.errstate(invalid="ignore"):
-            return np.abs(said - cells) <= self.off
+            return np.abs(values - cells) <= self.off
 
 
 def recovered(
     cells: np.ndarray, stored: np.ndarray, half: np.ndarray, scaled: bool
-) -> tuple[Said, Said]:
-    """What stored arrays (v, n) say of cells (n, d), and what the commonest value of each column says.
+) -> tuple[Read, Read]:
+    """What stored arrays (v, n) give of cells (n, d), and what each column's most frequent value gives.
 
-    For every column the array that does best on one half of the records speaks for the other half, and
-    the other way round; where none does better than the commonest value, that is said.
+    For every column the array that does best on one half of the records is read for the other half,
+    and the other way round; where none does better than the most frequent value, that is taken.
     """
     n, d = cells.shape
-    said = np.empty((n, d))
+    read = np.empty((n, d))
     usual = np.empty((n, d))
     off = np.zeros(d)
     for j in range(d):
@@ -146,16 +145,16 @@ def recovered(
         for side in (half, ~half):
             learn, try_ = np.flatnonzero(side & seen), np.flatnonzero(~side)
             best = _mode(column[learn])
-            usual[try_, j] = said[try_, j] = best
+            usual[try_, j] = read[try_, j] = best
             if len(learn) < 10:
                 continue
             few = learn[:: max(1, len(learn) // SCREEN)]
             floor = float((np.abs(column[few] - best) <= off[j]).mean())
-            told = _scaled if scaled else _mapped
-            which, rate = told(stored, column, few, off[j])
+            best_array = _scaled if scaled else _mapped
+            which, rate = best_array(stored, column, few, off[j])
             if which >= 0 and rate > floor + 0.01:
-                said[try_, j] = _speak(stored[which], column, learn, try_, scaled, best)
-    return Said(said, off), Said(usual, off)
+                read[try_, j] = _decode(stored[which], column, learn, try_, scaled, best)
+    return Read(read, off), Read(usual, off)
 
 
 def _mode(values: np.ndarray) -> float:
@@ -210,9 +209,14 @@ def _line(v: np.ndarray, x: np.ndarray) -> tuple[float, float]:
     return slope, float(x[a] - slope * v[a])
 
 
-def _speak(
-    stored: np.ndarray, column: np.ndarray, learn: np.ndarray, try_: np.ndarray, scaled: bool, best: float
-) -> np.ndarray:  # fmt: skip
+def _decode(
+    stored: np.ndarray,
+    column: np.ndarray,
+    learn: np.ndarray,
+    try_: np.ndarray,
+    scaled: bool,
+    best: float,
+) -> np.ndarray:
     if scaled:
         slope, offset = _line(stored[learn], column[learn])
         return stored[try_] * slope + offset
@@ -224,18 +228,20 @@ def _speak(
     return named[code[try_]]
 
 
-def tables(content: Held, members: Cells, others: Cells) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) and (m,) float64, 1 where all identifying cells of a record stand in one stored row.
+def stored_rows(content: Content, members: Cells, others: Cells) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) and (m,) float64, 1 where all identifying cells of a record are in one stored row.
 
-    A stored column stands for the column of the records whose values it holds as often (`_aligned`), of numbers
-    or of codes as they are; a column of few values stands for none. At least two must.
+    A stored column stands for the column of the records whose values it holds as often
+    (`_aligned`), of numbers or of codes as they are; a column of few values stands for none. At
+    least two must.
     """
-    inside, outside = (np.concatenate([side.numbers, side.codes], axis=1) for side in (members, others))  # fmt: skip
-    held, not_held = np.zeros(len(inside)), np.zeros(len(outside))
+    sides = (members, others)
+    inside, outside = (np.concatenate([side.numbers, side.codes], axis=1) for side in sides)
+    present, absent = np.zeros(len(inside)), np.zeros(len(outside))
     known = {}
     for j, column in enumerate(inside.T):
         values = _Values.of(column)
-        if len(values.distinct) >= TELLING:
+        if len(values.distinct) >= IDENTIFYING:
             known[j] = values
     for array in content.arrays:
         if array.ndim != 2 or array.dtype.kind not in "iuf" or min(array.shape) < 2:
@@ -248,11 +254,11 @@ def tables(content: Held, members: Cells, others: Cells) -> tuple[np.ndarray, np
                 continue
             ours, theirs = [p[0] for p in pairs], [p[1] for p in pairs]
             rows = {_key(row) for row in table[:, theirs].astype(np.float32)}
-            for cells, out in ((inside, held), (outside, not_held)):
+            for cells, out in ((inside, present), (outside, absent)):
                 narrow = cells[:, ours].astype(np.float32)
                 found = np.array([_key(row) in rows for row in narrow], dtype=bool)
                 out[found & np.isfinite(narrow).any(axis=1)] = 1.0
-    return held, not_held
+    return present, absent
 
 
 def _key(row: np.ndarray) -> bytes:
@@ -285,13 +291,14 @@ class _Values:
 def _aligned(table: np.ndarray, known: dict[int, _Values]) -> list[tuple[int, int]]:
     """(column of the records, stored column) pairs, the closest fits first come.
 
-    A column fits another if it holds all its values, either way round: a file may hold a part of the records, and
-    an audit may read a part of those the file was made from, where the values must occur as often too.
+    A column fits another if it holds all its values, either way round: a file may hold a part of
+    the records, and an audit may read a part of those the file was made from, where the values
+    must occur as often too.
     """
     fits = []
     for c in range(table.shape[1]):
         values = _Values.of(table[:, c])
-        if len(values.distinct) < TELLING:
+        if len(values.distinct) < IDENTIFYING:
             continue
         for j, own in known.items():
             part = _within(values.distinct, own.distinct)
@@ -307,9 +314,6 @@ def _aligned(table: np.ndarray, known: dict[int, _Values]) -> list[tuple[int, in
     return pairs
 
 
-def _within(part: np.ndarray, whole: np.ndarray) -> bool:
+def _within(part: np.ndarray, other: np.ndarray) -> bool:
     """Whether all of these values are among those; a few are tried first."""
-    return bool(np.isin(part[:50], whole).all() and np.isin(part, whole).all())
-
-
-__all__ = ["Cells", "Said", "code_vectors", "number_vectors", "recovered", "tables"]
+    return bool(np.isin(part[:50], other).all() and np.isin(part, other).all())

@@ -1,4 +1,4 @@
-"""Stored rows: training records that the generator's own file gives back."""
+"""Stored records: training records that the generator's own file gives back."""
 
 from __future__ import annotations
 
@@ -8,38 +8,42 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from privaudit.attacks._tables import check_counts, draw_rows
+from privaudit.attacks._options import check_whole
+from privaudit.attacks._pools import draw_rows
 from privaudit.attacks.reconstruction._stored_cells import (
     Cells,
     code_vectors,
     number_vectors,
     recovered,
-    tables,
+    stored_rows,
 )
 from privaudit.contracts import Access, Attack, Fitted, Target, Trials
-from privaudit.inputs.artefacts.arrays import opened
+from privaudit.facts import Setting
+from privaudit.inputs.artefacts.arrays import read_arrays
 
-ORDER = "the same stored values, held against patients whom the generator was not fitted on"
-SET = "the same search for patients whom the generator was not fitted on"
+IN_ORDER = "the same stored values, compared with patients whom the generator was not fitted on"
+AS_SET = "the same search for patients whom the generator was not fitted on"
 
 
 @dataclass(frozen=True)
 class StoredRecords(Attack):
-    """Opens the file in which the generator is handed out and looks for the training records in it.
+    """Opens the file in which the generator is handed out and looks for training records in it.
 
-    Nothing of the file is run: a pickle is read opcode by opcode. "categories, in row order" and "numbers,
-    in row order": of a training record's cells (the outcome among the categories), the share that
-    arrays with one entry a training record give back, where the generator was fitted on the members
-    in their order. Columns are those of the synthetic table, where there is one: what the generator saw. Codes may name levels as they like: which level a code means is learnt from one half
-    of the patients and tried on the other. Lists of row numbers, one for each level, count as codes
-    (that is how the ctgan package, 0.12.1, gives back every discrete cell of its training data), and
-    so do one-hot columns. Numbers count up to a change of scale, to 0.1 % of a standard deviation. A cell
-    that no array gives back is guessed as its column's commonest value. "whole rows, as a set": the
-    share of records all of whose identifying cells stand in one stored row, in any order, unscaled, numbers
-    and codes of `_stored.TELLING` values and more; found too where the audit reads a part of the records.
-    Guess: the commonest value of each column throughout; control: on non-members. One record a
-    patient, `records` patients. That a fitted model's file may hold training data: Song et al. 2017,
-    Machine Learning Models that Remember Too Much (arXiv 1709.07886).
+    Nothing of the file is run: a pickle is read opcode by opcode. "categories, in row order" and
+    "numbers, in row order": of a training record's cells (the outcome among the categories), the
+    share that arrays with one entry a training record give back, where the generator was fitted on
+    the members in their order. Columns are those of the synthetic table, where there is one: what
+    the generator saw. Codes may name levels as they like: which level a code means is learnt from
+    one half of the patients and tried on the other. Lists of row numbers, one for each level, count
+    as codes (that is how the ctgan package, 0.12.1, gives back every discrete cell of its training
+    data), and so do one-hot columns. Numbers count up to a change of scale, to 0.1 % of a standard
+    deviation. A cell that no array gives back is guessed as its column's most frequent value.
+    "complete records, in any order": the share of records all of whose identifying cells are in
+    one stored row, unscaled, numbers and codes of `_stored_cells.IDENTIFYING` values and more;
+    found too where the audit reads a part of the records.
+    Guess: the most frequent value of each column throughout; control: on non-members. One record a
+    patient, `records` patients. That a fitted model's file may hold training data: Song et al.
+    2017, Machine Learning Models that Remember Too Much (arXiv 1709.07886).
     """
 
     records: int = 2000
@@ -47,10 +51,14 @@ class StoredRecords(Attack):
     needs: ClassVar[frozenset[Access]] = frozenset({Access.FILE})
     family: ClassVar[Literal["reconstruction"]] = "reconstruction"
 
+    @property
+    def helped_by(self) -> frozenset[Access]:
+        return frozenset({Access.TABLE})
+
     def run(
         self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator
-    ) -> dict[str, Trials]:
-        check_counts(records=self.records)
+    ) -> dict[Setting, Trials]:
+        check_whole(self, records=1)
         file = target.release.file
         if file is None:
             raise ValueError("this release has no file to open")
@@ -60,33 +68,28 @@ class StoredRecords(Attack):
         names = {c.name for c in (members if table is None else table).columns}
         mine, theirs = Cells.of(members, names), Cells.of(others, names)
         half = np.isin(members.patient, _half(members.patient, rng))
-        content = opened(file)
+        content = read_arrays(file)
         paired = rng.integers(0, len(members), len(others))
+        who = (members.patient[inside], others.patient[outside])
         found = {}
-        parts = {
-            "categories, in row order": (mine.codes, theirs.codes, code_vectors(content, len(members))),
-            "numbers, in row order": (mine.numbers, theirs.numbers, number_vectors(content, len(members))),
-        }  # fmt: skip
-        for name, (own, other, stored) in parts.items():
+        numbers, codes = number_vectors(content, len(members)), code_vectors(content, len(members))
+        for name, scaled, own, other, stored in (
+            ("categories, in row order", False, mine.codes, theirs.codes, codes),
+            ("numbers, in row order", True, mine.numbers, theirs.numbers, numbers),
+        ):
             if not own.shape[1]:
                 continue
-            said, usual = recovered(own, stored, half, name.startswith("numbers"))
-            found[name] = Trials(
-                _share(own, said.right(own))[inside],
-                _share(other, said.right(other, paired))[outside],
+            read, usual = recovered(own, stored, half, scaled)
+            found[Setting("variant", name)] = Trials(
+                _share(own, read.right(own))[inside],
+                _share(other, read.right(other, paired))[outside],
                 _share(own, usual.right(own))[inside],
-                ORDER,
-                members.patient[inside],
-                others.patient[outside],
+                IN_ORDER,
+                *who,
             )
-        held, not_held = tables(content, mine, theirs)
-        found["whole rows, as a set"] = Trials(
-            held[inside],
-            not_held[outside],
-            np.zeros(len(inside)),
-            SET,
-            members.patient[inside],
-            others.patient[outside],
+        present, absent = stored_rows(content, mine, theirs)
+        found[Setting("variant", "complete records, in any order")] = Trials(
+            present[inside], absent[outside], np.zeros(len(inside)), AS_SET, *who
         )
         return found
 

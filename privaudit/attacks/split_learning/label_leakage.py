@@ -9,14 +9,16 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from privaudit.contracts import Access, Attack, CutTraffic, Fitted, Target, Trials
+from privaudit.facts import Setting
 
 TIE = 5
-"""Digits of a score, relative to its batch, that count: float32 gradients of equal norm differ after."""
+"""Digits of a score, relative to its batch, that count: float32 gradients of equal norm differ
+after."""
 
 
 @dataclass(frozen=True)
 class LabelLeakage(Attack):
-    """Tells who has the rarer outcome by the size or the direction of each record's gradient.
+    """Reads who has the rarer outcome off the size or the direction of each record's gradient.
 
     A model that has learnt that an outcome is rare is more wrong about those who have it, so their
     gradients are longer; and those of one outcome point one way. Who the attacker is depends on the
@@ -26,11 +28,11 @@ class LabelLeakage(Attack):
 
     Series: "gradient norm": of pairs of records of one batch, one with the rarer outcome (rarer
     among the attacker's own records) and one without, how often is the first ranked higher; its
-    rate is the area under the ROC curve. Pairs are disjoint, so that trials are independent. "gradient direction": the
-    same by the cosine with one record of each batch whose rarer outcome the attacker knows, which is
-    left out. "largest gradients": in a batch, as many as the attacker's own records make it expect
-    are said to have the rarer outcome; success is a right statement about a record.
-    Li et al. 2022 (arXiv 2102.08504), section 3.
+    rate is the area under the ROC curve. Pairs are disjoint, so that trials are independent.
+    "gradient direction": the same by the cosine with one record of each batch whose rarer outcome
+    the attacker knows, which is left out. "largest gradients": in a batch, as many as the
+    attacker's own records make it expect are taken to have the rarer outcome; success is being
+    right about a record. Li et al. 2022 (arXiv 2102.08504), section 3.
     """
 
     needs: ClassVar[frozenset[Access]] = frozenset({Access.CUT})
@@ -38,7 +40,7 @@ class LabelLeakage(Attack):
 
     def run(
         self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator
-    ) -> dict[str, Trials]:
+    ) -> dict[Setting, Trials]:
         traffic = target.release.cut
         assert traffic is not None
         members, reference = target.split.members, target.split.reference
@@ -46,14 +48,14 @@ class LabelLeakage(Attack):
         rare = int(share.argmin())
         truth = members.y[traffic.row]
         patient = members.patient[traffic.row]
-        found: dict[str, Trials] = {}
+        found: dict[Setting, Trials] = {}
         if traffic.labels is not None:
             usual = (truth == share.argmax()).astype(np.float64)
-            found["server, outcomes sent to it"] = Trials(
+            found[Setting("attacker", "server", details=("outcomes sent to it",))] = Trials(
                 success=(traffic.labels == truth).astype(np.float64),
                 control=usual,
                 guess=usual,
-                control_label="the most frequent outcome, said of everybody",
+                control_label="the most frequent outcome, for everybody",
                 patients=patient,
             )
         sent = traffic.gradients if traffic.returned is None else traffic.returned
@@ -61,9 +63,12 @@ class LabelLeakage(Attack):
         who = "server" if traffic.labels is None else "observer"
         for epoch in np.unique(traffic.epoch):
             when = "last epoch" if epoch == traffic.epoch.max() else "first epoch"
-            found[f"{who}, gradient norm, {when}"] = game.norm(epoch)
-            found[f"{who}, gradient direction, {when}"] = game.direction(epoch)
-            found[f"{who}, largest gradients, {when}"] = game.statements(epoch, share[rare])
+            for what, trials in (
+                ("gradient norm", game.norm(epoch)),
+                ("gradient direction", game.direction(epoch)),
+                ("largest gradients", game.largest(epoch, share[rare])),
+            ):
+                found[Setting("attacker", who, details=(what, when))] = trials
         return found
 
 
@@ -105,9 +110,9 @@ class Game:
         for rows in self._batches(epoch):
             scores, open_ = score(rows)
             won, at = pairs(scores[open_], self.positive[rows][open_], self.rng)
-            lot, _ = pairs(self.rng.random(int(open_.sum())), self.positive[rows][open_], self.rng)
+            random = self.rng.random(int(open_.sum()))
             success.append(won)
-            control.append(lot)
+            control.append(pairs(random, self.positive[rows][open_], self.rng)[0])
             anchors.append(rows[open_][at])
         who = np.concatenate(anchors)
         return Trials(
@@ -118,8 +123,8 @@ class Game:
             patients=self.patient[who],
         )
 
-    def statements(self, epoch: int, share: float) -> Trials:
-        """Every record called positive or not, by the stated share of largest gradients."""
+    def largest(self, epoch: int, share: float) -> Trials:
+        """Every record taken for positive or not: the share of largest gradients is."""
         success: list[np.ndarray] = []
         control: list[np.ndarray] = []
         order = []
@@ -129,9 +134,9 @@ class Game:
                 -_coarse(_norm(self.sent[rows])) + 1e-9 * self.rng.random(len(rows))
             )
             at_random = self.rng.permutation(len(rows))
-            for said, into in ((by_norm, success), (at_random, control)):
+            for ranked, into in ((by_norm, success), (at_random, control)):
                 called = np.zeros(len(rows), bool)
-                called[said[:count]] = True
+                called[ranked[:count]] = True
                 into.append((called == truth).astype(np.float64))
             order.append(rows)
         who = np.concatenate(order)
@@ -139,7 +144,7 @@ class Game:
             success=np.concatenate(success),
             control=np.concatenate(control),
             guess=(~self.positive[who]).astype(np.float64),
-            control_label="as many records of the batch, named at random",
+            control_label="as many records of the batch, drawn at random",
             patients=self.patient[who],
         )
 

@@ -9,13 +9,15 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from privaudit.attacks._encoded_rows import WITHIN
+from privaudit.attacks._options import check_whole
 from privaudit.contracts import Access, Attack, CutTraffic, Fitted, Target, Trials
 from privaudit.errors import PrivauditError
+from privaudit.facts import Setting
 from privaudit.records import Records
 
 PENALTIES = np.logspace(-3, 4, 15)
-KEEP = (0.0, 0.5, 0.75, 1.0)
-"""Shares of a prediction's departure from the mean that may be kept."""
+SHRINKAGES = (0.0, 0.5, 0.75, 1.0)
+"""Shares of a prediction's departure from the mean that are tried."""
 COPIES = 8
 """Noisy copies of each of the attacker's records, where activations come with noise."""
 MOST = 8000
@@ -35,8 +37,9 @@ class SplitInversion(Attack):
     cells that are hit: numbers within 0.319 standard deviations, codes exactly; columns that do not
     vary among the attacker's records do not count. The guess is the one row that hits most cells of
     those records, a better guess than their mean row. records: how many members' records are tried.
-    Vepakomma et al. 2020 (arXiv 2008.09161) for the threat; Titcombe et al. 2021 (arXiv 2104.05743),
-    for inversion by pairs of records and activations; the tolerance as Vero et al. 2023 (arXiv 2210.01785).
+    Vepakomma et al. 2020 (arXiv 2008.09161) for the threat; Titcombe et al. 2021 (arXiv
+    2104.05743), for inversion by pairs of records and activations; the tolerance as Vero et al.
+    2023 (arXiv 2210.01785).
     """
 
     records: int = 500
@@ -46,13 +49,10 @@ class SplitInversion(Attack):
 
     def run(
         self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator
-    ) -> dict[str, Trials]:
+    ) -> dict[Setting, Trials]:
         traffic = target.release.cut
         assert traffic is not None
-        if self.records < 1:
-            raise PrivauditError(
-                f"{self.records} records to try", "an attack tries at least 1", "use 500"
-            )
+        check_whole(self, records=1)
         if traffic.ask is None:
             raise PrivauditError(
                 "traffic at a cut without the layers below it",
@@ -69,15 +69,15 @@ class SplitInversion(Attack):
         pairs, times = _as_seen(own, smashed, rng)
         codes = np.eye(len(members.classes))
         known = None if labels is None else np.tile(codes[reference.y], (times, 1))
-        wanted = np.tile(cells.spell(reference), (times, 1))
+        wanted = np.tile(cells.encode(reference), (times, 1))
         measured = np.tile(cells.measured(reference), (times, 1))
         decoder = Decoder.fit(_joined(pairs, known), wanted, times, measured)
-        said = None if labels is None else codes[labels]
+        sent = None if labels is None else codes[labels]
         guess = np.repeat(cells.usual[None], len(rows), axis=0)
-        other = cells.spell(reference.take(rng.integers(len(reference), size=len(rows))))
+        other = cells.encode(reference.take(rng.integers(len(reference), size=len(rows))))
         return {
-            "server that holds the sites' layers": Trials(
-                success=cells.hits(decoder(_joined(smashed, said)), victims),
+            Setting("attacker", "server", details=("holds the sites' layers",)): Trials(
+                success=cells.hits(decoder(_joined(smashed, sent)), victims),
                 control=cells.hits(other, victims),
                 guess=cells.hits(guess, victims),
                 control_label="a real record of another patient, drawn at random",
@@ -138,14 +138,8 @@ class Cells:
         count = np.maximum(there.sum(axis=0), 1)
         centre = np.where(there, x, 0).sum(axis=0) / count
         spread = np.sqrt((np.where(there, x - centre, 0) ** 2).sum(axis=0) / count)
-        numbers = np.array(
-            [
-                j
-                for j, c in enumerate(columns)
-                if c.kind != "category" and spread[j] > 1e-6 * max(abs(centre[j]), 1e-6)
-            ],
-            dtype=np.int64,
-        )
+        number = np.array([column.kind != "category" for column in columns], dtype=bool)
+        numbers = np.flatnonzero(number & (spread > 1e-6 * np.maximum(np.abs(centre), 1e-6)))
         binary = np.array([columns[j].kind == "binary" for j in numbers], dtype=bool)
         categories, at = {}, len(numbers)
         for j, column in enumerate(columns):
@@ -153,13 +147,13 @@ class Cells:
                 categories[j] = slice(at, at + len(column.levels))
                 at += len(column.levels)
         empty = cls(numbers, binary, categories, centre[numbers], spread[numbers], np.empty(0))
-        spelt, measured = empty.spell(reference), empty.measured(reference)
-        usual = spelt.mean(axis=0)
+        encoded, measured = empty.encode(reference), empty.measured(reference)
+        usual = encoded.mean(axis=0)
         for k in np.flatnonzero(measured.any(axis=0)):
-            usual[k], _ = densest(spelt[measured[:, k], k])
+            usual[k], _ = densest(encoded[measured[:, k], k])
         return cls(numbers, binary, categories, centre[numbers], spread[numbers], usual)
 
-    def spell(self, records: Records) -> np.ndarray:
+    def encode(self, records: Records) -> np.ndarray:
         """(n, targets): standardised numbers, 0 where missing, then one-hot levels."""
         x = records.X.astype(np.float64)
         width = len(self.numbers) + sum(w.stop - w.start for w in self.categories.values())
@@ -183,10 +177,10 @@ class Cells:
         """(n,), the share of each record's measured cells that the rebuilt (n, targets) hit."""
         x = truth.X.astype(np.float64)
         k = len(self.numbers)
-        real, told = x[:, self.numbers], rebuilt[:, :k] * self.spread + self.centre
-        told = np.where(self.binary, np.round(told), told)
+        real, guessed = x[:, self.numbers], rebuilt[:, :k] * self.spread + self.centre
+        guessed = np.where(self.binary, np.round(guessed), guessed)
         there = ~np.isnan(real)
-        hit = there & (np.abs(told - real) <= np.where(self.binary, 0.5, WITHIN * self.spread))
+        hit = there & (np.abs(guessed - real) <= np.where(self.binary, 0.5, WITHIN * self.spread))
         won, of = hit.sum(axis=1), there.sum(axis=1)
         for j, where in self.categories.items():
             known = ~np.isnan(x[:, j])
@@ -199,14 +193,14 @@ class Cells:
 class Decoder:
     """A ridge regression on standardised activations.
 
-    keep, shift: (targets,); a target is keep x (predicted departure from the mean) + shift. Least
+    scale, shift: (targets,); a target is scale x (predicted departure from the mean) + shift. Least
     squares aim at the mean of what is possible, which for skewed values is where hardly any are.
     """
 
     centre: np.ndarray
     spread: np.ndarray
     weights: np.ndarray
-    keep: np.ndarray
+    scale: np.ndarray
     shift: np.ndarray
 
     @classmethod
@@ -215,7 +209,7 @@ class Decoder:
     ) -> Decoder:
         """From (n, w) to (n, targets). times: how many copies of each record there are.
 
-        Penalty of the least leave-one-out error; measured: (n, targets) bool, cells for which keep
+        Penalty of the least leave-one-out error; measured: (n, targets) bool, cells for which scale
         and shift are those that hit most of the left-out ones.
         """
         centre, spread = given.mean(axis=0), given.std(axis=0)
@@ -233,19 +227,19 @@ class Decoder:
             if error < best:
                 best, chosen, predicted = error, penalty, wanted - usual - left
         weights = vt.T @ ((s / (s**2 + chosen))[:, None] * target)
-        keep, shift = np.ones(len(usual)), usual.copy()
+        scale, shift = np.ones(len(usual)), usual.copy()
         there = np.zeros(wanted.shape, dtype=bool) if measured is None else measured
         for j in np.flatnonzero(there.any(axis=0)):
             at, most = there[:, j], -1
-            for part in KEEP:
+            for part in SHRINKAGES:
                 where, count = densest(wanted[at, j] - part * predicted[at, j])
                 if count > most:
-                    most, keep[j], shift[j] = count, part, where
-        return cls(centre, spread, weights, keep, shift)
+                    most, scale[j], shift[j] = count, part, where
+        return cls(centre, spread, weights, scale, shift)
 
     def __call__(self, given: np.ndarray) -> np.ndarray:
         found = ((given - self.centre) / self.spread) @ self.weights
-        return self.keep * found + self.shift
+        return self.scale * found + self.shift
 
 
 def densest(values: np.ndarray) -> tuple[float, int]:

@@ -9,26 +9,25 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from privaudit.attacks._membership import cut
-from privaudit.attacks._tables import table_of
-from privaudit.contracts import Access, Attack, Fitted, Scores, Target
+from privaudit.attacks._tables import TableAttack, table_of
+from privaudit.contracts import Fitted, Scores, Target
 from privaudit.fidelity.distance import closeness, shared, spans
 
 
 @dataclass(frozen=True)
-class Distance(Attack):
-    """Suspects patients to whom a synthetic record is nearer than people like them usually are.
+class Distance(TableAttack):
+    """Takes patients for members whose nearest synthetic record is nearer than is usual for them.
 
-    Score: minus the log distance to the nearest synthetic record, minus the same for the attacker's own
-    records where `calibrated`: a usual patient has near neighbours in any table. Distances are
+    Score: minus the log distance to the nearest synthetic record, minus the same for the attacker's
+    own records where `calibrated`: a usual patient has near neighbours in any table. Distances are
     Gower's with missing as a value to match, numbers on the scale of the middle of the attacker's
-    own records, `tails` left out on either side. After Chen et al. 2020, GAN-Leaks (arXiv 1909.03935),
-    sections 4.2 and 4.4, with calibration by records in place of a second generator.
+    own records, `tails` left out on either side. After Chen et al. 2020, GAN-Leaks (arXiv
+    1909.03935), sections 4.2 and 4.4, with calibration by records in place of a second generator.
     """
 
     calibrated: bool = True
     tails: float = 0.1
 
-    needs: ClassVar[frozenset[Access]] = frozenset({Access.TABLE})
     family: ClassVar[Literal["membership"]] = "membership"
 
     def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:

@@ -1,4 +1,4 @@
-"""Membership by density: where the synthetic table is thicker than people are."""
+"""Membership by density (DOMIAS): where the synthetic table is denser than patients are."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from privaudit.attacks._membership import cut
-from privaudit.attacks._tables import table_of
-from privaudit.contracts import Access, Attack, Fitted, Scores, Target
+from privaudit.attacks._options import check
+from privaudit.attacks._tables import TableAttack, table_of
+from privaudit.contracts import Fitted, Scores, Target
 from privaudit.errors import PrivauditError
 from privaudit.fidelity.distance import APART, Cells, densities, match, shared, spans
 
@@ -21,14 +22,14 @@ TRIED = 1000
 
 
 @dataclass(frozen=True)
-class Domias(Attack):
-    """Suspects patients around whom the generator puts more records than there are such patients.
+class Domias(TableAttack):
+    """Takes patients for members around whom the table has more records than such patients exist.
 
-    Score: log density of the synthetic table at the record, minus that of the attacker's own records.
-    Both are means of product kernels, exp(-difference / width) for each column: Laplace's for numbers,
-    Aitchison and Aitken's for other values, missing being one more value. The width is the one of `WIDTHS`
-    under which the attacker's records are likeliest, each left out in turn; 0 of `width` means that.
-    A kernel rather than the source's flow, for it copes with mixed columns, gaps and few records;
+    Score: log density of the synthetic table at the record, minus that of the attacker's own
+    records. Both are means of product kernels, exp(-difference / width) for each column: Laplace's
+    for numbers, Aitchison and Aitken's for other values, missing being one more value. width: 0
+    takes the one of `WIDTHS` under which the attacker's records are likeliest, each left out in
+    turn. A kernel rather than the source's flow, for it copes with mixed columns, gaps and few records;
     docs/design/007-table-attacks.md says what was compared.
     van Breugel et al. 2023, Membership Inference Attacks against Synthetic Data through Overfitting
     Detection (DOMIAS, arXiv 2302.12580), section 3, equation 2.
@@ -37,22 +38,17 @@ class Domias(Attack):
     width: float = 0.0
     tails: float = 0.1
 
-    needs: ClassVar[frozenset[Access]] = frozenset({Access.TABLE})
     family: ClassVar[Literal["membership"]] = "membership"
 
     def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
         table, own = table_of(target), target.split.reference
-        if not np.isfinite(self.width) or self.width < 0:
-            raise PrivauditError(
-                f"width={self.width!r}",
-                "a kernel's width is above 0; 0 leaves the choice to the data",
-                "leave it out",
-            )
+        because = "a kernel's width is above 0; 0 leaves the choice to the data"
+        check(self, "width", bool(np.isfinite(self.width) and self.width >= 0), because)
         if len(own) < 2:
             raise PrivauditError(
                 f"{len(own)} reference record",
                 "a density is estimated from at least two",
-                "give the attacker more records of his own",
+                "give the attacker more records of their own",
             )
         audit, ranges = target.split.audit, spans(own, self.tails)
         names = shared(audit, table)
@@ -60,23 +56,23 @@ class Domias(Attack):
         if not width:
             few = own.take(np.sort(rng.permutation(len(own))[:TRIED]))
             width = choose(match(few, few, names, ranges)[0])
-        thick, usual = (
+        dense, usual = (
             densities(*match(audit, other, names, ranges)[:2], [width], gap=APART)[0]
             for other in (table, own)
         )
-        return cut(thick - usual, target)
+        return cut(dense - usual, target)
 
 
 def choose(cells: Cells) -> float:
     """The width under which records are likeliest, each by the kernels around all others."""
-    told = densities(cells, cells, WIDTHS, exclude_self=True, gap=APART).mean(axis=1)
+    likely = densities(cells, cells, WIDTHS, exclude_self=True, gap=APART).mean(axis=1)
     gaps = cells.missing[: len(cells.numbers)].any(axis=1)
     size = []
     for width in WIDTHS:
         unlike = np.exp(-1.0 / width)
         numbers = np.log(2.0 * width * (1.0 - unlike) + gaps * unlike).sum()
         size.append(numbers + sum(np.log1p((k - 1) * unlike) for k in cells.levels))
-    return WIDTHS[int(np.argmax(told - np.array(size)))]
+    return WIDTHS[int(np.argmax(likely - np.array(size)))]
 
 
 __all__ = ["Domias"]

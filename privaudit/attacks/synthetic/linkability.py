@@ -4,30 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
 
 import numpy as np
 
-from privaudit.attacks._tables import CONTROL, check_counts, columns_of, draw, table_of
-from privaudit.contracts import Access, Attack, Fitted, Target, Trials
+from privaudit.attacks._options import check_whole
+from privaudit.attacks._pools import Tried
+from privaudit.attacks._tables import CONTROL, TableAttack, columns_of, table_of
+from privaudit.contracts import Fitted, Target, Trials
 from privaudit.errors import PrivauditError
+from privaudit.facts import Setting
 from privaudit.fidelity.distance import APART, match, search, shared, spans
 from privaudit.records import Column, Records
 
 
 @dataclass(frozen=True)
-class Linkability(Attack):
-    """Two people hold different columns of one patient; the table tells them that they mean the same.
+class Linkability(TableAttack):
+    """Joins two halves of a patient's record, held by two people, through the synthetic table.
 
-    Each looks for the `neighbours` synthetic records nearest to what he holds. Success: they find one in
-    common; control: the same for patients whom the table was not made from; guess: the chance that
-    as many records drawn blindly by each have one in common. first, second: who holds which columns;
-    by default the columns are dealt out in turn in the table's order, all summaries of one variable to
-    the same holder, and the outcome to the second. Missing is a value to match: two missing values are
-    equal, and one adds little (`APART`), for a generator need not miss what its patients did. Distances are Gower's, numbers on the scale of the table's middle, `tails` left out on
-    either side; ties go to the record that comes first in an order drawn once for both holders. One series each
-    for the nearest record and for all `neighbours`; one record a patient, `records` patients.
-    Giomi et al. 2023 (arXiv 2211.10459), section 4.2.
+    Each looks for the `neighbours` synthetic records nearest to the half they hold. Success: they
+    find one in common; control: the same for patients whom the table was not made from; guess: the
+    chance that as many records drawn blindly by each have one in common. first, second: who holds
+    which columns; by default the columns are dealt out in turn in the table's order, all summaries
+    of one variable to the same holder, and the outcome to the second. Missing is a value to match:
+    two missing values are equal, and one adds little (`APART`), for a generator need not miss what
+    its patients did. Distances are Gower's, numbers on the scale of the table's middle, `tails`
+    left out on either side; ties go to the record that comes first in an order drawn once for both
+    holders. One series each for the nearest record and for all `neighbours`; one record a patient,
+    `records` patients. Giomi et al. 2023 (arXiv 2211.10459), section 4.2.
     """
 
     records: int = 500
@@ -36,38 +39,27 @@ class Linkability(Attack):
     second: tuple[str, ...] = ()
     tails: float = 0.1
 
-    needs: ClassVar[frozenset[Access]] = frozenset({Access.TABLE})
-    family: ClassVar[Literal["synthetic"]] = "synthetic"
-
     def run(
         self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator
-    ) -> dict[str, Trials]:
-        check_counts(records=self.records, neighbours=self.neighbours)
+    ) -> dict[Setting, Trials]:
+        check_whole(self, records=1, neighbours=1)
         table, split = table_of(target), target.split
-        held = self._held(split.members, table)
-        members, others = (draw(p, self.records, rng) for p in (split.members, split.nonmembers))
-        tried = Records.concatenate([members, others])
+        halves = self._halves(split.members, table)
+        tried = Tried.draw(split, self.records, rng)
         mixed = table.take(rng.permutation(len(table)))
         most = min(self.neighbours, len(table) - 1)
         rows = []
-        for names in held:
-            a, b, _ = match(tried, mixed, names, spans(mixed, self.tails))
+        for names in halves:
+            a, b, _ = match(tried.records, mixed, names, spans(mixed, self.tails))
             rows.append(search(a, b, most, gap=APART)[1])
         found = {}
-        cut = len(members)
         for k in sorted({1, most}):
-            joined = (rows[0][:, :k, None] == rows[1][:, None, :k]).any(axis=(1, 2)).astype(float)
-            found[f"k={k}"] = Trials(
-                joined[:cut],
-                joined[cut:],
-                np.full(cut, blind(len(table), k)),
-                CONTROL,
-                members.patient,
-                others.patient,
-            )
+            joined = (rows[0][:, :k, None] == rows[1][:, None, :k]).any(axis=(1, 2))
+            guess = np.full(len(joined), blind(len(table), k))
+            found[Setting("neighbours", k, "nearest")] = tried.trials(joined, guess, CONTROL)
         return found
 
-    def _held(self, records: Records, table: Records) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def _halves(self, records: Records, table: Records) -> tuple[tuple[str, ...], tuple[str, ...]]:
         names = shared(records, table)
         if self.first or self.second:
             chosen = (self.first, self.second)
@@ -99,9 +91,10 @@ def deal(columns: Sequence[Column]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     last = len(variables) - 1
     second = {name for i, name in enumerate(variables) if i % 2 or (i == last and last > 1)}
     keys = [c.variable if c.variable in variables else c.name for c in columns]
-    sides = [tuple(c.name for c, key in zip(columns, keys, strict=True) if (key in second) == side)
-             for side in (False, True)]  # fmt: skip
-    return sides[0], sides[1]
+    sides = ([], [])  # type: tuple[list[str], list[str]]
+    for column, key in zip(columns, keys, strict=True):
+        sides[key in second].append(column.name)
+    return tuple(sides[0]), tuple(sides[1])
 
 
 def blind(rows: int, k: int) -> float:

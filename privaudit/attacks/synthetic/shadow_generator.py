@@ -1,43 +1,41 @@
-"""Membership by shadow generators: is this table nearer to the patient than tables without him?"""
+"""Membership by shadow generators: is this table nearer to the patient than tables without them?"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 
 from privaudit.attacks._empirical_bayes import Sums, fit
-from privaudit.attacks._half_samples import check_count, half_samples
-from privaudit.attacks._membership import cut, finite
+from privaudit.attacks._half_samples import half_samples
+from privaudit.attacks._membership import ShadowAttack, cut, stacked
 from privaudit.attacks._tables import table_of
-from privaudit.contracts import Access, Attack, Fitted, Refit, Scores, Target
+from privaudit.contracts import Access, Fitted, Refit, Scores, Target
 from privaudit.errors import PrivauditError
 from privaudit.fidelity.distance import closeness
 from privaudit.seeds import Seeds
 
 
 @dataclass(frozen=True)
-class ShadowGenerator(Attack):
-    """Trains the generator again with and without each patient, and compares how near the tables come.
+class ShadowGenerator(ShadowAttack):
+    """Trains the generator again with and without each patient, and compares the tables' distances.
 
     The signal is minus the log distance from the record to the nearest of a table
-    (`privaudit.fidelity.distance.closeness`). Each record has two predictive curves of it, for tables of
-    generators that learnt from the record and of those that did not, each drawn towards what
-    is seen on like records (empirical Bayes); the score is the difference of two Student-t log
-    densities at the released table. shadows: a multiple of 8. The refits are those of the method's `nearness`.
-    Stadler et al. 2022, Synthetic Data: Anonymisation Groundhog Day (arXiv 2011.07018), section 4, with
-    the ratio of Carlini et al. 2022 (arXiv 2112.03570), section V, and Smyth 2004's prior.
+    (`privaudit.fidelity.distance.closeness`). Each record has two predictive curves of it, for
+    tables of generators that were trained on the record and of those that were not, each drawn
+    towards what is seen on like records (empirical Bayes); the score is the difference of two
+    Student-t log densities at the released table. shadows: a multiple of 8. The refits are those
+    of the method's `nearness`.
+    Stadler et al. 2022, Synthetic Data: Anonymisation Groundhog Day (arXiv 2011.07018), section 4,
+    with the ratio of Carlini et al. 2022 (arXiv 2112.03570), section V, and Smyth 2004's prior.
     """
 
-    shadows: int = 16
-
     needs: ClassVar[frozenset[Access]] = frozenset({Access.TABLE, Access.RERUN})
-    family: ClassVar[Literal["membership"]] = "membership"
 
     def refits(self, target: Target, seeds: Seeds) -> Sequence[Refit]:
-        check_count(self.shadows)
+        self.check()
         nearness = None if target.method is None else target.method.nearness
         if nearness is None:
             return ()
@@ -48,19 +46,12 @@ class ShadowGenerator(Attack):
         if not refits:
             raise PrivauditError(
                 "no shadow generators",
-                "they are made by a method whose release is a synthetic table, and this one tells of no "
-                "nearness",
+                "they are made by a method whose release is a synthetic table, and this one does "
+                "not state how near its table comes to a record",
                 "leave this attack out, or audit the method `synthetic`",
             )
         asked = closeness(target.split.audit, table)
-        shadows = np.array([fitted.margins for fitted in refits], dtype=np.float64)
-        included = np.array([fitted.included for fitted in refits], dtype=bool)
-        if shadows.shape != included.shape or shadows.shape[1:] != asked.shape:
-            raise ValueError(
-                f"refits of shape {shadows.shape}, trained on {included.shape}, for "
-                f"{len(asked)} audit records"
-            )
-        shadows = finite(shadows, "a shadow generator")
+        shadows, included = stacked(refits, asked, "a shadow generator")
         return cut(fit(Sums.of(shadows, included)).ratio(asked), target)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
 
 import numpy as np
 
-from privaudit.attacks._tables import FEWEST, check_counts, draw, table_of
+from privaudit.attacks._options import check_whole
+from privaudit.attacks._pools import Tried
+from privaudit.attacks._tables import FEWEST, TableAttack, table_of
 from privaudit.attacks.synthetic._predicates import (
     Predicates,
     at_random,
@@ -16,46 +17,44 @@ from privaudit.attacks.synthetic._predicates import (
     multivariate,
     univariate,
 )
-from privaudit.contracts import Access, Attack, Fitted, Target, Trials
+from privaudit.contracts import Fitted, Target, Trials
 from privaudit.errors import PrivauditError
+from privaudit.facts import Setting
 from privaudit.fidelity.distance import Cells, match
 from privaudit.records import Records
 
-LABEL = "the same descriptions, on as many patients whom the table was not made from"
+CONTROL = "the same descriptions, on as many patients whom the table was not made from"
 TRIES = 40
 """Draws of descriptions, each as many as there are attempts, before fewer are accepted."""
 
 
 @dataclass(frozen=True)
-class SinglingOut(Attack):
-    """Looks for a description, such as "over 90, lactate never measured", that fits one patient alone.
+class SinglingOut(TableAttack):
+    """Looks for a description, such as "over 90, lactate never measured", that fits one patient only.
 
     Descriptions that fit exactly one record of the synthetic table are tried on the real ones.
     "univariate": one column each, its extremes, values that occur once, the only missing one;
-    "multivariate": `columns` columns of a synthetic record drawn at random, numbers at least or at most
-    the record's, whichever lies farther from the median; in a large table of few different values more
-    columns are taken until enough descriptions fit one record. Success: the description fits exactly one of
-    the patients whom the table was made from; control: exactly one of as many others, for some
-    descriptions fit one of any n patients (Cohen and Nissim 2020, arXiv 1904.06009); guess: a
-    description drawn at random from the values of the attacker's own records. One record a patient.
-    Missing is a value like any other.
+    "multivariate": `columns` columns of a synthetic record drawn at random, numbers at least or at
+    most the record's, whichever lies farther from the median; in a large table of few different
+    values more columns are taken until enough descriptions fit one record. Success: the description
+    fits exactly one of the patients whom the table was made from; control: exactly one of as many
+    others, for some descriptions fit one of any n patients (Cohen and Nissim 2020, arXiv
+    1904.06009); guess: a description drawn at random from the values of the attacker's own records.
+    One record a patient. Missing is a value like any other.
     Giomi et al. 2023 (arXiv 2211.10459), section 4.1 and algorithms 1 and 2 of its appendix.
     """
 
     attempts: int = 500
     columns: int = 3
 
-    needs: ClassVar[frozenset[Access]] = frozenset({Access.TABLE})
-    family: ClassVar[Literal["synthetic"]] = "synthetic"
-
     def run(
         self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator
-    ) -> dict[str, Trials]:
-        check_counts(attempts=self.attempts, columns=self.columns)
+    ) -> dict[Setting, Trials]:
+        check_whole(self, attempts=1, columns=1)
         table, split = table_of(target), target.split
         patients = min(len(np.unique(p.patient)) for p in (split.members, split.nonmembers))
-        inside, outside = (draw(p, patients, rng) for p in (split.members, split.nonmembers))
-        pools = [inside, outside, split.reference]
+        tried = Tried.draw(split, patients, rng)
+        pools = [tried.members, tried.others, split.reference]
         joined, own, names = match(Records.concatenate(pools), table)
         ordered = np.arange(len(names)) < len(joined.numbers)
         cuts = np.cumsum([len(pool) for pool in pools])[:-1]
@@ -77,16 +76,17 @@ class SinglingOut(Attack):
                 continue
             wide = predicates.columns.shape[1]
             naive = at_random(known, ordered, len(predicates), wide, rng)
-            found[name] = Trials(
+            found[Setting("variant", name)] = Trials(
                 _isolated(predicates, members),
                 _isolated(predicates, others),
                 _isolated(naive, members),
-                LABEL if wide in (1, width) else f"{LABEL}; on {wide} columns each",
+                CONTROL if wide in (1, width) else f"{CONTROL}; on {wide} columns each",
             )
         if not found:
             raise PrivauditError(
                 "no description fits exactly one record of the synthetic table",
-                f"in each of {TRIES * self.attempts:,} tries on {width} to {len(names)} columns several records fitted, or none",
+                f"in each of {TRIES * self.attempts:,} tries on {width} to {len(names)} columns "
+                "several records fitted, or none",
                 "give the synthetic table more of the records' columns",
             )
         return found
@@ -110,7 +110,7 @@ class SinglingOut(Attack):
     def _multivariate(
         self, cells: np.ndarray, ordered: np.ndarray, width: int, rng: np.random.Generator
     ) -> Predicates:
-        kept = Predicates(
+        found = Predicates(
             *(np.empty((0, width), dtype=t) for t in (np.int64, np.int64, np.float64))
         )
         middle = medians(cells)
@@ -118,10 +118,10 @@ class SinglingOut(Attack):
             rows = rng.integers(0, cells.shape[1], self.attempts)
             drawn = multivariate(cells, ordered, rows, width, rng, middle)
             alone = drawn.take(np.flatnonzero(drawn.counts(cells) == 1))
-            kept = Predicates.join([kept, alone]).distinct()
-            if len(kept) >= self.attempts:
+            found = Predicates.join([found, alone]).distinct()
+            if len(found) >= self.attempts:
                 break
-        return kept.take(np.arange(min(len(kept), self.attempts)))
+        return found.take(np.arange(min(len(found), self.attempts)))
 
 
 def _values(cells: Cells) -> np.ndarray:

@@ -1,40 +1,35 @@
-"""Inference: a patient's secret value read off the synthetic record most like him."""
+"""Attribute inference from a table: a patient's sensitive value read off the nearest synthetic record."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
 
 import numpy as np
 
-from privaudit.attacks._tables import (
-    CONTROL,
-    check_counts,
-    columns_of,
-    draw,
-    table_of,
-    values_of,
-)
-from privaudit.contracts import Access, Attack, Fitted, Target, Trials
+from privaudit.attacks._options import check, check_whole
+from privaudit.attacks._pools import Tried, draw
+from privaudit.attacks._tables import CONTROL, TableAttack, columns_of, table_of, values_of
+from privaudit.contracts import Fitted, Target, Trials
 from privaudit.errors import PrivauditError
+from privaudit.facts import Setting
 from privaudit.fidelity.distance import APART, match, outcome, search, shared, spans
 from privaudit.records import Column, Records
 
 
 @dataclass(frozen=True)
-class SyntheticAttributeInference(Attack):
-    """Guesses a secret value of a patient, the rest of whose record is known, from the nearest look-alike.
+class SyntheticAttributeInference(TableAttack):
+    """Guesses a sensitive value of a patient, the rest of whose record is known, from the table.
 
-    The attacker finds the synthetic record nearest on all other columns, and names its value. One series
-    a secret: `secrets` by name, else the outcome and the columns marked sensitive, and where none is
-    marked the first `few` of a category or yes/no. The attacker does not know other summaries of
-    the secret's variable. Success: the value named is right, a number within `tolerance` of what the
-    column's middle spans; control: the same on patients whom the table was not made from, for what any
-    table of this disease teaches is no leak; guess: the commonest value among the attacker's own
-    records, for numbers the value that is right most often. Patients whose secret is missing are
-    left out, and so are synthetic records; among what is known, missing is a value to match. One record
-    a patient, `records` patients.
+    The attacker finds the synthetic record nearest on all other columns, and names its value. One
+    series a column: `secrets` by name, else the outcome and the columns marked sensitive, and where
+    none is marked the first `few` of a category or yes/no. The attacker does not know other
+    summaries of the secret's variable. Success: the value named is right, a number within
+    `tolerance` of what the column's middle spans; control: the same on patients whom the table was
+    not made from, for what any table of this disease teaches is no leak; guess: the most frequent
+    value among the attacker's own records, for numbers the value that is right most often. Patients
+    whose value is missing are left out, and so are synthetic records; among what is known, missing
+    is a value to match. One record a patient, `records` patients.
     Giomi et al. 2023 (arXiv 2211.10459), section 4.3.
     """
 
@@ -44,52 +39,42 @@ class SyntheticAttributeInference(Attack):
     tolerance: float = 0.05
     tails: float = 0.1
 
-    needs: ClassVar[frozenset[Access]] = frozenset({Access.TABLE})
-    family: ClassVar[Literal["synthetic"]] = "synthetic"
-
     def run(
         self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator
-    ) -> dict[str, Trials]:
-        check_counts(records=self.records, few=self.few)
-        if not 0 <= self.tolerance < 1:
-            raise PrivauditError(
-                f"tolerance={self.tolerance!r}",
-                "it is a share of what a column spans, at least 0 and below 1",
-                "use 0.05, the default",
-            )
+    ) -> dict[Setting, Trials]:
+        check_whole(self, records=1, few=1)
+        because = "it is a share of what a column spans, at least 0 and below 1"
+        check(self, "tolerance", 0 <= self.tolerance < 1, because)
         table, split = table_of(target), target.split
         names = shared(split.members, table)
+        columns = columns_of(split.members, names)
         found = {}
         for secret in self._chosen(split.members, table):
             (column,) = columns_of(split.members, [secret])
-            known = [name for name, other in zip(names, columns_of(split.members, names), strict=True)
-                     if name != secret and not (column.variable and other.variable == column.variable)]  # fmt: skip
+            known = [
+                name
+                for name, other in zip(names, columns, strict=True)
+                if name != secret and not (column.variable and other.variable == column.variable)
+            ]
             pools = [_measured(pool, secret) for pool in (split.members, split.nonmembers)]
             rows = _measured(table, secret, outcome(split.members))
             if not known or not all(len(pool) for pool in pools) or not len(rows):
                 continue
-            members, others = (draw(pool, self.records, rng) for pool in pools)
-            tried = Records.concatenate([members, others])
-            truth, told, spread = _pair(tried, rows, column)
-            a, b, _ = match(tried, rows, known, spans(rows, self.tails))
-            named = told[search(a, b, gap=APART)[1][:, 0]]
-            right = (np.abs(named - truth) <= self.tolerance * spread).astype(float)
+            tried = Tried(*(draw(pool, self.records, rng) for pool in pools))
+            truth, values, spread = _pair(tried.records, rows, column)
+            reach = self.tolerance * spread
+            a, b, _ = match(tried.records, rows, known, spans(rows, self.tails))
+            named = values[search(a, b, gap=APART)[1][:, 0]]
             own, _, _ = _pair(_measured(split.reference, secret), rows, column)
-            best = commonest(own if len(own) else told, self.tolerance * spread)
-            cut = len(members)
-            found[secret] = Trials(
-                right[:cut],
-                right[cut:],
-                (np.abs(best - truth[:cut]) <= self.tolerance * spread).astype(float),
-                CONTROL,
-                members.patient,
-                others.patient,
+            best = commonest(own if len(own) else values, reach)
+            found[Setting("column", secret)] = tried.trials(
+                np.abs(named - truth) <= reach, np.abs(best - truth) <= reach, CONTROL
             )
         if not found:
             raise PrivauditError(
                 "no column to infer",
-                "a secret needs values among members, non-members and synthetic records, and another "
-                "column to know a patient by",
+                "a secret needs values among members, non-members and synthetic records, and "
+                "another column to know a patient by",
                 "name the secrets, or give the synthetic table more of the records' columns",
             )
         return found

@@ -16,8 +16,8 @@ SLACK = 1e-3
 def probabilities(answers: Any, rows: int, classes: int, *, who: str = "the model") -> np.ndarray:
     """(rows, classes) float64, rows sum to 1, of what was answered.
 
-    One number a row, (n,) or (n, 1), is the probability of the last of two classes. PrivauditError for
-    NaN, values outside [0, 1], rows that do not sum to 1, and another number of classes.
+    One number a row, (n,) or (n, 1), is the probability of the last of two classes. PrivauditError
+    for NaN, values outside [0, 1], rows that do not sum to 1, and another number of classes.
     """
     try:
         p = np.asarray(answers, dtype=np.float64)
@@ -47,21 +47,24 @@ def probabilities(answers: Any, rows: int, classes: int, *, who: str = "the mode
         raise PrivauditError(
             f"{who} answered outside [0, 1] for {outside:,} of {rows:,} rows",
             "probabilities lie in [0, 1]; logits, scores and regressions do not",
-            "if these are logits say --answers logits, else give a model that answers with probabilities",
+            "if these are logits say --answers logits, else give a model that answers with "
+            "probabilities",
         )
     p = np.clip(p, 0.0, 1.0)
     if p.ndim == 1:
         p = np.column_stack([1.0 - p, p])
     if p.shape[1] != classes:
         raise PrivauditError(
-            f"{who} tells {p.shape[1]} classes apart and the outcome has {classes}",
+            f"{who} knows {p.shape[1]} classes and the outcome has {classes}",
             "each class of the outcome needs its probability",
-            "list in the schema's `classes` every class that the model was trained on, in its order",
+            "list in the schema's `classes` every class that the model was trained on, in its "
+            "order",
         )
     sums = p.sum(axis=1)
     if np.abs(sums - 1).max(initial=0) > SLACK:
         raise PrivauditError(
-            f"{who} answered with rows that do not sum to 1 ({int((np.abs(sums - 1) > SLACK).sum()):,} of {rows:,})",
+            f"{who} answered with rows that do not sum to 1 "
+            f"({int((np.abs(sums - 1) > SLACK).sum()):,} of {rows:,})",
             "the classes exclude each other",
             "give softmax probabilities, or one model a class",
         )
@@ -69,8 +72,10 @@ def probabilities(answers: Any, rows: int, classes: int, *, who: str = "the mode
 
 
 def from_logits(answers: Any, rows: int, classes: int) -> np.ndarray:
-    """Probabilities of logits: the sigmoid of one number a row, the softmax of several; in float64, so
-    that sure answers keep their order."""
+    """Probabilities of logits: the sigmoid of one number a row, the softmax of several.
+
+    In float64, so that sure answers keep their order.
+    """
     z = np.asarray(answers, dtype=np.float64)
     if z.ndim == 2 and z.shape[1] == 1:
         z = z[:, 0]
@@ -97,7 +102,7 @@ def canonical(label: Any) -> str:
     return str(int(number)) if number.is_integer() else repr(number)
 
 
-def order(labels: Sequence[Any], classes: Sequence[str]) -> np.ndarray:
+def order_classes(labels: Sequence[Any], classes: Sequence[str]) -> np.ndarray:
     """(len(classes),) where each class of the schema is among the model's labels."""
     own = {canonical(label): i for i, label in enumerate(labels)}
     if set(own) == {"0", "1"} and {canonical(c) for c in classes} == {"false", "true"}:
@@ -116,4 +121,4 @@ def order(labels: Sequence[Any], classes: Sequence[str]) -> np.ndarray:
     return np.array([own[canonical(name)] for name in classes])
 
 
-__all__ = ["canonical", "from_logits", "order", "probabilities"]
+__all__ = ["canonical", "from_logits", "order_classes", "probabilities"]

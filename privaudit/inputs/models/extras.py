@@ -8,7 +8,7 @@ from types import ModuleType
 from privaudit.errors import PrivauditError
 
 
-def needed(module: str, what: str) -> ModuleType:
+def require_library(module: str, what: str) -> ModuleType:
     """The library, or an error that says how to get it."""
     try:
         return importlib.import_module(module)
@@ -20,4 +20,4 @@ def needed(module: str, what: str) -> ModuleType:
         ) from None
 
 
-__all__ = ["needed"]
+__all__ = ["require_library"]

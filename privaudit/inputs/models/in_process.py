@@ -11,41 +11,44 @@ from privaudit.inputs.models.layout import Frame
 from privaudit.inputs.models.opened_model import Opened
 
 
-def opened(held: Any, frame: Frame | None = None) -> Opened:
-    """What an object says of itself.
+def open_live(held: Any, frame: Frame | None = None) -> Opened:
+    """What an object of this process says of itself.
 
-    frame: how the table looked that it was trained on, where it was a frame. PrivauditError for what
-    neither has `predict_proba` nor can be called.
+    Args:
+        held: An estimator, a torch module, a booster, or a function.
+        frame: How the table looked that it was trained on, where it was a frame.
+
+    Raises:
+        PrivauditError: What neither has `predict_proba` nor can be called.
     """
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(held, torch.nn.Module):
-        from privaudit.inputs.models.torch_files import open_module
+        from privaudit.inputs.models.torch_module import open_module
 
         return open_module(held)
     kind = f"{type(held).__module__.partition('.')[0]}.{type(held).__name__}"
     if kind == "xgboost.Booster":
-        from privaudit.inputs.models.tree_files import open_xgboost
+        from privaudit.inputs.models.xgboost_file import open_xgboost
 
         return open_xgboost(bytes(held.save_raw("ubj")))
     if kind == "lightgbm.Booster":
-        from privaudit.inputs.models.tree_files import open_lightgbm
+        from privaudit.inputs.models.lightgbm_file import open_lightgbm
 
         return open_lightgbm(held.model_to_string().encode())
-    if callable(getattr(held, "predict_proba", None)):
-        from privaudit.inputs.models.scikit_learn import open_callable, open_estimator
+    from privaudit.inputs.models.scikit_learn import open_callable, open_estimator
 
+    if callable(getattr(held, "predict_proba", None)):
         if hasattr(held, "classes_") or frame is None:
             return open_estimator(held)
         return open_callable(held.predict_proba, type(held).__name__, frame)
     if callable(held):
-        from privaudit.inputs.models.scikit_learn import open_callable
-
         return open_callable(held, getattr(held, "__name__", type(held).__name__), frame)
     if callable(getattr(held, "predict", None)):
         raise PrivauditError(
             f"a {type(held).__name__} without probabilities",
-            "membership is told from the probability of the recorded outcome (`predict_proba`)",
-            "give a classifier with probabilities; train support vector machines with probability=True",
+            "membership is inferred from the probability of the recorded outcome (`predict_proba`)",
+            "give a classifier with probabilities; train support vector machines with "
+            "probability=True",
         )
     raise PrivauditError(
         f"a model of type {type(held).__name__}",
@@ -55,7 +58,7 @@ def opened(held: Any, frame: Frame | None = None) -> Opened:
     )
 
 
-def packed(held: Any) -> bytes | None:
+def pickle_by_value(held: Any) -> bytes | None:
     """The object's bytes as another process would get them; None where it cannot be sent."""
     import importlib
 
@@ -72,7 +75,7 @@ def packed(held: Any) -> bytes | None:
 
 def digest(held: Any) -> tuple[str, bool]:
     """A name for what the object holds, and whether it can be sent to another process."""
-    raw = packed(held)
+    raw = pickle_by_value(held)
     if raw is None:
         import secrets
 
@@ -80,4 +83,4 @@ def digest(held: Any) -> tuple[str, bool]:
     return hashlib.sha256(raw).hexdigest(), True
 
 
-__all__ = ["digest", "opened", "packed"]
+__all__ = ["digest", "open_live", "pickle_by_value"]

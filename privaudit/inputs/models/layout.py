@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from privaudit.errors import PrivauditError
+from privaudit.inputs.read_table import list_names
 from privaudit.records import Column, Records
 
 if TYPE_CHECKING:
@@ -25,8 +26,11 @@ _MISSING = ("nan", "NaN", "None", "missing", "<NA>", "?", "NA", "N/A", "na", "nu
 
 @dataclass(frozen=True)
 class Place:
-    """One input of a model: a column as it is (level None), whether it is one level, or whether it was
-    not recorded (level -1). codes: what the model calls each level, NaN for one it does not know."""
+    """One input of a model.
+
+    level: None for the column as it is, -1 for whether it was not recorded, else whether it is this
+    level. codes: what the model calls each level, NaN for one it does not know.
+    """
 
     column: int
     level: int | None = None
@@ -85,21 +89,22 @@ def by_name(
 ) -> Layout:
     """Where the model's own feature names lie in a table.
 
-    A name is a column's, or a column's with one of its levels (`sex_F`, `sex=F`). known: for features
-    that the model itself takes as categories, their levels in the order of its codes. PrivauditError
-    where a name has no place, or a column of texts would have to be read as a number without `encode`.
+    A name is a column's, or a column's with one of its levels (`sex_F`, `sex=F`). known: for
+    features that the model itself takes as categories, their levels in the order of its codes.
+    PrivauditError where a name has no place, or a column of texts would have to be read as a number
+    without `encode`.
     """
     known = known or {}
     exact = {column.name: j for j, column in enumerate(columns)}
-    loose = {_loose(column.name): j for j, column in enumerate(columns)}
+    loose = {loosen(column.name): j for j, column in enumerate(columns)}
     dummies: dict[str, Place] | None = None
     places: list[Place] = []
     absent: list[str] = []
     for name in names:
-        j = exact.get(name, loose.get(_loose(name)))
+        j = exact.get(name, loose.get(loosen(name)))
         if j is None:
             dummies = _dummies(columns) if dummies is None else dummies
-            place = dummies.get(name, dummies.get(_loose(name)))
+            place = dummies.get(name, dummies.get(loosen(name)))
             if place is None:
                 absent.append(name)
             else:
@@ -132,7 +137,8 @@ def by_order(inputs: int | None, columns: Sequence[Column], *, encode: Encode = 
             f"the model reads {inputs} numbers and the table gives {len(places)}",
             f"the model names no features, so the {len(columns)} columns of the table are read in "
             "the order of the schema",
-            "give a schema (--schema) whose columns are those that the model was trained on, in order",
+            "give a schema (--schema) whose columns are those that the model was trained on, in "
+            "order",
         )
     return Layout(tuple(places))
 
@@ -141,7 +147,8 @@ def texts_as_numbers(column: Column) -> PrivauditError:
     return PrivauditError(
         f"the model reads {column.name!r} as a number, and the table holds texts there",
         "how the texts were turned into numbers before training is not known",
-        "give the table as the model was trained on it, or say --encode codes (places in the order of the "
+        "give the table as the model was trained on it, or say --encode codes (places in the order "
+        "of the "
         "schema's levels) or --encode onehot",
     )
 
@@ -154,18 +161,16 @@ def mismatch(
     extra = [name for name in own if name not in set(names)]
     near = difflib.get_close_matches(absent[0], own, n=1)
     return PrivauditError(
-        f"the model reads {len(absent)} columns that the table does not have: {listed(absent)}",
-        f"it was trained on {len(names)} columns; the table has {len(extra)} others: {listed(extra)}",
-        f"rename them (did you mean {near[0]!r}?)" if near else "give the table that the model was trained on",
-    )  # fmt: skip
+        f"the model reads {len(absent)} columns that the table does not have: {list_names(absent)}",
+        f"it was trained on {len(names)} columns; the table has {len(extra)} others: "
+        f"{list_names(extra)}",
+        f"rename them (did you mean {near[0]!r}?)"
+        if near
+        else "give the table that the model was trained on",
+    )
 
 
-def listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-    return (", ".join(map(repr, names[:6])) or "none") + more
-
-
-def _loose(name: str) -> str:
+def loosen(name: str) -> str:
     """Libraries replace spaces and brackets in names by underscores."""
     return re.sub(r"[^0-9A-Za-z]+", "_", name)
 
@@ -178,7 +183,7 @@ def _dummies(columns: Sequence[Column]) -> dict[str, Place]:
             for spelling in _SPELLINGS:
                 text = spelling.format(column.name, level)
                 found.setdefault(text, Place(j, i))
-                found.setdefault(_loose(text), Place(j, i))
+                found.setdefault(loosen(text), Place(j, i))
     return found
 
 
@@ -198,9 +203,10 @@ def _codes(column: Column, known: Sequence[str]) -> tuple[float, ...]:
 class Frame:
     """The table as a pandas frame, for models that know their columns by name.
 
-    kinds: per column "" (numbers as float, texts as objects), or the numpy dtype or "category" that it
-    had in training; categories: the levels of those in order, or what a column of objects holds for each
-    level. nones: columns whose missing values are None and not NaN. array: hand out a plain array.
+    kinds: per column "" (numbers as float, texts as objects), or the numpy dtype or "category" that
+    it had in training; categories: the levels of those in order, or what a column of objects holds
+    for each level. nones: columns whose missing values are None and not NaN. array: hand out a
+    plain array.
     """
 
     names: tuple[str, ...]
@@ -244,4 +250,4 @@ class Frame:
         return values
 
 
-__all__ = ["ENCODINGS", "Encode", "Frame", "Layout", "Place", "by_name", "by_order"]
+__all__ = ["ENCODINGS", "Encode", "Frame", "Layout", "Place", "by_name", "by_order", "loosen"]

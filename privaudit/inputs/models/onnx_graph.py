@@ -9,10 +9,17 @@ import numpy as np
 
 from privaudit.errors import PrivauditError
 from privaudit.inputs.models.answers import from_logits, probabilities
-from privaudit.inputs.models.extras import needed
-from privaudit.inputs.models.layout import Layout, by_name, by_order, listed
-from privaudit.inputs.models.opened_model import How, Opened, in_parts, place_classes, reordered
-from privaudit.inputs.models.tree_files import damaged
+from privaudit.inputs.models.extras import require_library
+from privaudit.inputs.models.layout import Layout, by_name, by_order, list_names, loosen
+from privaudit.inputs.models.opened_model import (
+    Binding,
+    FileModel,
+    Opened,
+    damaged_file,
+    in_parts,
+    place_classes,
+    reorder_classes,
+)
 from privaudit.records import Records
 
 _TYPES = {
@@ -26,7 +33,7 @@ _TYPES = {
 
 
 @dataclass(frozen=True, eq=False)
-class Onnx:
+class Onnx(FileModel):
     """A graph that is handed one matrix, or one column an input."""
 
     raw: bytes = field(repr=False)
@@ -42,13 +49,13 @@ class Onnx:
         return in_parts(self._ask, records)
 
     def _ask(self, records: Records) -> np.ndarray:
-        session, n = self._session(), len(records)
+        session, n = self.loaded, len(records)
         try:
             (found,) = session.run([self.output], self._feed(records))
         except Exception as error:
-            # The runtime's own words may quote cells.
+            # The runtime's own message may quote cells.
             raise PrivauditError(
-                f"the ONNX model broke on the table ({type(error).__name__})",
+                f"the ONNX model failed on the table ({type(error).__name__})",
                 "its graph does not accept these inputs",
                 "check that columns, their order and their types are those of training",
             ) from None
@@ -58,8 +65,8 @@ class Onnx:
             found = np.array([[row[label] for label in labels] for row in found])
         places = place_classes(labels, self.classes)
         if self.answers == "logits":
-            return reordered(from_logits(found, n, len(self.classes)), places)
-        return reordered(probabilities(found, n, len(self.classes)), places)
+            return reorder_classes(from_logits(found, n, len(self.classes)), places)
+        return reorder_classes(probabilities(found, n, len(self.classes)), places)
 
     def _feed(self, records: Records) -> dict[str, np.ndarray]:
         if len(self.inputs) == 1:
@@ -69,43 +76,36 @@ class Onnx:
         for (name, kind), place in zip(self.inputs, self.layout.places, strict=True):
             column, x = records.columns[place.column], records.X[:, place.column]
             if kind == "tensor(string)":
-                spelled = np.array([*column.levels, ""], dtype=object)
-                feed[name] = spelled[np.where(np.isnan(x), -1, x).astype(np.int64)][:, None]
+                levels = np.array([*column.levels, ""], dtype=object)
+                feed[name] = levels[np.where(np.isnan(x), -1, x).astype(np.int64)][:, None]
             else:
                 feed[name] = self.layout.matrix(records.X)[:, [len(feed)]].astype(_TYPES[kind])
         return feed
 
-    def _session(self) -> Any:
-        kept = self.__dict__.get("_kept")
-        if kept is None:
-            kept = session_of(self.raw)
-            object.__setattr__(self, "_kept", kept)
-        return kept
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_kept"}
+    def load(self) -> Any:
+        return open_session(self.raw)
 
 
-def session_of(raw: bytes) -> Any:
+def open_session(raw: bytes) -> Any:
     """From bytes, so that a graph cannot name other files of this machine as its weights."""
-    runtime = needed("onnxruntime", "an ONNX model")
+    runtime = require_library("onnxruntime", "an ONNX model")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
     try:
         return runtime.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
     except Exception:
-        raise damaged("ONNX") from None
+        raise damaged_file("ONNX") from None
 
 
 def open_onnx(raw: bytes) -> Opened:
-    """A graph with one input (n, d) or one input a column, as scikit-learn and torch export them."""
-    session = session_of(raw)
+    """A graph with one input (n, d), or one input a column."""
+    session = open_session(raw)
     inputs = tuple((one.name, one.type) for one in session.get_inputs())
     strange = [name for name, kind in inputs if kind not in _TYPES]
     if strange or not inputs:
         raise PrivauditError(
-            f"the ONNX model has inputs of a type that no table has: {listed(strange)}",
+            f"the ONNX model has inputs of a type that no table has: {list_names(strange)}",
             f"read are: {', '.join(_TYPES)}",
             "export the model for a matrix of numbers, or one input a column",
         )
@@ -117,15 +117,15 @@ def open_onnx(raw: bytes) -> Opened:
     classes = shape[1] if len(shape) == 2 and isinstance(shape[1], int) else None
     names = tuple(name for name, _ in inputs) if len(inputs) > 1 else None
 
-    def bind(how: How) -> Onnx:
+    def bind(binding: Binding) -> Onnx:
         if names is None:
-            layout = by_order(columns, how.columns, encode=how.encode)
+            layout = by_order(columns, binding.columns, encode=binding.encode)
         else:
             strings = {n for n, kind in inputs if kind == "tensor(string)"}
-            levels = {c.name: c.levels for c in how.columns}
+            levels = {c.name: c.levels for c in binding.columns}
             known = {n: levels.get(n) or _levels(n, levels) for n in strings}
-            layout = by_name(names, how.columns, encode=how.encode, known=known)
-        return Onnx(raw, inputs, output, layout, None, how.classes, how.answers)
+            layout = by_name(names, binding.columns, encode=binding.encode, known=known)
+        return Onnx(raw, inputs, output, layout, None, binding.classes, binding.answers)
 
     notes = []
     if len(outputs) > 1:
@@ -134,9 +134,7 @@ def open_onnx(raw: bytes) -> Opened:
 
 
 def _levels(name: str, levels: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
-    from privaudit.inputs.models.layout import _loose
-
-    return next((own for column, own in levels.items() if _loose(column) == _loose(name)), ())
+    return next((own for column, own in levels.items() if loosen(column) == loosen(name)), ())
 
 
 def _answering(outputs: dict[str, Any]) -> str:
@@ -151,7 +149,7 @@ def _answering(outputs: dict[str, Any]) -> str:
         return (named or floats)[0]
     raise PrivauditError(
         f"the ONNX model has {len(floats)} outputs of numbers and none is named as probabilities",
-        f"its outputs are: {listed(list(outputs))}",
+        f"its outputs are: {list_names(list(outputs))}",
         "export one output, or name it `probabilities`",
     )
 

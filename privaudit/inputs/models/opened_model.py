@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from privaudit.contracts import Model
-from privaudit.inputs.models import answers as _answers
+from privaudit.errors import PrivauditError
+from privaudit.inputs.models.answers import order_classes
 from privaudit.inputs.models.layout import Encode
 from privaudit.records import Column, Records
 
@@ -18,8 +19,8 @@ ROWS = 65_536
 
 
 @dataclass(frozen=True)
-class How:
-    """How a model is to be bound: columns and classes of the schema, and what the user said.
+class Binding:
+    """How a model is to be bound: columns and classes of the schema, and what the user stated.
 
     encode: how texts become numbers where the model does not say; answers: "probabilities" or
     "logits", "" to leave it to the format's own rule.
@@ -35,17 +36,57 @@ class How:
 class Opened:
     """What a model file says of itself.
 
-    form: what it is; names: its features, None where it has no names; labels: its classes in the order
-    of its answers, None where it names none; classes: how many, None where it does not say; notes:
-    what a reader must know of how it is read; bind: makes the model that answers for records.
+    form: what it is; names: its features, None where it has no names; labels: its classes in the
+    order of its answers, None where it names none; classes: how many, None where it does not say;
+    notes: what a reader must know of how it is read; bind: makes the model that answers for
+    records.
     """
 
     form: str
     names: tuple[str, ...] | None
     labels: tuple[Any, ...] | None
     classes: int | None
-    bind: Callable[[How], Model]
+    bind: Callable[[Binding], Model]
     notes: tuple[str, ...] = ()
+
+
+class FileModel:
+    """A model loaded once a process from its file's bytes, which alone are sent to others."""
+
+    def load(self) -> Any:
+        """The library's own object."""
+        raise NotImplementedError
+
+    @property
+    def loaded(self) -> Any:
+        """What `load` returned in this process."""
+        found = self.__dict__.get("_loaded")
+        if found is None:
+            found = self.load()
+            object.__setattr__(self, "_loaded", found)
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_loaded"}
+
+
+def damaged_file(form: str) -> PrivauditError:
+    """A model file that its library cannot read."""
+    return PrivauditError(
+        f"the model cannot be read as {form}",
+        "the file is damaged, cut short, or of another type",
+        "save it again with the library that trained it",
+    )
+
+
+def not_a_classifier(form: str, objective: str) -> PrivauditError:
+    """A model that gives no probability of the recorded outcome."""
+    return PrivauditError(
+        f"an {form} model with the objective {objective!r}",
+        "membership is inferred from the probability of the recorded outcome; this objective has "
+        "none",
+        "give a classifier (binary or multi-class with probabilities)",
+    )
 
 
 def in_parts(
@@ -59,14 +100,14 @@ def in_parts(
     )
 
 
-def reordered(p: np.ndarray, places: Sequence[int] | np.ndarray | None) -> np.ndarray:
+def reorder_classes(p: np.ndarray, places: Sequence[int] | np.ndarray | None) -> np.ndarray:
     """Columns in the order of the schema's classes."""
     return p if places is None else p[:, np.asarray(places)]
 
 
 def place_classes(labels: tuple[Any, ...] | None, classes: tuple[str, ...]) -> np.ndarray | None:
     """Where each class of the schema is in the answers; None where they are in its order."""
-    return None if labels is None else _answers.order(labels, classes)
+    return None if labels is None else order_classes(labels, classes)
 
 
-__all__ = ["How", "Opened"]
+__all__ = ["Binding", "FileModel", "Opened", "damaged_file", "in_parts", "not_a_classifier"]

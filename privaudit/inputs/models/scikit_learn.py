@@ -12,8 +12,15 @@ import numpy as np
 from privaudit.errors import PrivauditError
 from privaudit.inputs.models.answers import from_logits, probabilities
 from privaudit.inputs.models.layout import Frame, Layout, by_name, by_order, mismatch
-from privaudit.inputs.models.opened_model import How, Opened, in_parts, place_classes, reordered
-from privaudit.records import Column, Records
+from privaudit.inputs.models.opened_model import (
+    Binding,
+    Opened,
+    in_parts,
+    place_classes,
+    reorder_classes,
+)
+from privaudit.inputs.models.xgboost_file import read_categories
+from privaudit.records import Records
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +50,9 @@ class Estimator:
             raise
         except Exception as error:
             raise PrivauditError(
-                f"the model broke on the table ({type(error).__name__})",
-                "it does not accept these columns, types or missing values; its own words are not "
-                "shown, they may quote cells",
+                f"the model failed on the table ({type(error).__name__})",
+                "it does not accept these columns, types or missing values; its own message is not "
+                "shown, it may quote cells",
                 "ask it yourself for a few rows of the table, and give the table as in training",
             ) from error
         if hasattr(found, "detach"):
@@ -55,7 +62,7 @@ class Estimator:
             p = from_logits(found, len(records), self.classes)
         else:
             p = probabilities(found, len(records), self.classes)
-        return reordered(p, self.places)
+        return reorder_classes(p, self.places)
 
 
 def inputs(reads: Frame | Layout, records: Records, wide: bool = True) -> Any:
@@ -68,39 +75,41 @@ def inputs(reads: Frame | Layout, records: Records, wide: bool = True) -> Any:
 
 def open_estimator(held: Any, form: str = "") -> Opened:
     """A fitted estimator: by its column names where it was trained on a frame, else by order."""
-    held = single(held)
+    held = use_one_thread(held)
     names = getattr(held, "feature_names_in_", None)
     given = None if names is None else tuple(map(str, names))
     count = getattr(held, "n_features_in_", None)
     labels = getattr(held, "classes_", None)
     own = None if labels is None else tuple(np.asarray(labels).tolist())
 
-    def bind(how: How) -> Estimator:
+    def bind(binding: Binding) -> Estimator:
         reads: Frame | Layout
         if given is None:
-            reads = by_order(None if count is None else int(count), how.columns, encode=how.encode)
+            reads = by_order(
+                None if count is None else int(count), binding.columns, encode=binding.encode
+            )
         else:
-            reads = frame_of(given, how, categories(held))
-        places = place_classes(own, how.classes)
+            reads = make_frame(given, binding, find_categories(held))
+        places = place_classes(own, binding.classes)
         return Estimator(
-            held, reads, len(how.classes), None if places is None else tuple(places.tolist())
+            held, reads, len(binding.classes), None if places is None else tuple(places.tolist())
         )
 
     return Opened(form or type(held).__name__, given, own, len(own) if own else None, bind)
 
 
-def frame_of(
-    names: tuple[str, ...], how: How, levels: Mapping[str, tuple[Any, ...]]
+def make_frame(
+    names: tuple[str, ...], binding: Binding, levels: Mapping[str, tuple[Any, ...]]
 ) -> Frame | Layout:
     """A frame where all names are columns; one-hot columns where names tell levels."""
-    own = {column.name for column in how.columns}
+    own = {column.name for column in binding.columns}
     absent = [name for name in names if name not in own]
     if not absent:
         return Frame(names, dict.fromkeys(levels, "category"), levels)
     try:
-        layout = by_name(names, how.columns, encode=how.encode)
+        layout = by_name(names, binding.columns, encode=binding.encode)
     except PrivauditError:
-        raise mismatch(names, how.columns, absent) from None
+        raise mismatch(names, binding.columns, absent) from None
     return Named(layout.places, names)
 
 
@@ -116,7 +125,7 @@ class Named(Layout):
         return pd.DataFrame(super().matrix(X), columns=list(self.names))
 
 
-def single(held: Any) -> Any:
+def use_one_thread(held: Any) -> Any:
     """The estimator on one thread, without changing the user's object."""
     if getattr(held, "n_jobs", 1) in (None, 1):
         return held
@@ -125,14 +134,12 @@ def single(held: Any) -> Any:
     return quiet
 
 
-def categories(held: Any) -> dict[str, tuple[Any, ...]]:
-    """Columns that the estimator takes as pandas categories, with the levels that it was trained on."""
+def find_categories(held: Any) -> dict[str, tuple[Any, ...]]:
+    """Columns that the estimator takes as pandas categories, with the levels of training."""
     final = held[-1] if hasattr(held, "steps") and len(held.steps) == 1 else held
     name = type(final).__name__
     if name.startswith("XGB") and hasattr(final, "get_booster"):
-        from privaudit.inputs.models.tree_files import _xgboost_categories
-
-        return dict(_xgboost_categories(final.get_booster()))
+        return dict(read_categories(final.get_booster()))
     if name.startswith("LGBM") and hasattr(final, "booster_"):
         info = final.booster_.pandas_categorical or []
         values = final.booster_.dump_model(num_iteration=1)["feature_infos"]
@@ -144,11 +151,11 @@ def categories(held: Any) -> dict[str, tuple[Any, ...]]:
         mask = getattr(final, "is_categorical_", None)
         encoder = getattr(final, "_preprocessor", None)
         if mask is not None and encoder is not None:
-            told = list(final.feature_names_in_[mask])
+            names = list(final.feature_names_in_[mask])
             own = encoder.named_transformers_["encoder"].categories_
             return {
                 str(n): tuple(x for x in found if x == x)
-                for n, found in zip(told, own, strict=True)
+                for n, found in zip(names, own, strict=True)
             }
     return {}
 
@@ -156,16 +163,11 @@ def categories(held: Any) -> dict[str, tuple[Any, ...]]:
 def open_callable(function: Callable[..., Any], form: str, frame: Frame | None) -> Opened:
     """A function of the table's inputs that answers with probabilities."""
 
-    def bind(how: How) -> Estimator:
-        reads: Frame | Layout = frame or by_order(None, how.columns, encode=how.encode)
-        return Estimator(function, reads, len(how.classes), answers=how.answers)
+    def bind(binding: Binding) -> Estimator:
+        reads: Frame | Layout = frame or by_order(None, binding.columns, encode=binding.encode)
+        return Estimator(function, reads, len(binding.classes), answers=binding.answers)
 
     return Opened(form, None, None, None, bind)
-
-
-def columns_of(columns: tuple[Column, ...], kept: frozenset[int]) -> tuple[Column, ...]:
-    """The columns at these places."""
-    return tuple(column for j, column in enumerate(columns) if j in kept)
 
 
 __all__ = ["Estimator", "open_callable", "open_estimator"]

@@ -11,7 +11,7 @@ from typing import Any
 from privaudit.errors import PrivauditError
 
 
-def factory(name: str, option: str) -> Callable[[], Any]:
+def load_factory(name: str, option: str) -> Callable[[], Any]:
     """The function that `package.module:function` names; the working folder is searched first."""
     module, colon, attribute = name.partition(":")
     if not (module and colon and attribute):
@@ -35,7 +35,7 @@ def factory(name: str, option: str) -> Callable[[], Any]:
         ) from None
     except Exception as error:
         raise PrivauditError(
-            f"{option} {name!r}: importing the module broke ({type(error).__name__})",
+            f"{option} {name!r}: importing the module failed ({type(error).__name__})",
             "it is your own code, run by its name",
             "import it yourself to see why",
         ) from error
@@ -50,4 +50,4 @@ def factory(name: str, option: str) -> Callable[[], Any]:
     return found
 
 
-__all__ = ["factory"]
+__all__ = ["load_factory"]

@@ -1,13 +1,16 @@
-"""Words that the report uses, explained."""
+"""Glossary."""
 
 from __future__ import annotations
 
 from privaudit.report.blocks import Block, Terms
-from privaudit.report.terms import GLOSSARY
+from privaudit.report.wording.knowledge import glossary
 from privaudit.results import Audit
+from privaudit.verdicts import Verdicts
 
-ORDER = 180
+
+def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
+    """Every term."""
+    return (Terms(tuple((f"term-{t.anchor}", t.term, t.meaning) for t in glossary())),)
 
 
-def build(audit: Audit) -> tuple[Block, ...]:
-    return (Terms(tuple((f"term-{anchor}", term, meaning) for anchor, term, meaning in GLOSSARY)),)
+__all__ = ["build"]

@@ -1,62 +1,69 @@
-"""Paragraphs to paste into a data protection impact assessment."""
+"""Paragraphs for a data protection impact assessment."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from privaudit.report.kinds import kinds, tables
+from privaudit.report.kinds import are_tables, get_kinds
 from privaudit.results import Audit
 from privaudit.verdicts import Verdicts
 
-DPIA = (
-    "Paragraphs to copy. They say what was tested, when, how, how far and against whom, and what "
-    "remains (EDPB Opinion 28/2024, paragraph 58). Put in names where square brackets stand."
+INTRO = (
+    "Paragraphs to copy. They state what was tested, when, how, to what extent and against whom, "
+    "and what remains (EDPB Opinion 28/2024, paragraph 58). Replace the square brackets."
 )
-BLANK = "[name]"
+NAME = "[name]"
+NOTHING = "nothing"
+REMAINS = (
+    "Residual risk. Attacks that were not run may succeed; better attacks may appear; an average "
+    f"may hide a person at higher risk. {NAME} judges the remaining risk as [low / medium / high], "
+    "because [reason], "
+)
 
 
-def who(audit: Audit, models: Iterable[str]) -> str:
+def word_test(audit: Audit, models: Iterable[str]) -> str:
+    """Who tested what, when, with what."""
     m = audit.manifest
-    what = "" if tables(kinds(audit)) else f" for “{audit.data.title}”"
+    title = "" if are_tables(get_kinds(audit)) else f" for “{audit.data.title}”"
     return (
-        f"Test. On {m.created[:10]}, {BLANK} tested {', '.join(models)}{what} with "
-        f"privaudit {m.version} (run {m.run}, profile {m.profile}). The data: {audit.data.source}."
+        f"Test. On {m.created[:10]}, {NAME} tested {', '.join(models)}{title} with privaudit "
+        f"{m.version} (run {m.run}, profile {m.profile}). The data: {audit.data.source}."
     )
 
 
-def threat(powers: Iterable[str]) -> str:
+def word_attackers(access: Iterable[str]) -> str:
+    """The attackers of all attacks that ran."""
     return (
-        "Attacker. It was assumed that an attacker already holds the full record of a patient and can "
-        f"{'; '.join(powers)}."
+        "Attackers. Each attack assumed that the attacker holds the full record of a patient. Over "
+        f"all attacks, these kinds of access were assumed: {'; '.join(access) or NOTHING}. “Threat "
+        "model” states which attack used which."
     )
 
 
-def extent_of(tested: Iterable[str], open_: Iterable[str]) -> str:
-    left = "; ".join(open_)
+def word_extent(tested: Iterable[str], untested: Iterable[str]) -> str:
+    """Which classes of attack were tested."""
+    left = "; ".join(untested)
     rest = f" Not tested: {left}." if left else ""
-    return f"Extent. Tested: {'; '.join(tested) or 'nothing'}.{rest}"
+    return f"Extent. Tested on at least one release: {'; '.join(tested) or NOTHING}.{rest}"
 
 
-def outcome(sentences: Iterable[str]) -> str:
+def word_result(sentences: Iterable[str]) -> str:
+    """What happened."""
     return f"Result. {' '.join(sentences)}"
 
 
-def judged(v: Verdicts | None) -> str:
+def word_verdict(v: Verdicts | None) -> str:
+    """The verdict under the policy."""
     if v is None:
         return "Limits. No policy was applied, so the result was not compared with a limit."
+    name = v.policy.get("name", "")
     return (
-        f"Limits. Under the policy “{v.policy.get('name', '')}” (sha256 {v.policy_sha256[:16]}…) the "
-        f"verdict is {v.state}."
+        f"Limits. Under the policy “{name}” (sha256 {v.policy_sha256[:16]}…) the overall verdict "
+        f"is {v.state}."
     )
 
 
-REMAINS = (
-    "Residual risk. Attacks that were not run may succeed; better attacks may appear; an average may "
-    f"hide a person at higher risk. {BLANK} judges the remaining risk as [low / medium / high], because "
-    "[reason], and will review this on [date]."
-)
-REMAINS_DATED = (
-    "Residual risk. Attacks that were not run may succeed; better attacks may appear; an average may "
-    f"hide a person at higher risk. {BLANK} judges the remaining risk as [low / medium / high], because "
-    "[reason]. The policy is to be reviewed by {date}."
-)
+def word_remains(date: str) -> str:
+    """Residual risk, and until when this judgement holds."""
+    review = f"and will review this by {date}, as the policy asks." if date else ""
+    return REMAINS + (review or "and will review this on [date].")

@@ -1,0 +1,379 @@
+"""Audits from Python: of a model that answers, and of a synthetic table."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from privaudit.errors import PrivauditError
+from privaudit.findings import Findings
+
+if TYPE_CHECKING:
+    from privaudit.engine.configure import Request
+    from privaudit.inputs.dataframe import Frames
+    from privaudit.inputs.table_file import Table
+    from privaudit.inputs.user_release import UserRelease
+    from privaudit.policy.rules import Policy
+    from privaudit.results import Audit
+    from privaudit.verdicts import Verdicts
+
+
+def audit(
+    model: Any,
+    members: tuple[Any, Any],
+    nonmembers: tuple[Any, Any],
+    *,
+    reference: tuple[Any, Any] | None = None,
+    patient: Any = None,
+    groups: Any = None,
+    estimator: Any = None,
+    outcome: str = "outcome",
+    attacks: Sequence[str] | None = None,
+    profile: str = "standard",
+    policy: Path | str | None = None,
+    out: Path | str | None = None,
+    seed: int = 0,
+    confidence: float = 0.95,
+    jobs: int | None = None,
+    answers: str = "",
+) -> Findings:
+    """Audit a model: what does it give away of the people it was trained on?
+
+    Global random state stays as it is.
+
+    Args:
+        model: Anything with `predict_proba`, a torch module, a booster, or a function of X that
+            answers with probabilities, of shape (n, k), or (n,) for two classes.
+        members: (X, y) of the rows trained on; X of shape (n, d), a numpy array or a data frame,
+        NaN
+            where nothing was measured; y of shape (n,), the outcomes.
+        nonmembers: (X, y) of rows of patients held out.
+        reference: (X, y) of what the attacker owns, else a fifth of the held-out patients.
+        patient: Who is the unit of privacy: a column of the frames, which the model does not read,
+        or
+            a tuple of one array a table. Each row is its own patient by default.
+        groups: Columns of the frames whose subgroups are reported, or a mapping of names to one
+        array
+            a table.
+        estimator: An unfitted estimator, or a function that returns one, for the attacks that train
+            again; None for scikit-learn's clone where it can make one, False for none.
+        outcome: What the report calls the outcome.
+        attacks: Names or families, see `privaudit list attacks`; None for all that can be run.
+        profile: How much to do: "smoke", "standard" or "thorough".
+        policy: A policy file that the audit is judged by.
+        out: Stores the run there; without it nothing is left on disk.
+        seed: Entropy of every random stream: the same seed gives the same numbers.
+        confidence: Coverage of every interval.
+        jobs: Processes of one thread each, all cores by default.
+        answers: "logits" where the model does not answer with probabilities.
+
+    Returns:
+        The findings.
+
+    Raises:
+        PrivauditError: Whatever cannot be audited, with what to do about it.
+
+    Examples:
+        >>> import numpy as np, privaudit
+        >>> from sklearn.ensemble import RandomForestClassifier
+        >>> rng = np.random.default_rng(0)
+        >>> X = rng.normal(size=(800, 5))
+        >>> y = (X[:, 0] + rng.normal(size=800) > 0).astype(int)
+        >>> model = RandomForestClassifier(20, random_state=0).fit(X[:400], y[:400])
+        >>> found = privaudit.audit(
+        ...     model, (X[:400], y[:400]), (X[400:], y[400:]), profile="smoke",
+        attacks=["threshold"] ... )
+        >>> found.estimate("auc").value > 0.8
+        True
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from privaudit.engine.configure import Entry, given
+    from privaudit.engine.profiles import profile as find_profile
+    from privaudit.inputs import pools
+    from privaudit.inputs.dataframe import read_frames
+    from privaudit.inputs.read_model import keep_if_trainable
+    from privaudit.inputs.user_release import Retrained
+    from privaudit.seeds import Seeds
+
+    # The name of the stream is part of every number.
+    seeds = Seeds(seed).child("brought")
+    how = find_profile(profile)
+    rules = _read_policy(policy)
+    labels = getattr(model, "classes_", None)
+    if labels is not None:
+        labels = list(labels.tolist() if hasattr(labels, "tolist") else labels)
+    read = read_frames(
+        members, nonmembers, reference, patient=patient, groups=groups, labels=labels
+    )
+    held = _hold_model(model, read, estimator, answers)
+    split, notes = pools.split_pools(
+        read.members,
+        read.nonmembers,
+        read.reference,
+        Seeds(0).child("brought").rng("reference"),
+        patient if isinstance(patient, str) else "the patient",
+    )
+    split = pools.replace_rare_class_names(split)
+    release, failed = held.release, []
+    if isinstance(release.twin, Retrained):
+        twin, failed = keep_if_trainable(release.twin, split, seeds, required=estimator is not None)
+        if twin is None:
+            release = held.untrainable
+    bound = release.fit(split.members, seeds.rng("held")).model
+    if bound is None:
+        raise ValueError("a supplied model is always there")
+    task = pools.prepare_task(
+        split,
+        bound,
+        outcome=outcome,
+        seeds=seeds,
+        confidence=confidence,
+        source="tables of a Python session",
+        notes=(*notes, *failed),
+    )
+    request = given(
+        "own",
+        task,
+        [Entry("own-model", "own", "", release)],
+        how,
+        entropy=seed,
+        attacks=tuple(attacks) if attacks else task.attacks,
+        confidence=confidence,
+        command="privaudit.audit(...)",
+    )
+    return _run(request, out, jobs if held.can_be_sent else 1, rules)
+
+
+def audit_table(
+    real: Table,
+    control: Table,
+    synthetic: Table,
+    *,
+    schema: Path | str | None = None,
+    outcome: str = "",
+    patient: str = "",
+    groups: Sequence[str] = (),
+    file: Path | str | None = None,
+    secrets: Sequence[str] = (),
+    sensitive: Sequence[str] = (),
+    rows: int = 10_000,
+    attacks: Sequence[str] = (),
+    settings: Sequence[str] = (),
+    profile: str = "standard",
+    policy: Path | str | None = None,
+    out: Path | str | None = None,
+    seed: int = 0,
+    confidence: float = 0.95,
+    jobs: int | None = None,
+) -> Findings:
+    """Audit a synthetic table: whom does it give away, and what is it good for?
+
+    Args:
+        real: The real rows that the synthetic table was made from: a CSV or Parquet file, or a data
+            frame.
+        control: Real rows of patients held out, of whom the generator saw nothing.
+        synthetic: The synthetic rows.
+        schema: A schema file (`privaudit schema`); proposed from the real tables by default.
+        outcome: The outcome's column.
+        patient: The column that names patients; each row is its own patient by default.
+        groups: Columns whose subgroups are reported.
+        file: The generator's file, where it is to be handed out too; it is opened, never run.
+        secrets: Columns that an attacker would infer.
+        sensitive: Columns that are worth inferring about a patient.
+        rows: About how many rows of the real and of the control table to read.
+        attacks: Names or families, see `privaudit list attacks`; all by default.
+        settings: Settings of attacks as "ATTACK.FIELD=VALUE".
+        profile: How much to do: "smoke", "standard" or "thorough".
+        policy: A policy file that the audit is judged by.
+        out: Stores the run there; without it nothing is left on disk.
+        seed: Entropy of every random stream: the same seed gives the same numbers.
+        confidence: Coverage of every interval.
+        jobs: Processes of one thread each, all cores by default.
+
+    Returns:
+        The findings.
+
+    Raises:
+        PrivauditError: Tables that cannot be compared, with what to do about it.
+
+    Examples:
+        >>> import numpy as np, pandas as pd, privaudit
+        >>> rng = np.random.default_rng(0)
+        >>> draw = lambda: pd.DataFrame(
+        ...     {"age": rng.integers(18, 90, 200), "lactate": rng.gamma(2, 1, 200).round(1)}
+        ... )
+        >>> real, control = draw(), draw()
+        >>> found = privaudit.audit_table(
+        ...     real, control, real.sample(200, replace=True), profile="smoke", attacks=["copies"]
+        ... )
+        >>> found.subject.name
+        'synthetic-table'
+    """
+    from privaudit.inputs.read_synthetic import SyntheticTables
+
+    tables = SyntheticTables(
+        real,
+        control,
+        synthetic,
+        Path(schema) if schema is not None else None,
+        outcome,
+        patient,
+        tuple(groups),
+        Path(file) if file is not None else None,
+        tuple(sensitive),
+        tuple(secrets),
+        rows,
+    )
+    rules = _read_policy(policy)
+    request = request_table_audit(
+        tables,
+        profile=profile,
+        attacks=attacks,
+        settings=settings,
+        seed=seed,
+        confidence=confidence,
+        command="privaudit.audit_table(...)",
+    )
+    return _run(request, out, jobs, rules)
+
+
+def request_table_audit(
+    tables: Any,
+    *,
+    profile: str,
+    attacks: Sequence[str],
+    settings: Sequence[str],
+    seed: int,
+    confidence: float,
+    command: str,
+    exact_counts: bool = False,
+) -> Request:
+    """What the engine is asked for; reads the tables (`inputs.read_synthetic.SyntheticTables`)."""
+    # Numeric libraries read this when they load: workers and this process use one thread each.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from privaudit.engine.configure import Entry, given
+    from privaudit.engine.profiles import profile as find_profile
+    from privaudit.inputs.read_synthetic import read_synthetic
+    from privaudit.seeds import Seeds
+
+    how = find_profile(profile)
+    # Which rows are read, and whose are the attacker's, is the same for every seed: runs that
+    # differ
+    # in it alone make a baseline. The name of the stream is part of every number.
+    task, release = read_synthetic(tables, seeds=Seeds(0).child("brought"))
+    settings = list(settings)
+    if tables.secrets:
+        settings.append(f"synthetic_attribute_inference.secrets={','.join(tables.secrets)}")
+    return given(
+        "table",
+        task,
+        [Entry("synthetic-table", "synthetic", "", release)],
+        how,
+        entropy=seed,
+        attacks=tuple(attacks),
+        settings=settings,
+        confidence=confidence,
+        exact_counts=exact_counts,
+        command=command,
+    )
+
+
+def _read_policy(policy: Path | str | None) -> Policy | None:
+    if policy is None:
+        return None
+    from privaudit.policy import read
+
+    return read(Path(policy))
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A model of this session: its release, the same without a recipe, whether both can be sent."""
+
+    release: UserRelease
+    untrainable: UserRelease
+    can_be_sent: bool
+
+
+def _hold_model(model: Any, read: Frames, estimator: Any, answers: str) -> _Held:
+    from privaudit.inputs import pools
+    from privaudit.inputs.models import in_process
+    from privaudit.inputs.models.layout import Frame
+    from privaudit.inputs.models.open_model import ANSWERS
+    from privaudit.inputs.models.opened_model import Binding
+    from privaudit.inputs.recipes import clone_recipe, find_recipe
+    from privaudit.inputs.user_release import UserRelease
+
+    if answers not in ANSWERS:
+        raise PrivauditError(
+            f"answers={answers!r}", f"known are: {', '.join(ANSWERS[1:])}", "choose one of these"
+        )
+    opened = in_process.open_live(model, read.frame)
+    first = read.members
+    bound: Any = opened.bind(Binding(first.columns, first.classes, "", answers))
+    if read.frame is not None and hasattr(bound, "reads"):
+        # Asked with a frame of the same dtypes as the one that was given.
+        frame = read.frame
+        if opened.names is None or set(opened.names) <= set(frame.names):
+            bound = replace(bound, reads=replace(frame, names=opened.names or frame.names))
+    digest, can_be_sent = in_process.digest(model)
+    recipe = None
+    if estimator is None:
+        recipe = clone_recipe(model)
+    elif estimator is not False:
+        recipe = find_recipe(estimator)
+    twin = None
+    if recipe is not None:
+        frame = read.frame or Frame(tuple(c.name for c in first.columns))
+        twin = pools.make_twin(recipe, bound, opened, first.classes, frame)
+        can_be_sent = can_be_sent and in_process.pickle_by_value(twin) is not None
+    notes = (
+        f"The model is {opened.form}, asked in the session that it lives in.",
+        *(note[:1].upper() + note[1:] + "." for note in opened.notes),
+    )
+    alone = UserRelease.of_model(bound, opened.form, digest, notes=notes)
+    if twin is None:
+        return _Held(alone, alone, can_be_sent)
+    return _Held(
+        UserRelease.of_model(bound, opened.form, digest, notes=notes, twin=twin), alone, can_be_sent
+    )
+
+
+def _run(
+    request: Request, out: Path | str | None, jobs: int | None, rules: Policy | None
+) -> Findings:
+    from privaudit import report, verdicts
+    from privaudit.engine.run import run
+    from privaudit.policy import judge
+
+    judged: list[Verdicts] = []
+
+    def write(found: Audit, folder: Path) -> None:
+        if rules is not None:
+            digest = hashlib.sha256((folder / "audit.json").read_bytes()).hexdigest()
+            judged.append(judge(rules, found, audit_sha256=digest))
+            (folder / "verdicts.json").write_text(verdicts.to_json(judged[0]), encoding="utf-8")
+        report.write(found, folder, judged[0] if judged else None)
+
+    folder: Path | None = None
+    if out is not None:
+        from privaudit.evidence.account import account
+
+        with account(Path(out), request.command) as witness:
+            done = run(request, out=Path(out), workers=jobs, report=write, witness=witness)
+            witness.finish(done.folder, judged[0].code if judged else done.code)
+        folder = done.folder
+    else:
+        with tempfile.TemporaryDirectory(prefix="privaudit-") as scratch:
+            done = run(request, out=Path(scratch), workers=jobs, report=None)
+        if rules is not None:
+            judged.append(judge(rules, done.audit))
+    return Findings(done.audit, judged[0] if judged else None, folder)
+
+
+__all__ = ["audit", "audit_table", "request_table_audit"]

@@ -1,0 +1,43 @@
+"""Pickled models, which run any code of their maker: opened where the user trusts them."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+from privaudit.errors import PrivauditError
+from privaudit.inputs.models.in_process import open_live
+from privaudit.inputs.models.opened_model import Opened
+
+TRUST_NOTE = (
+    "the model was unpickled because --trust-pickle was given: a pickle runs whatever code its "
+    "maker "
+    "put into it, with the rights of whoever opens it"
+)
+
+
+def open_pickle(raw: bytes, trust_pickle: bool) -> Opened:
+    if not trust_pickle:
+        raise PrivauditError(
+            "a pickled model",
+            "opening a pickle runs whatever code its maker put into it, with your rights",
+            "save it as skops, ONNX, or XGBoost or LightGBM's own format; or, if you made the file "
+            "yourself, add --trust-pickle",
+        )
+    import joblib
+
+    try:
+        held = joblib.load(io.BytesIO(raw))
+    except Exception as error:
+        kind = type(error).__name__
+        lacking = f": no module {error.name!r}" if isinstance(error, ModuleNotFoundError) else ""
+        raise PrivauditError(
+            f"the pickle cannot be opened ({kind}{lacking})",
+            "it is damaged, or needs the code or the versions that it was made with",
+            "open it where it was made and save it as skops or ONNX",
+        ) from None
+    opened = open_live(held)
+    return replace(opened, notes=(*opened.notes, TRUST_NOTE))
+
+
+__all__ = ["open_pickle"]

@@ -1,0 +1,230 @@
+"""torch modules of this process: asked, and differentiated."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from privaudit.errors import PrivauditError
+from privaudit.inputs.models.answers import from_logits, probabilities
+from privaudit.inputs.models.layout import Layout, by_order
+from privaudit.inputs.models.opened_model import Binding, Opened, in_parts
+from privaudit.records import Records
+
+_ENDS = {"Softmax": "probabilities", "Sigmoid": "probabilities", "Linear": "logits"}
+
+
+@dataclass(frozen=True, eq=False)
+class TorchModel:
+    """A module asked with a float32 matrix; `Differentiable`, so that gradient attacks run.
+
+    held: what `module` is made of, the module itself. answers: "probabilities" or "logits", as its
+    last layer says, or, where that says nothing, what its answers look like.
+    """
+
+    held: Any = field(repr=False)
+    layout: Layout
+    classes: int
+    answers: str
+
+    def predict_proba(self, records: Records) -> np.ndarray:
+        """(n, classes): see `privaudit.contracts.Model`."""
+        return in_parts(self._ask, records, 16_384)
+
+    def _ask(self, records: Records) -> np.ndarray:
+        import torch
+
+        with one_thread(), torch.no_grad():
+            found = self._forward(self._inputs(records)).double().numpy()
+        if self.answers == "logits":
+            return from_logits(found, len(records), self.classes)
+        return probabilities(found, len(records), self.classes)
+
+    def input_gradient(self, records: Records) -> tuple[np.ndarray, np.ndarray | None]:
+        """Gradient of each record's log loss for its inputs: see `privaudit.contracts`."""
+        import torch
+
+        parts = []
+        with one_thread():
+            for part in _parts(records, 4_096):
+                x = self._inputs(part).requires_grad_()
+                loss = self._loss(self._forward(x), torch.from_numpy(part.y)).sum()
+                (found,) = torch.autograd.grad(loss, x)
+                parts.append(self.layout.pull_back(found.numpy(), part.X.shape[1]))
+        gradient = np.concatenate(parts)
+        return np.where(np.isnan(records.X), 0.0, gradient), None
+
+    def weight_gradient(self, records: Records) -> np.ndarray:
+        """(n, p) float32, per record, in the order of the module's parameters."""
+        import torch
+
+        module = self.module
+        weights = [w for w in module.parameters() if w.is_floating_point()]
+        asked = [w.requires_grad for w in weights]
+        found = np.empty((len(records), sum(w.numel() for w in weights)), dtype=np.float32)
+        try:
+            for w in weights:
+                w.requires_grad_(True)
+            with one_thread():
+                x, y = self._inputs(records), torch.from_numpy(records.y)
+                for i in range(len(records)):
+                    loss = self._loss(self._forward(x[i : i + 1]), y[i : i + 1]).sum()
+                    grads = torch.autograd.grad(loss, weights, allow_unused=True)
+                    flat = [
+                        (torch.zeros_like(w) if g is None else g).reshape(-1)
+                        for g, w in zip(grads, weights, strict=True)
+                    ]
+                    found[i] = torch.cat(flat).numpy()
+        finally:
+            for w, was_asked in zip(weights, asked, strict=True):
+                w.requires_grad_(was_asked)
+        return found
+
+    def _inputs(self, records: Records) -> Any:
+        import torch
+
+        return torch.from_numpy(np.array(self.layout.matrix(records.X), dtype=np.float32))
+
+    def _forward(self, x: Any) -> Any:
+        import torch
+
+        try:
+            out = self.module(x)
+        except Exception as error:
+            raise PrivauditError(
+                f"the torch model failed on a matrix of {tuple(x.shape)[1]} columns "
+                f"({type(error).__name__})",
+                "it is handed float32 rows in the order of the schema's columns",
+                "give a schema whose columns are those that the model was trained on, in order",
+            ) from error
+        if isinstance(out, tuple | list) and len(out):
+            out = out[0]
+        if not isinstance(out, torch.Tensor):
+            raise PrivauditError(
+                f"the torch model answered with a {type(out).__name__}",
+                "a tensor of probabilities or logits is needed",
+                "wrap it in a module that returns one tensor",
+            )
+        return out
+
+    def _loss(self, out: Any, y: Any) -> Any:
+        import torch
+
+        if out.ndim == 2 and out.shape[1] == 1:
+            out = out[:, 0]
+        if self.answers == "logits":
+            if out.ndim == 1:
+                return torch.nn.functional.binary_cross_entropy_with_logits(
+                    out, y.to(out.dtype), reduction="none"
+                )
+            return torch.nn.functional.cross_entropy(out, y, reduction="none")
+        if out.ndim == 1:
+            out = torch.stack([1 - out, out], dim=1)
+        true = out[torch.arange(len(y)), y]
+        return -torch.log(true.clamp_min(1e-30))
+
+    @property
+    def module(self) -> Any:
+        """The torch module."""
+        return self.held
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Hold torch to one thread, and restore the number after."""
+    import torch
+
+    threads = torch.get_num_threads()
+    if threads != 1:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if threads != 1:
+            torch.set_num_threads(threads)
+
+
+def _parts(records: Records, size: int) -> list[Records]:
+    return [records.take(slice(i, i + size)) for i in range(0, max(len(records), 1), size)]
+
+
+def open_module(module: Any, form: str = "a torch module") -> Opened:
+    """A module in this process; the user's own stays as it is, in training mode or not."""
+    try:
+        own = copy.deepcopy(module)
+    except Exception:
+        own = module
+    own.eval()
+    return open_torch(TorchModel, own, own, form)
+
+
+def open_torch(
+    kind: type[TorchModel], held: Any, module: Any, form: str, notes: tuple[str, ...] = ()
+) -> Opened:
+    """What a torch module says of itself; kind: the model to bind."""
+    ends = _read_last_layer(module)
+
+    def bind(binding: Binding) -> TorchModel:
+        layout = by_order(_count_inputs(module), binding.columns, encode=binding.encode)
+        classes = len(binding.classes)
+        answers = binding.answers or ends or _guess_answers(module, layout)
+        return kind(held, layout, classes, answers)
+
+    read = (
+        f"read as {ends}, as its last layer says"
+        if ends
+        else "taken for probabilities if they look so, else for logits"
+    )
+    return Opened(form, None, None, None, bind, (*notes, f"its answers are {read} (--answers)"))
+
+
+def _leaves(module: Any) -> list[Any]:
+    return [part for part in module.modules() if not list(part.children())]
+
+
+def _kind(part: Any) -> str:
+    return str(getattr(part, "original_name", type(part).__name__))
+
+
+def _read_last_layer(module: Any) -> str:
+    """What its last layer says of the answers, where that is a known one in a plain sequence."""
+    leaves = _leaves(module)
+    if not leaves:
+        return ""
+    kind = _kind(leaves[-1])
+    # A Linear last says logits only where nothing follows it in code, which a sequence guarantees.
+    if kind == "Linear" and _kind(module) not in ("Sequential", "Linear"):
+        return ""
+    return _ENDS.get(kind, "")
+
+
+def _count_inputs(module: Any) -> int | None:
+    """How many columns its first layer reads, where that is a linear one in a plain sequence."""
+    leaves = _leaves(module)
+    if leaves and _kind(module) in ("Sequential", "Linear") and hasattr(leaves[0], "in_features"):
+        return int(leaves[0].in_features)
+    return None
+
+
+def _guess_answers(module: Any, layout: Layout) -> str:
+    """Ask it something: answers that are probabilities whatever is asked are meant as such."""
+    import torch
+
+    X = np.random.default_rng(0).standard_normal((256, len(layout.places))).astype(np.float32)
+    try:
+        with one_thread(), torch.no_grad():
+            out = module(torch.from_numpy(X * 3))
+            out = (out[0] if isinstance(out, tuple | list) else out).double().numpy()
+    except Exception:
+        return "probabilities"
+    inside = bool(((out >= 0) & (out <= 1)).all())
+    sums = out.ndim == 1 or out.shape[1] == 1 or bool((abs(out.sum(axis=1) - 1) < 1e-3).all())
+    return "probabilities" if inside and sums else "logits"
+
+
+__all__ = ["TorchModel", "open_module", "open_torch"]

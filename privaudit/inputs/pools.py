@@ -1,0 +1,221 @@
+"""The pools of an audit from user-supplied tables, and what is checked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from privaudit.contracts import FlowStep, Model, Prepared
+from privaudit.errors import PrivauditError
+from privaudit.facts import Caveat
+from privaudit.inputs import checks
+from privaudit.inputs.models.answers import canonical
+from privaudit.inputs.models.layout import Frame, Layout
+from privaudit.inputs.models.opened_model import Opened
+from privaudit.inputs.models.scikit_learn import Named
+from privaudit.inputs.recipes import Recipe
+from privaudit.inputs.user_release import Retrained
+from privaudit.inputs.user_task import UserTask
+from privaudit.records import Records, Split
+from privaudit.seeds import Seeds
+from privaudit.stats.groups import rare_classes, rare_joined
+
+REFERENCE_SHARE = 0.2
+"""Share of the held-out patients that the attacker is given where no reference table is."""
+
+
+def split_pools(
+    members: Records,
+    nonmembers: Records,
+    reference: Records | None,
+    rng: np.random.Generator,
+    patient: str = "",
+) -> tuple[Split, tuple[str, ...]]:
+    """The three pools, checked, and notes.
+
+    Args:
+        members: Records that the model was trained on.
+        nonmembers: Records of patients held out.
+        reference: Records that the attacker owns; None for a share of the held-out patients.
+        rng: Draws that share.
+        patient: What messages call the patient's column.
+
+    Raises:
+        PrivauditError: A patient is on both sides, or a pool has too few patients.
+    """
+    notes = []
+    checks.refuse_overlap(members, nonmembers, patient or "the row")
+    if reference is None:
+        ids = np.unique(nonmembers.patient)
+        if len(ids) < checks.MIN_PATIENTS:
+            raise PrivauditError(
+                f"{len(ids)} patients among the non-members",
+                f"below {checks.MIN_PATIENTS} an interval covers almost everything, and the "
+                "attacker "
+                f"is given {REFERENCE_SHARE:.0%} of them",
+                f"hold at least {checks.MIN_PATIENTS * 2 - len(ids)} more patients out",
+            )
+        owned = rng.permutation(ids)[: round(REFERENCE_SHARE * len(ids))]
+        is_owned = np.isin(nonmembers.patient, owned)
+        reference, nonmembers = nonmembers.take(is_owned), nonmembers.take(~is_owned)
+        notes.append(
+            f"No reference table was given, so the attacker was given {REFERENCE_SHARE:.0%} of the "
+            "held-out patients, who are left out of the membership game."
+        )
+    else:
+        shared = np.isin(reference.patient, np.concatenate([members.patient, nonmembers.patient]))
+        reference = reference.take(~shared) if shared.any() else reference
+        if not len(reference):
+            raise PrivauditError(
+                "a reference table of members or held-out patients alone",
+                "the attacker's table holds other patients",
+                "leave --reference out, or give records of other patients",
+            )
+    split = Split(*rare_joined((members, nonmembers, reference)))
+    checks.refuse_few_patients(split)
+    return split, tuple(notes)
+
+
+def refuse_rare_classes(pools: Sequence[Records], outcome: str) -> None:
+    """Refuse classes of a handful of patients, whose names nobody called public."""
+    rare = rare_classes(pools)
+    if rare:
+        raise PrivauditError(
+            f"the outcome {outcome!r} has {len(rare)} classes of fewer than 10 patients",
+            "every class is named in what is written, and the name alone would give these patients "
+            "away",
+            "join them with another class, or call the classes by numbers 0, 1, 2; where they are "
+            "public knowledge, list them in a schema (privaudit schema TABLE --outcome COLUMN) and "
+            "give it with --schema",
+        )
+
+
+def replace_rare_class_names(split: Split) -> Split:
+    """The same pools, with a number for the name of each class that a handful of patients have."""
+    pools = (split.members, split.nonmembers, split.reference)
+    rare = rare_classes(pools)
+    if not rare:
+        return split
+    classes = tuple(f"class {c}" if c in rare else name for c, name in enumerate(pools[0].classes))
+    return Split(*(replace(pool, classes=classes) for pool in pools))
+
+
+def find_applicable_attacks(
+    split: Split, *, reads: bool = True
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the attacks that can be run here, and notes on why others cannot.
+
+    reads: whether the records hold what the model reads; with its answers alone, only the attack
+    that asks no more remains.
+    """
+    from privaudit.plugins import members
+
+    if not reads:
+        return ("threshold",), ()
+    notes = [
+        "The one-run bound on epsilon was not computed: it holds where membership was assigned at "
+        "random, which is not known of a user-supplied model (privaudit audit-dp is for canaries)."
+    ]
+    left = {"one_run"}
+    both = (split.members, split.nonmembers)
+    inferred = [
+        column.sensitive
+        and all(not np.isnan(pool.X[:, j]).all() for pool in both)
+        and (column.kind == "binary" or len(column.levels) > 1 or column.bounds is not None)
+        for j, column in enumerate(split.members.columns)
+    ]
+    if not any(inferred):
+        left.add("attribute")
+        notes.append(
+            "Attribute inference was not run: no column is marked sensitive in the schema."
+        )
+    X = split.reference.X
+    moved = [
+        column.mutable
+        and column.kind == "numeric"
+        and not np.isnan(x := X[:, j]).all()
+        and float(np.nanmax(x) - np.nanmin(x)) > 0
+        for j, column in enumerate(split.members.columns)
+    ]
+    if not any(moved):
+        left |= {"fgsm", "pgd", "square"}
+        notes.append("Evasion was not run: the table has no number that an attacker may change.")
+    return tuple(name for name in members("attacks") if name not in left), tuple(notes)
+
+
+def prepare_task(
+    split: Split,
+    model: Model,
+    *,
+    outcome: str,
+    seeds: Seeds,
+    confidence: float,
+    source: str,
+    flow: tuple[FlowStep, ...] = (),
+    notes: Sequence[str | Caveat] = (),
+    reads: bool = True,
+    facts: Mapping[str, str | int | float] | None = None,
+) -> UserTask:
+    """The task of an audit: the pools with everything that was checked of them."""
+    found = checks.examine(split, model, seeds=seeds, confidence=confidence, reads=reads)
+    attacks, left_out = find_applicable_attacks(split, reads=reads)
+    records = Records.concatenate([split.members, split.nonmembers, split.reference])
+    patients = len(np.unique(records.patient))
+    shift = (found.distribution_shift,) if found.distribution_shift else ()
+    prepared = Prepared(
+        records,
+        flow or (FlowStep("records of all three pools", 0, len(records), patients),),
+        source,
+        True,
+        notes=(*notes, *found.notes, *left_out),
+        facts={**(facts or {}), **found.facts},
+        split=split,
+        caveats=(*shift, *found.caveats),
+        distribution_shift=found.distribution_shift,
+    )
+    last = records.classes[-1]
+    event = f"{outcome} = {last}" if canonical(last) in ("1", "true") else last
+    return UserTask.of(prepared, outcome, event, attacks)
+
+
+def make_twin(
+    recipe: Recipe, model: Model, opened: Opened, classes: tuple[str, ...], frame: Frame
+) -> Retrained:
+    """The recipe, handed tables as the model reads them.
+
+    classes: the schema's; frame: the table as a frame, for a recipe whose model does not say how it
+    reads.
+    """
+    reads = getattr(model, "reads", None) or getattr(model, "layout", None) or frame
+    if isinstance(reads, Layout) and not isinstance(reads, Named) and opened.names is not None:
+        reads = Named(reads.places, opened.names)
+    if opened.labels is not None:
+        own = {canonical(label): label for label in opened.labels}
+        return Retrained.of(recipe, reads, tuple(own.get(canonical(c), c) for c in classes))
+    try:
+        return Retrained.of(recipe, reads, tuple(int(name) for name in classes))
+    except ValueError:
+        return Retrained.of(recipe, reads, classes)
+
+
+def try_retraining(twin: Retrained, split: Split, rng: np.random.Generator) -> None:
+    """Train once on a few hundred records; PrivauditError where that fails."""
+    pool = split.members
+    some = np.sort(rng.permutation(len(pool))[:500])
+    release = twin.fit(pool.take(some), rng)
+    if release.model is not None:
+        release.model.predict_proba(split.reference.take(slice(0, 20)))
+
+
+__all__ = [
+    "REFERENCE_SHARE",
+    "find_applicable_attacks",
+    "make_twin",
+    "prepare_task",
+    "refuse_rare_classes",
+    "replace_rare_class_names",
+    "split_pools",
+    "try_retraining",
+]

@@ -1,0 +1,301 @@
+"""A model file and its tables, as the task and the release of an audit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from privaudit.contracts import FlowStep, Model
+from privaudit.errors import PrivauditError
+from privaudit.facts import Caveat, CaveatCode
+from privaudit.inputs import pools
+from privaudit.inputs.infer_schema import propose_schema
+from privaudit.inputs.models.answers import canonical
+from privaudit.inputs.models.layout import Encode, Frame, by_name
+from privaudit.inputs.models.open_model import bind, open_model
+from privaudit.inputs.models.opened_model import Opened
+from privaudit.inputs.read_table import Cells, list_names, read_cells, to_records
+from privaudit.inputs.recipes import Recipe, clone_recipe, load_recipe
+from privaudit.inputs.schema import TableSchema, read_schema
+from privaudit.inputs.table_file import open_table
+from privaudit.inputs.user_release import Retrained, UserRelease
+from privaudit.inputs.user_task import UserTask
+from privaudit.records import Records, Split
+from privaudit.seeds import Seeds
+
+SAMPLE = 50_000
+"""Records a side that are read by default."""
+
+Pool = Literal["members", "non-members", "reference"]
+
+
+@dataclass(frozen=True)
+class TablePaths:
+    """The tables of an audit and what their columns are; paths are read and named nowhere.
+
+    sample: about how many rows of each side to read, None for all.
+    """
+
+    members: Path
+    nonmembers: Path
+    reference: Path | None = None
+    schema: Path | None = None
+    outcome: str = ""
+    patient: str = ""
+    groups: tuple[str, ...] = ()
+    sample: int | None = SAMPLE
+
+    @property
+    def given(self) -> dict[Pool, Path]:
+        """The tables by the pool that each is."""
+        found: dict[Pool, Path | None] = {
+            "members": self.members,
+            "non-members": self.nonmembers,
+            "reference": self.reference,
+        }
+        return {pool: path for pool, path in found.items() if path is not None}
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """How far the model's file is trusted, and what it does not say of itself."""
+
+    trust_pickle: bool = False
+    module: str = ""
+    encode: Encode = ""
+    answers: str = ""
+
+
+def read_model(
+    path: Path,
+    tables: TablePaths,
+    *,
+    options: ModelOptions,
+    estimator: str,
+    seeds: Seeds,
+    confidence: float,
+) -> tuple[UserTask, UserRelease, tuple[str | Caveat, ...]]:
+    """The task and the release of a model file and its tables, and notes for the terminal.
+
+    Args:
+        path: The model's file.
+        tables: The tables.
+        options: How to open the file.
+        estimator: `module:function`; "" for scikit-learn's clone where the file holds such an
+            estimator, "clone" to insist on it, "none" for no training again.
+        seeds: Random streams of what is read and checked.
+        confidence: Coverage of the intervals of the checks.
+
+    Raises:
+        PrivauditError: A file, a table or an option that cannot be audited.
+    """
+    opened, digest = open_model(path, trust_pickle=options.trust_pickle, module=options.module)
+    schema, notes = _find_schema(tables, opened)
+    schema, narrowed = _drop_unread_columns(schema, opened, options.encode)
+    notes += narrowed
+    model = bind(opened, schema, encode=options.encode, answers=options.answers)
+    recipe = _choose_recipe(model, estimator)
+    split, flow, rows, read = _read_pools(tables, schema, seeds)
+    if tables.schema is None:
+        pools.refuse_rare_classes(
+            (split.members, split.nonmembers, split.reference), schema.outcome
+        )
+    twin = None
+    if recipe is not None:
+        frame = Frame(schema.names)
+        twin = pools.make_twin(recipe, model, opened, schema.classes, frame)
+        twin, failed = keep_if_trainable(twin, split, seeds, required=bool(estimator))
+        notes += failed
+    task = pools.prepare_task(
+        split,
+        model,
+        outcome=schema.outcome,
+        seeds=seeds,
+        confidence=confidence,
+        source="the user's own tables",
+        flow=flow,
+        notes=(*notes, *read),
+        facts={"rows of the tables": rows},
+    )
+    described = (f"The model is {opened.form}, read from its file.", *map(_sentence, opened.notes))
+    release = UserRelease.of_model(model, opened.form, digest, notes=described, twin=twin)
+    return task, release, (*notes, *read)
+
+
+def keep_if_trainable(
+    twin: Retrained, split: Split, seeds: Seeds, *, required: bool
+) -> tuple[Retrained | None, list[Caveat]]:
+    """The twin where it can be trained; else None and why, or the error where it is required."""
+    try:
+        pools.try_retraining(twin, split, seeds.rng("tried"))
+    except PrivauditError as error:
+        if required:
+            raise
+        params = {"what": error.what, "because": error.because}
+        return None, [Caveat(CaveatCode.NOT_RETRAINED, "note", params)]
+    return twin, []
+
+
+def _sentence(note: str) -> str:
+    return note[:1].upper() + note[1:].rstrip(".") + "."
+
+
+def _find_schema(tables: TablePaths, opened: Opened) -> tuple[TableSchema, list[str | Caveat]]:
+    """The schema given, or one proposed from all tables in which no level is put together."""
+    notes: list[str | Caveat] = []
+    if tables.schema is not None:
+        found = read_schema(tables.schema)
+        found = name_roles(found, outcome=tables.outcome, patient=tables.patient)
+    else:
+        whats = [f"the {pool} table" for pool in tables.given]
+        paths = list(tables.given.values())
+        _require_same_columns(paths, whats)
+        found, proposed = propose_schema(
+            paths,
+            outcome=tables.outcome,
+            patient=tables.patient,
+            # Columns that the model reads by name are features, whatever they look like.
+            always=opened.names or (),
+            list_rare=True,
+            whats=whats,
+        )
+        notes += [f"The schema was proposed, not checked: {note}." for note in proposed]
+    if not found.outcome:
+        raise PrivauditError(
+            "no outcome",
+            "membership is inferred from how sure the model is of what was recorded",
+            "name the outcome's column: --outcome COLUMN",
+        )
+    if tables.groups:
+        found = replace(found, groups=tables.groups)
+    return _add_known_classes(found, opened), notes
+
+
+def name_roles(schema: TableSchema, **roles: str) -> TableSchema:
+    """The schema with the outcome and the patient as asked for; refused where it names others."""
+    for role, asked in roles.items():
+        named = getattr(schema, role)
+        if asked and named and asked != named:
+            raise PrivauditError(
+                f"--{role} {asked} with a schema whose {role} is {named!r}",
+                "the schema says what each column is",
+                f"leave --{role} out, or change {role} in the schema",
+            )
+        if asked and not named:
+            schema = replace(schema, **{role: asked})
+    return schema
+
+
+def _require_same_columns(paths: Sequence[Path], whats: Sequence[str]) -> None:
+    names = []
+    for path, what in zip(paths, whats, strict=True):
+        with open_table(path, what) as table:
+            names.append(table.columns)
+    for other, what in zip(names[1:], whats[1:], strict=True):
+        first, here = set(names[0]), set(other)
+        lacking = [name for name in names[0] if name not in here]
+        more = [name for name in other if name not in first]
+        if lacking or more:
+            raise PrivauditError(
+                f"{what} lacks {len(lacking)} columns of the members table: {list_names(lacking)}; "
+                f"it has {len(more)} others: {list_names(more)}",
+                "the model is asked the same questions of everybody",
+                "give tables of the same columns, or a schema (--schema) of those that both have",
+            )
+
+
+def _add_known_classes(schema: TableSchema, opened: Opened) -> TableSchema:
+    """A model may know classes that do not occur in these tables: they are part of its answers."""
+    labels = [canonical(label) for label in opened.labels or ()]
+    if not labels and opened.classes and opened.classes > len(schema.classes):
+        numbers = [str(i) for i in range(opened.classes)]
+        if {canonical(c) for c in schema.classes} <= set(numbers):
+            labels = numbers
+    known = {canonical(name): name for name in schema.classes}
+    if labels and set(known) < set(labels):
+        return replace(schema, classes=tuple(known.get(label, label) for label in labels))
+    return schema
+
+
+def _drop_unread_columns(
+    schema: TableSchema, opened: Opened, encode: Encode
+) -> tuple[TableSchema, list[str]]:
+    """Only the columns that the model reads, where it names them."""
+    if opened.names is None:
+        note = "The model names no features: the columns are read in the order of the schema."
+        return schema, [note]
+    texts = {c.name: c.levels for c in schema.columns}
+    layout = by_name(opened.names, schema.columns, encode=encode or "codes", known=texts)
+    read = tuple(c for j, c in enumerate(schema.columns) if j in layout.columns)
+    unread = [c.name for j, c in enumerate(schema.columns) if j not in layout.columns]
+    if not unread:
+        return schema, []
+    note = (
+        f"The model does not read {len(unread)} columns of the tables, which were left aside: "
+        f"{list_names(unread)}."
+    )
+    return replace(schema, columns=read, ignored=(*schema.ignored, *unread)), [note]
+
+
+def _choose_recipe(model: Model, estimator: str) -> Recipe | None:
+    if estimator == "none":
+        return None
+    if estimator and estimator != "clone":
+        return load_recipe(estimator)
+    found = clone_recipe(getattr(model, "held", None))
+    if found is None and estimator == "clone":
+        raise PrivauditError(
+            "--estimator clone for a model that scikit-learn cannot clone",
+            "only scikit-learn's own way of naming parameters says how to train again",
+            "give --estimator module:function",
+        )
+    return found
+
+
+def _read_pools(
+    tables: TablePaths, schema: TableSchema, seeds: Seeds
+) -> tuple[Split, tuple[FlowStep, ...], int, tuple[str, ...]]:
+    """The pools, the cohort flow, how many rows the tables have, and notes."""
+    patients: dict[str, int] = {}
+    most = tables.sample
+    sizes = dict.fromkeys(tables.given, most)
+    if most is not None and tables.reference is None:
+        sizes["non-members"] = round(most / (1 - pools.REFERENCE_SHARE))
+    cells: dict[Pool, Cells] = {}
+    read: dict[Pool, Records] = {}
+    for pool, path in tables.given.items():
+        cells[pool] = read_cells(
+            path,
+            schema,
+            what=pool,
+            patients=patients,
+            max_rows=sizes[pool],
+            rng=seeds.rng("read", pool),
+        )
+        read[pool] = to_records(cells[pool], schema, pool)
+    split, notes = pools.split_pools(
+        read["members"],
+        read["non-members"],
+        read.get("reference"),
+        seeds.rng("reference"),
+        schema.patient,
+    )
+    drawn = "; ".join(
+        f"{len(part):,} of {cells[pool].rows:,} rows of the {pool} table"
+        for pool, part in read.items()
+        if len(part) < cells[pool].rows
+    )
+    if drawn:
+        note = f"Of large tables a sample of patients was drawn at random: {drawn} (--sample)."
+        notes = (*notes, note)
+    rows, used = sum(one.rows for one in cells.values()), sum(map(len, read.values()))
+    people = sum(len(np.unique(part.patient)) for part in read.values())
+    step = "rows of the tables, less those not drawn into the sample"
+    return split, (FlowStep(step, rows - used, used, people),), rows, notes
+
+
+__all__ = ["SAMPLE", "ModelOptions", "TablePaths", "keep_if_trainable", "name_roles", "read_model"]

@@ -1,0 +1,41 @@
+"""Data and cohort."""
+
+from __future__ import annotations
+
+from privaudit.report import numbers as n
+from privaudit.results import Data, Pool
+
+FLOW_CAPTION = "Cohort flow"
+FLOW_COLUMNS = ("Step", "Stays excluded", "Stays remaining", "Patients")
+POOLS_CAPTION = "The pools of patients; nobody is in two of them"
+POOLS_RANDOM = (
+    "Each patient was assigned at random to training or held-out, so that the two differ by "
+    "nothing else. A third pool serves as the attacker’s own data."
+)
+POOLS_SUPPLIED = (
+    "The split into training and held-out patients was supplied, not assigned at random by this "
+    "audit. The two may differ in other ways, such as the year or the ward, and an attack may "
+    "exploit that difference instead of memorisation. A third pool serves as the attacker’s own "
+    "data."
+)
+POOL_NAMES = {
+    "members": "members (training)",
+    "nonmembers": "non-members (held out)",
+    "reference": "reference (the attacker’s own)",
+}
+NOTES = "Notes on the data"
+FACTS = "Further facts"
+
+
+def name_pool(pool: Pool) -> str:
+    """The pool's name and what it is for."""
+    return POOL_NAMES.get(pool.name, pool.name)
+
+
+def word_shape(data: Data) -> str:
+    """Outcome and inputs."""
+    parts = [f"{n.count(data.columns)} summary values for each stay"]
+    if data.channels:
+        parts.append(f"{n.count(data.channels)} hourly measurements over {data.hours} hours")
+    classes = f", one of {len(data.classes)} classes" if len(data.classes) > 2 else ""
+    return f"The outcome is “{data.positive}”{classes}. The inputs are {' and '.join(parts)}."

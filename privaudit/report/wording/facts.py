@@ -1,0 +1,89 @@
+"""Reasons, caveats and bounds in words: one text for each code, filled with its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from privaudit.facts import (
+    Bound,
+    BoundMethod,
+    Caveat,
+    CaveatCode,
+    Param,
+    Reason,
+    ReasonCode,
+)
+from privaudit.report import numbers as n
+from privaudit.report.wording.access import name_access
+from privaudit.report.wording.knowledge import name_attack
+from privaudit.report.wording.tables import read_table
+
+REASONS = {ReasonCode(code): text for code, text in read_table("facts")["reasons"].items()}
+"""Every reason but those of verdicts, which `privaudit.report.wording.verdicts` words."""
+CAVEATS = {CaveatCode(code): text for code, text in read_table("facts")["caveats"].items()}
+BOUNDS = {BoundMethod(code): text for code, text in read_table("facts")["bounds"].items()}
+FAMILIES = {"approximate": "(epsilon, delta)-DP", "gaussian": "Gaussian DP"}
+
+
+def word_reason(reason: Reason | None) -> str:
+    """Why there is no number, attack or model: a clause without a full stop."""
+    if reason is None:
+        return "no reason was given"
+    text = REASONS[reason.code].format(**_show(reason.params)).rstrip(".")
+    return text.removesuffix("; to do: ")
+
+
+def word_caveat(caveat: Caveat) -> str:
+    """What a reader must know of a number: a sentence, or a text of other software as it is."""
+    return CAVEATS[caveat.code].format(**_show(caveat.params))
+
+
+def describe_bound(bound: Bound) -> str:
+    """How an interval or a bound was made, with its source."""
+    text = BOUNDS[bound.method]
+    if bound.classes:
+        text += f", mean over {bound.classes} classes, each against the rest"
+    if bound.family:
+        text += f", {FAMILIES[bound.family]}"
+    if bound.delta is not None:
+        text += f", at delta {n.significant(bound.delta, 2)}"
+    if bound.made:
+        text += f"; {n.count(bound.right)} of {n.count(bound.made)} guesses right"
+    if bound.coins:
+        text += f"; {n.count(bound.coins)} patients assigned at random"
+    if bound.tried > 1:
+        text += f"; corrected for {n.count(bound.tried)} numbers of guesses tried"
+    return text
+
+
+def _show(params: Mapping[str, Param]) -> dict[str, str]:
+    return {name: _word(name, value) for name, value in params.items()}
+
+
+def _word(name: str, value: Param) -> str:
+    parts = value if isinstance(value, tuple) else (value,)
+    if name == "access":
+        return "; ".join(name_access(str(part)) for part in parts)
+    if name in ("attack", "attacks"):
+        return ", ".join(name_attack(str(part)) for part in parts)
+    if name == "group":
+        return " of this group" if value else ""
+    text = ", ".join(_number(name, part) for part in parts)
+    if name == "outcomes":
+        return f" ({text})" if text else ""
+    return text.rstrip(".") if name in ENDINGS else text
+
+
+ENDINGS = ("because", "fix", "error", "what")
+"""Clauses of other places, whose full stop the sentence around them gives."""
+
+
+def _number(name: str, value: str | float) -> str:
+    if isinstance(value, str):
+        return value
+    if name in ("fpr", "prior", "confidence", "share"):
+        return n.share(value)
+    return n.count(value) if isinstance(value, int) else n.significant(value)
+
+
+__all__ = ["BOUNDS", "CAVEATS", "REASONS", "describe_bound", "word_caveat", "word_reason"]

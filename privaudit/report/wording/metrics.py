@@ -1,0 +1,65 @@
+"""Names of numbers, and how to read them."""
+
+from __future__ import annotations
+
+from privaudit.facts import Group, Metric, Setting
+from privaudit.report import numbers as n
+from privaudit.report.wording.tables import read_table
+from privaudit.results import GroupResult
+
+MEANINGS: dict[str, str] = {
+    name: entry["meaning"] for name, entry in read_table("metrics").items() if "meaning" in entry
+}
+"""What every number of the catalogue means, in one line."""
+
+
+def name_metric(metric: Metric) -> str:
+    """The number's name; one that is not known here is printed as it came, without underscores."""
+    text = _look_up(metric, "name") or metric.name.replace("_", " ")
+    if metric.fpr is not None and metric.name != "ppv":
+        text = f"{text} at {n.share(metric.fpr)} FPR"
+    if metric.prior is not None:
+        text = f"{text} if {n.share(metric.prior)} are members"
+    return text if metric.at is None else f"{text}, {name_setting(metric.at)}"
+
+
+def explain_reading(metric: Metric) -> str:
+    """Which way is good; nothing for a number that needs no word."""
+    return _look_up(metric, "reading")
+
+
+def explain_metric(metric: Metric) -> str:
+    """What a number means, in one line, at its false positive rate or prior; its series is left
+    out.
+
+    Args: metric: any metric whose name is in `privaudit.stats.catalogue.CATALOGUE`.
+
+    Returns: One line without a full stop.
+    """
+    fpr = "" if metric.fpr is None else f" at a false positive rate of {metric.fpr:.1%}"
+    prior = "" if metric.prior is None else f" when {metric.prior:.1%} of those asked about are"
+    return MEANINGS[metric.name].replace("{fpr}", fpr).replace("{prior}", prior)
+
+
+def _look_up(metric: Metric, what: str) -> str:
+    entry: dict[str, str] = read_table("metrics").get(metric.name, {})
+    return entry.get(what, "")
+
+
+def name_setting(setting: Setting | None) -> str:
+    """Which series of an attack, or part of a measure; nothing for none."""
+    if setting is None:
+        return ""
+    if setting.kind == "neighbours":
+        return f"{setting} records"
+    return str(setting)
+
+
+def name_group(group: Group | GroupResult) -> str:
+    """A subgroup: what patients are split on, and the value."""
+    return f"{group.by.replace('_', ' ')}: {group.level}"
+
+
+def capitalise(text: str) -> str:
+    """The first letter as a capital, the others as they are."""
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,49 @@
+"""Most affected groups."""
+
+from __future__ import annotations
+
+from privaudit.report import numbers as n
+from privaudit.report.wording.metrics import name_metric
+from privaudit.results import Estimate
+
+INTRO = (
+    "An average can hide a group that is recognised far more often. Groups with fewer than 10 "
+    "patients are not shown. Whether a group differs from the rest is decided by a p-value from "
+    "permutations of the groups, adjusted for the number of groups tested (max-T); those that "
+    "differ are set in bold."
+)
+NONE = "This audit holds no results by group, so the average may hide a more affected group."
+OVERVIEW = "The most affected group of every release, by the headline’s attack on all patients"
+OVERVIEW_COLUMNS = (
+    "Everyone (AUC)",
+    "Most affected",
+    "its AUC",
+    "Groups that differ",
+    "Lowest utility (AUROC)",
+)
+CHANCE_COLUMN = "By guessing at the common threshold"
+P_COLUMN = "Adjusted p-value"
+SUPPRESSED = "not shown"
+UTILITY_CAPTION = "Utility by group, on held-out patients (AUROC)"
+
+
+def title_chart(model: str, worst: str, e: Estimate, differs: bool) -> str:
+    """The most affected group of one release."""
+    text = f"{model}: highest for {worst}, {name_metric(e.metric)} {n.estimate_text(e)}"
+    if differs:
+        return f"{text}; it differs from the rest."
+    return f"{text}; the difference may be due to chance."
+
+
+def caption_groups(model: str, attack: str) -> str:
+    """The caption of one release's groups."""
+    return f"{model}: {attack}, by group"
+
+
+def word_suppressed(count: int) -> str:
+    """Groups that are not shown."""
+    groups = "1 group is" if count == 1 else f"{count} groups are"
+    return (
+        f"{groups} not shown: fewer than 10 patients, or suppressed so that such a group cannot be "
+        "computed by subtraction."
+    )

@@ -1,0 +1,51 @@
+"""Reliability of this audit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from privaudit.report import numbers as n
+from privaudit.report.blocks import Badge
+
+INTRO = (
+    "Three things limit what an audit can show: whether the attacks work at all (controls), how "
+    "many patients there are (power), and chance (the confidence intervals)."
+)
+RUN_CAVEATS = "Caveats of the whole run"
+CONTROLS_CAPTIONS = {
+    "positive": "Positive controls: a planted leak must be detected. AUC by attack",
+    "negative": "Negative controls: the interval must hold 0.5. AUC by attack",
+}
+CONTROL_KINDS = {"positive": "Positive control", "negative": "Negative control"}
+NOT_RUN = "not run"
+CONTROL_ERROR = Badge("– error", "untested")
+CONTROL_FAILED = Badge("✕ failed", "invalid")
+CONTROLS_NOTE = "Controls without a mark passed."
+DETECTABLE_CAPTION = "Power: the smallest leak that this audit would detect 4 times in 5"
+TOO_FEW = "too few patients"
+RESOLUTION_CAPTION = "Resolution: which false positive rates this many held-out patients allow"
+RESOLUTION_COLUMNS = ("False positive rate", "Held-out patients needed", "Available", "Stated")
+YES, NO = "yes", "no"
+INTERVALS = "How the intervals were made"
+RANDOM_SPLIT = "Each patient was assigned at random to training or held-out."
+SUPPLIED_SPLIT = (
+    "The split was supplied and not assigned at random, so the intervals describe these patients, "
+    "and not what else may set the two sides apart."
+)
+SEEDS = (
+    "Every random step has its own named stream, all from the one seed printed under "
+    "“Reproducibility”. The intervals describe which patients happened to be sampled. They do not "
+    "describe how the numbers would vary if the model were trained again, because each model was "
+    "trained once."
+)
+
+
+def word_control(kind: str, text: str, levels: Iterable[float]) -> str:
+    """What a control was made of."""
+    levels_text = " and ".join(n.share(level) for level in levels)
+    return f"{CONTROL_KINDS.get(kind, kind)}: {text}. Intervals at {levels_text} confidence."
+
+
+def word_interval(names: Iterable[str], how: str) -> str:
+    """Which numbers have an interval made so."""
+    return f"{', '.join(names)}: {how}."

@@ -1,0 +1,55 @@
+"""Reproducibility: fingerprints, attempts, and what a repetition takes."""
+
+from __future__ import annotations
+
+from privaudit.report import numbers as n
+from privaudit.results import Attempts
+
+INTRO = "The same code, data and seed give the same numbers."
+PACKAGES = "Versions of libraries"
+PACKAGES_COLUMNS = ("Library", "Version")
+MANIFEST = {
+    "command": "Command",
+    "run": "Run",
+    "created": "Created",
+    "profile": "Profile",
+    "entropy": "Seed",
+    "confidence": "Confidence level",
+    "fingerprint": "Fingerprint of the records",
+    "version": "privaudit version",
+    "python": "Python",
+    "platform": "Platform",
+    "wall": "Duration",
+    "cpu": "Processor time",
+    "memory": "Peak memory",
+    "refits": "Shadow models trained",
+    "statistics": "Version of the statistics",
+    "audit": "sha256 of audit.json",
+    "policy": "sha256 of the policy",
+    "baseline": "Compared with",
+}
+NO_LEDGER = "No ledger of attempts was kept where this ran, so earlier attempts are not known."
+ATTEMPTS_CAPTION = "How earlier attempts ended"
+ATTEMPTS_COLUMNS = ("Exit code", "Attempts")
+EXIT_CODES = {
+    "0": "0: within, or no limit given",
+    "1": "1: a limit exceeded",
+    "2": "2: input refused",
+    "3": "3: inconclusive",
+    "4": "4: evidence does not verify",
+    "5": "5: the audit failed",
+    "70": "70: an error of the software",
+    "130": "130: interrupted",
+}
+
+
+def word_attempts(a: Attempts) -> str:
+    """How often an audit of this task on these data was attempted where this run is kept."""
+    if a.started <= 1:
+        return "This is the first audit of this task on these data where this run is kept."
+    ways = "one command" if a.requests == 1 else f"{a.requests} different commands"
+    return (
+        f"This is attempt {n.count(a.started)} at an audit of this task on these data where this "
+        f"run is kept, since {a.since[:10]}, with {ways}; {n.count(a.finished)} finished before. "
+        "An audit that is repeated until it passes is weaker evidence than its numbers suggest."
+    )

@@ -1,0 +1,157 @@
+"""Synthetic tables: fidelity, utility, duplicates and under-represented groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from privaudit.report import numbers as n
+from privaudit.results import Estimate
+
+INTRO = (
+    "A synthetic table is released in place of real records. This part describes its fidelity and "
+    "utility; what it reveals is under “Results by attack”. No single number states whether a "
+    "table is good: a table may have the right marginals and no utility, or be useful and reveal "
+    "patients."
+)
+
+PREVALENCE_HEADING = "Prevalence of the outcome"
+PREVALENCE = (
+    "A model trained on a table with another prevalence predicts wrong risks, however well it "
+    "ranks. Read this before any calibration or predictive value of such a model."
+)
+PREVALENCE_CAPTION = "Share of rows with the outcome, synthetic and real"
+PREVALENCE_COLUMNS = ("Table", "Rows", "Outcome", "Synthetic", "Real", "Difference")
+PREVALENCE_OFF = (
+    "Risks predicted by models trained on them are too high or too low for real patients. Do not "
+    "use their probabilities, or recalibrate on real records."
+)
+OUTCOME, WITH_OUTCOME, WITHOUT_OUTCOME = "outcome", "with it", "without it"
+
+
+def title_prevalence(names: Sequence[str]) -> str:
+    """Tables with another prevalence than the real one."""
+    return f"The prevalence of the outcome differs from the real one in {', '.join(names)}."
+
+
+UTILITY_HEADING = "Utility: train on synthetic, test on real"
+UTILITY = (
+    "Each learner is trained once on the real and once on the synthetic records, with the same "
+    "columns, and tested on the same real held-out patients. The loss is the AUROC that training "
+    "on synthetic records costs; its interval is paired by patient."
+)
+UTILITY_CAPTION = "Trained on real and on synthetic records, tested on real patients"
+UTILITY_COLUMNS = (
+    "Table",
+    "Learner",
+    "AUROC, real",
+    "AUROC, synthetic",
+    "Loss",
+    "Calibration slope",
+    "Calibration intercept",
+)
+UTILITY_NOTE = (
+    "Calibration of the models trained on synthetic records: a slope of 1 and an intercept of 0 "
+    "are ideal; the intercept follows the prevalence above."
+)
+
+FIDELITY_HEADING = "Fidelity"
+FIDELITY = (
+    "After the bar stands what real records of other patients read: near or below that, the table "
+    "is as close to the real one as another sample of patients. A discriminator is a model trained "
+    "to tell synthetic rows from real ones; 0.5 is guessing."
+)
+FIDELITY_CAPTION = "Distance from the real table; after the bar, of other real patients"
+FIDELITY_COLUMNS = (
+    "Table",
+    "Total variation distance of marginals",
+    "Correlation error",
+    "Correlation error with the outcome",
+    "Discriminator AUC",
+)
+
+
+def word_with_reference(e: Estimate | None, reference: float | None) -> str:
+    """`0.12 (0.10 to 0.13) | 0.06`."""
+    text = n.cell_text(e)
+    return text if reference is None or not text else f"{text} | {n.significant(reference, 2)}"
+
+
+def caption_marginals(name: str) -> str:
+    """The caption of one table's marginals."""
+    return f"{name}: marginals"
+
+
+def title_marginals(name: str, far: int, total: int, worst: str, noisy: bool) -> str:
+    """How many columns differ clearly."""
+    drawn = ", before and after the noise of differential privacy" if noisy else ""
+    are = "is" if far == 1 else "are"
+    count = "none" if not far else str(far)
+    return (
+        f"{name}{drawn}: {count} of {total} columns {are} clearly further from the real ones than "
+        f"other real patients are; {worst} differs most."
+    )
+
+
+MARGINALS_CAPTION = "Columns clearly further from the real ones than other real patients are"
+MARGINALS_COLUMNS = ("Table", "Columns", "Differs most", "Distance")
+MARGINALS_NOTE = (
+    "Drawn: the outcome and the columns that differ most. Distance: total variation, the share of "
+    "values that would have to change to match the real column; after the bar, of other real "
+    "patients. No bar rests on 1 to 9 real patients. The real shares are counts of this audit, "
+    "which no guarantee of a table covers."
+)
+VALUE_COLUMNS = ("Column and value", "Real", "Synthetic")
+NOISY_COLUMN = "After noise"
+LEGEND = ("real", "synthetic", "after the noise of differential privacy")
+
+
+def word_distance(distance: float, reference: float | None = None) -> str:
+    """`TV 12 % | 3 %`."""
+    text = f"TV {n.share(distance)}"
+    return text if reference is None else f"{text} | {n.share(reference)}"
+
+
+DUPLICATES_HEADING = "Exact duplicates and near-duplicates"
+DUPLICATES = (
+    "The share of training records that are in the table, beside the share of records of patients "
+    "not in the training data. Patients with few measurements are alike, so some duplicates are "
+    "due to chance."
+)
+DUPLICATES_CAPTION = "Duplicates of real records"
+DUPLICATES_COLUMNS = (
+    "Table",
+    "Exact duplicates",
+    "Of other patients",
+    "Near-duplicates",
+    "Of other patients",
+)
+DUPLICATES_BODY = "Whoever is given such a table is given those records. It is not fit for release."
+DISTANCES_CAPTION = "Distances to the closest record"
+DISTANCES_COLUMNS = (
+    "Table",
+    "Closest record",
+    "Nearest-neighbour ratio",
+    "Closer to a training record",
+)
+ONE_TO_NINE = "1 to 9 patients"
+DISTANCES_NOTE = (
+    "A description, not a privacy test: distances to the closest record are similar for tables "
+    "that reveal patients and for tables that do not (“The DCR Delusion”, arXiv 2505.01524). After "
+    "the bar: for held-out patients; by chance, 50 % of rows would be closer to a training record. "
+    "No limit is set on them; the attacks are the test."
+)
+
+GROUPS_HEADING = "Under-represented groups"
+GROUPS = (
+    "A generator may leave a small group out, or draw its members like everybody else. Share: of "
+    "the rows, synthetic beside real. Loss: of AUROC for this group’s real patients, from training "
+    "on synthetic records."
+)
+SHARES_CAPTION = "Each group’s share of the rows: real, then by table"
+LOSSES_CAPTION = "AUROC lost for each group’s real patients, by table"
+REAL_COLUMN = "Real"
+GROUPS_NOTE = (
+    "Bold: the share differs by more than chance explains, or the loss differs from everyone "
+    "else’s (adjusted)."
+)
+NOTES_SUMMARY = "Notes on these comparisons"

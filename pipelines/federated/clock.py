@@ -24,10 +24,15 @@ class Speeds:
 class Clock:
     """Lognormal speeds of the clients, and of each round around them.
 
-    step: median seconds a local training step; rate: median bytes a second; spread: standard
-    deviation of the logarithm between clients; jitter: the same between rounds of one client.
-    Nothing waits: seconds are counted, not spent. Source: Lai et al. 2021 (FedScale, arXiv
-    2105.11367) for the heavy-tailed speeds of clients.
+    Nothing waits: seconds are counted, not spent.
+
+    Args:
+        step: Median seconds a local training step.
+        rate: Median bytes a second.
+        spread: Standard deviation of the logarithm between clients.
+        jitter: The same between rounds of one client.
+
+    Source: Lai et al. 2021 (FedScale, arXiv 2105.11367) for the heavy-tailed speeds of clients.
     """
 
     step: float = 0.01
@@ -112,8 +117,11 @@ class Quorum(Policy):
 class OverSelect(Policy):
     """Ask more clients than needed, chosen by chance, and take the first that answer.
 
-    share: of the clients whose updates are wanted; extra: how many more are asked, as a share of
-    those wanted. Bonawitz et al. 2019 (arXiv 1902.01046), section 2.2, with 130 % asked.
+    Bonawitz et al. 2019 (arXiv 1902.01046), section 2.2, with 130 % asked.
+
+    Args:
+        share: Of the clients whose updates are wanted.
+        extra: How many more are asked, as a share of those wanted.
     """
 
     share: float = 0.5

@@ -60,7 +60,11 @@ class Float16(Compression):
 class TopK(Compression):
     """The largest values only, each with its place: 8 bytes for each value kept.
 
-    share: of the parameters that are sent. What is left out is added to the client's next update.
+    What is left out is added to the client's next update.
+
+    Args:
+        share: Of the parameters that are sent.
+
     Source: Stich, Cordonnier and Jaggi 2018 (arXiv 1809.07599), algorithm 1.
     """
 

@@ -55,9 +55,12 @@ class EncryptedSum(Protection):
     The error is far below half a step: `check` sees to that.
 
     Keys and ciphertexts come from the operating system's randomness (SEAL takes no other), yet the
-    sum is the same in every run. bits: of the scale; step: bits behind the point of the grid, None:
-    the finest that is safe. Bytes are those of the serialised ciphertexts; handing out the keys is
-    not counted. Cheon et al. 2017 (eprint 2016/421).
+    sum is the same in every run. Bytes are those of the serialised ciphertexts; handing out the
+    keys is not counted. Cheon et al. 2017 (eprint 2016/421).
+
+    Args:
+        bits: Of the scale.
+        step: Bits behind the point of the grid, None: the finest that is safe.
     """
 
     bits: int = 46

@@ -49,8 +49,10 @@ def streams(rng: np.random.Generator) -> dict[str, np.random.Generator]:
 class Plan:
     """How a federation trains.
 
-    bound: the gate's norm bound, in lengths of the usual (median) update of the round; None for
-    none; recorded: how many of the last rounds are kept in the exchange.
+    Args:
+        bound: The gate's norm bound, in lengths of the usual (median) update of the round; None for
+            none.
+        recorded: How many of the last rounds are kept in the exchange.
     """
 
     rounds: int

@@ -16,9 +16,11 @@ from privaudit.records import Records
 class Parts:
     """Rows by client.
 
-    rows: for each client its rows, ascending and never empty; codes: (clients,), what the client is
-    called in an exchange: its site code, or its number; names: the same for people; notes: what a
-    report must say about how the clients came about.
+    Args:
+        rows: For each client its rows, ascending and never empty.
+        codes: (clients,), what the client is called in an exchange: its site code, or its number.
+        names: The same for people.
+        notes: What a report must say about how the clients came about.
     """
 
     rows: tuple[np.ndarray, ...]
@@ -72,9 +74,13 @@ class Dirichlet(Sites):
     """Simulated hospitals of different case mix: each outcome's patients are dealt by Dirichlet
     shares.
 
-    alpha: small is uneven (0.1: most hospitals see nearly one outcome only), 100 is even. All
-    stays of a patient fall to one hospital. Every client gets at least one patient. Source: Hsu, Qi
-    and Brown 2019 (arXiv 1909.06335), with shares drawn per outcome as in Yurochkin et al. 2019.
+    All stays of a patient fall to one hospital. Every client gets at least one patient.
+
+    Args:
+        alpha: Small is uneven (0.1: most hospitals see nearly one outcome only), 100 is even.
+
+    Source: Hsu, Qi and Brown 2019 (arXiv 1909.06335), with shares drawn per outcome as in Yurochkin
+    et al. 2019.
     """
 
     alpha: float = 0.1
@@ -96,8 +102,12 @@ class Dirichlet(Sites):
 class ByQuantity(Sites):
     """Simulated hospitals of different size and the same case mix.
 
-    alpha: concentration of the Dirichlet law of the sizes. All stays of a patient fall to one
-    hospital. Source: Li et al. 2022 (arXiv 2102.02079), quantity skew.
+    All stays of a patient fall to one hospital.
+
+    Args:
+        alpha: Concentration of the Dirichlet law of the sizes.
+
+    Source: Li et al. 2022 (arXiv 2102.02079), quantity skew.
     """
 
     clients: int = 10

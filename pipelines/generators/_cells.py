@@ -30,9 +30,11 @@ rest."""
 class Cells:
     """How every released column is cut. Nothing here is read off the data.
 
-    released: indices of the columns that are counted. The others of a measured variable repeat what
-    is counted of it; any other is missing. Cells of a column come in the order of its values, then
-    one for missing where it may be. bins: cells of a number at most, without the missing one.
+    Args:
+        released: Indices of the columns that are counted. The others of a measured variable repeat
+            what is counted of it; any other is missing. Cells of a column come in the order of its
+            values, then one for missing where it may be.
+        bins: Cells of a number at most, without the missing one.
     """
 
     columns: tuple[Column, ...]
@@ -297,9 +299,11 @@ class CellSampler:
     """Draws from noisy tables: the outcome, then each column given the outcome and at most one
     other column.
 
-    prior: (classes,) chances; parent: (released,) which released column each depends on, -1 for
-    none; tables: for each (classes, cells of the parent or 1, cells) chances. noisy: see
-    `Cells.noisy`.
+    Args:
+        prior: (classes,) chances.
+        parent: (released,) which released column each depends on, -1 for none.
+        tables: For each (classes, cells of the parent or 1, cells) chances.
+        noisy: See `Cells.noisy`.
     """
 
     name: str

@@ -14,8 +14,10 @@ from privaudit.records import Column
 class Gaps:
     """Which columns are missing together: each such pattern is one yes-or-no column.
 
-    patterns: tuples of column indices. indicators: for each pattern the `measured` column that says
-    the same already (its flag is then no further column), or -1.
+    Args:
+        patterns: Tuples of column indices.
+        indicators: For each pattern the `measured` column that says the same already (its flag is
+            then no further column), or -1.
     """
 
     patterns: tuple[tuple[int, ...], ...]
@@ -25,9 +27,11 @@ class Gaps:
     def of(cls, columns: Sequence[Column], X: np.ndarray | None = None) -> Gaps:
         """The patterns of these columns. The summaries of one variable are one, by the schema.
 
-        X: (n, d); where given, columns that have no gap need no flag, and columns whose gaps are
-        the same in every row share one. Without it nothing is read off the data: every column
-        outside a variable may be missing.
+        Without it nothing is read off the data: every column outside a variable may be missing.
+
+        Args:
+            X: (n, d); where given, columns that have no gap need no flag, and columns whose gaps
+                are the same in every row share one.
         """
         own: dict[object, list[int]] = {}
         gauge: dict[object, int] = {}

@@ -43,8 +43,9 @@ class Layout:
     """The columns that a distribution is kept of: values, then a flag a pattern of gaps, then the
     outcome.
 
-    order: (columns,) for a category, the codes in the order in which its distribution runs, else
-    empty.
+    Args:
+        order: (columns,) for a category, the codes in the order in which its distribution runs,
+            else empty.
     """
 
     shape: Shape
@@ -135,10 +136,13 @@ def _by_outcome(records: Records, j: int) -> tuple[int, ...]:
 class Margins:
     """Inverse distribution functions, column by column, as broken lines: share of rows -> value.
 
-    p, x: all columns' corners, one after the other; starts: (width + 1,) where each begins. whole:
-    (width,) bool, columns whose values were all whole numbers. A value that enough patients share
-    is kept as it is; the rest are kept as means over runs of the sorted values, each of at least
-    POOL patients, so that no number is one patient's.
+    A value that enough patients share is kept as it is; the rest are kept as means over runs of the
+    sorted values, each of at least POOL patients, so that no number is one patient's.
+
+    Args:
+        p, x: All columns' corners, one after the other.
+        starts: (width + 1,) where each begins.
+        whole: (width,) bool, columns whose values were all whole numbers.
     """
 
     p: np.ndarray

@@ -27,7 +27,8 @@ class Modes:
     """centre, spread: (s, MODES) in the columns' units, by rising centre; count: (s,), how many
     hold.
 
-    log_weight: (s, MODES), the log of a mode's posterior factor, -inf where it does not hold.
+    Args:
+        log_weight: (s, MODES), the log of a mode's posterior factor, -inf where it does not hold.
     """
 
     centre: np.ndarray

@@ -50,13 +50,19 @@ class Table:
     where they are missing: a network is neither shown nor asked one. A `measured` column that says
     the same is that pick, and a count that is 0 there is left out there too.
 
-    scalars: one for each of the columns `numbers`; scale: "modes" (where in its mode a value lies,
-    with a pick of the mode) or "ranks" (which share of the values lies below it, in [0, 1]). kind,
-    ref, width: (p,), each pick: levels of column ref, flag ref, or modes of number ref, sorted by
-    width. levels: (p, widest), the values of a column's levels, NaN for one that means missing.
-    flag: (d + 1,), the flag that says whether a column was measured, or -1; off: its value where it
-    was not; repeats: the flag that a column repeats, or -1; fixed, constant: whether a column has
-    one value where measured, and which. prevalence: the share of each class that occurred.
+    scalars: one for each of the columns `numbers`;
+
+    Args:
+        scale: "modes" (where in its mode a value lies, with a pick of the mode) or "ranks" (which
+            share of the values lies below it, in [0, 1]).
+        kind, ref, width: (p,), each pick: levels of column ref, flag ref, or modes of number ref,
+            sorted by width.
+        levels: (p, widest), the values of a column's levels, NaN for one that means missing.
+        flag: (d + 1,), the flag that says whether a column was measured, or -1.
+        off: Its value where it was not.
+        repeats: The flag that a column repeats, or -1.
+        fixed, constant: Whether a column has one value where measured, and which.
+        prevalence: The share of each class that occurred.
     """
 
     shape: Shape

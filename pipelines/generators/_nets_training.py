@@ -117,7 +117,8 @@ class Training(Protocol):
 class Course:
     """How long a training goes on, what it is called, and where it keeps its state.
 
-    key: what the state belongs to: settings, records and random stream.
+    Args:
+        key: What the state belongs to: settings, records and random stream.
     """
 
     what: str

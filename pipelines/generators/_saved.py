@@ -36,7 +36,9 @@ KINDS = "biuf"
 class SavedGenerator:
     """What a saved generator's file says about itself, and its arrays.
 
-    shape: columns and classes; facts: what the generator adds to the header (JSON values).
+    Args:
+        shape: Columns and classes.
+        facts: What the generator adds to the header (JSON values).
     """
 
     shape: Shape

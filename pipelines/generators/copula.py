@@ -35,11 +35,16 @@ class Copula(Generator):
     variable; what is kept is how the normal variables correlate. Correlations come from ranks;
     those of columns with few values (yes or no, levels, counts) are corrected for what rounding to
     few values takes away, term by term in Hermite polynomials. Levels of a category are put in the
-    order of their mean outcome. shrink: how far correlations are drawn to zero; None for the amount
-    that the table's size calls for. Relations that are not monotone, and those of more than two
-    columns, are lost. Source: Nelsen 2006, "An introduction to copulas", chapter 2; Olsson 1979
-    (Psychometrika 44) for columns of few values, here by Lancaster's 1957 (Biometrika 44)
-    expansion; shrinkage: Schäfer and Strimmer 2005 (SAGMB 4), target D.
+    order of their mean outcome. Relations that are not monotone, and those of more than two
+    columns, are lost.
+
+    Args:
+        shrink: How far correlations are drawn to zero; None for the amount that the table's size
+            calls for.
+
+    Source: Nelsen 2006, "An introduction to copulas", chapter 2; Olsson 1979 (Psychometrika 44) for
+    columns of few values, here by Lancaster's 1957 (Biometrika 44) expansion; shrinkage: Schäfer
+    and Strimmer 2005 (SAGMB 4), target D.
     """
 
     shrink: float | None = None

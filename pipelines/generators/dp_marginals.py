@@ -50,16 +50,21 @@ class DPMarginals(Generator):
     drawn from it exactly, each given the outcome and one other column, so that no joint share is
     off.
 
-    epsilon, delta, statistics: as in `dp_histogram`. bins: cells of a number (fewer, since pairs of
-    columns are counted). budget: shares of the noise budget spent on pairs with the outcome, on
-    finding the tree, and on the tree's pairs. iterations: steps of the fit at most.
-
     One stay of each patient is counted. Three Gaussian answers: m tables with the outcome (L2
     sensitivity sqrt(m)); for every pair of columns the product of two signs, within each outcome
     (sqrt(m (m - 1) / 2)), from which the tree is chosen; and the tables of the tree's pairs. What
-    each is asked depends on the noisy answers before it alone. Source: McKenna, Miklau and Sheldon
-    2021 (arXiv 2108.04978, MST), with the outcome in every clique and the tree found by noisy
-    correlations; McKenna et al. 2019 (arXiv 1901.09136), inference.
+    each is asked depends on the noisy answers before it alone.
+
+    Args:
+        epsilon, delta, statistics: As in `dp_histogram`.
+        bins: Cells of a number (fewer, since pairs of columns are counted).
+        budget: Shares of the noise budget spent on pairs with the outcome, on finding the tree, and
+            on the tree's pairs.
+        iterations: Steps of the fit at most.
+
+    Source: McKenna, Miklau and Sheldon 2021 (arXiv 2108.04978, MST), with the outcome in every
+    clique and the tree found by noisy correlations; McKenna et al. 2019 (arXiv 1901.09136),
+    inference.
     """
 
     costly: ClassVar[bool] = True

@@ -81,11 +81,15 @@ def train(
 ) -> list[tuple[np.ndarray, ...]]:
     """Weights of K models, each from its table's rows, stream and held-out rows alone.
 
-    inputs: for each table its arrays of (rows, ...); outcomes: class codes; held: rows for early
-    stopping. AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) on the log loss; every model
-    keeps the weights of its own best validation loss, or its last ones where no row is held out. A
-    model that has stopped is carried along without effect, so that no model's arithmetic depends on
-    when another stops.
+    AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) on the log loss; every model keeps the
+    weights of its own best validation loss, or its last ones where no row is held out. A model that
+    has stopped is carried along without effect, so that no model's arithmetic depends on when
+    another stops.
+
+    Args:
+        inputs: For each table its arrays of (rows, ...).
+        outcomes: Class codes.
+        held: Rows for early stopping.
     """
     with one_thread():
         return _train(network, inputs, outcomes, held, rngs, plan)

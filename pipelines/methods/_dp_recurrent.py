@@ -152,8 +152,12 @@ def clipped_sum(
 ) -> torch.Tensor:
     """(p,): the sum over patients of each one's gradient, cut to L2 norm `clip`.
 
-    inputs: (n, ...) each, and y: (n,) of the stays drawn; patient: (n,) codes in rising order. A
-    patient's gradient is the sum of the log-loss gradients of all the stays, whatever their number.
+    A patient's gradient is the sum of the log-loss gradients of all the stays, whatever their
+    number.
+
+    Args:
+        inputs: (n, ...) each, and y: (n,) of the stays drawn.
+        patient: (n,) codes in rising order.
     """
     trained = [p for p in wrapped.parameters() if p.requires_grad]
     total = torch.zeros(sum(p.numel() for p in trained))

@@ -20,8 +20,9 @@ RECORDED = 1 << 14
 class Tap:
     """What the server sees at the cut, written down in the first and the last epoch.
 
-    every: of every so many batches one is kept, so that no epoch holds much more than `RECORDED`
-    records.
+    Args:
+        every: Of every so many batches one is kept, so that no epoch holds much more than
+            `RECORDED` records.
     """
 
     epochs: int

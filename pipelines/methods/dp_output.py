@@ -38,13 +38,18 @@ class DPOutput(Method):
     student, which may then be asked for ever: the guarantee is about these answers and holds for
     all that is made of them.
 
-    epsilon, delta: the guarantee for one patient added or removed; delta None for the largest power
-    of ten at most 1/(10 x patients). An answer is how much the made-up patient raises the log odds
-    over a usual one, cut at `cut` on either side: little more than a vote, which ranks patients
-    well and understates how much they differ. statistics: which summaries of a measured variable
-    are read. A teacher that saw one outcome alone answers 0. Two classes only. The defaults were
-    chosen on generated stays. Source: Papernot et al. 2017 (arXiv 1610.05755), section 2; Gaussian
-    noise as in Papernot et al. 2018 (arXiv 1802.08908), section 4.
+    A teacher that saw one outcome alone answers 0. Two classes only. The defaults were chosen on
+    generated stays.
+
+    Args:
+        epsilon, delta: The guarantee for one patient added or removed; delta None for the largest
+            power of ten at most 1/(10 x patients). An answer is how much the made-up patient raises
+            the log odds over a usual one, cut at `cut` on either side: little more than a vote,
+            which ranks patients well and understates how much they differ.
+        statistics: Which summaries of a measured variable are read.
+
+    Source: Papernot et al. 2017 (arXiv 1610.05755), section 2; Gaussian noise as in Papernot et al.
+    2018 (arXiv 1802.08908), section 4.
     """
 
     learner: Learner = field(default_factory=LogReg)

@@ -31,11 +31,16 @@ class FederatedPrivate(Federated):
     Each step draws every patient independently at random, clips each one's gradient and adds
     Gaussian noise, all at the hospital: the guarantee for a patient holds against the server too,
     over all rounds. One record a patient, chosen by chance, is trained on. It takes as public how
-    many patients each hospital has. epsilon, delta: the guarantee, for one patient added or
-    removed; delta None is the largest power of ten of at most 1 / (10 patients); sample: the chance
-    of a patient to be in a step; clip: the greatest length of a patient's gradient. All other
-    fields as in `federated`; `rows` plays no part. Source: Abadi et al. 2016 (arXiv 1607.00133), at
-    the clients as in Truex et al. 2019 (arXiv 1812.03224).
+    many patients each hospital has. All other fields as in `federated`; `rows` plays no part.
+
+    Args:
+        epsilon, delta: The guarantee, for one patient added or removed; delta None is the largest
+            power of ten of at most 1 / (10 patients).
+        sample: The chance of a patient to be in a step.
+        clip: The greatest length of a patient's gradient.
+
+    Source: Abadi et al. 2016 (arXiv 1607.00133), at the clients as in Truex et al. 2019 (arXiv
+    1812.03224).
     """
 
     hidden: int = 0

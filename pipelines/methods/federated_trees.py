@@ -29,10 +29,15 @@ class FederatedTrees(Method):
     In each round the server sends the forest so far; each hospital grows one tree (one for each
     class, if more than two) against its answers on its own records; each new tree's leaves count by
     the hospital's share of records (the bag). Nothing is masked: the server reads the trees, whose
-    splits are cut points of one hospital's records. rounds; depth, rate, lightest, columns: as in
-    `boosted`; sites: ByUnit, Dirichlet or ByQuantity. It grows its own trees, so no learner is
-    chosen. Source: the bagging aggregation of federated XGBoost (Flower's FedXgbBagging, 2023);
-    Chen and Guestrin 2016 (arXiv 1603.02754).
+    splits are cut points of one hospital's records. rounds; It grows its own trees, so no learner
+    is chosen.
+
+    Args:
+        depth, rate, lightest, columns: As in `boosted`.
+        sites: ByUnit, Dirichlet or ByQuantity.
+
+    Source: the bagging aggregation of federated XGBoost (Flower's FedXgbBagging, 2023); Chen and
+    Guestrin 2016 (arXiv 1603.02754).
     """
 
     rounds: int = 40

@@ -21,11 +21,14 @@ from privaudit.seeds import Seeds
 class LocalOnly(Method):
     """Each site trains one model on its own records; a record is answered by its own site's model.
 
-    What a hospital has without its neighbours: the yardstick from below for federated training.
-    least: patients of each outcome that a site needs to train; one with fewer answers everybody
-    with its own prevalence (add-one smoothed), which the notes say. The released model answers and
-    shows no gradients. Source: the local baseline of Ogier du Terrail et al. 2022 (FLamby,
-    NeurIPS).
+    What a hospital has without its neighbours: the yardstick from below for federated training. The
+    released model answers and shows no gradients.
+
+    Args:
+        least: Patients of each outcome that a site needs to train; one with fewer answers everybody
+            with its own prevalence (add-one smoothed), which the notes say.
+
+    Source: the local baseline of Ogier du Terrail et al. 2022 (FLamby, NeurIPS).
     """
 
     learner: Learner = field(default_factory=LogReg)

@@ -28,13 +28,19 @@ FOLLOWS = frozenset({Access.ANSWERS, Access.WEIGHTS})
 class Synthetic(Method):
     """Draw a table of synthetic patients, and release it, the generator's file, and a model of it.
 
-    generator: what learns from the members; learner: what is trained on the synthetic table, and on
-    nothing else, as anybody can who holds it. rows: of the table, as many as members if None.
-    statistics: which summaries of each measured variable are kept beside the columns that are no
-    summaries; empty keeps all. Seven of each drown every generator, and the last value tells nearly
-    all that they tell of the outcome. rerun: let the auditor train costly generators again and
-    again. The model answers for full records by reading the columns that were kept. Source: train
-    on synthetic, test on real, Esteban et al. 2017 (arXiv 1706.02633), section 5.
+    The model answers for full records by reading the columns that were kept.
+
+    Args:
+        generator: What learns from the members.
+        learner: What is trained on the synthetic table, and on nothing else, as anybody can who
+            holds it.
+        rows: Of the table, as many as members if None.
+        statistics: Which summaries of each measured variable are kept beside the columns that are
+            no summaries; empty keeps all. Seven of each drown every generator, and the last value
+            tells nearly all that they tell of the outcome.
+        rerun: Let the auditor train costly generators again and again.
+
+    Source: train on synthetic, test on real, Esteban et al. 2017 (arXiv 1706.02633), section 5.
     """
 
     generator: Generator = field(default_factory=Copula)

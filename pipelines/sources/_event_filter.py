@@ -28,9 +28,12 @@ _BEAT = 0.25
 class Sieve:
     """What passes: the catalogue's items, in the windows of the stays, not marked as errors.
 
-    windows: stay, subject_id, start, end (the rows' time is in [start, end)), known (the moment
-    after which a stored value was not yet known). Values of patients in two stays at once count for
-    both. Rows join by patient and time, since many laboratory rows name no admission.
+    Values of patients in two stays at once count for both. Rows join by patient and time, since
+    many laboratory rows name no admission.
+
+    Args:
+        windows: Stay, subject_id, start, end (the rows' time is in [start, end)), known (the moment
+            after which a stored value was not yet known).
     """
 
     windows: pl.DataFrame

@@ -82,12 +82,17 @@ def extract(
 ) -> Extract:
     """The first `window` hours of ICU stays in MIMIC-III, harmonised, with outcomes and attrition.
 
-    data: a folder with PATIENTS, ADMISSIONS, ICUSTAYS, CHARTEVENTS, LABEVENTS and OUTPUTEVENTS as
-    csv.gz, csv or Parquet, in upper or lower case. cohort: see `cohort.select`. minimum_los: hours
-    that the patient must have been in the ICU and alive, by default the window; a value is used
-    only if charted in [INTIME, INTIME + window), before OUTTIME and not after death. as_known: only
-    values that were also stored by the end of the window. cache: where the tables, once sieved, are
-    kept (mode 0700). Raises PrivauditError for every fault of the source.
+    Raises PrivauditError for every fault of the source.
+
+    Args:
+        data: A folder with PATIENTS, ADMISSIONS, ICUSTAYS, CHARTEVENTS, LABEVENTS and OUTPUTEVENTS
+            as csv.gz, csv or Parquet, in upper or lower case.
+        cohort: See `cohort.select`.
+        minimum_los: Hours that the patient must have been in the ICU and alive, by default the
+            window; a value is used only if charted in [INTIME, INTIME + window), before OUTTIME and
+            not after death.
+        as_known: Only values that were also stored by the end of the window.
+        cache: Where the tables, once sieved, are kept (mode 0700).
 
     Source: MIMIC-III, Johnson et al., Scientific Data 3:160035, 2016.
     """

@@ -120,7 +120,7 @@ class OverSelect(Policy):
     Bonawitz et al. 2019 (arXiv 1902.01046), section 2.2, with 130 % asked.
 
     Args:
-        share: Of the clients whose updates are wanted.
+        share: The share of the clients whose updates are wanted.
         extra: How many more are asked, as a share of those wanted.
     """
 

@@ -63,7 +63,7 @@ class TopK(Compression):
     What is left out is added to the client's next update.
 
     Args:
-        share: Of the parameters that are sent.
+        share: The share of the parameters that is sent.
 
     Source: Stich, Cordonnier and Jaggi 2018 (arXiv 1809.07599), algorithm 1.
     """

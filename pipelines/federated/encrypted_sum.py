@@ -59,7 +59,7 @@ class EncryptedSum(Protection):
     keys is not counted. Cheon et al. 2017 (eprint 2016/421).
 
     Args:
-        bits: Of the scale.
+        bits: Bits of the scale.
         step: Bits behind the point of the grid, None: the finest that is safe.
     """
 

@@ -54,10 +54,10 @@ def admit(
     Args:
         updates: One per client, anything.
         counts: One per client, as claimed.
-        size: P, the parameters of the model.
+        size: p, how many parameters of the model.
         bound: The largest L2 norm, above which an update keeps its direction and is scaled down to
             it (Sun et al. 2019, arXiv 1911.07963, norm clipping), None for no bound.
-        cap: The largest count that is believed; a client that claims more counts as the usual one,
+        cap: The largest count that is believed; a client that states more counts as the usual one,
             the median of the counts believed (held to a cap of ten usual ones, three liars of ten
             would still hold 81 % of a mean).
     """

@@ -52,7 +52,8 @@ class Trainer:
     """Clients of one or several federations, trained side by side; each from its own stream alone.
 
     Args:
-        x: (n, w) float32, y: (n,) codes, of all clients together.
+        x: (n, w) float32, of all clients together.
+        y: (n,) class codes.
         rows: For each client its rows.
     """
 

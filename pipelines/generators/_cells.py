@@ -45,7 +45,8 @@ class Cells:
     def of(cls, columns: Sequence[Column], statistics: Sequence[str], bins: int) -> Cells:
         """Columns that are such summaries ("" for columns that summarise nothing).
 
-        Raises PrivauditError where one has no public bounds, or none is left.
+        Raises:
+            PrivauditError: Where one has no public bounds, or none is left.
         """
         if bins < 2:
             raise PrivauditError(

@@ -50,9 +50,8 @@ class Table:
     where they are missing: a network is neither shown nor asked one. A `measured` column that says
     the same is that pick, and a count that is 0 there is left out there too.
 
-    scalars: one for each of the columns `numbers`;
-
     Args:
+        numbers: (s,), the columns that scalars stand for.
         scale: "modes" (where in its mode a value lies, with a pick of the mode) or "ranks" (which
             share of the values lies below it, in [0, 1]).
         kind, ref, width: (p,), each pick: levels of column ref, flag ref, or modes of number ref,
@@ -87,7 +86,8 @@ class Table:
     ) -> tuple[Table, Codes]:
         """The table's shape, learnt from these rows, and the rows in it.
 
-        Raises PrivauditError for fewer than LEAST_ROWS rows and for columns of too many levels.
+        Raises:
+            PrivauditError: For fewer than LEAST_ROWS rows and for columns of too many levels.
         """
         from pipelines.learners._prepare import check_levels
 

@@ -114,8 +114,11 @@ def unpack(file: bytes, name: str = "") -> tuple[dict[str, Any], dict[str, np.nd
     """(header, arrays) of a file that `pack` wrote for the generator `name` (any, where it is
     empty).
 
-    Runs nothing of the file and reads no more than LARGEST bytes of it. Raises PrivauditError for a
-    file that is damaged, is something else, comes from another generator, or unpacks to too much.
+    Runs nothing of the file and reads no more than LARGEST bytes of it.
+
+    Raises:
+        PrivauditError: For a file that is damaged, is something else, comes from another generator,
+            or unpacks to too much.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(file)) as archive:

@@ -55,8 +55,10 @@ def valid(columns: Sequence[Column], X: np.ndarray) -> np.ndarray:
     that a variable was not measured, its summaries are NaN and its count 0, and where it says so,
     none of its summaries is missing. No column exceeds the one that its `at_most` names, and min <=
     first, last, mean <= max of one variable. Infinite values become the bound, or NaN where there
-    is none. Applying it twice changes nothing. Raises PrivauditError where no value can satisfy the
-    columns.
+    is none. Applying it twice changes nothing.
+
+    Raises:
+        PrivauditError: Where no value can satisfy the columns.
     """
     columns = tuple(columns)
     rules = _rules(columns)

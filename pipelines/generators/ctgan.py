@@ -52,11 +52,11 @@ class CTGAN(NetGenerator):
         epochs, batch: How long, and rows a step.
         noise: Width of the random input.
         hidden, critic: Widths of the generator's and the discriminator's layers.
-        rate, decay: Adam's, for both.
+        rate, decay: Adam's learning rate and weight decay, for both.
         pack: Rows that the discriminator judges together.
         critic_steps: Its steps for one of the generator.
         penalty: Weight of its gradient penalty.
-        threads: Of torch.
+        threads: Threads of torch.
 
     Source: Xu et al. 2019 (arXiv 1907.00503), sections 4.2-4.4.
     """

@@ -41,15 +41,15 @@ class MedGAN(NetGenerator):
 
     Args:
         pretrain: Epochs of the autoencoder alone.
-        epochs: Of the adversaries, who train the decoder on.
+        epochs: Epochs of the adversaries, who train the decoder on.
         pretrain_batch, batch: Rows a step.
         code: Width of the code, the random input and every layer of the generator.
-        layers: Of the generator.
+        layers: Layers of the generator.
         critic: Widths of the discriminator's.
         critic_steps: Its steps for one of the generator.
-        rate: Adam's.
+        rate: Adam's learning rate.
         decay: Weight of the squared weights.
-        threads: Of torch.
+        threads: Threads of torch.
 
     Source: Choi et al. 2017 (arXiv 1703.06490), sections 3-4.
     """

@@ -36,10 +36,10 @@ class TVAE(NetGenerator):
         epochs, batch: How long, and rows a step.
         code: Width of the code.
         hidden: Widths of the encoder's layers, and in reverse of the decoder's.
-        rate: Adam's.
+        rate: Adam's learning rate.
         decay: Weight of the squared weights.
-        weight: Of giving back the row, against a code that looks like noise.
-        threads: Of torch.
+        weight: Weight of giving back the row, against a code that looks like noise.
+        threads: Threads of torch.
 
     Source: Xu et al. 2019 (arXiv 1907.00503), section 4.5.
     """

@@ -29,7 +29,7 @@ class Defence(ABC):
         return g
 
     def check(self) -> None:
-        """Raises PrivauditError for settings that make no sense."""
+        """PrivauditError for settings out of range."""
         return
 
 

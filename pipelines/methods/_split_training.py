@@ -60,7 +60,7 @@ class SplitTraining(Method):
         """Train with the parties of `session`."""
 
     def check(self) -> None:
-        """Raises PrivauditError for settings that make no sense."""
+        """PrivauditError for settings out of range."""
         self.trunk.check()
         self.defence.check()
         if any(width < 1 for width in self.hidden):

@@ -76,7 +76,7 @@ class Trunk(ABC):
         return np.concatenate(parts)
 
     def check(self) -> None:
-        """Raises PrivauditError for settings that make no sense."""
+        """PrivauditError for settings out of range."""
         if self.out < 1:
             raise PrivauditError(
                 f"a cut of {self.out} numbers a record",

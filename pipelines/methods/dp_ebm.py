@@ -40,14 +40,12 @@ class DPEBM(Method):
     the schema. Two classes only. A fixed model, so no `learner` to compose with. The defaults were
     chosen on generated stays.
 
-    Args:
-        epsilon, delta: The guarantee for one patient added or removed; delta None for the largest
-            power of ten at most 1/(10 x patients).
-        statistics: Which summaries of a measured variable are read ("" for columns that summarise
-            nothing, such as age): every further column costs noise in all, so the choice is made
-            beforehand and not by the records.
-        bins, rounds, leaves, rate: Of the boosting.
-        share: Of the budget (in squared Gaussian mu) that goes into the histograms of the columns.
+    Args: epsilon, delta: The guarantee for one patient added or removed; delta None for the largest
+        power of ten at most 1/(10 x patients). statistics: Which summaries of a measured variable
+        are read ("" for columns that summarise nothing, such as age): every further column costs
+        noise in all, so the choice is made beforehand and not by the records. bins, rounds, leaves,
+        rate: Settings of the boosting. share: The share of the budget (in squared Gaussian mu) that
+        goes into the histograms of the columns.
 
     Source: Nori, Caruana, Bu, Shen and Kulkarni 2021 (arXiv 2106.09680), algorithm 2.
     """

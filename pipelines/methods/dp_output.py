@@ -43,9 +43,12 @@ class DPOutput(Method):
 
     Args:
         epsilon, delta: The guarantee for one patient added or removed; delta None for the largest
-            power of ten at most 1/(10 x patients). An answer is how much the made-up patient raises
-            the log odds over a usual one, cut at `cut` on either side: little more than a vote,
-            which ranks patients well and understates how much they differ.
+            power of ten at most 1/(10 x patients).
+        teachers: Among how many teachers the patients are divided.
+        answers: How many made-up patients the teachers are asked about.
+        cut: An answer is how much the made-up patient raises the log odds over a usual one, cut
+            here on either side: little more than a vote, which ranks patients well and understates
+            how much they differ.
         statistics: Which summaries of a measured variable are read.
 
     Source: Papernot et al. 2017 (arXiv 1610.05755), section 2; Gaussian noise as in Papernot et al.

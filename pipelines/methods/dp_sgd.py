@@ -35,7 +35,8 @@ class DPSGD(NoisySteps):
         clip: The most that one patient's summed gradient may count (L2).
         sampling: Each patient's chance of taking part in a step, drawn independently (Poisson
             sampling, as the accountant assumes).
-        steps: Noisy steps, rate: Adam's.
+        steps: How many noisy steps.
+        rate: Adam's learning rate.
 
     Source: Abadi et al. 2016 (arXiv 1607.00133), algorithm 1; per-patient clipping as in McMahan et
     al. 2018 (arXiv 1710.06963).

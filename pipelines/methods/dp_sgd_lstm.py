@@ -37,7 +37,7 @@ class DPSGDLSTM(NoisySteps):
         delta: None for the largest power of ten at most 1/(10 x patients), and never above
             1/patients.
         clip: The most that one patient's summed gradient may count (L2).
-        rate: Adam's.
+        rate: Adam's learning rate.
         sampling: Each patient's chance of taking part in a step, drawn independently (Poisson
             sampling).
         steps: Noisy steps.

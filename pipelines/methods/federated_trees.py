@@ -29,10 +29,11 @@ class FederatedTrees(Method):
     In each round the server sends the forest so far; each hospital grows one tree (one for each
     class, if more than two) against its answers on its own records; each new tree's leaves count by
     the hospital's share of records (the bag). Nothing is masked: the server reads the trees, whose
-    splits are cut points of one hospital's records. rounds; It grows its own trees, so no learner
+    splits are cut points of one hospital's records. It grows its own trees, so no learner
     is chosen.
 
     Args:
+        rounds: How many rounds.
         depth, rate, lightest, columns: As in `boosted`.
         sites: ByUnit, Dirichlet or ByQuantity.
 

@@ -26,7 +26,7 @@ class LocalOnly(Method):
 
     Args:
         least: Patients of each outcome that a site needs to train; one with fewer answers everybody
-            with its own prevalence (add-one smoothed), which the notes say.
+            with its own prevalence (add-one smoothed), which the notes state.
 
     Source: the local baseline of Ogier du Terrail et al. 2022 (FLamby, NeurIPS).
     """

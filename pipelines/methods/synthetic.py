@@ -28,16 +28,16 @@ FOLLOWS = frozenset({Access.ANSWERS, Access.WEIGHTS})
 class Synthetic(Method):
     """Draw a table of synthetic patients, and release it, the generator's file, and a model of it.
 
-    The model answers for full records by reading the columns that were kept.
+    The model answers for full records by reading the columns that were retained.
 
     Args:
         generator: What learns from the members.
         learner: What is trained on the synthetic table, and on nothing else, as anybody can who
             holds it.
-        rows: Of the table, as many as members if None.
+        rows: Rows of the table, as many as members if None.
         statistics: Which summaries of each measured variable are kept beside the columns that are
             no summaries; empty keeps all. Seven of each drown every generator, and the last value
-            tells nearly all that they tell of the outcome.
+            holds nearly all that they hold about the outcome.
         rerun: Let the auditor train costly generators again and again.
 
     Source: train on synthetic, test on real, Esteban et al. 2017 (arXiv 1706.02633), section 5.

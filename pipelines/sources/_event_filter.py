@@ -31,9 +31,8 @@ class Sieve:
     Values of patients in two stays at once count for both. Rows join by patient and time, since
     many laboratory rows name no admission.
 
-    Args:
-        windows: Stay, subject_id, start, end (the rows' time is in [start, end)), known (the moment
-            after which a stored value was not yet known).
+    Args: windows: Columns stay, subject_id, start, end (the rows' time is in [start, end)), known
+        (the moment after which a stored value was not yet known).
     """
 
     windows: pl.DataFrame
@@ -54,8 +53,9 @@ class Sieve:
     def run(self, table: Table, progress: Callable[[float], None]) -> Path:
         """Sieve a table into the cache, once; columns variables.RAW and `known`.
 
-        Raises PrivauditError for a truncated or damaged file, a missing column, an empty table, an
-        id that is no number and a time that is no date.
+        Raises:
+            PrivauditError: For a truncated or damaged file, a missing column, an empty table, an id
+                that is no number and a time that is no date.
         """
         path = self.path(table)
         if not path.exists():

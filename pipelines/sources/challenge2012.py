@@ -49,11 +49,14 @@ def extract(data: Path, *, window: int = HOURS, cache: Path, progress: Progress)
     Archives are read in memory; nothing of theirs is written to disk but the harmonised values, in
     a folder of mode 0700 under `cache`, from which the next call reads. los_days is the stay in
     HOSPITAL from the admission to the unit, in whole days: the source does not say when the patient
-    left the unit. Raises PrivauditError for every fault of the files.
+    left the unit.
 
     Args:
         data: A folder with `set-a.tar.gz` or `set-a/`, and `Outcomes-a.txt` (the archive is taken
             where both are there: they hold the same).
+
+    Raises:
+        PrivauditError: For every fault of the files.
     """
     if not 1 <= window <= HOURS:
         raise PrivauditError(

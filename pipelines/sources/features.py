@@ -63,13 +63,15 @@ def build(
     series.
 
     Sites are the care units. NaN = not measured, in both views. Events outside [0, window), or of
-    stays or variables that the extract does not list, are left out. Raises PrivauditError where no
-    stay or no measurement is left. Memory: twice the events of one variable above the extract and
-    the result.
+    stays or variables that the extract does not list, are left out.  Memory: twice the events of
+    one variable above the extract and the result.
 
     Args:
         outcome: (stays,) class codes.
         keep: (stays,) bool, which stays take part (default: all).
+
+    Raises:
+        PrivauditError: Where no stay or no measurement is left.
     """
     stays = extract.stays
     included = np.ones(len(stays), bool) if keep is None else np.asarray(keep, bool)

@@ -82,8 +82,6 @@ def extract(
 ) -> Extract:
     """The first `window` hours of ICU stays in MIMIC-III, harmonised, with outcomes and attrition.
 
-    Raises PrivauditError for every fault of the source.
-
     Args:
         data: A folder with PATIENTS, ADMISSIONS, ICUSTAYS, CHARTEVENTS, LABEVENTS and OUTPUTEVENTS
             as csv.gz, csv or Parquet, in upper or lower case.
@@ -93,6 +91,9 @@ def extract(
             not after death.
         as_known: Only values that were also stored by the end of the window.
         cache: Where the tables, once sieved, are kept (mode 0700).
+
+    Raises:
+        PrivauditError: For every fault of the source.
 
     Source: MIMIC-III, Johnson et al., Scientific Data 3:160035, 2016.
     """

@@ -18,8 +18,11 @@ _ONLY_IN_IV = ("omr", "emar", "provider", "hcpcsevents", "ingredientevents", "po
 def recognise(data: Path) -> Source:
     """What a folder holds: MIMIC-III tables, or the PhysioNet/CinC Challenge 2012.
 
-    Looks at file names alone. Raises PrivauditError, naming no file but known tables, for a path
-    that is missing or no folder, MIMIC-IV, a folder one level too high, and anything else.
+    Looks at file names alone.
+
+    Raises:
+        PrivauditError: Naming no file but known tables, for a path that is missing or no folder,
+            MIMIC-IV, a folder one level too high, and anything else.
     """
     name = data.resolve().name
     if not data.exists():

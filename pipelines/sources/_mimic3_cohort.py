@@ -17,6 +17,9 @@ OLDEST = 91.4
 """The median age of patients over 89, whose dates of birth MIMIC-III shifts (Johnson et al.
 2016)."""
 
+ADULTS = "age at admission to the ICU 18 or more"
+"""A step of every cohort's flow."""
+
 _NEONATAL = ("NICU", "NWARD")
 _DAYS = 365.2425
 
@@ -81,9 +84,9 @@ def select(joined: pl.DataFrame, profile: Profile, minimum_los: float) -> Cohort
         same_ward = pl.col("first_wardid") == pl.col("last_wardid")
         keep("no transfer between units or wards", same_unit & same_ward)
         keep("exactly one ICU stay in the admission", pl.len().over("hadm_id") == 1)
-        keep("age at admission to the ICU 18 or more", pl.col("adult"))
+        keep(ADULTS, pl.col("adult"))
     else:
-        keep("age at admission to the ICU 18 or more", pl.col("adult"))
+        keep(ADULTS, pl.col("adult"))
         neonatal = pl.any_horizontal(
             pl.col(c).is_in(_NEONATAL).fill_null(False) for c in ("first_careunit", "last_careunit")
         )

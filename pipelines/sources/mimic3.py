@@ -17,6 +17,8 @@ from pipelines.sources._mimic3_tables import Table, find
 from pipelines.sources.extract import Extract
 from privaudit.errors import PrivauditError
 
+SOURCE = "MIMIC-III"
+
 FULL = {
     "PATIENTS": 46_520,
     "ADMISSIONS": 58_976,
@@ -121,9 +123,13 @@ def extract(
         variables=variables.variables(),
         flow=chosen.flow,
         window=window,
-        source="generated demo" if core.kind == "generated" else "MIMIC-III",
+        source="generated demo" if core.kind == "generated" else SOURCE,
         real=core.kind != "generated",
-        notes=(*_notes(core.kind, as_known, data), *_published(core.kind, chosen), *chosen.notes),
+        notes=(
+            *_notes(core.kind, as_known, data),
+            *_published(core.kind, cohort, chosen),
+            *chosen.notes,
+        ),
         facts={
             "folder": _KINDS[core.kind],
             "cohort": cohort,
@@ -258,12 +264,11 @@ def _harmonise(
         partial_tally.replace(tally)
 
 
-def _published(kind: str, chosen: cohorts.Cohort) -> tuple[str, ...]:
+def _published(kind: str, cohort: Profile, chosen: cohorts.Cohort) -> tuple[str, ...]:
     """How the cohort compares with the published one, where it should be the same."""
-    stays = {step.step: step.stays for step in chosen.flow}
-    if kind != "full" or "no transfer between units or wards" not in stays:
+    if kind != "full" or cohort != "benchmarks":
         return ()
-    adults = stays["age at admission to the ICU 18 or more"]
+    adults = next(step.stays for step in chosen.flow if step.step == cohorts.ADULTS)
     return (
         f"mimic3-benchmarks counts 42,276 stays of adults and 21,139 with 48 hours and a measured "
         f"variable; here {adults:,} and {len(chosen.stays):,}. It looks at fewer variables and "

@@ -29,7 +29,7 @@ HELD_OUT = 0.4
 NEEDED = 1000
 """Held-out patients below which a false-positive rate of 1 % is fewer than ten of them."""
 
-GENERATED = "These are generated records: these numbers are not MIMIC-III results."
+GENERATED = "This is synthetic demo data: these numbers are not MIMIC-III results."
 PUBLIC_SPLIT = (
     "The usual train/test split of MIMIC-III (mimic3-benchmarks) is public: for a model trained on "
     "it, anyone can look up who was a member. The split used here is assigned at random anew."
@@ -238,7 +238,7 @@ def _warnings(extract: Extract, patients: int) -> list[str]:
     warnings = []
     if not extract.real:
         warnings.append(GENERATED)
-    if extract.real and extract.source.startswith("MIMIC-III"):
+    if extract.real and extract.source == mimic3.SOURCE:
         warnings.append(PUBLIC_SPLIT)
     held = round(HELD_OUT * patients)
     if held < NEEDED:

@@ -21,7 +21,8 @@ def write(
     *,
     pdf: bool = False,
 ) -> tuple[Path, ...]:
-    """Put report.html and report.md into the folder, and report.pdf where asked; returns their paths.
+    """Put report.html and report.md into the folder, and report.pdf where asked; returns their
+    paths.
 
     verdicts: of this audit under a policy; without them the report says that there is none. Each
     file is replaced whole or not at all. A PDF needs the extra privaudit[pdf].

@@ -1,4 +1,5 @@
-"""A small canvas: SVG with presentation attributes only, so that a strict policy and a PDF keep it."""
+"""A small canvas: SVG with presentation attributes only, so that a strict policy and a PDF keep
+it."""
 
 from __future__ import annotations
 
@@ -133,14 +134,14 @@ class Canvas:
         )
 
     def svg(self, anchor: str, title: str) -> str:
-        """The finished element; the title is its take-away sentence, read aloud by a screen reader."""
+        """The finished element; the title is its take-away sentence, read aloud by a screen
+        reader."""
+        wide, high, name = near(self.width), near(self.height), f"{escape(anchor)}-title"
         return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {near(self.width)} '
-            f'{near(self.height)}" width="{near(self.width)}" height="{near(self.height)}" role="img" '
-            f'aria-labelledby="{escape(anchor)}-title" font-family="system-ui, sans-serif" font-size="13" fill="{INK}">'
-            f'<title id="{escape(anchor)}-title">{escape(words(title))}</title>'
-            + "".join(self._parts)
-            + "</svg>"
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {high}" width="{wide}" '
+            f'height="{high}" role="img" aria-labelledby="{name}" '
+            f'font-family="system-ui, sans-serif" font-size="13" fill="{INK}">'
+            f'<title id="{name}">{escape(words(title))}</title>' + "".join(self._parts) + "</svg>"
         )
 
 

@@ -157,7 +157,8 @@ BROAD = 6
 
 
 def split_table(table: Table) -> tuple[Table, ...]:
-    """The table, or several beside each other where it has more numbers in a row than fit on paper."""
+    """The table, or several beside each other where it has more numbers in a row than fit on
+    paper."""
     heads = table.figures
     width = len(table.columns) - heads
     if not heads or width <= BROAD:

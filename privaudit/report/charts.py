@@ -60,7 +60,8 @@ class Panel:
 
 @dataclass(frozen=True)
 class Guarantee:
-    """One release in the plane of claimed epsilon and measurement; epsilon None: none is claimed."""
+    """One release in the plane of claimed epsilon and measurement; epsilon None: none is
+    claimed."""
 
     name: str
     epsilon: float | None
@@ -220,7 +221,8 @@ def _near(
 def draw_guarantees(
     points: Sequence[Guarantee], anchor: str, title: str, x_label: str, y_label: str, without: str
 ) -> str:
-    """Utility (filled) and membership (hollow) against epsilon; models without a guarantee at the right."""
+    """Utility (filled) and membership (hollow) against epsilon; models without a guarantee at the
+    right."""
     names = list(dict.fromkeys(p.name for p in points))
     height = max(420.0, 110.0 + 21 * len(names))
     left, top, right, bottom = 60.0, 46.0, 440.0, height - 62
@@ -445,18 +447,3 @@ def draw_evasion(lines: Sequence[Line], anchor: str, title: str, x_label: str, y
             (right + 32, place + 4.5), clip(line.name, 27), colour=s.SOFT if line.control else s.INK
         )
     return c.svg(anchor, title)
-
-
-__all__ = [
-    "Bar",
-    "Dot",
-    "Guarantee",
-    "Line",
-    "Panel",
-    "draw_evasion",
-    "draw_forest",
-    "draw_guarantees",
-    "draw_reliability",
-    "draw_roc",
-    "draw_tradeoff",
-]

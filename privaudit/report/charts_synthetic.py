@@ -26,8 +26,11 @@ class Small:
     noisy: tuple[float, ...] = ()
 
 
-def draw_marginals(smalls: Sequence[Small], anchor: str, title: str, names: tuple[str, str, str]) -> str:
-    """Pairs of bars for each bin, grey real and blue synthetic; a short orange mark is the share after noise.
+def draw_marginals(
+    smalls: Sequence[Small], anchor: str, title: str, names: tuple[str, str, str]
+) -> str:
+    """Pairs of bars for each bin, grey real and blue synthetic; a short orange mark is the share
+    after noise.
 
     Each drawing has a scale of its own, whose top is written at its left.
     """

@@ -13,7 +13,8 @@ _START = re.compile(r"^([#+=-]|\d+[.)])")
 def words(text: str) -> str:
     """The text on one line, without control, direction-changing or unpaired characters.
 
-    Those could reorder what an officer reads (U+202E) or break the file's encoding (lone surrogates).
+    Those could reorder what an officer reads (U+202E) or break the file's encoding (lone
+    surrogates).
     """
     kept = []
     for letter in text:

@@ -1,4 +1,5 @@
-"""What verdicts amount to, before a word is chosen: which one decides, and the state of each rule."""
+"""What verdicts amount to, before a word is chosen: which one decides, and the state of each
+rule."""
 
 from __future__ import annotations
 
@@ -55,7 +56,14 @@ def sort_worst_first(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
     def key(v: Verdict) -> tuple[bool, int, bool, float, str, str]:
         waived = v.waiver is not None
         name = "" if v.group is None else f"{v.group.by} {v.group.level}"
-        return (not applies(v), STATES.index(v.state), waived, -measure_closeness(v), v.subject, name)
+        return (
+            not applies(v),
+            STATES.index(v.state),
+            waived,
+            -measure_closeness(v),
+            v.subject,
+            name,
+        )
 
     return tuple(sorted(verdicts, key=key))
 
@@ -78,7 +86,8 @@ def group_by_rule(verdicts: Verdicts) -> tuple[Rule, ...]:
 
 
 def get_decisive(verdicts: Verdicts) -> Verdict | None:
-    """The verdict that the whole rests on: blocking before warning, in the overall state, the worst."""
+    """The verdict that the whole rests on: blocking before warning, in the overall state, the
+    worst."""
     ordered = sorted(
         sort_worst_first(verdicts.verdicts),
         key=lambda v: (v.state != verdicts.state, v.severity != "block", v.waiver is not None),
@@ -97,8 +106,8 @@ AUDIT_FAILED = 5
 class Standing:
     """How releases stand to the rules that can stop one, each under the worst that holds of it.
 
-    exceeding: exceeds one, waived or not; within: within all that apply; undecided: one could not be
-    decided, or none was tested; unjudged: no rule of the policy names it.
+    exceeding: exceeds one, waived or not; within: within all that apply; undecided: one could not
+    be decided, or none was tested; unjudged: no rule of the policy names it.
     """
 
     exceeding: tuple[str, ...]
@@ -136,17 +145,3 @@ def count_broken(verdicts: Verdicts) -> tuple[int, int]:
     ]
     known = [states for states in under if states]
     return sum("EXCEEDS" in states for states in known), len(known)
-
-
-__all__ = [
-    "AUDIT_FAILED",
-    "STATES",
-    "Rule",
-    "Standing",
-    "applies",
-    "count_broken",
-    "get_decisive",
-    "get_standing",
-    "group_by_rule",
-    "sort_worst_first",
-]

@@ -63,17 +63,3 @@ def get_utility(subject: Subject) -> tuple[Estimate | None, str]:
         if found is not None:
             return found, utility.learner
     return None, ""
-
-
-__all__ = [
-    "SHADOW_TRAINING",
-    "TABLES",
-    "Kind",
-    "are_mixed",
-    "are_tables",
-    "get_kind",
-    "get_kinds",
-    "get_training_kind",
-    "get_utility",
-    "has_shadow_attack",
-]

@@ -55,7 +55,8 @@ def places(low: float | None, high: float | None, otherwise: int, most: int) -> 
     """Decimals that the half-width of the interval supports.
 
     Two digits of it where it begins with 1, 2 or 3 (below 3.55), one where it is larger: the
-    rounding rule of the Particle Data Group (Review of Particle Physics, Introduction, section 5.3).
+    rounding rule of the Particle Data Group (Review of Particle Physics, Introduction, section
+    5.3).
     """
     if low is None or high is None:
         return otherwise

@@ -15,16 +15,18 @@ FPRS = (0.1, 0.01, 0.001)
 AUC = Metric("auc")
 EPSILON = ("epsilon_lower_bound", "epsilon_lower_bound_fdp")
 MAX_DETAILED = 4
-"""The most exposed models, so many, have a drawing and a paragraph of their own; tables hold all."""
+"""The most exposed models, so many, have a drawing and a paragraph of their own; tables hold
+all."""
 
 
 @dataclass(frozen=True)
 class Reading:
     """One model's membership result.
 
-    rate: true positive rate at `fpr`, the finest that could be stated of 1 % and 10 %. refused: the one
-    at 1 %, where it could not be. detectable: the smallest rate that this audit would have detected.
-    borrowed: the controls were run on another model. afterwards: the attack was chosen on the result.
+    rate: true positive rate at `fpr`, the finest that could be stated of 1 % and 10 %. refused: the
+    one at 1 %, where it could not be. detectable: the smallest rate that this audit would have
+    detected. borrowed: the controls were run on another model. afterwards: the attack was chosen on
+    the result.
     """
 
     state: State
@@ -122,7 +124,9 @@ def on_all_patients(subject: Subject, r: Reading) -> Finding | None:
 def rate_on_all(subject: Subject, r: Reading) -> Estimate | None:
     """Where the headline's half is too small for 1 %, the same attack's rate on all patients."""
     full = on_all_patients(subject, r)
-    return None if full is None or r.refused is None else get_stated(full.estimates, r.refused.metric)
+    return (
+        None if full is None or r.refused is None else get_stated(full.estimates, r.refused.metric)
+    )
 
 
 def is_halved(subject: Subject, r: Reading) -> bool:
@@ -238,35 +242,3 @@ def get_detailed(audit: Audit) -> list[int]:
     ranked = rank_by_exposure(audit)
     rest = [i for i in range(len(audit.subjects)) if i not in ranked]
     return sorted([*ranked, *rest][:MAX_DETAILED])
-
-
-__all__ = [
-    "AUC",
-    "EPSILON",
-    "FALLBACK_FPR",
-    "FPRS",
-    "MAX_DETAILED",
-    "PRIMARY_FPR",
-    "Reading",
-    "exceeds_chance",
-    "get",
-    "get_bounds",
-    "get_defect",
-    "get_detailed",
-    "get_errors_of_controls",
-    "get_failed_controls",
-    "get_families",
-    "get_findings",
-    "get_ppv",
-    "get_roc",
-    "get_stated",
-    "get_unresolved",
-    "has_no_number",
-    "is_halved",
-    "on_all_patients",
-    "overlap",
-    "rank_by_exposure",
-    "rate_on_all",
-    "read_membership",
-    "tpr_at",
-]

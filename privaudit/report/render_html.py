@@ -100,8 +100,8 @@ def render(audit: Audit, verdicts: Verdicts | None = None) -> str:
 
 
 def _lighter(text: str) -> str:
-    """The page without end tags and quotation marks that HTML lets out (the standard, 13.1.2.3 and 4): an
-    eighth of a long report.
+    """The page without end tags and quotation marks that HTML lets out (the standard, 13.1.2.3 and
+    4): an eighth of a long report.
 
     What comes from outside is escaped, quotation marks too, so these letters stand for tags and
     attributes wherever they are found.

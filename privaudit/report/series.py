@@ -29,7 +29,8 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Series:
-    """One attack at one setting: its success, its control's, the baseline's, and the differences."""
+    """One attack at one setting: its success, its control's, the baseline's, and the
+    differences."""
 
     setting: Setting | None
     attack: Estimate | None = None
@@ -79,14 +80,15 @@ def _value(e: Estimate | None) -> float | None:
 
 
 def get_middle_size(series: Sequence[Series]) -> float | None:
-    """The budget quoted: the middle one of those tried, so that neither end is chosen for effect."""
+    """The budget quoted: the middle one of those tried, so that neither end is chosen for
+    effect."""
     sizes = {s.size for s in series if s.size is not None}
     return median_high(sizes) if sizes else None
 
 
 def get_learning_attacks(subject: Subject) -> list[str]:
-    """Attacks of these families that did better than their control and than the baseline, where both
-    are known, by more than chance explains, on this release as it is."""
+    """Attacks of these families that did better than their control and than the baseline, where
+    both are known, by more than chance explains, on this release as it is."""
     found = []
     for f in get_findings(subject):
         gaps = [
@@ -128,7 +130,8 @@ def get_grouped(subject: Subject) -> Finding | None:
 
 
 def get_group_metrics(groups: Sequence[GroupResult]) -> tuple[Metric, ...]:
-    """What is shown of the groups: first what they are ordered by, then a rate if most can state it.
+    """What is shown of the groups: first what they are ordered by, then a rate if most can state
+    it.
 
     The AUC leads where it is known, because that is what the groups' p-values are about.
     """
@@ -155,19 +158,3 @@ def rank_groups(
 def differs_from_rest(group: GroupResult) -> bool:
     """Whether a group differs from the rest by more than chance explains."""
     return group.p_adjusted is not None and group.p_adjusted <= ALPHA
-
-
-__all__ = [
-    "Series",
-    "differs_from_rest",
-    "get_all_series",
-    "get_group_metrics",
-    "get_grouped",
-    "get_learning_attacks",
-    "get_middle_size",
-    "get_other_estimates",
-    "get_series",
-    "has_exact_duplicates",
-    "measure_gain",
-    "rank_groups",
-]

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from privaudit.facts import Reason, ReasonCode
+from privaudit.limits import MIN_CELL
 from privaudit.results import Audit, Control, Data, Estimate, Finding, GroupResult, Outcome, Subject
 from privaudit.verdicts import Verdicts
 
-MIN_CELL = 10
 TOO_FEW = Reason(ReasonCode.TOO_FEW_PATIENTS, {"least": MIN_CELL})
 PEOPLE = ("patients", "member_patients", "nonmember_patients", "members", "nonmembers", "records")
 HOSPITALS = ("key_recovery",)
@@ -118,7 +118,9 @@ def _total(estimates: Iterable[Estimate]) -> Mapping[str, int]:
     return next((e.n for e in estimates if e.n), {})
 
 
-def suppress_groups(found: Sequence[GroupResult], total: Mapping[str, int]) -> tuple[GroupResult, ...]:
+def suppress_groups(
+    found: Sequence[GroupResult], total: Mapping[str, int]
+) -> tuple[GroupResult, ...]:
     """Groups with the small ones suppressed, and as many more as subtraction asks for."""
     hidden: set[int] = set()
     for by in dict.fromkeys(g.by for g in found):
@@ -137,10 +139,12 @@ def _hidden(
 ) -> set[int]:
     """Which groups of one grouping must not be shown.
 
-    What the shown groups leave over of each pool is nothing or at least 10; where the pools' sizes are
-    not known, no group is suppressed alone.
+    What the shown groups leave over of each pool is nothing or at least 10; where the pools' sizes
+    are not known, no group is suppressed alone.
     """
-    hidden = {i for i in sizes if found[i].suppressed or any(is_small(e) for e in found[i].estimates)}
+    hidden = {
+        i for i in sizes if found[i].suppressed or any(is_small(e) for e in found[i].estimates)
+    }
     order = sorted((i for i in sizes if i not in hidden), key=lambda i: (sum(sizes[i].values()), i))
     while hidden and order:
         left = {
@@ -159,4 +163,4 @@ def _sizes(g: GroupResult) -> Mapping[str, int]:
     return next((e.n for e in g.estimates if e.n), {})
 
 
-__all__ = ["MIN_CELL", "is_small", "withhold", "withhold_verdicts"]
+__all__ = ["is_small", "withhold", "withhold_verdicts"]

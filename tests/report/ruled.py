@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from privaudit.facts import CaveatCode, Caveat, Group, Metric, Reason, ReasonCode
 from privaudit.verdicts import State, Verdict, Verdicts, Waiver
 
 POLICY = {
@@ -17,6 +18,16 @@ WAIVER = Waiver("needed for the trial", "Dr Weber", "2027-01-31")
 N = {"member_patients": 3236, "nonmember_patients": 3190}
 
 
+REASONS = {
+    "WITHIN": Reason(ReasonCode.WITHIN_BOUND, {"others": (), "weak": ()}),
+    "EXCEEDS": Reason(
+        ReasonCode.EXCEEDS_BOUND, {"adjusted": False, "others": (), "listed": True, "table": False}
+    ),
+    "INCONCLUSIVE": Reason(ReasonCode.LIMIT_INSIDE_BOUNDS, {"more": 410}),
+    "NOT TESTED": Reason(ReasonCode.NO_ATTACK_RUN),
+}
+
+
 def limit(subject: str, state: State, value: float = 0.07, **changes: object) -> Verdict:
     given: dict[str, object] = {
         "rule": "membership",
@@ -26,27 +37,38 @@ def limit(subject: str, state: State, value: float = 0.07, **changes: object) ->
         "state": state,
         "severity": "block",
         "limit": 0.03,
+        "reason": REASONS[state],
         "value": value,
+        "low": value - 0.012,
+        "high": value + 0.012,
         "lower": value - 0.01,
         "upper": value + 0.01,
         "chance": 0.01,
         "attack": "few_shadow_lira",
         "fpr": 0.01,
         "n": N,
-        "sentence": f"{subject}: about {value * 100:.1f} in 100 training patients are recognised "
-        "while 1 in 100 others is wrongly named; guessing would recognise 1 in 100; your policy "
-        "allows 3 in 100",
-        "reason": "the lower bound lies above the limit",
-        "remedy": "about 410 more held-out patients, or a coarser group",
+        "number": Metric("tpr", fpr=0.01),
     }
     return Verdict(**{**given, **changes})  # type: ignore[arg-type]
 
 
-def guard(subject: str, state: State = "WITHIN") -> Verdict:
-    return limit(
-        subject, state, 0.85, rule="useful", kind="guard", metric="utility.auroc", limit=0.8,
-        severity="warn", chance=0.5, attack="", fpr=None, sentence="AUROC 0.85",
-    )  # fmt: skip
+def guard(subject: str, state: State = "WITHIN", **changes: object) -> Verdict:
+    reached = Reason(ReasonCode.REACHES_MINIMUM)
+    missed = Reason(ReasonCode.MISSES_MINIMUM, {"adjusted": False})
+    given: dict[str, object] = {
+        "rule": "useful",
+        "kind": "guard",
+        "metric": "utility.auroc",
+        "limit": 0.8,
+        "at_least": True,
+        "severity": "warn",
+        "chance": 0.5,
+        "attack": "",
+        "fpr": None,
+        "reason": {"WITHIN": reached, "EXCEEDS": missed}.get(state, REASONS[state]),
+        "number": Metric("auroc"),
+    }
+    return limit(subject, state, 0.85, **{**given, **changes})
 
 
 def ruled(verdicts: tuple[Verdict, ...], state: State = "EXCEEDS", **changes: object) -> Verdicts:
@@ -70,13 +92,29 @@ def mixed(names: tuple[str, ...]) -> Verdicts:
     found = [limit(name, states[i % 4], 0.02 + 0.03 * i) for i, name in enumerate(names)]
     found += [guard(name) for name in names]
     if names:
-        found.append(limit(names[0], "EXCEEDS", 0.09, group="sex: F", waiver=WAIVER))
+        found.append(limit(names[0], "EXCEEDS", 0.09, group=Group("sex", "F"), waiver=WAIVER))
         found += [
-            limit(names[0], "WITHIN", 0.01, group=f"unit: {i}", rule="by unit", severity="warn")
+            limit(
+                names[0],
+                "WITHIN",
+                0.01,
+                group=Group("unit", str(i)),
+                rule="by unit",
+                severity="warn",
+            )
             for i in range(20)
         ]
         found.append(
-            limit(names[0], "INCONCLUSIVE", 0.01, rule="drift", kind="regression",
-                  metric="membership.auc", fpr=None, limit=0.02)
-        )  # fmt: skip
-    return ruled(tuple(found), notes=("One limit lies below what this many patients can show.",))
+            limit(
+                names[0],
+                "INCONCLUSIVE",
+                0.01,
+                rule="drift",
+                kind="regression",
+                metric="membership.auc",
+                fpr=None,
+                limit=0.02,
+                number=Metric("auc"),
+            )
+        )
+    return ruled(tuple(found), notes=(Caveat(CaveatCode.UNAPPROVED),))

@@ -6,6 +6,17 @@ import math
 from dataclasses import replace
 from typing import Any, Literal
 
+from privaudit.facts import (
+    Bound,
+    BoundMethod,
+    Caveat,
+    CaveatCode,
+    Metric,
+    Reason,
+    ReasonCode,
+    Setting,
+    note,
+)
 from privaudit.results import (
     Audit,
     ClaimText,
@@ -33,24 +44,23 @@ PATIENTS = {
     "nonmember_patients": 3190,
 }
 BUDGETS = (0.05, 0.1, 0.25, 0.5, 1.0)
-ANSWERS = "ask the model for probabilities"
-WEIGHTS = "read the parameters and take gradients"
-RERUN = "train again the same way on other records"
+ANSWERS, WEIGHTS, RERUN = "ANSWERS", "WEIGHTS", "RERUN"
+UPDATES, CUT, SEAT = "UPDATES", "CUT", "SEAT"
 NO_CLAIM = ClaimText(None, 0.0, "patient", "add-remove", (), "no claim")
-WHAT = {
-    "positive": "the released model, made surer of the outcome of every record it was trained on",
-    "negative": "a model trained on the reference pool alone, to which all records are new",
+MADE = {
+    "positive": Caveat(CaveatCode.PLANTED_LEAK, "note", {"lift": 0.5}),
+    "negative": Caveat(CaveatCode.NULL_MODEL, "note"),
 }
-BY_ROC = "patient-clustered bootstrap of members and non-members, joined with Wilson's interval"
-BY_AUC = "DeLong's variance, patients as clusters"
+BY_ROC = Bound(BoundMethod.BOOTSTRAP_WILSON)
+BY_AUC = Bound(BoundMethod.DELONG)
+POWER = Bound(BoundMethod.POWER)
+WILSON = Bound(BoundMethod.WILSON)
+PAIRED = Bound(BoundMethod.NEWCOMBE_PAIRED)
 
 
-def few(fpr: float, have: int) -> str:
-    need = math.ceil(10 / fpr) - have
-    return (
-        f"needs {need} more held-out patients: {have} give {have * fpr:.3g} expected false "
-        f"positives at a false positive rate of {fpr:g}, and 10 are asked for"
-    )
+def few(fpr: float, have: int) -> Reason:
+    more = math.ceil(10 / fpr) - have
+    return Reason(ReasonCode.TOO_FEW_HELD_OUT, {"more": more, "have": have, "fpr": fpr})
 
 
 def game(shift: float, n: dict[str, int] | None = None) -> tuple[Estimate, ...]:
@@ -59,34 +69,35 @@ def game(shift: float, n: dict[str, int] | None = None) -> tuple[Estimate, ...]:
     have = n["nonmember_patients"]
     auc = 0.5 + 0.5 * math.tanh(shift / 2)
     wide = 0.58 * math.sqrt(1 / n["member_patients"] + 1 / have)
+    low, high = max(0.0, auc - wide), min(1.0, auc + wide)
     found = [
-        Estimate("auc", auc, max(0.0, auc - wide), min(1.0, auc + wide), 0.5, n, 0.95, BY_AUC),
-        Estimate("detectable_auc", 0.5 + 1.4 * wide, chance=0.5, n=n, how="80 % power"),
+        Estimate(Metric("auc"), auc, low, high, 0.5, n, bound=BY_AUC),
+        Estimate(Metric("detectable_auc"), 0.5 + 1.4 * wide, chance=0.5, n=n, bound=POWER),
     ]
     rates = {}
     for fpr in (0.1, 0.01, 0.001):
-        name = f"tpr_at_fpr_{fpr:g}"
+        tpr = Metric("tpr", fpr=fpr)
         if have * fpr < 10:
-            found.append(Estimate(name, None, None, None, fpr, n, 0.95, BY_ROC, few(fpr, have)))
+            found.append(Estimate(tpr, None, chance=fpr, n=n, bound=BY_ROC, refusal=few(fpr, have)))
             continue
         rate = fpr ** (1 / (1 + 2.2 * shift))
         half = 1.96 * math.sqrt(rate * (1 - rate) / n["member_patients"]) + fpr * 0.25
         rates[fpr] = (rate, max(0.0, rate - half), min(1.0, rate + half))
-        found.append(Estimate(name, *rates[fpr], fpr, n, 0.95, BY_ROC))
+        found.append(Estimate(tpr, *rates[fpr], fpr, n, bound=BY_ROC))
     for fpr in (0.1, 0.01, 0.001):
-        name = f"detectable_tpr_at_fpr_{fpr:g}"
+        detectable = Metric("detectable_tpr", fpr=fpr)
         if fpr in rates:
             least = fpr + 4 * math.sqrt(fpr / have)
-            found.append(Estimate(name, least, None, None, fpr, n, 0.95, "80 % power"))
+            found.append(Estimate(detectable, least, chance=fpr, n=n, bound=POWER))
         else:
-            found.append(Estimate(name, None, None, None, fpr, n, refusal=few(fpr, have)))
+            found.append(Estimate(detectable, None, chance=fpr, n=n, refusal=few(fpr, have)))
     for prior in (0.5, 0.1, 0.01, 0.001):
-        name = f"ppv_at_prior_{prior:g}"
+        ppv = Metric("ppv", fpr=0.01, prior=prior)
         if 0.01 not in rates:
-            found.append(Estimate(name, None, None, None, prior, n, refusal=few(0.01, have)))
+            found.append(Estimate(ppv, None, chance=prior, n=n, refusal=few(0.01, have)))
             continue
         bounds = (prior * r / (prior * r + (1 - prior) * 0.01) for r in rates[0.01])
-        found.append(Estimate(name, *bounds, prior, n, 0.95, "Bayes' rule"))
+        found.append(Estimate(ppv, *bounds, prior, n, bound=Bound(BoundMethod.BAYES_RULE)))
     return tuple(found)
 
 
@@ -95,7 +106,7 @@ def roc(shift: float) -> Curve:
     y = tuple(v ** (1 / (1 + 2.2 * shift)) for v in x)
     low = tuple(max(0.0, v - 0.3 * v * (1 - v) - 0.001) for v in y)
     high = tuple(min(1.0, v + 0.3 * v * (1 - v) + 0.001) for v in y)
-    return Curve("roc", x, y, low, high, "false positive rate", "true positive rate")
+    return Curve("roc", Metric("tpr"), x, y, low, high)
 
 
 LEVELS = {
@@ -108,14 +119,15 @@ LEVELS = {
 
 def in_group(shift: float, n: dict[str, int]) -> tuple[Estimate, ...]:
     """As `privaudit.stats.score_groups`: rates at everybody's threshold, guessing differs by group."""
-    found = [e for e in game(shift, n) if e.name == "auc"]
+    found = [e for e in game(shift, n) if e.metric == Metric("auc")]
     sizes = {name: n[name] for name in ("member_patients", "nonmember_patients")}
     for fpr in (0.1, 0.01):
         rate = fpr ** (1 / (1 + 2.2 * shift))
         half = 1.96 * math.sqrt(rate * (1 - rate) / n["member_patients"]) + fpr * 0.25
         chance = fpr * (0.8 + 0.0004 * n["member_patients"])
         low, high = max(0.0, rate - half), min(1.0, rate + half)
-        found.append(Estimate(f"tpr_at_fpr_{fpr:g}", rate, low, high, chance, sizes, 0.95, BY_ROC))
+        tpr = Metric("tpr", fpr=fpr)
+        found.append(Estimate(tpr, rate, low, high, chance, sizes, bound=BY_ROC))
     return tuple(found)
 
 
@@ -124,14 +136,14 @@ def groups(shift: float) -> tuple[GroupResult, ...]:
     names = [(by, level) for by, levels in LEVELS.items() for level in levels]
     for i, (by, level) in enumerate(names):
         if level == "TSICU":
-            found.append(GroupResult(by, level, (), None, "", True))
+            found.append(GroupResult(by, level, (), suppressed=True))
             continue
         people = 130 + 211 * (i % 5)
         n = {"members": people, "nonmembers": people + 9, "member_patients": people}
         n["nonmember_patients"] = people + 9
         own = shift * (1.9 if level == "18-39" else 0.7 + 0.06 * ((i * 7) % 9))
         p = 0.0132 if level == "18-39" and shift > 0.1 else min(1.0, 0.21 + 0.09 * i)
-        found.append(GroupResult(by, level, in_group(own, n), p, "max-T permutation, 999 draws"))
+        found.append(GroupResult(by, level, in_group(own, n), p))
     return tuple(found)
 
 
@@ -142,52 +154,45 @@ def membership(attack: str, shift: float, seconds: float, **params: str | float)
     )
 
 
+def attempts(
+    at: Setting, rate: float, control: float, n: dict[str, int], guess: float | None = None
+) -> list[Estimate]:
+    """One series: the attack, its control, the baseline, and the differences."""
+
+    def one(name: str, v: float, chance: float) -> Estimate:
+        half = 1.96 * math.sqrt(v * (1 - v) / n["attempts"]) + 0.004
+        low, high = max(0.0, v - half), min(1.0, v + half)
+        return Estimate(Metric(name, at=at), v, low, high, chance, n, bound=WILSON)
+
+    def gap(name: str, v: float) -> Estimate:
+        return Estimate(Metric(name, at=at), v, v - 0.045, v + 0.045, 0.0, n, bound=PAIRED)
+
+    found = [one("attack_rate", rate, control), one("control_rate", control, control)]
+    found.append(gap("attack_minus_control", rate - control))
+    if guess is not None:
+        found += [one("guess_rate", guess, guess), gap("attack_minus_guess", rate - guess)]
+    return found
+
+
 def evasion(attack: str, strength: float) -> Finding:
     n = {"attempts": 300, "patients": 300}
-    found = []
+    found: list[Estimate] = []
     for size in BUDGETS:
         rate, control = 1 - 0.86 * math.exp(-strength * size), 0.141 + 0.03 * size
-
-        def one(name: str, v: float, chance: float, size: float = size) -> Estimate:
-            half = 1.96 * math.sqrt(v * (1 - v) / 300)
-            name = f"{name}@{size:g} sd"
-            return Estimate(name, v, max(0.0, v - half), v + half, chance, n, 0.95, "Wilson")
-
-        gap = rate - control
-        found += [
-            one("attack_rate", rate, control),
-            one("control_rate", control, control),
-            Estimate(
-                f"attack_minus_control@{size:g} sd", gap, gap - 0.045, gap + 0.045, 0.0, n, 0.95
-            ),
-            one("guess_rate", 0.14, 0.14),
-            Estimate(
-                f"attack_minus_guess@{size:g} sd", gap, gap - 0.045, gap + 0.045, 0.0, n, 0.95
-            ),
-        ]
-    rates = [e for e in found if e.name.startswith("attack_rate")]
-    curve = Curve(
-        "attack_rate",
-        BUDGETS,
-        tuple(e.value or 0.0 for e in rates),
-        tuple(e.low or 0.0 for e in rates),
-        tuple(e.high or 0.0 for e in rates),
-        "budget (sd)",
-        "attack rate",
-    )
-    params: dict[str, str | int | float | bool] = {"records": 300}
+        found += attempts(Setting("budget", size, "sd"), rate, control, n, 0.14)
     needs = (ANSWERS,) if attack == "square" else (WEIGHTS,)
-    caveat = (
-        "Impossible values are pulled back to the nearest possible one before the model is asked."
+    caveat = note("Impossible values are projected to the nearest possible one.")
+    return Finding(
+        attack, "evasion", {"records": 300}, needs, tuple(found), caveats=(caveat,), seconds=41.0
     )
-    return Finding(attack, "evasion", params, needs, tuple(found), (curve,), (), (caveat,), 41.0)
 
 
 def utility(auroc: float, slope: float) -> tuple[Estimate, ...]:
     n = {"records": 3190, "patients": 3190}
 
     def one(name: str, v: float, half: float, chance: float | None = None) -> Estimate:
-        return Estimate(name, v, v - half, v + half, chance, n, 0.95, "bootstrap by patient")
+        by = Bound(BoundMethod.CLUSTERED_MEAN)
+        return Estimate(Metric(name), v, v - half, v + half, chance, n, bound=by)
 
     return (
         one("auroc", auroc, 0.0171, 0.5),
@@ -204,12 +209,12 @@ def reliability(slope: float) -> Curve:
     y = tuple(min(0.95, v * slope + 0.008) for v in x)
     low = tuple(max(0.0, v - 0.02 - 0.06 * v) for v in y)
     high = tuple(v + 0.02 + 0.06 * v for v in y)
-    return Curve("reliability", x, y, low, high, "predicted", "observed")
+    return Curve("reliability", Metric("observed_rate"), x, y, low, high)
 
 
 def control(attack: str, kind: Literal["positive", "negative"]) -> Control:
     e = game(1.9 if kind == "positive" else 0.004)[0]
-    return Control(kind, attack, (replace(e, confidence=0.9995),), True, WHAT[kind])
+    return Control(kind, attack, (replace(e, confidence=0.9995),), True, MADE[kind])
 
 
 def subject(
@@ -239,7 +244,7 @@ def subject(
         ),
         (roc(leak),),
         groups(leak),
-        ("chosen as the strongest on one half of the patients, estimated on the other half",),
+        (Caveat(CaveatCode.CHOSEN_ON_HALVES, "note"),),
         44.0,
     )
     controls = tuple(
@@ -268,42 +273,42 @@ def subject(
     )
 
 
-UPDATES = "read each client's update, as the server does"
-CUT = "read the traffic at a split model's cut"
-SEAT = "take part in training as one client"
-
-
 def tried(
-    attack: str, family: str, access: tuple[str, ...], rates: dict[str, tuple[float, float]],
-    what: str, guess: bool = False, n: int = 300,
-) -> Finding:  # fmt: skip
+    attack: str,
+    family: str,
+    access: tuple[str, ...],
+    rates: dict[Setting, tuple[float, float]],
+    control: str,
+    guess: bool = False,
+    n: int = 300,
+) -> Finding:
     """A finding of trials: setting -> (rate with the attack, rate of its control)."""
     counts = {"attempts": n, "patients": n}
-    found = []
-    for key, (rate, control) in rates.items():
-        for name, v in (("attack_rate", rate), ("control_rate", control)):
-            half = 1.96 * math.sqrt(v * (1 - v) / n) + 0.004
-            low, high = max(0.0, v - half), min(1.0, v + half)
-            found.append(Estimate(f"{name}@{key}", v, low, high, control, counts, 0.95, "Wilson"))
-        gap = rate - control
-        name = f"attack_minus_control@{key}"
-        found.append(Estimate(name, gap, gap - 0.04, gap + 0.04, 0.0, counts, 0.95, "Newcombe"))
-        if guess:
-            low, high = max(0.0, control - 0.03), control + 0.03
-            found.append(
-                Estimate(f"guess_rate@{key}", control, low, high, control, counts, 0.95, "Wilson")
-            )
-    return Finding(
-        attack, family, {}, access, tuple(found), caveats=(f"control: {what}",), seconds=9.0
-    )
+    found: list[Estimate] = []
+    for at, (rate, other) in rates.items():
+        found += attempts(at, rate, other, counts, other if guess else None)
+    described = Caveat(CaveatCode.CONTROL_DESCRIBED, "note", {"control": control})
+    return Finding(attack, family, {}, access, tuple(found), caveats=(described,), seconds=9.0)
 
 
-def bounded(least: float, *caveats: str) -> Finding:
+def bounded(least: float, *caveats: Caveat) -> Finding:
     """What the one-run audit gives."""
     n = {"guesses": 240, "patients": 6426}
+    methods = {
+        "epsilon_lower_bound": Bound(
+            BoundMethod.STEINKE,
+            family="approximate",
+            delta=1e-5,
+            tried=12,
+            made=240,
+            right=190,
+            coins=6426,
+        ),
+        "epsilon_lower_bound_fdp": Bound(BoundMethod.MAHLOUJIFAR, family="gaussian", delta=1e-5),
+    }
     found = tuple(
-        Estimate(name, least * share, least * share, None, 0.0, n, 0.95, "exact binomial tail")
-        for name, share in (("epsilon_lower_bound", 1.0), ("epsilon_lower_bound_fdp", 1.2))
+        Estimate(Metric(name), least * share, least * share, None, 0.0, n, bound=bound)
+        for (name, bound), share in zip(methods.items(), (1.0, 1.2), strict=True)
     )
     return Finding("one_run", "epsilon", {}, (ANSWERS,), found, caveats=caveats, seconds=2.0)
 
@@ -335,88 +340,136 @@ MASKED = (
 )
 
 
-def promise(epsilon: float, **changes: Any) -> ClaimText:
+def guarantee(epsilon: float, **changes: Any) -> ClaimText:
     return ClaimText(
-        epsilon, 1e-5, changes.get("unit", "patient"), changes.get("neighbours", "add-remove"),
-        (ANSWERS, WEIGHTS), "PLD, Poisson sampling q=0.1, noise 2.1, 100 steps",
-    )  # fmt: skip
+        epsilon,
+        1e-5,
+        changes.get("unit", "patient"),
+        changes.get("neighbours", "add-remove"),
+        (ANSWERS, WEIGHTS),
+        "PLD, Poisson sampling q=0.1, noise 2.1, 100 steps",
+    )
 
 
 def ways() -> tuple[Subject, ...]:
     """One of every kind of training that is not in one place without a promise."""
+
+    def against(rule: str, act: str) -> Setting:
+        return Setting("aggregator", rule, details=(act,), counterfactual=rule != "mean")
+
     poison = tuple(
         tried(
             attack,
             "poisoning",
             (SEAT, RERUN),
             {
-                f"mean / {act}": (hit, 0.118),
-                f"median / {act}": (0.124, 0.119),
-                f"trimmed mean / {act}": (0.125, 0.12),
+                against("mean", act): (hit, 0.118),
+                against("median", act): (0.124, 0.119),
+                against("trimmed mean", act): (0.125, 0.12),
             },
             "the same training without malicious clients",
         )
         for attack, act, hit in (
-            ("sign_flip", "sign flip x10", 0.421),
-            ("label_flip", "outcomes reversed", 0.151),
+            ("sign_flip", "x10", 0.421),
+            ("label_flip", "outcomes swapped", 0.151),
             ("backdoor", "3 values marked", 0.83),
         )
     )
+    cells, rows = Setting("variant", "cells"), Setting("variant", "exact rows")
     inverted = tried(
         "gradient_inversion",
         "reconstruction",
         (UPDATES,),
-        {"cells": (0.47, 0.41), "exact rows": (0.031, 0.0)},
+        {cells: (0.47, 0.41), rows: (0.031, 0.0)},
         "the usual value of every column in the attacker's own records",
         True,
     )
+    precise = ("sums in float64",)
     key = tried(
         "key_recovery",
         "reconstruction",
-        (UPDATES,),
-        {"full precision": (1.0, 0.0), "as published": (0.0, 0.0)},
+        ("CIPHER",),
+        {
+            Setting("attacker", "server", details=precise, counterfactual=True): (1.0, 0.0),
+            Setting("attacker", "server"): (0.0, 0.0),
+        },
         "a key drawn at random",
         n=20,
     )
+    norm = Setting("variant", "gradient norm")
     cut = (
-        tried("label_leakage", "reconstruction", (CUT,), {"gradient norm": (0.93, 0.5)}, "a coin"),
+        tried("label_leakage", "reconstruction", (CUT,), {norm: (0.93, 0.5)}, "a random guess"),
         tried(
             "split_inversion",
             "reconstruction",
             (CUT,),
-            {"cells": (0.52, 0.41)},
+            {cells: (0.52, 0.41)},
             "the usual row",
             True,
         ),
     )
+    sex = Setting("column", "sex")
     attribute = tried(
-        "attribute", "attribute", (ANSWERS,), {"sex": (0.55, 0.54)}, "non-members", True
+        "attribute", "attribute", (ANSWERS,), {sex: (0.55, 0.54)}, "non-members", True
     )
     shared = {"rounds": 20.0, "bytes_up": 2.1e7, "bytes_down": 2.1e7, "simulated_seconds": 412.0}
     access = (ANSWERS, WEIGHTS, UPDATES, RERUN, SEAT)
-    above = (
-        "defect: an attack shows an epsilon of at least 4.2 (95% confidence), above the 3 promised: "
-        "the promise does not hold as implemented"
+    broken = Caveat(
+        CaveatCode.EPSILON_ABOVE_CLAIM,
+        "defect",
+        {"bound": 4.2, "confidence": 0.95, "claimed": 3.0},
     )
+    unit = {"unit": "record", "neighbours": "replace"}
+    apart = Caveat(CaveatCode.BOUND_OF_ANOTHER_UNIT, "note", unit)
     return (
         way("local_only", 0.789, 0.21, (attribute,), costs={"train_seconds": 3.1}, trust=OPEN[1:]),
         way(
-            "federated", 0.851, 0.12, (*poison, inverted, bounded(0.7)), access=access, trust=OPEN,
+            "federated",
+            0.851,
+            0.12,
+            (*poison, inverted, bounded(0.7)),
+            access=access,
+            trust=OPEN,
             costs={**shared, "refused_updates": 0.0, "train_seconds": 4.0},
-            notes=("The hospitals are the care units of admission.",),
+            notes=(note("The hospitals are the care units of admission."),),
         ),
-        way("federated_secure", 0.851, 0.12, (inverted,), trust=MASKED, access=access,
-            costs={**shared, "bytes_up": 2.15e7, "train_seconds": 4.4}),
-        way("federated_encrypted", 0.851, 0.12, (key,), trust=MASKED, access=access,
-            costs={**shared, "bytes_up": 1.6e8, "train_seconds": 31.0}),
-        way("split", 0.838, 0.2, cut, access=(ANSWERS, WEIGHTS, CUT, RERUN),
-            costs={"rounds": 10.0, "bytes_up": 8.4e6, "bytes_down": 8.1e6}),
-        way("dp_sgd", 0.801, 0.02, (bounded(0.2),), name="dp_sgd@1", claim=promise(1.0)),
-        way("dp_sgd", 0.829, 0.04, (bounded(0.4),), name="dp_sgd@3", claim=promise(3.0)),
-        way("dp_linear", 0.822, 0.1, (bounded(3.5, above),), claim=promise(3.0)),
-        way("dp_forest", 0.61, 0.01, (bounded(0.1, "they cannot be compared directly"),),
-            claim=promise(3.0, unit="record", neighbours="replace")),
-    )  # fmt: skip
+        way(
+            "federated_secure",
+            0.851,
+            0.12,
+            (inverted,),
+            trust=MASKED,
+            access=access,
+            costs={**shared, "bytes_up": 2.15e7, "train_seconds": 4.4},
+        ),
+        way(
+            "federated_encrypted",
+            0.851,
+            0.12,
+            (key,),
+            trust=MASKED,
+            access=access,
+            costs={**shared, "bytes_up": 1.6e8, "train_seconds": 31.0},
+        ),
+        way(
+            "split_learning",
+            0.838,
+            0.2,
+            cut,
+            access=(ANSWERS, WEIGHTS, CUT, RERUN),
+            costs={"rounds": 10.0, "bytes_up": 8.4e6, "bytes_down": 8.1e6},
+        ),
+        way("dp_sgd", 0.801, 0.02, (bounded(0.2),), name="dp_sgd@1", claim=guarantee(1.0)),
+        way("dp_sgd", 0.829, 0.04, (bounded(0.4),), name="dp_sgd@3", claim=guarantee(3.0)),
+        way("dp_linear", 0.822, 0.1, (bounded(3.5, broken),), claim=guarantee(3.0)),
+        way(
+            "dp_forest",
+            0.61,
+            0.01,
+            (bounded(0.1, apart),),
+            claim=guarantee(3.0, unit="record", neighbours="replace"),
+        ),
+    )
 
 
 def every() -> Audit:
@@ -426,15 +479,26 @@ def every() -> Audit:
         audit,
         subjects=(*audit.subjects[:2], *ways()),
         untrained=(
-            Untrained("dp_ebm", "dp_ebm", "the library interpret is not installed"),
-            Untrained("federated_trees", "federated_trees", "1 site; a federation needs two"),
+            Untrained(
+                "dp_ebm",
+                "dp_ebm",
+                Reason(ReasonCode.MISSING_EXTRA, {"library": "interpret", "fix": "pip install it"}),
+            ),
+            Untrained(
+                "federated_trees",
+                "federated_trees",
+                Reason(
+                    ReasonCode.REFUSED,
+                    {"what": "1 site", "because": "a federation needs two", "fix": "add a site"},
+                ),
+            ),
         ),
     )
 
 
 def sample() -> Audit:
     """Four models: one with no leak seen, three that leak; evasion; refusals; failures."""
-    no_gradient = "needs access to the parameters and gradients, which this release does not give"
+    no_gradient = Reason(ReasonCode.LACKS_ACCESS, {"access": (WEIGHTS,)})
     subjects = (
         subject("logreg", 0.858, 1.01, 0.012, (evasion("fgsm", 1.6), evasion("pgd", 1.7))),
         subject(
@@ -451,7 +515,11 @@ def sample() -> Audit:
             0.17,
             (
                 evasion("pgd", 3.4),
-                Failed("fgsm", "evasion", "the gradient was not a number for 12 of 3,190 records"),
+                Failed(
+                    "fgsm",
+                    "evasion",
+                    Reason(ReasonCode.FAILED, {"error": "the gradient was not a number"}),
+                ),
             ),
         ),
         subject(
@@ -468,30 +536,12 @@ def sample() -> Audit:
     )
     coverage = (
         Coverage(
-            "membership",
-            "Membership inference",
-            "TESTED",
-            ("threshold", "shadow", "lira", "rmia", "few_shadow_lira"),
-            "five attacks on every model",
+            "membership", "TESTED", ("threshold", "shadow", "lira", "rmia", "few_shadow_lira")
         ),
-        Coverage("attribute", "Attribute inference", "NOT TESTED", (), "not part of this version"),
-        Coverage(
-            "evasion",
-            "Evasion",
-            "TESTED",
-            ("fgsm", "pgd", "square"),
-            "three attacks, where they apply",
-        ),
-        Coverage(
-            "reconstruction",
-            "Model inversion and reconstruction",
-            "NOT TESTED",
-            (),
-            "not part of this version",
-        ),
-        Coverage(
-            "poisoning", "Poisoning", "NOT APPLICABLE", (), "nobody outside takes part in training"
-        ),
+        Coverage("attribute", "NOT TESTED", (), not_requested=("attribute",)),
+        Coverage("evasion", "TESTED", ("fgsm", "pgd", "square")),
+        Coverage("reconstruction", "NOT TESTED", ()),
+        Coverage("poisoning", "NOT APPLICABLE", (), reason=Reason(ReasonCode.NOTHING_TRAINED)),
     )
     data = Data(
         "generated demo",
@@ -514,7 +564,7 @@ def sample() -> Audit:
             Pool("nonmembers", 3190, 3190, {"died in hospital": 0.1171}),
             Pool("reference", 1607, 1607, {"died in hospital": 0.1139}),
         ),
-        ("Ages over 89 are set to 91.4, as the source shifts them.",),
+        (note("Ages over 89 are set to 91.4, as the source shifts them."),),
         {"window_hours": 48, "variables": 48},
     )
     manifest = Manifest(
@@ -534,4 +584,4 @@ def sample() -> Audit:
         1_890_000_000,
         {"baseline-mlp": 16, "baseline-lstm": 16, "baseline-boosted": 16, "baseline-logreg": 16},
     )
-    return Audit(manifest, data, subjects, coverage, ("Each model was trained once.",))
+    return Audit(manifest, data, subjects, coverage, (note("Each model was trained once."),))

@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reader import Element, Page
 
+from privaudit.facts import Metric
 from privaudit.report import _svg as s
 from privaudit.report import charts
 from privaudit.results import Curve, Estimate
 
+TPR = Metric("tpr", fpr=0.01)
 rates = st.floats(0, 1, allow_nan=False)
 
 
@@ -52,12 +54,12 @@ def test_tradeoff_labels_never_collide(points: list[tuple[float, float]]) -> Non
     dots = [
         charts.Dot(
             f"model-{i}",
-            Estimate("auroc", x, max(0.0, x - 0.02), min(1.0, x + 0.02)),
-            Estimate("tpr_at_fpr_0.01", y, max(0.0, y - 0.01), min(1.0, y + 0.01), 0.01),
+            Estimate(Metric("auroc"), x, max(0.0, x - 0.02), min(1.0, x + 0.02)),
+            Estimate(TPR, y, max(0.0, y - 0.01), min(1.0, y + 0.01), 0.01),
         )
         for i, (x, y) in enumerate(points)
     ]
-    root = parsed(charts.tradeoff(dots, "c", "Title.", "x", "y"))
+    root = parsed(charts.draw_tradeoff(dots, "c", "Title.", "x", "y"))
     names = [e.text for e in words(root) if e.text.startswith("model-")]
     assert sorted(names) == sorted(d.name for d in dots)
     assert apart(root)
@@ -103,8 +105,10 @@ def test_thinning_moves_the_line_by_less_than_a_pixel() -> None:
 
 
 def test_roc_of_zeros_and_ones_stays_on_the_page() -> None:
-    curve = Curve("roc", (0.001, 0.01, 1.0), (0.0, 0.0, 1.0), (0.0, 0.0, 1.0), (0.01, 0.5, 1.0))
-    root = parsed(charts.roc([charts.Line("a", curve, 0)], "c", "Title.", "x", "y"))
+    curve = Curve(
+        "roc", TPR, (0.001, 0.01, 1.0), (0.0, 0.0, 1.0), (0.0, 0.0, 1.0), (0.01, 0.5, 1.0)
+    )
+    root = parsed(charts.draw_roc([charts.Line("a", curve, 0)], "c", "Title.", "x", "y"))
     (band, line) = [
         e.attributes["d"]
         for e in root.all("path")
@@ -124,11 +128,11 @@ def test_five_looks_told_apart_by_more_than_colour(count: int) -> None:
 
 def test_forest_says_why_a_number_is_missing() -> None:
     bars = [
-        charts.Bar("a", (Estimate("auc", 0.6, 0.5, 0.7, 0.5), None)),
-        charts.Bar("b", (Estimate("auc", 0.61, 0.55, 0.7, 0.5), None), "too few patients"),
+        charts.Bar("a", (Estimate(Metric("auc"), 0.6, 0.5, 0.7, 0.5), None)),
+        charts.Bar("b", (Estimate(Metric("auc"), 0.61, 0.55, 0.7, 0.5), None), "too few patients"),
     ]
     panels = [charts.Panel("AUC", 0.5), charts.Panel("Recognised", 0.01)]
-    root = parsed(charts.forest(bars, panels, "c", "Title."))
+    root = parsed(charts.draw_forest(bars, panels, "c", "Title."))
     texts = [e.text for e in words(root)]
     assert texts.count("too few patients") == 1
     assert texts.count("not stated") == 1
@@ -145,26 +149,31 @@ def test_forest_words_do_not_run_into_each_other(rows: list[tuple[float, float, 
             charts.Bar(
                 f"group: level {i}",
                 (
-                    Estimate("auc", value, low, high, 0.5),
-                    Estimate("tpr_at_fpr_0.01", value, low, high, 0.01),
+                    Estimate(Metric("auc"), value, low, high, 0.5),
+                    Estimate(TPR, value, low, high, 0.01),
                 ),
                 strong=i % 2 == 0,
             )
         )
     panels = [charts.Panel("AUC", 0.5), charts.Panel("Recognised at 1 in 100", 0.01)]
-    assert apart(parsed(charts.forest(bars, panels, "c", "Title.")))
+    assert apart(parsed(charts.draw_forest(bars, panels, "c", "Title.")))
 
 
 def test_evasion_labels_of_equal_ends_are_spread() -> None:
     curve = Curve(
-        "attack_rate", (0.1, 0.5, 1.0), (0.1, 0.2, 0.3), (0.05, 0.1, 0.2), (0.2, 0.3, 0.4)
+        "budget",
+        Metric("attack_rate"),
+        (0.1, 0.5, 1.0),
+        (0.1, 0.2, 0.3),
+        (0.05, 0.1, 0.2),
+        (0.2, 0.3, 0.4),
     )
     lines = [charts.Line(f"attack {i}", curve, i, control=i > 1) for i in range(6)]
-    assert apart(parsed(charts.evasion(lines, "c", "Title.", "x", "y")))
+    assert apart(parsed(charts.draw_evasion(lines, "c", "Title.", "x", "y")))
 
 
 def test_reliability_of_one_point() -> None:
-    curve = Curve("reliability", (0.9,), (1.0,), (0.8,), (1.0,))
-    root = parsed(charts.reliability(curve, "c", "Title.", "x", "y"))
+    curve = Curve("reliability", TPR, (0.9,), (1.0,), (0.8,), (1.0,))
+    root = parsed(charts.draw_reliability(curve, "c", "Title.", "x", "y"))
     assert len(root.all("circle")) == 1
     assert apart(root)

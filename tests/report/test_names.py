@@ -12,6 +12,7 @@ from ruled import POLICY, limit, ruled
 from sample import sample
 
 from privaudit import report
+from privaudit.facts import Group, Metric, Reason, ReasonCode, Setting, note
 from privaudit.report.inert import markdown as inert
 from privaudit.report.inert import words
 from privaudit.results import Audit, Coverage, Estimate, Failed, GroupResult, Skipped
@@ -52,13 +53,15 @@ HOSTILE = (
 def poisoned(name: str) -> Audit:
     """The sample with this name wherever a name or a free text comes from outside."""
     audit = sample()
-    estimate = Estimate(name, 0.25, 0.2, 0.3, 0.1, {name: 12}, 0.95, name)
-    refused = Estimate(f"{name}2", None, refusal=name)
+    refusal = Reason(ReasonCode.FAILED, {"error": name})
+    at = Setting("column", name, details=(name,))
+    estimate = Estimate(Metric(name, at=at), 0.25, 0.2, 0.3, 0.1, {name: 12})
+    refused = Estimate(Metric(f"{name}2"), None, refusal=refusal)
     s = audit.subjects[1]
     head = s.headline
     assert head is not None
-    group = GroupResult(name, name, head.groups[0].estimates, 0.01, name)
-    head = replace(head, groups=(group, *head.groups), caveats=(name,), attack=name)
+    group = GroupResult(name, name, head.groups[0].estimates, 0.01)
+    head = replace(head, groups=(group, *head.groups), caveats=(note(name),), attack=name)
     game = next(o for o in s.outcomes if o.kind == "finding")
     game = replace(
         game,
@@ -66,7 +69,7 @@ def poisoned(name: str) -> Audit:
         params={name: name},
         access=(name,),
         estimates=(*game.estimates, estimate, refused),
-        caveats=(name,),
+        caveats=(note(name),),
     )
     s = replace(
         s,
@@ -79,22 +82,22 @@ def poisoned(name: str) -> Audit:
         claim=replace(s.claim, epsilon=1.0, unit=name, neighbours=name, covers=(name,), basis=name),
         headline=head,
         utility=(*s.utility, estimate),
-        outcomes=(*s.outcomes, game, Skipped(name, name, name), Failed(name, name, name)),
-        controls=(*s.controls, replace(s.controls[0], attack=name, what=name)),
+        outcomes=(*s.outcomes, game, Skipped(name, name, refusal), Failed(name, name, refusal)),
+        controls=(*s.controls, replace(s.controls[0], attack=name, made=note(name))),
         costs={name: 3.0},
     )
     return replace(
         audit,
         subjects=(s,),
-        coverage=(Coverage(name, name, "TESTED", (name,), name),),
-        caveats=(name,),
+        coverage=(Coverage(name, "NOT TESTED", (name,), reason=refusal),),
+        caveats=(note(name),),
         data=replace(
             audit.data,
             source=name,
             title=name,
             positive=name,
             classes=(name, "b", "c"),
-            notes=(name,),
+            notes=(note(name),),
             facts={name: name},
             flow=(replace(audit.data.flow[0], step=name),),
             pools=(replace(audit.data.pools[0], name=name, rates={name: 0.5}),),
@@ -118,12 +121,17 @@ def poisoned(name: str) -> Audit:
 def verdict_of(name: str) -> Verdicts:
     """Verdicts with this name wherever a policy's owner or a judge may write."""
     waived = limit(
-        name, "EXCEEDS", rule=name, metric=name, attack=name, setting=name, group=name,
-        sentence=name, reason=name, remedy=name, waiver=Waiver(name, name, name),
-    )  # fmt: skip
-    open_ = limit(name, "INCONCLUSIVE", rule=name, sentence=name, reason=name, remedy=name)
+        name,
+        "EXCEEDS",
+        rule=name,
+        attack=name,
+        setting=Setting("column", name),
+        group=Group(name, name),
+        waiver=Waiver(name, name, name),
+    )
+    open_ = limit(name, "INCONCLUSIVE", rule=name)
     policy = dict.fromkeys(POLICY, name)
-    return ruled((waived, open_), policy=policy, notes=(name,), baseline=name, run=name)
+    return ruled((waived, open_), policy=policy, notes=(note(name),), baseline=name, run=name)
 
 
 HARMLESS = poisoned("plain name")

@@ -18,9 +18,10 @@ from reader import Element, Page, html_tables, markdown_tables, squeeze
 from sample import every, groups, membership, sample
 
 from privaudit import report
-from privaudit.report import wording as sentences
 from privaudit.report.render_html import HERE
-from privaudit.report.sections import ordered
+from privaudit.report.sections import load_sections
+from privaudit.report.wording import page as sentences
+from privaudit.report.wording.sections import SECTIONS
 from privaudit.results import Audit, GroupResult, from_json, to_json
 
 GOLDEN = Path(__file__).parent / "golden" / "report.md"
@@ -160,12 +161,18 @@ def test_drawings_keep_inside_their_frame(root: Element) -> None:
 def test_sections_come_in_the_agreed_order_and_only_where_they_have_matter(
     html: str, full: str
 ) -> None:
-    names = [name for name, _ in ordered()]
-    assert names == [name for name in sentences.SECTIONS if name in names]
+    names = [name for name, _ in load_sections()]
+    assert names == [name for name in SECTIONS if name in names]
     for page in (html, full):
         shown = [e.attributes["id"] for e in Page(page).root.all("section")]
         assert shown == [name for name in names if name in shown]
-    joint = {"promises", "federation", "poisoning", "splitting", "encryption"}
+    joint = {
+        "differential_privacy",
+        "federated_learning",
+        "poisoning",
+        "split_learning",
+        "encryption",
+    }
     assert joint <= {e.attributes["id"] for e in Page(full).root.all("section")}
     assert not joint & {e.attributes["id"] for e in Page(html).root.all("section")}
 
@@ -174,19 +181,19 @@ def test_words_never_said_of_a_model(html: str, markdown: str) -> None:
     names = [g.level for g in groups(0.1) if g.level == "Private"]
     assert names == ["Private"]
     page = Page(html).root.all("body")[0].words
-    assert sentences.forbidden(page, names) == []
-    assert sentences.forbidden(report.markdown(every()), names) == []
-    assert sentences.forbidden(markdown, names) == []
-    assert set(sentences.forbidden(page)) == {"private"}
+    assert sentences.find_forbidden(page, names) == []
+    assert sentences.find_forbidden(report.markdown(every()), names) == []
+    assert sentences.find_forbidden(markdown, names) == []
+    assert set(sentences.find_forbidden(page)) == {"private"}
     assert sentences.DISCLAIMER in page
     assert sentences.DISCLAIMER in markdown
 
 
 def test_the_word_search_finds_what_it_looks_for() -> None:
     for word in sentences.FORBIDDEN:
-        assert sentences.forbidden(f"This model is {word.upper()}.") == [word]
-    assert sentences.forbidden(sentences.DISCLAIMER) == []
-    assert sentences.forbidden("patient safety and privacy") == []
+        assert sentences.find_forbidden(f"This model is {word.upper()}.") == [word]
+    assert sentences.find_forbidden(sentences.DISCLAIMER) == []
+    assert sentences.find_forbidden("patient safety and privacy") == []
 
 
 def test_same_audit_same_bytes(html: str, markdown: str) -> None:
@@ -215,7 +222,7 @@ def test_light_enough_to_mail() -> None:
     audit = sample()
     names = ("threshold", "shadow", "lira", "rmia", "few_shadow_lira", "sixth", "seventh", "eighth")
     twelve = tuple(
-        GroupResult("admission type", f"level {i}", g.estimates, g.p_adjusted, g.how)
+        GroupResult("admission type", f"level {i}", g.estimates, g.p_adjusted)
         for i, g in enumerate(g for g in groups(0.3) if not g.suppressed)
     )
     assert len(twelve) == 12
@@ -244,7 +251,7 @@ def test_key_numbers_stand_in_both_forms(html: str, markdown: str) -> None:
     text = squeeze(markdown)
     for s in audit.subjects:
         assert s.headline is not None
-        e = next(e for e in s.headline.estimates if e.name == "auc")
+        e = next(e for e in s.headline.estimates if e.metric.name == "auc")
         number = f"{e.value:.3f} ({e.low:.3f} to {e.high:.3f})"
         assert page.count(number) >= 2
         assert text.count(number) >= 2
@@ -297,7 +304,7 @@ def contrast(one: str, two: str) -> float:
 
 
 def test_contrast_of_words_and_marks(root: Element) -> None:
-    css = (HERE / "report.css").read_text(encoding="utf-8")
+    css = (HERE / "page.css").read_text(encoding="utf-8")
     inks = re.findall(r"(?<![-\w])color: (#[0-9a-f]{6})", css)
     inks += re.findall(r"--(?:ink|soft|link): (#[0-9a-f]{6})", css)
     assert len(inks) >= 7

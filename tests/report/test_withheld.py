@@ -14,9 +14,10 @@ from sample import BY_AUC, in_group, sample, utility
 
 from privaudit import report
 from privaudit.contracts import Scores
+from privaudit.facts import Metric, Setting, note
 from privaudit.report.blocks import Table, plain, walk
-from privaudit.report.sections import groups as section
-from privaudit.report.withheld import PEOPLE, groups, judged, withheld
+from privaudit.report.sections import most_affected_groups as section
+from privaudit.report.withheld import PEOPLE, suppress_groups, withhold, withhold_verdicts
 from privaudit.results import Audit, Control, Estimate, Finding, GroupResult
 from privaudit.stats.groups import score_groups, utility_groups
 
@@ -39,7 +40,7 @@ def rows_of(audit: Audit, first: str) -> list[list[str]]:
     """Rows of every table of the groups' section whose first column is headed so."""
     return [
         [plain(cell) for cell in row]
-        for block in walk(section.build(withheld(audit)))
+        for block in walk(section.build(withhold(audit), None))
         if isinstance(block, Table) and block.columns[0] == first
         for row in block.rows
     ]
@@ -69,7 +70,7 @@ def test_groups_of_the_engine_show_no_small_cell(
     found = score_groups(evidence, patients=ids, groups={"kind": (labels[0], labels[1])}, rng=rng)
     n = {"member_patients": sum(members), "nonmember_patients": sum(others)}
     audit = with_groups(found, n)
-    assert withheld(audit) == audit
+    assert withhold(audit) == audit
     sizes = shown_sizes(audit)
     truth = {f"kind: L{i}": (a, b) for i, (a, b) in enumerate(zip(members, others, strict=True))}
     for name, size in sizes.items():
@@ -84,7 +85,7 @@ def test_groups_of_the_engine_show_no_small_cell(
 
 def group(level: str, members: int, others: int) -> GroupResult:
     n = {"member_patients": members, "nonmember_patients": others}
-    return GroupResult("kind", level, in_group(0.2, n), 0.5, "by hand")
+    return GroupResult("kind", level, in_group(0.2, n), 0.5)
 
 
 @settings(max_examples=150, deadline=None)
@@ -101,7 +102,7 @@ def test_groups_made_by_hand_do_not_get_past_the_last_door(
         "member_patients": sum(a for a, _ in sizes),
         "nonmember_patients": sum(b for _, b in sizes),
     }
-    kept = groups(made, total if known else {})
+    kept = suppress_groups(made, total if known else {})
     shown = [i for i, g in enumerate(kept) if not g.suppressed]
     hidden = [i for i, g in enumerate(kept) if g.suppressed]
     assert all(min(sizes[i]) >= 10 for i in shown)
@@ -141,60 +142,63 @@ def test_usefulness_by_group_shows_no_small_cell(sizes: list[int], seed: int) ->
 def test_a_number_on_few_patients_is_withheld_wherever_it_stands() -> None:
     s = sample().subjects[1]
     few = {"patients": 7, "attempts": 70}
-    told = Estimate("attack_rate@insurance", 0.4286, 0.1, 0.8, 0.2, few, 0.95, "Wilson")
-    finding = Finding("guesser", "attribute", {}, (), (told,))
-    auroc = Estimate("auroc", 0.8123, 0.7, 0.9, 0.5, {"patients": 9})
-    c = Control("positive", "few_shadow_lira", (Estimate("auc", 0.9876, 0.9, 1.0, 0.5, {"member_patients": 3}),), True, "planted")  # fmt: skip
+    rate = Metric("attack_rate", at=Setting("column", "insurance"))
+    finding = Finding("guesser", "attribute", {}, (), (Estimate(rate, 0.4286, 0.1, 0.8, 0.2, few),))
+    auroc = Estimate(Metric("auroc"), 0.8123, 0.7, 0.9, 0.5, {"patients": 9})
+    auc = Estimate(Metric("auc"), 0.9876, 0.9, 1.0, 0.5, {"member_patients": 3})
+    c = Control("positive", "few_shadow_lira", (auc,), True, note("planted"))
     odd = replace(s, outcomes=(finding,), utility=(auroc, *utility(0.8, 1.0)[1:]), controls=(c,))
     audit = replace(sample(), subjects=(odd,))
     for text in (report.html(audit), report.markdown(audit)):
         for number in ("42.86", "42.9", "43 in 100", "0.8123", "0.81 ", "0.9876", "0.988"):
             assert number not in text.replace("\u00a0", " ")
-    kept = withheld(audit).subjects[0]
+    kept = withhold(audit).subjects[0]
     assert all(
         e.value is None for f in kept.outcomes if isinstance(f, Finding) for e in f.estimates
     )
     assert kept.utility[0].refusal
 
 
-def test_counts_among_the_facts_of_real_data_are_withheld() -> None:
+def test_counts_among_the_facts_of_real_data_are_withhold() -> None:
     data = replace(
-        sample().data, real=True, source="Challenge 2012",
+        sample().data,
+        real=True,
+        source="Challenge 2012",
         facts={"stays_without_events": 4, "window_hours": 8, "patients": 9, "source": "set a"},
-    )  # fmt: skip
-    kept = withheld(replace(sample(), data=data)).data.facts
+    )
+    kept = withhold(replace(sample(), data=data)).data.facts
     assert kept == {
         "stays_without_events": "fewer than 10",
         "window_hours": 8,
         "patients": "fewer than 10",
         "source": "set a",
     }
-    assert withheld(sample()).data == sample().data
+    assert withhold(sample()).data == sample().data
 
 
 def test_verdicts_on_few_patients_keep_their_word_alone() -> None:
     few = limit("baseline-mlp", "EXCEEDS", 0.5714, n={"member_patients": 7})
-    (kept,) = judged(ruled((few,))).verdicts
+    (kept,) = withhold_verdicts(ruled((few,))).verdicts
     assert (kept.state, kept.value, kept.lower, kept.upper) == ("EXCEEDS", None, None, None)
     text = report.html(sample(), ruled((few,)))
     assert "57.1\u00a0in" not in text
     assert "57.1 in" not in text
     whole = ruled((limit("baseline-mlp", "EXCEEDS"),))
-    assert judged(whole) is whole
+    assert withhold_verdicts(whole) is whole
 
 
 def test_the_house_made_sample_passes_unchanged() -> None:
-    assert withheld(sample()) == sample()
+    assert withhold(sample()) == sample()
 
 
 @pytest.mark.parametrize("name", PEOPLE)
 def test_every_kind_of_count_is_watched(name: str) -> None:
-    e = Estimate("auc", 0.7, 0.6, 0.8, 0.5, {name: 9}, 0.95, BY_AUC)
+    e = Estimate(Metric("auc"), 0.7, 0.6, 0.8, 0.5, {name: 9}, bound=BY_AUC)
     s = replace(sample().subjects[0], utility=(e,))
-    assert withheld(replace(sample(), subjects=(s,))).subjects[0].utility[0].value is None
+    assert withhold(replace(sample(), subjects=(s,))).subjects[0].utility[0].value is None
     edge = replace(e, n={name: 10})
     s = replace(s, utility=(edge,))
-    assert withheld(replace(sample(), subjects=(s,))).subjects[0].utility[0] == edge
+    assert withhold(replace(sample(), subjects=(s,))).subjects[0].utility[0] == edge
 
 
 def test_no_sentence_speaks_of_few_patients() -> None:

@@ -1,7 +1,7 @@
 """Sections of the report, one a file.
 
-A section is a module with `build(audit, verdicts)`, which returns its blocks; none means that the section
-is left out. verdicts: None where no policy was given. Its title and its place are in
+A section is a module with `build(audit, verdicts)`, which returns its blocks; none means that the
+section is left out. verdicts: None where no policy was given. Its title and its place are in
 `privaudit.report.wording.sections`, under the file's name, which is also its anchor.
 """
 

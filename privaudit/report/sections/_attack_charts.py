@@ -65,7 +65,10 @@ def draw_evasion(subject: Subject, attacks: list[Finding], number: int) -> list[
     last: list[tuple[str, Series]] = []
     for i, (f, series) in enumerate(tried[:MAX_LINES]):
         name = name_attack(f.attack)
-        for label, of, control in ((name, "attack", False), (words.name_random(name), "control", True)):
+        for label, of, control in (
+            (name, "attack", False),
+            (words.name_random(name), "control", True),
+        ):
             curve = _make_curve(series, of)
             lines += [charts.Line(label, curve, i, control)] if curve is not None else []
         stated = [t for t in series if t.attack is not None and t.attack.value is not None]

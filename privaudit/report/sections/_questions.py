@@ -49,7 +49,7 @@ from privaudit.report.wording.knowledge import name_attack
 from privaudit.report.wording.metrics import name_group
 from privaudit.report.wording.releases import name_place
 from privaudit.report.wording.risk_and_utility import TRAINING_KINDS
-from privaudit.report.wording.verdicts import word_finding, word_notes, word_remedy
+from privaudit.report.wording.verdicts import word_notes, word_remedy
 from privaudit.results import Audit, Failed, Skipped, Subject
 from privaudit.verdicts import Verdicts
 
@@ -59,9 +59,7 @@ RESEARCH_SOURCES = ("MIMIC", "PhysioNet")
 
 def build_banner(audit: Audit, verdicts: Verdicts | None) -> Banner:
     """The verdict by shape, word and colour, and what to do about it."""
-    demo: list[Block] = (
-        [] if audit.data.real else [Prose((Strong(f"{summary.GENERATED_TITLE}."),))]
-    )
+    demo: list[Block] = [] if audit.data.real else [Prose((Strong(f"{summary.GENERATED_TITLE}."),))]
     if verdicts is None:
         body = (*demo, Prose(summary.NO_POLICY), Prose(mark_code(words.NO_POLICY_DO)))
         return Banner(words.NO_VERDICT, words.NO_VERDICT_TITLE, body)
@@ -75,7 +73,7 @@ def build_banner(audit: Audit, verdicts: Verdicts | None) -> Banner:
     body = demo
     if first is not None:
         defined = words.define_training_patients(get_kinds(audit))
-        body = [*body, Prose(f"{word_finding(first, name_attack)} {defined}", "lead")]
+        body = [*body, Prose(f"{policy_verdicts.word_deciding(first)} {defined}", "lead")]
     every = [s.name for s in audit.subjects]
     body = [*body, Prose(words.word_to_do(verdicts.state, names or every))]
     remedies = list(dict.fromkeys(text for v in stopped if (text := word_remedy(v))))[:3]

@@ -1,4 +1,5 @@
-"""Attack coverage: what was tested and what was not, by the classes of a data protection authority."""
+"""Attack coverage: what was tested and what was not, by the classes of a data protection
+authority."""
 
 from __future__ import annotations
 

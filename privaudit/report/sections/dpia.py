@@ -21,9 +21,7 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
     lines = (
         words.word_test(audit, [s.name for s in audit.subjects]),
         words.word_attackers(map(name_access, access)),
-        words.word_extent(
-            select_classes(audit, "TESTED"), select_classes(audit, "NOT TESTED")
-        ),
+        words.word_extent(select_classes(audit, "TESTED"), select_classes(audit, "NOT TESTED")),
         words.word_result(summarise_membership(audit)),
         words.word_verdict(verdicts),
         words.word_remains(date),

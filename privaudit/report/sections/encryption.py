@@ -1,4 +1,5 @@
-"""Encryption: what masks and ciphertexts leave visible, their overhead, and whether the key holds."""
+"""Encryption: what masks and ciphertexts leave visible, their overhead, and whether the key
+holds."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from privaudit.report.wording import policy_verdicts as words
 from privaudit.report.wording.knowledge import name_attack
 from privaudit.report.wording.metrics import name_group
 from privaudit.report.wording.questions import VERDICTS
-from privaudit.report.wording.verdicts import word_finding, word_reason, word_remedy
+from privaudit.report.wording.verdicts import word_reason, word_remedy
 from privaudit.results import Audit
 from privaudit.verdicts import Verdict, Verdicts
 
@@ -42,7 +42,7 @@ def _build_card(number: int, rule: Rule) -> Card:
         (words.CARD["count"], words.count_states(counts, v.at_least)),
     )
     sentences = (
-        word_finding(v, name_attack),
+        words.word_deciding(v),
         word_reason(v, name_attack),
         word_remedy(v),
     )

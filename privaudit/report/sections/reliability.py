@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from privaudit.facts import Metric
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Block, Bullets, Heading, Prose, Text, make_table
 from privaudit.report.kinds import get_kinds
 from privaudit.report.reading import (
     AUC,
-    EPSILON,
     FPRS,
     get,
     get_stated,
@@ -51,10 +52,12 @@ def _list_methods(audit: Audit) -> list[Block]:
     for s in audit.subjects:
         findings = (o.estimates for o in s.outcomes if o.kind == "finding")
         for e in (*(e for found in findings for e in found), *s.utility):
-            if e.bound is not None and e.value is not None and e.metric.name not in EPSILON:
+            if e.bound is not None and e.value is not None:
                 bare = Metric(e.metric.name, e.metric.fpr)
                 name = capitalise(name_metric(bare))
-                names.setdefault(describe_bound(e.bound), {})[name] = None
+                names.setdefault(describe_bound(replace(e.bound, made=0, right=0, coins=0)), {})[
+                    name
+                ] = None
     lines = tuple(words.word_interval(found, how) for how, found in names.items())
     return [Bullets(lines)] if lines else []
 

@@ -1,4 +1,5 @@
-"""Results by attack: a table a topic, whatever the number of releases, and drawings of the most exposed."""
+"""Results by attack: a table a topic, whatever the number of releases, and drawings of the most
+exposed."""
 
 from __future__ import annotations
 
@@ -122,7 +123,8 @@ def _draw_headlines(audit: Audit, head: str) -> list[Block]:
 
 
 def _build_matrix(audit: Audit, head: str, attacks: Sequence[str], metric: Metric) -> Table:
-    """One measure: a row a release, a column an attack. Bold: above guessing by more than chance."""
+    """One measure: a row a release, a column an attack. Bold: above guessing by more than
+    chance."""
     rows: list[tuple[Text, ...]] = []
     reasons: dict[str, None] = {}
     for s in audit.subjects:
@@ -219,8 +221,8 @@ def list_comparisons(f: Finding) -> list[Text]:
 
 
 def _select_best(attempts: Sequence[Attempt]) -> list[Attempt]:
-    """Of each attack on each release the setting with the largest difference; of evasion, which is no
-    risk of those trained on, the best attack alone."""
+    """Of each attack on each release the setting with the largest difference; of evasion, which is
+    no risk of those trained on, the best attack alone."""
     best: dict[tuple[str, str], Attempt] = {}
     for attempt in attempts:
         s, f, t = attempt

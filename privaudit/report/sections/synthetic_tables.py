@@ -1,4 +1,5 @@
-"""Synthetic tables: prevalence first, then utility, fidelity, duplicates, under-represented groups."""
+"""Synthetic tables: prevalence first, then utility, fidelity, duplicates, under-represented
+groups."""
 
 from __future__ import annotations
 
@@ -35,8 +36,8 @@ MAX_DRAWN, MAX_COLUMNS = 3, 3
 """Tables whose marginals are drawn, and columns of each beside the outcome."""
 
 CLEAR = 4.0
-"""A column is clearly apart where its distance is more than so many times what sampling alone gives, and
-than that of other real patients."""
+"""A column is clearly apart where its distance is more than so many times what sampling alone
+gives, and than that of other real patients."""
 
 Pair = tuple[Subject, Fidelity]
 
@@ -164,8 +165,8 @@ def _expect_distance(c: ColumnFit, f: Fidelity) -> float:
 
 
 def _build_marginals(shown: list[Pair]) -> list[Block]:
-    """Each table has a row; those are drawn that differ most, one among them that shows the noise of
-    differential privacy."""
+    """Each table has a row; those are drawn that differ most, one among them that shows the noise
+    of differential privacy."""
     known = [_rank_columns(s, f) for s, f in shown if f.columns]
     if not known:
         return []
@@ -190,9 +191,7 @@ def _draw_marginals(m: Marginals, number: int) -> Chart:
     """The outcome and the columns of one table that differ most."""
     small = [*_draw_outcome(m.fidelity), *(_draw_column(c) for c in m.ranked[:MAX_COLUMNS])]
     noisy = any(c.noisy for c in small)
-    title = words.title_marginals(
-        m.subject.name, m.far, len(m.ranked), m.ranked[0].name, noisy
-    )
+    title = words.title_marginals(m.subject.name, m.far, len(m.ranked), m.ranked[0].name, noisy)
     svg = charts_synthetic.draw_marginals(small, f"chart-columns-{number}", title, words.LEGEND)
     rows: list[tuple[Text, ...]] = []
     for one in small:
@@ -240,7 +239,9 @@ def _build_duplicates(shown: list[Pair]) -> list[Block]:
             e = get(f.estimates, name)
             more = get(f.estimates, f"{name}_excess")
             hidden = e is not None and e.value is None
-            found = (more is not None and (more.low or 0) > 0) or (hidden and name == "exact_copies")
+            found = (more is not None and (more.low or 0) > 0) or (
+                hidden and name == "exact_copies"
+            )
             text = words.ONE_TO_NINE if hidden else n.cell_text(e)
             chance = "" if e is None or e.chance is None else n.share(e.chance)
             cells += [embolden(text, found), chance]
@@ -272,7 +273,9 @@ def _build_groups(shown: list[Pair]) -> list[Block]:
     for by, level in levels:
         name = name_group(GroupResult(by, level, ()))
         groups = [
-            next((g for g in f.groups if (g.by, g.level) == (by, level)), GroupResult(by, level, ()))
+            next(
+                (g for g in f.groups if (g.by, g.level) == (by, level)), GroupResult(by, level, ())
+            )
             for _, f in given
         ]
         real = (get(g.estimates, "group_share_real") for g in groups)

@@ -71,7 +71,7 @@ def describe_method(audit: Audit, subject: Subject) -> str:
 def _build_utility(audit: Audit, head: str) -> list[Block]:
     """Utility on held-out patients, and AUROC on training patients for contrast."""
     metrics = list(dict.fromkeys(e.metric for s in audit.subjects for e in s.utility))
-    rows, sentences = [], []
+    rows, overfitted = [], []
     for s in audit.subjects:
         if not s.utility:
             continue
@@ -80,7 +80,7 @@ def _build_utility(audit: Audit, head: str) -> list[Block]:
         rows.append((s.name, *cells, n.cell_text(inside)))
         outside = get_stated(s.utility, "auroc")
         if inside is not None and outside is not None and _is_above(inside, outside):
-            sentences.append(words.word_overfitting(s.name, inside, outside))
+            overfitted.append(s.name)
     if not rows:
         return []
     titles = [capitalise(name_metric(metric)) for metric in metrics]
@@ -88,7 +88,8 @@ def _build_utility(audit: Audit, head: str) -> list[Block]:
     notes = [f"{title}: {reading}." for title, reading in readings if reading]
     columns = (head, *titles, words.TRAINING_AUROC)
     table = make_table(words.UTILITY_CAPTION, columns, rows, 1, notes)
-    return [table, *([Bullets(tuple(sentences))] if sentences else [])]
+    text = words.word_overfitting(overfitted, len(audit.subjects))
+    return [table, *([Prose(text)] if overfitted else [])]
 
 
 def _is_above(one: Estimate, two: Estimate) -> bool:

@@ -1,8 +1,11 @@
-"""What an attacker can do, by the names of `privaudit.contracts.Access`: the one table."""
+"""What an attacker can do, by the names of `privaudit.contracts.Access`, as `access.toml` words
+it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from privaudit.report.wording.tables import read_table
 
 
 @dataclass(frozen=True)
@@ -16,62 +19,7 @@ class AccessNote:
     knowledge: str
 
 
-ACCESS: dict[str, AccessNote] = {
-    "WEIGHTS": AccessNote(
-        "read the model’s parameters and take gradients",
-        "anyone who is given the model file",
-        "Parameters",
-        "white box: reads the model file",
-    ),
-    "FILE": AccessNote(
-        "open the file in which the generator is saved",
-        "anyone who is given the generator’s file",
-        "Generator file",
-        "white box: reads the generator’s file",
-    ),
-    "UPDATES": AccessNote(
-        "read each client’s update, as the server does",
-        "whoever runs the federated training",
-        "Client updates",
-        "grey box: observes the training",
-    ),
-    "CUT": AccessNote(
-        "read the traffic at a split model’s cut",
-        "whoever runs the server of split learning",
-        "Split activations",
-        "grey box: observes the training",
-    ),
-    "CIPHER": AccessNote(
-        "hold the encrypted updates and their sums, as the server does",
-        "whoever runs the federated training",
-        "Ciphertexts",
-        "grey box: observes the training",
-    ),
-    "SEAT": AccessNote(
-        "take part in training as one client",
-        "a hospital that takes part in the training",
-        "Malicious client",
-        "grey box: takes part in the training",
-    ),
-    "RERUN": AccessNote(
-        "train shadow models in the same way on other records",
-        "an expert who knows how the model was trained and has similar patients",
-        "Shadow training",
-        "grey box: knows how the model was trained",
-    ),
-    "TABLE": AccessNote(
-        "read the synthetic records",
-        "anyone who is given the synthetic table",
-        "Synthetic table",
-        "black box: holds the synthetic records only",
-    ),
-    "ANSWERS": AccessNote(
-        "query the model for probabilities",
-        "anyone who may use the model",
-        "Answers",
-        "black box: sees the model’s answers only",
-    ),
-}
+ACCESS = {name: AccessNote(**entry) for name, entry in read_table("access").items()}
 """The most telling first."""
 
 

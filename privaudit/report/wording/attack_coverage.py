@@ -5,20 +5,26 @@ from __future__ import annotations
 from privaudit.report.blocks import Badge
 
 INTRO = (
-    "A low number is evidence only against the attacks that were run. Everything marked “not tested” is "
-    "an open question, not evidence of low risk."
+    "A low number is evidence only against the attacks that were run. Everything marked “not "
+    "tested” is an open question, not evidence of low risk."
 )
 CAPTION = "Classes of attack"
-COLUMNS = ("Class of attack", "State", "Attacks with a result", "Extent, or why not", "Asked for by")
+COLUMNS = (
+    "Class of attack",
+    "State",
+    "Attacks with a result",
+    "Extent, or why not",
+    "Asked for by",
+)
 BADGES = {
     "TESTED": Badge("○ Tested", "undetected"),
     "NOT TESTED": Badge("– Not tested", "small"),
     "NOT APPLICABLE": Badge("· Not applicable", "untested"),
 }
 NOTE = (
-    "The European Data Protection Board (Opinion 28/2024, paragraph 55) accepts a test as evidence only "
-    "for the attacks that were run, and asks for attribute and membership inference, exfiltration, "
-    "regurgitation, model inversion and reconstruction."
+    "The European Data Protection Board (Opinion 28/2024, paragraph 55) accepts a test as evidence "
+    "only for the attacks that were run, and asks for attribute and membership inference, "
+    "exfiltration, regurgitation, model inversion and reconstruction."
 )
 NO_ATTACK, THIS_RUN = "none", "this run"
 

@@ -15,22 +15,23 @@ LIMITATIONS = (
     "“Threat model”.",
     "It does not state how the model performs on patients of another hospital or another year.",
     "It does not cover several models trained on the same patients and released together.",
-    "An attack’s success rate is not the probability that a given patient is found; that also depends on "
-    "who asks, about whom, and why.",
+    "An attack’s success rate is not the probability that a given patient is found; that also "
+    "depends on who asks, about whom, and why.",
     "It gives no legal opinion, and does not replace a data protection impact assessment.",
-    "Its numbers age: better attacks appear. Review it when the model, its data or its audience change.",
+    "Its numbers age: better attacks appear. Review it when the model, its data or its audience "
+    "change.",
 )
 NO_REVIEW = (
-    "Review by: no date is set. Review when the model, its data, its audience or the known attacks change, "
-    "and at the latest after a year."
+    "Review by: no date is set. Review when the model, its data, its audience or the known attacks "
+    "change, and at the latest after a year."
 )
 
 
 def word_criteria(version: str, as_of: str) -> str:
     """What the catalogue of criteria is, and of which day."""
     return (
-        f"A reading aid and no legal opinion. Catalogue {version}, as of {as_of}; sources change, so check "
-        "the current text."
+        f"A reading aid and no legal opinion. Catalogue {version}, as of {as_of}; sources change, "
+        "so check the current text."
     )
 
 

@@ -9,13 +9,14 @@ FLOW_CAPTION = "Cohort flow"
 FLOW_COLUMNS = ("Step", "Stays excluded", "Stays remaining", "Patients")
 POOLS_CAPTION = "The pools of patients; nobody is in two of them"
 POOLS_RANDOM = (
-    "Each patient was assigned at random to training or held-out, so that the two differ by nothing "
-    "else. A third pool serves as the attacker’s own data."
+    "Each patient was assigned at random to training or held-out, so that the two differ by "
+    "nothing else. A third pool serves as the attacker’s own data."
 )
 POOLS_SUPPLIED = (
-    "The split into training and held-out patients was supplied, not assigned at random by this audit. "
-    "The two may differ in other ways, such as the year or the ward, and an attack may exploit that "
-    "difference instead of memorisation. A third pool serves as the attacker’s own data."
+    "The split into training and held-out patients was supplied, not assigned at random by this "
+    "audit. The two may differ in other ways, such as the year or the ward, and an attack may "
+    "exploit that difference instead of memorisation. A third pool serves as the attacker’s own "
+    "data."
 )
 POOL_NAMES = {
     "members": "members (training)",

@@ -6,15 +6,16 @@ import math
 
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Badge
-from privaudit.report.wording.facts import describe_bound, word_reason
+from privaudit.report.wording.facts import word_reason
+from privaudit.report.wording.metrics import name_metric
 from privaudit.results import ClaimText, Estimate
 
 INTRO = (
-    "A differential-privacy guarantee is a property of the training procedure, proved and not measured. "
-    "An attack can only show that epsilon is at least some value. A lower bound below the claimed epsilon "
-    "does not prove the guarantee; a bound above it refutes it. Each card states what NIST SP 800-226 "
-    "asks of a claim: unit, neighbouring data, epsilon and delta, mechanism, accountant, what is covered, "
-    "and beside it the empirical lower bounds."
+    "A differential-privacy guarantee is a property of the training procedure, proved and not "
+    "measured. An attack can only show that epsilon is at least some value. A lower bound below "
+    "the claimed epsilon does not prove the guarantee; a bound above it refutes it. Each card "
+    "states what NIST SP 800-226 asks of a claim: unit, neighbouring data, epsilon and delta, "
+    "mechanism, accountant, what is covered, and beside it the empirical lower bounds."
 )
 BADGES: dict[str, Badge] = {
     "refuted": Badge("✕ Refuted", "invalid"),
@@ -74,8 +75,7 @@ def word_lower_bound(attack: str, e: Estimate) -> str:
     """A lower bound by one attack, with its method."""
     if e.value is None:
         return f"{attack}: not stated, {word_reason(e.refusal)}"
-    how = f", {describe_bound(e.bound)}" if e.bound is not None else ""
-    return f"{n.significant(e.value)} ({attack}, {n.share(e.confidence)} confidence{how})"
+    return f"{n.significant(e.value)} ({attack}, {name_metric(e.metric)})"
 
 
 def title_chart(best: str, epsilon: float, e: Estimate, without: Estimate | None) -> str:

@@ -9,15 +9,15 @@ from privaudit.results import Audit
 from privaudit.verdicts import Verdicts
 
 INTRO = (
-    "Paragraphs to copy. They state what was tested, when, how, to what extent and against whom, and "
-    "what remains (EDPB Opinion 28/2024, paragraph 58). Replace the square brackets."
+    "Paragraphs to copy. They state what was tested, when, how, to what extent and against whom, "
+    "and what remains (EDPB Opinion 28/2024, paragraph 58). Replace the square brackets."
 )
 NAME = "[name]"
 NOTHING = "nothing"
 REMAINS = (
-    "Residual risk. Attacks that were not run may succeed; better attacks may appear; an average may hide "
-    f"a person at higher risk. {NAME} judges the remaining risk as [low / medium / high], because "
-    "[reason], "
+    "Residual risk. Attacks that were not run may succeed; better attacks may appear; an average "
+    f"may hide a person at higher risk. {NAME} judges the remaining risk as [low / medium / high], "
+    "because [reason], "
 )
 
 
@@ -26,17 +26,17 @@ def word_test(audit: Audit, models: Iterable[str]) -> str:
     m = audit.manifest
     title = "" if are_tables(get_kinds(audit)) else f" for “{audit.data.title}”"
     return (
-        f"Test. On {m.created[:10]}, {NAME} tested {', '.join(models)}{title} with privaudit {m.version} "
-        f"(run {m.run}, profile {m.profile}). The data: {audit.data.source}."
+        f"Test. On {m.created[:10]}, {NAME} tested {', '.join(models)}{title} with privaudit "
+        f"{m.version} (run {m.run}, profile {m.profile}). The data: {audit.data.source}."
     )
 
 
 def word_attackers(access: Iterable[str]) -> str:
     """The attackers of all attacks that ran."""
     return (
-        "Attackers. Each attack assumed that the attacker holds the full record of a patient. Over all "
-        f"attacks, these kinds of access were assumed: {'; '.join(access) or NOTHING}. “Threat model” "
-        "states which attack used which."
+        "Attackers. Each attack assumed that the attacker holds the full record of a patient. Over "
+        f"all attacks, these kinds of access were assumed: {'; '.join(access) or NOTHING}. “Threat "
+        "model” states which attack used which."
     )
 
 
@@ -58,8 +58,8 @@ def word_verdict(v: Verdicts | None) -> str:
         return "Limits. No policy was applied, so the result was not compared with a limit."
     name = v.policy.get("name", "")
     return (
-        f"Limits. Under the policy “{name}” (sha256 {v.policy_sha256[:16]}…) the overall verdict is "
-        f"{v.state}."
+        f"Limits. Under the policy “{name}” (sha256 {v.policy_sha256[:16]}…) the overall verdict "
+        f"is {v.state}."
     )
 
 

@@ -6,8 +6,8 @@ from privaudit.report import numbers as n
 from privaudit.results import Estimate
 
 INTRO = (
-    "In federated learning records stay in each hospital, but what a hospital sends is computed from "
-    "them. The first table states who could read what one hospital sent."
+    "In federated learning records stay in each hospital, but what a hospital sends is computed "
+    "from them. The first table states who could read what one hospital sent."
 )
 TRUST_CAPTION = "Who could read what of one hospital’s contribution"
 TRUST_COLUMNS = ("Model", "Who", "What", "Could read it")
@@ -23,8 +23,8 @@ COSTS: dict[str, str] = {
 }
 SITES_CAPTION = "Utility (AUROC) by hospital, on held-out patients"
 SITES = (
-    "Whether federated training benefits a hospital: its own patients, under models trained by hospitals "
-    "alone, together, and in one place."
+    "Whether federated training benefits a hospital: its own patients, under models trained by "
+    "hospitals alone, together, and in one place."
 )
 SITE_COLUMN = "Hospital"
 ALL_PATIENTS = "all patients"
@@ -34,7 +34,8 @@ SUPPRESSED = "not shown"
 def word_benefit(alone: Estimate, together: Estimate, model: str) -> str:
     """Whether training together is more useful than alone."""
     both = (
-        f"AUROC {n.estimate_text(together)} with {model}, {n.estimate_text(alone)} with hospitals alone"
+        f"AUROC {n.estimate_text(together)} with {model}, {n.estimate_text(alone)} with hospitals "
+        "alone"
     )
     if (together.low or 0) > (alone.high or 1):
         return f"Training together is more useful than hospitals alone: {both}."
@@ -46,19 +47,27 @@ def word_benefit(alone: Estimate, together: Estimate, model: str) -> str:
 # --- poisoning ----------------------------------------------------------------------------------
 
 POISONING = (
-    "One or more malicious hospitals take part. Each row is the same training with and without them. For "
-    "a backdoor, success is a patient with the trigger who gets the prediction that the attacker wants; "
-    "for the others, a wrong prediction. An aggregator in brackets is not that of the release: the same "
-    "training was repeated with it."
+    "One or more malicious hospitals take part. Each row is the same training with and without "
+    "them. For a backdoor, success is a patient with the trigger who gets the prediction that the "
+    "attacker wants; for the others, a wrong prediction. An aggregator in brackets is not that of "
+    "the release: the same training was repeated with it."
 )
-POISONING_CAPTION = "Predictions changed by malicious hospitals, by aggregator: with minus without them"
+POISONING_CAPTION = (
+    "Predictions changed by malicious hospitals, by aggregator: with minus without them"
+)
 POISONING_COLUMNS = ("Model", "Attack")
-POISONING_NOTE = "Bold: more than chance explains. The rates with and without them are in audit.json."
+POISONING_NOTE = (
+    "Bold: more than chance explains. The rates with and without them are in audit.json."
+)
 
 
 def word_poisoning(model: str, worst: str, against: str, e: Estimate, best: str) -> str:
-    """The worst attack on the aggregator of the release, and the aggregator that resists it best."""
-    text = f"{model}: the worst, {worst} against {against}, changes {n.estimate_text(e)} of predictions"
+    """The worst attack on the aggregator of the release, and the aggregator that resists it
+    best."""
+    text = (
+        f"{model}: the worst, {worst} against {against}, changes {n.estimate_text(e)} of "
+        "predictions"
+    )
     if not best:
         return f"{text}; no other aggregator tried resists it clearly better."
     return f"{text}; with {best} it changes least."
@@ -67,15 +76,16 @@ def word_poisoning(model: str, worst: str, against: str, e: Estimate, best: str)
 # --- split learning and encryption --------------------------------------------------------------
 
 SPLIT_LEARNING = (
-    "The server sees activations in place of records. These attacks test what the traffic reveals: the "
-    "outcomes, and the records themselves."
+    "The server sees activations in place of records. These attacks test what the traffic reveals: "
+    "the outcomes, and the records themselves."
 )
 CUT_CAPTION = "What the traffic at the cut reveals"
 CUT_COST_CAPTION = "What crosses the cut, and its cost"
 ATTEMPT_COLUMNS = ("Model", "Attack", "Setting", "Attack success", "Control", "Baseline")
 ENCRYPTION = (
-    "Encryption and masks hide single updates from the server. They hide neither what the sum of the "
-    "updates reveals nor what the finished model reveals. Whoever holds the key reads everything."
+    "Encryption and masks hide single updates from the server. They hide neither what the sum of "
+    "the updates reveals nor what the finished model reveals. Whoever holds the key reads "
+    "everything."
 )
 SEEN_CAPTION = "What is visible under masks and encryption"
 KEY_CAPTION = "Attempts to recover the key"

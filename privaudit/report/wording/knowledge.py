@@ -1,12 +1,13 @@
-"""What the report knows of attacks, methods, criteria and terms, from the tables beside this file."""
+"""What the report knows of attacks, methods, criteria and terms, from the tables beside this
+file."""
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
-from typing import Any, Literal
+from typing import Literal
+
+from privaudit.report.wording.tables import read_table
 
 TrainingKind = Literal["pooled", "local", "federated", "split", "dp", "synthetic", "other"]
 
@@ -34,8 +35,8 @@ class MethodNote:
 
 @dataclass(frozen=True)
 class Criterion:
-    """What an authority or a standard asks for. classes: the classes of attack that bear on it; none:
-    `note` alone answers it."""
+    """What an authority or a standard asks for. classes: the classes of attack that bear on it;
+    none: `note` alone answers it."""
 
     source: str
     where: str
@@ -54,43 +55,30 @@ class Term:
     linked: tuple[str, ...] = ()
 
 
-def _read(name: str) -> dict[str, Any]:
-    text = files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
-
-
-def _clean(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else " ".join(value.split())
-
-
-def _fields(entry: dict[str, Any]) -> dict[str, Any]:
-    return {key: _clean(value) for key, value in entry.items()}
-
-
 @cache
 def attack_notes() -> dict[str, AttackNote]:
     """Attack name -> what the report says of it. An attack without a note is still reported."""
-    return {name: AttackNote(**_fields(entry)) for name, entry in _read("attacks").items()}
+    return {name: AttackNote(**entry) for name, entry in read_table("attacks").items()}
 
 
 @cache
 def method_notes() -> dict[str, MethodNote]:
     """Method name -> how it trains."""
-    return {name: MethodNote(**_fields(entry)) for name, entry in _read("methods").items()}
+    return {name: MethodNote(**entry) for name, entry in read_table("methods").items()}
 
 
 @cache
 def criteria() -> tuple[str, str, tuple[Criterion, ...]]:
     """Version of the catalogue, the day it was last checked, and its entries."""
-    tree = _read("criteria")
-    entries = tuple(Criterion(**_fields(entry)) for entry in tree["criterion"])
+    tree = read_table("criteria")
+    entries = tuple(Criterion(**entry) for entry in tree["criterion"])
     return tree["version"], tree["as_of"], entries
 
 
 @cache
 def glossary() -> tuple[Term, ...]:
     """Every term in alphabetical order."""
-    entries = (Term(anchor, **_fields(entry)) for anchor, entry in _read("glossary").items())
+    entries = (Term(anchor, **entry) for anchor, entry in read_table("glossary").items())
     return tuple(sorted(entries, key=lambda term: term.term.casefold()))
 
 
@@ -101,7 +89,7 @@ def glossary_markdown() -> str:
         "`privaudit/report/wording/glossary.toml`, which the reports print as well.\n"
     )
     return head + "".join(
-        f'\n## {term.term} {{ #{term.anchor} }}\n\n{term.meaning}\n' for term in glossary()
+        f"\n## {term.term} {{ #{term.anchor} }}\n\n{term.meaning}\n" for term in glossary()
     )
 
 
@@ -115,19 +103,3 @@ def kind_of_method(method: str) -> TrainingKind:
     """Which others a method is compared with; "other" for one that is not known here."""
     note = method_notes().get(method)
     return note.kind if note is not None else "other"
-
-
-__all__ = [
-    "AttackNote",
-    "Criterion",
-    "MethodNote",
-    "Term",
-    "TrainingKind",
-    "attack_notes",
-    "criteria",
-    "glossary",
-    "glossary_markdown",
-    "kind_of_method",
-    "method_notes",
-    "name_attack",
-]

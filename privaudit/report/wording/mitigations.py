@@ -6,12 +6,13 @@ from privaudit.report import numbers as n
 from privaudit.results import Estimate
 
 INTRO = (
-    "Only what this run measured is listed. Each row is compared with the most exposed release that was "
-    "trained in one place; “less” and “more” are stated only where the two intervals do not overlap."
+    "Only what this run measured is listed. Each row is compared with the most exposed release "
+    "that was trained in one place; “less” and “more” are stated only where the two intervals do "
+    "not overlap."
 )
 NOTHING_TO_COMPARE = (
-    "This run holds nothing to compare: that takes at least two releases of the same task. What a run "
-    "does not measure, its report does not recommend."
+    "This run holds nothing to compare: that takes at least two releases of the same task. What a "
+    "run does not measure, its report does not recommend."
 )
 COLUMNS = ("Trained", "Risk (AUC)", "Utility (AUROC)", "Compared with {name}")
 ACCESS_COLUMNS = ("Attacker may", "Strongest attack", "AUC")
@@ -36,8 +37,9 @@ def word_best(model: str, risk: Estimate, utility: Estimate | None, than: str) -
     """The most useful of those that reveal less."""
     useful = f", with an AUROC of {n.estimate_text(utility)}" if utility is not None else ""
     return (
-        f"Of the releases that reveal less than {than}, the most useful is {model}: AUC of the strongest "
-        f"attack {n.estimate_text(risk)}{useful}. Whether it may be released is for the policy to decide."
+        f"Of the releases that reveal less than {than}, the most useful is {model}: AUC of the "
+        f"strongest attack {n.estimate_text(risk)}{useful}. Whether it may be released is for the "
+        "policy to decide."
     )
 
 

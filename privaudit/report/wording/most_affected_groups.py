@@ -7,9 +7,10 @@ from privaudit.report.wording.metrics import name_metric
 from privaudit.results import Estimate
 
 INTRO = (
-    "An average can hide a group that is recognised far more often. Groups with fewer than 10 patients "
-    "are not shown. Whether a group differs from the rest is decided by a p-value from permutations of "
-    "the groups, adjusted for the number of groups tested (max-T); those that differ are set in bold."
+    "An average can hide a group that is recognised far more often. Groups with fewer than 10 "
+    "patients are not shown. Whether a group differs from the rest is decided by a p-value from "
+    "permutations of the groups, adjusted for the number of groups tested (max-T); those that "
+    "differ are set in bold."
 )
 NONE = "This audit holds no results by group, so the average may hide a more affected group."
 OVERVIEW = "The most affected group of every release, by the headline’s attack on all patients"

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Badge
 from privaudit.report.judged import applies
+from privaudit.report.wording.classes import name_family
 from privaudit.report.wording.knowledge import name_attack
-from privaudit.report.wording.metrics import name_group, name_setting
+from privaudit.report.wording.metrics import name_group, name_metric, name_setting
 from privaudit.report.wording.questions import VERDICTS
-from privaudit.report.wording.releases import list_names
+from privaudit.report.wording.verdicts import explain_policy_metric, word_finding
 from privaudit.verdicts import State, Verdict
 
 INTRO = (
-    "One card for each rule. The two bounds are one-sided: the true value lies above the lower and below "
-    "the upper one, each at the policy’s confidence level. EXCEEDS means that even the lower bound is "
-    "above the limit; WITHIN, that even the upper bound is below it and the attack detected a planted "
-    "leak; everything between is INCONCLUSIVE. For a rule with a minimum, FALLS SHORT replaces EXCEEDS."
+    "One card for each rule. The two bounds are one-sided: the true value lies above the lower and "
+    "below the upper one, each at the policy’s confidence level. EXCEEDS means that even the lower "
+    "bound is above the limit; WITHIN, that even the upper bound is below it and the attack "
+    "detected a planted leak; everything between is INCONCLUSIVE. For a rule with a minimum, FALLS "
+    "SHORT replaces EXCEEDS."
 )
 NO_RULES = "The policy holds no rule, so there is nothing to decide."
 CARD = {
@@ -46,50 +49,21 @@ _POINTS = (
     "near_copies",
 )
 _CLAIMED = ("epsilon.claimed", "epsilon.delta")
-_METRICS = {
-    "membership.tpr": "training patients recognised",
-    "membership.auc": "AUC of membership attacks",
-    "membership.ppv": "positive predictive value of membership attacks",
-    "attribute.rate": "undisclosed values inferred",
-    "attribute.advantage": "undisclosed values inferred, above the baseline without the model",
-    "reconstruction.rate": "records reconstructed",
-    "reconstruction.advantage": "records reconstructed, above the baseline without the release",
-    "evasion.rate": "predictions changed by small changes of the input",
-    "evasion.advantage": "predictions changed, above random changes",
-    "poisoning.rate": "predictions changed by a malicious hospital",
-    "poisoning.advantage": "predictions changed, above training without a malicious hospital",
-    "synthetic.singling_out": "patients singled out in the synthetic table, above the control",
-    "synthetic.linkability": "records linked by the synthetic table, above the control",
-    "synthetic.inference": "values inferred from the synthetic table, above the control",
-    "synthetic.exact_copies": "exact duplicates, above those of other patients",
-    "synthetic.near_copies": "near-duplicates, above those of other patients",
-    "synthetic.rate": "attempts on the synthetic table that succeed",
-    "synthetic.advantage": "attempts on the synthetic table that succeed, above the control",
-    "fidelity.prevalence_gap": "prevalence of the outcome, synthetic minus real",
-    "fidelity.column_distance": "total variation distance of marginals",
-    "fidelity.association_error": "correlation error",
-    "fidelity.association_error_outcome": "correlation error with the outcome",
-    "fidelity.detection_auc": "discriminator AUC",
-    "fidelity.auroc_loss": "AUROC lost by training on synthetic records",
-    "fidelity.auroc_synthetic": "AUROC of models trained on synthetic records",
-    "utility.auprc": "utility (AUPRC)",
-    "utility.log_loss": "log loss",
-    "utility.calibration_intercept": "calibration intercept",
-    "epsilon.claimed": "claimed epsilon",
-    "epsilon.delta": "claimed delta",
-    "epsilon.lower_bound": "empirical lower bound on epsilon",
-    "utility.auroc": "utility (AUROC)",
-    "utility.brier": "Brier score",
-    "utility.calibration_slope": "calibration slope",
-}
 
 
 def name_measure(v: Verdict) -> str:
-    """A rule's measure, and at what it is read."""
-    text = _METRICS.get(v.metric) or v.metric.replace("_", " ").replace(".", ": ")
-    if v.fpr is not None:
-        text += f" at a false positive rate of {n.share(v.fpr)}"
-    return text if v.prior is None else f"{text} if {n.share(v.prior)} are members"
+    """A rule's measure: the family of attacks and the number, at what it is read."""
+    family = v.metric[: v.metric.find(".")]
+    title = "Differential privacy" if v.metric in _CLAIMED else name_family(family)
+    if v.number is not None:
+        return f"{title}: {name_metric(replace(v.number, at=None))}"
+    return f"{title}: {explain_policy_metric(v.metric)}"
+
+
+def word_deciding(v: Verdict) -> str:
+    """What was found, with the release that it is about."""
+    text = word_finding(v, name_attack)
+    return f"{v.subject}: {text[:1].lower()}{text[1:]}" if v.subject else text
 
 
 def get_badge(v: Verdict) -> Badge:
@@ -154,9 +128,9 @@ def word_waiver(v: Verdict) -> str:
     """Who accepted an exceeded limit, until when and why."""
     assert v.waiver is not None
     return (
-        f"Waiver for {word_place(v)}: until {v.waiver.expires}, approved by {v.waiver.approved_by}, "
-        f"because: {v.waiver.reason.rstrip('.')}. The limit stays exceeded: a waiver does not lower the "
-        "risk."
+        f"Waiver for {word_place(v)}: until {v.waiver.expires}, approved by "
+        f"{v.waiver.approved_by}, because: {v.waiver.reason.rstrip('.')}. The limit stays "
+        "exceeded: a waiver does not lower the risk."
     )
 
 
@@ -168,7 +142,8 @@ def caption_verdicts(rule: str) -> str:
 def word_more(state: str, names: Sequence[str]) -> str:
     """The verdicts that no table holds."""
     where = ", in verdicts.json" if len(names) > MAX_NAMED else ""
-    return f"{state} ({len(names)}): {list_names(names, MAX_NAMED)}{where}."
+    more = f"; and {len(names) - MAX_NAMED} more" if where else ""
+    return f"{state} ({len(names)}): {'; '.join(names[:MAX_NAMED])}{more}{where}."
 
 
 def word_severity(name: str, applicable: bool) -> str:

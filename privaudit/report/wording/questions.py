@@ -1,4 +1,5 @@
-"""The first screen: the verdict, and the five questions that whoever decides must be able to answer."""
+"""The first screen: the verdict, and the five questions that whoever decides must be able to
+answer."""
 
 from __future__ import annotations
 
@@ -55,24 +56,26 @@ def title_verdict(state: State, exceeded: int, rules: int) -> str:
 
 TO_DO: dict[State, str] = {
     "WITHIN": (
-        "What to do: the policy does not prevent this release. Read under 5 what was not tested, then "
-        "decide, and record who decided and until when."
+        "What to do: the policy does not prevent this release. Read under 5 what was not tested, "
+        "then decide, and record who decided and until when."
     ),
     "EXCEEDS": (
         "What to do: do not release {names} as audited here. “Mitigations” lists the evidence that "
         "this run holds."
     ),
     "INCONCLUSIVE": (
-        "What to do: do not release on this evidence. Repeat the audit with what it lacked, named below."
+        "What to do: do not release on this evidence. Repeat the audit with what it lacked, named "
+        "below."
     ),
     "NOT TESTED": (
-        "What to do: do not release on this evidence. Run the missing attacks, named below, and check "
-        "again."
+        "What to do: do not release on this evidence. Run the missing attacks, named below, and "
+        "check again."
     ),
 }
 NO_POLICY_DO = (
-    "What to do: write down your organisation’s limits (`privaudit init` gives a starting point) and "
-    "check this run against them: `privaudit check RUN --policy policy.toml`. Nothing is recomputed."
+    "What to do: write down your organisation’s limits (`privaudit init` gives a starting point) "
+    "and check this run against them: `privaudit check RUN --policy policy.toml`. Nothing is "
+    "recomputed."
 )
 
 
@@ -106,7 +109,7 @@ def word_tested(
     parts = []
     title = f"“{data.title}”"
     if models := kinds.count("model"):
-        how = f" (trained {', '.join(ways)})" if ways else ""
+        how = f" (trained: {', '.join(ways)})" if ways else ""
         predict = "predicts" if models == 1 else "predict"
         parts.append(f"{count_noun(models, 'model')} that {predict} {title}{how}")
     if made := kinds.count("table"):
@@ -124,8 +127,8 @@ def word_tested(
         parts.append(f"{count_noun(own, 'user-supplied model')}{what} for {title}")
     if answers := kinds.count("answers"):
         parts.append(
-            f"the probabilities of {title} that {count_noun(answers, 'model')} gave for each record; "
-            "the model itself was not supplied"
+            f"the probabilities of {title} that {count_noun(answers, 'model')} gave for each "
+            "record; the model itself was not supplied"
         )
     text = ", and ".join(parts) or f"Nothing that predicts {title}"
     return f"{text[:1].upper()}{text[1:]}."
@@ -151,8 +154,8 @@ def word_pools(audit: Audit, kinds: Sequence[Kind]) -> str:
     start = f"{it} {verb} {inside} patients ({data.source}), the training patients."
     if data.random_split:
         return (
-            f"{start} Another {outside}, assigned at random, were held out, so that an attack’s success "
-            "can be distinguished from chance."
+            f"{start} Another {outside}, assigned at random, were held out, so that an attack’s "
+            "success can be distinguished from chance."
         )
     return (
         f"{start} {outside} other patients were held out. The split was supplied, not assigned at "
@@ -183,8 +186,8 @@ _ALONE = {
     "detected": "This {what} reveals who was in its training data, beyond chance.",
     "undetected": "On this {what} the attacks did no better than guessing.",
     "small": (
-        "On this {what} no leakage beyond chance was detected, but there are too few patients for a "
-        "conclusion at the false positive rate required."
+        "On this {what} no leakage beyond chance was detected, but there are too few patients for "
+        "a conclusion at the false positive rate required."
     ),
     "underpowered": (
         "On this {what} no leakage beyond chance was detected, but no planted leak was detected "
@@ -230,16 +233,17 @@ def word_group(
     beside = "" if everyone is None else f", against {n.value_text(everyone)} for everyone"
     chance = "" if differs else " This difference from the rest may be due to chance."
     return (
-        f"Most affected group ({model}, attack {attack}): {group}, AUC {n.estimate_text(e)}{beside}."
-        f"{chance}"
+        f"Most affected group ({model}, attack {attack}): {group}, AUC "
+        f"{n.estimate_text(e)}{beside}.{chance}"
     )
 
 
 def word_other_attacks(places: Sequence[str]) -> str:
     """Attacks other than membership that learn something."""
     return (
-        f"Other attacks that did better than their control and baseline: {list_names(places, 6)}. Each "
-        "is tested on its own, so about 1 in 40 of all that were run would be listed here by chance."
+        f"Other attacks that did better than their control and baseline: {list_names(places, 6)}. "
+        "Each is tested on its own, so about 1 in 40 of all that were run would be listed here by "
+        "chance."
     )
 
 
@@ -296,17 +300,17 @@ def word_meaning_detected(kinds: Sequence[Kind]) -> str:
     """What membership inference means for a patient."""
     made = "whom the table was made from" if are_tables(kinds) else "in the training data"
     return (
-        "To be recognised means: somebody who already holds a patient’s record infers that this patient "
-        f"is among those {made}, and with it whatever is true of all of them: that they were treated "
-        "there, and for what."
+        "To be recognised means: somebody who already holds a patient’s record infers that this "
+        f"patient is among those {made}, and with it whatever is true of all of them: that they "
+        "were treated there, and for what."
     )
 
 
 def word_meaning_undetected(kinds: Sequence[Kind]) -> str:
     """What no leakage means."""
     return (
-        "As far as these attacks can show, somebody who holds a patient’s record cannot infer from the "
-        f"{name_release(kinds, 1)} whether the patient was in its training data."
+        "As far as these attacks can show, somebody who holds a patient’s record cannot infer from "
+        f"the {name_release(kinds, 1)} whether the patient was in its training data."
     )
 
 
@@ -315,8 +319,8 @@ def word_ppv(e: Estimate, prior: float, on_all: bool = False) -> str:
     base = n.base_for(e)
     bias = "; measured on all patients, which is biased upwards" if on_all else ""
     return (
-        f"If {n.one_in(prior)} of those asked about were training patients, then of {base:,} whom the "
-        f"attack names at a false positive rate of {n.share(PPV_FPR)} about "
+        f"If {n.one_in(prior)} of those asked about were training patients, then of {base:,} whom "
+        f"the attack names at a false positive rate of {n.share(PPV_FPR)} about "
         f"{n.count_in(e.value or 0, base, n.half_width(e))} would be training patients "
         f"({n.frequency_interval(e, base)}); naming at random, {n.significant(prior * base)}{bias}."
     )
@@ -325,12 +329,12 @@ def word_ppv(e: Estimate, prior: float, on_all: bool = False) -> str:
 # --- 5. what was not tested ---------------------------------------------------------------------
 
 ALL_TESTED = (
-    "Every class of attack in this report’s list was run on at least one release. Attacks outside the "
-    "list were not."
+    "Every class of attack in this report’s list was run on at least one release. Attacks outside "
+    "the list were not."
 )
 NO_RECIPE = (
-    "Attacks that need shadow models (shadow models, LiRA, RMIA, few-shadow LiRA): how the model is "
-    "trained was not supplied. They often detect more. `privaudit audit --estimator` runs them."
+    "Attacks that need shadow models (shadow models, LiRA, RMIA, few-shadow LiRA): how the model "
+    "is trained was not supplied. They often detect more. `privaudit audit --estimator` runs them."
 )
 ANSWERS_ONLY = (
     "Attacks that query the model about other records (attribute inference, evasion): only its "
@@ -359,6 +363,6 @@ def word_not_everywhere(count: int, kinds: Sequence[Kind]) -> str:
     needs = "needs" if count == 1 else "need"
     where = "here" if len(kinds) == 1 else "by every release"
     return (
-        f"{count_noun(count, 'attack')} {needs} what is not released {where}; the reasons are listed "
-        "under “Results by attack”."
+        f"{count_noun(count, 'attack')} {needs} what is not released {where}; the reasons are "
+        "listed under “Results by attack”."
     )

@@ -8,8 +8,8 @@ from privaudit.report import numbers as n
 from privaudit.report.blocks import Badge
 
 INTRO = (
-    "Three things limit what an audit can show: whether the attacks work at all (controls), how many "
-    "patients there are (power), and chance (the confidence intervals)."
+    "Three things limit what an audit can show: whether the attacks work at all (controls), how "
+    "many patients there are (power), and chance (the confidence intervals)."
 )
 RUN_CAVEATS = "Caveats of the whole run"
 CONTROLS_CAPTIONS = {
@@ -29,14 +29,14 @@ YES, NO = "yes", "no"
 INTERVALS = "How the intervals were made"
 RANDOM_SPLIT = "Each patient was assigned at random to training or held-out."
 SUPPLIED_SPLIT = (
-    "The split was supplied and not assigned at random, so the intervals describe these patients, and "
-    "not what else may set the two sides apart."
+    "The split was supplied and not assigned at random, so the intervals describe these patients, "
+    "and not what else may set the two sides apart."
 )
 SEEDS = (
     "Every random step has its own named stream, all from the one seed printed under "
     "“Reproducibility”. The intervals describe which patients happened to be sampled. They do not "
-    "describe how the numbers would vary if the model were trained again, because each model was trained "
-    "once."
+    "describe how the numbers would vary if the model were trained again, because each model was "
+    "trained once."
 )
 
 

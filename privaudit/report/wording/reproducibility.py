@@ -28,9 +28,7 @@ MANIFEST = {
     "policy": "sha256 of the policy",
     "baseline": "Compared with",
 }
-NO_LEDGER = (
-    "How often this audit was attempted before is not known: no ledger of attempts was kept where it ran."
-)
+NO_LEDGER = "No ledger of attempts was kept where this ran, so earlier attempts are not known."
 ATTEMPTS_CAPTION = "How earlier attempts ended"
 ATTEMPTS_COLUMNS = ("Exit code", "Attempts")
 EXIT_CODES = {
@@ -48,10 +46,10 @@ EXIT_CODES = {
 def word_attempts(a: Attempts) -> str:
     """How often an audit of this task on these data was attempted where this run is kept."""
     if a.started <= 1:
-        return "This is the first attempt at an audit of this task on these data where this run is kept."
+        return "This is the first audit of this task on these data where this run is kept."
     ways = "one command" if a.requests == 1 else f"{a.requests} different commands"
     return (
-        f"This is attempt {n.count(a.started)} at an audit of this task on these data where this run is "
-        f"kept, since {a.since[:10]}, with {ways}; {n.count(a.finished)} finished before. An audit that "
-        "is repeated until it passes is weaker evidence than its numbers suggest."
+        f"This is attempt {n.count(a.started)} at an audit of this task on these data where this "
+        f"run is kept, since {a.since[:10]}, with {ways}; {n.count(a.finished)} finished before. "
+        "An audit that is repeated until it passes is weaker evidence than its numbers suggest."
     )

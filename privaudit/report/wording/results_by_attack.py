@@ -12,36 +12,41 @@ from privaudit.report.wording.releases import name_subset
 from privaudit.results import Estimate
 
 INTRO = (
-    "One table for each kind of result, a row for each release or attempt. Attacks that did not apply or "
-    "failed with an error are listed at the end, with the reason. A rate is stated only where at least 10 "
-    "false positives are expected. Every number also stands in audit.json, every curve in curves.csv."
+    "One table for each kind of result, a row for each release or attempt. Attacks that did not "
+    "apply or failed with an error are listed at the end, with the reason. A rate is stated only "
+    "where at least 10 false positives are expected. Every number also stands in audit.json, every "
+    "curve in curves.csv."
 )
 NO_FINDINGS = "No attack gave a result."
 HEADLINES_CAPTION = "Headlines: the strongest membership attack on every release"
 HEADLINES_COLUMNS = ("Attack", "AUC", "True positive rate at 1 % FPR")
 AFTERWARDS = "chosen after seeing all results, so it is biased upwards"
 TOO_FEW = "too few patients"
-BOLD_ABOVE_CHANCE = "Bold: above guessing by more than chance explains. Empty: not run, or not stated."
+BOLD_ABOVE_CHANCE = (
+    "Bold: above guessing by more than chance explains. Empty: not run, or not stated."
+)
 ROC_X = "False positive rate"
 ROC_Y = "True positive rate"
 PPV_CAPTION = "Positive predictive value of the strongest attack, by the share of training patients"
 PPV_NOTE = (
-    "Read at a false positive rate of 1 %. The columns name the share of training patients among those "
-    "asked about; naming at random would be right in that share."
+    "Read at a false positive rate of 1 %. The columns name the share of training patients among "
+    "those asked about; naming at random would be right in that share."
 )
 TRIAL_COLUMNS = ("Attack", "Setting", "Attack success", "Control", "Difference")
 BASELINE_COLUMNS = ("Baseline", "Difference from it")
 TRIAL_NOTE = (
-    "The control is the same attempt without the attacker’s advantage, such as on held-out patients; the "
-    "baseline is a guess without the release. Only the differences are evidence of leakage."
+    "The control is the same attempt without the attacker’s advantage, such as on held-out "
+    "patients; the baseline is a guess without the release. Only the differences are evidence of "
+    "leakage."
 )
 COUNTERFACTUAL_NOTE = "In brackets: a setting other than that of this release."
 EVASION_COLUMNS = ("Attack", "Largest change", "Wrong predictions", "Random changes", "Difference")
 UNCHANGED_COLUMNS = ("Without changes", "Difference from it")
 EVASION_NOTE = (
-    "Changes are counted in standard deviations (sd) of each value. Values that a patient cannot change, "
-    "such as age, are left unchanged, and the result must still describe a possible patient. Random "
-    "changes are as large as those of the attack; only the difference is evidence for the attack."
+    "Changes are counted in standard deviations (sd) of each value. Values that a patient cannot "
+    "change, such as age, are left unchanged, and the result must still describe a possible "
+    "patient. Random changes are as large as those of the attack; only the difference is evidence "
+    "for the attack."
 )
 EVASION_X = "Largest change of a value (in standard deviations)"
 EVASION_Y = "Share of wrong predictions"
@@ -64,7 +69,7 @@ def title_headlines(detected: int, models: int) -> str:
 
 def word_chosen(how: str, names: Sequence[str], models: int) -> str:
     """How the headline was chosen, and for which releases."""
-    return f"{capitalise(name_subset(names, models))}: {how.rstrip('.')}."
+    return f"{capitalise(name_subset(names, models))}: {how[:1].lower()}{how[1:].rstrip('.')}."
 
 
 def caption_matrix(metric: Metric) -> str:
@@ -81,8 +86,8 @@ def title_roc(model: str, attack: str, banded: bool) -> str:
     """What a ROC chart shows."""
     band = f", with its interval for {attack}" if banded else ""
     return (
-        f"{model}: true positive rate at every false positive rate{band}; above the dashed line is better "
-        "than guessing."
+        f"{model}: true positive rate at every false positive rate{band}; above the dashed line is "
+        "better than guessing."
     )
 
 
@@ -105,8 +110,8 @@ def title_evasion(model: str, attack: str, size: str, e: Estimate, control: Esti
     """The largest change tried."""
     beside = "" if control is None else f"; with random changes, {n.value_text(control)}"
     return (
-        f"{model}: with changes of at most {size} ({attack}), {n.value_text(e)} of predictions are wrong"
-        f"{beside}."
+        f"{model}: with changes of at most {size} ({attack}), {n.value_text(e)} of predictions are "
+        f"wrong{beside}."
     )
 
 
@@ -118,8 +123,8 @@ def caption_trials(family: str) -> str:
 def word_best_settings(shown: int, of: int) -> str:
     """That a table holds a selection."""
     return (
-        f"Of each attack the setting with the largest difference ({shown} of {of} results); selected "
-        "afterwards, so these are biased upwards. All are in audit.json."
+        f"Of each attack the setting with the largest difference ({shown} of {of} results); "
+        "selected afterwards, so these are biased upwards. All are in audit.json."
     )
 
 

@@ -9,8 +9,9 @@ from privaudit.report.wording.knowledge import TrainingKind
 from privaudit.report.wording.metrics import capitalise, name_metric
 
 INTRO = (
-    "Each mark is one release. Further right is more useful; further down reveals less. The bars are "
-    "confidence intervals: where the bars of two releases overlap, this audit does not tell them apart."
+    "Each mark is one release. Further right is more useful; further down reveals less. The bars "
+    "are confidence intervals: where the bars of two releases overlap, this audit does not tell "
+    "them apart."
 )
 CAPTION = "Utility and risk, with intervals"
 UTILITY_AXIS = "Utility: AUROC (right is better)"
@@ -42,7 +43,9 @@ def title_chart(least_risk: str, most_useful: str, tied: bool) -> str:
         text = f"{least_risk} both reveals least and is the most useful"
     else:
         text = f"{least_risk} reveals least; {most_useful} is the most useful"
-    return f"{text}, but intervals overlap, so the order may be due to chance." if tied else f"{text}."
+    return (
+        f"{text}, but intervals overlap, so the order may be due to chance." if tied else f"{text}."
+    )
 
 
 def title_single(model: str) -> str:

@@ -1,4 +1,5 @@
-"""The sections in the report's order: the one table. A key is the section's file name and anchor."""
+"""The sections in the report's order: the one table. A key is the section's file name and
+anchor."""
 
 from __future__ import annotations
 

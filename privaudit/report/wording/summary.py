@@ -16,8 +16,8 @@ GENERATED_TITLE = "Synthetic demo data: not results"
 def word_generated(data: Data) -> str:
     """That no patient stands behind the numbers."""
     return (
-        f"The records were generated ({data.source}) and describe no patient. These numbers are not "
-        "MIMIC-III results, and do not apply to any hospital’s patients."
+        f"The records were generated ({data.source}) and describe no patient. These numbers are "
+        "not MIMIC-III results, and do not apply to any hospital’s patients."
     )
 
 
@@ -28,7 +28,6 @@ DEFECT_TITLE = "A privacy guarantee does not hold"
 UNTRAINED_TITLE = "Requested and not trained"
 UNCONTROLLED_TITLE = "No controls were run"
 SHIFT_TITLE = "Distribution shift between training and held-out patients"
-NO_POLICY_TITLE = "No verdict against a policy"
 
 
 def word_invalid(places: Iterable[str]) -> str:
@@ -71,9 +70,9 @@ UNCONTROLLED = (
     "they read as chance where there is none. A low number below is not evidence of low risk."
 )
 NO_POLICY = (
-    "“Leakage detected” means: above what guessing gives, by more than chance explains. “No leakage "
-    "detected” means: these attacks did no better than guessing; it is no approval. What is "
-    "acceptable is for your organisation to decide."
+    "“Leakage detected” means: above what guessing gives, by more than chance explains. “No "
+    "leakage detected” means: these attacks did no better than guessing; it is no approval. What "
+    "is acceptable is for your organisation to decide."
 )
 MEASURES_MODEL = (
     "These are research data, and it is widely known who is in them. A leak measured here is a "
@@ -92,14 +91,15 @@ def word_recognised(attack: str, e: Estimate, fpr: float, detected: bool) -> str
         else f"guessing would recognise {guess}"
     )
     return (
-        f"The strongest attack ({attack}) recognises about {n.frequency(e, base)} training patients "
-        f"({n.frequency_interval(e, base)}) while wrongly naming {n.one_in(fpr)} others; {tail}."
+        f"The strongest attack ({attack}) recognises about {n.frequency(e, base)} training "
+        f"patients ({n.frequency_interval(e, base)}) while wrongly naming {n.one_in(fpr)} others; "
+        f"{tail}."
     )
 
 
 def word_ranking(e: Estimate, attack: str = "", fpr: float | None = None) -> str:
-    """The AUC as a frequency. attack: named where this sentence stands first; fpr: where nothing was
-    detected at this false positive rate."""
+    """The AUC as a frequency. attack: named where this sentence stands first; fpr: where nothing
+    was detected at this false positive rate."""
     who = f"the strongest attack ({attack})" if attack else "the attack"
     text = (
         f"Given one training patient and one other, {who} picks the training patient "
@@ -115,9 +115,9 @@ def word_detectable(e: Estimate, fpr: float) -> str:
     """The smallest leak that the audit would have detected."""
     base = n.base_of(fpr)
     return (
-        f"With this many patients, the smallest true positive rate that the audit would detect 4 times "
-        f"in 5 is {n.frequency(e, base)} at a false positive rate of {n.share(fpr)}; a smaller leak may "
-        "be there."
+        "With this many patients, the smallest true positive rate that the audit would detect 4 "
+        f"times in 5 is {n.frequency(e, base)} at a false positive rate of {n.share(fpr)}; a "
+        "smaller leak may be there."
     )
 
 
@@ -146,16 +146,16 @@ def word_on_all(e: Estimate, fpr: float) -> str:
 
 
 UNTESTED = (
-    "No membership attack gave a result here, so this report cannot state whether it reveals who was "
-    "in its training data. That is not evidence of low risk."
+    "No membership attack gave a result here, so this report cannot state whether it reveals who "
+    "was in its training data. That is not evidence of low risk."
 )
 AFTERWARDS = (
-    "The attack was chosen after seeing all results, on the same patients, so this number is biased "
-    "upwards."
+    "The attack was chosen after seeing all results, on the same patients, so this number is "
+    "biased upwards."
 )
 UNDERPOWERED = (
-    "Nothing was detected, but this attack did not detect a planted leak either: insufficient power, "
-    "not evidence of low risk."
+    "Nothing was detected, but this attack did not detect a planted leak either: insufficient "
+    "power, not evidence of low risk."
 )
 BORROWED = "The controls were run on another model of this audit, in the same way."
 
@@ -191,8 +191,8 @@ def word_evasion(attack: str, size: str) -> str:
 def word_poisoning(attack: str, aggregator: str) -> str:
     """How a sentence on poisoning begins."""
     return (
-        f"When a malicious hospital takes part ({attack}, aggregator {aggregator}), the share of wrong "
-        "predictions is"
+        f"When a malicious hospital takes part ({attack}, aggregator {aggregator}), the share of "
+        "wrong predictions is"
     )
 
 

@@ -8,21 +8,22 @@ from privaudit.report import numbers as n
 from privaudit.results import Estimate
 
 INTRO = (
-    "A synthetic table is released in place of real records. This part describes its fidelity and utility; "
-    "what it reveals is under “Results by attack”. No single number states whether a table is good: a table "
-    "may have the right marginals and no utility, or be useful and reveal patients."
+    "A synthetic table is released in place of real records. This part describes its fidelity and "
+    "utility; what it reveals is under “Results by attack”. No single number states whether a "
+    "table is good: a table may have the right marginals and no utility, or be useful and reveal "
+    "patients."
 )
 
 PREVALENCE_HEADING = "Prevalence of the outcome"
 PREVALENCE = (
-    "A model trained on a table with another prevalence predicts wrong risks, however well it ranks. Read "
-    "this before any calibration or predictive value of such a model."
+    "A model trained on a table with another prevalence predicts wrong risks, however well it "
+    "ranks. Read this before any calibration or predictive value of such a model."
 )
 PREVALENCE_CAPTION = "Share of rows with the outcome, synthetic and real"
 PREVALENCE_COLUMNS = ("Table", "Rows", "Outcome", "Synthetic", "Real", "Difference")
 PREVALENCE_OFF = (
-    "Risks predicted by models trained on them are too high or too low for real patients. Do not use "
-    "their probabilities, or recalibrate on real records."
+    "Risks predicted by models trained on them are too high or too low for real patients. Do not "
+    "use their probabilities, or recalibrate on real records."
 )
 OUTCOME, WITH_OUTCOME, WITHOUT_OUTCOME = "outcome", "with it", "without it"
 
@@ -34,9 +35,9 @@ def title_prevalence(names: Sequence[str]) -> str:
 
 UTILITY_HEADING = "Utility: train on synthetic, test on real"
 UTILITY = (
-    "Each learner is trained once on the real and once on the synthetic records, with the same columns, and "
-    "tested on the same real held-out patients. The loss is the AUROC that training on synthetic records "
-    "costs; its interval is paired by patient."
+    "Each learner is trained once on the real and once on the synthetic records, with the same "
+    "columns, and tested on the same real held-out patients. The loss is the AUROC that training "
+    "on synthetic records costs; its interval is paired by patient."
 )
 UTILITY_CAPTION = "Trained on real and on synthetic records, tested on real patients"
 UTILITY_COLUMNS = (
@@ -49,15 +50,15 @@ UTILITY_COLUMNS = (
     "Calibration intercept",
 )
 UTILITY_NOTE = (
-    "Calibration of the models trained on synthetic records: a slope of 1 and an intercept of 0 are ideal; "
-    "the intercept follows the prevalence above."
+    "Calibration of the models trained on synthetic records: a slope of 1 and an intercept of 0 "
+    "are ideal; the intercept follows the prevalence above."
 )
 
 FIDELITY_HEADING = "Fidelity"
 FIDELITY = (
-    "After the bar stands what real records of other patients read: near or below that, the table is as "
-    "close to the real one as another sample of patients. A discriminator is a model trained to tell "
-    "synthetic rows from real ones; 0.5 is guessing."
+    "After the bar stands what real records of other patients read: near or below that, the table "
+    "is as close to the real one as another sample of patients. A discriminator is a model trained "
+    "to tell synthetic rows from real ones; 0.5 is guessing."
 )
 FIDELITY_CAPTION = "Distance from the real table; after the bar, of other real patients"
 FIDELITY_COLUMNS = (
@@ -86,17 +87,18 @@ def title_marginals(name: str, far: int, total: int, worst: str, noisy: bool) ->
     are = "is" if far == 1 else "are"
     count = "none" if not far else str(far)
     return (
-        f"{name}{drawn}: {count} of {total} columns {are} clearly further from the real ones than other "
-        f"real patients are; {worst} differs most."
+        f"{name}{drawn}: {count} of {total} columns {are} clearly further from the real ones than "
+        f"other real patients are; {worst} differs most."
     )
 
 
 MARGINALS_CAPTION = "Columns clearly further from the real ones than other real patients are"
 MARGINALS_COLUMNS = ("Table", "Columns", "Differs most", "Distance")
 MARGINALS_NOTE = (
-    "Drawn: the outcome and the columns that differ most. Distance: total variation, the share of values that "
-    "would have to change to match the real column; after the bar, of other real patients. No bar rests on 1 "
-    "to 9 real patients. The real shares are counts of this audit, which no guarantee of a table covers."
+    "Drawn: the outcome and the columns that differ most. Distance: total variation, the share of "
+    "values that would have to change to match the real column; after the bar, of other real "
+    "patients. No bar rests on 1 to 9 real patients. The real shares are counts of this audit, "
+    "which no guarantee of a table covers."
 )
 VALUE_COLUMNS = ("Column and value", "Real", "Synthetic")
 NOISY_COLUMN = "After noise"
@@ -111,8 +113,9 @@ def word_distance(distance: float, reference: float | None = None) -> str:
 
 DUPLICATES_HEADING = "Exact duplicates and near-duplicates"
 DUPLICATES = (
-    "The share of training records that are in the table, beside the share of records of patients not in the "
-    "training data. Patients with few measurements are alike, so some duplicates are due to chance."
+    "The share of training records that are in the table, beside the share of records of patients "
+    "not in the training data. Patients with few measurements are alike, so some duplicates are "
+    "due to chance."
 )
 DUPLICATES_CAPTION = "Duplicates of real records"
 DUPLICATES_COLUMNS = (
@@ -122,9 +125,7 @@ DUPLICATES_COLUMNS = (
     "Near-duplicates",
     "Of other patients",
 )
-DUPLICATES_BODY = (
-    "Whoever is given such a table is given those records. It is not fit for release."
-)
+DUPLICATES_BODY = "Whoever is given such a table is given those records. It is not fit for release."
 DISTANCES_CAPTION = "Distances to the closest record"
 DISTANCES_COLUMNS = (
     "Table",
@@ -134,21 +135,23 @@ DISTANCES_COLUMNS = (
 )
 ONE_TO_NINE = "1 to 9 patients"
 DISTANCES_NOTE = (
-    "A description, not a privacy test: distances to the closest record are similar for tables that reveal "
-    "patients and for tables that do not (“The DCR Delusion”, arXiv 2505.01524). After the bar: for held-out "
-    "patients; by chance, 50 % of rows would be closer to a training record. No limit is set on them; the "
-    "attacks are the test."
+    "A description, not a privacy test: distances to the closest record are similar for tables "
+    "that reveal patients and for tables that do not (“The DCR Delusion”, arXiv 2505.01524). After "
+    "the bar: for held-out patients; by chance, 50 % of rows would be closer to a training record. "
+    "No limit is set on them; the attacks are the test."
 )
 
 GROUPS_HEADING = "Under-represented groups"
 GROUPS = (
-    "A generator may leave a small group out, or draw its members like everybody else. Share: of the rows, "
-    "synthetic beside real. Loss: of AUROC for this group’s real patients, from training on synthetic records."
+    "A generator may leave a small group out, or draw its members like everybody else. Share: of "
+    "the rows, synthetic beside real. Loss: of AUROC for this group’s real patients, from training "
+    "on synthetic records."
 )
 SHARES_CAPTION = "Each group’s share of the rows: real, then by table"
 LOSSES_CAPTION = "AUROC lost for each group’s real patients, by table"
 REAL_COLUMN = "Real"
 GROUPS_NOTE = (
-    "Bold: the share differs by more than chance explains, or the loss differs from everyone else’s (adjusted)."
+    "Bold: the share differs by more than chance explains, or the loss differs from everyone "
+    "else’s (adjusted)."
 )
 NOTES_SUMMARY = "Notes on these comparisons"

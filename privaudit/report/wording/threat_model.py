@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 INTRO = (
-    "What an attacker can do depends on what leaves the hospital. The attacks were given exactly the "
-    "following access; an attacker with more access could do more."
+    "What an attacker can do depends on what leaves the hospital. The attacks were given exactly "
+    "the following access; an attacker with more access could do more."
 )
 KNOWS = (
-    "The attacker is assumed to hold the full record of the patient in question already, and to ask only "
-    "whether it was used for training. This is a strong attacker on purpose: with less knowledge the "
-    "attacks do no better."
+    "For membership inference the attacker is assumed to hold the full record of the patient in "
+    "question already, and to ask only whether it was used for training: a strong attacker, on "
+    "purpose. Most attacks also use records of the attacker’s own, of other patients."
 )
 NO_ACCESS = "Nothing was released that an attacker could use."
 ATTACKS_CAPTION = "Attacks, with class and knowledge by NIST AI 100-2 E2025"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from privaudit.report import numbers as n
 from privaudit.report.wording.metrics import name_metric
+from privaudit.report.wording.releases import name_subset
 from privaudit.results import ClaimText, Estimate
 
 WAYS_CAPTION = "How each release was trained, and what guarantee is claimed"
@@ -25,8 +28,8 @@ LEARNERS = {
     "boosted": "gradient-boosted decision trees",
 }
 NO_CLAIM = (
-    "A release with no guarantee: nothing in the training limits what an attacker can learn. This audit "
-    "shows only what these attacks achieved."
+    "Where no guarantee is claimed, nothing in the training limits what an attacker can learn. "
+    "This audit shows only what these attacks achieved."
 )
 
 
@@ -43,12 +46,12 @@ def word_budget(c: ClaimText) -> str:
     return f"{n.significant(c.epsilon or 0.0)}, delta {delta}"
 
 
-def word_overfitting(model: str, inside: Estimate, outside: Estimate) -> str:
+def word_overfitting(models: Sequence[str], all_releases: int) -> str:
     """Utility on training patients above that on others."""
     return (
-        f"{model} performs better on the patients it was trained on (AUROC {n.value_text(inside)}) than "
-        f"on others ({n.value_text(outside)}), by more than chance explains. This overfitting is what "
-        "membership attacks exploit."
+        "Performance is better on training patients than on others, by more than chance explains, "
+        f"for: {name_subset(models, all_releases)}. This overfitting is what membership attacks "
+        "exploit."
     )
 
 
@@ -58,7 +61,9 @@ def title_reliability(model: str, slope: Estimate | None, intercept: Estimate | 
         return f"{model}: predicted against observed risk; on the dashed line both agree."
     known = [e for e in (slope, intercept) if e is not None and e.value is not None]
     off = any(_misses(e, 1.0 if e is slope else 0.0) for e in known)
-    verdict = "predicted and observed risks disagree" if off else "predicted and observed risks agree"
+    verdict = (
+        "predicted and observed risks disagree" if off else "predicted and observed risks agree"
+    )
     numbers = ", ".join(f"{name_metric(e.metric)} {n.estimate_text(e)}" for e in known)
     return f"{model}: {verdict}; {numbers}."
 

@@ -9,9 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from brought import AUDITS
 from ruled import mixed
 from sample import every, sample
+from supplied import AUDITS
 
 from privaudit import report
 

@@ -32,7 +32,7 @@ class MemorisingMLP(MLP):
     def fit_many(
         self, records: Sequence[Records], rngs: Sequence[np.random.Generator]
     ) -> Sequence[Model]:
-        with patch("pipelines.learners.mlp.hold_out", repeated):
+        with patch("pipelines.learners._network_learner.hold_out", repeated):
             return super().fit_many([extended(table) for table in records], rngs)
 
 

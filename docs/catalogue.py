@@ -1,4 +1,7 @@
-"""The catalogue of attacks and the command line's help, as Markdown, from the code itself."""
+"""The catalogue of attacks and the command line's help, as Markdown, from the code itself.
+
+python docs/catalogue.py        # writes docs/glossary.md again
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
+from pathlib import Path
 from typing import Any
 
 import click
@@ -22,6 +26,7 @@ from privaudit.contracts import Access, Attack, Method, Release, Target
 from privaudit.engine.profiles import PROFILES
 from privaudit.records import Column, Records, Split
 from privaudit.report.wording.access import ACCESS
+from privaudit.report.wording.knowledge import glossary_markdown
 from privaudit.seeds import Seeds
 
 READING = {
@@ -125,7 +130,7 @@ def threat_of(kind: type[Attack]) -> str:
 
 def access_of(kind: type[Attack]) -> str:
     """What the attacker can do, in the report's words."""
-    can = "; ".join(ACCESS[need] for need in Access if need in kind.needs)
+    can = "; ".join(ACCESS[need].does for need in Access if need in kind.needs)
     return f"{threat_of(kind)} (can {can})"
 
 
@@ -212,3 +217,13 @@ def _command_help(command: click.Command, name: str, parent: click.Context) -> I
             found = command.get_command(context, sub)
             if found is not None:
                 yield from _command_help(found, f"{name} {sub}", context)
+
+
+def main() -> None:
+    """Write docs/glossary.md from the report's glossary."""
+    page = Path(__file__).resolve().parent / "glossary.md"
+    page.write_text(glossary_markdown(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
 
 def run_demo(folder: Path) -> None:
     """The demo under a starter policy, in an empty folder; any verdict will do."""
-    privaudit = [sys.executable, "-m", "privaudit.cli"]
+    privaudit = [sys.executable, "-m", "privaudit"]
     subprocess.run([*privaudit, "init", "--release", "partner"], cwd=folder, check=True)
     done = subprocess.run([*privaudit, *COMMAND.split()], cwd=folder, check=False)
     if done.returncode not in (0, 1, 3):

@@ -35,8 +35,6 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "reference/command-line.md": catalogue.command_line(),
         **{page: site_links((ROOT / file).read_text("utf-8")) for page, file in SHOWN.items()},
     }
-    if not (ROOT / "docs" / "glossary.md").exists():
-        pages["glossary.md"] = "# Glossary\n\nSee the last section of every report.\n"
     for page, text in pages.items():
         files.append(File.generated(config, page, content=text))
     return files

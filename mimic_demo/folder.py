@@ -88,7 +88,8 @@ def _fill(
 def _block(
     keep: int, offset: Offset, rng: np.random.Generator
 ) -> tuple[dict[str, pl.DataFrame], Offset]:
-    """One block, cut to its first `keep` patients: a smaller folder is the start of a larger one."""
+    """One block, cut to its first `keep` patients: a smaller folder is the start of a larger
+    one."""
     copula = load()
     people, stays = populate(copula, CELL, rng)
     frames = {

@@ -220,7 +220,7 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.DISTRIBUTION_SHIFT: ("auc", "low", "high", "confidence", "columns"),
     CaveatCode.NO_DISTRIBUTION_SHIFT: ("auc", "low", "high", "confidence"),
     CaveatCode.HARNESS_LEAKS: ("attack", "subject"),
-    CaveatCode.CONTROL_ERROR: ("attack", "subject", "control", "error"),
+    CaveatCode.CONTROL_ERROR: ("attack", "subject", "control"),
     CaveatCode.NOT_JUDGED: ("subjects",),
     CaveatCode.WAIVER_EXPIRED: ("rule", "by", "level", "approved_by", "expires"),
     CaveatCode.WAIVER_IDLE: ("rule",),
@@ -298,7 +298,6 @@ def as_caveat(part: str | Caveat) -> Caveat:
 SettingKind = Literal[
     "column",
     "budget",
-    "known_columns",
     "neighbours",
     "attacker",
     "aggregator",

@@ -40,8 +40,8 @@ def members(kind: str) -> dict[str, str]:
                 if name in found:
                     raise PrivauditError(
                         f"two {kind} called {name!r}: {found[name]} and {module}",
-                        "a name on the command line stands for one of them, and neither may replace the other",
-                        "rename one, or uninstall the package that brings it",
+                        "a name stands for one of them, and neither may silently replace the other",
+                        "rename one, or uninstall the package that provides it",
                     )
                 found[name] = module
     return dict(sorted(found.items()))
@@ -70,7 +70,8 @@ def load(kind: str, name: str) -> type:
         )
     module = importlib.import_module(known[name])
     (only,) = module.__all__
-    return getattr(module, only)
+    found: type = getattr(module, only)
+    return found
 
 
 def summary(kind: str, name: str) -> str:

@@ -121,8 +121,8 @@ class Auditor:
     """The fixture: call it with a model, members and non-members."""
 
     def __call__(self, model: Any, *, members: Any, nonmembers: Any, **more: Any) -> Found:
-        """Audit a model; arguments as of `privaudit.notebook.audit`."""
-        from privaudit.notebook import audit
+        """Audit a model; arguments as of `privaudit.api.audit`."""
+        from privaudit.api import audit
 
         return Found(audit(model, members=members, nonmembers=nonmembers, **more))
 

@@ -12,7 +12,16 @@ import cattrs
 from cattrs.errors import BaseValidationError
 
 from privaudit.errors import PrivauditError
-from privaudit.facts import Bound, Caveat, Metric, Param, Reason
+from privaudit.facts import (
+    Bound,
+    BoundMethod,
+    Caveat,
+    CaveatCode,
+    Metric,
+    Param,
+    Reason,
+    ReasonCode,
+)
 
 SCHEMA = "privaudit/2"
 
@@ -298,7 +307,7 @@ class Manifest:
     """What was run, with what, so that it can be run again: same entropy, same numbers.
 
     statistics: version of `privaudit.stats` that made the estimates; attempts: None where no ledger is
-    kept.
+    written; exact_counts: small counts of real records are in the document too, as it was asked for.
     """
 
     run: str
@@ -319,6 +328,7 @@ class Manifest:
     split_fingerprint: str = ""
     statistics: str = ""
     attempts: Attempts | None = None
+    exact_counts: bool = False
 
 
 @dataclass(frozen=True)
@@ -364,14 +374,18 @@ def converter() -> cattrs.Converter:
             raise TypeError(f"expected a number, got {type(value).__name__}")
         return float(value)
 
-    def text(value: Any, _: type) -> str:
+    def text(value: Any, kind: type[str]) -> str:
         if not isinstance(value, str):
             raise TypeError(f"expected a text, got {type(value).__name__}")
-        return value
+        # This hook also serves the codes, which are texts: each becomes a member, or is refused.
+        return kind(value)
 
     converter.register_structure_hook(Outcome, outcome)
     converter.register_structure_hook(float, number)
     converter.register_structure_hook(str, text)
+    # A code is a text too: without hooks of their own any text would pass, and no code be one.
+    for codes in (ReasonCode, CaveatCode, BoundMethod):
+        converter.register_structure_hook(codes, lambda value, kind: kind(value))
     for union in (Param, str | int | float, str | float):
         converter.register_structure_hook(union, lambda value, _: _plain(value))
     return converter

@@ -21,4 +21,4 @@ def margin(proba: np.ndarray, y: np.ndarray) -> np.ndarray:
     others[rows, y] = 0.0
     true = np.clip(proba[rows, y], TINY, 1.0)
     rest = np.clip(others.sum(axis=1), TINY, 1.0)
-    return np.log(true) - np.log(rest)
+    return np.asarray(np.log(true) - np.log(rest))

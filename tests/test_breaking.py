@@ -1,4 +1,4 @@
-"""What users bring by mistake: refused in words, exit code 2, nothing left half-written."""
+"""What users supply by mistake: refused in words, exit code 2, nothing left half-written."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
 
 def synthesize(frame: pd.DataFrame) -> int:
     frame.to_csv("t.csv", index=False)
-    words = ["synthesize", "t.csv", "--generator", "marginals", "--rows", "50", "--target", "died"]
+    words = ["synthesize", "t.csv", "--generator", "marginals", "--rows", "50", "--outcome", "died"]
     return cli.main([*words, "--out", "new.csv"])
 
 
@@ -62,12 +62,12 @@ def test_paths_too_long_are_no_bug(
 def test_a_bug_never_makes_a_folder_of_the_file_to_be_written(
     table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from privaudit.inputs import read_table as tables
+    from privaudit.inputs import read_table
 
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(tables, "records", broken)
+    monkeypatch.setattr(read_table, "read_table", broken)
     assert synthesize(table) == 70
     assert not Path("new.csv").exists()
     assert list(Path("restricted").glob("bug-*.txt"))

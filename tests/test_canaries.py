@@ -77,7 +77,7 @@ def inputs(home: Path) -> set[Path]:
     return {path for path in home.iterdir() if path.name.startswith(FILE)}
 
 
-def leaks(home: Path, *texts: str, brought: set[Path]) -> Iterator[str]:
+def leaks(home: Path, *texts: str, supplied: set[Path]) -> Iterator[str]:
     """Every place outside a folder called restricted where a canary stands."""
     for canary in CANARIES:
         for text in texts:
@@ -85,7 +85,7 @@ def leaks(home: Path, *texts: str, brought: set[Path]) -> Iterator[str]:
                 yield f"{canary} in: {text[max(0, text.index(canary) - 60) :][:120]}"
     for path in home.rglob("*"):
         place = path.relative_to(home)
-        if "restricted" in place.parts or path in brought or path.is_dir():
+        if "restricted" in place.parts or path in supplied or path.is_dir():
             continue
         held = path.read_bytes()
         for canary in CANARIES:
@@ -102,7 +102,7 @@ def ran(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str]:
 def audit_words(home: Path, **change: object) -> list[object]:
     options: dict[str, object] = {
         "model": f"{FILE}.json", "members": f"{FILE}_m.csv", "nonmembers": f"{FILE}_c.csv",
-        "target": "died", "attacks": "threshold", "profile": "smoke", "jobs": 1, "out": "runs",
+        "outcome": "died", "attacks": "threshold", "profile": "smoke", "jobs": 1, "out": "runs",
     } | change  # fmt: skip
     return ["audit", *(part for name, value in options.items() for part in (f"--{name}", value))]
 
@@ -114,12 +114,12 @@ def runs(home: Path) -> list[Path]:
 def test_an_audited_table(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, said = ran(
         capsys, "audit-table", "--real", f"{FILE}_m.csv", "--control", f"{FILE}_c.csv",
-        "--synthetic", f"{FILE}_s.csv", "--target", "died", "--patient", "subject_id", "--groups",
-        "unit,sex", "--attacks", "copies,inference,singling_out,nearest", "--profile", "smoke",
+        "--synthetic", f"{FILE}_s.csv", "--outcome", "died", "--patient", "subject_id", "--groups",
+        "unit,sex", "--attacks", "copies,synthetic_attribute_inference,singling_out,distance", "--profile", "smoke",
         "--jobs", 1, "--out", "runs",
     )  # fmt: skip
     assert code == 0
-    assert list(leaks(home, said, brought=inputs(home))) == []
+    assert list(leaks(home, said, supplied=inputs(home))) == []
     document = next(Path("runs").glob("2*/shareable/audit.json")).read_text()
     assert "(other)" in document
 
@@ -127,7 +127,7 @@ def test_an_audited_table(home: Path, capsys: pytest.CaptureFixture[str]) -> Non
 def test_an_audited_model_and_every_command_on_its_run(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    brought = inputs(home)
+    supplied = inputs(home)
     said = []
     for seed in (0, 1):
         code, text = ran(capsys, *audit_words(home, seed=seed, groups="unit"))
@@ -148,7 +148,7 @@ def test_an_audited_model_and_every_command_on_its_run(
         code, text = ran(capsys, *words)
         assert code in (0, 1, 3), text
         said.append(text)
-    assert list(leaks(home, *said, brought=brought)) == []
+    assert list(leaks(home, *said, supplied=supplied)) == []
 
 
 @pytest.mark.parametrize("generator", ["marginals", "copula", "ctgan", "tvae", "medgan"])
@@ -157,13 +157,13 @@ def test_synthetic_tables_and_what_is_kept_of_their_makers(
 ) -> None:
     few = ("--set", f"{generator}.epochs=1") if generator in ("ctgan", "tvae", "medgan") else ()
     code, said = ran(
-        capsys, "synthesize", f"{FILE}_m.csv", "--generator", generator, "--rows", 300, "--target",
+        capsys, "synthesize", f"{FILE}_m.csv", "--generator", generator, "--rows", 300, "--outcome",
         "died", "--out", "new.csv", "--save", "new.zip", "--seed", 1, *few,
     )  # fmt: skip
     assert code == 0, said
-    code, told = ran(capsys, "schema", f"{FILE}_m.csv", "--target", "died", "--out", "own.toml")
+    code, told = ran(capsys, "schema", f"{FILE}_m.csv", "--outcome", "died", "--out", "own.toml")
     assert code == 0
-    assert list(leaks(home, said, told, brought=inputs(home))) == []
+    assert list(leaks(home, said, told, supplied=inputs(home))) == []
 
 
 RECIPE = f"""
@@ -183,30 +183,30 @@ def make():
 def test_what_breaks_is_told_without_its_words(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    brought = inputs(home)
+    supplied = inputs(home)
     monkeypatch.syspath_prepend(str(home))
     Path("late_recipe.py").write_text(RECIPE)
-    brought.add(home / "late_recipe.py")
+    supplied.add(home / "late_recipe.py")
     code, late = ran(
         capsys, *audit_words(home, attacks="threshold,rmia", estimator="late_recipe:make")
     )
     assert code == 5
     Path(f"{FILE}.pkl").write_bytes(pickle.dumps({"secret": KEY}))
-    brought |= inputs(home)
+    supplied |= inputs(home)
     code, refused = ran(capsys, *audit_words(home, model=f"{FILE}.pkl"))
     assert code == 2
     planted = ward(400, 1, 0, planted=True)
     planted["dx"] = np.where(planted.died == 1, "sepsis", "none")
     planted.loc[9, "dx"] = LEVEL
     planted.to_csv(f"{FILE}_dx.csv", index=False)
-    brought |= inputs(home)
+    supplied |= inputs(home)
     code, rare = ran(
-        capsys, "synthesize", f"{FILE}_dx.csv", "--generator", "marginals", "--rows", 9, "--target",
+        capsys, "synthesize", f"{FILE}_dx.csv", "--generator", "marginals", "--rows", 9, "--outcome",
         "dx", "--out", "restricted/dx.csv",
     )  # fmt: skip
     assert code == 2
     assert "1 classes of fewer than 10 patients" in rare
-    assert list(leaks(home, late, refused, rare, brought=brought)) == []
+    assert list(leaks(home, late, refused, rare, supplied=supplied)) == []
 
 
 class Liar:
@@ -234,7 +234,7 @@ def test_the_python_call(home: Path) -> None:
     told = told.replace(str(home), "")
     with pytest.raises(PrivauditError) as caught:
         privaudit.audit(Liar(), **given)
-    assert list(leaks(home, told, str(caught.value), repr(caught.value), brought=inputs(home))) == []  # fmt: skip
+    assert list(leaks(home, told, str(caught.value), repr(caught.value), supplied=inputs(home))) == []  # fmt: skip
 
 
 def hospital(folder: Path) -> Path:
@@ -273,10 +273,10 @@ def test_source_tables_and_an_attack_that_breaks(
         "--jobs", 1, "--out", "runs",
     )  # fmt: skip
     assert code == 5, said
-    brought = set(data.rglob("*"))
+    supplied = set(data.rglob("*"))
     key = str(int(KEY) % 10**9)
     told = [said.replace(data.name, "DIR")]
-    assert list(leaks(home, *told, brought=brought | inputs(home))) == []
+    assert list(leaks(home, *told, supplied=supplied | inputs(home))) == []
     for path in home.glob("runs/**/*"):
         if path.is_file() and "restricted" not in path.parts:
             assert key.encode() not in path.read_bytes(), path.name
@@ -317,7 +317,7 @@ def test_cells_of_few_patients(
     tiny(300, 1, 0, 5, 8).to_csv("m.csv", index=False)
     tiny(300, 2, 9000, 7, 3).to_csv("c.csv", index=False)
     tiny(300, 3, 0, 6, 5).drop(columns="subject_id").to_csv("s.csv", index=False)
-    more = ("--target", "died", "--groups", "unit,sex", "--profile", "smoke", "--jobs", 1, "--json")
+    more = ("--outcome", "died", "--groups", "unit,sex", "--profile", "smoke", "--jobs", 1, "--json")
     if command == "audit":
         frame = pd.read_csv("m.csv")[["age", "lactate", "heart"]]
         model = XGBClassifier(n_estimators=20, n_jobs=1).fit(frame, pd.read_csv("m.csv").died)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pytest
+from cattrs.errors import BaseValidationError
 
+from privaudit import plugins
 from privaudit.errors import PrivauditError
+from privaudit.facts import Bound, BoundMethod, Caveat, CaveatCode, Reason, ReasonCode
 from privaudit.records import Column, Records, Split
+from privaudit.results import from_tree, to_tree
 from privaudit.seeds import Seeds, borrowed_globals
 from privaudit.signals import margin
 
@@ -92,3 +99,67 @@ def test_margin_is_finite_and_keeps_order_when_saturated() -> None:
     assert np.isfinite(m).all()
     assert (np.diff(m) < 0).sum() >= 5
     assert margin(np.float32([[0, 1]]), np.array([1])) > 600
+
+
+@pytest.fixture
+def fresh_registry() -> Iterator[None]:
+    caches = (plugins.folders, plugins.members)
+    for one in caches:
+        one.cache_clear()
+    yield
+    for one in caches:
+        one.cache_clear()
+
+
+def install(root: Path, package: str, kind: str, *modules: str) -> None:
+    """What `pip install` leaves of a package of plugins."""
+    (root / package).mkdir(parents=True)
+    (root / package / "__init__.py").write_text("")
+    for module in modules:
+        (root / package / f"{module}.py").write_text('"""Another one."""\n__all__ = ["X"]\n')
+    about = root / f"{package}-0.1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 0.1\n")
+    (about / "entry_points.txt").write_text(f"[privaudit.plugins]\n{kind} = {package}\n")
+
+
+@pytest.mark.usefixtures("fresh_registry")
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("attacks", "threshold"), ("methods", "baseline"), ("learners", "mlp"), ("tasks", "")],
+)
+def test_a_plugin_never_replaces_a_member(
+    kind: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = name or next(iter(plugins.members(kind)))
+    plugins.folders.cache_clear()
+    plugins.members.cache_clear()
+    install(tmp_path, "shadowing_plugin", kind, taken, "another_name")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for call in (plugins.members, lambda kind: plugins.load(kind, taken)):
+        with pytest.raises(PrivauditError, match=f"two {kind} called '{taken}'") as caught:
+            call(kind)
+        assert f"shadowing_plugin.{taken}" in caught.value.what
+
+
+@pytest.mark.usefixtures("fresh_registry")
+def test_a_plugin_of_another_name_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, "harmless_plugin", "attacks", "another_name")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert plugins.members("attacks")["another_name"] == "harmless_plugin.another_name"
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        Caveat(CaveatCode.CONSTANT_ANSWERS),
+        Reason(ReasonCode.NO_MEMBER),
+        Bound(BoundMethod.WILSON),
+    ],
+)
+def test_a_code_read_back_is_that_code(fact: Caveat | Reason | Bound) -> None:
+    tree = to_tree(fact)
+    key = "method" if isinstance(fact, Bound) else "code"
+    assert getattr(from_tree(tree, type(fact)), key) is getattr(fact, key)
+    with pytest.raises(BaseValidationError):
+        from_tree({**tree, key: "no such code"}, type(fact))

@@ -14,6 +14,8 @@ import pytest
 
 import privaudit
 from privaudit import cli, plugins
+from privaudit.report.wording.knowledge import glossary_markdown
+from privaudit.report.wording.sections import SECTIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -114,6 +116,16 @@ def test_the_catalogue_holds_every_attack(monkeypatch: pytest.MonkeyPatch) -> No
         assert re.search(r"(19|20)\d\d", entry), "no reference"
     assert re.search(r"\[`lira`\].*\| 16 \|", page)
     assert re.search(r"\[`threshold`\].*\| 0 \|", page)
+
+
+def test_the_glossary_is_that_of_the_report() -> None:
+    page = (ROOT / "docs" / "glossary.md").read_text("utf-8")
+    assert page == glossary_markdown(), "write it again: python docs/catalogue.py"
+
+
+def test_the_guide_to_the_report_names_every_section() -> None:
+    page = (ROOT / "docs" / "report.md").read_text("utf-8")
+    assert [title for title in SECTIONS.values() if title not in page] == []
 
 
 def test_links_of_root_files_lead_to_pages_of_the_site(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
-from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from pipelines.methods.federated import Federated
 from privaudit import plugins
+from privaudit.attacks.federated._malicious_clients import LabelFlip
 from privaudit.contracts import (
     Access,
     Attack,
+    Differentiable,
+    Fitted,
     Generator,
     Learner,
     Method,
+    Model,
     Refit,
     Release,
     Scores,
@@ -25,6 +31,8 @@ from privaudit.contracts import (
     Task,
     Trials,
 )
+from privaudit.errors import PrivauditError
+from privaudit.facts import Setting
 from privaudit.records import Column, Records, Split
 from privaudit.seeds import Seeds
 
@@ -148,6 +156,11 @@ def targets(split: Split) -> Callable[[frozenset[Access]], Target]:
     return find
 
 
+def outcomes(asked: Sequence[Refit], rng: np.random.Generator) -> list[Fitted]:
+    """Random answers to training jobs, for tests that train none."""
+    return [Fitted(r.included, rng.normal(1, 1, len(r.ask)).astype(np.float32)) for r in asked]
+
+
 @pytest.mark.parametrize("name", plugins.members("attacks"))
 def test_an_attack_is_a_function_of_its_stream_and_changes_nothing(
     name: str, split: Split, targets: Callable[[frozenset[Access]], Target]
@@ -160,9 +173,7 @@ def test_an_attack_is_a_function_of_its_stream_and_changes_nothing(
     assert [r.key for r in asked] == [r.key for r in again]
     assert all(isinstance(r, Refit) for r in asked)
     rng = np.random.default_rng(0)
-    from privaudit.contracts import Fitted
-
-    fitted = [Fitted(r.included, rng.normal(1, 1, len(r.ask)).astype(np.float32)) for r in asked]
+    fitted = outcomes(asked, rng)
     one, two = (attack.run(target, fitted, Seeds(6).rng("run")) for _ in range(2))
     assert global_state() == state
     assert np.array_equal(kept, split.audit.X, equal_nan=True)
@@ -177,9 +188,134 @@ def test_an_attack_is_a_function_of_its_stream_and_changes_nothing(
         assert one
         assert one.keys() == two.keys()
         for key, trials in one.items():
+            assert isinstance(key, Setting)
             assert isinstance(trials, Trials)
             assert np.array_equal(trials.success, two[key].success)
             assert np.array_equal(trials.control, two[key].control)
+
+
+class Watched:
+    """A model that notes which of its sides is used."""
+
+    def __init__(self, model: Model, used: set[Access]) -> None:
+        self.model, self.used = model, used
+
+    def predict_proba(self, records: Records) -> np.ndarray:
+        self.used.add(Access.ANSWERS)
+        return self.model.predict_proba(records)
+
+
+class WatchedDifferentiable(Watched):
+    """The same of a model that gives its gradients."""
+
+    model: Differentiable
+
+    def input_gradient(self, records: Records) -> tuple[np.ndarray, np.ndarray | None]:
+        self.used.add(Access.WEIGHTS)
+        return self.model.input_gradient(records)
+
+    def weight_gradient(self, records: Records) -> np.ndarray:
+        self.used.add(Access.WEIGHTS)
+        return self.model.weight_gradient(records)
+
+
+PARTS = {
+    "updates": Access.UPDATES,
+    "cut": Access.CUT,
+    "table": Access.TABLE,
+    "cipher": Access.CIPHER,
+    "file": Access.FILE,
+}
+SHOWN = Release.access.fget  # type: ignore[attr-defined]
+
+
+def watched(target: Target, used: set[Access]) -> Target:
+    """The target, noting in `used` which parts of its release are read."""
+
+    class WatchedRelease(Release):
+        access = property(lambda self: SHOWN(target.release))
+
+        def __getattribute__(self, name: str) -> Any:
+            value = super().__getattribute__(name)
+            if name in PARTS and value is not None:
+                used.add(PARTS[name])
+            return value
+
+    release, model = target.release, target.release.model
+    if model is not None:
+        kind = WatchedDifferentiable if isinstance(model, Differentiable) else Watched
+        model = kind(model, used)
+    shown = {part.name: getattr(release, part.name) for part in fields(release)}
+    return Target(WatchedRelease(**(shown | {"model": model})), target.split, target.method)
+
+
+VARIANTS = [
+    *((name, plugins.load("attacks", name)()) for name in plugins.members("attacks")),
+    ("one_run of 8 shadow models", plugins.load("attacks", "one_run")(shadows=8)),
+]
+
+
+@pytest.mark.parametrize(("name", "attack"), VARIANTS, ids=[name for name, _ in VARIANTS])
+def test_an_attack_uses_what_it_declares_and_nothing_else(
+    name: str, attack: Attack, targets: Callable[[frozenset[Access]], Target]
+) -> None:
+    used: set[Access] = set()
+    plain = targets(attack.needs | attack.helped_by)
+    target = watched(plain, used)
+    asked = list(attack.refits(target, Seeds(4)))
+    attack.run(target, outcomes(asked, np.random.default_rng(0)), Seeds(6).rng("run"))
+    if asked:
+        used.add(Access.RERUN)
+    if any(getattr(refit.method, "malicious", None) is not None for refit in asked):
+        used.add(Access.SEAT)
+    assert used == attack.uses(plain.access)
+
+
+def test_an_attack_that_may_not_train_again_declares_no_shadow_training(
+    targets: Callable[[frozenset[Access]], Target],
+) -> None:
+    attack = plugins.load("attacks", "one_run")(shadows=8)
+    assert attack.uses(frozenset({Access.ANSWERS})) == {Access.ANSWERS}
+    assert attack.uses(frozenset({Access.ANSWERS, Access.RERUN})) == {Access.ANSWERS, Access.RERUN}
+    assert plugins.load("attacks", "one_run")().helped_by == frozenset()
+
+
+def answers(release: Release, asked: Records) -> np.ndarray:
+    """What a release answers: probabilities, or the synthetic table where there is no model."""
+    if release.model is not None:
+        return release.model.predict_proba(asked)
+    assert release.table is not None
+    return np.column_stack([release.table.X, release.table.y])
+
+
+@pytest.mark.parametrize("seated", [False, True], ids=["honest", "one malicious client"])
+@pytest.mark.parametrize("name", plugins.members("methods"))
+def test_a_twin_trains_the_same_model(name: str, seated: bool, split: Split) -> None:
+    """Refits are made with twins: one that trains another model makes every attack another one."""
+    method: Any = plugins.load("methods", name)()
+    if seated:
+        if not method.seats:
+            pytest.skip("no client takes part in this training")
+        method = replace(method, malicious=LabelFlip(1))
+    twin: Method = method.twin
+    if twin == method:
+        return
+    try:
+        released, again = (part.fit(split.members, Seeds(3).rng("fit")) for part in (method, twin))
+    except PrivauditError as error:
+        pytest.skip(f"{error.what}: {error.because}")
+    one, two = (answers(release, split.nonmembers) for release in (released, again))
+    assert np.allclose(one, two, rtol=0, atol=1e-5, equal_nan=True)
+
+
+def test_the_test_of_twins_finds_one_that_leaves_the_noise_out(split: Split) -> None:
+    method: Any = plugins.load("methods", "federated_private")()
+    own = {part.name: getattr(method, part.name) for part in fields(Federated)}
+    one, two = (
+        answers(part.fit(split.members, Seeds(3).rng("fit")), split.nonmembers)
+        for part in (method, Federated(**own))
+    )
+    assert not np.allclose(one, two, rtol=0, atol=1e-5)
 
 
 def test_access_is_what_the_release_shows(split: Split) -> None:
@@ -193,7 +329,5 @@ def test_access_is_what_the_release_shows(split: Split) -> None:
 
 
 def test_an_unknown_member_is_named_with_a_suggestion() -> None:
-    from privaudit.errors import PrivauditError
-
     with pytest.raises(PrivauditError, match="did you mean 'lira'"):
         plugins.load("attacks", "lirra")

@@ -1,8 +1,8 @@
 """How a server turns the clients' updates into one, and how many malicious clients each way bears.
 
-Every aggregate comes after the gate (`pipelines.federated.gate`): what it is handed is finite and of
-one shape. Only `Mean` heeds record counts, which are claims; the robust ones give every client one
-voice. Only `Mean` is linear, so only it can work on masked or encrypted updates.
+Every aggregate comes after the gate (`pipelines.federated.gate`): what it is handed is finite and
+of one shape. Only `Mean` heeds record counts, which are claims; the robust ones give every client
+one voice. Only `Mean` is linear, so only it can work on masked or encrypted updates.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ class Tolerant(Aggregate):
 
 @dataclass(frozen=True)
 class Mean(Aggregate):
-    """The mean of all updates, weighted by record counts: one malicious client is enough to move it.
+    """The mean of all updates, weighted by record counts: one malicious client is enough to move
+    it.
 
     Federated averaging, McMahan et al. 2017 (arXiv 1602.05629), algorithm 1.
     """
@@ -170,7 +171,8 @@ class GeometricMedian(Aggregate):
         x = x - centre
         found = np.zeros_like(centre)
         far = np.sqrt(np.einsum("cp,cp->c", x, x))
-        # Half of the clients are honest, so the median distance is a scale that outliers cannot set.
+        # Half of the clients are honest, so the median distance is a scale that outliers cannot
+        # set.
         scale = float(np.median(far))
         for _ in range(ITERATIONS):
             weight = 1 / np.maximum(far, max(1e-6 * scale, 1e-300))
@@ -235,8 +237,8 @@ def _distances(x: np.ndarray) -> np.ndarray:
 
 
 def _krum(x: np.ndarray, f: int) -> np.ndarray:
-    """(c,) clients by Krum's score, best first; equal scores by distance to the coordinate median, then
-    by a fixed projection, so that no order of the clients decides."""
+    """(c,) clients by Krum's score, best first; equal scores by distance to the coordinate median,
+    then by a fixed projection, so that no order of the clients decides."""
     others = np.sort(_distances(x), axis=1)[:, 1 : len(x) - f - 1].sum(axis=1)
     away = x - _median(x)
     aside = x @ np.cos(np.arange(1.0, x.shape[1] + 1))
@@ -244,7 +246,8 @@ def _krum(x: np.ndarray, f: int) -> np.ndarray:
 
 
 def _coarse(scores: np.ndarray) -> np.ndarray:
-    """Scores that differ by rounding alone, made equal: means of the same updates in another order do."""
+    """Scores that differ by rounding alone, made equal: means of the same updates in another order
+    do."""
     top = float(np.max(np.abs(scores), initial=0.0))
     return scores if top == 0.0 else np.round(scores / top, 9)
 

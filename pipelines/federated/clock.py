@@ -1,4 +1,5 @@
-"""A virtual clock: how long hospitals of different speed would take, and for whom the server waits."""
+"""A virtual clock: how long hospitals of different speed would take, and for whom the server
+waits."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ class Clock:
         traffic: float,
         rng: np.random.Generator,
     ) -> np.ndarray:
-        """(asked,) seconds until each client's update has arrived; traffic: its bytes up and down."""
+        """(asked,) seconds until each client's update has arrived; traffic: its bytes up and
+        down."""
         noise = np.exp(self.jitter * rng.standard_normal(len(asked)))
         return (steps * speeds.step[asked] + traffic / speeds.rate[asked]) * noise
 

@@ -32,9 +32,9 @@ class PublicEncoding:
     No statistic of anybody's records is used: a measured variable is centred at the textbook's
     usual value and scaled by its usual spread (`priors.csv`; skewed laboratory values on a log
     scale), any other bounded column goes from its bounds to [-1, 1], a count by log(1 + x), and an
-    unbounded one through asinh. All are cut at 4. A missing value is 0. Columns come in the order: numbers
-    (numeric and binary columns, as in `columns`), one mask (1 = missing, else 0) for each number without a
-    `measured` column of its variable, one-hot levels (all 0 where missing).
+    unbounded one through asinh. All are cut at 4. A missing value is 0. Columns come in the order:
+    numbers (numeric and binary columns, as in `columns`), one mask (1 = missing, else 0) for each
+    number without a `measured` column of its variable, one-hot levels (all 0 where missing).
 
     Why: federated preprocessing by pooled statistics would itself be a disclosure (Kairouz et al.
     2021, arXiv 1912.04977, section 4).
@@ -81,7 +81,8 @@ class PublicEncoding:
     def encode(self, records: Records) -> np.ndarray:
         """(n, width) float32 without gaps.
 
-        Raises PrivauditError for records of other columns and for category codes that name no level.
+        Raises PrivauditError for records of other columns and for category codes that name no
+        level.
         """
         check_columns(records, self.columns)
         categories = [j for j, _ in self.levels]

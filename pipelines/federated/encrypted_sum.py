@@ -22,7 +22,8 @@ DEGREE = 4096
 MODULI = (54, 54)
 """Bits of the modulus and of the special prime: 108 of the 109 that 128-bit security allows."""
 NOISE = 8.6e-12
-"""Standard deviation of one fresh ciphertext's error at a scale of 2^44, in the units of updates."""
+"""Standard deviation of one fresh ciphertext's error at a scale of 2^44, in the units of
+updates."""
 MARGIN = 12
 """Standard deviations of the error in half a step; beyond 12 lies less than 1e-32 of it."""
 KEPT_ROUNDS, KEPT_CHUNKS, KEPT_CLIENTS = 2, 2, 16
@@ -43,19 +44,20 @@ def _tenseal() -> Any:
 
 @dataclass(frozen=True)
 class EncryptedSum(Protection):
-    """Every hospital encrypts its update; the server adds ciphertexts; the hospitals decrypt the sum.
+    """Every hospital encrypts its update; the server adds ciphertexts; the hospitals decrypt the
+    sum.
 
     CKKS by TenSEAL with N = 4096 and one 54-bit modulus, which allows additions and nothing else.
-    All hospitals hold one secret key, as in TenSEAL's and NVFlare's own set-ups. What comes
-    back to the server is safe against reading the key out of CKKS's errors (Li and Micciancio 2021,
-    eprint 2020/1533): hospitals round their values to a grid before encryption and round the
-    decrypted sum to the same grid, which removes the error whole (so no noise has to be added), then to
-    float32. The error is far below half a step: `check` sees to that.
+    All hospitals hold one secret key, as in TenSEAL's and NVFlare's own set-ups. What comes back to
+    the server is safe against reading the key out of CKKS's errors (Li and Micciancio 2021, eprint
+    2020/1533): hospitals round their values to a grid before encryption and round the decrypted sum
+    to the same grid, which removes the error whole (so no noise has to be added), then to float32.
+    The error is far below half a step: `check` sees to that.
 
-    Keys and ciphertexts come from the operating system's randomness (SEAL takes no other), yet the sum is
-    the same in every run. bits: of the scale; step: bits behind the point of the grid, None: the finest
-    that is safe. Bytes are those of the serialised ciphertexts; handing out the keys is not counted.
-    Cheon et al. 2017 (eprint 2016/421).
+    Keys and ciphertexts come from the operating system's randomness (SEAL takes no other), yet the
+    sum is the same in every run. bits: of the scale; step: bits behind the point of the grid, None:
+    the finest that is safe. Bytes are those of the serialised ciphertexts; handing out the keys is
+    not counted. Cheon et al. 2017 (eprint 2016/421).
     """
 
     bits: int = 46
@@ -74,7 +76,8 @@ class EncryptedSum(Protection):
         if not aggregate.linear:
             raise PrivauditError(
                 f"encrypted_sum with {aggregate!r}",
-                "this aggregator compares single updates, which the server cannot do on ciphertexts",
+                "this aggregator compares single updates, which the server cannot do on "
+                "ciphertexts",
                 "use the mean with encrypted_sum, or this aggregator without",
             )
         if not 30 <= self.bits <= 46:
@@ -163,7 +166,8 @@ class _Federation(Protection):
         if not largest <= bound:
             raise PrivauditError(
                 f"a value of size {largest:.3g} in an update",
-                f"sums of {count} clients hold up to {bound:.3g} each at a scale of 2^{self.terms.bits}",
+                f"sums of {count} clients hold up to {bound:.3g} each at a scale of "
+                f"2^{self.terms.bits}",
                 "clip the updates, or lower bits",
             )
         chunks = -(-size // slots)
@@ -216,7 +220,8 @@ class _Federation(Protection):
 
     @property
     def cipher(self) -> CipherTranscript | None:
-        """The first chunks of the first rounds; rows of clients are those that stayed in a round."""
+        """The first chunks of the first rounds; rows of clients are those that stayed in a
+        round."""
         if not self.rounds:
             return None
         rows = min(len(part.single) for part in self.rounds)
@@ -299,7 +304,8 @@ class _Reader:
 
 
 def read(messages: Sequence[bytes], size: int) -> np.ndarray:
-    """(size,) float32 in [-1, 1): a ciphertext's bytes as the numbers that the server could take them for."""
+    """(size,) float32 in [-1, 1): a ciphertext's bytes as the numbers that the server could take
+    them for."""
     raw = np.frombuffer(b"".join(messages), np.uint8)
     words = raw[len(raw) - 4 * (len(raw) // 4) :].view("<i4")
     return (words[-size:] / 2.0**31).astype(np.float32)

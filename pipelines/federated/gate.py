@@ -45,12 +45,12 @@ def admit(
     """Refuse what is no update, scale down what is too large, and believe no wild record count.
 
     updates: one per client, anything; counts: one per client, as claimed; size: p, the parameters
-    of the model; bound: the largest L2 norm, above which an update keeps its direction and is scaled
-    down to it (Sun et al. 2019, arXiv 1911.07963, norm clipping), None for no bound. cap: the largest
-    count that is believed; a client that claims more counts as the usual one, the median of the counts
-    believed (held to a cap of ten usual ones, three liars of ten would still hold 81 % of a mean).
-    Refused with a reason: another shape, values that are no numbers, not finite, or beyond float32,
-    and counts that are not at least 1.
+    of the model; bound: the largest L2 norm, above which an update keeps its direction and is
+    scaled down to it (Sun et al. 2019, arXiv 1911.07963, norm clipping), None for no bound. cap:
+    the largest count that is believed; a client that claims more counts as the usual one, the
+    median of the counts believed (held to a cap of ten usual ones, three liars of ten would still
+    hold 81 % of a mean). Refused with a reason: another shape, values that are no numbers, not
+    finite, or beyond float32, and counts that are not at least 1.
     """
     if len(updates) != len(counts):
         raise ValueError(f"{len(updates)} updates and {len(counts)} counts")

@@ -106,7 +106,8 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One federation to train: x (n, w) float32, y (n,), each client's rows, starting weights (p,)."""
+    """One federation to train: x (n, w) float32, y (n,), each client's rows, starting weights
+    (p,)."""
 
     x: np.ndarray
     y: np.ndarray
@@ -117,7 +118,8 @@ class Job:
 
 @dataclass(eq=False)
 class Run:
-    """One federation as it is trained: `weights` (p,) float64, what the server saw, what it cost."""
+    """One federation as it is trained: `weights` (p,) float64, what the server saw, what it
+    cost."""
 
     job: Job
     plan: Plan

@@ -15,8 +15,6 @@ from privaudit.records import Records
 if TYPE_CHECKING:
     import torch
 
-CHUNK = 1024
-
 
 @dataclass(frozen=True)
 class Network:
@@ -40,7 +38,8 @@ class Network:
         return tuple(s for a, b in pairwise(self.widths) for s in ((b, a), (b,)))
 
     def start(self, rng: np.random.Generator) -> np.ndarray:
-        """(p,) float32: He-normal weights (He et al. 2015, arXiv 1502.01852), a quiet last layer."""
+        """(p,) float32: He-normal weights (He et al. 2015, arXiv 1502.01852), a quiet last
+        layer."""
         parts = []
         for depth, (fan_in, fan_out) in enumerate(pairwise(self.widths)):
             last = depth == len(self.widths) - 2
@@ -86,31 +85,29 @@ class FlatModel:
     weights: np.ndarray
 
     def predict_proba(self, records: Records) -> np.ndarray:
-        """(n, k) float64; the softmax is taken in float64 so that sure answers keep their order."""
+        """(n, k) float64, rows sum to 1."""
         import torch
 
-        from pipelines.learners._training import one_thread
+        from pipelines.learners._neural import probabilities
 
-        network = Network(self.widths)
-        parts = []
-        with one_thread(), torch.no_grad():
-            flat = torch.from_numpy(self.weights)
-            for part in _chunks(records, CHUNK):
-                x = torch.from_numpy(self.encoding.encode(part))
-                parts.append(torch.softmax(network.forward(flat, x).double(), dim=1).numpy())
-        return np.concatenate(parts)
+        network, flat = Network(self.widths), torch.from_numpy(self.weights)
+
+        def logits(part: Records) -> torch.Tensor:
+            return network.forward(flat, torch.from_numpy(self.encoding.encode(part)))
+
+        return probabilities(logits, records)
 
     def input_gradient(self, records: Records) -> tuple[np.ndarray, np.ndarray | None]:
         """Gradient of each record's log loss for its inputs, see `privaudit.contracts`."""
         import torch
 
+        from pipelines.learners._neural import chunks
         from pipelines.learners._training import one_thread
 
-        network = Network(self.widths)
+        network, flat = Network(self.widths), torch.from_numpy(self.weights)
         found = []
         with one_thread():
-            flat = torch.from_numpy(self.weights)
-            for part in _chunks(records, CHUNK):
+            for part in chunks(records):
                 x = torch.from_numpy(self.encoding.encode(part)).requires_grad_()
                 loss = torch.nn.functional.cross_entropy(
                     network.forward(flat, x), torch.from_numpy(part.y), reduction="sum"
@@ -122,9 +119,11 @@ class FlatModel:
 
     def weight_gradient(self, records: Records) -> np.ndarray:
         """(n, p) float32, parameters in the order of `weights`."""
+        from pipelines.learners._neural import chunks
+
         parts = [
             record_gradients(self.widths, self.weights, self.encoding.encode(part), part.y)
-            for part in _chunks(records, CHUNK)
+            for part in chunks(records)
         ]
         return np.concatenate(parts)
 
@@ -156,11 +155,6 @@ def record_gradients(
         if i:
             error = (error @ np.asarray(parts[2 * i])) * (inputs[i] > 0)
     return np.concatenate(found, axis=1).astype(np.float32, copy=False)
-
-
-def _chunks(records: Records, size: int) -> list[Records]:
-    """The records in runs of `size` rows; one empty run where there are none."""
-    return [records.take(slice(i, i + size)) for i in range(0, max(len(records), 1), size)]
 
 
 __all__ = ["FlatModel", "Network", "record_gradients"]

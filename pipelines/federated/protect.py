@@ -48,7 +48,8 @@ class Protection(ABC):
         """PrivauditError where so many clients, or this aggregator, cannot be protected so."""
 
     def start(self) -> Protection:
-        """This protection with the keys of one federation, where it has any that outlive a round."""
+        """This protection with the keys of one federation, where it has any that outlive a
+        round."""
         return self
 
     @property

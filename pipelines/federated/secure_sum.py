@@ -41,8 +41,8 @@ def _cryptography() -> None:
 class Terms:
     """What all agree on before a round: how many clients, their vectors' size, and the arithmetic.
 
-    threshold: how many clients it takes to recover keys; word: bits of the arithmetic; fraction: how
-    many of them are behind the point.
+    threshold: how many clients it takes to recover keys; word: bits of the arithmetic; fraction:
+    how many of them are behind the point.
     """
 
     clients: int
@@ -136,7 +136,8 @@ class Client:
         return sealed
 
     def send(self, vector: np.ndarray, sealed: Mapping[int, bytes]) -> bytes:
-        """The masked vector, under a mask with each client whose shares arrived and one of its own."""
+        """The masked vector, under a mask with each client whose shares arrived and one of its
+        own."""
         from cryptography.exceptions import InvalidTag
 
         if len(sealed) + 1 < max(FEWEST, self.terms.threshold):
@@ -168,7 +169,8 @@ class Client:
         if len(here) < max(FEWEST, self.terms.threshold) or self.number not in here:
             raise _refuse(
                 f"vectors of {len(here)} clients arrived",
-                f"a sum of fewer than {max(FEWEST, self.terms.threshold)} would say too much of one",
+                f"a sum of fewer than {max(FEWEST, self.terms.threshold)} would say too much of "
+                "one",
                 "run the round again when more clients can be reached",
             )
         self.asked = True
@@ -257,17 +259,18 @@ class Server:
 class SecureSum(Protection):
     """Every hospital hides its update under random masks that cancel out in the sum.
 
-    Each pair of clients agrees on a mask (X25519, HKDF, ChaCha20); one adds it and the other takes it
-    away. Keys are new in every round and shared among the clients in parts (Shamir), so that the masks of
-    clients that drop out can be taken away; below the threshold, or three, the round is refused.
-    Sums are exact in fixed point. Against a server that follows the protocol and reads everything; one
-    that forges clients is out of scope (it needs signatures).
+    Each pair of clients agrees on a mask (X25519, HKDF, ChaCha20); one adds it and the other takes
+    it away. Keys are new in every round and shared among the clients in parts (Shamir), so that the
+    masks of clients that drop out can be taken away; below the threshold, or three, the round is
+    refused. Sums are exact in fixed point. Against a server that follows the protocol and reads
+    everything; one that forges clients is out of scope (it needs signatures).
 
     word: 32 or 64 bits; None: 32, or 64 in a round where a client says that its values need it (one
-    byte of every client's, which the server reads). fraction: bits behind the point; None: 30 of 32,
-    40 of 64, for vectors that carry their weight in a mean, so that sums of 10 clients hold values up
-    to 0.2 or 800,000 each. threshold: how many clients can recover keys; None: two thirds, rounded up,
-    at least 3. Bonawitz et al. 2017 (CCS, eprint 2017/281), section 4, figure 4.
+    byte of every client's, which the server reads). fraction: bits behind the point; None: 30 of
+    32, 40 of 64, for vectors that carry their weight in a mean, so that sums of 10 clients hold
+    values up to 0.2 or 800,000 each. threshold: how many clients can recover keys; None: two
+    thirds, rounded up, at least 3. Bonawitz et al. 2017 (CCS, eprint 2017/281), section 4, figure
+    4.
     """
 
     word: int | None = None
@@ -319,8 +322,8 @@ class SecureSum(Protection):
     ) -> Summed:
         """One simulated round between client objects and a server; keys come from `rng`.
 
-        dropped: clients that vanish after sharing keys. PrivauditError, and nothing summed, where too
-        few stay or a value does not fit.
+        dropped: clients that vanish after sharing keys. PrivauditError, and nothing summed, where
+        too few stay or a value does not fit.
         """
         start = time.process_time()
         stay = check_vectors(vectors, dropped)
@@ -329,7 +332,8 @@ class SecureSum(Protection):
         if len(stay) < self.quorum(count):
             raise PrivauditError(
                 f"{len(stay)} of {count} clients stayed in the round",
-                f"it takes {self.quorum(count)} to unmask a sum, so that fewer cannot unmask one update",
+                f"it takes {self.quorum(count)} to unmask a sum, so that fewer cannot unmask one "
+                "update",
                 "run the round again when more clients can be reached",
             )
         terms = self._terms(count, size, self.word or 32)

@@ -88,11 +88,11 @@ class FedYogi(Server):
 class SiteNoise:
     """Noise that the server adds to every round's sum: a promise to each hospital as a whole.
 
-    epsilon, delta: the promise over all rounds, for one hospital added or removed, to whoever sees the
-    models but not the server, which reads every update; clip: the greatest length of a hospital's
-    update, in the units of the parameters. Every hospital has one voice, and their number is public.
-    Worth having with hundreds of hospitals; with ten, the noise is larger than what they say.
-    Source: McMahan et al. 2018 (arXiv 1710.06963), with all clients in every round.
+    epsilon, delta: the promise over all rounds, for one hospital added or removed, to whoever sees
+    the models but not the server, which reads every update; clip: the greatest length of a
+    hospital's update, in the units of the parameters. Every hospital has one voice, and their
+    number is public. Worth having with hundreds of hospitals; with ten, the noise is larger than
+    what they say. Source: McMahan et al. 2018 (arXiv 1710.06963), with all clients in every round.
     """
 
     epsilon: float = 3.0

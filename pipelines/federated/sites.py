@@ -69,7 +69,8 @@ class ByUnit(Sites):
 
 @dataclass(frozen=True)
 class Dirichlet(Sites):
-    """Made-up hospitals of different case mix: each outcome's patients are dealt by Dirichlet shares.
+    """Made-up hospitals of different case mix: each outcome's patients are dealt by Dirichlet
+    shares.
 
     alpha: small is uneven (0.1: most hospitals see nearly one outcome only), 100 is even. All
     stays of a patient fall to one hospital. Every client gets at least one patient. Source: Hsu, Qi

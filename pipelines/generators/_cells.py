@@ -1,4 +1,5 @@
-"""Columns cut into cells by public knowledge alone, and the noisy tables of cells that are drawn from."""
+"""Columns cut into cells by public knowledge alone, and the noisy tables of cells that are drawn
+from."""
 
 from __future__ import annotations
 
@@ -16,20 +17,22 @@ from privaudit.errors import PrivauditError
 from privaudit.records import Column, Records
 
 COVERS = frozenset({Access.TABLE, Access.FILE, Access.ANSWERS, Access.WEIGHTS})
-"""The table, the file, and whatever is trained on the table: all of it is made from the noisy counts."""
+"""The table, the file, and whatever is trained on the table: all of it is made from the noisy
+counts."""
 WIDE = 1000
 """Bounds from 0 or more whose upper end is this many times the rest are cut on a log scale."""
 USUAL = 3.0
-"""Cells of equal width cover so many usual spreads around the textbook's usual value; two more the rest."""
+"""Cells of equal width cover so many usual spreads around the textbook's usual value; two more the
+rest."""
 
 
 @dataclass(frozen=True)
 class Cells:
     """How every released column is cut. Nothing here is read off the data.
 
-    released: indices of the columns that are counted. The others of a measured variable repeat what is
-    counted of it; any other is missing. Cells of a column come in the order of its values, then one
-    for missing where it may be. bins: cells of a number at most, without the missing one.
+    released: indices of the columns that are counted. The others of a measured variable repeat what
+    is counted of it; any other is missing. Cells of a column come in the order of its values, then
+    one for missing where it may be. bins: cells of a number at most, without the missing one.
     """
 
     columns: tuple[Column, ...]
@@ -46,7 +49,13 @@ class Cells:
             raise PrivauditError(
                 f"bins={bins}", "a number is cut into two cells at least", "use 8 to 24"
             )
-        gauged = {c.variable for c in columns if c.variable and c.statistic in statistics and c.statistic not in ("count", "measured", "")}  # fmt: skip
+        gauged = {
+            c.variable
+            for c in columns
+            if c.variable
+            and c.statistic in statistics
+            and c.statistic not in ("count", "measured", "")
+        }
         released = tuple(
             j
             for j, c in enumerate(columns)
@@ -79,8 +88,10 @@ class Cells:
             named = ", ".join(open_ended[:5]) + (" and more" if len(open_ended) > 5 else "")
             raise PrivauditError(
                 f"{len(open_ended)} columns without bounds: {named}",
-                "where to cut must be public knowledge; bounds read off the data would tell its extremes",
-                "give each numeric column `bounds` in the schema, from a textbook or the device's range",
+                "where to cut must be public knowledge; bounds read off the data would tell its "
+                "extremes",
+                "give each numeric column `bounds` in the schema, from a textbook or the device's "
+                "range",
             )
         nameless = [
             self.columns[j].name
@@ -141,7 +152,8 @@ class Cells:
         return out
 
     def values(self, cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """(n, columns) values drawn evenly inside these cells (n, released); NaN in all other columns."""
+        """(n, columns) values drawn evenly inside these cells (n, released); NaN in all other
+        columns."""
         out = np.full((len(cells), len(self.columns)), np.nan)
         place = rng.random(cells.shape)
         for i, (j, edges) in enumerate(zip(self.released, self.edges, strict=True)):
@@ -163,7 +175,8 @@ class Cells:
         return out
 
     def _repeat(self, out: np.ndarray, told: int, seen: np.ndarray) -> None:
-        """Let the variable's other columns say what the one counted says, where they are not counted."""
+        """Let the variable's other columns say what the one counted says, where they are not
+        counted."""
         for j, other in enumerate(self.columns):
             if other.variable != self.columns[told].variable or j in self.released:
                 continue
@@ -173,8 +186,9 @@ class Cells:
                 out[:, j] = out[:, told]
 
     def noisy(self, tables: Sequence[np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """What was measured of each released column: name -> (cuts between ranges, shares of ranges or
-        levels in order and then of missing). tables: (classes, cells) noisy counts, before any repair."""
+        """What was measured of each released column: name -> (cuts between ranges, shares of ranges
+        or levels in order and then of missing). tables: (classes, cells) noisy counts, before any
+        repair."""
         found = {}
         for i, (j, edges) in enumerate(zip(self.released, self.edges, strict=True)):
             counts = np.maximum(tables[i].sum(axis=0), 0.0)
@@ -198,7 +212,8 @@ def _whole(column: Column) -> bool:
 
 def _edges(column: Column, scale: Scale, bins: int) -> np.ndarray:
     """Ends of the cells of a number: one a whole number where there are few, else even steps in the
-    public scale: all of it for bounds alone, the usual values in finer ones where a textbook tells them."""
+    public scale: all of it for bounds alone, the usual values in finer ones where a textbook tells
+    them."""
     low, high = column.bounds if column.bounds is not None else (-np.inf, np.inf)
     if column.statistic == "count" and column.bounds is None:
         low, high = 0.0, 1000.0
@@ -218,7 +233,10 @@ def _edges(column: Column, scale: Scale, bins: int) -> np.ndarray:
     else:
         edges = np.linspace(low, high, bins + 1)
     if _whole(column):
-        edges = np.unique(np.concatenate([[np.ceil(low)], np.round(edges[1:-1]), [np.floor(high) + 1]])) - 0.5  # fmt: skip
+        edges = (
+            np.unique(np.concatenate([[np.ceil(low)], np.round(edges[1:-1]), [np.floor(high) + 1]]))
+            - 0.5
+        )
     return edges if len(np.unique(edges)) > 1 else np.array([low, low + 1.0])
 
 
@@ -231,7 +249,9 @@ def _from_bounds(column: Column, scale: Scale) -> bool:
 
 def _scaled(x: np.ndarray, scale: Scale) -> np.ndarray:
     with np.errstate(divide="ignore"):
-        t = {"log": np.log, "log1p": np.log1p}.get(scale.shape, lambda v: v)(np.maximum(x, 0) if "log" in scale.shape else x)  # fmt: skip
+        t = {"log": np.log, "log1p": np.log1p}.get(scale.shape, lambda v: v)(
+            np.maximum(x, 0) if "log" in scale.shape else x
+        )
     return (t - scale.centre) / scale.scale
 
 
@@ -243,9 +263,11 @@ def _unscaled(z: np.ndarray, scale: Scale) -> np.ndarray:
 def counts(cells: np.ndarray, y: np.ndarray, sizes: np.ndarray, classes: int) -> list[np.ndarray]:
     """For each released column (classes, cells) counts: a patient is in one cell of each."""
     return [
-        np.bincount(y * size + cells[:, i], minlength=classes * size).reshape(classes, size).astype(float)
+        np.bincount(y * size + cells[:, i], minlength=classes * size)
+        .reshape(classes, size)
+        .astype(float)
         for i, size in enumerate(sizes.tolist())
-    ]  # fmt: skip
+    ]
 
 
 def totals(tables: Sequence[np.ndarray]) -> np.ndarray:
@@ -258,8 +280,9 @@ def totals(tables: Sequence[np.ndarray]) -> np.ndarray:
 def onto(table: np.ndarray, sums: np.ndarray) -> np.ndarray:
     """(rows, cells) the nearest table without negative cells whose rows have these sums.
 
-    The projection onto a scaled simplex: what noise put into empty cells is taken away from all alike.
-    Source: Wang and Carreira-Perpiñán 2013 (arXiv 1309.1541); "norm-sub" of Wang et al. 2020 (NDSS).
+    The projection onto a scaled simplex: what noise put into empty cells is taken away from all
+    alike. Source: Wang and Carreira-Perpiñán 2013 (arXiv 1309.1541); "norm-sub" of Wang et al. 2020
+    (NDSS).
     """
     ordered = np.sort(table, axis=1)[:, ::-1]
     excess = np.cumsum(ordered, axis=1) - sums[:, None]
@@ -271,10 +294,12 @@ def onto(table: np.ndarray, sums: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class CellSampler:
-    """Draws from noisy tables: the outcome, then each column given the outcome and at most one other column.
+    """Draws from noisy tables: the outcome, then each column given the outcome and at most one
+    other column.
 
-    prior: (classes,) chances; parent: (released,) which released column each depends on, -1 for none;
-    tables: for each (classes, cells of the parent or 1, cells) chances. noisy: see `Cells.noisy`.
+    prior: (classes,) chances; parent: (released,) which released column each depends on, -1 for
+    none; tables: for each (classes, cells of the parent or 1, cells) chances. noisy: see
+    `Cells.noisy`.
     """
 
     name: str

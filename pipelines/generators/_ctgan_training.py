@@ -1,4 +1,5 @@
-"""How CTGAN is trained: what the generator is asked for, and the two networks against each other."""
+"""How CTGAN is trained: what the generator is asked for, and the two networks against each
+other."""
 
 from __future__ import annotations
 
@@ -113,7 +114,8 @@ class Adversaries:
         self.first, self.size = torch.from_numpy(asked.first), torch.from_numpy(asked.size)
 
     def ask(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(b,) picks, (b,) options among the pick's, and (b, width) the question as the networks read it."""
+        """(b,) picks, (b,) options among the pick's, and (b, width) the question as the networks
+        read it."""
         b = self.settings.batch
         question = torch.zeros(b, self.asked.width)
         if not self.asked.width:
@@ -161,7 +163,8 @@ class Adversaries:
         says = self._on(first, self._drops(2 * packs))
         loss = says[packs:].mean() - says[:packs].mean()
         if self.settings.penalty:
-            # A line between a real and a forged pack: the first layer is linear, so its answer there
+            # A line between a real and a forged pack: the first layer is linear, so its answer
+            # there
             # lies between its answers for them, and needs no product of its own.
             mix = torch.rand(packs, 1, generator=self.stream)
             between = (mix * first[:packs] + (1 - mix) * first[packs:]).detach()

@@ -25,9 +25,9 @@ class Gaps:
     def of(cls, columns: Sequence[Column], X: np.ndarray | None = None) -> Gaps:
         """The patterns of these columns. The summaries of one variable are one, by the schema.
 
-        X: (n, d); where given, columns that have no gap need no flag, and columns whose gaps are the
-        same in every row share one. Without it nothing is read off the data: every column outside a
-        variable may be missing.
+        X: (n, d); where given, columns that have no gap need no flag, and columns whose gaps are
+        the same in every row share one. Without it nothing is read off the data: every column
+        outside a variable may be missing.
         """
         own: dict[object, list[int]] = {}
         gauge: dict[object, int] = {}

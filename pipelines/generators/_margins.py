@@ -26,7 +26,8 @@ def check(records: Records) -> None:
     if len(records) < LEAST:
         raise PrivauditError(
             f"a table of {len(records)} rows",
-            f"a generator learns distributions: from fewer than {LEAST} rows it could only repeat people",
+            f"a generator learns distributions: from fewer than {LEAST} rows it could only repeat "
+            "people",
             f"give at least {LEAST} rows; several hundred for anything useful",
         )
     if not records.columns:
@@ -39,9 +40,11 @@ def check(records: Records) -> None:
 
 @dataclass(frozen=True)
 class Layout:
-    """The columns that a distribution is kept of: values, then a flag a pattern of gaps, then the outcome.
+    """The columns that a distribution is kept of: values, then a flag a pattern of gaps, then the
+    outcome.
 
-    order: (columns,) for a category, the codes in the order in which its distribution runs, else empty.
+    order: (columns,) for a category, the codes in the order in which its distribution runs, else
+    empty.
     """
 
     shape: Shape
@@ -127,9 +130,9 @@ class Margins:
     """Inverse distribution functions, column by column, as broken lines: share of rows -> value.
 
     p, x: all columns' corners, one after the other; starts: (width + 1,) where each begins. whole:
-    (width,) bool, columns whose values were all whole numbers. A value that enough patients share is
-    kept as it is; the rest are kept as means over runs of the sorted values, each of at least POOL
-    patients, so that no number is one patient's.
+    (width,) bool, columns whose values were all whole numbers. A value that enough patients share
+    is kept as it is; the rest are kept as means over runs of the sorted values, each of at least
+    POOL patients, so that no number is one patient's.
     """
 
     p: np.ndarray

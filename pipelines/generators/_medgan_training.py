@@ -1,4 +1,5 @@
-"""How MedGAN is trained: an autoencoder first, then a generator of its codes against a discriminator."""
+"""How MedGAN is trained: an autoencoder first, then a generator of its codes against a
+discriminator."""
 
 from __future__ import annotations
 

@@ -95,7 +95,8 @@ def package(name: str) -> ModuleType:
         raise PrivauditError(
             "the generators ctgan and tvae without the package ctgan",
             f"their networks are those of that package, which is not installed here ({error.name})",
-            "pip install 'privaudit[synthetic]' (ctgan is under the Business Source License 1.1), or "
+            "pip install 'privaudit[synthetic]' (ctgan is under the Business Source License 1.1), "
+            "or "
             "use medgan, copula, marginals or a private generator",
         ) from error
 

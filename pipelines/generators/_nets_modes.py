@@ -24,7 +24,8 @@ WIDE = 4.0
 
 @dataclass(frozen=True, eq=False)
 class Modes:
-    """centre, spread: (s, MODES) in the columns' units, by rising centre; count: (s,), how many hold.
+    """centre, spread: (s, MODES) in the columns' units, by rising centre; count: (s,), how many
+    hold.
 
     log_weight: (s, MODES), the log of a mode's posterior factor, -inf where it does not hold.
     """
@@ -121,7 +122,8 @@ def _variational(
 
 
 def _clusters(x: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """(s, m, MODES) of 0 and 1: k-means in one dimension, from centres at equal steps of the range."""
+    """(s, m, MODES) of 0 and 1: k-means in one dimension, from centres at equal steps of the
+    range."""
     low = np.where(w > 0, x, np.inf).min(axis=1, keepdims=True)
     high = np.where(w > 0, x, -np.inf).max(axis=1, keepdims=True)
     centre = low + (high - low) * (np.arange(MODES) + 0.5) / MODES

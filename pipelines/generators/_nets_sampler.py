@@ -49,7 +49,8 @@ class NetSampler(ABC):
         return self.table.decode(self._balanced(rows, rng))
 
     def _balanced(self, rows: int, rng: np.random.Generator) -> Codes:
-        """Rows whose outcomes are as frequent as in the records: of a class drawn too often, only so many.
+        """Rows whose outcomes are as frequent as in the records: of a class drawn too often, only
+        so many.
 
         What a network makes of a patient with a given outcome stays what it is. A class that hardly
         ever comes is filled up with others once TRIES times as many rows have been drawn.

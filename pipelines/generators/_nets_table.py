@@ -1,4 +1,5 @@
-"""A mixed table as the numbers that a network reads and writes: scalars and picks of one among several."""
+"""A mixed table as the numbers that a network reads and writes: scalars and picks of one among
+several."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ LEVEL, FLAG, MODE = 0, 1, 2
 
 @dataclass(frozen=True, eq=False)
 class Codes:
-    """Rows as a network reads them. scalars: (n, s) float32; picks: (n, p) int16, -1 = not measured."""
+    """Rows as a network reads them. scalars: (n, s) float32; picks: (n, p) int16, -1 = not
+    measured."""
 
     scalars: np.ndarray
     picks: np.ndarray
@@ -187,12 +189,22 @@ class Table:
     def arrays(self) -> dict[str, np.ndarray]:
         """What a saved generator keeps of it: no row, and no more numbers for more rows."""
         return {
-            "numbers": self.numbers, "centre": self.modes.centre, "spread": self.modes.spread,
-            "count": self.modes.count, "knots": self.knots, "kind": self.kind, "ref": self.ref,
-            "width": self.width, "levels": self.levels, "flag": self.flag, "off": self.off,
-            "told": self.told, "fixed": self.fixed, "constant": self.constant,
+            "numbers": self.numbers,
+            "centre": self.modes.centre,
+            "spread": self.modes.spread,
+            "count": self.modes.count,
+            "knots": self.knots,
+            "kind": self.kind,
+            "ref": self.ref,
+            "width": self.width,
+            "levels": self.levels,
+            "flag": self.flag,
+            "off": self.off,
+            "told": self.told,
+            "fixed": self.fixed,
+            "constant": self.constant,
             "prevalence": self.prevalence,
-        }  # fmt: skip
+        }
 
     @classmethod
     def of(cls, kept: Kept) -> Table:
@@ -341,7 +353,8 @@ class _Plan:
             raise PrivauditError(
                 f"column {self.records.columns[j].name!r} with {len(distinct)} levels in "
                 f"{self.rows} records",
-                f"a network learns nothing of a category with more than {MOST_LEVELS} levels: such a "
+                f"a network learns nothing of a category with more than {MOST_LEVELS} levels: such "
+                "a "
                 "column is an id or free text",
                 "leave the column out of the schema, or group its levels",
             )
@@ -363,12 +376,22 @@ class _Plan:
             if what == LEVEL:
                 levels[p, :w] = self.levels[j]
         return Table(
-            Shape.of(self.records), scale, np.array(self.numbers, dtype=np.int64), modes,
-            knots.reshape(-1, len(KNOTS)), kind, ref, width, levels,
-            _dense(self.flag, d, -1), _dense(self.off, d, np.nan), _dense(self.told, d, -1),
-            _dense(dict.fromkeys(self.fixed, True), d, False), _dense(self.fixed, d, np.nan),
+            Shape.of(self.records),
+            scale,
+            np.array(self.numbers, dtype=np.int64),
+            modes,
+            knots.reshape(-1, len(KNOTS)),
+            kind,
+            ref,
+            width,
+            levels,
+            _dense(self.flag, d, -1),
+            _dense(self.off, d, np.nan),
+            _dense(self.told, d, -1),
+            _dense(dict.fromkeys(self.fixed, True), d, False),
+            _dense(self.fixed, d, np.nan),
             np.unique(self.records.y, return_counts=True)[1] / self.rows,
-        )  # fmt: skip
+        )
 
 
 def _dense(sparse: Mapping[int, Any], d: int, rest: Any) -> np.ndarray:

@@ -1,4 +1,5 @@
-"""Long trainings of networks: batches of a mixed table, checkpoints, one thread, no global state."""
+"""Long trainings of networks: batches of a mixed table, checkpoints, one thread, no global
+state."""
 
 from __future__ import annotations
 
@@ -66,7 +67,8 @@ class Spans:
     def soften(
         self, logits: torch.Tensor, scalars: torch.Tensor, heat: float, stream: torch.Generator
     ) -> torch.Tensor:
-        """(b, dim): scalars as they are, and Gumbel-softmax draws of every pick, at this temperature.
+        """(b, dim): scalars as they are, and Gumbel-softmax draws of every pick, at this
+        temperature.
 
         What a flag says was not measured fades with the flag. Jang et al. 2017 (arXiv 1611.01144).
         """
@@ -89,7 +91,8 @@ class Spans:
         return rows * shown.index_select(1, self.hider)
 
     def log_shares(self, logits: torch.Tensor) -> torch.Tensor:
-        """(b, dim + 1) log probabilities of the options, 0 for scalars and for what is not there."""
+        """(b, dim + 1) log probabilities of the options, 0 for scalars and for what is not
+        there."""
         parts = [torch.zeros(len(logits), self.s)]
         for first, m, w in self.groups:
             part = logits[:, first : first + m * w].reshape(-1, m, w)
@@ -213,7 +216,8 @@ def workshop(rng: np.random.Generator, threads: int) -> Iterator[torch.Generator
 
 
 def batches(n: int, size: int, stream: torch.Generator) -> Iterator[torch.Tensor]:
-    """All rows once, in random order, in batches of `size` and a last one of what is left (over 1)."""
+    """All rows once, in random order, in batches of `size` and a last one of what is left (over
+    1)."""
     order = torch.randperm(n, generator=stream)
     for part in order.split(size):
         if len(part) > 1 or n == 1:

@@ -1,9 +1,9 @@
 """The file that a fitted generator is handed out in: arrays and text, nothing that runs.
 
-A zip file as `numpy.savez` writes it (`numpy.load(file, allow_pickle=False)` opens it), whose member
-`header.json` says what it is: {"format": "privaudit-generator", "version": 1, "generator": name,
-"columns", "classes", "claim", "notes", and what the generator adds}. Every other member is one array of
-numbers. Same content, same bytes.
+A zip file as `numpy.savez` writes it (`numpy.load(file, allow_pickle=False)` opens it), whose
+member `header.json` says what it is: {"format": "privaudit-generator", "version": 1, "generator":
+name, "columns", "classes", "claim", "notes", and what the generator adds}. Every other member is
+one array of numbers. Same content, same bytes.
 """
 
 from __future__ import annotations
@@ -88,11 +88,13 @@ class Kept:
 
 
 def pack(name: str, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
-    """A file of the generator `name`: header (JSON values) and arrays of numbers, the same bytes each time."""
+    """A file of the generator `name`: header (JSON values) and arrays of numbers, the same bytes
+    each time."""
     text = json.dumps(
         {"format": FORMAT, "version": VERSION, "generator": name, **header},
-        sort_keys=True, allow_nan=False,
-    )  # fmt: skip
+        sort_keys=True,
+        allow_nan=False,
+    )
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         _put(archive, HEADER, text.encode())
@@ -107,10 +109,11 @@ def pack(name: str, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray])
 
 
 def unpack(file: bytes, name: str = "") -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """(header, arrays) of a file that `pack` wrote for the generator `name` (any, where it is empty).
+    """(header, arrays) of a file that `pack` wrote for the generator `name` (any, where it is
+    empty).
 
-    Runs nothing of the file and reads no more than LARGEST bytes of it. Raises PrivauditError for a file
-    that is damaged, is something else, comes from another generator, or unpacks to too much.
+    Runs nothing of the file and reads no more than LARGEST bytes of it. Raises PrivauditError for a
+    file that is damaged, is something else, comes from another generator, or unpacks to too much.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(file)) as archive:

@@ -18,7 +18,8 @@ WITHIN = ("first", "last", "mean")
 
 @dataclass(frozen=True)
 class Shape:
-    """What a fitted generator must remember of its records besides what it learnt: columns, classes."""
+    """What a fitted generator must remember of its records besides what it learnt: columns,
+    classes."""
 
     columns: tuple[Column, ...]
     classes: tuple[str, ...]
@@ -28,7 +29,8 @@ class Shape:
         return cls(records.columns, records.classes)
 
     def records(self, X: np.ndarray, y: np.ndarray) -> Records:
-        """Valid records from drawn values (n, d) and outcome codes (n,): each row a patient of its own."""
+        """Valid records from drawn values (n, d) and outcome codes (n,): each row a patient of its
+        own."""
         codes = np.clip(np.asarray(y).astype(np.int64), 0, len(self.classes) - 1)
         return Records(
             columns=self.columns,
@@ -48,12 +50,13 @@ def valid_records(records: Records) -> Records:
 def valid(columns: Sequence[Column], X: np.ndarray) -> np.ndarray:
     """(n, d) float32: X moved to the nearest values that the columns allow; valid values stay.
 
-    Codes are whole numbers that name a level. Numbers are inside their bounds, whole where the column
-    is `integer` or a count. A `measured` column is never missing; where it, or a count, says that a
-    variable was not measured, its summaries are NaN and its count 0, and where it says so, none of its
-    summaries is missing. No column exceeds the one that its `at_most` names, and min <= first, last,
-    mean <= max of one variable. Infinite values become the bound, or NaN where there is none.
-    Applying it twice changes nothing. Raises PrivauditError where no value can satisfy the columns.
+    Codes are whole numbers that name a level. Numbers are inside their bounds, whole where the
+    column is `integer` or a count. A `measured` column is never missing; where it, or a count, says
+    that a variable was not measured, its summaries are NaN and its count 0, and where it says so,
+    none of its summaries is missing. No column exceeds the one that its `at_most` names, and min <=
+    first, last, mean <= max of one variable. Infinite values become the bound, or NaN where there
+    is none. Applying it twice changes nothing. Raises PrivauditError where no value can satisfy the
+    columns.
     """
     columns = tuple(columns)
     rules = _rules(columns)
@@ -96,7 +99,8 @@ class _Gauge:
 
 @dataclass(frozen=True)
 class _Rules:
-    """low, high: (d,) float32, infinite where unbounded, already narrowed by the order of columns."""
+    """low, high: (d,) float32, infinite where unbounded, already narrowed by the order of
+    columns."""
 
     low: np.ndarray
     high: np.ndarray

@@ -1,4 +1,5 @@
-"""Copies of real rows, drawn with replacement: the leaking end of the scale, to measure others by."""
+"""Copies of real rows, drawn with replacement: the leaking end of the scale, to measure others
+by."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from privaudit.contracts import Claim, Generator, Progress, Sampler
 from privaudit.records import Records
 
 COPIES = (
-    "Every row of this table is a copy of a real person's record. It is here as a yardstick, to show "
+    "Every row of this table is a copy of a real person's record. It is here as a yardstick, to "
+    "show "
     "what a leak reads like, and must not leave the hospital."
 )
 ROWS_KEPT = "The saved generator holds every record that it was fitted on."
@@ -25,18 +27,24 @@ ROWS_KEPT = "The saved generator holds every record that it was fitted on."
 class Bootstrap(Generator):
     """Real records, drawn with replacement and handed out as if they were synthetic.
 
-    Useful as the real table and private as it: an audit that does not find this one leaking is broken. Its saved
-    file holds all rows, necessarily. Values outside the schema are moved to the nearest valid one.
-    Source: Efron 1979 (Annals of Statistics 7), resampling of the empirical distribution.
+    Useful as the real table and private as it: an audit that does not find this one leaking is
+    broken. Its saved file holds all rows, necessarily. Values outside the schema are moved to the
+    nearest valid one. Source: Efron 1979 (Annals of Statistics 7), resampling of the empirical
+    distribution.
     """
 
     copies: ClassVar[bool] = True
-    """What it hands out are real rows: `privaudit synthesize` writes them into a restricted folder alone."""
+    """What it hands out are real rows: `privaudit synthesize` writes them into a restricted folder
+    alone."""
 
     def fit(
-        self, records: Records, rng: np.random.Generator, *,
-        checkpoint: Path | None = None, progress: Progress | None = None,
-    ) -> Sampler:  # fmt: skip
+        self,
+        records: Records,
+        rng: np.random.Generator,
+        *,
+        checkpoint: Path | None = None,
+        progress: Progress | None = None,
+    ) -> Sampler:
         check(records)
         X = valid(records.columns, records.X)
         return _Copies(Shape.of(records), X, records.y)

@@ -14,7 +14,8 @@ from privaudit.errors import PrivauditError
 from privaudit.records import Records
 
 HELD = (
-    f"The saved generator holds one distribution a column, each number of it over {POOL} patients or "
+    f"The saved generator holds one distribution a column, each number of it over {POOL} patients "
+    "or "
     "more, one correlation for every pair of columns, and no row. No formal promise is made."
 )
 TERMS = 30
@@ -29,23 +30,27 @@ SMALLEST = 1e-4
 class Copula(Generator):
     """Bell-shaped relations between columns of any distribution: the honest simple baseline.
 
-    Every column, every pattern of absence and the outcome is seen as a cut or stretched normal variable; what is kept
-    is how the normal variables correlate. Correlations come from ranks; those of columns with few values (yes or no, levels, counts)
-    are corrected for what rounding to few values takes away, term by term in Hermite polynomials.
-    Levels of a category are put in the order of their mean outcome. shrink: how far correlations are
-    drawn to zero; None for the amount that the table's size calls for. Relations that are not
-    monotone, and those of more than two columns, are lost.
-    Source: Nelsen 2006, "An introduction to copulas", chapter 2; Olsson 1979 (Psychometrika 44) for
-    columns of few values, here by Lancaster's 1957 (Biometrika 44) expansion; shrinkage: Schäfer and
-    Strimmer 2005 (SAGMB 4), target D.
+    Every column, every pattern of absence and the outcome is seen as a cut or stretched normal
+    variable; what is kept is how the normal variables correlate. Correlations come from ranks;
+    those of columns with few values (yes or no, levels, counts) are corrected for what rounding to
+    few values takes away, term by term in Hermite polynomials. Levels of a category are put in the
+    order of their mean outcome. shrink: how far correlations are drawn to zero; None for the amount
+    that the table's size calls for. Relations that are not monotone, and those of more than two
+    columns, are lost. Source: Nelsen 2006, "An introduction to copulas", chapter 2; Olsson 1979
+    (Psychometrika 44) for columns of few values, here by Lancaster's 1957 (Biometrika 44)
+    expansion; shrinkage: Schäfer and Strimmer 2005 (SAGMB 4), target D.
     """
 
     shrink: float | None = None
 
     def fit(
-        self, records: Records, rng: np.random.Generator, *,
-        checkpoint: Path | None = None, progress: Progress | None = None,
-    ) -> Sampler:  # fmt: skip
+        self,
+        records: Records,
+        rng: np.random.Generator,
+        *,
+        checkpoint: Path | None = None,
+        progress: Progress | None = None,
+    ) -> Sampler:
         self._check()
         check(records)
         layout = Layout.of(records)
@@ -110,8 +115,9 @@ class _Bells:
 
 
 def _scores(spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n, width) mean normal score of the block of equal values that each cell is in, 0 where missing;
-    and (width, TERMS) the Hermite coefficients of these scores as functions of the normal variable."""
+    """(n, width) mean normal score of the block of equal values that each cell is in, 0 where
+    missing; and (width, TERMS) the Hermite coefficients of these scores as functions of the normal
+    variable."""
     from scipy.special import ndtri
 
     scores = np.zeros(spread.shape)
@@ -127,7 +133,8 @@ def _scores(spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         fall = -np.diff(np.concatenate([[0.0], height, [0.0]]))
         mean = fall * counts.sum() / counts
         scores[seen, j] = mean[block]
-        # The integral of the k-th normalised polynomial over a block is that of the one before at its ends.
+        # The integral of the k-th normalised polynomial over a block is that of the one before at
+        # its ends.
         before, now = np.zeros_like(cut), np.ones_like(cut)
         for k in range(1, TERMS + 1):
             ends = np.concatenate([[0.0], now * height, [0.0]])

@@ -23,8 +23,13 @@ if TYPE_CHECKING:
     from pipelines.generators._nets_training import Training
 
 PUBLISHED: Mapping[str, Any] = {
-    "epochs": 300, "batch": 500, "hidden": (256, 256), "critic": (256, 256), "rate": 2e-4, "pack": 10,
-}  # fmt: skip
+    "epochs": 300,
+    "batch": 500,
+    "hidden": (256, 256),
+    "critic": (256, 256),
+    "rate": 2e-4,
+    "pack": 10,
+}
 """Settings of the paper and of the package, for `CTGAN(**PUBLISHED)`."""
 
 
@@ -89,7 +94,8 @@ class CTGAN(NetGenerator):
         if self.batch < 2 * self.pack or self.batch % self.pack:
             raise PrivauditError(
                 f"a batch of {self.batch} with pack={self.pack}",
-                "the discriminator judges `pack` rows together, so a batch is a multiple of it, and "
+                "the discriminator judges `pack` rows together, so a batch is a multiple of it, "
+                "and "
                 "at least two of them",
                 "use batch=100 and pack=1",
             )

@@ -1,4 +1,5 @@
-"""Noisy counts of every column within each outcome: the cheap private generator, with an epsilon."""
+"""Noisy counts of every column within each outcome: the cheap private generator, with an
+epsilon."""
 
 from __future__ import annotations
 
@@ -16,27 +17,33 @@ from privaudit.contracts import Generator, Progress, Sampler
 from privaudit.dp import accounting
 from privaudit.records import Records
 
-CUTS = "Where columns are cut follows bounds, levels and textbook values; no statistic of the records was read."
+CUTS = (
+    "Where columns are cut follows bounds, levels and textbook values; no statistic of the "
+    "records was read."
+)
 APART = (
-    "Columns are drawn independently of each other within each outcome: what a column says about the "
+    "Columns are drawn independently of each other within each outcome: what a column says about "
+    "the "
     "outcome is kept, what columns say about each other beyond it is not."
 )
 
 
 @dataclass(frozen=True)
 class DPHistogram(Generator):
-    """A histogram of every column within each outcome, with noise; columns are drawn from these, given the outcome.
+    """A histogram of every column within each outcome, with noise; columns are drawn from these,
+    given the outcome.
 
     epsilon, delta: the promise for one patient added or removed (delta None: the largest power of
     ten that is at most 1 / (10 patients)). statistics: which summaries of a measured variable are
-    counted ("" for columns that summarise nothing, such as age); every further column costs noise in all.
-    Other summaries of a variable repeat the one counted, and columns that are no such summary are missing.
-    bins: cells of a number; they follow bounds, levels and textbook values alone.
+    counted ("" for columns that summarise nothing, such as age); every further column costs noise
+    in all. Other summaries of a variable repeat the one counted, and columns that are no such
+    summary are missing. bins: cells of a number; they follow bounds, levels and textbook values
+    alone.
 
     One stay of each patient is counted, once a column: the L2 sensitivity of m columns together is
     sqrt(m), and Gaussian noise is accounted for as m answers. Negative cells are repaired by
-    projection. Source: naive Bayes over noisy counts as in Vaidya et al. 2013 (IEEE/WIC/ACM WI), drawn
-    from rather than classified with; Gaussian noise: Balle and Wang 2018 (arXiv 1805.06530).
+    projection. Source: naive Bayes over noisy counts as in Vaidya et al. 2013 (IEEE/WIC/ACM WI),
+    drawn from rather than classified with; Gaussian noise: Balle and Wang 2018 (arXiv 1805.06530).
     """
 
     epsilon: float = 3.0
@@ -45,9 +52,13 @@ class DPHistogram(Generator):
     bins: int = 16
 
     def fit(
-        self, records: Records, rng: np.random.Generator, *,
-        checkpoint: Path | None = None, progress: Progress | None = None,
-    ) -> Sampler:  # fmt: skip
+        self,
+        records: Records,
+        rng: np.random.Generator,
+        *,
+        checkpoint: Path | None = None,
+        progress: Progress | None = None,
+    ) -> Sampler:
         check(records)
         cells = Cells.of(records.columns, self.statistics, self.bins)
         patients = len(np.unique(records.patient))
@@ -88,7 +99,8 @@ def chosen(cells: Cells) -> str:
     if spent == whole:
         return f"All {whole} columns were counted."
     return (
-        f"{spent} of {whole} columns were counted, chosen by the schema; other summaries of a variable "
+        f"{spent} of {whole} columns were counted, chosen by the schema; other summaries of a "
+        "variable "
         "repeat the one counted, and what summarises nothing counted is missing."
     )
 

@@ -1,4 +1,5 @@
-"""Noisy counts of every column with the outcome and of chosen pairs of columns, with an epsilon (MST-like)."""
+"""Noisy counts of every column with the outcome and of chosen pairs of columns, with an epsilon
+(MST-like)."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ from privaudit.records import Records
 
 OUTCOME = "outcome"
 CLEAR = 2.0
-"""A pair is worth counting where its dependence stands out of the noise by so many standard deviations."""
+"""A pair is worth counting where its dependence stands out of the noise by so many standard
+deviations."""
 FLOOR = 1e-12
 FLAGS = (
     "--xla_cpu_multi_thread_eigen=false",
@@ -34,26 +36,30 @@ FLAGS = (
     "--xla_backend_optimization_level=0",
     "--xla_llvm_disable_expensive_passes=true",
 )
-"""One thread; and the compiler's best effort costs five times what it saves: each model is fitted once."""
+"""One thread; and the compiler's best effort costs five times what it saves: each model is fitted
+once."""
 
 
 @dataclass(frozen=True)
 class DPMarginals(Generator):
-    """Every pair with the outcome, and a tree of the pairs that depend most, counted with noise and fitted together.
+    """Every pair with the outcome, and a tree of the pairs that depend most, counted with noise and
+    fitted together.
 
-    What one column says about another beyond the outcome is kept along the tree. A graphical
-    model (private-pgm) finds the table of most entropy that agrees with all noisy counts; columns are drawn from it
-    exactly, each given the outcome and one other column, so that no joint share is off.
+    What one column says about another beyond the outcome is kept along the tree. A graphical model
+    (private-pgm) finds the table of most entropy that agrees with all noisy counts; columns are
+    drawn from it exactly, each given the outcome and one other column, so that no joint share is
+    off.
 
     epsilon, delta, statistics: as in `dp_histogram`. bins: cells of a number (fewer, since pairs of
-    columns are counted). budget: shares of the noise budget spent on pairs with the outcome, on finding the tree,
-    and on the tree's pairs. iterations: steps of the fit at most.
+    columns are counted). budget: shares of the noise budget spent on pairs with the outcome, on
+    finding the tree, and on the tree's pairs. iterations: steps of the fit at most.
 
-    One stay of each patient is counted. Three Gaussian answers: m tables with the outcome (L2 sensitivity
-    sqrt(m)); for every pair of columns the product of two signs, within each outcome (sqrt(m (m - 1) / 2)),
-    from which the tree is chosen; and the tables of the tree's pairs. What each is asked depends on the noisy answers before it alone.
-    Source: McKenna, Miklau and Sheldon 2021 (arXiv 2108.04978, MST), with the outcome in every clique
-    and the tree found by noisy correlations; McKenna et al. 2019 (arXiv 1901.09136), inference.
+    One stay of each patient is counted. Three Gaussian answers: m tables with the outcome (L2
+    sensitivity sqrt(m)); for every pair of columns the product of two signs, within each outcome
+    (sqrt(m (m - 1) / 2)), from which the tree is chosen; and the tables of the tree's pairs. What
+    each is asked depends on the noisy answers before it alone. Source: McKenna, Miklau and Sheldon
+    2021 (arXiv 2108.04978, MST), with the outcome in every clique and the tree found by noisy
+    correlations; McKenna et al. 2019 (arXiv 1901.09136), inference.
     """
 
     costly: ClassVar[bool] = True
@@ -66,9 +72,13 @@ class DPMarginals(Generator):
     iterations: int = 1000
 
     def fit(
-        self, records: Records, rng: np.random.Generator, *,
-        checkpoint: Path | None = None, progress: Progress | None = None,
-    ) -> Sampler:  # fmt: skip
+        self,
+        records: Records,
+        rng: np.random.Generator,
+        *,
+        checkpoint: Path | None = None,
+        progress: Progress | None = None,
+    ) -> Sampler:
         check(records)
         self._check()
         cells = Cells.of(records.columns, self.statistics, self.bins)
@@ -99,22 +109,34 @@ class DPMarginals(Generator):
         if progress is not None:
             progress("fit noisy counts together", 1.0)
         return CellSampler(
-            "dp_marginals", Shape.of(records), cells, prior, parent, tables,
-            cells.noisy(with_outcome), claim, (ONE_STAY, CUTS, _split(self.budget, m, len(edges)), chosen(cells)),
-        )  # fmt: skip
+            "dp_marginals",
+            Shape.of(records),
+            cells,
+            prior,
+            parent,
+            tables,
+            cells.noisy(with_outcome),
+            claim,
+            (ONE_STAY, CUTS, _split(self.budget, m, len(edges)), chosen(cells)),
+        )
 
     @classmethod
     def load(cls, file: bytes) -> Sampler:
         return CellSampler.load(file, "dp_marginals")
 
     def _tree(
-        self, tables: Sequence[np.ndarray], code: np.ndarray, y: np.ndarray, sigma: float,
+        self,
+        tables: Sequence[np.ndarray],
+        code: np.ndarray,
+        y: np.ndarray,
+        sigma: float,
         rng: np.random.Generator,
-    ) -> list[tuple[int, int]]:  # fmt: skip
+    ) -> list[tuple[int, int]]:
         """Pairs of columns to count: the spanning tree of the strongest dependence within outcomes.
 
-        Each column is cut in two by its noisy counts; patients' signs are multiplied pair by pair and summed
-        within each outcome: one patient moves m (m - 1) / 2 sums of one outcome by 1 at most.
+        Each column is cut in two by its noisy counts; patients' signs are multiplied pair by pair
+        and summed within each outcome: one patient moves m (m - 1) / 2 sums of one outcome by 1 at
+        most.
         """
         from scipy.sparse.csgraph import minimum_spanning_tree
 
@@ -137,7 +159,8 @@ class DPMarginals(Generator):
             covary = told / size[c] - mean[upper[0]] * mean[upper[1]]
             r = covary / (spread[upper[0]] * spread[upper[1]])
             error = noise / size[c] / (spread[upper[0]] * spread[upper[1]])
-            # Patients' worth of dependence: a class says as much as it has patients, less what noise says.
+            # Patients' worth of dependence: a class says as much as it has patients, less what
+            # noise says.
             score += size[c] * np.where(np.abs(r) > CLEAR * error, r**2 - error**2, 0.0)
         weight = np.zeros((m, m))
         weight[upper] = np.where(score > 0, -score, 0.0)
@@ -145,10 +168,16 @@ class DPMarginals(Generator):
         return sorted(zip(tree.row.tolist(), tree.col.tolist(), strict=True))
 
     def _fit(
-        self, with_outcome: Sequence[np.ndarray], pair_noise: float, edges: Sequence[tuple[int, int]],
-        between: Sequence[np.ndarray], edge_noise: float, sizes: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:  # fmt: skip
-        """(prior, parent, tables) of a `CellSampler`: the model of most entropy that fits the noisy counts."""
+        self,
+        with_outcome: Sequence[np.ndarray],
+        pair_noise: float,
+        edges: Sequence[tuple[int, int]],
+        between: Sequence[np.ndarray],
+        edge_noise: float,
+        sizes: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
+        """(prior, parent, tables) of a `CellSampler`: the model of most entropy that fits the noisy
+        counts."""
         k, m = len(with_outcome[0]), len(sizes)
         names = [f"c{i}" for i in range(m)]
         parent = _parents(m, edges)
@@ -163,9 +192,12 @@ class DPMarginals(Generator):
                 for (i, j), table in zip(edges, between, strict=True)
             ]
             model = mbi.estimation.MirrorDescent().estimate(
-                domain, told, known_total=float(totals(with_outcome).sum()),
-                iters=self.iterations, tol=1e-5,
-            )  # fmt: skip
+                domain,
+                told,
+                known_total=float(totals(with_outcome).sum()),
+                iters=self.iterations,
+                tol=1e-5,
+            )
 
             def joint(*attributes: str) -> np.ndarray:
                 found = np.asarray(model.project(attributes).datavector(flatten=False), float)
@@ -187,7 +219,8 @@ class DPMarginals(Generator):
         if len(self.budget) != 3 or min(self.budget) <= 0 or abs(sum(self.budget) - 1) > 1e-9:
             raise PrivauditError(
                 f"budget {self.budget}",
-                "three shares above 0 that sum to 1: pairs with the outcome, the tree, the tree's pairs",
+                "three shares above 0 that sum to 1: pairs with the outcome, the tree, the tree's "
+                "pairs",
                 "use 0.5,0.1,0.4",
             )
         check_settings(self, iterations=COUNT)
@@ -203,7 +236,8 @@ def _halves(noisy: np.ndarray) -> np.ndarray:
 
 
 def _parents(m: int, edges: Sequence[tuple[int, int]]) -> np.ndarray:
-    """(m,) which column each is drawn given, when every tree hangs from its column of most pairs."""
+    """(m,) which column each is drawn given, when every tree hangs from its column of most
+    pairs."""
     near: dict[int, list[int]] = {i: [] for i in range(m)}
     for i, j in edges:
         near[i].append(j)
@@ -225,7 +259,8 @@ def _parents(m: int, edges: Sequence[tuple[int, int]]) -> np.ndarray:
 
 def _split(budget: tuple[float, float, float], m: int, pairs: int) -> str:
     return (
-        f"The noise budget went to {m} pairs with the outcome ({budget[0]:.0%}), to finding which columns depend on "
+        f"The noise budget went to {m} pairs with the outcome ({budget[0]:.0%}), to finding which "
+        "columns depend on "
         f"each other ({budget[1]:.0%}) and to {pairs} pairs of columns ({budget[2]:.0%})."
     )
 

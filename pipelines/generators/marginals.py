@@ -13,29 +13,37 @@ from privaudit.contracts import Claim, Generator, Progress, Sampler
 from privaudit.records import Records
 
 APART = (
-    "Columns are drawn independently of each other and of the outcome: their distributions are right, every "
+    "Columns are drawn independently of each other and of the outcome: their distributions are "
+    "right, every "
     "relation between them is gone, and a model trained on this table has learnt nothing."
 )
 HELD = (
-    f"The saved generator holds one distribution a column, each number of it over {POOL} patients or "
+    f"The saved generator holds one distribution a column, each number of it over {POOL} patients "
+    "or "
     "more, and no row. No formal promise is made."
 )
 
 
 @dataclass(frozen=True)
 class Marginals(Generator):
-    """Independent draws from each column's distribution: the end of the scale that keeps no relation.
+    """Independent draws from each column's distribution: the end of the scale that keeps no
+    relation.
 
-    Missing values: each pattern of absence (columns that are missing together) at its own share. The outcome at its prevalence.
-    Distributions are broken lines through shared values and means of runs of sorted values, so that
-    no corner is one patient's value. Source: the independent-attribute mode of Ping, Stoyanovich and
-    Howe 2017 (DataSynthesizer, SSDBM), without its noise.
+    Missing values: each pattern of absence (columns that are missing together) at its own share.
+    The outcome at its prevalence. Distributions are broken lines through shared values and means of
+    runs of sorted values, so that no corner is one patient's value. Source: the
+    independent-attribute mode of Ping, Stoyanovich and Howe 2017 (DataSynthesizer, SSDBM), without
+    its noise.
     """
 
     def fit(
-        self, records: Records, rng: np.random.Generator, *,
-        checkpoint: Path | None = None, progress: Progress | None = None,
-    ) -> Sampler:  # fmt: skip
+        self,
+        records: Records,
+        rng: np.random.Generator,
+        *,
+        checkpoint: Path | None = None,
+        progress: Progress | None = None,
+    ) -> Sampler:
         check(records)
         layout = Layout.of(records)
         return _Apart(layout, Margins.fit(layout, layout.spread(records), records.patient))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -39,22 +39,21 @@ class Neural:
     weights: tuple[np.ndarray, ...]
 
     def predict_proba(self, records: Records) -> np.ndarray:
-        """(n, k) float64; the softmax is taken in float64 so that sure answers keep their order."""
-        parts = []
-        with one_thread(), torch.no_grad():
-            stacked = [torch.from_numpy(w)[None] for w in self.weights]
-            for part in _chunks(records):
-                inputs = [torch.from_numpy(x)[None] for x in self.prepare(part)]
-                logits = self.network.logits(stacked, inputs, ())[0].double()
-                parts.append(torch.softmax(logits, dim=1).numpy())
-        return np.concatenate(parts)
+        """(n, k) float64, rows sum to 1."""
+        stacked = [torch.from_numpy(w)[None] for w in self.weights]
+
+        def logits(part: Records) -> torch.Tensor:
+            inputs = [torch.from_numpy(x)[None] for x in self.prepare(part)]
+            return self.network.logits(stacked, inputs, ())[0]
+
+        return probabilities(logits, records)
 
     def input_gradient(self, records: Records) -> tuple[np.ndarray, np.ndarray | None]:
         """Gradient of each record's log loss for its inputs, see `privaudit.contracts`."""
         found = []
         with one_thread():
             stacked = [torch.from_numpy(w)[None] for w in self.weights]
-            for part in _chunks(records):
+            for part in chunks(records):
                 inputs = [torch.from_numpy(x)[None].requires_grad_() for x in self.prepare(part)]
                 logits = self.network.logits(stacked, inputs, ())[0]
                 y = torch.from_numpy(part.y)
@@ -66,7 +65,7 @@ class Neural:
             return x, None
         series = [
             np.zeros(part.series.shape) if ds is None else ds
-            for part, (_, ds) in zip(_chunks(records), found, strict=True)
+            for part, (_, ds) in zip(chunks(records), found, strict=True)
             if part.series is not None
         ]
         return x, np.concatenate(series)
@@ -79,7 +78,7 @@ class Neural:
         )
         found = []
         with one_thread():
-            for part in _chunks(records, 128):
+            for part in chunks(records, 128):
                 inputs = tuple(torch.from_numpy(x) for x in self.prepare(part))
                 gradients = one(stacked, inputs, torch.from_numpy(part.y))
                 found.append(torch.cat([g.flatten(1) for g in gradients], dim=1).numpy())
@@ -93,6 +92,13 @@ def _record_loss(
     return torch.nn.functional.cross_entropy(logits, y[None])
 
 
-def _chunks(records: Records, size: int = CHUNK) -> Sequence[Records]:
+def probabilities(logits: Callable[[Records], torch.Tensor], records: Records) -> np.ndarray:
+    """(n, k) float64; the softmax is taken in float64 so that sure answers keep their order."""
+    with one_thread(), torch.no_grad():
+        parts = [torch.softmax(logits(part).double(), dim=1) for part in chunks(records)]
+    return torch.cat(parts).numpy()
+
+
+def chunks(records: Records, size: int = CHUNK) -> Sequence[Records]:
     """The records in runs of `size` rows; one empty run where there are none."""
     return [records.take(slice(i, i + size)) for i in range(0, max(len(records), 1), size)]

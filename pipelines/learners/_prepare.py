@@ -68,7 +68,8 @@ class Table:
         return out
 
     def pull_back(self, records: Records, gradient: np.ndarray) -> np.ndarray:
-        """Gradient for `self(records)`, (n, width), as one for X, (n, d), in the records' own units.
+        """Gradient for `self(records)`, (n, width), as one for X, (n, d), in the records' own
+        units.
 
         Zero where a value is missing, clipped, or a category's code.
         """
@@ -96,8 +97,9 @@ class Series:
 
     @classmethod
     def fit(cls, records: Records) -> Series:
-        """Mean and standard deviation of each channel over the hours it was measured in these rows."""
-        series = _series(records)
+        """Mean and standard deviation of each channel over the hours it was measured in these
+        rows."""
+        series = hourly(records)
         flat = series.reshape(-1, series.shape[2])
         seen = ~np.isnan(flat)
         count = np.maximum(seen.sum(axis=0), 1)
@@ -114,18 +116,8 @@ class Series:
 
     def __call__(self, records: Records) -> np.ndarray:
         series = self._checked(records)
-        seen = ~np.isnan(series)
-        last = _last_seen(seen)
         scaled = np.clip((series - self.centre) * self.factor, -CLIP, CLIP)
-        carried = np.take_along_axis(scaled, np.maximum(last, 0), axis=1)
-        hour = np.arange(self.hours)[None, :, None]
-        since = np.where(last < 0, hour + 1, hour - last) / self.hours
-        out = np.empty((*series.shape[:2], self.width), dtype=np.float32)
-        c = len(self.centre)
-        out[..., :c] = np.where(last < 0, 0.0, carried)
-        out[..., c : 2 * c] = seen
-        out[..., 2 * c :] = since
-        return out
+        return carry_forward(scaled, ~np.isnan(series))
 
     def pull_back(self, records: Records, gradient: np.ndarray) -> np.ndarray:
         """Gradient for `self(records)` as one for series (n, hours, channels), in its own units.
@@ -133,20 +125,12 @@ class Series:
         A measured value collects the gradients of all hours that it was carried to.
         """
         series = self._checked(records)
-        c = len(self.centre)
-        # From the end: sum what flows to this hour, and start afresh before each measurement.
-        out = np.zeros(series.shape)
-        flowing = np.zeros((len(series), c))
-        seen = ~np.isnan(series)
-        for hour in range(self.hours - 1, -1, -1):
-            flowing += gradient[:, hour, :c]
-            out[:, hour] = np.where(seen[:, hour], flowing, 0.0)
-            flowing[seen[:, hour]] = 0.0
+        out = collect_carried(gradient[..., : len(self.centre)], ~np.isnan(series))
         live = np.abs((series - self.centre) * self.factor) <= CLIP
         return np.where(live, out * self.factor, 0.0)
 
     def _checked(self, records: Records) -> np.ndarray:
-        series = _series(records)
+        series = hourly(records)
         if records.channels != self.channels or series.shape[1] != self.hours:
             raise PrivauditError(
                 f"a series of {series.shape[1]} hours and {series.shape[2]} channels",
@@ -157,13 +141,45 @@ class Series:
         return series
 
 
-def _last_seen(seen: np.ndarray) -> np.ndarray:
-    """(n, hours, channels): the latest hour up to now in which it was measured, or -1."""
-    hour = np.arange(seen.shape[1])[None, :, None]
-    return np.maximum.accumulate(np.where(seen, hour, -1), axis=1)
+def carry_forward(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Each channel's last value (0 before the first), whether it was measured, and hours since.
+
+    Args:
+        values: (n, hours, channels), read where `seen`.
+        seen: (n, hours, channels) bool, whether the channel was measured in that hour.
+
+    Returns:
+        (n, hours, 3 x channels) float32; hours since are a share of all hours.
+    """
+    n, hours, c = seen.shape
+    hour = np.arange(hours)[None, :, None]
+    last = np.maximum.accumulate(np.where(seen, hour, -1), axis=1)
+    carried = np.take_along_axis(values, np.maximum(last, 0), axis=1)
+    out = np.empty((n, hours, 3 * c), dtype=np.float32)
+    out[..., :c] = np.where(last < 0, 0, carried)
+    out[..., c : 2 * c] = seen
+    out[..., 2 * c :] = np.where(last < 0, hour + 1, hour - last) / max(hours, 1)
+    return out
 
 
-def _series(records: Records) -> np.ndarray:
+def collect_carried(gradient: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Gradients of carried values, (n, hours, channels), summed where each was measured."""
+    out = np.zeros(gradient.shape)
+    flowing = np.zeros((len(gradient), gradient.shape[2]))
+    # From the end: sum what flows to this hour, and start afresh before each measurement.
+    for hour in range(gradient.shape[1] - 1, -1, -1):
+        flowing += gradient[:, hour]
+        out[:, hour] = np.where(seen[:, hour], flowing, 0.0)
+        flowing[seen[:, hour]] = 0.0
+    return out
+
+
+def hourly(records: Records) -> np.ndarray:
+    """The records' series, or PrivauditError where they have none that can be learnt from.
+
+    Returns:
+        (n, hours, channels) float32, NaN where not measured.
+    """
     if records.series is None:
         raise PrivauditError(
             "records without an hourly series",
@@ -180,7 +196,8 @@ def _series(records: Records) -> np.ndarray:
 
 
 def one_hot(records: Records, categories: Sequence[int], out: np.ndarray) -> None:
-    """Write the levels of these columns into out (n, levels): all zero where the code is missing."""
+    """Write the levels of these columns into out (n, levels): all zero where the code is
+    missing."""
     out[:] = 0
     start = 0
     for j in categories:

@@ -83,8 +83,9 @@ def train(
 
     inputs: for each table its arrays of (rows, ...); outcomes: class codes; held: rows for early
     stopping. AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) on the log loss; every model
-    keeps the weights of its own best validation loss, or its last ones where no row is held out. A model that has stopped is carried along
-    without effect, so that no model's arithmetic depends on when another stops.
+    keeps the weights of its own best validation loss, or its last ones where no row is held out. A
+    model that has stopped is carried along without effect, so that no model's arithmetic depends on
+    when another stops.
     """
     with one_thread():
         return _train(network, inputs, outcomes, held, rngs, plan)
@@ -154,8 +155,8 @@ def _validation_loss(network: Network, weights: Weights, inputs: Weights, y: tor
 class _Adam:
     """PyTorch's fused Adam through its functional form.
 
-    The class `torch.optim.Adam` imports the compiler on its first use, which costs a process of a few
-    seconds' work half as much again.
+    The class `torch.optim.Adam` imports the compiler on its first use, which costs a process of a
+    few seconds' work half as much again.
     """
 
     def __init__(self, weights: Sequence[torch.Tensor], rate: float) -> None:
@@ -166,10 +167,21 @@ class _Adam:
 
     def step(self, slopes: Sequence[torch.Tensor]) -> None:
         adam(
-            self.weights, list(slopes), self.first, self.second, [], self.steps, fused=True,
-            amsgrad=False, beta1=0.9, beta2=0.999, lr=self.rate, weight_decay=0.0, eps=1e-8,
+            self.weights,
+            list(slopes),
+            self.first,
+            self.second,
+            [],
+            self.steps,
+            fused=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=self.rate,
+            weight_decay=0.0,
+            eps=1e-8,
             maximize=False,
-        )  # fmt: skip
+        )
 
 
 class _Batches:

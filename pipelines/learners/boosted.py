@@ -27,10 +27,10 @@ class Boosted(Learner):
     """Boosted decision trees by XGBoost's histogram method, on one thread, with early stopping.
 
     depth, rate, lightest: greatest depth of a tree, learning rate, least sum of second derivatives
-    in a leaf; columns, rows: share of the columns and rows that each tree sees; bins: of the histograms;
-    trees, patience: the most trees, and how many without a better validation loss; held_out:
-    share of the training patients kept for early stopping, 0 for none. Source: Chen and Guestrin 2016
-    (arXiv 1603.02754), sections 2-3.
+    in a leaf; columns, rows: share of the columns and rows that each tree sees; bins: of the
+    histograms; trees, patience: the most trees, and how many without a better validation loss;
+    held_out: share of the training patients kept for early stopping, 0 for none. Source: Chen and
+    Guestrin 2016 (arXiv 1603.02754), sections 2-3.
     """
 
     depth: int = 4

@@ -35,7 +35,8 @@ class LogReg(Learner):
             )
         k = len(records.classes)
         weights, bias = np.zeros((table.width, k)), np.zeros(k)
-        # One weight vector for two classes says the same as (-w/2, w/2), the penalised softmax form.
+        # One weight vector for two classes says the same as (-w/2, w/2), the penalised softmax
+        # form.
         binary = len(found.classes_) == 2
         coef = np.vstack([-found.coef_, found.coef_]) / 2 if binary else found.coef_
         cut = (

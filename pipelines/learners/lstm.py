@@ -8,24 +8,27 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from pipelines.learners._prepare import Series, Table, check_outcomes, hold_out
-from privaudit.contracts import Learner, Model
+from pipelines.learners._network_learner import NetworkLearner
+from pipelines.learners._prepare import Series, Table
 from privaudit.records import Records
 
 if TYPE_CHECKING:
     import torch
 
+    from pipelines.learners._neural import Preparation
+    from pipelines.learners._training import Weights
+
 
 @dataclass(frozen=True)
-class LSTM(Learner):
+class LSTM(NetworkLearner):
     """A long short-term memory network over the hours, with the columns that do not change.
 
     Each hour it reads every channel's last value, whether it was measured in that hour, and the
-    time since it last was; its last and its mean state and the columns that summarise no
-    variable (age, sex, unit) give the answer. units: size of the state; dropout: share of
-    the summarised state dropped in training; rate, decay, rows: AdamW's learning rate, weight
-    decay and minibatch; epochs, patience, held_out: as in `MLP`. Source: Hochreiter and Schmidhuber 1997;
-    masks and time since measured: Che et al. 2018 (arXiv 1606.01865), section 2.
+    time since it last was; its last and its mean state and the columns that summarise no variable
+    (age, sex, unit) give the answer. units: size of the state; dropout: share of the summarised
+    state dropped in training; rate, decay, rows: AdamW's learning rate, weight decay and minibatch;
+    epochs, patience, held_out: as in `MLP`. Source: Hochreiter and Schmidhuber 1997; masks and time
+    since measured: Che et al. 2018 (arXiv 1606.01865), section 2.
     """
 
     units: int = 24
@@ -40,39 +43,16 @@ class LSTM(Learner):
     reads: ClassVar[Literal["table", "series"]] = "series"
     batch: ClassVar[int] = 4
 
-    def fit(self, records: Records, rng: np.random.Generator) -> Model:
-        (model,) = self.fit_many([records], [rng])
-        return model
+    def prepare(self, records: Records) -> Hours:
+        return Hours(Table.fit(records, _fixed(records)), Series.fit(records))
 
-    def fit_many(
-        self, records: Sequence[Records], rngs: Sequence[np.random.Generator]
-    ) -> Sequence[Model]:
-        """One model a table, each trained on its table and stream alone, all in one program."""
-        from pipelines.learners._neural import Neural
-        from pipelines.learners._training import Plan, train
+    def network(self, prepare: Preparation, classes: int) -> Recurrent:
+        assert isinstance(prepare, Hours)
+        table, series = prepare.table, prepare.series
+        return Recurrent(series.width, self.units, table.width, classes, self.dropout)
 
-        for table in records:
-            check_outcomes(table)
-        prepared = [Hours(Table.fit(table, _fixed(table)), Series.fit(table)) for table in records]
-        held = [
-            hold_out(table, self.held_out, rng) for table, rng in zip(records, rngs, strict=True)
-        ]
-        first = prepared[0]
-        network = Recurrent(
-            first.series.width, self.units, first.table.width, len(records[0].classes), self.dropout
-        )
-        found = train(
-            network,
-            [prepare(table) for prepare, table in zip(prepared, records, strict=True)],
-            [table.y for table in records],
-            held,
-            rngs,
-            Plan(self.rate, (self.decay,) * len(records), self.rows, self.epochs, self.patience),
-        )
-        return [
-            Neural(prepare, network, weights)
-            for prepare, weights in zip(prepared, found, strict=True)
-        ]
+    def decays(self, prepare: Preparation, rows: Sequence[int]) -> tuple[float, ...]:
+        return (self.decay,) * len(rows)
 
 
 def _fixed(records: Records) -> list[int]:
@@ -101,7 +81,8 @@ class Hours:
 
 @dataclass(frozen=True)
 class Recurrent:
-    """Stacked LSTMs of `units` over `features` an hour, and a linear answer with `fixed` columns."""
+    """Stacked LSTMs of `units` over `features` an hour, and a linear answer with `fixed`
+    columns."""
 
     features: int
     units: int
@@ -126,12 +107,7 @@ class Recurrent:
             np.zeros((1, self.classes), dtype=np.float32),
         )
 
-    def logits(
-        self,
-        weights: Sequence[torch.Tensor],
-        inputs: Sequence[torch.Tensor],
-        masks: Sequence[torch.Tensor],
-    ) -> torch.Tensor:
+    def logits(self, weights: Weights, inputs: Weights, masks: Weights) -> torch.Tensor:
         import torch
 
         series, fixed = inputs
@@ -145,12 +121,8 @@ class Recurrent:
         return torch.baddbmm(cut, torch.cat([summary, fixed], dim=2), read)
 
     def slopes(
-        self,
-        weights: Sequence[torch.Tensor],
-        inputs: Sequence[torch.Tensor],
-        masks: Sequence[torch.Tensor],
-        target: torch.Tensor,
-    ) -> Sequence[torch.Tensor]:
+        self, weights: Weights, inputs: Weights, masks: Weights, target: torch.Tensor
+    ) -> Weights:
         from pipelines.learners._training import by_autograd
 
         return by_autograd(self, weights, inputs, masks, target)

@@ -9,28 +9,32 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from pipelines.learners._prepare import Table, check_outcomes, hold_out
-from privaudit.contracts import Learner, Model
+from pipelines.learners._network_learner import NetworkLearner
+from pipelines.learners._prepare import Table
 from privaudit.records import Records
 
 if TYPE_CHECKING:
     import torch
+
+    from pipelines.learners._neural import Preparation
+    from pipelines.learners._training import Weights
 
 MOST_DECAY = 10.0
 """With a rate of 0.002, weights shrink by 2 % a step; more would leave nothing to learn with."""
 
 
 @dataclass(frozen=True)
-class MLP(Learner):
+class MLP(NetworkLearner):
     """A neural network with rectified hidden layers, dropout and early stopping.
 
     hidden: width of each hidden layer; dropout: share of hidden units dropped in training; rate,
-    rows: AdamW's learning rate and minibatch; decay: AdamW's weight decay for each input column
-    per training row (at most `MOST_DECAY`), so that a wide table of few rows is held tighter than
-    a narrow one of many; epochs, patience: the most epochs, and how many without a better
-    validation loss; held_out: share of the training patients kept for early stopping, 0 for none.
-    Several tables are trained as one program of batched matrix products. Source: Rumelhart, Hinton and Williams 1986; dropout: Srivastava et
-    al. 2014; AdamW: Loshchilov and Hutter 2019 (arXiv 1711.05101).
+    rows: AdamW's learning rate and minibatch; decay: AdamW's weight decay for each input column per
+    training row (at most `MOST_DECAY`), so that a wide table of few rows is held tighter than a
+    narrow one of many; epochs, patience: the most epochs, and how many without a better validation
+    loss; held_out: share of the training patients kept for early stopping, 0 for none. Several
+    tables are trained as one program of batched matrix products. Source: Rumelhart, Hinton and
+    Williams 1986; dropout: Srivastava et al. 2014; AdamW: Loshchilov and Hutter 2019 (arXiv
+    1711.05101).
     """
 
     hidden: tuple[int, ...] = (64,)
@@ -44,38 +48,16 @@ class MLP(Learner):
 
     batch: ClassVar[int] = 16
 
-    def fit(self, records: Records, rng: np.random.Generator) -> Model:
-        (model,) = self.fit_many([records], [rng])
-        return model
+    def prepare(self, records: Records) -> Columns:
+        return Columns(Table.fit(records))
 
-    def fit_many(
-        self, records: Sequence[Records], rngs: Sequence[np.random.Generator]
-    ) -> Sequence[Model]:
-        """One model a table, each trained on its table and stream alone, all in one program."""
-        from pipelines.learners._neural import Neural
-        from pipelines.learners._training import Plan, train
+    def network(self, prepare: Preparation, classes: int) -> Layers:
+        assert isinstance(prepare, Columns)
+        return Layers((prepare.table.width, *self.hidden, classes), self.dropout)
 
-        for table in records:
-            check_outcomes(table)
-        held = [
-            hold_out(table, self.held_out, rng) for table, rng in zip(records, rngs, strict=True)
-        ]
-        prepared = [Columns(Table.fit(table)) for table in records]
-        widths = (prepared[0].table.width, *self.hidden, len(records[0].classes))
-        decay = tuple(min(self.decay * widths[0] / int((~h).sum()), MOST_DECAY) for h in held)
-        network = Layers(widths, self.dropout)
-        found = train(
-            network,
-            [prepare(table) for prepare, table in zip(prepared, records, strict=True)],
-            [table.y for table in records],
-            held,
-            rngs,
-            Plan(self.rate, decay, self.rows, self.epochs, self.patience),
-        )
-        return [
-            Neural(prepare, network, weights)
-            for prepare, weights in zip(prepared, found, strict=True)
-        ]
+    def decays(self, prepare: Preparation, rows: Sequence[int]) -> tuple[float, ...]:
+        assert isinstance(prepare, Columns)
+        return tuple(min(self.decay * prepare.table.width / n, MOST_DECAY) for n in rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +87,8 @@ class Layers:
         return tuple((width, self.dropout) for width in self.widths[1:-1]) if self.dropout else ()
 
     def start(self, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-        """He-normal weights (He et al. 2015, arXiv 1502.01852), zero biases and a quiet last layer."""
+        """He-normal weights (He et al. 2015, arXiv 1502.01852), zero biases and a quiet last
+        layer."""
         parts = []
         for fan_in, fan_out in pairwise(self.widths):
             scale = np.sqrt((2 if fan_out != self.widths[-1] else 0.1) / max(fan_in, 1))
@@ -113,12 +96,7 @@ class Layers:
             parts.append(np.zeros((1, fan_out), dtype=np.float32))
         return tuple(parts)
 
-    def logits(
-        self,
-        weights: Sequence[torch.Tensor],
-        inputs: Sequence[torch.Tensor],
-        masks: Sequence[torch.Tensor],
-    ) -> torch.Tensor:
+    def logits(self, weights: Weights, inputs: Weights, masks: Weights) -> torch.Tensor:
         import torch
 
         (h,) = inputs
@@ -132,13 +110,10 @@ class Layers:
         return h
 
     def slopes(
-        self,
-        weights: Sequence[torch.Tensor],
-        inputs: Sequence[torch.Tensor],
-        masks: Sequence[torch.Tensor],
-        target: torch.Tensor,
-    ) -> Sequence[torch.Tensor]:
-        """By hand: automatic differentiation's overhead is half of a step of networks this small."""
+        self, weights: Weights, inputs: Weights, masks: Weights, target: torch.Tensor
+    ) -> Weights:
+        """By hand: automatic differentiation's overhead is half of a step of networks this
+        small."""
         import torch
 
         (h,) = inputs

@@ -1,4 +1,5 @@
-"""What private methods other than DP-SGD share: one stay a patient, public bounds, no silent reads."""
+"""What private methods other than DP-SGD share: one stay a patient, public bounds, no silent
+reads."""
 
 from __future__ import annotations
 
@@ -19,7 +20,10 @@ from privaudit.records import Records
 ONE_STAY = (
     "One stay of each patient, chosen at random, is trained on, so the promise is per patient."
 )
-PUBLIC = "Scaling, bounds and missing values follow public knowledge; no statistic of the records was read."
+PUBLIC = (
+    "Scaling, bounds and missing values follow public knowledge; no statistic of the records "
+    "was read."
+)
 
 
 class NoisySteps(Method):

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 
 from pipelines.learners._neural import Neural
+from pipelines.learners._prepare import collect_carried
 from pipelines.learners._training import one_thread
 from pipelines.learners.lstm import Recurrent
 from pipelines.methods._dp_training import FIRST, SECOND, Plan, add_noise
-from pipelines.methods._split_trunks import Hours, _columns
+from pipelines.methods._split_trunks import Hours, _columns, flat
 from privaudit.records import Records
 from privaudit.seeds import borrowed_globals
 
@@ -65,17 +66,12 @@ class Bins:
         """
         series, fixed = records.series, list(self.hours.kept)
         assert series is not None
-        n, hours, channels = series.shape
+        _, hours, channels = series.shape
         _, counts = self._bins(hours)
         spread = np.repeat(gradients[0][..., :channels] / counts[:, None], counts, axis=1)
-        collected, flowing = np.zeros(series.shape), np.zeros((n, channels))
-        seen = ~np.isnan(series)
-        for hour in range(hours - 1, -1, -1):
-            flowing += spread[:, hour]
-            collected[:, hour] = np.where(seen[:, hour], flowing, 0.0)
-            flowing[seen[:, hour]] = 0.0
+        collected = collect_carried(spread, ~np.isnan(series))
         encoding = self.hours.series
-        ds = encoding.pull_back(_flat(records), collected.reshape(-1, channels))
+        ds = encoding.pull_back(flat(records), collected.reshape(-1, channels))
         dx = np.zeros(records.X.shape)
         dx[:, fixed] = self.hours.fixed.pull_back(_columns(records, fixed), gradients[1])
         return dx, ds.reshape(series.shape)
@@ -83,14 +79,6 @@ class Bins:
     def _bins(self, hours: int) -> tuple[np.ndarray, np.ndarray]:
         starts = np.arange(0, hours, self.pool)
         return starts, np.diff(np.append(starts, hours))
-
-
-def _flat(records: Records) -> Records:
-    """Every hour as a row of its own."""
-    assert records.series is not None
-    rows = records.series.reshape(-1, records.series.shape[2])
-    none = np.zeros(len(rows))
-    return Records(columns=records.channels, X=rows, y=none, patient=none, site=none)
 
 
 class Network(torch.nn.Module):

@@ -66,8 +66,8 @@ class Batch:
     """The patients drawn for one step of K models, padded to the longest.
 
     x: (K, rows, w); y: (K, rows); real: (K, rows), 0 for padding; patient: (K x rows,), one code
-    for each patient of each model; square: (K, rows) of x. pairs: (2, m) rows, counted over all models,
-    that share a patient, and inner: (m,) products of their x.
+    for each patient of each model; square: (K, rows) of x. pairs: (2, m) rows, counted over all
+    models, that share a patient, and inner: (m,) products of their x.
     """
 
     x: torch.Tensor
@@ -170,7 +170,8 @@ def _inner(values: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
 @dataclass(frozen=True)
 class Plan:
     """clip: the most that one patient moves the sum (L2); rate: Adam's; sampling: each patient's
-    chance in each step; steps: how many; noise: standard deviation over clip, one a model (0: none)."""
+    chance in each step; steps: how many; noise: standard deviation over clip, one a model (0:
+    none)."""
 
     clip: float
     rate: float
@@ -220,7 +221,8 @@ def _train(
 def add_noise(
     total: torch.Tensor, spread: Sequence[float], rngs: Sequence[np.random.Generator]
 ) -> torch.Tensor:
-    """(K, p): Gaussian noise of these standard deviations on top, each model's from its own stream."""
+    """(K, p): Gaussian noise of these standard deviations on top, each model's from its own
+    stream."""
     noise = np.empty(total.shape, dtype=np.float32)
     for k, rng in enumerate(rngs):
         rng.standard_normal(dtype=np.float32, out=noise[k])

@@ -91,7 +91,8 @@ class Wire:
 
 
 class Client:
-    """A site: its encoded records, its outcomes, the first layers, and in the U shape the last one."""
+    """A site: its encoded records, its outcomes, the first layers, and in the U shape the last
+    one."""
 
     def __init__(
         self,

@@ -20,7 +20,8 @@ KEPT = 1 << 14
 class Tap:
     """What the server sees at the cut, written down in the first and the last epoch.
 
-    every: of every so many batches one is kept, so that no epoch holds much more than `KEPT` records.
+    every: of every so many batches one is kept, so that no epoch holds much more than `KEPT`
+    records.
     """
 
     epochs: int

@@ -141,8 +141,12 @@ class Session:
         """The joint model of these two, the traffic at the cut, and what it cost."""
         design = self.design
         below = tuple(w.detach().numpy().copy() for w in client.part.weights)
-        above = [w.detach().numpy().copy() for part in (server.part, client.head) if part
-                 for w in part.weights]  # fmt: skip
+        above = [
+            w.detach().numpy().copy()
+            for part in (server.part, client.head)
+            if part
+            for w in part.weights
+        ]
         wire = self.wire
         return Release(
             claim=Claim(),

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipelines.federated.encode import PublicEncoding
 from pipelines.federated.network import FlatModel, Network
-from pipelines.learners._prepare import _last_seen, _series
+from pipelines.learners._prepare import carry_forward, hourly
 from privaudit.contracts import Model
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
@@ -58,7 +58,8 @@ class Trunk(ABC):
 
     @abstractmethod
     def model(self, reader: Reader, trunk: Weights, rest: Weights, widths: Sequence[int]) -> Model:
-        """The joint model; widths: of the dense layers above the cut, from the cut to the classes."""
+        """The joint model; widths: of the dense layers above the cut, from the cut to the
+        classes."""
 
     def smash(self, reader: Reader, weights: Weights, records: Records) -> np.ndarray:
         """(n, out) float32: what would cross the cut for these records."""
@@ -135,7 +136,8 @@ class Hours:
     """The hourly series and the columns that do not change, publicly encoded, hour by hour.
 
     Each channel's last value (0 before the first), whether it was measured in that hour and the
-    hours since, over the window; then the encoded columns that summarise no variable, in every hour.
+    hours since, over the window; then the encoded columns that summarise no variable, in every
+    hour.
     """
 
     series: PublicEncoding
@@ -143,34 +145,18 @@ class Hours:
     kept: tuple[int, ...]
 
     def __call__(self, records: Records) -> tuple[np.ndarray, ...]:
-        series = _series(records)
+        series = hourly(records)
         if records.channels != self.series.columns:
             raise PrivauditError(
                 f"a series of {len(records.channels)} channels that are not the model's",
                 f"the model was trained on {len(self.series.columns)} channels of given names",
                 "build the records by the pipeline that built the training records",
             )
-        n, hours, channels = series.shape
-        flat = Records(
-            columns=records.channels,
-            X=series.reshape(-1, channels),
-            y=np.zeros(n * hours),
-            patient=np.zeros(n * hours),
-            site=np.zeros(n * hours),
-        )
-        values = self.series.encode(flat)[:, :channels].reshape(series.shape)
-        seen = ~np.isnan(series)
-        last = _last_seen(seen)
-        hour = np.arange(hours)[None, :, None]
-        since = np.where(last < 0, hour + 1, hour - last) / max(hours, 1)
-        carried = np.take_along_axis(values, np.maximum(last, 0), axis=1)
-        static = self.fixed.encode(_columns(records, self.kept))
-        out = np.empty((n, hours, 3 * channels + static.shape[1]), dtype=np.float32)
-        out[..., :channels] = np.where(last < 0, 0, carried)
-        out[..., channels : 2 * channels] = seen
-        out[..., 2 * channels : 3 * channels] = since
-        out[..., 3 * channels :] = static[:, None]
-        return (out,)
+        _, hours, channels = series.shape
+        values = self.series.encode(flat(records))[:, :channels].reshape(series.shape)
+        moving = carry_forward(values, ~np.isnan(series))
+        static = self.fixed.encode(_columns(records, self.kept))[:, None]
+        return (np.concatenate([moving, np.repeat(static, hours, axis=1)], axis=2),)
 
     @property
     def width(self) -> int:
@@ -191,8 +177,7 @@ class Recurrent(Trunk):
         return self.units
 
     def reader(self, records: Records) -> Hours:
-        if records.series is None:
-            _series(records)
+        hourly(records)
         for channel in records.channels:
             if channel.kind == "category":
                 raise PrivauditError(
@@ -249,12 +234,15 @@ class Joint:
         """(n, k) float64."""
         import torch
 
-        from pipelines.learners._training import one_thread
+        from pipelines.learners._neural import probabilities
 
-        smashed = torch.from_numpy(self.trunk.smash(self.reader, self.below, records))
-        with one_thread(), torch.no_grad():
-            logits = Network(self.widths).forward(torch.from_numpy(self.above), smashed)
-            return torch.softmax(logits.double(), dim=1).numpy()
+        network, above = Network(self.widths), torch.from_numpy(self.above)
+
+        def logits(part: Records) -> torch.Tensor:
+            smashed = self.trunk.smash(self.reader, self.below, part)
+            return network.forward(above, torch.from_numpy(smashed))
+
+        return probabilities(logits, records)
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,6 +256,13 @@ class Query:
     def __call__(self, records: Records) -> np.ndarray:
         """(n, out) float32, without any noise that a site would add."""
         return self.trunk.smash(self.reader, self.weights, records)
+
+
+def flat(records: Records) -> Records:
+    """Every hour as a row of its own, the channels as its columns."""
+    rows = hourly(records).reshape(-1, len(records.channels))
+    none = np.zeros(len(rows))
+    return Records(columns=records.channels, X=rows, y=none, patient=none, site=none)
 
 
 def _columns(records: Records, kept: Sequence[int]) -> Records:

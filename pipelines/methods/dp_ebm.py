@@ -39,7 +39,8 @@ class DPEBM(Method):
     of ten at most 1/(10 x patients). statistics: which summaries of a measured variable are read
     ("" for columns that summarise nothing, such as age): every further column costs noise in all,
     so the choice is made beforehand and not by the records. bins, rounds, leaves, rate: of the
-    boosting; share: of the budget (in squared Gaussian mu) that goes into the histograms of the columns.
+    boosting; share: of the budget (in squared Gaussian mu) that goes into the histograms of the
+    columns.
 
     interpret's own split of the budget is not tight, so its noise is set to what the accountant
     asks for, and the claim is made from the noise that was used. Bounds and column types

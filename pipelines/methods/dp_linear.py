@@ -26,23 +26,25 @@ from privaudit.records import Records
 
 @dataclass(frozen=True)
 class DPLinear(Method):
-    """One weight a column, learnt from an objective with a random tilt, and an epsilon without a delta.
+    """One weight a column, learnt from an objective with a random tilt, and an epsilon without a
+    delta.
 
     epsilon: the promise for one patient added or removed. statistics: which summaries of a measured
-    variable are read ("" for columns that summarise nothing, such as age). C: inverse strength of the penalty,
-    for rows of norm 1: smaller is stronger; the penalty is part of the promise. norm: rows longer
-    than this times the root of the number of columns are shortened to it, before all are scaled to
-    norm 1 at most; constant: the size of the constant column beside it, in the same unit.
+    variable are read ("" for columns that summarise nothing, such as age). C: inverse strength of
+    the penalty, for rows of norm 1: smaller is stronger; the penalty is part of the promise. norm:
+    rows longer than this times the root of the number of columns are shortened to it, before all
+    are scaled to norm 1 at most; constant: the size of the constant column beside it, in the same
+    unit.
 
-    The intercept is the weight of the constant column, inside the norm and under the penalty, since the proof
-    needs an objective that is strongly convex in everything it learns; and rows have norm 1 because
-    the library's correction for curvature grows with the norm where the proof has its square. diffprivlib accounts for replacing a patient, whose
-    gradient moves twice as far and whose curvature changes twice: it is asked for twice
-    the epsilon, which is exactly epsilon for adding or removing one. Several classes: one
-    regression a class at an equal share of epsilon. A fixed model, so no `learner` to compose with.
-    The defaults were chosen on generated stays.
-    Source: Chaudhuri, Monteleoni and Sarwate 2011 (JMLR 12), algorithm 2 and theorem 9; diffprivlib,
-    Holohan et al. 2019 (arXiv 1907.02444).
+    The intercept is the weight of the constant column, inside the norm and under the penalty, since
+    the proof needs an objective that is strongly convex in everything it learns; and rows have norm
+    1 because the library's correction for curvature grows with the norm where the proof has its
+    square. diffprivlib accounts for replacing a patient, whose gradient moves twice as far and
+    whose curvature changes twice: it is asked for twice the epsilon, which is exactly epsilon for
+    adding or removing one. Several classes: one regression a class at an equal share of epsilon. A
+    fixed model, so no `learner` to compose with. The defaults were chosen on generated stays.
+    Source: Chaudhuri, Monteleoni and Sarwate 2011 (JMLR 12), algorithm 2 and theorem 9;
+    diffprivlib, Holohan et al. 2019 (arXiv 1907.02444).
     """
 
     epsilon: float = 3.0

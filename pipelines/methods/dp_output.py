@@ -1,4 +1,5 @@
-"""Output perturbation: teachers of disjoint patients, whose noisy mean answers teach what is released."""
+"""Output perturbation: teachers of disjoint patients, whose noisy mean answers teach what is
+released."""
 
 from __future__ import annotations
 
@@ -29,20 +30,21 @@ RIDGE = 0.1
 class DPOutput(Method):
     """Noise on answers instead of noise in training: any learner can be wrapped.
 
-    One model's answer has no useful bound on what one patient changes: retrained without that patient, it may say
-    anything, so noise that hides this hides everything; and each further answer weakens the promise. So the
-    patients are dealt to `teachers`, one teacher each with all stays, and one patient sways one answer in
-    that many. A fixed number of `answers`, about made-up patients drawn from public knowledge, is
-    released with Gaussian noise and teaches a linear student, which may then be asked for ever: the
-    promise is about these answers and holds for all that is made of them.
+    One model's answer has no useful bound on what one patient changes: retrained without that
+    patient, it may say anything, so noise that hides this hides everything; and each further answer
+    weakens the promise. So the patients are dealt to `teachers`, one teacher each with all stays,
+    and one patient sways one answer in that many. A fixed number of `answers`, about made-up
+    patients drawn from public knowledge, is released with Gaussian noise and teaches a linear
+    student, which may then be asked for ever: the promise is about these answers and holds for all
+    that is made of them.
 
     epsilon, delta: the promise for one patient added or removed; delta None for the largest power
     of ten at most 1/(10 x patients). An answer is how much the made-up patient raises the log odds
-    over a usual one, cut at `cut` on either side: little more than a vote, which ranks patients well and
-    understates how much they differ. statistics: which summaries of a measured
-    variable are read. A teacher that saw one outcome alone answers 0. Two classes only.
-    The defaults were chosen on generated stays. Source: Papernot et al. 2017 (arXiv 1610.05755), section 2; Gaussian noise as in
-    Papernot et al. 2018 (arXiv 1802.08908), section 4.
+    over a usual one, cut at `cut` on either side: little more than a vote, which ranks patients
+    well and understates how much they differ. statistics: which summaries of a measured variable
+    are read. A teacher that saw one outcome alone answers 0. Two classes only. The defaults were
+    chosen on generated stays. Source: Papernot et al. 2017 (arXiv 1610.05755), section 2; Gaussian
+    noise as in Papernot et al. 2018 (arXiv 1802.08908), section 4.
     """
 
     learner: Learner = field(default_factory=LogReg)
@@ -93,7 +95,8 @@ class DPOutput(Method):
         )
 
     def _questions(self, members: Records, rng: np.random.Generator) -> tuple[np.ndarray, Records]:
-        """(answers, read) encoded questions without masks, and as records; the usual patient last."""
+        """(answers, read) encoded questions without masks, and as records; the usual patient
+        last."""
         narrow = _narrow(members.take(slice(0, 0)), self.statistics)
         encoding = PublicEncoding(narrow.columns)
         k, n = len(encoding.numbers), self.answers

@@ -18,14 +18,15 @@ from privaudit.records import Records
 
 @dataclass(frozen=True)
 class DPSGD(NoisySteps):
-    """Learn from every patient through a clipped gradient and Gaussian noise, and promise an epsilon.
+    """Learn from every patient through a clipped gradient and Gaussian noise, and promise an
+    epsilon.
 
     hidden: width of the hidden layer (0: none, a logistic regression, which lost less in
-    `benchmarks/dp_utility.py`); epsilon: the promise for one
-    patient added or removed, with all stays; delta: None for the largest power of ten at most
-    1/(10 x patients), and never above 1/patients; clip: the most that one patient's summed gradient
-    may count (L2); sampling: each patient's chance of taking part in a step, by a coin of its own (Poisson
-    sampling, as the accountant assumes); steps: noisy steps, rate: Adam's.
+    `benchmarks/dp_utility.py`); epsilon: the promise for one patient added or removed, with all
+    stays; delta: None for the largest power of ten at most 1/(10 x patients), and never above
+    1/patients; clip: the most that one patient's summed gradient may count (L2); sampling: each
+    patient's chance of taking part in a step, by a coin of its own (Poisson sampling, as the
+    accountant assumes); steps: noisy steps, rate: Adam's.
 
     Nothing else is read off the data: the encoding is the public one, there is no early stopping,
     no weighting by outcome, and the defaults were chosen on generated stays. A fixed network, so no

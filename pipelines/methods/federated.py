@@ -39,19 +39,19 @@ class Federated(Method):
 
     In each round the server sends its network to the hospitals; each takes a few steps on its own
     records and sends back how its weights changed; the server looks at every update (the gate),
-    combines them, and steps. Clients read records through a public encoding, never through statistics of
-    anybody's data. The network is its own, so no learner is chosen.
+    combines them, and steps. Clients read records through a public encoding, never through
+    statistics of anybody's data. The network is its own, so no learner is chosen.
 
     hidden: width of the hidden layer, 0 for a logistic regression; rounds; steps, rows, rate: local
-    steps a round, rows a step, learning rate; proximal: FedProx's pull to the weights sent out; server:
-    FedAvg, FedAdam or FedYogi; sites: ByUnit, Dirichlet or ByQuantity; aggregate: how updates are
-    combined; protect: Plain, SecureSum or EncryptedSum; policy, clock: for whom the server waits, and how
-    fast clients are; compress: of the updates; malicious: what malicious clients do; central: noise by the server, with its promise to
-    a hospital; bound: the
-    gate's norm bound in usual (median) lengths, None for none; recorded: rounds kept in the exchange.
-    costs: see `pipelines.federated.kernel.COSTS`, and `train_seconds` of CPU. Source: McMahan et al. 2017
-    (arXiv 1602.05629); FedProx: Li et al. 2020 (arXiv 1812.06127); FedAdam and FedYogi: Reddi et al.
-    2021 (arXiv 2003.00295).
+    steps a round, rows a step, learning rate; proximal: FedProx's pull to the weights sent out;
+    server: FedAvg, FedAdam or FedYogi; sites: ByUnit, Dirichlet or ByQuantity; aggregate: how
+    updates are combined; protect: Plain, SecureSum or EncryptedSum; policy, clock: for whom the
+    server waits, and how fast clients are; compress: of the updates; malicious: what malicious
+    clients do; central: noise by the server, with its promise to a hospital; bound: the gate's norm
+    bound in usual (median) lengths, None for none; recorded: rounds kept in the exchange. costs:
+    see `pipelines.federated.kernel.COSTS`, and `train_seconds` of CPU. Source: McMahan et al. 2017
+    (arXiv 1602.05629); FedProx: Li et al. 2020 (arXiv 1812.06127); FedAdam and FedYogi: Reddi et
+    al. 2021 (arXiv 2003.00295).
     """
 
     hidden: int = 64
@@ -78,7 +78,8 @@ class Federated(Method):
 
     @property
     def alternatives(self) -> Mapping[str, Method]:
-        """The same federation under each aggregate; robust ones bear as many as are malicious, or one."""
+        """The same federation under each aggregate; robust ones bear as many as are malicious, or
+        one."""
         f = max(1, self.malicious.clients if self.malicious is not None else 1)
         rules: dict[str, Aggregate] = {
             "mean": Mean(),
@@ -217,7 +218,8 @@ def _gate_notes(run: Run, parts: Parts) -> list[str]:
     idle = int(run.costs["idle_rounds"])
     if idle:
         notes.append(
-            f"In {idle} of {int(run.costs['rounds'])} rounds too few updates came in time; the model "
+            f"In {idle} of {int(run.costs['rounds'])} rounds too few updates came in time; the "
+            "model "
             "stayed as it was."
         )
     if not np.isfinite(run.weights).all():

@@ -14,8 +14,8 @@ from pipelines.methods.federated import Federated
 class FederatedEncrypted(Federated):
     """Federated learning in which hospitals encrypt their updates and the server adds ciphertexts.
 
-    All hospitals share the key, which is a finding of its own: see the trust table. All other fields
-    as in `federated`. Source: Cheon et al. 2017 (ASIACRYPT).
+    All hospitals share the key, which is a finding of its own: see the trust table. All other
+    fields as in `federated`. Source: Cheon et al. 2017 (ASIACRYPT).
     """
 
     protect: Protection = field(default_factory=EncryptedSum)

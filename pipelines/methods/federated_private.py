@@ -1,4 +1,5 @@
-"""Federated learning with noise at every hospital: a promise to each patient, the server included."""
+"""Federated learning with noise at every hospital: a promise to each patient, the server
+included."""
 
 from __future__ import annotations
 
@@ -24,16 +25,17 @@ COVERED = frozenset({Access.ANSWERS, Access.WEIGHTS, Access.UPDATES})
 
 @dataclass(frozen=True)
 class FederatedPrivate(Federated):
-    """Federated learning in which every hospital trains by DP-SGD, so that even its updates keep a promise.
+    """Federated learning in which every hospital trains by DP-SGD, so that even its updates keep a
+    promise.
 
-    Each step draws every patient by its own coin, clips each one's gradient and adds Gaussian noise, all
-    at the hospital: the promise to a patient holds against the server too, over all rounds. One
-    record a patient, chosen by chance, is trained on. It takes as public how many patients each
-    hospital has. epsilon, delta: the promise, for one patient added or removed; delta None is the
-    largest power of ten of at most 1 / (10 patients); sample: the chance of a patient to be in a
-    step; clip: the greatest length of a patient's gradient. All other fields as in `federated`;
-    `rows` plays no part. Source: Abadi et al. 2016 (arXiv 1607.00133), at the clients as in Truex et
-    al. 2019 (arXiv 1812.03224).
+    Each step draws every patient by its own coin, clips each one's gradient and adds Gaussian
+    noise, all at the hospital: the promise to a patient holds against the server too, over all
+    rounds. One record a patient, chosen by chance, is trained on. It takes as public how many
+    patients each hospital has. epsilon, delta: the promise, for one patient added or removed; delta
+    None is the largest power of ten of at most 1 / (10 patients); sample: the chance of a patient
+    to be in a step; clip: the greatest length of a patient's gradient. All other fields as in
+    `federated`; `rows` plays no part. Source: Abadi et al. 2016 (arXiv 1607.00133), at the clients
+    as in Truex et al. 2019 (arXiv 1812.03224).
     """
 
     hidden: int = 0
@@ -64,7 +66,8 @@ class FederatedPrivate(Federated):
         return replace(super()._plan(members), private=self._noise(members))
 
     def _divide(self, records: Records, own: dict[str, np.random.Generator]) -> Parts:
-        """The sites' patients with one record each, so that a patient counts once and at one site."""
+        """The sites' patients with one record each, so that a patient counts once and at one
+        site."""
         parts = super()._divide(records, own)
         order = own["sites"].permutation(len(records))
         _, first = np.unique(records.patient[order], return_index=True)
@@ -100,7 +103,8 @@ class FederatedPrivate(Federated):
             n=len(np.unique(members.patient)),
         )
         notes = (
-            "One record of each patient is trained on. The promise takes as public how many patients "
+            "One record of each patient is trained on. The promise takes as public how many "
+            "patients "
             "each hospital has.",
         )
         server = ("server", "one patient's part in an update", f"bounded: epsilon {self.epsilon:g}")

@@ -11,7 +11,8 @@ from pipelines.methods.federated import Federated
 
 @dataclass(frozen=True)
 class FederatedRobust(Federated):
-    """Federated learning by the coordinate median: fewer than half of the hospitals cannot carry it away.
+    """Federated learning by the coordinate median: fewer than half of the hospitals cannot carry it
+    away.
 
     The median gives every hospital one voice, so small ones count as much as large ones. All other
     fields as in `federated`. Source: Yin et al. 2018 (arXiv 1803.01498).

@@ -27,12 +27,12 @@ class FederatedTrees(Method):
     """Boost over several hospitals: every one grows a tree on its own records, and all are kept.
 
     In each round the server sends the forest so far; each hospital grows one tree (one for each
-    class, if more than two) against its answers on its own records; each new tree's leaves count by the hospital's share of
-    records (the bag). Nothing is masked: the server reads the trees, whose splits are cut points of
-    one hospital's records. rounds; depth, rate, lightest, columns: as in `boosted`; sites: ByUnit,
-    Dirichlet or ByQuantity. It grows its own trees, so no learner is chosen. Source: the bagging
-    aggregation of federated XGBoost (Flower's FedXgbBagging, 2023); Chen and Guestrin 2016 (arXiv
-    1603.02754).
+    class, if more than two) against its answers on its own records; each new tree's leaves count by
+    the hospital's share of records (the bag). Nothing is masked: the server reads the trees, whose
+    splits are cut points of one hospital's records. rounds; depth, rate, lightest, columns: as in
+    `boosted`; sites: ByUnit, Dirichlet or ByQuantity. It grows its own trees, so no learner is
+    chosen. Source: the bagging aggregation of federated XGBoost (Flower's FedXgbBagging, 2023);
+    Chen and Guestrin 2016 (arXiv 1603.02754).
     """
 
     rounds: int = 40
@@ -73,7 +73,8 @@ class FederatedTrees(Method):
     def _grow(
         self, members: Records, rows: Sequence[np.ndarray], rng: np.random.Generator
     ) -> tuple[list[tuple[dict[str, Any], float]], int]:
-        """Every grown booster of one round as XGBoost's document, with its weight; bytes sent up."""
+        """Every grown booster of one round as XGBoost's document, with its weight; bytes sent
+        up."""
         import xgboost
 
         k = len(members.classes)
@@ -123,7 +124,8 @@ def _margin(booster: xgboost.Booster, x: np.ndarray) -> np.ndarray:
 
 
 def _join(grown: Sequence[tuple[dict[str, Any], float]], k: int) -> tuple[bytes, int]:
-    """All trees in one booster, each tree's leaves times its weight; its own format, and its size."""
+    """All trees in one booster, each tree's leaves times its weight; its own format, and its
+    size."""
     import xgboost
 
     document = grown[0][0]

@@ -24,7 +24,8 @@ class LocalOnly(Method):
     What a hospital has without its neighbours: the yardstick from below for federated training.
     least: patients of each outcome that a site needs to train; one with fewer answers everybody
     with its own prevalence (add-one smoothed), which the notes say. The released model answers and
-    shows no gradients. Source: the local baseline of Ogier du Terrail et al. 2022 (FLamby, NeurIPS).
+    shows no gradients. Source: the local baseline of Ogier du Terrail et al. 2022 (FLamby,
+    NeurIPS).
     """
 
     learner: Learner = field(default_factory=LogReg)
@@ -39,7 +40,8 @@ class LocalOnly(Method):
     def fit_many(
         self, members: Sequence[Records], rngs: Sequence[np.random.Generator]
     ) -> Sequence[Release]:
-        """One release a table; all sites of all tables are trained together where the learner can."""
+        """One release a table; all sites of all tables are trained together where the learner
+        can."""
         check_settings(self, least=COUNT)
         start = time.process_time()
         homes = []
@@ -86,7 +88,8 @@ class LocalOnly(Method):
                 continue
             models[int(code)] = Prevalence(_prevalence(part))
             notes.append(
-                f"{name} has fewer than {self.least} patients of an outcome and cannot train alone: "
+                f"{name} has fewer than {self.least} patients of an outcome and cannot train "
+                "alone: "
                 "its patients are all answered with its own prevalence."
             )
         return Release(
@@ -110,7 +113,8 @@ class Prevalence:
 
 @dataclass(frozen=True, eq=False)
 class Alone:
-    """Each site's own model, by site code; a site that had no records is answered by the others' mean."""
+    """Each site's own model, by site code; a site that had no records is answered by the others'
+    mean."""
 
     models: Mapping[int, Model]
 

@@ -16,13 +16,13 @@ class SplitLearning(SplitTraining):
 
     A site sends the activations of its layers, gets gradients back, and after each turn hands its
     layers and their optimiser to the next site. It brings its own network, so it is composed with
-    no learner. sites: how records fall to sites, see
-    `pipelines.federated.sites`; shape: `Vanilla()`, where outcomes are sent to the server, or `UShaped()`, where
-    they stay; defence: what is done to the numbers at the cut: `NoDefence()`,
-    `NoiseOnSmashed(scale)`, `EqualNorms(times)`, `MaxNorm()`; trunk: what a site computes,
-    `Dense(width)` on the summary columns or `Recurrent(units)` on the hourly series; hidden: widths
-    of the layers between the cut and the last layer; rate, decay: AdamW's; rows: of a batch;
-    epochs: turns of each site. The encoding is public: no statistic of any record is shared.
+    no learner. sites: how records fall to sites, see `pipelines.federated.sites`; shape:
+    `Vanilla()`, where outcomes are sent to the server, or `UShaped()`, where they stay; defence:
+    what is done to the numbers at the cut: `NoDefence()`, `NoiseOnSmashed(scale)`,
+    `EqualNorms(times)`, `MaxNorm()`; trunk: what a site computes, `Dense(width)` on the summary
+    columns or `Recurrent(units)` on the hourly series; hidden: widths of the layers between the cut
+    and the last layer; rate, decay: AdamW's; rows: of a batch; epochs: turns of each site. The
+    encoding is public: no statistic of any record is shared.
 
     costs: bytes_up and bytes_down cross the cut, bytes_between_sites are handed over; rounds are
     epochs, exchanges are batches. Raises PrivauditError for fewer than two sites with records and

@@ -1,4 +1,5 @@
-"""Synthetic records instead of real ones: a generator's table, its file, and a model trained on it."""
+"""Synthetic records instead of real ones: a generator's table, its file, and a model trained on
+it."""
 
 from __future__ import annotations
 
@@ -54,7 +55,8 @@ class Synthetic(Method):
 
     @property
     def nearness(self) -> Method:
-        """The same generator, releasing how near its table comes to a record: for shadow generators."""
+        """The same generator, releasing how near its table comes to a record: for shadow
+        generators."""
         return _Nearness(self)
 
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
@@ -116,9 +118,10 @@ class Synthetic(Method):
                 "name some of these, or none to keep all",
             )
         keep = [
-            j for j, c in enumerate(records.columns)
+            j
+            for j, c in enumerate(records.columns)
             if not wanted or not c.statistic or c.statistic in wanted
-        ]  # fmt: skip
+        ]
         if not keep:
             raise PrivauditError(
                 f"no column left of {len(records.columns)}",
@@ -144,7 +147,8 @@ class Synthetic(Method):
             return (model,)
         kept = ", ".join(s for s in STATISTICS if s in self.statistics)
         return (
-            f"The synthetic table has {len(table.columns)} of the {len(members.columns)} columns: of each "
+            f"The synthetic table has {len(table.columns)} of the {len(members.columns)} columns: "
+            "of each "
             f"measured variable the {kept} value alone.",
             model,
         )
@@ -181,7 +185,8 @@ class Narrowed:
 
 @dataclass(frozen=True)
 class _Nearness(Method):
-    """Draws a table as `synthetic` does and releases how near it comes to a record, not the table."""
+    """Draws a table as `synthetic` does and releases how near it comes to a record, not the
+    table."""
 
     synthetic: Synthetic
 
@@ -205,8 +210,8 @@ class _Nearness(Method):
 
 @dataclass(frozen=True, eq=False)
 class Near:
-    """Answers with nearness for a probability: the margin of the true class is minus the log distance
-    from the record, its outcome included, to the nearest record of the table."""
+    """Answers with nearness for a probability: the margin of the true class is minus the log
+    distance from the record, its outcome included, to the nearest record of the table."""
 
     table: Records
 

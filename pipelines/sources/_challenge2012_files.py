@@ -120,7 +120,8 @@ def _folder(path: Path, tick: Tick) -> Iterator[tuple[str, bytes]]:
 def _parse(
     lines: bytes, ids: list[int], path: Path, counts: dict[str, int]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """One row a stay, and one row a value (stay, hour, parameter, value), as the source has them."""
+    """One row a stay, and one row a value (stay, hour, parameter, value), as the source has
+    them."""
     try:
         # quote_char: a stray quotation mark must not swallow the lines after it.
         table = pl.read_csv(

@@ -1,4 +1,5 @@
-"""One streaming pass over an event table: only the rows that a window of an ICU stay can use remain."""
+"""One streaming pass over an event table: only the rows that a window of an ICU stay can use
+remain."""
 
 from __future__ import annotations
 
@@ -134,7 +135,8 @@ class Sieve:
 
 @contextmanager
 def private(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path`, readable by its owner alone; gone afterwards if not renamed."""
+    """A temporary file beside `path`, readable by its owner alone; gone afterwards if not
+    renamed."""
     partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -14,7 +14,8 @@ from privaudit.errors import PrivauditError
 Profile = Literal["first_stay", "all_stays", "benchmarks"]
 
 OLDEST = 91.4
-"""The median age of patients over 89, whose dates of birth MIMIC-III shifts (Johnson et al. 2016)."""
+"""The median age of patients over 89, whose dates of birth MIMIC-III shifts (Johnson et al.
+2016)."""
 
 _NEONATAL = ("NICU", "NWARD")
 _DAYS = 365.2425

@@ -157,7 +157,8 @@ class Table:
         return pl.scan_parquet(list(self.parts), glob=False)
 
     def load(self) -> pl.DataFrame:
-        """A small table whole, typed, texts trimmed; every unreadable number or date is an error."""
+        """A small table whole, typed, texts trimmed; every unreadable number or date is an
+        error."""
         self.check()
         with self.trouble():
             frame = self.scan(careful=True).collect(engine="streaming")

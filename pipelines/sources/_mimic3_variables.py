@@ -30,7 +30,8 @@ _CENSORED = r"(?i)^(?:[<>]=?|less than|greater than)\s*(\d+(?:\.\d+)?)$"
 
 @cache
 def catalogue() -> pl.DataFrame:
-    """Every item id with its variable, table, unit, conversion and valid range (mimic3_variables.csv)."""
+    """Every item id with its variable, table, unit, conversion and valid range
+    (mimic3_variables.csv)."""
     return pl.read_csv(
         CATALOGUE,
         schema_overrides={"valid_low": pl.Float64, "valid_high": pl.Float64, "itemid": pl.Int64},
@@ -81,7 +82,8 @@ def harmonise(raw: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
 
     raw: columns RAW. Returns the EVENTS table sorted by stay, hour and variable, and counts of what
     was dropped or set: `out_of_range`, `censored` (a result such as "<0.01", read as its limit),
-    `no_number`, `duplicates` (merged by their median). Volumes of different items at one time add up.
+    `no_number`, `duplicates` (merged by their median). Volumes of different items at one time add
+    up.
     """
     names = [column.name for column in variables()]
     code = pl.Enum(names)

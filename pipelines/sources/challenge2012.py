@@ -2,8 +2,8 @@
 
 One text file a stay (`Time,Parameter,Value`) in `set-a.tar.gz` or a folder `set-a/`, outcomes in
 `Outcomes-a.txt`; sets b and c are read the same way where they are present. Values are put into the
-units and the valid ranges of `challenge2012_variables.csv`, after the unit errors that this source is
-known for (`challenge2012_fixes.csv`) are undone.
+units and the valid ranges of `challenge2012_variables.csv`, after the unit errors that this source
+is known for (`challenge2012_fixes.csv`) are undone.
 
 Source: Silva et al., "Predicting in-hospital mortality of ICU patients: the PhysioNet/Computing in
 Cardiology Challenge 2012", CinC 2012; https://physionet.org/content/challenge-2012/1.0.0/.
@@ -47,10 +47,11 @@ def extract(data: Path, *, window: int = HOURS, cache: Path, progress: Progress)
     """Every stay of the Challenge sets found in a folder, with its first `window` hours.
 
     data: a folder with `set-a.tar.gz` or `set-a/`, and `Outcomes-a.txt` (the archive is taken where
-    both are there: they hold the same). Archives are read in memory; nothing of theirs is written to
-    disk but the harmonised values, in a folder of mode 0700 under `cache`, from which the next call
-    reads. los_days is the stay in HOSPITAL from the admission to the unit, in whole days: the source
-    does not say when the patient left the unit. Raises PrivauditError for every fault of the files.
+    both are there: they hold the same). Archives are read in memory; nothing of theirs is written
+    to disk but the harmonised values, in a folder of mode 0700 under `cache`, from which the next
+    call reads. los_days is the stay in HOSPITAL from the admission to the unit, in whole days: the
+    source does not say when the patient left the unit. Raises PrivauditError for every fault of the
+    files.
     """
     if not 1 <= window <= HOURS:
         raise PrivauditError(
@@ -95,7 +96,8 @@ _UNKNOWN = ("admission_type", "ethnicity", "insurance", "readmitted")
 
 
 def variables() -> tuple[Column, ...]:
-    """The measured variables in the order of `challenge2012_variables.csv`, with public valid ranges."""
+    """The measured variables in the order of `challenge2012_variables.csv`, with public valid
+    ranges."""
     rows = catalogue().filter(pl.col("kind") != "static").iter_rows(named=True)
     return tuple(
         Column(
@@ -111,8 +113,10 @@ def variables() -> tuple[Column, ...]:
 
 def _notes(letters: str, counts: dict[str, int]) -> tuple[str, ...]:
     notes = [
-        "The Challenge does not say which stays are of one patient: each stay counts as a patient of its own.",
-        f"Set {letters} of the Challenge is public: whoever trains on all of it has no secret members. "
+        "The Challenge does not say which stays are of one patient: each stay counts as a patient "
+        "of its own.",
+        f"Set {letters} of the Challenge is public: whoever trains on all of it has no secret "
+        "members. "
         "The split used here is tossed afresh.",
     ]
     if counts["other_files"]:
@@ -175,7 +179,8 @@ def _match(stays: pl.Series, outcomes: pl.Series) -> None:
     if without or unseen:
         raise PrivauditError(
             f"{without} stays without an outcome, {unseen} outcomes without a stay",
-            "patient files and outcomes of a set must be of the same stays; a part was lost on the way",
+            "patient files and outcomes of a set must be of the same stays; a part was lost on the "
+            "way",
             "download both again, and take them from the same set",
         )
 

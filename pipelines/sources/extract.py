@@ -29,15 +29,16 @@ null where the source cannot tell or the patient died. Outcomes are labels only,
 
 EVENTS = {"stay": pl.Int64, "hour": pl.Float32, "variable": pl.String, "value": pl.Float32}
 """Harmonised measurements: hour since admission to the unit, in [0, window); value in the
-variable's unit, inside its valid range; one row a (stay, hour, variable): duplicates are medians."""
+variable's unit, inside its valid range; one row a (stay, hour, variable): duplicates are
+medians."""
 
 
 @dataclass(frozen=True, eq=False)
 class Extract:
     """A source, read and harmonised.
 
-    variables: one Column a measured variable, with unit and valid range as bounds, in a fixed order;
-    flow: the cohort's attrition; events obey the window of `window` hours.
+    variables: one Column a measured variable, with unit and valid range as bounds, in a fixed
+    order; flow: the cohort's attrition; events obey the window of `window` hours.
     """
 
     stays: pl.DataFrame

@@ -6,8 +6,8 @@ ranges of the catalogue, fixed lists below) and are never read off the data; eve
 them. Outcomes are not read here at all.
 
 Source: summaries per stay as in the logistic regression of Harutyunyan et al., "Multitask learning
-and benchmarking with clinical time series data", Scientific Data 2019 (least, greatest, mean, number
-of measurements), with the first and the last value.
+and benchmarking with clinical time series data", Scientific Data 2019 (least, greatest, mean,
+number of measurements), with the first and the last value.
 """
 
 from __future__ import annotations
@@ -59,12 +59,14 @@ def build(
     classes: Sequence[str],
     keep: np.ndarray | None = None,
 ) -> Records:
-    """Records of the stays of an extract, ready for a learner: (n, d) table and (n, window, c) series.
+    """Records of the stays of an extract, ready for a learner: (n, d) table and (n, window, c)
+    series.
 
     outcome: (stays,) class codes; keep: (stays,) bool, which stays take part (default: all). Sites
     are the care units. NaN = not measured, in both views. Events outside [0, window), or of stays
-    or variables that the extract does not list, are left out. Raises PrivauditError where no stay or
-    no measurement is left. Memory: twice the events of one variable above the extract and the result.
+    or variables that the extract does not list, are left out. Raises PrivauditError where no stay
+    or no measurement is left. Memory: twice the events of one variable above the extract and the
+    result.
     """
     stays = extract.stays
     kept = np.ones(len(stays), bool) if keep is None else np.asarray(keep, bool)
@@ -123,7 +125,8 @@ def _given(texts: pl.Series) -> bool:
 
 
 def _code(texts: pl.Series, levels: tuple[str, ...]) -> np.ndarray:
-    """(n,) float32 codes by level, whatever the case; NaN = not recorded; "other" takes the rest."""
+    """(n,) float32 codes by level, whatever the case; NaN = not recorded; "other" takes the
+    rest."""
     codes = {level.lower(): code for code, level in enumerate(levels)}
     rest = codes.get("other")
     known = texts.str.strip_chars().str.to_lowercase()

@@ -60,7 +60,8 @@ class _Core:
 
     @property
     def kind(self) -> str:
-        """full, demo, generated or part: by the row counts, and by ids outside MIMIC-III's range."""
+        """full, demo, generated or part: by the row counts, and by ids outside MIMIC-III's
+        range."""
         ids = self.patients["subject_id"]
         if not ids.is_between(1, 99_999).any():
             return "generated"

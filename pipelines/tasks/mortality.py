@@ -21,8 +21,8 @@ class Mortality(StayTask):
             when.
         patients: Size of the embedded demo, where no data are given.
 
-    Source: Harutyunyan et al., "Multitask learning and benchmarking with clinical time series data",
-    Scientific Data 2019, section "In-hospital mortality".
+    Source: Harutyunyan et al., "Multitask learning and benchmarking with clinical time series
+    data", Scientific Data 2019, section "In-hospital mortality".
     """
 
     title: ClassVar[str] = "In-hospital mortality"

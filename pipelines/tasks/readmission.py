@@ -15,8 +15,8 @@ class Readmission(StayTask):
     """Return to an ICU within 30 days of leaving hospital alive, from the first `window` hours.
 
     Only patients who left hospital alive can come back, so only they are asked about. The question
-    is one for the day of discharge; the records hold the first `window` hours of the stay and nothing
-    later. All fields are those of `mortality`.
+    is one for the day of discharge; the records hold the first `window` hours of the stay and
+    nothing later. All fields are those of `mortality`.
 
     Source: Lin et al., "Analysis and prediction of unplanned intensive care unit readmission using
     recurrent neural networks with long short-term memory", PLOS ONE 14(7), 2019 (which also counts

@@ -51,12 +51,12 @@ def settle(
     from privaudit.engine.cluster import connect
     from privaudit.engine.run import run
     from privaudit.evidence.account import account
-    from privaudit.report.sections import ordered
+    from privaudit.report.sections import load_sections
 
     # A worker that has grown is replaced between two jobs; nothing is lost, no one can act on it.
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
     # Hours may pass before the report is written: what it needs is loaded now.
-    ordered()
+    load_sections()
     if pdf:
         require_pdf()
     rules = None

@@ -264,7 +264,7 @@ def tpr_bound(claim: Claim, fpr: ArrayLike) -> np.ndarray:
     flat = x.reshape(-1, 1)
     few = (deltas + np.exp(epsilons) * flat).min(axis=1)
     many = (1 - np.exp(-epsilons) * np.maximum(1 - flat - deltas, 0)).min(axis=1)
-    return np.clip(np.minimum(few, many), 0, 1).reshape(x.shape)
+    return np.asarray(np.clip(np.minimum(few, many), 0, 1)).reshape(x.shape)
 
 
 def tradeoff(claim: Claim, points: int = 201) -> tuple[np.ndarray, np.ndarray]:

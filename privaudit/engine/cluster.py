@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from privaudit.errors import PrivauditError
 
@@ -52,11 +54,11 @@ def _dask(host: str, port: int) -> Iterator[int]:
     import joblib
 
     try:
-        from distributed import Client
+        distributed: Any = importlib.import_module("distributed")
     except ImportError:
         raise _missing("distributed") from None
     try:
-        client = Client(f"tcp://{host}:{port}", timeout=10, set_as_default=False)
+        client = distributed.Client(f"tcp://{host}:{port}", timeout=10, set_as_default=False)
     except (OSError, TimeoutError):
         raise _silent("dask", host, port) from None
     with client, joblib.parallel_config(backend="dask", client=client, wait_for_workers_timeout=20):
@@ -75,8 +77,8 @@ def _ray(host: str, port: int) -> Iterator[int]:
     import joblib
 
     try:
-        import ray
-        from ray.util.joblib import register_ray
+        ray: Any = importlib.import_module("ray")
+        register_ray = importlib.import_module("ray.util.joblib").register_ray
     except ImportError:
         raise _missing("ray") from None
     try:

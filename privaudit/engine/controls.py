@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from privaudit.contracts import Model, Target
+from privaudit.contracts import Differentiable, Model, Target
 from privaudit.engine.store import Store
 from privaudit.facts import Caveat, CaveatCode
 from privaudit.records import Records, Split
@@ -85,11 +85,13 @@ class Memoriser:
 class OpenMemoriser(Memoriser):
     """A memoriser whose gradients can be taken, like the released model's."""
 
+    model: Differentiable
+
     def input_gradient(self, records: Records) -> tuple[np.ndarray, np.ndarray | None]:
-        return self.model.input_gradient(records)  # type: ignore[attr-defined]
+        return self.model.input_gradient(records)
 
     def weight_gradient(self, records: Records) -> np.ndarray:
-        return self.model.weight_gradient(records)  # type: ignore[attr-defined]
+        return self.model.weight_gradient(records)
 
 
 def halves(split: Split, rng: np.random.Generator) -> Split:
@@ -122,15 +124,17 @@ def copy_in(target: Target, rng: np.random.Generator) -> Target:
 
 def plant(target: Target) -> tuple[Target, float]:
     """The target with a planted leak, and by how much the log odds were raised."""
-    from privaudit.contracts import Differentiable
-
     model = target.release.model
     if model is None:
         raise ValueError("this release has no model to plant a leak in")
     outside = target.margins[~target.split.is_member]
     lift = LIFT * max(float(np.std(np.clip(outside, -20, 20))), 0.5)
-    kind = OpenMemoriser if isinstance(model, Differentiable) else Memoriser
-    planted = kind(model, np.unique(row_codes(target.split.members)), lift)
+    seen = np.unique(row_codes(target.split.members))
+    planted = (
+        OpenMemoriser(model, seen, lift)
+        if isinstance(model, Differentiable)
+        else Memoriser(model, seen, lift)
+    )
     return Target(replace(target.release, model=planted), target.split, target.method), lift
 
 

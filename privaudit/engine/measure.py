@@ -108,17 +108,14 @@ def series_of(evidence: Trials | Mapping[Setting, Trials] | Series) -> Series:
     """Attempts by setting; evidence that an attack may not return is refused."""
     if isinstance(evidence, Trials):
         return {None: evidence}
-    kind = type(evidence).__name__
+    kind, series = type(evidence).__name__, Series()
     if isinstance(evidence, Mapping):
-        wrong = {
-            type(part).__name__
-            for at, trials in evidence.items()
-            for part, wanted in ((at, Setting | None), (trials, Trials))
-            if not isinstance(part, wanted)
-        }
-        if evidence and not wrong:
-            return dict(evidence)
-        kind = f"a mapping of {', '.join(sorted(wrong)) or 'nothing'}"
+        for at, trials in evidence.items():
+            if isinstance(at, Setting | None) and isinstance(trials, Trials):
+                series[at] = trials
+        if series and len(series) == len(evidence):
+            return series
+        kind = f"a {kind} that does not hold Trials by Setting"
     raise PrivauditError(
         f"an attack that returned {kind}",
         "evidence is Scores, Trials, or a mapping of Setting to Trials: a series is known by its "

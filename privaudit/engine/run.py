@@ -268,6 +268,7 @@ def assemble(
         split_fingerprint=seen[1] if seen else "",
         attempts=seen[2] if seen else None,
         statistics=STATISTICS,
+        exact_counts=request.exact_counts,
         seconds=wall,
         cpu_seconds=cpu + work.cpu,
         peak_memory_bytes=jobs.peak_memory() + sum(sorted(peaks)[-work.workers :]),

@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from privaudit.report.wording.facts import word_caveat
 from privaudit.results import Audit, Estimate, Finding, Subject, to_json
 
 FILE = "bom.json"
@@ -78,6 +77,8 @@ def _data(audit: Audit) -> Tree:
 
 
 def _model(subject: Subject, audit: Audit) -> Tree:
+    from privaudit.report.wording.facts import word_caveat
+
     claim = subject.claim
     guarantee = (
         "no privacy guarantee"

@@ -306,9 +306,7 @@ def _shown(one: verdicts.Verdict | None) -> str:
     return f"{about}: {one.state} (limit {one.limit:g}; {numbers})"
 
 
-def _judge(
-    policy: Path, audit: Audit, stored: verdicts.Verdicts
-) -> verdicts.Verdicts | str | None:
+def _judge(policy: Path, audit: Audit, stored: verdicts.Verdicts) -> verdicts.Verdicts | str | None:
     """The verdicts made again as on the day of the run; a text where it is another policy."""
     from privaudit.policy import judge
     from privaudit.policy.file import parse

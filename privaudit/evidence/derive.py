@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from privaudit import plugins, stats
-from privaudit.contracts import Claim, FlowStep, Scores
+from privaudit.contracts import Claim, FlowStep, Prepared, Scores
 from privaudit.engine import controls, document, measure
 from privaudit.engine.guarantees import check_guarantee
+from privaudit.engine.run import caveats
 from privaudit.errors import PrivauditError
 from privaudit.evidence.stored import Stored, Unreadable
 from privaudit.facts import CaveatCode
@@ -40,6 +41,17 @@ GUARANTEE = {
     CaveatCode.BOUND_OF_ANOTHER_UNIT,
     CaveatCode.BOUND_NOT_COVERED,
 }
+"""What `check_guarantee` states of a finding."""
+
+AUDIT = {
+    CaveatCode.GENERATED_RECORDS,
+    CaveatCode.CONTROL_FAILED,
+    CaveatCode.PLANTED_LEAK_MISSED,
+    CaveatCode.ATTACK_FAILED,
+    CaveatCode.GUARANTEE_BROKEN,
+    CaveatCode.NOT_TRAINED,
+}
+"""What `privaudit.engine.run.caveats` states of an audit."""
 
 Progress = Callable[[str], None]
 
@@ -86,6 +98,7 @@ def derive(
         progress(subject.name)
         _Subject(subject, audit, stored, compare).derive()
     _unreported(run / "restricted" / "scores", audit, compare)
+    _stated(audit, compare)
     _coverage(audit, compare)
     if any(subject.fidelity is not None for subject in audit.subjects):
         found.left.append(FIDELITY)
@@ -131,7 +144,9 @@ def _name_of(part: Any, index: int) -> str:
     """How a person finds a part of a list: by its name or metric, else by its number."""
     metric = part.get("metric") if isinstance(part, Mapping) else None
     if isinstance(metric, Mapping):
-        shown = [str(metric[key]) for key in ("name", "fpr", "prior") if metric.get(key) is not None]
+        shown = [
+            str(metric[key]) for key in ("name", "fpr", "prior") if metric.get(key) is not None
+        ]
         at = metric.get("at")
         return " ".join([*shown, *([f"({at['value']})"] if isinstance(at, Mapping) else [])])
     return str(part.get("name", index)) if isinstance(part, Mapping) else str(index)
@@ -139,7 +154,7 @@ def _name_of(part: Any, index: int) -> str:
 
 def _data(audit: Audit, split: Split, flow: Path, compare: _Compare) -> None:
     """Sizes and shares of the pools, and the cohort flow."""
-    exact = not audit.data.real or "--exact-counts" in audit.manifest.command.split()
+    exact = not audit.data.real or audit.manifest.exact_counts
     names = ("members", "nonmembers", "reference")
     made = [document.pool(name, getattr(split, name), exact) for name in names]
     compare("data.pools", audit.data.pools, made)
@@ -288,6 +303,22 @@ def _unreported(folder: Path, audit: Audit, compare: _Compare) -> None:
     for path in sorted(folder.glob("*.npz")):
         if path.name not in reported:
             compare.fault(f"restricted/scores/{path.name}: no finding reports it")
+
+
+def _stated(audit: Audit, compare: _Compare) -> None:
+    """The audit's own caveats: what its findings and controls ask for, and no other."""
+    known = Prepared(None, (), "", audit.data.real)  # type: ignore[arg-type]
+    wanted = caveats(known, audit.subjects, audit.untrained)
+    stored = [caveat for caveat in audit.caveats if caveat.code in AUDIT]
+    compare("caveats", stored, wanted)
+    shift = audit.data.distribution_shift
+    for subject in audit.subjects:
+        for one in subject.outcomes:
+            if isinstance(one, Finding) and one.family == "membership":
+                code = CaveatCode.DISTRIBUTION_SHIFT
+                stated = [c for c in one.caveats if c.code is code or c == shift]
+                where = f"{subject.name}.{one.attack}.distribution_shift"
+                compare(where, stated, [] if shift is None else [shift])
 
 
 def _coverage(audit: Audit, compare: _Compare) -> None:

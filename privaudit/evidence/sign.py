@@ -251,6 +251,12 @@ def _faults(folder: Path, name: str, wanted: bytes) -> Iterator[str]:
 
 
 __all__ = [
-    "Signature", "key_id", "new_key", "private_key", "public_key", "sealed_statement", "sign",
+    "Signature",
+    "key_id",
+    "new_key",
+    "private_key",
+    "public_key",
+    "sealed_statement",
+    "sign",
     "signatures",
 ]

@@ -84,7 +84,9 @@ def differences(
     records = compare_records(one.data, other.data)
     found += [records] if records else []
     if one.split != other.split:
-        found.append(f"split: {describe_split(one.split)} ({left}), {describe_split(other.split)} ({right})")
+        found.append(
+            f"split: {describe_split(one.split)} ({left}), {describe_split(other.split)} ({right})"
+        )
     for attack in sorted(one.attacks.keys() & other.attacks.keys()):
         ours, theirs = one.attacks[attack], other.attacks[attack]
         for key in sorted(ours.keys() | theirs.keys()):

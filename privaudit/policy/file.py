@@ -260,9 +260,7 @@ KINDS = {
 }
 
 
-def _check_metric(
-    rule: Limit | Guard | Regression, tree: Mapping[str, Any], where: str
-) -> None:
+def _check_metric(rule: Limit | Guard | Regression, tree: Mapping[str, Any], where: str) -> None:
     """Refuse keys that do not go with the metric of the rule."""
     known = find_metric(rule.metric, where)
     kinds, use = KINDS[type(rule)]

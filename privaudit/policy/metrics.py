@@ -123,9 +123,7 @@ def _all() -> dict[str, PolicyMetric]:
         PolicyMetric("epsilon.lower_bound", "risk", "outcomes", bounds, "epsilon"),
     ]
     found += [
-        PolicyMetric(
-            f"utility.{name}", "use", "utility", (name,), better=UTILITY.get(name, "low")
-        )
+        PolicyMetric(f"utility.{name}", "use", "utility", (name,), better=UTILITY.get(name, "low"))
         for name in catalogue.UTILITY
     ]
     found += [
@@ -301,9 +299,7 @@ def groupings(subject: Subject) -> set[str]:
     }
 
 
-def choose_settings(
-    settings: Sequence[Setting | None], at: Sequence[str]
-) -> list[Setting | None]:
+def choose_settings(settings: Sequence[Setting | None], at: Sequence[str]) -> list[Setting | None]:
     """Those series of an attack that `at` names, else every one that speaks of this release.
 
     A poisoning attack is tried under other aggregators too, and a key recovery as if more had been

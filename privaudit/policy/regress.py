@@ -143,9 +143,7 @@ def changes(
         before = baseline.values(who, attack, number)
         missing = None if before else ReasonCode.ABSENT_FROM_BASELINE
         missing = missing if after else ReasonCode.ABSENT_FROM_CANDIDATE
-        made.append(
-            Change(who, attack, number, known.better, tuple(before), tuple(after), missing)
-        )
+        made.append(Change(who, attack, number, known.better, tuple(before), tuple(after), missing))
     heard = {(change.subject, attack) for change in made for attack in (change.attack, "")}
     named = (rule.attacks if known.place == "outcomes" else ()) or ("",)
     for who, attack in ((who, attack) for who in wanted for attack in named):

@@ -50,7 +50,9 @@ class Key:
             return _unless(not found or len(set(found)) != len(found), found)
         if schema["type"] == "object":
             fits = isinstance(value, dict) and set(value) == {"by", "level"}
-            return Group(_text(value["by"]), _text(value["level"])) if fits else _unless(True, value)
+            return (
+                Group(_text(value["by"]), _text(value["level"])) if fits else _unless(True, value)
+            )
         if schema["type"] == "string":
             return _text(value)
         whole = schema["type"] == "integer"
@@ -135,9 +137,9 @@ class Context:
     """Where the release goes. unit: whom the limits protect; subjects: those to be released, every
     subject of a run where none is named."""
 
-    release: Annotated[
-        ReleaseKind, _one_of(f"one of {', '.join(RELEASES)}", *RELEASES)
-    ] = "internal"
+    release: Annotated[ReleaseKind, _one_of(f"one of {', '.join(RELEASES)}", *RELEASES)] = (
+        "internal"
+    )
     unit: Annotated[str, _one_of('"patient", whom every interval counts', "patient")] = "patient"
     subjects: Annotated[Texts, _list("a list of names of subjects, none twice")] = ()
 
@@ -150,9 +152,9 @@ class Statistics:
     confidence: Annotated[
         float, _number("between 0.5 and 1", exclusiveMinimum=0.5, exclusiveMaximum=1)
     ] = 0.95
-    correction: Annotated[
-        Literal["holm", "none"], _one_of('"holm" or "none"', "holm", "none")
-    ] = "holm"
+    correction: Annotated[Literal["holm", "none"], _one_of('"holm" or "none"', "holm", "none")] = (
+        "holm"
+    )
     min_false_positives: Annotated[int, _at_least(MIN_FALSE_POSITIVES)] = MIN_FALSE_POSITIVES
     min_cell: Annotated[int, _at_least(MIN_CELL)] = MIN_CELL
     positive_control: Annotated[

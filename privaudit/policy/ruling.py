@@ -11,7 +11,7 @@ from privaudit.policy import metrics
 from privaudit.policy.cells import Cell, bound_of, pick_reason
 from privaudit.policy.metrics import PolicyMetric
 from privaudit.policy.rules import Guard, Limit, Policy, ReleaseKind
-from privaudit.policy.words import suggest
+from privaudit.policy.words import find_nearest
 from privaudit.results import Subject
 from privaudit.stats import onesided
 from privaudit.verdicts import State, Verdict
@@ -42,9 +42,7 @@ def verdicts(
         inside = _by_group([c for c in cells if c.listed and _is_split_by(c, by)])
         if not inside:
             found.append(_miss_grouping(rule, known, subject, by))
-        found += [
-            _judge_cells(policy, rule, subject, own, group) for group, own in inside.items()
-        ]
+        found += [_judge_cells(policy, rule, subject, own, group) for group, own in inside.items()]
     # Where everyone together exceeds, that its parts do too is no news.
     if found[0].state != "EXCEEDS":
         others = [c for c in cells if not c.listed and c.state == "EXCEEDS"]
@@ -263,13 +261,10 @@ def _uncovered(policy: Policy, subject: Subject) -> tuple[str, ...]:
     return tuple(sorted(access.name for access in bare))
 
 
-def _miss_grouping(
-    rule: Limit | Guard, known: PolicyMetric, subject: Subject, by: str
-) -> Verdict:
+def _miss_grouping(rule: Limit | Guard, known: PolicyMetric, subject: Subject, by: str) -> Verdict:
     """That a rule asks for groups that this audit does not have."""
     there = sorted(metrics.groupings(subject) | {group.by for group in subject.utility_groups})
-    near = suggest(by, there)
-    params = {"by": by, "known": tuple(there), "near": near}
+    params = {"by": by, "known": tuple(there), "near": find_nearest(by, there)}
     made = _about(rule, subject)
     if known.kind == "risk" and metrics.is_inapplicable(subject, known):
         made["severity"] = "warn"

@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Iterable
 
 
-def suggest(word: str, known: Iterable[str]) -> str:
-    """`did you mean ...?`, or nothing where no known word is near."""
+def find_nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that was meant, or nothing where none is near."""
     names = list(known)
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if not near and len(word) > 2:
@@ -15,7 +15,13 @@ def suggest(word: str, known: Iterable[str]) -> str:
     if not near:
         tails = {name.rpartition(".")[2]: name for name in names}
         near = [tails[t] for t in difflib.get_close_matches(word, tails, n=1, cutoff=0.75)]
-    return f"did you mean {near[0]!r}?" if near else ""
+    return near[0] if near else ""
 
 
-__all__ = ["suggest"]
+def suggest(word: str, known: Iterable[str]) -> str:
+    """`did you mean ...?`, or nothing where no known word is near."""
+    near = find_nearest(word, known)
+    return f"did you mean {near!r}?" if near else ""
+
+
+__all__ = ["find_nearest", "suggest"]

@@ -26,7 +26,7 @@ from privaudit.stats.trials import TrialPatients, budget_curve, trials
 
 
 def estimates(
-    evidence: Scores | Trials | Mapping[Setting, Trials],
+    evidence: Scores | Trials | Mapping[Setting, Trials] | Mapping[Setting | None, Trials],
     *,
     patients: TrialPatients = None,
     confidence: float = 0.95,
@@ -58,11 +58,10 @@ def estimates(
             family=family,
             names=names,
         )
-    series: Mapping[Setting | None, Trials]
-    series = {None: evidence} if isinstance(evidence, Trials) else dict(evidence)
+    one_or_more = {None: evidence} if isinstance(evidence, Trials) else evidence
     return tuple(
         estimate
-        for at, part in series.items()
+        for at, part in one_or_more.items()
         for estimate in trials(part, patients=patients, confidence=confidence, at=at)
         if names is None or estimate.metric.name in names
     )

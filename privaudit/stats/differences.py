@@ -111,7 +111,7 @@ def recognised(
 def _hits(scores: Scores, fpr: float, rate: float) -> np.ndarray:
     """(members,) whether each is named at this rate; records tied at the threshold count by their share."""
     threshold = np.quantile(scores.nonmembers, 1 - fpr, method="inverted_cdf")
-    hit = (scores.members > threshold).astype(float)
+    hit: np.ndarray = (scores.members > threshold).astype(float)
     tied = scores.members == threshold
     if tied.any():
         hit[tied] = np.clip((rate * len(hit) - hit.sum()) / tied.sum(), 0, 1)
@@ -171,8 +171,9 @@ def losses(proba: np.ndarray, y: np.ndarray, name: str) -> np.ndarray:
     """(n,) each record's part of the Brier score or of the log loss, as `prediction` defines them."""
     k = proba.shape[1]
     if name == "brier":
-        return (0.5 if k == 2 else 1.0) * ((proba - np.eye(k)[y]) ** 2).sum(axis=1)
-    return -np.log(np.clip(proba[np.arange(len(y)), y], prediction.CLIP, 1.0))
+        scale = 0.5 if k == 2 else 1.0
+        return np.asarray(scale * ((proba - np.eye(k)[y]) ** 2).sum(axis=1))
+    return np.asarray(-np.log(np.clip(proba[np.arange(len(y)), y], prediction.CLIP, 1.0)))
 
 
 def drawn(

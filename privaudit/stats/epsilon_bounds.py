@@ -35,7 +35,7 @@ def _log_ways(guesses: int, right: int) -> np.ndarray:
     from scipy.special import gammaln
 
     k = np.arange(right - 1, -1, -1)
-    return gammaln(guesses + 1) - gammaln(k + 1) - gammaln(guesses - k + 1)
+    return np.asarray(gammaln(guesses + 1) - gammaln(k + 1) - gammaln(guesses - k + 1))
 
 
 def _binomial_p(
@@ -164,7 +164,7 @@ def _least(
         from scipy.special import ndtr, ndtri
 
         def gaussian(x: np.ndarray, rows: int) -> np.ndarray:
-            return ndtr(ndtri(x) - tried[:rows])
+            return np.asarray(ndtr(ndtri(x) - tried[:rows]))
 
         return gaussian
     with np.errstate(over="ignore"):
@@ -173,7 +173,8 @@ def _least(
     fixed = 1.0 - delta - grow
 
     def approximate(x: np.ndarray, rows: int) -> np.ndarray:
-        return np.maximum(fixed[:rows] + grow[:rows] * x, shrink[:rows] * (x - delta))
+        low, high = shrink[:rows] * (x - delta), fixed[:rows] + grow[:rows] * x
+        return np.asarray(np.maximum(high, low))
 
     return approximate
 

@@ -155,7 +155,7 @@ def average_precision(scores: np.ndarray, positive: np.ndarray, weight: np.ndarr
     right = np.cumsum(weight * positive[down], axis=1)[:, ends]
     gained = np.diff(right, axis=1, prepend=0.0)
     found = (gained * right / np.maximum(named, 1e-12)).sum(axis=1)
-    return found / np.maximum(right[:, -1], 1e-12)
+    return np.asarray(found / np.maximum(right[:, -1], 1e-12))
 
 
 def _auprc(
@@ -175,7 +175,7 @@ def _auprc(
 
     def mean(weight: np.ndarray) -> np.ndarray:
         parts = [average_precision(scores, mask, weight) for scores, mask in asked]
-        return np.mean(parts, axis=0)
+        return np.asarray(np.mean(parts, axis=0))
 
     value = float(mean(np.ones((1, len(y))))[0])
     low, high = resample.percentile(

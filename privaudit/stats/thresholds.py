@@ -81,7 +81,7 @@ class Roc:
     def point(self, fprs: np.ndarray) -> np.ndarray:
         """(len(fprs),): the rates on the records as they are."""
         ones = np.ones((1, len(self.code_members)))
-        return self.tpr(fprs, ones, np.ones((1, len(self.code_nonmembers))))[0]
+        return np.asarray(self.tpr(fprs, ones, np.ones((1, len(self.code_nonmembers))))[0])
 
     def draws(
         self, fprs: np.ndarray, rng: np.random.Generator, resamples: int = resample.RESAMPLES

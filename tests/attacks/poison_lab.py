@@ -10,7 +10,18 @@ import numpy as np
 
 from pipelines.federated.aggregate import Aggregate, Krum, Mean, Median, TrimmedMean
 from pipelines.federated.gate import admit, usual_count, usual_norm
-from privaudit.contracts import Attack, Fitted, Malicious, Method, Model, Refit, Release, Target
+from privaudit.contracts import (
+    Attack,
+    Fitted,
+    Malicious,
+    Method,
+    Model,
+    Refit,
+    Release,
+    Target,
+    Trials,
+)
+from privaudit.facts import Setting
 from privaudit.records import Column, Records, Split
 from privaudit.seeds import Seeds
 from privaudit.signals import margin
@@ -72,9 +83,9 @@ class ToyFederation(Method):
                 got = admit(list(sent), counts, size=size, bound=bound, cap=2 * usual_count(counts))
                 refused += len(got.refused)
                 aggregate = self.aggregate.after(len(got.refused))
-                step = aggregate.combine(got.updates, got.counts, rng)
+                step = aggregate.combine(got.updates, got.counts)
             else:
-                step = self.aggregate.combine(sent, counts, rng)
+                step = self.aggregate.combine(sent, counts)
             weights = weights + step.reshape(weights.shape)
         return Release(model=Softmax(weights), costs={"refused_updates": refused})
 
@@ -124,7 +135,12 @@ def train(refits: Sequence[Refit]) -> list[Fitted]:
     return [done[refit.key] for refit in refits]
 
 
-def audit(attack: Attack, split: Split, method: Method) -> dict:
+def series(aggregator: str, attack: str, own: str = "mean") -> Setting:
+    """The series of an attack under an aggregator; own: the aggregator of the method itself."""
+    return Setting("aggregator", aggregator, details=(attack,), counterfactual=aggregator != own)
+
+
+def audit(attack: Attack, split: Split, method: Method) -> dict[Setting, Trials]:
     target = Target(method.fit(split.members, np.random.default_rng(0)), split, method)
     assert attack.needs <= target.access
     return dict(

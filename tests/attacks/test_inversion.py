@@ -17,7 +17,10 @@ from privaudit.attacks.federated._gradient_span import separate
 from privaudit.attacks.federated.gradient_inversion import GradientInversion
 from privaudit.contracts import Exchange, Release, Target, Trials
 from privaudit.errors import PrivauditError
+from privaudit.facts import Setting
 from privaudit.records import Column, Records, Split
+
+CELLS, EXACT_ROWS = (Setting("variant", name) for name in ("cells", "exact rows"))
 
 
 def table(n: int, seed: int = 0) -> Records:
@@ -85,17 +88,17 @@ def attack(split: Split, shown: Exchange, **options: object) -> dict[str, Trials
 def test_a_client_of_one_record_leaks_it_whole_after_any_number_of_steps(steps: int):
     split = split_of(8)
     evidence = attack(split, exchange(split.members, 1, steps))
-    assert evidence["exact rows"].success.tolist() == [1.0] * 8
-    assert evidence["cells"].success.min() == 1.0
-    assert evidence["exact rows"].guess.max() == 0.0
-    assert evidence["cells"].guess.mean() < 0.5
+    assert evidence[EXACT_ROWS].success.tolist() == [1.0] * 8
+    assert evidence[CELLS].success.min() == 1.0
+    assert evidence[EXACT_ROWS].guess.max() == 0.0
+    assert evidence[CELLS].guess.mean() < 0.5
 
 
 def test_division_alone_reads_what_was_published_for_64_hidden_units():
     """All rows at batch 1 and 2, nearly all at 4, some at 8, next to none at 16."""
     split = split_of(64)
     share = {
-        batch: attack(split, exchange(split.members, batch), few=0)["exact rows"].success.mean()
+        batch: attack(split, exchange(split.members, batch), few=0)[EXACT_ROWS].success.mean()
         for batch in (1, 2, 4, 8, 16)
     }
     assert share[1] == share[2] == 1.0
@@ -108,10 +111,10 @@ def test_the_span_reads_more_than_division():
     split = split_of(32)
     for steps in (1, 10):
         shown = exchange(split.members, 8, steps)
-        alone = attack(split, shown, few=0)["exact rows"].success.mean()
+        alone = attack(split, shown, few=0)[EXACT_ROWS].success.mean()
         evidence = attack(split, shown, few=8, restarts=0)
-        assert evidence["exact rows"].success.mean() > alone + 0.15
-        found = {e.name: e for e in stats.estimates(evidence, rng=np.random.default_rng(0))}
+        assert evidence[EXACT_ROWS].success.mean() > alone + 0.15
+        found = {str(e.metric): e for e in stats.estimates(evidence, rng=np.random.default_rng(0))}
         assert found["attack_minus_guess@cells"].low > 0.1
         assert found["attack_minus_guess@exact rows"].low > 0.1
 
@@ -138,8 +141,8 @@ def test_masked_updates_read_like_random_records(protected: str):
     seen = (bits / 2**20).astype(np.float32)
     shown = replace(plain, updates=(seen,), protected=protected)
     evidence = attack(split, shown)
-    assert evidence["exact rows"].success.sum() == 0
-    found = {e.name: e for e in stats.estimates(evidence, rng=np.random.default_rng(0))}
+    assert evidence[EXACT_ROWS].success.sum() == 0
+    found = {str(e.metric): e for e in stats.estimates(evidence, rng=np.random.default_rng(0))}
     for name in ("attack_minus_guess@cells", "attack_minus_control@cells"):
         assert found[name].low < 0 < found[name].high
 
@@ -150,8 +153,8 @@ def test_updates_that_say_nothing_read_like_random_records(worthless: float):
     plain = exchange(split.members, 8)
     shown = replace(plain, updates=(np.full_like(plain.updates[0], worthless),))
     evidence = attack(split, shown)
-    assert evidence["exact rows"].success.sum() == 0
-    assert abs(evidence["cells"].success.mean() - evidence["cells"].guess.mean()) < 0.15
+    assert evidence[EXACT_ROWS].success.sum() == 0
+    assert abs(evidence[CELLS].success.mean() - evidence[CELLS].guess.mean()) < 0.15
 
 
 def test_several_rounds_tell_no_less_than_one():
@@ -162,7 +165,7 @@ def test_several_rounds_tell_no_less_than_one():
         weights=shown.weights * 2,
         updates=(shown.updates[0], exchange(split.members, 4, 3).updates[0]),
     )
-    one, two = (attack(split, e, few=0)["exact rows"].success.mean() for e in (shown, twice))
+    one, two = (attack(split, e, few=0)[EXACT_ROWS].success.mean() for e in (shown, twice))
     assert two >= one > 0.8
 
 
@@ -252,7 +255,7 @@ def test_sites_tell_who_held_a_record_where_no_holder_is_given():
     turned = Split(two, **others)
     evidence = attack(turned, replace(shown, holder=None, clients=np.array([1, 0])), few=0)
     same = attack(split, shown, few=0)
-    assert evidence["exact rows"].success.sum() == same["exact rows"].success.sum() > 4
+    assert evidence[EXACT_ROWS].success.sum() == same[EXACT_ROWS].success.sum() > 4
 
 
 def test_on_the_updates_of_our_own_federation():
@@ -276,6 +279,6 @@ def test_on_the_updates_of_our_own_federation():
         GradientInversion().run(Target(r, split), (), np.random.default_rng(1))
         for r in (plain, masked)
     ]
-    few = np.isin(rates[0]["cells"].patients, members.patient[members.site < 5])
-    assert rates[0]["exact rows"].success[few].mean() > 0.8
-    assert rates[1]["exact rows"].success.sum() == 0
+    few = np.isin(rates[0][CELLS].patients, members.patient[members.site < 5])
+    assert rates[0][EXACT_ROWS].success[few].mean() > 0.8
+    assert rates[1][EXACT_ROWS].success.sum() == 0

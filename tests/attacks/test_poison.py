@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from poison_lab import COLUMNS, Softmax, ToyFederation, audit, hospitals, train
+from poison_lab import COLUMNS, Softmax, ToyFederation, audit, hospitals, series, train
 
 from pipelines.federated.aggregate import (
     Aggregate,
@@ -35,8 +35,9 @@ from privaudit.attacks.federated.backdoor import Backdoor
 from privaudit.attacks.federated.byzantine import Byzantine
 from privaudit.attacks.federated.label_flip import LabelFlip as LabelFlipAttack
 from privaudit.attacks.federated.sign_flip import SignFlip as SignFlipAttack
-from privaudit.contracts import Attack, Malicious, Target
+from privaudit.contracts import Attack, Malicious, Target, Trials
 from privaudit.errors import PrivauditError
+from privaudit.facts import Metric, Setting
 from privaudit.records import Column, Records, Split
 from privaudit.seeds import Seeds
 from privaudit.signals import margin
@@ -185,11 +186,11 @@ def answers(split: Split, weights: np.ndarray) -> Answers:
     method = ToyFederation()
     target = Target(method.fit(split.members, rng()), split, method)
     asked = Answers.question(target, 3)
-    told = margin(Softmax(weights).predict_proba(asked), asked.y).astype(np.float32)
-    return Answers.of(target, told)
+    shown = margin(Softmax(weights).predict_proba(asked), asked.y).astype(np.float32)
+    return Answers.of(target, shown)
 
 
-def test_a_model_that_knows_nothing_is_judged_as_a_coin(split: Split) -> None:
+def test_a_model_that_knows_nothing_is_judged_as_a_random_guess(split: Split) -> None:
     made = answers(split, np.zeros((len(COLUMNS) + 1, 2)))
     assert (made.misranked() == 0.5).all()
     share = (split.reference.y == 1).mean()
@@ -239,7 +240,7 @@ def test_four_classes_are_told_from_one_question_a_class() -> None:
     wrong = (told[split.reference.y != y, y] > own[5, y]).mean()
     assert made.misranked()[5] == pytest.approx(wrong)
     found = audit(SignFlipAttack(clients=2, rivals=1), split, ToyFederation())
-    attacked, clean = rates(found, "mean / sign flip x10")
+    attacked, clean = rates(found, "mean", "sign flip x10")
     assert attacked > clean + 0.2
 
 
@@ -268,40 +269,42 @@ def test_clean_trainings_are_asked_for_once_and_shared(attack: type, split: Spli
     assert all(r.pool is split.members for r in wanted)
 
 
-def rates(found: dict, key: str) -> tuple[float, float]:
-    return float(found[key].success.mean()), float(found[key].control.mean())
+def rates(found: dict[Setting, Trials], aggregator: str, attack: str) -> tuple[float, float]:
+    trials = found[series(aggregator, attack)]
+    return float(trials.success.mean()), float(trials.control.mean())
 
 
 def test_a_sign_flip_collapses_the_mean_and_not_the_median(split: Split) -> None:
     found = audit(SignFlipAttack(clients=2, rivals=3), split, ToyFederation())
-    assert list(found) == [
-        f"{name} / sign flip x10" for name in ("mean", "median", "trimmed mean", "krum")
-    ]
-    attacked, clean = rates(found, "mean / sign flip x10")
+    names = ("mean", "median", "trimmed mean", "krum")
+    assert list(found) == [series(name, "sign flip x10") for name in names]
+    assert [setting.counterfactual for setting in found] == [False, True, True, True]
+    attacked, clean = rates(found, "mean", "sign flip x10")
     assert clean < 0.2
     assert attacked > clean + 0.2
-    attacked, clean = rates(found, "median / sign flip x10")
+    attacked, clean = rates(found, "median", "sign flip x10")
     assert attacked < clean + 0.05
-    trials = found["mean / sign flip x10"]
+    trials = found[series("mean", "sign flip x10")]
     assert trials.control_label == CONTROL
     assert len(trials.patients) == len(trials.success) == 2 * (split.nonmembers.y == 1).sum()
     assert set(trials.patients) <= set(split.nonmembers.patient)
-    gap = next(e for e in stats.estimates(found, patients=None, confidence=0.95, rng=rng())
-               if e.name == "attack_minus_control@mean / sign flip x10")  # fmt: skip
+    metric = Metric("attack_minus_control", at=series("mean", "sign flip x10"))
+    known = stats.estimates(found, patients=None, confidence=0.95, rng=rng())
+    gap = next(e for e in known if e.metric == metric)
     assert gap.low > 0.1
 
 
-def test_an_aggregate_of_unknown_name_is_the_one_trained(split: Split) -> None:
+def test_an_aggregator_of_unknown_name_is_the_one_trained(split: Split) -> None:
     method = ToyFederation(GeometricMedian(), rounds=2)
     found = audit(SignFlipAttack(rivals=0, repeats=1), split, method)
-    assert list(found) == [f"{TRAINED} / sign flip x10"]
+    assert list(found) == [series(TRAINED, "sign flip x10", own=TRAINED)]
 
 
 def test_flipped_labels_harm_the_mean_more_than_noise_would(split: Split) -> None:
     found = audit(LabelFlipAttack(clients=3, rivals=1), split, ToyFederation())
-    attacked, clean = rates(found, "mean / label flip")
+    attacked, clean = rates(found, "mean", "label flip")
     assert attacked > clean + 0.02
-    attacked, clean = rates(found, "median / label flip")
+    attacked, clean = rates(found, "median", "label flip")
     assert attacked < clean + 0.05
 
 
@@ -313,22 +316,22 @@ def test_a_backdoor_opens_and_the_clean_model_stays_shut() -> None:
         replace(p, X=p.X[:, order]) for p in (split.members, split.nonmembers, split.reference)
     ]
     found = audit(Backdoor(clients=2, rivals=3), Split(*moved), ToyFederation(rounds=15))
-    attacked, clean = rates(found, "mean / backdoor")
-    assert len(found["mean / backdoor"].success) == int((split.nonmembers.y == 0).sum())
+    attacked, clean = rates(found, "mean", "backdoor")
+    assert len(found[series("mean", "backdoor")].success) == int((split.nonmembers.y == 0).sum())
     assert attacked > 0.9
     assert clean < 0.5
-    attacked, _ = rates(found, "krum / backdoor")
+    attacked, _ = rates(found, "krum", "backdoor")
     assert attacked < 0.5
 
 
 def test_strong_clients_break_the_mean_and_the_gate_stops_the_crude_ones(split: Split) -> None:
     found = audit(Byzantine(clients=3, rivals=2, repeats=1), split, ToyFederation())
-    attacked, clean = rates(found, "mean / inner product")
+    attacked, clean = rates(found, "mean", "inner product")
     assert attacked > clean + 0.2
     for name in ("mean", "median", "trimmed mean"):
-        attacked, clean = rates(found, f"{name} / not a number")
+        attacked, clean = rates(found, name, "not a number")
         assert attacked < clean + 0.03
-    assert rates(found, "median / gaussian")[0] < clean + 0.05
+    assert rates(found, "median", "gaussian")[0] < clean + 0.05
 
 
 @pytest.mark.parametrize(

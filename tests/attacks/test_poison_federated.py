@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from poison_lab import audit, hospitals
+from poison_lab import audit, hospitals, series
 
 from pipelines.federated import kernel
 from pipelines.federated.aggregate import Krum, Mean, Median
@@ -50,9 +50,9 @@ def test_every_update_that_is_combined_came_through_the_gate(
         passed.append(found.updates)
         return found
 
-    def combine(self: object, updates: np.ndarray, counts: np.ndarray, rng: object) -> np.ndarray:
+    def combine(self: object, updates: np.ndarray, counts: np.ndarray) -> np.ndarray:
         seen.append((updates, counts))
-        return original(self, updates, counts, rng)
+        return original(self, updates, counts)
 
     original = kind.combine
     monkeypatch.setattr(kernel, "admit", admit)
@@ -79,8 +79,9 @@ def test_inflated_counts_do_not_take_over_the_mean(split: Split) -> None:
 
 def test_sign_flip_of_the_federated_method(split: Split) -> None:
     found = audit(SignFlipAttack(clients=2, rivals=2, repeats=1), split, QUICK)
-    assert list(found) == [f"{n} / sign flip x10" for n in ("mean", "median", "trimmed mean")]
-    mean, median = found["mean / sign flip x10"], found["median / sign flip x10"]
+    names = ("mean", "median", "trimmed mean")
+    assert list(found) == [series(name, "sign flip x10") for name in names]
+    mean, median = (found[series(name, "sign flip x10")] for name in names[:2])
     assert mean.success.mean() > mean.control.mean() + 0.08
     assert median.success.mean() < median.control.mean() + 0.05
 
@@ -89,7 +90,7 @@ def test_the_usual_attacks_run_on_the_smallest_federation_that_a_median_bears() 
     three = hospitals(300, sites=3)
     for attack in (SignFlipAttack(), LabelFlip(), Backdoor(), Byzantine()):
         found = audit(replace(attack, repeats=1), three, replace(QUICK, rounds=2))
-        assert len({key.split(" / ")[0] for key in found}) == 5
+        assert len({setting.value for setting in found}) == 5
 
 
 @pytest.mark.parametrize(

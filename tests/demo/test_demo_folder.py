@@ -1,4 +1,5 @@
-"""The generated folder: MIMIC-III's columns and keys, one seed one folder, failures leave nothing."""
+"""The generated folder: MIMIC-III's columns and keys, one seed one folder, failures leave
+nothing."""
 
 from __future__ import annotations
 

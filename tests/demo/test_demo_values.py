@@ -1,4 +1,5 @@
-"""What is in the generated rows: both charting systems, their texts and faults, honest summaries."""
+"""What is in the generated rows: both charting systems, their texts and faults, honest
+summaries."""
 
 from __future__ import annotations
 

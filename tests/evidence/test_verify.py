@@ -60,7 +60,7 @@ def test_a_sealed_run_verifies_whole(run: Path, copied: Path) -> None:
     )
     numbers = next(check for check in found.checks if check.name == "numbers")
     assert int(numbers.notes[0].split()[0]) > 1500
-    assert any("not made again" in note for note in numbers.notes)
+    assert any("not recomputed" in note for note in numbers.notes)
 
 
 def test_one_flipped_bit_in_any_file_is_found(run: Path, copied: Path) -> None:
@@ -173,6 +173,56 @@ def test_hidden_coverage_and_pools_are_found(run: Path) -> None:
     assert any(f.startswith("coverage.attribute.tested") for f in told)
 
 
+def test_a_hidden_attack_or_caveat_is_found(run: Path) -> None:
+    def hide(tree: dict) -> None:  # type: ignore[type-arg]
+        one = tree["subjects"][1]
+        one["outcomes"] = [o for o in one["outcomes"] if o["attack"] != "threshold"]
+        one["controls"] = [c for c in one["controls"] if c["attack"] != "threshold"]
+        tree["caveats"] = [c for c in tree["caveats"] if c["severity"] != "defect"]
+
+    spoil(run, hide)
+    found = verify(run).faults
+    assert "restricted/scores/toy-recall-threshold.npz: no finding reports it" in found
+    assert any(fault.startswith("caveats") for fault in found)
+
+
+def test_a_broken_guarantee_cannot_be_left_unstated(run: Path) -> None:
+    """A claim that the stored scores contradict, in a document that states no defect."""
+
+    def claim(tree: dict) -> None:  # type: ignore[type-arg]
+        unit = {"unit": "patient", "neighbours": "add-remove"}
+        covers = {"covers": ["ANSWERS", "WEIGHTS", "RERUN"]}
+        tree["subjects"][1]["claim"] |= {"epsilon": 0.01, **unit, **covers}
+
+    spoil(run, claim)
+    assert any("one_run.caveats" in fault for fault in verify(run).faults)
+
+
+def test_a_control_without_a_number_has_not_passed(run: Path) -> None:
+    def empty(tree: dict) -> None:  # type: ignore[type-arg]
+        tree["subjects"][0]["controls"][0] |= {"estimates": [], "passed": True}
+
+    spoil(run, empty)
+    assert any("passed is stored, without a number" in fault for fault in verify(run).faults)
+
+
+def test_a_report_changed_and_sealed_again_is_found(run: Path) -> None:
+    path = run / "shareable" / "report.md"
+    path.write_text(path.read_text(encoding="utf-8") + "No risk.", encoding="utf-8")
+    seal(run)
+    faults = verify(run, numbers=False).faults
+    assert faults == ("shareable/report.md: is not what the audit document makes",)
+
+
+def test_a_document_of_another_schema_is_refused(run: Path) -> None:
+    path = run / "shareable" / "audit.json"
+    tree = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(tree | {"schema": "privaudit/1"}), encoding="utf-8")
+    faults = verify(run, numbers=False).faults
+    assert "shareable/audit.json: a document with schema 'privaudit/1'" in faults
+    assert main(["report", str(run)]) == 2
+
+
 def test_changed_scores_sealed_again_no_longer_give_the_numbers(run: Path) -> None:
     path = next((run / "restricted" / "scores").glob("toy-recall-lira.npz"))
     with np.load(path) as file:
@@ -207,7 +257,7 @@ def test_a_forged_verdict_is_found(run: Path, copied: Path) -> None:
         (copied / "policy.toml").read_text(encoding="utf-8").replace("0.3", "0.9"), encoding="utf-8"
     )
     told = verify(run, policy=other, numbers=False).faults
-    assert any("is not the one that the verdicts are of" in fault for fault in told)
+    assert any("is not the one that the run was judged by" in fault for fault in told)
 
 
 def test_an_expired_policy_still_verifies_what_it_judged(run: Path, copied: Path) -> None:
@@ -321,7 +371,7 @@ def test_the_command(run: Path, copied: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_the_statement_names_every_file(run: Path) -> None:
-    named = statement.read(run / "statement.json")
+    named, _ = statement.read(run / "statement.json")
     assert "restricted/SHA256SUMS" in named
     assert not [
         name for name in named if name.startswith("restricted/") and name != "restricted/SHA256SUMS"

@@ -94,8 +94,10 @@ def test_f_outliers_of_any_size_move_it_no_further_than_the_honest_lie_apart(
     counts[:f] = 1e9
     found = aggregate.combine(x, counts)
     assert np.isfinite(found).all()
-    # The loosest of the published robustness constants for f/c at most 2/7 is the geometric median's,
-    # 2 (c - f) / (c - 2f) = 10/3 of the farthest honest update, and mixing adds at most as much again.
+    # The loosest of the published robustness constants for f/c at most 2/7 is the geometric
+    # median's,
+    # 2 (c - f) / (c - 2f) = 10/3 of the farthest honest update, and mixing adds at most as much
+    # again.
     assert np.linalg.norm(found - honest.mean(axis=0)) <= 7 * apart
 
 
@@ -142,9 +144,7 @@ def test_hand_checked_values() -> None:
     assert Krum(1).combine(line, n) == pytest.approx(1.0)
     assert MultiKrum(1).combine(line, n) == pytest.approx(5.9 / 4)
     mixed = np.array([5.9 / 4] * 4 + [(1 + 1.9 + 3 + 50) / 4])
-    assert NearestNeighbourMixing(1).combine(line, n) == pytest.approx(
-        np.sort(mixed)[1:-1].mean()
-    )
+    assert NearestNeighbourMixing(1).combine(line, n) == pytest.approx(np.sort(mixed)[1:-1].mean())
 
 
 @given(seed=seeds, c=st.integers(3, 14), p=sizes)

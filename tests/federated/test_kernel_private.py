@@ -73,9 +73,13 @@ def test_less_noise_is_a_better_model() -> None:
 
 @pytest.mark.parametrize(
     ("change", "found"),
-    [({"epsilon": 0.0}, "epsilon"), ({"delta": 0.1}, "delta"), ({"clip": 0.0}, "clip"),
-     ({"sample": 1.5}, "1.5")],
-)  # fmt: skip
+    [
+        ({"epsilon": 0.0}, "epsilon"),
+        ({"delta": 0.1}, "delta"),
+        ({"clip": 0.0}, "clip"),
+        ({"sample": 1.5}, "1.5"),
+    ],
+)
 def test_a_promise_that_is_none_is_refused(change: dict, found: str) -> None:
     with pytest.raises(PrivauditError, match=found):
         replace(QUICK, **change).fit(stays(), Seeds(1).rng("f"))

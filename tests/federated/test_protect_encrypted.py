@@ -13,9 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from privaudit.attacks.federated.key_recovery import KeyRecovery, solve
+from privaudit.attacks.federated.key_recovery import (
+    IN_FLOAT64,
+    SHARED_KEY,
+    KeyRecovery,
+    solve,
+)
 from privaudit.contracts import Access, CipherTranscript, Release, Target, Trials
 from privaudit.errors import PrivauditError
+from privaudit.facts import Setting
 from privaudit.records import Column, Records, Split
 from privaudit.ring import Ring
 from privaudit.seeds import Seeds
@@ -28,6 +34,8 @@ from pipelines.federated.network import FlatModel
 from pipelines.federated.protect import Plain, Protection, Summed
 from pipelines.federated.secure_sum import SecureSum
 from pipelines.methods.federated import Federated
+
+SERVER = Setting("attacker", "server")
 
 SMALL = Ring(7681, 16)
 FINEST = EncryptedSum().finest(3)
@@ -97,8 +105,10 @@ def test_values_at_points_multiply_as_polynomials_do() -> None:
             slow[(i + j) % 16] += sign * int(a[i]) * int(b[j])
     product = SMALL.coefficients(SMALL.mul(SMALL.points(a), SMALL.points(b)))
     assert product.tolist() == (slow % 7681).tolist()
-    direct = [sum(int(c) * pow(SMALL.root, k * i, 7681) for i, c in enumerate(a)) % 7681
-              for k in range(1, 32, 2)]  # fmt: skip
+    direct = [
+        sum(int(c) * pow(SMALL.root, k * i, 7681) for i, c in enumerate(a)) % 7681
+        for k in range(1, 32, 2)
+    ]
     assert SMALL.points(a).tolist() == direct
 
 
@@ -124,7 +134,8 @@ def test_our_decryption_is_tenseals_to_the_last_bits(cipher: CipherTranscript) -
 
 
 def test_the_sums_are_the_sums_of_the_ciphertexts(cipher: CipherTranscript) -> None:
-    # Three hospitals stayed in the first round, two in the second; the transcript keeps two of each.
+    # Three hospitals stayed in the first round, two in the second; the transcript keeps two of
+    # each.
     own = Ring(cipher.modulus, 4096)
     assert cipher.single.shape == (2, 4, 2, 4096)
     rest = own.sub(own.sub(cipher.sums, cipher.single[0]), cipher.single[1])
@@ -274,13 +285,12 @@ def test_full_precision_gives_the_key_away(cipher: CipherTranscript) -> None:
 
 def test_the_attack_reads_updates_only_with_a_key(cipher: CipherTranscript) -> None:
     found = attacked(cipher)
-    assert list(found) == ["server", "server, had sums come back in float64", "shared key"]
-    assert found["server"].success.max() < 0.01
-    assert (found["server, had sums come back in float64"].success == 1).all()
-    assert np.array_equal(
-        found["server, had sums come back in float64"].control, found["server"].success
-    )
-    assert (found["shared key"].success == 1).all()
+    assert list(found) == [SERVER, IN_FLOAT64, SHARED_KEY]
+    assert [setting.counterfactual for setting in found] == [False, True, False]
+    assert found[SERVER].success.max() < 0.01
+    assert (found[IN_FLOAT64].success == 1).all()
+    assert np.array_equal(found[IN_FLOAT64].control, found[SERVER].success)
+    assert (found[SHARED_KEY].success == 1).all()
     for trials in found.values():
         assert trials.success.shape == trials.control.shape == (2,)
         assert trials.control.max() < 0.01
@@ -291,17 +301,17 @@ def test_the_attack_reads_updates_only_with_a_key(cipher: CipherTranscript) -> N
 def test_one_last_bit_less_and_the_key_is_safe_from_this_attack(cipher: CipherTranscript) -> None:
     blurred = cipher.exact + np.random.default_rng(0).normal(size=cipher.exact.shape) * 1e-12
     found = attacked(replace(cipher, exact=blurred))
-    assert found["server, had sums come back in float64"].success.max() < 0.01
+    assert found[IN_FLOAT64].success.max() < 0.01
 
 
 def test_a_careless_federation_is_caught(cipher: CipherTranscript) -> None:
     found = attacked(replace(cipher, published=cipher.exact))
-    assert (found["server"].success == 1).all()
+    assert (found[SERVER].success == 1).all()
 
 
 def test_float32_alone_stops_the_solving_too(cipher: CipherTranscript) -> None:
     single = cipher.exact.astype(np.float32).astype(np.float64)
-    assert attacked(replace(cipher, published=single))["server"].success.max() < 0.01
+    assert attacked(replace(cipher, published=single))[SERVER].success.max() < 0.01
 
 
 def test_one_sum_is_not_enough(cipher: CipherTranscript) -> None:
@@ -314,8 +324,8 @@ def test_one_sum_is_not_enough(cipher: CipherTranscript) -> None:
         update=cipher.update[:, :1],
     )
     found = attacked(part)
-    assert list(found) == ["server", "shared key"]
-    assert not found["server"].success.any()
+    assert list(found) == [SERVER, SHARED_KEY]
+    assert not found[SERVER].success.any()
 
 
 def test_small_networks_are_read_too() -> None:
@@ -324,7 +334,7 @@ def test_small_networks_are_read_too() -> None:
         own.total(updates(2, 30, seed), np.random.default_rng(seed))
     assert own.cipher is not None
     found = attacked(own.cipher)
-    assert (found["server, had sums come back in float64"].success == 1).all()
+    assert (found[IN_FLOAT64].success == 1).all()
     assert np.isfinite(own.cipher.update).sum() == 2 * 2 * 30
 
 
@@ -334,7 +344,7 @@ def test_the_attack_wants_ciphertexts_and_a_sane_tolerance(cipher: CipherTranscr
     with pytest.raises(PrivauditError, match="tolerance=0"):
         attacked(cipher, tolerance=0)
     with pytest.raises(ValueError, match="no ciphertexts"):
-        KeyRecovery().run(Target(Release(), None), (), np.random.default_rng(0))  # type: ignore[arg-type]
+        KeyRecovery().run(Target(Release(), None), (), np.random.default_rng(0))
 
 
 # In a federation.
@@ -382,8 +392,8 @@ def test_the_attack_runs_on_the_federations_own_ciphertexts() -> None:
     assert Access.CIPHER in release.access
     split = Split.assign(records, Seeds(1).rng("split"))
     found = KeyRecovery().run(Target(release, split, method), (), np.random.default_rng(0))
-    assert len(found["server"].success) == 4
-    assert found["server"].success.max() < 0.05
-    assert (found["server, had sums come back in float64"].success > 0.999).all()
-    assert (found["shared key"].success > 0.999).all()
+    assert len(found[SERVER].success) == 4
+    assert found[SERVER].success.max() < 0.05
+    assert (found[IN_FLOAT64].success > 0.999).all()
+    assert (found[SHARED_KEY].success > 0.999).all()
     assert Federated(rounds=2).fit(records, np.random.default_rng(1)).cipher is None

@@ -37,9 +37,12 @@ def found(transcript: tuple[bytes, ...], vector: np.ndarray) -> int:
     whole = b"|".join(transcript)
     fixed = np.rint(vector * 2.0**30).astype(np.int64)
     plain = (
-        vector.astype("<f4"), vector.astype("<f8"), vector.astype("<f2"),
-        fixed.astype("<i4"), fixed.astype("<i8"),
-    )  # fmt: skip
+        vector.astype("<f4"),
+        vector.astype("<f8"),
+        vector.astype("<f2"),
+        fixed.astype("<i4"),
+        fixed.astype("<i8"),
+    )
     return sum(
         whole.count(values[i : i + 3].tobytes()) for values in plain for i in range(0, 300, 3)
     )

@@ -12,7 +12,7 @@ import pytest
 from privaudit.cli import main
 from privaudit.contracts import Release
 from privaudit.engine.document import params
-from privaudit.inputs.user_table import GivenTable
+from privaudit.inputs.user_release import UserRelease
 from privaudit.records import Column, Records
 from privaudit.results import Audit, Finding, from_json
 
@@ -54,33 +54,38 @@ def run(folder: Path, *more: str, **files: str) -> int:
     return main(["audit-table", *words, "--out", str(folder / "runs"), "--jobs", "1", *more])
 
 
-USUAL = ("--target", "died", "--patient", "subject_id", "--profile", "smoke")
+USUAL = ("--outcome", "died", "--patient", "subject_id", "--profile", "smoke")
 
 
 def audit(folder: Path) -> Audit:
     return from_json((folder / "runs/latest/shareable/audit.json").read_text(encoding="utf-8"))
 
 
+def notes(found: Audit) -> list[str]:
+    """The texts of the data's notes that came as they are."""
+    return [str(note.params.get("text")) for note in found.data.notes]
+
+
 def test_a_table_of_copies_is_found_out(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = run(tables, *USUAL, "--groups", "sex,age", "--attacks", "nearest,copies", "--json")
+    code = run(tables, *USUAL, "--groups", "sex,age", "--attacks", "distance,copies", "--json")
     assert code == 0
     told = json.loads(capsys.readouterr().out)
     assert Path(told["report"]).exists()
     found = audit(tables)
     (subject,) = found.subjects
     assert subject.fidelity is not None
-    assert subject.fidelity.estimates[0].name == "prevalence_synthetic"
+    assert subject.fidelity.estimates[0].metric.name == "prevalence_synthetic"
     assert {u.learner for u in subject.fidelity.utility} >= {"logreg", "boosted"}
-    values = {e.name: e.value for e in subject.fidelity.estimates}
+    values = {e.metric.name: e.value for e in subject.fidelity.estimates}
     assert (values["exact_copies"] or 0) > 0.5
     nearest = next(
         o for o in subject.outcomes if isinstance(o, Finding) and o.attack == "distance"
     )  # fmt: skip
-    auc = next(e for e in nearest.estimates if e.name == "auc")
+    auc = next(e for e in nearest.estimates if e.metric.name == "auc")
     assert auc.low is not None
     assert auc.low > 0.7
     assert {g.by for g in subject.fidelity.groups} == {"sex", "age"}
-    assert any("drawn by lot" in note for note in found.data.notes)
+    assert any("drawn at random" in text for text in notes(found))
     shareable = tables / "runs/latest/shareable"
     for path in shareable.iterdir():
         text = path.read_bytes().decode("utf-8", "replace")
@@ -102,8 +107,8 @@ def test_fewer_synthetic_columns_and_values_outside_the_bounds(tables: Path) -> 
     fidelity = found.subjects[0].fidelity
     assert fidelity is not None
     assert "unit" not in {c.name for c in fidelity.columns}
-    assert any("outside the real column's bounds: age" in note for note in found.data.notes)
-    assert any("fractions" in note for note in found.data.notes)
+    assert any("outside the real column's bounds: age" in text for text in notes(found))
+    assert any("fractions" in text for text in notes(found))
 
 
 def test_without_an_outcome_and_without_patients(tables: Path) -> None:
@@ -118,8 +123,8 @@ def test_without_an_outcome_and_without_patients(tables: Path) -> None:
     fidelity = found.subjects[0].fidelity
     assert fidelity is not None
     assert not fidelity.utility
-    assert any("one value alone" in note and "hospital" in note for note in found.data.notes)
-    assert not any(e.name.startswith("prevalence") for e in fidelity.estimates)
+    assert any("one value alone" in text and "hospital" in text for text in notes(found))
+    assert not any(e.metric.name.startswith("prevalence") for e in fidelity.estimates)
 
 
 def refused(capsys: pytest.CaptureFixture[str], folder: Path, *more: str, **files: str) -> str:
@@ -145,8 +150,8 @@ def test_patients_on_both_sides_are_counted(
     both = pd.concat([people(300, 2, 300), people(17, 7)])
     both.to_csv(tables / "control.csv", index=False)
     assert "17 patients are in both" in refused(capsys, tables, *USUAL)
-    assert "word for word" in refused(
-        capsys, tables, "--target", "died", "--schema", str(_schema(tables)), control="real.csv"
+    assert "exact duplicates" in refused(
+        capsys, tables, "--outcome", "died", "--schema", str(_schema(tables)), control="real.csv"
     )
 
 
@@ -155,7 +160,7 @@ def _schema(folder: Path) -> Path:
     names = ("age", "lactate", "heart_rate")
     columns = "".join(f'[[column]]\nname = "{name}"\n' for name in names)
     path.write_text(
-        f'[table]\ntarget = "died"\nclasses = ["no", "yes"]\nignored = ["subject_id", "sex", "unit"]\n{columns}',
+        f'[table]\noutcome = "died"\nclasses = ["no", "yes"]\nignored = ["subject_id", "sex", "unit"]\n{columns}',
         encoding="utf-8",
     )
     return path
@@ -187,15 +192,15 @@ def test_options_that_name_nothing(tables: Path, capsys: pytest.CaptureFixture[s
     assert "did you mean 'lactate'" in refused(capsys, tables, *USUAL, "--secrets", "lactat")
     assert "--sensitive" in refused(capsys, tables, *USUAL, "--sensitive", "income")
     assert "cannot be read" in refused(capsys, tables, *USUAL, file="gone.pkl")
-    assert "whose target" in refused(
-        capsys, tables, "--target", "sex", "--schema", str(_schema(tables))
+    assert "whose outcome" in refused(
+        capsys, tables, "--outcome", "sex", "--schema", str(_schema(tables))
     )
 
 
 def test_a_given_table_never_describes_its_rows() -> None:
     X = np.full((60, 1), 123456.0)
     table = Records((Column("secret"),), X, np.zeros(60), np.arange(60), np.zeros(60))
-    method = GivenTable.of(table, b"file")
+    method = UserRelease.of_table(table, b"file")
     assert "123456" not in repr(method)
     assert "123456" not in json.dumps(params(method))
     assert eval(repr(method)) == method
@@ -222,9 +227,9 @@ def test_a_file_beside_a_part_of_the_real_table_is_said(tables: Path) -> None:
     file_ = ("--file", str(tables / "rows.npz"), "--rows", "120", "--attacks", "stored_records")
     assert run(tables, *USUAL, *file_) == 0
     found = audit(tables)
-    assert any("Of the real table a part was read" in note for note in found.data.notes)
+    assert any("Of the real table a part was read" in text for text in notes(found))
     (outcome,) = [o for o in found.subjects[0].outcomes if o.attack == "stored_records"]
     assert isinstance(outcome, Finding)
-    values = {e.name: e.value or 0.0 for e in outcome.estimates}
+    values = {str(e.metric): e.value or 0.0 for e in outcome.estimates}
     assert values["attack_rate@whole rows, as a set"] > 0.95
     assert values["attack_minus_guess@numbers, in row order"] < 0.1

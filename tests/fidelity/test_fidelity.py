@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from privaudit.contracts import Learner, Model
 from privaudit.errors import PrivauditError
+from privaudit.facts import Caveat, CaveatCode, Metric, Reason, ReasonCode, Setting
 from privaudit.fidelity import _marginals
 from privaudit.fidelity._align import Pools
 from privaudit.fidelity._association import association
@@ -120,16 +121,16 @@ def measured(which: str) -> Fidelity:
 
 
 def named(f: Fidelity, name: str) -> Estimate:
-    return next(e for e in f.estimates if e.name == name)
+    return next(e for e in f.estimates if e.metric.name == name)
 
 
 def test_prevalence_stands_first_and_every_number_has_a_meaning() -> None:
     for which in ("copied", "shuffled", "other"):
         f = measured(which)
-        assert f.estimates[0].name == "prevalence_synthetic"
-        assert {e.name.partition("@")[0] for e in f.estimates} <= set(FIDELITY)
+        assert f.estimates[0].metric == Metric("prevalence_synthetic")
+        assert {e.metric.name for e in f.estimates} <= set(FIDELITY)
         for e in f.estimates:
-            assert e.value is None or (e.low <= e.value <= e.high and e.n and e.how)  # type: ignore[operator]
+            assert e.value is None or (e.low <= e.value <= e.high and e.n and e.bound)  # type: ignore[operator]
         assert from_tree(to_tree(f), Fidelity) == f
         json.dumps(to_tree(f), allow_nan=False)
 
@@ -174,15 +175,14 @@ def test_the_sign_of_a_correlation_is_seen() -> None:
     X = turned.X.copy()
     X[:, 2] = -X[:, 2] + 2 * np.nanmean(X[:, 2])
     f = fidelity(replace(turned, X=X), split(), learners={}, seeds=Seeds(4))
-    assert (
-        named(f, "association_error").value
-        > 2 * named(measured("other"), "association_error").value
-    )  # type: ignore[operator]
+    usual = named(measured("other"), "association_error").value
+    assert named(f, "association_error").value > 2 * usual  # type: ignore[operator]
 
 
-def test_a_wrong_prevalence_is_told() -> None:
+def test_a_wrong_prevalence_is_reported() -> None:
     table = other()
-    table = table.take(np.concatenate([np.flatnonzero(table.y == 1)] * 3 + [np.flatnonzero(table.y == 0)]))  # fmt: skip
+    sides = [np.flatnonzero(table.y == c) for c in (1, 1, 1, 0)]
+    table = table.take(np.concatenate(sides))
     f = fidelity(table, split(), learners={}, seeds=Seeds(4))
     gap = named(f, "prevalence_gap")
     assert gap.low > 0.1  # type: ignore[operator]
@@ -199,21 +199,26 @@ def test_several_classes_and_rare_ones() -> None:
     pools = Pools(three(s.members), three(s.nonmembers))
     found = prevalence(three(other()), pools, 0.95)
     assert len(found) == 9
-    told = {e.name: e.value for e in found}
-    # Class c has 4 real patients: neither it nor what would give it by subtraction is told.
-    assert told["prevalence_real@c"] is None
-    assert sum(told[f"prevalence_real@{c}"] is None for c in "abc") >= 2
-    assert told["prevalence_synthetic@c"] is not None
+    by_metric = {e.metric: e for e in found}
+
+    def share(of: str, name: str) -> Estimate:
+        return by_metric[Metric(f"prevalence_{of}", at=Setting("outcome", name))]
+
+    # Class c has 4 real patients: neither it nor what would give it by subtraction is stated.
+    assert share("real", "c").value is None
+    assert share("real", "c").refusal == Reason(ReasonCode.SMALL_CELL, {"least": 10})
+    assert sum(share("real", name).value is None for name in "abc") >= 2
+    assert share("synthetic", "c").value is not None
 
 
 def test_a_forgotten_minority_is_found() -> None:
     table = other()
     keep = (table.X[:, 3] == 0) | (np.arange(len(table)) % 4 == 0)
     f = fidelity(table.take(keep), split(), learners={"linear": Linear()}, seeds=Seeds(4))
-    found = {(g.by, g.level): {e.name: e for e in g.estimates} for g in f.groups}
+    found = {(g.by, g.level): {e.metric.name: e for e in g.estimates} for g in f.groups}
     share = found["sex", "M"]
     assert share["group_share_synthetic"].high < share["group_share_real"].low  # type: ignore[operator]
-    # Age bands are told from the number they were cut from.
+    # Age bands are derived from the number they were cut from.
     band = found["age_band", "65 and older"]
     assert band["group_share_synthetic"].value == pytest.approx(
         float((table.take(keep).X[:, 0] >= 65).mean()), abs=0.01
@@ -245,9 +250,10 @@ def test_fewer_columns_in_another_order_with_levels_by_name() -> None:
     narrow = replace(table, columns=tuple(columns), X=X)
     f = fidelity(narrow, split(), learners={"linear": Linear()}, seeds=Seeds(4))
     assert {c.name for c in f.columns} == {"age", "hr", "unit"}
-    whole = {c.name: c for c in measured("other").columns}
-    assert {c.name: c.synthetic for c in f.columns} == {n: whole[n].synthetic for n in ("age", "hr", "unit")}  # fmt: skip
-    assert any("2 columns of the real table are not" in note for note in f.notes)
+    every = {c.name: c for c in measured("other").columns}
+    assert all(c.synthetic == every[c.name].synthetic for c in f.columns)
+    missing = {"count": 2, "columns": ("lab", "sex")}
+    assert Caveat(CaveatCode.COLUMNS_MISSING, "note", missing) in f.notes
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
@@ -255,7 +261,8 @@ def test_what_cannot_be_compared_is_refused() -> None:
     renamed = replace(table, columns=(replace(table.columns[0], name="AGE"), *table.columns[1:]))
     with pytest.raises(PrivauditError, match="AGE"):
         fidelity(renamed, split(), learners={}, seeds=Seeds(0))
-    other_kind = replace(table, columns=(replace(table.columns[0], kind="binary"), *table.columns[1:]))  # fmt: skip
+    first = replace(table.columns[0], kind="binary")
+    other_kind = replace(table, columns=(first, *table.columns[1:]))
     with pytest.raises(PrivauditError, match="binary in the synthetic table"):
         fidelity(other_kind, split(), learners={}, seeds=Seeds(0))
     bad = table.X.copy()
@@ -264,16 +271,15 @@ def test_what_cannot_be_compared_is_refused() -> None:
         fidelity(replace(table, X=bad), split(), learners={}, seeds=Seeds(0))
 
 
-def test_learners_that_cannot_take_part_are_told() -> None:
+def test_learners_that_cannot_take_part_are_reported() -> None:
     table = other()
     f = fidelity(table, split(), learners={"hourly": Hourly(), "linear": Linear()}, seeds=Seeds(4))
     assert [u.learner for u in f.utility] == ["linear"]
-    assert any("hourly" in note for note in f.notes)
-    one = fidelity(
-        replace(table, y=np.zeros(len(table))), split(), learners={"linear": Linear()}, seeds=Seeds(4)
-    )  # fmt: skip
+    assert Caveat(CaveatCode.LEARNER_READS_SERIES, "note", {"learner": "hourly"}) in f.notes
+    alike = replace(table, y=np.zeros(len(table)))
+    one = fidelity(alike, split(), learners={"linear": Linear()}, seeds=Seeds(4))
     assert not one.utility
-    assert any("every row has the outcome" in note for note in one.notes)
+    assert CaveatCode.ONE_SYNTHETIC_OUTCOME in {note.code for note in one.notes}
 
 
 def test_own_answers_are_taken_and_the_same_stream_gives_the_same_numbers() -> None:
@@ -287,9 +293,8 @@ def test_own_answers_are_taken_and_the_same_stream_gives_the_same_numbers() -> N
 def test_noise_of_a_private_generator_is_binned_like_the_rest() -> None:
     cuts = np.array([30.0, 50.0, 70.0])
     shares = np.array([0.1, 0.3, 0.2, 0.35, 0.05])
-    f = fidelity(
-        other(), split(), learners={}, seeds=Seeds(4), noisy={"age": (cuts, shares)}
-    )  # fmt: skip
+    noisy = {"age": (cuts, shares)}
+    f = fidelity(other(), split(), learners={}, seeds=Seeds(4), noisy=noisy)
     age = next(c for c in f.columns if c.name == "age")
     assert age.bins[:4] == ("below 30", "30 to below 50", "50 to below 70", "70 and above")
     assert sum(age.noisy) == pytest.approx(1.0)
@@ -326,8 +331,8 @@ def test_a_level_that_nobody_has_changes_no_name() -> None:
     column = Column("c", "category", levels=("a", "b", "empty"))
     x = np.repeat([0.0, 1.0], 50)
     assert bins(column, x, np.arange(100), x).labels == ("a", "b")
-    whole = Column("n", integer=True)
-    few = bins(whole, np.repeat(np.arange(4.0), 30), np.arange(120), np.arange(4.0))
+    number = Column("n", integer=True)
+    few = bins(number, np.repeat(np.arange(4.0), 30), np.arange(120), np.arange(4.0))
     assert few.labels == ("up to 0", "1", "2", "3 and above")
 
 
@@ -410,13 +415,13 @@ def test_intervals_of_distances_cover_what_such_tables_read() -> None:
         pools = Pools(real, replace(rest, patient=rest.patient + 10_000))
         counted = _marginals.count(table, pools)
         fits = _marginals.columns(counted, np.random.default_rng(i))
-        told = [
+        found = [
             _marginals.distance(counted, fits, real.patient, 0.95),
             *association(table, pools, counted, 0.95, Seeds(i)),
         ]
-        for e in told:
-            value.setdefault(e.name, []).append(e.value)  # type: ignore[arg-type]
-            ends.setdefault(e.name, []).append((e.low, e.high))  # type: ignore[arg-type]
+        for e in found:
+            value.setdefault(e.metric.name, []).append(e.value)  # type: ignore[arg-type]
+            ends.setdefault(e.metric.name, []).append((e.low, e.high))  # type: ignore[arg-type]
     for name, values in value.items():
         truth = float(np.mean(values))
         covered = np.mean([low <= truth <= high for low, high in ends[name]])

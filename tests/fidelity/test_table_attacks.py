@@ -19,10 +19,20 @@ from privaudit.attacks.synthetic.synthetic_attribute_inference import (
 )
 from privaudit.contracts import Trials
 from privaudit.errors import PrivauditError
+from privaudit.facts import Setting
 from privaudit.records import Column, Records, Split
 from privaudit.seeds import Seeds
 
+NEAREST = Setting("neighbours", 1, "nearest")
+EXACT, NEAR, UNIVARIATE, MULTIVARIATE = (
+    Setting("variant", name)
+    for name in ("exact duplicates", "near-duplicates", "univariate", "multivariate")
+)
 ATTACKS = (SinglingOut(), Linkability(), SyntheticAttributeInference(), Copies())
+
+
+def column(name: str) -> Setting:
+    return Setting("column", name)
 
 
 def gap(trials: Trials) -> tuple[float, float, float]:
@@ -31,7 +41,7 @@ def gap(trials: Trials) -> tuple[float, float, float]:
     given = replace(
         trials, patients=np.arange(len(trials.success)) if patients is None else patients
     )
-    found = {e.name: e for e in stats.trials(given)}
+    found = {str(e.metric): e for e in stats.trials(given)}
     e = found["attack_minus_control"]
     assert e.value is not None
     assert e.low is not None
@@ -47,7 +57,7 @@ def test_a_bootstrap_is_found_and_chance_is_not(attack) -> None:
     least = {"multivariate": 0.05, "sex": 0.05, "outcome": 0.02, "unit": 0.1}
     for key, trials in leak.items():
         value, low, _ = gap(trials)
-        assert value > least.get(key, 0.2), key
+        assert value > least.get(str(key), 0.2), key
         assert low > 0, key
     free = attack.run(target(s, marginals(s.members, rng)), (), rng)
     for key, trials in free.items():
@@ -79,7 +89,7 @@ def test_missing_values_take_a_tenth_of_linkability_at_most(missing: float) -> N
         for stream in range(4):
             rng = Seeds(stream).rng("gaps")
             s = split(rng, 400, share)
-            trials = Linkability().run(target(s, near(s.members, rng)), (), rng)["k=1"]
+            trials = Linkability().run(target(s, near(s.members, rng)), (), rng)[NEAREST]
             found.append(trials.success.mean() - trials.control.mean())
         rates.append(np.mean(found))
     assert rates[0] == pytest.approx(0.3, abs=0.03)
@@ -92,13 +102,13 @@ def test_copies_are_counted(missing: float) -> None:
     s = split(rng, 400, missing)
     table, rows = planted(s.members, rng, 0.1)
     found = Copies().run(target(s, table), (), rng)
-    assert found["exact"].success.mean() == pytest.approx(0.1)
-    assert set(found["exact"].patients[found["exact"].success > 0]) == set(s.members.patient[rows])
-    assert found["near"].success.mean() == pytest.approx(0.1, abs=0.01)
-    assert found["near"].control.mean() <= 0.01
+    assert found[EXACT].success.mean() == pytest.approx(0.1)
+    assert set(found[EXACT].patients[found[EXACT].success > 0]) == set(s.members.patient[rows])
+    assert found[NEAR].success.mean() == pytest.approx(0.1, abs=0.01)
+    assert found[NEAR].control.mean() <= 0.01
     moved = Copies().run(target(s, near(s.members, rng)), (), rng)
-    assert moved["exact"].success.mean() == 0
-    assert moved["near"].success.mean() == pytest.approx(0.3, abs=0.06)
+    assert moved[EXACT].success.mean() == 0
+    assert moved[NEAR].success.mean() == pytest.approx(0.3, abs=0.06)
 
 
 def test_one_attempt_a_patient_and_nothing_moves() -> None:
@@ -158,7 +168,7 @@ def test_a_synthetic_table_of_fewer_columns_in_another_order_is_read() -> None:
     fewer = replace(table, columns=tuple(table.columns[j] for j in order), X=table.X[:, order])
     found = SyntheticAttributeInference().run(target(s, fewer), (), rng)
     assert set(found) == {"unit", "outcome"}
-    assert gap(found["unit"])[1] > 0
+    assert gap(found[column("unit")])[1] > 0
     for attack in ATTACKS:
         assert attack.run(target(s, fewer), (), rng)
 
@@ -168,17 +178,15 @@ def test_secrets_and_holders_can_be_named() -> None:
     s = split(rng, 200)
     t = target(s, bootstrap(s.members, rng))
     found = SyntheticAttributeInference(secrets=("x3",)).run(t, (), rng)
-    assert list(found) == ["x3"]
-    assert gap(found["x3"])[1] > 0.2
+    assert list(found) == [column("x3")]
+    assert gap(found[column("x3")])[1] > 0.2
     held = Linkability(first=("x0", "x1", "x2"), second=("x3", "x4", "x5")).run(t, (), rng)
-    assert gap(held["k=1"])[1] > 0.2
+    assert gap(held[NEAREST])[1] > 0.2
     plain = tuple(replace(c, sensitive=False) for c in s.members.columns)
     bare = Split(*(replace(p, columns=plain) for p in (s.members, s.nonmembers, s.reference)))
     table = replace(bootstrap(s.members, rng), columns=plain)
     assert set(SyntheticAttributeInference(few=2).run(target(bare, table), (), rng)) == {
-        "outcome",
-        "b0",
-        "b1",
+        column(name) for name in ("outcome", "b0", "b1")
     }
 
 
@@ -250,7 +258,7 @@ def test_records_of_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
         Linkability().run(target(one, table), (), rng)
     with pytest.raises(PrivauditError, match="no column to infer"):
         SyntheticAttributeInference().run(target(one, table), (), rng)
-    assert set(SinglingOut().run(target(one, table), (), rng)) == {"univariate", "multivariate"}
+    assert set(SinglingOut().run(target(one, table), (), rng)) == {UNIVARIATE, MULTIVARIATE}
 
 
 def test_in_a_large_table_of_few_values_descriptions_grow_until_there_are_enough() -> None:
@@ -267,7 +275,7 @@ def test_in_a_large_table_of_few_values_descriptions_grow_until_there_are_enough
     s = Split(*(whole.take(np.arange(*ends)) for ends in ((0, 400), (400, 800), (800, 900))))
     table = Records.concatenate([s.members, draw(600)])
     found = SinglingOut(attempts=200, columns=2).run(target(s, table), (), Seeds(22).rng("run"))
-    wide = found["multivariate"]
+    wide = found[MULTIVARIATE]
     assert len(wide.success) == 200
     assert "columns each" in wide.control_label
     assert wide.success.mean() - wide.control.mean() > 0.1

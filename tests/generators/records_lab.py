@@ -1,4 +1,5 @@
-"""A made-up table with everything that makes tables hard: gaps, codes, counts, order between columns."""
+"""A made-up table with everything that makes tables hard: gaps, codes, counts, order between
+columns."""
 
 from __future__ import annotations
 
@@ -42,10 +43,17 @@ def table(n: int = 1500, seed: int = 0, stays: int = 1) -> Records:
     height[rng.random(n) < 0.4] = np.nan
     X = np.column_stack(
         [
-            age, rng.random(n) < 0.55, unit, icu, icu * (1 + rng.exponential(1, n)),
-            summaries, count, measured, height,
+            age,
+            rng.random(n) < 0.55,
+            unit,
+            icu,
+            icu * (1 + rng.exponential(1, n)),
+            summaries,
+            count,
+            measured,
+            height,
         ]
-    )  # fmt: skip
+    )
     risk = 1 / (1 + np.exp(2.4 - 1.6 * sick - 0.03 * (age - 60)))
     return Records(
         columns=COLUMNS,

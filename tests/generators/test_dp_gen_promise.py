@@ -1,4 +1,5 @@
-"""Whether a private generator's promise holds: an attacker who knows all but one patient plays against it."""
+"""Whether a private generator's promise holds: an attacker who knows all but one patient plays
+against it."""
 
 from __future__ import annotations
 
@@ -33,8 +34,8 @@ def neighbours(columns: int, n: int = 240) -> tuple[Records, Records]:
 
 
 def score(sampler: CellSampler, total: float) -> float:
-    """How many patients the release says are in the target's cells, summed over columns. Made of what
-    is handed out alone; of all weights, even ones see most of Gaussian noise."""
+    """How many patients the release says are in the target's cells, summed over columns. Made of
+    what is handed out alone; of all weights, even ones see most of Gaussian noise."""
     found = 0.0
     for i, table in enumerate(sampler.tables):
         above = sampler.parent[i]
@@ -50,7 +51,7 @@ def epsilon_shown(generator: Generator, columns: int, games: int, delta: float) 
     (TPR - delta) / FPR at most e^epsilon, with Clopper and Pearson's bounds.
     """
     told = [
-        np.array([score(generator.fit(side, np.random.default_rng(s)), len(side)) for s in seeds])  # type: ignore[arg-type]
+        np.array([score(generator.fit(side, np.random.default_rng(s)), len(side)) for s in seeds])
         for side, seeds in zip(
             neighbours(columns), (range(games), range(games, 2 * games)), strict=True
         )
@@ -116,7 +117,8 @@ def test_marginals_keep_their_promise_and_a_broken_one_is_caught(
 def test_a_second_stay_of_a_patient_moves_no_more_than_the_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Sensitivity by counting: with the noise of both fits the same, one patient moves one cell a column."""
+    """Sensitivity by counting: with the noise of both fits the same, one patient moves one cell a
+    column."""
     monkeypatch.setattr(accounting, "gaussian", CLAIM)
     whole, without = neighbours(3)
     twice = replace(whole, patient=np.minimum(whole.patient, len(whole) - 2))

@@ -70,8 +70,14 @@ def test_what_is_drawn_is_valid_and_survives_saving(sampler: CellSampler) -> Non
 
 def test_what_it_had_to_work_from_is_told_column_by_column(sampler: CellSampler) -> None:
     assert set(sampler.noisy) == {
-        "age", "sex", "unit", "icu_days", "hospital_days", "lactate.last", "height",
-    }  # fmt: skip
+        "age",
+        "sex",
+        "unit",
+        "icu_days",
+        "hospital_days",
+        "lactate.last",
+        "height",
+    }
     for name, (cuts, shares) in sampler.noisy.items():
         levels = len(COLUMNS[PLACE[name]].levels)
         assert len(shares) == (levels if levels else len(cuts) + 1) + 1
@@ -120,15 +126,16 @@ def test_a_patient_with_many_stays_counts_once() -> None:
 )
 @pytest.mark.parametrize(
     ("column", "said"),
-    [(Column("charge"), "without bounds: charge"), (Column("ward", "category"), "without levels: ward")],
-)  # fmt: skip
+    [
+        (Column("charge"), "without bounds: charge"),
+        (Column("ward", "category"), "without levels: ward"),
+    ],
+)
 def test_columns_that_are_not_publicly_known_are_refused(
     generator: Generator, column: Column, said: str
 ) -> None:
     columns = (column, Column("b", bounds=(0, 1)))
-    records = Records(
-        columns, np.zeros((90, 2)), np.arange(90) % 2, np.arange(90), np.zeros(90)
-    )  # fmt: skip
+    records = Records(columns, np.zeros((90, 2)), np.arange(90) % 2, np.arange(90), np.zeros(90))
     with pytest.raises(PrivauditError, match=said):
         fit(generator, records)
 
@@ -204,7 +211,8 @@ def test_a_conditionally_independent_pair_keeps_its_correlation() -> None:
 
 
 def test_the_library_samples_rightly_too() -> None:
-    """What this package's own drawing is checked against: mbi 2 by i.i.d. sampling of the same counts."""
+    """What this package's own drawing is checked against: mbi 2 by i.i.d. sampling of the same
+    counts."""
     from pipelines.generators.dp_marginals import _library
     from privaudit.seeds import borrowed_globals
 
@@ -213,9 +221,11 @@ def test_the_library_samples_rightly_too() -> None:
     with _library() as mbi, borrowed_globals(np.random.default_rng(0)):
         domain = mbi.Domain(["y", "a", "b"], [2, 2, 2])
         told = [
-            mbi.LinearMeasurement(counts(code[:, [i]], real.y, np.array([2]), 2)[0].ravel(), ("y", name), 1.0)
+            mbi.LinearMeasurement(
+                counts(code[:, [i]], real.y, np.array([2]), 2)[0].ravel(), ("y", name), 1.0
+            )
             for i, name in enumerate("ab")
-        ]  # fmt: skip
+        ]
         model = mbi.estimation.MirrorDescent().estimate(
             domain, told, known_total=20_000.0, iters=200
         )
@@ -265,9 +275,15 @@ def test_cells_round_trip_values() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"parent": np.array([1, 0, 0, 0, 0, 0, 0])}, {"prior": np.array([-1.0, 2.0])},
-               {"prior": np.zeros(2)}, {"table_00000": np.zeros((2, 1, 3))}, {"noisy": np.zeros(3)}],
-)  # fmt: skip
+    "change",
+    [
+        {"parent": np.array([1, 0, 0, 0, 0, 0, 0])},
+        {"prior": np.array([-1.0, 2.0])},
+        {"prior": np.zeros(2)},
+        {"table_00000": np.zeros((2, 1, 3))},
+        {"noisy": np.zeros(3)},
+    ],
+)
 def test_a_file_that_misstates_its_tables_is_refused(change: dict[str, np.ndarray]) -> None:
     told, arrays = unpack(fit(DPHistogram()).save())
     with pytest.raises(PrivauditError):

@@ -18,9 +18,16 @@ from privaudit.records import Column, Records
 from privaudit.seeds import Seeds
 
 QUICK = {
-    "epochs": 2, "pretrain": 2, "batch": 50, "pretrain_batch": 50, "pack": 5, "noise": 8, "code": 8,
-    "hidden": (16,), "critic": (16,),
-}  # fmt: skip
+    "epochs": 2,
+    "pretrain": 2,
+    "batch": 50,
+    "pretrain_batch": 50,
+    "pack": 5,
+    "noise": 8,
+    "code": 8,
+    "hidden": (16,),
+    "critic": (16,),
+}
 """Settings of the neural generators that make a training take moments."""
 NAMES = plugins.members("generators")
 
@@ -33,10 +40,20 @@ def stays(n: int = 160, seed: int = 3) -> Records:
     unit = rng.integers(0, 3, n).astype(float)
     bed = rng.integers(1, 9, n)
     x = np.column_stack(
-        [rng.normal(60, 15, n).clip(18, 95), rng.integers(0, 2, n), unit, low, mean, top,
-         np.where(seen, rng.integers(1, 20, n), 0), seen, bed, bed + rng.integers(0, 4, n),
-         np.full(n, 3.5)]
-    )  # fmt: skip
+        [
+            rng.normal(60, 15, n).clip(18, 95),
+            rng.integers(0, 2, n),
+            unit,
+            low,
+            mean,
+            top,
+            np.where(seen, rng.integers(1, 20, n), 0),
+            seen,
+            bed,
+            bed + rng.integers(0, 4, n),
+            np.full(n, 3.5),
+        ]
+    )
     x[~seen, 3:6] = np.nan
     x[rng.random(n) < 0.1, 0] = np.nan
     x[rng.random(n) < 0.1, 2] = np.nan
@@ -46,7 +63,7 @@ def stays(n: int = 160, seed: int = 3) -> Records:
         Column("sex", "binary", (0, 1), levels=("F", "M")),
         Column("unit", "category", levels=("a", "b", "c")),
         *(
-            Column(f"rate.{s}", bounds=(0, 60), variable="rate", statistic=s)  # type: ignore[arg-type]
+            Column(f"rate.{s}", bounds=(0, 60), variable="rate", statistic=s)
             for s in ("min", "mean", "max")
         ),
         Column("rate.count", bounds=(0, 48), variable="rate", statistic="count"),
@@ -163,7 +180,8 @@ def test_a_saved_generator_opens_to_the_same(fitted: tuple[str, Records, Sampler
 
 
 def test_the_file_holds_no_row(fitted: tuple[str, Records, Sampler]) -> None:
-    """No three neighbouring numbers of a record are neighbours in the file. Bootstrap keeps rows, and says so."""
+    """No three neighbouring numbers of a record are neighbours in the file. Bootstrap keeps rows,
+    and says so."""
     name, records, sampler = fitted
     if name == "bootstrap":
         pytest.skip("bootstrap is copies by definition: the end of the scale that leaks all")

@@ -50,9 +50,18 @@ def stays(n: int = 200, seed: int = 3) -> Records:
     count = np.where(seen, rng.integers(1, 9, n), 0)
     y = (age / 12 + lab + rng.normal(0, 1, n) > 11.5).astype(int)
     x = np.column_stack(
-        [age, np.where(seen, lab, np.nan), np.where(seen, top, np.nan), count, seen, unit, beds,
-         np.full(n, 4.5), np.full(n, np.nan)]
-    )  # fmt: skip
+        [
+            age,
+            np.where(seen, lab, np.nan),
+            np.where(seen, top, np.nan),
+            count,
+            seen,
+            unit,
+            beds,
+            np.full(n, 4.5),
+            np.full(n, np.nan),
+        ]
+    )
     columns = (
         Column("age", bounds=(18, 95)),
         Column("lab.min", bounds=(0, 50), variable="lab", statistic="min"),
@@ -240,9 +249,12 @@ def test_modes_are_as_likely_as_scikit_learn_s() -> None:
         z = (x[:, None] - modes.centre[i, :k]) / modes.spread[i, :k]
         own = logsumexp(np.log(drawn + 1e-9) - np.log(modes.spread[i, :k]) - z**2 / 2, axis=1)
         theirs = BayesianGaussianMixture(
-            n_components=10, weight_concentration_prior=0.001, random_state=0, max_iter=100,
+            n_components=10,
+            weight_concentration_prior=0.001,
+            random_state=0,
+            max_iter=100,
             weight_concentration_prior_type="dirichlet_process",
-        ).fit(x[:, None])  # fmt: skip
+        ).fit(x[:, None])
         reference = theirs.score(x[:, None]) + 0.5 * np.log(2 * np.pi)
         assert own.mean() > reference - 0.05
     assert abs(modes.centre[0, modes.count[0] - 1] - 9) < 0.5
@@ -360,12 +372,20 @@ def test_odd_tables(generator: Generator) -> None:
 @pytest.mark.parametrize(
     ("kind", "settings"),
     [
-        (CTGAN, {"epochs": 0}), (CTGAN, {"batch": 7, "pack": 2}), (CTGAN, {"hidden": ()}),
-        (CTGAN, {"rate": 0.0}), (CTGAN, {"threads": 0}), (TVAE, {"batch": 1}), (TVAE, {"code": 0}),
-        (TVAE, {"hidden": (0,)}), (MedGAN, {"epochs": 0}), (MedGAN, {"rate": 2.0}),
-        (MedGAN, {"critic": ()}), (MedGAN, {"pretrain": -1}),
+        (CTGAN, {"epochs": 0}),
+        (CTGAN, {"batch": 7, "pack": 2}),
+        (CTGAN, {"hidden": ()}),
+        (CTGAN, {"rate": 0.0}),
+        (CTGAN, {"threads": 0}),
+        (TVAE, {"batch": 1}),
+        (TVAE, {"code": 0}),
+        (TVAE, {"hidden": (0,)}),
+        (MedGAN, {"epochs": 0}),
+        (MedGAN, {"rate": 2.0}),
+        (MedGAN, {"critic": ()}),
+        (MedGAN, {"pretrain": -1}),
     ],
-)  # fmt: skip
+)
 def test_settings_out_of_range_are_refused(kind: Any, settings: dict[str, Any]) -> None:
     with pytest.raises(PrivauditError):
         kind(**settings).fit(stays(60), Seeds(1).rng("fit"))

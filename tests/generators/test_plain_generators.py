@@ -133,8 +133,16 @@ def test_steps_pool_ten_patients_where_one_patient_has_many_rows() -> None:
     assert 199.0 not in margins.x[a:b]
 
 
-PAIRS = [("age", None), ("icu_days", None), ("lactate.mean", None), ("unit", None), ("icu_days", "hospital_days"),
-         ("icu_days", "lactate.max"), ("lactate.measured", "icu_days"), ("lactate.count", "lactate.max")]  # fmt: skip
+PAIRS = [
+    ("age", None),
+    ("icu_days", None),
+    ("lactate.mean", None),
+    ("unit", None),
+    ("icu_days", "hospital_days"),
+    ("icu_days", "lactate.max"),
+    ("lactate.measured", "icu_days"),
+    ("lactate.count", "lactate.max"),
+]
 
 
 def test_the_copula_keeps_relations_and_marginals_lose_them() -> None:
@@ -147,7 +155,8 @@ def test_the_copula_keeps_relations_and_marginals_lose_them() -> None:
 
 
 def test_the_copula_finds_latent_correlations_behind_few_values() -> None:
-    """Known truth: normal variables cut into yes/no, three levels or counts correlate as they did."""
+    """Known truth: normal variables cut into yes/no, three levels or counts correlate as they
+    did."""
     rng = np.random.default_rng(4)
     true = np.array(
         [[1, 0.8, -0.5, 0.3], [0.8, 1, -0.3, 0.6], [-0.5, -0.3, 1, 0.0], [0.3, 0.6, 0, 1]]
@@ -210,7 +219,8 @@ def test_a_file_of_another_generator_is_refused(generator: Generator) -> None:
 
 
 def test_the_learners_notice() -> None:
-    """A regression trained on copula data predicts real outcomes; one trained on marginals does not."""
+    """A regression trained on copula data predicts real outcomes; one trained on marginals does
+    not."""
     from pipelines.learners.logreg import LogReg
     from privaudit.stats.auc import auc
 

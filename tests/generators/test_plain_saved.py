@@ -147,10 +147,15 @@ def test_kept_comes_back_with_its_promise() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"columns": 3}, {"columns": [{"name": 3}]}, {"classes": []}, {"classes": "no"},
-        {"claim": {}}, {"notes": [1]}, {"facts": None},
+        {"columns": 3},
+        {"columns": [{"name": 3}]},
+        {"classes": []},
+        {"classes": "no"},
+        {"claim": {}},
+        {"notes": [1]},
+        {"facts": None},
     ],
-)  # fmt: skip
+)
 def test_a_header_that_misstates_is_refused(change: dict) -> None:
     kept = Kept(Shape((Column("a"),), ("n", "y")), accounting.laplace(1.0), ())
     told, arrays = unpack(kept.save("copula"))

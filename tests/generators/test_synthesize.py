@@ -17,7 +17,8 @@ from pipelines.generators.copula import Copula
 from privaudit import cli, plugins
 from privaudit.contracts import Generator
 from privaudit.errors import PrivauditError
-from privaudit.inputs import schema as schemas
+from privaudit.inputs.infer_schema import propose_schema
+from privaudit.inputs.schema import read_schema, write_schema
 
 
 def frame(n: int = 600, seed: int = 0) -> pd.DataFrame:
@@ -62,7 +63,7 @@ def refused(found: Result) -> str:
     return str(found.exception)
 
 
-USUAL = ("--generator", "copula", "--rows", "400", "--target", "died", "--patient", "patient_id")
+USUAL = ("--generator", "copula", "--rows", "400", "--outcome", "died", "--patient", "patient_id")
 
 
 def test_a_table_without_a_schema(folder: Path) -> None:
@@ -81,9 +82,9 @@ def test_a_table_without_a_schema(folder: Path) -> None:
     assert made["lactate"].isna().mean() == pytest.approx(0.3, abs=0.08)
     assert told["proposed"] is True
     assert told["claim"] is None
-    assert schemas.read(out.with_name("new.schema.toml")).target == "died"
+    assert read_schema(out.with_name("new.schema.toml")).outcome == "died"
     said = found.stderr
-    assert said.index("will: learn from 600 rows of 300 patients") < said.index("done:")
+    assert said.index("will: train on 600 rows of 300 patients") < said.index("done:")
     assert "a person must check" in said.lower()
     assert "leave aside note" in said
     assert "one value in every row, and so in the new table: always" in said
@@ -111,7 +112,7 @@ def test_a_seed_makes_the_same_table_and_none_makes_another(folder: Path) -> Non
 def test_a_kept_generator_is_drawn_from_again(folder: Path) -> None:
     kept = folder / "copula.generator"
     run(folder, *USUAL, "--out", str(folder / "one.parquet"), "--save", str(kept), "--seed", "1")
-    more = ("--rows", "50", "--from", str(kept), "--target", "died", "--out")
+    more = ("--rows", "50", "--from", str(kept), "--outcome", "died", "--out")
     code, found = run(folder, *more, str(folder / "two.csv"), table=None)
     assert code == 0, found.exception
     made = pd.read_csv(folder / "two.csv")
@@ -132,12 +133,12 @@ def test_settings_change_the_generator(folder: Path) -> None:
 
 def checked(folder: Path) -> Path:
     """The proposed schema after a person put in public bounds."""
-    found, _ = schemas.propose(folder / "real.csv", target="died", patient="patient_id")
+    found, _ = propose_schema(folder / "real.csv", outcome="died", patient="patient_id")
     from dataclasses import replace
 
     public = {"age": (0, 110), "lactate": (0, 40), "always": (0, 10)}
     columns = tuple(replace(c, bounds=public.get(c.name, c.bounds)) for c in found.columns)
-    schemas.write(replace(found, columns=columns), folder / "checked.toml")
+    write_schema(replace(found, columns=columns), folder / "checked.toml")
     return folder / "checked.toml"
 
 
@@ -147,8 +148,8 @@ PRIVATE = ("--generator", "dp_histogram", "--rows", "300")
 def test_a_private_generator_wants_public_bounds(folder: Path) -> None:
     out = ("--out", str(folder / "dp.csv"))
     assert "without --schema" in refused(run(folder, *PRIVATE, *out)[1])
-    proposed, notes = schemas.propose(folder / "real.csv", target="died", patient="patient_id")
-    schemas.write(proposed, folder / "proposed.toml", notes)
+    proposed, notes = propose_schema(folder / "real.csv", outcome="died", patient="patient_id")
+    write_schema(proposed, folder / "proposed.toml", notes)
     told = (*PRIVATE, *out, "--schema", str(folder / "proposed.toml"))
     assert "read off the data" in refused(run(folder, *told)[1])
     assert not (folder / "dp.csv").exists()
@@ -162,7 +163,7 @@ def test_a_private_table_comes_with_its_promise(folder: Path) -> None:
     claim = json.loads(found.stdout)["claim"]
     assert 1.9 < claim["epsilon"] <= 2
     assert claim["unit"] == "patient"
-    assert "promised: epsilon 2 " in found.stderr
+    assert "claimed: epsilon 2 " in found.stderr
     # What the real prevalence is, no noise covers.
     assert "real," not in found.stderr
     assert "subtract" not in found.stderr
@@ -200,7 +201,7 @@ def test_tables_that_do_not_fit_are_refused(folder: Path, change: Any, said: str
         (("--generator", "copula", "--rows", "9", "--out", "n.csv", "--save", "n.csv"), "one file"),
         (("--generator", "copula", "--rows", "9", "--out", "n.csv", "--from", "m"), "both a TABLE"),
         (("--generator", "bootstrap", "--rows", "9", "--out", "n.csv"), "restricted"),
-        (("--generator", "copula", "--rows", "9", "--out", "n.csv", "--target", "dead"), "dead"),
+        (("--generator", "copula", "--rows", "9", "--out", "n.csv", "--outcome", "dead"), "dead"),
     ],
 )
 def test_wrong_use_is_refused_before_anything_is_done(
@@ -216,7 +217,7 @@ def test_wrong_use_is_refused_before_anything_is_done(
 
 def test_copies_of_real_rows_go_into_a_restricted_folder_alone(folder: Path) -> None:
     out = folder / "restricted" / "copies.csv"
-    told = ("--generator", "bootstrap", "--rows", "30", "--target", "died", "--out")
+    told = ("--generator", "bootstrap", "--rows", "30", "--outcome", "died", "--out")
     assert run(folder, *told, str(out))[0] == 0
     kept = folder / "restricted" / "b.generator"
     assert run(folder, *told, str(out), "--save", str(kept))[0] == 0
@@ -228,7 +229,7 @@ def test_copies_of_real_rows_go_into_a_restricted_folder_alone(folder: Path) -> 
 def test_other_files_are_no_kept_generators(folder: Path, content: bytes) -> None:
     (folder / "m").write_bytes(content)
     told = ("--rows", "9", "--from", str(folder / "m"), "--out", str(folder / "n.csv"))
-    assert "no kept generator" in refused(run(folder, *told, table=None)[1])
+    assert "no stored generator" in refused(run(folder, *told, table=None)[1])
 
 
 @dataclass(frozen=True)

@@ -36,10 +36,15 @@ def stays(n: int = 240) -> Records:
         Column("rate.measured", "binary", (0, 1), variable="rate", statistic="measured"),
     )
     return Records(
-        columns, x, y.astype(int), np.arange(n), np.zeros(n, int),
-        series=rng.normal(size=(n, 4, 1)), channels=(Column("rate"),),
+        columns,
+        x,
+        y.astype(int),
+        np.arange(n),
+        np.zeros(n, int),
+        series=rng.normal(size=(n, 4, 1)),
+        channels=(Column("rate"),),
         groups={"sex": x[:, 0]},
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +69,7 @@ def test_the_release_is_a_table_a_file_and_a_model_of_the_table(split: Split) ->
     assert release.model is not None
     answers = release.model.predict_proba(split.nonmembers)
     again = method.fit(split.members, Seeds(2).rng("fit"))
-    assert np.array_equal(again.model.predict_proba(split.nonmembers), answers)  # type: ignore[union-attr]
+    assert np.array_equal(again.model.predict_proba(split.nonmembers), answers)
     assert ((answers[:, 1] > 0.5) == (split.nonmembers.y == 1)).mean() > 0.8
     shuffled = split.nonmembers.columns[::-1]
     turned = replace(split.nonmembers, columns=shuffled, X=split.nonmembers.X[:, ::-1])
@@ -150,7 +155,7 @@ class One:
 class Faithful(Forgetful):
     """The same without the loss."""
 
-    def fit(self, records: Records, *args: object, **more: object) -> Sampler:  # type: ignore[override]
+    def fit(self, records: Records, *args: object, **more: object) -> Sampler:
         return One(records)
 
 

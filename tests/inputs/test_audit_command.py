@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from privaudit import cli
+from privaudit.facts import CaveatCode
 from privaudit.results import Audit, from_json
 
 COLUMNS = ["age", "sex", "unit", "lactate", "heart"]
@@ -36,7 +37,7 @@ def home(tmp_path: Path, wards: tuple[Path, Path], monkeypatch: pytest.MonkeyPat
 
 def audit(*words: str, **change: str | None) -> int:
     options: dict[str, str | None] = {
-        "model": "m.json", "members": "members.csv", "nonmembers": "heldout.csv", "target": "died",
+        "model": "m.json", "members": "members.csv", "nonmembers": "heldout.csv", "outcome": "died",
         "attacks": "threshold", "profile": "smoke", "jobs": "1", "out": "runs",
     } | change  # fmt: skip
     given = [part for name, value in options.items() if value is not None for part in (f"--{name}", value)]  # fmt: skip
@@ -55,7 +56,7 @@ def test_a_model_and_two_tables(home: Path, capsys: pytest.CaptureFixture[str]) 
     assert one.headline is not None
     assert found.data.title == "died"
     assert {p.name: p.patients for p in found.data.pools} == {"members": 300, "nonmembers": 240, "reference": 60}  # fmt: skip
-    assert any("train" in note and "--estimator" in note for note in one.notes)
+    assert any("--estimator" in str(note.params["text"]) for note in one.notes)
     assert str(home) not in found.manifest.command
     assert "members.csv" not in found.manifest.command
 
@@ -85,10 +86,10 @@ def test_predictions_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert [o.attack for o in one.outcomes] == ["threshold"]
     assert one.headline is not None
     value = one.headline.estimates[0]
-    assert value.name == "auc"
+    assert value.metric.name == "auc"
     assert value.low is not None
     assert value.low > 0.7
-    assert any("Only the probabilities" in note for note in one.notes)
+    assert any("Only the probabilities" in str(note.params["text"]) for note in one.notes)
     frame.assign(p=frame.p + 0.5).to_parquet(home / "p.parquet")
     assert audit(predictions="p.parquet", **none) == 2
     frame.assign(p=np.where(frame.p > 0.9, np.nan, frame.p)).to_parquet(home / "p.parquet")
@@ -102,16 +103,17 @@ def test_predictions_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> No
         assert what in said
 
 
-def test_pools_that_differ_are_said_loudly(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_distribution_shift_is_a_caveat_of_every_number(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     frame = pd.read_csv("heldout.csv")
     frame["heart"] += 25
     frame.to_csv("later.csv", index=False)
     audit("--json", nonmembers="later.csv")
     found = document(capsys)
-    assert any("worthless" in caveat and "heart" in caveat for caveat in found.caveats)
+    (shift,) = [c for c in found.caveats if c.code is CaveatCode.DISTRIBUTION_SHIFT]
+    assert "heart" in shift.params["columns"]
     headline = found.subjects[0].headline
     assert headline is not None
-    assert any("worthless" in caveat for caveat in headline.caveats)
+    assert CaveatCode.DISTRIBUTION_SHIFT in [c.code for c in headline.caveats]
 
 
 def test_what_is_checked_of_the_features(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,9 +128,9 @@ def test_what_is_checked_of_the_features(home: Path, capsys: pytest.CaptureFixtu
             X = frame[["mrn", "age"]].assign(icd_R99=(frame.icd == "R99").astype(float))
             XGBClassifier(n_estimators=3, n_jobs=1).fit(X, frame.died).save_model("m.json")
     audit("--json", patient="subject_id")
-    told = "\n".join(document(capsys).caveats)
-    assert "'icd' tells the outcome by itself" in told
-    assert "'mrn' may hold" in told
+    found = {caveat.code: caveat.params for caveat in document(capsys).caveats}
+    assert found[CaveatCode.OUTCOME_IN_COLUMN]["column"] == "icd"
+    assert found[CaveatCode.IDENTIFYING_COLUMNS]["columns"] == ("mrn",)
 
 
 def cut_parquet(home: Path) -> dict[str, str]:
@@ -227,7 +229,7 @@ BAD: dict[str, tuple[Callable[[Path], dict[str, str]], str]] = {
     "other columns": (other_columns, "lactate"),
     "probabilities outside": (outside, "outside [0, 1]"),
     "NaN answers": (nan_answers, "answered NaN"),
-    "unknown label": (unknown_label, "2 classes apart and the outcome has 3"),
+    "unknown label": (unknown_label, "2 classes and the outcome has 3"),
     "empty member table": (rewritten(lambda f: f.head(0)), "no rows"),
     "empty file": (text("e.csv", ""), "is empty"),
     "Parquet cut in half": (cut_parquet, "damaged, cut short"),
@@ -251,8 +253,8 @@ BAD: dict[str, tuple[Callable[[Path], dict[str, str]], str]] = {
         rewritten(lambda f: f.assign(died=f.died.where(f.index > 30))),
         "have no outcome",
     ),
-    "target is a number": (lambda home: {"target": "heart"}, "different values"),
-    "target absent": (lambda home: {"target": "dead"}, "did you mean 'died'"),
+    "target is a number": (lambda home: {"outcome": "heart"}, "different values"),
+    "target absent": (lambda home: {"outcome": "dead"}, "did you mean 'died'"),
     "patient absent": (lambda home: {"patient": "subject"}, "did you mean 'subject_id'"),
     "groups absent": (lambda home: {"groups": "gender"}, "'gender'"),
     "patients on both sides": (
@@ -318,7 +320,7 @@ def test_a_large_table_is_sampled_by_patient(
     sizes = {p.name: (p.patients, p.stays) for p in found.data.pools}
     assert sizes["members"] == (100, 200)
     assert sizes["nonmembers"][1] == 2 * sizes["nonmembers"][0] <= 200
-    assert any("200 of 600 rows" in note for note in found.data.notes)
+    assert any("200 of 600 rows" in str(note.params.get("text")) for note in found.data.notes)
 
 
 @pytest.mark.slow

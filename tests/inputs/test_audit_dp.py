@@ -79,13 +79,13 @@ def test_canaries_of_one_patient_are_one_coin(
     [
         ("score,member\n1,1\n2,0\n", ("--epsilon", "-1"), "an epsilon of -1"),
         ("score,member\n1,1\n2,0\n", ("--epsilon", "1", "--delta", "1"), "a delta of 1"),
-        ("score,member\n1,1\nx,0\n", ("--epsilon", "1"), "1 scores that are no finite number"),
-        ("score,member\n1,1\n2,maybe\n", ("--epsilon", "1"), "1 memberships that are neither"),
-        ("points,member\n1,1\n", ("--epsilon", "1"), "no column 'score'"),
+        ("score,member\n1,1\nx,0\n", ("--epsilon", "1"), "1 cells of 'score' in the canaries table are no number"),
+        ("score,member\n1,1\n2,maybe\n", ("--epsilon", "1"), "1 rows whose 'member' is neither"),
+        ("points,member\n1,1\n", ("--epsilon", "1"), "lacks 1 of the columns: 'score'"),
         (
             "score,member,who\n1,1,a\n2,0,a\n",
             ("--epsilon", "1", "--patient", "who"),
-            "1 patients are both members and not",
+            "1 patients are both members and non-members",
         ),
         ("score,member\n", ("--epsilon", "1"), "no rows"),
     ],

@@ -16,10 +16,10 @@ import pytest
 
 from privaudit.contracts import Differentiable
 from privaudit.errors import PrivauditError
-from privaudit.inputs import read_table as tables
-from privaudit.inputs import schema
-from privaudit.inputs.models import in_process as live
-from privaudit.inputs.models import open_model as models
+from privaudit.inputs.infer_schema import propose_schema
+from privaudit.inputs.models.in_process import open_live
+from privaudit.inputs.models.open_model import bind, open_model
+from privaudit.inputs.read_table import read_table
 from privaudit.inputs.schema import TableSchema
 from privaudit.records import Records
 
@@ -33,13 +33,25 @@ def table(
     frame = make_ward(400)
     frame.to_csv(tmp_path / "t.csv", index=False)
     frame = pd.read_csv(tmp_path / "t.csv")
-    proposed, _ = schema.propose(tmp_path / "t.csv", target="died")
-    return frame, proposed, tables.records(tmp_path / "t.csv", proposed)
+    proposed, _ = propose_schema(tmp_path / "t.csv", outcome="died")
+    return frame, proposed, read_table(tmp_path / "t.csv", proposed)
+
+
+def load(
+    path: Path,
+    *,
+    schema: TableSchema,
+    encode: Any = "",
+    answers: str = "",
+    **trust: Any,
+) -> tuple[Any, str]:
+    opened, digest = open_model(path, **trust)
+    return bind(opened, schema, encode=encode, answers=answers), digest
 
 
 def narrowed(kept: TableSchema, names: list[str]) -> TableSchema:
     columns = tuple(c for name in names for c in kept.columns if c.name == name)
-    return TableSchema(columns, kept.target, kept.classes, kept.patient)
+    return TableSchema(columns, kept.outcome, kept.classes, kept.patient)
 
 
 def again(records: Records, kept: TableSchema) -> Records:
@@ -72,7 +84,7 @@ def test_xgboost_by_name_with_one_hot_and_missing(table: Any, tmp_path: Path, su
     model = XGBClassifier(n_estimators=8, n_jobs=1).fit(X, frame.died)
     path = tmp_path / f"m.{suffix}"
     model.save_model(path)
-    loaded, digest = models.load(path, schema=kept)
+    loaded, digest = load(path, schema=kept)
     assert len(digest) == 64
     same(loaded, records, model.predict_proba(X))
 
@@ -86,7 +98,7 @@ def test_xgboost_with_its_own_categories(table: Any, tmp_path: Path) -> None:
     )
     model = XGBClassifier(n_estimators=8, n_jobs=1, enable_categorical=True).fit(X, frame.died)
     model.save_model(tmp_path / "m.json")
-    loaded, _ = models.load(tmp_path / "m.json", schema=kept)
+    loaded, _ = load(tmp_path / "m.json", schema=kept)
     same(loaded, records, model.predict_proba(X))
 
 
@@ -99,7 +111,7 @@ def test_xgboost_stopped_early_uses_its_best_round(table: Any, tmp_path: Path) -
     model.fit(X[:300], y[:300], eval_set=[(X[300:], y[300:])], verbose=False)
     assert model.best_iteration < 50
     model.save_model(tmp_path / "m.json")
-    loaded, _ = models.load(tmp_path / "m.json", schema=kept)
+    loaded, _ = load(tmp_path / "m.json", schema=kept)
     same(loaded, records, model.predict_proba(X))
 
 
@@ -112,10 +124,10 @@ def test_lightgbm_text_with_categories(table: Any, tmp_path: Path) -> None:
     )
     model = lightgbm.LGBMClassifier(n_estimators=8, n_jobs=1, verbose=-1).fit(X, frame.died)
     model.booster_.save_model(tmp_path / "m.txt")
-    loaded, _ = models.load(tmp_path / "m.txt", schema=kept)
+    loaded, _ = load(tmp_path / "m.txt", schema=kept)
     same(loaded, records, model.predict_proba(X))
-    held = live.opened(model)
-    same(models.bind(held, kept), records, model.predict_proba(X))
+    held = open_live(model)
+    same(bind(held, kept), records, model.predict_proba(X))
 
 
 def test_skops_pipeline_gets_the_frame_it_was_trained_on(table: Any, tmp_path: Path) -> None:
@@ -123,7 +135,7 @@ def test_skops_pipeline_gets_the_frame_it_was_trained_on(table: Any, tmp_path: P
     frame, kept, records = table
     model = pipeline().fit(frame[["unit", "sex", *NUMBERS]], frame.died)
     skops.dump(model, tmp_path / "m.skops")
-    loaded, _ = models.load(tmp_path / "m.skops", schema=kept)
+    loaded, _ = load(tmp_path / "m.skops", schema=kept)
     same(loaded, records, model.predict_proba(frame[["unit", "sex", *NUMBERS]]))
 
 
@@ -150,10 +162,10 @@ def test_classes_in_another_order_and_spelling(table: Any) -> None:
     words = np.where(frame.died == 1, "dead", "alive")
     model = RandomForestClassifier(10, random_state=0).fit(frame[["age", "heart"]], words)
     spelled = TableSchema(kept.columns, "died", ("dead", "alive"))
-    p = models.bind(live.opened(model), spelled).predict_proba(records)
+    p = bind(open_live(model), spelled).predict_proba(records)
     np.testing.assert_allclose(p[:, 0], model.predict_proba(frame[["age", "heart"]])[:, 1])
     with pytest.raises(PrivauditError, match="unknown to it"):
-        models.bind(live.opened(model), kept)
+        bind(open_live(model), kept)
 
 
 @pytest.mark.parametrize("zipmap", [True, False])
@@ -171,10 +183,10 @@ def test_onnx_of_scikit_learn(table: Any, tmp_path: Path, zipmap: bool) -> None:
     )
     (tmp_path / "m.onnx").write_bytes(graph.SerializeToString())
     two = narrowed(kept, ["age", "heart"])
-    loaded, _ = models.load(tmp_path / "m.onnx", schema=two)
+    loaded, _ = load(tmp_path / "m.onnx", schema=two)
     same(loaded, again(records, two), model.predict_proba(X))
     with pytest.raises(PrivauditError, match="reads 2 numbers"):
-        models.load(tmp_path / "m.onnx", schema=narrowed(kept, NUMBERS))
+        load(tmp_path / "m.onnx", schema=narrowed(kept, NUMBERS))
 
 
 def test_onnx_with_one_input_a_column(table: Any, tmp_path: Path) -> None:
@@ -192,7 +204,7 @@ def test_onnx_with_one_input_a_column(table: Any, tmp_path: Path) -> None:
     ]
     graph = convert.convert_sklearn(model, initial_types=kinds, options={"zipmap": False})
     (tmp_path / "m.onnx").write_bytes(graph.SerializeToString())
-    loaded, _ = models.load(tmp_path / "m.onnx", schema=kept)
+    loaded, _ = load(tmp_path / "m.onnx", schema=kept)
     same(loaded, records, model.predict_proba(whole[names]), 1e-4)
 
 
@@ -216,7 +228,7 @@ def test_torch_files_and_modules(
     with torch.no_grad():
         expected = torch.softmax(net(torch.from_numpy(records.X)).double(), 1).numpy()
     torch.jit.save(torch.jit.script(net), str(tmp_path / "m.pt"))
-    scripted, _ = models.load(tmp_path / "m.pt", schema=two)
+    scripted, _ = load(tmp_path / "m.pt", schema=two)
     same(scripted, records, expected)
 
     safe = pytest.importorskip("safetensors.torch")
@@ -225,15 +237,15 @@ def test_torch_files_and_modules(
         "import torch\n\ndef make():\n    return torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))\n"
     )
     monkeypatch.chdir(tmp_path)
-    named, _ = models.load(tmp_path / "m.safetensors", schema=two, module="ward_net:make")
+    named, _ = load(tmp_path / "m.safetensors", schema=two, module="ward_net:make")
     same(named, records, expected)
     with pytest.raises(PrivauditError, match="without a module"):
-        models.load(tmp_path / "m.safetensors", schema=two)
+        load(tmp_path / "m.safetensors", schema=two)
     with pytest.raises(PrivauditError, match="nothing callable"):
-        models.load(tmp_path / "m.safetensors", schema=two, module="ward_net:absent")
+        load(tmp_path / "m.safetensors", schema=two, module="ward_net:absent")
 
     net.train()
-    held = models.bind(live.opened(net), two)
+    held = bind(open_live(net), two)
     same(held, records, expected)
     assert net.training
     for model in (scripted, named, held):
@@ -242,7 +254,7 @@ def test_torch_files_and_modules(
 
     torch.save(net, tmp_path / "pickled.pt")
     with pytest.raises(PrivauditError, match="no TorchScript"):
-        models.load(tmp_path / "pickled.pt", schema=two)
+        load(tmp_path / "pickled.pt", schema=two)
 
 
 def check_gradients(model: Any, records: Records) -> None:
@@ -276,7 +288,7 @@ def test_torch_ends_of_every_kind(table: Any, end: str) -> None:
         for weight in net.parameters():
             weight.mul_(0.02)
         out = net(torch.from_numpy(records.X)).double().numpy()
-    p = models.bind(live.opened(net), two).predict_proba(records)
+    p = bind(open_live(net), two).predict_proba(records)
     expected = {"Sigmoid": out[:, 0], "none": 1 / (1 + np.exp(-out[:, 0])), "Softmax": out[:, -1]}[
         end
     ]
@@ -295,7 +307,7 @@ def test_a_pickle_by_any_name_does_not_run(
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).write_bytes(pickle.dumps(Evil()))
     with pytest.raises(PrivauditError):
-        models.load(tmp_path / name, schema=table[1])
+        load(tmp_path / name, schema=table[1])
     assert not (tmp_path / "pwned").exists()
 
 
@@ -307,8 +319,8 @@ def test_trusted_pickle_says_what_it_means(table: Any, tmp_path: Path) -> None:
         pickle.dumps(DummyClassifier().fit(frame[NUMBERS], frame.died))
     )
     with pytest.raises(PrivauditError, match="runs whatever code"):
-        models.unlock(tmp_path / "m.pkl")
-    opened, _ = models.unlock(tmp_path / "m.pkl", trust_pickle=True)
+        open_model(tmp_path / "m.pkl")
+    opened, _ = open_model(tmp_path / "m.pkl", trust_pickle=True)
     assert "runs whatever code" in opened.notes[-1]
 
 
@@ -319,7 +331,7 @@ def test_skops_with_untrusted_types_is_refused(table: Any, tmp_path: Path) -> No
     frame, kept, _ = table
     skops.dump(XGBClassifier(n_estimators=2).fit(frame[NUMBERS], frame.died), tmp_path / "m.skops")
     with pytest.raises(PrivauditError, match=r"xgboost\.sklearn\.XGBClassifier"):
-        models.load(tmp_path / "m.skops", schema=kept)
+        load(tmp_path / "m.skops", schema=kept)
 
 
 def test_torchscript_that_touches_files_is_refused(tmp_path: Path) -> None:
@@ -333,7 +345,7 @@ def test_torchscript_that_touches_files_is_refused(tmp_path: Path) -> None:
                 data += b"\n  torch.save(input, 'x')\n"
             new.writestr(entry, data)
     with pytest.raises(PrivauditError, match="read or write files"):
-        models.unlock(tmp_path / "m.pt")
+        open_model(tmp_path / "m.pt")
 
 
 @pytest.mark.parametrize("suffix", ["skops", "pt"])
@@ -343,7 +355,7 @@ def test_zip_bomb_is_refused(tmp_path: Path, suffix: str) -> None:
         archive.writestr("a/code/x.py", bytes(200 << 20))
     (tmp_path / f"m.{suffix}").write_bytes(packed.getvalue())
     with pytest.raises(PrivauditError, match="unpacks to"):
-        models.unlock(tmp_path / f"m.{suffix}")
+        open_model(tmp_path / f"m.{suffix}")
 
 
 @pytest.mark.parametrize("name", ["m.json", "m.ubj", "m.txt", "m.onnx", "m.pt", "m.skops", "m.dat"])
@@ -351,7 +363,7 @@ def test_zip_bomb_is_refused(tmp_path: Path, suffix: str) -> None:
 def test_damaged_models(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(PrivauditError):
-        models.unlock(tmp_path / name)
+        open_model(tmp_path / name)
 
 
 def test_columns_that_do_not_match_are_told(table: Any, tmp_path: Path) -> None:
@@ -361,7 +373,7 @@ def test_columns_that_do_not_match_are_told(table: Any, tmp_path: Path) -> None:
     X = frame[NUMBERS].rename(columns={"lactate": "lactat"}).assign(gcs=3.0)
     XGBClassifier(n_estimators=2).fit(X, frame.died).save_model(tmp_path / "m.json")
     with pytest.raises(PrivauditError) as caught:
-        models.load(tmp_path / "m.json", schema=kept)
+        load(tmp_path / "m.json", schema=kept)
     assert "'lactat', 'gcs'" in str(caught.value)
     assert "did you mean 'lactate'" in str(caught.value)
 
@@ -375,8 +387,8 @@ def test_texts_that_would_be_read_as_numbers(table: Any, tmp_path: Path) -> None
     model = XGBClassifier(n_estimators=4).fit(X, frame.died)
     model.save_model(tmp_path / "m.json")
     with pytest.raises(PrivauditError, match="--encode"):
-        models.load(tmp_path / "m.json", schema=kept)
-    loaded, _ = models.load(tmp_path / "m.json", schema=kept, encode="codes")
+        load(tmp_path / "m.json", schema=kept)
+    loaded, _ = load(tmp_path / "m.json", schema=kept, encode="codes")
     same(loaded, records, model.predict_proba(X))
 
 
@@ -392,12 +404,12 @@ def test_three_classes(table: Any, tmp_path: Path) -> None:
         records.columns, records.X, y, records.patient, records.site, classes=three.classes
     )
     same(
-        models.load(tmp_path / "m.json", schema=three)[0],
+        load(tmp_path / "m.json", schema=three)[0],
         asked,
         model.predict_proba(frame[["heart", "age"]]),
     )
     with pytest.raises(PrivauditError, match="3 classes"):
-        models.load(tmp_path / "m.json", schema=kept)
+        load(tmp_path / "m.json", schema=kept)
 
 
 @pytest.mark.parametrize(
@@ -414,22 +426,22 @@ def test_three_classes(table: Any, tmp_path: Path) -> None:
 )
 def test_bad_answers(table: Any, answers: Any, said: str) -> None:
     _, kept, records = table
-    model = models.bind(live.opened(lambda X: answers(len(X))), narrowed(kept, NUMBERS))
+    model = bind(open_live(lambda X: answers(len(X))), narrowed(kept, NUMBERS))
     with pytest.raises(PrivauditError, match=said):
         model.predict_proba(again(records, narrowed(kept, NUMBERS)))
 
 
 def test_one_number_a_row_is_the_last_class(table: Any) -> None:
     _, kept, records = table
-    model = models.bind(live.opened(lambda X: np.full(len(X), 0.25)), narrowed(kept, NUMBERS))
+    model = bind(open_live(lambda X: np.full(len(X), 0.25)), narrowed(kept, NUMBERS))
     p = model.predict_proba(again(records, narrowed(kept, NUMBERS)))
     assert (p == [0.75, 0.25]).all()
 
 
 def test_what_is_no_model() -> None:
     with pytest.raises(PrivauditError, match="cannot be called"):
-        live.opened(3)
+        open_live(3)
     from sklearn.svm import SVC
 
     with pytest.raises(PrivauditError, match="without probabilities"):
-        live.opened(SVC())
+        open_live(SVC())

@@ -10,8 +10,8 @@ import pytest
 
 from privaudit import cli
 from privaudit.errors import PrivauditError
-from privaudit.inputs import schema
-from privaudit.inputs.schema import OTHER, TableSchema
+from privaudit.inputs.infer_schema import propose_schema
+from privaudit.inputs.schema import OTHER, TableSchema, read_schema, write_schema
 from privaudit.records import Column
 
 CANARY = "Zebediah"
@@ -35,7 +35,7 @@ def ward(path: Path, rows: int = 300) -> Path:
 
 
 def test_proposal_names_roles_kinds_and_identifiers(tmp_path: Path) -> None:
-    proposed, notes = schema.propose(ward(tmp_path / "t.csv"), target="died")
+    proposed, notes = propose_schema(ward(tmp_path / "t.csv"), outcome="died")
     columns = {c.name: c for c in proposed.columns}
     assert proposed.patient == "subject_id"
     assert proposed.classes == ("0", "1")
@@ -64,10 +64,10 @@ def test_toml_round_trip(tmp_path: Path) -> None:
             Column("b", "category", levels=("x", "\\ü", OTHER), sensitive=True, mutable=False),
             Column("lab_min", variable="lab", statistic="min"),
         ),
-        target="died", classes=("no", "yes"), patient="id", groups=("b",), ignored=("note",),
+        outcome="died", classes=("no", "yes"), patient="id", groups=("b",), ignored=("note",),
     )  # fmt: skip
-    schema.write(kept, tmp_path / "s.toml", notes=["look"])
-    assert schema.read(tmp_path / "s.toml") == kept
+    write_schema(kept, tmp_path / "s.toml", notes=["look"])
+    assert read_schema(tmp_path / "s.toml") == kept
     assert [p.name for p in tmp_path.iterdir()] == ["s.toml"]
 
 
@@ -75,55 +75,55 @@ def test_toml_round_trip(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("[table", "cannot be read"),
-        ("[table]\ntarget = 3\n[[column]]\nname = 'a'", "target"),
+        ("[table]\noutcome = 3\n[[column]]\nname = 'a'", "outcome"),
         ("[tabel]\n", "did you mean 'table'"),
         ("[[column]]\nname = 'a'\nkind = 'number'", "kind"),
-        ("[[column]]\nname = 'a'\nkind = 'category'", "no levels"),
+        ("[[column]]\nname = 'a'\nkind = 'category'", "lists its levels"),
         ("[[column]]\nname = 'a'\nbounds = [3, 1]", "bounds"),
         ("[[column]]\nname = 'a'\nbounds = [nan, 1]", "bounds"),
         ("[[column]]\nname = 'a'\nlevel = ['x']", "did you mean 'levels'"),
         ("[[column]]\nname = 'a'\n[[column]]\nname = 'a'", "twice"),
-        ("[table]\ntarget = 'a'\nclasses = ['0', '1']\n[[column]]\nname = 'a'", "also a feature"),
-        ("[table]\ntarget = 'b'\n[[column]]\nname = 'a'", "0 classes"),
+        ("[table]\noutcome = 'a'\nclasses = ['0', '1']\n[[column]]\nname = 'a'", "also a feature"),
+        ("[table]\noutcome = 'b'\n[[column]]\nname = 'a'", "0 classes"),
         ("[table]\n", "without feature columns"),
     ],
 )
 def test_bad_schema_is_refused(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "s.toml").write_text(text)
     with pytest.raises(PrivauditError) as caught:
-        schema.read(tmp_path / "s.toml")
+        read_schema(tmp_path / "s.toml")
     assert said in str(caught.value)
 
 
 def test_targets_that_are_none(tmp_path: Path) -> None:
     table = ward(tmp_path / "t.csv")
     with pytest.raises(PrivauditError, match="different values"):
-        schema.propose(table, target="age")
+        propose_schema(table, outcome="age")
     with pytest.raises(PrivauditError, match="did you mean 'died'"):
-        schema.propose(table, target="dead")
+        propose_schema(table, outcome="dead")
     table.write_text("x,y\n1,1\n2,1\n")
     with pytest.raises(PrivauditError, match="1 different values"):
-        schema.propose(table, target="y")
+        propose_schema(table, outcome="y")
 
 
 def test_several_files_share_a_schema(tmp_path: Path) -> None:
     for name, level in (("a", "x"), ("b", "y")):
         rows = "\n".join(f"{level},{i % 2}" for i in range(40))
         (tmp_path / f"{name}.csv").write_text(f"kind,died\n{rows}\n")
-    proposed, _ = schema.propose([tmp_path / "a.csv", tmp_path / "b.csv"], target="died")
+    proposed, _ = propose_schema([tmp_path / "a.csv", tmp_path / "b.csv"], outcome="died")
     assert proposed.columns[0].levels == ("x", "y")
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = ward(tmp_path / "t.csv")
     assert (
-        cli.main(["schema", str(table), "--target", "died", "--out", str(tmp_path / "s.toml")]) == 0
+        cli.main(["schema", str(table), "--outcome", "died", "--out", str(tmp_path / "s.toml")]) == 0
     )
     out, err = capsys.readouterr()
     assert out.strip() == str(tmp_path / "s.toml")
     assert "check:" in err
-    assert schema.read(tmp_path / "s.toml").target == "died"
-    assert cli.main(["schema", str(table), "--target", "died", "--json"]) == 0
+    assert read_schema(tmp_path / "s.toml").outcome == "died"
+    assert cli.main(["schema", str(table), "--outcome", "died", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["schema"]["patient"] == "subject_id"
     assert cli.main(["schema", str(tmp_path / "absent.csv")]) == 2

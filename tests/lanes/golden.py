@@ -21,6 +21,7 @@ from privaudit.policy import judge
 from privaudit.policy.file import parse
 from privaudit.policy.rules import RELEASES
 from privaudit.policy.starters import starter
+from privaudit.report.wording.verdicts import name_group_of
 from privaudit.results import Audit, Finding, GroupResult, Subject, from_json, to_json
 from privaudit.stats import estimates
 from privaudit.verdicts import Verdicts
@@ -66,15 +67,16 @@ def verdicts(release: str) -> Verdicts:
     return judge(parse(starter(release, DAY).encode()), stored(), today=DAY)
 
 
-def told(made: Verdicts) -> dict[str, Any]:
-    """What must not move: the whole, and every verdict's numbers and word, without its sentences."""
+def stable_part(made: Verdicts) -> dict[str, Any]:
+    """What must not move: the whole, and every verdict's numbers, word and reason's code."""
     return {
         "state": made.state,
         "code": made.code,
         "verdicts": [
             {
-                "about": [v.rule, v.subject, v.group, v.attack, v.setting],
+                "about": [v.rule, v.subject, name_group_of(v), v.attack, str(v.setting or "")],
                 "state": v.state,
+                "reason": v.reason.code,
                 "severity": v.severity,
                 "numbers": [v.limit, v.value, v.lower, v.upper],
             }
@@ -108,5 +110,5 @@ if __name__ == "__main__":
         text = json.dumps(json.loads(to_json(slim(read(Path(sys.argv[1]))))), separators=(",", ":"))
         AUDIT.write_text(text + "\n", encoding="utf-8")
     for release in RELEASES:
-        write(f"{release}.json", told(verdicts(release)))
+        write(f"{release}.json", stable_part(verdicts(release)))
     write("numbers.json", numbers())

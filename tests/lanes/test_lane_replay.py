@@ -8,10 +8,10 @@ import json
 from typing import Any
 
 import pytest
-from golden import HERE, numbers, stored, told, verdicts
+from golden import HERE, numbers, stable_part, stored, verdicts
 
-from privaudit.policy.formats import FORMATS, render
 from privaudit.policy.rules import RELEASES
+from privaudit.report.formats import FORMATS, render
 
 
 def kept(name: str) -> Any:
@@ -36,7 +36,7 @@ def same(one: Any, other: Any) -> None:
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_stored_verdicts(release: str) -> None:
-    made = told(verdicts(release))
+    made = stable_part(verdicts(release))
     same(json.loads(json.dumps(made)), kept(release))
 
 

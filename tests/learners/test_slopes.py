@@ -1,4 +1,5 @@
-"""The hand-written gradients of the multilayer perceptron are those of automatic differentiation."""
+"""The hand-written gradients of the multilayer perceptron are those of automatic
+differentiation."""
 
 from __future__ import annotations
 

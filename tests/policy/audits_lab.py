@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from privaudit.contracts import Access
+from privaudit.facts import Metric, Reason, ReasonCode
 from privaudit.results import (
     Audit,
     ClaimText,
@@ -20,17 +22,20 @@ from privaudit.results import (
 COMMITTED = "hmac-sha256:0123456789ab:" + "d" * 64
 
 
-def estimate(name: str, value: float | None, half: float = 0.02) -> Estimate:
+TPR = Metric("tpr", fpr=0.01)
+FEW = Reason(ReasonCode.TOO_FEW_PATIENTS, {"least": 10})
+ANSWERS = (Access.ANSWERS.name,)
+
+
+def estimate(metric: Metric, value: float | None, half: float = 0.02) -> Estimate:
     if value is None:
-        return Estimate(name, None, refusal="too few", chance=0.5)
-    return Estimate(
-        name, value, value - half, value + half, 0.5, {"members": 1000}, 0.95, "made up"
-    )
+        return Estimate(metric, None, refusal=FEW, chance=0.5)
+    return Estimate(metric, value, value - half, value + half, 0.5, {"members": 1000})
 
 
-def finding(attack: str, values: dict[str, float | None], **params: Any) -> Finding:
-    estimates = tuple(estimate(name, value) for name, value in values.items())
-    return Finding(attack, "membership", {"shadows": 8, **params}, ("ask",), estimates)
+def finding(attack: str, values: dict[Metric, float | None], **params: Any) -> Finding:
+    estimates = tuple(estimate(metric, value) for metric, value in values.items())
+    return Finding(attack, "membership", {"shadows": 8, **params}, ANSWERS, estimates)
 
 
 def subject(name: str, outcomes: tuple[Outcome, ...], auroc: float = 0.8) -> Subject:
@@ -41,8 +46,11 @@ def subject(name: str, outcomes: tuple[Outcome, ...], auroc: float = 0.8) -> Sub
         description="A model.",
         params={},
         claim=ClaimText(None, 0.0, "patient", "add-remove", (), "no claim"),
-        access=("ask the model for probabilities",),
-        utility=(estimate("auroc", auroc), estimate("calibration_slope", 1.0)),
+        access=ANSWERS,
+        utility=(
+            estimate(Metric("auroc"), auroc),
+            estimate(Metric("calibration_slope"), 1.0),
+        ),
         utility_members=(),
         utility_groups=(),
         reliability=None,
@@ -63,21 +71,31 @@ def audit(
     task: str = "mortality",
     **manifest: Any,
 ) -> Audit:
-    found = finding("lira", {"auc": auc, "tpr_at_fpr_0.01": tpr}, **(params or {}))
-    left = Skipped("fgsm", "evasion", "it needs gradients")
-    made = {
-        "run": f"run-{entropy}", "created": "2026-01-01T00:00:00+00:00", "version": "0.1", "python": "3.11",
-        "platform": "Linux", "packages": {"numpy": "2.0"}, "command": f"privaudit run {task} --seed {entropy}",
-        "profile": "standard", "entropy": entropy, "confidence": 0.95, "records_fingerprint": COMMITTED,
-        "seconds": 1.0, "cpu_seconds": 1.0, "peak_memory_bytes": 1, "refits": {"distinct": 8},
-        "split_fingerprint": f"hmac-sha256:0123456789ab:{entropy:064x}", "statistics": "1",
-    }  # fmt: skip
+    found = finding("lira", {Metric("auc"): auc, TPR: tpr}, **(params or {}))
+    left = Skipped("fgsm", "evasion", Reason(ReasonCode.LACKS_ACCESS, {"access": ("WEIGHTS",)}))
+    made: dict[str, Any] = {
+        "run": f"run-{entropy}",
+        "created": "2026-01-01T00:00:00+00:00",
+        "version": "0.1",
+        "python": "3.11",
+        "platform": "Linux",
+        "packages": {"numpy": "2.0"},
+        "command": f"privaudit run {task} --seed {entropy}",
+        "profile": "standard",
+        "entropy": entropy,
+        "confidence": 0.95,
+        "records_fingerprint": COMMITTED,
+        "seconds": 1.0,
+        "cpu_seconds": 1.0,
+        "peak_memory_bytes": 1,
+        "refits": {"distinct": 8},
+        "split_fingerprint": f"hmac-sha256:0123456789ab:{entropy:064x}",
+        "statistics": "1",
+    }
+    pools = tuple(Pool(name, 500, 500, {}) for name in ("members", "nonmembers"))
     return Audit(
-        manifest=Manifest(**{**made, **manifest}),  # type: ignore[arg-type]
-        data=Data(
-            "demo", False, task, "Mortality", "died", ("no", "yes"), 3, 0, 0, (),
-            (Pool("members", 500, 500, {}), Pool("nonmembers", 500, 500, {})),
-        ),
+        manifest=Manifest(**{**made, **manifest}),
+        data=Data("demo", False, task, "Mortality", "died", ("no", "yes"), 3, 0, 0, (), pools),
         subjects=tuple(subject(name, (found, left), auroc) for name in names),
         coverage=(),
-    )  # fmt: skip
+    )

@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
+from privaudit.contracts import Access
+from privaudit.facts import Metric, Setting, note
 from privaudit.policy.rules import Limit, Policy
 from privaudit.results import (
     Audit,
@@ -23,6 +25,8 @@ from privaudit.results import (
 )
 
 DAY = date(2026, 11, 21)
+TPR = Metric("tpr", fpr=0.01)
+ANSWERS = (Access.ANSWERS.name,)
 POOL = {
     "members": 1600,
     "nonmembers": 1600,
@@ -32,44 +36,53 @@ POOL = {
 
 
 def number(
-    name: str = "auc",
+    name: str | Metric = "auc",
     value: float | None = 0.5,
     low: float | None = None,
     high: float | None = None,
     **more: Any,
 ) -> Estimate:
-    """An estimate; its interval half a hundredth (a tenth of a rate) wide each way unless told."""
+    """An estimate; its interval half a hundredth (a tenth of a rate) wide each way unless given."""
+    metric = Metric(name) if isinstance(name, str) else name
     if value is not None and low is None and high is None:
-        half = 0.02 if name == "auc" else 0.25 * value + 0.001
+        half = 0.02 if metric.name == "auc" else 0.25 * value + 0.001
         low, high = max(0.0, value - half), min(1.0, value + half)
-    chance = more.pop("chance", 0.5 if name == "auc" else 0.01)
-    return Estimate(name, value, low, high, chance, more.pop("n", POOL), **more)
+    chance = more.pop("chance", 0.5 if metric.name == "auc" else 0.01)
+    return Estimate(metric, value, low, high, chance, more.pop("n", POOL), **more)
 
 
 def member(attack: str = "lira", *estimates: Estimate, **more: Any) -> Finding:
-    return Finding(attack, "membership", {}, ("ask",), estimates or (number(),), **more)
+    return Finding(attack, "membership", {}, ANSWERS, estimates or (number(),), **more)
 
 
-def tried(attack: str, family: str, rates: dict[str, tuple[float, float]], n: int = 400) -> Finding:
-    """Trials: setting -> (advantage over the guess and the control, its half width)."""
+def tried(
+    attack: str,
+    family: str,
+    rates: dict[str | Setting, tuple[float, float]],
+    n: int = 400,
+) -> Finding:
+    """Trials: a column or setting -> (advantage over the guess and the control, its half width)."""
     found = []
     for key, (gap, half) in rates.items():
-        at = f"@{key}" if key else ""
+        at = Setting("column", key) if isinstance(key, str) else key
         count = {"attempts": n, "patients": n}
+        rate = 0.3 + gap
         found += [
-            Estimate(f"attack_rate{at}", 0.3 + gap, 0.3 + gap - half, 0.3 + gap + half, 0.3, count),
-            Estimate(f"attack_minus_control{at}", gap, gap - half, gap + half, 0.0, count),
-            Estimate(f"attack_minus_guess{at}", gap, gap - half, gap + half, 0.0, count),
+            Estimate(Metric("attack_rate", at=at), rate, rate - half, rate + half, 0.3, count),
+            *(
+                Estimate(Metric(name, at=at), gap, gap - half, gap + half, 0.0, count)
+                for name in ("attack_minus_control", "attack_minus_guess")
+            ),
         ]
-    return Finding(attack, family, {}, ("ask",), tuple(found))
+    return Finding(attack, family, {}, ANSWERS, tuple(found))
 
 
 def controls(
     attack: str = "lira", positive: bool = True, negative: bool = True
 ) -> tuple[Control, ...]:
     return (
-        Control("positive", attack, (number("auc", 0.8),), positive, "planted"),
-        Control("negative", attack, (number("auc", 0.5),), negative, "null"),
+        Control("positive", attack, (number("auc", 0.8),), positive, note("planted")),
+        Control("negative", attack, (number("auc", 0.5),), negative, note("null")),
     )
 
 
@@ -90,7 +103,7 @@ def subject(
         description="",
         params={},
         claim=ClaimText(None, 0.0, "patient", "add-remove", (), "no claim"),
-        access=("ask the model for probabilities",),
+        access=ANSWERS,
         utility=(number("auroc", 0.8, 0.77, 0.83, chance=0.5),),
         utility_members=(),
         utility_groups=(),
@@ -106,9 +119,22 @@ def subject(
 def audit(*subjects: Subject, **more: Any) -> Audit:
     pools = tuple(Pool(name, 1600, 1600, {}) for name in ("members", "nonmembers"))
     manifest = Manifest(
-        "20261121T000000Z-toy-abc", "2026-11-21T00:00:00+00:00", "0.2.0", "3.11", "Linux", {}, "",
-        "smoke", 1, 0.95, "0" * 64, 1.0, 1.0, 1, {},
-    )  # fmt: skip
+        run="20261121T000000Z-toy-abc",
+        created="2026-11-21T00:00:00+00:00",
+        version="0.2.0",
+        python="3.11",
+        platform="Linux",
+        packages={},
+        command="",
+        profile="smoke",
+        entropy=1,
+        confidence=0.95,
+        records_fingerprint="0" * 64,
+        seconds=1.0,
+        cpu_seconds=1.0,
+        peak_memory_bytes=1,
+        refits={},
+    )
     data = Data("toy", False, "toy", "Toy", "yes", ("no", "yes"), 3, 0, 0, (), pools)
     return replace(Audit(manifest, data, tuple(subjects), ()), **more)
 

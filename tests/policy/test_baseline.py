@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
-from audits_lab import audit
+from audits_lab import TPR, audit, finding
 
 from privaudit.cli import main
 from privaudit.errors import PrivauditError
-from privaudit.policy import alike, baseline
+from privaudit.facts import Metric, ReasonCode, Setting
+from privaudit.policy import baseline
 from privaudit.policy.regress import Change, changes, regress
+from privaudit.policy.rules import Regression
+from privaudit.report.wording.verdicts import word_finding, word_reason, word_remedy
 from privaudit.results import Audit, to_json
 
 WHEN = "2026-01-02T00:00:00+00:00"
 
 
-@dataclass(frozen=True)
-class Rule:
-    id: str = "no-worse"
-    metric: str = "membership.tpr"
-    margin: float = 0.02
-    fpr: float | None = 0.01
-    prior: float | None = None
-    at: tuple[str, ...] = ()
-    attacks: tuple[str, ...] = ()
-    candidate_seeds: int = 3
-    severity: Literal["block", "warn"] = "block"
+RULE = Regression("no-worse", "membership.tpr", 0.02, fpr=0.01)
 
 
 def runs(values: list[float], start: int = 0, **more: Any) -> list[Audit]:
@@ -45,15 +38,10 @@ def made(values: list[float] | None = None, **more: Any) -> baseline.Baseline:
 def test_a_baseline_keeps_every_number_and_reads_back_as_it_was() -> None:
     kept = made()
     assert baseline.parse(baseline.write(kept)) == kept
-    assert kept.values("baseline-mlp", "lira", "tpr_at_fpr_0.01") == [
-        0.050,
-        0.052,
-        0.048,
-        0.051,
-        0.049,
-    ]
-    assert kept.values("baseline-mlp", "", "auroc") == [0.8] * 5
-    assert kept.basis.split == alike.TOSSED
+    values = [0.050, 0.052, 0.048, 0.051, 0.049]
+    assert kept.values("baseline-mlp", "lira", TPR) == values
+    assert kept.values("baseline-mlp", "", Metric("auroc")) == [0.8] * 5
+    assert kept.basis.split == ""
     (step,) = kept.history
     assert (step.who, step.reason, len(step.runs)) == ("R. Officer", "first release", 5)
     assert baseline.warnings(kept) == ()
@@ -75,7 +63,7 @@ def test_a_baseline_keeps_every_number_and_reads_back_as_it_was() -> None:
 )
 def test_what_cannot_be_compared_is_refused_by_name(change: dict[str, Any], named: str) -> None:
     with pytest.raises(PrivauditError, match=named.replace("(", r"\(")):
-        regress(Rule(), runs([0.05] * 3, **change), made())
+        regress(RULE, runs([0.05] * 3, **change), made())
     with pytest.raises(PrivauditError, match="not of one kind"):
         baseline.create([audit(0), audit(1, **change)], who="w", when=WHEN, reason="r")
 
@@ -84,9 +72,9 @@ def test_one_given_split_must_be_the_same_one() -> None:
     split = "hmac-sha256:0123456789ab:" + "5" * 64
     kept = made(split_fingerprint=split)
     assert kept.basis.split == split
-    assert regress(Rule(), runs([0.05] * 3, split_fingerprint=split), kept)[0].state == "WITHIN"
+    assert regress(RULE, runs([0.05] * 3, split_fingerprint=split), kept)[0].state == "WITHIN"
     with pytest.raises(PrivauditError, match="split"):
-        regress(Rule(), runs([0.05] * 3), kept)
+        regress(RULE, runs([0.05] * 3), kept)
 
 
 def test_a_seed_counts_once_and_a_reason_is_asked_for() -> None:
@@ -97,7 +85,7 @@ def test_a_seed_counts_once_and_a_reason_is_asked_for() -> None:
     with pytest.raises(PrivauditError, match="without a reason"):
         baseline.update(made(), [audit(9)], who="w", when=WHEN, reason="  ")
     with pytest.raises(PrivauditError, match="candidate with the seed 8"):
-        regress(Rule(), [audit(8), audit(8), audit(9)], made())
+        regress(RULE, [audit(8), audit(8), audit(9)], made())
     with pytest.raises(PrivauditError, match="no run"):
         baseline.create([], who="w", when=WHEN, reason="r")
 
@@ -119,11 +107,14 @@ def test_a_baseline_edited_by_hand_is_refused() -> None:
         ('"shadows": 8', '"shadows": 9'),
         ('"value": 0.8', '"value": "0.8"'),
         ('"history"', '"story"'),
-        ("baseline/1", "baseline/7"),
+        ("baseline/2", "baseline/7"),
         ("{", "["),
     ):
         with pytest.raises(PrivauditError, match="baseline with faults"):
             baseline.parse(text.replace(old, new, 1))
+    old = text.replace("baseline/2", "baseline/1")
+    with pytest.raises(PrivauditError, match="'privaudit.baseline/1', and this version reads"):
+        baseline.parse(old)
 
 
 @pytest.mark.parametrize(
@@ -136,60 +127,100 @@ def test_a_baseline_edited_by_hand_is_refused() -> None:
     ],
 )
 def test_states(values: list[float], state: str) -> None:
-    (verdict,) = regress(Rule(), runs(values, start=20), made())
+    (verdict,) = regress(RULE, runs(values, start=20), made())
     assert verdict.state == state
     assert verdict.lower is not None
     assert verdict.upper is not None
     assert verdict.value is not None
     assert verdict.lower < verdict.value < verdict.upper
     assert verdict.n == {"baseline_runs": 5, "candidate_runs": 3}
-    assert verdict.sentence
-    assert verdict.reason
-    assert verdict.kind == "regression"
+    assert "on average of 5 run(s) of the baseline" in word_finding(verdict)
+    assert word_reason(verdict)
+    assert (verdict.kind, verdict.attack, verdict.number) == ("regression", "lira", TPR)
 
 
 def test_too_few_runs_decide_nothing_and_say_how_many_are_missing() -> None:
-    (one,) = regress(Rule(), audit(7, tpr=0.9), made())
+    (one,) = regress(RULE, audit(7, tpr=0.9), made())
     assert one.state == "INCONCLUSIVE"
-    assert "asks for 3" in one.reason
-    assert "2 more seed(s)" in one.remedy
-    (other,) = regress(Rule(), runs([0.9] * 3), made([0.05]))
+    assert one.reason.code is ReasonCode.TOO_FEW_CANDIDATE_RUNS
+    assert "asks for 3" in word_reason(one)
+    assert "2 more seed(s)" in word_remedy(one)
+    (other,) = regress(RULE, runs([0.9] * 3), made([0.05]))
     assert other.state == "INCONCLUSIVE"
-    assert "baseline update" in other.remedy
+    assert other.reason.code is ReasonCode.TOO_FEW_BASELINE_RUNS
+    assert "baseline update" in word_remedy(other)
 
 
-def test_worse_is_lower_for_usefulness_and_further_from_one_for_a_slope() -> None:
-    rule = Rule(metric="utility.auroc", fpr=None)
+def test_worse_is_lower_for_utility_and_further_from_one_for_a_slope() -> None:
+    rule = replace(RULE, metric="utility.auroc", fpr=None)
     (found,) = regress(rule, runs([0.05] * 3, auroc=0.7), made())
     assert found.state == "EXCEEDS"
     assert found.value == pytest.approx(0.1)
-    slope = Change("s", "", "", "calibration_slope", "one", (1.0, 1.02), (0.8, 0.8))
+    slope = Change("s", "", Metric("calibration_slope"), "one", (1.0, 1.02), (0.8, 0.8))
     assert slope.worse == pytest.approx(0.19)
-    shift = Change("s", "", "", "calibration_intercept", "zero", (0.1, -0.1), (-0.3, -0.3))
+    shift = Change("s", "", Metric("calibration_intercept"), "zero", (0.1, -0.1), (-0.3, -0.3))
     assert shift.worse == pytest.approx(0.2)
 
 
 def test_what_only_one_side_has_is_not_tested() -> None:
     kept = made()
-    (new,) = regress(Rule(), runs([0.05] * 3, names=("baseline-lstm",)), kept)
+    (new,) = regress(RULE, runs([0.05] * 3, names=("baseline-lstm",)), kept)
     assert (new.state, new.subject) == ("NOT TESTED", "baseline-lstm")
-    (gone,) = regress(Rule(), runs([0.05] * 3), kept, subjects=("baseline-lstm",))
+    (gone,) = regress(RULE, runs([0.05] * 3), kept, subjects=("baseline-lstm",))
     assert (gone.state, gone.subject) == ("NOT TESTED", "baseline-lstm")
-    (none,) = regress(Rule(), [audit(i, tpr=None) for i in range(3)], kept)
+    (none,) = regress(RULE, [audit(i, tpr=None) for i in range(3)], kept)
     assert none.state == "NOT TESTED"
-    (missing,) = regress(Rule(attacks=("rmia",)), runs([0.05] * 3), kept)
+    (missing,) = regress(replace(RULE, attacks=("rmia",)), runs([0.05] * 3), kept)
     assert missing.state == "NOT TESTED"
+    # Named by the rule beside one that was run: its absence is no pass.
+    both = regress(replace(RULE, attacks=("lira", "rmia")), runs([0.05] * 3), kept)
+    assert [(v.attack, v.state) for v in both] == [("lira", "WITHIN"), ("rmia", "NOT TESTED")]
+
+
+def test_an_attack_that_the_candidate_dropped_is_not_tested() -> None:
+    def with_rmia(one: Audit) -> Audit:
+        (subject,) = one.subjects
+        more = (*subject.outcomes, finding("rmia", {TPR: 0.09}))
+        return replace(one, subjects=(replace(subject, outcomes=more),))
+
+    audits = [with_rmia(one) for one in runs([0.05, 0.051, 0.049])]
+    kept = baseline.create(audits, who="w", when=WHEN, reason="r")
+    found = regress(RULE, runs([0.05] * 3, start=20), kept)
+    assert [(v.attack, v.state) for v in found] == [("lira", "WITHIN"), ("rmia", "NOT TESTED")]
+    assert found[1].reason.code is ReasonCode.ABSENT_FROM_CANDIDATE
+    assert kept.expected(replace(RULE, attacks=("rmia",))) == [("baseline-mlp", "rmia", TPR)]
+
+
+def test_settings_of_an_attack_are_compared_one_by_one() -> None:
+    odd = "race / ethnicity @ 1, had none"
+
+    def leaking(seed: int, gap: float) -> Audit:
+        one = audit(seed)
+        numbers: dict[Metric, float | None] = {
+            Metric("attack_minus_guess", at=Setting("column", name)): value
+            for name, value in (("sex", 0.0), (odd, gap))
+        }
+        found = replace(finding("attribute", numbers), family="attribute")
+        return replace(one, subjects=(replace(one.subjects[0], outcomes=(found,)),))
+
+    audits = [leaking(seed, 0.001 * seed) for seed in range(5)]
+    kept = baseline.create(audits, who="w", when=WHEN, reason="r")
+    rule = Regression("attr", "attribute.advantage", 0.05)
+    found = regress(rule, [leaking(seed, 0.3) for seed in (20, 21, 22)], kept)
+    assert [(str(v.setting), v.state) for v in found] == [("sex", "WITHIN"), (odd, "EXCEEDS")]
+    (one,) = regress(replace(rule, at=(odd,)), [leaking(s, 0.0) for s in (20, 21, 22)], kept)
+    assert (str(one.setting), one.state) == (odd, "WITHIN")
 
 
 def test_bounds_are_those_of_a_pooled_t_interval() -> None:
     from scipy import stats
 
     before, after = (0.50, 0.52, 0.49, 0.53, 0.51), (0.55, 0.56, 0.52)
-    change = Change("s", "lira", "", "auc", "low", before, after)
+    change = Change("s", "lira", Metric("auc"), "low", before, after)
     wanted = stats.ttest_ind(after, before, alternative="greater")
     assert change.p(0.0) == pytest.approx(wanted.pvalue)
     assert change.bound(0.95, "lower") == pytest.approx(wanted.confidence_interval(0.95).low)
-    same = Change("s", "lira", "", "auc", "low", (0.5, 0.5), (0.5, 0.5))
+    same = Change("s", "lira", Metric("auc"), "low", (0.5, 0.5), (0.5, 0.5))
     assert (same.p(0.0), same.bound(0.99, "upper")) == (1.0, 0.0)
 
 
@@ -199,7 +230,7 @@ def test_an_unchanged_model_is_not_blocked() -> None:
     draws = rng.normal(0.05, 0.01, size=(10_000, 8))
     states = []
     for row in draws:
-        change = Change("s", "lira", "", "auc", "low", tuple(row[:5]), tuple(row[5:]))
+        change = Change("s", "lira", Metric("auc"), "low", tuple(row[:5]), tuple(row[5:]))
         states.append(change.bound(0.95, "lower") > 0.02)
     assert np.mean(states) < 0.0005
     any_increase = draws[:, 5] > draws[:, 0]
@@ -209,7 +240,7 @@ def test_an_unchanged_model_is_not_blocked() -> None:
 def test_changes_refuse_nothing_that_only_one_side_attacked() -> None:
     kept = made()
     more = replace(audit(30), subjects=(*audit(30).subjects, *audit(30, names=("x",)).subjects))
-    found = changes(Rule(), [more], kept)
+    found = changes(RULE, [more], kept)
     assert {c.subject: bool(c.missing) for c in found} == {"baseline-mlp": False, "x": True}
 
 

@@ -8,17 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from audits_lab import audit
+from audits_lab import ANSWERS, FEW, TPR, audit
 
 from privaudit.cli import main
 from privaudit.contracts import Scores, Trials
 from privaudit.errors import PrivauditError
 from privaudit.policy.compare import compare
 from privaudit.records import Records, Split
+from privaudit.facts import BoundMethod, Metric, Setting
 from privaudit.results import Audit, Estimate, Finding, to_json
-from privaudit.stats.differences import APART_HOW
 
 N = 300
+SEX = Setting("column", "sex")
 
 
 def pools() -> Split:
@@ -42,10 +43,10 @@ class Kept:
         success = (common.random(N) < 0.4).astype(float)
         self.trials = Trials(success, 0 * success, patients=np.arange(N))
 
-    def evidence(self, subject: str, attack: str) -> Scores | dict[str, Trials]:
+    def evidence(self, subject: str, attack: str) -> Scores | dict[Setting, Trials]:
         if attack == "gone":
             raise OSError
-        return {"sex": self.trials} if attack == "attribute" else self.scores
+        return {SEX: self.trials} if attack == "attribute" else self.scores
 
     def answers(self, subject: str) -> np.ndarray:
         return self.proba
@@ -54,16 +55,18 @@ class Kept:
 def test_from_stored_intervals_where_no_records_are_there() -> None:
     found = compare(audit(0, auc=0.60), audit(1, auc=0.70), why="other splits")
     assert (found.paired, found.why) == (False, "other splits")
-    row = next(r for r in found.rows if r.name == "auc")
-    assert (row.first, row.second, row.paired, row.how) == (0.6, 0.7, False, APART_HOW)
+    row = next(r for r in found.rows if r.metric == Metric("auc"))
+    assert (row.first, row.second, row.paired) == (0.6, 0.7, False)
+    assert row.bound is BoundMethod.MOVER
     assert row.value == pytest.approx(0.1)
     assert row.high == pytest.approx(0.1 + 0.02 * 2**0.5)
-    assert {r.name for r in found.rows} == {"auroc", "calibration_slope", "auc", "tpr_at_fpr_0.01"}
+    names = {str(r.metric) for r in found.rows}
+    assert names == {"auroc", "calibration_slope", "auc", "tpr_at_fpr_0.01"}
 
 
 def test_record_by_record_where_they_are() -> None:
     found = compare(audit(0), audit(0), (Kept(1, 0.2), Kept(2, 0.6)))
-    rows = {row.name: row for row in found.rows}
+    rows = {str(row.metric): row for row in found.rows}
     assert found.paired
     for name in ("auc", "tpr_at_fpr_0.01", "auroc"):
         assert rows[name].paired, name
@@ -80,9 +83,10 @@ def test_record_by_record_where_they_are() -> None:
 def test_trials_are_paired_by_patient() -> None:
     one = audit(0)
     estimates = tuple(
-        Estimate(f"{name}@sex", 0.4, 0.3, 0.5) for name in ("attack_rate", "attack_minus_control")
+        Estimate(Metric(name, at=SEX), 0.4, 0.3, 0.5)
+        for name in ("attack_rate", "attack_minus_control")
     )
-    found = Finding("attribute", "attribute", {}, ("ask",), estimates)
+    found = Finding("attribute", "attribute", {}, ANSWERS, estimates)
     gone = replace(found, attack="gone")
     held = replace(one, subjects=(replace(one.subjects[0], outcomes=(found, gone)),))
     rows = [r for r in compare(held, held, (Kept(1, 0), Kept(2, 0))).rows if r.attack]
@@ -109,8 +113,8 @@ def test_what_says_nothing_is_refused_and_what_differs_is_named() -> None:
 def test_subjects_and_numbers_that_one_run_lacks() -> None:
     found = compare(audit(0, names=("a", "b")), audit(1, names=("b", "c"), tpr=None))
     assert (found.only_first, found.only_second) == (("a",), ("c",))
-    lost = next(r for r in found.rows if r.name == "tpr_at_fpr_0.01")
-    assert (lost.subject, lost.value, lost.refusal) == ("b", None, "too few")
+    lost = next(r for r in found.rows if r.metric == TPR)
+    assert (lost.subject, lost.value, lost.refusal) == ("b", None, FEW)
     assert "nothing to compare" in compare(audit(0, names=("a",)), audit(1, names=("c",))).notes[-1]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from policy_lab import TOML, audit, member, number, subject
+from policy_lab import TOML, TPR, audit, member, number, subject
 
 from privaudit.policy.file import parse
 from privaudit.results import to_json
@@ -34,7 +34,7 @@ def workspace(tmp_path: Path) -> Path:
 
 
 def place(there: Path, auc: float) -> None:
-    found = member("lira", number("auc", auc), number("tpr_at_fpr_0.01", 0.01))
+    found = member("lira", number("auc", auc), number(TPR, 0.01))
     text = to_json(audit(subject(outcomes=[found])))
     (there / "run" / "shareable" / "audit.json").write_text(text, encoding="utf-8")
 
@@ -55,8 +55,12 @@ def act(there: Path, **inputs: str) -> tuple[int, str, str, str]:
     env |= {"RUNNER_TEMP": str(there), "PATH": f"{folder}:{os.environ['PATH']}"}
     done = subprocess.run(
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
-        cwd=there, env=env, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        cwd=there,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     texts = [file.read_text(encoding="utf-8") for file in files.values()]
     return done.returncode, done.stdout + done.stderr, texts[0], texts[1]
 
@@ -113,7 +117,7 @@ def test_the_policy_in_the_documents_is_one() -> None:
 SUITE = """
 from pathlib import Path
 
-import privaudit.notebook as notebook
+import privaudit.api as api
 import pytest
 from privaudit.results import from_json
 
@@ -128,7 +132,7 @@ def found(privaudit, monkeypatch, request):
     def audit(model, *, members, nonmembers, **more):
         assert (members, nonmembers, more) == ((1, 2), (3, 4), {"target": "died"})
         return Findings(model)
-    monkeypatch.setattr(notebook, "audit", audit, raising=False)
+    monkeypatch.setattr(api, "audit", audit, raising=False)
     name = request.node.name.split("_")[1]
     return privaudit(name, members=(1, 2), nonmembers=(3, 4), target="died")
 """
@@ -150,7 +154,7 @@ CASES = [
 
 def test_the_fixture(pytester: pytest.Pytester) -> None:
     for name, auc in (("clean", 0.5), ("between", 0.59), ("leaks", 0.9)):
-        found = member("lira", number("auc", auc), number("tpr_at_fpr_0.01", 0.01))
+        found = member("lira", number("auc", auc), number(TPR, 0.01))
         (pytester.path / f"{name}.json").write_text(to_json(audit(subject(outcomes=[found]))))
     (pytester.path / "policy.toml").write_text(TOML.replace('by = ["sex"]\n', ""))
     tests = [

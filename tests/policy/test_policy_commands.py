@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from policy_lab import TOML, audit, group, member, number, policy, subject, tried
+from policy_lab import TOML, TPR, audit, group, member, number, policy, subject, tried
 
 from privaudit.cli import main
+from privaudit.facts import Metric
 from privaudit.policy.file import parse
 from privaudit.policy.rules import RELEASES, Guard, Limit
 from privaudit.policy.simulate import simulate
@@ -88,7 +89,7 @@ def test_validate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path.write_text(TOML)
     assert main(["policy", "validate", str(path)]) == 0
     out = capsys.readouterr().out
-    assert "recognition: membership.tpr at 1 % false alarms, at most 0.05 (blocks)" in out
+    assert "recognition: membership.tpr at a false positive rate of 1 %, at most 0.05 (blocks)" in out
     assert "guard utility.auroc: utility.auroc, at least 0.7 (blocks)" in out
     assert main(["policy", "validate", str(path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["rules"][1]["id"] == "ranking"
@@ -117,8 +118,8 @@ def sized(n: int, attacks: int = 2) -> Audit:
             member(
                 f"a{i}",
                 number("auc", 0.7, 0.6, 0.8, n=count),
-                number("tpr_at_fpr_0.01", 0.1, 0.05, 0.15, n=count),
-                number("tpr_at_fpr_0.1", 0.3, 0.25, 0.35, n=count, chance=0.1),
+                number(TPR, 0.1, 0.05, 0.15, n=count),
+                number(Metric("tpr", fpr=0.1), 0.3, 0.25, 0.35, n=count, chance=0.1),
             ),
             groups=(
                 group("F", number("auc", 0.7, 0.6, 0.8, n=dict.fromkeys(count, n // 2))),
@@ -185,7 +186,7 @@ def test_simulate_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFi
     ]
     assert main([*words, "--runs", "10"]) == 0
     out = capsys.readouterr().out
-    assert "10 clean and 10 leaking runs, with 1,500 patients" in out
+    assert "10 clean and 10 leaking runs, with 1,500 training patients" in out
     assert "the whole gate" in out
     assert main([*words, "--runs", "10", "--json"]) == 0
     made = json.loads(capsys.readouterr().out)
@@ -206,7 +207,7 @@ def test_the_short_cut_of_simulate_agrees_with_real_intervals() -> None:
             ones, zeros = rng.normal(shift, 1, n), rng.normal(0, 1, n)
             (e,) = membership(
                 Scores(ones, zeros), patients=(np.arange(n), np.arange(n, 2 * n)), confidence=0.95,
-                rng=rng, names=["tpr_at_fpr_0.01"],
+                rng=rng, names=[str(TPR)],
             )  # fmt: skip
             assert e.low is not None
             assert e.high is not None

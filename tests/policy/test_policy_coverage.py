@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from policy_lab import DAY, audit, member, policy, subject
+from policy_lab import DAY, TPR, audit, member, policy, subject
 from scipy.stats import norm
 
 from privaudit.contracts import Scores, Trials
+from privaudit.facts import Metric
 from privaudit.policy import judge
 from privaudit.policy.rules import Limit
 from privaudit.results import Estimate
@@ -81,7 +82,7 @@ def test_auc(n: int, shift: float, clustered: bool) -> None:
 )
 def test_rates_at_few_false_alarms(n: int, fpr: float, shift: float, clustered: bool) -> None:
     """Ten to forty false alarms set the threshold: its error is the larger part."""
-    name = f"tpr_at_fpr_{fpr:g}"
+    name = str(Metric("tpr", fpr=fpr))
 
     def draw(rng: np.random.Generator) -> Estimate:
         evidence, ids = scores(n, shift, clustered, rng)
@@ -107,7 +108,7 @@ def test_300_clean_models_are_not_blocked_and_leaking_ones_are() -> None:
         Limit("wide", "membership.tpr", 0.15, fpr=0.1),
         Limit("auc", "membership.auc", 0.55),
     )
-    names = ("auc", "tpr_at_fpr_0.01", "tpr_at_fpr_0.1")
+    names = ("auc", str(TPR), str(Metric("tpr", fpr=0.1)))
     rng = np.random.default_rng(11)
     n = 1250
     ids = np.arange(n), np.arange(n, 2 * n)

@@ -7,6 +7,7 @@ import pytest
 from policy_lab import DAY, TOML
 
 from privaudit.errors import PrivauditError
+from privaudit.facts import Group
 from privaudit.policy.file import check_dates, parse, read
 from privaudit.policy.metrics import METRICS
 from privaudit.policy.rules import Guard, Limit
@@ -100,6 +101,14 @@ def test_a_waiver_names_a_rule_there_is() -> None:
         parse((TOML + waiver).encode())
     kept = parse((TOML + waiver.replace("rankin", "ranking")).encode()).waivers
     assert kept[0].expires == date(2030, 1, 1)
+    assert kept[0].group is None
+    named = waiver.replace("rankin", "ranking") + 'group = {by = "a: b", level = "c / d"}\n'
+    assert parse((TOML + named).encode()).waivers[0].group == Group("a: b", "c / d")
+    for old in ('"sex: F"', '{by = "sex"}', '{by = "sex", level = "F", x = "y"}'):
+        text = waiver.replace("rankin", "ranking") + f"group = {old}\n"
+        with pytest.raises(PrivauditError) as caught:
+            parse((TOML + text).encode())
+        assert '{by = "sex", level = "F"}' in str(caught.value)
     with pytest.raises(PrivauditError, match="approved_by is missing"):
         parse(
             (TOML + waiver.replace("rankin", "ranking").replace('approved_by = "y"\n', "")).encode()

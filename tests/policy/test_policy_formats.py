@@ -13,13 +13,27 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner
 from markdown_it import MarkdownIt
-from policy_lab import DAY, TOML, audit, controls, group, member, number, policy, subject, tried
+from policy_lab import (
+    DAY,
+    TOML,
+    TPR,
+    audit,
+    controls,
+    group,
+    member,
+    number,
+    policy,
+    subject,
+    tried,
+)
 
 from privaudit.cli import main
+from privaudit.facts import Reason, ReasonCode
 from privaudit.policy import judge
-from privaudit.policy.formats import FORMATS, render
-from privaudit.policy.formats.shared import weight, word
 from privaudit.policy.rules import Exemption, Guard, Limit, Regression, Statistics
+from privaudit.report.formats import FORMATS, render
+from privaudit.report.formats.shared import weigh, word_state
+from privaudit.report.wording.verdicts import name_group_of
 from privaudit.results import to_json
 from privaudit.verdicts import Verdict, Verdicts, from_json
 
@@ -80,16 +94,17 @@ def failed() -> Verdicts:
 
 
 ALL = [every, none, single, passing, failed]
-Said = list[tuple[str, str, str, str]]
+Rows = list[tuple[str, str, str, str]]
 
 
-def key(verdicts: Verdicts) -> Said:
+def key(verdicts: Verdicts) -> Rows:
     return sorted(
-        (v.rule, v.subject, v.group.replace("\x1b", "\ufffd"), word(v)) for v in verdicts.verdicts
+        (v.rule, v.subject, name_group_of(v).replace("\x1b", "\ufffd"), word_state(v))
+        for v in verdicts.verdicts
     )
 
 
-def from_junit(text: str) -> tuple[str, int, Said, dict[str, int]]:
+def from_junit(text: str) -> tuple[str, int, Rows, dict[str, int]]:
     root = ElementTree.fromstring(text)
     (suite,) = root.findall("testsuite")
     cases = suite.findall("testcase")
@@ -119,7 +134,7 @@ def from_junit(text: str) -> tuple[str, int, Said, dict[str, int]]:
     return state or "", code, sorted(said), counts
 
 
-def from_sarif(text: str) -> tuple[str, int, Said]:
+def from_sarif(text: str) -> tuple[str, int, Rows]:
     tree = json.loads(text)
     sarif_is_valid(tree)
     (run,) = tree["runs"]
@@ -175,7 +190,7 @@ def sarif_is_valid(tree: Any) -> None:
                 assert held["status"] in ("accepted", "underReview", "rejected")
 
 
-def from_markdown(text: str) -> tuple[str, int, Said]:
+def from_markdown(text: str) -> tuple[str, int, Rows]:
     tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(text)
     title = next(t for i, t in enumerate(tokens) if tokens[i - 1].type == "heading_open")
     state, code = whole(title.content)
@@ -191,7 +206,7 @@ def from_markdown(text: str) -> tuple[str, int, Said]:
     return state, code, sorted(said)
 
 
-def from_text(text: str) -> tuple[str, int, Said]:
+def from_text(text: str) -> tuple[str, int, Rows]:
     lines = text.splitlines()
     state, code = whole(lines[0][2:])
     said = []
@@ -200,7 +215,9 @@ def from_text(text: str) -> tuple[str, int, Said]:
             r"[✓✗?–] (WITHIN|EXCEEDS|INCONCLUSIVE|NOT TESTED)( \([^)]*\))?  (.*)", line
         )
         if found:
-            rule, who, *rest = found[3].split(" / ")
+            about, numbers = found[3].rsplit("  (", 1)
+            assert "at most " in numbers or "at least " in numbers
+            rule, who, *rest = about.split(" / ")
             said.append((rule, who, " / ".join(rest), found[1] + (found[2] or "")))
     return state, code, sorted(said)
 
@@ -220,7 +237,7 @@ def test_all_formats_agree_on_every_verdict(make: Any) -> None:
     flat = [(r, s, g, w) for r, s, g, w in truth[2]]
     assert (state, code, said) == (truth[0], truth[1], flat)
     assert (counts["failures"] + counts["errors"] > 0) == (made.code != 0)
-    stops = sum(weight(made, one) in ("exceeds", "undecided") for one in made.verdicts)
+    stops = sum(weigh(made, one) in ("exceeds", "undecided") for one in made.verdicts)
     assert counts["failures"] + counts["errors"] - (made.code not in (0, 1)) == stops
     assert from_sarif(render(made, "sarif")) == (truth[0], truth[1], flat)
     loose = [(r, s, re.sub(r"\s+", " ", g).strip(), w) for r, s, g, w in flat]
@@ -231,12 +248,20 @@ def test_all_formats_agree_on_every_verdict(make: Any) -> None:
 
 def test_every_weight_occurs() -> None:
     made = every()
-    assert {weight(made, one) for one in made.verdicts} == {
-        "pass", "exceeds", "undecided", "warns", "waived", "told",
-    }  # fmt: skip
+    assert {weigh(made, one) for one in made.verdicts} == {
+        "pass",
+        "exceeds",
+        "undecided",
+        "warns",
+        "waived",
+        "reported",
+    }
     assert {one.state for one in made.verdicts} == {
-        "WITHIN", "EXCEEDS", "INCONCLUSIVE", "NOT TESTED",
-    }  # fmt: skip
+        "WITHIN",
+        "EXCEEDS",
+        "INCONCLUSIVE",
+        "NOT TESTED",
+    }
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -259,28 +284,24 @@ def test_words_that_no_test_can_back_are_absent(make: Any) -> None:
 
 
 def test_banned_words_are_in_no_sentence_of_the_catalogue() -> None:
-    folder = Path(__file__).parents[2] / "privaudit" / "policy"
-    for file in (
-        "sentences.py",
-        "ruling.py",
-        "faults.py",
-        "formats/text.py",
-        "formats/markdown.py",
-    ):
+    folder = Path(__file__).parents[2] / "privaudit" / "report"
+    for file in ("wording/verdicts.py", "formats/text.py", "formats/markdown.py"):
         assert not re.search(BANNED, (folder / file).read_text(encoding="utf-8"))
 
 
 def test_colour_is_never_alone() -> None:
-    from privaudit.policy.formats.text import render as painted
+    from privaudit.report.formats.text import render as paint
 
     made = every()
-    plain = re.sub(r"\x1b\[[0-9]*m", "", painted(made, colour=True))
-    assert plain == painted(made)
+    plain = re.sub(r"\x1b\[[0-9]*m", "", paint(made, colour=True))
+    assert plain == paint(made)
 
 
 def test_a_long_summary_is_cut_to_what_a_job_summary_holds() -> None:
     made = every()
-    long = replace(made.verdicts[2], sentence="word " * 60_000)
+    why = Reason(ReasonCode.FAILED, {"error": "word " * 60_000})
+    asked = Reason(ReasonCode.ATTACKS_MISSING, {"attacks": ("lira",)})
+    long = replace(made.verdicts[2], reason=asked, untested=(("lira", why),))
     text = render(replace(made, verdicts=(long,) * 10), "github")
     assert len(text.encode()) < 2**20
 
@@ -292,7 +313,7 @@ def test_a_long_summary_is_cut_to_what_a_job_summary_holds() -> None:
 def run(tmp_path: Path) -> Path:
     """A finished run without sums, and a policy beside it."""
     (tmp_path / "run" / "shareable").mkdir(parents=True)
-    document = audit(subject(outcomes=[member("lira", number(), number("tpr_at_fpr_0.01", 0.01))]))
+    document = audit(subject(outcomes=[member("lira", number(), number(TPR, 0.01))]))
     (tmp_path / "run" / "shareable" / "audit.json").write_text(to_json(document), encoding="utf-8")
     simple = TOML.replace('by = ["sex"]\n', "")
     (tmp_path / "policy.toml").write_text(simple, encoding="utf-8")
@@ -359,9 +380,10 @@ def test_faulty_policies_and_runs(run: Path, capsys: pytest.CaptureFixture[str])
     (run / "shareable" / "audit.json").rename(run / "shareable" / "kept.json")
     assert check(run) == 2
     assert "cut short" in capsys.readouterr().err
-    (run / "shareable" / "audit.json").write_text('{"schema": "privaudit/1"}')
-    assert check(run) == 2
-    assert "faults" in capsys.readouterr().err
+    for schema, told in (("privaudit/2", "faults"), ("privaudit/1", "run the audit again")):
+        (run / "shareable" / "audit.json").write_text(json.dumps({"schema": schema}))
+        assert check(run) == 2
+        assert told in capsys.readouterr().err
 
 
 def test_an_expired_waiver_is_named_and_waives_nothing(
@@ -415,15 +437,15 @@ def test_no_color_is_honoured(run: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(module.sys, "stdout", Terminal())
     monkeypatch.delenv("NO_COLOR", raising=False)
-    assert module._colour()
+    assert module._has_colour()
     monkeypatch.setenv("NO_COLOR", "1")
-    assert not module._colour()
+    assert not module._has_colour()
 
 
 def test_verdict_orders_worst_first() -> None:
-    from privaudit.policy.formats.shared import ordered
+    from privaudit.report.formats.shared import sort_verdicts
 
-    states = [one.state for one in ordered(every())]
+    states = [one.state for one in sort_verdicts(every())]
     rank: dict[str, int] = {"EXCEEDS": 0, "INCONCLUSIVE": 1, "NOT TESTED": 2, "WITHIN": 3}
     assert [rank[s] for s in states] == sorted(rank[s] for s in states)
-    assert all(isinstance(one, Verdict) for one in ordered(every()))
+    assert all(isinstance(one, Verdict) for one in sort_verdicts(every()))

@@ -5,6 +5,10 @@ from datetime import date
 
 import pytest
 from policy_lab import (
+    TPR as RATE,
+)
+from policy_lab import (
+    ANSWERS,
     DAY,
     POOL,
     audit,
@@ -17,9 +21,20 @@ from policy_lab import (
     tried,
 )
 
-from privaudit.contracts import Access, Attack
-from privaudit.engine.jobs import lacks
+from privaudit.contracts import Access
 from privaudit.errors import PrivauditError
+from privaudit.facts import (
+    Bound,
+    BoundMethod,
+    Caveat,
+    CaveatCode,
+    Group,
+    Metric,
+    Reason,
+    ReasonCode,
+    Setting,
+    note,
+)
 from privaudit.policy import judge
 from privaudit.policy.rules import Context, Exemption, Guard, Limit, Policy, Statistics
 from privaudit.results import (
@@ -33,10 +48,12 @@ from privaudit.results import (
     Skipped,
     Untrained,
 )
+from privaudit.report.wording.verdicts import word_finding, word_notes, word_reason, word_remedy
 from privaudit.verdicts import Verdict, Verdicts, from_json, to_json
 
 AUC = Limit("auc", "membership.auc", 0.6)
 TPR = Limit("tpr", "membership.tpr", 0.05, fpr=0.01)
+FAILED = Reason(ReasonCode.FAILED, {"error": "a fault"})
 STRICT = replace(AUC, attacks=("lira", "rmia"))
 
 
@@ -68,24 +85,32 @@ def test_bounds_decide(value: float, state: str, code: int) -> None:
     assert one.lower < value < one.upper
     assert (one.state == "WITHIN") == (one.upper <= 0.6)
     assert (one.state == "EXCEEDS") == (one.lower > 0.6)
-    assert one.sentence
-    assert one.reason
-    assert (one.remedy == "") == (state == "WITHIN")
+    assert one.reason.code in (
+        ReasonCode.WITHIN_BOUND,
+        ReasonCode.EXCEEDS_BOUND,
+        ReasonCode.LIMIT_INSIDE_BOUNDS,
+    )
+    assert word_finding(one)
+    assert word_reason(one)
+    assert (word_remedy(one) == "") == (state == "WITHIN")
 
 
 def test_the_sentence_is_in_natural_frequencies() -> None:
-    finding = member("lira", number("tpr_at_fpr_0.01", 0.07, 0.058, 0.086))
+    finding = member("lira", number(RATE, 0.07, 0.058, 0.086))
     one = only(ruled(audit(subject(outcomes=[finding])), policy(replace(TPR, max=0.03))))
-    assert one.sentence == (
-        "The attack lira recognises about 7 in 100 training patients (95 % interval 5.8 to 8.6) while "
-        "wrongly naming 1 in 100 others; guessing would recognise 1 in 100; your policy allows 3 in 100."
+    assert word_finding(one) == (
+        "The attack lira recognises about 7 in 100 training patients (95 % interval 5.8 to 8.6) at a "
+        "false positive rate of 1 in 100; guessing would recognise 1 in 100; your policy allows 3 in "
+        "100."
     )
+    assert "The attack LiRA recognises" in word_finding(one, {"lira": "LiRA"}.__getitem__)
 
 
 def test_nothing_run_is_not_tested_and_counts_as_inconclusive() -> None:
     found = ruled(audit(subject(outcomes=[tried("attribute", "attribute", {"sex": (0, 0.1)})])))
     assert (only(found).state, found.state, found.code) == ("NOT TESTED", "NOT TESTED", 3)
-    assert "--attacks membership" in only(found).remedy
+    assert only(found).reason == Reason(ReasonCode.NO_ATTACK_RUN)
+    assert "--attacks membership" in word_remedy(only(found))
 
 
 def test_no_subject_shows_nothing() -> None:
@@ -94,18 +119,18 @@ def test_no_subject_shows_nothing() -> None:
 
 
 def test_one_subject_untested_is_not_hidden_by_another() -> None:
-    blank = subject("blank", outcomes=[Failed("lira", "membership", "x")])
+    blank = subject("blank", outcomes=[Failed("lira", "membership", FAILED)])
     blank = replace(blank, outcomes=())
     found = ruled(audit(subject(), blank))
     assert [v.state for v in found.verdicts] == ["WITHIN", "NOT TESTED"]
     assert (found.state, found.code) == ("INCONCLUSIVE", 3)
 
 
-def test_a_missed_planted_leak_is_want_of_power() -> None:
+def test_a_missed_planted_leak_is_insufficient_power() -> None:
     weak = subject(checks=controls(positive=False))
     one = only(ruled(audit(weak)))
     assert one.state == "INCONCLUSIVE"
-    assert "lacks power" in one.reason
+    assert one.reason == Reason(ReasonCode.LACKS_POWER, {"weak": ("lira",)})
     optional = policy(AUC, statistics=Statistics(positive_control="optional"))
     assert only(ruled(audit(weak), optional)).state == "WITHIN"
 
@@ -118,7 +143,7 @@ def test_a_weak_attack_may_still_find_a_leak() -> None:
 def test_no_planted_leak_at_all_is_told() -> None:
     one = only(ruled(audit(subject(checks=()))))
     assert one.state == "INCONCLUSIVE"
-    assert "No leak was planted" in one.reason
+    assert one.reason == Reason(ReasonCode.NO_POSITIVE_CONTROL, {"weak": ("lira",)})
 
 
 def test_a_weak_attack_is_left_aside_beside_a_strong_one() -> None:
@@ -128,15 +153,16 @@ def test_a_weak_attack_is_left_aside_beside_a_strong_one() -> None:
     )
     one = only(ruled(audit(both)))
     assert one.state == "WITHIN"
-    assert "Left aside for want of power: rmia" in one.reason
+    assert one.reason.params["weak"] == ("rmia",)
+    assert "Left aside for insufficient power: rmia" in word_reason(one)
     assert only(ruled(audit(both), policy(STRICT))).state == "INCONCLUSIVE"
 
 
 def test_an_attack_asked_for_and_not_run() -> None:
     one = only(ruled(audit(subject()), policy(STRICT)))
     assert one.state == "INCONCLUSIVE"
-    assert "rmia" in one.reason
-    assert "--attacks rmia" in one.remedy
+    assert one.reason == Reason(ReasonCode.ATTACKS_MISSING, {"attacks": ("rmia",)})
+    assert "--attacks rmia" in word_remedy(one)
     leaks = audit(subject(outcomes=[auc(0.8)]))
     assert only(ruled(leaks, policy(STRICT))).state == "EXCEEDS"
 
@@ -146,36 +172,53 @@ def test_a_leaking_null_control_fails_the_audit() -> None:
     found = ruled(made)
     assert [v.state for v in found.verdicts] == ["INCONCLUSIVE", "WITHIN"]
     assert (found.state, found.code) == ("INCONCLUSIVE", 5)
-    assert "harness" in found.notes[0]
+    leak = {"attack": "lira", "subject": "model"}
+    assert found.notes[0] == Caveat(CaveatCode.HARNESS_LEAKS, "defect", leak)
+    assert "harness" in word_notes(found)[0]
     # One harness made every number, also those of the subject that is judged.
     narrow = policy(AUC, context=Context(subjects=("other",)))
     assert ruled(made, narrow).code == 5
 
 
+ABOVE = Caveat(
+    CaveatCode.EPSILON_ABOVE_CLAIM, "defect", {"bound": 4.0, "confidence": 0.95, "claimed": 1.0}
+)
+
+
 @pytest.mark.parametrize(
     "broken",
     [
-        subject(outcomes=[auc(0.5), Failed("rmia", "membership", "a fault")]),
-        subject(outcomes=[replace(auc(0.5), caveats=("defect: an epsilon of at least 4",))]),
-        subject(checks=[*controls(), Control("positive", "lira", (), False, "the control broke")]),
+        subject(outcomes=[auc(0.5), Failed("rmia", "membership", FAILED)]),
+        subject(outcomes=[replace(auc(0.5), caveats=(ABOVE,))]),
+        subject(checks=[*controls(), Control("positive", "lira", (), False, note("planted"), FAILED)]),
     ],
 )
 def test_faults_of_what_is_judged_fail_the_audit(broken: object) -> None:
     found = ruled(audit(broken, subject("other")))  # type: ignore[arg-type]
     assert found.code == 5
-    assert found.notes
+    assert [note.severity for note in found.notes] == ["defect"]
+    assert all(text.startswith("The audit failed: ") for text in word_notes(found))
     narrow = policy(AUC, context=Context(subjects=("other",)))
     spared = ruled(audit(broken, subject("other")), narrow)  # type: ignore[arg-type]
     assert (spared.state, spared.code) == ("WITHIN", 0)
-    assert any("Not judged" in note for note in spared.notes)
+    assert CaveatCode.NOT_JUDGED in codes(spared)
 
 
-def test_a_training_that_broke() -> None:
-    broke = audit(subject(), untrained=(Untrained("dp_sgd", "dp_sgd", "a fault", True),))
+LIBRARY = Reason(ReasonCode.MISSING_EXTRA, {"library": "opacus", "fix": "install it"})
+
+
+def codes(found: Verdicts) -> list[CaveatCode]:
+    return [note.code for note in found.notes]
+
+
+def test_a_training_that_failed() -> None:
+    broke = audit(subject(), untrained=(Untrained("dp_sgd", "dp_sgd", FAILED, True),))
     assert ruled(broke).code == 5
-    refused = audit(subject(), untrained=(Untrained("dp_sgd", "dp_sgd", "no library"),))
+    refused = audit(subject(), untrained=(Untrained("dp_sgd", "dp_sgd", LIBRARY),))
     assert ruled(refused).code == 0
-    assert any("nothing is known" in note for note in ruled(refused).notes)
+    assert codes(ruled(refused)) == [CaveatCode.NOT_TRAINED]
+    assert ruled(refused).untrained == (("dp_sgd", LIBRARY),)
+    assert "nothing is known" in word_notes(ruled(refused))[0]
 
 
 def test_subjects_to_release() -> None:
@@ -184,7 +227,7 @@ def test_subjects_to_release() -> None:
     assert ruled(made, policy(AUC, context=Context(subjects=("good",)))).code == 0
     with pytest.raises(PrivauditError, match="did you mean 'good'"):
         ruled(made, policy(AUC, context=Context(subjects=("goood",))))
-    lost = replace(made, untrained=(Untrained("dp", "dp_sgd", "no library"),))
+    lost = replace(made, untrained=(Untrained("dp", "dp_sgd", LIBRARY),))
     with pytest.raises(PrivauditError, match="not trained"):
         ruled(lost, policy(AUC, context=Context(subjects=("dp",))))
 
@@ -193,47 +236,51 @@ SMALL = {**POOL, "nonmember_patients": 700, "nonmembers": 700}
 
 
 def test_too_few_false_positives_are_not_judged() -> None:
-    low = number("tpr_at_fpr_0.01", 0.01, 0.004, 0.02, n=SMALL)
+    low = number(RATE, 0.01, 0.004, 0.02, n=SMALL)
     one = only(ruled(audit(subject(outcomes=[member("lira", low)])), policy(TPR)))
     assert one.state == "INCONCLUSIVE"
-    assert one.remedy.startswith("About 300 more held-out patients")
+    assert one.reason == Reason(ReasonCode.TOO_FEW_FALSE_POSITIVES, {"more": 300})
+    assert word_remedy(one).startswith("About 300 more held-out patients")
     strict = policy(TPR, statistics=Statistics(min_false_positives=30))
-    enough = number("tpr_at_fpr_0.01", 0.01, 0.004, 0.02)
+    enough = number(RATE, 0.01, 0.004, 0.02)
     one = only(ruled(audit(subject(outcomes=[member("lira", enough)])), strict))
-    assert one.remedy.startswith("About 1,400 more held-out patients")
+    assert word_remedy(one).startswith("About 1,400 more held-out patients")
 
 
-def test_a_refused_number_tells_what_it_needs() -> None:
-    refused = number(
-        "tpr_at_fpr_0.01", None, n=SMALL, refusal="needs 300 more held-out patients: 700 give 7"
-    )
+def test_a_refused_number_states_what_it_needs() -> None:
+    lacking = Reason(ReasonCode.TOO_FEW_HELD_OUT, {"more": 300, "have": 700, "fpr": 0.01})
+    refused = number(RATE, None, n=SMALL, refusal=lacking)
     one = only(ruled(audit(subject(outcomes=[member("lira", refused)])), policy(TPR)))
     assert one.state == "INCONCLUSIVE"
-    assert one.reason.startswith("Needs 300 more held-out patients")
+    assert one.reason == lacking
+    assert "300" in word_reason(one)
     assert (one.value, one.lower, one.upper) == (None, None, None)
 
 
 def test_how_many_more_patients() -> None:
-    crossing = number("tpr_at_fpr_0.01", 0.012, 0.006, 0.024)
+    crossing = number(RATE, 0.012, 0.006, 0.024)
     made = audit(subject(outcomes=[member("lira", crossing)]))
     one = only(ruled(made, policy(replace(TPR, max=0.018))))
     assert one.state == "INCONCLUSIVE"
-    assert one.remedy.startswith("About ")
-    assert "more held-out patients" in one.remedy
-    needed = int(one.remedy.split()[1].replace(",", ""))
+    needed = one.reason.params["more"]
+    assert isinstance(needed, float)
     assert 500 < needed < 10_000
+    assert word_remedy(one).startswith("About ")
+    assert "more held-out patients" in word_remedy(one)
     above = only(ruled(made, policy(replace(TPR, max=0.0115))))
-    assert "likelier to confirm" in above.remedy
+    assert "likelier to confirm" in word_remedy(above)
     near = only(ruled(made, policy(replace(TPR, max=0.0122))))
-    assert "no realistic number" in near.remedy
+    assert near.reason.params["more"] == 0
+    assert "no realistic number" in word_remedy(near)
 
 
 def test_a_limit_below_the_floor_is_warned_about() -> None:
-    clean = number("tpr_at_fpr_0.01", 0.01, 0.005, 0.017)
+    clean = number(RATE, 0.01, 0.005, 0.017)
     made = audit(subject(outcomes=[member("lira", clean)]))
-    notes = ruled(made, policy(replace(TPR, max=0.015))).notes
-    assert any("a model that leaks nothing passes 4 times in 5" in note for note in notes)
-    assert not any("leaks nothing" in note for note in ruled(made, policy(TPR)).notes)
+    found = ruled(made, policy(replace(TPR, max=0.015)))
+    assert codes(found) == [CaveatCode.LIMIT_BELOW_RESOLUTION]
+    assert "a model that leaks nothing passes 4 times in 5" in word_notes(found)[0]
+    assert not codes(ruled(made, policy(TPR)))
 
 
 def test_many_blocking_rules_are_judged_together() -> None:
@@ -285,24 +332,25 @@ def test_groups_named_in_the_policy_block() -> None:
     made = audit(subject(outcomes=[split(("F", 0.5), ("M", 0.8))]))
     found = ruled(made, policy(replace(AUC, by=("sex",))))
     assert [(v.group, v.state, v.severity) for v in found.verdicts] == [
-        ("", "WITHIN", "block"),
-        ("sex: F", "WITHIN", "block"),
-        ("sex: M", "EXCEEDS", "block"),
+        (None, "WITHIN", "block"),
+        (Group("sex", "F"), "WITHIN", "block"),
+        (Group("sex", "M"), "EXCEEDS", "block"),
     ]
     assert found.code == 1
-    assert found.verdicts[2].sentence.startswith("Among patients with sex: M, given one")
+    text = word_finding(found.verdicts[2])
+    assert text.startswith("Among patients with sex: M, given one")
 
 
 def test_groups_not_named_warn_where_they_exceed() -> None:
     made = audit(subject(outcomes=[split(("F", 0.5), ("M", 0.8))]))
     found = ruled(made)
     assert [(v.group, v.state, v.severity) for v in found.verdicts] == [
-        ("", "WITHIN", "block"),
-        ("sex: M", "EXCEEDS", "warn"),
+        (None, "WITHIN", "block"),
+        (Group("sex", "M"), "EXCEEDS", "warn"),
     ]
     assert (found.state, found.code) == ("WITHIN", 0)
     worse = audit(subject(outcomes=[replace(split(("M", 0.8)), estimates=auc(0.8).estimates)]))
-    assert [v.group for v in ruled(worse).verdicts] == [""]
+    assert [v.group for v in ruled(worse).verdicts] == [None]
 
 
 def test_a_suppressed_group_is_not_tested() -> None:
@@ -327,19 +375,21 @@ def test_a_grouping_that_is_not_there() -> None:
     made = audit(subject(outcomes=[split(("F", 0.5))]))
     found = ruled(made, policy(replace(AUC, by=("sexx",))))
     assert found.verdicts[1].state == "NOT TESTED"
-    assert found.verdicts[1].remedy == "did you mean 'sex'?"
+    reason = found.verdicts[1].reason
+    assert (reason.code, reason.params["near"]) == (ReasonCode.NO_GROUPING, "sex")
+    assert word_remedy(found.verdicts[1]) == "did you mean 'sex'?"
     assert found.code == 3
 
 
 def test_an_unusual_group_is_not_a_recognised_one() -> None:
     """The group's own non-members are named as often: its rate says nothing about membership."""
     finding = replace(
-        member("lira", number("tpr_at_fpr_0.01", 0.012, 0.008, 0.017)),
-        groups=(group("M", number("tpr_at_fpr_0.01", 0.2, 0.15, 0.25, chance=0.2)),),
+        member("lira", number(RATE, 0.012, 0.008, 0.017)),
+        groups=(group("M", number(RATE, 0.2, 0.15, 0.25, chance=0.2)),),
     )
     found = ruled(audit(subject(outcomes=[finding])), policy(replace(TPR, by=("sex",))))
     assert found.verdicts[1].state == "INCONCLUSIVE"
-    assert "unusual, not recognised" in found.verdicts[1].reason
+    assert found.verdicts[1].reason == Reason(ReasonCode.GROUP_ATYPICAL)
 
 
 # ---------------------------------------------------------------- trials, promises, guards
@@ -350,54 +400,71 @@ def test_settings_of_an_attack() -> None:
     made = audit(subject(outcomes=[finding]))
     limit = Limit("attr", "attribute.advantage", 0.05)
     one = only(ruled(made, policy(limit)))
-    assert (one.state, one.setting) == ("EXCEEDS", "unit")
-    assert "(unit)" in one.sentence
+    assert (one.state, one.setting) == ("EXCEEDS", Setting("column", "unit"))
+    assert "attribute (unit)" in word_finding(one)
     assert only(ruled(made, policy(replace(limit, at=("se*",))))).state == "WITHIN"
-    assert only(ruled(made, policy(replace(limit, at=("age",))))).state == "NOT TESTED"
+    none = only(ruled(made, policy(replace(limit, at=("age",)))))
+    assert (none.state, none.reason.code) == ("NOT TESTED", ReasonCode.SETTINGS_MISSING)
+    # What a rule asks for and nobody measured is never within.
+    half = only(ruled(made, policy(replace(limit, at=("sex", "age")))))
+    missing = Reason(ReasonCode.SETTINGS_MISSING, {"settings": ("age",)})
+    assert (half.state, half.reason) == ("INCONCLUSIVE", missing)
+    assert "age" in word_reason(half)
+
+
+def test_a_setting_is_named_exactly_before_it_is_a_pattern() -> None:
+    rates: dict[str | Setting, tuple[float, float]] = {"lab[1]": (0.0, 0.02), "lab1": (0.3, 0.02)}
+    made = audit(subject(outcomes=[tried("attribute", "attribute", rates)]))
+    limit = Limit("attr", "attribute.advantage", 0.05)
+    assert only(ruled(made, policy(replace(limit, at=("lab[1]",))))).state == "WITHIN"
+    assert only(ruled(made, policy(replace(limit, at=("lab?",))))).state == "EXCEEDS"
+
+
+@pytest.mark.parametrize("name", ["race_ethnicity", "race / ethnicity", "24h insulin, had none"])
+def test_a_column_is_judged_whatever_it_is_called(name: str) -> None:
+    finding = tried("attribute", "attribute", {"sex": (0.0, 0.02), name: (0.4, 0.02)})
+    found = ruled(audit(subject(outcomes=[finding])), policy(Limit("a", "attribute.advantage", 0.1)))
+    assert (only(found).state, found.code) == ("EXCEEDS", 1)
+    assert only(found).setting == Setting("column", name)
 
 
 def test_what_other_releases_would_give_away_is_not_held_against_this_one() -> None:
-    poison = tried("flip", "poisoning", {"mean / flip": (0.0, 0.02), "krum / flip": (0.4, 0.02)})
+    mean = Setting("aggregator", "mean", details=("flip",))
+    krum = Setting("aggregator", "krum", details=("flip",), counterfactual=True)
+    poison = tried("flip", "poisoning", {mean: (0.0, 0.02), krum: (0.4, 0.02)})
     limit = Limit("p", "poisoning.advantage", 0.1)
     made = audit(subject(outcomes=[poison]))
     assert only(ruled(made, policy(limit))).state == "WITHIN"
     assert only(ruled(made, policy(replace(limit, at=("krum*",))))).state == "EXCEEDS"
-    keys = {"server": (0.0, 0.02), "server, had sums come back in float64": (0.9, 0.02)}
+    keys: dict[str | Setting, tuple[float, float]] = {
+        Setting("attacker", "server"): (0.0, 0.02),
+        Setting("attacker", "server", details=("sums in float64",), counterfactual=True): (0.9, 0.02),
+    }
     made = audit(subject(outcomes=[tried("key_recovery", "reconstruction", keys)]))
     assert only(ruled(made, policy(Limit("k", "reconstruction.advantage", 0.1)))).state == "WITHIN"
 
 
-class Needy(Attack):
-    needs = frozenset({Access.TABLE})
-    family = "synthetic"
-
-    def run(self, target, refits, rng):  # type: ignore[no-untyped-def]
-        raise NotImplementedError
-
-
-class Again(Needy):
-    needs = frozenset({Access.RERUN})
-
-
 def test_what_a_release_does_not_give_away_does_not_apply() -> None:
     limit = Limit("s", "poisoning.advantage", 0.1)
-    reason = lacks(Needy(), frozenset({Access.ANSWERS}))
-    assert reason is not None
+    reason = Reason(ReasonCode.LACKS_ACCESS, {"access": ("RERUN", "SEAT")})
     made = audit(subject(outcomes=[auc(0.5), Skipped("backdoor", "poisoning", reason)]))
     found = ruled(made, policy(AUC, limit))
     assert [(v.state, v.severity) for v in found.verdicts] == [
         ("WITHIN", "block"),
         ("NOT TESTED", "warn"),
     ]
-    assert "Does not apply" in found.verdicts[1].reason
+    assert found.verdicts[1].reason == Reason(ReasonCode.NOT_APPLICABLE)
     assert (found.state, found.code) == ("WITHIN", 0)
     # Asked for by name it blocks, and so does one that only the auditor could not make.
     named = ruled(made, policy(AUC, replace(limit, attacks=("backdoor",))))
     assert named.code == 3
-    reason = lacks(Again(), frozenset({Access.ANSWERS}))
-    assert reason is not None
-    made = audit(subject(outcomes=[auc(0.5), Skipped("backdoor", "poisoning", reason)]))
-    assert ruled(made, policy(AUC, limit)).code == 3
+    for reason in (
+        Reason(ReasonCode.NEEDS_RETRAINING),
+        Reason(ReasonCode.LACKS_ACCESS, {"access": ("RERUN",)}),
+        Reason(ReasonCode.NOT_REQUESTED, {"attacks": ("backdoor",)}),
+    ):
+        again = audit(subject(outcomes=[auc(0.5), Skipped("backdoor", "poisoning", reason)]))
+        assert ruled(again, policy(AUC, limit)).code == 3
     # Nothing that applies was tested: nothing is shown.
     assert ruled(made, policy(limit)).state == "NOT TESTED"
 
@@ -409,48 +476,53 @@ def test_what_needs_no_attack_to_know(metric: str) -> None:
     plain = ruled(audit(subject()), policy(AUC, limit))
     assert [(v.state, v.severity) for v in plain.verdicts][1] == ("NOT TESTED", "warn")
     assert plain.code == 0
-    shown = (Access.TABLE.value, Access.UPDATES.value)
+    shown = (Access.TABLE.name, Access.UPDATES.name)
     given = ruled(audit(subject(access=shown)), policy(AUC, limit))
     assert given.code == 3
+    with pytest.raises(PrivauditError, match="the access 'read it'"):
+        ruled(audit(subject(access=("read it",))), policy(AUC, limit))
 
 
-COVERED = ("ask the model for probabilities", "read the parameters and take gradients")
+COVERED = (Access.ANSWERS.name, Access.WEIGHTS.name)
 
 
-def promising(
+def claiming(
     epsilon: float | None, unit: str = "patient", covers: tuple[str, ...] = COVERED
 ) -> Audit:
     claim = ClaimText(epsilon, 1e-5, unit, "add-remove", covers, "PLD")
     return audit(subject(claim=claim, access=COVERED))
 
 
-def test_promises() -> None:
+def test_guarantees() -> None:
     rules = policy(Limit("eps", "epsilon.claimed", 3.0))
-    assert only(ruled(promising(1.0), rules)).state == "WITHIN"
-    assert only(ruled(promising(8.0), rules)).state == "EXCEEDS"
-    none = only(ruled(promising(None), rules))
+    assert only(ruled(claiming(1.0), rules)).state == "WITHIN"
+    assert only(ruled(claiming(8.0), rules)).state == "EXCEEDS"
+    none = only(ruled(claiming(None), rules))
     assert (none.state, none.value) == ("EXCEEDS", None)
-    stay = only(ruled(promising(1.0, "stay"), rules))
+    assert none.reason == Reason(ReasonCode.NO_GUARANTEE)
+    stay = only(ruled(claiming(1.0, "stay"), rules))
     assert stay.state == "EXCEEDS"
-    assert "one stay" in stay.reason
-    assert only(ruled(promising(1.0, "site"), rules)).state == "WITHIN"
-    answers = promising(1.0, covers=COVERED[:1])
+    assert stay.reason.code is ReasonCode.GUARANTEE_OF_ANOTHER_UNIT
+    assert "one stay" in word_reason(stay)
+    assert only(ruled(claiming(1.0, "site"), rules)).state == "WITHIN"
+    answers = claiming(1.0, covers=COVERED[:1])
     assert only(ruled(answers, rules)).state == "WITHIN"
     opened = replace(rules, context=Context(release="open-weights"))
-    assert "does not cover" in only(ruled(answers, opened)).reason
-    assert only(ruled(promising(1.0), opened)).state == "WITHIN"
+    bare = only(ruled(answers, opened)).reason
+    assert bare.code is ReasonCode.GUARANTEE_NOT_COVERING
+    assert bare.params["access"] == ("WEIGHTS",)
+    assert only(ruled(claiming(1.0), opened)).state == "WITHIN"
     delta = policy(Limit("delta", "epsilon.delta", 1e-6))
-    assert only(ruled(promising(1.0), delta)).state == "EXCEEDS"
+    assert only(ruled(claiming(1.0), delta)).state == "EXCEEDS"
 
 
-HOW = (
-    "Steinke et al. 2023, theorem 5.2; delta 0; one-sided 0.95 confidence over 10 numbers of guesses "
-    "(Bonferroni); 78 of 78 guesses right; 2495 coins, one a patient"
-)
+STEINKE = Bound(BoundMethod.STEINKE, delta=0.0, tried=10, made=78, right=78, coins=2495)
 
 
 def proven(value: float, n: dict[str, int] | None = None) -> Audit:
-    bound = Estimate("epsilon_lower_bound", value, value, None, 0.0, n or POOL, 0.95, HOW)
+    bound = Estimate(
+        Metric("epsilon_lower_bound"), value, value, None, 0.0, n or POOL, 0.95, STEINKE
+    )
     return audit(subject(outcomes=[Finding("one_run", "epsilon", {}, (), (bound,))]))
 
 
@@ -458,12 +530,12 @@ def test_proofs_about_epsilon() -> None:
     limit = Limit("eps", "epsilon.lower_bound", 3.0)
     kept = only(ruled(proven(2.5), policy(limit)))
     assert (kept.state, kept.upper) == ("WITHIN", None)
-    assert "may be larger" in kept.sentence
+    assert "may be larger" in word_finding(kept)
     assert only(ruled(proven(3.5), policy(limit))).state == "EXCEEDS"
     few = {"member_patients": 20, "nonmember_patients": 20}
     blind = only(ruled(proven(0.2, few), policy(limit)))
     assert blind.state == "INCONCLUSIVE"
-    assert "could prove no more" in blind.reason
+    assert blind.reason.code is ReasonCode.NOTHING_PROVABLE
 
 
 def test_guards() -> None:
@@ -471,11 +543,12 @@ def test_guards() -> None:
     for least, state in ((0.7, "WITHIN"), (0.8, "INCONCLUSIVE"), (0.9, "EXCEEDS")):
         found = ruled(made, policy(AUC, Guard("g", "utility.auroc", min=least)))
         assert found.verdicts[1].state == state
-        assert f"at least {least}" in found.verdicts[1].sentence
+        assert found.verdicts[1].at_least
+        assert f"at least {least}" in word_finding(found.verdicts[1])
     error = replace(subject(), utility=(number("brier", 0.1, 0.09, 0.11),))
     for most, state in ((0.2, "WITHIN"), (0.1, "INCONCLUSIVE"), (0.05, "EXCEEDS")):
         found = ruled(audit(error), policy(AUC, Guard("g", "utility.brier", max=most)))
-        assert found.verdicts[1].state == state
+        assert (found.verdicts[1].state, found.verdicts[1].at_least) == (state, False)
     assert ruled(audit(error), policy(AUC, Guard("g", "utility.auroc", min=0.5))).code == 3
 
 
@@ -491,25 +564,29 @@ def test_a_waiver_never_makes_it_within() -> None:
     expired = replace(waiver, expires=date(2026, 11, 20))
     found = ruled(made, policy(AUC, waivers=(expired,)))
     assert (only(found).waiver, found.code) == (None, 1)
-    assert any("expired on 2026-11-20 and waives nothing" in note for note in found.notes)
+    assert codes(found) == [CaveatCode.WAIVER_EXPIRED]
+    assert "expired on 2026-11-20 and waives nothing" in word_notes(found)[0]
     last = replace(waiver, expires=DAY)
     assert ruled(made, policy(AUC, waivers=(last,))).code == 0
+
+
+FEMALE = Group("sex", "F")
 
 
 def test_a_waiver_of_one_group_or_subject_covers_no_other() -> None:
     made = audit(subject("a", outcomes=[split(("F", 0.8), ("M", 0.8))]), subject("b"))
     rules = policy(replace(AUC, by=("sex",)))
-    waiver = Exemption("auc", "few", "Dr. Who", date(2030, 1, 1), "sex: F")
+    waiver = Exemption("auc", "few", "Dr. Who", date(2030, 1, 1), FEMALE)
     found = ruled(made, replace(rules, waivers=(waiver,)))
-    assert {v.group for v in found.verdicts if v.waiver} == {"sex: F"}
+    assert {v.group for v in found.verdicts if v.waiver} == {FEMALE}
     assert found.code == 1
-    both = (waiver, replace(waiver, group="sex: M", subject="a"))
+    both = (waiver, replace(waiver, group=Group("sex", "M"), subject="a"))
     found = ruled(made, replace(rules, waivers=both))
     # Subject b was not split by sex, which no waiver of these groups covers.
     assert found.code == 3
-    idle = replace(waiver, group="sex: X")
+    idle = replace(waiver, group=Group("sex", "X"))
     found = ruled(made, replace(rules, waivers=(idle,)))
-    assert any("covers nothing" in note for note in found.notes)
+    assert codes(found) == [CaveatCode.WAIVER_IDLE]
 
 
 def test_regressions_want_a_baseline() -> None:
@@ -523,20 +600,21 @@ def test_regressions_want_a_baseline() -> None:
     assert found.code == 3
 
 
-def test_dates_are_those_of_the_day_told() -> None:
+def test_dates_are_those_of_the_day_given() -> None:
     with pytest.raises(PrivauditError, match="was to be reviewed"):
         judge(policy(), audit(subject()), today=date(2030, 1, 1))
     assert ruled(audit(subject())).policy["judged_on"] == "2026-11-21"
 
 
 def test_nobody_approved_it() -> None:
-    assert any("nobody" in note for note in ruled(audit(subject()), policy(approved_by="")).notes)
+    found = ruled(audit(subject()), policy(approved_by=""))
+    assert codes(found) == [CaveatCode.UNAPPROVED]
 
 
 # ---------------------------------------------------------------- synthetic tables
 
 
-TABLE = ("read the synthetic records",)
+TABLE = (Access.TABLE.name,)
 
 
 def synthetic(copies: float, singled: float, positive: bool | None = True) -> Audit:
@@ -557,7 +635,7 @@ def test_limits_on_a_synthetic_table() -> None:
     )
     found = ruled(synthetic(0.002, 0.01), rules)
     assert [v.state for v in found.verdicts] == ["WITHIN", "WITHIN"]
-    assert "stand in the table but for a few cells" in found.verdicts[0].sentence
+    assert "a near-duplicate in the table" in word_finding(found.verdicts[0])
     found = ruled(synthetic(0.1, 0.3), rules)
     assert [v.state for v in found.verdicts] == ["EXCEEDS", "EXCEEDS"]
     # A planted leak that a table attack missed: it lacks power, as any other attack would.
@@ -573,10 +651,14 @@ def test_limits_on_a_synthetic_table() -> None:
     ]
 
 
-def test_why_an_attack_told_nothing_is_said() -> None:
-    left = Skipped("attribute", "attribute", "no sensitive column to infer")
+def test_why_an_attack_gave_no_number_is_stated() -> None:
+    params = {"what": "no sensitive column", "because": "none is marked", "fix": "mark one"}
+    why = Reason(ReasonCode.REFUSED, params)
+    left = Skipped("attribute", "attribute", why)
     made = audit(subject(outcomes=[auc(0.5), left]))
     found = ruled(made, policy(AUC, Limit("attr", "attribute.advantage", 0.05)))
     assert found.verdicts[1].state == "NOT TESTED"
-    assert "attribute: no sensitive column to infer" in found.verdicts[1].reason
+    assert found.verdicts[1].untested == (("attribute", why),)
+    assert "attribute: " in word_reason(found.verdicts[1])
+    assert "no sensitive column" in word_reason(found.verdicts[1])
     assert found.code == 3

@@ -43,8 +43,7 @@ def test_non_inferiority_by_a_margin(values: tuple[float, ...], state: str, code
     moved = found.verdicts[-1]
     assert (moved.kind, moved.state, found.code) == ("regression", state, code)
     assert found.baseline == accepted().name
-    assert moved.sentence
-    assert moved.reason
+    assert moved.attack == "lira"
 
 
 def test_one_run_of_the_candidate_cannot_say() -> None:
@@ -76,10 +75,10 @@ def test_check_finds_the_baseline_that_the_policy_names(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rule = '\n[[regression]]\nmetric = "membership.auc"\nmargin = 0.02\n'
-    (tmp_path / "policy.toml").write_text(
-        TOML.replace('by = ["sex"]\n', "").replace("max = 0.6", "max = 0.9").replace(
-            "membership.tpr", "membership.auc").replace("fpr = 0.01\nmax = 0.05", "max = 0.9") + rule
-    )  # fmt: skip
+    text = TOML.replace('by = ["sex"]\n', "").replace("max = 0.6", "max = 0.9")
+    text = text.replace("membership.tpr", "membership.auc")
+    text = text.replace("fpr = 0.01\nmax = 0.05", "max = 0.9")
+    (tmp_path / "policy.toml").write_text(text + rule)
     for i, value in enumerate((0.601, 0.603, 0.598)):
         (tmp_path / f"{i}.json").write_text(to_json(run(value, 10 + i)))
     words = ["check", str(tmp_path / "0.json"), "--policy", str(tmp_path / "policy.toml")]

@@ -172,7 +172,8 @@ STAYS = """
 create view stays as select i.*, a.hospital_expire_flag, a.deathtime, a.has_chartevents_data,
   (julianday(i.outtime) - julianday(i.intime)) * 24 as hours,
   date(p.dob, '+18 years') <= i.intime as adult
-from ICUSTAYS i join ADMISSIONS a on a.hadm_id = i.hadm_id join PATIENTS p on p.subject_id = i.subject_id
+from ICUSTAYS i join ADMISSIONS a on a.hadm_id = i.hadm_id
+join PATIENTS p on p.subject_id = i.subject_id
 """
 FIRST = [
     "1",

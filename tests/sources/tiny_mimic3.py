@@ -1,4 +1,5 @@
-"""A tiny hospital in the shape of MIMIC-III, written in any of the forms in which people have it."""
+"""A tiny hospital in the shape of MIMIC-III, written in any of the forms in which people have
+it."""
 
 from __future__ import annotations
 
@@ -23,11 +24,16 @@ COLUMNS = {
     "storetime cgid stopped newbottle iserror",
 }
 INTEGERS = {"row_id", "subject_id", "hadm_id", "icustay_id", "itemid", "hospital_expire_flag"} | {
-    "has_chartevents_data", "first_wardid", "last_wardid", "expire_flag", "cgid"
-}  # fmt: skip
+    "has_chartevents_data",
+    "first_wardid",
+    "last_wardid",
+    "expire_flag",
+    "cgid",
+}
 TIMES = {"dob", "dod", "admittime", "dischtime", "deathtime", "intime", "outtime"} | {
-    "charttime", "storetime"
-}  # fmt: skip
+    "charttime",
+    "storetime",
+}
 
 Tables = dict[str, list[dict[str, object]]]
 
@@ -44,11 +50,23 @@ class Hospital:
         self.intime: dict[int, float] = {}
 
     def stay(
-        self, subject: int, stay: int, *, start: float = 0.0, los: float | None = 72.0,
-        age: float = 60.0, hadm: int | None = None, died: int = 0, death: float | None = None,
-        leaves: float = 200.0, unit: str = "MICU", last_unit: str | None = None, charted: int = 1,
-        dob: str | None = None, wards: tuple[int, int] = (7, 7),
-    ) -> None:  # fmt: skip
+        self,
+        subject: int,
+        stay: int,
+        *,
+        start: float = 0.0,
+        los: float | None = 72.0,
+        age: float = 60.0,
+        hadm: int | None = None,
+        died: int = 0,
+        death: float | None = None,
+        leaves: float = 200.0,
+        unit: str = "MICU",
+        last_unit: str | None = None,
+        charted: int = 1,
+        dob: str | None = None,
+        wards: tuple[int, int] = (7, 7),
+    ) -> None:
         self.intime[stay] = start
         hadm = hadm or 100_000 + stay
         if all(row["subject_id"] != subject for row in self.tables["PATIENTS"]):
@@ -59,52 +77,94 @@ class Hospital:
         if all(row["hadm_id"] != hadm for row in self.tables["ADMISSIONS"]):
             self.tables["ADMISSIONS"].append(
                 {
-                    "subject_id": subject, "hadm_id": hadm, "admittime": at(start - 2),
+                    "subject_id": subject,
+                    "hadm_id": hadm,
+                    "admittime": at(start - 2),
                     "dischtime": at(start + (death if death is not None else leaves)),
                     "deathtime": None if death is None else at(start + death),
-                    "admission_type": "EMERGENCY", "insurance": "Medicare", "ethnicity": "WHITE ",
-                    "hospital_expire_flag": died, "has_chartevents_data": charted,
+                    "admission_type": "EMERGENCY",
+                    "insurance": "Medicare",
+                    "ethnicity": "WHITE ",
+                    "hospital_expire_flag": died,
+                    "has_chartevents_data": charted,
                 }
-            )  # fmt: skip
+            )
         self.tables["ICUSTAYS"].append(
             {
-                "subject_id": subject, "hadm_id": hadm, "icustay_id": stay, "dbsource": "carevue",
-                "first_careunit": unit, "last_careunit": last_unit or unit,
-                "first_wardid": wards[0], "last_wardid": wards[1], "intime": at(start),
+                "subject_id": subject,
+                "hadm_id": hadm,
+                "icustay_id": stay,
+                "dbsource": "carevue",
+                "first_careunit": unit,
+                "last_careunit": last_unit or unit,
+                "first_wardid": wards[0],
+                "last_wardid": wards[1],
+                "intime": at(start),
                 "outtime": None if los is None else at(start + los),
             }
-        )  # fmt: skip
+        )
 
-    def chart(self, subject: int, stay: int, hour: float, item: int, value: object,
-              number: object = "same", error: object = None, stored: float | None = None) -> None:  # fmt: skip
+    def chart(
+        self,
+        subject: int,
+        stay: int,
+        hour: float,
+        item: int,
+        value: object,
+        number: object = "same",
+        error: object = None,
+        stored: float | None = None,
+    ) -> None:
         time = self.intime[stay] + hour
         self.tables["CHARTEVENTS"].append(
             {
-                "subject_id": subject, "icustay_id": stay, "itemid": item, "charttime": at(time),
+                "subject_id": subject,
+                "icustay_id": stay,
+                "itemid": item,
+                "charttime": at(time),
                 "storetime": at(time + 0.2 if stored is None else self.intime[stay] + stored),
-                "value": value, "valuenum": value if number == "same" else number, "error": error,
+                "value": value,
+                "valuenum": value if number == "same" else number,
+                "error": error,
             }
-        )  # fmt: skip
+        )
 
-    def lab(self, subject: int, stay: int, hour: float, item: int, value: object,
-            number: object = "same", hadm: int | None = None) -> None:  # fmt: skip
+    def lab(
+        self,
+        subject: int,
+        stay: int,
+        hour: float,
+        item: int,
+        value: object,
+        number: object = "same",
+        hadm: int | None = None,
+    ) -> None:
         self.tables["LABEVENTS"].append(
             {
-                "subject_id": subject, "hadm_id": hadm, "itemid": item, "value": value,
+                "subject_id": subject,
+                "hadm_id": hadm,
+                "itemid": item,
+                "value": value,
                 "charttime": at(self.intime[stay] + hour),
                 "valuenum": value if number == "same" else number,
             }
-        )  # fmt: skip
+        )
 
-    def output(self, subject: int, stay: int, hour: float, item: int, value: object,
-               error: object = None) -> None:  # fmt: skip
+    def output(
+        self, subject: int, stay: int, hour: float, item: int, value: object, error: object = None
+    ) -> None:
         time = self.intime[stay] + hour
         self.tables["OUTPUTEVENTS"].append(
             {
-                "subject_id": subject, "icustay_id": stay, "itemid": item, "charttime": at(time),
-                "storetime": at(time + 0.2), "value": value, "iserror": error,
+                "subject_id": subject,
+                "icustay_id": stay,
+                "itemid": item,
+                "charttime": at(time),
+                "storetime": at(time + 0.2),
+                "value": value,
+                "iserror": error,
             }
-        )  # fmt: skip
+        )
 
     def frame(self, table: str) -> pl.DataFrame:
         names = COLUMNS[table].split()

@@ -111,7 +111,7 @@ def test_trials_take_their_own_patients_and_keys():
     assert all(a <= b <= c for a, b, c in zip(line.low, line.y, line.high, strict=True))
     few = Trials(np.ones(9), np.zeros(9), patients=np.arange(9))
     assert stats.budget_curve({Setting("budget", 1.0, "sd"): few}).x == ()
-    for other in (Setting("column", "24h insulin"), Setting("known_columns", 3)):
+    for other in (Setting("column", "24h insulin"), Setting("neighbours", 3, "nearest")):
         with pytest.raises(PrivauditError, match="budget curve"):
             stats.budget_curve({other: few})
     with pytest.raises(PrivauditError, match="trials without patients"):

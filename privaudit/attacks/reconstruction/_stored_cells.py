@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from privaudit.inputs.artefacts.pickled_arrays import Held
+from privaudit.inputs.artefacts.pickled_arrays import Content
 from privaudit.records import Records
 
 WIDEST = 4096
@@ -43,7 +43,7 @@ class Cells:
         return cls(x[:, kinds], np.concatenate(codes, axis=1))
 
 
-def code_vectors(content: Held, n: int) -> np.ndarray:
+def code_vectors(content: Content, n: int) -> np.ndarray:
     """(v, n) int64: every array with one entry a record that may be codes of levels, each once."""
     found: list[np.ndarray] = []
     for group in content.groups:
@@ -62,7 +62,7 @@ def code_vectors(content: Held, n: int) -> np.ndarray:
     return _once(found, n)
 
 
-def number_vectors(content: Held, n: int) -> np.ndarray:
+def number_vectors(content: Content, n: int) -> np.ndarray:
     """(v, n) float64: every array of numbers with one entry a record, each once."""
     found: list[np.ndarray] = []
     for array in _along(content, n):
@@ -78,7 +78,7 @@ def _once(found: list[np.ndarray], n: int) -> np.ndarray:
     return np.array(list(distinct.values())).reshape(len(distinct), n)
 
 
-def _along(content: Held, n: int) -> list[np.ndarray]:
+def _along(content: Content, n: int) -> list[np.ndarray]:
     """Arrays with an axis of n entries, as (n, w)."""
     found = []
     for array in content.arrays:
@@ -228,7 +228,7 @@ def _decode(
     return named[code[try_]]
 
 
-def stored_rows(content: Held, members: Cells, others: Cells) -> tuple[np.ndarray, np.ndarray]:
+def stored_rows(content: Content, members: Cells, others: Cells) -> tuple[np.ndarray, np.ndarray]:
     """(n,) and (m,) float64, 1 where all identifying cells of a record are in one stored row.
 
     A stored column stands for the column of the records whose values it holds as often

@@ -19,7 +19,7 @@ from privaudit.attacks.reconstruction._stored_cells import (
 )
 from privaudit.contracts import Access, Attack, Fitted, Target, Trials
 from privaudit.facts import Setting
-from privaudit.inputs.artefacts.arrays import opened
+from privaudit.inputs.artefacts.arrays import read_arrays
 
 IN_ORDER = "the same stored values, compared with patients whom the generator was not fitted on"
 AS_SET = "the same search for patients whom the generator was not fitted on"
@@ -68,7 +68,7 @@ class StoredRecords(Attack):
         names = {c.name for c in (members if table is None else table).columns}
         mine, theirs = Cells.of(members, names), Cells.of(others, names)
         half = np.isin(members.patient, _half(members.patient, rng))
-        content = opened(file)
+        content = read_arrays(file)
         paired = rng.integers(0, len(members), len(others))
         who = (members.patient[inside], others.patient[outside])
         found = {}

@@ -1,4 +1,4 @@
-"""The arrays inside a generator's file, whatever wrote it; nothing of the file is run."""
+"""The arrays inside a generator's file, whatever software wrote it; nothing of the file is run."""
 
 from __future__ import annotations
 
@@ -13,35 +13,46 @@ from typing import Any
 import numpy as np
 
 from privaudit.errors import PrivauditError
-from privaudit.inputs.artefacts.pickled_arrays import Held, held, values
+from privaudit.inputs.artefacts.pickled_arrays import Content, read_pickle, values
 
 LARGEST = 2**30
 """Bytes that a file may unpack to: above, it is refused unread."""
-MOST = 100_000
+MOST_PARTS = 100_000
 """Parts that an archive may have."""
-SAFE = {
-    "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
-    "U8": "u1", "BOOL": "?",
-}  # fmt: skip
+SAFE = dict(
+    zip(
+        ("F64", "F32", "F16", "I64", "I32", "I16", "I8", "U8", "BOOL"),
+        ("<f8", "<f4", "<f2", "<i8", "<i4", "<i2", "i1", "u1", "?"),
+        strict=True,
+    )
+)
+"""Types of safetensors, and numpy's."""
 
 
-def opened(file: bytes) -> Held:
-    """What a file holds: zip archives (torch.save, numpy.savez and ours), pickles (plain, joblib,
-    gzipped), safetensors, .npy and JSON. PrivauditError for a file of another kind, a damaged one, or
-    one that unpacks to more than `LARGEST` bytes."""
+DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, OSError, struct.error, MemoryError),
+    *(ValueError, LookupError, TypeError, AttributeError, RuntimeError),
+)
+"""What reading a damaged file may raise."""
+
+
+def read_arrays(file: bytes) -> Content:
+    """What a file holds, read without running it.
+
+    Zip archives (torch.save, numpy.savez and this project's), pickles (plain, joblib, gzipped),
+    safetensors, .npy and JSON.
+
+    Raises:
+        PrivauditError: a file of another kind, a damaged one, or one that unpacks to more than
+            `LARGEST` bytes.
+    """
     try:
         return _open(file)
-    except PrivauditError:
-        raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, struct.error) as error:
-        raise _unreadable(type(error).__name__) from None
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
-        raise _unreadable(type(error).__name__) from None
-    except (NotImplementedError, RuntimeError, RecursionError, MemoryError) as error:
+    except DAMAGED as error:
         raise _unreadable(type(error).__name__) from None
 
 
-def _open(file: bytes) -> Held:
+def _open(file: bytes) -> Content:
     if len(file) > LARGEST:
         raise _large(len(file))
     if file[:2] == b"\x1f\x8b":
@@ -51,22 +62,22 @@ def _open(file: bytes) -> Held:
             raise _large(len(file))
     if zipfile.is_zipfile(io.BytesIO(file)):
         return _archive(file)
-    found = Held()
+    found = Content()
     _part("", file, {}, found)
     return found
 
 
-def _archive(file: bytes) -> Held:
-    found = Held()
+def _archive(file: bytes) -> Content:
+    found = Content()
     with zipfile.ZipFile(io.BytesIO(file)) as archive:
         members = archive.infolist()
-        whole = sum(member.file_size for member in members)
-        if whole > LARGEST or len(members) > MOST:
-            raise _large(whole)
+        total = sum(member.file_size for member in members)
+        if total > LARGEST or len(members) > MOST_PARTS:
+            raise _large(total)
         content = {}
         for member in members:
             with archive.open(member) as stream:
-                # The directory's word for a member's size is not trusted.
+                # The size that the directory states is not trusted.
                 content[member.filename] = stream.read(member.file_size + 1)
             if len(content[member.filename]) > member.file_size:
                 raise _large(len(content[member.filename]))
@@ -79,7 +90,7 @@ def _archive(file: bytes) -> Held:
     return found
 
 
-def _part(name: str, part: bytes, storages: dict[str, bytes], found: Held) -> None:
+def _part(name: str, part: bytes, storages: dict[str, bytes], found: Content) -> None:
     start = part[:1]
     if part[:6] == b"\x93NUMPY":
         found.arrays.append(np.lib.format.read_array(io.BytesIO(part), allow_pickle=False))
@@ -91,12 +102,12 @@ def _part(name: str, part: bytes, storages: dict[str, bytes], found: Held) -> No
         # Pickles of the oldest protocols have no mark of their own: what is nothing else is read as one.
         if not part:
             raise _unreadable("empty")
-        inside = held(part, storages)
+        inside = read_pickle(part, storages)
         found.arrays += inside.arrays
         found.groups += inside.groups
 
 
-def _json(root: Any, found: Held) -> None:
+def _json(root: Any, found: Content) -> None:
     todo = [root]
     while todo:
         node = todo.pop()
@@ -106,21 +117,21 @@ def _json(root: Any, found: Held) -> None:
             todo += [part for part in inner if isinstance(part, dict | list)]
 
 
-def _safetensors(part: bytes, found: Held) -> None:
+def _safetensors(part: bytes, found: Content) -> None:
     (length,) = struct.unpack("<Q", part[:8])
     header = json.loads(part[8 : 8 + length])
     body = part[8 + length :]
-    for told in header.values():
-        if isinstance(told, dict) and told.get("dtype") in SAFE:
-            start, end = told["data_offsets"]
-            flat = np.frombuffer(body[int(start) : int(end)], dtype=SAFE[told["dtype"]])
-            found.arrays.append(flat.reshape([int(n) for n in told["shape"]]))
+    for entry in header.values():
+        if isinstance(entry, dict) and entry.get("dtype") in SAFE:
+            start, end = entry["data_offsets"]
+            flat = np.frombuffer(body[int(start) : int(end)], dtype=SAFE[entry["dtype"]])
+            found.arrays.append(flat.reshape([int(n) for n in entry["shape"]]))
 
 
 def _large(size: int) -> PrivauditError:
     return PrivauditError(
         f"a generator's file that unpacks to {size:,} bytes or more",
-        f"at most {LARGEST:,} bytes in {MOST:,} parts are read",
+        f"at most {LARGEST:,} bytes in {MOST_PARTS:,} parts are read",
         "do not open a file that is larger than any model of a table",
     )
 
@@ -128,10 +139,10 @@ def _large(size: int) -> PrivauditError:
 def _unreadable(reason: str) -> PrivauditError:
     return PrivauditError(
         "a generator's file that cannot be read without running it",
-        f"it is damaged or of a kind that is not known ({reason}); read are zip archives of torch and numpy, "
-        "pickles, safetensors, .npy and JSON",
+        f"it is damaged or of a kind that is not known ({reason}); read are zip archives of torch "
+        "and numpy, pickles, safetensors, .npy and JSON",
         "give the file as it is handed out, or have the generator saved in one of these kinds",
     )
 
 
-__all__ = ["opened"]
+__all__ = ["read_arrays"]

@@ -5,15 +5,14 @@ from __future__ import annotations
 import io
 import pickletools
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from privaudit.errors import PrivauditError
 
-MOST = 20_000_000
+MOST_STEPS = 20_000_000
 """Opcodes that are read of one pickle: above, it is refused."""
 DTYPE = re.compile(r"[<>=|]?([?bBhHiIlLqQefd]|[biuf][1248]|[SU][0-9]{1,4}|b1|f16)")
 
@@ -48,17 +47,27 @@ class Pairs:
 
 @dataclass(frozen=True, eq=False)
 class Outside:
-    """A reference to data kept outside the pickle, such as a tensor's storage."""
+    """A reference to data outside the pickle, such as a tensor's storage."""
 
-    told: Any
+    reference: Any
+
+
+PUSHED = frozenset(
+    code.name
+    for code in pickletools.opcodes
+    if code.arg and not code.stack_before and code.stack_after
+    if code.stack_after[0] is not pickletools.anyobject
+)
+"""Opcodes whose argument is the value itself."""
 
 
 @dataclass(eq=False)
 class Walk:
     """A pickle machine that builds inert nodes in place of objects.
 
-    Lists, tuples, texts, bytes and numbers are themselves; sets are lists; all else is one of the classes
-    above. The arrays that joblib puts between opcodes are read where they stand.
+    Lists, tuples, texts, bytes and numbers are themselves; sets are lists; all else is one of the
+    classes above. The arrays that joblib puts between opcodes are read where they are. The opcodes
+    are those listed here: a new one is refused, not guessed.
     """
 
     stream: io.BytesIO
@@ -69,62 +78,122 @@ class Walk:
     def run(self) -> Any:
         """The root of what is pickled. ValueError or IndexError for a damaged pickle."""
         for count, (code, argument, _) in enumerate(pickletools.genops(self.stream)):
-            if count >= MOST:
-                raise refused(f"a pickle of more than {MOST:,} steps")
+            if count >= MOST_STEPS:
+                raise refused(f"a pickle of more than {MOST_STEPS:,} steps")
             if code.name == "STOP":
                 break
-            self._step(code.name, argument)
+            if code.name in PUSHED:
+                self.stack.append(argument)
+            else:
+                self._step(code.name, argument)
         return self.stack[-1]
 
     def _step(self, name: str, argument: Any) -> None:
-        if name in ("PROTO", "FRAME", "READONLY_BUFFER"):
-            return
-        if name in CONSTANTS:
-            self.stack.append(CONSTANTS[name]())
-        elif name in PUSHED:
-            self.stack.append(argument)
-        elif name in STEPS:
-            STEPS[name](self, argument)
-        else:
-            raise ValueError(name)
+        stack = self.stack
+        match name:
+            case "MEMOIZE":
+                self.memo[len(self.memo)] = stack[-1]
+            case "PUT" | "BINPUT" | "LONG_BINPUT":
+                self.memo[int(argument)] = stack[-1]
+            case "GET" | "BINGET" | "LONG_BINGET":
+                stack.append(self.memo[int(argument)])
+            case "MARK":
+                self.marks.append(len(stack))
+            case "APPEND":
+                self._add([stack.pop()])
+            case "APPENDS" | "ADDITEMS":
+                self._add(self._since())
+            case "SETITEM":
+                self._set(self._last(2))
+            case "SETITEMS":
+                self._set(self._since())
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                stack.append(tuple(self._last(int(name[-1]))))
+            case "TUPLE":
+                stack.append(tuple(self._since()))
+            case "EMPTY_TUPLE":
+                stack.append(())
+            case "EMPTY_LIST" | "EMPTY_SET":
+                stack.append([])
+            case "LIST" | "FROZENSET":
+                stack.append(self._since())
+            case "EMPTY_DICT":
+                stack.append(Pairs())
+            case "DICT":
+                flat = self._since()
+                stack.append(Pairs())
+                self._set(flat)
+            case "NONE":
+                stack.append(None)
+            case "NEWTRUE" | "NEWFALSE":
+                stack.append(name == "NEWTRUE")
+            case "NEXT_BUFFER":
+                stack.append(b"")
+            case "GLOBAL":
+                stack.append(Global(argument))
+            case "STACK_GLOBAL":
+                module, attribute = self._last(2)
+                stack.append(Global(f"{module} {attribute}"))
+            case "EXT1" | "EXT2" | "EXT4":
+                stack.append(Global(f"copyreg {argument}"))
+            case "REDUCE" | "NEWOBJ":
+                self._make(self._last(2))
+            case "NEWOBJ_EX":
+                self._make(self._last(3))
+            case "OBJ":
+                self._make(self._since())
+            case "INST":
+                stack.append(Made(Global(argument), self._since()))
+            case "BUILD":
+                self._build(stack.pop())
+            case "PERSID":
+                stack.append(Outside(argument))
+            case "BINPERSID":
+                stack.append(Outside(stack.pop()))
+            case "DUP":
+                stack.append(stack[-1])
+            case "POP" if self.marks and self.marks[-1] == len(stack):
+                self.marks.pop()
+            case "POP":
+                stack.pop()
+            case "POP_MARK":
+                self._since()
+            case "PROTO" | "FRAME" | "READONLY_BUFFER":
+                pass
+            case _:
+                raise ValueError(name)
 
-    def since(self) -> list[Any]:
+    def _since(self) -> list[Any]:
         """What lies above the last mark, which is taken away with it."""
         at = self.marks.pop()
         found = self.stack[at:]
         del self.stack[at:]
         return found
 
-    def drop(self) -> None:
-        self.since()
-
-    def put(self, place: int) -> None:
-        self.memo[place] = self.stack[-1]
-
-    def add(self, values: list[Any]) -> None:
-        top = self.stack[-1]
-        if isinstance(top, list):
-            top.extend(values)
-        elif isinstance(top, Made):
-            top.items.extend(values)
-        else:
-            raise ValueError("append")
-
-    def set(self, flat: list[Any]) -> None:
-        pairs = list(zip(flat[::2], flat[1::2], strict=True))
-        top = self.stack[-1]
-        if isinstance(top, Pairs | Made):
-            top.items.extend(pairs)
-        else:
-            raise ValueError("setitem")
-
-    def make(self, count: int) -> None:
-        parts = self.stack[-count:]
+    def _last(self, count: int) -> list[Any]:
+        """The topmost `count` values, taken away."""
+        found = self.stack[-count:]
+        if len(found) < count:
+            raise ValueError("stack")
         del self.stack[-count:]
+        return found
+
+    def _add(self, values: list[Any]) -> None:
+        top = self.stack[-1]
+        if not isinstance(top, list | Made):
+            raise ValueError("append")
+        (top if isinstance(top, list) else top.items).extend(values)
+
+    def _set(self, flat: list[Any]) -> None:
+        top = self.stack[-1]
+        if not isinstance(top, Pairs | Made):
+            raise ValueError("setitem")
+        top.items.extend(zip(flat[::2], flat[1::2], strict=True))
+
+    def _make(self, parts: list[Any]) -> None:
         self.stack.append(Made(parts[0], parts[1:]))
 
-    def build(self) -> None:
-        state = self.stack.pop()
+    def _build(self, state: Any) -> None:
         top = self.stack[-1]
         if isinstance(top, Made):
             top.state.append(state)
@@ -134,124 +203,32 @@ class Walk:
             raise ValueError("build")
 
 
-def _pop_name(walk: Walk) -> None:
-    last = walk.stack.pop()
-    walk.stack.append(Global(f"{walk.stack.pop()} {last}"))
-
-
-def _instance(walk: Walk, name: str) -> None:
-    walk.stack.append(Made(Global(name), walk.since()))
-
-
-def _object(walk: Walk, _: Any) -> None:
-    parts = walk.since()
-    walk.stack.append(Made(parts[0], parts[1:]))
-
-
-def _tuple(count: int) -> Callable[[Walk, Any], None]:
-    def step(walk: Walk, _: Any) -> None:
-        parts = tuple(walk.stack[-count:])
-        if len(parts) < count:
-            raise ValueError("tuple")
-        del walk.stack[-count:]
-        walk.stack.append(parts)
-
-    return step
-
-
-def _pop(walk: Walk, _: Any) -> None:
-    if walk.marks and walk.marks[-1] == len(walk.stack):
-        walk.marks.pop()
-    else:
-        walk.stack.pop()
-
-
-def _setitem(walk: Walk, _: Any) -> None:
-    flat = walk.stack[-2:]
-    del walk.stack[-2:]
-    walk.set(flat)
-
-
-def _dict(walk: Walk, _: Any) -> None:
-    flat = walk.since()
-    walk.stack.append(Pairs())
-    walk.set(flat)
-
-
-CONSTANTS: dict[str, Callable[[], Any]] = {
-    "NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False, "EMPTY_LIST": list,
-    "EMPTY_SET": list, "EMPTY_TUPLE": tuple, "EMPTY_DICT": Pairs, "NEXT_BUFFER": bytes,
-}  # fmt: skip
-PUSHED = {
-    "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "STRING",
-    "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
-    "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
-}  # fmt: skip
-STEPS: dict[str, Callable[[Walk, Any], None]] = {
-    "MARK": lambda w, _: w.marks.append(len(w.stack)),
-    "POP": _pop,
-    "POP_MARK": lambda w, _: w.drop(),
-    "DUP": lambda w, _: w.stack.append(w.stack[-1]),
-    "LIST": lambda w, _: w.stack.append(w.since()),
-    "TUPLE": lambda w, _: w.stack.append(tuple(w.since())),
-    "TUPLE1": _tuple(1),
-    "TUPLE2": _tuple(2),
-    "TUPLE3": _tuple(3),
-    "DICT": _dict,
-    "FROZENSET": lambda w, _: w.stack.append(w.since()),
-    "APPEND": lambda w, _: w.add([w.stack.pop()]),
-    "APPENDS": lambda w, _: w.add(w.since()),
-    "ADDITEMS": lambda w, _: w.add(w.since()),
-    "SETITEM": _setitem,
-    "SETITEMS": lambda w, _: w.set(w.since()),
-    "GET": lambda w, a: w.stack.append(w.memo[int(a)]),
-    "BINGET": lambda w, a: w.stack.append(w.memo[a]),
-    "LONG_BINGET": lambda w, a: w.stack.append(w.memo[a]),
-    "PUT": lambda w, a: w.put(int(a)),
-    "BINPUT": lambda w, a: w.put(a),
-    "LONG_BINPUT": lambda w, a: w.put(a),
-    "MEMOIZE": lambda w, _: w.put(len(w.memo)),
-    "GLOBAL": lambda w, a: w.stack.append(Global(a)),
-    "STACK_GLOBAL": lambda w, _: _pop_name(w),
-    "EXT1": lambda w, a: w.stack.append(Global(f"copyreg {a}")),
-    "EXT2": lambda w, a: w.stack.append(Global(f"copyreg {a}")),
-    "EXT4": lambda w, a: w.stack.append(Global(f"copyreg {a}")),
-    "REDUCE": lambda w, _: w.make(2),
-    "NEWOBJ": lambda w, _: w.make(2),
-    "NEWOBJ_EX": lambda w, _: w.make(3),
-    "INST": lambda w, a: _instance(w, a),
-    "OBJ": _object,
-    "BUILD": lambda w, _: w.build(),
-    "PERSID": lambda w, a: w.stack.append(Outside(a)),
-    "BINPERSID": lambda w, _: w.stack.append(Outside(w.stack.pop())),
-}
-
-
 def _between(stream: io.BytesIO, state: Any) -> np.ndarray | None:
     """The array that joblib wrote right after its description; the stream is left behind it."""
     if not isinstance(state, Pairs):
         return None
-    told = {key: value for key, value in state.items if isinstance(key, str)}
-    dtype, shape = dtype_of(told.get("dtype")), told.get("shape")
-    if (
-        dtype is None
-        or not isinstance(shape, tuple)
-        or not all(type(n) is int and n >= 0 for n in shape)
-    ):
-        raise refused("a joblib file with objects inside its arrays")  # fmt: skip
-    if told.get("numpy_array_alignment_bytes"):
+    header = {key: value for key, value in state.items if isinstance(key, str)}
+    dtype, shape = dtype_of(header.get("dtype")), header.get("shape")
+    if dtype is None or not is_shape(shape):
+        raise refused("a joblib file with objects inside its arrays")
+    if header.get("numpy_array_alignment_bytes"):
         pad = stream.read(1)
         stream.seek(pad[0] if pad else 0, io.SEEK_CUR)
     size = int(np.prod(shape, dtype=object)) * dtype.itemsize
     data = stream.read(size)
     if len(data) != size:
         raise ValueError("truncated")
-    return np.frombuffer(data, dtype=dtype).reshape(
-        shape, order="F" if told.get("order") == "F" else "C"
-    )
+    order: Literal["C", "F"] = "F" if header.get("order") == "F" else "C"
+    return np.frombuffer(data, dtype=dtype).reshape(shape, order=order)
+
+
+def is_shape(shape: Any) -> bool:
+    """Whether this is a tuple of sizes, as an array's shape."""
+    return isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)
 
 
 def dtype_of(kind: Any) -> np.dtype[Any] | None:
+    """The numpy type of numbers, yes or no, or texts that a node would have become, if one."""
     if not isinstance(kind, Made) or kind.name != "numpy dtype" or not kind.given:
         return None
     first = kind.given[0][0] if isinstance(kind.given[0], tuple) else kind.given[0]
@@ -259,17 +236,15 @@ def dtype_of(kind: Any) -> np.dtype[Any] | None:
         return None
     order = "="
     if kind.state and isinstance(kind.state[-1], tuple) and len(kind.state[-1]) > 1:
-        told = kind.state[-1][1]
-        order = told if told in ("<", ">") else "="
+        stated = kind.state[-1][1]
+        order = stated if stated in ("<", ">") else "="
     return np.dtype(first).newbyteorder(order)  # type: ignore[arg-type]
 
 
 def refused(what: str) -> PrivauditError:
+    """The error of a file that is not read."""
     return PrivauditError(
         what,
         "the file is read step by step, without running it, and this cannot be",
         "audit the file that is really handed out, or have the generator saved as arrays",
     )
-
-
-__all__ = ["Global", "Made", "Outside", "Pairs", "Walk", "dtype_of", "refused"]

@@ -16,25 +16,32 @@ from privaudit.inputs.artefacts.pickle_opcodes import (
     Pairs,
     Walk,
     dtype_of,
+    is_shape,
     refused,
 )
 
 LARGEST = 2**30
-"""Bytes of arrays that are taken from one file: a few bytes of a pickle can name one array many times."""
+"""Bytes of arrays that are taken from one file: a few bytes can name one array many times."""
 LETTERS = 100
 """Of a text as a value, its first letters count."""
 SCALAR = int | float | str | None
-STORAGES = {
-    "DoubleStorage": "f8", "FloatStorage": "f4", "HalfStorage": "f2", "LongStorage": "i8",
-    "IntStorage": "i4", "ShortStorage": "i2", "CharStorage": "i1", "ByteStorage": "u1",
-    "BoolStorage": "?",
-}  # fmt: skip
+STORAGES = dict(
+    zip(
+        ("Double", "Float", "Half", "Long", "Int", "Short", "Char", "Byte", "Bool"),
+        ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u1", "?"),
+        strict=True,
+    )
+)
+"""Torch's names of storages, less "Storage", and numpy's types."""
 
 
 @dataclass(eq=False)
-class Held:
-    """What a file holds. arrays: of numbers, yes or no, or texts; groups: lists of arrays of whole numbers,
-    which may say which rows belong to each level of a column."""
+class Content:
+    """What a file holds.
+
+    arrays: of numbers, yes or no, or texts; groups: lists of arrays of whole numbers, which may
+    state which rows belong to each level of a column; size: bytes counted so far.
+    """
 
     arrays: list[np.ndarray] = field(default_factory=list)
     groups: list[list[np.ndarray]] = field(default_factory=list)
@@ -47,10 +54,10 @@ class Held:
             raise refused(f"a file whose arrays take more than {LARGEST:,} bytes")
 
 
-def held(content: bytes, storages: Mapping[str, bytes]) -> Held:
+def read_pickle(content: bytes, storages: Mapping[str, bytes]) -> Content:
     """The arrays of one pickle. storages: bytes of tensors that lie outside it, by name."""
     stream = io.BytesIO(content)
-    found = Held()
+    found = Content()
     while stream.tell() < len(content):
         # Files of older kinds are several pickles one after another.
         at = stream.tell()
@@ -60,7 +67,7 @@ def held(content: bytes, storages: Mapping[str, bytes]) -> Held:
     return found
 
 
-def _collect(root: Any, storages: Mapping[str, bytes], found: Held) -> None:
+def _collect(root: Any, storages: Mapping[str, bytes], found: Content) -> None:
     """Every array under a node, each node once, without recursion."""
     todo, seen = [root], {id(root)}
     while todo:
@@ -86,7 +93,9 @@ def _collect(root: Any, storages: Mapping[str, bytes], found: Held) -> None:
                 todo.append(part)
 
 
-def values(node: list[Any] | tuple[Any, ...], storages: Mapping[str, bytes], found: Held) -> None:
+def values(
+    node: list[Any] | tuple[Any, ...], storages: Mapping[str, bytes], found: Content
+) -> None:
     """A list's own numbers or texts as an array; its arrays of whole numbers as a group."""
     if len(node) < 2:
         return
@@ -130,7 +139,7 @@ def _float(one: Any) -> float:
         return float("nan")
 
 
-def _array(node: Made, storages: Mapping[str, bytes], found: Held) -> np.ndarray | None:
+def _array(node: Made, storages: Mapping[str, bytes], found: Content) -> np.ndarray | None:
     """The array that a node would have become, if it is one that can be read."""
     given = node.given[0] if node.given and isinstance(node.given[0], tuple) else tuple(node.given)
     module, _, name = node.name.partition(" ")
@@ -147,8 +156,8 @@ def _array(node: Made, storages: Mapping[str, bytes], found: Held) -> np.ndarray
     return None
 
 
-def _shaped(data: Any, kind: Any, shape: Any, fortran: bool, found: Held) -> np.ndarray | None:
-    if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
+def _shaped(data: Any, kind: Any, shape: Any, fortran: bool, found: Content) -> np.ndarray | None:
+    if not is_shape(shape):
         return None
     if isinstance(data, Made) and data.name == "_codecs encode":
         text = data.given[0][0] if isinstance(data.given[0], tuple) else data.given[0]
@@ -167,9 +176,11 @@ def _shaped(data: Any, kind: Any, shape: Any, fortran: bool, found: Held) -> np.
 
 
 def _lettered(
-    data: list[Any] | tuple[Any, ...], shape: tuple[int, ...], found: Held
+    data: list[Any] | tuple[Any, ...], shape: tuple[int, ...], found: Content
 ) -> np.ndarray | None:
-    if int(np.prod(shape, dtype=object)) != len(data) or not all(isinstance(one, SCALAR) for one in data):  # fmt: skip
+    if int(np.prod(shape, dtype=object)) != len(data):
+        return None
+    if not all(isinstance(one, SCALAR) for one in data):
         return None
     found.weigh(8 * len(data))
     if not any(isinstance(one, str) for one in data):
@@ -180,11 +191,14 @@ def _lettered(
 
 
 def _tensor(given: tuple[Any, ...], storages: Mapping[str, bytes]) -> np.ndarray | None:
-    if len(given) < 4 or not isinstance(given[0], Outside) or not isinstance(given[0].told, tuple):
+    if len(given) < 4 or not isinstance(given[0], Outside):
         return None
-    told, (offset, size, stride) = given[0].told, given[1:4]
-    kind = told[1].name.rpartition(" ")[2] if isinstance(told[1], Global) else ""
-    content = storages.get(str(told[2]))
+    outside, (offset, size, stride) = given[0].reference, given[1:4]
+    if not isinstance(outside, tuple):
+        return None
+    kind = outside[1].name.rpartition(" ")[2] if isinstance(outside[1], Global) else ""
+    content = storages.get(str(outside[2]))
+    kind = kind.removesuffix("Storage")
     if kind not in STORAGES or content is None or not isinstance(size, tuple):
         return None
     dtype = np.dtype(STORAGES[kind])
@@ -201,6 +215,3 @@ def _tensor(given: tuple[Any, ...], storages: Mapping[str, bytes]) -> np.ndarray
     if len(size) == 2 and stride == (1, size[0]):
         return inside.reshape(size[::-1]).T
     return inside
-
-
-__all__ = ["Held", "held", "values"]

@@ -50,8 +50,8 @@ def name_setting(setting: Setting | None) -> str:
     """Which series of an attack, or part of a measure; nothing for none."""
     if setting is None:
         return ""
-    if setting.kind == "known_columns":
-        return f"{setting} known columns"
+    if setting.kind == "neighbours":
+        return f"{setting} records"
     return str(setting)
 
 

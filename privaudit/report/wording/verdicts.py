@@ -24,9 +24,7 @@ Label = Callable[[str], str]
 EPSILON = ("epsilon.claimed", "epsilon.delta", "epsilon.lower_bound")
 """Metrics of a policy that are no shares."""
 
-NO_REALISTIC_NUMBER = (
-    "So close to the limit that no realistic number of patients decides it: protect the release better."
-)
+NO_REALISTIC_NUMBER = "So close to the limit that no realistic number of patients decides it: protect the release better."
 
 # ---------------------------------------------------------------- numbers
 
@@ -131,9 +129,7 @@ def word_rule(
 
 def word_rule_of(v: Verdict) -> str:
     """The rule that a verdict applies, in a few words."""
-    return word_rule(
-        v.kind, v.metric, v.limit, at_least=v.at_least, fpr=v.fpr, prior=v.prior
-    )
+    return word_rule(v.kind, v.metric, v.limit, at_least=v.at_least, fpr=v.fpr, prior=v.prior)
 
 
 def word_numbers(v: Verdict, label: Label = str) -> str:
@@ -434,7 +430,7 @@ REMEDIES: Mapping[ReasonCode, str] = {
     "on both sides, or report a fault of the audit.",
     ReasonCode.LACKS_POWER: "Train more models for the attack (--profile thorough), or name the attacks "
     "that count with attacks = [...].",
-    ReasonCode.NO_POSITIVE_CONTROL: 'Run the audit with its controls, or set positive_control = '
+    ReasonCode.NO_POSITIVE_CONTROL: "Run the audit with its controls, or set positive_control = "
     '"optional" and answer for it.',
     ReasonCode.GROUP_ATYPICAL: "Nothing to mend; a limit on membership.auc compares each group with its "
     "own.",
@@ -468,9 +464,7 @@ def word_remedy(v: Verdict) -> str:
         text = f"did you mean {p['near']!r}?" if p["near"] else NAME_GROUPING
     elif code is ReasonCode.TOO_FEW_CANDIDATE_RUNS:
         lacking = _number(p["wanted"]) - v.n.get("candidate_runs", 0)
-        text = (
-            f"Run the candidate with {lacking:.0f} more seed(s) and name every run with --candidate."
-        )
+        text = f"Run the candidate with {lacking:.0f} more seed(s) and name every run with --candidate."
     elif v.metric in EPSILON[:2]:
         what = "delta" if v.metric == "epsilon.delta" else "epsilon"
         text = (

@@ -13,6 +13,7 @@ import pytest
 
 import privaudit
 from privaudit.errors import PrivauditError
+from privaudit.facts import CaveatCode, Group
 
 QUICK = {"profile": "smoke", "jobs": 1, "attacks": ["threshold"]}
 
@@ -34,20 +35,20 @@ def test_five_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         model, members=(X[:450], y[:450]), nonmembers=(X[450:], y[450:]), profile="smoke", jobs=1,
         attacks=["threshold", "rmia"],
     )  # fmt: skip
-    assert found.estimate("auc", "rmia").value > 0.85
+    assert found.estimate("auc", attack="rmia").value > 0.85
     assert (np.random.get_state()[1] == before[0]).all()  # noqa: NPY002
     assert random.getstate() == before[1]
     assert not list(tmp_path.iterdir())
     text = found._repr_html_()
     assert "<script" not in text
     assert "rmia" in text
-    assert "auc" in repr(found)
+    assert "AUC" in repr(found)
     page = found.report(tmp_path / "report")
     assert "outcome" in page.read_text()
-    with pytest.raises(PrivauditError, match="no estimate"):
+    with pytest.raises(PrivauditError, match="no estimates"):
         found.estimate("aucc")
     with pytest.raises(PrivauditError, match="no findings"):
-        found.estimate("auc", "lyra")
+        found.estimate("auc", attack="lyra")
 
 
 def test_frame_of_mixed_columns_with_patients_and_groups(
@@ -74,7 +75,7 @@ def test_frame_of_mixed_columns_with_patients_and_groups(
         (held[["subject_id", *columns]], held.died),
         patient="subject_id",
         groups=["sex", "age"],
-        target="<b>death</b>",
+        outcome="<b>death</b>",
         out=tmp_path / "runs",
         **QUICK,
     )
@@ -83,7 +84,8 @@ def test_frame_of_mixed_columns_with_patients_and_groups(
     assert "<b>death" not in found._repr_html_()
     assert found.folder is not None
     assert (found.folder / "shareable" / "report.html").exists()
-    assert any("unit of privacy is the patient" in note for note in found.audit.data.notes)
+    codes = [note.code for note in found.audit.data.notes]
+    assert CaveatCode.SEVERAL_RECORDS_A_PATIENT in codes
     (pool,) = [p for p in found.audit.data.pools if p.name == "members"]
     assert (pool.patients, pool.stays) == (200, 400)
     other = {"members": members.died, "nonmembers": held.died}
@@ -107,7 +109,7 @@ def test_anything_that_answers(kind: str) -> None:
     assert estimate.low is not None
     if kind == "constant":
         assert estimate.value == 0.5
-        assert any("the same for every record" in caveat for caveat in found.audit.caveats)
+        assert CaveatCode.CONSTANT_ANSWERS in [c.code for c in found.audit.caveats]
 
 
 def module(X: np.ndarray, y: np.ndarray) -> Any:

@@ -17,16 +17,19 @@ from table_lab import split
 from privaudit.attacks.reconstruction.stored_records import StoredRecords
 from privaudit.contracts import Release, Target, Trials
 from privaudit.errors import PrivauditError
-from privaudit.inputs.artefacts import pickle_opcodes as _pickled
-from privaudit.inputs.artefacts import pickled_arrays as _held
-from privaudit.inputs.artefacts.arrays import opened
+from privaudit.facts import Setting
+from privaudit.inputs.artefacts import pickle_opcodes, pickled_arrays
+from privaudit.inputs.artefacts.arrays import read_arrays
 from privaudit.records import Column, Records, Split
 from privaudit.seeds import Seeds
 
 CATEGORIES, NUMBERS, ROWS = (
-    "categories, in row order",
-    "numbers, in row order",
-    "whole rows, as a set",
+    Setting("variant", name)
+    for name in (
+        "categories, in row order",
+        "numbers, in row order",
+        "complete records, in any order",
+    )
 )
 
 
@@ -35,11 +38,11 @@ def s() -> Split:
     return split(Seeds(1).rng("stored"), 200, 0.1)
 
 
-def run(s: Split, file: bytes) -> dict[str, Trials]:
+def run(s: Split, file: bytes) -> dict[Setting, Trials]:
     return StoredRecords().run(Target(Release(file=file), s), (), Seeds(2).rng("run"))
 
 
-def rates(found: dict[str, Trials]) -> dict[str, tuple[float, float]]:
+def rates(found: dict[Setting, Trials]) -> dict[Setting, tuple[float, float]]:
     """Success over the guess, and the control, of each series."""
     return {
         key: (float(np.mean(t.success - t.guess)), float(t.control.mean()))
@@ -190,7 +193,7 @@ def test_nothing_of_a_pickle_is_run(s: Split, tmp_path: Path) -> None:
     out = io.BytesIO()
     np.save(out, np.array([Trap(flag)], dtype=object), allow_pickle=True)
     with pytest.raises(PrivauditError):
-        opened(out.getvalue())
+        read_arrays(out.getvalue())
     assert not flag.exists()
 
 
@@ -208,19 +211,30 @@ def bomb(size: int) -> bytes:
 def many() -> bytes:
     """A few bytes that name one array a million times over."""
     text = "x" * 2**20
-    return (
-        b"\x80\x04" + b"c_codecs\nencode\nq\x00" + b"X" + len(text).to_bytes(4, "little") + text.encode()
-        + b"q\x010(" + b"cnumpy.core.multiarray\n_reconstruct\n)R(K\x01K\x01\x85N\x89h\x00h\x01\x85Rtb" * 2000
-        + b"l."
-    )  # fmt: skip
+    start = b"\x80\x04c_codecs\nencode\nq\x00X" + len(text).to_bytes(4, "little")
+    one = b"cnumpy.core.multiarray\n_reconstruct\n)R(K\x01K\x01\x85N\x89h\x00h\x01\x85Rtb"
+    return start + text.encode() + b"q\x010(" + one * 2000 + b"l."
 
 
 @pytest.mark.parametrize(
     "file",
-    [b"", b"\x00" * 100, b"hello, world", b"PK\x03\x04 cut short", b"\x80\x04\x95", b"\x80\x02.",
-     b"\x80\x04K\x01K\x02s.", b"\x80\x04h\x09.", b"{not json", b"\x93NUMPY\x01\x00", b"\x1f\x8bxx",
-     pickle.dumps(list(range(1000)))[:-40], b"\x80\x04" + b"\x8e" + b"\xff" * 8 + b"x."],
-)  # fmt: skip
+    [
+        b"",
+        b"\x00" * 100,
+        b"hello, world",
+        b"PK\x03\x04 cut short",
+        b"\x80\x04\x95",
+        b"\x80\x02.",
+        b"\x80\x04K\x01K\x02s.",
+        b"\x80\x04K\x01R.",
+        b"\x80\x04h\x09.",
+        b"{not json",
+        b"\x93NUMPY\x01\x00",
+        b"\x1f\x8bxx",
+        pickle.dumps(list(range(1000)))[:-40],
+        b"\x80\x04" + b"\x8e" + b"\xff" * 8 + b"x.",
+    ],
+)
 def test_files_that_are_none_are_refused(s: Split, file: bytes) -> None:
     with pytest.raises(PrivauditError, match="generator's file"):
         run(s, file)
@@ -232,27 +246,32 @@ def test_bombs_are_refused_before_they_go_off(s: Split, monkeypatch: pytest.Monk
         run(s, bomb(2**23))
     with pytest.raises(PrivauditError, match="unpacks to"):
         run(s, gzip.compress(bytes(2**23)))
-    monkeypatch.setattr(_held, "LARGEST", 2**27)
+    monkeypatch.setattr(pickled_arrays, "LARGEST", 2**27)
     with pytest.raises(PrivauditError, match="arrays take more than"):
         run(s, many())
-    monkeypatch.setattr(_pickled, "MOST", 1000)
+    monkeypatch.setattr(pickle_opcodes, "MOST_STEPS", 1000)
     with pytest.raises(PrivauditError, match="more than 1,000 steps"):
         run(s, pickle.dumps(list(range(2000))))
 
 
 def test_nesting_without_end_is_walked_without_recursion() -> None:
     deep = b"\x80\x04" + b"]" * 200_000 + b"a" * 199_999 + b"."
-    assert opened(deep).arrays == []
+    assert read_arrays(deep).arrays == []
     turned = b"\x80\x04)" + b"\x85" * 200_000 + b"."
-    assert opened(turned).arrays == []
+    assert read_arrays(turned).arrays == []
     loop: list = []
     loop.append(loop)
-    assert opened(pickle.dumps(loop)).arrays == []
+    assert read_arrays(pickle.dumps(loop)).arrays == []
 
 
 def test_records_of_several_stays_and_no_numbers(s: Split) -> None:
-    few = Split(*(replace(p, columns=p.columns[14:], X=p.X[:, 14:], patient=p.patient // 2 + i * 9999)
-                  for i, p in enumerate((s.members, s.nonmembers, s.reference))))  # fmt: skip
+    pools = (s.members, s.nonmembers, s.reference)
+    few = Split(
+        *(
+            replace(p, columns=p.columns[14:], X=p.X[:, 14:], patient=p.patient // 2 + i * 9999)
+            for i, p in enumerate(pools)
+        )
+    )
     found = run(few, npz(x=few.members.X, y=few.members.y))
     assert NUMBERS not in found
     assert found[CATEGORIES].success.mean() > 0.99
@@ -274,8 +293,9 @@ def test_files_of_the_ctgan_package(tmp_path: Path) -> None:
     discrete = ["b0", "b1", "unit", "sex", "died"]
     frame[discrete] = frame[discrete].astype(int)
     keep = [0, 14, 15, 17, 18]
-    s = Split(*(replace(p, columns=tuple(p.columns[j] for j in keep), X=p.X[:, keep]) for p in
-                (s.members, s.nonmembers, s.reference)))  # fmt: skip
+    columns = tuple(s.members.columns[j] for j in keep)
+    pools = (s.members, s.nonmembers, s.reference)
+    s = Split(*(replace(p, columns=columns, X=p.X[:, keep]) for p in pools))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -309,7 +329,7 @@ def test_only_columns_of_the_table_count(s: Split) -> None:
         assert t.control.mean() < 0.7
 
 
-def test_whole_rows_are_found_where_the_audit_reads_a_part_of_them() -> None:
+def test_complete_records_are_found_where_the_audit_reads_a_part_of_them() -> None:
     rng = Seeds(9).rng("part")
     columns = (
         Column("length", bounds=(0, 300)),
@@ -318,17 +338,25 @@ def test_whole_rows_are_found_where_the_audit_reads_a_part_of_them() -> None:
         Column("code", kind="category", levels=tuple(f"c{i}" for i in range(400))),
     )
     n = 4000
-    x = np.column_stack(
-        [rng.poisson(m, n) for m in (60, 20)]
-        + [rng.choice(k, n, p=p / p.sum()) for k, p in ((60, rng.random(60) ** 3), (400, rng.random(400) ** 3))]
-    ).astype(np.float32)  # fmt: skip
+    counts = [rng.poisson(m, n) for m in (60, 20)]
+    shares = [(k, rng.random(k) ** 3) for k in (60, 400)]
+    codes = [rng.choice(k, n, p=p / p.sum()) for k, p in shares]
+    x = np.column_stack(counts + codes).astype(np.float32)
     x[rng.random(x.shape) < 0.05] = np.nan
     x[0, 0] = 290.0
-    whole = Records(columns, x, rng.integers(0, 2, n), np.arange(n), np.zeros(n))
-    s = Split(*(whole.take(np.arange(*ends)) for ends in ((1500, 2000), (2000, 2500), (2500, 2600))))  # fmt: skip
+    everyone = Records(columns, x, rng.integers(0, 2, n), np.arange(n), np.zeros(n))
+    ends = ((1500, 2000), (2000, 2500), (2500, 2600))
+    s = Split(*(everyone.take(np.arange(*pair)) for pair in ends))
     stored = np.column_stack([np.arange(2000.0), x[:2000, ::-1]])[rng.permutation(2000)]
     found = run(s, npz(rows=stored))
     assert found[ROWS].success.mean() == 1
     assert found[ROWS].control.mean() < 0.05
     drawn = np.column_stack([rng.permutation(column) for column in stored.T])
     assert run(s, npz(rows=drawn))[ROWS].success.mean() < 0.05
+
+
+def test_the_opcodes_that_hold_a_value_are_those_of_numbers_texts_and_bytes() -> None:
+    texts = {"STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "BINUNICODE8"}
+    numbers = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"}
+    bytes_ = {"BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"}
+    assert {*texts, *numbers, *bytes_, "SHORT_BINUNICODE"} == pickle_opcodes.PUSHED

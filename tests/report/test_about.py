@@ -80,7 +80,7 @@ def test_the_test_for_distribution_shift_is_reported_or_its_absence() -> None:
 
 def test_sides_that_differ_void_every_reading_of_membership() -> None:
     text = screen("shifted")
-    assert text.index("can be told apart without the model") < text.index("NO VERDICT")
+    assert text.index("can be distinguished without the model") < text.index("NO VERDICT")
     assert "◇ Distribution shift" in text
     assert "Leakage detected" not in text.split("5. What was not tested?")[1]
     assert "reveals who was" not in text

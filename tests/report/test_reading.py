@@ -376,7 +376,9 @@ def test_a_headline_on_all_patients_asks_for_no_double() -> None:
     s = leaky()
     full = next(o for o in s.outcomes if isinstance(o, Finding) and o.attack == "few_shadow_lira")
     audit = only(replace(s, headline=full))
-    assert not reading.is_halved(audit.subjects[0], reading.read_membership(audit, audit.subjects[0]))
+    assert not reading.is_halved(
+        audit.subjects[0], reading.read_membership(audit, audit.subjects[0])
+    )
     assert "in the half" not in prose(audit)
 
 

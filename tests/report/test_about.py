@@ -1,4 +1,5 @@
-"""The first screen tells the truth of every kind of audit: trained here, supplied, tables, answers alone."""
+"""The first screen tells the truth of every kind of audit: trained here, supplied, tables, answers
+alone."""
 
 from __future__ import annotations
 
@@ -116,8 +117,8 @@ def test_a_table_without_a_model_is_as_useful_as_what_learns_from_it() -> None:
 def test_copies_and_other_attacks_stand_on_the_first_screen() -> None:
     text = screen("mixed")
     assert (
-        "Exact duplicates of training records, more than chance explains, are in synthetic-bootstrap"
-        in text
+        "Exact duplicates of training records, more than chance explains, are in "
+        "synthetic-bootstrap" in text
     )
     assert "did better than their control and baseline" in text
     assert "Singling out on synthetic-bootstrap" in text
@@ -126,7 +127,8 @@ def test_copies_and_other_attacks_stand_on_the_first_screen() -> None:
 
 
 def test_the_most_exposed_is_told_by_what_all_can_state() -> None:
-    """A table whose half is too small for 1 in 100 must not rank below a model that can state it."""
+    """A table whose half is too small for 1 in 100 must not rank below a model that can state
+    it."""
     small = {"member_patients": 400, "nonmember_patients": 400}
     loud = table("synthetic-bootstrap", 2.0)
     assert loud.headline is not None

@@ -52,7 +52,7 @@ def test_no_violation_and_no_sideways_scrolling(modules: Path, tmp_path: Path) -
         "bare.html": report.html(sample()),
         "tables.html": report.html(AUDITS["mixed"], mixed(("synthetic-bootstrap", "baseline-mlp"))),
         "crowd.html": report.html(AUDITS["many"]),
-        "unfair.html": report.html(AUDITS["unfair"]),
+        "shifted.html": report.html(AUDITS["shifted"]),
     }
     for name, page in pages.items():
         (tmp_path / name).write_text(page, encoding="utf-8")

@@ -330,7 +330,8 @@ class Setting:
 
     def __str__(self) -> str:
         value = self.value if isinstance(self.value, str) else f"{self.value:g}"
-        return ", ".join((f"{value} {self.unit}".strip(), *self.details))
+        value = f"{value} {self.unit}" if self.unit else value
+        return ", ".join((value, *self.details))
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,10 @@ from cattrs.errors import BaseValidationError
 from privaudit.errors import PrivauditError
 from privaudit.facts import (
     Bound,
-    BoundMethod,
     Caveat,
-    CaveatCode,
     Metric,
     Param,
     Reason,
-    ReasonCode,
 )
 
 SCHEMA = "privaudit/2"
@@ -388,9 +385,6 @@ def converter() -> cattrs.Converter:
     converter.register_structure_hook(Outcome, outcome)
     converter.register_structure_hook(float, number)
     converter.register_structure_hook(str, text)
-    # A code is a text too: without hooks of their own any text would pass, and no code be one.
-    for codes in (ReasonCode, CaveatCode, BoundMethod):
-        converter.register_structure_hook(codes, lambda value, kind: kind(value))
     for union in (Param, str | int | float, str | float):
         converter.register_structure_hook(union, lambda value, _: _plain(value))
     return converter

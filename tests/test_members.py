@@ -286,10 +286,10 @@ def test_a_worker_is_handed_every_part_that_an_attack_uses(
 ) -> None:
     attack = plugins.load("attacks", "stored_records")()
     release = targets(attack.needs | attack.helped_by).release
-    sent = jobs.shown(release, attack)
+    sent = jobs.strip_release(release, attack)
     assert sent.file is not None
     assert sent.table is not None
-    assert jobs.shown(release, plugins.load("attacks", "copies")()).file is None
+    assert jobs.strip_release(release, plugins.load("attacks", "copies")()).file is None
 
 
 def answers(release: Release, asked: Records) -> np.ndarray:

@@ -31,9 +31,9 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "Verdicts": {
         "check": "Judge a finished run by a privacy policy.",
-        "policy": "List, show, simulate and validate policies.",
-        "init": "Write a policy, or files for continuous integration.",
-        "baseline": "Store a run that later runs are compared with.",
+        "policy": "Validate or simulate a policy; list its metrics.",
+        "init": "Write a first policy and an example that runs.",
+        "baseline": "Store the numbers of an accepted model for `check`.",
         "compare": "Show what changed between two runs.",
     },
     "Evidence": {

@@ -203,7 +203,7 @@ def command_line() -> str:
         command = cli.app.get_command(context, name)
         assert command is not None
         lines += _command_help(command, f"privaudit {name}", context)
-    for words in (["list"],):
+    for words in (["list"], ["policy", "metrics"]):
         shown = CliRunner().invoke(cli.app, words, catch_exceptions=False).output
         lines += ["", f"## Output of privaudit {' '.join(words)}", "", "```text", shown, "```"]
     return "\n".join(lines) + "\n"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +65,11 @@ class Item:
 def items() -> tuple[Item, ...]:
     """Every way a value is written, in file order."""
     text = (files(__package__) / "items.csv").read_text()
-    read = {"int": int, "float": lambda value: float(value or "nan"), "str": str}
+    read: dict[str, Callable[[str], Any]] = {
+        "int": int,
+        "float": lambda value: float(value or "nan"),
+        "str": str,
+    }
     return tuple(
         Item(**{field.name: read[str(field.type)](row[field.name]) for field in fields(Item)})
         for row in csv.DictReader(text.splitlines())
@@ -238,7 +243,7 @@ def _emit(
     carevue: NDArray[np.bool_],
     rng: np.random.Generator,
 ) -> list[tuple[Ints, Ints, Ints, Array]]:
-    book: dict[tuple[str, int], dict[str, list[int]]] = {}
+    book: dict[tuple[str, str], dict[str, list[int]]] = {}
     for i, item in enumerate(items()):
         book.setdefault((item.variable, item.system), {}).setdefault(item.option, []).append(i)
     taste = rng.random((len(owner), 8))

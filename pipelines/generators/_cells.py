@@ -397,6 +397,3 @@ def _chances(table: np.ndarray) -> np.ndarray:
     if (table.sum(axis=-1) <= 0).any():
         raise damaged("its tables hold rows without any chance")
     return table
-
-
-__all__ = ["COVERS", "CellSampler", "Cells", "counts", "onto", "order", "totals"]

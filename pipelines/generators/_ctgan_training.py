@@ -251,6 +251,3 @@ class Adversaries:
                 weight = weight * grow[:, None]
             found[f"g{i}.weight"], found[f"g{i}.bias"] = weight.copy(), bias.copy()
         return found | self.asked.arrays()
-
-
-__all__ = ["Adversaries", "Asked"]

@@ -88,6 +88,3 @@ def _typical(seen: np.ndarray) -> float:
     if not len(seen):
         return 0.0
     return float(np.partition(seen, (len(seen) - 1) // 2)[(len(seen) - 1) // 2])
-
-
-__all__ = ["Gaps"]

@@ -267,6 +267,3 @@ def constant(columns: Sequence[str], margins: Margins) -> tuple[str, ...]:
     pairs = zip(margins.starts[:-1], margins.starts[1:], strict=True)
     same = [bool(np.ptp(margins.x[a:b]) == 0) for a, b in pairs]
     return tuple(name for name, one in zip(columns, same, strict=False) if one)
-
-
-__all__ = ["LEAST", "POOL", "Layout", "Margins", "check", "constant", "pool"]

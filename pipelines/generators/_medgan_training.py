@@ -131,6 +131,3 @@ class Adversaries:
             found["d.weight"] = self.decoder.weight.numpy().copy()
             found["d.bias"] = self.decoder.bias.numpy().copy()
         return found
-
-
-__all__ = ["Adversaries"]

@@ -101,6 +101,3 @@ def package(name: str) -> ModuleType:
             "or "
             "use medgan, copula, marginals or a private generator",
         ) from error
-
-
-__all__ = ["NetGenerator", "Scale", "package"]

@@ -196,6 +196,3 @@ def _those_that_hold(
     spread = np.where(held, np.sqrt(sorted_(variance)) * scale[:, None], 1.0)
     log_weight = np.where(held, sorted_(factor), -np.inf)
     return Modes(centre, spread, held.sum(axis=1), log_weight)
-
-
-__all__ = ["MODES", "WIDE", "Modes"]

@@ -123,6 +123,3 @@ def depth(weights: Mapping[str, np.ndarray], prefix: str) -> list[int]:
     while f"{prefix}{len(widths)}.bias" in weights:
         widths.append(len(np.atleast_1d(weights[f"{prefix}{len(widths)}.bias"])))
     return widths
-
-
-__all__ = ["NetSampler", "depth"]

@@ -4,7 +4,7 @@ several."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -194,23 +194,9 @@ class Table:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What a saved generator keeps of it: no row, and no more numbers for more rows."""
-        return {
-            "numbers": self.numbers,
-            "centre": self.modes.centre,
-            "spread": self.modes.spread,
-            "count": self.modes.count,
-            "knots": self.knots,
-            "kind": self.kind,
-            "ref": self.ref,
-            "width": self.width,
-            "levels": self.levels,
-            "flag": self.flag,
-            "off": self.off,
-            "repeats": self.repeats,
-            "fixed": self.fixed,
-            "constant": self.constant,
-            "prevalence": self.prevalence,
-        }
+        modes = {"centre": self.modes.centre, "spread": self.modes.spread}
+        own = [p.name for p in fields(self) if p.name not in ("shape", "scale", "modes")]
+        return modes | {"count": self.modes.count} | {name: getattr(self, name) for name in own}
 
     @classmethod
     def of(cls, saved: SavedGenerator) -> Table:
@@ -446,6 +432,3 @@ def as_saved(
     return SavedGenerator(
         table.shape, claim, notes, {"scale": table.scale}, {**table.arrays(), **weights}
     )
-
-
-__all__ = ["FLAG", "KNOTS", "LEVEL", "MODE", "Codes", "Table", "as_saved"]

@@ -223,6 +223,3 @@ def batches(n: int, size: int, stream: torch.Generator) -> Iterator[torch.Tensor
     for part in order.split(size):
         if len(part) > 1 or n == 1:
             yield part
-
-
-__all__ = ["Course", "Spans", "Training", "batches", "key", "workshop"]

@@ -286,6 +286,3 @@ def _texts(header: Mapping[str, Any], key: str = "notes") -> tuple[str, ...]:
     if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
         raise ValueError(key)
     return tuple(found)
-
-
-__all__ = ["SavedGenerator", "damaged", "generator_of", "pack", "unpack"]

@@ -65,6 +65,3 @@ class Autoencoder:
             found[f"d{i}.weight"] = layer.weight.detach().numpy().copy()
             found[f"d{i}.bias"] = layer.bias.detach().numpy().copy()
         return found
-
-
-__all__ = ["Autoencoder"]

@@ -247,6 +247,3 @@ def _span(out: np.ndarray, low: int, high: int, inner: tuple[int, ...]) -> None:
         for end, beyond in ((low, np.less), (high, np.greater)):
             if end >= 0:
                 np.copyto(out[:, j], out[:, end], where=beyond(out[:, j], out[:, end]))
-
-
-__all__ = ["Shape", "valid", "valid_records"]

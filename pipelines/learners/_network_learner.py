@@ -69,6 +69,3 @@ class NetworkLearner(Learner):
             Neural(prepare, network, weights)
             for prepare, weights in zip(prepared, found, strict=True)
         ]
-
-
-__all__ = ["NetworkLearner"]

@@ -218,6 +218,3 @@ def train(
                     group["lr"] = plan.rate * 0.5 * (1 + np.cos(np.pi * step / plan.steps))
                 optimizer.step()
     return network.model(reader)
-
-
-__all__ = ["Bins", "Network", "clipped_sum", "per_stay", "train"]

@@ -251,6 +251,3 @@ def _start(network: Network, rng: np.random.Generator) -> np.ndarray:
         last = network.unpack(weights)[-2]  # type: ignore[arg-type]
         last[...] = rng.standard_normal(last.shape) * np.sqrt(2 / last.shape[1])
     return weights
-
-
-__all__ = ["Batch", "Patients", "Plan", "add_noise", "clipped_sum", "gather", "train"]

@@ -128,6 +128,3 @@ class MaxNorm(Defence):
         return g * (
             1 + spread * torch.from_numpy(rng.standard_normal((len(g), 1), dtype=np.float32))
         )
-
-
-__all__ = ["Defence", "EqualNorms", "MaxNorm", "NoDefence", "NoiseOnSmashed"]

@@ -189,6 +189,3 @@ def _in_background(work: Callable[[], object], beat: Callable[[], None]) -> Call
             raise failure[0]
 
     return outcome
-
-
-__all__ = ["VERSION", "Sieve", "private"]

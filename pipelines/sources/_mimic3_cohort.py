@@ -216,6 +216,3 @@ def _refuse_flags(admissions: pl.DataFrame) -> None:
                 "the cohort and the outcome are read from it",
                 "use ADMISSIONS as PhysioNet distributes it",
             )
-
-
-__all__ = ["OLDEST", "Cohort", "Profile", "drop_unmeasured", "join", "select"]

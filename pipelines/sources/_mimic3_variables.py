@@ -169,16 +169,3 @@ def _intubated(rows: pl.DataFrame, code: pl.Enum) -> pl.DataFrame:
         .agg(value=pl.col("text").str.contains(_INTUBATED).any().cast(pl.Float64))
         .select("stay", "hour", pl.lit("intubated").cast(code).alias("variable"), "value")
     )
-
-
-__all__ = [
-    "CATALOGUE",
-    "RAW",
-    "catalogue",
-    "digest",
-    "harmonise",
-    "items",
-    "variables",
-    "verbal_items",
-    "within_range",
-]

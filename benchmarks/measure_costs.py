@@ -1,4 +1,4 @@
-"""Make privaudit/engine/costs.csv, the cost table of `privaudit plan`, from finished runs on the demo.
+"""Make privaudit/engine/costs.csv, the cost table of `privaudit plan`, from finished runs.
 
     privaudit run mortality --profile smoke --methods all --jobs 2 --out measured/all
     privaudit run mortality --jobs 2 --out measured/standard

@@ -176,8 +176,8 @@ def _path(seen: Mask, level: Hours, change: Hours, spread: Hours, noise: Hours) 
     mean = head.sum(1) / some
     slope = (inside * head).sum(1) / np.maximum((inside**2).sum(1), 1)
     rest = noise - mean[:, None] - slope[:, None] * t
-    kept = np.where(seen, rest[:, :HOURS], 0)
-    size = np.sqrt((kept**2).sum(1) / some)
+    seen_rest = np.where(seen, rest[:, :HOURS], 0)
+    size = np.sqrt((seen_rest**2).sum(1) / some)
     rest = np.clip(rest / np.maximum(size, 0.2)[:, None], -9, 9)
     first, last = seen.argmax(1), HOURS - 1 - seen[:, ::-1].argmax(1)
     span = np.where(n > 1, np.maximum(last - first, 1), HOURS).astype(np.float32)

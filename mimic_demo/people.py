@@ -174,7 +174,7 @@ def _age(copula: Copula, Z: Array, unit: Ints, spare: Array) -> Array:
 
 
 def _length(copula: Copula, Z: Array, unit: Ints, rng: np.random.Generator) -> Array:
-    """Days in the unit: whether 48 h are reached is a coin, how long follows from the latents."""
+    """Days in the unit: whether 48 h are reached is random, how long follows from the latents."""
     scale = STAY[unit] / 2.1
     cut = np.interp(np.log(HOURS / 24 / scale), np.log(_STAY), ndtri(_P))
     below = ndtr(cut)

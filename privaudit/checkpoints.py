@@ -1,4 +1,4 @@
-"""Where a long training may keep its state, told by whoever runs it."""
+"""Where a long training may store its state, set by whoever runs it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ _FOLDER: ContextVar[Path | None] = ContextVar("checkpoints", default=None)
 
 
 def folder() -> Path | None:
-    """A private folder for checkpoints of the job in progress, or None where nothing may be kept."""
+    """A private folder for checkpoints of the job in progress, or None where nothing may be
+    kept."""
     return _FOLDER.get()
 
 
@@ -19,7 +20,8 @@ def folder() -> Path | None:
 def within(path: Path, keep: bool = False) -> Iterator[None]:
     """Let trainings inside keep their state under `path`.
 
-    It is removed once they are done, unless `keep`: a training that is asked for again then ends at once.
+    It is removed once they are done, unless `keep`: a training that is asked for again then ends at
+    once.
     """
     import shutil
 

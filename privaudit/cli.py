@@ -55,11 +55,8 @@ COMMANDS = {
     for name in group
 }
 
-_REFUSALS = {
-    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
-    *(errno.EIO, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
-    errno.EMFILE,
-}
+_REFUSALS = {"EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT", "EFBIG", "EIO", "ENAMETOOLONG"}
+_REFUSALS |= {"ELOOP", "ENOTDIR", "EISDIR", "EEXIST", "EMFILE"}
 """What a file system answers to paths, rights and disks, and not to a mistake of ours."""
 
 
@@ -139,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return OK
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in _REFUSALS:
+        if isinstance(error, OSError) and errno.errorcode.get(error.errno or 0) in _REFUSALS:
             _report_refusal(error)
             return USAGE
         _report_bug(error, args)

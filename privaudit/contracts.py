@@ -16,6 +16,7 @@ import numpy as np
 from privaudit.facts import Caveat, Setting
 from privaudit.records import Column, Records, Split
 from privaudit.seeds import Seeds
+from privaudit.transcripts import CipherTranscript, CutTraffic, Exchange
 
 
 class Access(StrEnum):
@@ -90,10 +91,10 @@ class Mechanism:
 
 @dataclass(frozen=True)
 class Claim:
-    """What is promised. epsilon None means: nothing is promised.
+    """What is guaranteed. epsilon None means: nothing is guaranteed.
 
-    Made by `privaudit.dp.accounting` alone. mechanisms: what was composed, for the whole curve of the
-    promise rather than one point of it.
+    Made by `privaudit.dp.accounting` alone. mechanisms: what was composed, for the whole curve of
+    the guarantee rather than one point of it.
     """
 
     epsilon: float | None = None
@@ -106,86 +107,15 @@ class Claim:
 
 
 @dataclass(frozen=True, eq=False)
-class Exchange:
-    """Federated training of a ReLU network, as the server saw it, round by round.
-
-    weights: per round (p,), what it sent out; updates: per round (clients, p), each client's new
-    weights minus those sent out, as far as the server can read them: masked or encrypted ones are
-    what they look like to it. clients: (clients,) site codes; counts: (clients,) records claimed.
-    widths: layer widths, input to output; parameters lie layer by layer, W (out, in) row by row,
-    then b (out,). encode, decode: Records <-> (n, widths[0]), the public encoding that clients use.
-    rate, steps, batch: the clients' local training. protected: "", "secure_sum" or "encrypted_sum".
-    holder: (members,), which row of an update each member record was behind, -1 for none: the
-    auditor's answer sheet, never the server's; None where `Records.site` tells it.
-    """
-
-    weights: tuple[np.ndarray, ...]
-    updates: tuple[np.ndarray, ...]
-    clients: np.ndarray
-    counts: np.ndarray
-    widths: tuple[int, ...]
-    encode: Callable[[Records], np.ndarray]
-    rate: float
-    steps: int
-    batch: int
-    protected: str = ""
-    holder: np.ndarray | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class CutTraffic:
-    """What crosses the cut of a split model, as the server sees it.
-
-    smashed: (m, w), activations sent up; gradients: (m, w), gradients sent back for them; labels:
-    (m,) where the server was sent the outcomes, else None (U-shaped). batch: (m,), which step each
-    belongs to; epoch: (m,). row: (m,), the member record behind each: the auditor's answer sheet,
-    never the server's. returned: (m, v), where the last layer stays at the sites (U-shaped), the
-    gradients that they send up for its inputs. ask: the trained layers below the cut, records ->
-    (n, w), for a server that holds them too (a stronger one).
-    """
-
-    smashed: np.ndarray
-    gradients: np.ndarray
-    labels: np.ndarray | None
-    batch: np.ndarray
-    epoch: np.ndarray
-    row: np.ndarray
-    returned: np.ndarray | None = None
-    ask: Callable[[Records], np.ndarray] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class CipherTranscript:
-    """Sums of updates under CKKS encryption, of the first two rounds, as the server keeps them.
-
-    Arithmetic is in Z_q[X] / (X^N + 1), q = modulus. sums: (m, 2, N) uint64, the coefficients of m
-    summed ciphertexts (c0, c1); published: (m, N / 2), what came back to the server for each. The
-    auditor's answer sheet, never the server's: exact: (m, N / 2), what clients decrypted, before it
-    was made fit to publish; update: (clients, m, N / 2), what each client encrypted, NaN for padding;
-    secret: (N,) int8, the secret key that all clients share. single: (clients, m, 2, N) uint64, each
-    client's own ciphertexts, which the server holds.
-    """
-
-    sums: np.ndarray
-    published: np.ndarray
-    exact: np.ndarray
-    single: np.ndarray
-    update: np.ndarray
-    secret: np.ndarray
-    modulus: int
-    scale: float
-
-
-@dataclass(frozen=True, eq=False)
 class Release:
-    """What leaves the hospital, and what was promised about it.
+    """What leaves the hospital, and what is guaranteed about it.
 
-    table: synthetic records; file: the generator as it would be handed out (`Sampler.save`, or what
-    another library wrote). trust: who could read what of one hospital's contribution, as (who, what, whether) rows for the
-    report; costs: numbers (bytes_up, bytes_down, rounds,
-    simulated_seconds, refused_updates, train_seconds...); notes: sentences for the report. noisy: what a
-    private generator had to work from, column -> (cuts between ranges, shares of ranges or levels in
-    order, then of not recorded).
+    table: synthetic records; file: the generator as it would be released (`Sampler.save`, or what
+    another library wrote). trust: who could read what of one hospital's contribution, as (who,
+    what, whether) rows for the report; costs: numbers (bytes_up, bytes_down, rounds,
+    simulated_seconds, refused_updates, train_seconds...); notes: sentences for the report. noisy:
+    what a private generator had to work from, column -> (cuts between ranges, shares of ranges or
+    levels in order, then of not recorded).
     """
 
     claim: Claim = Claim()
@@ -226,7 +156,8 @@ class Learner(ABC):
 
     @abstractmethod
     def fit(self, records: Records, rng: np.random.Generator) -> Model:
-        """Train on these records and nothing else: imputation, scaling and early stopping included."""
+        """Train on these records and nothing else: imputation, scaling and early stopping
+        included."""
 
     def fit_many(
         self, records: Sequence[Records], rngs: Sequence[np.random.Generator]
@@ -236,7 +167,8 @@ class Learner(ABC):
 
 
 class Sampler(Protocol):
-    """A fitted generator of synthetic records: what is left of the records that it learnt from."""
+    """A fitted generator of synthetic records: what is left of the records that it was trained
+    on."""
 
     @property
     def claim(self) -> Claim: ...
@@ -247,14 +179,15 @@ class Sampler(Protocol):
     def sample(self, rows: int, rng: np.random.Generator) -> Records:
         """`rows` synthetic records of the columns and classes trained on, every value valid.
 
-        Bounds, levels, whole numbers, `Column.at_most` and min <= mean <= max hold; NaN where a value
-        was not measured. patient: 0..rows-1, each a patient of its own; site: 0; no series, no groups.
+        Bounds, levels, whole numbers, `Column.at_most` and min <= mean <= max hold; NaN where a
+        value was not measured. patient: 0..rows-1, each a patient of its own; site: 0; no series,
+        no groups.
         """
         ...
 
     def save(self) -> bytes:
-        """The file to hand out: arrays and text alone, so that loading it runs no code, and no row of
-        the records learnt from."""
+        """The file to hand out: arrays and text alone, so that loading it runs no code, and no
+        training record."""
         ...
 
 
@@ -262,8 +195,8 @@ class Generator(ABC):
     """A family of models of a table, from which synthetic records are drawn. Subclasses are frozen
     dataclasses: the constructor only stores.
 
-    The outcome y is one more column of the table. Series are not modelled. costly: takes minutes, so
-    that it is trained again for an attack only when asked for.
+    The outcome y is one more column of the table. Series are not modelled. costly: takes minutes,
+    so that it is trained again for an attack only when asked for.
     """
 
     costly: ClassVar[bool] = False
@@ -279,15 +212,17 @@ class Generator(ABC):
     ) -> Sampler:
         """Learn from these records and nothing else.
 
-        checkpoint: a file to which a long training's state is written now and then (temp, then rename)
-        and from which it goes on, to the same result as an uninterrupted one; removed by the caller.
-        A checkpoint of other records or settings is refused. progress: told now and then.
+        checkpoint: a file to which a long training's state is written now and then (temp, then
+        rename) and from which it goes on, to the same result as an uninterrupted one; removed by
+        the caller. A checkpoint of other records or settings is refused. progress: told now and
+        then.
         """
 
     @classmethod
     @abstractmethod
     def load(cls, file: bytes) -> Sampler:
-        """The sampler that `Sampler.save` wrote. Runs no code of the file; PrivauditError for a bad one."""
+        """The sampler that `Sampler.save` wrote. Runs no code of the file; PrivauditError for a
+        bad one."""
 
 
 class Malicious(ABC):
@@ -314,11 +249,12 @@ class Malicious(ABC):
 class Method(ABC):
     """How member records become a release. Subclasses are frozen dataclasses.
 
-    A method is handed members and nothing else, so it cannot leak the other pools. learners: names of
-    the learners it can be composed with, the usual one first; empty where it has no field `learner`.
-    A method with a field `generator` is composed with every generator instead, and keeps its own learner.
-    seats: whether clients take part in training; such a method has a field `malicious`. supplied:
-    `fit` trains nothing but hands out what a user supplied; where the recipe is known too, `twin` is it.
+    A method is given members and nothing else, so it cannot leak the other pools. learners: names
+    of the learners it can be composed with, the usual one first; empty where it has no field
+    `learner`. A method with a field `generator` is composed with every generator instead, and keeps
+    its own learner. seats: whether clients take part in training; such a method has a field
+    `malicious`. supplied: `fit` trains nothing but hands out what a user supplied; where the recipe
+    is known too, `twin` is it.
     """
 
     learners: ClassVar[tuple[str, ...]] = ()
@@ -332,14 +268,14 @@ class Method(ABC):
 
     @property
     def reruns(self) -> bool:
-        """Whether the auditor can train this way again: no for a model that came without its recipe, or
-        where it would cost too much."""
+        """Whether the auditor can train this way again: no for a model that came without its
+        recipe, or where it would cost too much."""
         return True
 
     @property
     def nearness(self) -> Method | None:
-        """For a release of synthetic records: the same training, whose model's true-class log odds are minus
-        the log distance to the nearest of them. None where no table is released."""
+        """For a release of synthetic records: the same training, whose model's true-class log
+        odds are minus the log distance to the nearest of them. None where no table is released."""
         return None
 
     @property
@@ -349,7 +285,8 @@ class Method(ABC):
 
     @property
     def twin(self) -> Method:
-        """The cheapest method that trains the same models, up to rounding: what refits are made with."""
+        """The cheapest method that trains the same models, up to rounding: what refits are made
+        with."""
         return self
 
     @abstractmethod
@@ -387,7 +324,8 @@ class Refit:
 
     @cached_property
     def key(self) -> str:
-        """Content key: the method, the rows, the question and the stream (the engine adds code version)."""
+        """Content key: the method, the rows, the question and the stream (the engine adds code
+        version)."""
         digest = hashlib.sha256()
         for part in (repr(self.method), self.pool.fingerprint, self.ask.fingerprint, self.name):
             digest.update(part.encode() + b"\0")
@@ -397,7 +335,8 @@ class Refit:
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """What came of a `Refit`: which of the asked records were trained on, and how sure the model is.
+    """What came of a `Refit`: which of the asked records were trained on, and how sure the model
+    is.
 
     included: (n,) bool over the refit's pool; margins: (len(ask),) float32, see
     `privaudit.signals.margin`.
@@ -409,7 +348,8 @@ class Fitted:
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """What is under attack: a release, how it was made (where known), and the split with the answers."""
+    """What is under attack: a release, how it was made (where known), and the split with the
+    answers."""
 
     release: Release
     split: Split
@@ -426,7 +366,8 @@ class Target:
 
     @cached_property
     def margins(self) -> np.ndarray:
-        """(len(split.audit),) float64: the released model's true-class margin on every audit record."""
+        """(len(split.audit),) float64: the released model's true-class margin on every audit
+        record."""
         from privaudit.signals import margin
 
         if self.release.model is None:
@@ -437,7 +378,8 @@ class Target:
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Evidence of a membership game: higher = more surely a member. coin: membership was coin-flipped."""
+    """Evidence of a membership game: higher = more surely a member. randomised:
+    membership was assigned at random, each patient with equal chance."""
 
     members: np.ndarray
     nonmembers: np.ndarray
@@ -446,10 +388,11 @@ class Scores:
 
 @dataclass(frozen=True, eq=False)
 class Trials:
-    """Evidence of attempts: (n,) success in [0, 1] of the attack, of its control on the same records,
-    and of a guess without the release. `control_label` says what the control was. patients: (n,)
-    whose records were tried, where an attack tried a sample of its own choice. control_patients: (m,)
-    where the control was made on other records than the attack, whose those were."""
+    """Evidence of attempts: (n,) success in [0, 1] of the attack, of its control on the same
+    records, and of a guess without the release. `control_label` says what the control was.
+    patients: (n,) whose records were tried, where an attack tried a sample of its own choice.
+    control_patients: (m,) where the control was made on other records than the attack, whose
+    those were."""
 
     success: np.ndarray
     control: np.ndarray
@@ -478,14 +421,15 @@ class Attack(ABC):
         return (self.needs | self.helped_by) & access
 
     def refits(self, target: Target, seeds: Seeds) -> Sequence[Refit]:
-        """The training jobs this attack wants; it is handed their outcomes in the same order."""
+        """The training jobs this attack wants; it is given their outcomes in the same order."""
         return ()
 
     @abstractmethod
     def run(
         self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator
     ) -> Scores | Trials | Mapping[Setting, Trials]:
-        """The evidence: scores for membership, or trials, one series a setting where there are several."""
+        """The evidence: scores for membership, or trials, one series a setting where there are
+        several."""
 
 
 @dataclass(frozen=True)
@@ -502,10 +446,11 @@ class FlowStep:
 class Prepared:
     """A task's records, ready to be split, with where they came from.
 
-    source: one of "MIMIC-III", "PhysioNet/CinC Challenge 2012", "generated demo", ...; real: whether
-    they describe people; notes: texts that the report prints as they are, or caveats. split: who was
-    trained on, where that is supplied and not for the audit to assign. caveats: what a reader must know
-    before any number; distribution_shift: why no membership number means what it should, None for none.
+    source: one of "MIMIC-III", "PhysioNet/CinC Challenge 2012", "generated demo", ...; real:
+    whether they describe people; notes: texts that the report prints as they are, or caveats.
+    split: who was trained on, where that is supplied and not for the audit to assign. caveats: what
+    a reader must know before any number; distribution_shift: why no membership number means what it
+    should, None for none.
     """
 
     records: Records

@@ -1,8 +1,9 @@
-"""Typed facts: what an audit states, as data. Sentences are made of them in `privaudit.report.wording` alone.
+"""Typed facts: what an audit states, as data. Sentences are made of them in
+`privaudit.report.wording` alone.
 
-Nothing outside that package reads meaning out of a text: a reason, a caveat, a metric, a setting and a bound are
-compared by their codes and fields. A code says which parameters it carries; any other set is refused here, so
-that whoever makes a fact and whoever words it cannot drift apart.
+Nothing outside that package reads meaning out of a text: a reason, a caveat, a metric, a setting
+and a bound are compared by their codes and fields. A code says which parameters it carries; any
+other set is refused here, so that whoever makes a fact and whoever words it cannot drift apart.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from enum import StrEnum
 from typing import Literal
 
 Param = str | int | float | bool | tuple[str, ...]
-"""Numbers, names that come from outside (columns, groups, attacks, libraries), and texts of other software."""
+"""Numbers, names that come from outside (columns, groups, attacks, libraries), and texts of
+other software."""
 
 
 class ReasonCode(StrEnum):
@@ -127,14 +129,15 @@ REASON_PARAMS: Mapping[ReasonCode, tuple[str, ...]] = {
 }
 """The parameters of each code, none where it is not listed.
 
-access, attacks: names of `contracts.Access` and of attacks; fix: what to do, "" where nothing is known; error:
-a text of other software or the kind and place of an error; fpr, least, more, have, members, patients: numbers
-(least: so many are asked for; more: so many are lacking; have: so many there are); group: whether it is about
-one subgroup; outcomes: names of the classes, none where there are more than two.
+access, attacks: names of `contracts.Access` and of attacks; fix: what to do, "" where nothing is
+known; error: a text of other software or the kind and place of an error; fpr, least, more, have,
+members, patients: numbers (least: so many are asked for; more: so many are lacking; have: so many
+there are); group: whether it is about one subgroup; outcomes: names of the classes, none where
+there are more than two.
 
 Of verdicts: others, weak: attacks that were looked at, and those that lack power; adjusted: whether
-the bound is adjusted over several rules; listed: whether the policy names the group; table: whether a
-synthetic table is released; more: patients (or runs) that would decide it, 0 where no realistic
+the bound is adjusted over several rules; listed: whether the policy names the group; table: whether
+a synthetic table is released; more: patients (or runs) that would decide it, 0 where no realistic
 number would; near: what may have been meant, "" for nothing; before, after: means over runs.
 """
 
@@ -264,7 +267,8 @@ Severity = Literal["note", "warning", "defect"]
 
 @dataclass(frozen=True)
 class Reason:
-    """Why something is absent or decided as it is. params: as `REASON_PARAMS` asks for this code."""
+    """Why something is absent or decided as it is. params: as `REASON_PARAMS` asks for this
+    code."""
 
     code: ReasonCode
     params: Mapping[str, Param] = field(default_factory=dict)
@@ -311,10 +315,11 @@ SettingKind = Literal[
 class Setting:
     """Which series of one attack, or part of one measure, a number belongs to.
 
-    kind: what is varied; value: which of it (a column's name, a budget's size); unit: of a size; details:
-    what else tells this series from others of the same value. counterfactual: the series speaks of another
-    release than this one (another aggregator, more given away), so that a policy judges it only where it
-    names it. `str(setting)` is how it is shown and what the patterns of a policy's `at` are matched with.
+    kind: what is varied; value: which of it (a column's name, a budget's size); unit: of a size;
+    details: what else tells this series from others of the same value. counterfactual: the series
+    speaks of another release than this one (another aggregator, more given away), so that a policy
+    judges it only where it names it. `str(setting)` is how it is shown and what the patterns of a
+    policy's `at` are matched with.
     """
 
     kind: SettingKind
@@ -325,7 +330,8 @@ class Setting:
 
     def __str__(self) -> str:
         value = self.value if isinstance(self.value, str) else f"{self.value:g}"
-        return ", ".join((f"{value} {self.unit}".strip(), *self.details))
+        value = f"{value} {self.unit}" if self.unit else value
+        return ", ".join((value, *self.details))
 
 
 @dataclass(frozen=True)
@@ -395,10 +401,11 @@ class BoundMethod(StrEnum):
 class Bound:
     """How a number's interval or bound was made.
 
-    classes: over so many classes, each against the rest, 0 where there are two.
-    The rest is of lower bounds on epsilon alone. family: of the trade-off curve; delta: at which epsilon
-    is stated; tried: how many numbers of guesses were tried (each at a level divided by it); made, right: guesses of the
-    one that is stated, 0 where none tells; coins: patients whose membership was assigned at random.
+    classes: over so many classes, each against the rest, 0 where there are two. The rest is of
+    lower bounds on epsilon alone. family: of the trade-off curve; delta: at which epsilon is
+    stated; tried: how many numbers of guesses were tried (each at a level divided by it); made,
+    right: guesses of the one that is stated, 0 where none proves anything; assigned: patients whose
+    membership was assigned at random.
     """
 
     method: BoundMethod
@@ -408,7 +415,7 @@ class Bound:
     tried: int = 0
     made: int = 0
     right: int = 0
-    coins: int = 0
+    assigned: int = 0
 
 
 def _check(code: StrEnum, params: Mapping[str, Param], wanted: tuple[str, ...]) -> None:

@@ -1,12 +1,15 @@
-"""How few patients are too few: the limits that keep small cells and unsupported rates out of every document."""
+"""How few patients are too few: the limits that keep small cells and unsupported rates out of
+every document."""
 
 from __future__ import annotations
 
 MIN_CELL = 10
-"""No count, group, bin or point of fewer patients or stays than this leaves, nor one that subtraction gives away."""
+"""No count, group, bin or point of fewer patients or stays than this leaves, nor one that
+subtraction gives away."""
 
 MIN_FALSE_POSITIVES = 10
-"""A rate at a false positive rate is stated only where so many patients are expected above the threshold."""
+"""A rate at a false positive rate is stated only where so many patients are expected above the
+threshold."""
 
 MIN_PATIENTS_EPSILON = 20
 """With fewer patients not even an attack that is always right proves an epsilon of 1."""

@@ -1,8 +1,9 @@
 """The folder is the registry: one file an addition, listed without being imported.
 
 A folder is announced by an entry point of the group `privaudit.plugins` whose name is the kind
-(tasks, methods, learners, generators, attacks) and whose value is a package; every module in it that does not
-start with an underscore is a member, named by its file. `__all__` of the module names one class.
+(tasks, methods, learners, generators, attacks) and whose value is a package; every module in it
+that does not start with an underscore is a member, named by its file. `__all__` of the module names
+one class.
 """
 
 from __future__ import annotations

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 
 class Found:
-    """What an audit found, to be held against limits. `findings`: what `privaudit.audit` returned."""
+    """What an audit found, to be held against limits. `findings`: what `privaudit.audit`
+    returned."""
 
     def __init__(self, findings: Any) -> None:
         self.findings = findings
@@ -63,7 +64,7 @@ class Found:
         return self._judge("guard", {"id": metric, "metric": metric, **bounds}, statistics)
 
     def policy(self, path: str | Path) -> Verdicts:
-        """Fail unless a policy file is kept as a whole."""
+        """Fail unless every rule of a policy file that blocks is met."""
         from privaudit.policy import judge, read
 
         return _assert(judge(read(path), self.audit))
@@ -101,19 +102,12 @@ def _assert(made: Verdicts) -> Verdicts:
         word_outcome,
         word_state,
     )
-    from privaudit.report.wording.verdicts import (
-        word_finding,
-        word_notes,
-        word_reason,
-        word_remedy,
-    )
+    from privaudit.report.wording.verdicts import explain_verdict, word_notes
 
     lines = [word_outcome(made), *(word_notes(made) if made.code == 5 else ())]
     for one in select_stopping(made):
         lines += ["", f"{word_state(one)}  {name_verdict(one)}"]
-        lines += [f"  {text}" for text in (word_finding(one), word_reason(one)) if text]
-        remedy = word_remedy(one)
-        lines += [f"  {remedy}"] if remedy else []
+        lines += [f"  {text}" for text in explain_verdict(one)]
     raise AssertionError("\n".join(lines))
 
 
@@ -137,6 +131,3 @@ class Auditor:
 def privaudit() -> Auditor:
     """Audits a model and holds what was found against limits: see `privaudit.pytest_plugin`."""
     return Auditor()
-
-
-__all__ = ["Auditor", "Found", "privaudit"]

@@ -19,8 +19,8 @@ class Column:
     """One column of a table, as publicly known: nothing here is ever read off the data.
 
     A `category` column holds codes 0..len(levels)-1. `variable` and `statistic` say what a summary
-    column summarises (`heart_rate`, `max`), so that an evasion attack or a generator can keep
-    min <= mean <= max. integer: whole numbers only; at_most: the column that this one never exceeds.
+    column summarises (`heart_rate`, `max`), so that an evasion attack or a generator can keep min
+    <= mean <= max. integer: whole numbers only; at_most: the column that this one never exceeds.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Records:
         if n and (self.y.min() < 0 or self.y.max() >= len(self.classes)):
             raise PrivauditError(
                 f"outcome codes from {self.y.min()} to {self.y.max()}",
-                f"there are {len(self.classes)} classes, so codes run from 0 to {len(self.classes) - 1}",
+                f"the {len(self.classes)} classes have codes from 0 to {len(self.classes) - 1}",
                 "code the outcome 0..k-1 and name every class in `classes`",
             )
         if n and (self.site.min() < 0 or self.site.max() >= len(self.sites)):
@@ -111,7 +111,8 @@ class Records:
             or self.series.shape[2] != len(self.channels)
         ):
             raise PrivauditError(
-                f"a series of shape {self.series.shape} for {n} rows and {len(self.channels)} channels",
+                f"a series of shape {self.series.shape} for {n} rows and {len(self.channels)} "
+                "channels",
                 "a series is (rows, hours, channels)",
                 "describe every channel with one Column",
             )
@@ -185,7 +186,7 @@ class Records:
 class Split:
     """Who was trained on, who was not, and what the attacker owns: three pools of patients.
 
-    members and nonmembers are exchangeable: a fair coin per patient decided between them. No
+    members and nonmembers are exchangeable: each patient was assigned to one at random. No
     patient is in two pools; the schema is one; none is empty.
     """
 
@@ -219,13 +220,13 @@ class Split:
             raise PrivauditError(
                 f"{shared} patients are in two pools",
                 "a patient on both sides makes the audit read a leak that is none, or miss one",
-                "split by patient, for example with Split.toss",
+                "split by patient, for example with Split.assign",
             )
 
     @classmethod
     def assign(cls, records: Records, rng: np.random.Generator, reference: float = 0.2) -> Split:
-        """Assign patients to pools at random: `reference` of them to the attacker, each other one to the
-        members or the non-members with equal chance."""
+        """Assign patients to pools at random: `reference` of them to the attacker, each other
+        one to the members or the non-members with equal chance."""
         if not 0 < reference < 1:
             raise PrivauditError(
                 f"a reference share of {reference}",
@@ -240,12 +241,12 @@ class Split:
                 "use more patients (a few hundred give a meaningful audit)",
             )
         order = rng.permutation(ids)
-        kept = max(1, round(reference * len(ids)))
-        is_member = rng.random(len(ids) - kept) < 0.5
+        owned = max(1, round(reference * len(ids)))
+        is_member = rng.random(len(ids) - owned) < 0.5
         if is_member.all() or not is_member.any():
             is_member[0] = not is_member[0]
-        rest = order[kept:]
-        pools = (rest[is_member], rest[~is_member], order[:kept])
+        rest = order[owned:]
+        pools = (rest[is_member], rest[~is_member], order[:owned])
         return cls(*(records.take(np.isin(records.patient, pool)) for pool in pools))
 
     @cached_property

@@ -1,4 +1,5 @@
-"""The audit document: frozen data, strict JSON. Reports, gates and comparisons read this and nothing else."""
+"""The audit document: frozen data, strict JSON. Reports, gates and comparisons read this and
+nothing else."""
 
 from __future__ import annotations
 
@@ -14,13 +15,10 @@ from cattrs.errors import BaseValidationError
 from privaudit.errors import PrivauditError
 from privaudit.facts import (
     Bound,
-    BoundMethod,
     Caveat,
-    CaveatCode,
     Metric,
     Param,
     Reason,
-    ReasonCode,
 )
 
 SCHEMA = "privaudit/2"
@@ -31,8 +29,9 @@ class Estimate:
     """One number that a person may act on.
 
     value, low, high, chance: rates in [0, 1] where the quantity is a rate; chance is what a model
-    that leaks nothing (or a guess) would give. n: how many of what ("members": 1600, ...). bound: how
-    the interval was made, None where there is none. refusal: why no value is stated; value is then None.
+    that leaks nothing (or a guess) would give. n: how many of what ("members": 1600, ...). bound:
+    how the interval was made, None where there is none. refusal: why no value is stated; value is
+    then None.
     """
 
     metric: Metric
@@ -149,10 +148,11 @@ class ClaimText:
 class ColumnFit:
     """One column of a synthetic table beside the real one, in shares of all rows.
 
-    bins: what is counted (levels, or ranges of numbers; "not recorded" last where any is missing), merged
-    until none rests on 1 to 9 real patients. real, synthetic: (bins,) shares; noisy: shares that a
-    private generator had to work from, where it says so. distance: of synthetic from real (total
-    variation over the bins); reference: of a real table of other patients from real, what distance means none.
+    bins: what is counted (levels, or ranges of numbers; "not recorded" last where any is missing),
+    merged until none rests on 1 to 9 real patients. real, synthetic: (bins,) shares; noisy: shares
+    that a private generator had to work from, where it says so. distance: of synthetic from real
+    (total variation over the bins); reference: of a real table of other patients from real, what
+    distance means none.
     """
 
     name: str
@@ -182,8 +182,8 @@ class Utility:
 class Fidelity:
     """How like the real table a synthetic one is, and what it is good for.
 
-    estimates: named as in `privaudit.stats.catalogue.FIDELITY`; the first is the outcome's prevalence.
-    groups: utility in subgroups, for the learner named first.
+    estimates: named as in `privaudit.stats.catalogue.FIDELITY`; the first is the outcome's
+    prevalence. groups: utility in subgroups, for the learner named first.
     """
 
     rows: int
@@ -198,11 +198,12 @@ class Fidelity:
 class Subject:
     """One release: how it was made, how useful it is, what was found.
 
-    utility: on the non-members. utility_members: on the records trained on, for contrast.
-    headline: the strongest membership attack; its one caveat says how it was chosen without favour
-    (on refits, or on one half of the patients and estimated on the other). reliability: calibration curve on the non-members. trust: (who, what, whether) rows,
-    who could read what of one hospital's contribution. notes: sentences of the method itself.
-    fidelity: of the synthetic table, where one is released.
+    utility: on the non-members. utility_members: on the records trained on, for contrast. headline:
+    the strongest membership attack; its one caveat says how it was chosen without favour (on
+    refits, or on one half of the patients and estimated on the other). reliability: calibration
+    curve on the non-members. trust: (who, what, whether) rows, who could read what of one
+    hospital's contribution. notes: sentences of the method itself. fidelity: of the synthetic
+    table, where one is released.
     """
 
     name: str
@@ -262,9 +263,9 @@ class Pool:
 class Data:
     """What the models were trained on, in aggregates.
 
-    distribution_shift: members and held-out patients can be told apart without the model, so that no
-    membership number means what it should; None where none is known. random_split: this audit assigned
-    patients to members and non-members at random; no where the split was supplied.
+    distribution_shift: members and held-out patients can be told apart without the model, so that
+    no membership number means what it should; None where none is known. random_split: this audit
+    assigned patients to members and non-members at random; no where the split was supplied.
     """
 
     source: str
@@ -286,12 +287,12 @@ class Data:
 
 @dataclass(frozen=True)
 class Attempts:
-    """How often an audit of this task on these data was tried where this run is kept, this one included:
-    a run repeated until one passes shows here.
+    """How often an audit of this task on these data was tried where this run is kept, this one
+    included: a run repeated until one passes shows here.
 
-    finished: those that came to an end before this one; outcomes: exit code -> how many of these ended
-    with it; requests: how many different commands, seeds aside; since: when the first was started;
-    head: sha256 of the ledger's last line when this was counted.
+    finished: those that came to an end before this one; outcomes: exit code -> how many of these
+    ended with it; requests: how many different commands, seeds aside; since: when the first was
+    started; head: sha256 of the ledger's last line when this was counted.
     """
 
     started: int
@@ -306,8 +307,9 @@ class Attempts:
 class Manifest:
     """What was run, with what, so that it can be run again: same entropy, same numbers.
 
-    statistics: version of `privaudit.stats` that made the estimates; attempts: None where no ledger is
-    written; exact_counts: small counts of real records are in the document too, as it was asked for.
+    statistics: version of `privaudit.stats` that made the estimates; attempts: None where no ledger
+    is written; exact_counts: small counts of real records are in the document too, as it was asked
+    for.
     """
 
     run: str
@@ -335,9 +337,9 @@ class Manifest:
 class Coverage:
     """Whether a class of attack was tested, in this run, on any subject.
 
-    attacks: those with a finding; others: (attack, why it found nothing); not_requested: attacks of the
-    class that this run was not asked for; reason: why the class was not tested, None where it was or
-    where `others` says it.
+    attacks: those with a finding; others: (attack, why it found nothing); not_requested: attacks of
+    the class that this run was not asked for; reason: why the class was not tested, None where it
+    was or where `others` says it.
     """
 
     family: str
@@ -383,9 +385,6 @@ def converter() -> cattrs.Converter:
     converter.register_structure_hook(Outcome, outcome)
     converter.register_structure_hook(float, number)
     converter.register_structure_hook(str, text)
-    # A code is a text too: without hooks of their own any text would pass, and no code be one.
-    for codes in (ReasonCode, CaveatCode, BoundMethod):
-        converter.register_structure_hook(codes, lambda value, kind: kind(value))
     for union in (Param, str | int | float, str | float):
         converter.register_structure_hook(union, lambda value, _: _plain(value))
     return converter

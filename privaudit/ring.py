@@ -12,10 +12,10 @@ import numpy as np
 class Ring:
     """Polynomials of degree below N modulo a prime q, as (..., N) uint64 coefficients.
 
-    `points` evaluates at the odd powers psi, psi^3, ..., psi^(2N-1) of a root of X^N + 1, where ring
-    products are products of values; there X -> 1/X reverses the order. psi is the least primitive root,
-    as in Microsoft SEAL. q < 2^60. Longa and Naehrig 2016 (eprint 2016/504), section 2;
-    slots as in Cheon et al. 2017 (eprint 2016/421), section 3.2, at powers of 3.
+    `points` evaluates at the odd powers psi, psi^3, ..., psi^(2N-1) of a root of X^N + 1, where
+    ring products are products of values; there X -> 1/X reverses the order. psi is the least
+    primitive root, as in Microsoft SEAL. q < 2^60. Longa and Naehrig 2016 (eprint 2016/504),
+    section 2; slots as in Cheon et al. 2017 (eprint 2016/421), section 3.2, at powers of 3.
     """
 
     modulus: int
@@ -126,13 +126,13 @@ class Ring:
         return (np.array(powers) - 1) // 2
 
     def unpack(self, integers: np.ndarray) -> np.ndarray:
-        """(..., N / 2): the real parts of the numbers that polynomials (..., N) carry, times the scale."""
+        """(..., N / 2): the real parts of what polynomials (..., N) carry, times the scale."""
         angle = np.exp(1j * np.pi * np.arange(self.degree) / self.degree)
         values = np.fft.ifft(integers * angle, axis=-1) * self.degree
         return values[..., self._slots].real
 
     def pack(self, numbers: np.ndarray) -> np.ndarray:
-        """(..., N) float: the polynomial that is its own mirror under X -> 1/X and carries these."""
+        """(..., N) float: the polynomial equal to its mirror under X -> 1/X that carries these."""
         values = np.zeros((*numbers.shape[:-1], self.degree))
         values[..., self._slots] = numbers
         values[..., self.degree - 1 - self._slots] = numbers

@@ -51,8 +51,8 @@ def borrowed_globals(rng: np.random.Generator) -> Iterator[None]:
     For libraries that draw from global state and take no generator.
     """
     torch = sys.modules.get("torch")
-    kept_numpy, kept_random = np.random.get_state(), random.getstate()  # noqa: NPY002
-    kept_torch = torch.get_rng_state() if torch is not None else None
+    numpy_state, random_state = np.random.get_state(), random.getstate()  # noqa: NPY002
+    torch_state = torch.get_rng_state() if torch is not None else None
     seed = int(rng.integers(2**31 - 1))
     try:
         np.random.seed(seed)  # noqa: NPY002
@@ -61,7 +61,7 @@ def borrowed_globals(rng: np.random.Generator) -> Iterator[None]:
             torch.manual_seed(seed)
         yield
     finally:
-        np.random.set_state(kept_numpy)  # noqa: NPY002
-        random.setstate(kept_random)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(random_state)
         if torch is not None:
-            torch.set_rng_state(kept_torch)
+            torch.set_rng_state(torch_state)

@@ -1,8 +1,9 @@
 """Finds code that reads meaning out of a text made of facts: a walk over syntax trees.
 
-A fact is whatever comes out of a field of FIELDS (`x.reason`, `tree["metric"]`), out of a local variable that
-was assigned from one, and what `str`, an f-string, an index or a method makes of it. Taking such a text
-apart, or looking for a part of it, is a sin: facts are compared by their codes and fields.
+A fact is whatever comes out of a field of FIELDS (`x.reason`, `tree["metric"]`), out of a local
+variable that was assigned from one, and what `str`, an f-string, an index or a method makes of it.
+Taking such a text apart, or looking for a part of it, is a sin: facts are compared by their codes
+and fields.
 """
 
 from __future__ import annotations
@@ -11,17 +12,21 @@ import ast
 from collections.abc import Iterator
 
 FIELDS = frozenset(
-    "metric at setting bound reason refusal caveat caveats notes code params how details made error "
-    "distribution_shift control_label command"
-    .split()
-)  # fmt: skip
-NAMES = frozenset("metric setting bound reason refusal caveat".split())
+    [
+        *("metric", "at", "setting", "bound", "reason", "refusal", "caveat", "caveats", "notes"),
+        *("code", "params", "how", "details", "made", "error", "distribution_shift"),
+        *("control_label", "command"),
+    ]
+)
+NAMES = frozenset(["metric", "setting", "bound", "reason", "refusal", "caveat"])
 """Variables of these names hold facts, wherever they come from."""
 
 METHODS = frozenset(
-    "startswith endswith partition rpartition split rsplit removeprefix removesuffix find rfind"
-    .split()
-)  # fmt: skip
+    [
+        *("startswith", "endswith", "partition", "rpartition", "split", "rsplit"),
+        *("removeprefix", "removesuffix", "find", "rfind"),
+    ]
+)
 OLD_MARKS = (" / ", ", had ", "defect: ", "control: ", "Does not apply")
 """Marks by which settings and caveats were told apart in schema 1."""
 
@@ -90,9 +95,9 @@ class _Facts:
                 case ast.Compare(left=left, ops=[ast.In() | ast.NotIn()], comparators=[right]):
                     if not isinstance(left, ast.Constant | ast.JoinedStr):
                         continue
-                    if isinstance(left, ast.Constant) and left.value in OLD_MARKS:
-                        yield node.lineno
-                    elif self.is_fact(right) and not _is_mapping(right):
+                    if (isinstance(left, ast.Constant) and left.value in OLD_MARKS) or (
+                        self.is_fact(right) and not _is_mapping(right)
+                    ):
                         yield node.lineno
 
 

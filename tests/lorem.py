@@ -1,7 +1,7 @@
 """The lorem test's helper: an audit document in which every free text is "x".
 
-What the product decides (exit codes, verdicts, every number that is recomputed) must not move, since nothing may
-read meaning out of a text.
+What the product decides (exit codes, verdicts, every number that is recomputed) must not move,
+since nothing may read meaning out of a text.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Improbable values planted in a user's tables: none of them leaves the folders called restricted."""
+"""Improbable values planted in a user's tables: none leaves the folders called restricted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from privaudit.records import Column, Records
 from privaudit.stats.groups import rare_classes, rare_joined
 
 sys.path.insert(0, str(Path(__file__).parent / "engine"))
-sys.path.insert(0, str(Path(__file__).parent / "mimic"))
+sys.path.insert(0, str(Path(__file__).parent / "sources"))
 import tiny_mimic3
 import toy_audit
 
@@ -32,7 +32,7 @@ FEATURES = ["age", "sex", "unit", "lactate", "heart"]
 
 
 def ward(rows: int, seed: int, first: int, planted: bool = False) -> pd.DataFrame:
-    """Two stays a patient; planted: one cell of a number, one level and one key that nobody else has."""
+    """Two stays a patient; planted: a number, a level and a key that nobody else has."""
     rng = np.random.default_rng(seed)
     age = rng.integers(18, 95, rows)
     frame = pd.DataFrame(
@@ -101,9 +101,15 @@ def ran(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str]:
 
 def audit_words(home: Path, **change: object) -> list[object]:
     options: dict[str, object] = {
-        "model": f"{FILE}.json", "members": f"{FILE}_m.csv", "nonmembers": f"{FILE}_c.csv",
-        "outcome": "died", "attacks": "threshold", "profile": "smoke", "jobs": 1, "out": "runs",
-    } | change  # fmt: skip
+        "model": f"{FILE}.json",
+        "members": f"{FILE}_m.csv",
+        "nonmembers": f"{FILE}_c.csv",
+        "outcome": "died",
+        "attacks": "threshold",
+        "profile": "smoke",
+        "jobs": 1,
+        "out": "runs",
+    } | change
     return ["audit", *(part for name, value in options.items() for part in (f"--{name}", value))]
 
 
@@ -113,11 +119,29 @@ def runs(home: Path) -> list[Path]:
 
 def test_an_audited_table(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, said = ran(
-        capsys, "audit-table", "--real", f"{FILE}_m.csv", "--control", f"{FILE}_c.csv",
-        "--synthetic", f"{FILE}_s.csv", "--outcome", "died", "--patient", "subject_id", "--groups",
-        "unit,sex", "--attacks", "copies,synthetic_attribute_inference,singling_out,distance", "--profile", "smoke",
-        "--jobs", 1, "--out", "runs",
-    )  # fmt: skip
+        capsys,
+        "audit-table",
+        "--real",
+        f"{FILE}_m.csv",
+        "--control",
+        f"{FILE}_c.csv",
+        "--synthetic",
+        f"{FILE}_s.csv",
+        "--outcome",
+        "died",
+        "--patient",
+        "subject_id",
+        "--groups",
+        "unit,sex",
+        "--attacks",
+        "copies,synthetic_attribute_inference,singling_out,distance",
+        "--profile",
+        "smoke",
+        "--jobs",
+        1,
+        "--out",
+        "runs",
+    )
     assert code == 0
     assert list(leaks(home, said, supplied=inputs(home))) == []
     document = next(Path("runs").glob("2*/shareable/audit.json")).read_text()
@@ -136,15 +160,17 @@ def test_an_audited_model_and_every_command_on_its_run(
     assert cli.main(["init", "--release", "internal"]) == 0
     one, two = runs(home)
     for words in (
-        *(["check", one, "--policy", "policy.toml", "--format", f]
-          for f in ("text", "json", "junit", "sarif", "markdown", "github")),
+        *(
+            ["check", one, "--policy", "policy.toml", "--format", f]
+            for f in ("text", "json", "junit", "sarif", "markdown", "github")
+        ),
         ["compare", one, two],
         ["baseline", "create", one, two, "--out", "baseline.json", "--reason", "the first"],
         ["check", one, "--policy", "policy.toml", "--baseline", "baseline.json"],
         ["verify", one],
         ["report", one],
         ["policy", "simulate", "policy.toml", "--audit", one, "--runs", 10],
-    ):  # fmt: skip
+    ):
         code, text = ran(capsys, *words)
         assert code in (0, 1, 3), text
         said.append(text)
@@ -157,9 +183,23 @@ def test_synthetic_tables_and_what_is_kept_of_their_makers(
 ) -> None:
     few = ("--set", f"{generator}.epochs=1") if generator in ("ctgan", "tvae", "medgan") else ()
     code, said = ran(
-        capsys, "synthesize", f"{FILE}_m.csv", "--generator", generator, "--rows", 300, "--outcome",
-        "died", "--out", "new.csv", "--save", "new.zip", "--seed", 1, *few,
-    )  # fmt: skip
+        capsys,
+        "synthesize",
+        f"{FILE}_m.csv",
+        "--generator",
+        generator,
+        "--rows",
+        300,
+        "--outcome",
+        "died",
+        "--out",
+        "new.csv",
+        "--save",
+        "new.zip",
+        "--seed",
+        1,
+        *few,
+    )
     assert code == 0, said
     code, told = ran(capsys, "schema", f"{FILE}_m.csv", "--outcome", "died", "--out", "own.toml")
     assert code == 0
@@ -201,9 +241,18 @@ def test_what_breaks_is_told_without_its_words(
     planted.to_csv(f"{FILE}_dx.csv", index=False)
     supplied |= inputs(home)
     code, rare = ran(
-        capsys, "synthesize", f"{FILE}_dx.csv", "--generator", "marginals", "--rows", 9, "--outcome",
-        "dx", "--out", "restricted/dx.csv",
-    )  # fmt: skip
+        capsys,
+        "synthesize",
+        f"{FILE}_dx.csv",
+        "--generator",
+        "marginals",
+        "--rows",
+        9,
+        "--outcome",
+        "dx",
+        "--out",
+        "restricted/dx.csv",
+    )
     assert code == 2
     assert "1 classes of fewer than 10 patients" in rare
     assert list(leaks(home, late, refused, rare, supplied=supplied)) == []
@@ -224,17 +273,25 @@ def test_the_python_call(home: Path) -> None:
         frame["dx"] = np.where(frame.died == 1, "sepsis", "none")
     members.loc[9, "dx"] = LEVEL
     given: dict[str, Any] = {
-        "members": (members[FEATURES], members.dx), "nonmembers": (others[FEATURES], others.dx),
+        "members": (members[FEATURES], members.dx),
+        "nonmembers": (others[FEATURES], others.dx),
         "patient": (members.subject_id.astype(str), others.subject_id.astype(str)),
-        "groups": {"unit": (members.unit, others.unit)}, "profile": "smoke", "out": home / "runs",
-        "attacks": ("threshold",), "jobs": 1,
-    }  # fmt: skip
-    found = privaudit.audit(DummyClassifier(strategy="prior").fit(members[FEATURES], members.dx), **given)  # fmt: skip
+        "groups": {"unit": (members.unit, others.unit)},
+        "profile": "smoke",
+        "out": home / "runs",
+        "attacks": ("threshold",),
+        "jobs": 1,
+    }
+    found = privaudit.audit(
+        DummyClassifier(strategy="prior").fit(members[FEATURES], members.dx), **given
+    )
     told = str(found) + repr(found) + found._repr_html_()
     told = told.replace(str(home), "")
     with pytest.raises(PrivauditError) as caught:
         privaudit.audit(Liar(), **given)
-    assert list(leaks(home, told, str(caught.value), repr(caught.value), supplied=inputs(home))) == []  # fmt: skip
+    assert (
+        list(leaks(home, told, str(caught.value), repr(caught.value), supplied=inputs(home))) == []
+    )
 
 
 def hospital(folder: Path) -> Path:
@@ -244,8 +301,14 @@ def hospital(folder: Path) -> Path:
     for i in range(240):
         subject = int(KEY) % 10**9 if i == 7 else 100 + i
         died = int(rng.random() < 0.3)
-        h.stay(subject, 2000 + i, start=float(400 * i), age=float(rng.integers(20, 80)), died=died,
-               death=150.0 if died else None)  # fmt: skip
+        h.stay(
+            subject,
+            2000 + i,
+            start=float(400 * i),
+            age=float(rng.integers(20, 80)),
+            died=died,
+            death=150.0 if died else None,
+        )
         for hour in range(0, 48, 8):
             h.chart(subject, 2000 + i, hour, 211, round(float(rng.normal(85 + 10 * died, 10)), 1))
         h.output(subject, 2000 + i, 5.0, 40055, 100)
@@ -265,13 +328,31 @@ def test_source_tables_and_an_attack_that_breaks(
             raise ValueError(f"patient {patient}: {NUMBER} {KEY} {LEVEL} {data}")
 
     attacks = {**members("attacks"), "broken": "tests"}
-    monkeypatch.setattr(plugins, "members", lambda kind: attacks if kind == "attacks" else members(kind))  # fmt: skip
-    monkeypatch.setattr(plugins, "load", lambda kind, name: Broken if name == "broken" else load(kind, name))  # fmt: skip
+    monkeypatch.setattr(
+        plugins, "members", lambda kind: attacks if kind == "attacks" else members(kind)
+    )
+    monkeypatch.setattr(
+        plugins, "load", lambda kind, name: Broken if name == "broken" else load(kind, name)
+    )
     code, said = ran(
-        capsys, "run", "mortality", "--data", data.name, "--methods", "synthetic", "--generators",
-        "copula", "--attacks", "copies,broken", "--profile", "smoke",
-        "--jobs", 1, "--out", "runs",
-    )  # fmt: skip
+        capsys,
+        "run",
+        "mortality",
+        "--data",
+        data.name,
+        "--methods",
+        "synthetic",
+        "--generators",
+        "copula",
+        "--attacks",
+        "copies,broken",
+        "--profile",
+        "smoke",
+        "--jobs",
+        1,
+        "--out",
+        "runs",
+    )
     assert code == 5, said
     supplied = set(data.rglob("*"))
     key = str(int(KEY) % 10**9)
@@ -311,13 +392,23 @@ PEOPLE = re.compile(r"/n/\w+$|/pools/(patients|stays)$|/flow/(patients|stays|exc
 def test_cells_of_few_patients(
     home: Path, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Five deaths, groups of five and eight: neither the counts nor what gives them away are told."""
+    """Five deaths, groups of five and eight: neither the counts nor what gives them away shows."""
     from xgboost import XGBClassifier
 
     tiny(300, 1, 0, 5, 8).to_csv("m.csv", index=False)
     tiny(300, 2, 9000, 7, 3).to_csv("c.csv", index=False)
     tiny(300, 3, 0, 6, 5).drop(columns="subject_id").to_csv("s.csv", index=False)
-    more = ("--outcome", "died", "--groups", "unit,sex", "--profile", "smoke", "--jobs", 1, "--json")
+    more = (
+        "--outcome",
+        "died",
+        "--groups",
+        "unit,sex",
+        "--profile",
+        "smoke",
+        "--jobs",
+        1,
+        "--json",
+    )
     if command == "audit":
         frame = pd.read_csv("m.csv")[["age", "lactate", "heart"]]
         model = XGBClassifier(n_estimators=20, n_jobs=1).fit(frame, pd.read_csv("m.csv").died)
@@ -325,7 +416,16 @@ def test_cells_of_few_patients(
         words = ["audit", "--model", "numbers.json", "--members", "m.csv", "--nonmembers", "c.csv"]
         words += [*more, "--attacks", "threshold"]
     else:
-        words = ["audit-table", "--real", "m.csv", "--control", "c.csv", "--synthetic", "s.csv", *more]  # fmt: skip
+        words = [
+            "audit-table",
+            "--real",
+            "m.csv",
+            "--control",
+            "c.csv",
+            "--synthetic",
+            "s.csv",
+            *more,
+        ]
         words += ["--attacks", "copies,inference"]
     assert cli.main([str(word) for word in words]) in (0, 3)
     document = Path(json.loads(capsys.readouterr().out)["audit"])
@@ -335,7 +435,12 @@ def test_cells_of_few_patients(
     assert [(where, n) for where, n in found if 0 < n < 10] == []
     assert all(pool["rates"] == {} for pool in audit["data"]["pools"])
     estimates = [e for s in audit["subjects"] for e in s["utility"]]
-    estimates += [e for s in audit["subjects"] for u in (s["fidelity"] or {}).get("usefulness", ()) for e in u["real"]]  # fmt: skip
+    estimates += [
+        e
+        for s in audit["subjects"]
+        for u in (s["fidelity"] or {}).get("usefulness", ())
+        for e in u["real"]
+    ]
     assert estimates
     for e in estimates:
         assert "events" not in e["n"], e
@@ -347,12 +452,19 @@ def test_cells_of_few_patients(
     assert not re.search(r"\b[1-9] (deaths|patients (with|of))\b", text)
 
 
-def records(groups: dict[str, np.ndarray], y: np.ndarray, classes: tuple[str, ...], first: int = 0) -> Records:  # fmt: skip
+def records(
+    groups: dict[str, np.ndarray], y: np.ndarray, classes: tuple[str, ...], first: int = 0
+) -> Records:
     n = len(y)
     return Records(
-        (Column("x"),), np.zeros((n, 1)), y, first + np.arange(n) // 2, np.zeros(n, dtype=int),
-        groups=groups, classes=classes,
-    )  # fmt: skip
+        (Column("x"),),
+        np.zeros((n, 1)),
+        y,
+        first + np.arange(n) // 2,
+        np.zeros(n, dtype=int),
+        groups=groups,
+        classes=classes,
+    )
 
 
 def test_rare_levels_are_one_and_rare_classes_are_found() -> None:
@@ -389,7 +501,8 @@ def test_no_bin_of_predictions_holds_few_patients_of_an_outcome() -> None:
         if any(0 < size < 10 for size in sides):
             assert curve.x == ()
             continue
-        # Bins take the predictions in order: each is told by its mean, so where it ends is found again.
+        # Bins take the predictions in order: each is told by its mean, so where it ends is found
+        # again.
         order = np.argsort(p, kind="stable")
         start = 0
         for x, observed in zip(curve.x, curve.y, strict=True):

@@ -36,7 +36,7 @@ SINS = [
     'x.control_label.startswith("the")',
     'caveat.params["control"].split(",")',
     "def f(setting):\n    return setting.split(' ')",
-    "def f(outcome):\n    why = outcome.reason\n    short = str(why)\n    return short.endswith('x')",
+    "def f(outcome):\n    why = outcome.reason\n    return str(why).endswith('x')",
     'if (text := found.refusal) and text.startswith("needs"): pass',
     '"error" in x.notes',
 ]

@@ -31,6 +31,7 @@ from privaudit.contracts import (
     Task,
     Trials,
 )
+from privaudit.engine import jobs
 from privaudit.errors import PrivauditError
 from privaudit.facts import Setting
 from privaudit.records import Column, Records, Split
@@ -278,6 +279,17 @@ def test_an_attack_that_may_not_train_again_declares_no_shadow_training(
     assert attack.uses(frozenset({Access.ANSWERS})) == {Access.ANSWERS}
     assert attack.uses(frozenset({Access.ANSWERS, Access.RERUN})) == {Access.ANSWERS, Access.RERUN}
     assert plugins.load("attacks", "one_run")().helped_by == frozenset()
+
+
+def test_a_worker_is_handed_every_part_that_an_attack_uses(
+    targets: Callable[[frozenset[Access]], Target],
+) -> None:
+    attack = plugins.load("attacks", "stored_records")()
+    release = targets(attack.needs | attack.helped_by).release
+    sent = jobs.shown(release, attack)
+    assert sent.file is not None
+    assert sent.table is not None
+    assert jobs.shown(release, plugins.load("attacks", "copies")()).file is None
 
 
 def answers(release: Release, asked: Records) -> np.ndarray:

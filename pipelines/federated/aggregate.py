@@ -59,7 +59,7 @@ class Aggregate(ABC):
 
 @dataclass(frozen=True)
 class Tolerant(Aggregate):
-    """An aggregate told how many malicious clients, f, to allow for."""
+    """An aggregate that is given how many malicious clients, f, to allow for."""
 
     f: int = 1
 
@@ -190,9 +190,11 @@ class GeometricMedian(Aggregate):
 class NearestNeighbourMixing(Tolerant):
     """Each update becomes the mean of its c - f nearest, then another aggregate combines them.
 
-    It takes away the advantage that malicious clients have where honest hospitals differ. inner:
-    the aggregate after mixing; None is the trimmed mean for the same f. Allouah et al. 2023
-    (arXiv 2302.01772), algorithm 2.
+    It takes away the advantage that malicious clients have where honest hospitals differ. Allouah
+    et al. 2023 (arXiv 2302.01772), algorithm 2.
+
+    Args:
+        inner: The aggregate after mixing; None is the trimmed mean for the same f.
     """
 
     inner: Aggregate | None = None

@@ -24,10 +24,15 @@ class Speeds:
 class Clock:
     """Lognormal speeds of the clients, and of each round around them.
 
-    step: median seconds a local training step; rate: median bytes a second; spread: standard
-    deviation of the logarithm between clients; jitter: the same between rounds of one client.
-    Nothing waits: seconds are counted, not spent. Source: Lai et al. 2021 (FedScale, arXiv
-    2105.11367) for the heavy-tailed speeds of clients.
+    Nothing waits: seconds are counted, not spent.
+
+    Args:
+        step: Median seconds a local training step.
+        rate: Median bytes a second.
+        spread: Standard deviation of the logarithm between clients.
+        jitter: The same between rounds of one client.
+
+    Source: Lai et al. 2021 (FedScale, arXiv 2105.11367) for the heavy-tailed speeds of clients.
     """
 
     step: float = 0.01
@@ -91,8 +96,8 @@ class Deadline(Policy):
         check_settings(self, seconds=POSITIVE)
 
     def close(self, seconds: np.ndarray, clients: int) -> tuple[np.ndarray, float]:
-        kept = seconds <= self.seconds
-        return kept, float(self.seconds if not kept.all() else seconds.max())
+        in_time = seconds <= self.seconds
+        return in_time, float(self.seconds if not in_time.all() else seconds.max())
 
 
 @dataclass(frozen=True)
@@ -112,8 +117,11 @@ class Quorum(Policy):
 class OverSelect(Policy):
     """Ask more clients than needed, chosen by chance, and take the first that answer.
 
-    share: of the clients whose updates are wanted; extra: how many more are asked, as a share of
-    those wanted. Bonawitz et al. 2019 (arXiv 1902.01046), section 2.2, with 130 % asked.
+    Bonawitz et al. 2019 (arXiv 1902.01046), section 2.2, with 130 % asked.
+
+    Args:
+        share: The share of the clients whose updates are wanted.
+        extra: How many more are asked, as a share of those wanted.
     """
 
     share: float = 0.5
@@ -134,9 +142,9 @@ class OverSelect(Policy):
 
 
 def _first(seconds: np.ndarray, wanted: int) -> tuple[np.ndarray, float]:
-    kept = np.zeros(len(seconds), dtype=bool)
-    kept[np.argsort(seconds, kind="stable")[:wanted]] = True
-    return kept, float(seconds[kept].max())
+    in_time = np.zeros(len(seconds), dtype=bool)
+    in_time[np.argsort(seconds, kind="stable")[:wanted]] = True
+    return in_time, float(seconds[in_time].max())
 
 
 __all__ = ["Clock", "Deadline", "OverSelect", "Policy", "Quorum", "Speeds", "WaitAll"]

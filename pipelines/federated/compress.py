@@ -60,7 +60,11 @@ class Float16(Compression):
 class TopK(Compression):
     """The largest values only, each with its place: 8 bytes for each value kept.
 
-    share: of the parameters that are sent. What is left out is added to the client's next update.
+    What is left out is added to the client's next update.
+
+    Args:
+        share: The share of the parameters that is sent.
+
     Source: Stich, Cordonnier and Jaggi 2018 (arXiv 1809.07599), algorithm 1.
     """
 
@@ -72,17 +76,17 @@ class TopK(Compression):
         check_settings(self, share=SHARE)
 
     def squeeze(self, updates: np.ndarray) -> np.ndarray:
-        kept = self._kept(updates.shape[1])
+        sent = self._sent(updates.shape[1])
         out = np.zeros(updates.shape)
-        large = np.argpartition(np.abs(updates), -kept, axis=1)[:, -kept:]
+        large = np.argpartition(np.abs(updates), -sent, axis=1)[:, -sent:]
         rows = np.arange(len(updates))[:, None]
         out[rows, large] = updates[rows, large].astype(np.float32)
         return out
 
     def size(self, parameters: int) -> int:
-        return 8 * self._kept(parameters)
+        return 8 * self._sent(parameters)
 
-    def _kept(self, parameters: int) -> int:
+    def _sent(self, parameters: int) -> int:
         return max(1, math.ceil(self.share * parameters))
 
 

@@ -81,8 +81,8 @@ class PublicEncoding:
     def encode(self, records: Records) -> np.ndarray:
         """(n, width) float32 without gaps.
 
-        Raises PrivauditError for records of other columns and for category codes that name no
-        level.
+        Raises:
+            PrivauditError: For records of other columns and for category codes that name no level.
         """
         check_columns(records, self.columns)
         categories = [j for j, _ in self.levels]

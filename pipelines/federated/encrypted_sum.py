@@ -26,7 +26,7 @@ NOISE = 8.6e-12
 updates."""
 MARGIN = 12
 """Standard deviations of the error in half a step; beyond 12 lies less than 1e-32 of it."""
-KEPT_ROUNDS, KEPT_CHUNKS, KEPT_CLIENTS = 2, 2, 16
+RECORDED_ROUNDS, RECORDED_CHUNKS, RECORDED_CLIENTS = 2, 2, 16
 """What of a federation goes into its transcript."""
 
 
@@ -55,9 +55,12 @@ class EncryptedSum(Protection):
     The error is far below half a step: `check` sees to that.
 
     Keys and ciphertexts come from the operating system's randomness (SEAL takes no other), yet the
-    sum is the same in every run. bits: of the scale; step: bits behind the point of the grid, None:
-    the finest that is safe. Bytes are those of the serialised ciphertexts; handing out the keys is
-    not counted. Cheon et al. 2017 (eprint 2016/421).
+    sum is the same in every run. Bytes are those of the serialised ciphertexts; handing out the
+    keys is not counted. Cheon et al. 2017 (eprint 2016/421).
+
+    Args:
+        bits: Bits of the scale.
+        step: Bits behind the point of the grid, None: the finest that is safe.
     """
 
     bits: int = 46
@@ -194,10 +197,10 @@ class _Federation(Protection):
         )
         end = time.process_time()
         published = (np.rint(exact * grid) / grid).astype(np.float32)
-        if len(self.rounds) < KEPT_ROUNDS:
-            kept = [messages[:KEPT_CHUNKS] for messages in sent[:KEPT_CLIENTS]]
+        if len(self.rounds) < RECORDED_ROUNDS:
+            recorded = [messages[:RECORDED_CHUNKS] for messages in sent[:RECORDED_CLIENTS]]
             self.rounds.append(
-                _Round(self, kept, back[:KEPT_CHUNKS], exact, published, padded[stay], size)
+                _Round(self, recorded, back[:RECORDED_CHUNKS], exact, published, padded[stay], size)
             )
         seen = np.zeros(vectors.shape, np.float32)
         for i, messages in zip(stay, sent, strict=True):

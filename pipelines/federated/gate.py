@@ -21,14 +21,18 @@ LARGEST = float(np.finfo(np.float32).max)
 class Admitted:
     """What may be combined.
 
-    updates: (c, p) float64, finite, norms within the bound; counts: (c,) float64 in [1, cap];
-    kept: (c,) which clients these are; refused: (client, reason) for each other one; clipped,
-    capped: the clients whose update was scaled down to the bound, or whose count was not believed.
+    Args:
+        updates: (c, p) float64, finite, norms within the bound.
+        counts: (c,) float64 in [1, cap].
+        clients: (c,) which clients these are.
+        refused: (client, reason) for each other one.
+        clipped, capped: The clients whose update was scaled down to the bound, or whose count was
+            not believed.
     """
 
     updates: np.ndarray
     counts: np.ndarray
-    kept: np.ndarray
+    clients: np.ndarray
     refused: tuple[tuple[int, str], ...] = ()
     clipped: tuple[int, ...] = ()
     capped: tuple[int, ...] = ()
@@ -44,13 +48,18 @@ def admit(
 ) -> Admitted:
     """Refuse what is no update, scale down what is too large, and believe no wild record count.
 
-    updates: one per client, anything; counts: one per client, as claimed; size: p, the parameters
-    of the model; bound: the largest L2 norm, above which an update keeps its direction and is
-    scaled down to it (Sun et al. 2019, arXiv 1911.07963, norm clipping), None for no bound. cap:
-    the largest count that is believed; a client that claims more counts as the usual one, the
-    median of the counts believed (held to a cap of ten usual ones, three liars of ten would still
-    hold 81 % of a mean). Refused with a reason: another shape, values that are no numbers, not
-    finite, or beyond float32, and counts that are not at least 1.
+    Refused with a reason: another shape, values that are no numbers, not finite, or beyond float32,
+    and counts that are not at least 1.
+
+    Args:
+        updates: One per client, anything.
+        counts: One per client, as claimed.
+        size: p, how many parameters of the model.
+        bound: The largest L2 norm, above which an update keeps its direction and is scaled down to
+            it (Sun et al. 2019, arXiv 1911.07963, norm clipping), None for no bound.
+        cap: The largest count that is believed; a client that states more counts as the usual one,
+            the median of the counts believed (held to a cap of ten usual ones, three liars of ten
+            would still hold 81 % of a mean).
     """
     if len(updates) != len(counts):
         raise ValueError(f"{len(updates)} updates and {len(counts)} counts")
@@ -62,7 +71,7 @@ def admit(
         raise PrivauditError(
             f"a norm bound of {bound}", "it is a finite length above 0", "use a number above 0"
         )
-    kept, vectors, shares = [], [], []
+    admitted, vectors, shares = [], [], []
     refused: list[tuple[int, str]] = []
     clipped, capped = [], []
     known = [count for count, _ in map(_count, counts) if count is not None]
@@ -81,14 +90,14 @@ def admit(
         if count > cap:
             count = unbelieved
             capped.append(client)
-        kept.append(client)
+        admitted.append(client)
         vectors.append(vector)
         shares.append(count)
     rows = np.array(vectors) if vectors else np.empty((0, size))
     return Admitted(
         rows,
         np.array(shares),
-        np.array(kept, dtype=np.int64),
+        np.array(admitted, dtype=np.int64),
         tuple(refused),
         tuple(clipped),
         tuple(capped),

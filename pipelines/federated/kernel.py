@@ -49,8 +49,10 @@ def streams(rng: np.random.Generator) -> dict[str, np.random.Generator]:
 class Plan:
     """How a federation trains.
 
-    bound: the gate's norm bound, in lengths of the usual (median) update of the round; None for
-    none; recorded: how many of the last rounds are kept in the exchange.
+    Args:
+        bound: The gate's norm bound, in lengths of the usual (median) update of the round; None for
+            none.
+        recorded: How many of the last rounds are kept in the exchange.
     """
 
     rounds: int
@@ -207,8 +209,8 @@ class Run:
         bound = self._bound(arrived) if central is None else central.clip
         admitted = admit(arrived, counts[here], size=size, bound=bound, cap=self._cap)
         self._refuse(asked[here], admitted.refused)
-        kept = asked[here[admitted.kept]]
-        for client, i in zip(kept, admitted.kept, strict=True):
+        named = asked[here[admitted.clients]]
+        for client, i in zip(named, admitted.clients, strict=True):
             seen[client] = arrived[i]
         if central is not None:
             # Noise even where nobody was admitted: silence would tell of a hospital too.
@@ -216,7 +218,7 @@ class Run:
             noise *= central.sigma(self.clients, self.plan.rounds) * central.clip
             return (admitted.updates.sum(axis=0) + noise) / self.clients
         aggregate = self.plan.aggregate.after(len(admitted.refused))
-        if len(kept) < aggregate.fewest:
+        if len(named) < aggregate.fewest:
             return None
         return aggregate.combine(admitted.updates, admitted.counts)
 
@@ -236,7 +238,7 @@ class Run:
         size = len(self.weights)
         admitted = admit(sent, counts, size=size, bound=None, cap=self._cap)
         self._refuse(asked, admitted.refused)
-        on_time = came[admitted.kept]
+        on_time = came[admitted.clients]
         if not on_time.any():
             return None
         share = admitted.counts / admitted.counts.sum()
@@ -245,7 +247,7 @@ class Run:
             self.job.streams["protect"],
             tuple(int(i) for i in np.flatnonzero(~on_time)),
         )
-        seen[asked[admitted.kept]] = summed.seen
+        seen[asked[admitted.clients]] = summed.seen
         self.costs["bytes_up"] += summed.bytes_up
         self.costs["bytes_down"] += summed.bytes_down + 4 * len(asked) * size
         self.costs["protect_seconds"] += summed.seconds

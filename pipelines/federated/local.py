@@ -16,9 +16,12 @@ from privaudit.seeds import torch_generator
 class Recipe:
     """One round of local training: plain gradient descent on the log loss.
 
-    steps, batch: every client does this many steps of this many rows (all its rows where it has
-    fewer), in an endless run of shuffles; rate: the learning rate; proximal: how strongly a client
-    is held to the weights it was sent (FedProx, Li et al. 2020, arXiv 1812.06127, equation 2).
+    Args:
+        steps, batch: Every client does this many steps of this many rows (all its rows where it has
+            fewer), in an endless run of shuffles.
+        rate: The learning rate.
+        proximal: How strongly a client is held to the weights it was sent (FedProx, Li et al. 2020,
+            arXiv 1812.06127, equation 2).
     """
 
     steps: int = 10
@@ -31,10 +34,13 @@ class Recipe:
 class PerPatient:
     """Noise at the clients: each step clips every record's gradient and adds Gaussian noise.
 
-    sample: the chance of each record to be in a step (a batch by Poisson sampling); clip: the
-    largest length of one record's gradient; sigma: noise standard deviation over clip. Source:
-    Abadi et al. 2016 (arXiv 1607.00133), algorithm 1; lengths without the gradients themselves:
-    Goodfellow 2015 (arXiv 1510.01799).
+    Args:
+        sample: The chance of each record to be in a step (a batch by Poisson sampling).
+        clip: The largest length of one record's gradient.
+        sigma: Noise standard deviation over clip.
+
+    Source: Abadi et al. 2016 (arXiv 1607.00133), algorithm 1; lengths without the gradients
+    themselves: Goodfellow 2015 (arXiv 1510.01799).
     """
 
     sample: float
@@ -45,7 +51,10 @@ class PerPatient:
 class Trainer:
     """Clients of one or several federations, trained side by side; each from its own stream alone.
 
-    x: (n, w) float32, y: (n,) codes, of all clients together; rows: for each client its rows.
+    Args:
+        x: (n, w) float32, of all clients together.
+        y: (n,) class codes.
+        rows: For each client its rows.
     """
 
     def __init__(
@@ -110,12 +119,12 @@ class Trainer:
     def _poisson(
         self, who: np.ndarray, steps: int, sample: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        coins = [self.rngs[k].random((steps, len(self.rows[k]))) < sample for k in who]
-        most = max(1, max(int(c.sum(axis=1).max()) for c in coins))
+        draws = [self.rngs[k].random((steps, len(self.rows[k]))) < sample for k in who]
+        most = max(1, max(int(c.sum(axis=1).max()) for c in draws))
         index = np.zeros((steps, len(who), most), dtype=np.int64)
         weight = np.zeros(index.shape, dtype=np.float32)
-        for i, (k, coin) in enumerate(zip(who, coins, strict=True)):
-            for step, drawn in enumerate(coin):
+        for i, (k, drawn_by_step) in enumerate(zip(who, draws, strict=True)):
+            for step, drawn in enumerate(drawn_by_step):
                 rows = self.rows[k][drawn]
                 index[step, i, : len(rows)] = rows
                 weight[step, i, : len(rows)] = 1 / self._expected(k, sample)

@@ -77,7 +77,8 @@ class Network:
 class FlatModel:
     """A trained network behind the public encoding; holds no record. `Differentiable`.
 
-    weights: (p,) float32 as `Network` packs them.
+    Args:
+        weights: (p,) float32 as `Network` packs them.
     """
 
     encoding: PublicEncoding

@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 class Summed:
     """One round's sum, what the server saw on the way, and what it cost.
 
-    total: (p,) float64, the sum over clients that did not drop out. seen: (c, p) float32, what the
-    server could read of each client, zeros for one that sent nothing. bytes_up, bytes_down: counted
-    on the messages of all clients. seconds: CPU seconds, all clients and the server together.
-    transcript: every message that reached the server, in order.
+    Args:
+        total: (p,) float64, the sum over clients that did not drop out.
+        seen: (c, p) float32, what the server could read of each client, zeros for one that sent
+            nothing.
+        bytes_up, bytes_down: Counted on the messages of all clients.
+        seconds: CPU seconds, all clients and the server together.
+        transcript: Every message that reached the server, in order.
     """
 
     total: np.ndarray
@@ -63,8 +66,10 @@ class Protection(ABC):
     ) -> Summed:
         """The sum of vectors (c, p) float64, each already multiplied by its client's weight.
 
-        rng: the only source of randomness in a simulation. dropped: rows of clients that join the
-        round and then never send their vector; they are left out of the sum.
+        Args:
+            rng: The only source of randomness in a simulation.
+            dropped: Rows of clients that join the round and then never send their vector; they are
+                left out of the sum.
         """
 
     @property

@@ -41,8 +41,10 @@ def _cryptography() -> None:
 class Terms:
     """What all agree on before a round: how many clients, their vectors' size, and the arithmetic.
 
-    threshold: how many clients it takes to recover keys; word: bits of the arithmetic; fraction:
-    how many of them are behind the point.
+    Args:
+        threshold: How many clients it takes to recover keys.
+        word: Bits of the arithmetic.
+        fraction: How many of them are behind the point.
     """
 
     clients: int
@@ -81,7 +83,9 @@ class Terms:
 class Client:
     """One hospital's side of one round. Its keys are for this round alone.
 
-    entropy: where keys come from; the operating system unless a simulation hands in its own stream.
+    Args:
+        entropy: Where keys come from; the operating system unless a simulation hands in its own
+            stream.
     """
 
     number: int
@@ -265,12 +269,14 @@ class SecureSum(Protection):
     refused. Sums are exact in fixed point. Against a server that follows the protocol and reads
     everything; one that forges clients is out of scope (it needs signatures).
 
-    word: 32 or 64 bits; None: 32, or 64 in a round where a client says that its values need it (one
-    byte of every client's, which the server reads). fraction: bits behind the point; None: 30 of
-    32, 40 of 64, for vectors that carry their weight in a mean, so that sums of 10 clients hold
-    values up to 0.2 or 800,000 each. threshold: how many clients can recover keys; None: two
-    thirds, rounded up, at least 3. Bonawitz et al. 2017 (CCS, eprint 2017/281), section 4, figure
-    4.
+    Bonawitz et al. 2017 (CCS, eprint 2017/281), section 4, figure 4.
+
+    Args:
+        word: 32 or 64 bits; None: 32, or 64 in a round where a client says that its values need it
+            (one byte of every client's, which the server reads).
+        fraction: Bits behind the point; None: 30 of 32, 40 of 64, for vectors that carry their
+            weight in a mean, so that sums of 10 clients hold values up to 0.2 or 800,000 each.
+        threshold: How many clients can recover keys; None: two thirds, rounded up, at least 3.
     """
 
     word: int | None = None
@@ -322,8 +328,10 @@ class SecureSum(Protection):
     ) -> Summed:
         """One simulated round between client objects and a server; keys come from `rng`.
 
-        dropped: clients that vanish after sharing keys. PrivauditError, and nothing summed, where
-        too few stay or a value does not fit.
+        PrivauditError, and nothing summed, where too few stay or a value does not fit.
+
+        Args:
+            dropped: Clients that vanish after sharing keys.
         """
         start = time.process_time()
         stay = check_vectors(vectors, dropped)

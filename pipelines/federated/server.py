@@ -52,7 +52,8 @@ class FedAvg(Server):
 class FedAdam(Server):
     """Adam on the combined updates. Reddi et al. 2021 (arXiv 2003.00295), algorithm 2.
 
-    tau: what is added to the root of the running square, as everywhere without bias correction.
+    Args:
+        tau: What is added to the root of the running square, as everywhere without bias correction.
     """
 
     rate: float = 0.03
@@ -86,13 +87,17 @@ class FedYogi(Server):
 
 @dataclass(frozen=True)
 class SiteNoise:
-    """Noise that the server adds to every round's sum: a promise to each hospital as a whole.
+    """Noise that the server adds to every round's sum: a guarantee for each hospital as a whole.
 
-    epsilon, delta: the promise over all rounds, for one hospital added or removed, to whoever sees
-    the models but not the server, which reads every update; clip: the greatest length of a
-    hospital's update, in the units of the parameters. Every hospital has one voice, and their
-    number is public. Worth having with hundreds of hospitals; with ten, the noise is larger than
-    what they say. Source: McMahan et al. 2018 (arXiv 1710.06963), with all clients in every round.
+    Every hospital has one voice, and their number is public. Worth having with hundreds of
+    hospitals; with ten, the noise is larger than what they say.
+
+    Args:
+        epsilon, delta: The guarantee over all rounds, for one hospital added or removed, to whoever
+            sees the models but not the server, which reads every update.
+        clip: The greatest length of a hospital's update, in the units of the parameters.
+
+    Source: McMahan et al. 2018 (arXiv 1710.06963), with all clients in every round.
     """
 
     epsilon: float = 3.0
@@ -109,7 +114,7 @@ class SiteNoise:
         return settle_delta(self, clients)
 
     def claim(self, clients: int, rounds: int) -> Claim:
-        """What it promises."""
+        """The guarantee over all rounds."""
         return accounting.gaussian(
             self.sigma(clients, rounds),
             self.chance(clients),

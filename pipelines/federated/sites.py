@@ -16,9 +16,11 @@ from privaudit.records import Records
 class Parts:
     """Rows by client.
 
-    rows: for each client its rows, ascending and never empty; codes: (clients,), what the client is
-    called in an exchange: its site code, or its number; names: the same for people; notes: what a
-    report must say about how the clients came about.
+    Args:
+        rows: For each client its rows, ascending and never empty.
+        codes: (clients,), what the client is called in an exchange: its site code, or its number.
+        names: The same for people.
+        notes: What a report must say about how the clients came about.
     """
 
     rows: tuple[np.ndarray, ...]
@@ -47,7 +49,7 @@ class ByUnit(Sites):
     """The hospitals or care units that the records name: each holds the stays it cared for.
 
     A site without records is left out and named in the notes. A patient seen at two sites is known
-    to both, as in life.
+    to both.
     """
 
     def divide(self, records: Records, rng: np.random.Generator) -> Parts:
@@ -69,12 +71,16 @@ class ByUnit(Sites):
 
 @dataclass(frozen=True)
 class Dirichlet(Sites):
-    """Made-up hospitals of different case mix: each outcome's patients are dealt by Dirichlet
+    """Simulated hospitals of different case mix: each outcome's patients are dealt by Dirichlet
     shares.
 
-    alpha: small is uneven (0.1: most hospitals see nearly one outcome only), 100 is even. All
-    stays of a patient fall to one hospital. Every client gets at least one patient. Source: Hsu, Qi
-    and Brown 2019 (arXiv 1909.06335), with shares drawn per outcome as in Yurochkin et al. 2019.
+    All stays of a patient fall to one hospital. Every client gets at least one patient.
+
+    Args:
+        alpha: Small is uneven (0.1: most hospitals see nearly one outcome only), 100 is even.
+
+    Source: Hsu, Qi and Brown 2019 (arXiv 1909.06335), with shares drawn per outcome as in Yurochkin
+    et al. 2019.
     """
 
     alpha: float = 0.1
@@ -94,10 +100,14 @@ class Dirichlet(Sites):
 
 @dataclass(frozen=True)
 class ByQuantity(Sites):
-    """Made-up hospitals of different size and the same case mix.
+    """Simulated hospitals of different size and the same case mix.
 
-    alpha: concentration of the Dirichlet law of the sizes. All stays of a patient fall to one
-    hospital. Source: Li et al. 2022 (arXiv 2102.02079), quantity skew.
+    All stays of a patient fall to one hospital.
+
+    Args:
+        alpha: Concentration of the Dirichlet law of the sizes.
+
+    Source: Li et al. 2022 (arXiv 2102.02079), quantity skew.
     """
 
     clients: int = 10
@@ -116,7 +126,7 @@ class ByQuantity(Sites):
 def one_class_note(records: Records, rows: tuple[np.ndarray, ...], names: list[str]) -> list[str]:
     """A sentence that names the clients whose records all have one outcome, if there are any."""
     single = [n for n, r in zip(names, rows, strict=True) if len(np.unique(records.y[r])) < 2]
-    return [f"All records of one outcome: {', '.join(single)}."] if single else []
+    return [f"Sites whose records all have one outcome: {', '.join(single)}."] if single else []
 
 
 def _patients(records: Records, clients: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -159,7 +169,7 @@ def _made(
     rows = tuple(np.flatnonzero(holder[row] == client) for client in range(clients))
     names = tuple(f"client {client + 1}" for client in range(clients))
     notes = (
-        f"The {clients} hospitals are made up: {how}.",
+        f"The {clients} hospitals are simulated: {how}.",
         *one_class_note(records, rows, list(names)),
     )
     return Parts(rows, np.arange(clients), names, notes)

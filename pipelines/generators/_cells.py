@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from pipelines.federated.encode import CLIP, PublicEncoding, Scale
-from pipelines.generators._saved import Kept, damaged
+from pipelines.generators._saved import SavedGenerator, damaged
 from pipelines.generators._valid import Shape
 from privaudit.contracts import Access, Claim
 from privaudit.errors import PrivauditError
@@ -30,9 +30,11 @@ rest."""
 class Cells:
     """How every released column is cut. Nothing here is read off the data.
 
-    released: indices of the columns that are counted. The others of a measured variable repeat what
-    is counted of it; any other is missing. Cells of a column come in the order of its values, then
-    one for missing where it may be. bins: cells of a number at most, without the missing one.
+    Args:
+        released: Indices of the columns that are counted. The others of a measured variable repeat
+            what is counted of it; any other is missing. Cells of a column come in the order of its
+            values, then one for missing where it may be.
+        bins: Cells of a number at most, without the missing one.
     """
 
     columns: tuple[Column, ...]
@@ -43,7 +45,8 @@ class Cells:
     def of(cls, columns: Sequence[Column], statistics: Sequence[str], bins: int) -> Cells:
         """Columns that are such summaries ("" for columns that summarise nothing).
 
-        Raises PrivauditError where one has no public bounds, or none is left.
+        Raises:
+            PrivauditError: Where one has no public bounds, or none is left.
         """
         if bins < 2:
             raise PrivauditError(
@@ -174,16 +177,16 @@ class Cells:
                 self._repeat(out, j, ~missing)
         return out
 
-    def _repeat(self, out: np.ndarray, told: int, seen: np.ndarray) -> None:
+    def _repeat(self, out: np.ndarray, counted: int, seen: np.ndarray) -> None:
         """Let the variable's other columns say what the one counted says, where they are not
         counted."""
         for j, other in enumerate(self.columns):
-            if other.variable != self.columns[told].variable or j in self.released:
+            if other.variable != self.columns[counted].variable or j in self.released:
                 continue
             if other.statistic in ("measured", "count"):
                 out[:, j] = seen
-            elif other.statistic and other.kind == self.columns[told].kind:
-                out[:, j] = out[:, told]
+            elif other.statistic and other.kind == self.columns[counted].kind:
+                out[:, j] = out[:, counted]
 
     def noisy(self, tables: Sequence[np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """What was measured of each released column: name -> (cuts between ranges, shares of ranges
@@ -297,9 +300,11 @@ class CellSampler:
     """Draws from noisy tables: the outcome, then each column given the outcome and at most one
     other column.
 
-    prior: (classes,) chances; parent: (released,) which released column each depends on, -1 for
-    none; tables: for each (classes, cells of the parent or 1, cells) chances. noisy: see
-    `Cells.noisy`.
+    Args:
+        prior: (classes,) chances.
+        parent: (released,) which released column each depends on, -1 for none.
+        tables: For each (classes, cells of the parent or 1, cells) chances.
+        noisy: See `Cells.noisy`.
     """
 
     name: str
@@ -327,43 +332,45 @@ class CellSampler:
         arrays |= {f"table_{i:05}": table for i, table in enumerate(self.tables)}
         arrays["noisy"] = np.concatenate([shares for _, shares in self.noisy.values()])
         facts = {"released": self.cells.released, "bins": self.cells.bins}
-        return Kept(self.shape, self.claim, self.notes, facts, arrays).save(self.name)
+        return SavedGenerator(self.shape, self.claim, self.notes, facts, arrays).save(self.name)
 
     @classmethod
     def load(cls, file: bytes, name: str) -> CellSampler:
-        kept = Kept.load(file, name)
-        d, k = len(kept.shape.columns), len(kept.shape.classes)
+        saved = SavedGenerator.load(file, name)
+        d, k = len(saved.shape.columns), len(saved.shape.classes)
         try:
-            released = tuple(int(j) for j in kept.facts["released"])
-            bins = int(kept.facts["bins"])
+            released = tuple(int(j) for j in saved.facts["released"])
+            bins = int(saved.facts["bins"])
         except (KeyError, TypeError, ValueError):
             raise damaged("its header lacks the layout of its columns") from None
         if not released or len(set(released)) < len(released) or not 2 <= bins <= 10_000:
             raise damaged("its header misstates the layout of its columns")
         if min(released) < 0 or max(released) >= d:
             raise damaged("its header misstates the layout of its columns")
-        cells = Cells(kept.shape.columns, released, bins)
+        cells = Cells(saved.shape.columns, released, bins)
         cells._check()
         sizes = cells.sizes
-        parent = kept.array("parent", 1, shape=(len(released),)).astype(np.int64)
+        parent = saved.array("parent", 1, shape=(len(released),)).astype(np.int64)
         if parent.min() < -1 or parent.max() >= len(released) or len(order(parent)) < len(released):
             raise damaged("its columns depend on each other in a circle")
         tables = tuple(
             _chances(
-                kept.array(
+                saved.array(
                     f"table_{i:05}", 3, shape=(k, 1 if p < 0 else int(sizes[p]), int(sizes[i]))
                 )
             )
             for i, p in enumerate(parent.tolist())
         )
-        prior = _chances(kept.array("prior", 1, shape=(k,)))
-        told = [int(size) + 1 - cells._may_lack(j) for size, j in zip(sizes, released, strict=True)]
-        noisy = np.split(kept.array("noisy", 1, shape=(sum(told),)), np.cumsum(told)[:-1])
+        prior = _chances(saved.array("prior", 1, shape=(k,)))
+        widths = [
+            int(size) + 1 - cells._may_lack(j) for size, j in zip(sizes, released, strict=True)
+        ]
+        noisy = np.split(saved.array("noisy", 1, shape=(sum(widths),)), np.cumsum(widths)[:-1])
         named = {
-            kept.shape.columns[j].name: (edges[1:-1], shares)
+            saved.shape.columns[j].name: (edges[1:-1], shares)
             for j, edges, shares in zip(released, cells.edges, noisy, strict=True)
         }
-        return cls(name, kept.shape, cells, prior, parent, tables, named, kept.claim, kept.notes)
+        return cls(name, saved.shape, cells, prior, parent, tables, named, saved.claim, saved.notes)
 
 
 def order(parent: np.ndarray) -> list[int]:

@@ -27,10 +27,12 @@ SETTLING = 10
 class Asked:
     """What the generator can be asked for: one option of one pick (levels and flags, not modes).
 
-    option: (c, widest), the options' places among all, -1 for padding; place: where they are among
-    the encoded columns. shares: (c, widest), how often each was in the records. rows: for each pick
-    its rows by option, `first` and `size` of each option's; empty in a saved generator, which needs
-    none.
+    Args:
+        option: (c, widest), the options' places among all, -1 for padding.
+        place: Where they are among the encoded columns.
+        shares: (c, widest), how often each was in the records.
+        rows: For each pick its rows by option, `first` and `size` of each option's; empty in a
+            saved generator, which needs none.
     """
 
     option: np.ndarray
@@ -194,10 +196,12 @@ class Adversaries:
     def _steepness(self, first: torch.Tensor) -> torch.Tensor:
         """The mean squared gap between 1 and the length of the discriminator's gradient.
 
-        first: (packs, width) answers of the first layer where the gradient is taken. The
-        discriminator is linear between its kinks, so its gradient is a product of its weights, and
-        a single backward pass gives the penalty's own gradient. Gulrajani et al. 2017 (arXiv
+        The discriminator is linear between its kinks, so its gradient is a product of its weights,
+        and a single backward pass gives the penalty's own gradient. Gulrajani et al. 2017 (arXiv
         1704.00028), section 4.
+
+        Args:
+            first: (packs, width) answers of the first layer where the gradient is taken.
         """
 
         drops = self._drops(len(first))

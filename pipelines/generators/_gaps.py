@@ -14,20 +14,24 @@ from privaudit.records import Column
 class Gaps:
     """Which columns are missing together: each such pattern is one yes-or-no column.
 
-    patterns: tuples of column indices. told: for each pattern the `measured` column that says the
-    same already (its flag is then no further column), or -1.
+    Args:
+        patterns: Tuples of column indices.
+        indicators: For each pattern the `measured` column that says the same already (its flag is
+            then no further column), or -1.
     """
 
     patterns: tuple[tuple[int, ...], ...]
-    told: tuple[int, ...]
+    indicators: tuple[int, ...]
 
     @classmethod
     def of(cls, columns: Sequence[Column], X: np.ndarray | None = None) -> Gaps:
         """The patterns of these columns. The summaries of one variable are one, by the schema.
 
-        X: (n, d); where given, columns that have no gap need no flag, and columns whose gaps are
-        the same in every row share one. Without it nothing is read off the data: every column
-        outside a variable may be missing.
+        Without it nothing is read off the data: every column outside a variable may be missing.
+
+        Args:
+            X: (n, d); where given, columns that have no gap need no flag, and columns whose gaps
+                are the same in every row share one.
         """
         own: dict[object, list[int]] = {}
         gauge: dict[object, int] = {}
@@ -52,7 +56,7 @@ class Gaps:
     @property
     def flags(self) -> list[int]:
         """Indices of the patterns that need a flag, in the order of `split`'s columns."""
-        return [i for i, j in enumerate(self.told) if j < 0]
+        return [i for i, j in enumerate(self.indicators) if j < 0]
 
     def split(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(n, d) with the median in the gaps, and (n, flags) bool, True = missing."""
@@ -69,7 +73,7 @@ class Gaps:
         out = filled.copy()
         for column, i in enumerate(self.flags):
             _clear(out, flags[:, column], self.patterns[i])
-        for pattern, j in zip(self.patterns, self.told, strict=True):
+        for pattern, j in zip(self.patterns, self.indicators, strict=True):
             if j >= 0:
                 _clear(out, filled[:, j] < 0.5, pattern)
         return out

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.generators._gaps import Gaps
-from pipelines.generators._saved import Kept, damaged
+from pipelines.generators._saved import SavedGenerator, damaged
 from pipelines.generators._valid import Shape
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
@@ -43,8 +43,9 @@ class Layout:
     """The columns that a distribution is kept of: values, then a flag a pattern of gaps, then the
     outcome.
 
-    order: (columns,) for a category, the codes in the order in which its distribution runs, else
-    empty.
+    Args:
+        order: (columns,) for a category, the codes in the order in which its distribution runs,
+            else empty.
     """
 
     shape: Shape
@@ -90,27 +91,33 @@ class Layout:
     @property
     def facts(self) -> dict[str, object]:
         """For the header of a saved file."""
-        return {"patterns": self.gaps.patterns, "told": self.gaps.told, "order": self.order}
+        return {
+            "patterns": self.gaps.patterns,
+            "indicators": self.gaps.indicators,
+            "order": self.order,
+        }
 
     @classmethod
-    def read(cls, kept: Kept) -> Layout:
+    def read(cls, saved: SavedGenerator) -> Layout:
         """From the header of a saved file; PrivauditError where it does not fit its columns."""
-        d = len(kept.shape.columns)
+        d = len(saved.shape.columns)
         try:
-            told = tuple(int(j) for j in kept.facts["told"])
-            patterns = tuple(tuple(int(j) for j in p) for p in kept.facts["patterns"])
-            order = tuple(tuple(int(c) for c in codes) for codes in kept.facts["order"])
+            indicators = tuple(int(j) for j in saved.facts["indicators"])
+            patterns = tuple(tuple(int(j) for j in p) for p in saved.facts["patterns"])
+            order = tuple(tuple(int(c) for c in codes) for codes in saved.facts["order"])
         except (KeyError, TypeError, ValueError):
             raise damaged("its header lacks the layout of its columns") from None
-        inside = all(0 <= j < d for p in patterns for j in p) and all(-1 <= j < d for j in told)
-        levels = [len(c.levels) for c in kept.shape.columns]
+        inside = all(0 <= j < d for p in patterns for j in p) and all(
+            -1 <= j < d for j in indicators
+        )
+        levels = [len(c.levels) for c in saved.shape.columns]
         right = len(order) == d and all(
             not codes or sorted(codes) == list(range(k))
             for codes, k in zip(order, levels, strict=True)
         )
-        if not (inside and right and len(told) == len(patterns) and all(patterns)):
+        if not (inside and right and len(indicators) == len(patterns) and all(patterns)):
             raise damaged("its header misstates the layout of its columns")
-        return cls(kept.shape, Gaps(patterns, told), order)
+        return cls(saved.shape, Gaps(patterns, indicators), order)
 
 
 def _by_outcome(records: Records, j: int) -> tuple[int, ...]:
@@ -129,10 +136,13 @@ def _by_outcome(records: Records, j: int) -> tuple[int, ...]:
 class Margins:
     """Inverse distribution functions, column by column, as broken lines: share of rows -> value.
 
-    p, x: all columns' corners, one after the other; starts: (width + 1,) where each begins. whole:
-    (width,) bool, columns whose values were all whole numbers. A value that enough patients share
-    is kept as it is; the rest are kept as means over runs of the sorted values, each of at least
-    POOL patients, so that no number is one patient's.
+    A value that enough patients share is kept as it is; the rest are kept as means over runs of the
+    sorted values, each of at least POOL patients, so that no number is one patient's.
+
+    Args:
+        p, x: All columns' corners, one after the other.
+        starts: (width + 1,) where each begins.
+        whole: (width,) bool, columns whose values were all whole numbers.
     """
 
     p: np.ndarray
@@ -177,11 +187,11 @@ class Margins:
         }
 
     @classmethod
-    def read(cls, kept: Kept, width: int) -> Margins:
+    def read(cls, saved: SavedGenerator, width: int) -> Margins:
         """From a saved file; PrivauditError where its parts do not fit."""
-        starts = kept.array("corner_start", 1, shape=(width + 1,)).astype(np.int64)
-        p, x = kept.array("corner_share", 1), kept.array("corner_value", 1)
-        whole = kept.array("whole", 1, shape=(width,)).astype(bool)
+        starts = saved.array("corner_start", 1, shape=(width + 1,)).astype(np.int64)
+        p, x = saved.array("corner_share", 1), saved.array("corner_value", 1)
+        whole = saved.array("whole", 1, shape=(width,)).astype(bool)
         fits = starts[0] == 0 and starts[-1] == len(p) == len(x) and (np.diff(starts) > 0).all()
         if not fits or np.isnan(p).any() or np.isnan(x).any():
             raise damaged("its distributions do not fit its columns")

@@ -28,7 +28,9 @@ Scale = Literal["modes", "ranks"]
 class NetGenerator(Generator):
     """A network that is trained for minutes. Subclasses are frozen dataclasses.
 
-    label: its name in progress and errors; scale: how `Table` encodes numbers.
+    Args:
+        label: Its name in progress and errors.
+        scale: How `Table` encodes numbers.
     """
 
     costly: ClassVar[bool] = True

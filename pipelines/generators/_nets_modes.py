@@ -19,7 +19,7 @@ FLOOR = 1e-6
 POINTS = 256
 """Columns of more distinct values are summarised by this many means of equal shares of them."""
 WIDE = 4.0
-"""A value is told as (value - centre) / (WIDE x spread) of its mode."""
+"""A value is encoded as (value - centre) / (WIDE x spread) of its mode."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,8 @@ class Modes:
     """centre, spread: (s, MODES) in the columns' units, by rising centre; count: (s,), how many
     hold.
 
-    log_weight: (s, MODES), the log of a mode's posterior factor, -inf where it does not hold.
+    Args:
+        log_weight: (s, MODES), the log of a mode's posterior factor, -inf where it does not hold.
     """
 
     centre: np.ndarray
@@ -50,7 +51,7 @@ class Modes:
             return cls(none, none, np.empty(0, dtype=np.int64), none)
         x, w, shift, scale = _points(columns)
         found = _variational(x, w)
-        return _kept(*found, shift, scale)
+        return _those_that_hold(*found, shift, scale)
 
     def pick(self, column: int, values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """(n,) a mode for each value, drawn by how likely it made the value."""
@@ -62,7 +63,7 @@ class Modes:
         draws = rng.random(len(values))[:, None] * edges[:, -1:]
         return np.minimum((edges < draws).sum(axis=1), k - 1)
 
-    def tell(self, column: int, values: np.ndarray, picked: np.ndarray) -> np.ndarray:
+    def place(self, column: int, values: np.ndarray, picked: np.ndarray) -> np.ndarray:
         """(n,) where each value lies in its mode, in [-0.99, 0.99]."""
         gap = values - self.centre[column, picked]
         return np.clip(gap / (WIDE * self.spread[column, picked]), -0.99, 0.99)
@@ -112,8 +113,8 @@ def _variational(
         norm = r.sum(axis=2, keepdims=True)
         r /= norm
         now = (w * (top + np.log(norm))[..., 0]).sum(axis=1)
-        for kept, part in zip(out, (weights, centre, variance, factor), strict=True):
-            kept[live] = part
+        for stored, part in zip(out, (weights, centre, variance, factor), strict=True):
+            stored[live] = part
         moving = np.abs(now - bound) > STILL
         if turn + 1 == ROUNDS or not moving.any():
             break
@@ -174,7 +175,7 @@ def _maximise(
     return weights / weights.sum(axis=1, keepdims=True), centre, spread, factor
 
 
-def _kept(
+def _those_that_hold(
     weights: np.ndarray,
     centre: np.ndarray,
     variance: np.ndarray,

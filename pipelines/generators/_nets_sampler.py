@@ -9,8 +9,8 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from pipelines.generators._nets_table import Codes, Table, kept
-from pipelines.generators._saved import Kept, damaged
+from pipelines.generators._nets_table import Codes, Table, as_saved
+from pipelines.generators._saved import SavedGenerator, damaged
 from privaudit.contracts import Claim
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
@@ -25,7 +25,7 @@ TRIES = 20
 
 @dataclass(frozen=True, eq=False)
 class NetSampler(ABC):
-    """A table's shape and a network's weights. Nothing is promised: `claim` says so."""
+    """A table's shape and a network's weights. There is no privacy guarantee: see `claim`."""
 
     table: Table
     weights: Mapping[str, np.ndarray]
@@ -90,12 +90,12 @@ class NetSampler(ABC):
 
     def save(self) -> bytes:
         """The file to hand out: arrays and text, and no record."""
-        return kept(self.table, self.claim, self.notes, self.weights).save(self.name)
+        return as_saved(self.table, self.claim, self.notes, self.weights).save(self.name)
 
     @classmethod
     def load(cls, file: bytes) -> Self:
         """What `save` wrote; PrivauditError for anything else. Runs no code of the file."""
-        opened = Kept.load(file, cls.name)
+        opened = SavedGenerator.load(file, cls.name)
         table = Table.of(opened)
         own = set(table.arrays())
         weights = {k: v for k, v in opened.arrays.items() if k not in own}

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipelines.generators._nets_modes import MODES, WIDE, Modes
-from pipelines.generators._saved import Kept, damaged
+from pipelines.generators._saved import SavedGenerator, damaged
 from pipelines.generators._valid import Shape
 from privaudit.contracts import Claim
 from privaudit.errors import PrivauditError
@@ -50,13 +50,18 @@ class Table:
     where they are missing: a network is neither shown nor asked one. A `measured` column that says
     the same is that pick, and a count that is 0 there is left out there too.
 
-    scalars: one for each of the columns `numbers`; scale: "modes" (where in its mode a value lies,
-    with a pick of the mode) or "ranks" (which share of the values lies below it, in [0, 1]). kind,
-    ref, width: (p,), each pick: levels of column ref, flag ref, or modes of number ref, sorted by
-    width. levels: (p, widest), the values of a column's levels, NaN for one that means missing.
-    flag: (d + 1,), the flag that says whether a column was measured, or -1; off: its value where it
-    was not; told: the flag that a column repeats, or -1; fixed, constant: whether a column has one
-    value where measured, and which. prevalence: the share of each class that occurred.
+    Args:
+        numbers: (s,), the columns that scalars stand for.
+        scale: "modes" (where in its mode a value lies, with a pick of the mode) or "ranks" (which
+            share of the values lies below it, in [0, 1]).
+        kind, ref, width: (p,), each pick: levels of column ref, flag ref, or modes of number ref,
+            sorted by width.
+        levels: (p, widest), the values of a column's levels, NaN for one that means missing.
+        flag: (d + 1,), the flag that says whether a column was measured, or -1.
+        off: Its value where it was not.
+        repeats: The flag that a column repeats, or -1.
+        fixed, constant: Whether a column has one value where measured, and which.
+        prevalence: The share of each class that occurred.
     """
 
     shape: Shape
@@ -70,7 +75,7 @@ class Table:
     levels: np.ndarray
     flag: np.ndarray
     off: np.ndarray
-    told: np.ndarray
+    repeats: np.ndarray
     fixed: np.ndarray
     constant: np.ndarray
     prevalence: np.ndarray
@@ -81,7 +86,8 @@ class Table:
     ) -> tuple[Table, Codes]:
         """The table's shape, learnt from these rows, and the rows in it.
 
-        Raises PrivauditError for fewer than LEAST_ROWS rows and for columns of too many levels.
+        Raises:
+            PrivauditError: For fewer than LEAST_ROWS rows and for columns of too many levels.
         """
         from pipelines.learners._prepare import check_levels
 
@@ -159,8 +165,8 @@ class Table:
         measured = codes.picks[:, self.flags] == 1
         for j in np.flatnonzero(self.flag >= 0):
             out[~measured[:, self.flag[j]], j] = self.off[j]
-        for j in np.flatnonzero(self.told >= 0):
-            out[:, j] = measured[:, self.told[j]]
+        for j in np.flatnonzero(self.repeats >= 0):
+            out[:, j] = measured[:, self.repeats[j]]
         return self.shape.records(out[:, :d], out[:, d])
 
     def _encode(self, plan: _Plan, rng: np.random.Generator) -> Codes:
@@ -178,7 +184,7 @@ class Table:
                 values = plan.column(self.numbers[i])[seen].astype(np.float64)
                 chosen = self.modes.pick(i, values, rng)
                 picks[seen, p] = chosen
-                scalars[seen, i] = self.modes.tell(i, values, chosen)
+                scalars[seen, i] = self.modes.place(i, values, chosen)
         if self.scale == "ranks":
             for i, j in enumerate(self.numbers):
                 seen = plan.seen(j)
@@ -200,49 +206,49 @@ class Table:
             "levels": self.levels,
             "flag": self.flag,
             "off": self.off,
-            "told": self.told,
+            "repeats": self.repeats,
             "fixed": self.fixed,
             "constant": self.constant,
             "prevalence": self.prevalence,
         }
 
     @classmethod
-    def of(cls, kept: Kept) -> Table:
-        """What `arrays` kept; PrivauditError where its parts do not fit together."""
-        d = len(kept.shape.columns) + 1
-        scale = kept.facts.get("scale")
+    def of(cls, saved: SavedGenerator) -> Table:
+        """What `arrays` gave; PrivauditError where its parts do not fit together."""
+        d = len(saved.shape.columns) + 1
+        scale = saved.facts.get("scale")
         if scale not in ("modes", "ranks"):
             raise damaged("its header names no scale")
-        numbers = _whole(kept, "numbers", (None,), 0, d)
+        numbers = _whole(saved, "numbers", (None,), 0, d)
         s, modal = len(numbers), scale == "modes"
-        width = _whole(kept, "width", (None,), 1, max(MOST_LEVELS, MODES) + 2)
+        width = _whole(saved, "width", (None,), 1, max(MOST_LEVELS, MODES) + 2)
         p = len(width)
-        count = _whole(kept, "count", (s if modal else 0,), 1, MODES + 1)
-        kind = _whole(kept, "kind", (p,), 0, 3)
+        count = _whole(saved, "count", (s if modal else 0,), 1, MODES + 1)
+        kind = _whole(saved, "kind", (p,), 0, 3)
         flags = int((kind == FLAG).sum())
-        ref = _whole(kept, "ref", (p,), 0, max(d, s, flags))
-        levels = kept.array("levels", 2, shape=(p, None)).astype(np.float64)
+        ref = _whole(saved, "ref", (p,), 0, max(d, s, flags))
+        levels = saved.array("levels", 2, shape=(p, None)).astype(np.float64)
         table = cls(
-            kept.shape,
+            saved.shape,
             "modes" if modal else "ranks",
             numbers,
             Modes(
-                kept.array("centre", 2, shape=(s if modal else 0, MODES)).astype(np.float64),
-                kept.array("spread", 2, shape=(s if modal else 0, MODES)).astype(np.float64),
+                saved.array("centre", 2, shape=(s if modal else 0, MODES)).astype(np.float64),
+                saved.array("spread", 2, shape=(s if modal else 0, MODES)).astype(np.float64),
                 count,
                 np.zeros((s if modal else 0, MODES)),
             ),
-            kept.array("knots", 2, shape=(0 if modal else s, len(KNOTS))).astype(np.float64),
+            saved.array("knots", 2, shape=(0 if modal else s, len(KNOTS))).astype(np.float64),
             kind,
             ref,
             width,
             levels,
-            _whole(kept, "flag", (d,), -1, flags),
-            kept.array("off", 1, shape=(d,)).astype(np.float64),
-            _whole(kept, "told", (d,), -1, flags),
-            kept.array("fixed", 1, shape=(d,)).astype(bool),
-            kept.array("constant", 1, shape=(d,)).astype(np.float64),
-            kept.array("prevalence", 1).astype(np.float64),
+            _whole(saved, "flag", (d,), -1, flags),
+            saved.array("off", 1, shape=(d,)).astype(np.float64),
+            _whole(saved, "repeats", (d,), -1, flags),
+            saved.array("fixed", 1, shape=(d,)).astype(bool),
+            saved.array("constant", 1, shape=(d,)).astype(np.float64),
+            saved.array("prevalence", 1).astype(np.float64),
         )
         table._check(flags)
         return table
@@ -266,7 +272,7 @@ class Table:
         known = np.zeros(d, dtype=bool)
         known[self.numbers] = True
         known[self.ref[self.kind == LEVEL]] = True
-        if not (known | self.fixed | (self.told >= 0)).all() or self.flag[y] >= 0:
+        if not (known | self.fixed | (self.repeats >= 0)).all() or self.flag[y] >= 0:
             raise damaged("it does not say how every column is drawn")
         classes = 1 if self.outcome < 0 else int(self.width[self.outcome])
         whole = abs(self.prevalence.sum() - 1.0) < 1e-6
@@ -282,7 +288,7 @@ class _Plan:
     missing: list[np.ndarray] = field(default_factory=list)
     flag: dict[int, int] = field(default_factory=dict)
     off: dict[int, float] = field(default_factory=dict)
-    told: dict[int, int] = field(default_factory=dict)
+    repeats: dict[int, int] = field(default_factory=dict)
     fixed: dict[int, float] = field(default_factory=dict)
     numbers: list[int] = field(default_factory=list)
     levels: dict[int, np.ndarray] = field(default_factory=dict)
@@ -306,9 +312,9 @@ class _Plan:
                 gaps[key] = len(self.missing)
                 self.missing.append(np.isnan(self.records.X[:, j]))
             self.flag[j], self.off[j] = gaps[key], np.nan
-        self._find_told(gaps)
+        self._find_repeats(gaps)
 
-    def _find_told(self, gaps: Mapping[bytes, int]) -> None:
+    def _find_repeats(self, gaps: Mapping[bytes, int]) -> None:
         by_variable = {
             self.records.columns[j].variable: flag
             for j, flag in self.flag.items()
@@ -320,7 +326,7 @@ class _Plan:
                 continue
             key = np.packbits(x != 1).tobytes()
             if column.kind == "binary" and key in gaps and ((x == 0) | (x == 1)).all():
-                self.told[j] = gaps[key]
+                self.repeats[j] = gaps[key]
             flag = by_variable.get(column.variable)
             if column.statistic == "count" and flag is not None:
                 gap = self.missing[flag]
@@ -339,8 +345,8 @@ class _Plan:
         return ~self.missing[self.flag[j]] if j in self.flag else np.ones(self.rows, dtype=bool)
 
     def add(self, j: int) -> None:
-        """Decide how column j is told."""
-        if j in self.told:
+        """Decide how column j is encoded."""
+        if j in self.repeats:
             return
         values = self.column(j)[self.seen(j)]
         distinct = np.unique(values.astype(np.float64))  # NaN, where it is a level, once and last
@@ -387,7 +393,7 @@ class _Plan:
             levels,
             _dense(self.flag, d, -1),
             _dense(self.off, d, np.nan),
-            _dense(self.told, d, -1),
+            _dense(self.repeats, d, -1),
             _dense(dict.fromkeys(self.fixed, True), d, False),
             _dense(self.fixed, d, np.nan),
             np.unique(self.records.y, return_counts=True)[1] / self.rows,
@@ -422,10 +428,10 @@ def _steps(knots: np.ndarray, first: bool) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _whole(
-    kept: Kept, name: str, shape: tuple[int | None, ...], least: int, high: int
+    saved: SavedGenerator, name: str, shape: tuple[int | None, ...], least: int, high: int
 ) -> np.ndarray:
     """An array of whole numbers in [least, high)."""
-    found = kept.array(name, len(shape), shape=shape)
+    found = saved.array(name, len(shape), shape=shape)
     if found.dtype.kind not in "iu" or (
         len(found) and (found.min() < least or found.max() >= high)
     ):
@@ -433,11 +439,13 @@ def _whole(
     return found.astype(np.int64)
 
 
-def kept(
+def as_saved(
     table: Table, claim: Claim, notes: tuple[str, ...], weights: Mapping[str, np.ndarray]
-) -> Kept:
+) -> SavedGenerator:
     """The saved form of a table and a network's weights."""
-    return Kept(table.shape, claim, notes, {"scale": table.scale}, {**table.arrays(), **weights})
+    return SavedGenerator(
+        table.shape, claim, notes, {"scale": table.scale}, {**table.arrays(), **weights}
+    )
 
 
-__all__ = ["FLAG", "KNOTS", "LEVEL", "MODE", "Codes", "Table", "kept"]
+__all__ = ["FLAG", "KNOTS", "LEVEL", "MODE", "Codes", "Table", "as_saved"]

@@ -117,7 +117,8 @@ class Training(Protocol):
 class Course:
     """How long a training goes on, what it is called, and where it keeps its state.
 
-    key: what the state belongs to: settings, records and random stream.
+    Args:
+        key: What the state belongs to: settings, records and random stream.
     """
 
     what: str
@@ -129,7 +130,7 @@ class Course:
     def run(self, training: Training) -> None:
         """Train to the end, from the checkpoint where there is one."""
         done = self._resume(training)
-        written, told = time.monotonic(), -1
+        written, reported = time.monotonic(), -1
         for number in range(done, self.epochs):
             training.epoch(number)
             last = number + 1 == self.epochs
@@ -137,11 +138,11 @@ class Course:
                 self._write(training, number + 1)
                 written = time.monotonic()
             percent = 100 * (number + 1) // self.epochs
-            if self.progress is not None and percent != told:
+            if self.progress is not None and percent != reported:
                 self.progress(
                     f"{self.what}: epoch {number + 1} of {self.epochs}", (number + 1) / self.epochs
                 )
-                told = percent
+                reported = percent
         for part in training.parts.values():
             for value in getattr(part, "parameters", list)():
                 if not torch.isfinite(value).all():
@@ -204,15 +205,15 @@ def workshop(rng: np.random.Generator, threads: int) -> Iterator[torch.Generator
 
     Both are put back after. Modules made inside start from weights that `rng` decides.
     """
-    stream, kept = torch_generator(rng), torch.get_num_threads()
+    stream, before = torch_generator(rng), torch.get_num_threads()
     try:
-        if kept != threads:
+        if before != threads:
             torch.set_num_threads(threads)
         with borrowed_globals(rng):
             yield stream
     finally:
-        if torch.get_num_threads() != kept:
-            torch.set_num_threads(kept)
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)
 
 
 def batches(n: int, size: int, stream: torch.Generator) -> Iterator[torch.Tensor]:

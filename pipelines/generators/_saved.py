@@ -33,10 +33,12 @@ KINDS = "biuf"
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class SavedGenerator:
     """What a saved generator's file says about itself, and its arrays.
 
-    shape: columns and classes; facts: what the generator adds to the header (JSON values).
+    Args:
+        shape: Columns and classes.
+        facts: What the generator adds to the header (JSON values).
     """
 
     shape: Shape
@@ -57,7 +59,7 @@ class Kept:
         return pack(name, header, self.arrays)
 
     @classmethod
-    def load(cls, file: bytes, name: str) -> Kept:
+    def load(cls, file: bytes, name: str) -> SavedGenerator:
         """What `save` wrote; PrivauditError for anything else."""
         from cattrs import BaseValidationError
 
@@ -112,8 +114,11 @@ def unpack(file: bytes, name: str = "") -> tuple[dict[str, Any], dict[str, np.nd
     """(header, arrays) of a file that `pack` wrote for the generator `name` (any, where it is
     empty).
 
-    Runs nothing of the file and reads no more than LARGEST bytes of it. Raises PrivauditError for a
-    file that is damaged, is something else, comes from another generator, or unpacks to too much.
+    Runs nothing of the file and reads no more than LARGEST bytes of it.
+
+    Raises:
+        PrivauditError: For a file that is damaged, is something else, comes from another generator,
+            or unpacks to too much.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(file)) as archive:
@@ -179,12 +184,12 @@ def _check_sizes(members: list[zipfile.ZipInfo]) -> None:
 
 def _take(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
     """A member's bytes. The directory's word for its size is not trusted: it is read up to that."""
-    told = archive.getinfo(name).file_size
-    if told > most:
-        raise damaged(f"its {name} is {told:,} bytes long")
+    size = archive.getinfo(name).file_size
+    if size > most:
+        raise damaged(f"its {name} is {size:,} bytes long")
     with archive.open(name) as stream:
-        content = stream.read(told + 1)
-    if len(content) != told:
+        content = stream.read(size + 1)
+    if len(content) != size:
         raise damaged(f"its {name} is not as long as its directory says")
     return content
 
@@ -241,37 +246,37 @@ def _shape(header: Mapping[str, Any]) -> Shape:
     return Shape(found, classes)
 
 
-def _bounds(told: Any) -> tuple[float, float] | None:
-    if told is None:
+def _bounds(stated: Any) -> tuple[float, float] | None:
+    if stated is None:
         return None
-    low, high = told
-    if not all(isinstance(end, int | float) and not isinstance(end, bool) for end in told):
+    low, high = stated
+    if not all(isinstance(end, int | float) and not isinstance(end, bool) for end in stated):
         raise ValueError("bounds")
     return low, high
 
 
 def _claim(header: Mapping[str, Any]) -> Claim:
-    """The promise as the file tells it: believed as far as whoever sent the file is."""
+    """The guarantee as the file states it: as trustworthy as its sender."""
     from privaudit.contracts import Access, Mechanism
     from privaudit.results import from_tree
 
-    told = dict(header["claim"])
-    mechanisms = tuple(from_tree(step, Mechanism) for step in told.pop("mechanisms"))
-    covers = frozenset(Access[name] for name in told.pop("covers"))
-    if told["unit"] not in ("record", "stay", "patient", "site"):
+    stated = dict(header["claim"])
+    mechanisms = tuple(from_tree(step, Mechanism) for step in stated.pop("mechanisms"))
+    covers = frozenset(Access[name] for name in stated.pop("covers"))
+    if stated["unit"] not in ("record", "stay", "patient", "site"):
         raise ValueError("unit")
-    if told["neighbours"] not in ("add-remove", "replace"):
+    if stated["neighbours"] not in ("add-remove", "replace"):
         raise ValueError("neighbours")
-    epsilon = told["epsilon"]
+    epsilon = stated["epsilon"]
     if epsilon is not None and not (isinstance(epsilon, int | float) and epsilon > 0):
         raise ValueError("epsilon")
     return Claim(
         None if epsilon is None else float(epsilon),
-        float(told["delta"]),
-        told["unit"],
-        told["neighbours"],
+        float(stated["delta"]),
+        stated["unit"],
+        stated["neighbours"],
         covers,
-        str(told["basis"]),
+        str(stated["basis"]),
         mechanisms,
     )
 
@@ -283,4 +288,4 @@ def _texts(header: Mapping[str, Any], key: str = "notes") -> tuple[str, ...]:
     return tuple(found)
 
 
-__all__ = ["Kept", "damaged", "generator_of", "pack", "unpack"]
+__all__ = ["SavedGenerator", "damaged", "generator_of", "pack", "unpack"]

@@ -55,8 +55,10 @@ def valid(columns: Sequence[Column], X: np.ndarray) -> np.ndarray:
     that a variable was not measured, its summaries are NaN and its count 0, and where it says so,
     none of its summaries is missing. No column exceeds the one that its `at_most` names, and min <=
     first, last, mean <= max of one variable. Infinite values become the bound, or NaN where there
-    is none. Applying it twice changes nothing. Raises PrivauditError where no value can satisfy the
-    columns.
+    is none. Applying it twice changes nothing.
+
+    Raises:
+        PrivauditError: Where no value can satisfy the columns.
     """
     columns = tuple(columns)
     rules = _rules(columns)
@@ -90,7 +92,7 @@ def valid(columns: Sequence[Column], X: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Gauge:
-    """A variable whose presence is told by a column: -1 where it has no such column."""
+    """A variable whose presence a column records: -1 where it has no such column."""
 
     measured: int
     count: int
@@ -208,17 +210,17 @@ def _boxes(rules: _Rules, out: np.ndarray) -> None:
 
 
 def _measured(gauge: _Gauge, out: np.ndarray) -> None:
-    """Let a variable's summaries, its count and its measured-or-not tell one story."""
+    """Let a variable's summaries, its count and its measured-or-not agree."""
     values = out[:, gauge.values]
     present = ~np.isnan(values)
     some = present.any(axis=1)
     if gauge.measured >= 0:
-        told = out[:, gauge.measured]
-        seen = np.where(np.isnan(told), some, told > 0.5) & some
+        measured = out[:, gauge.measured]
+        seen = np.where(np.isnan(measured), some, measured > 0.5) & some
         out[:, gauge.measured] = seen
     elif gauge.count >= 0:
-        told = out[:, gauge.count]
-        seen = np.where(np.isnan(told), some, told > 0) & some
+        count = out[:, gauge.count]
+        seen = np.where(np.isnan(count), some, count > 0) & some
     if gauge.count >= 0:
         count = out[:, gauge.count]
         lacking = gauge.measured >= 0 and np.isnan(count)

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from pipelines.generators._margins import check
-from pipelines.generators._saved import Kept, damaged
+from pipelines.generators._saved import SavedGenerator, damaged
 from pipelines.generators._valid import Shape, valid
 from privaudit.contracts import Claim, Generator, Progress, Sampler
 from privaudit.records import Records
@@ -51,12 +51,12 @@ class Bootstrap(Generator):
 
     @classmethod
     def load(cls, file: bytes) -> Sampler:
-        kept = Kept.load(file, "bootstrap")
-        X = kept.array("X", 2, shape=(None, len(kept.shape.columns)))
-        y = kept.array("y", 1, shape=(len(X),))
+        saved = SavedGenerator.load(file, "bootstrap")
+        X = saved.array("X", 2, shape=(None, len(saved.shape.columns)))
+        y = saved.array("y", 1, shape=(len(X),))
         if not len(X) or y.dtype.kind not in "iu" or X.dtype != np.float32:
             raise damaged("its rows are not rows of its columns")
-        return _Copies(kept.shape, X, y.astype(np.int64))
+        return _Copies(saved.shape, X, y.astype(np.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +74,10 @@ class _Copies:
         return self.shape.records(self.X[drawn], self.y[drawn])
 
     def save(self) -> bytes:
-        kept = Kept(self.shape, self.claim, self.notes, arrays={"X": self.X, "y": self.y})
-        return kept.save("bootstrap")
+        saved = SavedGenerator(
+            self.shape, self.claim, self.notes, arrays={"X": self.X, "y": self.y}
+        )
+        return saved.save("bootstrap")
 
 
 __all__ = ["Bootstrap"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.generators._margins import POOL, Layout, Margins, check
-from pipelines.generators._saved import Kept, damaged
+from pipelines.generators._saved import SavedGenerator, damaged
 from privaudit.contracts import Claim, Generator, Progress, Sampler
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
@@ -16,7 +16,8 @@ from privaudit.records import Records
 HELD = (
     f"The saved generator holds one distribution a column, each number of it over {POOL} patients "
     "or "
-    "more, one correlation for every pair of columns, and no row. No formal promise is made."
+    "more, one correlation for every pair of columns, and no row. No formal privacy guarantee is "
+    "given."
 )
 TERMS = 30
 """Hermite terms of a column's scores: enough for a correlation of .95 between yes-or-no columns."""
@@ -28,17 +29,22 @@ SMALLEST = 1e-4
 
 @dataclass(frozen=True)
 class Copula(Generator):
-    """Bell-shaped relations between columns of any distribution: the honest simple baseline.
+    """Gaussian relations between columns of any distribution: the honest simple baseline.
 
     Every column, every pattern of absence and the outcome is seen as a cut or stretched normal
     variable; what is kept is how the normal variables correlate. Correlations come from ranks;
     those of columns with few values (yes or no, levels, counts) are corrected for what rounding to
     few values takes away, term by term in Hermite polynomials. Levels of a category are put in the
-    order of their mean outcome. shrink: how far correlations are drawn to zero; None for the amount
-    that the table's size calls for. Relations that are not monotone, and those of more than two
-    columns, are lost. Source: Nelsen 2006, "An introduction to copulas", chapter 2; Olsson 1979
-    (Psychometrika 44) for columns of few values, here by Lancaster's 1957 (Biometrika 44)
-    expansion; shrinkage: Schäfer and Strimmer 2005 (SAGMB 4), target D.
+    order of their mean outcome. Relations that are not monotone, and those of more than two
+    columns, are lost.
+
+    Args:
+        shrink: How far correlations are drawn to zero; None for the amount that the table's size
+            calls for.
+
+    Source: Nelsen 2006, "An introduction to copulas", chapter 2; Olsson 1979 (Psychometrika 44) for
+    columns of few values, here by Lancaster's 1957 (Biometrika 44) expansion; shrinkage: Schäfer
+    and Strimmer 2005 (SAGMB 4), target D.
     """
 
     shrink: float | None = None
@@ -65,20 +71,20 @@ class Copula(Generator):
         np.fill_diagonal(correlation, 1.0)
         if progress is not None:
             progress("relations between columns", 1.0)
-        return _Bells(layout, margins, _definite(correlation).astype(np.float32))
+        return _GaussianCopula(layout, margins, _definite(correlation).astype(np.float32))
 
     @classmethod
     def load(cls, file: bytes) -> Sampler:
-        kept = Kept.load(file, "copula")
-        layout = Layout.read(kept)
+        saved = SavedGenerator.load(file, "copula")
+        layout = Layout.read(saved)
         width = len(layout.coded)
-        correlation = kept.array("correlation", 2, shape=(width, width))
-        bells = _Bells(layout, Margins.read(kept, width), correlation)
+        correlation = saved.array("correlation", 2, shape=(width, width))
+        found = _GaussianCopula(layout, Margins.read(saved, width), correlation)
         try:
-            bells.factor()
+            found.factor()
         except np.linalg.LinAlgError:
             raise damaged("its correlations are not those of anything") from None
-        return bells
+        return found
 
     def _check(self) -> None:
         if self.shrink is not None and not 0 <= self.shrink <= 1:
@@ -90,7 +96,7 @@ class Copula(Generator):
 
 
 @dataclass(frozen=True, eq=False)
-class _Bells:
+class _GaussianCopula:
     """Distributions and a correlation matrix (width, width)."""
 
     layout: Layout
@@ -110,8 +116,8 @@ class _Bells:
 
     def save(self) -> bytes:
         arrays = {**self.margins.arrays, "correlation": self.correlation}
-        kept = Kept(self.layout.shape, self.claim, self.notes, self.layout.facts, arrays)
-        return kept.save("copula")
+        saved = SavedGenerator(self.layout.shape, self.claim, self.notes, self.layout.facts, arrays)
+        return saved.save("copula")
 
 
 def _scores(spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

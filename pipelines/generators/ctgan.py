@@ -37,20 +37,28 @@ PUBLISHED: Mapping[str, Any] = {
 class CTGAN(NetGenerator):
     """A generator network against a discriminator, asked for one level of one column at a time.
 
-    Numbers are told by their mode and their place in it; rare levels are asked for as often as the
-    logarithm of their count says. epochs, batch: how long, and rows a step; noise: width of the
-    random input; hidden, critic: widths of the generator's and the discriminator's layers; rate,
-    decay: Adam's, for both; pack: rows that the discriminator judges together; critic_steps: its
-    steps for one of the generator; penalty: weight of its gradient penalty; threads: of torch. The
-    defaults suit a few thousand stays; the published ones are in PUBLISHED: at 1,600 stays they
-    make nine hundred steps on fifty packs of ten rows, and end little above chance
-    (benchmarks/ctgan_speed.py).
+    Numbers are encoded by their mode and their place in it; rare levels are asked for as often as
+    the logarithm of their count. The defaults suit a few thousand stays; the published ones are in
+    PUBLISHED: at 1,600 stays they make nine hundred steps on fifty packs of ten rows, and end
+    little above chance (benchmarks/ctgan_speed.py).
 
     The networks are those of the `ctgan` package (Business Source License; `privaudit[synthetic]`);
     the training is ours: it keeps checkpoints and takes the gradient penalty without a second
     backward pass, which is exact for leaky ReLU. Missing values are modelled. Drawing asks for
     levels as often as they were in the records, where the package asks by the logarithm, and keeps
-    the outcome as frequent as it was. Source: Xu et al. 2019 (arXiv 1907.00503), sections 4.2-4.4.
+    the outcome as frequent as it was.
+
+    Args:
+        epochs, batch: How long, and rows a step.
+        noise: Width of the random input.
+        hidden, critic: Widths of the generator's and the discriminator's layers.
+        rate, decay: Adam's learning rate and weight decay, for both.
+        pack: Rows that the discriminator judges together.
+        critic_steps: Its steps for one of the generator.
+        penalty: Weight of its gradient penalty.
+        threads: Threads of torch.
+
+    Source: Xu et al. 2019 (arXiv 1907.00503), sections 4.2-4.4.
     """
 
     epochs: int = 150

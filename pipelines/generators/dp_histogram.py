@@ -33,17 +33,21 @@ class DPHistogram(Generator):
     """A histogram of every column within each outcome, with noise; columns are drawn from these,
     given the outcome.
 
-    epsilon, delta: the promise for one patient added or removed (delta None: the largest power of
-    ten that is at most 1 / (10 patients)). statistics: which summaries of a measured variable are
-    counted ("" for columns that summarise nothing, such as age); every further column costs noise
-    in all. Other summaries of a variable repeat the one counted, and columns that are no such
-    summary are missing. bins: cells of a number; they follow bounds, levels and textbook values
-    alone.
-
     One stay of each patient is counted, once a column: the L2 sensitivity of m columns together is
     sqrt(m), and Gaussian noise is accounted for as m answers. Negative cells are repaired by
-    projection. Source: naive Bayes over noisy counts as in Vaidya et al. 2013 (IEEE/WIC/ACM WI),
-    drawn from rather than classified with; Gaussian noise: Balle and Wang 2018 (arXiv 1805.06530).
+    projection.
+
+    Args:
+        epsilon, delta: The guarantee for one patient added or removed (delta None: the largest
+            power of ten that is at most 1 / (10 patients)).
+        statistics: Which summaries of a measured variable are counted ("" for columns that
+            summarise nothing, such as age); every further column costs noise in all. Other
+            summaries of a variable repeat the one counted, and columns that are no such summary are
+            missing.
+        bins: Cells of a number; they follow bounds, levels and textbook values alone.
+
+    Source: naive Bayes over noisy counts as in Vaidya et al. 2013 (IEEE/WIC/ACM WI), drawn from
+    rather than classified with; Gaussian noise: Balle and Wang 2018 (arXiv 1805.06530).
     """
 
     epsilon: float = 3.0

@@ -50,16 +50,21 @@ class DPMarginals(Generator):
     drawn from it exactly, each given the outcome and one other column, so that no joint share is
     off.
 
-    epsilon, delta, statistics: as in `dp_histogram`. bins: cells of a number (fewer, since pairs of
-    columns are counted). budget: shares of the noise budget spent on pairs with the outcome, on
-    finding the tree, and on the tree's pairs. iterations: steps of the fit at most.
-
     One stay of each patient is counted. Three Gaussian answers: m tables with the outcome (L2
     sensitivity sqrt(m)); for every pair of columns the product of two signs, within each outcome
     (sqrt(m (m - 1) / 2)), from which the tree is chosen; and the tables of the tree's pairs. What
-    each is asked depends on the noisy answers before it alone. Source: McKenna, Miklau and Sheldon
-    2021 (arXiv 2108.04978, MST), with the outcome in every clique and the tree found by noisy
-    correlations; McKenna et al. 2019 (arXiv 1901.09136), inference.
+    each is asked depends on the noisy answers before it alone.
+
+    Args:
+        epsilon, delta, statistics: As in `dp_histogram`.
+        bins: Cells of a number (fewer, since pairs of columns are counted).
+        budget: Shares of the noise budget spent on pairs with the outcome, on finding the tree, and
+            on the tree's pairs.
+        iterations: Steps of the fit at most.
+
+    Source: McKenna, Miklau and Sheldon 2021 (arXiv 2108.04978, MST), with the outcome in every
+    clique and the tree found by noisy correlations; McKenna et al. 2019 (arXiv 1901.09136),
+    inference.
     """
 
     costly: ClassVar[bool] = True
@@ -151,16 +156,16 @@ class DPMarginals(Generator):
         score = np.zeros(len(upper[0]))
         for c in range(k):
             mine = signs[y == c]
-            told = (mine.T @ mine)[upper] + noise * rng.standard_normal(len(upper[0]))
+            products = (mine.T @ mine)[upper] + noise * rng.standard_normal(len(upper[0]))
             mean = np.array(
                 [chances(np.maximum(t[c], FLOOR)) @ h for t, h in zip(tables, halves, strict=True)]
             )
             spread = np.sqrt(np.maximum(1 - mean**2, 0.05))
-            covary = told / size[c] - mean[upper[0]] * mean[upper[1]]
+            covary = products / size[c] - mean[upper[0]] * mean[upper[1]]
             r = covary / (spread[upper[0]] * spread[upper[1]])
             error = noise / size[c] / (spread[upper[0]] * spread[upper[1]])
-            # Patients' worth of dependence: a class says as much as it has patients, less what
-            # noise says.
+            # Patients' worth of dependence: a class weighs as much as it has patients, less what
+            # is noise.
             score += size[c] * np.where(np.abs(r) > CLEAR * error, r**2 - error**2, 0.0)
         weight = np.zeros((m, m))
         weight[upper] = np.where(score > 0, -score, 0.0)
@@ -183,17 +188,17 @@ class DPMarginals(Generator):
         parent = _parents(m, edges)
         with _library() as mbi:
             domain = mbi.Domain([OUTCOME, *names], [k, *sizes.tolist()])
-            told = [
+            measured = [
                 mbi.LinearMeasurement(table.ravel(), (OUTCOME, names[i]), pair_noise)
                 for i, table in enumerate(with_outcome)
             ]
-            told += [
+            measured += [
                 mbi.LinearMeasurement(table.ravel(), (names[i], names[j]), edge_noise)
                 for (i, j), table in zip(edges, between, strict=True)
             ]
             model = mbi.estimation.MirrorDescent().estimate(
                 domain,
-                told,
+                measured,
                 known_total=float(totals(with_outcome).sum()),
                 iters=self.iterations,
                 tol=1e-5,
@@ -267,7 +272,7 @@ def _split(budget: tuple[float, float, float], m: int, pairs: int) -> str:
 
 @contextmanager
 def _library() -> Iterator[Any]:
-    """The package mbi on one thread, its warnings about the machine's set-up unheard."""
+    """The package mbi on one thread, its warnings about the machine's set-up silenced."""
     flags = os.environ.get("XLA_FLAGS")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

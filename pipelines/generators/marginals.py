@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.generators._margins import POOL, Layout, Margins, check
-from pipelines.generators._saved import Kept
+from pipelines.generators._saved import SavedGenerator
 from privaudit.contracts import Claim, Generator, Progress, Sampler
 from privaudit.records import Records
 
@@ -20,7 +20,7 @@ APART = (
 HELD = (
     f"The saved generator holds one distribution a column, each number of it over {POOL} patients "
     "or "
-    "more, and no row. No formal promise is made."
+    "more, and no row. No formal privacy guarantee is given."
 )
 
 
@@ -50,9 +50,9 @@ class Marginals(Generator):
 
     @classmethod
     def load(cls, file: bytes) -> Sampler:
-        kept = Kept.load(file, "marginals")
-        layout = Layout.read(kept)
-        return _Apart(layout, Margins.read(kept, len(layout.coded)))
+        saved = SavedGenerator.load(file, "marginals")
+        layout = Layout.read(saved)
+        return _Apart(layout, Margins.read(saved, len(layout.coded)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,10 +68,10 @@ class _Apart:
         return self.layout.gather(self.margins(rng.random((rows, len(self.layout.coded)))))
 
     def save(self) -> bytes:
-        kept = Kept(
+        saved = SavedGenerator(
             self.layout.shape, self.claim, self.notes, self.layout.facts, self.margins.arrays
         )
-        return kept.save("marginals")
+        return saved.save("marginals")
 
 
 __all__ = ["Marginals"]

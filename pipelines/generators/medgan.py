@@ -30,19 +30,28 @@ class MedGAN(NetGenerator):
     """A generator of codes that a pretrained decoder turns into records, against a discriminator.
 
     The generator's layers have shortcuts and batch norm; the discriminator reads a row beside the
-    mean of its batch (minibatch averaging). pretrain: epochs of the autoencoder alone; epochs: of
-    the adversaries, who train the decoder on; pretrain_batch, batch: rows a step; code: width of
-    the code, the random input and every layer of the generator; layers: of the generator; critic:
-    widths of the discriminator's; critic_steps: its steps for one of the generator; rate: Adam's;
-    decay: weight of the squared weights; threads: of torch. The defaults suit a few thousand stays;
-    the published ones (PUBLISHED) make fewer steps there, of ten times the rows, and end a little
-    worse.
+    mean of its batch (minibatch averaging). The defaults suit a few thousand stays; the published
+    ones (PUBLISHED) make fewer steps there, of ten times the rows, and end a little worse.
 
-    Written from the paper: no kept package exists, and the official code trains on about a ninth of
-    the rows after its first epoch, by an index that is permuted twice. Extended to mixed types:
-    numbers are told by the share of values below them and read out by a logistic unit; categories
-    by a softmax, drawn by Gumbel-softmax (Camino et al. 2018, arXiv 1807.01202); missing values are
-    modelled. Source: Choi et al. 2017 (arXiv 1703.06490), sections 3-4.
+    Written from the paper: no maintained package exists, and the official code trains on about a
+    ninth of the rows after its first epoch, by an index that is permuted twice. Extended to mixed
+    types: numbers are encoded by the share of values below them and read out by a logistic unit;
+    categories by a softmax, drawn by Gumbel-softmax (Camino et al. 2018, arXiv 1807.01202); missing
+    values are modelled.
+
+    Args:
+        pretrain: Epochs of the autoencoder alone.
+        epochs: Epochs of the adversaries, who train the decoder on.
+        pretrain_batch, batch: Rows a step.
+        code: Width of the code, the random input and every layer of the generator.
+        layers: Layers of the generator.
+        critic: Widths of the discriminator's.
+        critic_steps: Its steps for one of the generator.
+        rate: Adam's learning rate.
+        decay: Weight of the squared weights.
+        threads: Threads of torch.
+
+    Source: Choi et al. 2017 (arXiv 1703.06490), sections 3-4.
     """
 
     epochs: int = 100

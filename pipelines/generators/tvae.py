@@ -25,16 +25,23 @@ if TYPE_CHECKING:
 class TVAE(NetGenerator):
     """An encoder to a short code and a decoder from it, trained to give back what went in.
 
-    epochs, batch: how long, and rows a step; code: width of the code; hidden: widths of the
-    encoder's layers, and in reverse of the decoder's; rate: Adam's; decay: weight of the squared
-    weights; weight: of giving back the row, against a code that looks like noise; threads: of
-    torch. Defaults are the published ones.
+    Defaults are the published ones.
 
     The networks are those of the `ctgan` package (Business Source License; `privaudit[synthetic]`);
     the training is ours and keeps checkpoints. Missing values are modelled: a row's decoder is not
     graded on what was not measured. Categories are drawn from the decoder's probabilities, as in
-    the paper; the package takes the likeliest, which starves rare outcomes. Source: Xu et al. 2019
-    (arXiv 1907.00503), section 4.5.
+    the paper; the package takes the likeliest, which starves rare outcomes.
+
+    Args:
+        epochs, batch: How long, and rows a step.
+        code: Width of the code.
+        hidden: Widths of the encoder's layers, and in reverse of the decoder's.
+        rate: Adam's learning rate.
+        decay: Weight of the squared weights.
+        weight: Weight of giving back the row, against a code that looks like noise.
+        threads: Threads of torch.
+
+    Source: Xu et al. 2019 (arXiv 1907.00503), section 4.5.
     """
 
     epochs: int = 300

@@ -31,7 +31,8 @@ class Preparation(Protocol):
 class Neural:
     """A network and how its inputs are prepared; holds no training row. `Differentiable`.
 
-    weights: float32 arrays of one model, as `network.start` orders them.
+    Args:
+        weights: Float32 arrays of one model, as `network.start` orders them.
     """
 
     prepare: Preparation

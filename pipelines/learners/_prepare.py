@@ -18,9 +18,12 @@ CLIP = 4.0
 class Table:
     """Imputed, scaled, clipped columns and one-hot levels: (n, d) with gaps -> (n, width) without.
 
-    read: indices of the columns that are read; centre, factor, fill: (len(numbers),) for the
-    numeric and binary ones. A column that never varies in training gets factor 0, so whatever
-    value it takes later says nothing.
+    A column that never varies in training gets factor 0, so whatever value it takes later says
+    nothing.
+
+    Args:
+        read: Indices of the columns that are read.
+        centre, factor, fill: (len(numbers),) for the numeric and binary ones.
     """
 
     columns: tuple[Column, ...]

@@ -81,11 +81,15 @@ def train(
 ) -> list[tuple[np.ndarray, ...]]:
     """Weights of K models, each from its table's rows, stream and held-out rows alone.
 
-    inputs: for each table its arrays of (rows, ...); outcomes: class codes; held: rows for early
-    stopping. AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) on the log loss; every model
-    keeps the weights of its own best validation loss, or its last ones where no row is held out. A
-    model that has stopped is carried along without effect, so that no model's arithmetic depends on
-    when another stops.
+    AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) on the log loss; every model keeps the
+    weights of its own best validation loss, or its last ones where no row is held out. A model that
+    has stopped is carried along without effect, so that no model's arithmetic depends on when
+    another stops.
+
+    Args:
+        inputs: For each table its arrays of (rows, ...).
+        outcomes: Class codes.
+        held: Rows for early stopping.
     """
     with one_thread():
         return _train(network, inputs, outcomes, held, rngs, plan)
@@ -207,7 +211,7 @@ class _Batches:
         self.left = [np.empty(0, dtype=np.int64) for _ in rows]
         shape = (self.ahead, len(rows), size)
         self.index = np.empty(shape, dtype=np.int64)
-        self.kept = [np.empty((*shape, width), dtype=bool) for width, _ in self.drops]
+        self.masks = [np.empty((*shape, width), dtype=bool) for width, _ in self.drops]
         self.at = self.ahead
 
     def draw(self) -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -216,8 +220,8 @@ class _Batches:
             self._refill()
         at, self.at = self.at, self.at + 1
         masks = [
-            torch.from_numpy(kept[at]).float().mul_(256 / (256 - dropped))
-            for kept, (_, dropped) in zip(self.kept, self.drops, strict=True)
+            torch.from_numpy(mask[at]).float().mul_(256 / (256 - dropped))
+            for mask, (_, dropped) in zip(self.masks, self.drops, strict=True)
         ]
         return torch.from_numpy(self.index[at].ravel()), masks
 
@@ -229,9 +233,9 @@ class _Batches:
                 runs.append(rng.permutation(rows) + self.starts[k])
             order = np.concatenate(runs)
             self.index[:, k], self.left[k] = order[:want].reshape(self.ahead, -1), order[want:]
-            for kept, (width, dropped) in zip(self.kept, self.drops, strict=True):
+            for mask, (width, dropped) in zip(self.masks, self.drops, strict=True):
                 drawn = np.frombuffer(rng.bytes(want * width), dtype=np.uint8)
                 np.greater_equal(
-                    drawn.reshape(self.ahead, self.size, width), dropped, out=kept[:, k]
+                    drawn.reshape(self.ahead, self.size, width), dropped, out=mask[:, k]
                 )
         self.at = 0

@@ -26,11 +26,15 @@ if TYPE_CHECKING:
 class Boosted(Learner):
     """Boosted decision trees by XGBoost's histogram method, on one thread, with early stopping.
 
-    depth, rate, lightest: greatest depth of a tree, learning rate, least sum of second derivatives
-    in a leaf; columns, rows: share of the columns and rows that each tree sees; bins: of the
-    histograms; trees, patience: the most trees, and how many without a better validation loss;
-    held_out: share of the training patients kept for early stopping, 0 for none. Source: Chen and
-    Guestrin 2016 (arXiv 1603.02754), sections 2-3.
+    Args:
+        depth, rate, lightest: Greatest depth of a tree, learning rate, least sum of second
+            derivatives in a leaf.
+        columns, rows: Share of the columns and rows that each tree sees.
+        bins: Of the histograms.
+        trees, patience: The most trees, and how many without a better validation loss.
+        held_out: Share of the training patients kept for early stopping, 0 for none.
+
+    Source: Chen and Guestrin 2016 (arXiv 1603.02754), sections 2-3.
     """
 
     depth: int = 4

@@ -15,9 +15,14 @@ from privaudit.records import Records
 class LogReg(Learner):
     """Ridge-penalised (multinomial) logistic regression on imputed, standardised columns.
 
-    C: inverse strength of the penalty, as scikit-learn has it; iterations: the most that lbfgs
-    takes. Uses no randomness. Source: scikit-learn's LogisticRegression; le Cessie and van
-    Houwelingen 1992, Applied Statistics 41(1).
+    Uses no randomness.
+
+    Args:
+        C: Inverse strength of the penalty, as scikit-learn has it.
+        iterations: The most that lbfgs takes.
+
+    Source: scikit-learn's LogisticRegression; le Cessie and van Houwelingen 1992, Applied
+    Statistics 41(1).
     """
 
     C: float = 0.01
@@ -54,8 +59,12 @@ class LogReg(Learner):
 class Linear:
     """A softmax over linear scores; holds no training row. `Differentiable`.
 
-    weights: (width, k); bias: (k,). A class that training never showed keeps zero weights and a
-    bias below every other class by the log of twice the training rows.
+    A class that training never showed keeps zero weights and a bias below every other class by the
+    log of twice the training rows.
+
+    Args:
+        weights: (width, k).
+        bias: (k,).
     """
 
     table: Table

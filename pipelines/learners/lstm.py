@@ -25,10 +25,16 @@ class LSTM(NetworkLearner):
 
     Each hour it reads every channel's last value, whether it was measured in that hour, and the
     time since it last was; its last and its mean state and the columns that summarise no variable
-    (age, sex, unit) give the answer. units: size of the state; dropout: share of the summarised
-    state dropped in training; rate, decay, rows: AdamW's learning rate, weight decay and minibatch;
-    epochs, patience, held_out: as in `MLP`. Source: Hochreiter and Schmidhuber 1997; masks and time
-    since measured: Che et al. 2018 (arXiv 1606.01865), section 2.
+    (age, sex, unit) give the answer.
+
+    Args:
+        units: Size of the state.
+        dropout: Share of the summarised state dropped in training.
+        rate, decay, rows: AdamW's learning rate, weight decay and minibatch.
+        epochs, patience, held_out: As in `MLP`.
+
+    Source: Hochreiter and Schmidhuber 1997; masks and time since measured: Che et al. 2018 (arXiv
+    1606.01865), section 2.
     """
 
     units: int = 24

@@ -27,14 +27,19 @@ MOST_DECAY = 10.0
 class MLP(NetworkLearner):
     """A neural network with rectified hidden layers, dropout and early stopping.
 
-    hidden: width of each hidden layer; dropout: share of hidden units dropped in training; rate,
-    rows: AdamW's learning rate and minibatch; decay: AdamW's weight decay for each input column per
-    training row (at most `MOST_DECAY`), so that a wide table of few rows is held tighter than a
-    narrow one of many; epochs, patience: the most epochs, and how many without a better validation
-    loss; held_out: share of the training patients kept for early stopping, 0 for none. Several
-    tables are trained as one program of batched matrix products. Source: Rumelhart, Hinton and
-    Williams 1986; dropout: Srivastava et al. 2014; AdamW: Loshchilov and Hutter 2019 (arXiv
-    1711.05101).
+    Several tables are trained as one program of batched matrix products.
+
+    Args:
+        hidden: Width of each hidden layer.
+        dropout: Share of hidden units dropped in training.
+        rate, rows: AdamW's learning rate and minibatch.
+        decay: AdamW's weight decay for each input column per training row (at most `MOST_DECAY`),
+            so that a wide table of few rows is held tighter than a narrow one of many.
+        epochs, patience: The most epochs, and how many without a better validation loss.
+        held_out: Share of the training patients kept for early stopping, 0 for none.
+
+    Source: Rumelhart, Hinton and Williams 1986; Srivastava et al. 2014 (dropout); Loshchilov and
+    Hutter 2019 (arXiv 1711.05101), AdamW.
     """
 
     hidden: tuple[int, ...] = (64,)

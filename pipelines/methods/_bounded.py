@@ -18,7 +18,7 @@ from privaudit.errors import PrivauditError
 from privaudit.records import Records
 
 ONE_STAY = (
-    "One stay of each patient, chosen at random, is trained on, so the promise is per patient."
+    "One stay of each patient, chosen at random, is trained on, so the guarantee is per patient."
 )
 PUBLIC = (
     "Scaling, bounds and missing values follow public knowledge; no statistic of the records "
@@ -106,7 +106,7 @@ def check_classes(records: Records, most: int | None = None) -> None:
     if len(present) < k:
         raise PrivauditError(
             f"{len(records)} training rows that show {len(present)} of {k} classes",
-            "the library would read the classes off the data, which no promise covers",
+            "the library would read the classes off the data, which no guarantee covers",
             "train on more patients, or merge rare classes",
         )
 
@@ -120,7 +120,7 @@ def seed(rng: np.random.Generator) -> int:
 def nothing_read(*allowed: str) -> Iterator[None]:
     """Within, a warning that the library reads bounds off the data is an error.
 
-    allowed: beginnings of messages that may pass unheard.
+    allowed: beginnings of messages that may be ignored.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -133,7 +133,7 @@ def nothing_read(*allowed: str) -> Iterator[None]:
         except Warning as warning:
             raise PrivauditError(
                 f"the library warned: {type(warning).__name__}",
-                "a private method may read nothing of the data that its promise does not cover, "
+                "a private method may read nothing of the data that its guarantee does not cover, "
                 f"and must converge: {warning}",
                 "report this as a defect of the method, with the columns of your task",
             ) from None

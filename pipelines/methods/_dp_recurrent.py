@@ -64,7 +64,7 @@ class Bins:
 
         A measured value collects the gradients of all hours that it was carried to.
         """
-        series, fixed = records.series, list(self.hours.kept)
+        series, fixed = records.series, list(self.hours.still)
         assert series is not None
         _, hours, channels = series.shape
         _, counts = self._bins(hours)
@@ -152,8 +152,12 @@ def clipped_sum(
 ) -> torch.Tensor:
     """(p,): the sum over patients of each one's gradient, cut to L2 norm `clip`.
 
-    inputs: (n, ...) each, and y: (n,) of the stays drawn; patient: (n,) codes in rising order. A
-    patient's gradient is the sum of the log-loss gradients of all the stays, whatever their number.
+    A patient's gradient is the sum of the log-loss gradients of all the stays, whatever their
+    number.
+
+    Args:
+        inputs: (n, ...) each, and y: (n,) of the stays drawn.
+        patient: (n,) codes in rising order.
     """
     trained = [p for p in wrapped.parameters() if p.requires_grad]
     total = torch.zeros(sum(p.numel() for p in trained))
@@ -187,7 +191,7 @@ def train(
 ) -> Neural:
     """The network that these records' patients taught, through noisy sums alone.
 
-    Each step draws every patient by a coin of its own and adds Gaussian noise of plan.noise[0] x
+    Each step draws every patient independently at random and adds Gaussian noise of plan.noise[0] x
     plan.clip to the clipped sum. How many were drawn, or exist, is never used: Adam's step does
     not depend on the sum's scale. The rate falls along a cosine.
     """

@@ -24,8 +24,12 @@ FIRST, SECOND = 0.9, 0.999
 class Patients:
     """One table as training reads it: rows sorted by patient, and which rows share one.
 
-    x: (n, w) float32; y: (n,); code: (n,) 0..count-1; square: (n,) squared row norms. pairs: (m, 2)
-    rows of one patient, i < j, and inner: (m,) their products.
+    Args:
+        x: (n, w) float32.
+        y: (n,).
+        code: (n,) 0..count-1.
+        square: (n,) squared row norms.
+        pairs: (m, 2) rows of one patient, i < j, and inner: (m,) their products.
     """
 
     x: np.ndarray
@@ -65,9 +69,14 @@ def _pairs(counts: np.ndarray) -> np.ndarray:
 class Batch:
     """The patients drawn for one step of K models, padded to the longest.
 
-    x: (K, rows, w); y: (K, rows); real: (K, rows), 0 for padding; patient: (K x rows,), one code
-    for each patient of each model; square: (K, rows) of x. pairs: (2, m) rows, counted over all
-    models, that share a patient, and inner: (m,) products of their x.
+    Args:
+        x: (K, rows, w).
+        y: (K, rows).
+        real: (K, rows), 0 for padding.
+        patient: (K x rows,), one code for each patient of each model.
+        square: (K, rows) of x.
+        pairs: (2, m) rows, counted over all models, that share a patient, and inner: (m,) products
+            of their x.
     """
 
     x: torch.Tensor
@@ -122,9 +131,13 @@ def clipped_sum(
 ) -> torch.Tensor:
     """(K, p): the sum over patients of each one's gradient, cut to L2 norm `clip`.
 
-    weights: (K, p); patients: how many patient codes there are. A patient's gradient is the sum of
-    the log-loss gradients of all the stays, so the bound holds however many there are. Norms are
-    taken in float64: opposite gradients of two stays must not cancel into rounding error.
+    A patient's gradient is the sum of the log-loss gradients of all the stays, so the bound holds
+    however many there are. Norms are taken in float64: opposite gradients of two stays must not
+    cancel into rounding error.
+
+    Args:
+        weights: (K, p).
+        patients: How many patient codes there are.
     """
     parts = network.unpack(weights)
     layers = len(parts) // 2
@@ -157,8 +170,8 @@ def clipped_sum(
     keep = keep[batch.patient].view(batch.real.shape).float().unsqueeze(2)
     found = []
     for a, e in zip(inputs, errors, strict=True):
-        kept = e * keep
-        found += [torch.bmm(kept.mT, a), kept.sum(1)]
+        clipped = e * keep
+        found += [torch.bmm(clipped.mT, a), clipped.sum(1)]
     return network.pack(found)
 
 
@@ -188,7 +201,7 @@ def train(
 ) -> list[np.ndarray]:
     """(p,) weights of K models, each from its own table and stream alone.
 
-    Each step draws every patient by a coin of its own, and adds Gaussian noise of plan.noise x
+    Each step draws every patient independently at random, and adds Gaussian noise of plan.noise x
     plan.clip to the clipped sum. The sum is divided by public numbers only: how many patients
     there are is never read. The rate falls along a cosine.
     """

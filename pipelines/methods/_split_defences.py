@@ -29,7 +29,7 @@ class Defence(ABC):
         return g
 
     def check(self) -> None:
-        """Raises PrivauditError for settings that make no sense."""
+        """PrivauditError for settings out of range."""
         return
 
 
@@ -44,9 +44,12 @@ class NoDefence(Defence):
 class NoiseOnSmashed(Defence):
     """Gaussian noise on every activation before it goes up.
 
-    scale: standard deviation of the noise in units of the batch's root mean square activation,
-    which the site computes on its own batch. Source: Titcombe et al. 2021 (arXiv 2104.05743), with
-    Gaussian noise relative to the activations in place of noise of a fixed scale.
+    Args:
+        scale: Standard deviation of the noise in units of the batch's root mean square activation,
+            which the site computes on its own batch.
+
+    Source: Titcombe et al. 2021 (arXiv 2104.05743), with Gaussian noise relative to the activations
+    in place of noise of a fixed scale.
     """
 
     scale: float = 1.0
@@ -74,8 +77,11 @@ class EqualNorms(Defence):
     the batch, its sign kept with probability (1 + r / R) / 2 and turned otherwise: its mean is the
     gradient, and its norm says nothing. It is `max_norm` of Li et al. 2022 (arXiv 2102.08504),
     section 4.1, with a two-valued factor of the same mean and variance in place of 1 plus a
-    Gaussian one, whose norms are equal in mean square only. times: 1 as in the paper; larger ones
-    also hide the direction, at the price of noisier training.
+    Gaussian one, whose norms are equal in mean square only.
+
+    Args:
+        times: 1 as in the paper; larger ones also hide the direction, at the price of noisier
+            training.
     """
 
     times: float = 1.0

@@ -12,7 +12,7 @@ import torch
 from pipelines.methods._split_parties import Client, Server, Wire
 from privaudit.contracts import CutTraffic
 
-KEPT = 1 << 14
+RECORDED = 1 << 14
 """Records' traffic kept of an epoch: 16,384 x 64 numbers up and down are 8 MB."""
 
 
@@ -20,13 +20,14 @@ KEPT = 1 << 14
 class Tap:
     """What the server sees at the cut, written down in the first and the last epoch.
 
-    every: of every so many batches one is kept, so that no epoch holds much more than `KEPT`
-    records.
+    Args:
+        every: Of every so many batches one is kept, so that no epoch holds much more than
+            `RECORDED` records.
     """
 
     epochs: int
     every: int
-    kept: list[dict[str, np.ndarray]] = field(default_factory=list)
+    batches: list[dict[str, np.ndarray]] = field(default_factory=list)
     epoch: int = 0
     step: int = 0
 
@@ -37,10 +38,12 @@ class Tap:
             return
         found = {k: m.detach().numpy().copy() for k, m in message.items() if m is not None}
         same = np.ones(len(rows), dtype=np.int64)
-        self.kept.append({**found, "row": rows, "batch": step * same, "epoch": self.epoch * same})
+        self.batches.append(
+            {**found, "row": rows, "batch": step * same, "epoch": self.epoch * same}
+        )
 
     def traffic(self, ask: object) -> CutTraffic:
-        joined = {k: np.concatenate([part[k] for part in self.kept]) for k in self.kept[0]}
+        joined = {k: np.concatenate([part[k] for part in self.batches]) for k in self.batches[0]}
         labels = joined.get("labels")
         return CutTraffic(
             smashed=joined["smashed"],

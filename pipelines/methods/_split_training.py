@@ -15,7 +15,7 @@ from pipelines.learners._prepare import check_outcomes
 from pipelines.learners._training import one_thread
 from pipelines.methods._split_defences import Defence, NoDefence
 from pipelines.methods._split_parties import Client, Part, Server, Wire
-from pipelines.methods._split_shapes import KEPT, Shape, Tap, Vanilla
+from pipelines.methods._split_shapes import RECORDED, Shape, Tap, Vanilla
 from pipelines.methods._split_trunks import Dense, Query, Reader, Trunk
 from pipelines.settings import COUNT, check_settings
 from privaudit.contracts import Claim, Method, Release
@@ -60,7 +60,7 @@ class SplitTraining(Method):
         """Train with the parties of `session`."""
 
     def check(self) -> None:
-        """Raises PrivauditError for settings that make no sense."""
+        """PrivauditError for settings out of range."""
         self.trunk.check()
         self.defence.check()
         if any(width < 1 for width in self.hidden):
@@ -107,7 +107,7 @@ class Session:
         self.wire = Wire()
         self.clients = [self._client(rows, rng.spawn(1)[0]) for rows in where]
         batches = [-(-len(rows) // design.rows) for rows in where]
-        self.tap = Tap(design.epochs, max(1, -(-sum(batches) * design.rows // KEPT)))
+        self.tap = Tap(design.epochs, max(1, -(-sum(batches) * design.rows // RECORDED)))
         self.exchanges = sum(batches) * design.epochs
 
     def part(self, weights: Sequence[np.ndarray]) -> Part:
@@ -166,11 +166,11 @@ class Session:
 
     def _notes(self) -> tuple[str, ...]:
         shape, defence = self.design.shape, self.design.defence
-        kept = "the first and the last epoch" if self.design.epochs > 1 else "the only epoch"
+        epochs = "the first and the last epoch" if self.design.epochs > 1 else "the only epoch"
         some = f", of every {self.tap.every} batches one" if self.tap.every > 1 else ""
         return (
             f"{len(self.clients)} sites; {shape.label} split; at the cut: {defence.label}.",
-            f"The traffic at the cut was kept for {kept}{some}.",
-            "Nothing is promised: no claim covers what crosses the cut.",
+            f"The traffic at the cut was recorded for {epochs}{some}.",
+            "No privacy guarantee covers what crosses the cut.",
             *self.parts.notes,
         )

@@ -76,7 +76,7 @@ class Trunk(ABC):
         return np.concatenate(parts)
 
     def check(self) -> None:
-        """Raises PrivauditError for settings that make no sense."""
+        """PrivauditError for settings out of range."""
         if self.out < 1:
             raise PrivauditError(
                 f"a cut of {self.out} numbers a record",
@@ -142,7 +142,7 @@ class Hours:
 
     series: PublicEncoding
     fixed: PublicEncoding
-    kept: tuple[int, ...]
+    still: tuple[int, ...]
 
     def __call__(self, records: Records) -> tuple[np.ndarray, ...]:
         series = hourly(records)
@@ -155,7 +155,7 @@ class Hours:
         _, hours, channels = series.shape
         values = self.series.encode(flat(records))[:, :channels].reshape(series.shape)
         moving = carry_forward(values, ~np.isnan(series))
-        static = self.fixed.encode(_columns(records, self.kept))[:, None]
+        static = self.fixed.encode(_columns(records, self.still))[:, None]
         return (np.concatenate([moving, np.repeat(static, hours, axis=1)], axis=2),)
 
     @property
@@ -185,9 +185,9 @@ class Recurrent(Trunk):
                     "a recurrent layer reads numbers hour by hour",
                     "use the trunk Dense(), which reads the summary columns",
                 )
-        kept = tuple(j for j, c in enumerate(records.columns) if not c.variable)
-        fixed = PublicEncoding(tuple(records.columns[j] for j in kept))
-        return Hours(PublicEncoding(records.channels), fixed, kept)
+        still = tuple(j for j, c in enumerate(records.columns) if not c.variable)
+        fixed = PublicEncoding(tuple(records.columns[j] for j in still))
+        return Hours(PublicEncoding(records.channels), fixed, still)
 
     def start(self, reader: Reader, rng: np.random.Generator) -> list[np.ndarray]:
         """Scaled normal weights; the forget gate starts open (Jozefowicz et al. 2015)."""
@@ -265,11 +265,11 @@ def flat(records: Records) -> Records:
     return Records(columns=records.channels, X=rows, y=none, patient=none, site=none)
 
 
-def _columns(records: Records, kept: Sequence[int]) -> Records:
+def _columns(records: Records, read: Sequence[int]) -> Records:
     return replace(
         records,
-        columns=tuple(records.columns[j] for j in kept),
-        X=records.X[:, list(kept)],
+        columns=tuple(records.columns[j] for j in read),
+        X=records.X[:, list(read)],
         series=None,
         channels=(),
     )

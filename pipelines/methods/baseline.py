@@ -1,4 +1,4 @@
-"""Ordinary training in one place, with no privacy promise."""
+"""Ordinary training in one place, with no privacy guarantee."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from privaudit.records import Records
 
 @dataclass(frozen=True)
 class Baseline(Method):
-    """Pool all members' records, train one model, and promise nothing.
+    """Pool all members' records, and train one model, with no privacy guarantee.
 
     The yardstick for every other method: what centralised training gives and gives away. costs:
     `train_seconds` are CPU seconds, shared equally by models trained as one program. Source: the

@@ -28,24 +28,25 @@ from privaudit.stats.epsilon_bounds import epsilon_of
 COUNTED = "The number of patients trained on is public: the library sets the size of bins by it."
 
 TAIL = 1e-10
-"""The delta in which the library is told its budget; only the noise that follows is used."""
+"""The delta in which the library is given its budget; only the noise that follows is used."""
 
 
 @dataclass(frozen=True)
 class DPEBM(Method):
     """A sum of curves, one a column, each learnt from noisy histograms: a model that can be read.
 
-    epsilon, delta: the promise for one patient added or removed; delta None for the largest power
-    of ten at most 1/(10 x patients). statistics: which summaries of a measured variable are read
-    ("" for columns that summarise nothing, such as age): every further column costs noise in all,
-    so the choice is made beforehand and not by the records. bins, rounds, leaves, rate: of the
-    boosting; share: of the budget (in squared Gaussian mu) that goes into the histograms of the
-    columns.
-
     interpret's own split of the budget is not tight, so its noise is set to what the accountant
-    asks for, and the claim is made from the noise that was used. Bounds and column types
-    come from the schema. Two classes only. A fixed model, so no `learner` to compose with.
-    The defaults were chosen on generated stays.
+    asks for, and the claim is made from the noise that was used. Bounds and column types come from
+    the schema. Two classes only. A fixed model, so no `learner` to compose with. The defaults were
+    chosen on generated stays.
+
+    Args: epsilon, delta: The guarantee for one patient added or removed; delta None for the largest
+        power of ten at most 1/(10 x patients). statistics: Which summaries of a measured variable
+        are read ("" for columns that summarise nothing, such as age): every further column costs
+        noise in all, so the choice is made beforehand and not by the records. bins, rounds, leaves,
+        rate: Settings of the boosting. share: The share of the budget (in squared Gaussian mu) that
+        goes into the histograms of the columns.
+
     Source: Nori, Caruana, Bu, Shen and Kulkarni 2021 (arXiv 2106.09680), algorithm 2.
     """
 
@@ -132,8 +133,11 @@ class DPEBM(Method):
 class Curves:
     """A sum of step functions, one a column, on the log odds; holds no record.
 
-    columns: (t,) encoded columns; cuts: where each curve steps; scores: its heights, after one for
-    missing and before one for unknown values, which the public encoding never yields.
+    Args:
+        columns: (t,) encoded columns.
+        cuts: Where each curve steps.
+        scores: Its heights, after one for missing and before one for unknown values, which the
+            public encoding never yields.
     """
 
     encoding: PublicEncoding

@@ -20,14 +20,19 @@ class DPForest(Method):
     """Trees whose splits are drawn at random, so that only the label of each leaf needs the
     records.
 
-    epsilon: the promise for one patient added or removed; trees, depth: their number and depth.
     Every patient is put into one tree at random, by itself: diffprivlib's own forest cuts rows by
-    their number, so that one patient more would move others from tree to tree, which the promise
+    their number, so that one patient more would move others from tree to tree, which the guarantee
     for adding or removing a patient does not cover. Each tree is diffprivlib's, with bounds and
     classes from the schema; a leaf names its class by permute-and-flip. One stay a patient. Random
     splits seldom meet a rare outcome: expect little better than chance. A fixed model, so no
-    `learner` to compose with. Source: Fletcher and Islam 2017 (arXiv 1606.03572); McKenna and
-    Sheldon 2020 (arXiv 2010.12603); diffprivlib, Holohan et al. 2019 (arXiv 1907.02444).
+    `learner` to compose with.
+
+    Args:
+        epsilon: The guarantee for one patient added or removed.
+        trees, depth: Their number and depth.
+
+    Source: Fletcher and Islam 2017 (arXiv 1606.03572); McKenna and Sheldon 2020 (arXiv 2010.12603);
+    diffprivlib, Holohan et al. 2019 (arXiv 1907.02444).
     """
 
     epsilon: float = 3.0

@@ -29,13 +29,6 @@ class DPLinear(Method):
     """One weight a column, learnt from an objective with a random tilt, and an epsilon without a
     delta.
 
-    epsilon: the promise for one patient added or removed. statistics: which summaries of a measured
-    variable are read ("" for columns that summarise nothing, such as age). C: inverse strength of
-    the penalty, for rows of norm 1: smaller is stronger; the penalty is part of the promise. norm:
-    rows longer than this times the root of the number of columns are shortened to it, before all
-    are scaled to norm 1 at most; constant: the size of the constant column beside it, in the same
-    unit.
-
     The intercept is the weight of the constant column, inside the norm and under the penalty, since
     the proof needs an objective that is strongly convex in everything it learns; and rows have norm
     1 because the library's correction for curvature grows with the norm where the proof has its
@@ -43,6 +36,17 @@ class DPLinear(Method):
     whose curvature changes twice: it is asked for twice the epsilon, which is exactly epsilon for
     adding or removing one. Several classes: one regression a class at an equal share of epsilon. A
     fixed model, so no `learner` to compose with. The defaults were chosen on generated stays.
+
+    Args:
+        epsilon: The guarantee for one patient added or removed.
+        statistics: Which summaries of a measured variable are read ("" for columns that summarise
+            nothing, such as age).
+        C: Inverse strength of the penalty, for rows of norm 1: smaller is stronger; the penalty is
+            part of the guarantee.
+        norm: Rows longer than this times the root of the number of columns are shortened to it,
+            before all are scaled to norm 1 at most.
+        constant: The size of the constant column beside it, in the same unit.
+
     Source: Chaudhuri, Monteleoni and Sarwate 2011 (JMLR 12), algorithm 2 and theorem 9;
     diffprivlib, Holohan et al. 2019 (arXiv 1907.02444).
     """

@@ -32,19 +32,27 @@ class DPOutput(Method):
 
     One model's answer has no useful bound on what one patient changes: retrained without that
     patient, it may say anything, so noise that hides this hides everything; and each further answer
-    weakens the promise. So the patients are dealt to `teachers`, one teacher each with all stays,
+    weakens the guarantee. So the patients are dealt to `teachers`, one teacher each with all stays,
     and one patient sways one answer in that many. A fixed number of `answers`, about made-up
     patients drawn from public knowledge, is released with Gaussian noise and teaches a linear
-    student, which may then be asked for ever: the promise is about these answers and holds for all
-    that is made of them.
+    student, which may then be asked for ever: the guarantee is about these answers and holds for
+    all that is made of them.
 
-    epsilon, delta: the promise for one patient added or removed; delta None for the largest power
-    of ten at most 1/(10 x patients). An answer is how much the made-up patient raises the log odds
-    over a usual one, cut at `cut` on either side: little more than a vote, which ranks patients
-    well and understates how much they differ. statistics: which summaries of a measured variable
-    are read. A teacher that saw one outcome alone answers 0. Two classes only. The defaults were
-    chosen on generated stays. Source: Papernot et al. 2017 (arXiv 1610.05755), section 2; Gaussian
-    noise as in Papernot et al. 2018 (arXiv 1802.08908), section 4.
+    A teacher that saw one outcome alone answers 0. Two classes only. The defaults were chosen on
+    generated stays.
+
+    Args:
+        epsilon, delta: The guarantee for one patient added or removed; delta None for the largest
+            power of ten at most 1/(10 x patients).
+        teachers: Among how many teachers the patients are divided.
+        answers: How many made-up patients the teachers are asked about.
+        cut: An answer is how much the made-up patient raises the log odds over a usual one, cut
+            here on either side: little more than a vote, which ranks patients well and understates
+            how much they differ.
+        statistics: Which summaries of a measured variable are read.
+
+    Source: Papernot et al. 2017 (arXiv 1610.05755), section 2; Gaussian noise as in Papernot et al.
+    2018 (arXiv 1802.08908), section 4.
     """
 
     learner: Learner = field(default_factory=LogReg)
@@ -67,13 +75,13 @@ class DPOutput(Method):
         whole = PublicEncoding(members.columns)
         read = columns_read(whole, self.statistics)
         z, questions = self._questions(members, rng)
-        # A coin of its own for every patient: one more moves nobody else to another teacher.
+        # Every patient is assigned independently: one more moves nobody else to another teacher.
         dealt = rng.integers(self.teachers, size=len(patients))[row]
         part = _narrow(members, self.statistics)
-        told = [self._ask(part.take(dealt == i), questions, rng) for i in range(self.teachers)]
+        answers = [self._ask(part.take(dealt == i), questions, rng) for i in range(self.teachers)]
         # In units of the most that one patient can change, by each answer and in all.
         lift = self.cut / BASE * np.sqrt(WEIGHT * self.answers)
-        scaled = np.mean(told, axis=0) * np.append(np.ones(self.answers), lift)
+        scaled = np.mean(answers, axis=0) * np.append(np.ones(self.answers), lift)
         most = 2 * self.cut / self.teachers * np.sqrt(self.answers * (1 + WEIGHT))
         noisy = scaled + rng.normal(0.0, sigma * most, len(scaled))
         effects, base = noisy[:-1], noisy[-1] / lift
@@ -89,7 +97,7 @@ class DPOutput(Method):
             model=FlatModel(whole, (whole.width, 2), flat.astype(np.float32)),
             costs={"train_seconds": time.process_time() - start},
             notes=(
-                "All stays of a patient go to one teacher, so the promise is per patient.",
+                "All stays of a patient go to one teacher, so the guarantee is per patient.",
                 PUBLIC,
             ),
         )

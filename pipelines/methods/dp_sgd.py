@@ -18,21 +18,28 @@ from privaudit.records import Records
 
 @dataclass(frozen=True)
 class DPSGD(NoisySteps):
-    """Learn from every patient through a clipped gradient and Gaussian noise, and promise an
+    """Learn from every patient through a clipped gradient and Gaussian noise, and guarantee an
     epsilon.
-
-    hidden: width of the hidden layer (0: none, a logistic regression, which lost less in
-    `benchmarks/dp_utility.py`); epsilon: the promise for one patient added or removed, with all
-    stays; delta: None for the largest power of ten at most 1/(10 x patients), and never above
-    1/patients; clip: the most that one patient's summed gradient may count (L2); sampling: each
-    patient's chance of taking part in a step, by a coin of its own (Poisson sampling, as the
-    accountant assumes); steps: noisy steps, rate: Adam's.
 
     Nothing else is read off the data: the encoding is the public one, there is no early stopping,
     no weighting by outcome, and the defaults were chosen on generated stays. A fixed network, so no
     `learner` to compose with. costs: `train_seconds` are CPU seconds, shared equally by models
-    trained as one program. Source: Abadi et al. 2016 (arXiv 1607.00133), algorithm 1; per-patient
-    clipping as in McMahan et al. 2018 (arXiv 1710.06963).
+    trained as one program.
+
+    Args:
+        hidden: Width of the hidden layer (0: none, a logistic regression, which lost less in
+            `benchmarks/dp_utility.py`).
+        epsilon: The guarantee for one patient added or removed, with all stays.
+        delta: None for the largest power of ten at most 1/(10 x patients), and never above
+            1/patients.
+        clip: The most that one patient's summed gradient may count (L2).
+        sampling: Each patient's chance of taking part in a step, drawn independently (Poisson
+            sampling, as the accountant assumes).
+        steps: How many noisy steps.
+        rate: Adam's learning rate.
+
+    Source: Abadi et al. 2016 (arXiv 1607.00133), algorithm 1; per-patient clipping as in McMahan et
+    al. 2018 (arXiv 1710.06963).
     """
 
     hidden: int = 64

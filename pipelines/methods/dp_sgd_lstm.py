@@ -21,22 +21,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DPSGDLSTM(NoisySteps):
-    """Read every stay hour by hour, learn through clipped gradients and noise, and promise an
+    """Read every stay hour by hour, learn through clipped gradients and noise, and guarantee an
     epsilon.
-
-    units: size of the recurrent state; pool: hours averaged into one step of the recurrence;
-    epsilon: the promise for one patient added or removed, with all stays; delta: None for the
-    largest power of ten at most 1/(10 x patients), and never above 1/patients; clip: the most that
-    one patient's summed gradient may count (L2); rate: Adam's; sampling: each patient's chance of
-    taking part in a step, by a coin of its own (Poisson sampling); steps: noisy steps.
 
     Opacus' DPLSTM and GradSampleModule keep each stay's gradient apart; a patient's are summed,
     then clipped. Nothing else is read off the data: each channel's last value, whether it was
     measured and the hours since are encoded by public knowledge, as are the columns that summarise
     no variable, and there is no early stopping. A fixed network, so no `learner` to compose with.
-    costs: `train_seconds` are CPU seconds. Source: Abadi et al. 2016 (arXiv 1607.00133), algorithm
-    1; per-patient clipping as in McMahan et al. 2018 (arXiv 1710.06963), also of an LSTM;
-    Yousefpour et al. 2021 (arXiv 2109.12298), Opacus.
+    costs: `train_seconds` are CPU seconds.
+
+    Args:
+        units: Size of the recurrent state.
+        pool: Hours averaged into one step of the recurrence.
+        epsilon: The guarantee for one patient added or removed, with all stays.
+        delta: None for the largest power of ten at most 1/(10 x patients), and never above
+            1/patients.
+        clip: The most that one patient's summed gradient may count (L2).
+        rate: Adam's learning rate.
+        sampling: Each patient's chance of taking part in a step, drawn independently (Poisson
+            sampling).
+        steps: Noisy steps.
+
+    Source: Abadi et al. 2016 (arXiv 1607.00133), algorithm 1; per-patient clipping as in McMahan et
+    al. 2018 (arXiv 1710.06963), also of an LSTM; Yousefpour et al. 2021 (arXiv 2109.12298), Opacus.
     """
 
     units: int = 8

@@ -42,16 +42,26 @@ class Federated(Method):
     combines them, and steps. Clients read records through a public encoding, never through
     statistics of anybody's data. The network is its own, so no learner is chosen.
 
-    hidden: width of the hidden layer, 0 for a logistic regression; rounds; steps, rows, rate: local
-    steps a round, rows a step, learning rate; proximal: FedProx's pull to the weights sent out;
-    server: FedAvg, FedAdam or FedYogi; sites: ByUnit, Dirichlet or ByQuantity; aggregate: how
-    updates are combined; protect: Plain, SecureSum or EncryptedSum; policy, clock: for whom the
-    server waits, and how fast clients are; compress: of the updates; malicious: what malicious
-    clients do; central: noise by the server, with its promise to a hospital; bound: the gate's norm
-    bound in usual (median) lengths, None for none; recorded: rounds kept in the exchange. costs:
-    see `pipelines.federated.kernel.COSTS`, and `train_seconds` of CPU. Source: McMahan et al. 2017
-    (arXiv 1602.05629); FedProx: Li et al. 2020 (arXiv 1812.06127); FedAdam and FedYogi: Reddi et
-    al. 2021 (arXiv 2003.00295).
+    Args:
+        hidden: Width of the hidden layer, 0 for a logistic regression.
+        rounds: How many rounds.
+        steps, rows, rate: Local steps a round, rows a step, learning rate.
+        proximal: FedProx's pull to the weights sent out.
+        server: FedAvg, FedAdam or FedYogi.
+        sites: ByUnit, Dirichlet or ByQuantity.
+        aggregate: How updates are combined.
+        protect: Plain, SecureSum or EncryptedSum.
+        policy, clock: For whom the server waits, and how fast clients are.
+        compress: How updates are written on the wire.
+        malicious: What malicious clients do.
+        central: Noise by the server, with its guarantee for a hospital.
+        bound: The gate's norm bound in usual (median) lengths, None for none.
+        recorded: How many of the last rounds are stored in the exchange.
+
+    Costs: see `pipelines.federated.kernel.COSTS`, and `train_seconds` of CPU.
+
+    Source: McMahan et al. 2017 (arXiv 1602.05629); FedProx: Li et al. 2020 (arXiv 1812.06127);
+    FedAdam and FedYogi: Reddi et al. 2021 (arXiv 2003.00295).
     """
 
     hidden: int = 64

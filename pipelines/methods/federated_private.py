@@ -1,4 +1,4 @@
-"""Federated learning with noise at every hospital: a promise to each patient, the server
+"""Federated learning with noise at every hospital: a guarantee for each patient, the server
 included."""
 
 from __future__ import annotations
@@ -26,16 +26,21 @@ COVERED = frozenset({Access.ANSWERS, Access.WEIGHTS, Access.UPDATES})
 @dataclass(frozen=True)
 class FederatedPrivate(Federated):
     """Federated learning in which every hospital trains by DP-SGD, so that even its updates keep a
-    promise.
+    guarantee.
 
-    Each step draws every patient by its own coin, clips each one's gradient and adds Gaussian
-    noise, all at the hospital: the promise to a patient holds against the server too, over all
-    rounds. One record a patient, chosen by chance, is trained on. It takes as public how many
-    patients each hospital has. epsilon, delta: the promise, for one patient added or removed; delta
-    None is the largest power of ten of at most 1 / (10 patients); sample: the chance of a patient
-    to be in a step; clip: the greatest length of a patient's gradient. All other fields as in
-    `federated`; `rows` plays no part. Source: Abadi et al. 2016 (arXiv 1607.00133), at the clients
-    as in Truex et al. 2019 (arXiv 1812.03224).
+    Each step draws every patient independently at random, clips each one's gradient and adds
+    Gaussian noise, all at the hospital: the guarantee for a patient holds against the server too,
+    over all rounds. One record a patient, chosen by chance, is trained on. It takes as public how
+    many patients each hospital has. All other fields as in `federated`; `rows` plays no part.
+
+    Args:
+        epsilon, delta: The guarantee, for one patient added or removed; delta None is the largest
+            power of ten of at most 1 / (10 patients).
+        sample: The chance of a patient to be in a step.
+        clip: The greatest length of a patient's gradient.
+
+    Source: Abadi et al. 2016 (arXiv 1607.00133), at the clients as in Truex et al. 2019 (arXiv
+    1812.03224).
     """
 
     hidden: int = 0
@@ -59,7 +64,7 @@ class FederatedPrivate(Federated):
         for chosen in groups.values():
             made = super().fit_many([members[i] for i in chosen], [rngs[i] for i in chosen])
             for i, release in zip(chosen, made, strict=True):
-                found[i] = self._promised(members[i], release)
+                found[i] = self._with_claim(members[i], release)
         return [found[i] for i in range(len(members))]
 
     def _plan(self, members: Records) -> Plan:
@@ -71,9 +76,9 @@ class FederatedPrivate(Federated):
         parts = super()._divide(records, own)
         order = own["sites"].permutation(len(records))
         _, first = np.unique(records.patient[order], return_index=True)
-        kept = np.zeros(len(records), dtype=bool)
-        kept[order[first]] = True
-        rows = [part[kept[part]] for part in parts.rows]
+        chosen_rows = np.zeros(len(records), dtype=bool)
+        chosen_rows[order[first]] = True
+        rows = [part[chosen_rows[part]] for part in parts.rows]
         left = [i for i, part in enumerate(rows) if len(part)]
         return replace(
             parts,
@@ -92,7 +97,7 @@ class FederatedPrivate(Federated):
     def _delta(self, members: Records) -> float:
         return settle_delta(self, len(np.unique(members.patient)))
 
-    def _promised(self, members: Records, release: Release) -> Release:
+    def _with_claim(self, members: Records, release: Release) -> Release:
         claim: Claim = accounting.poisson_gaussian(
             self._noise(members).sigma,
             self.sample,
@@ -103,7 +108,7 @@ class FederatedPrivate(Federated):
             n=len(np.unique(members.patient)),
         )
         notes = (
-            "One record of each patient is trained on. The promise takes as public how many "
+            "One record of each patient is trained on. The guarantee takes as public how many "
             "patients "
             "each hospital has.",
         )

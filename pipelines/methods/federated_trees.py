@@ -29,10 +29,16 @@ class FederatedTrees(Method):
     In each round the server sends the forest so far; each hospital grows one tree (one for each
     class, if more than two) against its answers on its own records; each new tree's leaves count by
     the hospital's share of records (the bag). Nothing is masked: the server reads the trees, whose
-    splits are cut points of one hospital's records. rounds; depth, rate, lightest, columns: as in
-    `boosted`; sites: ByUnit, Dirichlet or ByQuantity. It grows its own trees, so no learner is
-    chosen. Source: the bagging aggregation of federated XGBoost (Flower's FedXgbBagging, 2023);
-    Chen and Guestrin 2016 (arXiv 1603.02754).
+    splits are cut points of one hospital's records. It grows its own trees, so no learner
+    is chosen.
+
+    Args:
+        rounds: How many rounds.
+        depth, rate, lightest, columns: As in `boosted`.
+        sites: ByUnit, Dirichlet or ByQuantity.
+
+    Source: the bagging aggregation of federated XGBoost (Flower's FedXgbBagging, 2023); Chen and
+    Guestrin 2016 (arXiv 1603.02754).
     """
 
     rounds: int = 40
@@ -65,7 +71,11 @@ class FederatedTrees(Method):
         trust = (
             ("server", "one hospital's trees", "yes, every one: cut points and leaves"),
             ("another hospital", "one hospital's trees", "yes, in the forest it is sent"),
-            ("whoever holds the released model", "one hospital's trees", "yes, not whose they are"),
+            (
+                "whoever holds the released model",
+                "one hospital's trees",
+                "yes, but not which hospital grew them",
+            ),
         )
         model = Trees(members.columns, len(members.classes), saved)
         return Release(Claim(), model, costs=costs, trust=trust, notes=parts.notes)

@@ -21,11 +21,14 @@ from privaudit.seeds import Seeds
 class LocalOnly(Method):
     """Each site trains one model on its own records; a record is answered by its own site's model.
 
-    What a hospital has without its neighbours: the yardstick from below for federated training.
-    least: patients of each outcome that a site needs to train; one with fewer answers everybody
-    with its own prevalence (add-one smoothed), which the notes say. The released model answers and
-    shows no gradients. Source: the local baseline of Ogier du Terrail et al. 2022 (FLamby,
-    NeurIPS).
+    What a hospital has without its neighbours: the yardstick from below for federated training. The
+    released model answers and shows no gradients.
+
+    Args:
+        least: Patients of each outcome that a site needs to train; one with fewer answers everybody
+            with its own prevalence (add-one smoothed), which the notes state.
+
+    Source: the local baseline of Ogier du Terrail et al. 2022 (FLamby, NeurIPS).
     """
 
     learner: Learner = field(default_factory=LogReg)
@@ -90,7 +93,7 @@ class LocalOnly(Method):
             notes.append(
                 f"{name} has fewer than {self.least} patients of an outcome and cannot train "
                 "alone: "
-                "its patients are all answered with its own prevalence."
+                "its patients are all predicted at its own prevalence."
             )
         return Release(
             claim=Claim(),

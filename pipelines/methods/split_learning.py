@@ -25,8 +25,10 @@ class SplitLearning(SplitTraining):
     encoding is public: no statistic of any record is shared.
 
     costs: bytes_up and bytes_down cross the cut, bytes_between_sites are handed over; rounds are
-    epochs, exchanges are batches. Raises PrivauditError for fewer than two sites with records and
-    for outcomes of one class. Gupta and Raskar 2018 (arXiv 1810.06060), section 3.
+    epochs, exchanges are batches.  Gupta and Raskar 2018 (arXiv 1810.06060), section 3.
+
+    Raises:
+        PrivauditError: For fewer than two sites with records and for outcomes of one class.
     """
 
     def run(self, session: Session, rng: np.random.Generator) -> Release:

@@ -17,12 +17,15 @@ from privaudit.contracts import Release
 class Splitfed(SplitTraining):
     """Every site trains with the server at the same time; an averaging server merges their layers.
 
-    Each epoch starts from the averaged layers, weighted by records. main: what the main server does
-    with several sites at once: "averaged" keeps a copy a site and averages the copies, too
-    (SplitFedV1), "sequential" updates one network with their batches in random order (SplitFedV2).
-    Optimisers stay where they are. The other fields are those of `split`. costs: bytes_up and
-    bytes_down count the layers sent to the averaging server and back as well; rounds are epochs.
-    Thapa et al. 2022 (arXiv 2004.12088), algorithms 1 and 2.
+    Each epoch starts from the averaged layers, weighted by records. Optimisers stay where they are.
+    The other fields are those of `split_learning`. costs: bytes_up and bytes_down count the layers
+    sent to the averaging server and back as well; rounds are epochs. Thapa et al. 2022 (arXiv
+    2004.12088), algorithms 1 and 2.
+
+    Args:
+        main: What the main server does with several sites at once: "averaged" keeps a copy a site
+            and averages the copies, too (SplitFedV1), "sequential" updates one network with their
+            batches in random order (SplitFedV2).
     """
 
     rate: float = 0.004

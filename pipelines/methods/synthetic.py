@@ -21,20 +21,26 @@ from privaudit.records import Column, Records
 
 STATISTICS = ("first", "last", "min", "max", "mean", "count", "measured")
 FOLLOWS = frozenset({Access.ANSWERS, Access.WEIGHTS})
-"""What is made from a table that a promise covers is covered too."""
+"""What is made from a table that a guarantee covers is covered too."""
 
 
 @dataclass(frozen=True)
 class Synthetic(Method):
     """Draw a table of synthetic patients, and release it, the generator's file, and a model of it.
 
-    generator: what learns from the members; learner: what is trained on the synthetic table, and on
-    nothing else, as anybody can who holds it. rows: of the table, as many as members if None.
-    statistics: which summaries of each measured variable are kept beside the columns that are no
-    summaries; empty keeps all. Seven of each drown every generator, and the last value tells nearly
-    all that they tell of the outcome. rerun: let the auditor train costly generators again and
-    again. The model answers for full records by reading the columns that were kept. Source: train
-    on synthetic, test on real, Esteban et al. 2017 (arXiv 1706.02633), section 5.
+    The model answers for full records by reading the columns that were retained.
+
+    Args:
+        generator: What learns from the members.
+        learner: What is trained on the synthetic table, and on nothing else, as anybody can who
+            holds it.
+        rows: Rows of the table, as many as members if None.
+        statistics: Which summaries of each measured variable are kept beside the columns that are
+            no summaries; empty keeps all. Seven of each drown every generator, and the last value
+            holds nearly all that they hold about the outcome.
+        rerun: Let the auditor train costly generators again and again.
+
+    Source: train on synthetic, test on real, Esteban et al. 2017 (arXiv 1706.02633), section 5.
     """
 
     generator: Generator = field(default_factory=Copula)
@@ -91,7 +97,7 @@ class Synthetic(Method):
                 ("whoever is given the table", "synthetic records", "yes"),
                 ("whoever is given the table", "a hospital's own records", copied),
             ),
-            notes=(*self._said(members, table), *sampler.notes),
+            notes=(*self._describe(members, table), *sampler.notes),
             noisy=getattr(sampler, "noisy", {}),
         )
 
@@ -141,7 +147,7 @@ class Synthetic(Method):
         text = f"{self.generator!r}\0{records.fingerprint}"
         return folder / f"{hashlib.sha256(text.encode()).hexdigest()[:20]}.checkpoint"
 
-    def _said(self, members: Records, table: Records) -> tuple[str, ...]:
+    def _describe(self, members: Records, table: Records) -> tuple[str, ...]:
         model = f"The model is {type(self.learner).__name__}, trained on the synthetic table alone."
         if len(table.columns) == len(members.columns):
             return (model,)
@@ -155,7 +161,7 @@ class Synthetic(Method):
 
 
 def _covered(claim: Claim) -> Claim:
-    """The generator's promise, which holds for whatever is made from the table alone."""
+    """The generator's guarantee, which holds for whatever is made from the table alone."""
     if claim.epsilon is None or Access.TABLE not in claim.covers:
         return claim
     return replace(claim, covers=claim.covers | FOLLOWS)

@@ -31,7 +31,9 @@ _PATIENT = re.compile(r"(\d{1,18})\.txt")
 def load(source: Path, counts: dict[str, int], tick: Tick) -> tuple[pl.DataFrame, pl.DataFrame]:
     """One row a stay (stay, age, sex, unit), and the harmonised events of all hours.
 
-    source: an archive `set-a.tar.gz` or a folder of patient files; counts: added to, see COUNTS.
+    Args:
+        source: An archive `set-a.tar.gz` or a folder of patient files.
+        counts: Added to, see COUNTS.
     """
     ids, lines = _lines(source, counts, tick)
     stays, values = _parse(lines, ids, source, counts)

@@ -28,9 +28,11 @@ _BEAT = 0.25
 class Sieve:
     """What passes: the catalogue's items, in the windows of the stays, not marked as errors.
 
-    windows: stay, subject_id, start, end (the rows' time is in [start, end)), known (the moment
-    after which a stored value was not yet known). Values of patients in two stays at once count for
-    both. Rows join by patient and time, since many laboratory rows name no admission.
+    Values of patients in two stays at once count for both. Rows join by patient and time, since
+    many laboratory rows name no admission.
+
+    Args: windows: Columns stay, subject_id, start, end (the rows' time is in [start, end)), known
+        (the moment after which a stored value was not yet known).
     """
 
     windows: pl.DataFrame
@@ -51,8 +53,9 @@ class Sieve:
     def run(self, table: Table, progress: Callable[[float], None]) -> Path:
         """Sieve a table into the cache, once; columns variables.RAW and `known`.
 
-        Raises PrivauditError for a truncated or damaged file, a missing column, an empty table, an
-        id that is no number and a time that is no date.
+        Raises:
+            PrivauditError: For a truncated or damaged file, a missing column, an empty table, an id
+                that is no number and a time that is no date.
         """
         path = self.path(table)
         if not path.exists():
@@ -145,7 +148,7 @@ def private(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise PrivauditError(
             "the cache folder cannot be written",
-            f"the system says: {error.strerror}",
+            f"the system reports: {error.strerror}",
             "name a cache folder that you may write to, on a disk with 2 GB free",
         ) from None
     try:

@@ -17,6 +17,9 @@ OLDEST = 91.4
 """The median age of patients over 89, whose dates of birth MIMIC-III shifts (Johnson et al.
 2016)."""
 
+ADULTS = "age at admission to the ICU 18 or more"
+"""A step of every cohort's flow."""
+
 _NEONATAL = ("NICU", "NWARD")
 _DAYS = 365.2425
 
@@ -70,9 +73,9 @@ def select(joined: pl.DataFrame, profile: Profile, minimum_los: float) -> Cohort
 
     def keep(step: str, rule: pl.Expr) -> None:
         nonlocal stays
-        kept = stays.filter(rule.fill_null(False))
-        flow.append(FlowStep(step, len(stays) - len(kept), *_size(kept)))
-        stays = kept
+        left = stays.filter(rule.fill_null(False))
+        flow.append(FlowStep(step, len(stays) - len(left), *_size(left)))
+        stays = left
 
     linked = pl.col("in_admissions") & pl.col("in_patients")
     keep("listed in ADMISSIONS and PATIENTS", linked)
@@ -81,9 +84,9 @@ def select(joined: pl.DataFrame, profile: Profile, minimum_los: float) -> Cohort
         same_ward = pl.col("first_wardid") == pl.col("last_wardid")
         keep("no transfer between units or wards", same_unit & same_ward)
         keep("exactly one ICU stay in the admission", pl.len().over("hadm_id") == 1)
-        keep("age at admission to the ICU 18 or more", pl.col("adult"))
+        keep(ADULTS, pl.col("adult"))
     else:
-        keep("age at admission to the ICU 18 or more", pl.col("adult"))
+        keep(ADULTS, pl.col("adult"))
         neonatal = pl.any_horizontal(
             pl.col(c).is_in(_NEONATAL).fill_null(False) for c in ("first_careunit", "last_careunit")
         )
@@ -111,20 +114,20 @@ def select(joined: pl.DataFrame, profile: Profile, minimum_los: float) -> Cohort
 
 def drop_unmeasured(cohort: Cohort, measured: pl.Series) -> Cohort:
     """The cohort without stays that have no measured variable, as mimic3-benchmarks does."""
-    kept = cohort.stays.filter(pl.col("stay").is_in(measured.implode()))
+    left = cohort.stays.filter(pl.col("stay").is_in(measured.implode()))
     step = FlowStep(
         "a measured variable in the window",
-        len(cohort.stays) - len(kept),
-        len(kept),
-        kept["patient"].n_unique(),
+        len(cohort.stays) - len(left),
+        len(left),
+        left["patient"].n_unique(),
     )
-    if kept.is_empty():
+    if left.is_empty():
         raise PrivauditError(
             f"no stay is left of {len(cohort.stays):,}",
             f"the step {step.step!r} left none",
             "check that the event tables belong to the same copy of MIMIC-III as ICUSTAYS",
         )
-    return Cohort(kept, (*cohort.flow, step), cohort.notes, cohort.facts)
+    return Cohort(left, (*cohort.flow, step), cohort.notes, cohort.facts)
 
 
 def _size(stays: pl.DataFrame) -> tuple[int, int]:
@@ -187,7 +190,8 @@ def _outcome_checks(
     disagree = sum(n for name, n in counts.items() if "deathtime" in name)
     notes = (
         f"The outcome is HOSPITAL_EXPIRE_FLAG. It disagrees with DEATHTIME lying between ADMITTIME "
-        f"and DISCHTIME in {disagree:,} of {len(stays):,} stays; these are kept, and the flag is "
+        f"and DISCHTIME in {disagree:,} of {len(stays):,} stays; these are retained, and the flag "
+        "is "
         "believed. Where DEATHTIME is missing for a patient who died, DISCHTIME stands for it.",
     )
     return notes, dict(counts)

@@ -197,8 +197,9 @@ class Table:
     def trouble(self, unparsed: bool = False) -> Iterator[None]:
         """Turn a reader's complaint, which may quote a row, into one that holds none.
 
-        unparsed: let the complaint about a cell that cannot be parsed through, for a caller that
-        will read again more carefully.
+        Args:
+            unparsed: Let the complaint about a cell that cannot be parsed through, for a caller
+                that will read again more carefully.
         """
         try:
             yield

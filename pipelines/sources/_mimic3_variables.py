@@ -80,10 +80,12 @@ def variables() -> tuple[Column, ...]:
 def harmonise(raw: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
     """Values in one unit each, inside their valid range, one a (stay, hour, variable).
 
-    raw: columns RAW. Returns the EVENTS table sorted by stay, hour and variable, and counts of what
-    was dropped or set: `out_of_range`, `censored` (a result such as "<0.01", read as its limit),
-    `no_number`, `duplicates` (merged by their median). Volumes of different items at one time add
-    up.
+    Returns the EVENTS table sorted by stay, hour and variable, and counts of what was dropped or
+    set: `out_of_range`, `censored` (a result such as "<0.01", read as its limit), `no_number`,
+    `duplicates` (merged by their median). Volumes of different items at one time add up.
+
+    Args:
+        raw: Columns RAW.
     """
     names = [column.name for column in variables()]
     code = pl.Enum(names)

@@ -46,12 +46,17 @@ class _Set:
 def extract(data: Path, *, window: int = HOURS, cache: Path, progress: Progress) -> Extract:
     """Every stay of the Challenge sets found in a folder, with its first `window` hours.
 
-    data: a folder with `set-a.tar.gz` or `set-a/`, and `Outcomes-a.txt` (the archive is taken where
-    both are there: they hold the same). Archives are read in memory; nothing of theirs is written
-    to disk but the harmonised values, in a folder of mode 0700 under `cache`, from which the next
-    call reads. los_days is the stay in HOSPITAL from the admission to the unit, in whole days: the
-    source does not say when the patient left the unit. Raises PrivauditError for every fault of the
-    files.
+    Archives are read in memory; nothing of theirs is written to disk but the harmonised values, in
+    a folder of mode 0700 under `cache`, from which the next call reads. los_days is the stay in
+    HOSPITAL from the admission to the unit, in whole days: the source does not say when the patient
+    left the unit.
+
+    Args:
+        data: A folder with `set-a.tar.gz` or `set-a/`, and `Outcomes-a.txt` (the archive is taken
+            where both are there: they hold the same).
+
+    Raises:
+        PrivauditError: For every fault of the files.
     """
     if not 1 <= window <= HOURS:
         raise PrivauditError(
@@ -117,7 +122,7 @@ def _notes(letters: str, counts: dict[str, int]) -> tuple[str, ...]:
         "of its own.",
         f"Set {letters} of the Challenge is public: whoever trains on all of it has no secret "
         "members. "
-        "The split used here is tossed afresh.",
+        "The split used here is assigned at random anew.",
     ]
     if counts["other_files"]:
         notes.append(f"{counts['other_files']} files in the sets are no patient files: left out.")
@@ -189,8 +194,8 @@ def _read_once(
     sets: list[_Set], cache: Path, progress: Progress
 ) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, int]]:
     """Statics, events and counts: from the cache, or read now and left there."""
-    kept = cache / f"challenge-2012-{_key(sets)}"
-    if not kept.is_dir():
+    stored = cache / f"challenge-2012-{_key(sets)}"
+    if not stored.is_dir():
         statics, events, counts = _read(sets, progress)
         fresh: Path | None = None
         try:
@@ -200,10 +205,10 @@ def _read_once(
             statics.write_parquet(fresh / "stays.parquet")
             events.write_parquet(fresh / "events.parquet", compression="zstd")
             pl.DataFrame([counts]).write_parquet(fresh / "counts.parquet")
-            fresh.rename(kept)
+            fresh.rename(stored)
         except OSError as error:
             # Another run may have put the same tables there in the meantime.
-            if not kept.is_dir():
+            if not stored.is_dir():
                 raise PrivauditError(
                     f"the cache cannot be written: {error.strerror or 'the disk refused'}",
                     "tables are read once and kept there for the next run",
@@ -216,11 +221,11 @@ def _read_once(
     progress("reading the Challenge from the cache", 0.0)
     try:
         tables = [
-            pl.read_parquet(kept / f"{name}.parquet") for name in ("stays", "events", "counts")
+            pl.read_parquet(stored / f"{name}.parquet") for name in ("stays", "events", "counts")
         ]
     except (pl.exceptions.PolarsError, OSError):
         raise PrivauditError(
-            f"the cached tables in {kept.name} cannot be read",
+            f"the cached tables in {stored.name} cannot be read",
             "they were damaged after they were written",
             "delete this folder from the cache; the next run writes it anew",
         ) from None

@@ -37,8 +37,10 @@ medians."""
 class Extract:
     """A source, read and harmonised.
 
-    variables: one Column a measured variable, with unit and valid range as bounds, in a fixed
-    order; flow: the cohort's attrition; events obey the window of `window` hours.
+    Args:
+        variables: One Column a measured variable, with unit and valid range as bounds, in a fixed
+            order.
+        flow: The cohort's attrition; events obey the window of `window` hours.
     """
 
     stays: pl.DataFrame

@@ -62,18 +62,23 @@ def build(
     """Records of the stays of an extract, ready for a learner: (n, d) table and (n, window, c)
     series.
 
-    outcome: (stays,) class codes; keep: (stays,) bool, which stays take part (default: all). Sites
-    are the care units. NaN = not measured, in both views. Events outside [0, window), or of stays
-    or variables that the extract does not list, are left out. Raises PrivauditError where no stay
-    or no measurement is left. Memory: twice the events of one variable above the extract and the
-    result.
+    Sites are the care units. NaN = not measured, in both views. Events outside [0, window), or of
+    stays or variables that the extract does not list, are left out.  Memory: twice the events of
+    one variable above the extract and the result.
+
+    Args:
+        outcome: (stays,) class codes.
+        keep: (stays,) bool, which stays take part (default: all).
+
+    Raises:
+        PrivauditError: Where no stay or no measurement is left.
     """
     stays = extract.stays
-    kept = np.ones(len(stays), bool) if keep is None else np.asarray(keep, bool)
-    stays = stays.filter(pl.Series(kept))
+    included = np.ones(len(stays), bool) if keep is None else np.asarray(keep, bool)
+    stays = stays.filter(pl.Series(included))
     if not len(stays):
         raise PrivauditError(
-            f"0 of {len(kept)} stays are left",
+            f"0 of {len(included)} stays are left",
             "the cohort's rules excluded every stay of the source",
             "look at the cohort flow; use a source with more stays, or a shorter window",
         )
@@ -84,7 +89,7 @@ def build(
     return Records(
         columns=(*columns, *measured),
         X=np.concatenate([X, values], axis=1),
-        y=np.asarray(outcome)[kept],
+        y=np.asarray(outcome)[included],
         patient=stays["patient"].to_numpy(),
         site=np.nan_to_num(unit, nan=UNITS.index("other")),
         series=series,

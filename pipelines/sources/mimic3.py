@@ -17,6 +17,8 @@ from pipelines.sources._mimic3_tables import Table, find
 from pipelines.sources.extract import Extract
 from privaudit.errors import PrivauditError
 
+SOURCE = "MIMIC-III"
+
 FULL = {
     "PATIENTS": 46_520,
     "ADMISSIONS": 58_976,
@@ -82,12 +84,18 @@ def extract(
 ) -> Extract:
     """The first `window` hours of ICU stays in MIMIC-III, harmonised, with outcomes and attrition.
 
-    data: a folder with PATIENTS, ADMISSIONS, ICUSTAYS, CHARTEVENTS, LABEVENTS and OUTPUTEVENTS as
-    csv.gz, csv or Parquet, in upper or lower case. cohort: see `cohort.select`. minimum_los: hours
-    that the patient must have been in the ICU and alive, by default the window; a value is used
-    only if charted in [INTIME, INTIME + window), before OUTTIME and not after death. as_known: only
-    values that were also stored by the end of the window. cache: where the tables, once sieved, are
-    kept (mode 0700). Raises PrivauditError for every fault of the source.
+    Args:
+        data: A folder with PATIENTS, ADMISSIONS, ICUSTAYS, CHARTEVENTS, LABEVENTS and OUTPUTEVENTS
+            as csv.gz, csv or Parquet, in upper or lower case.
+        cohort: See `cohort.select`.
+        minimum_los: Hours that the patient must have been in the ICU and alive, by default the
+            window; a value is used only if charted in [INTIME, INTIME + window), before OUTTIME and
+            not after death.
+        as_known: Only values that were also stored by the end of the window.
+        cache: Where the tables, once sieved, are kept (mode 0700).
+
+    Raises:
+        PrivauditError: For every fault of the source.
 
     Source: MIMIC-III, Johnson et al., Scientific Data 3:160035, 2016.
     """
@@ -115,9 +123,13 @@ def extract(
         variables=variables.variables(),
         flow=chosen.flow,
         window=window,
-        source="generated demo" if core.kind == "generated" else "MIMIC-III",
+        source="generated demo" if core.kind == "generated" else SOURCE,
         real=core.kind != "generated",
-        notes=(*_notes(core.kind, as_known, data), *_published(core.kind, chosen), *chosen.notes),
+        notes=(
+            *_notes(core.kind, as_known, data),
+            *_published(core.kind, cohort, chosen),
+            *chosen.notes,
+        ),
         facts={
             "folder": _KINDS[core.kind],
             "cohort": cohort,
@@ -200,10 +212,10 @@ def _events(
     total, done, raw = sum(table.size for table in tables), 0, []
     for table in tables:
 
-        def said(share: float, table: Table = table, done: int = done) -> None:
+        def report(share: float, table: Table = table, done: int = done) -> None:
             progress(f"reading {table.name}", _READ * min(1.0, (done + share * table.size) / total))
 
-        raw.append(sieve.run(table, said))
+        raw.append(sieve.run(table, report))
         done += table.size
     name = f"events-{sieve.key([t.mark for t in tables], as_known)}"
     path, tally = (sieve.cache / f"{name}.{form}" for form in ("parquet", "tally.parquet"))
@@ -252,12 +264,11 @@ def _harmonise(
         partial_tally.replace(tally)
 
 
-def _published(kind: str, chosen: cohorts.Cohort) -> tuple[str, ...]:
+def _published(kind: str, cohort: Profile, chosen: cohorts.Cohort) -> tuple[str, ...]:
     """How the cohort compares with the published one, where it should be the same."""
-    stays = {step.step: step.stays for step in chosen.flow}
-    if kind != "full" or "no transfer between units or wards" not in stays:
+    if kind != "full" or cohort != "benchmarks":
         return ()
-    adults = stays["age at admission to the ICU 18 or more"]
+    adults = next(step.stays for step in chosen.flow if step.step == cohorts.ADULTS)
     return (
         f"mimic3-benchmarks counts 42,276 stays of adults and 21,139 with 48 hours and a measured "
         f"variable; here {adults:,} and {len(chosen.stays):,}. It looks at fewer variables and "

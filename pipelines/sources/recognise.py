@@ -18,8 +18,11 @@ _ONLY_IN_IV = ("omr", "emar", "provider", "hcpcsevents", "ingredientevents", "po
 def recognise(data: Path) -> Source:
     """What a folder holds: MIMIC-III tables, or the PhysioNet/CinC Challenge 2012.
 
-    Looks at file names alone. Raises PrivauditError, naming no file but known tables, for a path
-    that is missing or no folder, MIMIC-IV, a folder one level too high, and anything else.
+    Looks at file names alone.
+
+    Raises:
+        PrivauditError: Naming no file but known tables, for a path that is missing or no folder,
+            MIMIC-IV, a folder one level too high, and anything else.
     """
     name = data.resolve().name
     if not data.exists():
@@ -103,5 +106,7 @@ def _contents(folder: Path) -> str:
         form = next((f for f in _KNOWN_FORMS if path.name.lower().endswith(f)), None)
         counts["folders" if path.is_dir() else f"*{form}" if form else "other files"] += 1
     tables = [t for t in find(folder) if t in NEEDED]
-    said = [f"{n} {kind}" for kind, n in sorted(counts.items())]
-    return (", ".join(said) or "nothing") + (f" (among them {', '.join(tables)})" if tables else "")
+    counted = [f"{n} {kind}" for kind, n in sorted(counts.items())]
+    return (", ".join(counted) or "nothing") + (
+        f" (among them {', '.join(tables)})" if tables else ""
+    )

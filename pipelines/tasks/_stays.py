@@ -29,7 +29,7 @@ HELD_OUT = 0.4
 NEEDED = 1000
 """Held-out patients below which a false-positive rate of 1 % is fewer than ten of them."""
 
-GENERATED = "These are generated records: these numbers are not MIMIC-III results."
+GENERATED = "This is synthetic demo data: these numbers are not MIMIC-III results."
 PUBLIC_SPLIT = (
     "The usual train/test split of MIMIC-III (mimic3-benchmarks) is public: for a model trained on "
     "it, anyone can look up who was a member. The split used here is assigned at random anew."
@@ -146,20 +146,20 @@ def demo(patients: int, cache: Path, progress: Progress) -> Path:
             "it takes at least 1",
             f"leave it at {mimic_demo.EMBEDDED_PATIENTS} for about 3,000 stays",
         )
-    kept = cache / f"demo-{_generator()}-{patients}-{DEMO_SEED}"
-    if not kept.is_dir():
+    folder = cache / f"demo-{_generator()}-{patients}-{DEMO_SEED}"
+    if not folder.is_dir():
         try:
             # write() leaves the whole folder or none.
-            mimic_demo.write(kept, patients, DEMO_SEED, partial(_named, progress))
+            mimic_demo.write(folder, patients, DEMO_SEED, partial(_named, progress))
         except OSError as error:
             # Another run may have put the same tables there in the meantime.
-            if not kept.is_dir():
+            if not folder.is_dir():
                 raise PrivauditError(
                     f"the demo cannot be written: {error.strerror or 'the disk refused'}",
                     "its tables (about 12 kB a patient) are written once into the cache",
                     "free some space, or give another folder as the cache",
                 ) from None
-    return kept
+    return folder
 
 
 def _named(progress: Progress, what: str, share: float) -> None:
@@ -238,7 +238,7 @@ def _warnings(extract: Extract, patients: int) -> list[str]:
     warnings = []
     if not extract.real:
         warnings.append(GENERATED)
-    if extract.real and extract.source.startswith("MIMIC-III"):
+    if extract.real and extract.source == mimic3.SOURCE:
         warnings.append(PUBLIC_SPLIT)
     held = round(HELD_OUT * patients)
     if held < NEEDED:

@@ -17,14 +17,17 @@ from privaudit.errors import PrivauditError
 class LengthOfStay(StayTask):
     """The days that a stay goes on after its first `window` hours, in ordered buckets.
 
-    Days are counted from the END of the window, so that no label is known inside it. edges: where
-    one bucket ends and the next begins, in days: with (1, 3, 7, 14) the buckets are less than 1
-    day, 1 to less than 3, 3 to less than 7, 7 to less than 14, and 14 or more.
+    Days are counted from the END of the window, so that no label is known inside it.
 
     Stays that ended inside the window are left out: at the moment of prediction they are over.
     Stays that end by death count like others: the bed is free again, and leaving them out would
     choose the cohort by something that nobody knows at that moment. All other fields are those of
     `mortality`.
+
+    Args:
+        edges: Where one bucket ends and the next begins, in days: with (1, 3, 7, 14) the buckets
+            are less than 1 day, 1 to less than 3, 3 to less than 7, 7 to less than 14, and 14 or
+            more.
 
     Source: Harutyunyan et al., Scientific Data 2019, section "Length of stay" (remaining time, in
     ordered buckets; theirs are one a day).

@@ -1,4 +1,4 @@
-"""What an attacker may change in a patient's record so that it still describes a possible patient."""
+"""What an attacker may change in a record so that it still describes a possible patient."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROUNDS = 6
 
 
 def movable(column: Column) -> bool:
-    """Mutable numbers move. Codes, flags and counts do not: no budget below one step reaches another."""
+    """Mutable numbers move; codes, flags, counts do not: a budget below one step reaches none."""
     return column.mutable and column.kind == "numeric" and column.statistic not in FIXED
 
 
@@ -121,7 +121,7 @@ def _together(held: np.ndarray, start: np.ndarray, low: np.ndarray, high: np.nda
 
 
 def _share(held: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """(n, variables) in [0, 1]: how much of the move obeys every rule that the record obeyed before."""
+    """(n, variables) in [0, 1]: how much of the move obeys every rule that the record obeyed."""
     share = np.ones(held.shape[:2])
     for i, j in _rules():
         before, after = start[..., j] - start[..., i], held[..., j] - held[..., i]

@@ -1,4 +1,4 @@
-"""Empirical Bayes for few shadow models: each record's curves are drawn towards those of its like."""
+"""Empirical Bayes for few shadow models: curves are drawn towards those of like records."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ CAP = 1e4
 class Sums:
     """What is left of the shadow margins of every record, without it (row 0) and with it (row 1).
 
-    counts, first, second: (2, n), numbers of shadows, sums and sums of squares about `centre`, (n,),
-    the record's mean over all shadows, so that squares do not cancel. Taking models away is a
+    counts, first, second: (2, n), numbers of shadows, sums and sums of squares about `centre`,
+    (n,), the record's mean over all shadows, so that squares do not cancel. Taking models away is a
     subtraction, which is what makes leaving shadows out cheap.
     """
 

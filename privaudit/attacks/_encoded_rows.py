@@ -1,4 +1,4 @@
-"""What an encoded row may look like, found by encoding probes, and how a reconstruction is graded."""
+"""What an encoded row may look like, found by encoding probes, and how it is graded."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from privaudit.records import Column, Records
 
 WITHIN = 0.319
-"""Standard deviations by which a reconstructed number may miss: Vero et al. 2023 (arXiv 2210.01785),
-section 5."""
+"""Standard deviations by which a reconstructed number may miss: Vero et al. 2023 (arXiv
+2210.01785), section 5."""
 EXACT = 0.01
 """Encoded units by which a column of an exactly reconstructed row may miss."""
 SHARE = 0.95

@@ -1,4 +1,4 @@
-"""What membership attacks share: shadow models' answers, and the cut into members and non-members."""
+"""What membership attacks share: shadow models' answers, and the cut by membership."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Tried:
         return Records.concatenate([self.members, self.others])
 
     def trials(self, success: np.ndarray, guess: np.ndarray | None, control_label: str) -> Trials:
-        """The evidence of success (n,) on `records`, and of a guess (n,), or (members,), on them."""
+        """The evidence of success (n,) on `records`, and of a guess (n,) on them."""
         cut = len(self.members)
         return Trials(
             success[:cut].astype(float),
@@ -42,7 +42,7 @@ class Tried:
 
 
 def draw(pool: Records, most: int, rng: np.random.Generator) -> Records:
-    """One record of each of at most `most` patients, in the pool's order: attempts are independent."""
+    """One record of each of at most `most` patients, so that attempts are independent."""
     return pool.take(draw_rows(pool, most, rng))
 
 

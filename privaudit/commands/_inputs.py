@@ -29,7 +29,7 @@ OUTCOME = click.option(
     metavar="COLUMN",
     help="The outcome's column.",
 )
-_PATIENT = "The column that names patients. [default: guessed by its name]"
+_PATIENT = "The column that names patients. [default: guessed by its name, else each row is one]"
 PATIENT = option("--patient", "COLUMN", _PATIENT, default="")
 _SCHEMA = "What the columns are, as `privaudit schema` proposes it. [default: proposed]"
 SCHEMA = option("--schema", "FILE", _SCHEMA, PATH)

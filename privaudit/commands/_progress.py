@@ -12,10 +12,7 @@ import click
 if TYPE_CHECKING:
     from privaudit.engine.events import Event, Listener
 
-LABELS = {
-    "prepare": "read the records",
-    "compare": "compare synthetic tables",
-}
+LABELS = {"prepare": "read the records", "compare": "compare synthetic tables"}
 """What a stage is called where its own name is not clear enough."""
 
 

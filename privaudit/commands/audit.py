@@ -8,30 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from privaudit.commands import _inputs as inputs
+from privaudit.commands import _options as shared
 from privaudit.commands._finish import settle
-from privaudit.commands._inputs import (
-    GROUPS,
-    OUTCOME,
-    PATIENT,
-    SCHEMA,
-    SET,
-    parse_sample,
-    spell_command,
-)
-from privaudit.commands._options import (
-    ATTACKS,
-    CONFIDENCE,
-    ENDING,
-    EXACT_COUNTS,
-    JOBS,
-    OUT,
-    PATH,
-    PROFILE,
-    SEED,
-    option,
-    several,
-    with_options,
-)
+from privaudit.commands._options import PATH, option, several
 from privaudit.errors import PrivauditError
 
 if TYPE_CHECKING:
@@ -62,15 +42,15 @@ _SAMPLE = "Rows to read of each side, of patients drawn at random; `all` for eve
 
 
 @click.command("audit")
-@with_options(
+@shared.with_options(
     option("--model", "FILE", _MODEL, PATH),
     option("--members", "TABLE", "The rows that the model was trained on.", PATH),
     option("--nonmembers", "TABLE", "Rows of patients who were held out.", PATH),
-    OUTCOME,
+    inputs.OUTCOME,
     option("--reference", "TABLE", _REFERENCE, PATH),
-    PATIENT,
-    SCHEMA,
-    GROUPS,
+    inputs.PATIENT,
+    inputs.SCHEMA,
+    inputs.GROUPS,
     option("--estimator", "MODULE:FUNCTION", _ESTIMATOR, default=""),
     option("--module", "MODULE:FUNCTION", _MODULE, default=""),
     option("--trust-pickle", "", _PICKLE),
@@ -80,15 +60,15 @@ _SAMPLE = "Rows to read of each side, of patients drawn at random; `all` for eve
     option("--member", "COLUMN", _MEMBER, default=""),
     option("--probabilities", "A,B", "In --predictions, the columns of probabilities."),
     option("--sample", "N", _SAMPLE, default="50000"),
-    PROFILE,
-    OUT,
-    SEED,
-    JOBS,
-    ATTACKS,
-    SET,
-    CONFIDENCE,
-    EXACT_COUNTS,
-    *ENDING,
+    shared.PROFILE,
+    shared.OUT,
+    shared.SEED,
+    shared.JOBS,
+    shared.ATTACKS,
+    inputs.SET,
+    shared.CONFIDENCE,
+    shared.EXACT_COUNTS,
+    *shared.ENDING,
 )
 def command(
     *,
@@ -142,7 +122,7 @@ def request_of(options: dict[str, Any]) -> Request:
         settings=options["settings"],
         confidence=options["confidence"],
         exact_counts=options["exact_counts"],
-        command=spell_command(
+        command=inputs.spell_command(
             "audit --trust-pickle" if options["trust_pickle"] else "audit",
             options,
             ("model", "members", "nonmembers", "reference", "schema", "predictions"),
@@ -154,9 +134,7 @@ def request_of(options: dict[str, Any]) -> Request:
     )
 
 
-def read_inputs(
-    options: dict[str, Any],
-) -> tuple[UserTask, UserRelease, tuple[str | Caveat, ...]]:
+def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[str | Caveat, ...]]:
     """The task, the release and the notes of what the options name."""
     from privaudit.inputs.read_model import ModelOptions, TablePaths, read_model
     from privaudit.inputs.read_predictions import PredictionsTable, read_predictions
@@ -166,7 +144,7 @@ def read_inputs(
     # differ
     # in it alone make a baseline. The name of the stream is part of every number.
     seeds, confidence = Seeds(0).child("brought"), options["confidence"]
-    groups, sample = several(options["groups"]), parse_sample(options["sample"])
+    groups, sample = several(options["groups"]), inputs.parse_sample(options["sample"])
     if options["predictions"] is not None:
         _refuse_beside_predictions(options)
         table = PredictionsTable(

@@ -6,22 +6,10 @@ from typing import Any
 
 import click
 
+from privaudit.commands import _inputs as inputs
+from privaudit.commands import _options as shared
 from privaudit.commands._finish import settle
-from privaudit.commands._inputs import GROUPS, OUTCOME, PATIENT, SCHEMA, SET, spell_command
-from privaudit.commands._options import (
-    ATTACKS,
-    CONFIDENCE,
-    ENDING,
-    EXACT_COUNTS,
-    JOBS,
-    OUT,
-    PATH,
-    PROFILE,
-    SEED,
-    option,
-    several,
-    with_options,
-)
+from privaudit.commands._options import PATH, option, several
 
 _REAL = "The real rows that the synthetic table was made from."
 _CONTROL = "Real rows of patients who were held out: the generator saw nothing of them."
@@ -32,27 +20,27 @@ _ROWS = (
 
 
 @click.command("audit-table")
-@with_options(
+@shared.with_options(
     option("--real", "FILE", _REAL, PATH, required=True),
     option("--control", "FILE", _CONTROL, PATH),
     option("--synthetic", "FILE", "The synthetic table.", PATH, required=True),
-    SCHEMA,
-    OUTCOME,
-    PATIENT,
-    GROUPS,
+    inputs.SCHEMA,
+    inputs.OUTCOME,
+    inputs.PATIENT,
+    inputs.GROUPS,
     option("--file", "FILE", _FILE, PATH),
     option("--secrets", "A,B", "Columns that an attacker would infer."),
     option("--sensitive", "A,B", "Columns that are worth inferring about a patient."),
     option("--rows", "N", _ROWS, click.IntRange(min=100), default=10_000),
-    OUT,
-    ATTACKS,
-    PROFILE,
-    SET,
-    SEED,
-    JOBS,
-    CONFIDENCE,
-    EXACT_COUNTS,
-    *ENDING,
+    shared.OUT,
+    shared.ATTACKS,
+    shared.PROFILE,
+    inputs.SET,
+    shared.SEED,
+    shared.JOBS,
+    shared.CONFIDENCE,
+    shared.EXACT_COUNTS,
+    *shared.ENDING,
 )
 def command(**options: Any) -> int:
     """Audit a synthetic table that you supply.
@@ -85,7 +73,7 @@ def command(**options: Any) -> int:
         seed=options["seed"],
         confidence=options["confidence"],
         exact_counts=options["exact_counts"],
-        command=spell_command(
+        command=inputs.spell_command(
             "audit-table",
             options,
             ("real", "control", "synthetic", "schema", "file"),

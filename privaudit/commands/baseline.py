@@ -176,8 +176,8 @@ def _print(made: Baseline, as_json: bool) -> None:
     for line in summarise(made):
         spread = "" if line.spread is None else f"{line.spread:.2g}"
         click.echo(
-            f"{line.subject:<28}{line.attack or '-':<18}{line.metric!s:<22}{line.mean:>9.3g}{spread:>9}"
-            f"{line.runs:>6}"
+            f"{line.subject:<28}{line.attack or '-':<18}{line.metric!s:<22}"
+            f"{line.mean:>9.3g}{spread:>9}{line.runs:>6}"
         )
     click.echo("")
     for step in made.history:

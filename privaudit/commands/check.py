@@ -142,7 +142,8 @@ def _choose_formats(formats: tuple[str, ...], output: Path | None) -> list[tuple
 
 
 def _check_seal(audit: Path, unsealed: bool) -> tuple[str, ...]:
-    """What of a run's files is not as sealed. An audit.json by itself carries no evidence to check."""
+    """What of a run's files is not as sealed. An audit.json by itself carries no evidence to
+    check."""
     from privaudit.evidence.sums import SUMS, check
 
     root = audit.parent.parent if audit.parent.name == "shareable" else audit.parent

@@ -37,8 +37,9 @@ SHOWN = (
 def command(first: Path, second: Path, every: bool, as_json: bool) -> None:
     """Show how run B differs from run A: every shared number, with the interval of the difference.
 
-    Record by record where both were made on the same split and restricted/ can be read; else from the
-    stored intervals. To block on a difference, use a baseline of several seeds (`privaudit baseline`).
+    Record by record where both were made on the same split and restricted/ can be read; else from
+    the stored intervals. To block on a difference, use a baseline of several seeds (`privaudit
+    baseline`).
     """
     from privaudit.engine.folder import find, read
     from privaudit.policy.compare import compare
@@ -61,18 +62,19 @@ def _stored(first: Path, second: Path) -> tuple[tuple[Stored, Stored] | None, st
 
     runs = [Stored(path.resolve().parent.parent) for path in (first, second)]
     try:
-        one, other = (run.arrays for run in runs)
-        same = all(np.array_equal(one[key], other[key]) for key in ("pool", "patient", "outcome"))
-        if same:
-            for run in runs:
-                _ = run.split
-    except (Unreadable, KeyError) as error:
-        what = str(error) if isinstance(error, Unreadable) else "not a split"
-        return None, f"from the stored intervals: restricted/split.npz of a run is {what}"
-    if not same:
+        pools = zip(
+            *((s.members, s.nonmembers, s.reference) for s in (run.split for run in runs)),
+            strict=True,
+        )
+    except Unreadable as error:
+        return None, f"from the stored intervals: restricted/split.npz of a run is {error}"
+    if not all(
+        np.array_equal(one.patient, other.patient) and np.array_equal(one.y, other.y)
+        for one, other in pools
+    ):
         return None, (
-            "from the stored intervals: the runs were made on different splits (the same --seed gives "
-            "the same one)"
+            "from the stored intervals: the runs were made on different splits (the same --seed "
+            "gives the same one)"
         )
     why = "record by record where marked: both runs were made on the same split"
     return (runs[0], runs[1]), why

@@ -26,8 +26,8 @@ model = RandomForestClassifier(n_estimators=100, random_state=0).fit(X[train], y
 found = privaudit.audit(model, members=(X[train], y[train]), nonmembers=(X[held_out], y[held_out]))
 print(found)
 
-# The verdicts of the policy beside this file. A forest grown to the last patient exceeds its limits;
-# min_samples_leaf=50 is a first step towards keeping them.
+# The verdicts of the policy beside this file. A forest grown to the last patient exceeds its
+# limits; min_samples_leaf=50 is a first step towards keeping them.
 from privaudit.policy import judge, read  # noqa: E402
 from privaudit.report.formats import render  # noqa: E402
 
@@ -56,8 +56,8 @@ README = """\
 
 1. `python audit_example.py` trains a small model, audits it and judges it by `policy.toml`.
 2. `privaudit run mortality --profile smoke --policy policy.toml` audits three models on generated
-   records (half a minute) and writes a report; `privaudit check runs/latest --policy policy.toml` judges
-   it again, for CI with `--format junit=privaudit.xml`.
+   records (half a minute) and writes a report; `privaudit check runs/latest --policy policy.toml`
+   judges it again, for CI with `--format junit=privaudit.xml`.
 3. `pytest test_privacy.py` holds a model against two limits in a test suite.
 4. `policy.toml` is yours: set the limits, the owner and the day of review, then
    `privaudit policy validate policy.toml`, and

@@ -179,8 +179,8 @@ def _tree(made: Simulated) -> dict[str, object]:
 
 def _text(made: Simulated) -> str:
     lines = [
-        f"{made.runs} clean and {made.runs} leaking runs, with {made.patients[0]:,} training patients "
-        f"and {made.patients[1]:,} held out",
+        f"{made.runs} clean and {made.runs} leaking runs, with {made.patients[0]:,} training "
+        f"patients and {made.patients[1]:,} held out",
         "",
         f"{'':<24}{'clean models':<33}models that leak twice what is allowed",
         _columns("", "pass", "undecided", "blocked", "missed", "undecided", "blocked"),
@@ -200,8 +200,8 @@ def _text(made: Simulated) -> str:
         lines += ["", f"Not simulated: {', '.join(made.skipped)} (regressions)."]
     lines += [
         "",
-        "A rule about utility, or about attacks without a clean state (evasion, poisoning), reads as "
-        "in this run.",
+        "A rule about utility, or about attacks without a clean state (evasion, poisoning), reads "
+        "as in this run.",
     ]
     return "\n".join(lines)
 

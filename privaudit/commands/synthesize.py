@@ -148,9 +148,7 @@ def _are_same(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
 
 
-def _train(
-    options: Mapping[str, Any],
-) -> tuple[str, Sampler, TableSchema, dict[str, Any], Records]:
+def _train(options: Mapping[str, Any]) -> tuple[str, Sampler, TableSchema, dict[str, Any], Records]:
     from privaudit import plugins
     from privaudit.engine.folder import private
     from privaudit.inputs import read_table
@@ -318,7 +316,11 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _announce(
-    records: Records, schema: TableSchema, name: str, generator: Generator, options: Mapping[str, Any]
+    records: Records,
+    schema: TableSchema,
+    name: str,
+    generator: Generator,
+    options: Mapping[str, Any],
 ) -> None:  # fmt: skip
     import numpy as np
 
@@ -448,7 +450,7 @@ def _write(
 
 
 def _compare_prevalence(real: Records, table: Records, answer: dict[str, Any]) -> None:
-    """Say how common each outcome is on both sides: generators get this wrong more than anything."""
+    """Print the prevalence of each outcome on both sides, which generators often get wrong."""
     import numpy as np
 
     if len(real.classes) < 2:

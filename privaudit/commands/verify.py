@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -31,7 +33,7 @@ def command(run: Path, key: Path | None, policy: Path | None, quick: bool, as_js
 
     found = checks.verify(run, key=key, policy=policy, progress=progress, numbers=not quick)
     if as_json:
-        click.echo(checks.to_json_text(found))
+        click.echo(json.dumps({**asdict(found), "code": found.code}, indent=1))
         return found.code
     for one in found.checks:
         click.echo(f"{one.name + ':':<12} {one.state}")

@@ -1,36 +1,39 @@
-"""What a noisy training run may promise: the only place where a claim with an epsilon is made.
+"""What a noisy training run may claim: the only place where a guarantee with an epsilon is made.
 
 Every figure is an upper bound from privacy-loss distributions (dp-accounting's "connect the dots"):
-Sommer, Meiser and Mohammadi 2019 (PoPETs 2019.2), Koskela, Jälkö and Honkela 2020 (AISTATS), Doroshenko et al. 2022 (PoPETs 2022.4).
-The moments (RDP) accountant would overstate epsilon by 10 to 15 %.
+Sommer, Meiser and Mohammadi 2019 (PoPETs 2019.2), Koskela, Jälkö and Honkela 2020 (AISTATS),
+Doroshenko et al. 2022 (PoPETs 2022.4). The moments (RDP) accountant would overstate epsilon by 10
+to 15 %.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from privaudit.contracts import Access, Claim, Mechanism
+from privaudit.dp._privacy_loss import (
+    MAX_SIGMA,
+    MIN_SIGMA,
+    Neighbours,
+    Unit,
+    find_sigma,
+    loss_distribution,
+    privacy_profile,
+    pure_epsilon,
+)
 from privaudit.errors import PrivauditError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-Unit = Literal["record", "stay", "patient", "site"]
-Neighbours = Literal["add-remove", "replace"]
-
 SHOWN = frozenset({Access.ANSWERS, Access.WEIGHTS})
-"""What a claim about a trained model covers, unless told otherwise."""
+"""What a claim about a trained model covers, unless stated otherwise."""
 SIMULATED = "simulation noise"
 """Noise drawn from a recorded stream: whoever holds the seed can subtract it."""
-
-FINE, COARSE = 1e-4, 1e-3
-"""Steps of the privacy-loss grid. Both round up; sigma is sought on the coarse one."""
-LEAST_SIGMA, MOST_SIGMA = 0.05, 1e4
 
 
 def poisson_gaussian(
@@ -45,7 +48,7 @@ def poisson_gaussian(
     n: int | None = None,
     noise: str = SIMULATED,
 ) -> Claim:
-    """The promise of noisy training in which each unit joins each step by its own coin of chance q.
+    """The guarantee of noisy training in which each unit joins each step with chance q.
 
     sigma: noise standard deviation over the most that one unit may contribute (its clipping norm);
     steps: how many noisy sums were released; n: how many units there are: delta above 1/n is
@@ -71,7 +74,7 @@ def gaussian(
     n: int | None = None,
     noise: str = SIMULATED,
 ) -> Claim:
-    """The promise of `times` answers with Gaussian noise.
+    """The guarantee of `times` answers with Gaussian noise.
 
     sigma: noise standard deviation over the L2 sensitivity under the relation named. Source: Balle
     and Wang 2018 (arXiv 1805.06530), theorem 8.
@@ -94,7 +97,7 @@ def laplace(
     n: int | None = None,
     noise: str = SIMULATED,
 ) -> Claim:
-    """The promise of `times` answers with Laplace noise.
+    """The guarantee of `times` answers with Laplace noise.
 
     scale: the Laplace scale over the L1 sensitivity under the relation named. With delta 0 the
     epsilon is times / scale exactly. Source: Dwork et al. 2006 (TCC), proposition 1.
@@ -102,7 +105,7 @@ def laplace(
     if not (scale > 0 and math.isfinite(scale)):
         raise PrivauditError(
             f"a Laplace scale of {scale}",
-            "no noise means no promise: the scale is above 0",
+            "no noise means no guarantee: the scale is above 0",
             "use sensitivity / epsilon as the scale",
         )
     _check_sampling(1.0, times)
@@ -122,7 +125,7 @@ def stated(
     n: int | None = None,
     noise: str = SIMULATED,
 ) -> Claim:
-    """A promise that a library vouches for, or that follows in closed form (randomised response).
+    """A guarantee that a library states, or that follows in closed form (randomised response).
 
     by: who says so and why, for the basis. Only (epsilon, delta) is known, so its curve is the
     worst one that this pair allows.
@@ -133,22 +136,22 @@ def stated(
 
 
 def compose(claims: Sequence[Claim], delta: float | None = None) -> Claim:
-    """The promise of several releases about the same people, all of them in the attacker's hands.
+    """The guarantee of several releases about the same people, all of them known to the attacker.
 
     delta: of the whole, by default the largest of the parts. It covers what every part covers.
     """
     if not claims or any(c.epsilon is None or not c.mechanisms for c in claims):
         raise PrivauditError(
-            "a composition with a release that promises nothing",
-            "one release without a promise leaves none for the whole",
-            "give every release a claim, or publish the whole without one",
+            "a composition with a release without a guarantee",
+            "one release without a guarantee leaves none for all of them",
+            "give every release a claim, or claim nothing for all of them",
         )
     first = claims[0]
     if any((c.unit, c.neighbours) != (first.unit, first.neighbours) for c in claims):
         named = sorted({f"{c.unit}, {c.neighbours}" for c in claims})
         raise PrivauditError(
             f"claims about different things: {'; '.join(named)}",
-            "promises add up only for one unit and one neighbouring relation",
+            "guarantees add up only for one unit and one neighbouring relation",
             "make all claims per patient under one relation (see `group` for several stays)",
         )
     steps = tuple(step for c in claims for step in c.mechanisms)
@@ -159,7 +162,7 @@ def compose(claims: Sequence[Claim], delta: float | None = None) -> Claim:
 
 
 def group(claim: Claim, size: int, unit: Unit = "patient") -> Claim:
-    """The promise to whoever has up to `size` of the claim's units, such as stays of one patient.
+    """The guarantee for up to `size` of the claim's units together, such as stays of one patient.
 
     (k epsilon, delta (e^(k epsilon) - 1) / (e^epsilon - 1)). Source: Vadhan 2017, "The complexity
     of differential privacy", lemma 2.2, summed exactly.
@@ -180,7 +183,7 @@ def group(claim: Claim, size: int, unit: Unit = "patient") -> Claim:
     if delta >= 1:
         raise PrivauditError(
             f"group privacy for groups of {size} at epsilon {claim.epsilon:.3g}",
-            f"delta would be {delta:.3g}: a delta of 1 promises nothing",
+            f"delta would be {delta:.3g}: a delta of 1 guarantees nothing",
             "use a smaller delta or epsilon, or bound what one patient contributes",
         )
     words = f"group privacy for up to {size} {claim.unit}s of one {unit}, over [{claim.basis}]"
@@ -198,11 +201,12 @@ def group(claim: Claim, size: int, unit: Unit = "patient") -> Claim:
 def solve_sigma(
     epsilon: float, delta: float, q: float, steps: int, neighbours: Neighbours = "add-remove"
 ) -> float:
-    """The least noise multiplier of `poisson_gaussian` that keeps epsilon, to 0.1 % and never below."""
+    """The least noise multiplier of `poisson_gaussian` that keeps epsilon, to 0.1 % and never
+    below."""
     check(epsilon, delta)
     _check_delta(delta)
     _check_sampling(q, steps)
-    return _solve(float(epsilon), float(delta), float(q), int(steps), neighbours)
+    return find_sigma(float(epsilon), float(delta), float(q), int(steps), neighbours)
 
 
 def solve_gaussian(epsilon: float, delta: float, times: int = 1) -> float:
@@ -223,33 +227,35 @@ def usual_delta(n: int) -> float:
 
 
 def check(epsilon: float, delta: float = 0.0, n: int | None = None) -> None:
-    """Refuse a promise that is none."""
+    """Refuse an epsilon or a delta that guarantees nothing."""
     if not (isinstance(epsilon, (int, float)) and 0 < epsilon < math.inf):
         raise PrivauditError(
             f"epsilon {epsilon}",
-            "it is a positive number: 0 allows no learning, and infinity promises nothing",
+            "it is a positive number: 0 allows no learning, and infinity guarantees nothing",
             "use a value from 0.1 (strong) to 10 (weak)",
         )
     if not 0 <= delta < 1:
         raise PrivauditError(
             f"delta {delta}",
-            "it is the chance that the promise fails: from 0 to below 1",
+            "it is the chance that the guarantee fails: from 0 to below 1",
             "use 1 / (10 x patients) or less",
         )
     if n is not None and delta > 1 / n:
         raise PrivauditError(
             f"delta {delta:g} for {n} units",
-            f"above 1/n = {1 / n:.3g}, publishing one whole record would be within the promise",
+            f"above 1/n = {1 / n:.3g}, publishing one whole record would be within the guarantee",
             f"use {usual_delta(n):g} or less",
         )
 
 
 def tpr_bound(claim: Claim, fpr: ArrayLike) -> np.ndarray:
-    """The most that any membership attack can find at these false-positive rates, if the claim holds.
+    """The most that any membership attack can find at these false-positive rates, if the claim
+    holds.
 
     From the whole privacy-loss distribution; it holds for attacks that mistake members for
-    non-members and the other way round. 1 everywhere where nothing is promised. Source: Dong, Roth
-    and Su 2022 (arXiv 1905.02383), proposition 2.5 and theorem 2; Kairouz, Oh and Viswanath 2015.
+    non-members and the other way round. 1 everywhere where nothing is guaranteed. Source: Dong,
+    Roth and Su 2022 (arXiv 1905.02383), proposition 2.5 and theorem 2; Kairouz, Oh and Viswanath
+    2015.
     """
     x = np.asarray(fpr, dtype=np.float64)
     if np.isnan(x).any() or x.min(initial=0) < 0 or x.max(initial=0) > 1:
@@ -260,7 +266,9 @@ def tpr_bound(claim: Claim, fpr: ArrayLike) -> np.ndarray:
         )
     if claim.epsilon is None:
         return np.ones_like(x)
-    epsilons, deltas = _curve(claim.mechanisms, claim.neighbours, claim.epsilon, claim.delta)
+    epsilons, deltas = privacy_profile(
+        claim.mechanisms, claim.neighbours, claim.epsilon, claim.delta
+    )
     flat = x.reshape(-1, 1)
     few = (deltas + np.exp(epsilons) * flat).min(axis=1)
     many = (1 - np.exp(-epsilons) * np.maximum(1 - flat - deltas, 0)).min(axis=1)
@@ -289,16 +297,16 @@ def _claim(
     if neighbours not in ("add-remove", "replace"):
         raise PrivauditError(
             f"neighbours {neighbours!r}",
-            "a promise compares data sets that differ in one unit, added or removed, or replaced",
+            "a guarantee compares data sets that differ in one unit, added or removed, or replaced",
             "use 'add-remove' or 'replace'",
         )
     check(1.0, delta, n)
-    epsilon = _pure(steps) if delta == 0 else None
+    epsilon = pure_epsilon(steps) if delta == 0 else None
     if epsilon is None and len(steps) == 1 and steps[0].kind == "stated":
         epsilon = steps[0].scale
     if epsilon is None:
         _check_delta(delta)
-        epsilon = float(_best(steps, neighbours, delta).get_epsilon_for_delta(delta))
+        epsilon = float(loss_distribution(steps, neighbours, delta).get_epsilon_for_delta(delta))
     if not 0 < epsilon < math.inf:
         raise PrivauditError(
             f"epsilon {epsilon} at delta {delta:g}",
@@ -311,125 +319,11 @@ def _claim(
     return Claim(epsilon, delta, unit, neighbours, covers, basis, steps)
 
 
-def _pure(steps: tuple[Mechanism, ...]) -> float | None:
-    """The epsilon at delta 0, where there is one."""
-    total = 0.0
-    for step in steps:
-        if step.kind == "laplace":
-            total += step.times / step.scale
-        elif step.kind == "stated" and step.delta == 0:
-            total += step.times * step.scale
-        else:
-            return None
-    return total
-
-
-@lru_cache(maxsize=16)
-def _distribution(steps: tuple[Mechanism, ...], neighbours: Neighbours, grid: float) -> Any:
-    whole = None
-    for step in steps:
-        one = _one(step, neighbours, grid)
-        whole = one if whole is None else whole.compose(one)
-    return whole
-
-
-def _best(steps: tuple[Mechanism, ...], neighbours: Neighbours, delta: float) -> Any:
-    """On a grid of FINE for epsilons up to 3, and as fine in proportion above."""
-    rough = _distribution(steps, neighbours, COARSE).get_epsilon_for_delta(max(delta, 1e-10))
-    grid = FINE * 2 ** math.ceil(math.log2(min(max(rough, 3.0), 100.0) / 3.0))
-    return _distribution(steps, neighbours, min(grid, COARSE))
-
-
-def _one(step: Mechanism, neighbours: Neighbours, grid: float) -> Any:
-    try:
-        from dp_accounting import NeighboringRelation as Relation
-        from dp_accounting.pld import common
-        from dp_accounting.pld import privacy_loss_distribution as pld
-    except ModuleNotFoundError as error:
-        raise PrivauditError(
-            "the package dp-accounting is not installed",
-            "an epsilon is only ever claimed from its privacy-loss distributions",
-            "pip install 'privaudit[dp]'",
-        ) from error
-
-    whole = step.sampling == 1 and neighbours == "add-remove"
-    if step.kind == "gaussian" or (step.kind == "poisson_gaussian" and whole):
-        # Gaussians compose to a Gaussian: exact, and cheaper than convolving.
-        return pld.from_gaussian_mechanism(
-            step.scale / math.sqrt(step.times), value_discretization_interval=grid
-        )
-    if step.kind == "poisson_gaussian":
-        relation = (
-            Relation.ADD_OR_REMOVE_ONE if neighbours == "add-remove" else Relation.REPLACE_ONE
-        )
-        one = pld.from_gaussian_mechanism(
-            step.scale,
-            sampling_prob=step.sampling,
-            value_discretization_interval=grid,
-            neighboring_relation=relation,
-        )
-    elif step.kind == "laplace":
-        one = pld.from_laplace_mechanism(step.scale, value_discretization_interval=grid)
-    else:
-        told = common.DifferentialPrivacyParameters(step.scale, step.delta)
-        one = pld.from_privacy_parameters(told, value_discretization_interval=grid)
-    return one if step.times == 1 else one.self_compose(step.times)
-
-
-@lru_cache(maxsize=64)
-def _curve(
-    steps: tuple[Mechanism, ...], neighbours: Neighbours, epsilon: float, delta: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """(epsilons, deltas): points of the privacy profile. Any of them gives a true bound."""
-    if len(steps) == 1 and steps[0].kind == "stated":
-        # One pair is all that is known; what it implies at epsilon 0 is the total variation.
-        loose = (math.expm1(epsilon) + 2 * delta) / (math.exp(epsilon) + 1)
-        return np.array([0.0, epsilon]), np.array([min(loose, 1.0), delta])
-    whole = _best(steps, neighbours, delta)
-    far = max(float(whole.get_epsilon_for_delta(1e-10)), epsilon)
-    epsilons = np.linspace(0, far, 2000)
-    return epsilons, np.asarray(whole.get_delta_for_epsilon(epsilons.tolist()))
-
-
-@lru_cache(maxsize=256)
-def _solve(epsilon: float, delta: float, q: float, steps: int, neighbours: Neighbours) -> float:
-    grid = min(COARSE, epsilon / 1000)
-
-    @cache
-    def spent(sigma: float) -> float:
-        step = Mechanism("poisson_gaussian", sigma, steps, q)
-        return float(_one(step, neighbours, grid).get_epsilon_for_delta(delta))
-
-    low = high = 1.0
-    while spent(high) > epsilon:
-        low, high = high, high * 2
-        if high > MOST_SIGMA:
-            raise PrivauditError(
-                f"epsilon {epsilon:g} at delta {delta:g}, q {q:g} and {steps} steps",
-                f"it would take noise above {MOST_SIGMA:g} times the clipping norm",
-                "allow a larger epsilon, or fewer steps",
-            )
-    while low == high or spent(low) <= epsilon:
-        low, high = low / 2, low if low < high else high
-        if low < LEAST_SIGMA:
-            return LEAST_SIGMA
-    from scipy.optimize import brentq
-
-    # log(epsilon) is nearly straight in log(sigma), so few looks suffice.
-    root = brentq(
-        lambda x: math.log(spent(math.exp(x)) / epsilon), math.log(low), math.log(high), xtol=3e-4
-    )
-    sigma = math.exp(root)
-    while spent(sigma) > epsilon:
-        sigma *= 1 + 3e-4
-    return sigma
-
-
 def _check_sigma(sigma: float) -> None:
-    if not LEAST_SIGMA <= sigma <= MOST_SIGMA:
+    if not MIN_SIGMA <= sigma <= MAX_SIGMA:
         raise PrivauditError(
             f"a noise multiplier of {sigma}",
-            f"from {LEAST_SIGMA} (below, epsilon is in the hundreds) to {MOST_SIGMA:g}",
+            f"from {MIN_SIGMA} (below, epsilon is in the hundreds) to {MAX_SIGMA:g}",
             "let `solve_sigma` choose it from the epsilon that you want",
         )
 
@@ -443,7 +337,7 @@ def _check_sampling(q: float, steps: int) -> None:
         )
     if steps < 1 or steps != int(steps):
         raise PrivauditError(
-            f"{steps} steps", "a promise counts whole steps, at least one", "use 50 to 200 steps"
+            f"{steps} steps", "a guarantee counts whole steps, at least one", "use 50 to 200 steps"
         )
 
 
@@ -451,7 +345,7 @@ def _check_delta(delta: float) -> None:
     if not 0 < delta < 1:
         raise PrivauditError(
             f"delta {delta}",
-            "Gaussian noise promises nothing at delta 0: it is above 0 and below 1",
+            "Gaussian noise guarantees nothing at delta 0: it is above 0 and below 1",
             "use 1 / (10 x patients) or less",
         )
 

@@ -42,9 +42,9 @@ def strongest(
 ) -> str | None:
     """The name of the attack that does best on posed refits; None where there is none to pose.
 
-    refits: what each attack was handed, over the audit records. An attack that was handed other refits
-    than the rest, or cannot work on margins alone, takes no part. Ties go to the first name. Where some
-    attack reads a table there is none to pose: None.
+    refits: what each attack was given, over the audit records. An attack that was given other
+    refits than the rest, or cannot work on margins alone, takes no part. Ties go to the first name.
+    Where some attack reads a table there is none to pose: None.
     """
     if any(Access.TABLE in attack.needs for attack in attacks.values()):
         return None
@@ -61,7 +61,7 @@ def strongest(
         target = Posed(Release(), trained, method, posed.margins[order])
         people = (trained.members.patient, trained.nonmembers.patient)
         for name in rivals:
-            # The pair's other half goes too: else a record's counts would tell its membership.
+            # The pair's other half goes too: else a record's counts would give away its membership.
             rest = [Fitted(one.included[order], one.margins[order]) for one in refits[name][POSED:]]
             try:
                 evidence = attacks[name].run(target, rest, seeds.rng(name, place))
@@ -74,7 +74,7 @@ def strongest(
 
 
 def _like(own: Sequence[Fitted], bank: Sequence[Fitted]) -> bool:
-    """Whether an attack was handed nothing, or refits that begin with the bank's first pair."""
+    """Whether an attack was given nothing, or refits that begin with the bank's first pair."""
     return not own or (
         len(own) > POSED + 3
         and all(

@@ -33,8 +33,8 @@ class Request:
     """What is to be audited, how, and from which entropy every random stream comes.
 
     every: all methods were asked for, so that one that refuses these data is a result and no error.
-    untrained: methods that could not be made here, for want of a library. judges: learners by name that
-    are trained on a synthetic table to measure its utility.
+    untrained: methods that could not be made here, for want of a library. judges: learners by name
+    that are trained on a synthetic table to measure its utility.
     """
 
     task_name: str
@@ -71,9 +71,10 @@ def request(
 ) -> Request:
     """Build every part by name.
 
-    learners, generators, methods, attacks: names (attacks also by family) that narrow the profile; methods may be
-    `all`, and a method's name may end in `@EPSILON`, the guarantee to train it at. settings:
-    `component.field=value`, where a component is `task`, or a learner, method or attack of this run.
+    learners, generators, methods, attacks: names (attacks also by family) that narrow the profile;
+    methods may be `all`, and a method's name may end in `@EPSILON`, the guarantee to train it at.
+    settings: `component.field=value`, where a component is `task`, or a learner, method or attack
+    of this run.
     """
     _check(confidence)
     own = _Settings(profile.settings, settings)
@@ -120,11 +121,11 @@ def given(
     command: str = "",
     randomised: bool = False,
 ) -> Request:
-    """An audit of user-supplied releases: the task's `Prepared` holds the split, the entries' methods
-    hand out the releases. An attack that refuses them is a result and no error.
+    """An audit of user-supplied releases: the task's `Prepared` holds the split, the entries'
+    methods hand out the releases. An attack that refuses them is a result and no error.
 
-    randomised: members were assigned at random, each patient with equal chance; without that no bound
-    on epsilon holds, and the attacks that give one are left out.
+    randomised: members were assigned at random, each patient with equal chance; without that no
+    bound on epsilon holds, and the attacks that give one are left out.
     """
     _check(confidence)
     own = _Settings(profile.settings, settings)

@@ -1,4 +1,5 @@
-"""Controls of the harness: a leak that every membership attack must find, and a model that has none."""
+"""Controls of the harness: a leak that every membership attack must find, and a model that has
+none."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ def row_codes(records: Records) -> np.ndarray:
         step = max(1, 2**21 // max(1, flat.shape[1]))
         for start in range(0, n, step):
             part = flat[start : start + step].astype(np.uint64) + np.uint64(1)
-            # The product's high bits carry the mixing; folding them in keeps low bits from aligning.
+            # The product's high bits carry the mixing; folding them in keeps low bits from
+            # aligning.
             product = part * factors
             codes[start : start + step] += (product ^ (product >> np.uint64(29))).sum(
                 axis=1, dtype=np.uint64
@@ -103,7 +105,8 @@ def halves(split: Split, rng: np.random.Generator) -> Split:
 
 
 def copy_in(target: Target, rng: np.random.Generator) -> Target:
-    """The target with a planted leak: half of the members' patients stand in its synthetic table."""
+    """The target with a planted leak: half of the members' patients stand in its synthetic
+    table."""
     table, members = target.release.table, target.split.members
     if table is None:
         raise ValueError("this release has no table to plant a leak in")
@@ -141,8 +144,9 @@ def plant(target: Target) -> tuple[Target, float]:
 def describe(positive: bool, reads_table: bool, retrained: bool) -> Caveat:
     """What a control is made of.
 
-    positive: a planted leak, else a null; reads_table: of an attack on synthetic records; retrained: the
-    null is a model trained on the reference pool, else two halves of the held-out patients.
+    positive: a planted leak, else a null; reads_table: of an attack on synthetic records;
+    retrained: the null is a model trained on the reference pool, else two halves of the held-out
+    patients.
     """
     if positive:
         if reads_table:

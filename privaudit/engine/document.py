@@ -25,14 +25,15 @@ from privaudit.results import (
 )
 
 NEVER_APPLIES = (ReasonCode.LACKS_ACCESS, ReasonCode.REFUSED)
-"""Reasons for which an attack cannot be made on a release, whatever the auditor installs or trains again."""
+"""Reasons for which an attack cannot be made on a release, whatever the auditor installs or
+trains again."""
 
 
 def merge_small(flow: Sequence[FlowStep]) -> tuple[FlowStep, ...]:
     """The cohort flow without small counts.
 
-    A step that excludes 1 to 9 stays or patients is combined with the next one (the last, with the one
-    before), until 10 or none are excluded.
+    A step that excludes 1 to 9 stays or patients is combined with the next one (the last, with the
+    one before), until 10 or none are excluded.
     """
     shown: list[FlowStep] = []
     waiting: list[FlowStep] = []

@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from importlib.resources import files
 from statistics import median
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -37,10 +37,10 @@ STARTUP = 10.0
 """Seconds until every process has loaded the numeric libraries."""
 
 CONTROL = 0.5
-"""What an attack's control costs, as a share of the attack: its evidence is judged by the AUC alone."""
+"""What an attack's control costs, as a share of the attack: it is judged by the AUC alone."""
 
-SPREAD = {"stored": (0.7, 1.5), "table": (0.5, 2.0), "probe": (0.3, 3.0)}
-"""By where a time comes from: the factors that make the range of it."""
+SPREAD, SPREAD_PROBED = 2.0, 3.0
+"""The range is the expected time divided and multiplied by this; the second after a trial fit."""
 
 SIZES = (
     "records",
@@ -54,16 +54,6 @@ SIZES = (
     "rounds",
 )
 """Settings that the time is proportional to. `records` replaces the number of audit records."""
-
-Source = Literal["stored", "table", "probe"]
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Seconds of CPU, and where they come from."""
-
-    seconds: float
-    source: Source
 
 
 @dataclass(frozen=True)
@@ -125,44 +115,52 @@ def forecast(plan: Plan, bench: Bench, jobs: int, todo: set[str] | None = None) 
         for fit in plan.fits
         if fit.variant == "subject"
     }
-    by_method: dict[str, Cost | None] = {}
+    by_method: dict[str, float | None] = {}
     for one in subjects.values():
         # Refits with malicious clients take about as long as the method that they are made from.
         for method in (one.entry.method, one.entry.method.twin, one.entry.method.nearness):
             if method is not None:
                 by_method.setdefault(repr(method), one.refit)
                 by_method.setdefault(type(method).__name__, one.refit)
-    work = _Work()
+    stages: dict[str, list[float]] = {}
     untimed = set()
     counts: Counter[str] = Counter()
 
     def is_wanted(key: str) -> bool:
         return todo is None or key in todo
 
+    def add(stage: str, who: str, seconds: float | None, times: float = 1.0) -> None:
+        if seconds is None:
+            untimed.add(who)
+        else:
+            stages.setdefault(stage, []).append(seconds * times)
+
     for fit in plan.fits:
         if is_wanted(fit.key):
             one = subjects[fit.entry.name]
-            cost = one.fit if fit.variant == "subject" else one.refit
+            seconds = one.fit if fit.variant == "subject" else one.refit
             counts["fits"] += 1
-            if not work.add("train", cost, fit.rows / len(members)):
-                untimed.add(fit.entry.name)
+            add("train", fit.entry.name, seconds, fit.rows / len(members))
             if fit.variant == "subject" and Access.TABLE in one.access:
-                work.add("compare", _table_cost("compare", "", "", rows / 1000))
+                add("compare", fit.entry.name, _table_cost("compare", "", "", rows / 1000))
     for group in plan.groups.values():
         if is_wanted(group.key):
             counts["refits"] += len(group.refits)
-            cost = by_method.get(repr(group.method)) or by_method[type(group.method).__name__]
-            work.add("train", cost, group.rows / len(members))
-    for _ in {step.entry.name for step in plan.steps if is_wanted(step.key)}:
-        work.add("measure", _table_cost("measure", "", "", rows / 1000))
+            seconds = by_method.get(repr(group.method), by_method[type(group.method).__name__])
+            add("train", type(group.method).__name__, seconds, group.rows / len(members))
+    for name in {step.entry.name for step in plan.steps if is_wanted(step.key)}:
+        add("measure", name, _table_cost("measure", "", "", rows / 1000))
     planned = [s for s in plan.steps if s.attack.needs <= subjects[s.entry.name].powers]
     for step in planned:
         if is_wanted(step.key):
             counts["steps"] += 1
             share = 1.0 if step.variant == "subject" else CONTROL
-            if not work.add("attack", _attack_cost(step, bench.store, members.schema, rows), share):
-                untimed.add(step.attack_name)
-    seconds, low, high = work.wall(jobs)
+            cost = _attack_cost(step, bench.store, members.schema, rows)
+            add("attack", step.attack_name, cost, share)
+    # No stage is shorter than its longest job.
+    wall = sum(max(sum(costed) / jobs, max(costed)) for costed in stages.values())
+    wall += STARTUP if stages else 0.0
+    spread = SPREAD_PROBED if any(one.probed for one in subjects.values()) else SPREAD
     row = _row_bytes(members)
     batch = max((len(group.refits) for group in plan.groups.values()), default=1)
     data = row * (rows + len(bench.split.reference)) + jobs * batch * row * rows // 2
@@ -173,14 +171,12 @@ def forecast(plan: Plan, bench: Bench, jobs: int, todo: set[str] | None = None) 
         refits=counts["refits"],
         steps=counts["steps"],
         reused=plan.wanted - plan.refits,
-        seconds=seconds,
-        low=low,
-        high=high,
+        seconds=wall,
+        low=wall / spread,
+        high=wall * spread,
         memory_low=int(0.8 * (jobs + 1) * memory[0] + data),
         memory_high=int(1.1 * (jobs + 1) * memory[-1] + 4 * data),
-        methods={
-            name: one.fit.seconds if one.fit is not None else 0.0 for name, one in subjects.items()
-        },
+        methods={name: one.fit or 0.0 for name, one in subjects.items()},
         untimed=tuple(sorted(untimed)),
     )
 
@@ -281,29 +277,26 @@ def _speed() -> float:
     return min(max(calibrate() / then, 0.1), 10.0)
 
 
-def _table_cost(job: str, name: str, subject: str, work: float) -> Cost | None:
+def _table_cost(job: str, name: str, subject: str, work: float) -> float | None:
     """Measured cost of the nearest amount of work; of the median subject where this one is new."""
     known = [row for row in costs() if row.job == job and row.name == name]
     own = [row for row in known if row.subject == subject]
     if not own and job == "fit":
         return None
-    scaled: dict[str, tuple[float, float]] = {}
-    for row in own or known:
-        ratio = work / row.work
-        far = abs(np.log(ratio))
-        if row.subject not in scaled or far < scaled[row.subject][0]:
-            scaled[row.subject] = (far, row.value * ratio)
-    if not scaled:
+    nearest: dict[str, Row] = {}
+    for row in sorted(own or known, key=lambda row: abs(np.log(work / row.work))):
+        nearest.setdefault(row.subject, row)
+    if not nearest:
         return None
-    return Cost(_speed() * median(seconds for _, seconds in scaled.values()), "table")
+    return _speed() * median(row.value * work / row.work for row in nearest.values())
 
 
-def _stored_cost(store: Store, key: str, rows: int) -> Cost | None:
-    kept: Any = store.get_json("times", key)
-    return None if kept is None else Cost(float(kept["seconds_per_row"]) * rows, "stored")
+def _stored_cost(store: Store, key: str, rows: int) -> float | None:
+    stored: Any = store.get_json("times", key)
+    return None if stored is None else float(stored["seconds_per_row"]) * rows
 
 
-def _attack_cost(step: Step, store: Store, schema: str, rows: int) -> Cost | None:
+def _attack_cost(step: Step, store: Store, schema: str, rows: int) -> float | None:
     found = _stored_cost(store, attack_key(step.attack, step.entry.method, schema), rows)
     if found is not None:
         return found
@@ -312,17 +305,13 @@ def _attack_cost(step: Step, store: Store, schema: str, rows: int) -> Cost | Non
 
 
 def _settings(part: Any) -> dict[str, Any]:
-    """The numeric settings of a component and of what it is made of, outermost last."""
+    """The numeric settings of a component and of what it is made of, the component's own last."""
+    values = [getattr(part, field.name) for field in fields(part)] if is_dataclass(part) else []
     found: dict[str, Any] = {}
-    for field in fields(part) if is_dataclass(part) else ():
-        value = getattr(part, field.name)
-        if is_dataclass(value):
-            found |= _settings(value)
-    for field in fields(part) if is_dataclass(part) else ():
-        value = getattr(part, field.name)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            found[field.name] = value
-    return found
+    for value in values:
+        found |= _settings(value) if is_dataclass(value) else {}
+    named = {field.name: getattr(part, field.name) for field in fields(part)} if values else {}
+    return found | {name: n for name, n in named.items() if type(n) in (int, float)}
 
 
 def _name_of(entry: Entry) -> str:
@@ -335,31 +324,29 @@ class _Subject:
     """What is known of one subject before it is trained: its costs, and what it will show."""
 
     def __init__(self, entry: Entry, key: str, bench: Bench) -> None:
-        self.entry = entry
-        method, members = entry.method, bench.split.members
-        self.name = _name_of(entry)
+        self.entry, method, rows = entry, entry.method, len(bench.split.members)
+        name, schema = _name_of(entry), bench.split.members.schema
+        row = next((r for r in costs() if (r.job, r.subject) == ("fit", name)), None)
         facts: Any = bench.store.get_json("facts", key)
-        row = next((r for r in costs() if (r.job, r.subject) == ("fit", self.name)), None)
         names = facts["access"] if facts is not None else row.access if row is not None else None
-        stored = method_key(method, members.schema)
-        cost = _stored_cost(bench.store, stored, len(members))
-        if cost is None and row is not None:
+        self.fit = _stored_cost(bench.store, method_key(method, schema), rows)
+        if self.fit is None and row is not None:
             # Measured with two outcome classes; trees are grown, and gradients taken, for each.
-            classes = max(1.0, len(members.classes) / 2)
-            work = work_of(_fit_settings(method), len(members)) * classes
-            cost = _table_cost("fit", "", self.name, work)
-        found: frozenset[Access] | None = None
-        if (cost is None or names is None) and not method.costly:
-            probed, found = _probe(method, bench)
-            cost = cost or probed
-        self.fit = self.refit = cost
+            work = work_of(_fit_settings(method), rows) * max(
+                1.0, len(bench.split.members.classes) / 2
+            )
+            self.fit = _table_cost("fit", "", name, work)
+        self.probed = (self.fit is None or names is None) and not method.costly
+        self.access = frozenset(Access if names is None else map(Access, names))
+        if self.probed:
+            seconds, shown = _probe(method, bench)
+            self.fit = seconds if self.fit is None else self.fit
+            self.access = self.access if shown is None or names is not None else shown
+        self.refit = self.fit
         if method.supplied and method.twin is not method:
             self.refit, _ = _probe(method.twin, bench)
-        if names is not None:
-            found = frozenset(Access[name] for name in names)
-        self.access = frozenset(Access) if found is None else found
-        again = {Access.RERUN} if method.reruns else set()
-        self.powers = (self.access - {Access.RERUN, Access.SEAT}) | again
+        self.powers = self.access - {Access.RERUN, Access.SEAT}
+        self.powers |= {Access.RERUN} if method.reruns else set()
         self.powers |= {Access.SEAT} if method.seats else set()
 
 
@@ -368,53 +355,22 @@ def _fit_settings(method: Method) -> dict[str, Any]:
     return {name: n for name, n in _settings(method).items() if name in ("epochs", "rounds")}
 
 
-def _probe(method: Method, bench: Bench) -> tuple[Cost | None, frozenset[Access] | None]:
+def _probe(method: Method, bench: Bench) -> tuple[float | None, frozenset[Access] | None]:
     """Train on a few records: seconds of CPU for all members, and what the release shows."""
     rng = bench.seeds.rng("probe")
     members = bench.split.members
     few = members.take(np.sort(rng.permutation(len(members))[:PROBE]))
+    times: list[float] = []
     try:
         with one_thread():
-            start = time.process_time()
-            release = method.fit(few, rng)
-            first = again = time.process_time() - start
-            if first < LONG:
+            while not times or (len(times) == 1 and times[0] < LONG):
                 start = time.process_time()
-                method.fit(few, rng)
-                again = time.process_time() - start
+                release = method.fit(few, rng)
+                times.append(time.process_time() - start)
     except Exception:
         # A probe that fails tells nothing: the real fit will report its own error.
         return None, None
-    return Cost(min(first, again) / len(few) * len(members), "probe"), release.access
-
-
-class _Work:
-    """Seconds of CPU by stage."""
-
-    def __init__(self) -> None:
-        self.stages: dict[str, list[tuple[float, Source]]] = {}
-
-    def add(self, stage: str, cost: Cost | None, times: float = 1.0) -> bool:
-        """Note that a job will cost this; whether that is known."""
-        if cost is not None:
-            self.stages.setdefault(stage, []).append((cost.seconds * times, cost.source))
-        return cost is not None
-
-    def wall(self, jobs: int) -> tuple[float, float, float]:
-        """Expected wall time, and its range: no stage is shorter than its longest job."""
-        start = STARTUP if self.stages else 0.0
-        seconds, low, high = start, start / 2, 2 * start
-        for costed in self.stages.values():
-            for_all, least, most = 0.0, 0.0, 0.0
-            for spent, source in costed:
-                for_all += spent
-                least += spent * SPREAD[source][0]
-                most += spent * SPREAD[source][1]
-            wall = max(for_all / jobs, max(spent for spent, _ in costed))
-            seconds += wall
-            low += wall * (least / for_all if for_all else 0.0)
-            high += wall * (most / for_all if for_all else 0.0)
-        return seconds, low, high
+    return min(times) / len(few) * len(members), release.access
 
 
 def _row_bytes(records: Records) -> int:

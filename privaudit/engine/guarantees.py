@@ -1,4 +1,5 @@
-"""What is guaranteed against what was measured: an empirical epsilon above its claim is a defect."""
+"""What is guaranteed against what was measured: an empirical epsilon above its claim is a
+defect."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ def check_guarantee(
 ) -> tuple[Caveat, ...]:
     """What the bounds mean for the claim: nothing to state, not comparable, or a defect.
 
-    Patients were assigned at random to members or non-members: the neighbours of add-remove, with the
-    patient as the unit; a guarantee for a whole site holds for each patient of it.
+    Patients were assigned at random to members or non-members: the neighbours of add-remove, with
+    the patient as the unit; a guarantee for a whole site holds for each patient of it.
     """
     measured = epsilon_bounds(known)
     if claim.epsilon is None or not measured:

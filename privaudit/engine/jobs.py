@@ -85,7 +85,8 @@ class Fault:
 
 @dataclass(frozen=True, eq=False)
 class Done:
-    """What a job answers with. seconds: wall; cpu: CPU seconds; memory: peak bytes of its process."""
+    """What a job answers with. seconds: wall; cpu: CPU seconds; memory: peak bytes of its
+    process."""
 
     kind: str
     key: str
@@ -132,8 +133,8 @@ class Job:
 
 @lru_cache(maxsize=1)
 def leave_with_parent() -> None:
-    """End this worker process soon after the one that started it is gone: nobody waits for its answers,
-    and it holds records."""
+    """End this worker process soon after the one that started it is gone: nobody waits for its
+    answers, and it holds records."""
     if not multiprocessing.current_process().name.startswith("LokyProcess"):
         return
     parent = os.getppid()
@@ -213,7 +214,8 @@ def peak_memory() -> int:
 def fit(
     bench: Bench, key: str, name: str, method: Method, variant: str
 ) -> tuple[Release, dict[str, Any]]:
-    """Train a subject on the members, or its null model on the reference pool; store its answers."""
+    """Train a subject on the members, or its null model on the reference pool; store its
+    answers."""
     split = bench.split
     pool = split.reference if variant == "negative" else split.members
     stream = "null" if variant == "negative" else "fit"
@@ -384,7 +386,8 @@ def subject(
 
 
 def strip_release(release: Release, attack: Attack) -> Release:
-    """The release without the heavy parts that this attack does not read, to be sent to a worker."""
+    """The release without the heavy parts that this attack does not read, to be sent to a
+    worker."""
     heavy = {
         "updates": Access.UPDATES,
         "cut": Access.CUT,
@@ -400,7 +403,8 @@ def strip_release(release: Release, attack: Attack) -> Release:
 def lacks(attack: Attack, access: frozenset[Access]) -> Reason | None:
     """Why an attack does not apply to a release of this access; None where it does.
 
-    NEEDS_RETRAINING where the auditor alone lacks something: the release gives what the attack asks for.
+    NEEDS_RETRAINING where the auditor alone lacks something: the release gives what the attack asks
+    for.
     """
     missing = attack.needs - access
     if not missing:

@@ -1,4 +1,5 @@
-"""From evidence and answers to parts of the document: the only place in the engine that calls stats."""
+"""From evidence and answers to parts of the document: the only place in the engine that calls
+stats."""
 
 from __future__ import annotations
 
@@ -48,9 +49,9 @@ def costs(stated: Mapping[str, float]) -> dict[str, float]:
 def null_confidence() -> float:
     """Confidence of a negative control's interval.
 
-    A run has up to a hundred of them and one that misses voids the audit, so each is made at a level at
-    which 200 fail a sound harness in fewer than 1 run of 100. It never depends on how many there are:
-    adding an attack moves no other's numbers.
+    A run has up to a hundred of them and one that misses voids the audit, so each is made at a
+    level at which 200 fail a sound harness in fewer than 1 run of 100. It never depends on how many
+    there are: adding an attack moves no other's numbers.
     """
     return stats.control_confidence()
 
@@ -73,7 +74,8 @@ def judge(
     which is what a control is judged by. claim: what is guaranteed, whose delta a bound is read at.
 
     Raises:
-        PrivauditError: evidence that is neither scores nor trials, or trials not keyed by `Setting`.
+        PrivauditError: evidence that is neither scores nor trials, or trials not keyed by
+            `Setting`.
     """
     if isinstance(evidence, Scores):
         ids = patients(split)
@@ -197,7 +199,8 @@ def subject(
 ) -> dict[str, Any]:
     """Utility on both pools, by group, calibration, and the strongest attack with its groups.
 
-    chosen: the attack that the headline quotes, where it was chosen without looking at this subject.
+    chosen: the attack that the headline quotes, where it was chosen without looking at this
+    subject.
     """
     body: dict[str, Any] = {
         "utility": [],

@@ -22,7 +22,8 @@ VARIANTS = ("subject", "positive", "negative")
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """A model trained to be attacked: the subject itself, or its null model on the reference pool."""
+    """A model trained to be attacked: the subject itself, or its null model on the reference
+    pool."""
 
     key: str
     entry: Entry
@@ -32,7 +33,8 @@ class Fit:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Consecutive refits of one attack's list, trained together; the unit of storing and sharing."""
+    """Consecutive refits of one attack's list, trained together; the unit of storing and
+    sharing."""
 
     key: str
     method: Method
@@ -47,8 +49,8 @@ class Group:
 class Step:
     """One attack on one variant of one subject, with the groups of refits it will be given.
 
-    error: why the attack could not state which refits it wants; a PrivauditError is its refusal of this
-    subject, and reported as that.
+    error: why the attack could not state which refits it wants; a PrivauditError is its refusal of
+    this subject, and reported as that.
     """
 
     key: str
@@ -136,8 +138,8 @@ def judge_key(confidence: float) -> str:
 
 
 def is_retrained(method: Method) -> bool:
-    """Whether the null control is a model trained on the reference pool; else it is the release itself,
-    on two halves of the non-members."""
+    """Whether the null control is a model trained on the reference pool; else it is the release
+    itself, on two halves of the non-members."""
     return method.reruns
 
 
@@ -189,7 +191,8 @@ def _like(one: Refit, other: Refit) -> bool:
 
 
 class _Shared:
-    """Keeps one copy of equal tables, so that attacks that each build their own cost memory once."""
+    """Keeps one copy of equal tables, so that attacks that each build their own cost memory
+    once."""
 
     def __init__(self) -> None:
         self.tables: dict[str, Records] = {}

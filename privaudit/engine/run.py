@@ -49,11 +49,13 @@ class Witness(Protocol):
     """Records the audits made in a folder of runs."""
 
     def commit(self, value: str) -> str:
-        """What stands for a fingerprint in a document that leaves: nobody can guess the data from it."""
+        """What stands for a fingerprint in a document that leaves: nobody can guess the data
+        from it."""
         ...
 
     def saw(self, run: str, task: str, data: str) -> Attempts:
-        """Called once the data are read, with their commitment; how often they were audited so far."""
+        """Called once the data are read, with their commitment; how often they were audited so
+        far."""
         ...
 
 
@@ -89,9 +91,9 @@ def run(
 
     workers: processes of one thread each, all cores by default; inside
     `joblib.parallel_config(backend=...)` the work goes to that backend, whose workers must see
-    `out`. report: writes the report files beside audit.json. witness: without one, the document names
-    neither the data nor the split, and counts no attempts. Ctrl-C or a kill loses only the steps
-    in progress: the same request and `out` finds the finished ones again.
+    `out`. report: writes the report files beside audit.json. witness: without one, the document
+    names neither the data nor the split, and counts no attempts. Ctrl-C or a kill loses only the
+    steps in progress: the same request and `out` finds the finished ones again.
 
     Raises:
         PrivauditError: the request, the data or the cluster cannot be worked with.
@@ -349,10 +351,10 @@ def exit_code(audit: Audit) -> int:
     """The exit code, from typed fields alone.
 
     Returns:
-        5 where the audit itself or a guarantee is broken: a caveat that is a defect, of the audit or of a
-        finding, a null control that reads as a leak, a control, an attack or a method that failed with
-        an error; 3, inconclusive, where every attack on a model missed the leak planted in it; else 0.
-        One attack without power beside others with it is a caveat.
+        5 where the audit itself or a guarantee is broken: a caveat that is a defect, of the audit
+        or of a finding, a null control that reads as a leak, a control, an attack or a method that
+        failed with an error; 3, inconclusive, where every attack on a model missed the leak planted
+        in it; else 0. One attack without power beside others with it is a caveat.
     """
     stated = list(audit.caveats)
     broken = any(one.failed for one in audit.untrained)
@@ -369,5 +371,6 @@ def exit_code(audit: Audit) -> int:
 
 
 def is_void(control: Control) -> bool:
-    """Whether a control shows that the harness itself is at fault, not that an attack lacks power."""
+    """Whether a control shows that the harness itself is at fault, not that an attack lacks
+    power."""
     return not control.passed and (control.kind == "negative" or not control.estimates)

@@ -61,8 +61,8 @@ def _on_this_machine(
 
 
 def _on_cluster(queue: list[Job], bench: Bench, name: str, cores: int) -> Iterator[Done]:
-    """From a cluster. A job catches its own faults, so what is raised here is the cluster's: jobs without
-    an answer are given to it again."""
+    """From a cluster. A job catches its own faults, so what is raised here is the cluster's:
+    jobs without an answer are given to it again."""
     from joblib import Parallel, delayed
 
     streams = name == "DaskDistributedBackend"

@@ -91,7 +91,7 @@ class Store:
         return self.get_arrays(kind, key) is not None
 
     def put_records(self, records: Records) -> str:
-        """Store a table so that workers map it from disk instead of being sent it; its fingerprint."""
+        """Store a table for workers to map from disk instead of being sent it; its fingerprint."""
         key = records.fingerprint
         folder = self.path("records", key, "")
         if not folder.is_dir():

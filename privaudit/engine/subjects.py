@@ -1,4 +1,5 @@
-"""One subject of the document from its finished steps: findings, attacks that do not apply, and failures."""
+"""One subject of the document from its finished steps: findings, attacks that do not apply, and
+failures."""
 
 from __future__ import annotations
 

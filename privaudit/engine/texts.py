@@ -22,7 +22,8 @@ def settable(kind: Any) -> list[str]:
 
 
 def parse_value(text: str, hint: Any, where: str) -> Any:
-    """A value of the annotated type from text: numbers, yes/no, texts, choices, and lists of them."""
+    """A value of the annotated type from text: numbers, yes/no, texts, choices, and lists of
+    them."""
     try:
         return _parse(text, hint)
     except (ValueError, TypeError, KeyError, SyntaxError):
@@ -67,7 +68,8 @@ def _parse(text: str, hint: Any) -> Any:
 
 
 def choices(kind: type) -> dict[str, type]:
-    """name -> dataclass, of everything beside `kind` that is one of it: what `Median` may stand for."""
+    """name -> dataclass, of everything beside `kind` that is one of it: what `Median` may stand
+    for."""
     package = kind.__module__.rpartition(".")[0]
     if package and package in sys.modules:
         for module in pkgutil.iter_modules(getattr(sys.modules[package], "__path__", ())):
@@ -85,7 +87,8 @@ def choices(kind: type) -> dict[str, type]:
 
 
 def _build(node: ast.expr, kind: type | None) -> Any:
-    """A value from `Name`, `Name(...)` or a literal. Only constructors of known parts are called."""
+    """A value from `Name`, `Name(...)` or a literal. Only constructors of known parts are
+    called."""
     if isinstance(node, ast.Name) and kind is not None:
         return choices(kind)[node.id]()
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and kind is not None:

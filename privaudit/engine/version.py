@@ -89,7 +89,8 @@ def _collect(part: Any, modules: set[str]) -> None:
 
 @cache
 def _reached(modules: frozenset[str]) -> set[str]:
-    """These modules and those of the same projects that they import, near or far, also when called."""
+    """These modules and those of the same projects that they import, near or far, also when
+    called."""
     roots = {name.partition(".")[0] for name in modules} | {"privaudit"}
     found: set[str] = set()
     waiting = sorted(modules)

@@ -90,8 +90,8 @@ class Work:
             for fit in self.plan.fits
             if fit.key in needed or self._facts(fit) is None or self._lacks_fidelity(fit)
         }
-        kept = {key for key in groups if self.store.has_arrays("margins", key)}
-        return {step.key for step in steps} | (groups - kept) | fits
+        stored = {key for key in groups if self.store.has_arrays("margins", key)}
+        return {step.key for step in steps} | (groups - stored) | fits
 
     def do(self) -> None:
         """Everything that the store does not hold: train, attack, measure."""
@@ -137,7 +137,7 @@ class Work:
         return facts
 
     def _groups(self) -> list[Group]:
-        """The groups of refits that some step still to be done will be handed."""
+        """The groups of refits that some step still to be done will be given."""
         needed = {key for step in self.plan.steps if self._missing(step) for key in step.groups}
         return [group for group in self.plan.groups.values() if group.key in needed]
 

@@ -15,7 +15,7 @@ from privaudit.results import Attempts
 
 @dataclass(frozen=True)
 class Account:
-    """The engine's witness (`privaudit.engine.run.Witness`) of one audit among the runs at `out`."""
+    """The engine's witness (`privaudit.engine.run.Witness`) of one audit."""
 
     key: bytes
     attempt: Attempt

@@ -1,11 +1,10 @@
-"""Whether a run is still what it was: checksums, statement, signature, numbers, verdicts, ledger."""
+"""Whether a run is still what it was, checked by all means there are."""
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Literal
@@ -91,12 +90,6 @@ def verify(
         _attempts(run, audit),
     ]
     return Verification(run.name, tuple(checks))
-
-
-def to_json_text(found: Verification) -> str:
-    """The verification as JSON."""
-    body = {"run": found.run, "code": found.code, "checks": [asdict(c) for c in found.checks]}
-    return json.dumps(body, indent=1)
 
 
 def _find(run: Path) -> Path:
@@ -361,4 +354,4 @@ def _attempts(run: Path, audit: Audit) -> Check:
     return _check("attempts", faults, (note,))
 
 
-__all__ = ["Check", "Verification", "to_json_text", "verify"]
+__all__ = ["Check", "Verification", "verify"]

@@ -26,9 +26,9 @@ from privaudit.results import Audit, Control, Estimate, Finding, Subject, from_t
 from privaudit.seeds import Seeds
 
 NOT_DERIVED = (
-    "which attack the headline quotes, where it was chosen on shadow models (their answers are in "
-    "the cache, not in the run); its numbers are recomputed",
-    "whether members and held-out records differ without the model (their inputs are not in the run)",
+    "which attack the headline quotes, where it was chosen on shadow models (their answers are "
+    "in the cache, not in the run); its numbers are recomputed",
+    "whether members and held-out records differ without the model (it asks for their inputs)",
     "costs and times, which were measured once",
     "descriptions of methods and attacks, and what they state of themselves",
 )
@@ -81,8 +81,8 @@ def derive(
     Args:
         run: The run directory.
         audit: Its document.
-        rounding: Relative difference that is no fault, for numbers that another version of a numeric
-            library made.
+        rounding: Relative difference that is no fault, for numbers that another version of a
+            numeric library made.
         progress: Called with each subject's name.
     """
     found = Derived(left=list(NOT_DERIVED))
@@ -212,7 +212,7 @@ class _Subject:
             self.scores[found.attack] = evidence
 
     def _caveats(self, where: str, found: Finding, known: list[Estimate]) -> None:
-        """What is stated of the guarantee: that it does not hold, where it does not, and no more."""
+        """What is stated of the guarantee: a defect where it does not hold, and no more."""
         try:
             attack: Any = plugins.load("attacks", found.attack)
             wanted = check_guarantee(self.subject.claim, known, attack.needs)
@@ -223,14 +223,13 @@ class _Subject:
         self.compare(f"{where}.caveats", stored, wanted)
 
     def _control(self, control: Control) -> None:
-        if not control.estimates:
-            # A control without a number failed with an error: nothing it says can be a pass.
-            if control.passed:
-                name = f"{self.subject.name}.{control.attack}.{control.kind} control"
-                self.compare.fault(f"{name}: passed is stored, without a number")
-            return
         where = f"{self.subject.name}.{control.attack}.{control.kind} control"
         negative = control.kind == "negative"
+        if not control.estimates:
+            # A control without a number failed with an error: it cannot have passed.
+            if control.passed:
+                self.compare.fault(f"{where}: passed is stored, without a number")
+            return
         split = self.stored.split
         if negative and control.made.code == CaveatCode.NULL_HALVES:
             split = controls.halves(split, self.seeds.rng("halves"))

@@ -1,7 +1,7 @@
 """Signing by sigstore: an identity instead of a key, and a public log of signatures.
 
-Needs a network that reaches sigstore.dev, and somebody (or a CI job) who can prove who they are. The
-statement's hash becomes public; nothing else of the run does.
+Needs a network that reaches sigstore.dev, and somebody (or a CI job) who can prove who they are.
+The statement's hash becomes public; nothing else of the run does.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The ledger of attempts: every audit that was started, so that repeating one until it passes shows.
+"""The ledger of attempts: every audit that was started, so that repetition until a pass shows.
 
 `attempts.jsonl` lies beside the runs. Lines are only ever added; each holds the sha256 of the one
 before, so that a line that is changed, removed or inserted breaks the chain from there on. A run's
@@ -64,7 +64,7 @@ class Ledger:
         return self.entries[-1].sha256 if self.entries else FIRST
 
     def count(self, task: str, data: str) -> Attempts:
-        """Attempts on this task and these data; those that ended before they read any do not count."""
+        """Attempts on this task and these data; those that ended before reading do not count."""
         own = {e.attempt for e in self.entries if (e.event, e.task, e.data) == ("data", task, data)}
         starts = [e for e in self.entries if e.event == "started" and e.attempt in own]
         ends = [e for e in self.entries if e.event == "ended" and e.attempt in own]

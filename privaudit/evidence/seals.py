@@ -21,11 +21,11 @@ VERDICTS = "verdicts.json"
 
 
 def seal(run: Path) -> None:
-    """Write bom.json, statement.json and SHA256SUMS of a finished run, each whole or not at all.
+    """Write bom.json, statement.json and SHA256SUMS of a finished run.
 
-    The checksums come last: a run that was cut short has none, and `verify` reports it. Sealing again
-    after an intended change (a report rendered again) is allowed; an earlier signature then no longer
-    matches.
+    The checksums come last: a run that was cut short has none, and `verify` reports it. Sealing
+    again after an intended change (a report rendered again) is allowed; an earlier signature then
+    no longer matches.
     """
     if not (run / "shareable" / "audit.json").is_file():
         raise PrivauditError(
@@ -46,7 +46,7 @@ def seal(run: Path) -> None:
 
 @contextmanager
 def resealed(run: Path, makes: Collection[str] = ()) -> Iterator[None]:
-    """Let files of a run be written again inside, and seal it after; an unsealed run stays unsealed.
+    """Let files of a run be written again, and seal it after; an unsealed run stays unsealed.
 
     Args:
         run: The run directory.
@@ -87,7 +87,7 @@ def read_verdicts(run: Path) -> verdicts.Verdicts | None:
 
 @cache
 def rendering() -> str:
-    """One name for the code, templates, style and library that make a report of an audit document."""
+    """One name for the code and the library that make a report of an audit document."""
     folder = Path(str(privaudit.__file__)).parent
     digest = hashlib.sha256(version("jinja2").encode())
     for path in sorted(folder.rglob("*")):

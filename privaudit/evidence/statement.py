@@ -25,7 +25,7 @@ def canonical(tree: Any) -> bytes:
     """A JSON document in its only canonical form: sorted keys, no space, ECMAScript's numbers.
 
     Raises:
-        ValueError: For a number that is not finite, or a whole number beyond 2^53: write it as text.
+        ValueError: For a number that is not finite, or a whole number beyond 2^53.
     """
     import rfc8785
 

@@ -45,7 +45,7 @@ def inner_files(run: Path) -> dict[str, Path]:
 
 
 def _collect(folder: Path, leave: set[str]) -> dict[str, Path]:
-    """Every file under a folder by its path in it, links included, but those in the parts to leave."""
+    """Every file under a folder by its path in it, links included, but for some parts."""
     found = {}
     for path in sorted(folder.rglob("*")):
         part = path.relative_to(folder)

@@ -40,8 +40,8 @@ def align(table: Records, split: Split) -> tuple[Records, Pools, tuple[str, ...]
     """The synthetic table in the real one's coding, the real pools cut to its columns, and which
     real columns it lacks.
 
-    Columns are matched by name and levels and classes by theirs. Refused: a column or a class that no
-    real record has, one of another kind, and tables with no column in common.
+    Columns are matched by name and levels and classes by theirs. Refused: a column or a class that
+    no real record has, one of another kind, and tables with no column in common.
     """
     real = split.members
     known = {column.name for column in real.columns}

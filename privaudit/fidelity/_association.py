@@ -23,7 +23,8 @@ GAPS = 0.02
 class Scale:
     """How columns become numbers that can be multiplied, learnt from the real members alone.
 
-    Each block is one column (or its gaps): `starts` of the blocks, `ranks` their degrees of freedom.
+    Each block is one column (or its gaps): `starts` of the blocks, `ranks` their degrees of
+    freedom.
     """
 
     ordered: tuple[np.ndarray, ...]
@@ -137,7 +138,7 @@ def _gap(scale: Scale, real: Crossed, other: Crossed) -> Gap:
 
 
 def _influence(table: Crossed, slope: np.ndarray) -> np.ndarray:
-    """(n,) of each row on sum(slope * C): products, less what they add to the spreads divided by."""
+    """(n,) of each row on sum(slope * C): products, less what they add to the spreads."""
     slope = slope.astype(np.float32)
     products = ((table.z @ slope) * table.z).sum(axis=1, dtype=np.float64)
     return products - table.u @ (slope * table.together).sum(axis=1)
@@ -170,7 +171,7 @@ def _real(pools: Pools, counted: Counted, seeds: Seeds) -> tuple[Scale, Crossed,
 def association(
     synthetic: Records, pools: Pools, counted: Counted, confidence: float, seeds: Seeds
 ) -> tuple[Estimate, ...]:
-    """How far the table's pairwise associations are from the real ones, over all pairs and the outcome's.
+    """Error of the table's pairwise associations, over all pairs and over the outcome's.
 
     Mean over pairs of columns of the difference between real and synthetic association: rank
     correlation of numbers, Pearson residuals of categories as in Cramer's V; gaps are columns too.

@@ -150,7 +150,8 @@ def _ordered(raw: Sequence[int], people: _People) -> list[tuple[int, ...]]:
 def _nominal(raw: Sequence[int], people: _People, there: np.ndarray) -> list[tuple[int, ...]]:
     """Small levels joined with one another, and with the next smallest until they are 10 patients.
 
-    Levels that nobody has, real or synthetic, are joined to them, as are those beyond the most common.
+    Levels that nobody has, real or synthetic, are joined to them, as are those beyond the most
+    common.
     """
     size = {cell: people.count((cell,)) for cell in raw}
     order = sorted(raw, key=lambda cell: (-size[cell], cell))
@@ -171,7 +172,7 @@ def _nominal(raw: Sequence[int], people: _People, there: np.ndarray) -> list[tup
 def _with_unrecorded(
     groups: list[tuple[int, ...]], names: list[str], people: _People, there: np.ndarray
 ) -> tuple[list[tuple[int, ...]], list[str]]:
-    """What was not recorded as the last bin, or joined to the largest where it would be too small."""
+    """What was not recorded as the last bin, or joined to the largest where too small."""
     last = len(there) - 1
     recorded = tuple(range(last))
     if people.few(recorded):
@@ -195,7 +196,7 @@ def _with_unrecorded(
 def _present(
     column: Column, group: tuple[int, ...], people: _People, there: np.ndarray
 ) -> tuple[int, ...]:
-    """A category's levels that anybody has: a level joined to those that nobody has keeps its name."""
+    """A category's levels that anybody has: joined to empty ones, a level stays by its name."""
     if column.kind == "numeric":
         return group
     return tuple(c for c in group if people.count((c,)) or there[c]) or group

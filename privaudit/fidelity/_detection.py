@@ -32,7 +32,8 @@ def detection(
     """AUC of a detector of synthetic rows among non-members, and of members among non-members.
 
     Boosted trees, 5 folds by patient and by identical rows, out-of-fold scores; patient-clustered
-    DeLong (Obuchowski 1997) on the logit scale, with the variance enlarged by `SHARED`. Non-members stand for the real table: of them the generator saw nothing, so that a copy of a member is no
+    DeLong (Obuchowski 1997) on the logit scale, with the variance enlarged by `SHARED`. Non-members
+    stand for the real table: of them the generator saw nothing, so that a copy of a member is no
     easier to tell than the member. The second number is what a perfect table would read.
     """
     rows = min(ROWS, len(synthetic), len(pools.nonmembers), len(pools.members))

@@ -16,7 +16,7 @@ from privaudit.results import ColumnFit, Estimate
 from privaudit.stats import resample
 
 Noisy = Mapping[str, tuple[np.ndarray, np.ndarray]]
-"""Column -> (cuts between ranges, shares of the ranges or levels in order, then of not recorded)."""
+"""Column -> (cuts between ranges, shares of ranges or levels in order, then of not recorded)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,8 @@ def columns(
 ) -> tuple[ColumnFit, ...]:
     """Every column's shares and distance.
 
-    The reference is of non-members from members, of at most as many rows as the synthetic table has.
+    The reference is of non-members from members, of at most as many rows as the synthetic table
+    has.
     """
     others = counted.nonmembers
     rows = len(counted.synthetic)

@@ -165,7 +165,7 @@ def _utility(
     patients: int,
     confidence: float,
 ) -> tuple[list[Estimate], float | None]:
-    """A group's AUROC under both models and its loss, and p of its difference from everyone else's."""
+    """A group's AUROC under both models, its loss, and p of its difference from the others'."""
     n = {"patients": patients}
     y, ids, k = outside.y, outside.patient, len(outside.classes)
     names = ("auroc_synthetic", "auroc_real")

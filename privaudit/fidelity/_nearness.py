@@ -1,4 +1,4 @@
-"""How near synthetic rows are to real people: exact and near-duplicates counted, distances described."""
+"""How near synthetic rows are to real people: duplicates counted, distances described."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ WILSON = Bound(BoundMethod.WILSON)
 def counted(
     synthetic: Records, pools: Pools, confidence: float, seeds: Seeds
 ) -> tuple[tuple[Estimate, ...], tuple[Caveat, ...]]:
-    """Members with an exact or a near-duplicate among the synthetic rows; chance: non-members with one.
+    """Members with an exact or a near-duplicate in the table; chance: non-members with one.
 
     Exact duplicates are sought for every record, near ones for as many as `CELLS` allows, drawn at
     random. 1 to 9 such patients are reported as few, not counted.

@@ -18,7 +18,7 @@ from privaudit.fidelity._cells import Cells
 CELLS = 2**17
 """Pairs of records in a block."""
 WIDE = 2**14
-"""Rows of the table in a block: numpy compares long lines about three times as fast as short ones."""
+"""Rows of the table in a block: numpy compares long lines three times as fast as short ones."""
 BYTE = 255
 """Columns counted in one byte."""
 
@@ -87,7 +87,7 @@ Column = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class _Pair:
-    """Two tables' columns in the smallest types that hold them, those left out that never add anything.
+    """Two tables' columns in the smallest types that hold them, without those that add nothing.
 
     clipped: whether a number's difference may exceed its range; lone, both: missing or not, of the
     columns in which something is missing on either side, and on both sides; measured: columns in
@@ -175,7 +175,7 @@ def _counted(
 
 @contextmanager
 def _lines(width: int) -> Iterator[None]:
-    """Lines shorter than numpy's buffer are copied into it first, at three times the cost; not within."""
+    """Without this, lines shorter than numpy's buffer are copied first, at three times the cost."""
     before = np.setbufsize(min(8192, max(16, width // 32 * 16)))
     try:
         yield

@@ -39,7 +39,7 @@ def utility(
     confidence: float,
     seeds: Seeds,
 ) -> tuple[Utility, np.ndarray, np.ndarray]:
-    """One learner trained on the synthetic and on the real records, both asked about the non-members.
+    """One learner trained on synthetic and on real records, both tested on the non-members.
 
     Args:
         name: the learner's name.

@@ -37,7 +37,7 @@ def copies(
     share: float = DIFFERING,
     ranges: Ranges | None = None,
 ) -> Copies:
-    """Whether each record is in the table: exactly, and with a few cells changed, blanked or rounded.
+    """Whether each record is in the table: exactly, or with a few cells changed or rounded.
 
     Exact: every shared cell is the same, missing matching missing. Near: at most `share` of the
     cells measured on either side differ, where numbers within `rounding` of their range are the

@@ -31,10 +31,11 @@ def nearest(
     """The k records of a table most like each query: distances (n, k) float64 and rows (n, k).
 
     The distance is Gower's, the mean over columns, in [0, 1]: numbers differ by their share of the
-    column's range, at most 1; other values by 0 or 1. Missing is a value to match: two missing values
-    are equal, one is as far as can be. Ties go to the earlier row. exclude_self: query i is row i of
-    the table, and not its own neighbour. columns, ranges: see `match`. k beyond the table's rows is
-    refused. Gower 1971 (Biometrics 27:857), with his weight of missing values set to 1.
+    column's range, at most 1; other values by 0 or 1. Missing is a value to match: two missing
+    values are equal, one is as far as can be. Ties go to the earlier row. exclude_self: query i is
+    row i of the table, and not its own neighbour. columns, ranges: see `match`. k beyond the
+    table's rows is refused. Gower 1971 (Biometrics 27:857), with his weight of missing values set
+    to 1.
     """
     a, b, _ = match(queries, table, columns, ranges)
     return search(a, b, k, exclude_self=exclude_self)
@@ -93,11 +94,11 @@ def apart(queries: Cells, table: Cells, rows: np.ndarray, gap: float = 1.0) -> n
 
 
 def differing(queries: Cells, table: Cells, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
-    """The row of the table that agrees best with each query: share of cells that differ (n,), row (n,).
+    """The row that agrees best with each query: share of cells that differ (n,), row (n,).
 
-    Numbers agree within `tolerance` of their range. Cells missing on both sides do not count, so that
-    two records with little measured are not alike for that reason; records with nothing measured
-    on either side agree. The table may not be empty.
+    Numbers agree within `tolerance` of their range. Cells missing on both sides do not count, so
+    that two records with little measured are not alike for that reason; records with nothing
+    measured on either side agree. The table may not be empty.
     """
     share = np.empty(len(queries))
     rows = np.empty(len(queries), dtype=np.int64)
@@ -134,7 +135,7 @@ def densities(
 def _blocks(
     queries: Cells, table: Cells, k: int, exclude_self: bool, tolerance: float | None, gap: float
 ) -> Iterator[tuple[slice, tuple[np.ndarray, np.ndarray]]]:
-    """The k least for each block of queries. tolerance: count differing cells in place of distances."""
+    """The k least for each block of queries. tolerance: count differing cells instead."""
     best: tuple[np.ndarray, np.ndarray] | None = None
     for part, cut, d in tiles(
         queries, table, exclude_self=exclude_self, tolerance=tolerance, gap=gap

@@ -1,4 +1,4 @@
-"""Fidelity and utility of a synthetic table: how like the real one it is, and what it is good for."""
+"""Fidelity and utility of a synthetic table: how like the real one, and good for what."""
 
 from __future__ import annotations
 
@@ -94,9 +94,9 @@ def fidelity(
 
 
 def prevalence(synthetic: Records, pools: Pools, confidence: float) -> tuple[Estimate, ...]:
-    """The outcome's share, synthetic beside real, and their difference: before anything else is read.
+    """The outcome's share, synthetic beside real, and their difference: to be read first.
 
-    With more than two classes every class has its three numbers, told apart by `Metric.at`. A class
+    With more than two classes every class has its three numbers, each at its `Metric.at`. A class
     of fewer than 10 real patients is not stated, nor is what would give it by subtraction.
     """
     real = pools.members
@@ -161,7 +161,7 @@ def _useful(
     confidence: float,
     seeds: Seeds,
 ) -> tuple[tuple[Utility, ...], Answers | None, list[Caveat]]:
-    """Every learner's utility, the first one's answers, and notes of those that could not be trained."""
+    """Every learner's utility, the first one's answers, and notes of those not trained."""
     try:
         check_outcomes(pools.members)
     except PrivauditError as error:

@@ -97,7 +97,7 @@ def examine(
     if reads:
         tested = measure_shift(split, seeds.rng("drift"))
         if "auc" in tested.params:
-            facts["members told from held-out records without the model, AUC"] = round(
+            facts["distribution shift, AUC without the model"] = round(
                 float(str(tested.params["auc"])), 4
             )
         if tested.code is CaveatCode.DISTRIBUTION_SHIFT:
@@ -107,6 +107,8 @@ def examine(
         caveats += find_outcome_columns(split.members)
         caveats += find_identifying_columns(split.members)
         caveats += find_duplicates(split)
+    else:
+        caveats.append(Caveat(CaveatCode.DISTRIBUTION_SHIFT_NOT_TESTED))
     caveats += count_held_out(split)
     p = [model.predict_proba(pool) for pool in (split.members, split.nonmembers)]
     caveats += examine_answers(split, p)

@@ -120,7 +120,7 @@ def _read_pair(pair: Any, name: str) -> tuple[Any, np.ndarray]:
     if twice:
         raise PrivauditError(
             f"{name}: columns named twice: {', '.join(twice[:5])}",
-            "columns are told apart by name",
+            "columns are matched by name",
             "rename one of each",
         )
     return X.reset_index(drop=True), y

@@ -371,10 +371,7 @@ class _Faults:
                 "the schema says binary",
                 "make the column a category in the schema",
             ),
-            "are no whole number": (
-                "the schema says integer",
-                "remove `integer` in the schema",
-            ),
+            "are no whole number": ("the schema says integer", "remove `integer` in the schema"),
             "lie outside the bounds": (
                 f"the schema allows {bounds}",
                 "widen `bounds` in the schema, or correct the cells",

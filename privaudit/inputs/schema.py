@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from privaudit.documents import json_schema, structure
 from privaudit.errors import PrivauditError
+from privaudit.inputs.documents import json_schema, structure
 from privaudit.records import Column
 
 OTHER = "(other)"

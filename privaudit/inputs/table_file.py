@@ -289,14 +289,14 @@ def _check_names(columns: tuple[str, ...], what: str) -> None:
     if not all(columns):
         raise PrivauditError(
             f"{what} has {sum(not name for name in columns)} columns without a name",
-            "columns are told apart by name",
+            "columns are matched by name",
             "name every column in the header",
         )
     if len(set(columns)) != len(columns):
         twice = sorted({name for name in columns if columns.count(name) > 1})
         raise PrivauditError(
             f"{what} names {len(twice)} columns twice: {', '.join(map(repr, twice[:5]))}",
-            "columns are told apart by name",
+            "columns are matched by name",
             "rename or drop one of each",
         )
 
@@ -323,10 +323,10 @@ def translate_errors(what: str) -> Iterator[None]:
     try:
         yield
     except pl.exceptions.PolarsError as error:
-        said = str(error)
-        if "utf-8" in said.lower() or "utf8" in said.lower():
+        text = str(error).lower()
+        if "utf-8" in text or "utf8" in text:
             raise _encoding(what) from None
-        if "more fields" in said:
+        if "more fields" in text:
             raise PrivauditError(
                 f"{what} has rows of more cells than the header names",
                 "a cell would be read as another column's",

@@ -15,8 +15,9 @@ from privaudit.results import Audit, Finding
 class Basis:
     """What was audited and how, apart from the models and the seed.
 
-    data: commitment of the records; split: of the one split that all runs share, "" where each assigned
-    its members anew; attacks: attack -> its settings; statistics: version of the estimates.
+    data: commitment of the records; split: of the one split that all runs share, "" where each
+    assigned its members anew; attacks: attack -> its settings; statistics: version of the
+    estimates.
     """
 
     task: str
@@ -96,7 +97,8 @@ def differences(
 
 
 def check_comparable(held: Basis, audits: Sequence[Audit]) -> None:
-    """Refuse, naming what differs, audits that must not be set against a baseline that rests on this."""
+    """Refuse, naming what differs, audits that must not be set against a baseline that rests on
+    this."""
     found: list[str] = []
     for audit in audits:
         own = basis([audit])
@@ -133,15 +135,3 @@ def compare_records(one: str, other: str) -> str:
 def describe_split(split: str) -> str:
     """How members were chosen, in words."""
     return "one split for all seeds" if split else "assigned at random, anew with every seed"
-
-
-__all__ = [
-    "Basis",
-    "basis",
-    "check_comparable",
-    "compare_records",
-    "describe_split",
-    "differences",
-    "settings",
-    "statistics",
-]

@@ -1,9 +1,10 @@
 """A baseline: the numbers of several runs of an accepted model, for later ones to be no worse than.
 
-One run says little: retrained with another seed, the same model reads a little more or a little less,
-and a gate that blocks any increase blocks an unchanged model half of the time. So a baseline holds
-several runs with different seeds, a candidate is several runs too, and the question is whether the
-candidate is worse by more than a margin (`regress`). A baseline holds aggregates alone.
+One run says little: retrained with another seed, the same model reads a little more or a little
+less, and a gate that blocks any increase blocks an unchanged model half of the time. So a baseline
+holds several runs with different seeds, a candidate is several runs too, and the question is
+whether the candidate is worse by more than a margin (`regress`). A baseline holds aggregates
+alone.
 """
 
 from __future__ import annotations
@@ -129,8 +130,8 @@ def create(
 ) -> Baseline:
     """A baseline from runs that differ in their seed alone.
 
-    policy: name and sha256 of the policy under which they were accepted. Raises PrivauditError where
-    the runs are not of one kind, or two of one seed.
+    policy: name and sha256 of the policy under which they were accepted. Raises PrivauditError
+    where the runs are not of one kind, or two of one seed.
     """
     _check_acceptable(audits, reason)
     found = alike.basis(audits)
@@ -148,7 +149,8 @@ def update(
     anew: bool = False,
     policy: tuple[str, str] = ("", ""),
 ) -> Baseline:
-    """Add runs of further seeds, or (anew) put these in the place of all others; the history stays."""
+    """Add runs of further seeds, or (anew) put these in the place of all others; the history
+    stays."""
     if anew:
         made = create(audits, who=who, when=when, reason=reason, policy=policy)
         step = replace(made.history[0], action="replace")
@@ -289,13 +291,7 @@ class Line:
     runs: int
 
 
-SHOWN = (
-    "auroc",
-    "auc",
-    "attack_minus_control",
-    "attack_minus_guess",
-    "epsilon_lower_bound",
-)
+SHOWN = ("auroc", "auc", "attack_minus_control", "attack_minus_guess", "epsilon_lower_bound")
 """What `show` prints beside the true positive rate at a false positive rate of 1 %."""
 
 
@@ -327,23 +323,3 @@ def warnings(baseline: Baseline) -> tuple[str, ...]:
         else "fewer runs make wider bounds: more verdicts will be INCONCLUSIVE"
     )
     return (f"{count} of the {SEEDS} runs that are recommended; {alone}",)
-
-
-__all__ = [
-    "SCHEMA",
-    "SEEDS",
-    "Baseline",
-    "Line",
-    "Number",
-    "Run",
-    "Step",
-    "create",
-    "digest",
-    "numbers",
-    "parse",
-    "read",
-    "summarise",
-    "update",
-    "warnings",
-    "write",
-]

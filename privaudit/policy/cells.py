@@ -28,8 +28,8 @@ class Cell:
     """One number that a rule looks at, and what becomes of it.
 
     listed: whether the policy names its group; control: what the attack's controls lack, None for
-    nothing. level: at which the adjusted bound was taken; p: of "keeps to the limit"; state, code: the
-    word and why; refusal: why the number is not stated. more, most: what some reasons tell.
+    nothing. level: at which the adjusted bound was taken; p: of "keeps to the limit"; state, code:
+    the word and why; refusal: why the number is not stated. more, most: what some reasons tell.
     """
 
     rule: Limit | Guard
@@ -92,10 +92,7 @@ class Move:
 
 
 def moves(
-    policy: Policy,
-    audits: Sequence[Audit],
-    subjects: Sequence[Subject],
-    baseline: Baseline | None,
+    policy: Policy, audits: Sequence[Audit], subjects: Sequence[Subject], baseline: Baseline | None
 ) -> list[Move]:
     """Every change that a regression rule is about."""
     if baseline is None or not policy.regressions:
@@ -125,7 +122,7 @@ def limit_cells(rule: Limit, audit: Audit, subjects: Sequence[Subject]) -> list[
         if known.family != "membership":
             continue
         # Groups that nobody named beforehand are looked at too, and may only warn.
-        for by in sorted({*rule.by, *metrics.groupings(subject)}):
+        for by in dict.fromkeys((*metrics.groupings(subject), *rule.by)):
             inside = metrics.group_readings(
                 known, subject, by, fpr=rule.fpr, prior=rule.prior, attacks=rule.attacks
             )
@@ -256,7 +253,8 @@ def _set_state(policy: Policy, cell: Cell, alpha: float) -> None:
 
 
 def _is_within(cell: Cell, alpha: float) -> bool:
-    """Whether the upper bound keeps to the limit; for a proof, whether one above it was possible."""
+    """Whether the upper bound keeps to the limit; for a proof, whether one above it was
+    possible."""
     estimate = cell.reading.estimate
     assert estimate is not None
     assert estimate.value is not None
@@ -285,16 +283,3 @@ def _false_positives(cell: Cell, least: int) -> int:
     if held_out is None:
         return 0
     return max(0, -int(-(least / fpr - 1e-6) // 1) - held_out)
-
-
-__all__ = [
-    "WEAK",
-    "Cell",
-    "Move",
-    "bound_of",
-    "decide",
-    "guard_cells",
-    "limit_cells",
-    "moves",
-    "pick_reason",
-]

@@ -1,8 +1,9 @@
-"""Two runs side by side: every shared number of every shared subject, with the interval of the difference.
+"""Two runs side by side: every shared number of every shared subject, with the interval of the
+difference.
 
-Where both runs were made on the same split and its scores can be read, the difference is taken record
-by record, which needs far fewer patients to be sure; else from the two stored intervals. Which it was
-stands beside every number.
+Where both runs were made on the same split and its scores can be read, the difference is taken
+record by record, which needs far fewer patients to be sure; else from the two stored intervals.
+Which it was stands beside every number.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ class Records(Protocol):
 class Difference:
     """One number in both runs.
 
-    value, low, high: second minus first; bound: how the interval was made; paired: record by record.
-    refusal: why there is no difference, or none with an interval.
+    value, low, high: second minus first; bound: how the interval was made; paired: record by
+    record. refusal: why there is no difference, or none with an interval.
     """
 
     subject: str
@@ -64,8 +65,8 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Every shared number. paired: whether any could be; why: why not, or what made it possible; notes:
-    what a reader must know; only_first, only_second: subjects that one run alone has."""
+    """Every shared number. paired: whether any could be; why: why not, or what made it possible;
+    notes: what a reader must know; only_first, only_second: subjects that one run alone has."""
 
     first: str
     second: str
@@ -79,11 +80,7 @@ class Comparison:
 
 
 def compare(
-    first: Audit,
-    second: Audit,
-    stored: tuple[Records, Records] | None = None,
-    *,
-    why: str = "",
+    first: Audit, second: Audit, stored: tuple[Records, Records] | None = None, *, why: str = ""
 ) -> Comparison:
     """The second run against the first.
 
@@ -115,8 +112,9 @@ def compare(
     notes = [f"made in different ways: {difference}" for difference in unlike]
     if sure:
         notes.append(
-            f"{clear} of {len(sure)} intervals leave out 0; of {len(sure)} of two equal models about "
-            f"{(1 - level) * len(sure):.2g} do so by chance (each interval is for itself, {level:.0%})"
+            f"{clear} of {len(sure)} intervals leave out 0; of {len(sure)} of two equal models "
+            f"about {(1 - level) * len(sure):.2g} do so by chance (each interval is for itself, "
+            f"{level:.0%})"
         )
     if not (set(one) & set(other)):
         notes.append("no subject is in both runs: there is nothing to compare")
@@ -194,7 +192,8 @@ class _Pairs:
                 yield _apart(base, one, other)
 
     def _evidence(self, attack: str) -> tuple[object, object] | None:
-        """Evidence (or answers, where no attack is named) of both runs; None where either cannot be read."""
+        """Evidence (or answers, where no attack is named) of both runs; None where either cannot
+        be read."""
         if self.stored is None:
             return None
         try:
@@ -217,9 +216,9 @@ class _Pairs:
             return self._answers(one, other, metric)
         if isinstance(one, Scores) and isinstance(other, Scores):
             return self._scores(one, other, metric)
-        if isinstance(one, dict) and isinstance(other, dict):
-            if metric.at in one and metric.at in other:
-                return self._trials(one[metric.at], other[metric.at], metric)
+        series = isinstance(one, dict) and isinstance(other, dict)
+        if series and metric.at in one and metric.at in other:
+            return self._trials(one[metric.at], other[metric.at], metric)
         return None
 
     def _split(self) -> Split:
@@ -312,6 +311,3 @@ def _apart(
         return Difference(*base, value=gap, refusal=Reason(ReasonCode.NO_INTERVAL))
     found = between.apart((one.value, one.low, one.high), (other.value, other.low, other.high))
     return Difference(*base, *found, bound=BoundMethod.MOVER)
-
-
-__all__ = ["Comparison", "Difference", "Evidence", "Records", "compare"]

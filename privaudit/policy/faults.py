@@ -12,8 +12,8 @@ from privaudit.results import Audit, Control, Failed, Finding, Subject
 def find_faults(audit: Audit, judged: Sequence[Subject]) -> tuple[Caveat, ...]:
     """Why the audit failed (severity "defect"), then faults of subjects that are not judged.
 
-    A null control that reads as a leak counts wherever it is: one harness made every number. A failed
-    attack, guarantee or training counts for the subjects judged.
+    A null control that reads as a leak counts wherever it is: one harness made every number. A
+    failed attack, guarantee or training counts for the subjects judged.
     """
     found: list[Caveat] = []
     for subject in audit.subjects:
@@ -53,6 +53,3 @@ def _of_subject(subject: Subject, severity: Severity) -> Iterator[Caveat]:
 def is_broken(control: Control) -> bool:
     """Whether a control gave no number at all."""
     return not control.passed and not control.estimates
-
-
-__all__ = ["find_faults", "is_broken"]

@@ -89,7 +89,7 @@ def parse(raw: bytes, name: str = "the policy") -> Policy:
         raise PrivauditError(
             f"{name} is not a text in UTF-8", "a policy is TOML", "save it as UTF-8 text"
         ) from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise PrivauditError(
             f"{name} is not valid TOML: {error}",
             'a policy is TOML: key = value, [table], [[limit]], texts in "quotes"',
@@ -241,7 +241,8 @@ def _tables(tree: Mapping[str, Any], key: str) -> list[tuple[str, dict[str, Any]
 
 
 def _rule(tree: Mapping[str, Any], key: str, kind: type, where: str) -> Any:
-    """One rule or waiver. A guard and a regression are named by their metric where they have no id."""
+    """One rule or waiver. A guard and a regression are named by their metric where they have no
+    id."""
     if key in ("guard", "regression") and "id" not in tree:
         tree = {"id": f"{key} {tree.get('metric')}", **tree}
     made = _structure(tree, kind, where)
@@ -339,6 +340,3 @@ def _check_ids(policy: Policy) -> None:
             "a policy holds at least one [[limit]], [[guard]] or [[regression]]",
             "add one, or begin with `privaudit init`",
         )
-
-
-__all__ = ["build", "check_dates", "keys_of", "parse", "read"]

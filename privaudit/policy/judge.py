@@ -1,8 +1,9 @@
 """The rule by which an audit is judged: WITHIN, EXCEEDS, INCONCLUSIVE or NOT TESTED.
 
-A risk is WITHIN a limit when even its upper bound is, EXCEEDS it when even its lower bound does, and is
-otherwise INCONCLUSIVE. Lower bounds are adjusted over all blocking rules (Holm 1979); passing needs no
-correction, because every attack, group and rule must pass (intersection-union; Berger 1982).
+A risk is WITHIN a limit when even its upper bound is, EXCEEDS it when even its lower bound does,
+and is otherwise INCONCLUSIVE. Lower bounds are adjusted over all blocking rules (Holm 1979);
+passing needs no correction, because every attack, group and rule must pass (intersection-union;
+Berger 1982).
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ def judge(
         Every verdict, the state of the whole and the exit code.
 
     Raises:
-        PrivauditError: The policy does not stand on that day, or names what the audit does not know.
+        PrivauditError: The policy does not stand on that day, or names what the audit does not
+        know.
     """
     day = date.today() if today is None else today
     check_dates(policy, day)
@@ -134,8 +136,8 @@ def overall(
     """The state of the whole and the exit code.
 
     The worst blocking verdict is the state, a waived one included; the code leaves waived ones out.
-    Where nothing that blocks was tested on a subject, nothing was shown of it: inconclusive. A failed
-    audit has code 5, whatever its numbers.
+    Where nothing that blocks was tested on a subject, nothing was shown of it: inconclusive. A
+    failed audit has code 5, whatever its numbers.
     """
     blocking = [v for v in verdicts if v.severity == "block"]
     open_ = [v for v in blocking if v.waiver is None]
@@ -195,11 +197,7 @@ def _describe(policy: Policy, day: date) -> Mapping[str, str]:
 
 
 def _notes(
-    policy: Policy,
-    audit: Audit,
-    subjects: Sequence[Subject],
-    found: Sequence[Verdict],
-    day: date,
+    policy: Policy, audit: Audit, subjects: Sequence[Subject], found: Sequence[Verdict], day: date
 ) -> Iterator[Caveat]:
     """What a reader of the verdicts must know of the policy."""
     if not policy.approved_by:
@@ -237,8 +235,8 @@ def expired(waiver: Exemption) -> Caveat:
 
 
 def _floor(rule: Limit, subjects: Sequence[Subject], alpha: float) -> tuple[float, int]:
-    """The least limit that a model without a leak keeps to 4 times in 5, for the subject of which most
-    is asked, and its held-out patients; 0 where none is known."""
+    """The least limit that a model without a leak keeps to 4 times in 5, for the subject of which
+    most is asked, and its held-out patients; 0 where none is known."""
     known = metrics.METRICS[rule.metric]
     worst = 0.0, 0
     if known.family != "membership":
@@ -253,6 +251,3 @@ def _floor(rule: Limit, subjects: Sequence[Subject], alpha: float) -> tuple[floa
             if least is not None and rule.max < least and least > worst[0]:
                 worst = least, pools[1]
     return worst
-
-
-__all__ = ["expect_subjects", "expired", "judge", "overall", "select_subjects"]

@@ -22,7 +22,8 @@ TRIED = ("attribute", "reconstruction", "evasion", "poisoning", "synthetic")
 """Families whose evidence is attempts with a control."""
 
 GUESSED = ("attribute", "reconstruction")
-"""Families whose advantage is over a guess without the release; the others' is over their control."""
+"""Families whose advantage is over a guess without the release; the others' is over their
+control."""
 
 TABLE_ATTACKS = {
     "singling_out": "singling_out",
@@ -46,8 +47,8 @@ FIDELITY: dict[str, Better] = {
     "auroc_loss": "low",
     "auroc_synthetic": "high",
 }
-"""What of a table's fidelity a guard may be about. Distances to the closest record are no measure of
-anything that a gate may decide ("The DCR Delusion", arXiv 2505.01524)."""
+"""What of a table's fidelity a guard may be about. Distances to the closest record are no measure
+of anything that a gate may decide ("The DCR Delusion", arXiv 2505.01524)."""
 
 UTILITY: dict[str, Better] = {
     "auroc": "high",
@@ -68,9 +69,9 @@ REQUIRED_ACCESS = {
 class PolicyMetric:
     """One name that a limit, a guard or a regression may use.
 
-    estimates: names of the audit's metrics, the first that is there is read; takes: which setting must
-    say at what it is read; family, attacks: whose findings; place: where its numbers stand. better:
-    which way is good.
+    estimates: names of the audit's metrics, the first that is there is read; takes: which setting
+    must say at what it is read; family, attacks: whose findings; place: where its numbers stand.
+    better: which way is good.
     """
 
     name: str
@@ -187,7 +188,8 @@ def _outcomes(
 
 
 def read_access(names: Iterable[str]) -> frozenset[Access]:
-    """What these names of `contracts.Access` stand for; an unknown one is refused, never left out."""
+    """What these names of `contracts.Access` stand for; an unknown one is refused, never left
+    out."""
     found = set()
     for name in names:
         if name not in Access.__members__:
@@ -213,7 +215,8 @@ def is_inapplicable(subject: Subject, known: PolicyMetric) -> bool:
 
 
 def _lacks_access(one: Skipped) -> bool:
-    """Whether the release gives away too little for it, and not only the auditor may do too little."""
+    """Whether the release gives away too little for it, and not only the auditor may do too
+    little."""
     if one.reason.code is not ReasonCode.LACKS_ACCESS:
         return False
     lacking = one.reason.params["access"]
@@ -292,19 +295,18 @@ def group_readings(
     ]
 
 
-def groupings(subject: Subject) -> set[str]:
-    """What the subject's membership findings were split by."""
-    return {
-        group.by for one in subject.outcomes if isinstance(one, Finding) for group in one.groups
-    }
+def groupings(subject: Subject) -> tuple[str, ...]:
+    """What the subject's findings were split by, in the audit's order."""
+    found = [one for one in subject.outcomes if isinstance(one, Finding)]
+    return tuple(dict.fromkeys(group.by for one in found for group in one.groups))
 
 
 def choose_settings(settings: Sequence[Setting | None], at: Sequence[str]) -> list[Setting | None]:
     """Those series of an attack that `at` names, else every one that speaks of this release.
 
     A poisoning attack is tried under other aggregators too, and a key recovery as if more had been
-    given away: those speak of other releases (`Setting.counterfactual`), and count only where they are
-    named.
+    given away: those speak of other releases (`Setting.counterfactual`), and count only where they
+    are named.
     """
     there = list(dict.fromkeys(settings))
     if not at:
@@ -314,7 +316,8 @@ def choose_settings(settings: Sequence[Setting | None], at: Sequence[str]) -> li
 
 
 def named_settings(there: Sequence[Setting | None], text: str) -> list[Setting]:
-    """The settings that a text of `at` names: the one that is exactly so, else as a pattern (* and ?)."""
+    """The settings that a text of `at` names: the one that is exactly so, else as a pattern (* and
+    ?)."""
     shown = [one for one in there if one is not None]
     exact = [one for one in shown if str(one) == text]
     return exact or [one for one in shown if fnmatch.fnmatchcase(str(one), text)]
@@ -323,7 +326,8 @@ def named_settings(there: Sequence[Setting | None], text: str) -> list[Setting]:
 def unnamed_settings(
     known: PolicyMetric, subject: Subject, at: Sequence[str], attacks: Sequence[str]
 ) -> tuple[str, ...]:
-    """Texts of `at` that name no series of any finding: what a rule asks for and was not measured."""
+    """Texts of `at` that name no series of any finding: what a rule asks for and was not
+    measured."""
     there = [e.metric.at for one in findings(subject, known, attacks) for e in one.estimates]
     return tuple(text for text in at if not named_settings(there, text))
 
@@ -337,22 +341,3 @@ def _estimates(known: PolicyMetric, subject: Subject) -> tuple[Estimate, ...]:
 def _first(estimates: Iterable[Estimate], wanted: Sequence[Metric]) -> Estimate | None:
     by_metric = {estimate.metric: estimate for estimate in estimates}
     return next((by_metric[metric] for metric in wanted if metric in by_metric), None)
-
-
-__all__ = [
-    "METRICS",
-    "PolicyMetric",
-    "Reading",
-    "blanks",
-    "choose_settings",
-    "find_metric",
-    "findings",
-    "group_readings",
-    "groupings",
-    "is_inapplicable",
-    "named_settings",
-    "read_access",
-    "readings",
-    "select_numbers",
-    "unnamed_settings",
-]

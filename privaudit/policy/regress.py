@@ -1,11 +1,11 @@
 """Is a candidate worse than the baseline by more than a margin? Non-inferiority over seeds.
 
-Each run trains, splits and attacks anew, so the spread between seeds holds every source of chance. The
-mean of the candidate's runs less that of the baseline's has a Student t interval with the spread
-pooled over both (Schuirmann 1987, one side of the two; margin fixed beforehand). EXCEEDS where the
-lower bound is above the margin, WITHIN where the upper one is at most the margin, else INCONCLUSIVE.
-Where one split was supplied and is the same in every run, the spread is that of training alone, and
-the answer is about these records.
+Each run trains, splits and attacks anew, so the spread between seeds holds every source of chance.
+The mean of the candidate's runs less that of the baseline's has a Student t interval with the
+spread pooled over both (Schuirmann 1987, one side of the two; margin fixed beforehand). EXCEEDS
+where the lower bound is above the margin, WITHIN where the upper one is at most the margin, else
+INCONCLUSIVE. Where one split was supplied and is the same in every run, the spread is that of
+training alone, and the answer is about these records.
 """
 
 from __future__ import annotations
@@ -171,8 +171,8 @@ def judge_change(
     confidence: float = 0.95,
     lower_confidence: float | None = None,
 ) -> Verdict:
-    """The verdict on one change. lower_confidence: of the bound that blocks, where it is adjusted over
-    several blocking rules."""
+    """The verdict on one change. lower_confidence: of the bound that blocks, where it is adjusted
+    over several blocking rules."""
     made = _about(rule, change.subject) | {
         "chance": 0.0,
         "attack": change.attack,
@@ -252,13 +252,3 @@ def regress(
         judge_change(rule, change, confidence=confidence, lower_confidence=lower_confidence)
         for change in changes(rule, audits, baseline, subjects)
     )
-
-
-__all__ = [
-    "FEWEST",
-    "Change",
-    "changes",
-    "judge_change",
-    "judge_without_baseline",
-    "regress",
-]

@@ -1,7 +1,9 @@
-"""What a policy holds: limits, guards, regressions and waivers, as data with the range of every key.
+"""What a policy holds: limits, guards, regressions and waivers, as data with the range of every
+key.
 
-Each field is annotated with a `Key`: what it may hold, as JSON Schema and in words. The file is read by
-it (`privaudit.policy.file`), and the JSON Schema of a policy is made of it (`privaudit.policy.schema`).
+Each field is annotated with a `Key`: what it may hold, as JSON Schema and in words. The file is
+read by it (`privaudit.policy.file`), and the JSON Schema of a policy is made of it
+(`privaudit.policy.schema`).
 """
 
 from __future__ import annotations
@@ -72,7 +74,7 @@ def _text(value: Any) -> str:
     return value
 
 
-def _choice(value: Any, choices: tuple[Any, ...]) -> Any:
+def _choice(value: Any, choices: list[Any]) -> Any:
     """The choice that it is. A truth value is no number, though Python takes True for 1."""
     if isinstance(value, bool) or value not in choices:
         raise ValueError
@@ -95,7 +97,7 @@ def _at_least(least: int) -> Key:
 
 
 def _one_of(wanted: str, *choices: str | float) -> Key:
-    return Key(wanted, {"enum": choices})
+    return Key(wanted, {"enum": list(choices)})
 
 
 def _string(wanted: str) -> Key:
@@ -146,8 +148,8 @@ class Context:
 
 @dataclass(frozen=True)
 class Statistics:
-    """How sure a verdict must be. confidence: of each one-sided bound; correction: for many blocking
-    rules at once; min_false_positives, min_cell: fewer are not judged."""
+    """How sure a verdict must be. confidence: of each one-sided bound; correction: for many
+    blocking rules at once; min_false_positives, min_cell: fewer are not judged."""
 
     confidence: Annotated[
         float, _number("between 0.5 and 1", exclusiveMinimum=0.5, exclusiveMaximum=1)
@@ -158,8 +160,7 @@ class Statistics:
     min_false_positives: Annotated[int, _at_least(MIN_FALSE_POSITIVES)] = MIN_FALSE_POSITIVES
     min_cell: Annotated[int, _at_least(MIN_CELL)] = MIN_CELL
     positive_control: Annotated[
-        Literal["required", "optional"],
-        _one_of('"required" or "optional"', "required", "optional"),
+        Literal["required", "optional"], _one_of('"required" or "optional"', "required", "optional")
     ] = "required"
     on_inconclusive: Annotated[
         Literal["fail", "pass"], _one_of('"fail" or "pass"', "fail", "pass")
@@ -170,8 +171,9 @@ class Statistics:
 class Limit:
     """A risk and the most of it that is allowed.
 
-    fpr, prior: at what the metric is read; at: settings of the attack, exact or as patterns; attacks:
-    those that must have run, any that did where empty; by: groupings whose every group is held to it.
+    fpr, prior: at what the metric is read; at: settings of the attack, exact or as patterns;
+    attacks: those that must have run, any that did where empty; by: groupings whose every group is
+    held to it.
     """
 
     id: Annotated[str, _NAME]
@@ -202,8 +204,8 @@ class Guard:
 class Regression:
     """A metric that must not have got worse than a baseline by more than the margin.
 
-    id: made of the metric where the file gives none; baseline: the file, "" for the one given on the command
-    line; candidate_seeds: runs of the candidate that the rule wants.
+    id: made of the metric where the file gives none; baseline: the file, "" for the one given on
+    the command line; candidate_seeds: runs of the candidate that the rule wants.
     """
 
     id: Annotated[str, _NAME]
@@ -222,7 +224,8 @@ class Regression:
 
 @dataclass(frozen=True)
 class Exemption:
-    """A waiver as written: which rule, for which group and subject (None, "": all), and until when."""
+    """A waiver as written: which rule, for which group and subject (None, "": all), and until
+    when."""
 
     limit: Annotated[str, _string("the id of a rule")]
     reason: Annotated[str, _string("why, in a sentence")]
@@ -253,18 +256,3 @@ class Policy:
     @property
     def rules(self) -> tuple[Limit | Guard | Regression, ...]:
         return (*self.limits, *self.guards, *self.regressions)
-
-
-__all__ = [
-    "RELEASES",
-    "SCHEMA",
-    "Context",
-    "Exemption",
-    "Guard",
-    "Key",
-    "Limit",
-    "Policy",
-    "Regression",
-    "Severity",
-    "Statistics",
-]

@@ -182,9 +182,9 @@ def _decide_together(
 ) -> tuple[State, Cell | None]:
     """The state of several numbers under one rule, and the number that decided.
 
-    One that exceeds is enough. To be within, all must be; an attack that nobody asked for by name and that
-    lacks power is left aside while another has it. missing: something that the rule asks for is not
-    there.
+    One that exceeds is enough. To be within, all must be; an attack that nobody asked for by name
+    and that lacks power is left aside while another has it. missing: something that the rule asks
+    for is not there.
     """
     if not cells:
         return ("INCONCLUSIVE" if missing else "NOT TESTED"), None
@@ -263,12 +263,10 @@ def _uncovered(policy: Policy, subject: Subject) -> tuple[str, ...]:
 
 def _miss_grouping(rule: Limit | Guard, known: PolicyMetric, subject: Subject, by: str) -> Verdict:
     """That a rule asks for groups that this audit does not have."""
-    there = sorted(metrics.groupings(subject) | {group.by for group in subject.utility_groups})
-    params = {"by": by, "known": tuple(there), "near": find_nearest(by, there)}
+    of_utility = (group.by for group in subject.utility_groups)
+    there = tuple(dict.fromkeys((*metrics.groupings(subject), *of_utility)))
+    params = {"by": by, "known": there, "near": find_nearest(by, there)}
     made = _about(rule, subject)
     if known.kind == "risk" and metrics.is_inapplicable(subject, known):
         made["severity"] = "warn"
     return Verdict(**made, state="NOT TESTED", reason=Reason(ReasonCode.NO_GROUPING, params))
-
-
-__all__ = ["verdicts"]

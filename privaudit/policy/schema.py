@@ -1,7 +1,7 @@
 """The JSON Schema of a policy, made of the types that the file is read into.
 
-Editors check a policy by it while it is written. What depends on several keys (which metric takes an
-fpr, which one bound a guard has) is checked when the file is read, by `privaudit.policy.file`.
+Editors check a policy by it while it is written. What depends on several keys (which metric takes
+an fpr, which one bound a guard has) is checked when the file is read, by `privaudit.policy.file`.
 """
 
 from __future__ import annotations
@@ -51,6 +51,3 @@ def _object(kind: type) -> dict[str, Any]:
         "required": needed,
         "additionalProperties": False,
     }
-
-
-__all__ = ["policy_schema", "render_schema"]

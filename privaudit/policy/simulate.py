@@ -1,8 +1,8 @@
-"""How often a policy would block a clean model, miss a leaking one, or be unable to say, on runs of a
-given size. For its owner, before it is adopted.
+"""How often a policy would block a clean model, miss a leaking one, or be unable to say, on runs
+of a given size. For its owner, before it is adopted.
 
-Runs are drawn that are like a finished one in everything but their numbers: as many patients, attempts,
-attacks, subjects and groups. Each is judged by the rule itself.
+Runs are drawn that are like a finished one in everything but their numbers: as many patients,
+attempts, attacks, subjects and groups. Each is judged by the rule itself.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from privaudit.stats.membership import ppv
 from privaudit.stats.rates import wilson
 
 SHARED = 0.8
-"""Correlation between the scores of two membership attacks on one patient, about what attacks on the
-same answers have."""
+"""Correlation between the scores of two membership attacks on one patient, about what attacks on
+the same answers have."""
 
 TWICE = 2.0
 """A leaking model is this many times as far above chance as the limit allows."""
@@ -76,10 +76,10 @@ def simulate(
 ) -> Simulated:
     """Judge `runs` clean and as many leaking runs of this audit's sizes.
 
-    Membership scores are normal, `SHARED` correlated between attacks, one record a patient; the AUC has
-    the interval of an audit, rates at few false alarms that of its normal approximation. Attempts are
-    independent. A leaking model is `TWICE` as far above chance as the limit in question. Every
-    control passes. Regressions and waivers are left out.
+    Membership scores are normal, `SHARED` correlated between attacks, one record a patient; the
+    AUC has the interval of an audit, rates at few false alarms that of its normal approximation.
+    Attempts are independent. A leaking model is `TWICE` as far above chance as the limit in
+    question. Every control passes. Regressions and waivers are left out.
     """
     plain = replace(policy, regressions=(), waivers=())
     subjects = select_subjects(policy, audit)
@@ -159,8 +159,8 @@ def _sound(subject: Subject) -> Subject:
 
 
 def _shift(rule: Limit, subjects: Sequence[Subject]) -> tuple[float | None, float | None]:
-    """The distance between members' and others' scores that makes a model leak TWICE what a rule allows,
-    and the value that its metric then has."""
+    """The distance between members' and others' scores that makes a model leak TWICE what a rule
+    allows, and the value that its metric then has."""
     from scipy.special import ndtri
 
     known = METRICS[rule.metric]
@@ -209,10 +209,7 @@ def _draw(
     if fidelity is not None:
         fidelity = replace(fidelity, estimates=_noisy(fidelity.estimates, rng))
     return replace(
-        subject,
-        outcomes=tuple(outcomes),
-        utility=_noisy(subject.utility, rng),
-        fidelity=fidelity,
+        subject, outcomes=tuple(outcomes), utility=_noisy(subject.utility, rng), fidelity=fidelity
     )
 
 
@@ -242,12 +239,12 @@ def _played(
                 for part, start, count in zip((ones, zeros), at, counts, strict=True)
             )
             at = [start + count for start, count in zip(at, counts, strict=True)]
-            kept = tuple(
+            redrawn = tuple(
                 _number(e, a, b, zeros) if e.value is not None else e
                 for e in group.estimates
                 if e.metric in asked
             )
-            groups.append(replace(group, estimates=kept))
+            groups.append(replace(group, estimates=redrawn))
     return replace(finding, estimates=tuple(estimates), groups=tuple(groups))
 
 
@@ -297,8 +294,9 @@ def _rate(
 ) -> tuple[float, float, float]:
     """The share of `ones` above the threshold, with the interval that its normal approximation has.
 
-    The error is that of an estimated threshold between two normal distributions of equal spread, as in
-    `privaudit.stats.thresholds.detectable`, on the logit scale, joined with Wilson's interval.
+    The error is that of an estimated threshold between two normal distributions of equal spread,
+    as in `privaudit.stats.thresholds.detectable`, on the logit scale, joined with Wilson's
+    interval.
     """
     from scipy.special import expit, logit, ndtri
 
@@ -313,16 +311,12 @@ def _rate(
     error = math.sqrt(share * (1 - share) / len(ones) + slope**2 * fpr * (1 - fpr) / len(zeros))
     half = quantile(e.confidence) * error / (share * (1 - share))
     centre = float(logit(share))
-    return (
-        share,
-        min(low, float(expit(centre - half))),
-        max(high, float(expit(centre + half))),
-    )
+    return (share, min(low, float(expit(centre - half))), max(high, float(expit(centre + half))))
 
 
 def _tried(finding: Finding, policy: Policy, kind: Kind, rng: np.random.Generator) -> Finding:
-    """Attempts anew, with intervals as wide as the run's: no better than chance (clean), or better by
-    TWICE what a rule allows."""
+    """Attempts anew, with intervals as wide as the run's: no better than chance (clean), or better
+    by TWICE what a rule allows."""
     most = [
         rule.max
         for rule in policy.limits
@@ -353,7 +347,8 @@ def _tried(finding: Finding, policy: Policy, kind: Kind, rng: np.random.Generato
 
 
 def _noisy(estimates: Sequence[Estimate], rng: np.random.Generator) -> tuple[Estimate, ...]:
-    """Each number at a random place within the spread that its interval speaks of, which moves along."""
+    """Each number at a random place within the spread that its interval speaks of, which moves
+    along."""
     made = []
     for e in estimates:
         known = onesided.bounds(e)
@@ -370,6 +365,3 @@ def _noisy(estimates: Sequence[Estimate], rng: np.random.Generator) -> tuple[Est
             ends = max(0.0, ends[0]), min(1.0, ends[1])
         made.append(replace(e, value=value, low=ends[0], high=ends[1]))
     return tuple(made)
-
-
-__all__ = ["Rates", "Simulated", "simulate"]

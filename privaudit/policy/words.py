@@ -22,6 +22,3 @@ def suggest(word: str, known: Iterable[str]) -> str:
     """`did you mean ...?`, or nothing where no known word is near."""
     near = find_nearest(word, known)
     return f"did you mean {near!r}?" if near else ""
-
-
-__all__ = ["find_nearest", "suggest"]

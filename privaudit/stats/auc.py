@@ -13,13 +13,14 @@ from privaudit.stats.catalogue import POWER
 from privaudit.stats.rates import quantile
 
 EDGE = 5.0
-"""Below this many patients' worth of errors (min(A, 1 - A) times the smaller pool) the logit interval
-is joined with Newcombe's, whose variance does not vanish at 0 and 1."""
+"""Below this many patients' worth of errors (min(A, 1 - A) times the smaller pool) the logit
+interval is joined with Newcombe's, whose variance does not vanish at 0 and 1."""
 
 
 @dataclass(frozen=True)
 class Area:
-    """An AUC: its clustered variance (None: too few patients), degrees of freedom, patients a side."""
+    """An AUC: its clustered variance (None: too few patients), degrees of freedom, patients a
+    side."""
 
     value: float
     variance: float | None

@@ -1,4 +1,5 @@
-"""The names of all estimates, each with the scale that it lies on. What they mean in words: `report.wording.metrics`."""
+"""The names of all estimates, each with the scale that it lies on. What they mean in words:
+`report.wording.metrics`."""
 
 from __future__ import annotations
 
@@ -8,8 +9,8 @@ from typing import Literal
 from privaudit.facts import Metric
 
 Scale = Literal["share", "difference", "unbounded", "proof"]
-"""share: 0 to 1; difference: of two shares, -1 to 1; unbounded: any number; proof: a lower bound, which
-has no upper one."""
+"""share: 0 to 1; difference: of two shares, -1 to 1; unbounded: any number; proof: a lower
+bound, which has no upper one."""
 
 FPRS = (0.1, 0.01, 0.001)
 """False positive rates at which a membership attack is read."""
@@ -54,7 +55,8 @@ EPSILON: Mapping[str, Scale] = {
     "epsilon_lower_bound": "proof",
     "epsilon_lower_bound_fdp": "proof",
 }
-"""For scores whose membership was assigned at random, each patient for themselves (`Scores.randomised`)."""
+"""For scores whose membership was assigned at random, each patient for themselves
+(`Scores.randomised`)."""
 
 FIDELITY: Mapping[str, Scale] = {
     "prevalence_synthetic": "share",
@@ -78,7 +80,8 @@ FIDELITY: Mapping[str, Scale] = {
     "group_share_synthetic": "share",
     "group_share_real": "share",
 }
-"""For a synthetic table beside the real one. With more than two outcomes the prevalences have `Metric.at`."""
+"""For a synthetic table beside the real one. With more than two outcomes the prevalences have
+`Metric.at`."""
 
 CURVES: Mapping[str, Scale] = {"observed_rate": "share"}
 """What only a curve holds: the observed rate at a predicted one."""

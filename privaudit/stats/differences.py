@@ -1,8 +1,9 @@
-"""Differences between two runs on the same records: every interval knows that the patients are the same.
+"""Differences between two runs on the same records: every interval knows that the patients are the
+same.
 
-The difference is always second minus first. Two models read on one set of patients err alike, so the
-interval of the difference is shorter than the two runs' own intervals suggest. Each function's docstring
-ends with the `BoundMethod` that a document names it by.
+The difference is always second minus first. Two models read on one set of patients err alike, so
+the interval of the difference is shorter than the two runs' own intervals suggest. Each function's
+docstring ends with the `BoundMethod` that a document names it by.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ Bounds = tuple[float, float, float]
 def apart(first: Bounds, second: Bounds) -> Bounds:
     """Difference of two estimates with intervals of their own, taken as independent.
 
-    first, second: (value, low, high). Zou and Donner 2008 (Stat Med 27:1693), section 2. Where the two were made on
-    the same patients it is longer than it need be. MOVER.
+    first, second: (value, low, high). Zou and Donner 2008 (Stat Med 27:1693), section 2. Where the
+    two were made on the same patients it is longer than it need be. MOVER.
     """
     (a, low_a, high_a), (b, low_b, high_b) = first, second
     down = math.hypot(b - low_b, high_a - a)
@@ -36,7 +37,8 @@ def apart(first: Bounds, second: Bounds) -> Bounds:
 def area(
     first: Scores, second: Scores, patients: tuple[np.ndarray, np.ndarray], confidence: float
 ) -> Bounds | None:
-    """Difference of two AUCs of a membership game; None where there are too few patients. PAIRED_DELONG."""
+    """Difference of two AUCs of a membership game; None where there are too few patients.
+    PAIRED_DELONG."""
     parts = [
         (
             area_module.placements(s.members, s.nonmembers),
@@ -60,7 +62,8 @@ def area(
 def auroc(
     first: np.ndarray, second: np.ndarray, y: np.ndarray, ids: np.ndarray, confidence: float
 ) -> Bounds | None:
-    """Difference of the AUROC of two models' (n, k) answers; the mean over classes for k > 2. PAIRED_DELONG."""
+    """Difference of the AUROC of two models' (n, k) answers; the mean over classes for k > 2.
+    PAIRED_DELONG."""
     found = gap(second, first, y, ids)
     if found is None or found.variance is None:
         return None
@@ -109,7 +112,8 @@ def recognised(
 
 
 def _hits(scores: Scores, fpr: float, rate: float) -> np.ndarray:
-    """(members,) whether each is named at this rate; records tied at the threshold count by their share."""
+    """(members,) whether each is named at this rate; records tied at the threshold count by
+    their share."""
     threshold = np.quantile(scores.nonmembers, 1 - fpr, method="inverted_cdf")
     hit: np.ndarray = (scores.members > threshold).astype(float)
     tied = scores.members == threshold
@@ -126,9 +130,11 @@ def shares(first: np.ndarray, second: np.ndarray, ids: np.ndarray, confidence: f
 def gains(
     first: Trials, second: Trials, over: str, ids: np.ndarray, confidence: float
 ) -> Bounds | None:
-    """Difference of two advantages over `control` or `guess`, made on the same records in both runs.
+    """Difference of two advantages over `control` or `guess`, made on the same records in both
+    runs.
 
-    Where the control was made on other records than the attack, the two changes are independent. PAIRED_MEAN.
+    Where the control was made on other records than the attack, the two changes are independent.
+    PAIRED_MEAN.
     """
     pairs = [(t.success, getattr(t, over)) for t in (first, second)]
     if over == "control" and first.control_patients is not None:
@@ -168,7 +174,8 @@ def mean(
 
 
 def losses(proba: np.ndarray, y: np.ndarray, name: str) -> np.ndarray:
-    """(n,) each record's part of the Brier score or of the log loss, as `prediction` defines them."""
+    """(n,) each record's part of the Brier score or of the log loss, as `prediction` defines
+    them."""
     k = proba.shape[1]
     if name == "brier":
         scale = 0.5 if k == 2 else 1.0
@@ -183,7 +190,8 @@ def drawn(
     confidence: float,
     rng: np.random.Generator,
 ) -> Bounds:
-    """Difference of two statistics of record weights (resamples, n) -> (resamples,), patients drawn again.
+    """Difference of two statistics of record weights (resamples, n) -> (resamples,), patients drawn
+    again.
 
     PAIRED_BOOTSTRAP.
     """

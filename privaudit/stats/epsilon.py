@@ -1,8 +1,9 @@
 """Empirical epsilon: what one training run proves about how much it gives away of each patient.
 
-Every patient was assigned to members or non-members at random and independently; an attack guesses which. If
-training is (epsilon, delta)-private for patients, no attack guesses too many of them right, so many right guesses
-prove a lower bound on epsilon. A bound above the claimed epsilon is a defect of the implementation.
+Every patient was assigned to members or non-members at random and independently; an attack guesses
+which. If training is (epsilon, delta)-private for patients, no attack guesses too many of them
+right, so many right guesses prove a lower bound on epsilon. A bound above the claimed epsilon is a
+defect of the implementation.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ BOTH = (1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125)
 TOP = (0.25, 0.125, 0.0625, 0.03125)
 """Shares guessed to be members, the rest left out: memorised outliers show on this side alone."""
 MAX_IMBALANCE = 6.0
-"""Standard errors by which members may outnumber non-members before the assignment counts as not random."""
+"""Standard errors by which members may outnumber non-members before the assignment counts as not
+random."""
 
 
 def lower_bounds(
@@ -43,9 +45,10 @@ def lower_bounds(
     """`epsilon_lower_bound` (Steinke 2023) and `epsilon_lower_bound_fdp` (Mahloujifar 2024).
 
     A patient's stays are one unit: their scores are added. Ties are broken by `rng`. All shares in
-    BOTH and TOP are tried, each at a level divided by their number (Bonferroni): picking the best one without that
-    would state a bound above the truth far more often than 1 - confidence. One-sided: value and
-    low are the bound, high is None. The unit is the patient, neighbours are add-or-remove.
+    BOTH and TOP are tried, each at a level divided by their number (Bonferroni): picking the best
+    one without that would state a bound above the truth far more often than 1 - confidence.
+    One-sided: value and low are the bound, high is None. The unit is the patient, neighbours are
+    add-or-remove.
 
     delta: at which epsilon is stated, the claim's where there is one. family: see
     `epsilon_bounds.tradeoff`; for the second bound alone.
@@ -88,7 +91,7 @@ def lower_bounds(
             tried=len(guesses),
             made=int(guesses[best]) if value else 0,
             right=int(right[best]) if value else 0,
-            coins=m,
+            assigned=m,
         )
         found.append(Estimate(Metric(name), value, value, None, 0.0, n, confidence, bound))
     return tuple(found)

@@ -1,9 +1,9 @@
 """From right guesses in one membership game to the least epsilon that explains them.
 
 Two bounds, both exact for any number of guesses and for abstentions: by the binomial that dominates
-the number of right guesses (Steinke, Nasr and Jagielski 2023), and by the trade-off curve of a whole
-family of mechanisms (Mahloujifar, Melis and Chaudhuri 2024). Each takes several tests at once, (t,)
-arrays of guesses made and of those right, each at the same level.
+the number of right guesses (Steinke, Nasr and Jagielski 2023), and by the trade-off curve of a
+whole family of mechanisms (Mahloujifar, Melis and Chaudhuri 2024). Each takes several tests at
+once, (t,) arrays of guesses made and of those right, each at the same level.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ MOST = 200.0
 
 
 def binomial_p(m: int, guesses: int, right: int, epsilon: float, delta: float) -> float:
-    """Chance of at least so many right guesses about m coins if training is (epsilon, delta)-private.
+    """Chance of at least so many right guesses about m assignments if training is (epsilon,
+    delta)-private.
 
     Steinke, Nasr and Jagielski 2023 (arXiv 2305.08846), theorem 5.2 with add-or-remove neighbours.
     """
@@ -188,10 +189,11 @@ def _rejects(
 ) -> np.ndarray:
     """(t, k): whether so many right guesses are rarer than `level` under each candidate.
 
-    guesses, right: (t,), `right` in descending order. For at least i right guesses let r be the chance
-    that a coin is guessed right in such a run and h that it is guessed wrong. Both are known from below at i = right if so
-    many are as likely as `level`; a step from i + 1 to i uses that h is at least what the
-    trade-off curve leaves of r. The chances of all i may not exceed the share of coins guessed.
+    guesses, right: (t,), `right` in descending order. For at least i right guesses let r be the
+    chance that an assignment is guessed right in such a run and h that it is guessed wrong. Both
+    are known from below at i = right if so many are as likely as `level`; a step from i + 1 to i
+    uses that h is at least what the trade-off curve leaves of r. The chances of all i may not
+    exceed the share of assignments guessed.
     """
     made, good = guesses[:, None] / m, right[:, None] / m
     k = least(np.full((len(right), 1), 0.5), len(right)).shape[1]

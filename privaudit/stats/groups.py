@@ -49,8 +49,8 @@ def suppressed(sizes: Mapping[str, tuple[int, ...]]) -> frozenset[str]:
 def rare_joined(pools: Sequence[Records]) -> tuple[Records, ...]:
     """Levels of subgroups of fewer than 10 patients in all pools together, under one name.
 
-    For tables whose levels nobody called public: the name of a level that one patient has, a diagnosis
-    say, would tell of that patient although no number is shown.
+    For tables whose levels nobody called public: the name of a level that one patient has, a
+    diagnosis say, would tell of that patient although no number is shown.
     """
     ids = np.concatenate([pool.patient for pool in pools])
     groups: list[dict[str, np.ndarray]] = [{} for _ in pools]
@@ -70,8 +70,8 @@ def rare_joined(pools: Sequence[Records]) -> tuple[Records, ...]:
 def rare_classes(pools: Sequence[Records]) -> tuple[int, ...]:
     """Outcome classes whose name would tell of the fewer than 10 patients who have them.
 
-    None where there are two, which say no more of each other than the question does, or where all are
-    called by numbers.
+    None where there are two, which say no more of each other than the question does, or where all
+    are called by numbers.
     """
     names = pools[0].classes
     if len(names) < 3 or all(name.strip().lstrip("-").isdigit() for name in names):
@@ -84,7 +84,8 @@ def rare_classes(pools: Sequence[Records]) -> tuple[int, ...]:
 
 
 def fold(labels: tuple[np.ndarray, ...], ids: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-    """Labels of each pool in which a tiny level that only says "not recorded" joins the largest level.
+    """Labels of each pool in which a tiny level that only says "not recorded" joins the largest
+    level.
 
     Suppressing it would suppress the next smallest level too, which may be half of the patients.
     The joint level is named for both.
@@ -176,8 +177,8 @@ def score_groups(
     """Who is recognised more than others.
 
     groups: name -> (labels of the members, labels of the non-members). The AUC compares a group's
-    members with its own non-members. For the TPR the threshold is that of all non-members: it is one
-    attacker with one threshold, and few groups could support their own at 1 %. A group's chance
+    members with its own non-members. For the TPR the threshold is that of all non-members: it is
+    one attacker with one threshold, and few groups could support their own at 1 %. A group's chance
     level is then the share of its own non-members above that threshold, and is stated as `chance`.
     Intervals resample the patients of both pools, threshold included.
     """

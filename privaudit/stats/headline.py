@@ -20,17 +20,18 @@ PLANTED = 0.55
 
 
 def control_confidence(checks: int = 200, false_positive: float = 0.01) -> float:
-    """Confidence at which `checks` intervals of a sound harness all cover, but for `false_positive`."""
+    """Confidence at which `checks` intervals of a sound harness all cover, but for
+    `false_positive`."""
     return 1 - false_positive / checks
 
 
 def control_passed(kind: Literal["positive", "negative"], estimates: Iterable[Estimate]) -> bool:
     """Whether the harness does what it must.
 
-    positive: the planted leak is found, the AUC's lower bound being at least 0.55. negative: the AUC's
-    interval covers 0.5; make these estimates at `control_confidence()`, so that 200 of them, more than
-    an audit of every method has, fail a sound harness in fewer than 1 audit of 100. An AUC that could not be
-    estimated passes neither.
+    positive: the planted leak is found, the AUC's lower bound being at least 0.55. negative: the
+    AUC's interval covers 0.5; make these estimates at `control_confidence()`, so that 200 of them,
+    more than an audit of every method has, fail a sound harness in fewer than 1 audit of 100. An
+    AUC that could not be estimated passes neither.
     """
     found = [e for e in estimates if e.metric.name == "auc"]
     if len(found) != 1:
@@ -52,10 +53,10 @@ def strongest(
 ) -> tuple[str, tuple[Estimate, ...]]:
     """The strongest attack, chosen on one random half of the patients and estimated on the other.
 
-    evidence: attack -> scores of the same records in the same order. Chosen by the TPR at the lowest
-    false positive rate that the choosing half can support, by the AUC where none can be; ties go to
-    the larger AUC, then to the first name. The estimates are on patients that had no part in the choice,
-    so being the best of many adds nothing to them.
+    evidence: attack -> scores of the same records in the same order. Chosen by the TPR at the
+    lowest false positive rate that the choosing half can support, by the AUC where none can be;
+    ties go to the larger AUC, then to the first name. The estimates are on patients that had no
+    part in the choice, so being the best of many adds nothing to them.
     """
     if not evidence:
         raise PrivauditError(
@@ -94,7 +95,8 @@ def _pick(ids: Patients, masks: tuple[np.ndarray, ...]) -> Patients:
 
 
 def strength(scores: Scores, *, patients: Patients) -> tuple[float, float]:
-    """How attacks are compared: the TPR at the lowest false positive rate that can be stated, then the AUC.
+    """How attacks are compared: the TPR at the lowest false positive rate that can be stated, then
+    the AUC.
 
     The AUC stands in for both where no rate can be stated.
     """

@@ -1,4 +1,5 @@
-"""Membership scores to estimates: AUC, rates at low false positive rates, predictive values, the ROC."""
+"""Membership scores to estimates: AUC, rates at low false positive rates, predictive values, the
+ROC."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ def check(evidence: Scores, patients: Patients) -> tuple[Scores, Patients]:
     ids = (np.asarray(patients[0]).ravel(), np.asarray(patients[1]).ravel())
     if (len(members), len(nonmembers)) != (len(ids[0]), len(ids[1])):
         raise PrivauditError(
-            f"{len(members)} and {len(nonmembers)} scores for {len(ids[0])} and {len(ids[1])} records",
+            f"{len(members)} and {len(nonmembers)} scores for {len(ids[0])} and {len(ids[1])} "
+            "records",
             "every score needs the patient of its record",
             "pass the patients of the members and of the non-members, in the order of the scores",
         )

@@ -1,8 +1,8 @@
 """One-sided bounds at any level from a stored two-sided interval: what verdicts are made of.
 
-An audit keeps, for every number, its value and one two-sided interval. A limit is judged by one-sided
-bounds, the lower one at a level that depends on how many rules are judged together. The two halves
-of the interval are stretched apart, on a scale where they are nearly symmetric.
+An audit keeps, for every number, its value and one two-sided interval. A limit is judged by
+one-sided bounds, the lower one at a level that depends on how many rules are judged together. The
+two halves of the interval are stretched apart, on a scale where they are nearly symmetric.
 """
 
 from __future__ import annotations
@@ -51,11 +51,13 @@ class Bounds:
         return self._bound(self.high, self.low, level, 1)
 
     def above(self, limit: float) -> float:
-        """The least level at which `lower` lies above the limit: a p-value of "at most the limit"."""
+        """The least level at which `lower` lies above the limit: a p-value of "at most the
+        limit"."""
         return _least(lambda level: _more(self.lower(level), limit))
 
     def below(self, limit: float) -> float:
-        """The least level at which `upper` lies below the limit: a p-value of "at least the limit"."""
+        """The least level at which `upper` lies below the limit: a p-value of "at least the
+        limit"."""
         return _least(lambda level: _more(limit, self.upper(level)))
 
     def _bound(
@@ -76,8 +78,8 @@ class Bounds:
         across = 0.0 if other is None else abs(other - self.centre)
         false = self.false_positives
         if sign < 0 and false:
-            # Read at a threshold that so few set, a rate is up to 1 / false too high, and a percentile
-            # interval short on the side where that matters.
+            # Read at a threshold that so few set, a rate is up to 1 / false too high, and a
+            # percentile interval short on the side where that matters.
             half, centre = max(half, across), centre - 1 / false
         half = half or across
         if half == 0:
@@ -87,7 +89,8 @@ class Bounds:
 
     @property
     def false_positives(self) -> float:
-        """How many held-out patients are expected above the threshold; 0 where none is estimated."""
+        """How many held-out patients are expected above the threshold; 0 where none is
+        estimated."""
         metric = self.estimate.metric
         if metric.fpr is None or metric.name not in ("tpr", "ppv"):
             return 0.0
@@ -160,15 +163,16 @@ def restated(estimate: Estimate, level: float) -> float | None:
     guesses = np.array([bound.made]), np.array([bound.right])
     share = level / bound.tried
     if bound.method is BoundMethod.STEINKE:
-        found = epsilon_bounds.binomial(bound.coins, *guesses, bound.delta, share)
+        found = epsilon_bounds.binomial(bound.assigned, *guesses, bound.delta, share)
     else:
         family = bound.family or "approximate"
-        found = epsilon_bounds.tradeoff(bound.coins, *guesses, bound.delta, share, family)
+        found = epsilon_bounds.tradeoff(bound.assigned, *guesses, bound.delta, share, family)
     return min(estimate.value, float(found[0]))
 
 
 def provable(patients: int, level: float) -> float:
-    """The largest epsilon that so many assignments could prove, were every guess right (without delta)."""
+    """The largest epsilon that so many assignments could prove, were every guess right (without
+    delta)."""
     from scipy.special import logit
 
     from privaudit.stats.epsilon import BOTH, TOP
@@ -183,8 +187,8 @@ def floor(metric: Metric, chance: float, pools: tuple[int, int], level: float) -
     """The smallest limit that a model which leaks nothing keeps to in 4 audits of 5.
 
     metric: `auc`, `tpr` or `ppv`; chance: what guessing gives; pools: patients among members and
-    non-members; None where the number cannot be stated. Normal approximation: the upper bound of the
-    value that 4 of 5 audits stay below.
+    non-members; None where the number cannot be stated. Normal approximation: the upper bound of
+    the value that 4 of 5 audits stay below.
     """
     from scipy.special import expit, logit
 
@@ -206,7 +210,8 @@ def floor(metric: Metric, chance: float, pools: tuple[int, int], level: float) -
 
 
 def more(estimate: Estimate, limit: float, level: float) -> float | None:
-    """How many times as many patients would bring the upper bound down to the limit, other things equal.
+    """How many times as many patients would bring the upper bound down to the limit, other things
+    equal.
 
     None where the value itself lies above the limit, or nothing is known of its error.
     """
@@ -235,7 +240,8 @@ def _more(one: float | None, other: float | None) -> bool:
 
 
 def _least(holds: Callable[[float], bool]) -> float:
-    """The least level in [LEAST, MOST] at which a test that holds at all larger ones does; 1 for none."""
+    """The least level in [LEAST, MOST] at which a test that holds at all larger ones does; 1 for
+    none."""
     left, right = math.log(LEAST), math.log(MOST)
     if not holds(MOST - 1e-9):
         return 1.0

@@ -17,8 +17,8 @@ from privaudit.stats.prediction import check, questions, too_few_with_outcome
 
 @dataclass(frozen=True)
 class Gap:
-    """A difference of two AUROCs of the same records: its clustered variance (None: too few patients)
-    and degrees of freedom."""
+    """A difference of two AUROCs of the same records: its clustered variance (None: too few
+    patients) and degrees of freedom."""
 
     value: float
     variance: float | None
@@ -28,9 +28,10 @@ class Gap:
 def gap(first: np.ndarray, second: np.ndarray, y: np.ndarray, ids: np.ndarray) -> Gap | None:
     """AUROC of `first` minus that of `second`; None where the records hold one class alone.
 
-    first, second: (n, k) probabilities; y: (n,) codes; ids: (n,) patients. k > 2: means of one class
-    against the rest. The influences of both areas are subtracted patient by patient before they are
-    squared, so that their dependence is counted (DeLong 1988, section 3; clusters: Obuchowski 1997).
+    first, second: (n, k) probabilities; y: (n,) codes; ids: (n,) patients. k > 2: means of one
+    class against the rest. The influences of both areas are subtracted patient by patient before
+    they are squared, so that their dependence is counted (DeLong 1988, section 3; clusters:
+    Obuchowski 1997).
     """
     (code,), clusters = resample.codes(ids)
     asked = [questions(part, y) for part in (first, second)]
@@ -69,7 +70,8 @@ def auroc_loss(
 ) -> Estimate:
     """How much better the first answers rank than the second, on the same records.
 
-    Where no pair of patients varies, both score intervals are taken together (`PAIRED_DELONG_SCORE`).
+    Where no pair of patients varies, both score intervals are taken together
+    (`PAIRED_DELONG_SCORE`).
     """
     from scipy.special import stdtrit
 
@@ -91,7 +93,8 @@ def auroc_loss(
         value = float(np.mean([area_module.auc(s[m], s[~m]) for s, m in questions(part, y)]))
         sides.append((value, *area_module.newcombe(value, (few, few), confidence)))
     if abs(found.value) < 1e-12 and 0 < sides[0][0] < 1:
-        # The two rank every pair alike: there is nothing that other patients could change by chance.
+        # The two rank every pair alike: there is nothing that other patients could change by
+        # chance.
         return Estimate(metric, 0.0, 0.0, 0.0, 0.0, n, confidence, bound)
     (a, low_a, high_a), (b, low_b, high_b) = sides
     low = found.value - math.hypot(a - low_a, high_b - b)

@@ -45,7 +45,7 @@ def check(
     if len(y) and (y.min() < 0 or y.max() >= proba.shape[1]):
         raise PrivauditError(
             f"outcome codes from {y.min()} to {y.max()}",
-            f"the model answers for {proba.shape[1]} classes, so codes run from 0 to {proba.shape[1] - 1}",
+            f"the model's {proba.shape[1]} classes have codes from 0 to {proba.shape[1] - 1}",
             "use the class codes that the model was trained on",
         )
     return proba, y.astype(np.int64), ids
@@ -62,10 +62,10 @@ def utility(
 ) -> tuple[Estimate, ...]:
     """How well the model ranks and how far its probabilities can be believed.
 
-    proba: (n, k); y: (n,) codes; patients: (n,); classes: names, for refusals. With
-    k > 2: AUROC and average precision are means of one class against the rest over the classes seen
-    with at least one record on each side; calibration stacks all classes' one-against-rest answers.
-    The calibration intercept is fitted with the slope held at 1 (calibration in the large), the slope
+    proba: (n, k); y: (n,) codes; patients: (n,); classes: names, for refusals. With k > 2: AUROC
+    and average precision are means of one class against the rest over the classes seen with at
+    least one record on each side; calibration stacks all classes' one-against-rest answers. The
+    calibration intercept is fitted with the slope held at 1 (calibration in the large), the slope
     with a free intercept (Van Calster 2019, BMC Medicine 17:230). `chance` is an answer of the
     prevalence for everyone; for the two calibration estimates it is the perfect value.
     """
@@ -98,7 +98,8 @@ def has_small_class(y: np.ndarray, ids: np.ndarray, k: int) -> bool:
 
 
 def _hide_prevalence(e: Estimate) -> Estimate:
-    """The estimate without the prevalence. Two classes: a share of pairs tells the numbers of both."""
+    """The estimate without the prevalence. Two classes: a share of pairs tells the numbers of
+    both."""
     n = {name: count for name, count in e.n.items() if name != "events"}
     ranks = e.metric.name in ("auroc", "calibration_slope", "calibration_intercept")
     chance = e.chance if ranks else None

@@ -59,11 +59,11 @@ def difference(
 ) -> tuple[float, float, float]:
     """Difference of two shares with Newcombe's interval, paired where the records are the same.
 
-    first, second: (n,) successes in [0, 1]; ids_second: None where both are on the same records, else
-    the patients of the second. Two Wilson intervals on effective sizes are squared and added, less
-    twice their product times the correlation of the two means over patients (0 when independent).
-    Newcombe 1998a (Stat Med 17:873) method 10; 1998b (17:2635) method 10, with its continuity
-    correction of a positive correlation.
+    first, second: (n,) successes in [0, 1]; ids_second: None where both are on the same records,
+    else the patients of the second. Two Wilson intervals on effective sizes are squared and added,
+    less twice their product times the correlation of the two means over patients (0 when
+    independent). Newcombe 1998a (Stat Med 17:873) method 10; 1998b (17:2635) method 10, with its
+    continuity correction of a positive correlation.
     """
     p1, low1, high1 = rate(first, ids, confidence)
     p2, low2, high2 = rate(second, ids if ids_second is None else ids_second, confidence)
@@ -83,6 +83,7 @@ def _correlation(first: np.ndarray, second: np.ndarray, ids: np.ndarray) -> floa
     if clusters < 2 or spread <= 0:
         return 0.0
     shared = float((a * b).sum())
-    # Newcombe 1998b subtracts n/2 from ad - bc = n * sum((x - mean)(y - mean)) where it is positive.
+    # Newcombe 1998b subtracts n/2 from ad - bc = n * sum((x - mean)(y - mean)) where it is
+    # positive.
     shared = max(0.0, shared - 0.5) if shared > 0 else shared
     return max(-1.0, min(1.0, shared / spread))

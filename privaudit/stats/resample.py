@@ -53,7 +53,8 @@ def percentile(
     """Percentile interval of bootstrap draws of shares in [0, 1] (first axis), about `value`.
 
     Where fewer than 10 draws lie beyond the quantile asked for (confidence near 1), the outermost
-    quantile that 10 draws support is moved outward on the logit scale by the ratio of normal quantiles.
+    quantile that 10 draws support is moved outward on the logit scale by the ratio of normal
+    quantiles.
     """
     from scipy.special import expit, logit, ndtri
 
@@ -83,7 +84,8 @@ def bootstrap(
 
 
 def mean_variance(values: np.ndarray, code: np.ndarray, clusters: int) -> float | None:
-    """Variance of the mean of records grouped by patient (linearised ratio); None for one patient."""
+    """Variance of the mean of records grouped by patient (linearised ratio); None for one
+    patient."""
     if clusters < 2:
         return None
     totals = np.bincount(code, values - values.mean(), minlength=clusters)

@@ -60,7 +60,8 @@ class Roc:
     def tpr(
         self, fprs: np.ndarray, weight_members: np.ndarray, weight_nonmembers: np.ndarray
     ) -> np.ndarray:
-        """(resamples, len(fprs)) for weights of the records in sorted order, (resamples, n) each."""
+        """(resamples, len(fprs)) for weights of the records in sorted order, (resamples, n)
+        each."""
         rows = np.arange(len(weight_members))[:, None]
         false = np.cumsum(weight_nonmembers, axis=1)[:, self.ends]
         true = np.cumsum(weight_members, axis=1)

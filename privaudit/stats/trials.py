@@ -53,7 +53,7 @@ def _ids(evidence: Trials, patients: TrialPatients) -> tuple[np.ndarray, np.ndar
     lengths = (len(first), len(first) if second is None else len(second))
     if lengths != (len(evidence.success), len(evidence.control)):
         raise PrivauditError(
-            f"{len(evidence.success)} attempts and {len(evidence.control)} controls for the patients "
+            f"{len(evidence.success)} attempts and {len(evidence.control)} controls for patients "
             f"of {lengths[0]} and {lengths[1]} records",
             "every attempt needs the patient of its record",
             "pass the patients in the order of the attempts",
@@ -135,8 +135,8 @@ def budget_curve(
     """A rate against the attack's budget, one point a setting.
 
     series: settings of kind "budget" in one unit, alike in their details; which: any name of
-    `catalogue.TRIALS`. Budgets that fewer than 10 patients were tried on are left out. The curve's metric is
-    read at a variant, the details, where there are any.
+    `catalogue.TRIALS`. Budgets that fewer than 10 patients were tried on are left out. The curve's
+    metric is read at a variant, the details, where there are any.
     """
     if any(at.kind != "budget" or isinstance(at.value, str) for at in series):
         raise PrivauditError(

@@ -1,4 +1,4 @@
-"""Attribute inference: planted leaks are found, and what imputation gives is not counted as a leak."""
+"""Attribute inference: planted leaks are found, and what imputation gives is no leak."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_model_that_remembers_sex_and_ward_is_found():
 
 
 def test_a_model_that_predicts_from_sex_tells_sex_but_not_of_members_alone():
-    """The outcome is sex, turned round by the sign of x2: imputation by these columns cannot see it."""
+    """The outcome is sex, turned round by the sign of x2: these columns cannot impute it."""
     plain = table()
     y = (plain.X[:, 6] > 0.5) ^ (plain.X[:, 2] > 0)
     split = split_of(replace(plain, y=y.astype(int)))
@@ -165,18 +165,21 @@ def test_gaps_are_left_out_of_the_column_and_allowed_elsewhere():
     split = split_of(table(gaps=0.3))
     evidence = attack(Memory(split.members), split, records=5000)
     for j, name in ((6, "sex"), (7, "ward")):
-        assert len(evidence[name].success) == np.isfinite(split.members.X[:, j]).sum()
-        assert len(evidence[name].control) == np.isfinite(split.nonmembers.X[:, j]).sum()
+        trials, pools = evidence[Setting("column", name)], (split.members, split.nonmembers)
+        sizes = [np.isfinite(pool.X[:, j]).sum() for pool in pools]
+        assert [len(trials.success), len(trials.control)] == sizes
     assert evidence[SEX].success.mean() > 0.8
 
 
 def test_the_rule_by_confidence_alone():
-    """CSMIA: the surest right answer; where none is right, the value that is least sure of the wrong."""
-    answers = np.array([
-        [[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]],  # right with 1 and 2: 2 is surer
-        [[0.9, 0.1], [0.3, 0.7], [0.6, 0.4]],  # right with 1 alone
-        [[0.9, 0.1], [0.6, 0.4], [0.7, 0.3]],  # right with none: least sure is 1
-    ])  # fmt: skip
+    """CSMIA: the surest right answer; where none is right, the one least sure of the wrong."""
+    answers = np.array(
+        [
+            [[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]],  # right with 1 and 2: 2 is surer
+            [[0.9, 0.1], [0.3, 0.7], [0.6, 0.4]],  # right with 1 alone
+            [[0.9, 0.1], [0.6, 0.4], [0.7, 0.3]],  # right with none: least sure is 1
+        ]
+    )
     prior = np.full((3, 3), 1 / 3)
     assert decide(answers, np.array([1, 1, 1]), prior, "confidence").tolist() == [2, 1, 1]
     tilted = np.array([[0.98, 0.01, 0.01]] * 3)

@@ -64,10 +64,17 @@ def exchange(
         updates.append(flat.detach().numpy() - sent)
     holder = np.arange(len(members)) // batch
     return Exchange(
-        (sent,), (np.stack(updates),), np.arange(clients), np.full(clients, batch),
-        network.widths, encoding.encode, rate, steps, batch,
+        (sent,),
+        (np.stack(updates),),
+        np.arange(clients),
+        np.full(clients, batch),
+        network.widths,
+        encoding.encode,
+        rate,
+        steps,
+        batch,
         holder=np.where(holder < clients, holder, -1),
-    )  # fmt: skip
+    )
 
 
 def split_of(members: int = 32) -> Split:

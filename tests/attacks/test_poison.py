@@ -145,9 +145,14 @@ def summaries() -> Records:
         Column("weight", bounds=(0.0, 200.0), mutable=False),
     )
     return Records(
-        columns, x, np.zeros(4), np.arange(4), np.zeros(4),
-        series=np.full((4, 3, 2), 70.0), channels=channels,
-    )  # fmt: skip
+        columns,
+        x,
+        np.zeros(4),
+        np.arange(4),
+        np.zeros(4),
+        series=np.full((4, 3, 2), 70.0),
+        channels=channels,
+    )
 
 
 def test_a_trigger_is_a_possible_record_within_public_bounds() -> None:

@@ -1,4 +1,4 @@
-"""Poisoning against the federated method itself: the gate stands in its way, and bad input is refused."""
+"""Poisoning against the federated method itself: the gate stops it, bad input is refused."""
 
 from __future__ import annotations
 

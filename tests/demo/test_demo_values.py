@@ -70,8 +70,8 @@ def test_shares_of_faulty_rows(chart: pl.DataFrame, folder: Path) -> None:
 
 def test_two_systems_each_with_its_own_items_and_habits(chart: pl.DataFrame) -> None:
     own = {
-        name: {str(i.itemid) for i in items() if i.system == code}
-        for code, name in enumerate(("carevue", "metavision"))
+        name: {str(i.itemid) for i in items() if i.system == name}
+        for name in ("carevue", "metavision")
     }
     for name, part in chart.group_by("DBSOURCE"):
         assert set(part["ITEMID"].unique()) <= own[str(name[0])]

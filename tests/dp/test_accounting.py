@@ -160,7 +160,7 @@ def test_composition_and_groups() -> None:
     assert accounting.group(Claim(), 3) == Claim()
     with pytest.raises(PrivauditError, match="different things"):
         accounting.compose([stays, one])
-    with pytest.raises(PrivauditError, match="promises nothing"):
+    with pytest.raises(PrivauditError, match="without a guarantee"):
         accounting.compose([one, Claim()])
     with pytest.raises(PrivauditError, match="delta would be"):
         accounting.group(accounting.gaussian(0.3, 1e-5, unit="stay"), 20)

@@ -82,7 +82,8 @@ def test_a_function_of_its_stream_and_quick(method: Method) -> None:
 
 @named
 def test_more_epsilon_more_use(method: Method) -> None:
-    """With a promise that binds nothing, every one of them but the forest learns the strong columns."""
+    """With a promise that binds nothing, every one of them but the forest learns the strong
+    columns."""
     train, test = table(900), table(1500, seed=9)
     large = replace(method, epsilon=20.0)
     small = replace(method, epsilon=0.1)

@@ -132,7 +132,8 @@ def gaussian_sum(m: int, sigma: float, rng: np.random.Generator):
 
 
 def test_a_planted_broken_mechanism_is_caught_and_a_correct_one_never() -> None:
-    """Noise 10 times too small at a promise of epsilon 3; 25 runs each, both bounds and families."""
+    """Noise 10 times too small at a promise of epsilon 3; 25 runs each, both bounds and
+    families."""
     claimed = 3.0
     mu = 0.0
     while bounds.epsilon_of(mu + 0.001, DELTA) <= claimed:
@@ -190,7 +191,9 @@ def test_ties_and_the_order_of_records_give_nothing_away() -> None:
 def test_estimates_adds_the_bounds_where_a_coin_decided_and_only_there() -> None:
     rng = np.random.default_rng(1)
     evidence, patients = respond(300, 3.0, rng)
-    found = {str(e.metric): e for e in stats.estimates(evidence, patients=patients, rng=rng, delta=1e-6)}
+    found = {
+        str(e.metric): e for e in stats.estimates(evidence, patients=patients, rng=rng, delta=1e-6)
+    }
     plain = Scores(evidence.members, evidence.nonmembers)
     without = {str(e.metric) for e in stats.estimates(plain, patients=patients, rng=rng)}
     assert set(found) - without == {"epsilon_lower_bound", "epsilon_lower_bound_fdp"}
@@ -199,7 +202,7 @@ def test_estimates_adds_the_bounds_where_a_coin_decided_and_only_there() -> None
         assert 0.5 < e.value <= 3.0
         assert (e.low, e.high, e.chance) == (e.value, None, 0.0)
         assert e.bound is not None
-        assert (e.bound.delta, e.bound.coins, e.bound.tried) == (1e-6, 300, 10)
+        assert (e.bound.delta, e.bound.assigned, e.bound.tried) == (1e-6, 300, 10)
         assert e.bound.made >= e.bound.right > 0
     (only,) = stats.estimates(
         evidence, patients=patients, rng=rng, names={"epsilon_lower_bound_fdp"}

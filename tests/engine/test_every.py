@@ -1,4 +1,5 @@
-"""Every way of training: what was not trained is told, promises are checked, seats and heavy releases."""
+"""Every way of training: what was not trained is told, promises are checked, seats and heavy
+releases."""
 
 from __future__ import annotations
 
@@ -157,7 +158,11 @@ class Look(Attack):
     ) -> Mapping[Setting, Trials]:
         assert target.release.updates is not None
         hit = np.full(40, float(target.release.updates.updates[0].mean() == self.seen))
-        return {Setting("variant", "cells"): Trials(hit, np.zeros(40), np.zeros(40), patients=np.arange(40))}
+        return {
+            Setting("variant", "cells"): Trials(
+                hit, np.zeros(40), np.zeros(40), patients=np.arange(40)
+            )
+        }
 
 
 def go(out: Path, methods: Mapping[str, ToyMethod], every: bool, **attacks: Attack) -> Finished:

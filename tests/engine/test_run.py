@@ -1,4 +1,5 @@
-"""A whole audit of toy parts: what it writes, what it keeps to itself, what it refuses to call fine."""
+"""A whole audit of toy parts: what it writes, what it keeps to itself, what it refuses to call
+fine."""
 
 from __future__ import annotations
 
@@ -72,8 +73,13 @@ def test_a_run_leaves_a_whole_folder_and_a_memoriser_is_found(tmp_path: Path) ->
     assert (tmp_path / "latest").resolve() == finished.folder.resolve()
     assert read(tmp_path / "latest") == finished.audit
     assert {p.name for p in (finished.folder / "restricted").iterdir()} == {
-        "README.md", "answers", "argv.txt", "flow.csv", "scores", "split.npz",
-    }  # fmt: skip
+        "README.md",
+        "answers",
+        "argv.txt",
+        "flow.csv",
+        "scores",
+        "split.npz",
+    }
     for folder in (finished.folder / "restricted", tmp_path / "restricted"):
         assert folder.stat().st_mode & 0o777 == 0o700
     assert auc(finished.audit, "lira", 0) < 0.6
@@ -155,9 +161,7 @@ def test_a_failed_attack_is_reported_without_data_and_fails_the_audit(tmp_path: 
     assert isinstance(weights, Skipped)
     assert weights.reason == Reason(ReasonCode.LACKS_ACCESS, {"access": ("WEIGHTS",)})
     assert isinstance(noise, Finding)
-    assert noise.caveats == (
-        Caveat(CaveatCode.CONTROL_DESCRIBED, "note", {"control": "nothing"}),
-    )
+    assert noise.caveats == (Caveat(CaveatCode.CONTROL_DESCRIBED, "note", {"control": "nothing"}),)
     assert [str(curve.metric) for curve in noise.curves] == ["attack_rate", "control_rate"]
     assert {(curve.kind, curve.unit) for curve in noise.curves} == {("budget", "sd")}
     assert noise.curves[0].x == (0.1, 0.2, 0.4)
@@ -169,8 +173,9 @@ def test_a_failed_attack_is_reported_without_data_and_fails_the_audit(tmp_path: 
     assert covered["evasion"].state == "TESTED"
     assert covered["attribute"].state == "NOT TESTED"
     assert covered["attribute"].others == (
-        ("broken", broken.reason), ("lost", lost.reason),
-    )  # fmt: skip
+        ("broken", broken.reason),
+        ("lost", lost.reason),
+    )
     attacked = {"attack": "broken", "subject": "toy-plain", **broken.reason.params}
     assert Caveat(CaveatCode.ATTACK_FAILED, "defect", attacked) in finished.audit.caveats
     assert covered["poisoning"].state == "NOT TESTED"
@@ -238,8 +243,11 @@ def test_adding_an_attack_moves_no_other_number_and_shares_refits(tmp_path: Path
     both = go(tmp_path / "b", {"lira": Lira(shadows=8), "rmia": Rmia(shadows=16)})
     assert (alone.trained, both.trained) == (8, 16)
     assert both.audit.manifest.refits == {
-        "distinct": 16, "trained": 16, "reused": 0, "asked_for": 24,
-    }  # fmt: skip
+        "distinct": 16,
+        "trained": 16,
+        "reused": 0,
+        "asked_for": 24,
+    }
 
     def lira(audit: Audit) -> object:
         tree = numbers(audit)["subjects"][0]

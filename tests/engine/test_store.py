@@ -1,4 +1,5 @@
-"""Finished steps: what was put is got, what was damaged is not, and no half-written file is seen."""
+"""Finished steps: what was put is got, what was damaged is not, and no half-written file is
+seen."""
 
 from __future__ import annotations
 

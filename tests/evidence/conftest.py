@@ -50,10 +50,8 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs")
     (out / "policy.toml").write_text(POLICY, encoding="utf-8")
     rules = read(out / "policy.toml", today=date(2026, 11, 21))
-    attacks = {
-        "lira": Lira(shadows=16), "threshold": Threshold(), "one_run": OneRun(), "noise": Noise(),
-        "broken": Broken(), "cheat": Cheat(),
-    }  # fmt: skip
+    attacks = {"lira": Lira(shadows=16), "threshold": Threshold(), "one_run": OneRun()}
+    attacks |= {"noise": Noise(), "broken": Broken(), "cheat": Cheat()}
     learners = {"plain": ToyLearner(), "recall": ToyLearner(memory=3.0)}
 
     def write(audit: Audit, folder: Path) -> None:

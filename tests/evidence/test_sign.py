@@ -93,7 +93,8 @@ def test_a_signature_holds_the_files_of_its_time(run: Path, tmp_path: Path) -> N
         sign.sign(run, sign.private_key(mine))
     seal(run)
     told = verify(run, numbers=False).faults
-    assert told == (f"signatures/{_name(run)}: it was made over another statement: the run was sealed again after it was signed",)  # fmt: skip
+    why = "it was made over another statement: the run was sealed again after it was signed"
+    assert told == (f"signatures/{_name(run)}: {why}",)
 
 
 def _name(run: Path) -> str:

@@ -1,4 +1,4 @@
-"""What a year later must still be found: every flipped bit, every number that was changed, every key that is wrong."""
+"""What a year later must still be found: flipped bits, changed numbers, wrong keys."""
 
 from __future__ import annotations
 
@@ -26,8 +26,12 @@ def signed(run: Path) -> list[str]:
     return [fault for one in sign.signatures(run) for fault in one.faults]
 
 
+def _outcome(subject: dict, attack: str) -> dict:  # type: ignore[type-arg]
+    return next(one for one in subject["outcomes"] if one["attack"] == attack)
+
+
 def spoil(run: Path, change: object) -> None:
-    """Change audit.json as `change` (a function of its tree) says, and seal it again, as a forger would."""
+    """Change audit.json by `change`, a function of its tree, and reseal it as a forger would."""
     path = run / "shareable" / "audit.json"
     tree = json.loads(path.read_text(encoding="utf-8"))
     change(tree)  # type: ignore[operator]
@@ -152,9 +156,9 @@ def test_numbers_changed_and_sealed_again_are_found_from_the_scores(run: Path) -
         ("groups", lambda s: s["utility_groups"][0]["estimates"][0].update(value=0.123)),
         ("headline", lambda s: s["headline"]["estimates"][0].update(low=0.1)),
         ("reliability", lambda s: s["reliability"]["y"].__setitem__(0, 0.5)),
-        ("noise", lambda s: next(o for o in s["outcomes"] if o["attack"] == "noise")["curves"][0]["y"].__setitem__(0, 0.9)),
+        ("noise", lambda s: _outcome(s, "noise")["curves"][0]["y"].__setitem__(0, 0.9)),
     ],
-)  # fmt: skip
+)
 def test_every_kind_of_number_is_made_again(run: Path, where: str, change: object) -> None:
     spoil(run, lambda tree: change(tree["subjects"][0]))  # type: ignore[operator]
     told = [f for f in verify(run).faults if where in f]

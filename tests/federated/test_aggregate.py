@@ -231,14 +231,16 @@ anything = st.one_of(
 @settings(max_examples=300, deadline=None)
 def test_nothing_gets_round_the_gate(sent: list, claimed: object, bound: float, cap: int) -> None:
     found = admit(sent, [claimed] * len(sent), size=4, bound=bound, cap=cap)
-    assert found.updates.shape == (len(found.kept), 4)
+    assert found.updates.shape == (len(found.clients), 4)
     assert found.updates.dtype == np.float64
     assert np.isfinite(found.updates).all()
     assert (np.abs(found.updates) <= LARGEST).all()
     if bound is not None:
         assert (np.linalg.norm(found.updates, axis=1) <= bound * (1 + 1e-12)).all()
     assert ((found.counts >= 1) & (found.counts <= cap)).all()
-    assert sorted([*found.kept, *(client for client, _ in found.refused)]) == list(range(len(sent)))
+    assert sorted([*found.clients, *(client for client, _ in found.refused)]) == list(
+        range(len(sent))
+    )
     assert all(reason for _, reason in found.refused)
 
 
@@ -247,7 +249,7 @@ def test_each_refusal_has_its_reason() -> None:
     sent = [good, good[:1], [np.nan, 0], [np.inf, 0], [1e39, 0], "ab", [1j, 0], good, good, good]
     claims = [10, 10, 10, 10, 10, 10, 10, 0, float("nan"), 10**9]
     found = admit(sent, claims, size=2, bound=2.5, cap=50)
-    assert found.kept.tolist() == [0, 9]
+    assert found.clients.tolist() == [0, 9]
     assert np.allclose(found.updates, [[1.5, 2.0]] * 2)
     assert found.counts.tolist() == [10, 10]
     assert found.clipped == (0, 9)

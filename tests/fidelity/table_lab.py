@@ -18,7 +18,7 @@ COLUMNS = (
 
 
 def people(n: int, rng: np.random.Generator, missing: float = 0.0, first: int = 0) -> Records:
-    """n patients of one record each, with columns that hang together and `missing` of the cells gone."""
+    """n patients of one record each, with correlated columns and `missing` of the cells gone."""
     z = rng.normal(size=(n, 3))
     x = z @ rng.normal(size=(3, 14)) + rng.normal(size=(n, 14))
     b = (z + rng.normal(size=(n, 3)) > 0).astype(float)
@@ -62,7 +62,7 @@ def marginals(members: Records, rng: np.random.Generator, rows: int = 0) -> Reco
 
 
 def planted(members: Records, rng: np.random.Generator, share: float) -> tuple[Records, np.ndarray]:
-    """A table of marginals in which `share` of the members stand word for word, and who they are."""
+    """A table of marginals with exact duplicates of `share` of the members, and who they are."""
     rows = rng.permutation(len(members))[: round(share * len(members))]
     table = Records.concatenate([marginals(members, rng), again(members, rows)])
     return again(table, rng.permutation(len(table))), rows

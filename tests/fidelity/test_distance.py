@@ -138,7 +138,8 @@ def test_tables_that_do_not_match_are_refused() -> None:
     q, t = table(5, "q"), table(9, "t")
     with pytest.raises(PrivauditError, match="weight"):
         nearest(q, t, columns=["weight"])
-    other = replace(t, columns=tuple(replace(c, name=f"x{c.name}") for c in t.columns), classes=("u", "v"))  # fmt: skip
+    columns = tuple(replace(c, name=f"x{c.name}") for c in t.columns)
+    other = replace(t, columns=columns, classes=("u", "v"))
     with pytest.raises(PrivauditError, match="no column of one name"):
         nearest(q, other)
     kinds = replace(t, columns=(replace(COLUMNS[0], kind="category", levels=("a",)), *COLUMNS[1:]))

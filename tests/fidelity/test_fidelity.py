@@ -1,4 +1,4 @@
-"""What a synthetic table is like and good for: known tables read as they must, and intervals cover."""
+"""Fidelity and utility: known tables read as they must, and intervals cover."""
 
 from __future__ import annotations
 
@@ -402,7 +402,7 @@ def test_patients_with_several_rows_are_counted_once() -> None:
 
 @pytest.mark.slow
 def test_intervals_of_distances_cover_what_such_tables_read() -> None:
-    """Coverage of the value that tables of this many rows read on average, patients of two rows each."""
+    """Coverage of what tables of this many rows read on average, patients of two rows each."""
     value: dict[str, list[float]] = {}
     ends: dict[str, list[tuple[float, float]]] = {}
     for i in range(150):

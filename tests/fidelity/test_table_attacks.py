@@ -114,8 +114,12 @@ def test_copies_are_counted(missing: float) -> None:
 def test_one_attempt_a_patient_and_nothing_moves() -> None:
     rng = Seeds(4).rng("patients")
     s = split(rng, 120)
-    s = Split(*(replace(p, patient=p.patient // 3 + i * 10_000) for i, p in
-                enumerate((s.members, s.nonmembers, s.reference))))  # fmt: skip
+    s = Split(
+        *(
+            replace(p, patient=p.patient // 3 + i * 10_000)
+            for i, p in enumerate((s.members, s.nonmembers, s.reference))
+        )
+    )
     table = bootstrap(s.members, rng)
     kept = table.X.copy()
     for attack in ATTACKS[1:]:
@@ -132,8 +136,9 @@ def test_predicates_count_what_they_say() -> None:
     cells[3] = rng.integers(0, 3, 60)
     cells[rng.random(cells.shape) < 0.2] = np.nan
     ordered = np.array([True, True, True, False])
-    made = Predicates.join([multivariate(cells, ordered, np.arange(30), 2, rng),
-                            at_random(cells, ordered, 30, 2, rng)])  # fmt: skip
+    made = Predicates.join(
+        [multivariate(cells, ordered, np.arange(30), 2, rng), at_random(cells, ordered, 30, 2, rng)]
+    )
     for i, count in enumerate(made.counts(cells)):
         holds = np.ones(60, dtype=bool)
         for column, test, value in zip(made.columns[i], made.tests[i], made.values[i], strict=True):
@@ -167,7 +172,7 @@ def test_a_synthetic_table_of_fewer_columns_in_another_order_is_read() -> None:
     order = [17, 3, 0, 1, 2, 15]
     fewer = replace(table, columns=tuple(table.columns[j] for j in order), X=table.X[:, order])
     found = SyntheticAttributeInference().run(target(s, fewer), (), rng)
-    assert set(found) == {"unit", "outcome"}
+    assert set(found) == {column("unit"), column("outcome")}
     assert gap(found[column("unit")])[1] > 0
     for attack in ATTACKS:
         assert attack.run(target(s, fewer), (), rng)
@@ -215,8 +220,8 @@ def test_tables_too_small_constant_or_of_one_class_are_refused_or_read(attack) -
     s = split(rng, 60)
     with pytest.raises(PrivauditError, match="table of 5 records"):
         attack.run(target(s, bootstrap(s.members, rng).take(slice(0, 5))), (), rng)
-    alien = replace(s.members, columns=tuple(replace(c, name=f"q{i}") for i, c in
-                                             enumerate(s.members.columns)), classes=("u", "v"))  # fmt: skip
+    strange = tuple(replace(c, name=f"q{i}") for i, c in enumerate(s.members.columns))
+    alien = replace(s.members, columns=strange, classes=("u", "v"))
     with pytest.raises(PrivauditError, match="no column of the records' names"):
         attack.run(target(s, alien), (), rng)
     same = s.members.take(np.zeros(60, dtype=int))
@@ -226,8 +231,12 @@ def test_tables_too_small_constant_or_of_one_class_are_refused_or_read(attack) -
     else:
         for trials in attack.run(target(s, same), (), rng).values():
             assert abs(gap(trials)[0]) < 0.3
-    lone = Split(*(replace(p, y=np.zeros(len(p)), classes=("all",)) for p in
-                   (s.members, s.nonmembers, s.reference)))  # fmt: skip
+    lone = Split(
+        *(
+            replace(p, y=np.zeros(len(p)), classes=("all",))
+            for p in (s.members, s.nonmembers, s.reference)
+        )
+    )
     table = replace(bootstrap(s.members, rng), y=np.zeros(60), classes=("all",))
     assert attack.run(target(lone, table), (), rng)
     blank = replace(s.members, X=np.full_like(s.members.X, np.nan))
@@ -244,15 +253,16 @@ def test_the_outcome_is_a_column_whatever_it_is_called() -> None:
     named = tuple(replace(c, name="outcome") if c.name == "b0" else c for c in s.members.columns)
     s = Split(*(replace(p, columns=named) for p in (s.members, s.nonmembers, s.reference)))
     found = SyntheticAttributeInference().run(target(s, bootstrap(s.members, rng)), (), rng)
-    assert "outcome (y)" in found
+    assert column("outcome (y)") in found
 
 
 def test_records_of_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     """A table of one column and no outcome: linking is refused, the others say what they can."""
     rng = Seeds(14).rng("one")
     s = split(rng, 60)
-    one = Split(*(Records(s.members.columns[:1], p.X[:, :1], np.zeros(len(p)), p.patient, p.site,
-                          classes=("all",)) for p in (s.members, s.nonmembers, s.reference)))  # fmt: skip
+    first, pools = s.members.columns[:1], (s.members, s.nonmembers, s.reference)
+    alone = [replace(p, columns=first, X=p.X[:, :1], y=np.zeros(len(p), dtype=int)) for p in pools]
+    one = Split(*(replace(p, classes=("all",)) for p in alone))
     table = bootstrap(one.members, rng)
     with pytest.raises(PrivauditError, match="1 column in common"):
         Linkability().run(target(one, table), (), rng)

@@ -1,4 +1,4 @@
-"""The search in blocks against its definition written out: missing values, ties, duplicates, many columns."""
+"""The search in blocks against its definition: missing values, ties, duplicates, many columns."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from privaudit.fidelity.distance import APART, Cells, densities, differing, sear
 from privaudit.seeds import Seeds
 
 LEVELS = (2, 3, 7, 257, 65_537)
-"""With one more each for missing: codes of one, two and four bytes, alike in the bytes that are too few."""
+"""With one more each for missing: codes of one, two and four bytes."""
 
 
 def pair(
     numbers: int, codes: int, queries: int, rows: int, missing: float = 0.2
 ) -> tuple[Cells, Cells]:
-    """Two tables of few values, eighths of a range and beyond, in which rows repeat, and one column of each kind
-    that never varies."""
+    """Two tables of few values, eighths of a range and beyond, in which rows repeat.
+
+    One column of each kind never varies.
+    """
     rng = Seeds(11).rng("tiles", numbers, codes, missing)
     levels = tuple(LEVELS[i % len(LEVELS)] + 1 for i in range(codes))
 
@@ -165,7 +167,8 @@ def test_more_columns_differ_than_a_byte_counts() -> None:
     b = Cells(np.full((600, 3), 7.0), zero[:, :1] + np.array([1, 1, 2]), (3,) * 600)
     assert search(a, b)[0].tolist() == [[1.0], [1.0]]
     assert differing(a, b, 0.5)[0].tolist() == [1.0, 1.0]
-    assert np.allclose(densities(a, b, [100.0], gap=0.25)[0], np.log((2 * np.exp(-12) + np.exp(-7.5)) / 3))  # fmt: skip
+    expected = np.log((2 * np.exp(-12) + np.exp(-7.5)) / 3)
+    assert np.allclose(densities(a, b, [100.0], gap=0.25)[0], expected)
     gone = Cells(np.full((600, 2), _cells.GAP), zero + 2, (3,) * 600)
     assert search(a, gone, gap=0.25)[0].tolist() == [[0.25], [0.25]]
     x = np.full((600, 2), _cells.GAP)

@@ -264,13 +264,14 @@ def test_the_gradient_penalty_is_autograd_s_second_derivative() -> None:
     ctgan = pytest.importorskip("ctgan.synthesizers.ctgan")
     import torch
 
+    from pipelines.generators._ctgan_training import Adversaries, Asked
     from pipelines.generators._nets_training import Spans, workshop
-    from pipelines.generators.ctgan import Asked, _Adversaries
 
     table, codes = Table.fit(stays(), np.random.default_rng(0), "modes")
-    told = QUICK["ctgan"]
     with workshop(np.random.default_rng(1), 1) as stream:
-        made = _Adversaries(told, ctgan, Spans(table, codes), Asked.of(table, codes), stream)
+        made = Adversaries(
+            QUICK["ctgan"], ctgan, Spans(table, codes), Asked.of(table, codes), stream
+        )
         width = made.layers[0].in_features
         x = torch.randn(12, width, generator=stream, requires_grad=True)
         kept = made.stream.get_state()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.generators._saved import HEADER, Kept, generator_of, pack, unpack
+from pipelines.generators._saved import HEADER, SavedGenerator, generator_of, pack, unpack
 from pipelines.generators._valid import Shape
 from privaudit.dp import accounting
 from privaudit.errors import PrivauditError
@@ -133,8 +133,8 @@ def test_kept_comes_back_with_its_promise() -> None:
         (Column("a", bounds=(0, 1)), Column("b", "category", levels=("x", "y"))), ("n", "y")
     )
     claim = accounting.gaussian(4.0, 1e-4)
-    kept = Kept(shape, claim, ("a note",), {"bins": 3}, {"a": np.ones(3)})
-    back = Kept.load(kept.save("copula"), "copula")
+    kept = SavedGenerator(shape, claim, ("a note",), {"bins": 3}, {"a": np.ones(3)})
+    back = SavedGenerator.load(kept.save("copula"), "copula")
     assert back.shape == shape
     assert back.claim == claim
     assert (back.notes, back.facts) == (("a note",), {"bins": 3})
@@ -157,7 +157,7 @@ def test_kept_comes_back_with_its_promise() -> None:
     ],
 )
 def test_a_header_that_misstates_is_refused(change: dict) -> None:
-    kept = Kept(Shape((Column("a"),), ("n", "y")), accounting.laplace(1.0), ())
+    kept = SavedGenerator(Shape((Column("a"),), ("n", "y")), accounting.laplace(1.0), ())
     told, arrays = unpack(kept.save("copula"))
     with pytest.raises(PrivauditError):
-        Kept.load(pack("copula", {**told, **change}, arrays), "copula")
+        SavedGenerator.load(pack("copula", {**told, **change}, arrays), "copula")

@@ -171,7 +171,7 @@ def test_gaps_split_and_join_again() -> None:
     x[both, PLACE["na.min"]] = x[both, PLACE["na.max"]] = np.nan
     x = valid(COLUMNS, x)
     gaps = Gaps.of(COLUMNS, x)
-    hr = next(p for p, told in zip(gaps.patterns, gaps.told, strict=True) if told >= 0)
+    hr = next(p for p, j in zip(gaps.patterns, gaps.indicators, strict=True) if j >= 0)
     assert hr == tuple(PLACE[f"hr.{s}"] for s in ("first", "last", "min", "max", "mean"))
     filled, flags = gaps.split(x)
     assert not np.isnan(filled).any()

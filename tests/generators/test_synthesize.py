@@ -1,4 +1,4 @@
-"""`privaudit synthesize`: a user's table in, a synthetic one out, and every fault a clear message."""
+"""`privaudit synthesize`: a user's table in, a synthetic one out; every fault a clear message."""
 
 from __future__ import annotations
 
@@ -35,10 +35,12 @@ def frame(n: int = 600, seed: int = 0) -> pd.DataFrame:
             "ward": rng.choice(["north", "south", "west"], n),
             "lactate": lactate,
             "always": 3,
-            "note": [f"seen on day {rng.integers(1e9)} feeling {rng.integers(1e9)}" for _ in range(n)],
+            "note": [
+                f"seen on day {rng.integers(1e9)} feeling {rng.integers(1e9)}" for _ in range(n)
+            ],
             "died": np.where(rng.random(n) < 1 / (1 + np.exp(2 - 1.5 * sick)), "yes", "no"),
         }
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture

@@ -32,9 +32,13 @@ def test_five_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = RandomForestClassifier(10, random_state=0).fit(X[:450], y[:450])
     before = np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
     found = privaudit.audit(
-        model, members=(X[:450], y[:450]), nonmembers=(X[450:], y[450:]), profile="smoke", jobs=1,
+        model,
+        members=(X[:450], y[:450]),
+        nonmembers=(X[450:], y[450:]),
+        profile="smoke",
+        jobs=1,
         attacks=["threshold", "rmia"],
-    )  # fmt: skip
+    )
     assert found.estimate("auc", attack="rmia").value > 0.85
     assert (np.random.get_state()[1] == before[0]).all()  # noqa: NPY002
     assert random.getstate() == before[1]
@@ -91,9 +95,12 @@ def test_frame_of_mixed_columns_with_patients_and_groups(
     other = {"members": members.died, "nonmembers": held.died}
     with pytest.raises(PrivauditError, match="among the members and among"):
         privaudit.audit(
-            model, (members[["subject_id", *columns]], other["members"]),
-            (members[["subject_id", *columns]], other["members"]), patient="subject_id", **QUICK,
-        )  # fmt: skip
+            model,
+            (members[["subject_id", *columns]], other["members"]),
+            (members[["subject_id", *columns]], other["members"]),
+            patient="subject_id",
+            **QUICK,
+        )
 
 
 @pytest.mark.parametrize(
@@ -152,10 +159,18 @@ def constant(X: np.ndarray, y: np.ndarray) -> Any:
 def test_gradient_attacks_run_on_a_module() -> None:
     X, y = numbers()
     found = privaudit.audit(
-        module(X, y), (X[:300], y[:300]), (X[300:], y[300:]), estimator=False, profile="smoke", jobs=1,
+        module(X, y),
+        (X[:300], y[:300]),
+        (X[300:], y[300:]),
+        estimator=False,
+        profile="smoke",
+        jobs=1,
         attacks=["fgsm", "threshold"],
-    )  # fmt: skip
-    assert {o.attack: o.kind for o in found.subject.outcomes} == {"fgsm": "finding", "threshold": "finding"}  # fmt: skip
+    )
+    assert {o.attack: o.kind for o in found.subject.outcomes} == {
+        "fgsm": "finding",
+        "threshold": "finding",
+    }
 
 
 @pytest.mark.parametrize(
@@ -180,7 +195,77 @@ def test_gradient_attacks_run_on_a_module() -> None:
 def test_bad_calls(change: dict[str, Any], said: str) -> None:
     X, y = numbers()
     call: dict[str, Any] = {
-        "model": logistic, "members": (X[:300], y[:300]), "nonmembers": (X[300:], y[300:]), **QUICK,
-    }  # fmt: skip
+        "model": logistic,
+        "members": (X[:300], y[:300]),
+        "nonmembers": (X[300:], y[300:]),
+        **QUICK,
+    }
     with pytest.raises(PrivauditError, match=said):
         privaudit.audit(**{**call, **change})
+
+
+USER_CODE = """\
+import numpy as np
+import privaudit
+
+X, y = np.zeros((4, 2)), np.zeros(4)
+found = privaudit.audit(lambda X: X, (X, y), (X, y), {wrong})
+value: float | None = found.estimate("tpr", fpr=0.01).value
+columns = (privaudit.Column("age", bounds=(0, 120)), privaudit.Column("sex", "binary"))
+"""
+
+
+def test_a_user_is_told_of_a_wrong_argument_by_the_type_checker(tmp_path: Path) -> None:
+    from mypy import api
+
+    root = Path(__file__).parents[2]
+    for name, wrong in (("good", 'profile="smoke"'), ("bad", "profile=3")):
+        (tmp_path / f"{name}.py").write_text(USER_CODE.replace("{wrong}", wrong))
+    out, err, code = api.run(
+        [
+            *("--config-file", str(root / "setup.cfg"), "--follow-imports", "silent"),
+            *map(str, tmp_path.iterdir()),
+        ]
+    )
+    assert code == 1, out + err
+    assert 'bad.py:5: error: Argument "profile" to "audit" has incompatible type "int"' in out
+    assert "good.py" not in out
+    assert (root / "privaudit" / "py.typed").exists()
+
+
+def test_all_that_is_public_is_there() -> None:
+    assert privaudit.Findings.__module__ == "privaudit.findings"
+    for name in privaudit.__all__:
+        assert getattr(privaudit, name).__doc__
+    assert set(privaudit.__all__) <= set(dir(privaudit))
+    with pytest.raises(AttributeError, match="no attribute 'audits'"):
+        privaudit.audits  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_a_table_of_this_session(make_ward: Callable[..., pd.DataFrame]) -> None:
+    real, control = make_ward(300, 1), make_ward(300, 2, first=5000)
+    synthetic = real.sample(300, replace=True, random_state=0).drop(columns="subject_id")
+    call = {"patient": "subject_id", "profile": "smoke", "jobs": 1, "attacks": ["copies"]}
+    found = privaudit.audit_table(real, control, synthetic, outcome="died", **call)
+    assert found.subject.fidelity is not None
+    values = {str(e.metric): e.value or 0.0 for e in found.subject.fidelity.estimates}
+    assert values["exact_copies"] > 0.5
+    assert {p.name: p.patients for p in found.audit.data.pools}["members"] == 150
+    with pytest.raises(PrivauditError, match="150 patients are in both"):
+        privaudit.audit_table(real, real, synthetic, outcome="died", **call)
+    with pytest.raises(PrivauditError, match="of type int"):
+        privaudit.audit_table(3, control, synthetic, **call)
+
+
+def test_an_estimate_is_one(make_ward: Callable[..., pd.DataFrame]) -> None:
+    X, y = numbers(600)
+    found = privaudit.audit(
+        logistic, (X[:300], y[:300]), (X[300:], y[300:]), estimator=False, **QUICK
+    )
+    tpr = [e for e in found.headline.estimates if e.metric.name == "tpr"]
+    assert len(tpr) > 1
+    with pytest.raises(PrivauditError, match="fpr="):
+        found.estimate("tpr")
+    assert found.estimate("tpr", fpr=0.1) in tpr
+    with pytest.raises(PrivauditError, match="no subgroup 'F'"):
+        found.estimate("auc", group=Group("sex", "F"))

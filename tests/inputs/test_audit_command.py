@@ -37,10 +37,21 @@ def home(tmp_path: Path, wards: tuple[Path, Path], monkeypatch: pytest.MonkeyPat
 
 def audit(*words: str, **change: str | None) -> int:
     options: dict[str, str | None] = {
-        "model": "m.json", "members": "members.csv", "nonmembers": "heldout.csv", "outcome": "died",
-        "attacks": "threshold", "profile": "smoke", "jobs": "1", "out": "runs",
-    } | change  # fmt: skip
-    given = [part for name, value in options.items() if value is not None for part in (f"--{name}", value)]  # fmt: skip
+        "model": "m.json",
+        "members": "members.csv",
+        "nonmembers": "heldout.csv",
+        "outcome": "died",
+        "attacks": "threshold",
+        "profile": "smoke",
+        "jobs": "1",
+        "out": "runs",
+    } | change
+    given = [
+        part
+        for name, value in options.items()
+        if value is not None
+        for part in (f"--{name}", value)
+    ]
     return cli.main(["audit", *given, *words])
 
 
@@ -55,7 +66,11 @@ def test_a_model_and_two_tables(home: Path, capsys: pytest.CaptureFixture[str]) 
     (one,) = found.subjects
     assert one.headline is not None
     assert found.data.title == "died"
-    assert {p.name: p.patients for p in found.data.pools} == {"members": 300, "nonmembers": 240, "reference": 60}  # fmt: skip
+    assert {p.name: p.patients for p in found.data.pools} == {
+        "members": 300,
+        "nonmembers": 240,
+        "reference": 60,
+    }
     assert any("--estimator" in str(note.params["text"]) for note in one.notes)
     assert str(home) not in found.manifest.command
     assert "members.csv" not in found.manifest.command
@@ -63,7 +78,8 @@ def test_a_model_and_two_tables(home: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_training_again_by_a_named_function(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (home / "ward_recipe.py").write_text(
-        "from xgboost import XGBClassifier\n\ndef make():\n    return XGBClassifier(n_estimators=20)\n"
+        "from xgboost import XGBClassifier\n\ndef make():\n    return "
+        "XGBClassifier(n_estimators=20)\n"
     )
     assert audit("--json", attacks="threshold,rmia", estimator="ward_recipe:make") in (0, 3)
     (one,) = document(capsys).subjects
@@ -77,7 +93,14 @@ def test_predictions_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> No
     rng = np.random.default_rng(0)
     member, y = np.arange(800) < 400, rng.integers(0, 2, 800)
     z = rng.normal(size=800) + (2 * y - 1) * np.where(member, 2.5, 0.5)
-    frame = pd.DataFrame({"died": y, "member": member.astype(int), "p": 1 / (1 + np.exp(-z)), "sex": np.where(y, "F", "M")})  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "died": y,
+            "member": member.astype(int),
+            "p": 1 / (1 + np.exp(-z)),
+            "sex": np.where(y, "F", "M"),
+        }
+    )
     frame.to_parquet(home / "p.parquet")
     none = {"model": None, "members": None, "nonmembers": None, "attacks": None}
     assert audit("--json", predictions="p.parquet", groups="sex", **none) == 0
@@ -103,7 +126,9 @@ def test_predictions_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> No
         assert what in said
 
 
-def test_a_distribution_shift_is_a_caveat_of_every_number(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_distribution_shift_is_a_caveat_of_every_number(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     frame = pd.read_csv("heldout.csv")
     frame["heart"] += 25
     frame.to_csv("later.csv", index=False)
@@ -179,7 +204,9 @@ def pickled(home: Path) -> dict[str, str]:
 
 def other_columns(home: Path) -> dict[str, str]:
     for name in ("members", "heldout"):
-        pd.read_csv(f"{name}.csv").rename(columns={"lactate": "lactat"}).to_csv(f"{name}.csv", index=False)  # fmt: skip
+        pd.read_csv(f"{name}.csv").rename(columns={"lactate": "lactat"}).to_csv(
+            f"{name}.csv", index=False
+        )
     return {}
 
 
@@ -307,7 +334,13 @@ def test_five_thousand_columns(home: Path, capsys: pytest.CaptureFixture[str]) -
         if name == "members":
             skops.dump(LogisticRegression().fit(frame, y), "m.skops")
         frame.assign(died=y).to_parquet(f"{name}.parquet")
-    code = audit("--json", model="m.skops", members="members.parquet", nonmembers="heldout.parquet", estimator="none")  # fmt: skip
+    code = audit(
+        "--json",
+        model="m.skops",
+        members="members.parquet",
+        nonmembers="heldout.parquet",
+        estimator="none",
+    )
     assert code in (0, 3)
     assert document(capsys).data.columns == 5_000
 

@@ -79,7 +79,11 @@ def test_canaries_of_one_patient_are_one_coin(
     [
         ("score,member\n1,1\n2,0\n", ("--epsilon", "-1"), "an epsilon of -1"),
         ("score,member\n1,1\n2,0\n", ("--epsilon", "1", "--delta", "1"), "a delta of 1"),
-        ("score,member\n1,1\nx,0\n", ("--epsilon", "1"), "1 cells of 'score' in the canaries table are no number"),
+        (
+            "score,member\n1,1\nx,0\n",
+            ("--epsilon", "1"),
+            "1 cells of 'score' in the canaries table are no number",
+        ),
         ("score,member\n1,1\n2,maybe\n", ("--epsilon", "1"), "1 rows whose 'member' is neither"),
         ("points,member\n1,1\n", ("--epsilon", "1"), "lacks 1 of the columns: 'score'"),
         (
@@ -97,3 +101,53 @@ def test_bad_input_is_refused_in_words(
     path.write_text(text)
     assert main(["audit-dp", str(path), *words]) == 2
     assert says in capsys.readouterr().err
+
+
+def canaries(path: Path, patients: list[str]) -> Path:
+    rng = np.random.default_rng(0)
+    size = len(patients)
+    member = np.where(np.arange(size) < 40, True, rng.random(size) < 0.5)
+    return table(path, rng.normal(size=size), member, patient=np.array(patients))
+
+
+@pytest.mark.parametrize("missing", ["", "NA", "nan", "None"])
+def test_canaries_without_a_patient_are_refused(
+    missing: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = canaries(tmp_path / "s.csv", [missing] * 40 + [f"p{i}" for i in range(360)])
+    assert main(["audit-dp", str(path), "--epsilon", "3", "--patient", "patient"]) == 2
+    out, err = capfd.readouterr()
+    assert "40 cells of 'patient' in the canaries table have no patient" in err
+    assert "Warning" not in out + err
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"score,member,member\n1,1,0\n", "twice: 'member'"),
+        (b"score,member\n1,\xff\n", "not in UTF-8"),
+        (b"score,member\n" + b"1,1\n" * 50 + b"1,1,5\n", "more cells"),
+        (b"\x00\x01score,member\n", "binary data"),
+        (b"score,member\n,1\n2,0\n", "have no score"),
+        (b"score,member\nnan,1\n2,0\n", "have no score"),
+        (b"score,member\ninf,1\n2,0\n", "are no number"),
+        (b"score,member\n1,1\n2,\n", "neither member nor non-member"),
+        (b"PK\x03\x04", "zip archive"),
+    ],
+)
+def test_the_table_of_canaries_is_checked_as_every_table(
+    content: bytes, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "s.csv").write_bytes(content)
+    assert main(["audit-dp", str(tmp_path / "s.csv"), "--epsilon", "1"]) == 2
+    err = capsys.readouterr().err
+    assert says in err
+    assert str(tmp_path) not in err
+
+
+def test_scores_are_read_to_their_last_digit(tmp_path: Path) -> None:
+    from privaudit.inputs.read_canaries import read_canaries
+
+    (tmp_path / "s.csv").write_text("score,member\n0.1234567890123,1\n0.1234567890124,false\n")
+    scores, _ = read_canaries(tmp_path / "s.csv")
+    assert scores.members[0] < scores.nonmembers[0]

@@ -234,7 +234,8 @@ def test_torch_files_and_modules(
     safe = pytest.importorskip("safetensors.torch")
     safe.save_file(net.state_dict(), tmp_path / "m.safetensors")
     (tmp_path / "ward_net.py").write_text(
-        "import torch\n\ndef make():\n    return torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))\n"
+        "import torch\n\ndef make():\n    return torch.nn.Sequential(torch.nn.Linear(2, 8), "
+        "torch.nn.ReLU(), torch.nn.Linear(8, 2))\n"
     )
     monkeypatch.chdir(tmp_path)
     named, _ = load(tmp_path / "m.safetensors", schema=two, module="ward_net:make")
@@ -281,8 +282,11 @@ def test_torch_ends_of_every_kind(table: Any, end: str) -> None:
     _, kept, records = table
     two = narrowed(kept, ["age", "heart"])
     records = again(records, two)
-    last = {"Sigmoid": [torch.nn.Linear(2, 1), torch.nn.Sigmoid()], "none": [torch.nn.Linear(2, 1)],
-            "Softmax": [torch.nn.Linear(2, 2), torch.nn.Softmax(1)]}[end]  # fmt: skip
+    last = {
+        "Sigmoid": [torch.nn.Linear(2, 1), torch.nn.Sigmoid()],
+        "none": [torch.nn.Linear(2, 1)],
+        "Softmax": [torch.nn.Linear(2, 2), torch.nn.Softmax(1)],
+    }[end]
     net = torch.nn.Sequential(*last)
     with torch.no_grad():
         for weight in net.parameters():
@@ -300,7 +304,20 @@ class Evil:
         return os.system, ("touch pwned",)
 
 
-@pytest.mark.parametrize("name", ["m.pkl", "m.joblib", "m.pickle", "m.json", "m.onnx", "m.pt", "m.txt", "m.skops", "m.safetensors"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "m.pkl",
+        "m.joblib",
+        "m.pickle",
+        "m.json",
+        "m.onnx",
+        "m.pt",
+        "m.txt",
+        "m.skops",
+        "m.safetensors",
+    ],
+)
 def test_a_pickle_by_any_name_does_not_run(
     table: Any, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

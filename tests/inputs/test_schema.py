@@ -1,4 +1,4 @@
-"""A schema proposed from a table, and kept as TOML."""
+"""A schema proposed from a table, and stored as TOML."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from privaudit import cli
 from privaudit.errors import PrivauditError
 from privaudit.inputs.infer_schema import propose_schema
+from privaudit.inputs.read_table import read_table
 from privaudit.inputs.schema import OTHER, TableSchema, read_schema, write_schema
 from privaudit.records import Column
 
@@ -27,8 +28,10 @@ def ward(path: Path, rows: int = 300) -> Path:
         lines.append(
             f"{1000 + i // 2},{CANARY} {i},p{i}@x.org,2020-01-{i % 28 + 1:02d},{10000 + i},"
             f"{rng.integers(18, 95)},{'M' if i % 3 else 'F'},{'Public' if i > 3 else 'Rare plan'},"
-            f"{lactate:.2f},{'NA' if i % 7 == 0 else f'{lactate + 1:.2f}'},{'yes' if i % 2 else 'no'},"
-            f'"{CANARY} came in, with words that nobody else has written number {i}",{"A" if i % 2 else "B"},{i % 5 == 0:d}'
+            f"{lactate:.2f},{'NA' if i % 7 == 0 else f'{lactate + 1:.2f}'},"
+            f"{'yes' if i % 2 else 'no'},"
+            f'"{CANARY} came in, with words that nobody else has written number {i}",'
+            f"{'A' if i % 2 else 'B'},{i % 5 == 0:d}"
         )
     path.write_text("\n".join(lines) + "\n")
     return path
@@ -60,12 +63,16 @@ def test_proposal_names_roles_kinds_and_identifiers(tmp_path: Path) -> None:
 def test_toml_round_trip(tmp_path: Path) -> None:
     kept = TableSchema(
         (
-            Column("a \"quoted\"", "numeric", (-0.5, 1e6), integer=True, at_most="b", unit="µmol/l"),
+            Column('a "quoted"', "numeric", (-0.5, 1e6), integer=True, at_most="b", unit="µmol/l"),
             Column("b", "category", levels=("x", "\\ü", OTHER), sensitive=True, mutable=False),
             Column("lab_min", variable="lab", statistic="min"),
         ),
-        outcome="died", classes=("no", "yes"), patient="id", groups=("b",), ignored=("note",),
-    )  # fmt: skip
+        outcome="died",
+        classes=("no", "yes"),
+        patient="id",
+        groups=("b",),
+        ignored=("note",),
+    )
     write_schema(kept, tmp_path / "s.toml", notes=["look"])
     assert read_schema(tmp_path / "s.toml") == kept
     assert [p.name for p in tmp_path.iterdir()] == ["s.toml"]
@@ -117,7 +124,8 @@ def test_several_files_share_a_schema(tmp_path: Path) -> None:
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = ward(tmp_path / "t.csv")
     assert (
-        cli.main(["schema", str(table), "--outcome", "died", "--out", str(tmp_path / "s.toml")]) == 0
+        cli.main(["schema", str(table), "--outcome", "died", "--out", str(tmp_path / "s.toml")])
+        == 0
     )
     out, err = capsys.readouterr()
     assert out.strip() == str(tmp_path / "s.toml")
@@ -128,3 +136,50 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert told["schema"]["patient"] == "subject_id"
     assert cli.main(["schema", str(tmp_path / "absent.csv")]) == 2
     assert str(tmp_path) not in capsys.readouterr().err
+
+
+def test_the_outcome_has_a_second_spelling_that_help_does_not_show(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = ward(tmp_path / "t.csv")
+    assert cli.main(["schema", str(table), "--target", "died", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["schema"]["outcome"] == "died"
+    for command in ("schema", "audit", "audit-table", "synthesize"):
+        cli.main([command, "--help"])
+        shown = capsys.readouterr().out
+        assert "--outcome COLUMN" in shown
+        assert "--target" not in shown
+
+
+def test_json_schema_for_editors(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["schema", "--json-schema"]) == 0
+    tree = json.loads(capsys.readouterr().out)
+    column = tree["properties"]["column"]["items"]
+    assert column["required"] == ["name"]
+    assert column["properties"]["kind"] == {"enum": ["numeric", "binary", "category"]}
+    assert column["properties"]["bounds"]["minItems"] == 2
+    assert not column["additionalProperties"]
+    assert set(tree["properties"]["table"]["properties"]) == {
+        *("outcome", "classes", "patient", "groups", "ignored")
+    }
+    assert cli.main(["schema"]) == 2
+
+
+def test_a_frame_is_read_as_its_file_is(tmp_path: Path) -> None:
+    import pandas as pd
+    import polars as pl
+
+    path = ward(tmp_path / "t.csv")
+    frame = pd.read_csv(path)
+    proposed, _ = propose_schema(path, outcome="died")
+    of_file = read_table(path, proposed)
+    assert propose_schema(frame, outcome="died")[0] == proposed
+    assert read_table(frame, proposed).fingerprint == of_file.fingerprint
+    assert read_table(pl.read_csv(path), proposed).fingerprint == of_file.fingerprint
+    frame.loc[3, "subject_id"] = None
+    with pytest.raises(PrivauditError, match="have no patient"):
+        read_table(frame, proposed)
+    with pytest.raises(PrivauditError, match="twice: 'age'"):
+        propose_schema(frame.rename(columns={"sex": "age"}))
+    with pytest.raises(PrivauditError, match="lists or structures"):
+        propose_schema(pl.DataFrame({"a": [[1], [2]]}))

@@ -1,7 +1,8 @@
 """Writes what the replay lane compares with.
 
 python tests/lanes/golden.py            the verdicts, from the stored audit
-python tests/lanes/golden.py RUN        the stored audit too, from a finished run on generated records
+python tests/lanes/golden.py RUN        the stored audit too, from a finished run on generated
+records
 """
 
 from __future__ import annotations

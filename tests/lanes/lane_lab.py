@@ -1,4 +1,5 @@
-"""Models whose answer is known beforehand: one that memorises, one that knows nothing of membership."""
+"""Models whose answer is known beforehand: one that memorises, one that knows nothing of
+membership."""
 
 from __future__ import annotations
 
@@ -61,8 +62,8 @@ def grown(members: Records, leaf: int, rng: np.random.Generator) -> Model:
 
 
 @dataclass(frozen=True)
-class Toss(Task):
-    """A split that is given: so many members, so many held out."""
+class RandomSplit(Task):
+    """A split that is supplied: so many members, so many held out."""
 
     members: int = 1500
     nonmembers: int = 1500
@@ -86,10 +87,10 @@ class Toss(Task):
 
 @dataclass(frozen=True)
 class Everyone(Method):
-    """The forest that memorises, grown on members and non-members alike: whom it is said to have been
-    trained on is the toss of a coin, and no answer of it can tell. Handed out as brought."""
+    """The forest that memorises, grown on members and non-members alike: whom it is said to have
+    been trained on is the toss of a coin, and no answer of it can tell. Handed out as brought."""
 
-    toss: int = 7
+    split_seed: int = 7
 
     supplied: ClassVar[bool] = True
 
@@ -98,7 +99,7 @@ class Everyone(Method):
         return False
 
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
-        split = Toss(seed=self.toss).split()
+        split = RandomSplit(seed=self.split_seed).split()
         seen = Records.concatenate([split.members, split.nonmembers])
         return Release(model=grown(seen, 1, rng))
 
@@ -116,8 +117,8 @@ def audited(
     """The audit of one way of training."""
     entries = (Entry("model", "lane", "", method),)
     return run(
-        Request("lane", task or Toss(), entries, attacks, "lane", 3), out=out, workers=1
+        Request("lane", task or RandomSplit(), entries, attacks, "lane", 3), out=out, workers=1
     ).audit
 
 
-__all__ = ["ATTACKS", "Answers", "Everyone", "Forest", "Toss", "audited", "patients"]
+__all__ = ["ATTACKS", "Answers", "Everyone", "Forest", "RandomSplit", "audited", "patients"]

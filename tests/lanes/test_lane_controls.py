@@ -7,10 +7,11 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from lane_lab import Everyone, Forest, Toss, audited
+from lane_lab import Everyone, Forest, RandomSplit, audited
 
 from privaudit.attacks.membership.threshold import Threshold
 from privaudit.engine.folder import read
+from privaudit.facts import ReasonCode
 from privaudit.policy import judge
 from privaudit.policy.file import parse
 from privaudit.policy.rules import RELEASES, Policy
@@ -47,21 +48,21 @@ def test_a_model_that_memorises_exceeds_everywhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_shuffled_membership_never_exceeds(seed: int, tmp_path: Path) -> None:
     """The same forest, having seen members and non-members alike."""
-    made = audited(Everyone(seed), tmp_path, Toss(seed=seed), {"threshold": Threshold()})
+    made = audited(Everyone(seed), tmp_path, RandomSplit(seed=seed), {"threshold": Threshold()})
     for release in RELEASES:
         found = judge(policy(release), made, today=DAY)
-        # Weights may only be given out with a promise, and this model makes none.
+        # Weights may only be given out with a guarantee, and this model has none.
         assert found.code in ((1,) if release == "open-weights" else (0, 3))
         exceeds = [v.metric for v in found.verdicts if v.state == "EXCEEDS"]
         assert set(exceeds) <= {"epsilon.claimed"}
 
 
-def test_a_promise_of_epsilon_1_never_exceeds(tmp_path: Path) -> None:
+def test_a_guarantee_of_epsilon_1_never_exceeds(tmp_path: Path) -> None:
     from privaudit.cli import main
 
-    words = ["run", "mortality", "--profile", "smoke", "--methods", "dp_linear@1,dp_output@1",
-             "--learners", "logreg", "--attacks", "membership,epsilon", "--out", str(tmp_path)]  # fmt: skip
-    assert main([*words, "--jobs", "1"]) == 0
+    words = "run mortality --profile smoke --methods dp_linear@1,dp_output@1 --learners logreg "
+    words += "--attacks membership,epsilon --jobs 1 --out"
+    assert main([*words.split(), str(tmp_path)]) == 0
     made = read(tmp_path / "latest")
     assert len(made.subjects) == 2
     for release in RELEASES:
@@ -72,9 +73,10 @@ def test_a_promise_of_epsilon_1_never_exceeds(tmp_path: Path) -> None:
 
 
 def test_a_tiny_hold_out_is_inconclusive_and_says_how_many_more(tmp_path: Path) -> None:
-    made = audited(Forest(100), tmp_path, Toss(600, 60))
+    made = audited(Forest(100), tmp_path, RandomSplit(600, 60))
     found = judge(policy("internal"), made, today=DAY)
     assert (found.state, found.code) == ("INCONCLUSIVE", 3)
     rate = next(v for v in found.verdicts if v.metric == "membership.tpr")
     assert rate.state == "INCONCLUSIVE"
-    assert "Needs 940 more held-out patients" in rate.reason
+    assert rate.reason.code is ReasonCode.TOO_FEW_HELD_OUT
+    assert rate.reason.params["more"] == 940

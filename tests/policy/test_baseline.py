@@ -1,4 +1,5 @@
-"""Baselines: made of several seeds, refused where they cannot be compared, and a gate that does not cry wolf."""
+"""Baselines: made of several seeds, refused where they cannot be compared, and a gate that does
+not cry wolf."""
 
 from __future__ import annotations
 
@@ -113,7 +114,7 @@ def test_a_baseline_edited_by_hand_is_refused() -> None:
         with pytest.raises(PrivauditError, match="baseline with faults"):
             baseline.parse(text.replace(old, new, 1))
     old = text.replace("baseline/2", "baseline/1")
-    with pytest.raises(PrivauditError, match="'privaudit.baseline/1', and this version reads"):
+    with pytest.raises(PrivauditError, match=r"'privaudit\.baseline/1', and this version reads"):
         baseline.parse(old)
 
 
@@ -225,7 +226,8 @@ def test_bounds_are_those_of_a_pooled_t_interval() -> None:
 
 
 def test_an_unchanged_model_is_not_blocked() -> None:
-    """Ten thousand unchanged models: seeds move the number with a standard deviation of half the margin."""
+    """Ten thousand unchanged models: seeds move the number with a standard deviation of half the
+    margin."""
     rng = np.random.default_rng(7)
     draws = rng.normal(0.05, 0.01, size=(10_000, 8))
     states = []

@@ -1,4 +1,5 @@
-"""Comparisons of two runs: paired where they can be, plain about it where not, refused where they say nothing."""
+"""Comparisons of two runs: paired where they can be, plain about it where not, refused where they
+say nothing."""
 
 from __future__ import annotations
 
@@ -13,9 +14,9 @@ from audits_lab import ANSWERS, FEW, TPR, audit
 from privaudit.cli import main
 from privaudit.contracts import Scores, Trials
 from privaudit.errors import PrivauditError
+from privaudit.facts import BoundMethod, Metric, Setting
 from privaudit.policy.compare import compare
 from privaudit.records import Records, Split
-from privaudit.facts import BoundMethod, Metric, Setting
 from privaudit.results import Audit, Estimate, Finding, to_json
 
 N = 300

@@ -179,7 +179,8 @@ def test_a_finished_run_can_be_held_to_limits(workspace: Path) -> None:
 
 def test_the_plugin_is_light_until_it_is_used() -> None:
     code = (
-        "import sys, privaudit.pytest_plugin; heavy = {'torch', 'sklearn', 'pandas', 'scipy', 'xgboost'} "
+        "import sys, privaudit.pytest_plugin; "
+        "heavy = {'torch', 'sklearn', 'pandas', 'scipy', 'xgboost'} "
         "& set(sys.modules); assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

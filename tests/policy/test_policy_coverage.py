@@ -1,4 +1,5 @@
-"""By simulation: one-sided bounds hold at the levels verdicts use, and clean models are not blocked."""
+"""By simulation: one-sided bounds hold at the levels verdicts use, and clean models are not
+blocked."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ LEVELS = (0.05, 0.005)
 def misses(
     draw: Callable[[np.random.Generator], Estimate], truth: float, runs: int, seed: int
 ) -> np.ndarray:
-    """(levels, 2) shares of runs whose lower bound lies above the truth, whose upper one lies below."""
+    """(levels, 2) shares of runs whose lower bound lies above the truth, whose upper one lies
+    below."""
     rng = np.random.default_rng(seed)
     found = np.zeros((len(LEVELS), 2))
     for _ in range(runs):
@@ -102,7 +104,8 @@ def test_trials(n: int, p: float, q: float) -> None:
 
 
 def test_300_clean_models_are_not_blocked_and_leaking_ones_are() -> None:
-    """Six attacks that know nothing, 1,250 patients a side, three rules: at most one false block."""
+    """Six attacks that know nothing, 1,250 patients a side, three rules: at most one false
+    block."""
     rules = policy(
         Limit("tpr", "membership.tpr", 0.03, fpr=0.01),
         Limit("wide", "membership.tpr", 0.15, fpr=0.1),

@@ -28,12 +28,19 @@ from policy_lab import (
 )
 
 from privaudit.cli import main
-from privaudit.facts import Reason, ReasonCode
+from privaudit.facts import REASON_PARAMS, CaveatCode, Reason, ReasonCode
 from privaudit.policy import judge
+from privaudit.policy.metrics import METRICS
 from privaudit.policy.rules import Exemption, Guard, Limit, Regression, Statistics
 from privaudit.report.formats import FORMATS, render
 from privaudit.report.formats.shared import weigh, word_state
-from privaudit.report.wording.verdicts import name_group_of
+from privaudit.report.wording import facts
+from privaudit.report.wording.tables import read_table
+from privaudit.report.wording.verdicts import (
+    explain_policy_metric,
+    explain_verdict,
+    name_group_of,
+)
 from privaudit.results import to_json
 from privaudit.verdicts import Verdict, Verdicts, from_json
 
@@ -449,3 +456,27 @@ def test_verdict_orders_worst_first() -> None:
     rank: dict[str, int] = {"EXCEEDS": 0, "INCONCLUSIVE": 1, "NOT TESTED": 2, "WITHIN": 3}
     assert [rank[s] for s in states] == sorted(rank[s] for s in states)
     assert all(isinstance(one, Verdict) for one in sort_verdicts(every()))
+
+
+def test_every_reason_and_note_of_a_verdict_has_a_wording() -> None:
+    """Codes of verdicts here, all others in `report.wording.facts`; no sentence without a code."""
+    texts = read_table("verdicts")
+    codes = {str(code) for code in ReasonCode}
+    assert set(texts["reasons"]) | set(map(str, facts.REASONS)) == codes
+    assert set(texts["remedies"]) <= codes
+    assert set(texts["notes"]) | set(map(str, facts.CAVEATS)) == {str(c) for c in CaveatCode}
+    made = every().verdicts[0]
+    for code in texts["reasons"]:
+        params = dict.fromkeys(REASON_PARAMS.get(ReasonCode(code), ()), 0.5)
+        lists = ("weak", "others", "attacks", "settings", "known", "access")
+        named = {name: ("TABLE",) if name in lists else value for name, value in params.items()}
+        for state in ("EXCEEDS", "WITHIN", "INCONCLUSIVE"):
+            one = replace(made, state=state, reason=Reason(ReasonCode(code), named))
+            for text in explain_verdict(one):
+                assert "{" not in text
+                assert text.endswith((".", "?"))
+
+
+@pytest.mark.parametrize("name", sorted(METRICS))
+def test_every_metric_of_a_policy_is_explained(name: str) -> None:
+    assert explain_policy_metric(name)

@@ -5,10 +5,6 @@ from datetime import date
 
 import pytest
 from policy_lab import (
-    TPR as RATE,
-)
-from policy_lab import (
-    ANSWERS,
     DAY,
     POOL,
     audit,
@@ -19,6 +15,9 @@ from policy_lab import (
     policy,
     subject,
     tried,
+)
+from policy_lab import (
+    TPR as RATE,
 )
 
 from privaudit.contracts import Access
@@ -37,6 +36,7 @@ from privaudit.facts import (
 )
 from privaudit.policy import judge
 from privaudit.policy.rules import Context, Exemption, Guard, Limit, Policy, Statistics
+from privaudit.report.wording.verdicts import word_finding, word_notes, word_reason, word_remedy
 from privaudit.results import (
     Audit,
     ClaimText,
@@ -48,7 +48,6 @@ from privaudit.results import (
     Skipped,
     Untrained,
 )
-from privaudit.report.wording.verdicts import word_finding, word_notes, word_reason, word_remedy
 from privaudit.verdicts import Verdict, Verdicts, from_json, to_json
 
 AUC = Limit("auc", "membership.auc", 0.6)
@@ -99,9 +98,9 @@ def test_the_sentence_is_in_natural_frequencies() -> None:
     finding = member("lira", number(RATE, 0.07, 0.058, 0.086))
     one = only(ruled(audit(subject(outcomes=[finding])), policy(replace(TPR, max=0.03))))
     assert word_finding(one) == (
-        "The attack lira recognises about 7 in 100 training patients (95 % interval 5.8 to 8.6) at a "
-        "false positive rate of 1 in 100; guessing would recognise 1 in 100; your policy allows 3 in "
-        "100."
+        "The attack lira recognises about 7 in 100 training patients (95 % interval 5.8 to 8.6) "
+        "at a false positive rate of 1 in 100; guessing would recognise 1 in 100; your policy "
+        "allows 3 in 100."
     )
     assert "The attack LiRA recognises" in word_finding(one, {"lira": "LiRA"}.__getitem__)
 
@@ -185,12 +184,15 @@ ABOVE = Caveat(
 )
 
 
+BROKEN = Control("positive", "lira", (), False, note("planted"), FAILED)
+
+
 @pytest.mark.parametrize(
     "broken",
     [
         subject(outcomes=[auc(0.5), Failed("rmia", "membership", FAILED)]),
         subject(outcomes=[replace(auc(0.5), caveats=(ABOVE,))]),
-        subject(checks=[*controls(), Control("positive", "lira", (), False, note("planted"), FAILED)]),
+        subject(checks=[*controls(), BROKEN]),
     ],
 )
 def test_faults_of_what_is_judged_fail_the_audit(broken: object) -> None:
@@ -423,7 +425,8 @@ def test_a_setting_is_named_exactly_before_it_is_a_pattern() -> None:
 @pytest.mark.parametrize("name", ["race_ethnicity", "race / ethnicity", "24h insulin, had none"])
 def test_a_column_is_judged_whatever_it_is_called(name: str) -> None:
     finding = tried("attribute", "attribute", {"sex": (0.0, 0.02), name: (0.4, 0.02)})
-    found = ruled(audit(subject(outcomes=[finding])), policy(Limit("a", "attribute.advantage", 0.1)))
+    limit = Limit("a", "attribute.advantage", 0.1)
+    found = ruled(audit(subject(outcomes=[finding])), policy(limit))
     assert (only(found).state, found.code) == ("EXCEEDS", 1)
     assert only(found).setting == Setting("column", name)
 
@@ -438,7 +441,7 @@ def test_what_other_releases_would_give_away_is_not_held_against_this_one() -> N
     assert only(ruled(made, policy(replace(limit, at=("krum*",))))).state == "EXCEEDS"
     keys: dict[str | Setting, tuple[float, float]] = {
         Setting("attacker", "server"): (0.0, 0.02),
-        Setting("attacker", "server", details=("sums in float64",), counterfactual=True): (0.9, 0.02),
+        Setting("attacker", "server", "", ("sums in float64",), counterfactual=True): (0.9, 0.02),
     }
     made = audit(subject(outcomes=[tried("key_recovery", "reconstruction", keys)]))
     assert only(ruled(made, policy(Limit("k", "reconstruction.advantage", 0.1)))).state == "WITHIN"
@@ -516,7 +519,7 @@ def test_guarantees() -> None:
     assert only(ruled(claiming(1.0), delta)).state == "EXCEEDS"
 
 
-STEINKE = Bound(BoundMethod.STEINKE, delta=0.0, tried=10, made=78, right=78, coins=2495)
+STEINKE = Bound(BoundMethod.STEINKE, delta=0.0, tried=10, made=78, right=78, assigned=2495)
 
 
 def proven(value: float, n: dict[str, int] | None = None) -> Audit:

@@ -1,4 +1,5 @@
-"""Regressions within a judgement: adjusted with the other rules, waived, and read from the policy's path."""
+"""Regressions within a judgement: adjusted with the other rules, waived, and read from the
+policy's path."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -154,7 +154,8 @@ def test_a_stored_interval_comes_back_at_its_own_level() -> None:
 
 
 def test_wilson_at_another_level_is_wilsons() -> None:
-    """Halves of Wilson's interval stretched to another level are those of Wilson's interval at it."""
+    """Halves of Wilson's interval stretched to another level are those of Wilson's interval at
+    it."""
     from privaudit.stats.rates import wilson
 
     for right, n in ((0, 50), (7, 200), (150, 300), (50, 50)):

@@ -109,8 +109,11 @@ def markdown_tokens(text: str) -> list[Token]:
 
 def inline(token: Token) -> str:
     """The words of an inline token, without marks."""
-    parts = [t.content if t.type in ("text", "code_inline") else " " for t in token.children or ()
-             if t.type in ("text", "code_inline", "softbreak", "hardbreak")]  # fmt: skip
+    parts = [
+        t.content if t.type in ("text", "code_inline") else " "
+        for t in token.children or ()
+        if t.type in ("text", "code_inline", "softbreak", "hardbreak")
+    ]
     return squeeze("".join(parts))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from privaudit.facts import CaveatCode, Caveat, Group, Metric, Reason, ReasonCode
+from privaudit.facts import Caveat, CaveatCode, Group, Metric, Reason, ReasonCode
 from privaudit.verdicts import State, Verdict, Verdicts, Waiver
 
 POLICY = {

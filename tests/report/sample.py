@@ -1,4 +1,5 @@
-"""A whole audit document made by hand, with one of everything that a report must be able to show."""
+"""A whole audit document made by hand, with one of everything that a report must be able to
+show."""
 
 from __future__ import annotations
 
@@ -118,7 +119,8 @@ LEVELS = {
 
 
 def in_group(shift: float, n: dict[str, int]) -> tuple[Estimate, ...]:
-    """As `privaudit.stats.score_groups`: rates at everybody's threshold, guessing differs by group."""
+    """As `privaudit.stats.score_groups`: rates at everybody's threshold, guessing differs by
+    group."""
     found = [e for e in game(shift, n) if e.metric == Metric("auc")]
     sizes = {name: n[name] for name in ("member_patients", "nonmember_patients")}
     for fpr in (0.1, 0.01):

@@ -9,9 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from brought import AUDITS
 from ruled import mixed
 from sample import every, sample
+from supplied import AUDITS
 
 from privaudit import report
 
@@ -31,8 +31,11 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(HERE / "package.json", folder)
     done = subprocess.run(
         ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts"],
-        cwd=folder, capture_output=True, timeout=180, check=False,
-    )  # fmt: skip
+        cwd=folder,
+        capture_output=True,
+        timeout=180,
+        check=False,
+    )
     if done.returncode:
         pytest.skip("npm could not fetch axe-core and playwright-core")
     return folder
@@ -49,14 +52,23 @@ def test_no_violation_and_no_sideways_scrolling(modules: Path, tmp_path: Path) -
         "bare.html": report.html(sample()),
         "tables.html": report.html(AUDITS["mixed"], mixed(("synthetic-bootstrap", "baseline-mlp"))),
         "crowd.html": report.html(AUDITS["many"]),
-        "unfair.html": report.html(AUDITS["unfair"]),
+        "shifted.html": report.html(AUDITS["shifted"]),
     }
     for name, page in pages.items():
         (tmp_path / name).write_text(page, encoding="utf-8")
     done = subprocess.run(
-        ["node", str(HERE / "check.mjs"), str(modules), browser, *(str(tmp_path / p) for p in pages)],
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        [
+            "node",
+            str(HERE / "check.mjs"),
+            str(modules),
+            browser,
+            *(str(tmp_path / p) for p in pages),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout)
     assert len(found) == 4 * len(pages)
@@ -81,8 +93,11 @@ def test_the_browser_check_finds_what_it_looks_for(modules: Path, tmp_path: Path
     (tmp_path / "bad.html").write_text(page, encoding="utf-8")
     done = subprocess.run(
         ["node", str(HERE / "check.mjs"), str(modules), browser, str(tmp_path / "bad.html")],
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     found = json.loads(done.stdout)
     assert all("html-has-lang" in [v["id"] for v in one["violations"]] for one in found)
     assert any(one["overflow"] > 0 for one in found)

@@ -81,9 +81,10 @@ def test_every_drawing_has_its_take_away_as_alternative_text(made: bytes) -> Non
 
     with pikepdf.open(io.BytesIO(made)) as pdf:
         figures = [
-            o for o in pdf.objects
+            o
+            for o in pdf.objects
             if isinstance(o, pikepdf.Dictionary) and str(o.get("/S", "")) == "/Figure"
-        ]  # fmt: skip
+        ]
         assert len(figures) == report.html(short(), mixed(("baseline-logreg",))).count("<svg")
         assert all(len(str(figure.get("/Alt", ""))) > 20 for figure in figures)
 

@@ -1,5 +1,5 @@
-"""`privaudit report`: the same page from a finished run, with a policy, as PDF, and never with verdicts
-of something else."""
+"""`privaudit report`: the same page from a finished run, with a policy, as PDF, and never with
+verdicts of something else."""
 
 from __future__ import annotations
 

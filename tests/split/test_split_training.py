@@ -147,7 +147,7 @@ def test_traffic_is_kept_for_two_epochs_and_thinned_when_long(
         assert np.array_equal(np.sort(cut.row[cut.epoch == epoch]), np.arange(400))
     assert len(SplitLearning(epochs=1).fit(members, Seeds(1).rng("fit")).cut.row) == 400
     for module in (_split_shapes, _split_training):
-        monkeypatch.setattr(module, "KEPT", 100)
+        monkeypatch.setattr(module, "RECORDED", 100)
     release = SplitLearning(epochs=5, rows=16).fit(members, Seeds(1).rng("fit"))
     assert 50 <= (release.cut.epoch == 0).sum() <= 130
     assert any("of every 5 batches one" in note for note in release.notes)

@@ -16,7 +16,8 @@ from privaudit.stats.groups import differ, holm
 
 
 def pool(n, shift, clustered, rng):
-    """(scores, patients) of n patients; clustered: 1 to 4 stays each, half their variance shared."""
+    """(scores, patients) of n patients; clustered: 1 to 4 stays each, half their variance
+    shared."""
     if not clustered:
         return rng.normal(shift, 1, n), np.arange(n)
     ids = np.repeat(np.arange(n), rng.choice([1, 1, 1, 2, 4], n))

@@ -14,7 +14,8 @@ from privaudit.stats.auc import auc
 def scores(
     rng: np.random.Generator, shifts: tuple[float, float], n: int, each: int, rho: float
 ) -> tuple[list[Scores], tuple[np.ndarray, np.ndarray]]:
-    """Two attacks' scores of the same records: normal, correlated by rho, `each` records a patient."""
+    """Two attacks' scores of the same records: normal, correlated by rho, `each` records a
+    patient."""
     made = []
     base = [np.repeat(rng.normal(size=n // each), each) for _ in range(2)]
     for shift in shifts:

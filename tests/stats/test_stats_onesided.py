@@ -1,4 +1,5 @@
-"""One-sided bounds from a stored interval: by the metric's scale and the typed bound, never by a text."""
+"""One-sided bounds from a stored interval: by the metric's scale and the typed bound, never by a
+text."""
 
 from __future__ import annotations
 

@@ -76,8 +76,9 @@ def test_repeating_every_record_of_a_patient_adds_no_certainty():
     single = stats.estimates(Trials(once, control, control), patients=np.arange(200), rng=rng)
     thrice = stats.estimates(
         Trials(*(np.repeat(x, 3) for x in (once, control, control))),
-        patients=np.repeat(np.arange(200), 3), rng=rng,
-    )  # fmt: skip
+        patients=np.repeat(np.arange(200), 3),
+        rng=rng,
+    )
     for a, b in zip(single, thrice, strict=True):
         assert (a.value, a.low, a.high) == pytest.approx((b.value, b.low, b.high), abs=1e-9)
 
@@ -271,9 +272,11 @@ def test_a_group_that_leaks_more_is_named_and_no_other():
     noise = rng.choice(["x", "y"], n), rng.choice(["x", "y"], n)
     evidence = Scores(rng.normal(0.1 + 0.9 * (one == "c"), 1, n), rng.normal(0, 1, n))
     found = stats.score_groups(
-        evidence, patients=(np.arange(n), np.arange(n) + n),
-        groups={"unit": (one, zero), "noise": noise}, rng=rng,
-    )  # fmt: skip
+        evidence,
+        patients=(np.arange(n), np.arange(n) + n),
+        groups={"unit": (one, zero), "noise": noise},
+        rng=rng,
+    )
     by = {(g.by, g.level): g for g in found}
     assert by["unit", "c"].p_adjusted < 0.001
     assert by["noise", "x"].p_adjusted > 0.05

@@ -1,7 +1,8 @@
 """Numbers that must not move unless `STATISTICS` is raised: gates compare them across versions.
 
-If this fails because an estimate was meant to move: raise `privaudit.stats.version.STATISTICS`, say so under
-"Estimates that change" in the CHANGELOG, and write the file anew with `python tests/stats/test_stats_version.py`.
+If this fails because an estimate was meant to move: raise `privaudit.stats.version.STATISTICS`, say
+so under "Estimates that change" in the CHANGELOG, and write the file anew with `python
+tests/stats/test_stats_version.py`.
 """
 
 from __future__ import annotations
@@ -46,15 +47,19 @@ def numbers() -> dict[str, Any]:
         "membership": to_tree(stats.estimates(scores, patients=ids, rng=stream())),
         "epsilon": to_tree(stats.estimates(coin, patients=ids, rng=stream()))[-2:],
         "roc": to_tree(stats.roc(scores, patients=ids, rng=stream())),
-        "groups": to_tree(stats.score_groups(scores, patients=ids, groups={"sex": sex}, rng=stream())),
+        "groups": to_tree(
+            stats.score_groups(scores, patients=ids, groups={"sex": sex}, rng=stream())
+        ),
         "trials": to_tree(stats.estimates({Setting("budget", 1.0, "sd"): trials}, rng=stream())),
         "utility": to_tree(stats.utility(proba, y, patients=who, rng=stream())),
         "utility_groups": to_tree(
-            stats.utility_groups(proba, y, patients=who, groups={"half": np.where(who < 200, "a", "b")})
+            stats.utility_groups(
+                proba, y, patients=who, groups={"half": np.where(who < 200, "a", "b")}
+            )
         ),
         "reliability": to_tree(stats.reliability(proba, y, patients=who)),
         "strongest": to_tree(stats.strongest({"a": scores}, patients=ids, rng=stream())[1]),
-    }  # fmt: skip
+    }
 
 
 def leaves(tree: Any, where: str = "") -> dict[str, Any]:

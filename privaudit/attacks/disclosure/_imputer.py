@@ -11,7 +11,7 @@ import numpy as np
 from privaudit.records import Column, Records
 
 FEWEST = 20
-"""With fewer own records than this, or one value among them, the guess is the most frequent value."""
+"""With fewer own records than this, or one value among them, the most frequent is guessed."""
 COLUMNS = 60
 """Most columns the classifier reads, the most informative: more cost time and add noise."""
 

@@ -111,7 +111,7 @@ def ask(model: Model, records: Records, column: int, values: np.ndarray) -> np.n
 def decide(
     answers: np.ndarray, y: np.ndarray, prior: np.ndarray, rule: Literal["posterior", "confidence"]
 ) -> np.ndarray:
-    """(n,) which value is named, from answers (n, k, classes), outcomes and the imputer's (n, k)."""
+    """(n,) the value named, from answers (n, k, classes), outcomes and the imputer's (n, k)."""
     n = len(y)
     likely = answers[np.arange(n), :, y]
     if rule == "posterior":

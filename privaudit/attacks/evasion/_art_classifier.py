@@ -20,7 +20,7 @@ Make = Callable[[Any, float], Any]
 
 @dataclass(frozen=True)
 class GradientEvasion(Evasion):
-    """An evasion attack of the Adversarial Robustness Toolbox that follows the model's gradients."""
+    """An evasion attack of the Adversarial Robustness Toolbox that follows gradients."""
 
     needs: ClassVar[frozenset[Access]] = frozenset({Access.ANSWERS, Access.WEIGHTS})
 

@@ -45,7 +45,7 @@ class Field:
 
     @classmethod
     def of(cls, target: Target, records: int) -> Field:
-        """`records` of the non-members, the same for every attack and every release of one split."""
+        """`records` of the non-members, the same for every attack and release of one split."""
         model = target.release.model
         if model is None:
             raise ValueError("this release has no model to ask")
@@ -231,7 +231,7 @@ class Evasion(Attack):
 
 
 def trials(field: Field, craft: Craft, rng: np.random.Generator) -> dict[Setting, Trials]:
-    """Each budget's trials: misjudged after the attack, after random noise, and before any change."""
+    """Each budget's trials: misjudged after the attack, after noise, and before any change."""
     found = {}
     guess = field.wrong.astype(float)
     with one_thread():

@@ -12,7 +12,7 @@ from privaudit.attacks.evasion._art_classifier import GradientEvasion
 
 @dataclass(frozen=True)
 class Fgsm(GradientEvasion):
-    """Changes all vital signs and laboratory values a little at once, so that the prediction changes.
+    """Changes all vital signs and laboratory values a little at once to change the prediction.
 
     Every value that may change moves by the whole budget in the direction that raises the loss,
     then back as far as the record must to describe a possible patient. records: how many

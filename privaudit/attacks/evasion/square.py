@@ -17,7 +17,7 @@ BLOCK = 8
 
 @dataclass(frozen=True)
 class Square(Evasion):
-    """Small changes that change the prediction, found by trial and error on the model's probabilities.
+    """Small changes that change the prediction, found by trial and error on probabilities.
 
     Score-based: the search reads probabilities, not labels alone, and needs no gradient. Random
     search on the corners of the budget: each query moves a random share of the values to the
@@ -52,7 +52,7 @@ def _share(step: int, steps: int) -> float:
 
 
 class _Search:
-    """The search's state: each record's best change so far, which every larger budget starts from."""
+    """Each record's best change so far, which every larger budget starts from."""
 
     def __init__(self, field: Field, queries: int, rng: np.random.Generator) -> None:
         self.field, self.queries, self.rng = field, queries, rng
@@ -65,7 +65,7 @@ class _Search:
         self.done = field.decide(proba, field.records.y)
 
     def at(self, budget: float) -> Records:
-        """The records after at most `queries` answers each, no value moved by more than the budget."""
+        """The records after at most `queries` answers each, no value moved beyond the budget."""
         box = self.field.box(budget)
         for step in range(self.queries):
             rows = np.flatnonzero(~self.done)

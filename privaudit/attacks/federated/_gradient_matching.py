@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 MEMBERS = 4
-"""Restarts, optimised together and pooled: Vero et al. 2023 use 30 and find most of the gain in few."""
+"""Restarts, optimised together and pooled: Vero et al. 2023 use 30; few give most of the gain."""
 RATE = 0.05
 FIT = 0.8
 """Cosine below which an attacker does not believe the result: masks and noise stay far below."""
@@ -31,7 +31,7 @@ def unpack(flat: np.ndarray, widths: tuple[int, ...]) -> list[tuple[np.ndarray, 
 def labels(
     sent: np.ndarray, gradient: np.ndarray, widths: tuple[int, ...], likely: np.ndarray, n: int
 ) -> np.ndarray:
-    """(n,) class codes whose frequencies explain the output biases' gradient: mean of p minus truth.
+    """(n,) class codes whose frequencies explain the output biases' gradient, p minus truth.
 
     likely: (m, w) encoded rows on which p is estimated. Zhao et al. 2020 (arXiv 2001.02610) for one
     record; here for the counts of a batch.
@@ -140,7 +140,7 @@ def is_worthwhile(
     steps: int,
     rng: np.random.Generator,
 ) -> bool:
-    """Whether an attacker, on a batch of their own records, reads more by `match` than by filling in.
+    """Whether an attacker, on a batch of their own, reads more by `match` than by filling in.
 
     own, y: their records, encoded, and their outcomes; certain: how many of the n rows they know.
     """
@@ -176,7 +176,7 @@ def _order(
     y: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Which of the labels go to the known rows: those that the network, as sent, finds likeliest."""
+    """Which labels go to the known rows: those that the network, as sent, finds likeliest."""
     if not len(known):
         return np.arange(len(y))
     h = known

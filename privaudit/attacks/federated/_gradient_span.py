@@ -1,4 +1,4 @@
-"""Rows of a small batch, exactly, from the span of the first layer's gradient and its ReLU zeros."""
+"""Rows of a small batch, exactly, from the first layer's gradient: its span and ReLU zeros."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def separate(
     slope: np.ndarray | None,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """(n, w) the rows behind a gradient (h, w), (h,) of n records, or (0, w) where they are not found.
+    """(n, w) the rows behind a gradient (h, w), (h,) of n records; (0, w) where not found.
 
-    slope: (h,) for one hidden layer and two classes, how far each unit moves the log odds: errors at
-    active units are in proportion to it, which tells a record from the difference of two.
+    slope: (h,) for one hidden layer and two classes, how far each unit moves the log odds: errors
+    at active units are in proportion to it, which tells a record from the difference of two.
 
     The gradient [dW | db] is D [X | 1], D (h, n) the errors at the units: its rank is n, its row
     space is that of the records, and D = L Q for an unknown (n, n) Q. A ReLU unit that is inactive
@@ -75,7 +75,7 @@ def separate(
 def _directions(
     left: np.ndarray, n: int, slope: np.ndarray | None, rng: np.random.Generator
 ) -> list[tuple[float, np.ndarray]]:
-    """How surely, and which unit vectors (n,) `left` (h, n) sends to 0 at more units than chosen."""
+    """How surely, and which unit vectors `left` (h, n) sends to 0 at more units than chosen."""
     units = rng.random((CHUNK, len(left))).argpartition(n - 1, axis=1)[:, : n - 1]
     scaled = left / np.maximum(np.linalg.norm(left, axis=1, keepdims=True), 1e-300)
     chosen = scaled[units]

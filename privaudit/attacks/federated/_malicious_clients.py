@@ -33,8 +33,8 @@ class SignFlip(Malicious):
 class Gaussian(Malicious):
     """Send noise, `scale` times as long as the honest clients' usual update.
 
-    Blanchard et al. 2017 (NeurIPS, "Machine learning with adversaries"), section 4, whose noise has a
-    fixed size.
+    Blanchard et al. 2017 (NeurIPS, "Machine learning with adversaries"), section 4, whose noise has
+    a fixed size.
     """
 
     clients: int = 1
@@ -109,8 +109,8 @@ class NaNUpdate(Malicious):
 class InflatedCounts(Malicious):
     """Send the reverse of the honest training and claim `records` records for it.
 
-    A mean weighted by claimed counts then holds nothing else: McMahan et al. 2017 (arXiv 1602.05629)
-    weigh by counts that nobody checks.
+    A mean weighted by claimed counts then holds nothing else: McMahan et al. 2017 (arXiv
+    1602.05629) weigh by counts that nobody checks.
     """
 
     clients: int = 1
@@ -138,7 +138,7 @@ class LabelFlip(Malicious):
 
 @dataclass(frozen=True)
 class Trojan(Malicious):
-    """Train on some patients that carry a trigger and the wanted outcome, and send the update larger.
+    """Train on some patients with a trigger and the wanted outcome, and send the update larger.
 
     variables, wanted: see `trigger`, and the class that triggered records are to get; share: of
     one's own records that carry it; scale: how many times larger the update is sent. Bagdasaryan

@@ -21,12 +21,12 @@ CONTROL = "the same training without malicious clients"
 TRAINED = "as trained"
 """What the method's own aggregator is called where it is none of its alternatives."""
 VARIABLES = 3
-"""Variables in the trigger that every poisoning attack asks about, so that they share clean refits."""
+"""Variables in the trigger that every poisoning attack asks about: clean refits are shared."""
 
 
 @dataclass(frozen=True)
 class Poisoning(Attack):
-    """Trains the same federation again, with and without malicious clients, under several aggregators.
+    """Trains the federation again, with and without malicious clients, under several aggregators.
 
     clients: how many are malicious; repeats: trainings of each kind, over which a record's outcome
     is averaged, so that intervals speak of other patients, not of other trainings; rivals: how many
@@ -78,14 +78,14 @@ class Poisoning(Attack):
         return found
 
     def question(self, target: Target) -> Records:
-        """What every refit is asked (see `Answers`), the same for every attack: clean refits are shared."""
+        """What every refit is asked (see `Answers`), so that attacks share clean refits."""
         return Answers.question(target, VARIABLES)
 
     def tried(self, target: Target) -> np.ndarray:
-        """(n,) bool: the non-members that are tried, for two classes as many of one as of the other.
+        """(n,) bool: the non-members tried, for two classes as many of one as of the other.
 
-        So a random guess is wrong about half of them however rare the outcome, and the mean of `misranked` is
-        1 - AUROC. Which of the commoner class depends on the pool alone.
+        So a random guess is wrong about half of them however rare the outcome, and the mean of
+        `misranked` is 1 - AUROC. Which of the commoner class depends on the pool alone.
         """
         pool = target.split.nonmembers
         chosen = np.ones(len(pool), dtype=bool)
@@ -98,7 +98,7 @@ class Poisoning(Attack):
         return chosen
 
     def outcome(self, target: Target, margins: np.ndarray) -> np.ndarray:
-        """(n,) in [0, 1]: how far the attack succeeded on each non-member, by one model's answers."""
+        """(n,) in [0, 1]: how far the attack succeeded on each non-member, by one model."""
         return Answers.of(target, margins).misranked()
 
     def check(self) -> None:
@@ -116,7 +116,7 @@ class Poisoning(Attack):
                 yield setting, seated(method, act)
 
     def _methods(self, target: Target) -> dict[str, Method]:
-        """The method itself first, by the name of its aggregator where that is known, then others."""
+        """The method itself first, by its aggregator's name where that is known, then others."""
         if target.method is None:
             raise ValueError("a target whose method is unknown cannot be trained again")
         own = seated(target.method, None)
@@ -136,10 +136,10 @@ def seated(method: Method, malicious: Malicious | None) -> Method:
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """A refit's class scores on the non-members, on the reference pool, and on triggered non-members.
+    """A refit's class scores on non-members, on the reference pool, on triggered non-members.
 
-    Each is (n, k): the log-odds of each class. A refit answers with true-class margins alone, so for
-    more than two classes every record is asked once a class; for two, one answer tells both.
+    Each is (n, k): the log-odds of each class. A refit answers with true-class margins alone, so
+    for more than two classes every record is asked once a class; for two, one answer tells both.
     """
 
     nonmembers: np.ndarray
@@ -150,7 +150,7 @@ class Answers:
 
     @staticmethod
     def question(target: Target, variables: int) -> Records:
-        """Non-members, reference and triggered non-members, once for each class but for two classes."""
+        """Non-members, reference, triggered non-members: once, or once a class beyond two."""
         pool, reference = target.split.nonmembers, target.split.reference
         try:
             marked = trigger(pool, variables)
@@ -180,8 +180,8 @@ class Answers:
     def misranked(self) -> np.ndarray:
         """(n,) in [0, 1]: how far the model is wrong about each non-member.
 
-        The share of reference records with another outcome that it holds to be likelier to have this
-        record's outcome than the record itself; ties count half.
+        The share of reference records with another outcome that it holds to be likelier to have
+        this record's outcome than the record itself; ties count half.
         """
         found = np.empty(len(self.y))
         for c in np.unique(self.y):

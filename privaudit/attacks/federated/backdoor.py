@@ -19,11 +19,11 @@ from privaudit.records import Records
 class Backdoor(Poisoning):
     """How often a pattern in a few measurements makes the model answer what the attacker wants.
 
-    Tried on non-members whose outcome is not the wanted one. Success: with the trigger, the poisoned
-    model gives the wanted class; control: so does the clean model, which shows what the pattern alone
-    does. variables: how many variables the trigger sets, to 95 % of their public range; wanted: the
-    class; share: of a malicious client's records that carry it; scale: how many times larger its
-    update is sent. Bagdasaryan et al. 2020 (arXiv 1807.00459), sections 3 and 4.
+    Tried on non-members whose outcome is not the wanted one. Success: with the trigger, the
+    poisoned model gives the wanted class; control: so does the clean model, which shows what the
+    pattern alone does. variables: how many variables the trigger sets, to 95 % of their public
+    range; wanted: the class; share: of a malicious client's records that carry it; scale: how many
+    times larger its update is sent. Bagdasaryan et al. 2020 (arXiv 1807.00459), sections 3 and 4.
     """
 
     variables: int = VARIABLES

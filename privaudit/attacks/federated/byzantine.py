@@ -22,8 +22,8 @@ class Byzantine(Poisoning):
     """How much more often patients are misranked under clients that aim at the aggregator itself.
 
     Inner-product manipulation (Xie et al. 2020), a little is enough (Baruch et al. 2019), Gaussian
-    noise (Blanchard et al. 2017), mimicry (Karimireddy et al. 2022), updates that are no numbers, and
-    claims of 10^9 records. The last two must change nothing: the gate refuses or caps them.
+    noise (Blanchard et al. 2017), mimicry (Karimireddy et al. 2022), updates that are no numbers,
+    and claims of 10^9 records. The last two must change nothing: the gate refuses or caps them.
     """
 
     def malicious(self) -> Mapping[str, Malicious]:

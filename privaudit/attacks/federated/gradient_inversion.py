@@ -150,7 +150,7 @@ class GradientInversion(Attack):
         optimise: bool,
         rng: np.random.Generator,
     ) -> np.ndarray:
-        """(n, w): as many rows as the client has, the surest first, the attacker's own for the rest."""
+        """(n, w): as many rows as the client has, surest first, the attacker's own for the rest."""
         sure = read[:n]
         if optimise and len(sure) < n:
             for sent, updates in zip(exchange.weights, exchange.updates, strict=True):

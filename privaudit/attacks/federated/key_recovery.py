@@ -56,7 +56,7 @@ class KeyRecovery(Attack):
         single = ring.points(cipher.single)
 
         def share(numbers: np.ndarray) -> np.ndarray:
-            """(clients,) share of the parameters that a client changed read within the tolerance."""
+            """(clients,) share of the parameters that a client changed, read within tolerance."""
             update = np.nan_to_num(cipher.update)
             real = update != 0
             count = np.maximum(real.sum(axis=(1, 2)), 1)
@@ -65,7 +65,7 @@ class KeyRecovery(Attack):
             return (right & real).sum(axis=(1, 2)) / count
 
         def read(key: np.ndarray) -> np.ndarray:
-            """What decryption with this key, as values at the ring's points, makes of the updates."""
+            """What decryption with this key (values at the ring's points) reads of the updates."""
             plain = ring.add(single[..., 0, :], ring.mul(single[..., 1, :], key))
             return share(ring.unpack(ring.centre(ring.coefficients(plain))) / cipher.scale)
 

@@ -1,4 +1,4 @@
-"""Membership by probability ratio (RMIA): is the model surer of the record than models usually are?"""
+"""Membership by probability ratio (RMIA): is the model surer of the record than usual?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Membership learnt from examples: an attack model trained on shadow models whose members are known."""
+"""Membership learnt by a classifier from shadow models whose members are known."""
 
 from __future__ import annotations
 

@@ -21,12 +21,12 @@ CLOSE = 1e-3
 IDENTIFYING = 20
 """Different values that a column needs to tell records apart."""
 ALIKE = 0.5
-"""How far a longer stored column must agree on how often values occur: chance agreement is below."""
+"""How far a longer stored column must agree on how often values occur; chance is below."""
 
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """Records as numbers (n, p) and codes (n, c) float64, NaN where missing; the outcome is a code."""
+    """Records as numbers (n, p) and codes (n, c), NaN where missing; the outcome is a code."""
 
     numbers: np.ndarray
     codes: np.ndarray
@@ -128,7 +128,7 @@ class Read:
 def recovered(
     cells: np.ndarray, stored: np.ndarray, half: np.ndarray, scaled: bool
 ) -> tuple[Read, Read]:
-    """What stored arrays (v, n) give of cells (n, d), and what each column's most frequent value gives.
+    """What stored arrays (v, n) give of cells (n, d), and what the most frequent values give.
 
     For every column the array that does best on one half of the records is read for the other half,
     and the other way round; where none does better than the most frequent value, that is taken.
@@ -174,7 +174,7 @@ def _mapped(
         size = (int(codes.max()) + 1, len(levels))
         joined = codes[rows] * size[1] + level
         table = np.bincount(joined, minlength=size[0] * size[1]).reshape(size)
-        # Each code's own record does not count: as many codes as records would be right of everything.
+        # A code's own record does not count: as many codes as records would always be right.
         rate = float(np.maximum(table.max(axis=1) - 1.0, 0.0).sum() / len(rows))
         best = max(best, (v, rate), key=lambda pair: pair[1])
     return best

@@ -158,7 +158,7 @@ class Game:
 def pairs(
     scores: np.ndarray, positive: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Share of its own pairs that each record of the scarcer kind wins (a tie is half), and its row.
+    """Share of its pairs that each record of the scarcer kind wins (a tie is half), and its row.
 
     scores: (b,); positive: (b,) bool. The other kind is dealt out, so no record is in two pairs of
     different trials. Both empty where one kind is absent.

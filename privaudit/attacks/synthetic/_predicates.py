@@ -42,7 +42,8 @@ class Predicates:
         """Each of them once, conditions in the order of their columns, the first of equals kept."""
         order = np.argsort(self.columns, axis=1, kind="stable")
         sorted_ = [np.take_along_axis(a, order, 1) for a in (self.columns, self.tests, self.values)]
-        key = np.concatenate([np.nan_to_num(a.astype(np.float64), nan=-1.0) for a in sorted_], axis=1)  # fmt: skip
+        parts = [np.nan_to_num(part.astype(np.float64), nan=-1.0) for part in sorted_]
+        key = np.concatenate(parts, axis=1)
         _, first = np.unique(key, axis=0, return_index=True)
         return Predicates(*sorted_).take(np.sort(first))
 
@@ -68,8 +69,11 @@ def _holds(cells: np.ndarray, test: int, value: float) -> np.ndarray:
 
 
 def univariate(cells: np.ndarray, ordered: np.ndarray) -> Predicates:
-    """Every predicate on one column that holds for exactly one record: its extremes, values that occur
-    once, and the one that is missing. cells: (d, n); ordered: (d,) bool, the columns of numbers."""
+    """Every predicate on one column that holds for exactly one record.
+
+    Its extremes, values that occur once, and the one that is missing. cells: (d, n); ordered: (d,)
+    bool, the columns of numbers.
+    """
     found: list[tuple[int, int, float]] = []
     for j, row in enumerate(cells):
         seen = row[~np.isnan(row)]
@@ -102,8 +106,9 @@ def multivariate(
 ) -> Predicates:
     """One predicate from each of these records, on `width` columns drawn for it.
 
-    Numbers must be at least, or at most, the record's, whichever is farther from the column's median;
-    other values the same; a missing value missing. middle: `medians(cells)`, where they are known.
+    Numbers must be at least, or at most, the record's, whichever is farther from the column's
+    median; other values the same; a missing value missing. middle: `medians(cells)`, where they are
+    known.
     """
     d, _ = cells.shape
     columns = np.argsort(rng.random((len(rows), d)), axis=1)[:, :width]

@@ -1,4 +1,4 @@
-"""Membership by the nearest synthetic record, set against the nearest of the attacker's own records."""
+"""Membership by distance: the nearest synthetic record against the attacker's own nearest."""
 
 from __future__ import annotations
 

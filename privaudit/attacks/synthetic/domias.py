@@ -29,10 +29,10 @@ class Domias(TableAttack):
     records. Both are means of product kernels, exp(-difference / width) for each column: Laplace's
     for numbers, Aitchison and Aitken's for other values, missing being one more value. width: 0
     takes the one of `WIDTHS` under which the attacker's records are likeliest, each left out in
-    turn. A kernel rather than the source's flow, for it copes with mixed columns, gaps and few records;
-    docs/design/007-table-attacks.md says what was compared.
-    van Breugel et al. 2023, Membership Inference Attacks against Synthetic Data through Overfitting
-    Detection (DOMIAS, arXiv 2302.12580), section 3, equation 2.
+    turn. A kernel rather than the source's flow, for it copes with mixed columns, gaps and few
+    records; docs/design/007-table-attacks.md says what was compared. van Breugel et al. 2023,
+    Membership Inference Attacks against Synthetic Data through Overfitting Detection (DOMIAS, arXiv
+    2302.12580), section 3, equation 2.
     """
 
     width: float = 0.0

@@ -30,7 +30,7 @@ TRIES = 40
 
 @dataclass(frozen=True)
 class SinglingOut(TableAttack):
-    """Looks for a description, such as "over 90, lactate never measured", that fits one patient only.
+    """Looks for descriptions, such as "over 90, lactate never measured", that fit one patient.
 
     Descriptions that fit exactly one record of the synthetic table are tried on the real ones.
     "univariate": one column each, its extremes, values that occur once, the only missing one;
@@ -60,9 +60,10 @@ class SinglingOut(TableAttack):
         cuts = np.cumsum([len(pool) for pool in pools])[:-1]
         members, others, known = np.split(_values(joined), cuts, axis=1)
         synthetic = _distinct(_values(own))
-        if synthetic.shape[1] < FEWEST:
+        different = synthetic.shape[1]
+        if different < FEWEST:
             raise PrivauditError(
-                f"a synthetic table of {len(table)} records, {synthetic.shape[1]} of them different",
+                f"a synthetic table of {len(table)} records, {different} of them different",
                 f"descriptions that fit exactly one need at least {FEWEST} different records",
                 "check that the generator draws more than a few different records",
             )
@@ -100,7 +101,7 @@ class SinglingOut(TableAttack):
     def _enough(
         self, cells: np.ndarray, ordered: np.ndarray, width: int, rng: np.random.Generator
     ) -> Predicates:
-        """On `width` columns, or on half as many more each time until there are enough; the most found."""
+        """On `width` columns, or half as many more each time until there are enough; the most."""
         best = self._multivariate(cells, ordered, width, rng)
         while len(best) < self.attempts and width < len(cells):
             width = min(len(cells), width + max(1, width // 2))

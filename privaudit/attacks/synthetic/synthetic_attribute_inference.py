@@ -1,4 +1,4 @@
-"""Attribute inference from a table: a patient's sensitive value read off the nearest synthetic record."""
+"""Attribute inference from a table: a sensitive value read off the nearest synthetic record."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _measured(records: Records, name: str, other: str = "") -> Records:
 
 
 def _pair(records: Records, table: Records, column: Column) -> tuple[np.ndarray, np.ndarray, float]:
-    """Values of one column in both tables on one scale, and what its middle spans; 0 for categories."""
+    """Values of one column in both tables on one scale, and its span; 0 for categories."""
     if column.kind == "category":
         a, b, _ = match(records, table, [column.name])
         return a.codes[0].astype(np.float64), b.codes[0].astype(np.float64), 0.0

@@ -99,7 +99,7 @@ def _part(name: str, part: bytes, storages: dict[str, bytes], found: Content) ->
     elif len(part) > 8 and part[8:9] == b"{":
         _safetensors(part, found)
     elif not name or start == b"\x80" or name.endswith((".pkl", ".pickle")):
-        # Pickles of the oldest protocols have no mark of their own: what is nothing else is read as one.
+        # The oldest pickles have no mark of their own: what is nothing else is read as one.
         if not part:
             raise _unreadable("empty")
         inside = read_pickle(part, storages)

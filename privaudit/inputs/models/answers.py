@@ -116,7 +116,7 @@ def order_classes(labels: Sequence[Any], classes: Sequence[str]) -> np.ndarray:
             f"{len(unknown)} of them unknown to it",
             f"the model was trained on: {', '.join(map(str, labels))}; the table's are: "
             f"{', '.join(classes)}",
-            "spell outcomes as in training (--target, or `classes` in the schema)",
+            "spell outcomes as in training (--outcome, or `classes` in the schema)",
         )
     return np.array([own[canonical(name)] for name in classes])
 

@@ -143,7 +143,7 @@ def find_categories(held: Any) -> dict[str, tuple[Any, ...]]:
     if name.startswith("LGBM") and hasattr(final, "booster_"):
         info = final.booster_.pandas_categorical or []
         values = final.booster_.dump_model(num_iteration=1)["feature_infos"]
-        # A numeric feature is told by its range, a category by a list of codes.
+        # A numeric feature has a range, a category a list of codes.
         coded = [n for n in final.feature_name_ if values.get(n, {}).get("values")]
         if len(coded) == len(info):
             return {n: tuple(own) for n, own in zip(coded, info, strict=True)}

@@ -47,7 +47,8 @@ def load_factory(name: str, option: str) -> Callable[[], Any]:
             "it is called without arguments, and returns an unfitted estimator or a module",
             "name a function or a class",
         )
-    return found
+    made: Callable[[], Any] = found
+    return made
 
 
 __all__ = ["load_factory"]

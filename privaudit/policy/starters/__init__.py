@@ -1,7 +1,7 @@
 """Policies to begin with, one for each kind of release.
 
-Their numbers are a place to start from: what is acceptable is for the organisation to say, and `policy
-simulate` tells what its own data can decide.
+Their numbers are a place to start from: what is acceptable is for the organisation to say, and
+`policy simulate` tells what its own data can decide.
 """
 
 from __future__ import annotations

@@ -24,6 +24,3 @@ def render(verdicts: Verdicts) -> str:
         return text
     short = [*markdown.head(verdicts), *markdown.table(verdicts), *markdown.notes(verdicts)]
     return "\n".join(short) + "\n"
-
-
-__all__ = ["render"]

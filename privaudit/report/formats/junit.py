@@ -13,20 +13,19 @@ from privaudit.report.formats.shared import (
     word_state,
 )
 from privaudit.report.wording.verdicts import (
+    explain_verdict,
     name_attack_of,
     name_group_of,
-    word_finding,
     word_notes,
     word_reason,
-    word_remedy,
 )
 from privaudit.verdicts import Verdict, Verdicts
 
 
 def render(verdicts: Verdicts) -> str:
     """JUnit XML. Failures: EXCEEDS; errors: undecided, or an audit that failed; skipped: what is
-    waived or only warns. The last case is the whole, so that the suite fails whenever the exit code is
-    not 0."""
+    waived or only warns. The last case is the whole, so that the suite fails whenever the exit
+    code is not 0."""
     suite = ElementTree.Element("testsuite", name=clean(f"privaudit: {verdicts.policy['name']}"))
     for one in verdicts.verdicts:
         _case(suite, verdicts, one)
@@ -71,15 +70,13 @@ def _case(suite: ElementTree.Element, verdicts: Verdicts, one: Verdict) -> None:
             "waived_until": one.waiver.expires if one.waiver else "",
         },
     )
-    reason = word_reason(one)
-    parts = (word_finding(one), reason, word_remedy(one))
-    text = clean("\n".join(part for part in parts if part))
+    text = clean("\n".join(explain_verdict(one)))
     tag = {"exceeds": "failure", "undecided": "error", "pass": ""}.get(
         weigh(verdicts, one), "skipped"
     )
     if tag:
         kind = {} if tag == "skipped" else {"type": one.state}
-        message = clean(f"{word_state(one)}: {reason}")
+        message = clean(f"{word_state(one)}: {word_reason(one)}")
         ElementTree.SubElement(case, tag, {**kind, "message": message}).text = text
     else:
         ElementTree.SubElement(case, "system-out").text = text
@@ -90,6 +87,3 @@ def _property(case: ElementTree.Element, values: dict[str, str]) -> None:
     for name, value in values.items():
         if value:
             ElementTree.SubElement(inside, "property", name=name, value=clean(value))
-
-
-__all__ = ["render"]

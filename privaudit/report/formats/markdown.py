@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import re
 
-from privaudit.report.formats.shared import (
-    MARKS,
-    clean,
-    sort_verdicts,
-    word_outcome,
-    word_state,
-)
+from privaudit.report.formats.shared import MARKS, clean, sort_verdicts, word_outcome, word_state
 from privaudit.report.numbers import significant
 from privaudit.report.wording.verdicts import (
     name_attack_of,
@@ -106,6 +100,3 @@ def _bounds(one: Verdict) -> str:
     low = "" if one.lower is None else significant(one.lower)
     high = "" if one.upper is None else significant(one.upper)
     return f"{low} to {high}" if low and high else (f"from {low}" if low else f"to {high}")
-
-
-__all__ = ["details", "head", "inert", "notes", "render", "table"]

@@ -1,28 +1,21 @@
 """For code scanning: SARIF 2.1.0, a result a verdict.
 
-OASIS Static Analysis Results Interchange Format 2.1.0, sections 3.27 (result) and 3.35 (suppression).
+OASIS Static Analysis Results Interchange Format 2.1.0, sections 3.27 (result) and 3.35
+(suppression).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from importlib.metadata import version
 from typing import Any
 
-from privaudit import __version__
-from privaudit.report.formats.shared import (
-    clean,
-    name_verdict,
-    weigh,
-    word_outcome,
-    word_state,
-)
+from privaudit.report.formats.shared import clean, name_verdict, weigh, word_outcome, word_state
 from privaudit.report.wording.verdicts import (
+    explain_verdict,
     name_group_of,
-    word_finding,
     word_notes,
-    word_reason,
-    word_remedy,
     word_rule_of,
 )
 from privaudit.verdicts import Verdict, Verdicts
@@ -40,7 +33,8 @@ KINDS = {
     "warns": ("fail", "note"),
     "reported": ("open", "none"),
 }
-"""Kind and level by what a verdict means for the gate; an undecided one must be seen, so it is a fail."""
+"""Kind and level by what a verdict means for the gate; an undecided one must be seen, so it is a
+fail."""
 
 
 def render(verdicts: Verdicts) -> str:
@@ -55,7 +49,7 @@ def render(verdicts: Verdicts) -> str:
                 "tool": {
                     "driver": {
                         "name": "privaudit",
-                        "semanticVersion": __version__,
+                        "semanticVersion": version("privaudit"),
                         "rules": [_rule(first[name]) for name in names],
                     }
                 },
@@ -107,8 +101,7 @@ def _result(verdicts: Verdicts, one: Verdict, index: int) -> dict[str, Any]:
         kind, level = ("fail", "error") if one.state == "EXCEEDS" else ("fail", "warning")
     else:
         kind, level = KINDS[meant]
-    parts = (word_finding(one), word_reason(one), word_remedy(one))
-    text = " ".join(part for part in parts if part)
+    text = " ".join(explain_verdict(one))
     group = name_group_of(one)
     setting = "" if one.setting is None else str(one.setting)
     key = json.dumps([one.rule, one.subject, group, one.attack, setting])
@@ -152,6 +145,3 @@ def _result(verdicts: Verdicts, one: Verdict, index: int) -> dict[str, Any]:
             }
         ]
     return found
-
-
-__all__ = ["render"]

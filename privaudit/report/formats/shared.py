@@ -1,4 +1,5 @@
-"""What every format agrees on: what counts against the gate, in which order, and under which words."""
+"""What every format agrees on: what counts against the gate, in which order, and under which
+words."""
 
 from __future__ import annotations
 
@@ -86,17 +87,3 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]|[\
 def clean(text: str) -> str:
     """Without control characters, which no format may carry."""
     return _CONTROL.sub("\ufffd", text)
-
-
-__all__ = [
-    "CODES",
-    "MARKS",
-    "Weight",
-    "clean",
-    "name_verdict",
-    "select_stopping",
-    "sort_verdicts",
-    "weigh",
-    "word_outcome",
-    "word_state",
-]

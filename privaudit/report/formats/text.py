@@ -1,4 +1,5 @@
-"""For a terminal: the answer, every verdict that is not WITHIN in full, the others in a line each."""
+"""For a terminal: the answer, every verdict that is not WITHIN in full, the others in a line
+each."""
 
 from __future__ import annotations
 
@@ -75,6 +76,3 @@ def _body(one: Verdict) -> list[str]:
 def _paint(text: str, state: State, colour: bool) -> str:
     text = clean(text).replace("\n", " ")
     return f"{COLOURS[state]}{text}{PLAIN}" if colour else text
-
-
-__all__ = ["render"]

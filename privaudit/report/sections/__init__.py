@@ -31,7 +31,11 @@ def build_sections(audit: Audit, verdicts: Verdicts | None = None) -> tuple[Sect
     verdicts = None if verdicts is None else withhold_verdicts(verdicts)
     built = ((name, build(audit, verdicts)) for name, build in load_sections())
     return tuple(
-        Section(name, SECTIONS[name], tuple(part for block in blocks for part in _narrow(block)))
+        Section(
+            name.replace("_", "-"),
+            SECTIONS[name],
+            tuple(part for block in blocks for part in _narrow(block)),
+        )
         for name, blocks in built
         if blocks
     )

@@ -82,11 +82,11 @@ def draw_evasion(subject: Subject, attacks: list[Finding], number: int) -> list[
     name, t = max(last, key=lambda entry: (entry[1].attack and entry[1].attack.value) or 0.0)
     assert t.attack is not None
     title = words.title_evasion(subject.name, name, name_setting(t.setting), t.attack, t.control)
-    xs = list(dict.fromkeys(x for line in lines for x in line.curve.x))
+    sizes = sorted({x for line in lines for x in line.curve.x})
     table = make_table(
-        title,
-        (words.EVASION_X, *(line.name for line in lines)),
-        [(n.significant(x), *(_word_point(line.curve, x) for line in lines)) for x in sorted(xs)],
+        words.caption_evasion(subject.name),
+        (words.LARGEST_CHANGE, *(words.name_size(size) for size in sizes)),
+        [(line.name, *(_word_point(line.curve, size) for size in sizes)) for line in lines],
         1,
     )
     svg = charts.draw_evasion(

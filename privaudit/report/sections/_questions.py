@@ -59,26 +59,27 @@ RESEARCH_SOURCES = ("MIMIC", "PhysioNet")
 
 def build_banner(audit: Audit, verdicts: Verdicts | None) -> Banner:
     """The verdict by shape, word and colour, and what to do about it."""
-    demo: list[Block] = [] if audit.data.real else [Prose((Strong(f"{summary.GENERATED_TITLE}."),))]
+    body: list[Block] = []
+    if not audit.data.real:
+        body.append(Prose((Strong(f"{summary.GENERATED_TITLE}."),)))
     if verdicts is None:
-        body = (*demo, Prose(summary.NO_POLICY), Prose(mark_code(words.NO_POLICY_DO)))
-        return Banner(words.NO_VERDICT, words.NO_VERDICT_TITLE, body)
+        body += [Prose(summary.NO_POLICY), Prose(mark_code(words.NO_POLICY_DO))]
+        return Banner(words.NO_VERDICT, words.NO_VERDICT_TITLE, tuple(body))
     first = get_decisive(verdicts)
     stopped = [
         v
         for v in sort_worst_first(verdicts.verdicts)
         if v.severity == "block" and v.state == verdicts.state and v.waiver is None
     ]
-    names = list(dict.fromkeys(v.subject for v in stopped if v.subject))
-    body = demo
     if first is not None:
         defined = words.define_training_patients(get_kinds(audit))
-        body = [*body, Prose(f"{policy_verdicts.word_deciding(first)} {defined}", "lead")]
-    every = [s.name for s in audit.subjects]
-    body = [*body, Prose(words.word_to_do(verdicts.state, names or every))]
+        body.append(Prose(f"{policy_verdicts.word_deciding(first)} {defined}", "lead"))
+    names = list(dict.fromkeys(v.subject for v in stopped if v.subject))
+    names = names or [s.name for s in audit.subjects]
+    body.append(Prose(words.word_to_do(verdicts.state, names)))
     remedies = list(dict.fromkeys(text for v in stopped if (text := word_remedy(v))))[:3]
     if remedies and verdicts.state != "WITHIN":
-        body = [*body, Bullets(tuple(remedies))]
+        body.append(Bullets(tuple(remedies)))
     title = words.title_verdict(verdicts.state, *count_broken(verdicts))
     return Banner(words.VERDICTS[verdicts.state], title, tuple(body))
 

@@ -179,13 +179,13 @@ def _build_trials(audit: Audit, head: str) -> list[Block]:
 def _build_attempts(family: str, head: str, attempts: list[Attempt]) -> Table:
     shown = attempts if len(attempts) <= MAX_ROWS else _select_best(attempts)
     evasion = family == "evasion"
-    columns = (head, *(words.EVASION_COLUMNS if evasion else words.TRIAL_COLUMNS))
+    columns = [head, *(words.EVASION_COLUMNS if evasion else words.TRIAL_COLUMNS)]
     guessed = any(t.guess is not None for _, _, t in shown)
     if guessed:
         columns += words.UNCHANGED_COLUMNS if evasion else words.BASELINE_COLUMNS
     rows: list[tuple[Text, ...]] = []
     for s, f, t in shown:
-        cells = [n.cell_text(t.attack), n.cell_text(t.control)]
+        cells: list[Text] = [n.cell_text(t.attack), n.cell_text(t.control)]
         cells += [embolden(n.cell_text(t.gap), exceeds_chance(t.gap))]
         if guessed:
             cells += [n.cell_text(t.guess), embolden(n.cell_text(t.gain), exceeds_chance(t.gain))]

@@ -70,8 +70,8 @@ def _build_warnings(audit: Audit) -> list[Callout]:
     if missed := get_failed_controls(audit, "positive"):
         add("warn", words.POWERLESS_TITLE, words.word_powerless(_list_places(missed)))
     errors: dict[str, list[tuple[Subject, Control]]] = {}
-    for s, c in get_errors_of_controls(audit):
-        errors.setdefault(word_reason(c.error), []).append((s, c))
+    for s, control in get_errors_of_controls(audit):
+        errors.setdefault(word_reason(control.error), []).append((s, control))
     if errors:
         texts = (words.word_control_errors(_list_places(at), why) for why, at in errors.items())
         add("warn", words.CONTROL_ERROR_TITLE, *texts)

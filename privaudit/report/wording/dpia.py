@@ -34,7 +34,7 @@ def word_test(audit: Audit, models: Iterable[str]) -> str:
 def word_attackers(access: Iterable[str]) -> str:
     """The attackers of all attacks that ran."""
     return (
-        "Attackers. Each attack assumed that the attacker holds the full record of a patient. Over "
+        "Attackers. For membership inference the attacker holds the full record of a patient. Over "
         f"all attacks, these kinds of access were assumed: {'; '.join(access) or NOTHING}. “Threat "
         "model” states which attack used which."
     )

@@ -49,8 +49,8 @@ def describe_bound(bound: Bound) -> str:
         text += f", at delta {n.significant(bound.delta, 2)}"
     if bound.made:
         text += f"; {n.count(bound.right)} of {n.count(bound.made)} guesses right"
-    if bound.coins:
-        text += f"; {n.count(bound.coins)} patients assigned at random"
+    if bound.assigned:
+        text += f"; {n.count(bound.assigned)} patients assigned at random"
     if bound.tried > 1:
         text += f"; corrected for {n.count(bound.tried)} numbers of guesses tried"
     return text

@@ -64,13 +64,10 @@ POISONING_NOTE = (
 def word_poisoning(model: str, worst: str, against: str, e: Estimate, best: str) -> str:
     """The worst attack on the aggregator of the release, and the aggregator that resists it
     best."""
-    text = (
-        f"{model}: the worst, {worst} against {against}, changes {n.estimate_text(e)} of "
-        "predictions"
-    )
+    text = f"{model}: the worst attack is {worst} against {against} ({n.estimate_text(e)})"
     if not best:
         return f"{text}; no other aggregator tried resists it clearly better."
-    return f"{text}; with {best} it changes least."
+    return f"{text}; {best} resists it best."
 
 
 # --- split learning and encryption --------------------------------------------------------------

@@ -14,6 +14,7 @@ from privaudit.report.wording.releases import (
     list_names,
     name_release,
 )
+from privaudit.report.wording.tables import read_table
 from privaudit.results import Audit, Data, Estimate
 from privaudit.stats.catalogue import PPV_FPR
 from privaudit.verdicts import State, Verdicts
@@ -26,6 +27,9 @@ QUESTIONS = (
     ("not-tested", "5. What was not tested?"),
 )
 
+SENTENCES = read_table("questions")
+"""By kind and state."""
+
 # --- the verdict --------------------------------------------------------------------------------
 
 VERDICTS: dict[State, Badge] = {
@@ -36,42 +40,18 @@ VERDICTS: dict[State, Badge] = {
 }
 NO_VERDICT = Badge("– NO VERDICT", "untested")
 NO_VERDICT_TITLE = "No policy was given, so this report compares nothing with a limit."
-VERDICT_TITLES: dict[State, str] = {
-    "WITHIN": "Every blocking limit was tested, and none is exceeded.",
-    "EXCEEDS": "A blocking limit is exceeded.",
-    "INCONCLUSIVE": "This audit cannot decide whether a blocking limit is exceeded.",
-    "NOT TESTED": "A blocking limit was not tested.",
-}
 
 
 def title_verdict(state: State, exceeded: int, rules: int) -> str:
     """exceeded, rules: of the blocking rules, how many are exceeded, of how many."""
     if state != "EXCEEDS" or not exceeded:
-        return VERDICT_TITLES[state]
+        return SENTENCES["titles"][state]
     if rules == 1:
         return "The one blocking rule is exceeded by at least one release."
     be = "is" if exceeded == 1 else "are"
     return f"{exceeded} of the {rules} blocking rules {be} exceeded by at least one release."
 
 
-TO_DO: dict[State, str] = {
-    "WITHIN": (
-        "What to do: the policy does not prevent this release. Read under 5 what was not tested, "
-        "then decide, and record who decided and until when."
-    ),
-    "EXCEEDS": (
-        "What to do: do not release {names} as audited here. “Mitigations” lists the evidence that "
-        "this run holds."
-    ),
-    "INCONCLUSIVE": (
-        "What to do: do not release on this evidence. Repeat the audit with what it lacked, named "
-        "below."
-    ),
-    "NOT TESTED": (
-        "What to do: do not release on this evidence. Run the missing attacks, named below, and "
-        "check again."
-    ),
-}
 NO_POLICY_DO = (
     "What to do: write down your organisation’s limits (`privaudit init` gives a starting point) "
     "and check this run against them: `privaudit check RUN --policy policy.toml`. Nothing is "
@@ -81,7 +61,7 @@ NO_POLICY_DO = (
 
 def word_to_do(state: State, names: Sequence[str]) -> str:
     """What to do after this verdict."""
-    return TO_DO[state].format(names=list_names(names, 3) or "anything")
+    return SENTENCES["to_do"][state].format(names=list_names(names, 3) or "anything")
 
 
 def define_training_patients(kinds: Sequence[Kind]) -> str:
@@ -182,40 +162,19 @@ SHIFT_SHORT = (
     "without the release."
 )
 
-_ALONE = {
-    "detected": "This {what} reveals who was in its training data, beyond chance.",
-    "undetected": "On this {what} the attacks did no better than guessing.",
-    "small": (
-        "On this {what} no leakage beyond chance was detected, but there are too few patients for "
-        "a conclusion at the false positive rate required."
-    ),
-    "underpowered": (
-        "On this {what} no leakage beyond chance was detected, but no planted leak was detected "
-        "either: insufficient power."
-    ),
-    "shifted": SHIFT_SHORT,
-}
-_TOGETHER = {
-    "detected": "{count} reveal who was in their training data, beyond chance ({names})",
-    "undetected": "on {count} the attacks did no better than guessing",
-    "small": "on {count} nothing was detected, with too few patients for a conclusion",
-    "underpowered": "on {count} nothing was detected, with insufficient power",
-    "untested": "on {count} no membership attack gave a result",
-}
-
 
 def count_readings(states: Sequence[str], kinds: Sequence[Kind], names: Sequence[str]) -> str:
     """How many releases read how; those with leakage are named."""
     what = name_release(kinds, 1)
     if len(states) == 1:
         untested = "On this {what} no membership attack gave a result."
-        return _ALONE.get(states[0], untested).format(what=what)
+        return SENTENCES["alone"].get(states[0], untested).format(what=what)
     if "shifted" in states:
         return SHIFT_SHORT
     leaky = [name for name, state in zip(names, states, strict=True) if state == "detected"]
     parts = [
         text.format(count=states.count(state), names=list_names(leaky, 5))
-        for state, text in _TOGETHER.items()
+        for state, text in SENTENCES["together"].items()
         if state in states
     ]
     return f"Of {len(states)} {name_release(kinds, len(states))}, {'; '.join(parts)}."
@@ -266,19 +225,11 @@ def word_policy(v: Verdicts) -> str:
     return f"{text}."
 
 
-STANDING = {
-    "exceeding": "Exceed a blocking limit",
-    "within": "Within every blocking limit that applies to them",
-    "undecided": "Not decided, so do not release on this evidence",
-    "unjudged": "No rule of this policy is about them",
-}
-
-
 def word_standing(state: str, names: Sequence[str]) -> str:
     """Which releases have this state, by count and name."""
     if not names:
-        return f"{STANDING[state]}: none."
-    return f"{STANDING[state]} ({len(names):,}): {list_names(names)}."
+        return f"{SENTENCES['standing'][state]}: none."
+    return f"{SENTENCES['standing'][state]} ({len(names):,}): {list_names(names)}."
 
 
 RULES_CAPTION = "The policy’s rules, with the deciding verdict of each"

@@ -51,6 +51,7 @@ EVASION_NOTE = (
 EVASION_X = "Largest change of a value (in standard deviations)"
 EVASION_Y = "Share of wrong predictions"
 UNCHANGED = "without changes"
+LARGEST_CHANGE = "Largest change"
 UNRESOLVED_CAPTION = "Attacks without a result"
 UNRESOLVED_COLUMNS = ("Attack", "Outcome", "Reason", "Releases")
 SKIPPED, FAILED = "did not apply", "failed with an error"
@@ -113,6 +114,16 @@ def title_evasion(model: str, attack: str, size: str, e: Estimate, control: Esti
         f"{model}: with changes of at most {size} ({attack}), {n.value_text(e)} of predictions are "
         f"wrong{beside}."
     )
+
+
+def caption_evasion(model: str) -> str:
+    """The caption of an evasion chart's table."""
+    return f"{model}: share of wrong predictions by the largest change of a value"
+
+
+def name_size(size: float) -> str:
+    """The size of a change."""
+    return f"{n.significant(size)} sd"
 
 
 def caption_trials(family: str) -> str:

@@ -84,11 +84,10 @@ def caption_marginals(name: str) -> str:
 def title_marginals(name: str, far: int, total: int, worst: str, noisy: bool) -> str:
     """How many columns differ clearly."""
     drawn = ", before and after the noise of differential privacy" if noisy else ""
-    are = "is" if far == 1 else "are"
-    count = "none" if not far else str(far)
+    differ = "differs" if far == 1 else "differ"
     return (
-        f"{name}{drawn}: {count} of {total} columns {are} clearly further from the real ones than "
-        f"other real patients are; {worst} differs most."
+        f"{name}{drawn}: {far or 'none'} of {total} columns {differ} from the real ones clearly more "
+        f"than other real patients do; {worst} differs most."
     )
 
 

@@ -6,7 +6,7 @@ import difflib
 import math
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
@@ -144,6 +144,13 @@ def _find_fault(
     return _find_fault(first, path)
 
 
+def _has_origin(*origins: Any) -> Callable[[Any], bool]:
+    def check(kind: Any) -> bool:
+        return get_origin(kind) in origins
+
+    return check
+
+
 def _make_converter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True)
 
@@ -194,11 +201,9 @@ def _make_converter() -> cattrs.Converter:
     for kind in (str, bool, int):
         converter.register_structure_hook(kind, plain)
     converter.register_structure_hook(float, number)
-    converter.register_structure_hook_func(lambda kind: get_origin(kind) is Literal, literal)
-    converter.register_structure_hook_func(
-        lambda kind: get_origin(kind) in (types.UnionType, typing.Union), optional
-    )
-    converter.register_structure_hook_factory(lambda kind: get_origin(kind) is tuple, strict_list)
+    converter.register_structure_hook_func(_has_origin(Literal), literal)
+    converter.register_structure_hook_func(_has_origin(types.UnionType, typing.Union), optional)
+    converter.register_structure_hook_factory(_has_origin(tuple), strict_list)
     return converter
 
 

@@ -118,6 +118,14 @@ def test_the_catalogue_holds_every_attack(monkeypatch: pytest.MonkeyPatch) -> No
     assert re.search(r"\[`threshold`\].*\| 0 \|", page)
 
 
+def test_the_gallery_shows_a_report_of_demo_data() -> None:
+    gallery = ROOT / "docs" / "gallery"
+    page = (gallery / "report.html").read_text("utf-8")
+    assert "Synthetic demo data: not results" in page
+    assert "<script" not in page
+    assert 10_000 < (gallery / "report.png").stat().st_size <= 300_000
+
+
 def test_the_glossary_is_that_of_the_report() -> None:
     page = (ROOT / "docs" / "glossary.md").read_text("utf-8")
     assert page == glossary_markdown(), "write it again: python docs/catalogue.py"

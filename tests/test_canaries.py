@@ -426,7 +426,7 @@ def test_cells_of_few_patients(
             "s.csv",
             *more,
         ]
-        words += ["--attacks", "copies,inference"]
+        words += ["--attacks", "copies,synthetic_attribute_inference"]
     assert cli.main([str(word) for word in words]) in (0, 3)
     document = Path(json.loads(capsys.readouterr().out)["audit"])
     audit = json.loads(document.read_text())
@@ -438,15 +438,15 @@ def test_cells_of_few_patients(
     estimates += [
         e
         for s in audit["subjects"]
-        for u in (s["fidelity"] or {}).get("usefulness", ())
+        for u in (s["fidelity"] or {}).get("utility", ())
         for e in u["real"]
     ]
     assert estimates
     for e in estimates:
         assert "events" not in e["n"], e
-        if e["name"] in ("auroc", "auprc"):
+        if e["metric"]["name"] in ("auroc", "auprc"):
             assert e["value"] is None, e
-        if e["name"] in ("auprc", "brier", "log_loss"):
+        if e["metric"]["name"] in ("auprc", "brier", "log_loss"):
             assert e["chance"] is None, e
     text = (document.parent / "report.md").read_text()
     assert not re.search(r"\b[1-9] (deaths|patients (with|of))\b", text)

@@ -15,6 +15,7 @@ from privaudit.findings import Findings
 
 if TYPE_CHECKING:
     from privaudit.engine.configure import Request
+    from privaudit.facts import Caveat
     from privaudit.inputs.dataframe import Frames
     from privaudit.inputs.table_file import Table
     from privaudit.inputs.user_release import UserRelease
@@ -119,7 +120,8 @@ def audit(
         patient if isinstance(patient, str) else "the patient",
     )
     split = pools.replace_rare_class_names(split)
-    release, failed = held.release, []
+    release = held.release
+    failed: list[Caveat] = []
     if isinstance(release.twin, Retrained):
         twin, failed = keep_if_trainable(release.twin, split, seeds, required=estimator is not None)
         if twin is None:

@@ -80,7 +80,7 @@ def command(
         code = 1
     elif provable is None or provable <= epsilon:
         code = 3
-    answer = {
+    answer: dict[str, Any] = {
         "epsilon": epsilon,
         "delta": delta,
         "bound": bound,

@@ -228,7 +228,7 @@ class Row:
 @cache
 def costs() -> tuple[Row, ...]:
     """The measured costs."""
-    with files("privaudit.engine").joinpath("costs.csv").open(encoding="utf-8", newline="") as file:
+    with files("privaudit.engine").joinpath("costs.csv").open(encoding="utf-8") as file:
         return tuple(
             Row(
                 row["job"],

@@ -123,8 +123,16 @@ class _Pair:
         ]
         lone = [pair for pair in gone if gap != 1.0 and tolerance is None and _differ(*pair)]
         both = [pair for pair in gone if all(side.any() for side in pair)]
-        parts = (tuple(part) for part in (codes, numbers, clipped, lone, both))
-        return cls(*parts, len(gone), gap, tolerance)  # type: ignore[arg-type]
+        return cls(
+            tuple(codes),
+            tuple(numbers),
+            tuple(clipped),
+            tuple(lone),
+            tuple(both),
+            len(gone),
+            gap,
+            tolerance,
+        )
 
     def costs(self, part: slice, cut: slice, space: _Space) -> np.ndarray:
         """(b, m) float32 of this block, in the buffers of `space`."""

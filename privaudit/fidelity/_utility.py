@@ -61,7 +61,7 @@ def utility(
         own = np.asarray(model.predict_proba(pools.nonmembers), dtype=np.float64)
     real = _real_answers(pools, learner, name, seeds)
     outside = pools.nonmembers
-    measured = [
+    drawn, trained = (
         stats.utility(
             answers,
             outside.y,
@@ -71,9 +71,9 @@ def utility(
             classes=outside.classes,
         )
         for answers in (own, real)
-    ]
+    )
     loss = auroc_loss(real, own, outside.y, patients=outside.patient, confidence=confidence)
-    return Utility(name, *measured, loss), own, real
+    return Utility(name, drawn, trained, loss), own, real
 
 
 def check_outcomes(table: Records) -> None:

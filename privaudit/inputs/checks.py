@@ -262,8 +262,8 @@ def compare_units(
     scores = Scores(margins[0], margins[1])
     means = [_per_patient(m, part) for m, part in zip(margins, ids, strict=True)]
     read = [
-        _interval(_auc(one, *whose, confidence, rng))
-        for one, whose in (
+        _interval(_auc(one, inside, outside, confidence, rng))
+        for one, (inside, outside) in (
             (scores, (np.arange(len(ids[0])), np.arange(len(ids[1])))),
             (scores, ids),
             (Scores(means[0], means[1]), (np.arange(len(means[0])), np.arange(len(means[1])))),

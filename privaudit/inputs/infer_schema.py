@@ -143,7 +143,7 @@ def propose_schema(
     Raises:
         PrivauditError: A column that is not there, an outcome that is none, or no feature.
     """
-    tables = list(table) if isinstance(table, list | tuple) else [table]
+    tables: list[Any] = list(table) if isinstance(table, list | tuple) else [table]
     with ExitStack() as stack:
         opened = [
             stack.enter_context(open_table(one, whats[i] if whats else "the table"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -186,7 +186,8 @@ def name_roles(schema: TableSchema, **roles: str) -> TableSchema:
                 f"leave --{role} out, or change {role} in the schema",
             )
         if asked and not named:
-            schema = replace(schema, **{role: asked})
+            named_role: dict[str, Any] = {role: asked}
+            schema = replace(schema, **named_role)
     return schema
 
 

@@ -23,7 +23,7 @@ from privaudit.results import Audit, Estimate, Finding, Subject
 from privaudit.seeds import Seeds
 from privaudit.stats import differences as between
 
-Evidence = Scores | Trials | Mapping[Setting, Trials]
+Evidence = Scores | Trials | Mapping[Setting, Trials] | dict[Setting | None, Trials]
 
 DERIVED = ("detectable_auc", "detectable_tpr", "ppv")
 """Numbers that follow from sizes or from another number, and are not compared."""
@@ -38,7 +38,7 @@ class Records(Protocol):
 
     @property
     def split(self) -> Split: ...
-    def evidence(self, subject: str, attack: str) -> Evidence: ...
+    def evidence(self, subject: str, attack: str, variant: str = "") -> Evidence: ...
     def answers(self, subject: str) -> np.ndarray: ...
 
 
@@ -216,10 +216,11 @@ class _Pairs:
             return self._answers(one, other, metric)
         if isinstance(one, Scores) and isinstance(other, Scores):
             return self._scores(one, other, metric)
-        series = isinstance(one, dict) and isinstance(other, dict)
-        if series and metric.at in one and metric.at in other:
-            return self._trials(one[metric.at], other[metric.at], metric)
-        return None
+        if not isinstance(one, dict) or not isinstance(other, dict):
+            return None
+        if metric.at not in one or metric.at not in other:
+            return None
+        return self._trials(one[metric.at], other[metric.at], metric)
 
     def _split(self) -> Split:
         assert self.stored is not None

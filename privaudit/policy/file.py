@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import date
 from functools import cache
@@ -151,14 +151,18 @@ def _converter(kind: type) -> cattrs.Converter:
     made = cattrs.Converter(forbid_extra_keys=True)
     known = keys_of(kind)
     overrides = {
-        one.name: override(struct_hook=lambda value, _, key=known[one.name]: key.read(value))
+        one.name: override(struct_hook=_hook(known[one.name]))
         if one.name in known
         else override(omit=True)
         for one in fields(kind)
     }
-    hook = make_dict_structure_fn(kind, made, _cattrs_forbid_extra_keys=True, **overrides)
-    made.register_structure_hook(kind, hook)
+    options: dict[str, Any] = {"_cattrs_forbid_extra_keys": True, **overrides}
+    made.register_structure_hook(kind, make_dict_structure_fn(kind, made, **options))
     return made
+
+
+def _hook(key: Key) -> Callable[[Any, Any], Any]:
+    return lambda value, _: key.read(value)
 
 
 def _structure(tree: Mapping[str, Any], kind: type, where: str, more: Sequence[str] = ()) -> Any:

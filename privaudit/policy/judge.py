@@ -14,7 +14,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from privaudit.errors import PrivauditError
-from privaudit.facts import Caveat, CaveatCode
+from privaudit.facts import Caveat, CaveatCode, Param
 from privaudit.policy import metrics, ruling
 from privaudit.policy.cells import decide, guard_cells, limit_cells, moves
 from privaudit.policy.faults import find_faults
@@ -214,7 +214,12 @@ def _notes(
     for rule in policy.limits:
         least, patients = _floor(rule, subjects, alpha)
         if rule.max < least:
-            params = {"rule": rule.id, "limit": rule.max, "least": least, "patients": patients}
+            params: dict[str, Param] = {
+                "rule": rule.id,
+                "limit": rule.max,
+                "least": least,
+                "patients": patients,
+            }
             yield Caveat(CaveatCode.LIMIT_BELOW_RESOLUTION, "warning", params)
     guarantees = any(metrics.METRICS[r.metric].family == "epsilon" for r in policy.limits)
     if policy.context.release == "open-weights" and not guarantees:

@@ -265,7 +265,7 @@ def _miss_grouping(rule: Limit | Guard, known: PolicyMetric, subject: Subject, b
     """That a rule asks for groups that this audit does not have."""
     of_utility = (group.by for group in subject.utility_groups)
     there = tuple(dict.fromkeys((*metrics.groupings(subject), *of_utility)))
-    params = {"by": by, "known": there, "near": find_nearest(by, there)}
+    params: dict[str, Param] = {"by": by, "known": there, "near": find_nearest(by, there)}
     made = _about(rule, subject)
     if known.kind == "risk" and metrics.is_inapplicable(subject, known):
         made["severity"] = "warn"

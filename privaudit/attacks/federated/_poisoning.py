@@ -175,7 +175,8 @@ class Answers:
         else:
             scores = margins.reshape(k, -1).T
         first, second = len(pool), len(pool) + len(reference)
-        return cls(*np.split(scores, [first, second]), pool.y, reference.y)
+        own, other, triggered = np.split(scores, [first, second])
+        return cls(own, other, triggered, pool.y, reference.y)
 
     def misranked(self) -> np.ndarray:
         """(n,) in [0, 1]: how far the model is wrong about each non-member.

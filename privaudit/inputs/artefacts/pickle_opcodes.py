@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import pickletools
 import re
 from dataclasses import dataclass, field
@@ -207,14 +208,15 @@ def _between(stream: io.BytesIO, state: Any) -> np.ndarray | None:
     """The array that joblib wrote right after its description; the stream is left behind it."""
     if not isinstance(state, Pairs):
         return None
-    header = {key: value for key, value in state.items if isinstance(key, str)}
-    dtype, shape = dtype_of(header.get("dtype")), header.get("shape")
+    header: dict[str, Any] = {key: value for key, value in state.items if isinstance(key, str)}
+    dtype = dtype_of(header.get("dtype"))
+    shape: Any = header.get("shape")
     if dtype is None or not is_shape(shape):
         raise refused("a joblib file with objects inside its arrays")
     if header.get("numpy_array_alignment_bytes"):
         pad = stream.read(1)
         stream.seek(pad[0] if pad else 0, io.SEEK_CUR)
-    size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    size = math.prod(shape) * dtype.itemsize
     data = stream.read(size)
     if len(data) != size:
         raise ValueError("truncated")

@@ -27,7 +27,7 @@ EPSILON = ("epsilon.claimed", "epsilon.delta", "epsilon.lower_bound")
 """Metrics of a policy that are no shares."""
 
 
-def _texts() -> dict[str, dict[str, str]]:
+def _texts() -> Mapping[str, Mapping[str, str]]:
     """The sentences of `verdicts.toml`: kind -> code -> text."""
     return read_table("verdicts")
 
@@ -296,7 +296,7 @@ def word_remedy(v: Verdict) -> str:
         return ""
     texts, p = _texts(), v.reason.params
     asked, more = p.get("attacks", ()), p.get("more", 0)
-    text = (texts["remedies"] | texts["advice"]).get(_choose_remedy(v), "")
+    text = {**texts["remedies"], **texts["advice"]}.get(_choose_remedy(v), "")
     text = text.format(
         attacks=",".join(asked) if isinstance(asked, tuple) else asked,
         more=round_up(_number(more)),

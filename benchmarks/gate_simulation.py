@@ -140,7 +140,9 @@ def clean(draw: Draw, n: int, runs: int, policy: str, rng: np.random.Generator) 
     for _ in range(runs):
         inside, outside = draw(rng, n), draw(rng, n)
         findings = tuple(
-            Finding(name, "membership", {}, ("ANSWERS",), read(inside[:, k], outside[:, k], rng, NAMES))
+            Finding(
+                name, "membership", {}, ("ANSWERS",), read(inside[:, k], outside[:, k], rng, NAMES)
+            )
             for k, name in enumerate(ATTACKS[: inside.shape[1]])
         )
         states[judge(rules, document(findings, n), today=date(2026, 1, 1)).state] += 1

@@ -97,7 +97,7 @@ def document(findings: tuple[Finding, ...], n: int) -> Audit:
         "",
         {},
         ClaimText(None, 0.0, "patient", "add-remove", (), ""),
-        ("ask the model for probabilities",),
+        ("ANSWERS",),
         (Estimate(Metric("auroc"), 0.8, 0.78, 0.82, 0.5),),
         (),
         (),
@@ -140,7 +140,9 @@ def clean(draw: Draw, n: int, runs: int, policy: str, rng: np.random.Generator) 
     for _ in range(runs):
         inside, outside = draw(rng, n), draw(rng, n)
         findings = tuple(
-            Finding(name, "membership", {}, ("ask",), read(inside[:, k], outside[:, k], rng, NAMES))
+            Finding(
+                name, "membership", {}, ("ANSWERS",), read(inside[:, k], outside[:, k], rng, NAMES)
+            )
             for k, name in enumerate(ATTACKS[: inside.shape[1]])
         )
         states[judge(rules, document(findings, n), today=date(2026, 1, 1)).state] += 1

@@ -88,8 +88,8 @@ FRONT = """# Catalogue of attacks
 Generated from the attacks themselves. Access says what the attacker can do; an attack runs only on
 releases that give that much. Refits are models trained again the same way on other patients: the
 cost that dominates an audit. Attacks that ask for the same refits share them, and the profile sets
-how many there are. `privaudit explain NAME` prints the same text; `--set NAME.SETTING=VALUE` changes
-a setting.
+how many there are. `privaudit explain NAME` prints the same text; `--set NAME.SETTING=VALUE`
+changes a setting.
 """
 
 

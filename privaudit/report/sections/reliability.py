@@ -55,7 +55,7 @@ def _list_methods(audit: Audit) -> list[Block]:
             if e.bound is not None and e.value is not None:
                 bare = Metric(e.metric.name, e.metric.fpr)
                 name = capitalise(name_metric(bare))
-                names.setdefault(describe_bound(replace(e.bound, made=0, right=0, coins=0)), {})[
+                names.setdefault(describe_bound(replace(e.bound, made=0, right=0, assigned=0)), {})[
                     name
                 ] = None
     lines = tuple(words.word_interval(found, how) for how, found in names.items())

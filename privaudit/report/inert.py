@@ -16,16 +16,16 @@ def words(text: str) -> str:
     Those could reorder what an officer reads (U+202E) or break the file's encoding (lone
     surrogates).
     """
-    kept = []
+    letters = []
     for letter in text:
         kind = unicodedata.category(letter)
         if letter in "\t\n\r\v\f" or kind in ("Zl", "Zp"):
-            kept.append(" ")
+            letters.append(" ")
         elif kind == "Cs":
-            kept.append("\ufffd")
+            letters.append("\ufffd")
         elif kind not in ("Cc", "Cf"):
-            kept.append(letter)
-    return "".join(kept)
+            letters.append(letter)
+    return "".join(letters)
 
 
 def markdown(text: str, start: bool = False) -> str:

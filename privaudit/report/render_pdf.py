@@ -32,8 +32,8 @@ def render(audit: Audit, verdicts: Verdicts | None = None) -> bytes:
     made = _moment(audit.manifest.created)
     attached = [("audit.json", to_json(audit), "The audit document that this report is made from")]
     if verdicts is not None:
-        told = "The verdicts under the policy named in this report"
-        attached.append(("verdicts.json", verdicts_to_json(verdicts), told))
+        about = "The verdicts under the policy named in this report"
+        attached.append(("verdicts.json", verdicts_to_json(verdicts), about))
     page = html(audit, verdicts)
     with _at(made):
         document = weasyprint.HTML(string=page, url_fetcher=_nothing).render()

@@ -41,13 +41,13 @@ def is_small(e: Estimate) -> bool:
 
 def withhold_verdicts(verdicts: Verdicts) -> Verdicts:
     """Verdicts without a number that rests on 1 to 9 patients; the word stays."""
-    kept = tuple(
+    shown = tuple(
         replace(v, value=None, low=None, high=None, lower=None, upper=None, n={}, reason=TOO_FEW)
         if _is_few(v.n) and v.attack not in HOSPITALS
         else v
         for v in verdicts.verdicts
     )
-    return verdicts if kept == verdicts.verdicts else replace(verdicts, verdicts=kept)
+    return verdicts if shown == verdicts.verdicts else replace(verdicts, verdicts=shown)
 
 
 def _data(data: Data) -> Data:

@@ -304,7 +304,7 @@ def bounded(least: float, *caveats: Caveat) -> Finding:
             tried=12,
             made=240,
             right=190,
-            coins=6426,
+            assigned=6426,
         ),
         "epsilon_lower_bound_fdp": Bound(BoundMethod.MAHLOUJIFAR, family="gaussian", delta=1e-5),
     }

@@ -12,7 +12,7 @@ from reader import Element, Page
 
 from privaudit.facts import Metric
 from privaudit.report import _svg as s
-from privaudit.report import charts
+from privaudit.report import charts, charts_curves
 from privaudit.results import Curve, Estimate
 
 TPR = Metric("tpr", fpr=0.01)
@@ -108,7 +108,9 @@ def test_roc_of_zeros_and_ones_stays_on_the_page() -> None:
     curve = Curve(
         "roc", TPR, (0.001, 0.01, 1.0), (0.0, 0.0, 1.0), (0.0, 0.0, 1.0), (0.01, 0.5, 1.0)
     )
-    root = parsed(charts.draw_roc([charts.Line("a", curve, 0)], "c", "Title.", "x", "y"))
+    root = parsed(
+        charts_curves.draw_roc([charts_curves.Line("a", curve, 0)], "c", "Title.", "x", "y")
+    )
     (band, line) = [
         e.attributes["d"]
         for e in root.all("path")
@@ -168,12 +170,12 @@ def test_evasion_labels_of_equal_ends_are_spread() -> None:
         (0.05, 0.1, 0.2),
         (0.2, 0.3, 0.4),
     )
-    lines = [charts.Line(f"attack {i}", curve, i, control=i > 1) for i in range(6)]
-    assert apart(parsed(charts.draw_evasion(lines, "c", "Title.", "x", "y")))
+    lines = [charts_curves.Line(f"attack {i}", curve, i, control=i > 1) for i in range(6)]
+    assert apart(parsed(charts_curves.draw_evasion(lines, "c", "Title.", "x", "y")))
 
 
 def test_reliability_of_one_point() -> None:
     curve = Curve("reliability", TPR, (0.9,), (1.0,), (0.8,), (1.0,))
-    root = parsed(charts.draw_reliability(curve, "c", "Title.", "x", "y"))
+    root = parsed(charts_curves.draw_reliability(curve, "c", "Title.", "x", "y"))
     assert len(root.all("circle")) == 1
     assert apart(root)

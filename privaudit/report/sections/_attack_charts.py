@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 
 from privaudit.report import _svg as s
-from privaudit.report import charts
+from privaudit.report import charts_curves
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Block, Chart, Prose, make_table
 from privaudit.report.reading import AUC, get_roc, get_stated, tpr_at
@@ -28,7 +28,8 @@ def draw_roc(subject: Subject, attacks: list[Finding], number: int) -> list[Bloc
     curves.sort(key=lambda entry: (entry[0].attack != head, -_get_area(entry[0])))
     drawn, rest = curves[:MAX_LINES], curves[MAX_LINES:]
     lines = [
-        charts.Line(name_attack(f.attack), c, i, banded=i == 0) for i, (f, c) in enumerate(drawn)
+        charts_curves.Line(name_attack(f.attack), c, i, banded=i == 0)
+        for i, (f, c) in enumerate(drawn)
     ]
     title = words.title_roc(subject.name, lines[0].name, bool(drawn[0][1].low))
     xs = [x for x in GRID if any(c.x[0] <= x * (1 + 1e-9) for _, c in drawn)]
@@ -38,7 +39,7 @@ def draw_roc(subject: Subject, attacks: list[Finding], number: int) -> list[Bloc
         [(n.share(x), *(_word_at(c, x) for _, c in drawn)) for x in xs],
         1,
     )
-    svg = charts.draw_roc(lines, f"chart-roc-{number}", title, words.ROC_X, words.ROC_Y)
+    svg = charts_curves.draw_roc(lines, f"chart-roc-{number}", title, words.ROC_X, words.ROC_Y)
     more = [Prose(words.word_not_drawn(name_attack(f.attack) for f, _ in rest), "small")]
     return [Chart(title, svg, table), *(more if rest else [])]
 
@@ -61,7 +62,7 @@ def _word_at(curve: Curve, x: float) -> str:
 def draw_evasion(subject: Subject, attacks: list[Finding], number: int) -> list[Block]:
     """Wrong predictions by the size of the change, each attack with random changes of that size."""
     tried = [(f, sized) for f in attacks if (sized := [t for t in get_series(f) if t.size])]
-    lines: list[charts.Line] = []
+    lines: list[charts_curves.Line] = []
     last: list[tuple[str, Series]] = []
     for i, (f, series) in enumerate(tried[:MAX_LINES]):
         name = name_attack(f.attack)
@@ -70,13 +71,13 @@ def draw_evasion(subject: Subject, attacks: list[Finding], number: int) -> list[
             (words.name_random(name), "control", True),
         ):
             curve = _make_curve(series, of)
-            lines += [charts.Line(label, curve, i, control)] if curve is not None else []
+            lines += [charts_curves.Line(label, curve, i, control)] if curve is not None else []
         stated = [t for t in series if t.attack is not None and t.attack.value is not None]
         last += [(name, stated[-1])] if stated else []
     unchanged = (curve for _, series in tried if (curve := _make_curve(series, "guess")))
     before = next(unchanged, None)
     if before is not None:
-        lines.append(charts.Line(words.UNCHANGED, before, len(s.STYLES), control=True))
+        lines.append(charts_curves.Line(words.UNCHANGED, before, len(s.STYLES), control=True))
     if not lines or not last:
         return []
     name, t = max(last, key=lambda entry: (entry[1].attack and entry[1].attack.value) or 0.0)
@@ -89,7 +90,7 @@ def draw_evasion(subject: Subject, attacks: list[Finding], number: int) -> list[
         [(line.name, *(_word_point(line.curve, size) for size in sizes)) for line in lines],
         1,
     )
-    svg = charts.draw_evasion(
+    svg = charts_curves.draw_evasion(
         lines, f"chart-evasion-{number}", title, words.EVASION_X, words.EVASION_Y
     )
     return [Chart(title, svg, table)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from privaudit.facts import CaveatCode
-from privaudit.report import charts
+from privaudit.report import charts_curves
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Block, Callout, Card, Chart, Facts, Prose, Text, make_table
 from privaudit.report.kinds import get_kinds, get_training_kind
@@ -50,7 +50,7 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
 def _draw_guarantees(audit: Audit) -> list[Block]:
     """Utility and membership against epsilon; a table alone where there is little to compare."""
     rows: list[tuple[Text, ...]] = []
-    points: list[charts.Guarantee] = []
+    points: list[charts_curves.Guarantee] = []
     for s in audit.subjects:
         utility, risk = get_stated(s.utility, "auroc"), read_membership(audit, s).auc
         note = method_notes().get(s.method)
@@ -59,7 +59,7 @@ def _draw_guarantees(audit: Audit) -> list[Block]:
         # Without a guarantee only models trained in one place are drawn, for comparison.
         pooled = get_training_kind(s) in ("pooled", "other")
         if utility is not None and (s.claim.epsilon is not None or pooled):
-            points.append(charts.Guarantee(name, s.claim.epsilon, utility, risk))
+            points.append(charts_curves.Guarantee(name, s.claim.epsilon, utility, risk))
         rows.append(
             (
                 s.name,
@@ -80,7 +80,7 @@ def _draw_guarantees(audit: Audit) -> list[Block]:
     top = max(without, key=lambda e: e.value or 0.0, default=None)
     title = words.title_chart(best.name, best.epsilon or 0.0, best.use, top)
     labels = (words.EPSILON_AXIS, words.AUC_AXIS, words.UNCLAIMED)
-    svg = charts.draw_guarantees(points, "chart-guarantees", title, *labels)
+    svg = charts_curves.draw_guarantees(points, "chart-guarantees", title, *labels)
     return [Prose(words.MARKS, "small"), Chart(title, svg, table, open=True)]
 
 

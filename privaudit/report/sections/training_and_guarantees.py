@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from privaudit.facts import Metric
-from privaudit.report import charts
+from privaudit.report import charts_curves
 from privaudit.report import numbers as n
 from privaudit.report.blocks import (
     Block,
@@ -131,7 +131,7 @@ def _draw_calibration(subject: Subject, curve: Curve, number: int) -> Chart:
         rows.append((f"{n.fixed(x * 100, 1)}{n.NBSP}%", observed))
     axes = (words.PREDICTED, words.OBSERVED)
     table = make_table(words.caption_reliability(subject.name), axes, rows, 0)
-    svg = charts.draw_reliability(curve, f"chart-calibration-{number}", title, *axes)
+    svg = charts_curves.draw_reliability(curve, f"chart-calibration-{number}", title, *axes)
     return Chart(title, svg, table, half=True)
 
 

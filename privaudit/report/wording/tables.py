@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 
 @cache
-def read_table(name: str) -> Mapping[str, Any]:
+def read_table(name: str) -> dict[str, Any]:
     """The table of this name; line breaks within a text are spaces, lists are tuples."""
     text = files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
     return {key: _clean(value) for key, value in tomllib.loads(text).items()}

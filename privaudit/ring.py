@@ -29,10 +29,12 @@ class Ring:
         )
         with np.errstate(over="ignore"):
             rest = (a * b - guess * q).view(np.int64)
-        return np.mod(rest, np.int64(self.modulus)).astype(np.uint64)
+        result: np.ndarray = np.mod(rest, np.int64(self.modulus)).astype(np.uint64)
+        return result
 
     def add(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return (a + b) % np.uint64(self.modulus)
+        result: np.ndarray = (a + b) % np.uint64(self.modulus)
+        return result
 
     def sub(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return (a + (np.uint64(self.modulus) - b)) % np.uint64(self.modulus)
@@ -110,7 +112,8 @@ class Ring:
 
     def residues(self, integers: np.ndarray) -> np.ndarray:
         """Signed integers (int64) modulo q."""
-        return np.mod(integers, np.int64(self.modulus)).astype(np.uint64)
+        result: np.ndarray = np.mod(integers, np.int64(self.modulus)).astype(np.uint64)
+        return result
 
     def centre(self, a: np.ndarray) -> np.ndarray:
         """Residues as int64 between -q / 2 and q / 2."""
@@ -137,7 +140,8 @@ class Ring:
         values[..., self._slots] = numbers
         values[..., self.degree - 1 - self._slots] = numbers
         angle = np.exp(-1j * np.pi * np.arange(self.degree) / self.degree)
-        return (np.fft.fft(values, axis=-1) * angle).real / self.degree
+        result: np.ndarray = (np.fft.fft(values, axis=-1) * angle).real / self.degree
+        return result
 
 
 __all__ = ["Ring"]

@@ -80,13 +80,15 @@ def summaries(columns: tuple[Column, ...]) -> np.ndarray:
     for j, column in enumerate(columns):
         if column.variable and column.statistic in SUMMARIES:
             places[names.index(column.variable), SUMMARIES.index(column.statistic)] = j
-    return places[(places >= 0).sum(axis=1) > 1]
+    result: np.ndarray = places[(places >= 0).sum(axis=1) > 1]
+    return result
 
 
 def broken(x: np.ndarray, places: np.ndarray) -> np.ndarray:
     """(n, variables) bool: a summary outside what the others allow."""
     values = _pick(x, places)
-    return np.any([values[..., i] > values[..., j] for i, j in _rules()], axis=0)
+    result: np.ndarray = np.any([values[..., i] > values[..., j] for i, j in _rules()], axis=0)
+    return result
 
 
 def _rules() -> list[tuple[int, int]]:
@@ -117,7 +119,8 @@ def _together(held: np.ndarray, start: np.ndarray, low: np.ndarray, high: np.nda
     shift = np.where(known, held - start, 0.0).sum(axis=-1) / np.maximum(known.sum(axis=-1), 1)
     least = np.where(known, low - start, -np.inf).max(axis=-1)
     most = np.where(known, high - start, np.inf).min(axis=-1)
-    return start + np.clip(shift, least, most)[..., None]
+    result: np.ndarray = start + np.clip(shift, least, most)[..., None]
+    return result
 
 
 def _share(held: np.ndarray, start: np.ndarray) -> np.ndarray:

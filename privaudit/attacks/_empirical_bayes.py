@@ -76,7 +76,8 @@ class Curves:
             - np.log(self.scale)
             - (nu + 1.0) / 2.0 * np.log1p(z**2 / nu)
         )
-        return logs[1] - logs[0]
+        result: np.ndarray = logs[1] - logs[0]
+        return result
 
 
 def fit(sums: Sums) -> Curves:
@@ -108,7 +109,8 @@ def fit(sums: Sums) -> Curves:
 
 def _trend(squares: np.ndarray, freedom: np.ndarray, basis: np.ndarray) -> np.ndarray:
     """The geometric mean of variances of records alike."""
-    return np.exp(_smooth(basis, _logs(squares, freedom), freedom))
+    result: np.ndarray = np.exp(_smooth(basis, _logs(squares, freedom), freedom))
+    return result
 
 
 def _variance(
@@ -135,7 +137,8 @@ def _logs(squares: np.ndarray, freedom: np.ndarray) -> np.ndarray:
 
     raw = np.maximum(squares / freedom, FLOOR)
     logs = np.log(np.maximum(raw, 1e-5 * np.median(raw)))
-    return logs + np.log(freedom / 2.0) - digamma(freedom / 2.0)
+    result: np.ndarray = logs + np.log(freedom / 2.0) - digamma(freedom / 2.0)
+    return result
 
 
 def _untrigamma(excess: float) -> float:
@@ -169,4 +172,5 @@ def _smooth(basis: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.nd
     """Weighted least squares of values on the basis, evaluated at every record."""
     root = np.sqrt(weights / weights.mean())
     solution = np.linalg.lstsq(basis * root[:, None], values * root, rcond=None)[0]
-    return basis @ solution
+    result: np.ndarray = basis @ solution
+    return result

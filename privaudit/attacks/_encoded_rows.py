@@ -104,7 +104,10 @@ class Layout:
         near = np.abs(rows[:, :, None] - self.allowed[None]).min(axis=2) < 2 * EXACT
         chosen = self.discrete & self.varies
         found = inside.mean(axis=1)
-        return np.minimum(found, near[:, chosen].mean(axis=1)) if chosen.any() else found
+        result: np.ndarray = (
+            np.minimum(found, near[:, chosen].mean(axis=1)) if chosen.any() else found
+        )
+        return result
 
     def tidy(self, rows: np.ndarray) -> np.ndarray:
         """Rows as near as the encoding allows: numbers cut to their range, the rest to a value."""
@@ -118,7 +121,8 @@ class Layout:
             out[:, where] = 0.0
             clear = block.max(axis=1) > 0.5 if len(where) else np.zeros(len(rows), dtype=bool)
             out[clear, where[top[clear]]] = 1.0
-        return out
+        result: np.ndarray = out
+        return result
 
     def cells(self, rows: np.ndarray) -> np.ndarray:
         """(n, w) encoded -> (n, d): a number's encoded value, a code, or NOT_THERE."""

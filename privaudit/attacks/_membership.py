@@ -129,12 +129,14 @@ def normal(scores: np.ndarray) -> np.ndarray:
     from scipy.special import ndtri
     from scipy.stats import rankdata
 
-    return ndtri((rankdata(scores) - 0.5) / len(scores))
+    result: np.ndarray = ndtri((rankdata(scores) - 0.5) / len(scores))
+    return result
 
 
 def log_sigmoid(margins: np.ndarray) -> np.ndarray:
     """log p of the true class from its margin, without overflow."""
-    return -np.logaddexp(0.0, -margins)
+    result: np.ndarray = -np.logaddexp(0.0, -margins)
+    return result
 
 
 def ratio(
@@ -153,4 +155,5 @@ def ratio(
         inside = np.where(included, p, 0.0).sum(axis=0) / n_in
     else:
         inside = slope * out + 1.0 - slope
-    return log_sigmoid(asked) - np.log(np.maximum((inside + out) / 2.0, 1e-300))
+    result: np.ndarray = log_sigmoid(asked) - np.log(np.maximum((inside + out) / 2.0, 1e-300))
+    return result

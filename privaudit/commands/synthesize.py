@@ -177,9 +177,11 @@ def _train(options: Mapping[str, Any]) -> tuple[str, Sampler, TableSchema, dict[
 
     with _progress() as progress:
         sampler = generator.fit(
-            records, Seeds(entropy).rng("fit", name),
-            checkpoint=state / "training", progress=progress,
-        )  # fmt: skip
+            records,
+            Seeds(entropy).rng("fit", name),
+            checkpoint=state / "training",
+            progress=progress,
+        )
     table = _draw(sampler, options["rows"], entropy)
     if epsilon is None:
         _compare_prevalence(records, table, answer)
@@ -321,7 +323,7 @@ def _announce(
     name: str,
     generator: Generator,
     options: Mapping[str, Any],
-) -> None:  # fmt: skip
+) -> None:
     import numpy as np
 
     patients = len(np.unique(records.patient))

@@ -111,7 +111,8 @@ def _recode(values: np.ndarray, own: Column, real: Column) -> np.ndarray:
 def _classes(table: Records, real: Records) -> np.ndarray:
     if table.classes == real.classes:
         return table.y
-    return _places(table.classes, real.classes, "the outcome")[table.y]
+    result: np.ndarray = _places(table.classes, real.classes, "the outcome")[table.y]
+    return result
 
 
 def _places(own: Sequence[str], real: Sequence[str], what: str) -> np.ndarray:

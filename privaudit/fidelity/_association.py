@@ -141,7 +141,8 @@ def _influence(table: Crossed, slope: np.ndarray) -> np.ndarray:
     """(n,) of each row on sum(slope * C): products, less what they add to the spreads."""
     slope = slope.astype(np.float32)
     products = ((table.z @ slope) * table.z).sum(axis=1, dtype=np.float64)
-    return products - table.u @ (slope * table.together).sum(axis=1)
+    result: np.ndarray = products - table.u @ (slope * table.together).sum(axis=1)
+    return result
 
 
 def _some(table: Records, rows: int, rng: np.random.Generator) -> np.ndarray:

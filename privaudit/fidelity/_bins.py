@@ -35,7 +35,8 @@ class Bins:
 
     def code(self, values: np.ndarray) -> np.ndarray:
         """(n,) which of `labels` each value is counted under."""
-        return self.place[_cells(self.column, self.edges, values)]
+        result: np.ndarray = self.place[_cells(self.column, self.edges, values)]
+        return result
 
     def gather(self, shares: np.ndarray) -> np.ndarray:
         """Shares of raw cells, summed into the bins."""
@@ -111,7 +112,8 @@ def _edges(column: Column, values: np.ndarray) -> np.ndarray:
     if column.integer:
         digit = max(1.0, digit)
     rounded = np.unique(np.round(np.round(cuts / digit) * digit, 10))
-    return rounded[(rounded > seen.min()) & (rounded <= seen.max())]
+    result: np.ndarray = rounded[(rounded > seen.min()) & (rounded <= seen.max())]
+    return result
 
 
 class _People:

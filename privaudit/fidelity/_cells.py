@@ -53,7 +53,8 @@ class Cells:
     levels: tuple[int, ...]
 
     def __len__(self) -> int:
-        return self.numbers.shape[1]
+        result: int = self.numbers.shape[1]
+        return result
 
     @property
     def width(self) -> int:

@@ -97,7 +97,8 @@ def _folds(
     for side in (True, False):
         mine = np.unique(cluster[label == side])
         fold[rng.permutation(mine)] = np.arange(len(mine)) % FOLDS
-    return fold[cluster]
+    result: np.ndarray = fold[cluster]
+    return result
 
 
 def _scores(

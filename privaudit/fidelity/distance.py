@@ -56,7 +56,8 @@ def closeness(
     scale = spans(table) if ranges is None else ranges
     a, b, _ = match(queries, table, columns, scale)
     distance, _ = search(a, b, gap=APART)
-    return -np.log(np.maximum(distance[:, 0], CLOSEST))
+    result: np.ndarray = -np.log(np.maximum(distance[:, 0], CLOSEST))
+    return result
 
 
 def search(
@@ -129,7 +130,8 @@ def densities(
             mass = np.exp(d * np.float32(-1.0 / width)).sum(axis=1, dtype=np.float64)
             with np.errstate(divide="ignore"):
                 total[i, part] = np.logaddexp(total[i, part], np.log(mass) - base / width)
-    return total - np.log(len(table) - bool(exclude_self))
+    result: np.ndarray = total - np.log(len(table) - bool(exclude_self))
+    return result
 
 
 def _blocks(

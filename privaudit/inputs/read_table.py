@@ -346,7 +346,8 @@ class _Faults:
         codes, unknown = to_codes(series, schema.classes)
         self.add("have no outcome", schema.outcome, int((np.isnan(codes) & ~unknown).sum()))
         self.add("are none of the classes", schema.outcome, int(unknown.sum()))
-        return np.nan_to_num(codes, nan=0).astype(np.int64)
+        result: np.ndarray = np.nan_to_num(codes, nan=0).astype(np.int64)
+        return result
 
     def read_patients(self, series: pl.Series, numbers: dict[str, int]) -> np.ndarray:
         """(n,) int64 numbers of the patients."""

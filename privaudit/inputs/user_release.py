@@ -148,7 +148,8 @@ class Retrained(Method):
         if plain or type(estimator).__name__.startswith("XGB"):
             # XGBoost takes 0..k-1 alone, also where a half lacks a rare class.
             return np.searchsorted(codes, y)
-        return np.array(labels)[y]
+        result: np.ndarray = np.array(labels)[y]
+        return result
 
 
 @dataclass(frozen=True, eq=False)

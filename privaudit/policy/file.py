@@ -114,7 +114,8 @@ def build(tree: Mapping[str, Any], sha256: str = "") -> Policy:
         parts[name] = tuple(_rule(part, key, kind, at) for at, part in _tables(tree, key))
     policy = replace(_structure(head, Policy, "", sorted(inner)), **parts, sha256=sha256)
     _check_ids(policy)
-    return policy
+    result: Policy = policy
+    return result
 
 
 def check_dates(policy: Policy, today: date) -> None:

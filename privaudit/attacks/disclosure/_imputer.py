@@ -59,7 +59,8 @@ class Imputer:
             answers = np.mean([model.predict_proba(x) for model in self.models], axis=0)
         full = np.zeros(out.shape)
         full[:, self.present] = answers
-        return self.weight * full + (1 - self.weight) / out.shape[1]
+        result: np.ndarray = self.weight * full + (1 - self.weight) / out.shape[1]
+        return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +92,10 @@ class _View:
         return replace(view, centre=centre[chosen], spread=spread[chosen], chosen=chosen)
 
     def __call__(self, records: Records) -> np.ndarray:
-        return np.clip((self._wide(records)[:, self.chosen] - self.centre) / self.spread, -5, 5)
+        result: np.ndarray = np.clip(
+            (self._wide(records)[:, self.chosen] - self.centre) / self.spread, -5, 5
+        )
+        return result
 
     def _wide(self, records: Records) -> np.ndarray:
         x = records.X.astype(np.float64)
@@ -116,7 +120,8 @@ def _explained(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
         rows = x[labels == code]
         between += len(rows) * rows.mean(axis=0) ** 2
     total = (x**2).sum(axis=0)
-    return np.divide(between, total, out=np.zeros_like(total), where=total > 1e-12)
+    result: np.ndarray = np.divide(between, total, out=np.zeros_like(total), where=total > 1e-12)
+    return result
 
 
 def _classifiers(x: np.ndarray, labels: np.ndarray, state: int) -> tuple[Any, ...]:

@@ -95,7 +95,8 @@ def options(column: Column, bins: int) -> np.ndarray:
 def code(column: Column, values: np.ndarray, bins: int) -> np.ndarray:
     """(n,) which of `options` each value is, or lies nearest to."""
     choices = options(column, bins).astype(np.float64)
-    return np.abs(values[:, None] - choices).argmin(axis=1)
+    result: np.ndarray = np.abs(values[:, None] - choices).argmin(axis=1)
+    return result
 
 
 def ask(model: Model, records: Records, column: int, values: np.ndarray) -> np.ndarray:
@@ -115,11 +116,13 @@ def decide(
     n = len(y)
     likely = answers[np.arange(n), :, y]
     if rule == "posterior":
-        return (np.log(np.maximum(likely, TINY)) + np.log(prior)).argmax(axis=1)
+        result: np.ndarray = (np.log(np.maximum(likely, TINY)) + np.log(prior)).argmax(axis=1)
+        return result
     top = answers.max(axis=2)
     right = answers.argmax(axis=2) == y[:, None]
     surest = np.where(right, top, -1.0).argmax(axis=1)
-    return np.where(right.any(axis=1), surest, top.argmin(axis=1))
+    result = np.where(right.any(axis=1), surest, top.argmin(axis=1))
+    return result
 
 
 def _draw(pool: Records, column: int, most: int, rng: np.random.Generator) -> Records:

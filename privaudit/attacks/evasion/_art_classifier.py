@@ -43,7 +43,7 @@ def estimator(field: Field, budget: float) -> Any:
 
     box, scale = field.box(budget), field.scale()
 
-    class Constrained(ClassifierMixin, LossGradientsMixin, BaseEstimator):
+    class Constrained(ClassifierMixin, LossGradientsMixin, BaseEstimator):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__(model=field.model, clip_values=None, preprocessing=None)
             self.nb_classes = len(field.records.classes)
@@ -64,7 +64,8 @@ def estimator(field: Field, budget: float) -> Any:
             assert isinstance(field.model, Differentiable)
             slopes = field.model.input_gradient(field.changed(x, box))
             flat = np.nan_to_num(field.flat(*slopes), nan=0.0, posinf=0.0, neginf=0.0)
-            return flat * scale * field.present
+            result: np.ndarray = flat * scale * field.present
+            return result
 
     return Constrained()
 

@@ -91,7 +91,8 @@ class Field:
     @cached_property
     def present(self) -> np.ndarray:
         """(n, size) bool: what was measured, and so can change."""
-        return np.isfinite(self.flat(self.records.X, self.records.series))
+        result: np.ndarray = np.isfinite(self.flat(self.records.X, self.records.series))
+        return result
 
     @cached_property
     def wrong(self) -> np.ndarray:
@@ -146,8 +147,10 @@ class Field:
     def decide(self, proba: np.ndarray, y: np.ndarray) -> np.ndarray:
         """(n,) bool: these answers are wrong for these outcomes."""
         if self.cut is None:
-            return proba.argmax(axis=1) != y
-        return (proba[:, 1] > self.cut) != (y == 1)
+            result: np.ndarray = proba.argmax(axis=1) != y
+            return result
+        result = (proba[:, 1] > self.cut) != (y == 1)
+        return result
 
 
 def _spread(x: np.ndarray) -> np.ndarray:
@@ -156,7 +159,8 @@ def _spread(x: np.ndarray) -> np.ndarray:
     seen = np.isfinite(x)
     n = np.maximum(seen.sum(axis=0), 1)
     mean = np.where(seen, x, 0).sum(axis=0) / n
-    return np.sqrt((np.where(seen, x - mean, 0) ** 2).sum(axis=0) / n)
+    result: np.ndarray = np.sqrt((np.where(seen, x - mean, 0) ** 2).sum(axis=0) / n)
+    return result
 
 
 def _reads(

@@ -99,7 +99,8 @@ def match(
 
     def cosine(x: torch.Tensor) -> torch.Tensor:
         g = _gradient(layers, torch.cat([fixed[: len(x)], x], dim=1), one_hot)
-        return (g @ aim) / g.norm(dim=1).clamp_min(1e-12)
+        result: torch.Tensor = (g @ aim) / g.norm(dim=1).clamp_min(1e-12)
+        return result
 
     if n:
         for step in range(steps):
@@ -107,7 +108,7 @@ def match(
                 group["lr"] = RATE * (1 - step / steps) + 1e-3
             optimiser.zero_grad()
             loss = (1 - cosine(relaxed())).sum()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             with torch.no_grad():
                 raw.copy_(torch.where(free, torch.minimum(torch.maximum(raw, low), high), raw))

@@ -131,7 +131,8 @@ class Poisoning(Attack):
 def seated(method: Method, malicious: Malicious | None) -> Method:
     """The same way of training, with these malicious clients taking part."""
     made: Any = method
-    return replace(made, malicious=malicious)
+    result: Method = replace(made, malicious=malicious)
+    return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +208,8 @@ class Answers:
         """
         if scores.shape[1] != 2:
             best = scores == scores.max(axis=1, keepdims=True)
-            return best / best.sum(axis=1, keepdims=True)
+            result: np.ndarray = best / best.sum(axis=1, keepdims=True)
+            return result
         yes = self.reference[:, 1]
         wanted = float((self.reference_y == 1).sum())
         cut = np.sort(yes)[::-1][min(max(int(np.ceil(wanted)) - 1, 0), len(yes) - 1)]

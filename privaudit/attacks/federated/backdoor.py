@@ -47,7 +47,8 @@ class Backdoor(Poisoning):
         return Answers.question(target, self.variables)
 
     def tried(self, target: Target) -> np.ndarray:
-        return target.split.nonmembers.y != self.wanted
+        result: np.ndarray = target.split.nonmembers.y != self.wanted
+        return result
 
     def outcome(self, target: Target, margins: np.ndarray) -> np.ndarray:
         answers = Answers.of(target, margins)

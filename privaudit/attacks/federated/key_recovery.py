@@ -62,7 +62,8 @@ class KeyRecovery(Attack):
             count = np.maximum(real.sum(axis=(1, 2)), 1)
             size = np.sqrt((update**2).sum(axis=(1, 2)) / count)[:, None, None]
             right = np.abs(numbers - update) <= self.tolerance * size
-            return (right & real).sum(axis=(1, 2)) / count
+            result: np.ndarray = (right & real).sum(axis=(1, 2)) / count
+            return result
 
         def read(key: np.ndarray) -> np.ndarray:
             """What decryption with this key (values at the ring's points) reads of the updates."""

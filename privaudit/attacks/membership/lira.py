@@ -34,11 +34,13 @@ class Lira(ShadowAttack):
         var_out = self._variance(var_out)
         away = (asked - mean_out) / np.sqrt(var_out)
         if not self.online:
-            return away
+            result: np.ndarray = away
+            return result
         _, mean_in, var_in = moments(shadows, included)
         var_in = self._variance(var_in)
         near = (asked - mean_in) / np.sqrt(var_in)
-        return 0.5 * (away**2 - near**2 + np.log(var_out) - np.log(var_in))
+        result = 0.5 * (away**2 - near**2 + np.log(var_out) - np.log(var_in))
+        return result
 
     def check(self) -> None:
         super().check()
@@ -47,7 +49,8 @@ class Lira(ShadowAttack):
     def _variance(self, variance: np.ndarray) -> np.ndarray:
         if self.variance == "global":
             variance = np.full_like(variance, variance.mean())
-        return np.maximum(variance, FLOOR)
+        result: np.ndarray = np.maximum(variance, FLOOR)
+        return result
 
 
 __all__ = ["Lira"]

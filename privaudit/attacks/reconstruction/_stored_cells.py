@@ -122,7 +122,8 @@ class Read:
         """(m, d) bool. rows: which record's values are taken for each of other records."""
         values = self.values if rows is None else self.values[rows]
         with np.errstate(invalid="ignore"):
-            return np.abs(values - cells) <= self.off
+            result: np.ndarray = np.abs(values - cells) <= self.off
+            return result
 
 
 def recovered(
@@ -219,13 +220,15 @@ def _decode(
 ) -> np.ndarray:
     if scaled:
         slope, offset = _line(stored[learn], column[learn])
-        return stored[try_] * slope + offset
+        result: np.ndarray = stored[try_] * slope + offset
+        return result
     codes, code = np.unique(stored, return_inverse=True)
     levels, level = np.unique(column[learn], return_inverse=True)
     table = np.zeros((len(codes), len(levels)))
     np.add.at(table, (code[learn], level), 1.0)
     named = np.where(table.max(axis=1) > 0, levels[table.argmax(axis=1)], best)
-    return named[code[try_]]
+    result = named[code[try_]]
+    return result
 
 
 def stored_rows(content: Content, members: Cells, others: Cells) -> tuple[np.ndarray, np.ndarray]:

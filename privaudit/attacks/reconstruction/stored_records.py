@@ -102,7 +102,8 @@ def _half(patients: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _share(cells: np.ndarray, right: np.ndarray) -> np.ndarray:
     """(n,) share of each record's measured cells that are right; 0 where none is measured."""
     seen = np.isfinite(cells)
-    return (right & seen).sum(axis=1) / np.maximum(1, seen.sum(axis=1))
+    result: np.ndarray = (right & seen).sum(axis=1) / np.maximum(1, seen.sum(axis=1))
+    return result
 
 
 __all__ = ["StoredRecords"]

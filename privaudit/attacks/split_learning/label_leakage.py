@@ -177,7 +177,8 @@ def pairs(
 
 
 def _norm(g: np.ndarray) -> np.ndarray:
-    return np.sqrt((g * g).sum(axis=-1))
+    result: np.ndarray = np.sqrt((g * g).sum(axis=-1))
+    return result
 
 
 def _coarse(scores: np.ndarray) -> np.ndarray:

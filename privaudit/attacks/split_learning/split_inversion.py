@@ -186,7 +186,8 @@ class Cells:
             known = ~np.isnan(x[:, j])
             won = won + (known & (rebuilt[:, where].argmax(axis=1) == x[:, j]))
             of = of + known
-        return won / np.maximum(of, 1)
+        result: np.ndarray = won / np.maximum(of, 1)
+        return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,7 +240,8 @@ class Decoder:
 
     def __call__(self, given: np.ndarray) -> np.ndarray:
         found = ((given - self.centre) / self.spread) @ self.weights
-        return self.scale * found + self.shift
+        result: np.ndarray = self.scale * found + self.shift
+        return result
 
 
 def densest(values: np.ndarray) -> tuple[float, int]:

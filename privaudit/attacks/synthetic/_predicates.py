@@ -60,12 +60,16 @@ class Predicates:
 def _holds(cells: np.ndarray, test: int, value: float) -> np.ndarray:
     """(n,) bool of one column's cells; a missing one fits nothing but `GAP`."""
     if test == EQUAL:
-        return np.equal(cells, value)
+        result: np.ndarray = np.equal(cells, value)
+        return result
     if test == LEAST:
-        return np.greater_equal(cells, value)
+        result = np.greater_equal(cells, value)
+        return result
     if test == MOST:
-        return np.less_equal(cells, value)
-    return np.isnan(cells)
+        result = np.less_equal(cells, value)
+        return result
+    result = np.isnan(cells)
+    return result
 
 
 def univariate(cells: np.ndarray, ordered: np.ndarray) -> Predicates:

@@ -139,7 +139,8 @@ def _distinct(cells: np.ndarray) -> np.ndarray:
 
 
 def _isolated(predicates: Predicates, cells: np.ndarray) -> np.ndarray:
-    return (predicates.counts(cells) == 1).astype(np.float64)
+    result: np.ndarray = (predicates.counts(cells) == 1).astype(np.float64)
+    return result
 
 
 __all__ = ["SinglingOut"]

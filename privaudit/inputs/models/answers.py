@@ -68,7 +68,8 @@ def probabilities(answers: Any, rows: int, classes: int, *, who: str = "the mode
             "the classes exclude each other",
             "give softmax probabilities, or one model a class",
         )
-    return p / sums[:, None]
+    result: np.ndarray = p / sums[:, None]
+    return result
 
 
 def from_logits(answers: Any, rows: int, classes: int) -> np.ndarray:

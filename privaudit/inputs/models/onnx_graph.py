@@ -10,7 +10,7 @@ import numpy as np
 from privaudit.errors import PrivauditError
 from privaudit.inputs.models.answers import from_logits, probabilities
 from privaudit.inputs.models.extras import require_library
-from privaudit.inputs.models.layout import Layout, by_name, by_order, list_names, loosen
+from privaudit.inputs.models.layout import Layout, by_name, by_order, loosen
 from privaudit.inputs.models.opened_model import (
     Binding,
     FileModel,
@@ -20,6 +20,7 @@ from privaudit.inputs.models.opened_model import (
     place_classes,
     reorder_classes,
 )
+from privaudit.inputs.read_table import list_names
 from privaudit.records import Records
 
 _TYPES = {

@@ -66,7 +66,8 @@ def load_script(raw: bytes) -> Any:
     import torch
 
     try:
-        return torch.jit.load(io.BytesIO(raw), map_location="cpu").eval()
+        model = torch.jit.load(io.BytesIO(raw), map_location="cpu")  # type: ignore[no-untyped-call]
+        return model.eval()
     except Exception:
         raise PrivauditError(
             "the model cannot be read as TorchScript",

@@ -30,12 +30,14 @@ def word_reason(reason: Reason | None) -> str:
     if reason is None:
         return "no reason was given"
     text = REASONS[reason.code].format(**_show(reason.params)).rstrip(".")
-    return text.removesuffix("; to do: ")
+    result: str = text.removesuffix("; to do: ")
+    return result
 
 
 def word_caveat(caveat: Caveat) -> str:
     """What a reader must know of a number: a sentence, or a text of other software as it is."""
-    return CAVEATS[caveat.code].format(**_show(caveat.params))
+    result: str = CAVEATS[caveat.code].format(**_show(caveat.params))
+    return result
 
 
 def describe_bound(bound: Bound) -> str:
@@ -53,7 +55,8 @@ def describe_bound(bound: Bound) -> str:
         text += f"; {n.count(bound.assigned)} patients assigned at random"
     if bound.tried > 1:
         text += f"; corrected for {n.count(bound.tried)} numbers of guesses tried"
-    return text
+    result: str = text
+    return result
 
 
 def _show(params: Mapping[str, Param]) -> dict[str, str]:

@@ -45,7 +45,8 @@ NO_VERDICT_TITLE = "No policy was given, so this report compares nothing with a 
 def title_verdict(state: State, exceeded: int, rules: int) -> str:
     """exceeded, rules: of the blocking rules, how many are exceeded, of how many."""
     if state != "EXCEEDS" or not exceeded:
-        return SENTENCES["titles"][state]
+        result: str = SENTENCES["titles"][state]
+        return result
     if rules == 1:
         return "The one blocking rule is exceeded by at least one release."
     be = "is" if exceeded == 1 else "are"
@@ -61,7 +62,8 @@ NO_POLICY_DO = (
 
 def word_to_do(state: State, names: Sequence[str]) -> str:
     """What to do after this verdict."""
-    return SENTENCES["to_do"][state].format(names=list_names(names, 3) or "anything")
+    result: str = SENTENCES["to_do"][state].format(names=list_names(names, 3) or "anything")
+    return result
 
 
 def define_training_patients(kinds: Sequence[Kind]) -> str:
@@ -168,7 +170,8 @@ def count_readings(states: Sequence[str], kinds: Sequence[Kind], names: Sequence
     what = name_release(kinds, 1)
     if len(states) == 1:
         untested = "On this {what} no membership attack gave a result."
-        return SENTENCES["alone"].get(states[0], untested).format(what=what)
+        result: str = SENTENCES["alone"].get(states[0], untested).format(what=what)
+        return result
     if "shifted" in states:
         return SHIFT_SHORT
     leaky = [name for name, state in zip(names, states, strict=True) if state == "detected"]

@@ -86,8 +86,8 @@ def title_marginals(name: str, far: int, total: int, worst: str, noisy: bool) ->
     drawn = ", before and after the noise of differential privacy" if noisy else ""
     differ = "differs" if far == 1 else "differ"
     return (
-        f"{name}{drawn}: {far or 'none'} of {total} columns {differ} from the real ones clearly more "
-        f"than other real patients do; {worst} differs most."
+        f"{name}{drawn}: {far or 'none'} of {total} columns {differ} from the real ones clearly "
+        f"more than other real patients do; {worst} differs most."
     )
 
 

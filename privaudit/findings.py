@@ -169,14 +169,14 @@ class Findings:
         return f"<div>{''.join(parts)}</div>"
 
     def _word_caveats(self) -> list[str]:
-        from privaudit.report.wording.facts import word_caveat
+        from privaudit.report.wording.reasons_and_caveats import word_caveat
 
         return [word_caveat(caveat) for caveat in self.audit.caveats]
 
     def _rows(self) -> list[tuple[str, str, str]]:
         """(attack and number, value, meaning) of every membership attack."""
-        from privaudit.report.wording.facts import word_reason
         from privaudit.report.wording.metrics import name_metric
+        from privaudit.report.wording.reasons_and_caveats import word_reason
 
         best = self.headline
         rows = []

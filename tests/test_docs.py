@@ -14,8 +14,8 @@ import pytest
 
 import privaudit
 from privaudit import cli, plugins
+from privaudit.report.section_order import SECTIONS
 from privaudit.report.wording.knowledge import glossary_markdown
-from privaudit.report.wording.sections import SECTIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

@@ -90,7 +90,7 @@ def settle(
         code = judged[0].code if judged else finished.code
         witness.finish(finished.folder, code)
     if finished.code:
-        from privaudit.report.wording.facts import word_caveat
+        from privaudit.report.wording.reasons_and_caveats import word_caveat
 
         state = "inconclusive" if finished.code == 3 else "the audit failed"
         for caveat in finished.audit.caveats:

@@ -105,7 +105,7 @@ def request_of(options: dict[str, Any]) -> Request:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from privaudit.engine.configure import Entry, given
     from privaudit.engine.profiles import profile
-    from privaudit.report.wording.facts import word_caveat
+    from privaudit.report.wording.reasons_and_caveats import word_caveat
 
     how = profile(options["profile"])
     task, release, notes = read_inputs(options)

@@ -140,8 +140,8 @@ def _find_bound(found: tuple[Estimate, ...]) -> float | None:
 
 
 def _describe(estimate: Estimate) -> str:
-    from privaudit.report.wording.facts import word_reason
     from privaudit.report.wording.metrics import name_metric
+    from privaudit.report.wording.reasons_and_caveats import word_reason
 
     name = name_metric(estimate.metric)
     if estimate.value is None:

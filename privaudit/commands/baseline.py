@@ -37,7 +37,7 @@ def command() -> None:
     """
 
 
-@command.command("create")
+@command.command("create", short_help="Make a baseline from 5 or more finished runs.")
 @RUNS
 @click.option("--out", required=True, type=PATH, metavar="FILE", help="The baseline to write.")
 @REASON
@@ -63,7 +63,7 @@ def create(
     _write(made, out, as_json)
 
 
-@command.command("update")
+@command.command("update", short_help="Add runs to a baseline, or start it over.")
 @click.argument("file", type=PATH, metavar="BASELINE")
 @RUNS
 @REASON
@@ -95,7 +95,7 @@ def update(
     _write(made, file, as_json)
 
 
-@command.command("show")
+@command.command("show", short_help="Show what a baseline rests on.")
 @click.argument("file", type=PATH, metavar="BASELINE")
 @JSON
 def show(file: Path, as_json: bool) -> None:

@@ -110,7 +110,7 @@ def command(
 def _choose_formats(formats: tuple[str, ...], output: Path | None) -> list[tuple[str, Path | None]]:
     """(format, file or None for standard output), checked before anything is read."""
     from privaudit.errors import PrivauditError
-    from privaudit.policy.words import suggest
+    from privaudit.policy.suggest import suggest
     from privaudit.report.formats import FORMATS
 
     found: list[tuple[str, Path | None]] = []

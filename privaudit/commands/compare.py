@@ -102,7 +102,7 @@ def _line(row: Difference) -> str:
     first, second = (_number(value) for value in (row.first, row.second))
     line = f"{first:>9}{second:>9}  "
     if row.value is None or row.low is None or row.high is None:
-        from privaudit.report.wording.facts import word_reason
+        from privaudit.report.wording.reasons_and_caveats import word_reason
 
         gap = "-" if row.value is None else f"{row.value:+.3g}"
         return f"{line}{gap} ({word_reason(row.refusal)})"

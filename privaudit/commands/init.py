@@ -87,7 +87,7 @@ def command(folder: Path, release: str) -> None:
     from privaudit.errors import PrivauditError
     from privaudit.policy.rules import RELEASES
     from privaudit.policy.starters import starter
-    from privaudit.policy.words import suggest
+    from privaudit.policy.suggest import suggest
 
     if release not in RELEASES:
         raise PrivauditError(

@@ -29,7 +29,7 @@ def command() -> None:
     """
 
 
-@command.command("validate")
+@command.command("validate", short_help="Read a policy and state what it asks for.")
 @click.argument("file", type=PATH, metavar="FILE")
 @JSON
 def validate(file: Path, as_json: bool) -> None:
@@ -78,7 +78,7 @@ def _word(rule: Limit | Guard | Regression) -> str:
     return word_rule("limit", rule.metric, rule.max, fpr=rule.fpr, prior=rule.prior)
 
 
-@command.command("schema")
+@command.command("schema", short_help="Print the JSON Schema of a policy.")
 def schema() -> None:
     """Print the JSON Schema of a policy, for an editor that checks it while it is written."""
     from privaudit.policy.schema import render_schema
@@ -86,7 +86,7 @@ def schema() -> None:
     click.echo(render_schema(), nl=False)
 
 
-@command.command("metrics")
+@command.command("metrics", short_help="List the metrics that a rule may be about.")
 @JSON
 def metrics(as_json: bool) -> None:
     """Every metric that a limit, a guard or a regression may be about."""
@@ -111,7 +111,7 @@ def metrics(as_json: bool) -> None:
         click.echo(f"{row['name']:<{width}}{row['use']:<7}{row['meaning']}{takes}")
 
 
-@command.command("simulate")
+@command.command("simulate", short_help="Simulate how often a policy decides wrongly.")
 @click.argument("file", type=PATH, metavar="FILE")
 @click.option(
     "--audit",

@@ -26,7 +26,7 @@ def command(run: Path, key: Path | None, policy: Path | None, quick: bool, as_js
     Exit code 0 where every check that was made holds, 4 where one does not. Without restricted/,
     which stays in the hospital, the numbers are not recomputed, and the answer says so.
     """
-    from privaudit.evidence import checks
+    from privaudit.evidence import verify as checks
 
     def progress(subject: str) -> None:
         click.echo(f"numbers of {subject}: recomputed", err=True)

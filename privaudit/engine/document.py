@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from privaudit.contracts import FAMILIES, Access, FlowStep, Prepared
+from privaudit.disclosure_limits import MIN_CELL
 from privaudit.facts import Param, Reason, ReasonCode, as_caveat
-from privaudit.limits import MIN_CELL
 from privaudit.records import Records, Split
 from privaudit.results import (
     Coverage,

@@ -9,7 +9,7 @@ verify(run, key=PUB).faults                  tells whether a run is still what i
 from __future__ import annotations
 
 from privaudit.evidence.account import Account, account
-from privaudit.evidence.checks import Check, Verification, verify
 from privaudit.evidence.seals import resealed, seal
+from privaudit.evidence.verify import Check, Verification, verify
 
 __all__ = ["Account", "Check", "Verification", "account", "resealed", "seal", "verify"]

@@ -77,7 +77,7 @@ def _data(audit: Audit) -> Tree:
 
 
 def _model(subject: Subject, audit: Audit) -> Tree:
-    from privaudit.report.wording.facts import word_caveat
+    from privaudit.report.wording.reasons_and_caveats import word_caveat
 
     claim = subject.claim
     guarantee = (

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from privaudit.disclosure_limits import MIN_CELL
 from privaudit.errors import PrivauditError
-from privaudit.limits import MIN_CELL
 from privaudit.records import Column
 
 BINS = 10

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from privaudit.disclosure_limits import MIN_CELL
 from privaudit.facts import Bound, BoundMethod, Metric, Reason, ReasonCode
 from privaudit.fidelity._align import Pools
-from privaudit.limits import MIN_CELL
 from privaudit.records import Records
 from privaudit.results import Estimate, GroupResult
 from privaudit.stats import rates, resample

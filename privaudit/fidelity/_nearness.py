@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from privaudit.disclosure_limits import MIN_CELL
 from privaudit.facts import (
     Bound,
     BoundMethod,
@@ -19,7 +20,6 @@ from privaudit.facts import (
 from privaudit.fidelity._align import Pools
 from privaudit.fidelity.copies import DIFFERING, ROUNDING, copies, exact
 from privaudit.fidelity.distance import match, nearest
-from privaudit.limits import MIN_CELL
 from privaudit.records import Records
 from privaudit.results import Estimate
 from privaudit.seeds import Seeds

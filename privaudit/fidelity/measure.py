@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from privaudit.contracts import Learner
+from privaudit.disclosure_limits import MIN_CELL
 from privaudit.errors import PrivauditError
 from privaudit.facts import (
     Bound,
@@ -24,7 +25,6 @@ from privaudit.fidelity._align import Pools, align
 from privaudit.fidelity._association import association
 from privaudit.fidelity._detection import detection
 from privaudit.fidelity._utility import check_outcomes, split_learners, utility
-from privaudit.limits import MIN_CELL
 from privaudit.records import Records, Split
 from privaudit.results import Estimate, Fidelity, Utility
 from privaudit.seeds import Seeds

@@ -30,7 +30,7 @@ from privaudit.policy.rules import (
     Regression,
     Statistics,
 )
-from privaudit.policy.words import suggest
+from privaudit.policy.suggest import suggest
 from privaudit.stats.catalogue import FPRS, PRIORS
 
 LARGEST = 1_000_000

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode, Param
-from privaudit.policy import metrics, ruling
-from privaudit.policy.cells import decide, guard_cells, limit_cells, moves
+from privaudit.policy import judge_rule, metrics
 from privaudit.policy.faults import find_faults
 from privaudit.policy.file import check_dates
+from privaudit.policy.judge_number import decide, guard_cells, limit_cells, moves
 from privaudit.policy.regress import judge_change, judge_without_baseline
 from privaudit.policy.rules import Exemption, Guard, Limit, Policy
-from privaudit.policy.words import suggest
+from privaudit.policy.suggest import suggest
 from privaudit.results import Audit, Subject
 from privaudit.stats import onesided
 from privaudit.verdicts import State, Verdict, Verdicts, Waiver
@@ -73,7 +73,7 @@ def judge(
     for rule in rules:
         for subject in subjects:
             own = [c for c in cells if c.rule is rule and c.subject is subject]
-            found += ruling.verdicts(policy, rule, subject, own)
+            found += judge_rule.verdicts(policy, rule, subject, own)
     if baseline is None:
         found += [
             judge_without_baseline(rule, subject.name)

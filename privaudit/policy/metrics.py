@@ -10,7 +10,7 @@ from typing import Literal
 from privaudit.contracts import Access
 from privaudit.errors import PrivauditError
 from privaudit.facts import Group, Metric, ReasonCode, Setting
-from privaudit.policy.words import suggest
+from privaudit.policy.suggest import suggest
 from privaudit.results import Estimate, Failed, Finding, GroupResult, Skipped, Subject
 from privaudit.stats import catalogue
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Literal, get_args
 
+from privaudit.disclosure_limits import MIN_CELL, MIN_FALSE_POSITIVES
 from privaudit.facts import Group
-from privaudit.limits import MIN_CELL, MIN_FALSE_POSITIVES
 from privaudit.stats.catalogue import FPRS, PRIORS
 
 SCHEMA = "privaudit.policy/1"

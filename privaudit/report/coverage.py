@@ -17,7 +17,7 @@ from privaudit.report.wording.classes import (
     AttackClass,
     class_of,
 )
-from privaudit.report.wording.facts import word_reason
+from privaudit.report.wording.reasons_and_caveats import word_reason
 from privaudit.results import Audit, Failed, Finding, Outcome
 
 State = Literal["TESTED", "NOT TESTED", "NOT APPLICABLE"]

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from privaudit.disclosure_limits import MIN_CELL
 from privaudit.facts import Reason, ReasonCode
-from privaudit.limits import MIN_CELL
 from privaudit.results import Audit, Control, Data, Estimate, Finding, GroupResult, Outcome, Subject
 from privaudit.verdicts import Verdicts
 

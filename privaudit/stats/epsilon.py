@@ -13,9 +13,9 @@ from collections.abc import Collection
 import numpy as np
 
 from privaudit.contracts import Scores
+from privaudit.disclosure_limits import MIN_PATIENTS_EPSILON
 from privaudit.errors import PrivauditError
 from privaudit.facts import Bound, BoundMethod, Metric, Reason, ReasonCode
-from privaudit.limits import MIN_PATIENTS_EPSILON
 from privaudit.results import Estimate
 from privaudit.stats import epsilon_bounds, resample
 from privaudit.stats._refusal import refuse_estimate

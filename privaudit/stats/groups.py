@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 
 from privaudit.contracts import Scores
+from privaudit.disclosure_limits import MIN_CELL
 from privaudit.errors import PrivauditError
 from privaudit.facts import Bound, BoundMethod, Metric
-from privaudit.limits import MIN_CELL
 from privaudit.records import Records
 from privaudit.results import Estimate, GroupResult
 from privaudit.stats import auc as area_module

@@ -8,9 +8,9 @@ from collections.abc import Collection
 import numpy as np
 
 from privaudit.contracts import Scores
+from privaudit.disclosure_limits import MIN_FALSE_POSITIVES
 from privaudit.errors import PrivauditError
 from privaudit.facts import Bound, BoundMethod, Metric, Reason, ReasonCode
-from privaudit.limits import MIN_FALSE_POSITIVES
 from privaudit.results import Curve, Estimate
 from privaudit.stats import auc as area_module
 from privaudit.stats import resample, thresholds

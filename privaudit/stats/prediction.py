@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from privaudit.disclosure_limits import MIN_CELL
 from privaudit.errors import PrivauditError
 from privaudit.facts import Bound, BoundMethod, Metric, Reason, ReasonCode
-from privaudit.limits import MIN_CELL
 from privaudit.results import Curve, Estimate
 from privaudit.stats import auc as area_module
 from privaudit.stats import resample

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from privaudit.limits import MIN_FALSE_POSITIVES
+from privaudit.disclosure_limits import MIN_FALSE_POSITIVES
 from privaudit.stats import resample
 from privaudit.stats.catalogue import POWER
 from privaudit.stats.rates import quantile, wilson

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from privaudit.contracts import Trials
+from privaudit.disclosure_limits import MIN_CELL
 from privaudit.errors import PrivauditError
 from privaudit.facts import Bound, BoundMethod, Metric, Reason, ReasonCode, Setting
-from privaudit.limits import MIN_CELL
 from privaudit.results import Curve, Estimate
 from privaudit.stats import rates, resample
 from privaudit.stats._refusal import refuse_estimate

@@ -19,7 +19,7 @@ from privaudit.contracts import Release, Target, Trials
 from privaudit.errors import PrivauditError
 from privaudit.facts import Setting
 from privaudit.inputs.artefacts import pickle_opcodes, pickled_arrays
-from privaudit.inputs.artefacts.arrays import read_arrays
+from privaudit.inputs.artefacts.read_arrays import read_arrays
 from privaudit.records import Column, Records, Split
 from privaudit.seeds import Seeds
 
@@ -241,7 +241,7 @@ def test_files_that_are_none_are_refused(s: Split, file: bytes) -> None:
 
 
 def test_bombs_are_refused_before_they_go_off(s: Split, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("privaudit.inputs.artefacts.arrays.LARGEST", 2**22)
+    monkeypatch.setattr("privaudit.inputs.artefacts.read_arrays.LARGEST", 2**22)
     with pytest.raises(PrivauditError, match="unpacks to"):
         run(s, bomb(2**23))
     with pytest.raises(PrivauditError, match="unpacks to"):

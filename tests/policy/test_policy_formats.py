@@ -34,7 +34,7 @@ from privaudit.policy.metrics import METRICS
 from privaudit.policy.rules import Exemption, Guard, Limit, Regression, Statistics
 from privaudit.report.formats import FORMATS, render
 from privaudit.report.formats.shared import weigh, word_state
-from privaudit.report.wording import facts
+from privaudit.report.wording import reasons_and_caveats as facts
 from privaudit.report.wording.tables import read_table
 from privaudit.report.wording.verdicts import (
     explain_policy_metric,

@@ -19,9 +19,9 @@ from sample import every, groups, membership, sample
 
 from privaudit import report
 from privaudit.report.render_html import HERE
+from privaudit.report.section_order import SECTIONS
 from privaudit.report.sections import load_sections
 from privaudit.report.wording import page as sentences
-from privaudit.report.wording.sections import SECTIONS
 from privaudit.results import Audit, GroupResult, from_json, to_json
 
 GOLDEN = Path(__file__).parent / "golden" / "report.md"

@@ -31,13 +31,18 @@ from privaudit.facts import (
     ReasonCode,
     Setting,
 )
+from privaudit.report.section_order import SECTIONS
 from privaudit.report.wording.access import ACCESS, name_access, shorten_access
 from privaudit.report.wording.classes import CLASSES, class_of, name_family
-from privaudit.report.wording.facts import REASONS, describe_bound, word_caveat, word_reason
 from privaudit.report.wording.knowledge import criteria, glossary, glossary_markdown
 from privaudit.report.wording.metrics import explain_metric, name_metric, name_setting
 from privaudit.report.wording.page import find_forbidden
-from privaudit.report.wording.sections import SECTIONS
+from privaudit.report.wording.reasons_and_caveats import (
+    REASONS,
+    describe_bound,
+    word_caveat,
+    word_reason,
+)
 from privaudit.report.wording.tables import read_table
 from privaudit.results import Audit
 from privaudit.stats.catalogue import CATALOGUE

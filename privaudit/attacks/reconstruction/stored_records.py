@@ -19,7 +19,7 @@ from privaudit.attacks.reconstruction._stored_cells import (
 )
 from privaudit.contracts import Access, Attack, Fitted, Target, Trials
 from privaudit.facts import Setting
-from privaudit.inputs.artefacts.arrays import read_arrays
+from privaudit.inputs.artefacts.read_arrays import read_arrays
 
 IN_ORDER = "the same stored values, compared with patients whom the generator was not fitted on"
 AS_SET = "the same search for patients whom the generator was not fitted on"

@@ -2,7 +2,7 @@
 
 A section is a module with `build(audit, verdicts)`, which returns its blocks; none means that the
 section is left out. verdicts: None where no policy was given. Its title and its place are in
-`privaudit.report.wording.sections`, under the file's name, which is also its anchor.
+`privaudit.report.section_order`, under the file's name, which is also its anchor.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from privaudit.report.blocks import Block, Details, Section, Table, split_table
+from privaudit.report.section_order import SECTIONS
 from privaudit.report.withheld import withhold, withhold_verdicts
-from privaudit.report.wording.sections import SECTIONS
 from privaudit.results import Audit
 from privaudit.verdicts import Verdicts
 

@@ -6,8 +6,8 @@ from privaudit.report import numbers as n
 from privaudit.report.blocks import Block, Bullets, Callout, Facts, Heading, Prose, make_table
 from privaudit.report.wording import data_and_cohort as words
 from privaudit.report.wording import summary
-from privaudit.report.wording.facts import word_caveat
 from privaudit.report.wording.metrics import capitalise
+from privaudit.report.wording.reasons_and_caveats import word_caveat
 from privaudit.results import Audit
 from privaudit.verdicts import Verdicts
 

@@ -18,8 +18,8 @@ from privaudit.report.sections.training_and_guarantees import describe_method
 from privaudit.report.wording import differential_privacy as words
 from privaudit.report.wording import summary
 from privaudit.report.wording.access import name_access
-from privaudit.report.wording.facts import word_caveat
 from privaudit.report.wording.knowledge import method_notes, name_attack
+from privaudit.report.wording.reasons_and_caveats import word_caveat
 from privaudit.report.wording.releases import name_column
 from privaudit.report.wording.training_and_guarantees import word_budget
 from privaudit.results import Audit, Subject

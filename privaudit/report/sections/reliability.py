@@ -18,9 +18,9 @@ from privaudit.report.reading import (
 )
 from privaudit.report.wording import reliability as words
 from privaudit.report.wording import summary
-from privaudit.report.wording.facts import describe_bound, word_caveat
 from privaudit.report.wording.knowledge import name_attack
 from privaudit.report.wording.metrics import capitalise, name_metric
+from privaudit.report.wording.reasons_and_caveats import describe_bound, word_caveat
 from privaudit.report.wording.releases import name_column
 from privaudit.results import Audit, Control, Estimate
 from privaudit.verdicts import Verdicts

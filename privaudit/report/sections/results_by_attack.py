@@ -43,9 +43,9 @@ from privaudit.report.series import (
 )
 from privaudit.report.wording import results_by_attack as words
 from privaudit.report.wording.classes import name_family
-from privaudit.report.wording.facts import word_caveat, word_reason
 from privaudit.report.wording.knowledge import attack_notes, name_attack
 from privaudit.report.wording.metrics import capitalise, name_metric, name_setting
+from privaudit.report.wording.reasons_and_caveats import word_caveat, word_reason
 from privaudit.report.wording.releases import name_column, name_subset
 from privaudit.results import Audit, Finding, Skipped, Subject
 from privaudit.stats.catalogue import PRIORS

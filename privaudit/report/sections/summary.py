@@ -25,10 +25,10 @@ from privaudit.report.series import get_all_series, get_middle_size, measure_gai
 from privaudit.report.wording import questions
 from privaudit.report.wording import summary as words
 from privaudit.report.wording.classes import name_family
-from privaudit.report.wording.facts import word_caveat, word_reason
 from privaudit.report.wording.knowledge import name_attack
 from privaudit.report.wording.metrics import name_setting
 from privaudit.report.wording.page import BADGES
+from privaudit.report.wording.reasons_and_caveats import word_caveat, word_reason
 from privaudit.report.wording.releases import name_column, name_place
 from privaudit.results import Audit, Control, Failed, Subject
 from privaudit.verdicts import Verdicts

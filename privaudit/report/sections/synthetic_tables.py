@@ -27,8 +27,8 @@ from privaudit.report.reading import get, overlap
 from privaudit.report.series import differs_from_rest
 from privaudit.report.wording import summary
 from privaudit.report.wording import synthetic_tables as words
-from privaudit.report.wording.facts import word_caveat
 from privaudit.report.wording.metrics import name_group, name_setting
+from privaudit.report.wording.reasons_and_caveats import word_caveat
 from privaudit.results import Audit, ColumnFit, Estimate, Fidelity, GroupResult, Subject
 from privaudit.verdicts import Verdicts
 

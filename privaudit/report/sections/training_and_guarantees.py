@@ -18,10 +18,10 @@ from privaudit.report.blocks import (
 from privaudit.report.kinds import get_kind, get_kinds
 from privaudit.report.reading import get, get_detailed, get_stated
 from privaudit.report.wording import training_and_guarantees as words
-from privaudit.report.wording.facts import word_caveat
 from privaudit.report.wording.knowledge import method_notes
 from privaudit.report.wording.metrics import capitalise, explain_reading, name_metric
 from privaudit.report.wording.page import find_forbidden
+from privaudit.report.wording.reasons_and_caveats import word_caveat
 from privaudit.report.wording.releases import name_column, name_subset
 from privaudit.results import Audit, Curve, Estimate, Subject
 from privaudit.verdicts import Verdicts

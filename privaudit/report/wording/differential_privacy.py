@@ -6,8 +6,8 @@ import math
 
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Badge
-from privaudit.report.wording.facts import word_reason
 from privaudit.report.wording.metrics import name_metric
+from privaudit.report.wording.reasons_and_caveats import word_reason
 from privaudit.results import ClaimText, Estimate
 
 INTRO = (

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from privaudit.facts import Metric
 from privaudit.report import numbers as n
-from privaudit.report.wording.facts import word_reason
 from privaudit.report.wording.metrics import capitalise, name_metric
+from privaudit.report.wording.reasons_and_caveats import word_reason
 from privaudit.report.wording.releases import name_subset
 from privaudit.results import Estimate
 

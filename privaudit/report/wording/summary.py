@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from privaudit.facts import Metric
 from privaudit.report import numbers as n
-from privaudit.report.wording.facts import word_reason
+from privaudit.report.wording.reasons_and_caveats import word_reason
 from privaudit.report.wording.releases import list_names
 from privaudit.results import Data, Estimate, Untrained
 

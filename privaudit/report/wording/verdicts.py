@@ -15,7 +15,7 @@ from typing import Literal
 
 from privaudit.facts import Caveat, CaveatCode, Group, Reason, ReasonCode
 from privaudit.report.numbers import significant
-from privaudit.report.wording import facts
+from privaudit.report.wording import reasons_and_caveats as facts
 from privaudit.report.wording.access import name_access
 from privaudit.report.wording.metrics import MEANINGS
 from privaudit.report.wording.tables import read_table

@@ -8,10 +8,10 @@ from typing import Any
 from privaudit.contracts import Access
 from privaudit.facts import Group, Param, Reason, ReasonCode
 from privaudit.policy import metrics
-from privaudit.policy.cells import Cell, bound_of, pick_reason
+from privaudit.policy.judge_number import Cell, bound_of, pick_reason
 from privaudit.policy.metrics import PolicyMetric
 from privaudit.policy.rules import Guard, Limit, Policy, ReleaseKind
-from privaudit.policy.words import find_nearest
+from privaudit.policy.suggest import find_nearest
 from privaudit.results import Subject
 from privaudit.stats import onesided
 from privaudit.verdicts import State, Verdict

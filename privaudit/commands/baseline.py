@@ -23,7 +23,7 @@ BY = click.option("--by", metavar="NAME", help="Who accepts them. [default: the 
 POLICY = click.option(
     "--policy", type=PATH, metavar="FILE", help="The policy under which they are accepted."
 )
-JSON = click.option("--json", "as_json", is_flag=True, help="Answer with JSON on standard output.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON to standard output.")
 
 
 @click.group("baseline")

@@ -47,7 +47,7 @@ TAMPERED = 4
     metavar="FILE",
     help="Write what would go to standard output into this file.",
 )
-@click.option("--unsealed", is_flag=True, help="Judge a run that carries no sums of its files.")
+@click.option("--unsealed", is_flag=True, help="Judge a run that has no checksums of its files.")
 def command(
     run: Path,
     policy: Path,

@@ -33,7 +33,7 @@ SHOWN = (
 @click.option(
     "--every", is_flag=True, help="Print every number, not those alone that are asked for first."
 )
-@click.option("--json", "as_json", is_flag=True, help="Answer with JSON on standard output.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON to standard output.")
 def command(first: Path, second: Path, every: bool, as_json: bool) -> None:
     """Show how run B differs from run A: every shared number, with the interval of the difference.
 

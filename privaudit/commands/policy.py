@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from privaudit.policy.simulate import Simulated
 
 PATH = click.Path(path_type=Path)
-JSON = click.option("--json", "as_json", is_flag=True, help="Answer with JSON on standard output.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON to standard output.")
 
 
 @click.group("policy")

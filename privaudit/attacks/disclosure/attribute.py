@@ -121,8 +121,8 @@ def decide(
     top = answers.max(axis=2)
     right = answers.argmax(axis=2) == y[:, None]
     surest = np.where(right, top, -1.0).argmax(axis=1)
-    result = np.where(right.any(axis=1), surest, top.argmin(axis=1))
-    return result
+    guess: np.ndarray = np.where(right.any(axis=1), surest, top.argmin(axis=1))
+    return guess
 
 
 def _draw(pool: Records, column: int, most: int, rng: np.random.Generator) -> Records:

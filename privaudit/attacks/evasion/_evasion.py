@@ -149,8 +149,8 @@ class Field:
         if self.cut is None:
             result: np.ndarray = proba.argmax(axis=1) != y
             return result
-        result = (proba[:, 1] > self.cut) != (y == 1)
-        return result
+        misjudged: np.ndarray = (proba[:, 1] > self.cut) != (y == 1)
+        return misjudged
 
 
 def _spread(x: np.ndarray) -> np.ndarray:

@@ -39,8 +39,8 @@ class Lira(ShadowAttack):
         _, mean_in, var_in = moments(shadows, included)
         var_in = self._variance(var_in)
         near = (asked - mean_in) / np.sqrt(var_in)
-        result = 0.5 * (away**2 - near**2 + np.log(var_out) - np.log(var_in))
-        return result
+        ratio: np.ndarray = 0.5 * (away**2 - near**2 + np.log(var_out) - np.log(var_in))
+        return ratio
 
     def check(self) -> None:
         super().check()

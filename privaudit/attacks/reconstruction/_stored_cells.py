@@ -227,8 +227,8 @@ def _decode(
     table = np.zeros((len(codes), len(levels)))
     np.add.at(table, (code[learn], level), 1.0)
     named = np.where(table.max(axis=1) > 0, levels[table.argmax(axis=1)], best)
-    result = named[code[try_]]
-    return result
+    guess: np.ndarray = named[code[try_]]
+    return guess
 
 
 def stored_rows(content: Content, members: Cells, others: Cells) -> tuple[np.ndarray, np.ndarray]:

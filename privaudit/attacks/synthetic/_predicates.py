@@ -59,17 +59,16 @@ class Predicates:
 
 def _holds(cells: np.ndarray, test: int, value: float) -> np.ndarray:
     """(n,) bool of one column's cells; a missing one fits nothing but `GAP`."""
+    fits: np.ndarray
     if test == EQUAL:
-        result: np.ndarray = np.equal(cells, value)
-        return result
-    if test == LEAST:
-        result = np.greater_equal(cells, value)
-        return result
-    if test == MOST:
-        result = np.less_equal(cells, value)
-        return result
-    result = np.isnan(cells)
-    return result
+        fits = np.equal(cells, value)
+    elif test == LEAST:
+        fits = np.greater_equal(cells, value)
+    elif test == MOST:
+        fits = np.less_equal(cells, value)
+    else:
+        fits = np.isnan(cells)
+    return fits
 
 
 def univariate(cells: np.ndarray, ordered: np.ndarray) -> Predicates:

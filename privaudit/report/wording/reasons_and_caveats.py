@@ -18,16 +18,11 @@ from privaudit.report.wording.access import name_access
 from privaudit.report.wording.knowledge import name_attack
 from privaudit.report.wording.tables import read_table
 
-REASONS = {
-    ReasonCode(code): text for code, text in read_table("reasons_and_caveats")["reasons"].items()
-}
+_TEXTS = read_table("reasons_and_caveats")
+REASONS = {ReasonCode(code): text for code, text in _TEXTS["reasons"].items()}
 """Every reason but those of verdicts, which `privaudit.report.wording.verdicts` words."""
-CAVEATS = {
-    CaveatCode(code): text for code, text in read_table("reasons_and_caveats")["caveats"].items()
-}
-BOUNDS = {
-    BoundMethod(code): text for code, text in read_table("reasons_and_caveats")["bounds"].items()
-}
+CAVEATS = {CaveatCode(code): text for code, text in _TEXTS["caveats"].items()}
+BOUNDS = {BoundMethod(code): text for code, text in _TEXTS["bounds"].items()}
 FAMILIES = {"approximate": "(epsilon, delta)-DP", "gaussian": "Gaussian DP"}
 
 

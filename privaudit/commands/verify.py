@@ -26,12 +26,12 @@ def command(run: Path, key: Path | None, policy: Path | None, quick: bool, as_js
     Exit code 0 where every check that was made holds, 4 where one does not. Without restricted/,
     which stays in the hospital, the numbers are not recomputed, and the answer says so.
     """
-    from privaudit.evidence import verify as checks
+    from privaudit.evidence.verification import verify
 
     def progress(subject: str) -> None:
         click.echo(f"numbers of {subject}: recomputed", err=True)
 
-    found = checks.verify(run, key=key, policy=policy, progress=progress, numbers=not quick)
+    found = verify(run, key=key, policy=policy, progress=progress, numbers=not quick)
     if as_json:
         click.echo(json.dumps({**asdict(found), "code": found.code}, indent=1))
         return found.code

@@ -10,6 +10,6 @@ from __future__ import annotations
 
 from privaudit.evidence.account import Account, account
 from privaudit.evidence.seals import resealed, seal
-from privaudit.evidence.verify import Check, Verification, verify
+from privaudit.evidence.verification import Check, Verification, verify
 
 __all__ = ["Account", "Check", "Verification", "account", "resealed", "seal", "verify"]

@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from privaudit.cli import main
 from privaudit.errors import PrivauditError
-from privaudit.evidence import seal, sign, verify
+from privaudit.evidence import seal, sign
+from privaudit.evidence import verification as verify
 
 
 def key(folder: Path, name: str = "officer.pem") -> Path:

@@ -14,8 +14,9 @@ from toy_audit import CANARY
 
 from privaudit.cli import main
 from privaudit.errors import PrivauditError
-from privaudit.evidence import seal, seals, sign, statement, sums, verify
-from privaudit.evidence import verify as checks
+from privaudit.evidence import seal, seals, sign, statement, sums
+from privaudit.evidence import verification as checks
+from privaudit.evidence import verification as verify
 from privaudit.results import from_json, to_json
 
 

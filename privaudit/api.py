@@ -51,16 +51,13 @@ def audit(
         model: Anything with `predict_proba`, a torch module, a booster, or a function of X that
             answers with probabilities, of shape (n, k), or (n,) for two classes.
         members: (X, y) of the rows trained on; X of shape (n, d), a numpy array or a data frame,
-        NaN
-            where nothing was measured; y of shape (n,), the outcomes.
+            NaN where nothing was measured; y of shape (n,), the outcomes.
         nonmembers: (X, y) of rows of patients held out.
         reference: (X, y) of what the attacker owns, else a fifth of the held-out patients.
         patient: Who is the unit of privacy: a column of the frames, which the model does not read,
-        or
-            a tuple of one array a table. Each row is its own patient by default.
+            or a tuple of one array a table. Each row is its own patient by default.
         groups: Columns of the frames whose subgroups are reported, or a mapping of names to one
-        array
-            a table.
+            array a table.
         estimator: An unfitted estimator, or a function that returns one, for the attacks that train
             again; None for scikit-learn's clone where it can make one, False for none.
         outcome: What the report calls the outcome.

@@ -29,8 +29,7 @@ def read_canaries(
 
     Raises:
         PrivauditError: Whatever `read_table` refuses, a canary without a score, and a patient on
-        both
-            sides.
+            both sides.
     """
     schema = TableSchema((Column(score),), patient=patient, groups=(member,))
     names: dict[str, int] = {}

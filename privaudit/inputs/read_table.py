@@ -64,8 +64,7 @@ def read_table(
         schema: What its columns are.
         what: What messages call it ("members": "the members table").
         patients: Names of patients -> their numbers, shared between the files of one audit, filled
-        in
-            here.
+            in here.
         max_rows: About how many rows to read, of patients drawn at random; None for all.
         rng: Draws the patients.
 

@@ -16,7 +16,7 @@ from typing import Any
 from privaudit import plugins, stats
 from privaudit.contracts import Claim, FlowStep, Prepared, Scores
 from privaudit.engine import controls, document, measure
-from privaudit.engine.guarantees import check_guarantee
+from privaudit.stats.guarantees import check_guarantee
 from privaudit.engine.run import caveats
 from privaudit.errors import PrivauditError
 from privaudit.evidence.stored import Stored, Unreadable

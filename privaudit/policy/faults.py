@@ -87,6 +87,6 @@ def is_leak(control: Control) -> bool:
 
 
 def lacks_number(control: Control) -> bool:
-    """Whether a control ended with an error or gave no number, whatever it is said to have
+    """Whether a control ended with an error or gave no number, whatever it states to have
     shown."""
     return control.error is not None or not control.estimates

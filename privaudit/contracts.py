@@ -42,6 +42,19 @@ class Access(StrEnum):
     """train again the same way on other records"""
 
 
+REQUIRED_ACCESS: Mapping[str, frozenset[Access]] = {
+    "membership": frozenset({Access.ANSWERS, Access.TABLE}),
+    "attribute": frozenset({Access.ANSWERS}),
+    "reconstruction": frozenset({Access.UPDATES, Access.CIPHER, Access.CUT, Access.FILE}),
+    "evasion": frozenset({Access.ANSWERS}),
+    "poisoning": frozenset({Access.SEAT}),
+    "synthetic": frozenset({Access.TABLE}),
+    "epsilon": frozenset({Access.ANSWERS}),
+}
+"""What a release must give away, one of these at least, for a family to apply to it at all: an
+attack that needs more was not made, which says nothing of the others."""
+
+
 class Model(Protocol):
     """Anything that answers with probabilities."""
 

@@ -68,6 +68,7 @@ class ReasonCode(StrEnum):
     DISTRIBUTION_SHIFTED = "distribution_shifted"
     LACKS_POWER = "lacks_power"
     NO_POSITIVE_CONTROL = "no_positive_control"
+    NO_NEGATIVE_CONTROL = "no_negative_control"
     GROUP_ATYPICAL = "group_atypical"
     NOTHING_PROVABLE = "nothing_provable"
     ATTACKS_MISSING = "attacks_missing"
@@ -85,6 +86,7 @@ class ReasonCode(StrEnum):
     ABSENT_FROM_CANDIDATE = "absent_from_candidate"
     TOO_FEW_BASELINE_RUNS = "too_few_baseline_runs"
     TOO_FEW_CANDIDATE_RUNS = "too_few_candidate_runs"
+    CANDIDATE_RUNS_LACK_NUMBER = "candidate_runs_lack_number"
     NO_WORSE_THAN_MARGIN = "no_worse_than_margin"
     WORSE_THAN_MARGIN = "worse_than_margin"
     MARGIN_INSIDE_BOUNDS = "margin_inside_bounds"
@@ -120,6 +122,7 @@ REASON_PARAMS: Mapping[ReasonCode, tuple[str, ...]] = {
     ReasonCode.GUARANTEE_ABOVE: ("epsilon", "delta", "unit"),
     ReasonCode.TOO_FEW_BASELINE_RUNS: ("before", "after"),
     ReasonCode.TOO_FEW_CANDIDATE_RUNS: ("before", "after", "wanted"),
+    ReasonCode.CANDIDATE_RUNS_LACK_NUMBER: ("before", "after", "lacking"),
     ReasonCode.NO_WORSE_THAN_MARGIN: ("before", "after"),
     ReasonCode.WORSE_THAN_MARGIN: ("before", "after"),
     ReasonCode.MARGIN_INSIDE_BOUNDS: ("before", "after", "spread", "more"),
@@ -138,7 +141,8 @@ there are more than two.
 Of verdicts: others, weak: attacks that were looked at, and those that lack power; adjusted: whether
 the bound is adjusted over several rules; listed: whether the policy names the group; table: whether
 a synthetic table is released; more: patients (or runs) that would decide it, 0 where no realistic
-number would; near: what may have been meant, "" for nothing; before, after: means over runs.
+number would; near: what may have been meant, "" for nothing; before, after: means over runs;
+lacking: runs without the number.
 """
 
 

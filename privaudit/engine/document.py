@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from privaudit.contracts import FAMILIES, Access, FlowStep, Prepared
+from privaudit.contracts import FAMILIES, REQUIRED_ACCESS, Access, FlowStep, Prepared
 from privaudit.disclosure_limits import MIN_CELL
 from privaudit.facts import Param, Reason, ReasonCode, as_caveat
 from privaudit.records import Records, Split
@@ -23,10 +23,6 @@ from privaudit.results import (
     Subject,
     from_tree,
 )
-
-NEVER_APPLIES = (ReasonCode.LACKS_ACCESS, ReasonCode.REFUSED)
-"""Reasons for which an attack cannot be made on a release, whatever the auditor installs or
-trains again."""
 
 
 def merge_small(flow: Sequence[FlowStep]) -> tuple[FlowStep, ...]:
@@ -187,11 +183,9 @@ def _coverage_of(
     if found:
         state = "TESTED"
     elif others:
-        if all(why.code in NEVER_APPLIES for _, why in others) and not any(
-            o.kind == "failed" for o in own
-        ):
+        if all(_lacks(why, family) for _, why in others) and not _gives_away(subjects, family):
             state = "NOT APPLICABLE"
-    elif family == "synthetic" and subjects and not _releases_table(subjects):
+    elif family == "synthetic" and subjects and not _gives_away(subjects, family):
         state, reason = "NOT APPLICABLE", Reason(ReasonCode.NO_SYNTHETIC_TABLE)
     elif not built:
         reason = Reason(ReasonCode.NOT_BUILT)
@@ -202,5 +196,12 @@ def _coverage_of(
     return Coverage(family, state, tuple(found), tuple(others), left, reason)
 
 
-def _releases_table(subjects: Sequence[Subject]) -> bool:
-    return any(Access.TABLE in subject.access for subject in subjects)
+def _lacks(why: Reason, family: str) -> bool:
+    """Whether an attack was skipped for the want of what the family needs at the least."""
+    lacking = why.params["access"] if why.code is ReasonCode.LACKS_ACCESS else ()
+    return isinstance(lacking, tuple) and bool(REQUIRED_ACCESS[family] & set(map(Access, lacking)))
+
+
+def _gives_away(subjects: Sequence[Subject], family: str) -> bool:
+    """Whether any release gives away what an attack of the family needs at the least."""
+    return any(REQUIRED_ACCESS[family] & set(map(Access, one.access)) for one in subjects)

@@ -11,7 +11,6 @@ from privaudit import stats
 from privaudit.contracts import Access
 from privaudit.engine import controls, document, jobs
 from privaudit.engine.configure import Entry
-from privaudit.engine.guarantees import check_guarantee
 from privaudit.engine.plan import Step, is_retrained
 from privaudit.engine.work import Work, access_of
 from privaudit.errors import PrivauditError
@@ -29,6 +28,7 @@ from privaudit.results import (
     Subject,
     from_tree,
 )
+from privaudit.stats.guarantees import check_guarantee
 
 
 def subject(work: Work, entry: Entry) -> Subject:

@@ -16,7 +16,6 @@ from typing import Any
 from privaudit import plugins, stats
 from privaudit.contracts import Claim, FlowStep, Prepared, Scores
 from privaudit.engine import controls, document, measure
-from privaudit.engine.guarantees import check_guarantee
 from privaudit.engine.run import caveats
 from privaudit.errors import PrivauditError
 from privaudit.evidence.stored import Stored, Unreadable
@@ -24,6 +23,7 @@ from privaudit.facts import CaveatCode
 from privaudit.records import Split
 from privaudit.results import Audit, Control, Estimate, Finding, Subject, from_tree, to_tree
 from privaudit.seeds import Seeds
+from privaudit.stats.guarantees import check_guarantee
 
 NOT_DERIVED = (
     "which attack the headline quotes, where it was chosen on shadow models (their answers are "

@@ -1,12 +1,20 @@
 """What makes an audit fail whatever its numbers: a leaking harness, a failed attack, a broken
-guarantee."""
+guarantee.
+
+Decided by codes and by checking again, not by the severity that a document states.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from privaudit.facts import Caveat, CaveatCode, Severity
+from privaudit.policy.metrics import read_access
 from privaudit.results import Audit, Control, Failed, Finding, Subject
+from privaudit.stats.guarantees import check_guarantee
+
+BROKEN = (CaveatCode.EPSILON_ABOVE_CLAIM, CaveatCode.GUARANTEE_BROKEN)
+"""Caveats that are defects wherever they stand."""
 
 
 def find_faults(audit: Audit, judged: Sequence[Subject]) -> tuple[Caveat, ...]:
@@ -22,34 +30,63 @@ def find_faults(audit: Audit, judged: Sequence[Subject]) -> tuple[Caveat, ...]:
     for lost in audit.untrained:
         severity: Severity = "defect" if lost.failed and everything else "warning"
         found.append(Caveat(CaveatCode.NOT_TRAINED, severity, {"subject": lost.name}))
-    return tuple(sorted(found, key=lambda one: one.severity != "defect"))
+    spared = {one.name for one in audit.subjects} - {one.name for one in judged}
+    for caveat in audit.caveats:
+        if caveat.code in BROKEN:
+            severity = "warning" if caveat.params.get("subject") in spared else "defect"
+            found.append(Caveat(caveat.code, severity, caveat.params))
+    return join_faults(found)
+
+
+def join_faults(found: Iterable[Caveat]) -> tuple[Caveat, ...]:
+    """Each fault once, defects first."""
+    joined: list[Caveat] = []
+    for one in sorted(found, key=lambda one: one.severity != "defect"):
+        if (one.code, one.params) not in [(known.code, known.params) for known in joined]:
+            joined.append(one)
+    return tuple(joined)
 
 
 def _of_subject(subject: Subject, severity: Severity) -> Iterator[Caveat]:
     for control in subject.controls:
         about = {"attack": control.attack, "subject": subject.name}
-        negative = not control.passed and control.kind == "negative"
-        if is_broken(control):
-            about |= {"control": control.kind}
-            yield Caveat(CaveatCode.CONTROL_ERROR, "defect" if negative else severity, about)
-        elif negative:
+        if is_leak(control) and lacks_number(control):
+            yield Caveat(CaveatCode.CONTROL_ERROR, "defect", {**about, "control": control.kind})
+        elif is_leak(control):
             yield Caveat(CaveatCode.HARNESS_LEAKS, "defect", about)
+        elif not control.passed and not control.estimates:
+            yield Caveat(CaveatCode.CONTROL_ERROR, severity, {**about, "control": control.kind})
     for one in subject.outcomes:
-        about = {"attack": one.attack, "subject": subject.name}
         if isinstance(one, Failed):
             error = str(one.reason.params.get("error", one.reason.code))
-            yield Caveat(CaveatCode.ATTACK_FAILED, severity, {**about, "error": error})
+            about = {"attack": one.attack, "subject": subject.name, "error": error}
+            yield Caveat(CaveatCode.ATTACK_FAILED, severity, about)
         elif isinstance(one, Finding):
-            for caveat in one.caveats:
-                if caveat.severity != "defect":
-                    continue
-                if caveat.code is CaveatCode.EPSILON_ABOVE_CLAIM:
-                    params = {**about, **caveat.params}
-                    yield Caveat(CaveatCode.GUARANTEE_BROKEN, severity, params)
-                else:
-                    yield Caveat(caveat.code, severity, caveat.params)
+            yield from _of_finding(one, subject, severity)
+    if subject.headline is not None:
+        yield from _of_finding(subject.headline, subject, severity)
+    for caveat in subject.notes:
+        if caveat.code in BROKEN:
+            yield Caveat(caveat.code, severity, caveat.params)
 
 
-def is_broken(control: Control) -> bool:
-    """Whether a control gave no number at all."""
-    return not control.passed and not control.estimates
+def _of_finding(one: Finding, subject: Subject, severity: Severity) -> Iterator[Caveat]:
+    """Its defects, and a guarantee that its numbers break whether or not a caveat states it."""
+    proven = check_guarantee(subject.claim, one.estimates, read_access(one.access))
+    for caveat in (*one.caveats, *proven):
+        if caveat.code is CaveatCode.EPSILON_ABOVE_CLAIM:
+            about = {"attack": one.attack, "subject": subject.name}
+            yield Caveat(CaveatCode.GUARANTEE_BROKEN, severity, {**about, **caveat.params})
+        elif caveat.code in BROKEN or caveat.severity == "defect":
+            yield Caveat(caveat.code, severity, caveat.params)
+
+
+def is_leak(control: Control) -> bool:
+    """Whether a negative control does not show that the harness is sound."""
+    return control.kind == "negative" and (not control.passed or lacks_number(control))
+
+
+def lacks_number(control: Control) -> bool:
+    """Whether a control ended with an error or gave no number, whatever it states to have
+    shown."""
+    return control.error is not None or not control.estimates

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode, Param
 from privaudit.policy import judge_rule, metrics
-from privaudit.policy.faults import find_faults
+from privaudit.policy.faults import find_faults, join_faults
 from privaudit.policy.file import check_dates
 from privaudit.policy.judge_number import decide, guard_cells, limit_cells, moves
 from privaudit.policy.regress import judge_change, judge_without_baseline
@@ -62,7 +62,12 @@ def judge(
     day = date.today() if today is None else today
     check_dates(policy, day)
     subjects = select_subjects(policy, audit)
-    faults = find_faults(audit, subjects)
+    names = {subject.name for subject in subjects}
+    faults = join_faults(
+        fault
+        for one in (audit, *candidates)
+        for fault in find_faults(one, [s for s in one.subjects if s.name in names])
+    )
     failed = any(fault.severity == "defect" for fault in faults)
     cells = [cell for rule in policy.limits for cell in limit_cells(rule, audit, subjects)]
     cells += [cell for guard in policy.guards for cell in guard_cells(guard, subjects)]

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from privaudit.facts import REASON_PARAMS, Param, Reason, ReasonCode
 from privaudit.policy import metrics
+from privaudit.policy.faults import is_leak, lacks_number
 from privaudit.policy.metrics import PolicyMetric, Reading
 from privaudit.policy.rules import Guard, Limit, Policy, Regression
-from privaudit.results import Audit, Control, Estimate, Finding, Subject
+from privaudit.results import Audit, Estimate, Finding, Subject
 from privaudit.stats import onesided
 from privaudit.stats.catalogue import PPV_FPR
 from privaudit.verdicts import State
@@ -150,13 +151,18 @@ def _control(cell: Cell, audit: Audit) -> ReasonCode | None:
     if not cell.reading.attack:
         return None
     own = [c for c in cell.subject.controls if c.attack == cell.reading.attack]
-    if any(_is_leak(control) for control in own):
+    if any(is_leak(control) for control in own):
         return ReasonCode.NEGATIVE_CONTROL_FAILED
     if cell.known.family == "membership" and audit.data.distribution_shift is not None:
         return ReasonCode.DISTRIBUTION_SHIFTED
     planted = [control for control in own if control.kind == "positive"]
     if planted:
-        return None if all(control.passed for control in planted) else ReasonCode.LACKS_POWER
+        if not all(control.passed for control in planted):
+            return ReasonCode.LACKS_POWER
+        if any(map(lacks_number, planted)):
+            return ReasonCode.NO_POSITIVE_CONTROL
+        bare = cell.known.family == "membership" and len(planted) == len(own)
+        return ReasonCode.NO_NEGATIVE_CONTROL if bare else None
     # Families whose attacks have no planted leak anywhere are judged without.
     planting = {
         one.family
@@ -167,10 +173,6 @@ def _control(cell: Cell, audit: Audit) -> ReasonCode | None:
     }
     wanted = cell.known.family in {"membership", *planting}
     return ReasonCode.NO_POSITIVE_CONTROL if wanted else None
-
-
-def _is_leak(control: Control) -> bool:
-    return not control.passed and control.kind == "negative"
 
 
 def decide(policy: Policy, cells: Sequence[Cell], moved: Sequence[Move] = ()) -> None:
@@ -224,7 +226,8 @@ def _set_state(policy: Policy, cell: Cell, alpha: float) -> None:
         cell.lower, cell.upper = bounds.lower(alpha), bounds.upper(cell.level)
     else:
         cell.lower, cell.upper = bounds.lower(cell.level), bounds.upper(alpha)
-    if cell.control is not None and cell.control not in WEAK:
+    required = rules.positive_control == "required"
+    if cell.control in (ReasonCode.NEGATIVE_CONTROL_FAILED, ReasonCode.DISTRIBUTION_SHIFTED):
         return cell.settle("INCONCLUSIVE", cell.control)
     cell.more = _false_positives(cell, rules.min_false_positives)
     if cell.more:
@@ -243,7 +246,7 @@ def _set_state(policy: Policy, cell: Cell, alpha: float) -> None:
         cell.settle(
             "EXCEEDS", ReasonCode.MISSES_MINIMUM if cell.at_least else ReasonCode.EXCEEDS_BOUND
         )
-    elif better and rules.positive_control == "required" and cell.control is not None:
+    elif better and cell.control is not None and (required or cell.control not in WEAK):
         cell.settle("INCONCLUSIVE", cell.control)
     elif better:
         cell.settle(
@@ -279,7 +282,5 @@ def _false_positives(cell: Cell, least: int) -> int:
     fpr = PPV_FPR if cell.known.takes == "prior" else getattr(cell.rule, "fpr", None)
     if fpr is None or estimate is None or cell.reading.group:
         return 0
-    held_out = estimate.n.get("nonmember_patients")
-    if held_out is None:
-        return 0
-    return max(0, -int(-(least / fpr - 1e-6) // 1) - held_out)
+    # A count that is not stated is not enough.
+    return max(0, -int(-(least / fpr - 1e-6) // 1) - estimate.n.get("nonmember_patients", 0))

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from privaudit.contracts import Access
+from privaudit.contracts import REQUIRED_ACCESS, Access
 from privaudit.errors import PrivauditError
 from privaudit.facts import Group, Metric, ReasonCode, Setting
 from privaudit.policy.suggest import suggest
-from privaudit.results import Estimate, Failed, Finding, GroupResult, Skipped, Subject
+from privaudit.results import Estimate, Failed, Finding, GroupResult, Outcome, Skipped, Subject
 from privaudit.stats import catalogue
 
 Kind = Literal["risk", "claim", "use"]
@@ -58,11 +58,8 @@ UTILITY: dict[str, Better] = {
 }
 """Of the measures of utility, those for which less is not simply better."""
 
-REQUIRED_ACCESS = {
-    "synthetic": frozenset({Access.TABLE}),
-    "reconstruction": frozenset({Access.UPDATES, Access.CIPHER, Access.CUT, Access.FILE}),
-}
-"""What a release must give away, one of these at least, for a family to apply to it at all."""
+UNTRIED = ("reconstruction", "synthetic")
+"""Families of which it is known without any attempt that they do not apply."""
 
 
 @dataclass(frozen=True)
@@ -205,22 +202,25 @@ def read_access(names: Iterable[str]) -> frozenset[Access]:
 def is_inapplicable(subject: Subject, known: PolicyMetric) -> bool:
     """Whether no attack of the family can be made on this release at all, for what it gives away.
 
-    An attack that only lacks the auditor's privilege to train again does apply: it was not run.
+    That the attacks asked for need more than the release gives away does not count: others of the
+    family need less. Nor does one that only lacks the auditor's privilege to train again.
     """
-    left = blanks(subject, known)
     required = REQUIRED_ACCESS.get(known.family)
-    if required is not None and not required & read_access(subject.access):
-        return not any(isinstance(one, Failed) for one in left)
-    return bool(left) and all(isinstance(one, Skipped) and _lacks_access(one) for one in left)
-
-
-def _lacks_access(one: Skipped) -> bool:
-    """Whether the release gives away too little for it, and not only the auditor may do too
-    little."""
-    if one.reason.code is not ReasonCode.LACKS_ACCESS:
+    if required is None or required & read_access(subject.access):
         return False
+    own = [one for one in subject.outcomes if one.family == known.family]
+    if not all(isinstance(one, Skipped) for one in own):
+        return False
+    lacking = all(required & _read_lacking(one) for one in own)
+    return known.family in UNTRIED or (bool(own) and lacking)
+
+
+def _read_lacking(one: Outcome) -> frozenset[Access]:
+    """What an attack was skipped for the want of."""
+    if not isinstance(one, Skipped) or one.reason.code is not ReasonCode.LACKS_ACCESS:
+        return frozenset()
     lacking = one.reason.params["access"]
-    return bool(read_access(lacking if isinstance(lacking, tuple) else ()) - {Access.RERUN})
+    return read_access(lacking if isinstance(lacking, tuple) else ())
 
 
 def readings(
@@ -232,15 +232,26 @@ def readings(
     at: Sequence[str] = (),
     attacks: Sequence[str] = (),
 ) -> list[Reading]:
-    """Every number of everyone together that the metric is about, one an attack and setting."""
+    """Every number of everyone together that the metric is about, one an attack and setting.
+
+    A finding or a series of one that lacks the number is there without an estimate, so that
+    nothing is read as if it had not been looked for.
+    """
     if known.place != "outcomes":
         estimate = _first(_estimates(known, subject), known.numbers(fpr, prior))
         return [Reading("", estimate)] if estimate else []
     made = []
     for one in findings(subject, known, attacks):
         there = {estimate.metric: estimate for estimate in one.estimates}
-        for metric in select_numbers(known, list(there), fpr=fpr, prior=prior, at=at):
-            made.append(Reading(one.attack, there[metric], metric.at))
+        chosen = select_numbers(known, list(there), fpr=fpr, prior=prior, at=at)
+        own = [Reading(one.attack, there[metric], metric.at) for metric in chosen]
+        if known.family != "epsilon":
+            held = {metric.at for metric in chosen}
+            asked = choose_settings([metric.at for metric in there], at)
+            own += [Reading(one.attack, None, setting) for setting in asked if setting not in held]
+        if not own and not (at and there):
+            own = [Reading(one.attack, None)]
+        made += own
     return made
 
 
@@ -317,10 +328,11 @@ def choose_settings(settings: Sequence[Setting | None], at: Sequence[str]) -> li
 
 def named_settings(there: Sequence[Setting | None], text: str) -> list[Setting]:
     """The settings that a text of `at` names: the one that is exactly so, else as a pattern (* and
-    ?)."""
+    ?, and nothing else)."""
     shown = [one for one in there if one is not None]
     exact = [one for one in shown if str(one) == text]
-    return exact or [one for one in shown if fnmatch.fnmatchcase(str(one), text)]
+    pattern = text.replace("[", "[[]")
+    return exact or [one for one in shown if fnmatch.fnmatchcase(str(one), pattern)]
 
 
 def unnamed_settings(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from privaudit.errors import PrivauditError
 from privaudit.facts import Metric, Param, Reason, ReasonCode
 from privaudit.policy import alike
-from privaudit.policy.metrics import Better, find_metric, readings
+from privaudit.policy.metrics import Better, find_metric, named_settings, readings
 from privaudit.policy.rules import Regression
 from privaudit.results import Audit
 from privaudit.verdicts import State, Verdict
@@ -38,7 +38,8 @@ class Change:
     """One number of one subject in the baseline's runs (before) and in the candidate's (after).
 
     number: which number of the audit, None where no run has it; better: which way is good. missing:
-    why nothing is known of it; before and after may then be empty.
+    why nothing is known of it; before and after may then be empty. lacking: runs of the candidate
+    without the number.
     """
 
     subject: str
@@ -48,6 +49,7 @@ class Change:
     before: tuple[float, ...]
     after: tuple[float, ...]
     missing: ReasonCode | None = None
+    lacking: int = 0
 
     @property
     def worse(self) -> float:
@@ -121,13 +123,14 @@ def changes(
     alike.check_comparable(baseline.basis, runs)
     _check_seeds(runs)
     known = find_metric(rule.metric)
-    own = [subject for audit in runs for subject in audit.subjects]
-    wanted = list(dict.fromkeys(subjects or [subject.name for subject in own]))
+    own = [(run, subject) for run, audit in enumerate(runs) for subject in audit.subjects]
+    wanted = list(dict.fromkeys(subjects or [subject.name for _, subject in own]))
     wanted = wanted or sorted({n.subject for run in baseline.runs for n in run.numbers})
     found: dict[tuple[str, str, Metric], list[float]] = {
         key: [] for key in baseline.expected(rule) if key[0] in wanted
     }
-    for subject in own:
+    holding: dict[tuple[str, str, Metric], set[int]] = {}
+    for run, subject in own:
         if subject.name not in wanted:
             continue
         for one in readings(
@@ -135,21 +138,29 @@ def changes(
         ):
             if one.estimate is None:
                 continue
-            values = found.setdefault((subject.name, one.attack, one.estimate.metric), [])
+            key = (subject.name, one.attack, one.estimate.metric)
+            values = found.setdefault(key, [])
             if one.estimate.value is not None:
                 values.append(one.estimate.value)
+                holding.setdefault(key, set()).add(run)
     made = []
-    for (who, attack, number), after in found.items():
+    for key, after in found.items():
+        who, attack, number = key
         before = baseline.values(who, attack, number)
         missing = None if before else ReasonCode.ABSENT_FROM_BASELINE
         missing = missing if after else ReasonCode.ABSENT_FROM_CANDIDATE
-        made.append(Change(who, attack, number, known.better, tuple(before), tuple(after), missing))
+        pair, lacking = (tuple(before), tuple(after)), len(runs) - len(holding.get(key, ()))
+        made.append(Change(who, attack, number, known.better, *pair, missing, lacking))
     heard = {(change.subject, attack) for change in made for attack in (change.attack, "")}
     named = (rule.attacks if known.place == "outcomes" else ()) or ("",)
-    for who, attack in ((who, attack) for who in wanted for attack in named):
-        if (who, attack) not in heard:
-            absent = ReasonCode.ABSENT_FROM_CANDIDATE
-            made.append(Change(who, attack, None, known.better, (), (), absent))
+    blank = [(who, attack) for who in wanted for attack in named if (who, attack) not in heard]
+    for who in wanted:
+        settings = [c.number.at for c in made if c.subject == who and c.number is not None]
+        unnamed = any(not named_settings(settings, text) for text in rule.at)
+        if unnamed and known.place == "outcomes" and (who, "") not in blank:
+            blank.append((who, ""))
+    absent = ReasonCode.ABSENT_FROM_CANDIDATE
+    made += [Change(who, attack, None, known.better, (), (), absent) for who, attack in blank]
     return tuple(made)
 
 
@@ -196,6 +207,9 @@ def judge_change(
     state: State
     if lower > rule.margin:
         state, reason = "EXCEEDS", Reason(ReasonCode.WORSE_THAN_MARGIN, means)
+    elif change.lacking:
+        state, params = "INCONCLUSIVE", {**means, "lacking": change.lacking}
+        reason = Reason(ReasonCode.CANDIDATE_RUNS_LACK_NUMBER, params)
     elif upper <= rule.margin:
         state, reason = "WITHIN", Reason(ReasonCode.NO_WORSE_THAN_MARGIN, means)
     else:

@@ -149,7 +149,7 @@ def _sound(subject: Subject) -> Subject:
             outcomes.append(one)
     kinds: tuple[Literal["positive", "negative"], ...] = ("positive", "negative")
     controls = [
-        Control(kind, one.attack, (), True, note("simulated"))
+        Control(kind, one.attack, (Estimate(Metric("auc"), 0.5),), True, note("simulated"))
         for one in outcomes
         if isinstance(one, Finding)
         for kind in kinds

@@ -28,7 +28,7 @@ from privaudit.contracts import (
 )
 from privaudit.engine import measure
 from privaudit.engine.configure import Entry
-from privaudit.engine.guarantees import check_guarantee, epsilon_bounds
+from privaudit.stats.guarantees import check_guarantee, epsilon_bounds
 from privaudit.engine.run import Finished, run
 from privaudit.errors import PrivauditError
 from privaudit.facts import CaveatCode, Metric, Reason, ReasonCode, Setting, note

@@ -339,10 +339,10 @@ def _attempts(run: Path, audit: Audit) -> Check:
     """Whether the ledger beside the run is whole and holds what it held when the run was made."""
     counted, name = audit.manifest.attempts, ledger.LEDGER
     if counted is None:
-        note, lost = "the run counted no attempts", []
+        lost: list[str] = []
         if any(entry.run == audit.manifest.run for entry in ledger.read(run.parent).entries):
             lost.append(f"{name}: counts this run, and the run states no attempts")
-        return _unchecked("attempts", note, lost)
+        return _unchecked("attempts", "the run counted no attempts", lost)
     if not (run.parent / name).is_file():
         return _unchecked("attempts", f"{name} is not beside the run: it could not be checked")
     book = ledger.read(run.parent)

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -130,7 +130,8 @@ def _privileges(subject: Subject) -> Iterator[frozenset[Access]]:
 def _outcome_faults(subject: Subject, access: frozenset[Access]) -> Iterator[str]:
     """What is wrong with the outcomes and controls of a subject of this access."""
     wanted: Counter[tuple[str, str]] = Counter()
-    stored = Counter((one.attack, one.kind) for one in subject.controls)
+    stored: Counter[tuple[str, str]] = Counter()
+    stored.update((one.attack, one.kind) for one in subject.controls)
     for outcome in subject.outcomes:
         attack = find_attack(outcome.attack)
         if attack is None:
@@ -174,8 +175,9 @@ def _uses(
     attack: type[Attack], params: Mapping[str, Any], access: frozenset[Access]
 ) -> frozenset[Access] | None:
     """What the attack uses with these settings, None where they are no settings of it."""
-    known = {}
-    for field in fields(attack) if is_dataclass(attack) else ():
+    known: dict[str, Any] = {}
+    settings: tuple[Field[Any], ...] = fields(attack) if is_dataclass(attack) else ()
+    for field in settings:
         plain = field.default is None or isinstance(field.default, int | float | str)
         if field.default is not MISSING and plain and field.name in params:
             known[field.name] = params[field.name]

@@ -337,16 +337,23 @@ def _judge(policy: Path, audit: Audit, stored: verdicts.Verdicts) -> verdicts.Ve
 
 def _attempts(run: Path, audit: Audit) -> Check:
     """Whether the ledger beside the run is whole and holds what it held when the run was made."""
-    counted = audit.manifest.attempts
+    counted, name = audit.manifest.attempts, ledger.LEDGER
     if counted is None:
-        return _unchecked("attempts", "the run counted no attempts")
-    name = ledger.LEDGER
+        lost: list[str] = []
+        if any(entry.run == audit.manifest.run for entry in ledger.read(run.parent).entries):
+            lost.append(f"{name}: counts this run, and the run states no attempts")
+        return _unchecked("attempts", "the run counted no attempts", lost)
     if not (run.parent / name).is_file():
         return _unchecked("attempts", f"{name} is not beside the run: it could not be checked")
     book = ledger.read(run.parent)
     faults = list(book.faults)
-    if counted.head not in {entry.sha256 for entry in book.entries}:
+    heads = [entry.sha256 for entry in book.entries]
+    if counted.head not in heads:
         faults.append(f"{name}: does not hold what it held when this run was made")
+    else:
+        then = replace(book, entries=book.entries[: heads.index(counted.head) + 1])
+        if then.count(audit.data.task, audit.manifest.records_fingerprint) != counted:
+            faults.append("manifest.attempts: are not those that the ledger held then")
     now = book.count(audit.data.task, audit.manifest.records_fingerprint)
     note = (
         f"{counted.started} attempt(s) on this task and these data when the run was made, "

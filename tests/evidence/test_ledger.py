@@ -12,8 +12,7 @@ from toy_audit import CANARY
 from privaudit import commitments
 from privaudit.engine.folder import read
 from privaudit.errors import PrivauditError
-from privaudit.evidence import bom, ledger
-from privaudit.evidence import verification as verify
+from privaudit.evidence import bom, ledger, verify
 from privaudit.evidence.statement import canonical
 
 DATA = "hmac-sha256:0123456789ab:" + "a" * 64

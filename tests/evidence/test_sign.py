@@ -16,8 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from privaudit.cli import main
 from privaudit.errors import PrivauditError
-from privaudit.evidence import seal, sign
-from privaudit.evidence import verification as verify
+from privaudit.evidence import seal, sign, verify
 
 
 def key(folder: Path, name: str = "officer.pem") -> Path:

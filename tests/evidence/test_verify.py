@@ -428,6 +428,13 @@ def test_what_stands_beside_the_numbers_is_derived_again(
     assert any(expected in fault for fault in found.faults), found.faults
 
 
+def test_attempts_left_out_or_changed_are_found(run: Path) -> None:
+    spoil(run, lambda tree: tree["manifest"]["attempts"].update(requests=7))
+    assert "not those that the ledger held" in " ".join(verify(run, numbers=False).faults)
+    spoil(run, lambda tree: tree["manifest"].update(attempts=None))
+    assert "the run states no attempts" in " ".join(verify(run, numbers=False).faults)
+
+
 def test_access_and_claim_are_named_as_not_recomputed(run: Path) -> None:
     (numbers,) = (check for check in verify(run).checks if check.name == "numbers")
     assert any("access and claim of each release" in note for note in numbers.notes)

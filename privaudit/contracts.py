@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol, get_args, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from privaudit.facts import Caveat, Setting
+from privaudit.facts import FAMILIES, Caveat, Family, Setting
 from privaudit.records import Column, Records, Split
 from privaudit.seeds import Seeds
 from privaudit.transcripts import CipherTranscript, CutTraffic, Exchange
@@ -41,12 +41,6 @@ class Access(StrEnum):
     RERUN = "RERUN"
     """train again the same way on other records"""
 
-
-Family = Literal[
-    "membership", "attribute", "reconstruction", "evasion", "poisoning", "synthetic", "epsilon"
-]
-FAMILIES: tuple[Family, ...] = get_args(Family)
-"""The families of attacks, in the order in which every document lists them."""
 
 REQUIRED_ACCESS: Mapping[str, frozenset[Access]] = {
     "membership": frozenset({Access.ANSWERS, Access.TABLE}),

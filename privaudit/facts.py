@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, get_args
 
 Param = str | int | float | bool | tuple[str, ...]
 """Numbers, names that come from outside (columns, groups, attacks, libraries), and texts of
@@ -303,6 +303,13 @@ def as_caveat(part: str | Caveat) -> Caveat:
     return note(part) if isinstance(part, str) else part
 
 
+Family = Literal[
+    "membership", "attribute", "reconstruction", "evasion", "poisoning", "synthetic", "epsilon"
+]
+FAMILIES: tuple[Family, ...] = get_args(Family)
+"""The families of attacks, in the order in which every document lists them."""
+
+
 SettingKind = Literal[
     "column",
     "budget",
@@ -429,11 +436,13 @@ def _check(code: StrEnum, params: Mapping[str, Param], wanted: tuple[str, ...]) 
 
 __all__ = [
     "CAVEAT_PARAMS",
+    "FAMILIES",
     "REASON_PARAMS",
     "Bound",
     "BoundMethod",
     "Caveat",
     "CaveatCode",
+    "Family",
     "Group",
     "Metric",
     "Param",

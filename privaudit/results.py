@@ -14,6 +14,7 @@ from cattrs.errors import BaseValidationError
 
 from privaudit.errors import PrivauditError
 from privaudit.facts import (
+    FAMILIES,
     Bound,
     Caveat,
     Metric,
@@ -382,7 +383,13 @@ def converter() -> cattrs.Converter:
         # This hook also serves the codes, which are texts: each becomes a member, or is refused.
         return kind(value)
 
+    def flag(value: Any, _: type) -> bool:
+        if not isinstance(value, bool):
+            raise TypeError(f"expected true or false, got {type(value).__name__}")
+        return value
+
     converter.register_structure_hook(Outcome, outcome)
+    converter.register_structure_hook(bool, flag)
     converter.register_structure_hook(float, number)
     converter.register_structure_hook(str, text)
     for union in (Param, str | int | float, str | float):
@@ -432,14 +439,58 @@ def from_json(text: str) -> Audit:
             "give an audit.json written by this version, or run the audit again",
         )
     try:
-        return _CONVERTER.structure(tree, Audit)
+        _refuse_non_finite(tree, "audit")
+        audit: Audit = _CONVERTER.structure(tree, Audit)
+        _refuse_contradictions(audit)
     except (BaseValidationError, KeyError, TypeError) as error:
-        where = "; ".join(cattrs.transform_error(error)[:3])
-        raise PrivauditError(
-            f"an audit document with faults: {where}",
-            "it does not hold what the schema asks for",
-            "give an audit.json as `privaudit run` wrote it, not edited",
-        ) from None
+        raise _faulty("; ".join(cattrs.transform_error(error)[:3])) from None
+    except ValueError as error:
+        raise _faulty(str(error)) from None
+    return audit
+
+
+def _faulty(where: str) -> PrivauditError:
+    return PrivauditError(
+        f"an audit document with faults: {where}",
+        "it does not hold what the schema asks for",
+        "give an audit.json as `privaudit run` wrote it, not edited",
+    )
+
+
+def _refuse_contradictions(audit: Audit) -> None:
+    """Refuse numbers that no run writes: a verdict read off them would mean nothing."""
+    for subject in audit.subjects:
+        epsilon, delta = subject.claim.epsilon, subject.claim.delta
+        if (epsilon is not None and epsilon < 0) or not 0 <= delta < 1:
+            raise ValueError(f"{subject.name} claims epsilon {epsilon} at delta {delta}")
+        findings = [o for o in subject.outcomes if isinstance(o, Finding)]
+        for one in subject.outcomes:
+            if one.family not in FAMILIES:
+                raise ValueError(f"{one.attack} has the family {one.family!r}")
+        attacks = [one.attack for one in subject.outcomes]
+        if len(set(attacks)) < len(attacks):
+            raise ValueError(f"an attack stands twice in {subject.name}")
+        heads = [] if subject.headline is None else [subject.headline]
+        fidelity = subject.fidelity.estimates if subject.fidelity is not None else ()
+        groups = [*subject.utility_groups, *(g for one in findings for g in one.groups)]
+        for part in (
+            subject.utility,
+            subject.utility_members,
+            fidelity,
+            *(one.estimates for one in (*findings, *heads)),
+            *(one.estimates for one in subject.controls),
+            *(one.estimates for one in groups),
+        ):
+            _refuse_impossible(part)
+
+
+def _refuse_impossible(estimates: tuple[Estimate, ...]) -> None:
+    if len({e.metric for e in estimates}) < len(estimates):
+        raise ValueError("one number is stated twice")
+    for e in estimates:
+        crossed = e.low is not None and e.high is not None and e.low > e.high
+        if not 0 < e.confidence < 1 or crossed or (e.value is not None and e.refusal is not None):
+            raise ValueError(f"{e.metric} contradicts itself")
 
 
 def to_tree(part: Any) -> Any:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from cattrs.errors import BaseValidationError
+from report.sample import sample
 
+from privaudit.errors import PrivauditError
 from privaudit.facts import (
     Bound,
     BoundMethod,
@@ -16,7 +22,8 @@ from privaudit.facts import (
     Setting,
     note,
 )
-from privaudit.results import Estimate, from_tree, to_tree
+from privaudit.results import Estimate, from_json, from_tree, to_json, to_tree
+from privaudit.stats import onesided
 
 
 @pytest.mark.parametrize(
@@ -46,3 +53,57 @@ def test_codes_come_back_as_members_that_can_be_compared_by_identity() -> None:
 def test_unknown_codes_are_refused(code: object) -> None:
     with pytest.raises(BaseValidationError):
         from_tree({"code": code, "params": {}}, Reason)
+
+
+Edit = Callable[[dict[str, Any]], object]
+
+
+def first(tree: dict[str, Any]) -> dict[str, Any]:
+    """The first finding of the first subject."""
+    return next(o for o in tree["subjects"][0]["outcomes"] if o["kind"] == "finding")
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda tree: first(tree)["estimates"][0].update(value=float("nan")),
+        lambda tree: first(tree)["estimates"][0].update(low=float("-inf")),
+        lambda tree: first(tree)["estimates"][0].update(low=0.9, high=0.1),
+        lambda tree: first(tree)["estimates"][0].update(confidence=1.0),
+        lambda tree: first(tree)["estimates"][0].update(confidence=0.0),
+        lambda tree: first(tree)["estimates"].append(first(tree)["estimates"][0]),
+        lambda tree: first(tree).update(family="Membership"),
+        lambda tree: tree["subjects"][0]["outcomes"].append(first(tree)),
+        lambda tree: next(s for s in tree["subjects"] if s["controls"])["controls"][0].update(
+            passed="false"
+        ),
+        lambda tree: tree["subjects"][0]["claim"].update(epsilon=-1.0),
+        lambda tree: tree["subjects"][0]["claim"].update(delta=5.0),
+        lambda tree: tree["data"].update(random_split=1),
+    ],
+)
+def test_a_document_that_no_run_writes_is_refused(edit: Edit) -> None:
+    text = to_json(sample())
+    assert from_json(text) == sample()
+    tree = json.loads(text)
+    edit(tree)
+    with pytest.raises(PrivauditError, match="document with faults"):
+        from_json(json.dumps(tree))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "low", "high", "stated"),
+    [
+        ("auc", -3.0, -4.0, -2.0, False),
+        ("auc", 0.6, 0.5, 1.2, False),
+        ("attack_minus_control", -2.0, -3.0, 0.0, False),
+        ("no_such_metric", 0.1, 0.0, 0.2, False),
+        ("auc", 0.6, 0.5, 0.7, True),
+        ("brier", 1.3, 1.2, 1.4, True),
+    ],
+)
+def test_numbers_beyond_their_scale_have_no_bounds(
+    name: str, value: float, low: float, high: float, stated: bool
+) -> None:
+    found = onesided.bounds(Estimate(Metric(name), value, low, high, n={"patients": 100}))
+    assert (found is not None) is stated

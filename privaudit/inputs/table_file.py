@@ -58,12 +58,15 @@ class TableFile:
 
     def batches(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         """These columns in file order of rows; those of a CSV are texts, empty ones null."""
+        import polars as pl
+
         width = len(self.columns) if self.format == "csv" else max(len(columns), 1)
         rows = max(1_000, min(100_000, BATCH_CELLS // width))
         with translate_errors(self.what):
             yield from (
                 self.lazy()
-                .select(columns)
+                # By name: polars takes `*` and `^...$` in plain texts for patterns.
+                .select(pl.selectors.by_name(*columns))
                 .collect_batches(chunk_size=rows, maintain_order=True, engine="streaming")
             )
 

@@ -98,10 +98,13 @@ class Bounds:
 
 
 def bounds(estimate: Estimate) -> Bounds | None:
-    """What can be said of an estimate, or None where it has no value or no interval."""
+    """What can be said of an estimate; None where it has no value or no interval, or an impossible
+    one."""
     if estimate.value is None or (estimate.low is None and estimate.high is None):
         return None
     scale = _scale(estimate)
+    if scale is None:
+        return None
     value = _forth(estimate.metric, scale, estimate.value)
     low, high = (
         None if bound is None else _forth(estimate.metric, scale, bound)
@@ -111,15 +114,20 @@ def bounds(estimate: Estimate) -> Bounds | None:
     return Bounds(estimate, scale, value, low, high, min(counts, default=0))
 
 
-def _scale(estimate: Estimate) -> Scale:
-    """The metric's scale; a number beyond it, as a Brier score of many classes may be, has none."""
-    scale = CATALOGUE[estimate.metric.name]
-    least = {"share": 0.0, "difference": -1.0}.get(scale)
+def _scale(estimate: Estimate) -> Scale | None:
+    """The metric's scale; that of a Brier score of many classes, which may exceed 1, is its own.
+
+    None for any other number beyond the scale of its metric: no run makes one.
+    """
+    scale = CATALOGUE.get(estimate.metric.name)
+    least = {"share": 0.0, "difference": -1.0}.get(scale or "")
     if least is None:
         return scale
     known = (estimate.value, estimate.low, estimate.high)
     inside = all(least <= number <= 1 for number in known if number is not None)
-    return scale if inside else "unbounded"
+    if inside:
+        return scale
+    return "unbounded" if estimate.metric.name == "brier" else None
 
 
 def stretched(half: float, usual: float, level: float, patients: int) -> float:

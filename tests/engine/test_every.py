@@ -28,13 +28,13 @@ from privaudit.contracts import (
 )
 from privaudit.engine import measure
 from privaudit.engine.configure import Entry
-from privaudit.stats.guarantees import check_guarantee, epsilon_bounds
 from privaudit.engine.run import Finished, run
 from privaudit.errors import PrivauditError
 from privaudit.facts import CaveatCode, Metric, Reason, ReasonCode, Setting, note
 from privaudit.records import Records
 from privaudit.results import ClaimText, Estimate, Finding, Skipped
 from privaudit.seeds import Seeds
+from privaudit.stats.guarantees import check_guarantee, epsilon_bounds
 
 
 @dataclass(frozen=True)

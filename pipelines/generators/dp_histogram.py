@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines._bounded import ONE_STAY, one_stay
 from pipelines.generators._cells import COVERS, Cells, CellSampler, counts, onto, totals
 from pipelines.generators._margins import check
 from pipelines.generators._valid import Shape
-from pipelines.methods._bounded import ONE_STAY, one_stay
 from pipelines.settings import settle_delta
 from privaudit.contracts import Generator, Progress, Sampler
 from privaudit.dp import accounting

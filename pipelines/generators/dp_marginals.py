@@ -14,11 +14,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from pipelines._bounded import ONE_STAY, one_stay
 from pipelines.generators._cells import COVERS, Cells, CellSampler, counts, order, totals
 from pipelines.generators._margins import check
 from pipelines.generators._valid import Shape
 from pipelines.generators.dp_histogram import CUTS, chances, chosen
-from pipelines.methods._bounded import ONE_STAY, one_stay
 from pipelines.settings import COUNT, check_settings, settle_delta
 from privaudit.contracts import Generator, Progress, Sampler
 from privaudit.dp import accounting

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.federated.encode import PublicEncoding
-from pipelines.methods._bounded import (
+from pipelines._bounded import (
     ONE_STAY,
     PUBLIC,
     bounds,
@@ -19,6 +18,7 @@ from pipelines.methods._bounded import (
     one_stay,
     seed,
 )
+from pipelines.federated.encode import PublicEncoding
 from pipelines.settings import COUNT, FRACTION, POSITIVE, at_least, check_settings, settle_delta
 from privaudit.contracts import Method, Release
 from privaudit.dp import accounting

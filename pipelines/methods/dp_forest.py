@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipelines._bounded import ONE_STAY, PUBLIC, bounds, nothing_read, one_stay, seed
 from pipelines.federated.encode import PublicEncoding
-from pipelines.methods._bounded import ONE_STAY, PUBLIC, bounds, nothing_read, one_stay, seed
 from pipelines.settings import COUNT, Range, check_settings
 from privaudit.contracts import Method, Release
 from privaudit.dp import accounting

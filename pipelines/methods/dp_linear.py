@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.federated.encode import PublicEncoding
-from pipelines.federated.network import FlatModel
-from pipelines.methods._bounded import (
+from pipelines._bounded import (
     ONE_STAY,
     PUBLIC,
     check_classes,
@@ -18,6 +16,8 @@ from pipelines.methods._bounded import (
     one_stay,
     seed,
 )
+from pipelines.federated.encode import PublicEncoding
+from pipelines.federated.network import FlatModel
 from pipelines.settings import COUNT, POSITIVE, check_settings
 from privaudit.contracts import Method, Release
 from privaudit.dp import accounting

@@ -9,10 +9,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from pipelines._bounded import PUBLIC, check_classes, columns_read
 from pipelines.federated.encode import CLIP, PublicEncoding
 from pipelines.federated.network import FlatModel
 from pipelines.learners.logreg import LogReg
-from pipelines.methods._bounded import PUBLIC, check_classes, columns_read
 from pipelines.settings import POSITIVE, at_least, check_settings, settle_delta
 from privaudit.contracts import Learner, Method, Release
 from privaudit.dp import accounting

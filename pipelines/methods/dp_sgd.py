@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipelines._bounded import NoisySteps
 from pipelines.federated.encode import PublicEncoding
 from pipelines.federated.network import FlatModel, Network
-from pipelines.methods._bounded import NoisySteps
 from pipelines.settings import at_least, check_settings
 from privaudit.contracts import Release
 from privaudit.records import Records

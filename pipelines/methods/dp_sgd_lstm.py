@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines.methods._bounded import NoisySteps
+from pipelines._bounded import NoisySteps
 from pipelines.methods._split_trunks import Recurrent
 from pipelines.settings import COUNT, check_settings
 from privaudit.contracts import Release

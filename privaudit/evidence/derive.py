@@ -8,20 +8,21 @@ the package's own. What cannot be recomputed from these is named.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from privaudit import plugins, stats
-from privaudit.contracts import Claim, FlowStep, Prepared, Scores
+from privaudit import __version__, stats
+from privaudit.contracts import Access, Claim, FlowStep, Prepared, Scores
 from privaudit.engine import controls, document, measure
 from privaudit.engine.run import caveats
-from privaudit.errors import PrivauditError
+from privaudit.evidence import structure
+from privaudit.evidence.compare import Compare, Derived
 from privaudit.evidence.stored import Stored, Unreadable
-from privaudit.facts import CaveatCode
+from privaudit.facts import Caveat, CaveatCode
 from privaudit.records import Split
-from privaudit.results import Audit, Control, Estimate, Finding, Subject, from_tree, to_tree
+from privaudit.results import Audit, Control, Estimate, Finding, Subject, from_tree
 from privaudit.seeds import Seeds
 from privaudit.stats.guarantees import check_guarantee
 
@@ -31,6 +32,8 @@ NOT_DERIVED = (
     "whether members and held-out records differ without the model (it asks for their inputs)",
     "costs and times, which were measured once",
     "descriptions of methods and attacks, and what they state of themselves",
+    structure.ACCESS,
+    structure.NOT_ASKED,
 )
 FIDELITY = (
     "fidelity and utility of synthetic tables, for which models are trained on the table (run the "
@@ -56,23 +59,6 @@ AUDIT = {
 Progress = Callable[[str], None]
 
 
-@dataclass
-class Derived:
-    """What came of it.
-
-    Args:
-        numbers: How many were compared.
-        rounded: How many differ in the last digits alone.
-        faults: Those that differ, each with its place.
-        left: What was not recomputed.
-    """
-
-    numbers: int = 0
-    rounded: int = 0
-    faults: list[str] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
-
-
 def derive(
     run: Path, audit: Audit, *, rounding: float = 0.0, progress: Progress = lambda _: None
 ) -> Derived:
@@ -92,67 +78,22 @@ def derive(
     except Unreadable as error:
         found.faults.append(f"restricted/split.npz: {error}; no number can be recomputed")
         return found
-    compare = _Compare(found, rounding)
+    compare = Compare(found, rounding)
     _data(audit, split, run / "restricted" / "flow.csv", compare)
     for subject in audit.subjects:
         progress(subject.name)
         _Subject(subject, audit, stored, compare).derive()
-    _unreported(run / "restricted" / "scores", audit, compare)
+    structure.check_outcomes(audit, run, compare)
+    structure.check_coverage(audit, compare)
     _stated(audit, compare)
-    _coverage(audit, compare)
+    if audit.manifest.version != __version__:
+        found.left.append(structure.OTHER_VERSION.format(audit.manifest.version))
     if any(subject.fidelity is not None for subject in audit.subjects):
         found.left.append(FIDELITY)
     return found
 
 
-class _Compare:
-    """Compares what is stored with what was recomputed, value by value."""
-
-    def __init__(self, found: Derived, rounding: float) -> None:
-        self.found, self.rounding = found, rounding
-
-    def __call__(self, where: str, stored: Any, made: Any) -> None:
-        for place, one, other in _leaves(where, to_tree(stored), to_tree(made)):
-            self.found.numbers += 1
-            if one == other:
-                continue
-            if isinstance(one, float) and isinstance(other, float):
-                gap = abs(one - other)
-                if gap <= self.rounding * max(1.0, abs(one), abs(other)):
-                    self.found.rounded += 1
-                    continue
-            self.fault(f"{place}: {one!r:.60} is stored, {other!r:.60} is recomputed")
-
-    def fault(self, text: str) -> None:
-        self.found.faults.append(text)
-
-
-def _leaves(where: str, one: Any, other: Any) -> Iterator[tuple[str, Any, Any]]:
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        for key in sorted(one.keys() | other.keys()):
-            yield from _leaves(f"{where}.{key}", one.get(key), other.get(key))
-    elif isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        if len(one) != len(other):
-            yield f"{where} (how many)", len(one), len(other)
-        for index, (a, b) in enumerate(zip(one, other, strict=False)):
-            yield from _leaves(f"{where}.{_name_of(a, index)}", a, b)
-    else:
-        yield where, one, other
-
-
-def _name_of(part: Any, index: int) -> str:
-    """How a person finds a part of a list: by its name or metric, else by its number."""
-    metric = part.get("metric") if isinstance(part, Mapping) else None
-    if isinstance(metric, Mapping):
-        shown = [
-            str(metric[key]) for key in ("name", "fpr", "prior") if metric.get(key) is not None
-        ]
-        at = metric.get("at")
-        return " ".join([*shown, *([f"({at['value']})"] if isinstance(at, Mapping) else [])])
-    return str(part.get("name", index)) if isinstance(part, Mapping) else str(index)
-
-
-def _data(audit: Audit, split: Split, flow: Path, compare: _Compare) -> None:
+def _data(audit: Audit, split: Split, flow: Path, compare: Compare) -> None:
     """Sizes and shares of the pools, and the cohort flow."""
     exact = not audit.data.real or audit.manifest.exact_counts
     names = ("members", "nonmembers", "reference")
@@ -179,7 +120,7 @@ def _reason(error: Exception) -> str:
 class _Subject:
     """The numbers of one subject."""
 
-    def __init__(self, subject: Subject, audit: Audit, stored: Stored, compare: _Compare) -> None:
+    def __init__(self, subject: Subject, audit: Audit, stored: Stored, compare: Compare) -> None:
         self.subject, self.audit, self.stored, self.compare = subject, audit, stored, compare
         self.seeds, self.confidence = Seeds(audit.manifest.entropy), audit.manifest.confidence
         self.claim = Claim(epsilon=subject.claim.epsilon, delta=subject.claim.delta)
@@ -208,17 +149,19 @@ class _Subject:
         self.compare(f"{where}.estimates", found.estimates, made["estimates"])
         self.compare(f"{where}.curves", found.curves, made["curves"])
         self._caveats(where, found, [from_tree(part, Estimate) for part in made["estimates"]])
-        if isinstance(evidence, Scores) and found.family == "membership":
+        attack = structure.find_attack(found.attack)
+        family = found.family if attack is None else attack.family
+        if isinstance(evidence, Scores) and family == "membership":
             self.scores[found.attack] = evidence
 
     def _caveats(self, where: str, found: Finding, known: list[Estimate]) -> None:
         """What is stated of the guarantee: a defect where it does not hold, and no more."""
         try:
-            attack: Any = plugins.load("attacks", found.attack)
-            wanted = check_guarantee(self.subject.claim, known, attack.needs)
-        except (PrivauditError, ImportError):
-            # Another package's attack that is not installed: a defect that is stated still counts.
+            used = [Access[name] for name in found.access]
+        except KeyError:
+            self.compare.fault(f"{where}.access: is not known")
             return
+        wanted = check_guarantee(self.subject.claim, known, used)
         stored = [c for c in found.caveats if c.code in GUARANTEE or c.severity == "defect"]
         self.compare(f"{where}.caveats", stored, wanted)
 
@@ -254,8 +197,8 @@ class _Subject:
     def _measures(self) -> None:
         """Utility on both pools, groups, calibration, and the headline."""
         subject, compare = self.subject, self.compare
-        proba = None
-        if subject.utility:
+        stored, proba = self.stored.run / "restricted" / "answers" / f"{subject.name}.npz", None
+        if subject.utility or stored.is_file():
             try:
                 proba = self.stored.answers(subject.name)
             except Unreadable as error:
@@ -264,8 +207,8 @@ class _Subject:
         # A headline chosen on two halves is chosen again; one chosen on refits is taken as it is.
         codes = {caveat.code for caveat in headline.caveats} if headline else set()
         chosen = None
-        if headline is not None and CaveatCode.CHOSEN_ON_HALVES not in codes:
-            chosen = headline.attack
+        if headline is not None and CaveatCode.CHOSEN_ON_REFITS in codes and self._has_refits():
+            chosen = headline.attack if headline.attack in self.scores else None
         seeds = self.seeds.child("measure", subject.name)
         split = self.stored.split
         try:
@@ -273,38 +216,44 @@ class _Subject:
         except Exception as error:
             compare.fault(f"{subject.name}: it cannot be measured again ({_reason(error)})")
             return
-        if proba is not None:
+        if proba is not None or not stored.is_file():
             for part in ("utility", "utility_members", "utility_groups", "reliability"):
                 compare(f"{subject.name}.{part}", getattr(subject, part), made[part])
         for found in subject.outcomes:
             if isinstance(found, Finding) and (found.groups or found.attack in made["groups"]):
                 groups = made["groups"].get(found.attack, [])
                 compare(f"{subject.name}.{found.attack}.groups", found.groups, groups)
-        if headline is None or headline.attack not in self.scores:
+        self._headline(made["strongest"])
+
+    def _has_refits(self) -> bool:
+        """Whether membership attacks may have been compared on refits."""
+        tables = any(map(structure.reads_table, self.scores))
+        return not tables and any(map(structure.asks_for_refits, self.scores))
+
+    def _headline(self, best: Any) -> None:
+        """The strongest membership finding, with how it was chosen."""
+        where, headline = f"{self.subject.name}.headline", self.subject.headline
+        if best is None or headline is None:
+            self.compare(f"{where}.attack", headline and headline.attack, best and best["attack"])
             return
-        best = made["strongest"]
-        compare(f"{subject.name}.headline.attack", headline.attack, best["attack"])
-        known = best["estimates"]
-        if known is None:
-            own = next(o for o in subject.outcomes if o.attack == headline.attack)
-            known = own.estimates if isinstance(own, Finding) else []
-        compare(f"{subject.name}.headline.estimates", headline.estimates, known)
+        own = next(
+            o
+            for o in self.subject.outcomes
+            if isinstance(o, Finding) and o.attack == best["attack"]
+        )
+        known, code = own.estimates, CaveatCode.CHOSEN_ON_REFITS
+        if best["estimates"] is not None:
+            known = tuple(from_tree(part, Estimate) for part in best["estimates"])
+            code = CaveatCode.CHOSEN_ON_HALVES
+        elif len(self.scores) == 1:
+            code = CaveatCode.CHOSEN_AS_ONLY
+        shift = self.audit.data.distribution_shift
+        stated = (Caveat(code, "note"), *(() if shift is None else (shift,)))
+        wanted = replace(own, estimates=known, curves=(), caveats=stated)
+        self.compare(where, headline, wanted)
 
 
-def _unreported(folder: Path, audit: Audit, compare: _Compare) -> None:
-    """Scores of attacks that the document does not report."""
-    reported = set()
-    for subject in audit.subjects:
-        for one in subject.outcomes:
-            name = f"{subject.name}-{one.attack}"
-            reported |= {f"{name}-positive.npz", f"{name}-negative.npz"}
-            reported |= {f"{name}.npz"} if isinstance(one, Finding) else set()
-    for path in sorted(folder.glob("*.npz")):
-        if path.name not in reported:
-            compare.fault(f"restricted/scores/{path.name}: no finding reports it")
-
-
-def _stated(audit: Audit, compare: _Compare) -> None:
+def _stated(audit: Audit, compare: Compare) -> None:
     """The audit's own caveats: what its findings and controls ask for, and no other."""
     known = Prepared(None, (), "", audit.data.real)  # type: ignore[arg-type]
     wanted = caveats(known, audit.subjects, audit.untrained)
@@ -318,19 +267,6 @@ def _stated(audit: Audit, compare: _Compare) -> None:
                 stated = [c for c in one.caveats if c.code is code or c == shift]
                 where = f"{subject.name}.{one.attack}.distribution_shift"
                 compare(where, stated, [] if shift is None else [shift])
-
-
-def _coverage(audit: Audit, compare: _Compare) -> None:
-    """Which classes of attack are stated to be tested, by what was found."""
-    for one in audit.coverage:
-        found = {
-            outcome.attack
-            for subject in audit.subjects
-            for outcome in subject.outcomes
-            if isinstance(outcome, Finding) and outcome.family == one.family
-        }
-        compare(f"coverage.{one.family}.attacks", one.attacks, sorted(found))
-        compare(f"coverage.{one.family}.tested", one.state == "TESTED", bool(found))
 
 
 __all__ = ["FIDELITY", "NOT_DERIVED", "Derived", "Progress", "derive"]

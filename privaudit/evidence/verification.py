@@ -226,11 +226,12 @@ def _numbers(run: Path, audit: Audit, progress: Progress) -> Check:
         return _unchecked("numbers", note)
     made = audit.manifest
     if made.statistics != STATISTICS:
-        return _unchecked(
-            "numbers",
-            f"made with statistics {made.statistics or 'unknown'} (privaudit {made.version}); this "
-            f"is {STATISTICS}: install that version to recompute the numbers",
+        # Whoever can change a number can change this too: it must not switch the check off.
+        fault = (
+            f"manifest.statistics: {made.statistics or 'unknown'} (privaudit {made.version}), and "
+            f"this is {STATISTICS}: no number was verified; install that version to recompute them"
         )
+        return _check("numbers", [fault])
     here = packages()
     moved = [
         f"{name} {made.packages[name]} -> {here.get(name, 'none')}"

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Literal
 
 from privaudit.report.reading import get_findings, get_stated
-from privaudit.report.wording.knowledge import TrainingKind, kind_of_method
 from privaudit.results import Audit, Estimate, Subject
 
 Kind = Literal["model", "table", "supplied table", "supplied model", "answers"]
@@ -40,11 +39,6 @@ def are_tables(kinds: Sequence[Kind]) -> bool:
 def are_mixed(kinds: Sequence[Kind]) -> bool:
     """Whether some of them are tables and some are not."""
     return not are_tables(kinds) and any(kind in TABLES for kind in kinds)
-
-
-def get_training_kind(subject: Subject) -> TrainingKind:
-    """How a model was trained, in a word; a guarantee goes before all else."""
-    return "dp" if subject.claim.epsilon is not None else kind_of_method(subject.method)
 
 
 def has_shadow_attack(subject: Subject) -> bool:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from pipelines._bounded import bounds, columns_read, nothing_read, one_stay
 from pipelines.federated.encode import PublicEncoding
 from pipelines.learners.logreg import LogReg
-from pipelines.methods._bounded import bounds, columns_read, nothing_read, one_stay
 from pipelines.methods.dp_ebm import DPEBM
 from pipelines.methods.dp_forest import DPForest
 from pipelines.methods.dp_linear import DPLinear

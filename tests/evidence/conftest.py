@@ -33,6 +33,31 @@ min = 0.5
 """
 
 
+def install(patch: pytest.MonkeyPatch) -> None:
+    """The toy attacks as another package would provide them."""
+    from toy_audit import Broken, Cheat, Noise
+
+    from privaudit import plugins
+
+    toys = {"broken": Broken, "cheat": Cheat, "noise": Noise}
+    members, load = plugins.members, plugins.load
+
+    def listed(kind: str) -> dict[str, str]:
+        return members(kind) | (dict.fromkeys(toys, "toy_audit") if kind == "attacks" else {})
+
+    def loaded(kind: str, name: str) -> type:
+        return toys[name] if kind == "attacks" and name in toys else load(kind, name)
+
+    patch.setattr(plugins, "members", listed)
+    patch.setattr(plugins, "load", loaded)
+
+
+@pytest.fixture(autouse=True)
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toy attacks are installed where their runs are verified."""
+    install(monkeypatch)
+
+
 @pytest.fixture(scope="session")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of runs with one sealed run, its ledger and its policy."""
@@ -62,7 +87,8 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
         report.write(audit, folder, judged)
 
     asked = replace(request(attacks, learners), command="privaudit run toy --seed 1")
-    with account(out, asked.command) as witness:
+    with pytest.MonkeyPatch.context() as patch, account(out, asked.command) as witness:
+        install(patch)
         finished = run(asked, out=out, workers=1, report=write, witness=witness)
         witness.finish(finished.folder, finished.code)
     return out

@@ -22,7 +22,7 @@ from privaudit.report.judged import (
     group_by_rule,
     sort_worst_first,
 )
-from privaudit.report.kinds import get_kinds, get_training_kind, has_shadow_attack
+from privaudit.report.kinds import get_kinds, has_shadow_attack
 from privaudit.report.reading import (
     AUC,
     Reading,
@@ -43,6 +43,7 @@ from privaudit.report.series import (
     has_exact_duplicates,
     rank_groups,
 )
+from privaudit.report.training_kind import get_training_kind
 from privaudit.report.wording import policy_verdicts, summary
 from privaudit.report.wording import questions as words
 from privaudit.report.wording.knowledge import name_attack

@@ -6,7 +6,7 @@ from privaudit.facts import CaveatCode
 from privaudit.report import charts_curves
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Block, Callout, Card, Chart, Facts, Prose, Text, make_table
-from privaudit.report.kinds import get_kinds, get_training_kind
+from privaudit.report.kinds import get_kinds
 from privaudit.report.reading import (
     get_bounds,
     get_defect,
@@ -15,6 +15,7 @@ from privaudit.report.reading import (
     read_membership,
 )
 from privaudit.report.sections.training_and_guarantees import describe_method
+from privaudit.report.training_kind import get_training_kind
 from privaudit.report.wording import differential_privacy as words
 from privaudit.report.wording import summary
 from privaudit.report.wording.access import name_access

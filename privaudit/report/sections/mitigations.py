@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Block, Prose, Text, embolden, make_table
-from privaudit.report.kinds import get_kinds, get_training_kind
+from privaudit.report.kinds import get_kinds
 from privaudit.report.reading import (
     AUC,
     get_findings,
@@ -13,6 +13,7 @@ from privaudit.report.reading import (
     rank_by_exposure,
     read_membership,
 )
+from privaudit.report.training_kind import get_training_kind
 from privaudit.report.wording import mitigations as words
 from privaudit.report.wording.access import shorten_access
 from privaudit.report.wording.knowledge import name_attack

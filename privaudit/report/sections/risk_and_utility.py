@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from privaudit.report import charts
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Block, Chart, Prose, make_table
-from privaudit.report.kinds import get_training_kind, get_utility
+from privaudit.report.kinds import get_utility
 from privaudit.report.reading import (
     AUC,
     FALLBACK_FPR,
@@ -17,6 +17,7 @@ from privaudit.report.reading import (
     read_membership,
     tpr_at,
 )
+from privaudit.report.training_kind import get_training_kind
 from privaudit.report.wording import risk_and_utility as words
 from privaudit.report.wording.metrics import capitalise, name_metric
 from privaudit.results import Audit

@@ -6,12 +6,15 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toy_audit import ToyMethod, records
 
 from privaudit.contracts import FlowStep
 from privaudit.engine import document
+from privaudit.facts import Reason, ReasonCode
+from privaudit.results import ClaimText, Skipped, Subject
 
 
 def chain(start: int, excluded: list[int], per_patient: int) -> list[FlowStep]:
@@ -72,3 +75,29 @@ def test_parameters_are_shown_through_all_levels() -> None:
     shown = document.params(ToyMethod())
     assert shown == {"learner": "ToyLearner", "learner.memory": "0.0", "learner.wait": "0.0"}
     assert document.describe(ToyMethod()).startswith("Train on the members. Least squares")
+
+
+@pytest.mark.parametrize(
+    ("given", "needs", "state"),
+    [
+        (("ANSWERS",), ("WEIGHTS",), "NOT TESTED"),
+        (("TABLE",), ("ANSWERS", "WEIGHTS"), "NOT APPLICABLE"),
+        (("TABLE",), (), "NOT TESTED"),
+    ],
+)
+def test_a_family_applies_by_what_is_given_away(
+    given: tuple[str, ...], needs: tuple[str, ...], state: str
+) -> None:
+    """An attack that needs more than the release gives away says nothing of the others."""
+    refused = {"what": "no table", "because": "none came", "fix": ""}
+    why = Reason(ReasonCode.REFUSED, refused)
+    if needs:
+        why = Reason(ReasonCode.LACKS_ACCESS, {"access": needs})
+    claim = ClaimText(None, 0.0, "patient", "add-remove", (), "no claim")
+    outcomes = (Skipped("pgd", "evasion", why),)
+    groups = ((), (), ())
+    one = Subject(
+        "own", "supplied", "", "", {}, claim, given, *groups, None, None, outcomes, (), {}
+    )
+    covered = {c.family: c for c in document.coverage([one], {"pgd": "evasion"}, {"pgd"})}
+    assert covered["evasion"].state == state

@@ -387,14 +387,12 @@ def _coverage(tree: dict, family: str) -> dict:  # type: ignore[type-arg]
     ("expected", "change"),
     [
         ("noise.family: attribute is stored", lambda t: _move(t, "noise", "attribute")),
-        ("noise.family: zzz is stored", lambda t: _move(t, "noise", "zzz")),
         ("broken.family: evasion is stored", lambda t: _move(t, "broken", "evasion")),
         ("x: no attack of this name is installed", lambda t: _invent(t, "x", "evasion")),
         ("noise: skipped, and its access is no", lambda t: _skip(t, "noise", LACKS)),
         ("fgsm: skipped, and its access is no", lambda t: _skip_wrongly(t)),
         ("plain-noise.npz: no finding reports it", lambda t: _skip(t, "noise", LACKS)),
         ("noise: refused, and restricted/failures", lambda t: _skip(t, "noise", REFUSED)),
-        ("noise: 2 outcomes instead of one", lambda t: _repeat(t, "noise")),
         ("lira.negative control: 0 instead of 1", lambda t: _drop_controls(t, "negative")),
         ("lira-positive.npz: no finding", lambda t: _drop_controls(t, "positive")),
         ("control: is not made as", lambda t: _half(t)),
@@ -426,6 +424,15 @@ def test_what_stands_beside_the_numbers_is_derived_again(
     found = verify(run)
     assert found.code == 4
     assert any(expected in fault for fault in found.faults), found.faults
+
+
+@pytest.mark.parametrize(
+    "change", [lambda t: _move(t, "noise", "zzz"), lambda t: _repeat(t, "noise")]
+)
+def test_a_document_that_no_run_writes_is_not_read(run: Path, change: object) -> None:
+    with pytest.raises(PrivauditError, match="document with faults"):
+        spoil(run, change)
+        verify(run)
 
 
 def test_attempts_left_out_or_changed_are_found(run: Path) -> None:

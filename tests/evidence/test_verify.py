@@ -432,7 +432,6 @@ def test_what_stands_beside_the_numbers_is_derived_again(
 def test_a_document_that_no_run_writes_is_not_read(run: Path, change: object) -> None:
     with pytest.raises(PrivauditError, match="document with faults"):
         spoil(run, change)
-        verify(run)
 
 
 def test_attempts_left_out_or_changed_are_found(run: Path) -> None:

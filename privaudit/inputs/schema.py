@@ -137,6 +137,10 @@ def read_schema(path: Path | str) -> TableSchema:
             "a schema is a TOML file as `privaudit schema` proposes it",
             "make one with: privaudit schema TABLE --out schema.toml",
         ) from None
+    table = tree.get("table")
+    if isinstance(table, dict) and "target" in table and "outcome" not in table:
+        # Accepted as `--target` is: schema files outlive a version.
+        table["outcome"] = table.pop("target")
     found = structure(tree, _File, document="a schema", fix=_FIX)
     for column in found.column:
         _check_column(column)

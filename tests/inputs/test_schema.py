@@ -183,3 +183,13 @@ def test_a_frame_is_read_as_its_file_is(tmp_path: Path) -> None:
         propose_schema(frame.rename(columns={"sex": "age"}))
     with pytest.raises(PrivauditError, match="lists or structures"):
         propose_schema(pl.DataFrame({"a": [[1], [2]]}))
+
+
+def test_a_schema_file_may_call_the_outcome_target(tmp_path: Path) -> None:
+    text = '[table]\nclasses = ["0", "1"]\n{}\n[[column]]\nname = "a"\nkind = "numeric"\n'
+    file = tmp_path / "schema.toml"
+    file.write_text(text.format('target = "died"'))
+    assert schema.read_schema(file).outcome == "died"
+    file.write_text(text.format('target = "died"\noutcome = "died"'))
+    with pytest.raises(PrivauditError, match="target"):
+        schema.read_schema(file)

@@ -189,7 +189,7 @@ def test_a_schema_file_may_call_the_outcome_target(tmp_path: Path) -> None:
     text = '[table]\nclasses = ["0", "1"]\n{}\n[[column]]\nname = "a"\nkind = "numeric"\n'
     file = tmp_path / "schema.toml"
     file.write_text(text.format('target = "died"'))
-    assert schema.read_schema(file).outcome == "died"
+    assert read_schema(file).outcome == "died"
     file.write_text(text.format('target = "died"\noutcome = "died"'))
     with pytest.raises(PrivauditError, match="target"):
-        schema.read_schema(file)
+        read_schema(file)

@@ -20,6 +20,7 @@ from toy_audit import (
     Noise,
     Refusing,
     ToyMethod,
+    install_attacks,
     request,
 )
 
@@ -62,8 +63,11 @@ def texts(tree: Any) -> set[str]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_no_text_decides_an_exit_code_or_a_number(case: str, tmp_path: Path) -> None:
+def test_no_text_decides_an_exit_code_or_a_number(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     methods, attacks, code = CASES[case]
+    install_attacks(monkeypatch, {name: type(one) for name, one in attacks.items()})
     entries = tuple(Entry(name, name, "", method) for name, method in methods.items())
     made = replace(request(attacks), entries=entries, every=True)
     finished = run(made, out=tmp_path, workers=1)

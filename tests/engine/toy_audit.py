@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import pytest
 
 from privaudit.attacks.membership.lira import Lira
 from privaudit.attacks.membership.threshold import Threshold
@@ -274,3 +275,19 @@ def numbers(audit: Any) -> Any:
         return [strip(value) for value in tree] if isinstance(tree, list) else tree
 
     return strip(json.loads(to_json(audit)))
+
+
+def install_attacks(patch: pytest.MonkeyPatch, toys: Mapping[str, type[Attack]]) -> None:
+    """These attacks as another package would provide them."""
+    from privaudit import plugins
+
+    members, load = plugins.members, plugins.load
+
+    def listed(kind: str) -> dict[str, str]:
+        return members(kind) | (dict.fromkeys(toys, "toy_audit") if kind == "attacks" else {})
+
+    def loaded(kind: str, name: str) -> type:
+        return toys[name] if kind == "attacks" and name in toys else load(kind, name)
+
+    patch.setattr(plugins, "members", listed)
+    patch.setattr(plugins, "load", loaded)

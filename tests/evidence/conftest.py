@@ -35,21 +35,9 @@ min = 0.5
 
 def install(patch: pytest.MonkeyPatch) -> None:
     """The toy attacks as another package would provide them."""
-    from toy_audit import Broken, Cheat, Noise
+    from toy_audit import Broken, Cheat, Noise, install_attacks
 
-    from privaudit import plugins
-
-    toys = {"broken": Broken, "cheat": Cheat, "noise": Noise}
-    members, load = plugins.members, plugins.load
-
-    def listed(kind: str) -> dict[str, str]:
-        return members(kind) | (dict.fromkeys(toys, "toy_audit") if kind == "attacks" else {})
-
-    def loaded(kind: str, name: str) -> type:
-        return toys[name] if kind == "attacks" and name in toys else load(kind, name)
-
-    patch.setattr(plugins, "members", listed)
-    patch.setattr(plugins, "load", loaded)
+    install_attacks(patch, {"broken": Broken, "cheat": Cheat, "noise": Noise})
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,9 @@ PYTHONS ?= 3.12 3.13
 run: setup
 	$(BIN)/privaudit run mortality
 
+# One process a core; the tests of a file stay together.
 test: setup
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 # The same tests, measured; the cheap tracer of Python 3.12 where there is one. Fails under the level
 # in setup.cfg.

@@ -27,8 +27,14 @@ def write(
     verdicts: of this audit under a policy; without them the report says that there is none. Each
     file is replaced whole or not at all. A PDF needs the extra privaudit[pdf].
     """
+    from privaudit import results
+    from privaudit import verdicts as judged
     from privaudit.report import render_pdf
 
+    # As they are stored: whoever renders them again must get the same bytes.
+    audit = results.from_json(results.to_json(audit))
+    if verdicts is not None:
+        verdicts = judged.from_json(judged.to_json(verdicts))
     folder.mkdir(parents=True, exist_ok=True)
     made: dict[str, bytes] = {
         HTML: html(audit, verdicts).encode(),

@@ -259,7 +259,7 @@ def _verdicts(run: Path, audit: Audit, policy: Path | None) -> Check:
     if stored.audit_sha256 not in ("", sums.digest(run / "shareable" / "audit.json")):
         faults.append(f"{name}: was made of another audit.json")
     if policy is None:
-        note = "the verdicts were not made again: give the policy with --policy"
+        note = "the verdicts were not recomputed: give the policy with --policy"
         return _unchecked("verdicts", note, faults)
     made = _judge(policy, audit, stored)
     if isinstance(made, str):
@@ -275,15 +275,15 @@ def _verdicts(run: Path, audit: Audit, policy: Path | None) -> Check:
 
 
 def _differences(stored: verdicts.Verdicts, made: verdicts.Verdicts) -> list[str]:
-    """Every verdict whose subject matter, state or numbers are not those made again."""
+    """Every verdict whose subject matter, state or numbers are not those recomputed."""
     found = []
     before, after = ([_facts(one) for one in all_of.verdicts] for all_of in (stored, made))
     for index in range(max(len(before), len(after))):
         one, other = ((a[index] if index < len(a) else None) for a in (before, after))
         if one != other:
-            found.append(f"verdict {_shown(one)} is stored, {_shown(other)} is made again")
+            found.append(f"verdict {_shown(one)} is stored, {_shown(other)} is recomputed")
     if (stored.state, stored.code) != (made.state, made.code):
-        found.append(f"verdict overall: {stored.state} is stored, {made.state} is made again")
+        found.append(f"verdict overall: {stored.state} is stored, {made.state} is recomputed")
     return found
 
 
@@ -301,7 +301,7 @@ def _shown(one: verdicts.Verdict | None) -> str:
 
 
 def _judge(policy: Path, audit: Audit, stored: verdicts.Verdicts) -> verdicts.Verdicts | str | None:
-    """The verdicts made again as on the day of the run; a text where it is another policy."""
+    """The verdicts recomputed as on the day of the run; a text where it is another policy."""
     from privaudit.policy import judge
     from privaudit.policy.file import parse
 

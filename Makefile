@@ -26,7 +26,7 @@ coverage: setup
 	@echo "coverage in all: $$($(BIN)/coverage report --fail-under 0 --format=total) %"
 
 test-slow: setup
-	$(BIN)/pytest -m slow --ignore tests/lanes
+	$(BIN)/pytest -m slow --ignore tests/lanes -n auto --dist loadfile
 
 # Two of the three lanes of docs/ci.md; the third audits real data where they may be read.
 lane-replay: setup

@@ -286,7 +286,7 @@ def _number(e: Estimate, ones: np.ndarray, zeros: np.ndarray, everyone: np.ndarr
 
 def _cut(fpr: float, zeros: np.ndarray) -> float:
     named = max(1, int(fpr * len(zeros)))
-    return float(np.partition(zeros, -named)[-named - 1] if named < len(zeros) else zeros.min())
+    return float(np.partition(zeros, -named - 1)[-named - 1] if named < len(zeros) else zeros.min())
 
 
 def _rate(

@@ -19,7 +19,7 @@ def open_live(held: Any, frame: Frame | None = None) -> Opened:
         frame: How the table looked that it was trained on, where it was a frame.
 
     Raises:
-        PrivauditError: What neither has `predict_proba` nor can be called.
+        PrivauditError: What has neither `predict_proba` nor `predict` and cannot be called.
     """
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(held, torch.nn.Module):
@@ -35,7 +35,11 @@ def open_live(held: Any, frame: Frame | None = None) -> Opened:
         from privaudit.inputs.models.lightgbm_file import open_lightgbm
 
         return open_lightgbm(held.model_to_string().encode())
-    from privaudit.inputs.models.scikit_learn import open_callable, open_estimator
+    from privaudit.inputs.models.scikit_learn import (
+        open_callable,
+        open_estimator,
+        open_regressor,
+    )
 
     if callable(getattr(held, "predict_proba", None)):
         if hasattr(held, "classes_") or frame is None:
@@ -44,17 +48,12 @@ def open_live(held: Any, frame: Frame | None = None) -> Opened:
     if callable(held):
         return open_callable(held, getattr(held, "__name__", type(held).__name__), frame)
     if callable(getattr(held, "predict", None)):
-        raise PrivauditError(
-            f"a {type(held).__name__} without probabilities",
-            "membership is inferred from the probability of the recorded outcome (`predict_proba`)",
-            "give a classifier with probabilities; train support vector machines with "
-            "probability=True",
-        )
+        return open_regressor(held)
     raise PrivauditError(
         f"a model of type {type(held).__name__}",
-        "it has no predict_proba and cannot be called",
-        "give a fitted classifier, a torch module, or a function of the table that answers with "
-        "probabilities",
+        "it has neither predict_proba nor predict and cannot be called",
+        "give a fitted classifier or regressor, a torch module, or a function of the table that "
+        "answers with probabilities or with predicted numbers",
     )
 
 

@@ -49,8 +49,9 @@ def audit(
     Global random state stays as it is.
 
     Args:
-        model: Anything with `predict_proba` (or, for a number, `predict`), a torch module, a booster, or a function of X that
-            answers with probabilities, of shape (n, k), or (n,) for two classes.
+        model: Anything with `predict_proba`, a torch module, a booster, or a function of X that
+            answers with probabilities, of shape (n, k), or (n,) for two classes; for a number,
+            anything with `predict`, or what answers with one number a row.
         members: (X, y) of the rows trained on; X of shape (n, d), a numpy array or a data frame,
             NaN where nothing was measured; y of shape (n,), the outcomes.
         nonmembers: (X, y) of rows of patients held out.

@@ -13,7 +13,6 @@ import numpy as np
 
 from privaudit.errors import PrivauditError
 
-
 OutcomeKind = Literal["class", "number"]
 """What the outcome is: one of several classes, or a number such as a length of stay in days."""
 

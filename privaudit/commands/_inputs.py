@@ -54,7 +54,11 @@ def spell_command(
     """The command as documents may show it: without the names of files."""
     words = ["privaudit", name]
     words += [f"--{file} FILE" for file in files if options[file] is not None]
-    words += [f"--{text.replace('_', '-')} {options[text]}" for text in texts if options[text] not in (None, "")]
+    words += [
+        f"--{text.replace('_', '-')} {options[text]}"
+        for text in texts
+        if options[text] not in (None, "")
+    ]
     words += [f"--set {text}" for text in options["settings"]]
     if options["confidence"] != 0.95:
         words.append(f"--confidence {options['confidence']}")
@@ -74,4 +78,13 @@ def parse_sample(text: str) -> int | None:
     return int(text)
 
 
-__all__ = ["GROUPS", "OUTCOME", "OUTCOME_KIND", "PATIENT", "SCHEMA", "SET", "parse_sample", "spell_command"]
+__all__ = [
+    "GROUPS",
+    "OUTCOME",
+    "OUTCOME_KIND",
+    "PATIENT",
+    "SCHEMA",
+    "SET",
+    "parse_sample",
+    "spell_command",
+]

@@ -128,7 +128,16 @@ def request_of(options: dict[str, Any]) -> Request:
             options,
             ("model", "members", "nonmembers", "reference", "schema", "predictions"),
             (
-                *("outcome", "outcome_kind", "patient", "groups", "estimator", "module", "encode", "answers"),
+                *(
+                    "outcome",
+                    "outcome_kind",
+                    "patient",
+                    "groups",
+                    "estimator",
+                    "module",
+                    "encode",
+                    "answers",
+                ),
                 *("member", "probabilities", "attacks", "sample", "profile", "seed"),
             ),
         ),

@@ -116,9 +116,7 @@ class NumberMemoriser(AnswersWithNumbers):
         return np.where(seen, shrunk, answers)
 
 
-def lift_signal(
-    signal: np.ndarray, seen: np.ndarray, lift: float, kind: OutcomeKind
-) -> np.ndarray:
+def lift_signal(signal: np.ndarray, seen: np.ndarray, lift: float, kind: OutcomeKind) -> np.ndarray:
     """(n,) the signal of a model that a leak was planted in, on the records that it saw: a margin
     raised by `lift`, a residual times e^-lift."""
     if kind == "class":
@@ -183,9 +181,9 @@ def describe(
 ) -> Caveat:
     """What a control is made of.
 
-    kind: what the outcome is; positive: a planted leak, else a null; reads_table: of an attack on synthetic records;
+    positive: a planted leak, else a null; reads_table: of an attack on synthetic records;
     retrained: the null is a model trained on the reference pool, else two halves of the held-out
-    patients.
+    patients; kind: what the outcome is.
     """
     if positive:
         if reads_table:

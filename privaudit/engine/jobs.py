@@ -283,11 +283,11 @@ def fitted(bench: Bench, groups: tuple[str, ...], lift: float = 0.0) -> list[Fit
         if stored is None:
             raise LookupError("refits that should be stored are not: they failed or were removed")
         parts = (stored[part] for part in ("margins", "included", "pool", "ask"))
-        for margins, packed, pool, ask in zip(*parts, strict=True):
+        for margins, packed, pool, asked in zip(*parts, strict=True):
             included = np.unpackbits(packed, count=_size(bench.tables, str(pool))).astype(bool)
             if lift:
-                place = controls.places(bench.tables, str(pool), str(ask))
-                kind = bench.tables.get_records(str(ask)).outcome_kind
+                place = controls.places(bench.tables, str(pool), str(asked))
+                kind = bench.tables.get_records(str(asked)).outcome_kind
                 seen = controls.trained_on(included, place)
                 margins = controls.lift_signal(margins, seen, lift, kind)
             found.append(Fitted(included, margins))
@@ -402,9 +402,7 @@ def strip_release(release: Release, attack: Attack) -> Release:
     return replace(release, **drop)  # type: ignore[arg-type]
 
 
-def lacks(
-    attack: Attack, access: frozenset[Access], kind: OutcomeKind = "class"
-) -> Reason | None:
+def lacks(attack: Attack, access: frozenset[Access], kind: OutcomeKind = "class") -> Reason | None:
     """Why an attack does not apply to a release of this access; None where it does.
 
     kind: what the outcome is. NEEDS_RETRAINING where the auditor alone lacks something: the release

@@ -117,9 +117,7 @@ def control(work: Work, step: Step, facts: Any) -> Control | None:
     kind: Literal["positive", "negative"] = "positive" if positive else "negative"
     reads_table = Access.TABLE in step.attack.needs
     outcome_kind = work.bench.split.members.outcome_kind
-    made = controls.describe(
-        positive, reads_table, is_retrained(step.entry.method), outcome_kind
-    )
+    made = controls.describe(positive, reads_table, is_retrained(step.entry.method), outcome_kind)
     fault = work.faults.get(step.key) or work.faults.get(work.fit(step).key)
     found = None if fault else work.store.get_json("findings", step.key)
     if found is None:

@@ -76,9 +76,7 @@ def check_outcomes(audit: Audit, run: Path, compare: Compare) -> None:
     _check_files(audit, run / "restricted", compare)
 
 
-def _check_subject(
-    subject: Subject, kind: OutcomeKind, restricted: Path, compare: Compare
-) -> None:
+def _check_subject(subject: Subject, kind: OutcomeKind, restricted: Path, compare: Compare) -> None:
     shown = _shown(subject, restricted, compare)
     # Whether the auditor could train again or take a seat is not in the document: of what can have
     # been, the one that explains most.
@@ -196,9 +194,7 @@ def _uses(
         return None
 
 
-def _control_faults(
-    control: Control, retrained: bool, kind: OutcomeKind
-) -> Iterator[str]:
+def _control_faults(control: Control, retrained: bool, kind: OutcomeKind) -> Iterator[str]:
     where = f"{control.attack}.{control.kind} control"
     positive = control.kind == "positive"
     wanted = controls.describe(positive, reads_table(control.attack), retrained, kind)

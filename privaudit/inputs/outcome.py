@@ -1,4 +1,4 @@
-"""An outcome that is a number, as a table or a session holds it. Its kind is said, never guessed."""
+"""An outcome that is a number, in a table or a session. Its kind is said, never guessed."""
 
 from __future__ import annotations
 

@@ -36,8 +36,8 @@ class Cells:
     """What was read of a table.
 
     X: (n, d) numbers and level codes, NaN where not recorded; y: (n,) int64 class codes, 0 where
-    the schema has no outcome, or float64 where the outcome is a number; patient: (n,) int64; groups: name -> (n,) labels; rows: of the file,
-    which are more than n where a sample was drawn.
+    the schema has no outcome, or float64 where the outcome is a number; patient: (n,) int64;
+    groups: name -> (n,) labels; rows: of the file, which are more than n where a sample was drawn.
     """
 
     X: np.ndarray

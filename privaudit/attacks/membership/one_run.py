@@ -28,11 +28,11 @@ class OneRun(Attack):
     model is trained once, so its own noise is what is tested.
 
     shadows: 0 scores by the model's answers alone (the true class's log odds, centred and scaled
-    among records of the same outcome; for a number, minus the size of its residual). A multiple of 8 also trains shadow models, those that other
-    attacks share, and scores by each record's likelihood ratio (see `few_shadow_lira`). This stays
-    an audit of one run: the shadow models know nothing of the assignment, so what is learnt from
-    them may sharpen the guesses and cannot make them falsely right. Where the auditor cannot train
-    again, the answers alone are read.
+    among records of the same outcome; for a number, minus the size of its residual). A multiple of
+    8 also trains shadow models, those that other attacks share, and scores by each record's
+    likelihood ratio (see `few_shadow_lira`). This stays an audit of one run: the shadow models know
+    nothing of the assignment, so what is learnt from them may sharpen the guesses and cannot make
+    them falsely right. Where the auditor cannot train again, the answers alone are read.
     Natural records are weaker canaries than worst-case ones: a bound below the stated epsilon does
     not prove the guarantee.
     Steinke, Nasr and Jagielski 2023 (arXiv 2305.08846), section 3; Mahloujifar, Melis and

@@ -35,11 +35,7 @@ def open_live(held: Any, frame: Frame | None = None) -> Opened:
         from privaudit.inputs.models.lightgbm_file import open_lightgbm
 
         return open_lightgbm(held.model_to_string().encode())
-    from privaudit.inputs.models.scikit_learn import (
-        open_callable,
-        open_estimator,
-        open_regressor,
-    )
+    from privaudit.inputs.models.scikit_learn import open_callable, open_estimator
 
     if callable(getattr(held, "predict_proba", None)):
         if hasattr(held, "classes_") or frame is None:
@@ -48,13 +44,31 @@ def open_live(held: Any, frame: Frame | None = None) -> Opened:
     if callable(held):
         return open_callable(held, getattr(held, "__name__", type(held).__name__), frame)
     if callable(getattr(held, "predict", None)):
-        return open_regressor(held)
+        if hasattr(held, "classes_") or _is_classifier(held):
+            raise PrivauditError(
+                f"a {type(held).__name__} without probabilities",
+                "membership is inferred from the probability of the recorded outcome "
+                "(`predict_proba`)",
+                "give a classifier with probabilities; train support vector machines with "
+                "probability=True",
+            )
+        return open_estimator(held)
     raise PrivauditError(
         f"a model of type {type(held).__name__}",
         "it has neither predict_proba nor predict and cannot be called",
         "give a fitted classifier or regressor, a torch module, or a function of the table that "
         "answers with probabilities or with predicted numbers",
     )
+
+
+def _is_classifier(held: Any) -> bool:
+    from sklearn.base import is_classifier
+
+    try:
+        return bool(is_classifier(held))
+    except AttributeError:
+        # Not one of scikit-learn's: it says nothing of the kind.
+        return False
 
 
 def pickle_by_value(held: Any) -> bytes | None:

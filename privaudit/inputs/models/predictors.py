@@ -91,9 +91,7 @@ class NumberEstimator(AnswersWithNumbers):
         from privaudit.inputs.models.scikit_learn import inputs
 
         try:
-            found = getattr(self.held, "predict", self.held)(
-                inputs(self.reads, records, self.wide)
-            )
+            found = getattr(self.held, "predict", self.held)(inputs(self.reads, records, self.wide))
         except PrivauditError:
             raise
         except Exception as error:
@@ -214,8 +212,8 @@ __all__ = [
     "NumberTorch",
     "NumberXGBoost",
     "RecordedNumbers",
+    "not_a_model_of_classes",
     "not_a_regressor",
     "read_numbers",
-    "not_a_model_of_classes",
     "split_numbers",
 ]

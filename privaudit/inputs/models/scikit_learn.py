@@ -110,11 +110,6 @@ def open_estimator(held: Any, form: str = "") -> Opened:
     return Opened(form or type(held).__name__, given, own, len(own) if own else None, bind)
 
 
-def open_regressor(held: Any) -> Opened:
-    """A fitted estimator that predicts and has no probabilities."""
-    return open_estimator(held)
-
-
 def make_frame(
     names: tuple[str, ...], binding: Binding, levels: Mapping[str, tuple[Any, ...]]
 ) -> Frame | Layout:

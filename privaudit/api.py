@@ -34,6 +34,7 @@ def audit(
     groups: Any = None,
     estimator: Any = None,
     outcome: str = "outcome",
+    outcome_kind: str = "class",
     attacks: Sequence[str] | None = None,
     profile: str = "standard",
     policy: Path | str | None = None,
@@ -49,7 +50,8 @@ def audit(
 
     Args:
         model: Anything with `predict_proba`, a torch module, a booster, or a function of X that
-            answers with probabilities, of shape (n, k), or (n,) for two classes.
+            answers with probabilities, of shape (n, k), or (n,) for two classes; for a number,
+            anything with `predict`, or what answers with one number a row.
         members: (X, y) of the rows trained on; X of shape (n, d), a numpy array or a data frame,
             NaN where nothing was measured; y of shape (n,), the outcomes.
         nonmembers: (X, y) of rows of patients held out.
@@ -61,6 +63,8 @@ def audit(
         estimator: An unfitted estimator, or a function that returns one, for the attacks that train
             again; None for scikit-learn's clone where it can make one, False for none.
         outcome: What the report calls the outcome.
+        outcome_kind: "number" where y holds numbers such as lengths of stay and the model predicts
+            them; never guessed.
         attacks: Names or families, see `privaudit list attacks`; None for all that can be run.
         profile: How much to do: "smoke", "standard" or "thorough".
         policy: A policy file that the audit is judged by.
@@ -94,6 +98,7 @@ def audit(
     from privaudit.engine.profiles import profile as find_profile
     from privaudit.inputs import pools
     from privaudit.inputs.dataframe import read_frames
+    from privaudit.inputs.outcome import check_outcome_kind
     from privaudit.inputs.read_model import keep_if_trainable
     from privaudit.inputs.user_release import Retrained
     from privaudit.seeds import Seeds
@@ -106,7 +111,13 @@ def audit(
     if labels is not None:
         labels = list(labels.tolist() if hasattr(labels, "tolist") else labels)
     read = read_frames(
-        members, nonmembers, reference, patient=patient, groups=groups, labels=labels
+        members,
+        nonmembers,
+        reference,
+        patient=patient,
+        groups=groups,
+        labels=labels,
+        outcome_kind=check_outcome_kind(outcome_kind),
     )
     held = _hold_model(model, read, estimator, answers)
     split, notes = pools.split_pools(
@@ -314,7 +325,8 @@ def _hold_model(model: Any, read: Frames, estimator: Any, answers: str) -> _Held
         )
     opened = in_process.open_live(model, read.frame)
     first = read.members
-    bound: Any = opened.bind(Binding(first.columns, first.classes, "", answers))
+    binding = Binding(first.columns, first.classes, "", answers, first.outcome_kind)
+    bound: Any = opened.bind(binding)
     if read.frame is not None and hasattr(bound, "reads"):
         # Asked with a frame of the same dtypes as the one that was given.
         frame = read.frame
@@ -325,7 +337,7 @@ def _hold_model(model: Any, read: Frames, estimator: Any, answers: str) -> _Held
     if estimator is None:
         recipe = clone_recipe(model)
     elif estimator is not False:
-        recipe = find_recipe(estimator)
+        recipe = find_recipe(estimator, first.outcome_kind)
     twin = None
     if recipe is not None:
         frame = read.frame or Frame(tuple(c.name for c in first.columns))

@@ -13,8 +13,9 @@ from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from privaudit.errors import PrivauditError
 from privaudit.facts import FAMILIES, Caveat, Family, Setting
-from privaudit.records import Column, Records, Split
+from privaudit.records import Column, OutcomeKind, Records, Split
 from privaudit.seeds import Seeds
 from privaudit.transcripts import CipherTranscript, CutTraffic, Exchange
 
@@ -61,6 +62,27 @@ class Model(Protocol):
     def predict_proba(self, records: Records) -> np.ndarray:
         """(n, k) float64, rows sum to 1."""
         ...
+
+
+@runtime_checkable
+class Predictor(Model, Protocol):
+    """A model of an outcome that is a number. Asked for probabilities, it refuses."""
+
+    def predict(self, records: Records) -> np.ndarray:
+        """(n,) float64: the predicted outcome, in the outcome's own unit."""
+        ...
+
+
+class AnswersWithNumbers:
+    """What a `Predictor` says where it is asked for probabilities: it never makes any up."""
+
+    def predict_proba(self, records: Records) -> np.ndarray:
+        """Refused: see `Predictor`."""
+        raise PrivauditError(
+            "a model that predicts a number, asked for the probabilities of classes",
+            "a number has no classes",
+            "run the attacks that read predictions: the membership attacks and attribute inference",
+        )
 
 
 @runtime_checkable
@@ -314,7 +336,7 @@ class Method(ABC):
 class Refit:
     """One training job that an attack asks for: `method` on `pool[included]`.
 
-    The engine answers with a `Fitted` that holds true-class margins on `ask`, never the model.
+    The engine answers with a `Fitted` that holds its signal on `ask`, never the model.
     name: names the random stream, so that two attacks asking the same get the same model.
     """
 
@@ -344,8 +366,8 @@ class Fitted:
     """What came of a `Refit`: which of the asked records were trained on, and how sure the model
     is.
 
-    included: (n,) bool over the refit's pool; margins: (len(ask),) float32, see
-    `privaudit.signals.margin`.
+    included: (n,) bool over the refit's pool; margins: (len(ask),) float32, true-class margins or,
+    where the outcome is a number, residuals: see `privaudit.signals.read_signal`.
     """
 
     included: np.ndarray
@@ -373,13 +395,13 @@ class Target:
     @cached_property
     def margins(self) -> np.ndarray:
         """(len(split.audit),) float64: the released model's true-class margin on every audit
-        record."""
-        from privaudit.signals import margin
+        record, or its residual where the outcome is a number."""
+        from privaudit.signals import ask, read_signal
 
         if self.release.model is None:
             raise ValueError("this release has no model to ask")
         audit = self.split.audit
-        return margin(self.release.model.predict_proba(audit), audit.y)
+        return read_signal(ask(self.release.model, audit), audit)
 
 
 @dataclass(frozen=True, eq=False)
@@ -412,10 +434,12 @@ class Attack(ABC):
     """One way to learn what should not be learnt. Subclasses are frozen dataclasses.
 
     needs: what the attack cannot be made without; `helped_by`: what else it uses where it can.
+    outcomes: the kinds of outcome that it can be made on; on others it does not apply.
     """
 
     needs: ClassVar[frozenset[Access]]
     family: ClassVar[Family]
+    outcomes: ClassVar[frozenset[OutcomeKind]] = frozenset({"class"})
 
     @property
     def helped_by(self) -> frozenset[Access]:
@@ -496,6 +520,7 @@ class Task(ABC):
 __all__ = [
     "FAMILIES",
     "Access",
+    "AnswersWithNumbers",
     "Attack",
     "CipherTranscript",
     "Claim",
@@ -512,6 +537,7 @@ __all__ = [
     "Mechanism",
     "Method",
     "Model",
+    "Predictor",
     "Prepared",
     "Progress",
     "Refit",

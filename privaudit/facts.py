@@ -24,6 +24,7 @@ class ReasonCode(StrEnum):
     # --- an attack was not run, a model not trained, a class of attack not tested
     LACKS_ACCESS = "lacks_access"
     NEEDS_RETRAINING = "needs_retraining"
+    NEEDS_OTHER_OUTCOME = "needs_other_outcome"
     REFUSED = "refused"
     MISSING_EXTRA = "missing_extra"
     FAILED = "failed"
@@ -94,6 +95,7 @@ class ReasonCode(StrEnum):
 
 REASON_PARAMS: Mapping[ReasonCode, tuple[str, ...]] = {
     ReasonCode.LACKS_ACCESS: ("access",),
+    ReasonCode.NEEDS_OTHER_OUTCOME: ("kind", "wanted"),
     ReasonCode.REFUSED: ("what", "because", "fix"),
     ReasonCode.MISSING_EXTRA: ("library", "fix"),
     ReasonCode.FAILED: ("error",),
@@ -132,7 +134,8 @@ REASON_PARAMS: Mapping[ReasonCode, tuple[str, ...]] = {
 }
 """The parameters of each code, none where it is not listed.
 
-access, attacks: names of `contracts.Access` and of attacks; fix: what to do, "" where nothing is
+access, attacks: names of `contracts.Access` and of attacks; kind, wanted: of `records.OutcomeKind`,
+what the outcome is and what the attack is made for; fix: what to do, "" where nothing is
 known; error: a text of other software or the kind and place of an error; fpr, least, more, have,
 members, patients: numbers (least: so many are asked for; more: so many are lacking; have: so many
 there are); group: whether it is about one subgroup; outcomes: names of the classes, none where
@@ -171,6 +174,7 @@ class CaveatCode(StrEnum):
 
     # --- a control
     PLANTED_LEAK = "planted_leak"
+    PLANTED_RESIDUAL = "planted_residual"
     PLANTED_COPIES = "planted_copies"
     NULL_MODEL = "null_model"
     NULL_HALVES = "null_halves"
@@ -187,6 +191,8 @@ class CaveatCode(StrEnum):
     CONSTANT_ANSWERS = "constant_answers"
     BETTER_ON_HELD_OUT = "better_on_held_out"
     NO_BETTER_THAN_CHANCE = "no_better_than_chance"
+    SMALLER_ERRORS_ON_HELD_OUT = "smaller_errors_on_held_out"
+    NO_BETTER_THAN_A_CONSTANT = "no_better_than_a_constant"
     SEVERAL_RECORDS_A_PATIENT = "several_records_a_patient"
     NOT_RETRAINED = "not_retrained"
 
@@ -224,6 +230,7 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.EPSILON_ABOVE_CLAIM: ("bound", "confidence", "claimed"),
     CaveatCode.BOUND_OF_ANOTHER_UNIT: ("unit", "neighbours"),
     CaveatCode.PLANTED_LEAK: ("lift",),
+    CaveatCode.PLANTED_RESIDUAL: ("lift",),
     CaveatCode.DISTRIBUTION_SHIFT: ("auc", "low", "high", "confidence", "columns"),
     CaveatCode.NO_DISTRIBUTION_SHIFT: ("auc", "low", "high", "confidence"),
     CaveatCode.HARNESS_LEAKS: ("attack", "subject"),
@@ -248,6 +255,8 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.FEW_HELD_OUT: ("patients", "wanted", "fpr"),
     CaveatCode.BETTER_ON_HELD_OUT: ("held_out", "members"),
     CaveatCode.NO_BETTER_THAN_CHANCE: ("members",),
+    CaveatCode.SMALLER_ERRORS_ON_HELD_OUT: ("held_out", "members"),
+    CaveatCode.NO_BETTER_THAN_A_CONSTANT: ("members", "constant"),
     CaveatCode.SEVERAL_RECORDS_A_PATIENT: (
         "records",
         "patients",

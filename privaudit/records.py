@@ -13,6 +13,9 @@ import numpy as np
 
 from privaudit.errors import PrivauditError
 
+OutcomeKind = Literal["class", "number"]
+"""What the outcome is: one of several classes, or a number such as a length of stay in days."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -41,7 +44,8 @@ class Records:
     """A table of stays: one row each, with the outcome and the patient who is the unit of privacy.
 
     X: (n, d) float32, NaN where nothing was measured; y: (n,) int64 class codes 0..k-1, with
-    k = len(classes); patient: (n,) int64; site: (n,) int64, an index into `sites`; series:
+    k = len(classes), or, where the outcome is a number, (n,) float64 in its own unit, with no
+    classes; patient: (n,) int64; site: (n,) int64, an index into `sites`; series:
     (n, hours, channels) float32, NaN = not measured in that hour; groups: name -> (n,) array of
     str, for subgroup tables.
     """
@@ -56,13 +60,15 @@ class Records:
     groups: Mapping[str, np.ndarray] = field(default_factory=dict)
     classes: tuple[str, ...] = ("no", "yes")
     sites: tuple[str, ...] = ("all",)
+    outcome_kind: OutcomeKind = "class"
 
     def __post_init__(self) -> None:
         put = object.__setattr__
         put(self, "columns", tuple(self.columns))
         put(self, "channels", tuple(self.channels))
         put(self, "X", np.ascontiguousarray(self.X, dtype=np.float32))
-        put(self, "y", np.ascontiguousarray(self.y, dtype=np.int64))
+        kind = np.int64 if self.outcome_kind == "class" else np.float64
+        put(self, "y", np.ascontiguousarray(self.y, dtype=kind))
         put(self, "patient", np.ascontiguousarray(self.patient, dtype=np.int64))
         put(self, "site", np.ascontiguousarray(self.site, dtype=np.int64))
         put(self, "groups", {name: np.asarray(g).astype(str) for name, g in self.groups.items()})
@@ -93,7 +99,9 @@ class Records:
                 "a model cannot learn from infinity",
                 "replace infinite values by NaN, which means not measured",
             )
-        if n and (self.y.min() < 0 or self.y.max() >= len(self.classes)):
+        if self.outcome_kind != "class":
+            self._check_numbers()
+        elif n and (self.y.min() < 0 or self.y.max() >= len(self.classes)):
             raise PrivauditError(
                 f"outcome codes from {self.y.min()} to {self.y.max()}",
                 f"the {len(self.classes)} classes have codes from 0 to {len(self.classes) - 1}",
@@ -115,6 +123,20 @@ class Records:
                 "channels",
                 "a series is (rows, hours, channels)",
                 "describe every channel with one Column",
+            )
+
+    def _check_numbers(self) -> None:
+        if self.classes:
+            raise PrivauditError(
+                f"an outcome that is a number, with {len(self.classes)} classes",
+                "a number has no classes",
+                "leave `classes` empty, or say that the outcome is a class",
+            )
+        if not np.isfinite(self.y).all():
+            raise PrivauditError(
+                f"{int((~np.isfinite(self.y)).sum()):,} outcomes that are no finite number",
+                "an audit needs to know every outcome",
+                "drop these rows",
             )
 
     def __len__(self) -> int:
@@ -158,16 +180,16 @@ class Records:
     def schema(self) -> str:
         """What the columns are, as one JSON string; equal schemas mean interchangeable tables."""
         hours = None if self.series is None else self.series.shape[1]
-        return json.dumps(
-            [
-                [asdict(c) for c in self.columns],
-                [asdict(c) for c in self.channels],
-                hours,
-                self.classes,
-                self.sites,
-                sorted(self.groups),
-            ]
-        )
+        parts = [
+            [asdict(c) for c in self.columns],
+            [asdict(c) for c in self.channels],
+            hours,
+            self.classes,
+            self.sites,
+            sorted(self.groups),
+        ]
+        # The schema of classes is as it was before there were other outcomes: stores outlive that.
+        return json.dumps(parts if self.outcome_kind == "class" else [*parts, self.outcome_kind])
 
     @cached_property
     def fingerprint(self) -> str:

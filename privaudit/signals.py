@@ -1,11 +1,55 @@
-"""The membership signal: how sure a model is of a record's true class."""
+"""The membership signal: how close a model's answer is to what was recorded of a patient."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+from privaudit.errors import PrivauditError
+
+if TYPE_CHECKING:
+    from privaudit.contracts import Model
+    from privaudit.records import OutcomeKind, Records
 
 TINY = 1e-300
 """Probabilities are clipped here in float64, so that saturated answers stay finite."""
+
+
+def ask(model: Model, records: Records) -> np.ndarray:
+    """What the model answers: (n, k) probabilities, or (n,) numbers where the outcome is one.
+
+    Raises:
+        PrivauditError: A model of classes where the outcome is a number.
+    """
+    if records.outcome_kind == "class":
+        return np.asarray(model.predict_proba(records), dtype=np.float64)
+    predict = getattr(model, "predict", None)
+    if predict is None:
+        raise PrivauditError(
+            "a model that answers with probabilities, for an outcome that is a number",
+            "a residual is a predicted number less the recorded one",
+            "give a model that predicts numbers, or say that the outcome is a class",
+        )
+    return np.asarray(predict(records), dtype=np.float64)
+
+
+def read_signal(answers: np.ndarray, records: Records) -> np.ndarray:
+    """(n,) float64: what every membership attack reads of a model's answers on these records.
+
+    The true-class margin for classes; for a number the residual, predicted less recorded, with its
+    sign and in the outcome's unit. Over models trained the same way, a record's residual is nearly
+    Gaussian, which its absolute value and the logarithm of that are not: LiRA with residuals finds
+    as much or more on forests, boosted trees and networks (docs/design/014-other-outcomes.md).
+    """
+    if records.outcome_kind == "class":
+        return margin(answers, records.y)
+    return np.asarray(np.asarray(answers, dtype=np.float64) - records.y)
+
+
+def confidence(signal: np.ndarray, kind: OutcomeKind) -> np.ndarray:
+    """(n,) the signal as an order: the higher, the closer the answer is to what was recorded."""
+    return signal if kind == "class" else -np.abs(signal)
 
 
 def margin(proba: np.ndarray, y: np.ndarray) -> np.ndarray:

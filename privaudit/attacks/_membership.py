@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -11,10 +11,17 @@ import numpy as np
 from privaudit.attacks._half_samples import check_count, half_samples
 from privaudit.contracts import Access, Attack, Fitted, Refit, Scores, Target
 from privaudit.errors import PrivauditError
+from privaudit.records import OutcomeKind
 from privaudit.seeds import Seeds
 
 SATURATED = 600.0
 """No probability above the clipping of `privaudit.signals.TINY` gives a margin beyond this."""
+
+
+ANY_OUTCOME: frozenset[OutcomeKind] = frozenset({"class", "number"})
+
+LogLikelihood = Callable[[np.ndarray], np.ndarray]
+"""Of a signal, the log probability of what was recorded, up to a constant."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,7 @@ class ShadowAttack(Attack):
 
     needs: ClassVar[frozenset[Access]] = frozenset({Access.ANSWERS, Access.RERUN})
     family: ClassVar[Literal["membership"]] = "membership"
+    outcomes: ClassVar[frozenset[OutcomeKind]] = ANY_OUTCOME
 
     def refits(self, target: Target, seeds: Seeds) -> Sequence[Refit]:
         self.check()
@@ -36,10 +44,20 @@ class ShadowAttack(Attack):
     def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
         self.check()
         bank = Bank.gather(target, refits)
-        return cut(self.score(bank.target, bank.shadows, bank.included), target)
+        scores = self.score(bank.target, bank.shadows, bank.included, bank.log_likelihood)
+        return cut(scores, target)
 
-    def score(self, asked: np.ndarray, shadows: np.ndarray, included: np.ndarray) -> np.ndarray:
-        """(n,) scores from (n,) margins of the target and (k, n) margins of the shadow models."""
+    def score(
+        self,
+        asked: np.ndarray,
+        shadows: np.ndarray,
+        included: np.ndarray,
+        log_likelihood: LogLikelihood | None = None,
+    ) -> np.ndarray:
+        """(n,) scores from (n,) signals of the target and (k, n) signals of the shadow models.
+
+        log_likelihood: of a signal; that of a margin, `log_sigmoid`, by default.
+        """
         raise NotImplementedError
 
     def check(self) -> None:
@@ -49,15 +67,18 @@ class ShadowAttack(Attack):
 
 @dataclass(frozen=True, eq=False)
 class Bank:
-    """Every model's margins on the audit records, in one order.
+    """Every model's signals on the audit records, in one order.
 
     target: (n,) float64, the released model; shadows: (k, n) float64, the refits; included: (k, n)
-    bool, which refit was trained on which record. All finite.
+    bool, which refit was trained on which record. All finite. Where the outcome is a number they
+    are residuals in units of what models err on records that they were not trained on, with the
+    sign that makes a larger one closer to the recorded outcome. log_likelihood: of a signal.
     """
 
     target: np.ndarray
     shadows: np.ndarray
     included: np.ndarray
+    log_likelihood: LogLikelihood
 
     @classmethod
     def gather(cls, target: Target, refits: Sequence[Fitted]) -> Bank:
@@ -67,8 +88,19 @@ class Bank:
         counts = included.sum(axis=0)
         if counts.min() < 2 or counts.max() > len(refits) - 2:
             raise ValueError("every record needs two refits with it and two without it")
+        if target.split.audit.outcome_kind != "class":
+            # Both come from the refits alone, which know nothing of whom the target was trained on.
+            unit = spread(shadows[~included]) * np.where(shadows.mean(axis=0) > 0.0, -1.0, 1.0)
+            return cls(asked / unit, shadows / unit, included, log_laplace)
         edge = resolution(asked, shadows)
-        return cls(np.clip(asked, -edge, edge), np.clip(shadows, -edge, edge), included)
+        asked, shadows = np.clip(asked, -edge, edge), np.clip(shadows, -edge, edge)
+        return cls(asked, shadows, included, log_sigmoid)
+
+
+def spread(residuals: np.ndarray) -> float:
+    """The median size of residuals; where most are 0, the mean; 1 where all are."""
+    size = np.abs(residuals)
+    return float(np.median(size)) or float(size.mean()) or 1.0
 
 
 def stacked(
@@ -101,8 +133,9 @@ def finite(margins: np.ndarray, whose: str) -> np.ndarray:
     bad = int((~np.isfinite(margins)).sum())
     if bad:
         raise PrivauditError(
-            f"{whose} answered {bad} of {margins.size} questions with no finite probability",
-            "a membership score needs probabilities between 0 and 1",
+            f"{whose} answered {bad} of {margins.size} questions with no finite probability "
+            "or number",
+            "a membership score needs probabilities between 0 and 1, or predicted numbers",
             "check the model for overflow, or for missing values that it cannot read",
         )
     return margins
@@ -139,21 +172,35 @@ def log_sigmoid(margins: np.ndarray) -> np.ndarray:
     return result
 
 
+def log_laplace(residuals: np.ndarray) -> np.ndarray:
+    """log density of a residual in units of the usual error, 0 for an exact prediction.
+
+    Tails of e^-|r| let one far record be weighed as one, where those of a Gaussian would decide.
+    """
+    return -np.abs(residuals)
+
+
 def ratio(
-    asked: np.ndarray, shadows: np.ndarray, included: np.ndarray, slope: float | None = None
+    asked: np.ndarray,
+    shadows: np.ndarray,
+    included: np.ndarray,
+    slope: float | None = None,
+    log_likelihood: LogLikelihood | None = None,
 ) -> np.ndarray:
     """log of p(x) over its mean across reference models: (n,).
 
     The mean weighs models with and without the record equally. slope: use only models without
-    it, and infer the others by p_in = slope * p_out + 1 - slope.
+    it, and infer the others by p_in = slope * p_out + 1 - slope. log_likelihood: log p of a
+    signal, `log_sigmoid` by default.
     Zarifzadeh et al. 2024 (arXiv 2312.03262), section 3 and appendix B.2.2.
     """
-    p = np.exp(log_sigmoid(shadows))
+    log_p = log_likelihood or log_sigmoid
+    p = np.exp(log_p(shadows))
     n_in = included.sum(axis=0)
     out = np.where(included, 0.0, p).sum(axis=0) / (len(p) - n_in)
     if slope is None:
         inside = np.where(included, p, 0.0).sum(axis=0) / n_in
     else:
         inside = slope * out + 1.0 - slope
-    result: np.ndarray = log_sigmoid(asked) - np.log(np.maximum((inside + out) / 2.0, 1e-300))
+    result: np.ndarray = log_p(asked) - np.log(np.maximum((inside + out) / 2.0, 1e-300))
     return result

@@ -29,6 +29,11 @@ OUTCOME = click.option(
     metavar="COLUMN",
     help="The outcome's column.",
 )
+_KIND = (
+    "What the outcome is: `class`, or `number` for a number such as a length of stay. "
+    "[default: class, or what the schema says]"
+)
+OUTCOME_KIND = option("--outcome-kind", "KIND", _KIND, default="")
 _PATIENT = "The column that names patients. [default: guessed by its name, else each row is one]"
 PATIENT = option("--patient", "COLUMN", _PATIENT, default="")
 _SCHEMA = "What the columns are, as `privaudit schema` proposes it. [default: proposed]"
@@ -49,7 +54,11 @@ def spell_command(
     """The command as documents may show it: without the names of files."""
     words = ["privaudit", name]
     words += [f"--{file} FILE" for file in files if options[file] is not None]
-    words += [f"--{text} {options[text]}" for text in texts if options[text] not in (None, "")]
+    words += [
+        f"--{text.replace('_', '-')} {options[text]}"
+        for text in texts
+        if options[text] not in (None, "")
+    ]
     words += [f"--set {text}" for text in options["settings"]]
     if options["confidence"] != 0.95:
         words.append(f"--confidence {options['confidence']}")
@@ -69,4 +78,13 @@ def parse_sample(text: str) -> int | None:
     return int(text)
 
 
-__all__ = ["GROUPS", "OUTCOME", "PATIENT", "SCHEMA", "SET", "parse_sample", "spell_command"]
+__all__ = [
+    "GROUPS",
+    "OUTCOME",
+    "OUTCOME_KIND",
+    "PATIENT",
+    "SCHEMA",
+    "SET",
+    "parse_sample",
+    "spell_command",
+]

@@ -47,6 +47,7 @@ _SAMPLE = "Rows to read of each side, of patients drawn at random; `all` for eve
     option("--members", "TABLE", "The rows that the model was trained on.", PATH),
     option("--nonmembers", "TABLE", "Rows of patients who were held out.", PATH),
     inputs.OUTCOME,
+    inputs.OUTCOME_KIND,
     option("--reference", "TABLE", _REFERENCE, PATH),
     inputs.PATIENT,
     inputs.SCHEMA,
@@ -127,7 +128,16 @@ def request_of(options: dict[str, Any]) -> Request:
             options,
             ("model", "members", "nonmembers", "reference", "schema", "predictions"),
             (
-                *("outcome", "patient", "groups", "estimator", "module", "encode", "answers"),
+                *(
+                    "outcome",
+                    "outcome_kind",
+                    "patient",
+                    "groups",
+                    "estimator",
+                    "module",
+                    "encode",
+                    "answers",
+                ),
                 *("member", "probabilities", "attacks", "sample", "profile", "seed"),
             ),
         ),
@@ -136,6 +146,7 @@ def request_of(options: dict[str, Any]) -> Request:
 
 def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[str | Caveat, ...]]:
     """The task, the release and the notes of what the options name."""
+    from privaudit.inputs.outcome import check_outcome_kind
     from privaudit.inputs.read_model import ModelOptions, TablePaths, read_model
     from privaudit.inputs.read_predictions import PredictionsTable, read_predictions
     from privaudit.seeds import Seeds
@@ -145,6 +156,7 @@ def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[s
     # in it alone make a baseline. The name of the stream is part of every number.
     seeds, confidence = Seeds(0).child("brought"), options["confidence"]
     groups, sample = several(options["groups"]), inputs.parse_sample(options["sample"])
+    outcome_kind = check_outcome_kind(options["outcome_kind"] or "class")
     if options["predictions"] is not None:
         _refuse_beside_predictions(options)
         table = PredictionsTable(
@@ -155,6 +167,7 @@ def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[s
             options["patient"],
             groups,
             sample,
+            outcome_kind,
         )
         return read_predictions(table, seeds=seeds, confidence=confidence)
     for name in ("model", "members", "nonmembers"):
@@ -173,6 +186,7 @@ def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[s
         options["patient"],
         groups,
         sample,
+        outcome_kind,
     )
     how = ModelOptions(
         options["trust_pickle"], options["module"], options["encode"], options["answers"]

@@ -18,6 +18,8 @@ PATH = click.Path(path_type=Path)
 SHOWN = (
     "auroc",
     "brier",
+    "r2",
+    "mae",
     "auc",
     "tpr",
     "attack_minus_control",

@@ -8,13 +8,15 @@ from functools import lru_cache
 
 import numpy as np
 
-from privaudit.contracts import Differentiable, Model, Target
+from privaudit.contracts import AnswersWithNumbers, Differentiable, Model, Predictor, Target
 from privaudit.engine.store import Store
 from privaudit.facts import Caveat, CaveatCode
-from privaudit.records import Records, Split
+from privaudit.records import OutcomeKind, Records, Split
+from privaudit.signals import ask, read_signal
 
 LIFT = 2.0
-"""The planted leak, in standard deviations of the released model's margins on non-members."""
+"""The planted leak, in standard deviations of the released model's margins on non-members, or of
+the logarithms of its residuals' sizes where the outcome is a number."""
 
 
 def row_codes(records: Records) -> np.ndarray:
@@ -24,7 +26,8 @@ def row_codes(records: Records) -> np.ndarray:
     """
     rng = np.random.default_rng(20240607)
     n = len(records)
-    codes = records.y.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    y = records.y if records.outcome_kind == "class" else (records.y + 0.0).view(np.uint64)
+    codes = y.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     for table in (records.X, records.series):
         if table is None:
             continue
@@ -96,6 +99,31 @@ class OpenMemoriser(Memoriser):
         return self.model.weight_gradient(records)
 
 
+@dataclass(frozen=True, eq=False)
+class NumberMemoriser(AnswersWithNumbers):
+    """The released model with a planted leak: its residual on what it saw, times e^-lift."""
+
+    model: Predictor
+    seen: np.ndarray
+    lift: float
+
+    def predict(self, records: Records) -> np.ndarray:
+        answers = ask(self.model, records)
+        seen = np.isin(row_codes(records), self.seen)
+        residuals = read_signal(answers, records)
+        # An answer that no leak is planted in stays as it is, to the last bit.
+        shrunk = records.y + lift_signal(residuals, seen, self.lift, records.outcome_kind)
+        return np.where(seen, shrunk, answers)
+
+
+def lift_signal(signal: np.ndarray, seen: np.ndarray, lift: float, kind: OutcomeKind) -> np.ndarray:
+    """(n,) the signal of a model that a leak was planted in, on the records that it saw: a margin
+    raised by `lift`, a residual times e^-lift."""
+    if kind == "class":
+        return np.asarray(signal + np.float32(lift) * seen)
+    return np.asarray(np.where(seen, signal * np.exp(-lift), signal))
+
+
 def halves(split: Split, rng: np.random.Generator) -> Split:
     """A game without a leak: one half of the non-members' patients stands in for the members."""
     ids = np.unique(split.nonmembers.patient)
@@ -126,13 +154,20 @@ def copy_in(target: Target, rng: np.random.Generator) -> Target:
 
 
 def plant(target: Target) -> tuple[Target, float]:
-    """The target with a planted leak, and by how much the log odds were raised."""
+    """The target with a planted leak, and by how much the log odds were raised, or the logarithms
+    of residuals lowered."""
     model = target.release.model
     if model is None:
         raise ValueError("this release has no model to plant a leak in")
     outside = target.margins[~target.split.is_member]
-    lift = LIFT * max(float(np.std(np.clip(outside, -20, 20))), 0.5)
     seen = np.unique(row_codes(target.split.members))
+    if target.split.audit.outcome_kind != "class" and isinstance(model, Predictor):
+        size = np.abs(outside)
+        sizes = np.log(np.maximum(size, 1e-6 * (float(np.median(size)) or 1.0)))
+        lift = LIFT * max(float(np.std(sizes)), 0.5)
+        release = replace(target.release, model=NumberMemoriser(model, seen, lift))
+        return Target(release, target.split, target.method), lift
+    lift = LIFT * max(float(np.std(np.clip(outside, -20, 20))), 0.5)
     planted = (
         OpenMemoriser(model, seen, lift)
         if isinstance(model, Differentiable)
@@ -141,15 +176,18 @@ def plant(target: Target) -> tuple[Target, float]:
     return Target(replace(target.release, model=planted), target.split, target.method), lift
 
 
-def describe(positive: bool, reads_table: bool, retrained: bool) -> Caveat:
+def describe(
+    positive: bool, reads_table: bool, retrained: bool, kind: OutcomeKind = "class"
+) -> Caveat:
     """What a control is made of.
 
     positive: a planted leak, else a null; reads_table: of an attack on synthetic records;
     retrained: the null is a model trained on the reference pool, else two halves of the held-out
-    patients.
+    patients; kind: what the outcome is.
     """
     if positive:
         if reads_table:
             return Caveat(CaveatCode.PLANTED_COPIES, "note")
-        return Caveat(CaveatCode.PLANTED_LEAK, "note", {"lift": LIFT})
+        code = CaveatCode.PLANTED_LEAK if kind == "class" else CaveatCode.PLANTED_RESIDUAL
+        return Caveat(code, "note", {"lift": LIFT})
     return Caveat(CaveatCode.NULL_MODEL if retrained else CaveatCode.NULL_HALVES, "note")

@@ -107,6 +107,7 @@ def data(
         },
         distribution_shift=prepared.distribution_shift,
         random_split=prepared.split is None,
+        outcome_kind=records.outcome_kind,
     )
 
 
@@ -185,6 +186,8 @@ def _coverage_of(
     elif others:
         if all(_lacks(why, family) for _, why in others) and not _gives_away(subjects, family):
             state = "NOT APPLICABLE"
+        elif all(why.code is ReasonCode.NEEDS_OTHER_OUTCOME for _, why in others):
+            state, reason = "NOT APPLICABLE", others[0][1]
     elif family == "synthetic" and subjects and not _gives_away(subjects, family):
         state, reason = "NOT APPLICABLE", Reason(ReasonCode.NO_SYNTHETIC_TABLE)
     elif not built:

@@ -25,7 +25,7 @@ This folder belongs inside the hospital's secure environment, under the data use
 source data. It must not be shared, attached, uploaded or committed.
 
 - `split.npz` is the list of training and held-out patients, with patient keys.
-- `answers/` holds the probabilities of each released model on every record.
+- `answers/` holds the answers of each released model on every record.
 - `scores/` holds one score for every record and attack: with the list it singles people out.
 - `flow.csv` holds the exact cohort counts, small ones included.
 - `failures/` holds the traceback of each error; it may quote data.
@@ -107,6 +107,8 @@ class Folder:
             "sites": np.array(pools[0].sites),
             "classes": np.array(pools[0].classes),
         }
+        if pools[0].outcome_kind != "class":
+            arrays["outcome_kind"] = np.array(pools[0].outcome_kind)
         for name in pools[0].groups:
             arrays[f"groups_{name}"] = np.concatenate([pool.groups[name] for pool in pools])
         self._npz("split.npz", arrays)
@@ -116,7 +118,7 @@ class Folder:
         self._npz(f"scores/{subject}-{attack}.npz", arrays)
 
     def store_answers(self, subject: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """A released model's probabilities on members, then non-members, in the order of the split:
+        """A released model's answers on members, then non-members, in the order of the split:
         restricted."""
         self._npz(f"answers/{subject}.npz", arrays)
 

@@ -29,10 +29,10 @@ from privaudit.engine.plan import is_retrained
 from privaudit.engine.store import Store
 from privaudit.errors import PrivauditError
 from privaudit.facts import Reason, ReasonCode, as_caveat
-from privaudit.records import Records, Split
+from privaudit.records import OutcomeKind, Records, Split
 from privaudit.results import to_tree
 from privaudit.seeds import Seeds
-from privaudit.signals import margin
+from privaudit.signals import ask, read_signal
 
 
 @dataclass(frozen=True)
@@ -233,11 +233,11 @@ def fit(
     }
     if release.model is not None:
         start = time.process_time()
-        proba = np.asarray(release.model.predict_proba(split.audit), dtype=np.float64)
+        answers = ask(release.model, split.audit)
         facts["costs"]["predict_cpu_seconds_per_1000"] = (
-            (time.process_time() - start) / len(proba) * 1000
+            (time.process_time() - start) / len(answers) * 1000
         )
-        bench.store.put_arrays("answers", key, {"proba": proba})
+        bench.store.put_arrays("answers", key, {"proba": answers})
     bench.store.put_json("facts", key, facts)
     return release, facts
 
@@ -250,18 +250,18 @@ def _stream(name: str, method: Method) -> str:
 
 
 def refit(bench: Bench, key: str, method: Method, wanted: list[dict[str, Any]]) -> int:
-    """Train a group of refits and store their true-class margins and what each was trained on."""
+    """Train a group of refits and store their signals and what each was trained on."""
     pools = [bench.tables.get_records(part["pool"]) for part in wanted]
     masks = [part["included"] for part in wanted]
     rngs = [bench.seeds.rng("refit", part["name"]) for part in wanted]
     tables = [pool.take(mask) for pool, mask in zip(pools, masks, strict=True)]
     releases = method.fit_many(tables, rngs)
-    ask = bench.tables.get_records(wanted[0]["ask"])
-    margins = np.empty((len(wanted), len(ask)), dtype=np.float32)
+    asked = bench.tables.get_records(wanted[0]["ask"])
+    margins = np.empty((len(wanted), len(asked)), dtype=np.float32)
     for row, release in enumerate(releases):
         if release.model is None:
             raise ValueError("a refit without a model has no answers")
-        margins[row] = margin(release.model.predict_proba(ask), ask.y)
+        margins[row] = read_signal(ask(release.model, asked), asked)
     bench.store.put_arrays(
         "margins",
         key,
@@ -283,11 +283,13 @@ def fitted(bench: Bench, groups: tuple[str, ...], lift: float = 0.0) -> list[Fit
         if stored is None:
             raise LookupError("refits that should be stored are not: they failed or were removed")
         parts = (stored[part] for part in ("margins", "included", "pool", "ask"))
-        for margins, packed, pool, ask in zip(*parts, strict=True):
+        for margins, packed, pool, asked in zip(*parts, strict=True):
             included = np.unpackbits(packed, count=_size(bench.tables, str(pool))).astype(bool)
             if lift:
-                place = controls.places(bench.tables, str(pool), str(ask))
-                margins = margins + np.float32(lift) * controls.trained_on(included, place)
+                place = controls.places(bench.tables, str(pool), str(asked))
+                kind = bench.tables.get_records(str(asked)).outcome_kind
+                seen = controls.trained_on(included, place)
+                margins = controls.lift_signal(margins, seen, lift, kind)
             found.append(Fitted(included, margins))
     return found
 
@@ -400,13 +402,16 @@ def strip_release(release: Release, attack: Attack) -> Release:
     return replace(release, **drop)  # type: ignore[arg-type]
 
 
-def lacks(attack: Attack, access: frozenset[Access]) -> Reason | None:
+def lacks(attack: Attack, access: frozenset[Access], kind: OutcomeKind = "class") -> Reason | None:
     """Why an attack does not apply to a release of this access; None where it does.
 
-    NEEDS_RETRAINING where the auditor alone lacks something: the release gives what the attack asks
-    for.
+    kind: what the outcome is. NEEDS_RETRAINING where the auditor alone lacks something: the release
+    gives what the attack asks for.
     """
     missing = attack.needs - access
+    if missing <= {Access.RERUN} and kind not in attack.outcomes:
+        wanted = tuple(sorted(attack.outcomes))
+        return Reason(ReasonCode.NEEDS_OTHER_OUTCOME, {"kind": kind, "wanted": wanted})
     if not missing:
         return None
     if missing == {Access.RERUN}:

@@ -252,6 +252,8 @@ def _utility(proba: np.ndarray, split: Split, confidence: float, seeds: Seeds) -
     cut = len(split.members)
     own, other = proba[:cut], proba[cut:]
     inside, outside = split.members, split.nonmembers
+    if outside.outcome_kind != "class":
+        return _utility_of_numbers(own, other, split, confidence)
     utility = partial(stats.utility, confidence=confidence)
     own_rng, other_rng = seeds.rng("utility", "members"), seeds.rng("utility")
     parts = {
@@ -270,6 +272,26 @@ def _utility(proba: np.ndarray, split: Split, confidence: float, seeds: Seeds) -
         ),
         "reliability": stats.reliability(
             other, outside.y, patients=outside.patient, confidence=confidence
+        ),
+    }
+    return {name: to_tree(part) for name, part in parts.items()}
+
+
+def _utility_of_numbers(
+    own: np.ndarray, other: np.ndarray, split: Split, confidence: float
+) -> dict[str, Any]:
+    """own, other: (n,) predictions for the members and the non-members."""
+    inside, outside = split.members, split.nonmembers
+    utility = partial(stats.utility_of_numbers, confidence=confidence)
+    parts = {
+        "utility": utility(other, outside.y, patients=outside.patient),
+        "utility_members": utility(own, inside.y, patients=inside.patient),
+        "utility_groups": stats.utility_groups_of_numbers(
+            other,
+            outside.y,
+            patients=outside.patient,
+            groups=with_sites(outside),
+            confidence=confidence,
         ),
     }
     return {name: to_tree(part) for name, part in parts.items()}

@@ -110,6 +110,7 @@ class Store:
                     "groups": list(records.groups),
                     "classes": records.classes,
                     "sites": records.sites,
+                    "outcome_kind": records.outcome_kind,
                 }
                 (made / "schema.json").write_text(json.dumps(about), encoding="utf-8")
 
@@ -139,6 +140,7 @@ def _mapped(root: str, key: str) -> Records:
         },
         classes=tuple(about["classes"]),
         sites=tuple(about["sites"]),
+        outcome_kind=about.get("outcome_kind", "class"),
         **arrays,
     )
 

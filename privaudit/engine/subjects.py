@@ -69,7 +69,7 @@ def outcome(work: Work, step: Step, facts: Any, body: Any) -> Outcome:
     """What became of one attack on one subject."""
     name, family = step.attack_name, step.attack.family
     access = access_of(facts, step.entry)
-    lacking = jobs.lacks(step.attack, access)
+    lacking = work.lacks(step, access)
     if lacking is not None:
         return Skipped(name, family, lacking)
     fault = work.faults.get(step.key)
@@ -107,7 +107,7 @@ def is_refused(work: Work, step: Step) -> bool:
 def control(work: Work, step: Step, facts: Any) -> Control | None:
     """The control that this step is, None where it is none or its attack does not apply."""
     access = access_of(facts, step.entry)
-    if step.variant == "subject" or step.error or jobs.lacks(step.attack, access):
+    if step.variant == "subject" or step.error or work.lacks(step, access):
         return None
     name = step.entry.name, step.attack_name, "subject"
     own = (s for s in work.plan.steps if (s.entry.name, s.attack_name, s.variant) == name)
@@ -116,7 +116,8 @@ def control(work: Work, step: Step, facts: Any) -> Control | None:
     positive = step.variant == "positive"
     kind: Literal["positive", "negative"] = "positive" if positive else "negative"
     reads_table = Access.TABLE in step.attack.needs
-    made = controls.describe(positive, reads_table, is_retrained(step.entry.method))
+    outcome_kind = work.bench.split.members.outcome_kind
+    made = controls.describe(positive, reads_table, is_retrained(step.entry.method), outcome_kind)
     fault = work.faults.get(step.key) or work.faults.get(work.fit(step).key)
     found = None if fault else work.store.get_json("findings", step.key)
     if found is None:

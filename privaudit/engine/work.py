@@ -110,11 +110,15 @@ class Work:
         """The subjects that were trained."""
         return [entry for entry in self.request.entries if entry.name not in self.untrained]
 
+    def lacks(self, step: Step, access: frozenset[Access]) -> Reason | None:
+        """Why a step's attack does not apply; None where it does."""
+        return jobs.lacks(step.attack, access, self.bench.split.members.outcome_kind)
+
     def _missing(self, step: Step) -> bool:
         if step.error is not None or step.entry.name in self.untrained:
             return False
         facts = self._facts(self.fit(step))
-        if facts is not None and jobs.lacks(step.attack, access_of(facts, step.entry)):
+        if facts is not None and self.lacks(step, access_of(facts, step.entry)):
             return False
         found = self.store.get_json("findings", step.key)
         return found is None or not self.store.has_arrays("evidence", step.key)
@@ -259,7 +263,7 @@ class Work:
             release = self.releases.get(fit.key)
             if release is None:
                 raise RuntimeError("an attack's release was neither stored nor trained")
-            reason = jobs.lacks(step.attack, release.access | privileges(step.entry))
+            reason = self.lacks(step, release.access | privileges(step.entry))
             if reason is None:
                 what = {
                     "key": step.key,

@@ -105,11 +105,11 @@ def _model(subject: Subject, audit: Audit) -> Tree:
         "modelCard": {
             "modelParameters": {
                 "approach": {"type": "supervised"},
-                "task": "classification",
+                "task": "classification" if audit.data.classes else "regression",
                 "architectureFamily": subject.learner or subject.method,
                 "modelArchitecture": subject.description,
                 "datasets": [{"ref": _DATA}],
-                "outputs": [{"format": f"probability of: {', '.join(audit.data.classes)}"}],
+                "outputs": [{"format": _name_answers(audit)}],
             },
             "quantitativeAnalysis": {"performanceMetrics": _metrics(subject)},
             "considerations": {
@@ -119,6 +119,11 @@ def _model(subject: Subject, audit: Audit) -> Tree:
             "properties": _properties(properties),
         },
     }
+
+
+def _name_answers(audit: Audit) -> str:
+    classes = ", ".join(audit.data.classes)
+    return f"probability of: {classes}" if classes else f"predicted number: {audit.data.title}"
 
 
 def _metrics(subject: Subject) -> list[Tree]:

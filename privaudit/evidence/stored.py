@@ -6,6 +6,7 @@ import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,7 @@ class Stored:
     def split(self) -> Split:
         """The pools without their columns: who, what outcome, where, and in which groups."""
         arrays = load(self.run / "restricted" / "split.npz")
+        kind: Any = str(arrays["outcome_kind"]) if "outcome_kind" in arrays else "class"
         try:
             pools = []
             for name in ("members", "nonmembers", "reference"):
@@ -47,6 +49,7 @@ class Stored:
                         },
                         classes=tuple(str(name) for name in arrays["classes"]),
                         sites=tuple(str(name) for name in arrays["sites"]),
+                        outcome_kind=kind,
                     )
                 )
             return Split(*pools)
@@ -63,7 +66,8 @@ class Stored:
             raise Unreadable(f"not evidence ({type(error).__name__})") from None
 
     def answers(self, subject: str) -> np.ndarray:
-        """(members + non-members, k) probabilities of a released model."""
+        """(members + non-members, k) probabilities of a released model, or (members + non-members,)
+        predicted numbers."""
         arrays = load(self.run / "restricted" / "answers" / f"{subject}.npz")
         if "proba" not in arrays:
             raise Unreadable("holds no answers")

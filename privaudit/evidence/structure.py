@@ -21,6 +21,7 @@ from privaudit.engine import controls, document, jobs
 from privaudit.errors import PrivauditError
 from privaudit.evidence.compare import Compare
 from privaudit.facts import CaveatCode, ReasonCode
+from privaudit.records import OutcomeKind
 from privaudit.results import Audit, Control, Failed, Finding, Outcome, Skipped, Subject
 
 REFUSALS = (ReasonCode.REFUSED, ReasonCode.MISSING_EXTRA)
@@ -71,15 +72,15 @@ def check_outcomes(audit: Audit, run: Path, compare: Compare) -> None:
         for attack in sorted(made):
             if own[attack] != 1:
                 compare.fault(f"{subject.name}.{attack}: {own[attack]} outcomes instead of one")
-        _check_subject(subject, run / "restricted", compare)
+        _check_subject(subject, audit.data.outcome_kind, run / "restricted", compare)
     _check_files(audit, run / "restricted", compare)
 
 
-def _check_subject(subject: Subject, restricted: Path, compare: Compare) -> None:
+def _check_subject(subject: Subject, kind: OutcomeKind, restricted: Path, compare: Compare) -> None:
     shown = _shown(subject, restricted, compare)
     # Whether the auditor could train again or take a seat is not in the document: of what can have
     # been, the one that explains most.
-    found = [list(_outcome_faults(subject, shown | more)) for more in _privileges(subject)]
+    found = [list(_outcome_faults(subject, shown | more, kind)) for more in _privileges(subject)]
     for fault in min(found, key=len):
         compare.fault(f"{subject.name}.{fault}")
     for outcome in subject.outcomes:
@@ -94,7 +95,11 @@ def _check_subject(subject: Subject, restricted: Path, compare: Compare) -> None
 
 
 def _check_failed(outcome: Failed, where: str, compare: Compare) -> None:
-    if outcome.reason.code in (ReasonCode.LACKS_ACCESS, ReasonCode.NEEDS_RETRAINING):
+    if outcome.reason.code in (
+        ReasonCode.LACKS_ACCESS,
+        ReasonCode.NEEDS_RETRAINING,
+        ReasonCode.NEEDS_OTHER_OUTCOME,
+    ):
         compare.fault(f"{where}: failed with the reason of an attack that does not apply")
 
 
@@ -127,7 +132,9 @@ def _privileges(subject: Subject) -> Iterator[frozenset[Access]]:
         yield frozenset({Access.RERUN} if again else ()) | ({Access.SEAT} if seat else set())
 
 
-def _outcome_faults(subject: Subject, access: frozenset[Access]) -> Iterator[str]:
+def _outcome_faults(
+    subject: Subject, access: frozenset[Access], kind: OutcomeKind
+) -> Iterator[str]:
     """What is wrong with the outcomes and controls of a subject of this access."""
     wanted: Counter[tuple[str, str]] = Counter()
     stored: Counter[tuple[str, str]] = Counter()
@@ -142,24 +149,24 @@ def _outcome_faults(subject: Subject, access: frozenset[Access]) -> Iterator[str
             continue
         if outcome.family != attack.family:
             yield f"{outcome.attack}.family: {outcome.family:.40} is stored, not {attack.family}"
-        yield from _access_faults(outcome, attack, access)
-        kinds = {(outcome.attack, kind) for kind in ("positive", "negative")}
+        yield from _access_faults(outcome, attack, access, kind)
+        kinds = {(outcome.attack, which) for which in ("positive", "negative")}
         if attack.family == "membership":
             # One that failed before it ran has no controls; else they ran beside it.
-            ran = isinstance(outcome, Failed) and any(stored[kind] for kind in kinds)
+            ran = isinstance(outcome, Failed) and any(stored[one] for one in kinds)
             wanted.update(kinds if ran or isinstance(outcome, Finding) else ())
     for key in sorted(wanted | stored):
         if wanted[key] != stored[key]:
             yield f"{key[0]}.{key[1]} control: {stored[key]} instead of {wanted[key]}"
     for control in subject.controls:
-        yield from _control_faults(control, Access.RERUN in access)
+        yield from _control_faults(control, Access.RERUN in access, kind)
 
 
 def _access_faults(
-    outcome: Outcome, attack: type[Attack], access: frozenset[Access]
+    outcome: Outcome, attack: type[Attack], access: frozenset[Access], kind: OutcomeKind
 ) -> Iterator[str]:
     # Whether an attack lacks something is read from its class: it need not be made.
-    lacking = jobs.lacks(attack, access)  # type: ignore[arg-type]
+    lacking = jobs.lacks(attack, access, kind)  # type: ignore[arg-type]
     if isinstance(outcome, Skipped):
         if outcome.reason != lacking and (lacking or outcome.reason.code not in REFUSALS):
             yield f"{outcome.attack}: skipped, and its access is no such reason"
@@ -187,9 +194,10 @@ def _uses(
         return None
 
 
-def _control_faults(control: Control, retrained: bool) -> Iterator[str]:
+def _control_faults(control: Control, retrained: bool, kind: OutcomeKind) -> Iterator[str]:
     where = f"{control.attack}.{control.kind} control"
-    wanted = controls.describe(control.kind == "positive", reads_table(control.attack), retrained)
+    positive = control.kind == "positive"
+    wanted = controls.describe(positive, reads_table(control.attack), retrained, kind)
     if control.made != wanted:
         yield f"{where}: is not made as such a control is"
     if bool(control.estimates) == (control.error is not None):

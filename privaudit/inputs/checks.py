@@ -11,10 +11,12 @@ from privaudit.contracts import Model, Scores
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode, Param
 from privaudit.inputs import identifiers
+from privaudit.inputs.check_numbers import examine_predictions
 from privaudit.records import Records, Split
 from privaudit.results import Estimate
 from privaudit.seeds import Seeds
-from privaudit.signals import margin
+from privaudit.signals import ask, read_signal
+from privaudit.signals import confidence as confidence_of
 from privaudit.stats import estimates
 
 MIN_PATIENTS = 20
@@ -110,11 +112,16 @@ def examine(
     else:
         caveats.append(Caveat(CaveatCode.DISTRIBUTION_SHIFT_NOT_TESTED))
     caveats += count_held_out(split)
-    p = [model.predict_proba(pool) for pool in (split.members, split.nonmembers)]
-    caveats += examine_answers(split, p)
+    pools = (split.members, split.nonmembers)
+    p = [ask(model, pool) for pool in pools]
+    kind = split.members.outcome_kind
+    caveats += (examine_answers if kind == "class" else examine_predictions)(split, p)
     margins = [
-        margin(one, pool.y) for one, pool in zip(p, (split.members, split.nonmembers), strict=True)
+        confidence_of(read_signal(one, pool), kind) for one, pool in zip(p, pools, strict=True)
     ]
+    if kind != "class":
+        unit = float(np.median(-np.concatenate(margins))) or 1.0
+        margins = [one / unit for one in margins]
     notes += compare_units(split, margins, seeds.rng("units"), confidence)
     return Checked(shift, tuple(caveats), tuple(notes), facts)
 
@@ -172,6 +179,7 @@ def _most_different_columns(both: Records, inside: np.ndarray) -> tuple[str, ...
 def find_outcome_columns(members: Records) -> list[Caveat]:
     """Columns that give the outcome away by themselves."""
     some = members.take(slice(0, 20_000))
+    y = some.y if some.outcome_kind == "class" else (some.y > np.median(some.y)).astype(np.int64)
     other = some.patient % 2 == 0
     found = []
     for j, column in enumerate(some.columns):
@@ -179,11 +187,11 @@ def find_outcome_columns(members: Records) -> list[Caveat]:
         if column.levels and not 1 < len(column.levels) <= 50:
             continue
         best = 0.5
-        for k in np.unique(some.y):
-            own = (some.y == k).astype(np.float64)
+        for k in np.unique(y):
+            own = (y == k).astype(np.float64)
             seen = _by_rate(x, own, other, len(column.levels)) if column.levels else x
-            best = max(best, abs(_rank_auc(seen, some.y == k) - 0.5) + 0.5)
-        if best >= OUTCOME_AUC and len(np.unique(some.y)) > 1:
+            best = max(best, abs(_rank_auc(seen, y == k) - 0.5) + 0.5)
+        if best >= OUTCOME_AUC and len(np.unique(y)) > 1:
             found.append((column.name, best))
     return [
         Caveat(CaveatCode.OUTCOME_IN_COLUMN, params={"column": name, "auc": best})

@@ -15,9 +15,10 @@ from privaudit.inputs.cell_text import array_to_labels
 from privaudit.inputs.infer_schema import MAX_LEVELS, order_levels, round_bounds
 from privaudit.inputs.models.answers import canonical
 from privaudit.inputs.models.layout import Frame
+from privaudit.inputs.outcome import array_to_numbers, too_many_classes
 from privaudit.inputs.read_table import MAX_GROUPS
 from privaudit.inputs.schema import MAX_CLASSES
-from privaudit.records import Column, Records
+from privaudit.records import Column, OutcomeKind, Records
 
 Table = tuple[Any, Any]
 
@@ -40,6 +41,7 @@ def read_frames(
     patient: Any = None,
     groups: Any = None,
     labels: Sequence[Any] | None = None,
+    outcome_kind: OutcomeKind = "class",
 ) -> Frames:
     """Read (X, y) pairs, X a numpy array or a frame of numbers, texts and missing values.
 
@@ -50,6 +52,7 @@ def read_frames(
         patient: A column of the frames, which the model then does not read, or a tuple of arrays.
         groups: Columns of the frames, or for each name one array a table.
         labels: The model's classes.
+        outcome_kind: What the outcomes are; never guessed.
 
     Raises:
         PrivauditError: Tables that differ, or a missing outcome or patient.
@@ -68,16 +71,20 @@ def read_frames(
         tables = [X.drop(columns=drop) for X in tables]
     _require_same_columns(tables, names)
     columns, kinds, levels, nones = _describe_columns(tables)
-    classes = _find_classes(outcomes, labels)
+    numbers = outcome_kind != "class"
+    classes = [] if numbers else _find_classes(outcomes, labels)
     made = [
         Records(
             tuple(columns),
             _encode(X, columns, levels, names[i]),
-            _encode_outcome(outcomes[i], classes, names[i]),
+            array_to_numbers(outcomes[i], names[i])
+            if numbers
+            else _encode_outcome(outcomes[i], classes, names[i]),
             ids[i],
             np.zeros(len(X), dtype=np.int64),
             groups=marks[i],
             classes=tuple(classes),
+            outcome_kind=outcome_kind,
         )
         for i, X in enumerate(tables)
     ]
@@ -253,11 +260,7 @@ def _find_classes(outcomes: list[np.ndarray], labels: Sequence[Any] | None) -> l
     if labels is not None and found <= {canonical(x) for x in labels}:
         return [canonical(x) for x in labels]
     if not 2 <= len(found) <= MAX_CLASSES and labels is None:
-        raise PrivauditError(
-            f"{len(found)} different outcomes",
-            f"an outcome has 2 to {MAX_CLASSES} classes",
-            "pass class labels as y",
-        )
+        raise too_many_classes("y", f"{len(found):,}", MAX_CLASSES)
     if labels is not None:
         raise PrivauditError(
             f"{len(found - {canonical(x) for x in labels})} outcomes that the model does not know",

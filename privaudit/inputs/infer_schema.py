@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, cast
 from privaudit.errors import PrivauditError
 from privaudit.inputs import identifiers
 from privaudit.inputs.cell_text import clean_texts, to_numbers
+from privaudit.inputs.outcome import too_many_classes
 from privaudit.inputs.schema import MAX_CLASSES, OTHER, TableSchema
 from privaudit.inputs.table_file import Table, TableFile, open_table
-from privaudit.records import Column
+from privaudit.records import Column, OutcomeKind
 
 if TYPE_CHECKING:
     import polars as pl
@@ -123,6 +124,7 @@ def propose_schema(
     always: Collection[str] = (),
     list_rare: bool = False,
     whats: Sequence[str] = (),
+    outcome_kind: OutcomeKind = "class",
 ) -> tuple[TableSchema, tuple[str, ...]]:
     """Propose a schema for a table, with notes for a person to check. No note quotes a value.
 
@@ -136,6 +138,7 @@ def propose_schema(
         always: Columns that a model reads, never left aside.
         list_rare: List rare levels too, as a model may know them.
         whats: What messages call the tables.
+        outcome_kind: What the outcome is; never guessed.
 
     Returns:
         The schema and the notes.
@@ -164,7 +167,9 @@ def propose_schema(
                         seen[series.name].add(series, series.name == outcome)
     for column in seen.values():
         column.shape = "a date" if column.temporal else column.shape
-    proposal = _Proposal(first.columns, seen, outcome, patient, frozenset(always), list_rare)
+    proposal = _Proposal(
+        first.columns, seen, outcome, patient, frozenset(always), list_rare, outcome_kind
+    )
     return proposal.make()
 
 
@@ -189,9 +194,11 @@ class _Proposal:
         patient: str,
         always: frozenset[str],
         list_rare: bool,
+        outcome_kind: OutcomeKind,
     ) -> None:
         self.order, self.seen, self.outcome, self.patient = order, seen, outcome, patient
         self.always, self.list_rare = always, list_rare
+        self.outcome_kind = outcome_kind
         self.notes: dict[str, list[str]] = {}
 
     def note(self, what: str, name: str) -> None:
@@ -210,7 +217,9 @@ class _Proposal:
                 "name the column with --patient where a patient has several rows"
             )
         classes: tuple[str, ...] = ()
-        if self.outcome:
+        if self.outcome and self.outcome_kind != "class":
+            self._require_numbers(self.seen[self.outcome])
+        elif self.outcome:
             classes = self._classes(self.seen[self.outcome])
             notes.append(
                 f"the last class of {self.outcome!r} in the list of classes is taken for the event"
@@ -242,19 +251,30 @@ class _Proposal:
             self.patient,
             (),
             tuple(ignored),
+            self.outcome_kind if self.outcome else "class",
         )
         return schema, tuple(notes)
+
+    def _require_numbers(self, seen: Seen) -> None:
+        if seen.temporal or seen.bad or not seen.there:
+            what = "dates" if seen.temporal else f"{seen.bad:,} cells that are no number"
+            raise PrivauditError(
+                f"the outcome {self.outcome!r} holds {what if seen.there else 'nothing'}",
+                "it is said to be a number",
+                "correct these cells, name another outcome, or say that the outcome is a class",
+            )
+        if not seen.low < seen.high:
+            raise PrivauditError(
+                f"the outcome {self.outcome!r} has one value",
+                "there is nothing to predict unless outcomes differ",
+                "name another outcome",
+            )
 
     def _classes(self, seen: Seen) -> tuple[str, ...]:
         seen.levels = merge_numbers(seen.levels)
         if seen.shape or seen.many or len(seen.levels) > MAX_CLASSES:
             many = "more than 2,000" if seen.many else f"{len(seen.levels):,}"
-            raise PrivauditError(
-                f"the outcome {self.outcome!r} has {many} different values",
-                f"an outcome has 2 to {MAX_CLASSES} classes; more are usually a number or an "
-                "identifier",
-                "name another outcome, or put its values into classes first",
-            )
+            raise too_many_classes(self.outcome, many, MAX_CLASSES)
         if len(seen.levels) < 2:
             raise PrivauditError(
                 f"the outcome {self.outcome!r} has {len(seen.levels)} different values",

@@ -20,6 +20,7 @@ from privaudit.inputs.user_release import Retrained
 from privaudit.inputs.user_task import UserTask
 from privaudit.records import Records, Split
 from privaudit.seeds import Seeds
+from privaudit.signals import ask
 from privaudit.stats.groups import rare_classes, rare_joined
 
 REFERENCE_SHARE = 0.2
@@ -175,7 +176,7 @@ def prepare_task(
         caveats=(*shift, *found.caveats),
         distribution_shift=found.distribution_shift,
     )
-    last = records.classes[-1]
+    last = records.classes[-1] if records.classes else outcome
     event = f"{outcome} = {last}" if canonical(last) in ("1", "true") else last
     return UserTask.of(prepared, outcome, event, attacks)
 
@@ -206,7 +207,7 @@ def try_retraining(twin: Retrained, split: Split, rng: np.random.Generator) -> N
     some = np.sort(rng.permutation(len(pool))[:500])
     release = twin.fit(pool.take(some), rng)
     if release.model is not None:
-        release.model.predict_proba(split.reference.take(slice(0, 20)))
+        ask(release.model, split.reference.take(slice(0, 20)))
 
 
 __all__ = [

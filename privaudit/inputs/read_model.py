@@ -24,7 +24,7 @@ from privaudit.inputs.schema import TableSchema, read_schema
 from privaudit.inputs.table_file import open_table
 from privaudit.inputs.user_release import Retrained, UserRelease
 from privaudit.inputs.user_task import UserTask
-from privaudit.records import Records, Split
+from privaudit.records import OutcomeKind, Records, Split
 from privaudit.seeds import Seeds
 
 SAMPLE = 50_000
@@ -48,6 +48,7 @@ class TablePaths:
     patient: str = ""
     groups: tuple[str, ...] = ()
     sample: int | None = SAMPLE
+    outcome_kind: OutcomeKind = "class"
 
     @property
     def given(self) -> dict[Pool, Path]:
@@ -98,7 +99,7 @@ def read_model(
     schema, narrowed = _drop_unread_columns(schema, opened, options.encode)
     notes += narrowed
     model = bind(opened, schema, encode=options.encode, answers=options.answers)
-    recipe = _choose_recipe(model, estimator)
+    recipe = _choose_recipe(model, estimator, schema.outcome_kind)
     split, flow, rows, read = _read_pools(tables, schema, seeds)
     if tables.schema is None:
         pools.refuse_rare_classes(
@@ -150,6 +151,14 @@ def _find_schema(tables: TablePaths, opened: Opened) -> tuple[TableSchema, list[
     if tables.schema is not None:
         found = read_schema(tables.schema)
         found = name_roles(found, outcome=tables.outcome, patient=tables.patient)
+        if tables.outcome_kind != "class" and found.outcome_kind != tables.outcome_kind:
+            raise PrivauditError(
+                f"--outcome-kind {tables.outcome_kind} with a schema whose outcome is a "
+                f"{found.outcome_kind}",
+                "the schema says what each column is",
+                "leave --outcome-kind out, or write outcome_kind into the schema and remove its "
+                "classes",
+            )
     else:
         whats = [f"the {pool} table" for pool in tables.given]
         paths = list(tables.given.values())
@@ -162,6 +171,7 @@ def _find_schema(tables: TablePaths, opened: Opened) -> tuple[TableSchema, list[
             always=opened.names or (),
             list_rare=True,
             whats=whats,
+            outcome_kind=tables.outcome_kind,
         )
         notes += [f"The schema was proposed, not checked: {note}." for note in proposed]
     if not found.outcome:
@@ -217,7 +227,7 @@ def _add_known_classes(schema: TableSchema, opened: Opened) -> TableSchema:
         if {canonical(c) for c in schema.classes} <= set(numbers):
             labels = numbers
     known = {canonical(name): name for name in schema.classes}
-    if labels and set(known) < set(labels):
+    if schema.outcome_kind == "class" and labels and set(known) < set(labels):
         return replace(schema, classes=tuple(known.get(label, label) for label in labels))
     return schema
 
@@ -242,11 +252,13 @@ def _drop_unread_columns(
     return replace(schema, columns=read, ignored=(*schema.ignored, *unread)), [note]
 
 
-def _choose_recipe(model: Model, estimator: str) -> Recipe | None:
+def _choose_recipe(
+    model: Model, estimator: str, outcome_kind: OutcomeKind = "class"
+) -> Recipe | None:
     if estimator == "none":
         return None
     if estimator and estimator != "clone":
-        return load_recipe(estimator)
+        return load_recipe(estimator, outcome_kind)
     found = clone_recipe(getattr(model, "held", None))
     if found is None and estimator == "clone":
         raise PrivauditError(

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from privaudit.contracts import Model
 from privaudit.errors import PrivauditError
 from privaudit.inputs import pools
 from privaudit.inputs.infer_schema import propose_schema
 from privaudit.inputs.models.answers import from_logits, probabilities
+from privaudit.inputs.models.predictors import RecordedNumbers, read_numbers, split_numbers
 from privaudit.inputs.read_model import SAMPLE
 from privaudit.inputs.read_table import list_names, read_cells, to_records
 from privaudit.inputs.schema import TableSchema
 from privaudit.inputs.table_file import open_table
 from privaudit.inputs.user_release import ANSWERS_ONLY, UserRelease
 from privaudit.inputs.user_task import UserTask
-from privaudit.records import Column, Records
+from privaudit.records import Column, OutcomeKind, Records
 from privaudit.seeds import Seeds
 
 PROBABILITY_NAMES = (
     *("p", "prob", "probability", "proba", "score", "prediction", "predicted", "y_prob", "y_pred"),
     "risk",
+)
+PREDICTION_NAMES = (
+    *("prediction", "predicted", "y_pred", "y_hat", "yhat", "pred", "predictions", "estimate"),
+    *("estimated", "fitted"),
 )
 MEMBER_NAMES = (
     "member",
@@ -54,6 +60,7 @@ class PredictionsTable:
     patient: str = ""
     groups: tuple[str, ...] = ()
     sample: int | None = SAMPLE
+    outcome_kind: OutcomeKind = "class"
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,36 +101,38 @@ def read_predictions(
         names = opened.columns
     member = _find_member_column(table.member, names)
     rest = [n for n in names if n not in (table.outcome, member, table.patient, *table.groups)]
+    of_numbers = table.outcome_kind != "class"
     proposed, _ = propose_schema(
-        table.path, outcome=table.outcome, list_rare=True, whats=[f"the {what} table"]
+        table.path,
+        outcome=table.outcome,
+        list_rare=True,
+        whats=[f"the {what} table"],
+        outcome_kind=table.outcome_kind,
     )
     classes = proposed.classes
-    columns = tuple(map(Column, _find_probability_columns(table.probabilities, rest, classes)))
+    if of_numbers:
+        columns = (Column(_find_prediction_column(table.probabilities, rest)),)
+    else:
+        columns = tuple(map(Column, _find_probability_columns(table.probabilities, rest, classes)))
     groups = (*table.groups, member)
-    schema = TableSchema(columns, table.outcome, classes, table.patient, groups)
+    schema = TableSchema(
+        columns, table.outcome, classes, table.patient, groups, outcome_kind=table.outcome_kind
+    )
     cells = read_cells(
         table.path,
         schema,
         what=what,
         max_rows=None if table.sample is None else 2 * table.sample,
         rng=seeds.rng("read", what),
+        dtype=np.float64 if of_numbers else np.float32,
     )
     is_member = read_membership(cells.groups.pop(member), member)
     read = to_records(cells, schema, what)
-    pools.refuse_rare_classes((read,), table.outcome)
-    p = probabilities(
-        read.X.astype(np.float64), len(read), len(classes), who="the predictions table"
-    )
-    answers = Records(
-        tuple(Column(f"log probability of {name}") for name in classes),
-        # Logarithms keep the order of answers that are nearly sure; a float32 probability does not.
-        np.log(np.clip(p, 1e-300, 1.0)),
-        read.y,
-        read.patient,
-        read.site,
-        groups=read.groups,
-        classes=classes,
-    )
+    if of_numbers:
+        answers = _hold_numbers(read, read_numbers(cells.X, len(read), who="the predictions table"))
+    else:
+        pools.refuse_rare_classes((read,), table.outcome)
+        answers = _hold_probabilities(read)
     split, notes = pools.split_pools(
         answers.take(is_member),
         answers.take(~is_member),
@@ -134,20 +143,60 @@ def read_predictions(
     if len(read) < cells.rows:
         drawn = f"{len(read):,} of {cells.rows:,} rows"
         notes = (*notes, f"A sample of patients was drawn at random: {drawn} (--sample).")
-    model = RecordedModel(len(classes))
+    model: Model = RecordedNumbers() if of_numbers else RecordedModel(len(classes))
     task = pools.prepare_task(
         split,
         model,
         outcome=table.outcome,
         seeds=seeds,
         confidence=confidence,
-        source="the user's own table of probabilities",
+        source=f"the user's own table of {'predictions' if of_numbers else 'probabilities'}",
         notes=notes,
         reads=False,
     )
     digest = hashlib.sha256(answers.fingerprint.encode()).hexdigest()
     release = UserRelease.of_model(model, "probabilities", digest, notes=(ANSWERS_ONLY,))
     return task, release, notes
+
+
+def _hold_probabilities(read: Records) -> Records:
+    """Records whose inputs are the logarithms of the probabilities that were read."""
+    p = probabilities(
+        read.X.astype(np.float64), len(read), len(read.classes), who="the predictions table"
+    )
+    return replace(
+        read,
+        columns=tuple(Column(f"log probability of {name}") for name in read.classes),
+        # Logarithms keep the order of answers that are nearly sure; a float32 probability does not.
+        X=np.log(np.clip(p, 1e-300, 1.0)),
+    )
+
+
+def _hold_numbers(read: Records, predicted: np.ndarray) -> Records:
+    """Records whose inputs are the predictions that were read."""
+    columns = (Column("prediction"), Column("prediction, what float32 lost"))
+    return replace(read, columns=columns, X=split_numbers(predicted))
+
+
+def _find_prediction_column(given: tuple[str, ...], rest: Sequence[str]) -> str:
+    """The column of predicted numbers."""
+    if given:
+        if len(given) != 1 or given[0] not in rest:
+            raise PrivauditError(
+                f"--probabilities {','.join(given)}",
+                "for an outcome that is a number it names the one column of predictions; columns "
+                f"left are: {list_names(rest)}",
+                "name that column",
+            )
+        return given[0]
+    found = [column for column in rest if column.strip().lower() in PREDICTION_NAMES]
+    if len(found) != 1:
+        raise PrivauditError(
+            f"{len(found)} columns of the predictions table look like predicted numbers",
+            f"expected is one called {', '.join(PREDICTION_NAMES[:4])}",
+            "name it: --probabilities COLUMN",
+        )
+    return found[0]
 
 
 def read_membership(labels: np.ndarray, member: str) -> np.ndarray:

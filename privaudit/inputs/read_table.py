@@ -12,6 +12,7 @@ import numpy as np
 
 from privaudit.errors import PrivauditError
 from privaudit.inputs.cell_text import to_codes, to_labels, to_numbers, to_patients
+from privaudit.inputs.outcome import series_to_numbers
 from privaudit.inputs.schema import OTHER, TableSchema
 from privaudit.inputs.table_file import Table, TableFile, open_table, write_atomically
 from privaudit.records import Column, Records
@@ -35,8 +36,8 @@ class Cells:
     """What was read of a table.
 
     X: (n, d) numbers and level codes, NaN where not recorded; y: (n,) int64 class codes, 0 where
-    the schema has no outcome; patient: (n,) int64; groups: name -> (n,) labels; rows: of the file,
-    which are more than n where a sample was drawn.
+    the schema has no outcome, or float64 where the outcome is a number; patient: (n,) int64;
+    groups: name -> (n,) labels; rows: of the file, which are more than n where a sample was drawn.
     """
 
     X: np.ndarray
@@ -123,6 +124,7 @@ def to_records(cells: Cells, schema: TableSchema, what: str = "table") -> Record
         np.zeros(len(cells.X), dtype=np.int64),
         groups=cells.groups,
         classes=schema.classes if schema.outcome else NO_OUTCOME,
+        outcome_kind=schema.outcome_kind if schema.outcome else "class",
     )
 
 
@@ -151,7 +153,9 @@ def write_table(records: Records, schema: TableSchema, path: Path | str) -> None
     if schema.patient:
         series.append(pl.Series(schema.patient, [f"p{i}" for i in records.patient.tolist()]))
     series += [_to_series(c, records.X[:, j]) for j, c in enumerate(schema.columns)]
-    if schema.outcome:
+    if schema.outcome and schema.outcome_kind != "class":
+        series.append(pl.Series(schema.outcome, records.y))
+    elif schema.outcome:
         names = np.array(records.classes, dtype=object)
         series.append(pl.Series(schema.outcome, names[records.y].tolist(), dtype=pl.String))
     frame = pl.DataFrame(series)
@@ -341,7 +345,12 @@ class _Faults:
         return x
 
     def read_outcome(self, series: pl.Series, schema: TableSchema) -> np.ndarray:
-        """(n,) int64 class codes."""
+        """(n,) int64 class codes, or float64 numbers."""
+        if schema.outcome_kind != "class":
+            numbers, missing, bad = series_to_numbers(series)
+            self.add("have no outcome", schema.outcome, missing)
+            self.add("are no number of the outcome", schema.outcome, bad)
+            return np.nan_to_num(numbers, nan=0.0)
         codes, unknown = to_codes(series, schema.classes)
         self.add("have no outcome", schema.outcome, int((np.isnan(codes) & ~unknown).sum()))
         self.add("are none of the classes", schema.outcome, int(unknown.sum()))
@@ -387,6 +396,10 @@ class _Faults:
             "have no outcome": (
                 "an audit needs to know every outcome",
                 "drop these rows, or name another outcome",
+            ),
+            "are no number of the outcome": (
+                "the outcome is said to be a number",
+                "correct the cells, or say that the outcome is a class",
             ),
             "are none of the classes": (
                 f"the classes are: {', '.join(schema.classes)}",

@@ -13,6 +13,7 @@ import numpy as np
 from privaudit.errors import PrivauditError
 from privaudit.inputs.models import in_process
 from privaudit.inputs.models.user_code import load_factory
+from privaudit.records import OutcomeKind
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ def clone_recipe(held: Any) -> Recipe | None:
     return Recipe(f"a clone of the {type(held).__name__}", digest, _Clone(template))
 
 
-def load_recipe(factory: str) -> Recipe:
-    """The recipe that `module:function` names."""
+def load_recipe(factory: str, outcome_kind: OutcomeKind = "class") -> Recipe:
+    """The recipe that `module:function` names; outcome_kind: what it has to answer for."""
     import inspect
 
     make = load_factory(factory, "--estimator")
@@ -58,17 +59,19 @@ def load_recipe(factory: str) -> Recipe:
     except (OSError, TypeError):
         source = b""
     made = make()
-    if not all(callable(getattr(made, name, None)) for name in ("fit", "predict_proba")):
+    answers = "predict_proba" if outcome_kind == "class" else "predict"
+    if not all(callable(getattr(made, name, None)) for name in ("fit", answers)):
+        what = "probabilities" if outcome_kind == "class" else "predicted numbers"
         raise PrivauditError(
             f"--estimator {factory!r} returned a {type(made).__name__}",
-            "it has to be trained (`fit(X, y)`) and answer with probabilities (`predict_proba(X)`)",
-            "return an unfitted scikit-learn classifier, or wrap yours so",
+            f"it has to be trained (`fit(X, y)`) and answer with {what} (`{answers}(X)`)",
+            "return an unfitted scikit-learn estimator, or wrap yours so",
         )
     digest = hashlib.sha256(factory.encode() + b"\0" + source).hexdigest()
     return Recipe(factory, digest, make)
 
 
-def find_recipe(estimator: Any) -> Recipe:
+def find_recipe(estimator: Any, outcome_kind: OutcomeKind = "class") -> Recipe:
     """The recipe of what a Python session passes: an estimator, a name, or a function.
 
     Raises:
@@ -76,7 +79,7 @@ def find_recipe(estimator: Any) -> Recipe:
     """
     found = clone_recipe(estimator)
     if found is None and isinstance(estimator, str):
-        found = load_recipe(estimator)
+        found = load_recipe(estimator, outcome_kind)
     if found is None and callable(estimator):
         digest, _ = in_process.digest(estimator)
         name = getattr(estimator, "__name__", type(estimator).__name__)
@@ -84,8 +87,8 @@ def find_recipe(estimator: Any) -> Recipe:
     if found is None:
         raise PrivauditError(
             f"an estimator of type {type(estimator).__name__}",
-            "it is trained again, `fit(X, y)`, and asked, `predict_proba(X)`",
-            "pass an unfitted scikit-learn classifier, or a function that returns one",
+            "it is trained again, `fit(X, y)`, and asked, `predict_proba(X)` or `predict(X)`",
+            "pass an unfitted scikit-learn estimator, or a function that returns one",
         )
     return found
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from privaudit.errors import PrivauditError
 from privaudit.inputs.documents import json_schema, structure
-from privaudit.records import Column
+from privaudit.records import Column, OutcomeKind
 
 OTHER = "(other)"
 """The level that stands for every value not listed, where a category lists it."""
@@ -36,10 +36,11 @@ class TableSchema:
         patient: The column that names the unit of privacy, "" where each row is its own patient.
         groups: Columns whose subgroups are reported.
         ignored: Columns left aside: identifiers, dates, free text.
+        outcome_kind: "number" for an outcome such as a length of stay, which has no classes.
 
     Raises:
-        PrivauditError: A column with two roles or described twice, no feature, or an outcome
-            without 2 to 20 different classes.
+        PrivauditError: A column with two roles or described twice, no feature, or an outcome that
+            is a class without 2 to 20 different ones.
     """
 
     columns: tuple[Column, ...]
@@ -48,6 +49,7 @@ class TableSchema:
     patient: str = ""
     groups: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    outcome_kind: OutcomeKind = "class"
 
     def __post_init__(self) -> None:
         names = self.names
@@ -71,11 +73,19 @@ class TableSchema:
                     "a column has one role",
                     f"remove the [[column]] {name!r}, or name another {role}",
                 )
-        if self.outcome and not 2 <= len(self.classes) <= MAX_CLASSES:
+        if self.outcome_kind != "class" and self.classes:
+            raise PrivauditError(
+                f"an outcome {self.outcome!r} that is a number, with {len(self.classes)} classes",
+                "a number has no classes",
+                'remove `classes`, or `outcome_kind = "number"`',
+            )
+        of_classes = self.outcome and self.outcome_kind == "class"
+        if of_classes and not 2 <= len(self.classes) <= MAX_CLASSES:
             raise PrivauditError(
                 f"an outcome {self.outcome!r} of {len(self.classes)} classes",
                 f"an outcome has 2 to {MAX_CLASSES} classes; more are usually a number or an "
                 "identifier",
+                'if it is a number such as a length of stay, write `outcome_kind = "number"`; else '
                 "name another outcome, or put its values into classes first",
             )
         if len(set(self.classes)) != len(self.classes):
@@ -104,6 +114,10 @@ class _Roles:
         default=(), metadata={"description": "Columns whose subgroups are reported."}
     )
     ignored: tuple[str, ...] = field(default=(), metadata={"description": "Columns left aside."})
+    outcome_kind: OutcomeKind = field(
+        default="class",
+        metadata={"description": "What the outcome is: a class, or a number without classes."},
+    )
 
 
 @dataclass(frozen=True)
@@ -146,7 +160,13 @@ def read_schema(path: Path | str) -> TableSchema:
         _check_column(column)
     roles = found.table
     return TableSchema(
-        found.column, roles.outcome, roles.classes, roles.patient, roles.groups, roles.ignored
+        found.column,
+        roles.outcome,
+        roles.classes,
+        roles.patient,
+        roles.groups,
+        roles.ignored,
+        roles.outcome_kind,
     )
 
 
@@ -209,6 +229,7 @@ def format_schema(schema: TableSchema, notes: Sequence[str] = ()) -> str:
             f"{role} = {_toml(getattr(schema, role))}"
             for role in ("outcome", "classes", "patient", "groups", "ignored")
         ),
+        *([] if schema.outcome_kind == "class" else [f'outcome_kind = "{schema.outcome_kind}"']),
     ]
     default = Column("")
     for column in schema.columns:

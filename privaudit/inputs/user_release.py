@@ -14,6 +14,7 @@ from privaudit.errors import PrivauditError
 from privaudit.inputs.models.answers import probabilities
 from privaudit.inputs.models.layout import Frame, Layout
 from privaudit.inputs.models.opened_model import in_parts
+from privaudit.inputs.models.predictors import NumberEstimator
 from privaudit.inputs.models.scikit_learn import inputs
 from privaudit.inputs.recipes import Recipe, seed_estimator
 from privaudit.records import Records
@@ -118,10 +119,12 @@ class Retrained(Method):
 
         parts = self.__dict__
         reads, labels = parts["_reads"], parts["_labels"]
+        of_numbers = members.outcome_kind != "class"
         codes = np.unique(members.y)
         try:
             estimator = seed_estimator(parts["_make"](), rng)
-            X, y = inputs(reads, members), self._outcomes(estimator, members.y, codes, labels)
+            X = inputs(reads, members)
+            y = members.y if of_numbers else self._outcomes(estimator, members.y, codes, labels)
             with borrowed_globals(rng), warnings.catch_warnings(action="ignore"):
                 fitted = estimator.fit(X, y)
             estimator = estimator if fitted is None else fitted
@@ -130,13 +133,15 @@ class Retrained(Method):
         except Exception as error:
             raise PrivauditError(
                 f"the estimator could not be trained again ({type(error).__name__})",
-                f"it was handed {len(members):,} records of {len(codes)} classes; its own message "
-                "is "
+                f"it was handed {len(members):,} records"
+                f"{'' if of_numbers else f' of {len(codes)} classes'}; its own message is "
                 "not shown, it may quote cells",
                 "train it yourself on a random half of the members to see why, or leave "
                 "--estimator "
                 "out",
             ) from error
+        if of_numbers:
+            return Release(model=NumberEstimator(estimator, reads))
         return Release(model=RetrainedModel(estimator, reads, len(members.classes), codes))
 
     @staticmethod

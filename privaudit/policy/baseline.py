@@ -291,7 +291,7 @@ class Line:
     runs: int
 
 
-SHOWN = ("auroc", "auc", "attack_minus_control", "attack_minus_guess", "epsilon_lower_bound")
+SHOWN = ("auroc", "r2", "auc", "attack_minus_control", "attack_minus_guess", "epsilon_lower_bound")
 """What `show` prints beside the true positive rate at a false positive rate of 1 %."""
 
 

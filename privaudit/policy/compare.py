@@ -270,6 +270,11 @@ class _Pairs:
         if one.shape != other.shape or len(one) != cut + len(y):
             return None
         a, b = one[cut:], other[cut:]
+        if one.ndim == 1:
+            if metric.name != "mae":
+                return None
+            found = between.mean(np.abs(a - y), np.abs(b - y), ids, self.confidence)
+            return None if found is None else (found, BoundMethod.PAIRED_MEAN)
         if metric.name == "auroc":
             found = between.auroc(a, b, y, ids, self.confidence)
             return None if found is None else (found, BoundMethod.PAIRED_DELONG)

@@ -55,6 +55,8 @@ UTILITY: dict[str, Better] = {
     "auprc": "high",
     "calibration_slope": "one",
     "calibration_intercept": "zero",
+    "r2": "high",
+    "prediction_slope": "one",
 }
 """Of the measures of utility, those for which less is not simply better."""
 
@@ -122,7 +124,7 @@ def _all() -> dict[str, PolicyMetric]:
     ]
     found += [
         PolicyMetric(f"utility.{name}", "use", "utility", (name,), better=UTILITY.get(name, "low"))
-        for name in catalogue.UTILITY
+        for name in (*catalogue.UTILITY, *catalogue.UTILITY_OF_NUMBERS)
     ]
     found += [
         PolicyMetric(f"fidelity.{name}", "use", "fidelity", (name,), better=better)

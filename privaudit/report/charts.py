@@ -107,7 +107,8 @@ def draw_tradeoff(
     chance = next((d.y.chance for d in dots if d.y.chance is not None), None)
     low, high = get_reach([d.x for d in dots])
     pad = max(0.01, (high - low) * 0.06)
-    x_ticks = s.ticks(max(0.0, low - pad), min(1.0, high + pad), 5)
+    least = max(0.0, low - pad) if low >= 0 else low - pad
+    x_ticks = s.ticks(least, min(1.0, high + pad), 5)
     low, high = get_reach([d.y for d in dots], [] if chance is None else [chance])
     y_ticks = s.ticks(0.0 if percent else low - 0.01, high, 6)
     x = s.linear(x_ticks[0], x_ticks[-1], left, right)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from privaudit.facts import Metric
 from privaudit.report.reading import get_findings, get_stated
 from privaudit.results import Audit, Estimate, Subject
 
@@ -46,10 +47,20 @@ def has_shadow_attack(subject: Subject) -> bool:
     return any(f.attack in SHADOW_TRAINING for f in get_findings(subject))
 
 
+def get_utility_metric(audit: Audit) -> Metric:
+    """The one number by which the utility of a model is quoted."""
+    return Metric("auroc" if audit.data.outcome_kind == "class" else "r2")
+
+
+def get_model_utility(subject: Subject) -> Estimate | None:
+    """That number for a model, on held-out patients; None where it is not stated."""
+    return get_stated(subject.utility, "auroc") or get_stated(subject.utility, "r2")
+
+
 def get_utility(subject: Subject) -> tuple[Estimate | None, str]:
-    """AUROC on held-out patients; for a table without a model, that of a model of the family named
-    second that was trained on it."""
-    own = get_stated(subject.utility, "auroc")
+    """AUROC, or R2 of a number, on held-out patients; for a table without a model, that of a model
+    of the family named second that was trained on it."""
+    own = get_model_utility(subject)
     if own is not None or subject.fidelity is None:
         return own, ""
     for utility in subject.fidelity.utility:

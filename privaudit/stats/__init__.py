@@ -22,6 +22,7 @@ from privaudit.stats.headline import control_confidence, control_passed, strengt
 from privaudit.stats.membership import curve as roc
 from privaudit.stats.membership import membership
 from privaudit.stats.prediction import reliability, utility
+from privaudit.stats.regression import utility_groups_of_numbers, utility_of_numbers
 from privaudit.stats.trials import TrialPatients, budget_curve, trials
 
 
@@ -81,4 +82,6 @@ __all__ = [
     "strongest",
     "utility",
     "utility_groups",
+    "utility_groups_of_numbers",
+    "utility_of_numbers",
 ]

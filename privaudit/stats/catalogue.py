@@ -51,6 +51,14 @@ UTILITY: Mapping[str, Scale] = {
     "calibration_intercept": "unbounded",
 }
 
+UTILITY_OF_NUMBERS: Mapping[str, Scale] = {
+    "r2": "unbounded",
+    "mae": "unbounded",
+    "rmse": "unbounded",
+    "prediction_slope": "unbounded",
+}
+"""Where the outcome is a number. R2 has no lower end; errors are in the outcome's unit."""
+
 EPSILON: Mapping[str, Scale] = {
     "epsilon_lower_bound": "proof",
     "epsilon_lower_bound_fdp": "proof",
@@ -90,6 +98,7 @@ CATALOGUE: Mapping[str, Scale] = {
     **MEMBERSHIP,
     **TRIALS,
     **UTILITY,
+    **UTILITY_OF_NUMBERS,
     **EPSILON,
     **FIDELITY,
     **CURVES,
@@ -117,5 +126,6 @@ __all__ = [
     "PRIORS",
     "TRIALS",
     "UTILITY",
+    "UTILITY_OF_NUMBERS",
     "Scale",
 ]

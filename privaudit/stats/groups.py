@@ -133,7 +133,7 @@ Level = tuple[str, str, tuple[Estimate, ...] | None, float | None]
 """What was split on, the level, its estimates (None: suppressed), and the p-value of its test."""
 
 
-def _finish(found: list[Level]) -> tuple[GroupResult, ...]:
+def finish(found: list[Level]) -> tuple[GroupResult, ...]:
     """Adjust over all tests; the two levels of a two-level grouping are one and the same test.
 
     Each is a Wald test of the group's AUC against everyone else's on the logit scale, patients as
@@ -155,7 +155,7 @@ def _finish(found: list[Level]) -> tuple[GroupResult, ...]:
     return tuple(results)
 
 
-def _labels(values: np.ndarray, length: int, by: str) -> np.ndarray:
+def read_labels(values: np.ndarray, length: int, by: str) -> np.ndarray:
     values = np.asarray(values).astype(str).ravel()
     if len(values) != length:
         raise PrivauditError(
@@ -190,8 +190,8 @@ def score_groups(
     for by in sorted(groups):
         one, zero = fold(
             (
-                _labels(groups[by][0], len(evidence.members), by),
-                _labels(groups[by][1], len(evidence.nonmembers), by),
+                read_labels(groups[by][0], len(evidence.members), by),
+                read_labels(groups[by][1], len(evidence.nonmembers), by),
             ),
             ids,
         )
@@ -229,7 +229,7 @@ def score_groups(
                 )
                 p = differ(inside, outside)
             found.append((by, level, tuple(estimates), p))
-    return _finish(found)
+    return finish(found)
 
 
 def _global_rates(
@@ -318,7 +318,7 @@ def utility_groups(
     proba, y, ids = prediction.check(proba, y, patients)
     found: list[Level] = []
     for by in sorted(groups):
-        (labels,) = fold((_labels(groups[by], len(y), by),), (ids,))
+        (labels,) = fold((read_labels(groups[by], len(y), by),), (ids,))
         levels = np.unique(labels).tolist()
         counts = {level: (resample.count(ids[labels == level]),) for level in levels}
         hidden = suppressed(counts)
@@ -345,7 +345,7 @@ def utility_groups(
                 # What a guess of the prevalence loses gives the prevalence away.
                 error = replace(error, chance=None)
             found.append((by, level, (ranked, error, shift), p))
-    return _finish(found)
+    return finish(found)
 
 
 def _both_sides(y: np.ndarray, ids: np.ndarray, k: int) -> bool:

@@ -100,7 +100,7 @@ class _View:
     def _wide(self, records: Records) -> np.ndarray:
         x = records.X.astype(np.float64)
         gaps = np.isnan(x)
-        parts = [np.eye(self.classes)[records.y]]
+        parts = [np.eye(self.classes)[records.y] if self.classes else records.y[:, None]]
         numbers = self._others(("numeric", "binary"))
         parts.append(np.where(gaps, self.fill, x)[:, numbers])
         parts.append(gaps[:, self._others(("numeric", "binary", "category"))].astype(np.float64))

@@ -8,13 +8,15 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from privaudit.attacks._membership import spread
 from privaudit.attacks._options import check_choice, check_whole
 from privaudit.attacks._pools import Tried
 from privaudit.attacks.disclosure._imputer import Imputer
 from privaudit.contracts import Access, Attack, Fitted, Model, Target, Trials
 from privaudit.errors import PrivauditError
 from privaudit.facts import Setting
-from privaudit.records import Column, Records
+from privaudit.records import Column, OutcomeKind, Records
+from privaudit.signals import ask as ask_model
 
 CONTROL = "the same attack on patients outside the training data"
 TINY = 1e-12
@@ -33,7 +35,9 @@ class Attribute(Attack):
     named; guess: the imputer alone on the same members; control: the same attack on as many
     non-members, so that what any model of this disease would teach is not taken for a leak of the
     training records. Records whose value is missing are left out. A numeric column is cut into
-    `bins` of equal width between its public bounds; without bounds it is left out.
+    `bins` of equal width between its public bounds; without bounds it is left out. Where the
+    outcome is a number, it is the likelier the nearer the prediction is, under a Laplace law with
+    the model's usual error on the attacker's own records, as Fredrikson et al. did for doses.
     """
 
     records: int = 500
@@ -42,6 +46,7 @@ class Attribute(Attack):
 
     needs: ClassVar[frozenset[Access]] = frozenset({Access.ANSWERS})
     family: ClassVar[Literal["attribute"]] = "attribute"
+    outcomes: ClassVar[frozenset[OutcomeKind]] = frozenset({"class", "number"})
 
     def run(
         self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator
@@ -52,6 +57,9 @@ class Attribute(Attack):
         if model is None:
             raise ValueError("this release has no model to ask")
         split = target.split
+        usual = 1.0
+        if split.reference.outcome_kind != "class":
+            usual = spread(ask_model(model, split.reference) - split.reference.y)
         found = {}
         for j, column in enumerate(split.members.columns):
             values = options(column, self.bins)
@@ -66,7 +74,10 @@ class Attribute(Attack):
             labels = code(column, known.X[:, j], self.bins)
             prior = Imputer.fit(known, labels, len(values), j, rng)(tried.records)
             answers = ask(model, tried.records, j, values)
-            named = decide(answers, tried.records.y, prior, self.rule)
+            if answers.ndim == 2:
+                named = decide_by_number(answers, tried.records.y, prior, self.rule, usual)
+            else:
+                named = decide(answers, tried.records.y, prior, self.rule)
             found[Setting("column", column.name)] = tried.trials(
                 named == truth, prior.argmax(axis=1) == truth, CONTROL
             )
@@ -100,13 +111,30 @@ def code(column: Column, values: np.ndarray, bins: int) -> np.ndarray:
 
 
 def ask(model: Model, records: Records, column: int, values: np.ndarray) -> np.ndarray:
-    """(n, k, classes): the answers with every value in turn, asked for in one call."""
+    """(n, k, classes): the answers with every value in turn, asked for in one call.
+
+    (n, k) predictions where the outcome is a number.
+    """
     n, k = len(records), len(values)
     many = records.take(np.repeat(np.arange(n), k))
     x = many.X.copy()
     x[:, column] = np.tile(values, n)
-    answers = np.asarray(model.predict_proba(replace(many, X=x)), dtype=np.float64)
-    return answers.reshape(n, k, -1)
+    answers = ask_model(model, replace(many, X=x))
+    return answers.reshape(n, k) if answers.ndim == 1 else answers.reshape(n, k, -1)
+
+
+def decide_by_number(
+    predicted: np.ndarray,
+    y: np.ndarray,
+    prior: np.ndarray,
+    rule: Literal["posterior", "confidence"],
+    usual: float,
+) -> np.ndarray:
+    """(n,) the value named, from predictions (n, k), recorded numbers (n,), and the imputer's
+    (n, k); usual: the model's usual error, in the outcome's unit."""
+    likely = -np.abs(predicted - y[:, None]) / usual
+    found: np.ndarray = (likely + (np.log(prior) if rule == "posterior" else 0.0)).argmax(axis=1)
+    return found
 
 
 def decide(

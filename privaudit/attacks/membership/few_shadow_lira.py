@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from privaudit.attacks._empirical_bayes import Sums, fit
-from privaudit.attacks._membership import ShadowAttack, normal, ratio
+from privaudit.attacks._membership import LogLikelihood, ShadowAttack, normal, ratio
 from privaudit.attacks._options import check_choice
 
 RULES = ("curves", "rmia", "mean")
@@ -34,9 +34,16 @@ class FewShadowLira(ShadowAttack):
 
     rule: Literal["best", "curves", "rmia", "mean"] = "best"
 
-    def score(self, asked: np.ndarray, shadows: np.ndarray, included: np.ndarray) -> np.ndarray:
-        rule = best(shadows, included) if self.rule == "best" else self.rule
-        return candidates(asked, Sums.of(shadows, included), shadows, included)[rule]
+    def score(
+        self,
+        asked: np.ndarray,
+        shadows: np.ndarray,
+        included: np.ndarray,
+        log_likelihood: LogLikelihood | None = None,
+    ) -> np.ndarray:
+        rule = best(shadows, included, log_likelihood) if self.rule == "best" else self.rule
+        sums = Sums.of(shadows, included)
+        return candidates(asked, sums, shadows, included, log_likelihood)[rule]
 
     def check(self) -> None:
         super().check()
@@ -44,15 +51,21 @@ class FewShadowLira(ShadowAttack):
 
 
 def candidates(
-    asked: np.ndarray, sums: Sums, shadows: np.ndarray, included: np.ndarray
+    asked: np.ndarray,
+    sums: Sums,
+    shadows: np.ndarray,
+    included: np.ndarray,
+    log_likelihood: LogLikelihood | None = None,
 ) -> dict[str, np.ndarray]:
     """The scores of every rule; sums are those of shadows and included."""
     curves = fit(sums).ratio(asked)
-    rmia = ratio(asked, shadows, included)
+    rmia = ratio(asked, shadows, included, log_likelihood=log_likelihood)
     return {"curves": curves, "rmia": rmia, "mean": normal(curves) + normal(rmia)}
 
 
-def best(shadows: np.ndarray, included: np.ndarray) -> str:
+def best(
+    shadows: np.ndarray, included: np.ndarray, log_likelihood: LogLikelihood | None = None
+) -> str:
     """The rule with the highest early ROC, over shadows put in the target's place in turn.
 
     A shadow model's complement is left out with it: else every record would have been seen by one
@@ -65,7 +78,7 @@ def best(shadows: np.ndarray, included: np.ndarray) -> str:
         rest = np.delete(np.arange(len(shadows)), [first, first + 1])
         left = sums.without(shadows[pair], included[pair])
         for asked, member in zip(shadows[pair], included[pair], strict=True):
-            scored = candidates(asked, left, shadows[rest], included[rest])
+            scored = candidates(asked, left, shadows[rest], included[rest], log_likelihood)
             for rule, scores in scored.items():
                 gained[rule] += early(scores, member)
     return max(RULES, key=lambda rule: gained[rule])

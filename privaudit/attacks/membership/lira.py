@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from privaudit.attacks._membership import ShadowAttack, moments
+from privaudit.attacks._membership import LogLikelihood, ShadowAttack, moments
 from privaudit.attacks._options import check_choice
 
 FLOOR = 1e-12
@@ -29,7 +29,13 @@ class Lira(ShadowAttack):
     online: bool = True
     variance: Literal["record", "global"] = "global"
 
-    def score(self, asked: np.ndarray, shadows: np.ndarray, included: np.ndarray) -> np.ndarray:
+    def score(
+        self,
+        asked: np.ndarray,
+        shadows: np.ndarray,
+        included: np.ndarray,
+        log_likelihood: LogLikelihood | None = None,
+    ) -> np.ndarray:
         _, mean_out, var_out = moments(shadows, ~included)
         var_out = self._variance(var_out)
         away = (asked - mean_out) / np.sqrt(var_out)

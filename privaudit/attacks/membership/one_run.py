@@ -10,10 +10,12 @@ import numpy as np
 
 from privaudit.attacks._empirical_bayes import Sums, fit
 from privaudit.attacks._half_samples import check_count, half_samples
-from privaudit.attacks._membership import Bank, cut, finite
+from privaudit.attacks._membership import ANY_OUTCOME, Bank, cut, finite
 from privaudit.contracts import Access, Attack, Fitted, Refit, Scores, Target
 from privaudit.errors import PrivauditError
+from privaudit.records import OutcomeKind
 from privaudit.seeds import Seeds
+from privaudit.signals import confidence
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,11 @@ class OneRun(Attack):
     model is trained once, so its own noise is what is tested.
 
     shadows: 0 scores by the model's answers alone (the true class's log odds, centred and scaled
-    among records of the same outcome). A multiple of 8 also trains shadow models, those that other
-    attacks share, and scores by each record's likelihood ratio (see `few_shadow_lira`). This stays
-    an audit of one run: the shadow models know nothing of the assignment, so what is learnt from
-    them may sharpen the guesses and cannot make them falsely right. Where the auditor cannot train
-    again, the answers alone are read.
+    among records of the same outcome; for a number, minus the size of its residual). A multiple of
+    8 also trains shadow models, those that other attacks share, and scores by each record's
+    likelihood ratio (see `few_shadow_lira`). This stays an audit of one run: the shadow models know
+    nothing of the assignment, so what is learnt from them may sharpen the guesses and cannot make
+    them falsely right. Where the auditor cannot train again, the answers alone are read.
     Natural records are weaker canaries than worst-case ones: a bound below the stated epsilon does
     not prove the guarantee.
     Steinke, Nasr and Jagielski 2023 (arXiv 2305.08846), section 3; Mahloujifar, Melis and
@@ -41,6 +43,7 @@ class OneRun(Attack):
 
     needs: ClassVar[frozenset[Access]] = frozenset({Access.ANSWERS})
     family: ClassVar[Literal["epsilon"]] = "epsilon"
+    outcomes: ClassVar[frozenset[OutcomeKind]] = ANY_OUTCOME
 
     @property
     def helped_by(self) -> frozenset[Access]:
@@ -64,7 +67,10 @@ class OneRun(Attack):
             bank = Bank.gather(target, refits)
             scores = fit(Sums.of(bank.shadows, bank.included)).ratio(bank.target)
         else:
-            scores = alike(finite(target.margins, "the released model"), target.split.audit.y)
+            audit = target.split.audit
+            read = confidence(finite(target.margins, "the released model"), audit.outcome_kind)
+            same = audit.y if audit.outcome_kind == "class" else np.zeros(len(audit))
+            scores = alike(read, same)
         found = cut(scores, target)
         return Scores(found.members, found.nonmembers, randomised=True)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from privaudit.attacks._membership import ShadowAttack, ratio
+from privaudit.attacks._membership import LogLikelihood, ShadowAttack, ratio
 from privaudit.attacks._options import check
 
 
@@ -18,15 +18,23 @@ class Rmia(ShadowAttack):
     offline uses only those without it and infers the others' probability as slope * p + 1 - slope,
     the paper's correction with its usual slope. The paper then ranks the ratio among those
     of a population, which is a monotone step: it cannot change the ROC and only adds ties, so the
-    plain ratio is the score. Weak where answers saturate.
+    plain ratio is the score. Weak where answers saturate. Where the outcome is a number, the
+    probability is the density of its residual under a Laplace law of the usual error.
     Zarifzadeh et al. 2024 (arXiv 2312.03262), section 3 and appendix B.2.2.
     """
 
     online: bool = True
     slope: float = 0.3
 
-    def score(self, asked: np.ndarray, shadows: np.ndarray, included: np.ndarray) -> np.ndarray:
-        return ratio(asked, shadows, included, None if self.online else self.slope)
+    def score(
+        self,
+        asked: np.ndarray,
+        shadows: np.ndarray,
+        included: np.ndarray,
+        log_likelihood: LogLikelihood | None = None,
+    ) -> np.ndarray:
+        slope = None if self.online else self.slope
+        return ratio(asked, shadows, included, slope, log_likelihood)
 
     def check(self) -> None:
         super().check()

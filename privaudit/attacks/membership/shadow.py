@@ -11,6 +11,7 @@ import numpy as np
 from privaudit.attacks._membership import Bank, ShadowAttack, cut
 from privaudit.attacks._options import check
 from privaudit.contracts import Fitted, Scores, Target
+from privaudit.records import Records
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Shadow(ShadowAttack):
     true class, as in the Adversarial Robustness Toolbox's `MembershipInferenceBlackBox`, against
     which it is tested. The answer comes in as log odds of the true class, which for two classes is
     the whole answer; with more classes, how the rest is spread over the wrong ones is not used.
+    Where the outcome is a number, the answer comes in as its residual and the size of that.
     Shokri et al. 2017 (arXiv 1610.05820), section V.
     """
 
@@ -32,12 +34,13 @@ class Shadow(ShadowAttack):
         self.check()
         bank = Bank.gather(target, refits)
         audit = target.split.audit
-        one_hot = np.eye(len(audit.classes))[audit.y]
+        one_hot = _outcomes(audit)
         record, inside, outside = _draw(bank, self.rows // 2, rng)
-        shown = np.concatenate([_view(inside, one_hot[record]), _view(outside, one_hot[record])])
+        view = _view if audit.outcome_kind == "class" else _view_residuals
+        shown = np.concatenate([view(inside, one_hot[record]), view(outside, one_hot[record])])
         trained_on = np.repeat([1, 0], len(record))
         model = _classifier(int(rng.integers(2**31 - 1))).fit(shown, trained_on)
-        return cut(model.decision_function(_view(bank.target, one_hot)), target)
+        return cut(model.decision_function(view(bank.target, one_hot)), target)
 
     def check(self) -> None:
         super().check()
@@ -56,6 +59,19 @@ def _draw(
     with_it = np.where(included, order, -1.0).argmax(axis=0)
     without = np.where(included, -1.0, order).argmax(axis=0)
     return record, bank.shadows[with_it, record], bank.shadows[without, record]
+
+
+def _outcomes(audit: Records) -> np.ndarray:
+    """(n, k) the true classes, one-hot; (n, 1) the recorded numbers, ranked to 0..1."""
+    if audit.outcome_kind == "class":
+        return np.eye(len(audit.classes))[audit.y]
+    ranks = np.searchsorted(np.sort(audit.y), audit.y) / max(1, len(audit) - 1)
+    return np.asarray(ranks[:, None])
+
+
+def _view_residuals(residuals: np.ndarray, outcomes: np.ndarray) -> np.ndarray:
+    """What the classifier sees where the outcome is a number."""
+    return np.column_stack([residuals, -np.abs(residuals), outcomes])
 
 
 def _view(margins: np.ndarray, one_hot: np.ndarray) -> np.ndarray:

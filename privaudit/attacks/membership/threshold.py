@@ -8,10 +8,12 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from privaudit.attacks._membership import cut, finite
+from privaudit.attacks._membership import ANY_OUTCOME, cut, finite
 from privaudit.attacks._options import check_choice
 from privaudit.contracts import Access, Attack, Fitted, Scores, Target
-from privaudit.signals import TINY
+from privaudit.errors import PrivauditError
+from privaudit.records import OutcomeKind
+from privaudit.signals import TINY, confidence
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Threshold(Attack):
     signal: "loss", the true class's log loss (scored as its log odds, which has the same order and
     does not saturate); "margin", the true class against the strongest other one (the same for two
     classes); "entropy", how undecided the answer is, which needs no outcome. No shadow models.
+    Where the outcome is a number, the loss is the size of the residual and the one signal.
     Yeom et al. 2018 (arXiv 1709.01604), section 3; Salem et al. 2019 (arXiv 1806.01246), section V.
     """
 
@@ -28,11 +31,19 @@ class Threshold(Attack):
 
     needs: ClassVar[frozenset[Access]] = frozenset({Access.ANSWERS})
     family: ClassVar[Literal["membership"]] = "membership"
+    outcomes: ClassVar[frozenset[OutcomeKind]] = ANY_OUTCOME
 
     def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
         check_choice(self, "signal", "loss", "margin", "entropy")
+        kind = target.split.audit.outcome_kind
         if self.signal == "loss":
-            return cut(finite(target.margins, "the released model"), target)
+            return cut(confidence(finite(target.margins, "the released model"), kind), target)
+        if kind != "class":
+            raise PrivauditError(
+                f"signal={self.signal!r} for an outcome that is a number",
+                "a predicted number has no classes to be undecided between",
+                "use signal='loss', the size of the residual",
+            )
         if target.release.model is None:
             raise ValueError("this release has no model to ask")
         audit = target.split.audit

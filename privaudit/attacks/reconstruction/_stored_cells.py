@@ -40,7 +40,10 @@ class Cells:
         codes = [x[:, ~kinds]]
         if len(records.classes) > 1:
             codes.append(records.y[:, None].astype(np.float64))
-        return cls(x[:, kinds], np.concatenate(codes, axis=1))
+        numbers = [x[:, kinds]]
+        if records.outcome_kind != "class":
+            numbers.append(records.y[:, None])
+        return cls(np.concatenate(numbers, axis=1), np.concatenate(codes, axis=1))
 
 
 def code_vectors(content: Content, n: int) -> np.ndarray:

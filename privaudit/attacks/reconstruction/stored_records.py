@@ -20,6 +20,7 @@ from privaudit.attacks.reconstruction._stored_cells import (
 from privaudit.contracts import Access, Attack, Fitted, Target, Trials
 from privaudit.facts import Setting
 from privaudit.inputs.artefacts.read_arrays import read_arrays
+from privaudit.records import OutcomeKind
 
 IN_ORDER = "the same stored values, compared with patients whom the generator was not fitted on"
 AS_SET = "the same search for patients whom the generator was not fitted on"
@@ -50,6 +51,7 @@ class StoredRecords(Attack):
 
     needs: ClassVar[frozenset[Access]] = frozenset({Access.FILE})
     family: ClassVar[Literal["reconstruction"]] = "reconstruction"
+    outcomes: ClassVar[frozenset[OutcomeKind]] = frozenset({"class", "number"})
 
     @property
     def helped_by(self) -> frozenset[Access]:

@@ -19,7 +19,7 @@ def open_live(held: Any, frame: Frame | None = None) -> Opened:
         frame: How the table looked that it was trained on, where it was a frame.
 
     Raises:
-        PrivauditError: What neither has `predict_proba` nor can be called.
+        PrivauditError: What has neither `predict_proba` nor `predict` and cannot be called.
     """
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(held, torch.nn.Module):
@@ -44,18 +44,31 @@ def open_live(held: Any, frame: Frame | None = None) -> Opened:
     if callable(held):
         return open_callable(held, getattr(held, "__name__", type(held).__name__), frame)
     if callable(getattr(held, "predict", None)):
-        raise PrivauditError(
-            f"a {type(held).__name__} without probabilities",
-            "membership is inferred from the probability of the recorded outcome (`predict_proba`)",
-            "give a classifier with probabilities; train support vector machines with "
-            "probability=True",
-        )
+        if hasattr(held, "classes_") or _is_classifier(held):
+            raise PrivauditError(
+                f"a {type(held).__name__} without probabilities",
+                "membership is inferred from the probability of the recorded outcome "
+                "(`predict_proba`)",
+                "give a classifier with probabilities; train support vector machines with "
+                "probability=True",
+            )
+        return open_estimator(held)
     raise PrivauditError(
         f"a model of type {type(held).__name__}",
-        "it has no predict_proba and cannot be called",
-        "give a fitted classifier, a torch module, or a function of the table that answers with "
-        "probabilities",
+        "it has neither predict_proba nor predict and cannot be called",
+        "give a fitted classifier or regressor, a torch module, or a function of the table that "
+        "answers with probabilities or with predicted numbers",
     )
+
+
+def _is_classifier(held: Any) -> bool:
+    from sklearn.base import is_classifier
+
+    try:
+        return bool(is_classifier(held))
+    except AttributeError:
+        # Not one of scikit-learn's: it says nothing of the kind.
+        return False
 
 
 def pickle_by_value(held: Any) -> bytes | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from privaudit.contracts import Model
 from privaudit.errors import PrivauditError
 from privaudit.inputs.models.answers import from_logits, probabilities
 from privaudit.inputs.models.extras import require_library
@@ -19,6 +20,11 @@ from privaudit.inputs.models.opened_model import (
     damaged_file,
     in_parts,
     not_a_classifier,
+)
+from privaudit.inputs.models.predictors import (
+    LIGHTGBM_NUMBERS,
+    NumberLightGBM,
+    not_a_regressor,
 )
 from privaudit.records import Records
 
@@ -66,9 +72,10 @@ def open_lightgbm(raw: bytes) -> Opened:
     booster = load_booster(text)
     objective = re.search(r"^objective=(\S+)(.*)$", text, re.MULTILINE)
     kind = objective.group(1) if objective else ""
-    if kind not in ("binary", "multiclass", "multiclassova", "cross_entropy"):
+    of_classes = kind in ("binary", "multiclass", "multiclassova", "cross_entropy")
+    if not of_classes and kind not in LIGHTGBM_NUMBERS:
         raise not_a_classifier("LightGBM", kind)
-    classes = max(booster.num_model_per_iteration(), 2)
+    classes = max(booster.num_model_per_iteration(), 2) if of_classes else None
     names = tuple(booster.feature_name())
     plain = all(name == f"Column_{i}" for i, name in enumerate(names))
     levels = booster.pandas_categorical or []
@@ -77,7 +84,12 @@ def open_lightgbm(raw: bytes) -> Opened:
         scale = re.search(r"sigmoid:([0-9.eE+-]+)", objective.group(2) if objective else "")
         slope = float(scale.group(1)) if kind == "binary" and scale else 1.0
 
-    def bind(binding: Binding) -> LightGBM:
+    def bind(binding: Binding) -> Model:
+        of_numbers = binding.outcome_kind != "class"
+        if of_numbers and kind not in LIGHTGBM_NUMBERS:
+            raise not_a_regressor("a LightGBM", f"with the objective {kind!r}")
+        if not of_numbers and not of_classes:
+            raise not_a_classifier("LightGBM", kind)
         if plain:
             layout = by_order(len(names), binding.columns, encode=binding.encode)
         else:
@@ -87,7 +99,8 @@ def open_lightgbm(raw: bytes) -> Opened:
                 encode=binding.encode,
                 known=_lightgbm_levels(names, levels, binding),
             )
-        return LightGBM(text, layout, classes, slope)
+        found = LightGBM(text, layout, classes or 0, slope)
+        return NumberLightGBM(found) if of_numbers else found
 
     return Opened("LightGBM", None if plain else names, None, classes, bind)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from privaudit.contracts import Model
 from privaudit.errors import PrivauditError
 from privaudit.inputs.models.answers import from_logits, probabilities
 from privaudit.inputs.models.extras import require_library
@@ -20,6 +21,7 @@ from privaudit.inputs.models.opened_model import (
     place_classes,
     reorder_classes,
 )
+from privaudit.inputs.models.predictors import NumberOnnx, not_a_regressor
 from privaudit.inputs.read_table import list_names
 from privaudit.records import Records
 
@@ -49,10 +51,10 @@ class Onnx(FileModel):
         """(n, classes): see `privaudit.contracts.Model`."""
         return in_parts(self._ask, records)
 
-    def _ask(self, records: Records) -> np.ndarray:
-        session, n = self.loaded, len(records)
+    def run(self, records: Records) -> Any:
+        """What the graph answers, as it is."""
         try:
-            (found,) = session.run([self.output], self._feed(records))
+            (found,) = self.loaded.run([self.output], self._feed(records))
         except Exception as error:
             # The runtime's own message may quote cells.
             raise PrivauditError(
@@ -60,6 +62,10 @@ class Onnx(FileModel):
                 "its graph does not accept these inputs",
                 "check that columns, their order and their types are those of training",
             ) from None
+        return found
+
+    def _ask(self, records: Records) -> np.ndarray:
+        found, n = self.run(records), len(records)
         labels = self.labels
         if isinstance(found, list):  # a ZipMap: one dictionary a row
             labels = tuple(found[0])
@@ -118,7 +124,7 @@ def open_onnx(raw: bytes) -> Opened:
     classes = shape[1] if len(shape) == 2 and isinstance(shape[1], int) else None
     names = tuple(name for name, _ in inputs) if len(inputs) > 1 else None
 
-    def bind(binding: Binding) -> Onnx:
+    def bind(binding: Binding) -> Model:
         if names is None:
             layout = by_order(columns, binding.columns, encode=binding.encode)
         else:
@@ -126,7 +132,12 @@ def open_onnx(raw: bytes) -> Opened:
             levels = {c.name: c.levels for c in binding.columns}
             known = {n: levels.get(n) or _levels(n, levels) for n in strings}
             layout = by_name(names, binding.columns, encode=binding.encode, known=known)
-        return Onnx(raw, inputs, output, layout, None, binding.classes, binding.answers)
+        found = Onnx(raw, inputs, output, layout, None, binding.classes, binding.answers)
+        if binding.outcome_kind == "class":
+            return found
+        if "prob" in output.lower() or "map(" in outputs[output].type:
+            raise not_a_regressor("an ONNX", f"whose output {output!r} is of classes")
+        return NumberOnnx(found)
 
     notes = []
     if len(outputs) > 1:

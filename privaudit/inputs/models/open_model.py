@@ -41,6 +41,9 @@ def bind(opened: Opened, schema: TableSchema, *, encode: Encode = "", answers: s
         raise PrivauditError(
             f"--answers {answers!r}", f"known are: {', '.join(ANSWERS[1:])}", "choose one of these"
         )
+    if schema.outcome_kind != "class":
+        kind = schema.outcome_kind
+        return opened.bind(Binding(schema.columns, (), encode, answers, outcome_kind=kind))
     if opened.classes is not None and opened.classes != len(schema.classes) and not opened.labels:
         raise PrivauditError(
             f"the model knows {opened.classes} classes and the outcome has {len(schema.classes)}",

@@ -12,7 +12,7 @@ from privaudit.contracts import Model
 from privaudit.errors import PrivauditError
 from privaudit.inputs.models.answers import order_classes
 from privaudit.inputs.models.layout import Encode
-from privaudit.records import Column, Records
+from privaudit.records import Column, OutcomeKind, Records
 
 ROWS = 65_536
 """Rows answered at once: bounds memory."""
@@ -23,13 +23,14 @@ class Binding:
     """How a model is to be bound: columns and classes of the schema, and what the user stated.
 
     encode: how texts become numbers where the model does not say; answers: "probabilities" or
-    "logits", "" to leave it to the format's own rule.
+    "logits", "" to leave it to the format's own rule; outcome_kind: what the model is asked for.
     """
 
     columns: tuple[Column, ...]
     classes: tuple[str, ...]
     encode: Encode = ""
     answers: str = ""
+    outcome_kind: OutcomeKind = "class"
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +86,8 @@ def not_a_classifier(form: str, objective: str) -> PrivauditError:
         f"an {form} model with the objective {objective!r}",
         "membership is inferred from the probability of the recorded outcome; this objective has "
         "none",
-        "give a classifier (binary or multi-class with probabilities)",
+        "give a classifier (binary or multi-class with probabilities); if the outcome is a number "
+        "such as a length of stay, say outcome_kind = number",
     )
 
 

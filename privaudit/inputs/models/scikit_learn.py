@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from privaudit.contracts import Model
 from privaudit.errors import PrivauditError
 from privaudit.inputs.models.answers import from_logits, probabilities
 from privaudit.inputs.models.layout import Frame, Layout, by_name, by_order, mismatch
@@ -18,6 +19,11 @@ from privaudit.inputs.models.opened_model import (
     in_parts,
     place_classes,
     reorder_classes,
+)
+from privaudit.inputs.models.predictors import (
+    NumberEstimator,
+    not_a_model_of_classes,
+    not_a_regressor,
 )
 from privaudit.inputs.models.xgboost_file import read_categories
 from privaudit.records import Records
@@ -82,7 +88,7 @@ def open_estimator(held: Any, form: str = "") -> Opened:
     labels = getattr(held, "classes_", None)
     own = None if labels is None else tuple(np.asarray(labels).tolist())
 
-    def bind(binding: Binding) -> Estimator:
+    def bind(binding: Binding) -> Model:
         reads: Frame | Layout
         if given is None:
             reads = by_order(
@@ -90,6 +96,12 @@ def open_estimator(held: Any, form: str = "") -> Opened:
             )
         else:
             reads = make_frame(given, binding, find_categories(held))
+        if binding.outcome_kind != "class":
+            if own is not None or callable(getattr(held, "predict_proba", None)):
+                raise not_a_regressor("the", type(held).__name__)
+            return NumberEstimator(held, reads)
+        if not callable(getattr(held, "predict_proba", None)):
+            raise not_a_model_of_classes(type(held).__name__)
         places = place_classes(own, binding.classes)
         return Estimator(
             held, reads, len(binding.classes), None if places is None else tuple(places.tolist())
@@ -163,8 +175,10 @@ def find_categories(held: Any) -> dict[str, tuple[Any, ...]]:
 def open_callable(function: Callable[..., Any], form: str, frame: Frame | None) -> Opened:
     """A function of the table's inputs that answers with probabilities."""
 
-    def bind(binding: Binding) -> Estimator:
+    def bind(binding: Binding) -> Model:
         reads: Frame | Layout = frame or by_order(None, binding.columns, encode=binding.encode)
+        if binding.outcome_kind != "class":
+            return NumberEstimator(function, reads)
         return Estimator(function, reads, len(binding.classes), answers=binding.answers)
 
     return Opened(form, None, None, None, bind)

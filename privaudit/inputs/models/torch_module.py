@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from privaudit.contracts import Model
 from privaudit.errors import PrivauditError
 from privaudit.inputs.models.answers import from_logits, probabilities
 from privaudit.inputs.models.layout import Layout, by_order
 from privaudit.inputs.models.opened_model import Binding, Opened, in_parts
+from privaudit.inputs.models.predictors import NumberTorch, not_a_regressor
 from privaudit.records import Records
 
 _ENDS = {"Softmax": "probabilities", "Sigmoid": "probabilities", "Linear": "logits"}
@@ -36,11 +38,15 @@ class TorchModel:
         """(n, classes): see `privaudit.contracts.Model`."""
         return in_parts(self._ask, records, 16_384)
 
-    def _ask(self, records: Records) -> np.ndarray:
+    def forward(self, records: Records) -> np.ndarray:
+        """What the module answers, as it is, in float64."""
         import torch
 
         with one_thread(), torch.no_grad():
-            found = self._forward(self._inputs(records)).double().numpy()
+            return np.asarray(self._forward(self._inputs(records)).double().numpy())
+
+    def _ask(self, records: Records) -> np.ndarray:
+        found = self.forward(records)
         if self.answers == "logits":
             return from_logits(found, len(records), self.classes)
         return probabilities(found, len(records), self.classes)
@@ -169,9 +175,13 @@ def open_torch(
     """What a torch module says of itself; kind: the model to bind."""
     ends = _read_last_layer(module)
 
-    def bind(binding: Binding) -> TorchModel:
+    def bind(binding: Binding) -> Model:
         layout = by_order(_count_inputs(module), binding.columns, encode=binding.encode)
         classes = len(binding.classes)
+        if binding.outcome_kind != "class":
+            if ends == "probabilities":
+                raise not_a_regressor("a torch", "that ends in a softmax or a sigmoid")
+            return NumberTorch(kind(held, layout, classes, ""))
         answers = binding.answers or ends or _guess_answers(module, layout)
         return kind(held, layout, classes, answers)
 
@@ -180,7 +190,8 @@ def open_torch(
         if ends
         else "taken for probabilities if they look so, else for logits"
     )
-    return Opened(form, None, None, None, bind, (*notes, f"its answers are {read} (--answers)"))
+    note = f"its answers, where they are of classes, are {read} (--answers)"
+    return Opened(form, None, None, None, bind, (*notes, note))
 
 
 def _leaves(module: Any) -> list[Any]:

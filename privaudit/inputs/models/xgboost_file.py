@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from privaudit.contracts import Model
 from privaudit.inputs.models.answers import from_logits
 from privaudit.inputs.models.layout import Layout, by_name, by_order
 from privaudit.inputs.models.opened_model import (
@@ -17,6 +18,11 @@ from privaudit.inputs.models.opened_model import (
     damaged_file,
     in_parts,
     not_a_classifier,
+)
+from privaudit.inputs.models.predictors import (
+    XGBOOST_NUMBERS,
+    NumberXGBoost,
+    not_a_regressor,
 )
 from privaudit.records import Records
 
@@ -70,9 +76,10 @@ def open_xgboost(raw: bytes) -> Opened:
     booster = load_booster(raw)
     learner = json.loads(booster.save_config())["learner"]
     objective = learner["objective"]["name"]
-    if objective not in (*_SOFTMAX, *_SIGMOID):
+    if objective not in (*_SOFTMAX, *_SIGMOID, *XGBOOST_NUMBERS):
         raise not_a_classifier("XGBoost", objective)
-    classes = max(int(learner["learner_model_param"]["num_class"]), 2)
+    of_classes = objective in (*_SOFTMAX, *_SIGMOID)
+    classes = max(int(learner["learner_model_param"]["num_class"]), 2) if of_classes else None
     names = booster.feature_names
     inputs = booster.num_features()
     known = read_categories(booster)
@@ -89,13 +96,19 @@ def open_xgboost(raw: bytes) -> Opened:
             "taken in the order of the schema's levels"
         )
 
-    def bind(binding: Binding) -> XGBoost:
+    def bind(binding: Binding) -> Model:
+        of_numbers = binding.outcome_kind != "class"
+        if of_numbers and objective not in XGBOOST_NUMBERS:
+            raise not_a_regressor("an XGBoost", f"with the objective {objective!r}")
+        if not of_numbers and not of_classes:
+            raise not_a_classifier("XGBoost", objective)
         if names is None:
             layout = by_order(inputs, binding.columns, encode=binding.encode)
         else:
             own = {c.name: c.levels for c in binding.columns if c.name in coded}
             layout = by_name(names, binding.columns, encode=binding.encode, known={**own, **known})
-        return XGBoost(raw, layout, classes)
+        found = XGBoost(raw, layout, classes or 0)
+        return NumberXGBoost(found) if of_numbers else found
 
     given = None if names is None else tuple(names)
     return Opened("XGBoost", given, None, classes, bind, tuple(notes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Block, Prose, Text, embolden, make_table
-from privaudit.report.kinds import get_kinds
+from privaudit.report.kinds import get_kinds, get_model_utility, get_utility_metric
 from privaudit.report.reading import (
     AUC,
     get_findings,
@@ -18,7 +18,7 @@ from privaudit.report.wording import mitigations as words
 from privaudit.report.wording.access import shorten_access
 from privaudit.report.wording.knowledge import name_attack
 from privaudit.report.wording.releases import name_column
-from privaudit.report.wording.risk_and_utility import TRAINING_KINDS
+from privaudit.report.wording.risk_and_utility import TRAINING_KINDS, title_utility
 from privaudit.results import Audit, Estimate, Subject
 from privaudit.verdicts import Verdicts
 
@@ -38,18 +38,18 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
     others = [(s, e) for s, e in known if s is not reference]
     blocks: list[Block] = [Prose(words.INTRO if others else words.NOTHING_TO_COMPARE)]
     if others:
-        blocks += _compare(name_column(get_kinds(audit)), reference, risk, others)
+        blocks += _compare(audit, reference, risk, others)
     return (*blocks, *_build_access(reference))
 
 
 def _compare(
-    head: str, reference: Subject, risk: Estimate, others: list[tuple[Subject, Estimate]]
+    audit: Audit, reference: Subject, risk: Estimate, others: list[tuple[Subject, Estimate]]
 ) -> list[Block]:
-    utility = get_stated(reference.utility, "auroc")
+    utility = get_model_utility(reference)
     rows: list[tuple[Text, ...]] = []
     better: list[tuple[float, str, Estimate, Estimate | None]] = []
     for s, e in sorted(others, key=lambda entry: (entry[1].value or 0.0, entry[0].name)):
-        own = get_stated(s.utility, "auroc")
+        own = get_model_utility(s)
         less = _get_side(e, risk)
         if less < 0:
             better.append((-(own.value or 0.0) if own else 0.0, s.name, e, own))
@@ -62,7 +62,8 @@ def _compare(
         _, name, e, own = min(better, key=lambda entry: entry[:2])
         line = words.word_best(name, e, own, reference.name)
     last = words.COLUMNS[-1].replace("{name}", reference.name)
-    columns = (head, *words.COLUMNS[:-1], last)
+    head, use = name_column(get_kinds(audit)), title_utility(get_utility_metric(audit))
+    columns = (head, *words.COLUMNS[:-1], use, last)
     return [Prose(line), make_table(words.caption_comparison(reference.name), columns, rows)]
 
 

@@ -6,7 +6,7 @@ from privaudit.facts import Metric
 from privaudit.report import charts
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Block, Chart, Details, Prose, Text, embolden, make_table
-from privaudit.report.kinds import get_kinds
+from privaudit.report.kinds import get_kinds, get_utility_metric
 from privaudit.report.reading import get, get_detailed, get_stated
 from privaudit.report.series import (
     differs_from_rest,
@@ -22,7 +22,6 @@ from privaudit.results import Audit, Finding, GroupResult, Subject
 from privaudit.verdicts import Verdicts
 
 MAX_BARS = 10
-AUROC = Metric("auroc")
 
 
 def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
@@ -31,7 +30,8 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
     blocks = _build_overview(audit)
     for i in detailed:
         blocks += _draw_groups(audit.subjects[i], i + 1)
-    blocks += _build_utility([audit.subjects[i] for i in detailed])
+    measure = get_utility_metric(audit)
+    blocks += _build_utility([audit.subjects[i] for i in detailed], measure)
     return (Prose(words.INTRO), *blocks) if blocks else (Prose(words.NONE),)
 
 
@@ -52,15 +52,16 @@ def _build_overview(audit: Audit) -> list[Block]:
                 name_group(worst),
                 embolden(n.estimate_text(e), differs_from_rest(worst)),
                 f"{sum(differs_from_rest(g) for g, _ in ranked)} of {len(ranked)}",
-                _word_lowest_utility(s),
+                _word_lowest_utility(s, get_utility_metric(audit)),
             )
         )
     columns = (name_column(get_kinds(audit)), *words.OVERVIEW_COLUMNS)
+    columns = (*columns, words.title_lowest_utility(get_utility_metric(audit)))
     return [make_table(words.OVERVIEW, columns, rows)] if rows else []
 
 
-def _word_lowest_utility(subject: Subject) -> str:
-    ranked = rank_groups(subject.utility_groups, AUROC)
+def _word_lowest_utility(subject: Subject, metric: Metric) -> str:
+    ranked = rank_groups(subject.utility_groups, metric)
     if not ranked:
         return ""
     group, e = ranked[-1]
@@ -128,7 +129,7 @@ def _group_row(
     return (title, *cells)
 
 
-def _build_utility(subjects: list[Subject]) -> list[Block]:
+def _build_utility(subjects: list[Subject], metric: Metric) -> list[Block]:
     """Utility by group: a row a group, a column a release."""
     shown = [s for s in subjects if any(g.estimates for g in s.utility_groups)]
     levels = dict.fromkeys((g.by, g.level) for s in shown for g in s.utility_groups)
@@ -139,17 +140,19 @@ def _build_utility(subjects: list[Subject]) -> list[Block]:
             for s in shown
         ]
         cells = (
-            "" if g is None else words.SUPPRESSED if g.suppressed else _cell(g) for g in groups
+            ""
+            if g is None
+            else words.SUPPRESSED
+            if g.suppressed
+            else n.cell_text(get(g.estimates, metric))
+            for g in groups
         )
         rows.append((name_group(GroupResult(by, level, ())), *cells))
     if not rows:
         return []
-    table = make_table(words.UTILITY_CAPTION, ("Group", *(s.name for s in shown)), rows, 1)
-    return [Details(words.UTILITY_CAPTION, (table,))]
-
-
-def _cell(group: GroupResult) -> str:
-    return n.cell_text(get(group.estimates, AUROC))
+    caption = words.caption_utility(metric)
+    table = make_table(caption, ("Group", *(s.name for s in shown)), rows, 1)
+    return [Details(caption, (table,))]
 
 
 __all__ = ["build"]

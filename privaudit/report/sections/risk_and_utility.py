@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from privaudit.report import charts
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Block, Chart, Prose, make_table
-from privaudit.report.kinds import get_utility
+from privaudit.report.kinds import get_utility, get_utility_metric
 from privaudit.report.reading import (
     AUC,
     FALLBACK_FPR,
@@ -40,16 +40,21 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
     metric, dots = METRICS[chosen], marks[chosen]
     if not dots:
         return (Prose(words.NONE),)
-    title = title_dots(dots)
+    title, measure = title_dots(dots), get_utility_metric(audit)
     table = make_table(
         words.CAPTION,
-        ("Release", words.UTILITY_COLUMN, capitalise(name_metric(metric)), words.BY_GUESSING),
+        (
+            "Release",
+            words.title_utility(measure),
+            capitalise(name_metric(metric)),
+            words.BY_GUESSING,
+        ),
         [(d.name, n.estimate_text(d.x), n.estimate_text(d.y), n.chance_text(d.y)) for d in dots],
         1,
     )
     shown = {get_training_kind(s) for s in audit.subjects}
     looks = {LOOKS[kind]: name for kind, name in words.TRAINING_KINDS.items() if kind in shown}
-    axes = (words.UTILITY_AXIS, words.title_risk_axis(metric))
+    axes = (words.title_utility_axis(measure), words.title_risk_axis(metric))
     svg = charts.draw_tradeoff(dots, "chart-tradeoff", title, *axes, looks)
     blocks: list[Block] = [Prose(words.INTRO)]
     blocks += [Prose(words.NUMBERED, "small")] if len(dots) > charts.MAX_LOOKS else []

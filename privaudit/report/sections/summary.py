@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Block, Bullets, Callout, Card, Link, Prose, Table, make_table
-from privaudit.report.kinds import get_kinds, get_utility
+from privaudit.report.kinds import get_kinds, get_utility, get_utility_metric
 from privaudit.report.reading import (
     PRIMARY_FPR,
     Reading,
@@ -30,6 +30,7 @@ from privaudit.report.wording.metrics import name_setting
 from privaudit.report.wording.page import BADGES
 from privaudit.report.wording.reasons_and_caveats import word_caveat, word_reason
 from privaudit.report.wording.releases import name_column, name_place
+from privaudit.report.wording.risk_and_utility import title_utility
 from privaudit.results import Audit, Control, Failed, Subject
 from privaudit.verdicts import Verdicts
 
@@ -107,6 +108,7 @@ def _build_glance(audit: Audit, detailed: set[int]) -> Table:
             )
         )
     columns = (name_column(get_kinds(audit)), *words.GLANCE_COLUMNS)
+    columns = (*columns, title_utility(get_utility_metric(audit)))
     return make_table(words.GLANCE, columns, rows, 2)
 
 

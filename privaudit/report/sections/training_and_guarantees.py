@@ -15,7 +15,7 @@ from privaudit.report.blocks import (
     Row,
     make_table,
 )
-from privaudit.report.kinds import get_kind, get_kinds
+from privaudit.report.kinds import get_kind, get_kinds, get_utility_metric
 from privaudit.report.reading import get, get_detailed, get_stated
 from privaudit.report.wording import training_and_guarantees as words
 from privaudit.report.wording.knowledge import method_notes
@@ -69,16 +69,17 @@ def describe_method(audit: Audit, subject: Subject) -> str:
 
 
 def _build_utility(audit: Audit, head: str) -> list[Block]:
-    """Utility on held-out patients, and AUROC on training patients for contrast."""
+    """Utility on held-out patients, and AUROC or R2 on training patients for contrast."""
+    measure = get_utility_metric(audit)
     metrics = list(dict.fromkeys(e.metric for s in audit.subjects for e in s.utility))
     rows, overfitted = [], []
     for s in audit.subjects:
         if not s.utility:
             continue
-        inside = get(s.utility_members, "auroc")
+        inside = get(s.utility_members, measure)
         cells = [n.cell_text(get(s.utility, metric)) for metric in metrics]
         rows.append((s.name, *cells, n.cell_text(inside)))
-        outside = get_stated(s.utility, "auroc")
+        outside = get_stated(s.utility, measure)
         if inside is not None and outside is not None and _is_above(inside, outside):
             overfitted.append(s.name)
     if not rows:
@@ -86,7 +87,7 @@ def _build_utility(audit: Audit, head: str) -> list[Block]:
     titles = [capitalise(name_metric(metric)) for metric in metrics]
     readings = zip(titles, map(explain_reading, metrics), strict=True)
     notes = [f"{title}: {reading}." for title, reading in readings if reading]
-    columns = (head, *titles, words.TRAINING_AUROC)
+    columns = (head, *titles, words.title_training(measure))
     table = make_table(words.UTILITY_CAPTION, columns, rows, 1, notes)
     text = words.word_overfitting(overfitted, len(audit.subjects))
     return [table, *([Prose(text)] if overfitted else [])]

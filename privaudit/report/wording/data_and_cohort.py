@@ -37,5 +37,7 @@ def word_shape(data: Data) -> str:
     parts = [f"{n.count(data.columns)} summary values for each stay"]
     if data.channels:
         parts.append(f"{n.count(data.channels)} hourly measurements over {data.hours} hours")
+    if data.outcome_kind == "number":
+        return f"The outcome is the number “{data.title}”. The inputs are {' and '.join(parts)}."
     classes = f", one of {len(data.classes)} classes" if len(data.classes) > 2 else ""
     return f"The outcome is “{data.positive}”{classes}. The inputs are {' and '.join(parts)}."

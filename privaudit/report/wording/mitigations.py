@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from privaudit.report import numbers as n
+from privaudit.report.wording.metrics import name_metric
 from privaudit.results import Estimate
 
 INTRO = (
@@ -14,7 +15,7 @@ NOTHING_TO_COMPARE = (
     "This run holds nothing to compare: that takes at least two releases of the same task. What a "
     "run does not measure, its report does not recommend."
 )
-COLUMNS = ("Trained", "Risk (AUC)", "Utility (AUROC)", "Compared with {name}")
+COLUMNS = ("Trained", "Risk (AUC)", "Compared with {name}")
 ACCESS_COLUMNS = ("Attacker may", "Strongest attack", "AUC")
 ACCESS_NOTE = (
     "Narrower access helps only as far as it is enforced, and only against the attacks run here."
@@ -35,7 +36,11 @@ def word_comparison(risk: int, utility: int) -> str:
 
 def word_best(model: str, risk: Estimate, utility: Estimate | None, than: str) -> str:
     """The most useful of those that reveal less."""
-    useful = f", with an AUROC of {n.estimate_text(utility)}" if utility is not None else ""
+    useful = ""
+    if utility is not None:
+        article = "an" if utility.metric.name in ("auroc", "r2") else "a"
+        measure = name_metric(utility.metric)
+        useful = f", with {article} {measure} of {n.estimate_text(utility)}"
     return (
         f"Of the releases that reveal less than {than}, the most useful is {model}: AUC of the "
         f"strongest attack {n.estimate_text(risk)}{useful}. Whether it may be released is for the "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from privaudit.facts import Metric
 from privaudit.report import numbers as n
 from privaudit.report.wording.metrics import name_metric
 from privaudit.results import Estimate
@@ -19,12 +20,20 @@ OVERVIEW_COLUMNS = (
     "Most affected",
     "its AUC",
     "Groups that differ",
-    "Lowest utility (AUROC)",
 )
 CHANCE_COLUMN = "By guessing at the common threshold"
 P_COLUMN = "Adjusted p-value"
 SUPPRESSED = "not shown"
-UTILITY_CAPTION = "Utility by group, on held-out patients (AUROC)"
+
+
+def title_lowest_utility(metric: Metric) -> str:
+    """The column of the group with the lowest utility."""
+    return f"Lowest utility ({name_metric(metric)})"
+
+
+def caption_utility(metric: Metric) -> str:
+    """The caption of utility by group."""
+    return f"Utility by group, on held-out patients ({name_metric(metric)})"
 
 
 def title_chart(model: str, worst: str, e: Estimate, differs: bool) -> str:

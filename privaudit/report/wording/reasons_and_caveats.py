@@ -68,6 +68,8 @@ def _word(name: str, value: Param) -> str:
     parts = value if isinstance(value, tuple) else (value,)
     if name == "access":
         return "; ".join(name_access(str(part)) for part in parts)
+    if name in ("kind", "wanted"):
+        return " or ".join(OUTCOMES.get(str(part), str(part)) for part in parts)
     if name in ("attack", "attacks"):
         return ", ".join(name_attack(str(part)) for part in parts)
     if name == "group":
@@ -77,6 +79,9 @@ def _word(name: str, value: Param) -> str:
         return f" ({text})" if text else ""
     return text.rstrip(".") if name in ENDINGS else text
 
+
+OUTCOMES = {"class": "one of several classes", "number": "a number"}
+"""What an outcome is, by `records.OutcomeKind`."""
 
 ENDINGS = ("because", "fix", "error", "what")
 """Clauses of other places, whose full stop the sentence around them gives."""

@@ -14,8 +14,6 @@ INTRO = (
     "them apart."
 )
 CAPTION = "Utility and risk, with intervals"
-UTILITY_AXIS = "Utility: AUROC (right is better)"
-UTILITY_COLUMN = "Utility (AUROC)"
 BY_GUESSING = "By guessing"
 NONE = "No release has both a utility and a membership result, so there is nothing to compare."
 NUMBERED = "Marks carry numbers in order of risk; colour and shape show how each was trained."
@@ -30,6 +28,16 @@ TRAINING_KINDS: dict[TrainingKind, str] = {
     "other": "other",
 }
 """How a release was trained, in the order of the marks."""
+
+
+def title_utility_axis(metric: Metric) -> str:
+    """The axis of utility."""
+    return f"Utility: {name_metric(metric)} (right is better)"
+
+
+def title_utility(metric: Metric) -> str:
+    """A column of utility."""
+    return f"Utility ({name_metric(metric)})"
 
 
 def title_risk_axis(metric: Metric) -> str:

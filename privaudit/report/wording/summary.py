@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from privaudit.facts import Metric
 from privaudit.report import numbers as n
+from privaudit.report.wording.metrics import name_metric
 from privaudit.report.wording.reasons_and_caveats import word_reason
 from privaudit.report.wording.releases import list_names
 from privaudit.results import Data, Estimate, Untrained
@@ -167,7 +168,7 @@ def word_utility(e: Estimate, learner: str = "") -> str:
         lead = f"Utility of a model ({learner}) trained on it, on real held-out patients"
     inside = n.interval_text(e)
     width = f" ({n.share(e.confidence)} interval {inside})" if inside else ""
-    return f"{lead}: AUROC {n.value_text(e)}{width}."
+    return f"{lead}: {name_metric(e.metric)} {n.value_text(e)}{width}."
 
 
 def word_compared(lead: str, e: Estimate, beside: Iterable[tuple[str, Estimate | None]]) -> str:
@@ -253,6 +254,5 @@ GLANCE_COLUMNS = (
     "True positive rate",
     "at FPR",
     "AUC of the attack",
-    "Utility (AUROC)",
 )
 NOT_MEASURED = "not measured"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from privaudit.facts import Metric
 from privaudit.report import numbers as n
 from privaudit.report.wording.metrics import name_metric
 from privaudit.report.wording.releases import name_subset
@@ -12,7 +13,6 @@ from privaudit.results import ClaimText, Estimate
 WAYS_CAPTION = "How each release was trained, and what guarantee is claimed"
 WAYS_COLUMNS = ("Learner", "Method", "Guarantee")
 UTILITY_CAPTION = "Utility on held-out patients, with intervals"
-TRAINING_AUROC = "AUROC on training patients"
 SETTINGS_CAPTION = "Settings and cost of training"
 SETTINGS_COLUMNS = ("Settings", "Cost")
 NOTES = "Notes on the training"
@@ -31,6 +31,11 @@ NO_CLAIM = (
     "Where no guarantee is claimed, nothing in the training limits what an attacker can learn. "
     "This audit shows only what these attacks achieved."
 )
+
+
+def title_training(metric: Metric) -> str:
+    """The column of utility on training patients."""
+    return f"{name_metric(metric)} on training patients"
 
 
 def word_guarantee(c: ClaimText) -> str:

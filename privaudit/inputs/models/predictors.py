@@ -1,0 +1,219 @@
+"""Models of an outcome that is a number: regressors of any library, asked for their predictions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from privaudit.contracts import AnswersWithNumbers
+from privaudit.errors import PrivauditError
+from privaudit.inputs.models.layout import Frame, Layout
+from privaudit.inputs.models.opened_model import in_parts
+from privaudit.records import Records
+
+if TYPE_CHECKING:
+    from privaudit.inputs.models.lightgbm_file import LightGBM
+    from privaudit.inputs.models.onnx_graph import Onnx
+    from privaudit.inputs.models.torch_module import TorchModel
+    from privaudit.inputs.models.xgboost_file import XGBoost
+
+XGBOOST_NUMBERS = (
+    *("reg:squarederror", "reg:linear", "reg:squaredlogerror", "reg:pseudohubererror"),
+    *("reg:absoluteerror", "reg:quantileerror", "reg:logistic", "reg:gamma", "reg:tweedie"),
+    "count:poisson",
+)
+"""Objectives of which XGBoost's own answer is the outcome in its unit, the link applied."""
+
+LIGHTGBM_NUMBERS = (
+    *("regression", "regression_l1", "huber", "fair", "poisson", "quantile", "mape", "gamma"),
+    *("tweedie", "cross_entropy"),
+)
+"""Objectives of which LightGBM's own answer is the outcome in its unit, the link applied."""
+
+
+def read_numbers(answers: Any, rows: int, *, who: str = "the model") -> np.ndarray:
+    """(rows,) float64 of what was answered, (n,) or (n, 1).
+
+    Raises:
+        PrivauditError: Another shape, several numbers a row, or what is no finite number.
+    """
+    if hasattr(answers, "detach"):
+        answers = answers.detach().cpu().numpy()
+    answers = getattr(answers, "to_numpy", lambda: answers)()
+    try:
+        found = np.asarray(answers, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise PrivauditError(
+            f"{who} answered with something that is no array of numbers",
+            "one predicted number a row is needed",
+            "wrap it so that it answers with an (n,) array",
+        ) from None
+    if found.ndim == 2 and found.shape[1] == 1:
+        found = found[:, 0]
+    if found.ndim == 2 and found.shape[1] > 1 and len(found) == rows:
+        raise PrivauditError(
+            f"{who} answered with {found.shape[1]} numbers a row, for an outcome that is one",
+            "a model of several outcomes, or of classes, is not a model of this number",
+            "audit one output at a time: wrap the model so that it answers with this outcome's "
+            "column; if the numbers are probabilities of classes, say that the outcome is a class",
+        )
+    if found.shape != (rows,):
+        raise PrivauditError(
+            f"{who} answered with an array of shape {found.shape} for {rows:,} rows",
+            "one predicted number a row is needed",
+            "wrap it so that it answers row by row",
+        )
+    bad = int((~np.isfinite(found)).sum())
+    if bad:
+        raise PrivauditError(
+            f"{who} answered {bad:,} of {rows:,} rows with what is no finite number",
+            "a residual is a number; models that cannot read missing values answer so",
+            "fill missing values in before the model, or give a pipeline that does",
+        )
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class NumberEstimator(AnswersWithNumbers):
+    """A fitted regressor or a function, asked with a frame or a matrix as it was trained."""
+
+    held: Any = field(repr=False)
+    reads: Frame | Layout
+    wide: bool = True
+
+    def predict(self, records: Records) -> np.ndarray:
+        """(n,): see `privaudit.contracts.Predictor`."""
+        return in_parts(self._ask, records)
+
+    def _ask(self, records: Records) -> np.ndarray:
+        from privaudit.inputs.models.scikit_learn import inputs
+
+        try:
+            found = getattr(self.held, "predict", self.held)(inputs(self.reads, records, self.wide))
+        except PrivauditError:
+            raise
+        except Exception as error:
+            raise PrivauditError(
+                f"the model failed on the table ({type(error).__name__})",
+                "it does not accept these columns, types or missing values; its own message is not "
+                "shown, it may quote cells",
+                "ask it yourself for a few rows of the table, and give the table as in training",
+            ) from error
+        return read_numbers(found, len(records))
+
+
+@dataclass(frozen=True, eq=False)
+class NumberXGBoost(AnswersWithNumbers):
+    """Boosted trees of a number; the objective's link is applied, as in training."""
+
+    file: XGBoost
+
+    def predict(self, records: Records) -> np.ndarray:
+        """(n,): see `privaudit.contracts.Predictor`."""
+        return in_parts(self._ask, records)
+
+    def _ask(self, records: Records) -> np.ndarray:
+        booster = self.file.loaded
+        last = booster.attributes().get("best_iteration")
+        found = booster.inplace_predict(
+            self.file.layout.matrix(records.X),
+            iteration_range=(0, int(last) + 1) if last is not None else (0, 0),
+            predict_type="value",
+            missing=np.nan,
+            validate_features=False,
+        )
+        return read_numbers(found, len(records))
+
+
+@dataclass(frozen=True, eq=False)
+class NumberLightGBM(AnswersWithNumbers):
+    """Boosted trees of LightGBM of a number; the objective's link is applied, as in training."""
+
+    file: LightGBM
+
+    def predict(self, records: Records) -> np.ndarray:
+        """(n,): see `privaudit.contracts.Predictor`."""
+        return in_parts(self._ask, records)
+
+    def _ask(self, records: Records) -> np.ndarray:
+        X = self.file.layout.matrix(records.X).astype(np.float64)
+        return read_numbers(self.file.loaded.predict(X, num_threads=1), len(records))
+
+
+@dataclass(frozen=True, eq=False)
+class NumberOnnx(AnswersWithNumbers):
+    """A graph that answers with one number a row."""
+
+    graph: Onnx
+
+    def predict(self, records: Records) -> np.ndarray:
+        """(n,): see `privaudit.contracts.Predictor`."""
+        return in_parts(lambda part: read_numbers(self.graph.run(part), len(part)), records)
+
+
+@dataclass(frozen=True, eq=False)
+class NumberTorch(AnswersWithNumbers):
+    """A torch module that answers with one number a row."""
+
+    network: TorchModel
+
+    def predict(self, records: Records) -> np.ndarray:
+        """(n,): see `privaudit.contracts.Predictor`."""
+        return in_parts(
+            lambda part: read_numbers(self.network.forward(part), len(part)), records, 16_384
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedNumbers(AnswersWithNumbers):
+    """A model of which only its predictions for these records are known.
+
+    The records hold each as two float32 columns that sum to it: see `split_numbers`.
+    """
+
+    def predict(self, records: Records) -> np.ndarray:
+        """(n,): see `privaudit.contracts.Predictor`."""
+        return np.asarray(records.X.astype(np.float64).sum(axis=1))
+
+
+def split_numbers(numbers: np.ndarray) -> np.ndarray:
+    """(n, 2) float32 that sum to (n,) float64: one float32 would blur an exact prediction."""
+    coarse = numbers.astype(np.float32)
+    return np.column_stack([coarse, (numbers - coarse).astype(np.float32)])
+
+
+def not_a_regressor(form: str, what: str) -> PrivauditError:
+    """A model of classes where the outcome is said to be a number."""
+    return PrivauditError(
+        f"{form} model {what}, for an outcome that is a number",
+        "it answers with probabilities of classes, which are no predictions of a number",
+        "say that the outcome is a class (outcome_kind), or give a model that predicts the number",
+    )
+
+
+def not_a_model_of_classes(kind: str) -> PrivauditError:
+    """A model of a number where the outcome is taken for a class."""
+    return PrivauditError(
+        f"a {kind} without probabilities",
+        "it predicts a number, and the outcome is taken for a class",
+        "if the outcome is a number such as a length of stay, say outcome_kind = number; else give "
+        "a classifier with probabilities (support vector machines: probability=True)",
+    )
+
+
+__all__ = [
+    "LIGHTGBM_NUMBERS",
+    "XGBOOST_NUMBERS",
+    "NumberEstimator",
+    "NumberLightGBM",
+    "NumberOnnx",
+    "NumberTorch",
+    "NumberXGBoost",
+    "RecordedNumbers",
+    "not_a_model_of_classes",
+    "not_a_regressor",
+    "read_numbers",
+    "split_numbers",
+]

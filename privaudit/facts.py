@@ -66,6 +66,7 @@ class ReasonCode(StrEnum):
     SUPPRESSED = "suppressed"
     NEGATIVE_CONTROL_FAILED = "negative_control_failed"
     DISTRIBUTION_SHIFTED = "distribution_shifted"
+    WRONG_WAY_ROUND = "wrong_way_round"
     LACKS_POWER = "lacks_power"
     NO_POSITIVE_CONTROL = "no_positive_control"
     NO_NEGATIVE_CONTROL = "no_negative_control"
@@ -159,6 +160,7 @@ class CaveatCode(StrEnum):
     ATTACK_FAILED = "attack_failed"
     GUARANTEE_BROKEN = "guarantee_broken"
     NOT_TRAINED = "not_trained"
+    AUC_BELOW_HALF = "auc_below_half"
 
     # --- one finding
     CONTROL_DESCRIBED = "control_described"
@@ -187,8 +189,11 @@ class CaveatCode(StrEnum):
     CONSTANT_ANSWERS = "constant_answers"
     BETTER_ON_HELD_OUT = "better_on_held_out"
     NO_BETTER_THAN_CHANCE = "no_better_than_chance"
+    OUTCOMES_WRONG_WAY = "outcomes_wrong_way"
     SEVERAL_RECORDS_A_PATIENT = "several_records_a_patient"
     NOT_RETRAINED = "not_retrained"
+    CODED_LEVELS = "coded_levels"
+    EXPECTED_ANSWERS = "expected_answers"
 
     # --- a synthetic table (privaudit.fidelity)
     COLUMNS_MISSING = "columns_missing"
@@ -220,6 +225,7 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.ATTACK_FAILED: ("attack", "subject", "error"),
     CaveatCode.GUARANTEE_BROKEN: ("attack", "subject", "bound", "confidence", "claimed"),
     CaveatCode.NOT_TRAINED: ("subject",),
+    CaveatCode.AUC_BELOW_HALF: ("attack", "subject", "auc", "upper", "confidence"),
     CaveatCode.CONTROL_DESCRIBED: ("control",),
     CaveatCode.EPSILON_ABOVE_CLAIM: ("bound", "confidence", "claimed"),
     CaveatCode.BOUND_OF_ANOTHER_UNIT: ("unit", "neighbours"),
@@ -248,6 +254,7 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.FEW_HELD_OUT: ("patients", "wanted", "fpr"),
     CaveatCode.BETTER_ON_HELD_OUT: ("held_out", "members"),
     CaveatCode.NO_BETTER_THAN_CHANCE: ("members",),
+    CaveatCode.OUTCOMES_WRONG_WAY: ("outcome", "auroc", "low", "high", "confidence"),
     CaveatCode.SEVERAL_RECORDS_A_PATIENT: (
         "records",
         "patients",
@@ -262,6 +269,8 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
         "mean_high",
     ),
     CaveatCode.NOT_RETRAINED: ("what", "because"),
+    CaveatCode.CODED_LEVELS: ("column", "levels", "codes", "hidden", "least"),
+    CaveatCode.EXPECTED_ANSWERS: ("rows", "greatest", "tolerance"),
 }
 """The parameters of each code, none where it is not listed."""
 

@@ -11,8 +11,10 @@ import numpy as np
 
 from privaudit.errors import PrivauditError
 from privaudit.inputs import pools
+from privaudit.inputs.class_order import UNSTATED, StatedOrder, find_order, refuse_unknown_order
 from privaudit.inputs.infer_schema import propose_schema
 from privaudit.inputs.models.answers import from_logits, probabilities
+from privaudit.inputs.probability_columns import find_columns
 from privaudit.inputs.read_model import SAMPLE
 from privaudit.inputs.read_table import list_names, read_cells, to_records
 from privaudit.inputs.schema import TableSchema
@@ -22,10 +24,6 @@ from privaudit.inputs.user_task import UserTask
 from privaudit.records import Column, Records
 from privaudit.seeds import Seeds
 
-PROBABILITY_NAMES = (
-    *("p", "prob", "probability", "proba", "score", "prediction", "predicted", "y_prob", "y_pred"),
-    "risk",
-)
 MEMBER_NAMES = (
     "member",
     "is_member",
@@ -45,7 +43,10 @@ NONMEMBER_LABELS = (
 
 @dataclass(frozen=True)
 class PredictionsTable:
-    """A file of probabilities: which columns hold them, and who is a member."""
+    """A file of probabilities: which columns hold them, and who is a member.
+
+    order: what the user states of the classes, where the columns do not name them.
+    """
 
     path: Path
     outcome: str
@@ -54,6 +55,7 @@ class PredictionsTable:
     patient: str = ""
     groups: tuple[str, ...] = ()
     sample: int | None = SAMPLE
+    order: StatedOrder = UNSTATED
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +99,10 @@ def read_predictions(
     proposed, _ = propose_schema(
         table.path, outcome=table.outcome, list_rare=True, whats=[f"the {what} table"]
     )
-    classes = proposed.classes
-    columns = tuple(map(Column, _find_probability_columns(table.probabilities, rest, classes)))
+    order = find_order(proposed.classes, None, table.order)
+    classes = order.classes
+    chosen = find_columns(table.probabilities, rest, classes, table.order)
+    columns = tuple(map(Column, chosen.names))
     groups = (*table.groups, member)
     schema = TableSchema(columns, table.outcome, classes, table.patient, groups)
     cells = read_cells(
@@ -112,8 +116,21 @@ def read_predictions(
     read = to_records(cells, schema, what)
     pools.refuse_rare_classes((read,), table.outcome)
     p = probabilities(
-        read.X.astype(np.float64), len(read), len(classes), who="the predictions table"
+        chosen.fill(read.X.astype(np.float64), len(classes)),
+        len(read),
+        len(classes),
+        who="the predictions table",
     )
+    if not (order.known or chosen.named):
+        raise refuse_unknown_order(
+            p[is_member],
+            read.y[is_member],
+            classes,
+            who="the predictions table",
+            fix="say --event NAME, the class whose probability the column is, or --classes A,B, "
+            "the classes in the order of the columns; or name the columns after the classes "
+            f"(p_{classes[0]}, ...)",
+        )
     answers = Records(
         tuple(Column(f"log probability of {name}") for name in classes),
         # Logarithms keep the order of answers that are nearly sure; a float32 probability does not.
@@ -193,42 +210,6 @@ def _find_member_column(given: str, names: Sequence[str]) -> str:
             "name the column: --member COLUMN",
         )
     return found[0]
-
-
-def _find_probability_columns(
-    given: tuple[str, ...], rest: Sequence[str], classes: tuple[str, ...]
-) -> tuple[str, ...]:
-    """One column for two classes (of the last one), else one a class in their order."""
-    if given:
-        absent = [name for name in given if name not in rest]
-        if absent or len(given) not in (1, len(classes)):
-            raise PrivauditError(
-                f"--probabilities {','.join(given)}",
-                f"it names one column (of the class {classes[-1]!r}) or {len(classes)}, in the "
-                "order "
-                f"{', '.join(classes)}; columns left are: {list_names(rest)}",
-                "name the columns that hold probabilities",
-            )
-        return given
-    per_class = []
-    for name in classes:
-        forms = {
-            f"{word}{mark}{name}".lower()
-            for word in PROBABILITY_NAMES
-            for mark in ("_", "", ".", "=")
-        }
-        per_class.append([column for column in rest if column.lower() in forms])
-    if all(len(found) == 1 for found in per_class):
-        return tuple(found[0] for found in per_class)
-    single = [column for column in rest if column.lower() in PROBABILITY_NAMES]
-    if len(single) == 1 and len(classes) == 2:
-        return (single[0],)
-    raise PrivauditError(
-        "no column of the predictions table looks like probabilities",
-        f"expected is one called {', '.join(PROBABILITY_NAMES[:4])}, or one a class "
-        f"(p_{classes[0]}, ...)",
-        "name them: --probabilities A,B",
-    )
 
 
 __all__ = ["PredictionsTable", "read_membership", "read_predictions"]

@@ -1,4 +1,4 @@
-"""Which of a model's outputs belongs to which class: read, self-evident or stated, never guessed."""
+"""Which output of a model belongs to which class: read, self-evident or stated, never guessed."""
 
 from __future__ import annotations
 

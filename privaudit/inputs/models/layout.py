@@ -19,6 +19,7 @@ from privaudit.inputs.models.levels import (
     match_levels,
     sort_levels,
     values_of,
+    widen,
 )
 from privaudit.inputs.read_table import list_names
 from privaudit.records import Column, Records
@@ -244,6 +245,17 @@ def loosen(name: str) -> str:
     return re.sub(r"[^0-9A-Za-z]+", "_", name)
 
 
+def _spell(column: Column) -> tuple[Any, ...]:
+    """What a frame holds for each level: booleans for true and false, as readers of CSV make them;
+    else texts."""
+    words = tuple(level.strip().lower() for level in column.levels)
+    return (
+        tuple(word == "true" for word in words)
+        if set(words) == {"true", "false"}
+        else (column.levels)
+    )
+
+
 @dataclass(frozen=True)
 class _Dummies:
     """What a column's name with one of its levels may stand for; None for two things at once."""
@@ -324,10 +336,11 @@ class Frame:
         if column.levels:
             codes = np.where(there, x, -1).astype(np.int64)
             objects = np.empty(len(column.levels) + 1, dtype=object)
-            objects[:-1] = self.categories.get(column.name, column.levels)
+            objects[:-1] = self.categories.get(column.name) or _spell(column)
             objects[-1] = None if column.name in self.nones else np.nan
-            return objects[codes]
-        values = x.astype(np.float64)
+            found = objects[codes]
+            return found.astype(bool) if all(isinstance(x, bool) for x in found) else found
+        values = widen(x)
         if kind and there.all() and np.dtype(kind).kind in "iub":
             return np.rint(values).astype(kind)
         return values

@@ -13,7 +13,8 @@ import numpy as np
 from privaudit.errors import PrivauditError
 from privaudit.inputs.models.answers import from_logits, probabilities
 from privaudit.inputs.models.extras import require_library
-from privaudit.inputs.models.layout import Layout, by_name, by_order
+from privaudit.inputs.models.layout import Layout, by_name, by_order, loosen
+from privaudit.inputs.models.levels import widen
 from privaudit.inputs.models.opened_model import (
     Binding,
     FileModel,
@@ -22,7 +23,7 @@ from privaudit.inputs.models.opened_model import (
     in_parts,
     not_a_classifier,
 )
-from privaudit.records import Records
+from privaudit.records import Column, Records
 
 MAX_WAYS = 5_000
 """Ways to give lists of levels to columns that are tried."""
@@ -42,7 +43,7 @@ class LightGBM(FileModel):
         return in_parts(self._ask, records)
 
     def _ask(self, records: Records) -> np.ndarray:
-        X = self.layout.matrix(records.X).astype(np.float64)
+        X = widen(self.layout.matrix(records.X))
         if self.slope is None:
             answers = self.loaded.predict(X, num_threads=1)
             return probabilities(answers, len(records), self.classes)
@@ -76,7 +77,9 @@ def open_lightgbm(raw: bytes) -> Opened:
     classes = max(booster.num_model_per_iteration(), 2)
     names = tuple(booster.feature_name())
     plain = all(name == f"Column_{i}" for i, name in enumerate(names))
-    known = find_levels(names, read_coded(text), booster.pandas_categorical or [])
+    coded = read_coded(text)
+    known = find_levels(names, coded, booster.pandas_categorical or [])
+    unread = [name for name, codes in zip(names, coded, strict=True) if codes == ()]
     slope: float | None = None
     if "\naverage_output" not in text and kind in ("binary", "multiclass"):
         scale = re.search(r"sigmoid:([0-9.eE+-]+)", objective.group(2) if objective else "")
@@ -90,11 +93,17 @@ def open_lightgbm(raw: bytes) -> Opened:
                 names,
                 binding.columns,
                 encode=binding.encode,
-                known=known,
+                known={**_any_levels(unread, binding.columns), **known},
             )
         return LightGBM(text, layout, classes, slope)
 
     return Opened("LightGBM", None if plain else names, None, classes, bind)
+
+
+def _any_levels(names: Sequence[str], columns: Sequence[Column]) -> dict[str, tuple[str, ...]]:
+    """Levels for columns of texts that no tree reads: any codes will do."""
+    own = {loosen(column.name): column.levels for column in columns if column.levels}
+    return {name: own[loosen(name)] for name in names if loosen(name) in own}
 
 
 def read_coded(text: str) -> tuple[tuple[int, ...] | None, ...]:

@@ -11,6 +11,7 @@ from privaudit.errors import PrivauditError
 from privaudit.inputs.models.answers import from_logits, probabilities
 from privaudit.inputs.models.extras import require_library
 from privaudit.inputs.models.layout import Layout, by_name, by_order, loosen
+from privaudit.inputs.models.levels import widen
 from privaudit.inputs.models.onnx_wire import read_graph
 from privaudit.inputs.models.opened_model import (
     Binding,
@@ -208,7 +209,7 @@ def _cast(values: np.ndarray, kind: str, name: str) -> np.ndarray:
                 "to cut them off would be another question",
                 "give the table that the model was trained on",
             )
-    return values.astype(_TYPES[kind])
+    return widen(values) if kind == "tensor(double)" else values.astype(_TYPES[kind])
 
 
 def _levels(name: str, levels: dict[str, tuple[str, ...]]) -> tuple[str, ...]:

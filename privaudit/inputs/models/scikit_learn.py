@@ -19,6 +19,7 @@ from privaudit.inputs.models.layout import (
     by_order,
     mismatch,
 )
+from privaudit.inputs.models.levels import widen
 from privaudit.inputs.models.lightgbm_file import find_levels, read_coded
 from privaudit.inputs.models.opened_model import (
     Binding,
@@ -77,7 +78,7 @@ def inputs(reads: Frame | Layout, records: Records, wide: bool = True) -> Any:
     if isinstance(reads, Frame):
         return reads.make(records)
     X = reads.matrix(records.X)
-    return X.astype(np.float64) if wide else X
+    return widen(X) if wide and isinstance(X, np.ndarray) else X
 
 
 def open_estimator(held: Any, form: str = "") -> Opened:
@@ -138,7 +139,7 @@ class Named(Layout):
     def matrix(self, X: np.ndarray) -> Any:
         import pandas as pd
 
-        return pd.DataFrame(super().matrix(X), columns=list(self.names))
+        return pd.DataFrame(widen(super().matrix(X)), columns=list(self.names))
 
 
 def use_one_thread(held: Any) -> Any:

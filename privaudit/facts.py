@@ -67,6 +67,7 @@ class ReasonCode(StrEnum):
     SUPPRESSED = "suppressed"
     NEGATIVE_CONTROL_FAILED = "negative_control_failed"
     DISTRIBUTION_SHIFTED = "distribution_shifted"
+    WRONG_WAY_ROUND = "wrong_way_round"
     LACKS_POWER = "lacks_power"
     NO_POSITIVE_CONTROL = "no_positive_control"
     NO_NEGATIVE_CONTROL = "no_negative_control"
@@ -162,6 +163,7 @@ class CaveatCode(StrEnum):
     ATTACK_FAILED = "attack_failed"
     GUARANTEE_BROKEN = "guarantee_broken"
     NOT_TRAINED = "not_trained"
+    AUC_BELOW_HALF = "auc_below_half"
 
     # --- one finding
     CONTROL_DESCRIBED = "control_described"
@@ -193,8 +195,11 @@ class CaveatCode(StrEnum):
     NO_BETTER_THAN_CHANCE = "no_better_than_chance"
     SMALLER_ERRORS_ON_HELD_OUT = "smaller_errors_on_held_out"
     NO_BETTER_THAN_A_CONSTANT = "no_better_than_a_constant"
+    OUTCOMES_WRONG_WAY = "outcomes_wrong_way"
     SEVERAL_RECORDS_A_PATIENT = "several_records_a_patient"
     NOT_RETRAINED = "not_retrained"
+    CODED_LEVELS = "coded_levels"
+    EXPECTED_ANSWERS = "expected_answers"
 
     # --- a synthetic table (privaudit.fidelity)
     COLUMNS_MISSING = "columns_missing"
@@ -226,6 +231,7 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.ATTACK_FAILED: ("attack", "subject", "error"),
     CaveatCode.GUARANTEE_BROKEN: ("attack", "subject", "bound", "confidence", "claimed"),
     CaveatCode.NOT_TRAINED: ("subject",),
+    CaveatCode.AUC_BELOW_HALF: ("attack", "subject", "auc", "upper", "confidence"),
     CaveatCode.CONTROL_DESCRIBED: ("control",),
     CaveatCode.EPSILON_ABOVE_CLAIM: ("bound", "confidence", "claimed"),
     CaveatCode.BOUND_OF_ANOTHER_UNIT: ("unit", "neighbours"),
@@ -257,6 +263,7 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.NO_BETTER_THAN_CHANCE: ("members",),
     CaveatCode.SMALLER_ERRORS_ON_HELD_OUT: ("held_out", "members"),
     CaveatCode.NO_BETTER_THAN_A_CONSTANT: ("members", "constant"),
+    CaveatCode.OUTCOMES_WRONG_WAY: ("outcome", "auroc", "low", "high", "confidence"),
     CaveatCode.SEVERAL_RECORDS_A_PATIENT: (
         "records",
         "patients",
@@ -271,6 +278,8 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
         "mean_high",
     ),
     CaveatCode.NOT_RETRAINED: ("what", "because"),
+    CaveatCode.CODED_LEVELS: ("column", "levels", "codes", "hidden", "least"),
+    CaveatCode.EXPECTED_ANSWERS: ("rows", "greatest", "tolerance"),
 }
 """The parameters of each code, none where it is not listed."""
 

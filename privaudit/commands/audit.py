@@ -37,6 +37,12 @@ _PREDICTIONS = (
     "In place of a model: its probabilities, with outcome and membership, a row a record."
 )
 _MEMBER = "In --predictions, the column of membership: 1 for trained on, 0 for held out."
+_CLASSES = "The classes in the order of the model's outputs, where nothing else says it."
+_EVENT = "Of two classes, the one whose probability the model gives, or gives last."
+_EXPECT = (
+    "The owner's own probabilities of some rows, to be equal within 0.00001: a table with the "
+    "column `row` (0 for the first) or the patient's, and p or p_CLASS columns."
+)
 _REFERENCE = "Rows that the attacker owns. [default: a fifth of the held-out patients]"
 _SAMPLE = "Rows to read of each side, of patients drawn at random; `all` for every row."
 
@@ -57,6 +63,9 @@ _SAMPLE = "Rows to read of each side, of patients drawn at random; `all` for eve
     option("--trust-pickle", "", _PICKLE),
     option("--encode", "HOW", _ENCODE, default=""),
     option("--answers", "KIND", _ANSWERS, default=""),
+    option("--classes", "A,B", _CLASSES),
+    option("--event", "CLASS", _EVENT, default=""),
+    option("--expect", "TABLE", _EXPECT, PATH),
     option("--predictions", "TABLE", _PREDICTIONS, PATH),
     option("--member", "COLUMN", _MEMBER, default=""),
     option("--probabilities", "A,B", "In --predictions, the columns of probabilities."),
@@ -126,19 +135,11 @@ def request_of(options: dict[str, Any]) -> Request:
         command=inputs.spell_command(
             "audit --trust-pickle" if options["trust_pickle"] else "audit",
             options,
-            ("model", "members", "nonmembers", "reference", "schema", "predictions"),
+            ("model", "members", "nonmembers", "reference", "schema", "predictions", "expect"),
             (
-                *(
-                    "outcome",
-                    "outcome_kind",
-                    "patient",
-                    "groups",
-                    "estimator",
-                    "module",
-                    "encode",
-                    "answers",
-                ),
-                *("member", "probabilities", "attacks", "sample", "profile", "seed"),
+                *("outcome", "outcome_kind", "patient", "groups", "estimator", "module"),
+                *("encode", "answers", "classes", "event", "member", "probabilities"),
+                *("attacks", "sample", "profile", "seed"),
             ),
         ),
     )
@@ -146,6 +147,7 @@ def request_of(options: dict[str, Any]) -> Request:
 
 def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[str | Caveat, ...]]:
     """The task, the release and the notes of what the options name."""
+    from privaudit.inputs.class_order import StatedOrder
     from privaudit.inputs.outcome import check_outcome_kind
     from privaudit.inputs.read_model import ModelOptions, TablePaths, read_model
     from privaudit.inputs.read_predictions import PredictionsTable, read_predictions
@@ -157,6 +159,7 @@ def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[s
     seeds, confidence = Seeds(0).child("brought"), options["confidence"]
     groups, sample = several(options["groups"]), inputs.parse_sample(options["sample"])
     outcome_kind = check_outcome_kind(options["outcome_kind"] or "class")
+    order = StatedOrder(several(options["classes"]), options["event"])
     if options["predictions"] is not None:
         _refuse_beside_predictions(options)
         table = PredictionsTable(
@@ -168,6 +171,7 @@ def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[s
             groups,
             sample,
             outcome_kind,
+            order,
         )
         return read_predictions(table, seeds=seeds, confidence=confidence)
     for name in ("model", "members", "nonmembers"):
@@ -189,7 +193,12 @@ def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[s
         outcome_kind,
     )
     how = ModelOptions(
-        options["trust_pickle"], options["module"], options["encode"], options["answers"]
+        options["trust_pickle"],
+        options["module"],
+        options["encode"],
+        options["answers"],
+        order,
+        options["expect"],
     )
     return read_model(
         options["model"],
@@ -202,7 +211,17 @@ def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[s
 
 
 def _refuse_beside_predictions(options: dict[str, Any]) -> None:
-    for name in ("model", "members", "nonmembers", "reference", "schema", "estimator", "module"):
+    alone = (
+        "model",
+        "members",
+        "nonmembers",
+        "reference",
+        "schema",
+        "estimator",
+        "module",
+        "expect",
+    )
+    for name in alone:
         if options[name]:
             raise PrivauditError(
                 f"--predictions together with --{name}",

@@ -41,6 +41,7 @@ from privaudit.results import (
 )
 from privaudit.seeds import Seeds
 from privaudit.stats.version import STATISTICS
+from privaudit.stats.wrong_way import find_below_half
 
 Report = Callable[[Audit, Path], object]
 
@@ -341,10 +342,23 @@ def caveats(
                     for caveat in outcome.caveats
                     if caveat.code is CaveatCode.EPSILON_ABOVE_CLAIM
                 ]
+        for low in find_below_half(one):
+            below: dict[str, Param] = {
+                "attack": low.attack,
+                "subject": one.name,
+                "auc": low.auc,
+                "upper": low.upper,
+                "confidence": low.confidence,
+            }
+            found.append(Caveat(CaveatCode.AUC_BELOW_HALF, params=below))
     for missing in untrained:
         severity: Severity = "defect" if missing.failed else "warning"
         found.append(Caveat(CaveatCode.NOT_TRAINED, severity, {"subject": missing.name}))
     return tuple(found)
+
+
+WRONG_WAY = (CaveatCode.OUTCOMES_WRONG_WAY, CaveatCode.AUC_BELOW_HALF)
+"""Caveats by which nothing can be concluded about membership."""
 
 
 def exit_code(audit: Audit) -> int:
@@ -354,7 +368,8 @@ def exit_code(audit: Audit) -> int:
         5 where the audit itself or a guarantee is broken: a caveat that is a defect, of the audit
         or of a finding, a null control that reads as a leak, a control, an attack or a method that
         failed with an error; 3, inconclusive, where every attack on a model missed the leak planted
-        in it; else 0. One attack without power beside others with it is a caveat.
+        in it, or where members are read the wrong way round; else 0. One attack without power
+        beside others with it is a caveat.
     """
     stated = list(audit.caveats)
     broken = any(one.failed for one in audit.untrained)
@@ -367,7 +382,8 @@ def exit_code(audit: Audit) -> int:
         underpowered |= bool(planted) and not any(planted)
     if broken or any(caveat.severity == "defect" for caveat in stated):
         return 5
-    return 3 if underpowered else 0
+    wrong_way = any(caveat.code in WRONG_WAY for caveat in audit.caveats)
+    return 3 if underpowered or wrong_way else 0
 
 
 def is_void(control: Control) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from privaudit.contracts import Model, Scores
+from privaudit.disclosure_limits import MIN_CELL
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode, Param
 from privaudit.inputs import identifiers
@@ -18,6 +19,8 @@ from privaudit.seeds import Seeds
 from privaudit.signals import ask, read_signal
 from privaudit.signals import confidence as confidence_of
 from privaudit.stats import estimates
+from privaudit.stats.auc import area
+from privaudit.stats.wrong_way import LEVEL
 
 MIN_PATIENTS = 20
 """Patients a side below which an interval covers almost everything."""
@@ -250,12 +253,43 @@ def examine_answers(split: Split, p: Sequence[np.ndarray]) -> list[Caveat]:
         return [*caveats, Caveat(CaveatCode.CONSTANT_ANSWERS)]
     pools = (split.members, split.nonmembers)
     members, held_out = (_auroc(one, pool.y) for one, pool in zip(p, pools, strict=True))
+    wrong = find_reversed_outcomes(split.members, p[0])
+    if wrong:
+        return [*caveats, *wrong]
     if held_out - members > 0.1:
         params: dict[str, Param] = {"held_out": held_out, "members": members}
         caveats.append(Caveat(CaveatCode.BETTER_ON_HELD_OUT, params=params))
     elif members < 0.52 and max(map(len, pools)) > 200:
         caveats.append(Caveat(CaveatCode.NO_BETTER_THAN_CHANCE, params={"members": members}))
     return caveats
+
+
+def find_reversed_outcomes(members: Records, p: np.ndarray) -> list[Caveat]:
+    """Outcomes that the model ranks surely the wrong way round on its own training records.
+
+    One in a thousand audits of a model that knows nothing states one, over all classes together.
+    """
+    k = p.shape[1]
+    asked = range(k) if k > 2 else (k - 1,)
+    confidence = 1 - 2 * LEVEL / len(asked)
+    found = []
+    for c in asked:
+        own = members.y == c
+        ids = members.patient[own], members.patient[~own]
+        if min(len(np.unique(one)) for one in ids) < MIN_CELL:
+            continue
+        ranked = area(p[own, c], p[~own, c], *ids)
+        low, high, _ = ranked.interval(confidence)
+        if high < 0.5:
+            params: dict[str, Param] = {
+                "outcome": members.classes[c],
+                "auroc": round(ranked.value, 4),
+                "low": round(low, 4),
+                "high": round(high, 4),
+                "confidence": confidence,
+            }
+            found.append(Caveat(CaveatCode.OUTCOMES_WRONG_WAY, params=params))
+    return found
 
 
 def compare_units(

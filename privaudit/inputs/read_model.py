@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +13,19 @@ from privaudit.contracts import FlowStep, Model
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode
 from privaudit.inputs import pools
+from privaudit.inputs.class_order import (
+    UNSTATED,
+    ClassOrder,
+    StatedOrder,
+    find_order,
+    refuse_unknown_order,
+)
+from privaudit.inputs.codes import advise_codes, list_codes, refuse_other_codes
+from privaudit.inputs.expected import Pool, check_expected
 from privaudit.inputs.infer_schema import propose_schema
 from privaudit.inputs.models.answers import canonical
-from privaudit.inputs.models.layout import Encode, Frame, by_name
+from privaudit.inputs.models.layout import Encode, Frame, Layout, TextsAsNumbers, by_name
+from privaudit.inputs.models.levels import refuse_unknown_levels
 from privaudit.inputs.models.open_model import bind, open_model
 from privaudit.inputs.models.opened_model import Opened
 from privaudit.inputs.read_table import Cells, list_names, read_cells, to_records
@@ -29,8 +39,6 @@ from privaudit.seeds import Seeds
 
 SAMPLE = 50_000
 """Records a side that are read by default."""
-
-Pool = Literal["members", "non-members", "reference"]
 
 
 @dataclass(frozen=True)
@@ -63,12 +71,17 @@ class TablePaths:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """How far the model's file is trusted, and what it does not say of itself."""
+    """How far the model's file is trusted, and what it does not say of itself.
+
+    order: which output belongs to which class; expected: a table of the owner's own probabilities.
+    """
 
     trust_pickle: bool = False
     module: str = ""
     encode: Encode = ""
     answers: str = ""
+    order: StatedOrder = UNSTATED
+    expected: Path | None = None
 
 
 def read_model(
@@ -98,9 +111,34 @@ def read_model(
     schema, notes = _find_schema(tables, opened)
     schema, narrowed = _drop_unread_columns(schema, opened, options.encode)
     notes += narrowed
-    model = bind(opened, schema, encode=options.encode, answers=options.answers)
+    of_classes = schema.outcome_kind == "class"
+    order = ClassOrder(())
+    if of_classes:
+        order = find_order(schema.classes, opened.labels, options.order)
+        schema = replace(schema, classes=order.classes)
+    in_order = of_classes and not order.by_label
+    asked = {"answers": options.answers, "in_order": in_order}
+    try:
+        model = bind(opened, schema, encode=options.encode, **asked)
+    except TextsAsNumbers as error:
+        members = _read_pools(tables, schema, seeds)[0].members
+        raise advise_codes(error, opened, schema, members, **asked) from None
+    if in_order:
+        opened = replace(opened, labels=None)
     recipe = _choose_recipe(model, estimator, schema.outcome_kind)
     split, flow, rows, read = _read_pools(tables, schema, seeds)
+    if not order.known:
+        raise refuse_unknown_order(
+            model.predict_proba(split.members),
+            split.members.y,
+            schema.classes,
+            who="the model",
+            fix=STATE_ORDER,
+        )
+    found = _check_reading(model, opened, schema, split, options)
+    if options.expected is not None:
+        found.append(check_expected(options.expected, model, tables.given, schema))
+    notes += found
     if tables.schema is None:
         pools.refuse_rare_classes(
             (split.members, split.nonmembers, split.reference), schema.outcome
@@ -125,6 +163,38 @@ def read_model(
     described = (f"The model is {opened.form}, read from its file.", *map(_sentence, opened.notes))
     release = UserRelease.of_model(model, opened.form, digest, notes=described, twin=twin)
     return task, release, (*notes, *read)
+
+
+STATE_ORDER = (
+    "say --classes A,B, the classes in the order of the model's outputs in training, or --event "
+    "NAME, the class whose probability it gives"
+)
+
+
+def _check_reading(
+    model: Model, opened: Opened, schema: TableSchema, split: Split, options: ModelOptions
+) -> list[str | Caveat]:
+    """What a reader must know of how the table is handed to the model; refused where it is a
+    guess."""
+    notes: list[str | Caveat] = []
+    shared = [name for name in opened.names or () if name in schema.names]
+    if shared != [name for name in schema.names if name in shared]:
+        notes.append("The table's columns stand in another order than the model's: read by name.")
+    reads = getattr(model, "reads", None) or getattr(model, "layout", None)
+    count = getattr(model, "count_unknown", None) or getattr(reads, "count_unknown", None)
+    if count is not None:
+        unknown: dict[str, int] = {}
+        rows = 0
+        for pool in (split.members, split.nonmembers, split.reference):
+            rows += len(pool)
+            for name, cells in count(pool).items():
+                unknown[name] = unknown.get(name, 0) + cells
+        notes += refuse_unknown_levels(unknown, rows)
+    if isinstance(reads, Layout) and any(place.stated for place in reads.places):
+        if options.expected is None:
+            refuse_other_codes(model, split.members)
+        notes += list_codes(reads, split)
+    return notes
 
 
 def keep_if_trainable(
@@ -239,7 +309,7 @@ def _drop_unread_columns(
     if opened.names is None:
         note = "The model names no features: the columns are read in the order of the schema."
         return schema, [note]
-    texts = {c.name: c.levels for c in schema.columns}
+    texts = {c.name: c.levels for c in schema.columns if c.levels}
     layout = by_name(opened.names, schema.columns, encode=encode or "codes", known=texts)
     read = tuple(c for j, c in enumerate(schema.columns) if j in layout.columns)
     unread = [c.name for j, c in enumerate(schema.columns) if j not in layout.columns]

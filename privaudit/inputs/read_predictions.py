@@ -12,9 +12,11 @@ import numpy as np
 from privaudit.contracts import Model
 from privaudit.errors import PrivauditError
 from privaudit.inputs import pools
+from privaudit.inputs.class_order import UNSTATED, StatedOrder, find_order, refuse_unknown_order
 from privaudit.inputs.infer_schema import propose_schema
 from privaudit.inputs.models.answers import from_logits, probabilities
 from privaudit.inputs.models.predictors import RecordedNumbers, read_numbers, split_numbers
+from privaudit.inputs.probability_columns import find_columns
 from privaudit.inputs.read_model import SAMPLE
 from privaudit.inputs.read_table import list_names, read_cells, to_records
 from privaudit.inputs.schema import TableSchema
@@ -24,10 +26,6 @@ from privaudit.inputs.user_task import UserTask
 from privaudit.records import Column, OutcomeKind, Records
 from privaudit.seeds import Seeds
 
-PROBABILITY_NAMES = (
-    *("p", "prob", "probability", "proba", "score", "prediction", "predicted", "y_prob", "y_pred"),
-    "risk",
-)
 PREDICTION_NAMES = (
     *("prediction", "predicted", "y_pred", "y_hat", "yhat", "pred", "predictions", "estimate"),
     *("estimated", "fitted"),
@@ -51,7 +49,10 @@ NONMEMBER_LABELS = (
 
 @dataclass(frozen=True)
 class PredictionsTable:
-    """A file of probabilities: which columns hold them, and who is a member."""
+    """A file of probabilities: which columns hold them, and who is a member.
+
+    order: what the user states of the classes, where the columns do not name them.
+    """
 
     path: Path
     outcome: str
@@ -61,6 +62,7 @@ class PredictionsTable:
     groups: tuple[str, ...] = ()
     sample: int | None = SAMPLE
     outcome_kind: OutcomeKind = "class"
+    order: StatedOrder = UNSTATED
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,11 +111,14 @@ def read_predictions(
         whats=[f"the {what} table"],
         outcome_kind=table.outcome_kind,
     )
-    classes = proposed.classes
     if of_numbers:
         columns = (Column(_find_prediction_column(table.probabilities, rest)),)
+        classes: tuple[str, ...] = ()
     else:
-        columns = tuple(map(Column, _find_probability_columns(table.probabilities, rest, classes)))
+        order = find_order(proposed.classes, None, table.order)
+        classes = order.classes
+        chosen = find_columns(table.probabilities, rest, classes, table.order)
+        columns = tuple(map(Column, chosen.names))
     groups = (*table.groups, member)
     schema = TableSchema(
         columns, table.outcome, classes, table.patient, groups, outcome_kind=table.outcome_kind
@@ -132,7 +137,23 @@ def read_predictions(
         answers = _hold_numbers(read, read_numbers(cells.X, len(read), who="the predictions table"))
     else:
         pools.refuse_rare_classes((read,), table.outcome)
-        answers = _hold_probabilities(read)
+        p = probabilities(
+            chosen.fill(read.X.astype(np.float64), len(classes)),
+            len(read),
+            len(classes),
+            who="the predictions table",
+        )
+        if not (order.known or chosen.named):
+            raise refuse_unknown_order(
+                p[is_member],
+                read.y[is_member],
+                classes,
+                who="the predictions table",
+                fix="say --event NAME, the class whose probability the column is, or --classes "
+                "A,B, the classes in the order of the columns; or name the columns after the "
+                f"classes (p_{classes[0]}, ...)",
+            )
+        answers = _hold_probabilities(read, p)
     split, notes = pools.split_pools(
         answers.take(is_member),
         answers.take(~is_member),
@@ -159,11 +180,8 @@ def read_predictions(
     return task, release, notes
 
 
-def _hold_probabilities(read: Records) -> Records:
-    """Records whose inputs are the logarithms of the probabilities that were read."""
-    p = probabilities(
-        read.X.astype(np.float64), len(read), len(read.classes), who="the predictions table"
-    )
+def _hold_probabilities(read: Records, p: np.ndarray) -> Records:
+    """Records whose inputs are the logarithms of the (n, k) probabilities that were read."""
     return replace(
         read,
         columns=tuple(Column(f"log probability of {name}") for name in read.classes),
@@ -242,42 +260,6 @@ def _find_member_column(given: str, names: Sequence[str]) -> str:
             "name the column: --member COLUMN",
         )
     return found[0]
-
-
-def _find_probability_columns(
-    given: tuple[str, ...], rest: Sequence[str], classes: tuple[str, ...]
-) -> tuple[str, ...]:
-    """One column for two classes (of the last one), else one a class in their order."""
-    if given:
-        absent = [name for name in given if name not in rest]
-        if absent or len(given) not in (1, len(classes)):
-            raise PrivauditError(
-                f"--probabilities {','.join(given)}",
-                f"it names one column (of the class {classes[-1]!r}) or {len(classes)}, in the "
-                "order "
-                f"{', '.join(classes)}; columns left are: {list_names(rest)}",
-                "name the columns that hold probabilities",
-            )
-        return given
-    per_class = []
-    for name in classes:
-        forms = {
-            f"{word}{mark}{name}".lower()
-            for word in PROBABILITY_NAMES
-            for mark in ("_", "", ".", "=")
-        }
-        per_class.append([column for column in rest if column.lower() in forms])
-    if all(len(found) == 1 for found in per_class):
-        return tuple(found[0] for found in per_class)
-    single = [column for column in rest if column.lower() in PROBABILITY_NAMES]
-    if len(single) == 1 and len(classes) == 2:
-        return (single[0],)
-    raise PrivauditError(
-        "no column of the predictions table looks like probabilities",
-        f"expected is one called {', '.join(PROBABILITY_NAMES[:4])}, or one a class "
-        f"(p_{classes[0]}, ...)",
-        "name them: --probabilities A,B",
-    )
 
 
 __all__ = ["PredictionsTable", "read_membership", "read_predictions"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from privaudit.facts import REASON_PARAMS, Param, Reason, ReasonCode
+from privaudit.facts import REASON_PARAMS, CaveatCode, Param, Reason, ReasonCode
 from privaudit.policy import metrics
 from privaudit.policy.faults import is_leak, lacks_number
 from privaudit.policy.metrics import PolicyMetric, Reading
@@ -14,6 +14,7 @@ from privaudit.policy.rules import Guard, Limit, Policy, Regression
 from privaudit.results import Audit, Estimate, Finding, Subject
 from privaudit.stats import onesided
 from privaudit.stats.catalogue import PPV_FPR
+from privaudit.stats.wrong_way import find_below_half
 from privaudit.verdicts import State
 
 if TYPE_CHECKING:
@@ -155,6 +156,8 @@ def _control(cell: Cell, audit: Audit) -> ReasonCode | None:
         return ReasonCode.NEGATIVE_CONTROL_FAILED
     if cell.known.family == "membership" and audit.data.distribution_shift is not None:
         return ReasonCode.DISTRIBUTION_SHIFTED
+    if cell.known.family == "membership" and is_wrong_way(audit, cell.subject):
+        return ReasonCode.WRONG_WAY_ROUND
     planted = [control for control in own if control.kind == "positive"]
     if planted:
         if not all(control.passed for control in planted):
@@ -173,6 +176,13 @@ def _control(cell: Cell, audit: Audit) -> ReasonCode | None:
     }
     wanted = cell.known.family in {"membership", *planting}
     return ReasonCode.NO_POSITIVE_CONTROL if wanted else None
+
+
+def is_wrong_way(audit: Audit, subject: Subject) -> bool:
+    """Whether the model ranks its own members' outcomes, or an attack ranks members, surely the
+    wrong way round: then nothing about membership can be within a limit."""
+    stated = any(caveat.code is CaveatCode.OUTCOMES_WRONG_WAY for caveat in audit.caveats)
+    return stated or bool(find_below_half(subject))
 
 
 def decide(policy: Policy, cells: Sequence[Cell], moved: Sequence[Move] = ()) -> None:

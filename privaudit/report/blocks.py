@@ -13,6 +13,7 @@ State = Literal[
     "underpowered",
     "untested",
     "shifted",
+    "reversed",
     "invalid",
     "within",
     "exceeds",

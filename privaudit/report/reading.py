@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from privaudit.facts import Caveat, Metric
+from privaudit.facts import Caveat, CaveatCode, Metric
 from privaudit.report.blocks import State
 from privaudit.results import Audit, Control, Curve, Estimate, Failed, Finding, Skipped, Subject
 
@@ -184,7 +184,7 @@ def read_membership(audit: Audit, subject: Subject) -> Reading:
     auc = get_stated(finding.estimates, AUC)
     refused = wanted if wanted is not None and wanted.value is None else None
     return Reading(
-        _get_state(audit, controls, finding, rate, auc, refused),
+        _get_state(audit, subject, controls, finding, rate, auc, refused),
         finding,
         rate,
         fpr,
@@ -196,8 +196,22 @@ def read_membership(audit: Audit, subject: Subject) -> Reading:
     )
 
 
+def get_wrong_way(audit: Audit, subject: Subject) -> list[Caveat]:
+    """Why members of this subject are read the wrong way round."""
+    return [
+        caveat
+        for caveat in audit.caveats
+        if caveat.code is CaveatCode.OUTCOMES_WRONG_WAY
+        or (
+            caveat.code is CaveatCode.AUC_BELOW_HALF
+            and caveat.params.get("subject") == subject.name
+        )
+    ]
+
+
 def _get_state(
     audit: Audit,
+    subject: Subject,
     controls: tuple[Control, ...],
     finding: Finding,
     rate: Estimate | None,
@@ -210,6 +224,8 @@ def _get_state(
         return "shifted"
     if exceeds_chance(rate) or exceeds_chance(auc):
         return "detected"
+    if get_wrong_way(audit, subject):
+        return "reversed"
     if refused is not None or rate is None:
         return "small"
     positive = [c for c in controls if c.kind == "positive"]

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
 from privaudit.errors import PrivauditError
+from privaudit.inputs.models.levels import (
+    code_sorted,
+    code_truth,
+    find_places,
+    match_levels,
+    sort_levels,
+    values_of,
+    widen,
+)
 from privaudit.inputs.read_table import list_names
 from privaudit.records import Column, Records
 
 if TYPE_CHECKING:
     import pandas as pd
 
+T = TypeVar("T")
 Encode = Literal["", "codes", "onehot"]
 ENCODINGS = ("codes", "onehot")
 
@@ -29,12 +40,36 @@ class Place:
     """One input of a model.
 
     level: None for the column as it is, -1 for whether it was not recorded, else whether it is this
-    level. codes: what the model calls each level, NaN for one it does not know.
+    level. codes: what the model calls each level, NaN for one it does not know; values: the numbers
+    that these levels are in a column of numbers, none for a column of levels. missing: the code of
+    what was not recorded; stated: the codes are the user's word (`--encode`), and not the file's.
     """
 
     column: int
     level: int | None = None
     codes: tuple[float, ...] = ()
+    values: tuple[float, ...] = ()
+    missing: float = math.nan
+    stated: bool = False
+
+    def read(self, x: np.ndarray) -> np.ndarray:
+        """(n,) float32 what the model is handed for a column's (n,) values."""
+        if self.level is not None:
+            return (np.isnan(x) if self.level < 0 else x == self.level).astype(np.float32)
+        if not self.codes:
+            return x
+        if self.values:
+            places = find_places(x, self.values)
+        else:
+            places = np.where(np.isnan(x), -1, x).astype(np.int64)
+        codes = np.array([*self.codes, math.nan], dtype=np.float32)[places]
+        return np.where(np.isnan(x), np.float32(self.missing), codes)
+
+    def count_unknown(self, x: np.ndarray) -> int:
+        """How many recorded values the model does not know."""
+        if not self.codes:
+            return 0
+        return int((np.isnan(self.read(x)) & ~np.isnan(x)).sum())
 
 
 @dataclass(frozen=True)
@@ -50,16 +85,7 @@ class Layout:
             return X if chosen == list(range(X.shape[1])) else np.ascontiguousarray(X[:, chosen])
         out = np.empty((len(X), len(self.places)), dtype=np.float32)
         for j, place in enumerate(self.places):
-            x = X[:, place.column]
-            if place.level is not None:
-                out[:, j] = np.isnan(x) if place.level < 0 else x == place.level
-            elif place.codes:
-                there = ~np.isnan(x)
-                codes = np.array(place.codes, dtype=np.float32)
-                out[:, j] = np.nan
-                out[there, j] = codes[x[there].astype(np.int64)]
-            else:
-                out[:, j] = x
+            out[:, j] = place.read(X[:, place.column])
         return out
 
     def pull_back(self, gradient: np.ndarray, width: int) -> np.ndarray:
@@ -69,6 +95,14 @@ class Layout:
             if place.level is None and not place.codes:
                 out[:, place.column] += gradient[:, j]
         return out
+
+    def count_unknown(self, records: Records) -> dict[str, int]:
+        """Columns, and how many cells of each hold a level that the model does not know."""
+        found = {
+            records.columns[place.column].name: place.count_unknown(records.X[:, place.column])
+            for place in self.places
+        }
+        return {name: count for name, count in found.items() if count}
 
     @property
     def _plain(self) -> bool:
@@ -85,38 +119,37 @@ def by_name(
     columns: Sequence[Column],
     *,
     encode: Encode = "",
-    known: Mapping[str, Sequence[str]] | None = None,
+    known: Mapping[str, Sequence[Any]] | None = None,
 ) -> Layout:
     """Where the model's own feature names lie in a table.
 
     A name is a column's, or a column's with one of its levels (`sex_F`, `sex=F`). known: for
-    features that the model itself takes as categories, their levels in the order of its codes.
-    PrivauditError where a name has no place, or a column of texts would have to be read as a number
-    without `encode`.
+    features that the model itself takes as categories, their levels in the order of its codes,
+    whatever kind the column is here. PrivauditError where a name has no place or several, or a
+    column of texts would have to be read as a number without `encode`.
     """
     known = known or {}
     exact = {column.name: j for j, column in enumerate(columns)}
-    loose = {loosen(column.name): j for j, column in enumerate(columns)}
-    dummies: dict[str, Place] | None = None
+    loose = _unambiguous((loosen(column.name), j) for j, column in enumerate(columns))
+    dummies: _Dummies | None = None
     places: list[Place] = []
     absent: list[str] = []
     for name in names:
-        j = exact.get(name, loose.get(loosen(name)))
+        j = exact.get(name)
+        if j is None and loose.get(loosen(name), 0) is None:
+            raise _ambiguous(name)
+        j = loose.get(loosen(name)) if j is None else j
         if j is None:
-            dummies = _dummies(columns) if dummies is None else dummies
-            place = dummies.get(name, dummies.get(loosen(name)))
+            dummies = dummies or _Dummies.of(columns)
+            place = dummies.find(name)
             if place is None:
                 absent.append(name)
             else:
                 places.append(place)
-        elif not columns[j].levels:
-            places.append(Place(j))
         elif name in known:
-            places.append(Place(j, codes=_codes(columns[j], known[name])))
-        elif columns[j].kind == "binary" or encode == "codes":
-            places.append(Place(j))
+            places.append(_by_levels(j, columns[j], known[name]))
         else:
-            raise texts_as_numbers(columns[j])
+            places.append(_as_number(j, columns[j], encode))
     if absent:
         raise mismatch(names, columns, absent)
     return Layout(tuple(places))
@@ -126,12 +159,12 @@ def by_order(inputs: int | None, columns: Sequence[Column], *, encode: Encode = 
     """A model without names reads the columns in the order of the schema."""
     places: list[Place] = []
     for j, column in enumerate(columns):
-        if column.kind != "category" or encode == "codes":
-            places.append(Place(j))
-        elif encode == "onehot":
-            places += [Place(j, level) for level in range(len(column.levels))]
+        if encode == "onehot" and column.levels and code_truth(column) is None:
+            # Encoders make their columns in sorted order.
+            at = {level: i for i, level in enumerate(column.levels)}
+            places += [Place(j, at[level], stated=True) for level in sort_levels(column.levels)]
         else:
-            raise texts_as_numbers(column)
+            places.append(_as_number(j, column, encode))
     if inputs is not None and len(places) != inputs:
         raise PrivauditError(
             f"the model reads {inputs} numbers and the table gives {len(places)}",
@@ -143,14 +176,51 @@ def by_order(inputs: int | None, columns: Sequence[Column], *, encode: Encode = 
     return Layout(tuple(places))
 
 
-def texts_as_numbers(column: Column) -> PrivauditError:
-    return PrivauditError(
-        f"the model reads {column.name!r} as a number, and the table holds texts there",
-        "how the texts were turned into numbers before training is not known",
-        "give the table as the model was trained on it, or say --encode codes (places in the order "
-        "of the "
-        "schema's levels) or --encode onehot",
-    )
+def _as_number(j: int, column: Column, encode: Encode) -> Place:
+    """A column that the model reads as a number: as it is, true as 1, or coded as stated."""
+    if not column.levels:
+        return Place(j)
+    truth = code_truth(column)
+    if truth is not None:
+        return Place(j, codes=truth)
+    if encode == "codes":
+        return Place(j, codes=code_sorted(column), stated=True)
+    raise TextsAsNumbers(column.name)
+
+
+def _by_levels(j: int, column: Column, known: Sequence[Any]) -> Place:
+    """A column that the model's file calls a category of these levels."""
+    if column.levels:
+        at = match_levels(known, column)
+        codes = tuple(math.nan if place is None else float(place) for place in at)
+        values: tuple[float, ...] = ()
+    else:
+        values = values_of(known)
+        codes = tuple(math.nan if x != x else float(i) for i, x in enumerate(values))
+    if all(code != code for code in codes):
+        raise PrivauditError(
+            f"the model knows none of the levels of {column.name!r}",
+            f"it was trained on {len(known)} others",
+            "spell them as in training",
+        )
+    return Place(j, codes=codes, values=values)
+
+
+class TextsAsNumbers(PrivauditError):
+    """The model reads a column as a number, and the table holds texts there.
+
+    column: its name. Whether texts were coded in sorted order is for the caller to find out.
+    """
+
+    def __init__(self, column: str) -> None:
+        super().__init__(
+            f"the model reads {column!r} as a number, and the table holds texts there",
+            "how the texts were turned into numbers before training is not known",
+            "give the table with the numbers that the model was trained on, or the model as a "
+            "pipeline that turns texts into numbers itself (skops, ONNX), or its probabilities "
+            "(--predictions)",
+        )
+        self.column = column
 
 
 def mismatch(
@@ -175,28 +245,60 @@ def loosen(name: str) -> str:
     return re.sub(r"[^0-9A-Za-z]+", "_", name)
 
 
-def _dummies(columns: Sequence[Column]) -> dict[str, Place]:
-    found: dict[str, Place] = {}
-    for j, column in enumerate(columns):
-        levels = [(level, i) for i, level in enumerate(column.levels)]
-        for level, i in [*levels, *((word, -1) for word in _MISSING)]:
-            for spelling in _SPELLINGS:
-                text = spelling.format(column.name, level)
-                found.setdefault(text, Place(j, i))
-                found.setdefault(loosen(text), Place(j, i))
+def _spell(column: Column) -> tuple[Any, ...]:
+    """What a frame holds for each level: booleans for true and false, as readers of CSV make them;
+    else texts."""
+    words = tuple(level.strip().lower() for level in column.levels)
+    return (
+        tuple(word == "true" for word in words)
+        if set(words) == {"true", "false"}
+        else (column.levels)
+    )
+
+
+@dataclass(frozen=True)
+class _Dummies:
+    """What a column's name with one of its levels may stand for; None for two things at once."""
+
+    exact: dict[str, Place | None]
+    loose: dict[str, Place | None]
+
+    @classmethod
+    def of(cls, columns: Sequence[Column]) -> _Dummies:
+        spelled = []
+        for j, column in enumerate(columns):
+            words = [word for word in _MISSING if word not in column.levels]
+            levels = [(level, i) for i, level in enumerate(column.levels)]
+            for level, i in [*levels, *((word, -1) for word in words)]:
+                spelled += [
+                    (spelling.format(column.name, level), Place(j, i)) for spelling in _SPELLINGS
+                ]
+        return cls(_unambiguous(spelled), _unambiguous((loosen(t), place) for t, place in spelled))
+
+    def find(self, name: str) -> Place | None:
+        for known, key in ((self.exact, name), (self.loose, loosen(name))):
+            if key in known:
+                place = known[key]
+                if place is None:
+                    raise _ambiguous(name)
+                return place
+        return None
+
+
+def _unambiguous(pairs: Iterable[tuple[str, T]]) -> dict[str, T | None]:
+    """What each text stands for, None where it may be two things."""
+    found: dict[str, T | None] = {}
+    for text, value in pairs:
+        found[text] = value if found.get(text, value) == value else None
     return found
 
 
-def _codes(column: Column, known: Sequence[str]) -> tuple[float, ...]:
-    at = {str(level).strip(): float(i) for i, level in enumerate(known)}
-    codes = tuple(at.get(level, float("nan")) for level in column.levels)
-    if all(np.isnan(codes)):
-        raise PrivauditError(
-            f"the model knows none of the {len(codes)} levels of {column.name!r}",
-            f"it was trained on {len(known)} others",
-            "spell them as in training",
-        )
-    return codes
+def _ambiguous(name: str) -> PrivauditError:
+    return PrivauditError(
+        f"the model's input {name!r} may be two columns of the table",
+        "their names, or a name with a level, are equal but for marks between letters",
+        "rename the columns of the table so that only one fits",
+    )
 
 
 @dataclass(frozen=True)
@@ -227,27 +329,61 @@ class Frame:
         return frame.to_numpy(dtype=object) if self.array else frame
 
     def _column(self, column: Column, x: np.ndarray) -> Any:
-        import pandas as pd
-
         kind = self.kinds.get(column.name, "")
         there = ~np.isnan(x)
+        if kind == "category":
+            return self._category(column, x)
         if column.levels:
             codes = np.where(there, x, -1).astype(np.int64)
-            if kind == "category":
-                own = self.categories.get(column.name, column.levels)
-                at = {str(level): i for i, level in enumerate(own)}
-                places = np.array([*(at.get(level, -1) for level in column.levels), -1])
-                return pd.Categorical.from_codes(
-                    places[codes].tolist(), categories=pd.Index(list(own))
-                )
             objects = np.empty(len(column.levels) + 1, dtype=object)
-            objects[:-1] = self.categories.get(column.name, column.levels)
+            objects[:-1] = self.categories.get(column.name) or _spell(column)
             objects[-1] = None if column.name in self.nones else np.nan
-            return objects[codes]
-        values = x.astype(np.float64)
+            found = objects[codes]
+            return found.astype(bool) if all(isinstance(x, bool) for x in found) else found
+        values = widen(x)
         if kind and there.all() and np.dtype(kind).kind in "iub":
             return np.rint(values).astype(kind)
         return values
 
+    def _category(self, column: Column, x: np.ndarray) -> Any:
+        """A pandas category of the levels of training."""
+        import pandas as pd
 
-__all__ = ["ENCODINGS", "Encode", "Frame", "Layout", "Place", "by_name", "by_order", "loosen"]
+        own = self.categories.get(column.name, column.levels)
+        return pd.Categorical.from_codes(
+            self._place_levels(column, x).tolist(), categories=pd.Index(list(own))
+        )
+
+    def _place_levels(self, column: Column, x: np.ndarray) -> np.ndarray:
+        """(n,) the place of each value among the levels of training, -1 where it has none."""
+        own = self.categories.get(column.name, column.levels)
+        if not column.levels:
+            return find_places(x, values_of(own))
+        at = match_levels(own, column)
+        places = np.array([*(-1 if place is None else place for place in at), -1])
+        result: np.ndarray = places[np.where(np.isnan(x), -1, x).astype(np.int64)]
+        return result
+
+    def count_unknown(self, records: Records) -> dict[str, int]:
+        """Columns, and how many cells of each hold a level that the model does not know."""
+        found = {}
+        for j, column in enumerate(records.columns):
+            if column.name in self.names and self.kinds.get(column.name) == "category":
+                x = records.X[:, j]
+                unknown = (self._place_levels(column, x) < 0) & ~np.isnan(x)
+                found[column.name] = int(unknown.sum())
+        return {name: count for name, count in found.items() if count}
+
+
+__all__ = [
+    "ENCODINGS",
+    "Encode",
+    "Frame",
+    "Layout",
+    "Place",
+    "TextsAsNumbers",
+    "by_name",
+    "by_order",
+    "loosen",
+    "mismatch",
+]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import combinations, islice
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,8 @@ from privaudit.contracts import Model
 from privaudit.errors import PrivauditError
 from privaudit.inputs.models.answers import from_logits, probabilities
 from privaudit.inputs.models.extras import require_library
-from privaudit.inputs.models.layout import Layout, by_name, by_order
+from privaudit.inputs.models.layout import Layout, by_name, by_order, loosen
+from privaudit.inputs.models.levels import widen
 from privaudit.inputs.models.opened_model import (
     Binding,
     FileModel,
@@ -26,7 +29,10 @@ from privaudit.inputs.models.predictors import (
     NumberLightGBM,
     not_a_regressor,
 )
-from privaudit.records import Records
+from privaudit.records import Column, Records
+
+MAX_WAYS = 5_000
+"""Ways to give lists of levels to columns that are tried."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +49,7 @@ class LightGBM(FileModel):
         return in_parts(self._ask, records)
 
     def _ask(self, records: Records) -> np.ndarray:
-        X = self.layout.matrix(records.X).astype(np.float64)
+        X = widen(self.layout.matrix(records.X))
         if self.slope is None:
             answers = self.loaded.predict(X, num_threads=1)
             return probabilities(answers, len(records), self.classes)
@@ -78,7 +84,9 @@ def open_lightgbm(raw: bytes) -> Opened:
     classes = max(booster.num_model_per_iteration(), 2) if of_classes else None
     names = tuple(booster.feature_name())
     plain = all(name == f"Column_{i}" for i, name in enumerate(names))
-    levels = booster.pandas_categorical or []
+    coded = read_coded(text)
+    known = find_levels(names, coded, booster.pandas_categorical or [])
+    unread = [name for name, codes in zip(names, coded, strict=True) if codes == ()]
     slope: float | None = None
     if "\naverage_output" not in text and kind in ("binary", "multiclass"):
         scale = re.search(r"sigmoid:([0-9.eE+-]+)", objective.group(2) if objective else "")
@@ -97,7 +105,7 @@ def open_lightgbm(raw: bytes) -> Opened:
                 names,
                 binding.columns,
                 encode=binding.encode,
-                known=_lightgbm_levels(names, levels, binding),
+                known={**_any_levels(unread, binding.columns), **known},
             )
         found = LightGBM(text, layout, classes or 0, slope)
         return NumberLightGBM(found) if of_numbers else found
@@ -105,21 +113,65 @@ def open_lightgbm(raw: bytes) -> Opened:
     return Opened("LightGBM", None if plain else names, None, classes, bind)
 
 
-def _lightgbm_levels(
-    names: tuple[str, ...], levels: list[list[Any]], binding: Binding
-) -> dict[str, tuple[str, ...]]:
-    """Levels of categorical columns, which the file lists in order without naming the columns."""
+def _any_levels(names: Sequence[str], columns: Sequence[Column]) -> dict[str, tuple[str, ...]]:
+    """Levels for columns of texts that no tree reads: any codes will do."""
+    own = {loosen(column.name): column.levels for column in columns if column.levels}
+    return {name: own[loosen(name)] for name in names if loosen(name) in own}
+
+
+def read_coded(text: str) -> tuple[tuple[int, ...] | None, ...]:
+    """For each feature its codes where it is a category, () where no tree could use it, None for
+    a number."""
+    found = re.search(r"^feature_infos=(.*)$", text, re.MULTILINE)
+    infos = found.group(1).split() if found else []
+    coded: list[tuple[int, ...] | None] = []
+    for info in infos:
+        if info.startswith("["):
+            coded.append(None)
+        elif info == "none":
+            coded.append(())
+        else:
+            coded.append(tuple(int(code) for code in info.split(":")))
+    return tuple(coded)
+
+
+def find_levels(
+    names: Sequence[str],
+    coded: Sequence[tuple[int, ...] | None],
+    levels: Sequence[Sequence[Any]],
+) -> dict[str, tuple[Any, ...]]:
+    """The levels of each category, which the file lists in order without naming the columns.
+
+    Args:
+        names: The features.
+        coded: As `read_coded` gives them.
+        levels: The lists of levels, in the order of the features that had any.
+
+    Raises:
+        PrivauditError: Which list belongs to which feature cannot be told.
+    """
     if not levels:
         return {}
-    kinds = {re.sub(r"\s", "_", c.name): c for c in binding.columns}
-    texts = [name for name in names if name in kinds and kinds[name].levels]
-    if len(texts) != len(levels):
+    sure = [j for j, codes in enumerate(coded) if codes]
+    if len(sure) == len(levels):
+        ways = [tuple(sure)]
+    else:
+        # A category that no tree could use is listed too, and one given by its codes is not.
+        open_ = [j for j, codes in enumerate(coded) if codes is not None]
+        ways = list(islice(combinations(open_, len(levels)), MAX_WAYS + 1))
+    fitting = {
+        tuple((j, tuple(own)) for j, own in zip(way, levels, strict=True) if coded[j])
+        for way in ways
+        if all(max(coded[j] or (0,)) < len(own) for j, own in zip(way, levels, strict=True))
+    }
+    if len(fitting) != 1 or len(ways) > MAX_WAYS:
         raise PrivauditError(
-            f"the model has {len(levels)} categorical columns and the table {len(texts)}",
-            "the file tells their levels in order alone",
-            "mark in the schema exactly those columns as categories that were so in training",
+            f"the model has {len(sure)} categorical columns and lists the levels of {len(levels)}",
+            "the file lists levels in order alone, so which are whose is not known",
+            "give the model's probabilities (--predictions), or train with every categorical "
+            "column as a pandas category",
         )
-    return {name: tuple(map(str, own)) for name, own in zip(texts, levels, strict=True)}
+    return {names[j]: own for j, own in fitting.pop()}
 
 
-__all__ = ["LightGBM", "open_lightgbm"]
+__all__ = ["LightGBM", "find_levels", "open_lightgbm", "read_coded"]

@@ -26,12 +26,20 @@ KINDS = (
 ANSWERS = ("", "probabilities", "logits")
 
 
-def bind(opened: Opened, schema: TableSchema, *, encode: Encode = "", answers: str = "") -> Model:
+def bind(
+    opened: Opened,
+    schema: TableSchema,
+    *,
+    encode: Encode = "",
+    answers: str = "",
+    in_order: bool = False,
+) -> Model:
     """The model as it reads tables of this schema.
 
     By the model's own feature names where it has them, else in the order of the schema's columns.
     encode: how texts became numbers before training, where the model reads numbers: "codes" (their
-    place among the schema's levels) or "onehot"; answers: "logits" where they are no probabilities.
+    place among the sorted levels) or "onehot"; answers: "logits" where they are no probabilities;
+    in_order: the outputs are in the order of the schema's classes, whatever the model calls them.
     """
     if encode and encode not in ENCODINGS:
         raise PrivauditError(
@@ -44,14 +52,15 @@ def bind(opened: Opened, schema: TableSchema, *, encode: Encode = "", answers: s
     if schema.outcome_kind != "class":
         kind = schema.outcome_kind
         return opened.bind(Binding(schema.columns, (), encode, answers, outcome_kind=kind))
-    if opened.classes is not None and opened.classes != len(schema.classes) and not opened.labels:
+    named = opened.labels is not None and not in_order
+    if opened.classes is not None and opened.classes != len(schema.classes) and not named:
         raise PrivauditError(
             f"the model knows {opened.classes} classes and the outcome has {len(schema.classes)}",
             "each class of the outcome needs its probability",
             "list in the schema's `classes` every class that the model was trained on, in its "
             "order",
         )
-    return opened.bind(Binding(schema.columns, schema.classes, encode, answers))
+    return opened.bind(Binding(schema.columns, schema.classes, encode, answers, in_order))
 
 
 def open_model(

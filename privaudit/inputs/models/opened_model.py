@@ -23,14 +23,20 @@ class Binding:
     """How a model is to be bound: columns and classes of the schema, and what the user stated.
 
     encode: how texts become numbers where the model does not say; answers: "probabilities" or
-    "logits", "" to leave it to the format's own rule; outcome_kind: what the model is asked for.
+    "logits", "" to leave it to the format's own rule; in_order: the outputs are in the order of
+    `classes`, whatever the model calls them; outcome_kind: what the model is asked for.
     """
 
     columns: tuple[Column, ...]
     classes: tuple[str, ...]
     encode: Encode = ""
     answers: str = ""
+    in_order: bool = False
     outcome_kind: OutcomeKind = "class"
+
+    def place(self, labels: tuple[Any, ...] | None) -> np.ndarray | None:
+        """Where each class is among outputs of these names; None where they are in its order."""
+        return None if labels is None or self.in_order else order_classes(labels, self.classes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +97,16 @@ def not_a_classifier(form: str, objective: str) -> PrivauditError:
     )
 
 
+def unknown_answers(form: str) -> PrivauditError:
+    """A model that does not say whether it answers with probabilities or logits."""
+    return PrivauditError(
+        f"{form} that does not say what its answers are",
+        "its last operation tells neither probabilities nor logits, and numbers in [0, 1] may be "
+        "both",
+        "say --answers probabilities or --answers logits",
+    )
+
+
 def in_parts(
     ask: Callable[[Records], np.ndarray], records: Records, rows: int = ROWS
 ) -> np.ndarray:
@@ -107,9 +123,13 @@ def reorder_classes(p: np.ndarray, places: Sequence[int] | np.ndarray | None) ->
     return p if places is None else p[:, np.asarray(places)]
 
 
-def place_classes(labels: tuple[Any, ...] | None, classes: tuple[str, ...]) -> np.ndarray | None:
-    """Where each class of the schema is in the answers; None where they are in its order."""
-    return None if labels is None else order_classes(labels, classes)
-
-
-__all__ = ["Binding", "FileModel", "Opened", "damaged_file", "in_parts", "not_a_classifier"]
+__all__ = [
+    "Binding",
+    "FileModel",
+    "Opened",
+    "damaged_file",
+    "in_parts",
+    "not_a_classifier",
+    "reorder_classes",
+    "unknown_answers",
+]

@@ -12,12 +12,20 @@ import numpy as np
 from privaudit.contracts import Model
 from privaudit.errors import PrivauditError
 from privaudit.inputs.models.answers import from_logits, probabilities
-from privaudit.inputs.models.layout import Frame, Layout, by_name, by_order, mismatch
+from privaudit.inputs.models.layout import (
+    Frame,
+    Layout,
+    TextsAsNumbers,
+    by_name,
+    by_order,
+    mismatch,
+)
+from privaudit.inputs.models.levels import widen
+from privaudit.inputs.models.lightgbm_file import find_levels, read_coded
 from privaudit.inputs.models.opened_model import (
     Binding,
     Opened,
     in_parts,
-    place_classes,
     reorder_classes,
 )
 from privaudit.inputs.models.predictors import (
@@ -76,7 +84,7 @@ def inputs(reads: Frame | Layout, records: Records, wide: bool = True) -> Any:
     if isinstance(reads, Frame):
         return reads.make(records)
     X = reads.matrix(records.X)
-    return X.astype(np.float64) if wide else X
+    return widen(X) if wide and isinstance(X, np.ndarray) else X
 
 
 def open_estimator(held: Any, form: str = "") -> Opened:
@@ -86,6 +94,13 @@ def open_estimator(held: Any, form: str = "") -> Opened:
     given = None if names is None else tuple(map(str, names))
     count = getattr(held, "n_features_in_", None)
     labels = getattr(held, "classes_", None)
+    if isinstance(labels, list) and any(np.ndim(own) for own in labels):
+        raise PrivauditError(
+            f"a {type(held).__name__} of {len(labels)} outcomes at once",
+            "each outcome is audited by itself, with its own probabilities",
+            "give a model of one outcome: for example a wrapper that answers with one of the "
+            "arrays of predict_proba",
+        )
     own = None if labels is None else tuple(np.asarray(labels).tolist())
 
     def bind(binding: Binding) -> Model:
@@ -102,7 +117,7 @@ def open_estimator(held: Any, form: str = "") -> Opened:
             return NumberEstimator(held, reads)
         if not callable(getattr(held, "predict_proba", None)):
             raise not_a_model_of_classes(type(held).__name__)
-        places = place_classes(own, binding.classes)
+        places = binding.place(own)
         return Estimator(
             held, reads, len(binding.classes), None if places is None else tuple(places.tolist())
         )
@@ -120,6 +135,8 @@ def make_frame(
         return Frame(names, dict.fromkeys(levels, "category"), levels)
     try:
         layout = by_name(names, binding.columns, encode=binding.encode)
+    except TextsAsNumbers:
+        raise
     except PrivauditError:
         raise mismatch(names, binding.columns, absent) from None
     return Named(layout.places, names)
@@ -134,7 +151,7 @@ class Named(Layout):
     def matrix(self, X: np.ndarray) -> Any:
         import pandas as pd
 
-        return pd.DataFrame(super().matrix(X), columns=list(self.names))
+        return pd.DataFrame(widen(super().matrix(X)), columns=list(self.names))
 
 
 def use_one_thread(held: Any) -> Any:
@@ -153,21 +170,22 @@ def find_categories(held: Any) -> dict[str, tuple[Any, ...]]:
     if name.startswith("XGB") and hasattr(final, "get_booster"):
         return dict(read_categories(final.get_booster()))
     if name.startswith("LGBM") and hasattr(final, "booster_"):
-        info = final.booster_.pandas_categorical or []
-        values = final.booster_.dump_model(num_iteration=1)["feature_infos"]
-        # A numeric feature has a range, a category a list of codes.
-        coded = [n for n in final.feature_name_ if values.get(n, {}).get("values")]
-        if len(coded) == len(info):
-            return {n: tuple(own) for n, own in zip(coded, info, strict=True)}
+        coded = read_coded(final.booster_.model_to_string(num_iteration=1))
+        names = list(map(str, final.feature_names_in_))
+        try:
+            return dict(find_levels(names, coded, final.booster_.pandas_categorical or []))
+        except PrivauditError:
+            # The library itself refuses a frame without the categories of training.
+            return {}
     if name.startswith("HistGradientBoosting"):
         mask = getattr(final, "is_categorical_", None)
         encoder = getattr(final, "_preprocessor", None)
         if mask is not None and encoder is not None:
-            names = list(final.feature_names_in_[mask])
+            columns = list(final.feature_names_in_[mask])
             own = encoder.named_transformers_["encoder"].categories_
             return {
                 str(n): tuple(x for x in found if x == x)
-                for n, found in zip(names, own, strict=True)
+                for n, found in zip(columns, own, strict=True)
             }
     return {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,11 +15,22 @@ from privaudit.contracts import Model
 from privaudit.errors import PrivauditError
 from privaudit.inputs.models.answers import from_logits, probabilities
 from privaudit.inputs.models.layout import Layout, by_order
-from privaudit.inputs.models.opened_model import Binding, Opened, in_parts
+from privaudit.inputs.models.opened_model import Binding, Opened, in_parts, unknown_answers
 from privaudit.inputs.models.predictors import NumberTorch, not_a_regressor
 from privaudit.records import Records
 
 _ENDS = {"Softmax": "probabilities", "Sigmoid": "probabilities", "Linear": "logits"}
+_OPERATIONS = {
+    "aten::sigmoid": "probabilities",
+    "aten::softmax": "probabilities",
+    "aten::log_softmax": "logits",
+    "aten::linear": "logits",
+    "aten::addmm": "logits",
+}
+_PASSING = (
+    *("aten::squeeze", "aten::view", "aten::reshape", "aten::flatten", "aten::unsqueeze"),
+    *("aten::to", "aten::contiguous", "aten::clamp", "aten::float", "aten::double", "aten::detach"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,8 +120,8 @@ class TorchModel:
                 "it is handed float32 rows in the order of the schema's columns",
                 "give a schema whose columns are those that the model was trained on, in order",
             ) from error
-        if isinstance(out, tuple | list) and len(out):
-            out = out[0]
+        if isinstance(out, tuple | list):
+            out = self._choose(out, len(x))
         if not isinstance(out, torch.Tensor):
             raise PrivauditError(
                 f"the torch model answered with a {type(out).__name__}",
@@ -117,6 +129,27 @@ class TorchModel:
                 "wrap it in a module that returns one tensor",
             )
         return out
+
+    def _choose(self, outputs: Any, rows: int) -> Any:
+        """The one of several outputs that can be answers for these classes."""
+        import torch
+
+        fitting = [
+            one
+            for one in outputs
+            if isinstance(one, torch.Tensor)
+            and one.is_floating_point()
+            and one.shape in ((rows,), (rows, 1), (rows, self.classes))
+            and (self.classes == 2 or one.ndim == 2)
+        ]
+        if len(fitting) != 1:
+            raise PrivauditError(
+                f"the torch model answered with {len(outputs)} outputs, of which {len(fitting)} "
+                f"may be answers for {self.classes} classes",
+                "which of them holds the answers is not known",
+                "wrap it in a module that returns one tensor",
+            )
+        return fitting[0]
 
     def _loss(self, out: Any, y: Any) -> Any:
         import torch
@@ -182,14 +215,10 @@ def open_torch(
             if ends == "probabilities":
                 raise not_a_regressor("a torch", "that ends in a softmax or a sigmoid")
             return NumberTorch(kind(held, layout, classes, ""))
-        answers = binding.answers or ends or _guess_answers(module, layout)
+        answers = binding.answers or ends or _read_answers(module, len(layout.places))
         return kind(held, layout, classes, answers)
 
-    read = (
-        f"read as {ends}, as its last layer says"
-        if ends
-        else "taken for probabilities if they look so, else for logits"
-    )
+    read = f"read as {ends}, as its last layer says" if ends else "read as its last operation says"
     note = f"its answers, where they are of classes, are {read} (--answers)"
     return Opened(form, None, None, None, bind, (*notes, note))
 
@@ -222,20 +251,52 @@ def _count_inputs(module: Any) -> int | None:
     return None
 
 
-def _guess_answers(module: Any, layout: Layout) -> str:
-    """Ask it something: answers that are probabilities whatever is asked are meant as such."""
+def _read_answers(module: Any, width: int) -> str:
+    """What its last operation says of its answers; else what only probabilities of several classes
+    can be: rows that sum to 1 whatever is asked.
+
+    Raises:
+        PrivauditError: Neither says it.
+    """
     import torch
 
-    X = np.random.default_rng(0).standard_normal((256, len(layout.places))).astype(np.float32)
-    try:
-        with one_thread(), torch.no_grad():
-            out = module(torch.from_numpy(X * 3))
-            out = (out[0] if isinstance(out, tuple | list) else out).double().numpy()
-    except Exception:
-        return "probabilities"
-    inside = bool(((out >= 0) & (out <= 1)).all())
-    sums = out.ndim == 1 or out.shape[1] == 1 or bool((abs(out.sum(axis=1) - 1) < 1e-3).all())
-    return "probabilities" if inside and sums else "logits"
+    X = np.random.default_rng(0).standard_normal((256, width)).astype(np.float32) * 3
+    with one_thread(), torch.no_grad(), warnings.catch_warnings(action="ignore"):
+        try:
+            answers = module(torch.from_numpy(X))
+        except Exception:
+            # Asked with the table it fails again, and says what it was handed.
+            return "probabilities"
+        try:
+            traced = module
+            if not isinstance(module, torch.jit.ScriptModule):
+                traced = torch.jit.trace(module, torch.from_numpy(X[:2]), check_trace=False)  # type: ignore[no-untyped-call]
+            (out,) = traced.inlined_graph.outputs()
+            kinds = _read_operation(out, 30)
+        except Exception:
+            kinds = {""}
+    if len(kinds) == 1 and "" not in kinds:
+        return kinds.pop()
+    if isinstance(answers, torch.Tensor) and answers.ndim == 2 and answers.shape[1] > 1:
+        p = answers.double().numpy()
+        if (p >= 0).all() and (abs(p.sum(axis=1) - 1) < 1e-3).all():
+            return "probabilities"
+    raise unknown_answers("a torch model")
+
+
+def _read_operation(value: Any, depth: int) -> set[str]:
+    """What the operation behind a value of a graph says of it, over all of its branches."""
+    node = value.node()
+    kind = node.kind().removesuffix("_")
+    if not depth:
+        return {""}
+    if kind in _PASSING:
+        return _read_operation(next(node.inputs()), depth - 1)
+    if kind == "prim::If":
+        at = [out.debugName() for out in node.outputs()].index(value.debugName())
+        ends = [list(block.outputs())[at] for block in node.blocks()]
+        return set().union(*(_read_operation(end, depth - 1) for end in ends))
+    return {_OPERATIONS.get(kind, "")}
 
 
 __all__ = ["TorchModel", "open_module", "open_torch"]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from privaudit.contracts import Model
+from privaudit.errors import PrivauditError
 from privaudit.inputs.models.answers import from_logits
 from privaudit.inputs.models.layout import Layout, by_name, by_order
 from privaudit.inputs.models.opened_model import (
@@ -18,13 +21,18 @@ from privaudit.inputs.models.opened_model import (
     damaged_file,
     in_parts,
     not_a_classifier,
+    reorder_classes,
 )
 from privaudit.inputs.models.predictors import (
     XGBOOST_NUMBERS,
     NumberXGBoost,
     not_a_regressor,
 )
+from privaudit.inputs.read_table import list_names
 from privaudit.records import Records
+
+STORES_LEVELS = re.compile(rb"feature_segments")
+"""Written by versions that store the levels of every category that had any."""
 
 _SOFTMAX = ("multi:softprob", "multi:softmax")
 _SIGMOID = ("binary:logistic", "reg:logistic", "binary:logitraw")
@@ -37,6 +45,7 @@ class XGBoost(FileModel):
     raw: bytes = field(repr=False)
     layout: Layout
     classes: int
+    places: tuple[int, ...] | None = None
 
     def predict_proba(self, records: Records) -> np.ndarray:
         """(n, classes): see `privaudit.contracts.Model`."""
@@ -53,7 +62,7 @@ class XGBoost(FileModel):
             missing=np.nan,
             validate_features=False,
         )
-        return from_logits(margin, len(records), self.classes)
+        return reorder_classes(from_logits(margin, len(records), self.classes), self.places)
 
     def load(self) -> Any:
         return load_booster(self.raw)
@@ -84,17 +93,11 @@ def open_xgboost(raw: bytes) -> Opened:
     inputs = booster.num_features()
     known = read_categories(booster)
     types = booster.feature_types or []
-    coded = [names[j] for j, kind in enumerate(types) if kind == "c" and names] if names else []
-    coded = [name for name in coded if name not in known]
+    coded = [j for j, kind in enumerate(types) if kind == "c" and not (names and names[j] in known)]
+    labels = _read_labels(booster)
     notes = []
     if booster.attributes().get("best_iteration") is not None:
         notes.append("trees up to the best round of early stopping are used, as in training")
-    if coded:
-        notes.append(
-            f"{len(coded)} columns are categories of which the file stores no levels: their codes "
-            "are "
-            "taken in the order of the schema's levels"
-        )
 
     def bind(binding: Binding) -> Model:
         of_numbers = binding.outcome_kind != "class"
@@ -102,29 +105,54 @@ def open_xgboost(raw: bytes) -> Opened:
             raise not_a_regressor("an XGBoost", f"with the objective {objective!r}")
         if not of_numbers and not of_classes:
             raise not_a_classifier("XGBoost", objective)
+        if coded and not STORES_LEVELS.search(raw) and binding.encode != "codes":
+            raise _no_levels(names, coded)
         if names is None:
             layout = by_order(inputs, binding.columns, encode=binding.encode)
         else:
-            own = {c.name: c.levels for c in binding.columns if c.name in coded}
-            layout = by_name(names, binding.columns, encode=binding.encode, known={**own, **known})
-        found = XGBoost(raw, layout, classes or 0)
-        return NumberXGBoost(found) if of_numbers else found
+            layout = by_name(names, binding.columns, encode=binding.encode, known=known)
+        if of_numbers:
+            return NumberXGBoost(XGBoost(raw, layout, 0, None))
+        places = binding.place(labels)
+        return XGBoost(
+            raw, layout, classes or 0, None if places is None else tuple(places.tolist())
+        )
 
     given = None if names is None else tuple(names)
-    return Opened("XGBoost", given, None, classes, bind, tuple(notes))
+    return Opened("XGBoost", given, labels, classes, bind, tuple(notes))
 
 
-def read_categories(booster: Any) -> dict[str, tuple[str, ...]]:
+def read_categories(booster: Any) -> dict[str, tuple[Any, ...]]:
     """Levels of the categorical features where the model keeps them (XGBoost 3.1 and later)."""
     try:
         found = booster.get_categories(export_to_arrow=True).to_arrow()
-        return {
-            name: tuple(map(str, levels.to_pylist()))
-            for name, levels in found
-            if levels is not None
-        }
+        return {name: tuple(levels.to_pylist()) for name, levels in found if levels is not None}
     except (AttributeError, ImportError, TypeError, ValueError):
         return {}
+
+
+def _no_levels(names: Sequence[str] | None, coded: Sequence[int]) -> PrivauditError:
+    """The refusal of a file that says which columns are categories and not which levels they
+    have."""
+    which = list_names([names[j] if names else f"number {j + 1}" for j in coded])
+    return PrivauditError(
+        f"an XGBoost model of an older version with {len(coded)} categories: {which}",
+        "its file stores no levels, so which value of the table was which code is not known",
+        "save the model again with XGBoost 3.1 or later from where it was trained, or give its "
+        "probabilities (--predictions); if the table holds the very codes of training, say "
+        "--encode codes",
+    )
+
+
+def _read_labels(booster: Any) -> tuple[Any, ...] | None:
+    """The classes that the library's scikit-learn interface stored up to version 1.5."""
+    try:
+        stored = json.loads(booster.attributes().get("scikit_learn", "{}"))
+        encoder = stored.get("_le") or {}
+        found = encoder.get("classes_") or stored.get("classes_")
+        return tuple(found) if found else None
+    except (ValueError, AttributeError, TypeError):
+        return None
 
 
 __all__ = ["XGBoost", "open_xgboost", "read_categories"]

@@ -156,7 +156,8 @@ def summarise_membership(audit: Audit) -> list[str]:
         return [words.INVALID_SHORT]
     sentences = [words.count_readings(states, get_kinds(audit), [s.name for s in audit.subjects])]
     order = rank_by_exposure(audit)
-    text = _word_result(readings[order[0]]) if order and "shifted" not in states else ""
+    void = {"shifted", "reversed"} & set(states)
+    text = _word_result(readings[order[0]]) if order and not void else ""
     if text:
         name = audit.subjects[order[0]].name
         sentences.append(words.word_most_exposed(name, text) if len(readings) > 1 else text)

@@ -31,7 +31,7 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
         for i in rank_by_exposure(audit)
         if (e := readings[i].auc) is not None
     ]
-    if not known or any(r.state in ("invalid", "shifted") for r in readings):
+    if not known or any(r.state in ("invalid", "shifted", "reversed") for r in readings):
         return ()
     pooled = [entry for entry in known if get_training_kind(entry[0]) in ("pooled", "other")]
     reference, risk = (pooled or known)[0]

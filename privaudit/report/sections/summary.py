@@ -16,6 +16,7 @@ from privaudit.report.reading import (
     get_failed_controls,
     get_families,
     get_unresolved,
+    get_wrong_way,
     is_halved,
     rate_on_all,
     read_membership,
@@ -66,6 +67,9 @@ def _build_warnings(audit: Audit) -> list[Callout]:
         add("stop", words.DEFECT_TITLE, *texts)
     if audit.data.distribution_shift is not None:
         add("stop", words.SHIFT_TITLE, word_caveat(audit.data.distribution_shift))
+    wrong = [c for s in audit.subjects for c in get_wrong_way(audit, s)]
+    if wrong:
+        add("stop", words.WRONG_WAY_TITLE, *dict.fromkeys(map(word_caveat, wrong)))
     if invalid := get_failed_controls(audit, "negative"):
         add("stop", words.INVALID_TITLE, words.word_invalid(_list_places(invalid)))
     if missed := get_failed_controls(audit, "positive"):

@@ -43,6 +43,7 @@ BADGES: dict[State, Badge] = {
     "underpowered": Badge("◇ Insufficient power", "underpowered"),
     "untested": Badge("– Not tested", "untested"),
     "shifted": Badge("◇ Distribution shift", "shifted"),
+    "reversed": Badge("◇ Wrong way round", "reversed"),
     "invalid": Badge("✕ Invalid", "invalid"),
 }
 

@@ -28,6 +28,7 @@ CONTROL_ERROR_TITLE = "A control could not be run"
 DEFECT_TITLE = "A privacy guarantee does not hold"
 UNTRAINED_TITLE = "Requested and not trained"
 UNCONTROLLED_TITLE = "No controls were run"
+WRONG_WAY_TITLE = "Training patients are read the wrong way round"
 SHIFT_TITLE = "Distribution shift between training and held-out patients"
 
 

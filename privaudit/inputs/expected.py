@@ -1,0 +1,200 @@
+"""The owner's own probabilities for some rows, against those that the audit computes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from privaudit.contracts import Model
+from privaudit.errors import PrivauditError
+from privaudit.facts import Caveat, CaveatCode
+from privaudit.inputs.probability_columns import find_columns
+from privaudit.inputs.read_table import list_names, read_cells, to_records
+from privaudit.inputs.schema import TableSchema
+from privaudit.inputs.table_file import open_table
+from privaudit.records import Column, Records
+
+TOLERANCE = 1e-5
+"""The largest difference of a probability that is rounding."""
+
+MIN_ROWS = 10
+"""Fewer rows might agree by chance."""
+
+Pool = Literal["members", "non-members", "reference"]
+ROW, TABLE = "row", "table"
+POOLS: Mapping[str, Pool] = {
+    "members": "members",
+    "nonmembers": "non-members",
+    "non-members": "non-members",
+    "reference": "reference",
+}
+
+
+def check_expected(
+    path: Path,
+    model: Model,
+    tables: Mapping[Pool, Path],
+    schema: TableSchema,
+) -> Caveat:
+    """Compare the owner's probabilities with the model's, and state how far they are apart.
+
+    Args:
+        path: A table with a column `row` (the number of the row in its table, the first after the
+            header 0) or the patient's column where each patient has one row; with a column `table`
+            (members, nonmembers or reference; members where there is none); and probabilities, one
+            column a class or one of the event.
+        model: The model as the audit reads it.
+        tables: The audit's tables.
+        schema: What their columns are, classes in the order of the model's outputs.
+
+    Returns:
+        How many rows were compared, and the greatest difference.
+
+    Raises:
+        PrivauditError: A file that says something else, with the greatest difference and the
+            likely cause.
+    """
+    what = "expected probabilities"
+    with open_table(path, f"the table of {what}") as opened:
+        names = opened.columns
+    key = ROW if ROW in names else schema.patient
+    if not key or key not in names:
+        raise PrivauditError(
+            f"{what} without a key of the rows",
+            f"the table has: {list_names(names)}",
+            f"add a column {ROW!r}: the number of the row in its table, the first after the header "
+            "0; or the patient's column, where each patient has one row",
+        )
+    rest = [name for name in names if name not in (key, TABLE, schema.outcome)]
+    chosen = find_columns((), rest, schema.classes)
+    columns = tuple(map(Column, chosen.names))
+    by_row = key == ROW
+    wanted = TableSchema(
+        (*columns, *((Column(ROW, integer=True),) if by_row else ())),
+        patient="" if by_row else key,
+        groups=(TABLE,) if TABLE in names else (),
+    )
+    patients: dict[str, int] = {}
+    read = {
+        pool: to_records(read_cells(table, schema, what=pool, patients=patients), schema, pool)
+        for pool, table in tables.items()
+    }
+    known = len(patients)
+    cells = read_cells(path, wanted, what=what, patients=patients, dtype=np.float64)
+    if len(cells.X) < MIN_ROWS:
+        raise PrivauditError(
+            f"{what} of {len(cells.X)} rows",
+            f"fewer than {MIN_ROWS} may agree by chance",
+            f"give {MIN_ROWS} rows or more, of patients who differ",
+        )
+    of = _read_pools(cells.groups.get(TABLE), len(cells.X))
+    answers = np.empty((len(cells.X), len(schema.classes)))
+    shifted = np.full_like(answers, np.nan)
+    for pool in dict.fromkeys(of):
+        if pool not in read:
+            raise PrivauditError(
+                f"{what} of the {pool} table, which was not given",
+                f"tables are: {', '.join(read)}",
+                "give that table, or leave its rows out",
+            )
+        mine = np.array([one == pool for one in of])
+        records = read[pool]
+        rows = (
+            _find_rows(cells.X[mine, -1], len(records), pool)
+            if by_row
+            else _find_patients(cells.patient[mine], records, known, pool)
+        )
+        p = model.predict_proba(records)
+        answers[mine] = p[rows]
+        shifted[mine] = p[np.maximum(rows - 1, 0)]
+    p = chosen.fill(cells.X[:, : len(columns)], len(schema.classes))
+    there = np.isfinite(p)
+    if not there.any() or np.isnan(cells.X[:, : len(columns)]).any():
+        raise PrivauditError(
+            f"{what} with cells that hold none",
+            "each row states the owner's probability",
+            "leave rows without one out",
+        )
+    greatest = _greatest(answers, p)
+    if greatest > TOLERANCE:
+        raise PrivauditError(
+            f"the model answers otherwise here than in the table of {what}: the greatest "
+            f"difference is {greatest:.2g} (over {len(p):,} rows)",
+            _likely_cause(answers, shifted, p, by_row),
+            "hand the tables over as in training, and the model that these probabilities are of",
+        )
+    params = {"rows": len(p), "greatest": greatest, "tolerance": TOLERANCE}
+    return Caveat(CaveatCode.EXPECTED_ANSWERS, "note", params)
+
+
+def _greatest(answers: np.ndarray, p: np.ndarray) -> float:
+    return float(np.nanmax(np.abs(answers - p)))
+
+
+def _likely_cause(answers: np.ndarray, shifted: np.ndarray, p: np.ndarray, by_row: bool) -> str:
+    if p.shape[1] == 2 and _greatest(answers[:, ::-1], p) <= TOLERANCE:
+        return "the classes are the other way round: with their order exchanged all rows agree"
+    if by_row and np.median(np.nanmax(np.abs(shifted - p), axis=1)) <= TOLERANCE:
+        return "the rows are counted from 1: the first row after the header is row 0"
+    near = float(np.mean(np.nanmax(np.abs(answers - p), axis=1) <= TOLERANCE))
+    if near > 0.5:
+        return (
+            f"{near:.0%} of the rows agree, so likely some values (missing ones, rare levels) are "
+            "read otherwise than in training"
+        )
+    return (
+        "likely columns, their order, the codes of texts or missing values differ from training, "
+        "or the probabilities are of another version of the model"
+    )
+
+
+def _read_pools(labels: np.ndarray | None, rows: int) -> list[str]:
+    if labels is None:
+        return ["members"] * rows
+    found = [POOLS.get(str(label).strip().lower(), "") for label in labels]
+    if "" in found:
+        raise PrivauditError(
+            f"{found.count('')} rows of expected probabilities whose {TABLE!r} is unknown",
+            f"tables are called: {', '.join(POOLS)}",
+            "say of each row which table it is in",
+        )
+    return found
+
+
+def _find_rows(numbers: np.ndarray, rows: int, pool: str) -> np.ndarray:
+    outside = int((~((numbers >= 0) & (numbers < rows))).sum())
+    if outside:
+        raise PrivauditError(
+            f"expected probabilities of {outside:,} rows that the {pool} table does not have",
+            f"it has {rows:,} rows, numbered from 0 to {rows - 1:,}",
+            "number rows as they stand in the table, the first after the header 0",
+        )
+    return numbers.astype(np.int64)
+
+
+def _find_patients(wanted: np.ndarray, records: Records, known: int, pool: str) -> np.ndarray:
+    ids, first, counts = np.unique(records.patient, return_index=True, return_counts=True)
+    at = {number: j for j, number in enumerate(ids.tolist())}
+    absent = sum(1 for number in wanted.tolist() if number >= known or number not in at)
+    if absent:
+        raise PrivauditError(
+            f"expected probabilities of {absent:,} patients who are not in the {pool} table",
+            "each row is found by its patient",
+            f"name them as in the table, or say with a column {TABLE!r} which table they are in",
+        )
+    places = [at[number] for number in wanted.tolist()]
+    several = int((counts[places] > 1).sum())
+    if several:
+        raise PrivauditError(
+            f"expected probabilities of {several:,} patients with several rows in the {pool} table",
+            "which row is meant is not known",
+            f"name rows by a column {ROW!r} instead",
+        )
+    result: np.ndarray = first[places]
+    return result
+
+
+__all__ = ["TOLERANCE", "check_expected"]

@@ -1,0 +1,57 @@
+"""Attacks that rank training patients surely below held-out ones: something was read the wrong way.
+
+Training makes a model surer of its own records or leaves it as sure; an AUC that lies surely below
+one half says that members and non-members, the classes, or the files were exchanged, and a low
+number is then no evidence of a low risk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from privaudit.results import Finding, Subject
+from privaudit.stats import onesided
+
+LEVEL = 0.001
+"""The chance of a false alarm, over all attacks on one subject together (Bonferroni)."""
+
+
+@dataclass(frozen=True)
+class BelowHalf:
+    """One attack whose AUC lies below one half even by its upper bound. confidence: one-sided."""
+
+    attack: str
+    auc: float
+    upper: float
+    confidence: float
+
+
+def find_below_half(subject: Subject) -> tuple[BelowHalf, ...]:
+    """The membership attacks on a subject whose AUC lies surely below one half.
+
+    Args:
+        subject: The subject, with the estimates of its attacks.
+
+    Returns:
+        One entry an attack, in the document's order; none where nothing is the wrong way round.
+    """
+    stated = [
+        (one.attack, estimate)
+        for one in subject.outcomes
+        if isinstance(one, Finding) and one.family == "membership"
+        for estimate in one.estimates
+        if estimate.metric.name == "auc"
+        and estimate.value is not None
+        # Another release than this one proves nothing of how this one was read.
+        and not (estimate.metric.at is not None and estimate.metric.at.counterfactual)
+    ]
+    found = []
+    for attack, estimate in stated:
+        bounds = onesided.bounds(estimate)
+        upper = None if bounds is None else bounds.upper(LEVEL / len(stated))
+        if upper is not None and upper < 0.5 and estimate.value is not None:
+            found.append(BelowHalf(attack, estimate.value, upper, 1 - LEVEL / len(stated)))
+    return tuple(found)
+
+
+__all__ = ["LEVEL", "BelowHalf", "find_below_half"]

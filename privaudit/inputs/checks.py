@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -205,11 +205,11 @@ def _find_levels_apart(both: Records, inside: np.ndarray) -> _LevelApart | None:
     return found
 
 
-def refuse_respelled_groups(pools: Sequence[Records]) -> None:
+def refuse_respelled_groups(pools: Sequence[Mapping[str, np.ndarray]]) -> None:
     """Refuse groups whose names differ by case or blanks alone: one group would be read as two."""
     names = []
-    for name in pools[0].groups:
-        labels = {str(x) for pool in pools for x in np.unique(pool.groups[name])}
+    for name in pools[0]:
+        labels = {str(x) for pool in pools for x in np.unique(pool[name])}
         if len({fold(label) for label in labels}) < len(labels):
             names.append(name)
     if names:

@@ -289,7 +289,7 @@ def prepare_tables(
         texts += _find_repeated_rows(real, control)
     ids = rng.permutation(np.unique(control.patient))
     owned = np.isin(control.patient, ids[: max(1, round(REFERENCE_SHARE * len(ids)))])
-    refuse_respelled_groups((real, control))
+    refuse_respelled_groups((real.groups, control.groups))
     real, control = _merge_unknown_groups(real), _merge_unknown_groups(control)
     patient = control.patient
     if len(shared):

@@ -100,8 +100,8 @@ class Table:
     def header(self) -> dict[str, str]:
         """Column names in the file's order: lower case -> as written."""
         if self.is_parquet:
-            with self.trouble():
-                names = list(pl.read_parquet_schema(self.parts[0]))
+            with self.trouble(), self.parts[0].open("rb") as file:
+                names = list(pl.read_parquet_schema(file))
         else:
             head, _ = self._head(1 << 16)
             if not head.strip():

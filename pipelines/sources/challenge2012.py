@@ -157,7 +157,8 @@ def _sets(data: Path) -> list[_Set]:
 
 def _read_outcomes(path: Path) -> pl.DataFrame:
     try:
-        table = pl.read_csv(path, infer_schema=False)
+        # Bytes, since polars reads `*` and `[` in a path as a pattern.
+        table = pl.read_csv(path.read_bytes(), infer_schema=False)
     except (pl.exceptions.PolarsError, OSError):
         raise unreadable(path, "it is not a table of comma-separated values") from None
     table = table.rename({name: name.strip() for name in table.columns})
@@ -221,7 +222,8 @@ def _read_once(
     progress("reading the Challenge from the cache", 0.0)
     try:
         tables = [
-            pl.read_parquet(stored / f"{name}.parquet") for name in ("stays", "events", "counts")
+            pl.read_parquet(stored / f"{name}.parquet", glob=False)
+            for name in ("stays", "events", "counts")
         ]
     except (pl.exceptions.PolarsError, OSError):
         raise PrivauditError(

@@ -14,7 +14,7 @@ from privaudit.errors import PrivauditError
 
 
 @click.command("schema")
-@click.argument("table", type=PATH, required=False)
+@click.argument("tables", type=PATH, nargs=-1, metavar="TABLE...")
 @with_options(
     OUTCOME,
     PATIENT,
@@ -25,29 +25,40 @@ from privaudit.errors import PrivauditError
     JSON,
 )
 def command(
-    table: Path | None,
+    tables: tuple[Path, ...],
     outcome: str,
     patient: str,
     out: Path | None,
     json_schema: bool,
     as_json: bool,
 ) -> None:
-    """Infer the schema of TABLE, a CSV or Parquet file, for you to check.
+    """Infer the schema of one TABLE or of several that are alike, for you to check.
 
-    It states types, ranges, levels, and which columns are sensitive or cannot change; identifiers,
-    dates and free text are left aside. Nothing is sent anywhere, and no note quotes a value.
+    Give all tables of an audit (training and held-out, real and control), so that bounds and levels
+    hold in each. It states types, ranges, levels, how numbers and missing values are written, and
+    which columns are sensitive or cannot change; identifiers, dates and free text are left aside.
+    Nothing is sent anywhere, and no note quotes a value.
     """
+    from privaudit.inputs.examine_proposal import examine_proposal
     from privaudit.inputs.infer_schema import propose_schema
     from privaudit.inputs.schema import format_schema, schema_as_json_schema, write_schema
 
     if json_schema:
         click.echo(json.dumps(schema_as_json_schema(), indent=1))
         return
-    if table is None:
+    if not tables:
         raise PrivauditError(
             "no TABLE", "a schema is inferred from a table", "give a CSV or Parquet file"
         )
-    proposed, notes = propose_schema(table, outcome=outcome, patient=patient)
+    whats = [f"table {place}" for place in range(1, len(tables) + 1)]
+    proposed, notes = propose_schema(
+        tables,
+        outcome=outcome,
+        patient=patient,
+        whats=whats if len(tables) > 1 else (),
+        unclear="propose",
+    )
+    notes += examine_proposal(proposed, tables)
     if out is not None:
         write_schema(proposed, out, notes)
     if as_json:

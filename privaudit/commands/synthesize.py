@@ -11,6 +11,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -226,6 +227,7 @@ def _require_restricted(generator: Generator, options: Mapping[str, Any]) -> Non
 
 def _schema(options: Mapping[str, Any], claims: bool) -> tuple[TableSchema, dict[str, Any]]:
     """The schema given, or one proposed, written beside the output."""
+    from privaudit.inputs.fit_guesses import fit_guesses
     from privaudit.inputs.infer_schema import propose_schema
     from privaudit.inputs.read_model import name_roles
     from privaudit.inputs.schema import read_schema, write_schema
@@ -233,20 +235,14 @@ def _schema(options: Mapping[str, Any], claims: bool) -> tuple[TableSchema, dict
     if options["schema"] is not None:
         found = read_schema(options["schema"])
         found = name_roles(found, outcome=options["outcome"], patient=options["patient"])
-        if claims and not options["checked"]:
-            proposed, _ = propose_schema(
-                options["table"], outcome=found.outcome, patient=found.patient
-            )
-            if [(c.bounds, c.levels) for c in proposed.columns] == [
-                (c.bounds, c.levels) for c in found.columns
-            ]:
-                raise PrivauditError(
-                    "a schema with the very bounds and levels that were proposed from the table",
-                    "they were read off the data: a guarantee would not cover what they show of "
-                    "its extremes",
-                    "put in ranges and levels that are public knowledge; where all are, add "
-                    "--checked",
-                )
+        if claims:
+            # Bounds are never widened by the data that the guarantee covers.
+            if not options["checked"]:
+                _refuse_guessed(found, options)
+            return replace(found, guessed={}), {"schema": str(options["schema"]), "proposed": False}
+        found, widened = fit_guesses(found, [options["table"]])
+        for note in widened:
+            _print(f"note: {note}")
         return found, {"schema": str(options["schema"]), "proposed": False}
     if claims:
         raise PrivauditError(
@@ -271,6 +267,45 @@ def _schema(options: Mapping[str, Any], claims: bool) -> tuple[TableSchema, dict
     for note in notes:
         _print(f"  check: {note}")
     return found, {"schema": str(beside), "proposed": True, "check": list(notes)}
+
+
+def _refuse_guessed(found: TableSchema, options: Mapping[str, Any]) -> None:
+    """Refuse a claim over bounds and levels that were read off the table."""
+    from privaudit.inputs import identifiers
+    from privaudit.inputs.infer_schema import list_plain, propose_schema
+
+    proposed, _ = propose_schema(
+        options["table"], outcome=found.outcome, patient=found.patient, unclear="propose"
+    )
+    own = {column.name: column for column in proposed.columns}
+    equal = [
+        column
+        for column in found.columns
+        if column.name in own
+        and (column.bounds, column.levels) == (own[column.name].bounds, own[column.name].levels)
+    ]
+    # Whoever left a mark has not checked it; a file without any mark may be of an older version.
+    shown = [
+        column.name
+        for column in equal
+        if column.bounds != identifiers.find_range(column.name)
+        and (
+            {"bounds", "levels"} & set(found.guessed.get(column.name, ()))
+            if found.guessed
+            else column.bounds is not None
+        )
+    ]
+    if len(equal) == len(found.columns):
+        shown = [column.name for column in equal]
+    if shown:
+        raise PrivauditError(
+            "a schema with the very bounds and levels that were proposed from the table: "
+            f"{list_plain(shown)}",
+            "they were read off the data: a guarantee would not cover what they show of its "
+            "extremes",
+            "put in ranges and levels that are public knowledge and remove `guessed` from these "
+            "columns; where all are, add --checked",
+        )
 
 
 def _check_records(records: Records) -> None:

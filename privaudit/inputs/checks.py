@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from privaudit.disclosure_limits import MIN_CELL
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode, Param
 from privaudit.inputs import identifiers
+from privaudit.inputs.cell_text import fold
 from privaudit.inputs.check_numbers import examine_predictions
 from privaudit.records import Records, Split
 from privaudit.results import Estimate
@@ -34,6 +35,9 @@ MAX_COMPARED_RECORDS = 4_000
 MAX_COMPARED_COLUMNS = 300
 SHIFT_CONFIDENCE = 0.999
 """Confidence at which a distribution shift is stated: a false one would void a fair audit."""
+
+MIN_EXPECTED = 20
+"""Records of a level to be expected in a pool before it means something that there are none."""
 
 OUTCOME_AUC = 0.98
 """A column that ranks the outcome at least this well may hold it."""
@@ -158,6 +162,12 @@ def measure_shift(split: Split, rng: np.random.Generator) -> Caveat:
     scores = Scores(score[inside], score[~inside])
     auc = _auc(scores, both.patient[inside], both.patient[~inside], SHIFT_CONFIDENCE, rng)
     read = _interval(auc)
+    apart = _find_levels_apart(both, inside)
+    if apart is not None and (read is None or read[1] <= 0.5):
+        # A classifier splits a rare level off late; that one side lacks it altogether is surer.
+        shown = Scores(apart.holds[inside], apart.holds[~inside])
+        found = _auc(shown, both.patient[inside], both.patient[~inside], SHIFT_CONFIDENCE, rng)
+        read = _interval(found) or read
     if read is None:
         return Caveat(CaveatCode.DISTRIBUTION_SHIFT_NOT_TESTED)
     value, low, high = read
@@ -170,7 +180,54 @@ def measure_shift(split: Split, rng: np.random.Generator) -> Caveat:
     if low <= 0.5:
         return Caveat(CaveatCode.NO_DISTRIBUTION_SHIFT, "note", params)
     columns = _most_different_columns(both, inside)
+    if apart is not None and apart.column not in columns:
+        columns = (apart.column, *columns)[:3]
     return Caveat(CaveatCode.DISTRIBUTION_SHIFT, params={**params, "columns": columns})
+
+
+@dataclass(frozen=True, eq=False)
+class _LevelApart:
+    """A level that one side holds and the other does not. holds: (n,) its sign, 0 for no record."""
+
+    column: str
+    holds: np.ndarray
+
+
+def _find_levels_apart(both: Records, inside: np.ndarray) -> _LevelApart | None:
+    """The commonest level or class, or missing values, of one side that never occur in the other.
+
+    Only where at least 20 records were to be expected there.
+    """
+    best, found = 0.0, None
+    parts = [(c.name, both.X[:, j]) for j, c in enumerate(both.columns) if c.kind != "numeric"]
+    if len(both.classes) > 1:
+        parts.append(("the outcome", both.y.astype(np.float32)))
+    sizes = {True: int(inside.sum()), False: int((~inside).sum())}
+    for name, x in parts:
+        code = np.where(np.isnan(x), -1, x).astype(np.int64) + 1
+        counts = {s: np.bincount(code[inside == s], minlength=int(code.max()) + 1) for s in sizes}
+        for side in (True, False):
+            share = np.where(counts[not side] == 0, counts[side], 0) / sizes[side]
+            level = int(share.argmax())
+            if share[level] > best and share[level] * sizes[not side] >= MIN_EXPECTED:
+                best = float(share[level])
+                found = _LevelApart(name, np.where(code == level, 1.0 if side else -1.0, 0.0))
+    return found
+
+
+def refuse_respelled_groups(pools: Sequence[Mapping[str, np.ndarray]]) -> None:
+    """Refuse groups whose names differ by case or blanks alone: one group would be read as two."""
+    names = []
+    for name in pools[0]:
+        labels = {str(x) for pool in pools for x in np.unique(pool[name])}
+        if len({fold(label) for label in labels}) < len(labels):
+            names.append(name)
+    if names:
+        raise PrivauditError(
+            f"groups whose names differ by case, blanks or zeros alone: {', '.join(names)}",
+            "one group would be reported as two",
+            "spell the groups alike in all tables",
+        )
 
 
 def _most_different_columns(both: Records, inside: np.ndarray) -> tuple[str, ...]:
@@ -397,4 +454,13 @@ def _interval(found: Estimate) -> tuple[float, float, float] | None:
     return found.value, found.low, found.high
 
 
-__all__ = ["Checked", "examine", "measure_shift", "refuse_few_patients", "refuse_overlap"]
+__all__ = [
+    "Checked",
+    "examine",
+    "find_identifying_columns",
+    "find_outcome_columns",
+    "measure_shift",
+    "refuse_few_patients",
+    "refuse_overlap",
+    "refuse_respelled_groups",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -11,8 +12,10 @@ import numpy as np
 
 from privaudit.errors import PrivauditError
 from privaudit.inputs import identifiers
-from privaudit.inputs.cell_text import array_to_labels
-from privaudit.inputs.infer_schema import MAX_LEVELS, order_levels, round_bounds
+from privaudit.inputs.cell_text import NO_LABEL, array_to_series, to_labels, to_patients
+from privaudit.inputs.checks import refuse_respelled_groups
+from privaudit.inputs.date_text import are_dates
+from privaudit.inputs.infer_schema import MAX_LEVELS, order_classes, order_levels, round_bounds
 from privaudit.inputs.models.answers import canonical
 from privaudit.inputs.models.layout import Frame
 from privaudit.inputs.outcome import array_to_numbers, too_many_classes
@@ -21,6 +24,9 @@ from privaudit.inputs.schema import MAX_CLASSES
 from privaudit.records import Column, OutcomeKind, Records
 
 Table = tuple[Any, Any]
+
+NO_OUTCOME = ("", "nan", "<NA>", "NaT")
+"""What becomes of a missing outcome where an array is made of texts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +71,9 @@ def read_frames(
         tables.append(X)
         outcomes.append(y)
     is_frame = hasattr(given[0][0], "columns")
-    ids, drop = _read_patients(patient, tables, names)
-    marks = _read_groups(groups, tables, names)
+    frames = [X if hasattr(X, "columns") else tables[i] for i, (X, _) in enumerate(given)]
+    ids, drop = _read_patients(patient, frames, names)
+    marks = _read_groups(groups, frames, names)
     if drop:
         tables = [X.drop(columns=drop) for X in tables]
     _require_same_columns(tables, names)
@@ -108,7 +115,7 @@ def _read_pair(pair: Any, name: str) -> tuple[Any, np.ndarray]:
         )
     X, y = pair
     if not hasattr(X, "columns"):
-        X = np.asarray(X)
+        X = _unmask(X)
         if X.ndim != 2:
             raise PrivauditError(
                 f"{name}: X of shape {X.shape}", "a table is (rows, columns)", "reshape it"
@@ -116,7 +123,7 @@ def _read_pair(pair: Any, name: str) -> tuple[Any, np.ndarray]:
         X = pd.DataFrame(X, columns=[f"x{j}" for j in range(X.shape[1])])
     elif not isinstance(X, pd.DataFrame):
         X = X.to_pandas()
-    y = np.asarray(y).ravel()
+    y = _unmask(y).ravel()
     if len(X) != len(y) or not len(X):
         raise PrivauditError(
             f"{name}: {len(X):,} rows with {len(y):,} outcomes",
@@ -131,6 +138,17 @@ def _read_pair(pair: Any, name: str) -> tuple[Any, np.ndarray]:
             "rename one of each",
         )
     return X.reset_index(drop=True), y
+
+
+def _unmask(values: Any) -> np.ndarray:
+    """An array, its masked cells missing and not what lies under the mask."""
+    if not isinstance(values, np.ma.MaskedArray):
+        return np.asarray(values)
+    if np.issubdtype(values.dtype, np.floating):
+        return np.asarray(values.filled(np.nan))
+    found = np.asarray(values.astype(object).filled(None))
+    found[np.ma.getmaskarray(values)] = None
+    return found
 
 
 def _require_same_columns(tables: list[Any], names: Sequence[str]) -> None:
@@ -174,20 +192,17 @@ def _describe_columns(
             kinds[name] = str(kind) if isinstance(kind, np.dtype) else "float64"
             continue
         elif pd.api.types.is_datetime64_any_dtype(kind) or pd.api.types.is_timedelta64_dtype(kind):
-            raise PrivauditError(
-                f"a column of dates, {name!r}",
-                "no model of a table reads dates as they are",
-                "give the table as the model reads it",
-            )
+            raise _dates(name)
         else:
             found: set[Any] = set()
             for part in parts:
                 found |= set(part.dropna().unique())
                 nones += [name] if any(x is None for x in part[part.isna()].head(1)) else []
-            if all(isinstance(x, bool | int | float | np.number) for x in found):
+            if all(isinstance(x, bool | int | float | np.number | Decimal) for x in found):
                 columns.append(_describe_number(name, parts, marks))
                 continue
             by_text = {str(x): x for x in found}
+            _refuse_texts(name, found, by_text)
             own = [by_text[text] for text in order_levels(by_text)]
             kinds[name] = "object"
         if len(own) > MAX_LEVELS:
@@ -197,8 +212,35 @@ def _describe_columns(
                 "audit a model that does not read it, or group its values",
             )
         levels[name] = tuple(own)
-        columns.append(Column(name, "category", levels=tuple(map(str, own)) or ("none",), **marks))
+        # The model reads the text; a report does not call it a level like others.
+        texts = [NO_LABEL if str(x) in NO_OUTCOME else str(x) for x in own]
+        if len(set(texts)) < len(texts):
+            texts = list(map(str, own))
+        columns.append(Column(name, "category", levels=tuple(texts) or ("none",), **marks))
     return columns, kinds, levels, nones
+
+
+def _refuse_texts(name: str, found: set[Any], by_text: Mapping[str, Any]) -> None:
+    """Refuse a column of texts that are dates, or of values that differ by their type alone."""
+    import polars as pl
+
+    if len(by_text) < len(found):
+        raise PrivauditError(
+            f"the column {name!r} holds values that differ by their type alone, such as a number "
+            "and its text",
+            "the model reads them as two values, and a report would call both the same",
+            "make all values of the column numbers, or all texts",
+        )
+    if by_text and are_dates(pl.Series(list(by_text))):
+        raise _dates(name)
+
+
+def _dates(name: str) -> PrivauditError:
+    return PrivauditError(
+        f"a column of dates, {name!r}",
+        "no model of a table reads dates as they are",
+        "give the table as the model reads it",
+    )
 
 
 def _describe_number(name: str, parts: list[Any], marks: Mapping[str, Any]) -> Column:
@@ -247,16 +289,19 @@ def _encode(
 
 
 def _find_classes(outcomes: list[np.ndarray], labels: Sequence[Any] | None) -> list[str]:
+    import pandas as pd
+
     found: set[str] = set()
     for y in outcomes:
-        missing = int(sum(x is None or x != x for x in y.tolist()))
+        gone = pd.isna(y) | np.isin(y.astype(str), NO_OUTCOME)
+        missing = int(gone.sum())
         if missing:
             raise PrivauditError(
                 f"{missing:,} outcomes are missing",
                 "an audit needs to know every outcome",
                 "drop these rows",
             )
-        found |= {canonical(x) for x in np.unique(y).tolist()}
+        found |= {canonical(x) for x in set(y.tolist())}
     if labels is not None and found <= {canonical(x) for x in labels}:
         return [canonical(x) for x in labels]
     if not 2 <= len(found) <= MAX_CLASSES and labels is None:
@@ -267,13 +312,14 @@ def _find_classes(outcomes: list[np.ndarray], labels: Sequence[Any] | None) -> l
             f"it was trained on {len(labels)} classes",
             "pass y as in training",
         )
-    return list(order_levels(found))
+    return list(order_classes(found))
 
 
 def _encode_outcome(y: np.ndarray, classes: list[str], what: str) -> np.ndarray:
     at = {name: i for i, name in enumerate(classes)}
-    values, place = np.unique(y, return_inverse=True)
-    return np.array([at[canonical(x)] for x in values.tolist()])[place]
+    values = y.tolist()
+    codes = {value: at[canonical(value)] for value in set(values)}
+    return np.array([codes[value] for value in values], dtype=np.int64)
 
 
 def _read_patients(
@@ -291,9 +337,9 @@ def _read_patients(
                 "it names the patient",
                 "name a column of the frames, or pass one array a table",
             )
-        parts, drop = [X[patient].to_numpy() for X in tables], [patient]
+        parts, drop = [array_to_series(patient, X[patient]) for X in tables], [patient]
     else:
-        parts, drop = [np.asarray(part).ravel() for part in patient], []
+        parts, drop = [array_to_series("patient", part) for part in patient], []
         sizes = [len(part) for part in parts]
         if sizes != [len(X) for X in tables]:
             raise PrivauditError(
@@ -304,12 +350,21 @@ def _read_patients(
     keys: dict[str, int] = {}
     found = []
     for part in parts:
-        texts = [canonical(x) for x in part.tolist()]
-        if any(x in ("nan", "None", "") for x in texts):
+        numbers, missing, rounded = to_patients(part, keys)
+        if missing:
             raise PrivauditError(
-                "rows without a patient", "each row belongs to one", "fill the patient in"
+                f"{missing:,} rows without a patient",
+                "each row belongs to one",
+                "fill the patient in, or drop these rows",
             )
-        found.append(np.array([keys.setdefault(x, len(keys)) for x in texts], dtype=np.int64))
+        if rounded:
+            raise PrivauditError(
+                f"{rounded:,} rows whose patient was rounded",
+                "numbers of patients beyond 9,007,199,254,740,992 that are stored as floats, or "
+                "16,777,216 as single floats, may stand for two patients",
+                "give the patients as integers or as texts",
+            )
+        found.append(numbers)
     return found, drop
 
 
@@ -331,20 +386,21 @@ def _read_groups(
                     "name a column of the frames, or pass groups={name: (of_members, "
                     "of_nonmembers)}",
                 )
-            part = X[name].to_numpy() if arrays is None else np.asarray(arrays[i]).ravel()
+            part = array_to_series(name, X[name] if arrays is None else arrays[i])
             if len(part) != len(X):
                 raise PrivauditError(
                     f"{len(part):,} labels of {name!r} for {len(X):,} rows",
                     "each row has one",
                     "pass one array a table",
                 )
-            made[i][name] = array_to_labels(name, part)
+            made[i][name] = to_labels(part)
         if len(np.unique(np.concatenate([part[name] for part in made]))) > MAX_GROUPS:
             raise PrivauditError(
                 f"the group {name!r} has more than {MAX_GROUPS} values",
                 "a subgroup table is read by people",
                 "put its values into bands first",
             )
+    refuse_respelled_groups(made)
     return made
 
 

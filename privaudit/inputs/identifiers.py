@@ -67,6 +67,11 @@ def is_outcome(name: str) -> bool:
     return normalise(name) in _tables()["outcome"]
 
 
+def find_outcome_proxy(name: str) -> bool:
+    """Whether a column of this name is known only with or after an outcome such as death."""
+    return bool(re.fullmatch("|".join(_tables()["outcome_proxy"]), normalise(name)))
+
+
 def find_patient(names: tuple[str, ...]) -> str:
     """The column that names patients, by the name that says so best; "" for none."""
     by_name = {normalise(name): name for name in reversed(names)}
@@ -76,6 +81,7 @@ def find_patient(names: tuple[str, ...]) -> str:
 __all__ = [
     "cell_shapes",
     "find_identifier",
+    "find_outcome_proxy",
     "find_patient",
     "find_range",
     "is_fixed",

@@ -8,112 +8,32 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import replace
+from typing import Any, Literal, cast
 
 from privaudit.errors import PrivauditError
 from privaudit.inputs import identifiers
-from privaudit.inputs.cell_text import clean_texts, to_numbers
+from privaudit.inputs.cell_text import to_boolean
+from privaudit.inputs.column_seen import MAX_LEVELS, Seen
+from privaudit.inputs.date_text import may_be_epochs
+from privaudit.inputs.find_spellings import Spellings, find_spellings, refuse_unclear
+from privaudit.inputs.number_text import PLAIN, is_code, parse_number
 from privaudit.inputs.outcome import too_many_classes
-from privaudit.inputs.schema import MAX_CLASSES, OTHER, TableSchema
+from privaudit.inputs.schema import MAX_CLASSES, OTHER, Guess, TableSchema
 from privaudit.inputs.table_file import Table, TableFile, open_table
 from privaudit.records import Column, OutcomeKind
 
-if TYPE_CHECKING:
-    import polars as pl
-
-MAX_LEVELS = 2_000
 MIN_LEVEL_ROWS = 10
 """A level of fewer rows is rare: to list it would give these rows away."""
 
-FEW_VALUES = 20
 LONG_TEXT = 40
 """Characters on average: longer texts of many values are sentences."""
 
-_PAIRS = (("false", "true"), ("f", "t"), ("no", "yes"), ("n", "y"))
 _NEGATIVE = (
     *("no", "n", "false", "f", "alive", "survived", "negative", "neg", "control", "healthy"),
     *("absent", "none"),
 )
 _STATISTIC = re.compile(r"^(.+)_(min|max|mean|first|last|count)$")
-
-
-@dataclass
-class Seen:
-    """What was seen of one column: counts alone."""
-
-    name: str
-    rows: int = 0
-    there: int = 0
-    bad: int = 0
-    low: float = math.inf
-    high: float = -math.inf
-    integer: bool = True
-    distinct: set[float] = field(default_factory=set)
-    levels: dict[str, int] = field(default_factory=dict)
-    many: bool = False
-    unique: float = 0.0
-    length: float = 0.0
-    shape: str = ""
-    temporal: bool = False
-
-    def add(self, series: pl.Series, classes: bool) -> None:
-        """classes: count the values even where all are numbers."""
-        texts = clean_texts(series) if _is_text(series) else None
-        if texts is not None and not self.rows:
-            self._look(texts)
-        found, bad = to_numbers(series)
-        self.rows += len(series)
-        self.there += len(series) - (texts if texts is not None else found).null_count()
-        self.bad += bad
-        recorded = found.drop_nulls()
-        if len(recorded):
-            self.low = min(self.low, float(recorded.min()))  # type: ignore[arg-type]
-            self.high = max(self.high, float(recorded.max()))  # type: ignore[arg-type]
-            self.integer &= bool((recorded % 1 == 0).all())
-            if not self.unique and texts is None:
-                self.unique = recorded.n_unique() / len(recorded)
-            if len(self.distinct) <= FEW_VALUES:
-                self.distinct |= set(recorded.unique().head(FEW_VALUES + 2).to_list())
-        if (self.bad or classes) and not self.many:
-            source = texts if texts is not None else clean_texts(series)
-            counts = source.drop_nulls().value_counts()
-            for level, count in counts.rows():
-                self.levels[level] = self.levels.get(level, 0) + count
-            if len(self.levels) > MAX_LEVELS:
-                self.many = True
-                self.levels = {}
-
-    def _look(self, texts: pl.Series) -> None:
-        recorded = texts.drop_nulls().head(20_000)
-        if not len(recorded):
-            return
-        self.unique = recorded.n_unique() / len(recorded)
-        self.length = float(recorded.str.len_chars().mean() or 0)  # type: ignore[arg-type]
-        for what, pattern in identifiers.cell_shapes():
-            if float(recorded.str.contains(pattern).mean() or 0) > 0.9:  # type: ignore[arg-type]
-                self.shape = what
-                return
-
-    @property
-    def numeric(self) -> bool:
-        """Whether its cells are numbers, bar one in a hundred beside many different ones."""
-        if not self.there:
-            return True
-        return not self.bad or (self.bad <= 0.01 * self.there and len(self.distinct) > FEW_VALUES)
-
-    @property
-    def few(self) -> bool:
-        """Whether it has few different values."""
-        size = len(self.distinct) if self.numeric else (len(self.levels) or FEW_VALUES + 1)
-        return size <= FEW_VALUES
-
-
-def _is_text(series: pl.Series) -> bool:
-    import polars as pl
-
-    kind = series.dtype
-    return not (kind.is_numeric() or kind in (pl.Boolean, pl.Null) or kind.is_temporal())
 
 
 def propose_schema(
@@ -125,6 +45,7 @@ def propose_schema(
     list_rare: bool = False,
     whats: Sequence[str] = (),
     outcome_kind: OutcomeKind = "class",
+    unclear: Literal["refuse", "propose"] = "refuse",
 ) -> tuple[TableSchema, tuple[str, ...]]:
     """Propose a schema for a table, with notes for a person to check. No note quotes a value.
 
@@ -139,12 +60,16 @@ def propose_schema(
         list_rare: List rare levels too, as a model may know them.
         whats: What messages call the tables.
         outcome_kind: What the outcome is; never guessed.
+        unclear: Whether columns that can be read in several ways (decimal commas, `> 89`, levels
+            that differ by case) are refused, or read in the likeliest way with a note, for a person
+            who checks the schema.
 
     Returns:
         The schema and the notes.
 
     Raises:
-        PrivauditError: A column that is not there, an outcome that is none, or no feature.
+        PrivauditError: A column that is not there, an outcome that is none, no feature, or what can
+            be read in several ways.
     """
     tables: list[Any] = list(table) if isinstance(table, list | tuple) else [table]
     with ExitStack() as stack:
@@ -158,19 +83,33 @@ def propose_schema(
         there = [set(one.columns) for one in opened]
         names = [name for name in first.columns if all(name in own for own in there)]
         seen = {name: Seen(name) for name in names}
-        for one in opened:
+        for place, one in enumerate(opened):
             for batch in one.batches(names):
                 for series in batch.get_columns():
-                    if series.dtype.is_temporal():
-                        seen[series.name].temporal = True
-                    else:
-                        seen[series.name].add(series, series.name == outcome)
-    for column in seen.values():
-        column.shape = "a date" if column.temporal else column.shape
+                    seen[series.name].add(series, place)
+        # The patient's and the outcome's cells are never numbers of another spelling.
+        patient_named = bool(patient)
+        patient = patient or identifiers.find_patient(
+            tuple(n for n in names if n != outcome and n not in always)
+        )
+        read = [one for name, one in seen.items() if name not in (outcome, patient)]
+        spellings = find_spellings(read)
+        for name, spelling in spellings.spelled.items():
+            for one in opened:
+                for batch in one.batches([name]):
+                    seen[name].read_as(spelling.over(spellings.table), batch[name])
     proposal = _Proposal(
-        first.columns, seen, outcome, patient, frozenset(always), list_rare, outcome_kind
+        first.columns,
+        seen,
+        outcome,
+        patient,
+        patient_named,
+        frozenset(always),
+        list_rare,
+        outcome_kind,
     )
-    return proposal.make()
+    proposal.spellings = spellings
+    return proposal.make(refuse=unclear == "refuse")
 
 
 def _require_column(opened: TableFile, name: str, role: str) -> None:
@@ -192,30 +131,35 @@ class _Proposal:
         seen: dict[str, Seen],
         outcome: str,
         patient: str,
+        patient_named: bool,
         always: frozenset[str],
         list_rare: bool,
         outcome_kind: OutcomeKind,
     ) -> None:
         self.order, self.seen, self.outcome, self.patient = order, seen, outcome, patient
+        self.patient_named = patient_named
         self.always, self.list_rare = always, list_rare
         self.outcome_kind = outcome_kind
         self.notes: dict[str, list[str]] = {}
+        self.spellings = Spellings()
+        self.respelled: list[str] = []
+        self.guessed: dict[str, tuple[Guess, ...]] = {}
 
     def note(self, what: str, name: str) -> None:
         """Remember what a person has to check in a column."""
         self.notes.setdefault(what, []).append(name)
 
-    def make(self) -> tuple[TableSchema, tuple[str, ...]]:
-        notes = []
-        if not self.patient:
-            features = tuple(n for n in self.seen if n != self.outcome and n not in self.always)
-            self.patient = identifiers.find_patient(features)
-            notes.append(
-                f"{self.patient!r} was taken for the patient by its name"
-                if self.patient
-                else "no column names the patient, so each row is taken for a patient of its own; "
-                "name the column with --patient where a patient has several rows"
-            )
+    def make(self, *, refuse: bool) -> tuple[TableSchema, tuple[str, ...]]:
+        """refuse: what can be read in several ways, instead of noting it."""
+        notes = [
+            f"{self.patient!r} was taken for the patient by its name"
+            if self.patient and not self.patient_named
+            else ""
+            if self.patient
+            else "no column names the patient, so each row is taken for a patient of its own; "
+            "name the column with --patient where a patient has several rows"
+        ]
+        notes = [note for note in notes if note]
         classes: tuple[str, ...] = ()
         if self.outcome and self.outcome_kind != "class":
             self._require_numbers(self.seen[self.outcome])
@@ -243,6 +187,10 @@ class _Proposal:
                 f"{len(ignored)} columns were left aside as identifiers, dates or free text",
                 "write the schema by hand, or give a table with features",
             )
+        spellings = self._keep_spellings({column.name for column in columns})
+        if refuse:
+            refuse_unclear(spellings, self.respelled)
+        notes += self._note_missing_words({column.name for column in columns})
         notes += [f"{what}: {list_plain(names)}" for what, names in self.notes.items()]
         schema = TableSchema(
             tuple(_find_statistics(columns)),
@@ -252,6 +200,9 @@ class _Proposal:
             (),
             tuple(ignored),
             self.outcome_kind if self.outcome else "class",
+            spellings.table,
+            {name: one for name, one in spellings.spelled.items() if one != PLAIN},
+            self.guessed,
         )
         return schema, tuple(notes)
 
@@ -270,17 +221,63 @@ class _Proposal:
                 "name another outcome",
             )
 
+    def _keep_spellings(self, features: Collection[str]) -> Spellings:
+        """The spellings of the features alone, with notes of how they were found."""
+        found = self.spellings
+        kept = Spellings(
+            found.table,
+            {name: one for name, one in found.spelled.items() if name in features},
+            {name: how for name, how in found.how.items() if name in features},
+            [name for name in found.unread if name in features],
+        )
+        if not kept.how:
+            kept.table = PLAIN
+        for name, how in kept.how.items():
+            self.note(
+                f"beside plain numbers there are {', '.join(how)}; check how they are read in", name
+            )
+        for name in kept.unread:
+            self.note(
+                "some cells are still no number, or may be read in several ways, and will be "
+                'refused: correct them, list their words as missing = ["..."], or make it a '
+                "category",
+                name,
+            )
+        for name in self.respelled:
+            self.note(
+                "levels that differ by case, blanks or zeros alone; spell them alike in", name
+            )
+        return kept
+
+    def _note_missing_words(self, features: Collection[str]) -> list[str]:
+        counts = [
+            f"{name!r} ({one.null_words:,} cells)"
+            for name, one in self.seen.items()
+            if name in features and one.null_words
+        ]
+        if not counts:
+            return []
+        return [
+            "words such as NULL, n/a or \\N were read as missing: "
+            + ", ".join(counts[:8])
+            + (f" and {len(counts) - 8} more" if len(counts) > 8 else "")
+        ]
+
     def _classes(self, seen: Seen) -> tuple[str, ...]:
-        seen.levels = merge_numbers(seen.levels)
         if seen.shape or seen.many or len(seen.levels) > MAX_CLASSES:
             many = "more than 2,000" if seen.many else f"{len(seen.levels):,}"
             raise too_many_classes(self.outcome, many, MAX_CLASSES)
+        if seen.is_boolean:
+            digits = ("false", "true") if seen.booleans else ("0", "1")
+            return self._booleans(seen) or digits
         if len(seen.levels) < 2:
             raise PrivauditError(
                 f"the outcome {self.outcome!r} has {len(seen.levels)} different values",
                 "there is nothing to predict unless outcomes differ",
                 "name another outcome, or give a table in which both outcomes occur",
             )
+        if seen.find_respelled():
+            self.respelled.append(seen.name)
         words = not all(name.strip().lstrip("-").isdigit() for name in seen.levels)
         if len(seen.levels) > 2 and words and min(seen.levels.values()) < MIN_LEVEL_ROWS:
             self.note(
@@ -289,7 +286,26 @@ class _Proposal:
                 "knowledge",
                 self.outcome,
             )
-        return order_levels(seen.levels)
+        return order_classes(seen.levels)
+
+    def _booleans(self, seen: Seen) -> tuple[str, ...]:
+        """False and true as the first table spells them; empty where it has 0 and 1 or booleans."""
+        if len(seen.levels) > 2 or seen.booleans:
+            self.note(
+                "true and false are spelled in several ways and were read as one in", seen.name
+            )
+        for place, own in sorted(seen.tables.items()):
+            if not own:
+                continue
+            if place in seen.booleans or set(own) <= {"0", "1"}:
+                return ()
+            said = [
+                max((x for x in own if to_boolean(x) is value), key=own.__getitem__, default="")
+                for value in (False, True)
+            ]
+            if all(said):
+                return said[0], said[1]
+        return ()
 
     def _column(self, seen: Seen) -> Column | None:
         named = identifiers.find_identifier(seen.name)
@@ -311,17 +327,30 @@ class _Proposal:
         if not seen.there:
             self.note("nothing was recorded in", seen.name)
             return Column(seen.name, **marks)
-        if seen.numeric:
+        if not seen.many and seen.is_boolean:
+            self.guessed[seen.name] = ("kind",)
+            return Column(seen.name, "binary", levels=self._booleans(seen), **marks)
+        if seen.is_plain or seen.is_marked:
             return self._numeric(seen, marks)
+        if seen.is_coded:
+            self.note("numbers with a superfluous 0 in front were taken for codes in", seen.name)
+        if seen.shape == "a date" and not seen.dated_numbers:
+            raise PrivauditError(
+                f"the column {seen.name!r} holds dates",
+                "the model reads it, and dates identify patients: none is listed as a level",
+                "give the table as the model reads it, or list the levels in a schema",
+            )
         return self._text(seen, marks, needed)
 
     def _numeric(self, seen: Seen, marks: dict[str, Any]) -> Column:
-        if seen.bad:
-            self.note("some cells are no number and will be refused; correct them in", seen.name)
         if len(seen.distinct) == 1:
             self.note("only one value occurs in", seen.name)
         if seen.distinct <= {0.0, 1.0}:
+            self.guessed[seen.name] = ("kind",)
             return Column(seen.name, "binary", **marks)
+        if may_be_epochs(seen.low, seen.high, seen.integer, len(seen.distinct)):
+            self.note("may be seconds since 1970, and so dates; check it", seen.name)
+        self.guessed[seen.name] = ("bounds", "integer") if seen.integer else ("bounds",)
         if seen.integer and seen.unique == 1.0 and seen.rows >= 100 and not seen.few:
             self.note("every value is different; check that it is no identifier", seen.name)
         if (
@@ -362,6 +391,9 @@ class _Proposal:
                 )
         rare = [level for level, count in seen.levels.items() if count < MIN_LEVEL_ROWS]
         levels = dict(seen.levels)
+        self.guessed[seen.name] = ("levels",)
+        if seen.find_respelled():
+            self.respelled.append(seen.name)
         if rare and not self.list_rare and len(rare) < len(levels):
             levels = {level: n for level, n in levels.items() if n >= MIN_LEVEL_ROWS}
             levels.pop(OTHER, None)
@@ -374,30 +406,20 @@ class _Proposal:
             return Column(seen.name, "category", levels=(*order_levels(levels), OTHER), **marks)
         if len(levels) == 1:
             self.note("only one value occurs in", seen.name)
-        if tuple(sorted(level.lower() for level in levels)) in _PAIRS and len(levels) == 2:
-            return Column(seen.name, "binary", levels=tuple(sorted(levels, key=str.lower)), **marks)
         return Column(seen.name, "category", levels=order_levels(levels), **marks)
 
 
 def order_levels(levels: Collection[str]) -> tuple[str, ...]:
-    """Numbers by size; of words, those that deny first, then by letter."""
-    try:
-        return tuple(sorted(levels, key=float))
-    except ValueError:
-        return tuple(sorted(levels, key=lambda x: (x.lower() not in _NEGATIVE, x)))
+    """Plain numbers by size; texts as pandas and scikit-learn sort them."""
+    numbers = [None if is_code(level) else parse_number(level) for level in levels]
+    if None in numbers:
+        return tuple(sorted(levels))
+    return tuple(sorted(levels, key=float))
 
 
-def merge_numbers(levels: dict[str, int]) -> dict[str, int]:
-    """Counts of numbers however spelled: one tool writes 1, another 1.0."""
-    try:
-        numbers = {level: float(level) for level in levels}
-    except ValueError:
-        return levels
-    found: dict[str, int] = {}
-    for level, number in numbers.items():
-        name = str(int(number)) if number.is_integer() else level
-        found[name] = found.get(name, 0) + levels[level]
-    return found
+def order_classes(levels: Collection[str]) -> tuple[str, ...]:
+    """As levels, but of two words the one that denies first: the last is taken for the event."""
+    return tuple(sorted(order_levels(levels), key=lambda x: x.lower() not in _NEGATIVE))
 
 
 def round_bounds(low: float, high: float) -> tuple[float, float]:
@@ -434,4 +456,11 @@ def list_plain(names: Sequence[str]) -> str:
     return ", ".join(names[:8]) + more
 
 
-__all__ = ["MAX_LEVELS", "list_plain", "order_levels", "propose_schema", "round_bounds"]
+__all__ = [
+    "MAX_LEVELS",
+    "list_plain",
+    "order_classes",
+    "order_levels",
+    "propose_schema",
+    "round_bounds",
+]

@@ -46,7 +46,7 @@ def too_many_classes(outcome: str, count: str, most: int) -> PrivauditError:
 
 def series_to_numbers(series: pl.Series) -> tuple[np.ndarray, int, int]:
     """(n,) float64, NaN where there is no number; how many are missing; how many are no number."""
-    found, bad = to_numbers(series)
+    found, bad, _ = to_numbers(series)
     return (
         found.cast(float).to_numpy().astype(np.float64),
         int(found.null_count()) - bad,

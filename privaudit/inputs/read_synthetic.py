@@ -11,13 +11,16 @@ import numpy as np
 
 from privaudit.contracts import FlowStep, Prepared
 from privaudit.errors import PrivauditError
+from privaudit.facts import Caveat, CaveatCode
 from privaudit.fidelity.distance import match
+from privaudit.inputs.checks import measure_shift, refuse_respelled_groups
+from privaudit.inputs.fit_guesses import read_fitted_schema
 from privaudit.inputs.infer_schema import propose_schema
 from privaudit.inputs.pools import refuse_rare_classes
 from privaudit.inputs.read_model import name_roles
 from privaudit.inputs.read_table import list_names, read_table
-from privaudit.inputs.schema import TableSchema, read_schema
-from privaudit.inputs.table_file import Table, open_table
+from privaudit.inputs.schema import OTHER, TableSchema
+from privaudit.inputs.table_file import INDEX, Table, open_table
 from privaudit.inputs.user_release import UserRelease
 from privaudit.inputs.user_task import UserTask
 from privaudit.records import Column, Records, Split
@@ -32,6 +35,10 @@ REFERENCE_SHARE = 1 / 3
 
 SAME_TABLE = 0.5
 """Where at least this share of the control's rows equal a real row, they are one table."""
+
+OTHER_SHARE, OTHER_TIMES = 0.05, 3.0
+"""Where more than this share of the synthetic rows, and so many times the real share, hold values
+that the schema does not list, they are spelled otherwise."""
 
 MAX_FILE_BYTES = 2 << 30
 MAX_SYNTHETIC_ROWS = 200_000
@@ -103,6 +110,7 @@ def read_synthetic(tables: SyntheticTables, *, seeds: Seeds) -> tuple[UserTask, 
         refuse_rare_classes((real, control), schema.outcome)
     table = _read_synthetic_table(tables.synthetic, schema, seeds.rng("read", "synthetic"))
     table, broken = describe_as_real(table, schema.columns)
+    refuse_unlisted(table, real)
     notes += broken
     notes += _note_samples({"real": real, "control": control}, tables)
     if len(table) >= 0.95 * MAX_SYNTHETIC_ROWS:
@@ -116,7 +124,12 @@ def read_synthetic(tables: SyntheticTables, *, seeds: Seeds) -> tuple[UserTask, 
             f"{len(same)} columns hold one value alone in the real table: {list_names(same)}"
         )
     prepared = prepare_tables(
-        real, control, seeds.rng("control"), notes=notes, by_patient=bool(schema.patient)
+        real,
+        control,
+        seeds.rng("control"),
+        notes=notes,
+        by_patient=bool(schema.patient),
+        shift_rng=seeds.rng("drift"),
     )
     task = UserTask.of(prepared, TITLE, "outcome")
     return task, UserRelease.of_table(table, _read_generator_file(tables.file))
@@ -125,12 +138,15 @@ def read_synthetic(tables: SyntheticTables, *, seeds: Seeds) -> tuple[UserTask, 
 def _find_schema(tables: SyntheticTables) -> tuple[TableSchema, list[str]]:
     """The schema given, or one proposed from both real tables, with what was asked for put in."""
     notes: list[str] = []
+    both = [table for table in (tables.real, tables.control) if table is not None]
+    whats = ["the real table", "the control table"]
     if tables.schema is not None:
-        found = read_schema(tables.schema)
+        found, notes = read_fitted_schema(tables.schema, both, whats)
         found = name_roles(found, outcome=tables.outcome, patient=tables.patient)
     else:
-        both = [table for table in (tables.real, tables.control) if table is not None]
-        found, proposed = propose_schema(both, outcome=tables.outcome, patient=tables.patient)
+        found, proposed = propose_schema(
+            both, outcome=tables.outcome, patient=tables.patient, whats=whats
+        )
         notes = [f"The schema was proposed, not checked: {note}" for note in proposed]
     if tables.groups:
         found = replace(found, groups=tables.groups)
@@ -162,7 +178,7 @@ def _read_synthetic_table(given: Table, schema: TableSchema, rng: np.random.Gene
     """
     with open_table(given, "the synthetic table") as opened:
         present = set(opened.columns)
-    known = {*schema.names, *schema.ignored, *schema.groups, schema.outcome, schema.patient}
+    known = {INDEX, *schema.names, *schema.ignored, *schema.groups, schema.outcome, schema.patient}
     strange = sorted(present - known)
     if strange:
         raise PrivauditError(
@@ -188,7 +204,7 @@ def _read_synthetic_table(given: Table, schema: TableSchema, rng: np.random.Gene
             "on",
             "add it, or leave --outcome out",
         )
-    own = replace(schema, columns=shared, patient="", groups=())
+    own = replace(schema, columns=shared, patient="", groups=(), guessed={})
     return read_table(given, own, what="synthetic", max_rows=MAX_SYNTHETIC_ROWS, rng=rng)
 
 
@@ -239,6 +255,7 @@ def prepare_tables(
     *,
     notes: Sequence[str] = (),
     by_patient: bool = True,
+    shift_rng: np.random.Generator | None = None,
 ) -> Prepared:
     """The pools of an audit from the real table and one of patients held out from it.
 
@@ -250,6 +267,7 @@ def prepare_tables(
         rng: Draws what the attacker owns.
         notes: What the report prints as it is.
         by_patient: Whether the records name their patients.
+        shift_rng: Randomness of the check whether the two tables differ; None for no check.
 
     Raises:
         PrivauditError: Patients in both tables, one table given twice, or fewer than 50 patients on
@@ -271,6 +289,7 @@ def prepare_tables(
         texts += _find_repeated_rows(real, control)
     ids = rng.permutation(np.unique(control.patient))
     owned = np.isin(control.patient, ids[: max(1, round(REFERENCE_SHARE * len(ids)))])
+    refuse_respelled_groups((real.groups, control.groups))
     real, control = _merge_unknown_groups(real), _merge_unknown_groups(control)
     patient = control.patient
     if len(shared):
@@ -289,8 +308,29 @@ def prepare_tables(
     records = Records.concatenate([split.members, split.nonmembers, split.reference])
     patients = len(np.unique(records.patient))
     flow = (FlowStep("rows of the real and the control table", 0, len(records), patients),)
-    facts = {"who was trained on": "as supplied; not assigned by this audit"}
-    return Prepared(records, flow, "tables supplied", True, tuple(texts), facts, split)
+    facts: dict[str, str | int | float] = {
+        "who was trained on": "as supplied; not assigned by this audit"
+    }
+    tested = None if shift_rng is None else measure_shift(split, shift_rng)
+    shift = tested if tested and tested.code is CaveatCode.DISTRIBUTION_SHIFT else None
+    if tested and "auc" in tested.params:
+        facts["distribution shift, AUC without the model"] = round(
+            float(str(tested.params["auc"])), 4
+        )
+    told: list[str | Caveat] = [*texts]
+    if tested and tested.severity == "note":
+        told.append(tested)
+    return Prepared(
+        records,
+        flow,
+        "tables supplied",
+        True,
+        tuple(told),
+        facts,
+        split,
+        caveats=(tested,) if tested and tested.severity != "note" else (),
+        distribution_shift=shift,
+    )
 
 
 def _merge_unknown_groups(records: Records) -> Records:
@@ -376,6 +416,31 @@ def describe_as_real(table: Records, columns: Sequence[Column]) -> tuple[Records
         if names
     ]
     return replace(table, columns=tuple(real[c.name] for c in table.columns)), notes
+
+
+def refuse_unlisted(table: Records, real: Records) -> None:
+    """Refuse where far more of the synthetic rows than of the real ones are of no level listed.
+
+    They would be read as one and the same level, and no copy would be seen in them.
+    """
+    places = {column.name: j for j, column in enumerate(real.columns)}
+    found = []
+    for j, column in enumerate(table.columns):
+        if OTHER not in column.levels:
+            continue
+        code = column.levels.index(OTHER)
+        share = float(np.mean(table.X[:, j] == code))
+        if share > OTHER_SHARE + OTHER_TIMES * float(
+            np.mean(real.X[:, places[column.name]] == code)
+        ):
+            found.append(column.name)
+    if found:
+        raise PrivauditError(
+            f"{len(found)} columns whose values in the synthetic table are none of the real "
+            f"table's: {list_names(found)}",
+            "levels are matched by their spelling, and copies in other spellings are not seen",
+            "spell the levels alike in all tables",
+        )
 
 
 def find_constant_columns(records: Records) -> tuple[str, ...]:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from privaudit.errors import PrivauditError
-from privaudit.inputs.cell_text import to_codes, to_labels, to_numbers, to_patients
-from privaudit.inputs.outcome import series_to_numbers
-from privaudit.inputs.schema import OTHER, TableSchema
+from privaudit.inputs.cell_faults import Faults
+from privaudit.inputs.cell_text import to_labels
+from privaudit.inputs.schema import TableSchema
 from privaudit.inputs.table_file import Table, TableFile, open_table, write_atomically
 from privaudit.records import Column, Records
 
@@ -28,7 +28,6 @@ NO_OUTCOME = ("all",)
 """The classes of records without an outcome."""
 
 _ROWS = "\0rows"
-_FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,7 +213,7 @@ def _read(
     outcomes: list[np.ndarray] = []
     patients: list[np.ndarray] = []
     groups: dict[str, list[np.ndarray]] = {name: [] for name in schema.groups}
-    faults = _Faults(table.what)
+    faults = Faults(table.what)
     rows = size = 0
     for batch in table.batches(wanted):
         first, rows = rows, rows + len(batch)
@@ -231,14 +230,14 @@ def _read(
             )
         block = np.empty((len(batch), len(schema.columns)), dtype=dtype)
         for j, column in enumerate(schema.columns):
-            block[:, j] = faults.read_column(batch[column.name], column)
+            block[:, j] = faults.read_column(batch[column.name], column, schema)
         blocks.append(block)
         if schema.outcome:
             outcomes.append(faults.read_outcome(batch[schema.outcome], schema))
         if schema.patient:
             patients.append(faults.read_patients(batch[schema.patient], numbers))
         for name, parts in groups.items():
-            parts.append(to_labels(batch[name]))
+            parts.append(to_labels(batch[name], schema.get_spelling(name)))
     if not size:
         raise PrivauditError(
             f"{table.what} has no rows", "there is nobody in it to audit", "give a table with rows"
@@ -278,7 +277,7 @@ def _draw_sample(
     """(rows,) bool: about `max_rows` rows, of patients drawn at random; None where all fit."""
     if schema.patient:
         names: dict[str, int] = {}
-        faults = _Faults(table.what)
+        faults = Faults(table.what)
         parts = [
             faults.read_patients(batch[schema.patient], names)
             for batch in table.batches([schema.patient])
@@ -297,122 +296,6 @@ def _draw_sample(
     drawn = np.zeros(len(counts), dtype=bool)
     drawn[order[inside]] = True
     return drawn[patient]
-
-
-class _Faults:
-    """Cells without a place in the schema, counted over all batches and refused together.
-
-    No message quotes a value.
-    """
-
-    def __init__(self, what: str) -> None:
-        self.what = what
-        self.count: dict[tuple[str, str], int] = {}
-
-    def add(self, kind: str, column: str, count: int) -> None:
-        """Count faults of one kind in one column."""
-        if count:
-            self.count[kind, column] = self.count.get((kind, column), 0) + count
-
-    def read_column(self, series: pl.Series, column: Column) -> np.ndarray:
-        """(n,) codes or numbers."""
-        if column.levels:
-            codes, unknown = to_codes(series, column.levels)
-            if OTHER in column.levels:
-                codes[unknown] = column.levels.index(OTHER)
-            else:
-                self.add("are none of its levels", column.name, int(unknown.sum()))
-            return codes
-        found, bad = to_numbers(series)
-        x = found.to_numpy().astype(np.float64)
-        kinds = {"are no number": bad}
-        with np.errstate(invalid="ignore"):
-            if column.kind == "binary":
-                kinds["are neither 0 nor 1"] = int(((x != 0) & (x != 1) & ~np.isnan(x)).sum())
-            if column.integer:
-                kinds["are no whole number"] = int((x % 1 > 0).sum())
-            if column.bounds:
-                low, high = column.bounds
-                # float32 may round a bound itself outwards.
-                slack = 1e-6 * max(abs(low), abs(high), 1e-30)
-                outside = (x < low - slack) | (x > high + slack)
-                kinds["lie outside the bounds"] = int(outside.sum())
-            large = np.abs(x) > _FLOAT32_MAX
-        kinds["are too large a number"] = int(large.sum())
-        for kind, count in kinds.items():
-            self.add(kind, column.name, count)
-        x[large] = np.nan
-        return x
-
-    def read_outcome(self, series: pl.Series, schema: TableSchema) -> np.ndarray:
-        """(n,) int64 class codes, or float64 numbers."""
-        if schema.outcome_kind != "class":
-            numbers, missing, bad = series_to_numbers(series)
-            self.add("have no outcome", schema.outcome, missing)
-            self.add("are no number of the outcome", schema.outcome, bad)
-            return np.nan_to_num(numbers, nan=0.0)
-        codes, unknown = to_codes(series, schema.classes)
-        self.add("have no outcome", schema.outcome, int((np.isnan(codes) & ~unknown).sum()))
-        self.add("are none of the classes", schema.outcome, int(unknown.sum()))
-        result: np.ndarray = np.nan_to_num(codes, nan=0).astype(np.int64)
-        return result
-
-    def read_patients(self, series: pl.Series, numbers: dict[str, int]) -> np.ndarray:
-        """(n,) int64 numbers of the patients."""
-        patients, missing = to_patients(series, numbers)
-        self.add("have no patient", series.name, missing)
-        return patients
-
-    def refuse(self, schema: TableSchema) -> None:
-        """Raise for the first fault found."""
-        if not self.count:
-            return
-        (kind, name), count = next(iter(self.count.items()))
-        more = len(self.count) - 1
-        also = f", and {more} more faults of this sort" if more else ""
-        bounds = next((c.bounds for c in schema.columns if c.name == name), "")
-        because, fix = {
-            "are no number": (
-                "the schema says numeric",
-                "correct them, or make the column a category in the schema",
-            ),
-            "are neither 0 nor 1": (
-                "the schema says binary",
-                "make the column a category in the schema",
-            ),
-            "are no whole number": ("the schema says integer", "remove `integer` in the schema"),
-            "lie outside the bounds": (
-                f"the schema allows {bounds}",
-                "widen `bounds` in the schema, or correct the cells",
-            ),
-            "are too large a number": (
-                "numbers are stored up to 3.4e38",
-                "rescale the column or leave it aside",
-            ),
-            "are none of its levels": (
-                "the schema lists every level",
-                f"add the level to the schema, or a level {OTHER!r} that stands for every other",
-            ),
-            "have no outcome": (
-                "an audit needs to know every outcome",
-                "drop these rows, or name another outcome",
-            ),
-            "are no number of the outcome": (
-                "the outcome is said to be a number",
-                "correct the cells, or say that the outcome is a class",
-            ),
-            "are none of the classes": (
-                f"the classes are: {', '.join(schema.classes)}",
-                "correct the cells, or `classes` in the schema",
-            ),
-            "have no patient": (
-                "each row belongs to a patient",
-                "fill the patient's column in, or drop these rows",
-            ),
-        }[kind]
-        raise PrivauditError(
-            f"{count:,} cells of {name!r} in {self.what} {kind}{also}", because, fix
-        )
 
 
 __all__ = ["Cells", "list_names", "read_cells", "read_table", "to_records", "write_table"]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import tomllib
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from privaudit.errors import PrivauditError
 from privaudit.inputs.documents import json_schema, structure
+from privaudit.inputs.number_text import PLAIN, Spelling
 from privaudit.records import Column, OutcomeKind
 
 OTHER = "(other)"
@@ -21,6 +22,9 @@ MAX_CLASSES = 20
 """An outcome with more classes is taken for a number or an identifier."""
 
 MAX_BYTES = 64 << 20
+Guess = Literal["bounds", "integer", "kind", "levels"]
+"""What of a column was read off a sample and not checked."""
+
 _FIX = "correct it, or make a schema with: privaudit schema TABLE --out schema.toml"
 
 
@@ -37,6 +41,10 @@ class TableSchema:
         groups: Columns whose subgroups are reported.
         ignored: Columns left aside: identifiers, dates, free text.
         outcome_kind: "number" for an outcome such as a length of stay, which has no classes.
+        spelling: How numbers and missing values are written in the whole table.
+        spelled: The same of single columns, by name.
+        guessed: By name, what of a column was read off a sample: a value that breaks it is a note
+            and no fault.
 
     Raises:
         PrivauditError: A column with two roles or described twice, no feature, or an outcome that
@@ -50,6 +58,9 @@ class TableSchema:
     groups: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     outcome_kind: OutcomeKind = "class"
+    spelling: Spelling = PLAIN
+    spelled: Mapping[str, Spelling] = field(default_factory=dict)
+    guessed: Mapping[str, tuple[Guess, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = self.names
@@ -100,6 +111,20 @@ class TableSchema:
         """The features' names."""
         return tuple(column.name for column in self.columns)
 
+    def get_spelling(self, name: str) -> Spelling:
+        """How the numbers and missing values of a column are written."""
+        return self.spelled.get(name, PLAIN).over(self.spelling)
+
+    def is_guessed(self, name: str, what: Guess) -> bool:
+        """Whether this of a column was read off a sample."""
+        return what in self.guessed.get(name, ())
+
+
+_MISSING = "More texts that say that nothing was recorded."
+_DECIMAL = 'The decimal mark, "." or ",".'
+_THOUSANDS = 'What stands between groups of three digits: "," or "." or " " for every blank.'
+_CENSORED = "How a number behind < or > is read: as that number (bound), or as missing."
+
 
 @dataclass(frozen=True)
 class _Roles:
@@ -118,6 +143,41 @@ class _Roles:
         default="class",
         metadata={"description": "What the outcome is: a class, or a number without classes."},
     )
+    missing: tuple[str, ...] = field(default=(), metadata={"description": _MISSING})
+    decimal: Literal["", ".", ","] = field(default="", metadata={"description": _DECIMAL})
+    thousands: Literal["", ",", ".", " "] = field(default="", metadata={"description": _THOUSANDS})
+    censored: Literal["", "bound", "missing"] = field(
+        default="", metadata={"description": _CENSORED}
+    )
+
+
+@dataclass(frozen=True)
+class _Described(Column):
+    """A table [[column]] of the file: the column, and how its cells are written."""
+
+    missing: tuple[str, ...] = field(default=(), metadata={"description": _MISSING})
+    decimal: Literal["", ".", ","] = field(default="", metadata={"description": _DECIMAL})
+    thousands: Literal["", ",", ".", " "] = field(default="", metadata={"description": _THOUSANDS})
+    censored: Literal["", "bound", "missing"] = field(
+        default="", metadata={"description": _CENSORED}
+    )
+    suffix: str = field(
+        default="", metadata={"description": "A text after every number, such as %, left out."}
+    )
+    guessed: tuple[Guess, ...] = field(
+        default=(),
+        metadata={"description": "What was read off a sample; remove what you have checked."},
+    )
+
+    @property
+    def column(self) -> Column:
+        """The column alone."""
+        return Column(*(getattr(self, one.name) for one in fields(Column)))
+
+    @property
+    def spelling(self) -> Spelling:
+        """How its cells are written."""
+        return Spelling(self.missing, self.decimal, self.thousands, self.censored, self.suffix)
 
 
 @dataclass(frozen=True)
@@ -125,7 +185,7 @@ class _File:
     """The file as TOML holds it."""
 
     table: _Roles = _Roles()
-    column: tuple[Column, ...] = ()
+    column: tuple[_Described, ...] = ()
 
 
 def read_schema(path: Path | str) -> TableSchema:
@@ -156,18 +216,33 @@ def read_schema(path: Path | str) -> TableSchema:
         # Accepted as `--target` is: schema files outlive a version.
         table["outcome"] = table.pop("target")
     found = structure(tree, _File, document="a schema", fix=_FIX)
+    roles = found.table
+    _check_spelling("[table]", Spelling(roles.missing, roles.decimal, roles.thousands))
     for column in found.column:
         _check_column(column)
-    roles = found.table
+        _check_spelling(f"[[column]] {column.name!r}", column.spelling)
     return TableSchema(
-        found.column,
+        tuple(one.column for one in found.column),
         roles.outcome,
         roles.classes,
         roles.patient,
         roles.groups,
         roles.ignored,
         roles.outcome_kind,
+        Spelling(roles.missing, roles.decimal, roles.thousands, roles.censored),
+        {one.name: one.spelling for one in found.column if one.spelling != PLAIN},
+        {one.name: one.guessed for one in found.column if one.guessed},
     )
+
+
+def _check_spelling(place: str, spelling: Spelling) -> None:
+    if spelling.thousands and spelling.thousands == (spelling.decimal or "."):
+        raise PrivauditError(
+            f"a schema with a fault at {place}: thousands",
+            "one mark cannot stand for decimals and between thousands",
+            f"give the other mark as `decimal`, such as decimal = "
+            f"{_toml(',' if spelling.thousands == '.' else '.')}",
+        )
 
 
 def _check_column(column: Column) -> None:
@@ -222,6 +297,9 @@ def format_schema(schema: TableSchema, notes: Sequence[str] = ()) -> str:
         "# kind (numeric, binary or category), bounds (what is possible, not what was seen),",
         "# levels, sensitive (worth inferring about a patient), mutable (false: cannot be changed",
         '# about a patient). A level "(other)" stands for every value that is not listed.',
+        "# guessed: what was read off these tables; remove it where you know that it holds.",
+        '# How cells are written, here or in a column: missing = ["-999"], decimal = ",",',
+        '# thousands = ".", censored = "bound" (> 89 is 89) or "missing"; in a column suffix = "%"',
         *(f"# NOTE: {note}" for note in notes),
         "",
         "[table]",
@@ -230,6 +308,7 @@ def format_schema(schema: TableSchema, notes: Sequence[str] = ()) -> str:
             for role in ("outcome", "classes", "patient", "groups", "ignored")
         ),
         *([] if schema.outcome_kind == "class" else [f'outcome_kind = "{schema.outcome_kind}"']),
+        *_format_spelling(schema.spelling),
     ]
     default = Column("")
     for column in schema.columns:
@@ -239,7 +318,18 @@ def format_schema(schema: TableSchema, notes: Sequence[str] = ()) -> str:
             for key in _OPTIONAL
             if getattr(column, key) != getattr(default, key)
         ]
+        lines += _format_spelling(schema.spelled.get(column.name, PLAIN))
+        if schema.guessed.get(column.name):
+            lines.append(f"guessed = {_toml(schema.guessed[column.name])}")
     return "\n".join(lines) + "\n"
+
+
+def _format_spelling(spelling: Spelling) -> list[str]:
+    return [
+        f"{one.name} = {_toml(getattr(spelling, one.name))}"
+        for one in fields(spelling)
+        if getattr(spelling, one.name)
+    ]
 
 
 _OPTIONAL = (

@@ -12,12 +12,12 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from privaudit.errors import PrivauditError
+from privaudit.inputs.cell_text import array_to_series
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +40,12 @@ MAX_UNPACKING_RATIO = 300
 HEADER_BYTES = 4 << 20
 BATCH_CELLS = 4_000_000
 """Cells a batch: bounds the memory of reading."""
+
+SAMPLED_LINES = 200
+"""Lines by which the separator is found."""
+
+INDEX = "Unnamed: 0"
+"""The name of a first column without one."""
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -76,10 +82,13 @@ class TableFile:
 
         if self.frame is not None:
             return self.frame.lazy()
+        # A complete path, and no glob: polars reads `~`, `*`, `[` and `s3:` as more than a name.
+        path = self.path.absolute()
         if self.format == "parquet":
-            return pl.scan_parquet(self.path)
+            return pl.scan_parquet(path, glob=False, hive_partitioning=False)
         return pl.scan_csv(
-            self.path,
+            path,
+            glob=False,
             separator=self.separator,
             has_header=False,
             skip_rows=1,
@@ -186,7 +195,7 @@ def _open_csv(path: Path, what: str) -> TableFile:
         start = file.read(HEADER_BYTES)
     if b"\0" in start[:4096]:
         raise PrivauditError(
-            f"{what} holds binary data",
+            f"{what} holds binary data or is in UTF-16",
             "a CSV file is text in UTF-8",
             "save it as CSV in UTF-8, or as Parquet",
         )
@@ -194,29 +203,82 @@ def _open_csv(path: Path, what: str) -> TableFile:
         text = start.decode("utf-8-sig", errors="strict" if len(start) < HEADER_BYTES else "ignore")
     except UnicodeDecodeError:
         raise _encoding(what) from None
-    header = text.split("\n", 1)[0]
-    separator = max(",;\t|", key=lambda mark: (header.count(mark), mark == ","))
-    lines = io.StringIO(text, newline="")
+    separator = _find_separator(text)
     try:
-        names = next(csv.reader(lines, delimiter=separator), [])
+        sampled = _split_lines(text, separator, complete=len(start) < HEADER_BYTES)
+        names = sampled[0] if sampled else []
     except csv.Error:
-        names = []
+        sampled, names = [], []
     if not any(name.strip() for name in names):
         raise PrivauditError(
             f"{what} has no header", "its first line names the columns", "add a header line"
         )
+    if names[0].strip().lower() == "sep=":
+        raise PrivauditError(
+            f"{what} begins with a line for Excel that names the separator",
+            "the first line of a table names its columns",
+            "delete the line sep=",
+        )
+    _refuse_longer_rows(sampled, what)
     columns = tuple(name.strip() for name in names)
+    if not columns[0] and len(columns) > 1:
+        # As pandas calls it: R and pandas write the number of each row under no name.
+        columns = (INDEX, *columns[1:])
     _check_names(columns, what)
-    if len(start) < HEADER_BYTES and not any(line.strip() for line in lines):
+    if len(start) < HEADER_BYTES and len(sampled) < 2:
         raise _empty(what)
     return TableFile(path, what, "csv", columns, separator)
+
+
+def _find_separator(text: str) -> str:
+    """The separator that cuts the first lines into equally many cells, the more the better.
+
+    Where none does, the one that cuts the header into most cells.
+    """
+    best, rank = ",", (False, 1)
+    for mark in ",;\t|":
+        try:
+            sampled = _split_lines(text, mark, complete=False)
+        except csv.Error:
+            continue
+        sizes = [len(cells) for cells in sampled]
+        found = (len(set(sizes)) == 1, sizes[0] if sizes else 0)
+        if sizes and sizes[0] > 1 and found > rank:
+            best, rank = mark, found
+    return best
+
+
+def _split_lines(text: str, separator: str, *, complete: bool) -> list[list[str]]:
+    """The header and the first lines as cells, without blank lines; the last may be cut off."""
+    cells = islice(csv.reader(io.StringIO(text, newline=""), delimiter=separator), SAMPLED_LINES)
+    found = [line for line in cells if line]
+    if complete or len(found) < 3:
+        return found
+    return found[:-1]
+
+
+def _refuse_longer_rows(sampled: Sequence[Sequence[str]], what: str) -> None:
+    names, rows = sampled[0], sampled[1:]
+    if not rows or any(len(row) != len(names) + 1 for row in rows):
+        return
+    if all(not row[-1].strip() for row in rows):
+        raise PrivauditError(
+            f"the rows of {what} end with a separator that the header lacks",
+            "every row has one cell more than there are names",
+            "save it without the separator at the end of the rows, or as Parquet",
+        )
+    raise PrivauditError(
+        f"the rows of {what} have one cell more than the header names",
+        "R writes row names so, without a name for their column",
+        "save it without row names, or name every column in the header",
+    )
 
 
 def _open_parquet(path: Path, what: str) -> TableFile:
     import polars as pl
 
     with translate_errors(what):
-        scan = pl.scan_parquet(path)
+        scan = pl.scan_parquet(path.absolute(), glob=False, hive_partitioning=False)
         schema = scan.collect_schema()
         rows = scan.select(pl.len()).collect().item()
     _check_names(tuple(schema), what)
@@ -262,23 +324,11 @@ def _open_frame(table: Any, what: str) -> TableFile:
         frame = table.rename(dict(zip(table.columns, columns, strict=True)))
         _refuse_nested(frame.schema, what)
     else:
-        frame = pl.DataFrame([_to_series(name, table.iloc[:, j]) for j, name in enumerate(columns)])
+        # Through texts no number of a patient is rounded.
+        frame = pl.DataFrame(
+            [array_to_series(name, table.iloc[:, j]) for j, name in enumerate(columns)]
+        )
     return TableFile(Path(), what, "frame", columns, frame=frame)
-
-
-def _to_series(name: str, column: Any) -> pl.Series:
-    import pandas as pd
-    import polars as pl
-
-    kind, missing = column.dtype, column.isna()
-    if pd.api.types.is_float_dtype(kind):
-        return pl.Series(name, column.to_numpy(dtype=np.float64, na_value=np.nan)).fill_nan(None)
-    if pd.api.types.is_datetime64_any_dtype(kind):
-        return pl.Series(name, column.to_numpy(dtype="datetime64[ms]"))
-    # Through texts no number of a patient is rounded.
-    texts = [None if gone else str(x) for x, gone in zip(column, missing, strict=True)]
-    series = pl.Series(name, texts, dtype=pl.String)
-    return series.str.to_lowercase() if pd.api.types.is_bool_dtype(kind) else series
 
 
 def _check_names(columns: tuple[str, ...], what: str) -> None:
@@ -329,7 +379,7 @@ def translate_errors(what: str) -> Iterator[None]:
         text = str(error).lower()
         if "utf-8" in text or "utf8" in text:
             raise _encoding(what) from None
-        if "more fields" in text:
+        if "more fields" in text or "does not match number of columns" in text:
             raise PrivauditError(
                 f"{what} has rows of more cells than the header names",
                 "a cell would be read as another column's",
@@ -377,4 +427,4 @@ def write_atomically(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-__all__ = ["Table", "TableFile", "open_table", "write_atomically"]
+__all__ = ["INDEX", "Table", "TableFile", "open_table", "write_atomically"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -136,11 +136,9 @@ def test_settings_change_the_generator(folder: Path) -> None:
 def checked(folder: Path) -> Path:
     """The proposed schema after a person put in public bounds."""
     found, _ = propose_schema(folder / "real.csv", outcome="died", patient="patient_id")
-    from dataclasses import replace
-
     public = {"age": (0, 110), "lactate": (0, 40), "always": (0, 10)}
     columns = tuple(replace(c, bounds=public.get(c.name, c.bounds)) for c in found.columns)
-    write_schema(replace(found, columns=columns), folder / "checked.toml")
+    write_schema(replace(found, columns=columns, guessed={}), folder / "checked.toml")
     return folder / "checked.toml"
 
 
@@ -156,6 +154,13 @@ def test_a_private_generator_wants_public_bounds(folder: Path) -> None:
     assert "read off the data" in refused(run(folder, *told)[1])
     assert not (folder / "dp.csv").exists()
     assert run(folder, *told, "--checked")[0] == 0
+    # One line that a person put right leaves the others as they were read off the data.
+    one = replace(proposed.columns[0], bounds=(0.0, 110.0))
+    for guessed in (proposed.guessed, {}):
+        edited = replace(proposed, columns=(one, *proposed.columns[1:]), guessed=guessed)
+        write_schema(edited, folder / "edited.toml")
+        told = (*PRIVATE, *out, "--schema", str(folder / "edited.toml"))
+        assert "read off the data" in refused(run(folder, *told)[1])
 
 
 def test_a_private_table_comes_with_its_promise(folder: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from privaudit.errors import PrivauditError
+from privaudit.inputs.number_text import is_code, parse_number
 
 SLACK = 1e-3
 """How far float32 rounding may take a row's sum from 1."""
@@ -96,9 +97,8 @@ def canonical(label: Any) -> str:
     if isinstance(label, bytes):
         label = label.decode("utf-8", "replace")
     text = str(label).strip()
-    try:
-        number = float(text)
-    except ValueError:
+    number = None if is_code(text) else parse_number(text)
+    if number is None:
         return text.lower() if text.lower() in ("true", "false") else text
     return str(int(number)) if number.is_integer() else repr(number)
 

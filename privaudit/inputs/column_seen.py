@@ -1,0 +1,257 @@
+"""What is seen of one column while tables are read once: counts, and how cells are written."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from privaudit.inputs import identifiers
+from privaudit.inputs.cell_text import (
+    NO_NUMBER,
+    NOT_RECORDED,
+    fold,
+    is_word,
+    to_boolean,
+    to_numbers,
+    to_texts,
+)
+from privaudit.inputs.date_text import are_dates
+from privaudit.inputs.number_text import (
+    CODE,
+    NUMBER,
+    Form,
+    Spelling,
+    find_form,
+    find_suffix,
+    normalise_number,
+)
+
+if TYPE_CHECKING:
+    import polars as pl
+
+MAX_LEVELS = 2_000
+FEW_VALUES = 20
+LOOKED_AT = 20_000
+"""Cells of a batch by which shapes and ways of writing are told."""
+
+_SHAPE_SHARE = 0.9
+_CODE_SHARE = 0.05
+
+
+@dataclass
+class Seen:
+    """What was seen of one column: counts alone.
+
+    tables: of each table, how many cells hold each value; rows, there: cells, and those that are
+    recorded; null_words: cells with a word for missing; bad: cells that are no plain number; forms:
+    in how many ways numbers and words are written, counted over different values; booleans: tables
+    that hold true and false as such.
+    """
+
+    name: str
+    rows: int = 0
+    there: int = 0
+    null_words: int = 0
+    bad: int = 0
+    low: float = math.inf
+    high: float = -math.inf
+    integer: bool = True
+    distinct: set[float] = field(default_factory=set)
+    tables: dict[int, dict[str, int]] = field(default_factory=dict)
+    forms: Counter[Form] = field(default_factory=Counter)
+    suffix: str | None = None
+    points: bool = False
+    texts: bool = False
+    booleans: set[int] = field(default_factory=set)
+    many: bool = False
+    unique: float = 0.0
+    length: float = 0.0
+    shape: str = ""
+    dated_numbers: bool = False
+
+    def add(self, series: pl.Series, table: int) -> None:
+        """Count one batch of the table of this number."""
+        import polars as pl
+
+        if series.dtype.is_temporal():
+            self.shape = "a date"
+            return
+        is_text = not (series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.Null))
+        # Of numbers beyond counting a part shows whether they are dates.
+        raw = to_texts(series.head(LOOKED_AT) if self.many and not is_text else series)
+        is_null = is_word(raw, NOT_RECORDED).fill_null(True)
+        recorded = raw.filter(~is_null)
+        found, bad, _ = to_numbers(series)
+        if is_text:
+            self.null_words += int((is_null & (raw != "").fill_null(False)).sum())
+            there, self.texts = len(recorded), self.texts or len(recorded) > 0
+        else:
+            there = len(found) - found.null_count()
+        if series.dtype == pl.Boolean:
+            self.booleans.add(table)
+        numbers = found.drop_nulls()
+        if len(recorded):
+            self._look(recorded, is_text, new=not self.there)
+        self.rows += len(series)
+        self.there += there
+        self.bad += bad
+        if len(numbers):
+            self.add_numbers(numbers)
+        self._count(recorded, table)
+        self._find_forms(recorded, is_text, numbers)
+
+    def add_numbers(self, numbers: pl.Series) -> None:
+        """Widen what is known of the numbers."""
+        self.low = min(self.low, float(numbers.min()))  # type: ignore[arg-type]
+        self.high = max(self.high, float(numbers.max()))  # type: ignore[arg-type]
+        self.integer &= bool((numbers % 1 == 0).all())
+        if len(self.distinct) <= FEW_VALUES:
+            self.distinct |= set(numbers.unique().head(FEW_VALUES + 2).to_list())
+
+    def _look(self, recorded: pl.Series, is_text: bool, new: bool) -> None:
+        some = recorded.head(LOOKED_AT)
+        if new:
+            self.unique = some.n_unique() / len(some)
+            self.length = float(some.str.len_chars().mean() or 0)  # type: ignore[arg-type]
+        if self.shape:
+            return
+        if are_dates(some):
+            self.shape, self.dated_numbers = "a date", not is_text
+        for what, pattern in identifiers.cell_shapes() if is_text else ():
+            if float(some.str.contains(pattern).mean() or 0) > _SHAPE_SHARE:  # type: ignore[arg-type]
+                self.shape = what
+                return
+
+    def _count(self, recorded: pl.Series, table: int) -> None:
+        if self.many:
+            return
+        own = self.tables.setdefault(table, {})
+        for text, count in recorded.value_counts().rows():
+            level = normalise_number(text)
+            own[level] = own.get(level, 0) + count
+        if sum(map(len, self.tables.values())) > MAX_LEVELS and len(self.levels) > MAX_LEVELS:
+            self.many, self.tables = True, {}
+
+    def _find_forms(self, recorded: pl.Series, is_text: bool, numbers: pl.Series) -> None:
+        if not is_text:
+            self.forms[Form.NUMBER] += numbers.n_unique()
+            self.points |= bool((numbers % 1 > 0).any())
+            return
+        some = recorded.head(LOOKED_AT).unique()
+        plain = some.str.contains(rf"^(?:{NUMBER})$") & ~some.str.contains(rf"^(?:{CODE})$")
+        self.forms[Form.NUMBER] += int(plain.sum())
+        self.points |= bool((plain & some.str.contains(".", literal=True)).any())
+        some = some.filter(~plain)
+        ended = []
+        for text in some.filter(~is_word(some, NO_NUMBER)).to_list():
+            form = find_form(text)
+            self.forms[form] += 1
+            if form is Form.CENSORED:
+                inner = find_form(text.strip("<>=≤≥⩽⩾+ \u00a0"))
+                self.forms[inner] += inner not in (Form.NUMBER, Form.WORD, Form.CODE)
+            if form is Form.SUFFIX:
+                ended.append(text)
+        if ended:
+            suffix = find_suffix(ended)
+            self.suffix = suffix if self.suffix in (None, suffix) else ""
+
+    @property
+    def levels(self) -> dict[str, int]:
+        """Each value and how many cells of all tables hold it; empty where there are too many."""
+        found: Counter[str] = Counter()
+        for own in self.tables.values():
+            found.update(own)
+        return dict(found)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its recorded cells are plain numbers, all of them."""
+        return 0 < self.forms[Form.NUMBER] == sum(self.forms.values())
+
+    @property
+    def is_coded(self) -> bool:
+        """Whether numbers begin with a superfluous zero, so that they are codes."""
+        return self.forms[Form.CODE] > 0
+
+    @property
+    def is_stray_code(self) -> bool:
+        """Whether a few codes stand among many numbers."""
+        codes, numbers = self.forms[Form.CODE], self.forms[Form.NUMBER]
+        return numbers > FEW_VALUES and 0 < codes < _CODE_SHARE * (codes + numbers)
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether at least half of its values are numbers, and not all of them plain ones."""
+        forms = self.forms
+        plain = forms[Form.NUMBER] + (forms[Form.CODE] if self.is_stray_code else 0)
+        if self.is_coded and not self.is_stray_code:
+            return False
+        marked = sum(forms[form] for form in _MARKED)
+        if self.has_suffix:
+            marked += forms[Form.SUFFIX]
+        total = sum(forms.values())
+        odd = total - forms[Form.NUMBER]
+        if not odd or not plain + marked:
+            return False
+        censored = forms[Form.CENSORED]
+        return 2 * (plain + marked + censored) >= total
+
+    @property
+    def has_suffix(self) -> bool:
+        """Whether what stands after the numbers is a unit or a per cent sign."""
+        if not self.forms[Form.SUFFIX]:
+            return False
+        return self.suffix in ("%", "‰") or self.forms[Form.SUFFIX] > FEW_VALUES
+
+    @property
+    def is_boolean(self) -> bool:
+        """Whether it holds true and false alone, and not only as 0 and 1."""
+        levels = self.levels
+        said = {to_boolean(level) for level in levels}
+        return said == {False, True} and (set(levels) != {"0", "1"} or bool(self.booleans))
+
+    @property
+    def few(self) -> bool:
+        """Whether it has few different values."""
+        if self.many:
+            return False
+        return len(self.levels) <= FEW_VALUES
+
+    def find_respelled(self) -> bool:
+        """Whether two levels differ by case or blanks, or, each in other tables, by zeros."""
+        by_key: dict[str, list[str]] = {}
+        for level in self.levels:
+            by_key.setdefault(fold(level), []).append(level)
+        for group in by_key.values():
+            if len(group) < 2:
+                continue
+            differ_by_zeros = len({_fold_text(level) for level in group}) == len(group)
+            together = any(all(level in own for level in group) for own in self.tables.values())
+            if not (differ_by_zeros and together):
+                return True
+        return False
+
+    def read_as(self, spelling: Spelling, series: pl.Series) -> None:
+        """Widen what is known of the numbers by a column read in its own way of writing."""
+        numbers = to_numbers(series, spelling)[0].drop_nulls()
+        if len(numbers):
+            self.add_numbers(numbers)
+
+
+def _fold_text(level: str) -> str:
+    """The key of a level as a text, also where it looks like a number."""
+    return fold(f"\0{level}")[1:]
+
+
+_MARKED = (
+    Form.COMMA,
+    Form.COMMA_OR_THOUSANDS,
+    Form.THOUSANDS_COMMA,
+    Form.THOUSANDS_POINT,
+    Form.THOUSANDS_BLANK,
+    Form.ODD,
+)
+
+__all__ = ["FEW_VALUES", "MAX_LEVELS", "Seen"]

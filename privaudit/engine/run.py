@@ -293,7 +293,7 @@ def assemble(
             request.task_name, title, positive, prepared, split, request.exact_counts
         ),
         subjects=tuple(subjects),
-        coverage=document.coverage(subjects, families, set(request.attacks)),
+        coverage=document.coverage(subjects, families, set(request.attacks), prepared.untested),
         caveats=caveats(prepared, subjects, untrained),
         untrained=untrained,
     )

@@ -347,11 +347,15 @@ def _hold_model(model: Any, read: Frames, estimator: Any, answers: str) -> _Held
         f"The model is {opened.form}, asked in the session that it lives in.",
         *(note[:1].upper() + note[1:] + "." for note in opened.notes),
     )
-    alone = UserRelease.of_model(bound, opened.form, digest, notes=notes)
+    # What a person hands out who stores the object as it is.
+    file = in_process.pickle_by_value(model)
+    alone = UserRelease.of_model(bound, opened.form, digest, notes=notes, file=file)
     if twin is None:
         return _Held(alone, alone, can_be_sent)
     return _Held(
-        UserRelease.of_model(bound, opened.form, digest, notes=notes, twin=twin), alone, can_be_sent
+        UserRelease.of_model(bound, opened.form, digest, notes=notes, twin=twin, file=file),
+        alone,
+        can_be_sent,
     )
 
 

@@ -14,7 +14,7 @@ from typing import ClassVar, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from privaudit.errors import PrivauditError
-from privaudit.facts import FAMILIES, Caveat, Family, Setting
+from privaudit.facts import FAMILIES, Caveat, Family, Reason, Setting
 from privaudit.records import Column, OutcomeKind, Records, Split
 from privaudit.seeds import Seeds
 from privaudit.transcripts import CipherTranscript, CutTraffic, Exchange
@@ -36,7 +36,7 @@ class Access(StrEnum):
     TABLE = "TABLE"
     """read the synthetic records"""
     FILE = "FILE"
-    """open the file that the generator is saved in"""
+    """open the file that the model or the generator is saved in"""
     SEAT = "SEAT"
     """take part in training as one client"""
     RERUN = "RERUN"
@@ -138,12 +138,12 @@ class Claim:
 class Release:
     """What leaves the hospital, and what is guaranteed about it.
 
-    table: synthetic records; file: the generator as it would be released (`Sampler.save`, or what
-    another library wrote). trust: who could read what of one hospital's contribution, as (who,
-    what, whether) rows for the report; costs: numbers (bytes_up, bytes_down, rounds,
-    simulated_seconds, refused_updates, train_seconds...); notes: sentences for the report. noisy:
-    what a private generator had to work from, column -> (cuts between ranges, shares of ranges or
-    levels in order, then of not recorded).
+    table: synthetic records; file: the model or the generator as it would be released
+    (`Sampler.save`, a model's file, or what another library wrote). trust: who could read what of
+    one hospital's contribution, as (who, what, whether) rows for the report; costs: numbers
+    (bytes_up, bytes_down, rounds, simulated_seconds, refused_updates, train_seconds...); notes:
+    sentences for the report. noisy: what a private generator had to work from, column -> (cuts
+    between ranges, shares of ranges or levels in order, then of not recorded).
     """
 
     claim: Claim = Claim()
@@ -480,7 +480,7 @@ class Prepared:
     whether they describe people; notes: texts that the report prints as they are, or caveats.
     split: who was trained on, where that is supplied and not for the audit to assign. caveats: what
     a reader must know before any number; distribution_shift: why no membership number means what it
-    should, None for none.
+    should, None for none; untested: family of attacks -> why the records leave it nothing to try.
     """
 
     records: Records
@@ -492,6 +492,7 @@ class Prepared:
     split: Split | None = None
     caveats: tuple[Caveat, ...] = ()
     distribution_shift: Caveat | None = None
+    untested: Mapping[str, Reason] = field(default_factory=dict)
 
 
 Progress = Callable[[str, float], None]

@@ -33,6 +33,10 @@ class ReasonCode(StrEnum):
     NOTHING_TRAINED = "nothing_trained"
     NOT_BUILT = "not_built"
     NULL_NOT_TRAINED = "null_not_trained"
+    NULL_OF_ONE_OUTCOME = "null_of_one_outcome"
+    FILE_NOT_GIVEN = "file_not_given"
+    NO_SENSITIVE_COLUMN = "no_sensitive_column"
+    NO_CHANGEABLE_NUMBER = "no_changeable_number"
 
     # --- a number is not stated
     NO_MEMBER = "no_member"
@@ -71,12 +75,18 @@ class ReasonCode(StrEnum):
     LACKS_POWER = "lacks_power"
     NO_POSITIVE_CONTROL = "no_positive_control"
     NO_NEGATIVE_CONTROL = "no_negative_control"
+    NEGATIVE_CONTROL_NOT_MADE = "negative_control_not_made"
+    POSITIVE_CONTROL_NOT_MADE = "positive_control_not_made"
     GROUP_ATYPICAL = "group_atypical"
     NOTHING_PROVABLE = "nothing_provable"
     ATTACKS_MISSING = "attacks_missing"
     SETTINGS_MISSING = "settings_missing"
     NO_ATTACK_RUN = "no_attack_run"
     NOT_APPLICABLE = "not_applicable"
+    CLASS_NOT_TESTED = "class_not_tested"
+    CLASS_NOT_LIMITED = "class_not_limited"
+    SHADOWS_NOT_RUN = "shadows_not_run"
+    FILE_NOT_OPENED = "file_not_opened"
     NO_GROUPING = "no_grouping"
     NO_GUARANTEE = "no_guarantee"
     GUARANTEE_OF_ANOTHER_UNIT = "guarantee_of_another_unit"
@@ -101,6 +111,7 @@ REASON_PARAMS: Mapping[ReasonCode, tuple[str, ...]] = {
     ReasonCode.MISSING_EXTRA: ("library", "fix"),
     ReasonCode.FAILED: ("error",),
     ReasonCode.NOT_REQUESTED: ("attacks",),
+    ReasonCode.NULL_OF_ONE_OUTCOME: ("patients",),
     ReasonCode.TOO_FEW_HELD_OUT: ("more", "have", "fpr"),
     ReasonCode.TOO_FEW_WITH_OUTCOME: ("least", "group"),
     ReasonCode.ONE_OUTCOME: ("outcomes",),
@@ -117,6 +128,8 @@ REASON_PARAMS: Mapping[ReasonCode, tuple[str, ...]] = {
     ReasonCode.NO_POSITIVE_CONTROL: ("weak",),
     ReasonCode.NOTHING_PROVABLE: ("most",),
     ReasonCode.ATTACKS_MISSING: ("attacks",),
+    ReasonCode.CLASS_NOT_TESTED: ("attacks",),
+    ReasonCode.CLASS_NOT_LIMITED: ("attacks",),
     ReasonCode.SETTINGS_MISSING: ("settings",),
     ReasonCode.NO_GROUPING: ("by", "known", "near"),
     ReasonCode.GUARANTEE_OF_ANOTHER_UNIT: ("epsilon", "delta", "unit"),
@@ -159,6 +172,7 @@ class CaveatCode(StrEnum):
     # --- the whole audit
     GENERATED_RECORDS = "generated_records"
     CONTROL_FAILED = "control_failed"
+    CONTROL_NOT_MADE = "control_not_made"
     PLANTED_LEAK_MISSED = "planted_leak_missed"
     ATTACK_FAILED = "attack_failed"
     GUARANTEE_BROKEN = "guarantee_broken"
@@ -215,11 +229,11 @@ class CaveatCode(StrEnum):
 
     # --- verdicts (privaudit.policy)
     HARNESS_LEAKS = "harness_leaks"
-    CONTROL_ERROR = "control_error"
     UNAPPROVED = "unapproved"
     NOT_JUDGED = "not_judged"
     WAIVER_EXPIRED = "waiver_expired"
     WAIVER_IDLE = "waiver_idle"
+    LEFT_OUT = "left_out"
     LIMIT_BELOW_RESOLUTION = "limit_below_resolution"
     NO_GUARANTEE_REQUIRED = "no_guarantee_required"
 
@@ -227,6 +241,7 @@ class CaveatCode(StrEnum):
 CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.NOTE: ("text",),
     CaveatCode.CONTROL_FAILED: ("attack", "subject", "control"),
+    CaveatCode.CONTROL_NOT_MADE: ("attack", "subject", "control"),
     CaveatCode.PLANTED_LEAK_MISSED: ("attack", "subject"),
     CaveatCode.ATTACK_FAILED: ("attack", "subject", "error"),
     CaveatCode.GUARANTEE_BROKEN: ("attack", "subject", "bound", "confidence", "claimed"),
@@ -240,10 +255,10 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.DISTRIBUTION_SHIFT: ("auc", "low", "high", "confidence", "columns"),
     CaveatCode.NO_DISTRIBUTION_SHIFT: ("auc", "low", "high", "confidence"),
     CaveatCode.HARNESS_LEAKS: ("attack", "subject"),
-    CaveatCode.CONTROL_ERROR: ("attack", "subject", "control"),
     CaveatCode.NOT_JUDGED: ("subjects",),
     CaveatCode.WAIVER_EXPIRED: ("rule", "by", "level", "approved_by", "expires"),
     CaveatCode.WAIVER_IDLE: ("rule",),
+    CaveatCode.LEFT_OUT: ("family", "attacks", "subjects", "measured", "why", "approved_by"),
     CaveatCode.LIMIT_BELOW_RESOLUTION: ("rule", "limit", "least", "patients"),
     CaveatCode.COLUMNS_MISSING: ("count", "columns"),
     CaveatCode.MORE_SYNTHETIC_ROWS: ("synthetic_rows", "held_out_rows"),

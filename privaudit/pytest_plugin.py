@@ -70,6 +70,7 @@ class Found:
         return _assert(judge(read(path), self.audit))
 
     def _judge(self, kind: str, rule: dict[str, Any], statistics: dict[str, Any]) -> Verdicts:
+        from privaudit.facts import FAMILIES
         from privaudit.policy import judge
         from privaudit.policy.file import build
         from privaudit.policy.rules import SCHEMA
@@ -80,6 +81,11 @@ class Found:
             "approved_by": "this test",
             "review_by": "9999-12-31",
             "statistics": statistics,
+            "not_tested": [
+                {"family": family, "reason": "this test is about one number"}
+                for family in FAMILIES
+                if family != rule["metric"].partition(".")[0]
+            ],
             kind: [rule],
         }
         return _assert(judge(build(tree), self.audit))

@@ -17,6 +17,7 @@ from privaudit.results import converter
 SCHEMA = "privaudit.verdicts/2"
 
 State = Literal["WITHIN", "EXCEEDS", "INCONCLUSIVE", "NOT TESTED"]
+Kind = Literal["limit", "guard", "regression", "coverage"]
 
 
 @dataclass(frozen=True)
@@ -32,18 +33,21 @@ class Waiver:
 class Verdict:
     """One rule applied to one number of one subject. `privaudit.report.wording.verdicts` words it.
 
-    rule: the policy's id of it; kind: limit (a risk, at most), guard (a utility), or regression
-    (change against a baseline, at most the margin); metric: the policy's name of it, read at `fpr`
-    or `prior`. limit: the number allowed; at_least: it is a minimum. reason: why this state; where
-    the number that decides is not stated, the reason of that number. value, low, high, chance: as
-    measured, with the two-sided interval at `confidence`; lower, upper: the one-sided bounds that
-    decided (the one that blocks is adjusted over the blocking rules). attack, setting, group: "" or
+    rule: the policy's id of it; kind: limit (a risk, at most), guard (a utility), regression
+    (change against a baseline, at most the margin), or coverage (a class of attack that applies to
+    the release must be tested and limited: `metric` is its family, and `limit` says nothing);
+    metric: the policy's name of it, read at `fpr` or `prior`. limit: the number allowed; at_least:
+    it is a minimum. reason: why this state; where the number that decides is not stated, the reason
+    of that number. value, low, high, chance: as measured, with the two-sided interval at
+    `confidence`; lower, upper: the one-sided bounds that decided (the one that blocks is adjusted
+    over the blocking rules). attack, setting, group: "" or
     None where it is about none. number: which number of the audit it is. untested: attacks of this
-    kind that gave no number, and why.
+    kind that gave no number, and why. control: why a control of the attack was not made, None
+    where the reason is another.
     """
 
     rule: str
-    kind: Literal["limit", "guard", "regression"]
+    kind: Kind
     subject: str
     metric: str
     state: State
@@ -67,6 +71,7 @@ class Verdict:
     number: Metric | None = None
     untested: tuple[tuple[str, Reason], ...] = ()
     waiver: Waiver | None = None
+    control: Reason | None = None
 
 
 @dataclass(frozen=True)

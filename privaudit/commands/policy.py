@@ -174,6 +174,7 @@ def _tree(made: Simulated) -> dict[str, object]:
         },
         "leak": dict(made.leak),
         "skipped": list(made.skipped),
+        "open": list(made.open),
     }
 
 
@@ -198,6 +199,12 @@ def _text(made: Simulated) -> str:
         lines.append(_row(name, *parts))
     if made.skipped:
         lines += ["", f"Not simulated: {', '.join(made.skipped)} (regressions)."]
+    if made.open:
+        lines += [
+            "",
+            f"Classes of attack that keep every run from passing: {', '.join(made.open)}.",
+        ]
+        lines += ["Test and limit them, or leave them out by name with a reason: [[not_tested]]."]
     lines += [
         "",
         "A rule about utility, or about attacks without a clean state (evasion, poisoning), reads "

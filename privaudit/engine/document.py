@@ -152,15 +152,20 @@ def groups(tree: Any) -> tuple[GroupResult, ...]:
 
 
 def coverage(
-    subjects: Sequence[Subject], families: Mapping[str, str], requested: set[str]
+    subjects: Sequence[Subject],
+    families: Mapping[str, str],
+    requested: set[str],
+    untested: Mapping[str, Reason] | None = None,
 ) -> tuple[Coverage, ...]:
     """Every class of attack, tested or not, with the reason.
 
-    families: every attack there is -> its family; requested: the attacks that this run was to make.
+    families: every attack there is -> its family; requested: the attacks that this run was to make;
+    untested: family -> why the records leave it nothing to try.
     """
     outcomes = [outcome for subject in subjects for outcome in subject.outcomes]
     return tuple(
-        _coverage_of(family, outcomes, subjects, families, requested) for family in FAMILIES
+        _coverage_of(family, outcomes, subjects, families, requested, (untested or {}).get(family))
+        for family in FAMILIES
     )
 
 
@@ -170,6 +175,7 @@ def _coverage_of(
     subjects: Sequence[Subject],
     families: Mapping[str, str],
     requested: set[str],
+    untried: Reason | None,
 ) -> Coverage:
     own = [outcome for outcome in outcomes if outcome.family == family]
     found = sorted({o.attack for o in own if o.kind == "finding"})
@@ -195,7 +201,7 @@ def _coverage_of(
     elif not subjects:
         reason = Reason(ReasonCode.NOTHING_TRAINED)
     else:
-        reason = Reason(ReasonCode.NOT_REQUESTED, {"attacks": left})
+        reason = untried or Reason(ReasonCode.NOT_REQUESTED, {"attacks": left})
     return Coverage(family, state, tuple(found), tuple(others), left, reason)
 
 

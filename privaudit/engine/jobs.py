@@ -66,6 +66,14 @@ class Refusal(PrivauditError):
     """An attack states that it cannot be made on this release: a result, not a fault."""
 
 
+class OneOutcome(ValueError):
+    """A null model cannot be trained: all of so many reference patients have one outcome."""
+
+    def __init__(self, patients: int) -> None:
+        super().__init__(patients)
+        self.patients = patients
+
+
 @dataclass(frozen=True)
 class Fault:
     """Why a job failed.
@@ -158,6 +166,8 @@ def fault_of(error: Exception) -> Fault:
     trace = "".join(traceback.format_exception(error))
     absent = next((e for e in _causes(error) if isinstance(e, ModuleNotFoundError)), None)
     own = error if isinstance(error, PrivauditError) else None
+    if isinstance(error, OneOutcome):
+        return Fault(Reason(ReasonCode.NULL_OF_ONE_OUTCOME, {"patients": error.patients}), trace)
     if absent is not None:
         return Fault(missing_library(absent, "" if own is None else own.fix), trace, own)
     if own is not None:
@@ -220,6 +230,8 @@ def fit(
     pool = split.reference if variant == "negative" else split.members
     stream = "null" if variant == "negative" else "fit"
     recipe = method.twin if method.supplied and variant == "negative" else method
+    if variant == "negative" and len(np.unique(pool.y)) < 2:
+        raise OneOutcome(len(np.unique(pool.patient)))
     start = time.process_time()
     with checkpoints.within(bench.store.path("checkpoints", key, ""), keep=method.costly):
         release = recipe.fit(pool, bench.seeds.rng(stream, _stream(name, method)))

@@ -31,7 +31,6 @@ from privaudit.records import Split
 from privaudit.results import (
     Attempts,
     Audit,
-    Control,
     Failed,
     Finding,
     Manifest,
@@ -40,6 +39,7 @@ from privaudit.results import (
     Untrained,
 )
 from privaudit.seeds import Seeds
+from privaudit.stats.headline import control_state
 from privaudit.stats.version import STATISTICS
 from privaudit.stats.wrong_way import find_below_half
 
@@ -294,7 +294,7 @@ def assemble(
             request.task_name, title, positive, prepared, split, request.exact_counts
         ),
         subjects=tuple(subjects),
-        coverage=document.coverage(subjects, families, set(request.attacks)),
+        coverage=document.coverage(subjects, families, set(request.attacks), prepared.untested),
         caveats=caveats(prepared, subjects, untrained),
         untrained=untrained,
     )
@@ -325,10 +325,14 @@ def caveats(
     for one in subjects:
         for control in one.controls:
             about: dict[str, Param] = {"attack": control.attack, "subject": one.name}
-            if is_void(control):
+            state = control_state(control)
+            if state == "not made":
+                about["control"] = control.kind
+                found.append(Caveat(CaveatCode.CONTROL_NOT_MADE, "warning", about))
+            elif state == "failed" and control.kind == "negative":
                 about["control"] = control.kind
                 found.append(Caveat(CaveatCode.CONTROL_FAILED, "defect", about))
-            elif not control.passed:
+            elif state == "failed":
                 found.append(Caveat(CaveatCode.PLANTED_LEAK_MISSED, "warning", about))
     for one in subjects:
         for outcome in one.outcomes:
@@ -366,27 +370,23 @@ def exit_code(audit: Audit) -> int:
 
     Returns:
         5 where the audit itself or a guarantee is broken: a caveat that is a defect, of the audit
-        or of a finding, a null control that reads as a leak, a control, an attack or a method that
-        failed with an error; 3, inconclusive, where every attack on a model missed the leak planted
-        in it, or where members are read the wrong way round; else 0. One attack without power
-        beside others with it is a caveat.
+        or of a finding, a null control that reads as a leak, an attack or a method that failed with
+        an error; 3, inconclusive, where a control was not made, where every attack on a model
+        missed the leak planted in it, or where members are read the wrong way round; else 0. One
+        attack without power beside others with it is a caveat.
     """
     stated = list(audit.caveats)
     broken = any(one.failed for one in audit.untrained)
-    underpowered = False
+    undecided = any(caveat.code is CaveatCode.CONTROL_NOT_MADE for caveat in stated)
     for one in audit.subjects:
-        broken |= any(map(is_void, one.controls))
+        states = [(control.kind, control_state(control)) for control in one.controls]
+        broken |= ("negative", "failed") in states
         broken |= any(isinstance(outcome, Failed) for outcome in one.outcomes)
         stated += [c for o in one.outcomes if isinstance(o, Finding) for c in o.caveats]
-        planted = [control.passed for control in one.controls if control.kind == "positive"]
-        underpowered |= bool(planted) and not any(planted)
+        planted = [state for kind, state in states if kind == "positive"]
+        undecided |= "not made" in {state for _, state in states}
+        undecided |= bool(planted) and "passed" not in planted
     if broken or any(caveat.severity == "defect" for caveat in stated):
         return 5
-    wrong_way = any(caveat.code in WRONG_WAY for caveat in audit.caveats)
-    return 3 if underpowered or wrong_way else 0
-
-
-def is_void(control: Control) -> bool:
-    """Whether a control shows that the harness itself is at fault, not that an attack lacks
-    power."""
-    return not control.passed and (control.kind == "negative" or not control.estimates)
+    undecided |= any(caveat.code in WRONG_WAY for caveat in audit.caveats)
+    return 3 if undecided else 0

@@ -21,6 +21,7 @@ from privaudit.engine import controls, document, jobs
 from privaudit.errors import PrivauditError
 from privaudit.evidence.compare import Compare
 from privaudit.facts import CaveatCode, ReasonCode
+from privaudit.policy.coverage import BY_DATA
 from privaudit.records import OutcomeKind
 from privaudit.results import Audit, Control, Failed, Finding, Outcome, Skipped, Subject
 
@@ -250,8 +251,14 @@ def check_coverage(audit: Audit, compare: Compare) -> None:
             built[name] = str(attack.family)
     others = {name: family for name, family in listed.items() if find_attack(name) is None}
     requested = made if audit.subjects else built.keys() - listed.keys()
-    rows = document.coverage(audit.subjects, {**others, **built}, set(requested))
     stored = {row.family: row for row in audit.coverage}
+    # What the records leave to try is in the document alone.
+    untested = {
+        row.family: row.reason
+        for row in audit.coverage
+        if row.reason is not None and row.reason.code in BY_DATA
+    }
+    rows = document.coverage(audit.subjects, {**others, **built}, set(requested), untested)
     for row in rows:
         if row.family in stored:
             compare(f"coverage.{row.family}", stored[row.family], row)

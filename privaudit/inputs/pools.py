@@ -9,7 +9,7 @@ import numpy as np
 
 from privaudit.contracts import FlowStep, Model, Prepared
 from privaudit.errors import PrivauditError
-from privaudit.facts import Caveat
+from privaudit.facts import Caveat, Reason, ReasonCode
 from privaudit.inputs import checks
 from privaudit.inputs.models.answers import canonical
 from privaudit.inputs.models.layout import Frame, Layout
@@ -105,8 +105,9 @@ def replace_rare_class_names(split: Split) -> Split:
 
 def find_applicable_attacks(
     split: Split, *, reads: bool = True
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of the attacks that can be run here, and notes on why others cannot.
+) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, Reason]]:
+    """Names of the attacks that can be run here, notes on why others cannot, and by family why the
+    records leave nothing to try.
 
     reads: whether the records hold what the model reads; with its answers alone, only the attack
     that asks no more remains.
@@ -114,7 +115,8 @@ def find_applicable_attacks(
     from privaudit.plugins import members
 
     if not reads:
-        return ("threshold",), ()
+        return ("threshold",), (), {}
+    untested: dict[str, Reason] = {}
     notes = [
         "The one-run bound on epsilon was not computed: it holds where membership was assigned at "
         "random, which is not known of a user-supplied model (privaudit audit-dp is for canaries)."
@@ -129,6 +131,7 @@ def find_applicable_attacks(
     ]
     if not any(inferred):
         left.add("attribute")
+        untested["attribute"] = Reason(ReasonCode.NO_SENSITIVE_COLUMN)
         notes.append(
             "Attribute inference was not run: no column is marked sensitive in the schema."
         )
@@ -142,8 +145,10 @@ def find_applicable_attacks(
     ]
     if not any(moved):
         left |= {"fgsm", "pgd", "square"}
+        untested["evasion"] = Reason(ReasonCode.NO_CHANGEABLE_NUMBER)
         notes.append("Evasion was not run: the table has no number that an attacker may change.")
-    return tuple(name for name in members("attacks") if name not in left), tuple(notes)
+    names = tuple(name for name in members("attacks") if name not in left)
+    return names, tuple(notes), untested
 
 
 def prepare_task(
@@ -161,7 +166,7 @@ def prepare_task(
 ) -> UserTask:
     """The task of an audit: the pools with everything that was checked of them."""
     found = checks.examine(split, model, seeds=seeds, confidence=confidence, reads=reads)
-    attacks, left_out = find_applicable_attacks(split, reads=reads)
+    attacks, left_out, untested = find_applicable_attacks(split, reads=reads)
     records = Records.concatenate([split.members, split.nonmembers, split.reference])
     patients = len(np.unique(records.patient))
     shift = (found.distribution_shift,) if found.distribution_shift else ()
@@ -175,6 +180,7 @@ def prepare_task(
         split=split,
         caveats=(*shift, *found.caveats),
         distribution_shift=found.distribution_shift,
+        untested=untested,
     )
     last = records.classes[-1] if records.classes else outcome
     event = f"{outcome} = {last}" if canonical(last) in ("1", "true") else last

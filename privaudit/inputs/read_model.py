@@ -13,6 +13,7 @@ from privaudit.contracts import FlowStep, Model
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode
 from privaudit.inputs import pools
+from privaudit.inputs.artefacts.read_arrays import LARGEST
 from privaudit.inputs.class_order import (
     UNSTATED,
     ClassOrder,
@@ -161,7 +162,10 @@ def read_model(
         facts={"rows of the tables": rows},
     )
     described = (f"The model is {opened.form}, read from its file.", *map(_sentence, opened.notes))
-    release = UserRelease.of_model(model, opened.form, digest, notes=described, twin=twin)
+    file = path.read_bytes() if path.stat().st_size <= LARGEST else None
+    release = UserRelease.of_model(
+        model, opened.form, digest, notes=described, twin=twin, file=file
+    )
     return task, release, (*notes, *read)
 
 

@@ -42,10 +42,10 @@ class UserRelease(Method):
     """A model or a synthetic table as the user supplied it: nothing is trained, nothing is claimed.
 
     form: what kind of model or table; digest: sha256 of what it holds; recipe: how it can be
-    trained again, "" where that is not known; file: short sha256 of a generator's file, "" for
-    none. Made by `of_model` or `of_table`, which hold what these name outside the fields, so that
-    no description of the method can hold a row. Source: the auditing setting of Murakonda and
-    Shokri 2020 (ML Privacy Meter, arXiv 2007.09339).
+    trained again, "" where that is not known; file: short sha256 of the file of the model or of the
+    generator, "" for none. Made by `of_model` or `of_table`, which hold what these name outside the
+    fields, so that no description of the method can hold a row. Source: the auditing setting of
+    Murakonda and Shokri 2020 (ML Privacy Meter, arXiv 2007.09339).
     """
 
     form: str
@@ -64,11 +64,16 @@ class UserRelease(Method):
         *,
         notes: Sequence[str] = (),
         twin: Retrained | None = None,
+        file: bytes | None = None,
     ) -> UserRelease:
-        """Hand out this model; twin: how to train it again."""
-        made = cls(form, digest, "" if twin is None else twin.recipe)
+        """Hand out this model; twin: how to train it again; file: what holds it when it is handed
+        out."""
+        short = "" if file is None else hashlib.sha256(file).hexdigest()[:16]
+        made = cls(form, digest, "" if twin is None else twin.recipe, short)
         notes = notes if twin is not None else (*notes, NOT_RETRAINED)
-        return hold_parts(made, release=Release(model=model, notes=tuple(notes)), twin=twin)
+        return hold_parts(
+            made, release=Release(model=model, file=file, notes=tuple(notes)), twin=twin
+        )
 
     @classmethod
     def of_table(

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from privaudit.facts import Caveat, CaveatCode, Severity
 from privaudit.policy.metrics import read_access
-from privaudit.results import Audit, Control, Failed, Finding, Subject
+from privaudit.results import Audit, Failed, Finding, Subject
 from privaudit.stats.guarantees import check_guarantee
+from privaudit.stats.headline import control_state
 
 BROKEN = (CaveatCode.EPSILON_ABOVE_CLAIM, CaveatCode.GUARANTEE_BROKEN)
 """Caveats that are defects wherever they stand."""
@@ -20,8 +21,9 @@ BROKEN = (CaveatCode.EPSILON_ABOVE_CLAIM, CaveatCode.GUARANTEE_BROKEN)
 def find_faults(audit: Audit, judged: Sequence[Subject]) -> tuple[Caveat, ...]:
     """Why the audit failed (severity "defect"), then faults of subjects that are not judged.
 
-    A null control that reads as a leak counts wherever it is: one harness made every number. A
-    failed attack, guarantee or training counts for the subjects judged.
+    A null control that reads as a leak counts wherever it is: one harness made every number. One
+    that could not be made is no fault of the audit: it decides nothing. A failed attack, guarantee
+    or training counts for the subjects judged.
     """
     found: list[Caveat] = []
     for subject in audit.subjects:
@@ -35,6 +37,10 @@ def find_faults(audit: Audit, judged: Sequence[Subject]) -> tuple[Caveat, ...]:
         if caveat.code in BROKEN:
             severity = "warning" if caveat.params.get("subject") in spared else "defect"
             found.append(Caveat(caveat.code, severity, caveat.params))
+        elif caveat.code is CaveatCode.CONTROL_FAILED and caveat.params["control"] == "negative":
+            # Stated of the whole audit: what its subjects hold may have lost the control itself.
+            about = {name: caveat.params[name] for name in ("attack", "subject")}
+            found.append(Caveat(CaveatCode.HARNESS_LEAKS, "defect", about))
     return join_faults(found)
 
 
@@ -50,12 +56,11 @@ def join_faults(found: Iterable[Caveat]) -> tuple[Caveat, ...]:
 def _of_subject(subject: Subject, severity: Severity) -> Iterator[Caveat]:
     for control in subject.controls:
         about = {"attack": control.attack, "subject": subject.name}
-        if is_leak(control) and lacks_number(control):
-            yield Caveat(CaveatCode.CONTROL_ERROR, "defect", {**about, "control": control.kind})
-        elif is_leak(control):
+        state = control_state(control)
+        if state == "not made":
+            yield Caveat(CaveatCode.CONTROL_NOT_MADE, "warning", {**about, "control": control.kind})
+        elif state == "failed" and control.kind == "negative":
             yield Caveat(CaveatCode.HARNESS_LEAKS, "defect", about)
-        elif not control.passed and not control.estimates:
-            yield Caveat(CaveatCode.CONTROL_ERROR, severity, {**about, "control": control.kind})
     for one in subject.outcomes:
         if isinstance(one, Failed):
             error = str(one.reason.params.get("error", one.reason.code))
@@ -79,14 +84,3 @@ def _of_finding(one: Finding, subject: Subject, severity: Severity) -> Iterator[
             yield Caveat(CaveatCode.GUARANTEE_BROKEN, severity, {**about, **caveat.params})
         elif caveat.code in BROKEN or caveat.severity == "defect":
             yield Caveat(caveat.code, severity, caveat.params)
-
-
-def is_leak(control: Control) -> bool:
-    """Whether a negative control does not show that the harness is sound."""
-    return control.kind == "negative" and (not control.passed or lacks_number(control))
-
-
-def lacks_number(control: Control) -> bool:
-    """Whether a control ended with an error or gave no number, whatever it states to have
-    shown."""
-    return control.error is not None or not control.estimates

@@ -25,6 +25,7 @@ from privaudit.policy.rules import (
     Exemption,
     Guard,
     Key,
+    LeftOut,
     Limit,
     Policy,
     Regression,
@@ -42,6 +43,7 @@ LISTS: Mapping[str, tuple[str, type]] = {
     "guard": ("guards", Guard),
     "regression": ("regressions", Regression),
     "waiver": ("waivers", Exemption),
+    "not_tested": ("left_out", LeftOut),
 }
 """Key in the file -> field of the policy, and what each of its tables is."""
 
@@ -240,7 +242,7 @@ def _tables(tree: Mapping[str, Any], key: str) -> list[tuple[str, dict[str, Any]
             f"write [[{key}]] with two brackets",
         )
     return [
-        (f"{key} {part.get('id') or part.get('limit') or number}", part)
+        (f"{key} {part.get('id') or part.get('limit') or part.get('family') or number}", part)
         for number, part in enumerate(found, 1)
     ]
 
@@ -251,7 +253,9 @@ def _rule(tree: Mapping[str, Any], key: str, kind: type, where: str) -> Any:
     if key in ("guard", "regression") and "id" not in tree:
         tree = {"id": f"{key} {tree.get('metric')}", **tree}
     made = _structure(tree, kind, where)
-    if not isinstance(made, Exemption):
+    if isinstance(made, LeftOut):
+        _check_attacks(made.attacks, where, made.family)
+    elif not isinstance(made, Exemption):
         _check_metric(made, tree, where)
     return made
 
@@ -312,8 +316,8 @@ def _check_read_at(known: PolicyMetric, tree: Mapping[str, Any], where: str) -> 
             raise _useless(where, key, known, because)
 
 
-def _check_attacks(names: Sequence[str], where: str) -> None:
-    from privaudit.plugins import members
+def _check_attacks(names: Sequence[str], where: str, family: str = "") -> None:
+    from privaudit.plugins import load, members
 
     known = list(members("attacks"))
     for name in names:
@@ -322,6 +326,13 @@ def _check_attacks(names: Sequence[str], where: str) -> None:
                 f"no attack {name!r} in {where}",
                 f"attacks are: {', '.join(known)}",
                 suggest(name, known) or "see `privaudit list attacks`",
+            )
+        own = getattr(load("attacks", name), "family", "") if family else ""
+        if own != family:
+            raise PrivauditError(
+                f"the attack {name!r} in {where}",
+                f"it is of the family {own}",
+                "name attacks of the family that is left out",
             )
 
 

@@ -3,7 +3,8 @@
 A risk is WITHIN a limit when even its upper bound is, EXCEEDS it when even its lower bound does,
 and is otherwise INCONCLUSIVE. Lower bounds are adjusted over all blocking rules (Holm 1979);
 passing needs no correction, because every attack, group and rule must pass (intersection-union;
-Berger 1982).
+Berger 1982). A class of attack that applies to the release and that no rule looked at leaves the
+whole undecided (`privaudit.policy.coverage`).
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from typing import TYPE_CHECKING
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode, Param
 from privaudit.policy import judge_rule, metrics
+from privaudit.policy.coverage import Used, as_received, judge_coverage, note_left_out
 from privaudit.policy.faults import find_faults, join_faults
 from privaudit.policy.file import check_dates
-from privaudit.policy.judge_number import decide, guard_cells, limit_cells, moves
+from privaudit.policy.judge_number import Cell, Move, decide, guard_cells, limit_cells, moves
 from privaudit.policy.regress import judge_change, judge_without_baseline
 from privaudit.policy.rules import Exemption, Guard, Limit, Policy
 from privaudit.policy.suggest import suggest
@@ -63,22 +65,24 @@ def judge(
     check_dates(policy, day)
     subjects = select_subjects(policy, audit)
     names = {subject.name for subject in subjects}
+    received = tuple(as_received(policy, audit, subject) for subject in subjects)
     faults = join_faults(
         fault
         for one in (audit, *candidates)
         for fault in find_faults(one, [s for s in one.subjects if s.name in names])
     )
     failed = any(fault.severity == "defect" for fault in faults)
-    cells = [cell for rule in policy.limits for cell in limit_cells(rule, audit, subjects)]
-    cells += [cell for guard in policy.guards for cell in guard_cells(guard, subjects)]
+    cells = [cell for rule in policy.limits for cell in limit_cells(rule, audit, received)]
+    cells += [cell for guard in policy.guards for cell in guard_cells(guard, received)]
     changed = moves(policy, (audit, *candidates), subjects, baseline)
     decide(policy, cells, changed)
     found: list[Verdict] = []
     rules: tuple[Limit | Guard, ...] = (*policy.limits, *policy.guards)
     for rule in rules:
-        for subject in subjects:
+        for subject in received:
             own = [c for c in cells if c.rule is rule and c.subject is subject]
             found += judge_rule.verdicts(policy, rule, subject, own)
+    found, gaps, used = _cover(policy, received, found, cells, changed)
     if baseline is None:
         found += [
             judge_without_baseline(rule, subject.name)
@@ -90,7 +94,7 @@ def judge(
         judge_change(one.rule, one.change, confidence=confidence, lower_confidence=1 - one.level)
         for one in changed
     ]
-    found = [_waive(policy.waivers, one, day) for one in found]
+    found = [_waive(policy.waivers, one, day) for one in (*found, *gaps)]
     state, code = overall(policy, found, failed=failed)
     return Verdicts(
         run=audit.manifest.run,
@@ -101,10 +105,36 @@ def judge(
         state=state,
         code=code,
         verdicts=tuple(found),
-        notes=(*faults, *_notes(policy, audit, subjects, found, day)),
+        notes=(
+            *faults,
+            *_notes(policy, audit, subjects, found, day),
+            *note_left_out(policy, used),
+        ),
         untrained=tuple((lost.name, lost.reason) for lost in audit.untrained),
         baseline="" if baseline is None else baseline.name,
     )
+
+
+def _cover(
+    policy: Policy,
+    subjects: Sequence[Subject],
+    found: Sequence[Verdict],
+    cells: Sequence[Cell],
+    changed: Sequence[Move],
+) -> tuple[list[Verdict], list[Verdict], list[Used]]:
+    """The verdicts of the rules as they came, those on classes of attack, and what was excused."""
+    kept: list[Verdict] = []
+    gaps: list[Verdict] = []
+    used: list[Used] = []
+    for subject in subjects:
+        own = [one for one in found if one.subject == subject.name]
+        looked = [cell for cell in cells if cell.subject is subject]
+        compared = {one.change.attack for one in changed if one.change.subject == subject.name}
+        made = judge_coverage(policy, subject, own, looked, compared)
+        for part, more in zip((kept, gaps, used), made, strict=True):
+            part.extend(more)  # type: ignore[attr-defined]
+    order = {rule.id: place for place, rule in enumerate(policy.rules)}
+    return sorted(kept, key=lambda one: order[one.rule]), gaps, used
 
 
 def select_subjects(policy: Policy, audit: Audit) -> tuple[Subject, ...]:
@@ -147,7 +177,7 @@ def overall(
     blocking = [v for v in verdicts if v.severity == "block"]
     open_ = [v for v in blocking if v.waiver is None]
     subjects = {v.subject for v in verdicts}
-    shown = {v.subject for v in blocking if v.state != "NOT TESTED"}
+    shown = {v.subject for v in blocking if v.state != "NOT TESTED" and v.kind != "coverage"}
     unshown = not shown or bool(subjects - shown - {""})
     if any(v.state == "EXCEEDS" for v in blocking):
         state: State = "EXCEEDS"

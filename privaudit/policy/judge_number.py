@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from privaudit.facts import REASON_PARAMS, CaveatCode, Param, Reason, ReasonCode
 from privaudit.policy import metrics
-from privaudit.policy.faults import is_leak, lacks_number
 from privaudit.policy.metrics import PolicyMetric, Reading
 from privaudit.policy.rules import Guard, Limit, Policy, Regression
-from privaudit.results import Audit, Estimate, Finding, Subject
+from privaudit.results import Audit, Control, Estimate, Finding, Subject
 from privaudit.stats import onesided
 from privaudit.stats.catalogue import PPV_FPR
+from privaudit.stats.headline import control_state
 from privaudit.stats.wrong_way import find_below_half
 from privaudit.verdicts import State
 
@@ -21,8 +21,15 @@ if TYPE_CHECKING:
     from privaudit.policy.baseline import Baseline
     from privaudit.policy.regress import Change
 
-WEAK = (ReasonCode.LACKS_POWER, ReasonCode.NO_POSITIVE_CONTROL)
+WEAK = (
+    ReasonCode.LACKS_POWER,
+    ReasonCode.NO_POSITIVE_CONTROL,
+    ReasonCode.POSITIVE_CONTROL_NOT_MADE,
+)
 """Why a low value of an attack is no evidence of a low risk."""
+
+VOIDING = (ReasonCode.NEGATIVE_CONTROL_FAILED, ReasonCode.DISTRIBUTION_SHIFTED)
+"""Why no value of an attack means what it should."""
 
 
 @dataclass
@@ -31,7 +38,8 @@ class Cell:
 
     listed: whether the policy names its group; control: what the attack's controls lack, None for
     nothing. level: at which the adjusted bound was taken; p: of "keeps to the limit"; state, code:
-    the word and why; refusal: why the number is not stated. more, most: what some reasons tell.
+    the word and why; refusal: why the number is not stated; missing_control: why that control was
+    not made. more, most: what some reasons tell.
     """
 
     rule: Limit | Guard
@@ -45,6 +53,7 @@ class Cell:
     state: State = "INCONCLUSIVE"
     code: ReasonCode = ReasonCode.LIMIT_INSIDE_BOUNDS
     refusal: Reason | None = None
+    missing_control: Reason | None = None
     lower: float | None = None
     upper: float | None = None
     more: int = 0
@@ -148,23 +157,38 @@ def guard_cells(rule: Guard, subjects: Sequence[Subject]) -> list[Cell]:
 
 
 def _control(cell: Cell, audit: Audit) -> ReasonCode | None:
-    """What the controls of this attack on this subject lack; None for nothing."""
-    if not cell.reading.attack:
+    """What the controls of this attack on this subject lack; None for nothing.
+
+    A negative control that failed or was not made comes first: it takes the meaning from whatever
+    was found. A positive one takes it from whatever was not.
+    """
+    attack = cell.reading.attack
+    if not attack:
         return None
-    own = [c for c in cell.subject.controls if c.attack == cell.reading.attack]
-    if any(is_leak(control) for control in own):
+    own = [c for c in cell.subject.controls if c.attack == attack]
+    null = [control for control in own if control.kind == "negative"]
+    planted = [control for control in own if control.kind == "positive"]
+    stated = _stated_of_controls(audit, attack, cell.subject.name)
+    if _fails(null) or (CaveatCode.CONTROL_FAILED, "negative") in stated:
         return ReasonCode.NEGATIVE_CONTROL_FAILED
     if cell.known.family == "membership" and audit.data.distribution_shift is not None:
         return ReasonCode.DISTRIBUTION_SHIFTED
     if cell.known.family == "membership" and is_wrong_way(audit, cell.subject):
         return ReasonCode.WRONG_WAY_ROUND
-    planted = [control for control in own if control.kind == "positive"]
+    if lost := _not_made(null):
+        cell.missing_control = _why_not_made(lost[0])
+        return ReasonCode.NEGATIVE_CONTROL_NOT_MADE
+    if (CaveatCode.CONTROL_NOT_MADE, "negative") in stated:
+        return ReasonCode.NEGATIVE_CONTROL_NOT_MADE
+    if _fails(planted) or (CaveatCode.PLANTED_LEAK_MISSED, "positive") in stated:
+        return ReasonCode.LACKS_POWER
+    if lost := _not_made(planted):
+        cell.missing_control = _why_not_made(lost[0])
+        return ReasonCode.POSITIVE_CONTROL_NOT_MADE
+    if stated:
+        return ReasonCode.POSITIVE_CONTROL_NOT_MADE
     if planted:
-        if not all(control.passed for control in planted):
-            return ReasonCode.LACKS_POWER
-        if any(map(lacks_number, planted)):
-            return ReasonCode.NO_POSITIVE_CONTROL
-        bare = cell.known.family == "membership" and len(planted) == len(own)
+        bare = cell.known.family == "membership" and not null
         return ReasonCode.NO_NEGATIVE_CONTROL if bare else None
     # Families whose attacks have no planted leak anywhere are judged without.
     planting = {
@@ -183,6 +207,34 @@ def is_wrong_way(audit: Audit, subject: Subject) -> bool:
     wrong way round: then nothing about membership can be within a limit."""
     stated = any(caveat.code is CaveatCode.OUTCOMES_WRONG_WAY for caveat in audit.caveats)
     return stated or bool(find_below_half(subject))
+
+
+def _fails(controls: Sequence[Control]) -> bool:
+    return any(control_state(control) == "failed" for control in controls)
+
+
+def _not_made(controls: Sequence[Control]) -> list[Control]:
+    return [control for control in controls if control_state(control) == "not made"]
+
+
+def _why_not_made(control: Control) -> Reason | None:
+    refusals = (e.refusal for e in control.estimates if e.metric.name == "auc")
+    return control.error or next(refusals, None)
+
+
+def _stated_of_controls(audit: Audit, attack: str, subject: str) -> set[tuple[CaveatCode, Param]]:
+    """What the audit as a whole states of an attack's controls, whatever the subject holds."""
+    codes = (
+        CaveatCode.CONTROL_FAILED,
+        CaveatCode.CONTROL_NOT_MADE,
+        CaveatCode.PLANTED_LEAK_MISSED,
+    )
+    return {
+        (caveat.code, caveat.params.get("control", "positive"))
+        for caveat in audit.caveats
+        if caveat.code in codes
+        and (caveat.params["attack"], caveat.params["subject"]) == (attack, subject)
+    }
 
 
 def decide(policy: Policy, cells: Sequence[Cell], moved: Sequence[Move] = ()) -> None:
@@ -237,7 +289,7 @@ def _set_state(policy: Policy, cell: Cell, alpha: float) -> None:
     else:
         cell.lower, cell.upper = bounds.lower(cell.level), bounds.upper(alpha)
     required = rules.positive_control == "required"
-    if cell.control in (ReasonCode.NEGATIVE_CONTROL_FAILED, ReasonCode.DISTRIBUTION_SHIFTED):
+    if cell.control in VOIDING:
         return cell.settle("INCONCLUSIVE", cell.control)
     cell.more = _false_positives(cell, rules.min_false_positives)
     if cell.more:
@@ -248,7 +300,10 @@ def _set_state(policy: Policy, cell: Cell, alpha: float) -> None:
     else:
         worse = cell.lower is not None and cell.lower > cell.limit
         better = _is_within(cell, alpha)
-    if worse:
+    if worse and cell.control is ReasonCode.NEGATIVE_CONTROL_NOT_MADE:
+        # Nothing shows that the attack reads as chance where nothing leaks.
+        cell.settle("INCONCLUSIVE", cell.control)
+    elif worse:
         chance = estimate.chance
         if reading.group and chance is not None and (cell.lower or 0.0) <= chance > cell.limit:
             # A group whose own non-members are named as often is not recognised, only atypical.

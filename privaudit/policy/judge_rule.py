@@ -120,6 +120,11 @@ def _judge_cells(
         made["untested"] = tuple((one.attack, one.reason) for one in blanks)
     if cell is not None:
         made |= _numbers(cell)
+        if reason.code in (
+            ReasonCode.NEGATIVE_CONTROL_NOT_MADE,
+            ReasonCode.POSITIVE_CONTROL_NOT_MADE,
+        ):
+            made["control"] = cell.missing_control
     return Verdict(**made, state=state, group=group, reason=reason)
 
 

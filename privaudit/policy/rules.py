@@ -15,7 +15,7 @@ from datetime import date
 from typing import Annotated, Any, Literal, get_args
 
 from privaudit.disclosure_limits import MIN_CELL, MIN_FALSE_POSITIVES
-from privaudit.facts import Group
+from privaudit.facts import FAMILIES, Family, Group
 from privaudit.stats.catalogue import FPRS, PRIORS
 
 SCHEMA = "privaudit.policy/1"
@@ -120,6 +120,7 @@ _BOUND = _number("a number", minimum=-1000, maximum=1000)
 _AT = _list('a list of settings, such as ["sex"] or ["0.1 sd"]; * stands for anything')
 _BY = _list('a list of groupings, such as ["sex", "age"]')
 _ATTACKS = _list("a list of names of attacks, none twice")
+_FAMILY = _one_of(f"one of {', '.join(FAMILIES)}", *FAMILIES)
 _SEVERITY = _one_of('"block" or "warn"', "block", "warn")
 _GROUP = Key(
     'a group, written as {by = "sex", level = "F"}',
@@ -236,6 +237,22 @@ class Exemption:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """A [[not_tested]] of the policy: a class of attack that it does not ask for, by name.
+
+    attacks: these of the family alone, all of it where empty; subject: "" for every one;
+    approved_by: who answers for it, whoever approved the policy where it is "". It excuses that
+    nobody tested or limited the class, and nothing that exceeds a limit.
+    """
+
+    family: Annotated[Family, _FAMILY]
+    reason: Annotated[str, _string("why, in a sentence")]
+    attacks: Annotated[Texts, _ATTACKS] = ()
+    subject: Annotated[str, _string("the name of a subject")] = ""
+    approved_by: Annotated[str, _string("who answers for it")] = ""
+
+
+@dataclass(frozen=True)
 class Policy:
     """What an organisation allows, who says so, and until when it stands."""
 
@@ -251,6 +268,7 @@ class Policy:
     guards: tuple[Guard, ...] = ()
     regressions: tuple[Regression, ...] = ()
     waivers: tuple[Exemption, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
     sha256: str = ""
 
     @property

@@ -36,6 +36,12 @@ TWICE = 2.0
 RESAMPLED = ("evasion", "poisoning", "epsilon")
 """Families without a state called clean: they read as in the run, with chance of its own."""
 
+PASSING = {
+    "positive": Estimate(Metric("auc"), 0.9, 0.88, 0.92, 0.5),
+    "negative": Estimate(Metric("auc"), 0.5, 0.48, 0.52, 0.5),
+}
+"""What controls read as that pass."""
+
 Progress = Callable[[float], None]
 Kind = Literal["clean", "leaking"]
 
@@ -55,7 +61,8 @@ class Rates:
 class Simulated:
     """What became of the clean and of the leaking models: the whole gate, and rule by rule.
 
-    leak: rule -> true value in the leaking models; skipped: rules that were not simulated.
+    leak: rule -> true value in the leaking models; skipped: rules that were not simulated; open:
+    classes of attack that this run leaves untested or the policy unlimited, so that no run passes.
     """
 
     runs: int
@@ -64,6 +71,7 @@ class Simulated:
     rules: Mapping[str, Mapping[Kind, Rates]]
     leak: Mapping[str, float]
     skipped: tuple[str, ...]
+    open: tuple[str, ...] = ()
 
 
 def simulate(
@@ -93,6 +101,7 @@ def simulate(
     rules: dict[str, dict[Kind, Counter[str]]] = {
         rule.id: {"clean": Counter(), "leaking": Counter()} for rule in plain.rules
     }
+    untested: dict[str, None] = {}
     done = 0
     for _ in range(runs):
         for kind in ("clean", "leaking"):
@@ -102,6 +111,7 @@ def simulate(
             )
             found = judge(plain, drawn, today=day)
             gate[kind][str(found.code)] += 1
+            untested |= {v.metric: None for v in found.verdicts if v.kind == "coverage"}
             for rule in plain.rules:
                 own = [
                     v for v in found.verdicts if v.rule == rule.id and v.severity == rule.severity
@@ -119,6 +129,7 @@ def simulate(
         },
         {name: value for name, (_, value) in shifts.items() if value is not None},
         tuple(rule.id for rule in policy.regressions),
+        tuple(untested),
     )
 
 
@@ -149,7 +160,7 @@ def _sound(subject: Subject) -> Subject:
             outcomes.append(one)
     kinds: tuple[Literal["positive", "negative"], ...] = ("positive", "negative")
     controls = [
-        Control(kind, one.attack, (Estimate(Metric("auc"), 0.5),), True, note("simulated"))
+        Control(kind, one.attack, (PASSING[kind],), True, note("simulated"))
         for one in outcomes
         if isinstance(one, Finding)
         for kind in kinds

@@ -12,7 +12,6 @@ from privaudit.report.wording.classes import (
     NEEDS_ASSIGNMENT,
     NO_EXCHANGE,
     NO_FILE,
-    NO_FILES,
     NO_TABLE,
     AttackClass,
     class_of,
@@ -85,7 +84,7 @@ def _explain_absence(
     elif key == "epsilon" and not audit.data.random_split:
         reason = NEEDS_ASSIGNMENT
     elif key == "exfiltration" and "FILE" not in released:
-        reason = NO_FILE if "TABLE" in released else NO_FILES
+        reason = NO_FILE
     elif key == "reconstruction" and audit.subjects and not released & set(EXCHANGED):
         state, reason = "NOT APPLICABLE", NO_EXCHANGE
     elif key in NEED_MODEL and set(get_kinds(audit)) == {"answers"}:

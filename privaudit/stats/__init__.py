@@ -18,7 +18,13 @@ from privaudit.stats.catalogue import CATALOGUE
 from privaudit.stats.epsilon import lower_bounds
 from privaudit.stats.epsilon_bounds import Family
 from privaudit.stats.groups import score_groups, utility_groups
-from privaudit.stats.headline import control_confidence, control_passed, strength, strongest
+from privaudit.stats.headline import (
+    control_confidence,
+    control_passed,
+    control_state,
+    strength,
+    strongest,
+)
 from privaudit.stats.membership import curve as roc
 from privaudit.stats.membership import membership
 from privaudit.stats.prediction import reliability, utility
@@ -73,6 +79,7 @@ __all__ = [
     "budget_curve",
     "control_confidence",
     "control_passed",
+    "control_state",
     "estimates",
     "lower_bounds",
     "reliability",

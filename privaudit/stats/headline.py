@@ -9,7 +9,7 @@ import numpy as np
 
 from privaudit.contracts import Scores
 from privaudit.errors import PrivauditError
-from privaudit.results import Estimate
+from privaudit.results import Control, Estimate
 from privaudit.stats import auc as area_module
 from privaudit.stats import resample, thresholds
 from privaudit.stats.catalogue import FPRS
@@ -23,6 +23,9 @@ def control_confidence(checks: int = 200, false_positive: float = 0.01) -> float
     """Confidence at which `checks` intervals of a sound harness all cover, but for
     `false_positive`."""
     return 1 - false_positive / checks
+
+
+ControlState = Literal["passed", "failed", "not made"]
 
 
 def control_passed(kind: Literal["positive", "negative"], estimates: Iterable[Estimate]) -> bool:
@@ -42,6 +45,20 @@ def control_passed(kind: Literal["positive", "negative"], estimates: Iterable[Es
     if kind == "positive":
         return auc.low >= PLANTED
     return auc.low <= 0.5 <= auc.high
+
+
+def control_state(control: Control) -> ControlState:
+    """What a control of a document shows, by its numbers and not by what it states of itself.
+
+    "not made" where it has an error in place of a number, or one that could not be estimated: such
+    a control has not failed. One that states not to have passed is never "passed".
+    """
+    areas = [e for e in control.estimates if e.metric.name == "auc"]
+    known = len(areas) == 1 and None not in (areas[0].value, areas[0].low, areas[0].high)
+    if control.error is not None or not known:
+        return "not made"
+    passed = control.passed and control_passed(control.kind, areas)
+    return "passed" if passed else "failed"
 
 
 def strongest(

@@ -8,8 +8,9 @@ from datetime import date
 from typing import Any
 
 from privaudit.contracts import Access
-from privaudit.facts import Metric, Setting, note
-from privaudit.policy.rules import Limit, Policy
+from privaudit.facts import FAMILIES, Metric, Setting, note
+from privaudit.policy.metrics import METRICS
+from privaudit.policy.rules import LeftOut, Limit, Policy
 from privaudit.results import (
     Audit,
     ClaimText,
@@ -27,6 +28,7 @@ from privaudit.results import (
 DAY = date(2026, 11, 21)
 TPR = Metric("tpr", fpr=0.01)
 ANSWERS = (Access.ANSWERS.name,)
+SHADOWS = (Access.ANSWERS.name, Access.RERUN.name)
 POOL = {
     "members": 1600,
     "nonmembers": 1600,
@@ -52,7 +54,7 @@ def number(
 
 
 def member(attack: str = "lira", *estimates: Estimate, **more: Any) -> Finding:
-    return Finding(attack, "membership", {}, ANSWERS, estimates or (number(),), **more)
+    return Finding(attack, "membership", {}, SHADOWS, estimates or (number(),), **more)
 
 
 def tried(
@@ -145,6 +147,12 @@ def group(
     return GroupResult(by, level, estimates, suppressed=suppressed)
 
 
+def leave_out(rules: Sequence[Any]) -> tuple[LeftOut, ...]:
+    """What lets a policy of these rules decide by them alone: no other class is asked for."""
+    own = {METRICS[rule.metric].family for rule in rules}
+    return tuple(LeftOut(f, "not the matter of this test") for f in FAMILIES if f not in own)
+
+
 def policy(*rules: Any, **more: Any) -> Policy:
     """A policy of these rules; one limit of 0.6 on the AUC if none is given."""
     rules = rules or (Limit("auc", "membership.auc", 0.6),)
@@ -156,6 +164,7 @@ def policy(*rules: Any, **more: Any) -> Policy:
         review_by=date(2027, 11, 21),
         approved_by="Dr. Who",
         sha256="f" * 64,
+        left_out=leave_out(rules),
         **{kind: tuple(found) for kind, found in kinds.items()},
     )
     return replace(base, **more)
@@ -187,4 +196,12 @@ max = 0.6
 [[guard]]
 metric = "utility.auroc"
 min = 0.7
+
+[[not_tested]]
+family = "attribute"
+reason = "not the matter of this test"
+
+[[not_tested]]
+family = "evasion"
+reason = "not the matter of this test"
 """

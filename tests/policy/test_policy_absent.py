@@ -45,7 +45,7 @@ def lacking(family: str, *access: Access) -> Skipped:
         ("epsilon.lower_bound", lacking("epsilon", Access.WEIGHTS)),
         # The auditor had a seat, and the attack lacked something else.
         ("poisoning.advantage", lacking("poisoning", Access.UPDATES)),
-        ("membership.auc", Finding("other", "membership", {}, (), ())),
+        ("membership.auc", Finding("other", "membership", {}, ("RERUN",), ())),
         ("reconstruction.advantage", Finding("other", "reconstruction", {}, (), ())),
     ],
 )
@@ -165,10 +165,10 @@ BLANK = Control("positive", "lira", (), True, note("planted"))
 @pytest.mark.parametrize(
     ("checks", "reason", "code"),
     [
-        ((BLANK, NULL), ReasonCode.NO_POSITIVE_CONTROL, 3),
-        ((replace(PLANTED, error=FAILED), NULL), ReasonCode.NO_POSITIVE_CONTROL, 3),
-        ((PLANTED, replace(NULL, estimates=())), ReasonCode.NEGATIVE_CONTROL_FAILED, 5),
-        ((PLANTED, replace(NULL, error=FAILED)), ReasonCode.NEGATIVE_CONTROL_FAILED, 5),
+        ((BLANK, NULL), ReasonCode.POSITIVE_CONTROL_NOT_MADE, 3),
+        ((replace(PLANTED, error=FAILED), NULL), ReasonCode.POSITIVE_CONTROL_NOT_MADE, 3),
+        ((PLANTED, replace(NULL, estimates=())), ReasonCode.NEGATIVE_CONTROL_NOT_MADE, 3),
+        ((PLANTED, replace(NULL, error=FAILED)), ReasonCode.NEGATIVE_CONTROL_NOT_MADE, 3),
         ((PLANTED,), ReasonCode.NO_NEGATIVE_CONTROL, 3),
     ],
 )

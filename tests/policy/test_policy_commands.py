@@ -198,6 +198,12 @@ def test_a_large_run_tells_clean_from_leaking() -> None:
     assert made.leak["tpr"] == pytest.approx(0.09)
 
 
+def test_a_class_that_nobody_tested_leaves_the_gate_undecided() -> None:
+    made = simulate(policy(*RULES, left_out=()), sized(3000), runs=10, rng=np.random.default_rng(1))
+    assert made.open == ("evasion",)
+    assert made.gate["clean"].share("3") > 0.9
+
+
 def test_a_small_run_cannot_say_and_says_so() -> None:
     made = simulate(policy(RULES[0]), sized(1100, 4), runs=30, rng=np.random.default_rng(1))
     tight = simulate(

@@ -266,12 +266,14 @@ def test_a_number_that_is_absent_is_never_within() -> None:
     assert (found.verdicts[0].state, found.verdicts[0].attack) == ("INCONCLUSIVE", "lira")
 
 
-def test_a_failed_control_without_a_number_fails_the_audit() -> None:
+def test_a_control_that_was_not_made_is_no_failed_control() -> None:
     error = Reason(ReasonCode.FAILED, {"error": "x"})
     broken = Control("negative", "lira", (), False, note("null"), error)
     made_of = subject(checks=[*controls()[:1], broken])
     found = judge(policy(), audit(made_of), today=DAY)
-    assert found.code == 5
-    assert [n.code for n in found.notes] == [CaveatCode.CONTROL_ERROR]
+    assert (found.state, found.code) == ("INCONCLUSIVE", 3)
+    assert found.notes[0].code is CaveatCode.CONTROL_NOT_MADE
+    assert found.verdicts[0].reason.code is ReasonCode.NEGATIVE_CONTROL_NOT_MADE
+    assert found.verdicts[0].control == error
     assert Access.ANSWERS.name in made_of.access
     assert isinstance(made_of.outcomes[0], Finding)

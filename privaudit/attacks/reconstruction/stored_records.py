@@ -1,4 +1,4 @@
-"""Stored records: training records that the generator's own file gives back."""
+"""Stored records: training records that the released file itself gives back."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from privaudit.facts import Setting
 from privaudit.inputs.artefacts.read_arrays import read_arrays
 from privaudit.records import OutcomeKind
 
-IN_ORDER = "the same stored values, compared with patients whom the generator was not fitted on"
-AS_SET = "the same search for patients whom the generator was not fitted on"
+IN_ORDER = "the same stored values, compared with patients who were not trained on"
+AS_SET = "the same search for patients who were not trained on"
 
 
 @dataclass(frozen=True)
 class StoredRecords(Attack):
-    """Opens the file in which the generator is handed out and looks for training records in it.
+    """Opens the file in which a model or a generator is handed out and looks for training records.
 
     Nothing of the file is run: a pickle is read opcode by opcode. "categories, in row order" and
     "numbers, in row order": of a training record's cells (the outcome among the categories), the
-    share that arrays with one entry a training record give back, where the generator was fitted on
-    the members in their order. Columns are those of the synthetic table, where there is one: what
-    the generator saw. Codes may name levels as they like: which level a code means is learnt from
+    share that arrays with one entry a training record give back, where the members were fitted on
+    in their order. Columns are those of the synthetic table, where there is one: what the generator
+    saw. Codes may name levels as they like: which level a code means is learnt from
     one half of the patients and tried on the other. Lists of row numbers, one for each level, count
     as codes (that is how the ctgan package, 0.12.1, gives back every discrete cell of its training
     data), and so do one-hot columns. Numbers count up to a change of scale, to 0.1 % of a standard

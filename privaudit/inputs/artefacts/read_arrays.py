@@ -1,4 +1,4 @@
-"""The arrays inside a generator's file, whatever software wrote it; nothing of the file is run."""
+"""The arrays inside a released file, whatever software wrote it; nothing of the file is run."""
 
 from __future__ import annotations
 
@@ -130,18 +130,18 @@ def _safetensors(part: bytes, found: Content) -> None:
 
 def _large(size: int) -> PrivauditError:
     return PrivauditError(
-        f"a generator's file that unpacks to {size:,} bytes or more",
+        f"a file that unpacks to {size:,} bytes or more",
         f"at most {LARGEST:,} bytes in {MOST_PARTS:,} parts are read",
-        "do not open a file that is larger than any model of a table",
+        "hand out a smaller file",
     )
 
 
 def _unreadable(reason: str) -> PrivauditError:
     return PrivauditError(
-        "a generator's file that cannot be read without running it",
+        "a released file that cannot be read without running it",
         f"it is damaged or of a kind that is not known ({reason}); read are zip archives of torch "
         "and numpy, pickles, safetensors, .npy and JSON",
-        "give the file as it is handed out, or have the generator saved in one of these kinds",
+        "give the file as it is handed out, or save what is handed out in one of these kinds",
     )
 
 

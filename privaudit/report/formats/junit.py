@@ -31,6 +31,9 @@ def render(verdicts: Verdicts) -> str:
         _case(suite, verdicts, one)
     last = ElementTree.SubElement(suite, "testcase", classname="privaudit", name="the whole")
     _property(last, {"state": verdicts.state, "code": str(verdicts.code)})
+    if verdicts.code in (0, 1) and verdicts.notes:
+        said = ElementTree.SubElement(last, "system-out")
+        said.text = clean("\n".join(word_notes(verdicts)))
     if verdicts.code not in (0, 1):
         kind = CODES.get(verdicts.code, verdicts.state)
         error = ElementTree.SubElement(last, "error", type=kind, message=word_outcome(verdicts))

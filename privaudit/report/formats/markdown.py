@@ -64,7 +64,7 @@ def table(verdicts: Verdicts) -> list[str]:
             name_attack_of(one),
             "" if one.value is None else significant(one.value),
             _bounds(one),
-            f"{'at least' if one.at_least else 'at most'} {significant(one.limit)}",
+            _limit(one),
         )
         lines.append("| " + " | ".join(inert(cell) for cell in cells) + " |")
     return [*lines, ""]
@@ -92,6 +92,12 @@ def details(verdicts: Verdicts) -> list[str]:
 def notes(verdicts: Verdicts) -> list[str]:
     shown = word_notes(verdicts)
     return ["## Notes", "", *(f"- {inert(note)}" for note in shown)] if shown else []
+
+
+def _limit(one: Verdict) -> str:
+    if one.kind == "coverage":
+        return "tested and limited"
+    return f"{'at least' if one.at_least else 'at most'} {significant(one.limit)}"
 
 
 def _bounds(one: Verdict) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from privaudit.facts import CaveatCode
 from privaudit.report.wording.verdicts import name_attack_of, name_group_of
 from privaudit.verdicts import State, Verdict, Verdicts
 
@@ -78,6 +79,9 @@ def word_outcome(verdicts: Verdicts) -> str:
         text = "nothing exceeds that is not waived"
     elif verdicts.code == 0 and verdicts.state != "WITHIN":
         text = "nothing exceeds, and the policy lets the rest pass"
+    out = (c.params["family"] for c in verdicts.notes if c.code is CaveatCode.LEFT_OUT)
+    left = ", ".join(dict.fromkeys(map(str, out)))
+    text += f"; not asked for by the policy: {left}" if left else ""
     return f"{verdicts.state} (exit code {verdicts.code}: {text})"
 
 

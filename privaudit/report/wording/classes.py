@@ -36,8 +36,7 @@ NEEDS_ASSIGNMENT = (
     "it needs patients assigned to training at random, and here the split was supplied; "
     "privaudit audit-dp takes canaries"
 )
-NO_FILE = "no generator’s file was released or supplied"
-NO_FILES = "this version looks for stored records only in the files of generators"
+NO_FILE = "no file was released or supplied"
 NO_EXCHANGE = "nothing that is exchanged while training is released in this run"
 ANSWERS_KNOWN = "only the model’s answers were supplied, and this class needs more"
 NO_TABLE = "no synthetic records are released in this run"

@@ -33,6 +33,7 @@ CARD = {
 VERDICT_COLUMNS = ("Measured", "Lower bound", "Upper bound", "By guessing", "Verdict")
 FALLS_SHORT = Badge("✕ FALLS SHORT", "exceeds")
 NOT_ABOUT = Badge("· DOES NOT APPLY", "untested")
+TESTED_AND_LIMITED = "tested, and held against a limit"
 RUN, EVERYONE = "the run", "everyone"
 MAX_NAMED = 40
 SEVERITY = {"block": "blocks the release", "warn": "is a warning"}
@@ -53,6 +54,8 @@ _CLAIMED = ("epsilon.claimed", "epsilon.delta")
 
 def name_measure(v: Verdict) -> str:
     """A rule's measure: the family of attacks and the number, at what it is read."""
+    if v.kind == "coverage":
+        return name_family(v.metric)
     family = v.metric[: v.metric.find(".")]
     title = "Differential privacy" if v.metric in _CLAIMED else name_family(family)
     if v.number is not None:
@@ -111,6 +114,8 @@ def word_decided(v: Verdict) -> str:
 
 def word_limit(v: Verdict) -> str:
     """What the rule allows."""
+    if v.kind == "coverage":
+        return TESTED_AND_LIMITED
     limit = word_measured(v, v.limit)
     if v.kind == "regression":
         return f"worse than the baseline by at most {limit}"

@@ -11,17 +11,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Literal
 
-from privaudit.facts import Caveat, CaveatCode, Group, Reason, ReasonCode
+from privaudit.facts import Caveat, CaveatCode, Group, Param, Reason, ReasonCode
 from privaudit.report.numbers import significant
 from privaudit.report.wording import reasons_and_caveats as facts
 from privaudit.report.wording.access import name_access
+from privaudit.report.wording.classes import name_family
 from privaudit.report.wording.metrics import MEANINGS
 from privaudit.report.wording.tables import read_table
-from privaudit.verdicts import Verdict, Verdicts
+from privaudit.verdicts import Kind, Verdict, Verdicts
 
 Label = Callable[[str], str]
+
+LISTING = (
+    ReasonCode.ATTACKS_MISSING,
+    ReasonCode.NO_ATTACK_RUN,
+    ReasonCode.CLASS_NOT_TESTED,
+    ReasonCode.SHADOWS_NOT_RUN,
+    ReasonCode.FILE_NOT_OPENED,
+)
+"""Reasons after which the attacks without a number are listed, each with its own."""
 
 EPSILON = ("epsilon.claimed", "epsilon.delta", "epsilon.lower_bound")
 """Metrics of a policy that are no shares."""
@@ -114,7 +123,7 @@ def name_attack_of(v: Verdict, label: Label = str) -> str:
 
 
 def word_rule(
-    kind: Literal["limit", "guard", "regression"],
+    kind: Kind,
     metric: str,
     limit: float,
     *,
@@ -123,6 +132,8 @@ def word_rule(
     prior: float | None = None,
 ) -> str:
     """A rule in a few words: `membership.tpr at a false positive rate of 1 %, at most 0.03`."""
+    if kind == "coverage":
+        return f"{metric}, tested and limited"
     text = metric
     if fpr is not None:
         text += f" at a false positive rate of {_percent(fpr)}"
@@ -140,6 +151,8 @@ def word_rule_of(v: Verdict) -> str:
 
 def word_numbers(v: Verdict, label: Label = str) -> str:
     """Attack, value and limit in a few words: `lira: 0.52, at most 0.6`."""
+    if v.kind == "coverage":
+        return "to be tested and limited"
     value = "no number" if v.value is None else significant(v.value)
     limit = f"{'at least' if v.at_least else 'at most'} {significant(v.limit)}"
     attack = name_attack_of(v, label)
@@ -167,13 +180,15 @@ def word_finding(v: Verdict, label: Label = str) -> str:
 
 def _word_finding(v: Verdict, label: Label) -> str:
     who = f"the attack {name_attack_of(v, label)}" if v.attack else v.subject
-    meaning, base = explain_policy_metric(v.metric), _base(v)
+    covers = v.kind == "coverage"
+    meaning, base = "" if covers else explain_policy_metric(v.metric), _base(v)
     rate = v.prior if v.prior is not None else v.fpr or 0.0
     value = v.value or 0.0
     return _texts()["findings"][_choose_finding(v)].format(
         which="What it rests on" if v.group is None else f"The group {name_group(v.group)}",
         subject=v.subject,
         metric=v.metric,
+        Family=name_family(v.metric) if covers else "",
         who=who,
         Who=_capital(who),
         meaning=meaning,
@@ -200,6 +215,8 @@ def _word_finding(v: Verdict, label: Label) -> str:
 def _choose_finding(v: Verdict) -> str:
     """Which sentence says what was found."""
     code = v.reason.code
+    if v.kind == "coverage":
+        return code
     if code in (ReasonCode.SUPPRESSED, ReasonCode.NO_GROUPING, ReasonCode.NO_BASELINE):
         return code
     if v.metric in EPSILON[:2]:
@@ -264,6 +281,8 @@ def word_reason(v: Verdict, label: Label = str) -> str:
         text += more["left_aside"]
     if code is ReasonCode.EXCEEDS_BOUND and not p["listed"]:
         text += more["unlisted"]
+    if code is ReasonCode.CLASS_NOT_TESTED and p["attacks"]:
+        text = f"{text.rstrip('.')}{more['only']}."
     text = text.format(
         lower=_amount(v, v.lower),
         upper=_amount(v, v.upper),
@@ -278,9 +297,10 @@ def word_reason(v: Verdict, label: Label = str) -> str:
         setting_names=list_names(p.get("settings")),
         known_names=list_names(p.get("known")) or "none",
         access_names=list_names(p.get("access"), name_access),
+        control="" if v.control is None else f" ({facts.word_reason(v.control)})",
         **_params(v),
     )
-    if code in (ReasonCode.ATTACKS_MISSING, ReasonCode.NO_ATTACK_RUN) and v.untested:
+    if code in LISTING and v.untested:
         text = f"{text.rstrip('.')} ({_word_untested(v, label)})."
     return text
 
@@ -321,7 +341,7 @@ def _choose_remedy(v: Verdict) -> str:
         return "protect_table" if p["table"] else "protect"
     if code is ReasonCode.LIMIT_INSIDE_BOUNDS:
         return _choose_deciding(v)
-    if code is ReasonCode.NO_ATTACK_RUN:
+    if code in (ReasonCode.NO_ATTACK_RUN, ReasonCode.CLASS_NOT_TESTED):
         return "look_at_untested" if v.untested else "run"
     if code is ReasonCode.NO_GROUPING:
         return "near" if p["near"] else "name_grouping"
@@ -367,6 +387,8 @@ def word_note(note: Caveat, untrained: Mapping[str, Reason] | None = None) -> st
         base = choose_base(limit, least)
         shown: dict[str, object] = {"limit": count_in(limit, base), "least": count_in(least, base)}
         text = text.format(**{**p, **shown, "base": base})
+    elif note.code is CaveatCode.LEFT_OUT:
+        text = _word_left_out(text, p)
     elif text:
         why = (untrained or {}).get(str(p.get("subject")))
         text = text.format(
@@ -377,6 +399,20 @@ def word_note(note: Caveat, untrained: Mapping[str, Reason] | None = None) -> st
     else:
         text = facts.word_caveat(note)
     return f"The audit failed: {text}" if note.severity == "defect" else _capital(text)
+
+
+def _word_left_out(text: str, p: Mapping[str, Param]) -> str:
+    """What the policy leaves out, who answers for it, and what was measured all the same."""
+    end = "." if p["measured"] or not str(p["why"]).endswith((".", "!", "?")) else ""
+    measured = f"; measured all the same, and not judged: {list_names(p['measured'])}"
+    return text.format(
+        name=name_family(str(p["family"])),
+        only=f" ({list_names(p['attacks'])})" if p["attacks"] else "",
+        subjects=list_names(p["subjects"]),
+        by=f", by {p['approved_by']}" if p["approved_by"] else "",
+        why=p["why"],
+        measured=f"{measured if p['measured'] else ''}{end}",
+    )
 
 
 def word_notes(verdicts: Verdicts) -> tuple[str, ...]:

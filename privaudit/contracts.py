@@ -13,7 +13,7 @@ from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from privaudit.facts import FAMILIES, Caveat, Family, Setting
+from privaudit.facts import FAMILIES, Caveat, Family, Reason, Setting
 from privaudit.records import Column, Records, Split
 from privaudit.seeds import Seeds
 from privaudit.transcripts import CipherTranscript, CutTraffic, Exchange
@@ -277,6 +277,12 @@ class Method(ABC):
         """Whether the auditor can train this way again: no for a model that came without its
         recipe, or where it would cost too much."""
         return True
+
+    @property
+    def unretrained(self) -> Reason | None:
+        """Why the auditor cannot train this way again, where more is known than that the recipe
+        is not."""
+        return None
 
     @property
     def nearness(self) -> Method | None:

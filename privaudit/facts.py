@@ -24,6 +24,10 @@ class ReasonCode(StrEnum):
     # --- an attack was not run, a model not trained, a class of attack not tested
     LACKS_ACCESS = "lacks_access"
     NEEDS_RETRAINING = "needs_retraining"
+    HOLDS_FITTED_PART = "holds_fitted_part"
+    REFIT_FAILED = "refit_failed"
+    REFIT_LEARNS_NOTHING = "refit_learns_nothing"
+    REFIT_DIFFERS = "refit_differs"
     REFUSED = "refused"
     MISSING_EXTRA = "missing_extra"
     FAILED = "failed"
@@ -92,8 +96,38 @@ class ReasonCode(StrEnum):
     MARGIN_INSIDE_BOUNDS = "margin_inside_bounds"
 
 
+LOST_REFITS = (
+    ReasonCode.HOLDS_FITTED_PART,
+    ReasonCode.REFIT_FAILED,
+    ReasonCode.REFIT_LEARNS_NOTHING,
+    ReasonCode.REFIT_DIFFERS,
+)
+"""Why a model whose recipe is known gives no shadow models: attacks that need them say nothing."""
+
+_COMPARED = (
+    "members",
+    "members_refit",
+    "members_low",
+    "members_high",
+    "held_out",
+    "held_out_refit",
+    "held_out_low",
+    "held_out_high",
+    "confidence",
+    "patients",
+    "refits",
+    "apart",
+    "noise",
+    "scale",
+)
+"""Mean log loss of the model and of its refits with the interval of their difference, and mean
+distances of margins: from the refits, between them, and from a refit on other patients."""
+
 REASON_PARAMS: Mapping[ReasonCode, tuple[str, ...]] = {
     ReasonCode.LACKS_ACCESS: ("access",),
+    ReasonCode.HOLDS_FITTED_PART: ("part",),
+    ReasonCode.REFIT_FAILED: ("what", "because"),
+    ReasonCode.REFIT_DIFFERS: _COMPARED,
     ReasonCode.REFUSED: ("what", "because", "fix"),
     ReasonCode.MISSING_EXTRA: ("library", "fix"),
     ReasonCode.FAILED: ("error",),
@@ -159,6 +193,7 @@ class CaveatCode(StrEnum):
     ATTACK_FAILED = "attack_failed"
     GUARANTEE_BROKEN = "guarantee_broken"
     NOT_TRAINED = "not_trained"
+    SHADOW_ATTACKS_LOST = "shadow_attacks_lost"
 
     # --- one finding
     CONTROL_DESCRIBED = "control_described"
@@ -188,7 +223,7 @@ class CaveatCode(StrEnum):
     BETTER_ON_HELD_OUT = "better_on_held_out"
     NO_BETTER_THAN_CHANCE = "no_better_than_chance"
     SEVERAL_RECORDS_A_PATIENT = "several_records_a_patient"
-    NOT_RETRAINED = "not_retrained"
+    REFIT_COMPARED = "refit_compared"
 
     # --- a synthetic table (privaudit.fidelity)
     COLUMNS_MISSING = "columns_missing"
@@ -220,6 +255,7 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.ATTACK_FAILED: ("attack", "subject", "error"),
     CaveatCode.GUARANTEE_BROKEN: ("attack", "subject", "bound", "confidence", "claimed"),
     CaveatCode.NOT_TRAINED: ("subject",),
+    CaveatCode.SHADOW_ATTACKS_LOST: ("attacks", "subject"),
     CaveatCode.CONTROL_DESCRIBED: ("control",),
     CaveatCode.EPSILON_ABOVE_CLAIM: ("bound", "confidence", "claimed"),
     CaveatCode.BOUND_OF_ANOTHER_UNIT: ("unit", "neighbours"),
@@ -261,7 +297,7 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
         "mean_low",
         "mean_high",
     ),
-    CaveatCode.NOT_RETRAINED: ("what", "because"),
+    CaveatCode.REFIT_COMPARED: _COMPARED,
 }
 """The parameters of each code, none where it is not listed."""
 
@@ -437,6 +473,7 @@ def _check(code: StrEnum, params: Mapping[str, Param], wanted: tuple[str, ...]) 
 __all__ = [
     "CAVEAT_PARAMS",
     "FAMILIES",
+    "LOST_REFITS",
     "REASON_PARAMS",
     "Bound",
     "BoundMethod",

@@ -26,7 +26,7 @@ from privaudit.engine.subjects import subject
 from privaudit.engine.version import packages
 from privaudit.engine.work import Stage, Work, own_process, show_params
 from privaudit.errors import PrivauditError
-from privaudit.facts import Caveat, CaveatCode, Param, Severity
+from privaudit.facts import LOST_REFITS, Caveat, CaveatCode, Param, Severity
 from privaudit.records import Split
 from privaudit.results import (
     Attempts,
@@ -36,6 +36,7 @@ from privaudit.results import (
     Finding,
     Manifest,
     Outcome,
+    Skipped,
     Subject,
     Untrained,
 )
@@ -341,6 +342,14 @@ def caveats(
                     for caveat in outcome.caveats
                     if caveat.code is CaveatCode.EPSILON_ABOVE_CLAIM
                 ]
+        lost = tuple(
+            outcome.attack
+            for outcome in one.outcomes
+            if isinstance(outcome, Skipped) and outcome.reason.code in LOST_REFITS
+        )
+        if lost:
+            about = {"attacks": lost, "subject": one.name}
+            found.append(Caveat(CaveatCode.SHADOW_ATTACKS_LOST, "warning", about))
     for missing in untrained:
         severity: Severity = "defect" if missing.failed else "warning"
         found.append(Caveat(CaveatCode.NOT_TRAINED, severity, {"subject": missing.name}))

@@ -53,6 +53,7 @@ AUDIT = {
     CaveatCode.ATTACK_FAILED,
     CaveatCode.GUARANTEE_BROKEN,
     CaveatCode.NOT_TRAINED,
+    CaveatCode.SHADOW_ATTACKS_LOST,
 }
 """What `privaudit.engine.run.caveats` states of an audit."""
 

@@ -200,15 +200,6 @@ def make_twin(
         return Retrained.of(recipe, reads, classes)
 
 
-def try_retraining(twin: Retrained, split: Split, rng: np.random.Generator) -> None:
-    """Train once on a few hundred records; PrivauditError where that fails."""
-    pool = split.members
-    some = np.sort(rng.permutation(len(pool))[:500])
-    release = twin.fit(pool.take(some), rng)
-    if release.model is not None:
-        release.model.predict_proba(split.reference.take(slice(0, 20)))
-
-
 __all__ = [
     "REFERENCE_SHARE",
     "find_applicable_attacks",
@@ -217,5 +208,4 @@ __all__ = [
     "refuse_rare_classes",
     "replace_rare_class_names",
     "split_pools",
-    "try_retraining",
 ]

@@ -11,7 +11,7 @@ import numpy as np
 
 from privaudit.contracts import FlowStep, Model
 from privaudit.errors import PrivauditError
-from privaudit.facts import Caveat, CaveatCode
+from privaudit.facts import Caveat
 from privaudit.inputs import pools
 from privaudit.inputs.infer_schema import propose_schema
 from privaudit.inputs.models.answers import canonical
@@ -20,9 +20,10 @@ from privaudit.inputs.models.open_model import bind, open_model
 from privaudit.inputs.models.opened_model import Opened
 from privaudit.inputs.read_table import Cells, list_names, read_cells, to_records
 from privaudit.inputs.recipes import Recipe, clone_recipe, load_recipe
+from privaudit.inputs.retraining import settle_recipe
 from privaudit.inputs.schema import TableSchema, read_schema
 from privaudit.inputs.table_file import open_table
-from privaudit.inputs.user_release import Retrained, UserRelease
+from privaudit.inputs.user_release import UserRelease
 from privaudit.inputs.user_task import UserTask
 from privaudit.records import Records, Split
 from privaudit.seeds import Seeds
@@ -108,8 +109,10 @@ def read_model(
     if recipe is not None:
         frame = Frame(schema.names)
         twin = pools.make_twin(recipe, model, opened, schema.classes, frame)
-        twin, failed = keep_if_trainable(twin, split, seeds, required=bool(estimator))
-        notes += failed
+    described = (f"The model is {opened.form}, read from its file.", *map(_sentence, opened.notes))
+    release = UserRelease.of_model(model, opened.form, digest, notes=described, twin=twin)
+    release, compared = settle_recipe(release, split, seeds, required=bool(estimator))
+    notes += compared
     task = pools.prepare_task(
         split,
         model,
@@ -121,23 +124,7 @@ def read_model(
         notes=(*notes, *read),
         facts={"rows of the tables": rows},
     )
-    described = (f"The model is {opened.form}, read from its file.", *map(_sentence, opened.notes))
-    release = UserRelease.of_model(model, opened.form, digest, notes=described, twin=twin)
     return task, release, (*notes, *read)
-
-
-def keep_if_trainable(
-    twin: Retrained, split: Split, seeds: Seeds, *, required: bool
-) -> tuple[Retrained | None, list[Caveat]]:
-    """The twin where it can be trained; else None and why, or the error where it is required."""
-    try:
-        pools.try_retraining(twin, split, seeds.rng("tried"))
-    except PrivauditError as error:
-        if required:
-            raise
-        params = {"what": error.what, "because": error.because}
-        return None, [Caveat(CaveatCode.NOT_RETRAINED, "note", params)]
-    return twin, []
 
 
 def _sentence(note: str) -> str:
@@ -299,4 +286,4 @@ def _read_pools(
     return split, (FlowStep(step, rows - used, used, people),), rows, notes
 
 
-__all__ = ["SAMPLE", "ModelOptions", "TablePaths", "keep_if_trainable", "name_roles", "read_model"]
+__all__ = ["SAMPLE", "ModelOptions", "TablePaths", "name_roles", "read_model"]

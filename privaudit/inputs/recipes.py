@@ -1,7 +1,8 @@
-"""How a user's model can be trained again: a clone, or a function."""
+"""How a user's model can be trained again: a clone trained as long, or a function."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,17 +12,23 @@ from typing import Any
 import numpy as np
 
 from privaudit.errors import PrivauditError
+from privaudit.inputs.fitted_parts import find_fitted_part, fix_length, is_estimator
 from privaudit.inputs.models import in_process
 from privaudit.inputs.models.user_code import load_factory
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """name: how the estimator is made, for documents; digest: of what makes it; make: makes one."""
+    """How an estimator is made.
+
+    name: for documents; digest: of what makes it; make: makes one; fitted: what of it was fitted
+    before, so that no shadow model can be made of it, "" for nothing.
+    """
 
     name: str
     digest: str
     make: Callable[[], Any]
+    fitted: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,18 +41,48 @@ class _Clone:
         return clone(self.template)
 
 
+@dataclass(frozen=True, eq=False)
+class _Unfitted:
+    """What a function makes, without anything that it or an earlier training left in it."""
+
+    make: Callable[[], Any]
+
+    def __call__(self) -> Any:
+        return unfit(self.make())
+
+
+def unfit(made: Any) -> Any:
+    """An unfitted copy: a clone where scikit-learn can make one."""
+    if is_estimator(made):
+        from sklearn.base import clone
+
+        try:
+            return clone(made)
+        except (TypeError, RuntimeError):
+            pass
+    try:
+        return copy.deepcopy(made)
+    except Exception:
+        return made
+
+
 def clone_recipe(held: Any) -> Recipe | None:
-    """The recipe of an estimator that scikit-learn can clone; else None."""
-    if not (hasattr(held, "get_params") and hasattr(held, "fit")):
+    """The recipe of an estimator that scikit-learn can clone; else None.
+
+    What was stopped early is trained for as many rounds as the model is asked with, and a search is
+    not made again: what it found is trained.
+    """
+    if not is_estimator(held):
         return None
     from sklearn.base import clone
 
     try:
-        template = clone(held)
-    except (TypeError, RuntimeError):
+        template = fix_length([held], clone(held))
+    except (TypeError, RuntimeError, ValueError):
         return None
     digest, _ = in_process.digest(template)
-    return Recipe(f"a clone of the {type(held).__name__}", digest, _Clone(template))
+    name = f"a clone of the {type(held).__name__}"
+    return Recipe(name, digest, _Clone(template), find_fitted_part(template))
 
 
 def load_recipe(factory: str) -> Recipe:
@@ -58,14 +95,18 @@ def load_recipe(factory: str) -> Recipe:
     except (OSError, TypeError):
         source = b""
     made = make()
+    _require_classifier(made, f"--estimator {factory!r} returned a {type(made).__name__}")
+    digest = hashlib.sha256(factory.encode() + b"\0" + source).hexdigest()
+    return Recipe(factory, digest, _Unfitted(make), find_fitted_part(made))
+
+
+def _require_classifier(made: Any, what: str) -> None:
     if not all(callable(getattr(made, name, None)) for name in ("fit", "predict_proba")):
         raise PrivauditError(
-            f"--estimator {factory!r} returned a {type(made).__name__}",
+            what,
             "it has to be trained (`fit(X, y)`) and answer with probabilities (`predict_proba(X)`)",
             "return an unfitted scikit-learn classifier, or wrap yours so",
         )
-    digest = hashlib.sha256(factory.encode() + b"\0" + source).hexdigest()
-    return Recipe(factory, digest, make)
 
 
 def find_recipe(estimator: Any) -> Recipe:
@@ -78,9 +119,11 @@ def find_recipe(estimator: Any) -> Recipe:
     if found is None and isinstance(estimator, str):
         found = load_recipe(estimator)
     if found is None and callable(estimator):
+        made = estimator()
+        _require_classifier(made, f"an estimator function that returned a {type(made).__name__}")
         digest, _ = in_process.digest(estimator)
         name = getattr(estimator, "__name__", type(estimator).__name__)
-        found = Recipe(name, digest, estimator)
+        found = Recipe(name, digest, _Unfitted(estimator), find_fitted_part(made))
     if found is None:
         raise PrivauditError(
             f"an estimator of type {type(estimator).__name__}",
@@ -90,22 +133,40 @@ def find_recipe(estimator: Any) -> Recipe:
     return found
 
 
+SEEDS = ("random_state", "random_seed", "seed")
+THREADS = ("n_jobs", "thread_count", "nthread", "num_threads")
+
+
 def seed_estimator(estimator: Any, rng: np.random.Generator) -> Any:
     """Draw every random state of the estimator and its parts; hold every part to one thread."""
-    if hasattr(estimator, "get_params") and hasattr(estimator, "set_params"):
-        own = estimator.get_params(deep=True)
-        chosen: dict[str, Any] = {
-            name: int(rng.integers(2**31 - 1))
-            for name in sorted(own)
-            if name == "random_state" or name.endswith("__random_state")
-        }
-        chosen |= {
-            name: 1
-            for name in own
-            if (name == "n_jobs" or name.endswith("__n_jobs")) and own[name] != 1
-        }
-        estimator.set_params(**chosen)
+    if not (hasattr(estimator, "get_params") and hasattr(estimator, "set_params")):
+        return estimator
+    own = estimator.get_params(deep=True)
+    chosen: dict[str, Any] = {
+        name: int(rng.integers(2**31 - 1))
+        for name in sorted(own)
+        if name.rpartition("__")[2] in SEEDS
+    }
+    chosen |= {name: 1 for name in own if name.rpartition("__")[2] in THREADS and own[name] != 1}
+    # CatBoost names only what was set, seeds by 0, takes every core and writes a folder of logs.
+    bare = {name: part for name, part in own.items() if _is_catboost(part)}
+    for name, part in {"": estimator, **bare}.items():
+        if not _is_catboost(part):
+            continue
+        prefix, there = f"{name}__" if name else "", part.get_params()
+        if not any(seed in there for seed in SEEDS):
+            chosen[f"{prefix}random_seed"] = int(rng.integers(2**31 - 1))
+        if "thread_count" not in there:
+            chosen[f"{prefix}thread_count"] = 1
+        chosen[f"{prefix}allow_writing_files"] = False
+        if not {"verbose", "silent", "logging_level", "verbose_eval"} & set(there):
+            chosen[f"{prefix}verbose"] = False
+    estimator.set_params(**chosen)
     return estimator
 
 
-__all__ = ["Recipe", "clone_recipe", "find_recipe", "load_recipe", "seed_estimator"]
+def _is_catboost(part: Any) -> bool:
+    return type(part).__module__.partition(".")[0] == "catboost" and is_estimator(part)
+
+
+__all__ = ["Recipe", "clone_recipe", "find_recipe", "load_recipe", "seed_estimator", "unfit"]

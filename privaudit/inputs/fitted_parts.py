@@ -10,6 +10,8 @@ from statistics import median
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+from privaudit.inputs.clones import clone_estimator, is_estimator
+
 DEPTH = 8
 """How deep settings are searched: a pipeline in a search in a vote needs five."""
 
@@ -52,13 +54,14 @@ def find_fitted_part(template: Any) -> str:
     Every model trained from it would hold that part, so that a shadow model would not be one. It is
     searched among the settings, in what they hold, and in what functions among them refer to.
     """
-    return next(_search(template, DEPTH, set()), "")
+    return next(_search(template, DEPTH, {}), "")
 
 
-def _search(part: Any, depth: int, seen: set[int]) -> Iterator[str]:
+def _search(part: Any, depth: int, seen: dict[int, Any]) -> Iterator[str]:
     if depth < 0 or id(part) in seen or isinstance(part, type | ModuleType | str | bytes):
         return
-    seen.add(id(part))
+    # Held on to: an object that is gone gives its id to another.
+    seen[id(part)] = part
     if is_estimator(part):
         yield from _search_estimator(part, depth, seen)
         return
@@ -70,7 +73,7 @@ def _search(part: Any, depth: int, seen: set[int]) -> Iterator[str]:
         yield from _search(one, depth - 1, seen)
 
 
-def _search_estimator(part: Any, depth: int, seen: set[int]) -> Iterator[str]:
+def _search_estimator(part: Any, depth: int, seen: dict[int, Any]) -> Iterator[str]:
     kind = type(part).__name__
     own = part.get_params(deep=False)
     if kind == "FrozenEstimator":
@@ -88,13 +91,6 @@ def _search_estimator(part: Any, depth: int, seen: set[int]) -> Iterator[str]:
     else:
         for one in (*own.values(), *_read_vars(part).values()):
             yield from _search(one, depth - 1, seen)
-
-
-def is_estimator(part: Any) -> bool:
-    """Whether it is an estimator or a transformer, and not the class of one."""
-    return not isinstance(part, type) and all(
-        callable(getattr(part, name, None)) for name in ("fit", "get_params", "set_params")
-    )
 
 
 def is_fitted(part: Any) -> bool:
@@ -179,9 +175,7 @@ def fix_length(fitted: Iterable[Any], template: Any) -> Any:
         return template
     found = [one.best_estimator_ for one in held if hasattr(one, "best_estimator_")]
     if found:
-        from sklearn.base import clone
-
-        return fix_length(found, clone(found[0]))
+        return fix_length(found, clone_estimator(found[0]))
     lengths = [own for one in held if (own := _read_length(one))]
     if lengths:
         template.set_params(**_combine(lengths))
@@ -310,4 +304,4 @@ def _read_sklearn(fitted: Any, own: Mapping[str, Any], kind: str) -> dict[str, A
     return {"max_iter": int(fitted.n_iter_), "early_stopping": False, "tol": None}
 
 
-__all__ = ["find_fitted_part", "fix_length", "is_estimator", "is_fitted"]
+__all__ = ["find_fitted_part", "fix_length", "is_fitted"]

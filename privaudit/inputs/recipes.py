@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from privaudit.errors import PrivauditError
-from privaudit.inputs.fitted_parts import find_fitted_part, fix_length, is_estimator
+from privaudit.inputs.clones import clone_estimator, is_estimator, unfit
+from privaudit.inputs.fitted_parts import find_fitted_part, fix_length
 from privaudit.inputs.models import in_process
 from privaudit.inputs.models.user_code import load_factory
 
@@ -36,9 +36,7 @@ class _Clone:
     template: Any
 
     def __call__(self) -> Any:
-        from sklearn.base import clone
-
-        return clone(self.template)
+        return unfit(self.template)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,21 +49,6 @@ class _Unfitted:
         return unfit(self.make())
 
 
-def unfit(made: Any) -> Any:
-    """An unfitted copy: a clone where scikit-learn can make one."""
-    if is_estimator(made):
-        from sklearn.base import clone
-
-        try:
-            return clone(made)
-        except (TypeError, RuntimeError):
-            pass
-    try:
-        return copy.deepcopy(made)
-    except Exception:
-        return made
-
-
 def clone_recipe(held: Any) -> Recipe | None:
     """The recipe of an estimator that scikit-learn can clone; else None.
 
@@ -74,10 +57,8 @@ def clone_recipe(held: Any) -> Recipe | None:
     """
     if not is_estimator(held):
         return None
-    from sklearn.base import clone
-
     try:
-        template = fix_length([held], clone(held))
+        template = fix_length([held], clone_estimator(held))
     except (TypeError, RuntimeError, ValueError):
         return None
     digest, _ = in_process.digest(template)
@@ -169,4 +150,4 @@ def _is_catboost(part: Any) -> bool:
     return type(part).__module__.partition(".")[0] == "catboost" and is_estimator(part)
 
 
-__all__ = ["Recipe", "clone_recipe", "find_recipe", "load_recipe", "seed_estimator", "unfit"]
+__all__ = ["Recipe", "clone_recipe", "find_recipe", "load_recipe", "seed_estimator"]

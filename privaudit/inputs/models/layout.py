@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from privaudit.errors import PrivauditError
+from privaudit.inputs.models.trained_dtypes import restore_dtype
 from privaudit.inputs.read_table import list_names
 from privaudit.records import Column, Records
 
@@ -203,17 +204,20 @@ def _codes(column: Column, known: Sequence[str]) -> tuple[float, ...]:
 class Frame:
     """The table as a pandas frame, for models that know their columns by name.
 
-    kinds: per column "" (numbers as float, texts as objects), or the numpy dtype or "category" that
-    it had in training; categories: the levels of those in order, or what a column of objects holds
-    for each level. nones: columns whose missing values are None and not NaN. array: hand out a
-    plain array.
+    kinds: per column "" (numbers as float, texts as objects), or the dtype that it had in training
+    (see `trained_dtypes`); categories: the levels of those in order, or what a column of objects
+    holds for each level; ordered: of which categories the order counts. nones: columns whose
+    missing values are None and not NaN. labels: what columns are called that are not called by a
+    text. array: hand out a plain array, of this dtype.
     """
 
     names: tuple[str, ...]
     kinds: Mapping[str, str] = field(default_factory=dict)
     categories: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     nones: frozenset[str] = frozenset()
-    array: bool = False
+    array: str = ""
+    ordered: frozenset[str] = frozenset()
+    labels: Mapping[str, Any] = field(default_factory=dict)
 
     def make(self, records: Records) -> pd.DataFrame | np.ndarray:
         import pandas as pd
@@ -224,7 +228,9 @@ class Frame:
             for name in self.names
         }
         frame = pd.DataFrame(parts, copy=False)
-        return frame.to_numpy(dtype=object) if self.array else frame
+        if self.labels:
+            frame.columns = pd.Index([self.labels.get(name, name) for name in self.names])
+        return frame.to_numpy(dtype=self.array) if self.array else frame
 
     def _column(self, column: Column, x: np.ndarray) -> Any:
         import pandas as pd
@@ -238,16 +244,15 @@ class Frame:
                 at = {str(level): i for i, level in enumerate(own)}
                 places = np.array([*(at.get(level, -1) for level in column.levels), -1])
                 return pd.Categorical.from_codes(
-                    places[codes].tolist(), categories=pd.Index(list(own))
+                    places[codes].tolist(),
+                    categories=pd.Index(list(own)),
+                    ordered=column.name in self.ordered,
                 )
             objects = np.empty(len(column.levels) + 1, dtype=object)
             objects[:-1] = self.categories.get(column.name, column.levels)
             objects[-1] = None if column.name in self.nones else np.nan
-            return objects[codes]
-        values = x.astype(np.float64)
-        if kind and there.all() and np.dtype(kind).kind in "iub":
-            return np.rint(values).astype(kind)
-        return values
+            return restore_dtype(objects[codes], kind)
+        return restore_dtype(x.astype(np.float64), kind, nones=column.name in self.nones)
 
 
 __all__ = ["ENCODINGS", "Encode", "Frame", "Layout", "Place", "by_name", "by_order", "loosen"]

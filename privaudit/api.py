@@ -15,7 +15,6 @@ from privaudit.findings import Findings
 
 if TYPE_CHECKING:
     from privaudit.engine.configure import Request
-    from privaudit.facts import Caveat
     from privaudit.inputs.dataframe import Frames
     from privaudit.inputs.table_file import Table
     from privaudit.inputs.user_release import UserRelease
@@ -99,8 +98,7 @@ def audit(
     from privaudit.inputs import pools
     from privaudit.inputs.dataframe import read_frames
     from privaudit.inputs.outcome import check_outcome_kind
-    from privaudit.inputs.read_model import keep_if_trainable
-    from privaudit.inputs.user_release import Retrained
+    from privaudit.inputs.retraining import settle_recipe
     from privaudit.seeds import Seeds
 
     # The name of the stream is part of every number.
@@ -128,12 +126,8 @@ def audit(
         patient if isinstance(patient, str) else "the patient",
     )
     split = pools.replace_rare_class_names(split)
-    release = held.release
-    failed: list[Caveat] = []
-    if isinstance(release.twin, Retrained):
-        twin, failed = keep_if_trainable(release.twin, split, seeds, required=estimator is not None)
-        if twin is None:
-            release = held.untrainable
+    required = estimator is not None and estimator is not False
+    release, compared = settle_recipe(held.release, split, seeds, required=required)
     bound = release.fit(split.members, seeds.rng("held")).model
     if bound is None:
         raise ValueError("a supplied model is always there")
@@ -144,7 +138,7 @@ def audit(
         seeds=seeds,
         confidence=confidence,
         source="tables of a Python session",
-        notes=(*notes, *failed),
+        notes=(*notes, *compared),
     )
     request = given(
         "own",
@@ -303,10 +297,9 @@ def _read_policy(policy: Path | str | None) -> Policy | None:
 
 @dataclass(frozen=True)
 class _Held:
-    """A model of this session: its release, the same without a recipe, whether both can be sent."""
+    """A model of this session: its release, and whether it can be sent to another process."""
 
     release: UserRelease
-    untrainable: UserRelease
     can_be_sent: bool
 
 
@@ -349,14 +342,8 @@ def _hold_model(model: Any, read: Frames, estimator: Any, answers: str) -> _Held
     )
     # What a person hands out who stores the object as it is.
     file = in_process.pickle_by_value(model)
-    alone = UserRelease.of_model(bound, opened.form, digest, notes=notes, file=file)
-    if twin is None:
-        return _Held(alone, alone, can_be_sent)
-    return _Held(
-        UserRelease.of_model(bound, opened.form, digest, notes=notes, twin=twin, file=file),
-        alone,
-        can_be_sent,
-    )
+    release = UserRelease.of_model(bound, opened.form, digest, notes=notes, twin=twin, file=file)
+    return _Held(release, can_be_sent)
 
 
 def _run(

@@ -301,6 +301,12 @@ class Method(ABC):
         return True
 
     @property
+    def unretrained(self) -> Reason | None:
+        """Why the auditor cannot train this way again, where more is known than that the recipe
+        is not."""
+        return None
+
+    @property
     def nearness(self) -> Method | None:
         """For a release of synthetic records: the same training, whose model's true-class log
         odds are minus the log distance to the nearest of them. None where no table is released."""

@@ -25,6 +25,10 @@ class ReasonCode(StrEnum):
     LACKS_ACCESS = "lacks_access"
     NEEDS_RETRAINING = "needs_retraining"
     NEEDS_OTHER_OUTCOME = "needs_other_outcome"
+    HOLDS_FITTED_PART = "holds_fitted_part"
+    REFIT_FAILED = "refit_failed"
+    REFIT_LEARNS_NOTHING = "refit_learns_nothing"
+    REFIT_DIFFERS = "refit_differs"
     REFUSED = "refused"
     MISSING_EXTRA = "missing_extra"
     FAILED = "failed"
@@ -104,9 +108,39 @@ class ReasonCode(StrEnum):
     MARGIN_INSIDE_BOUNDS = "margin_inside_bounds"
 
 
+LOST_REFITS = (
+    ReasonCode.HOLDS_FITTED_PART,
+    ReasonCode.REFIT_FAILED,
+    ReasonCode.REFIT_LEARNS_NOTHING,
+    ReasonCode.REFIT_DIFFERS,
+)
+"""Why a model whose recipe is known gives no shadow models: attacks that need them say nothing."""
+
+_COMPARED = (
+    "members",
+    "members_refit",
+    "members_low",
+    "members_high",
+    "held_out",
+    "held_out_refit",
+    "held_out_low",
+    "held_out_high",
+    "confidence",
+    "patients",
+    "refits",
+    "apart",
+    "noise",
+    "scale",
+)
+"""Mean log loss of the model and of its refits with the interval of their difference, and mean
+distances of margins: from the refits, between them, and from a refit on other patients."""
+
 REASON_PARAMS: Mapping[ReasonCode, tuple[str, ...]] = {
     ReasonCode.LACKS_ACCESS: ("access",),
     ReasonCode.NEEDS_OTHER_OUTCOME: ("kind", "wanted"),
+    ReasonCode.HOLDS_FITTED_PART: ("part",),
+    ReasonCode.REFIT_FAILED: ("what", "because"),
+    ReasonCode.REFIT_DIFFERS: _COMPARED,
     ReasonCode.REFUSED: ("what", "because", "fix"),
     ReasonCode.MISSING_EXTRA: ("library", "fix"),
     ReasonCode.FAILED: ("error",),
@@ -178,6 +212,7 @@ class CaveatCode(StrEnum):
     GUARANTEE_BROKEN = "guarantee_broken"
     NOT_TRAINED = "not_trained"
     AUC_BELOW_HALF = "auc_below_half"
+    SHADOW_ATTACKS_LOST = "shadow_attacks_lost"
 
     # --- one finding
     CONTROL_DESCRIBED = "control_described"
@@ -214,6 +249,7 @@ class CaveatCode(StrEnum):
     NOT_RETRAINED = "not_retrained"
     CODED_LEVELS = "coded_levels"
     EXPECTED_ANSWERS = "expected_answers"
+    REFIT_COMPARED = "refit_compared"
 
     # --- a synthetic table (privaudit.fidelity)
     COLUMNS_MISSING = "columns_missing"
@@ -247,6 +283,7 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.GUARANTEE_BROKEN: ("attack", "subject", "bound", "confidence", "claimed"),
     CaveatCode.NOT_TRAINED: ("subject",),
     CaveatCode.AUC_BELOW_HALF: ("attack", "subject", "auc", "upper", "confidence"),
+    CaveatCode.SHADOW_ATTACKS_LOST: ("attacks", "subject"),
     CaveatCode.CONTROL_DESCRIBED: ("control",),
     CaveatCode.EPSILON_ABOVE_CLAIM: ("bound", "confidence", "claimed"),
     CaveatCode.BOUND_OF_ANOTHER_UNIT: ("unit", "neighbours"),
@@ -295,6 +332,7 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.NOT_RETRAINED: ("what", "because"),
     CaveatCode.CODED_LEVELS: ("column", "levels", "codes", "hidden", "least"),
     CaveatCode.EXPECTED_ANSWERS: ("rows", "greatest", "tolerance"),
+    CaveatCode.REFIT_COMPARED: _COMPARED,
 }
 """The parameters of each code, none where it is not listed."""
 
@@ -470,6 +508,7 @@ def _check(code: StrEnum, params: Mapping[str, Param], wanted: tuple[str, ...]) 
 __all__ = [
     "CAVEAT_PARAMS",
     "FAMILIES",
+    "LOST_REFITS",
     "REASON_PARAMS",
     "Bound",
     "BoundMethod",

@@ -26,7 +26,7 @@ from privaudit.engine.subjects import subject
 from privaudit.engine.version import packages
 from privaudit.engine.work import Stage, Work, own_process, show_params
 from privaudit.errors import PrivauditError
-from privaudit.facts import Caveat, CaveatCode, Param, Severity
+from privaudit.facts import LOST_REFITS, Caveat, CaveatCode, Param, Severity
 from privaudit.records import Split
 from privaudit.results import (
     Attempts,
@@ -35,6 +35,7 @@ from privaudit.results import (
     Finding,
     Manifest,
     Outcome,
+    Skipped,
     Subject,
     Untrained,
 )
@@ -355,6 +356,14 @@ def caveats(
                 "confidence": low.confidence,
             }
             found.append(Caveat(CaveatCode.AUC_BELOW_HALF, params=below))
+        lost = tuple(
+            outcome.attack
+            for outcome in one.outcomes
+            if isinstance(outcome, Skipped) and outcome.reason.code in LOST_REFITS
+        )
+        if lost:
+            about = {"attacks": lost, "subject": one.name}
+            found.append(Caveat(CaveatCode.SHADOW_ATTACKS_LOST, "warning", about))
     for missing in untrained:
         severity: Severity = "defect" if missing.failed else "warning"
         found.append(Caveat(CaveatCode.NOT_TRAINED, severity, {"subject": missing.name}))

@@ -54,6 +54,7 @@ AUDIT = {
     CaveatCode.GUARANTEE_BROKEN,
     CaveatCode.NOT_TRAINED,
     CaveatCode.AUC_BELOW_HALF,
+    CaveatCode.SHADOW_ATTACKS_LOST,
 }
 """What `privaudit.engine.run.caveats` states of an audit."""
 

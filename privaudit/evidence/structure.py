@@ -20,7 +20,7 @@ from privaudit.contracts import FAMILIES, Access, Attack, Method
 from privaudit.engine import controls, document, jobs
 from privaudit.errors import PrivauditError
 from privaudit.evidence.compare import Compare
-from privaudit.facts import CaveatCode, ReasonCode
+from privaudit.facts import LOST_REFITS, CaveatCode, ReasonCode
 from privaudit.policy.coverage import BY_DATA
 from privaudit.records import OutcomeKind
 from privaudit.results import Audit, Control, Failed, Finding, Outcome, Skipped, Subject
@@ -96,11 +96,8 @@ def _check_subject(subject: Subject, kind: OutcomeKind, restricted: Path, compar
 
 
 def _check_failed(outcome: Failed, where: str, compare: Compare) -> None:
-    if outcome.reason.code in (
-        ReasonCode.LACKS_ACCESS,
-        ReasonCode.NEEDS_RETRAINING,
-        ReasonCode.NEEDS_OTHER_OUTCOME,
-    ):
+    lacks = (ReasonCode.LACKS_ACCESS, ReasonCode.NEEDS_RETRAINING, *LOST_REFITS)
+    if outcome.reason.code in (*lacks, ReasonCode.NEEDS_OTHER_OUTCOME):
         compare.fault(f"{where}: failed with the reason of an attack that does not apply")
 
 
@@ -169,6 +166,9 @@ def _access_faults(
     # Whether an attack lacks something is read from its class: it need not be made.
     lacking = jobs.lacks(attack, access, kind)  # type: ignore[arg-type]
     if isinstance(outcome, Skipped):
+        retraining = lacking is not None and lacking.code is ReasonCode.NEEDS_RETRAINING
+        if retraining and outcome.reason.code in LOST_REFITS:
+            return
         if outcome.reason != lacking and (lacking or outcome.reason.code not in REFUSALS):
             yield f"{outcome.attack}: skipped, and its access is no such reason"
     elif lacking:

@@ -18,6 +18,7 @@ from privaudit.inputs.date_text import are_dates
 from privaudit.inputs.infer_schema import MAX_LEVELS, order_classes, order_levels, round_bounds
 from privaudit.inputs.models.answers import canonical
 from privaudit.inputs.models.layout import Frame
+from privaudit.inputs.models.trained_dtypes import name_kind
 from privaudit.inputs.outcome import array_to_numbers, too_many_classes
 from privaudit.inputs.read_table import MAX_GROUPS
 from privaudit.inputs.schema import MAX_CLASSES
@@ -78,6 +79,7 @@ def read_frames(
         tables = [X.drop(columns=drop) for X in tables]
     _require_same_columns(tables, names)
     columns, kinds, levels, nones = _describe_columns(tables)
+    plain = np.asarray(given[0][0]).dtype if not is_frame else np.dtype(object)
     numbers = outcome_kind != "class"
     classes = [] if numbers else _find_classes(outcomes, labels)
     made = [
@@ -97,9 +99,15 @@ def read_frames(
     ]
     texts = any(column.levels for column in columns)
     frame = None
-    if is_frame or texts:
+    if is_frame or texts or plain.kind in "iubO":
         frame = Frame(
-            tuple(c.name for c in columns), kinds, levels, frozenset(nones), array=not is_frame
+            tuple(c.name for c in columns),
+            kinds,
+            levels,
+            frozenset(nones),
+            array="" if is_frame else str(plain if plain.kind in "iub" else np.dtype(object)),
+            ordered=frozenset(name for name in kinds if _is_ordered(tables[0], name)),
+            labels={str(c): c for c in tables[0].columns if not isinstance(c, str)},
         )
     return Frames(made[0], made[1], made[2] if len(made) > 2 else None, frame)
 
@@ -151,6 +159,11 @@ def _unmask(values: Any) -> np.ndarray:
     return found
 
 
+def _is_ordered(table: Any, name: str) -> bool:
+    column = next(table[label] for label in table.columns if str(label) == name)
+    return bool(getattr(column.dtype, "ordered", False))
+
+
 def _require_same_columns(tables: list[Any], names: Sequence[str]) -> None:
     first = list(tables[0].columns)
     for X, name in zip(tables[1:], names[1:], strict=False):
@@ -189,7 +202,7 @@ def _describe_columns(
             kinds[name] = "category"
         elif pd.api.types.is_bool_dtype(kind) or pd.api.types.is_numeric_dtype(kind):
             columns.append(_describe_number(name, parts, marks))
-            kinds[name] = str(kind) if isinstance(kind, np.dtype) else "float64"
+            kinds[name] = name_kind(parts[0])
             continue
         elif pd.api.types.is_datetime64_any_dtype(kind) or pd.api.types.is_timedelta64_dtype(kind):
             raise _dates(name)
@@ -200,11 +213,12 @@ def _describe_columns(
                 nones += [name] if any(x is None for x in part[part.isna()].head(1)) else []
             if all(isinstance(x, bool | int | float | np.number | Decimal) for x in found):
                 columns.append(_describe_number(name, parts, marks))
+                kinds[name] = name_kind(parts[0])
                 continue
             by_text = {str(x): x for x in found}
             _refuse_texts(name, found, by_text)
             own = [by_text[text] for text in order_levels(by_text)]
-            kinds[name] = "object"
+            kinds[name] = "object" if kind == np.dtype(object) else str(kind)
         if len(own) > MAX_LEVELS:
             raise PrivauditError(
                 f"the column {name!r} has {len(own):,} different texts",

@@ -20,7 +20,6 @@ from privaudit.inputs.user_release import Retrained
 from privaudit.inputs.user_task import UserTask
 from privaudit.records import Records, Split
 from privaudit.seeds import Seeds
-from privaudit.signals import ask
 from privaudit.stats.groups import rare_classes, rare_joined
 
 REFERENCE_SHARE = 0.2
@@ -207,15 +206,6 @@ def make_twin(
         return Retrained.of(recipe, reads, classes)
 
 
-def try_retraining(twin: Retrained, split: Split, rng: np.random.Generator) -> None:
-    """Train once on a few hundred records; PrivauditError where that fails."""
-    pool = split.members
-    some = np.sort(rng.permutation(len(pool))[:500])
-    release = twin.fit(pool.take(some), rng)
-    if release.model is not None:
-        ask(release.model, split.reference.take(slice(0, 20)))
-
-
 __all__ = [
     "REFERENCE_SHARE",
     "find_applicable_attacks",
@@ -224,5 +214,4 @@ __all__ = [
     "refuse_rare_classes",
     "replace_rare_class_names",
     "split_pools",
-    "try_retraining",
 ]

@@ -11,7 +11,7 @@ import numpy as np
 
 from privaudit.contracts import FlowStep, Model
 from privaudit.errors import PrivauditError
-from privaudit.facts import Caveat, CaveatCode
+from privaudit.facts import Caveat
 from privaudit.inputs import pools
 from privaudit.inputs.artefacts.read_arrays import LARGEST
 from privaudit.inputs.class_order import (
@@ -31,9 +31,10 @@ from privaudit.inputs.models.open_model import bind, open_model
 from privaudit.inputs.models.opened_model import Opened
 from privaudit.inputs.read_table import Cells, list_names, read_cells, to_records
 from privaudit.inputs.recipes import Recipe, clone_recipe, load_recipe
+from privaudit.inputs.retraining import settle_recipe
 from privaudit.inputs.schema import TableSchema, read_schema
 from privaudit.inputs.table_file import open_table
-from privaudit.inputs.user_release import Retrained, UserRelease
+from privaudit.inputs.user_release import UserRelease
 from privaudit.inputs.user_task import UserTask
 from privaudit.records import OutcomeKind, Records, Split
 from privaudit.seeds import Seeds
@@ -148,8 +149,13 @@ def read_model(
     if recipe is not None:
         frame = Frame(schema.names)
         twin = pools.make_twin(recipe, model, opened, schema.classes, frame)
-        twin, failed = keep_if_trainable(twin, split, seeds, required=bool(estimator))
-        notes += failed
+    described = (f"The model is {opened.form}, read from its file.", *map(_sentence, opened.notes))
+    file = path.read_bytes() if path.stat().st_size <= LARGEST else None
+    release = UserRelease.of_model(
+        model, opened.form, digest, notes=described, twin=twin, file=file
+    )
+    release, compared = settle_recipe(release, split, seeds, required=bool(estimator))
+    notes += compared
     task = pools.prepare_task(
         split,
         model,
@@ -160,11 +166,6 @@ def read_model(
         flow=flow,
         notes=(*notes, *read),
         facts={"rows of the tables": rows},
-    )
-    described = (f"The model is {opened.form}, read from its file.", *map(_sentence, opened.notes))
-    file = path.read_bytes() if path.stat().st_size <= LARGEST else None
-    release = UserRelease.of_model(
-        model, opened.form, digest, notes=described, twin=twin, file=file
     )
     return task, release, (*notes, *read)
 
@@ -199,20 +200,6 @@ def _check_reading(
             refuse_other_codes(model, split.members)
         notes += list_codes(reads, split)
     return notes
-
-
-def keep_if_trainable(
-    twin: Retrained, split: Split, seeds: Seeds, *, required: bool
-) -> tuple[Retrained | None, list[Caveat]]:
-    """The twin where it can be trained; else None and why, or the error where it is required."""
-    try:
-        pools.try_retraining(twin, split, seeds.rng("tried"))
-    except PrivauditError as error:
-        if required:
-            raise
-        params = {"what": error.what, "because": error.because}
-        return None, [Caveat(CaveatCode.NOT_RETRAINED, "note", params)]
-    return twin, []
 
 
 def _sentence(note: str) -> str:
@@ -385,4 +372,4 @@ def _read_pools(
     return split, (FlowStep(step, rows - used, used, people),), rows, notes
 
 
-__all__ = ["SAMPLE", "ModelOptions", "TablePaths", "keep_if_trainable", "name_roles", "read_model"]
+__all__ = ["SAMPLE", "ModelOptions", "TablePaths", "name_roles", "read_model"]

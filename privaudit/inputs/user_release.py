@@ -11,12 +11,14 @@ import numpy as np
 
 from privaudit.contracts import Method, Model, Release
 from privaudit.errors import PrivauditError
+from privaudit.facts import Reason
 from privaudit.inputs.models.answers import probabilities
 from privaudit.inputs.models.layout import Frame, Layout
 from privaudit.inputs.models.opened_model import in_parts
 from privaudit.inputs.models.predictors import NumberEstimator
 from privaudit.inputs.models.scikit_learn import inputs
 from privaudit.inputs.recipes import Recipe, seed_estimator
+from privaudit.inputs.refit_errors import explain_failure
 from privaudit.records import Records
 from privaudit.seeds import borrowed_globals
 
@@ -92,6 +94,25 @@ class UserRelease(Method):
     def twin(self) -> Method:
         return self.__dict__.get("_twin") or self
 
+    @property
+    def unretrained(self) -> Reason | None:
+        found: Reason | None = self.__dict__.get("_unretrained")
+        return found
+
+    @property
+    def model(self) -> Model:
+        """The model that is handed out."""
+        found = get_part(self, "release", Release).model
+        if found is None:
+            raise ValueError("this release has no model")
+        return found
+
+    def forget_twin(self, reason: Reason) -> UserRelease:
+        """The same release, not to be trained again; reason: why not."""
+        made = UserRelease(self.form, self.digest, file=self.file)
+        release = get_part(self, "release", Release)
+        return hold_parts(made, release=release, twin=None, unretrained=reason)
+
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
         """Hand out what was supplied, whatever the records."""
         return get_part(self, "release", Release)
@@ -102,7 +123,8 @@ class Retrained(Method):
     """The supplied model's recipe, trained again on other records.
 
     recipe: how the estimator is made; digest: of what makes it. Every `random_state` comes from the
-    stream; early stopping, scaling and imputation are whatever the estimator does by itself.
+    stream; scaling and imputation are whatever the estimator does by itself; what was stopped early
+    is trained as long again.
     Source: shadow models, Shokri et al. 2017 (arXiv 1610.05820), section V.
     """
 
@@ -116,7 +138,12 @@ class Retrained(Method):
         reads: how the estimator is handed a table; labels: what it is handed for each class code.
         """
         made = cls(recipe.name, recipe.digest)
-        return hold_parts(made, make=recipe.make, reads=reads, labels=labels)
+        return hold_parts(made, make=recipe.make, reads=reads, labels=labels, fitted=recipe.fitted)
+
+    @property
+    def fitted_part(self) -> str:
+        """What of it was fitted before, "" for nothing."""
+        return str(self.__dict__.get("_fitted", ""))
 
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
         """Train the estimator; PrivauditError where it cannot be trained on these records."""
@@ -137,13 +164,11 @@ class Retrained(Method):
             raise
         except Exception as error:
             raise PrivauditError(
-                f"the estimator could not be trained again ({type(error).__name__})",
-                f"it was handed {len(members):,} records"
-                f"{'' if of_numbers else f' of {len(codes)} classes'}; its own message is "
-                "not shown, it may quote cells",
-                "train it yourself on a random half of the members to see why, or leave "
-                "--estimator "
-                "out",
+                f"the estimator could not be trained again on {len(members):,} records"
+                f"{'' if of_numbers else f' of {len(codes)} classes'}",
+                f"{explain_failure(error)}; its own message is not shown, it may quote cells",
+                "train it yourself on a random half of the members to see why, or name an unfitted "
+                "estimator of the same training",
             ) from error
         if of_numbers:
             return Release(model=NumberEstimator(estimator, reads))

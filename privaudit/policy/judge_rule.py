@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from privaudit.contracts import Access
-from privaudit.facts import Group, Param, Reason, ReasonCode
+from privaudit.facts import LOST_REFITS, Group, Param, Reason, ReasonCode
 from privaudit.policy import metrics
 from privaudit.policy.judge_number import Cell, bound_of, pick_reason
 from privaudit.policy.metrics import PolicyMetric
@@ -96,7 +96,8 @@ def _judge_cells(
     unnamed: tuple[str, ...] = ()
     if isinstance(rule, Limit) and metrics.findings(subject, known, rule.attacks):
         unnamed = metrics.unnamed_settings(known, subject, rule.at, rule.attacks)
-    absent = bool(missing or (unnamed and cells))
+    lost = _find_lost_refits(subject, rule, known) if listed else None
+    absent = bool(missing or lost or (unnamed and cells))
     state, cell = _decide_together(cells, absent, bool(asked))
     made = _about(rule, subject)
     if not listed:
@@ -105,6 +106,8 @@ def _judge_cells(
         # What a release does not give away cannot be attacked: stated, and not held against it.
         made["severity"] = "warn"
         reason = Reason(ReasonCode.NOT_APPLICABLE)
+    elif lost is not None and state != "EXCEEDS":
+        reason = lost
     elif missing and state == "INCONCLUSIVE":
         reason = Reason(ReasonCode.ATTACKS_MISSING, {"attacks": missing})
     elif unnamed and state in ("INCONCLUSIVE", "NOT TESTED"):
@@ -126,6 +129,16 @@ def _judge_cells(
         ):
             made["control"] = cell.missing_control
     return Verdict(**made, state=state, group=group, reason=reason)
+
+
+def _find_lost_refits(subject: Subject, rule: Limit | Guard, known: PolicyMetric) -> Reason | None:
+    """Why attacks that the rule is about had no shadow models although a recipe is known: what
+    they would have found is not known, so that the others do not make the limit kept."""
+    if known.kind != "risk":
+        return None
+    attacks = rule.attacks if isinstance(rule, Limit) else ()
+    reasons = (one.reason for one in metrics.blanks(subject, known, attacks))
+    return next((why for why in reasons if why.code in LOST_REFITS), None)
 
 
 def _numbers(cell: Cell) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def open_live(held: Any, frame: Frame | None = None) -> Opened:
 
     if callable(getattr(held, "predict_proba", None)):
         if hasattr(held, "classes_") or frame is None:
-            return open_estimator(held)
+            return open_estimator(held, frame=frame)
         return open_callable(held.predict_proba, type(held).__name__, frame)
     if callable(held):
         return open_callable(held, getattr(held, "__name__", type(held).__name__), frame)

@@ -21,6 +21,7 @@ from privaudit.inputs.models.levels import (
     values_of,
     widen,
 )
+from privaudit.inputs.models.trained_dtypes import restore_dtype
 from privaudit.inputs.read_table import list_names
 from privaudit.records import Column, Records
 
@@ -305,17 +306,20 @@ def _ambiguous(name: str) -> PrivauditError:
 class Frame:
     """The table as a pandas frame, for models that know their columns by name.
 
-    kinds: per column "" (numbers as float, texts as objects), or the numpy dtype or "category" that
-    it had in training; categories: the levels of those in order, or what a column of objects holds
-    for each level. nones: columns whose missing values are None and not NaN. array: hand out a
-    plain array.
+    kinds: per column "" (numbers as float, texts as objects), or the dtype that it had in training
+    (see `trained_dtypes`); categories: the levels of those in order, or what a column of objects
+    holds for each level; ordered: of which categories the order counts. nones: columns whose
+    missing values are None and not NaN. labels: what columns are called that are not called by a
+    text. array: hand out a plain array, of this dtype.
     """
 
     names: tuple[str, ...]
     kinds: Mapping[str, str] = field(default_factory=dict)
     categories: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     nones: frozenset[str] = frozenset()
-    array: bool = False
+    array: str = ""
+    ordered: frozenset[str] = frozenset()
+    labels: Mapping[str, Any] = field(default_factory=dict)
 
     def make(self, records: Records) -> pd.DataFrame | np.ndarray:
         import pandas as pd
@@ -326,7 +330,9 @@ class Frame:
             for name in self.names
         }
         frame = pd.DataFrame(parts, copy=False)
-        return frame.to_numpy(dtype=object) if self.array else frame
+        if self.labels:
+            frame.columns = pd.Index([self.labels.get(name, name) for name in self.names])
+        return frame.to_numpy(dtype=self.array) if self.array else frame
 
     def _column(self, column: Column, x: np.ndarray) -> Any:
         kind = self.kinds.get(column.name, "")
@@ -339,11 +345,10 @@ class Frame:
             objects[:-1] = self.categories.get(column.name) or _spell(column)
             objects[-1] = None if column.name in self.nones else np.nan
             found = objects[codes]
-            return found.astype(bool) if all(isinstance(x, bool) for x in found) else found
-        values = widen(x)
-        if kind and there.all() and np.dtype(kind).kind in "iub":
-            return np.rint(values).astype(kind)
-        return values
+            if not kind and all(isinstance(value, bool) for value in found):
+                return found.astype(bool)
+            return restore_dtype(found, kind)
+        return restore_dtype(widen(x), kind, nones=column.name in self.nones)
 
     def _category(self, column: Column, x: np.ndarray) -> Any:
         """A pandas category of the levels of training."""
@@ -351,7 +356,9 @@ class Frame:
 
         own = self.categories.get(column.name, column.levels)
         return pd.Categorical.from_codes(
-            self._place_levels(column, x).tolist(), categories=pd.Index(list(own))
+            self._place_levels(column, x).tolist(),
+            categories=pd.Index(list(own)),
+            ordered=column.name in self.ordered,
         )
 
     def _place_levels(self, column: Column, x: np.ndarray) -> np.ndarray:

@@ -87,8 +87,12 @@ def inputs(reads: Frame | Layout, records: Records, wide: bool = True) -> Any:
     return widen(X) if wide and isinstance(X, np.ndarray) else X
 
 
-def open_estimator(held: Any, form: str = "") -> Opened:
-    """A fitted estimator: by its column names where it was trained on a frame, else by order."""
+def open_estimator(held: Any, form: str = "", frame: Frame | None = None) -> Opened:
+    """A fitted estimator: by its column names where it was trained on a frame, else by order.
+
+    frame: how the table looks that it is asked with; an estimator that names no columns is handed
+    it as it is.
+    """
     held = use_one_thread(held)
     names = getattr(held, "feature_names_in_", None)
     given = None if names is None else tuple(map(str, names))
@@ -105,7 +109,9 @@ def open_estimator(held: Any, form: str = "") -> Opened:
 
     def bind(binding: Binding) -> Model:
         reads: Frame | Layout
-        if given is None:
+        if given is None and frame is not None:
+            reads = frame
+        elif given is None:
             reads = by_order(
                 None if count is None else int(count), binding.columns, encode=binding.encode
             )

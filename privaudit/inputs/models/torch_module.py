@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,22 +14,29 @@ from privaudit.contracts import Model
 from privaudit.errors import PrivauditError
 from privaudit.inputs.models.answers import from_logits, probabilities
 from privaudit.inputs.models.layout import Layout, by_order
-from privaudit.inputs.models.opened_model import Binding, Opened, in_parts, unknown_answers
+from privaudit.inputs.models.opened_model import Binding, Opened, in_parts
 from privaudit.inputs.models.predictors import NumberTorch, not_a_regressor
+from privaudit.inputs.models.torch_answers import (
+    find_leaves,
+    name_kind,
+    read_answers,
+    read_last_layer,
+    unclear_answers,
+)
 from privaudit.records import Records
 
-_ENDS = {"Softmax": "probabilities", "Sigmoid": "probabilities", "Linear": "logits"}
-_OPERATIONS = {
-    "aten::sigmoid": "probabilities",
-    "aten::softmax": "probabilities",
-    "aten::log_softmax": "logits",
-    "aten::linear": "logits",
-    "aten::addmm": "logits",
+WRAPPERS = {
+    "GradSampleModule": "_module",
+    "GradSampleModuleFastGradientClipping": "_module",
+    "DPDDP": "module",
+    "DifferentiallyPrivateDistributedDataParallel": "module",
+    "DataParallel": "module",
+    "DistributedDataParallel": "module",
+    "FullyShardedDataParallel": "module",
+    "AveragedModel": "module",
+    "OptimizedModule": "_orig_mod",
 }
-_PASSING = (
-    *("aten::squeeze", "aten::view", "aten::reshape", "aten::flatten", "aten::unsqueeze"),
-    *("aten::to", "aten::contiguous", "aten::clamp", "aten::float", "aten::double", "aten::detach"),
-)
+"""Modules that train or speed up another, and the name under which they hold it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +44,7 @@ class TorchModel:
     """A module asked with a float32 matrix; `Differentiable`, so that gradient attacks run.
 
     held: what `module` is made of, the module itself. answers: "probabilities" or "logits", as its
-    last layer says, or, where that says nothing, what its answers look like.
+    last layer or operation says, or the user.
     """
 
     held: Any = field(repr=False)
@@ -111,8 +117,12 @@ class TorchModel:
     def _forward(self, x: Any) -> Any:
         import torch
 
+        module = self.module
+        weight = next((w for w in module.parameters() if w.is_floating_point()), None)
+        x = x if weight is None else x.to(weight.dtype)
         try:
-            out = self.module(x)
+            with in_eval_mode(module):
+                out = module(x)
         except Exception as error:
             raise PrivauditError(
                 f"the torch model failed on a matrix of {tuple(x.shape)[1]} columns "
@@ -192,21 +202,85 @@ def _parts(records: Records, size: int) -> list[Records]:
     return [records.take(slice(i, i + size)) for i in range(0, max(len(records), 1), size)]
 
 
-def open_module(module: Any, form: str = "a torch module") -> Opened:
-    """A module in this process; the user's own stays as it is, in training mode or not."""
+@contextmanager
+def in_eval_mode(module: Any) -> Iterator[None]:
+    """Hold a module and its parts in evaluation mode, and restore what was in training after."""
+    trained = [part for part in module.modules() if part.training]
     try:
-        own = copy.deepcopy(module)
-    except Exception:
-        own = module
+        for part in trained:
+            part.training = False
+        yield
+    finally:
+        for part in trained:
+            part.training = True
+
+
+@dataclass(frozen=True, eq=False)
+class AnswersAlone:
+    """A module whose gradients cannot be taken: a quantised one, or one that rounds."""
+
+    model: TorchModel
+
+    def predict_proba(self, records: Records) -> np.ndarray:
+        """(n, classes): see `privaudit.contracts.Model`."""
+        return self.model.predict_proba(records)
+
+
+def open_module(module: Any, form: str = "a torch module") -> Opened:
+    """A module in this process; the user's own stays as it is, in training mode or not.
+
+    What wraps it for training is taken off a copy, and hooks with it, but for those that may change
+    what it answers.
+    """
+    own = _unwrap(_copy(module))
+    _remove_hooks(own)
     own.eval()
     return open_torch(TorchModel, own, own, form)
+
+
+def _copy(module: Any) -> Any:
+    import torch
+
+    # What a forward pass left behind (an attention map, say) has a graph, and cannot be copied.
+    left = [value for part in module.modules() for value in vars(part).values()]
+    tensors = [one for one in left if isinstance(one, torch.Tensor) and not one.is_leaf]
+    try:
+        return copy.deepcopy(module, {id(one): one.detach() for one in tensors}).cpu()
+    except Exception:
+        return module
+
+
+def _unwrap(module: Any) -> Any:
+    while (name := WRAPPERS.get(type(module).__name__)) is not None and hasattr(module, name):
+        module = getattr(module, name)
+    return module
+
+
+def _remove_hooks(module: Any) -> None:
+    """Hooks of gradients, which change no answer, and those by which opacus watches a training."""
+    for part in module.modules():
+        for name in ("_backward_hooks", "_backward_pre_hooks"):
+            getattr(part, name, {}).clear()
+        for name in ("_forward_hooks", "_forward_pre_hooks"):
+            hooks = getattr(part, name, {})
+            for key in [key for key, hook in hooks.items() if _is_opacus(hook)]:
+                del hooks[key]
+    for weight in module.parameters():
+        for name in ("grad_sample", "ddp_hooks", "summed_grad", "_forward_counter"):
+            if hasattr(weight, name):
+                delattr(weight, name)
+
+
+def _is_opacus(hook: Any) -> bool:
+    made = getattr(hook, "func", hook)
+    return str(getattr(made, "__module__", "")).partition(".")[0] == "opacus"
 
 
 def open_torch(
     kind: type[TorchModel], held: Any, module: Any, form: str, notes: tuple[str, ...] = ()
 ) -> Opened:
     """What a torch module says of itself; kind: the model to bind."""
-    ends = _read_last_layer(module)
+    ends = read_last_layer(module)
 
     def bind(binding: Binding) -> Model:
         layout = by_order(_count_inputs(module), binding.columns, encode=binding.encode)
@@ -215,88 +289,46 @@ def open_torch(
             if ends == "probabilities":
                 raise not_a_regressor("a torch", "that ends in a softmax or a sigmoid")
             return NumberTorch(kind(held, layout, classes, ""))
-        answers = binding.answers or ends or _read_answers(module, len(layout.places))
-        return kind(held, layout, classes, answers)
+        answers = binding.answers or read_answers(module, len(layout.places))
+        made = kind(held, layout, classes, answers or "logits")
+        if not answers:
+            made.predict_proba(_try_records(binding))
+            raise unclear_answers(name_kind(module))
+        return made if _has_gradient(made) else AnswersAlone(made)
 
-    read = f"read as {ends}, as its last layer says" if ends else "read as its last operation says"
+    read = f"read as {ends}, as its last layer says" if ends else "read as what it computes says"
     note = f"its answers, where they are of classes, are {read} (--answers)"
     return Opened(form, None, None, None, bind, (*notes, note))
 
 
-def _leaves(module: Any) -> list[Any]:
-    return [part for part in module.modules() if not list(part.children())]
+def _try_records(binding: Binding) -> Records:
+    """Two records of zeros, of the table's columns."""
+    zeros, columns = np.zeros(2, dtype=np.int64), binding.columns
+    X = np.zeros((2, len(columns)), dtype=np.float32)
+    return Records(columns, X, zeros, np.arange(2), zeros, classes=binding.classes)
 
 
-def _kind(part: Any) -> str:
-    return str(getattr(part, "original_name", type(part).__name__))
+def _has_gradient(model: TorchModel) -> bool:
+    """Whether the loss has a gradient for what it reads."""
+    import torch
 
-
-def _read_last_layer(module: Any) -> str:
-    """What its last layer says of the answers, where that is a known one in a plain sequence."""
-    leaves = _leaves(module)
-    if not leaves:
-        return ""
-    kind = _kind(leaves[-1])
-    # A Linear last says logits only where nothing follows it in code, which a sequence guarantees.
-    if kind == "Linear" and _kind(module) not in ("Sequential", "Linear"):
-        return ""
-    return _ENDS.get(kind, "")
+    x = torch.zeros((2, len(model.layout.places)), requires_grad=True)
+    try:
+        with one_thread():
+            loss = model._loss(model._forward(x), torch.zeros(2, dtype=torch.long)).sum()
+            torch.autograd.grad(loss, x)
+    except (RuntimeError, NotImplementedError, PrivauditError):
+        return False
+    return True
 
 
 def _count_inputs(module: Any) -> int | None:
     """How many columns its first layer reads, where that is a linear one in a plain sequence."""
-    leaves = _leaves(module)
-    if leaves and _kind(module) in ("Sequential", "Linear") and hasattr(leaves[0], "in_features"):
-        return int(leaves[0].in_features)
+    leaves = find_leaves(module)
+    if leaves and name_kind(module) in ("Sequential", "Linear"):
+        count = getattr(leaves[0], "in_features", None)
+        return None if count is None else int(count)
     return None
 
 
-def _read_answers(module: Any, width: int) -> str:
-    """What its last operation says of its answers; else what only probabilities of several classes
-    can be: rows that sum to 1 whatever is asked.
-
-    Raises:
-        PrivauditError: Neither says it.
-    """
-    import torch
-
-    X = np.random.default_rng(0).standard_normal((256, width)).astype(np.float32) * 3
-    with one_thread(), torch.no_grad(), warnings.catch_warnings(action="ignore"):
-        try:
-            answers = module(torch.from_numpy(X))
-        except Exception:
-            # Asked with the table it fails again, and says what it was handed.
-            return "probabilities"
-        try:
-            traced = module
-            if not isinstance(module, torch.jit.ScriptModule):
-                traced = torch.jit.trace(module, torch.from_numpy(X[:2]), check_trace=False)  # type: ignore[no-untyped-call]
-            (out,) = traced.inlined_graph.outputs()
-            kinds = _read_operation(out, 30)
-        except Exception:
-            kinds = {""}
-    if len(kinds) == 1 and "" not in kinds:
-        return kinds.pop()
-    if isinstance(answers, torch.Tensor) and answers.ndim == 2 and answers.shape[1] > 1:
-        p = answers.double().numpy()
-        if (p >= 0).all() and (abs(p.sum(axis=1) - 1) < 1e-3).all():
-            return "probabilities"
-    raise unknown_answers("a torch model")
-
-
-def _read_operation(value: Any, depth: int) -> set[str]:
-    """What the operation behind a value of a graph says of it, over all of its branches."""
-    node = value.node()
-    kind = node.kind().removesuffix("_")
-    if not depth:
-        return {""}
-    if kind in _PASSING:
-        return _read_operation(next(node.inputs()), depth - 1)
-    if kind == "prim::If":
-        at = [out.debugName() for out in node.outputs()].index(value.debugName())
-        ends = [list(block.outputs())[at] for block in node.blocks()]
-        return set().union(*(_read_operation(end, depth - 1) for end in ends))
-    return {_OPERATIONS.get(kind, "")}
-
-
-__all__ = ["TorchModel", "open_module", "open_torch"]
+__all__ = ["AnswersAlone", "TorchModel", "in_eval_mode", "open_module", "open_torch"]

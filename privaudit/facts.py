@@ -174,6 +174,7 @@ class CaveatCode(StrEnum):
     PLANTED_COPIES = "planted_copies"
     NULL_MODEL = "null_model"
     NULL_HALVES = "null_halves"
+    NULL_SHADOW = "null_shadow"
 
     # --- what was handed in (privaudit.inputs)
     DISTRIBUTION_SHIFT = "distribution_shift"
@@ -189,6 +190,8 @@ class CaveatCode(StrEnum):
     NO_BETTER_THAN_CHANCE = "no_better_than_chance"
     SEVERAL_RECORDS_A_PATIENT = "several_records_a_patient"
     NOT_RETRAINED = "not_retrained"
+    SHADOWS_SUPPLIED = "shadows_supplied"
+    SHADOWS_LEFT_OUT = "shadows_left_out"
 
     # --- a synthetic table (privaudit.fidelity)
     COLUMNS_MISSING = "columns_missing"
@@ -262,6 +265,8 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
         "mean_high",
     ),
     CaveatCode.NOT_RETRAINED: ("what", "because"),
+    CaveatCode.SHADOWS_SUPPLIED: ("models", "least", "included", "gap", "agreement"),
+    CaveatCode.SHADOWS_LEFT_OUT: ("share", "least"),
 }
 """The parameters of each code, none where it is not listed."""
 

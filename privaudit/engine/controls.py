@@ -141,15 +141,19 @@ def plant(target: Target) -> tuple[Target, float]:
     return Target(replace(target.release, model=planted), target.split, target.method), lift
 
 
-def describe(positive: bool, reads_table: bool, retrained: bool) -> Caveat:
+def describe(
+    positive: bool, reads_table: bool, retrained: bool, posed_shadow: bool = False
+) -> Caveat:
     """What a control is made of.
 
     positive: a planted leak, else a null; reads_table: of an attack on synthetic records;
     retrained: the null is a model trained on the reference pool, else two halves of the held-out
-    patients.
+    patients; posed_shadow: it is a supplied shadow model.
     """
     if positive:
         if reads_table:
             return Caveat(CaveatCode.PLANTED_COPIES, "note")
         return Caveat(CaveatCode.PLANTED_LEAK, "note", {"lift": LIFT})
+    if posed_shadow:
+        return Caveat(CaveatCode.NULL_SHADOW, "note")
     return Caveat(CaveatCode.NULL_MODEL if retrained else CaveatCode.NULL_HALVES, "note")

@@ -120,6 +120,11 @@ class Folder:
         restricted."""
         self._npz(f"answers/{subject}.npz", arrays)
 
+    def store_shadows(self, subject: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Supplied shadow models' log odds, and what each was trained on, in the order of the
+        split: restricted."""
+        self._npz(f"shadows/{subject}.npz", arrays)
+
     def store_failure(self, name: str, text: str) -> None:
         """The trace of an error: restricted."""
         safe = re.sub(r"[^A-Za-z0-9_.-]+", "-", name)

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from privaudit import __version__, plugins
 from privaudit.contracts import Prepared
 from privaudit.engine import document, jobs
@@ -230,6 +232,15 @@ def store_restricted(folder: Folder, split: Split, prepared: Prepared, work: Wor
         if arrays is not None:
             variant = "" if step.variant == "subject" else f"-{step.variant}"
             folder.store_scores(step.entry.name, f"{step.attack_name}{variant}", arrays)
+    for entry in work.entries:
+        bank = next((s.groups for s in work.plan.steps if s.entry is entry and s.groups), ())
+        if entry.method.shadows and bank:
+            given = jobs.fitted(work.bench, bank)
+            arrays = {
+                "margins": np.array([one.margins for one in given]),
+                "included": np.array([one.included for one in given]),
+            }
+            folder.store_shadows(entry.name, arrays)
     for fit in work.plan.fits:
         arrays = work.store.get_arrays("answers", fit.key)
         if fit.variant == "subject" and arrays is not None:

@@ -120,6 +120,8 @@ def _privileges(subject: Subject) -> Iterator[frozenset[Access]]:
     reruns: tuple[bool, ...] = (True, False)
     if method is not None and method.reruns is Method.reruns:
         reruns = (True,)
+    elif CaveatCode.NULL_SHADOW in made:
+        reruns = (True,)
     elif made & {CaveatCode.NULL_MODEL, CaveatCode.NULL_HALVES}:
         reruns = (CaveatCode.NULL_MODEL in made,)
     seats = (True, False) if method is None else (bool(method.seats),)
@@ -151,8 +153,9 @@ def _outcome_faults(subject: Subject, access: frozenset[Access]) -> Iterator[str
     for key in sorted(wanted | stored):
         if wanted[key] != stored[key]:
             yield f"{key[0]}.{key[1]} control: {stored[key]} instead of {wanted[key]}"
+    supplied = any(one.made.code is CaveatCode.NULL_SHADOW for one in subject.controls)
     for control in subject.controls:
-        yield from _control_faults(control, Access.RERUN in access)
+        yield from _control_faults(control, Access.RERUN in access, supplied)
 
 
 def _access_faults(
@@ -187,9 +190,15 @@ def _uses(
         return None
 
 
-def _control_faults(control: Control, retrained: bool) -> Iterator[str]:
+def _control_faults(control: Control, retrained: bool, supplied: bool) -> Iterator[str]:
     where = f"{control.attack}.{control.kind} control"
-    wanted = controls.describe(control.kind == "positive", reads_table(control.attack), retrained)
+    posed = supplied and asks_for_refits(control.attack)
+    wanted = controls.describe(
+        control.kind == "positive",
+        reads_table(control.attack),
+        retrained and not supplied,
+        posed,
+    )
     if control.made != wanted:
         yield f"{where}: is not made as such a control is"
     if bool(control.estimates) == (control.error is not None):

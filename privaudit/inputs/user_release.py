@@ -11,6 +11,7 @@ import numpy as np
 
 from privaudit.contracts import Method, Model, Release
 from privaudit.errors import PrivauditError
+from privaudit.facts import Caveat
 from privaudit.inputs.models.answers import probabilities
 from privaudit.inputs.models.layout import Frame, Layout
 from privaudit.inputs.models.opened_model import in_parts
@@ -61,13 +62,16 @@ class UserRelease(Method):
         form: str,
         digest: str,
         *,
-        notes: Sequence[str] = (),
+        notes: Sequence[str | Caveat] = (),
         twin: Retrained | None = None,
+        shadows: tuple[tuple[Method, np.ndarray], ...] = (),
     ) -> UserRelease:
-        """Hand out this model; twin: how to train it again."""
-        made = cls(form, digest, "" if twin is None else twin.recipe)
-        notes = notes if twin is not None else (*notes, NOT_RETRAINED)
-        return hold_parts(made, release=Release(model=model, notes=tuple(notes)), twin=twin)
+        """Hand out this model; twin: how to train it again; shadows: see `Method.shadows`."""
+        recipe = "supplied shadow models" if shadows else "" if twin is None else twin.recipe
+        made = cls(form, digest, recipe)
+        notes = notes if recipe else (*notes, NOT_RETRAINED)
+        release = Release(model=model, notes=tuple(notes))
+        return hold_parts(made, release=release, twin=None if shadows else twin, shadows=shadows)
 
     @classmethod
     def of_table(
@@ -81,6 +85,11 @@ class UserRelease(Method):
     @property
     def reruns(self) -> bool:
         return bool(self.recipe)
+
+    @property
+    def shadows(self) -> Sequence[tuple[Method, np.ndarray]]:
+        found: tuple[tuple[Method, np.ndarray], ...] = self.__dict__.get("_shadows", ())
+        return found
 
     @property
     def twin(self) -> Method:

@@ -118,10 +118,9 @@ def audit(
     from privaudit.inputs import pools, session_tables
     from privaudit.inputs.dataframe import read_frames
     from privaudit.inputs.read_model import keep_if_trainable
-    from privaudit.inputs.shadow_answers import examine_shadows, follow_split, make_shadow_models
+    from privaudit.inputs.shadow_answers import join_bank
     from privaudit.inputs.user_release import Retrained
     from privaudit.seeds import Seeds
-    from privaudit.signals import margin
 
     # The name of the stream is part of every number.
     seeds = Seeds(seed).child("brought")
@@ -161,10 +160,6 @@ def audit(
     split = pools.replace_rare_class_names(split)
     release = held.release
     failed: list[Caveat] = []
-    if supplied is not None:
-        bank = follow_split(supplied.bank, read.nonmembers, split)
-        release = held.with_shadows(make_shadow_models(bank))
-        failed += supplied.notes
     if isinstance(release.twin, Retrained):
         twin, failed = keep_if_trainable(release.twin, split, seeds, required=estimator is not None)
         if twin is None:
@@ -173,8 +168,9 @@ def audit(
     if bound is None:
         raise ValueError("a supplied model is always there")
     if supplied is not None:
-        asked = margin(bound.predict_proba(split.audit), split.audit.y)
-        failed.append(examine_shadows(bank, asked, split))
+        shadows, checked = join_bank(supplied.bank, read.nonmembers, split, bound)
+        release = held.with_shadows(shadows)
+        failed += [*supplied.notes, checked]
     task = pools.prepare_task(
         split,
         bound,
@@ -408,15 +404,20 @@ def _refuse_unsaid_order(release: UserRelease, members: Records) -> None:
         p = model.predict_proba(members)[:, 1]
         ranked = auc(p[members.y == 1], p[members.y == 0])
         shown = (
-            f"its AUROC on the members is {ranked:.3f} if its answers are of {names[0]}, {names[1]} "
-            f"in this order (event={names[1]!r}) and {1 - ranked:.3f} if of {names[1]}, {names[0]}"
+            f"its AUROC on the members is {ranked:.3f} if its answers are of {names[0]} and "
+            f"{names[1]} in this order (event={names[1]!r}), and {1 - ranked:.3f} if of {names[1]} "
+            f"and {names[0]}"
         )
     raise PrivauditError(
         f"outcomes called {', '.join(names[:10])}, and a model that does not say which of its "
         "answers belongs to which",
         shown,
         f"pass classes={names!r} in the order of its answers"
-        + (", or event=... for the class whose probability it answers with" if len(names) == 2 else ""),
+        + (
+            ", or event=... for the class whose probability it answers with"
+            if len(names) == 2
+            else ""
+        ),
     )
 
 

@@ -48,7 +48,7 @@ def spell_command(
 ) -> str:
     """The command as documents may show it: without the names of files."""
     words = ["privaudit", name]
-    words += [f"--{file} FILE" for file in files if options[file] is not None]
+    words += [f"--{file.replace('_', '-')} FILE" for file in files if options[file] is not None]
     words += [f"--{text} {options[text]}" for text in texts if options[text] not in (None, "")]
     words += [f"--set {text}" for text in options["settings"]]
     if options["confidence"] != 0.95:

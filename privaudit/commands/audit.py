@@ -38,6 +38,11 @@ _PREDICTIONS = (
 )
 _MEMBER = "In --predictions, the column of membership: 1 for trained on, 0 for held out."
 _REFERENCE = "Rows that the attacker owns. [default: a fifth of the held-out patients]"
+_SHADOW_ANSWERS = (
+    "Your own shadow models in place of training any: a column a model, its probability of the "
+    "recorded outcome, a row for each of the audit's rows."
+)
+_SHADOW_MEMBERS = "The same columns and rows: 1 where that model was trained on that row, else 0."
 _SAMPLE = "Rows to read of each side, of patients drawn at random; `all` for every row."
 
 
@@ -59,6 +64,8 @@ _SAMPLE = "Rows to read of each side, of patients drawn at random; `all` for eve
     option("--predictions", "TABLE", _PREDICTIONS, PATH),
     option("--member", "COLUMN", _MEMBER, default=""),
     option("--probabilities", "A,B", "In --predictions, the columns of probabilities."),
+    option("--shadow-answers", "TABLE", _SHADOW_ANSWERS, PATH),
+    option("--shadow-members", "TABLE", _SHADOW_MEMBERS, PATH),
     option("--sample", "N", _SAMPLE, default="50000"),
     shared.PROFILE,
     shared.OUT,
@@ -125,7 +132,10 @@ def request_of(options: dict[str, Any]) -> Request:
         command=inputs.spell_command(
             "audit --trust-pickle" if options["trust_pickle"] else "audit",
             options,
-            ("model", "members", "nonmembers", "reference", "schema", "predictions"),
+            (
+                *("model", "members", "nonmembers", "reference", "schema", "predictions"),
+                *("shadow_answers", "shadow_members"),
+            ),
             (
                 *("outcome", "patient", "groups", "estimator", "module", "encode", "answers"),
                 *("member", "probabilities", "attacks", "sample", "profile", "seed"),
@@ -138,8 +148,10 @@ def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[s
     """The task, the release and the notes of what the options name."""
     from privaudit.inputs.read_model import ModelOptions, TablePaths, read_model
     from privaudit.inputs.read_predictions import PredictionsTable, read_predictions
+    from privaudit.inputs.read_shadow_answers import ShadowTables
     from privaudit.seeds import Seeds
 
+    shadows = ShadowTables.of(options["shadow_answers"], options["shadow_members"])
     # Which rows are read, and whose are the attacker's, is the same for every --seed: runs that
     # differ
     # in it alone make a baseline. The name of the stream is part of every number.
@@ -155,6 +167,7 @@ def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[s
             options["patient"],
             groups,
             sample,
+            shadows,
         )
         return read_predictions(table, seeds=seeds, confidence=confidence)
     for name in ("model", "members", "nonmembers"):
@@ -173,7 +186,14 @@ def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[s
         options["patient"],
         groups,
         sample,
+        shadows,
     )
+    if shadows is not None and options["estimator"]:
+        raise PrivauditError(
+            "--shadow-answers together with --estimator",
+            "shadow models are either supplied or trained for the audit",
+            "leave one of them out",
+        )
     how = ModelOptions(
         options["trust_pickle"], options["module"], options["encode"], options["answers"]
     )

@@ -33,9 +33,7 @@ class Posed(Target):
         return np.asarray(self.asked, dtype=np.float64)
 
 
-def pose_null(
-    split: Split, bank: Sequence[Fitted], method: Method
-) -> tuple[Target, list[Fitted]]:
+def pose_null(split: Split, bank: Sequence[Fitted], method: Method) -> tuple[Target, list[Fitted]]:
     """The first supplied shadow model in the released model's place, with nothing to find.
 
     The game is played on the records that it was not trained on; the rest of the bank is left to

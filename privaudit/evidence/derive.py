@@ -16,8 +16,8 @@ from typing import Any
 from privaudit import __version__, stats
 from privaudit.contracts import Access, Claim, FlowStep, Prepared, Scores
 from privaudit.engine import choose, controls, document, measure
-from privaudit.errors import PrivauditError
 from privaudit.engine.run import caveats
+from privaudit.errors import PrivauditError
 from privaudit.evidence import structure
 from privaudit.evidence.compare import Compare, Derived
 from privaudit.evidence.stored import Stored, Unreadable

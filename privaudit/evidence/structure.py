@@ -118,9 +118,7 @@ def _privileges(subject: Subject) -> Iterator[frozenset[Access]]:
         with suppress(ImportError, PrivauditError):
             method = plugins.load("methods", subject.method)
     reruns: tuple[bool, ...] = (True, False)
-    if method is not None and method.reruns is Method.reruns:
-        reruns = (True,)
-    elif CaveatCode.NULL_SHADOW in made:
+    if (method is not None and method.reruns is Method.reruns) or CaveatCode.NULL_SHADOW in made:
         reruns = (True,)
     elif made & {CaveatCode.NULL_MODEL, CaveatCode.NULL_HALVES}:
         reruns = (CaveatCode.NULL_MODEL in made,)

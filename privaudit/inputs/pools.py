@@ -102,18 +102,22 @@ def replace_rare_class_names(split: Split) -> Split:
     return Split(*(replace(pool, classes=classes) for pool in pools))
 
 
+SHADOW_ATTACKS = ("few_shadow_lira", "lira", "rmia", "shadow")
+"""They compare a model with shadow models; supplied ones answer for every record."""
+
+
 def find_applicable_attacks(
-    split: Split, *, reads: bool = True
+    split: Split, *, reads: bool = True, shadows: bool = False
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of the attacks that can be run here, and notes on why others cannot.
 
     reads: whether the records hold what the model reads; with its answers alone, only the attack
-    that asks no more remains.
+    that asks no more remains, and where shadow models were supplied those that read these.
     """
     from privaudit.plugins import members
 
     if not reads:
-        return ("threshold",), ()
+        return (*(SHADOW_ATTACKS if shadows else ()), "threshold"), ()
     notes = [
         "The one-run bound on epsilon was not computed: it holds where membership was assigned at "
         "random, which is not known of a user-supplied model (privaudit audit-dp is for canaries)."
@@ -156,11 +160,12 @@ def prepare_task(
     flow: tuple[FlowStep, ...] = (),
     notes: Sequence[str | Caveat] = (),
     reads: bool = True,
+    shadows: bool = False,
     facts: Mapping[str, str | int | float] | None = None,
 ) -> UserTask:
     """The task of an audit: the pools with everything that was checked of them."""
     found = checks.examine(split, model, seeds=seeds, confidence=confidence, reads=reads)
-    attacks, left_out = find_applicable_attacks(split, reads=reads)
+    attacks, left_out = find_applicable_attacks(split, reads=reads, shadows=shadows)
     records = Records.concatenate([split.members, split.nonmembers, split.reference])
     patients = len(np.unique(records.patient))
     shift = (found.distribution_shift,) if found.distribution_shift else ()

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from privaudit.contracts import FlowStep, Model
+from privaudit.contracts import FlowStep, Method, Model
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode
 from privaudit.inputs import pools
@@ -18,9 +18,11 @@ from privaudit.inputs.models.answers import canonical
 from privaudit.inputs.models.layout import Encode, Frame, by_name
 from privaudit.inputs.models.open_model import bind, open_model
 from privaudit.inputs.models.opened_model import Opened
+from privaudit.inputs.read_shadow_answers import ShadowTables, read_shadow_tables
 from privaudit.inputs.read_table import Cells, list_names, read_cells, to_records
 from privaudit.inputs.recipes import Recipe, clone_recipe, load_recipe
 from privaudit.inputs.schema import TableSchema, read_schema
+from privaudit.inputs.shadow_answers import ShadowAnswers, join_bank, leave_out_sparse
 from privaudit.inputs.table_file import open_table
 from privaudit.inputs.user_release import Retrained, UserRelease
 from privaudit.inputs.user_task import UserTask
@@ -48,6 +50,7 @@ class TablePaths:
     patient: str = ""
     groups: tuple[str, ...] = ()
     sample: int | None = SAMPLE
+    shadows: ShadowTables | None = None
 
     @property
     def given(self) -> dict[Pool, Path]:
@@ -98,8 +101,8 @@ def read_model(
     schema, narrowed = _drop_unread_columns(schema, opened, options.encode)
     notes += narrowed
     model = bind(opened, schema, encode=options.encode, answers=options.answers)
-    recipe = _choose_recipe(model, estimator)
-    split, flow, rows, read = _read_pools(tables, schema, seeds)
+    recipe = None if tables.shadows else _choose_recipe(model, estimator)
+    split, flow, rows, read, bank = _read_pools(tables, schema, seeds)
     if tables.schema is None:
         pools.refuse_rare_classes(
             (split.members, split.nonmembers, split.reference), schema.outcome
@@ -110,6 +113,10 @@ def read_model(
         twin = pools.make_twin(recipe, model, opened, schema.classes, frame)
         twin, failed = keep_if_trainable(twin, split, seeds, required=bool(estimator))
         notes += failed
+    shadows: tuple[tuple[Method, np.ndarray], ...] = ()
+    if bank is not None:
+        shadows, checked = join_bank(*bank, split, model)
+        notes.append(checked)
     task = pools.prepare_task(
         split,
         model,
@@ -122,7 +129,9 @@ def read_model(
         facts={"rows of the tables": rows},
     )
     described = (f"The model is {opened.form}, read from its file.", *map(_sentence, opened.notes))
-    release = UserRelease.of_model(model, opened.form, digest, notes=described, twin=twin)
+    release = UserRelease.of_model(
+        model, opened.form, digest, notes=described, twin=twin, shadows=shadows
+    )
     return task, release, (*notes, *read)
 
 
@@ -259,10 +268,18 @@ def _choose_recipe(model: Model, estimator: str) -> Recipe | None:
 
 def _read_pools(
     tables: TablePaths, schema: TableSchema, seeds: Seeds
-) -> tuple[Split, tuple[FlowStep, ...], int, tuple[str, ...]]:
-    """The pools, the cohort flow, how many rows the tables have, and notes."""
+) -> tuple[
+    Split,
+    tuple[FlowStep, ...],
+    int,
+    tuple[str | Caveat, ...],
+    tuple[ShadowAnswers, Records] | None,
+]:
+    """The pools, the cohort flow, how many rows the tables have, notes, and supplied shadow models
+    with the non-members that they answer for."""
     patients: dict[str, int] = {}
-    most = tables.sample
+    # Shadow models answer for every row.
+    most = None if tables.shadows else tables.sample
     sizes = dict.fromkeys(tables.given, most)
     if most is not None and tables.reference is None:
         sizes["non-members"] = round(most / (1 - pools.REFERENCE_SHARE))
@@ -278,17 +295,31 @@ def _read_pools(
             rng=seeds.rng("read", pool),
         )
         read[pool] = to_records(cells[pool], schema, pool)
-    split, notes = pools.split_pools(
+    bank, left_out = None, ()
+    if tables.shadows is not None:
+        own = (read["members"], read["non-members"])
+        answered = read_shadow_tables(
+            tables.shadows,
+            own,
+            outcome=schema.outcome,
+            patient=schema.patient,
+            patients=patients,
+            others=schema.groups,
+        )
+        answered, read["members"], read["non-members"], left_out = leave_out_sparse(answered, *own)
+        bank = (answered, read["non-members"])
+    split, drawn_notes = pools.split_pools(
         read["members"],
         read["non-members"],
         read.get("reference"),
         seeds.rng("reference"),
         schema.patient,
     )
+    notes: tuple[str | Caveat, ...] = (*drawn_notes, *left_out)
     drawn = "; ".join(
         f"{len(part):,} of {cells[pool].rows:,} rows of the {pool} table"
         for pool, part in read.items()
-        if len(part) < cells[pool].rows
+        if tables.shadows is None and len(part) < cells[pool].rows
     )
     if drawn:
         note = f"Of large tables a sample of patients was drawn at random: {drawn} (--sample)."
@@ -296,7 +327,7 @@ def _read_pools(
     rows, used = sum(one.rows for one in cells.values()), sum(map(len, read.values()))
     people = sum(len(np.unique(part.patient)) for part in read.values())
     step = "rows of the tables, less those not drawn into the sample"
-    return split, (FlowStep(step, rows - used, used, people),), rows, notes
+    return split, (FlowStep(step, rows - used, used, people),), rows, notes, bank
 
 
 __all__ = ["SAMPLE", "ModelOptions", "TablePaths", "keep_if_trainable", "name_roles", "read_model"]

@@ -9,15 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
+from privaudit.contracts import Method
 from privaudit.errors import PrivauditError
+from privaudit.facts import Caveat
 from privaudit.inputs import pools
 from privaudit.inputs.infer_schema import propose_schema
 from privaudit.inputs.models.answers import from_logits, probabilities
 from privaudit.inputs.read_model import SAMPLE
+from privaudit.inputs.read_shadow_answers import ShadowTables, read_shadow_tables
 from privaudit.inputs.read_table import list_names, read_cells, to_records
 from privaudit.inputs.schema import TableSchema
+from privaudit.inputs.shadow_answers import join_bank, leave_out_sparse
 from privaudit.inputs.table_file import open_table
-from privaudit.inputs.user_release import ANSWERS_ONLY, UserRelease
+from privaudit.inputs.user_release import ANSWERS_AND_SHADOWS, ANSWERS_ONLY, UserRelease
 from privaudit.inputs.user_task import UserTask
 from privaudit.records import Column, Records
 from privaudit.seeds import Seeds
@@ -54,6 +58,7 @@ class PredictionsTable:
     patient: str = ""
     groups: tuple[str, ...] = ()
     sample: int | None = SAMPLE
+    shadows: ShadowTables | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +77,7 @@ class RecordedModel:
 
 def read_predictions(
     table: PredictionsTable, *, seeds: Seeds, confidence: float
-) -> tuple[UserTask, UserRelease, tuple[str, ...]]:
+) -> tuple[UserTask, UserRelease, tuple[str | Caveat, ...]]:
     """The task and the release of a table of probabilities, and notes for the terminal.
 
     Args:
@@ -101,11 +106,15 @@ def read_predictions(
     columns = tuple(map(Column, _find_probability_columns(table.probabilities, rest, classes)))
     groups = (*table.groups, member)
     schema = TableSchema(columns, table.outcome, classes, table.patient, groups)
+    # Shadow models answer for every row.
+    most = None if table.sample is None or table.shadows else 2 * table.sample
+    patients: dict[str, int] = {}
     cells = read_cells(
         table.path,
         schema,
         what=what,
-        max_rows=None if table.sample is None else 2 * table.sample,
+        patients=patients,
+        max_rows=most,
         rng=seeds.rng("read", what),
     )
     is_member = read_membership(cells.groups.pop(member), member)
@@ -124,9 +133,21 @@ def read_predictions(
         groups=read.groups,
         classes=classes,
     )
+    inside, outside = answers.take(is_member), answers.take(~is_member)
+    bank, checked = None, ()
+    if table.shadows is not None:
+        bank = read_shadow_tables(
+            table.shadows,
+            (answers,),
+            outcome=table.outcome,
+            patient=table.patient,
+            patients=patients,
+            others=(member, *table.groups),
+        ).take(np.argsort(~is_member, kind="stable"))
+        bank, inside, outside, checked = leave_out_sparse(bank, inside, outside)
     split, notes = pools.split_pools(
-        answers.take(is_member),
-        answers.take(~is_member),
+        inside,
+        outside,
         None,
         seeds.rng("reference"),
         table.patient,
@@ -135,6 +156,10 @@ def read_predictions(
         drawn = f"{len(read):,} of {cells.rows:,} rows"
         notes = (*notes, f"A sample of patients was drawn at random: {drawn} (--sample).")
     model = RecordedModel(len(classes))
+    shadows: tuple[tuple[Method, np.ndarray], ...] = ()
+    if bank is not None:
+        shadows, found = join_bank(bank, outside, split, model)
+        checked = (*checked, found)
     task = pools.prepare_task(
         split,
         model,
@@ -142,12 +167,19 @@ def read_predictions(
         seeds=seeds,
         confidence=confidence,
         source="the user's own table of probabilities",
-        notes=notes,
+        notes=(*notes, *checked),
         reads=False,
+        shadows=bank is not None,
     )
     digest = hashlib.sha256(answers.fingerprint.encode()).hexdigest()
-    release = UserRelease.of_model(model, "probabilities", digest, notes=(ANSWERS_ONLY,))
-    return task, release, notes
+    release = UserRelease.of_model(
+        model,
+        "probabilities",
+        digest,
+        notes=(ANSWERS_AND_SHADOWS if shadows else ANSWERS_ONLY,),
+        shadows=shadows,
+    )
+    return task, release, (*notes, *checked)
 
 
 def read_membership(labels: np.ndarray, member: str) -> np.ndarray:

@@ -27,7 +27,8 @@ YES, NO = ("1", "1.0", "true"), ("0", "0.0", "false")
 
 @dataclass(frozen=True)
 class ShadowTables:
-    """Two tables of one row a record, in the order of the audit's rows, members before non-members.
+    """Two tables of one row a record, in the order of the audit's rows: those of the predictions,
+    or of the members and then of the non-members.
 
     answers: a column a shadow model, its probability of the recorded outcome; or a column a model
     and class, `MODEL_CLASS`. members: the same models, 1 for trained on and 0 for not. Columns of
@@ -37,10 +38,24 @@ class ShadowTables:
     answers: Path
     members: Path
 
+    @classmethod
+    def of(cls, answers: Path | None, members: Path | None) -> ShadowTables | None:
+        """The tables of two options, None where neither is given."""
+        if answers is not None and members is not None:
+            return cls(answers, members)
+        if answers is None and members is None:
+            return None
+        lacking = "--shadow-members" if members is None else "--shadow-answers"
+        raise PrivauditError(
+            f"no {lacking}",
+            "answers of a shadow model say something only beside who it was trained on",
+            f"add {lacking} FILE",
+        )
+
 
 def read_shadow_tables(
     tables: ShadowTables,
-    pools: tuple[Records, Records],
+    pools: Sequence[Records],
     *,
     outcome: str,
     patient: str = "",
@@ -78,7 +93,9 @@ def read_shadow_tables(
         if patient and patient in columns and patients is not None:
             own, _ = to_patients(columns[patient], dict(patients))
             _refuse_other_rows(own != ids, patient, what)
-        models = [n for n in names if n not in (outcome, patient, *others)]
+        ignored = (outcome, patient, *others)
+        # What pandas writes of an index that it was not asked to leave out.
+        models = [n for n in names if n not in ignored and not n.startswith("__index_level_")]
         cells = [
             _numbers(columns[n], n) if what is ANSWERS else _flags(columns[n], n) for n in models
         ]
@@ -94,7 +111,7 @@ def read_shadow_tables(
             "each model is one column of either table, by one name",
             "name the columns alike; for answers of every class name them MODEL_CLASS",
         )
-    at = {name: values for name, values in zip(masked, flags, strict=True)}
+    at = dict(zip(masked, flags, strict=True))
     included = np.array([at[name] for name in models], dtype=bool).reshape(len(models), len(y))
     if by_class is None:
         return ShadowAnswers(_from_true(np.array(p).reshape(len(models), len(y))), included)
@@ -275,9 +292,7 @@ def _split_by_class(
         found.setdefault(name.removesuffix(f"_{classes[own[0]]}"), {})[own[0]] = j
     if any(len(places) != len(classes) for places in found.values()):
         return None
-    return {
-        name: tuple(places[c] for c in range(len(classes))) for name, places in found.items()
-    }
+    return {name: tuple(places[c] for c in range(len(classes))) for name, places in found.items()}
 
 
 __all__ = ["ShadowTables", "read_shadow_arrays", "read_shadow_tables"]

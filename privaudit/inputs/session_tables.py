@@ -103,8 +103,9 @@ def _to_outcomes(y: Any, name: str) -> Any:
     missing = int(pd.isna(found).sum()) if found.dtype == object else 0
     if missing:
         raise PrivauditError(
-            f"{name}: {missing:,} outcomes are missing" if missing >= 10 else f"{name}: outcomes "
-            "are missing",
+            f"{name}: {missing:,} outcomes are missing"
+            if missing >= 10
+            else f"{name}: outcomes are missing",
             "an audit needs to know every outcome",
             "drop these rows",
         )

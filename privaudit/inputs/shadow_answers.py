@@ -8,10 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from privaudit.contracts import Method, Release
+from privaudit.contracts import Method, Model, Release
 from privaudit.errors import PrivauditError, spell
 from privaudit.facts import Caveat, CaveatCode
 from privaudit.records import Records, Split
+from privaudit.signals import margin
 
 MIN_MODELS = 8
 """Fewer say nothing of how one record's answers vary."""
@@ -29,7 +30,7 @@ SATURATED = 600.0
 SURE = 0.999
 """Confidence with which a check has to hold: what fails it is refused, whatever the cause."""
 
-SLACK = 0.3
+SLACK = 0.05
 """How far on Fisher's scale the model may agree less with its shadow models than these agree with
 each other, beside five standard deviations of that."""
 
@@ -119,9 +120,7 @@ def make_shadow_models(bank: ShadowAnswers) -> tuple[tuple[Method, np.ndarray], 
     """What `Method.shadows` holds: each model with the records it was trained on."""
     return tuple(
         (ShadowModel.of(margins, place), included)
-        for place, (margins, included) in enumerate(
-            zip(bank.margins, bank.included, strict=True)
-        )
+        for place, (margins, included) in enumerate(zip(bank.margins, bank.included, strict=True))
     )
 
 
@@ -168,10 +167,23 @@ def leave_out_sparse(
         return bank, members, nonmembers, ()
     keep = ~sparse[place]
     cut = len(members)
-    note = Caveat(
-        CaveatCode.SHADOWS_LEFT_OUT, "note", {"share": share, "least": MIN_SIDE}
-    )
+    note = Caveat(CaveatCode.SHADOWS_LEFT_OUT, "note", {"share": share, "least": MIN_SIDE})
     return bank.take(keep), members.take(keep[:cut]), nonmembers.take(keep[cut:]), (note,)
+
+
+def join_bank(
+    bank: ShadowAnswers, nonmembers: Records, split: Split, model: Model
+) -> tuple[tuple[tuple[Method, np.ndarray], ...], Caveat]:
+    """What `Method.shadows` holds once the pools are drawn, and what was checked of it.
+
+    nonmembers: as they were before the attacker's pool was drawn from them.
+
+    Raises:
+        PrivauditError: See `examine_shadows`.
+    """
+    followed = follow_split(bank, nonmembers, split)
+    asked = margin(model.predict_proba(split.audit), split.audit.y)
+    return make_shadow_models(followed), examine_shadows(followed, asked, split)
 
 
 def follow_split(bank: ShadowAnswers, nonmembers: Records, split: Split) -> ShadowAnswers:
@@ -210,6 +222,7 @@ def examine_shadows(bank: ShadowAnswers, target: np.ndarray, split: Split) -> Ca
     bank = replace(bank, margins=margins)
     _refuse_copies(bank, target)
     _refuse_dependence(bank, split)
+    _refuse_memory(bank, split)
     gap = _measure_gap(bank, split.audit.y)
     agreement = _compare_with_model(bank, target, split)
     inside = bank.included.sum(axis=0)
@@ -279,6 +292,28 @@ def _refuse_dependence(bank: ShadowAnswers, split: Split) -> None:
         )
 
 
+def _refuse_memory(bank: ShadowAnswers, split: Split) -> None:
+    """Refuse shadow models that tell members of the model from non-members: all are new to them,
+    or seen, alike."""
+    from privaudit.stats.auc import auc
+
+    _, place = np.unique(split.audit.patient, return_inverse=True)
+    size = np.bincount(place)
+    mean = np.bincount(place, bank.margins.mean(axis=0)) / size
+    member = np.bincount(place, split.is_member) > 0
+    inside, outside = int(member.sum()), int((~member).sum())
+    area = auc(mean[member], mean[~member])
+    z = abs(area - 0.5) / np.sqrt((inside + outside + 1) / (12 * inside * outside))
+    if z > 4.5:
+        raise PrivauditError(
+            f"shadow models that tell the model's members from its non-members (AUC {area:.2f})",
+            "each was trained on both alike, so they are copies of the model, or members and "
+            "non-members are different people",
+            "train shadow models anew, on random halves of all patients; hold patients out at "
+            "random",
+        )
+
+
 def _measure_gap(bank: ShadowAnswers, y: np.ndarray) -> float:
     """By how much log odds are higher on records trained on, a mean over models."""
     away = bank.margins - bank.margins.mean(axis=0)
@@ -286,7 +321,9 @@ def _measure_gap(bank: ShadowAnswers, y: np.ndarray) -> float:
     sure = _quantile(len(gaps))
     t = _t(gaps)
     turned_classes = [
-        c for c in np.unique(y) if (y == c).sum() >= 20 and _t(_gaps(away, bank.included, y == c)) < -sure
+        c
+        for c in np.unique(y)
+        if (y == c).sum() >= 20 and _t(_gaps(away, bank.included, y == c)) < -sure
     ]
     spread = 1.4826 * float(np.median(np.abs(gaps - np.median(gaps))))
     turned = int(((gaps < 0) & (np.median(gaps) - gaps > 6 * spread)).sum())
@@ -311,8 +348,8 @@ def _measure_gap(bank: ShadowAnswers, y: np.ndarray) -> float:
             "shadow models that are no surer of the records they are said to be trained on",
             "then nobody can tell a model that leaks nothing from a list of other records, or of "
             "another order",
-            "check that both tables have the rows and the models in one order; else leave the "
-            "shadow models out",
+            "check that answers and members have the rows and the models in one order; if they "
+            "do, train 16 shadow models or more, or leave them out",
         )
     return float(gaps.mean())
 
@@ -370,7 +407,7 @@ def _compare_with_model(bank: ShadowAnswers, target: np.ndarray, split: Split) -
 
 def _refuse_odd_models(each: np.ndarray) -> None:
     spread = 1.4826 * float(np.median(np.abs(each - np.median(each))))
-    odd = int((np.median(each) - each > 6 * spread + SLACK).sum())
+    odd = int((np.median(each) - each > 6 * spread + 2 * SLACK).sum())
     if odd:
         raise PrivauditError(
             f"{odd} of {len(each)} shadow models answer unlike the others",
@@ -457,6 +494,7 @@ __all__ = [
     "ShadowModel",
     "examine_shadows",
     "follow_split",
+    "join_bank",
     "leave_out_sparse",
     "make_shadow_models",
 ]

@@ -36,6 +36,11 @@ ANSWERS_ONLY = (
     "--model."
 )
 
+ANSWERS_AND_SHADOWS = (
+    "Only the probabilities of these records are known, not the model: attacks that ask it about "
+    "other records (attribute inference, evasion) were not run."
+)
+
 
 @dataclass(frozen=True)
 class UserRelease(Method):
@@ -208,4 +213,11 @@ def get_part(made: Any, name: str, kind: type[T]) -> T:
     return found
 
 
-__all__ = ["ANSWERS_ONLY", "Retrained", "UserRelease", "get_part", "hold_parts"]
+__all__ = [
+    "ANSWERS_AND_SHADOWS",
+    "ANSWERS_ONLY",
+    "Retrained",
+    "UserRelease",
+    "get_part",
+    "hold_parts",
+]

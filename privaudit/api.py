@@ -133,6 +133,8 @@ def audit(
     aligned = session_tables.align_tables(given_tables)
     outcomes = [pair[1] for pair in aligned if isinstance(pair, tuple)]
     labels = _find_labels(model, classes, event, outcomes)
+    if len(outcomes) == len(aligned):
+        aligned = session_tables.match_booleans(aligned, labels)
     read = read_frames(
         aligned[0],
         aligned[1],

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from privaudit.engine.store import write_atomically
-from privaudit.errors import PrivauditError
+from privaudit.errors import PrivauditError, spell
 from privaudit.records import Records, Split
 from privaudit.results import Audit, Finding, from_json, to_json
 
@@ -69,7 +69,7 @@ class Folder:
             raise PrivauditError(
                 "the folder for run directories cannot be written",
                 f"the system says: {error.strerror}",
-                "give another folder with --out",
+                f"give another folder with {spell('--out', 'out=')}",
             ) from None
         return folder
 

@@ -27,7 +27,7 @@ from privaudit.engine.store import Store
 from privaudit.engine.subjects import subject
 from privaudit.engine.version import packages
 from privaudit.engine.work import Stage, Work, own_process, show_params
-from privaudit.errors import PrivauditError
+from privaudit.errors import PrivauditError, spell
 from privaudit.facts import Caveat, CaveatCode, Param, Severity
 from privaudit.records import Split
 from privaudit.results import (
@@ -103,7 +103,9 @@ def run(
     workers = cores() if workers is None else workers
     if workers < 1:
         raise PrivauditError(
-            f"{workers} jobs", "work needs at least one process", "give --jobs 1 or more"
+            f"{workers} jobs",
+            "work needs at least one process",
+            f"give {spell('--jobs 1', 'jobs=1')} or more",
         )
     folder = Folder.start(out, request.task_name)
     report_event = to_file(folder.events, listen)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from privaudit.contracts import FlowStep, Model, Prepared
-from privaudit.errors import PrivauditError
+from privaudit.errors import PrivauditError, spell
 from privaudit.facts import Caveat
 from privaudit.inputs import checks
 from privaudit.inputs.models.answers import canonical
@@ -71,7 +71,7 @@ def split_pools(
             raise PrivauditError(
                 "a reference table of members or held-out patients alone",
                 "the attacker's table holds other patients",
-                "leave --reference out, or give records of other patients",
+                f"leave {spell('--reference', 'reference')} out, or give records of other patients",
             )
     split = Split(*rare_joined((members, nonmembers, reference)))
     checks.refuse_few_patients(split)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from privaudit.errors import PrivauditError
+from privaudit.errors import PrivauditError, spell
 from privaudit.inputs.models import in_process
 from privaudit.inputs.models.user_code import load_factory
 
@@ -52,7 +52,7 @@ def load_recipe(factory: str) -> Recipe:
     """The recipe that `module:function` names."""
     import inspect
 
-    make = load_factory(factory, "--estimator")
+    make = load_factory(factory, spell("--estimator", "estimator"))
     try:
         source = Path(inspect.getsourcefile(make) or "").read_bytes()
     except (OSError, TypeError):
@@ -60,7 +60,7 @@ def load_recipe(factory: str) -> Recipe:
     made = make()
     if not all(callable(getattr(made, name, None)) for name in ("fit", "predict_proba")):
         raise PrivauditError(
-            f"--estimator {factory!r} returned a {type(made).__name__}",
+            f"{spell('--estimator', 'estimator')} {factory!r} returned a {type(made).__name__}",
             "it has to be trained (`fit(X, y)`) and answer with probabilities (`predict_proba(X)`)",
             "return an unfitted scikit-learn classifier, or wrap yours so",
         )

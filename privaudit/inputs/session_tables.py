@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from privaudit.errors import PrivauditError
+from privaudit.inputs.models.answers import canonical
 from privaudit.inputs.read_table import list_names
 from privaudit.records import Records
 
@@ -110,6 +111,26 @@ def _to_outcomes(y: Any, name: str) -> Any:
             "drop these rows",
         )
     return found
+
+
+def match_booleans(tables: Sequence[Any], labels: Sequence[Any] | None) -> list[Any]:
+    """The pairs with outcomes of true and false as 1 and 0, or back, where the model knows them
+    so."""
+    if labels is None:
+        return list(tables)
+    known = {canonical(label) for label in labels}
+    numbers, words = {"0", "1"}, {"false", "true"}
+    spelled = {canonical(x) for _, y in tables for x in np.unique(y.astype(str)).tolist()}
+    lowered = {text.lower() for text in spelled}
+    if known == numbers and lowered <= words:
+        return [(X, (_spell(y) == "true").astype(int)) for X, y in tables]
+    if known == words and spelled <= numbers:
+        return [(X, _spell(y) == "1") for X, y in tables]
+    return list(tables)
+
+
+def _spell(y: np.ndarray) -> np.ndarray:
+    return np.array([canonical(x).lower() for x in y.tolist()])
 
 
 def check_index(X: Any, other: Any, name: str, what: str) -> None:

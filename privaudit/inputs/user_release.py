@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from privaudit.contracts import Method, Model, Release
-from privaudit.errors import PrivauditError
+from privaudit.errors import PrivauditError, spell
 from privaudit.facts import Caveat
 from privaudit.inputs.models.answers import probabilities
 from privaudit.inputs.models.layout import Frame, Layout
@@ -27,7 +27,8 @@ NOT_RETRAINED = (
     "on "
     "other patients (shadow, lira, rmia, few_shadow_lira) were not run; they often find more. To "
     "run "
-    "them give --estimator module:function, a function that returns the unfitted estimator."
+    "them name a function that returns the unfitted estimator (--estimator module:function, in "
+    "Python estimator=), or supply shadow models' answers (--shadow-answers)."
 )
 ANSWERS_ONLY = (
     "Only the probabilities of these records are known, not the model: attacks that ask it about "
@@ -147,9 +148,8 @@ class Retrained(Method):
                 f"it was handed {len(members):,} records of {len(codes)} classes; its own message "
                 "is "
                 "not shown, it may quote cells",
-                "train it yourself on a random half of the members to see why, or leave "
-                "--estimator "
-                "out",
+                "train it yourself on a random half of the members to see why, or "
+                + spell("leave --estimator out", "pass estimator=False"),
             ) from error
         return Release(model=RetrainedModel(estimator, reads, len(members.classes), codes))
 

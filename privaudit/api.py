@@ -5,24 +5,32 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from privaudit.errors import PrivauditError
+from privaudit.errors import PrivauditError, python_session
 from privaudit.findings import Findings
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from privaudit.contracts import Method
     from privaudit.engine.configure import Request
+    from privaudit.facts import Caveat
     from privaudit.inputs.dataframe import Frames
+    from privaudit.inputs.shadow_answers import ShadowAnswers
     from privaudit.inputs.table_file import Table
     from privaudit.inputs.user_release import UserRelease
     from privaudit.policy.rules import Policy
+    from privaudit.records import Records
     from privaudit.results import Audit
     from privaudit.verdicts import Verdicts
 
 
+@python_session()
 def audit(
     model: Any,
     members: tuple[Any, Any],
@@ -31,10 +39,15 @@ def audit(
     reference: tuple[Any, Any] | None = None,
     patient: Any = None,
     groups: Any = None,
+    sensitive: Sequence[str] = (),
     estimator: Any = None,
     outcome: str = "outcome",
     outcome_kind: str = "class",
-    attacks: Sequence[str] | None = None,
+    classes: Sequence[Any] | None = None,
+    event: Any = None,
+    shadow_answers: Any = None,
+    shadow_members: Any = None,
+    attacks: Sequence[str] | str | None = None,
     profile: str = "standard",
     policy: Path | str | None = None,
     out: Path | str | None = None,
@@ -57,13 +70,24 @@ def audit(
         reference: (X, y) of what the attacker owns, else a fifth of the held-out patients.
         patient: Who is the unit of privacy: a column of the frames, which the model does not read,
             or a tuple of one array a table. Each row is its own patient by default.
-        groups: Columns of the frames whose subgroups are reported, or a mapping of names to one
-            array a table.
+        groups: Columns of the frames whose subgroups are reported, a tuple of one array a table, or
+            a mapping of names to such tuples.
+        sensitive: Columns that are worth inferring about a patient, for attribute inference, beside
+            those whose names say so; "x0" is the first column of an array.
         estimator: An unfitted estimator, or a function that returns one, for the attacks that train
             again; None for scikit-learn's clone where it can make one, False for none.
         outcome: What the report calls the outcome.
         outcome_kind: "number" where y holds numbers such as lengths of stay and the model predicts
             them; never guessed.
+        classes: The outcome's classes in the order of the model's answers, where they are not 0, 1,
+            ... and the model has no `classes_`.
+        event: Of two classes, the one whose probability the model answers with, in place of
+            `classes`.
+        shadow_answers: What K shadow models answer, in place of training any: (K, n) probabilities
+            of the recorded outcome, or (K, n, k) of every class, for the n rows of members, then of
+            nonmembers.
+        shadow_members: (K, n) bool: whether each was trained on each row. K is 8 or more, each
+            patient is in the training sets of 4 or more and outside those of as many.
         attacks: Names or families, see `privaudit list attacks`; None for all that can be run.
         profile: How much to do: "smoke", "standard" or "thorough".
         policy: A policy file that the audit is judged by.
@@ -87,37 +111,55 @@ def audit(
         >>> y = (X[:, 0] + rng.normal(size=800) > 0).astype(int)
         >>> model = RandomForestClassifier(20, random_state=0).fit(X[:400], y[:400])
         >>> found = privaudit.audit(
-        ...     model, (X[:400], y[:400]), (X[400:], y[400:]), profile="smoke",
-        attacks=["threshold"] ... )
+        ...     model, (X[:400], y[:400]), (X[400:], y[400:]), profile="smoke", attacks="threshold"
+        ... )
         >>> found.estimate("auc").value > 0.8
         True
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from privaudit.engine.configure import Entry, given
     from privaudit.engine.profiles import profile as find_profile
-    from privaudit.inputs import pools
+    from privaudit.inputs import pools, session_tables
     from privaudit.inputs.dataframe import read_frames
     from privaudit.inputs.outcome import check_outcome_kind
     from privaudit.inputs.retraining import settle_recipe
+    from privaudit.inputs.shadow_answers import join_bank, no_shadows_of_numbers
     from privaudit.seeds import Seeds
 
     # The name of the stream is part of every number.
     seeds = Seeds(seed).child("brought")
     how = find_profile(profile)
     rules = _read_policy(policy)
-    labels = getattr(model, "classes_", None)
-    if labels is not None:
-        labels = list(labels.tolist() if hasattr(labels, "tolist") else labels)
+    given_tables = [members, nonmembers, *([reference] if reference is not None else [])]
+    groups = session_tables.read_group_argument(groups, given_tables)
+    if patient is not None and not isinstance(patient, str):
+        session_tables.check_parts(patient, given_tables, "patients")
+    aligned = session_tables.align_tables(given_tables)
+    outcomes = [pair[1] for pair in aligned if isinstance(pair, tuple)]
+    kind = check_outcome_kind(outcome_kind)
+    labels = _find_labels(model, classes, event, outcomes) if kind == "class" else None
+    if kind == "class" and len(outcomes) == len(aligned):
+        aligned = session_tables.match_booleans(aligned, labels)
     read = read_frames(
-        members,
-        nonmembers,
-        reference,
+        aligned[0],
+        aligned[1],
+        aligned[2] if reference is not None else None,
         patient=patient,
         groups=groups,
         labels=labels,
-        outcome_kind=check_outcome_kind(outcome_kind),
+        outcome_kind=kind,
     )
+    if sensitive:
+        read = _mark_sensitive(read, (sensitive,) if isinstance(sensitive, str) else sensitive)
+    supplied = None
+    if shadow_answers is not None or shadow_members is not None:
+        if kind != "class":
+            raise no_shadows_of_numbers()
+        supplied, read = _read_shadows(shadow_answers, shadow_members, read, labels, estimator)
+        estimator = False
     held = _hold_model(model, read, estimator, answers)
+    if labels is None and kind == "class":
+        _refuse_unsaid_order(held.release, read.members)
     split, notes = pools.split_pools(
         read.members,
         read.nonmembers,
@@ -131,6 +173,10 @@ def audit(
     bound = release.fit(split.members, seeds.rng("held")).model
     if bound is None:
         raise ValueError("a supplied model is always there")
+    if supplied is not None:
+        shadows, checked = join_bank(supplied.bank, read.nonmembers, split, bound)
+        release = held.with_shadows(shadows)
+        compared += [*supplied.notes, checked]
     task = pools.prepare_task(
         split,
         bound,
@@ -146,13 +192,14 @@ def audit(
         [Entry("own-model", "own", "", release)],
         how,
         entropy=seed,
-        attacks=tuple(attacks) if attacks else task.attacks,
+        attacks=_list_attacks(attacks) or task.attacks,
         confidence=confidence,
         command="privaudit.audit(...)",
     )
     return _run(request, out, jobs if held.can_be_sent else 1, rules)
 
 
+@python_session()
 def audit_table(
     real: Table,
     control: Table,
@@ -166,7 +213,7 @@ def audit_table(
     secrets: Sequence[str] = (),
     sensitive: Sequence[str] = (),
     rows: int = 10_000,
-    attacks: Sequence[str] = (),
+    attacks: Sequence[str] | str = (),
     settings: Sequence[str] = (),
     profile: str = "standard",
     policy: Path | str | None = None,
@@ -227,10 +274,10 @@ def audit_table(
         Path(schema) if schema is not None else None,
         outcome,
         patient,
-        tuple(groups),
+        _list_names(groups),
         Path(file) if file is not None else None,
-        tuple(sensitive),
-        tuple(secrets),
+        _list_names(sensitive),
+        _list_names(secrets),
         rows,
     )
     rules = _read_policy(policy)
@@ -250,7 +297,7 @@ def request_table_audit(
     tables: Any,
     *,
     profile: str,
-    attacks: Sequence[str],
+    attacks: Sequence[str] | str,
     settings: Sequence[str],
     seed: int,
     confidence: float,
@@ -279,7 +326,7 @@ def request_table_audit(
         [Entry("synthetic-table", "synthetic", "", release)],
         how,
         entropy=seed,
-        attacks=tuple(attacks),
+        attacks=_list_attacks(attacks),
         settings=settings,
         confidence=confidence,
         exact_counts=exact_counts,
@@ -295,12 +342,141 @@ def _read_policy(policy: Path | str | None) -> Policy | None:
     return read(Path(policy))
 
 
+def _list_attacks(attacks: Sequence[str] | str | None) -> tuple[str, ...]:
+    return _list_names(attacks or ())
+
+
+def _list_names(names: Sequence[str] | str) -> tuple[str, ...]:
+    """One name is a list of one."""
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _find_labels(
+    model: Any, classes: Sequence[Any] | None, event: Any, outcomes: Sequence[Any]
+) -> list[Any] | None:
+    """The classes in the order of the model's answers, None where nobody says it."""
+    import numpy as np
+
+    from privaudit.inputs.models.answers import canonical
+
+    if classes is not None and event is not None:
+        raise PrivauditError(
+            "classes= together with event=",
+            "either says which class each of the model's answers belongs to",
+            "leave one of them out",
+        )
+    own = getattr(model, "classes_", None)
+    if own is not None:
+        own = list(own.tolist() if hasattr(own, "tolist") else own)
+        named = [canonical(label) for label in own]
+        said = None if classes is None else [canonical(label) for label in classes]
+        if (said is not None and said != named) or (event is not None and len(own) != 2):
+            raise PrivauditError(
+                f"classes={list(classes or [event])} for a model that names its own classes",
+                f"it answers in the order of its classes_: {', '.join(named)}",
+                "leave classes= and event= out",
+            )
+        return own
+    if classes is not None:
+        return list(classes)
+    if event is None:
+        return None
+    found = {canonical(x): x for y in outcomes for x in np.unique(y).tolist()}
+    known = canonical(event)
+    if len(found) != 2 or known not in found:
+        raise PrivauditError(
+            f"event={event!r}",
+            f"the outcomes are: {', '.join(sorted(found)[:10])}",
+            "name one of two outcomes; for more of them pass classes=[...] in the order of the "
+            "model's answers",
+        )
+    (other,) = (x for name, x in found.items() if name != known)
+    return [other, found[known]]
+
+
+def _refuse_unsaid_order(release: UserRelease, members: Records) -> None:
+    """Refuse outcomes whose order among the model's answers nobody says, with the AUROC of each."""
+    import numpy as np
+
+    from privaudit.inputs.models.answers import canonical
+    from privaudit.stats.auc import auc
+
+    names = [canonical(name) for name in members.classes]
+    if names in ([str(i) for i in range(len(names))], ["false", "true"]):
+        return
+    model = release.fit(members, np.random.default_rng(0)).model
+    shown = "the model does not name its classes"
+    if len(names) == 2 and model is not None:
+        p = model.predict_proba(members)[:, 1]
+        ranked = auc(p[members.y == 1], p[members.y == 0])
+        shown = (
+            f"its AUROC on the members is {ranked:.3f} if its answers are of {names[0]} and "
+            f"{names[1]} in this order (event={names[1]!r}), and {1 - ranked:.3f} if of {names[1]} "
+            f"and {names[0]}"
+        )
+    raise PrivauditError(
+        f"outcomes called {', '.join(names[:10])}, and a model that does not say which of its "
+        "answers belongs to which",
+        shown,
+        f"pass classes={names!r} in the order of its answers"
+        + (
+            ", or event=... for the class whose probability it answers with"
+            if len(names) == 2
+            else ""
+        ),
+    )
+
+
+def _mark_sensitive(read: Frames, names: Sequence[str]) -> Frames:
+    from privaudit.inputs.session_tables import mark_sensitive
+
+    pools = [read.members, read.nonmembers, *([read.reference] if read.reference else [])]
+    marked = mark_sensitive(pools, list(names))
+    return replace(
+        read,
+        members=marked[0],
+        nonmembers=marked[1],
+        reference=marked[2] if len(marked) > 2 else None,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Shadows:
+    """Supplied shadow models before the split, and what was left out for them."""
+
+    bank: ShadowAnswers
+    notes: tuple[Caveat, ...]
+
+
+def _read_shadows(
+    answers: Any, members: Any, read: Frames, labels: Sequence[Any] | None, estimator: Any
+) -> tuple[_Shadows, Frames]:
+    from privaudit.inputs.models.answers import canonical
+    from privaudit.inputs.read_shadow_answers import read_shadow_arrays
+    from privaudit.inputs.shadow_answers import leave_out_sparse
+
+    if estimator is not None and estimator is not False:
+        raise PrivauditError(
+            "shadow_answers together with estimator",
+            "shadow models are either supplied or trained for the audit",
+            "leave one of them out",
+        )
+    names = [canonical(name) for name in read.members.classes]
+    ordered = labels is not None or names in (["0", "1"], ["false", "true"])
+    ordered = ordered or names == [str(i) for i in range(len(names))]
+    pools = (read.members, read.nonmembers)
+    bank = read_shadow_arrays(answers, members, pools, ordered=ordered)
+    bank, inside, outside, notes = leave_out_sparse(bank, *pools)
+    return _Shadows(bank, notes), replace(read, members=inside, nonmembers=outside)
+
+
 @dataclass(frozen=True)
 class _Held:
     """A model of this session: its release, and whether it can be sent to another process."""
 
     release: UserRelease
     can_be_sent: bool
+    with_shadows: Callable[[tuple[tuple[Method, np.ndarray], ...]], UserRelease]
 
 
 def _hold_model(model: Any, read: Frames, estimator: Any, answers: str) -> _Held:
@@ -340,10 +516,16 @@ def _hold_model(model: Any, read: Frames, estimator: Any, answers: str) -> _Held
         f"The model is {opened.form}, asked in the session that it lives in.",
         *(note[:1].upper() + note[1:] + "." for note in opened.notes),
     )
-    # What a person hands out who stores the object as it is.
-    file = in_process.pickle_by_value(model)
-    release = UserRelease.of_model(bound, opened.form, digest, notes=notes, twin=twin, file=file)
-    return _Held(release, can_be_sent)
+    made = partial(
+        UserRelease.of_model,
+        bound,
+        opened.form,
+        digest,
+        notes=notes,
+        # What a person hands out who stores the object as it is.
+        file=in_process.pickle_by_value(model),
+    )
+    return _Held(made(twin=twin), can_be_sent, lambda shadows: made(shadows=shadows))
 
 
 def _run(

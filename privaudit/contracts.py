@@ -307,6 +307,12 @@ class Method(ABC):
         return None
 
     @property
+    def shadows(self) -> Sequence[tuple[Method, np.ndarray]]:
+        """Shadow models that a user supplied, each with (n,) bool: on which audit records it was
+        trained; none where the auditor trains them."""
+        return ()
+
+    @property
     def nearness(self) -> Method | None:
         """For a release of synthetic records: the same training, whose model's true-class log
         odds are minus the log distance to the nearest of them. None where no table is released."""

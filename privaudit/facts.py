@@ -229,6 +229,7 @@ class CaveatCode(StrEnum):
     PLANTED_COPIES = "planted_copies"
     NULL_MODEL = "null_model"
     NULL_HALVES = "null_halves"
+    NULL_SHADOW = "null_shadow"
 
     # --- what was handed in (privaudit.inputs)
     DISTRIBUTION_SHIFT = "distribution_shift"
@@ -250,6 +251,8 @@ class CaveatCode(StrEnum):
     CODED_LEVELS = "coded_levels"
     EXPECTED_ANSWERS = "expected_answers"
     REFIT_COMPARED = "refit_compared"
+    SHADOWS_SUPPLIED = "shadows_supplied"
+    SHADOWS_LEFT_OUT = "shadows_left_out"
 
     # --- a synthetic table (privaudit.fidelity)
     COLUMNS_MISSING = "columns_missing"
@@ -333,6 +336,8 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.CODED_LEVELS: ("column", "levels", "codes", "hidden", "least"),
     CaveatCode.EXPECTED_ANSWERS: ("rows", "greatest", "tolerance"),
     CaveatCode.REFIT_COMPARED: _COMPARED,
+    CaveatCode.SHADOWS_SUPPLIED: ("models", "least", "included", "gap", "agreement"),
+    CaveatCode.SHADOWS_LEFT_OUT: ("share", "least"),
 }
 """The parameters of each code, none where it is not listed."""
 

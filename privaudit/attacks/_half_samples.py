@@ -15,6 +15,8 @@ GROUP = 8
 def half_samples(target: Target, count: int, seeds: Seeds) -> list[Refit]:
     """`count` refits, each on half of the audit patients; pairs 2j, 2j + 1 complement each other.
 
+    Where a user supplied shadow models, these, whatever the count.
+
     So every record is trained on in exactly half of any even number of refits, and a refit is as
     large as the target's own training set. The halves are named by their number alone: the first 8
     of 64 are the 8 of a run with 8. docs/design/003-shadow-models.md says why the attacker's
@@ -23,10 +25,15 @@ def half_samples(target: Target, count: int, seeds: Seeds) -> list[Refit]:
     Raises:
         PrivauditError: a count that is no multiple of 8, or fewer than two patients.
     """
-    check_count(count)
     if target.method is None:
         raise ValueError("a target whose method is unknown cannot be trained again")
     audit = target.split.audit
+    if target.method.shadows:
+        return [
+            Refit(method, audit, included, audit, f"supplied shadow {place}")
+            for place, (method, included) in enumerate(target.method.shadows)
+        ]
+    check_count(count)
     ids, row = np.unique(audit.patient, return_inverse=True)
     if len(ids) < 2:
         raise PrivauditError(

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from privaudit.attacks._half_samples import check_count, half_samples
+from privaudit.attacks._half_samples import half_samples
 from privaudit.contracts import Access, Attack, Fitted, Refit, Scores, Target
 from privaudit.errors import PrivauditError
 from privaudit.records import OutcomeKind
@@ -28,7 +28,7 @@ LogLikelihood = Callable[[np.ndarray], np.ndarray]
 class ShadowAttack(Attack):
     """A membership attack that compares the released model's answers with those of shadow models.
 
-    shadows: how many shadow models, a multiple of 8.
+    shadows: how many shadow models, a multiple of 8 where they are trained for the audit.
     """
 
     shadows: int = 16
@@ -61,8 +61,7 @@ class ShadowAttack(Attack):
         raise NotImplementedError
 
     def check(self) -> None:
-        """Refuse settings that make no attack."""
-        check_count(self.shadows)
+        """Refuse settings that make no attack; `half_samples` refuses a count it cannot train."""
 
 
 @dataclass(frozen=True, eq=False)

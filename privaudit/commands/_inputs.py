@@ -53,7 +53,7 @@ def spell_command(
 ) -> str:
     """The command as documents may show it: without the names of files."""
     words = ["privaudit", name]
-    words += [f"--{file} FILE" for file in files if options[file] is not None]
+    words += [f"--{file.replace('_', '-')} FILE" for file in files if options[file] is not None]
     words += [
         f"--{text.replace('_', '-')} {options[text]}"
         for text in texts

@@ -44,6 +44,11 @@ _EXPECT = (
     "column `row` (0 for the first) or the patient's, and p or p_CLASS columns."
 )
 _REFERENCE = "Rows that the attacker owns. [default: a fifth of the held-out patients]"
+_SHADOW_ANSWERS = (
+    "Your own shadow models in place of training any: a column a model, its probability of the "
+    "recorded outcome, a row for each of the audit's rows."
+)
+_SHADOW_MEMBERS = "The same columns and rows: 1 where that model was trained on that row, else 0."
 _SAMPLE = "Rows to read of each side, of patients drawn at random; `all` for every row."
 
 
@@ -69,6 +74,8 @@ _SAMPLE = "Rows to read of each side, of patients drawn at random; `all` for eve
     option("--predictions", "TABLE", _PREDICTIONS, PATH),
     option("--member", "COLUMN", _MEMBER, default=""),
     option("--probabilities", "A,B", "In --predictions, the columns of probabilities."),
+    option("--shadow-answers", "TABLE", _SHADOW_ANSWERS, PATH),
+    option("--shadow-members", "TABLE", _SHADOW_MEMBERS, PATH),
     option("--sample", "N", _SAMPLE, default="50000"),
     shared.PROFILE,
     shared.OUT,
@@ -135,7 +142,10 @@ def request_of(options: dict[str, Any]) -> Request:
         command=inputs.spell_command(
             "audit --trust-pickle" if options["trust_pickle"] else "audit",
             options,
-            ("model", "members", "nonmembers", "reference", "schema", "predictions", "expect"),
+            (
+                *("model", "members", "nonmembers", "reference", "schema", "predictions"),
+                *("expect", "shadow_answers", "shadow_members"),
+            ),
             (
                 *("outcome", "outcome_kind", "patient", "groups", "estimator", "module"),
                 *("encode", "answers", "classes", "event", "member", "probabilities"),
@@ -151,8 +161,10 @@ def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[s
     from privaudit.inputs.outcome import check_outcome_kind
     from privaudit.inputs.read_model import ModelOptions, TablePaths, read_model
     from privaudit.inputs.read_predictions import PredictionsTable, read_predictions
+    from privaudit.inputs.read_shadow_answers import ShadowTables
     from privaudit.seeds import Seeds
 
+    shadows = ShadowTables.of(options["shadow_answers"], options["shadow_members"])
     # Which rows are read, and whose are the attacker's, is the same for every --seed: runs that
     # differ
     # in it alone make a baseline. The name of the stream is part of every number.
@@ -172,6 +184,7 @@ def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[s
             sample,
             outcome_kind,
             order,
+            shadows,
         )
         return read_predictions(table, seeds=seeds, confidence=confidence)
     for name in ("model", "members", "nonmembers"):
@@ -191,7 +204,14 @@ def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[s
         groups,
         sample,
         outcome_kind,
+        shadows,
     )
+    if shadows is not None and options["estimator"]:
+        raise PrivauditError(
+            "--shadow-answers together with --estimator",
+            "shadow models are either supplied or trained for the audit",
+            "leave one of them out",
+        )
     how = ModelOptions(
         options["trust_pickle"],
         options["module"],

@@ -33,6 +33,25 @@ class Posed(Target):
         return np.asarray(self.asked, dtype=np.float64)
 
 
+def pose_null(split: Split, bank: Sequence[Fitted], method: Method) -> tuple[Target, list[Fitted]]:
+    """The first supplied shadow model in the released model's place, with nothing to find.
+
+    The game is played on the records that it was not trained on; the rest of the bank is left to
+    the attack, without the model that may be its complement.
+    """
+    first, unseen = bank[0], ~bank[0].included
+    target = Posed(Release(), take_unseen(split, unseen), method, first.margins[unseen])
+    return target, [Fitted(one.included[unseen], one.margins[unseen]) for one in bank[POSED:]]
+
+
+def take_unseen(split: Split, unseen: np.ndarray) -> Split:
+    """The members and non-members marked; (len(split.audit),) bool."""
+    cut = len(split.members)
+    return Split(
+        split.members.take(unseen[:cut]), split.nonmembers.take(unseen[cut:]), split.reference
+    )
+
+
 def strongest(
     attacks: Mapping[str, Attack],
     refits: Mapping[str, Sequence[Fitted]],
@@ -84,4 +103,4 @@ def _like(own: Sequence[Fitted], bank: Sequence[Fitted]) -> bool:
     )
 
 
-__all__ = ["Posed", "strongest"]
+__all__ = ["Posed", "pose_null", "strongest", "take_unseen"]

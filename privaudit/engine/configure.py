@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 from privaudit import plugins
@@ -134,6 +134,12 @@ def given(
         name: attack for name, attack in made.items() if randomised or attack.family != "epsilon"
     }
     own.refuse_unused()
+    supplied = max((len(entry.method.shadows) for entry in entries), default=0)
+    if supplied:
+        made = {
+            name: replace(attack, shadows=supplied) if hasattr(attack, "shadows") else attack
+            for name, attack in made.items()
+        }
     return Request(
         task_name,
         task,

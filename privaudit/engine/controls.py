@@ -177,17 +177,24 @@ def plant(target: Target) -> tuple[Target, float]:
 
 
 def describe(
-    positive: bool, reads_table: bool, retrained: bool, kind: OutcomeKind = "class"
+    positive: bool,
+    reads_table: bool,
+    retrained: bool,
+    kind: OutcomeKind = "class",
+    *,
+    posed_shadow: bool = False,
 ) -> Caveat:
     """What a control is made of.
 
     positive: a planted leak, else a null; reads_table: of an attack on synthetic records;
     retrained: the null is a model trained on the reference pool, else two halves of the held-out
-    patients; kind: what the outcome is.
+    patients; kind: what the outcome is; posed_shadow: the null is a supplied shadow model.
     """
     if positive:
         if reads_table:
             return Caveat(CaveatCode.PLANTED_COPIES, "note")
         code = CaveatCode.PLANTED_LEAK if kind == "class" else CaveatCode.PLANTED_RESIDUAL
         return Caveat(code, "note", {"lift": LIFT})
+    if posed_shadow:
+        return Caveat(CaveatCode.NULL_SHADOW, "note")
     return Caveat(CaveatCode.NULL_MODEL if retrained else CaveatCode.NULL_HALVES, "note")

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from privaudit.engine.store import write_atomically
-from privaudit.errors import PrivauditError
+from privaudit.errors import PrivauditError, spell
 from privaudit.records import Records, Split
 from privaudit.results import Audit, Finding, from_json, to_json
 
@@ -69,7 +69,7 @@ class Folder:
             raise PrivauditError(
                 "the folder for run directories cannot be written",
                 f"the system says: {error.strerror}",
-                "give another folder with --out",
+                f"give another folder with {spell('--out', 'out=')}",
             ) from None
         return folder
 
@@ -121,6 +121,11 @@ class Folder:
         """A released model's answers on members, then non-members, in the order of the split:
         restricted."""
         self._npz(f"answers/{subject}.npz", arrays)
+
+    def store_shadows(self, subject: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Supplied shadow models' log odds, and what each was trained on, in the order of the
+        split: restricted."""
+        self._npz(f"shadows/{subject}.npz", arrays)
 
     def store_failure(self, name: str, text: str) -> None:
         """The trace of an error: restricted."""

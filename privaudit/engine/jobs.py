@@ -322,7 +322,8 @@ def attack(
     """Run one attack on one release, judge its evidence, and store both."""
     variant = stream[-1]
     split = bench.split
-    if variant == "negative" and not is_retrained(method):
+    posed = variant == "negative" and bool(method.shadows and groups)
+    if variant == "negative" and not posed and not is_retrained(method):
         split = controls.halves(split, bench.seeds.rng("halves"))
     target, lift = Target(release, split, method), 0.0
     if variant == "positive" and Access.TABLE in attack.needs:
@@ -331,6 +332,8 @@ def attack(
         target, lift = controls.plant(target)
     start = time.perf_counter()
     given = fitted(bench, groups, lift)
+    if posed:
+        target, given = choose.pose_null(split, given, method)
     try:
         evidence = attack.run(target, given, bench.seeds.rng("attack", *stream))
     except PrivauditError as error:

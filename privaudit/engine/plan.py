@@ -78,7 +78,7 @@ class Plan:
     @property
     def refits(self) -> int:
         """How many distinct models are trained again."""
-        return sum(len(group.refits) for group in self.groups.values())
+        return sum(len(g.refits) for g in self.groups.values() if not g.method.supplied)
 
     @property
     def wanted(self) -> int:
@@ -88,6 +88,7 @@ class Plan:
             for step in self.steps
             if step.variant == "subject"
             for key in step.groups
+            if not self.groups[key].method.supplied
         )
 
 
@@ -139,8 +140,8 @@ def judge_key(confidence: float) -> str:
 
 def is_retrained(method: Method) -> bool:
     """Whether the null control is a model trained on the reference pool; else it is the release
-    itself, on two halves of the non-members."""
-    return method.reruns
+    itself, on two halves of the non-members, or a supplied shadow model."""
+    return method.reruns and not method.shadows
 
 
 def _declared(

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from privaudit import __version__, plugins
 from privaudit.contracts import Prepared
 from privaudit.engine import document, jobs
@@ -25,7 +27,7 @@ from privaudit.engine.store import Store
 from privaudit.engine.subjects import subject
 from privaudit.engine.version import packages
 from privaudit.engine.work import Stage, Work, own_process, show_params
-from privaudit.errors import PrivauditError
+from privaudit.errors import PrivauditError, spell
 from privaudit.facts import LOST_REFITS, Caveat, CaveatCode, Param, Severity
 from privaudit.records import Split
 from privaudit.results import (
@@ -103,7 +105,9 @@ def run(
     workers = cores() if workers is None else workers
     if workers < 1:
         raise PrivauditError(
-            f"{workers} jobs", "work needs at least one process", "give --jobs 1 or more"
+            f"{workers} jobs",
+            "work needs at least one process",
+            f"give {spell('--jobs 1', 'jobs=1')} or more",
         )
     folder = Folder.start(out, request.task_name)
     report_event = to_file(folder.events, listen)
@@ -232,6 +236,15 @@ def store_restricted(folder: Folder, split: Split, prepared: Prepared, work: Wor
         if arrays is not None:
             variant = "" if step.variant == "subject" else f"-{step.variant}"
             folder.store_scores(step.entry.name, f"{step.attack_name}{variant}", arrays)
+    for entry in work.entries:
+        bank = next((s.groups for s in work.plan.steps if s.entry is entry and s.groups), ())
+        if entry.method.shadows and bank:
+            given = jobs.fitted(work.bench, bank)
+            arrays = {
+                "margins": np.array([one.margins for one in given]),
+                "included": np.array([one.included for one in given]),
+            }
+            folder.store_shadows(entry.name, arrays)
     for fit in work.plan.fits:
         arrays = work.store.get_arrays("answers", fit.key)
         if fit.variant == "subject" and arrays is not None:

@@ -119,8 +119,12 @@ def control(work: Work, step: Step, facts: Any) -> Control | None:
     positive = step.variant == "positive"
     kind: Literal["positive", "negative"] = "positive" if positive else "negative"
     reads_table = Access.TABLE in step.attack.needs
+    method = step.entry.method
     outcome_kind = work.bench.split.members.outcome_kind
-    made = controls.describe(positive, reads_table, is_retrained(step.entry.method), outcome_kind)
+    posed = bool(method.shadows and step.groups)
+    made = controls.describe(
+        positive, reads_table, is_retrained(method), outcome_kind, posed_shadow=posed
+    )
     fault = work.faults.get(step.key) or work.faults.get(work.fit(step).key)
     found = None if fault else work.store.get_json("findings", step.key)
     if found is None:

@@ -99,7 +99,8 @@ class Work:
         todo = self.todo()
         expected = forecast(self.plan, self.bench, self.workers, todo)
         stage.end(announce(expected, self.workers))
-        self.reused = sum(len(g.refits) for key, g in self.plan.groups.items() if key not in todo)
+        groups = {k: g for k, g in self.plan.groups.items() if not g.method.supplied}
+        self.reused = sum(len(g.refits) for key, g in groups.items() if key not in todo)
         self._train(todo, expected)
         self._compare_tables()
         self._attack()
@@ -190,7 +191,7 @@ class Work:
                 if fit.variant == "subject":
                     key = method_key(fit.entry.method, schema)
                     store_time(self.store, key, done.cpu, fit.rows)
-            else:
+            elif not self.plan.groups[done.key].method.supplied:
                 self.trained += done.value
         for fit in fits.values():
             if fit.variant == "subject" and fit.key in self.faults:

@@ -15,8 +15,9 @@ from typing import Any
 
 from privaudit import __version__, stats
 from privaudit.contracts import Access, Claim, FlowStep, Prepared, Scores
-from privaudit.engine import controls, document, measure
+from privaudit.engine import choose, controls, document, measure
 from privaudit.engine.run import caveats
+from privaudit.errors import PrivauditError
 from privaudit.evidence import structure
 from privaudit.evidence.compare import Compare, Derived
 from privaudit.evidence.stored import Stored, Unreadable
@@ -178,6 +179,15 @@ class _Subject:
         split = self.stored.split
         if negative and control.made.code == CaveatCode.NULL_HALVES:
             split = controls.halves(split, self.seeds.rng("halves"))
+        if negative and control.made.code == CaveatCode.NULL_SHADOW:
+            try:
+                first = self.stored.shadow_members(self.subject.name)[0]
+                split = choose.take_unseen(split, ~first)
+            except (Unreadable, IndexError, ValueError, PrivauditError) as error:
+                self.compare.fault(
+                    f"{where}: the shadow models' members cannot be read ({_reason(error)})"
+                )
+                return
         names = self.subject.name, control.attack, control.kind
         try:
             made = measure.judge(

@@ -73,6 +73,13 @@ class Stored:
             raise Unreadable("holds no answers")
         return arrays["proba"]
 
+    def shadow_members(self, subject: str) -> np.ndarray:
+        """(k, members + non-members) bool: what supplied shadow models were trained on."""
+        arrays = load(self.run / "restricted" / "shadows" / f"{subject}.npz")
+        if "included" not in arrays:
+            raise Unreadable("holds no shadow models")
+        return arrays["included"].astype(bool)
+
 
 def load(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a file."""

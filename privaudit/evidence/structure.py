@@ -121,7 +121,7 @@ def _privileges(subject: Subject) -> Iterator[frozenset[Access]]:
         with suppress(ImportError, PrivauditError):
             method = plugins.load("methods", subject.method)
     reruns: tuple[bool, ...] = (True, False)
-    if method is not None and method.reruns is Method.reruns:
+    if (method is not None and method.reruns is Method.reruns) or CaveatCode.NULL_SHADOW in made:
         reruns = (True,)
     elif made & {CaveatCode.NULL_MODEL, CaveatCode.NULL_HALVES}:
         reruns = (CaveatCode.NULL_MODEL in made,)
@@ -156,8 +156,9 @@ def _outcome_faults(
     for key in sorted(wanted | stored):
         if wanted[key] != stored[key]:
             yield f"{key[0]}.{key[1]} control: {stored[key]} instead of {wanted[key]}"
+    supplied = any(one.made.code is CaveatCode.NULL_SHADOW for one in subject.controls)
     for control in subject.controls:
-        yield from _control_faults(control, Access.RERUN in access, kind)
+        yield from _control_faults(control, Access.RERUN in access, kind, supplied)
 
 
 def _access_faults(
@@ -195,10 +196,17 @@ def _uses(
         return None
 
 
-def _control_faults(control: Control, retrained: bool, kind: OutcomeKind) -> Iterator[str]:
+def _control_faults(
+    control: Control, retrained: bool, kind: OutcomeKind, supplied: bool
+) -> Iterator[str]:
     where = f"{control.attack}.{control.kind} control"
-    positive = control.kind == "positive"
-    wanted = controls.describe(positive, reads_table(control.attack), retrained, kind)
+    wanted = controls.describe(
+        control.kind == "positive",
+        reads_table(control.attack),
+        retrained and not supplied,
+        kind,
+        posed_shadow=supplied and asks_for_refits(control.attack),
+    )
     if control.made != wanted:
         yield f"{where}: is not made as such a control is"
     if bool(control.estimates) == (control.error is not None):

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from privaudit.contracts import FlowStep, Model, Prepared
-from privaudit.errors import PrivauditError
+from privaudit.errors import PrivauditError, spell
 from privaudit.facts import Caveat, Reason, ReasonCode
 from privaudit.inputs import checks
 from privaudit.inputs.models.answers import canonical
@@ -71,7 +71,7 @@ def split_pools(
             raise PrivauditError(
                 "a reference table of members or held-out patients alone",
                 "the attacker's table holds other patients",
-                "leave --reference out, or give records of other patients",
+                f"leave {spell('--reference', 'reference')} out, or give records of other patients",
             )
     split = Split(*rare_joined((members, nonmembers, reference)))
     checks.refuse_few_patients(split)
@@ -102,19 +102,23 @@ def replace_rare_class_names(split: Split) -> Split:
     return Split(*(replace(pool, classes=classes) for pool in pools))
 
 
+SHADOW_ATTACKS = ("few_shadow_lira", "lira", "rmia", "shadow")
+"""They compare a model with shadow models; supplied ones answer for every record."""
+
+
 def find_applicable_attacks(
-    split: Split, *, reads: bool = True
+    split: Split, *, reads: bool = True, shadows: bool = False
 ) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, Reason]]:
     """Names of the attacks that can be run here, notes on why others cannot, and by family why the
     records leave nothing to try.
 
     reads: whether the records hold what the model reads; with its answers alone, only the attack
-    that asks no more remains.
+    that asks no more remains, and where shadow models were supplied those that read these.
     """
     from privaudit.plugins import members
 
     if not reads:
-        return ("threshold",), (), {}
+        return (*(SHADOW_ATTACKS if shadows else ()), "threshold"), (), {}
     untested: dict[str, Reason] = {}
     notes = [
         "The one-run bound on epsilon was not computed: it holds where membership was assigned at "
@@ -161,11 +165,12 @@ def prepare_task(
     flow: tuple[FlowStep, ...] = (),
     notes: Sequence[str | Caveat] = (),
     reads: bool = True,
+    shadows: bool = False,
     facts: Mapping[str, str | int | float] | None = None,
 ) -> UserTask:
     """The task of an audit: the pools with everything that was checked of them."""
     found = checks.examine(split, model, seeds=seeds, confidence=confidence, reads=reads)
-    attacks, left_out, untested = find_applicable_attacks(split, reads=reads)
+    attacks, left_out, untested = find_applicable_attacks(split, reads=reads, shadows=shadows)
     records = Records.concatenate([split.members, split.nonmembers, split.reference])
     patients = len(np.unique(records.patient))
     shift = (found.distribution_shift,) if found.distribution_shift else ()

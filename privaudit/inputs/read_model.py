@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from privaudit.contracts import FlowStep, Model
+from privaudit.contracts import FlowStep, Method, Model
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat
 from privaudit.inputs import pools
@@ -29,10 +29,17 @@ from privaudit.inputs.models.layout import Encode, Frame, Layout, TextsAsNumbers
 from privaudit.inputs.models.levels import refuse_unknown_levels
 from privaudit.inputs.models.open_model import bind, open_model
 from privaudit.inputs.models.opened_model import Opened
+from privaudit.inputs.read_shadow_answers import ShadowTables, read_shadow_tables
 from privaudit.inputs.read_table import Cells, list_names, read_cells, to_records
 from privaudit.inputs.recipes import Recipe, clone_recipe, load_recipe
 from privaudit.inputs.retraining import settle_recipe
 from privaudit.inputs.schema import TableSchema, read_schema
+from privaudit.inputs.shadow_answers import (
+    ShadowAnswers,
+    join_bank,
+    leave_out_sparse,
+    no_shadows_of_numbers,
+)
 from privaudit.inputs.table_file import open_table
 from privaudit.inputs.user_release import UserRelease
 from privaudit.inputs.user_task import UserTask
@@ -59,6 +66,7 @@ class TablePaths:
     groups: tuple[str, ...] = ()
     sample: int | None = SAMPLE
     outcome_kind: OutcomeKind = "class"
+    shadows: ShadowTables | None = None
 
     @property
     def given(self) -> dict[Pool, Path]:
@@ -114,6 +122,8 @@ def read_model(
     schema, narrowed = _drop_unread_columns(schema, opened, options.encode)
     notes += narrowed
     of_classes = schema.outcome_kind == "class"
+    if tables.shadows and not of_classes:
+        raise no_shadows_of_numbers()
     order = ClassOrder(())
     if of_classes:
         order = find_order(schema.classes, opened.labels, options.order)
@@ -127,8 +137,8 @@ def read_model(
         raise advise_codes(error, opened, schema, members, **asked) from None
     if in_order:
         opened = replace(opened, labels=None)
-    recipe = _choose_recipe(model, estimator, schema.outcome_kind)
-    split, flow, rows, read = _read_pools(tables, schema, seeds)
+    recipe = None if tables.shadows else _choose_recipe(model, estimator, schema.outcome_kind)
+    split, flow, rows, read, bank = _read_pools(tables, schema, seeds)
     if not order.known:
         raise refuse_unknown_order(
             model.predict_proba(split.members),
@@ -149,13 +159,18 @@ def read_model(
     if recipe is not None:
         frame = Frame(schema.names)
         twin = pools.make_twin(recipe, model, opened, schema.classes, frame)
+    shadows: tuple[tuple[Method, np.ndarray], ...] = ()
+    if bank is not None:
+        shadows, checked = join_bank(*bank, split, model)
+        notes.append(checked)
     described = (f"The model is {opened.form}, read from its file.", *map(_sentence, opened.notes))
     file = path.read_bytes() if path.stat().st_size <= LARGEST else None
     release = UserRelease.of_model(
-        model, opened.form, digest, notes=described, twin=twin, file=file
+        model, opened.form, digest, notes=described, twin=twin, file=file, shadows=shadows
     )
-    release, compared = settle_recipe(release, split, seeds, required=bool(estimator))
-    notes += compared
+    if bank is None:
+        release, compared = settle_recipe(release, split, seeds, required=bool(estimator))
+        notes += compared
     task = pools.prepare_task(
         split,
         model,
@@ -332,10 +347,18 @@ def _choose_recipe(
 
 def _read_pools(
     tables: TablePaths, schema: TableSchema, seeds: Seeds
-) -> tuple[Split, tuple[FlowStep, ...], int, tuple[str, ...]]:
-    """The pools, the cohort flow, how many rows the tables have, and notes."""
+) -> tuple[
+    Split,
+    tuple[FlowStep, ...],
+    int,
+    tuple[str | Caveat, ...],
+    tuple[ShadowAnswers, Records] | None,
+]:
+    """The pools, the cohort flow, how many rows the tables have, notes, and supplied shadow models
+    with the non-members that they answer for."""
     patients: dict[str, int] = {}
-    most = tables.sample
+    # Shadow models answer for every row.
+    most = None if tables.shadows else tables.sample
     sizes = dict.fromkeys(tables.given, most)
     if most is not None and tables.reference is None:
         sizes["non-members"] = round(most / (1 - pools.REFERENCE_SHARE))
@@ -351,17 +374,31 @@ def _read_pools(
             rng=seeds.rng("read", pool),
         )
         read[pool] = to_records(cells[pool], schema, pool)
-    split, notes = pools.split_pools(
+    bank, left_out = None, ()
+    if tables.shadows is not None:
+        own = (read["members"], read["non-members"])
+        answered = read_shadow_tables(
+            tables.shadows,
+            own,
+            outcome=schema.outcome,
+            patient=schema.patient,
+            patients=patients,
+            others=schema.groups,
+        )
+        answered, read["members"], read["non-members"], left_out = leave_out_sparse(answered, *own)
+        bank = (answered, read["non-members"])
+    split, drawn_notes = pools.split_pools(
         read["members"],
         read["non-members"],
         read.get("reference"),
         seeds.rng("reference"),
         schema.patient,
     )
+    notes: tuple[str | Caveat, ...] = (*drawn_notes, *left_out)
     drawn = "; ".join(
         f"{len(part):,} of {cells[pool].rows:,} rows of the {pool} table"
         for pool, part in read.items()
-        if len(part) < cells[pool].rows
+        if tables.shadows is None and len(part) < cells[pool].rows
     )
     if drawn:
         note = f"Of large tables a sample of patients was drawn at random: {drawn} (--sample)."
@@ -369,7 +406,7 @@ def _read_pools(
     rows, used = sum(one.rows for one in cells.values()), sum(map(len, read.values()))
     people = sum(len(np.unique(part.patient)) for part in read.values())
     step = "rows of the tables, less those not drawn into the sample"
-    return split, (FlowStep(step, rows - used, used, people),), rows, notes
+    return split, (FlowStep(step, rows - used, used, people),), rows, notes, bank
 
 
 __all__ = ["SAMPLE", "ModelOptions", "TablePaths", "name_roles", "read_model"]

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from privaudit.contracts import Model
+from privaudit.contracts import Method, Model
 from privaudit.errors import PrivauditError
+from privaudit.facts import Caveat
 from privaudit.inputs import pools
 from privaudit.inputs.class_order import UNSTATED, StatedOrder, find_order, refuse_unknown_order
 from privaudit.inputs.infer_schema import propose_schema
@@ -18,10 +19,12 @@ from privaudit.inputs.models.answers import from_logits, probabilities
 from privaudit.inputs.models.predictors import RecordedNumbers, read_numbers, split_numbers
 from privaudit.inputs.probability_columns import find_columns
 from privaudit.inputs.read_model import SAMPLE
+from privaudit.inputs.read_shadow_answers import ShadowTables, read_shadow_tables
 from privaudit.inputs.read_table import list_names, read_cells, to_records
 from privaudit.inputs.schema import TableSchema
+from privaudit.inputs.shadow_answers import join_bank, leave_out_sparse, no_shadows_of_numbers
 from privaudit.inputs.table_file import open_table
-from privaudit.inputs.user_release import ANSWERS_ONLY, UserRelease
+from privaudit.inputs.user_release import ANSWERS_AND_SHADOWS, ANSWERS_ONLY, UserRelease
 from privaudit.inputs.user_task import UserTask
 from privaudit.records import Column, OutcomeKind, Records
 from privaudit.seeds import Seeds
@@ -63,6 +66,7 @@ class PredictionsTable:
     sample: int | None = SAMPLE
     outcome_kind: OutcomeKind = "class"
     order: StatedOrder = UNSTATED
+    shadows: ShadowTables | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +85,7 @@ class RecordedModel:
 
 def read_predictions(
     table: PredictionsTable, *, seeds: Seeds, confidence: float
-) -> tuple[UserTask, UserRelease, tuple[str, ...]]:
+) -> tuple[UserTask, UserRelease, tuple[str | Caveat, ...]]:
     """The task and the release of a table of probabilities, and notes for the terminal.
 
     Args:
@@ -104,6 +108,8 @@ def read_predictions(
     member = _find_member_column(table.member, names)
     rest = [n for n in names if n not in (table.outcome, member, table.patient, *table.groups)]
     of_numbers = table.outcome_kind != "class"
+    if table.shadows and of_numbers:
+        raise no_shadows_of_numbers()
     proposed, _ = propose_schema(
         table.path,
         outcome=table.outcome,
@@ -123,11 +129,15 @@ def read_predictions(
     schema = TableSchema(
         columns, table.outcome, classes, table.patient, groups, outcome_kind=table.outcome_kind
     )
+    # Shadow models answer for every row.
+    most = None if table.sample is None or table.shadows else 2 * table.sample
+    patients: dict[str, int] = {}
     cells = read_cells(
         table.path,
         schema,
         what=what,
-        max_rows=None if table.sample is None else 2 * table.sample,
+        patients=patients,
+        max_rows=most,
         rng=seeds.rng("read", what),
         dtype=np.float64 if of_numbers else np.float32,
     )
@@ -154,9 +164,21 @@ def read_predictions(
                 f"classes (p_{classes[0]}, ...)",
             )
         answers = _hold_probabilities(read, p)
+    inside, outside = answers.take(is_member), answers.take(~is_member)
+    bank, checked = None, ()
+    if table.shadows is not None:
+        bank = read_shadow_tables(
+            table.shadows,
+            (answers,),
+            outcome=table.outcome,
+            patient=table.patient,
+            patients=patients,
+            others=(member, *table.groups),
+        ).take(np.argsort(~is_member, kind="stable"))
+        bank, inside, outside, checked = leave_out_sparse(bank, inside, outside)
     split, notes = pools.split_pools(
-        answers.take(is_member),
-        answers.take(~is_member),
+        inside,
+        outside,
         None,
         seeds.rng("reference"),
         table.patient,
@@ -165,6 +187,10 @@ def read_predictions(
         drawn = f"{len(read):,} of {cells.rows:,} rows"
         notes = (*notes, f"A sample of patients was drawn at random: {drawn} (--sample).")
     model: Model = RecordedNumbers() if of_numbers else RecordedModel(len(classes))
+    shadows: tuple[tuple[Method, np.ndarray], ...] = ()
+    if bank is not None:
+        shadows, found = join_bank(bank, outside, split, model)
+        checked = (*checked, found)
     task = pools.prepare_task(
         split,
         model,
@@ -172,12 +198,19 @@ def read_predictions(
         seeds=seeds,
         confidence=confidence,
         source=f"the user's own table of {'predictions' if of_numbers else 'probabilities'}",
-        notes=notes,
+        notes=(*notes, *checked),
         reads=False,
+        shadows=bank is not None,
     )
     digest = hashlib.sha256(answers.fingerprint.encode()).hexdigest()
-    release = UserRelease.of_model(model, "probabilities", digest, notes=(ANSWERS_ONLY,))
-    return task, release, notes
+    release = UserRelease.of_model(
+        model,
+        "probabilities",
+        digest,
+        notes=(ANSWERS_AND_SHADOWS if shadows else ANSWERS_ONLY,),
+        shadows=shadows,
+    )
+    return task, release, (*notes, *checked)
 
 
 def _hold_probabilities(read: Records, p: np.ndarray) -> Records:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from privaudit.contracts import FlowStep, Prepared
-from privaudit.errors import PrivauditError
+from privaudit.errors import PrivauditError, spell
 from privaudit.facts import Caveat, CaveatCode
 from privaudit.fidelity.distance import match
 from privaudit.inputs.checks import measure_shift, refuse_respelled_groups
@@ -90,7 +90,7 @@ def read_synthetic(tables: SyntheticTables, *, seeds: Seeds) -> tuple[UserTask, 
             "was trained on cannot be told from a likeness to everybody, and every number would be "
             "read wrongly",
             "hold some patients out (a fifth, at random) before training the generator, draw the "
-            "synthetic table again, and give them as --control",
+            f"synthetic table again, and give them as {spell('--control', 'control')}",
         )
     schema, notes = _find_schema(tables)
     _require_known(tables.secrets, schema, "secrets")
@@ -202,7 +202,7 @@ def _read_synthetic_table(given: Table, schema: TableSchema, rng: np.random.Gene
             f"a synthetic table without the outcome {schema.outcome!r}",
             "the outcome is one of the columns compared, and what models of the table are trained "
             "on",
-            "add it, or leave --outcome out",
+            f"add it, or leave {spell('--outcome', 'outcome')} out",
         )
     own = replace(schema, columns=shared, patient="", groups=(), guessed={})
     return read_table(given, own, what="synthetic", max_rows=MAX_SYNTHETIC_ROWS, rng=rng)
@@ -370,7 +370,7 @@ def _find_repeated_rows(real: Records, control: Records) -> list[str]:
             f"{count / len(control):.0%} of the control's rows are exact duplicates of real rows",
             "the control must be of patients of whom the generator saw nothing",
             "give rows that were held out before the generator was trained, or name the patients "
-            "(--patient)",
+            f"({spell('--patient', 'patient=')})",
         )
     if count < 10:
         return []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from privaudit.errors import PrivauditError
+from privaudit.errors import PrivauditError, spell
 from privaudit.inputs.cell_faults import Faults
 from privaudit.inputs.cell_text import to_labels
 from privaudit.inputs.schema import TableSchema
@@ -226,7 +226,7 @@ def _read(
             raise PrivauditError(
                 f"{table.what} has more than {size:,} rows of {len(schema.columns):,} columns",
                 f"at most {MAX_CELLS:,} cells are held in memory",
-                "read a sample of its patients (--sample)",
+                spell("read a sample of its patients (--sample)", "pass a sample of its patients"),
             )
         block = np.empty((len(batch), len(schema.columns)), dtype=dtype)
         for j, column in enumerate(schema.columns):

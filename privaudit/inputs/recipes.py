@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from privaudit.errors import PrivauditError
+from privaudit.errors import PrivauditError, spell
 from privaudit.inputs.clones import clone_estimator, is_estimator, unfit
 from privaudit.inputs.fitted_parts import find_fitted_part, fix_length
 from privaudit.inputs.models import in_process
@@ -71,15 +71,14 @@ def load_recipe(factory: str, outcome_kind: OutcomeKind = "class") -> Recipe:
     """The recipe that `module:function` names; outcome_kind: what it has to answer for."""
     import inspect
 
-    make = load_factory(factory, "--estimator")
+    make = load_factory(factory, spell("--estimator", "estimator"))
     try:
         source = Path(inspect.getsourcefile(make) or "").read_bytes()
     except (OSError, TypeError):
         source = b""
     made = make()
-    _require_answers(
-        made, f"--estimator {factory!r} returned a {type(made).__name__}", outcome_kind
-    )
+    what = f"{spell('--estimator', 'estimator')} {factory!r} returned a {type(made).__name__}"
+    _require_answers(made, what, outcome_kind)
     digest = hashlib.sha256(factory.encode() + b"\0" + source).hexdigest()
     return Recipe(factory, digest, _Unfitted(make), find_fitted_part(made))
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from privaudit.contracts import Method, Model, Release
 from privaudit.errors import PrivauditError
-from privaudit.facts import Reason
+from privaudit.facts import Caveat, Reason
 from privaudit.inputs.models.answers import probabilities
 from privaudit.inputs.models.layout import Frame, Layout
 from privaudit.inputs.models.opened_model import in_parts
@@ -29,13 +29,19 @@ NOT_RETRAINED = (
     "on "
     "other patients (shadow, lira, rmia, few_shadow_lira) were not run; they often find more. To "
     "run "
-    "them give --estimator module:function, a function that returns the unfitted estimator."
+    "them name a function that returns the unfitted estimator (--estimator module:function, in "
+    "Python estimator=), or supply shadow models' answers (--shadow-answers)."
 )
 ANSWERS_ONLY = (
     "Only the probabilities of these records are known, not the model: attacks that ask it about "
     "other "
     "records (attribute inference, evasion) or train it again were not run. To run them give "
     "--model."
+)
+
+ANSWERS_AND_SHADOWS = (
+    "Only the probabilities of these records are known, not the model: attacks that ask it about "
+    "other records (attribute inference, evasion) were not run."
 )
 
 
@@ -64,18 +70,19 @@ class UserRelease(Method):
         form: str,
         digest: str,
         *,
-        notes: Sequence[str] = (),
+        notes: Sequence[str | Caveat] = (),
         twin: Retrained | None = None,
         file: bytes | None = None,
+        shadows: tuple[tuple[Method, np.ndarray], ...] = (),
     ) -> UserRelease:
         """Hand out this model; twin: how to train it again; file: what holds it when it is handed
-        out."""
+        out; shadows: see `Method.shadows`."""
+        recipe = "supplied shadow models" if shadows else "" if twin is None else twin.recipe
         short = "" if file is None else hashlib.sha256(file).hexdigest()[:16]
-        made = cls(form, digest, "" if twin is None else twin.recipe, short)
-        notes = notes if twin is not None else (*notes, NOT_RETRAINED)
-        return hold_parts(
-            made, release=Release(model=model, file=file, notes=tuple(notes)), twin=twin
-        )
+        made = cls(form, digest, recipe, short)
+        notes = notes if recipe else (*notes, NOT_RETRAINED)
+        release = Release(model=model, file=file, notes=tuple(notes))
+        return hold_parts(made, release=release, twin=None if shadows else twin, shadows=shadows)
 
     @classmethod
     def of_table(
@@ -89,6 +96,11 @@ class UserRelease(Method):
     @property
     def reruns(self) -> bool:
         return bool(self.recipe)
+
+    @property
+    def shadows(self) -> Sequence[tuple[Method, np.ndarray]]:
+        found: tuple[tuple[Method, np.ndarray], ...] = self.__dict__.get("_shadows", ())
+        return found
 
     @property
     def twin(self) -> Method:
@@ -234,4 +246,11 @@ def get_part(made: Any, name: str, kind: type[T]) -> T:
     return found
 
 
-__all__ = ["ANSWERS_ONLY", "Retrained", "UserRelease", "get_part", "hold_parts"]
+__all__ = [
+    "ANSWERS_AND_SHADOWS",
+    "ANSWERS_ONLY",
+    "Retrained",
+    "UserRelease",
+    "get_part",
+    "hold_parts",
+]

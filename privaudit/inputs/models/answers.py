@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from privaudit.errors import PrivauditError
+from privaudit.errors import PrivauditError, spell
 from privaudit.inputs.number_text import is_code, parse_number
 
 SLACK = 1e-3
@@ -48,8 +48,9 @@ def probabilities(answers: Any, rows: int, classes: int, *, who: str = "the mode
         raise PrivauditError(
             f"{who} answered outside [0, 1] for {outside:,} of {rows:,} rows",
             "probabilities lie in [0, 1]; logits, scores and regressions do not",
-            "if these are logits say --answers logits, else give a model that answers with "
-            "probabilities",
+            "if these are logits say "
+            + spell("--answers logits", "answers='logits'")
+            + ", else give a model that answers with probabilities",
         )
     p = np.clip(p, 0.0, 1.0)
     if p.ndim == 1:
@@ -58,8 +59,11 @@ def probabilities(answers: Any, rows: int, classes: int, *, who: str = "the mode
         raise PrivauditError(
             f"{who} knows {p.shape[1]} classes and the outcome has {classes}",
             "each class of the outcome needs its probability",
-            "list in the schema's `classes` every class that the model was trained on, in its "
-            "order",
+            spell(
+                "list in the schema's `classes` every class that the model was trained on, in its "
+                "order",
+                "pass classes=[...]: every class that the model was trained on, in its order",
+            ),
         )
     sums = p.sum(axis=1)
     if np.abs(sums - 1).max(initial=0) > SLACK:
@@ -117,7 +121,10 @@ def order_classes(labels: Sequence[Any], classes: Sequence[str]) -> np.ndarray:
             f"{len(unknown)} of them unknown to it",
             f"the model was trained on: {', '.join(map(str, labels))}; the table's are: "
             f"{', '.join(classes)}",
-            "spell outcomes as in training (--outcome, or `classes` in the schema)",
+            spell(
+                "spell outcomes as in training (--outcome, or `classes` in the schema)",
+                "pass outcomes as in training",
+            ),
         )
     return np.array([own[canonical(name)] for name in classes])
 

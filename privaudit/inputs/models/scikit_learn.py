@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from privaudit.contracts import Model
 from privaudit.errors import PrivauditError
-from privaudit.inputs.models.answers import from_logits, probabilities
+from privaudit.inputs.models.answers import canonical, from_logits, probabilities
 from privaudit.inputs.models.layout import (
     Frame,
     Layout,
@@ -50,6 +50,7 @@ class Estimator:
     places: tuple[int, ...] | None = None
     wide: bool = True
     answers: str = ""
+    names: tuple[Any, ...] = ()
 
     def predict_proba(self, records: Records) -> np.ndarray:
         """(n, classes): see `privaudit.contracts.Model`."""
@@ -69,14 +70,36 @@ class Estimator:
                 "shown, it may quote cells",
                 "ask it yourself for a few rows of the table, and give the table as in training",
             ) from error
-        if hasattr(found, "detach"):
-            found = found.detach().cpu().numpy()
-        found = getattr(found, "to_numpy", lambda: found)()
+        found = to_answers(found, self.names)
         if self.answers == "logits":
             p = from_logits(found, len(records), self.classes)
         else:
             p = probabilities(found, len(records), self.classes)
         return reorder_classes(p, self.places)
+
+
+def to_answers(found: Any, names: Sequence[Any]) -> Any:
+    """What a model answered, a tensor or a frame, as an array.
+
+    names: the classes in the order of its answers, by which the columns of a frame are found.
+
+    Raises:
+        PrivauditError: A frame whose columns are named, and not by the classes.
+    """
+    if hasattr(found, "detach"):
+        return found.detach().cpu().numpy()
+    columns = list(getattr(found, "columns", ()))
+    if len(columns) < 2 or columns == list(range(len(columns))):
+        return found.to_numpy() if hasattr(found, "to_numpy") else found
+    own, said = [canonical(name) for name in names], [canonical(name) for name in columns]
+    if sorted(own) != sorted(said):
+        raise PrivauditError(
+            f"the model answered with a frame of {len(columns)} columns that are not named by the "
+            "outcome's classes",
+            f"the classes are: {', '.join(own[:10])}; which column belongs to which is not known",
+            "name the columns by the classes, or answer with an array in their order",
+        )
+    return found.to_numpy()[:, [said.index(name) for name in own]]
 
 
 def inputs(reads: Frame | Layout, records: Records, wide: bool = True) -> Any:
@@ -125,7 +148,11 @@ def open_estimator(held: Any, form: str = "", frame: Frame | None = None) -> Ope
             raise not_a_model_of_classes(type(held).__name__)
         places = binding.place(own)
         return Estimator(
-            held, reads, len(binding.classes), None if places is None else tuple(places.tolist())
+            held,
+            reads,
+            len(binding.classes),
+            None if places is None else tuple(places.tolist()),
+            names=own or binding.classes,
         )
 
     return Opened(form or type(held).__name__, given, own, len(own) if own else None, bind)
@@ -203,7 +230,13 @@ def open_callable(function: Callable[..., Any], form: str, frame: Frame | None) 
         reads: Frame | Layout = frame or by_order(None, binding.columns, encode=binding.encode)
         if binding.outcome_kind != "class":
             return NumberEstimator(function, reads)
-        return Estimator(function, reads, len(binding.classes), answers=binding.answers)
+        return Estimator(
+            function,
+            reads,
+            len(binding.classes),
+            answers=binding.answers,
+            names=binding.classes,
+        )
 
     return Opened(form, None, None, None, bind)
 

@@ -258,11 +258,11 @@ def _answer_untested(audit: Audit) -> list[Block]:
     lines = lines or [words.ALL_TESTED]
     kinds = get_kinds(audit)
     bare = any(
-        kind == "supplied model" and not has_shadow_attack(s)
+        kind in ("supplied model", "answers") and not has_shadow_attack(s)
         for kind, s in zip(kinds, audit.subjects, strict=True)
     )
     lines += [mark_code(words.ANSWERS_ONLY)] if "answers" in kinds else []
-    lines += [mark_code(words.NO_RECIPE)] if bare or "answers" in kinds else []
+    lines += [mark_code(words.NO_RECIPE)] if bare else []
     lines += [summary.word_untrained(u) for u in audit.untrained]
     outcomes = [(s.name, o) for s in audit.subjects for o in s.outcomes]
     failed = [name_place(name_attack(o.attack), s) for s, o in outcomes if isinstance(o, Failed)]

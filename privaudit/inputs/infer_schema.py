@@ -207,8 +207,9 @@ class _Proposal:
         return schema, tuple(notes)
 
     def _require_numbers(self, seen: Seen) -> None:
-        if seen.temporal or seen.bad or not seen.there:
-            what = "dates" if seen.temporal else f"{seen.bad:,} cells that are no number"
+        dated = seen.shape == "a date"
+        if dated or seen.bad or not seen.there:
+            what = "dates" if dated else f"{seen.bad:,} cells that are no number"
             raise PrivauditError(
                 f"the outcome {self.outcome!r} holds {what if seen.there else 'nothing'}",
                 "it is said to be a number",

@@ -129,7 +129,7 @@ def read_model(
         order = find_order(schema.classes, opened.labels, options.order)
         schema = replace(schema, classes=order.classes)
     in_order = of_classes and not order.by_label
-    asked = {"answers": options.answers, "in_order": in_order}
+    asked: dict[str, Any] = {"answers": options.answers, "in_order": in_order}
     try:
         model = bind(opened, schema, encode=options.encode, **asked)
     except TextsAsNumbers as error:
@@ -374,7 +374,8 @@ def _read_pools(
             rng=seeds.rng("read", pool),
         )
         read[pool] = to_records(cells[pool], schema, pool)
-    bank, left_out = None, ()
+    bank: tuple[ShadowAnswers, Records] | None = None
+    left_out: tuple[str | Caveat, ...] = ()
     if tables.shadows is not None:
         own = (read["members"], read["non-members"])
         answered = read_shadow_tables(

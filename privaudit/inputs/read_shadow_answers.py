@@ -88,10 +88,10 @@ def read_shadow_tables(
             _refuse_rows(len(column), len(y), what)
             break
         if outcome in columns:
-            codes, _ = to_codes(columns[outcome], list(classes))
+            codes, _, _ = to_codes(columns[outcome], list(classes))
             _refuse_other_rows(codes != y, outcome, what)
         if patient and patient in columns and patients is not None:
-            own, _ = to_patients(columns[patient], dict(patients))
+            own, _, _ = to_patients(columns[patient], dict(patients))
             _refuse_other_rows(own != ids, patient, what)
         ignored = (outcome, patient, *others)
         # What pandas writes of an index that it was not asked to leave out.
@@ -233,7 +233,7 @@ def _join(frames: Sequence[pl.DataFrame], name: str) -> pl.Series:
 
 
 def _numbers(column: pl.Series, name: str) -> np.ndarray:
-    found, bad = to_numbers(column)
+    found, bad, _ = to_numbers(column)
     if bad:
         raise PrivauditError(
             f"{bad:,} cells of the column {name!r} of {ANSWERS} are no numbers",

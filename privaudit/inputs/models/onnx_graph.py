@@ -178,7 +178,7 @@ def open_onnx(raw: bytes) -> Opened:
             known = {n: own for n, own in found.items() if own}
             layout = by_name(names, binding.columns, encode=binding.encode, known=known)
         places = binding.place(labels) if binding.outcome_kind == "class" else None
-        found = Onnx(
+        model = Onnx(
             raw,
             inputs,
             output,
@@ -191,10 +191,10 @@ def open_onnx(raw: bytes) -> Opened:
             graph.texts,
         )
         if binding.outcome_kind == "class":
-            return found
+            return model
         if labels is not None or "prob" in output.lower() or "map(" in outputs[output].type:
             raise not_a_regressor("an ONNX", f"whose output {output!r} is of classes")
-        return NumberOnnx(found)
+        return NumberOnnx(model)
 
     notes = []
     if len(outputs) > 1:

@@ -494,7 +494,9 @@ def _hold_model(model: Any, read: Frames, estimator: Any, answers: str) -> _Held
         )
     opened = in_process.open_live(model, read.frame)
     first = read.members
-    binding = Binding(first.columns, first.classes, "", answers, first.outcome_kind)
+    binding = Binding(
+        first.columns, first.classes, answers=answers, outcome_kind=first.outcome_kind
+    )
     bound: Any = opened.bind(binding)
     if read.frame is not None and hasattr(bound, "reads"):
         # Asked with a frame of the same dtypes as the one that was given.

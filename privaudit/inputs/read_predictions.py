@@ -22,7 +22,12 @@ from privaudit.inputs.read_model import SAMPLE
 from privaudit.inputs.read_shadow_answers import ShadowTables, read_shadow_tables
 from privaudit.inputs.read_table import list_names, read_cells, to_records
 from privaudit.inputs.schema import TableSchema
-from privaudit.inputs.shadow_answers import join_bank, leave_out_sparse, no_shadows_of_numbers
+from privaudit.inputs.shadow_answers import (
+    ShadowAnswers,
+    join_bank,
+    leave_out_sparse,
+    no_shadows_of_numbers,
+)
 from privaudit.inputs.table_file import open_table
 from privaudit.inputs.user_release import ANSWERS_AND_SHADOWS, ANSWERS_ONLY, UserRelease
 from privaudit.inputs.user_task import UserTask
@@ -117,6 +122,7 @@ def read_predictions(
         whats=[f"the {what} table"],
         outcome_kind=table.outcome_kind,
     )
+    columns: tuple[Column, ...]
     if of_numbers:
         columns = (Column(_find_prediction_column(table.probabilities, rest)),)
         classes: tuple[str, ...] = ()
@@ -165,7 +171,8 @@ def read_predictions(
             )
         answers = _hold_probabilities(read, p)
     inside, outside = answers.take(is_member), answers.take(~is_member)
-    bank, checked = None, ()
+    bank: ShadowAnswers | None = None
+    checked: tuple[str | Caveat, ...] = ()
     if table.shadows is not None:
         bank = read_shadow_tables(
             table.shadows,

@@ -97,7 +97,7 @@ def open_lightgbm(raw: bytes) -> Opened:
             )
         return LightGBM(text, layout, classes, slope)
 
-    return Opened("LightGBM", None if plain else names, None, classes, bind)
+    return Opened("LightGBM", None if plain else names, None, classes, bind, numbered=True)
 
 
 def _any_levels(names: Sequence[str], columns: Sequence[Column]) -> dict[str, tuple[str, ...]]:

@@ -103,7 +103,7 @@ def open_xgboost(raw: bytes) -> Opened:
         return XGBoost(raw, layout, classes, None if places is None else tuple(places.tolist()))
 
     given = None if names is None else tuple(names)
-    return Opened("XGBoost", given, labels, classes, bind, tuple(notes))
+    return Opened("XGBoost", given, labels, classes, bind, tuple(notes), numbered=True)
 
 
 def read_categories(booster: Any) -> dict[str, tuple[Any, ...]]:

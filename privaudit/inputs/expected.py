@@ -11,6 +11,7 @@ import numpy as np
 from privaudit.contracts import Model
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode
+from privaudit.inputs.class_order import order_evidently
 from privaudit.inputs.probability_columns import find_columns
 from privaudit.inputs.read_table import list_names, read_cells, to_records
 from privaudit.inputs.schema import TableSchema
@@ -31,6 +32,10 @@ POOLS: Mapping[str, Pool] = {
     "non-members": "non-members",
     "reference": "reference",
 }
+
+
+class Disagreement(PrivauditError):
+    """The owner's probabilities are not those computed here."""
 
 
 def check_expected(
@@ -70,6 +75,12 @@ def check_expected(
         )
     rest = [name for name in names if name not in (key, TABLE, schema.outcome)]
     chosen = find_columns((), rest, schema.classes)
+    if not chosen.named and order_evidently(schema.classes) is None:
+        raise PrivauditError(
+            f"{what} in {', '.join(chosen.names)}, of classes called {', '.join(schema.classes)}",
+            "a column that does not name its class agrees under either order of the classes",
+            f"name each column after its class (p_{schema.classes[-1]})",
+        )
     columns = tuple(map(Column, chosen.names))
     by_row = key == ROW
     wanted = TableSchema(
@@ -120,7 +131,7 @@ def check_expected(
         )
     greatest = _greatest(answers, p)
     if greatest > TOLERANCE:
-        raise PrivauditError(
+        raise Disagreement(
             f"the model answers otherwise here than in the table of {what}: the greatest "
             f"difference is {greatest:.2g} (over {len(p):,} rows)",
             _likely_cause(answers, shifted, p, by_row),
@@ -139,6 +150,11 @@ def _likely_cause(answers: np.ndarray, shifted: np.ndarray, p: np.ndarray, by_ro
         return "the classes are the other way round: with their order exchanged all rows agree"
     if by_row and np.median(np.nanmax(np.abs(shifted - p), axis=1)) <= TOLERANCE:
         return "the rows are counted from 1: the first row after the header is row 0"
+    for digits in range(1, 5):
+        if _greatest(np.round(answers, digits), p) <= 10.0**-6:
+            return (
+                f"the probabilities in the table are rounded to {digits} digits: give all of them"
+            )
     near = float(np.mean(np.nanmax(np.abs(answers - p), axis=1) <= TOLERANCE))
     if near > 0.5:
         return (
@@ -197,4 +213,4 @@ def _find_patients(wanted: np.ndarray, records: Records, known: int, pool: str) 
     return result
 
 
-__all__ = ["TOLERANCE", "check_expected"]
+__all__ = ["TOLERANCE", "Disagreement", "check_expected"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from privaudit.inputs.class_order import (
     refuse_unknown_order,
 )
 from privaudit.inputs.codes import advise_codes, list_codes, refuse_other_codes
-from privaudit.inputs.expected import Pool, check_expected
+from privaudit.inputs.expected import Disagreement, Pool, check_expected
 from privaudit.inputs.infer_schema import propose_schema
 from privaudit.inputs.models.answers import canonical
 from privaudit.inputs.models.layout import Encode, Frame, Layout, TextsAsNumbers, by_name
@@ -48,6 +49,9 @@ from privaudit.seeds import Seeds
 
 SAMPLE = 50_000
 """Records a side that are read by default."""
+
+MAX_TRIED_CLASSES = 3
+"""Classes whose orders are all tried against the owner's own probabilities."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,7 @@ def read_model(
         raise no_shadows_of_numbers()
     order = ClassOrder(())
     if of_classes:
-        order = find_order(schema.classes, opened.labels, options.order)
+        order = _order_outputs(opened, schema, tables, options)
         schema = replace(schema, classes=order.classes)
     in_order = of_classes and not order.by_label
     asked: dict[str, Any] = {"answers": options.answers, "in_order": in_order}
@@ -183,6 +187,43 @@ def read_model(
         facts={"rows of the tables": rows},
     )
     return task, release, (*notes, *read)
+
+
+def _order_outputs(
+    opened: Opened, schema: TableSchema, tables: TablePaths, options: ModelOptions
+) -> ClassOrder:
+    order = find_order(schema.classes, opened.labels, options.order)
+    if order.known and not (order.by_label or options.order or opened.numbered):
+        # A schema that lists 1 before 0 may mean the order of the outputs, or none.
+        order = replace(order, known=order.classes == schema.classes)
+    if not order.known and options.expected is not None:
+        order = _order_by_expected(order, opened, schema, tables, options)
+    return order
+
+
+def _order_by_expected(
+    order: ClassOrder,
+    opened: Opened,
+    schema: TableSchema,
+    tables: TablePaths,
+    options: ModelOptions,
+) -> ClassOrder:
+    """The one order under which the owner's own probabilities agree; the same where none or several
+    do."""
+    if options.expected is None or len(order.classes) > MAX_TRIED_CLASSES:
+        return order
+    fitting = []
+    for classes in permutations(order.classes):
+        tried = replace(schema, classes=classes)
+        try:
+            model = bind(
+                opened, tried, encode=options.encode, answers=options.answers, in_order=True
+            )
+            check_expected(options.expected, model, tables.given, tried)
+        except Disagreement:
+            continue
+        fitting.append(ClassOrder(classes))
+    return fitting[0] if len(fitting) == 1 else order
 
 
 STATE_ORDER = (

@@ -184,6 +184,7 @@ class Retrained(Method):
             ) from error
         if of_numbers:
             return Release(model=NumberEstimator(estimator, reads))
+        codes = order_codes(estimator, y, members.y, codes)
         return Release(model=RetrainedModel(estimator, reads, len(members.classes), codes))
 
     @staticmethod
@@ -199,9 +200,23 @@ class Retrained(Method):
         return result
 
 
+def order_codes(estimator: Any, handed: np.ndarray, y: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """The class codes in the order of the estimator's answers, which sorts labels of its own
+    accord.
+
+    handed: (n,) the labels that it was trained on; y: (n,) their codes; codes: those that occur.
+    """
+    own = getattr(estimator, "classes_", None)
+    if own is None or len(own) != len(codes):
+        return codes
+    found = [y[handed == label][:1] for label in np.asarray(own).tolist()]
+    return np.concatenate(found) if all(map(len, found)) else codes
+
+
 @dataclass(frozen=True, eq=False)
 class RetrainedModel:
-    """An estimator trained again. codes: the classes that its records held; others get nothing."""
+    """An estimator trained again. codes: the classes that its records held, in the order of its
+    answers; others get nothing."""
 
     held: Any
     reads: Frame | Layout
@@ -220,7 +235,7 @@ class RetrainedModel:
             found = np.ones((len(records), 1)) if found.ndim == 1 else found[:, :1] * 0 + 1
         else:
             found = probabilities(found, len(records), k, who="the model trained again")
-        if k == self.classes:
+        if k == self.classes and (np.diff(self.codes) > 0).all():
             return found
         wide = np.zeros((len(records), self.classes))
         wide[:, self.codes] = found

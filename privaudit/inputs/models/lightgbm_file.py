@@ -110,7 +110,7 @@ def open_lightgbm(raw: bytes) -> Opened:
         found = LightGBM(text, layout, classes or 0, slope)
         return NumberLightGBM(found) if of_numbers else found
 
-    return Opened("LightGBM", None if plain else names, None, classes, bind)
+    return Opened("LightGBM", None if plain else names, None, classes, bind, numbered=True)
 
 
 def _any_levels(names: Sequence[str], columns: Sequence[Column]) -> dict[str, tuple[str, ...]]:

@@ -46,7 +46,7 @@ class Opened:
     form: what it is; names: its features, None where it has no names; labels: its classes in the
     order of its answers, None where it names none; classes: how many, None where it does not say;
     notes: what a reader must know of how it is read; bind: makes the model that answers for
-    records.
+    records; numbered: its format numbers classes from 0, in the order of its answers.
     """
 
     form: str
@@ -55,6 +55,7 @@ class Opened:
     classes: int | None
     bind: Callable[[Binding], Model]
     notes: tuple[str, ...] = ()
+    numbered: bool = False
 
 
 class FileModel:

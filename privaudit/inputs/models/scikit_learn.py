@@ -164,7 +164,7 @@ def make_frame(
     """A frame where all names are columns; one-hot columns where names tell levels."""
     own = {column.name for column in binding.columns}
     absent = [name for name in names if name not in own]
-    if not absent:
+    if not absent and (levels or not binding.encode):
         return Frame(names, dict.fromkeys(levels, "category"), levels)
     try:
         layout = by_name(names, binding.columns, encode=binding.encode)

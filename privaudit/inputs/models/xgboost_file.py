@@ -119,7 +119,7 @@ def open_xgboost(raw: bytes) -> Opened:
         )
 
     given = None if names is None else tuple(names)
-    return Opened("XGBoost", given, labels, classes, bind, tuple(notes))
+    return Opened("XGBoost", given, labels, classes, bind, tuple(notes), numbered=True)
 
 
 def read_categories(booster: Any) -> dict[str, tuple[Any, ...]]:

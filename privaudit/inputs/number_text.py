@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import polars as pl
@@ -46,6 +46,21 @@ class Form(StrEnum):
     SUFFIX = "suffix"
     ODD = "odd"
     WORD = "word"
+
+
+WAYS = {
+    Form.COMMA: "decimal commas",
+    Form.COMMA_OR_THOUSANDS: "decimal commas or thousands separators",
+    Form.THOUSANDS_COMMA: "thousands separators",
+    Form.THOUSANDS_POINT: "thousands separators",
+    Form.THOUSANDS_BLANK: "thousands separators",
+    Form.CENSORED: "bounds such as < 1 or > 89",
+    Form.SUFFIX: "a text after the number",
+    Form.ODD: "a sign before or after the number",
+    Form.CODE: "superfluous zeros",
+    Form.WORD: "words",
+}
+"""How messages call what is no plain number."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +205,7 @@ def read_number(text: str, spelling: Spelling) -> tuple[float | None, bool, tupl
     return found, False, tuple(sights)
 
 
-def contradict(sights: Mapping[Sight, int]) -> int:
+def contradict(sights: Mapping[Any, int]) -> int:
     """Of one column of one table: how many cells are written unlike the others; 0 for none.
 
     A column is written one way: 1,5 beside 1.5, or 65% beside 0.65, may be anything.
@@ -243,6 +258,7 @@ def to_floats(
 __all__ = [
     "NUMBER",
     "PLAIN",
+    "WAYS",
     "Form",
     "Sight",
     "Spelling",

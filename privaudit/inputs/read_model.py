@@ -13,6 +13,7 @@ from privaudit.contracts import FlowStep, Model
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode
 from privaudit.inputs import pools
+from privaudit.inputs.fit_guesses import read_fitted_schema
 from privaudit.inputs.infer_schema import propose_schema
 from privaudit.inputs.models.answers import canonical
 from privaudit.inputs.models.layout import Encode, Frame, by_name
@@ -20,7 +21,7 @@ from privaudit.inputs.models.open_model import bind, open_model
 from privaudit.inputs.models.opened_model import Opened
 from privaudit.inputs.read_table import Cells, list_names, read_cells, to_records
 from privaudit.inputs.recipes import Recipe, clone_recipe, load_recipe
-from privaudit.inputs.schema import TableSchema, read_schema
+from privaudit.inputs.schema import TableSchema
 from privaudit.inputs.table_file import open_table
 from privaudit.inputs.user_release import Retrained, UserRelease
 from privaudit.inputs.user_task import UserTask
@@ -147,12 +148,13 @@ def _sentence(note: str) -> str:
 def _find_schema(tables: TablePaths, opened: Opened) -> tuple[TableSchema, list[str | Caveat]]:
     """The schema given, or one proposed from all tables in which no level is put together."""
     notes: list[str | Caveat] = []
+    whats = [f"the {pool} table" for pool in tables.given]
+    paths = list(tables.given.values())
     if tables.schema is not None:
-        found = read_schema(tables.schema)
+        found, widened = read_fitted_schema(tables.schema, paths, whats)
         found = name_roles(found, outcome=tables.outcome, patient=tables.patient)
+        notes += widened
     else:
-        whats = [f"the {pool} table" for pool in tables.given]
-        paths = list(tables.given.values())
         _require_same_columns(paths, whats)
         found, proposed = propose_schema(
             paths,

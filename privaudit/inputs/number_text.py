@@ -21,7 +21,7 @@ CODE = r"0[0-9]+(?:\.[0-9]*)?|[0-9]{1,3}E[0-9]{1,3}"
 
 _BLANKS = " \u00a0\u2009\u202f'\u2019"
 _NUMBER, _CODE = re.compile(NUMBER), re.compile(CODE)
-_PLAIN = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
+_PLAIN = re.compile(r"[+-]?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 _CENSORED = re.compile(r"(?:[<>]=?|=[<>]|[≤≥⩽⩾])\s*(.+)|(.+?)\s*\+")
 _SUFFIX = re.compile(r"(.*?[0-9.])\s*((?:[%‰°µμ]|[^\W\d_])(?:[^\s].*)?)", re.DOTALL)
 _COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+(?:[eE][+-]?[0-9]{1,3})?")
@@ -110,10 +110,11 @@ def is_code(text: str) -> bool:
 
 
 def normalise_number(text: str) -> str:
-    """1, 1.0 and 1.00 are one text; every text that is no plain number stays as it is."""
-    if "." in text and _PLAIN.fullmatch(text):
-        return text.rstrip("0").removesuffix(".")
-    return text
+    """1, 1.0 and +1 are one text; every text that is no plain number stays as it is."""
+    if not _PLAIN.fullmatch(text):
+        return text
+    short = text.removeprefix("+")
+    return short.rstrip("0").removesuffix(".") if "." in short else short
 
 
 def find_form(text: str) -> Form:

@@ -11,7 +11,7 @@ import numpy as np
 
 from privaudit.errors import PrivauditError
 from privaudit.inputs.cell_text import to_codes, to_numbers, to_patients
-from privaudit.inputs.number_text import Sight, contradict
+from privaudit.inputs.number_text import WAYS, Form, Sight, contradict
 from privaudit.inputs.outcome import series_to_numbers
 from privaudit.inputs.schema import OTHER, TableSchema
 from privaudit.records import Column
@@ -104,7 +104,7 @@ class Faults:
     def __init__(self, what: str) -> None:
         self.what = what
         self.count: dict[tuple[Fault, str], int] = {}
-        self.sights: dict[str, Counter[Sight]] = {}
+        self.sights: dict[str, Counter[Sight | Form]] = {}
 
     def add(self, kind: Fault, column: str, count: int) -> None:
         """Count faults of one kind in one column."""
@@ -174,10 +174,13 @@ class Faults:
             self.add(Fault.WRITTEN_TWO_WAYS, name, contradict(sights))
         if not self.count:
             return
-        said = [f"{count:,} cells of {name!r} {kind}" for (kind, name), count in self.count.items()]
+        said = [
+            f"{count:,} cells of {name!r} {kind}{self._describe(kind, name)}"
+            for (kind, name), count in self.count.items()
+        ]
         if len(said) == 1:
             ((kind, name), count) = next(iter(self.count.items()))
-            what = f"{count:,} cells of {name!r} in {self.what} {kind}"
+            what = f"{count:,} cells of {name!r} in {self.what} {kind}{self._describe(kind, name)}"
         else:
             more = f", and {len(said) - MAX_NAMED} more faults" if len(said) > MAX_NAMED else ""
             what = f"faults in {self.what}: {'; '.join(said[:MAX_NAMED])}{more}"
@@ -188,6 +191,12 @@ class Faults:
             "; ".join(because for because, _ in remedies),
             "; ".join(fix for _, fix in remedies),
         )
+
+    def _describe(self, kind: Fault, name: str) -> str:
+        if kind is not Fault.NO_NUMBER:
+            return ""
+        ways = dict.fromkeys(way for form, way in WAYS.items() if self.sights[name][form])
+        return f" ({', '.join(ways)})" if ways else ""
 
     def _remedy(self, kind: Fault, schema: TableSchema) -> tuple[str, str]:
         because, fix = _REMEDIES[kind]

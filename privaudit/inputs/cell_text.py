@@ -11,8 +11,10 @@ import numpy as np
 
 from privaudit.inputs.number_text import (
     PLAIN,
+    Form,
     Sight,
     Spelling,
+    find_form,
     normalise_number,
     parse_number,
     to_floats,
@@ -40,6 +42,9 @@ TRUE, FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 
 EXACT_FLOATS = 2**53
 """Above, a float64 holds only every second whole number: two patients may be one."""
+
+LOOKED_AT = 2_000
+"""Different cells without a number of which it is said how they are written."""
 
 AGE_BANDS = ((0, 17), (18, 44), (45, 64), (65, 79), (80, 200))
 NO_LABEL = "not recorded"
@@ -108,7 +113,7 @@ def place_booleans(levels: Sequence[str]) -> dict[bool, int]:
 
 def to_numbers(
     series: pl.Series, spelling: Spelling = PLAIN, *, binary: bool = False
-) -> tuple[pl.Series, int, Counter[Sight]]:
+) -> tuple[pl.Series, int, Counter[Sight | Form]]:
     """A column as float64, null where not recorded.
 
     Args:
@@ -117,7 +122,8 @@ def to_numbers(
         binary: Whether true, yes and the like are 1.
 
     Returns:
-        (n,) numbers; how many cells are no number; what shows of how the column is written.
+        (n,) numbers; how many cells are no number; what shows of how the column is written, and in
+        which ways the cells that are no number are.
     """
     import polars as pl
 
@@ -133,7 +139,10 @@ def to_numbers(
         words = {w: digit for digit, some in (("0", FALSE), ("1", TRUE)) for w in some}
         texts = texts.str.to_lowercase().replace(words)
     found, faulty, sights = to_floats(texts, spelling)
-    return found, int(faulty.sum()), sights
+    shown: Counter[Sight | Form] = Counter(sights)
+    if faulty.any():
+        shown.update(map(find_form, texts.filter(faulty).unique().head(LOOKED_AT).to_list()))
+    return found, int(faulty.sum()), shown
 
 
 def to_codes(

@@ -8,38 +8,25 @@ from dataclasses import dataclass, field, replace
 from privaudit.errors import PrivauditError
 from privaudit.inputs.cell_text import NO_NUMBER
 from privaudit.inputs.column_seen import Seen
-from privaudit.inputs.number_text import PLAIN, Form, Spelling, find_form
+from privaudit.inputs.number_text import PLAIN, WAYS, Form, Spelling, find_form
 
 MIN_WORD_ROWS = 10
 """A word of fewer rows is not listed: it may be somebody's."""
 
 MAX_NAMED = 12
 
-_HOW = {
-    Form.COMMA: "decimal commas",
-    Form.COMMA_OR_THOUSANDS: "decimal commas or thousands separators",
-    Form.THOUSANDS_COMMA: "thousands separators",
-    Form.THOUSANDS_POINT: "thousands separators",
-    Form.THOUSANDS_BLANK: "thousands separators",
-    Form.CENSORED: "bounds such as < 1 or > 89",
-    Form.SUFFIX: "a text after the number",
-    Form.ODD: "a sign before or after the number",
-    Form.CODE: "superfluous zeros",
-    Form.WORD: "words between numbers",
-}
-
 
 @dataclass
 class Spellings:
     """What was found.
 
-    table, spelled: how the table and single columns are read; how: by column, what its cells hold
-    beside plain numbers; unread: columns of which some cells are still no number so.
+    table, spelled: how the table and single columns are read; how: by column, how many cells are no
+    plain numbers and what they hold; unread: columns of which some cells are still no number so.
     """
 
     table: Spelling = PLAIN
     spelled: dict[str, Spelling] = field(default_factory=dict)
-    how: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    how: dict[str, str] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
 
     def describe_keys(self) -> str:
@@ -59,13 +46,14 @@ class Spellings:
 def find_spellings(columns: Sequence[Seen]) -> Spellings:
     """The likeliest way to read each column of numbers that are not all plain."""
     found = Spellings()
-    marked = [one for one in columns if one.is_marked and one.shape == ""]
+    marked = [one for one in columns if one.is_marked and not one.shape and not one.is_boolean]
     points = any(one.points for one in columns if one.texts)
     commas = [one for one in marked if _has_commas(one)]
     if commas and not points:
         found.table = Spelling(decimal=",")
     for one in marked:
-        found.how[one.name] = tuple(dict.fromkeys(_HOW[form] for form in _HOW if _tells(one, form)))
+        ways = list(dict.fromkeys(way for form, way in WAYS.items() if one.forms[form]))
+        found.how[one.name] = f"{one.bad:,} of {one.there:,} cells: {', '.join(ways)}"
         spelling = _find_spelling(one, bool(commas) and not points, points)
         left = _find_words(one)
         spelling = replace(spelling, missing=tuple(sorted(left.listed)))
@@ -84,10 +72,6 @@ def find_spellings(columns: Sequence[Seen]) -> Spellings:
 
 def _has_commas(seen: Seen) -> bool:
     return bool(seen.forms[Form.COMMA] or seen.forms[Form.THOUSANDS_POINT])
-
-
-def _tells(seen: Seen, form: Form) -> bool:
-    return bool(seen.forms[form])
 
 
 def _find_spelling(seen: Seen, comma_table: bool, points: bool) -> Spelling:
@@ -133,7 +117,7 @@ def refuse_unclear(spellings: Spellings, respelled: Sequence[str]) -> None:
     """Raise one error that names every column that can be read in several ways."""
     if not spellings.how and not respelled:
         return
-    said = [f"{name!r} ({', '.join(how)})" for name, how in spellings.how.items()]
+    said = [f"{name!r} ({how})" for name, how in spellings.how.items()]
     said += [f"{name!r} (levels that differ by case, blanks or zeros alone)" for name in respelled]
     more = f" and {len(said) - MAX_NAMED} more" if len(said) > MAX_NAMED else ""
     because, fixes = [], []
@@ -150,7 +134,7 @@ def refuse_unclear(spellings: Spellings, respelled: Sequence[str]) -> None:
         because.append("two spellings of a value are read as two values")
         fixes.append("spell the levels alike in all tables, or list each in a schema")
     raise PrivauditError(
-        f"{len(said)} columns that can be read in several ways: "
+        f"{len(said)} column{'s' * (len(said) > 1)} that can be read in several ways: "
         f"{', '.join(said[:MAX_NAMED])}{more}",
         "; ".join(because),
         "; ".join(fixes),

@@ -234,9 +234,7 @@ class _Proposal:
         if not kept.how:
             kept.table = PLAIN
         for name, how in kept.how.items():
-            self.note(
-                f"beside plain numbers there are {', '.join(how)}; check how they are read in", name
-            )
+            self.note(f"numbers are not all plain ({how}); check how they are read in", name)
         for name in kept.unread:
             self.note(
                 "some cells are still no number, or may be read in several ways, and will be "
@@ -334,7 +332,7 @@ class _Proposal:
         if seen.is_plain or seen.is_marked:
             return self._numeric(seen, marks)
         if seen.is_coded:
-            self.note("numbers with a superfluous 0 in front were taken for codes in", seen.name)
+            self.note("numbers such as 007 or 5E1 were taken for codes in", seen.name)
         if seen.shape == "a date" and not seen.dated_numbers:
             raise PrivauditError(
                 f"the column {seen.name!r} holds dates",

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,7 +21,7 @@ CODE = r"0[0-9]+(?:\.[0-9]*)?|[0-9]{1,3}E[0-9]{1,3}"
 
 _BLANKS = " \u00a0\u2009\u202f'\u2019"
 _NUMBER, _CODE = re.compile(NUMBER), re.compile(CODE)
-_PLAIN = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
+_PLAIN = re.compile(r"[+-]?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 _CENSORED = re.compile(r"(?:[<>]=?|=[<>]|[≤≥⩽⩾])\s*(.+)|(.+?)\s*\+")
 _SUFFIX = re.compile(r"(.*?[0-9.])\s*((?:[%‰°µμ]|[^\W\d_])(?:[^\s].*)?)", re.DOTALL)
 _COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+(?:[eE][+-]?[0-9]{1,3})?")
@@ -46,6 +46,21 @@ class Form(StrEnum):
     SUFFIX = "suffix"
     ODD = "odd"
     WORD = "word"
+
+
+WAYS = {
+    Form.COMMA: "decimal commas",
+    Form.COMMA_OR_THOUSANDS: "decimal commas or thousands separators",
+    Form.THOUSANDS_COMMA: "thousands separators",
+    Form.THOUSANDS_POINT: "thousands separators",
+    Form.THOUSANDS_BLANK: "thousands separators",
+    Form.CENSORED: "bounds such as < 1 or > 89",
+    Form.SUFFIX: "a text after the number",
+    Form.ODD: "a sign before or after the number",
+    Form.CODE: "superfluous zeros",
+    Form.WORD: "words",
+}
+"""How messages call what is no plain number."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +110,11 @@ def is_code(text: str) -> bool:
 
 
 def normalise_number(text: str) -> str:
-    """1, 1.0 and 1.00 are one text; every text that is no plain number stays as it is."""
-    if "." in text and _PLAIN.fullmatch(text):
-        return text.rstrip("0").removesuffix(".")
-    return text
+    """1, 1.0 and +1 are one text; every text that is no plain number stays as it is."""
+    if not _PLAIN.fullmatch(text):
+        return text
+    short = text.removeprefix("+")
+    return short.rstrip("0").removesuffix(".") if "." in short else short
 
 
 def find_form(text: str) -> Form:
@@ -190,7 +206,7 @@ def read_number(text: str, spelling: Spelling) -> tuple[float | None, bool, tupl
     return found, False, tuple(sights)
 
 
-def contradict(sights: Mapping[Sight, int]) -> int:
+def contradict(sights: Mapping[Any, int]) -> int:
     """Of one column of one table: how many cells are written unlike the others; 0 for none.
 
     A column is written one way: 1,5 beside 1.5, or 65% beside 0.65, may be anything.
@@ -243,6 +259,7 @@ def to_floats(
 __all__ = [
     "NUMBER",
     "PLAIN",
+    "WAYS",
     "Form",
     "Sight",
     "Spelling",

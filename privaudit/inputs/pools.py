@@ -73,6 +73,7 @@ def split_pools(
                 "the attacker's table holds other patients",
                 f"leave {spell('--reference', 'reference')} out, or give records of other patients",
             )
+    checks.refuse_respelled_groups([one.groups for one in (members, nonmembers, reference)])
     split = Split(*rare_joined((members, nonmembers, reference)))
     checks.refuse_few_patients(split)
     return split, tuple(notes)

@@ -24,6 +24,7 @@ from privaudit.inputs.class_order import (
 )
 from privaudit.inputs.codes import advise_codes, list_codes, refuse_other_codes
 from privaudit.inputs.expected import Disagreement, Pool, check_expected
+from privaudit.inputs.fit_guesses import read_fitted_schema
 from privaudit.inputs.infer_schema import propose_schema
 from privaudit.inputs.models.answers import canonical
 from privaudit.inputs.models.layout import Encode, Frame, Layout, TextsAsNumbers, by_name
@@ -34,7 +35,7 @@ from privaudit.inputs.read_shadow_answers import ShadowTables, read_shadow_table
 from privaudit.inputs.read_table import Cells, list_names, read_cells, to_records
 from privaudit.inputs.recipes import Recipe, clone_recipe, load_recipe
 from privaudit.inputs.retraining import settle_recipe
-from privaudit.inputs.schema import TableSchema, read_schema
+from privaudit.inputs.schema import TableSchema
 from privaudit.inputs.shadow_answers import (
     ShadowAnswers,
     join_bank,
@@ -265,8 +266,10 @@ def _sentence(note: str) -> str:
 def _find_schema(tables: TablePaths, opened: Opened) -> tuple[TableSchema, list[str | Caveat]]:
     """The schema given, or one proposed from all tables in which no level is put together."""
     notes: list[str | Caveat] = []
+    whats = [f"the {pool} table" for pool in tables.given]
+    paths = list(tables.given.values())
     if tables.schema is not None:
-        found = read_schema(tables.schema)
+        found, widened = read_fitted_schema(tables.schema, paths, whats)
         found = name_roles(found, outcome=tables.outcome, patient=tables.patient)
         if tables.outcome_kind != "class" and found.outcome_kind != tables.outcome_kind:
             raise PrivauditError(
@@ -276,9 +279,8 @@ def _find_schema(tables: TablePaths, opened: Opened) -> tuple[TableSchema, list[
                 "leave --outcome-kind out, or write outcome_kind into the schema and remove its "
                 "classes",
             )
+        notes += widened
     else:
-        whats = [f"the {pool} table" for pool in tables.given]
-        paths = list(tables.given.values())
         _require_same_columns(paths, whats)
         found, proposed = propose_schema(
             paths,

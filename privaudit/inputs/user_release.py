@@ -12,10 +12,10 @@ import numpy as np
 from privaudit.contracts import Method, Model, Release
 from privaudit.errors import PrivauditError, spell
 from privaudit.facts import Caveat
-from privaudit.inputs.models.answers import probabilities
+from privaudit.inputs.models.answers import canonical, probabilities
 from privaudit.inputs.models.layout import Frame, Layout
 from privaudit.inputs.models.opened_model import in_parts
-from privaudit.inputs.models.scikit_learn import inputs
+from privaudit.inputs.models.scikit_learn import inputs, to_answers
 from privaudit.inputs.recipes import Recipe, seed_estimator
 from privaudit.records import Records
 from privaudit.seeds import borrowed_globals
@@ -151,6 +151,7 @@ class Retrained(Method):
                 "train it yourself on a random half of the members to see why, or "
                 + spell("leave --estimator out", "pass estimator=False"),
             ) from error
+        codes = _order_codes(estimator, y, members.y)
         return Release(model=RetrainedModel(estimator, reads, len(members.classes), codes))
 
     @staticmethod
@@ -168,7 +169,8 @@ class Retrained(Method):
 
 @dataclass(frozen=True, eq=False)
 class RetrainedModel:
-    """An estimator trained again. codes: the classes that its records held; others get nothing."""
+    """An estimator trained again. codes: the classes that its records held, in the order of its
+    answers; others get nothing."""
 
     held: Any
     reads: Frame | Layout
@@ -181,17 +183,40 @@ class RetrainedModel:
 
     def _ask(self, records: Records) -> np.ndarray:
         ask = getattr(self.held, "predict_proba", self.held)
-        found = np.asarray(ask(inputs(self.reads, records)), dtype=np.float64)
+        answers = to_answers(ask(inputs(self.reads, records)), self.codes.tolist())
+        found = np.asarray(answers, dtype=np.float64)
         k = len(self.codes)
         if k == 1:
             found = np.ones((len(records), 1)) if found.ndim == 1 else found[:, :1] * 0 + 1
         else:
             found = probabilities(found, len(records), k, who="the model trained again")
-        if k == self.classes:
+        if k == self.classes and (np.diff(self.codes) > 0).all():
             return found
         wide = np.zeros((len(records), self.classes))
         wide[:, self.codes] = found
         return wide
+
+
+def _order_codes(estimator: Any, handed: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """The class codes in the order of the estimator's answers.
+
+    handed: (n,) the outcomes that it was trained on, of the class codes (n,). An estimator sorts
+    the names that it is handed, which is not the order in which a user states them.
+    """
+    values, first = np.unique(handed, return_index=True)
+    known = {canonical(value): int(codes[at]) for value, at in zip(values, first, strict=True)}
+    own = getattr(estimator, "classes_", None)
+    named = [] if own is None else [canonical(label) for label in np.asarray(own).ravel().tolist()]
+    if sorted(named) == sorted(known):
+        return np.array([known[name] for name in named])
+    in_order = np.array([known[canonical(value)] for value in values.tolist()])
+    if (np.diff(in_order) > 0).all():
+        return in_order
+    raise PrivauditError(
+        "an estimator that was trained again and does not say the order of its answers",
+        "the outcomes' names sort in another order than the classes were stated in",
+        "give an estimator with `classes_`, as scikit-learn's classifiers have",
+    )
 
 
 def hold_parts(made: T, **parts: Any) -> T:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from privaudit.inputs.user_task import UserTask
 
 _MODEL = (
-    "The model's file: XGBoost .json or .ubj, LightGBM .txt, .onnx, TorchScript .pt, .safetensors, "
-    ".skops, .joblib or .pkl."
+    "The model's file: XGBoost .json or .ubj, LightGBM .txt, CatBoost .cbm or .json, .onnx, "
+    "TorchScript .pt, .safetensors, .skops, .joblib or .pkl."
 )
 _ESTIMATOR = (
     "A function that returns the unfitted estimator, so that attacks can train it again; `none` "

@@ -20,6 +20,7 @@ PACKAGES = (
     "torch",
     "xgboost",
     "xgboost-cpu",
+    "catboost",
     "adversarial-robustness-toolbox",
     "polars",
     "joblib",

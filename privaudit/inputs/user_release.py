@@ -12,11 +12,11 @@ import numpy as np
 from privaudit.contracts import Method, Model, Release
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, Reason
-from privaudit.inputs.models.answers import probabilities
+from privaudit.inputs.models.answers import canonical, probabilities
 from privaudit.inputs.models.layout import Frame, Layout
 from privaudit.inputs.models.opened_model import in_parts
 from privaudit.inputs.models.predictors import NumberEstimator
-from privaudit.inputs.models.scikit_learn import inputs
+from privaudit.inputs.models.scikit_learn import inputs, to_answers
 from privaudit.inputs.recipes import Recipe, seed_estimator
 from privaudit.inputs.refit_errors import explain_failure
 from privaudit.records import Records
@@ -184,7 +184,7 @@ class Retrained(Method):
             ) from error
         if of_numbers:
             return Release(model=NumberEstimator(estimator, reads))
-        codes = order_codes(estimator, y, members.y, codes)
+        codes = _order_codes(estimator, y, members.y)
         return Release(model=RetrainedModel(estimator, reads, len(members.classes), codes))
 
     @staticmethod
@@ -198,19 +198,6 @@ class Retrained(Method):
             return np.searchsorted(codes, y)
         result: np.ndarray = np.array(labels)[y]
         return result
-
-
-def order_codes(estimator: Any, handed: np.ndarray, y: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """The class codes in the order of the estimator's answers, which sorts labels of its own
-    accord.
-
-    handed: (n,) the labels that it was trained on; y: (n,) their codes; codes: those that occur.
-    """
-    own = getattr(estimator, "classes_", None)
-    if own is None or len(own) != len(codes):
-        return codes
-    found = [y[handed == label][:1] for label in np.asarray(own).tolist()]
-    return np.concatenate(found) if all(map(len, found)) else codes
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,7 +216,8 @@ class RetrainedModel:
 
     def _ask(self, records: Records) -> np.ndarray:
         ask = getattr(self.held, "predict_proba", self.held)
-        found = np.asarray(ask(inputs(self.reads, records)), dtype=np.float64)
+        answers = to_answers(ask(inputs(self.reads, records)), self.codes.tolist())
+        found = np.asarray(answers, dtype=np.float64)
         k = len(self.codes)
         if k == 1:
             found = np.ones((len(records), 1)) if found.ndim == 1 else found[:, :1] * 0 + 1
@@ -240,6 +228,28 @@ class RetrainedModel:
         wide = np.zeros((len(records), self.classes))
         wide[:, self.codes] = found
         return wide
+
+
+def _order_codes(estimator: Any, handed: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """The class codes in the order of the estimator's answers.
+
+    handed: (n,) the outcomes that it was trained on, of the class codes (n,). An estimator sorts
+    the names that it is handed, which is not the order in which a user states them.
+    """
+    values, first = np.unique(handed, return_index=True)
+    known = {canonical(value): int(codes[at]) for value, at in zip(values, first, strict=True)}
+    own = getattr(estimator, "classes_", None)
+    named = [] if own is None else [canonical(label) for label in np.asarray(own).ravel().tolist()]
+    if sorted(named) == sorted(known):
+        return np.array([known[name] for name in named])
+    in_order = np.array([known[canonical(value)] for value in values.tolist()])
+    if (np.diff(in_order) > 0).all():
+        return in_order
+    raise PrivauditError(
+        "an estimator that was trained again and does not say the order of its answers",
+        "the outcomes' names sort in another order than the classes were stated in",
+        "give an estimator with `classes_`, as scikit-learn's classifiers have",
+    )
 
 
 def hold_parts(made: T, **parts: Any) -> T:

@@ -8,7 +8,7 @@ from types import ModuleType
 from privaudit.errors import PrivauditError
 
 
-def require_library(module: str, what: str) -> ModuleType:
+def require_library(module: str, what: str, extra: str = "models") -> ModuleType:
     """The library, or an error that says how to get it."""
     try:
         return importlib.import_module(module)
@@ -16,7 +16,7 @@ def require_library(module: str, what: str) -> ModuleType:
         raise PrivauditError(
             f"{what} needs {module.partition('.')[0]}, which is not installed",
             "it reads files of this type",
-            "pip install 'privaudit[models]'",
+            f"pip install 'privaudit[{extra}]'",
         ) from None
 
 

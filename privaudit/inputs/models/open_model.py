@@ -9,6 +9,8 @@ from pathlib import Path
 
 from privaudit.contracts import Model
 from privaudit.errors import PrivauditError
+from privaudit.inputs.models.catboost_file import is_catboost_json, open_catboost
+from privaudit.inputs.models.keras_file import KERAS, R, refuse_keras, refuse_r
 from privaudit.inputs.models.layout import ENCODINGS, Encode
 from privaudit.inputs.models.opened_model import Binding, Opened
 from privaudit.inputs.schema import TableSchema
@@ -20,8 +22,8 @@ MAX_UNPACKING_RATIO = 200
 PICKLES = (".pkl", ".pickle", ".joblib")
 TORCHES = (".pt", ".pth", ".ts", ".torchscript")
 KINDS = (
-    ".json, .ubj (XGBoost), .txt (LightGBM), .onnx, .pt (TorchScript), .safetensors with --module, "
-    ".skops, and .joblib, .pkl with --trust-pickle"
+    ".json, .ubj (XGBoost), .txt (LightGBM), .cbm, .json (CatBoost), .onnx, .pt (TorchScript), "
+    ".safetensors with --module, .skops, and .joblib, .pkl with --trust-pickle"
 )
 ANSWERS = ("", "probabilities", "logits")
 
@@ -80,6 +82,12 @@ def _open(suffix: str, raw: bytes, trust_pickle: bool, module: str) -> Opened:
 
         return open_pickle(raw, trust_pickle)
     _refuse_disguise(suffix, raw)
+    if suffix == ".cbm" or (suffix == ".json" and is_catboost_json(raw)):
+        return open_catboost(raw, "cbm" if suffix == ".cbm" else "json")
+    if suffix in KERAS:
+        raise refuse_keras()
+    if suffix in R:
+        raise refuse_r()
     if suffix in (".json", ".ubj"):
         from privaudit.inputs.models.xgboost_file import open_xgboost
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import warnings
 from dataclasses import replace
 
 from privaudit.errors import PrivauditError
 from privaudit.inputs.models.in_process import open_live
+from privaudit.inputs.models.keras_file import SCRIPT
 from privaudit.inputs.models.opened_model import Opened
 
 TRUST_NOTE = (
@@ -25,16 +27,28 @@ def open_pickle(raw: bytes, trust_pickle: bool) -> Opened:
             "yourself, add --trust-pickle",
         )
     import joblib
+    from sklearn.exceptions import InconsistentVersionWarning
 
     try:
-        held = joblib.load(io.BytesIO(raw))
+        with warnings.catch_warnings():
+            # Estimators of another version may open, and answer otherwise than they did.
+            warnings.filterwarnings("error", category=InconsistentVersionWarning)
+            held = joblib.load(io.BytesIO(raw))
+    except InconsistentVersionWarning as warning:
+        raise PrivauditError(
+            f"a pickle of scikit-learn {warning.original_sklearn_version}, and "
+            f"{warning.current_sklearn_version} is installed here",
+            "another version may open it and answer otherwise than the model does",
+            f"save it as ONNX or skops; or write its answers to a table. {SCRIPT}",
+        ) from None
     except Exception as error:
         kind = type(error).__name__
         lacking = f": no module {error.name!r}" if isinstance(error, ModuleNotFoundError) else ""
         raise PrivauditError(
             f"the pickle cannot be opened ({kind}{lacking})",
             "it is damaged, or needs the code or the versions that it was made with",
-            "open it where it was made and save it as skops or ONNX",
+            "open it where it was made and save it as skops or ONNX, or write its answers to a "
+            f"table. {SCRIPT}",
         ) from None
     opened = open_live(held)
     return replace(opened, notes=(*opened.notes, TRUST_NOTE))

@@ -111,9 +111,10 @@ def read_predictions(
     )
     classes = proposed.classes
     if of_numbers:
-        columns = (Column(_find_prediction_column(table.probabilities, rest)),)
+        found: tuple[str, ...] = (_find_prediction_column(table.probabilities, rest),)
     else:
-        columns = tuple(map(Column, _find_probability_columns(table.probabilities, rest, classes)))
+        found = _find_probability_columns(table.probabilities, rest, classes)
+    columns = tuple(map(Column, found))
     groups = (*table.groups, member)
     schema = TableSchema(
         columns, table.outcome, classes, table.patient, groups, outcome_kind=table.outcome_kind

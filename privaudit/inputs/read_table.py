@@ -350,7 +350,7 @@ class _Faults:
             numbers, missing, bad = series_to_numbers(series)
             self.add("have no outcome", schema.outcome, missing)
             self.add("are no number of the outcome", schema.outcome, bad)
-            return np.nan_to_num(numbers, nan=0.0)
+            return np.where(np.isnan(numbers), 0.0, numbers)
         codes, unknown = to_codes(series, schema.classes)
         self.add("have no outcome", schema.outcome, int((np.isnan(codes) & ~unknown).sum()))
         self.add("are none of the classes", schema.outcome, int(unknown.sum()))

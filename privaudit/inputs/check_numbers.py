@@ -73,21 +73,20 @@ def _refuse_other_scale(predicted: np.ndarray, y: np.ndarray) -> None:
     elif shift > SHIFT:
         what = f"predictions that miss {on} by {shift:.2f} standard deviations on average"
     else:
-        what = (
-            f"predictions of which a monotone function is {1 / max(left, 0.01):.0f} or more times "
-        )
-        what += f"closer to the outcomes of {on}"
+        times = f"about {1 / max(left, 0.01):.0f} times"
+        what = f"predictions of which a monotone function is {times} closer to the outcomes of {on}"
     because = (
         f"they follow the outcome (rank correlation {follows:.2f}) on another scale, such as hours "
         "for days or the logarithm of the outcome, or predict a quantile or a shrunken mean of it, "
-        "and residuals would not show what the model leaks"
+        "or these are not the rows trained on; residuals would not show what the model leaks"
         if follows > 0.2
         else "they do not follow the outcome "
         f"(rank correlation {follows:.2f}): outcomes and rows do not belong together, these are "
         "not the rows trained on, or the columns are not those that the model reads"
     )
     fix = (
-        "give the outcome as the model was trained on it, or a model that answers in its unit"
+        "give the outcome and the rows that the model was trained on, or a model that answers in "
+        "the outcome's unit"
         if follows > 0.2
         else "check rows, columns and outcome"
     )

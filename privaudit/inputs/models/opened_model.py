@@ -32,6 +32,14 @@ class Binding:
     answers: str = ""
     outcome_kind: OutcomeKind = "class"
 
+    def __post_init__(self) -> None:
+        if self.outcome_kind != "class" and self.answers:
+            raise PrivauditError(
+                f"answers that are {self.answers}, for an outcome that is a number",
+                "such a model answers with the predicted number itself",
+                "leave out what the answers are, or say that the outcome is a class",
+            )
+
 
 @dataclass(frozen=True, eq=False)
 class Opened:

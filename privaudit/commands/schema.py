@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from privaudit.commands._inputs import OUTCOME, PATIENT
+from privaudit.commands._inputs import OUTCOME, OUTCOME_KIND, PATIENT
 from privaudit.commands._options import JSON, PATH, option, with_options
 from privaudit.errors import PrivauditError
 
@@ -17,6 +17,7 @@ from privaudit.errors import PrivauditError
 @click.argument("table", type=PATH, required=False)
 @with_options(
     OUTCOME,
+    OUTCOME_KIND,
     PATIENT,
     option("--out", "FILE", "Write the schema there. [default: print it]", PATH),
     option(
@@ -27,6 +28,7 @@ from privaudit.errors import PrivauditError
 def command(
     table: Path | None,
     outcome: str,
+    outcome_kind: str,
     patient: str,
     out: Path | None,
     json_schema: bool,
@@ -38,6 +40,7 @@ def command(
     dates and free text are left aside. Nothing is sent anywhere, and no note quotes a value.
     """
     from privaudit.inputs.infer_schema import propose_schema
+    from privaudit.inputs.outcome import check_outcome_kind
     from privaudit.inputs.schema import format_schema, schema_as_json_schema, write_schema
 
     if json_schema:
@@ -47,7 +50,12 @@ def command(
         raise PrivauditError(
             "no TABLE", "a schema is inferred from a table", "give a CSV or Parquet file"
         )
-    proposed, notes = propose_schema(table, outcome=outcome, patient=patient)
+    proposed, notes = propose_schema(
+        table,
+        outcome=outcome,
+        patient=patient,
+        outcome_kind=check_outcome_kind(outcome_kind or "class"),
+    )
     if out is not None:
         write_schema(proposed, out, notes)
     if as_json:

@@ -16,7 +16,7 @@ from privaudit.inputs.infer_schema import propose_schema
 from privaudit.inputs.pools import refuse_rare_classes
 from privaudit.inputs.read_model import name_roles
 from privaudit.inputs.read_table import list_names, read_table
-from privaudit.inputs.schema import TableSchema, read_schema
+from privaudit.inputs.schema import TableSchema, read_schema, refuse_numbers
 from privaudit.inputs.table_file import Table, open_table
 from privaudit.inputs.user_release import UserRelease
 from privaudit.inputs.user_task import UserTask
@@ -126,7 +126,7 @@ def _find_schema(tables: SyntheticTables) -> tuple[TableSchema, list[str]]:
     """The schema given, or one proposed from both real tables, with what was asked for put in."""
     notes: list[str] = []
     if tables.schema is not None:
-        found = read_schema(tables.schema)
+        found = refuse_numbers(read_schema(tables.schema))
         found = name_roles(found, outcome=tables.outcome, patient=tables.patient)
     else:
         both = [table for table in (tables.real, tables.control) if table is not None]

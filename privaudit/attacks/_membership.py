@@ -176,7 +176,8 @@ def log_laplace(residuals: np.ndarray) -> np.ndarray:
 
     Tails of e^-|r| let one far record be weighed as one, where those of a Gaussian would decide.
     """
-    return -np.abs(residuals)
+    result: np.ndarray = -np.abs(residuals)
+    return result
 
 
 def ratio(

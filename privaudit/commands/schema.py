@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from privaudit.commands._inputs import OUTCOME, PATIENT
+from privaudit.commands._inputs import OUTCOME, OUTCOME_KIND, PATIENT
 from privaudit.commands._options import JSON, PATH, option, with_options
 from privaudit.errors import PrivauditError
 
@@ -17,6 +17,7 @@ from privaudit.errors import PrivauditError
 @click.argument("tables", type=PATH, nargs=-1, metavar="TABLE...")
 @with_options(
     OUTCOME,
+    OUTCOME_KIND,
     PATIENT,
     option("--out", "FILE", "Write the schema there. [default: print it]", PATH),
     option(
@@ -27,6 +28,7 @@ from privaudit.errors import PrivauditError
 def command(
     tables: tuple[Path, ...],
     outcome: str,
+    outcome_kind: str,
     patient: str,
     out: Path | None,
     json_schema: bool,
@@ -41,6 +43,7 @@ def command(
     """
     from privaudit.inputs.examine_proposal import examine_proposal
     from privaudit.inputs.infer_schema import propose_schema
+    from privaudit.inputs.outcome import check_outcome_kind
     from privaudit.inputs.schema import format_schema, schema_as_json_schema, write_schema
 
     if json_schema:
@@ -55,6 +58,7 @@ def command(
         tables,
         outcome=outcome,
         patient=patient,
+        outcome_kind=check_outcome_kind(outcome_kind or "class"),
         whats=whats if len(tables) > 1 else (),
         unclear="propose",
     )

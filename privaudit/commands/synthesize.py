@@ -230,10 +230,10 @@ def _schema(options: Mapping[str, Any], claims: bool) -> tuple[TableSchema, dict
     from privaudit.inputs.fit_guesses import fit_guesses
     from privaudit.inputs.infer_schema import propose_schema
     from privaudit.inputs.read_model import name_roles
-    from privaudit.inputs.schema import read_schema, write_schema
+    from privaudit.inputs.schema import read_schema, refuse_numbers, write_schema
 
     if options["schema"] is not None:
-        found = read_schema(options["schema"])
+        found = refuse_numbers(read_schema(options["schema"]))
         found = name_roles(found, outcome=options["outcome"], patient=options["patient"])
         if claims:
             # Bounds are never widened by the data that the guarantee covers.
@@ -421,7 +421,7 @@ def _load(options: Mapping[str, Any]) -> tuple[str, Sampler, TableSchema, dict[s
 
     from privaudit import plugins
     from privaudit.inputs.read_model import name_roles
-    from privaudit.inputs.schema import TableSchema, read_schema
+    from privaudit.inputs.schema import TableSchema, read_schema, refuse_numbers
 
     try:
         file = options["model"].read_bytes()
@@ -438,7 +438,7 @@ def _load(options: Mapping[str, Any]) -> tuple[str, Sampler, TableSchema, dict[s
     one = sampler.sample(1, np.random.default_rng(0))
     target = options["outcome"] or "outcome"
     if options["schema"] is not None:
-        found = read_schema(options["schema"])
+        found = refuse_numbers(read_schema(options["schema"]))
         found = name_roles(found, outcome=options["outcome"], patient=options["patient"])
         if found.columns != one.columns or (found.outcome and found.classes != one.classes):
             raise PrivauditError(

@@ -152,7 +152,7 @@ class Faults:
             numbers, empty, bad = series_to_numbers(series)
             self.add(Fault.NO_OUTCOME, name, empty)
             self.add(Fault.NO_OUTCOME_NUMBER, name, bad)
-            return np.nan_to_num(numbers, nan=0.0)
+            return np.where(np.isnan(numbers), 0.0, numbers)
         missing = schema.get_spelling(name).missing
         codes, unknown, alike = to_codes(series, schema.classes, missing)
         self.add(Fault.NO_OUTCOME, name, int((np.isnan(codes) & ~unknown).sum()))

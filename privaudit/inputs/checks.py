@@ -103,6 +103,10 @@ def examine(
     notes: list[Caveat] = []
     facts: dict[str, str | int | float] = {}
     shift: Caveat | None = None
+    pools = (split.members, split.nonmembers)
+    p = [ask(model, pool) for pool in pools]
+    kind = split.members.outcome_kind
+    answered = (examine_answers if kind == "class" else examine_predictions)(split, p)
     if reads:
         tested = measure_shift(split, seeds.rng("drift"))
         if "auc" in tested.params:
@@ -119,10 +123,7 @@ def examine(
     else:
         caveats.append(Caveat(CaveatCode.DISTRIBUTION_SHIFT_NOT_TESTED))
     caveats += count_held_out(split)
-    pools = (split.members, split.nonmembers)
-    p = [ask(model, pool) for pool in pools]
-    kind = split.members.outcome_kind
-    caveats += (examine_answers if kind == "class" else examine_predictions)(split, p)
+    caveats += answered
     margins = [
         confidence_of(read_signal(one, pool), kind) for one, pool in zip(p, pools, strict=True)
     ]

@@ -19,7 +19,7 @@ from privaudit.inputs.infer_schema import propose_schema
 from privaudit.inputs.pools import refuse_rare_classes
 from privaudit.inputs.read_model import name_roles
 from privaudit.inputs.read_table import list_names, read_table
-from privaudit.inputs.schema import OTHER, TableSchema
+from privaudit.inputs.schema import OTHER, TableSchema, refuse_numbers
 from privaudit.inputs.table_file import INDEX, Table, open_table
 from privaudit.inputs.user_release import UserRelease
 from privaudit.inputs.user_task import UserTask
@@ -142,6 +142,7 @@ def _find_schema(tables: SyntheticTables) -> tuple[TableSchema, list[str]]:
     whats = ["the real table", "the control table"]
     if tables.schema is not None:
         found, notes = read_fitted_schema(tables.schema, both, whats)
+        refuse_numbers(found)
         found = name_roles(found, outcome=tables.outcome, patient=tables.patient)
     else:
         found, proposed = propose_schema(

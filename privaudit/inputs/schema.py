@@ -245,6 +245,18 @@ def _check_spelling(place: str, spelling: Spelling) -> None:
         )
 
 
+def refuse_numbers(schema: TableSchema) -> TableSchema:
+    """The schema; refused where its outcome is a number, for what is made for classes alone."""
+    if schema.outcome_kind != "class":
+        raise PrivauditError(
+            f"the outcome {schema.outcome!r} is a number, and a synthetic table has one of classes",
+            "a number such as a length of stay is a column like any other there",
+            f"describe {schema.outcome!r} as a numeric [[column]], and name no outcome or one of "
+            "classes",
+        )
+    return schema
+
+
 def _check_column(column: Column) -> None:
     levels = column.levels
     faults = {
@@ -361,6 +373,7 @@ __all__ = [
     "TableSchema",
     "format_schema",
     "read_schema",
+    "refuse_numbers",
     "schema_as_json_schema",
     "write_schema",
 ]

@@ -64,7 +64,8 @@ def _draw(
 def _outcomes(audit: Records) -> np.ndarray:
     """(n, k) the true classes, one-hot; (n, 1) the recorded numbers, ranked to 0..1."""
     if audit.outcome_kind == "class":
-        return np.eye(len(audit.classes))[audit.y]
+        one_hot: np.ndarray = np.eye(len(audit.classes))[audit.y]
+        return one_hot
     ranks = np.searchsorted(np.sort(audit.y), audit.y) / max(1, len(audit) - 1)
     return np.asarray(ranks[:, None])
 

@@ -34,6 +34,14 @@ class Binding:
     in_order: bool = False
     outcome_kind: OutcomeKind = "class"
 
+    def __post_init__(self) -> None:
+        if self.outcome_kind != "class" and self.answers:
+            raise PrivauditError(
+                f"answers that are {self.answers}, for an outcome that is a number",
+                "such a model answers with the predicted number itself",
+                "leave out what the answers are, or say that the outcome is a class",
+            )
+
     def place(self, labels: tuple[Any, ...] | None) -> np.ndarray | None:
         """Where each class is among outputs of these names; None where they are in its order."""
         return None if labels is None or self.in_order else order_classes(labels, self.classes)

@@ -55,11 +55,8 @@ def _build_overview(audit: Audit) -> list[Block]:
                 _word_lowest_utility(s, get_utility_metric(audit)),
             )
         )
-    columns = (
-        name_column(get_kinds(audit)),
-        *words.OVERVIEW_COLUMNS,
-        words.title_lowest_utility(get_utility_metric(audit)),
-    )
+    lowest = words.title_lowest_utility(get_utility_metric(audit))
+    columns = (name_column(get_kinds(audit)), *words.OVERVIEW_COLUMNS, lowest)
     return [make_table(words.OVERVIEW, columns, rows)] if rows else []
 
 

@@ -111,11 +111,8 @@ def _build_glance(audit: Audit, detailed: set[int]) -> Table:
                 n.estimate_text(utility) if utility else words.NOT_MEASURED,
             )
         )
-    columns = (
-        name_column(get_kinds(audit)),
-        *words.GLANCE_COLUMNS,
-        title_utility(get_utility_metric(audit)),
-    )
+    utility_title = title_utility(get_utility_metric(audit))
+    columns = (name_column(get_kinds(audit)), *words.GLANCE_COLUMNS, utility_title)
     return make_table(words.GLANCE, columns, rows, 2)
 
 

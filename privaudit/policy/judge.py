@@ -14,11 +14,17 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from privaudit.errors import PrivauditError
-from privaudit.facts import Caveat, CaveatCode, Param
+from privaudit.facts import Caveat, CaveatCode, Param, Reason, ReasonCode
 from privaudit.policy import judge_rule, metrics
 from privaudit.policy.faults import find_faults, join_faults
 from privaudit.policy.file import check_dates
-from privaudit.policy.judge_number import decide, guard_cells, limit_cells, moves
+from privaudit.policy.judge_number import (
+    decide,
+    guard_cells,
+    is_wrong_way,
+    limit_cells,
+    moves,
+)
 from privaudit.policy.regress import judge_change, judge_without_baseline
 from privaudit.policy.rules import Exemption, Guard, Limit, Policy
 from privaudit.policy.suggest import suggest
@@ -90,6 +96,10 @@ def judge(
         judge_change(one.rule, one.change, confidence=confidence, lower_confidence=1 - one.level)
         for one in changed
     ]
+    reversed_ = {
+        one.name for run in (audit, *candidates) for one in run.subjects if is_wrong_way(run, one)
+    }
+    found = [_doubt(one) if one.subject in reversed_ else one for one in found]
     found = [_waive(policy.waivers, one, day) for one in found]
     state, code = overall(policy, found, failed=failed)
     return Verdicts(
@@ -164,6 +174,14 @@ def overall(
     if unshown or any(v.state != "WITHIN" for v in open_):
         return state, INCONCLUSIVE if policy.statistics.on_inconclusive == "fail" else WITHIN
     return state, WITHIN
+
+
+def _doubt(one: Verdict) -> Verdict:
+    """The verdict where members are read the wrong way round: no risk is then within a limit."""
+    metric = metrics.METRICS.get(one.metric)
+    if one.state != "WITHIN" or metric is None or metric.family != "membership":
+        return one
+    return replace(one, state="INCONCLUSIVE", reason=Reason(ReasonCode.WRONG_WAY_ROUND))
 
 
 def _waive(waivers: Sequence[Exemption], one: Verdict, day: date) -> Verdict:

@@ -156,8 +156,6 @@ def _control(cell: Cell, audit: Audit) -> ReasonCode | None:
         return ReasonCode.NEGATIVE_CONTROL_FAILED
     if cell.known.family == "membership" and audit.data.distribution_shift is not None:
         return ReasonCode.DISTRIBUTION_SHIFTED
-    if cell.known.family == "membership" and is_wrong_way(audit, cell.subject):
-        return ReasonCode.WRONG_WAY_ROUND
     planted = [control for control in own if control.kind == "positive"]
     if planted:
         if not all(control.passed for control in planted):

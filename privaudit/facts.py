@@ -254,7 +254,7 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.FEW_HELD_OUT: ("patients", "wanted", "fpr"),
     CaveatCode.BETTER_ON_HELD_OUT: ("held_out", "members"),
     CaveatCode.NO_BETTER_THAN_CHANCE: ("members",),
-    CaveatCode.OUTCOMES_WRONG_WAY: ("outcome", "auroc", "low", "high", "confidence"),
+    CaveatCode.OUTCOMES_WRONG_WAY: ("outcome", "against", "auroc", "low", "high", "confidence"),
     CaveatCode.SEVERAL_RECORDS_A_PATIENT: (
         "records",
         "patients",

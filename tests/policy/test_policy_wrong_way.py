@@ -18,7 +18,14 @@ from privaudit.stats.wrong_way import find_below_half
 LOW = number("auc", 0.36, 0.34, 0.38)
 WRONG = Caveat(
     CaveatCode.OUTCOMES_WRONG_WAY,
-    params={"outcome": "died", "auroc": 0.1, "low": 0.05, "high": 0.2, "confidence": 0.998},
+    params={
+        "outcome": "died",
+        "against": "",
+        "auroc": 0.1,
+        "low": 0.05,
+        "high": 0.2,
+        "confidence": 0.998,
+    },
 )
 RATE = Limit("tpr", "membership.tpr", 0.05, fpr=0.01)
 

@@ -67,6 +67,7 @@ class ReasonCode(StrEnum):
     NEGATIVE_CONTROL_FAILED = "negative_control_failed"
     DISTRIBUTION_SHIFTED = "distribution_shifted"
     WRONG_WAY_ROUND = "wrong_way_round"
+    READING_UNCONFIRMED = "reading_unconfirmed"
     LACKS_POWER = "lacks_power"
     NO_POSITIVE_CONTROL = "no_positive_control"
     NO_NEGATIVE_CONTROL = "no_negative_control"
@@ -193,6 +194,7 @@ class CaveatCode(StrEnum):
     SEVERAL_RECORDS_A_PATIENT = "several_records_a_patient"
     NOT_RETRAINED = "not_retrained"
     CODED_LEVELS = "coded_levels"
+    COLUMN_ORDER_UNCONFIRMED = "column_order_unconfirmed"
     EXPECTED_ANSWERS = "expected_answers"
 
     # --- a synthetic table (privaudit.fidelity)
@@ -270,6 +272,7 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     ),
     CaveatCode.NOT_RETRAINED: ("what", "because"),
     CaveatCode.CODED_LEVELS: ("column", "levels", "codes", "hidden", "least"),
+    CaveatCode.COLUMN_ORDER_UNCONFIRMED: ("auroc",),
     CaveatCode.EXPECTED_ANSWERS: ("rows", "greatest", "tolerance"),
 }
 """The parameters of each code, none where it is not listed."""

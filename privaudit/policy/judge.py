@@ -99,7 +99,16 @@ def judge(
     reversed_ = {
         one.name for run in (audit, *candidates) for one in run.subjects if is_wrong_way(run, one)
     }
-    found = [_doubt(one) if one.subject in reversed_ else one for one in found]
+    found = [
+        _doubt(one, ReasonCode.WRONG_WAY_ROUND) if one.subject in reversed_ else one
+        for one in found
+    ]
+    if any(
+        caveat.code is CaveatCode.COLUMN_ORDER_UNCONFIRMED
+        for run in (audit, *candidates)
+        for caveat in run.caveats
+    ):
+        found = [_doubt(one, ReasonCode.READING_UNCONFIRMED) for one in found]
     found = [_waive(policy.waivers, one, day) for one in found]
     state, code = overall(policy, found, failed=failed)
     return Verdicts(
@@ -176,12 +185,13 @@ def overall(
     return state, WITHIN
 
 
-def _doubt(one: Verdict) -> Verdict:
-    """The verdict where members are read the wrong way round: no risk is then within a limit."""
+def _doubt(one: Verdict, code: ReasonCode) -> Verdict:
+    """The verdict where the model may be asked wrongly: no membership risk is then within a
+    limit."""
     metric = metrics.METRICS.get(one.metric)
     if one.state != "WITHIN" or metric is None or metric.family != "membership":
         return one
-    return replace(one, state="INCONCLUSIVE", reason=Reason(ReasonCode.WRONG_WAY_ROUND))
+    return replace(one, state="INCONCLUSIVE", reason=Reason(code))
 
 
 def _waive(waivers: Sequence[Exemption], one: Verdict, day: date) -> Verdict:

@@ -76,6 +76,7 @@ class ReasonCode(StrEnum):
     NEGATIVE_CONTROL_FAILED = "negative_control_failed"
     DISTRIBUTION_SHIFTED = "distribution_shifted"
     WRONG_WAY_ROUND = "wrong_way_round"
+    READING_UNCONFIRMED = "reading_unconfirmed"
     LACKS_POWER = "lacks_power"
     NO_POSITIVE_CONTROL = "no_positive_control"
     NO_NEGATIVE_CONTROL = "no_negative_control"
@@ -249,6 +250,7 @@ class CaveatCode(StrEnum):
     SEVERAL_RECORDS_A_PATIENT = "several_records_a_patient"
     NOT_RETRAINED = "not_retrained"
     CODED_LEVELS = "coded_levels"
+    COLUMN_ORDER_UNCONFIRMED = "column_order_unconfirmed"
     EXPECTED_ANSWERS = "expected_answers"
     REFIT_COMPARED = "refit_compared"
     SHADOWS_SUPPLIED = "shadows_supplied"
@@ -319,6 +321,7 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.SMALLER_ERRORS_ON_HELD_OUT: ("held_out", "members"),
     CaveatCode.NO_BETTER_THAN_A_CONSTANT: ("members", "constant"),
     CaveatCode.OUTCOMES_WRONG_WAY: ("outcome", "auroc", "low", "high", "confidence"),
+    CaveatCode.OUTCOMES_WRONG_WAY: ("outcome", "against", "auroc", "low", "high", "confidence"),
     CaveatCode.SEVERAL_RECORDS_A_PATIENT: (
         "records",
         "patients",
@@ -334,6 +337,7 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     ),
     CaveatCode.NOT_RETRAINED: ("what", "because"),
     CaveatCode.CODED_LEVELS: ("column", "levels", "codes", "hidden", "least"),
+    CaveatCode.COLUMN_ORDER_UNCONFIRMED: ("auroc",),
     CaveatCode.EXPECTED_ANSWERS: ("rows", "greatest", "tolerance"),
     CaveatCode.REFIT_COMPARED: _COMPARED,
     CaveatCode.SHADOWS_SUPPLIED: ("models", "least", "included", "gap", "agreement"),

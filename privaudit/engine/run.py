@@ -383,7 +383,11 @@ def caveats(
     return tuple(found)
 
 
-WRONG_WAY = (CaveatCode.OUTCOMES_WRONG_WAY, CaveatCode.AUC_BELOW_HALF)
+WRONG_WAY = (
+    CaveatCode.OUTCOMES_WRONG_WAY,
+    CaveatCode.AUC_BELOW_HALF,
+    CaveatCode.COLUMN_ORDER_UNCONFIRMED,
+)
 """Caveats by which nothing can be concluded about membership."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -38,6 +39,8 @@ SHIFT_CONFIDENCE = 0.999
 
 MIN_EXPECTED = 20
 """Records of a level to be expected in a pool before it means something that there are none."""
+MAX_STATED = 5
+"""Pairs of classes in the wrong order that are stated."""
 
 OUTCOME_AUC = 0.98
 """A column that ranks the outcome at least this well may hold it."""
@@ -325,29 +328,33 @@ def examine_answers(split: Split, p: Sequence[np.ndarray]) -> list[Caveat]:
 def find_reversed_outcomes(members: Records, p: np.ndarray) -> list[Caveat]:
     """Outcomes that the model ranks surely the wrong way round on its own training records.
 
-    One in a thousand audits of a model that knows nothing states one, over all classes together.
+    Each two classes are looked at by themselves (Hand and Till 2001), so that an exchange of any
+    two shows. One in a thousand audits of a model that knows nothing states one, over all pairs
+    together.
     """
-    k = p.shape[1]
-    asked = range(k) if k > 2 else (k - 1,)
-    confidence = 1 - 2 * LEVEL / len(asked)
+    pairs = list(combinations(range(p.shape[1]), 2))
+    confidence = 1 - 2 * LEVEL / len(pairs)
     found = []
-    for c in asked:
-        own = members.y == c
-        ids = members.patient[own], members.patient[~own]
+    for first, second in pairs:
+        both = p[:, first] + p[:, second]
+        share = np.divide(p[:, second], both, out=np.full(len(p), 0.5), where=both > 0)
+        rest, own = members.y == first, members.y == second
+        ids = members.patient[own], members.patient[rest]
         if min(len(np.unique(one)) for one in ids) < MIN_CELL:
             continue
-        ranked = area(p[own, c], p[~own, c], *ids)
+        ranked = area(share[own], share[rest], *ids)
         low, high, _ = ranked.interval(confidence)
         if high < 0.5:
             params: dict[str, Param] = {
-                "outcome": members.classes[c],
+                "outcome": members.classes[second],
+                "against": members.classes[first] if len(pairs) > 1 else "",
                 "auroc": round(ranked.value, 4),
                 "low": round(low, 4),
                 "high": round(high, 4),
                 "confidence": confidence,
             }
             found.append(Caveat(CaveatCode.OUTCOMES_WRONG_WAY, params=params))
-    return found
+    return found[:MAX_STATED]
 
 
 def compare_units(

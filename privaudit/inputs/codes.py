@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -19,12 +18,9 @@ from privaudit.inputs.models.layout import Layout, Place, TextsAsNumbers
 from privaudit.inputs.models.levels import sort_levels
 from privaudit.inputs.models.open_model import bind
 from privaudit.inputs.models.opened_model import Opened
+from privaudit.inputs.other_readings import MAX_ROWS, find_layout, judge_reading
 from privaudit.inputs.schema import TableSchema
 from privaudit.records import Records, Split
-from privaudit.stats.auc import auc
-
-MAX_ROWS = 2_000
-"""Members with whom ways of coding are compared."""
 
 SHUFFLES = 20
 MAX_WAYS = 200
@@ -37,9 +33,6 @@ wrong."""
 
 WORSE = 2.0
 """Standard errors by which half of the shuffled codes have to have a higher loss."""
-
-LEAST_SHARE = 1e-3
-"""Probabilities are clipped here, so that no single record decides."""
 
 
 @dataclass(frozen=True)
@@ -117,24 +110,22 @@ def compare_codes(model: Model, members: Records) -> Compared:
     down with the right codes and with no others.
     """
     some = members.take(slice(0, MAX_ROWS))
-    layout = _layout(model)
-    p = model.predict_proba(some)
-    chosen, area = _log_loss(p, some), _auroc(p, some.y)
-    ways = _other_ways(layout, some)
+    layout = find_layout(model)
+    own = judge_reading(model, some)
     worse, moved = [], []
     for k in range(SHUFFLES):
-        other = _ask(model, _shuffle(layout, np.random.default_rng(k)), some)
-        moved.append(float(np.abs(other - p).mean()))
-        worse.append(_z(_log_loss(other, some) - chosen))
-    best, best_area = "", area
-    for name, way in ways.items():
-        other = _ask(model, way, some)
-        if _z(chosen - _log_loss(other, some)) > BETTER and _auroc(other, some.y) > best_area:
-            best, best_area = name, _auroc(other, some.y)
-    alone = [_z(_log_loss(_ask(model, way, some), some) - chosen) for way in _one_by_one(layout)]
+        other = judge_reading(model, some, _shuffle(layout, np.random.default_rng(k)))
+        moved.append(float(np.abs(other.p - own.p).mean()))
+        worse.append(own.beats(other))
+    best, best_area = "", own.auroc
+    for name, way in _other_ways(layout, some).items():
+        other = judge_reading(model, some, way)
+        if other.beats(own) > BETTER and other.auroc > best_area:
+            best, best_area = name, other.auroc
+    alone = [own.beats(judge_reading(model, some, way)) for way in _one_by_one(layout)]
     right = min(worse + alone) > -BETTER and float(np.median(worse)) > WORSE
     fits = not best and (max(moved) < IRRELEVANT or right)
-    return Compared(fits, area, best, best_area)
+    return Compared(fits, own.auroc, best, best_area)
 
 
 def list_codes(layout: Layout, split: Split) -> list[Caveat]:
@@ -280,43 +271,6 @@ def _move_all(count: int, rng: np.random.Generator) -> np.ndarray:
     """A permutation that leaves not everything where it is."""
     order = rng.permutation(count)
     return np.roll(order, 1) if count > 1 and (order == np.arange(count)).all() else order
-
-
-def _layout(model: Model) -> Layout:
-    found = getattr(model, "layout", None) or getattr(model, "reads", None)
-    if not isinstance(found, Layout):
-        raise ValueError("codes are stated of a layout")
-    return found
-
-
-def _ask(model: Any, layout: Layout, some: Records) -> np.ndarray:
-    other = copy.copy(model)
-    name = "layout" if hasattr(model, "layout") else "reads"
-    if type(_layout(model)) is not Layout:
-        layout = replace(_layout(model), places=layout.places)
-    object.__setattr__(other, name, layout)
-    found: np.ndarray = other.predict_proba(some)
-    return found
-
-
-def _log_loss(p: np.ndarray, some: Records) -> np.ndarray:
-    """(patients,) each patient's mean log loss."""
-    loss = -np.log(np.clip(p[np.arange(len(some)), some.y], LEAST_SHARE, 1.0))
-    _, place = np.unique(some.patient, return_inverse=True)
-    result: np.ndarray = np.bincount(place, loss) / np.bincount(place)
-    return result
-
-
-def _auroc(p: np.ndarray, y: np.ndarray) -> float:
-    found = [
-        auc(p[y == k, k], p[y != k, k]) for k in range(p.shape[1]) if 0 < (y == k).sum() < len(y)
-    ]
-    return float(np.mean(found)) if found else 0.5
-
-
-def _z(difference: np.ndarray) -> float:
-    error = float(difference.std(ddof=1)) / np.sqrt(len(difference))
-    return float(difference.mean() / error) if error > 0 else 0.0
 
 
 __all__ = ["Compared", "advise_codes", "compare_codes", "list_codes", "refuse_other_codes"]

@@ -168,6 +168,7 @@ def prepare_task(
     reads: bool = True,
     shadows: bool = False,
     facts: Mapping[str, str | int | float] | None = None,
+    caveats: Sequence[Caveat] = (),
 ) -> UserTask:
     """The task of an audit: the pools with everything that was checked of them."""
     found = checks.examine(split, model, seeds=seeds, confidence=confidence, reads=reads)
@@ -183,7 +184,7 @@ def prepare_task(
         notes=(*notes, *found.notes, *left_out),
         facts={**(facts or {}), **found.facts},
         split=split,
-        caveats=(*shift, *found.caveats),
+        caveats=(*shift, *caveats, *found.caveats),
         distribution_shift=found.distribution_shift,
         untested=untested,
     )

@@ -31,6 +31,7 @@ from privaudit.inputs.models.layout import Encode, Frame, Layout, TextsAsNumbers
 from privaudit.inputs.models.levels import refuse_unknown_levels
 from privaudit.inputs.models.open_model import bind, open_model
 from privaudit.inputs.models.opened_model import Opened
+from privaudit.inputs.other_readings import refuse_other_reading
 from privaudit.inputs.read_shadow_answers import ShadowTables, read_shadow_tables
 from privaudit.inputs.read_table import Cells, list_names, read_cells, to_records
 from privaudit.inputs.recipes import Recipe, clone_recipe, load_recipe
@@ -153,6 +154,13 @@ def read_model(
             fix=STATE_ORDER,
         )
     found = _check_reading(model, opened, schema, split, options)
+    doubts = (
+        ()
+        if options.expected is not None
+        else refuse_other_reading(
+            model, split.members, by_order=opened.names is None and _is_laid_out(model)
+        )
+    )
     if options.expected is not None:
         found.append(check_expected(options.expected, model, tables.given, schema))
     notes += found
@@ -185,6 +193,7 @@ def read_model(
         source="the user's own tables",
         flow=flow,
         notes=(*notes, *read),
+        caveats=tuple(doubts),
         facts={"rows of the tables": rows},
     )
     return task, release, (*notes, *read)
@@ -231,6 +240,10 @@ STATE_ORDER = (
     "say --classes A,B, the classes in the order of the model's outputs in training, or --event "
     "NAME, the class whose probability it gives"
 )
+
+
+def _is_laid_out(model: Model) -> bool:
+    return isinstance(getattr(model, "reads", None) or getattr(model, "layout", None), Layout)
 
 
 def _check_reading(

@@ -15,12 +15,20 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from privaudit.errors import PrivauditError
-from privaudit.facts import Caveat, CaveatCode, Param
+from privaudit.facts import Caveat, CaveatCode, Param, Reason, ReasonCode
 from privaudit.policy import judge_rule, metrics
 from privaudit.policy.coverage import Used, as_received, judge_coverage, note_left_out
 from privaudit.policy.faults import find_faults, join_faults
 from privaudit.policy.file import check_dates
-from privaudit.policy.judge_number import Cell, Move, decide, guard_cells, limit_cells, moves
+from privaudit.policy.judge_number import (
+    Cell,
+    Move,
+    decide,
+    guard_cells,
+    is_wrong_way,
+    limit_cells,
+    moves,
+)
 from privaudit.policy.regress import judge_change, judge_without_baseline
 from privaudit.policy.rules import Exemption, Guard, Limit, Policy
 from privaudit.policy.suggest import suggest
@@ -94,7 +102,20 @@ def judge(
         judge_change(one.rule, one.change, confidence=confidence, lower_confidence=1 - one.level)
         for one in changed
     ]
-    found = [_waive(policy.waivers, one, day) for one in (*found, *gaps)]
+    reversed_ = {
+        one.name for run in (audit, *candidates) for one in run.subjects if is_wrong_way(run, one)
+    }
+    found = [
+        _doubt(one, ReasonCode.WRONG_WAY_ROUND) if one.subject in reversed_ else one
+        for one in (*found, *gaps)
+    ]
+    if any(
+        caveat.code is CaveatCode.COLUMN_ORDER_UNCONFIRMED
+        for run in (audit, *candidates)
+        for caveat in run.caveats
+    ):
+        found = [_doubt(one, ReasonCode.READING_UNCONFIRMED) for one in found]
+    found = [_waive(policy.waivers, one, day) for one in found]
     state, code = overall(policy, found, failed=failed)
     return Verdicts(
         run=audit.manifest.run,
@@ -194,6 +215,15 @@ def overall(
     if unshown or any(v.state != "WITHIN" for v in open_):
         return state, INCONCLUSIVE if policy.statistics.on_inconclusive == "fail" else WITHIN
     return state, WITHIN
+
+
+def _doubt(one: Verdict, code: ReasonCode) -> Verdict:
+    """The verdict where the model may be asked wrongly: no membership risk is then within a
+    limit."""
+    metric = metrics.METRICS.get(one.metric)
+    if one.state != "WITHIN" or metric is None or metric.family != "membership":
+        return one
+    return replace(one, state="INCONCLUSIVE", reason=Reason(code))
 
 
 def _waive(waivers: Sequence[Exemption], one: Verdict, day: date) -> Verdict:

@@ -173,8 +173,6 @@ def _control(cell: Cell, audit: Audit) -> ReasonCode | None:
         return ReasonCode.NEGATIVE_CONTROL_FAILED
     if cell.known.family == "membership" and audit.data.distribution_shift is not None:
         return ReasonCode.DISTRIBUTION_SHIFTED
-    if cell.known.family == "membership" and is_wrong_way(audit, cell.subject):
-        return ReasonCode.WRONG_WAY_ROUND
     if lost := _not_made(null):
         cell.missing_control = _why_not_made(lost[0])
         return ReasonCode.NEGATIVE_CONTROL_NOT_MADE

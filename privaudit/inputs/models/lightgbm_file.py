@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, islice
 from typing import Any
@@ -113,6 +113,20 @@ def open_lightgbm(raw: bytes) -> Opened:
     return Opened("LightGBM", None if plain else names, None, classes, bind, numbered=True)
 
 
+def _fit_lists(
+    ways: Iterable[tuple[int, ...]],
+    coded: Sequence[tuple[int, ...] | None],
+    levels: Sequence[Sequence[Any]],
+) -> set[tuple[tuple[int, tuple[Any, ...]], ...]]:
+    """The ways of giving lists to features under which each list is long enough for the codes."""
+    found = set()
+    for way in ways:
+        pairs = list(zip(way, levels, strict=True))
+        if all(max(coded[j] or (0,)) < len(own) for j, own in pairs):
+            found.add(tuple((j, tuple(own)) for j, own in pairs if coded[j]))
+    return found
+
+
 def _any_levels(names: Sequence[str], columns: Sequence[Column]) -> dict[str, tuple[str, ...]]:
     """Levels for columns of texts that no tree reads: any codes will do."""
     own = {loosen(column.name): column.levels for column in columns if column.levels}
@@ -153,18 +167,13 @@ def find_levels(
     if not levels:
         return {}
     sure = [j for j, codes in enumerate(coded) if codes]
-    if len(sure) == len(levels):
-        ways = [tuple(sure)]
-    else:
+    fitting = _fit_lists([tuple(sure)], coded, levels) if len(sure) == len(levels) else set()
+    if not fitting:
         # A category that no tree could use is listed too, and one given by its codes is not.
-        open_ = [j for j, codes in enumerate(coded) if codes is not None]
-        ways = list(islice(combinations(open_, len(levels)), MAX_WAYS + 1))
-    fitting = {
-        tuple((j, tuple(own)) for j, own in zip(way, levels, strict=True) if coded[j])
-        for way in ways
-        if all(max(coded[j] or (0,)) < len(own) for j, own in zip(way, levels, strict=True))
-    }
-    if len(fitting) != 1 or len(ways) > MAX_WAYS:
+        maybe = [j for j, codes in enumerate(coded) if codes is not None]
+        ways = list(islice(combinations(maybe, len(levels)), MAX_WAYS + 1))
+        fitting = _fit_lists(ways, coded, levels) if len(ways) <= MAX_WAYS else set()
+    if len(fitting) != 1:
         raise PrivauditError(
             f"the model has {len(sure)} categorical columns and lists the levels of {len(levels)}",
             "the file lists levels in order alone, so which are whose is not known",

@@ -75,6 +75,8 @@ def _word(name: str, value: Param) -> str:
     if name == "group":
         return " of this group" if value else ""
     text = ", ".join(_number(name, part) for part in parts)
+    if name == "against":
+        return f" against {text}" if text else ""
     if name == "outcomes":
         return f" ({text})" if text else ""
     return text.rstrip(".") if name in ENDINGS else text

@@ -1,0 +1,213 @@
+"""Other ways in which a table might have been handed to a model, judged on its own members.
+
+Training brought the model's loss on its members down under the reading of training and under no
+other. Where another reading does surely and clearly better, the one at hand is not that of
+training, and whatever an attack finds under it says nothing of the model.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from privaudit.contracts import Model
+from privaudit.errors import PrivauditError
+from privaudit.facts import Caveat, CaveatCode
+from privaudit.inputs.models.layout import Layout
+from privaudit.records import Records
+from privaudit.stats.auc import auc
+
+MAX_ROWS = 1_000
+"""Members with whom readings are compared."""
+
+BETTER = 4.0
+"""Standard errors by which the loss of another reading lies lower where it is surely better."""
+
+CLEARLY = 0.03
+"""And by how much its AUROC lies higher."""
+
+GOOD = 0.65
+"""An AUROC on the members that another reading has to reach."""
+
+WORSE = 2.0
+"""Standard errors by which columns in disorder do worse where their order is the right one."""
+
+SHUFFLES = 15
+MAX_EXCHANGES = 60
+LEAST_SHARE = 1e-3
+"""Probabilities are clipped here, so that no single record decides."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """How well a model fits some members under one reading. loss: (patients,) mean log loss."""
+
+    p: np.ndarray
+    loss: np.ndarray
+    auroc: float
+
+    def beats(self, other: Judged) -> float:
+        """By how many standard errors its loss lies below another's, by patient."""
+        difference = other.loss - self.loss
+        error = float(difference.std(ddof=1)) / np.sqrt(len(difference))
+        return float(difference.mean() / error) if error > 0 else 0.0
+
+
+def judge_reading(model: Model, some: Records, layout: Layout | None = None) -> Judged:
+    """How well a model fits records, read by its own layout or by another."""
+    p = ask_by(model, layout, some)
+    loss = -np.log(np.clip(p[np.arange(len(some)), some.y], LEAST_SHARE, 1.0))
+    _, place = np.unique(some.patient, return_inverse=True)
+    areas = [
+        auc(p[some.y == k, k], p[some.y != k, k])
+        for k in range(p.shape[1])
+        if 0 < (some.y == k).sum() < len(some)
+    ]
+    by_patient = np.bincount(place, loss) / np.bincount(place)
+    return Judged(p, by_patient, float(np.mean(areas)) if areas else 0.5)
+
+
+def ask_by(model: Any, layout: Layout | None, some: Records) -> np.ndarray:
+    """(n, classes) a model's answers where the table is laid out in another way."""
+    if layout is not None:
+        own = find_layout(model)
+        layout = layout if type(own) is Layout else replace(own, places=layout.places)
+        name = "layout" if hasattr(model, "layout") else "reads"
+        model = copy.copy(model)
+        object.__setattr__(model, name, layout)
+    found: np.ndarray = model.predict_proba(some)
+    return found
+
+
+def find_layout(model: Model) -> Layout:
+    """How a model lays out a table as numbers.
+
+    Raises:
+        ValueError: It is handed something else.
+    """
+    found = getattr(model, "layout", None) or getattr(model, "reads", None)
+    if not isinstance(found, Layout):
+        raise ValueError("this model is handed no matrix")
+    return found
+
+
+def refuse_other_reading(model: Model, members: Records, *, by_order: bool) -> list[Caveat]:
+    """Refuse a table that was scaled, filled in or ordered otherwise for training.
+
+    Args:
+        model: The model as it reads the table.
+        members: Its training records.
+        by_order: The columns are read in the table's order, as the model names none.
+
+    Returns:
+        A caveat where nothing shows that the order of the columns is the right one.
+
+    Raises:
+        PrivauditError: Another reading fits the model surely and clearly better.
+    """
+    some = members.take(slice(0, MAX_ROWS))
+    own = judge_reading(model, some)
+    best, name = own, ""
+    for what, changed in _change_numbers(some):
+        best, name = _choose(best, name, what, _try(model, changed), own)
+    orders = _other_orders(find_layout(model), some) if by_order else ()
+    doubtful = False
+    for what, layout in orders:
+        other = _try(model, some, layout)
+        best, name = _choose(best, name, what, other, own)
+        doubtful |= other is not None and other.beats(own) >= BETTER
+    if name:
+        raise PrivauditError(
+            f"a table that the model reads better with {name}",
+            f"its AUROC on its own members is then {best.auroc:.3f}, and {own.auroc:.3f} with the "
+            "table as given: this is likely not what it was trained on",
+            "give the table as the model was trained on it, or the model with its preparation as "
+            "one pipeline; if all is right, show it with the owner's own probabilities (--expect)",
+        )
+    if by_order and len(some.columns) > 1 and np.ptp(own.p, axis=0).max() > 0:
+        lead = [
+            own.beats(one)
+            for k in range(SHUFFLES)
+            if (one := _try(model, some, _shuffle(find_layout(model), k))) is not None
+        ]
+        if doubtful or (lead and float(np.median(lead)) < WORSE):
+            return [Caveat(CaveatCode.COLUMN_ORDER_UNCONFIRMED, params={"auroc": own.auroc})]
+    return []
+
+
+def _choose(
+    best: Judged, name: str, what: str, other: Judged | None, own: Judged
+) -> tuple[Judged, str]:
+    if other is None or other.auroc < max(GOOD, own.auroc + CLEARLY) or other.beats(own) < BETTER:
+        return best, name
+    return (other, what) if other.auroc > best.auroc else (best, name)
+
+
+def _try(model: Model, some: Records, layout: Layout | None = None) -> Judged | None:
+    """None where the model does not accept the reading."""
+    try:
+        return judge_reading(model, some, layout)
+    except PrivauditError:
+        return None
+
+
+def _change_numbers(some: Records) -> Iterator[tuple[str, Records]]:
+    """The table with its numbers scaled, or its missing numbers filled in."""
+    at = [j for j, column in enumerate(some.columns) if not column.levels]
+    X = some.X[:, at].astype(np.float64)
+    there = ~np.isnan(X)
+    count = np.maximum(there.sum(axis=0), 1)
+    mean = np.where(there, X, 0).sum(axis=0) / count
+    spread = np.sqrt(np.where(there, (X - mean) ** 2, 0).sum(axis=0) / count)
+    low = np.where(there, X, np.inf).min(axis=0, initial=np.inf)
+    high = np.where(there, X, -np.inf).max(axis=0, initial=-np.inf)
+    low, reach = np.where(there.any(axis=0), (low, high - low), 0.0)
+    scaled = (X - mean) / np.where(spread > 0, spread, 1)
+    ways = {
+        "numbers scaled to mean 0 and standard deviation 1": scaled,
+        "numbers scaled to between 0 and 1": (X - low) / np.where(reach > 0, reach, 1),
+    }
+    if not there.all():
+        ways |= {
+            "scaled numbers and missing ones as the mean": np.where(there, scaled, 0.0),
+            "missing numbers as 0": np.where(there, X, 0.0),
+            "missing numbers as the mean": np.where(there, X, mean),
+            "missing numbers as -1": np.where(there, X, -1.0),
+        }
+    for name, changed in ways.items():
+        if at:
+            found = some.X.copy()
+            found[:, at] = changed
+            yield name, replace(some, X=found)
+
+
+def _other_orders(layout: Layout, some: Records) -> Iterator[tuple[str, Layout]]:
+    """The inputs in other orders: by name, reversed, and each two exchanged."""
+    places = list(layout.places)
+    names = [some.columns[place.column].name for place in places]
+    by_name = sorted(range(len(places)), key=lambda j: (names[j], j))
+    yield "its columns in alphabetical order", Layout(tuple(places[j] for j in by_name))
+    yield "its columns in reverse order", Layout(tuple(reversed(places)))
+    yield "its last column first", Layout((*places[-1:], *places[:-1]))
+    yield "its first column last", Layout((*places[1:], *places[:1]))
+    pairs = list(combinations(range(len(places)), 2))
+    if len(pairs) > MAX_EXCHANGES:
+        chosen = np.random.default_rng(0).choice(len(pairs), MAX_EXCHANGES, replace=False)
+        pairs = [pairs[i] for i in chosen]
+    for i, j in pairs:
+        changed = list(places)
+        changed[i], changed[j] = places[j], places[i]
+        yield f"its columns {names[i]!r} and {names[j]!r} exchanged", Layout(tuple(changed))
+
+
+def _shuffle(layout: Layout, seed: int) -> Layout:
+    order = np.random.default_rng(seed).permutation(len(layout.places))
+    return Layout(tuple(layout.places[j] for j in order))
+
+
+__all__ = ["Judged", "ask_by", "find_layout", "judge_reading", "refuse_other_reading"]

@@ -13,6 +13,7 @@ from privaudit.contracts import FlowStep, Model
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode
 from privaudit.inputs import pools
+from privaudit.inputs.check_alike import refuse_respelled_patients
 from privaudit.inputs.fit_guesses import read_fitted_schema
 from privaudit.inputs.infer_schema import propose_schema
 from privaudit.inputs.models.answers import canonical
@@ -280,6 +281,7 @@ def _read_pools(
             rng=seeds.rng("read", pool),
         )
         read[pool] = to_records(cells[pool], schema, pool)
+    refuse_respelled_patients(patients, [one.patient for one in read.values()])
     split, notes = pools.split_pools(
         read["members"],
         read["non-members"],

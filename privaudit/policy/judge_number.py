@@ -153,7 +153,8 @@ def _control(cell: Cell, audit: Audit) -> ReasonCode | None:
     own = [c for c in cell.subject.controls if c.attack == cell.reading.attack]
     if any(is_leak(control) for control in own):
         return ReasonCode.NEGATIVE_CONTROL_FAILED
-    if cell.known.family == "membership" and audit.data.distribution_shift is not None:
+    compared = cell.known.family in ("membership", "synthetic")
+    if compared and audit.data.distribution_shift is not None:
         return ReasonCode.DISTRIBUTION_SHIFTED
     planted = [control for control in own if control.kind == "positive"]
     if planted:

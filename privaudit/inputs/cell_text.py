@@ -19,10 +19,12 @@ from privaudit.inputs.number_text import (
     parse_number,
     to_floats,
 )
-from privaudit.inputs.schema import OTHER
 
 if TYPE_CHECKING:
     import polars as pl
+
+OTHER = "(other)"
+"""The level that stands for every value not listed, where a category lists it."""
 
 NOT_RECORDED = (
     *("", "na", "n/a", "#n/a", "#na", "#n/a n/a", "n.a.", "nan", "-nan", "nat", "<na>", "null"),
@@ -278,6 +280,7 @@ __all__ = [
     "NOT_RECORDED",
     "NO_LABEL",
     "NO_NUMBER",
+    "OTHER",
     "array_to_series",
     "clean_texts",
     "fold",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -13,7 +13,6 @@ from privaudit.disclosure_limits import MIN_CELL
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode, Param
 from privaudit.inputs import identifiers
-from privaudit.inputs.cell_text import fold
 from privaudit.inputs.check_numbers import examine_predictions
 from privaudit.records import Records, Split
 from privaudit.results import Estimate
@@ -41,6 +40,9 @@ MIN_EXPECTED = 20
 """Records of a level to be expected in a pool before it means something that there are none."""
 MAX_STATED = 5
 """Pairs of classes in the wrong order that are stated."""
+
+OUTCOME = "the outcome"
+"""What the outcome is called among columns."""
 
 OUTCOME_AUC = 0.98
 """A column that ranks the outcome at least this well may hold it."""
@@ -205,7 +207,7 @@ def _find_levels_apart(both: Records, inside: np.ndarray) -> _LevelApart | None:
     best, found = 0.0, None
     parts = [(c.name, both.X[:, j]) for j, c in enumerate(both.columns) if c.kind != "numeric"]
     if len(both.classes) > 1:
-        parts.append(("the outcome", both.y.astype(np.float32)))
+        parts.append((OUTCOME, both.y.astype(np.float32)))
     sizes = {True: int(inside.sum()), False: int((~inside).sum())}
     for name, x in parts:
         code = np.where(np.isnan(x), -1, x).astype(np.int64) + 1
@@ -219,25 +221,12 @@ def _find_levels_apart(both: Records, inside: np.ndarray) -> _LevelApart | None:
     return found
 
 
-def refuse_respelled_groups(pools: Sequence[Mapping[str, np.ndarray]]) -> None:
-    """Refuse groups whose names differ by case or blanks alone: one group would be read as two."""
-    names = []
-    for name in pools[0]:
-        labels = {str(x) for pool in pools for x in np.unique(pool[name])}
-        if len({fold(label) for label in labels}) < len(labels):
-            names.append(name)
-    if names:
-        raise PrivauditError(
-            f"groups whose names differ by case, blanks or zeros alone: {', '.join(names)}",
-            "one group would be reported as two",
-            "spell the groups alike in all tables",
-        )
-
-
 def _most_different_columns(both: Records, inside: np.ndarray) -> tuple[str, ...]:
     found = [abs(_rank_auc(both.X[:, j], inside) - 0.5) for j in range(both.X.shape[1])]
+    names = [*(column.name for column in both.columns), OUTCOME]
+    found.append(abs(_rank_auc(both.y.astype(np.float64), inside) - 0.5))
     best = np.argsort(found)[::-1][:3]
-    return tuple(both.columns[j].name for j in best if found[j] > 0.02)
+    return tuple(names[j] for j in best if found[j] > 0.02)
 
 
 def find_outcome_columns(members: Records) -> list[Caveat]:
@@ -470,5 +459,4 @@ __all__ = [
     "measure_shift",
     "refuse_few_patients",
     "refuse_overlap",
-    "refuse_respelled_groups",
 ]

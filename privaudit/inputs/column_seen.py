@@ -20,6 +20,7 @@ from privaudit.inputs.cell_text import (
 from privaudit.inputs.date_text import are_dates
 from privaudit.inputs.number_text import (
     CODE,
+    GROUPED_BY_POINTS,
     NUMBER,
     Form,
     Spelling,
@@ -46,7 +47,8 @@ class Seen:
 
     tables: of each table, how many cells hold each value; rows, there: cells, and those that are
     recorded; null_words: cells with a word for missing; bad: cells that are no plain number; forms:
-    in how many ways numbers and words are written, counted over different values; booleans: tables
+    in how many ways numbers and words are written, counted over different values; points: whether
+    numbers hold a point, which surely_points is no thousands separator; booleans: tables
     that hold true and false as such.
     """
 
@@ -63,6 +65,7 @@ class Seen:
     forms: Counter[Form] = field(default_factory=Counter)
     suffix: str | None = None
     points: bool = False
+    surely_points: bool = False
     texts: bool = False
     booleans: set[int] = field(default_factory=set)
     many: bool = False
@@ -138,11 +141,15 @@ class Seen:
         if not is_text:
             self.forms[Form.NUMBER] += numbers.n_unique()
             self.points |= bool((numbers % 1 > 0).any())
+            self.surely_points |= self.points
             return
         some = recorded.head(LOOKED_AT).unique()
         plain = some.str.contains(rf"^(?:{NUMBER})$") & ~some.str.contains(rf"^(?:{CODE})$")
         self.forms[Form.NUMBER] += int(plain.sum())
-        self.points |= bool((plain & some.str.contains(".", literal=True)).any())
+        pointed = plain & some.str.contains(".", literal=True)
+        grouped = pointed & some.str.contains(rf"^(?:{GROUPED_BY_POINTS})$")
+        self.points |= bool(pointed.any())
+        self.surely_points |= bool((pointed & ~grouped).any())
         some = some.filter(~plain)
         ended = []
         for text in some.filter(~is_word(some, NO_NUMBER)).to_list():

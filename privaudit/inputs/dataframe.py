@@ -13,7 +13,7 @@ import numpy as np
 from privaudit.errors import PrivauditError
 from privaudit.inputs import identifiers
 from privaudit.inputs.cell_text import NO_LABEL, array_to_series, to_labels, to_patients
-from privaudit.inputs.checks import refuse_respelled_groups
+from privaudit.inputs.check_alike import refuse_respelled_groups, refuse_respelled_patients
 from privaudit.inputs.date_text import are_dates
 from privaudit.inputs.infer_schema import MAX_LEVELS, order_classes, order_levels, round_bounds
 from privaudit.inputs.models.answers import canonical
@@ -307,7 +307,7 @@ def _find_classes(outcomes: list[np.ndarray], labels: Sequence[Any] | None) -> l
 
     found: set[str] = set()
     for y in outcomes:
-        gone = pd.isna(y) | np.isin(y.astype(str), NO_OUTCOME)
+        gone = pd.isna(y) | np.isin(np.char.strip(y.astype(str)), NO_OUTCOME)
         missing = int(gone.sum())
         if missing:
             raise PrivauditError(
@@ -379,6 +379,7 @@ def _read_patients(
                 "give the patients as integers or as texts",
             )
         found.append(numbers)
+    refuse_respelled_patients(keys, found)
     return found, drop
 
 

@@ -40,12 +40,22 @@ class Spellings:
             if value:
                 said = '["..."]' if key == "missing" else f'"{value}"'
                 keys.append(f"{key} = {said}")
-        return " and ".join(keys) or 'missing = ["..."]'
+        return " and ".join(keys) or "as `missing` for words that stand for missing values"
 
 
-def find_spellings(columns: Sequence[Seen]) -> Spellings:
-    """The likeliest way to read each column of numbers that are not all plain."""
+def find_spellings(columns: Sequence[Seen], semicolons: bool = False) -> Spellings:
+    """The likeliest way to read each column of numbers that are not all plain.
+
+    semicolons: whether a table's cells are separated by semicolons, as where commas are decimal
+    marks: then 192.208 is no plain number unless 1.5 or 0.75 shows what a point is.
+    """
     found = Spellings()
+    if semicolons and not any(one.surely_points for one in columns):
+        for one in columns:
+            if one.points and not one.shape:
+                found.how[one.name] = "decimal points or thousands separators"
+                found.spelled[one.name] = PLAIN
+                found.unread.append(one.name)
     marked = [one for one in columns if one.is_marked and not one.shape and not one.is_boolean]
     points = any(one.points for one in columns if one.texts)
     commas = [one for one in marked if _has_commas(one)]

@@ -93,7 +93,7 @@ def propose_schema(
             tuple(n for n in names if n != outcome and n not in always)
         )
         read = [one for name, one in seen.items() if name not in (outcome, patient)]
-        spellings = find_spellings(read)
+        spellings = find_spellings(read, any(one.separator == ";" for one in opened))
         for name, spelling in spellings.spelled.items():
             for one in opened:
                 for batch in one.batches([name]):

@@ -19,6 +19,9 @@ NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
 CODE = r"0[0-9]+(?:\.[0-9]*)?|[0-9]{1,3}E[0-9]{1,3}"
 """What looks like a number and is a code: 007, the ICD code 038.9, the group 5E1."""
 
+GROUPED_BY_POINTS = r"[+-]?[1-9][0-9]{0,2}(?:\.[0-9]{3})+"
+"""A number whose points may stand between thousands."""
+
 _BLANKS = " \u00a0\u2009\u202f'\u2019"
 _NUMBER, _CODE = re.compile(NUMBER), re.compile(CODE)
 _PLAIN = re.compile(r"[+-]?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
@@ -131,11 +134,11 @@ def find_form(text: str) -> Form:
     ):
         if mark in grouped or re.fullmatch(rf"{_GROUPED[mark].pattern}{decimal}[0-9]+", text):
             return form
-    if _OTHER_SIGN.fullmatch(text):
-        return Form.ODD
     censored = _CENSORED.fullmatch(text)
     if censored and _is_numeric(find_form((censored[1] or censored[2]).strip())):
         return Form.CENSORED
+    if _OTHER_SIGN.fullmatch(text):
+        return Form.ODD
     ended = _SUFFIX.fullmatch(text)
     if ended and _is_numeric(find_form(ended[1].strip())):
         return Form.SUFFIX
@@ -257,6 +260,7 @@ def to_floats(
 
 
 __all__ = [
+    "GROUPED_BY_POINTS",
     "NUMBER",
     "PLAIN",
     "WAYS",

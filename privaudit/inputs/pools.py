@@ -11,6 +11,7 @@ from privaudit.contracts import FlowStep, Model, Prepared
 from privaudit.errors import PrivauditError, spell
 from privaudit.facts import Caveat, Reason, ReasonCode
 from privaudit.inputs import checks
+from privaudit.inputs.check_alike import refuse_respelled_groups
 from privaudit.inputs.models.answers import canonical
 from privaudit.inputs.models.layout import Frame, Layout
 from privaudit.inputs.models.opened_model import Opened
@@ -73,7 +74,7 @@ def split_pools(
                 "the attacker's table holds other patients",
                 f"leave {spell('--reference', 'reference')} out, or give records of other patients",
             )
-    checks.refuse_respelled_groups([one.groups for one in (members, nonmembers, reference)])
+    refuse_respelled_groups([one.groups for one in (members, nonmembers, reference)])
     split = Split(*rare_joined((members, nonmembers, reference)))
     checks.refuse_few_patients(split)
     return split, tuple(notes)

@@ -15,6 +15,7 @@ from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat
 from privaudit.inputs import pools
 from privaudit.inputs.artefacts.read_arrays import LARGEST
+from privaudit.inputs.check_alike import refuse_respelled_patients
 from privaudit.inputs.class_order import (
     UNSTATED,
     ClassOrder,
@@ -430,6 +431,7 @@ def _read_pools(
             rng=seeds.rng("read", pool),
         )
         read[pool] = to_records(cells[pool], schema, pool)
+    refuse_respelled_patients(patients, [one.patient for one in read.values()])
     bank: tuple[ShadowAnswers, Records] | None = None
     left_out: tuple[str | Caveat, ...] = ()
     if tables.shadows is not None:

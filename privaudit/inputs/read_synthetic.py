@@ -13,13 +13,18 @@ from privaudit.contracts import FlowStep, Prepared
 from privaudit.errors import PrivauditError, spell
 from privaudit.facts import Caveat, CaveatCode
 from privaudit.fidelity.distance import match
-from privaudit.inputs.checks import measure_shift, refuse_respelled_groups
+from privaudit.inputs.check_alike import (
+    refuse_respelled_groups,
+    refuse_respelled_patients,
+    refuse_unlike,
+)
+from privaudit.inputs.checks import measure_shift
 from privaudit.inputs.fit_guesses import read_fitted_schema
 from privaudit.inputs.infer_schema import propose_schema
 from privaudit.inputs.pools import refuse_rare_classes
 from privaudit.inputs.read_model import name_roles
 from privaudit.inputs.read_table import list_names, read_table
-from privaudit.inputs.schema import OTHER, TableSchema, refuse_numbers
+from privaudit.inputs.schema import TableSchema, refuse_numbers
 from privaudit.inputs.table_file import INDEX, Table, open_table
 from privaudit.inputs.user_release import UserRelease
 from privaudit.inputs.user_task import UserTask
@@ -35,10 +40,6 @@ REFERENCE_SHARE = 1 / 3
 
 SAME_TABLE = 0.5
 """Where at least this share of the control's rows equal a real row, they are one table."""
-
-OTHER_SHARE, OTHER_TIMES = 0.05, 3.0
-"""Where more than this share of the synthetic rows, and so many times the real share, hold values
-that the schema does not list, they are spelled otherwise."""
 
 MAX_FILE_BYTES = 2 << 30
 MAX_SYNTHETIC_ROWS = 200_000
@@ -106,11 +107,12 @@ def read_synthetic(tables: SyntheticTables, *, seeds: Seeds) -> tuple[UserTask, 
         )
         for what, given in (("real", tables.real), ("control", tables.control))
     )
+    refuse_respelled_patients(numbers, (real.patient, control.patient))
     if tables.schema is None:
         refuse_rare_classes((real, control), schema.outcome)
     table = _read_synthetic_table(tables.synthetic, schema, seeds.rng("read", "synthetic"))
     table, broken = describe_as_real(table, schema.columns)
-    refuse_unlisted(table, real)
+    refuse_unlike(table, real)
     notes += broken
     notes += _note_samples({"real": real, "control": control}, tables)
     if len(table) >= 0.95 * MAX_SYNTHETIC_ROWS:
@@ -417,31 +419,6 @@ def describe_as_real(table: Records, columns: Sequence[Column]) -> tuple[Records
         if names
     ]
     return replace(table, columns=tuple(real[c.name] for c in table.columns)), notes
-
-
-def refuse_unlisted(table: Records, real: Records) -> None:
-    """Refuse where far more of the synthetic rows than of the real ones are of no level listed.
-
-    They would be read as one and the same level, and no copy would be seen in them.
-    """
-    places = {column.name: j for j, column in enumerate(real.columns)}
-    found = []
-    for j, column in enumerate(table.columns):
-        if OTHER not in column.levels:
-            continue
-        code = column.levels.index(OTHER)
-        share = float(np.mean(table.X[:, j] == code))
-        if share > OTHER_SHARE + OTHER_TIMES * float(
-            np.mean(real.X[:, places[column.name]] == code)
-        ):
-            found.append(column.name)
-    if found:
-        raise PrivauditError(
-            f"{len(found)} columns whose values in the synthetic table are none of the real "
-            f"table's: {list_names(found)}",
-            "levels are matched by their spelling, and copies in other spellings are not seen",
-            "spell the levels alike in all tables",
-        )
 
 
 def find_constant_columns(records: Records) -> tuple[str, ...]:

@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from privaudit.errors import PrivauditError
+from privaudit.inputs.cell_text import OTHER
 from privaudit.inputs.documents import json_schema, structure
 from privaudit.inputs.number_text import PLAIN, Spelling
 from privaudit.records import Column, OutcomeKind
-
-OTHER = "(other)"
-"""The level that stands for every value not listed, where a category lists it."""
 
 MAX_CLASSES = 20
 """An outcome with more classes is taken for a number or an identifier."""

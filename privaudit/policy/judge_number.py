@@ -171,7 +171,8 @@ def _control(cell: Cell, audit: Audit) -> ReasonCode | None:
     stated = _stated_of_controls(audit, attack, cell.subject.name)
     if _fails(null) or (CaveatCode.CONTROL_FAILED, "negative") in stated:
         return ReasonCode.NEGATIVE_CONTROL_FAILED
-    if cell.known.family == "membership" and audit.data.distribution_shift is not None:
+    compared = cell.known.family in ("membership", "synthetic")
+    if compared and audit.data.distribution_shift is not None:
         return ReasonCode.DISTRIBUTION_SHIFTED
     if lost := _not_made(null):
         cell.missing_control = _why_not_made(lost[0])

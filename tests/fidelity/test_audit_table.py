@@ -97,7 +97,7 @@ def test_a_table_of_copies_is_found_out(tables: Path, capsys: pytest.CaptureFixt
 
 def test_fewer_synthetic_columns_and_values_outside_the_bounds(tables: Path) -> None:
     frame = people(300, 5).drop(columns=["subject_id", "unit"])
-    frame["age"] = frame["age"] * 10 + 0.5
+    frame["age"] = frame["age"] * 3 + 0.5
     frame.to_parquet(tables / "synthetic.parquet")
     assert run(tables, *USUAL, "--attacks", "copies", synthetic="synthetic.parquet") == 0
     found = audit(tables)
@@ -231,3 +231,117 @@ def test_a_file_beside_a_part_of_the_real_table_is_said(tables: Path) -> None:
     values = {str(e.metric): e.value or 0.0 for e in outcome.estimates}
     assert values["attack_rate@complete records, in any order"] > 0.95
     assert values["attack_minus_guess@numbers, in row order"] < 0.1
+
+
+def noisy_copies(real: pd.DataFrame) -> pd.DataFrame:
+    """Synthetic rows that are real ones but for a little noise."""
+    made = real.drop(columns="subject_id").copy()
+    made["lactate"] = (made["lactate"] + 0.001).round(3)
+    made["heart_rate"] = made["heart_rate"] + 0.25
+    return made
+
+
+def european(frame: pd.DataFrame, path: Path) -> None:
+    frame.to_csv(path, index=False, sep=";", decimal=",")
+
+
+def distance_auc(folder: Path) -> float:
+    nearest = next(o for o in audit(folder).subjects[0].outcomes if o.attack == "distance")
+    assert isinstance(nearest, Finding)
+    return next(e.value for e in nearest.estimates if e.metric.name == "auc") or 0.0
+
+
+def test_decimal_commas_give_the_numbers_of_points_or_a_refusal(
+    tables: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real, control = (people(300, *args) for args in ((1,), (2, 300)))
+    european(real, tables / "real.csv")
+    european(control, tables / "control.csv")
+    noisy_copies(real).to_csv(tables / "synthetic.csv", index=False)
+    assert "decimal commas" in refused(capsys, tables, *USUAL)
+    schema = tables / "schema.toml"
+    both = [str(tables / name) for name in ("real.csv", "control.csv")]
+    proposing = ("--outcome", "died", "--patient", "subject_id", "--out", str(schema))
+    assert main(["schema", *both, *proposing]) == 0
+    assert 'decimal = ","' in schema.read_text()
+    told = ("--schema", str(schema), "--profile", "smoke", "--attacks", "distance")
+    # The synthetic table may be of another tool, with points.
+    assert run(tables, *told) == 0
+    assert distance_auc(tables) > 0.95
+    european(noisy_copies(real), tables / "synthetic.csv")
+    assert run(tables, *told) == 0
+    assert distance_auc(tables) > 0.95
+
+
+def test_a_control_in_other_spelling_is_refused_and_its_booleans_are_not(
+    tables: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    control = people(300, 2, 300)
+    control.assign(unit=control["unit"].str.upper()).to_csv(tables / "control.csv", index=False)
+    assert "differ by case" in refused(capsys, tables, *USUAL)
+    control.assign(died=control["died"].str.upper()).to_csv(tables / "control.csv", index=False)
+    assert run(tables, *USUAL, "--attacks", "distance") == 0
+    assert audit(tables).data.distribution_shift is None
+    control.assign(subject_id="0" + people(300, 1)["subject_id"].astype(str)).to_csv(
+        tables / "control.csv", index=False
+    )
+    assert "patients of two tables" in refused_again(capsys, tables, *USUAL)
+
+
+def refused_again(capsys: pytest.CaptureFixture[str], folder: Path, *more: str) -> str:
+    assert run(folder, *more) == 2
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "shifted",
+    ["unit", *(pytest.param(name, marks=pytest.mark.slow) for name in ("lactate", "died"))],
+)
+def test_a_control_of_other_patients_decides_nothing(
+    tables: Path, capsys: pytest.CaptureFixture[str], shifted: str
+) -> None:
+    control = people(600, 2, 600)
+    if shifted == "unit":
+        # A level that a tenth of the real patients have and nobody of the control.
+        real = people(600, 1)
+        real.loc[:59, "unit"] = "burns"
+        real.to_csv(tables / "real.csv", index=False)
+        people(600, 9).drop(columns="subject_id").to_csv(tables / "synthetic.csv", index=False)
+    elif shifted == "lactate":
+        control["lactate"] *= 2
+    else:
+        control.loc[:500, "died"] = "no"
+    control.to_csv(tables / "control.csv", index=False)
+    policy = tables / "policy.toml"
+    policy.write_text(
+        'schema = "privaudit.policy/1"\nname = "t"\nreview_by = 2100-01-01\n'
+        '[context]\nrelease = "internal"\n'
+        '[[limit]]\nid = "auc"\nmetric = "membership.auc"\nmax = 0.99\n'
+        '[[limit]]\nid = "link"\nmetric = "synthetic.linkability"\nmax = 0.99\n'
+    )
+    # One attack of each kind that compares with the control.
+    told = ("--policy", str(policy), "--attacks", "distance,linkability")
+    assert run(tables, *USUAL, *told) == 3
+    shift = audit(tables).data.distribution_shift
+    assert shift is not None
+    columns = shift.params["columns"]
+    assert isinstance(columns, tuple)
+    assert {"died": "the outcome"}.get(shifted, shifted) in columns
+
+
+def test_a_synthetic_table_written_unlike_the_real_one_is_refused(
+    tables: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = people(300, 1)
+    real.loc[:5, "unit"] = "burns"
+    real.to_csv(tables / "real.csv", index=False)
+    made = noisy_copies(real)
+    for name, cells, said in (
+        ("unit", made["unit"].str.upper(), "but for case"),
+        ("unit", made["unit"].map({"medical": "internal"}).fillna(made["unit"]), "lacks: unit"),
+        ("heart_rate", made["heart_rate"] / 60, "another size"),
+        ("lactate", made["lactate"].fillna(-9), "a value in the other table: lactate"),
+        ("lactate", made["lactate"].astype(str).str.replace(".", ","), "decimal commas"),
+    ):
+        made.assign(**{name: cells}).to_csv(tables / "synthetic.csv", index=False)
+        assert said in refused(capsys, tables, *USUAL)

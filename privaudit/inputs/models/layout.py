@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from privaudit.errors import PrivauditError
-from privaudit.inputs.models.trained_dtypes import restore_dtype
+from privaudit.inputs.models.trained_dtypes import restore_decimals, restore_dtype
 from privaudit.inputs.read_table import list_names
 from privaudit.records import Column, Records
 
@@ -252,7 +252,8 @@ class Frame:
             objects[:-1] = self.categories.get(column.name, column.levels)
             objects[-1] = None if column.name in self.nones else np.nan
             return restore_dtype(objects[codes], kind)
-        return restore_dtype(x.astype(np.float64), kind, nones=column.name in self.nones)
+        values = x.astype(np.float64) if kind == "float32" else restore_decimals(x)
+        return restore_dtype(values, kind, nones=column.name in self.nones)
 
 
 __all__ = ["ENCODINGS", "Encode", "Frame", "Layout", "Place", "by_name", "by_order", "loosen"]

@@ -20,6 +20,7 @@ from privaudit.inputs.models.opened_model import (
     in_parts,
     not_a_classifier,
 )
+from privaudit.inputs.models.trained_dtypes import restore_decimals
 from privaudit.records import Records
 
 
@@ -37,7 +38,7 @@ class LightGBM(FileModel):
         return in_parts(self._ask, records)
 
     def _ask(self, records: Records) -> np.ndarray:
-        X = self.layout.matrix(records.X).astype(np.float64)
+        X = restore_decimals(self.layout.matrix(records.X))
         if self.slope is None:
             answers = self.loaded.predict(X, num_threads=1)
             return probabilities(answers, len(records), self.classes)

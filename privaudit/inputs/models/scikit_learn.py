@@ -19,6 +19,7 @@ from privaudit.inputs.models.opened_model import (
     place_classes,
     reorder_classes,
 )
+from privaudit.inputs.models.trained_dtypes import restore_decimals
 from privaudit.inputs.models.xgboost_file import read_categories
 from privaudit.records import Records
 
@@ -70,7 +71,9 @@ def inputs(reads: Frame | Layout, records: Records, wide: bool = True) -> Any:
     if isinstance(reads, Frame):
         return reads.make(records)
     X = reads.matrix(records.X)
-    return X.astype(np.float64) if wide else X
+    if isinstance(reads, Named):
+        return X.astype(np.float64) if wide else X
+    return restore_decimals(X) if wide else X
 
 
 def open_estimator(held: Any, form: str = "", frame: Frame | None = None) -> Opened:
@@ -128,7 +131,7 @@ class Named(Layout):
     def matrix(self, X: np.ndarray) -> Any:
         import pandas as pd
 
-        return pd.DataFrame(super().matrix(X), columns=list(self.names))
+        return pd.DataFrame(restore_decimals(super().matrix(X)), columns=list(self.names))
 
 
 def use_one_thread(held: Any) -> Any:

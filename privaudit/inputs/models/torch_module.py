@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -124,8 +124,8 @@ class TorchModel:
                 "it is handed float32 rows in the order of the schema's columns",
                 "give a schema whose columns are those that the model was trained on, in order",
             ) from error
-        if isinstance(out, tuple | list) and len(out):
-            out = out[0]
+        if isinstance(out, tuple | list):
+            out = self._choose(out, len(x))
         if not isinstance(out, torch.Tensor):
             raise PrivauditError(
                 f"the torch model answered with a {type(out).__name__}",
@@ -133,6 +133,27 @@ class TorchModel:
                 "wrap it in a module that returns one tensor",
             )
         return out
+
+    def _choose(self, outputs: Any, rows: int) -> Any:
+        """The one of several outputs that can be answers for these classes."""
+        import torch
+
+        fitting = [
+            one
+            for one in outputs
+            if isinstance(one, torch.Tensor)
+            and one.is_floating_point()
+            and one.shape in ((rows,), (rows, 1), (rows, self.classes))
+            and (self.classes == 2 or one.ndim == 2)
+        ]
+        if len(fitting) != 1:
+            raise PrivauditError(
+                f"the torch model answered with {len(outputs)} outputs, of which {len(fitting)} "
+                f"may be answers for {self.classes} classes",
+                "which of them holds the answers is not known",
+                "wrap it in a module that returns one tensor",
+            )
+        return fitting[0]
 
     def _loss(self, out: Any, y: Any) -> Any:
         import torch
@@ -206,8 +227,9 @@ def open_module(module: Any, form: str = "a torch module") -> Opened:
     what it answers.
     """
     own = _unwrap(_copy(module))
-    _remove_hooks(own)
-    own.eval()
+    if own is not _unwrap(module):
+        _remove_hooks(own)
+        own.eval()
     return open_torch(TorchModel, own, own, form)
 
 
@@ -258,22 +280,16 @@ def open_torch(
     def bind(binding: Binding) -> TorchModel | AnswersAlone:
         layout = by_order(_count_inputs(module), binding.columns, encode=binding.encode)
         classes = len(binding.classes)
-        answers = binding.answers or read_answers(module, len(layout.places))
-        made = kind(held, layout, classes, answers or "logits")
+        unread = kind(held, layout, classes, "")
+        with one_thread():
+            answers = binding.answers or read_answers(module, unread._forward, len(layout.places))
         if not answers:
-            made.predict_proba(_try_records(binding))
             raise unclear_answers(name_kind(module))
+        made = replace(unread, answers=answers)
         return made if _has_gradient(made) else AnswersAlone(made)
 
     read = f"read as {ends}, as its last layer says" if ends else "read as what it computes says"
     return Opened(form, None, None, None, bind, (*notes, f"its answers are {read} (--answers)"))
-
-
-def _try_records(binding: Binding) -> Records:
-    """Two records of zeros, of the table's columns."""
-    zeros, columns = np.zeros(2, dtype=np.int64), binding.columns
-    X = np.zeros((2, len(columns)), dtype=np.float32)
-    return Records(columns, X, zeros, np.arange(2), zeros, classes=binding.classes)
 
 
 def _has_gradient(model: TorchModel) -> bool:

@@ -71,9 +71,9 @@ def outcome(work: Work, step: Step, facts: Any, body: Any) -> Outcome:
     access = access_of(facts, step.entry)
     lacking = jobs.lacks(step.attack, access)
     if lacking is not None:
-        known = step.entry.method.unretrained
-        if known is not None and lacking.code is ReasonCode.NEEDS_RETRAINING:
-            lacking = known
+        lost = step.entry.method.unretrained
+        if lost is not None and lacking.code is ReasonCode.NEEDS_RETRAINING:
+            lacking = lost
         return Skipped(name, family, lacking)
     fault = work.faults.get(step.key)
     if step.error is not None:

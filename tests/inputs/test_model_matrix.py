@@ -338,14 +338,15 @@ SESSION: dict[str, Callable[[], Kind]] = {
 }
 
 
-def open_kind(kind: Kind) -> tuple[Any, Any]:
-    """The model as an audit holds it, and its records."""
+def open_kind(kind: Kind, recipe: bool = False) -> tuple[Any, Any]:
+    """The model as an audit holds it, or its recipe, and its records."""
     halves = [(kind.X[:HALF], kind.y[:HALF]), (kind.X[HALF:], kind.y[HALF:])]
     labels = getattr(kind.model, "classes_", None)
     read = read_frames(*halves, labels=None if labels is None else np.asarray(labels).tolist())
     from privaudit.api import _hold_model
 
-    return _hold_model(kind.model, read, False, "").release.model, read
+    held = _hold_model(kind.model, read, None if recipe else False, "").release
+    return held.twin if recipe else held.model, read
 
 
 @pytest.mark.parametrize("name", SESSION)
@@ -390,6 +391,30 @@ def test_the_membership_auc_is_the_one_of_the_model_itself(name: str) -> None:
     scores = margin(kind.expected, y)
     own = roc_auc_score(np.arange(ROWS) < HALF, scores)
     assert found.estimate("auc").value == pytest.approx(own, abs=2e-3)
+
+
+EXACT = ("lightgbm, categories", "xgboost, categories", "histogram, categories", "neighbours")
+DRAWN = (
+    "catboost, codes",
+    "catboost, texts",
+    "own first step, nullable",
+    "own first step, objects",
+    "texts in an array",
+    "stack",
+)
+
+
+@pytest.mark.parametrize("name", [*EXACT, *DRAWN])
+def test_a_model_trained_again_reads_the_table_as_the_model_does(name: str) -> None:
+    kind = SESSION[name]()
+    twin, read = open_kind(kind, recipe=True)
+    made = twin.fit(read.members, np.random.default_rng(0)).model
+    p = made.predict_proba(read.members)
+    if name in EXACT:
+        np.testing.assert_allclose(p, kind.expected[:HALF], atol=WITHIN)
+    else:
+        assert np.corrcoef(p[:, 0], kind.expected[:HALF, 0])[0, 1] > 0.8
+    assert made.predict_proba(read.nonmembers).shape == p.shape
 
 
 # ---------------------------------------------------------------- files

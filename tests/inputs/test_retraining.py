@@ -519,3 +519,25 @@ def test_a_comparison_of_equal_models_is_none() -> None:
     found = Comparison(refits[0], refits[1:], rng.normal(size=200), inside, np.arange(200))
     assert not found.differs
     assert replace(found, model=refits[0] + 2).differs
+
+
+def test_the_command_says_why_shadow_attacks_are_not_run(
+    wards: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import joblib
+
+    from privaudit.cli import main
+
+    members, heldout = wards
+    table = pd.read_csv(members)
+    names = ["age", "heart"]
+    inner = forest().fit(table[names], table.died)
+    model = CalibratedClassifierCV(FrozenEstimator(inner)).fit(table[names], table.died)
+    joblib.dump(model, tmp_path / "m.joblib")
+    asked = ["--model", str(tmp_path / "m.joblib"), "--trust-pickle", "--members", str(members)]
+    asked += ["--nonmembers", str(heldout), "--outcome", "died", "--patient", "subject_id"]
+    asked += ["--attacks", "threshold,lira", "--profile", "smoke", "--jobs", "1"]
+    assert main(["audit", *asked, "--out", str(tmp_path / "runs")]) == 0
+    said = capsys.readouterr().err
+    assert "shadow attacks are not run" in said
+    assert "a FrozenEstimator of a RandomForestClassifier" in said

@@ -122,13 +122,16 @@ def request_of(options: dict[str, Any]) -> Request:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from privaudit.engine.configure import Entry, given
     from privaudit.engine.profiles import profile
-    from privaudit.report.wording.reasons_and_caveats import word_caveat
+    from privaudit.report.wording.reasons_and_caveats import word_caveat, word_reason
 
     how = profile(options["profile"])
     task, release, notes = read_inputs(options)
     for note in notes:
         text = note if isinstance(note, str) else word_caveat(note)
         click.echo(f"note: {text}", err=True)
+    if release.unretrained is not None:
+        why = word_reason(release.unretrained)
+        click.echo(f"warning: shadow attacks are not run: {why}.", err=True)
     return given(
         "own",
         task,

@@ -99,13 +99,14 @@ def read_frames(
     ]
     texts = any(column.levels for column in columns)
     frame = None
-    if is_frame or texts or plain.kind in "iubO":
+    is_plain = plain.kind in "iub" or plain == np.float32
+    if is_frame or texts or is_plain or plain.kind == "O":
         frame = Frame(
             tuple(c.name for c in columns),
             kinds,
             levels,
             frozenset(nones),
-            array="" if is_frame else str(plain if plain.kind in "iub" else np.dtype(object)),
+            array="" if is_frame else str(plain if is_plain else np.dtype(object)),
             ordered=frozenset(name for name in kinds if _is_ordered(tables[0], name)),
             labels={str(c): c for c in tables[0].columns if not isinstance(c, str)},
         )

@@ -19,9 +19,8 @@ from privaudit.inputs.models.levels import (
     match_levels,
     sort_levels,
     values_of,
-    widen,
 )
-from privaudit.inputs.models.trained_dtypes import restore_dtype
+from privaudit.inputs.models.trained_dtypes import restore_decimals, restore_dtype
 from privaudit.inputs.read_table import list_names
 from privaudit.records import Column, Records
 
@@ -348,7 +347,8 @@ class Frame:
             if not kind and all(isinstance(value, bool) for value in found):
                 return found.astype(bool)
             return restore_dtype(found, kind)
-        return restore_dtype(widen(x), kind, nones=column.name in self.nones)
+        values = x.astype(np.float64) if kind == "float32" else restore_decimals(x)
+        return restore_dtype(values, kind, nones=column.name in self.nones)
 
     def _category(self, column: Column, x: np.ndarray) -> Any:
         """A pandas category of the levels of training."""

@@ -14,7 +14,6 @@ from privaudit.records import Column
 
 _NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
 _TRUTH = {"false": 0, "true": 1, "no": 0, "yes": 1, "f": 0, "t": 1, "n": 0, "y": 1}
-MAX_DECIMALS = 9
 _PAIRS = ({"false", "true"}, {"no", "yes"}, {"f", "t"}, {"n", "y"})
 
 
@@ -100,27 +99,6 @@ def code_truth(column: Column) -> tuple[float, ...] | None:
     return tuple(float(_TRUTH[level.strip().lower()]) for level in column.levels)
 
 
-def widen(x: np.ndarray) -> np.ndarray:
-    """Numbers of float32 as the float64 that was written in the table: 1.23, not 1.2300000191.
-
-    A threshold that a model learnt at 1.23 is met by the first and not by the second. Numbers of
-    more than nine decimals stay as float32 has them.
-    """
-    wide: np.ndarray = x.astype(np.float64)
-    found = wide.copy()
-    with np.errstate(over="ignore", invalid="ignore"):
-        left = ~(wide % 1 == 0) & np.isfinite(wide)
-        for decimals in range(1, MAX_DECIMALS + 1):
-            if not left.any():
-                break
-            rounded = np.round(wide[left], decimals)
-            same = rounded.astype(np.float32) == x[left]
-            at = tuple(index[same] for index in np.nonzero(left))
-            found[at] = rounded[same]
-            left[at] = False
-    return found
-
-
 def refuse_unknown_levels(
     unknown: Mapping[str, int], rows: int, most: float = 0.05
 ) -> tuple[str, ...]:
@@ -193,5 +171,4 @@ __all__ = [
     "refuse_unknown_levels",
     "sort_levels",
     "values_of",
-    "widen",
 ]

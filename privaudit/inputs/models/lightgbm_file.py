@@ -15,7 +15,6 @@ from privaudit.errors import PrivauditError
 from privaudit.inputs.models.answers import from_logits, probabilities
 from privaudit.inputs.models.extras import require_library
 from privaudit.inputs.models.layout import Layout, by_name, by_order, loosen
-from privaudit.inputs.models.levels import widen
 from privaudit.inputs.models.opened_model import (
     Binding,
     FileModel,
@@ -29,6 +28,7 @@ from privaudit.inputs.models.predictors import (
     NumberLightGBM,
     not_a_regressor,
 )
+from privaudit.inputs.models.trained_dtypes import restore_decimals
 from privaudit.records import Column, Records
 
 MAX_WAYS = 5_000
@@ -49,7 +49,7 @@ class LightGBM(FileModel):
         return in_parts(self._ask, records)
 
     def _ask(self, records: Records) -> np.ndarray:
-        X = widen(self.layout.matrix(records.X))
+        X = restore_decimals(self.layout.matrix(records.X))
         if self.slope is None:
             answers = self.loaded.predict(X, num_threads=1)
             return probabilities(answers, len(records), self.classes)

@@ -12,7 +12,6 @@ from privaudit.errors import PrivauditError
 from privaudit.inputs.models.answers import from_logits, probabilities
 from privaudit.inputs.models.extras import require_library
 from privaudit.inputs.models.layout import Layout, by_name, by_order, loosen
-from privaudit.inputs.models.levels import widen
 from privaudit.inputs.models.onnx_wire import read_graph
 from privaudit.inputs.models.opened_model import (
     Binding,
@@ -24,6 +23,7 @@ from privaudit.inputs.models.opened_model import (
     unknown_answers,
 )
 from privaudit.inputs.models.predictors import NumberOnnx, not_a_regressor
+from privaudit.inputs.models.trained_dtypes import restore_decimals
 from privaudit.inputs.read_table import list_names
 from privaudit.records import Records
 
@@ -219,7 +219,7 @@ def _cast(values: np.ndarray, kind: str, name: str) -> np.ndarray:
                 "to cut them off would be another question",
                 "give the table that the model was trained on",
             )
-    return widen(values) if kind == "tensor(double)" else values.astype(_TYPES[kind])
+    return restore_decimals(values) if kind == "tensor(double)" else values.astype(_TYPES[kind])
 
 
 def _levels(name: str, levels: dict[str, tuple[str, ...]]) -> tuple[str, ...]:

@@ -20,7 +20,6 @@ from privaudit.inputs.models.layout import (
     by_order,
     mismatch,
 )
-from privaudit.inputs.models.levels import widen
 from privaudit.inputs.models.lightgbm_file import find_levels, read_coded
 from privaudit.inputs.models.opened_model import (
     Binding,
@@ -33,6 +32,7 @@ from privaudit.inputs.models.predictors import (
     not_a_model_of_classes,
     not_a_regressor,
 )
+from privaudit.inputs.models.trained_dtypes import restore_decimals
 from privaudit.inputs.models.xgboost_file import read_categories
 from privaudit.records import Records
 
@@ -107,7 +107,7 @@ def inputs(reads: Frame | Layout, records: Records, wide: bool = True) -> Any:
     if isinstance(reads, Frame):
         return reads.make(records)
     X = reads.matrix(records.X)
-    return widen(X) if wide and isinstance(X, np.ndarray) else X
+    return restore_decimals(X) if wide and isinstance(X, np.ndarray) else X
 
 
 def open_estimator(held: Any, form: str = "", frame: Frame | None = None) -> Opened:
@@ -184,7 +184,7 @@ class Named(Layout):
     def matrix(self, X: np.ndarray) -> Any:
         import pandas as pd
 
-        return pd.DataFrame(widen(super().matrix(X)), columns=list(self.names))
+        return pd.DataFrame(restore_decimals(super().matrix(X)), columns=list(self.names))
 
 
 def use_one_thread(held: Any) -> Any:

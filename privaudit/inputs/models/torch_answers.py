@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -41,25 +42,22 @@ _SCALED = ("Mul", "Div", "Add", "Sub", "Rsub", "Neg")
 _JOINED = ("Add", "Sub")
 
 
-def read_answers(module: Any, width: int) -> str:
+def read_answers(module: Any, forward: Callable[[Any], Any], width: int) -> str:
     """ "probabilities" or "logits": its last layer or operation says; "" where neither does.
 
-    width: how many columns it reads.
+    forward: asks the module; width: how many columns it reads.
+
+    Raises:
+        PrivauditError: It cannot be asked.
     """
     ends = read_last_layer(module)
     if ends:
         return ends
     import torch
 
-    weight = next((w for w in module.parameters() if w.is_floating_point()), None)
-    kind = torch.float32 if weight is None else weight.dtype
-    X = np.random.default_rng(0).standard_normal((64, width)) * 3
-    try:
-        out = module(torch.from_numpy(X).to(kind).requires_grad_())
-        out = out[0] if isinstance(out, tuple | list) else out
-        values = out.detach().double().numpy()
-    except Exception:
-        return ""
+    X = np.random.default_rng(0).standard_normal((64, width)).astype(np.float32) * 3
+    out = forward(torch.from_numpy(X).requires_grad_())
+    values = out.detach().double().numpy()
     columns = 1 if values.ndim == 1 else values.shape[-1]
     inside = bool(((values >= 0) & (values <= 1)).all())
     sums = columns > 1 and bool((abs(values.sum(axis=-1) - 1) < 1e-3).all())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -233,8 +233,9 @@ def open_module(module: Any, form: str = "a torch module") -> Opened:
     what it answers.
     """
     own = _unwrap(_copy(module))
-    _remove_hooks(own)
-    own.eval()
+    if own is not _unwrap(module):
+        _remove_hooks(own)
+        own.eval()
     return open_torch(TorchModel, own, own, form)
 
 
@@ -285,27 +286,21 @@ def open_torch(
     def bind(binding: Binding) -> Model:
         layout = by_order(_count_inputs(module), binding.columns, encode=binding.encode)
         classes = len(binding.classes)
+        unread = kind(held, layout, classes, "")
         if binding.outcome_kind != "class":
             if ends == "probabilities":
                 raise not_a_regressor("a torch", "that ends in a softmax or a sigmoid")
-            return NumberTorch(kind(held, layout, classes, ""))
-        answers = binding.answers or read_answers(module, len(layout.places))
-        made = kind(held, layout, classes, answers or "logits")
+            return NumberTorch(unread)
+        with one_thread():
+            answers = binding.answers or read_answers(module, unread._forward, len(layout.places))
         if not answers:
-            made.predict_proba(_try_records(binding))
             raise unclear_answers(name_kind(module))
+        made = replace(unread, answers=answers)
         return made if _has_gradient(made) else AnswersAlone(made)
 
     read = f"read as {ends}, as its last layer says" if ends else "read as what it computes says"
     note = f"its answers, where they are of classes, are {read} (--answers)"
     return Opened(form, None, None, None, bind, (*notes, note))
-
-
-def _try_records(binding: Binding) -> Records:
-    """Two records of zeros, of the table's columns."""
-    zeros, columns = np.zeros(2, dtype=np.int64), binding.columns
-    X = np.zeros((2, len(columns)), dtype=np.float32)
-    return Records(columns, X, zeros, np.arange(2), zeros, classes=binding.classes)
 
 
 def _has_gradient(model: TorchModel) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from privaudit.facts import Caveat, CaveatCode, Group, Param, Reason, ReasonCode
+from privaudit.facts import LOST_REFITS, Caveat, CaveatCode, Group, Param, Reason, ReasonCode
 from privaudit.report.numbers import significant
 from privaudit.report.wording import reasons_and_caveats as facts
 from privaudit.report.wording.access import name_access
@@ -347,6 +347,8 @@ def _choose_remedy(v: Verdict) -> str:
         return "near" if p["near"] else "name_grouping"
     if code is ReasonCode.TOO_FEW_CANDIDATE_RUNS:
         return "more_seeds"
+    if code in LOST_REFITS:
+        return "name_training"
     if v.metric in EPSILON[:2]:
         return "guarantee"
     return code if code in _texts()["reasons"] else "coarser_rate"

@@ -114,7 +114,7 @@ UNDECIDED = (CaveatCode.CONTROL_NOT_MADE, CaveatCode.PLANTED_LEAK_MISSED)
 
 
 def _print_causes(audit: Audit, code: int) -> None:
-    """Why the audit failed or is inconclusive; other caveats are in the report and cause nothing."""
+    """Why the audit failed or is inconclusive; what else is to be known is in the report."""
     from privaudit.report.wording.reasons_and_caveats import word_caveat, word_reason
 
     state = "inconclusive" if code == 3 else "the audit failed"

@@ -17,6 +17,7 @@ from privaudit.inputs.models.answers import canonical
 from privaudit.inputs.models.layout import Frame
 from privaudit.inputs.read_table import MAX_GROUPS
 from privaudit.inputs.schema import MAX_CLASSES
+from privaudit.inputs.task_kind import refuse_numbers_for_classes, refuse_other_kinds
 from privaudit.records import Column, Records
 
 Table = tuple[Any, Any]
@@ -100,6 +101,7 @@ def _read_pair(pair: Any, name: str) -> tuple[Any, np.ndarray]:
             f"write {name}=(X, y)",
         )
     X, y = pair
+    refuse_other_kinds(X, y, name)
     if not hasattr(X, "columns"):
         X = np.asarray(X)
         if X.ndim != 2:
@@ -259,6 +261,7 @@ def _find_classes(outcomes: list[np.ndarray], labels: Sequence[Any] | None) -> l
             "pass class labels as y",
         )
     if labels is not None:
+        refuse_numbers_for_classes(outcomes, labels)
         raise PrivauditError(
             f"{len(found - {canonical(x) for x in labels})} outcomes that the model does not know",
             f"it was trained on {len(labels)} classes",

@@ -227,8 +227,10 @@ def _states_gap(one: Verdict, family: Family, gap: Gap) -> bool:
     known = METRICS.get(one.metric)
     if not stops or known is None or known.family != family or one.group is not None:
         return False
+    if gap.code in (ReasonCode.SHADOWS_NOT_RUN, ReasonCode.FILE_NOT_OPENED):
+        return False
     parts = gap.attacks if gap.code is ReasonCode.CLASS_NOT_TESTED else ()
-    return gap.needs is None and (not parts or known.attacks == parts)
+    return not parts or known.attacks == parts
 
 
 def _verdict(policy: Policy, subject: Subject, family: Family, gap: Gap) -> Verdict:

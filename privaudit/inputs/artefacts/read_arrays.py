@@ -130,7 +130,7 @@ def _safetensors(part: bytes, found: Content) -> None:
 
 def _large(size: int) -> PrivauditError:
     return PrivauditError(
-        f"a file that unpacks to {size:,} bytes or more",
+        f"a model's or generator's file that unpacks to {size:,} bytes or more",
         f"at most {LARGEST:,} bytes in {MOST_PARTS:,} parts are read",
         "hand out a smaller file",
     )
@@ -138,7 +138,7 @@ def _large(size: int) -> PrivauditError:
 
 def _unreadable(reason: str) -> PrivauditError:
     return PrivauditError(
-        "a released file that cannot be read without running it",
+        "a model's or generator's file that cannot be read without running it",
         f"it is damaged or of a kind that is not known ({reason}); read are zip archives of torch "
         "and numpy, pickles, safetensors, .npy and JSON",
         "give the file as it is handed out, or save what is handed out in one of these kinds",

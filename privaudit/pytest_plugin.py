@@ -73,8 +73,10 @@ class Found:
         from privaudit.facts import FAMILIES
         from privaudit.policy import judge
         from privaudit.policy.file import build
+        from privaudit.policy.metrics import find_metric
         from privaudit.policy.rules import SCHEMA
 
+        own = find_metric(rule["metric"]).family
         tree = {
             "schema": SCHEMA,
             "name": "this test",
@@ -84,7 +86,7 @@ class Found:
             "not_tested": [
                 {"family": family, "reason": "this test is about one number"}
                 for family in FAMILIES
-                if family != rule["metric"].partition(".")[0]
+                if family != own
             ],
             kind: [rule],
         }

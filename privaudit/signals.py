@@ -40,7 +40,7 @@ def read_signal(answers: np.ndarray, records: Records) -> np.ndarray:
     The true-class margin for classes; for a number the residual, predicted less recorded, with its
     sign and in the outcome's unit. Over models trained the same way, a record's residual is nearly
     Gaussian, which its absolute value and the logarithm of that are not: LiRA with residuals finds
-    as much or more on forests, boosted trees and networks (docs/design/014-other-outcomes.md).
+    as much or more on forests, boosted trees and networks (docs/design/016-other-outcomes.md).
     """
     if records.outcome_kind == "class":
         return margin(answers, records.y)

@@ -12,6 +12,7 @@ import click
 
 from privaudit.commands._options import ENDING, PATH, ending
 from privaudit.errors import PrivauditError
+from privaudit.facts import CaveatCode
 
 if TYPE_CHECKING:
     from privaudit.engine.configure import Request
@@ -90,11 +91,7 @@ def settle(
         code = judged[0].code if judged else finished.code
         witness.finish(finished.folder, code)
     if finished.code:
-        from privaudit.report.wording.reasons_and_caveats import word_caveat
-
-        state = "inconclusive" if finished.code == 3 else "the audit failed"
-        for caveat in finished.audit.caveats:
-            click.echo(f"{state}: {word_caveat(caveat)}", err=True)
+        _print_causes(finished.audit, finished.code)
     shareable = finished.folder / "shareable"
     answer: dict[str, Any] = {
         "run": finished.audit.manifest.run,
@@ -110,6 +107,23 @@ def settle(
         click.echo(f"verdict: {judged[0].state} under {name}", err=True)
     click.echo(json.dumps(answer, indent=1) if as_json else answer["report"])
     return code
+
+
+UNDECIDED = (CaveatCode.CONTROL_NOT_MADE, CaveatCode.PLANTED_LEAK_MISSED)
+"""Caveats for which a run is inconclusive."""
+
+
+def _print_causes(audit: Audit, code: int) -> None:
+    """Why the audit failed or is inconclusive; what else is to be known is in the report."""
+    from privaudit.report.wording.reasons_and_caveats import word_caveat, word_reason
+
+    state = "inconclusive" if code == 3 else "the audit failed"
+    for caveat in audit.caveats:
+        if caveat.severity == "defect" or (code == 3 and caveat.code in UNDECIDED):
+            click.echo(f"{state}: {word_caveat(caveat)}", err=True)
+    reasons = (c.error for one in audit.subjects for c in one.controls if c.error is not None)
+    for reason in dict.fromkeys(map(word_reason, reasons)):
+        click.echo(f"why: {reason}", err=True)
 
 
 __all__ = ["ENDING", "PATH", "ending", "require_pdf", "settle"]

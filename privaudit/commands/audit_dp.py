@@ -14,13 +14,21 @@ from privaudit.errors import PrivauditError
 if TYPE_CHECKING:
     import numpy as np
 
+    from privaudit.contracts import Scores
     from privaudit.results import Estimate
     from privaudit.seeds import Seeds
 
 DECIDES = "epsilon_lower_bound_fdp"
 """The one bound that decides, fixed beforehand: the larger of two would be too large too often."""
 
-_SCORE = "How member-like each canary looks: higher is more likely a member."
+TIED = 0.9
+"""Of scores of which at least this share are equal, a low bound shows nothing of the training."""
+
+_SCORE = "The score of each canary, such as how sure the model is of it."
+_HIGHER = (
+    "What a higher score means: `member` where it looks more like a member, `nonmember` where it "
+    "looks less like one, as a loss does. Never guessed."
+)
 _MEMBER = "1 where the canary was assigned to the training set, 0 where not."
 _SEED = "Seed of the random stream that breaks ties."
 
@@ -31,6 +39,7 @@ _SEED = "Seed of the random stream that breaks ties."
     option("--epsilon", "E", "The epsilon that is claimed.", float, required=True),
     option("--delta", "D", "The delta that is claimed.", float, default=1e-5),
     option("--score", "COLUMN", _SCORE, default="score"),
+    option("--higher-is", "SIDE", _HIGHER, click.Choice(("member", "nonmember")), default="member"),
     option("--member", "COLUMN", _MEMBER, default="member"),
     option("--patient", "COLUMN", "Whose canary it is. [default: each its own]", default=""),
     CONFIDENCE,
@@ -42,6 +51,7 @@ def command(
     epsilon: float,
     delta: float,
     score: str,
+    higher_is: str,
     member: str,
     patient: str,
     confidence: float,
@@ -55,8 +65,9 @@ def command(
     add-or-remove.
 
     Exit code 0: the lower bound is at or below the claim, which is no evidence for it, as weak
-    canaries give low bounds; 1: it is above, so the guarantee does not hold; 3: too few canaries to
-    refute the claimed epsilon, even if every guess were right.
+    canaries give low bounds; 1: it is above, so the guarantee does not hold; 2: scores that surely
+    rank non-members above members, and other wrong use; 3: the canaries could not refute the
+    claimed epsilon: too few, nearly all of one score, or no bound can be stated.
     """
     from privaudit import stats
     from privaudit.inputs.read_canaries import read_canaries
@@ -64,6 +75,7 @@ def command(
 
     _check_claim(epsilon, delta, confidence)
     evidence, patients = read_canaries(scores, score=score, member=member, patient=patient)
+    evidence = _orient(evidence, higher_is)
     seeds = Seeds(seed)
     found = stats.estimates(
         evidence,
@@ -73,19 +85,27 @@ def command(
         rng=seeds.rng("audit-dp"),
         names={"auc", "epsilon_lower_bound", DECIDES},
     )
+    _refuse_wrong_way(found, higher_is)
     bound = _find_bound(found)
-    provable = _bound_if_always_right(patients, delta, confidence, seeds)
-    code = 0
+    provable = _bound_if_always_right(evidence, patients, delta, confidence, seeds)
+    tied = _measure_ties(evidence)
+    code, why = 0, ""
     if bound is not None and bound > epsilon:
         code = 1
+    elif bound is None:
+        code, why = 3, "not stated"
+    elif tied >= TIED:
+        code, why = 3, "tied"
     elif provable is None or provable <= epsilon:
-        code = 3
+        code, why = 3, "too few"
     answer: dict[str, Any] = {
         "epsilon": epsilon,
         "delta": delta,
         "bound": bound,
         "most_provable": provable,
         "confidence": confidence,
+        "tied": tied,
+        "inconclusive": why,
         "code": code,
     }
     if as_json:
@@ -114,16 +134,70 @@ def _check_claim(epsilon: float, delta: float, confidence: float) -> None:
             )
 
 
+def _orient(evidence: Scores, higher_is: str) -> Scores:
+    """The scores so that higher looks more like a member; refused where one is not finite."""
+    import numpy as np
+
+    sides = (evidence.members, evidence.nonmembers)
+    wild = sum(int((~np.isfinite(side)).sum()) for side in sides)
+    if wild:
+        raise PrivauditError(
+            f"{wild:,} canaries whose score is not a finite number",
+            "such scores come of an overflow, and rank canaries by that alone",
+            "compute the scores again in double precision, or on the log scale",
+        )
+    if higher_is == "member":
+        return evidence
+    return type(evidence)(-evidence.members, -evidence.nonmembers, evidence.randomised)
+
+
+def _refuse_wrong_way(found: tuple[Estimate, ...], higher_is: str) -> None:
+    """Refuse scores that surely rank non-members above members: a bound of them reads 0."""
+    auc = next((one for one in found if one.metric.name == "auc"), None)
+    if auc is None or auc.value is None or auc.high is None or auc.high >= 0.5:
+        return
+    other = "nonmember" if higher_is == "member" else "member"
+    raise PrivauditError(
+        f"scores by which non-members look more like members than members do: an AUC of "
+        f"{auc.value:.3f} ({auc.low:.3f} to {auc.high:.3f}), surely below one half",
+        "the score points the other way, or the two sides of the membership column are swapped, "
+        "and the bound would read 0 whatever leaks",
+        f"add --higher-is {other} if that is what a higher score means (of a loss: nonmember); "
+        "else check that the membership column holds 1 for canaries that were trained on",
+    )
+
+
+def _measure_ties(evidence: Scores) -> float:
+    """The share of canaries that have the most frequent score."""
+    import numpy as np
+
+    every = np.concatenate([evidence.members, evidence.nonmembers])
+    return float(np.unique(every, return_counts=True)[1].max() / len(every)) if len(every) else 1.0
+
+
 def _bound_if_always_right(
-    patients: tuple[np.ndarray, np.ndarray], delta: float, confidence: float, seeds: Seeds
+    evidence: Scores,
+    patients: tuple[np.ndarray, np.ndarray],
+    delta: float,
+    confidence: float,
+    seeds: Seeds,
 ) -> float | None:
-    """The bound that these canaries would prove if every guess were right."""
+    """The bound that these canaries would prove if every guess were right that their scores allow:
+    those that share the most frequent score cannot be told from each other."""
     import numpy as np
 
     from privaudit import stats
     from privaudit.contracts import Scores
 
-    perfect = Scores(np.ones(len(patients[0])), np.zeros(len(patients[1])), randomised=True)
+    values, counts = np.unique(
+        np.concatenate([evidence.members, evidence.nonmembers]), return_counts=True
+    )
+    usual = values[counts.argmax()] if len(values) and counts.max() > 1 else np.nan
+    perfect = Scores(
+        np.where(evidence.members == usual, 0.5, 1.0),
+        np.where(evidence.nonmembers == usual, 0.5, 0.0),
+        randomised=True,
+    )
     found = stats.estimates(
         perfect,
         patients=patients,
@@ -161,6 +235,15 @@ def _conclude(answer: dict[str, Any]) -> str:
             f"The lower bound is not above the claim of {claim}. That is no evidence for the "
             "claim: "
             "stronger canaries may prove more."
+        )
+    if answer["inconclusive"] == "not stated":
+        return f"Inconclusive: no bound can be stated, so {claim} cannot be tested."
+    if answer["inconclusive"] == "tied":
+        return (
+            f"Inconclusive: {answer['tied']:.0%} of the canaries have the same score, so hardly "
+            f"any can be told from the others and {claim} cannot be tested. Scores that are cut "
+            "off or rounded (a probability of 1.0) lose what tells canaries apart: give log odds "
+            "or losses in double precision."
         )
     return (
         "Inconclusive: with so few canaries even an attack that is always right proves no more "

@@ -130,9 +130,15 @@ def given(
     _check(confidence)
     own = _Settings(profile.settings, settings)
     made = _attacks(profile, own, attacks)
-    made = {
-        name: attack for name, attack in made.items() if randomised or attack.family != "epsilon"
-    }
+    bounds = [name for name, attack in made.items() if attack.family == "epsilon"]
+    if attacks and bounds and not randomised:
+        raise PrivauditError(
+            f"the attack {', '.join(bounds)} on what a user supplied",
+            "its bound on epsilon holds where membership was assigned at random, each patient with "
+            "equal chance, which nobody knows of a supplied model",
+            "leave it out; `privaudit audit-dp` tests canaries that were assigned at random",
+        )
+    made = {name: attack for name, attack in made.items() if name not in bounds or randomised}
     own.refuse_unused()
     supplied = max((len(entry.method.shadows) for entry in entries), default=0)
     if supplied:

@@ -50,6 +50,7 @@ GUARANTEE = {
 AUDIT = {
     CaveatCode.GENERATED_RECORDS,
     CaveatCode.CONTROL_FAILED,
+    CaveatCode.CONTROL_NOT_MADE,
     CaveatCode.PLANTED_LEAK_MISSED,
     CaveatCode.ATTACK_FAILED,
     CaveatCode.GUARANTEE_BROKEN,

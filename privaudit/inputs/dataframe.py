@@ -22,6 +22,7 @@ from privaudit.inputs.models.trained_dtypes import name_kind
 from privaudit.inputs.outcome import array_to_numbers, too_many_classes
 from privaudit.inputs.read_table import MAX_GROUPS
 from privaudit.inputs.schema import MAX_CLASSES
+from privaudit.inputs.task_kind import refuse_numbers_for_classes, refuse_other_kinds
 from privaudit.records import Column, OutcomeKind, Records
 
 Table = tuple[Any, Any]
@@ -123,6 +124,7 @@ def _read_pair(pair: Any, name: str) -> tuple[Any, np.ndarray]:
             f"write {name}=(X, y)",
         )
     X, y = pair
+    refuse_other_kinds(X, y, name)
     if not hasattr(X, "columns"):
         X = _unmask(X)
         if X.ndim != 2:
@@ -322,6 +324,7 @@ def _find_classes(outcomes: list[np.ndarray], labels: Sequence[Any] | None) -> l
     if not 2 <= len(found) <= MAX_CLASSES and labels is None:
         raise too_many_classes("y", f"{len(found):,}", MAX_CLASSES)
     if labels is not None:
+        refuse_numbers_for_classes(outcomes, labels)
         raise PrivauditError(
             f"{len(found - {canonical(x) for x in labels})} outcomes that the model does not know",
             f"it was trained on {len(labels)} classes",

@@ -25,6 +25,8 @@ from privaudit.stats.groups import rare_classes, rare_joined
 
 REFERENCE_SHARE = 0.2
 """Share of the held-out patients that the attacker is given where no reference table is."""
+MOST_STRATA = 50
+"""An outcome of more different values is no class, and the reference is drawn without it."""
 
 
 def split_pools(
@@ -40,7 +42,7 @@ def split_pools(
         members: Records that the model was trained on.
         nonmembers: Records of patients held out.
         reference: Records that the attacker owns; None for a share of the held-out patients.
-        rng: Draws that share.
+        rng: Draws that share, as much of every outcome as there is among the held-out patients.
         patient: What messages call the patient's column.
 
     Raises:
@@ -58,7 +60,7 @@ def split_pools(
                 f"is given {REFERENCE_SHARE:.0%} of them",
                 f"hold at least {checks.MIN_PATIENTS * 2 - len(ids)} more patients out",
             )
-        owned = rng.permutation(ids)[: round(REFERENCE_SHARE * len(ids))]
+        owned = _draw_reference(nonmembers, rng)
         is_owned = np.isin(nonmembers.patient, owned)
         reference, nonmembers = nonmembers.take(is_owned), nonmembers.take(~is_owned)
         notes.append(
@@ -78,6 +80,32 @@ def split_pools(
     split = Split(*rare_joined((members, nonmembers, reference)))
     checks.refuse_few_patients(split)
     return split, tuple(notes)
+
+
+def _draw_reference(records: Records, rng: np.random.Generator) -> np.ndarray:
+    """The patients whom the attacker is given: a share of those of each outcome.
+
+    A patient counts for the rarest outcome of any of their records, so that a null model of few
+    patients still sees every outcome. Each outcome of two patients or more has one on either side;
+    apart from that the whole share is kept, the largest remainders first.
+    """
+    ids, whose = np.unique(records.patient, return_inverse=True)
+    total = round(REFERENCE_SHARE * len(ids))
+    _, own, counts = np.unique(records.y, return_inverse=True, return_counts=True)
+    if len(counts) > MOST_STRATA:
+        return rng.permutation(ids)[:total]
+    # The rarest outcome first: of a patient's records the first place is the rarest.
+    place = np.argsort(np.argsort(counts, kind="stable"), kind="stable")[own]
+    stratum = np.full(len(ids), len(counts))
+    np.minimum.at(stratum, whose, place)
+    parts = [rng.permutation(ids[stratum == code]) for code in np.unique(stratum)]
+    exact = np.array([REFERENCE_SHARE * len(part) for part in parts])
+    most = np.array([max(0, len(part) - 1) for part in parts])
+    taken = np.minimum(np.maximum(np.floor(exact).astype(int), 1), most)
+    for code in np.argsort(taken - exact, kind="stable"):
+        if taken.sum() < total and taken[code] < most[code]:
+            taken[code] += 1
+    return np.concatenate([part[:count] for part, count in zip(parts, taken, strict=True)])
 
 
 def refuse_rare_classes(pools: Sequence[Records], outcome: str) -> None:

@@ -124,7 +124,7 @@ def judge_coverage(
         entry = _excuse(policy, one)
         kept.append(one if entry is None else replace(one, severity="warn"))
         used += [] if entry is None else [Used(entry, subject.name)]
-    access = read_access(subject.access)
+    access = _find_access(subject)
     for family in CLASSES:
         if not REQUIRED_ACCESS[family] & access:
             continue
@@ -140,6 +140,13 @@ def judge_coverage(
             elif not any(_states_gap(one, family, gap) for one in kept):
                 gaps.append(_verdict(policy, subject, family, gap))
     return kept, gaps, used
+
+
+def _find_access(subject: Subject) -> frozenset[Access]:
+    """What a release gives away: what it states, and what attacks used of it all the same."""
+    used = {name for one in subject.outcomes if isinstance(one, Finding) for name in one.access}
+    found = read_access((*subject.access, *used)) - {Access.RERUN, Access.SEAT}
+    return found | {Access.ANSWERS} if Access.WEIGHTS in found else found
 
 
 def note_left_out(policy: Policy, used: Sequence[Used]) -> Iterator[Caveat]:
@@ -227,8 +234,10 @@ def _states_gap(one: Verdict, family: Family, gap: Gap) -> bool:
     known = METRICS.get(one.metric)
     if not stops or known is None or known.family != family or one.group is not None:
         return False
+    if gap.code in (ReasonCode.SHADOWS_NOT_RUN, ReasonCode.FILE_NOT_OPENED):
+        return False
     parts = gap.attacks if gap.code is ReasonCode.CLASS_NOT_TESTED else ()
-    return gap.needs is None and (not parts or known.attacks == parts)
+    return not parts or known.attacks == parts
 
 
 def _verdict(policy: Policy, subject: Subject, family: Family, gap: Gap) -> Verdict:

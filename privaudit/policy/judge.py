@@ -9,6 +9,7 @@ whole undecided (`privaudit.policy.coverage`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -102,12 +103,13 @@ def judge(
         judge_change(one.rule, one.change, confidence=confidence, lower_confidence=1 - one.level)
         for one in changed
     ]
+    found += gaps
     reversed_ = {
         one.name for run in (audit, *candidates) for one in run.subjects if is_wrong_way(run, one)
     }
     found = [
         _doubt(one, ReasonCode.WRONG_WAY_ROUND) if one.subject in reversed_ else one
-        for one in (*found, *gaps)
+        for one in found
     ]
     if any(
         caveat.code is CaveatCode.COLUMN_ORDER_UNCONFIRMED
@@ -115,6 +117,7 @@ def judge(
         for caveat in run.caveats
     ):
         found = [_doubt(one, ReasonCode.READING_UNCONFIRMED) for one in found]
+    policy = replace(policy, waivers=tuple(_name_level(one, found) for one in policy.waivers))
     found = [_waive(policy.waivers, one, day) for one in found]
     state, code = overall(policy, found, failed=failed)
     return Verdicts(
@@ -235,6 +238,25 @@ def _waive(waivers: Sequence[Exemption], one: Verdict, day: date) -> Verdict:
             held = Waiver(waiver.reason, waiver.approved_by, waiver.expires.isoformat())
             return replace(one, waiver=held)
     return one
+
+
+def _name_level(waiver: Exemption, found: Sequence[Verdict]) -> Exemption:
+    """The waiver with its group's level as this run writes it: 1 for 1.0, where one level alone is
+    that number and none is written as the policy has it."""
+    group = waiver.group
+    if group is None:
+        return waiver
+    levels = {v.group.level for v in found if v.group is not None and v.group.by == group.by}
+    number = _read_number(group.level)
+    same = [level for level in levels if number is not None and _read_number(level) == number]
+    if group.level in levels or len(same) != 1:
+        return waiver
+    return replace(waiver, group=replace(group, level=same[0]))
+
+
+def _read_number(text: str) -> float | None:
+    """A plain decimal number; nothing else, so that no other text is taken for one."""
+    return float(text) if re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?", text) else None
 
 
 def _covers(waiver: Exemption, one: Verdict) -> bool:

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from privaudit.errors import PrivauditError
 from privaudit.facts import Metric, Param, Reason, ReasonCode
 from privaudit.policy import alike
-from privaudit.policy.metrics import Better, find_metric, named_settings, readings
+from privaudit.policy.metrics import Better, find_metric, findings, named_settings, readings
 from privaudit.policy.rules import Regression
 from privaudit.results import Audit
 from privaudit.verdicts import State, Verdict
@@ -114,7 +114,8 @@ def changes(
 
     Returns:
         A change for each number. What only one side has, or what the rule names and no run of the
-        candidate has, is there with `missing`.
+        candidate has, is there with `missing`; so is an attack of the baseline that no run of the
+        candidate made, whether the rule names it or not.
 
     Raises:
         PrivauditError: The runs must not be compared with the baseline.
@@ -129,6 +130,11 @@ def changes(
     found: dict[tuple[str, str, Metric], list[float]] = {
         key: [] for key in baseline.expected(rule) if key[0] in wanted
     }
+    # What the baseline tried and the candidate did not run is stated, whatever the rule names.
+    ran = {(subject.name, one.attack) for _, subject in own for one in findings(subject, known)}
+    for key in baseline.expected(replace(rule, attacks=())):
+        if key[0] in wanted and key[:2] not in ran:
+            found.setdefault(key, [])
     holding: dict[tuple[str, str, Metric], set[int]] = {}
     for run, subject in own:
         if subject.name not in wanted:

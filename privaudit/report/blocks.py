@@ -8,6 +8,8 @@ from typing import Literal
 
 State = Literal[
     "detected",
+    "learnt",
+    "unconfirmed",
     "undetected",
     "small",
     "underpowered",

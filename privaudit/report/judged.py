@@ -40,6 +40,11 @@ def applies(v: Verdict) -> bool:
     return not (v.state == "NOT TESTED" and v.reason.code is ReasonCode.NOT_APPLICABLE)
 
 
+def is_rule(v: Verdict) -> bool:
+    """Whether it applies a rule of the policy, and does not state a class that no rule tested."""
+    return v.kind != "coverage"
+
+
 def measure_closeness(v: Verdict) -> float:
     """How near a verdict is to its limit, or how far beyond; larger is worse."""
     bound = v.value if v.state == "EXCEEDS" else v.lower if v.at_least else v.upper
@@ -140,7 +145,7 @@ def get_standing(verdicts: Verdicts, names: Sequence[str]) -> Standing:
 def count_broken(verdicts: Verdicts) -> tuple[int, int]:
     """Of the blocking rules that apply to a release here: how many are exceeded, of how many."""
     under = [
-        [v.state for v in rule.verdicts if v.severity == "block" and applies(v)]
+        [v.state for v in rule.verdicts if v.severity == "block" and applies(v) and is_rule(v)]
         for rule in group_by_rule(verdicts)
     ]
     known = [states for states in under if states]

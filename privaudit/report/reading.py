@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from privaudit.facts import Caveat, CaveatCode, Metric
+from privaudit.facts import Caveat, CaveatCode, Metric, Reason
 from privaudit.report.blocks import State
+from privaudit.report.learning import has_learning
 from privaudit.results import Audit, Control, Curve, Estimate, Failed, Finding, Skipped, Subject
+from privaudit.stats.headline import control_state
 
 PRIMARY_FPR = 0.01
 FALLBACK_FPR = 0.1
@@ -142,23 +144,28 @@ def _count_held_out(finding: Finding) -> int:
 
 
 def get_failed_controls(audit: Audit, kind: str) -> list[tuple[Subject, Control]]:
-    """Controls that gave a number, and not the one they must; with the model they were run on."""
+    """Controls whose number is not the one that it must be, with the model they were run on."""
     return [
         (s, c)
         for s in audit.subjects
         for c in s.controls
-        if c.kind == kind and not c.passed and not has_no_number(c)
+        if c.kind == kind and control_state(c) == "failed"
     ]
 
 
-def get_errors_of_controls(audit: Audit) -> list[tuple[Subject, Control]]:
-    """Controls that gave no number at all."""
-    return [(s, c) for s in audit.subjects for c in s.controls if not c.passed and has_no_number(c)]
+def get_controls_not_made(audit: Audit) -> list[tuple[Subject, Control]]:
+    """Controls that could not be made, which is not the same as having failed."""
+    return [(s, c) for s in audit.subjects for c in s.controls if is_not_made(c)]
 
 
-def has_no_number(c: Control) -> bool:
-    """Whether the control could not be run, which is not the same as having failed."""
-    return all(e.value is None for e in c.estimates)
+def is_not_made(c: Control) -> bool:
+    """Whether the control could not be made."""
+    return control_state(c) == "not made"
+
+
+def get_cause(c: Control) -> Reason | None:
+    """Why a control was not made: its own reason, else that of the number which it lacks."""
+    return c.error or next((e.refusal for e in c.estimates if e.value is None), None)
 
 
 def _get_strongest(subject: Subject) -> tuple[Finding | None, bool]:
@@ -176,7 +183,8 @@ def read_membership(audit: Audit, subject: Subject) -> Reading:
     controls = subject.controls or tuple(c for s in audit.subjects for c in s.controls)
     borrowed = bool(controls) and not subject.controls
     if finding is None:
-        return Reading("untested", borrowed=borrowed)
+        found = has_learning(subject) and not audit.data.distribution_shift
+        return Reading("learnt" if found else "untested", borrowed=borrowed)
     wanted = get(finding.estimates, tpr_at(PRIMARY_FPR))
     coarse = get(finding.estimates, tpr_at(FALLBACK_FPR))
     rate = next((e for e in (wanted, coarse) if e is not None and e.value is not None), None)
@@ -222,15 +230,20 @@ def _get_state(
         return "invalid"
     if audit.data.distribution_shift:
         return "shifted"
+    own_null = [c for c in controls if c.kind == "negative" and c.attack == finding.attack]
     if exceeds_chance(rate) or exceeds_chance(auc):
-        return "detected"
+        # A find means little where nothing shows that the attack reads as chance without a leak.
+        return "unconfirmed" if any(map(is_not_made, own_null)) else "detected"
     if get_wrong_way(audit, subject):
         return "reversed"
+    if has_learning(subject):
+        return "learnt"
     if refused is not None or rate is None:
         return "small"
     positive = [c for c in controls if c.kind == "positive"]
     own = [c for c in positive if c.attack == finding.attack] or positive
-    return "undetected" if own and all(c.passed for c in own) else "underpowered"
+    sound = own and all(control_state(c) == "passed" for c in own)
+    return "undetected" if sound and not any(map(is_not_made, own_null)) else "underpowered"
 
 
 def rank_by_exposure(audit: Audit) -> list[int]:
@@ -242,7 +255,7 @@ def rank_by_exposure(audit: Audit) -> list[int]:
     known = [i for i, r in enumerate(readings) if r.finding is not None]
     leaky = [r for r in readings if r.finding is not None and r.state == "detected"]
     rated = all(r.fpr == PRIMARY_FPR for r in leaky)
-    first: dict[State, int] = {"invalid": 0, "detected": 0, "undetected": 2}
+    first: dict[State, int] = {"invalid": 0, "detected": 0, "learnt": 0, "undetected": 2}
 
     def key(i: int) -> tuple[int, float, float, int]:
         r = readings[i]

@@ -19,8 +19,6 @@ from privaudit.report.reading import (
 )
 from privaudit.results import Estimate, Finding, GroupResult, Subject
 
-LEARNT = ("attribute", "reconstruction", "synthetic")
-"""Families, other than membership, whose success means that something of a patient was learnt."""
 TRIALS = ("attack_rate", "control_rate", "attack_minus_control", "guess_rate", "attack_minus_guess")
 TABULATED = (*TRIALS, *EPSILON, "auc", "detectable_auc", "tpr", "detectable_tpr", "ppv")
 """Metrics that a table of their own shows."""
@@ -84,21 +82,6 @@ def get_middle_size(series: Sequence[Series]) -> float | None:
     effect."""
     sizes = {s.size for s in series if s.size is not None}
     return median_high(sizes) if sizes else None
-
-
-def get_learning_attacks(subject: Subject) -> list[str]:
-    """Attacks of these families that did better than their control and than the baseline, where
-    both are known, by more than chance explains, on this release as it is."""
-    found = []
-    for f in get_findings(subject):
-        gaps = [
-            [e for e in (s.gap, s.gain) if e is not None and e.low is not None]
-            for s in get_series(f)
-            if not s.counterfactual
-        ]
-        if f.family in LEARNT and any(g and all((e.low or 0) > 0 for e in g) for g in gaps):
-            found.append(f.attack)
-    return list(dict.fromkeys(found))
 
 
 def has_exact_duplicates(subject: Subject) -> bool:

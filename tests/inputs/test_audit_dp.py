@@ -74,6 +74,64 @@ def test_canaries_of_one_patient_are_one_coin(
     assert told["bound"] == pytest.approx(single["bound"], abs=1e-9)
 
 
+def test_scores_that_point_the_other_way_are_refused_and_read_where_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores, member = responses(4.0, 1000, 5)
+    scores = scores + np.random.default_rng(6).normal(scale=0.01, size=1000)
+    right, loss = (
+        table(tmp_path / "r.csv", scores, member),
+        table(tmp_path / "l.csv", -scores, member),
+    )
+    _, told = ask(capsys, str(right), "--epsilon", "1")
+    assert main(["audit-dp", str(loss), "--epsilon", "1"]) == 2
+    assert "surely below one half" in capsys.readouterr().err
+    code, turned = ask(capsys, str(loss), "--epsilon", "1", "--higher-is", "nonmember")
+    assert (code, turned["bound"]) == (1, told["bound"])
+    # Swapped sides of the membership column look the same, and so does a wrong --higher-is.
+    swapped = table(tmp_path / "s.csv", scores, ~member)
+    assert main(["audit-dp", str(swapped), "--epsilon", "1"]) == 2
+    assert main(["audit-dp", str(right), "--epsilon", "1", "--higher-is", "nonmember"]) == 2
+
+
+@pytest.mark.parametrize("equal", [1.0, 0.95])
+def test_scores_that_are_nearly_all_equal_are_inconclusive(
+    equal: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(7)
+    scores = np.where(rng.random(2000) < equal, 1.0, rng.random(2000))
+    path = table(tmp_path / "s.csv", scores, rng.random(2000) < 0.5)
+    code, told = ask(capsys, str(path), "--epsilon", "0.5")
+    assert (code, told["inconclusive"]) == (3, "tied")
+
+
+def test_tied_canaries_prove_nothing_even_if_every_guess_is_right(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(8)
+    scores = np.where(np.arange(200) < 170, 1.0, rng.random(200))
+    path = table(tmp_path / "s.csv", scores, rng.permutation(200) < 100)
+    code, told = ask(capsys, str(path), "--epsilon", "4")
+    assert (code, told["inconclusive"]) == (3, "too few")
+    assert told["most_provable"] < 4
+
+
+def test_canaries_that_were_all_trained_on_are_inconclusive(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = table(tmp_path / "s.csv", np.arange(300.0), np.arange(300) < 299)
+    code, told = ask(capsys, str(path), "--epsilon", "0.1")
+    assert (code, told["bound"]) == (3, None)
+
+
+def test_scores_that_overflowed_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores, member = responses(4.0, 200, 9)
+    scores[3] = np.inf
+    assert main(["audit-dp", str(table(tmp_path / "s.csv", scores, member)), "--epsilon", "1"]) == 2
+
+
 @pytest.mark.parametrize(
     ("text", "words", "says"),
     [

@@ -125,7 +125,7 @@ def test_a_control_that_broke_is_not_a_find() -> None:
     assert summary.INVALID_TITLE not in titles(audit)
     assert summary.POWERLESS_TITLE not in titles(audit)
     assert "error: no memory" in prose(audit)
-    assert "– error" in report.markdown(audit)
+    assert "– not made" in report.markdown(audit)
 
 
 def test_no_controls_at_all_is_said() -> None:

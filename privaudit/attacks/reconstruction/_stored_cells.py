@@ -238,8 +238,8 @@ def stored_rows(content: Content, members: Cells, others: Cells) -> tuple[np.nda
     """(n,) and (m,) float64, 1 where all identifying cells of a record are in one stored row.
 
     A stored column stands for the column of the records whose values it holds as often
-    (`_aligned`), of numbers or of codes as they are; a column of few values stands for none. At
-    least two must.
+    (`_aligned`), of numbers or of codes as they are or up to a change of scale (`_unscale`); a
+    column of few values stands for none. At least two must.
     """
     sides = (members, others)
     inside, outside = (np.concatenate([side.numbers, side.codes], axis=1) for side in sides)
@@ -255,6 +255,7 @@ def stored_rows(content: Content, members: Cells, others: Cells) -> tuple[np.nda
         for table in (array, array.T):
             if table.shape[1] > WIDEST or len(table) < 2:
                 continue
+            table = _unscale(table, known)
             pairs = _aligned(table.astype(np.float32), known)
             if len(pairs) < 2:
                 continue
@@ -265,6 +266,31 @@ def stored_rows(content: Content, members: Cells, others: Cells) -> tuple[np.nda
                 found = np.array([_key(row) in rows for row in narrow], dtype=bool)
                 out[found & np.isfinite(narrow).any(axis=1)] = 1.0
     return present, absent
+
+
+def _unscale(table: np.ndarray, known: dict[int, _Values]) -> np.ndarray:
+    """(n, d) float64: columns that are a rising straight line of a known column, value for value,
+    as that column's values; the others as they are.
+
+    A scaler before the model stores rows so: they hold as many different values as the records,
+    each as often.
+    """
+    plain = table.astype(np.float64)
+    for c in range(plain.shape[1]):
+        there = np.isfinite(plain[:, c])
+        distinct, place, counts = np.unique(
+            plain[there, c], return_inverse=True, return_counts=True
+        )
+        for own in known.values():
+            values = own.distinct.astype(np.float64)
+            if len(values) != len(distinct) or (counts != own.counts).mean() > 1 - ALIKE:
+                continue
+            slope = (values[-1] - values[0]) / (distinct[-1] - distinct[0])
+            line = values[0] + slope * (distinct - distinct[0])
+            if np.abs(line - values).max() <= CLOSE * values.std():
+                plain[there, c] = values[place]
+                break
+    return plain
 
 
 def _key(row: np.ndarray) -> bytes:

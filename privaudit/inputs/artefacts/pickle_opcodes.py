@@ -16,6 +16,7 @@ from privaudit.errors import PrivauditError
 MOST_STEPS = 20_000_000
 """Opcodes that are read of one pickle: above, it is refused."""
 DTYPE = re.compile(r"[<>=|]?([?bBhHiIlLqQefd]|[biuf][1248]|[SU][0-9]{1,4}|b1|f16)")
+RECORD = re.compile(r"V([1-9]\d{0,6})")
 
 
 @dataclass(frozen=True)
@@ -204,15 +205,25 @@ class Walk:
             raise ValueError("build")
 
 
-def _between(stream: io.BytesIO, state: Any) -> np.ndarray | None:
-    """The array that joblib wrote right after its description; the stream is left behind it."""
+def _between(stream: io.BytesIO, state: Any) -> Any:
+    """The array that joblib wrote right after its description; the stream is left behind it.
+
+    An array of objects is a pickle of its own there, and what it would have become is returned;
+    records of several fields, such as the nodes of trees, are returned as bytes of their size.
+    """
     if not isinstance(state, Pairs):
         return None
     header: dict[str, Any] = {key: value for key, value in state.items if isinstance(key, str)}
-    dtype = dtype_of(header.get("dtype"))
     shape: Any = header.get("shape")
+    text = _type_text(header.get("dtype"))
+    if text.startswith("O"):
+        return Walk(stream).run()
+    record = RECORD.fullmatch(text)
+    dtype = dtype_of(header.get("dtype"))
+    if record is not None:
+        dtype = np.dtype((np.void, int(record[1])))
     if dtype is None or not is_shape(shape):
-        raise refused("a joblib file with objects inside its arrays")
+        raise refused("a joblib file with arrays of another kind than numbers and texts")
     if header.get("numpy_array_alignment_bytes"):
         pad = stream.read(1)
         stream.seek(pad[0] if pad else 0, io.SEEK_CUR)
@@ -224,6 +235,14 @@ def _between(stream: io.BytesIO, state: Any) -> np.ndarray | None:
     return np.frombuffer(data, dtype=dtype).reshape(shape, order=order)
 
 
+def _type_text(kind: Any) -> str:
+    """How numpy names the type that a node would have become; "" for no type."""
+    if not isinstance(kind, Made) or kind.name != "numpy dtype" or not kind.given:
+        return ""
+    first = kind.given[0][0] if isinstance(kind.given[0], tuple) else kind.given[0]
+    return first if isinstance(first, str) else ""
+
+
 def is_shape(shape: Any) -> bool:
     """Whether this is a tuple of sizes, as an array's shape."""
     return isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)
@@ -231,10 +250,8 @@ def is_shape(shape: Any) -> bool:
 
 def dtype_of(kind: Any) -> np.dtype[Any] | None:
     """The numpy type of numbers, yes or no, or texts that a node would have become, if one."""
-    if not isinstance(kind, Made) or kind.name != "numpy dtype" or not kind.given:
-        return None
-    first = kind.given[0][0] if isinstance(kind.given[0], tuple) else kind.given[0]
-    if not isinstance(first, str) or DTYPE.fullmatch(first) is None:
+    first = _type_text(kind)
+    if DTYPE.fullmatch(first) is None:
         return None
     order = "="
     if kind.state and isinstance(kind.state[-1], tuple) and len(kind.state[-1]) > 1:

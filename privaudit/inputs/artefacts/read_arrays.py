@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,8 +32,19 @@ SAFE = dict(
 """Types of safetensors, and numpy's."""
 
 
+PACKED: tuple[tuple[bytes, Callable[[], Any]], ...] = (
+    *((b"\x78" + level, zlib.decompressobj) for level in (b"\x01", b"\x5e", b"\x9c", b"\xda")),
+    (b"BZh", bz2.BZ2Decompressor),
+    (b"\xfd7zXZ\x00", lzma.LZMADecompressor),
+    (b"\x5d\x00\x00", lzma.LZMADecompressor),
+)
+"""How a file that joblib compressed begins, and what unpacks it."""
+CODE = (".py", ".debug_pkl")
+MARKS = ("version", "byteorder", "serialization_id", ".format_version", ".storage_alignment")
+"""Parts of a torch archive that hold no array."""
+
 DAMAGED = (
-    *(zipfile.BadZipFile, zlib.error, EOFError, OSError, struct.error, MemoryError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, struct.error, MemoryError),
     *(ValueError, LookupError, TypeError, AttributeError, RuntimeError),
 )
 """What reading a damaged file may raise."""
@@ -39,8 +53,9 @@ DAMAGED = (
 def read_arrays(file: bytes) -> Content:
     """What a file holds, read without running it.
 
-    Zip archives (torch.save, numpy.savez and this project's), pickles (plain, joblib, gzipped),
-    safetensors, .npy and JSON.
+    Zip archives (torch.save, numpy.savez, skops and this project's), pickles (plain, joblib,
+    compressed), safetensors, .npy and JSON. An archive with a part of another kind is refused as a
+    whole: what was not read was not looked into.
 
     Raises:
         PrivauditError: a file of another kind, a damaged one, or one that unpacks to more than
@@ -60,6 +75,12 @@ def _open(file: bytes) -> Content:
             file = stream.read(LARGEST + 1)
         if len(file) > LARGEST:
             raise _large(len(file))
+    for magic, unpacker in PACKED:
+        if file.startswith(magic):
+            file = unpacker().decompress(file, LARGEST + 1)
+            if len(file) > LARGEST:
+                raise _large(len(file))
+            break
     if zipfile.is_zipfile(io.BytesIO(file)):
         return _archive(file)
     found = Content()
@@ -85,12 +106,19 @@ def _archive(file: bytes) -> Content:
         name.rpartition("/data/")[2]: part for name, part in content.items() if "/data/" in name
     }
     for name, part in content.items():
-        if "/data/" not in name:
-            _part(name, part, storages, found)
+        if "/data/" in name or not part or name.endswith(CODE) or _base(name) in MARKS:
+            continue
+        if not _part(name, part, storages, found):
+            raise _unreadable("a part of the archive is of another kind")
     return found
 
 
-def _part(name: str, part: bytes, storages: dict[str, bytes], found: Content) -> None:
+def _base(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _part(name: str, part: bytes, storages: dict[str, bytes], found: Content) -> bool:
+    """Whether the part is of a kind that is read, after having read it."""
     start = part[:1]
     if part[:6] == b"\x93NUMPY":
         found.arrays.append(np.lib.format.read_array(io.BytesIO(part), allow_pickle=False))
@@ -105,6 +133,9 @@ def _part(name: str, part: bytes, storages: dict[str, bytes], found: Content) ->
         inside = read_pickle(part, storages)
         found.arrays += inside.arrays
         found.groups += inside.groups
+    else:
+        return False
+    return True
 
 
 def _json(root: Any, found: Content) -> None:
@@ -130,7 +161,7 @@ def _safetensors(part: bytes, found: Content) -> None:
 
 def _large(size: int) -> PrivauditError:
     return PrivauditError(
-        f"a file that unpacks to {size:,} bytes or more",
+        f"a model's or generator's file that unpacks to {size:,} bytes or more",
         f"at most {LARGEST:,} bytes in {MOST_PARTS:,} parts are read",
         "hand out a smaller file",
     )
@@ -138,7 +169,7 @@ def _large(size: int) -> PrivauditError:
 
 def _unreadable(reason: str) -> PrivauditError:
     return PrivauditError(
-        "a released file that cannot be read without running it",
+        "a model's or generator's file that cannot be read without running it",
         f"it is damaged or of a kind that is not known ({reason}); read are zip archives of torch "
         "and numpy, pickles, safetensors, .npy and JSON",
         "give the file as it is handed out, or save what is handed out in one of these kinds",

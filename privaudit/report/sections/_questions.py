@@ -23,6 +23,7 @@ from privaudit.report.judged import (
     sort_worst_first,
 )
 from privaudit.report.kinds import get_kinds, has_shadow_attack
+from privaudit.report.learning import count_tried, get_learning_attacks
 from privaudit.report.reading import (
     AUC,
     Reading,
@@ -39,7 +40,6 @@ from privaudit.report.series import (
     differs_from_rest,
     get_group_metrics,
     get_grouped,
-    get_learning_attacks,
     has_exact_duplicates,
     rank_groups,
 )
@@ -140,7 +140,9 @@ def _answer_happened(audit: Audit, readings: list[Reading]) -> list[Block]:
         name_place(name_attack(a), s.name) for s in audit.subjects for a in get_learning_attacks(s)
     ]
     if more:
-        blocks.append(Prose(words.word_other_attacks(more), "small"))
+        tried = sum(map(count_tried, audit.subjects))
+        small = any(r.state in ("detected", "unconfirmed") for r in readings)
+        blocks.append(Prose(words.word_other_attacks(more, tried), "small" if small else ""))
     if order and readings[order[0]].state in ("detected", "undetected"):
         blocks += _word_group(audit.subjects[order[0]])
     return blocks
@@ -222,14 +224,17 @@ def _rule_row(rule: Rule) -> tuple[Text, ...]:
 
 def _answer_meaning(audit: Audit, readings: list[Reading]) -> list[Block]:
     order = rank_by_exposure(audit)
+    kinds = get_kinds(audit)
     if not order:
-        return [Prose(words.MEANS_UNCLEAR)]
+        learnt = any(x.state == "learnt" for x in readings)
+        return [Prose(words.word_meaning_learnt(kinds) if learnt else words.MEANS_UNCLEAR)]
     r = readings[order[0]]
     if r.state == "invalid":
         return [Prose(words.INVALID_SHORT)]
-    kinds = get_kinds(audit)
     if any(x.state == "detected" for x in readings):
         sentences = [words.word_meaning_detected(kinds), *_word_ppv(audit.subjects[order[0]], r)]
+    elif any(x.state == "learnt" for x in readings):
+        sentences = [words.word_meaning_learnt(kinds)]
     elif all(x.state == "undetected" for x in readings):
         sentences = [words.word_meaning_undetected(kinds)]
         if r.detectable is not None and r.fpr is not None:

@@ -13,7 +13,7 @@ from privaudit.report.reading import (
     FPRS,
     get,
     get_stated,
-    has_no_number,
+    is_not_made,
     read_membership,
 )
 from privaudit.report.wording import reliability as words
@@ -23,6 +23,7 @@ from privaudit.report.wording.metrics import capitalise, name_metric
 from privaudit.report.wording.reasons_and_caveats import describe_bound, word_caveat
 from privaudit.report.wording.releases import name_column
 from privaudit.results import Audit, Control, Estimate
+from privaudit.stats.headline import control_state
 from privaudit.verdicts import Verdicts
 
 DETECTABLE = (Metric("detectable_auc"), *(Metric("detectable_tpr", fpr=fpr) for fpr in FPRS))
@@ -85,18 +86,18 @@ def _word_control(c: Control | None) -> Text:
     """The AUC alone where the control passed; a mark before it where it did not."""
     if c is None:
         return words.NOT_RUN
-    if has_no_number(c):
+    if is_not_made(c):
         return (words.CONTROL_ERROR,)
     e = get_stated(c.estimates, AUC) or next(e for e in c.estimates if e.value is not None)
     text = n.estimate_text(e)
-    return text if c.passed else (words.CONTROL_FAILED, f" {text}")
+    return text if control_state(c) == "passed" else (words.CONTROL_FAILED, f" {text}")
 
 
 def _describe_controls(audit: Audit) -> list[str]:
     levels: dict[tuple[str, str], set[float]] = {}
     for s in audit.subjects:
         for c in s.controls:
-            if not has_no_number(c):
+            if not is_not_made(c):
                 found = levels.setdefault((c.kind, word_caveat(c.made)), set())
                 found.update(e.confidence for e in c.estimates)
     lines = [words.word_control(kind, text, sorted(at)) for (kind, text), at in levels.items()]

@@ -10,9 +10,10 @@ from privaudit.report.reading import (
     Reading,
     exceeds_chance,
     get_bounds,
+    get_cause,
+    get_controls_not_made,
     get_defect,
     get_detailed,
-    get_errors_of_controls,
     get_failed_controls,
     get_families,
     get_unresolved,
@@ -74,11 +75,14 @@ def _build_warnings(audit: Audit) -> list[Callout]:
         add("stop", words.INVALID_TITLE, words.word_invalid(_list_places(invalid)))
     if missed := get_failed_controls(audit, "positive"):
         add("warn", words.POWERLESS_TITLE, words.word_powerless(_list_places(missed)))
-    errors: dict[str, list[tuple[Subject, Control]]] = {}
-    for s, control in get_errors_of_controls(audit):
-        errors.setdefault(word_reason(control.error), []).append((s, control))
-    if errors:
-        texts = (words.word_control_errors(_list_places(at), why) for why, at in errors.items())
+    lost: dict[tuple[str, str], list[tuple[Subject, Control]]] = {}
+    for s, control in get_controls_not_made(audit):
+        lost.setdefault((control.kind, word_reason(get_cause(control))), []).append((s, control))
+    if lost:
+        texts = (
+            words.word_control_not_made(kind, _list_places(at), why)
+            for (kind, why), at in lost.items()
+        )
         add("warn", words.CONTROL_ERROR_TITLE, *texts)
     if not any(s.controls for s in audit.subjects):
         add("warn", words.UNCONTROLLED_TITLE, words.UNCONTROLLED)

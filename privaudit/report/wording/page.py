@@ -38,6 +38,8 @@ PRINTED = "Made from the audit document alone. The same document gives the same 
 
 BADGES: dict[State, Badge] = {
     "detected": Badge("▲ Leakage detected", "detected"),
+    "learnt": Badge("▲ Leakage detected", "detected"),
+    "unconfirmed": Badge("◇ Not confirmed", "small"),
     "undetected": Badge("○ No leakage detected", "undetected"),
     "small": Badge("◇ Too few patients", "small"),
     "underpowered": Badge("◇ Insufficient power", "underpowered"),

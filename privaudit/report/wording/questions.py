@@ -200,12 +200,11 @@ def word_group(
     )
 
 
-def word_other_attacks(places: Sequence[str]) -> str:
-    """Attacks other than membership that learn something."""
+def word_other_attacks(places: Sequence[str], tried: int) -> str:
+    """Attacks other than membership that learn something. tried: comparisons in all."""
     return (
         f"Other attacks that did better than their control and baseline: {list_names(places, 6)}. "
-        "Each is tested on its own, so about 1 in 40 of all that were run would be listed here by "
-        "chance."
+        f"That is beyond chance, corrected for the {tried:,} comparisons that were made."
     )
 
 
@@ -257,6 +256,15 @@ def word_meaning_detected(kinds: Sequence[Kind]) -> str:
         "To be recognised means: somebody who already holds a patient’s record infers that this "
         f"patient is among those {made}, and with it whatever is true of all of them: that they "
         "were treated there, and for what."
+    )
+
+
+def word_meaning_learnt(kinds: Sequence[Kind]) -> str:
+    """What it means that an attack other than membership inference learnt something."""
+    return (
+        f"Somebody who holds the {name_release(kinds, 1)} learns more about the patients whose "
+        "records it was made from than about others: which attack, and what it learns, stands "
+        "under “Results by attack”."
     )
 
 

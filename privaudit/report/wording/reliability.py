@@ -18,7 +18,7 @@ CONTROLS_CAPTIONS = {
 }
 CONTROL_KINDS = {"positive": "Positive control", "negative": "Negative control"}
 NOT_RUN = "not run"
-CONTROL_ERROR = Badge("– error", "untested")
+CONTROL_ERROR = Badge("– not made", "untested")
 CONTROL_FAILED = Badge("✕ failed", "invalid")
 CONTROLS_NOTE = "Controls without a mark passed."
 DETECTABLE_CAPTION = "Power: the smallest leak that this audit would detect 4 times in 5"

@@ -24,7 +24,7 @@ def word_generated(data: Data) -> str:
 
 INVALID_TITLE = "This audit is invalid"
 POWERLESS_TITLE = "Part of this audit has insufficient power"
-CONTROL_ERROR_TITLE = "A control could not be run"
+CONTROL_ERROR_TITLE = "A control was not made"
 DEFECT_TITLE = "A privacy guarantee does not hold"
 UNTRAINED_TITLE = "Requested and not trained"
 UNCONTROLLED_TITLE = "No controls were run"
@@ -48,12 +48,15 @@ def word_powerless(places: Iterable[str]) -> str:
     )
 
 
-def word_control_errors(places: Iterable[str], error: str) -> str:
-    """Controls without a number, for one reason."""
-    return (
-        f"{', '.join(places)}: {error}. Without this control, no leakage detected is weak evidence "
-        "of low risk."
-    )
+CONTROL_MEANS = {
+    "negative": "Without the negative control, leakage that was detected may be the audit’s own.",
+    "positive": "Without the positive control, no leakage detected is not evidence of low risk.",
+}
+
+
+def word_control_not_made(kind: str, places: Iterable[str], why: str) -> str:
+    """Controls that were not made, of one kind and for one reason."""
+    return f"{', '.join(places)}: {why}. {CONTROL_MEANS[kind]}"
 
 
 def word_defect(model: str, text: str) -> str:

@@ -342,6 +342,8 @@ def _choose_remedy(v: Verdict) -> str:
     if code is ReasonCode.LIMIT_INSIDE_BOUNDS:
         return _choose_deciding(v)
     if code in (ReasonCode.NO_ATTACK_RUN, ReasonCode.CLASS_NOT_TESTED):
+        if any(why.code is ReasonCode.NO_SENSITIVE_COLUMN for _, why in v.untested):
+            return "mark_sensitive"
         return "look_at_untested" if v.untested else "run"
     if code is ReasonCode.NO_GROUPING:
         return "near" if p["near"] else "name_grouping"

@@ -1,0 +1,75 @@
+"""Which attacks other than membership learnt something of the patients, beyond chance.
+
+Every series that speaks of this release is compared with its control and, where there is one, with
+a guess without the release, and must do better than both; the p-values are adjusted over all of
+them (Holm 1979), so that many attacks make no find by luck.
+"""
+
+from __future__ import annotations
+
+from privaudit.facts import Metric
+from privaudit.results import Estimate, Finding, Subject
+from privaudit.stats import onesided
+
+LEARNT = ("attribute", "reconstruction", "synthetic")
+"""Families, other than membership, whose success means that something of a patient was learnt."""
+COMPARED = ("attack_minus_control", "attack_minus_guess")
+COPIES = ("exact_copies_excess", "near_copies_excess")
+ALPHA = 0.025
+"""One side of the two-sided 95 % intervals that are shown."""
+
+
+def get_learning_attacks(subject: Subject) -> list[str]:
+    """Attacks of these families that did better than their control and than the baseline, where
+    both are known, by more than chance explains after correction, on this release as it is."""
+    return [name for name in _get_finds(subject) if name]
+
+
+def has_learning(subject: Subject) -> bool:
+    """Whether anything of this kind was found, duplicates of real records included."""
+    return bool(_get_finds(subject))
+
+
+def count_tried(subject: Subject) -> int:
+    """How many series the correction is over."""
+    return len(_measure(subject))
+
+
+def _get_finds(subject: Subject) -> list[str]:
+    """Attacks with a find, once each, "" for duplicates."""
+    tried = sorted(_measure(subject), key=lambda pair: pair[1])
+    found = []
+    for step, (name, p) in enumerate(tried):
+        if p > ALPHA / (len(tried) - step):
+            break
+        found.append(name)
+    order = [one.attack for one in subject.outcomes]
+    return sorted(dict.fromkeys(found), key=lambda name: order.index(name) if name else -1)
+
+
+def _measure(subject: Subject) -> list[tuple[str, float]]:
+    """(attack, p-value of "no better than its comparisons") of every series; "" for duplicates."""
+    made: list[tuple[str, float]] = []
+    for one in subject.outcomes:
+        if not isinstance(one, Finding) or one.family not in LEARNT:
+            continue
+        there = {e.metric: e for e in one.estimates}
+        for at in dict.fromkeys(e.metric.at for e in one.estimates if e.metric.name in COMPARED):
+            if at is not None and at.counterfactual:
+                continue
+            beside = [there.get(Metric(name, at=at)) for name in COMPARED]
+            values = [_above_zero(e) for e in beside if e is not None and e.value is not None]
+            if values:
+                made.append((one.attack, max(values)))
+    if subject.fidelity is not None:
+        copies = [e for e in subject.fidelity.estimates if e.metric.name in COPIES]
+        made += [("", _above_zero(e)) for e in copies if e.value is not None]
+    return made
+
+
+def _above_zero(estimate: Estimate) -> float:
+    known = onesided.bounds(estimate)
+    return 1.0 if known is None else known.above(0.0)
+
+
+__all__ = ["count_tried", "get_learning_attacks", "has_learning"]

@@ -1,0 +1,76 @@
+"""A table leaks as soon as one of its attacks beats its control, after correction."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from sample import sample
+
+from privaudit import report
+from privaudit.facts import Metric, Reason, ReasonCode, Setting
+from privaudit.report.learning import count_tried, get_learning_attacks
+from privaudit.report.reading import read_membership
+from privaudit.results import Audit, Estimate, Finding, Subject
+
+
+def tried(attack: str, *gains: float, half: float = 0.02) -> Finding:
+    """One series a gain over the control, each with a 95 % interval of this half width."""
+    estimates = tuple(
+        Estimate(
+            Metric("attack_minus_control", at=Setting("variant", f"v{i}")),
+            gain,
+            gain - half,
+            gain + half,
+            0.0,
+            {"attempts": 1000, "patients": 1000},
+        )
+        for i, gain in enumerate(gains)
+    )
+    return Finding(attack, "synthetic", {}, ("TABLE",), estimates)
+
+
+def table(*found: Finding) -> Subject:
+    return replace(sample().subjects[0], access=("TABLE",), outcomes=found, headline=None)
+
+
+def test_one_sure_find_among_many_is_enough() -> None:
+    one = table(tried("linkability", *[0.0] * 10), tried("singling_out", 0.5))
+    assert get_learning_attacks(one) == ["singling_out"]
+    assert count_tried(one) == 11
+
+
+def test_many_series_make_no_find_by_luck() -> None:
+    """2.1 standard errors are a find for one comparison, and none among twenty."""
+    lucky = 2.1 * 0.02 / 1.96
+    assert get_learning_attacks(table(tried("singling_out", lucky))) == ["singling_out"]
+    assert not get_learning_attacks(table(tried("singling_out", lucky, *[0.0] * 19)))
+
+
+@pytest.mark.parametrize(("gain", "state"), [(0.5, "learnt"), (0.0, "untested")])
+def test_the_reading_of_a_table_is_that_of_its_attacks(gain: float, state: str) -> None:
+    made = only(table(tried("singling_out", gain)))
+    assert read_membership(made, made.subjects[0]).state == state
+    page = report.markdown(made)
+    assert ("reveals more about the patients" in page) == (state == "learnt")
+    assert "1 in 40" not in page
+
+
+def test_a_find_without_its_negative_control_is_not_confirmed() -> None:
+    audit = sample()
+    leaky = [s for s in audit.subjects if read_membership(audit, s).state == "detected"]
+    assert leaky
+    lost = Reason(ReasonCode.NULL_OF_ONE_OUTCOME, {"patients": 7})
+    controls = tuple(
+        replace(c, estimates=(), passed=False, error=lost) if c.kind == "negative" else c
+        for c in leaky[0].controls
+    )
+    made = only(replace(leaky[0], controls=controls))
+    assert read_membership(made, made.subjects[0]).state == "unconfirmed"
+    page = report.markdown(made)
+    assert "Without the negative control, leakage that was detected may be the audit’s own" in page
+    assert "beyond chance." not in page.split("against-which-limit")[0]
+
+
+def only(subject: Subject) -> Audit:
+    return replace(sample(), subjects=(subject,))

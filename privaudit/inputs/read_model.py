@@ -13,6 +13,7 @@ from privaudit.contracts import FlowStep, Method, Model
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode
 from privaudit.inputs import pools
+from privaudit.inputs.examine_shadows import join_bank
 from privaudit.inputs.infer_schema import propose_schema
 from privaudit.inputs.models.answers import canonical
 from privaudit.inputs.models.layout import Encode, Frame, by_name
@@ -22,7 +23,7 @@ from privaudit.inputs.read_shadow_answers import ShadowTables, read_shadow_table
 from privaudit.inputs.read_table import Cells, list_names, read_cells, to_records
 from privaudit.inputs.recipes import Recipe, clone_recipe, load_recipe
 from privaudit.inputs.schema import TableSchema, read_schema
-from privaudit.inputs.shadow_answers import ShadowAnswers, join_bank, leave_out_sparse
+from privaudit.inputs.shadow_answers import ShadowAnswers, leave_out_sparse
 from privaudit.inputs.table_file import open_table
 from privaudit.inputs.user_release import Retrained, UserRelease
 from privaudit.inputs.user_task import UserTask

@@ -16,7 +16,8 @@ from privaudit.contracts import Release, Target
 from privaudit.errors import PrivauditError
 from privaudit.facts import CaveatCode
 from privaudit.findings import Findings
-from privaudit.inputs.shadow_answers import ShadowAnswers, examine_shadows, join_bank
+from privaudit.inputs.examine_shadows import examine_shadows, join_bank
+from privaudit.inputs.shadow_answers import ShadowAnswers
 from privaudit.inputs.user_release import UserRelease
 from privaudit.records import Column, Records, Split
 from privaudit.results import Finding

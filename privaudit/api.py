@@ -80,8 +80,8 @@ def audit(
         shadow_answers: What K shadow models answer, in place of training any: (K, n) probabilities
             of the recorded outcome, or (K, n, k) of every class, for the n rows of members, then of
             nonmembers.
-        shadow_members: (K, n) bool: whether each was trained on each row. K is 8 or more, each
-            patient is in the training sets of 4 or more and outside those of as many.
+        shadow_members: (K, n) bool: whether each was trained on each row. K is 8 or more; best in
+            pairs, one trained on a random half of all patients and one on the other half.
         attacks: Names or families, see `privaudit list attacks`; None for all that can be run.
         profile: How much to do: "smoke", "standard" or "thorough".
         policy: A policy file that the audit is judged by.

@@ -266,7 +266,7 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     ),
     CaveatCode.NOT_RETRAINED: ("what", "because"),
     CaveatCode.SHADOWS_SUPPLIED: ("models", "least", "included", "gap", "agreement"),
-    CaveatCode.SHADOWS_LEFT_OUT: ("share", "least"),
+    CaveatCode.SHADOWS_LEFT_OUT: ("share",),
 }
 """The parameters of each code, none where it is not listed."""
 

@@ -329,7 +329,7 @@ def _correlate(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _t(gaps: np.ndarray) -> float:
-    spread = float(np.std(gaps, ddof=1)) / np.sqrt(len(gaps))
+    spread = float(np.std(gaps, ddof=1) / np.sqrt(len(gaps)))
     return float(gaps.mean()) / max(spread, 1e-12)
 
 

@@ -296,7 +296,8 @@ def _read_pools(
             rng=seeds.rng("read", pool),
         )
         read[pool] = to_records(cells[pool], schema, pool)
-    bank, left_out = None, ()
+    bank: tuple[ShadowAnswers, Records] | None = None
+    left_out: tuple[Caveat, ...] = ()
     if tables.shadows is not None:
         own = (read["members"], read["non-members"])
         answered = read_shadow_tables(

@@ -20,7 +20,7 @@ from privaudit.inputs.read_model import SAMPLE
 from privaudit.inputs.read_shadow_answers import ShadowTables, read_shadow_tables
 from privaudit.inputs.read_table import list_names, read_cells, to_records
 from privaudit.inputs.schema import TableSchema
-from privaudit.inputs.shadow_answers import leave_out_sparse
+from privaudit.inputs.shadow_answers import ShadowAnswers, leave_out_sparse
 from privaudit.inputs.table_file import open_table
 from privaudit.inputs.user_release import ANSWERS_AND_SHADOWS, ANSWERS_ONLY, UserRelease
 from privaudit.inputs.user_task import UserTask
@@ -135,7 +135,8 @@ def read_predictions(
         classes=classes,
     )
     inside, outside = answers.take(is_member), answers.take(~is_member)
-    bank, checked = None, ()
+    bank: ShadowAnswers | None = None
+    checked: tuple[Caveat, ...] = ()
     if table.shadows is not None:
         bank = read_shadow_tables(
             table.shadows,

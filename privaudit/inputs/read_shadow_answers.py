@@ -234,7 +234,8 @@ def _check_range(p: np.ndarray, what: str) -> np.ndarray:
             "are none",
             "give probabilities",
         )
-    return np.clip(p, 0.0, 1.0)
+    found: np.ndarray = np.clip(p, 0.0, 1.0)
+    return found
 
 
 def _join(frames: Sequence[pl.DataFrame], name: str) -> pl.Series:

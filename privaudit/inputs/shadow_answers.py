@@ -17,9 +17,9 @@ from privaudit.records import Records, Split
 MIN_MODELS = 8
 """Fewer say nothing of how one record's answers vary."""
 
-MIN_SIDE = 4
-"""So many models were trained with each record, and as many without it: two are set aside where
-shadow models are put in the model's place, and a variance needs two more."""
+MIN_SIDE = 2
+"""So many models with each record, and as many without it, are left to an attack: a variance needs
+two."""
 
 MAX_LEFT_OUT = 0.05
 """Share of the patients who may have fewer, and are left out."""
@@ -117,7 +117,7 @@ def make_shadow_models(bank: ShadowAnswers) -> tuple[tuple[Method, np.ndarray], 
 def leave_out_sparse(
     bank: ShadowAnswers, members: Records, nonmembers: Records
 ) -> tuple[ShadowAnswers, Records, Records, tuple[Caveat, ...]]:
-    """Without patients whom fewer than 4 models were trained on, or trained without.
+    """Without patients whom too few models were trained on, or trained without; models paired.
 
     Raises:
         PrivauditError: Too few models, a patient partly in a model's training set, or more than
@@ -141,25 +141,42 @@ def leave_out_sparse(
             "on none",
             "draw each shadow model's training set by patient",
         )
-    by_patient = bank.included[:, first]
-    inside = by_patient.sum(axis=0)
-    sparse = (inside < MIN_SIDE) | (models - inside < MIN_SIDE)
+    bank = bank.paired
+    sparse = _find_sparse(bank.included[:, first])
     share = float(sparse.mean())
     if share > MAX_LEFT_OUT:
         raise PrivauditError(
-            f"shadow models of which fewer than {MIN_SIDE} were trained with, or without, "
-            f"{share:.0%} of the patients",
+            f"shadow models of which too few were trained with, or without, {share:.0%} of the "
+            "patients",
             "each patient's answers are compared between models that saw them and models that did "
-            "not",
-            "train each shadow model on a random half of all patients, members and non-members, or "
-            "train more of them",
+            "not, of which some are set aside to choose between attacks and for the controls",
+            "train pairs of shadow models on a random half of all patients, members and "
+            "non-members, and on the other half; or train more of them",
         )
     if not sparse.any():
         return bank, members, nonmembers, ()
     keep = ~sparse[place]
     cut = len(members)
-    note = Caveat(CaveatCode.SHADOWS_LEFT_OUT, "note", {"share": share, "least": MIN_SIDE})
+    note = Caveat(CaveatCode.SHADOWS_LEFT_OUT, "note", {"share": share})
     return bank.take(keep), members.take(keep[:cut]), nonmembers.take(keep[cut:]), (note,)
+
+
+def _find_sparse(included: np.ndarray) -> np.ndarray:
+    """(n,) bool: of whom too few models are left once two are set aside twice.
+
+    The first two for the controls and to choose the headline's attack, any two beside each other to
+    choose an attack's rule (`privaudit.engine.choose`, `few_shadow_lira`). Models trained on
+    complementary halves take one from either side, so that 8 of them are enough.
+    """
+    rest = included[2:].astype(np.int64)
+    models, inside = len(rest), rest.sum(axis=0)
+    sparse = np.zeros(included.shape[1], dtype=bool)
+    for first in range(0, models, 2):
+        pair = rest[first : first + 2]
+        with_it = inside - pair.sum(axis=0)
+        without = models - len(pair) - with_it
+        sparse |= (with_it < MIN_SIDE) | (without < MIN_SIDE)
+    return sparse
 
 
 def follow_split(bank: ShadowAnswers, nonmembers: Records, split: Split) -> ShadowAnswers:
@@ -173,7 +190,7 @@ def follow_split(bank: ShadowAnswers, nonmembers: Records, split: Split) -> Shad
     y = np.concatenate([split.members.y, nonmembers.y[stay]])
     if followed.margins.shape[1] != len(split.audit) or not np.array_equal(y, split.audit.y):
         raise ValueError("the pools were not drawn from the tables that the shadow answers are of")
-    return followed.paired
+    return followed
 
 
 def name_count(rows: int) -> str:
@@ -183,7 +200,6 @@ def name_count(rows: int) -> str:
 
 __all__ = [
     "MIN_MODELS",
-    "MIN_SIDE",
     "ShadowAnswers",
     "ShadowModel",
     "follow_split",

@@ -272,7 +272,10 @@ def model_of(held: Any) -> Any:
         ({"shadow_answers": np.full((MODELS, ROWS, 2), 0.3)}, "sum to 1"),
         ({"shadow_answers": "file.parquet"}, "no array of numbers"),
         ({"shadow_members": np.full((MODELS, ROWS), 2)}, "neither true nor false"),
-        ({"shadow_members": np.ones((MODELS, ROWS), bool)}, "with, or without, 100%"),
+        (
+            {"shadow_members": np.ones((MODELS, ROWS), bool)},
+            "with, or without, 100% of the patients",
+        ),
         ({"estimator": train}, "together with estimator"),
     ],
 )
@@ -298,8 +301,7 @@ def test_too_few_models() -> None:
 def test_patients_with_few_models_are_left_out() -> None:
     X, y = rows()
     included = masks(ROWS)
-    included[:, :9] = False
-    included[0, :9] = True
+    included[:, :9] = np.arange(MODELS)[:, None] == 0
     found = audit(shadow_answers=true(supply(X, y, included), y), shadow_members=included)
     (note,) = [n for n in found.audit.data.notes if n.code is CaveatCode.SHADOWS_LEFT_OUT]
     assert note.params["share"] == pytest.approx(9 / ROWS)

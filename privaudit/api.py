@@ -19,13 +19,10 @@ if TYPE_CHECKING:
 
     from privaudit.contracts import Method
     from privaudit.engine.configure import Request
-    from privaudit.facts import Caveat
     from privaudit.inputs.dataframe import Frames
-    from privaudit.inputs.shadow_answers import ShadowAnswers
     from privaudit.inputs.table_file import Table
     from privaudit.inputs.user_release import UserRelease
     from privaudit.policy.rules import Policy
-    from privaudit.records import Records
     from privaudit.results import Audit
     from privaudit.verdicts import Verdicts
 
@@ -86,8 +83,8 @@ def audit(
         shadow_answers: What K shadow models answer, in place of training any: (K, n) probabilities
             of the recorded outcome, or (K, n, k) of every class, for the n rows of members, then of
             nonmembers.
-        shadow_members: (K, n) bool: whether each was trained on each row. K is 8 or more, each
-            patient is in the training sets of 4 or more and outside those of as many.
+        shadow_members: (K, n) bool: whether each was trained on each row. K is 8 or more; best in
+            pairs, one trained on a random half of all patients and one on the other half.
         attacks: Names or families, see `privaudit list attacks`; None for all that can be run.
         profile: How much to do: "smoke", "standard" or "thorough".
         policy: A policy file that the audit is judged by.
@@ -119,11 +116,12 @@ def audit(
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from privaudit.engine.configure import Entry, given
     from privaudit.engine.profiles import profile as find_profile
-    from privaudit.inputs import pools, session_tables
+    from privaudit.inputs import pools, session_model, session_tables
     from privaudit.inputs.dataframe import read_frames
+    from privaudit.inputs.examine_shadows import join_bank
     from privaudit.inputs.outcome import check_outcome_kind
     from privaudit.inputs.retraining import settle_recipe
-    from privaudit.inputs.shadow_answers import join_bank, no_shadows_of_numbers
+    from privaudit.inputs.shadow_answers import no_shadows_of_numbers
     from privaudit.seeds import Seeds
 
     # The name of the stream is part of every number.
@@ -137,7 +135,9 @@ def audit(
     aligned = session_tables.align_tables(given_tables)
     outcomes = [pair[1] for pair in aligned if isinstance(pair, tuple)]
     kind = check_outcome_kind(outcome_kind)
-    labels = _find_labels(model, classes, event, outcomes) if kind == "class" else None
+    labels = None
+    if kind == "class":
+        labels = session_model.find_labels(model, classes, event, outcomes)
     if kind == "class" and len(outcomes) == len(aligned):
         aligned = session_tables.match_booleans(aligned, labels)
     read = read_frames(
@@ -150,16 +150,20 @@ def audit(
         outcome_kind=kind,
     )
     if sensitive:
-        read = _mark_sensitive(read, (sensitive,) if isinstance(sensitive, str) else sensitive)
+        read = session_model.mark_sensitive_columns(
+            read, (sensitive,) if isinstance(sensitive, str) else sensitive
+        )
     supplied = None
     if shadow_answers is not None or shadow_members is not None:
         if kind != "class":
             raise no_shadows_of_numbers()
-        supplied, read = _read_shadows(shadow_answers, shadow_members, read, labels, estimator)
+        supplied, read = session_model.read_shadows(
+            shadow_answers, shadow_members, read, labels, estimator
+        )
         estimator = False
     held = _hold_model(model, read, estimator, answers)
     if labels is None and kind == "class":
-        _refuse_unsaid_order(held.release, read.members)
+        session_model.refuse_unsaid_order(held.release, read.members)
     split, notes = pools.split_pools(
         read.members,
         read.nonmembers,
@@ -349,125 +353,6 @@ def _list_attacks(attacks: Sequence[str] | str | None) -> tuple[str, ...]:
 def _list_names(names: Sequence[str] | str) -> tuple[str, ...]:
     """One name is a list of one."""
     return (names,) if isinstance(names, str) else tuple(names)
-
-
-def _find_labels(
-    model: Any, classes: Sequence[Any] | None, event: Any, outcomes: Sequence[Any]
-) -> list[Any] | None:
-    """The classes in the order of the model's answers, None where nobody says it."""
-    import numpy as np
-
-    from privaudit.inputs.models.answers import canonical
-
-    if classes is not None and event is not None:
-        raise PrivauditError(
-            "classes= together with event=",
-            "either says which class each of the model's answers belongs to",
-            "leave one of them out",
-        )
-    own = getattr(model, "classes_", None)
-    if own is not None:
-        own = list(own.tolist() if hasattr(own, "tolist") else own)
-        named = [canonical(label) for label in own]
-        said = None if classes is None else [canonical(label) for label in classes]
-        if (said is not None and said != named) or (event is not None and len(own) != 2):
-            raise PrivauditError(
-                f"classes={list(classes or [event])} for a model that names its own classes",
-                f"it answers in the order of its classes_: {', '.join(named)}",
-                "leave classes= and event= out",
-            )
-        return own
-    if classes is not None:
-        return list(classes)
-    if event is None:
-        return None
-    found = {canonical(x): x for y in outcomes for x in np.unique(y).tolist()}
-    known = canonical(event)
-    if len(found) != 2 or known not in found:
-        raise PrivauditError(
-            f"event={event!r}",
-            f"the outcomes are: {', '.join(sorted(found)[:10])}",
-            "name one of two outcomes; for more of them pass classes=[...] in the order of the "
-            "model's answers",
-        )
-    (other,) = (x for name, x in found.items() if name != known)
-    return [other, found[known]]
-
-
-def _refuse_unsaid_order(release: UserRelease, members: Records) -> None:
-    """Refuse outcomes whose order among the model's answers nobody says, with the AUROC of each."""
-    import numpy as np
-
-    from privaudit.inputs.models.answers import canonical
-    from privaudit.stats.auc import auc
-
-    names = [canonical(name) for name in members.classes]
-    if names in ([str(i) for i in range(len(names))], ["false", "true"]):
-        return
-    model = release.fit(members, np.random.default_rng(0)).model
-    shown = "the model does not name its classes"
-    if len(names) == 2 and model is not None:
-        p = model.predict_proba(members)[:, 1]
-        ranked = auc(p[members.y == 1], p[members.y == 0])
-        shown = (
-            f"its AUROC on the members is {ranked:.3f} if its answers are of {names[0]} and "
-            f"{names[1]} in this order (event={names[1]!r}), and {1 - ranked:.3f} if of {names[1]} "
-            f"and {names[0]}"
-        )
-    raise PrivauditError(
-        f"outcomes called {', '.join(names[:10])}, and a model that does not say which of its "
-        "answers belongs to which",
-        shown,
-        f"pass classes={names!r} in the order of its answers"
-        + (
-            ", or event=... for the class whose probability it answers with"
-            if len(names) == 2
-            else ""
-        ),
-    )
-
-
-def _mark_sensitive(read: Frames, names: Sequence[str]) -> Frames:
-    from privaudit.inputs.session_tables import mark_sensitive
-
-    pools = [read.members, read.nonmembers, *([read.reference] if read.reference else [])]
-    marked = mark_sensitive(pools, list(names))
-    return replace(
-        read,
-        members=marked[0],
-        nonmembers=marked[1],
-        reference=marked[2] if len(marked) > 2 else None,
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class _Shadows:
-    """Supplied shadow models before the split, and what was left out for them."""
-
-    bank: ShadowAnswers
-    notes: tuple[Caveat, ...]
-
-
-def _read_shadows(
-    answers: Any, members: Any, read: Frames, labels: Sequence[Any] | None, estimator: Any
-) -> tuple[_Shadows, Frames]:
-    from privaudit.inputs.models.answers import canonical
-    from privaudit.inputs.read_shadow_answers import read_shadow_arrays
-    from privaudit.inputs.shadow_answers import leave_out_sparse
-
-    if estimator is not None and estimator is not False:
-        raise PrivauditError(
-            "shadow_answers together with estimator",
-            "shadow models are either supplied or trained for the audit",
-            "leave one of them out",
-        )
-    names = [canonical(name) for name in read.members.classes]
-    ordered = labels is not None or names in (["0", "1"], ["false", "true"])
-    ordered = ordered or names == [str(i) for i in range(len(names))]
-    pools = (read.members, read.nonmembers)
-    bank = read_shadow_arrays(answers, members, pools, ordered=ordered)
-    bank, inside, outside, notes = leave_out_sparse(bank, *pools)
-    return _Shadows(bank, notes), replace(read, members=inside, nonmembers=outside)
 
 
 @dataclass(frozen=True)

@@ -341,7 +341,7 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.EXPECTED_ANSWERS: ("rows", "greatest", "tolerance"),
     CaveatCode.REFIT_COMPARED: _COMPARED,
     CaveatCode.SHADOWS_SUPPLIED: ("models", "least", "included", "gap", "agreement"),
-    CaveatCode.SHADOWS_LEFT_OUT: ("share", "least"),
+    CaveatCode.SHADOWS_LEFT_OUT: ("share",),
 }
 """The parameters of each code, none where it is not listed."""
 

@@ -142,10 +142,10 @@ def given(
     own.refuse_unused()
     supplied = max((len(entry.method.shadows) for entry in entries), default=0)
     if supplied:
-        made = {
-            name: replace(attack, shadows=supplied) if hasattr(attack, "shadows") else attack
-            for name, attack in made.items()
-        }
+        for name, attack in made.items():
+            if hasattr(attack, "shadows"):
+                settings_of: Any = attack
+                made[name] = replace(settings_of, shadows=supplied)
     return Request(
         task_name,
         task,

@@ -24,6 +24,7 @@ from privaudit.inputs.class_order import (
     refuse_unknown_order,
 )
 from privaudit.inputs.codes import advise_codes, list_codes, refuse_other_codes
+from privaudit.inputs.examine_shadows import join_bank
 from privaudit.inputs.expected import Disagreement, Pool, check_expected
 from privaudit.inputs.fit_guesses import read_fitted_schema
 from privaudit.inputs.infer_schema import propose_schema
@@ -38,12 +39,7 @@ from privaudit.inputs.read_table import Cells, list_names, read_cells, to_record
 from privaudit.inputs.recipes import Recipe, clone_recipe, load_recipe
 from privaudit.inputs.retraining import settle_recipe
 from privaudit.inputs.schema import TableSchema
-from privaudit.inputs.shadow_answers import (
-    ShadowAnswers,
-    join_bank,
-    leave_out_sparse,
-    no_shadows_of_numbers,
-)
+from privaudit.inputs.shadow_answers import ShadowAnswers, leave_out_sparse, no_shadows_of_numbers
 from privaudit.inputs.table_file import open_table
 from privaudit.inputs.user_release import UserRelease
 from privaudit.inputs.user_task import UserTask

@@ -14,6 +14,7 @@ from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat
 from privaudit.inputs import pools
 from privaudit.inputs.class_order import UNSTATED, StatedOrder, find_order, refuse_unknown_order
+from privaudit.inputs.examine_shadows import join_bank
 from privaudit.inputs.infer_schema import propose_schema
 from privaudit.inputs.models.answers import from_logits, probabilities
 from privaudit.inputs.models.predictors import RecordedNumbers, read_numbers, split_numbers
@@ -22,12 +23,7 @@ from privaudit.inputs.read_model import SAMPLE
 from privaudit.inputs.read_shadow_answers import ShadowTables, read_shadow_tables
 from privaudit.inputs.read_table import list_names, read_cells, to_records
 from privaudit.inputs.schema import TableSchema
-from privaudit.inputs.shadow_answers import (
-    ShadowAnswers,
-    join_bank,
-    leave_out_sparse,
-    no_shadows_of_numbers,
-)
+from privaudit.inputs.shadow_answers import ShadowAnswers, leave_out_sparse, no_shadows_of_numbers
 from privaudit.inputs.table_file import open_table
 from privaudit.inputs.user_release import ANSWERS_AND_SHADOWS, ANSWERS_ONLY, UserRelease
 from privaudit.inputs.user_task import UserTask

@@ -75,6 +75,7 @@ def read_shadow_tables(
     Raises:
         PrivauditError: Tables that do not fit the records or each other.
     """
+    _require_classes(pools[0])
     y = np.concatenate([pool.y for pool in pools])
     ids = np.concatenate([pool.patient for pool in pools])
     classes = pools[0].classes
@@ -141,6 +142,7 @@ def read_shadow_arrays(
             "answers of a shadow model say something only beside who it was trained on",
             "pass both, of shapes (K, n) or (K, n, k), and (K, n)",
         )
+    _require_classes(pools[0])
     y = np.concatenate([pool.y for pool in pools])
     p = _to_array(answers, "shadow_answers")
     mask = _to_array(members, "shadow_members")
@@ -175,6 +177,15 @@ def read_shadow_arrays(
             "pass classes=[...] in the order of the answers",
         )
     return ShadowAnswers(_from_classes(p, y), mask.astype(bool))
+
+
+def _require_classes(pool: Records) -> None:
+    if len(pool.classes) < 2:
+        raise PrivauditError(
+            "answers of shadow models for an outcome that is no class",
+            "they are read as probabilities of the recorded outcome",
+            "leave the shadow models out, or audit an outcome of classes",
+        )
 
 
 def _to_array(given: Any, what: str) -> np.ndarray:
@@ -223,7 +234,8 @@ def _check_range(p: np.ndarray, what: str) -> np.ndarray:
             "are none",
             "give probabilities",
         )
-    return np.clip(p, 0.0, 1.0)
+    found: np.ndarray = np.clip(p, 0.0, 1.0)
+    return found
 
 
 def _join(frames: Sequence[pl.DataFrame], name: str) -> pl.Series:

@@ -27,7 +27,7 @@ def align_tables(tables: Sequence[Any]) -> list[Any]:
             their outcomes, or columns that only some tables have.
     """
     read = [_align(pair, name) for pair, name in zip(tables, NAMES, strict=False)]
-    first = read[0][0] if isinstance(read[0], tuple) else None
+    first: Any = read[0][0] if isinstance(read[0], tuple) else None
     if not hasattr(first, "columns"):
         return read
     order = list(first.columns)

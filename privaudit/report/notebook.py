@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from privaudit.facts import Metric
+from privaudit.facts import Metric, ReasonCode
 from privaudit.report.coverage import get_coverage
 from privaudit.report.wording.knowledge import name_attack
 from privaudit.report.wording.metrics import name_group, name_metric
@@ -29,6 +29,9 @@ TRIALS = {
     "attack_minus_control": "beyond the same attack on patients held out",
 }
 """The numbers that are shown of every other attack."""
+
+LACKS_ACCESS = ReasonCode.LACKS_ACCESS
+"""An attack that needs what this release does not give away: its class says so."""
 
 MOST_ROWS = 9
 """Rows that are shown of one attack, or of the subgroups of one column."""
@@ -146,7 +149,7 @@ def _list_absent(audit: Audit) -> Iterator[str]:
     """What was not run, and why: attacks that were asked for, then whole classes of them."""
     for subject in audit.subjects:
         for one in subject.outcomes:
-            if isinstance(one, Skipped | Failed):
+            if isinstance(one, Skipped | Failed) and one.reason.code is not LACKS_ACCESS:
                 state = "not run" if isinstance(one, Skipped) else "failed with an error"
                 yield f"{name_attack(one.attack)}: {state}: {word_reason(one.reason)}"
     for tried in get_coverage(audit):

@@ -269,3 +269,176 @@ def test_an_estimate_is_one(make_ward: Callable[..., pd.DataFrame]) -> None:
     assert found.estimate("tpr", fpr=0.1) in tpr
     with pytest.raises(PrivauditError, match="no subgroup 'F'"):
         found.estimate("auc", group=Group("sex", "F"))
+
+
+def stays(rows: int = 600) -> tuple[pd.DataFrame, pd.Series]:
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"sex": rng.choice(["F", "M"], rows), "lab": rng.normal(size=rows)})
+    y = pd.Series((X.lab + rng.logistic(size=rows) > 0).astype(int), name="died")
+    return X, y
+
+
+def ask_stays(X: pd.DataFrame) -> np.ndarray:
+    p = 1 / (1 + np.exp(-X["lab"].to_numpy() - 0.5 * (X["sex"].to_numpy() == "F")))
+    return np.column_stack([1 - p, p])
+
+
+class Named:
+    """A model that names its classes."""
+
+    def __init__(self, *classes: Any) -> None:
+        self.classes_ = np.array(classes)
+        self.feature_names_in_ = np.array(["sex", "lab"])
+
+    def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
+        return ask_stays(X)
+
+
+def auc_of(model: Any = ask_stays, **changes: Any) -> float | None:
+    X, y = stays()
+    call = {"members": (X[:300], y[:300]), "nonmembers": (X[300:], y[300:]), **QUICK}
+    return privaudit.audit(model, estimator=False, **{**call, **changes}).estimate("auc").value
+
+
+@pytest.mark.parametrize(
+    ("model", "outcomes"),
+    [
+        (ask_stays, lambda y: y.to_numpy()[:, None]),
+        (ask_stays, lambda y: y.to_frame()),
+        (ask_stays, lambda y: y.astype("Int64")),
+        (ask_stays, lambda y: y.astype(str)),
+        (ask_stays, lambda y: y == 1),
+        (Named(0, 1), lambda y: (y == 1).astype(object)),
+        (Named(False, True), lambda y: y.astype(float)),
+        (Named("0", "1"), lambda y: y),
+        (lambda X: ask_stays(X).tolist(), lambda y: y),
+        (lambda X: ask_stays(X)[:, 1], lambda y: y),
+        (lambda X: pd.DataFrame(ask_stays(X)[:, ::-1], columns=[1, 0]), lambda y: y),
+        (lambda X: tensor(ask_stays(X)), lambda y: y),
+    ],
+)
+def test_outcomes_and_answers_in_every_form(model: Any, outcomes: Callable[..., Any]) -> None:
+    X, y = stays()
+    found = auc_of(
+        model,
+        members=(X[:300], outcomes(y[:300])),
+        nonmembers=(X[300:], outcomes(y[300:])),
+    )
+    assert found == pytest.approx(auc_of(), abs=1e-12)
+
+
+def tensor(p: np.ndarray) -> Any:
+    import torch
+
+    return torch.tensor(p)
+
+
+def test_tables_in_every_form() -> None:
+    import polars as pl
+
+    X, y = stays()
+    wanted = auc_of()
+    lists = [(X[part].to_dict("list"), y[part].tolist()) for part in (slice(300), slice(300, 600))]
+    frames = [(pl.DataFrame(columns), pl.Series(own)) for columns, own in lists]
+    assert auc_of(members=frames[0], nonmembers=frames[1]) == wanted
+    assert auc_of(nonmembers=(X[300:][["lab", "sex"]], y[300:])) == wanted
+    pyarrow = pytest.importorskip("pyarrow")
+    tables = [(pyarrow.table(columns), pyarrow.array(own)) for columns, own in lists]
+    assert auc_of(members=tables[0], nonmembers=tables[1]) == wanted
+
+
+def test_which_answer_is_whose_is_stated_and_not_guessed() -> None:
+    X, y = stays()
+    words = y.map({0: "Live", 1: "Dead"})
+    tables = {"members": (X[:300], words[:300]), "nonmembers": (X[300:], words[300:])}
+    with pytest.raises(PrivauditError, match="called Dead, Live") as error:
+        auc_of(**tables)
+    assert "AUROC on the members is 0." in error.value.because
+    wanted = auc_of()
+    assert auc_of(**tables, classes=["Live", "Dead"]) == wanted
+    assert auc_of(lambda X: ask_stays(X)[:, 1], **tables, event="Dead") == wanted
+    assert auc_of(Named("Live", "Dead"), **tables) == wanted
+    other = {"members": (X[:300], y[:300] + 1), "nonmembers": (X[300:], y[300:] + 1)}
+    with pytest.raises(PrivauditError, match="called 1, 2"):
+        auc_of(**other)
+    assert auc_of(**other, classes=[1, 2]) == wanted
+    for wrong in ({"event": "dead"}, {"classes": ["Dead", "x"]}, {"classes": [1], "event": 1}):
+        with pytest.raises(PrivauditError):
+            auc_of(**tables, **wrong)
+    with pytest.raises(PrivauditError, match="names its own classes"):
+        auc_of(Named(0, 1), classes=[1, 0])
+    with pytest.raises(PrivauditError, match="not named by the outcome's classes"):
+        auc_of(lambda X: pd.DataFrame(ask_stays(X), columns=["p", "q"]))
+
+
+def test_models_trained_again_answer_in_the_stated_order() -> None:
+    from sklearn.tree import DecisionTreeClassifier
+
+    X, y = numbers(400)
+    words = np.where(y == 1, "Dead", "Live")
+    model = DecisionTreeClassifier(min_samples_leaf=4, random_state=0).fit(X[:200], y[:200])
+    call = {**QUICK, "attacks": "rmia"}
+    plain = privaudit.audit(model, (X[:200], y[:200]), (X[200:], y[200:]), **call)
+    stated = privaudit.audit(
+        model.predict_proba,
+        (X[:200], words[:200]),
+        (X[200:], words[200:]),
+        estimator=DecisionTreeClassifier(min_samples_leaf=4, random_state=0),
+        classes=["Live", "Dead"],
+        **call,
+    )
+    assert plain.estimate("auc").value == pytest.approx(stated.estimate("auc").value, abs=0.02)
+    assert (stated.estimate("auc").value or 0) > 0.6
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda X, y: {"members": (X[:300], y[:300].sample(frac=1))}, "index is not that of X"),
+        (lambda X, y: {"nonmembers": (X[300:], y[300:].reset_index(drop=True))}, "index is not"),
+        (lambda X, y: {"groups": (X.sex[:300][::-1], X.sex[300:])}, "index is not that of X"),
+        (lambda X, y: {"groups": (X.sex[:300],)}, "1 parts for 2 tables"),
+        (lambda X, y: {"members": (X.assign(died=y), "died")}, "the name 'died'"),
+        (lambda X, y: {"nonmembers": (X[["lab"]], y)}, "'sex' lack"),
+        (lambda X, y: {"members": (X, np.column_stack([y, y]))}, "several outcomes a row"),
+        (lambda X, y: {"members": (sparse(X), y)}, "a sparse matrix"),
+        (lambda X, y: {"sensitive": ["hiv"]}, "no column 'hiv'"),
+        (lambda X, y: {"attacks": "lyra"}, "did you mean 'lira'"),
+        (lambda X, y: {"model": lambda X: ask_stays(X) * 5}, "answers='logits'"),
+        (lambda X, y: {"jobs": 0}, "jobs=1"),
+    ],
+)
+def test_a_session_is_refused_in_its_own_words(change: Callable[..., Any], said: str) -> None:
+    with pytest.raises(PrivauditError, match=said) as error:
+        auc_of(**change(*stays()))
+    assert "--" not in str(error.value)
+
+
+def sparse(X: pd.DataFrame) -> Any:
+    from scipy.sparse import csr_matrix
+
+    return csr_matrix(X[["lab"]].to_numpy())
+
+
+def test_groups_attributes_performance_and_what_was_not_run_are_shown() -> None:
+    X, y = stays()
+    found = privaudit.audit(
+        ask_stays,
+        (X[:300], y[:300]),
+        (X[300:], y[300:]),
+        groups={"site": (np.repeat(["a", "b"], 150), np.repeat(["a", "b"], 150))},
+        sensitive="sex",
+        profile="smoke",
+        jobs=1,
+        estimator=False,
+        attacks=["threshold", "attribute", "lira"],
+    )
+    for shown in (repr(found), found._repr_html_()):
+        for words in ("site: a", "site: b", "attribute", ", sex", "AUROC on held-out patients"):
+            assert words in shown
+        assert "LiRA: not run" in shown
+        assert "Evasion: not tested" in shown
+    assert found.estimate("auroc", group=("site", "a")).value is not None
+    assert found.estimate(group=("site", "b")) == found.estimate(group=Group("site", "b"))
+    rate = found.estimate("attack_rate", attack="attribute", at="sex")
+    assert rate.value is not None

@@ -16,7 +16,8 @@ from privaudit.contracts import Release, Target
 from privaudit.errors import PrivauditError
 from privaudit.facts import CaveatCode
 from privaudit.findings import Findings
-from privaudit.inputs.shadow_answers import ShadowAnswers, examine_shadows, join_bank
+from privaudit.inputs.examine_shadows import examine_shadows, join_bank
+from privaudit.inputs.shadow_answers import ShadowAnswers
 from privaudit.inputs.user_release import UserRelease
 from privaudit.records import Column, Records, Split
 from privaudit.results import Finding
@@ -271,7 +272,10 @@ def model_of(held: Any) -> Any:
         ({"shadow_answers": np.full((MODELS, ROWS, 2), 0.3)}, "sum to 1"),
         ({"shadow_answers": "file.parquet"}, "no array of numbers"),
         ({"shadow_members": np.full((MODELS, ROWS), 2)}, "neither true nor false"),
-        ({"shadow_members": np.ones((MODELS, ROWS), bool)}, "with, or without, 100%"),
+        (
+            {"shadow_members": np.ones((MODELS, ROWS), bool)},
+            "with, or without, 100% of the patients",
+        ),
         ({"estimator": train}, "together with estimator"),
     ],
 )
@@ -297,8 +301,7 @@ def test_too_few_models() -> None:
 def test_patients_with_few_models_are_left_out() -> None:
     X, y = rows()
     included = masks(ROWS)
-    included[:, :9] = False
-    included[0, :9] = True
+    included[:, :9] = np.arange(MODELS)[:, None] == 0
     found = audit(shadow_answers=true(supply(X, y, included), y), shadow_members=included)
     (note,) = [n for n in found.audit.data.notes if n.code is CaveatCode.SHADOWS_LEFT_OUT]
     assert note.params["share"] == pytest.approx(9 / ROWS)

@@ -1,0 +1,138 @@
+"""What a Python session says of its model beside the tables: its classes' order, shadow models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from privaudit.disclosure_limits import MIN_CELL
+from privaudit.errors import PrivauditError
+from privaudit.facts import Caveat
+from privaudit.inputs.dataframe import Frames
+from privaudit.inputs.models.answers import canonical
+from privaudit.inputs.read_shadow_answers import read_shadow_arrays
+from privaudit.inputs.session_tables import mark_sensitive
+from privaudit.inputs.shadow_answers import ShadowAnswers, leave_out_sparse
+from privaudit.inputs.user_release import UserRelease
+from privaudit.records import Records
+from privaudit.stats.auc import auc
+
+
+def find_labels(
+    model: Any, classes: Sequence[Any] | None, event: Any, outcomes: Sequence[Any]
+) -> list[Any] | None:
+    """The classes in the order of the model's answers, None where nobody says it."""
+    if classes is not None and event is not None:
+        raise PrivauditError(
+            "classes= together with event=",
+            "either says which class each of the model's answers belongs to",
+            "leave one of them out",
+        )
+    own = getattr(model, "classes_", None)
+    if own is not None:
+        own = list(own.tolist() if hasattr(own, "tolist") else own)
+        named = [canonical(label) for label in own]
+        said = None if classes is None else [canonical(label) for label in classes]
+        strange = event is not None and (len(own) != 2 or canonical(event) not in named)
+        if strange or (said is not None and said != named):
+            raise PrivauditError(
+                f"classes={list(classes or [event])} for a model that names its own classes",
+                f"it answers in the order of its classes_: {', '.join(named)}",
+                "leave classes= and event= out",
+            )
+        return own
+    if classes is not None:
+        return list(classes)
+    if event is None:
+        return None
+    found = {canonical(x): x for y in outcomes for x in np.unique(y).tolist()}
+    known = canonical(event)
+    if len(found) != 2 or known not in found:
+        raise PrivauditError(
+            f"event={event!r}",
+            f"the outcomes are: {', '.join(sorted(found)[:10])}",
+            "name one of two outcomes; for more of them pass classes=[...] in the order of the "
+            "model's answers",
+        )
+    (other,) = (x for name, x in found.items() if name != known)
+    return [other, found[known]]
+
+
+def refuse_unsaid_order(release: UserRelease, members: Records) -> None:
+    """Refuse outcomes whose order among the model's answers nobody says, with the AUROC of each."""
+    names = [canonical(name) for name in members.classes]
+    if names in ([str(i) for i in range(len(names))], ["false", "true"]):
+        return
+    model = release.fit(members, np.random.default_rng(0)).model
+    shown = "the model does not name its classes"
+    if len(names) == 2 and model is not None:
+        p = model.predict_proba(members)[:, 1]
+        ranked = auc(p[members.y == 1], p[members.y == 0])
+        shown = (
+            f"its AUROC on the members is {ranked:.3f} if its answers are of {names[0]} and "
+            f"{names[1]} in this order (event={names[1]!r}), and {1 - ranked:.3f} if of {names[1]} "
+            f"and {names[0]}"
+        )
+    counts = np.bincount(members.y, minlength=len(names))
+    called = ", ".join(n for n, c in zip(names, counts, strict=True) if c >= MIN_CELL)
+    raise PrivauditError(
+        f"outcomes called {called}, and a model that does not say which of its answers belongs to "
+        "which",
+        shown,
+        "pass classes=[...] in the order of its answers"
+        + (f", or event={names[1]!r} if that is what it answers with" if len(names) == 2 else ""),
+    )
+
+
+def mark_sensitive_columns(read: Frames, names: Sequence[str]) -> Frames:
+    """The tables with these columns marked as worth inferring about a patient."""
+    pools = [read.members, read.nonmembers, *([read.reference] if read.reference else [])]
+    marked = mark_sensitive(pools, list(names))
+    return replace(
+        read,
+        members=marked[0],
+        nonmembers=marked[1],
+        reference=marked[2] if len(marked) > 2 else None,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class SuppliedShadows:
+    """Supplied shadow models before the split, and what was left out for them."""
+
+    bank: ShadowAnswers
+    notes: tuple[Caveat, ...]
+
+
+def read_shadows(
+    answers: Any, members: Any, read: Frames, labels: Sequence[Any] | None, estimator: Any
+) -> tuple[SuppliedShadows, Frames]:
+    """The shadow models of a call, and its tables without patients whom too few of them saw.
+
+    labels: the classes in the order of answers, None where they are numbered from 0.
+    """
+    if estimator is not None and estimator is not False:
+        raise PrivauditError(
+            "shadow_answers together with estimator",
+            "shadow models are either supplied or trained for the audit",
+            "leave one of them out",
+        )
+    names = [canonical(name) for name in read.members.classes]
+    ordered = labels is not None or names in (["0", "1"], ["false", "true"])
+    ordered = ordered or names == [str(i) for i in range(len(names))]
+    pools = (read.members, read.nonmembers)
+    bank = read_shadow_arrays(answers, members, pools, ordered=ordered)
+    bank, inside, outside, notes = leave_out_sparse(bank, *pools)
+    return SuppliedShadows(bank, notes), replace(read, members=inside, nonmembers=outside)
+
+
+__all__ = [
+    "SuppliedShadows",
+    "find_labels",
+    "mark_sensitive_columns",
+    "read_shadows",
+    "refuse_unsaid_order",
+]

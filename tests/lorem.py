@@ -59,6 +59,7 @@ NAMES = {
     "Failed.attack",
     "Failed.family",
     "Failed.kind",
+    "Data.outcome_kind",
     "Finding.access",
     "Finding.attack",
     "Finding.family",

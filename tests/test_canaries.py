@@ -230,7 +230,7 @@ def test_what_breaks_is_told_without_its_words(
     code, late = ran(
         capsys, *audit_words(home, attacks="threshold,rmia", estimator="late_recipe:make")
     )
-    assert code == 5
+    assert code == 2
     Path(f"{FILE}.pkl").write_bytes(pickle.dumps({"secret": KEY}))
     supplied |= inputs(home)
     code, refused = ran(capsys, *audit_words(home, model=f"{FILE}.pkl"))

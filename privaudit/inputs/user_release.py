@@ -13,10 +13,10 @@ from privaudit.contracts import Method, Model, Release
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, Reason
 from privaudit.inputs.models.answers import canonical, probabilities
-from privaudit.inputs.models.layout import Frame, Layout
+from privaudit.inputs.models.layout import Frame, Layout, inputs
 from privaudit.inputs.models.opened_model import in_parts
 from privaudit.inputs.models.predictors import NumberEstimator
-from privaudit.inputs.models.scikit_learn import inputs, to_answers
+from privaudit.inputs.models.scikit_learn import to_answers
 from privaudit.inputs.recipes import Recipe, seed_estimator
 from privaudit.inputs.refit_errors import explain_failure
 from privaudit.records import Records

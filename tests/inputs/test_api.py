@@ -39,7 +39,7 @@ def test_five_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         jobs=1,
         attacks=["threshold", "rmia"],
     )
-    assert found.estimate("auc", attack="rmia").value > 0.85
+    assert found.estimate("auc", attack="rmia").value > 0.8
     assert (np.random.get_state()[1] == before[0]).all()  # noqa: NPY002
     assert random.getstate() == before[1]
     assert not list(tmp_path.iterdir())
@@ -181,7 +181,7 @@ def test_gradient_attacks_run_on_a_module() -> None:
         ({"members": np.zeros((5, 6))}, "with its outcomes"),
         ({"members": (np.full((300, 6), np.inf), np.arange(300) % 2)}, "infinite"),
         ({"members": (np.zeros((300, 6)), np.full(300, np.nan))}, "outcomes are missing"),
-        ({"members": (np.zeros((30, 6)), np.arange(30))}, "different outcomes"),
+        ({"members": (np.zeros((30, 6)), np.arange(30))}, "different values"),
         ({"answers": "scores"}, "answers="),
         ({"patient": "who"}, "no column 'who'"),
         ({"patient": (np.zeros(3), np.zeros(3))}, "of lengths"),

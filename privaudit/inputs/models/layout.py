@@ -382,6 +382,14 @@ class Frame:
         return {name: count for name, count in found.items() if count}
 
 
+def inputs(reads: Frame | Layout, records: Records, wide: bool = True) -> Any:
+    """What an estimator is handed: a frame, or a matrix of float64 (wide) or float32."""
+    if isinstance(reads, Frame):
+        return reads.make(records)
+    X = reads.matrix(records.X)
+    return restore_decimals(X) if wide and isinstance(X, np.ndarray) else X
+
+
 __all__ = [
     "ENCODINGS",
     "Encode",
@@ -391,6 +399,7 @@ __all__ = [
     "TextsAsNumbers",
     "by_name",
     "by_order",
+    "inputs",
     "loosen",
     "mismatch",
 ]

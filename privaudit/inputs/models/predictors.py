@@ -9,7 +9,7 @@ import numpy as np
 
 from privaudit.contracts import AnswersWithNumbers
 from privaudit.errors import PrivauditError
-from privaudit.inputs.models.layout import Frame, Layout
+from privaudit.inputs.models.layout import Frame, Layout, inputs
 from privaudit.inputs.models.opened_model import in_parts
 from privaudit.records import Records
 
@@ -88,8 +88,6 @@ class NumberEstimator(AnswersWithNumbers):
         return in_parts(self._ask, records)
 
     def _ask(self, records: Records) -> np.ndarray:
-        from privaudit.inputs.models.scikit_learn import inputs
-
         try:
             found = getattr(self.held, "predict", self.held)(inputs(self.reads, records, self.wide))
         except PrivauditError:

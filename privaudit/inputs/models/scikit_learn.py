@@ -18,6 +18,7 @@ from privaudit.inputs.models.layout import (
     TextsAsNumbers,
     by_name,
     by_order,
+    inputs,
     mismatch,
 )
 from privaudit.inputs.models.lightgbm_file import find_levels, read_coded
@@ -100,14 +101,6 @@ def to_answers(found: Any, names: Sequence[Any]) -> Any:
             "name the columns by the classes, or answer with an array in their order",
         )
     return found.to_numpy()[:, [said.index(name) for name in own]]
-
-
-def inputs(reads: Frame | Layout, records: Records, wide: bool = True) -> Any:
-    """What an estimator is handed: a frame, or a matrix of float64 (wide) or float32."""
-    if isinstance(reads, Frame):
-        return reads.make(records)
-    X = reads.matrix(records.X)
-    return restore_decimals(X) if wide and isinstance(X, np.ndarray) else X
 
 
 def open_estimator(held: Any, form: str = "", frame: Frame | None = None) -> Opened:

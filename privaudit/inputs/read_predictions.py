@@ -95,7 +95,11 @@ def read_predictions(
     member = _find_member_column(table.member, names)
     rest = [n for n in names if n not in (table.outcome, member, table.patient, *table.groups)]
     proposed, _ = propose_schema(
-        table.path, outcome=table.outcome, list_rare=True, whats=[f"the {what} table"]
+        table.path,
+        outcome=table.outcome,
+        list_rare=True,
+        whats=[f"the {what} table"],
+        needed=(table.outcome,),
     )
     classes = proposed.classes
     columns = tuple(map(Column, _find_probability_columns(table.probabilities, rest, classes)))

@@ -253,7 +253,7 @@ def array_to_series(name: str, values: Any) -> pl.Series:
         return values.rename(name)
     if isinstance(values, np.ma.MaskedArray):
         mask = np.ma.getmaskarray(values).ravel()
-        values = np.asarray(values.astype(object).filled(None)).ravel()
+        values = np.array(np.ma.getdata(values), dtype=object).ravel()
         values[mask] = None
     if not isinstance(values, pd.Series):
         values = pd.Series(np.asarray(values).ravel())

@@ -75,14 +75,13 @@ def _are_apart(own: np.ndarray, other: np.ndarray) -> bool:
 def _is_missing_elsewhere(own: np.ndarray, other: np.ndarray) -> bool:
     """Whether a common value of one column never occurs in the other, which lacks about as many."""
     there = own[~np.isnan(own)]
-    if not len(there) or not len(other):
+    if not len(other):
         return False
     values, counts = np.unique(there, return_counts=True)
-    share = float(counts.max()) / len(own)
-    if share < COMMON_SHARE or share * len(other) < MIN_VALUES:
-        return False
+    shares = counts / len(own)
     more = float(np.isnan(other).mean() - np.isnan(own).mean())
-    return more >= share / 2 and not (other == values[counts.argmax()]).any()
+    common = (shares >= COMMON_SHARE) & (shares * len(other) >= MIN_VALUES) & (shares / 2 <= more)
+    return bool((common & ~np.isin(values, other)).any())
 
 
 def refuse_respelled_groups(pools: Sequence[Mapping[str, np.ndarray]]) -> None:

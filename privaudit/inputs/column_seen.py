@@ -46,10 +46,10 @@ class Seen:
     """What was seen of one column: counts alone.
 
     tables: of each table, how many cells hold each value; rows, there: cells, and those that are
-    recorded; null_words: cells with a word for missing; bad: cells that are no plain number; forms:
-    in how many ways numbers and words are written, counted over different values; points: whether
-    numbers hold a point, which surely_points is no thousands separator; booleans: tables
-    that hold true and false as such.
+    recorded; null_words: cells with a word for missing; bad: cells that are no plain number;
+    table_forms: of each table, in how many ways numbers and words are written, counted over
+    different values; points: whether numbers hold a point, which surely_points is no thousands
+    separator; booleans: tables that hold true and false as such.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Seen:
     integer: bool = True
     distinct: set[float] = field(default_factory=set)
     tables: dict[int, dict[str, int]] = field(default_factory=dict)
-    forms: Counter[Form] = field(default_factory=Counter)
+    table_forms: dict[int, Counter[Form]] = field(default_factory=dict)
     suffix: str | None = None
     points: bool = False
     surely_points: bool = False
@@ -103,7 +103,8 @@ class Seen:
         if len(numbers):
             self.add_numbers(numbers)
         self._count(recorded, table)
-        self._find_forms(recorded, is_text, numbers)
+        forms = self.table_forms.setdefault(table, Counter())
+        self._find_forms(recorded, is_text, numbers, forms)
 
     def add_numbers(self, numbers: pl.Series) -> None:
         """Widen what is known of the numbers."""
@@ -137,15 +138,17 @@ class Seen:
         if sum(map(len, self.tables.values())) > MAX_LEVELS and len(self.levels) > MAX_LEVELS:
             self.many, self.tables = True, {}
 
-    def _find_forms(self, recorded: pl.Series, is_text: bool, numbers: pl.Series) -> None:
+    def _find_forms(
+        self, recorded: pl.Series, is_text: bool, numbers: pl.Series, forms: Counter[Form]
+    ) -> None:
         if not is_text:
-            self.forms[Form.NUMBER] += numbers.n_unique()
+            forms[Form.NUMBER] += numbers.n_unique()
             self.points |= bool((numbers % 1 > 0).any())
             self.surely_points |= self.points
             return
         some = recorded.head(LOOKED_AT).unique()
         plain = some.str.contains(rf"^(?:{NUMBER})$") & ~some.str.contains(rf"^(?:{CODE})$")
-        self.forms[Form.NUMBER] += int(plain.sum())
+        forms[Form.NUMBER] += int(plain.sum())
         pointed = plain & some.str.contains(".", literal=True)
         grouped = pointed & some.str.contains(rf"^(?:{GROUPED_BY_POINTS})$")
         self.points |= bool(pointed.any())
@@ -154,15 +157,23 @@ class Seen:
         ended = []
         for text in some.filter(~is_word(some, NO_NUMBER)).to_list():
             form = find_form(text)
-            self.forms[form] += 1
+            forms[form] += 1
             if form is Form.CENSORED:
                 inner = find_form(text.strip("<>=≤≥⩽⩾+ \u00a0"))
-                self.forms[inner] += inner not in (Form.NUMBER, Form.WORD, Form.CODE)
+                forms[inner] += inner not in (Form.NUMBER, Form.WORD, Form.CODE)
             if form is Form.SUFFIX:
                 ended.append(text)
         if ended:
             suffix = find_suffix(ended)
             self.suffix = suffix if self.suffix in (None, suffix) else ""
+
+    @property
+    def forms(self) -> Counter[Form]:
+        """In how many ways numbers and words are written in all tables."""
+        found: Counter[Form] = Counter()
+        for own in self.table_forms.values():
+            found.update(own)
+        return found
 
     @property
     def levels(self) -> dict[str, int]:
@@ -190,20 +201,16 @@ class Seen:
 
     @property
     def is_marked(self) -> bool:
-        """Whether at least half of its values are numbers, and not all of them plain ones."""
-        forms = self.forms
-        plain = forms[Form.NUMBER] + (forms[Form.CODE] if self.is_stray_code else 0)
-        if self.is_coded and not self.is_stray_code:
+        """Whether at least half of a table's values are numbers, and not all are plain ones."""
+        if self.is_plain or (self.is_coded and not self.is_stray_code):
             return False
-        marked = sum(forms[form] for form in _MARKED)
-        if self.has_suffix:
-            marked += forms[Form.SUFFIX]
-        total = sum(forms.values())
-        odd = total - forms[Form.NUMBER]
-        if not odd or not plain + marked:
-            return False
-        censored = forms[Form.CENSORED]
-        return 2 * (plain + marked + censored) >= total
+        return any(map(self._is_half_numbers, self.table_forms.values()))
+
+    def _is_half_numbers(self, forms: Counter[Form]) -> bool:
+        numbers = forms[Form.NUMBER] + sum(forms[form] for form in _MARKED)
+        numbers += forms[Form.CODE] if self.is_stray_code else 0
+        numbers += forms[Form.SUFFIX] if self.has_suffix else 0
+        return numbers > 0 and 2 * (numbers + forms[Form.CENSORED]) >= sum(forms.values())
 
     @property
     def has_suffix(self) -> bool:

@@ -155,10 +155,11 @@ def _unmask(values: Any) -> np.ndarray:
     """An array, its masked cells missing and not what lies under the mask."""
     if not isinstance(values, np.ma.MaskedArray):
         return np.asarray(values)
-    if np.issubdtype(values.dtype, np.floating):
-        return np.asarray(values.filled(np.nan))
-    found = np.asarray(values.astype(object).filled(None))
-    found[np.ma.getmaskarray(values)] = None
+    data, mask = np.ma.getdata(values), np.ma.getmaskarray(values)
+    if np.issubdtype(data.dtype, np.floating):
+        return np.where(mask, np.nan, data)
+    found = np.array(data, dtype=object)
+    found[mask] = None
     return found
 
 

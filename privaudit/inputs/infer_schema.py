@@ -46,6 +46,7 @@ def propose_schema(
     whats: Sequence[str] = (),
     outcome_kind: OutcomeKind = "class",
     unclear: Literal["refuse", "propose"] = "refuse",
+    needed: Collection[str] = (),
 ) -> tuple[TableSchema, tuple[str, ...]]:
     """Propose a schema for a table, with notes for a person to check. No note quotes a value.
 
@@ -63,6 +64,7 @@ def propose_schema(
         unclear: Whether columns that can be read in several ways (decimal commas, `> 89`, levels
             that differ by case) are refused, or read in the likeliest way with a note, for a person
             who checks the schema.
+        needed: The columns that are read, of which alone something is refused; () for all.
 
     Returns:
         The schema and the notes.
@@ -109,7 +111,7 @@ def propose_schema(
         outcome_kind,
     )
     proposal.spellings = spellings
-    return proposal.make(refuse=unclear == "refuse")
+    return proposal.make(refuse=unclear == "refuse", needed=needed or first.columns)
 
 
 def _require_column(opened: TableFile, name: str, role: str) -> None:
@@ -149,8 +151,8 @@ class _Proposal:
         """Remember what a person has to check in a column."""
         self.notes.setdefault(what, []).append(name)
 
-    def make(self, *, refuse: bool) -> tuple[TableSchema, tuple[str, ...]]:
-        """refuse: what can be read in several ways, instead of noting it."""
+    def make(self, *, refuse: bool, needed: Collection[str]) -> tuple[TableSchema, tuple[str, ...]]:
+        """refuse: what can be read in several ways, of the columns needed, instead of noting it."""
         notes = [
             f"{self.patient!r} was taken for the patient by its name"
             if self.patient and not self.patient_named
@@ -189,7 +191,9 @@ class _Proposal:
             )
         spellings = self._keep_spellings({column.name for column in columns})
         if refuse:
-            refuse_unclear(spellings, self.respelled)
+            how = {name: way for name, way in spellings.how.items() if name in needed}
+            respelled = [name for name in self.respelled if name in needed]
+            refuse_unclear(replace(spellings, how=how), respelled)
         notes += self._note_missing_words({column.name for column in columns})
         notes += [f"{what}: {list_plain(names)}" for what, names in self.notes.items()]
         schema = TableSchema(
@@ -332,7 +336,11 @@ class _Proposal:
         if seen.is_plain or seen.is_marked:
             return self._numeric(seen, marks)
         if seen.is_coded:
-            self.note("numbers such as 007 or 5E1 were taken for codes in", seen.name)
+            self.note(
+                "numbers such as 007 or 5E1 were taken for codes; make the column numeric where a "
+                "model reads them as numbers",
+                seen.name,
+            )
         if seen.shape == "a date" and not seen.dated_numbers:
             raise PrivauditError(
                 f"the column {seen.name!r} holds dates",

@@ -117,6 +117,7 @@ def read_predictions(
         list_rare=True,
         whats=[f"the {what} table"],
         outcome_kind=table.outcome_kind,
+        needed=(table.outcome,),
     )
     columns: tuple[Column, ...]
     if of_numbers:

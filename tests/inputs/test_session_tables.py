@@ -12,6 +12,7 @@ import pytest
 
 from privaudit.errors import PrivauditError
 from privaudit.inputs.dataframe import Frames, read_frames
+from privaudit.inputs.read_canaries import read_canaries
 
 ROWS = 60
 ODD = 2**53
@@ -137,3 +138,17 @@ def test_patients_and_groups_of_two_tools_are_refused() -> None:
         read(patient=([f"{i:04d}" for i in range(ROWS)], list(range(ROWS))))
     with pytest.raises(PrivauditError, match="groups whose names differ by case"):
         read(groups={"unit": (["MICU"] * ROWS, ["micu"] * ROWS)})
+
+
+@pytest.mark.parametrize("gone", [None, np.nan, pd.NA, "", "<NA>", "n/a", "None"])
+def test_canaries_without_a_patient_or_a_score_are_refused(gone: Any) -> None:
+    scores: list[Any] = np.linspace(-1, 1, 2 * ROWS).tolist()
+    frame = pd.DataFrame({"score": scores, "member": [0, 1] * ROWS})
+    frame["patient"] = pd.Series([f"p{i}" for i in range(2 * ROWS)], dtype=object)
+    frame.loc[:3, "patient"] = gone
+    with pytest.raises(PrivauditError, match="have no patient"):
+        read_canaries(frame, patient="patient")
+    frame["score"] = frame["score"].astype(object)
+    frame.loc[:3, "score"] = gone
+    with pytest.raises(PrivauditError, match="have no score"):
+        read_canaries(frame)

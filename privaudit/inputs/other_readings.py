@@ -143,7 +143,9 @@ def refuse_other_reading(model: Model, members: Records, *, by_order: bool) -> l
 def _choose(
     best: Judged, name: str, what: str, other: Judged | None, own: Judged
 ) -> tuple[Judged, str]:
-    if other is None or other.auroc < max(GOOD, own.auroc + CLEARLY) or other.beats(own) < BETTER:
+    # Classes in the wrong order are another fault, and no reason to doubt the columns.
+    least = max(GOOD, max(own.auroc, 1 - own.auroc) + CLEARLY)
+    if other is None or other.auroc < least or other.beats(own) < BETTER:
         return best, name
     return (other, what) if other.auroc > best.auroc else (best, name)
 

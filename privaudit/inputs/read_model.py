@@ -123,12 +123,15 @@ def read_model(
         order = _order_by_expected(order, opened, schema, tables, options)
     schema = replace(schema, classes=order.classes)
     in_order = not order.by_label
-    asked = {"answers": options.answers, "in_order": in_order}
     try:
-        model = bind(opened, schema, encode=options.encode, **asked)
+        model = bind(
+            opened, schema, encode=options.encode, answers=options.answers, in_order=in_order
+        )
     except TextsAsNumbers as error:
         members = _read_pools(tables, schema, seeds)[0].members
-        raise advise_codes(error, opened, schema, members, **asked) from None
+        raise advise_codes(
+            error, opened, schema, members, answers=options.answers, in_order=in_order
+        ) from None
     if in_order:
         opened = replace(opened, labels=None)
     recipe = _choose_recipe(model, estimator)

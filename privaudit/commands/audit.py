@@ -31,7 +31,10 @@ _ESTIMATOR = (
 )
 _MODULE = "A function that makes the torch module whose weights a .safetensors file holds."
 _PICKLE = "Open a pickle, which runs whatever code its maker put into it, with your rights."
-_ENCODE = "How texts became numbers before training: codes or onehot."
+_ENCODE = (
+    "How texts became numbers before training: codes (in sorted order) or onehot. Checked on the "
+    "members."
+)
 _ANSWERS = "What the model answers with: probabilities or logits."
 _PREDICTIONS = (
     "In place of a model: its probabilities, with outcome and membership, a row a record."

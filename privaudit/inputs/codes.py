@@ -13,7 +13,7 @@ import numpy as np
 from privaudit.contracts import Model
 from privaudit.disclosure_limits import MIN_CELL
 from privaudit.errors import PrivauditError
-from privaudit.facts import Caveat, CaveatCode
+from privaudit.facts import Caveat, CaveatCode, Param
 from privaudit.inputs.models.layout import Layout, Place, TextsAsNumbers
 from privaudit.inputs.models.levels import sort_levels
 from privaudit.inputs.models.open_model import bind
@@ -50,7 +50,13 @@ class Compared:
 
 
 def advise_codes(
-    error: TextsAsNumbers, opened: Opened, schema: TableSchema, members: Records, **asked: Any
+    error: TextsAsNumbers,
+    opened: Opened,
+    schema: TableSchema,
+    members: Records,
+    *,
+    answers: str,
+    in_order: bool,
 ) -> PrivauditError:
     """The refusal of texts where numbers are read, with sorted codes as a remedy only where they
     reproduce the model's answers on the members.
@@ -60,10 +66,11 @@ def advise_codes(
         opened: The model's file.
         schema: The schema, its classes in the order of the outputs.
         members: The training records.
-        asked: Further arguments of `bind`.
+        answers: As of `bind`.
+        in_order: As of `bind`.
     """
     try:
-        model = bind(opened, schema, encode="codes", **asked)
+        model = bind(opened, schema, encode="codes", answers=answers, in_order=in_order)
         found = compare_codes(model, members)
     except PrivauditError:
         return error
@@ -142,7 +149,7 @@ def list_codes(layout: Layout, split: Split) -> list[Caveat]:
             for i, (level, code) in enumerate(zip(column.levels, place.codes, strict=True))
             if len(np.unique(pools.patient[x == i])) >= MIN_CELL
         ]
-        params = {
+        params: dict[str, Param] = {
             "column": column.name,
             "levels": tuple(level for _, level in sorted(shown)),
             "codes": tuple(f"{code:g}" for code, _ in sorted(shown)),

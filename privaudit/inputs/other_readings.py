@@ -31,8 +31,9 @@ BETTER = 4.0
 CLEARLY = 0.03
 """And by how much its AUROC lies higher."""
 
-GOOD = 0.65
-"""An AUROC on the members that another reading has to reach."""
+GOOD = 0.8
+"""An AUROC on the members that another reading has to reach: a model at chance may reach 0.7 with
+numbers that it never saw."""
 
 WORSE = 2.0
 """Standard errors by which columns in disorder do worse where their order is the right one."""
@@ -143,7 +144,9 @@ def refuse_other_reading(model: Model, members: Records, *, by_order: bool) -> l
 def _choose(
     best: Judged, name: str, what: str, other: Judged | None, own: Judged
 ) -> tuple[Judged, str]:
-    if other is None or other.auroc < max(GOOD, own.auroc + CLEARLY) or other.beats(own) < BETTER:
+    # Classes in the wrong order are another fault, and no reason to doubt the columns.
+    least = max(GOOD, max(own.auroc, 1 - own.auroc) + CLEARLY)
+    if other is None or other.auroc < least or other.beats(own) < BETTER:
         return best, name
     return (other, what) if other.auroc > best.auroc else (best, name)
 

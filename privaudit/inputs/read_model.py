@@ -132,12 +132,15 @@ def read_model(
         order = _order_outputs(opened, schema, tables, options)
         schema = replace(schema, classes=order.classes)
     in_order = of_classes and not order.by_label
-    asked: dict[str, Any] = {"answers": options.answers, "in_order": in_order}
     try:
-        model = bind(opened, schema, encode=options.encode, **asked)
+        model = bind(
+            opened, schema, encode=options.encode, answers=options.answers, in_order=in_order
+        )
     except TextsAsNumbers as error:
         members = _read_pools(tables, schema, seeds)[0].members
-        raise advise_codes(error, opened, schema, members, **asked) from None
+        raise advise_codes(
+            error, opened, schema, members, answers=options.answers, in_order=in_order
+        ) from None
     if in_order:
         opened = replace(opened, labels=None)
     recipe = None if tables.shadows else _choose_recipe(model, estimator, schema.outcome_kind)
@@ -153,7 +156,7 @@ def read_model(
     found = _check_reading(model, opened, schema, split, options)
     doubts = (
         ()
-        if options.expected is not None
+        if options.expected is not None or not of_classes
         else refuse_other_reading(
             model, split.members, by_order=opened.names is None and _is_laid_out(model)
         )

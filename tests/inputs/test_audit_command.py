@@ -21,6 +21,17 @@ from privaudit.results import Audit, from_json
 
 COLUMNS = ["age", "sex", "unit", "lactate", "heart"]
 CANARY = "Zebediah"
+POLICY = """\
+schema = "privaudit.policy/1"
+name = "Toy"
+review_by = 2099-01-01
+[context]
+release = "public-api"
+[[limit]]
+id = "ranking"
+metric = "membership.auc"
+max = 0.55
+"""
 
 
 @pytest.fixture
@@ -343,6 +354,56 @@ def test_five_thousand_columns(home: Path, capsys: pytest.CaptureFixture[str]) -
     )
     assert code in (0, 3)
     assert document(capsys).data.columns == 5_000
+
+
+def test_an_order_of_classes_that_is_wrong_is_inconclusive(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("members", "heldout"):
+        frame = pd.read_csv(f"{name}.csv")
+        frame.assign(died=np.where(frame.died == 1, "died", "lived")).to_csv(
+            f"{name}.csv", index=False
+        )
+    Path("p.toml").write_text(POLICY)
+    assert audit() == 2
+    refused = capsys.readouterr().err
+    assert "--classes" in refused
+    assert "for lived,died" in refused
+    assert audit("--json", classes="died,lived", policy="p.toml") == 3
+    told = json.loads(capsys.readouterr().out)
+    assert told["verdict"] == "INCONCLUSIVE"
+    found = from_json(Path(told["audit"]).read_text())
+    assert CaveatCode.OUTCOMES_WRONG_WAY in [c.code for c in found.caveats]
+    assert CaveatCode.AUC_BELOW_HALF in [c.code for c in found.caveats]
+    page = Path(told["report"]).read_text()
+    assert "the wrong way round" in page
+    assert audit("--json", event="died", policy="p.toml") == 1
+    found = document(capsys)
+    assert found.data.positive == "died"
+    assert "--event died" in found.manifest.command
+
+
+def test_expected_answers_stand_in_the_document(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from xgboost import XGBClassifier
+
+    model = XGBClassifier()
+    model.load_model("m.json")
+    frame = pd.read_csv("members.csv")
+    X = pd.get_dummies(frame[COLUMNS]).astype(float)
+    expected = pd.DataFrame({"row": np.arange(20), "p": model.predict_proba(X)[:20, 1]})
+    expected.to_csv("own.csv", index=False)
+    assert audit("--json", expect="own.csv") in (0, 3)
+    told = json.loads(capsys.readouterr().out)
+    found = from_json(Path(told["audit"]).read_text())
+    (note,) = [c for c in found.data.notes if c.code is CaveatCode.EXPECTED_ANSWERS]
+    assert note.params["rows"] == 20
+    assert "own probabilities of 20 rows" in Path(told["report"]).read_text()
+    assert "own.csv" not in found.manifest.command
+    expected.assign(p=expected.p + 0.001).to_csv("own.csv", index=False)
+    assert audit(expect="own.csv") == 2
+    assert "0.001" in capsys.readouterr().err
 
 
 def test_a_large_table_is_sampled_by_patient(

@@ -55,7 +55,8 @@ class Place:
     def read(self, x: np.ndarray) -> np.ndarray:
         """(n,) float32 what the model is handed for a column's (n,) values."""
         if self.level is not None:
-            return (np.isnan(x) if self.level < 0 else x == self.level).astype(np.float32)
+            hot: np.ndarray = np.isnan(x) if self.level < 0 else x == self.level
+            return hot.astype(np.float32)
         if not self.codes:
             return x
         if self.values:
@@ -63,7 +64,8 @@ class Place:
         else:
             places = np.where(np.isnan(x), -1, x).astype(np.int64)
         codes = np.array([*self.codes, math.nan], dtype=np.float32)[places]
-        return np.where(np.isnan(x), np.float32(self.missing), codes)
+        result: np.ndarray = np.where(np.isnan(x), np.float32(self.missing), codes)
+        return result
 
     def count_unknown(self, x: np.ndarray) -> int:
         """How many recorded values the model does not know."""

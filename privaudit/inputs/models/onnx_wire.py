@@ -161,7 +161,8 @@ def _read_node(raw: bytes) -> Node:
 
 
 def _read_attribute(raw: bytes) -> tuple[str, Any]:
-    name, found = "", None
+    name = ""
+    found: Any = None
     ints: list[int] = []
     strings: list[str] = []
     for number, value in _fields(raw):

@@ -280,28 +280,34 @@ def _read_catboost(fitted: Any, own: Mapping[str, Any]) -> dict[str, Any]:
     stops = [name for name in CATBOOST_STOPS if name in own]
     if fitted.best_iteration_ is None and not stops and trees == own.get(names[0], 1_000):
         return {}
-    # Its own choice of a learning rate depends on the number of rounds.
+    # What it chose by itself depends on the number of rounds, and on whether a rate is stated.
+    chosen = fitted.get_all_params()
     rate = "eta" if "eta" in own else "learning_rate"
     return {
         **dict.fromkeys(names, trees),
         rate: float(fitted.learning_rate_),
+        "leaf_estimation_iterations": int(chosen["leaf_estimation_iterations"]),
         **dict.fromkeys(stops),
     }
 
 
 def _read_sklearn(fitted: Any, own: Mapping[str, Any], kind: str) -> dict[str, Any]:
     if kind.startswith("HistGradientBoosting") and fitted.do_early_stopping_:
-        return {"max_iter": int(fitted.n_iter_), "early_stopping": False}
+        return {"early_stopping": True, **_never_stop("max_iter", int(fitted.n_iter_))}
     if kind.startswith("GradientBoosting") and own.get("n_iter_no_change") is not None:
-        return {"n_estimators": int(fitted.n_estimators_), "n_iter_no_change": None}
+        return _never_stop("n_estimators", int(fitted.n_estimators_))
     if own.get("early_stopping") is not True or "max_iter" not in own:
         return {}
     scores = getattr(fitted, "validation_scores_", None)
     if scores is not None and len(scores):
         # A perceptron goes back to the weights of its best epoch.
-        best = max(range(len(scores)), key=scores.__getitem__) + 1
-        return {"max_iter": best, "early_stopping": False, "n_iter_no_change": best + 1}
-    return {"max_iter": int(fitted.n_iter_), "early_stopping": False, "tol": None}
+        return _never_stop("max_iter", max(range(len(scores)), key=scores.__getitem__) + 1)
+    return _never_stop("max_iter", int(fitted.n_iter_))
+
+
+def _never_stop(name: str, rounds: int) -> dict[str, Any]:
+    """As many rounds, and as many records held out as in training, but no stop."""
+    return {name: rounds, "n_iter_no_change": rounds + 1}
 
 
 __all__ = ["find_fitted_part", "fix_length", "is_fitted"]

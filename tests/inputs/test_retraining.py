@@ -189,16 +189,17 @@ def stopped(kind: str) -> tuple[Any, dict[str, Any]]:
         }
     if kind == "histogram":
         made = HistGradientBoostingClassifier(early_stopping=True, random_state=0).fit(X, y)
-        return made, {"max_iter": made.n_iter_, "early_stopping": False}
+        return made, {"max_iter": made.n_iter_, "n_iter_no_change": made.n_iter_ + 1}
     if kind == "boosted":
         made = GradientBoostingClassifier(n_iter_no_change=3, random_state=0).fit(X, y)
-        return made, {"n_estimators": made.n_estimators_, "n_iter_no_change": None}
+        rounds = made.n_estimators_
+        return made, {"n_estimators": rounds, "n_iter_no_change": rounds + 1}
     if kind == "perceptron":
         made = MLPClassifier((8,), early_stopping=True, random_state=0, max_iter=100).fit(X, y)
         best = int(np.argmax(made.validation_scores_)) + 1
-        return made, {"max_iter": best, "early_stopping": False}
+        return made, {"max_iter": best, "n_iter_no_change": best + 1}
     made = SGDClassifier(loss="log_loss", early_stopping=True, random_state=0).fit(X, y)
-    return made, {"max_iter": made.n_iter_, "early_stopping": False, "tol": None}
+    return made, {"max_iter": made.n_iter_, "n_iter_no_change": made.n_iter_ + 1}
 
 
 STOPPED = (

@@ -193,6 +193,8 @@ class CaveatCode(StrEnum):
     NO_BETTER_THAN_CHANCE = "no_better_than_chance"
     SMALLER_ERRORS_ON_HELD_OUT = "smaller_errors_on_held_out"
     NO_BETTER_THAN_A_CONSTANT = "no_better_than_a_constant"
+    RANKED_BETTER_ON_HELD_OUT = "ranked_better_on_held_out"
+    RANKED_BY_CHANCE = "ranked_by_chance"
     SEVERAL_RECORDS_A_PATIENT = "several_records_a_patient"
     NOT_RETRAINED = "not_retrained"
 
@@ -257,6 +259,8 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.NO_BETTER_THAN_CHANCE: ("members",),
     CaveatCode.SMALLER_ERRORS_ON_HELD_OUT: ("held_out", "members"),
     CaveatCode.NO_BETTER_THAN_A_CONSTANT: ("members", "constant"),
+    CaveatCode.RANKED_BETTER_ON_HELD_OUT: ("held_out", "members"),
+    CaveatCode.RANKED_BY_CHANCE: ("members",),
     CaveatCode.SEVERAL_RECORDS_A_PATIENT: (
         "records",
         "patients",

@@ -48,6 +48,7 @@ _SAMPLE = "Rows to read of each side, of patients drawn at random; `all` for eve
     option("--nonmembers", "TABLE", "Rows of patients who were held out.", PATH),
     inputs.OUTCOME,
     inputs.OUTCOME_KIND,
+    inputs.EVENT_COLUMN,
     option("--reference", "TABLE", _REFERENCE, PATH),
     inputs.PATIENT,
     inputs.SCHEMA,
@@ -131,6 +132,7 @@ def request_of(options: dict[str, Any]) -> Request:
                 *(
                     "outcome",
                     "outcome_kind",
+                    "event_column",
                     "patient",
                     "groups",
                     "estimator",
@@ -168,6 +170,7 @@ def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[s
             groups,
             sample,
             outcome_kind,
+            options["event_column"],
         )
         return read_predictions(table, seeds=seeds, confidence=confidence)
     for name in ("model", "members", "nonmembers"):
@@ -187,6 +190,7 @@ def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[s
         groups,
         sample,
         outcome_kind,
+        options["event_column"],
     )
     how = ModelOptions(
         options["trust_pickle"], options["module"], options["encode"], options["answers"]

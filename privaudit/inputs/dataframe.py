@@ -15,7 +15,7 @@ from privaudit.inputs.cell_text import array_to_labels
 from privaudit.inputs.infer_schema import MAX_LEVELS, order_levels, round_bounds
 from privaudit.inputs.models.answers import canonical
 from privaudit.inputs.models.layout import Frame
-from privaudit.inputs.outcome import array_to_numbers, too_many_classes
+from privaudit.inputs.outcome import array_to_numbers, pair_to_times, too_many_classes
 from privaudit.inputs.read_table import MAX_GROUPS
 from privaudit.inputs.schema import MAX_CLASSES
 from privaudit.records import Column, OutcomeKind, Records
@@ -61,6 +61,8 @@ def read_frames(
     names = ["members", "nonmembers", "reference"]
     tables, outcomes = [], []
     for name, pair in zip(names, given, strict=False):
+        if outcome_kind == "time" and isinstance(pair, tuple | list) and len(pair) == 2:
+            pair = (pair[0], pair_to_times(pair[1], name))
         X, y = _read_pair(pair, name)
         tables.append(X)
         outcomes.append(y)
@@ -116,7 +118,16 @@ def _read_pair(pair: Any, name: str) -> tuple[Any, np.ndarray]:
         X = pd.DataFrame(X, columns=[f"x{j}" for j in range(X.shape[1])])
     elif not isinstance(X, pd.DataFrame):
         X = X.to_pandas()
-    y = np.asarray(y).ravel()
+    y = np.asarray(y)
+    if y.ndim == 2 and y.shape[1] > 1 and len(y) == len(X):
+        raise PrivauditError(
+            f"{name}: {y.shape[1]} outcomes a row, a model of several labels or outputs",
+            "membership is inferred from one outcome at a time",
+            "audit one label after the other, y[:, j] with a model that answers for it, and hold "
+            "the strongest to your limit; a time and its event are y=(time, event) with "
+            "outcome_kind = time",
+        )
+    y = y.ravel()
     if len(X) != len(y) or not len(X):
         raise PrivauditError(
             f"{name}: {len(X):,} rows with {len(y):,} outcomes",

@@ -125,6 +125,7 @@ def propose_schema(
     list_rare: bool = False,
     whats: Sequence[str] = (),
     outcome_kind: OutcomeKind = "class",
+    event: str = "",
 ) -> tuple[TableSchema, tuple[str, ...]]:
     """Propose a schema for a table, with notes for a person to check. No note quotes a value.
 
@@ -139,6 +140,7 @@ def propose_schema(
         list_rare: List rare levels too, as a model may know them.
         whats: What messages call the tables.
         outcome_kind: What the outcome is; never guessed.
+        event: Of a time, the column that says whether the event happened.
 
     Returns:
         The schema and the notes.
@@ -155,6 +157,7 @@ def propose_schema(
         first = opened[0]
         _require_column(first, outcome, "outcome")
         _require_column(first, patient, "patient")
+        _require_column(first, event, "event")
         there = [set(one.columns) for one in opened]
         names = [name for name in first.columns if all(name in own for own in there)]
         seen = {name: Seen(name) for name in names}
@@ -168,7 +171,7 @@ def propose_schema(
     for column in seen.values():
         column.shape = "a date" if column.temporal else column.shape
     proposal = _Proposal(
-        first.columns, seen, outcome, patient, frozenset(always), list_rare, outcome_kind
+        first.columns, seen, outcome, patient, frozenset(always), list_rare, outcome_kind, event
     )
     return proposal.make()
 
@@ -195,10 +198,11 @@ class _Proposal:
         always: frozenset[str],
         list_rare: bool,
         outcome_kind: OutcomeKind,
+        event: str,
     ) -> None:
         self.order, self.seen, self.outcome, self.patient = order, seen, outcome, patient
         self.always, self.list_rare = always, list_rare
-        self.outcome_kind = outcome_kind
+        self.outcome_kind, self.event = outcome_kind, event
         self.notes: dict[str, list[str]] = {}
 
     def note(self, what: str, name: str) -> None:
@@ -230,7 +234,7 @@ class _Proposal:
             notes.append(f"no outcome is named (--outcome){hint}")
         columns, ignored = [], []
         for name in self.order:
-            if name in (self.outcome, self.patient) or name not in self.seen:
+            if name in (self.outcome, self.patient, self.event) or name not in self.seen:
                 continue
             column = self._column(self.seen[name])
             if column is None:
@@ -252,6 +256,7 @@ class _Proposal:
             (),
             tuple(ignored),
             self.outcome_kind if self.outcome else "class",
+            self.event,
         )
         return schema, tuple(notes)
 

@@ -49,6 +49,7 @@ class TablePaths:
     groups: tuple[str, ...] = ()
     sample: int | None = SAMPLE
     outcome_kind: OutcomeKind = "class"
+    event: str = ""
 
     @property
     def given(self) -> dict[Pool, Path]:
@@ -172,6 +173,7 @@ def _find_schema(tables: TablePaths, opened: Opened) -> tuple[TableSchema, list[
             list_rare=True,
             whats=whats,
             outcome_kind=tables.outcome_kind,
+            event=tables.event,
         )
         notes += [f"The schema was proposed, not checked: {note}." for note in proposed]
     if not found.outcome:

@@ -30,7 +30,7 @@ PROBABILITY_NAMES = (
 )
 PREDICTION_NAMES = (
     *("prediction", "predicted", "y_pred", "y_hat", "yhat", "pred", "predictions", "estimate"),
-    *("estimated", "fitted"),
+    *("estimated", "fitted", "risk", "risk_score"),
 )
 MEMBER_NAMES = (
     "member",
@@ -61,6 +61,7 @@ class PredictionsTable:
     groups: tuple[str, ...] = ()
     sample: int | None = SAMPLE
     outcome_kind: OutcomeKind = "class"
+    event: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +101,8 @@ def read_predictions(
     with open_table(table.path, f"the {what} table") as opened:
         names = opened.columns
     member = _find_member_column(table.member, names)
-    rest = [n for n in names if n not in (table.outcome, member, table.patient, *table.groups)]
+    own = (table.outcome, table.event, member, table.patient, *table.groups)
+    rest = [n for n in names if n not in own]
     of_numbers = table.outcome_kind != "class"
     proposed, _ = propose_schema(
         table.path,
@@ -108,6 +110,7 @@ def read_predictions(
         list_rare=True,
         whats=[f"the {what} table"],
         outcome_kind=table.outcome_kind,
+        event=table.event,
     )
     classes = proposed.classes
     if of_numbers:
@@ -117,7 +120,13 @@ def read_predictions(
     columns = tuple(map(Column, found))
     groups = (*table.groups, member)
     schema = TableSchema(
-        columns, table.outcome, classes, table.patient, groups, outcome_kind=table.outcome_kind
+        columns,
+        table.outcome,
+        classes,
+        table.patient,
+        groups,
+        outcome_kind=table.outcome_kind,
+        event=table.event,
     )
     cells = read_cells(
         table.path,

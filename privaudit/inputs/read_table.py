@@ -12,7 +12,7 @@ import numpy as np
 
 from privaudit.errors import PrivauditError
 from privaudit.inputs.cell_text import to_codes, to_labels, to_numbers, to_patients
-from privaudit.inputs.outcome import series_to_numbers
+from privaudit.inputs.outcome import fold_event, series_to_numbers
 from privaudit.inputs.schema import OTHER, TableSchema
 from privaudit.inputs.table_file import Table, TableFile, open_table, write_atomically
 from privaudit.records import Column, Records
@@ -154,7 +154,9 @@ def write_table(records: Records, schema: TableSchema, path: Path | str) -> None
         series.append(pl.Series(schema.patient, [f"p{i}" for i in records.patient.tolist()]))
     series += [_to_series(c, records.X[:, j]) for j, c in enumerate(schema.columns)]
     if schema.outcome and schema.outcome_kind != "class":
-        series.append(pl.Series(schema.outcome, records.y))
+        series.append(pl.Series(schema.outcome, np.abs(records.y) if schema.event else records.y))
+        if schema.event:
+            series.append(pl.Series(schema.event, (records.y > 0).astype(np.int64)))
     elif schema.outcome:
         names = np.array(records.classes, dtype=object)
         series.append(pl.Series(schema.outcome, names[records.y].tolist(), dtype=pl.String))
@@ -182,7 +184,7 @@ def _to_series(column: Column, values: np.ndarray) -> pl.Series:
 
 
 def _refuse_missing_columns(table: TableFile, schema: TableSchema, named_by: str) -> None:
-    needed = (*schema.names, *schema.groups, schema.outcome, schema.patient)
+    needed = (*schema.names, *schema.groups, schema.outcome, schema.event, schema.patient)
     present = set(table.columns)
     lacking = [name for name in dict.fromkeys(needed) if name and name not in present]
     if lacking:
@@ -208,7 +210,7 @@ def _read(
     dtype: type[np.floating[Any]],
 ) -> Cells:
     """chosen: (rows of the file,) bool, which rows to read; None for all."""
-    wanted = [*schema.names, *schema.groups, schema.outcome, schema.patient]
+    wanted = [*schema.names, *schema.groups, schema.outcome, schema.event, schema.patient]
     wanted = [name for name in dict.fromkeys(wanted) if name]
     blocks: list[np.ndarray] = []
     outcomes: list[np.ndarray] = []
@@ -234,7 +236,10 @@ def _read(
             block[:, j] = faults.read_column(batch[column.name], column)
         blocks.append(block)
         if schema.outcome:
-            outcomes.append(faults.read_outcome(batch[schema.outcome], schema))
+            read = faults.read_outcome(batch[schema.outcome], schema)
+            if schema.event:
+                read = faults.read_events(read, batch[schema.event], schema)
+            outcomes.append(read)
         if schema.patient:
             patients.append(faults.read_patients(batch[schema.patient], numbers))
         for name, parts in groups.items():
@@ -357,6 +362,15 @@ class _Faults:
         result: np.ndarray = np.nan_to_num(codes, nan=0).astype(np.int64)
         return result
 
+    def read_events(self, time: np.ndarray, series: pl.Series, schema: TableSchema) -> np.ndarray:
+        """(n,) times to an event, negative where the record was censored."""
+        event, missing, bad = series_to_numbers(fold_event(series))
+        self.add("do not say whether the event happened", schema.event, missing)
+        strange = ~np.isin(event, (0.0, 1.0)) & ~np.isnan(event)
+        self.add("are neither 0 nor 1 as an event", schema.event, bad + int(strange.sum()))
+        self.add("are no time above 0", schema.outcome, int((time <= 0).sum()))
+        return np.where(event == 1.0, np.maximum(time, 1e-300), -np.maximum(time, 1e-300))
+
     def read_patients(self, series: pl.Series, numbers: dict[str, int]) -> np.ndarray:
         """(n,) int64 numbers of the patients."""
         patients, missing = to_patients(series, numbers)
@@ -400,6 +414,18 @@ class _Faults:
             "are no number of the outcome": (
                 "the outcome is said to be a number",
                 "correct the cells, or say that the outcome is a class",
+            ),
+            "do not say whether the event happened": (
+                "each time comes with 1, the event happened, or 0, the record was censored",
+                "drop these rows",
+            ),
+            "are neither 0 nor 1 as an event": (
+                "1 says that the event happened at that time, 0 that the record was censored then",
+                "code the event as 1 and 0, or true and false",
+            ),
+            "are no time above 0": (
+                "a time to an event is how long a record was at risk",
+                "drop these rows, or give the smallest time that can be told apart",
             ),
             "are none of the classes": (
                 f"the classes are: {', '.join(schema.classes)}",

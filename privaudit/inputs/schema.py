@@ -36,7 +36,10 @@ class TableSchema:
         patient: The column that names the unit of privacy, "" where each row is its own patient.
         groups: Columns whose subgroups are reported.
         ignored: Columns left aside: identifiers, dates, free text.
-        outcome_kind: "number" for an outcome such as a length of stay, which has no classes.
+        outcome_kind: "number" for an outcome such as a length of stay, "time" for the time to an
+            event; neither has classes.
+        event: Of a time, the column that says whether the event happened (1) or the record was
+            censored (0).
 
     Raises:
         PrivauditError: A column with two roles or described twice, no feature, or an outcome that
@@ -50,6 +53,7 @@ class TableSchema:
     groups: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     outcome_kind: OutcomeKind = "class"
+    event: str = ""
 
     def __post_init__(self) -> None:
         names = self.names
@@ -66,7 +70,11 @@ class TableSchema:
                 "a model needs something to read",
                 "describe at least one [[column]]",
             )
-        for role, name in (("outcome", self.outcome), ("patient", self.patient)):
+        for role, name in (
+            ("outcome", self.outcome),
+            ("patient", self.patient),
+            ("event", self.event),
+        ):
             if name and name in names:
                 raise PrivauditError(
                     f"the {role} {name!r} is also a feature",
@@ -78,6 +86,14 @@ class TableSchema:
                 f"an outcome {self.outcome!r} that is a number, with {len(self.classes)} classes",
                 "a number has no classes",
                 'remove `classes`, or `outcome_kind = "number"`',
+            )
+        if (self.outcome_kind == "time") != bool(self.event):
+            raise PrivauditError(
+                f"an outcome {self.outcome!r} of the kind {self.outcome_kind}, "
+                f"{'with' if self.event else 'without'} a column of events",
+                "a time to an event comes with whether the event happened (1) or the record was "
+                "censored (0), and no other outcome does",
+                'name the column of events beside `outcome_kind = "time"`, or neither',
             )
         of_classes = self.outcome and self.outcome_kind == "class"
         if of_classes and not 2 <= len(self.classes) <= MAX_CLASSES:
@@ -116,7 +132,11 @@ class _Roles:
     ignored: tuple[str, ...] = field(default=(), metadata={"description": "Columns left aside."})
     outcome_kind: OutcomeKind = field(
         default="class",
-        metadata={"description": "What the outcome is: a class, or a number without classes."},
+        metadata={"description": "What the outcome is: a class, a number, or a time to an event."},
+    )
+    event: str = field(
+        default="",
+        metadata={"description": "Of a time, the column of 1 (the event happened) and 0."},
     )
 
 
@@ -167,6 +187,7 @@ def read_schema(path: Path | str) -> TableSchema:
         roles.groups,
         roles.ignored,
         roles.outcome_kind,
+        roles.event,
     )
 
 
@@ -242,6 +263,7 @@ def format_schema(schema: TableSchema, notes: Sequence[str] = ()) -> str:
             for role in ("outcome", "classes", "patient", "groups", "ignored")
         ),
         *([] if schema.outcome_kind == "class" else [f'outcome_kind = "{schema.outcome_kind}"']),
+        *([f"event = {_toml(schema.event)}"] if schema.event else []),
     ]
     default = Column("")
     for column in schema.columns:

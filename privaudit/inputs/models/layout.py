@@ -250,4 +250,22 @@ class Frame:
         return values
 
 
-__all__ = ["ENCODINGS", "Encode", "Frame", "Layout", "Place", "by_name", "by_order", "loosen"]
+def inputs(reads: Frame | Layout, records: Records, wide: bool = True) -> Any:
+    """What an estimator is handed: a frame, or a matrix of float64 (wide) or float32."""
+    if isinstance(reads, Frame):
+        return reads.make(records)
+    X = reads.matrix(records.X)
+    return X.astype(np.float64) if wide else X
+
+
+__all__ = [
+    "ENCODINGS",
+    "Encode",
+    "Frame",
+    "Layout",
+    "Place",
+    "by_name",
+    "by_order",
+    "inputs",
+    "loosen",
+]

@@ -12,7 +12,7 @@ import numpy as np
 from privaudit.contracts import Model
 from privaudit.errors import PrivauditError
 from privaudit.inputs.models.answers import from_logits, probabilities
-from privaudit.inputs.models.layout import Frame, Layout, by_name, by_order, mismatch
+from privaudit.inputs.models.layout import Frame, Layout, by_name, by_order, inputs, mismatch
 from privaudit.inputs.models.opened_model import (
     Binding,
     Opened,
@@ -69,14 +69,6 @@ class Estimator:
         else:
             p = probabilities(found, len(records), self.classes)
         return reorder_classes(p, self.places)
-
-
-def inputs(reads: Frame | Layout, records: Records, wide: bool = True) -> Any:
-    """What an estimator is handed: a frame, or a matrix of float64 (wide) or float32."""
-    if isinstance(reads, Frame):
-        return reads.make(records)
-    X = reads.matrix(records.X)
-    return X.astype(np.float64) if wide else X
 
 
 def open_estimator(held: Any, form: str = "") -> Opened:
@@ -184,4 +176,4 @@ def open_callable(function: Callable[..., Any], form: str, frame: Frame | None) 
     return Opened(form, None, None, None, bind)
 
 
-__all__ = ["Estimator", "open_callable", "open_estimator"]
+__all__ = ["Estimator", "inputs", "open_callable", "open_estimator"]

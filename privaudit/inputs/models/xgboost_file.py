@@ -21,6 +21,7 @@ from privaudit.inputs.models.opened_model import (
 )
 from privaudit.inputs.models.predictors import (
     XGBOOST_NUMBERS,
+    XGBOOST_TIMES,
     NumberXGBoost,
     not_a_regressor,
 )
@@ -76,7 +77,7 @@ def open_xgboost(raw: bytes) -> Opened:
     booster = load_booster(raw)
     learner = json.loads(booster.save_config())["learner"]
     objective = learner["objective"]["name"]
-    if objective not in (*_SOFTMAX, *_SIGMOID, *XGBOOST_NUMBERS):
+    if objective not in (*_SOFTMAX, *_SIGMOID, *XGBOOST_NUMBERS, *XGBOOST_TIMES):
         raise not_a_classifier("XGBoost", objective)
     of_classes = objective in (*_SOFTMAX, *_SIGMOID)
     classes = max(int(learner["learner_model_param"]["num_class"]), 2) if of_classes else None
@@ -98,7 +99,8 @@ def open_xgboost(raw: bytes) -> Opened:
 
     def bind(binding: Binding) -> Model:
         of_numbers = binding.outcome_kind != "class"
-        if of_numbers and objective not in XGBOOST_NUMBERS:
+        known = XGBOOST_TIMES if binding.outcome_kind == "time" else XGBOOST_NUMBERS
+        if of_numbers and objective not in known:
             raise not_a_regressor("an XGBoost", f"with the objective {objective!r}")
         if not of_numbers and not of_classes:
             raise not_a_classifier("XGBoost", objective)
@@ -108,7 +110,7 @@ def open_xgboost(raw: bytes) -> Opened:
             own = {c.name: c.levels for c in binding.columns if c.name in coded}
             layout = by_name(names, binding.columns, encode=binding.encode, known={**own, **known})
         found = XGBoost(raw, layout, classes or 0)
-        return NumberXGBoost(found) if of_numbers else found
+        return NumberXGBoost(found, XGBOOST_TIMES.get(objective, 1.0)) if of_numbers else found
 
     given = None if names is None else tuple(names)
     return Opened("XGBoost", given, None, classes, bind, tuple(notes))

@@ -369,7 +369,10 @@ class _Faults:
         strange = ~np.isin(event, (0.0, 1.0)) & ~np.isnan(event)
         self.add("are neither 0 nor 1 as an event", schema.event, bad + int(strange.sum()))
         self.add("are no time above 0", schema.outcome, int((time <= 0).sum()))
-        return np.where(event == 1.0, np.maximum(time, 1e-300), -np.maximum(time, 1e-300))
+        # What is refused below must not be refused as records first.
+        time = np.maximum(time, 1e-300)
+        found: np.ndarray = np.where(event == 1.0, time, -time)
+        return found
 
     def read_patients(self, series: pl.Series, numbers: dict[str, int]) -> np.ndarray:
         """(n,) int64 numbers of the patients."""

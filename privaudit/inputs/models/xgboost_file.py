@@ -99,8 +99,8 @@ def open_xgboost(raw: bytes) -> Opened:
 
     def bind(binding: Binding) -> Model:
         of_numbers = binding.outcome_kind != "class"
-        known = XGBOOST_TIMES if binding.outcome_kind == "time" else XGBOOST_NUMBERS
-        if of_numbers and objective not in known:
+        allowed = XGBOOST_TIMES if binding.outcome_kind == "time" else XGBOOST_NUMBERS
+        if of_numbers and objective not in allowed:
             raise not_a_regressor("an XGBoost", f"with the objective {objective!r}")
         if not of_numbers and not of_classes:
             raise not_a_classifier("XGBoost", objective)

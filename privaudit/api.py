@@ -64,7 +64,8 @@ def audit(
             again; None for scikit-learn's clone where it can make one, False for none.
         outcome: What the report calls the outcome.
         outcome_kind: "number" where y holds numbers such as lengths of stay and the model predicts
-            them; never guessed.
+            them; "time" where y is (time, event) and the model answers with a risk, the higher the
+            sooner; never guessed.
         attacks: Names or families, see `privaudit list attacks`; None for all that can be run.
         profile: How much to do: "smoke", "standard" or "thorough".
         policy: A policy file that the audit is judged by.

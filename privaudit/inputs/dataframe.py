@@ -123,9 +123,9 @@ def _read_pair(pair: Any, name: str) -> tuple[Any, np.ndarray]:
         raise PrivauditError(
             f"{name}: {y.shape[1]} outcomes a row, a model of several labels or outputs",
             "membership is inferred from one outcome at a time",
-            "audit one label after the other, y[:, j] with a model that answers for it, and hold "
-            "the strongest to your limit; a time and its event are y=(time, event) with "
-            "outcome_kind = time",
+            "use privaudit.audit_labels for labels of 0 and 1; audit other outputs one after the "
+            "other, y[:, j] with a model that answers for it; a time and its event are "
+            "y=(time, event) with outcome_kind = time",
         )
     y = y.ravel()
     if len(X) != len(y) or not len(X):

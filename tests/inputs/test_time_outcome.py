@@ -165,6 +165,7 @@ def test_an_overfit_model_leaks_with_shadows_and_a_model_of_others_does_not(
     assert null.low < 0.5 < null.high
 
 
+@pytest.mark.slow
 def test_from_files_with_a_model_and_with_predictions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

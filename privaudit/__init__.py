@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from privaudit.api import audit, audit_table
+    from privaudit.api_labels import LabelFindings, audit_labels
     from privaudit.errors import PrivauditError
     from privaudit.facts import Caveat, Group, Metric, Reason, Setting
     from privaudit.findings import Findings
@@ -16,6 +17,7 @@ __version__ = "0.2.0"
 
 _PLACES = {
     "audit": "api",
+    "audit_labels": "api_labels",
     "audit_table": "api",
     "Audit": "results",
     "Caveat": "facts",
@@ -24,6 +26,7 @@ _PLACES = {
     "Finding": "results",
     "Findings": "findings",
     "Group": "facts",
+    "LabelFindings": "api_labels",
     "Metric": "facts",
     "PrivauditError": "errors",
     "Reason": "facts",
@@ -55,6 +58,7 @@ __all__ = [
     "Finding",
     "Findings",
     "Group",
+    "LabelFindings",
     "Metric",
     "PrivauditError",
     "Reason",
@@ -63,5 +67,6 @@ __all__ = [
     "Split",
     "Subject",
     "audit",
+    "audit_labels",
     "audit_table",
 ]

@@ -75,7 +75,8 @@ def audit(
             again; None for scikit-learn's clone where it can make one, False for none.
         outcome: What the report calls the outcome.
         outcome_kind: "number" where y holds numbers such as lengths of stay and the model predicts
-            them; never guessed.
+            them; "time" where y is (time, event) and the model answers with a risk, the higher the
+            sooner; never guessed.
         classes: The outcome's classes in the order of the model's answers, where they are not 0, 1,
             ... and the model has no `classes_`.
         event: Of two classes, the one whose probability the model answers with, in place of
@@ -128,13 +129,15 @@ def audit(
     seeds = Seeds(seed).child("brought")
     how = find_profile(profile)
     rules = _read_policy(policy)
+    kind = check_outcome_kind(outcome_kind)
     given_tables = [members, nonmembers, *([reference] if reference is not None else [])]
+    if kind == "time":
+        given_tables = session_tables.read_times(given_tables)
     groups = session_tables.read_group_argument(groups, given_tables)
     if patient is not None and not isinstance(patient, str):
         session_tables.check_parts(patient, given_tables, "patients")
     aligned = session_tables.align_tables(given_tables)
     outcomes = [pair[1] for pair in aligned if isinstance(pair, tuple)]
-    kind = check_outcome_kind(outcome_kind)
     labels = None
     if kind == "class":
         labels = session_model.find_labels(model, classes, event, outcomes)

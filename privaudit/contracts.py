@@ -66,10 +66,11 @@ class Model(Protocol):
 
 @runtime_checkable
 class Predictor(Model, Protocol):
-    """A model of an outcome that is a number. Asked for probabilities, it refuses."""
+    """A model of an outcome that is a number or a time. Asked for probabilities, it refuses."""
 
     def predict(self, records: Records) -> np.ndarray:
-        """(n,) float64: the predicted outcome, in the outcome's own unit."""
+        """(n,) float64: the predicted outcome in its own unit; for a time to an event, a risk
+        score, the higher the sooner."""
         ...
 
 

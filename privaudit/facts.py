@@ -247,6 +247,8 @@ class CaveatCode(StrEnum):
     SMALLER_ERRORS_ON_HELD_OUT = "smaller_errors_on_held_out"
     NO_BETTER_THAN_A_CONSTANT = "no_better_than_a_constant"
     OUTCOMES_WRONG_WAY = "outcomes_wrong_way"
+    RANKED_BETTER_ON_HELD_OUT = "ranked_better_on_held_out"
+    RANKED_BY_CHANCE = "ranked_by_chance"
     SEVERAL_RECORDS_A_PATIENT = "several_records_a_patient"
     NOT_RETRAINED = "not_retrained"
     CODED_LEVELS = "coded_levels"
@@ -322,6 +324,8 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.NO_BETTER_THAN_A_CONSTANT: ("members", "constant"),
     CaveatCode.OUTCOMES_WRONG_WAY: ("outcome", "auroc", "low", "high", "confidence"),
     CaveatCode.OUTCOMES_WRONG_WAY: ("outcome", "against", "auroc", "low", "high", "confidence"),
+    CaveatCode.RANKED_BETTER_ON_HELD_OUT: ("held_out", "members"),
+    CaveatCode.RANKED_BY_CHANCE: ("members",),
     CaveatCode.SEVERAL_RECORDS_A_PATIENT: (
         "records",
         "patients",

@@ -13,8 +13,9 @@ import numpy as np
 
 from privaudit.errors import PrivauditError
 
-OutcomeKind = Literal["class", "number"]
-"""What the outcome is: one of several classes, or a number such as a length of stay in days."""
+OutcomeKind = Literal["class", "number", "time"]
+"""What the outcome is: one of several classes, a number such as a length of stay in days, or a time
+to an event, which a record may leave before it happens."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,10 @@ class Records:
     """A table of stays: one row each, with the outcome and the patient who is the unit of privacy.
 
     X: (n, d) float32, NaN where nothing was measured; y: (n,) int64 class codes 0..k-1, with
-    k = len(classes), or, where the outcome is a number, (n,) float64 in its own unit, with no
-    classes; patient: (n,) int64; site: (n,) int64, an index into `sites`; series:
-    (n, hours, channels) float32, NaN = not measured in that hour; groups: name -> (n,) array of
-    str, for subgroup tables.
+    k = len(classes), or, with no classes, (n,) float64: a number in its own unit, or a time to an
+    event, negative where the record was censored at that time; patient: (n,) int64; site: (n,)
+    int64, an index into `sites`; series: (n, hours, channels) float32, NaN = not measured in that
+    hour; groups: name -> (n,) array of str, for subgroup tables.
     """
 
     columns: tuple[Column, ...]
@@ -137,6 +138,13 @@ class Records:
                 f"{int((~np.isfinite(self.y)).sum()):,} outcomes that are no finite number",
                 "an audit needs to know every outcome",
                 "drop these rows",
+            )
+
+        if self.outcome_kind == "time" and not self.y.all():
+            raise PrivauditError(
+                f"{int((self.y == 0).sum()):,} times to the event that are 0",
+                "nobody is at risk for no time, and the sign says whether the event happened",
+                "drop these rows, or give the smallest time that can be told apart",
             )
 
     def __len__(self) -> int:

@@ -267,7 +267,7 @@ class Data:
     distribution_shift: members and held-out patients can be told apart without the model, so that
     no membership number means what it should; None where none is known. random_split: this audit
     assigned patients to members and non-members at random; no where the split was supplied.
-    outcome_kind: what the outcome is; a number has no `classes`.
+    outcome_kind: what the outcome is; a number and a time have no `classes`.
     """
 
     source: str
@@ -285,7 +285,7 @@ class Data:
     facts: Mapping[str, str | int | float] = field(default_factory=dict)
     distribution_shift: Caveat | None = None
     random_split: bool = True
-    outcome_kind: Literal["class", "number"] = "class"
+    outcome_kind: Literal["class", "number", "time"] = "class"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from privaudit.errors import PrivauditError
+from privaudit.residuals import pair_residuals
 
 if TYPE_CHECKING:
     from privaudit.contracts import Model
@@ -41,9 +42,12 @@ def read_signal(answers: np.ndarray, records: Records) -> np.ndarray:
     sign and in the outcome's unit. Over models trained the same way, a record's residual is nearly
     Gaussian, which its absolute value and the logarithm of that are not: LiRA with residuals finds
     as much or more on forests, boosted trees and networks (docs/design/016-other-outcomes.md).
+    For a time to an event, how often the risk ranks the record too high, less too low.
     """
     if records.outcome_kind == "class":
         return margin(answers, records.y)
+    if records.outcome_kind == "time":
+        return pair_residuals(np.asarray(answers, dtype=np.float64), records.y)
     return np.asarray(np.asarray(answers, dtype=np.float64) - records.y)
 
 

@@ -18,7 +18,7 @@ SATURATED = 600.0
 """No probability above the clipping of `privaudit.signals.TINY` gives a margin beyond this."""
 
 
-ANY_OUTCOME: frozenset[OutcomeKind] = frozenset({"class", "number"})
+ANY_OUTCOME: frozenset[OutcomeKind] = frozenset({"class", "number", "time"})
 
 LogLikelihood = Callable[[np.ndarray], np.ndarray]
 """Of a signal, the log probability of what was recorded, up to a constant."""

@@ -30,10 +30,12 @@ OUTCOME = click.option(
     help="The outcome's column.",
 )
 _KIND = (
-    "What the outcome is: `class`, or `number` for a number such as a length of stay. "
+    "What the outcome is: `class`, `number` such as a length of stay, or `time` to an event. "
     "[default: class, or what the schema says]"
 )
 OUTCOME_KIND = option("--outcome-kind", "KIND", _KIND, default="")
+_EVENT = "Of a time, the column that says whether the event happened: 1, or 0 for censored."
+EVENT_COLUMN = option("--event-column", "COLUMN", _EVENT, default="")
 _PATIENT = "The column that names patients. [default: guessed by its name, else each row is one]"
 PATIENT = option("--patient", "COLUMN", _PATIENT, default="")
 _SCHEMA = "What the columns are, as `privaudit schema` proposes it. [default: proposed]"
@@ -79,6 +81,7 @@ def parse_sample(text: str) -> int | None:
 
 
 __all__ = [
+    "EVENT_COLUMN",
     "GROUPS",
     "OUTCOME",
     "OUTCOME_KIND",

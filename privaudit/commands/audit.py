@@ -62,6 +62,7 @@ _SAMPLE = "Rows to read of each side, of patients drawn at random; `all` for eve
     option("--nonmembers", "TABLE", "Rows of patients who were held out.", PATH),
     inputs.OUTCOME,
     inputs.OUTCOME_KIND,
+    inputs.EVENT_COLUMN,
     option("--reference", "TABLE", _REFERENCE, PATH),
     inputs.PATIENT,
     inputs.SCHEMA,
@@ -153,8 +154,8 @@ def request_of(options: dict[str, Any]) -> Request:
                 *("expect", "shadow_answers", "shadow_members"),
             ),
             (
-                *("outcome", "outcome_kind", "patient", "groups", "estimator", "module"),
-                *("encode", "answers", "classes", "event", "member", "probabilities"),
+                *("outcome", "outcome_kind", "event_column", "patient", "groups", "estimator"),
+                *("module", "encode", "answers", "classes", "event", "member", "probabilities"),
                 *("attacks", "sample", "profile", "seed"),
             ),
         ),
@@ -191,6 +192,7 @@ def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[s
             outcome_kind,
             order,
             shadows,
+            options["event_column"],
         )
         return read_predictions(table, seeds=seeds, confidence=confidence)
     for name in ("model", "members", "nonmembers"):
@@ -211,6 +213,7 @@ def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[s
         sample,
         outcome_kind,
         shadows,
+        options["event_column"],
     )
     if shadows is not None and options["estimator"]:
         raise PrivauditError(

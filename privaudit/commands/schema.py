@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from privaudit.commands._inputs import OUTCOME, OUTCOME_KIND, PATIENT
+from privaudit.commands._inputs import EVENT_COLUMN, OUTCOME, OUTCOME_KIND, PATIENT
 from privaudit.commands._options import JSON, PATH, option, with_options
 from privaudit.errors import PrivauditError
 
@@ -18,6 +18,7 @@ from privaudit.errors import PrivauditError
 @with_options(
     OUTCOME,
     OUTCOME_KIND,
+    EVENT_COLUMN,
     PATIENT,
     option("--out", "FILE", "Write the schema there. [default: print it]", PATH),
     option(
@@ -29,6 +30,7 @@ def command(
     tables: tuple[Path, ...],
     outcome: str,
     outcome_kind: str,
+    event_column: str,
     patient: str,
     out: Path | None,
     json_schema: bool,
@@ -61,6 +63,7 @@ def command(
         outcome_kind=check_outcome_kind(outcome_kind or "class"),
         whats=whats if len(tables) > 1 else (),
         unclear="propose",
+        event=event_column,
     )
     notes += examine_proposal(proposed, tables)
     if out is not None:

@@ -100,6 +100,17 @@ class OpenMemoriser(Memoriser):
 
 
 @dataclass(frozen=True, eq=False)
+class Planted(Target):
+    """A target whose leak is planted in the signal: no risk score is a residual times e^-lift."""
+
+    lifted: np.ndarray | None = None
+
+    @property
+    def margins(self) -> np.ndarray:
+        return np.asarray(self.lifted, dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
 class NumberMemoriser(AnswersWithNumbers):
     """The released model with a planted leak: its residual on what it saw, times e^-lift."""
 
@@ -165,6 +176,10 @@ def plant(target: Target) -> tuple[Target, float]:
         size = np.abs(outside)
         sizes = np.log(np.maximum(size, 1e-6 * (float(np.median(size)) or 1.0)))
         lift = LIFT * max(float(np.std(sizes)), 0.5)
+        kind = target.split.audit.outcome_kind
+        if kind == "time":
+            found = lift_signal(target.margins, target.split.is_member, lift, kind)
+            return Planted(target.release, target.split, target.method, found), lift
         release = replace(target.release, model=NumberMemoriser(model, seen, lift))
         return Target(release, target.split, target.method), lift
     lift = LIFT * max(float(np.std(np.clip(outside, -20, 20))), 0.5)

@@ -280,13 +280,16 @@ def _utility(proba: np.ndarray, split: Split, confidence: float, seeds: Seeds) -
 def _utility_of_numbers(
     own: np.ndarray, other: np.ndarray, split: Split, confidence: float
 ) -> dict[str, Any]:
-    """own, other: (n,) predictions for the members and the non-members."""
+    """own, other: (n,) predictions, or risk scores, for the members and the non-members."""
     inside, outside = split.members, split.nonmembers
-    utility = partial(stats.utility_of_numbers, confidence=confidence)
+    is_time = outside.outcome_kind == "time"
+    of_all = stats.utility_of_times if is_time else stats.utility_of_numbers
+    of_groups = stats.utility_groups_of_times if is_time else stats.utility_groups_of_numbers
+    utility = partial(of_all, confidence=confidence)
     parts = {
         "utility": utility(other, outside.y, patients=outside.patient),
         "utility_members": utility(own, inside.y, patients=inside.patient),
-        "utility_groups": stats.utility_groups_of_numbers(
+        "utility_groups": of_groups(
             other,
             outside.y,
             patients=outside.patient,

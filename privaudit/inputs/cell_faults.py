@@ -12,7 +12,7 @@ import numpy as np
 from privaudit.errors import PrivauditError
 from privaudit.inputs.cell_text import to_codes, to_numbers, to_patients
 from privaudit.inputs.number_text import WAYS, Form, Sight, contradict
-from privaudit.inputs.outcome import series_to_numbers
+from privaudit.inputs.outcome import fold_event, series_to_numbers
 from privaudit.inputs.schema import OTHER, TableSchema
 from privaudit.records import Column
 
@@ -38,6 +38,9 @@ class Fault(StrEnum):
     RESPELLED = "are one of its levels but for case, blanks or zeros"
     NO_OUTCOME = "have no outcome"
     NO_OUTCOME_NUMBER = "are no number of the outcome"
+    NO_EVENT = "do not say whether the event happened"
+    STRANGE_EVENT = "are neither 0 nor 1 as an event"
+    NO_TIME = "are no time above 0"
     NO_CLASS = "are none of the classes"
     NO_PATIENT = "have no patient"
     ROUNDED = "were rounded, so that two patients may be one"
@@ -80,6 +83,18 @@ _REMEDIES = {
     Fault.NO_OUTCOME_NUMBER: (
         "the outcome is said to be a number",
         "correct the cells, or say that the outcome is a class",
+    ),
+    Fault.NO_EVENT: (
+        "each time comes with 1, the event happened, or 0, the record was censored",
+        "drop these rows",
+    ),
+    Fault.STRANGE_EVENT: (
+        "1 says that the event happened at that time, 0 that the record was censored then",
+        "code the event as 1 and 0, or true and false",
+    ),
+    Fault.NO_TIME: (
+        "a time to an event is how long a record was at risk",
+        "drop these rows, or give the smallest time that can be told apart",
     ),
     Fault.NO_CLASS: (
         "the classes are: {classes}",
@@ -160,6 +175,18 @@ class Faults:
         self.add(Fault.NO_CLASS, name, int(unknown.sum()) - alike)
         result: np.ndarray = np.nan_to_num(codes, nan=0).astype(np.int64)
         return result
+
+    def read_events(self, time: np.ndarray, series: pl.Series, schema: TableSchema) -> np.ndarray:
+        """(n,) times to an event, negative where the record was censored."""
+        event, missing, bad = series_to_numbers(fold_event(series))
+        self.add(Fault.NO_EVENT, schema.event, missing)
+        strange = ~np.isin(event, (0.0, 1.0)) & ~np.isnan(event)
+        self.add(Fault.STRANGE_EVENT, schema.event, bad + int(strange.sum()))
+        self.add(Fault.NO_TIME, schema.outcome, int((time <= 0).sum()))
+        # What is refused below must not be refused as records first.
+        time = np.maximum(time, 1e-300)
+        found: np.ndarray = np.where(event == 1.0, time, -time)
+        return found
 
     def read_patients(self, series: pl.Series, numbers: dict[str, int]) -> np.ndarray:
         """(n,) int64 numbers of the patients."""

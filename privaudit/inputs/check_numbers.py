@@ -10,6 +10,7 @@ import numpy as np
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode, Param
 from privaudit.records import Split
+from privaudit.stats import utility_of_times
 
 SLACK = 1.05
 """How much worse than the best constant a model may be on its own members before it is refused."""
@@ -49,6 +50,37 @@ def examine_predictions(split: Split, predicted: Sequence[np.ndarray]) -> list[C
     if members > 0.98 * constant and max(map(len, pools)) > 200:
         params = {"members": members, "constant": constant}
         return [Caveat(CaveatCode.NO_BETTER_THAN_A_CONSTANT, params=params)]
+    return []
+
+
+def examine_risks(split: Split, risks: Sequence[np.ndarray]) -> list[Caveat]:
+    """What the model's risk scores, for members and non-members, say of how it was asked.
+
+    Raises:
+        PrivauditError: Scores that rank the members' times the wrong way round.
+    """
+    if all(np.ptp(one) == 0 for one in risks):
+        return [Caveat(CaveatCode.CONSTANT_ANSWERS)]
+    pools = (split.members, split.nonmembers)
+    found = [
+        utility_of_times(one, pool.y, patients=pool.patient, confidence=0.99)[0]
+        for one, pool in zip(risks, pools, strict=True)
+    ]
+    members, held_out = (one.value if one.value is not None else 0.5 for one in found)
+    if found[0].high is not None and found[0].high < 0.5:
+        raise PrivauditError(
+            f"risk scores that rank the rows trained on in reverse (C-index {members:.2f})",
+            "a higher score has to mean that the event comes sooner; a predicted time, or a "
+            "probability of survival, is higher where it comes later",
+            "give minus that number as the score, or check which value of the event means that it "
+            "happened",
+        )
+    params: dict[str, Param] = {"held_out": held_out, "members": members}
+    apart = found[0].high is not None and found[1].low is not None
+    if apart and (found[1].low or 0.0) > (found[0].high or 1.0):
+        return [Caveat(CaveatCode.RANKED_BETTER_ON_HELD_OUT, params=params)]
+    if members < 0.52 and max(map(len, pools)) > 200:
+        return [Caveat(CaveatCode.RANKED_BY_CHANCE, params={"members": members})]
     return []
 
 
@@ -122,4 +154,4 @@ def _rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
     return float(ranks[0] @ ranks[1]) / size if size else 0.0
 
 
-__all__ = ["examine_predictions"]
+__all__ = ["examine_predictions", "examine_risks"]

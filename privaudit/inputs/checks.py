@@ -13,7 +13,7 @@ from privaudit.disclosure_limits import MIN_CELL
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode, Param
 from privaudit.inputs import identifiers
-from privaudit.inputs.check_numbers import examine_predictions
+from privaudit.inputs.check_numbers import examine_predictions, examine_risks
 from privaudit.records import Records, Split
 from privaudit.results import Estimate
 from privaudit.seeds import Seeds
@@ -111,7 +111,8 @@ def examine(
     pools = (split.members, split.nonmembers)
     p = [ask(model, pool) for pool in pools]
     kind = split.members.outcome_kind
-    answered = (examine_answers if kind == "class" else examine_predictions)(split, p)
+    examiners = {"class": examine_answers, "number": examine_predictions, "time": examine_risks}
+    answered = examiners[kind](split, p)
     if reads:
         tested = measure_shift(split, seeds.rng("drift"))
         if "auc" in tested.params:
@@ -232,7 +233,10 @@ def _most_different_columns(both: Records, inside: np.ndarray) -> tuple[str, ...
 def find_outcome_columns(members: Records) -> list[Caveat]:
     """Columns that give the outcome away by themselves."""
     some = members.take(slice(0, 20_000))
-    y = some.y if some.outcome_kind == "class" else (some.y > np.median(some.y)).astype(np.int64)
+    y = some.y
+    if some.outcome_kind != "class":
+        size = np.abs(y) if some.outcome_kind == "time" else y
+        y = (size > np.median(size)).astype(np.int64)
     other = some.patient % 2 == 0
     found = []
     for j, column in enumerate(some.columns):

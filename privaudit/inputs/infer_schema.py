@@ -47,6 +47,7 @@ def propose_schema(
     outcome_kind: OutcomeKind = "class",
     unclear: Literal["refuse", "propose"] = "refuse",
     needed: Collection[str] = (),
+    event: str = "",
 ) -> tuple[TableSchema, tuple[str, ...]]:
     """Propose a schema for a table, with notes for a person to check. No note quotes a value.
 
@@ -65,6 +66,7 @@ def propose_schema(
             that differ by case) are refused, or read in the likeliest way with a note, for a person
             who checks the schema.
         needed: The columns that are read, of which alone something is refused; () for all.
+        event: Of a time, the column that says whether the event happened.
 
     Returns:
         The schema and the notes.
@@ -82,6 +84,7 @@ def propose_schema(
         first = opened[0]
         _require_column(first, outcome, "outcome")
         _require_column(first, patient, "patient")
+        _require_column(first, event, "event")
         there = [set(one.columns) for one in opened]
         names = [name for name in first.columns if all(name in own for own in there)]
         seen = {name: Seen(name) for name in names}
@@ -109,6 +112,7 @@ def propose_schema(
         frozenset(always),
         list_rare,
         outcome_kind,
+        event,
     )
     proposal.spellings = spellings
     return proposal.make(refuse=unclear == "refuse", needed=needed or first.columns)
@@ -137,11 +141,12 @@ class _Proposal:
         always: frozenset[str],
         list_rare: bool,
         outcome_kind: OutcomeKind,
+        event: str,
     ) -> None:
         self.order, self.seen, self.outcome, self.patient = order, seen, outcome, patient
         self.patient_named = patient_named
         self.always, self.list_rare = always, list_rare
-        self.outcome_kind = outcome_kind
+        self.outcome_kind, self.event = outcome_kind, event
         self.notes: dict[str, list[str]] = {}
         self.spellings = Spellings()
         self.respelled: list[str] = []
@@ -176,7 +181,7 @@ class _Proposal:
             notes.append(f"no outcome is named (--outcome){hint}")
         columns, ignored = [], []
         for name in self.order:
-            if name in (self.outcome, self.patient) or name not in self.seen:
+            if name in (self.outcome, self.patient, self.event) or name not in self.seen:
                 continue
             column = self._column(self.seen[name])
             if column is None:
@@ -207,6 +212,7 @@ class _Proposal:
             spellings.table,
             {name: one for name, one in spellings.spelled.items() if one != PLAIN},
             self.guessed,
+            self.event,
         )
         return schema, tuple(notes)
 

@@ -29,7 +29,7 @@ def check_outcome_kind(kind: str) -> OutcomeKind:
         f"outcome_kind {kind!r}",
         f"known are: {', '.join(OUTCOME_KINDS)}",
         "say class where the outcome is one of several classes, number where it is a number such "
-        "as a length of stay in days",
+        "as a length of stay in days, time where it is a time to an event",
     )
 
 
@@ -52,6 +52,17 @@ def series_to_numbers(series: pl.Series) -> tuple[np.ndarray, int, int]:
         int(found.null_count()) - bad,
         bad,
     )
+
+
+def fold_event(series: pl.Series) -> pl.Series:
+    """A column of events with true and false, in any case, as 1 and 0."""
+    import polars as pl
+
+    if series.dtype != pl.String:
+        return series
+    words = {"true": "1", "false": "0", "yes": "1", "no": "0", "t": "1", "f": "0"}
+    plain = series.str.strip_chars()
+    return plain.str.to_lowercase().replace(words).alias(series.name)
 
 
 def array_to_numbers(y: Any, what: str) -> np.ndarray:
@@ -87,10 +98,63 @@ def array_to_numbers(y: Any, what: str) -> np.ndarray:
     return found
 
 
+def sign_times(time: np.ndarray, event: np.ndarray, what: str) -> np.ndarray:
+    """(n,) times to an event, negative where it did not happen: what records hold.
+
+    event: (n,) 1 or true where the event happened, 0 or false where the record was censored.
+
+    Raises:
+        PrivauditError: Times that are not above 0, or events that are neither.
+    """
+    strange = int((~np.isin(event, (0.0, 1.0))).sum())
+    if strange:
+        raise PrivauditError(
+            f"{strange:,} records of {what} whose event is neither 0 nor 1",
+            "1 says that the event happened at that time, 0 that the record was censored then",
+            "code the event as 1 and 0, or true and false",
+        )
+    short = int((time <= 0).sum())
+    if short:
+        raise PrivauditError(
+            f"{short:,} times of {what} that are not above 0",
+            "a time to an event is how long a record was at risk",
+            "drop these rows, or give the smallest time that can be told apart",
+        )
+    return np.where(event == 1.0, time, -time)
+
+
+def pair_to_times(y: Any, what: str) -> np.ndarray:
+    """(n,) signed times of a Python session, from (time, event) or an array with fields.
+
+    An array with one field of booleans and one of numbers, as scikit-survival takes it, says which
+    is which by their types; two columns of a matrix do not.
+
+    Raises:
+        PrivauditError: Anything else, or what `sign_times` refuses.
+    """
+    fields = getattr(getattr(y, "dtype", None), "names", None)
+    if fields is not None and len(fields) == 2:
+        kinds = {y.dtype[name].kind: name for name in fields}
+        if set(kinds) in ({"b", "f"}, {"b", "i"}):
+            (event,) = (y[name] for kind, name in kinds.items() if kind == "b")
+            (time,) = (y[name] for kind, name in kinds.items() if kind != "b")
+            return sign_times(array_to_numbers(time, what), array_to_numbers(event, what), what)
+    if isinstance(y, tuple) and len(y) == 2 and len(y[0]) == len(y[1]):
+        return sign_times(array_to_numbers(y[0], what), array_to_numbers(y[1], what), what)
+    raise PrivauditError(
+        f"{what}: outcomes that are no times with their events",
+        "a time to an event comes with whether the event happened",
+        "pass y=(time, event), two arrays of one length, or an array as scikit-survival takes it",
+    )
+
+
 __all__ = [
     "OUTCOME_KINDS",
     "array_to_numbers",
     "check_outcome_kind",
+    "fold_event",
+    "pair_to_times",
     "series_to_numbers",
+    "sign_times",
     "too_many_classes",
 ]

@@ -70,6 +70,7 @@ class TablePaths:
     sample: int | None = SAMPLE
     outcome_kind: OutcomeKind = "class"
     shadows: ShadowTables | None = None
+    event: str = ""
 
     @property
     def given(self) -> dict[Pool, Path]:
@@ -304,6 +305,7 @@ def _find_schema(tables: TablePaths, opened: Opened) -> tuple[TableSchema, list[
             list_rare=True,
             whats=whats,
             outcome_kind=tables.outcome_kind,
+            event=tables.event,
         )
         notes += [f"The schema was proposed, not checked: {note}." for note in proposed]
     if not found.outcome:

@@ -32,7 +32,7 @@ from privaudit.seeds import Seeds
 
 PREDICTION_NAMES = (
     *("prediction", "predicted", "y_pred", "y_hat", "yhat", "pred", "predictions", "estimate"),
-    *("estimated", "fitted"),
+    *("estimated", "fitted", "risk", "risk_score"),
 )
 MEMBER_NAMES = (
     "member",
@@ -68,6 +68,7 @@ class PredictionsTable:
     outcome_kind: OutcomeKind = "class"
     order: StatedOrder = UNSTATED
     shadows: ShadowTables | None = None
+    event: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +108,8 @@ def read_predictions(
     with open_table(table.path, f"the {what} table") as opened:
         names = opened.columns
     member = _find_member_column(table.member, names)
-    rest = [n for n in names if n not in (table.outcome, member, table.patient, *table.groups)]
+    own = (table.outcome, table.event, member, table.patient, *table.groups)
+    rest = [n for n in names if n not in own]
     of_numbers = table.outcome_kind != "class"
     if table.shadows and of_numbers:
         raise no_shadows_of_numbers()
@@ -118,6 +120,7 @@ def read_predictions(
         whats=[f"the {what} table"],
         outcome_kind=table.outcome_kind,
         needed=(table.outcome,),
+        event=table.event,
     )
     columns: tuple[Column, ...]
     if of_numbers:
@@ -130,7 +133,13 @@ def read_predictions(
         columns = tuple(map(Column, chosen.names))
     groups = (*table.groups, member)
     schema = TableSchema(
-        columns, table.outcome, classes, table.patient, groups, outcome_kind=table.outcome_kind
+        columns,
+        table.outcome,
+        classes,
+        table.patient,
+        groups,
+        outcome_kind=table.outcome_kind,
+        event=table.event,
     )
     # Shadow models answer for every row.
     most = None if table.sample is None or table.shadows else 2 * table.sample

@@ -153,7 +153,9 @@ def write_table(records: Records, schema: TableSchema, path: Path | str) -> None
         series.append(pl.Series(schema.patient, [f"p{i}" for i in records.patient.tolist()]))
     series += [_to_series(c, records.X[:, j]) for j, c in enumerate(schema.columns)]
     if schema.outcome and schema.outcome_kind != "class":
-        series.append(pl.Series(schema.outcome, records.y))
+        series.append(pl.Series(schema.outcome, np.abs(records.y) if schema.event else records.y))
+        if schema.event:
+            series.append(pl.Series(schema.event, (records.y > 0).astype(np.int64)))
     elif schema.outcome:
         names = np.array(records.classes, dtype=object)
         series.append(pl.Series(schema.outcome, names[records.y].tolist(), dtype=pl.String))
@@ -181,7 +183,7 @@ def _to_series(column: Column, values: np.ndarray) -> pl.Series:
 
 
 def _refuse_missing_columns(table: TableFile, schema: TableSchema, named_by: str) -> None:
-    needed = (*schema.names, *schema.groups, schema.outcome, schema.patient)
+    needed = (*schema.names, *schema.groups, schema.outcome, schema.event, schema.patient)
     present = set(table.columns)
     lacking = [name for name in dict.fromkeys(needed) if name and name not in present]
     if lacking:
@@ -207,7 +209,7 @@ def _read(
     dtype: type[np.floating[Any]],
 ) -> Cells:
     """chosen: (rows of the file,) bool, which rows to read; None for all."""
-    wanted = [*schema.names, *schema.groups, schema.outcome, schema.patient]
+    wanted = [*schema.names, *schema.groups, schema.outcome, schema.event, schema.patient]
     wanted = [name for name in dict.fromkeys(wanted) if name]
     blocks: list[np.ndarray] = []
     outcomes: list[np.ndarray] = []
@@ -233,7 +235,10 @@ def _read(
             block[:, j] = faults.read_column(batch[column.name], column, schema)
         blocks.append(block)
         if schema.outcome:
-            outcomes.append(faults.read_outcome(batch[schema.outcome], schema))
+            read = faults.read_outcome(batch[schema.outcome], schema)
+            if schema.event:
+                read = faults.read_events(read, batch[schema.event], schema)
+            outcomes.append(read)
         if schema.patient:
             patients.append(faults.read_patients(batch[schema.patient], numbers))
         for name, parts in groups.items():

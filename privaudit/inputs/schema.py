@@ -38,11 +38,14 @@ class TableSchema:
         patient: The column that names the unit of privacy, "" where each row is its own patient.
         groups: Columns whose subgroups are reported.
         ignored: Columns left aside: identifiers, dates, free text.
-        outcome_kind: "number" for an outcome such as a length of stay, which has no classes.
+        outcome_kind: "number" for an outcome such as a length of stay, "time" for the time to an
+            event; neither has classes.
         spelling: How numbers and missing values are written in the whole table.
         spelled: The same of single columns, by name.
         guessed: By name, what of a column was read off a sample: a value that breaks it is a note
             and no fault.
+        event: Of a time, the column that says whether the event happened (1) or the record was
+            censored (0).
 
     Raises:
         PrivauditError: A column with two roles or described twice, no feature, or an outcome that
@@ -59,6 +62,7 @@ class TableSchema:
     spelling: Spelling = PLAIN
     spelled: Mapping[str, Spelling] = field(default_factory=dict)
     guessed: Mapping[str, tuple[Guess, ...]] = field(default_factory=dict)
+    event: str = ""
 
     def __post_init__(self) -> None:
         names = self.names
@@ -75,7 +79,11 @@ class TableSchema:
                 "a model needs something to read",
                 "describe at least one [[column]]",
             )
-        for role, name in (("outcome", self.outcome), ("patient", self.patient)):
+        for role, name in (
+            ("outcome", self.outcome),
+            ("patient", self.patient),
+            ("event", self.event),
+        ):
             if name and name in names:
                 raise PrivauditError(
                     f"the {role} {name!r} is also a feature",
@@ -87,6 +95,14 @@ class TableSchema:
                 f"an outcome {self.outcome!r} that is a number, with {len(self.classes)} classes",
                 "a number has no classes",
                 'remove `classes`, or `outcome_kind = "number"`',
+            )
+        if (self.outcome_kind == "time") != bool(self.event):
+            raise PrivauditError(
+                f"an outcome {self.outcome!r} of the kind {self.outcome_kind}, "
+                f"{'with' if self.event else 'without'} a column of events",
+                "a time to an event comes with whether the event happened (1) or the record was "
+                "censored (0), and no other outcome does",
+                'name the column of events beside `outcome_kind = "time"`, or neither',
             )
         of_classes = self.outcome and self.outcome_kind == "class"
         if of_classes and not 2 <= len(self.classes) <= MAX_CLASSES:
@@ -139,7 +155,11 @@ class _Roles:
     ignored: tuple[str, ...] = field(default=(), metadata={"description": "Columns left aside."})
     outcome_kind: OutcomeKind = field(
         default="class",
-        metadata={"description": "What the outcome is: a class, or a number without classes."},
+        metadata={"description": "What the outcome is: a class, a number, or a time to an event."},
+    )
+    event: str = field(
+        default="",
+        metadata={"description": "Of a time, the column of 1 (the event happened) and 0."},
     )
     missing: tuple[str, ...] = field(default=(), metadata={"description": _MISSING})
     decimal: Literal["", ".", ","] = field(default="", metadata={"description": _DECIMAL})
@@ -230,6 +250,7 @@ def read_schema(path: Path | str) -> TableSchema:
         Spelling(roles.missing, roles.decimal, roles.thousands, roles.censored),
         {one.name: one.spelling for one in found.column if one.spelling != PLAIN},
         {one.name: one.guessed for one in found.column if one.guessed},
+        roles.event,
     )
 
 
@@ -319,6 +340,7 @@ def format_schema(schema: TableSchema, notes: Sequence[str] = ()) -> str:
         ),
         *([] if schema.outcome_kind == "class" else [f'outcome_kind = "{schema.outcome_kind}"']),
         *_format_spelling(schema.spelling),
+        *([f"event = {_toml(schema.event)}"] if schema.event else []),
     ]
     default = Column("")
     for column in schema.columns:

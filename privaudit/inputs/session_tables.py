@@ -10,6 +10,7 @@ import numpy as np
 
 from privaudit.errors import PrivauditError
 from privaudit.inputs.models.answers import canonical
+from privaudit.inputs.outcome import pair_to_times
 from privaudit.inputs.read_table import list_names
 from privaudit.records import Records
 
@@ -47,6 +48,17 @@ def align_tables(tables: Sequence[Any]) -> list[Any]:
         if own != order and pair[0].columns.is_unique:
             read[i] = (pair[0][order], pair[1])
     return read
+
+
+def read_times(tables: Sequence[Any]) -> list[Any]:
+    """The pairs with times to an event, negative where it did not happen, in place of (time,
+    event)."""
+    return [
+        (pair[0], pair_to_times(pair[1], name))
+        if isinstance(pair, tuple | list) and len(pair) == 2
+        else pair
+        for pair, name in zip(tables, NAMES, strict=False)
+    ]
 
 
 def _align(pair: Any, name: str) -> Any:
@@ -97,8 +109,8 @@ def _to_outcomes(y: Any, name: str) -> Any:
             f"{name}: several outcomes a row, of shape {found.shape}",
             "an audit reads how sure the model is of one recorded outcome; each label of several "
             "is a question of its own",
-            "audit one label at a time: pass its column as y, and a function that answers with its "
-            "probability; for one-hot classes pass y.argmax(axis=1)",
+            "use privaudit.audit_labels for labels of 0 and 1; for one-hot classes pass "
+            "y.argmax(axis=1); a time and its event are y=(time, event) with outcome_kind='time'",
         )
     found = found.ravel()
     missing = int(pd.isna(found).sum()) if found.dtype == object else 0
@@ -194,4 +206,4 @@ def mark_sensitive(pools: Sequence[Records], names: Sequence[str]) -> list[Recor
     return [replace(pool, columns=columns) for pool in pools]
 
 
-__all__ = ["align_tables", "check_parts", "mark_sensitive", "read_group_argument"]
+__all__ = ["align_tables", "check_parts", "mark_sensitive", "read_group_argument", "read_times"]

@@ -49,9 +49,9 @@ def _refuse_outcomes(y: np.ndarray, name: str) -> None:
         raise PrivauditError(
             f"{name}: y is a structured array of the fields {', '.join(fields)}, as outcomes of "
             "survival analysis are",
-            "each record has one outcome here, a class",
-            "pass what had happened by a fixed day as y (died within a year: 1 or 0), and as the "
-            "model a function that answers with the probability of it",
+            "each record has one outcome here",
+            "say outcome_kind='time' and pass y=(time, event), with a model that answers with a "
+            "risk",
         )
     if y.ndim < 2 or y.shape[1] == 1:
         return
@@ -66,13 +66,15 @@ def _refuse_outcomes(y: np.ndarray, name: str) -> None:
             f"{what}, one class of {k} in 0 and 1", one_value, "pass y.argmax(axis=1)"
         )
     if binary:
-        raise PrivauditError(f"{what}, a multi-label task of {k} labels", one_value, ONE_BY_ONE)
+        raise PrivauditError(
+            f"{what}, a multi-label task of {k} labels", one_value, "use privaudit.audit_labels"
+        )
     if k == 2 and any(np.isin(y[:, j], (0, 1)).all() for j in range(2)):
         raise PrivauditError(
             f"{what}, a number and a yes or no, as outcomes of survival analysis are",
             one_value,
-            "pass what had happened by a fixed day as y (died within a year: 1 or 0), and as the "
-            "model a function that answers with the probability of it",
+            "say outcome_kind='time' and pass y=(time, event), with a model that answers with a "
+            "risk",
         )
     raise PrivauditError(f"{what}, a task of {k} outputs", one_value, ONE_BY_ONE)
 

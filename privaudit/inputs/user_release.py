@@ -168,7 +168,11 @@ class Retrained(Method):
         try:
             estimator = seed_estimator(parts["_make"](), rng)
             X = inputs(reads, members)
-            y = members.y if of_numbers else self._outcomes(estimator, members.y, codes, labels)
+            y = (
+                hand_out(members, estimator)
+                if of_numbers
+                else self._outcomes(estimator, members.y, codes, labels)
+            )
             with borrowed_globals(rng), warnings.catch_warnings(action="ignore"):
                 fitted = estimator.fit(X, y)
             estimator = estimator if fitted is None else fitted
@@ -249,6 +253,27 @@ def _order_codes(estimator: Any, handed: np.ndarray, codes: np.ndarray) -> np.nd
         "an estimator that was trained again and does not say the order of its answers",
         "the outcomes' names sort in another order than the classes were stated in",
         "give an estimator with `classes_`, as scikit-learn's classifiers have",
+    )
+
+
+def hand_out(members: Records, estimator: Any) -> np.ndarray:
+    """(n,) the outcomes, numbers or times, as this estimator is trained on them."""
+    if members.outcome_kind == "number":
+        return members.y
+    last = estimator[-1] if hasattr(estimator, "steps") else estimator
+    library = type(last).__module__.partition(".")[0]
+    if library == "xgboost" and getattr(last, "objective", "") == "survival:cox":
+        # It takes them as records hold them: negative where censored.
+        return members.y
+    if library == "sksurv":
+        found = np.empty(len(members), dtype=[("event", bool), ("time", float)])
+        found["event"], found["time"] = members.y > 0, np.abs(members.y)
+        return found
+    raise PrivauditError(
+        f"a {type(last).__name__} to be trained again on times to an event",
+        "how it takes times and events is not known: known are scikit-survival's estimators, and "
+        "XGBoost's with the objective survival:cox",
+        "wrap it as such an estimator, or audit it without shadow models",
     )
 
 

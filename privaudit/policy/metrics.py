@@ -56,6 +56,7 @@ UTILITY: dict[str, Better] = {
     "calibration_slope": "one",
     "calibration_intercept": "zero",
     "r2": "high",
+    "c_index": "high",
     "prediction_slope": "one",
 }
 """Of the measures of utility, those for which less is not simply better."""
@@ -124,7 +125,11 @@ def _all() -> dict[str, PolicyMetric]:
     ]
     found += [
         PolicyMetric(f"utility.{name}", "use", "utility", (name,), better=UTILITY.get(name, "low"))
-        for name in (*catalogue.UTILITY, *catalogue.UTILITY_OF_NUMBERS)
+        for name in (
+            *catalogue.UTILITY,
+            *catalogue.UTILITY_OF_NUMBERS,
+            *catalogue.UTILITY_OF_TIMES,
+        )
     ]
     found += [
         PolicyMetric(f"fidelity.{name}", "use", "fidelity", (name,), better=better)

@@ -49,12 +49,13 @@ def has_shadow_attack(subject: Subject) -> bool:
 
 def get_utility_metric(audit: Audit) -> Metric:
     """The one number by which the utility of a model is quoted."""
-    return Metric("auroc" if audit.data.outcome_kind == "class" else "r2")
+    return Metric({"class": "auroc", "number": "r2", "time": "c_index"}[audit.data.outcome_kind])
 
 
 def get_model_utility(subject: Subject) -> Estimate | None:
     """That number for a model, on held-out patients; None where it is not stated."""
-    return get_stated(subject.utility, "auroc") or get_stated(subject.utility, "r2")
+    found = (get_stated(subject.utility, name) for name in ("auroc", "r2", "c_index"))
+    return next((e for e in found if e is not None), None)
 
 
 def get_utility(subject: Subject) -> tuple[Estimate | None, str]:

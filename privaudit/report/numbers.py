@@ -38,7 +38,9 @@ _DIFFERENCES = frozenset(
         "near_copies_excess",
     )
 )
-_UNIT_SCORES = frozenset(("auc", "auroc", "auprc", "brier", "detectable_auc", "accuracy"))
+_UNIT_SCORES = frozenset(
+    ("auc", "auroc", "auprc", "brier", "detectable_auc", "accuracy", "c_index")
+)
 
 
 def is_rate(metric: Metric) -> bool:

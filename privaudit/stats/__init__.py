@@ -29,6 +29,7 @@ from privaudit.stats.membership import curve as roc
 from privaudit.stats.membership import membership
 from privaudit.stats.prediction import reliability, utility
 from privaudit.stats.regression import utility_groups_of_numbers, utility_of_numbers
+from privaudit.stats.survival import utility_groups_of_times, utility_of_times
 from privaudit.stats.trials import TrialPatients, budget_curve, trials
 
 
@@ -90,5 +91,7 @@ __all__ = [
     "utility",
     "utility_groups",
     "utility_groups_of_numbers",
+    "utility_groups_of_times",
     "utility_of_numbers",
+    "utility_of_times",
 ]

@@ -59,6 +59,9 @@ UTILITY_OF_NUMBERS: Mapping[str, Scale] = {
 }
 """Where the outcome is a number. R2 has no lower end; errors are in the outcome's unit."""
 
+UTILITY_OF_TIMES: Mapping[str, Scale] = {"c_index": "share"}
+"""Where the outcome is a time to an event."""
+
 EPSILON: Mapping[str, Scale] = {
     "epsilon_lower_bound": "proof",
     "epsilon_lower_bound_fdp": "proof",
@@ -99,6 +102,7 @@ CATALOGUE: Mapping[str, Scale] = {
     **TRIALS,
     **UTILITY,
     **UTILITY_OF_NUMBERS,
+    **UTILITY_OF_TIMES,
     **EPSILON,
     **FIDELITY,
     **CURVES,
@@ -127,5 +131,6 @@ __all__ = [
     "TRIALS",
     "UTILITY",
     "UTILITY_OF_NUMBERS",
+    "UTILITY_OF_TIMES",
     "Scale",
 ]

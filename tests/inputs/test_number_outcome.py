@@ -156,7 +156,7 @@ def test_xgboost_answers_in_the_unit_of_the_outcome(objective: str, tmp_path: Pa
         bind(opened, TableSchema(SCHEMA.columns, "died", ("0", "1")))
 
 
-@pytest.mark.parametrize("objective", ["regression", "poisson", "gamma", "tweedie", "huber"])
+@pytest.mark.parametrize("objective", ["regression", "poisson"])
 def test_lightgbm_answers_in_the_unit_of_the_outcome(objective: str, tmp_path: Path) -> None:
     lightgbm = pytest.importorskip("lightgbm")
     path = tmp_path / "m.txt"

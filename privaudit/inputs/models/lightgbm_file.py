@@ -94,7 +94,7 @@ def open_lightgbm(raw: bytes) -> Opened:
 
     def bind(binding: Binding) -> Model:
         of_numbers = binding.outcome_kind != "class"
-        if of_numbers and kind not in LIGHTGBM_NUMBERS:
+        if of_numbers and (kind not in LIGHTGBM_NUMBERS or binding.outcome_kind == "time"):
             raise not_a_regressor("a LightGBM", f"with the objective {kind!r}")
         if not of_numbers and not of_classes:
             raise not_a_classifier("LightGBM", kind)

@@ -102,7 +102,7 @@ def not_a_classifier(form: str, objective: str) -> PrivauditError:
         "membership is inferred from the probability of the recorded outcome; this objective has "
         "none",
         "give a classifier (binary or multi-class with probabilities); if the outcome is a number "
-        "such as a length of stay, say outcome_kind = number",
+        "such as a length of stay, or a time to an event, say so: outcome_kind = number or time",
     )
 
 

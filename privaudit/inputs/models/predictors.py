@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from privaudit.inputs.models.torch_module import TorchModel
     from privaudit.inputs.models.xgboost_file import XGBoost
 
+XGBOOST_TIMES = {"survival:cox": 1.0, "survival:aft": -1.0}
+"""Objectives of a time to an event, and the sign that makes the answer higher where it is sooner:
+the first answers with a hazard ratio, the second with a time."""
+
 XGBOOST_NUMBERS = (
     *("reg:squarederror", "reg:linear", "reg:squaredlogerror", "reg:pseudohubererror"),
     *("reg:absoluteerror", "reg:quantileerror", "reg:logistic", "reg:gamma", "reg:tweedie"),
@@ -85,7 +89,14 @@ class NumberEstimator(AnswersWithNumbers):
 
     def predict(self, records: Records) -> np.ndarray:
         """(n,): see `privaudit.contracts.Predictor`."""
-        return in_parts(self._ask, records)
+        found = in_parts(self._ask, records)
+        return -found if records.outcome_kind == "time" and self._tells_time else found
+
+    @property
+    def _tells_time(self) -> bool:
+        """Whether it is one of scikit-survival's that predicts a time and not a risk."""
+        last = self.held[-1] if hasattr(self.held, "steps") else self.held
+        return getattr(last, "_predict_risk_score", True) is False
 
     def _ask(self, records: Records) -> np.ndarray:
         try:
@@ -107,6 +118,7 @@ class NumberXGBoost(AnswersWithNumbers):
     """Boosted trees of a number; the objective's link is applied, as in training."""
 
     file: XGBoost
+    sign: float = 1.0
 
     def predict(self, records: Records) -> np.ndarray:
         """(n,): see `privaudit.contracts.Predictor`."""
@@ -122,7 +134,7 @@ class NumberXGBoost(AnswersWithNumbers):
             missing=np.nan,
             validate_features=False,
         )
-        return read_numbers(found, len(records))
+        return self.sign * read_numbers(found, len(records))
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,9 +197,9 @@ def split_numbers(numbers: np.ndarray) -> np.ndarray:
 def not_a_regressor(form: str, what: str) -> PrivauditError:
     """A model of classes where the outcome is said to be a number."""
     return PrivauditError(
-        f"{form} model {what}, for an outcome that is a number",
-        "it answers with probabilities of classes, which are no predictions of a number",
-        "say that the outcome is a class (outcome_kind), or give a model that predicts the number",
+        f"{form} model {what}, for an outcome that is a number or a time",
+        "it answers with something else, such as probabilities of classes",
+        "say what the outcome is (outcome_kind: class, number or time), or give a model of it",
     )
 
 
@@ -204,6 +216,7 @@ def not_a_model_of_classes(kind: str) -> PrivauditError:
 __all__ = [
     "LIGHTGBM_NUMBERS",
     "XGBOOST_NUMBERS",
+    "XGBOOST_TIMES",
     "NumberEstimator",
     "NumberLightGBM",
     "NumberOnnx",

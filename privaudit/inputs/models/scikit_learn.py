@@ -234,4 +234,4 @@ def open_callable(function: Callable[..., Any], form: str, frame: Frame | None) 
     return Opened(form, None, None, None, bind)
 
 
-__all__ = ["Estimator", "open_callable", "open_estimator"]
+__all__ = ["Estimator", "inputs", "open_callable", "open_estimator"]

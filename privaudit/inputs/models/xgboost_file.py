@@ -25,6 +25,7 @@ from privaudit.inputs.models.opened_model import (
 )
 from privaudit.inputs.models.predictors import (
     XGBOOST_NUMBERS,
+    XGBOOST_TIMES,
     NumberXGBoost,
     not_a_regressor,
 )
@@ -85,7 +86,7 @@ def open_xgboost(raw: bytes) -> Opened:
     booster = load_booster(raw)
     learner = json.loads(booster.save_config())["learner"]
     objective = learner["objective"]["name"]
-    if objective not in (*_SOFTMAX, *_SIGMOID, *XGBOOST_NUMBERS):
+    if objective not in (*_SOFTMAX, *_SIGMOID, *XGBOOST_NUMBERS, *XGBOOST_TIMES):
         raise not_a_classifier("XGBoost", objective)
     of_classes = objective in (*_SOFTMAX, *_SIGMOID)
     classes = max(int(learner["learner_model_param"]["num_class"]), 2) if of_classes else None
@@ -101,7 +102,8 @@ def open_xgboost(raw: bytes) -> Opened:
 
     def bind(binding: Binding) -> Model:
         of_numbers = binding.outcome_kind != "class"
-        if of_numbers and objective not in XGBOOST_NUMBERS:
+        allowed = XGBOOST_TIMES if binding.outcome_kind == "time" else XGBOOST_NUMBERS
+        if of_numbers and objective not in allowed:
             raise not_a_regressor("an XGBoost", f"with the objective {objective!r}")
         if not of_numbers and not of_classes:
             raise not_a_classifier("XGBoost", objective)
@@ -112,7 +114,8 @@ def open_xgboost(raw: bytes) -> Opened:
         else:
             layout = by_name(names, binding.columns, encode=binding.encode, known=known)
         if of_numbers:
-            return NumberXGBoost(XGBoost(raw, layout, 0, None))
+            found = XGBoost(raw, layout, 0, None)
+            return NumberXGBoost(found, XGBOOST_TIMES.get(objective, 1.0))
         places = binding.place(labels)
         return XGBoost(
             raw, layout, classes or 0, None if places is None else tuple(places.tolist())

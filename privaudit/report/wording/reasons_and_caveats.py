@@ -82,7 +82,7 @@ def _word(name: str, value: Param) -> str:
     return text.rstrip(".") if name in ENDINGS else text
 
 
-OUTCOMES = {"class": "one of several classes", "number": "a number"}
+OUTCOMES = {"class": "one of several classes", "number": "a number", "time": "a time"}
 """What an outcome is, by `records.OutcomeKind`."""
 
 ENDINGS = ("because", "fix", "error", "what")

@@ -242,6 +242,7 @@ def _params(v: Verdict) -> dict[str, str]:
 def _name_measure(name: str) -> str:
     known = {"auroc": "AUROC", "auprc": "AUPRC", "brier": "Brier score"}
     known |= {"r2": "R2", "mae": "mean absolute error", "rmse": "root mean squared error"}
+    known |= {"c_index": "C-index"}
     known |= {"prediction_slope": "calibration slope"}
     return known.get(name, name.replace("_", " "))
 

@@ -19,9 +19,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from privaudit.contracts import Scores
-from privaudit.facts import note
+from privaudit.facts import FAMILIES, note
 from privaudit.policy import judge
 from privaudit.policy.file import build
+from privaudit.policy.simulate import PASSING
 from privaudit.results import (
     Audit,
     ClaimText,
@@ -48,9 +49,9 @@ SEES = 0.5
 def document(findings: list[Finding]) -> Audit:
     """An audit of one model with these findings and passing controls."""
     controls = tuple(
-        Control(kind, one.attack, (), True, note("simulated"))
+        Control(kind, one.attack, (number,), True, note("simulated"))  # type: ignore[arg-type]
         for one in findings
-        for kind in ("positive", "negative")
+        for kind, number in PASSING.items()
     )
     claim = ClaimText(None, 0.0, "patient", "add-remove", (), "")
     one = Subject(
@@ -71,7 +72,7 @@ def played(n: int, shift: float, attacks: int, rng: np.random.Generator) -> list
         numbers = membership(
             Scores(seen[:n], seen[n:]), patients=ids, confidence=0.95, rng=rng, names=NAMES
         )
-        found.append(Finding(f"a{index}", "membership", {}, (), numbers))
+        found.append(Finding(f"a{index}", "membership", {}, ("ANSWERS", "RERUN"), numbers))
     return found
 
 
@@ -96,6 +97,11 @@ def main() -> None:
         "name": "benchmark",
         "review_by": "9999-12-31",
         "limit": RULES,
+        "not_tested": [
+            {"family": family, "reason": "not simulated"}
+            for family in FAMILIES
+            if family != "membership"
+        ],
     }
     policy = build(tree)
     rng = np.random.default_rng(options.seed)

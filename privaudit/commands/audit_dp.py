@@ -24,6 +24,9 @@ DECIDES = "epsilon_lower_bound_fdp"
 TIED = 0.9
 """Of scores of which at least this share are equal, a low bound shows nothing of the training."""
 
+BY_CHANCE = 0.001
+"""Scores that know nothing are refused as pointing the other way at most this often."""
+
 _SCORE = "The score of each canary, such as how sure the model is of it."
 _HIGHER = (
     "What a higher score means: `member` where it looks more like a member, `nonmember` where it "
@@ -67,7 +70,8 @@ def command(
     Exit code 0: the lower bound is at or below the claim, which is no evidence for it, as weak
     canaries give low bounds; 1: it is above, so the guarantee does not hold; 2: scores that surely
     rank non-members above members, and other wrong use; 3: the canaries could not refute the
-    claimed epsilon: too few, nearly all of one score, or no bound can be stated.
+    claimed epsilon: too few, nearly all of one score, ranked the wrong way round by more than
+    chance usually does, or of no bound that can be stated.
     """
     from privaudit import stats
     from privaudit.inputs.read_canaries import read_canaries
@@ -96,6 +100,8 @@ def command(
         code, why = 3, "not stated"
     elif tied >= TIED:
         code, why = 3, "tied"
+    elif _looks_reversed(found):
+        code, why = 3, "reversed"
     elif provable is None or provable <= epsilon:
         code, why = 3, "too few"
     answer: dict[str, Any] = {
@@ -153,8 +159,12 @@ def _orient(evidence: Scores, higher_is: str) -> Scores:
 
 def _refuse_wrong_way(found: tuple[Estimate, ...], higher_is: str) -> None:
     """Refuse scores that surely rank non-members above members: a bound of them reads 0."""
-    auc = next((one for one in found if one.metric.name == "auc"), None)
-    if auc is None or auc.value is None or auc.high is None or auc.high >= 0.5:
+    from privaudit.stats import onesided
+
+    auc = _find_auc(found)
+    known = None if auc is None else onesided.bounds(auc)
+    upper = None if known is None else known.upper(BY_CHANCE)
+    if auc is None or upper is None or upper >= 0.5:
         return
     other = "nonmember" if higher_is == "member" else "member"
     raise PrivauditError(
@@ -165,6 +175,16 @@ def _refuse_wrong_way(found: tuple[Estimate, ...], higher_is: str) -> None:
         f"add --higher-is {other} if that is what a higher score means (of a loss: nonmember); "
         "else check that the membership column holds 1 for canaries that were trained on",
     )
+
+
+def _looks_reversed(found: tuple[Estimate, ...]) -> bool:
+    """Whether the whole interval of the AUC lies below one half, which chance does 1 time in 40."""
+    auc = _find_auc(found)
+    return auc is not None and auc.high is not None and auc.high < 0.5
+
+
+def _find_auc(found: tuple[Estimate, ...]) -> Estimate | None:
+    return next((one for one in found if one.metric.name == "auc"), None)
 
 
 def _measure_ties(evidence: Scores) -> float:
@@ -238,6 +258,11 @@ def _conclude(answer: dict[str, Any]) -> str:
         )
     if answer["inconclusive"] == "not stated":
         return f"Inconclusive: no bound can be stated, so {claim} cannot be tested."
+    if answer["inconclusive"] == "reversed":
+        return (
+            "Inconclusive: non-members rank above members by more than chance usually does. Check "
+            f"which way the score points (--higher-is) before {claim} is tested by it."
+        )
     if answer["inconclusive"] == "tied":
         return (
             f"Inconclusive: {answer['tied']:.0%} of the canaries have the same score, so hardly "

@@ -52,6 +52,10 @@ def validate(file: Path, as_json: bool) -> None:
                 {"id": rule.id, "asks": _word(rule), "severity": rule.severity}
                 for rule in policy.rules
             ],
+            "not_tested": [
+                {"family": one.family, "attacks": list(one.attacks), "reason": one.reason}
+                for one in policy.left_out
+            ],
             "notes": old,
         }
         click.echo(json.dumps(tree, indent=1))
@@ -60,6 +64,9 @@ def validate(file: Path, as_json: bool) -> None:
     for rule in policy.rules:
         means = "blocks" if rule.severity == "block" else "warns"
         click.echo(f"  {rule.id}: {_word(rule)} ({means})")
+    for one in policy.left_out:
+        only = f" ({', '.join(one.attacks)})" if one.attacks else ""
+        click.echo(f"  not asked for: {one.family}{only}: {one.reason}")
     for note in old:
         click.echo(f"  note: {note}")
 

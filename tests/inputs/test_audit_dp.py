@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from privaudit.cli import main
 
@@ -92,6 +93,19 @@ def test_scores_that_point_the_other_way_are_refused_and_read_where_that_is_said
     swapped = table(tmp_path / "s.csv", scores, ~member)
     assert main(["audit-dp", str(swapped), "--epsilon", "1"]) == 2
     assert main(["audit-dp", str(right), "--epsilon", "1", "--higher-is", "nonmember"]) == 2
+
+
+def test_scores_that_may_point_the_other_way_are_inconclusive(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An AUC whose 95 % interval ends below one half, and whose 99.8 % interval does not."""
+    scores = norm.ppf((np.arange(200) + 0.5) / 200)
+    member = np.repeat([True, False], 200)
+    path = table(tmp_path / "s.csv", np.concatenate([scores - 0.25, scores]), member)
+    code, told = ask(capsys, str(path), "--epsilon", "0.5")
+    (auc,) = (e for e in told["estimates"] if e["metric"]["name"] == "auc")
+    assert 0.44 < auc["high"] < 0.5
+    assert (code, told["inconclusive"]) == (3, "reversed")
 
 
 @pytest.mark.parametrize("equal", [1.0, 0.95])

@@ -167,6 +167,9 @@ def audit(
     held = _hold_model(model, read, estimator, answers)
     if labels is None and kind == "class":
         session_model.refuse_unsaid_order(held.release, read.members)
+    elif classes is not None or event is not None:
+        said = f"event={event!r}" if classes is None else f"classes={list(classes)!r}"
+        session_model.refuse_reversed_order(held.release, read.members, said)
     split, notes = pools.split_pools(
         read.members,
         read.nonmembers,

@@ -49,7 +49,7 @@ _EXPECT = (
 _REFERENCE = "Rows that the attacker owns. [default: a fifth of the held-out patients]"
 _SHADOW_ANSWERS = (
     "Your own shadow models in place of training any: a column a model, its probability of the "
-    "recorded outcome, a row for each of the audit's rows."
+    "recorded outcome, a row for each of the audit's rows, with their patient column."
 )
 _SHADOW_MEMBERS = "The same columns and rows: 1 where that model was trained on that row, else 0."
 _SAMPLE = "Rows to read of each side, of patients drawn at random; `all` for every row."

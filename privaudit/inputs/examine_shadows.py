@@ -210,17 +210,12 @@ def _compare_with_model(bank: ShadowAnswers, target: np.ndarray, split: Split) -
         pool = split.is_member == is_member
         who = bank.included if is_member else ~bank.included
         patients = len(np.unique(split.audit.patient[pool]))
-        own = _agreement(target, np.ones_like(pool), bank.margins, who, pool, y)
+        read = np.where(who, bank.margins, 0.0)
+        total, seen = read.sum(axis=0), who.sum(axis=0)
+        own = _agreement(target, pool, total, seen, y)
         each = np.array(
             [
-                _agreement(
-                    bank.margins[k],
-                    who[k],
-                    np.delete(bank.margins, k, axis=0),
-                    np.delete(who, k, axis=0),
-                    pool,
-                    y,
-                )
+                _agreement(bank.margins[k], pool & who[k], total - read[k], seen - who[k], y)
                 for k in range(len(who))
             ]
         )
@@ -296,22 +291,17 @@ def _refuse_other_gap(bank: ShadowAnswers, target: np.ndarray, is_member: np.nda
 
 
 def _agreement(
-    asked: np.ndarray,
-    of_asked: np.ndarray,
-    others: np.ndarray,
-    of_others: np.ndarray,
-    pool: np.ndarray,
-    y: np.ndarray,
+    asked: np.ndarray, rows: np.ndarray, total: np.ndarray, seen: np.ndarray, y: np.ndarray
 ) -> float:
     """Fisher's z of the rank correlation, within classes, of one model with the mean of others.
 
-    of_asked, of_others: which answers to read: those of models that saw the record, or did not.
+    rows: which of its answers to read; total, seen: (n,) sums over the others' answers, and how
+    many there are.
     """
     from scipy.stats import rankdata
 
-    seen = of_others.sum(axis=0)
-    rows = pool & of_asked & (seen > 0)
-    mean = np.where(of_others, others, 0.0).sum(axis=0)[rows] / seen[rows]
+    rows = rows & (seen > 0)
+    mean = total[rows] / seen[rows]
     one, other = np.empty(len(mean)), np.empty(len(mean))
     for c in np.unique(y[rows]):
         own = y[rows] == c

@@ -31,8 +31,8 @@ class ShadowTables:
     or of the members and then of the non-members.
 
     answers: a column a shadow model, its probability of the recorded outcome; or a column a model
-    and class, `MODEL_CLASS`. members: the same models, 1 for trained on and 0 for not. Columns of
-    the audit's outcome or patient have to agree with the audit's rows.
+    and class, `MODEL_CLASS`; and the patient's column (the outcome's where no patient is named), by
+    which the order of rows is checked. members: the same models, 1 for trained on and 0 for not.
     """
 
     answers: Path
@@ -88,6 +88,13 @@ def read_shadow_tables(
         for column in columns.values():
             _refuse_rows(len(column), len(y), what)
             break
+        key = patient or outcome
+        if what is ANSWERS and key not in columns:
+            raise PrivauditError(
+                f"{what} without the column {key!r}",
+                "its rows are those of the audit in one order, which nobody could check without it",
+                f"write {key!r} beside the models' columns",
+            )
         if outcome in columns:
             codes, _, _ = to_codes(columns[outcome], list(classes))
             _refuse_other_rows(codes != y, outcome, what)

@@ -20,6 +20,9 @@ from privaudit.inputs.user_release import UserRelease
 from privaudit.records import Records
 from privaudit.stats.auc import auc
 
+SURE = 4.0
+"""Standard errors below one half from which an AUROC is surely the wrong way round."""
+
 
 def find_labels(
     model: Any, classes: Sequence[Any] | None, event: Any, outcomes: Sequence[Any]
@@ -85,6 +88,29 @@ def refuse_unsaid_order(release: UserRelease, members: Records) -> None:
         "pass classes=[...] in the order of its answers"
         + (f", or event={names[1]!r} if that is what it answers with" if len(names) == 2 else ""),
     )
+
+
+def refuse_reversed_order(release: UserRelease, members: Records, said: str) -> None:
+    """Refuse a stated order under which the model is surely worse than a guess on its own members.
+
+    said: how the order was stated, such as `event='died'`.
+    """
+    model = release.fit(members, np.random.default_rng(0)).model
+    event = members.y == 1
+    if model is None or len(members.classes) != 2 or not 0 < int(event.sum()) < len(event):
+        return
+    p = model.predict_proba(members)[:, 1]
+    ranked = auc(p[event], p[~event])
+    inside, outside = int(event.sum()), int((~event).sum())
+    spread = np.sqrt((inside + outside + 1) / (12 * inside * outside))
+    if ranked < 0.5 - SURE * spread:
+        raise PrivauditError(
+            f"{said}, under which the model's AUROC on its own members is {ranked:.3f}",
+            "no model ranks what it was trained on worse than a guess: its answers are of the "
+            "other class, or of two classes in another order",
+            "pass classes=[...] in the order of the model's answers, or event= for the class that "
+            "its one number is about",
+        )
 
 
 def mark_sensitive_columns(read: Frames, names: Sequence[str]) -> Frames:

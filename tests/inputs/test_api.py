@@ -365,6 +365,9 @@ def test_which_answer_is_whose_is_stated_and_not_guessed() -> None:
     for wrong in ({"event": "dead"}, {"classes": ["Dead", "x"]}, {"classes": [1], "event": 1}):
         with pytest.raises(PrivauditError):
             auc_of(**tables, **wrong)
+    for turned in ({"classes": ["Dead", "Live"]}, {"event": "Live"}):
+        with pytest.raises(PrivauditError, match=r"AUROC on its own members is 0\.2"):
+            auc_of(**tables, **turned)
     with pytest.raises(PrivauditError, match="names its own classes"):
         auc_of(Named(0, 1), classes=[1, 0])
     with pytest.raises(PrivauditError, match="not named by the outcome's classes"):

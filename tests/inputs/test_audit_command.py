@@ -302,7 +302,7 @@ BAD: dict[str, tuple[Callable[[Path], dict[str, str]], str]] = {
     "few patients": (rewritten(lambda f: f.head(20)), "10 patients among the members"),
     "one class": (rewritten(lambda f: f.assign(died=7)), "classes"),
     "model absent": (lambda home: {"model": "absent.json"}, "the model is not there"),
-    "model of unknown kind": (text("m.h5", "x", model="m.h5"), "of type '.h5'"),
+    "model of unknown kind": (text("m.mat", "x", model="m.mat"), "of type '.mat'"),
     "bad schema": (text("s.toml", "[[column]]\nname=3", schema="s.toml"), "schema with"),
     "bad sample": (lambda home: {"sample": "5"}, "--sample 5"),
     "bad estimator": (lambda home: {"estimator": "nowhere:make"}, "no module 'nowhere'"),

@@ -147,6 +147,7 @@ def test_in_files_and_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str
     answers.assign(patient=person).iloc[order].to_parquet(tmp_path / "k.parquet")
     pd.DataFrame(included.T, columns=names).iloc[order].to_csv(tmp_path / "m.csv", index=False)
     answers.assign(patient=person).to_parquet(tmp_path / "unsorted.parquet")
+    answers.to_parquet(tmp_path / "bare.parquet")
 
     def run(file: str) -> int:
         return main(
@@ -167,6 +168,8 @@ def test_in_files_and_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str
     capsys.readouterr()
     assert run("unsorted.parquet") == 2
     assert "'patient' of the table of shadow answers differs" in capsys.readouterr().err
+    assert run("bare.parquet") == 2
+    assert "without the column 'patient'" in capsys.readouterr().err
     # Whoever says that other records were trained on is found out.
     np.savez(stored, included=~included[:, :1] | np.zeros((MODELS, 3), dtype=bool))
     assert main(["verify", str(latest)]) == 4

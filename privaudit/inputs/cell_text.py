@@ -39,8 +39,10 @@ NO_NUMBER = ("none", "nil", "-", "--", "---", "–", "—", "missing", "not reco
 NO_PATIENT = (*NOT_RECORDED, "none", "-", "--")
 """Spellings, in any case, of a patient's name that is missing."""
 
-TRUE, FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
-"""Spellings, in any case, of the values of a boolean column."""
+TRUE = ("true", "t", "yes", "y", "1", "on", "oui", "si", "sí", "vero")
+FALSE = ("false", "f", "no", "n", "0", "off", "non", "falso")
+"""Spellings, in any case, of the values of a boolean column. Not of languages in which sorting
+puts true first (ja, nein): what a model took for 1 there cannot be known."""
 
 EXACT_FLOATS = 2**53
 """Above, a float64 holds only every second whole number: two patients may be one."""

@@ -15,7 +15,7 @@ from privaudit.errors import PrivauditError
 from privaudit.inputs import identifiers
 from privaudit.inputs.cell_text import to_boolean
 from privaudit.inputs.column_seen import MAX_LEVELS, Seen
-from privaudit.inputs.date_text import may_be_epochs
+from privaudit.inputs.date_text import is_date, may_be_epochs
 from privaudit.inputs.find_spellings import Spellings, find_spellings, refuse_unclear
 from privaudit.inputs.number_text import PLAIN, is_code, parse_number
 from privaudit.inputs.outcome import too_many_classes
@@ -402,20 +402,24 @@ class _Proposal:
                     "identifier",
                     "train without it, or group its values first",
                 )
-        rare = [level for level, count in seen.levels.items() if count < MIN_LEVEL_ROWS]
         levels = dict(seen.levels)
+        rare = {level for level, count in levels.items() if count < MIN_LEVEL_ROWS}
+        dated = {level for level in levels if is_date(level)}
         self.guessed[seen.name] = ("levels",)
         if seen.find_respelled():
             self.respelled.append(seen.name)
-        if rare and not self.list_rare and len(rare) < len(levels):
-            levels = {level: n for level, n in levels.items() if n >= MIN_LEVEL_ROWS}
+        hidden = dated | (set() if self.list_rare or len(rare | dated) == len(levels) else rare)
+        if hidden and len(hidden) < len(levels):
+            levels = {level: n for level, n in levels.items() if level not in hidden}
             levels.pop(OTHER, None)
-            self.note(
-                f"levels of fewer than {MIN_LEVEL_ROWS} rows were put together as {OTHER}; list "
-                "them if the "
-                "model was trained on them",
-                seen.name,
-            )
+            if dated:
+                self.note(f"some levels are dates, and were put together as {OTHER}", seen.name)
+            if hidden - dated:
+                self.note(
+                    f"levels of fewer than {MIN_LEVEL_ROWS} rows were put together as {OTHER}; "
+                    "list them if the model was trained on them",
+                    seen.name,
+                )
             return Column(seen.name, "category", levels=(*order_levels(levels), OTHER), **marks)
         if len(levels) == 1:
             self.note("only one value occurs in", seen.name)

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import os
+import re
 import shutil
 import tempfile
 import zlib
@@ -203,6 +204,12 @@ def _open_csv(path: Path, what: str) -> TableFile:
         text = start.decode("utf-8-sig", errors="strict" if len(start) < HEADER_BYTES else "ignore")
     except UnicodeDecodeError:
         raise _encoding(what) from None
+    if "\r" in text and "\n" not in text:
+        raise PrivauditError(
+            f"the lines of {what} end as those of old Macintosh computers",
+            "they would be read as one line",
+            "save it with line ends of Windows or Unix",
+        )
     separator = _find_separator(text)
     try:
         sampled = _split_lines(text, separator, complete=len(start) < HEADER_BYTES)
@@ -379,7 +386,14 @@ def translate_errors(what: str) -> Iterator[None]:
         text = str(error).lower()
         if "utf-8" in text or "utf8" in text:
             raise _encoding(what) from None
-        if "more fields" in text or "does not match number of columns" in text:
+        sizes = re.search(r"\((\d+) != (\d+) in file\)", text)
+        if sizes and int(sizes[2]) < int(sizes[1]):
+            raise PrivauditError(
+                f"the first row of {what} has fewer cells than the header names",
+                "a blank line or a line of text after the header is no row",
+                "delete it, or save it as Parquet",
+            ) from None
+        if "more fields" in text or sizes:
             raise PrivauditError(
                 f"{what} has rows of more cells than the header names",
                 "a cell would be read as another column's",

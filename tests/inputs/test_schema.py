@@ -331,6 +331,7 @@ DATES = (
     *("01-FEB-2102", "01FEB2150", "01FEB2150:12:30:00", "1. Januar 2150", "Jan 1, 2150"),
     *("1/31/2150", "31/1/50", "31.01.2150 12:30", "2150-01-31T12:30:00+02:00", "15 août 2150"),
     *("1 de enero de 2150", "26-OKT-2101", "Monday, February 1, 2102", "Feb 2150", "2150-01"),
+    *("2150-01-01 - 2150-02-01", "3-Jan", "21500101T120000", "2150年1月3日", "150131", "2015031"),
     *("20150131", "31012015", "20150131123000", "2150Q1", "Mon Jan 31 12:30:00 UTC 2150"),
 )
 
@@ -348,6 +349,16 @@ def test_dates_in_every_dress_are_left_aside_and_never_printed(tmp_path: Path, d
         with pytest.raises(PrivauditError) as caught:
             propose_schema(path, outcome="died", always=("x",))
         assert date not in str(caught.value)
+
+
+def test_a_date_among_levels_and_numbers_among_dates(tmp_path: Path) -> None:
+    path = table(tmp_path / "t.csv", ["2150-01-01", *"abcdefg"] * 20)
+    for list_rare in (False, True):
+        proposed, notes = propose_schema(path, outcome="died", list_rare=list_rare)
+        assert proposed.columns[0].levels == (*"abcdefg", OTHER)
+        assert "2150" not in format_schema(proposed, notes)
+    days = [str(20150101 + 100 * (i % 12) + i % 28) if i % 9 else "99999999" for i in range(300)]
+    assert propose_schema(table(tmp_path / "t.csv", days), outcome="died")[0].ignored == ("x",)
 
 
 def test_guesses_are_widened_by_other_tables_and_checked_values_are_not(tmp_path: Path) -> None:

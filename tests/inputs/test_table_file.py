@@ -75,13 +75,15 @@ def test_the_separator_is_the_one_that_cuts_all_lines_alike(
         ("a,b\nx,1,2\ny,3,4\n", "row names"),
         ("sep=;\na;b\n1;2\n", "sep="),
         ("a,,b\n1,2,3\n", "without a name"),
+        ("a,b\n\n1,2\n3,4\n", "fewer cells than the header"),
+        ("a,b\r1,2\r", "Macintosh"),
         ("a,b\n1,2\n3,4,5\n", "more cells than the header"),
     ],
 )
 def test_a_table_that_cannot_be_cut_is_refused_for_what_it_is(
     tmp_path: Path, text: str, said: str
 ) -> None:
-    (tmp_path / "t.csv").write_text(text)
+    (tmp_path / "t.csv").write_text(text, newline="")
     with (
         pytest.raises(PrivauditError) as caught,
         open_table(tmp_path / "t.csv", "the table") as table,

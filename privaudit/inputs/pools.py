@@ -11,6 +11,7 @@ from privaudit.contracts import FlowStep, Model, Prepared
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat
 from privaudit.inputs import checks
+from privaudit.inputs.check_batches import refuse_answers_by_batch
 from privaudit.inputs.models.answers import canonical
 from privaudit.inputs.models.layout import Frame, Layout
 from privaudit.inputs.models.opened_model import Opened
@@ -159,6 +160,8 @@ def prepare_task(
     facts: Mapping[str, str | int | float] | None = None,
 ) -> UserTask:
     """The task of an audit: the pools with everything that was checked of them."""
+    if reads:
+        refuse_answers_by_batch(model, split.nonmembers)
     found = checks.examine(split, model, seeds=seeds, confidence=confidence, reads=reads)
     attacks, left_out = find_applicable_attacks(split, reads=reads)
     records = Records.concatenate([split.members, split.nonmembers, split.reference])

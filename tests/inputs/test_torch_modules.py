@@ -11,6 +11,7 @@ import pytest
 
 from privaudit.contracts import Differentiable
 from privaudit.errors import PrivauditError
+from privaudit.inputs.check_batches import refuse_answers_by_batch
 from privaudit.inputs.models.opened_model import Binding
 from privaudit.inputs.models.torch_module import open_module
 from privaudit.records import Column, Records
@@ -126,6 +127,13 @@ def test_a_module_that_cannot_be_copied_is_left_in_training() -> None:
     p = bound(module, "logits").predict_proba(ROWS)
     np.testing.assert_allclose(p, expected, atol=1e-6)
     assert all(part.training for part in module.modules())
+
+
+def test_answers_by_batch_are_refused() -> None:
+    module = nn.Sequential(nn.BatchNorm1d(3, track_running_stats=False), nn.Linear(3, 2))
+    with pytest.raises(PrivauditError, match="which others it is asked with"):
+        refuse_answers_by_batch(bound(module), ROWS)
+    refuse_answers_by_batch(bound(plain()), ROWS)
 
 
 READ: dict[str, tuple[Any, str]] = {

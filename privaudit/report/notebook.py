@@ -30,6 +30,13 @@ TRIALS = {
 }
 """The numbers that are shown of every other attack."""
 
+PERFORMANCE = {
+    "auroc": "how well the model ranks the outcome",
+    "r2": "share of the outcome's variance that is predicted",
+    "mae": "mean absolute error, in the outcome's unit",
+}
+"""The numbers that are shown of a model's performance, of whatever kind its outcome is."""
+
 LACKS_ACCESS = ReasonCode.LACKS_ACCESS
 """An attack that needs what this release does not give away: its class says so."""
 
@@ -119,11 +126,11 @@ def _list_utility(subject: Subject) -> Iterator[Row]:
     pools = (("held-out patients", subject.utility), ("members", subject.utility_members))
     for where, estimates in pools:
         for estimate in estimates:
-            if estimate.metric.name == "auroc":
+            if estimate.metric.name in PERFORMANCE:
                 name = f"{name_metric(estimate.metric)} on {where}"
-                yield Row(name, show(estimate), "how well the model ranks the outcome")
-    meaning = "how well the model ranks the outcome of these patients"
-    yield from _list_groups("", subject.utility_groups, "auroc", meaning)
+                yield Row(name, show(estimate), PERFORMANCE[estimate.metric.name])
+    for metric, meaning in PERFORMANCE.items():
+        yield from _list_groups("", subject.utility_groups, metric, meaning)
 
 
 def _list_groups(
@@ -131,15 +138,17 @@ def _list_groups(
 ) -> Iterator[Row]:
     shown: dict[str, int] = {}
     for group in groups:
-        shown[group.by] = shown.get(group.by, 0) + 1
         name = f"{attack} {name_metric(Metric(metric))} of {name_group(group)}".strip()
+        found = [one for one in group.estimates if one.metric == Metric(metric)]
+        if not found and not (group.suppressed and metric in ("auc", "auroc")):
+            continue
+        shown[group.by] = shown.get(group.by, 0) + 1
         if shown[group.by] > MOST_ROWS:
             continue
-        if group.suppressed:
+        if not found:
             yield Row(name, "not stated: fewer than 10 patients", "")
-        for estimate in group.estimates:
-            if estimate.metric == Metric(metric):
-                yield Row(name, show(estimate), meaning)
+        for estimate in found:
+            yield Row(name, show(estimate), meaning)
     for by, count in shown.items():
         if count > MOST_ROWS:
             yield Row(by, f"{count - MOST_ROWS} more groups are in the report", "")

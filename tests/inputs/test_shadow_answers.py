@@ -24,7 +24,7 @@ from privaudit.results import Finding
 from privaudit.seeds import Seeds
 from privaudit.signals import margin
 
-ROWS, WIDTH, MODELS = 600, 12, 8
+ROWS, WIDTH, MODELS = 600, 25, 8
 QUICK = {"profile": "smoke", "jobs": 1, "attacks": ["lira", "few_shadow_lira", "threshold"]}
 
 

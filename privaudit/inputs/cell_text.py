@@ -261,7 +261,7 @@ def array_to_series(name: str, values: Any) -> pl.Series:
         values = pd.Series(np.asarray(values).ravel())
     kind, missing = values.dtype, values.isna().to_numpy()
     if pd.api.types.is_float_dtype(kind):
-        exact = np.float32 if str(kind).lower() == "float32" else np.float64
+        exact = np.float32 if str(kind).lower() in ("float32", "float[pyarrow]") else np.float64
         array = values.to_numpy(dtype=exact, na_value=np.nan)
         return pl.Series(name, array).fill_nan(None)
     if pd.api.types.is_datetime64_any_dtype(kind):

@@ -337,7 +337,7 @@ def test_a_schema_of_the_plain_table_reads_the_others_or_refuses(tmp_path: Path)
 
 
 @settings(
-    max_examples=30,
+    max_examples=20,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

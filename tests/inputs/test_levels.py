@@ -113,6 +113,27 @@ def test_pickled_models_with_categories_of_whole_numbers(kind: str, tmp_path: Pa
     same(tmp_path / "m.pkl", model.predict_proba(X), DRESSES["as it was"])
 
 
+@pytest.mark.parametrize("spelled", [int, str])
+def test_what_encoders_of_a_pipeline_know(spelled: type, tmp_path: Path) -> None:
+    from sklearn.compose import make_column_transformer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    steps = make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore"), [*TEXTS, "adm", "flag"]), ("passthrough", ["age"])
+    )
+    X = MEMBERS[FEATURES].astype({"adm": spelled})
+    model = make_pipeline(steps, LogisticRegression(max_iter=500)).fit(X, MEMBERS.y.astype(int))
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps(model))
+    for change in DRESSES.values():
+        same(tmp_path / "m.pkl", model.predict_proba(X), change)
+    # An encoder that ignores what it does not know would read everybody as nobody.
+    upper = [frame.assign(site=frame.site.str.upper()) for frame in (MEMBERS, NONMEMBERS)]
+    with pytest.raises(PrivauditError, match="does not know"):
+        ask(tmp_path / "m.pkl", *upper)
+
+
 def test_xgboost_files_without_levels_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,6 +32,7 @@ Encode = Literal["", "codes", "onehot"]
 ENCODINGS = ("codes", "onehot")
 
 _SPELLINGS = ("{}_{}", "{}={}", "{}.{}", "{}[{}]", "{}[T.{}]", "{}__{}", "{}-{}", "{}: {}", "{} {}")
+_KNOWN = ("category", "encoded")
 _MISSING = ("nan", "NaN", "None", "missing", "<NA>", "?", "NA", "N/A", "na", "null", ".")
 
 
@@ -307,11 +308,12 @@ def _ambiguous(name: str) -> PrivauditError:
 class Frame:
     """The table as a pandas frame, for models that know their columns by name.
 
-    kinds: per column "" (numbers as float, texts as objects), or the dtype that it had in training
-    (see `trained_dtypes`); categories: the levels of those in order, or what a column of objects
-    holds for each level; ordered: of which categories the order counts. nones: columns whose
-    missing values are None and not NaN. labels: what columns are called that are not called by a
-    text. array: hand out a plain array, of this dtype.
+    kinds: per column "" (numbers as float, texts as objects), the dtype that it had in training
+    (see `trained_dtypes`), or "encoded" (an encoder of the model reads it); categories: the levels
+    of those in order, or what a column of objects holds for each level; ordered: of which
+    categories the order counts. nones: columns whose missing values are None and not NaN. labels:
+    what columns are called that are not called by a text. array: hand out a plain array, of this
+    dtype.
     """
 
     names: tuple[str, ...]
@@ -340,6 +342,8 @@ class Frame:
         there = ~np.isnan(x)
         if kind == "category":
             return self._category(column, x)
+        if kind == "encoded":
+            return self._encoded(column, x)
         if column.levels:
             codes = np.where(there, x, -1).astype(np.int64)
             objects = np.empty(len(column.levels) + 1, dtype=object)
@@ -363,6 +367,23 @@ class Frame:
             ordered=column.name in self.ordered,
         )
 
+    def _encoded(self, column: Column, x: np.ndarray) -> Any:
+        """The values as the encoder knows them; others as the table spells them."""
+        own = list(self.categories[column.name])
+        texts = any(isinstance(level, str) for level in own)
+        if not column.levels and not texts:
+            return restore_decimals(x)
+        spelled = [*column.levels] if column.levels else [f"{v:.9g}" for v in np.unique(x[x == x])]
+        codes = x if column.levels else np.searchsorted(np.unique(x[x == x]), x)
+        places = match_levels(own, Column(column.name, "category", levels=tuple(spelled)))
+        objects = np.empty(len(spelled) + 1, dtype=object)
+        for i, place in enumerate(places):
+            objects[i] = spelled[i] if place is None else own[place]
+        objects[-1] = None if column.name in self.nones else np.nan
+        found = objects[np.where(np.isnan(x), -1, codes).astype(np.int64)]
+        kinds = {type(value) for value in found}
+        return found.astype(kinds.pop()) if kinds in ({bool}, {int}, {float}) else found
+
     def _place_levels(self, column: Column, x: np.ndarray) -> np.ndarray:
         """(n,) the place of each value among the levels of training, -1 where it has none."""
         own = self.categories.get(column.name, column.levels)
@@ -377,7 +398,7 @@ class Frame:
         """Columns, and how many cells of each hold a level that the model does not know."""
         found = {}
         for j, column in enumerate(records.columns):
-            if column.name in self.names and self.kinds.get(column.name) == "category":
+            if column.name in self.names and self.kinds.get(column.name) in _KNOWN:
                 x = records.X[:, j]
                 unknown = (self._place_levels(column, x) < 0) & ~np.isnan(x)
                 found[column.name] = int(unknown.sum())

@@ -132,7 +132,7 @@ def open_estimator(held: Any, form: str = "", frame: Frame | None = None) -> Ope
                 None if count is None else int(count), binding.columns, encode=binding.encode
             )
         else:
-            reads = make_frame(given, binding, find_categories(held))
+            reads = make_frame(given, binding, find_categories(held), find_encoded(held))
         if binding.outcome_kind != "class":
             if own is not None or callable(getattr(held, "predict_proba", None)):
                 raise not_a_regressor("the", type(held).__name__)
@@ -152,13 +152,20 @@ def open_estimator(held: Any, form: str = "", frame: Frame | None = None) -> Ope
 
 
 def make_frame(
-    names: tuple[str, ...], binding: Binding, levels: Mapping[str, tuple[Any, ...]]
+    names: tuple[str, ...],
+    binding: Binding,
+    levels: Mapping[str, tuple[Any, ...]],
+    encoded: Mapping[str, tuple[Any, ...]],
 ) -> Frame | Layout:
     """A frame where all names are columns; one-hot columns where names tell levels."""
     own = {column.name for column in binding.columns}
     absent = [name for name in names if name not in own]
     if not absent and (levels or not binding.encode):
-        return Frame(names, dict.fromkeys(levels, "category"), levels)
+        return Frame(
+            names,
+            {**dict.fromkeys(encoded, "encoded"), **dict.fromkeys(levels, "category")},
+            {**encoded, **levels},
+        )
     try:
         layout = by_name(names, binding.columns, encode=binding.encode)
     except TextsAsNumbers:
@@ -214,6 +221,46 @@ def find_categories(held: Any) -> dict[str, tuple[Any, ...]]:
                 for n, found in zip(columns, own, strict=True)
             }
     return {}
+
+
+def find_encoded(held: Any) -> dict[str, tuple[Any, ...]]:
+    """Columns that an encoder at the start of a pipeline reads, with the levels that it knows."""
+    while True:
+        calibrated = getattr(held, "calibrated_classifiers_", None)
+        inner = getattr(held, "best_estimator_", None)
+        if inner is None and calibrated:
+            inner = getattr(calibrated[0], "estimator", None)
+        if inner is None and hasattr(held, "steps") and held.steps:
+            inner = held.steps[0][1]
+        if inner is None:
+            break
+        held = inner
+    names = list(map(str, getattr(held, "feature_names_in_", ())))
+    parts = getattr(held, "transformers_", None)
+    if not parts:
+        return _levels_of(held, names)
+    found: dict[str, tuple[Any, ...]] = {}
+    for _, part, columns in parts:
+        if isinstance(columns, str):
+            columns = [columns]
+        chosen = [c for c in columns if isinstance(c, str)] if isinstance(columns, list) else []
+        if not isinstance(part, str) and chosen:
+            found |= _levels_of(part, chosen)
+    return found
+
+
+def _levels_of(part: Any, names: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+    """The levels of an encoder of these columns, behind steps that only fill values in."""
+    steps = [step for _, step in part.steps] if hasattr(part, "steps") else [part]
+    while len(steps) > 1 and type(steps[0]).__name__ in ("SimpleImputer", "MissingIndicator"):
+        steps = steps[1:]
+    own = getattr(steps[0], "categories_", None)
+    if own is None or len(own) != len(names):
+        return {}
+    return {
+        name: tuple(x for x in np.asarray(levels).tolist() if x is not None and x == x)
+        for name, levels in zip(names, own, strict=True)
+    }
 
 
 def open_callable(function: Callable[..., Any], form: str, frame: Frame | None) -> Opened:

@@ -41,10 +41,10 @@ class LabelFindings:
     def code(self) -> int | None:
         """The exit code of all verdicts together: 1 where one label exceeds, else what is not 0;
         None without a policy."""
-        codes = [found.verdicts.code for found in self.labels.values() if found.verdicts]
-        if not codes:
+        ends = [found.verdicts.code for found in self.labels.values() if found.verdicts]
+        if not ends:
             return None
-        return 1 if 1 in codes else max(codes)
+        return 1 if any(end == 1 for end in ends) else max(ends)
 
 
 def audit_labels(

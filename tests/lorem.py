@@ -55,6 +55,7 @@ NAMES = {
     "Curve.kind",
     "Curve.unit",
     "Data.classes",
+    "Data.outcome_kind",
     "Data.task",
     "Failed.attack",
     "Failed.family",

@@ -18,6 +18,12 @@ SLACK = 1.05
 SHIFT = 0.25
 """Standard deviations of the outcome by which a model may miss its own members on average."""
 
+CENTRAL, CENTRAL_CLOSER = 0.9, 0.2
+"""Of the share of members whose outcomes are nearest to the median, the error that a monotone
+function may leave: a few wrong outcomes, such as 9999 for not recorded, must not hide that a model
+remembers all the others on another scale. No more is asked of them, since a model of a mean is
+drawn by the outcomes left out."""
+
 CLOSER = 0.45
 """Share of a model's error on its own members that a monotone function of its predictions may leave
 before they are taken to be on another scale: of 15 kinds of regressors, overfit ones among them,
@@ -38,7 +44,11 @@ def examine_predictions(split: Split, predicted: Sequence[np.ndarray]) -> list[C
     """
     if all(np.ptp(one) == 0 for one in predicted):
         return [Caveat(CaveatCode.CONSTANT_ANSWERS)]
-    _refuse_other_scale(predicted[0], split.members.y)
+    y = split.members.y
+    _refuse_other_scale(predicted[0], y, SLACK, SHIFT, CLOSER)
+    away = np.abs(y - np.median(y))
+    central = away <= np.quantile(away, CENTRAL)
+    _refuse_other_scale(predicted[0][central], y[central], math.inf, math.inf, CENTRAL_CLOSER)
     pools = (split.members, split.nonmembers)
     errors = [np.abs(one - pool.y) for one, pool in zip(predicted, pools, strict=True)]
     members, held_out = (float(error.mean()) for error in errors)
@@ -75,6 +85,17 @@ def examine_risks(split: Split, risks: Sequence[np.ndarray]) -> list[Caveat]:
             "give minus that number as the score, or check which value of the event means that it "
             "happened",
         )
+    (other,) = utility_of_times(
+        risks[0], -split.members.y, patients=split.members.patient, confidence=0.99
+    )
+    if other.low is not None and found[0].high is not None and other.low > found[0].high:
+        raise PrivauditError(
+            f"events of which the opposite fits the scores better (C-index {other.value or 0:.2f} "
+            f"and not {members:.2f} on the rows trained on)",
+            "1 has to mean that the event happened at that time, and 0 that the record was "
+            "censored then",
+            "check how the event is coded; a column of censoring is its opposite",
+        )
     params: dict[str, Param] = {"held_out": held_out, "members": members}
     apart = found[0].high is not None and found[1].low is not None
     if apart and (found[1].low or 0.0) > (found[0].high or 1.0):
@@ -84,25 +105,27 @@ def examine_risks(split: Split, risks: Sequence[np.ndarray]) -> list[Caveat]:
     return []
 
 
-def _refuse_other_scale(predicted: np.ndarray, y: np.ndarray) -> None:
+def _refuse_other_scale(
+    predicted: np.ndarray, y: np.ndarray, slack: float, most: float, closer: float
+) -> None:
     """Refuse predictions that are worse than the best constant on the very rows trained on, or that
     miss them by far on average."""
     away = predicted - y
     spread = float(y.std())
     if not spread > 0:
         return
-    worse = float((away**2).mean()) > SLACK * spread**2
-    worse &= float(np.abs(away).mean()) > SLACK * float(np.abs(y - np.median(y)).mean())
+    worse = float((away**2).mean()) > slack * spread**2
+    worse &= float(np.abs(away).mean()) > slack * float(np.abs(y - np.median(y)).mean())
     middle = float(np.median(away)) if float(np.median(away)) * float(away.mean()) > 0 else 0.0
     shift = min(abs(middle), abs(float(away.mean()))) / spread
     left = _leave_recalibrated(predicted, y)
-    if not worse and shift <= SHIFT and left >= CLOSER:
+    if not worse and shift <= most and left >= closer:
         return
     follows = _rank_correlation(predicted, y)
     on = "the rows that the model was trained on"
     if worse:
         what = f"predictions that are worse than a constant on {on}"
-    elif shift > SHIFT:
+    elif shift > most:
         what = f"predictions that miss {on} by {shift:.2f} standard deviations on average"
     else:
         times = f"about {1 / max(left, 0.01):.0f} times"

@@ -211,10 +211,12 @@ def test_models_of_classes_and_of_several_numbers_are_refused(tmp_path: Path) ->
 # --- on which scale -------------------------------------------------------------------------
 
 
-def examine(predict: Callable[[pd.DataFrame], np.ndarray]) -> list[Caveat]:
+def examine(
+    predict: Callable[[pd.DataFrame], np.ndarray], outcomes: np.ndarray = MEMBERS[1]
+) -> list[Caveat]:
     """What is said of these predictions, for the members and the held-out records."""
     pools = []
-    for first, (X, y) in ((0, MEMBERS), (1000, HELD)):
+    for first, (X, y) in ((0, (MEMBERS[0], outcomes)), (1000, HELD)):
         ids = first + np.arange(len(y))
         columns = tuple(Column(name) for name in COLUMNS)
         pools.append(
@@ -244,6 +246,12 @@ def test_a_leaking_model_on_another_scale_is_refused_and_never_found_harmless(
     model = exact(change(MEMBERS[1]))
     with pytest.raises(PrivauditError, match=f"(?s){said}"):
         examine(model.predict)
+
+
+def test_a_few_wrong_outcomes_do_not_hide_another_scale() -> None:
+    odd = np.where(np.arange(300) % 25 == 0, 9999.0, MEMBERS[1])
+    with pytest.raises(PrivauditError, match="another scale"):
+        examine(exact(np.log(MEMBERS[1])).predict, odd)
 
 
 def test_it_is_refused_before_anything_is_run() -> None:

@@ -118,6 +118,9 @@ def test_a_risk_that_points_the_wrong_way_is_refused() -> None:
     members, held = ((X, (time, event)) for X, time, event in (MEMBERS, HELD))
     with pytest.raises(PrivauditError, match=r"in reverse \(C-index 0.0"):
         privaudit.audit(lambda X: -model.predict(X), members, held, **QUICK)
+    censored = [(X, (time, ~event)) for X, time, event in (MEMBERS, HELD)]
+    with pytest.raises(PrivauditError, match="the opposite fits the scores better"):
+        privaudit.audit(model.predict, *censored, **QUICK)
 
 
 def test_xgboost_of_times_is_asked_for_a_risk_whatever_it_predicts(tmp_path: Path) -> None:

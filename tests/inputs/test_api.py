@@ -39,7 +39,7 @@ def test_five_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         jobs=1,
         attacks=["threshold", "rmia"],
     )
-    assert found.estimate("auc", attack="rmia").value > 0.85
+    assert found.estimate("auc", attack="rmia").value > 0.8
     assert (np.random.get_state()[1] == before[0]).all()  # noqa: NPY002
     assert random.getstate() == before[1]
     assert not list(tmp_path.iterdir())

@@ -93,13 +93,14 @@ def _draw_reference(records: Records, rng: np.random.Generator) -> np.ndarray:
     ids, whose = np.unique(records.patient, return_inverse=True)
     total = round(REFERENCE_SHARE * len(ids))
     _, own, counts = np.unique(records.y, return_inverse=True, return_counts=True)
+    drawn = rng.permutation(len(ids))
     if len(counts) > MOST_STRATA:
-        return rng.permutation(ids)[:total]
+        return ids[drawn[:total]]
     # The rarest outcome first: of a patient's records the first place is the rarest.
     place = np.argsort(np.argsort(counts, kind="stable"), kind="stable")[own]
     stratum = np.full(len(ids), len(counts))
     np.minimum.at(stratum, whose, place)
-    parts = [rng.permutation(ids[stratum == code]) for code in np.unique(stratum)]
+    parts = [ids[drawn[stratum[drawn] == code]] for code in np.unique(stratum)]
     exact = np.array([REFERENCE_SHARE * len(part) for part in parts])
     most = np.array([max(0, len(part) - 1) for part in parts])
     taken = np.minimum(np.maximum(np.floor(exact).astype(int), 1), most)

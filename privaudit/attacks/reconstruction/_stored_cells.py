@@ -18,6 +18,8 @@ SCREEN = 2000
 """Records on which arrays are tried first."""
 CLOSE = 1e-3
 """Numbers are given back if they are right to this share of a standard deviation."""
+CELLS = 10**8
+"""Most cells of a table that is put together of short arrays."""
 IDENTIFYING = 20
 """Different values that a column needs to tell records apart."""
 ALIKE = 0.5
@@ -249,7 +251,7 @@ def stored_rows(content: Content, members: Cells, others: Cells) -> tuple[np.nda
         values = _Values.of(column)
         if len(values.distinct) >= IDENTIFYING:
             known[j] = values
-    for array in content.arrays:
+    for array in (*content.arrays, *_stack(content)):
         if array.ndim != 2 or array.dtype.kind not in "iuf" or min(array.shape) < 2:
             continue
         for table in (array, array.T):
@@ -266,6 +268,20 @@ def stored_rows(content: Content, members: Cells, others: Cells) -> tuple[np.nda
                 found = np.array([_key(row) in rows for row in narrow], dtype=bool)
                 out[found & np.isfinite(narrow).any(axis=1)] = 1.0
     return present, absent
+
+
+def _stack(content: Content) -> list[np.ndarray]:
+    """Short arrays of one length, as the rows of a table: how lists and mappings of rows are
+    stored; and arrays of one entry a row, as its columns."""
+    found: dict[int, list[np.ndarray]] = {}
+    for array in content.arrays:
+        if array.ndim == 1 and len(array) > 1 and array.dtype.kind in "iuf":
+            found.setdefault(len(array), []).append(array.astype(np.float64))
+    return [
+        np.stack(parts)
+        for width, parts in found.items()
+        if len(parts) > 1 and max(width, len(parts)) >= IDENTIFYING and len(parts) * width <= CELLS
+    ]
 
 
 def _unscale(table: np.ndarray, known: dict[int, _Values]) -> np.ndarray:

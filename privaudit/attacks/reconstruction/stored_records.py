@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -18,9 +18,15 @@ from privaudit.attacks.reconstruction._stored_cells import (
     stored_rows,
 )
 from privaudit.contracts import Access, Attack, Fitted, Target, Trials
+from privaudit.errors import PrivauditError
 from privaudit.facts import Setting
 from privaudit.inputs.artefacts.read_arrays import read_arrays
 from privaudit.records import OutcomeKind
+
+UNREAD = 10_000
+"""Bytes of a file that may stay unread: names and settings."""
+GAIN = 0.02
+"""Less than this above a guess is no find."""
 
 IN_ORDER = "the same stored values, compared with patients who were not trained on"
 AS_SET = "the same search for patients who were not trained on"
@@ -93,7 +99,21 @@ class StoredRecords(Attack):
         found[Setting("variant", "complete records, in any order")] = Trials(
             present[inside], absent[outside], np.zeros(len(inside)), AS_SET, *who
         )
+        _refuse_unread(content.unread, found)
         return found
+
+
+def _refuse_unread(unread: int, found: Mapping[Setting, Trials]) -> None:
+    """Refuse a file that holds much that is no array, where its arrays give nothing back: rows may
+    stand there."""
+    trials = found.values()
+    gains = [t.success.mean() - (0.0 if t.guess is None else t.guess.mean()) for t in trials]
+    if unread > UNREAD and max(gains, default=0.0) <= GAIN:
+        raise PrivauditError(
+            f"a file that holds {unread:,} bytes of texts and raw bytes beside its arrays",
+            "no record was found in the arrays, and nobody looked into the rest, where rows may be",
+            "hand out the model in a format of arrays alone, or have the rest looked into",
+        )
 
 
 def _half(patients: np.ndarray, rng: np.random.Generator) -> np.ndarray:

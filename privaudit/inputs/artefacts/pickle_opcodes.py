@@ -208,8 +208,7 @@ class Walk:
 def _between(stream: io.BytesIO, state: Any) -> Any:
     """The array that joblib wrote right after its description; the stream is left behind it.
 
-    An array of objects is a pickle of its own there, and what it would have become is returned;
-    records of several fields, such as the nodes of trees, are returned as bytes of their size.
+    An array of objects is a pickle of its own there, and what it would have become is returned.
     """
     if not isinstance(state, Pairs):
         return None
@@ -218,10 +217,7 @@ def _between(stream: io.BytesIO, state: Any) -> Any:
     text = _type_text(header.get("dtype"))
     if text.startswith("O"):
         return Walk(stream).run()
-    record = RECORD.fullmatch(text)
-    dtype = dtype_of(header.get("dtype"))
-    if record is not None:
-        dtype = np.dtype((np.void, int(record[1])))
+    dtype = dtype_of(header.get("dtype")) or record_of(header.get("dtype"))
     if dtype is None or not is_shape(shape):
         raise refused("a joblib file with arrays of another kind than numbers and texts")
     if header.get("numpy_array_alignment_bytes"):
@@ -258,6 +254,36 @@ def dtype_of(kind: Any) -> np.dtype[Any] | None:
         stated = kind.state[-1][1]
         order = stated if stated in ("<", ">") else "="
     return np.dtype(first).newbyteorder(order)  # type: ignore[arg-type]
+
+
+def record_of(kind: Any) -> np.dtype[Any] | None:
+    """The numpy type of records of several fields that a node would have become, if one.
+
+    Fields that are no numbers or texts are left out.
+    """
+    record = RECORD.fullmatch(_type_text(kind))
+    state = kind.state[-1] if record is not None and kind.state else None
+    if record is None or not isinstance(state, tuple) or len(state) < 5:
+        return None
+    fields = dict(state[4].items) if isinstance(state[4], Pairs) else {}
+    known = {
+        name: (dtype, place[1])
+        for name, place in fields.items()
+        if isinstance(name, str) and isinstance(place, tuple) and len(place) >= 2
+        if (dtype := dtype_of(place[0])) is not None and type(place[1]) is int
+    }
+    size = int(record[1])
+    inside = all(0 <= at <= size - dtype.itemsize for dtype, at in known.values())
+    if not known or not inside:
+        return None
+    return np.dtype(
+        {
+            "names": list(known),
+            "formats": [dtype for dtype, _ in known.values()],
+            "offsets": [at for _, at in known.values()],
+            "itemsize": size,
+        }
+    )
 
 
 def refused(what: str) -> PrivauditError:

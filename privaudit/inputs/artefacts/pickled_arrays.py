@@ -17,6 +17,7 @@ from privaudit.inputs.artefacts.pickle_opcodes import (
     Walk,
     dtype_of,
     is_shape,
+    record_of,
     refused,
 )
 
@@ -40,12 +41,14 @@ class Content:
     """What a file holds.
 
     arrays: of numbers, yes or no, or texts; groups: lists of arrays of whole numbers, which may
-    state which rows belong to each level of a column; size: bytes counted so far.
+    state which rows belong to each level of a column; size: bytes counted so far; unread: bytes of
+    texts and raw bytes that became no array.
     """
 
     arrays: list[np.ndarray] = field(default_factory=list)
     groups: list[list[np.ndarray]] = field(default_factory=list)
     size: int = 0
+    unread: int = 0
 
     def weigh(self, size: int) -> None:
         """Count this many bytes; refuse a file that holds too many."""
@@ -75,7 +78,10 @@ def _collect(root: Any, storages: Mapping[str, bytes], found: Content) -> None:
         parts: list[Any] = []
         if isinstance(node, Made):
             array = _array(node, storages, found)
-            if array is not None:
+            if array is not None and array.dtype.names:
+                # Records of several fields, such as the nodes of trees.
+                found.arrays += [array[name] for name in array.dtype.names]
+            elif array is not None:
                 found.arrays.append(array)
             else:
                 parts = [node.given, *node.state, *node.items]
@@ -88,6 +94,8 @@ def _collect(root: Any, storages: Mapping[str, bytes], found: Content) -> None:
         elif isinstance(node, np.ndarray):
             found.arrays.append(node)
         for part in parts:
+            if isinstance(part, str | bytes | bytearray):
+                found.unread += len(part)
             if isinstance(part, Made | Pairs | list | tuple | np.ndarray) and id(part) not in seen:
                 seen.add(id(part))
                 todo.append(part)
@@ -99,6 +107,7 @@ def values(
     """A list's own numbers or texts as an array; its arrays of whole numbers as a group."""
     if len(node) < 2:
         return
+    node = [_scalar(one) if isinstance(one, Made) else one for one in node]
     if all(isinstance(one, SCALAR) for one in node):
         array = _lettered(node, (len(node),), found)
         if array is not None:
@@ -120,6 +129,17 @@ def values(
         found.weigh(8 * len(array))
         group.append(array.astype(np.int64))
     found.groups.append(group)
+
+
+def _scalar(node: Made) -> Any:
+    """The number that a node would have become, if it is one of numpy; else the node."""
+    given = node.given[0] if node.given and isinstance(node.given[0], tuple) else tuple(node.given)
+    if not node.name.endswith("multiarray scalar") or len(given) != 2:
+        return node
+    dtype = dtype_of(given[0])
+    if dtype is None or not isinstance(given[1], bytes) or len(given[1]) != dtype.itemsize:
+        return node
+    return np.frombuffer(given[1], dtype=dtype)[0].item()
 
 
 def _whole(array: np.ndarray) -> bool:
@@ -167,7 +187,7 @@ def _shaped(data: Any, kind: Any, shape: Any, fortran: bool, found: Content) -> 
         data = text.encode("latin1")
     if isinstance(data, list):
         return _lettered(data, shape, found)
-    dtype = dtype_of(kind)
+    dtype = dtype_of(kind) or record_of(kind)
     if dtype is None or not isinstance(data, bytes | bytearray):
         return None
     if int(np.prod(shape, dtype=object)) * dtype.itemsize != len(data):

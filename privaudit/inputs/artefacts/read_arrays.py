@@ -133,6 +133,7 @@ def _part(name: str, part: bytes, storages: dict[str, bytes], found: Content) ->
         inside = read_pickle(part, storages)
         found.arrays += inside.arrays
         found.groups += inside.groups
+        found.unread += inside.unread
     else:
         return False
     return True

@@ -60,7 +60,6 @@ NAMES = {
     "Failed.attack",
     "Failed.family",
     "Failed.kind",
-    "Data.outcome_kind",
     "Finding.access",
     "Finding.attack",
     "Finding.family",

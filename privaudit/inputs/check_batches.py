@@ -7,6 +7,7 @@ import numpy as np
 from privaudit.contracts import Model
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
+from privaudit.signals import ask
 
 FEW, MANY = 16, 512
 APART = 1e-3
@@ -23,10 +24,11 @@ def refuse_answers_by_batch(model: Model, records: Records) -> None:
     few = many.take(slice(0, FEW))
     if len(many) <= len(few):
         return
-    first, again = (model.predict_proba(few) for _ in range(2))
-    together = model.predict_proba(many)[: len(few)]
-    moved = float(np.abs(first - again).max(initial=0.0))
-    if moved < APART < float(np.abs(first - together).max(initial=0.0)):
+    first, again = (ask(model, few) for _ in range(2))
+    together = ask(model, many)[: len(few)]
+    unit = 1.0 if records.outcome_kind == "class" else float(np.std(together)) or 1.0
+    moved = float(np.abs(first - again).max(initial=0.0)) / unit
+    if moved < APART < float(np.abs(first - together).max(initial=0.0)) / unit:
         raise PrivauditError(
             "a model whose answer for a record depends on which others it is asked with",
             "an attack asks about one patient at a time, and other numbers would come out than "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from privaudit.errors import PrivauditError
+from privaudit.errors import PrivauditError, spell
 from privaudit.inputs.cell_text import NO_NUMBER
 from privaudit.inputs.column_seen import Seen
 from privaudit.inputs.number_text import PLAIN, WAYS, Form, Spelling, find_form
@@ -138,7 +138,8 @@ def refuse_unclear(spellings: Spellings, respelled: Sequence[str]) -> None:
         )
         fixes.append(
             f"say in a schema how they are written ({spellings.describe_keys()}), or make a column "
-            "of codes a category there: `privaudit schema` proposes this for you to check"
+            "of codes a category there"
+            + spell(": `privaudit schema` proposes this for you to check", ", or pass numbers")
         )
     if respelled:
         because.append("two spellings of a value are read as two values")

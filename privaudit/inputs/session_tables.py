@@ -146,10 +146,19 @@ def _spell(y: np.ndarray) -> np.ndarray:
 
 
 def check_index(X: Any, other: Any, name: str, what: str) -> None:
-    """Refuse a pandas object whose rows are indexed otherwise than those of its table."""
+    """Refuse a pandas object whose rows are indexed otherwise than those of its table.
+
+    Rows of which one side was numbered anew (`reset_index`) belong together by their place.
+    """
     import pandas as pd
 
     if not isinstance(X, pd.DataFrame) or not isinstance(other, pd.Series | pd.DataFrame):
+        return
+    anew = pd.RangeIndex(len(X))
+    if any(
+        one.index.equals(anew) and set(two.index) != set(anew)
+        for one, two in ((X, other), (other, X))
+    ):
         return
     if len(X) == len(other) and not X.index.equals(other.index):
         raise PrivauditError(

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from privaudit.errors import PrivauditError
-from privaudit.inputs.models.answers import canonical, from_logits, order_classes
+from privaudit.inputs.models.answers import canonical, from_logits
 from privaudit.inputs.models.extras import require_library
 from privaudit.inputs.models.layout import mismatch
 from privaudit.inputs.models.opened_model import (
@@ -121,7 +121,7 @@ def open_catboost(raw: bytes, format_: Literal["cbm", "json"]) -> Opened:
 
     def bind(binding: Binding) -> CatBoost:
         reads = _read_columns(model, names, named, categories, binding.columns)
-        places = order_classes(own, binding.classes) if own else None
+        places = binding.place(own) if own else None
         return CatBoost(
             raw,
             format_,

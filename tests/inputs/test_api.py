@@ -181,7 +181,14 @@ def test_gradient_attacks_run_on_a_module() -> None:
         ({"members": np.zeros((5, 6))}, "with its outcomes"),
         ({"members": (np.full((300, 6), np.inf), np.arange(300) % 2)}, "infinite"),
         ({"members": (np.zeros((300, 6)), np.full(300, np.nan))}, "outcomes are missing"),
-        ({"members": (np.zeros((30, 6)), np.arange(30))}, "different outcomes"),
+        ({"members": (np.zeros((30, 6)), np.arange(30))}, "30 different values"),
+        (
+            {
+                "members": (np.zeros((300, 6)), np.ones(300)),
+                "nonmembers": (np.zeros((300, 6)), np.ones(300)),
+            },
+            "one outcome",
+        ),
         ({"answers": "scores"}, "answers="),
         ({"patient": "who"}, "no column 'who'"),
         ({"patient": (np.zeros(3), np.zeros(3))}, "of lengths"),

@@ -93,7 +93,13 @@ def pack(name: str, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray])
     """A file of the generator `name`: header (JSON values) and arrays of numbers, the same bytes
     each time."""
     text = json.dumps(
-        {"format": FORMAT, "version": VERSION, "generator": name, **header},
+        {
+            "format": FORMAT,
+            "version": VERSION,
+            "generator": name,
+            "arrays": sorted(arrays),
+            **header,
+        },
         sort_keys=True,
         allow_nan=False,
     )
@@ -140,6 +146,8 @@ def unpack(file: bytes, name: str = "") -> tuple[dict[str, Any], dict[str, np.nd
         raise damaged(f"its content does not read ({type(error).__name__})") from None
     except Exception as error:  # zlib.error and what else a damaged stream raises
         raise damaged(f"its content does not unpack ({type(error).__name__})") from None
+    if header.get("arrays") != sorted(arrays):
+        raise damaged("its arrays are not those that its header lists")
     return header, arrays
 
 

@@ -323,7 +323,13 @@ def _find_classes(outcomes: list[np.ndarray], labels: Sequence[Any] | None) -> l
     if labels is not None and found <= {canonical(x) for x in labels}:
         return [canonical(x) for x in labels]
     if not 2 <= len(found) <= MAX_CLASSES and labels is None:
-        raise too_many_classes("y", f"{len(found):,}", MAX_CLASSES)
+        if len(found) > 1:
+            raise too_many_classes("y", f"{len(found):,}", MAX_CLASSES)
+        raise PrivauditError(
+            "one outcome for all rows",
+            "there is nothing to predict unless outcomes differ",
+            "give rows of at least two outcomes",
+        )
     if labels is not None:
         refuse_numbers_for_classes(outcomes, labels)
         raise PrivauditError(

@@ -285,6 +285,12 @@ def _find_schema(tables: TablePaths, opened: Opened) -> tuple[TableSchema, list[
     if tables.schema is not None:
         found, widened = read_fitted_schema(tables.schema, paths, whats)
         found = name_roles(found, outcome=tables.outcome, patient=tables.patient)
+        if tables.event and tables.event != found.event:
+            raise PrivauditError(
+                f"--event-column {tables.event} with a schema whose event is {found.event!r}",
+                "the schema says what each column is",
+                "leave --event-column out, or write `event` into the schema",
+            )
         if tables.outcome_kind != "class" and found.outcome_kind != tables.outcome_kind:
             raise PrivauditError(
                 f"--outcome-kind {tables.outcome_kind} with a schema whose outcome is a "

@@ -12,6 +12,7 @@ from privaudit.errors import PrivauditError
 from privaudit.inputs.models.answers import canonical
 from privaudit.inputs.outcome import pair_to_times
 from privaudit.inputs.read_table import list_names
+from privaudit.inputs.task_kind import refuse_other_kinds
 from privaudit.records import Records
 
 NAMES = ("members", "nonmembers", "reference")
@@ -65,21 +66,14 @@ def _align(pair: Any, name: str) -> Any:
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         return pair
     X, y = pair
-    if hasattr(X, "toarray") and hasattr(X, "nnz"):
-        raise PrivauditError(
-            f"{name}: a sparse matrix of shape {X.shape}",
-            "libraries differ in whether an empty cell is 0 or missing, so that the model might "
-            "answer otherwise than it does for you",
-            "pass X.toarray() and, where the model wants a sparse matrix, a function that converts "
-            "what it is given and asks the model",
-        )
-    X = _to_frame(X)
     if isinstance(y, str):
         raise PrivauditError(
             f"{name}: the name {y!r} in place of outcomes",
             "outcomes are given beside the columns that the model reads",
             f"pass (X.drop(columns={y!r}), X[{y!r}])",
         )
+    refuse_other_kinds(X, y, name)
+    X = _to_frame(X)
     check_index(X, y, name, "outcomes")
     return X, _to_outcomes(y, name)
 
@@ -103,16 +97,7 @@ def _to_outcomes(y: Any, name: str) -> Any:
         y = y.detach().cpu().numpy()
     if hasattr(y, "to_pandas") and not hasattr(y, "get_columns"):
         y = y.to_list() if hasattr(y, "to_list") else y.to_pandas()
-    found = np.asarray(y)
-    if found.ndim > 1 and found.size != len(found):
-        raise PrivauditError(
-            f"{name}: several outcomes a row, of shape {found.shape}",
-            "an audit reads how sure the model is of one recorded outcome; each label of several "
-            "is a question of its own",
-            "use privaudit.audit_labels for labels of 0 and 1; for one-hot classes pass "
-            "y.argmax(axis=1); a time and its event are y=(time, event) with outcome_kind='time'",
-        )
-    found = found.ravel()
+    found = np.asarray(y).ravel()
     missing = int(pd.isna(found).sum()) if found.dtype == object else 0
     if missing:
         raise PrivauditError(

@@ -30,8 +30,10 @@ def refuse_other_kinds(X: Any, y: Any, name: str) -> None:
     if hasattr(X, "tocsr") and hasattr(X, "toarray"):
         raise PrivauditError(
             f"{name}: X is a sparse matrix of {X.shape[0]:,} rows and {X.shape[1]:,} columns",
-            "records are compared and changed column by column, which needs a dense table",
-            "pass X.toarray(), of the columns that the model reads",
+            "libraries differ in whether an empty cell is 0 or missing, so that the model might "
+            "answer otherwise than it does for you",
+            "pass X.toarray() and, where the model wants a sparse matrix, a function that converts "
+            "what it is given and asks the model",
         )
     shape = getattr(X, "shape", None)
     if not hasattr(X, "columns") and shape is not None and len(shape) > 2:
@@ -40,7 +42,7 @@ def refuse_other_kinds(X: Any, y: Any, name: str) -> None:
             "a model of a table is audited, and a table is (rows, columns)",
             "audit the answers of the model to these records in place of the model",
         )
-    _refuse_outcomes(np.asarray(y), name)
+    _refuse_outcomes(y.detach().cpu().numpy() if hasattr(y, "detach") else np.asarray(y), name)
 
 
 def _refuse_outcomes(y: np.ndarray, name: str) -> None:

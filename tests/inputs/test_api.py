@@ -181,7 +181,14 @@ def test_gradient_attacks_run_on_a_module() -> None:
         ({"members": np.zeros((5, 6))}, "with its outcomes"),
         ({"members": (np.full((300, 6), np.inf), np.arange(300) % 2)}, "infinite"),
         ({"members": (np.zeros((300, 6)), np.full(300, np.nan))}, "outcomes are missing"),
-        ({"members": (np.zeros((30, 6)), np.arange(30))}, "different values"),
+        ({"members": (np.zeros((30, 6)), np.arange(30))}, "30 different values"),
+        (
+            {
+                "members": (np.zeros((300, 6)), np.ones(300)),
+                "nonmembers": (np.zeros((300, 6)), np.ones(300)),
+            },
+            "one outcome",
+        ),
         ({"answers": "scores"}, "answers="),
         ({"patient": "who"}, "no column 'who'"),
         ({"patient": (np.zeros(3), np.zeros(3))}, "of lengths"),
@@ -398,7 +405,7 @@ def test_models_trained_again_answer_in_the_stated_order() -> None:
     ("change", "said"),
     [
         (lambda X, y: {"members": (X[:300], y[:300].sample(frac=1))}, "index is not that of X"),
-        (lambda X, y: {"nonmembers": (X[300:], y[300:].reset_index(drop=True))}, "index is not"),
+        (lambda X, y: {"nonmembers": (X[300:], y[300:].shift(0).sort_values())}, "index is not"),
         (lambda X, y: {"groups": (X.sex[:300][::-1], X.sex[300:])}, "index is not that of X"),
         (lambda X, y: {"groups": (X.sex[:300],)}, "1 parts for 2 tables"),
         (lambda X, y: {"members": (X.assign(died=y), "died")}, "the name 'died'"),

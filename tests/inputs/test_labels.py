@@ -88,5 +88,5 @@ def test_labels_that_cannot_be_read_are_refused() -> None:
             privaudit.audit_labels(forest(), members, HELD, **QUICK)
     with pytest.raises(PrivauditError, match="estimator for a model of several labels"):
         privaudit.audit_labels(forest(), MEMBERS, HELD, estimator=forest(), **QUICK)
-    with pytest.raises(PrivauditError, match=r"(?s)2 outcomes a row.*audit_labels"):
+    with pytest.raises(PrivauditError, match=r"(?s)a multi-label task of 2 labels.*audit_labels"):
         privaudit.audit(forest(), (X, Y.to_numpy()), (HELD[0], HELD[1].to_numpy()), **QUICK)

@@ -23,9 +23,9 @@ from privaudit.inputs.models.levels import (
     refuse_unknown_levels,
     sort_levels,
     values_of,
-    widen,
 )
 from privaudit.inputs.models.lightgbm_file import find_levels, read_coded
+from privaudit.inputs.models.trained_dtypes import restore_decimals
 from privaudit.records import Column
 
 MEMBERS, NONMEMBERS = stay(300, 1), stay(300, 2, 5000)
@@ -204,9 +204,9 @@ def test_numbers_reach_a_model_as_the_table_writes_them(tmp_path: Path) -> None:
     (tmp_path / "m.pkl").write_bytes(pickle.dumps(model))
     found = ask(tmp_path / "m.pkl", members, stay(300, 2, 5000))
     np.testing.assert_allclose(found.p, model.predict_proba(members[["age", "lab"]]), atol=1e-12)
-    np.testing.assert_array_equal(widen(x.astype(np.float32)), x)
+    np.testing.assert_array_equal(restore_decimals(x.astype(np.float32)), x)
     odd = np.array([[np.nan, 1e-12, 123456.7], [0.1, -2.5, 3e30]])
-    np.testing.assert_allclose(widen(odd.astype(np.float32)), odd, rtol=1e-7)
+    np.testing.assert_allclose(restore_decimals(odd.astype(np.float32)), odd, rtol=1e-7)
 
 
 def test_names_in_another_order_are_noted(tmp_path: Path) -> None:

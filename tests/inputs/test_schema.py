@@ -162,7 +162,7 @@ def test_json_schema_for_editors(capsys: pytest.CaptureFixture[str]) -> None:
     assert column["properties"]["bounds"]["minItems"] == 2
     assert not column["additionalProperties"]
     assert set(tree["properties"]["table"]["properties"]) == {
-        *("outcome", "classes", "patient", "groups", "ignored", "outcome_kind"),
+        *("outcome", "classes", "patient", "groups", "ignored", "outcome_kind", "event"),
         *("missing", "decimal", "thousands", "censored"),
     }
     assert cli.main(["schema"]) == 2

@@ -73,7 +73,7 @@ def test_times_come_with_their_events_and_nothing_is_guessed() -> None:
     ):
         with pytest.raises(PrivauditError, match=said):
             pair_to_times(y, "members")
-    with pytest.raises(PrivauditError, match="2 outcomes a row"):
+    with pytest.raises(PrivauditError, match="survival analysis"):
         privaudit.audit(
             cox(1),
             (MEMBERS[0], np.column_stack([time, event])),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib
+import importlib.util
 import sys
 from dataclasses import fields, is_dataclass
 from functools import cache
@@ -115,11 +116,14 @@ def _imports(module: str) -> frozenset[str]:
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.add(node.module)
-            package = sys.modules.get(node.module)
-            folder = Path(str(getattr(package, "__file__", "") or "")).parent
-            if package is not None and hasattr(package, "__path__"):
-                names = (alias.name for alias in node.names)
-                found.update(f"{node.module}.{n}" for n in names if (folder / f"{n}.py").is_file())
+            if node.module.partition(".")[0] in {module.partition(".")[0], "privaudit"}:
+                # Whether this process has imported the package yet may not matter.
+                spec = importlib.util.find_spec(node.module)
+                for folder in (spec and spec.submodule_search_locations) or ():
+                    names = (alias.name for alias in node.names)
+                    found.update(
+                        f"{node.module}.{n}" for n in names if Path(folder, f"{n}.py").is_file()
+                    )
     return frozenset(found)
 
 

@@ -410,7 +410,7 @@ def test_models_trained_again_answer_in_the_stated_order() -> None:
         (lambda X, y: {"groups": (X.sex[:300],)}, "1 parts for 2 tables"),
         (lambda X, y: {"members": (X.assign(died=y), "died")}, "the name 'died'"),
         (lambda X, y: {"nonmembers": (X[["lab"]], y)}, "'sex' lack"),
-        (lambda X, y: {"members": (X, np.column_stack([y, y]))}, "several outcomes a row"),
+        (lambda X, y: {"members": (X, np.column_stack([y, y]))}, "a multi-label task"),
         (lambda X, y: {"members": (sparse(X), y)}, "a sparse matrix"),
         (lambda X, y: {"sensitive": ["hiv"]}, "no column 'hiv'"),
         (lambda X, y: {"attacks": "lyra"}, "did you mean 'lira'"),

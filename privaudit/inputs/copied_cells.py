@@ -49,7 +49,8 @@ def refuse_copied_cells(
     if not names:
         return []
     _refuse_readable(real, control, schema, names)
-    made, own, others = (_find_cells(table, names) for table in (synthetic, real, control))
+    made = _find_cells(synthetic, names)
+    own, others = (_find_cells(table, names, once=True) for table in (real, control))
     copied = [
         name
         for name in names
@@ -90,8 +91,8 @@ def _refuse_readable(
         )
 
 
-def _find_cells(table: Table, names: Sequence[str]) -> dict[str, pl.Series]:
-    """The recorded cells of each column as texts, one a run of equal ones."""
+def _find_cells(table: Table, names: Sequence[str], *, once: bool = False) -> dict[str, pl.Series]:
+    """The recorded cells of each column as texts, in order or each different one once."""
     import polars as pl
 
     found: dict[str, list[pl.Series]] = {name: [] for name in names}
@@ -100,7 +101,10 @@ def _find_cells(table: Table, names: Sequence[str]) -> dict[str, pl.Series]:
         for batch in opened.batches(present) if present else ():
             for name in present:
                 texts = clean_texts(batch[name]).drop_nulls()
-                found[name].append(texts.str.replace(r"^(-?[0-9]+)\.0+$", "$1"))
+                texts = texts.str.replace(r"^(-?[0-9]+)\.0+$", "$1")
+                found[name].append(texts.unique() if once else texts)
+                if once and len(found[name]) > 8:
+                    found[name] = [pl.concat(found[name]).unique()]
     return {
         name: pl.concat(parts) if parts else pl.Series(name, [], dtype=pl.String)
         for name, parts in found.items()

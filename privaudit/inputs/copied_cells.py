@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from privaudit.errors import PrivauditError
 from privaudit.inputs.cell_text import clean_texts, fold
-from privaudit.inputs.infer_schema import list_plain, propose_schema
+from privaudit.inputs.infer_schema import LONG_TEXT, list_plain, propose_schema
 from privaudit.inputs.schema import TableSchema
 from privaudit.inputs.table_file import Table, open_table
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 MIN_COPIED = 10
-"""Fewer different values that only the real table shares are no finding."""
+"""Fewer different values that only the real table shares are no finding, unless one is a text of
+many words: nobody writes such a one twice."""
 
 BY_CHANCE = 1e-4
 """How often a column made without the real cells would be called copied, at most."""
@@ -117,7 +118,8 @@ def _fold(texts: pl.Series) -> set[str]:
     for text in texts.unique().to_list():
         numbers = sorted(int(part) for part in re.findall(r"[0-9]{1,9}", text))
         parts = [str(number) for number in numbers if number]
-        found.add(" ".join(parts) if len(numbers) >= 3 else fold(text))
+        dated = len(numbers) >= 3 and len(text) < LONG_TEXT
+        found.add(" ".join(parts) if dated else fold(text))
     return found
 
 
@@ -137,10 +139,18 @@ def _are_copied(made: set[str], own: set[str], others: set[str]) -> bool:
 
     kept, strange = own - others, others - own
     hits, misses = len(made & kept), len(made & strange)
-    if hits < MIN_COPIED or not strange:
+    if _any_long(made & kept) and not _any_long(made & strange):
+        return True
+    if hits < MIN_COPIED or not kept:
         return False
+    if not others:
+        return True
     share = len(kept) / (len(kept) + len(strange))
     return bool(binom.sf(hits - 1, hits + misses, share) < BY_CHANCE)
+
+
+def _any_long(cells: set[str]) -> bool:
+    return any(len(cell) >= LONG_TEXT for cell in cells)
 
 
 __all__ = ["refuse_copied_cells"]

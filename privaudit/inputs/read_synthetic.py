@@ -187,11 +187,11 @@ def _read_synthetic_table(given: Table, schema: TableSchema, rng: np.random.Gene
     strange = sorted(present - known)
     if strange:
         raise PrivauditError(
-            f"{len(strange)} columns of the synthetic table that the real one lacks: "
-            f"{list_names(strange)}",
+            f"{len(strange)} columns of the synthetic table that the real one or the control "
+            f"lacks: {list_names(strange)}",
             f"columns are matched by name; {len(schema.names)} columns of the real table are "
             "compared",
-            "name the columns alike, or drop those that are in one table alone",
+            "name the columns alike, or drop those that are not in all tables",
         )
     shared = tuple(
         replace(c, bounds=None, integer=False) for c in schema.columns if c.name in present

@@ -60,6 +60,29 @@ def test_cells_of_the_real_table_are_refused(name: str) -> None:
     assert caught.value.what.endswith(f": {name}")
 
 
+def test_a_control_in_which_nothing_was_recorded_hides_no_copies() -> None:
+    schema, _ = propose_schema([REAL, CONTROL], outcome="died", patient="subject_id")
+    copied = OTHERS.assign(mrn=REAL["mrn"])
+    with pytest.raises(PrivauditError, match="mrn"):
+        refuse_copied_cells(REAL, CONTROL.assign(mrn=None), copied, schema)
+    assert refuse_copied_cells(REAL, CONTROL.assign(mrn=None), OTHERS, schema)
+
+
+def test_one_note_of_a_real_patient_is_refused() -> None:
+    tables = [
+        table.assign(note=[f"came in after a fall from ladder {k}, wife waits" for k in keys])
+        for table, keys in (
+            (REAL, range(ROWS)),
+            (CONTROL, range(ROWS, 2 * ROWS)),
+            (OTHERS, [7, *range(2 * ROWS, 3 * ROWS - 1)]),
+        )
+    ]
+    schema, _ = propose_schema(tables[:2], outcome="died", patient="subject_id")
+    with pytest.raises(PrivauditError, match="note"):
+        refuse_copied_cells(tables[0], tables[1], tables[2], schema)
+    assert refuse_copied_cells(tables[0], tables[1], tables[2].iloc[1:], schema)
+
+
 def test_dates_of_the_real_table_in_another_dress_are_refused() -> None:
     days = pd.to_datetime(REAL["admit"]).dt.strftime("%d.%m.%Y 00:00")
     with pytest.raises(PrivauditError, match="admit"):

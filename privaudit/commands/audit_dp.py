@@ -271,7 +271,7 @@ def _conclude(answer: dict[str, Any]) -> str:
             "or losses in double precision."
         )
     return (
-        "Inconclusive: with so few canaries even an attack that is always right proves no more "
-        "than "
+        "Inconclusive: with these canaries, at this delta and confidence, even an attack that is "
+        "always right proves no more than "
         f"{answer['most_provable'] or 0:.3g}, so {claim} cannot be tested."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,7 @@ def command(
 
     wanted = _choose_formats(formats, output)
     rules = read_policy(policy)
+    _refuse_unused(rules, baseline, candidates)
     faults = [fault for one in (run, *candidates) for fault in _check_seal(find(one), unsealed)]
     if faults:
         for fault in faults[:20]:
@@ -152,6 +154,21 @@ def _check_seal(audit: Path, unsealed: bool) -> tuple[str, ...]:
         click.echo("note: nothing shows whether this audit was changed: it has no sums", err=True)
         return ()
     return check(root)
+
+
+def _refuse_unused(rules: Policy, baseline: Path | None, candidates: Sequence[Path]) -> None:
+    """Refuse runs and a baseline that no rule of the policy would look at."""
+    from privaudit.errors import PrivauditError
+
+    if rules.regressions or (baseline is None and not candidates):
+        return
+    given = "--candidate" if candidates else "--baseline"
+    raise PrivauditError(
+        f"{given} with a policy that has no [[regression]]",
+        "limits are held against RUN alone; further runs and a baseline are read by rules on "
+        "regressions, so that nothing would be said of them",
+        f"add a [[regression]] to the policy, or leave {given} out and check every run by itself",
+    )
 
 
 def _read_baseline(given: Path | None, policy: Path, rules: Policy) -> Baseline | None:

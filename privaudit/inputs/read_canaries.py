@@ -6,10 +6,11 @@ import numpy as np
 
 from privaudit.contracts import Scores
 from privaudit.errors import PrivauditError
+from privaudit.inputs.cell_text import to_numbers
 from privaudit.inputs.read_predictions import read_membership
 from privaudit.inputs.read_table import read_cells
 from privaudit.inputs.schema import TableSchema
-from privaudit.inputs.table_file import Table
+from privaudit.inputs.table_file import Table, open_table
 from privaudit.records import Column
 
 
@@ -31,6 +32,7 @@ def read_canaries(
         PrivauditError: Whatever `read_table` refuses, a canary without a score, and a patient on
             both sides.
     """
+    _refuse_no_numbers(table, score)
     schema = TableSchema((Column(score),), patient=patient, groups=(member,))
     names: dict[str, int] = {}
     cells = read_cells(
@@ -64,6 +66,22 @@ def read_canaries(
         )
     scores = Scores(values[is_member], values[~is_member], randomised=True)
     return scores, (patients[is_member], patients[~is_member])
+
+
+def _refuse_no_numbers(table: Table, score: str) -> None:
+    """Refuse scores that are no plain numbers: no schema can say here how they are written."""
+    with open_table(table, "the canaries table") as opened:
+        there = [score] if score in opened.columns else []
+        batches = opened.batches(there) if there else ()
+        bad = sum(to_numbers(batch[score])[1] for batch in batches)
+    if bad:
+        raise PrivauditError(
+            f"{bad:,} cells of {score!r} in the canaries table are no number",
+            "a score is finite and written as 12, -0.5 or 1e-3: no decimal comma, no percent sign, "
+            "no unit",
+            "write the scores so; where they come of an overflow, compute them again in double "
+            "precision, or on the log scale",
+        )
 
 
 __all__ = ["read_canaries"]

@@ -19,6 +19,7 @@ from privaudit.inputs.check_alike import (
     refuse_unlike,
 )
 from privaudit.inputs.checks import measure_shift
+from privaudit.inputs.copied_cells import refuse_copied_cells
 from privaudit.inputs.fit_guesses import read_fitted_schema
 from privaudit.inputs.infer_schema import propose_schema
 from privaudit.inputs.pools import refuse_rare_classes
@@ -113,6 +114,7 @@ def read_synthetic(tables: SyntheticTables, *, seeds: Seeds) -> tuple[UserTask, 
     table = _read_synthetic_table(tables.synthetic, schema, seeds.rng("read", "synthetic"))
     table, broken = describe_as_real(table, schema.columns)
     refuse_unlike(table, real)
+    notes += refuse_copied_cells(tables.real, tables.control, tables.synthetic, schema)
     notes += broken
     notes += _note_samples({"real": real, "control": control}, tables)
     if len(table) >= 0.95 * MAX_SYNTHETIC_ROWS:
@@ -185,11 +187,11 @@ def _read_synthetic_table(given: Table, schema: TableSchema, rng: np.random.Gene
     strange = sorted(present - known)
     if strange:
         raise PrivauditError(
-            f"{len(strange)} columns of the synthetic table that the real one lacks: "
-            f"{list_names(strange)}",
+            f"{len(strange)} columns of the synthetic table that the real one or the control "
+            f"lacks: {list_names(strange)}",
             f"columns are matched by name; {len(schema.names)} columns of the real table are "
             "compared",
-            "name the columns alike, or drop those that are in one table alone",
+            "name the columns alike, or drop those that are not in all tables",
         )
     shared = tuple(
         replace(c, bounds=None, integer=False) for c in schema.columns if c.name in present

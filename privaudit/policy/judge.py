@@ -221,10 +221,10 @@ def overall(
 
 
 def _doubt(one: Verdict, code: ReasonCode) -> Verdict:
-    """The verdict where the model may be asked wrongly: no membership risk is then within a
-    limit."""
+    """The verdict where the model may be asked, or tables compared, wrongly: no risk of membership
+    or of a synthetic table is then within a limit."""
     metric = metrics.METRICS.get(one.metric)
-    if one.state != "WITHIN" or metric is None or metric.family != "membership":
+    if one.state != "WITHIN" or metric is None or metric.family not in ("membership", "synthetic"):
         return one
     return replace(one, state="INCONCLUSIVE", reason=Reason(code))
 

@@ -14,7 +14,7 @@ from privaudit.results import Audit, Control, Estimate, Finding, Subject
 from privaudit.stats import onesided
 from privaudit.stats.catalogue import PPV_FPR
 from privaudit.stats.headline import control_state
-from privaudit.stats.wrong_way import find_below_half
+from privaudit.stats.wrong_way import find_below_control, find_below_half
 from privaudit.verdicts import State
 
 if TYPE_CHECKING:
@@ -203,9 +203,9 @@ def _control(cell: Cell, audit: Audit) -> ReasonCode | None:
 
 def is_wrong_way(audit: Audit, subject: Subject) -> bool:
     """Whether the model ranks its own members' outcomes, or an attack ranks members, surely the
-    wrong way round: then nothing about membership can be within a limit."""
+    wrong way round: then nothing about membership or a synthetic table can be within a limit."""
     stated = any(caveat.code is CaveatCode.OUTCOMES_WRONG_WAY for caveat in audit.caveats)
-    return stated or bool(find_below_half(subject))
+    return stated or bool(find_below_half(subject) or find_below_control(subject))
 
 
 def _fails(controls: Sequence[Control]) -> bool:

@@ -15,6 +15,9 @@ from privaudit.stats import onesided
 LEVEL = 0.001
 """The chance of a false alarm, over all attacks on one subject together (Bonferroni)."""
 
+BELOW_CONTROL = 0.02
+"""A success that is surely lower than the control's, but by less than this, is no exchange."""
+
 
 @dataclass(frozen=True)
 class BelowHalf:
@@ -54,4 +57,28 @@ def find_below_half(subject: Subject) -> tuple[BelowHalf, ...]:
     return tuple(found)
 
 
-__all__ = ["LEVEL", "BelowHalf", "find_below_half"]
+def find_below_control(subject: Subject) -> tuple[str, ...]:
+    """The attacks on a synthetic table that succeed surely less often on the patients whose table
+    it was made from than on the control, as where the two were exchanged.
+
+    Args:
+        subject: The subject, with the estimates of its attacks.
+
+    Returns:
+        The attacks' names, in the document's order; none where nothing is the wrong way round.
+    """
+    stated = [
+        (one.attack, bounds)
+        for one in subject.outcomes
+        if isinstance(one, Finding) and one.family == "synthetic"
+        for estimate in one.estimates
+        if estimate.metric.name == "attack_minus_control"
+        and not (estimate.metric.at is not None and estimate.metric.at.counterfactual)
+        and (bounds := onesided.bounds(estimate)) is not None
+    ]
+    level = LEVEL / max(1, len(stated))
+    below = [name for name, bounds in stated if (bounds.upper(level) or 0.0) < -BELOW_CONTROL]
+    return tuple(dict.fromkeys(below))
+
+
+__all__ = ["LEVEL", "BelowHalf", "find_below_control", "find_below_half"]

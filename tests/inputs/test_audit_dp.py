@@ -203,6 +203,7 @@ def test_canaries_without_a_patient_are_refused(
         (b"score,member\n,1\n2,0\n", "have no score"),
         (b"score,member\nnan,1\n2,0\n", "have no score"),
         (b"score,member\ninf,1\n2,0\n", "are no number"),
+        (b'score,member\n"1,5",1\n"2,5",0\n', "no decimal comma"),
         (b"score,member\n1,1\n2,\n", "neither member nor non-member"),
         (b"PK\x03\x04", "zip archive"),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from policy_lab import DAY, TPR, audit, member, number, policy, subject
+from policy_lab import DAY, TPR, audit, member, number, policy, subject, tried
 
 from privaudit.contracts import Scores
 from privaudit.engine.run import exit_code
@@ -99,3 +99,19 @@ def test_a_score_turned_round_is_found() -> None:
     assert one.attack == "threshold"
     assert one.upper < 0.5
     assert one.confidence == pytest.approx(0.999)
+
+
+@pytest.mark.parametrize(("gap", "state"), [(-0.3, "INCONCLUSIVE"), (-0.01, "WITHIN")])
+def test_a_table_nearer_to_the_control_than_to_its_real_table_is_not_within(
+    gap: float, state: str
+) -> None:
+    outcomes = [
+        tried("singling_out", "synthetic", {"univariate": (0.0, 0.02)}),
+        tried("linkability", "synthetic", {"1 nearest": (gap, 0.05)}),
+        tried("synthetic_attribute_inference", "synthetic", {"age": (0.0, 0.02)}),
+    ]
+    asked = policy(Limit("table", "synthetic.over_control", 0.1))
+    table = subject(outcomes=outcomes, checks=(), access=("TABLE",))
+    found = judge(asked, audit(table), today=DAY)
+    assert {one.state for one in found.verdicts} == {state}
+    assert found.code == (0 if state == "WITHIN" else 3)

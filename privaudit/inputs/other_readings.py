@@ -8,7 +8,7 @@ training, and whatever an attack finds under it says nothing of the model.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from privaudit.contracts import Model
-from privaudit.errors import PrivauditError
+from privaudit.errors import PrivauditError, spell
 from privaudit.facts import Caveat, CaveatCode
-from privaudit.inputs.models.layout import Layout
+from privaudit.inputs.models.layout import Frame, Layout
 from privaudit.records import Records
 from privaudit.stats.auc import auc
 
@@ -112,14 +112,15 @@ def refuse_other_reading(model: Model, members: Records, *, by_order: bool) -> l
         PrivauditError: Another reading fits the model surely and clearly better.
     """
     some = members.take(slice(0, MAX_ROWS))
+    model = _free_numbers(model, some)
     own = judge_reading(model, some)
     best, name = own, ""
     for what, changed in _change_numbers(some):
         best, name = _choose(best, name, what, _try(model, changed), own)
-    orders = _other_orders(find_layout(model), some) if by_order else ()
+    orders = _other_orders(_name_inputs(model, some)) if by_order else ()
     doubtful = False
-    for what, layout in orders:
-        other = _try(model, some, layout)
+    for what, order in orders:
+        other = _try_order(model, some, order)
         best, name = _choose(best, name, what, other, own)
         doubtful |= other is not None and other.beats(own) >= BETTER
     if name:
@@ -128,13 +129,14 @@ def refuse_other_reading(model: Model, members: Records, *, by_order: bool) -> l
             f"its AUROC on its own members is then {best.auroc:.3f}, and {own.auroc:.3f} with the "
             "table as given: this is likely not what it was trained on",
             "give the table as the model was trained on it, or the model with its preparation as "
-            "one pipeline; if all is right, show it with the owner's own probabilities (--expect)",
+            "one pipeline; if all is right, show it with the owner's own probabilities "
+            f"({spell('--expect', 'expect=')})",
         )
-    if by_order and len(some.columns) > 1 and np.ptp(own.p, axis=0).max() > 0:
+    if by_order and len(_name_inputs(model, some)) > 1 and np.ptp(own.p, axis=0).max() > 0:
         lead = [
             own.beats(one)
             for k in range(SHUFFLES)
-            if (one := _try(model, some, _shuffle(find_layout(model), k))) is not None
+            if (one := _try_order(model, some, _shuffle(_name_inputs(model, some), k))) is not None
         ]
         if doubtful or (lead and float(np.median(lead)) < WORSE):
             return [Caveat(CaveatCode.COLUMN_ORDER_UNCONFIRMED, params={"auroc": own.auroc})]
@@ -189,28 +191,62 @@ def _change_numbers(some: Records) -> Iterator[tuple[str, Records]]:
             yield name, replace(some, X=found)
 
 
-def _other_orders(layout: Layout, some: Records) -> Iterator[tuple[str, Layout]]:
+def _free_numbers(model: Any, some: Records) -> Any:
+    """The model, handed numbers as floats whatever type they had: other readings have fractions."""
+    reads = getattr(model, "reads", None)
+    if not isinstance(reads, Frame):
+        return model
+    numbers = {column.name for column in some.columns if not column.levels}
+    model = copy.copy(model)
+    kinds = {name: kind for name, kind in reads.kinds.items() if name not in numbers}
+    array = "float64" if reads.array and len(numbers) == len(some.columns) else reads.array
+    object.__setattr__(model, "reads", replace(reads, kinds=kinds, array=array))
+    return model
+
+
+def _is_laid_out(model: Any) -> bool:
+    return any(isinstance(getattr(model, name, None), Layout) for name in ("layout", "reads"))
+
+
+def _name_inputs(model: Model, some: Records) -> list[str]:
+    """The inputs that may stand in another order: of a matrix all, of a frame none with texts."""
+    if _is_laid_out(model):
+        return [some.columns[place.column].name for place in find_layout(model).places]
+    if any(column.levels for column in some.columns):
+        return []
+    return [column.name for column in some.columns]
+
+
+def _try_order(model: Model, some: Records, order: Sequence[int]) -> Judged | None:
+    if not _is_laid_out(model):
+        return _try(model, replace(some, X=np.ascontiguousarray(some.X[:, list(order)])))
+    places = find_layout(model).places
+    return _try(model, some, Layout(tuple(places[j] for j in order)))
+
+
+def _other_orders(names: Sequence[str]) -> Iterator[tuple[str, list[int]]]:
     """The inputs in other orders: by name, reversed, and each two exchanged."""
-    places = list(layout.places)
-    names = [some.columns[place.column].name for place in places]
-    by_name = sorted(range(len(places)), key=lambda j: (names[j], j))
-    yield "its columns in alphabetical order", Layout(tuple(places[j] for j in by_name))
-    yield "its columns in reverse order", Layout(tuple(reversed(places)))
-    yield "its last column first", Layout((*places[-1:], *places[:-1]))
-    yield "its first column last", Layout((*places[1:], *places[:1]))
-    pairs = list(combinations(range(len(places)), 2))
+    places = list(range(len(names)))
+    if len(places) < 2:
+        return
+    by_name = sorted(places, key=lambda j: (names[j], j))
+    yield "its columns in alphabetical order", by_name
+    yield "its columns in reverse order", places[::-1]
+    yield "its last column first", [*places[-1:], *places[:-1]]
+    yield "its first column last", [*places[1:], *places[:1]]
+    pairs = list(combinations(places, 2))
     if len(pairs) > MAX_EXCHANGES:
         chosen = np.random.default_rng(0).choice(len(pairs), MAX_EXCHANGES, replace=False)
         pairs = [pairs[i] for i in chosen]
     for i, j in pairs:
         changed = list(places)
         changed[i], changed[j] = places[j], places[i]
-        yield f"its columns {names[i]!r} and {names[j]!r} exchanged", Layout(tuple(changed))
+        yield f"its columns {names[i]!r} and {names[j]!r} exchanged", changed
 
 
-def _shuffle(layout: Layout, seed: int) -> Layout:
-    order = np.random.default_rng(seed).permutation(len(layout.places))
-    return Layout(tuple(layout.places[j] for j in order))
+def _shuffle(names: Sequence[str], seed: int) -> list[int]:
+    found: list[int] = np.random.default_rng(seed).permutation(len(names)).tolist()
+    return found
 
 
 __all__ = ["Judged", "ask_by", "find_layout", "judge_reading", "refuse_other_reading"]

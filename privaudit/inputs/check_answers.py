@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 
 from privaudit.disclosure_limits import MIN_CELL
+from privaudit.errors import PrivauditError, spell
 from privaudit.facts import Caveat, CaveatCode, Param
 from privaudit.records import Records, Split
 from privaudit.stats.auc import area
@@ -20,6 +21,7 @@ SKILL_CONFIDENCE = 0.95
 RANKS_WELL = 0.75
 """An AUROC on the training records at which the probabilities are of the outcome."""
 
+MIN_SQUASHED = 50
 BEYOND = 0.05
 """How far from both outcomes' rates a mean probability lies where it is of something else."""
 
@@ -41,6 +43,7 @@ def examine_answers(split: Split, p: Sequence[np.ndarray]) -> list[Caveat]:
         caveats.append(Caveat(CaveatCode.BETTER_ON_HELD_OUT, params=params))
     elif not has_skill(split.members, p[0]):
         caveats.append(Caveat(CaveatCode.NO_BETTER_THAN_CHANCE, params={"members": members}))
+    _refuse_squashed(np.concatenate(p), members)
     return [*caveats, *find_other_answers(split.members, p[0], members)]
 
 
@@ -57,6 +60,29 @@ def has_skill(members: Records, p: np.ndarray) -> bool:
         if ranked.interval(SKILL_CONFIDENCE)[0] > 0.5:
             return True
     return False
+
+
+def _refuse_squashed(p: np.ndarray, auroc: float) -> None:
+    """Refuse one number a row that was a probability, or its logarithm, and was read as a logit.
+
+    The loss of one outcome's records then lies above that of the other's, whoever was trained on.
+    """
+    if p.shape[1] != 2 or auroc < RANKS_WELL or len(p) < MIN_SQUASHED:
+        return
+    event = p[:, 1]
+    low, high = float(event.min()), float(event.max())
+    as_it_is = 0.5 <= low <= 0.55 and 0.68 <= high <= 1 / (1 + np.exp(-1)) + 1e-6
+    as_logarithm = high <= 0.5 and float((event > 0.475).mean()) >= 0.05
+    if as_it_is or as_logarithm:
+        kind = "probabilities" if as_it_is else "logarithms of probabilities"
+        raise PrivauditError(
+            f"answers that become probabilities between {low:.2f} and {high:.2f}",
+            f"they were likely {kind} before they were read as logits, which hides what the model "
+            "remembers",
+            "leave "
+            + spell("--answers logits", "answers='logits'")
+            + " out where the model answers with probabilities; else give the probabilities",
+        )
 
 
 def find_other_answers(members: Records, p: np.ndarray, auroc: float) -> list[Caveat]:

@@ -72,7 +72,7 @@ def _refuse_squashed(p: np.ndarray, auroc: float) -> None:
     event = p[:, 1]
     low, high = float(event.min()), float(event.max())
     as_it_is = 0.5 <= low <= 0.55 and 0.68 <= high <= 1 / (1 + np.exp(-1)) + 1e-6
-    as_logarithm = high <= 0.5 and float((event > 0.475).mean()) >= 0.05
+    as_logarithm = high <= 0.5 + 1e-3 and float((event > 0.475).mean()) >= 0.05
     if as_it_is or as_logarithm:
         kind = "probabilities" if as_it_is else "logarithms of probabilities"
         raise PrivauditError(

@@ -40,6 +40,10 @@ WORSE = 2.0
 
 SHUFFLES = 15
 MAX_EXCHANGES = 60
+STANDS_FOR_MISSING = (0, -1, -9, -99, -999, -9999, 999, 9999, 99999)
+LEAST_FILLED = 0.02
+"""The share of cells from which a value may stand for what was not recorded."""
+
 LEAST_SHARE = 1e-3
 """Probabilities are clipped here, so that no single record decides."""
 
@@ -184,11 +188,30 @@ def _change_numbers(some: Records) -> Iterator[tuple[str, Records]]:
             "missing numbers as the mean": np.where(there, X, mean),
             "missing numbers as -1": np.where(there, X, -1.0),
         }
+    for value in STANDS_FOR_MISSING:
+        if float((value == X).mean()) >= LEAST_FILLED:
+            ways[f"cells of {value:g} as missing"] = np.where(value == X, np.nan, X)
+    if there.all():
+        filled = _find_filled(X)
+        if filled.any():
+            ways["the commonest value of a column as missing"] = np.where(filled, np.nan, X)
     for name, changed in ways.items():
         if at:
             found = some.X.copy()
             found[:, at] = changed
             yield name, replace(some, X=found)
+
+
+def _find_filled(X: np.ndarray) -> np.ndarray:
+    """Cells that hold a value so much commoner than its neighbours that missing ones were likely
+    filled in with it."""
+    found = np.zeros(X.shape, dtype=bool)
+    for j, x in enumerate(X.T):
+        values, counts = np.unique(x, return_counts=True)
+        top = int(counts.argmax())
+        if len(values) > 20 and counts[top] >= max(LEAST_FILLED * len(x), 5 * np.median(counts)):
+            found[:, j] = x == values[top]
+    return found
 
 
 def _free_numbers(model: Any, some: Records) -> Any:

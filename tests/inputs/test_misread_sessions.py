@@ -206,3 +206,16 @@ def test_a_column_that_no_model_reads_may_be_unclear(tmp_path: Path) -> None:
     assert np.allclose(found.p, model.predict_proba(tables[0][["age", "lab"]]), atol=1e-5)
     with pytest.raises(PrivauditError, match="'lab'"):
         ask(tmp_path / "m.json", *change("lab"))
+
+
+def test_risks_of_other_rows() -> None:
+    rng = np.random.default_rng(0)
+    times = rng.gamma(2, 3, 300), rng.gamma(2, 3, 400)
+    events = np.ones(300, dtype=int), rng.integers(0, 2, 400)
+    found = audit(
+        lambda X: np.asarray(X)[:, 2],
+        (XA, (times[0], events[0])),
+        (XB, (times[1], events[1])),
+        outcome_kind="time",
+    )
+    assert CaveatCode.RANKED_BY_CHANCE in codes(found)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,11 @@ MAX_EXCHANGES = 60
 STANDS_FOR_MISSING = (0, -1, -9, -99, -999, -9999, 999, 9999, 99999)
 LEAST_FILLED = 0.02
 """The share of cells from which a value may stand for what was not recorded."""
+
+FACTORS = (10, 100, 1000, 18.02, 88.42, 2.2046, 2.54, 365.25, 12, 24, 60, 7.5)
+"""Between common units: of mass and length, of time, of pressure, of glucose and of creatinine."""
+MAX_MEASURED = 20
+"""Columns whose unit is tried."""
 
 LEAST_SHARE = 1e-3
 """Probabilities are clipped here, so that no single record decides."""
@@ -119,7 +124,9 @@ def refuse_other_reading(model: Model, members: Records, *, by_order: bool) -> l
     model = _free_numbers(model, some)
     own = judge_reading(model, some)
     best, name = own, ""
-    for what, changed in _change_numbers(some):
+    for what, changed in chain(_change_numbers(some), _change_units(some)):
+        if own.auroc + CLEARLY > 1.0:
+            break
         best, name = _choose(best, name, what, _try(model, changed), own)
     orders = _other_orders(_name_inputs(model, some)) if by_order else ()
     doubtful = False
@@ -200,6 +207,21 @@ def _change_numbers(some: Records) -> Iterator[tuple[str, Records]]:
             found = some.X.copy()
             found[:, at] = changed
             yield name, replace(some, X=found)
+
+
+def _change_units(some: Records) -> Iterator[tuple[str, Records]]:
+    """The table with one measurement in another unit."""
+    at = [j for j, column in enumerate(some.columns) if column.kind == "numeric"]
+    for j in at[:MAX_MEASURED]:
+        name = some.columns[j].name
+        x = some.X[:, j].astype(np.float64)
+        units = {f"{name!r} multiplied by {one:g}": x * one for one in FACTORS}
+        units |= {f"{name!r} divided by {one:g}": x / one for one in FACTORS}
+        units |= {f"{name!r} in Celsius": (x - 32) / 1.8, f"{name!r} in Fahrenheit": x * 1.8 + 32}
+        for what, changed in units.items():
+            found = some.X.copy()
+            found[:, j] = changed
+            yield what, replace(some, X=found)
 
 
 def _find_filled(X: np.ndarray) -> np.ndarray:

@@ -83,6 +83,13 @@ def test_a_session_asks_a_model_otherwise_than_it_was_trained(forest: Any) -> No
         audit(forest, (XA[turned].to_numpy(), YA), (XB[turned].to_numpy(), YB))
 
 
+def test_a_measurement_in_another_unit(forest: Any) -> None:
+    for name, factor in (("lab", 18.02), ("age", 12)):
+        tables = [X.assign(**{name: X[name] * factor}).to_numpy() for X in (XA, XB)]
+        with pytest.raises(PrivauditError, match=f"'{name}' divided by {factor}"):
+            audit(forest, (tables[0], YA), (tables[1], YB))
+
+
 def test_filled_in_values_that_were_missing_in_training() -> None:
     from sklearn.ensemble import HistGradientBoostingClassifier
 

@@ -86,7 +86,7 @@ def test_a_session_asks_a_model_otherwise_than_it_was_trained(forest: Any) -> No
 def test_a_measurement_in_another_unit(forest: Any) -> None:
     for name, factor in (("lab", 18.02), ("age", 12)):
         tables = [X.assign(**{name: X[name] * factor}).to_numpy() for X in (XA, XB)]
-        with pytest.raises(PrivauditError, match=f"'{name}' divided by {factor}"):
+        with pytest.raises(PrivauditError, match=f"divided by {factor}"):
             audit(forest, (tables[0], YA), (tables[1], YB))
 
 

@@ -196,8 +196,9 @@ def _change_numbers(some: Records) -> Iterator[tuple[str, Records]]:
             "missing numbers as -1": np.where(there, X, -1.0),
         }
     for value in STANDS_FOR_MISSING:
-        if float((value == X).mean()) >= LEAST_FILLED:
-            ways[f"cells of {value:g} as missing"] = np.where(value == X, np.nan, X)
+        stands = np.equal(X, value)
+        if float(stands.mean()) >= LEAST_FILLED:
+            ways[f"cells of {value:g} as missing"] = np.where(stands, np.nan, X)
     if there.all():
         filled = _find_filled(X)
         if filled.any():

@@ -121,8 +121,8 @@ def refuse_other_reading(model: Model, members: Records, *, by_order: bool) -> l
         PrivauditError: Another reading fits the model surely and clearly better.
     """
     some = members.take(slice(0, MAX_ROWS))
-    model = _free_numbers(model, some)
     own = judge_reading(model, some)
+    model = _free_numbers(model, some)
     best, name = own, ""
     for what, changed in chain(_change_numbers(some), _change_units(some)):
         if own.auroc + CLEARLY > 1.0:
@@ -244,7 +244,11 @@ def _free_numbers(model: Any, some: Records) -> Any:
         return model
     numbers = {column.name for column in some.columns if not column.levels}
     model = copy.copy(model)
-    kinds = {name: kind for name, kind in reads.kinds.items() if name not in numbers}
+    kinds = {
+        name: kind
+        for name, kind in reads.kinds.items()
+        if name not in numbers or kind in ("category", "encoded")
+    }
     array = "float64" if reads.array and len(numbers) == len(some.columns) else reads.array
     object.__setattr__(model, "reads", replace(reads, kinds=kinds, array=array))
     return model

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from privaudit.contracts import Method
     from privaudit.engine.configure import Request
+    from privaudit.facts import Caveat
     from privaudit.inputs.dataframe import Frames
     from privaudit.inputs.table_file import Table
     from privaudit.inputs.user_release import UserRelease
@@ -52,6 +53,7 @@ def audit(
     confidence: float = 0.95,
     jobs: int | None = None,
     answers: str = "",
+    expect: Any = None,
 ) -> Findings:
     """Audit a model: what does it give away of the people it was trained on?
 
@@ -94,6 +96,9 @@ def audit(
         confidence: Coverage of every interval.
         jobs: Processes of one thread each, all cores by default.
         answers: "logits" where the model does not answer with probabilities.
+        expect: Your own probabilities, to be equal within 0.00001: of all rows of members, then of
+            nonmembers, (n, k) in the order of the model's answers or (n,) of the last of two
+            classes; or a pair, the places of 10 rows or more among these n and their probabilities.
 
     Returns:
         The findings.
@@ -120,8 +125,10 @@ def audit(
     from privaudit.inputs import pools, session_model, session_tables
     from privaudit.inputs.dataframe import read_frames
     from privaudit.inputs.examine_shadows import join_bank
+    from privaudit.inputs.other_readings import refuse_other_reading
     from privaudit.inputs.outcome import check_outcome_kind
     from privaudit.inputs.retraining import settle_recipe
+    from privaudit.inputs.session_expected import check_expected_arrays
     from privaudit.inputs.shadow_answers import no_shadows_of_numbers
     from privaudit.seeds import Seeds
 
@@ -156,6 +163,7 @@ def audit(
         read = session_model.mark_sensitive_columns(
             read, (sensitive,) if isinstance(sensitive, str) else sensitive
         )
+    everybody = read
     supplied = None
     if shadow_answers is not None or shadow_members is not None:
         if kind != "class":
@@ -170,6 +178,16 @@ def audit(
     elif classes is not None or event is not None:
         said = f"event={event!r}" if classes is None else f"classes={list(classes)!r}"
         session_model.refuse_reversed_order(held.release, read.members, said)
+    doubts: list[Caveat] = []
+    shown: list[Caveat] = []
+    if expect is not None:
+        shown = [
+            check_expected_arrays(
+                expect, held.release.model, everybody.members, everybody.nonmembers
+            )
+        ]
+    elif kind == "class":
+        doubts = refuse_other_reading(held.release.model, read.members, by_order=held.by_order)
     split, notes = pools.split_pools(
         read.members,
         read.nonmembers,
@@ -194,7 +212,8 @@ def audit(
         seeds=seeds,
         confidence=confidence,
         source="tables of a Python session",
-        notes=(*notes, *compared),
+        notes=(*notes, *compared, *shown),
+        caveats=tuple(doubts),
     )
     request = given(
         "own",
@@ -363,10 +382,14 @@ def _list_names(names: Sequence[str] | str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Held:
-    """A model of this session: its release, and whether it can be sent to another process."""
+    """A model of this session: its release, and whether it can be sent to another process.
+
+    by_order: it names no columns.
+    """
 
     release: UserRelease
     can_be_sent: bool
+    by_order: bool
     with_shadows: Callable[[tuple[tuple[Method, np.ndarray], ...]], UserRelease]
 
 
@@ -418,7 +441,12 @@ def _hold_model(model: Any, read: Frames, estimator: Any, answers: str) -> _Held
         # What a person hands out who stores the object as it is.
         file=in_process.pickle_by_value(model),
     )
-    return _Held(made(twin=twin), can_be_sent, lambda shadows: made(shadows=shadows))
+    return _Held(
+        made(twin=twin),
+        can_be_sent,
+        opened.names is None,
+        lambda shadows: made(shadows=shadows),
+    )
 
 
 def _run(

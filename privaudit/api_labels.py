@@ -11,6 +11,7 @@ import numpy as np
 
 from privaudit.api import audit
 from privaudit.errors import PrivauditError
+from privaudit.inputs.session_tables import check_index
 
 if TYPE_CHECKING:
     from privaudit.findings import Findings
@@ -70,7 +71,8 @@ def audit_labels(
         nonmembers: (X, Y) of rows of patients held out.
         confidence: Coverage of all intervals of all labels together (Bonferroni).
         out: Stores the runs there, a directory a label.
-        options: As of `privaudit.audit`; not `estimator`, `outcome` and `outcome_kind`.
+        options: As of `privaudit.audit`; not `estimator`, `outcome`, `outcome_kind`, `reference`
+            and `expect`.
 
     Returns:
         The findings of each label, and which is the strongest.
@@ -78,13 +80,15 @@ def audit_labels(
     Raises:
         PrivauditError: Labels or answers that cannot be told apart, or what cannot be audited.
     """
-    for name in ("estimator", "outcome", "outcome_kind", "reference"):
+    for name in ("estimator", "outcome", "outcome_kind", "reference", "expect"):
         if name in options:
             raise PrivauditError(
                 f"{name} for a model of several labels",
                 "each label is audited by the model's answers for it alone",
                 f"leave {name} out, or audit one label with privaudit.audit",
             )
+    for pair, name in ((members, "members"), (nonmembers, "nonmembers")):
+        check_index(*pair, name, "labels")
     (X, own), (held_X, held) = (_read_labels(*pair) for pair in (members, nonmembers))
     if list(own) != list(held):
         raise PrivauditError(

@@ -244,6 +244,7 @@ class CaveatCode(StrEnum):
     CONSTANT_ANSWERS = "constant_answers"
     BETTER_ON_HELD_OUT = "better_on_held_out"
     NO_BETTER_THAN_CHANCE = "no_better_than_chance"
+    ANSWERS_BEYOND_RATES = "answers_beyond_rates"
     SMALLER_ERRORS_ON_HELD_OUT = "smaller_errors_on_held_out"
     NO_BETTER_THAN_A_CONSTANT = "no_better_than_a_constant"
     OUTCOMES_WRONG_WAY = "outcomes_wrong_way"
@@ -320,6 +321,7 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.FEW_HELD_OUT: ("patients", "wanted", "fpr"),
     CaveatCode.BETTER_ON_HELD_OUT: ("held_out", "members"),
     CaveatCode.NO_BETTER_THAN_CHANCE: ("members",),
+    CaveatCode.ANSWERS_BEYOND_RATES: ("outcome", "mean", "share", "auroc"),
     CaveatCode.SMALLER_ERRORS_ON_HELD_OUT: ("held_out", "members"),
     CaveatCode.NO_BETTER_THAN_A_CONSTANT: ("members", "constant"),
     CaveatCode.OUTCOMES_WRONG_WAY: ("outcome", "auroc", "low", "high", "confidence"),
@@ -375,6 +377,17 @@ class Caveat:
 
     def __post_init__(self) -> None:
         _check(self.code, self.params, CAVEAT_PARAMS.get(self.code, ()))
+
+
+UNCONFIRMED = (
+    CaveatCode.COLUMN_ORDER_UNCONFIRMED,
+    CaveatCode.NO_BETTER_THAN_CHANCE,
+    CaveatCode.ANSWERS_BEYOND_RATES,
+    CaveatCode.RANKED_BY_CHANCE,
+    CaveatCode.CONSTANT_ANSWERS,
+)
+"""Caveats under which nothing shows that a supplied model was asked as in training, so that no low
+number is evidence of a low risk."""
 
 
 def note(text: str) -> Caveat:
@@ -523,6 +536,7 @@ __all__ = [
     "FAMILIES",
     "LOST_REFITS",
     "REASON_PARAMS",
+    "UNCONFIRMED",
     "Bound",
     "BoundMethod",
     "Caveat",

@@ -28,7 +28,7 @@ from privaudit.engine.subjects import subject
 from privaudit.engine.version import packages
 from privaudit.engine.work import Stage, Work, own_process, show_params
 from privaudit.errors import PrivauditError, spell
-from privaudit.facts import LOST_REFITS, Caveat, CaveatCode, Param, Severity
+from privaudit.facts import LOST_REFITS, UNCONFIRMED, Caveat, CaveatCode, Param, Severity
 from privaudit.records import Split
 from privaudit.results import (
     Attempts,
@@ -383,11 +383,7 @@ def caveats(
     return tuple(found)
 
 
-WRONG_WAY = (
-    CaveatCode.OUTCOMES_WRONG_WAY,
-    CaveatCode.AUC_BELOW_HALF,
-    CaveatCode.COLUMN_ORDER_UNCONFIRMED,
-)
+WRONG_WAY = (CaveatCode.OUTCOMES_WRONG_WAY, CaveatCode.AUC_BELOW_HALF, *UNCONFIRMED)
 """Caveats by which nothing can be concluded about membership."""
 
 

@@ -100,7 +100,7 @@ def examine_risks(split: Split, risks: Sequence[np.ndarray]) -> list[Caveat]:
     apart = found[0].high is not None and found[1].low is not None
     if apart and (found[1].low or 0.0) > (found[0].high or 1.0):
         return [Caveat(CaveatCode.RANKED_BETTER_ON_HELD_OUT, params=params)]
-    if members < 0.52 and max(map(len, pools)) > 200:
+    if found[0].low is None or found[0].low <= 0.5:
         return [Caveat(CaveatCode.RANKED_BY_CHANCE, params={"members": members})]
     return []
 

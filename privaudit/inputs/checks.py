@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
 from privaudit.contracts import Model, Scores
-from privaudit.disclosure_limits import MIN_CELL
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode, Param
 from privaudit.inputs import identifiers
+from privaudit.inputs.check_answers import examine_answers, rank_auc
+from privaudit.inputs.check_copies import find_duplicates
 from privaudit.inputs.check_numbers import examine_predictions, examine_risks
 from privaudit.records import Records, Split
 from privaudit.results import Estimate
@@ -20,8 +20,6 @@ from privaudit.seeds import Seeds
 from privaudit.signals import ask, read_signal
 from privaudit.signals import confidence as confidence_of
 from privaudit.stats import estimates
-from privaudit.stats.auc import area
-from privaudit.stats.wrong_way import LEVEL
 
 MIN_PATIENTS = 20
 """Patients a side below which an interval covers almost everything."""
@@ -38,8 +36,6 @@ SHIFT_CONFIDENCE = 0.999
 
 MIN_EXPECTED = 20
 """Records of a level to be expected in a pool before it means something that there are none."""
-MAX_STATED = 5
-"""Pairs of classes in the wrong order that are stated."""
 
 OUTCOME = "the outcome"
 """What the outcome is called among columns."""
@@ -223,9 +219,9 @@ def _find_levels_apart(both: Records, inside: np.ndarray) -> _LevelApart | None:
 
 
 def _most_different_columns(both: Records, inside: np.ndarray) -> tuple[str, ...]:
-    found = [abs(_rank_auc(both.X[:, j], inside) - 0.5) for j in range(both.X.shape[1])]
+    found = [abs(rank_auc(both.X[:, j], inside) - 0.5) for j in range(both.X.shape[1])]
     names = [*(column.name for column in both.columns), OUTCOME]
-    found.append(abs(_rank_auc(both.y.astype(np.float64), inside) - 0.5))
+    found.append(abs(rank_auc(both.y.astype(np.float64), inside) - 0.5))
     best = np.argsort(found)[::-1][:3]
     return tuple(names[j] for j in best if found[j] > 0.02)
 
@@ -247,7 +243,7 @@ def find_outcome_columns(members: Records) -> list[Caveat]:
         for k in np.unique(y):
             own = (y == k).astype(np.float64)
             seen = _by_rate(x, own, other, len(column.levels)) if column.levels else x
-            best = max(best, abs(_rank_auc(seen, y == k) - 0.5) + 0.5)
+            best = max(best, abs(rank_auc(seen, y == k) - 0.5) + 0.5)
         if best >= OUTCOME_AUC and len(np.unique(y)) > 1:
             found.append((column.name, best))
     return [
@@ -274,21 +270,6 @@ def find_identifying_columns(members: Records) -> list[Caveat]:
     ]
 
 
-def find_duplicates(split: Split) -> list[Caveat]:
-    """Records that are among the members and among the held-out ones."""
-    rows = [
-        np.ascontiguousarray(np.column_stack([p.X + np.float32(0), p.y.astype(np.float32)]))
-        for p in (split.members, split.nonmembers)
-    ]
-    kind = np.dtype((np.void, rows[0].shape[1] * 4))
-    own, held = (part.view(kind).ravel() for part in rows)
-    same = np.isin(held, own)
-    share = float(same.mean())
-    if same.sum() < 10 or share < 0.005:
-        return []
-    return [Caveat(CaveatCode.DUPLICATES_ACROSS_SPLIT, params={"share": share})]
-
-
 def count_held_out(split: Split) -> list[Caveat]:
     """Whether there are enough held-out patients for a rate at a low false positive rate."""
     size = len(np.unique(split.nonmembers.patient))
@@ -296,58 +277,6 @@ def count_held_out(split: Split) -> list[Caveat]:
         return []
     params: dict[str, Param] = {"patients": size, "wanted": ENOUGH_HELD_OUT, "fpr": 0.01}
     return [Caveat(CaveatCode.FEW_HELD_OUT, params=params)]
-
-
-def examine_answers(split: Split, p: Sequence[np.ndarray]) -> list[Caveat]:
-    """What the model's answers, for members and non-members, say of how it was asked."""
-    caveats = []
-    if all(((one == 0) | (one == 1)).all() for one in p):
-        caveats.append(Caveat(CaveatCode.ANSWERS_ARE_CLASSES))
-    if all(np.ptp(one, axis=0).max(initial=0.0) == 0 for one in p):
-        return [*caveats, Caveat(CaveatCode.CONSTANT_ANSWERS)]
-    pools = (split.members, split.nonmembers)
-    members, held_out = (_auroc(one, pool.y) for one, pool in zip(p, pools, strict=True))
-    wrong = find_reversed_outcomes(split.members, p[0])
-    if wrong:
-        return [*caveats, *wrong]
-    if held_out - members > 0.1:
-        params: dict[str, Param] = {"held_out": held_out, "members": members}
-        caveats.append(Caveat(CaveatCode.BETTER_ON_HELD_OUT, params=params))
-    elif members < 0.52 and max(map(len, pools)) > 200:
-        caveats.append(Caveat(CaveatCode.NO_BETTER_THAN_CHANCE, params={"members": members}))
-    return caveats
-
-
-def find_reversed_outcomes(members: Records, p: np.ndarray) -> list[Caveat]:
-    """Outcomes that the model ranks surely the wrong way round on its own training records.
-
-    Each two classes are looked at by themselves (Hand and Till 2001), so that an exchange of any
-    two shows. One in a thousand audits of a model that knows nothing states one, over all pairs
-    together.
-    """
-    pairs = list(combinations(range(p.shape[1]), 2))
-    confidence = 1 - 2 * LEVEL / len(pairs)
-    found = []
-    for first, second in pairs:
-        both = p[:, first] + p[:, second]
-        share = np.divide(p[:, second], both, out=np.full(len(p), 0.5), where=both > 0)
-        rest, own = members.y == first, members.y == second
-        ids = members.patient[own], members.patient[rest]
-        if min(len(np.unique(one)) for one in ids) < MIN_CELL:
-            continue
-        ranked = area(share[own], share[rest], *ids)
-        low, high, _ = ranked.interval(confidence)
-        if high < 0.5:
-            params: dict[str, Param] = {
-                "outcome": members.classes[second],
-                "against": members.classes[first] if len(pairs) > 1 else "",
-                "auroc": round(ranked.value, 4),
-                "low": round(low, 4),
-                "high": round(high, 4),
-                "confidence": confidence,
-            }
-            found.append(Caveat(CaveatCode.OUTCOMES_WRONG_WAY, params=params))
-    return found[:MAX_STATED]
 
 
 def compare_units(
@@ -391,25 +320,6 @@ def compare_units(
 def _per_patient(scores: np.ndarray, patient: np.ndarray) -> np.ndarray:
     _, place = np.unique(patient, return_inverse=True)
     return np.bincount(place, np.clip(scores, -700, 700)) / np.bincount(place)
-
-
-def _auroc(p: np.ndarray, y: np.ndarray) -> float:
-    """Mean one-against-rest AUROC over the classes that occur."""
-    found = [
-        _rank_auc(p[:, k], y == k) for k in range(p.shape[1]) if 0 < int((y == k).sum()) < len(y)
-    ]
-    return float(np.mean(found)) if found else 0.5
-
-
-def _rank_auc(x: np.ndarray, positive: np.ndarray) -> float:
-    """AUC of a column, a missing value below all others."""
-    from scipy.stats import rankdata
-
-    n, m = int(positive.sum()), int((~positive).sum())
-    if not n or not m:
-        return 0.5
-    ranks = rankdata(np.where(np.isnan(x), -np.inf, x))
-    return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * m))
 
 
 def _by_rate(x: np.ndarray, y: np.ndarray, other: np.ndarray, levels: int) -> np.ndarray:

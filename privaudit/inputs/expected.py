@@ -63,6 +63,12 @@ def check_expected(
             likely cause.
     """
     what = "expected probabilities"
+    if schema.outcome_kind != "class":
+        raise PrivauditError(
+            f"{what} of an outcome that is a {schema.outcome_kind}",
+            "probabilities belong to classes",
+            "leave --expect out",
+        )
     with open_table(path, f"the table of {what}") as opened:
         names = opened.columns
     key = ROW if ROW in names else schema.patient
@@ -95,15 +101,10 @@ def check_expected(
     }
     known = len(patients)
     cells = read_cells(path, wanted, what=what, patients=patients, dtype=np.float64)
-    if len(cells.X) < MIN_ROWS:
-        raise PrivauditError(
-            f"{what} of {len(cells.X)} rows",
-            f"fewer than {MIN_ROWS} may agree by chance",
-            f"give {MIN_ROWS} rows or more, of patients who differ",
-        )
     of = _read_pools(cells.groups.get(TABLE), len(cells.X))
     answers = np.empty((len(cells.X), len(schema.classes)))
     shifted = np.full_like(answers, np.nan)
+    place = np.empty(len(answers), dtype=np.int64)
     for pool in dict.fromkeys(of):
         if pool not in read:
             raise PrivauditError(
@@ -119,7 +120,7 @@ def check_expected(
             else _find_patients(cells.patient[mine], records, known, pool)
         )
         p = model.predict_proba(records)
-        answers[mine] = p[rows]
+        answers[mine], place[mine] = p[rows], rows
         shifted[mine] = p[np.maximum(rows - 1, 0)]
     p = chosen.fill(cells.X[:, : len(columns)], len(schema.classes))
     there = np.isfinite(p)
@@ -129,15 +130,40 @@ def check_expected(
             "each row states the owner's probability",
             "leave rows without one out",
         )
+    keys = {(pool, int(row)) for pool, row in zip(of, place, strict=True)}
+    return compare_answers(answers, p, rows=len(keys), shifted=shifted if by_row else None)
+
+
+def compare_answers(
+    answers: np.ndarray, p: np.ndarray, *, rows: int, shifted: np.ndarray | None = None
+) -> Caveat:
+    """Compare the owner's probabilities with those computed here, and state how far they are apart.
+
+    Args:
+        answers: (n, classes) what the model answers.
+        p: (n, classes) what the owner has, NaN where that is not stated.
+        rows: How many different rows these are.
+        shifted: (n, classes) what it answers for the row before each.
+
+    Raises:
+        PrivauditError: They differ, with the likely cause, or are too few.
+    """
+    what = "expected probabilities"
+    if rows < MIN_ROWS:
+        raise PrivauditError(
+            f"{what} of {rows} different rows",
+            f"fewer than {MIN_ROWS} may agree by chance",
+            f"give {MIN_ROWS} rows or more, of patients who differ",
+        )
     greatest = _greatest(answers, p)
     if greatest > TOLERANCE:
         raise Disagreement(
             f"the model answers otherwise here than in the table of {what}: the greatest "
             f"difference is {greatest:.2g} (over {len(p):,} rows)",
-            _likely_cause(answers, shifted, p, by_row),
+            _likely_cause(answers, shifted, p),
             "hand the tables over as in training, and the model that these probabilities are of",
         )
-    params = {"rows": len(p), "greatest": greatest, "tolerance": TOLERANCE}
+    params = {"rows": rows, "greatest": greatest, "tolerance": TOLERANCE}
     return Caveat(CaveatCode.EXPECTED_ANSWERS, "note", params)
 
 
@@ -145,10 +171,10 @@ def _greatest(answers: np.ndarray, p: np.ndarray) -> float:
     return float(np.nanmax(np.abs(answers - p)))
 
 
-def _likely_cause(answers: np.ndarray, shifted: np.ndarray, p: np.ndarray, by_row: bool) -> str:
+def _likely_cause(answers: np.ndarray, shifted: np.ndarray | None, p: np.ndarray) -> str:
     if p.shape[1] == 2 and _greatest(answers[:, ::-1], p) <= TOLERANCE:
         return "the classes are the other way round: with their order exchanged all rows agree"
-    if by_row and np.median(np.nanmax(np.abs(shifted - p), axis=1)) <= TOLERANCE:
+    if shifted is not None and np.median(np.nanmax(np.abs(shifted - p), axis=1)) <= TOLERANCE:
         return "the rows are counted from 1: the first row after the header is row 0"
     for digits in range(1, 5):
         if _greatest(np.round(answers, digits), p) <= 10.0**-6:
@@ -213,4 +239,4 @@ def _find_patients(wanted: np.ndarray, records: Records, known: int, pool: str) 
     return result
 
 
-__all__ = ["TOLERANCE", "Disagreement", "check_expected"]
+__all__ = ["TOLERANCE", "Disagreement", "check_expected", "compare_answers"]

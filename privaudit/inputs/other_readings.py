@@ -8,17 +8,17 @@ training, and whatever an attack finds under it says nothing of the model.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Any
 
 import numpy as np
 
 from privaudit.contracts import Model
-from privaudit.errors import PrivauditError
+from privaudit.errors import PrivauditError, spell
 from privaudit.facts import Caveat, CaveatCode
-from privaudit.inputs.models.layout import Layout
+from privaudit.inputs.models.layout import Frame, Layout
 from privaudit.records import Records
 from privaudit.stats.auc import auc
 
@@ -40,6 +40,15 @@ WORSE = 2.0
 
 SHUFFLES = 15
 MAX_EXCHANGES = 60
+STANDS_FOR_MISSING = (0, -1, -9, -99, -999, -9999, 999, 9999, 99999)
+LEAST_FILLED = 0.02
+"""The share of cells from which a value may stand for what was not recorded."""
+
+FACTORS = (10, 100, 1000, 18.02, 88.42, 2.2046, 2.54, 365.25, 12, 24, 60, 7.5)
+"""Between common units: of mass and length, of time, of pressure, of glucose and of creatinine."""
+MAX_MEASURED = 20
+"""Columns whose unit is tried."""
+
 LEAST_SHARE = 1e-3
 """Probabilities are clipped here, so that no single record decides."""
 
@@ -113,13 +122,16 @@ def refuse_other_reading(model: Model, members: Records, *, by_order: bool) -> l
     """
     some = members.take(slice(0, MAX_ROWS))
     own = judge_reading(model, some)
+    model = _free_numbers(model, some)
     best, name = own, ""
-    for what, changed in _change_numbers(some):
+    for what, changed in chain(_change_numbers(some), _change_units(some)):
+        if own.auroc + CLEARLY > 1.0:
+            break
         best, name = _choose(best, name, what, _try(model, changed), own)
-    orders = _other_orders(find_layout(model), some) if by_order else ()
+    orders = _other_orders(_name_inputs(model, some)) if by_order else ()
     doubtful = False
-    for what, layout in orders:
-        other = _try(model, some, layout)
+    for what, order in orders:
+        other = _try_order(model, some, order)
         best, name = _choose(best, name, what, other, own)
         doubtful |= other is not None and other.beats(own) >= BETTER
     if name:
@@ -128,13 +140,14 @@ def refuse_other_reading(model: Model, members: Records, *, by_order: bool) -> l
             f"its AUROC on its own members is then {best.auroc:.3f}, and {own.auroc:.3f} with the "
             "table as given: this is likely not what it was trained on",
             "give the table as the model was trained on it, or the model with its preparation as "
-            "one pipeline; if all is right, show it with the owner's own probabilities (--expect)",
+            "one pipeline; if all is right, show it with the owner's own probabilities "
+            f"({spell('--expect', 'expect=')})",
         )
-    if by_order and len(some.columns) > 1 and np.ptp(own.p, axis=0).max() > 0:
+    if by_order and len(_name_inputs(model, some)) > 1 and np.ptp(own.p, axis=0).max() > 0:
         lead = [
             own.beats(one)
             for k in range(SHUFFLES)
-            if (one := _try(model, some, _shuffle(find_layout(model), k))) is not None
+            if (one := _try_order(model, some, _shuffle(_name_inputs(model, some), k))) is not None
         ]
         if doubtful or (lead and float(np.median(lead)) < WORSE):
             return [Caveat(CaveatCode.COLUMN_ORDER_UNCONFIRMED, params={"auroc": own.auroc})]
@@ -182,6 +195,14 @@ def _change_numbers(some: Records) -> Iterator[tuple[str, Records]]:
             "missing numbers as the mean": np.where(there, X, mean),
             "missing numbers as -1": np.where(there, X, -1.0),
         }
+    for value in STANDS_FOR_MISSING:
+        stands = np.equal(X, value)
+        if float(stands.mean()) >= LEAST_FILLED:
+            ways[f"cells of {value:g} as missing"] = np.where(stands, np.nan, X)
+    if there.all():
+        filled = _find_filled(X)
+        if filled.any():
+            ways["the commonest value of a column as missing"] = np.where(filled, np.nan, X)
     for name, changed in ways.items():
         if at:
             found = some.X.copy()
@@ -189,28 +210,93 @@ def _change_numbers(some: Records) -> Iterator[tuple[str, Records]]:
             yield name, replace(some, X=found)
 
 
-def _other_orders(layout: Layout, some: Records) -> Iterator[tuple[str, Layout]]:
+def _change_units(some: Records) -> Iterator[tuple[str, Records]]:
+    """The table with one measurement in another unit."""
+    at = [j for j, column in enumerate(some.columns) if column.kind == "numeric"]
+    for j in at[:MAX_MEASURED]:
+        name = some.columns[j].name
+        x = some.X[:, j].astype(np.float64)
+        units = {f"{name!r} multiplied by {one:g}": x * one for one in FACTORS}
+        units |= {f"{name!r} divided by {one:g}": x / one for one in FACTORS}
+        units |= {f"{name!r} in Celsius": (x - 32) / 1.8, f"{name!r} in Fahrenheit": x * 1.8 + 32}
+        for what, changed in units.items():
+            found = some.X.copy()
+            found[:, j] = changed
+            yield what, replace(some, X=found)
+
+
+def _find_filled(X: np.ndarray) -> np.ndarray:
+    """Cells that hold a value so much commoner than its neighbours that missing ones were likely
+    filled in with it."""
+    found = np.zeros(X.shape, dtype=bool)
+    for j, x in enumerate(X.T):
+        values, counts = np.unique(x, return_counts=True)
+        top = int(counts.argmax())
+        if len(values) > 20 and counts[top] >= max(LEAST_FILLED * len(x), 5 * np.median(counts)):
+            found[:, j] = x == values[top]
+    return found
+
+
+def _free_numbers(model: Any, some: Records) -> Any:
+    """The model, handed numbers as floats whatever type they had: other readings have fractions."""
+    reads = getattr(model, "reads", None)
+    if not isinstance(reads, Frame):
+        return model
+    numbers = {column.name for column in some.columns if not column.levels}
+    model = copy.copy(model)
+    kinds = {
+        name: kind
+        for name, kind in reads.kinds.items()
+        if name not in numbers or kind in ("category", "encoded")
+    }
+    array = "float64" if reads.array and len(numbers) == len(some.columns) else reads.array
+    object.__setattr__(model, "reads", replace(reads, kinds=kinds, array=array))
+    return model
+
+
+def _is_laid_out(model: Any) -> bool:
+    return any(isinstance(getattr(model, name, None), Layout) for name in ("layout", "reads"))
+
+
+def _name_inputs(model: Model, some: Records) -> list[str]:
+    """The inputs that may stand in another order: of a matrix all, of a frame none with texts."""
+    if _is_laid_out(model):
+        return [some.columns[place.column].name for place in find_layout(model).places]
+    if any(column.levels for column in some.columns):
+        return []
+    return [column.name for column in some.columns]
+
+
+def _try_order(model: Model, some: Records, order: Sequence[int]) -> Judged | None:
+    if not _is_laid_out(model):
+        return _try(model, replace(some, X=np.ascontiguousarray(some.X[:, list(order)])))
+    places = find_layout(model).places
+    return _try(model, some, Layout(tuple(places[j] for j in order)))
+
+
+def _other_orders(names: Sequence[str]) -> Iterator[tuple[str, list[int]]]:
     """The inputs in other orders: by name, reversed, and each two exchanged."""
-    places = list(layout.places)
-    names = [some.columns[place.column].name for place in places]
-    by_name = sorted(range(len(places)), key=lambda j: (names[j], j))
-    yield "its columns in alphabetical order", Layout(tuple(places[j] for j in by_name))
-    yield "its columns in reverse order", Layout(tuple(reversed(places)))
-    yield "its last column first", Layout((*places[-1:], *places[:-1]))
-    yield "its first column last", Layout((*places[1:], *places[:1]))
-    pairs = list(combinations(range(len(places)), 2))
+    places = list(range(len(names)))
+    if len(places) < 2:
+        return
+    by_name = sorted(places, key=lambda j: (names[j], j))
+    yield "its columns in alphabetical order", by_name
+    yield "its columns in reverse order", places[::-1]
+    yield "its last column first", [*places[-1:], *places[:-1]]
+    yield "its first column last", [*places[1:], *places[:1]]
+    pairs = list(combinations(places, 2))
     if len(pairs) > MAX_EXCHANGES:
         chosen = np.random.default_rng(0).choice(len(pairs), MAX_EXCHANGES, replace=False)
         pairs = [pairs[i] for i in chosen]
     for i, j in pairs:
         changed = list(places)
         changed[i], changed[j] = places[j], places[i]
-        yield f"its columns {names[i]!r} and {names[j]!r} exchanged", Layout(tuple(changed))
+        yield f"its columns {names[i]!r} and {names[j]!r} exchanged", changed
 
 
-def _shuffle(layout: Layout, seed: int) -> Layout:
-    order = np.random.default_rng(seed).permutation(len(layout.places))
-    return Layout(tuple(layout.places[j] for j in order))
+def _shuffle(names: Sequence[str], seed: int) -> list[int]:
+    found: list[int] = np.random.default_rng(seed).permutation(len(names)).tolist()
+    return found
 
 
 __all__ = ["Judged", "ask_by", "find_layout", "judge_reading", "refuse_other_reading"]

@@ -13,6 +13,7 @@ from privaudit.facts import Caveat, Reason, ReasonCode
 from privaudit.inputs import checks
 from privaudit.inputs.check_alike import refuse_respelled_groups
 from privaudit.inputs.check_batches import refuse_answers_by_batch
+from privaudit.inputs.check_copies import refuse_copies
 from privaudit.inputs.models.answers import canonical
 from privaudit.inputs.models.layout import Frame, Layout
 from privaudit.inputs.models.opened_model import Opened
@@ -202,6 +203,7 @@ def prepare_task(
     caveats: Sequence[Caveat] = (),
 ) -> UserTask:
     """The task of an audit: the pools with everything that was checked of them."""
+    refuse_copies(split)
     if reads:
         refuse_answers_by_batch(model, split.nonmembers)
     found = checks.examine(split, model, seeds=seeds, confidence=confidence, reads=reads)

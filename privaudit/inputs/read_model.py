@@ -29,7 +29,14 @@ from privaudit.inputs.expected import Disagreement, Pool, check_expected
 from privaudit.inputs.fit_guesses import read_fitted_schema
 from privaudit.inputs.infer_schema import propose_schema
 from privaudit.inputs.models.answers import canonical
-from privaudit.inputs.models.layout import Encode, Frame, Layout, TextsAsNumbers, by_name
+from privaudit.inputs.models.layout import (
+    Encode,
+    Frame,
+    Layout,
+    TextsAsNumbers,
+    by_name,
+    loosen,
+)
 from privaudit.inputs.models.levels import refuse_unknown_levels
 from privaudit.inputs.models.open_model import bind, open_model
 from privaudit.inputs.models.opened_model import Opened
@@ -301,7 +308,7 @@ def _find_schema(tables: TablePaths, opened: Opened) -> tuple[TableSchema, list[
             )
         notes += widened
     else:
-        _require_same_columns(paths, whats)
+        columns = _require_same_columns(paths, whats)
         found, proposed = propose_schema(
             paths,
             outcome=tables.outcome,
@@ -312,6 +319,7 @@ def _find_schema(tables: TablePaths, opened: Opened) -> tuple[TableSchema, list[
             whats=whats,
             outcome_kind=tables.outcome_kind,
             event=tables.event,
+            needed=_find_needed(columns, tables, opened),
         )
         notes += [f"The schema was proposed, not checked: {note}." for note in proposed]
     if not found.outcome:
@@ -341,8 +349,24 @@ def name_roles(schema: TableSchema, **roles: str) -> TableSchema:
     return schema
 
 
-def _require_same_columns(paths: Sequence[Path], whats: Sequence[str]) -> None:
-    names = []
+def _find_needed(columns: Sequence[str], tables: TablePaths, opened: Opened) -> tuple[str, ...]:
+    """The columns of which something unclear is refused: those that the model reads, whole or by
+    level, and those with a role."""
+    if opened.names is None:
+        return ()
+    roles = {tables.outcome, tables.patient, tables.event, *tables.groups}
+    read = [loosen(name) for name in opened.names]
+    # A level may stand after the name by any mark, and begin by one itself.
+    return tuple(
+        name
+        for name in columns
+        if name in roles or any(one.startswith(loosen(name)) for one in read)
+    )
+
+
+def _require_same_columns(paths: Sequence[Path], whats: Sequence[str]) -> list[str]:
+    """The columns of all tables."""
+    names: list[Sequence[str]] = []
     for path, what in zip(paths, whats, strict=True):
         with open_table(path, what) as table:
             names.append(table.columns)
@@ -357,6 +381,7 @@ def _require_same_columns(paths: Sequence[Path], whats: Sequence[str]) -> None:
                 "the model is asked the same questions of everybody",
                 "give tables of the same columns, or a schema (--schema) of those that both have",
             )
+    return list(names[0])
 
 
 def _add_known_classes(schema: TableSchema, opened: Opened) -> TableSchema:

@@ -16,7 +16,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from privaudit.errors import PrivauditError
-from privaudit.facts import Caveat, CaveatCode, Param, Reason, ReasonCode
+from privaudit.facts import UNCONFIRMED, Caveat, CaveatCode, Param, Reason, ReasonCode
 from privaudit.policy import judge_rule, metrics
 from privaudit.policy.coverage import Used, as_received, judge_coverage, note_left_out
 from privaudit.policy.faults import find_faults, join_faults
@@ -111,11 +111,7 @@ def judge(
         _doubt(one, ReasonCode.WRONG_WAY_ROUND) if one.subject in reversed_ else one
         for one in found
     ]
-    if any(
-        caveat.code is CaveatCode.COLUMN_ORDER_UNCONFIRMED
-        for run in (audit, *candidates)
-        for caveat in run.caveats
-    ):
+    if any(caveat.code in UNCONFIRMED for run in (audit, *candidates) for caveat in run.caveats):
         found = [_doubt(one, ReasonCode.READING_UNCONFIRMED) for one in found]
     policy = replace(policy, waivers=tuple(_name_level(one, found) for one in policy.waivers))
     found = [_waive(policy.waivers, one, day) for one in found]

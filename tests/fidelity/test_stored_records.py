@@ -7,6 +7,7 @@ import io
 import os
 import pickle
 import zipfile
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -327,6 +328,20 @@ def test_only_columns_of_the_table_count(s: Split) -> None:
     for t in found.values():
         assert t.success.mean() > 0.95
         assert t.control.mean() < 0.7
+
+
+def test_cells_in_one_row_and_compressed_bytes(s: Split) -> None:
+    X = np.nan_to_num(s.members.X.astype(np.float64), nan=-7.0)
+    for flat in (X.ravel(), np.ascontiguousarray(X.T).ravel()):
+        found = run(s, pickle.dumps({"rows": flat}))
+        assert rates(found)[NUMBERS][0] > 0.3
+    packed = zlib.compress(np.round(X).astype(np.int64).tobytes(), 9)
+    assert len(packed) < 10_000 < 8 * X.size
+    with pytest.raises(PrivauditError, match="nobody looked into the rest"):
+        run(s, pickle.dumps({"rows": packed}))
+    # A name that a forest's trees share is no row.
+    names = pickle.dumps([{"note": "n" * 200, "part": np.zeros(2)} for _ in range(100)])
+    assert read_arrays(names).unread < 1_000
 
 
 def test_complete_records_are_found_where_the_audit_reads_a_part_of_them() -> None:

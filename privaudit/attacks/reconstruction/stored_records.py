@@ -25,6 +25,8 @@ from privaudit.records import OutcomeKind
 
 UNREAD = 10_000
 """Bytes of a file that may stay unread: names and settings."""
+LEAST_FOLDED = 20
+"""Records that one row of cells holds at least."""
 GAIN = 0.02
 """Less than this above a guess is no find."""
 
@@ -77,6 +79,7 @@ class StoredRecords(Attack):
         mine, theirs = Cells.of(members, names), Cells.of(others, names)
         half = np.isin(members.patient, _half(members.patient, rng))
         content = read_arrays(file)
+        content.arrays += _fold(content.arrays, members.X.shape[1])
         paired = rng.integers(0, len(members), len(others))
         who = (members.patient[inside], others.patient[outside])
         found = {}
@@ -101,6 +104,19 @@ class StoredRecords(Attack):
         )
         _refuse_unread(content.unread, found)
         return found
+
+
+def _fold(arrays: Sequence[np.ndarray], width: int) -> list[np.ndarray]:
+    """Tables that were laid out as one row of cells, by records or by columns, with the outcome or
+    without."""
+    return [
+        part
+        for flat in arrays
+        if flat.ndim == 1 and flat.dtype.kind in "iuf"
+        for d in (width, width + 1)
+        if d > 1 and len(flat) >= LEAST_FOLDED * d and len(flat) % d == 0
+        for part in (flat.reshape(-1, d), flat.reshape(d, -1).T)
+    ]
 
 
 def _refuse_unread(unread: int, found: Mapping[Setting, Trials]) -> None:

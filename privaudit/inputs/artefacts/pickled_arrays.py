@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import io
+import lzma
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,6 +76,7 @@ def read_pickle(content: bytes, storages: Mapping[str, bytes]) -> Content:
 def _collect(root: Any, storages: Mapping[str, bytes], found: Content) -> None:
     """Every array under a node, each node once, without recursion."""
     todo, seen = [root], {id(root)}
+    texts: set[str | bytes] = set()
     while todo:
         node = todo.pop()
         parts: list[Any] = []
@@ -95,10 +99,26 @@ def _collect(root: Any, storages: Mapping[str, bytes], found: Content) -> None:
             found.arrays.append(node)
         for part in parts:
             if isinstance(part, str | bytes | bytearray):
-                found.unread += len(part)
+                text = part if isinstance(part, str) else bytes(part)
+                if text not in texts:
+                    # Each estimator of a forest names its settings anew.
+                    texts.add(text)
+                    found.unread += len(text) if isinstance(text, str) else _unpack(text, found)
             if isinstance(part, Made | Pairs | list | tuple | np.ndarray) and id(part) not in seen:
                 seen.add(id(part))
                 todo.append(part)
+
+
+def _unpack(part: bytes, found: Content) -> int:
+    """How many bytes raw bytes hold, unpacked where they are compressed."""
+    size = len(part)
+    for unpacker in (lambda: zlib.decompressobj(47), bz2.BZ2Decompressor, lzma.LZMADecompressor):
+        try:
+            size = max(size, len(unpacker().decompress(part, LARGEST)))
+        except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError):
+            continue
+    found.weigh(size)
+    return size
 
 
 def values(

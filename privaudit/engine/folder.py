@@ -17,6 +17,7 @@ import numpy as np
 from privaudit.engine.store import write_atomically
 from privaudit.errors import PrivauditError, spell
 from privaudit.records import Records, Split
+from privaudit.restricted import EVERYTHING, GITIGNORE, make_private
 from privaudit.results import Audit, Finding, from_json, to_json
 
 NOTICE = """# Restricted
@@ -36,13 +37,29 @@ Only the files in `shareable/` were made to be shared.
 
 
 def private(folder: Path) -> Path:
-    """Make a folder that its owner alone may open, with the notice in it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
+    """Make a folder that its owner alone may open, with the notice in it.
+
+    Raises:
+        PrivauditError: It, or the cache in it, is a link.
+    """
+    make_private(folder)
+    for name in ("store", "cache"):
+        if (folder / name).is_symlink():
+            make_private(folder / name)
     notice = folder / "README.md"
     if not notice.exists():
         write_text(notice, NOTICE)
     return folder
+
+
+def keep_from_git(out: Path, restricted: Path) -> None:
+    """Have git pass over a folder of runs; where it is a repository's own root, or has rules of its
+    own, over what is restricted in it."""
+    rules = out / GITIGNORE
+    if not rules.exists() and not (out / ".git").exists():
+        write_text(rules, EVERYTHING)
+    elif not rules.exists() or rules.read_text(encoding="utf-8") != EVERYTHING:
+        write_text(restricted / GITIGNORE, EVERYTHING)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -65,6 +82,7 @@ class Folder:
         try:
             folder.root.mkdir(parents=True)
             private(folder.restricted)
+            keep_from_git(out, folder.restricted)
         except OSError as error:
             raise PrivauditError(
                 "the folder for run directories cannot be written",

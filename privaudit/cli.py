@@ -276,10 +276,12 @@ def _report_bug(error: Exception, args: Sequence[str]) -> None:
     import traceback
     from datetime import UTC, datetime
 
-    from privaudit.restricted import make_private
+    from privaudit.restricted import keep_from_git, make_private
 
     try:
-        folder = make_private(_find_out(args) / "restricted")
+        out = _find_out(args)
+        folder = make_private(out / "restricted")
+        keep_from_git(out, folder)
     except (OSError, PrivauditError):
         folder = Path(tempfile.mkdtemp(prefix="privaudit-")) / "restricted"
         folder.mkdir(mode=0o700)

@@ -45,6 +45,16 @@ def make_private(folder: Path) -> Path:
     return folder
 
 
+def keep_from_git(out: Path, restricted: Path) -> None:
+    """Have git pass over a folder of runs; where it is a repository's own root, or has rules of its
+    own, over what is restricted in it."""
+    rules = out / GITIGNORE
+    if not rules.exists() and not (out / ".git").exists():
+        rules.write_text(EVERYTHING, encoding="utf-8")
+    elif not rules.exists() or rules.read_text(encoding="utf-8") != EVERYTHING:
+        (restricted / GITIGNORE).write_text(EVERYTHING, encoding="utf-8")
+
+
 def is_restricted(path: Path) -> bool:
     """Whether a path lies in a restricted folder."""
     return NAME in path.parts[:-1]
@@ -169,4 +179,7 @@ def _is_left(folder: Path) -> bool:
     return not folder.is_symlink()
 
 
-__all__ = ["hold", "is_restricted", "make_owners_own", "make_private", "sweep", "unpack_into"]
+__all__ = [
+    *("hold", "is_restricted", "keep_from_git", "make_owners_own", "make_private", "sweep"),
+    "unpack_into",
+]

@@ -35,12 +35,12 @@ RECORDED_ROUNDS, RECORDED_CHUNKS, RECORDED_CLIENTS = 2, 2, 16
 def _tenseal() -> Any:
     try:
         import tenseal
-    except ImportError:
+    except ImportError as error:
         raise PrivauditError(
             "encrypted_sum without the package tenseal",
             "it does the encryption (CKKS of Microsoft SEAL)",
             "pip install 'privaudit[he]'",
-        ) from None
+        ) from error
     return tenseal
 
 
@@ -70,8 +70,11 @@ class EncryptedSum(Protection):
 
     name: ClassVar[str] = "encrypted_sum"
 
-    def check(self, clients: int, aggregate: Aggregate) -> None:
+    def require(self) -> None:
         _tenseal()
+
+    def check(self, clients: int, aggregate: Aggregate) -> None:
+        self.require()
         if clients < FEWEST:
             raise PrivauditError(
                 f"encrypted_sum with {clients} client{'' if clients == 1 else 's'}",

@@ -29,12 +29,12 @@ def _refuse(what: str, because: str, fix: str = "run the round again") -> Privau
 def _cryptography() -> None:
     try:
         import cryptography  # noqa: F401
-    except ImportError:
+    except ImportError as error:
         raise PrivauditError(
             "secure_sum without the package cryptography",
             "the masks come from its key agreement and stream cipher",
             "pip install 'privaudit[federation]'",
-        ) from None
+        ) from error
 
 
 def _check_threshold(threshold: int, clients: int) -> None:
@@ -328,8 +328,11 @@ class SecureSum(Protection):
 
     name: ClassVar[str] = "secure_sum"
 
-    def check(self, clients: int, aggregate: Aggregate) -> None:
+    def require(self) -> None:
         _cryptography()
+
+    def check(self, clients: int, aggregate: Aggregate) -> None:
+        self.require()
         if clients < FEWEST:
             raise PrivauditError(
                 f"secure_sum with {clients} clients",

@@ -17,7 +17,7 @@ import numpy as np
 from privaudit.engine.store import write_atomically
 from privaudit.errors import PrivauditError, spell
 from privaudit.records import Records, Split
-from privaudit.restricted import EVERYTHING, GITIGNORE, make_private
+from privaudit.restricted import keep_from_git, make_private
 from privaudit.results import Audit, Finding, from_json, to_json
 
 NOTICE = """# Restricted
@@ -52,16 +52,6 @@ def private(folder: Path) -> Path:
     return folder
 
 
-def keep_from_git(out: Path, restricted: Path) -> None:
-    """Have git pass over a folder of runs; where it is a repository's own root, or has rules of its
-    own, over what is restricted in it."""
-    rules = out / GITIGNORE
-    if not rules.exists() and not (out / ".git").exists():
-        write_text(rules, EVERYTHING)
-    elif not rules.exists() or rules.read_text(encoding="utf-8") != EVERYTHING:
-        write_text(restricted / GITIGNORE, EVERYTHING)
-
-
 def write_text(path: Path, text: str) -> None:
     """Write the whole text or nothing."""
     write_atomically(path, lambda made: made.write_text(text, encoding="utf-8"))
@@ -92,7 +82,7 @@ class Folder:
         return folder
 
     def discard(self) -> None:
-        """Remove a run that never started, because its input was refused."""
+        """Remove a run that trained nothing, because its input or every subject was refused."""
         import shutil
 
         shutil.rmtree(self.root, ignore_errors=True)

@@ -20,18 +20,18 @@ from privaudit.contracts import Prepared
 from privaudit.engine import document, jobs
 from privaudit.engine.configure import Request
 from privaudit.engine.events import Listener, silent, to_file
-from privaudit.engine.folder import Folder, keep_from_git, private
+from privaudit.engine.folder import Folder, private
 from privaudit.engine.forecast import Forecast, forecast
 from privaudit.engine.jobs import Bench
 from privaudit.engine.plan import Plan, plan
 from privaudit.engine.store import Store
 from privaudit.engine.subjects import subject
 from privaudit.engine.version import packages
-from privaudit.engine.work import Stage, Work, own_process, show_params
+from privaudit.engine.work import Stage, Work, own_process, refuse_untrainable, show_params
 from privaudit.errors import PrivauditError, spell
 from privaudit.facts import LOST_REFITS, Caveat, CaveatCode, Param, Severity
 from privaudit.records import Split
-from privaudit.restricted import PLANNED, TABLES, hold, make_owners_own, sweep
+from privaudit.restricted import PLANNED, TABLES, hold, keep_from_git, make_owners_own, sweep
 from privaudit.results import (
     Attempts,
     Audit,
@@ -111,6 +111,7 @@ def run(
             "work needs at least one process",
             f"give {spell('--jobs 1', 'jobs=1')} or more",
         )
+    refuse_untrainable(request)
     sweep(out)
     folder = Folder.start(out, request.task_name)
     report_event = to_file(folder.events, listen)
@@ -137,7 +138,12 @@ def run(
         tables = Store(str(place))
         bench = prepare_bench(request, split, Store(str(restricted / "store")), tables)
         work = Work(request, bench, plan(request, split), workers, report_event, folder)
-        work.do()
+        try:
+            work.do()
+        except PrivauditError:
+            if not work.has_trained:
+                folder.discard()
+            raise
         stage = Stage(report_event, "write")
         subjects = [
             add_distribution_shift(subject(work, entry), prepared.distribution_shift)
@@ -163,6 +169,7 @@ def forecast_only(
 ) -> tuple[Plan, Forecast, set[str]]:
     """What `run` would do, how long, and how much memory; keys of the steps still to be done."""
     workers = cores() if workers is None else workers
+    refuse_untrainable(request)
     sweep(out)
     restricted = private(out / "restricted")
     keep_from_git(out, restricted)

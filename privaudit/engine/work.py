@@ -107,6 +107,11 @@ class Work:
         self._measure()
 
     @property
+    def has_trained(self) -> bool:
+        """Whether anything was trained by now, so that there is something to come back to."""
+        return bool(self.releases or self.trained)
+
+    @property
     def entries(self) -> list[Entry]:
         """The subjects that were trained."""
         return [entry for entry in self.request.entries if entry.name not in self.untrained]
@@ -371,6 +376,22 @@ class Work:
             stage.step(done.name + why, failed=failed)
             yield done
         stage.end(f"{len(queue)} steps" if queue else "nothing left to do")
+
+
+def refuse_untrainable(request: Request) -> None:
+    """Refuse settings out of range, and a run of which no method can be trained for want of a
+    library, before anything is trained. One method of several without its library is a result."""
+    missing: list[PrivauditError] = []
+    for entry in request.entries:
+        try:
+            entry.method.check()
+        except PrivauditError as error:
+            if jobs.fault_of(error).is_missing_library:
+                missing.append(error)
+            elif not request.every:
+                raise
+    if missing and len(missing) == len(request.entries):
+        raise missing[0]
 
 
 def is_measured(step: Step) -> bool:

@@ -16,6 +16,7 @@ import pytest
 from toy_audit import CANARY, ToyLearner, ToyModel, request
 
 from privaudit import cli
+from privaudit.commitments import load_key
 from privaudit.engine.run import forecast_only, run
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
@@ -135,6 +136,11 @@ def test_a_run_leaves_nothing_for_others_and_nothing_for_git(tmp_path: Path) -> 
     assert open_to_others == []
     report = next(tmp_path.glob("runs/*/shareable/audit.json"))
     assert report.stat().st_mode & 0o044, "what may be shared can be read"
+    assert staged(tmp_path) == []
+
+
+def test_a_run_that_was_refused_leaves_nothing_for_git(tmp_path: Path) -> None:
+    load_key(tmp_path / "runs")
     assert staged(tmp_path) == []
 
 

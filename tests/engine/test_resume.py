@@ -94,7 +94,7 @@ ATTACKS = {"threshold": Threshold(), "rmia": Rmia(), "lira": Lira(shadows=8)}
 
 def small(*attacks: str) -> Request:
     chosen = {name: ATTACKS[name] for name in attacks or ATTACKS}
-    return request(chosen, task=ToyTask(n=240))
+    return request(chosen, task=ToyTask(n=160))
 
 
 def test_a_run_with_fewer_attacks_than_before_is_measured_from_what_is_stored(

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from pipelines.federated.encode import CLIP, PublicEncoding
-from pipelines.settings import POSITIVE, check_settings, settle_delta
+from pipelines.settings import POSITIVE, check_settings, require_package, settle_delta
 from privaudit.contracts import Claim, Method
 from privaudit.dp import accounting
 from privaudit.errors import PrivauditError
@@ -50,6 +50,7 @@ class NoisySteps(Method):
 
     def check(self) -> None:
         """PrivauditError for settings out of range."""
+        require_package("dp_accounting", "it accounts for the noise of all steps", "dp")
         accounting.check(self.epsilon, self.delta or 0.0)
         check_settings(self, clip=POSITIVE, rate=POSITIVE)
 

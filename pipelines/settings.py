@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
@@ -83,6 +84,22 @@ def check_settings(owner: Any, **ranges: Range) -> None:
             f"{each} {allowed}",
             f"use {name}={default}" if default is not MISSING else f"choose another {name}",
         )
+
+
+def require_package(package: str, because: str, extra: str) -> None:
+    """Refuse what an optional package makes where it is not installed; nothing is imported.
+
+    Args:
+        because: What the package does.
+        extra: The extra of privaudit that installs it.
+
+    Raises:
+        PrivauditError: From a ModuleNotFoundError of that name.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise PrivauditError(
+            f"the package {package} is not installed", because, f"pip install 'privaudit[{extra}]'"
+        ) from ModuleNotFoundError(f"No module named {package!r}", name=package)
 
 
 def settle_delta(owner: Any, units: int) -> float:

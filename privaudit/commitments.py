@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from privaudit.errors import PrivauditError
+from privaudit.restricted import keep_from_git, make_private
 
 KEY = "commitment.key"
 _SIZE = 32
@@ -24,8 +25,7 @@ _KIND = "hmac-sha256"
 def load_key(out: Path) -> bytes:
     """The key of the folder of runs at `out`, made at its first use."""
     path = out / "restricted" / KEY
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.parent.chmod(0o700)
+    keep_from_git(out, make_private(path.parent))
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

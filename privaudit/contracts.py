@@ -230,6 +230,9 @@ class Generator(ABC):
 
     costly: ClassVar[bool] = False
 
+    def check(self) -> None:  # noqa: B027
+        """As a method's: PrivauditError where these settings or libraries can train nothing."""
+
     @abstractmethod
     def fit(
         self,
@@ -329,6 +332,10 @@ class Method(ABC):
         """The cheapest method that trains the same models, up to rounding: what refits are made
         with."""
         return self
+
+    def check(self) -> None:  # noqa: B027
+        """PrivauditError where these settings, or the libraries installed, can train nothing: asked
+        before anything is trained. Raised from a ModuleNotFoundError where a library is missing."""
 
     @abstractmethod
     def fit(self, members: Records, rng: np.random.Generator) -> Release: ...

@@ -21,6 +21,8 @@ from privaudit.ring import Ring
 DEGREE = 4096
 MODULI = (54, 54)
 """Bits of the modulus and of the special prime: 108 of the 109 that 128-bit security allows."""
+FEWEST = 3
+"""In a sum of two, each hospital reads the other's update by taking its own away."""
 NOISE = 8.6e-12
 """Standard deviation of one fresh ciphertext's error at a scale of 2^44, in the units of
 updates."""
@@ -33,12 +35,12 @@ RECORDED_ROUNDS, RECORDED_CHUNKS, RECORDED_CLIENTS = 2, 2, 16
 def _tenseal() -> Any:
     try:
         import tenseal
-    except ImportError:
+    except ImportError as error:
         raise PrivauditError(
             "encrypted_sum without the package tenseal",
             "it does the encryption (CKKS of Microsoft SEAL)",
             "pip install 'privaudit[he]'",
-        ) from None
+        ) from error
     return tenseal
 
 
@@ -68,13 +70,18 @@ class EncryptedSum(Protection):
 
     name: ClassVar[str] = "encrypted_sum"
 
-    def check(self, clients: int, aggregate: Aggregate) -> None:
+    def require(self) -> None:
         _tenseal()
-        if clients < 2:
+
+    def check(self, clients: int, aggregate: Aggregate) -> None:
+        self.require()
+        if clients < FEWEST:
             raise PrivauditError(
                 f"encrypted_sum with {clients} client{'' if clients == 1 else 's'}",
-                "the sum of one update is that update, and it is published",
-                "use at least 2 clients",
+                "the sum of one update is that update, and it is published"
+                if clients < 2
+                else "each hospital can compute the other's update, the sum minus its own",
+                f"use at least {FEWEST} clients",
             )
         if not aggregate.linear:
             raise PrivauditError(
@@ -116,6 +123,11 @@ class EncryptedSum(Protection):
                 "another hospital",
                 "one hospital's update",
                 "yes, if it sees the ciphertext: one key",
+            ),
+            (
+                "all the other hospitals together",
+                "one hospital's update",
+                "yes, the published sum minus their own",
             ),
             ("whoever made the keys", "one hospital's update", "yes, if it sees the ciphertext"),
             ("server with one hospital", "one hospital's update", "yes, every one, in every round"),

@@ -47,6 +47,9 @@ class Protection(ABC):
 
     name: ClassVar[str]
 
+    def require(self) -> None:  # noqa: B027
+        """PrivauditError where the library that protects the sum is not installed."""
+
     def check(self, clients: int, aggregate: Aggregate) -> None:  # noqa: B027
         """PrivauditError where so many clients, or this aggregator, cannot be protected so."""
 

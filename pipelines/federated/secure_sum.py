@@ -29,12 +29,28 @@ def _refuse(what: str, because: str, fix: str = "run the round again") -> Privau
 def _cryptography() -> None:
     try:
         import cryptography  # noqa: F401
-    except ImportError:
+    except ImportError as error:
         raise PrivauditError(
             "secure_sum without the package cryptography",
             "the masks come from its key agreement and stream cipher",
             "pip install 'privaudit[federation]'",
-        ) from None
+        ) from error
+
+
+def _check_threshold(threshold: int, clients: int) -> None:
+    if not FEWEST <= threshold <= clients:
+        raise PrivauditError(
+            f"threshold={threshold!r}",
+            f"it lies between {FEWEST} and the {clients} clients",
+            "use None: two thirds of the clients",
+        )
+    if 2 * threshold <= clients:
+        raise PrivauditError(
+            f"threshold={threshold!r} with {clients} clients",
+            f"two groups of {threshold} clients that share nobody could be told different lists of "
+            "who arrived, and what they answer together unmasks one hospital's update",
+            f"use at least {clients // 2 + 1}, or None: two thirds of the clients",
+        )
 
 
 @dataclass(frozen=True)
@@ -42,7 +58,7 @@ class Terms:
     """What all agree on before a round: how many clients, their vectors' size, and the arithmetic.
 
     Args:
-        threshold: How many clients it takes to recover keys.
+        threshold: How many clients it takes to recover keys; more than half of them.
         word: Bits of the arithmetic.
         fraction: How many of them are behind the point.
     """
@@ -52,6 +68,9 @@ class Terms:
     threshold: int
     word: int
     fraction: int
+
+    def __post_init__(self) -> None:
+        _check_threshold(self.threshold, self.clients)
 
     @property
     def dtype(self) -> np.dtype:
@@ -83,6 +102,9 @@ class Terms:
 class Client:
     """One hospital's side of one round. Its keys are for this round alone.
 
+    It shares its keys once, sends one vector under its masks, and answers one request for shares,
+    so that no server holds both secrets of one peer, or the difference of two vectors.
+
     Args:
         entropy: Where keys come from; the operating system unless a simulation hands in its own
             stream.
@@ -94,6 +116,7 @@ class Client:
     peers: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
     held: dict[int, tuple[int, int]] = field(default_factory=dict)
     seals: dict[int, Any] = field(default_factory=dict)
+    sent: bool = False
     asked: bool = False
 
     def __post_init__(self) -> None:
@@ -113,6 +136,15 @@ class Client:
         """Its mask key and its own seed in shares, sealed for each of the others."""
         from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
+        if self.peers:
+            raise _refuse(
+                "a second list of keys", "a client shares the keys of one round once, with one list"
+            )
+        if not set(keys) <= set(range(self.terms.clients)):
+            raise _refuse(
+                "keys of clients that are not in the round",
+                f"the terms count {self.terms.clients} clients, numbered from 0",
+            )
         if (
             len(keys) < max(FEWEST, self.terms.threshold)
             or keys.get(self.number) != self.advertise()
@@ -144,6 +176,13 @@ class Client:
         own."""
         from cryptography.exceptions import InvalidTag
 
+        if self.sent:
+            raise _refuse(
+                "a second vector under one mask",
+                "the difference of two is the difference of two updates, in the open",
+            )
+        if not set(sealed) <= set(self.peers):
+            raise _refuse("shares of a client that sent no keys", "there is no mask with it")
         if len(sealed) + 1 < max(FEWEST, self.terms.threshold):
             raise _refuse(f"shares of {len(sealed) + 1} clients", "fewer than the threshold shared")
         words = self.terms.encode(vector)
@@ -160,6 +199,7 @@ class Client:
             self.held[i] = (int.from_bytes(values[0], "big"), int.from_bytes(values[1], "big"))
             stream = keystream(agree(self.mask, mask, b"mask"), self.terms.size, self.terms.dtype)
             words = words + stream if self.number < i else words - stream
+        self.sent = True
         return words.tobytes()
 
     def reveal(self, arrived: Sequence[int]) -> bytes:
@@ -168,7 +208,7 @@ class Client:
         Answers once a round, so that no server holds both secrets of one client.
         """
         here = set(arrived)
-        if self.asked or not here <= set(self.held) or len(here) != len(arrived):
+        if self.asked or not self.sent or not here <= set(self.held) or len(here) != len(arrived):
             raise _refuse("a second or an impossible request for shares", "a client answers one")
         if len(here) < max(FEWEST, self.terms.threshold) or self.number not in here:
             raise _refuse(
@@ -266,8 +306,10 @@ class SecureSum(Protection):
     Each pair of clients agrees on a mask (X25519, HKDF, ChaCha20); one adds it and the other takes
     it away. Keys are new in every round and shared among the clients in parts (Shamir), so that the
     masks of clients that drop out can be taken away; below the threshold, or three, the round is
-    refused. Sums are exact in fixed point. Against a server that follows the protocol and reads
-    everything; one that forges clients is out of scope (it needs signatures).
+    refused. The threshold is more than half of the clients, so that two groups that could each
+    recover a secret have a client in common, and a client answers one request a round. Sums are
+    exact in fixed point. Against a server that reads everything and lies about who dropped out;
+    one that forges clients is out of scope (it needs signatures).
 
     Bonawitz et al. 2017 (CCS, eprint 2017/281), section 4, figure 4.
 
@@ -276,7 +318,8 @@ class SecureSum(Protection):
             (one byte of every client's, which the server reads).
         fraction: Bits behind the point; None: 30 of 32, 40 of 64, for vectors that carry their
             weight in a mean, so that sums of 10 clients hold values up to 0.2 or 800,000 each.
-        threshold: How many clients can recover keys; None: two thirds, rounded up, at least 3.
+        threshold: How many clients can recover keys, more than half of them; None: two thirds,
+            rounded up, at least 3.
     """
 
     word: int | None = None
@@ -285,8 +328,11 @@ class SecureSum(Protection):
 
     name: ClassVar[str] = "secure_sum"
 
-    def check(self, clients: int, aggregate: Aggregate) -> None:
+    def require(self) -> None:
         _cryptography()
+
+    def check(self, clients: int, aggregate: Aggregate) -> None:
+        self.require()
         if clients < FEWEST:
             raise PrivauditError(
                 f"secure_sum with {clients} clients",
@@ -308,12 +354,8 @@ class SecureSum(Protection):
                 f"it lies between 1 and {most} for this word",
                 "use None",
             )
-        if self.threshold is not None and not FEWEST <= self.threshold <= clients:
-            raise PrivauditError(
-                f"threshold={self.threshold!r}",
-                f"it lies between {FEWEST} and the {clients} clients",
-                "use None: two thirds of the clients",
-            )
+        if self.threshold is not None:
+            _check_threshold(self.threshold, clients)
 
     def quorum(self, clients: int) -> int:
         """How many clients must stay for a round to end."""
@@ -379,9 +421,10 @@ class SecureSum(Protection):
 
     @property
     def trust(self) -> tuple[tuple[str, str, str], ...]:
-        quorum = "two thirds of the hospitals (at least 3)"
+        quorum, common = "two thirds of the hospitals (at least 3)", "a third of the hospitals"
         if self.threshold is not None:
             quorum = f"{self.threshold} hospitals"
+            common = f"as many hospitals as two groups of {self.threshold} have in common"
         return (
             ("server", "one hospital's update", "no, a masked vector; the sum of at least 3"),
             ("another hospital", "one hospital's update", "no, only the sum"),
@@ -391,6 +434,11 @@ class SecureSum(Protection):
                 "yes, sum minus their own",
             ),
             (f"server with {quorum}", "one hospital's update", "yes, by recovering its masks"),
+            (
+                f"server that lies about who dropped out, with {common}",
+                "one hospital's update",
+                "yes, they answer both of its lists",
+            ),
             ("server that invents hospitals", "one hospital's update", "yes, keys are not signed"),
             ("whoever holds the released model", "one hospital's update", "no"),
         )

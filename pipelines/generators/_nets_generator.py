@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import warnings
 from abc import abstractmethod
 from pathlib import Path
@@ -85,6 +86,12 @@ class NetGenerator(Generator):
         """PrivauditError for settings out of range."""
         check_settings(self, epochs=COUNT, threads=COUNT, batch=at_least(2))
         check_settings(self, rate=FRACTION, decay=NON_NEGATIVE)
+
+
+def need_ctgan() -> None:
+    """PrivauditError where the package `ctgan` is not installed; nothing is imported."""
+    if importlib.util.find_spec("ctgan") is None:
+        package("ctgan")
 
 
 def package(name: str) -> ModuleType:

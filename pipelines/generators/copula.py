@@ -57,7 +57,7 @@ class Copula(Generator):
         checkpoint: Path | None = None,
         progress: Progress | None = None,
     ) -> Sampler:
-        self._check()
+        self.check()
         check(records)
         layout = Layout.of(records)
         spread = layout.spread(records)
@@ -86,7 +86,7 @@ class Copula(Generator):
             raise damaged("its correlations are not those of anything") from None
         return found
 
-    def _check(self) -> None:
+    def check(self) -> None:
         if self.shrink is not None and not 0 <= self.shrink <= 1:
             raise PrivauditError(
                 f"shrink {self.shrink}",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from pipelines.generators._nets_generator import NetGenerator, Scale, package
+from pipelines.generators._nets_generator import NetGenerator, Scale, need_ctgan, package
 from pipelines.generators._nets_sampler import NetSampler, depth
 from pipelines.generators._nets_table import MODE, Codes, Table
 from pipelines.generators._saved import damaged
@@ -96,6 +96,7 @@ class CTGAN(NetGenerator):
         return CTGANSampler(table, weights, notes=(f"CTGAN, {self.epochs} epochs.",))
 
     def check(self) -> None:
+        need_ctgan()
         super().check()
         check_settings(self, noise=COUNT, pack=COUNT, critic_steps=COUNT, penalty=NON_NEGATIVE)
         check_settings(self, hidden=COUNT, critic=COUNT)

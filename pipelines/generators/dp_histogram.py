@@ -55,6 +55,9 @@ class DPHistogram(Generator):
     statistics: tuple[str, ...] = ("", "last")
     bins: int = 16
 
+    def check(self) -> None:
+        accounting.check(self.epsilon, self.delta or 0.0)
+
     def fit(
         self,
         records: Records,

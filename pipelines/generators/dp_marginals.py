@@ -19,7 +19,7 @@ from pipelines.generators._cells import COVERS, Cells, CellSampler, counts, orde
 from pipelines.generators._margins import check
 from pipelines.generators._valid import Shape
 from pipelines.generators.dp_histogram import CUTS, chances, chosen
-from pipelines.settings import COUNT, check_settings, settle_delta
+from pipelines.settings import COUNT, check_settings, require_package, settle_delta
 from privaudit.contracts import Generator, Progress, Sampler
 from privaudit.dp import accounting
 from privaudit.errors import PrivauditError
@@ -85,7 +85,7 @@ class DPMarginals(Generator):
         progress: Progress | None = None,
     ) -> Sampler:
         check(records)
-        self._check()
+        self.check()
         cells = Cells.of(records.columns, self.statistics, self.bins)
         patients = len(np.unique(records.patient))
         delta = settle_delta(self, patients)
@@ -220,7 +220,9 @@ class DPMarginals(Generator):
                 tables[i] = chances(found + FLOOR)
         return prior / prior.sum(), parent, tuple(tables)
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        require_package("mbi", "it fits the noisy counts together", "synthetic")
+        accounting.check(self.epsilon, self.delta or 0.0)
         if len(self.budget) != 3 or min(self.budget) <= 0 or abs(sum(self.budget) - 1) > 1e-9:
             raise PrivauditError(
                 f"budget {self.budget}",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from pipelines.generators._nets_generator import NetGenerator, Scale, package
+from pipelines.generators._nets_generator import NetGenerator, Scale, need_ctgan, package
 from pipelines.generators._nets_sampler import NetSampler, depth
 from pipelines.generators._nets_table import Codes, Table
 from pipelines.generators._saved import damaged
@@ -75,6 +75,7 @@ class TVAE(NetGenerator):
         return TVAESampler(table, weights, notes=(f"TVAE, {self.epochs} epochs.",))
 
     def check(self) -> None:
+        need_ctgan()
         super().check()
         check_settings(self, code=COUNT, hidden=COUNT, weight=NON_NEGATIVE)
 

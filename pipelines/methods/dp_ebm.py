@@ -19,7 +19,15 @@ from pipelines._bounded import (
     seed,
 )
 from pipelines.federated.encode import PublicEncoding
-from pipelines.settings import COUNT, FRACTION, POSITIVE, at_least, check_settings, settle_delta
+from pipelines.settings import (
+    COUNT,
+    FRACTION,
+    POSITIVE,
+    at_least,
+    check_settings,
+    require_package,
+    settle_delta,
+)
 from privaudit.contracts import Method, Release
 from privaudit.dp import accounting
 from privaudit.records import Records
@@ -61,10 +69,9 @@ class DPEBM(Method):
 
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
         start = time.process_time()
+        self.check()
         patients = len(np.unique(members.patient))
         delta = settle_delta(self, patients)
-        check_settings(self, bins=at_least(4), rounds=COUNT, leaves=at_least(2))
-        check_settings(self, share=FRACTION, rate=POSITIVE)
         check_classes(members, 2)
         records = one_stay(members, rng)
         check_classes(records, 2)
@@ -94,6 +101,12 @@ class DPEBM(Method):
             costs={"train_seconds": time.process_time() - start},
             notes=(ONE_STAY, PUBLIC, COUNTED),
         )
+
+    def check(self) -> None:
+        require_package("interpret", "it boosts the curves and adds the noise", "dp")
+        accounting.check(self.epsilon, self.delta or 0.0)
+        check_settings(self, bins=at_least(4), rounds=COUNT, leaves=at_least(2))
+        check_settings(self, share=FRACTION, rate=POSITIVE)
 
     def _boost(
         self, x: np.ndarray, y: np.ndarray, limits: np.ndarray, delta: float, state: int

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipelines._bounded import ONE_STAY, PUBLIC, bounds, nothing_read, one_stay, seed
 from pipelines.federated.encode import PublicEncoding
-from pipelines.settings import COUNT, Range, check_settings
+from pipelines.settings import COUNT, Range, check_settings, require_package
 from privaudit.contracts import Method, Release
 from privaudit.dp import accounting
 from privaudit.records import Records
@@ -41,7 +41,7 @@ class DPForest(Method):
 
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
         start = time.process_time()
-        self._check()
+        self.check()
         claim = accounting.stated(
             self.epsilon,
             by="closed form, permute-and-flip on leaf counts with bounds and classes from the "
@@ -102,7 +102,8 @@ class DPForest(Method):
             vote,
         )
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        require_package("diffprivlib", "its trees vote with noise", "dp")
         accounting.check(self.epsilon)
         # Every level doubles the leaves, full or not.
         check_settings(self, trees=COUNT, depth=Range(1, 15, high_open=False, whole=True))

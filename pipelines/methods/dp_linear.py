@@ -18,7 +18,7 @@ from pipelines._bounded import (
 )
 from pipelines.federated.encode import PublicEncoding
 from pipelines.federated.network import FlatModel
-from pipelines.settings import COUNT, POSITIVE, check_settings
+from pipelines.settings import COUNT, POSITIVE, check_settings, require_package
 from privaudit.contracts import Method, Release
 from privaudit.dp import accounting
 from privaudit.records import Records
@@ -60,7 +60,7 @@ class DPLinear(Method):
 
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
         start = time.process_time()
-        self._check()
+        self.check()
         check_classes(members)
         k = len(members.classes)
         claim = accounting.stated(
@@ -114,7 +114,10 @@ class DPLinear(Method):
             ).fit(rows, y.astype(np.int64))
         return np.asarray(found.coef_[0], dtype=np.float64)
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        require_package(
+            "diffprivlib", "it learns the weights from an objective with a random tilt", "dp"
+        )
         accounting.check(self.epsilon)
         check_settings(self, C=POSITIVE, norm=POSITIVE, constant=POSITIVE, iterations=COUNT)
 

@@ -65,12 +65,16 @@ class DPOutput(Method):
 
     learners: ClassVar[tuple[str, ...]] = ("logreg", "mlp", "boosted")
 
+    def check(self) -> None:
+        accounting.check(self.epsilon, self.delta or 0.0)
+        check_settings(self, teachers=at_least(2), answers=at_least(10), cut=POSITIVE)
+
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
+        self.check()
         start = time.process_time()
         patients, row = np.unique(members.patient, return_inverse=True)
         delta = settle_delta(self, len(patients))
         sigma = accounting.solve_gaussian(self.epsilon, delta)
-        check_settings(self, teachers=at_least(2), answers=at_least(10), cut=POSITIVE)
         check_classes(members, 2)
         whole = PublicEncoding(members.columns)
         read = columns_read(whole, self.statistics)

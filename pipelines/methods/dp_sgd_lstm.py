@@ -91,6 +91,7 @@ class DPSGDLSTM(NoisySteps):
         return Bins(Recurrent(self.units).reader(members), self.pool)
 
     def check(self) -> None:
+        _need_opacus()
         super().check()
         check_settings(self, units=COUNT, pool=COUNT)
 

@@ -122,6 +122,9 @@ class Federated(Method):
     def batch(self) -> int:
         return 16
 
+    def check(self) -> None:
+        self.protect.require()
+
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
         (release,) = self.fit_many([members], [rng])
         return release

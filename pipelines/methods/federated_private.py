@@ -12,7 +12,7 @@ import numpy as np
 from pipelines.federated.kernel import Plan
 from pipelines.federated.sites import Parts
 from pipelines.methods.federated import Federated
-from pipelines.settings import POSITIVE, check_settings, settle_delta
+from pipelines.settings import POSITIVE, check_settings, require_package, settle_delta
 from privaudit.contracts import Access, Claim, Release
 from privaudit.dp import accounting
 from privaudit.records import Records
@@ -52,11 +52,17 @@ class FederatedPrivate(Federated):
     sample: float = 0.3
     clip: float = 1.0
 
+    def check(self) -> None:
+        super().check()
+        require_package("dp_accounting", "it accounts for the noise of all steps", "dp")
+        accounting.check(self.epsilon, self.delta or 0.0)
+        check_settings(self, clip=POSITIVE)
+
     def fit_many(
         self, members: Sequence[Records], rngs: Sequence[np.random.Generator]
     ) -> Sequence[Release]:
         """One federation a table; those with the same noise are trained as one program."""
-        check_settings(self, clip=POSITIVE)
+        self.check()
         groups: dict[float, list[int]] = {}
         for i, table in enumerate(members):
             groups.setdefault(self._delta(table), []).append(i)

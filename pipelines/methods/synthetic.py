@@ -65,6 +65,9 @@ class Synthetic(Method):
         generators."""
         return _Nearness(self)
 
+    def check(self) -> None:
+        self.generator.check()
+
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
         check_outcomes(members)
         start = time.process_time()

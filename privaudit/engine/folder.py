@@ -17,6 +17,7 @@ import numpy as np
 from privaudit.engine.store import write_atomically
 from privaudit.errors import PrivauditError, spell
 from privaudit.records import Records, Split
+from privaudit.restricted import keep_from_git, make_private
 from privaudit.results import Audit, Finding, from_json, to_json
 
 NOTICE = """# Restricted
@@ -36,9 +37,15 @@ Only the files in `shareable/` were made to be shared.
 
 
 def private(folder: Path) -> Path:
-    """Make a folder that its owner alone may open, with the notice in it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
+    """Make a folder that its owner alone may open, with the notice in it.
+
+    Raises:
+        PrivauditError: It, or the cache in it, is a link.
+    """
+    make_private(folder)
+    for name in ("store", "cache"):
+        if (folder / name).is_symlink():
+            make_private(folder / name)
     notice = folder / "README.md"
     if not notice.exists():
         write_text(notice, NOTICE)
@@ -65,6 +72,7 @@ class Folder:
         try:
             folder.root.mkdir(parents=True)
             private(folder.restricted)
+            keep_from_git(out, folder.restricted)
         except OSError as error:
             raise PrivauditError(
                 "the folder for run directories cannot be written",
@@ -74,7 +82,7 @@ class Folder:
         return folder
 
     def discard(self) -> None:
-        """Remove a run that never started, because its input was refused."""
+        """Remove a run that trained nothing, because its input or every subject was refused."""
         import shutil
 
         shutil.rmtree(self.root, ignore_errors=True)

@@ -6,6 +6,7 @@ before it answers, so that a run cut short loses at most the jobs in progress.
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import sys
@@ -176,7 +177,25 @@ def fault_of(error: Exception) -> Fault:
     last = frames[-1] if frames else None
     place = f" in {Path(last.filename).name}, line {last.lineno}" if last else ""
     failed = {"error": f"{type(error).__name__}{place}"}
-    return Fault(Reason(ReasonCode.FAILED, failed), trace)
+    return Fault(Reason(ReasonCode.FAILED, failed), trace, _lack_of(error))
+
+
+def _lack_of(error: Exception) -> PrivauditError | None:
+    """In words, that memory or disk space ran out; None for any other error."""
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, MemoryError) or number == errno.ENOMEM:
+        return PrivauditError(
+            "there is too little memory on this machine",
+            "a table or a model did not fit",
+            "give fewer jobs, fewer records or more memory; finished steps are stored",
+        )
+    if number in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+        return PrivauditError(
+            "there is too little disk space",
+            "what was made could not be stored",
+            "make room, and start the same again; finished steps are stored",
+        )
+    return None
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

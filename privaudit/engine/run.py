@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import secrets
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -26,10 +27,11 @@ from privaudit.engine.plan import Plan, plan
 from privaudit.engine.store import Store
 from privaudit.engine.subjects import subject
 from privaudit.engine.version import packages
-from privaudit.engine.work import Stage, Work, own_process, show_params
+from privaudit.engine.work import Stage, Work, own_process, refuse_untrainable, show_params
 from privaudit.errors import PrivauditError, spell
 from privaudit.facts import LOST_REFITS, UNCONFIRMED, Caveat, CaveatCode, Param, Severity
 from privaudit.records import Split
+from privaudit.restricted import PLANNED, TABLES, hold, keep_from_git, make_owners_own, sweep
 from privaudit.results import (
     Attempts,
     Audit,
@@ -109,9 +111,12 @@ def run(
             "work needs at least one process",
             f"give {spell('--jobs 1', 'jobs=1')} or more",
         )
+    refuse_untrainable(request)
+    sweep(out)
     folder = Folder.start(out, request.task_name)
     report_event = to_file(folder.events, listen)
     restricted = private(out / "restricted")
+    keep_from_git(out, restricted)
     begun = Clock()
     stage = Stage(report_event, "prepare")
     try:
@@ -129,10 +134,16 @@ def run(
         split_name = witness.commit(fingerprint(split))
         attempts = witness.saw(folder.name, request.task_name, data_name)
         seen = (data_name, split_name, attempts)
-    with Tables(folder.restricted / "tables") as tables:
+    with hold(folder.restricted / TABLES) as place:
+        tables = Store(str(place))
         bench = prepare_bench(request, split, Store(str(restricted / "store")), tables)
         work = Work(request, bench, plan(request, split), workers, report_event, folder)
-        work.do()
+        try:
+            work.do()
+        except PrivauditError:
+            if not work.has_trained:
+                folder.discard()
+            raise
         stage = Stage(report_event, "write")
         subjects = [
             add_distribution_shift(subject(work, entry), prepared.distribution_shift)
@@ -140,6 +151,8 @@ def run(
         ]
         audit = assemble(request, prepared, split, subjects, work, begun, folder.name, seen)
         store_restricted(folder, split, prepared, work)
+        make_owners_own(folder.restricted)
+        make_owners_own(restricted)
         folder.finish(audit, report)
         folder.make_latest()
         stage.end("report")
@@ -155,21 +168,20 @@ def forecast_only(
     listen: Listener = silent,
 ) -> tuple[Plan, Forecast, set[str]]:
     """What `run` would do, how long, and how much memory; keys of the steps still to be done."""
-    import tempfile
-
     workers = cores() if workers is None else workers
+    refuse_untrainable(request)
+    sweep(out)
     restricted = private(out / "restricted")
+    keep_from_git(out, restricted)
     stage = Stage(listen, "prepare")
     prepared = request.task.prepare(
         data, restricted / "cache", lambda what, share: stage.step(what, share, 1.0)
     )
     stage.end(f"{len(prepared.records)} records")
     split = assign_split(prepared, request)
-    with (
-        tempfile.TemporaryDirectory(dir=restricted, prefix="plan-") as scratch,
-        Tables(Path(scratch)) as t,
-    ):
-        bench = prepare_bench(request, split, Store(str(restricted / "store")), t)
+    with hold(restricted / f"{PLANNED}{secrets.token_hex(4)}") as scratch:
+        tables = Store(str(scratch))
+        bench = prepare_bench(request, split, Store(str(restricted / "store")), tables)
         work = Work(request, bench, plan(request, split), workers, listen, None)
         todo = work.todo()
         return work.plan, forecast(work.plan, bench, workers, todo), todo
@@ -180,22 +192,6 @@ def assign_split(prepared: Prepared, request: Request) -> Split:
     if prepared.split is not None:
         return prepared.split
     return Split.assign(prepared.records, Seeds(request.entropy).rng("split"))
-
-
-class Tables:
-    """The tables of a run in progress, on disk for the workers to map; removed with the run."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def __enter__(self) -> Store:
-        self.root.mkdir(parents=True, exist_ok=True)
-        return Store(str(self.root))
-
-    def __exit__(self, *_: object) -> None:
-        import shutil
-
-        shutil.rmtree(self.root, ignore_errors=True)
 
 
 def prepare_bench(request: Request, split: Split, store: Store, tables: Store) -> Bench:

@@ -38,6 +38,7 @@ def _on_this_machine(
 ) -> Iterator[Done]:
     """From processes of this machine."""
     from joblib import Parallel, delayed, parallel_config
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     with parallel_config(
         backend="loky",
@@ -52,6 +53,12 @@ def _on_this_machine(
     try:
         yield from answers
         finished = True
+    except TerminatedWorkerError:
+        raise PrivauditError(
+            "a process at work was ended from outside",
+            "systems do this to processes when memory runs out",
+            "give fewer jobs or more memory, and start the same again; finished steps are stored",
+        ) from None
     finally:
         if not finished:
             answers.close()

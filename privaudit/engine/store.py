@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from privaudit.records import Column, Records
+from privaudit.restricted import is_restricted, make_owners_own
 
 _ARRAYS = ("X", "y", "patient", "site", "series")
 
@@ -166,11 +167,16 @@ def _digest(arrays: Mapping[str, np.ndarray]) -> bytes:
 
 
 def write_atomically(path: Path, fill: Callable[[Path], object]) -> None:
-    """Let `fill` make a file or folder beside `path`, flush it, then rename it into place."""
+    """Let `fill` make a file or folder beside `path`, flush it, then rename it into place.
+
+    In a restricted folder, what it makes is its owner's alone.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".tmp-") as scratch:
         made = Path(scratch) / path.name
         fill(made)
+        if is_restricted(path):
+            make_owners_own(made)
         for file in [made, *made.iterdir()] if made.is_dir() else [made]:
             if file.is_file():
                 with open(file, "rb") as handle:

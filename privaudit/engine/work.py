@@ -22,7 +22,7 @@ from privaudit.engine.forecast import (
     store_time,
 )
 from privaudit.engine.jobs import Bench, Done, Fault, Job
-from privaudit.engine.plan import Fit, Group, Plan, Step, is_retrained, judge_key
+from privaudit.engine.plan import Fit, Plan, Step, is_retrained, judge_key
 from privaudit.engine.spread import spread
 from privaudit.engine.store import Store, key_of
 from privaudit.engine.version import code_of_package
@@ -83,7 +83,7 @@ class Work:
     def todo(self) -> set[str]:
         """Keys of the steps, fits and groups of refits that the store does not hold yet."""
         steps = [step for step in self.plan.steps if self._missing(step)]
-        groups = {key for step in steps for key in step.groups}
+        groups = self._needed_groups()
         needed = {self.fit(step).key for step in steps}
         fits = {
             fit.key
@@ -105,6 +105,11 @@ class Work:
         self._compare_tables()
         self._attack()
         self._measure()
+
+    @property
+    def has_trained(self) -> bool:
+        """Whether anything was trained by now, so that there is something to come back to."""
+        return bool(self.releases or self.trained)
 
     @property
     def entries(self) -> list[Entry]:
@@ -141,10 +146,39 @@ class Work:
             return None
         return facts
 
-    def _groups(self) -> list[Group]:
-        """The groups of refits that some step still to be done will be given."""
-        needed = {key for step in self.plan.steps if self._missing(step) for key in step.groups}
-        return [group for group in self.plan.groups.values() if group.key in needed]
+    def _needed_groups(self) -> set[str]:
+        """Keys of the groups of refits that are still to be read: by an attack, by the measurement
+        of a subject, or, where shadow models were supplied, to be stored with the run."""
+        unread: set[str] = set()
+        for entry in self.entries:
+            evidences = self._expected(entry)
+            if self.store.get_json("subjects", self._subject_key(entry, evidences)) is None:
+                unread |= set(evidences.values())
+        return {
+            key
+            for step in self.plan.steps
+            if step.key in unread or step.entry.method.shadows or self._missing(step)
+            for key in step.groups
+        }
+
+    def _expected(self, entry: Entry) -> dict[str, str]:
+        """The evidence that a subject will be measured by where no attack fails, by attack."""
+        facts = self._facts(self._own_fit(entry))
+        return {
+            step.attack_name: step.key
+            for step in self.plan.steps
+            if step.entry.name == entry.name
+            and is_measured(step)
+            and step.error is None
+            and (facts is None or not self.lacks(step, access_of(facts, entry)))
+        }
+
+    def _own_fit(self, entry: Entry) -> Fit:
+        return next(f for f in self.plan.fits if f.entry is entry and f.variant == "subject")
+
+    def _subject_key(self, entry: Entry, evidences: dict[str, str]) -> str:
+        judge = judge_key(self.request.confidence)
+        return key_of("subject", self._own_fit(entry).key, sorted(evidences.items()), judge)
 
     def _train(self, todo: set[str], expected: Forecast) -> None:
         rate = expected.methods
@@ -162,8 +196,12 @@ class Work:
                 }
                 label = f"{name}{' (null)' if fit.variant == 'negative' else ''}"
                 queue.append((rate.get(name, 0.0), Job("fit", fit.key, label, jobs.fit, what)))
-        for group in self._groups():
-            # Attacks read the tables too, so they are stored even where the refits are there.
+        needed = self._needed_groups()
+        for group in self.plan.groups.values():
+            if group.key not in needed:
+                continue
+            # Attacks and measurements read the tables too: they are stored even where the refits
+            # are there.
             wanted = [
                 {
                     "pool": self.bench.tables.put_records(refit.pool),
@@ -296,21 +334,18 @@ class Work:
                 step
                 for step in self.plan.steps
                 if step.entry.name == entry.name
-                and step.variant == "subject"
-                and step.attack.family == "membership"
+                and is_measured(step)
                 and self.store.get_json("findings", step.key) is not None
             ]
-            fit = next(f for f in self.plan.fits if f.entry is entry and f.variant == "subject")
             evidences = {step.attack_name: step.key for step in own}
-            judge = judge_key(self.request.confidence)
-            key = key_of("subject", fit.key, sorted(evidences.items()), judge)
+            key = self._subject_key(entry, evidences)
             keys[entry.name] = key
             if self.store.get_json("subjects", key) is None:
                 what = {
                     "key": key,
                     "name": entry.name,
                     "method": entry.method,
-                    "answers": fit.key,
+                    "answers": self._own_fit(entry).key,
                     "evidences": evidences,
                     "groups": {step.attack_name: step.groups for step in own},
                     "attacks": {step.attack_name: step.attack for step in own},
@@ -341,6 +376,27 @@ class Work:
             stage.step(done.name + why, failed=failed)
             yield done
         stage.end(f"{len(queue)} steps" if queue else "nothing left to do")
+
+
+def refuse_untrainable(request: Request) -> None:
+    """Refuse settings out of range, and a run of which no method can be trained for want of a
+    library, before anything is trained. One method of several without its library is a result."""
+    missing: list[PrivauditError] = []
+    for entry in request.entries:
+        try:
+            entry.method.check()
+        except PrivauditError as error:
+            if jobs.fault_of(error).is_missing_library:
+                missing.append(error)
+            elif not request.every:
+                raise
+    if missing and len(missing) == len(request.entries):
+        raise missing[0]
+
+
+def is_measured(step: Step) -> bool:
+    """Whether the measurement of a subject reads what this step found."""
+    return step.variant == "subject" and step.attack.family == "membership"
 
 
 def show_params(reason: Reason) -> str:

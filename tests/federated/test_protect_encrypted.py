@@ -38,7 +38,7 @@ from pipelines.methods.federated import Federated
 SERVER = Setting("attacker", "server")
 
 SMALL = Ring(7681, 16)
-FINEST = EncryptedSum().finest(3)
+FINEST = EncryptedSum().finest(4)
 SEAL = Ring(18014398509293569, 4096)
 
 
@@ -58,9 +58,9 @@ def updates(clients: int, size: int, seed: int = 0) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def federation() -> tuple[Protection, list[np.ndarray], list[Summed]]:
-    """Two rounds of three hospitals, of which two stay in the second one."""
+    """Two rounds of four hospitals, of which three stay in the second one."""
     own = EncryptedSum().start()
-    vectors = [updates(3, 2500, seed) for seed in (1, 2)]
+    vectors = [updates(4, 2500, seed) for seed in (1, 2)]
     rng = np.random.default_rng(5)
     return own, vectors, [own.total(vectors[0], rng), own.total(vectors[1], rng, [1])]
 
@@ -134,11 +134,13 @@ def test_our_decryption_is_tenseals_to_the_last_bits(cipher: CipherTranscript) -
 
 
 def test_the_sums_are_the_sums_of_the_ciphertexts(cipher: CipherTranscript) -> None:
-    # Three hospitals stayed in the first round, two in the second; the transcript keeps two of
+    # Four hospitals stayed in the first round, three in the second; the transcript keeps three of
     # each.
     own = Ring(cipher.modulus, 4096)
-    assert cipher.single.shape == (2, 4, 2, 4096)
-    rest = own.sub(own.sub(cipher.sums, cipher.single[0]), cipher.single[1])
+    assert cipher.single.shape == (3, 4, 2, 4096)
+    rest = cipher.sums
+    for one in cipher.single:
+        rest = own.sub(rest, one)
     assert rest[:2].any()
     assert not rest[2:].any()
 
@@ -150,7 +152,7 @@ def test_the_server_holds_no_key() -> None:
     own: Any = EncryptedSum().start()
     assert own.clients.has_secret_key()
     assert not own.server.has_secret_key()
-    sent = own.total(updates(2, 10), np.random.default_rng(1)).transcript[0]
+    sent = own.total(updates(3, 10), np.random.default_rng(1)).transcript[0]
     import tenseal
 
     assert len(tenseal.ckks_vector_from(own.clients, sent).decrypt()) == 2048
@@ -163,7 +165,7 @@ def test_the_encrypted_sum_is_the_plain_sum(
 ) -> None:
     _, vectors, rounds = federation
     assert np.abs(rounds[0].total - vectors[0].sum(axis=0)).max() < 1e-6
-    assert np.abs(rounds[1].total - vectors[1][[0, 2]].sum(axis=0)).max() < 1e-6
+    assert np.abs(rounds[1].total - vectors[1][[0, 2, 3]].sum(axis=0)).max() < 1e-6
     assert not rounds[1].seen[1].any()
 
 
@@ -203,23 +205,24 @@ def test_what_is_published_is_the_same_whatever_the_key(
 
 def test_the_error_is_what_the_check_counts_on(cipher: CipherTranscript) -> None:
     error = cipher.exact - np.rint(cipher.exact * 2.0**FINEST) / 2.0**FINEST
-    three, two = error[:2].std(), error[2:].std()
+    four, three = error[:2].std(), error[2:].std()
+    assert four == pytest.approx(NOISE / 4 * np.sqrt(4), rel=0.1)
     assert three == pytest.approx(NOISE / 4 * np.sqrt(3), rel=0.1)
-    assert two == pytest.approx(NOISE / 4 * np.sqrt(2), rel=0.1)
     assert np.abs(error).max() < 2.0 ** -(FINEST + 1) / 2
 
 
 def test_bytes_are_those_of_the_messages() -> None:
-    got = EncryptedSum().total(updates(2, 5000), np.random.default_rng(1))
+    got = EncryptedSum().total(updates(3, 5000), np.random.default_rng(1))
     assert got.bytes_up == sum(len(message) for message in got.transcript)
-    assert 7 < got.bytes_up / (4 * 2 * 5000) < 11  # a third ciphertext carries 904 of 2,048
-    assert got.bytes_down > 2 * 3 * 55_000
+    assert 7 < got.bytes_up / (4 * 3 * 5000) < 11  # a third ciphertext carries 904 of 2,048
+    assert got.bytes_down > 3 * 3 * 55_000
 
 
 @pytest.mark.parametrize(
     ("protect", "clients", "aggregate", "says"),
     [
         (EncryptedSum(), 1, Average(), "1 client"),
+        (EncryptedSum(), 2, Average(), "each hospital can compute the other's update"),
         (EncryptedSum(), 5, Middle(), r"encrypted_sum with Middle\(\)"),
         (EncryptedSum(bits=60), 5, Average(), "bits=60"),
         (EncryptedSum(step=36), 5, Average(), "between 1 and 3"),
@@ -235,7 +238,7 @@ def test_what_cannot_be_encrypted_is_refused(
 
 
 def test_the_step_that_an_error_proposes_is_taken() -> None:
-    for clients in (2, 10, 100):
+    for clients in (3, 10, 100):
         with pytest.raises(PrivauditError) as caught:
             EncryptedSum(step=40).check(clients, Average())
         step = int(caught.value.fix.rsplit(" ", 1)[1])
@@ -246,14 +249,14 @@ def test_the_step_that_an_error_proposes_is_taken() -> None:
 
 def test_what_does_not_fit_is_refused() -> None:
     own = EncryptedSum()
-    top = np.full((2, 5), 31.9)
-    assert np.abs(own.total(top, np.random.default_rng(1)).total - 63.8).max() < 1e-5
-    with pytest.raises(PrivauditError, match="a value of size 33"):
-        own.total(np.full((2, 5), 33.0), np.random.default_rng(1))
+    top = np.full((4, 5), 15.9)
+    assert np.abs(own.total(top, np.random.default_rng(1)).total - 63.6).max() < 1e-5
+    with pytest.raises(PrivauditError, match="a value of size 17"):
+        own.total(np.full((4, 5), 17.0), np.random.default_rng(1))
     with pytest.raises(PrivauditError, match="client 1"):
         own.total(np.array([[0.0], [np.inf]]), np.random.default_rng(1))
-    with pytest.raises(PrivauditError, match="1 client"):
-        own.total(np.ones((2, 5)), np.random.default_rng(1), [0])
+    with pytest.raises(PrivauditError, match="2 clients"):
+        own.total(np.ones((3, 5)), np.random.default_rng(1), [0])
 
 
 def test_without_tenseal_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,6 +270,7 @@ def test_trust_says_that_one_key_reads_everything() -> None:
     rows = {who: whether for who, _, whether in EncryptedSum().trust}
     assert rows["server"].startswith("no")
     assert rows["another hospital"].startswith("yes")
+    assert rows["all the other hospitals together"].startswith("yes")
     assert EncryptedSum().start().trust == EncryptedSum().trust
 
 
@@ -292,7 +296,7 @@ def test_the_attack_reads_updates_only_with_a_key(cipher: CipherTranscript) -> N
     assert np.array_equal(found[IN_FLOAT64].control, found[SERVER].success)
     assert (found[SHARED_KEY].success == 1).all()
     for trials in found.values():
-        assert trials.success.shape == trials.control.shape == (2,)
+        assert trials.success.shape == trials.control.shape == (3,)
         assert trials.control.max() < 0.01
         assert trials.guess is not None
         assert trials.guess.max() < 0.05
@@ -331,11 +335,11 @@ def test_one_sum_is_not_enough(cipher: CipherTranscript) -> None:
 def test_small_networks_are_read_too() -> None:
     own = EncryptedSum().start()
     for seed in range(2):
-        own.total(updates(2, 30, seed), np.random.default_rng(seed))
+        own.total(updates(3, 30, seed), np.random.default_rng(seed))
     assert own.cipher is not None
     found = attacked(own.cipher)
     assert (found[IN_FLOAT64].success == 1).all()
-    assert np.isfinite(own.cipher.update).sum() == 2 * 2 * 30
+    assert np.isfinite(own.cipher.update).sum() == 3 * 2 * 30
 
 
 def test_the_attack_wants_ciphertexts_and_a_sane_tolerance(cipher: CipherTranscript) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -155,6 +156,9 @@ def test_the_sum_does_not_wrap_at_the_bound() -> None:
         (SecureSum(fraction=0), 5, Average(), "fraction=0"),
         (SecureSum(threshold=2), 5, Average(), "threshold=2"),
         (SecureSum(threshold=6), 5, Average(), "threshold=6"),
+        (SecureSum(threshold=3), 6, Average(), "use at least 4"),
+        (SecureSum(threshold=3), 10, Average(), "different lists of who arrived"),
+        (SecureSum(threshold=5), 10, Average(), "use at least 6"),
     ],
 )
 def test_what_cannot_be_protected_is_refused(
@@ -210,9 +214,9 @@ def test_trust_names_who_reads_what() -> None:
 class Round:
     """A round up to the masked vectors, with keys of the operating system."""
 
-    def __init__(self, clients: int = 5, size: int = 400) -> None:
+    def __init__(self, clients: int = 5, size: int = 400, terms: Terms | None = None) -> None:
         self.vectors = updates(clients, size)
-        self.terms = Terms(clients, size, SecureSum().quorum(clients), 32, 24)
+        self.terms = terms or Terms(clients, size, SecureSum().quorum(clients), 32, 24)
         self.clients = [Client(i, self.terms) for i in range(clients)]
         self.server = Server(self.terms)
         for i, client in enumerate(self.clients):
@@ -333,3 +337,120 @@ def test_secret_sharing() -> None:
     for edge in (bytes(32), b"\xff" * 32):
         values = _masks.split_secret(edge, 3, 3, rng.bytes)
         assert _masks.join_secret(dict(enumerate(values, 1))) == edge
+
+
+# A server that cheats.
+
+
+def read_by_two_lists(
+    own: Round, target: int, told_all: Sequence[int], told_dropped: Sequence[int]
+) -> np.ndarray | None:
+    """What a server reads of one update that asks some clients for shares with a list on which
+    everybody arrived, and others with one on which the target did not; None where it fails."""
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+    everybody = list(range(len(own.clients)))
+    sent = {i: own.send(i) for i in everybody}
+    lists = [everybody] * len(told_all) + [[i for i in everybody if i != target]] * len(
+        told_dropped
+    )
+    shares: tuple[dict[int, int], dict[int, int]] = ({}, {})
+    for i, arrived in zip([*told_all, *told_dropped], lists, strict=True):
+        try:
+            message = own.clients[i].reveal(arrived)
+        except PrivauditError:
+            continue
+        value = int.from_bytes(message[target * 33 : (target + 1) * 33], "big")
+        shares[target not in arrived][i + 1] = value
+    seed, mask = (_masks.join_secret(part) for part in shares)
+    if not seed or not mask:
+        return None
+    key = X25519PrivateKey.from_private_bytes(mask)
+    words = np.frombuffer(sent[target], own.terms.dtype).copy()
+    words -= _masks.keystream(seed, own.terms.size, own.terms.dtype)
+    for other in set(everybody) - {target}:
+        agreed = _masks.agree(key, own.server.keys[other][32:64], b"mask")
+        stream = _masks.keystream(agreed, own.terms.size, own.terms.dtype)
+        words = words - stream if target < other else words + stream
+    return own.terms.decode(words)
+
+
+def unchecked_terms(clients: int, size: int, threshold: int) -> Terms:
+    """Terms that nobody checked, as another program could send them."""
+    terms = object.__new__(Terms)
+    for name, value in zip(
+        ("clients", "size", "threshold", "word", "fraction"),
+        (clients, size, threshold, 32, 24),
+        strict=True,
+    ):
+        object.__setattr__(terms, name, value)
+    return terms
+
+
+def reads(seen: np.ndarray | None, vector: np.ndarray) -> bool:
+    return seen is not None and bool(np.abs(seen - vector).max() < 1e-6)
+
+
+@pytest.mark.parametrize("threshold", [3, 5])
+def test_two_lists_read_an_update_where_two_groups_fit_and_such_terms_are_refused(
+    threshold: int,
+) -> None:
+    # The target answers too, with the list on which it arrived.
+    order = [7, *(i for i in range(10) if i != 7)]
+    groups = order[:threshold], order[threshold : 2 * threshold]
+    own = Round(10, 60, unchecked_terms(10, 60, threshold))
+    assert reads(read_by_two_lists(own, 7, *groups), own.vectors[7])
+    with pytest.raises(PrivauditError, match="different lists of who arrived"):
+        Terms(10, 60, threshold, 32, 24)
+
+
+@pytest.mark.parametrize(("clients", "threshold"), [(10, 6), (10, 7), (5, 3), (4, 3), (3, 3)])
+def test_two_lists_read_nothing_whoever_is_told_which(clients: int, threshold: int) -> None:
+    rng = np.random.default_rng(0)
+    for target in range(0, clients, 3):
+        for told_all in (0, clients // 2, threshold, clients):
+            own = Round(clients, 60, Terms(clients, 60, threshold, 32, 24))
+            order = [int(i) for i in rng.permutation(clients)]
+            # The target itself, and everybody, may be asked with both lists.
+            seen = read_by_two_lists(own, target, order[:told_all], [*order[told_all:], *order])
+            assert not reads(seen, own.vectors[target])
+
+
+def test_a_client_sends_one_vector_under_its_masks() -> None:
+    own = Round()
+    first = np.frombuffer(own.send(1), own.terms.dtype)
+    own.vectors[1] *= 0.5
+    with pytest.raises(PrivauditError, match="a second vector under one mask"):
+        own.send(1)
+    own.clients[1].sent = False
+    second = np.frombuffer(own.send(1), own.terms.dtype)
+    apart = own.terms.decode(first - second)
+    assert np.abs(apart - own.vectors[1]).max() < 1e-6, "what two would give away"
+
+
+def test_a_client_shares_its_keys_once_and_with_clients_of_the_round() -> None:
+    own = Round()
+    with pytest.raises(PrivauditError, match="a second list of keys"):
+        own.clients[0].share(own.server.keys)
+    terms = Terms(3, 2, 3, 32, 24)
+    client = Client(0, terms)
+    keys = {i: Client(i, terms).advertise() for i in range(1, 4)} | {0: client.advertise()}
+    with pytest.raises(PrivauditError, match="not in the round"):
+        client.share(keys)
+
+
+def test_a_client_reveals_nothing_before_it_sends() -> None:
+    own = Round()
+    with pytest.raises(PrivauditError, match="impossible request"):
+        own.clients[0].reveal([0])
+    with pytest.raises(PrivauditError, match="impossible request"):
+        own.clients[0].reveal(range(5))
+    with pytest.raises(PrivauditError, match="sent no keys"):
+        own.clients[0].send(own.vectors[0], own.inbox(0) | {9: b""})
+
+
+def test_the_trust_table_names_who_can_read_an_update_together() -> None:
+    for protect in (SecureSum(), SecureSum(threshold=6)):
+        rows = {who: whether for who, _, whether in protect.trust}
+        assert rows["all the other hospitals together"].startswith("yes")
+        assert any("lies about who dropped out" in who for who in rows)

@@ -158,6 +158,8 @@ def test_an_audited_model_and_every_command_on_its_run(
         assert code in (0, 3)
         said.append(text)
     assert cli.main(["init", "--release", "internal"]) == 0
+    with Path("policy.toml").open("a") as policy:
+        policy.write('[[regression]]\nmetric = "membership.auc"\nmargin = 0.05\n')
     one, two = runs(home)
     for words in (
         *(

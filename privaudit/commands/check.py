@@ -71,6 +71,7 @@ def command(
 
     wanted = _choose_formats(formats, output)
     rules = read_policy(policy)
+    before = _read_baseline(baseline, policy, rules)
     _refuse_unused(rules, baseline, candidates)
     faults = [fault for one in (run, *candidates) for fault in _check_seal(find(one), unsealed)]
     if faults:
@@ -93,7 +94,7 @@ def command(
         rules,
         audit,
         audit_sha256=digest,
-        baseline=_read_baseline(baseline, policy, rules),
+        baseline=before,
         candidates=others,
     )
     for name, file in wanted:

@@ -123,6 +123,7 @@ def audit(
     from privaudit.engine.configure import Entry, given
     from privaudit.engine.profiles import profile as find_profile
     from privaudit.inputs import pools, session_model, session_tables
+    from privaudit.inputs.class_order import StatedOrder, refuse_order_of_numbers
     from privaudit.inputs.dataframe import read_frames
     from privaudit.inputs.examine_shadows import join_bank
     from privaudit.inputs.other_readings import refuse_other_reading
@@ -138,6 +139,9 @@ def audit(
     rules = _read_policy(policy)
     kind = check_outcome_kind(outcome_kind)
     given_tables = [members, nonmembers, *([reference] if reference is not None else [])]
+    if kind != "class":
+        stated = tuple(map(str, classes or ()))
+        refuse_order_of_numbers(StatedOrder(stated, "" if event is None else str(event)))
     if kind == "time":
         given_tables = session_tables.read_times(given_tables)
     groups = session_tables.read_group_argument(groups, given_tables)

@@ -133,6 +133,16 @@ def read_statement(classes: Sequence[str], stated: StatedOrder) -> tuple[str, ..
     return tuple(known.get(key, name) for name, key in zip(stated.classes, keys, strict=True))
 
 
+def refuse_order_of_numbers(stated: StatedOrder) -> None:
+    """Refuse a statement on classes where the outcome is none."""
+    if stated:
+        raise PrivauditError(
+            "an order of classes, or an event, for an outcome that is no class",
+            "a number or a time has no classes, so that what was stated would say nothing",
+            "leave it out, or say that the outcome is a class",
+        )
+
+
 def order_evidently(classes: Sequence[str]) -> tuple[str, ...] | None:
     """The classes by their numbers 0 to k-1, or false before true; None for any others."""
     keys = {canonical(name): name for name in classes}
@@ -220,5 +230,6 @@ __all__ = [
     "find_order",
     "order_evidently",
     "read_statement",
+    "refuse_order_of_numbers",
     "refuse_unknown_order",
 ]

@@ -21,6 +21,7 @@ from privaudit.inputs.class_order import (
     ClassOrder,
     StatedOrder,
     find_order,
+    refuse_order_of_numbers,
     refuse_unknown_order,
 )
 from privaudit.inputs.codes import advise_codes, list_codes, refuse_other_codes
@@ -136,7 +137,9 @@ def read_model(
     if tables.shadows and not of_classes:
         raise no_shadows_of_numbers()
     order = ClassOrder(())
-    if of_classes:
+    if not of_classes:
+        refuse_order_of_numbers(options.order)
+    else:
         order = _order_outputs(opened, schema, tables, options)
         schema = replace(schema, classes=order.classes)
     in_order = of_classes and not order.by_label
@@ -159,7 +162,7 @@ def read_model(
             split.members.y,
             schema.classes,
             who="the model",
-            fix=STATE_ORDER,
+            fix=STATE_EVENT if len(schema.classes) == 2 else STATE_ORDER,
         )
     found = _check_reading(model, opened, schema, split, options)
     doubts = (
@@ -244,10 +247,8 @@ def _order_by_expected(
     return fitting[0] if len(fitting) == 1 else order
 
 
-STATE_ORDER = (
-    "say --classes A,B, the classes in the order of the model's outputs in training, or --event "
-    "NAME, the class whose probability it gives"
-)
+STATE_ORDER = "say --classes A,B,..., the classes in the order of the model's outputs in training"
+STATE_EVENT = f"{STATE_ORDER}, or --event NAME, the class whose probability it gives"
 
 
 def _is_laid_out(model: Model) -> bool:

@@ -13,7 +13,13 @@ from privaudit.contracts import Method, Model
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat
 from privaudit.inputs import pools
-from privaudit.inputs.class_order import UNSTATED, StatedOrder, find_order, refuse_unknown_order
+from privaudit.inputs.class_order import (
+    UNSTATED,
+    StatedOrder,
+    find_order,
+    refuse_order_of_numbers,
+    refuse_unknown_order,
+)
 from privaudit.inputs.examine_shadows import join_bank
 from privaudit.inputs.infer_schema import propose_schema
 from privaudit.inputs.models.answers import from_logits, probabilities
@@ -113,6 +119,8 @@ def read_predictions(
     of_numbers = table.outcome_kind != "class"
     if table.shadows and of_numbers:
         raise no_shadows_of_numbers()
+    if of_numbers:
+        refuse_order_of_numbers(table.order)
     proposed, _ = propose_schema(
         table.path,
         outcome=table.outcome,
@@ -171,9 +179,12 @@ def read_predictions(
                 read.y[is_member],
                 classes,
                 who="the predictions table",
-                fix="say --event NAME, the class whose probability the column is, or --classes "
-                "A,B, the classes in the order of the columns; or name the columns after the "
-                f"classes (p_{classes[0]}, ...)",
+                fix=(
+                    "say --event NAME, the class whose probability the column is, or "
+                    * (len(classes) == 2)
+                )
+                + "say --classes A,B,..., the classes in the order of the columns; or name the "
+                f"columns after the classes (p_{classes[0]}, ...)",
             )
         answers = _hold_probabilities(read, p)
     inside, outside = answers.take(is_member), answers.take(~is_member)

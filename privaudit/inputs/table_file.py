@@ -169,6 +169,7 @@ def _unpack(path: Path, plain: Path, what: str) -> None:
     allowed = min(MAX_UNPACKED_BYTES, free // 2)
     written = 0
     try:
+        plain.touch(mode=0o600)
         with gzip.open(path) as packed_file, plain.open("wb") as out:
             while block := packed_file.read(1 << 20):
                 written += len(block)

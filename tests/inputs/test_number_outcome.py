@@ -56,6 +56,18 @@ def exact(y: np.ndarray) -> RandomForestRegressor:
 # --- the kind of an outcome -----------------------------------------------------------------
 
 
+def test_a_number_has_no_order_of_classes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(PrivauditError, match="for an outcome that is no class"):
+        privaudit.audit(exact(MEMBERS[1]), MEMBERS, HELD, event="long", **QUICK)
+    table = pd.DataFrame({"days": MEMBERS[1], "predicted": MEMBERS[1], "member": [1, 0] * 150})
+    table.to_csv(tmp_path / "p.csv", index=False)
+    words = ["--outcome", "days", "--outcome-kind", "number", "--classes", "short,long"]
+    assert cli.main(["audit", "--predictions", str(tmp_path / "p.csv"), *words]) == 2
+    assert "for an outcome that is no class" in capsys.readouterr().err
+
+
 def test_a_number_is_never_guessed_and_the_remedy_is_named() -> None:
     model = exact(MEMBERS[1])
     with pytest.raises(PrivauditError, match=r"(?s)660 different values.*outcome_kind = number"):

@@ -35,6 +35,10 @@ GOOD = 0.8
 """An AUROC on the members that another reading has to reach: a model at chance may reach 0.7 with
 numbers that it never saw."""
 
+FITTING = 0.9
+"""The same for one measurement in another unit: one strong column alone may reach 0.8 through a
+network of any weights, while a model that remembers its members fits them nearly perfectly."""
+
 WORSE = 2.0
 """Standard errors by which columns in disorder do worse where their order is the right one."""
 
@@ -124,10 +128,16 @@ def refuse_other_reading(model: Model, members: Records, *, by_order: bool) -> l
     own = judge_reading(model, some)
     model = _free_numbers(model, some)
     best, name = own, ""
-    for what, changed in chain(_change_numbers(some), _change_units(some)):
+    ways = chain(
+        ((GOOD, *one) for one in _change_numbers(some)),
+        ((FITTING, *one) for one in _change_units(some)),
+    )
+    for good, what, changed in ways:
         if own.auroc + CLEARLY > 1.0:
             break
-        best, name = _choose(best, name, what, _try(model, changed), own)
+        other = _try(model, changed)
+        if other is not None and other.auroc >= good:
+            best, name = _choose(best, name, what, other, own)
     orders = _other_orders(_name_inputs(model, some)) if by_order else ()
     doubtful = False
     for what, order in orders:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from privaudit.disclosure_limits import MIN_CELL
 from privaudit.errors import PrivauditError
 from privaudit.inputs.models.answers import canonical
 from privaudit.stats.auc import auc
@@ -164,6 +165,12 @@ def refuse_unknown_order(
         who: What answered, for the message.
         fix: How the order is stated here.
     """
+    counts = np.bincount(y, minlength=len(classes))
+    # The name of a class that a handful of patients have would give them away.
+    classes = [
+        n if c >= MIN_CELL else f"class {i}"
+        for i, (n, c) in enumerate(zip(classes, counts, strict=True))
+    ]
     area = np.full((len(classes), len(classes)), np.nan)
     for c in range(len(classes)):
         own = y == c

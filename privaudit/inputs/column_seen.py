@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 MAX_LEVELS = 2_000
 FEW_VALUES = 20
 LOOKED_AT = 20_000
-"""Cells of a batch by which shapes and ways of writing are told."""
+"""Cells of a batch by which shapes and ways of writing are found."""
 
 _SHAPE_SHARE = 0.9
 _CODE_SHARE = 0.05

@@ -322,15 +322,15 @@ def prepare_tables(
         facts["distribution shift, AUC without the model"] = round(
             float(str(tested.params["auc"])), 4
         )
-    told: list[str | Caveat] = [*texts]
+    stated: list[str | Caveat] = [*texts]
     if tested and tested.severity == "note":
-        told.append(tested)
+        stated.append(tested)
     return Prepared(
         records,
         flow,
         "tables supplied",
         True,
-        tuple(told),
+        tuple(stated),
         facts,
         split,
         caveats=(tested,) if tested and tested.severity != "note" else (),

@@ -124,7 +124,7 @@ class Comparison:
 
     @property
     def numbers(self) -> dict[str, Param]:
-        """What a reader is told: losses with the interval of their difference, and distances."""
+        """The comparison: losses with the interval of their difference, and distances."""
         found: dict[str, Param] = {
             "confidence": CONFIDENCE,
             "patients": len(np.unique(self.patient)),

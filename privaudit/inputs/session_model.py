@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from privaudit.disclosure_limits import MIN_CELL
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat
+from privaudit.inputs.check_answers import find_reversed_outcomes
+from privaudit.inputs.class_order import order_evidently, refuse_unknown_order
 from privaudit.inputs.dataframe import Frames
 from privaudit.inputs.models.answers import canonical
 from privaudit.inputs.read_shadow_answers import read_shadow_arrays
@@ -18,10 +19,6 @@ from privaudit.inputs.session_tables import mark_sensitive
 from privaudit.inputs.shadow_answers import ShadowAnswers, leave_out_sparse
 from privaudit.inputs.user_release import UserRelease
 from privaudit.records import Records
-from privaudit.stats.auc import auc
-
-SURE = 4.0
-"""Standard errors below one half from which an AUROC is surely the wrong way round."""
 
 
 def find_labels(
@@ -66,27 +63,15 @@ def find_labels(
 
 def refuse_unsaid_order(release: UserRelease, members: Records) -> None:
     """Refuse outcomes whose order among the model's answers nobody says, with the AUROC of each."""
-    names = [canonical(name) for name in members.classes]
-    if names in ([str(i) for i in range(len(names))], ["false", "true"]):
+    if order_evidently(members.classes) is not None:
         return
-    model = release.fit(members, np.random.default_rng(0)).model
-    shown = "the model does not name its classes"
-    if len(names) == 2 and model is not None:
-        p = model.predict_proba(members)[:, 1]
-        ranked = auc(p[members.y == 1], p[members.y == 0])
-        shown = (
-            f"its AUROC on the members is {ranked:.3f} if its answers are of {names[0]} and "
-            f"{names[1]} in this order (event={names[1]!r}), and {1 - ranked:.3f} if of {names[1]} "
-            f"and {names[0]}"
-        )
-    counts = np.bincount(members.y, minlength=len(names))
-    called = ", ".join(n for n, c in zip(names, counts, strict=True) if c >= MIN_CELL)
-    raise PrivauditError(
-        f"outcomes called {called}, and a model that does not say which of its answers belongs to "
-        "which",
-        shown,
-        "pass classes=[...] in the order of its answers"
-        + (f", or event={names[1]!r} if that is what it answers with" if len(names) == 2 else ""),
+    event = ", or event= for the one that its one number is about"
+    raise refuse_unknown_order(
+        release.model.predict_proba(members),
+        members.y,
+        members.classes,
+        who="the model",
+        fix=f"pass classes=[...] in the order of its answers{event * (len(members.classes) == 2)}",
     )
 
 
@@ -95,19 +80,13 @@ def refuse_reversed_order(release: UserRelease, members: Records, said: str) -> 
 
     said: how the order was stated, such as `event='died'`.
     """
-    model = release.fit(members, np.random.default_rng(0)).model
-    event = members.y == 1
-    if model is None or len(members.classes) != 2 or not 0 < int(event.sum()) < len(event):
-        return
-    p = model.predict_proba(members)[:, 1]
-    ranked = auc(p[event], p[~event])
-    inside, outside = int(event.sum()), int((~event).sum())
-    spread = np.sqrt((inside + outside + 1) / (12 * inside * outside))
-    if ranked < 0.5 - SURE * spread:
+    wrong = find_reversed_outcomes(members, release.model.predict_proba(members))
+    if wrong:
         raise PrivauditError(
-            f"{said}, under which the model's AUROC on its own members is {ranked:.3f}",
+            f"{said}, under which the model's AUROC on its own members is surely below one half "
+            f"({wrong[0].params['auroc']:.3f}, at most {wrong[0].params['high']:.3f})",
             "no model ranks what it was trained on worse than a guess: its answers are of the "
-            "other class, or of two classes in another order",
+            "other class, or of the classes in another order",
             "pass classes=[...] in the order of the model's answers, or event= for the class that "
             "its one number is about",
         )
@@ -147,8 +126,7 @@ def read_shadows(
             "leave one of them out",
         )
     names = [canonical(name) for name in read.members.classes]
-    ordered = labels is not None or names in (["0", "1"], ["false", "true"])
-    ordered = ordered or names == [str(i) for i in range(len(names))]
+    ordered = labels is not None or order_evidently(names) is not None
     pools = (read.members, read.nonmembers)
     bank = read_shadow_arrays(answers, members, pools, ordered=ordered)
     bank, inside, outside, notes = leave_out_sparse(bank, *pools)
@@ -160,5 +138,6 @@ __all__ = [
     "find_labels",
     "mark_sensitive_columns",
     "read_shadows",
+    "refuse_reversed_order",
     "refuse_unsaid_order",
 ]

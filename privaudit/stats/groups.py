@@ -132,6 +132,9 @@ def differ(one: area_module.Area, two: area_module.Area) -> float | None:
 Level = tuple[str, str, tuple[Estimate, ...] | None, float | None]
 """What was split on, the level, its estimates (None: suppressed), and the p-value of its test."""
 
+Measured = tuple[tuple[Estimate, ...], float | None]
+"""A level's estimates, and the p-value of its test, None for no test."""
+
 
 def finish(found: list[Level]) -> tuple[GroupResult, ...]:
     """Adjust over all tests; the two levels of a two-level grouping are one and the same test.
@@ -316,35 +319,51 @@ def utility_groups(
     the outcome (of each class, k > 2: of at least two classes).
     """
     proba, y, ids = prediction.check(proba, y, patients)
+
+    def measure(mask: np.ndarray, n: dict[str, int]) -> Measured:
+        p = None
+        if _both_sides(y[mask], ids[mask], proba.shape[1]):
+            ranked = prediction.auroc(proba[mask], y[mask], ids[mask], n, confidence)
+            shift = prediction.calibration(proba[mask], y[mask], ids[mask], n, confidence)[1]
+            if _both_sides(y[~mask], ids[~mask], proba.shape[1]):
+                p = differ(_area(proba, y, ids, mask), _area(proba, y, ids, ~mask))
+        else:
+            reason = prediction.too_few_with_outcome(MIN_CELL, group=True)
+            ranked, shift = (
+                refuse_estimate(Metric(name), reason, chance, n, confidence)
+                for name, chance in (("auroc", 0.5), ("calibration_intercept", 0.0))
+            )
+        error = prediction.brier(proba[mask], y[mask], ids[mask], n, confidence)
+        if prediction.has_small_class(y[mask], ids[mask], proba.shape[1]):
+            # What a guess of the prevalence loses gives the prevalence away.
+            error = replace(error, chance=None)
+        return (ranked, error, shift), p
+
+    return measure_levels(groups, ids, measure)
+
+
+def measure_levels(
+    groups: Mapping[str, np.ndarray],
+    ids: np.ndarray,
+    measure: Callable[[np.ndarray, dict[str, int]], Measured],
+) -> tuple[GroupResult, ...]:
+    """Every level of every grouping of one pool, small ones suppressed, tests adjusted over all.
+
+    groups: name -> (n,) labels; ids: (n,) patients; measure: from (n,) bool, who is in a level, and
+    its size to its estimates and the p-value of its test, None for no test.
+    """
     found: list[Level] = []
     for by in sorted(groups):
-        (labels,) = fold((read_labels(groups[by], len(y), by),), (ids,))
+        (labels,) = fold((read_labels(groups[by], len(ids), by),), (ids,))
         levels = np.unique(labels).tolist()
         counts = {level: (resample.count(ids[labels == level]),) for level in levels}
         hidden = suppressed(counts)
         for level in levels:
             if level in hidden:
                 found.append((by, level, None, None))
-                continue
-            mask = labels == level
-            n = {"patients": counts[level][0]}
-            p = None
-            if _both_sides(y[mask], ids[mask], proba.shape[1]):
-                ranked = prediction.auroc(proba[mask], y[mask], ids[mask], n, confidence)
-                shift = prediction.calibration(proba[mask], y[mask], ids[mask], n, confidence)[1]
-                if _both_sides(y[~mask], ids[~mask], proba.shape[1]):
-                    p = differ(_area(proba, y, ids, mask), _area(proba, y, ids, ~mask))
             else:
-                reason = prediction.too_few_with_outcome(MIN_CELL, group=True)
-                ranked, shift = (
-                    refuse_estimate(Metric(name), reason, chance, n, confidence)
-                    for name, chance in (("auroc", 0.5), ("calibration_intercept", 0.0))
-                )
-            error = prediction.brier(proba[mask], y[mask], ids[mask], n, confidence)
-            if prediction.has_small_class(y[mask], ids[mask], proba.shape[1]):
-                # What a guess of the prevalence loses gives the prevalence away.
-                error = replace(error, chance=None)
-            found.append((by, level, (ranked, error, shift), p))
+                estimates, p = measure(labels == level, {"patients": counts[level][0]})
+                found.append((by, level, estimates, p))
     return finish(found)
 
 

@@ -13,7 +13,7 @@ from privaudit.results import Estimate, GroupResult
 from privaudit.stats import resample
 from privaudit.stats._refusal import refuse_estimate
 from privaudit.stats.catalogue import UTILITY_OF_NUMBERS
-from privaudit.stats.groups import Level, finish, fold, read_labels, suppressed
+from privaudit.stats.groups import Measured, measure_levels
 
 
 def check(
@@ -147,21 +147,13 @@ def utility_groups_of_numbers(
     """
     predicted, y, ids = check(predicted, y, patients)
     size = np.abs(predicted - y)
-    found: list[Level] = []
-    for by in sorted(groups):
-        (labels,) = fold((read_labels(groups[by], len(y), by),), (ids,))
-        levels = np.unique(labels).tolist()
-        counts = {level: (resample.count(ids[labels == level]),) for level in levels}
-        hidden = suppressed(counts)
-        for level in levels:
-            if level in hidden:
-                found.append((by, level, None, None))
-                continue
-            mask = labels == level
-            part, n = (predicted[mask], y[mask], ids[mask]), {"patients": counts[level][0]}
-            made = (mae(*part, n, confidence), r2(*part, n, confidence))
-            found.append((by, level, made, _differ(size, ids, mask)))
-    return finish(found)
+
+    def measure(mask: np.ndarray, n: dict[str, int]) -> Measured:
+        part = predicted[mask], y[mask], ids[mask]
+        made = mae(*part, n, confidence), r2(*part, n, confidence)
+        return made, _differ(size, ids, mask)
+
+    return measure_levels(groups, ids, measure)
 
 
 def _differ(size: np.ndarray, ids: np.ndarray, mask: np.ndarray) -> float | None:

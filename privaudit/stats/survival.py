@@ -12,7 +12,7 @@ from privaudit.facts import Bound, BoundMethod, Metric, Reason, ReasonCode
 from privaudit.results import Estimate, GroupResult
 from privaudit.stats import resample
 from privaudit.stats._refusal import refuse_estimate
-from privaudit.stats.groups import Level, finish, fold, read_labels, suppressed
+from privaudit.stats.groups import Measured, measure_levels
 
 ROWS = 500
 """Records compared with all others at once: bounds memory."""
@@ -110,21 +110,11 @@ def utility_groups_of_times(
 ) -> tuple[GroupResult, ...]:
     """For whom the model ranks less well: Harrell's C by group, pairs within a group. No test."""
     risk, y, ids = check(risk, y, patients)
-    found: list[Level] = []
-    for by in sorted(groups):
-        (labels,) = fold((read_labels(groups[by], len(y), by),), (ids,))
-        levels = np.unique(labels).tolist()
-        counts = {level: (resample.count(ids[labels == level]),) for level in levels}
-        hidden = suppressed(counts)
-        for level in levels:
-            if level in hidden:
-                found.append((by, level, None, None))
-                continue
-            mask, n = labels == level, {"patients": counts[level][0]}
-            found.append(
-                (by, level, (c_index(risk[mask], y[mask], ids[mask], n, confidence),), None)
-            )
-    return finish(found)
+
+    def measure(mask: np.ndarray, n: dict[str, int]) -> Measured:
+        return (c_index(risk[mask], y[mask], ids[mask], n, confidence),), None
+
+    return measure_levels(groups, ids, measure)
 
 
 __all__ = ["c_index", "pairs", "utility_groups_of_times", "utility_of_times"]

@@ -81,6 +81,9 @@ def test_runs_that_no_rule_looks_at_are_refused(
     words = [str(tmp_path / "clean.json"), "--policy", str(tmp_path / "policy.toml")]
     assert main(["check", *words, "--candidate", str(tmp_path / "leaky.json")]) == 2
     assert "--candidate with a policy that has no [[regression]]" in capsys.readouterr().err
+    (tmp_path / "baseline.json").write_text(baseline.write(accepted()))
+    assert main(["check", *words, "--baseline", str(tmp_path / "baseline.json")]) == 2
+    assert "--baseline with a policy that has no [[regression]]" in capsys.readouterr().err
 
 
 def test_check_finds_the_baseline_that_the_policy_names(

@@ -20,6 +20,7 @@ from privaudit.inputs.models.opened_model import (
     FileModel,
     Opened,
     damaged_file,
+    failed_on_table,
     in_parts,
     not_a_classifier,
     reorder_classes,
@@ -287,12 +288,7 @@ def _ask_raw(model: Any, frame: Any) -> np.ndarray:
     try:
         found = model.predict(frame, prediction_type="RawFormulaVal", thread_count=1)
     except Exception as error:
-        raise PrivauditError(
-            f"the model failed on the table ({type(error).__name__})",
-            "it does not accept these columns or types; its own message is not shown, it may "
-            "quote cells",
-            "give the table as in training",
-        ) from None
+        raise failed_on_table(error) from None
     return np.asarray(found, dtype=np.float64)
 
 

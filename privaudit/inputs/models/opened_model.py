@@ -106,6 +106,16 @@ def not_a_classifier(form: str, objective: str) -> PrivauditError:
     )
 
 
+def failed_on_table(error: Exception) -> PrivauditError:
+    """A model that raised an error of its own, whose message may quote cells."""
+    return PrivauditError(
+        f"the model failed on the table ({type(error).__name__})",
+        "it does not accept these columns, types or missing values; its own message is not shown, "
+        "it may quote cells",
+        "ask it yourself for a few rows of the table, and give the table as in training",
+    )
+
+
 def unknown_answers(form: str) -> PrivauditError:
     """A model that does not say whether it answers with probabilities or logits."""
     return PrivauditError(
@@ -137,6 +147,7 @@ __all__ = [
     "FileModel",
     "Opened",
     "damaged_file",
+    "failed_on_table",
     "in_parts",
     "not_a_classifier",
     "reorder_classes",

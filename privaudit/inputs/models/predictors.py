@@ -10,7 +10,7 @@ import numpy as np
 from privaudit.contracts import AnswersWithNumbers
 from privaudit.errors import PrivauditError
 from privaudit.inputs.models.layout import Frame, Layout, inputs
-from privaudit.inputs.models.opened_model import in_parts
+from privaudit.inputs.models.opened_model import failed_on_table, in_parts
 from privaudit.records import Records
 
 if TYPE_CHECKING:
@@ -104,12 +104,7 @@ class NumberEstimator(AnswersWithNumbers):
         except PrivauditError:
             raise
         except Exception as error:
-            raise PrivauditError(
-                f"the model failed on the table ({type(error).__name__})",
-                "it does not accept these columns, types or missing values; its own message is not "
-                "shown, it may quote cells",
-                "ask it yourself for a few rows of the table, and give the table as in training",
-            ) from error
+            raise failed_on_table(error) from error
         return read_numbers(found, len(records))
 
 

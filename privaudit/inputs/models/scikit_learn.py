@@ -25,6 +25,7 @@ from privaudit.inputs.models.lightgbm_file import find_levels, read_coded
 from privaudit.inputs.models.opened_model import (
     Binding,
     Opened,
+    failed_on_table,
     in_parts,
     reorder_classes,
 )
@@ -65,12 +66,7 @@ class Estimator:
         except PrivauditError:
             raise
         except Exception as error:
-            raise PrivauditError(
-                f"the model failed on the table ({type(error).__name__})",
-                "it does not accept these columns, types or missing values; its own message is not "
-                "shown, it may quote cells",
-                "ask it yourself for a few rows of the table, and give the table as in training",
-            ) from error
+            raise failed_on_table(error) from error
         found = to_answers(found, self.names)
         if self.answers == "logits":
             p = from_logits(found, len(records), self.classes)

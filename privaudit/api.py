@@ -5,24 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from privaudit.errors import PrivauditError, python_session
+from privaudit.errors import python_session
 from privaudit.findings import Findings
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from privaudit.contracts import Method
     from privaudit.engine.configure import Request
     from privaudit.facts import Caveat
-    from privaudit.inputs.dataframe import Frames
     from privaudit.inputs.table_file import Table
-    from privaudit.inputs.user_release import UserRelease
     from privaudit.policy.rules import Policy
     from privaudit.results import Audit
     from privaudit.verdicts import Verdicts
@@ -176,7 +169,7 @@ def audit(
             shadow_answers, shadow_members, read, labels, estimator
         )
         estimator = False
-    held = _hold_model(model, read, estimator, answers)
+    held = session_model.hold_model(model, read, estimator, answers)
     if labels is None and kind == "class":
         session_model.refuse_unsaid_order(held.release, read.members)
     elif classes is not None or event is not None:
@@ -382,75 +375,6 @@ def _list_attacks(attacks: Sequence[str] | str | None) -> tuple[str, ...]:
 def _list_names(names: Sequence[str] | str) -> tuple[str, ...]:
     """One name is a list of one."""
     return (names,) if isinstance(names, str) else tuple(names)
-
-
-@dataclass(frozen=True)
-class _Held:
-    """A model of this session: its release, and whether it can be sent to another process.
-
-    by_order: it names no columns.
-    """
-
-    release: UserRelease
-    can_be_sent: bool
-    by_order: bool
-    with_shadows: Callable[[tuple[tuple[Method, np.ndarray], ...]], UserRelease]
-
-
-def _hold_model(model: Any, read: Frames, estimator: Any, answers: str) -> _Held:
-    from privaudit.inputs import pools
-    from privaudit.inputs.models import in_process
-    from privaudit.inputs.models.layout import Frame
-    from privaudit.inputs.models.open_model import ANSWERS
-    from privaudit.inputs.models.opened_model import Binding
-    from privaudit.inputs.recipes import clone_recipe, find_recipe
-    from privaudit.inputs.user_release import UserRelease
-
-    if answers not in ANSWERS:
-        raise PrivauditError(
-            f"answers={answers!r}", f"known are: {', '.join(ANSWERS[1:])}", "choose one of these"
-        )
-    opened = in_process.open_live(model, read.frame)
-    first = read.members
-    binding = Binding(
-        first.columns, first.classes, answers=answers, outcome_kind=first.outcome_kind
-    )
-    bound: Any = opened.bind(binding)
-    if read.frame is not None and hasattr(bound, "reads"):
-        # Asked with a frame of the same dtypes as the one that was given.
-        frame = read.frame
-        if opened.names is None or set(opened.names) <= set(frame.names):
-            bound = replace(bound, reads=replace(frame, names=opened.names or frame.names))
-    digest, can_be_sent = in_process.digest(model)
-    recipe = None
-    if estimator is None:
-        recipe = clone_recipe(model)
-    elif estimator is not False:
-        recipe = find_recipe(estimator, first.outcome_kind)
-    twin = None
-    if recipe is not None:
-        frame = read.frame or Frame(tuple(c.name for c in first.columns))
-        twin = pools.make_twin(recipe, bound, opened, first.classes, frame)
-        can_be_sent = can_be_sent and in_process.pickle_by_value(twin) is not None
-    notes = (
-        f"The model is {opened.form}, asked in the session that it lives in.",
-        *(note[:1].upper() + note[1:] + "." for note in opened.notes),
-    )
-    made = partial(
-        UserRelease.of_model,
-        bound,
-        opened.form,
-        digest,
-        notes=notes,
-        # What a person hands out who stores the object as it is.
-        file=in_process.pickle_by_value(model),
-    )
-    return _Held(
-        made(twin=twin),
-        can_be_sent,
-        opened.names is None,
-        lambda shadows: made(shadows=shadows),
-    )
 
 
 def _run(

@@ -18,6 +18,8 @@ from pathlib import Path
 from privaudit.errors import PrivauditError
 
 NAME = "restricted"
+OF_RUNS = (NAME, "latest", "latest.txt", "attempts.jsonl")
+"""What stands in a folder of runs beside these."""
 LOCK = ".lock"
 GITIGNORE, EVERYTHING = ".gitignore", "*\n"
 """A file by which git passes over the folder it lies in."""
@@ -46,13 +48,17 @@ def make_private(folder: Path) -> Path:
 
 
 def keep_from_git(out: Path, restricted: Path) -> None:
-    """Have git pass over a folder of runs; where it is a repository's own root, or has rules of its
-    own, over what is restricted in it."""
+    """Have git pass over a folder of runs; where it holds files of somebody else, or has rules of
+    its own, over what is restricted in it."""
     rules = out / GITIGNORE
-    if not rules.exists() and not (out / ".git").exists():
+    if not rules.exists() and all(map(_is_of_runs, out.iterdir())):
         rules.write_text(EVERYTHING, encoding="utf-8")
     elif not rules.exists() or rules.read_text(encoding="utf-8") != EVERYTHING:
         (restricted / GITIGNORE).write_text(EVERYTHING, encoding="utf-8")
+
+
+def _is_of_runs(path: Path) -> bool:
+    return path.name in OF_RUNS or (path / NAME).is_dir()
 
 
 def is_restricted(path: Path) -> bool:

@@ -165,8 +165,9 @@ def request_of(options: dict[str, Any]) -> Request:
 def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[str | Caveat, ...]]:
     """The task, the release and the notes of what the options name."""
     from privaudit.inputs.class_order import StatedOrder
+    from privaudit.inputs.model_tables import TablePaths
     from privaudit.inputs.outcome import check_outcome_kind
-    from privaudit.inputs.read_model import ModelOptions, TablePaths, read_model
+    from privaudit.inputs.read_model import ModelOptions, read_model
     from privaudit.inputs.read_predictions import PredictionsTable, read_predictions
     from privaudit.inputs.read_shadow_answers import ShadowTables
     from privaudit.seeds import Seeds

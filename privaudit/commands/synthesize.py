@@ -229,8 +229,7 @@ def _schema(options: Mapping[str, Any], claims: bool) -> tuple[TableSchema, dict
     """The schema given, or one proposed, written beside the output."""
     from privaudit.inputs.fit_guesses import fit_guesses
     from privaudit.inputs.infer_schema import propose_schema
-    from privaudit.inputs.read_model import name_roles
-    from privaudit.inputs.schema import read_schema, refuse_numbers, write_schema
+    from privaudit.inputs.schema import name_roles, read_schema, refuse_numbers, write_schema
 
     if options["schema"] is not None:
         found = refuse_numbers(read_schema(options["schema"]))
@@ -420,8 +419,7 @@ def _load(options: Mapping[str, Any]) -> tuple[str, Sampler, TableSchema, dict[s
     import numpy as np
 
     from privaudit import plugins
-    from privaudit.inputs.read_model import name_roles
-    from privaudit.inputs.schema import TableSchema, read_schema, refuse_numbers
+    from privaudit.inputs.schema import TableSchema, name_roles, read_schema, refuse_numbers
 
     try:
         file = options["model"].read_bytes()

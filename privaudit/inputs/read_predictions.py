@@ -22,10 +22,10 @@ from privaudit.inputs.class_order import (
 )
 from privaudit.inputs.examine_shadows import join_bank
 from privaudit.inputs.infer_schema import propose_schema
+from privaudit.inputs.model_tables import SAMPLE
 from privaudit.inputs.models.answers import from_logits, probabilities
 from privaudit.inputs.models.predictors import RecordedNumbers, read_numbers, split_numbers
 from privaudit.inputs.probability_columns import find_columns
-from privaudit.inputs.read_model import SAMPLE
 from privaudit.inputs.read_shadow_answers import ShadowTables, read_shadow_tables
 from privaudit.inputs.read_table import list_names, read_cells, to_records
 from privaudit.inputs.schema import TableSchema

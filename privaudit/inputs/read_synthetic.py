@@ -23,9 +23,8 @@ from privaudit.inputs.copied_cells import refuse_copied_cells
 from privaudit.inputs.fit_guesses import read_fitted_schema
 from privaudit.inputs.infer_schema import propose_schema
 from privaudit.inputs.pools import refuse_rare_classes
-from privaudit.inputs.read_model import name_roles
 from privaudit.inputs.read_table import list_names, read_table
-from privaudit.inputs.schema import TableSchema, refuse_numbers
+from privaudit.inputs.schema import TableSchema, name_roles, refuse_numbers
 from privaudit.inputs.table_file import INDEX, Table, open_table
 from privaudit.inputs.user_release import UserRelease
 from privaudit.inputs.user_task import UserTask

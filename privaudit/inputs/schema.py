@@ -6,7 +6,7 @@ import json
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -264,6 +264,22 @@ def _check_spelling(place: str, spelling: Spelling) -> None:
         )
 
 
+def name_roles(schema: TableSchema, **roles: str) -> TableSchema:
+    """The schema with the outcome and the patient as asked for; refused where it names others."""
+    for role, asked in roles.items():
+        named = getattr(schema, role)
+        if asked and named and asked != named:
+            raise PrivauditError(
+                f"--{role} {asked} with a schema whose {role} is {named!r}",
+                "the schema says what each column is",
+                f"leave --{role} out, or change {role} in the schema",
+            )
+        if asked and not named:
+            named_role: dict[str, Any] = {role: asked}
+            schema = replace(schema, **named_role)
+    return schema
+
+
 def refuse_numbers(schema: TableSchema) -> TableSchema:
     """The schema; refused where its outcome is a number, for what is made for classes alone."""
     if schema.outcome_kind != "class":
@@ -392,6 +408,7 @@ __all__ = [
     "OTHER",
     "TableSchema",
     "format_schema",
+    "name_roles",
     "read_schema",
     "refuse_numbers",
     "schema_as_json_schema",

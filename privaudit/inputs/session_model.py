@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from privaudit.contracts import Method
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat
+from privaudit.inputs import pools
 from privaudit.inputs.check_answers import find_reversed_outcomes
 from privaudit.inputs.class_order import order_evidently, refuse_unknown_order
 from privaudit.inputs.dataframe import Frames
+from privaudit.inputs.models import in_process
 from privaudit.inputs.models.answers import canonical
+from privaudit.inputs.models.layout import Frame
+from privaudit.inputs.models.open_model import ANSWERS
+from privaudit.inputs.models.opened_model import Binding
 from privaudit.inputs.read_shadow_answers import read_shadow_arrays
+from privaudit.inputs.recipes import clone_recipe, find_recipe
 from privaudit.inputs.session_tables import mark_sensitive
 from privaudit.inputs.shadow_answers import ShadowAnswers, leave_out_sparse
 from privaudit.inputs.user_release import UserRelease
@@ -92,6 +100,68 @@ def refuse_reversed_order(release: UserRelease, members: Records, said: str) -> 
         )
 
 
+@dataclass(frozen=True)
+class HeldModel:
+    """A model of this session: its release, and whether it can be sent to another process.
+
+    by_order: it names no columns.
+    """
+
+    release: UserRelease
+    can_be_sent: bool
+    by_order: bool
+    with_shadows: Callable[[tuple[tuple[Method, np.ndarray], ...]], UserRelease]
+
+
+def hold_model(model: Any, read: Frames, estimator: Any, answers: str) -> HeldModel:
+    """The model of a session as it reads these tables, with how it is trained again."""
+    if answers not in ANSWERS:
+        raise PrivauditError(
+            f"answers={answers!r}", f"known are: {', '.join(ANSWERS[1:])}", "choose one of these"
+        )
+    opened = in_process.open_live(model, read.frame)
+    first = read.members
+    binding = Binding(
+        first.columns, first.classes, answers=answers, outcome_kind=first.outcome_kind
+    )
+    bound: Any = opened.bind(binding)
+    if read.frame is not None and hasattr(bound, "reads"):
+        # Asked with a frame of the same dtypes as the one that was given.
+        frame = read.frame
+        if opened.names is None or set(opened.names) <= set(frame.names):
+            bound = replace(bound, reads=replace(frame, names=opened.names or frame.names))
+    digest, can_be_sent = in_process.digest(model)
+    recipe = None
+    if estimator is None:
+        recipe = clone_recipe(model)
+    elif estimator is not False:
+        recipe = find_recipe(estimator, first.outcome_kind)
+    twin = None
+    if recipe is not None:
+        frame = read.frame or Frame(tuple(c.name for c in first.columns))
+        twin = pools.make_twin(recipe, bound, opened, first.classes, frame)
+        can_be_sent = can_be_sent and in_process.pickle_by_value(twin) is not None
+    notes = (
+        f"The model is {opened.form}, asked in the session that it lives in.",
+        *(note[:1].upper() + note[1:] + "." for note in opened.notes),
+    )
+    made = partial(
+        UserRelease.of_model,
+        bound,
+        opened.form,
+        digest,
+        notes=notes,
+        # What a person hands out who stores the object as it is.
+        file=in_process.pickle_by_value(model),
+    )
+    return HeldModel(
+        made(twin=twin),
+        can_be_sent,
+        opened.names is None,
+        lambda shadows: made(shadows=shadows),
+    )
+
+
 def mark_sensitive_columns(read: Frames, names: Sequence[str]) -> Frames:
     """The tables with these columns marked as worth inferring about a patient."""
     pools = [read.members, read.nonmembers, *([read.reference] if read.reference else [])]
@@ -134,8 +204,10 @@ def read_shadows(
 
 
 __all__ = [
+    "HeldModel",
     "SuppliedShadows",
     "find_labels",
+    "hold_model",
     "mark_sensitive_columns",
     "read_shadows",
     "refuse_reversed_order",

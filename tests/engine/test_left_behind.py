@@ -151,6 +151,14 @@ def test_a_folder_of_runs_that_is_a_repository_keeps_its_rules(tmp_path: Path) -
     assert [name for name in staged(tmp_path) if "restricted/" in name] == []
 
 
+def test_files_of_others_in_the_folder_of_runs_stay_in_git(tmp_path: Path) -> None:
+    (tmp_path / "analysis.py").write_text("")
+    run(request(), out=tmp_path, workers=1)
+    names = staged(tmp_path)
+    assert "analysis.py" in names
+    assert [name for name in names if "restricted/" in name] == []
+
+
 @pytest.mark.parametrize("name", ["restricted", "restricted/store", "restricted/cache"])
 def test_a_link_in_the_place_of_a_restricted_folder_is_refused(tmp_path: Path, name: str) -> None:
     elsewhere = tmp_path / "elsewhere"

@@ -10,7 +10,8 @@ import pandas as pd
 
 from privaudit.contracts import Prepared, Release
 from privaudit.inputs.class_order import StatedOrder
-from privaudit.inputs.read_model import ModelOptions, TablePaths, read_model
+from privaudit.inputs.model_tables import TablePaths
+from privaudit.inputs.read_model import ModelOptions, read_model
 from privaudit.inputs.user_release import get_part
 from privaudit.records import Records
 from privaudit.seeds import Seeds

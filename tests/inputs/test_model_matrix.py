@@ -343,9 +343,9 @@ def open_kind(kind: Kind, recipe: bool = False) -> tuple[Any, Any]:
     halves = [(kind.X[:HALF], kind.y[:HALF]), (kind.X[HALF:], kind.y[HALF:])]
     labels = getattr(kind.model, "classes_", None)
     read = read_frames(*halves, labels=None if labels is None else np.asarray(labels).tolist())
-    from privaudit.api import _hold_model
+    from privaudit.inputs.session_model import hold_model
 
-    held = _hold_model(kind.model, read, None if recipe else False, "").release
+    held = hold_model(kind.model, read, None if recipe else False, "").release
     return held.twin if recipe else held.model, read
 
 

@@ -146,7 +146,6 @@ REASON_PARAMS: Mapping[ReasonCode, tuple[str, ...]] = {
     ReasonCode.MISSING_EXTRA: ("library", "fix"),
     ReasonCode.FAILED: ("error",),
     ReasonCode.NOT_REQUESTED: ("attacks",),
-    ReasonCode.NULL_OF_ONE_OUTCOME: ("patients",),
     ReasonCode.TOO_FEW_HELD_OUT: ("more", "have", "fpr"),
     ReasonCode.TOO_FEW_WITH_OUTCOME: ("least", "group"),
     ReasonCode.ONE_OUTCOME: ("outcomes",),

@@ -68,11 +68,7 @@ class Refusal(PrivauditError):
 
 
 class OneOutcome(ValueError):
-    """A null model cannot be trained: all of so many reference patients have one outcome."""
-
-    def __init__(self, patients: int) -> None:
-        super().__init__(patients)
-        self.patients = patients
+    """A null model cannot be trained: all reference patients have one outcome."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +164,7 @@ def fault_of(error: Exception) -> Fault:
     absent = next((e for e in _causes(error) if isinstance(e, ModuleNotFoundError)), None)
     own = error if isinstance(error, PrivauditError) else None
     if isinstance(error, OneOutcome):
-        return Fault(Reason(ReasonCode.NULL_OF_ONE_OUTCOME, {"patients": error.patients}), trace)
+        return Fault(Reason(ReasonCode.NULL_OF_ONE_OUTCOME), trace)
     if absent is not None:
         return Fault(missing_library(absent, "" if own is None else own.fix), trace, own)
     if own is not None:
@@ -250,7 +246,7 @@ def fit(
     stream = "null" if variant == "negative" else "fit"
     recipe = method.twin if method.supplied and variant == "negative" else method
     if variant == "negative" and len(np.unique(pool.y)) < 2:
-        raise OneOutcome(len(np.unique(pool.patient)))
+        raise OneOutcome
     start = time.process_time()
     with checkpoints.within(bench.store.path("checkpoints", key, ""), keep=method.costly):
         release = recipe.fit(pool, bench.seeds.rng(stream, _stream(name, method)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from privaudit.contracts import Model, Scores
+from privaudit.disclosure_limits import name_count
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode, Param
 from privaudit.inputs import identifiers
@@ -62,9 +63,8 @@ def refuse_overlap(members: Records, nonmembers: Records, patient: str) -> None:
     """Refuse where a patient is on both sides."""
     shared = np.intersect1d(members.patient, nonmembers.patient)
     if len(shared):
-        count = f"{len(shared):,}" if len(shared) >= 10 else "fewer than 10"
         raise PrivauditError(
-            f"{count} patients are among the members and among the non-members",
+            f"{name_count(len(shared))} patients are among the members and among the non-members",
             f"by {patient!r}; whoever is on both sides makes the audit read a leak that is none, "
             "or miss one",
             "take every row of these patients out of the held-out table",

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Literal, cast
 
+from privaudit.disclosure_limits import name_count
 from privaudit.errors import PrivauditError
 from privaudit.inputs import identifiers
 from privaudit.inputs.cell_text import to_boolean
@@ -260,7 +261,7 @@ class _Proposal:
 
     def _note_missing_words(self, features: Collection[str]) -> list[str]:
         counts = [
-            f"{name!r} ({one.null_words:,} cells)"
+            f"{name!r} ({name_count(one.null_words)} cells)"
             for name, one in self.seen.items()
             if name in features and one.null_words
         ]

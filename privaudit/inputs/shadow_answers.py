@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from privaudit.contracts import Method, Release
-from privaudit.disclosure_limits import MIN_CELL
+from privaudit.disclosure_limits import name_count
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode
 from privaudit.records import Records, Split
@@ -166,7 +166,7 @@ def leave_out_sparse(
         return bank, members, nonmembers, ()
     keep = ~sparse[place]
     cut = len(members)
-    note = Caveat(CaveatCode.SHADOWS_LEFT_OUT, "note", {"share": share})
+    note = Caveat(CaveatCode.SHADOWS_LEFT_OUT, "note", {"share": MAX_LEFT_OUT})
     return bank.take(keep), members.take(keep[:cut]), nonmembers.take(keep[cut:]), (note,)
 
 
@@ -200,11 +200,6 @@ def follow_split(bank: ShadowAnswers, nonmembers: Records, split: Split) -> Shad
     if followed.margins.shape[1] != len(split.audit) or not np.array_equal(y, split.audit.y):
         raise ValueError("the pools were not drawn from the tables that the shadow answers are of")
     return followed
-
-
-def name_count(rows: int) -> str:
-    """A number of rows as a message may state it."""
-    return f"{rows:,}" if rows >= MIN_CELL else f"fewer than {MIN_CELL}"
 
 
 __all__ = [

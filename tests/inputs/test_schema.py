@@ -284,6 +284,8 @@ def test_words_for_missing_are_counted_and_read_alike(tmp_path: Path) -> None:
         if word not in ("", "None", "-"):
             assert any("'x' (40 cells)" in note for note in notes), word
     assert len({one.fingerprint for one in read}) == 1
+    _, notes = propose_schema(table(tmp_path / "t.csv", every(50, "NULL")), outcome="died")
+    assert any("'x' (fewer than 10 cells)" in note for note in notes)
 
 
 def test_a_sentinel_is_missing_where_the_schema_says_so(tmp_path: Path) -> None:

@@ -307,6 +307,7 @@ def test_patients_with_few_models_are_left_out() -> None:
     included[:, :9] = np.arange(MODELS)[:, None] == 0
     found = audit(shadow_answers=true(supply(X, y, included), y), shadow_members=included)
     (note,) = [n for n in found.audit.data.notes if n.code is CaveatCode.SHADOWS_LEFT_OUT]
-    assert note.params["share"] == pytest.approx(9 / ROWS)
+    # A bound, and not the share: that of 9 patients would be a small cell.
+    assert note.params["share"] == 0.05
     pools = {pool.name: pool.stays for pool in found.audit.data.pools}
     assert pools["members"] == ROWS // 2 - 9

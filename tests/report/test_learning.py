@@ -60,7 +60,7 @@ def test_a_find_without_its_negative_control_is_not_confirmed() -> None:
     audit = sample()
     leaky = [s for s in audit.subjects if read_membership(audit, s).state == "detected"]
     assert leaky
-    lost = Reason(ReasonCode.NULL_OF_ONE_OUTCOME, {"patients": 7})
+    lost = Reason(ReasonCode.NULL_OF_ONE_OUTCOME)
     controls = tuple(
         replace(c, estimates=(), passed=False, error=lost) if c.kind == "negative" else c
         for c in leaky[0].controls

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from privaudit.disclosure_limits import name_count
 from privaudit.errors import PrivauditError
 from privaudit.inputs.schema import OTHER
 from privaudit.records import Column
@@ -120,8 +121,8 @@ def refuse_unknown_levels(
                 "spell the levels as in training",
             )
     return tuple(
-        f"{f'{count:,}' if count >= 10 else 'Fewer than 10'} cells of {name!r} hold levels that "
-        "the model does not know; it reads them as missing."
+        f"Of {name!r}, {name_count(count)} cells hold levels that the model does not know; it "
+        "reads them as missing."
         for name, count in unknown.items()
         if count
     )

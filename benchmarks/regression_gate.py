@@ -86,9 +86,9 @@ def audited(folder: Path) -> dict[str, list[Reading]]:
         if path.parts[-3] == "latest":
             continue
         audit = read(path)
-        if audit.manifest.entropy in seeds:
+        if audit.manifest.seed_commitment in seeds:
             continue
-        seeds.add(audit.manifest.entropy)
+        seeds.add(audit.manifest.seed_commitment)
         for subject in audit.subjects:
             for outcome in subject.outcomes:
                 if isinstance(outcome, Finding) and outcome.family == "membership":

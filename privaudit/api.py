@@ -42,7 +42,7 @@ def audit(
     profile: str = "standard",
     policy: Path | str | None = None,
     out: Path | str | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     confidence: float = 0.95,
     jobs: int | None = None,
     answers: str = "",
@@ -85,7 +85,8 @@ def audit(
         profile: How much to do: "smoke", "standard" or "thorough".
         policy: A policy file that the audit is judged by.
         out: Stores the run there; without it nothing is left on disk.
-        seed: Entropy of every random stream: the same seed gives the same numbers.
+        seed: Of every random stream; drawn unless given. The same seed gives the same numbers, with
+            `out` in the same folder, whose key it is put under.
         confidence: Coverage of every interval.
         jobs: Processes of one thread each, all cores by default.
         answers: "logits" where the model does not answer with probabilities.
@@ -127,7 +128,7 @@ def audit(
     from privaudit.seeds import Seeds
 
     # The name of the stream is part of every number.
-    seeds = Seeds(seed).child("brought")
+    seeds = Seeds(seed or 0).child("brought")
     how = find_profile(profile)
     rules = _read_policy(policy)
     kind = check_outcome_kind(outcome_kind)
@@ -217,7 +218,7 @@ def audit(
         task,
         [Entry("own-model", "own", "", release)],
         how,
-        entropy=seed,
+        seed=seed,
         attacks=_list_attacks(attacks) or task.attacks,
         confidence=confidence,
         command="privaudit.audit(...)",
@@ -244,7 +245,7 @@ def audit_table(
     profile: str = "standard",
     policy: Path | str | None = None,
     out: Path | str | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     confidence: float = 0.95,
     jobs: int | None = None,
 ) -> Findings:
@@ -268,7 +269,8 @@ def audit_table(
         profile: How much to do: "smoke", "standard" or "thorough".
         policy: A policy file that the audit is judged by.
         out: Stores the run there; without it nothing is left on disk.
-        seed: Entropy of every random stream: the same seed gives the same numbers.
+        seed: Of every random stream; drawn unless given. The same seed gives the same numbers, with
+            `out` in the same folder, whose key it is put under.
         confidence: Coverage of every interval.
         jobs: Processes of one thread each, all cores by default.
 
@@ -325,7 +327,7 @@ def request_table_audit(
     profile: str,
     attacks: Sequence[str] | str,
     settings: Sequence[str],
-    seed: int,
+    seed: int | None,
     confidence: float,
     command: str,
     exact_counts: bool = False,
@@ -351,13 +353,17 @@ def request_table_audit(
         task,
         [Entry("synthetic-table", "synthetic", "", release)],
         how,
-        entropy=seed,
+        seed=seed,
         attacks=_list_attacks(attacks),
         settings=settings,
         confidence=confidence,
         exact_counts=exact_counts,
         command=command,
     )
+
+
+SESSION = b"session"
+"""What a seed is put under where nothing is stored: its numbers are then known by the seed."""
 
 
 def _read_policy(policy: Path | str | None) -> Policy | None:
@@ -403,7 +409,8 @@ def _run(
         folder = done.folder
     else:
         with tempfile.TemporaryDirectory(prefix="privaudit-") as scratch:
-            done = run(request, out=Path(scratch), workers=jobs, report=None)
+            key = SESSION if request.seed is not None else None
+            done = run(request, out=Path(scratch), workers=jobs, report=None, key=key)
         if rules is not None:
             judged.append(judge(rules, done.audit))
     return Findings(done.audit, judged[0] if judged else None, folder)

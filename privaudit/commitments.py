@@ -2,7 +2,9 @@
 
 A plain sha256 of a small table, or of a split, can be guessed by trying tables; a keyed one cannot.
 The key stays in `restricted/commitment.key` beside the runs (owner-only), so that the runs of one
-folder are comparable, and never leaves with a report.
+folder are comparable, and never leaves with a report. Every random stream of a run comes from its
+seed under this key (`privaudit.seeds.derive_entropy`): a folder with the same key gives the same
+numbers for the same seed.
 """
 
 from __future__ import annotations
@@ -18,24 +20,50 @@ from privaudit.errors import PrivauditError
 from privaudit.restricted import keep_from_git, make_private
 
 KEY = "commitment.key"
+GIVEN = "PRIVAUDIT_KEY"
+"""An environment variable: a file whose key new folders of runs are given, so that runs of several
+folders, as a CI job makes them, have the same streams."""
 _SIZE = 32
 _KIND = "hmac-sha256"
 
 
 def load_key(out: Path) -> bytes:
-    """The key of the folder of runs at `out`, made at its first use."""
+    """The key of the folder of runs at `out`, made at its first use: drawn, or as `PRIVAUDIT_KEY`
+    names it."""
     path = out / "restricted" / KEY
+    given = _read_given()
     keep_from_git(out, make_private(path.parent))
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return _read(path)
     with os.fdopen(handle, "wb") as file:
-        made = secrets.token_bytes(_SIZE)
+        made = given or secrets.token_bytes(_SIZE)
         file.write(made)
         file.flush()
         os.fsync(file.fileno())
     return made
+
+
+def _read_given() -> bytes | None:
+    name = os.environ.get(GIVEN, "")
+    if not name:
+        return None
+    try:
+        found = Path(name).read_bytes()
+    except OSError as error:
+        raise PrivauditError(
+            f"the key that {GIVEN} names cannot be read",
+            f"the system reports: {error.strerror}",
+            f"name a file of {_SIZE} random bytes, or unset {GIVEN}",
+        ) from None
+    if len(found) != _SIZE:
+        raise PrivauditError(
+            f"the key that {GIVEN} names holds {len(found)} bytes",
+            f"a key has {_SIZE}, drawn at random",
+            f"make one: head -c {_SIZE} /dev/urandom > FILE",
+        )
+    return found
 
 
 def _read(path: Path) -> bytes:

@@ -22,7 +22,7 @@ from privaudit.facts import (
     Reason,
 )
 
-SCHEMA = "privaudit/2"
+SCHEMA = "privaudit/3"
 
 
 @dataclass(frozen=True)
@@ -308,8 +308,10 @@ class Attempts:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What was run, with what, so that it can be run again: same entropy, same numbers.
+    """What was run, with what, so that it can be run again: same key and seed, same numbers.
 
+    entropy, seed: the secret that every random stream came from, and the seed as given; None in the
+    document that is shared. seed_commitment: to the entropy (`privaudit.seeds.commit_to`).
     statistics: version of `privaudit.stats` that made the estimates; attempts: None where no ledger
     is written; exact_counts: small counts of real records are in the document too, as it was asked
     for.
@@ -323,7 +325,6 @@ class Manifest:
     packages: Mapping[str, str]
     command: str
     profile: str
-    entropy: int
     confidence: float
     records_fingerprint: str
     seconds: float
@@ -334,6 +335,9 @@ class Manifest:
     statistics: str = ""
     attempts: Attempts | None = None
     exact_counts: bool = False
+    entropy: int | None = None
+    seed: int | None = None
+    seed_commitment: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import random
 import sys
 from collections.abc import Iterator
@@ -30,6 +31,26 @@ class Seeds:
         """A family of streams of its own, for a part that names its own steps."""
         digest = hashlib.sha256(repr((self.entropy, names)).encode()).digest()
         return Seeds(int.from_bytes(digest[:16], "little"))
+
+
+def derive_entropy(key: bytes, seed: int | None) -> int:
+    """The secret that every stream of a run comes from: the seed under a key, in 256 bits.
+
+    A seed is a small number that anybody can try; who is a member, and every noise that protects
+    them, would follow from it. Same key and seed, same entropy.
+
+    Args:
+        key: The key of the folder of runs (`privaudit.commitments.load_key`).
+        seed: As given; None where none was, for the one that the key stands for.
+    """
+    name = "drawn" if seed is None else str(seed)
+    return int.from_bytes(hmac.digest(key, f"privaudit seed {name}".encode(), "sha256"), "big")
+
+
+def commit_to(entropy: int) -> str:
+    """What a document shows of an entropy: it tells nothing, and `verify` opens it."""
+    secret = entropy.to_bytes(max(32, (entropy.bit_length() + 7) // 8), "big")
+    return f"sha256:{hashlib.sha256(b'privaudit entropy' + secret).hexdigest()}"
 
 
 def _words(names: tuple[str | int, ...]) -> list[int]:

@@ -71,6 +71,7 @@ NAMES = {
     "Manifest.profile",
     "Manifest.records_fingerprint",
     "Manifest.run",
+    "Manifest.seed_commitment",
     "Manifest.split_fingerprint",
     "Manifest.statistics",
     "Manifest.version",

@@ -42,8 +42,11 @@ PROFILE = option(
 OUT = option(
     "--out", "DIR", "Where runs and finished steps are stored.", PATH, default=Path("runs")
 )
-_SEED = "Seed of every random stream: the same seed gives the same numbers."
-SEED = option("--seed", "N", _SEED, click.IntRange(min=0), default=0)
+_SEED = (
+    "Seed of every random stream: the same seed gives the same numbers in the same folder of runs, "
+    "whose key it is put under. [default: drawn once for the folder]"
+)
+SEED = option("--seed", "N", _SEED, click.IntRange(min=0))
 _JOBS = "Number of processes, of one thread each. [default: all cores]"
 JOBS = option("--jobs", "N", _JOBS, click.IntRange(min=1))
 ATTACKS = option("--attacks", "A,B", "Only these attacks, by name or by family.")
@@ -113,7 +116,7 @@ def request_of(command: str, options: Mapping[str, Any]) -> Request:
     return request(
         task,
         profile(options["profile"]),
-        entropy=options["seed"],
+        seed=options["seed"],
         methods=several(options["methods"]),
         learners=several(options["learners"]),
         generators=several(options["generators"]),
@@ -132,7 +135,7 @@ def printable_command(
     words = ["privaudit", command, task]
     if options["data"] is not None:
         words.append("--data DIR")
-    words += [f"--profile {options['profile']}", f"--seed {options['seed']}"]
+    words.append(f"--profile {options['profile']}")
     words += [
         f"--{n} {options[n]}"
         for n in ("methods", "learners", "generators", "attacks")

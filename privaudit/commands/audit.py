@@ -141,7 +141,7 @@ def request_of(options: dict[str, Any]) -> Request:
         task,
         [Entry("own-model", "own", "", release)],
         how,
-        entropy=options["seed"],
+        seed=options["seed"],
         attacks=several(options["attacks"]) or task.attacks,
         settings=options["settings"],
         confidence=options["confidence"],
@@ -156,7 +156,7 @@ def request_of(options: dict[str, Any]) -> Request:
             (
                 *("outcome", "outcome_kind", "event_column", "patient", "groups", "estimator"),
                 *("module", "encode", "answers", "classes", "event", "member", "probabilities"),
-                *("attacks", "sample", "profile", "seed"),
+                *("attacks", "sample", "profile"),
             ),
         ),
     )

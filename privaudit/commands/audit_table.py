@@ -79,7 +79,7 @@ def command(**options: Any) -> int:
             ("real", "control", "synthetic", "schema", "file"),
             (
                 *("outcome", "patient", "groups", "secrets", "sensitive", "attacks"),
-                *("profile", "seed", "rows"),
+                *("profile", "rows"),
             ),
         ),
     )

@@ -168,7 +168,7 @@ def _print(made: Baseline, as_json: bool) -> None:
         "profile": f"{basis.profile}, intervals of {basis.confidence:.0%}, "
         f"statistics {basis.statistics}",
         "attacks": ", ".join(sorted(basis.attacks)),
-        "seeds": ", ".join(str(run.entropy) for run in made.runs),
+        "seeds": f"{len({run.seed for run in made.runs})} different ones",
     }
     for name, text in about.items():
         click.echo(f"{name + ':':<9} {text}")

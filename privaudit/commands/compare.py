@@ -75,8 +75,8 @@ def _stored(first: Path, second: Path) -> tuple[tuple[Stored, Stored] | None, st
         for one, other in pools
     ):
         return None, (
-            "from the stored intervals: the runs were made on different splits (the same --seed "
-            "gives the same one)"
+            "from the stored intervals: the runs were made on different splits (the same --seed in "
+            "one folder of runs gives the same one)"
         )
     why = "record by record where marked: both runs were made on the same split"
     return (runs[0], runs[1]), why

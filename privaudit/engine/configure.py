@@ -30,7 +30,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be audited, how, and from which entropy every random stream comes.
+    """What is to be audited, how, and from which seed every random stream comes.
+
+    seed: None for one that is drawn with the key of the folder of runs. entropy: the seed under
+    that key (`privaudit.seeds.derive_entropy`), as `privaudit.engine.run` sets it.
 
     every: all methods were asked for, so that one that refuses these data is a result and no error.
     untrained: methods that could not be made here, for want of a library. judges: learners by name
@@ -42,13 +45,14 @@ class Request:
     entries: tuple[Entry, ...]
     attacks: Mapping[str, Attack]
     profile: str
-    entropy: int
+    seed: int | None = None
     confidence: float = 0.95
     exact_counts: bool = False
     command: str = ""
     every: bool = False
     untrained: tuple[Untrained, ...] = ()
     judges: Mapping[str, Learner] = field(default_factory=dict)
+    entropy: int = 0
 
 
 EVERY = "all"
@@ -59,7 +63,7 @@ def request(
     task: str,
     profile: Profile,
     *,
-    entropy: int,
+    seed: int | None = None,
     methods: Sequence[str] = (),
     learners: Sequence[str] = (),
     generators: Sequence[str] = (),
@@ -97,7 +101,7 @@ def request(
         tuple(entries),
         made_attacks,
         profile.name,
-        entropy,
+        seed,
         confidence,
         exact_counts,
         command,
@@ -113,7 +117,7 @@ def given(
     entries: Sequence[Entry],
     profile: Profile,
     *,
-    entropy: int,
+    seed: int | None = None,
     attacks: Sequence[str] = (),
     settings: Iterable[str] = (),
     confidence: float = 0.95,
@@ -152,7 +156,7 @@ def given(
         tuple(entries),
         made,
         profile.name,
-        entropy,
+        seed,
         confidence,
         exact_counts,
         command,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from privaudit.disclosure import disclose
 from privaudit.engine.store import write_atomically
 from privaudit.errors import PrivauditError, spell
 from privaudit.records import Records, Split
@@ -25,6 +26,8 @@ NOTICE = """# Restricted
 This folder belongs inside the hospital's secure environment, under the data use agreement of the
 source data. It must not be shared, attached, uploaded or committed.
 
+- `audit.json` is the whole document with every number in full, and the secret that every random
+  stream came from: with the list of a cohort it names the members.
 - `split.npz` is the list of training and held-out patients, with patient keys.
 - `answers/` holds the answers of each released model on every record.
 - `scores/` holds one score for every record and attack: with the list it singles people out.
@@ -34,6 +37,10 @@ source data. It must not be shared, attached, uploaded or committed.
 
 Only the files in `shareable/` were made to be shared.
 """
+
+
+EXACT = "audit.json"
+"""The document before disclosure control, in `restricted/`."""
 
 
 def private(folder: Path) -> Path:
@@ -147,8 +154,10 @@ class Folder:
 
         write_atomically(self.restricted / name, fill)
 
-    def finish(self, audit: Audit, report: Callable[[Audit, Path], object] | None) -> None:
-        """Write the shareable folder, whole or not at all; then the manifest."""
+    def finish(self, audit: Audit, report: Callable[[Audit, Path], object] | None) -> Audit:
+        """Write the exact document under `restricted/`; then the shareable folder, whole or not at
+        all, and the manifest. The document that is shared."""
+        exact, audit = audit, disclose(audit)
 
         def fill(made: Path) -> None:
             made.mkdir()
@@ -157,8 +166,10 @@ class Folder:
             if report is not None:
                 report(audit, made)
 
+        write_text(self.restricted / EXACT, to_json(exact))
         write_atomically(self.shareable, fill)
         write_text(self.root / "manifest.json", manifest(audit))
+        return audit
 
     def make_latest(self) -> None:
         """Point `latest` beside this run at it: a link, or a text file where there are no links."""
@@ -212,6 +223,11 @@ def find(run: Path) -> Path:
         "a finished run holds shareable/audit.json; one that was cut short does not",
         "give a run directory, for example runs/latest, or run the same command again to resume",
     )
+
+
+def read_exact(run: Path) -> Audit:
+    """The document of a run before disclosure control; it must not be shared."""
+    return from_json((run / "restricted" / EXACT).read_text(encoding="utf-8"))
 
 
 def read(run: Path) -> Audit:

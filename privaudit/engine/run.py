@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from privaudit import __version__, plugins
+from privaudit.commitments import load_key
 from privaudit.contracts import Prepared
 from privaudit.engine import document, jobs
 from privaudit.engine.configure import Request
@@ -43,7 +44,7 @@ from privaudit.results import (
     Subject,
     Untrained,
 )
-from privaudit.seeds import Seeds
+from privaudit.seeds import Seeds, commit_to, derive_entropy
 from privaudit.stats.headline import control_state
 from privaudit.stats.version import STATISTICS
 from privaudit.stats.wrong_way import find_below_half
@@ -92,13 +93,15 @@ def run(
     listen: Listener = silent,
     report: Report | None = None,
     witness: Witness | None = None,
+    key: bytes | None = None,
 ) -> Finished:
     """Audit every subject of the request and write the run folder under `out`.
 
     workers: processes of one thread each, all cores by default; inside
     `joblib.parallel_config(backend=...)` the work goes to that backend, whose workers must see
     `out`. report: writes the report files beside audit.json. witness: without one, the document
-    names neither the data nor the split, and counts no attempts. Ctrl-C or a kill loses only the
+    names neither the data nor the split, and counts no attempts. key: that the seed is put under,
+    the folder's own by default. Ctrl-C or a kill loses only the
     steps in progress: the same request and `out` finds the finished ones again.
 
     Raises:
@@ -117,6 +120,7 @@ def run(
     report_event = to_file(folder.events, listen)
     restricted = private(out / "restricted")
     keep_from_git(out, restricted)
+    request = derive_streams(request, load_key(out) if key is None else key)
     begun = Clock()
     stage = Stage(report_event, "prepare")
     try:
@@ -153,10 +157,10 @@ def run(
         store_restricted(folder, split, prepared, work)
         make_owners_own(folder.restricted)
         make_owners_own(restricted)
-        folder.finish(audit, report)
+        shared = folder.finish(audit, report)
         folder.make_latest()
         stage.end("report")
-    return Finished(audit, folder.root, exit_code(audit), work.trained, work.reused)
+    return Finished(shared, folder.root, exit_code(shared), work.trained, work.reused)
 
 
 def forecast_only(
@@ -173,6 +177,7 @@ def forecast_only(
     sweep(out)
     restricted = private(out / "restricted")
     keep_from_git(out, restricted)
+    request = derive_streams(request, load_key(out))
     stage = Stage(listen, "prepare")
     prepared = request.task.prepare(
         data, restricted / "cache", lambda what, share: stage.step(what, share, 1.0)
@@ -185,6 +190,11 @@ def forecast_only(
         work = Work(request, bench, plan(request, split), workers, listen, None)
         todo = work.todo()
         return work.plan, forecast(work.plan, bench, workers, todo), todo
+
+
+def derive_streams(request: Request, key: bytes) -> Request:
+    """The request with the secret that its random streams come from."""
+    return replace(request, entropy=derive_entropy(key, request.seed))
 
 
 def assign_split(prepared: Prepared, request: Request) -> Split:
@@ -276,6 +286,8 @@ def assemble(
         command=request.command,
         profile=request.profile,
         entropy=request.entropy,
+        seed=request.seed,
+        seed_commitment=commit_to(request.entropy),
         confidence=request.confidence,
         records_fingerprint=seen[0] if seen else "",
         split_fingerprint=seen[1] if seen else "",

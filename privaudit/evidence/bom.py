@@ -34,7 +34,15 @@ def render(audit: Audit) -> str:
         "version": made.run,
         "description": "Models of one task, trained and attacked by privaudit.",
     }
-    names = ("python", "platform", "profile", "entropy", "confidence", "statistics", "command")
+    names = (
+        "python",
+        "platform",
+        "profile",
+        "seed_commitment",
+        "confidence",
+        "statistics",
+        "command",
+    )
     tool = {"type": "application", "name": "privaudit", "version": made.version}
     tree = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",

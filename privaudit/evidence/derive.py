@@ -126,7 +126,7 @@ class _Subject:
 
     def __init__(self, subject: Subject, audit: Audit, stored: Stored, compare: Compare) -> None:
         self.subject, self.audit, self.stored, self.compare = subject, audit, stored, compare
-        self.seeds, self.confidence = Seeds(audit.manifest.entropy), audit.manifest.confidence
+        self.seeds, self.confidence = Seeds(audit.manifest.entropy or 0), audit.manifest.confidence
         self.claim = Claim(epsilon=subject.claim.epsilon, delta=subject.claim.delta)
         self.scores: dict[str, Scores] = {}
 

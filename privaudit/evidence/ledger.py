@@ -116,7 +116,7 @@ def attempt(out: Path, command: str) -> Iterator[Attempt]:
         command: As a document may show it, without folders.
     """
     made = Attempt(out / LEDGER, secrets.token_hex(8))
-    made.add("started", command=command, request=_request(command))
+    made.add("started", command=command, request=hashlib.sha256(command.encode()).hexdigest())
     outcome: dict[str, Any] = {"outcome": "nothing"}
     try:
         yield made
@@ -132,12 +132,6 @@ def attempt(out: Path, command: str) -> Iterator[Attempt]:
     finally:
         if not made.ended:
             made.add("ended", **outcome)
-
-
-def _request(command: str) -> str:
-    """What was asked for, apart from the seed."""
-    plain = re.sub(r"\s--seed\s+\S+", "", command)
-    return hashlib.sha256(plain.encode()).hexdigest()
 
 
 def read(path: Path) -> Ledger:

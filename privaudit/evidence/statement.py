@@ -56,7 +56,7 @@ def render(
         "profile": made.profile,
         "confidence": made.confidence,
         # A whole number beyond 2^53 has no canonical form as a number.
-        "entropy": str(made.entropy),
+        "seedCommitment": made.seed_commitment,
         "data": made.records_fingerprint,
         "split": made.split_fingerprint,
         "models": [subject.name for subject in audit.subjects],

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Literal
 
 from privaudit import __version__, verdicts
-from privaudit.engine.folder import curves, manifest
+from privaudit.disclosure import disclose
+from privaudit.engine.folder import EXACT, curves, manifest, read_exact
 from privaudit.engine.folder import read as read_audit
 from privaudit.engine.version import packages
 from privaudit.errors import PrivauditError
 from privaudit.evidence import bom, ledger, seals, sign, statement, sums
+from privaudit.evidence.compare import Compare, Derived
 from privaudit.evidence.derive import Progress, derive
 from privaudit.results import Audit, to_json
+from privaudit.seeds import commit_to
 from privaudit.stats.version import STATISTICS
 
 State = Literal["holds", "fails", "not checked"]
@@ -238,13 +241,30 @@ def _numbers(run: Path, audit: Audit, progress: Progress) -> Check:
         for name in ("numpy", "scipy")
         if name in made.packages and here.get(name) != made.packages[name]
     ]
-    found = derive(run, audit, rounding=ROUNDING if moved else 0.0, progress=progress)
+    try:
+        exact = read_exact(run)
+    except (PrivauditError, OSError, UnicodeDecodeError) as error:
+        why = error.what if isinstance(error, PrivauditError) else "missing or not readable"
+        return _check("numbers", [f"restricted/{EXACT}: {why}; no number was verified"])
+    found = derive(run, exact, rounding=ROUNDING if moved else 0.0, progress=progress)
     notes = [f"{found.numbers} numbers were recomputed from the stored scores and compared"]
     if found.rounded:
         why = ", ".join(moved)
         notes.append(f"{found.rounded} differ in their last digits, as {why} may make them")
     notes += [f"not recomputed: {what}" for what in found.left]
-    return _check("numbers", found.faults, notes)
+    return _check("numbers", [*_shared(audit, exact), *found.faults], notes)
+
+
+def _shared(audit: Audit, exact: Audit) -> list[str]:
+    """Whether what is shared is the exact document after disclosure control, and its commitment to
+    the seed opens."""
+    faults = []
+    entropy = exact.manifest.entropy
+    if entropy is None or commit_to(entropy) != audit.manifest.seed_commitment:
+        faults.append("manifest.seed_commitment: is not that of the stored secret")
+    found = Derived()
+    Compare(found, 0.0)("shareable/audit.json", audit, disclose(exact))
+    return [*faults, *found.faults]
 
 
 def _verdicts(run: Path, audit: Audit, policy: Path | None) -> Check:

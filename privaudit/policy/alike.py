@@ -135,3 +135,9 @@ def compare_records(one: str, other: str) -> str:
 def describe_split(split: str) -> str:
     """How members were chosen, in words."""
     return "one split for all seeds" if split else "assigned at random, anew with every seed"
+
+
+def runs_of_one_seed(audits: Sequence[Audit]) -> tuple[str, ...]:
+    """The runs that share their seed with another of them."""
+    seeds = [audit.manifest.seed_commitment for audit in audits]
+    return tuple(a.manifest.run for a in audits if seeds.count(a.manifest.seed_commitment) > 1)

@@ -52,11 +52,11 @@ class Number:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the baseline. entropy: its seed; audit_sha256: of its audit.json."""
+    """One run of the baseline. seed: a commitment to its seed; audit_sha256: of its audit.json."""
 
     run: str
     created: str
-    entropy: int
+    seed: str
     audit_sha256: str
     numbers: tuple[Number, ...]
 
@@ -157,11 +157,11 @@ def update(
         return replace(made, history=(*held.history, step))
     _check_acceptable(audits, reason)
     alike.check_comparable(held.basis, audits)
-    seeds = {run.entropy for run in held.runs}
-    again = sorted({audit.manifest.entropy for audit in audits} & seeds)
+    seeds = {run.seed for run in held.runs}
+    again = [a.manifest.run for a in audits if a.manifest.seed_commitment in seeds]
     if again:
         raise PrivauditError(
-            f"runs of the seeds {', '.join(map(str, again))}, which the baseline holds already",
+            f"the runs {', '.join(again)}, of seeds which the baseline holds already",
             "a seed counted twice makes numbers look steadier than they are",
             "run with other seeds (--seed), or start over with --anew",
         )
@@ -191,13 +191,12 @@ def _check_acceptable(audits: Sequence[Audit], reason: str) -> None:
             raise PrivauditError(
                 f"runs that are not of one kind: {'; '.join(found)}",
                 "the runs of a baseline differ in their seed alone",
-                "run the same command again with other seeds (--seed 0, 1, 2, ...)",
+                "run the same command again with other seeds (--seed 1, 2, 3, ...)",
             )
-    seeds = [audit.manifest.entropy for audit in audits]
-    twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    twice = alike.runs_of_one_seed(audits)
     if twice:
         raise PrivauditError(
-            f"several runs of the seed {', '.join(map(str, twice))}",
+            f"runs of one seed: {', '.join(twice)}",
             "a seed counted twice makes numbers look steadier than they are",
             "name one run of each seed",
         )
@@ -210,7 +209,7 @@ def _names(audits: Sequence[Audit]) -> tuple[str, ...]:
 def _run(audit: Audit) -> Run:
     made = audit.manifest
     sha256 = hashlib.sha256(to_json(audit).encode()).hexdigest()
-    return Run(made.run, made.created, made.entropy, sha256, numbers(audit))
+    return Run(made.run, made.created, made.seed_commitment, sha256, numbers(audit))
 
 
 def numbers(audit: Audit) -> tuple[Number, ...]:

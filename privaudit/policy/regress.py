@@ -171,11 +171,10 @@ def changes(
 
 
 def _check_seeds(runs: Sequence[Audit]) -> None:
-    seeds = [audit.manifest.entropy for audit in runs]
-    twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    twice = alike.runs_of_one_seed(runs)
     if twice:
         raise PrivauditError(
-            f"several runs of the candidate with the seed {', '.join(map(str, twice))}",
+            f"runs of the candidate with one seed: {', '.join(twice)}",
             "a seed counted twice makes numbers look steadier than they are",
             "name one run of each seed",
         )

@@ -39,7 +39,7 @@ def audit(out: Path, *, workers: int, kill: list[int] | None = None) -> Finished
     asked = request(
         "mortality",
         profile("smoke"),
-        entropy=3,
+        seed=3,
         learners=["logreg"],
         attacks=["threshold", "rmia"],
     )

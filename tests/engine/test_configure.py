@@ -76,7 +76,7 @@ def test_a_type_that_no_text_can_give_is_refused() -> None:
 
 
 def ask(**more: Any) -> Any:
-    return request("mortality", profile("smoke"), entropy=0, **more)
+    return request("mortality", profile("smoke"), seed=0, **more)
 
 
 def test_a_request_is_made_of_the_installed_parts() -> None:
@@ -115,7 +115,7 @@ def test_wrong_requests_are_refused_with_the_remedy(more: dict[str, Any], told: 
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_every_profile_can_be_built_from_what_is_installed(name: str) -> None:
-    made = request("mortality", profile(name), entropy=0)
+    made = request("mortality", profile(name), seed=0)
     asked = {a.shadows for a in made.attacks.values() if hasattr(a, "shadows")}
     assert asked == {PROFILES[name].refits}
     if PROFILES[name].learners is not None:
@@ -140,7 +140,7 @@ def test_all_methods_come_with_their_usual_learner_and_their_promises() -> None:
     assert "dp_sgd" in names
     known = plugins.members("methods")
     assert {e.method_name for e in made.entries} | {u.method for u in made.untrained} == set(known)
-    strict = request("mortality", profile("thorough"), entropy=0, methods=["all"])
+    strict = request("mortality", profile("thorough"), seed=0, methods=["all"])
     promised = [e.method.epsilon for e in strict.entries if e.method_name == "dp_sgd"]
     assert promised == [0.5, 1.0, 3.0, 10.0]
     assert [e.name for e in ask(methods=["dp_sgd@0.5"]).entries] == ["dp_sgd@0.5"]

@@ -253,7 +253,7 @@ class BrokenPlan(Attack):
 def request(
     attacks: Mapping[str, Attack] | None = None,
     learners: Mapping[str, Learner] | None = None,
-    entropy: int = 1,
+    seed: int = 1,
     **more: Any,
 ) -> Request:
     chosen = attacks or {"lira": Lira(shadows=8), "threshold": Threshold()}
@@ -262,7 +262,7 @@ def request(
         Entry(f"toy-{name}", "toy", name, ToyMethod(learner)) for name, learner in made.items()
     )
     task = more.pop("task", ToyTask())
-    return Request("toy", task, entries, chosen, "toy", entropy, **more)
+    return Request("toy", task, entries, chosen, "toy", seed, **more)
 
 
 def numbers(audit: Any) -> Any:

@@ -19,7 +19,7 @@ DATA = "hmac-sha256:0123456789ab:" + "a" * 64
 
 
 def once(out: Path, seed: int, code: int = 0, data: str = DATA) -> ledger.Attempts:
-    with ledger.attempt(out, f"privaudit run toy --seed {seed} --profile smoke") as one:
+    with ledger.attempt(out, "privaudit run toy --profile smoke") as one:
         counted = one.saw(f"run-{seed}", "toy", data)
         one.end(f"run-{seed}", code)
     return counted

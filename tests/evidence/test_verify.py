@@ -13,6 +13,7 @@ import pytest
 from toy_audit import CANARY
 
 from privaudit.cli import main
+from privaudit.disclosure import disclose
 from privaudit.errors import PrivauditError
 from privaudit.evidence import seal, seals, sign, statement, sums, verify
 from privaudit.evidence import verification as checks
@@ -32,11 +33,14 @@ def _outcome(subject: dict, attack: str) -> dict:  # type: ignore[type-arg]
 
 
 def spoil(run: Path, change: object) -> None:
-    """Change audit.json by `change`, a function of its tree, and reseal it as a forger would."""
-    path = run / "shareable" / "audit.json"
-    tree = json.loads(path.read_text(encoding="utf-8"))
+    """Change the exact document by `change`, a function of its tree, make the shared one of it, and
+    reseal both as a forger would."""
+    path, exact = run / "shareable" / "audit.json", run / "restricted" / "audit.json"
+    tree = json.loads(exact.read_text(encoding="utf-8"))
     change(tree)  # type: ignore[operator]
-    audit = from_json(json.dumps(tree))
+    forged = from_json(json.dumps(tree))
+    exact.write_text(to_json(forged), encoding="utf-8")
+    audit = disclose(forged)
     path.write_text(to_json(audit), encoding="utf-8")
     from privaudit import report
     from privaudit.engine.folder import curves, manifest

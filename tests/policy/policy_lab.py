@@ -129,7 +129,7 @@ def audit(*subjects: Subject, **more: Any) -> Audit:
         packages={},
         command="",
         profile="smoke",
-        entropy=1,
+        seed_commitment=f"sha256:{1:064x}",
         confidence=0.95,
         records_fingerprint="0" * 64,
         seconds=1.0,

@@ -79,13 +79,13 @@ def test_one_given_split_must_be_the_same_one() -> None:
 
 
 def test_a_seed_counts_once_and_a_reason_is_asked_for() -> None:
-    with pytest.raises(PrivauditError, match="seed 3"):
+    with pytest.raises(PrivauditError, match="one seed: run-3, run-3"):
         baseline.create([audit(3), audit(3)], who="w", when=WHEN, reason="r")
-    with pytest.raises(PrivauditError, match="seeds 4"):
+    with pytest.raises(PrivauditError, match="run-4, of seeds"):
         baseline.update(made(), [audit(4)], who="w", when=WHEN, reason="r")
     with pytest.raises(PrivauditError, match="without a reason"):
         baseline.update(made(), [audit(9)], who="w", when=WHEN, reason="  ")
-    with pytest.raises(PrivauditError, match="candidate with the seed 8"):
+    with pytest.raises(PrivauditError, match="candidate with one seed: run-8"):
         regress(RULE, [audit(8), audit(8), audit(9)], made())
     with pytest.raises(PrivauditError, match="no run"):
         baseline.create([], who="w", when=WHEN, reason="r")

@@ -74,7 +74,10 @@ def columns(seed: int, *names: str) -> Audit:
 
 
 def seeded(made: Audit, seed: int) -> Audit:
-    return replace(made, manifest=replace(made.manifest, entropy=seed, run=f"run-{seed}"))
+    return replace(
+        made,
+        manifest=replace(made.manifest, seed_commitment=f"sha256:{seed:064x}", run=f"run-{seed}"),
+    )
 
 
 WORSE = Regression("worse", "attribute.advantage", 0.05, candidate_seeds=3)

@@ -327,7 +327,12 @@ def test_an_attack_of_the_baseline_that_the_candidate_dropped_is_stated() -> Non
             member(name, number("auc", value + seed / 1000)) for name, value in found.items()
         ]
         made = audit(subject(outcomes=outcomes))
-        return replace(made, manifest=replace(made.manifest, entropy=seed, run=f"run-{seed}"))
+        return replace(
+            made,
+            manifest=replace(
+                made.manifest, seed_commitment=f"sha256:{seed:064x}", run=f"run-{seed}"
+            ),
+        )
 
     held = baseline.create(
         [run(seed, lira=0.55, rmia=0.58) for seed in range(5)],

@@ -20,7 +20,7 @@ AUC = Limit("auc", "membership.auc", 0.9)
 
 def run(auc: float, seed: int) -> Audit:
     made = audit(subject(outcomes=[member("lira", number("auc", auc))]))
-    manifest = replace(made.manifest, entropy=seed, run=f"run-{seed}")
+    manifest = replace(made.manifest, seed_commitment=f"sha256:{seed:064x}", run=f"run-{seed}")
     return replace(made, manifest=manifest)
 
 

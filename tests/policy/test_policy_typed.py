@@ -113,7 +113,10 @@ def accepted(name: Rename = lambda text: text) -> baseline.Baseline:
 
 
 def seeded(one: Audit, seed: int) -> Audit:
-    return replace(one, manifest=replace(one.manifest, entropy=seed, run=f"run-{seed}"))
+    return replace(
+        one,
+        manifest=replace(one.manifest, seed_commitment=f"sha256:{seed:064x}", run=f"run-{seed}"),
+    )
 
 
 def judged(name: Rename = lambda text: text, change: Callable[[Audit], Audit] | None = None) -> Any:

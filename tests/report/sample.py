@@ -578,12 +578,12 @@ def sample() -> Audit:
         {"numpy": "2.2.0", "torch": "2.13.0", "xgboost": "3.1.0"},
         "privaudit run mortality --profile standard",
         "standard",
-        20261121,
         0.95,
         "5d0c" * 16,
         1312.4,
         1208.8,
         1_890_000_000,
         {"baseline-mlp": 16, "baseline-lstm": 16, "baseline-boosted": 16, "baseline-logreg": 16},
+        seed_commitment="sha256:" + "1f" * 32,
     )
     return Audit(manifest, data, subjects, coverage, (note("Each model was trained once."),))

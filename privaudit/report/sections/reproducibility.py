@@ -8,7 +8,7 @@ from privaudit.report.wording import reproducibility as words
 from privaudit.results import Attempts, Audit
 from privaudit.verdicts import Verdicts
 
-VERBATIM = ("command", "run", "entropy", "fingerprint", "audit", "policy", "baseline")
+VERBATIM = ("command", "run", "seed", "fingerprint", "audit", "policy", "baseline")
 """Printed letter by letter, to be copied."""
 
 
@@ -20,7 +20,7 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
         "run": m.run,
         "created": m.created,
         "profile": m.profile,
-        "entropy": str(m.entropy),
+        "seed": m.seed_commitment,
         "confidence": n.share(m.confidence),
         "fingerprint": m.records_fingerprint,
         "version": m.version,

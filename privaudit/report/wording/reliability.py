@@ -33,10 +33,9 @@ SUPPLIED_SPLIT = (
     "and not what else may set the two sides apart."
 )
 SEEDS = (
-    "Every random step has its own named stream, all from the one seed printed under "
-    "“Reproducibility”. The intervals describe which patients happened to be sampled. They do not "
-    "describe how the numbers would vary if the model were trained again, because each model was "
-    "trained once."
+    "Every random step has its own named stream, all from one seed under a secret key. The "
+    "intervals describe which patients happened to be sampled. They do not describe how the "
+    "numbers would vary if the model were trained again, because each model was trained once."
 )
 
 

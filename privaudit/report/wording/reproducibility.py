@@ -5,7 +5,11 @@ from __future__ import annotations
 from privaudit.report import numbers as n
 from privaudit.results import Attempts
 
-INTRO = "The same code, data and seed give the same numbers."
+INTRO = (
+    "The same code, data, seed and key give the same numbers. Seed and key are not printed, since "
+    "who is a training patient would follow from them; `privaudit verify` opens the commitment "
+    "below where the run is stored."
+)
 PACKAGES = "Versions of libraries"
 PACKAGES_COLUMNS = ("Library", "Version")
 MANIFEST = {
@@ -13,7 +17,7 @@ MANIFEST = {
     "run": "Run",
     "created": "Created",
     "profile": "Profile",
-    "entropy": "Seed",
+    "seed": "Commitment to the seed",
     "confidence": "Confidence level",
     "fingerprint": "Fingerprint of the records",
     "version": "privaudit version",

@@ -1,0 +1,15 @@
+"""One pass over the exact document, before anything is written that may be shared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from privaudit.results import Audit
+
+
+def disclose(audit: Audit) -> Audit:
+    """The document that may be shared: without the secret of its random streams."""
+    return replace(audit, manifest=replace(audit.manifest, entropy=None, seed=None))
+
+
+__all__ = ["disclose"]

@@ -242,7 +242,7 @@ def _ended(code: int, *, late: bool) -> PrivauditError:
     return PrivauditError(
         f"a model that ended the process it was opened in ({_name_end(code)})",
         "its file is damaged or forged, or needs more memory than there is; each model has a "
-        "process of its own, and the audit goes on without it",
+        "process of its own, so that nothing else ends with it",
         "save it again with the library that trained it",
     )
 

@@ -6,8 +6,6 @@ No file runs code, but a pickle that the user says to trust.
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
 from pathlib import Path
 
 from privaudit.contracts import Model
@@ -17,11 +15,10 @@ from privaudit.inputs.models.child_process import PICKLES, ModelFile
 from privaudit.inputs.models.keras_file import KERAS, R, refuse_keras, refuse_r
 from privaudit.inputs.models.layout import ENCODINGS, Encode
 from privaudit.inputs.models.opened_model import Binding, Opened
+from privaudit.inputs.models.zip_parts import check_parts
 from privaudit.inputs.schema import TableSchema
 
 MAX_BYTES = 8 << 30
-MAX_UNPACKED_BYTES = 16 << 30
-MAX_UNPACKING_RATIO = 200
 
 TORCHES = (".pt", ".pth", ".ts", ".torchscript")
 KINDS = (
@@ -119,12 +116,11 @@ def open_bytes(suffix: str, raw: bytes, trust_pickle: bool, module: str, home: s
     if suffix in TORCHES:
         from privaudit.inputs.models.torchscript import open_script
 
-        _refuse_bomb(raw, "a TorchScript file")
         return open_script(raw)
     if suffix == ".skops":
         from privaudit.inputs.models.skops_file import open_skops
 
-        _refuse_bomb(raw, "a skops file")
+        check_parts(raw, "a skops file")
         return open_skops(raw)
     raise PrivauditError(
         f"a model file of type {suffix or 'without an ending'!r}",
@@ -170,28 +166,6 @@ def _refuse_disguise(suffix: str, raw: bytes) -> None:
             "unpickling runs whatever code is in the file",
             "save the model in its own format; if you made the file yourself, name it .pkl and add "
             "--trust-pickle",
-        )
-
-
-def _refuse_bomb(raw: bytes, what: str) -> None:
-    try:
-        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, NotImplementedError, ValueError):
-        raise PrivauditError(
-            f"{what} that cannot be unpacked",
-            "it is damaged, cut short, or of another type",
-            "save it again",
-        ) from None
-    if unpacked > MAX_UNPACKED_BYTES or (
-        unpacked > 64 << 20 and unpacked > MAX_UNPACKING_RATIO * len(raw)
-    ):
-        raise PrivauditError(
-            f"{what} of {len(raw):,} bytes that unpacks to {unpacked:,}",
-            f"at most {MAX_UNPACKING_RATIO} times its size is unpacked: a small archive can be "
-            "made to fill "
-            "memory",
-            "save the model again without compression",
         )
 
 

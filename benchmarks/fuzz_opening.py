@@ -3,14 +3,15 @@
     python benchmarks/fuzz_opening.py KIND [--minutes 10] [--seed 0]
 
 A model is opened and asked as an audit does it, in a process of its own; a table is read to its
-end; a document is read. Files are made of valid ones by changing bytes, numbers and parts. A find is
-an error that is no `PrivauditError`, or a reader that ended: the file is stored, with its number.
-What a model's own process ended with is counted apart: it was refused, as it must be.
+end; a document is read. Files are made of valid ones by changing bytes, numbers and parts. A find
+is an error that is no `PrivauditError`, or a reader that ended. What ended a model's own process is
+counted apart: it was refused, as it must be. The files of both are stored, with their numbers.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gzip
 import io
 import json
@@ -143,25 +144,18 @@ def _tables(kind: str, X: np.ndarray, y: np.ndarray) -> dict[str, bytes]:
 
 
 def _toml(home: Path, X: np.ndarray, y: np.ndarray) -> dict[str, bytes]:
-    schema = """outcome = "died"
-classes = ["0", "1"]
-patient = "pid"
+    from privaudit.inputs.schema import TableSchema, format_schema
+    from privaudit.records import Column
 
-[[column]]
-name = "age"
-kind = "numeric"
-bounds = [18, 95]
-unit = "years"
-
-[[column]]
-name = "sex"
-kind = "category"
-levels = ["F", "M"]
-sensitive = true
-"""
-    policy = (Path(__file__).parents[1] / "privaudit/policy/starters").glob("*.toml")
+    columns = (
+        Column("age", bounds=(18, 95), unit="years", integer=True),
+        Column("sex", "category", levels=("F", "M"), sensitive=True),
+    )
+    schema = format_schema(TableSchema(columns, "died", ("0", "1"), "pid"))
+    starters = (Path(__file__).parents[1] / "privaudit/policy/starters").glob("*.toml")
     return {"schema.toml": schema.encode()} | {
-        f"policy-{path.name}": path.read_bytes() for path in policy
+        f"policy-{path.name}": path.read_bytes().replace(b"$review_by", b"2099-01-01")
+        for path in starters
     }
 
 
@@ -297,11 +291,9 @@ def _ask_model(path: Path) -> None:
         model.predict_proba(Records(named, X, nobody, nobody, nobody, classes=("0", "1")))
     except PrivauditError as error:
         failed.append(error)
-    # What looks for stored records reads the same file in the audit's own process.
-    try:
+    # What looks for stored records reads the same file in the audit's own process; not all kinds.
+    with contextlib.suppress(PrivauditError):
         read_arrays(path.read_bytes())
-    except PrivauditError as error:
-        failed.append(error)
     if failed:
         raise failed[0]
 
@@ -396,7 +388,7 @@ def fuzz(kind: str, minutes: float, seed: int, out: Path) -> Counter[str]:
                 number, _, name = line.partition(" ")
                 found = json.loads(name) if name else f"find: the reader ended ({status})"
                 counts[found] += 1
-                if found.startswith("find"):
+                if found.startswith(("find", "contained")):
                     _store(kind, home, seed, int(number), out, found)
             first += max(len(lines), 1)
     return counts

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from privaudit.inputs.documents import refuse_depth
+
 MAX_DEPTH = 100
 """Lists and tables within one another; the libraries' own readers end the process on deep ones."""
 
@@ -31,23 +33,8 @@ def parse_json(raw: bytes) -> Any:
         tree = json.loads(raw, object_pairs_hook=_unique)
     except RecursionError:
         raise ValueError("depth") from None
-    refuse_depth(tree)
+    refuse_depth(tree, MAX_DEPTH)
     return tree
-
-
-def refuse_depth(tree: Any, most: int = MAX_DEPTH) -> None:
-    """ValueError for a tree of lists and tables that is deeper."""
-    level = [tree] if isinstance(tree, dict | list) else []
-    for _ in range(most):
-        if not level:
-            return
-        level = [
-            part
-            for node in level
-            for part in (node.values() if isinstance(node, dict) else node)
-            if isinstance(part, dict | list)
-        ]
-    raise ValueError("depth")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -150,4 +137,4 @@ class _Reader:
         made[name] = self.value(self.take(1), depth - 1)
 
 
-__all__ = ["MAX_DEPTH", "parse_json", "parse_ubjson", "refuse_depth"]
+__all__ = ["MAX_DEPTH", "parse_json", "parse_ubjson"]

@@ -3,8 +3,8 @@ refused."""
 
 from __future__ import annotations
 
-import pickle
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import tomllib
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,44 @@ from privaudit.errors import PrivauditError
 T = TypeVar("T")
 
 _PLAIN = {str: "a text in quotes", bool: "true or false", int: "a whole number"}
+
+
+MAX_DEPTH = 40
+"""Tables and lists within one another, in a document that people write."""
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The tables of a TOML document.
+
+    Raises:
+        ValueError: It is no TOML, or has a number or a depth that no document needs; the message
+            holds a place, and nothing of the document.
+    """
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except (ValueError, RecursionError, OverflowError):
+        # A number of thousands of digits, or brackets within brackets.
+        raise ValueError("a number too long or tables too deep") from None
+    # A dotted key makes a table of each dot.
+    refuse_depth(tree, MAX_DEPTH)
+    return tree
+
+
+def refuse_depth(tree: Any, most: int) -> None:
+    """ValueError for tables and lists that lie more than so deep within one another."""
+    level = [tree] if isinstance(tree, dict | list) else []
+    for _ in range(most):
+        if not level:
+            return
+        level = [
+            part
+            for node in level
+            for part in (node.values() if isinstance(node, dict) else node)
+            if isinstance(part, dict | list)
+        ]
+    raise ValueError("tables too deep")
 
 
 def structure(tree: Any, kind: type[T], *, document: str, fix: str) -> T:
@@ -209,4 +248,4 @@ def _make_converter() -> cattrs.Converter:
 
 _CONVERTER = _make_converter()
 
-__all__ = ["describe_place", "json_schema", "structure"]
+__all__ = ["describe_place", "json_schema", "parse_toml", "refuse_depth", "structure"]

@@ -30,6 +30,7 @@ from privaudit.inputs.model_tables import (
     find_schema,
     read_pools,
 )
+from privaudit.inputs.models.asked_model import take_unfitted
 from privaudit.inputs.models.layout import (
     Encode,
     Frame,
@@ -254,7 +255,7 @@ def _choose_recipe(
         return None
     if estimator and estimator != "clone":
         return load_recipe(estimator, outcome_kind)
-    found = clone_recipe(getattr(model, "held", None))
+    found = clone_recipe(take_unfitted(model))
     if found is None and estimator == "clone":
         raise PrivauditError(
             "--estimator clone for a model that scikit-learn cannot clone",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -12,7 +11,7 @@ from typing import Any, Literal
 
 from privaudit.errors import PrivauditError
 from privaudit.inputs.cell_text import OTHER
-from privaudit.inputs.documents import json_schema, structure
+from privaudit.inputs.documents import json_schema, parse_toml, structure
 from privaudit.inputs.number_text import PLAIN, Spelling
 from privaudit.records import Column, OutcomeKind
 
@@ -221,8 +220,8 @@ def read_schema(path: Path | str) -> TableSchema:
     try:
         with Path(path).open("rb") as file:
             text = file.read(MAX_BYTES).decode("utf-8-sig")
-        tree = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        tree = parse_toml(text)
+    except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise PrivauditError(
             f"a schema that cannot be read: {why}",

@@ -19,6 +19,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from privaudit.errors import PrivauditError
 from privaudit.inputs.cell_text import array_to_series
+from privaudit.inputs.parquet_footer import (
+    CELL_BYTES,
+    FREE_BYTES,
+    MAX_RATIO,
+    BadFooter,
+    measure_memory,
+    read_footer,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,8 +43,11 @@ MAX_ROWS = 200_000_000
 MAX_UNPACKED_BYTES = 64 << 30
 """Of a compressed table once unpacked."""
 
-MAX_UNPACKING_RATIO = 300
+MAX_UNPACKING_RATIO = MAX_RATIO
 """Tables compress 3- to 50-fold; what unpacks to more than this is made to fill a disk."""
+
+MAX_LINE_BYTES = 64 << 20
+"""Of a table that is unpacked: a line is held in memory whole."""
 
 HEADER_BYTES = 4 << 20
 BATCH_CELLS = 4_000_000
@@ -167,14 +178,14 @@ def _unpack(path: Path, plain: Path, what: str) -> None:
     packed = path.stat().st_size
     free = shutil.disk_usage(plain.parent).free
     allowed = min(MAX_UNPACKED_BYTES, free // 2)
-    written = 0
+    written = line = 0
     try:
         plain.touch(mode=0o600)
         with gzip.open(path) as packed_file, plain.open("wb") as out:
             while block := packed_file.read(1 << 20):
                 written += len(block)
                 if written > allowed or (
-                    written > 64 << 20 and written > MAX_UNPACKING_RATIO * packed
+                    written > FREE_BYTES and written > MAX_UNPACKING_RATIO * packed
                 ):
                     raise PrivauditError(
                         f"{what} of {packed:,} bytes unpacks to more than {written - 1:,}",
@@ -183,6 +194,10 @@ def _unpack(path: Path, plain: Path, what: str) -> None:
                         "a small archive can be made to fill a disk",
                         "unpack it yourself, look at it, and give the CSV file",
                     )
+                last = block.rfind(b"\n")
+                line = line + len(block) if last < 0 else len(block) - last - 1
+                if line > MAX_LINE_BYTES:
+                    raise _too_long(what)
                 out.write(block)
     except (OSError, EOFError, zlib.error):
         raise PrivauditError(
@@ -190,6 +205,14 @@ def _unpack(path: Path, plain: Path, what: str) -> None:
             "it is damaged or cut short",
             "copy it again from where it came",
         ) from None
+
+
+def _too_long(what: str) -> PrivauditError:
+    return PrivauditError(
+        f"{what} has a line of more than {MAX_LINE_BYTES:,} bytes",
+        "a line is one row, and is held in memory whole",
+        "save it with a row on each line, or as Parquet",
+    )
 
 
 def _open_csv(path: Path, what: str) -> TableFile:
@@ -210,6 +233,12 @@ def _open_csv(path: Path, what: str) -> TableFile:
             f"the lines of {what} end as those of old Macintosh computers",
             "they would be read as one line",
             "save it with line ends of Windows or Unix",
+        )
+    if len(start) == HEADER_BYTES and "\n" not in text:
+        raise PrivauditError(
+            f"{what} has a header of more than {HEADER_BYTES:,} bytes",
+            "its first line names the columns",
+            "save it with a row on each line, or as Parquet",
         )
     separator = _find_separator(text)
     try:
@@ -285,6 +314,7 @@ def _refuse_longer_rows(sampled: Sequence[Sequence[str]], what: str) -> None:
 def _open_parquet(path: Path, what: str) -> TableFile:
     import polars as pl
 
+    _refuse_false_footer(path, what)
     with translate_errors(what):
         scan = pl.scan_parquet(path.absolute(), glob=False, hive_partitioning=False)
         schema = scan.collect_schema()
@@ -293,13 +323,54 @@ def _open_parquet(path: Path, what: str) -> TableFile:
     if not rows:
         raise _empty(what)
     if rows > MAX_ROWS:
-        raise PrivauditError(
-            f"{what} says it has {rows:,} rows",
-            f"at most {MAX_ROWS:,} are read: a small file can claim any number",
-            "give a sample of its patients",
-        )
+        raise _too_many_rows(rows, what)
     _refuse_nested(schema, what)
     return TableFile(path, what, "parquet", tuple(schema))
+
+
+def _refuse_false_footer(path: Path, what: str) -> None:
+    """Refuse what a Parquet file declares before its library sets memory aside for it."""
+    try:
+        footer = read_footer(path)
+    except (OSError, BadFooter):
+        raise _damaged(what) from None
+    if footer.nested:
+        raise _nested(what)
+    _refuse_width(footer.columns, what)
+    if footer.rows > MAX_ROWS:
+        raise _too_many_rows(footer.rows, what)
+    size = path.stat().st_size
+    if footer.unpacked > max(FREE_BYTES, MAX_RATIO * size):
+        raise PrivauditError(
+            f"{what} of {size:,} bytes unpacks to {footer.unpacked:,}",
+            f"at most {MAX_RATIO} times its size is unpacked: a small file can be made to fill the "
+            "memory",
+            "write it again from where it came, with smaller groups of rows",
+        )
+    needed, memory = footer.widest * footer.columns * CELL_BYTES, measure_memory()
+    if needed > memory // 2:
+        raise PrivauditError(
+            f"{what} has a group of {footer.widest:,} rows in {footer.columns:,} columns",
+            f"a group is read at once, and this one needs {needed / 1e9:,.0f} GB of this machine's "
+            f"{memory / 1e9:,.0f} GB",
+            "write it with smaller groups of rows, or give a sample of its patients",
+        )
+
+
+def _too_many_rows(rows: int, what: str) -> PrivauditError:
+    return PrivauditError(
+        f"{what} says it has {rows:,} rows",
+        f"at most {MAX_ROWS:,} are read: a small file can claim any number",
+        "give a sample of its patients",
+    )
+
+
+def _nested(what: str) -> PrivauditError:
+    return PrivauditError(
+        f"{what} has columns of lists or structures",
+        "a cell of a table is one number or one text",
+        "flatten or drop them",
+    )
 
 
 def _refuse_nested(schema: pl.Schema, what: str) -> None:
@@ -339,14 +410,18 @@ def _open_frame(table: Any, what: str) -> TableFile:
     return TableFile(Path(), what, "frame", columns, frame=frame)
 
 
-def _check_names(columns: tuple[str, ...], what: str) -> None:
-    if len(columns) > MAX_COLUMNS:
+def _refuse_width(columns: int, what: str) -> None:
+    if columns > MAX_COLUMNS:
         raise PrivauditError(
-            f"{what} has {len(columns):,} columns",
+            f"{what} has {columns:,} columns",
             f"at most {MAX_COLUMNS:,} are read: beyond that one step of an attack takes minutes "
             "and gigabytes of memory",
             "keep the columns that the model reads",
         )
+
+
+def _check_names(columns: tuple[str, ...], what: str) -> None:
+    _refuse_width(len(columns), what)
     if not all(columns):
         raise PrivauditError(
             f"{what} has {sum(not name for name in columns)} columns without a name",

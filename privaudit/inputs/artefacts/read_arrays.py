@@ -92,6 +92,9 @@ def _archive(file: bytes) -> Content:
     found = Content()
     with zipfile.ZipFile(io.BytesIO(file)) as archive:
         members = archive.infolist()
+        if len({member.filename.casefold() for member in members}) != len(members):
+            # One reader takes the first of two parts of one name, and another the last.
+            raise _unreadable("two parts of one name")
         total = sum(member.file_size for member in members)
         if total > LARGEST or len(members) > MOST_PARTS:
             raise _large(total)

@@ -76,8 +76,8 @@ def load_model(raw: bytes, format_: Literal["cbm", "json"]) -> Any:
     """The library's own classifier."""
     catboost = require_library("catboost", "a CatBoost model", "catboost")
     model = catboost.CatBoostClassifier()
-    with tempfile.TemporaryDirectory(prefix="privaudit-") as scratch:
-        path = Path(scratch) / "model"
+    with tempfile.TemporaryDirectory(prefix="privaudit-") as folder:
+        path = Path(folder) / "model"
         path.write_bytes(raw)
         try:
             return model.load_model(str(path), format=format_)

@@ -15,6 +15,7 @@ from privaudit.errors import PrivauditError
 from privaudit.inputs.models.answers import from_logits, probabilities
 from privaudit.inputs.models.extras import require_library
 from privaudit.inputs.models.layout import Layout, by_name, by_order, loosen
+from privaudit.inputs.models.lightgbm_trees import check_lightgbm
 from privaudit.inputs.models.opened_model import (
     Binding,
     FileModel,
@@ -75,6 +76,7 @@ def open_lightgbm(raw: bytes) -> Opened:
     for word in ("\nfeature_names=", "\nobjective=", "\nmax_feature_idx=", "end of trees"):
         if word not in text:
             raise damaged_file("LightGBM text")
+    check_lightgbm(text)
     booster = load_booster(text)
     objective = re.search(r"^objective=(\S+)(.*)$", text, re.MULTILINE)
     kind = objective.group(1) if objective else ""

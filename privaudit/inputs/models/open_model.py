@@ -1,25 +1,25 @@
-"""A user's model from its file. No file runs code, but a pickle that the user says to trust."""
+"""A user's model from its file, in a process of its own.
+
+No file runs code, but a pickle that the user says to trust.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
 from pathlib import Path
 
 from privaudit.contracts import Model
 from privaudit.errors import PrivauditError
 from privaudit.inputs.models.catboost_file import is_catboost_json, open_catboost
+from privaudit.inputs.models.child_process import PICKLES, ModelFile
 from privaudit.inputs.models.keras_file import KERAS, R, refuse_keras, refuse_r
 from privaudit.inputs.models.layout import ENCODINGS, Encode
 from privaudit.inputs.models.opened_model import Binding, Opened
+from privaudit.inputs.models.zip_parts import check_parts
 from privaudit.inputs.schema import TableSchema
 
 MAX_BYTES = 8 << 30
-MAX_UNPACKED_BYTES = 16 << 30
-MAX_UNPACKING_RATIO = 200
 
-PICKLES = (".pkl", ".pickle", ".joblib")
 TORCHES = (".pt", ".pth", ".ts", ".torchscript")
 KINDS = (
     ".json, .ubj (XGBoost), .txt (LightGBM), .cbm, .json (CatBoost), .onnx, .pt (TorchScript), "
@@ -68,15 +68,24 @@ def bind(
 def open_model(
     path: Path | str, *, trust_pickle: bool = False, module: str = ""
 ) -> tuple[Opened, str]:
-    """What a model file says of itself before it is bound to a table, and the file's sha256."""
+    """What a model file says of itself before it is bound to a table, and the file's sha256.
+
+    A process of its own opens it, and answers for it.
+    """
+    from privaudit.inputs.models.asked_model import open_in_child
+
     path = Path(path)
     raw = _read_bytes(path)
     digest = hashlib.sha256(raw).hexdigest()
-    opened = _open(path.suffix.lower(), raw, trust_pickle, module)
-    return opened, digest
+    file = ModelFile(path.suffix.lower(), digest, raw, trust_pickle, module)
+    return open_in_child(file), digest
 
 
-def _open(suffix: str, raw: bytes, trust_pickle: bool, module: str) -> Opened:
+def open_bytes(suffix: str, raw: bytes, trust_pickle: bool, module: str, home: str = "") -> Opened:
+    """A model's bytes, opened in this process: that of the one model (see `child_server`).
+
+    home: the folder that the user's own module is searched for in.
+    """
     if suffix in PICKLES:
         from privaudit.inputs.models.pickle_file import open_pickle
 
@@ -103,16 +112,15 @@ def _open(suffix: str, raw: bytes, trust_pickle: bool, module: str) -> Opened:
     if suffix == ".safetensors":
         from privaudit.inputs.models.safetensors_file import open_safetensors
 
-        return open_safetensors(raw, module)
+        return open_safetensors(raw, module, home)
     if suffix in TORCHES:
         from privaudit.inputs.models.torchscript import open_script
 
-        _refuse_bomb(raw, "a TorchScript file")
         return open_script(raw)
     if suffix == ".skops":
         from privaudit.inputs.models.skops_file import open_skops
 
-        _refuse_bomb(raw, "a skops file")
+        check_parts(raw, "a skops file")
         return open_skops(raw)
     raise PrivauditError(
         f"a model file of type {suffix or 'without an ending'!r}",
@@ -161,26 +169,4 @@ def _refuse_disguise(suffix: str, raw: bytes) -> None:
         )
 
 
-def _refuse_bomb(raw: bytes, what: str) -> None:
-    try:
-        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, NotImplementedError, ValueError):
-        raise PrivauditError(
-            f"{what} that cannot be unpacked",
-            "it is damaged, cut short, or of another type",
-            "save it again",
-        ) from None
-    if unpacked > MAX_UNPACKED_BYTES or (
-        unpacked > 64 << 20 and unpacked > MAX_UNPACKING_RATIO * len(raw)
-    ):
-        raise PrivauditError(
-            f"{what} of {len(raw):,} bytes that unpacks to {unpacked:,}",
-            f"at most {MAX_UNPACKING_RATIO} times its size is unpacked: a small archive can be "
-            "made to fill "
-            "memory",
-            "save the model again without compression",
-        )
-
-
-__all__ = ["ANSWERS", "KINDS", "bind", "open_model"]
+__all__ = ["ANSWERS", "KINDS", "bind", "open_bytes", "open_model"]

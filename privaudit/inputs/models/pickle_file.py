@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from dataclasses import replace
+from typing import Any
 
 from privaudit.errors import PrivauditError
 from privaudit.inputs.models.in_process import open_live
@@ -26,6 +27,12 @@ def open_pickle(raw: bytes, trust_pickle: bool) -> Opened:
             "save it as skops, ONNX, or XGBoost or LightGBM's own format; or, if you made the file "
             "yourself, add --trust-pickle",
         )
+    opened = open_live(unpickle(raw))
+    return replace(opened, notes=(*opened.notes, TRUST_NOTE))
+
+
+def unpickle(raw: bytes) -> Any:
+    """What the user's trusted pickle holds."""
     import joblib
     from sklearn.exceptions import InconsistentVersionWarning
 
@@ -33,7 +40,7 @@ def open_pickle(raw: bytes, trust_pickle: bool) -> Opened:
         with warnings.catch_warnings():
             # Estimators of another version may open, and answer otherwise than they did.
             warnings.filterwarnings("error", category=InconsistentVersionWarning)
-            held = joblib.load(io.BytesIO(raw))
+            return joblib.load(io.BytesIO(raw))
     except InconsistentVersionWarning as warning:
         raise PrivauditError(
             f"a pickle of scikit-learn {warning.original_sklearn_version}, and "
@@ -50,8 +57,6 @@ def open_pickle(raw: bytes, trust_pickle: bool) -> Opened:
             "open it where it was made and save it as skops or ONNX, or write its answers to a "
             f"table. {SCRIPT}",
         ) from None
-    opened = open_live(held)
-    return replace(opened, notes=(*opened.notes, TRUST_NOTE))
 
 
-__all__ = ["open_pickle"]
+__all__ = ["open_pickle", "unpickle"]

@@ -9,7 +9,7 @@ from privaudit.inputs.models.torch_module import open_module
 from privaudit.inputs.models.user_code import load_factory
 
 
-def open_safetensors(raw: bytes, module: str) -> Opened:
+def open_safetensors(raw: bytes, module: str, home: str = "") -> Opened:
     """Weights that hold numbers alone, for a module that the user's own code makes."""
     library = require_library("safetensors.torch", "a safetensors file")
     if not module:
@@ -18,7 +18,7 @@ def open_safetensors(raw: bytes, module: str) -> Opened:
             "it holds weights and not what is computed with them",
             "name the function that makes the module: --module package.module:function",
         )
-    made = load_factory(module, "--module")()
+    made = load_factory(module, "--module", home)()
     try:
         made.load_state_dict(library.load(raw))
     except Exception:

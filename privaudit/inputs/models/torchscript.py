@@ -1,29 +1,36 @@
-"""TorchScript files: programs of torch's own operations. No Python of the file is run."""
+"""TorchScript files: programs of torch's own operations, allowed by name.
+
+No Python of the file is run.
+"""
 
 from __future__ import annotations
 
 import io
-import re
-import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from privaudit.errors import PrivauditError
+from privaudit.inputs.models.graph_allowlist import is_allowed, refuse_operation
 from privaudit.inputs.models.opened_model import FileModel, Opened
+from privaudit.inputs.models.script_archive import inspect_script
 from privaudit.inputs.models.torch_module import TorchModel, open_torch
+from privaudit.records import Records
 
 SCRIPT_NOTE = (
-    "a TorchScript file is a program of torch's own operations: it cannot run Python, and one that "
-    "names operations which touch files is refused, but it may compute for as long as it likes"
-)
-_TOUCHES_FILES = re.compile(
-    rb"\b(torch\.save|torch\.load|aten\.save|from_file|torch\.classes|__torch__\.torch\.classes)\b|\bopen\("
+    "a TorchScript file is a program of torch's own operations: it was read before it was loaded, "
+    "and uses none but those that compute from what they are handed"
 )
 
 
 @dataclass(frozen=True, eq=False)
 class TorchScript(FileModel, TorchModel):
-    """A module from its file's bytes, which are `held`."""
+    """A module from its file's inspected bytes, which are `held`.
+
+    It is loaded anew for each question, so that it remembers none.
+    """
 
     def load(self) -> Any:
         return load_script(self.held)
@@ -32,41 +39,77 @@ class TorchScript(FileModel, TorchModel):
     def module(self) -> Any:
         return self.loaded
 
+    def predict_proba(self, records: Records) -> np.ndarray:
+        """(n, classes): see `privaudit.contracts.Model`."""
+        self._forget()
+        return super().predict_proba(records)
+
+    def forward(self, records: Records) -> np.ndarray:
+        """What the module answers, as it is, in float64."""
+        self._forget()
+        return super().forward(records)
+
+    def input_gradient(self, records: Records) -> tuple[np.ndarray, np.ndarray | None]:
+        """Gradient of each record's log loss for its inputs: see `privaudit.contracts`."""
+        self._forget()
+        return super().input_gradient(records)
+
+    def weight_gradient(self, records: Records) -> np.ndarray:
+        """(n, p) float32, per record, in the order of the module's parameters."""
+        self._forget()
+        return super().weight_gradient(records)
+
+    def _forget(self) -> None:
+        self.__dict__.pop("_loaded", None)
+
 
 def open_script(raw: bytes) -> Opened:
-    """A file of `torch.jit.save`. Its code is searched for operations that touch files first."""
-    refuse_script(raw)
-    return open_torch(TorchScript, raw, load_script(raw), "TorchScript", (SCRIPT_NOTE,))
+    """A file of `torch.jit.save`, inspected before torch loads it."""
+    inspected = inspect_script(raw)
+    model = load_script(inspected)
+    refuse_operations(model)
+    return open_torch(TorchScript, inspected, model, "TorchScript", (SCRIPT_NOTE,))
 
 
-def refuse_script(raw: bytes) -> None:
-    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-        names = archive.namelist()
-        if not any("/code/" in name for name in names):
-            raise PrivauditError(
-                "a torch file that is no TorchScript",
-                "it is a pickle (torch.save): loading it may run any code",
-                "export with torch.jit.script or torch.jit.trace and torch.jit.save, or save the "
-                "weights as safetensors and name the module (--module module:factory)",
-            )
-        for name in names:
-            if (
-                "/code/" in name
-                and name.endswith(".py")
-                and _TOUCHES_FILES.search(archive.read(name))
-            ):
-                raise PrivauditError(
-                    "a TorchScript file that names operations which read or write files",
-                    "a model that answers with probabilities needs none of them",
-                    "do not use this file; export the model again from where it was trained",
-                )
+def refuse_operations(model: Any) -> None:
+    """Refuse a loaded module whose graph, calls and all, has a node that is not on the list."""
+    try:
+        graph = model.inlined_graph
+    except (AttributeError, RuntimeError):
+        raise _no_forward() from None
+    for node in _list_nodes(graph):
+        space, _, name = node.kind().partition("::")
+        inlined = name in ("CallMethod", "CallFunction", "Function", "Closure")
+        if inlined or not is_allowed(space, name):
+            raise refuse_operation(node.kind())
 
 
-def load_script(raw: bytes) -> Any:
+def _list_nodes(root: Any) -> Iterator[Any]:
+    """Every node of a graph and of the blocks in it, without recursion."""
+    todo = [root]
+    while todo:
+        for node in todo.pop().nodes():
+            yield node
+            todo += node.blocks()
+            todo += [node.g(name) for name in node.attributeNames() if node.kindOf(name) == "g"]
+
+
+def _no_forward() -> PrivauditError:
+    return PrivauditError(
+        "a TorchScript file without a forward method",
+        "a model is asked by it",
+        "export the module that answers with probabilities",
+    )
+
+
+def load_script(inspected: bytes) -> Any:
+    """The module of bytes that `inspect_script` wrote."""
     import torch
 
     try:
-        model = torch.jit.load(io.BytesIO(raw), map_location="cpu")  # type: ignore[no-untyped-call]
+        model = torch.jit.load(  # type: ignore[no-untyped-call]
+            io.BytesIO(inspected), map_location="cpu"
+        )
         return model.eval()
     except Exception:
         raise PrivauditError(

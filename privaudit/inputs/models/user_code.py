@@ -11,8 +11,11 @@ from typing import Any
 from privaudit.errors import PrivauditError
 
 
-def load_factory(name: str, option: str) -> Callable[[], Any]:
-    """The function that `package.module:function` names; the working folder is searched first."""
+def load_factory(name: str, option: str, home: str = "") -> Callable[[], Any]:
+    """The function that `package.module:function` names.
+
+    Its folder is searched first: `home`, by default the working folder.
+    """
     module, colon, attribute = name.partition(":")
     if not (module and colon and attribute):
         raise PrivauditError(
@@ -20,7 +23,7 @@ def load_factory(name: str, option: str) -> Callable[[], Any]:
             "it reads package.module:function",
             "write for example training:make_model for make_model in training.py",
         )
-    here = str(Path.cwd())
+    here = home or str(Path.cwd())
     if here not in sys.path:
         # Worker processes import what they are sent by name, from the same places.
         sys.path.insert(0, here)

@@ -29,6 +29,7 @@ from privaudit.inputs.models.predictors import (
     NumberXGBoost,
     not_a_regressor,
 )
+from privaudit.inputs.models.xgboost_trees import check_xgboost
 from privaudit.inputs.read_table import list_names
 from privaudit.records import Records
 
@@ -83,6 +84,7 @@ def load_booster(raw: bytes) -> Any:
 
 def open_xgboost(raw: bytes) -> Opened:
     """A model as `Booster.save_model("m.json")` or `.ubj` writes it."""
+    check_xgboost(raw)
     booster = load_booster(raw)
     learner = json.loads(booster.save_config())["learner"]
     objective = learner["objective"]["name"]

@@ -92,14 +92,14 @@ def steps(values: np.ndarray, who: np.ndarray) -> Steps:
             at = upto + int(counts[place])
             found.append((float(distinct[place]), upto, at, True))
     weight = np.ones(len(values))
-    for _, low, high, _ in found:
-        weight[low:high] = weigh(who[low:high]) / (high - low)
+    for _, start, stop, _ in found:
+        weight[start:stop] = weigh(who[start:stop]) / (stop - start)
     share = np.concatenate([[0.0], np.cumsum(weight)])
     share /= max(share[-1], 1.0)
     made = np.array([value for value, *_ in found])
-    low, high = (np.array([one[k] for one in found], dtype=np.int64) for k in (1, 2))
+    begin, end = (np.array([one[k] for one in found], dtype=np.int64) for k in (1, 2))
     shared = np.array([one[3] for one in found], dtype=bool)
-    return Steps(_rounded(made, shared), share[low], share[high], shared)
+    return Steps(_rounded(made, shared), share[begin], share[end], shared)
 
 
 def _count_each(code: np.ndarray, who: np.ndarray, codes: int) -> np.ndarray:

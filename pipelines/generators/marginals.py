@@ -19,7 +19,7 @@ APART = (
     "relation between them is gone, and a model trained on this table has learnt nothing."
 )
 HELD = (
-    f"The saved generator holds one distribution a column, and no row. Each number of it is a value "
+    "The saved generator holds one distribution a column, and no row. Each number of it is a value "
     f"that {POOL} patients share, or the middle of {RUN} patients' values without the {POOL - 1} "
     "largest and smallest of them. No formal privacy guarantee is given."
 )

@@ -173,18 +173,12 @@ def pool_records(records: Records, *, clip: bool = False) -> Records:
     Raises:
         PrivauditError: For fewer patients, or where no class has so many.
     """
-    records = _thin(records)
+    before = None
+    while before is None or len(records) < before:
+        # Without a class a patient has fewer rows, and without rows a class fewer patients.
+        before = len(records)
+        records = _leave_out_classes(_thin(records))
     who = np.unique(records.patient, return_inverse=True)[1]
-    people = [count_patients(who[records.y == c]) for c in range(len(records.classes))]
-    kept = np.isin(records.y, np.flatnonzero(np.array(people) >= POOL))
-    if not kept.any():
-        raise PrivauditError(
-            f"a table without an outcome of {POOL} patients or more",
-            "whatever is kept of fewer is kept of somebody",
-            "give more patients, or join the classes of the outcome",
-        )
-    if not kept.all():
-        records, who = records.take(kept), who[kept]
     X = records.X.astype(np.float64)
     _pool_gaps(records.columns, X, who)
     for j, column in enumerate(records.columns):
@@ -193,6 +187,19 @@ def pool_records(records: Records, *, clip: bool = False) -> Records:
         elif clip:
             _clip(column, X[:, j], who)
     return replace(records, X=X)
+
+
+def _leave_out_classes(records: Records) -> Records:
+    """The rows whose outcome at least POOL patients have."""
+    people = [count_patients(records.patient[records.y == c]) for c in range(len(records.classes))]
+    kept = np.isin(records.y, np.flatnonzero(np.array(people) >= POOL))
+    if not kept.any():
+        raise PrivauditError(
+            f"a table without an outcome of {POOL} patients or more",
+            "whatever is kept of fewer is kept of somebody",
+            "give more patients, or join the classes of the outcome",
+        )
+    return records if kept.all() else records.take(kept)
 
 
 def _thin(records: Records) -> Records:

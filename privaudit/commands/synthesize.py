@@ -269,15 +269,19 @@ def _note_constants(records: Records) -> None:
     X = records.X
     same, empty = [], []
     for j, column in enumerate(records.columns):
-        seen = X[~np.isnan(X[:, j]), j]
-        if not len(seen):
+        there = ~np.isnan(X[:, j])
+        seen = X[there, j]
+        if len(np.unique(records.patient[there])) < MIN_CELL:
             empty.append(column.name)
         elif (seen == seen[0]).all():
             same.append(column.name)
     if same:
         _print(f"note: one value in every row, and so in the new table: {_listed(same)}")
     if empty:
-        _print(f"note: never recorded, and so missing in the new table: {_listed(empty)}")
+        _print(
+            f"note: recorded for fewer than {MIN_CELL} patients or for none, and so missing in the "
+            f"new table: {_listed(empty)}"
+        )
 
 
 def _count(count: int) -> str:

@@ -30,10 +30,11 @@ LEVEL, FLAG, MODE = 0, 1, 2
 @dataclass(frozen=True, eq=False)
 class Codes:
     """Rows as a network reads them. scalars: (n, s) float32; picks: (n, p) int16, -1 = not
-    measured."""
+    measured; patient: (n,) whose they are, None of drawn ones."""
 
     scalars: np.ndarray
     picks: np.ndarray
+    patient: np.ndarray | None = None
 
     def take(self, rows: np.ndarray | slice) -> Codes:
         return Codes(self.scalars[rows], self.picks[rows])
@@ -196,7 +197,7 @@ class Table:
                 seen = plan.seen(j)
                 values = plan.column(j)[seen].astype(np.float64)
                 scalars[seen, i] = _rank(values, self.knots[i])
-        return Codes(scalars, picks)
+        return Codes(scalars, picks, plan.records.patient)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What a saved generator keeps of it: no row, and no more numbers for more rows."""
@@ -400,7 +401,7 @@ def _check_levels(records: Records) -> None:
         levels = 0 if column.kind == "numeric" else len(np.unique(records.X[:, j]))
         if levels > MOST_LEVELS:
             raise PrivauditError(
-                f"column {column.name!r} with {levels} levels in {len(records)} records",
+                f"column {column.name!r} with {levels} levels",
                 f"a network learns nothing of a category with more than {MOST_LEVELS} levels: such "
                 "a column is an id or free text",
                 "leave the column out of the schema, or group its levels",

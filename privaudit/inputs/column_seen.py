@@ -50,7 +50,8 @@ class Seen:
     tables: of each table, how many cells hold each value; rows, there: cells, and those that are
     recorded; null_words: cells with a word for missing; bad: cells that are no plain number;
     holders: up to 10 patients of each value, while there are few values; patients: some of those
-    of whom anything is recorded, up to 20; fractional: up to 10 with a number that is no whole one;
+    of whom anything is recorded, up to 20; fractional, beyond: up to 10 with a number that is no
+    whole one, and with one that is neither 0 nor 1;
     tops, bottoms: the 10 patients of the largest and of the smallest numbers, each with their own;
     table_forms: of each table, in how many ways numbers and words are written, counted over
     different values; points: whether numbers hold a point, which surely_points is no thousands
@@ -76,6 +77,7 @@ class Seen:
     holders: dict[str, set[object]] = field(default_factory=dict)
     patients: set[object] = field(default_factory=set)
     fractional: set[object] = field(default_factory=set)
+    beyond: set[object] = field(default_factory=set)
     tops: dict[object, float] = field(default_factory=dict)
     bottoms: dict[object, float] = field(default_factory=dict)
     many: bool = False
@@ -135,9 +137,11 @@ class Seen:
         import polars as pl
 
         seen = pl.DataFrame({"who": patient, "x": found}).drop_nulls("x")
-        if len(self.fractional) < MIN_CELL:
-            few = seen.filter(pl.col("x") % 1 != 0).get_column("who").unique().head(MIN_CELL)
-            self.fractional |= set(few.to_list())
+        odd = {"fractional": pl.col("x") % 1 != 0, "beyond": ~pl.col("x").is_in([0.0, 1.0])}
+        for name, found_odd in odd.items():
+            held_odd: set[object] = getattr(self, name)
+            if len(held_odd) < MIN_CELL:
+                held_odd |= set(seen.filter(found_odd)["who"].unique().head(MIN_CELL).to_list())
         by = seen.group_by("who").agg(high=pl.col("x").max(), low=pl.col("x").min())
         for name, held, sign in (("high", self.tops, 1), ("low", self.bottoms, -1)):
             ranked = by.sort(name, descending=sign > 0).head(MIN_CELL)
@@ -249,9 +253,16 @@ class Seen:
     @property
     def pooled_integer(self) -> bool:
         """Whether the numbers are whole, those of fewer than 10 among 20 patients apart."""
-        return self.integer or (
-            len(self.patients) >= 2 * MIN_CELL and len(self.fractional) < MIN_CELL
-        )
+        return self.integer or (self._enough and len(self.fractional) < MIN_CELL)
+
+    @property
+    def pooled_binary(self) -> bool:
+        """Whether the numbers are 0 and 1, those of fewer than 10 among 20 patients apart."""
+        return self.distinct <= {0.0, 1.0} or (self._enough and len(self.beyond) < MIN_CELL)
+
+    @property
+    def _enough(self) -> bool:
+        return len(self.patients) >= 2 * MIN_CELL
 
     @property
     def is_plain(self) -> bool:

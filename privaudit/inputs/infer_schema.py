@@ -286,7 +286,7 @@ class _Proposal:
 
     def _note_missing_words(self, features: Collection[str]) -> list[str]:
         counts = [
-            f"{name!r} ({name_count(one.null_words)} cells)"
+            f"{name!r} ({name_count(one.null_words // 10 * 10)} cells)"
             for name, one in self.seen.items()
             if name in features and one.null_words
         ]
@@ -369,9 +369,10 @@ class _Proposal:
         return self._text(seen, marks, needed)
 
     def _numeric(self, seen: Seen, marks: dict[str, Any]) -> Column:
-        if len(seen.distinct) == 1:
+        ends = seen.pooled if self.pooled else (seen.low, seen.high)
+        if ends is not None and ends[0] == ends[1]:
             self.note("only one value occurs in", seen.name)
-        if seen.distinct <= {0.0, 1.0}:
+        if seen.pooled_binary if self.pooled else seen.distinct <= {0.0, 1.0}:
             self.guessed[seen.name] = ("kind",)
             return Column(seen.name, "binary", **marks)
         if may_be_epochs(seen.low, seen.high, seen.integer, len(seen.distinct)):
@@ -380,9 +381,9 @@ class _Proposal:
         self.guessed[seen.name] = ("bounds", "integer") if integer else ("bounds",)
         if seen.integer and seen.unique == 1.0 and seen.rows >= 100 and not seen.few:
             self.note("every value is different; check that it is no identifier", seen.name)
-        if seen.integer and max(abs(seen.low), abs(seen.high)) > 2**24:
+        if integer and ends is not None and max(map(abs, ends)) > 2**24:
             self.note("whole numbers beyond 16,777,216 are stored to 7 digits", seen.name)
-        bounds = self._bounds(seen)
+        bounds = self._bounds(seen, ends)
         aged = identifiers.normalise(seen.name) in ("age", "age_years", "anchor_age")
         if aged and (self.pooled or seen.high > 89) and (bounds is None or bounds[1] > 89):
             self.note(
@@ -391,8 +392,7 @@ class _Proposal:
             )
         return Column(seen.name, "numeric", bounds=bounds, integer=integer, **marks)
 
-    def _bounds(self, seen: Seen) -> tuple[float, float] | None:
-        ends = seen.pooled if self.pooled else (seen.low, seen.high)
+    def _bounds(self, seen: Seen, ends: tuple[float, float] | None) -> tuple[float, float] | None:
         known = identifiers.find_range(seen.name)
         if known and (ends is None or (known[0] <= ends[0] and ends[1] <= known[1])):
             self.note("bounds are what is possible of a measurement of this name", seen.name)

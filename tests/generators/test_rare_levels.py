@@ -182,6 +182,28 @@ def test_bounds_follow_what_ten_patients_reach(
     assert (column.bounds, column.integer) == (bounds, integer)
 
 
+@pytest.mark.parametrize("rows", [1, 30])
+@pytest.mark.parametrize("patients", [1, 9])
+def test_a_proposal_is_the_same_with_and_without_nine_patients(
+    tmp_path: Path, rows: int, patients: int
+) -> None:
+    """Of all but the levels of a category, of which `(other)` may show that there are more."""
+    table = frame().assign(
+        bit=lambda t: t["age"] % 2, whole=lambda t: t["age"] * 3.0, same=4.5, only="no", none=None
+    )
+    own = {"age": 109.5, "marker": -7777.7, "bit": 2, "whole": 7777.7, "same": 9e9}
+    own |= {"only": "yes", "smoker": "yes", "died": "no", "ward": "north"}
+    more = pd.DataFrame([own] * (rows * patients))
+    more["patient_id"] = [f"Q{i // rows}" for i in range(len(more))]
+    schemas = []
+    for one in (table, pd.concat([table, more])):
+        one.to_csv(tmp_path / "t.csv", index=False)
+        schemas.append(
+            propose_schema(tmp_path / "t.csv", outcome="died", patient="patient_id", pooled=True)
+        )
+    assert schemas[0] == schemas[1]
+
+
 def test_a_guess_of_an_older_schema_is_fitted_to_ten_patients(tmp_path: Path) -> None:
     table = put("marker", 7777.7)(add("flag", None)(frame()))
     table.to_csv(tmp_path / "real.csv", index=False)

@@ -10,7 +10,6 @@ from pipelines.generators._gaps import Gaps
 from pipelines.generators._pooled import POOL, Steps, count_patients, find_middle, steps, weigh
 from pipelines.generators._saved import SavedGenerator, damaged
 from pipelines.generators._valid import Shape
-from privaudit.disclosure_limits import name_count
 from privaudit.errors import PrivauditError
 from privaudit.records import Column, Records
 
@@ -22,9 +21,8 @@ def check(records: Records) -> None:
     """Refuse tables that are too small, or have no columns, to learn a distribution from."""
     if len(records) < LEAST:
         raise PrivauditError(
-            f"a table of {name_count(len(records))} rows",
-            f"a generator learns distributions: from fewer than {LEAST} rows it could only repeat "
-            "people",
+            f"a table of fewer than {LEAST} rows",
+            "a generator learns distributions: from so few rows it could only repeat people",
             f"give at least {LEAST} rows; several hundred for anything useful",
         )
     if not records.columns:

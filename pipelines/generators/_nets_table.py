@@ -14,7 +14,6 @@ from pipelines.generators._pooled import Steps, pool_records, steps, weigh
 from pipelines.generators._saved import SavedGenerator, damaged
 from pipelines.generators._valid import Shape
 from privaudit.contracts import Claim
-from privaudit.disclosure_limits import name_count
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
 
@@ -99,9 +98,9 @@ class Table:
 
         if len(records) < LEAST_ROWS:
             raise PrivauditError(
-                f"{name_count(len(records))} records for a neural generator",
-                f"networks learn nothing of a table from fewer than {LEAST_ROWS} rows, and a few "
-                "hundred are needed for something useful",
+                f"fewer than {LEAST_ROWS} records for a neural generator",
+                "networks learn nothing of a table from so few rows, and a few hundred are needed "
+                "for something useful",
                 "use the generator copula or marginals, or more records",
             )
         check_levels(records, range(len(records.columns)))

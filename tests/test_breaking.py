@@ -29,10 +29,10 @@ def synthesize(frame: pd.DataFrame) -> int:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"heart": [np.inf, *range(60, 179)]}, "(1 of 120 cells: words)"),
-        ({"heart": [-np.inf, *range(60, 179)]}, "(1 of 120 cells: words)"),
+        ({"heart": [np.inf, *range(60, 179)]}, "(fewer than 10 of the cells: words)"),
+        ({"heart": [-np.inf, *range(60, 179)]}, "(fewer than 10 of the cells: words)"),
         ({"heart": [1e300] + [80.0] * 119}, "too large a number"),
-        ({"subject_id": 1}, "120 rows of 1 patients"),
+        ({"subject_id": 1}, "120 rows of fewer than 50 patients"),
         ({"died": 1}, "nothing to predict"),
         ({"died": np.nan}, "nothing to predict"),
         ({"died": ["rare"] + ["no", "yes"] * 59 + ["no"]}, "classes of fewer than 10 patients"),

@@ -21,6 +21,11 @@ COVERS = frozenset({Access.TABLE, Access.FILE, Access.ANSWERS, Access.WEIGHTS})
 counts."""
 WIDE = 1000
 """Bounds from 0 or more whose upper end is this many times the rest are cut on a log scale."""
+ROWS = (
+    "How many patients there were is private too (the relation is add-remove): of it the delta "
+    "shows the power of ten, unless it is set, and the noisy counts give an estimate. Choose the "
+    "number of rows to draw by that, not by the real number."
+)
 USUAL = 3.0
 """Cells of equal width cover so many usual spreads around the textbook's usual value; two more the
 rest."""
@@ -305,6 +310,9 @@ class CellSampler:
         parent: (released,) which released column each depends on, -1 for none.
         tables: For each (classes, cells of the parent or 1, cells) chances.
         noisy: See `Cells.noisy`.
+        total: How many patients there were, by the noisy counts: a table of about so many rows
+            tells nothing that the guarantee does not cover, one of exactly as many as there were
+            does, since the relation is add-remove.
     """
 
     name: str
@@ -316,6 +324,12 @@ class CellSampler:
     noisy: dict[str, tuple[np.ndarray, np.ndarray]]
     claim: Claim
     notes: tuple[str, ...]
+    total: float = 0.0
+
+    @property
+    def rows(self) -> int:
+        """Rows of a table that is to be about as long as the private one."""
+        return max(1, round(self.total))
 
     def sample(self, rows: int, rng: np.random.Generator) -> Records:
         y = _pick(self.prior[None], np.zeros(rows, dtype=np.int64), rng)
@@ -331,6 +345,7 @@ class CellSampler:
         arrays = {"prior": self.prior, "parent": self.parent}
         arrays |= {f"table_{i:05}": table for i, table in enumerate(self.tables)}
         arrays["noisy"] = np.concatenate([shares for _, shares in self.noisy.values()])
+        arrays["total"] = np.array([self.total])
         facts = {"released": self.cells.released, "bins": self.cells.bins}
         return SavedGenerator(self.shape, self.claim, self.notes, facts, arrays).save(self.name)
 
@@ -370,7 +385,11 @@ class CellSampler:
             saved.shape.columns[j].name: (edges[1:-1], shares)
             for j, edges, shares in zip(released, cells.edges, noisy, strict=True)
         }
-        return cls(name, saved.shape, cells, prior, parent, tables, named, saved.claim, saved.notes)
+        total = float(saved.array("total", 1, shape=(1,))[0])
+        return cls(
+            *(name, saved.shape, cells, prior, parent, tables),
+            *(named, saved.claim, saved.notes, total),
+        )
 
 
 def order(parent: np.ndarray) -> list[int]:

@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy, leaky_relu, linear
 
 from pipelines.generators._nets_table import MODE, Codes, Table
 from pipelines.generators._nets_training import Spans
+from pipelines.generators._pooled import weigh
 
 if TYPE_CHECKING:
     from pipelines.generators.ctgan import CTGAN
@@ -30,7 +31,8 @@ class Asked:
     Args:
         option: (c, widest), the options' places among all, -1 for padding.
         place: Where they are among the encoded columns.
-        shares: (c, widest), how often each was in the records.
+        shares: (c, widest), how often each was in the records, no patient being more than a tenth
+            of it.
         rows: For each pick its rows by option, `first` and `size` of each option's; empty in a
             saved generator, which needs none.
     """
@@ -49,6 +51,7 @@ class Asked:
         width = table.width[chosen]
         widest = int(width.max(initial=0))
         shape = (len(chosen), widest)
+        counted = np.zeros(shape)
         option, size = np.full(shape, -1, dtype=np.int64), np.zeros(shape, dtype=np.int64)
         begin = np.cumsum(width) - width
         rows = []
@@ -59,8 +62,9 @@ class Asked:
             picked = codes.picks[:, p]
             rows.append(np.argsort(picked, kind="stable"))
             size[c] = np.bincount(picked, minlength=widest)
+            counted[c, : width[c]] = _weigh(picked, int(width[c]), codes.patient)
         first = np.cumsum(size, axis=1) - size
-        shares = size / max(len(codes.picks), 1)
+        shares = counted / np.maximum(counted.sum(axis=1, keepdims=True), 1)
         return cls(option, np.array(place, dtype=np.int64), shares, tuple(rows), first, size)
 
     @property
@@ -70,6 +74,13 @@ class Asked:
     def arrays(self) -> dict[str, np.ndarray]:
         """What drawing needs: how often each option was in the records."""
         return {"asked.shares": self.shares[self.option >= 0].astype(np.float32)}
+
+
+def _weigh(picked: np.ndarray, options: int, patient: np.ndarray | None) -> list[int]:
+    """How many rows of each option count."""
+    if patient is None:
+        return np.bincount(picked, minlength=options).tolist()
+    return [weigh(patient[picked == option]) for option in range(options)]
 
 
 class Adversaries:

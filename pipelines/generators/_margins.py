@@ -1,22 +1,18 @@
-"""How every column is distributed on its own, in steps that pool ten patients or more."""
+"""How every column is distributed on its own, in the steps of `_pooled`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from pipelines.generators._gaps import Gaps
+from pipelines.generators._pooled import POOL, Steps, count_patients, find_middle, steps, weigh
 from pipelines.generators._saved import SavedGenerator, damaged
 from pipelines.generators._valid import Shape
 from privaudit.errors import PrivauditError
-from privaudit.records import Records
+from privaudit.records import Column, Records
 
-POOL = 10
-"""Patients at least behind every number that is kept."""
-STEPS = 200
-"""Steps at most in one column's distribution."""
 LEAST = 50
 """Records at least: fewer say nothing about a distribution that would not be about a person."""
 
@@ -25,9 +21,8 @@ def check(records: Records) -> None:
     """Refuse tables that are too small, or have no columns, to learn a distribution from."""
     if len(records) < LEAST:
         raise PrivauditError(
-            f"a table of {len(records)} rows",
-            f"a generator learns distributions: from fewer than {LEAST} rows it could only repeat "
-            "people",
+            f"a table of fewer than {LEAST} rows",
+            "a generator learns distributions: from so few rows it could only repeat people",
             f"give at least {LEAST} rows; several hundred for anything useful",
         )
     if not records.columns:
@@ -136,13 +131,13 @@ def _by_outcome(records: Records, j: int) -> tuple[int, ...]:
 class Margins:
     """Inverse distribution functions, column by column, as broken lines: share of rows -> value.
 
-    A value that enough patients share is kept as it is; the rest are kept as means over runs of the
-    sorted values, each of at least POOL patients, so that no number is one patient's.
+    A value that enough patients share is kept as it is; of the rest the middles of runs of sorted
+    values, so that no number is one patient's and none follows an extreme (see `steps`).
 
     Args:
         p, x: All columns' corners, one after the other.
         starts: (width + 1,) where each begins.
-        whole: (width,) bool, columns whose values were all whole numbers.
+        whole: (width,) bool, columns whose values were whole numbers, of a few patients apart.
     """
 
     p: np.ndarray
@@ -152,17 +147,16 @@ class Margins:
 
     @classmethod
     def fit(cls, layout: Layout, spread: np.ndarray, patient: np.ndarray) -> Margins:
-        least = pool(patient)
+        who = np.unique(patient, return_inverse=True)[1]
         corners, whole = [], np.zeros(spread.shape[1], dtype=bool)
-        bounds = [c.bounds for c in layout.shape.columns]
         for j in range(spread.shape[1]):
-            values = spread[:, j]
-            values = np.sort(values[~np.isnan(values)])
-            whole[j] = bool((values == np.floor(values)).all())
+            seen = ~np.isnan(spread[:, j])
+            values, own = spread[seen, j], who[seen]
+            whole[j] = count_patients(own[values != np.floor(values)]) < POOL
             if layout.coded[j]:
-                corners.append(_levels(values, least))
+                corners.append(_levels(values, own))
             else:
-                corners.append(_corners(values, least, bounds[j] or (-np.inf, np.inf)))
+                corners.append(_corners(steps(values, own), layout.shape.columns[j]))
         starts = np.cumsum([0, *(len(p) for p, _ in corners)])
         p = np.concatenate([p for p, _ in corners])
         x = np.concatenate([x for _, x in corners])
@@ -198,54 +192,31 @@ class Margins:
         return cls(p.astype(np.float64), x.astype(np.float64), starts, whole)
 
 
-def pool(patient: np.ndarray) -> int:
-    """So many rows are certainly those of POOL patients or more."""
-    _, counts = np.unique(patient, return_counts=True)
-    most = np.sort(counts)[::-1][: POOL - 1]
-    return int(most.sum()) + 1
-
-
-def _levels(values: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:
-    """Steps of the codes that enough rows hold; the others are left out."""
-    if not len(values):
-        return np.array([0.0]), np.array([0.0])
-    codes, counts = np.unique(values, return_counts=True)
-    enough = counts >= least
+def _levels(values: np.ndarray, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Steps of the codes that enough patients have; the others are left out."""
+    codes, first = np.unique(np.sort(values), return_index=True)
+    parts = np.split(who[np.argsort(values, kind="stable")], first[1:])
+    counts = np.array([weigh(part) for part in parts])
+    enough = counts > 0
     if not enough.any():
-        enough = counts == counts.max()
+        return np.array([0.0]), np.array([0.0])
     share = np.cumsum(counts[enough]) / counts[enough].sum()
     p = np.stack([np.concatenate([[0.0], share[:-1]]), share], axis=1).ravel()
     return p, np.repeat(codes[enough], 2)
 
 
-def _corners(
-    values: np.ndarray, least: int, bounds: tuple[float, float]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Shared values as flat pieces; what lies between as means of runs of the sorted values."""
-    m = len(values)
-    if m < least:
-        # Too few to say anything: the middle of what is possible, or nothing.
-        middle = sum(bounds) / 2 if np.isfinite(bounds).all() else 0.0
-        return np.array([0.5]), np.array([middle])
-    size = max(least, -(-m // STEPS))
-    distinct, first, counts = np.unique(values, return_index=True, return_counts=True)
-    shared = np.flatnonzero(counts >= least)
-    p: list[np.ndarray] = []
-    x: list[np.ndarray] = []
-    begin = 0
-    for place in [*shared.tolist(), -1]:
-        end = int(first[place]) if place >= 0 else m
-        if end - begin >= least:
-            pieces = (end - begin) // size or 1
-            edges = np.linspace(begin, end, pieces + 1).astype(np.int64)
-            sums = np.add.reduceat(values[begin:end], edges[:-1] - begin)
-            p.append((edges[:-1] + edges[1:]) / 2 / m)
-            x.append(sums / np.diff(edges))
-        if place >= 0:
-            begin = end + int(counts[place])
-            p.append(np.array([end, begin]) / m)
-            x.append(np.repeat(distinct[place], 2))
-    return _ends(np.concatenate(p), np.concatenate(x), bounds)
+def _corners(found: Steps, column: Column) -> tuple[np.ndarray, np.ndarray]:
+    """Shared values as flat pieces, the middles of runs as corners between them."""
+    bounds = column.bounds or (-np.inf, np.inf)
+    if not len(found):
+        return np.array([0.5]), np.array([find_middle(column)])
+    p, x = [], []
+    for value, begin, end, shared in zip(
+        found.value, found.begin, found.end, found.shared, strict=True
+    ):
+        p += [begin, end] if shared else [(begin + end) / 2]
+        x += [value, value] if shared else [value]
+    return _ends(np.array(p), np.clip(x, *bounds), bounds)
 
 
 def _ends(
@@ -260,10 +231,3 @@ def _ends(
                 at = 0 if end == 0 else len(p)
                 p, x = np.insert(p, at, share), np.insert(x, at, np.clip(value, *bounds))
     return p, x
-
-
-def constant(columns: Sequence[str], margins: Margins) -> tuple[str, ...]:
-    """Names of the columns that hold one value."""
-    pairs = zip(margins.starts[:-1], margins.starts[1:], strict=True)
-    same = [bool(np.ptp(margins.x[a:b]) == 0) for a, b in pairs]
-    return tuple(name for name, one in zip(columns, same, strict=False) if one)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipelines.generators._nets_modes import MODES, WIDE, Modes
+from pipelines.generators._pooled import Steps, pool_records, steps, weigh
 from pipelines.generators._saved import SavedGenerator, damaged
 from pipelines.generators._valid import Shape
 from privaudit.contracts import Claim
@@ -28,10 +29,11 @@ LEVEL, FLAG, MODE = 0, 1, 2
 @dataclass(frozen=True, eq=False)
 class Codes:
     """Rows as a network reads them. scalars: (n, s) float32; picks: (n, p) int16, -1 = not
-    measured."""
+    measured; patient: (n,) whose they are, None of drawn ones."""
 
     scalars: np.ndarray
     picks: np.ndarray
+    patient: np.ndarray | None = None
 
     def take(self, rows: np.ndarray | slice) -> Codes:
         return Codes(self.scalars[rows], self.picks[rows])
@@ -86,6 +88,9 @@ class Table:
     ) -> tuple[Table, Codes]:
         """The table's shape, learnt from these rows, and the rows in it.
 
+        What fewer than ten patients decide is taken back first (`pool_records`), so that neither
+        the shape nor the training sees it; there may be fewer rows then.
+
         Raises:
             PrivauditError: For fewer than LEAST_ROWS rows and for columns of too many levels.
         """
@@ -93,13 +98,14 @@ class Table:
 
         if len(records) < LEAST_ROWS:
             raise PrivauditError(
-                f"{len(records)} records for a neural generator",
-                f"networks learn nothing of a table from fewer than {LEAST_ROWS} rows, and a few "
-                "hundred are needed for something useful",
+                f"fewer than {LEAST_ROWS} records for a neural generator",
+                "networks learn nothing of a table from so few rows, and a few hundred are needed "
+                "for something useful",
                 "use the generator copula or marginals, or more records",
             )
         check_levels(records, range(len(records.columns)))
-        plan = _Plan(records)
+        _check_levels(records)
+        plan = _Plan(pool_records(records, clip=True))
         for j in range(len(records.columns) + 1):
             plan.add(j)
         table = plan.table(scale)
@@ -190,7 +196,7 @@ class Table:
                 seen = plan.seen(j)
                 values = plan.column(j)[seen].astype(np.float64)
                 scalars[seen, i] = _rank(values, self.knots[i])
-        return Codes(scalars, picks)
+        return Codes(scalars, picks, plan.records.patient)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What a saved generator keeps of it: no row, and no more numbers for more rows."""
@@ -341,23 +347,14 @@ class _Plan:
             self.fixed[j] = float(distinct[0]) if len(distinct) else np.nan
         elif numeric and len(distinct) > 2:
             self.numbers.append(j)
-        elif len(distinct) > MOST_LEVELS:
-            raise PrivauditError(
-                f"column {self.records.columns[j].name!r} with {len(distinct)} levels in "
-                f"{self.rows} records",
-                f"a network learns nothing of a category with more than {MOST_LEVELS} levels: such "
-                "a "
-                "column is an id or free text",
-                "leave the column out of the schema, or group its levels",
-            )
         else:
             self.levels[j] = distinct
 
     def table(self, scale: Literal["modes", "ranks"]) -> Table:
         d = len(self.records.columns) + 1
-        seen = [self.column(j)[self.seen(j)].astype(np.float64) for j in self.numbers]
-        modes = Modes.fit(seen if scale == "modes" else [])
-        knots = np.array([np.quantile(x, KNOTS) for x in seen if scale == "ranks"])
+        found = [self.steps(j) for j in self.numbers]
+        modes = Modes.fit([x.expand(self.rows) for x in found if scale == "modes"])
+        knots = np.array([_knots(x) for x in found if scale == "ranks"])
         spans = [(LEVEL, j, len(levels)) for j, levels in self.levels.items()]
         spans += [(FLAG, i, 2) for i in range(len(self.missing))]
         spans += [(MODE, i, int(k)) for i, k in enumerate(modes.count)]
@@ -382,8 +379,39 @@ class _Plan:
             _dense(self.repeats, d, -1),
             _dense(dict.fromkeys(self.fixed, True), d, False),
             _dense(self.fixed, d, np.nan),
-            np.unique(self.records.y, return_counts=True)[1] / self.rows,
+            self.shares,
         )
+
+    @property
+    def shares(self) -> np.ndarray:
+        """The share of each class that occurs, no patient being more than a tenth of one."""
+        y, patient = self.records.y, self.records.patient
+        counts = np.array([weigh(patient[y == c]) for c in np.unique(y)])
+        return counts / counts.sum()
+
+    def steps(self, j: int) -> Steps:
+        """The distribution of a number."""
+        who = np.unique(self.records.patient, return_inverse=True)[1]
+        return steps(self.column(j)[self.seen(j)], who[self.seen(j)])
+
+
+def _check_levels(records: Records) -> None:
+    for j, column in enumerate(records.columns):
+        levels = 0 if column.kind == "numeric" else len(np.unique(records.X[:, j]))
+        if levels > MOST_LEVELS:
+            raise PrivauditError(
+                f"column {column.name!r} with {levels} levels",
+                f"a network learns nothing of a category with more than {MOST_LEVELS} levels: such "
+                "a column is an id or free text",
+                "leave the column out of the schema, or group its levels",
+            )
+
+
+def _knots(found: Steps) -> np.ndarray:
+    """The values at the shares KNOTS."""
+    share = np.where(found.shared, found.begin, (found.begin + found.end) / 2)
+    last = np.where(found.shared, found.end, share)
+    return np.interp(KNOTS, np.stack([share, last], axis=1).ravel(), np.repeat(found.value, 2))
 
 
 def _dense(sparse: Mapping[int, Any], d: int, rest: Any) -> np.ndarray:

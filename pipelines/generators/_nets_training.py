@@ -24,7 +24,7 @@ from privaudit.seeds import borrowed_globals, torch_generator
 
 EVERY = 15.0
 """Seconds between two checkpoints, at the least."""
-VERSION = 1
+VERSION = 2
 
 
 class Spans:

@@ -7,17 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.generators._margins import POOL, Layout, Margins, check
+from pipelines.generators._margins import Layout, Margins, check
+from pipelines.generators._pooled import POOL, RUN, pool_records
 from pipelines.generators._saved import SavedGenerator, damaged
 from privaudit.contracts import Claim, Generator, Progress, Sampler
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
 
 HELD = (
-    f"The saved generator holds one distribution a column, each number of it over {POOL} patients "
-    "or "
-    "more, one correlation for every pair of columns, and no row. No formal privacy guarantee is "
-    "given."
+    "The saved generator holds one distribution a column, one correlation for every pair of "
+    f"columns, and no row. Each number of a distribution is a value that {POOL} patients share, or "
+    f"the middle of {RUN} patients' values without the {POOL - 1} largest and smallest of them. No "
+    "formal privacy guarantee is given."
 )
 TERMS = 30
 """Hermite terms of a column's scores: enough for a correlation of .95 between yes-or-no columns."""
@@ -25,6 +26,8 @@ STRONGEST = 0.99
 """Correlations are sought up to here."""
 SMALLEST = 1e-4
 """Eigenvalues of the correlation matrix are raised to this."""
+PLACES = 3
+"""Correlations are kept to so many places: more would only serve to solve for a patient."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Copula(Generator):
     ) -> Sampler:
         self.check()
         check(records)
+        records = pool_records(records)
         layout = Layout.of(records)
         spread = layout.spread(records)
         margins = Margins.fit(layout, spread, records.patient)
@@ -66,8 +70,10 @@ class Copula(Generator):
         if progress is not None:
             progress("relations between columns", 0.5)
         correlation, pairs = _correlations(scores, ~np.isnan(spread), terms)
+        correlation[_count_least(spread, records.patient) < RUN] = 0.0
         amount = _amount(correlation, pairs) if self.shrink is None else self.shrink
         np.multiply(correlation, 1 - amount, out=correlation)
+        np.round(correlation, PLACES, out=correlation)
         np.fill_diagonal(correlation, 1.0)
         if progress is not None:
             progress("relations between columns", 1.0)
@@ -178,9 +184,18 @@ def _correlations(
     flat = (terms**2).sum(axis=1) == 0
     found[flat, :] = found[:, flat] = 0.0
     # Where one column says nothing on the rows that have both, nothing is known of the pair.
-    unknown = (spread < 1e-9) | (spread.T < 1e-9) | (pairs < 2 * POOL)
+    unknown = (spread < 1e-9) | (spread.T < 1e-9) | (pairs < RUN)
     found[unknown] = 0.0
     return found, pairs
+
+
+def _count_least(spread: np.ndarray, patient: np.ndarray) -> np.ndarray:
+    """(width, width) of how many patients at least each pair of columns is known: each row is that
+    share of its patient."""
+    _, code, counts = np.unique(patient, return_inverse=True, return_counts=True)
+    here = ~np.isnan(spread)
+    result: np.ndarray = (here / counts[code][:, None]).T @ here
+    return result + 1e-9
 
 
 def _amount(correlation: np.ndarray, pairs: np.ndarray) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines._bounded import ONE_STAY, one_stay
-from pipelines.generators._cells import COVERS, Cells, CellSampler, counts, onto, totals
+from pipelines.generators._cells import COVERS, ROWS, Cells, CellSampler, counts, onto, totals
 from pipelines.generators._margins import check
 from pipelines.generators._valid import Shape
 from pipelines.settings import settle_delta
@@ -87,7 +87,8 @@ class DPHistogram(Generator):
             tables,
             cells.noisy(noisy),
             claim,
-            (ONE_STAY, CUTS, APART, chosen(cells)),
+            (ONE_STAY, CUTS, APART, ROWS, chosen(cells)),
+            total=float(sums.sum()),
         )
 
     @classmethod

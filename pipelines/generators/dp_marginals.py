@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pipelines._bounded import ONE_STAY, one_stay
-from pipelines.generators._cells import COVERS, Cells, CellSampler, counts, order, totals
+from pipelines.generators._cells import COVERS, ROWS, Cells, CellSampler, counts, order, totals
 from pipelines.generators._margins import check
 from pipelines.generators._valid import Shape
 from pipelines.generators.dp_histogram import CUTS, chances, chosen
@@ -122,7 +122,8 @@ class DPMarginals(Generator):
             tables,
             cells.noisy(with_outcome),
             claim,
-            (ONE_STAY, CUTS, _split(self.budget, m, len(edges)), chosen(cells)),
+            (ONE_STAY, CUTS, _split(self.budget, m, len(edges)), ROWS, chosen(cells)),
+            total=float(totals(with_outcome).sum()),
         )
 
     @classmethod

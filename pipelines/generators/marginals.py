@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.generators._margins import POOL, Layout, Margins, check
+from pipelines.generators._margins import Layout, Margins, check
+from pipelines.generators._pooled import POOL, RUN, pool_records
 from pipelines.generators._saved import SavedGenerator
 from privaudit.contracts import Claim, Generator, Progress, Sampler
 from privaudit.records import Records
@@ -18,9 +19,9 @@ APART = (
     "relation between them is gone, and a model trained on this table has learnt nothing."
 )
 HELD = (
-    f"The saved generator holds one distribution a column, each number of it over {POOL} patients "
-    "or "
-    "more, and no row. No formal privacy guarantee is given."
+    "The saved generator holds one distribution a column, and no row. Each number of it is a value "
+    f"that {POOL} patients share, or the middle of {RUN} patients' values without the {POOL - 1} "
+    "largest and smallest of them. No formal privacy guarantee is given."
 )
 
 
@@ -30,8 +31,8 @@ class Marginals(Generator):
     relation.
 
     Missing values: each pattern of absence (columns that are missing together) at its own share.
-    The outcome at its prevalence. Distributions are broken lines through shared values and means of
-    runs of sorted values, so that no corner is one patient's value. Source: the
+    The outcome at its prevalence. Distributions are broken lines through shared values and middles
+    of runs of sorted values, so that no corner follows one patient's value. Source: the
     independent-attribute mode of Ping, Stoyanovich and Howe 2017 (DataSynthesizer, SSDBM), without
     its noise.
     """
@@ -45,6 +46,7 @@ class Marginals(Generator):
         progress: Progress | None = None,
     ) -> Sampler:
         check(records)
+        records = pool_records(records)
         layout = Layout.of(records)
         return _Apart(layout, Margins.fit(layout, layout.spread(records), records.patient))
 

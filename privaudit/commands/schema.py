@@ -41,7 +41,8 @@ def command(
     Give all tables of an audit (training and held-out, real and control), so that bounds and levels
     hold in each. It states types, ranges, levels, how numbers and missing values are written, and
     which columns are sensitive or cannot change; identifiers, dates and free text are left aside.
-    Nothing is sent anywhere, and no note quotes a value.
+    Nothing is sent anywhere, and no note quotes a value. No level or class that fewer than 10
+    patients have is named, and bounds follow what at least 10 reach.
     """
     from privaudit.inputs.examine_proposal import examine_proposal
     from privaudit.inputs.infer_schema import propose_schema
@@ -64,6 +65,7 @@ def command(
         whats=whats if len(tables) > 1 else (),
         unclear="propose",
         event=event_column,
+        pooled=True,
     )
     notes += examine_proposal(proposed, tables)
     if out is not None:

@@ -11,7 +11,6 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,8 @@ import click
 
 from privaudit.commands._inputs import OUTCOME, PATIENT
 from privaudit.commands._options import JSON, PATH, option, with_options
+from privaudit.commands._synthetic_schema import are_same, find_schema
+from privaudit.disclosure_limits import MIN_CELL
 from privaudit.errors import PrivauditError
 
 if TYPE_CHECKING:
@@ -31,9 +32,6 @@ MIN_ROWS = 50
 
 MAX_ROWS = 10_000_000
 ENDINGS = (".csv", ".parquet")
-MIN_CELL = 10
-"""Shares that rest on fewer patients are not printed."""
-
 _SCHEMA = (
     "What the columns are, as `privaudit schema` proposes it. [default: proposed, and written "
     "beside "
@@ -41,7 +39,10 @@ _SCHEMA = (
 )
 _SET = "Change one setting of the generator, such as ctgan.epochs=100. Repeatable."
 _SEED = "The same seed gives the same table. [default: a secret one, so that noise stays secret]"
-_CHECKED = "The schema's bounds and levels are public knowledge, although they equal the proposal."
+_CHECKED = (
+    "What the schema states of this column is public knowledge, although it may have been read off "
+    "the data; `all` for every column. Repeatable; for private generators."
+)
 
 
 @click.command("synthesize")
@@ -63,7 +64,7 @@ _CHECKED = "The schema's bounds and levels are public knowledge, although they e
         metavar="FILE",
         help="Draw from a generator that --save stored; no TABLE then.",
     ),
-    option("--checked", "", _CHECKED),
+    click.option("--checked", multiple=True, metavar="COLUMN", help=_CHECKED),
     JSON,
 )
 def command(**options: Any) -> int:
@@ -133,37 +134,33 @@ def _check_paths(options: Mapping[str, Any]) -> None:
     taken = {"--out": out, "--save": options["save"]}
     given = [p for p in (table, model, options["schema"]) if p is not None]
     for name, path in taken.items():
-        if path is not None and any(_are_same(path, other) for other in given):
+        if path is not None and any(are_same(path, other) for other in given):
             raise PrivauditError(
                 f"{name} names one of the files to be read",
                 "it would be replaced by what is made of it",
                 "write to another file",
             )
-    if options["save"] is not None and _are_same(out, options["save"]):
+    if options["save"] is not None and are_same(out, options["save"]):
         raise PrivauditError(
             "--out and --save name one file", "one would replace the other", "use two names"
         )
-
-
-def _are_same(one: Path, other: Path) -> bool:
-    return one.resolve() == other.resolve()
 
 
 def _train(options: Mapping[str, Any]) -> tuple[str, Sampler, TableSchema, dict[str, Any], Records]:
     from privaudit import plugins
     from privaudit.engine.folder import private
     from privaudit.inputs import read_table
-    from privaudit.inputs.pools import refuse_rare_classes
 
     name = options["generator"]
     generator = _build(name, plugins.load("generators", name), options["settings"])
     _require_restricted(generator, options)
     epsilon = getattr(generator, "epsilon", None)
-    schema, answer = _schema(options, epsilon is not None)
+    schema, answer = find_schema(options, epsilon is not None, _print)
     records = read_table.read_table(options["table"], schema)
     _check_records(records)
-    if answer["proposed"]:
-        refuse_rare_classes((records,), schema.outcome)
+    if epsilon is None:
+        _check_classes(records, schema.outcome)
+        _note_constants(records)
     _announce(records, schema, name, generator, options)
     if epsilon is not None and options["seed"] is not None:
         _print(
@@ -225,126 +222,71 @@ def _require_restricted(generator: Generator, options: Mapping[str, Any]) -> Non
             )
 
 
-def _schema(options: Mapping[str, Any], claims: bool) -> tuple[TableSchema, dict[str, Any]]:
-    """The schema given, or one proposed, written beside the output."""
-    from privaudit.inputs.fit_guesses import fit_guesses
-    from privaudit.inputs.infer_schema import propose_schema
-    from privaudit.inputs.schema import name_roles, read_schema, refuse_numbers, write_schema
-
-    if options["schema"] is not None:
-        found = refuse_numbers(read_schema(options["schema"]))
-        found = name_roles(found, outcome=options["outcome"], patient=options["patient"])
-        if claims:
-            # Bounds are never widened by the data that the guarantee covers.
-            if not options["checked"]:
-                _refuse_guessed(found, options)
-            return replace(found, guessed={}), {"schema": str(options["schema"]), "proposed": False}
-        found, widened = fit_guesses(found, [options["table"]])
-        for note in widened:
-            _print(f"note: {note}")
-        return found, {"schema": str(options["schema"]), "proposed": False}
-    if claims:
-        raise PrivauditError(
-            f"the generator {options['generator']!r} without --schema",
-            "its guarantee needs bounds and levels that are public knowledge; a proposed schema "
-            "reads them off the data",
-            "run `privaudit schema TABLE --out schema.toml`, put in public ranges and levels, and "
-            "give it with --schema",
-        )
-    found, notes = propose_schema(
-        options["table"], outcome=options["outcome"], patient=options["patient"]
-    )
-    beside = options["out"].with_name(options["out"].stem + ".schema.toml")
-    if any(p is not None and _are_same(beside, p) for p in (options["table"], options["save"])):
-        raise PrivauditError(
-            "no place for the proposed schema",
-            "it would replace a file named in this command",
-            "give another --out",
-        )
-    write_schema(found, beside, notes)
-    _print("no --schema: one was proposed from the table. A person must check it:")
-    for note in notes:
-        _print(f"  check: {note}")
-    return found, {"schema": str(beside), "proposed": True, "check": list(notes)}
-
-
-def _refuse_guessed(found: TableSchema, options: Mapping[str, Any]) -> None:
-    """Refuse a claim over bounds and levels that were read off the table."""
-    from privaudit.inputs import identifiers
-    from privaudit.inputs.infer_schema import list_plain, propose_schema
-
-    proposed, _ = propose_schema(
-        options["table"], outcome=found.outcome, patient=found.patient, unclear="propose"
-    )
-    own = {column.name: column for column in proposed.columns}
-    equal = [
-        column
-        for column in found.columns
-        if column.name in own
-        and (column.bounds, column.levels) == (own[column.name].bounds, own[column.name].levels)
-    ]
-    # Whoever left a mark has not checked it; a file without any mark may be of an older version.
-    shown = [
-        column.name
-        for column in equal
-        if column.bounds != identifiers.find_range(column.name)
-        and (
-            {"bounds", "levels"} & set(found.guessed.get(column.name, ()))
-            if found.guessed
-            else column.bounds is not None
-        )
-    ]
-    if len(equal) == len(found.columns):
-        shown = [column.name for column in equal]
-    if shown:
-        raise PrivauditError(
-            "a schema with the very bounds and levels that were proposed from the table: "
-            f"{list_plain(shown)}",
-            "they were read off the data: a guarantee would not cover what they show of its "
-            "extremes",
-            "put in ranges and levels that are public knowledge and remove `guessed` from these "
-            "columns; where all are, add --checked",
-        )
-
-
 def _check_records(records: Records) -> None:
     import numpy as np
 
     if len(records) < MIN_ROWS:
         raise PrivauditError(
-            f"a table of {len(records)} rows",
-            f"a generator models distributions: from fewer than {MIN_ROWS} rows it could only "
-            "repeat people",
+            f"a table of fewer than {MIN_ROWS} rows",
+            "a generator models distributions: from so few rows it could only repeat people",
             f"give at least {MIN_ROWS} rows; several hundred for anything useful",
         )
-    patients = len(np.unique(records.patient))
-    if patients < MIN_ROWS:
+    if len(np.unique(records.patient)) < MIN_ROWS:
         raise PrivauditError(
-            f"a table of {len(records):,} rows of {patients} patients",
-            f"many rows of few people are still few people: from fewer than {MIN_ROWS} patients a "
-            "generator "
-            "could only repeat them",
+            f"a table of {_count(len(records))} rows of fewer than {MIN_ROWS} patients",
+            "many rows of few people are still few people, whom a generator could only repeat",
             f"give the rows of at least {MIN_ROWS} patients; or name the right column with "
             "--patient",
         )
-    present = np.bincount(records.y, minlength=len(records.classes))
-    absent = [c for c, n in zip(records.classes, present, strict=True) if not n]
+
+
+def _check_classes(records: Records, outcome: str) -> None:
+    """Refuse outcomes that a few patients have; a guarantee, where one is claimed, covers them."""
+    import numpy as np
+
+    patients = [
+        len(np.unique(records.patient[records.y == c])) for c in range(len(records.classes))
+    ]
+    few = sum(0 < count < MIN_CELL for count in patients)
+    if few:
+        raise PrivauditError(
+            f"the outcome {outcome!r} has {few} classes of fewer than {MIN_CELL} patients",
+            "whatever a generator learns of so few patients is theirs",
+            "join them with another class, leave these patients out, or use a private generator "
+            "such as dp_histogram",
+        )
+    absent = [c for c, n in zip(records.classes, patients, strict=True) if not n]
     if absent:
         _print(
             f"warning: no row has the outcome {', '.join(map(repr, absent))}: none will be drawn"
         )
+
+
+def _note_constants(records: Records) -> None:
+    """Columns of one value, and without any, for the person who holds the table."""
+    import numpy as np
+
     X = records.X
     same, empty = [], []
     for j, column in enumerate(records.columns):
-        seen = X[~np.isnan(X[:, j]), j]
-        if not len(seen):
+        there = ~np.isnan(X[:, j])
+        seen = X[there, j]
+        if len(np.unique(records.patient[there])) < MIN_CELL:
             empty.append(column.name)
         elif (seen == seen[0]).all():
             same.append(column.name)
     if same:
         _print(f"note: one value in every row, and so in the new table: {_listed(same)}")
     if empty:
-        _print(f"note: never recorded, and so missing in the new table: {_listed(empty)}")
+        _print(
+            f"note: recorded for fewer than {MIN_CELL} patients or for none, and so missing in the "
+            f"new table: {_listed(empty)}"
+        )
+
+
+def _count(count: int) -> str:
+    """A count of real rows or patients as it is printed: rounded to tens."""
+    return f"about {round(count, -1):,}" if count >= MIN_CELL else f"fewer than {MIN_CELL}"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -367,8 +309,8 @@ def _announce(
         else "no outcome named (--outcome)"
     )
     _print(
-        f"will: train on {len(records):,} rows of {patients:,} patients, {len(schema.columns)} "
-        f"columns, {outcome}"
+        f"will: train on {_count(len(records))} rows of {_count(patients)} patients, "
+        f"{len(schema.columns)} columns, {outcome}"
     )
     if schema.ignored:
         _print(f"      leave aside {_listed(schema.ignored)}")
@@ -485,7 +427,10 @@ def _write(
 
 
 def _compare_prevalence(real: Records, table: Records, answer: dict[str, Any]) -> None:
-    """Print the prevalence of each outcome on both sides, which generators often get wrong."""
+    """Print the prevalence of each outcome on both sides, which generators often get wrong.
+
+    The real one to whole per cents: with more digits and the number of rows it is a count.
+    """
     import numpy as np
 
     if len(real.classes) < 2:
@@ -493,11 +438,11 @@ def _compare_prevalence(real: Records, table: Records, answer: dict[str, Any]) -
     shares = {}
     for c, name in enumerate(real.classes[:20]):
         patients = [len(np.unique(real.patient[side])) for side in (real.y == c, real.y != c)]
-        one = float((real.y == c).mean()) if min(patients) >= MIN_CELL else None
+        one = round(float((real.y == c).mean()), 2) if min(patients) >= MIN_CELL else None
         two = float((table.y == c).mean())
         shares[name] = {"real": one, "synthetic": two}
         text = (
-            f"{one:.1%}"
+            f"{one:.0%}"
             if one is not None
             else f"not shown, fewer than {MIN_CELL} patients on a side"
         )

@@ -56,7 +56,9 @@ def bins(
     given: cuts between ranges to be used in place of the members' quantiles. Ranges are open at
     both ends and their cuts are rounded: no person's value is a cut.
     """
-    edges = np.asarray(given, dtype=float) if given is not None else _edges(column, values)
+    edges = (
+        np.asarray(given, dtype=float) if given is not None else _edges(column, values, patients)
+    )
     count = _raw(column, edges)
     cells = _cells(column, edges, values)
     there = np.bincount(_cells(column, edges, other), minlength=count + 1) > 0
@@ -96,16 +98,21 @@ def _cells(column: Column, edges: np.ndarray, values: np.ndarray) -> np.ndarray:
     return cells
 
 
-def _edges(column: Column, values: np.ndarray) -> np.ndarray:
-    """Cuts at quantiles of the recorded values, rounded, or between the few values there are."""
+def _edges(column: Column, values: np.ndarray, patients: np.ndarray) -> np.ndarray:
+    """Cuts at quantiles of the recorded values, rounded, or between the few values there are.
+
+    A value that fewer than 10 patients have is no cut.
+    """
     if column.kind != "numeric":
         return np.empty(0)
     seen = values[np.isfinite(values)].astype(float)
     if not len(seen):
         return np.empty(0)
-    distinct = np.unique(seen)
+    distinct, code = np.unique(seen, return_inverse=True)
     if len(distinct) <= BINS and (distinct == np.round(distinct)).all():
-        return distinct[1:]
+        who = patients[np.isfinite(values)]
+        held = [len(np.unique(who[code == place])) for place in range(len(distinct))]
+        return distinct[1:][np.array(held)[1:] >= MIN_CELL]
     cuts = np.quantile(seen, np.arange(1, BINS) / BINS)
     spread = float(np.subtract(*np.quantile(seen, [0.9, 0.1]))) or float(np.ptp(seen)) or 1.0
     digit = 10.0 ** np.floor(np.log10(spread / 20))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from privaudit.disclosure_limits import name_count
 from privaudit.errors import PrivauditError
 from privaudit.inputs.cell_text import to_codes, to_numbers, to_patients
 from privaudit.inputs.number_text import WAYS, Form, Sight, contradict
@@ -202,12 +203,13 @@ class Faults:
         if not self.count:
             return
         said = [
-            f"{count:,} cells of {name!r} {kind}{self._describe(kind, name)}"
+            f"{name_count(count)} cells of {name!r} {kind}{self._describe(kind, name)}"
             for (kind, name), count in self.count.items()
         ]
         if len(said) == 1:
             ((kind, name), count) = next(iter(self.count.items()))
-            what = f"{count:,} cells of {name!r} in {self.what} {kind}{self._describe(kind, name)}"
+            cells = f"{name_count(count)} cells of {name!r} in {self.what}"
+            what = f"{cells} {kind}{self._describe(kind, name)}"
         else:
             more = f", and {len(said) - MAX_NAMED} more faults" if len(said) > MAX_NAMED else ""
             what = f"faults in {self.what}: {'; '.join(said[:MAX_NAMED])}{more}"

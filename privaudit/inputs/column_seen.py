@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from privaudit.disclosure_limits import MIN_CELL
 from privaudit.inputs import identifiers
 from privaudit.inputs.cell_text import (
     NO_NUMBER,
@@ -47,6 +49,10 @@ class Seen:
 
     tables: of each table, how many cells hold each value; rows, there: cells, and those that are
     recorded; null_words: cells with a word for missing; bad: cells that are no plain number;
+    holders: up to 10 patients of each value, while there are few values; patients: some of those
+    of whom anything is recorded, up to 20; fractional, beyond: up to 10 with a number that is no
+    whole one, and with one that is neither 0 nor 1;
+    tops, bottoms: the 10 patients of the largest and of the smallest numbers, each with their own;
     table_forms: of each table, in how many ways numbers and words are written, counted over
     different values; points: whether numbers hold a point, which surely_points is no thousands
     separator; booleans: tables that hold true and false as such.
@@ -68,14 +74,20 @@ class Seen:
     surely_points: bool = False
     texts: bool = False
     booleans: set[int] = field(default_factory=set)
+    holders: dict[str, set[object]] = field(default_factory=dict)
+    patients: set[object] = field(default_factory=set)
+    fractional: set[object] = field(default_factory=set)
+    beyond: set[object] = field(default_factory=set)
+    tops: dict[object, float] = field(default_factory=dict)
+    bottoms: dict[object, float] = field(default_factory=dict)
     many: bool = False
     unique: float = 0.0
     length: float = 0.0
     shape: str = ""
     dated_numbers: bool = False
 
-    def add(self, series: pl.Series, table: int) -> None:
-        """Count one batch of the table of this number."""
+    def add(self, series: pl.Series, table: int, patient: pl.Series) -> None:
+        """Count one batch of the table of this number, of these patients."""
         import polars as pl
 
         if series.dtype.is_temporal():
@@ -102,7 +114,13 @@ class Seen:
         self.bad += bad
         if len(numbers):
             self.add_numbers(numbers)
+            self._pool_numbers(found, patient)
+        who = patient.head(len(raw)).filter(~is_null)
+        if len(self.patients) < 2 * MIN_CELL:
+            self.patients |= set(who.unique().head(2 * MIN_CELL).to_list())
         self._count(recorded, table)
+        if not self.many:
+            self._count_holders(recorded, who)
         forms = self.table_forms.setdefault(table, Counter())
         self._find_forms(recorded, is_text, numbers, forms)
 
@@ -113,6 +131,33 @@ class Seen:
         self.integer &= bool((numbers % 1 == 0).all())
         if len(self.distinct) <= FEW_VALUES:
             self.distinct |= set(numbers.unique().head(FEW_VALUES + 2).to_list())
+
+    def _pool_numbers(self, found: pl.Series, patient: pl.Series) -> None:
+        """Widen what is known of whose the extremes are. found: (n,) numbers or null."""
+        import polars as pl
+
+        seen = pl.DataFrame({"who": patient, "x": found}).drop_nulls("x")
+        odd = {"fractional": pl.col("x") % 1 != 0, "beyond": ~pl.col("x").is_in([0.0, 1.0])}
+        for name, found_odd in odd.items():
+            held_odd: set[object] = getattr(self, name)
+            if len(held_odd) < MIN_CELL:
+                held_odd |= set(seen.filter(found_odd)["who"].unique().head(MIN_CELL).to_list())
+        by = seen.group_by("who").agg(high=pl.col("x").max(), low=pl.col("x").min())
+        for name, held, sign in (("high", self.tops, 1), ("low", self.bottoms, -1)):
+            ranked = by.sort(name, descending=sign > 0).head(MIN_CELL)
+            for who, x in ranked.select("who", name).rows():
+                held[who] = sign * max(sign * x, sign * held.get(who, x))
+            for who in sorted(held, key=lambda w: -sign * held[w])[MIN_CELL:]:
+                del held[who]
+
+    def _count_holders(self, recorded: pl.Series, who: pl.Series) -> None:
+        import polars as pl
+
+        pairs = pl.DataFrame({"text": recorded, "who": who}).unique()
+        for text, patients in pairs.group_by("text").agg(pl.col("who").head(MIN_CELL)).rows():
+            held = self.holders.setdefault(normalise_number(text), set())
+            if len(held) < MIN_CELL:
+                held.update(patients)
 
     def _look(self, recorded: pl.Series, is_text: bool, new: bool) -> None:
         some = recorded.head(LOOKED_AT)
@@ -136,7 +181,7 @@ class Seen:
             level = normalise_number(text)
             own[level] = own.get(level, 0) + count
         if sum(map(len, self.tables.values())) > MAX_LEVELS and len(self.levels) > MAX_LEVELS:
-            self.many, self.tables = True, {}
+            self.many, self.tables, self.holders = True, {}, {}
 
     def _find_forms(
         self, recorded: pl.Series, is_text: bool, numbers: pl.Series, forms: Counter[Form]
@@ -182,6 +227,42 @@ class Seen:
         for own in self.tables.values():
             found.update(own)
         return dict(found)
+
+    def find_rare(self) -> set[str]:
+        """The levels that fewer than 10 patients have."""
+        return {level for level in self.levels if len(self.holders[level]) < MIN_CELL}
+
+    def complete(self, found: set[str]) -> set[str]:
+        """These levels, and the next smallest until they are those of 10 patients together."""
+        order = sorted(self.levels, key=lambda x: (len(self.holders[x]), self.levels[x], x))
+        left = [level for level in order if level not in found]
+        while found and left and self._count_of(found) < MIN_CELL:
+            found = {*found, left.pop(0)}
+        return found
+
+    def _count_of(self, levels: Collection[str]) -> int:
+        return len(set().union(*(self.holders[level] for level in levels)))
+
+    @property
+    def pooled(self) -> tuple[float, float] | None:
+        """The numbers that 10 patients reach at either end; None where fewer have any."""
+        if len(self.tops) < MIN_CELL:
+            return None
+        return max(self.bottoms.values()), min(self.tops.values())
+
+    @property
+    def pooled_integer(self) -> bool:
+        """Whether the numbers are whole, those of fewer than 10 among 20 patients apart."""
+        return self.integer or (self._enough and len(self.fractional) < MIN_CELL)
+
+    @property
+    def pooled_binary(self) -> bool:
+        """Whether the numbers are 0 and 1, those of fewer than 10 among 20 patients apart."""
+        return self.distinct <= {0.0, 1.0} or (self._enough and len(self.beyond) < MIN_CELL)
+
+    @property
+    def _enough(self) -> bool:
+        return len(self.patients) >= 2 * MIN_CELL
 
     @property
     def is_plain(self) -> bool:
@@ -247,11 +328,13 @@ class Seen:
                 return True
         return False
 
-    def read_as(self, spelling: Spelling, series: pl.Series) -> None:
+    def read_as(self, spelling: Spelling, series: pl.Series, patient: pl.Series) -> None:
         """Widen what is known of the numbers by a column read in its own way of writing."""
-        numbers = to_numbers(series, spelling)[0].drop_nulls()
+        found = to_numbers(series, spelling)[0]
+        numbers = found.drop_nulls()
         if len(numbers):
             self.add_numbers(numbers)
+            self._pool_numbers(found, patient)
 
 
 def _fold_text(level: str) -> str:

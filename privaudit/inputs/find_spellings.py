@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from privaudit.disclosure_limits import MIN_CELL, name_count
 from privaudit.errors import PrivauditError, spell
 from privaudit.inputs.cell_text import NO_NUMBER
 from privaudit.inputs.column_seen import Seen
 from privaudit.inputs.number_text import PLAIN, WAYS, Form, Spelling, find_form
-
-MIN_WORD_ROWS = 10
-"""A word of fewer rows is not listed: it may be somebody's."""
 
 MAX_NAMED = 12
 
@@ -63,7 +61,7 @@ def find_spellings(columns: Sequence[Seen], semicolons: bool = False) -> Spellin
         found.table = Spelling(decimal=",")
     for one in marked:
         ways = list(dict.fromkeys(way for form, way in WAYS.items() if one.forms[form]))
-        found.how[one.name] = f"{one.bad:,} of {one.there:,} cells: {', '.join(ways)}"
+        found.how[one.name] = f"{name_count(one.bad)} of the cells: {', '.join(ways)}"
         spelling = _find_spelling(one, bool(commas) and not points, points)
         left = _find_words(one)
         spelling = replace(spelling, missing=tuple(sorted(left.listed)))
@@ -111,15 +109,16 @@ class _Words:
 
 
 def _find_words(seen: Seen) -> _Words:
-    """The words between a column's numbers that many rows hold, and whether there are others."""
+    """The words between a column's numbers that 10 patients have, and whether there are others:
+    a word of fewer may be somebody's."""
     if seen.many:
         return _Words([], bool(seen.forms[Form.WORD]))
-    words = {
-        level: count
-        for level, count in seen.levels.items()
+    words = [
+        level
+        for level in seen.levels
         if find_form(level) is Form.WORD and level.lower() not in NO_NUMBER
-    }
-    listed = [level for level, count in words.items() if count >= MIN_WORD_ROWS]
+    ]
+    listed = [level for level in words if len(seen.holders[level]) >= MIN_CELL]
     return _Words(listed, len(listed) < len(words))
 
 

@@ -9,31 +9,35 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from privaudit.disclosure_limits import name_count
+from privaudit.disclosure_limits import MIN_CELL, name_count
 from privaudit.errors import PrivauditError
 from privaudit.inputs import identifiers
-from privaudit.inputs.cell_text import to_boolean
+from privaudit.inputs.cell_text import to_texts
 from privaudit.inputs.column_seen import MAX_LEVELS, Seen
-from privaudit.inputs.date_text import is_date, may_be_epochs
+from privaudit.inputs.date_text import may_be_epochs
 from privaudit.inputs.find_spellings import Spellings, find_spellings, refuse_unclear
-from privaudit.inputs.number_text import PLAIN, is_code, parse_number
+from privaudit.inputs.number_text import PLAIN
 from privaudit.inputs.outcome import too_many_classes
+from privaudit.inputs.propose_levels import (
+    order_classes,
+    order_levels,
+    propose_booleans,
+    propose_levels,
+    refuse_rare_names,
+    spell_booleans,
+)
 from privaudit.inputs.schema import MAX_CLASSES, OTHER, Guess, TableSchema
 from privaudit.inputs.table_file import Table, TableFile, open_table
 from privaudit.records import Column, OutcomeKind
 
-MIN_LEVEL_ROWS = 10
-"""A level of fewer rows is rare: to list it would give these rows away."""
+if TYPE_CHECKING:
+    import polars as pl
 
 LONG_TEXT = 40
 """Characters on average: longer texts of many values are sentences."""
 
-_NEGATIVE = (
-    *("no", "n", "false", "f", "alive", "survived", "negative", "neg", "control", "healthy"),
-    *("absent", "none"),
-)
 _STATISTIC = re.compile(r"^(.+)_(min|max|mean|first|last|count)$")
 
 
@@ -49,10 +53,11 @@ def propose_schema(
     unclear: Literal["refuse", "propose"] = "refuse",
     needed: Collection[str] = (),
     event: str = "",
+    pooled: bool = False,
 ) -> tuple[TableSchema, tuple[str, ...]]:
     """Propose a schema for a table, with notes for a person to check. No note quotes a value.
 
-    Identifiers, dates and free text are left aside; levels that fewer than 10 rows have are put
+    Identifiers, dates and free text are left aside; levels that fewer than 10 patients have are put
     together as `(other)`.
 
     Args:
@@ -68,6 +73,8 @@ def propose_schema(
             who checks the schema.
         needed: The columns that are read, of which alone something is refused; () for all.
         event: Of a time, the column that says whether the event happened.
+        pooled: For a schema that is handed on: bounds and whole numbers follow what at least 10
+            patients reach, `(other)` stands for so many, and no class is named that fewer have.
 
     Returns:
         The schema and the notes.
@@ -88,22 +95,28 @@ def propose_schema(
         _require_column(first, event, "event")
         there = [set(one.columns) for one in opened]
         names = [name for name in first.columns if all(name in own for own in there)]
-        seen = {name: Seen(name) for name in names}
-        for place, one in enumerate(opened):
-            for batch in one.batches(names):
-                for series in batch.get_columns():
-                    seen[series.name].add(series, place)
-        # The patient's and the outcome's cells are never numbers of another spelling.
         patient_named = bool(patient)
         patient = patient or identifiers.find_patient(
             tuple(n for n in names if n != outcome and n not in always)
         )
+        seen = {name: Seen(name) for name in names}
+        rows = 0
+        for place, one in enumerate(opened):
+            for batch in one.batches(names):
+                who = name_patients(batch, patient, rows)
+                rows += len(batch)
+                for series in batch.get_columns():
+                    seen[series.name].add(series, place, who)
+        # The patient's and the outcome's cells are never numbers of another spelling.
         read = [one for name, one in seen.items() if name not in (outcome, patient)]
         spellings = find_spellings(read, any(one.separator == ";" for one in opened))
         for name, spelling in spellings.spelled.items():
+            rows = 0
             for one in opened:
-                for batch in one.batches([name]):
-                    seen[name].read_as(spelling.over(spellings.table), batch[name])
+                for batch in one.batches([n for n in (name, patient) if n in one.columns]):
+                    who = name_patients(batch, patient, rows)
+                    rows += len(batch)
+                    seen[name].read_as(spelling.over(spellings.table), batch[name], who)
     proposal = _Proposal(
         first.columns,
         seen,
@@ -114,9 +127,19 @@ def propose_schema(
         list_rare,
         outcome_kind,
         event,
+        pooled,
     )
     proposal.spellings = spellings
     return proposal.make(refuse=unclear == "refuse", needed=needed or first.columns)
+
+
+def name_patients(batch: pl.DataFrame, patient: str, rows: int) -> pl.Series:
+    """(n,) whose each row is; where no column says so each row is its own, `rows` came before."""
+    import polars as pl
+
+    if patient not in batch.columns:
+        return pl.Series(range(rows, rows + len(batch)), dtype=pl.Int64)
+    return to_texts(batch[patient]).str.replace(r"\.0+$", "").fill_null("")
 
 
 def _require_column(opened: TableFile, name: str, role: str) -> None:
@@ -143,11 +166,12 @@ class _Proposal:
         list_rare: bool,
         outcome_kind: OutcomeKind,
         event: str,
+        pooled: bool,
     ) -> None:
         self.order, self.seen, self.outcome, self.patient = order, seen, outcome, patient
         self.patient_named = patient_named
         self.always, self.list_rare = always, list_rare
-        self.outcome_kind, self.event = outcome_kind, event
+        self.outcome_kind, self.event, self.pooled = outcome_kind, event, pooled
         self.notes: dict[str, list[str]] = {}
         self.spellings = Spellings()
         self.respelled: list[str] = []
@@ -173,6 +197,7 @@ class _Proposal:
             self._require_numbers(self.seen[self.outcome])
         elif self.outcome:
             classes = self._classes(self.seen[self.outcome])
+            self.guessed[self.outcome] = ("classes",)
             notes.append(
                 f"the last class of {self.outcome!r} in the list of classes is taken for the event"
             )
@@ -220,7 +245,7 @@ class _Proposal:
     def _require_numbers(self, seen: Seen) -> None:
         dated = seen.shape == "a date"
         if dated or seen.bad or not seen.there:
-            what = "dates" if dated else f"{seen.bad:,} cells that are no number"
+            what = "dates" if dated else f"{name_count(seen.bad)} cells that are no number"
             raise PrivauditError(
                 f"the outcome {self.outcome!r} holds {what if seen.there else 'nothing'}",
                 "it is said to be a number",
@@ -261,7 +286,7 @@ class _Proposal:
 
     def _note_missing_words(self, features: Collection[str]) -> list[str]:
         counts = [
-            f"{name!r} ({name_count(one.null_words)} cells)"
+            f"{name!r} ({name_count(one.null_words // 10 * 10)} cells)"
             for name, one in self.seen.items()
             if name in features and one.null_words
         ]
@@ -279,7 +304,7 @@ class _Proposal:
             raise too_many_classes(self.outcome, many, MAX_CLASSES)
         if seen.is_boolean:
             digits = ("false", "true") if seen.booleans else ("0", "1")
-            return self._booleans(seen) or digits
+            return self._spell_booleans(seen) or digits
         if len(seen.levels) < 2:
             raise PrivauditError(
                 f"the outcome {self.outcome!r} has {len(seen.levels)} different values",
@@ -288,34 +313,16 @@ class _Proposal:
             )
         if seen.find_respelled():
             self.respelled.append(seen.name)
-        words = not all(name.strip().lstrip("-").isdigit() for name in seen.levels)
-        if len(seen.levels) > 2 and words and min(seen.levels.values()) < MIN_LEVEL_ROWS:
-            self.note(
-                f"a class of fewer than {MIN_LEVEL_ROWS} rows is named; join it with another "
-                "unless it is public "
-                "knowledge",
-                self.outcome,
-            )
+        if self.pooled:
+            refuse_rare_names(seen)
         return order_classes(seen.levels)
 
-    def _booleans(self, seen: Seen) -> tuple[str, ...]:
-        """False and true as the first table spells them; empty where it has 0 and 1 or booleans."""
+    def _spell_booleans(self, seen: Seen) -> tuple[str, ...]:
         if len(seen.levels) > 2 or seen.booleans:
             self.note(
                 "true and false are spelled in several ways and were read as one in", seen.name
             )
-        for place, own in sorted(seen.tables.items()):
-            if not own:
-                continue
-            if place in seen.booleans or set(own) <= {"0", "1"}:
-                return ()
-            said = [
-                max((x for x in own if to_boolean(x) is value), key=own.__getitem__, default="")
-                for value in (False, True)
-            ]
-            if all(said):
-                return said[0], said[1]
-        return ()
+        return spell_booleans(seen)
 
     def _column(self, seen: Seen) -> Column | None:
         named = identifiers.find_identifier(seen.name)
@@ -337,9 +344,14 @@ class _Proposal:
         if not seen.there:
             self.note("nothing was recorded in", seen.name)
             return Column(seen.name, **marks)
-        if not seen.many and seen.is_boolean:
+        if self.pooled:
+            said = propose_booleans(seen)
+            if said is not None:
+                self.guessed[seen.name] = ("kind",)
+                return Column(seen.name, "binary", levels=said, **marks)
+        elif not seen.many and seen.is_boolean:
             self.guessed[seen.name] = ("kind",)
-            return Column(seen.name, "binary", levels=self._booleans(seen), **marks)
+            return Column(seen.name, "binary", levels=self._spell_booleans(seen), **marks)
         if seen.is_plain or seen.is_marked:
             return self._numeric(seen, marks)
         if seen.is_coded:
@@ -357,34 +369,43 @@ class _Proposal:
         return self._text(seen, marks, needed)
 
     def _numeric(self, seen: Seen, marks: dict[str, Any]) -> Column:
-        if len(seen.distinct) == 1:
+        ends = seen.pooled if self.pooled else (seen.low, seen.high)
+        if ends is not None and ends[0] == ends[1]:
             self.note("only one value occurs in", seen.name)
-        if seen.distinct <= {0.0, 1.0}:
+        if seen.pooled_binary if self.pooled else seen.distinct <= {0.0, 1.0}:
             self.guessed[seen.name] = ("kind",)
             return Column(seen.name, "binary", **marks)
         if may_be_epochs(seen.low, seen.high, seen.integer, len(seen.distinct)):
             self.note("may be seconds since 1970, and so dates; check it", seen.name)
-        self.guessed[seen.name] = ("bounds", "integer") if seen.integer else ("bounds",)
+        integer = seen.pooled_integer if self.pooled else seen.integer
+        self.guessed[seen.name] = ("bounds", "integer") if integer else ("bounds",)
         if seen.integer and seen.unique == 1.0 and seen.rows >= 100 and not seen.few:
             self.note("every value is different; check that it is no identifier", seen.name)
-        if (
-            identifiers.normalise(seen.name) in ("age", "age_years", "anchor_age")
-            and seen.high > 89
-        ):
+        if integer and ends is not None and max(map(abs, ends)) > 2**24:
+            self.note("whole numbers beyond 16,777,216 are stored to 7 digits", seen.name)
+        bounds = self._bounds(seen, ends)
+        aged = identifiers.normalise(seen.name) in ("age", "age_years", "anchor_age")
+        if aged and (self.pooled or seen.high > 89) and (bounds is None or bounds[1] > 89):
             self.note(
                 "ages above 89 are identifiers of HIPAA, 45 CFR 164.514(b)(2), unless put together",
                 seen.name,
             )
-        if seen.integer and max(abs(seen.low), abs(seen.high)) > 2**24:
-            self.note("whole numbers beyond 16,777,216 are stored to 7 digits", seen.name)
+        return Column(seen.name, "numeric", bounds=bounds, integer=integer, **marks)
+
+    def _bounds(self, seen: Seen, ends: tuple[float, float] | None) -> tuple[float, float] | None:
         known = identifiers.find_range(seen.name)
-        if known and known[0] <= seen.low and seen.high <= known[1]:
+        if known and (ends is None or (known[0] <= ends[0] and ends[1] <= known[1])):
             self.note("bounds are what is possible of a measurement of this name", seen.name)
-            bounds = known
-        else:
-            self.note("bounds were rounded outwards from the data; put what is possible", seen.name)
-            bounds = round_bounds(seen.low, seen.high)
-        return Column(seen.name, "numeric", bounds=bounds, integer=seen.integer, **marks)
+            return known
+        if ends is None:
+            self.note(
+                f"fewer than {MIN_CELL} patients have a value, so no bounds are proposed; put what "
+                "is possible",
+                seen.name,
+            )
+            return None
+        self.note("bounds were rounded outwards from the data; put what is possible", seen.name)
+        return round_bounds(*ends)
 
     def _text(self, seen: Seen, marks: dict[str, Any], needed: bool) -> Column | None:
         many = seen.many or (len(seen.levels) > 50 and len(seen.levels) > 0.5 * seen.there)
@@ -403,41 +424,21 @@ class _Proposal:
                     "identifier",
                     "train without it, or group its values first",
                 )
-        levels = dict(seen.levels)
-        rare = {level for level, count in levels.items() if count < MIN_LEVEL_ROWS}
-        dated = {level for level in levels if is_date(level)}
         self.guessed[seen.name] = ("levels",)
         if seen.find_respelled():
             self.respelled.append(seen.name)
-        hidden = dated | (set() if self.list_rare or len(rare | dated) == len(levels) else rare)
-        if hidden and len(hidden) < len(levels):
-            levels = {level: n for level, n in levels.items() if level not in hidden}
-            levels.pop(OTHER, None)
-            if dated:
-                self.note(f"some levels are dates, and were put together as {OTHER}", seen.name)
-            if hidden - dated:
-                self.note(
-                    f"levels of fewer than {MIN_LEVEL_ROWS} rows were put together as {OTHER}; "
-                    "list them if the model was trained on them",
-                    seen.name,
-                )
-            return Column(seen.name, "category", levels=(*order_levels(levels), OTHER), **marks)
-        if len(levels) == 1:
+        found = propose_levels(seen, list_rare=self.list_rare, pooled=self.pooled)
+        if found.dated:
+            self.note(f"some levels are dates, and were put together as {OTHER}", seen.name)
+        if found.rare:
+            self.note(
+                f"levels of fewer than {MIN_CELL} patients were put together as {OTHER}; "
+                "list them if the model was trained on them",
+                seen.name,
+            )
+        if len(found.levels) == 1:
             self.note("only one value occurs in", seen.name)
-        return Column(seen.name, "category", levels=order_levels(levels), **marks)
-
-
-def order_levels(levels: Collection[str]) -> tuple[str, ...]:
-    """Plain numbers by size; texts as pandas and scikit-learn sort them."""
-    numbers = [None if is_code(level) else parse_number(level) for level in levels]
-    if None in numbers:
-        return tuple(sorted(levels))
-    return tuple(sorted(levels, key=float))
-
-
-def order_classes(levels: Collection[str]) -> tuple[str, ...]:
-    """As levels, but of two words the one that denies first: the last is taken for the event."""
-    return tuple(sorted(order_levels(levels), key=lambda x: x.lower() not in _NEGATIVE))
+        return Column(seen.name, "category", levels=found.levels, **marks)
 
 
 def round_bounds(low: float, high: float) -> tuple[float, float]:
@@ -477,6 +478,7 @@ def list_plain(names: Sequence[str]) -> str:
 __all__ = [
     "MAX_LEVELS",
     "list_plain",
+    "name_patients",
     "order_classes",
     "order_levels",
     "propose_schema",

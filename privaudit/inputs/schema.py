@@ -19,8 +19,8 @@ MAX_CLASSES = 20
 """An outcome with more classes is taken for a number or an identifier."""
 
 MAX_BYTES = 64 << 20
-Guess = Literal["bounds", "integer", "kind", "levels"]
-"""What of a column was read off a sample and not checked."""
+Guess = Literal["bounds", "integer", "kind", "levels", "classes"]
+"""What of a column, or of the outcome, was read off a sample and not checked."""
 
 _FIX = "correct it, or make a schema with: privaudit schema TABLE --out schema.toml"
 
@@ -41,8 +41,8 @@ class TableSchema:
             event; neither has classes.
         spelling: How numbers and missing values are written in the whole table.
         spelled: The same of single columns, by name.
-        guessed: By name, what of a column was read off a sample: a value that breaks it is a note
-            and no fault.
+        guessed: By name, what of a column or of the outcome was read off a sample: a value of a
+            column that breaks it is a note and no fault.
         event: Of a time, the column that says whether the event happened (1) or the record was
             censored (0).
 
@@ -136,6 +136,7 @@ class TableSchema:
 _MISSING = "More texts that say that nothing was recorded."
 _DECIMAL = 'The decimal mark, "." or ",".'
 _THOUSANDS = 'What stands between groups of three digits: "," or "." or " " for every blank.'
+_GUESSED = "What was read off a sample; remove what you have checked."
 _CENSORED = "How a number behind < or > is read: as that number (bound), or as missing."
 
 
@@ -160,6 +161,7 @@ class _Roles:
         default="",
         metadata={"description": "Of a time, the column of 1 (the event happened) and 0."},
     )
+    guessed: tuple[Literal["classes"], ...] = field(default=(), metadata={"description": _GUESSED})
     missing: tuple[str, ...] = field(default=(), metadata={"description": _MISSING})
     decimal: Literal["", ".", ","] = field(default="", metadata={"description": _DECIMAL})
     thousands: Literal["", ",", ".", " "] = field(default="", metadata={"description": _THOUSANDS})
@@ -181,10 +183,7 @@ class _Described(Column):
     suffix: str = field(
         default="", metadata={"description": "A text after every number, such as %, left out."}
     )
-    guessed: tuple[Guess, ...] = field(
-        default=(),
-        metadata={"description": "What was read off a sample; remove what you have checked."},
-    )
+    guessed: tuple[Guess, ...] = field(default=(), metadata={"description": _GUESSED})
 
     @property
     def column(self) -> Column:
@@ -248,7 +247,10 @@ def read_schema(path: Path | str) -> TableSchema:
         roles.outcome_kind,
         Spelling(roles.missing, roles.decimal, roles.thousands, roles.censored),
         {one.name: one.spelling for one in found.column if one.spelling != PLAIN},
-        {one.name: one.guessed for one in found.column if one.guessed},
+        {
+            **{one.name: one.guessed for one in found.column if one.guessed},
+            **({roles.outcome: roles.guessed} if roles.guessed else {}),
+        },
         roles.event,
     )
 
@@ -355,6 +357,7 @@ def format_schema(schema: TableSchema, notes: Sequence[str] = ()) -> str:
         ),
         *([] if schema.outcome_kind == "class" else [f'outcome_kind = "{schema.outcome_kind}"']),
         *_format_spelling(schema.spelling),
+        *(['guessed = ["classes"]'] if schema.is_guessed(schema.outcome, "classes") else []),
         *([f"event = {_toml(schema.event)}"] if schema.event else []),
     ]
     default = Column("")

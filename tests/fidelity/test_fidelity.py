@@ -426,3 +426,16 @@ def test_intervals_of_distances_cover_what_such_tables_read() -> None:
         truth = float(np.mean(values))
         covered = np.mean([low <= truth <= high for low, high in ends[name]])
         assert 0.90 <= covered <= 1.0, (name, covered)
+
+
+def test_a_whole_number_that_a_few_patients_have_is_no_cut() -> None:
+    """Levels 1 and 9 are many patients', 5 is one patient's, of one row or of thirty."""
+    for rows in (1, 30):
+        values = np.concatenate([np.full(60, 1.0), np.full(60, 9.0), np.full(rows, 5.0)])
+        patients = np.concatenate([np.arange(120), np.full(rows, 120)])
+        found = bins(Column("x", integer=True), values, patients, values)
+        assert found.edges.tolist() == [9.0]
+        assert not any("5" in label for label in found.labels)
+    values = np.concatenate([values, np.full(9, 5.0)])
+    patients = np.concatenate([patients, np.arange(121, 130)])
+    assert bins(Column("x", integer=True), values, patients, values).edges.tolist() == [5.0, 9.0]

@@ -288,3 +288,17 @@ def test_a_file_that_misstates_its_tables_is_refused(change: dict[str, np.ndarra
     told, arrays = unpack(fit(DPHistogram()).save())
     with pytest.raises(PrivauditError):
         DPHistogram.load(pack("dp_histogram", told, {**arrays, **change}))
+
+
+def test_about_how_many_rows_to_draw_is_read_off_noisy_counts_alone() -> None:
+    told = [fit(DPHistogram(epsilon=1.0), seed=seed).rows for seed in range(8)]
+    assert len(set(told)) > 1, "the exact number would be the same each time"
+    assert all(abs(rows - 1500) < 150 for rows in told)
+    sampler = fit(DPHistogram())
+    assert DPHistogram.load(sampler.save()).rows == sampler.rows
+    assert any("add-remove" in note for note in sampler.notes)
+
+
+def test_rows_of_one_patient_do_not_make_a_table_longer() -> None:
+    many = replace(REAL, patient=np.where(np.arange(1500) < 700, 0, np.arange(1500)))
+    assert abs(fit(DPHistogram(epsilon=LAX), many).rows - 801) < 30

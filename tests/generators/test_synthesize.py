@@ -86,7 +86,7 @@ def test_a_table_without_a_schema(folder: Path) -> None:
     assert told["claim"] is None
     assert read_schema(out.with_name("new.schema.toml")).outcome == "died"
     said = found.stderr
-    assert said.index("will: train on 600 rows of 300 patients") < said.index("done:")
+    assert said.index("will: train on about 600 rows of about 300 patients") < said.index("done:")
     assert "a person must check" in said.lower()
     assert "leave aside note" in said
     assert "one value in every row, and so in the new table: always" in said
@@ -151,20 +151,63 @@ def test_a_private_generator_wants_public_bounds(folder: Path) -> None:
     proposed, notes = propose_schema(folder / "real.csv", outcome="died", patient="patient_id")
     write_schema(proposed, folder / "proposed.toml", notes)
     told = (*PRIVATE, *out, "--schema", str(folder / "proposed.toml"))
-    assert "read off the data" in refused(run(folder, *told)[1])
+    said = refused(run(folder, *told)[1])
+    assert "read off the table" in said
+    assert "4 columns: age, sex, ward, always" in said, "whole years were read off, too"
+    # What is possible of a lactate is known by its name; no and yes are public.
     assert not (folder / "dp.csv").exists()
-    assert run(folder, *told, "--checked")[0] == 0
-    # One line that a person put right leaves the others as they were read off the data.
+    assert run(folder, *told, "--checked", "all")[0] == 0
+
+
+def test_one_line_that_a_person_put_right_leaves_the_others_unchecked(folder: Path) -> None:
+    out = ("--out", str(folder / "dp.csv"))
+    proposed, _ = propose_schema(folder / "real.csv", outcome="died", patient="patient_id")
     one = replace(proposed.columns[0], bounds=(0.0, 110.0))
+    told = (*PRIVATE, *out, "--schema", str(folder / "edited.toml"))
     for guessed in (proposed.guessed, {}):
-        edited = replace(proposed, columns=(one, *proposed.columns[1:]), guessed=guessed)
+        marks = {name: marks for name, marks in guessed.items() if name != "age"}
+        edited = replace(proposed, columns=(one, *proposed.columns[1:]), guessed=marks)
         write_schema(edited, folder / "edited.toml")
-        told = (*PRIVATE, *out, "--schema", str(folder / "edited.toml"))
-        assert "read off the data" in refused(run(folder, *told)[1])
+        said = refused(run(folder, *told)[1])
+        assert "3 columns: sex, ward, always" in said
+    # Each is said to be public by name; what is left out, or misspelled, is refused.
+    names = ["sex", "ward"]
+    named = [part for name in names for part in ("--checked", name)]
+    assert "1 columns: always" in refused(run(folder, *told, *named)[1])
+    assert "no column" in refused(run(folder, *told, *named, "--checked", "alwys")[1])
+    assert run(folder, *told, *named, "--checked", "always")[0] == 0
+    assert run(folder, *told, "--checked", ",".join([*names, "always"]))[0] == 0
+
+
+def test_a_proposal_from_other_tables_is_as_little_checked(folder: Path) -> None:
+    """Wider bounds than this table's own are no sign that a person looked at them."""
+    frame(seed=1).assign(lactate=lambda f: f["lactate"] * 9).to_csv(
+        folder / "more.csv", index=False
+    )
+    both = [folder / "real.csv", folder / "more.csv"]
+    proposed, _ = propose_schema(both, outcome="died", patient="patient_id")
+    alone, _ = propose_schema(folder / "real.csv", outcome="died", patient="patient_id")
+    place = proposed.names.index("lactate")
+    assert proposed.columns[place].bounds != alone.columns[place].bounds
+    write_schema(proposed, folder / "both.toml")
+    told = (*PRIVATE, "--out", str(folder / "dp.csv"), "--schema", str(folder / "both.toml"))
+    assert "lactate" in refused(run(folder, *told)[1])
+    assert not (folder / "dp.csv").exists()
+
+
+def test_classes_read_off_the_data_are_no_more_public_than_levels(folder: Path) -> None:
+    real = frame().assign(died=lambda f: f["died"].map({"yes": "home", "no": "hospice"}))
+    real.to_csv(folder / "real.csv", index=False)
+    schema = checked(folder)
+    told = (*PRIVATE, "--out", str(folder / "dp.csv"), "--schema", str(schema))
+    names = ("--checked", "sex", "--checked", "ward")
+    assert "1 columns: died" in refused(run(folder, *told, *names)[1])
+    assert run(folder, *told, *names, "--checked", "died")[0] == 0
 
 
 def test_a_private_table_comes_with_its_promise(folder: Path) -> None:
     told = (*PRIVATE, "--out", str(folder / "dp.csv"), "--schema", str(checked(folder)), "--json")
+    told = (*told, "--checked", "sex", "--checked", "ward")
     code, found = run(folder, *told, "--set", "dp_histogram.epsilon=2")
     assert code == 0, found.exception
     claim = json.loads(found.stdout)["claim"]
@@ -180,7 +223,7 @@ def test_a_private_table_comes_with_its_promise(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda f: f.head(20), "a table of 20 rows"),
+        (lambda f: f.head(20), "a table of fewer than 50 rows"),
         (lambda f: f.head(0), "row"),
         (lambda f: f.drop(columns="died"), "died"),
         (lambda f: f.assign(ward=["elsewhere", *f["ward"][1:]]), "ward"),

@@ -163,7 +163,7 @@ def test_json_schema_for_editors(capsys: pytest.CaptureFixture[str]) -> None:
     assert not column["additionalProperties"]
     assert set(tree["properties"]["table"]["properties"]) == {
         *("outcome", "classes", "patient", "groups", "ignored", "outcome_kind", "event"),
-        *("missing", "decimal", "thousands", "censored"),
+        *("guessed", "missing", "decimal", "thousands", "censored"),
     }
     assert cli.main(["schema"]) == 2
 
@@ -369,7 +369,10 @@ def test_guesses_are_widened_by_other_tables_and_checked_values_are_not(tmp_path
     first.write_text(f"x,flag,died\n{whole}\n")
     other.write_text(f"x,flag,died\n{whole}\n150.5,2,1\n")
     proposed, _ = propose_schema(first, outcome="died")
-    assert proposed.guessed == {"x": ("bounds", "integer"), "flag": ("kind",)}
+    assert proposed.guessed == {
+        **{"x": ("bounds", "integer"), "flag": ("kind",)},
+        **{"died": ("classes",)},
+    }
     fitted, notes = fit_guesses(proposed, [first, other])
     assert fitted.columns == (
         Column("x", bounds=(0, 200)),

@@ -15,6 +15,11 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
+    from privaudit.secure_random import SecretGenerator
+
+WEAK = 128
+"""Bits up to which an entropy may be a seed that somebody chose, or one that was derived."""
+
 
 @dataclass(frozen=True)
 class Seeds:
@@ -25,6 +30,19 @@ class Seeds:
     def rng(self, *names: str | int) -> np.random.Generator:
         """An independent generator for this name (numpy SeedSequence over a sha256 of the name)."""
         return np.random.default_rng(np.random.SeedSequence([self.entropy, *_words(names)]))
+
+    def secret_rng(self, *names: str | int) -> SecretGenerator:
+        """A cryptographic generator for this name, for what protects a release.
+
+        Its noise is a secret only where the entropy is one: a number that a person typed in, or that
+        fits into 128 bits, is told from a key of 256 bits drawn at random.
+        """
+        from privaudit.secure_random import SecretGenerator, derive_key
+
+        key = derive_key(
+            hashlib.sha256(b"privaudit" + repr(self.entropy).encode()).digest(), *names
+        )
+        return SecretGenerator(key, is_secret=self.entropy.bit_length() > WEAK)
 
     def child(self, *names: str | int) -> Seeds:
         """A family of streams of its own, for a part that names its own steps."""

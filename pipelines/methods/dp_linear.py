@@ -12,6 +12,7 @@ from pipelines._bounded import (
     PUBLIC,
     check_classes,
     columns_read,
+    describe_noise,
     nothing_read,
     one_stay,
     seed,
@@ -67,6 +68,7 @@ class DPLinear(Method):
             self.epsilon,
             by="closed form, objective perturbation with bounds and norm from the schema "
             f"(diffprivlib at {2 * self.epsilon:g} for replacement), one stay a patient",
+            noise=accounting.name_noise(rng),
         )
         records = one_stay(members, rng)
         check_classes(records)
@@ -91,10 +93,12 @@ class DPLinear(Method):
             claim=claim,
             model=FlatModel(encoding, (encoding.width, k), flat.astype(np.float32)),
             costs={"train_seconds": time.process_time() - start},
-            notes=(ONE_STAY, PUBLIC),
+            notes=(ONE_STAY, PUBLIC, describe_noise(rng)),
         )
 
-    def _regress(self, rows: np.ndarray, y: np.ndarray, share: int, state: int) -> np.ndarray:
+    def _regress(
+        self, rows: np.ndarray, y: np.ndarray, share: int, state: int | np.random.RandomState
+    ) -> np.ndarray:
         """(width + 1,) weights of one binary regression on rows of norm 1 at most."""
         from threadpoolctl import threadpool_limits
 

@@ -123,7 +123,9 @@ class SecretGenerator(np.random.Generator):
         dtype: Any = np.int64,
         endpoint: Any = False,
     ) -> Any:
-        """As numpy's, for one pair of limits."""
+        """As numpy's; from the stream for one pair of limits, not for arrays of them."""
+        if np.ndim(low) or np.ndim(0 if high is None else high):
+            return super().integers(low, high, size=size, dtype=dtype, endpoint=endpoint)
         first, last = (0, low) if high is None else (low, high)
         width = int(last) - int(first) + bool(endpoint)
         if width < 1:

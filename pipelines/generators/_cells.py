@@ -305,6 +305,7 @@ class CellSampler:
         parent: (released,) which released column each depends on, -1 for none.
         tables: For each (classes, cells of the parent or 1, cells) chances.
         noisy: See `Cells.noisy`.
+        count: How many patients the noisy counts say there are, None for one read from a file.
     """
 
     name: str
@@ -316,6 +317,7 @@ class CellSampler:
     noisy: dict[str, tuple[np.ndarray, np.ndarray]]
     claim: Claim
     notes: tuple[str, ...]
+    count: float | None = None
 
     def sample(self, rows: int, rng: np.random.Generator) -> Records:
         y = _pick(self.prior[None], np.zeros(rows, dtype=np.int64), rng)

@@ -249,7 +249,9 @@ def fit(
         raise OneOutcome
     start = time.process_time()
     with checkpoints.within(bench.store.path("checkpoints", key, ""), keep=method.costly):
-        release = recipe.fit(pool, bench.seeds.rng(stream, _stream(name, method)))
+        # What is released is trained with secret noise; the null model, as refits are, is not.
+        draw = bench.seeds.rng if variant == "negative" else bench.seeds.secret_rng
+        release = recipe.fit(pool, draw(stream, _stream(name, method)))
     trained = time.process_time() - start
     facts: dict[str, Any] = {
         "claim": measure.claim(release.claim),

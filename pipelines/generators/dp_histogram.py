@@ -15,7 +15,7 @@ from pipelines.generators._valid import Shape
 from pipelines.settings import settle_delta
 from privaudit.contracts import Generator, Progress, Sampler
 from privaudit.dp import accounting
-from privaudit.dp.noise import add_gaussian
+from privaudit.dp.noise import add_gaussian, bind_noise
 from privaudit.records import Records
 
 CUTS = (
@@ -68,6 +68,7 @@ class DPHistogram(Generator):
         progress: Progress | None = None,
     ) -> Sampler:
         check(records)
+        rng = bind_noise(rng, self, records.fingerprint)
         cells = Cells.of(records.columns, self.statistics, self.bins)
         patients = len(np.unique(records.patient))
         delta = settle_delta(self, patients)

@@ -22,7 +22,7 @@ from pipelines.generators.dp_histogram import CUTS, chances, chosen
 from pipelines.settings import COUNT, check_settings, require_package, settle_delta
 from privaudit.contracts import Generator, Progress, Sampler
 from privaudit.dp import accounting
-from privaudit.dp.noise import add_gaussian
+from privaudit.dp.noise import add_gaussian, bind_noise
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
 
@@ -87,6 +87,7 @@ class DPMarginals(Generator):
     ) -> Sampler:
         check(records)
         self.check()
+        rng = bind_noise(rng, self, records.fingerprint)
         cells = Cells.of(records.columns, self.statistics, self.bins)
         patients = len(np.unique(records.patient))
         delta = settle_delta(self, patients)

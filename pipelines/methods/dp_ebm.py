@@ -29,6 +29,7 @@ from pipelines.settings import (
 )
 from privaudit.contracts import Method, Release
 from privaudit.dp import accounting
+from privaudit.dp.noise import bind_noise
 from privaudit.records import Records
 
 COUNTED = (
@@ -70,6 +71,7 @@ class DPEBM(Method):
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
         start = time.process_time()
         self.check()
+        rng = bind_noise(rng, self, members.fingerprint)
         patients = len(np.unique(members.patient))
         delta = settle_delta(self, patients)
         check_classes(members, 2)

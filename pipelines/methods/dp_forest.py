@@ -20,6 +20,7 @@ from pipelines.federated.encode import PublicEncoding
 from pipelines.settings import COUNT, Range, check_settings, require_package
 from privaudit.contracts import Method, Release
 from privaudit.dp import accounting
+from privaudit.dp.noise import bind_noise
 from privaudit.records import Records
 
 
@@ -50,6 +51,7 @@ class DPForest(Method):
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
         start = time.process_time()
         self.check()
+        rng = bind_noise(rng, self, members.fingerprint)
         claim = accounting.stated(
             self.epsilon,
             by="closed form, permute-and-flip on leaf counts with bounds and classes from the "

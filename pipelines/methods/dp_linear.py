@@ -22,6 +22,7 @@ from pipelines.federated.network import FlatModel
 from pipelines.settings import COUNT, POSITIVE, check_settings, require_package
 from privaudit.contracts import Method, Release
 from privaudit.dp import accounting
+from privaudit.dp.noise import bind_noise
 from privaudit.records import Records
 
 
@@ -62,6 +63,7 @@ class DPLinear(Method):
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
         start = time.process_time()
         self.check()
+        rng = bind_noise(rng, self, members.fingerprint)
         check_classes(members)
         k = len(members.classes)
         claim = accounting.stated(

@@ -16,7 +16,7 @@ from pipelines.learners.logreg import LogReg
 from pipelines.settings import POSITIVE, at_least, check_settings, settle_delta
 from privaudit.contracts import Learner, Method, Release
 from privaudit.dp import accounting
-from privaudit.dp.noise import add_gaussian
+from privaudit.dp.noise import add_gaussian, bind_noise
 from privaudit.records import Records
 
 BASE = 4.0
@@ -72,6 +72,7 @@ class DPOutput(Method):
 
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
         self.check()
+        rng = bind_noise(rng, self, members.fingerprint)
         start = time.process_time()
         patients, row = np.unique(members.patient, return_inverse=True)
         delta = settle_delta(self, len(patients))

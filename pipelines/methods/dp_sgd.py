@@ -14,6 +14,7 @@ from pipelines.federated.network import FlatModel, Network
 from pipelines.settings import at_least, check_settings
 from privaudit.contracts import Release
 from privaudit.dp import accounting
+from privaudit.dp.noise import bind_noise
 from privaudit.records import Records
 
 
@@ -63,6 +64,10 @@ class DPSGD(NoisySteps):
 
         start = time.process_time()
         self.check()
+        rngs = [
+            bind_noise(rng, self, part.fingerprint)
+            for rng, part in zip(rngs, members, strict=True)
+        ]
         claims = [
             self.claim(part, accounting.name_noise(rng))
             for part, rng in zip(members, rngs, strict=True)

@@ -13,6 +13,7 @@ from pipelines.methods._split_trunks import Recurrent
 from pipelines.settings import COUNT, check_settings
 from privaudit.contracts import Release
 from privaudit.dp import accounting
+from privaudit.dp.noise import bind_noise
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
 
@@ -59,6 +60,7 @@ class DPSGDLSTM(NoisySteps):
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
         start = time.process_time()
         self.check()
+        rng = bind_noise(rng, self, members.fingerprint)
         _need_opacus()
         reader = self._reader(members)
         claim = self.claim(members, accounting.name_noise(rng))

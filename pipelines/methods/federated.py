@@ -30,6 +30,7 @@ from pipelines.learners._prepare import check_outcomes
 from pipelines.settings import at_least, check_settings
 from privaudit.contracts import Claim, Exchange, Malicious, Method, Release
 from privaudit.dp import accounting
+from privaudit.dp.noise import bind_noise
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
 
@@ -136,6 +137,11 @@ class Federated(Method):
         """One federation a table, all trained as one program."""
         if not members:
             return []
+        if self.central is not None:
+            rngs = [
+                bind_noise(rng, self, part.fingerprint)
+                for rng, part in zip(rngs, members, strict=True)
+            ]
         encoding = PublicEncoding(members[0].columns)
         widths = self._widths(members[0], encoding)
         made = [

@@ -18,7 +18,7 @@ from pipelines.methods.federated import Federated
 from pipelines.settings import POSITIVE, check_settings, require_package, settle_delta
 from privaudit.contracts import Access, Mechanism, Release
 from privaudit.dp import accounting
-from privaudit.dp.noise import add_gaussian
+from privaudit.dp.noise import add_gaussian, bind_noise
 from privaudit.records import Records
 
 if TYPE_CHECKING:
@@ -70,6 +70,10 @@ class FederatedPrivate(Federated):
     ) -> Sequence[Release]:
         """One federation a table; those with the same noise are trained as one program."""
         self.check()
+        rngs = [
+            bind_noise(rng, self, part.fingerprint)
+            for rng, part in zip(rngs, members, strict=True)
+        ]
         groups: dict[float, list[int]] = {}
         for i, table in enumerate(members):
             groups.setdefault(self._delta(table), []).append(i)

@@ -73,4 +73,20 @@ def add_gaussian(
     return (on_grid + noise) * step
 
 
-__all__ = ["SLACK", "add_gaussian"]
+def bind_noise(rng: np.random.Generator, training: object, data: str) -> np.random.Generator:
+    """The generator for this training of these data and for no other.
+
+    Two releases with one noise give away their difference, which is one patient where the data
+    differ in one, and both sums where the noise is scaled by two numbers. So nothing that is drawn
+    for one training is drawn for another, whatever the caller does with keys, seeds and names.
+
+    Args:
+        training: What is trained, with all its settings in its repr.
+        data: A fingerprint of the records.
+    """
+    if isinstance(rng, SecretGenerator):
+        return rng.child("bound", repr(training), data)
+    return rng
+
+
+__all__ = ["SLACK", "add_gaussian", "bind_noise"]

@@ -65,8 +65,7 @@ class DPSGD(NoisySteps):
         start = time.process_time()
         self.check()
         rngs = [
-            bind_noise(rng, self, part.fingerprint)
-            for rng, part in zip(rngs, members, strict=True)
+            bind_noise(rng, self, part.fingerprint) for rng, part in zip(rngs, members, strict=True)
         ]
         claims = [
             self.claim(part, accounting.name_noise(rng))

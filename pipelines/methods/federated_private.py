@@ -71,8 +71,7 @@ class FederatedPrivate(Federated):
         """One federation a table; those with the same noise are trained as one program."""
         self.check()
         rngs = [
-            bind_noise(rng, self, part.fingerprint)
-            for rng, part in zip(rngs, members, strict=True)
+            bind_noise(rng, self, part.fingerprint) for rng, part in zip(rngs, members, strict=True)
         ]
         groups: dict[float, list[int]] = {}
         for i, table in enumerate(members):

@@ -1,8 +1,9 @@
 """Random numbers that nobody can predict, and exact Gaussian noise on a grid.
 
-numpy's generators are quick and predictable: whoever sees enough of their output knows the rest. What
-protects a released model is drawn here instead, from SHAKE-256 (FIPS 202) under a key. The same key
-gives the same numbers, so a run can be repeated by whoever holds its secret, and by nobody else.
+numpy's generators are quick and predictable: whoever sees enough of their output knows the rest.
+What protects a released model is drawn here instead, from SHAKE-256 (FIPS 202) under a key. The
+same key gives the same numbers, so a run can be repeated by whoever holds its secret, and by nobody
+else.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ class KeyStream:
         return int.from_bytes(self.take(bits // 8), "big")
 
     def below(self, high: int, count: int) -> np.ndarray:
-        """(count,) int64, each whole number from 0 to high - 1 equally likely (high at most 2^63)."""
+        """(count,) int64, each whole number from 0 to high - 1 equally likely; high at most
+        2^63."""
         spare = np.uint64(64 - max((high - 1).bit_length(), 1))
         found = np.empty(0, dtype=np.int64)
         while len(found) < count:
@@ -149,8 +151,8 @@ class SecretGenerator(np.random.Generator):
 class SecretState(np.random.RandomState):
     """numpy's older interface over a key stream, for libraries that take nothing else.
 
-    `random`, `random_sample`, `randint`, `uniform`, `standard_normal` and `gamma` are drawn from the
-    stream, to 53 bits, the last two by inverting the distribution. Everything else is refused.
+    `random`, `random_sample`, `randint`, `uniform`, `standard_normal` and `gamma` are drawn from
+    the stream, to 53 bits, the last two by inverting the distribution. Everything else is refused.
     """
 
     _OURS = frozenset({"random", "random_sample", "randint", "uniform", "standard_normal", "gamma"})
@@ -279,12 +281,17 @@ def _thresholds() -> tuple[int, ...]:
     return tuple(found)
 
 
+@cache
+def _first_words() -> np.ndarray:
+    """The first 64 bits of every threshold."""
+    return np.array([limit >> (GUARD - 64) for limit in _thresholds()], dtype=np.uint64)
+
+
 def _whole_scales(stream: KeyStream, words: np.ndarray) -> np.ndarray:
     """(n,) int64 k, each with chance in proportion to exp(-k^2 / 2)."""
-    exact = _thresholds()
-    first = np.array([limit >> (GUARD - 64) for limit in exact], dtype=np.uint64)
-    k = np.searchsorted(first, words, side="right").astype(np.int64)
-    for i in np.flatnonzero(np.isin(words, first)):
+    exact, first = _thresholds(), _first_words()
+    k = np.searchsorted(first, words, side="right")
+    for i in np.flatnonzero((k > 0) & (first[k - 1] == words)):
         bits = (int(words[i]) << (GUARD - 64)) + stream.whole(GUARD - 64)
         k[i] = sum(bits >= limit for limit in exact[:-1])
     return np.minimum(k, len(exact) - 1)

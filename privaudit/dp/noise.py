@@ -68,7 +68,7 @@ def add_gaussian(
     wide *= 1 + 2 * wide * 2.0**-STEPS * math.sqrt(exact.size) / sensitivity
     step = 2.0 ** (math.floor(math.log2(wide)) - STEPS)
     scale = min(math.ceil(wide / step), 1 << (STEPS + 1))
-    on_grid = np.clip(np.rint(exact / step), -MOST, MOST).astype(np.int64)
+    on_grid = np.rint(np.clip(exact, -MOST * step, MOST * step) / step).astype(np.int64)
     noise = discrete_gaussian(rng.stream, scale, exact.size).reshape(exact.shape)
     return (on_grid + noise) * step
 

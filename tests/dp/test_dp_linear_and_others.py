@@ -242,7 +242,7 @@ def test_boosting_uses_the_noise_it_claims(monkeypatch: pytest.MonkeyPatch) -> N
 def test_one_patient_moves_a_histogram_and_a_leaf_no_further_than_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What the noise is added to, with and without one patient, as the noisy answers before went."""
+    """What the noise is added to, with and without one patient, after the same noisy answers."""
     from pipelines.methods import _boosted_curves
 
     records = table(80)

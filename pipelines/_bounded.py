@@ -16,6 +16,7 @@ from privaudit.contracts import Claim, Method
 from privaudit.dp import accounting
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
+from privaudit.secure_random import SecretGenerator, SecretState, is_secret
 
 ONE_STAY = (
     "One stay of each patient, chosen at random, is trained on, so the guarantee is per patient."
@@ -37,16 +38,16 @@ class NoisySteps(Method):
     notes: ClassVar[tuple[str, ...]] = (
         "All stays of a patient are clipped together, so the guarantee is per patient.",
         PUBLIC,
-        "The noise comes from the run's recorded random stream, as a simulation needs: anyone with "
-        "the seed can subtract it, so a model for publication needs a secret one.",
     )
 
-    def claim(self, members: Records) -> Claim:
+    def claim(self, members: Records, noise: str = accounting.SIMULATED) -> Claim:
         """The guarantee of all steps together, for one patient of these records."""
         patients = len(np.unique(members.patient))
         delta = settle_delta(self, patients)
         sigma = accounting.solve_sigma(self.epsilon, delta, self.sampling, self.steps)
-        return accounting.poisson_gaussian(sigma, self.sampling, self.steps, delta, n=patients)
+        return accounting.poisson_gaussian(
+            sigma, self.sampling, self.steps, delta, n=patients, noise=noise
+        )
 
     def check(self) -> None:
         """PrivauditError for settings out of range."""
@@ -57,6 +58,19 @@ class NoisySteps(Method):
     def _noise(self, sigma: float) -> float:
         """The noise multiplier in use. Tests of the audit plant a fault here."""
         return sigma
+
+
+def describe_noise(rng: np.random.Generator) -> str:
+    """For the report: whose noise this is."""
+    if is_secret(rng):
+        return (
+            "The noise is exact on a grid and comes from a cipher under a key that nobody holds but "
+            "whoever made this run."
+        )
+    return (
+        "The noise comes from the run's recorded random stream, as a simulation needs: anyone with "
+        "the seed can subtract it, so a model for publication needs a secret one."
+    )
 
 
 def one_stay(records: Records, rng: np.random.Generator) -> Records:
@@ -112,8 +126,11 @@ def check_classes(records: Records, most: int | None = None) -> None:
         )
 
 
-def seed(rng: np.random.Generator) -> int:
-    """A seed for libraries that take one."""
+def seed(rng: np.random.Generator) -> int | np.random.RandomState:
+    """What a library takes that adds its own noise: a key stream where noise is a secret, since its
+    seeds of 32 bits can all be tried, else a seed."""
+    if isinstance(rng, SecretGenerator):
+        return SecretState(rng.spawn_stream())
     return int(rng.integers(2**31 - 1))
 
 

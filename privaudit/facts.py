@@ -98,6 +98,7 @@ class ReasonCode(StrEnum):
     GUARANTEE_NOT_COVERING = "guarantee_not_covering"
     GUARANTEE_WITHIN = "guarantee_within"
     GUARANTEE_ABOVE = "guarantee_above"
+    GUARANTEES_APART = "guarantees_apart"
     NO_BASELINE = "no_baseline"
     ABSENT_FROM_BASELINE = "absent_from_baseline"
     ABSENT_FROM_CANDIDATE = "absent_from_candidate"
@@ -170,6 +171,7 @@ REASON_PARAMS: Mapping[ReasonCode, tuple[str, ...]] = {
     ReasonCode.GUARANTEE_NOT_COVERING: ("epsilon", "delta", "unit", "access"),
     ReasonCode.GUARANTEE_WITHIN: ("epsilon", "delta", "unit"),
     ReasonCode.GUARANTEE_ABOVE: ("epsilon", "delta", "unit"),
+    ReasonCode.GUARANTEES_APART: ("kinds",),
     ReasonCode.TOO_FEW_BASELINE_RUNS: ("before", "after"),
     ReasonCode.TOO_FEW_CANDIDATE_RUNS: ("before", "after", "wanted"),
     ReasonCode.CANDIDATE_RUNS_LACK_NUMBER: ("before", "after", "lacking"),

@@ -146,6 +146,24 @@ class ClaimText:
 
 
 @dataclass(frozen=True)
+class ComposedClaim:
+    """What the guarantees of several releases come to, for whoever holds all of them.
+
+    They were trained on the same patients. subjects: those that claim a guarantee for this `unit`
+    under this relation, at least two; guarantees for another unit or relation never enter. method:
+    "pld" where the privacy losses of all noisy steps were composed, "basic" where epsilons and
+    deltas were added up.
+    """
+
+    epsilon: float
+    delta: float
+    unit: str
+    neighbours: str
+    subjects: tuple[str, ...]
+    method: Literal["pld", "basic"]
+
+
+@dataclass(frozen=True)
 class ColumnFit:
     """One column of a synthetic table beside the real one, in shares of all rows.
 
@@ -359,7 +377,10 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Audit:
-    """The whole document."""
+    """The whole document.
+
+    composed: one for each unit and relation for which at least two subjects claim a guarantee.
+    """
 
     manifest: Manifest
     data: Data
@@ -367,6 +388,7 @@ class Audit:
     coverage: tuple[Coverage, ...]
     caveats: tuple[Caveat, ...] = ()
     untrained: tuple[Untrained, ...] = ()
+    composed: tuple[ComposedClaim, ...] = ()
     schema: str = SCHEMA
 
 

@@ -16,6 +16,11 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
+    from privaudit.secure_random import SecretGenerator
+
+WEAK = 128
+"""Bits up to which an entropy may be a seed that somebody chose, or one that was derived."""
+
 
 @dataclass(frozen=True)
 class Seeds:
@@ -24,8 +29,27 @@ class Seeds:
     entropy: int
 
     def rng(self, *names: str | int) -> np.random.Generator:
-        """An independent generator for this name (numpy SeedSequence over a sha256 of the name)."""
+        """An independent generator for this name (numpy SeedSequence over a sha256 of the name).
+
+        Where the entropy is a secret, over an HMAC of the name under it, so that whoever works out
+        one stream's state from what it drew learns nothing of the others.
+        """
+        if self.entropy.bit_length() > WEAK:
+            return np.random.default_rng(np.random.SeedSequence(list(self._key(names))))
         return np.random.default_rng(np.random.SeedSequence([self.entropy, *_words(names)]))
+
+    def secret_rng(self, *names: str | int) -> SecretGenerator:
+        """A cryptographic generator for this name, for what protects a release.
+
+        Its noise is a secret only where the entropy is one: a seed that somebody typed in fits
+        into 128 bits, as a key of 256 bits drawn at random does not.
+        """
+        from privaudit.secure_random import SecretGenerator
+
+        return SecretGenerator(self._key(("noise", *names)), self.entropy.bit_length() > WEAK)
+
+    def _key(self, names: tuple[str | int, ...]) -> bytes:
+        return hmac.digest(str(self.entropy).encode(), repr(names).encode(), "sha256")
 
     def child(self, *names: str | int) -> Seeds:
         """A family of streams of its own, for a part that names its own steps."""

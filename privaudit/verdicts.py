@@ -43,7 +43,8 @@ class Verdict:
     over the blocking rules). attack, setting, group: "" or
     None where it is about none. number: which number of the audit it is. untested: attacks of this
     kind that gave no number, and why. control: why a control of the attack was not made, None
-    where the reason is another.
+    where the reason is another. together: for a guarantee, the subjects whose claims are judged as
+    one, since whoever holds all of them knows more than each says; `subject` is then "".
     """
 
     rule: str
@@ -72,6 +73,7 @@ class Verdict:
     untested: tuple[tuple[str, Reason], ...] = ()
     waiver: Waiver | None = None
     control: Reason | None = None
+    together: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

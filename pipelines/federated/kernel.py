@@ -18,12 +18,24 @@ from pipelines.federated.protect import Plain, Protection
 from pipelines.federated.server import FedAvg, Moments, Server, SiteNoise
 from pipelines.settings import COUNT, POSITIVE, check_settings
 from privaudit.contracts import Malicious
+from privaudit.dp.noise import add_gaussian
 from privaudit.errors import PrivauditError
+from privaudit.secure_random import SecretGenerator
 
 if TYPE_CHECKING:
     from pipelines.federated.local import PerPatient, Recipe
 
-STREAMS = ("sites", "start", "speeds", "rounds", "protect", "aggregate", "malice", "clients")
+STREAMS = (
+    "sites",
+    "start",
+    "speeds",
+    "rounds",
+    "protect",
+    "aggregate",
+    "malice",
+    "clients",
+    "counts",
+)
 """Every use of randomness has a stream of its own, so that one setting moves no other's draws."""
 
 COSTS = (
@@ -41,6 +53,8 @@ COSTS = (
 
 def streams(rng: np.random.Generator) -> dict[str, np.random.Generator]:
     """The streams of one federation, from its generator."""
+    if isinstance(rng, SecretGenerator):
+        return {name: rng.child(name) for name in STREAMS}
     root = np.random.SeedSequence([int(word) for word in rng.integers(2**32, size=4)])
     return dict(zip(STREAMS, map(np.random.default_rng, root.spawn(len(STREAMS))), strict=True))
 
@@ -109,13 +123,18 @@ class Plan:
 @dataclass(frozen=True, eq=False)
 class Job:
     """One federation to train: x (n, w) float32, y (n,), each client's rows, starting weights
-    (p,)."""
+    (p,).
+
+    counts: (clients,) how many records each is taken to have, where the exact numbers are covered
+    by a guarantee; None for the exact ones.
+    """
 
     x: np.ndarray
     y: np.ndarray
     rows: tuple[np.ndarray, ...]
     start: np.ndarray
     streams: dict[str, np.random.Generator]
+    counts: np.ndarray | None = None
 
 
 @dataclass(eq=False)
@@ -134,7 +153,9 @@ class Run:
 
     def __post_init__(self) -> None:
         self.clients = len(self.job.rows)
-        self.counts = np.array([len(rows) for rows in self.job.rows], dtype=np.float64)
+        exact = [len(rows) for rows in self.job.rows]
+        known = exact if self.job.counts is None else self.job.counts
+        self.counts = np.array(known, dtype=np.float64)
         self.speeds = self.plan.clock.draw(self.clients, self.job.streams["speeds"])
         self.moments = Moments.zero(len(self.weights))
         self.memory = (
@@ -214,9 +235,10 @@ class Run:
             seen[client] = arrived[i]
         if central is not None:
             # Noise even where nobody was admitted: silence would tell of a hospital too.
-            noise = self.job.streams["aggregate"].standard_normal(size)
-            noise *= central.sigma(self.clients, self.plan.rounds) * central.clip
-            return (admitted.updates.sum(axis=0) + noise) / self.clients
+            most = 2 * central.clip  # one update goes and another comes
+            spread = central.sigma(self.clients, self.plan.rounds) * most
+            total = admitted.updates.sum(axis=0)
+            return add_gaussian(total, spread, most, self.job.streams["aggregate"]) / self.clients
         aggregate = self.plan.aggregate.after(len(admitted.refused))
         if len(named) < aggregate.fewest:
             return None
@@ -298,6 +320,7 @@ def federate(plan: Plan, widths: tuple[int, ...], jobs: Sequence[Job]) -> list[R
             rows,
             rngs,
             plan.private,
+            np.concatenate([run.counts for run in runs]),
         )
         for _ in range(plan.rounds):
             asked = [plan.policy.ask(run.clients, run.job.streams["rounds"]) for run in runs]

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from pipelines.federated.network import Network
-from privaudit.seeds import torch_generator
+from privaudit.dp.noise import add_gaussian
+from privaudit.secure_random import SecretGenerator
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Trainer:
         x: (n, w) float32, of all clients together.
         y: (n,) class codes.
         rows: For each client its rows.
+        counts: For each client how many records it is taken to have where noise is added: a number
+            that may be known, where the exact one may not. None: the exact number.
     """
 
     def __init__(
@@ -65,12 +68,14 @@ class Trainer:
         rows: Sequence[np.ndarray],
         rngs: Sequence[np.random.Generator],
         private: PerPatient | None = None,
+        counts: np.ndarray | None = None,
     ) -> None:
         self.network, self.private = network, private
         self.x, self.y = torch.from_numpy(x), torch.from_numpy(y)
         self.rows, self.rngs = rows, rngs
         self.left = [np.empty(0, dtype=np.int64) for _ in rows]
-        self.noise = [torch_generator(rng) for rng in rngs] if private else []
+        self.counts = np.array([len(own) for own in rows]) if counts is None else counts
+        self.precise = any(isinstance(rng, SecretGenerator) for rng in rngs)
 
     def train(self, sent: np.ndarray, who: np.ndarray, recipe: Recipe) -> np.ndarray:
         """(m, p) float64 updates of the clients `who`, who were sent (m, p) weights."""
@@ -83,16 +88,15 @@ class Trainer:
                 x = self.x.index_select(0, rows.view(-1)).view(*rows.shape, self.x.shape[1])
                 y = self.y.index_select(0, rows.view(-1)).view(rows.shape)
                 inputs, errors = _pass(parts, x, y)
-                if self.private is None:
-                    scale = share
-                else:
-                    scale = share * _shrink(inputs, errors, self.private.clip)
+                if self.private is not None:
+                    step = self._noisy_mean(who, inputs, errors, share, self.private)
                 if recipe.proximal:
                     flat.lerp_(start, recipe.rate * recipe.proximal)
                 if self.private is not None:
-                    flat.sub_(self._drawn(who, self.private), alpha=recipe.rate)
+                    flat.sub_(step, alpha=recipe.rate)
+                    continue
                 for i, (h, error) in enumerate(zip(inputs, errors, strict=True)):
-                    error *= scale.unsqueeze(-1)
+                    error *= share.unsqueeze(-1)
                     parts[2 * i].baddbmm_(error.mT, h, alpha=-recipe.rate)
                     parts[2 * i + 1].sub_(error.sum(dim=1), alpha=recipe.rate)
         return flat.double().numpy() - start.double().numpy()
@@ -127,21 +131,39 @@ class Trainer:
             for step, drawn in enumerate(drawn_by_step):
                 rows = self.rows[k][drawn]
                 index[step, i, : len(rows)] = rows
-                weight[step, i, : len(rows)] = 1 / self._expected(k, sample)
+                weight[step, i, : len(rows)] = 1
         return torch.from_numpy(index), torch.from_numpy(weight)
 
     def _expected(self, client: int, sample: float) -> float:
-        return max(1.0, sample * len(self.rows[client]))
+        return max(1.0, sample * float(self.counts[client]))
 
-    def _drawn(self, who: np.ndarray, private: PerPatient) -> torch.Tensor:
-        """(m, p) noise on the mean gradient of each client."""
-        return torch.stack(
-            [
-                torch.randn(self.network.size, generator=self.noise[k])
-                * (private.sigma * private.clip / self._expected(k, private.sample))
-                for k in who
-            ]
-        )
+    def _noisy_mean(
+        self,
+        who: np.ndarray,
+        inputs: list[torch.Tensor],
+        errors: list[torch.Tensor],
+        here: torch.Tensor,
+        private: PerPatient,
+    ) -> torch.Tensor:
+        """(m, p) each client's sum of clipped gradients with noise, over how many it expects.
+
+        Args:
+            here: (m, b), 1 for a record that was drawn and 0 for an unused place.
+        """
+        kind = torch.float64 if self.precise else torch.float32
+        keep = (_shrink(inputs, errors, private.clip) * here).to(kind).unsqueeze(-1)
+        found = []
+        for h, error in zip(inputs, errors, strict=True):
+            clipped = error.to(kind) * keep
+            found += [torch.bmm(clipped.mT, h.to(kind)), clipped.sum(dim=1)]
+        total = self.network.pack(found).double().numpy()
+        spread = private.sigma * private.clip
+        means = [
+            add_gaussian(own, spread, private.clip, self.rngs[k])
+            / self._expected(k, private.sample)
+            for k, own in zip(who, total, strict=True)
+        ]
+        return torch.from_numpy(np.stack(means)).float()
 
 
 def _pass(
@@ -162,10 +184,10 @@ def _pass(
 
 
 def _shrink(inputs: list[torch.Tensor], errors: list[torch.Tensor], clip: float) -> torch.Tensor:
-    """(m, b), what scales each record's gradient down to the length `clip`, at most 1."""
-    square = torch.zeros(errors[0].shape[:2])
+    """(m, b) float64, what scales each record's gradient down to the length `clip`, at most 1."""
+    square = torch.zeros(errors[0].shape[:2], dtype=torch.float64)
     for h, error in zip(inputs, errors, strict=True):
-        square += error.square().sum(-1) * (h.square().sum(-1) + 1)
+        square += error.double().square().sum(-1) * (h.double().square().sum(-1) + 1)
     return (clip / square.sqrt().clamp_min(1e-12)).clamp_max(1.0)
 
 

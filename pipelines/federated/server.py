@@ -89,11 +89,12 @@ class FedYogi(Server):
 class SiteNoise:
     """Noise that the server adds to every round's sum: a guarantee for each hospital as a whole.
 
-    Every hospital has one voice, and their number is public. Worth having with hundreds of
-    hospitals; with ten, the noise is larger than what they say.
+    Every hospital has one voice, and their number is public and divides the sum: so the guarantee
+    is for one hospital replaced by another, which moves the sum by twice `clip`. Worth having with
+    hundreds of hospitals; with ten, the noise is larger than what they say.
 
     Args:
-        epsilon, delta: The guarantee over all rounds, for one hospital added or removed, to whoever
+        epsilon, delta: The guarantee over all rounds, for one hospital replaced, to whoever
             sees the models but not the server, which reads every update.
         clip: The greatest length of a hospital's update, in the units of the parameters.
 
@@ -105,7 +106,7 @@ class SiteNoise:
     clip: float = 1.0
 
     def sigma(self, clients: int, rounds: int) -> float:
-        """Noise standard deviation over `clip`."""
+        """Noise standard deviation over twice `clip`."""
         return accounting.solve_gaussian(self.epsilon, self.chance(clients), rounds)
 
     def chance(self, clients: int) -> float:
@@ -113,14 +114,16 @@ class SiteNoise:
         check_settings(self, clip=POSITIVE)
         return settle_delta(self, clients)
 
-    def claim(self, clients: int, rounds: int) -> Claim:
+    def claim(self, clients: int, rounds: int, noise: str = accounting.SIMULATED) -> Claim:
         """The guarantee over all rounds."""
         return accounting.gaussian(
             self.sigma(clients, rounds),
             self.chance(clients),
             times=rounds,
             unit="site",
+            neighbours="replace",
             n=clients,
+            noise=noise,
         )
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines._bounded import ONE_STAY, one_stay
+from pipelines._bounded import ONE_STAY, describe_noise, one_stay
 from pipelines.generators._cells import COVERS, ROWS, Cells, CellSampler, counts, onto, totals
 from pipelines.generators._margins import check
 from pipelines.generators._valid import Shape
 from pipelines.settings import settle_delta
 from privaudit.contracts import Generator, Progress, Sampler
 from privaudit.dp import accounting
+from privaudit.dp.noise import add_gaussian, bind_noise
 from privaudit.records import Records
 
 CUTS = (
@@ -67,15 +68,18 @@ class DPHistogram(Generator):
         progress: Progress | None = None,
     ) -> Sampler:
         check(records)
+        rng = bind_noise(rng, self, records.fingerprint)
         cells = Cells.of(records.columns, self.statistics, self.bins)
         patients = len(np.unique(records.patient))
         delta = settle_delta(self, patients)
         m = len(cells.released)
         sigma = accounting.solve_gaussian(self.epsilon, delta, m)
-        claim = accounting.gaussian(sigma, delta, times=m, covers=COVERS, n=patients)
+        noise = accounting.name_noise(rng)
+        claim = accounting.gaussian(sigma, delta, times=m, covers=COVERS, n=patients, noise=noise)
         stays = one_stay(records, rng)
         exact = counts(cells.code(stays), stays.y, cells.sizes, len(records.classes))
-        noisy = [table + sigma * rng.standard_normal(table.shape) for table in exact]
+        # One patient is in one cell of each column.
+        noisy = [add_gaussian(table, sigma, 1.0, rng) for table in exact]
         sums = totals(noisy)
         tables = tuple(chances(onto(table, sums))[:, None, :] for table in noisy)
         return CellSampler(
@@ -87,7 +91,7 @@ class DPHistogram(Generator):
             tables,
             cells.noisy(noisy),
             claim,
-            (ONE_STAY, CUTS, APART, ROWS, chosen(cells)),
+            (ONE_STAY, CUTS, APART, ROWS, chosen(cells), describe_noise(rng)),
             total=float(sums.sum()),
         )
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pipelines._bounded import ONE_STAY, one_stay
+from pipelines._bounded import ONE_STAY, describe_noise, one_stay
 from pipelines.generators._cells import COVERS, ROWS, Cells, CellSampler, counts, order, totals
 from pipelines.generators._margins import check
 from pipelines.generators._valid import Shape
@@ -22,6 +22,7 @@ from pipelines.generators.dp_histogram import CUTS, chances, chosen
 from pipelines.settings import COUNT, check_settings, require_package, settle_delta
 from privaudit.contracts import Generator, Progress, Sampler
 from privaudit.dp import accounting
+from privaudit.dp.noise import add_gaussian, bind_noise
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
 
@@ -86,26 +87,28 @@ class DPMarginals(Generator):
     ) -> Sampler:
         check(records)
         self.check()
+        rng = bind_noise(rng, self, records.fingerprint)
         cells = Cells.of(records.columns, self.statistics, self.bins)
         patients = len(np.unique(records.patient))
         delta = settle_delta(self, patients)
         sigma = accounting.solve_gaussian(self.epsilon, delta)
         # Answers of noise s_i / sqrt(share_i) over their sensitivity are together one of noise s.
-        claim = accounting.gaussian(sigma, delta, covers=COVERS, n=patients)
+        claim = accounting.gaussian(
+            sigma, delta, covers=COVERS, n=patients, noise=accounting.name_noise(rng)
+        )
         m, k = len(cells.released), len(records.classes)
         stays = one_stay(records, rng)
         code, sizes = cells.code(stays), cells.sizes
         pair_noise = sigma * math.sqrt(m / self.budget[0])
         with_outcome = [
-            table + pair_noise * rng.standard_normal(table.shape)
-            for table in counts(code, stays.y, sizes, k)
+            add_gaussian(table, pair_noise, 1.0, rng) for table in counts(code, stays.y, sizes, k)
         ]
         edges = self._tree(with_outcome, code, stays.y, sigma, rng)
         edge_noise = sigma * math.sqrt(max(len(edges), 1) / self.budget[2])
         between = []
         for i, j in edges:
             (table,) = counts(code[:, [j]], code[:, i], sizes[[j]], int(sizes[i]))
-            between.append(table + edge_noise * rng.standard_normal(table.shape))
+            between.append(add_gaussian(table, edge_noise, 1.0, rng))
         if progress is not None:
             progress("fit noisy counts together", 0.3)
         prior, parent, tables = self._fit(
@@ -122,7 +125,14 @@ class DPMarginals(Generator):
             tables,
             cells.noisy(with_outcome),
             claim,
-            (ONE_STAY, CUTS, _split(self.budget, m, len(edges)), ROWS, chosen(cells)),
+            (
+                ONE_STAY,
+                CUTS,
+                _split(self.budget, m, len(edges)),
+                ROWS,
+                chosen(cells),
+                describe_noise(rng),
+            ),
             total=float(totals(with_outcome).sum()),
         )
 
@@ -157,7 +167,7 @@ class DPMarginals(Generator):
         score = np.zeros(len(upper[0]))
         for c in range(k):
             mine = signs[y == c]
-            products = (mine.T @ mine)[upper] + noise * rng.standard_normal(len(upper[0]))
+            products = add_gaussian((mine.T @ mine)[upper], noise, math.sqrt(m * (m - 1) / 2), rng)
             mean = np.array(
                 [chances(np.maximum(t[c], FLOOR)) @ h for t, h in zip(tables, halves, strict=True)]
             )

@@ -18,6 +18,7 @@ from pipelines.learners.lstm import Recurrent
 from pipelines.methods._dp_training import FIRST, SECOND, Plan, add_noise
 from pipelines.methods._split_trunks import Hours, _columns, flat
 from privaudit.records import Records
+from privaudit.secure_random import SecretGenerator
 from privaudit.seeds import borrowed_globals
 
 CHUNK = 1024
@@ -149,6 +150,7 @@ def clipped_sum(
     y: torch.Tensor,
     patient: torch.Tensor,
     clip: float,
+    precise: bool = False,
 ) -> torch.Tensor:
     """(p,): the sum over patients of each one's gradient, cut to L2 norm `clip`.
 
@@ -158,9 +160,11 @@ def clipped_sum(
     Args:
         inputs: (n, ...) each, and y: (n,) of the stays drawn.
         patient: (n,) codes in rising order.
+        precise: Sum in float64, as secret noise asks for.
     """
     trained = [p for p in wrapped.parameters() if p.requires_grad]
-    total = torch.zeros(sum(p.numel() for p in trained))
+    kind = torch.float64 if precise else torch.float32
+    total = torch.zeros(sum(p.numel() for p in trained), dtype=kind)
     _, stays = torch.unique_consecutive(patient, return_counts=True)
     start = 0
     for counts in stays.split(GROUP):
@@ -172,11 +176,11 @@ def clipped_sum(
         wrapped.zero_grad(set_to_none=True)
         logits = wrapped(*(x[part] for x in inputs))
         torch.nn.functional.cross_entropy(logits, y[part], reduction="sum").backward()
-        stay = torch.cat([p.grad_sample.flatten(1) for p in trained], dim=1)
+        stay = torch.cat([p.grad_sample.flatten(1) for p in trained], dim=1).to(kind)
         own = torch.repeat_interleave(torch.arange(len(counts)), counts)
-        summed = torch.zeros(len(counts), stay.shape[1]).index_add_(0, own, stay)
+        summed = torch.zeros(len(counts), stay.shape[1], dtype=kind).index_add_(0, own, stay)
         norm = torch.linalg.vector_norm(summed, dim=1, dtype=torch.float64)
-        keep = (clip / norm).clamp_(max=1).float()
+        keep = (clip / norm).clamp_(max=1).to(kind)
         total += keep @ summed
     wrapped.zero_grad(set_to_none=True)
     return total
@@ -204,14 +208,16 @@ def train(
         trained = [p for p in network.parameters() if p.requires_grad]
         sizes = [p.numel() for p in trained]
         optimizer = torch.optim.Adam(trained, lr=plan.rate, betas=(FIRST, SECOND))
+        precise = isinstance(rng, SecretGenerator)
         with per_stay(network) as wrapped:
             for step in range(plan.steps):
                 drawn = np.flatnonzero((rng.random(len(ids)) < plan.sampling)[code])
                 rows = torch.from_numpy(drawn)
                 patient = torch.from_numpy(code[drawn])
                 own = [x[rows] for x in inputs]
-                total = clipped_sum(wrapped, own, y[rows], patient, plan.clip)
-                (noisy,) = add_noise(total[None], [plan.noise[0] * plan.clip], [rng])
+                total = clipped_sum(wrapped, own, y[rows], patient, plan.clip, precise)
+                spread = plan.noise[0] * plan.clip
+                (noisy,) = add_noise(total[None], [spread], [rng], plan.clip)
                 for p, part in zip(trained, noisy.split(sizes), strict=True):
                     p.grad = part.view_as(p)
                 for group in optimizer.param_groups:

@@ -15,6 +15,8 @@ import torch
 
 from pipelines.federated.network import Network
 from pipelines.learners._training import one_thread
+from privaudit.dp.noise import add_gaussian
+from privaudit.secure_random import SecretGenerator
 
 FIRST, SECOND = 0.9, 0.999
 """Adam's memories. All that it reads is noisy already, so none of it costs privacy."""
@@ -127,7 +129,12 @@ def gather(tables: Sequence[Patients], drawn: Sequence[np.ndarray]) -> Batch:
 
 
 def clipped_sum(
-    network: Network, weights: torch.Tensor, batch: Batch, clip: float, patients: int
+    network: Network,
+    weights: torch.Tensor,
+    batch: Batch,
+    clip: float,
+    patients: int,
+    precise: bool = False,
 ) -> torch.Tensor:
     """(K, p): the sum over patients of each one's gradient, cut to L2 norm `clip`.
 
@@ -138,6 +145,8 @@ def clipped_sum(
     Args:
         weights: (K, p).
         patients: How many patient codes there are.
+        precise: Sum in float64, as secret noise asks for: in float32 the order of summing moves a sum
+            by more than the guarantee leaves room for.
     """
     parts = network.unpack(weights)
     layers = len(parts) // 2
@@ -167,11 +176,12 @@ def clipped_sum(
     if len(shared):
         norm.index_add_(0, batch.patient[batch.pairs[0]], shared)
     keep = (clip / norm.clamp_(min=0).sqrt_()).clamp_(max=1)
-    keep = keep[batch.patient].view(batch.real.shape).float().unsqueeze(2)
+    kind = torch.float64 if precise else torch.float32
+    keep = keep[batch.patient].view(batch.real.shape).to(kind).unsqueeze(2)
     found = []
     for a, e in zip(inputs, errors, strict=True):
-        clipped = e * keep
-        found += [torch.bmm(clipped.mT, a), clipped.sum(1)]
+        clipped = e.to(kind) * keep
+        found += [torch.bmm(clipped.mT, a.to(kind)), clipped.sum(1)]
     return network.pack(found)
 
 
@@ -219,10 +229,12 @@ def _train(
     first, second = torch.zeros_like(weights), torch.zeros_like(weights)
     patients = sum(t.count for t in tables)
     spread = [noise * plan.clip for noise in plan.noise]
+    precise = any(isinstance(rng, SecretGenerator) for rng in rngs)
     for step in range(1, plan.steps + 1):
         drawn = [rng.random(t.count) < plan.sampling for t, rng in zip(tables, rngs, strict=True)]
-        total = clipped_sum(network, weights, gather(tables, drawn), plan.clip, patients)
-        total = add_noise(total, spread, rngs)
+        batch = gather(tables, drawn)
+        total = clipped_sum(network, weights, batch, plan.clip, patients, precise)
+        total = add_noise(total, spread, rngs, plan.clip)
         first.lerp_(total, 1 - FIRST)
         second.mul_(SECOND).addcmul_(total, total, value=1 - SECOND)
         rate = plan.rate * 0.5 * (1 + np.cos(np.pi * (step - 1) / plan.steps))
@@ -232,10 +244,17 @@ def _train(
 
 
 def add_noise(
-    total: torch.Tensor, spread: Sequence[float], rngs: Sequence[np.random.Generator]
+    total: torch.Tensor,
+    spread: Sequence[float],
+    rngs: Sequence[np.random.Generator],
+    clip: float,
 ) -> torch.Tensor:
-    """(K, p): Gaussian noise of these standard deviations on top, each model's from its own
-    stream."""
+    """(K, p) float32: Gaussian noise of these standard deviations on top, each model's from its own
+    stream: secret noise where that is secret, which takes sums in float64."""
+    if any(isinstance(rng, SecretGenerator) for rng in rngs):
+        rows = zip(total.double().numpy(), spread, rngs, strict=True)
+        noisy = [add_gaussian(row, own, clip, rng) for row, own, rng in rows]
+        return torch.from_numpy(np.stack(noisy)).float()
     noise = np.empty(total.shape, dtype=np.float32)
     for k, rng in enumerate(rngs):
         rng.standard_normal(dtype=np.float32, out=noise[k])

@@ -1,10 +1,9 @@
-"""Explainable boosting with differential privacy: one noisy curve a column (interpret)."""
+"""Explainable boosting with differential privacy: one noisy curve a column."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -14,11 +13,11 @@ from pipelines._bounded import (
     bounds,
     check_classes,
     columns_read,
-    nothing_read,
+    describe_noise,
     one_stay,
-    seed,
 )
 from pipelines.federated.encode import PublicEncoding
+from pipelines.methods._boosted_curves import Boosting, boost
 from pipelines.settings import (
     COUNT,
     FRACTION,
@@ -30,23 +29,25 @@ from pipelines.settings import (
 )
 from privaudit.contracts import Method, Release
 from privaudit.dp import accounting
+from privaudit.dp.noise import bind_noise
 from privaudit.records import Records
-from privaudit.stats.epsilon_bounds import epsilon_of
 
-COUNTED = "The number of patients trained on is public: the library sets the size of bins by it."
-
-TAIL = 1e-10
-"""The delta in which the library is given its budget; only the noise that follows is used."""
+COUNTED = (
+    "How many patients there are is read from the noisy histograms alone, so the guarantee holds "
+    "for a patient added or removed."
+)
 
 
 @dataclass(frozen=True)
 class DPEBM(Method):
     """A sum of curves, one a column, each learnt from noisy histograms: a model that can be read.
 
-    interpret's own split of the budget is not tight, so its noise is set to what the accountant
-    asks for, and the claim is made from the noise that was used. Bounds and column types come from
-    the schema. Two classes only. A fixed model, so no `learner` to compose with. The defaults were
-    chosen on generated stays.
+    All answers together are one Gaussian answer, so the claim is exactly what the accountant
+    gives. Bounds and column types come from the schema, and the number of patients from the noisy
+    counts: interpret's own implementation sizes its bins by the exact number, which a guarantee
+    for one patient added or removed does not allow, and takes its noise from a 32-bit seed. Two
+    classes only. A fixed model, so no `learner` to compose with. The defaults were chosen on
+    generated stays.
 
     Args: epsilon, delta: The guarantee for one patient added or removed; delta None for the largest
         power of ten at most 1/(10 x patients). statistics: Which summaries of a measured variable
@@ -70,6 +71,7 @@ class DPEBM(Method):
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
         start = time.process_time()
         self.check()
+        rng = bind_noise(rng, self, members.fingerprint)
         patients = len(np.unique(members.patient))
         delta = settle_delta(self, patients)
         check_classes(members, 2)
@@ -80,66 +82,22 @@ class DPEBM(Method):
         low, high = (part[read] for part in bounds(encoding))
         # The library's curves are steps between cuts; values go in as the model will see them.
         x = encoding.encode(records)[:, read].astype(np.float64)
-        found = self._boost(x, records.y, np.column_stack([low, high]), delta, seed(rng))
-        steps = (
-            (found.noise_scale_binning_, x.shape[1]),
-            (found.noise_scale_boosting_ / self.rate, x.shape[1] * self.rounds),
-        )
-        claim = accounting.compose(
-            [accounting.gaussian(sigma, delta, times=times, n=patients) for sigma, times in steps]
-        )
-        order = [int(term[0]) for term in found.term_features_]
+        sigma = accounting.solve_gaussian(self.epsilon, delta)
+        claim = accounting.gaussian(sigma, delta, n=patients, noise=accounting.name_noise(rng))
+        plan = Boosting(self.bins, self.rounds, self.leaves, self.rate, self.share)
+        found = boost(x, records.y, np.column_stack([low, high]), sigma, plan, rng)
         return Release(
             claim=claim,
-            model=Curves(
-                encoding,
-                np.asarray(read)[order],
-                tuple(np.asarray(found.bins_[j][0], dtype=np.float64) for j in order),
-                tuple(np.asarray(scores, dtype=np.float64) for scores in found.term_scores_),
-                float(np.ravel(found.intercept_)[0]),
-            ),
+            model=Curves(encoding, np.asarray(read), found.cuts, found.scores),
             costs={"train_seconds": time.process_time() - start},
-            notes=(ONE_STAY, PUBLIC, COUNTED),
+            notes=(ONE_STAY, PUBLIC, COUNTED, describe_noise(rng)),
         )
 
     def check(self) -> None:
-        require_package("interpret", "it boosts the curves and adds the noise", "dp")
+        require_package("dp_accounting", "it accounts for the noise of all steps", "dp")
         accounting.check(self.epsilon, self.delta or 0.0)
         check_settings(self, bins=at_least(4), rounds=COUNT, leaves=at_least(2))
         check_settings(self, share=FRACTION, rate=POSITIVE)
-
-    def _boost(
-        self, x: np.ndarray, y: np.ndarray, limits: np.ndarray, delta: float, state: int
-    ) -> Any:
-        """interpret's model, with the noise that the accountant asks for.
-
-        The library takes an epsilon and a delta for each of two stages and turns them into noise;
-        both are chosen here so that its noise becomes what the whole budget allows.
-        """
-        from threadpoolctl import threadpool_limits
-
-        mu = 1 / accounting.solve_gaussian(self.epsilon, delta)
-        stages = [epsilon_of(mu * np.sqrt(part), TAIL / 2) for part in (self.share, 1 - self.share)]
-        with nothing_read("Privacy violation: using a fixed random_state"), threadpool_limits(1):
-            from interpret.privacy import DPExplainableBoostingClassifier
-
-            return DPExplainableBoostingClassifier(
-                feature_names=[f"c{j}" for j in range(x.shape[1])],
-                feature_types=["continuous"] * x.shape[1],
-                max_bins=self.bins,
-                max_rounds=self.rounds,
-                max_leaves=self.leaves,
-                learning_rate=self.rate,
-                outer_bags=1,
-                validation_size=0,
-                n_jobs=1,
-                random_state=state,
-                epsilon=sum(stages),
-                delta=TAIL,
-                bin_budget_frac=stages[0] / sum(stages),
-                composition="gdp",
-                privacy_bounds=limits,
-            ).fit(x, y)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,24 +107,22 @@ class Curves:
     Args:
         columns: (t,) encoded columns.
         cuts: Where each curve steps.
-        scores: Its heights, after one for missing and before one for unknown values, which the
-            public encoding never yields.
+        scores: Its heights, one more than cuts.
     """
 
     encoding: PublicEncoding
     columns: np.ndarray
     cuts: tuple[np.ndarray, ...]
     scores: tuple[np.ndarray, ...]
-    base: float
 
     def predict_proba(self, records: Records) -> np.ndarray:
         """(n, 2) float64, rows sum to 1."""
         from scipy.special import expit
 
         x = self.encoding.encode(records).astype(np.float64)
-        logit = np.full(len(records), self.base)
+        logit = np.zeros(len(records))
         for j, cuts, scores in zip(self.columns, self.cuts, self.scores, strict=True):
-            logit += scores[np.searchsorted(cuts, x[:, j], side="right") + 1]
+            logit += scores[np.searchsorted(cuts, x[:, j], side="right")]
         return np.column_stack([expit(-logit), expit(logit)])
 
 

@@ -7,11 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines._bounded import ONE_STAY, PUBLIC, bounds, nothing_read, one_stay, seed
+from pipelines._bounded import (
+    ONE_STAY,
+    PUBLIC,
+    bounds,
+    describe_noise,
+    nothing_read,
+    one_stay,
+    seed,
+)
 from pipelines.federated.encode import PublicEncoding
 from pipelines.settings import COUNT, Range, check_settings, require_package
 from privaudit.contracts import Method, Release
 from privaudit.dp import accounting
+from privaudit.dp.noise import bind_noise
 from privaudit.records import Records
 
 
@@ -42,11 +51,13 @@ class DPForest(Method):
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
         start = time.process_time()
         self.check()
+        rng = bind_noise(rng, self, members.fingerprint)
         claim = accounting.stated(
             self.epsilon,
             by="closed form, permute-and-flip on leaf counts with bounds and classes from the "
             "schema "
             "(diffprivlib), one stay and one tree a patient",
+            noise=accounting.name_noise(rng),
         )
         records = one_stay(members, rng)
         encoding = PublicEncoding(members.columns)
@@ -61,7 +72,7 @@ class DPForest(Method):
             claim=claim,
             model=Forest(encoding, k, grown),
             costs={"train_seconds": time.process_time() - start},
-            notes=(ONE_STAY, PUBLIC),
+            notes=(ONE_STAY, PUBLIC, describe_noise(rng)),
         )
 
     def _grow(

@@ -12,6 +12,7 @@ from pipelines._bounded import (
     PUBLIC,
     check_classes,
     columns_read,
+    describe_noise,
     nothing_read,
     one_stay,
     seed,
@@ -21,6 +22,7 @@ from pipelines.federated.network import FlatModel
 from pipelines.settings import COUNT, POSITIVE, check_settings, require_package
 from privaudit.contracts import Method, Release
 from privaudit.dp import accounting
+from privaudit.dp.noise import bind_noise
 from privaudit.records import Records
 
 
@@ -61,12 +63,14 @@ class DPLinear(Method):
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
         start = time.process_time()
         self.check()
+        rng = bind_noise(rng, self, members.fingerprint)
         check_classes(members)
         k = len(members.classes)
         claim = accounting.stated(
             self.epsilon,
             by="closed form, objective perturbation with bounds and norm from the schema "
             f"(diffprivlib at {2 * self.epsilon:g} for replacement), one stay a patient",
+            noise=accounting.name_noise(rng),
         )
         records = one_stay(members, rng)
         check_classes(records)
@@ -91,10 +95,12 @@ class DPLinear(Method):
             claim=claim,
             model=FlatModel(encoding, (encoding.width, k), flat.astype(np.float32)),
             costs={"train_seconds": time.process_time() - start},
-            notes=(ONE_STAY, PUBLIC),
+            notes=(ONE_STAY, PUBLIC, describe_noise(rng)),
         )
 
-    def _regress(self, rows: np.ndarray, y: np.ndarray, share: int, state: int) -> np.ndarray:
+    def _regress(
+        self, rows: np.ndarray, y: np.ndarray, share: int, state: int | np.random.RandomState
+    ) -> np.ndarray:
         """(width + 1,) weights of one binary regression on rows of norm 1 at most."""
         from threadpoolctl import threadpool_limits
 

@@ -9,13 +9,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from pipelines._bounded import PUBLIC, check_classes, columns_read
+from pipelines._bounded import PUBLIC, check_classes, columns_read, describe_noise
 from pipelines.federated.encode import CLIP, PublicEncoding
 from pipelines.federated.network import FlatModel
 from pipelines.learners.logreg import LogReg
 from pipelines.settings import POSITIVE, at_least, check_settings, settle_delta
 from privaudit.contracts import Learner, Method, Release
 from privaudit.dp import accounting
+from privaudit.dp.noise import add_gaussian, bind_noise
 from privaudit.records import Records
 
 BASE = 4.0
@@ -71,6 +72,7 @@ class DPOutput(Method):
 
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
         self.check()
+        rng = bind_noise(rng, self, members.fingerprint)
         start = time.process_time()
         patients, row = np.unique(members.patient, return_inverse=True)
         delta = settle_delta(self, len(patients))
@@ -87,14 +89,14 @@ class DPOutput(Method):
         lift = self.cut / BASE * np.sqrt(WEIGHT * self.answers)
         scaled = np.mean(answers, axis=0) * np.append(np.ones(self.answers), lift)
         most = 2 * self.cut / self.teachers * np.sqrt(self.answers * (1 + WEIGHT))
-        noisy = scaled + rng.normal(0.0, sigma * most, len(scaled))
+        noisy = add_gaussian(scaled, sigma * most, most, rng)
         effects, base = noisy[:-1], noisy[-1] / lift
         gram = z.T @ z + RIDGE * self.answers * np.eye(z.shape[1])
         slope = np.linalg.solve(gram, z.T @ effects)
         weights = np.zeros((2, whole.width))
         weights[1, read] = slope
         flat = np.concatenate([weights.ravel(), [0.0, np.clip(base, -BASE, BASE)]])
-        claim = accounting.gaussian(sigma, delta, n=len(patients))
+        claim = accounting.gaussian(sigma, delta, n=len(patients), noise=accounting.name_noise(rng))
         count = f"{self.answers + 1} answers of {self.teachers} teachers as one vector; "
         return Release(
             claim=replace(claim, basis=count + claim.basis),
@@ -103,6 +105,7 @@ class DPOutput(Method):
             notes=(
                 "All stays of a patient go to one teacher, so the guarantee is per patient.",
                 PUBLIC,
+                describe_noise(rng),
             ),
         )
 

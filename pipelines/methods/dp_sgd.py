@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines._bounded import NoisySteps
+from pipelines._bounded import NoisySteps, describe_noise
 from pipelines.federated.encode import PublicEncoding
 from pipelines.federated.network import FlatModel, Network
 from pipelines.settings import at_least, check_settings
 from privaudit.contracts import Release
+from privaudit.dp import accounting
+from privaudit.dp.noise import bind_noise
 from privaudit.records import Records
 
 
@@ -62,7 +64,13 @@ class DPSGD(NoisySteps):
 
         start = time.process_time()
         self.check()
-        claims = [self.claim(part) for part in members]
+        rngs = [
+            bind_noise(rng, self, part.fingerprint) for rng, part in zip(rngs, members, strict=True)
+        ]
+        claims = [
+            self.claim(part, accounting.name_noise(rng))
+            for part, rng in zip(members, rngs, strict=True)
+        ]
         encoding = PublicEncoding(members[0].columns)
         hidden = (self.hidden,) if self.hidden else ()
         network = Network((encoding.width, *hidden, len(members[0].classes)))
@@ -76,9 +84,9 @@ class DPSGD(NoisySteps):
                 claim=claim,
                 model=FlatModel(encoding, network.widths, weights),
                 costs={"train_seconds": seconds, "noisy_steps": float(self.steps)},
-                notes=self.notes,
+                notes=(*self.notes, describe_noise(rng)),
             )
-            for claim, weights in zip(claims, found, strict=True)
+            for claim, weights, rng in zip(claims, found, rngs, strict=True)
         ]
 
     @property

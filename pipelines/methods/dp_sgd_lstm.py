@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines._bounded import NoisySteps
+from pipelines._bounded import NoisySteps, describe_noise
 from pipelines.methods._split_trunks import Recurrent
 from pipelines.settings import COUNT, check_settings
 from privaudit.contracts import Release
+from privaudit.dp import accounting
+from privaudit.dp.noise import bind_noise
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
 
@@ -58,9 +60,10 @@ class DPSGDLSTM(NoisySteps):
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
         start = time.process_time()
         self.check()
+        rng = bind_noise(rng, self, members.fingerprint)
         _need_opacus()
         reader = self._reader(members)
-        claim = self.claim(members)
+        claim = self.claim(members, accounting.name_noise(rng))
 
         from pipelines.methods._dp_recurrent import train
         from pipelines.methods._dp_training import Plan
@@ -75,7 +78,7 @@ class DPSGDLSTM(NoisySteps):
                 "train_seconds": time.process_time() - start,
                 "noisy_steps": float(self.steps),
             },
-            notes=self.notes,
+            notes=(*self.notes, describe_noise(rng)),
         )
 
     def _reader(self, members: Records) -> Bins:

@@ -29,6 +29,8 @@ from pipelines.federated.sites import ByUnit, Parts, Sites
 from pipelines.learners._prepare import check_outcomes
 from pipelines.settings import at_least, check_settings
 from privaudit.contracts import Claim, Exchange, Malicious, Method, Release
+from privaudit.dp import accounting
+from privaudit.dp.noise import bind_noise
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
 
@@ -135,6 +137,11 @@ class Federated(Method):
         """One federation a table, all trained as one program."""
         if not members:
             return []
+        if self.central is not None:
+            rngs = [
+                bind_noise(rng, self, part.fingerprint)
+                for rng, part in zip(rngs, members, strict=True)
+            ]
         encoding = PublicEncoding(members[0].columns)
         widths = self._widths(members[0], encoding)
         made = [
@@ -143,8 +150,8 @@ class Federated(Method):
         ]
         runs = federate(self._plan(members[0]), widths, [job for job, _ in made])
         return [
-            self._release(table, run, parts, encoding, widths)
-            for table, run, (_, parts) in zip(members, runs, made, strict=True)
+            self._release(table, run, parts, encoding, widths, accounting.name_noise(rng))
+            for table, run, (_, parts), rng in zip(members, runs, made, rngs, strict=True)
         ]
 
     def _widths(self, records: Records, encoding: PublicEncoding) -> tuple[int, ...]:
@@ -190,6 +197,7 @@ class Federated(Method):
         parts: Parts,
         encoding: PublicEncoding,
         widths: tuple[int, ...],
+        noise: str,
     ) -> Release:
         exchange = Exchange(
             weights=tuple(run.sent),
@@ -206,7 +214,7 @@ class Federated(Method):
         )
         claim = Claim()
         if self.central is not None:
-            claim = self.central.claim(run.clients, self.rounds)
+            claim = self.central.claim(run.clients, self.rounds, noise)
         return Release(
             claim=claim,
             model=FlatModel(encoding, widths, run.weights.astype(np.float32)),

@@ -3,23 +3,29 @@ included."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines.federated.kernel import Plan
+from pipelines._bounded import describe_noise
+from pipelines.federated.encode import PublicEncoding
+from pipelines.federated.kernel import Job, Plan
 from pipelines.federated.sites import Parts
 from pipelines.methods.federated import Federated
 from pipelines.settings import POSITIVE, check_settings, require_package, settle_delta
-from privaudit.contracts import Access, Claim, Release
+from privaudit.contracts import Access, Mechanism, Release
 from privaudit.dp import accounting
+from privaudit.dp.noise import add_gaussian, bind_noise
 from privaudit.records import Records
 
 if TYPE_CHECKING:
     from pipelines.federated.local import PerPatient
 
+COUNTING = 0.02
+"""Share of the (squared) noise budget for how many patients each hospital has."""
 COVERED = frozenset({Access.ANSWERS, Access.WEIGHTS, Access.UPDATES})
 
 
@@ -30,8 +36,9 @@ class FederatedPrivate(Federated):
 
     Each step draws every patient independently at random, clips each one's gradient and adds
     Gaussian noise, all at the hospital: the guarantee for a patient holds against the server too,
-    over all rounds. One record a patient, chosen by chance, is trained on. It takes as public how
-    many patients each hospital has. All other fields as in `federated`; `rows` plays no part.
+    over all rounds. One record a patient, chosen by chance, is trained on. How many patients a
+    hospital has is counted with noise once, at a share of the budget, and no exact number is used
+    or sent. All other fields as in `federated`; `rows` plays no part.
 
     Args:
         epsilon, delta: The guarantee, for one patient added or removed; delta None is the largest
@@ -63,6 +70,9 @@ class FederatedPrivate(Federated):
     ) -> Sequence[Release]:
         """One federation a table; those with the same noise are trained as one program."""
         self.check()
+        rngs = [
+            bind_noise(rng, self, part.fingerprint) for rng, part in zip(rngs, members, strict=True)
+        ]
         groups: dict[float, list[int]] = {}
         for i, table in enumerate(members):
             groups.setdefault(self._delta(table), []).append(i)
@@ -70,7 +80,7 @@ class FederatedPrivate(Federated):
         for chosen in groups.values():
             made = super().fit_many([members[i] for i in chosen], [rngs[i] for i in chosen])
             for i, release in zip(chosen, made, strict=True):
-                found[i] = self._with_claim(members[i], release)
+                found[i] = self._with_claim(members[i], release, rngs[i])
         return [found[i] for i in range(len(members))]
 
     def _plan(self, members: Records) -> Plan:
@@ -93,34 +103,67 @@ class FederatedPrivate(Federated):
             names=tuple(parts.names[i] for i in left),
         )
 
+    def _job(
+        self,
+        records: Records,
+        encoding: PublicEncoding,
+        widths: tuple[int, ...],
+        rng: np.random.Generator,
+    ) -> tuple[Job, Parts]:
+        """With a noisy count of each hospital's patients in the place of the exact one."""
+        job, parts = super()._job(records, encoding, widths, rng)
+        multiplier = self._count_noise(records)
+        exact = np.array([len(rows) for rows in job.rows], dtype=np.float64)
+        noisy = add_gaussian(exact, multiplier, 1.0, job.streams["counts"])
+        # A count near 0 would let noise alone set the weights: the floor is public.
+        counts = np.maximum(np.rint(noisy), np.ceil(2 * multiplier))
+        return replace(job, counts=counts), parts
+
+    def _count_noise(self, members: Records) -> float:
+        """Standard deviation of the noise on how many patients a hospital has."""
+        return accounting.solve_gaussian(self.epsilon, self._delta(members)) / math.sqrt(COUNTING)
+
     def _noise(self, members: Records) -> PerPatient:
         from pipelines.federated.local import PerPatient
 
-        steps = self.rounds * self.steps
-        sigma = accounting.solve_sigma(self.epsilon, self._delta(members), self.sample, steps)
+        sigma = accounting.solve_sigma(
+            self.epsilon,
+            self._delta(members),
+            self.sample,
+            self.rounds * self.steps,
+            beside=(Mechanism("gaussian", self._count_noise(members)),),
+        )
         return PerPatient(self.sample, self.clip, sigma)
 
     def _delta(self, members: Records) -> float:
         return settle_delta(self, len(np.unique(members.patient)))
 
-    def _with_claim(self, members: Records, release: Release) -> Release:
-        claim: Claim = accounting.poisson_gaussian(
+    def _with_claim(self, members: Records, release: Release, rng: np.random.Generator) -> Release:
+        delta, noise = self._delta(members), accounting.name_noise(rng)
+        patients = len(np.unique(members.patient))
+        count = accounting.gaussian(
+            self._count_noise(members), delta, covers=COVERED, n=patients, noise=noise
+        )
+        training = accounting.poisson_gaussian(
             self._noise(members).sigma,
             self.sample,
             self.rounds * self.steps,
-            self._delta(members),
-            unit="patient",
+            delta,
             covers=COVERED,
-            n=len(np.unique(members.patient)),
+            n=patients,
+            noise=noise,
         )
         notes = (
-            "One record of each patient is trained on. The guarantee takes as public how many "
-            "patients "
-            "each hospital has.",
+            "One record of each patient is trained on. How many patients a hospital has is read "
+            "from a noisy count, which the guarantee includes; which hospitals take part is public.",
+            describe_noise(rng),
         )
         server = ("server", "one patient's part in an update", f"bounded: epsilon {self.epsilon:g}")
         return replace(
-            release, claim=claim, notes=release.notes + notes, trust=(*release.trust, server)
+            release,
+            claim=accounting.compose([count, training], delta),
+            notes=release.notes + notes,
+            trust=(*release.trust, server),
         )
 
 

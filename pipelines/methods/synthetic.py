@@ -34,7 +34,8 @@ class Synthetic(Method):
         generator: What learns from the members.
         learner: What is trained on the synthetic table, and on nothing else, as anybody can who
             holds it.
-        rows: Rows of the table, as many as members if None.
+        rows: Rows of the table; None for as many as members, or, from a private generator, as its
+            noisy counts say there are patients.
         statistics: Which summaries of each measured variable are kept beside the columns that are
             no summaries; empty keeps all. Seven of each drown every generator, and the last value
             holds nearly all that they hold about the outcome.
@@ -109,8 +110,24 @@ class Synthetic(Method):
         narrow = self.narrow(members)
         folder = checkpoints.folder() if self.generator.costly else None
         sampler = self.generator.fit(narrow, rng, checkpoint=self._place(folder, narrow))
-        rows = len(members) if self.rows is None else self.rows
-        return sampler, sampler.sample(rows, rng)
+        return sampler, sampler.sample(self._count(sampler, members), rng)
+
+    def _count(self, sampler: Sampler, members: Records) -> int:
+        """How many rows to draw: of a private table as many as its noisy counts say, since the exact
+        number of patients is among what a guarantee for one added or removed covers."""
+        if self.rows is not None:
+            return self.rows
+        if sampler.claim.epsilon is None:
+            return len(members)
+        count = getattr(sampler, "rows", None)
+        if count is None:
+            raise PrivauditError(
+                f"{type(self.generator).__name__} with a guarantee and no number of rows",
+                "as many rows as patients would give their exact number away, which the guarantee "
+                "covers",
+                "say how many rows to draw, for instance rows=1000",
+            )
+        return int(count)
 
     def narrow(self, records: Records) -> Records:
         """The records as the generator sees them: fewer columns, no series and no groups."""

@@ -176,7 +176,7 @@ def _train(options: Mapping[str, Any]) -> tuple[str, Sampler, TableSchema, dict[
     with _progress() as progress:
         sampler = generator.fit(
             records,
-            Seeds(entropy).rng("fit", name),
+            Seeds(entropy).secret_rng("fit", name),
             checkpoint=state / "training",
             progress=progress,
         )
@@ -335,13 +335,18 @@ def _choose_entropy(seed: int | None, file: Path | None = None) -> int:
     if seed is not None:
         return seed
     if file is None:
-        return secrets.randbits(128)
+        return _draw_entropy()
     if file.is_file() and file.read_text().isdigit():
         return int(file.read_text())
-    drawn = secrets.randbits(128)
+    drawn = _draw_entropy()
     file.touch(mode=0o600)
     file.write_text(str(drawn))
     return drawn
+
+
+def _draw_entropy() -> int:
+    """256 bits, the first of them 1: `Seeds` tells such a number from a seed that was typed in."""
+    return secrets.randbits(255) | 1 << 255
 
 
 def _remove_if_empty(folder: Path) -> None:
@@ -353,7 +358,7 @@ def _remove_if_empty(folder: Path) -> None:
 def _draw(sampler: Sampler, rows: int, entropy: int) -> Records:
     from privaudit.seeds import Seeds
 
-    return sampler.sample(rows, Seeds(entropy).rng("sample"))
+    return sampler.sample(rows, Seeds(entropy).secret_rng("sample"))
 
 
 def _load(options: Mapping[str, Any]) -> tuple[str, Sampler, TableSchema, dict[str, Any]]:

@@ -36,10 +36,28 @@ def pure_epsilon(steps: tuple[Mechanism, ...]) -> float | None:
 @lru_cache(maxsize=16)
 def _compose(steps: tuple[Mechanism, ...], neighbours: Neighbours, grid: float) -> Any:
     composed = None
-    for step in steps:
+    for step in join_gaussians(steps, neighbours):
         one = _one(step, neighbours, grid)
         composed = one if composed is None else composed.compose(one)
     return composed
+
+
+def join_gaussians(steps: tuple[Mechanism, ...], neighbours: Neighbours) -> tuple[Mechanism, ...]:
+    """The same steps with all Gaussian answers as one, which they are: their 1 / scale^2 add up.
+
+    Composed on a grid instead, every one of them would cost a rounding.
+    """
+    plain = [step for step in steps if _is_gaussian(step, neighbours)]
+    if len(plain) < 2:
+        return steps
+    scale = sum(step.times / step.scale**2 for step in plain) ** -0.5
+    rest = tuple(step for step in steps if not _is_gaussian(step, neighbours))
+    return (Mechanism("gaussian", scale), *rest)
+
+
+def _is_gaussian(step: Mechanism, neighbours: Neighbours) -> bool:
+    unsampled = step.sampling == 1 and neighbours == "add-remove"
+    return step.kind == "gaussian" or (step.kind == "poisson_gaussian" and unsampled)
 
 
 def loss_distribution(steps: tuple[Mechanism, ...], neighbours: Neighbours, delta: float) -> Any:
@@ -62,8 +80,7 @@ def _one(step: Mechanism, neighbours: Neighbours, grid: float) -> Any:
             "pip install 'privaudit[dp]'",
         ) from error
 
-    unsampled = step.sampling == 1 and neighbours == "add-remove"
-    if step.kind == "gaussian" or (step.kind == "poisson_gaussian" and unsampled):
+    if _is_gaussian(step, neighbours):
         # Gaussians compose to a Gaussian: exact, and cheaper than convolving.
         return pld.from_gaussian_mechanism(
             step.scale / math.sqrt(step.times), value_discretization_interval=grid
@@ -102,13 +119,33 @@ def privacy_profile(
 
 
 @lru_cache(maxsize=256)
-def find_sigma(epsilon: float, delta: float, q: float, steps: int, neighbours: Neighbours) -> float:
+def find_sigma(
+    epsilon: float,
+    delta: float,
+    q: float,
+    steps: int,
+    neighbours: Neighbours,
+    beside: tuple[Mechanism, ...] = (),
+) -> float:
+    """The noise multiplier of so many sampled steps that keeps epsilon with what is `beside` them.
+
+    The last word has the number that the claim will state, made as the claim makes it.
+    """
     grid = min(COARSE, epsilon / 1000)
+
+    def all_steps(sigma: float) -> tuple[Mechanism, ...]:
+        # As the claim of this mechanism alone writes it, or the two would not be one number.
+        kind: Literal["gaussian", "poisson_gaussian"] = "gaussian" if q == 1 else "poisson_gaussian"
+        if neighbours == "replace":
+            kind = "poisson_gaussian"
+        return (*beside, Mechanism(kind, sigma, steps, q))
 
     @cache
     def spent(sigma: float) -> float:
-        step = Mechanism("poisson_gaussian", sigma, steps, q)
-        return float(_one(step, neighbours, grid).get_epsilon_for_delta(delta))
+        return float(_compose(all_steps(sigma), neighbours, grid).get_epsilon_for_delta(delta))
+
+    def claimed(sigma: float) -> float:
+        return claimed_epsilon(all_steps(sigma), neighbours, delta)
 
     low = high = 1.0
     while spent(high) > epsilon:
@@ -122,14 +159,25 @@ def find_sigma(epsilon: float, delta: float, q: float, steps: int, neighbours: N
     while low == high or spent(low) <= epsilon:
         low, high = low / 2, low if low < high else high
         if low < MIN_SIGMA:
-            return MIN_SIGMA
-    from scipy.optimize import brentq
+            low = high = MIN_SIGMA
+            break
+    sigma = low
+    if low < high:
+        from scipy.optimize import brentq
 
-    # log(epsilon) is nearly straight in log(sigma), so few looks suffice.
-    root = brentq(
-        lambda x: math.log(spent(math.exp(x)) / epsilon), math.log(low), math.log(high), xtol=3e-4
-    )
-    sigma = math.exp(root)
-    while spent(sigma) > epsilon:
+        # log(epsilon) is nearly straight in log(sigma), so few looks suffice.
+        root = brentq(
+            lambda x: math.log(spent(math.exp(x)) / epsilon),
+            math.log(low),
+            math.log(high),
+            xtol=3e-4,
+        )
+        sigma = math.exp(root)
+    while max(spent(sigma), claimed(sigma)) > epsilon:
         sigma *= 1 + 3e-4
     return sigma
+
+
+def claimed_epsilon(steps: tuple[Mechanism, ...], neighbours: Neighbours, delta: float) -> float:
+    """The epsilon at this delta that a claim about these steps states."""
+    return float(loss_distribution(steps, neighbours, delta).get_epsilon_for_delta(delta))

@@ -20,12 +20,13 @@ from privaudit.dp._privacy_loss import (
     MIN_SIGMA,
     Neighbours,
     Unit,
+    claimed_epsilon,
     find_sigma,
-    loss_distribution,
     privacy_profile,
     pure_epsilon,
 )
 from privaudit.errors import PrivauditError
+from privaudit.secure_random import is_secret
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -34,6 +35,8 @@ SHOWN = frozenset({Access.ANSWERS, Access.WEIGHTS})
 """What a claim about a trained model covers, unless stated otherwise."""
 SIMULATED = "simulation noise"
 """Noise drawn from a recorded stream: whoever holds the seed can subtract it."""
+SECRET = "secret noise from a keyed cipher stream"
+"""Noise that nobody without the run's key can subtract: see `privaudit.dp.noise`."""
 
 
 def poisson_gaussian(
@@ -199,19 +202,38 @@ def group(claim: Claim, size: int, unit: Unit = "patient") -> Claim:
 
 
 def solve_sigma(
-    epsilon: float, delta: float, q: float, steps: int, neighbours: Neighbours = "add-remove"
+    epsilon: float,
+    delta: float,
+    q: float,
+    steps: int,
+    neighbours: Neighbours = "add-remove",
+    beside: tuple[Mechanism, ...] = (),
 ) -> float:
     """The least noise multiplier of `poisson_gaussian` that keeps epsilon, to 0.1 % and never
-    below."""
+    below.
+
+    Args:
+        beside: What else is released about the same units, which epsilon is to cover too.
+    """
     check(epsilon, delta)
     _check_delta(delta)
     _check_sampling(q, steps)
-    return find_sigma(float(epsilon), float(delta), float(q), int(steps), neighbours)
+    return find_sigma(float(epsilon), float(delta), float(q), int(steps), neighbours, beside)
 
 
 def solve_gaussian(epsilon: float, delta: float, times: int = 1) -> float:
     """The least noise multiplier of `gaussian` that keeps epsilon, to 0.1 % and never below."""
-    return solve_sigma(epsilon, delta, 1.0, times)
+    check(epsilon, delta)
+    _check_delta(delta)
+    _check_sampling(1.0, times)
+    # Its multiplier is over the sensitivity under the relation named, so that all cost the same.
+    one = find_sigma(float(epsilon), float(delta), 1.0, 1, "add-remove")
+    return one * math.sqrt(times) * (1 + 1e-12)
+
+
+def name_noise(rng: np.random.Generator) -> str:
+    """What a claim says of the noise that this generator gives."""
+    return SECRET if is_secret(rng) else SIMULATED
 
 
 def usual_delta(n: int) -> float:
@@ -306,7 +328,7 @@ def _claim(
         epsilon = steps[0].scale
     if epsilon is None:
         _check_delta(delta)
-        epsilon = float(loss_distribution(steps, neighbours, delta).get_epsilon_for_delta(delta))
+        epsilon = claimed_epsilon(steps, neighbours, delta)
     if not 0 < epsilon < math.inf:
         raise PrivauditError(
             f"epsilon {epsilon} at delta {delta:g}",
@@ -351,6 +373,7 @@ def _check_delta(delta: float) -> None:
 
 
 __all__ = [
+    "SECRET",
     "SHOWN",
     "SIMULATED",
     "check",
@@ -358,6 +381,7 @@ __all__ = [
     "gaussian",
     "group",
     "laplace",
+    "name_noise",
     "poisson_gaussian",
     "solve_gaussian",
     "solve_sigma",

@@ -15,7 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -249,10 +249,13 @@ def fit(
         raise OneOutcome
     start = time.process_time()
     with checkpoints.within(bench.store.path("checkpoints", key, ""), keep=method.costly):
-        release = recipe.fit(pool, bench.seeds.rng(stream, _stream(name, method)))
+        # What is released is trained with secret noise; the null model, as refits are, is not.
+        draw = bench.seeds.rng if variant == "negative" else bench.seeds.secret_rng
+        release = recipe.fit(pool, draw(stream, _stream(name, method)))
     trained = time.process_time() - start
     facts: dict[str, Any] = {
         "claim": measure.claim(release.claim),
+        "mechanisms": [asdict(step) for step in release.claim.mechanisms],
         "access": sorted(access.name for access in release.access),
         "costs": measure.costs(release.costs) | {"fit_cpu_seconds": trained},
         "trust": [[str(part) for part in row] for row in release.trust],

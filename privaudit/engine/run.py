@@ -18,6 +18,7 @@ import numpy as np
 from privaudit import __version__, plugins
 from privaudit.commitments import load_key
 from privaudit.contracts import Prepared
+from privaudit.dp.together import compose_claims
 from privaudit.engine import document, jobs
 from privaudit.engine.configure import Request
 from privaudit.engine.events import Listener, silent, to_file
@@ -26,7 +27,7 @@ from privaudit.engine.forecast import Forecast, forecast
 from privaudit.engine.jobs import Bench
 from privaudit.engine.plan import Plan, plan
 from privaudit.engine.store import Store
-from privaudit.engine.subjects import subject
+from privaudit.engine.subjects import mechanisms, subject
 from privaudit.engine.version import packages
 from privaudit.engine.work import Stage, Work, own_process, refuse_untrainable, show_params
 from privaudit.errors import PrivauditError, spell
@@ -319,6 +320,7 @@ def assemble(
         coverage=document.coverage(subjects, families, set(request.attacks), prepared.untested),
         caveats=caveats(prepared, subjects, untrained),
         untrained=untrained,
+        composed=compose_claims({one.name: one.claim for one in subjects}, mechanisms(work)),
     )
 
 

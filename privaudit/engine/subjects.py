@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from privaudit import stats
-from privaudit.contracts import Access
+from privaudit.contracts import Access, Mechanism
 from privaudit.engine import controls, document, jobs
 from privaudit.engine.configure import Entry
 from privaudit.engine.plan import Step, is_retrained
@@ -63,6 +63,16 @@ def subject(work: Work, entry: Entry) -> Subject:
         notes=_caveats(facts["notes"]),
         fidelity=None if likeness is None else from_tree(likeness, Fidelity),
     )
+
+
+def mechanisms(work: Work) -> dict[str, tuple[Mechanism, ...]]:
+    """The noisy steps of every subject that was trained, by its name; none where none is known."""
+    fits = [fit for fit in work.plan.fits if fit.variant == "subject"]
+    found = {fit.entry.name: work.store.get_json("facts", fit.key) or {} for fit in fits}
+    return {
+        name: tuple(Mechanism(**step) for step in facts.get("mechanisms", ()))
+        for name, facts in found.items()
+    }
 
 
 def outcome(work: Work, step: Step, facts: Any, body: Any) -> Outcome:

@@ -28,7 +28,6 @@ PACKAGES = (
     "dp-accounting",
     "diffprivlib",
     "opacus",
-    "interpret-core",
     "ctgan",
     "mbi",
     "jax",

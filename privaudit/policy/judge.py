@@ -30,6 +30,7 @@ from privaudit.policy.judge_number import (
     limit_cells,
     moves,
 )
+from privaudit.policy.judge_together import judge_together
 from privaudit.policy.regress import judge_change, judge_without_baseline
 from privaudit.policy.rules import Exemption, Guard, Limit, Policy
 from privaudit.policy.suggest import suggest
@@ -92,6 +93,7 @@ def judge(
             own = [c for c in cells if c.rule is rule and c.subject is subject]
             found += judge_rule.verdicts(policy, rule, subject, own)
     found, gaps, used = _cover(policy, received, found, cells, changed)
+    found += judge_together(policy, audit, received)
     if baseline is None:
         found += [
             judge_without_baseline(rule, subject.name)

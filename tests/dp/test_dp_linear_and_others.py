@@ -23,6 +23,7 @@ from privaudit.errors import PrivauditError
 from privaudit.records import Column, Records
 from privaudit.seeds import Seeds
 
+SECRET = Seeds(3**160)
 METHODS = [DPLinear(), DPEBM(), DPForest(), DPOutput()]
 named = pytest.mark.parametrize("method", METHODS, ids=lambda m: type(m).__name__)
 
@@ -59,6 +60,9 @@ def test_a_claim_says_what_is_promised(method: Method) -> None:
     assert claim.neighbours == "add-remove"
     assert claim.covers == {Access.ANSWERS, Access.WEIGHTS}
     assert "simulation noise" in claim.basis
+    secret = method.fit(table(), SECRET.secret_rng("fit")).claim
+    assert accounting.SECRET in secret.basis
+    assert secret.epsilon == claim.epsilon
     assert (claim.delta == 0) == isinstance(method, DPLinear | DPForest)
     assert claim.mechanisms
 
@@ -211,33 +215,56 @@ def test_linear_noise_is_what_the_proof_asks_for() -> None:
     assert np.std(lengths) == pytest.approx(np.sqrt(5) * scale, rel=0.2)
 
 
-def test_boosting_uses_the_noise_it_claims_and_its_arrays_answer_as_the_library() -> None:
-    records = table(600)
-    method = DPEBM(epsilon=2.0)
-    release = fit(method, records)
-    binning, boosting = release.claim.mechanisms
-    sigma = accounting.solve_gaussian(2.0, release.claim.delta)
-    d = binning.times
-    assert binning.scale == pytest.approx(sigma * np.sqrt(d / method.share), rel=1e-3)
-    assert boosting.scale == pytest.approx(
-        sigma * np.sqrt(d * method.rounds / (1 - method.share)), rel=1e-3
-    )
-    encoding = PublicEncoding(records.columns)
-    read = columns_read(encoding, method.statistics)
-    x = encoding.encode(records)[:, read].astype(np.float64)
-    low, high = (part[read] for part in bounds(encoding))
-    found = method._boost(x, records.y, np.column_stack([low, high]), 1e-4, 5)
-    from pipelines.methods.dp_ebm import Curves
+def test_boosting_uses_the_noise_it_claims(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All answers together are one Gaussian answer of the claim's multiplier."""
+    from pipelines.methods import _boosted_curves
 
-    order = [int(term[0]) for term in found.term_features_]
-    ours = Curves(
-        encoding,
-        np.asarray(read)[order],
-        tuple(np.asarray(found.bins_[j][0]) for j in order),
-        tuple(np.asarray(s) for s in found.term_scores_),
-        float(np.ravel(found.intercept_)[0]),
-    )
-    assert np.allclose(ours.predict_proba(records), found.predict_proba(x), atol=1e-9)
+    asked: list[tuple[int, float, float]] = []
+    real = _boosted_curves.add_gaussian
+
+    def spy(values, spread, sensitivity, rng):
+        asked.append((values.size, spread, sensitivity))
+        return real(values, spread, sensitivity, rng)
+
+    monkeypatch.setattr(_boosted_curves, "add_gaussian", spy)
+    method = DPEBM(epsilon=2.0)
+    release = fit(method, table(600))
+    (step,) = release.claim.mechanisms
+    d = len(release.model.columns)
+    assert len(asked) == 1 + d * method.rounds
+    assert asked[0][0] == 2 * method.bins * d
+    assert asked[0][2] == pytest.approx(np.sqrt(d))
+    spent = sum((sensitivity / spread) ** 2 for _, spread, sensitivity in asked)
+    assert spent == pytest.approx(1 / step.scale**2, rel=1e-9)
+    assert step.scale == accounting.solve_gaussian(2.0, release.claim.delta)
+
+
+def test_one_patient_moves_a_histogram_and_a_leaf_no_further_than_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the noise is added to, with and without one patient, after the same noisy answers."""
+    from pipelines.methods import _boosted_curves
+
+    records = table(80)
+    sums: list[list[np.ndarray]] = []
+
+    def exact(values, spread, sensitivity, rng):
+        # The same noisy answers both times, so that only this one patient makes a difference.
+        sums[-1].append(values.copy())
+        return sums[0][len(sums[-1]) - 1]
+
+    monkeypatch.setattr(_boosted_curves, "add_gaussian", exact)
+    encoding = PublicEncoding(records.columns)
+    x = encoding.encode(records).astype(np.float64)
+    limits = np.column_stack(bounds(encoding))
+    plan = _boosted_curves.Boosting(16, 3, 3, 0.5, 0.1)
+    for rows in (slice(0, 80), slice(0, 79)):
+        sums.append([])
+        _boosted_curves.boost(x[rows], records.y[rows], limits, 1.0, plan, np.random.default_rng(0))
+    moved = [float(np.linalg.norm(a - b)) for a, b in zip(*sums, strict=True)]
+    assert moved[0] <= np.sqrt(x.shape[1]) + 1e-9
+    assert max(moved[1:]) <= 1.0
+    assert min(moved[1:]) > 0.01
 
 
 def test_forest_votes_as_the_library_and_empty_trees_are_random() -> None:

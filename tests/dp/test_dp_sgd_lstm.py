@@ -136,14 +136,14 @@ def test_noise_and_sampling_are_what_the_claim_says(monkeypatch: pytest.MonkeyPa
     drawn: list[np.ndarray] = []
     add, clipped = engine.add_noise, engine.clipped_sum
 
-    def spy_noise(total, spread, rngs):
-        out = add(total, spread, rngs)
+    def spy_noise(total, *rest):
+        out = add(total, *rest)
         left.append((out - total).numpy()[0].astype(float))
         return out
 
-    def spy_clipped(wrapped, inputs, y, patient, clip):
+    def spy_clipped(wrapped, inputs, y, patient, *rest):
         drawn.append(patient.unique().numpy())
-        return clipped(wrapped, inputs, y, patient, clip)
+        return clipped(wrapped, inputs, y, patient, *rest)
 
     monkeypatch.setattr(engine, "add_noise", spy_noise)
     monkeypatch.setattr(engine, "clipped_sum", spy_clipped)

@@ -63,7 +63,7 @@ def test_a_run_whose_every_subject_is_refused_in_training_leaves_no_folder(tmp_p
     [
         ("dp_linear", "diffprivlib"),
         ("dp_forest", "diffprivlib"),
-        ("dp_ebm", "interpret"),
+        ("dp_ebm", "dp_accounting"),
         ("dp_sgd", "dp_accounting"),
         ("federated_private", "dp_accounting"),
         ("federated_secure", "cryptography"),

@@ -112,7 +112,7 @@ def test_one_outcome_is_refused_with_what_to_do(split: Split) -> None:
     with pytest.raises(PrivauditError, match="only 'no'"):
         Synthetic(generator=Bootstrap()).fit(alive, Seeds(1).rng("fit"))
     with pytest.raises(PrivauditError, match="a synthetic table whose"):
-        Synthetic(generator=Forgetful()).fit(split.members, Seeds(1).rng("fit"))
+        Synthetic(generator=Forgetful(), rows=50).fit(split.members, Seeds(1).rng("fit"))
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class Faithful(Forgetful):
 
 
 def test_a_promise_about_the_table_covers_the_model(split: Split) -> None:
-    release = Synthetic(generator=Faithful()).fit(split.members, Seeds(1).rng("fit"))
+    release = Synthetic(generator=Faithful(), rows=50).fit(split.members, Seeds(1).rng("fit"))
     assert release.claim.epsilon == 1.0
     assert release.claim.covers >= {Access.TABLE, Access.FILE, Access.ANSWERS, Access.WEIGHTS}
     none = Synthetic(generator=Bootstrap()).fit(split.members, Seeds(1).rng("fit"))
@@ -184,8 +184,8 @@ def kept(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_costly_generator_keeps_its_state_where_it_is_told(split: Split, kept: Path) -> None:
-    Synthetic(generator=Faithful()).fit(split.members, Seeds(1).rng("fit"))
-    method = Synthetic(generator=Forgetful())
+    Synthetic(generator=Faithful(), rows=50).fit(split.members, Seeds(1).rng("fit"))
+    method = Synthetic(generator=Forgetful(), rows=50)
     method.draw(split.members, Seeds(1).rng("fit"))
     method.draw(split.members, Seeds(1).rng("fit"))
     assert len(list(kept.iterdir())) == 1

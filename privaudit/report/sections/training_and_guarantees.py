@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from privaudit.composition import group_claims
 from privaudit.facts import Metric
 from privaudit.report import charts_curves
 from privaudit.report import numbers as n
@@ -37,6 +38,9 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
         for s in audit.subjects
     ]
     blocks: list[Block] = [make_table(words.WAYS_CAPTION, (head, *words.WAYS_COLUMNS), ways)]
+    blocks += [Prose(words.word_composed(c)) for c in audit.composed]
+    if len(relations := group_claims({s.name: s.claim for s in audit.subjects})) > 1:
+        blocks.append(Prose(words.word_apart(list(relations)), "small"))
     if any(s.claim.epsilon is None for s in audit.subjects):
         blocks.append(Prose(words.NO_CLAIM, "small"))
     learners = {s.learner for s in audit.subjects} & set(words.LEARNERS)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from privaudit.facts import Metric
 from privaudit.report import numbers as n
 from privaudit.report.wording.metrics import name_metric
-from privaudit.report.wording.releases import name_subset
-from privaudit.results import ClaimText, Estimate
+from privaudit.report.wording.releases import list_names, name_subset
+from privaudit.results import ClaimText, ComposedClaim, Estimate
 
 WAYS_CAPTION = "How each release was trained, and what guarantee is claimed"
 WAYS_COLUMNS = ("Learner", "Method", "Guarantee")
@@ -45,7 +45,26 @@ def word_guarantee(c: ClaimText) -> str:
     return f"epsilon {word_budget(c)}, for one {c.unit} ({c.neighbours})"
 
 
-def word_budget(c: ClaimText) -> str:
+def word_composed(c: ComposedClaim) -> str:
+    """What several guarantees come to together."""
+    how = "their noisy steps composed" if c.method == "pld" else "epsilons and deltas added up"
+    return (
+        f"Whoever holds {list_names(c.subjects)} together holds one guarantee: epsilon "
+        f"{word_budget(c)}, for one {c.unit} ({c.neighbours}; {how}). They were trained on the same "
+        "patients, so none of their guarantees holds alone once several of them are handed out."
+    )
+
+
+def word_apart(relations: Sequence[tuple[str, str]]) -> str:
+    """That guarantees of different kinds have no common number."""
+    named = list_names(tuple(f"{unit} ({neighbours})" for unit, neighbours in relations))
+    return (
+        f"Guarantees for different units or neighbouring relations, here {named}, do not add up to "
+        "one number: what releases of several kinds guarantee together is not known."
+    )
+
+
+def word_budget(c: ClaimText | ComposedClaim) -> str:
     """Epsilon and delta."""
     delta = n.significant(c.delta, 2) if c.delta else "0"
     return f"{n.significant(c.epsilon or 0.0)}, delta {delta}"

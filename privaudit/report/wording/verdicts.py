@@ -187,6 +187,7 @@ def _word_finding(v: Verdict, label: Label) -> str:
     return _texts()["findings"][_choose_finding(v)].format(
         which="What it rests on" if v.group is None else f"The group {name_group(v.group)}",
         subject=v.subject,
+        together=list_names(v.together),
         metric=v.metric,
         Family=name_family(v.metric) if covers else "",
         who=who,
@@ -219,6 +220,8 @@ def _choose_finding(v: Verdict) -> str:
         return code
     if code in (ReasonCode.SUPPRESSED, ReasonCode.NO_GROUPING, ReasonCode.NO_BASELINE):
         return code
+    if v.together:
+        return code if code is ReasonCode.GUARANTEES_APART else "guarantees_together"
     if v.metric in EPSILON[:2]:
         return code if code is ReasonCode.NO_GUARANTEE else "guarantee"
     if v.kind == "regression":
@@ -297,6 +300,7 @@ def word_reason(v: Verdict, label: Label = str) -> str:
         weak=list_names(p.get("weak"), label),
         setting_names=list_names(p.get("settings")),
         known_names=list_names(p.get("known")) or "none",
+        kind_names=list_names(p.get("kinds")),
         access_names=list_names(p.get("access"), name_access),
         control="" if v.control is None else f" ({facts.word_reason(v.control)})",
         **_params(v),
@@ -352,6 +356,8 @@ def _choose_remedy(v: Verdict) -> str:
         return "more_seeds"
     if code in LOST_REFITS:
         return "name_training"
+    if v.together:
+        return code if code is ReasonCode.GUARANTEES_APART else "guarantees_together"
     if v.metric in EPSILON[:2]:
         return "guarantee"
     return code if code in _texts()["reasons"] else "coarser_rate"

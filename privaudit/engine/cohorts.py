@@ -122,16 +122,16 @@ class Watch:
         yield
 
 
-def find_stored(run: Path) -> Cohort | None:
-    """The cohort of a run by its folder; None where none was kept."""
-    path = run.parent / NAME / FOLDER / f"{run.name}.npz"
-    return _read(path, "") if path.is_file() else None
-
-
-def share_a_key(one: Path, other: Path) -> bool:
-    """Whether the marks of two runs, given by their folders, were made under one key."""
-    kinds = [_load(run.parent / NAME / FOLDER / f"{run.name}.npz")[_KEY] for run in (one, other)]
-    return str(kinds[0]) == str(kinds[1])
+def read_two(one: Path, other: Path) -> tuple[Cohort, Cohort] | None:
+    """The cohorts of two runs, given by their folders; None where they cannot be compared: one was
+    not kept, or they were marked under different keys."""
+    paths = [run.parent / NAME / FOLDER / f"{run.name}.npz" for run in (one, other)]
+    if not all(path.is_file() for path in paths):
+        return None
+    kinds = [str(_load(path)[_KEY]) for path in paths]
+    if kinds[0] != kinds[1]:
+        return None
+    return _read(paths[0], kinds[0]), _read(paths[1], kinds[1])
 
 
 def refuse(near: Near) -> PrivauditError:
@@ -210,4 +210,4 @@ def _lock(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-__all__ = ["Overlap", "Watch", "find_stored", "refuse", "share_a_key"]
+__all__ = ["Overlap", "Watch", "read_two", "refuse"]

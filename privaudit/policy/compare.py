@@ -8,6 +8,7 @@ Which it was stands beside every number.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -187,7 +188,8 @@ class _Pairs:
                 continue
             found = None if evidence is None else self._paired(evidence, one.metric)
             if found is not None:
-                yield Difference(*base, *found[0], paired=True, bound=found[1])
+                rounded = round_to_interval(*found[0])
+                yield Difference(*base, *rounded, paired=True, bound=found[1])
             else:
                 yield _apart(base, one, other)
 
@@ -316,4 +318,16 @@ def _apart(
         gap = other.value - one.value
         return Difference(*base, value=gap, refusal=Reason(ReasonCode.NO_INTERVAL))
     found = between.apart((one.value, one.low, one.high), (other.value, other.low, other.high))
-    return Difference(*base, *found, bound=BoundMethod.MOVER)
+    return Difference(*base, *round_to_interval(*found), bound=BoundMethod.MOVER)
+
+
+def round_to_interval(value: float, low: float, high: float) -> between.Bounds:
+    """A difference and its interval to the digit that the interval supports, the first of half its
+    width; the bounds are rounded outwards."""
+    half = (high - low) / 2
+    if not (math.isfinite(half) and half > 0):
+        return value, low, high
+    places = -math.floor(math.log10(half))
+    step = 10.0**-places
+    down, up = math.floor(low / step) * step, math.ceil(high / step) * step
+    return round(value, places), round(down, places), round(up, places)

@@ -2,7 +2,8 @@
 
 Whoever holds two documents subtracts one from the other. What is left is about the patients in whom
 the audits differ: those whom one of them lacks, who are in another pool, or of whom another outcome
-or other records were read. So there must be none of these, or 10 and more.
+or other records were read. So there must be none of these, or at least 10 whom one of the two
+lacks.
 
 Patients are compared by marks of 8 bytes, made under the key of the folder of runs: of their name,
 and of what is recorded of them, since a row that names nobody, or a name that was given anew, is
@@ -253,7 +254,7 @@ class _Marks:
     def __init__(self, key: bytes) -> None:
         self.key = hashlib.blake2b(b"patients of a cohort", key=key, digest_size=32).digest()
 
-    def _mark(self, *parts: bytes) -> bytes:
+    def _mark(self, *parts: bytes | memoryview) -> bytes:
         made = hashlib.blake2b(key=self.key, digest_size=_SIZE)
         for part in parts:
             made.update(part)
@@ -271,7 +272,10 @@ class _Marks:
     def rows(self, pool: Records) -> np.ndarray:
         """(rows,) uint64: of everything in a row but who it is of."""
         parts = [pool.X, pool.y, *([] if pool.series is None else [pool.series])]
-        held = [(part.tobytes(), part.nbytes // max(1, len(pool))) for part in parts]
+        held = [
+            (np.ascontiguousarray(part).reshape(-1).view(np.uint8).data, part[0].nbytes)
+            for part in parts
+        ]
         return _numbers(
             self._mark(b"row", *(data[i * size : (i + 1) * size] for data, size in held))
             for i in range(len(pool))

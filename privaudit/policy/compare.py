@@ -16,6 +16,8 @@ from typing import Protocol
 import numpy as np
 
 from privaudit.contracts import Scores, Trials
+from privaudit.disclosure import steps
+from privaudit.disclosure.coarsen import ATTACKS
 from privaudit.errors import PrivauditError
 from privaudit.facts import BoundMethod, Metric, Reason, ReasonCode, Setting
 from privaudit.policy import alike
@@ -322,12 +324,9 @@ def _apart(
 
 
 def round_to_interval(value: float, low: float, high: float) -> between.Bounds:
-    """A difference and its interval to the digit that the interval supports, the first of half its
-    width; the bounds are rounded outwards."""
+    """A difference and its interval as coarse as a document's own numbers, the bounds outwards."""
     half = (high - low) / 2
     if not (math.isfinite(half) and half > 0):
         return value, low, high
-    places = -math.floor(math.log10(half))
-    step = 10.0**-places
-    down, up = math.floor(low / step) * step, math.ceil(high / step) * step
-    return round(value, places), round(down, places), round(up, places)
+    step = steps.step_below(half * ATTACKS)
+    return steps.nearest(value, step), steps.down(low, step), steps.up(high, step)

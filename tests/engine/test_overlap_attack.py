@@ -32,6 +32,32 @@ VICTIM = int(np.flatnonzero(MEMBER & DIED & (UNIT == "burns"))[0])
 EVERYBODY = np.arange(N)
 
 
+POLICY = """
+schema = "privaudit.policy/1"
+name = "every unit"
+review_by = 2999-01-31
+[context]
+release = "internal"
+[statistics]
+positive_control = "optional"
+[[limit]]
+id = "auc"
+metric = "membership.auc"
+max = 0.9
+by = ["unit"]
+[[not_tested]]
+family = "attribute"
+reason = "predictions alone"
+[[not_tested]]
+family = "evasion"
+reason = "predictions alone"
+[[not_tested]]
+family = "membership"
+attacks = ["lira", "rmia", "shadow", "few_shadow_lira"]
+reason = "predictions alone"
+"""
+
+
 def audit(folder: Path, people: np.ndarray, *more: str, p: np.ndarray = P) -> int:
     """Audit a table of these patients as a user does."""
     table = folder / "table.csv"
@@ -169,15 +195,20 @@ def test_ten_fewer_of_whom_one_is_of_a_subgroup_hide_the_subgroups(
     folder = copy(first, tmp_path)
     others = np.flatnonzero(MEMBER & (UNIT == "surgery"))[:12]
     people = np.delete(EVERYBODY, [VICTIM, *others])
-    assert audit(folder, people) == 0
+    policy = folder / "policy.toml"
+    policy.write_text(POLICY, encoding="utf-8")
+    assert audit(folder, EVERYBODY, "--policy", str(policy)) == 0
+    # A group whose number is withheld is not judged, and so nothing passes.
+    assert audit(folder, people, "--policy", str(policy)) == 3
     assert "The subgroups by unit are not shown" in capsys.readouterr().err
-    _, second = read(folder, "runs/2*/shareable/audit.json")
+    *_, second = read(folder, "runs/2*/shareable/audit.json")
     (subject,) = second["subjects"]
     groups = [*subject["utility_groups"], *subject["outcomes"][0]["groups"]]
     groups += (subject["headline"] or {}).get("groups", [])
     assert {group["by"] for group in groups} == {"unit"}
     assert [group["estimates"] for group in groups] == [[] for _ in groups]
-    exact = read(folder, "runs/2*/restricted/audit.json")[1]
+    exact = read(folder, "runs/2*/restricted/audit.json")[-1]
+    assert main(["verify", str(folder / "runs" / exact["manifest"]["run"])]) == 0
     assert any(group["estimates"] for group in exact["subjects"][0]["utility_groups"])
 
 

@@ -212,6 +212,7 @@ def audit(
         source="tables of a Python session",
         notes=(*notes, *compared, *shown),
         caveats=tuple(doubts),
+        patients=read.patients,
     )
     request = given(
         "own",

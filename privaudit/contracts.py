@@ -501,6 +501,8 @@ class Prepared:
     split: who was trained on, where that is supplied and not for the audit to assign. caveats: what
     a reader must know before any number; distribution_shift: why no membership number means what it
     should, None for none; untested: family of attacks -> why the records leave it nothing to try.
+    patients: name of a patient -> their number in the records, empty where the rows name none; None
+    where the numbers are the source's own names.
     """
 
     records: Records
@@ -513,6 +515,7 @@ class Prepared:
     caveats: tuple[Caveat, ...] = ()
     distribution_shift: Caveat | None = None
     untested: Mapping[str, Reason] = field(default_factory=dict)
+    patients: Mapping[str, int] | None = None
 
 
 Progress = Callable[[str, float], None]

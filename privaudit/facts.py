@@ -215,6 +215,8 @@ class CaveatCode(StrEnum):
     NOT_TRAINED = "not_trained"
     AUC_BELOW_HALF = "auc_below_half"
     SHADOW_ATTACKS_LOST = "shadow_attacks_lost"
+    NEAR_COHORT = "near_cohort"
+    NEAR_GROUPS = "near_groups"
 
     # --- one finding
     CONTROL_DESCRIBED = "control_described"
@@ -293,6 +295,8 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.NOT_TRAINED: ("subject",),
     CaveatCode.AUC_BELOW_HALF: ("attack", "subject", "auc", "upper", "confidence"),
     CaveatCode.SHADOW_ATTACKS_LOST: ("attacks", "subject"),
+    CaveatCode.NEAR_COHORT: ("run", "least"),
+    CaveatCode.NEAR_GROUPS: ("columns", "least"),
     CaveatCode.CONTROL_DESCRIBED: ("control",),
     CaveatCode.EPSILON_ABOVE_CLAIM: ("bound", "confidence", "claimed"),
     CaveatCode.BOUND_OF_ANOTHER_UNIT: ("unit", "neighbours"),

@@ -42,6 +42,7 @@ def settle(
     policy: Path | None = None,
     pdf: bool = False,
     as_json: bool = False,
+    allow_near_cohort: bool = False,
 ) -> int:
     """Run the audit, write its report and verdicts, print where they are; the exit code.
 
@@ -53,6 +54,7 @@ def settle(
     from privaudit.engine.run import run
     from privaudit.evidence.account import account
     from privaudit.report.sections import load_sections
+    from privaudit.report.wording.reasons_and_caveats import word_caveat
 
     # A worker that has grown is replaced between two jobs; nothing is lost, no one can act on it.
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
@@ -87,16 +89,19 @@ def settle(
             listen=listen,
             report=write,
             witness=witness,
+            allow_near_cohort=allow_near_cohort,
         )
         code = judged[0].code if judged else finished.code
         witness.finish(finished.folder, code)
     if finished.code:
         _print_causes(finished.audit, finished.code)
-    shareable = finished.folder / "shareable"
+    for caveat in finished.audit.caveats:
+        if caveat.code in (CaveatCode.NEAR_COHORT, CaveatCode.NEAR_GROUPS):
+            click.echo(f"warning: {word_caveat(caveat)}", err=True)
     answer: dict[str, Any] = {
         "run": finished.audit.manifest.run,
-        "report": str(shareable / "report.html"),
-        "audit": str(shareable / "audit.json"),
+        "report": str(finished.results / "report.html"),
+        "audit": str(finished.results / "audit.json"),
         "code": code,
         "refits_trained": finished.trained,
         "refits_reused": finished.reused,

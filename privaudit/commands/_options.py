@@ -54,6 +54,11 @@ CONFIDENCE = option("--confidence", "P", "Confidence level of every interval.", 
 EXACT_COUNTS = option(
     "--exact-counts", "", "Print counts below 10 too; only for openly licensed data."
 )
+_NEAR = (
+    "Audit a cohort that differs by fewer than 10 patients from that of an earlier audit in --out; "
+    "the results are then written under restricted/ alone."
+)
+NEAR_COHORT = option("--allow-near-cohort", "", _NEAR)
 _CLUSTER = "Run on the cluster at dask://HOST or ray://HOST instead of this machine's cores."
 CLUSTER = option("--cluster", "URL", _CLUSTER)
 _POLICY = "Judge the audit by this policy; the exit code is then that of `check`."
@@ -61,7 +66,7 @@ POLICY = option("--policy", "FILE", _POLICY, PATH)
 PDF = option("--pdf", "", "Also write report.pdf (needs privaudit[pdf]).")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON to standard output.")
 
-ENDING = (CLUSTER, POLICY, PDF, JSON)
+ENDING = (NEAR_COHORT, CLUSTER, POLICY, PDF, JSON)
 ending = with_options(*ENDING)
 """Attach the options about how an audit ends."""
 

@@ -99,6 +99,7 @@ def command(
     policy: Path | None,
     pdf: bool,
     as_json: bool,
+    allow_near_cohort: bool,
     **options: Any,
 ) -> int:
     """Audit a model, or predictions, that you supply.
@@ -117,6 +118,7 @@ def command(
         policy=policy,
         pdf=pdf,
         as_json=as_json,
+        allow_near_cohort=allow_near_cohort,
     )
 
 

@@ -91,4 +91,5 @@ def command(**options: Any) -> int:
         policy=options["policy"],
         pdf=options["pdf"],
         as_json=options["as_json"],
+        allow_near_cohort=options["allow_near_cohort"],
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import click
 if TYPE_CHECKING:
     from privaudit.evidence.stored import Stored
     from privaudit.policy.compare import Comparison, Difference
+    from privaudit.results import Audit
 
 PATH = click.Path(path_type=Path)
 
@@ -40,20 +41,90 @@ def command(first: Path, second: Path, every: bool, as_json: bool) -> None:
     """Show how run B differs from run A: every shared number, with the interval of the difference.
 
     Record by record where both were made on the same split and restricted/ can be read; else from
-    the stored intervals. To block on a difference, use a baseline of several seeds (`privaudit
+    the stored intervals. Refused where the cohorts differ by fewer than 10 patients, of whom the
+    differences would speak. To block on a difference, use a baseline of several seeds (`privaudit
     baseline`).
     """
     from privaudit.engine.folder import find, read
     from privaudit.policy.compare import compare
 
     one, other = read(first), read(second)
-    stored, why = _stored(find(first), find(second))
+    runs = (_find_run(find(first)), _find_run(find(second)))
+    doubt = _refuse_near(one, other, *runs)
+    stored, why = _stored(*runs)
     found = compare(one, other, stored, why=why)
+    found = replace(found, notes=(*found.notes, *doubt))
     if as_json:
         rows = [{**asdict(row), "name": str(row.metric)} for row in found.rows]
         click.echo(json.dumps({**asdict(found), "rows": rows}, indent=1))
     else:
         _print(found, every)
+
+
+def _find_run(audit: Path) -> Path:
+    return audit.resolve().parent.parent
+
+
+def _refuse_near(one: Audit, other: Audit, first: Path, second: Path) -> tuple[str, ...]:
+    """Refuse differences that speak of 1 to 9 patients.
+
+    By the cohorts that the folder of runs keeps; else by the stored splits, where patients go by
+    the names of the source in both; else by the counts in the documents.
+
+    Returns:
+        What a reader must know where nothing shows how much the cohorts differ.
+    """
+    from privaudit.disclosure_limits import MIN_CELL
+    from privaudit.engine.cohorts import read_two
+    from privaudit.engine.overlap import find_near
+    from privaudit.errors import PrivauditError
+    from privaudit.policy import alike
+
+    if (alike.is_open(one) and alike.is_open(other)) or alike.are_same_patients(one, other):
+        return ()
+    cohorts = read_two(first, second)
+    if cohorts is not None:
+        known, is_near = True, find_near(*cohorts) is not None
+    else:
+        found = _compare_names(one, other, first, second)
+        known, is_near = found is not None, bool(found)
+    if known and not is_near:
+        return ()
+    if not known and not alike.have_near_counts(one, other):
+        return (
+            f"whether the cohorts differ by fewer than {MIN_CELL} patients cannot be known: the "
+            "documents commit to other records, and their patients are not stored where both "
+            "can be read",
+        )
+    raise PrivauditError(
+        f"two runs whose cohorts {'differ' if known else 'may differ'} by fewer than {MIN_CELL} "
+        "patients",
+        "every difference of their numbers speaks of these few patients",
+        "compare runs of one cohort, or of cohorts that differ by more",
+    )
+
+
+def _compare_names(one: Audit, other: Audit, first: Path, second: Path) -> bool | None:
+    """Whether 1 to 9 patients differ, by the patients of both splits; None where it is not known:
+    patients of supplied tables are numbered anew in each audit."""
+    import numpy as np
+
+    from privaudit.disclosure_limits import MIN_CELL
+    from privaudit.evidence.stored import Stored, Unreadable
+
+    if not (one.data.random_split and other.data.random_split):
+        return None
+    try:
+        splits = [Stored(run).split for run in (first, second)]
+    except Unreadable:
+        return None
+    a, b = (
+        np.concatenate([s.members.patient, s.nonmembers.patient, s.reference.patient])
+        for s in splits
+    )
+    differing = max(len(np.setdiff1d(a, b)), len(np.setdiff1d(b, a)))
+    # The same patients with other records: how many of them differ is not stored.
+    return None if differing == 0 else differing < MIN_CELL
 
 
 def _stored(first: Path, second: Path) -> tuple[tuple[Stored, Stored] | None, str]:
@@ -62,7 +133,7 @@ def _stored(first: Path, second: Path) -> tuple[tuple[Stored, Stored] | None, st
 
     from privaudit.evidence.stored import Stored, Unreadable
 
-    runs = [Stored(path.resolve().parent.parent) for path in (first, second)]
+    runs = [Stored(path) for path in (first, second)]
     try:
         pools = zip(
             *((s.members, s.nonmembers, s.reference) for s in (run.split for run in runs)),

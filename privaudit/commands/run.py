@@ -21,5 +21,7 @@ def command(*, out: Path, data: Path | None, jobs: int | None, **options: Any) -
     where it stopped.
     """
     request = request_of("run", {**options, "data": data})
-    endings = {name: options[name] for name in ("cluster", "policy", "pdf", "as_json")}
+    endings = {
+        name: options[name] for name in ("cluster", "policy", "pdf", "as_json", "allow_near_cohort")
+    }
     return settle(request, out=out, data=data, workers=jobs, **endings)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from privaudit.disclosure.coarsen import coarsen
+from privaudit.disclosure.near_groups import withhold_near_groups
 from privaudit.results import Audit
 
 
 def disclose(audit: Audit) -> Audit:
     """The document that may be shared: rounded, and without the secret of its random streams."""
-    rounded = coarsen(audit)
+    rounded = coarsen(withhold_near_groups(audit))
     return replace(rounded, manifest=replace(rounded.manifest, entropy=None, seed=None))
 
 

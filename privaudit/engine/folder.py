@@ -31,6 +31,8 @@ source data. It must not be shared, attached, uploaded or committed.
 - `split.npz` is the list of training and held-out patients, with patient keys.
 - `answers/` holds the answers of each released model on every record.
 - `scores/` holds one score for every record and attack: with the list it singles people out.
+- `unshared/` holds a report that must not be shared: another one, of nearly the same patients, was.
+- `cohorts/` holds keyed marks of the patients of every document that was shared.
 - `flow.csv` holds the exact cohort counts, small ones included.
 - `failures/` holds the traceback of each error; it may quote data.
 - `store/`, `cache/` and `tables/` hold records and models' answers on them.
@@ -39,6 +41,7 @@ Only the files in `shareable/` were made to be shared.
 """
 
 
+UNSHARED = "unshared"
 EXACT = "audit.json"
 """The document before disclosure control, in `restricted/`."""
 
@@ -107,6 +110,11 @@ class Folder:
         return self.root / "shareable"
 
     @property
+    def unshared(self) -> Path:
+        """Where a document goes that together with an earlier one gives patients away."""
+        return self.restricted / UNSHARED
+
+    @property
     def events(self) -> Path:
         return self.root / "events.jsonl"
 
@@ -157,7 +165,24 @@ class Folder:
     def finish(self, audit: Audit, report: Callable[[Audit, Path], object] | None) -> Audit:
         """Write the exact document under `restricted/`; then the shareable folder, whole or not at
         all, and the manifest. The document that is shared."""
-        exact, audit = audit, disclose(audit)
+        shared = self._write_results(audit, report, self.shareable)
+        write_text(self.root / "manifest.json", manifest(shared))
+        return shared
+
+    def finish_unshared(
+        self, audit: Audit, report: Callable[[Audit, Path], object] | None
+    ) -> Audit:
+        """The same under `restricted/` alone."""
+        return self._write_results(audit, report, self.unshared)
+
+    def restrict_events(self) -> None:
+        """Put the events, which state how many records there are, where nothing is shared."""
+        os.replace(self.events, self.restricted / self.events.name)
+
+    def _write_results(
+        self, exact: Audit, report: Callable[[Audit, Path], object] | None, place: Path
+    ) -> Audit:
+        audit = disclose(exact)
 
         def fill(made: Path) -> None:
             made.mkdir()
@@ -167,8 +192,7 @@ class Folder:
                 report(audit, made)
 
         write_text(self.restricted / EXACT, to_json(exact))
-        write_atomically(self.shareable, fill)
-        write_text(self.root / "manifest.json", manifest(audit))
+        write_atomically(place, fill)
         return audit
 
     def make_latest(self) -> None:
@@ -218,6 +242,13 @@ def find(run: Path) -> Path:
     for candidate in (run / "shareable" / "audit.json", run / "audit.json", run):
         if candidate.is_file():
             return candidate
+    if (run / "restricted" / UNSHARED).is_dir():
+        raise PrivauditError(
+            f"the run {run.name!r} has nothing to be shared",
+            "its cohort differs by fewer than 10 patients from that of an earlier audit, which "
+            "together with it would give them away",
+            f"read the report under restricted/{UNSHARED}/ where it is",
+        )
     raise PrivauditError(
         f"no finished run at {run.name!r}",
         "a finished run holds shareable/audit.json; one that was cut short does not",

@@ -19,7 +19,7 @@ from privaudit import __version__, plugins
 from privaudit.commitments import load_key
 from privaudit.contracts import Prepared
 from privaudit.dp.together import compose_claims
-from privaudit.engine import document, jobs
+from privaudit.engine import cohorts, document, jobs
 from privaudit.engine.configure import Request
 from privaudit.engine.events import Listener, silent, to_file
 from privaudit.engine.folder import Folder, private
@@ -69,13 +69,15 @@ class Witness(Protocol):
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished run. code: as `exit_code` gives it."""
+    """A finished run. code: as `exit_code` gives it; results: the folder of its document and
+    report, which may be shared unless it lies under restricted/."""
 
     audit: Audit
     folder: Path
     code: int
     trained: int
     reused: int
+    results: Path
 
 
 def cores() -> int:
@@ -95,6 +97,7 @@ def run(
     report: Report | None = None,
     witness: Witness | None = None,
     key: bytes | None = None,
+    allow_near_cohort: bool = False,
 ) -> Finished:
     """Audit every subject of the request and write the run folder under `out`.
 
@@ -102,7 +105,9 @@ def run(
     `joblib.parallel_config(backend=...)` the work goes to that backend, whose workers must see
     `out`. report: writes the report files beside audit.json. witness: without one, the document
     names neither the data nor the split, and counts no attempts. key: that the seed is put under,
-    the folder's own by default. Ctrl-C or a kill loses only the
+    the folder's own by default. allow_near_cohort: work also where the cohort differs by fewer than
+    10 patients from that of an earlier audit under `out`, and then write nothing to be shared.
+    Ctrl-C or a kill loses only the
     steps in progress: the same request and `out` finds the finished ones again.
 
     Raises:
@@ -121,7 +126,8 @@ def run(
     report_event = to_file(folder.events, listen)
     restricted = private(out / "restricted")
     keep_from_git(out, restricted)
-    request = derive_streams(request, load_key(out) if key is None else key)
+    key = load_key(out) if key is None else key
+    request = derive_streams(request, key)
     begun = Clock()
     stage = Stage(report_event, "prepare")
     try:
@@ -129,6 +135,10 @@ def run(
             data, restricted / "cache", lambda what, share: stage.step(what, share, 1.0)
         )
         split = assign_split(prepared, request)
+        watch = cohorts.Watch.of(out, key, prepared, split, is_open=request.exact_counts)
+        overlap = watch.find()
+        if overlap.near is not None and not allow_near_cohort:
+            raise cohorts.refuse(overlap.near)
     except PrivauditError:
         folder.discard()
         raise
@@ -155,13 +165,21 @@ def run(
             for entry in work.entries
         ]
         audit = assemble(request, prepared, split, subjects, work, begun, folder.name, seen)
+        audit = replace(audit, caveats=(*overlap.caveats, *audit.caveats))
         store_restricted(folder, split, prepared, work)
         make_owners_own(folder.restricted)
         make_owners_own(restricted)
-        shared = folder.finish(audit, report)
-        folder.make_latest()
+        if overlap.near is None:
+            with watch.claim(folder.name, overlap):
+                shared = folder.finish(audit, report)
+            folder.make_latest()
+        else:
+            shared = folder.finish_unshared(audit, report)
         stage.end("report")
-    return Finished(shared, folder.root, exit_code(shared), work.trained, work.reused)
+        if overlap.near is not None:
+            folder.restrict_events()
+    results = folder.shareable if overlap.near is None else folder.unshared
+    return Finished(shared, folder.root, exit_code(shared), work.trained, work.reused, results)
 
 
 def forecast_only(

@@ -29,8 +29,9 @@ class Account:
         return self.attempt.saw(run, task, data)
 
     def finish(self, run: Path, code: int) -> None:
-        """Seal the finished run, and note how it ended."""
-        seal(run)
+        """Seal the finished run, where it has something to be shared, and note how it ended."""
+        if (run / "shareable").is_dir():
+            seal(run)
         self.attempt.end(run.name, code)
 
 

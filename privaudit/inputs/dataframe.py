@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -33,12 +33,14 @@ NO_OUTCOME = ("", "nan", "<NA>", "NaT")
 
 @dataclass(frozen=True, eq=False)
 class Frames:
-    """The tables of a call as records; frame: how the model saw them, None for plain matrices."""
+    """The tables of a call as records; frame: how the model saw them, None for plain matrices;
+    patients: name -> number, empty where the tables name none."""
 
     members: Records
     nonmembers: Records
     reference: Records | None
     frame: Frame | None
+    patients: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_frames(
@@ -74,7 +76,7 @@ def read_frames(
         outcomes.append(y)
     is_frame = hasattr(given[0][0], "columns")
     frames = [X if hasattr(X, "columns") else tables[i] for i, (X, _) in enumerate(given)]
-    ids, drop = _read_patients(patient, frames, names)
+    ids, drop, named = _read_patients(patient, frames, names)
     marks = _read_groups(groups, frames, names)
     if drop:
         tables = [X.drop(columns=drop) for X in tables]
@@ -111,7 +113,7 @@ def read_frames(
             ordered=frozenset(name for name in kinds if _is_ordered(tables[0], name)),
             labels={str(c): c for c in tables[0].columns if not isinstance(c, str)},
         )
-    return Frames(made[0], made[1], made[2] if len(made) > 2 else None, frame)
+    return Frames(made[0], made[1], made[2] if len(made) > 2 else None, frame, named)
 
 
 def _read_pair(pair: Any, name: str) -> tuple[Any, np.ndarray]:
@@ -349,11 +351,11 @@ def _encode_outcome(y: np.ndarray, classes: list[str], what: str) -> np.ndarray:
 
 def _read_patients(
     patient: Any, tables: list[Any], names: Sequence[str]
-) -> tuple[list[np.ndarray], list[str]]:
-    """(rows,) int64 a table, and which columns are no features."""
+) -> tuple[list[np.ndarray], list[str], dict[str, int]]:
+    """(rows,) int64 a table, which columns are no features, and the number of each name."""
     if patient is None:
         ends = np.cumsum([0, *map(len, tables)])
-        return [np.arange(a, b) for a, b in pairwise(ends)], []
+        return [np.arange(a, b) for a, b in pairwise(ends)], [], {}
     if isinstance(patient, str):
         absent = [n for n, X in zip(names, tables, strict=False) if patient not in X.columns]
         if absent:
@@ -391,7 +393,7 @@ def _read_patients(
             )
         found.append(numbers)
     refuse_respelled_patients(keys, found)
-    return found, drop
+    return found, drop, keys
 
 
 def _read_groups(

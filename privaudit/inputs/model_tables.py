@@ -179,7 +179,7 @@ def drop_unread_columns(
 
 
 def read_pools(
-    tables: TablePaths, schema: TableSchema, seeds: Seeds
+    tables: TablePaths, schema: TableSchema, seeds: Seeds, patients: dict[str, int] | None = None
 ) -> tuple[
     Split,
     tuple[FlowStep, ...],
@@ -188,8 +188,8 @@ def read_pools(
     tuple[ShadowAnswers, Records] | None,
 ]:
     """The pools, the cohort flow, how many rows the tables have, notes, and supplied shadow models
-    with the non-members that they answer for."""
-    patients: dict[str, int] = {}
+    with the non-members that they answer for. patients: filled with name -> number."""
+    patients = {} if patients is None else patients
     # Shadow models answer for every row.
     most = None if tables.shadows else tables.sample
     sizes = dict.fromkeys(tables.given, most)

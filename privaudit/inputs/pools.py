@@ -201,19 +201,23 @@ def prepare_task(
     shadows: bool = False,
     facts: Mapping[str, str | int | float] | None = None,
     caveats: Sequence[Caveat] = (),
+    patients: Mapping[str, int] | None = None,
 ) -> UserTask:
-    """The task of an audit: the pools with everything that was checked of them."""
+    """The task of an audit: the pools with everything that was checked of them.
+
+    patients: name -> number, where the tables name them.
+    """
     refuse_copies(split)
     if reads:
         refuse_answers_by_batch(model, split.nonmembers)
     found = checks.examine(split, model, seeds=seeds, confidence=confidence, reads=reads)
     attacks, left_out, untested = find_applicable_attacks(split, reads=reads, shadows=shadows)
     records = Records.concatenate([split.members, split.nonmembers, split.reference])
-    patients = len(np.unique(records.patient))
+    people = len(np.unique(records.patient))
     shift = (found.distribution_shift,) if found.distribution_shift else ()
     prepared = Prepared(
         records,
-        flow or (FlowStep("records of all three pools", 0, len(records), patients),),
+        flow or (FlowStep("records of all three pools", 0, len(records), people),),
         source,
         True,
         notes=(*notes, *found.notes, *left_out),
@@ -222,6 +226,7 @@ def prepare_task(
         caveats=(*shift, *caveats, *found.caveats),
         distribution_shift=found.distribution_shift,
         untested=untested,
+        patients=patients or {},
     )
     last = records.classes[-1] if records.classes else outcome
     event = f"{outcome} = {last}" if canonical(last) in ("1", "true") else last

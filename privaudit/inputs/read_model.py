@@ -118,7 +118,8 @@ def read_model(
     if in_order:
         opened = replace(opened, labels=None)
     recipe = None if tables.shadows else _choose_recipe(model, estimator, schema.outcome_kind)
-    split, flow, rows, read, bank = read_pools(tables, schema, seeds)
+    names: dict[str, int] = {}
+    split, flow, rows, read, bank = read_pools(tables, schema, seeds, names)
     if not order.known:
         raise refuse_unknown_order(
             model.predict_proba(split.members),
@@ -169,6 +170,7 @@ def read_model(
         notes=(*notes, *read),
         caveats=tuple(doubts),
         facts={"rows of the tables": rows},
+        patients=names if schema.patient else None,
     )
     return task, release, (*notes, *read)
 

@@ -225,6 +225,7 @@ def read_predictions(
         notes=(*notes, *checked),
         reads=False,
         shadows=bank is not None,
+        patients=patients if table.patient else None,
     )
     digest = hashlib.sha256(answers.fingerprint.encode()).hexdigest()
     release = UserRelease.of_model(

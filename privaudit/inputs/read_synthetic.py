@@ -134,6 +134,7 @@ def read_synthetic(tables: SyntheticTables, *, seeds: Seeds) -> tuple[UserTask, 
         by_patient=bool(schema.patient),
         shift_rng=seeds.rng("drift"),
     )
+    prepared = replace(prepared, patients=numbers if schema.patient else {})
     task = UserTask.of(prepared, TITLE, "outcome")
     return task, UserRelease.of_table(table, _read_generator_file(tables.file))
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from privaudit import commitments
+from privaudit.disclosure_limits import MIN_CELL
 from privaudit.errors import PrivauditError
 from privaudit.facts import Param
 from privaudit.results import Audit, Finding
@@ -130,6 +131,35 @@ def compare_records(one: str, other: str) -> str:
             "same (runs of one directory share the key in its restricted/commitment.key)"
         )
     return "" if same else "data: other records"
+
+
+def are_same_patients(one: Audit, other: Audit) -> bool:
+    """Whether the commitments of two audits show that their records are the same, and so are their
+    pools, unless each assigned them at random."""
+    first, second = one.manifest, other.manifest
+    random = one.data.random_split and other.data.random_split
+    return commitments.same(first.records_fingerprint, second.records_fingerprint) is True and (
+        random or commitments.same(first.split_fingerprint, second.split_fingerprint) is True
+    )
+
+
+def have_near_counts(one: Audit, other: Audit) -> bool:
+    """Whether the cohorts of two audits of other records, or a pool of theirs, may differ by fewer
+    than 10 patients, as far as the counts in the documents can tell, which may be rounded."""
+    sizes = [{pool.name: pool.patients for pool in audit.data.pools} for audit in (one, other)]
+    if sizes[0].keys() != sizes[1].keys():
+        return True
+    near = [abs(sizes[0][name] - sizes[1][name]) <= 2 * MIN_CELL for name in sizes[0]]
+    if one.data.random_split and other.data.random_split:
+        # Sizes of random pools say little; each of them may be rounded.
+        total = sum(sizes[0].values()) - sum(sizes[1].values())
+        return abs(total) <= (len(near) + 1) * MIN_CELL
+    return any(near)
+
+
+def is_open(audit: Audit) -> bool:
+    """Whether the records are of nobody, or openly licensed."""
+    return not audit.data.real or audit.manifest.exact_counts
 
 
 def describe_split(split: str) -> str:

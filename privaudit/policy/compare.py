@@ -8,6 +8,7 @@ Which it was stands beside every number.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,6 +16,8 @@ from typing import Protocol
 import numpy as np
 
 from privaudit.contracts import Scores, Trials
+from privaudit.disclosure import steps
+from privaudit.disclosure.coarsen import ATTACKS
 from privaudit.errors import PrivauditError
 from privaudit.facts import BoundMethod, Metric, Reason, ReasonCode, Setting
 from privaudit.policy import alike
@@ -187,7 +190,8 @@ class _Pairs:
                 continue
             found = None if evidence is None else self._paired(evidence, one.metric)
             if found is not None:
-                yield Difference(*base, *found[0], paired=True, bound=found[1])
+                rounded = round_to_interval(*found[0])
+                yield Difference(*base, *rounded, paired=True, bound=found[1])
             else:
                 yield _apart(base, one, other)
 
@@ -316,4 +320,13 @@ def _apart(
         gap = other.value - one.value
         return Difference(*base, value=gap, refusal=Reason(ReasonCode.NO_INTERVAL))
     found = between.apart((one.value, one.low, one.high), (other.value, other.low, other.high))
-    return Difference(*base, *found, bound=BoundMethod.MOVER)
+    return Difference(*base, *round_to_interval(*found), bound=BoundMethod.MOVER)
+
+
+def round_to_interval(value: float, low: float, high: float) -> between.Bounds:
+    """A difference and its interval as coarse as a document's own numbers, the bounds outwards."""
+    half = (high - low) / 2
+    if not (math.isfinite(half) and half > 0):
+        return value, low, high
+    step = steps.step_below(half * ATTACKS)
+    return steps.nearest(value, step), steps.down(low, step), steps.up(high, step)

@@ -60,7 +60,8 @@ def test_from_stored_intervals_where_no_records_are_there() -> None:
     assert (row.first, row.second, row.paired) == (0.6, 0.7, False)
     assert row.bound is BoundMethod.MOVER
     assert row.value == pytest.approx(0.1)
-    assert row.high == pytest.approx(0.1 + 0.02 * 2**0.5)
+    # Rounded outwards to the first digit of half the interval's width, 0.028.
+    assert (row.low, row.high) == (0.07, 0.13)
     names = {str(r.metric) for r in found.rows}
     assert names == {"auroc", "calibration_slope", "auc", "tpr_at_fpr_0.01"}
 

@@ -77,7 +77,6 @@ def show_facts(data: Data, flow: Sequence[FlowRow], hidden: Hidden) -> dict[str,
     }
     if hidden.pools:
         return found
-    known = {pool.patients for pool in data.pools} | {pool.stays for pool in data.pools}
     totals = [n for row in flow for n in (row.stays, row.patients)]
     totals += [sum(pool.stays for pool in data.pools), sum(pool.patients for pool in data.pools)]
     classes = _counts(data, [marginals.OF_CLASS.format(name) for name in data.classes])
@@ -87,7 +86,7 @@ def show_facts(data: Data, flow: Sequence[FlowRow], hidden: Hidden) -> dict[str,
     whole = _counts(data, [marginals.WHOLE])
     found |= {name: n for name, n in whole.items() if not any_close(n, totals) or n in totals}
     sources = _counts(data, marginals.SOURCE)
-    found |= {name: n for name, n in sources.items() if not any_close(n, [*totals, *known])}
+    found |= {name: n for name, n in sources.items() if not any_close(n, totals)}
     return found | _show_parts(_counts(data, marginals.PARTS), totals, list(sources.values()))
 
 

@@ -60,11 +60,12 @@ def find_hidden(data: Data) -> Hidden:
     names = {pool.name for pool in data.pools}
     if not names <= {cell.pool for cell in data.cells if not cell.by}:
         return Hidden(outcomes=frozenset(names), joint=True)
-    small = {cell.pool for cell in data.cells if not (cell.by or cell.outcome) and _is_small(cell)}
-    outcomes = {
-        cell.pool for cell in data.cells if not cell.by and cell.outcome and _is_small(cell)
-    }
-    outcomes |= small
+    whole = [cell for cell in data.cells if not cell.by]
+    small = {cell.pool for cell in whole if not cell.outcome and _is_small(cell)}
+    # A pool in which nobody has an outcome that others have states the outcome of everybody there.
+    occurring = {cell.outcome for cell in whole if cell.outcome and cell.patients}
+    rare = {cell.pool for cell in whole if cell.outcome in occurring and cell.patients < MIN_CELL}
+    outcomes = small | rare
     # The total over the pools would give the one that is hidden.
     joint = bool(outcomes)
     groupings = list(dict.fromkeys(cell.by for cell in data.cells if cell.by))

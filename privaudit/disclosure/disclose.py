@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from privaudit.disclosure.coarsen import coarsen
 from privaudit.disclosure.suppress import suppress
 from privaudit.results import Audit
 
 
 def disclose(audit: Audit) -> Audit:
-    """The document that may be shared: without the secret of its random streams, and without small
-    counts, also not by subtraction."""
+    """The document that may be shared: without small counts, also by subtraction, rounded, and
+    without the secret of its random streams."""
     audit = suppress(audit)
-    return replace(audit, manifest=replace(audit.manifest, entropy=None, seed=None))
+    rounded = coarsen(audit)
+    return replace(rounded, manifest=replace(rounded.manifest, entropy=None, seed=None))
 
 
 __all__ = ["disclose"]

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from attacker import Attacker
 from cohorts import Cohort, draw_cohort, exact_document
+from toy_audit import ToyTask, request
 
+from privaudit.attacks.membership.threshold import Threshold
+from privaudit.contracts import FlowStep, Prepared, Progress
 from privaudit.disclosure import disclose, tables
 from privaudit.disclosure.suppress import suppress
+from privaudit.engine.folder import read, read_exact
+from privaudit.engine.run import run
+from privaudit.evidence.stored import Stored
 from privaudit.results import Audit, to_json
 
 FEWEST = 5
@@ -115,3 +122,35 @@ def assert_no_more(left: object, shared: object) -> None:
         assert len(shared) <= len(left)
         for one, other in zip(left, shared, strict=False):
             assert_no_more(one, other)
+
+
+@dataclass(frozen=True)
+class RareTask(ToyTask):
+    """Toy records with a rare outcome in some levels, and a rare level."""
+
+    def prepare(self, data: Path | None, cache: Path, progress: Progress) -> Prepared:
+        made = super().prepare(data, cache, progress)
+        rng = np.random.default_rng(8)
+        table = made.records
+        unit = rng.choice(
+            ["medical", "surgical", "burns", "other"], self.n, p=[0.5, 0.35, 0.1, 0.05]
+        )
+        y = np.where(unit == "burns", (rng.random(self.n) < 0.06).astype(int), table.y)
+        groups = {"unit": unit, "sex": table.groups["sex"]}
+        facts = {"patients": self.n, "ages_over_89": self.n - 4}
+        return replace(made, records=replace(table, y=y, groups=groups), facts=facts)
+
+
+def test_a_run_of_the_engine_gives_nothing_away(tmp_path: Path) -> None:
+    asked = request(attacks={"threshold": Threshold()}, task=RareTask())
+    finished = run(asked, out=tmp_path, workers=1)
+    split = Stored(finished.folder).split
+    exact = read_exact(finished.folder)
+    steps = tuple(FlowStep(f.step, f.excluded, f.stays, f.patients) for f in exact.data.flow)
+    parts = {"died_without_deathtime": 0, "died_with_deathtime_outside_admission": 0}
+    cohort = Cohort(split, steps, {**parts, "ages_over_89": 596}, 0)
+    assert any("burns" in name for name in cohort.small())
+    assert find_leaks(cohort, suppress(exact)) == {}
+    assert exact.data.cells
+    assert disclose(exact) == read(finished.folder) == finished.audit
+    assert finished.audit.data.cells == ()

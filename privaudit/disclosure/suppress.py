@@ -170,7 +170,8 @@ class _Door:
         estimates = self.estimates(g.estimates, hide)
         # The test compares these numbers with everybody else's.
         tested = estimates and estimates[0].value is not None
-        return replace(g, estimates=estimates, p_adjusted=g.p_adjusted if tested else None)
+        p = g.p_adjusted if tested else None
+        return GroupResult(g.by, g.level, estimates, p)
 
     def estimates(self, found: Sequence[Estimate], hide: bool) -> tuple[Estimate, ...]:
         return tuple(self.estimate(e, hide) for e in found)
@@ -180,9 +181,12 @@ class _Door:
         states = marginals.METRICS.get(e.metric.name)
         if states is None or is_few(e.n) or (hide and states is States.OUTCOMES):
             return withhold(e)
-        n = {name: count for name, count in e.n.items() if self.shows(name, hide)}
+        shown = {name: count for name, count in e.n.items() if self.shows(name, hide)}
+        n = e.n if len(shown) == len(e.n) else shown
         chance = None if hide and e.metric.name in marginals.CHANCE_OF_OUTCOMES else e.chance
         refusal = None if e.refusal is None else self.reason(e.refusal)
+        if n is e.n and chance is e.chance and refusal is e.refusal:
+            return e
         return replace(e, n=n, chance=chance, refusal=refusal)
 
     def shows(self, name: str, hide: bool) -> bool:

@@ -30,11 +30,14 @@ from privaudit.stats.catalogue import CATALOGUE
 from privaudit.stats.onesided import proof, restated
 
 HELD_OUT, ATTACKS, MEMBERS = 0.25, 0.5, 1.0
-"""How large a step is, as a share of half the interval: of numbers on held-out patients, of numbers
+"""How large a step is, as a share of half the interval: of numbers on held-out patients, of rates
 that members are a part of, and of numbers on members alone."""
+RANKED = ("auc", "detection_auc")
+"""Numbers of an attack which one patient of n moves by a fraction of 1 / n; a rate moves by all of
+it. They are rounded as those on held-out patients are."""
 SPARE = 0.15
-"""Share of a step that an interval is widened by before it is rounded outwards: a one-sided bound is
-made of half an interval, which rounding the value shortens by up to half a step."""
+"""Share of a step that an interval is widened by before it is rounded outwards: a one-sided bound
+is made of half an interval, which rounding the value shortens by up to half a step."""
 DIGITS = 3
 """Significant digits of a number without an interval."""
 PLACES = 0.005
@@ -178,7 +181,7 @@ class _Rounding:
             return replace(one, n=n, refusal=refusal, chance=_chance(one, None))
         if proof(one):
             return replace(_round_proof(one, self.exact), n=n)
-        step = _step(one, share)
+        step = _step(one, HELD_OUT if one.metric.name in RANKED else share)
         if step is None:
             value = steps.significant(one.value, DIGITS)
             return replace(one, value=value, n=n, chance=_chance(one, None))

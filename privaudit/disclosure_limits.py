@@ -15,9 +15,13 @@ MIN_PATIENTS_EPSILON = 20
 """With fewer patients not even an attack that is always right proves an epsilon of 1."""
 
 
+WITHHELD = "withheld"
+"""Stands for a number of a reason or a caveat that would give a small count away."""
+
+
 def name_count(count: int) -> str:
     """A count of rows or patients as a note or a message may state it."""
     return f"{count:,}" if count >= MIN_CELL else f"fewer than {MIN_CELL}"
 
 
-__all__ = ["MIN_CELL", "MIN_FALSE_POSITIVES", "MIN_PATIENTS_EPSILON", "name_count"]
+__all__ = ["MIN_CELL", "MIN_FALSE_POSITIVES", "MIN_PATIENTS_EPSILON", "WITHHELD", "name_count"]

@@ -279,13 +279,30 @@ class Pool:
 
 
 @dataclass(frozen=True)
+class Cell:
+    """How many are in one level of one grouping of one pool, with one outcome.
+
+    by, level: "" for everybody in the pool; outcome: "" for any. Of a time to an event the outcomes
+    are whether it was seen.
+    """
+
+    pool: str
+    by: str
+    level: str
+    outcome: str
+    patients: int
+    records: int
+
+
+@dataclass(frozen=True)
 class Data:
     """What the models were trained on, in aggregates.
 
     distribution_shift: members and held-out patients can be told apart without the model, so that
     no membership number means what it should; None where none is known. random_split: this audit
     assigned patients to members and non-members at random; no where the split was supplied.
-    outcome_kind: what the outcome is; a number and a time have no `classes`.
+    outcome_kind: what the outcome is; a number and a time have no `classes`. cells: what disclosure
+    control counts with; the document that is shared has none.
     """
 
     source: str
@@ -304,6 +321,7 @@ class Data:
     distribution_shift: Caveat | None = None
     random_split: bool = True
     outcome_kind: Literal["class", "number", "time"] = "class"
+    cells: tuple[Cell, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -187,12 +187,10 @@ def _outcome_checks(
         ).sum(),
         ages_over_89=(pl.col("age") == OLDEST).sum(),
     ).row(0, named=True)
-    disagree = sum(n for name, n in counts.items() if "deathtime" in name)
     notes = (
-        f"The outcome is HOSPITAL_EXPIRE_FLAG. It disagrees with DEATHTIME lying between ADMITTIME "
-        f"and DISCHTIME in {disagree:,} of {len(stays):,} stays; these are retained, and the flag "
-        "is "
-        "believed. Where DEATHTIME is missing for a patient who died, DISCHTIME stands for it.",
+        "The outcome is HOSPITAL_EXPIRE_FLAG. Stays in which it disagrees with DEATHTIME lying "
+        "between ADMITTIME and DISCHTIME are retained, and the flag is believed. Where DEATHTIME "
+        "is missing for a patient who died, DISCHTIME stands for it.",
     )
     return notes, dict(counts)
 

@@ -125,9 +125,9 @@ def _notes(letters: str, counts: dict[str, int]) -> tuple[str, ...]:
         "The split used here is assigned at random anew.",
     ]
     if counts["other_files"]:
-        notes.append(f"{counts['other_files']} files in the sets are no patient files: left out.")
+        notes.append("Files in the sets that are no patient files were left out.")
     if counts["unnamed_values"]:
-        notes.append(f"{counts['unnamed_values']} values name no parameter: left out.")
+        notes.append("Values that name no parameter were left out.")
     return tuple(notes)
 
 

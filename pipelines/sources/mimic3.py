@@ -127,7 +127,7 @@ def extract(
         real=core.kind != "generated",
         notes=(
             *_notes(core.kind, as_known, data),
-            *_published(core.kind, cohort, chosen),
+            *_published(core.kind, cohort),
             *chosen.notes,
         ),
         facts={
@@ -264,15 +264,14 @@ def _harmonise(
         partial_tally.replace(tally)
 
 
-def _published(kind: str, cohort: Profile, chosen: cohorts.Cohort) -> tuple[str, ...]:
+def _published(kind: str, cohort: Profile) -> tuple[str, ...]:
     """How the cohort compares with the published one, where it should be the same."""
     if kind != "full" or cohort != "benchmarks":
         return ()
-    adults = next(step.stays for step in chosen.flow if step.step == cohorts.ADULTS)
     return (
-        f"mimic3-benchmarks counts 42,276 stays of adults and 21,139 with 48 hours and a measured "
-        f"variable; here {adults:,} and {len(chosen.stays):,}. It looks at fewer variables and "
-        "computes ages in another way, so small differences are expected.",
+        "mimic3-benchmarks counts 42,276 stays of adults and 21,139 with 48 hours and a measured "
+        "variable. It looks at fewer variables and computes ages in another way, so small "
+        "differences from the cohort flow here are expected.",
     )
 
 

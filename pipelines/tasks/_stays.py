@@ -20,7 +20,9 @@ from pipelines.sources._mimic3_cohort import Profile
 from pipelines.sources.extract import Extract
 from pipelines.sources.recognise import recognise
 from privaudit.contracts import FlowStep, Prepared, Progress, Task
+from privaudit.disclosure.marginals import OF_CLASS, WHOLE
 from privaudit.errors import PrivauditError
+from privaudit.facts import Caveat, CaveatCode, Param
 
 WINDOWS = (24, 48)
 DEMO_SEED = 2012
@@ -229,24 +231,21 @@ def prepare(extract: Extract, label: Label) -> Prepared:
         source=extract.source,
         real=extract.real,
         notes=(*_warnings(extract, patients), *extract.notes, *label.notes),
-        facts={**extract.facts, "window_hours": extract.window, "patients": patients}
-        | {f"stays ({name})": count for name, count in counts.items()},
+        facts={**extract.facts, "window_hours": extract.window, WHOLE: patients}
+        | {OF_CLASS.format(name): count for name, count in counts.items()},
     )
 
 
-def _warnings(extract: Extract, patients: int) -> list[str]:
-    warnings = []
+def _warnings(extract: Extract, patients: int) -> list[str | Caveat]:
+    warnings: list[str | Caveat] = []
     if not extract.real:
         warnings.append(GENERATED)
     if extract.real and extract.source == mimic3.SOURCE:
         warnings.append(PUBLIC_SPLIT)
     held = round(HELD_OUT * patients)
     if held < NEEDED:
-        warnings.append(
-            f"{patients} patients leave about {held} that were not trained on: at a false-positive "
-            f"rate of 1 % that is {held / 100:.0f} of them, and {NEEDED} are needed for a verdict "
-            "there. Read these numbers with their intervals, as a test of the tool."
-        )
+        few: dict[str, Param] = {"patients": held, "wanted": NEEDED, "fpr": 0.01}
+        warnings.append(Caveat(CaveatCode.FEW_HELD_OUT, "note", few))
     found = set(extract.events["variable"].unique())
     absent = [v.name for v in extract.variables if v.name not in found]
     if absent:

@@ -1,4 +1,4 @@
-"""Assemble the audit document from finished steps, with small cells taken out."""
+"""Assemble the exact audit document from finished steps."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from privaudit.contracts import FAMILIES, REQUIRED_ACCESS, Access, FlowStep, Prepared
-from privaudit.disclosure_limits import MIN_CELL
+from privaudit.contracts import FAMILIES, REQUIRED_ACCESS, Access, Prepared
+from privaudit.engine.cells import POOLS, count_cells
 from privaudit.facts import Param, Reason, ReasonCode, as_caveat
 from privaudit.records import Records, Split
 from privaudit.results import (
@@ -25,64 +25,15 @@ from privaudit.results import (
 )
 
 
-def merge_small(flow: Sequence[FlowStep]) -> tuple[FlowStep, ...]:
-    """The cohort flow without small counts.
-
-    A step that excludes 1 to 9 stays or patients is combined with the next one (the last, with the
-    one before), until 10 or none are excluded.
-    """
-    shown: list[FlowStep] = []
-    waiting: list[FlowStep] = []
-    for step in flow:
-        waiting.append(step)
-        if not _is_small(waiting, shown):
-            shown.append(_combine(waiting))
-            waiting = []
-    while waiting and shown:
-        waiting.insert(0, shown.pop())
-        if not _is_small(waiting, shown):
-            shown.append(_combine(waiting))
-            waiting = []
-    return tuple(shown) if not waiting else (_combine(waiting),)
-
-
-def _is_small(steps: Sequence[FlowStep], shown: Sequence[FlowStep]) -> bool:
-    """Whether these steps, combined after those shown, give away a count of 1 to 9."""
-    gaps = [sum(step.excluded_stays for step in steps)]
-    if shown:
-        gaps += [shown[-1].stays - steps[-1].stays, shown[-1].patients - steps[-1].patients]
-    return any(0 < gap < MIN_CELL for gap in gaps)
-
-
-def _combine(steps: Sequence[FlowStep]) -> FlowStep:
-    if len(steps) == 1:
-        return steps[0]
-    excluded = sum(step.excluded_stays for step in steps)
-    name = f"{'; '.join(step.step for step in steps)} (combined)"
-    if 0 < excluded < MIN_CELL:
-        name, excluded = f"{name}: fewer than {MIN_CELL} excluded", 0
-    return FlowStep(name, excluded, steps[-1].stays, steps[-1].patients)
-
-
-def pool(name: str, records: Records, exact: bool) -> Pool:
-    """One pool in aggregates; class shares are left out where a class has 1 to 9 patients."""
-    sizes = [
-        len(np.unique(records.patient[records.y == code])) for code in range(len(records.classes))
-    ]
-    rates = {}
-    if exact or not any(0 < size < MIN_CELL for size in sizes):
-        rates = {
-            label: float(np.mean(records.y == code)) for code, label in enumerate(records.classes)
-        }
+def pool(name: str, records: Records) -> Pool:
+    """One pool in aggregates, with the share of each class."""
+    rates = {label: float(np.mean(records.y == code)) for code, label in enumerate(records.classes)}
     return Pool(name, len(np.unique(records.patient)), len(records), rates)
 
 
-def data(
-    task: str, title: str, positive: str, prepared: Prepared, split: Split, exact: bool
-) -> Data:
-    """What the models were trained on. exact: print small counts too (open or generated data)."""
-    exact = exact or not prepared.real
-    flow = prepared.flow if exact else merge_small(prepared.flow)
+def data(task: str, title: str, positive: str, prepared: Prepared, split: Split) -> Data:
+    """What the models were trained on, in full: `privaudit.disclosure` takes out what may not be
+    shared."""
     records = prepared.records
     return Data(
         source=prepared.source,
@@ -94,20 +45,14 @@ def data(
         columns=len(records.columns),
         channels=len(records.channels),
         hours=0 if records.series is None else int(records.series.shape[1]),
-        flow=tuple(FlowRow(s.step, s.excluded_stays, s.stays, s.patients) for s in flow),
-        pools=tuple(
-            pool(name, getattr(split, name), exact)
-            for name in ("members", "nonmembers", "reference")
-        ),
+        flow=tuple(FlowRow(s.step, s.excluded_stays, s.stays, s.patients) for s in prepared.flow),
+        pools=tuple(pool(name, getattr(split, name)) for name in POOLS),
         notes=tuple(map(as_caveat, prepared.notes)),
-        facts={
-            name: fact
-            for name, fact in prepared.facts.items()
-            if exact or not isinstance(fact, int) or not 0 < fact < MIN_CELL
-        },
+        facts=dict(prepared.facts),
         distribution_shift=prepared.distribution_shift,
         random_split=prepared.split is None,
         outcome_kind=records.outcome_kind,
+        cells=count_cells(split),
     )
 
 

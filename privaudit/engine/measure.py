@@ -13,9 +13,10 @@ import numpy as np
 
 from privaudit import stats
 from privaudit.contracts import Claim, Scores, Trials
+from privaudit.engine.groups import Groups, read_groups
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode, Setting
-from privaudit.records import Records, Split
+from privaudit.records import Split
 from privaudit.results import ClaimText, from_tree, to_tree
 from privaudit.seeds import Seeds
 
@@ -210,18 +211,16 @@ def subject(
         "strongest": None,
         "groups": {},
     }
+    groups = read_groups(split)
     if proba is not None:
-        body |= _utility(proba, split, confidence, seeds)
+        body |= _utility(proba, split, groups, confidence, seeds)
     ids = patients(split)
     for name, evidence in evidences.items():
         rng = seeds.rng("groups", name)
-        groups = {
-            by: (split.members.groups[by], split.nonmembers.groups[by])
-            for by in split.members.groups
-        }
-        if groups:
+        own = {by: both for by, both in groups.items() if by in split.members.groups}
+        if own:
             found = stats.score_groups(
-                evidence, patients=ids, groups=groups, confidence=confidence, rng=rng
+                evidence, patients=ids, groups=own, confidence=confidence, rng=rng
             )
             body["groups"][name] = to_tree(found)
     if chosen is None and len(evidences) == 1:
@@ -235,25 +234,14 @@ def subject(
     return body
 
 
-def with_sites(records: Records) -> dict[str, np.ndarray]:
-    """The subgroups, with the sites among them even where no subgroup is cut as they are."""
-    groups = dict(records.groups)
-    if len(np.unique(records.site)) > 1:
-        cuts = [np.unique(g, return_inverse=True)[1] for g in groups.values()]
-        own = np.unique(records.site, return_inverse=True)[1]
-        if not any(
-            len(set(zip(own, c, strict=True))) == own.max() + 1 == c.max() + 1 for c in cuts
-        ):
-            groups["site"] = np.array(records.sites)[records.site]
-    return groups
-
-
-def _utility(proba: np.ndarray, split: Split, confidence: float, seeds: Seeds) -> dict[str, Any]:
+def _utility(
+    proba: np.ndarray, split: Split, groups: Groups, confidence: float, seeds: Seeds
+) -> dict[str, Any]:
     cut = len(split.members)
     own, other = proba[:cut], proba[cut:]
     inside, outside = split.members, split.nonmembers
     if outside.outcome_kind != "class":
-        return _utility_of_numbers(own, other, split, confidence)
+        return _utility_of_numbers(own, other, split, groups, confidence)
     utility = partial(stats.utility, confidence=confidence)
     own_rng, other_rng = seeds.rng("utility", "members"), seeds.rng("utility")
     parts = {
@@ -267,7 +255,7 @@ def _utility(proba: np.ndarray, split: Split, confidence: float, seeds: Seeds) -
             other,
             outside.y,
             patients=outside.patient,
-            groups=with_sites(outside),
+            groups={by: labels for by, (_, labels) in groups.items()},
             confidence=confidence,
         ),
         "reliability": stats.reliability(
@@ -278,7 +266,7 @@ def _utility(proba: np.ndarray, split: Split, confidence: float, seeds: Seeds) -
 
 
 def _utility_of_numbers(
-    own: np.ndarray, other: np.ndarray, split: Split, confidence: float
+    own: np.ndarray, other: np.ndarray, split: Split, groups: Groups, confidence: float
 ) -> dict[str, Any]:
     """own, other: (n,) predictions, or risk scores, for the members and the non-members."""
     inside, outside = split.members, split.nonmembers
@@ -293,7 +281,7 @@ def _utility_of_numbers(
             other,
             outside.y,
             patients=outside.patient,
-            groups=with_sites(outside),
+            groups={by: labels for by, (_, labels) in groups.items()},
             confidence=confidence,
         ),
     }

@@ -331,9 +331,7 @@ def assemble(
     untrained = (*request.untrained, *work.untrained.values())
     return Audit(
         manifest=made,
-        data=document.data(
-            request.task_name, title, positive, prepared, split, request.exact_counts
-        ),
+        data=document.data(request.task_name, title, positive, prepared, split),
         subjects=tuple(subjects),
         coverage=document.coverage(subjects, families, set(request.attacks), prepared.untested),
         caveats=caveats(prepared, subjects, untrained),

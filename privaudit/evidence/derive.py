@@ -16,6 +16,7 @@ from typing import Any
 from privaudit import __version__, stats
 from privaudit.contracts import Access, Claim, FlowStep, Prepared, Scores
 from privaudit.engine import choose, controls, document, measure
+from privaudit.engine.cells import POOLS, count_cells
 from privaudit.engine.run import caveats
 from privaudit.errors import PrivauditError
 from privaudit.evidence import structure
@@ -99,10 +100,9 @@ def derive(
 
 def _data(audit: Audit, split: Split, flow: Path, compare: Compare) -> None:
     """Sizes and shares of the pools, and the cohort flow."""
-    exact = not audit.data.real or audit.manifest.exact_counts
-    names = ("members", "nonmembers", "reference")
-    made = [document.pool(name, getattr(split, name), exact) for name in names]
+    made = [document.pool(name, getattr(split, name)) for name in POOLS]
     compare("data.pools", audit.data.pools, made)
+    compare("data.cells", audit.data.cells, count_cells(split))
     try:
         with open(flow, encoding="utf-8", newline="") as file:
             steps = tuple(
@@ -112,8 +112,7 @@ def _data(audit: Audit, split: Split, flow: Path, compare: Compare) -> None:
     except (OSError, ValueError, KeyError, UnicodeDecodeError):
         compare.fault("restricted/flow.csv: missing or not readable")
         return
-    shown = steps if exact else document.merge_small(steps)
-    rows = [(s.excluded_stays, s.stays, s.patients) for s in shown]
+    rows = [(s.excluded_stays, s.stays, s.patients) for s in steps]
     compare("data.flow", [(r.excluded, r.stays, r.patients) for r in audit.data.flow], rows)
 
 

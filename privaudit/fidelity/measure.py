@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from privaudit.contracts import Learner
-from privaudit.disclosure_limits import MIN_CELL
 from privaudit.errors import PrivauditError
 from privaudit.facts import (
     Bound,
@@ -16,8 +15,6 @@ from privaudit.facts import (
     CaveatCode,
     Metric,
     Param,
-    Reason,
-    ReasonCode,
     Setting,
 )
 from privaudit.fidelity import _marginals, _minorities, _nearness
@@ -29,7 +26,6 @@ from privaudit.records import Records, Split
 from privaudit.results import Estimate, Fidelity, Utility
 from privaudit.seeds import Seeds
 from privaudit.stats import rates, resample
-from privaudit.stats.groups import suppressed
 
 Answers = tuple[np.ndarray, np.ndarray]
 """(n, k) of the synthetic-trained and of the real-trained model."""
@@ -96,17 +92,12 @@ def fidelity(
 def prevalence(synthetic: Records, pools: Pools, confidence: float) -> tuple[Estimate, ...]:
     """The outcome's share, synthetic beside real, and their difference: to be read first.
 
-    With more than two classes every class has its three numbers, each at its `Metric.at`. A class
-    of fewer than 10 real patients is not stated, nor is what would give it by subtraction.
+    With more than two classes every class has its three numbers, each at its `Metric.at`.
     """
     real = pools.members
     k = len(real.classes)
     if k < 2:
         return ()
-    sizes = {
-        name: (resample.count(real.patient[real.y == c]),) for c, name in enumerate(real.classes)
-    }
-    hidden = suppressed(sizes)
     of_real = {"members": len(real), "patients": resample.count(real.patient)}
     of_drawn = {"synthetic_rows": len(synthetic)}
     share, apart = Bound(BoundMethod.WILSON), Bound(BoundMethod.NEWCOMBE_INDEPENDENT)
@@ -119,14 +110,6 @@ def prevalence(synthetic: Records, pools: Pools, confidence: float) -> tuple[Est
         )
         drawn, true = (synthetic.y == c).astype(float), (real.y == c).astype(float)
         two = rates.rate(drawn, rows, confidence)
-        if real.classes[c] in hidden:
-            few = Reason(ReasonCode.SMALL_CELL, {"least": MIN_CELL})
-            found.append(Estimate(drawn_at, *two, None, of_drawn, confidence, share))
-            found += [
-                Estimate(metric, None, None, None, None, of_real, confidence, share, few)
-                for metric in (real_at, gap_at)
-            ]
-            continue
         one = rates.rate(true, real.patient, confidence)
         gap = rates.difference(drawn, true, rows, real.patient, confidence)
         found += [

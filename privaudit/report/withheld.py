@@ -1,6 +1,6 @@
 """The last door before print: what rests on 1 to 9 patients is taken out of a document once more.
 
-An audit made by the engine passes unchanged, since the same rule holds where its numbers are made.
+A document that the engine wrote passes unchanged: `privaudit.disclosure` saw it.
 A document made by hand, by another version or by a fault does not get past this either.
 """
 
@@ -9,58 +9,51 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from privaudit.disclosure.marginals import HOSPITALS, PEOPLE, SETTINGS
+from privaudit.disclosure.suppress import is_few
 from privaudit.disclosure_limits import MIN_CELL
 from privaudit.facts import Reason, ReasonCode
 from privaudit.results import Audit, Control, Data, Estimate, Finding, GroupResult, Outcome, Subject
 from privaudit.verdicts import Verdicts
 
 TOO_FEW = Reason(ReasonCode.TOO_FEW_PATIENTS, {"least": MIN_CELL})
-PEOPLE = ("patients", "member_patients", "nonmember_patients", "members", "nonmembers", "records")
-HOSPITALS = ("key_recovery",)
-"""Attacks whose attempts are hospitals, not patients."""
-NO_COUNT = ("hours", "days", "minutes", "window", "bins", "version")
 
 
 def withhold(audit: Audit) -> Audit:
     """The document without any estimate, group or count that rests on 1 to 9 patients, also not by
     subtraction within a grouping."""
-    return replace(
-        audit, data=_data(audit.data), subjects=tuple(_subject(s) for s in audit.subjects)
-    )
-
-
-def _is_few(n: Mapping[str, int]) -> bool:
-    """Whether any of these counts is one of 1 to 9 patients."""
-    return any(0 < n.get(name, 0) < MIN_CELL for name in PEOPLE)
+    return replace(audit, data=_data(audit), subjects=tuple(_subject(s) for s in audit.subjects))
 
 
 def is_small(e: Estimate) -> bool:
     """Whether a number rests on 1 to 9 patients."""
-    return _is_few(e.n)
+    return is_few(e.n)
 
 
 def withhold_verdicts(verdicts: Verdicts) -> Verdicts:
     """Verdicts without a number that rests on 1 to 9 patients; the word stays."""
     shown = tuple(
         replace(v, value=None, low=None, high=None, lower=None, upper=None, n={}, reason=TOO_FEW)
-        if _is_few(v.n) and v.attack not in HOSPITALS
+        if is_few(v.n) and v.attack not in HOSPITALS
         else v
         for v in verdicts.verdicts
     )
     return verdicts if shown == verdicts.verdicts else replace(verdicts, verdicts=shown)
 
 
-def _data(data: Data) -> Data:
-    """Counts of 1 to 9 among the facts; generated records describe nobody and keep theirs."""
-    if not data.real:
+def _data(audit: Audit) -> Data:
+    """Counts of 1 to 9 among the facts left out; generated records describe nobody, and open ones
+    hide nobody."""
+    data = audit.data
+    if not data.real or audit.manifest.exact_counts:
         return data
-    facts = {name: _fact(name, value) for name, value in data.facts.items()}
+    facts = {name: fact for name, fact in data.facts.items() if not _is_small_count(name, fact)}
     return data if facts == dict(data.facts) else replace(data, facts=facts)
 
 
-def _fact(name: str, value: str | int | float) -> str | int | float:
-    counts = isinstance(value, int) and not isinstance(value, bool) and 0 < value < MIN_CELL
-    return "fewer than 10" if counts and not any(w in name for w in NO_COUNT) else value
+def _is_small_count(name: str, fact: str | int | float) -> bool:
+    counts = isinstance(fact, int) and not isinstance(fact, bool) and 0 < fact < MIN_CELL
+    return counts and name not in SETTINGS
 
 
 def _subject(s: Subject) -> Subject:

@@ -334,9 +334,6 @@ def utility_groups(
                 for name, chance in (("auroc", 0.5), ("calibration_intercept", 0.0))
             )
         error = prediction.brier(proba[mask], y[mask], ids[mask], n, confidence)
-        if prediction.has_small_class(y[mask], ids[mask], proba.shape[1]):
-            # What a guess of the prevalence loses gives the prevalence away.
-            error = replace(error, chance=None)
         return (ranked, error, shift), p
 
     return measure_levels(groups, ids, measure)

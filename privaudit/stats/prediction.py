@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
@@ -77,36 +76,18 @@ def utility(
     if not len(y):
         reason = Reason(ReasonCode.NO_RECORD)
         return tuple(refuse_estimate(Metric(name), reason, None, n, confidence) for name in UTILITY)
-    found = (
+    return (
         auroc(proba, y, ids, n, confidence, classes),
         _auprc(proba, y, ids, n, confidence, rng, classes),
         brier(proba, y, ids, n, confidence),
         _log_loss(proba, y, ids, n, confidence),
         *calibration(proba, y, ids, n, confidence),
     )
-    return tuple(map(_hide_prevalence, found)) if has_small_class(y, ids, k) else found
 
 
 def too_few_with_outcome(least: int, group: bool = False) -> Reason:
     """Why nothing is stated where too few have the outcome, or do not; group: of one subgroup."""
     return Reason(ReasonCode.TOO_FEW_WITH_OUTCOME, {"least": least, "group": group})
-
-
-def has_small_class(y: np.ndarray, ids: np.ndarray, k: int) -> bool:
-    """Whether a class has 1 to 9 patients, whose number no estimate may give away."""
-    return any(0 < resample.count(ids[y == c]) < MIN_CELL for c in range(k))
-
-
-def _hide_prevalence(e: Estimate) -> Estimate:
-    """The estimate without the prevalence. Two classes: a share of pairs tells the numbers of
-    both."""
-    n = {name: count for name, count in e.n.items() if name != "events"}
-    ranks = e.metric.name in ("auroc", "calibration_slope", "calibration_intercept")
-    chance = e.chance if ranks else None
-    if "events" not in e.n or e.metric.name in ("brier", "log_loss"):
-        return replace(e, n=n, chance=chance)
-    refusal = e.refusal or too_few_with_outcome(MIN_CELL)
-    return refuse_estimate(e.metric, refusal, chance, n, e.confidence)
 
 
 def questions(proba: np.ndarray, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -1,74 +1,42 @@
-"""Aggregates that leave: no small count, and none by subtraction."""
+"""The exact document: what it is made of, and which classes of attack were tested."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from toy_audit import ToyMethod, records
 
-from privaudit.contracts import FlowStep
 from privaudit.engine import document
+from privaudit.engine.cells import count_cells
 from privaudit.facts import Reason, ReasonCode
+from privaudit.records import Split
 from privaudit.results import ClaimText, Skipped, Subject
 
 
-def chain(start: int, excluded: list[int], per_patient: int) -> list[FlowStep]:
-    steps, stays = [FlowStep("all", 0, start, start // per_patient)], start
-    for index, left_out in enumerate(excluded):
-        stays -= left_out
-        steps.append(FlowStep(f"s{index}", left_out, stays, stays // per_patient))
-    return steps
-
-
-@settings(suppress_health_check=[HealthCheck.too_slow])
-@given(
-    st.lists(st.one_of(st.integers(0, 25), st.integers(0, 2000)), min_size=0, max_size=8),
-    st.integers(1, 3),
-)
-def test_no_small_count_can_be_read_off_the_flow(excluded: list[int], per_patient: int) -> None:
-    flow = chain(20_000, excluded, per_patient)
-    shown = document.merge_small(flow)
-    assert shown[-1].stays == flow[-1].stays
-    assert shown[-1].patients == flow[-1].patients
-    for step in shown:
-        assert not 0 < step.excluded_stays < 10
-    for one, two in pairwise(shown):
-        assert not 0 < one.stays - two.stays < 10
-        assert not 0 < one.patients - two.patients < 10
-        assert two.excluded_stays == one.stays - two.stays
-    names = "; ".join(step.step for step in shown)
-    assert all(step.step in names for step in flow)
-
-
-def test_large_steps_are_shown_as_they_are() -> None:
-    flow = chain(5000, [100, 0, 30], 1)
-    assert document.merge_small(flow) == tuple(flow)
-
-
-def test_a_small_last_step_joins_the_one_before() -> None:
-    shown = document.merge_small(chain(5000, [100, 3], 1))
-    assert [(s.excluded_stays, s.stays) for s in shown] == [(0, 5000), (103, 4897)]
-
-
-def test_a_flow_that_leaves_out_fewer_than_ten_in_all_shows_only_the_end() -> None:
-    shown = document.merge_small(chain(5000, [3, 2], 1))
-    assert [(s.excluded_stays, s.stays) for s in shown] == [(0, 4995)]
-
-
-def test_class_shares_of_rare_outcomes_are_left_out() -> None:
+def test_the_exact_document_holds_what_disclosure_control_counts_with() -> None:
     table = records(200)
     y = np.zeros(200, dtype=int)
     y[:7] = 1
-    rare = replace(table, y=y)
-    assert document.pool("members", rare, exact=False).rates == {}
-    assert document.pool("members", rare, exact=True).rates == {"no": 0.965, "yes": 0.035}
-    y[:10] = 1
-    assert document.pool("members", replace(table, y=y), exact=False).rates["yes"] == 0.05
+    sex = np.where(np.arange(200) < 60, "F", "M")
+    # Two stays of one patient in one cell count as one patient.
+    patient = np.arange(200)
+    patient[1] = patient[0]
+    rare = replace(table, y=y, patient=patient, groups={"sex": sex})
+    assert document.pool("members", rare).rates == {"no": 0.965, "yes": 0.035}
+    others = replace(table, patient=1000 + np.arange(200), groups={"sex": sex})
+    split = Split(rare, others, replace(table, patient=5000 + np.arange(200), groups={"sex": sex}))
+    cells = {(c.pool, c.by, c.level, c.outcome): c for c in count_cells(split)}
+    assert len(cells) == 3 * 3 + 2 * 2 * 3
+    found = cells["members", "sex", "F", "yes"]
+    assert (found.patients, found.records) == (6, 7)
+    assert cells["members", "", "", ""].patients == 199
+    for pool, size in (("members", 200), ("nonmembers", 200)):
+        for outcome in ("no", "yes"):
+            parts = [cells[pool, "sex", level, outcome].records for level in "FM"]
+            assert sum(parts) == cells[pool, "", "", outcome].records
+        assert cells[pool, "", "", ""].records == size
 
 
 def test_parameters_are_shown_through_all_levels() -> None:

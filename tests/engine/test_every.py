@@ -26,7 +26,7 @@ from privaudit.contracts import (
     Target,
     Trials,
 )
-from privaudit.engine import measure
+from privaudit.engine import groups
 from privaudit.engine.configure import Entry
 from privaudit.engine.run import Finished, run
 from privaudit.errors import PrivauditError
@@ -300,8 +300,8 @@ def test_sites_are_a_group_unless_a_group_is_cut_as_they_are() -> None:
     table = records(40)
     site = np.arange(40) % 2
     two = replace(table, site=site, sites=("a", "b"))
-    assert set(measure.with_sites(two)) == {"sex", "site"}
-    assert list(measure.with_sites(two)["site"][:2]) == ["a", "b"]
+    assert set(groups.with_sites(two)) == {"sex", "site"}
+    assert list(groups.with_sites(two)["site"][:2]) == ["a", "b"]
     named = replace(two, groups={"unit": np.array(["A", "B"])[site]})
-    assert set(measure.with_sites(named)) == {"unit"}
-    assert set(measure.with_sites(table)) == {"sex"}
+    assert set(groups.with_sites(named)) == {"unit"}
+    assert set(groups.with_sites(table)) == {"sex"}

@@ -135,7 +135,7 @@ def test_outcome_is_the_flag_and_disagreements_are_counted(tmp_path: Path) -> No
     assert found.facts["died_without_deathtime"] == 1
     assert found.facts["survived_with_deathtime_inside_admission"] == 1
     assert found.facts["died_with_deathtime_outside_admission"] == 1
-    assert any("in 3 of 7 stays" in note for note in found.notes)
+    assert any("disagrees with DEATHTIME" in note for note in found.notes)
 
 
 def test_no_stay_left_names_the_step(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -253,6 +253,7 @@ def fit(
     trained = time.process_time() - start
     facts: dict[str, Any] = {
         "claim": measure.claim(release.claim),
+        "mechanisms": [asdict(step) for step in release.claim.mechanisms],
         "access": sorted(access.name for access in release.access),
         "costs": measure.costs(release.costs) | {"fit_cpu_seconds": trained},
         "trust": [[str(part) for part in row] for row in release.trust],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import subprocess
@@ -10,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forging import edit
 from toy_audit import CANARY
 
 from privaudit.cli import main
-from privaudit.disclosure import disclose
 from privaudit.errors import PrivauditError
 from privaudit.evidence import Verification, seal, seals, sign, statement, sums, verify
 from privaudit.evidence.vouch import vouch
-from privaudit.results import from_json, to_json
+from privaudit.results import from_json
 
 
 def states(found: Verification) -> dict[str, str]:
@@ -30,32 +29,6 @@ def signed(run: Path) -> list[str]:
 
 def _outcome(subject: dict, attack: str) -> dict:  # type: ignore[type-arg]
     return next(one for one in subject["outcomes"] if one["attack"] == attack)
-
-
-def spoil(run: Path, change: object) -> None:
-    """Change the exact document by `change`, a function of its tree, make the shared one of it, and
-    reseal both as a forger would."""
-    path, exact = run / "shareable" / "audit.json", run / "restricted" / "audit.json"
-    tree = json.loads(exact.read_text(encoding="utf-8"))
-    change(tree)  # type: ignore[operator]
-    forged = from_json(json.dumps(tree))
-    exact.write_text(to_json(forged), encoding="utf-8")
-    audit = disclose(forged)
-    path.write_text(to_json(audit), encoding="utf-8")
-    from privaudit import report
-    from privaudit.engine.folder import curves, manifest
-
-    (run / "manifest.json").write_text(manifest(audit), encoding="utf-8")
-    (run / "shareable" / "curves.csv").write_text(curves(audit), encoding="utf-8")
-    judged = run / "shareable" / "verdicts.json"
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    kept = json.loads(judged.read_text(encoding="utf-8"))
-    judged.write_text(
-        json.dumps(kept | {"audit_sha256": digest}, indent=1, sort_keys=True) + "\n",
-        encoding="utf-8",
-    )
-    report.write(audit, run / "shareable", seals.read_verdicts(run))
-    seal(run)
 
 
 def test_a_sealed_run_verifies_whole(run: Path, copied: Path) -> None:
@@ -145,7 +118,7 @@ def test_numbers_changed_and_sealed_again_are_found_from_the_scores(run: Path) -
         lira = next(o for o in found if o["attack"] == "lira")
         lira["estimates"][0]["value"] = 0.501
 
-    spoil(run, better)
+    edit(run, better)
     found = verify(run)
     assert (
         states(found)["files"]
@@ -169,7 +142,7 @@ def test_numbers_changed_and_sealed_again_are_found_from_the_scores(run: Path) -
     ],
 )
 def test_every_kind_of_number_is_made_again(run: Path, where: str, change: object) -> None:
-    spoil(run, lambda tree: change(tree["subjects"][0]))  # type: ignore[operator]
+    edit(run, lambda tree: change(tree["subjects"][0]))  # type: ignore[operator]
     told = [f for f in verify(run).faults if where in f]
     assert told, where
 
@@ -180,7 +153,7 @@ def test_hidden_coverage_and_pools_are_found(run: Path) -> None:
         tested = next(c for c in tree["coverage"] if c["family"] == "attribute")
         tested["state"] = "TESTED"
 
-    spoil(run, hide)
+    edit(run, hide)
     told = verify(run).faults
     assert any(f.startswith("data.pools.members.patients") for f in told)
     assert any(f.startswith("coverage.attribute.state") for f in told)
@@ -193,7 +166,7 @@ def test_a_hidden_attack_or_caveat_is_found(run: Path) -> None:
         one["controls"] = [c for c in one["controls"] if c["attack"] != "threshold"]
         tree["caveats"] = [c for c in tree["caveats"] if c["severity"] != "defect"]
 
-    spoil(run, hide)
+    edit(run, hide)
     found = verify(run).faults
     assert "restricted/scores/toy-recall-threshold.npz: no finding reports it" in found
     assert any(fault.startswith("caveats") for fault in found)
@@ -207,7 +180,7 @@ def test_a_broken_guarantee_cannot_be_left_unstated(run: Path) -> None:
         covers = {"covers": ["ANSWERS", "WEIGHTS", "RERUN"]}
         tree["subjects"][1]["claim"] |= {"epsilon": 0.01, **unit, **covers}
 
-    spoil(run, claim)
+    edit(run, claim)
     assert any("one_run.caveats" in fault for fault in verify(run).faults)
 
 
@@ -215,7 +188,7 @@ def test_a_control_without_a_number_has_not_passed(run: Path) -> None:
     def empty(tree: dict) -> None:  # type: ignore[type-arg]
         tree["subjects"][0]["controls"][0] |= {"estimates": [], "passed": True}
 
-    spoil(run, empty)
+    edit(run, empty)
     assert any("passed is stored, without a number" in fault for fault in verify(run).faults)
 
 
@@ -314,7 +287,7 @@ def test_a_run_handed_on_without_restricted_says_what_was_not_looked_at(
 
 def test_numbers_of_other_statistics_are_not_verified(run: Path) -> None:
     """Else whoever changes a number would write another version beside it."""
-    spoil(run, lambda tree: tree["manifest"].update(statistics="0"))
+    edit(run, lambda tree: tree["manifest"].update(statistics="0"))
     found = verify(run)
     assert (states(found)["numbers"], found.code) == ("fails", 4)
     assert any("no number was verified" in fault for fault in found.faults)
@@ -430,7 +403,7 @@ def _coverage(tree: dict, family: str) -> dict:  # type: ignore[type-arg]
 def test_what_stands_beside_the_numbers_is_derived_again(
     run: Path, expected: str, change: object
 ) -> None:
-    spoil(run, change)
+    edit(run, change)
     found = verify(run)
     assert found.code == 4
     assert any(expected in fault for fault in found.faults), found.faults
@@ -441,13 +414,13 @@ def test_what_stands_beside_the_numbers_is_derived_again(
 )
 def test_a_document_that_no_run_writes_is_not_read(run: Path, change: object) -> None:
     with pytest.raises(PrivauditError, match="document with faults"):
-        spoil(run, change)
+        edit(run, change)
 
 
 def test_attempts_left_out_or_changed_are_found(run: Path) -> None:
-    spoil(run, lambda tree: tree["manifest"]["attempts"].update(requests=7))
+    edit(run, lambda tree: tree["manifest"]["attempts"].update(requests=7))
     assert "not those that the ledger held" in " ".join(verify(run, numbers=False).faults)
-    spoil(run, lambda tree: tree["manifest"].update(attempts=None))
+    edit(run, lambda tree: tree["manifest"].update(attempts=None))
     assert "the run states no attempts" in " ".join(verify(run, numbers=False).faults)
 
 

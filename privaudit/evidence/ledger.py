@@ -196,7 +196,7 @@ def read(out: Path) -> Ledger:
         return found
     faults = list(found.faults)
     for entry in found.entries:
-        if not hmac.compare_digest(entry.mac, _mac(entry, key)):
+        if not hmac.compare_digest(entry.mac.encode(), _mac(entry, key).encode()):
             faults.append(f"{LEDGER}: the line of {entry.at:.40} was not written under the key")
     faults += _check_head(out, found, key)
     return Ledger(found.entries, tuple(faults), keyed=True)
@@ -211,7 +211,7 @@ def _check_head(out: Path, found: Ledger, key: bytes) -> Iterator[str]:
         if found.entries:
             yield f"{NAME}/{HEAD}: missing: which line was the ledger's last is not known"
         return
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         yield f"{NAME}/{HEAD}: was not written under the key"
         return
     if not set(known) <= {entry.sha256 for entry in found.entries}:
@@ -250,9 +250,9 @@ def _read_lines(path: Path) -> Ledger:
     for number, line in enumerate(lines[:-1], 1):
         digest = hashlib.sha256(line).hexdigest()
         try:
-            entry = Entry(sha256=digest, **json.loads(line))
+            entry = _parse(line, digest)
             same = line == _line(entry)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             faults.append(f"{LEDGER}: line {number} is no entry")
         else:
             if not same or entry.event not in _EVENTS:
@@ -262,6 +262,14 @@ def _read_lines(path: Path) -> Ledger:
             entries.append(entry)
         previous = digest
     return Ledger(tuple(entries), tuple(faults))
+
+
+def _parse(line: bytes, digest: str) -> Entry:
+    tree = json.loads(line)
+    for name, value in tree.items():
+        if not isinstance(value, int if name == "code" else str):
+            raise TypeError(name)
+    return Entry(sha256=digest, **tree)
 
 
 def _line(entry: Entry) -> bytes:
@@ -296,7 +304,7 @@ def _write_head(out: Path, before: bytes, line: bytes, key: bytes) -> None:
     ledger that was cut does not heal it."""
     try:
         known = _read_head(out, key)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         known = []
     there = {hashlib.sha256(one).hexdigest() for one in before.split(b"\n")}
     heads = [one for one in known if one not in there] + [hashlib.sha256(line).hexdigest()]

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from privaudit import commitments
+from privaudit import commitments, plugins
 from privaudit.disclosure import disclose
 from privaudit.engine.folder import EXACT, read_exact
 from privaudit.engine.version import packages
 from privaudit.errors import PrivauditError
 from privaudit.evidence import ledger
-from privaudit.evidence.checks import Check, conclude
+from privaudit.evidence.checks import Check, conclude, leave
 from privaudit.evidence.compare import Compare, Derived
 from privaudit.evidence.derive import Progress, derive
 from privaudit.results import Audit
@@ -51,8 +51,25 @@ def check_numbers(run: Path, audit: Audit, exact: Audit | str, progress: Progres
         why = ", ".join(moved)
         notes.append(f"{found.rounded} differ in their last digits, as {why} may make them")
     notes += [f"not recomputed: {what}" for what in found.left]
-    faults = [*_shared(audit, exact), *_keyed(run, audit, exact), *found.faults]
+    here = {one[0]: one[2] for one in plugins.packages()}
+    notes += [
+        f"the plug-in {one.name} is of other code than the run's: its attacks were judged by this"
+        for one in exact.manifest.plugins
+        if here.get(one.name) != one.sha256
+    ]
+    faults = [*compare_shared(run, audit, exact), *found.faults]
     return conclude("numbers", faults, notes)
+
+
+def leave_numbers(run: Path, audit: Audit, exact: Audit | str) -> Check:
+    """Do not recompute the numbers, as asked; the two documents are compared all the same."""
+    faults = [exact] if isinstance(exact, str) else compare_shared(run, audit, exact)
+    return leave("numbers", "left out as asked", faults)
+
+
+def compare_shared(run: Path, audit: Audit, exact: Audit) -> list[str]:
+    """What does not fit between the two documents, and the key of the folder of runs."""
+    return [*_shared(audit, exact), *_keyed(run, audit, exact)]
 
 
 def find_moved(audit: Audit, names: tuple[str, ...]) -> list[str]:
@@ -93,4 +110,7 @@ def _keyed(run: Path, audit: Audit, exact: Audit) -> list[str]:
     return faults
 
 
-__all__ = ["NUMERIC", "ROUNDING", "check_numbers", "find_moved", "load_exact"]
+__all__ = [
+    *("NUMERIC", "ROUNDING", "check_numbers", "find_moved", "leave_numbers", "load_exact"),
+    "compare_shared",
+]

@@ -60,8 +60,7 @@ def resealed(run: Path, makes: Collection[str] = ()) -> Iterator[None]:
     sealed = (run / sums.SUMS).is_file()
     faults = {n: w for n, w in (sums.find_changes(run) if sealed else {}).items() if n not in makes}
     if sealed and not faults:
-        now = sums.digest(run / statement.FILE)
-        faults = dict.fromkeys(ledger.read(run.parent).seal_faults(run.name, now), "")
+        faults = dict.fromkeys(find_reseals(run), "")
     if faults:
         name, what = next(iter(faults.items()))
         raise PrivauditError(
@@ -74,6 +73,22 @@ def resealed(run: Path, makes: Collection[str] = ()) -> Iterator[None]:
         seal(run)
         made = sums.digest(run / statement.FILE)
         ledger.note(run.parent, run.name, "resealed", statement=made)
+
+
+def check_seal(run: Path) -> tuple[str, ...]:
+    """Every file that is not as the run was sealed, and whether that seal is privaudit's own, where
+    the ledger and its key are beside the run."""
+    faults = sums.check(run)
+    return faults or tuple(find_reseals(run.resolve()))
+
+
+def find_reseals(run: Path) -> list[str]:
+    """Whether somebody sealed a run again by other means, as far as the ledger beside it shows."""
+    try:
+        now = sums.digest(run / statement.FILE)
+    except OSError:
+        now = ""
+    return ledger.read(run.parent).seal_faults(run.name, now)
 
 
 def read_verdicts(run: Path) -> verdicts.Verdicts | None:
@@ -102,4 +117,7 @@ def rendering() -> str:
     return digest.hexdigest()[:16]
 
 
-__all__ = ["VERDICTS", "read_verdicts", "rendering", "resealed", "seal"]
+__all__ = [
+    *("VERDICTS", "check_seal", "find_reseals", "read_verdicts", "rendering", "resealed"),
+    "seal",
+]

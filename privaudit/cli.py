@@ -126,7 +126,8 @@ def app() -> None:
     Exit codes: 0 done, or within the policy; 1 a limit of the policy is exceeded; 2 wrong usage
     or input; 3 inconclusive; 4 the evidence does not verify; 5 the audit failed (a negative
     control found a leak, an attack failed with an error, or a privacy guarantee does not hold;
-    the report says which); 70 a bug; 130 interrupted; 141 standard output was closed early.
+    the report says which); 6 a required check of the evidence was not made; 70 a bug; 130
+    interrupted; 141 standard output was closed early.
     """
 
 

@@ -9,6 +9,7 @@ one class.
 from __future__ import annotations
 
 import difflib
+import hashlib
 import importlib
 import importlib.util
 import pkgutil
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from privaudit.errors import PrivauditError
 
+GROUP = "privaudit.plugins"
 KINDS = ("tasks", "methods", "learners", "generators", "attacks")
 
 
@@ -26,7 +28,7 @@ KINDS = ("tasks", "methods", "learners", "generators", "attacks")
 def folders(kind: str) -> tuple[str, ...]:
     """The packages that hold members of this kind."""
     own = ("privaudit.attacks",) if kind == "attacks" else ()
-    found = {point.value for point in entry_points(group="privaudit.plugins", name=kind)}
+    found = {point.value for point in entry_points(group=GROUP, name=kind)}
     return own + tuple(sorted(found - set(own)))
 
 
@@ -57,6 +59,36 @@ def _modules(folder: Path, package: str) -> Iterator[tuple[str, str]]:
             yield from _modules(folder / module.name, f"{package}.{module.name}")
         else:
             yield module.name, f"{package}.{module.name}"
+
+
+@cache
+def packages() -> tuple[tuple[str, str, str], ...]:
+    """(name, version, sha256) of every package that announces a folder of members, sorted; the
+    hash is over all files of its folders, whatever their names."""
+    announced: dict[tuple[str, str], set[str]] = {}
+    for point in entry_points(group=GROUP):
+        name, version = ("", "") if point.dist is None else (point.dist.name, point.dist.version)
+        announced.setdefault((name, version), set()).add(point.value)
+    return tuple((*one, _hash_folders(announced[one])) for one in sorted(announced))
+
+
+def _hash_folders(values: set[str]) -> str:
+    digest = hashlib.sha256()
+    for value in sorted(values):
+        spec = importlib.util.find_spec(value)
+        for folder in spec.submodule_search_locations or [] if spec else []:
+            for path in sorted(Path(folder).rglob("*")):
+                if path.is_file() and "__pycache__" not in path.parts:
+                    name = f"{value}/{path.relative_to(folder).as_posix()}"
+                    digest.update(name.encode() + b"\0")
+                    digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def refuse_doubles() -> None:
+    """PrivauditError where two members of any kind have one name."""
+    for kind in KINDS:
+        members(kind)
 
 
 def load(kind: str, name: str) -> type:

@@ -343,6 +343,18 @@ class Attempts:
 
 
 @dataclass(frozen=True)
+class Plugin:
+    """A package that provided tasks, methods, learners, generators or attacks.
+
+    sha256: over the files of the folders that it announces.
+    """
+
+    name: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What was run, with what, so that it can be run again: same key and seed, same numbers.
 
@@ -350,7 +362,8 @@ class Manifest:
     document that is shared. seed_commitment: to the entropy (`privaudit.seeds.commit_to`).
     statistics: version of `privaudit.stats` that made the estimates; attempts: None where no ledger
     is written; exact_counts: small counts of real records are in the document too, as it was asked
-    for.
+    for. steps: how many were "made" in this run, and how many taken "from_cache", which
+    `restricted/steps.json` names; plugins: those installed, whatever was asked of them.
     """
 
     run: str
@@ -374,6 +387,8 @@ class Manifest:
     entropy: int | None = None
     seed: int | None = None
     seed_commitment: str = ""
+    steps: Mapping[str, int] = field(default_factory=dict)
+    plugins: tuple[Plugin, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -147,14 +147,15 @@ def _choose_formats(formats: tuple[str, ...], output: Path | None) -> list[tuple
 def _check_seal(audit: Path, unsealed: bool) -> tuple[str, ...]:
     """What of a run's files is not as sealed. An audit.json by itself carries no evidence to
     check."""
-    from privaudit.evidence.sums import SUMS, check
+    from privaudit.evidence.seals import check_seal
+    from privaudit.evidence.sums import SUMS
 
     root = audit.parent.parent if audit.parent.name == "shareable" else audit.parent
     sealed = (root / SUMS).is_file()
     if not sealed and (unsealed or not (root / "manifest.json").is_file()):
         click.echo("note: nothing shows whether this audit was changed: it has no sums", err=True)
         return ()
-    return check(root)
+    return check_seal(root)
 
 
 def _refuse_unused(rules: Policy, baseline: Path | None, candidates: Sequence[Path]) -> None:

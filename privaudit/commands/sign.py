@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
-from privaudit.commands._options import JSON, PATH, option
+from privaudit.commands._options import JSON, PATH, option, several
+from privaudit.commands.verify import REQUIRE
 from privaudit.errors import PrivauditError
 
 
@@ -16,15 +18,37 @@ from privaudit.errors import PrivauditError
 @option("--key", "FILE", "Your private Ed25519 key (PEM, mode 0600).", PATH)
 @option("--new-key", "", "Make the key first, with its public key in FILE.pub.")
 @option("--sigstore", "", "Sign by sigstore.dev: needs a network and privaudit[sigstore].")
+@option("--policy", "FILE", "The policy that the run was judged by.", PATH)
+@option("--no-numbers", "", "Do not recompute the numbers; the signature states that.")
+@REQUIRE
 @JSON
-def command(run: Path, key: Path | None, new_key: bool, sigstore: bool, as_json: bool) -> None:
-    """Sign a finished RUN: one signature over the checksums of all its files.
+def command(
+    run: Path,
+    key: Path | None,
+    new_key: bool,
+    sigstore: bool,
+    policy: Path | None,
+    no_numbers: bool,
+    require: str | None,
+    as_json: bool,
+) -> None:
+    """Verify a finished RUN and sign it: one signature over the checksums of all its files.
 
-    Needs no network. Give the public key to whoever verifies, by another channel than the run.
+    A run with a fault, or of which something could not be verified, is not signed. Needs no
+    network. Give the public key to whoever verifies, by another channel than the run.
     """
     from privaudit.engine.folder import find
-    from privaudit.evidence import keyless, sign
+    from privaudit.evidence import sign, vouch
 
+    def progress(subject: str) -> None:
+        click.echo(f"numbers of {subject}: recomputed", err=True)
+
+    how: dict[str, Any] = {
+        "policy": policy,
+        "numbers": not no_numbers,
+        "require": None if require is None else several(require),
+        "progress": progress,
+    }
     folder = find(run).resolve().parent.parent
     if sigstore:
         if key is not None or new_key:
@@ -33,7 +57,7 @@ def command(run: Path, key: Path | None, new_key: bool, sigstore: bool, as_json:
                 "sigstore signs for an identity, without a key of yours",
                 "give one of the two",
             )
-        path, name = keyless.sign(folder), "sigstore"
+        path, name = vouch.vouch_keyless(folder, **how), sign.SIGSTORE
     else:
         if key is None:
             raise PrivauditError(
@@ -51,7 +75,8 @@ def command(run: Path, key: Path | None, new_key: bool, sigstore: bool, as_json:
         if new_key:
             sign.new_key(key)
         private = sign.private_key(key, _ask_password(key))
-        path, name = sign.sign(folder, private), sign.key_id(private.public_key())
+        path = vouch.vouch(folder, private, **how)
+        name = sign.key_id(private.public_key())
     answer = {"signature": str(path), "key": name}
     click.echo(json.dumps(answer, indent=1) if as_json else str(path))
 

@@ -8,10 +8,21 @@ from pathlib import Path
 
 import click
 
-from privaudit.commands._options import JSON, PATH, option
+from privaudit.commands._options import JOBS, JSON, PATH, option, several
+from privaudit.errors import PrivauditError
 
 SHOWN = 40
 """Faults printed for each check; an altered audit may have thousands."""
+
+_REQUIRE = (
+    "Checks that must be made: files, statement, signature, documents, pdf, numbers, claims, "
+    "verdicts, attempts, retraining. [default: all that the run should have]"
+)
+REQUIRE = option("--require", "A,B", _REQUIRE)
+_RETRAIN = (
+    "Train N attacks and controls again, drawn at random, or `all`, and compare their evidence."
+)
+_DATA = "Source tables for --retrain, where the run was made of any."
 
 
 @click.command("verify")
@@ -19,19 +30,53 @@ SHOWN = 40
 @option("--key", "PUB", "The signer's public key, obtained elsewhere.", PATH)
 @option("--policy", "FILE", "The policy that the run was judged by.", PATH)
 @option("--quick", "", "Do not recompute the numbers.")
+@REQUIRE
+@option("--retrain", "N", _RETRAIN, default="")
+@option("--data", "DIR", _DATA, PATH)
+@JOBS
 @JSON
-def command(run: Path, key: Path | None, policy: Path | None, quick: bool, as_json: bool) -> int:
+def command(
+    run: Path,
+    key: Path | None,
+    policy: Path | None,
+    quick: bool,
+    require: str | None,
+    retrain: str,
+    data: Path | None,
+    jobs: int | None,
+    as_json: bool,
+) -> int:
     """Verify RUN: files, statement, signature, documents, numbers, verdicts and attempts.
 
-    Exit code 0 where every check that was made holds, 4 where one does not. Without restricted/,
-    which stays in the hospital, the numbers are not recomputed, and the answer says so.
+    \b
+    Exit codes: 0 every required check holds; 4 a fault; 6 a required check was not made, as
+    without restricted/, the ledger beside the run or --policy. What was not checked is named.
     """
+    from privaudit.commands._asked import ask_again
+    from privaudit.engine.folder import find
     from privaudit.evidence.verification import verify
 
     def progress(subject: str) -> None:
         click.echo(f"numbers of {subject}: recomputed", err=True)
 
-    found = verify(run, key=key, policy=policy, progress=progress, numbers=not quick)
+    if data is not None and not retrain:
+        raise PrivauditError(
+            "--data without --retrain",
+            "the data are read to train models again, and for nothing else",
+            "add --retrain N, or leave --data out",
+        )
+    again = None
+    if retrain:
+        again = ask_again(find(run).resolve().parent.parent, _read_steps(retrain), data, jobs)
+    found = verify(
+        run,
+        key=key,
+        policy=policy,
+        progress=progress,
+        numbers=not quick,
+        require=None if require is None else several(require),
+        again=again,
+    )
     if as_json:
         click.echo(json.dumps({**asdict(found), "code": found.code}, indent=1))
         return found.code
@@ -43,7 +88,25 @@ def command(run: Path, key: Path | None, policy: Path | None, quick: bool, as_js
             click.echo(f"  and {len(one.faults) - SHOWN} more faults (--json prints all)")
         for note in one.notes:
             click.echo(f"  {note}")
-    faults = len(found.faults)
-    result = f"{faults} fault(s): do not rely on it" if faults else "no fault found"
+    left = ", ".join(one.name for one in found.checks if one.state == "not checked")
+    if found.faults:
+        result = f"{len(found.faults)} fault(s): do not rely on it"
+    elif found.unmade:
+        result = f"not verified: {', '.join(found.unmade)} required, and not checked"
+    else:
+        result = f"no fault found{f'; not checked: {left}' if left else ''}"
     click.echo(f"\n{found.run}: {result}")
     return found.code
+
+
+def _read_steps(text: str) -> int | None:
+    """A number of steps; None for all."""
+    if text == "all":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise PrivauditError(
+            f"--retrain {text:.20}",
+            "it is a number of attacks and controls, at least 1, or all",
+            "give --retrain 3, or --retrain all",
+        )
+    return int(text)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,6 +36,8 @@ source data. It must not be shared, attached, uploaded or committed.
 - `unshared/` holds a report that must not be shared: another one, of nearly the same patients, was.
 - `cohorts/` holds keyed marks of the patients of every document that was shared.
 - `flow.csv` holds the exact cohort counts, small ones included.
+- `plan.json` holds what was asked for, `steps.json` what was taken from the cache, `releases/` and
+  `fidelity/` what is known of each model or synthetic table.
 - `failures/` holds the traceback of each error; it may quote data.
 - `store/`, `cache/` and `tables/` hold records and models' answers on them.
 
@@ -150,6 +154,23 @@ class Folder:
         split: restricted."""
         self._npz(f"shadows/{subject}.npz", arrays)
 
+    def store_release(self, subject: str, facts: Mapping[str, Any]) -> None:
+        """What a release claims, shows and costs, with the mechanisms of its guarantee:
+        restricted."""
+        self._json(f"releases/{subject}.json", facts)
+
+    def store_fidelity(self, subject: str, body: Any) -> None:
+        """How like the real table a synthetic one is, in full: restricted."""
+        self._json(f"fidelity/{subject}.json", body)
+
+    def store_steps(self, made: Sequence[str], cached: Sequence[str]) -> None:
+        """Which steps this run made, and which it took from the cache: restricted."""
+        self._json("steps.json", {"made": sorted(made), "from_cache": sorted(cached)})
+
+    def _json(self, name: str, body: Any) -> None:
+        text = json.dumps(body, indent=1, sort_keys=True, allow_nan=False)
+        write_text(self.restricted / name, text + "\n")
+
     def store_failure(self, name: str, text: str) -> None:
         """The trace of an error: restricted."""
         safe = re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
@@ -208,8 +229,6 @@ class Folder:
 
 def manifest(audit: Audit) -> str:
     """The manifest alone, as JSON."""
-    import json
-
     from privaudit.results import to_tree
 
     return json.dumps(to_tree(audit.manifest), indent=1, sort_keys=True) + "\n"

@@ -19,14 +19,14 @@ from privaudit import __version__, plugins
 from privaudit.commitments import load_key
 from privaudit.contracts import Prepared
 from privaudit.dp.together import compose_claims
-from privaudit.engine import cohorts, document, jobs
+from privaudit.engine import cohorts, document, jobs, planned
 from privaudit.engine.configure import Request
 from privaudit.engine.events import Listener, silent, to_file
-from privaudit.engine.folder import Folder, private
+from privaudit.engine.folder import Folder, private, write_text
 from privaudit.engine.forecast import Forecast, forecast
 from privaudit.engine.jobs import Bench
 from privaudit.engine.plan import Plan, plan
-from privaudit.engine.store import Store
+from privaudit.engine.store import Store, derive_seal_key
 from privaudit.engine.subjects import mechanisms, subject
 from privaudit.engine.version import packages
 from privaudit.engine.work import Stage, Work, own_process, refuse_untrainable, show_params
@@ -41,6 +41,7 @@ from privaudit.results import (
     Finding,
     Manifest,
     Outcome,
+    Plugin,
     Skipped,
     Subject,
     Untrained,
@@ -64,6 +65,10 @@ class Witness(Protocol):
     def saw(self, run: str, task: str, data: str) -> Attempts:
         """Called once the data are read, with their commitment; how often they were audited so
         far."""
+        ...
+
+    def planned(self, run: str, plan: str) -> None:
+        """Called before anything is trained, with the text of what is to be made."""
         ...
 
 
@@ -151,8 +156,13 @@ def run(
         seen = (data_name, split_name, attempts)
     with hold(folder.restricted / TABLES) as place:
         tables = Store(str(place))
-        bench = prepare_bench(request, split, Store(str(restricted / "store")), tables)
+        store = Store(str(restricted / "store"), derive_seal_key(key))
+        bench = prepare_bench(request, split, store, tables)
         work = Work(request, bench, plan(request, split), workers, report_event, folder)
+        text = planned.render(request, work.plan, folder.name)
+        write_text(folder.restricted / planned.FILE, text)
+        if witness is not None:
+            witness.planned(folder.name, text)
         try:
             work.do()
         except PrivauditError:
@@ -196,7 +206,8 @@ def forecast_only(
     sweep(out)
     restricted = private(out / "restricted")
     keep_from_git(out, restricted)
-    request = derive_streams(request, load_key(out))
+    key = load_key(out)
+    request = derive_streams(request, key)
     stage = Stage(listen, "prepare")
     prepared = request.task.prepare(
         data, restricted / "cache", lambda what, share: stage.step(what, share, 1.0)
@@ -205,7 +216,8 @@ def forecast_only(
     split = assign_split(prepared, request)
     with hold(restricted / f"{PLANNED}{secrets.token_hex(4)}") as scratch:
         tables = Store(str(scratch))
-        bench = prepare_bench(request, split, Store(str(restricted / "store")), tables)
+        store = Store(str(restricted / "store"), derive_seal_key(key))
+        bench = prepare_bench(request, split, store, tables)
         work = Work(request, bench, plan(request, split), workers, listen, None)
         todo = work.todo()
         return work.plan, forecast(work.plan, bench, workers, todo), todo
@@ -246,8 +258,6 @@ class Clock:
 
 def store_restricted(folder: Folder, split: Split, prepared: Prepared, work: Work) -> None:
     """The split, the exact flow, and every attack's evidence record by record."""
-    from privaudit.engine.folder import write_text
-
     folder.store_split(split)
     rows = ["step,excluded_stays,stays,patients"]
     rows += [
@@ -272,8 +282,17 @@ def store_restricted(folder: Folder, split: Split, prepared: Prepared, work: Wor
             folder.store_shadows(entry.name, arrays)
     for fit in work.plan.fits:
         arrays = work.store.get_arrays("answers", fit.key)
-        if fit.variant == "subject" and arrays is not None:
+        if fit.variant != "subject":
+            continue
+        if arrays is not None:
             folder.store_answers(fit.entry.name, arrays)
+        facts = work.store.get_json("facts", fit.key)
+        if facts is not None:
+            folder.store_release(fit.entry.name, facts)
+        likeness = work.store.get_json("fidelity", work.fidelity_key(fit))
+        if likeness is not None:
+            folder.store_fidelity(fit.entry.name, likeness)
+    folder.store_steps(work.made, work.cached)
 
 
 def fingerprint(split: Split) -> str:
@@ -322,6 +341,8 @@ def assemble(
             "reused": work.reused,
             "asked_for": work.plan.wanted,
         },
+        steps={"made": len(work.made), "from_cache": len(work.cached)},
+        plugins=tuple(Plugin(*one) for one in plugins.packages()),
     )
     families = {
         name: str(getattr(plugins.load("attacks", name), "family", ""))

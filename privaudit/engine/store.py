@@ -1,19 +1,21 @@
 """The cache of finished steps: a folder of content-addressed files.
 
-Nothing in it is ever unpickled. Every entry carries the sha256 of its content, so that a file that
-was cut short or altered is noticed, removed and computed again. The folder holds per-record answers
-of models and the records themselves: it lies under `restricted/`.
+Nothing in it is ever unpickled. Every entry carries an HMAC of its content and of its own name,
+under a key made from that of the folder of runs, so that a file that was cut short, altered, moved
+or written without the key is noticed, removed and computed again. The folder holds per-record
+answers of models and the records themselves: it lies under `restricted/`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,20 +30,22 @@ _ARRAYS = ("X", "y", "patient", "site", "series")
 
 @dataclass(frozen=True)
 class Store:
-    """The cache at `root`. Cheap to send to another process."""
+    """The cache at `root`. Cheap to send to another process. key: that its entries are sealed
+    under (`derive_seal_key`); without one they are safe from accidents alone."""
 
     root: str
+    key: bytes = field(default=b"", repr=False)
 
     def path(self, kind: str, key: str, suffix: str) -> Path:
         return Path(self.root) / kind / key[:2] / f"{key}{suffix}"
 
     def put_arrays(self, kind: str, key: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Store named arrays under this key."""
-        seal = np.frombuffer(_digest(arrays), dtype=np.uint8)
+        seal = np.frombuffer(self._seal(kind, key, _digest(arrays)), dtype=np.uint8)
 
         def fill(path: Path) -> None:
             with open(path, "wb") as file:
-                np.savez(file, **{**arrays, "sha256": seal})  # type: ignore[arg-type]
+                np.savez(file, **{**arrays, "seal": seal})  # type: ignore[arg-type]
 
         write_atomically(self.path(kind, key, ".npz"), fill)
 
@@ -51,13 +55,13 @@ class Store:
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
-            seal = arrays.pop("sha256")
+            seal = arrays.pop("seal").tobytes()
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             path.unlink(missing_ok=True)
             return None
-        if seal.tobytes() != _digest(arrays):
+        if not hmac.compare_digest(seal, self._seal(kind, key, _digest(arrays))):
             path.unlink(missing_ok=True)
             return None
         return arrays
@@ -65,8 +69,8 @@ class Store:
     def put_json(self, kind: str, key: str, body: Any) -> None:
         """Store a JSON value under this key."""
         text = json.dumps(body, sort_keys=True, allow_nan=False)
-        seal = hashlib.sha256(text.encode()).hexdigest()
-        file = f'{{"sha256": "{seal}", "body": {text}}}\n'
+        seal = self._seal(kind, key, text.encode()).hex()
+        file = f'{{"seal": "{seal}", "body": {text}}}\n'
         path = self.path(kind, key, ".json")
         write_atomically(path, lambda made: made.write_text(file, encoding="utf-8"))
 
@@ -75,17 +79,21 @@ class Store:
         path = self.path(kind, key, ".json")
         try:
             tree = json.loads(path.read_text(encoding="utf-8"))
-            body, seal = tree["body"], tree["sha256"]
+            body, seal = tree["body"], str(tree["seal"]).encode()
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError):
             path.unlink(missing_ok=True)
             return None
         text = json.dumps(body, sort_keys=True, allow_nan=False)
-        if hashlib.sha256(text.encode()).hexdigest() != seal:
+        if not hmac.compare_digest(self._seal(kind, key, text.encode()).hex().encode(), seal):
             path.unlink(missing_ok=True)
             return None
         return body
+
+    def _seal(self, kind: str, key: str, content: bytes) -> bytes:
+        """Of this content under this name: an entry moved to another name does not fit."""
+        return hmac.digest(self.key, f"{kind}\0{key}\0".encode() + content, "sha256")
 
     def has_arrays(self, kind: str, key: str) -> bool:
         """Whether undamaged arrays are stored under this key."""
@@ -187,6 +195,12 @@ def write_atomically(path: Path, fill: Callable[[Path], object]) -> None:
             # Another process finished the same folder first: its content is the same by its key.
             if not path.is_dir():
                 raise
+
+
+def derive_seal_key(key: bytes) -> bytes:
+    """The key that a cache is sealed under, from that of the folder of runs: workers, who may sit
+    on other machines, are given this one alone."""
+    return hmac.digest(key, b"privaudit cache", "sha256")
 
 
 def key_of(*parts: object) -> str:

@@ -74,6 +74,8 @@ class Work:
     cpu: float = 0.0
     peaks: dict[int, int] = field(default_factory=dict)
     untrained: dict[str, Untrained] = field(default_factory=dict)
+    made: list[str] = field(default_factory=list)
+    cached: list[str] = field(default_factory=list)
     measured: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -101,10 +103,29 @@ class Work:
         stage.end(announce(expected, self.workers))
         groups = {k: g for k, g in self.plan.groups.items() if not g.method.supplied}
         self.reused = sum(len(g.refits) for key, g in groups.items() if key not in todo)
+        for key, label in self._labels().items():
+            (self.made if key in todo else self.cached).append(label)
         self._train(todo, expected)
         self._compare_tables()
         self._attack()
         self._measure()
+
+    def repeat(self) -> None:
+        """Train and attack again, without measuring or comparing what came of it."""
+        todo = self.todo()
+        self._train(todo, forecast(self.plan, self.bench, self.workers, todo))
+        self._attack()
+
+    def _labels(self) -> dict[str, str]:
+        """Every step by its key, as a person names it."""
+        found = {fit.key: f"train {fit.entry.name} ({fit.variant})" for fit in self.plan.fits}
+        for key, group in self.plan.groups.items():
+            if not group.method.supplied:
+                found[key] = f"{len(group.refits)} refits {key[:12]}"
+        for step in self.plan.steps:
+            if step.error is None:
+                found[step.key] = f"{step.attack_name} on {step.entry.name} ({step.variant})"
+        return found
 
     @property
     def has_trained(self) -> bool:
@@ -272,7 +293,10 @@ class Work:
         for fit in self.plan.fits:
             release = self.releases.get(fit.key)
             if release is None or release.table is None or not self._lacks_fidelity(fit):
+                if self.store.get_json("fidelity", self.fidelity_key(fit)) is not None:
+                    self.cached.append(f"compare the table of {fit.entry.name}")
                 continue
+            self.made.append(f"compare the table of {fit.entry.name}")
             what = {
                 "key": self.fidelity_key(fit),
                 "table": release.table,
@@ -340,7 +364,9 @@ class Work:
             evidences = {step.attack_name: step.key for step in own}
             key = self._subject_key(entry, evidences)
             keys[entry.name] = key
-            if self.store.get_json("subjects", key) is None:
+            known = self.store.get_json("subjects", key) is not None
+            (self.cached if known else self.made).append(f"measure {entry.name}")
+            if not known:
                 what = {
                     "key": key,
                     "name": entry.name,

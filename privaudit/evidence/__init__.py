@@ -9,7 +9,18 @@ verify(run, key=PUB).faults                  tells whether a run is still what i
 from __future__ import annotations
 
 from privaudit.evidence.account import Account, account
+from privaudit.evidence.checks import Check, Verification
+from privaudit.evidence.retraining import Again
 from privaudit.evidence.seals import resealed, seal
-from privaudit.evidence.verification import Check, Verification, verify
+from privaudit.evidence.verification import verify
 
-__all__ = ["Account", "Check", "Verification", "account", "resealed", "seal", "verify"]
+__all__ = [
+    "Account",
+    "Again",
+    "Check",
+    "Verification",
+    "account",
+    "resealed",
+    "seal",
+    "verify",
+]

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from privaudit.results import Audit, Estimate, Finding, Subject, to_json
+from privaudit.results import Audit, Estimate, Finding, Plugin, Subject, to_json
 
 FILE = "bom.json"
 _DATA = "data"
@@ -25,6 +25,7 @@ def render(audit: Audit) -> str:
     """The bill of materials as JSON."""
     made = audit.manifest
     packages = [_package(name, version) for name, version in sorted(made.packages.items())]
+    packages += [_plugin(one) for one in made.plugins]
     models = [_model(subject, audit) for subject in audit.subjects]
     refs, parts = ([part["bom-ref"] for part in kind] for kind in (models, packages))
     root = {
@@ -68,6 +69,19 @@ def render(audit: Audit) -> str:
 def _package(name: str, version: str) -> Tree:
     where = f"pkg:pypi/{name.lower().replace('_', '-')}@{version}"
     return {"type": "library", "bom-ref": where, "name": name, "version": version, "purl": where}
+
+
+def _plugin(one: Plugin) -> Tree:
+    """A package that provides attacks, methods or tasks, known by its content too."""
+    name = one.name or "unnamed"
+    return {
+        "type": "application",
+        "bom-ref": f"plugin:{name}@{one.version}",
+        "name": name,
+        "version": one.version,
+        "description": "Provides tasks, methods, learners, generators or attacks.",
+        "hashes": [{"alg": "SHA-256", "content": one.sha256}],
+    }
 
 
 def _data(audit: Audit) -> Tree:

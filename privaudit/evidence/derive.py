@@ -19,7 +19,7 @@ from privaudit.engine import choose, controls, document, measure
 from privaudit.engine.cells import POOLS, count_cells
 from privaudit.engine.run import caveats
 from privaudit.errors import PrivauditError
-from privaudit.evidence import structure
+from privaudit.evidence import planned, structure
 from privaudit.evidence.compare import Compare, Derived
 from privaudit.evidence.stored import Stored, Unreadable
 from privaudit.facts import Caveat, CaveatCode
@@ -33,13 +33,12 @@ NOT_DERIVED = (
     "in the cache, not in the run); its numbers are recomputed",
     "whether members and held-out records differ without the model (it asks for their inputs)",
     "costs and times, which were measured once",
-    "descriptions of methods and attacks, and what they state of themselves",
-    structure.ACCESS,
-    structure.NOT_ASKED,
+    "descriptions of methods and attacks, and what releases show and state of themselves, which "
+    "are compared with what was stored of them",
 )
 FIDELITY = (
-    "fidelity and utility of synthetic tables, for which models are trained on the table (run the "
-    "same command again: the numbers are the same)"
+    "fidelity and utility of synthetic tables, for which models are trained on the table: they are "
+    "compared with what was stored of them (`verify --retrain all` measures them again)"
 )
 GUARANTEE = {
     CaveatCode.EPSILON_ABOVE_CLAIM,
@@ -88,6 +87,9 @@ def derive(
     for subject in audit.subjects:
         progress(subject.name)
         _Subject(subject, audit, stored, compare).derive()
+    restricted = run / "restricted"
+    planned.check_plan(audit, restricted, compare)
+    planned.check_stored(audit, restricted, compare)
     structure.check_outcomes(audit, run, compare)
     structure.check_coverage(audit, compare)
     _stated(audit, compare)

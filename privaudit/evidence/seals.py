@@ -15,7 +15,7 @@ from privaudit.engine.folder import read as read_audit
 from privaudit.engine.folder import write_text
 from privaudit.engine.store import write_atomically
 from privaudit.errors import PrivauditError
-from privaudit.evidence import bom, statement, sums
+from privaudit.evidence import bom, ledger, statement, sums
 
 VERDICTS = "verdicts.json"
 
@@ -53,21 +53,42 @@ def resealed(run: Path, makes: Collection[str] = ()) -> Iterator[None]:
         makes: The files that will be written, by their path in the run; their faults do not matter.
 
     Raises:
-        PrivauditError: For a run whose other files are not as they were sealed: sealing it would
-            cover up what was changed.
+        PrivauditError: For a run whose other files are not as they were sealed, or whose seal is
+            not the one in the ledger: sealing it would cover up what was changed.
     """
+    run = run.resolve()
     sealed = (run / sums.SUMS).is_file()
     faults = {n: w for n, w in (sums.find_changes(run) if sealed else {}).items() if n not in makes}
+    if sealed and not faults:
+        faults = dict.fromkeys(find_reseals(run), "")
     if faults:
         name, what = next(iter(faults.items()))
         raise PrivauditError(
-            f"a run that is not as it was sealed: {name}: {what}",
+            f"a run that is not as it was sealed: {name}{what and f': {what}'}",
             "writing files of it again, and sealing it, would cover up what was changed",
             "look with `privaudit verify RUN`, and restore what was changed",
         )
     yield
     if sealed:
         seal(run)
+        made = sums.digest(run / statement.FILE)
+        ledger.note(run.parent, run.name, "resealed", statement=made)
+
+
+def check_seal(run: Path) -> tuple[str, ...]:
+    """Every file that is not as the run was sealed, and whether that seal is privaudit's own, where
+    the ledger and its key are beside the run."""
+    faults = sums.check(run)
+    return faults or tuple(find_reseals(run.resolve()))
+
+
+def find_reseals(run: Path) -> list[str]:
+    """Whether somebody sealed a run again by other means, as far as the ledger beside it shows."""
+    try:
+        now = sums.digest(run / statement.FILE)
+    except OSError:
+        now = ""
+    return ledger.read(run.parent).seal_faults(run.name, now)
 
 
 def read_verdicts(run: Path) -> verdicts.Verdicts | None:
@@ -96,4 +117,7 @@ def rendering() -> str:
     return digest.hexdigest()[:16]
 
 
-__all__ = ["VERDICTS", "read_verdicts", "rendering", "resealed", "seal"]
+__all__ = [
+    *("VERDICTS", "check_seal", "find_reseals", "read_verdicts", "rendering", "resealed"),
+    "seal",
+]

@@ -1,8 +1,10 @@
 """Signatures over the statement of a run: Ed25519 with a key of one's own, no network needed.
 
 A signature is a DSSE envelope in canonical JSON under `signatures/`, named by its key, with the
-public key beside it. Who the key belongs to is for the reader to know: hand over the public key by
-another channel than the run. DSSE v1: https://github.com/secure-systems-lab/dsse.
+public key beside it. What it is over is the run's statement, which names the run, its time and its
+files, and beside it what the signer verified first. Who the key belongs to is for the reader to
+know: hand over the public key by another channel than the run. DSSE v1:
+https://github.com/secure-systems-lab/dsse.
 """
 
 from __future__ import annotations
@@ -12,8 +14,9 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,16 +32,22 @@ if TYPE_CHECKING:
     )
 
 ENVELOPE, PUBLIC, BUNDLE = ".dsse.json", ".pub", "sigstore.json"
+SIGSTORE = "sigstore"
+VERIFIED = "verified"
+"""In the predicate of what is signed: when, and check -> what came of it for the signer."""
 _NEW = "make one: privaudit sign RUN --key FILE --new-key"
 
 
 @dataclass(frozen=True)
 class Signature:
-    """One signature of a run. faults: why it does not hold; none where it does."""
+    """One signature of a run. faults: why it does not hold; none where it does. at: when it was
+    made, and verified: check -> state, as the signer's `privaudit` found them."""
 
     key: str
     file: str
     faults: tuple[str, ...]
+    at: str = ""
+    verified: Mapping[str, str] = field(default_factory=dict)
 
 
 def _require_library() -> None:
@@ -174,9 +183,12 @@ def _envelope(payload: bytes, name: str, signature: bytes) -> bytes:
     return canonical({"payload": sealed, "payloadType": kind, "signatures": signatures})
 
 
-def sign(run: Path, key: Ed25519PrivateKey) -> Path:
-    """Sign a sealed run; the envelope's path. A run whose files no longer match is refused."""
-    payload = sealed_statement(run)
+def sign(run: Path, key: Ed25519PrivateKey, verified: Mapping[str, str]) -> Path:
+    """Sign a sealed run; the envelope's path. A run whose files no longer match is refused.
+
+    verified: check -> state, which `privaudit.evidence.vouch` finds before it calls this.
+    """
+    payload = _add_verified(sealed_statement(run), verified)
     name, public = key_id(key.public_key()), _pem(key.public_key())
     envelope = _envelope(payload, name, key.sign(encode(payload)))
     folder = run / sums.SIGNATURES
@@ -184,6 +196,13 @@ def sign(run: Path, key: Ed25519PrivateKey) -> Path:
     write_atomically(folder / f"{name}{PUBLIC}", lambda made: made.write_bytes(public))
     write_atomically(path, lambda made: made.write_bytes(envelope))
     return path
+
+
+def _add_verified(body: bytes, verified: Mapping[str, str]) -> bytes:
+    tree = json.loads(body)
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    tree["predicate"][VERIFIED] = {"at": at, "checks": dict(verified)}
+    return canonical(tree)
 
 
 def sealed_statement(run: Path) -> bytes:
@@ -214,12 +233,31 @@ def signatures(run: Path) -> Iterator[Signature]:
     for name in sorted(names):
         key = name.removesuffix(ENVELOPE).removesuffix(PUBLIC)
         if name == f"{key}{ENVELOPE}":
-            yield Signature(key, name, tuple(_faults(folder, key, wanted)))
+            yield _examine(folder, key, wanted)
         elif name != f"{key}{PUBLIC}" or key not in keys:
             yield Signature("", name, ("no signature belongs to it",))
 
 
-def _faults(folder: Path, name: str, wanted: bytes) -> Iterator[str]:
+def _examine(folder: Path, name: str, wanted: bytes) -> Signature:
+    file = f"{name}{ENVELOPE}"
+    payload, fault = _open(folder, name)
+    if fault:
+        return Signature(name, file, (fault,))
+    try:
+        tree = json.loads(payload)
+        stated = tree["predicate"].pop(VERIFIED)
+        at, checks = str(stated["at"]), {str(k): str(v) for k, v in stated["checks"].items()}
+        over = canonical(tree)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return Signature(name, file, ("it does not state what the signer verified",))
+    if over != wanted:
+        why = "it was made over another statement: the run was sealed again after it was signed"
+        return Signature(name, file, (why,), at, checks)
+    return Signature(name, file, (), at, checks)
+
+
+def _open(folder: Path, name: str) -> tuple[bytes, str]:
+    """What a signature is over, and why it does not hold; the second is empty where it does."""
     from cryptography.exceptions import InvalidSignature
 
     try:
@@ -229,8 +267,7 @@ def _faults(folder: Path, name: str, wanted: bytes) -> Iterator[str]:
         key = None
     # The file must be the key's only form, so that no bit of it can change unnoticed.
     if key is None or key_id(key) != name or _pem(key) != body:
-        yield "the public key beside it is missing, or is not the one that it is named after"
-        return
+        return b"", "the public key beside it is missing, or is not the one that it is named after"
     envelope = (folder / f"{name}{ENVELOPE}").read_bytes()
     try:
         tree = json.loads(envelope)
@@ -239,18 +276,17 @@ def _faults(folder: Path, name: str, wanted: bytes) -> Iterator[str]:
     except (ValueError, KeyError, TypeError):
         payload = signature = b""
     if envelope != _envelope(payload, name, signature):
-        yield "it is not an envelope as privaudit writes it"
-        return
+        return b"", "it is not an envelope as privaudit writes it"
     try:
         key.verify(signature, encode(payload))
     except InvalidSignature:
-        yield "the signature does not match what it is over"
-        return
-    if payload != wanted:
-        yield "it was made over another statement: the run was sealed again after it was signed"
+        return b"", "the signature does not match what it is over"
+    return payload, ""
 
 
 __all__ = [
+    "BUNDLE",
+    "SIGSTORE",
     "Signature",
     "key_id",
     "new_key",

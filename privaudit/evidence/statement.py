@@ -92,4 +92,12 @@ def read(path: Path) -> tuple[dict[str, str], str]:
     return files, rendering
 
 
-__all__ = ["FILE", "MEDIA", "PREDICATE", "TYPE", "canonical", "read", "render"]
+def is_judged(run: Path) -> bool:
+    """Whether the statement of a run states a verdict."""
+    try:
+        return json.loads((run / FILE).read_bytes())["predicate"]["verdict"] is not None
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+__all__ = ["FILE", "MEDIA", "PREDICATE", "TYPE", "canonical", "is_judged", "read", "render"]

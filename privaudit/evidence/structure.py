@@ -28,14 +28,6 @@ from privaudit.results import Audit, Control, Failed, Finding, Outcome, Skipped,
 REFUSALS = (ReasonCode.REFUSED, ReasonCode.MISSING_EXTRA)
 """Why an attack that applies by its access may be skipped all the same."""
 
-ACCESS = (
-    "access and claim of each release, which are taken from the document (access is compared with "
-    "the stored answers, the table and what each attack needs; a claim with the bounds found)"
-)
-NOT_ASKED = (
-    "which attacks were asked for, where one that stored no scores and no failure is left out of "
-    "every subject"
-)
 OTHER_VERSION = "which attacks there were to ask for in privaudit {}, as this is " + __version__
 
 
@@ -74,7 +66,7 @@ def check_outcomes(audit: Audit, run: Path, compare: Compare) -> None:
             if own[attack] != 1:
                 compare.fault(f"{subject.name}.{attack}: {own[attack]} outcomes instead of one")
         _check_subject(subject, audit.data.outcome_kind, run / "restricted", compare)
-    _check_files(audit, run / "restricted", compare)
+    _check_failures(audit, run / "restricted", compare)
 
 
 def _check_subject(subject: Subject, kind: OutcomeKind, restricted: Path, compare: Compare) -> None:
@@ -219,23 +211,14 @@ def _failure(restricted: Path, subject: Subject, attack: str) -> Path:
     return restricted / "failures" / f"{safe}.txt"
 
 
-def _check_files(audit: Audit, restricted: Path, compare: Compare) -> None:
-    """Scores, answers and failures that the document does not report."""
-    scores, answers, failed = set(), set(), set()
-    for subject in audit.subjects:
-        answers.add(f"{subject.name}.npz")
-        for one in subject.outcomes:
-            if isinstance(one, Finding):
-                scores.add(f"{subject.name}-{one.attack}.npz")
-            else:
-                failed.add(_failure(restricted, subject, one.attack))
-        for control in subject.controls:
-            if control.estimates:
-                scores.add(f"{subject.name}-{control.attack}-{control.kind}.npz")
-    for folder, known in (("scores", scores), ("answers", answers)):
-        for path in sorted((restricted / folder).glob("*.npz")):
-            if path.name not in known:
-                compare.fault(f"restricted/{folder}/{path.name}: no finding reports it")
+def _check_failures(audit: Audit, restricted: Path, compare: Compare) -> None:
+    """Failures that the document does not report."""
+    failed = {
+        _failure(restricted, subject, one.attack)
+        for subject in audit.subjects
+        for one in subject.outcomes
+        if not isinstance(one, Finding)
+    }
     for subject, attack in product(audit.subjects, plugins.members("attacks")):
         path = _failure(restricted, subject, attack)
         if path.is_file() and path not in failed:
@@ -273,8 +256,6 @@ def check_coverage(audit: Audit, compare: Compare) -> None:
 
 
 __all__ = [
-    "ACCESS",
-    "NOT_ASKED",
     "OTHER_VERSION",
     "asks_for_refits",
     "check_coverage",

@@ -61,7 +61,7 @@ def test_an_archive_with_a_pickle_in_it_is_not_opened(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     path = store.path("kind", "k", ".npz")
     path.parent.mkdir(parents=True)
-    np.savez(path, a=np.array([object()], dtype=object), sha256=np.zeros(32, dtype=np.uint8))
+    np.savez(path, a=np.array([object()], dtype=object), seal=np.zeros(32, dtype=np.uint8))
     assert store.get_arrays("kind", "k") is None
 
 

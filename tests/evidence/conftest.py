@@ -8,8 +8,12 @@ import sys
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from privaudit.engine.configure import Request
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 
@@ -34,10 +38,23 @@ min = 0.5
 
 
 def install(patch: pytest.MonkeyPatch) -> None:
-    """The toy attacks as another package would provide them."""
+    """The toy attacks and methods as another package would provide them."""
     from toy_audit import Broken, Cheat, Noise, install_attacks
+    from toy_noisy import Noisy, Silent
+
+    from privaudit import plugins
 
     install_attacks(patch, {"broken": Broken, "cheat": Cheat, "noise": Noise})
+    methods, members, load = {"noisy": Noisy, "silent": Silent}, plugins.members, plugins.load
+
+    def listed(kind: str) -> dict[str, str]:
+        return members(kind) | (dict.fromkeys(methods, "toy_noisy") if kind == "methods" else {})
+
+    def loaded(kind: str, name: str) -> type:
+        return methods[name] if kind == "methods" and name in methods else load(kind, name)
+
+    patch.setattr(plugins, "members", listed)
+    patch.setattr(plugins, "load", loaded)
 
 
 @pytest.fixture(autouse=True)
@@ -49,23 +66,35 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of runs with one sealed run, its ledger and its policy."""
+    out = tmp_path_factory.mktemp("runs")
+    (out / "policy.toml").write_text(POLICY, encoding="utf-8")
+    make_run(out, ask())
+    return out
+
+
+def ask() -> Request:
+    """What the run of `shelf` was asked for."""
     from toy_audit import Broken, Cheat, Noise, ToyLearner, request
 
-    from privaudit import report, verdicts
     from privaudit.attacks.membership.lira import Lira
     from privaudit.attacks.membership.one_run import OneRun
     from privaudit.attacks.membership.threshold import Threshold
+
+    attacks = {"lira": Lira(shadows=16), "threshold": Threshold(), "one_run": OneRun()}
+    attacks |= {"noise": Noise(), "broken": Broken(), "cheat": Cheat()}
+    learners = {"plain": ToyLearner(), "recall": ToyLearner(memory=3.0)}
+    return replace(request(attacks, learners), command="privaudit run toy --seed 1")
+
+
+def make_run(out: Path, asked: Request) -> Path:
+    """A run of it, judged by the policy in its folder, and sealed."""
+    from privaudit import report, verdicts
     from privaudit.engine.run import run
     from privaudit.evidence import account
     from privaudit.policy import judge, read
     from privaudit.results import Audit
 
-    out = tmp_path_factory.mktemp("runs")
-    (out / "policy.toml").write_text(POLICY, encoding="utf-8")
     rules = read(out / "policy.toml", today=date(2026, 11, 21))
-    attacks = {"lira": Lira(shadows=16), "threshold": Threshold(), "one_run": OneRun()}
-    attacks |= {"noise": Noise(), "broken": Broken(), "cheat": Cheat()}
-    learners = {"plain": ToyLearner(), "recall": ToyLearner(memory=3.0)}
 
     def write(audit: Audit, folder: Path) -> None:
         digest = hashlib.sha256((folder / "audit.json").read_bytes()).hexdigest()
@@ -74,12 +103,11 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "verdicts.json").write_text(verdicts.to_json(judged), encoding="utf-8")
         report.write(audit, folder, judged)
 
-    asked = replace(request(attacks, learners), command="privaudit run toy --seed 1")
     with pytest.MonkeyPatch.context() as patch, account(out, asked.command) as witness:
         install(patch)
         finished = run(asked, out=out, workers=1, report=write, witness=witness)
         witness.finish(finished.folder, finished.code)
-    return out
+    return finished.folder
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from privaudit.cli import main
 from privaudit.errors import PrivauditError
 from privaudit.evidence import seal, sign, verify
+from privaudit.evidence.vouch import vouch
 
 
 def key(folder: Path, name: str = "officer.pem") -> Path:
@@ -78,23 +79,25 @@ def test_keys_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
 
 def test_another_key_is_not_the_one_given(run: Path, tmp_path: Path) -> None:
     mine, other = key(tmp_path), key(tmp_path, "other.pem")
-    sign.sign(run, sign.private_key(other))
+    vouch(run, sign.private_key(other), numbers=False)
     told = verify(run, key=mine.with_name("officer.pem.pub"), numbers=False)
     assert any("not signed with the key given" in fault for fault in told.faults)
-    sign.sign(run, sign.private_key(mine))
+    vouch(run, sign.private_key(mine), numbers=False)
     assert verify(run, key=mine.with_name("officer.pem.pub"), numbers=False).faults == ()
 
 
 def test_a_signature_holds_the_files_of_its_time(run: Path, tmp_path: Path) -> None:
     mine = key(tmp_path)
-    sign.sign(run, sign.private_key(mine))
+    vouch(run, sign.private_key(mine), numbers=False)
     (run / "shareable" / "note.txt").write_text("added later", encoding="utf-8")
     with pytest.raises(PrivauditError, match="not as it was sealed"):
-        sign.sign(run, sign.private_key(mine))
+        vouch(run, sign.private_key(mine), numbers=False)
     seal(run)
     told = verify(run, numbers=False).faults
     why = "it was made over another statement: the run was sealed again after it was signed"
-    assert told == (f"signatures/{_name(run)}: {why}",)
+    assert f"signatures/{_name(run)}: {why}" in told
+    assert "shareable/note.txt: is no file that privaudit writes" in told
+    assert any("was sealed again by other means" in fault for fault in told)
 
 
 def _name(run: Path) -> str:
@@ -103,7 +106,7 @@ def _name(run: Path) -> str:
 
 
 def test_forged_envelopes_are_found(run: Path, tmp_path: Path) -> None:
-    sign.sign(run, sign.private_key(key(tmp_path)))
+    vouch(run, sign.private_key(key(tmp_path)), numbers=False)
     path = run / "signatures" / _name(run)
     tree = json.loads(path.read_bytes())
     other = ed25519.Ed25519PrivateKey.generate()
@@ -150,7 +153,9 @@ def test_the_command(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(["sign", str(run), "--key", path, "--new-key", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert Path(told["signature"]).name == f"{told['key']}.dsse.json"
-    assert main(["verify", str(run), "--key", f"{path}.pub", "--quick"]) == 0
+    policy = str(run.parent / "policy.toml")
+    wanted = ["verify", str(run), "--key", f"{path}.pub", "--quick"]
+    assert main([*wanted, "--policy", policy]) == 0
     assert "signed with the key given" in capsys.readouterr().out
 
 

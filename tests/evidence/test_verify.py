@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import subprocess
@@ -10,17 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forging import edit
 from toy_audit import CANARY
 
 from privaudit.cli import main
-from privaudit.disclosure import disclose
 from privaudit.errors import PrivauditError
-from privaudit.evidence import seal, seals, sign, statement, sums, verify
-from privaudit.evidence import verification as checks
-from privaudit.results import from_json, to_json
+from privaudit.evidence import Verification, seal, seals, sign, statement, sums, verify
+from privaudit.evidence.vouch import vouch
+from privaudit.results import from_json
 
 
-def states(found: checks.Verification) -> dict[str, str]:
+def states(found: Verification) -> dict[str, str]:
     return {check.name: check.state for check in found.checks}
 
 
@@ -32,40 +31,18 @@ def _outcome(subject: dict, attack: str) -> dict:  # type: ignore[type-arg]
     return next(one for one in subject["outcomes"] if one["attack"] == attack)
 
 
-def spoil(run: Path, change: object) -> None:
-    """Change the exact document by `change`, a function of its tree, make the shared one of it, and
-    reseal both as a forger would."""
-    path, exact = run / "shareable" / "audit.json", run / "restricted" / "audit.json"
-    tree = json.loads(exact.read_text(encoding="utf-8"))
-    change(tree)  # type: ignore[operator]
-    forged = from_json(json.dumps(tree))
-    exact.write_text(to_json(forged), encoding="utf-8")
-    audit = disclose(forged)
-    path.write_text(to_json(audit), encoding="utf-8")
-    from privaudit import report
-    from privaudit.engine.folder import curves, manifest
-
-    (run / "manifest.json").write_text(manifest(audit), encoding="utf-8")
-    (run / "shareable" / "curves.csv").write_text(curves(audit), encoding="utf-8")
-    judged = run / "shareable" / "verdicts.json"
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    kept = json.loads(judged.read_text(encoding="utf-8"))
-    judged.write_text(
-        json.dumps(kept | {"audit_sha256": digest}, indent=1, sort_keys=True) + "\n",
-        encoding="utf-8",
-    )
-    report.write(audit, run / "shareable", seals.read_verdicts(run))
-    seal(run)
-
-
 def test_a_sealed_run_verifies_whole(run: Path, copied: Path) -> None:
     key = copied / "officer.pem"
     sign.new_key(key)
-    sign.sign(run, sign.private_key(key))
+    vouch(run, sign.private_key(key), policy=copied / "policy.toml")
     found = verify(run, key=key.with_name("officer.pem.pub"), policy=copied / "policy.toml")
-    assert found.faults == ()
+    assert (found.faults, found.unmade, found.code) == ((), (), 0)
     assert states(found) == dict.fromkeys(
-        ["files", "statement", "signature", "documents", "numbers", "verdicts", "attempts"], "holds"
+        [
+            *("files", "statement", "signature", "documents", "numbers", "claims", "verdicts"),
+            "attempts",
+        ],
+        "holds",
     )
     numbers = next(check for check in found.checks if check.name == "numbers")
     assert int(numbers.notes[0].split()[0]) > 1500
@@ -75,7 +52,7 @@ def test_a_sealed_run_verifies_whole(run: Path, copied: Path) -> None:
 def test_one_flipped_bit_in_any_file_is_found(run: Path, copied: Path) -> None:
     key = copied / "officer.pem"
     sign.new_key(key)
-    sign.sign(run, sign.private_key(key))
+    vouch(run, sign.private_key(key), numbers=False)
     rng = np.random.default_rng(1)
     files = [path for path in sorted(run.rglob("*")) if path.is_file()]
     assert len(files) > 25
@@ -141,7 +118,7 @@ def test_numbers_changed_and_sealed_again_are_found_from_the_scores(run: Path) -
         lira = next(o for o in found if o["attack"] == "lira")
         lira["estimates"][0]["value"] = 0.501
 
-    spoil(run, better)
+    edit(run, better)
     found = verify(run)
     assert (
         states(found)["files"]
@@ -165,7 +142,7 @@ def test_numbers_changed_and_sealed_again_are_found_from_the_scores(run: Path) -
     ],
 )
 def test_every_kind_of_number_is_made_again(run: Path, where: str, change: object) -> None:
-    spoil(run, lambda tree: change(tree["subjects"][0]))  # type: ignore[operator]
+    edit(run, lambda tree: change(tree["subjects"][0]))  # type: ignore[operator]
     told = [f for f in verify(run).faults if where in f]
     assert told, where
 
@@ -176,7 +153,7 @@ def test_hidden_coverage_and_pools_are_found(run: Path) -> None:
         tested = next(c for c in tree["coverage"] if c["family"] == "attribute")
         tested["state"] = "TESTED"
 
-    spoil(run, hide)
+    edit(run, hide)
     told = verify(run).faults
     assert any(f.startswith("data.pools.members.patients") for f in told)
     assert any(f.startswith("coverage.attribute.state") for f in told)
@@ -189,7 +166,7 @@ def test_a_hidden_attack_or_caveat_is_found(run: Path) -> None:
         one["controls"] = [c for c in one["controls"] if c["attack"] != "threshold"]
         tree["caveats"] = [c for c in tree["caveats"] if c["severity"] != "defect"]
 
-    spoil(run, hide)
+    edit(run, hide)
     found = verify(run).faults
     assert "restricted/scores/toy-recall-threshold.npz: no finding reports it" in found
     assert any(fault.startswith("caveats") for fault in found)
@@ -203,7 +180,7 @@ def test_a_broken_guarantee_cannot_be_left_unstated(run: Path) -> None:
         covers = {"covers": ["ANSWERS", "WEIGHTS", "RERUN"]}
         tree["subjects"][1]["claim"] |= {"epsilon": 0.01, **unit, **covers}
 
-    spoil(run, claim)
+    edit(run, claim)
     assert any("one_run.caveats" in fault for fault in verify(run).faults)
 
 
@@ -211,7 +188,7 @@ def test_a_control_without_a_number_has_not_passed(run: Path) -> None:
     def empty(tree: dict) -> None:  # type: ignore[type-arg]
         tree["subjects"][0]["controls"][0] |= {"estimates": [], "passed": True}
 
-    spoil(run, empty)
+    edit(run, empty)
     assert any("passed is stored, without a number" in fault for fault in verify(run).faults)
 
 
@@ -220,7 +197,7 @@ def test_a_report_changed_and_sealed_again_is_found(run: Path) -> None:
     path.write_text(path.read_text(encoding="utf-8") + "No risk.", encoding="utf-8")
     seal(run)
     faults = verify(run, numbers=False).faults
-    assert faults == ("shareable/report.md: is not what the audit document makes",)
+    assert "shareable/report.md: is not what the audit document makes" in faults
 
 
 def test_a_document_of_another_schema_is_refused(run: Path) -> None:
@@ -302,13 +279,15 @@ def test_a_run_handed_on_without_restricted_says_what_was_not_looked_at(
     assert found.faults == ()
     assert states(found)["numbers"] == "not checked"
     assert states(found)["attempts"] == "not checked"
+    assert found.code == 6
+    assert verify(run, require=["files", "statement", "documents"]).code == 0
     notes = " ".join(note for check in found.checks for note in check.notes)
     assert "restricted/ is not here" in notes
 
 
 def test_numbers_of_other_statistics_are_not_verified(run: Path) -> None:
     """Else whoever changes a number would write another version beside it."""
-    spoil(run, lambda tree: tree["manifest"].update(statistics="0"))
+    edit(run, lambda tree: tree["manifest"].update(statistics="0"))
     found = verify(run)
     assert (states(found)["numbers"], found.code) == ("fails", 4)
     assert any("no number was verified" in fault for fault in found.faults)
@@ -424,7 +403,7 @@ def _coverage(tree: dict, family: str) -> dict:  # type: ignore[type-arg]
 def test_what_stands_beside_the_numbers_is_derived_again(
     run: Path, expected: str, change: object
 ) -> None:
-    spoil(run, change)
+    edit(run, change)
     found = verify(run)
     assert found.code == 4
     assert any(expected in fault for fault in found.faults), found.faults
@@ -435,19 +414,14 @@ def test_what_stands_beside_the_numbers_is_derived_again(
 )
 def test_a_document_that_no_run_writes_is_not_read(run: Path, change: object) -> None:
     with pytest.raises(PrivauditError, match="document with faults"):
-        spoil(run, change)
+        edit(run, change)
 
 
 def test_attempts_left_out_or_changed_are_found(run: Path) -> None:
-    spoil(run, lambda tree: tree["manifest"]["attempts"].update(requests=7))
+    edit(run, lambda tree: tree["manifest"]["attempts"].update(requests=7))
     assert "not those that the ledger held" in " ".join(verify(run, numbers=False).faults)
-    spoil(run, lambda tree: tree["manifest"].update(attempts=None))
+    edit(run, lambda tree: tree["manifest"].update(attempts=None))
     assert "the run states no attempts" in " ".join(verify(run, numbers=False).faults)
-
-
-def test_access_and_claim_are_named_as_not_recomputed(run: Path) -> None:
-    (numbers,) = (check for check in verify(run).checks if check.name == "numbers")
-    assert any("access and claim of each release" in note for note in numbers.notes)
 
 
 def test_a_run_that_was_cut_short_says_so(run: Path, tmp_path: Path) -> None:
@@ -503,9 +477,19 @@ def test_what_may_leave_holds_no_patient(run: Path) -> None:
 
 
 def test_the_command(run: Path, copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["verify", str(run), "--quick", "--json"]) == 0
+    judged = ["--policy", str(copied / "policy.toml")]
+    assert main(["verify", str(run), "--quick", "--json", *judged]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["code"], told["checks"][0]["state"]) == (0, "holds")
+    assert main(["verify", str(run), "--quick"]) == 6
+    assert "not verified: verdicts required, and not checked" in capsys.readouterr().out
+    assert main(["verify", str(run), "--quick", "--require", "files,numbers"]) == 6
+    assert main(["verify", str(run), "--quick", "--require", "files,statement"]) == 0
+    assert "not checked: signature, numbers" in capsys.readouterr().out
+    assert main(["verify", str(run), "--require", "everything"]) == 2
+    assert main(["verify", str(run), "--retrain", "0"]) == 2
+    assert main(["verify", str(run), "--data", "x"]) == 2
+    capsys.readouterr()
     (run / "events.jsonl").write_text("", encoding="utf-8")
     assert main(["verify", str(run / "shareable"), "--quick"]) == 4
     out = capsys.readouterr().out

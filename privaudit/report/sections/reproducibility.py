@@ -30,6 +30,7 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
         "cpu": n.duration(m.cpu_seconds),
         "memory": n.size(m.peak_memory_bytes),
         "refits": ", ".join(f"{name} {n.count(count)}" for name, count in sorted(m.refits.items())),
+        "steps": words.word_steps(m.steps),
         "statistics": m.statistics,
     }
     if verdicts is not None:
@@ -43,7 +44,15 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
     ]
     table = make_table(words.PACKAGES, words.PACKAGES_COLUMNS, sorted(m.packages.items()))
     versions = (Details(words.PACKAGES, (table,)),) if m.packages else ()
-    return (Prose(words.INTRO), *_build_attempts(m.attempts), Facts(tuple(pairs)), *versions)
+    plugins = [(one.name, one.version, (Code(one.sha256),)) for one in m.plugins]
+    provided = make_table(words.PLUGINS, words.PLUGINS_COLUMNS, plugins)
+    return (
+        Prose(words.INTRO),
+        *_build_attempts(m.attempts),
+        Facts(tuple(pairs)),
+        *versions,
+        *([provided] if plugins else []),
+    )
 
 
 def _build_attempts(a: Attempts | None) -> list[Block]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from privaudit.report import numbers as n
 from privaudit.results import Attempts
 
@@ -12,6 +14,8 @@ INTRO = (
 )
 PACKAGES = "Versions of libraries"
 PACKAGES_COLUMNS = ("Library", "Version")
+PLUGINS = "Packages that provide tasks, methods, learners, generators or attacks"
+PLUGINS_COLUMNS = ("Package", "Version", "sha256 of its files")
 MANIFEST = {
     "command": "Command",
     "run": "Run",
@@ -27,6 +31,7 @@ MANIFEST = {
     "cpu": "Processor time",
     "memory": "Peak memory",
     "refits": "Shadow models trained",
+    "steps": "Steps",
     "statistics": "Version of the statistics",
     "audit": "sha256 of audit.json",
     "policy": "sha256 of the policy",
@@ -45,6 +50,14 @@ EXIT_CODES = {
     "70": "70: an error of the software",
     "130": "130: interrupted",
 }
+
+
+def word_steps(steps: Mapping[str, int]) -> str:
+    """How many steps were made in this run, and how many an earlier one had made."""
+    if not steps:
+        return ""
+    made, cached = n.count(steps.get("made", 0)), n.count(steps.get("from_cache", 0))
+    return f"{made} made in this run, {cached} taken from the cache of earlier ones"
 
 
 def word_attempts(a: Attempts) -> str:

@@ -32,6 +32,9 @@ MIN_ROWS = 50
 
 MAX_ROWS = 10_000_000
 ENDINGS = (".csv", ".parquet")
+_STEPS = (0.01, 0.02, 0.05, 0.1, 0.2)
+"""Steps in which the real share of an outcome is printed."""
+
 _SCHEMA = (
     "What the columns are, as `privaudit schema` proposes it. [default: proposed, and written "
     "beside "
@@ -434,20 +437,23 @@ def _write(
 def _compare_prevalence(real: Records, table: Records, answer: dict[str, Any]) -> None:
     """Print the prevalence of each outcome on both sides, which generators often get wrong.
 
-    The real one to whole per cents: with more digits and the number of rows it is a count.
+    The real one in steps of ten rows or more: with more digits it would be a count.
     """
     import numpy as np
 
     if len(real.classes) < 2:
         return
     shares = {}
+    step = next((s for s in _STEPS if s * len(real) >= MIN_CELL), _STEPS[-1])
     for c, name in enumerate(real.classes[:20]):
         patients = [len(np.unique(real.patient[side])) for side in (real.y == c, real.y != c)]
-        one = round(float((real.y == c).mean()), 2) if min(patients) >= MIN_CELL else None
+        one = None
+        if min(patients) >= MIN_CELL:
+            one = round(round(float((real.y == c).mean()) / step) * step, 2)
         two = float((table.y == c).mean())
         shares[name] = {"real": one, "synthetic": two}
         text = (
-            f"{one:.0%}"
+            f"about {one:.0%}"
             if one is not None
             else f"not shown, fewer than {MIN_CELL} patients on a side"
         )

@@ -90,7 +90,9 @@ def test_a_table_without_a_schema(folder: Path) -> None:
     assert "a person must check" in said.lower()
     assert "leave aside note" in said
     assert "one value in every row, and so in the new table: always" in said
-    assert "outcome 'yes':" in said
+    assert "outcome 'yes': about " in said
+    # Ten of 600 rows are more than one per cent of them.
+    assert round(told["outcome"]["yes"]["real"] * 100) % 2 == 0
     assert not (folder / "restricted").exists()
 
 

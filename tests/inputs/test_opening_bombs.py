@@ -325,3 +325,11 @@ def test_deep_json_is_an_error_and_no_crash(raw: bytes) -> None:
 def test_ubjson_that_declares_more_than_it_has_is_an_error(raw: bytes) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         parse_ubjson(raw)
+
+
+def test_an_array_whose_description_is_no_python_is_refused() -> None:
+    # Found by fuzzing: numpy reads the description of old versions by Python's own tokens.
+    text = b"{'descr': '<f8', 'fortran_order': False, 'shape': (2L,, ((((}"
+    raw = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + b"\0" * 16
+    with pytest.raises(PrivauditError, match="cannot be read without running it"):
+        read_arrays(zipped([("a.npy", raw)]))

@@ -26,7 +26,6 @@ from privaudit.errors import PrivauditError
 from privaudit.inputs.artefacts.read_arrays import read_arrays
 from privaudit.inputs.documents import parse_toml
 from privaudit.inputs.models.catboost_trees import check_catboost
-from privaudit.inputs.models.json_text import parse_json, parse_ubjson
 from privaudit.inputs.models.lightgbm_trees import check_lightgbm
 from privaudit.inputs.models.script_archive import inspect_script
 from privaudit.inputs.models.xgboost_trees import check_xgboost
@@ -58,6 +57,7 @@ def seeds() -> dict[str, bytes]:
     pl.DataFrame({"a": X[:, 0], "b": ["x"] * 60}).write_parquet(table, row_group_size=20)
     return {
         "xgboost.json": bytes(boosted.save_raw("json")),
+        "catboost.json": CATBOOST,
         "xgboost.ubj": bytes(boosted.save_raw("ubj")),
         "lightgbm": LIGHTGBM.encode(),
         "torchscript": script.getvalue(),
@@ -69,6 +69,9 @@ def seeds() -> dict[str, bytes]:
         .replace(b"$review_by", b"2099-01-01"),
     }
 
+
+CATBOOST = b"""{"features_info": {"float_features": [{"feature_index": 0}]}, "oblivious_trees":
+[{"leaf_values": [0.1, 0.2], "leaf_weights": [1, 2], "splits": [{"float_feature_index": 0}]}]}"""
 
 LIGHTGBM = """tree
 version=v4
@@ -104,12 +107,9 @@ def _footer(raw: bytes, home: Path) -> None:
 
 
 READERS: dict[str, Callable[[bytes, Path], Any]] = {
-    "xgboost.json": lambda raw, _: (
-        check_xgboost(raw),
-        check_catboost(raw, "json"),
-        parse_json(raw),
-    ),
-    "xgboost.ubj": lambda raw, _: (check_xgboost(raw), parse_ubjson(raw)),
+    "xgboost.json": lambda raw, _: check_xgboost(raw),
+    "catboost.json": lambda raw, _: check_catboost(raw, "json"),
+    "xgboost.ubj": lambda raw, _: check_xgboost(raw),
     "lightgbm": lambda raw, _: check_lightgbm(raw.decode("utf-8", "replace")),
     "torchscript": lambda raw, _: inspect_script(raw),
     "arrays": lambda raw, _: read_arrays(raw),
@@ -122,7 +122,7 @@ READERS: dict[str, Callable[[bytes, Path], Any]] = {
 def test_the_seeds_are_read(tmp_path: Path) -> None:
     check_lightgbm(LIGHTGBM)
     check_xgboost(seeds()["xgboost.ubj"])
-    for name in ("torchscript", "arrays", "parquet", "toml", "policy"):
+    for name in ("catboost.json", "torchscript", "arrays", "parquet", "toml", "policy"):
         READERS[name](seeds()[name], tmp_path)
 
 
@@ -141,8 +141,11 @@ def test_a_changed_file_is_read_or_refused(
     for changed in (raw, raw[:place] + cut + raw[place + len(cut) :]):
         try:
             READERS[kind](changed, tmp_path)
-        except (PrivauditError, ValueError):
+        except PrivauditError:
             continue
+        except ValueError:
+            # These two are read by callers that say what it is that cannot be read.
+            assert kind in ("parquet", "toml")
 
 
 _HARNESS = harness()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gzip
+import importlib
 import io
 import json
 import os
@@ -76,8 +77,8 @@ def _skops(home: Path, X: np.ndarray, y: np.ndarray) -> dict[str, bytes]:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
-    from skops.io import dumps
 
+    dumps = importlib.import_module("skops.io").dumps
     models = {
         "a.skops": make_pipeline(StandardScaler(), LogisticRegression()),
         "b.skops": RandomForestClassifier(2, max_depth=3, random_state=0),

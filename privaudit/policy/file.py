@@ -91,7 +91,7 @@ def parse(raw: bytes, name: str = "the policy") -> Policy:
         raise PrivauditError(
             f"{name} is not a text in UTF-8", "a policy is TOML", "save it as UTF-8 text"
         ) from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise PrivauditError(
             f"{name} is not valid TOML: {error}",
             'a policy is TOML: key = value, [table], [[limit]], texts in "quotes"',

@@ -218,13 +218,8 @@ def test_a_deep_skops_schema_is_refused(tmp_path: Path) -> None:
         answer(tmp_path / "m.skops")
 
 
-def test_forged_nodes_of_a_skops_forest_do_not_end_the_audit(tmp_path: Path) -> None:
-    pytest.importorskip("skops")
-    from sklearn.tree import DecisionTreeClassifier
-    from skops.io import dumps
-
-    X, y = made()
-    raw = dumps(DecisionTreeClassifier(max_depth=3, random_state=0).fit(X, y))
+def forge_nodes(raw: bytes, names: tuple[str, str], value: int) -> bytes:
+    """A skops file whose first node has these children in every tree."""
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     forged = False
@@ -232,15 +227,42 @@ def test_forged_nodes_of_a_skops_forest_do_not_end_the_audit(tmp_path: Path) -> 
         if not name.endswith(".npy"):
             continue
         array = np.load(io.BytesIO(part), allow_pickle=False)
-        if array.dtype.names and "left_child" in array.dtype.names:
+        if array.dtype.names and names[0] in array.dtype.names:
             array = array.copy()
-            array["left_child"][0] = array["right_child"][0] = 10**9
+            array[names[0]][0] = array[names[1]][0] = value
             out = io.BytesIO()
             np.save(out, array)
             parts[name], forged = out.getvalue(), True
     assert forged
-    (tmp_path / "m.skops").write_bytes(zipped(list(parts.items())))
-    assert audit(tmp_path / "m.skops") == 2
+    return zipped(list(parts.items()))
+
+
+@pytest.mark.parametrize("value", [10**9, 0, 5])
+def test_forged_nodes_of_scikit_learns_trees_are_refused(
+    value: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("skops")
+    from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier
+    from sklearn.tree import DecisionTreeClassifier
+    from skops.io import dumps
+
+    X, y = made()
+    children = {"tree": ("left_child", "right_child"), "histogram": ("left", "right")}
+    models = (
+        ("tree", DecisionTreeClassifier(max_depth=3, random_state=0)),
+        ("tree", GradientBoostingClassifier(n_estimators=2, max_depth=2, random_state=0)),
+        ("histogram", HistGradientBoostingClassifier(max_iter=2, random_state=0)),
+    )
+    path = tmp_path / "m.skops"
+    for kind, model in models:
+        raw = dumps(model.fit(X, y))
+        path.write_bytes(raw)
+        assert answer(path).shape == (300, 2)
+        path.write_bytes(forge_nodes(raw, children[kind], value))
+        with pytest.raises(PrivauditError, match="no trees"):
+            answer(path)
+    assert audit(path) == 2
+    assert "no trees" in capfd.readouterr().err
 
 
 MODULE = """
@@ -325,3 +347,11 @@ def test_deep_json_is_an_error_and_no_crash(raw: bytes) -> None:
 def test_ubjson_that_declares_more_than_it_has_is_an_error(raw: bytes) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         parse_ubjson(raw)
+
+
+def test_an_array_whose_description_is_no_python_is_refused() -> None:
+    # Found by fuzzing: numpy reads the description of old versions by Python's own tokens.
+    text = b"{'descr': '<f8', 'fortran_order': False, 'shape': (2L,, ((((}"
+    raw = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + b"\0" * 16
+    with pytest.raises(PrivauditError, match="cannot be read without running it"):
+        read_arrays(zipped([("a.npy", raw)]))

@@ -303,3 +303,30 @@ def test_honest_modules_are_read() -> None:
         out = io.BytesIO()
         torch.jit.save(module, out)
         assert open_script(out.getvalue()).form == "TorchScript"
+
+
+@pytest.mark.parametrize("cut", [0, 3, 11])
+def test_tensors_that_reach_beyond_their_bytes_are_refused(cut: int, tmp_path: Path) -> None:
+    raw = edit(write(Plain()), lambda name, part: part[:cut] if "/data/" in name else part)
+    with pytest.raises(PrivauditError, match="do not fit the bytes"):
+        inspect_script(raw)
+    (tmp_path / "m.pt").write_bytes(raw)
+    with pytest.raises(PrivauditError, match="do not fit the bytes"):
+        answer(tmp_path / "m.pt")
+
+
+def test_a_view_beyond_its_storage_is_refused() -> None:
+    # The weights' shape (1, 3) and strides (3, 1) become (1, 200) and (3, 1).
+    raw = edit(
+        write(Plain()),
+        lambda name, part: (
+            part.replace(b"K\x01K\x03\x86", b"K\x01K\xc8\x86").replace(
+                b"K\x01K\x03t", b"K\x01K\xc8t"
+            )
+            if name.endswith("/data.pkl")
+            else part
+        ),
+    )
+    assert raw != write(Plain())
+    with pytest.raises(PrivauditError, match="do not fit the bytes"):
+        inspect_script(raw)

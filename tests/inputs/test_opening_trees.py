@@ -252,3 +252,43 @@ def test_the_audit_of_a_forged_file_ends_with_2(
     for path in (tmp_path / "m.json", tmp_path / "m.txt"):
         assert audit(path) == 2
         assert "no trees" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("grow", ["SymmetricTree", "Lossguide"])
+def test_forged_catboost_is_refused_before_it_is_loaded(grow: str, tmp_path: Path) -> None:
+    catboost = pytest.importorskip("catboost")
+    X, y = made()
+    path = tmp_path / "m.json"
+    quiet = {"verbose": False, "thread_count": 1, "allow_writing_files": False}
+    model = catboost.CatBoostClassifier(iterations=3, depth=3, grow_policy=grow, **quiet)
+    model.fit(X, y).save_model(str(path), format="json")
+    assert answer(path).shape == (300, 2)
+    tree = json.loads(path.read_text())
+    one = (tree["oblivious_trees"] if grow == "SymmetricTree" else tree["trees"])[0]
+    split = one["splits"][0] if grow == "SymmetricTree" else one["split"]
+    split["float_feature_index"] = 10**6
+    path.write_text(json.dumps(tree))
+    with pytest.raises(PrivauditError, match="no trees"):
+        answer(path)
+    if grow == "SymmetricTree":
+        split["float_feature_index"] = 0
+        one["leaf_values"].pop()
+        path.write_text(json.dumps(tree))
+        with pytest.raises(PrivauditError, match="no trees"):
+            answer(path)
+    model.save_model(str(tmp_path / "m.cbm"))
+    raw = (tmp_path / "m.cbm").read_bytes()
+    (tmp_path / "m.cbm").write_bytes(raw[:4] + b"\xff\xff\xff\x7f" + raw[8:])
+    with pytest.raises(PrivauditError, match="cannot be read as CatBoost"):
+        answer(tmp_path / "m.cbm")
+
+
+def test_parameters_of_a_training_are_not_read(text: str, tmp_path: Path) -> None:
+    """LightGBM's reader of them ends the process on a line that is none of its own."""
+    forged = text.replace("[machine_list_filename: ]", "[machine_list_file").replace(
+        "end of parameters", "end of parameders"
+    )
+    assert forged != text
+    (tmp_path / "a.txt").write_text(text)
+    (tmp_path / "b.txt").write_text(forged)
+    np.testing.assert_array_equal(answer(tmp_path / "a.txt"), answer(tmp_path / "b.txt"))

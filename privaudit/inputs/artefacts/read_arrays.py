@@ -43,12 +43,6 @@ CODE = (".py", ".debug_pkl")
 MARKS = ("version", "byteorder", "serialization_id", ".format_version", ".storage_alignment")
 """Parts of a torch archive that hold no array."""
 
-DAMAGED = (
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, struct.error, MemoryError),
-    *(ValueError, LookupError, TypeError, AttributeError, RuntimeError),
-)
-"""What reading a damaged file may raise."""
-
 
 def read_arrays(file: bytes) -> Content:
     """What a file holds, read without running it.
@@ -63,7 +57,10 @@ def read_arrays(file: bytes) -> Content:
     """
     try:
         return _open(file)
-    except DAMAGED as error:
+    except PrivauditError:
+        raise
+    except Exception as error:
+        # Readers of damaged files raise whatever a list of errors would not hold.
         raise _unreadable(type(error).__name__) from None
 
 

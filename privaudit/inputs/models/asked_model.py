@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
@@ -249,12 +250,11 @@ def take_unfitted(model: Any) -> Any:
         return None
     if not blob:
         return unpickle(model.file.raw) if model.file.runs_code else None
-    from skops.io import get_untrusted_types, loads
-
+    skops = importlib.import_module("skops.io")
     try:
-        if get_untrusted_types(data=blob):
+        if skops.get_untrusted_types(data=blob):
             raise strange_answer()
-        return loads(blob, trusted=[])
+        return skops.loads(blob, trusted=[])
     except PrivauditError:
         raise
     except Exception:

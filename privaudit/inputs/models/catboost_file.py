@@ -13,6 +13,7 @@ import numpy as np
 
 from privaudit.errors import PrivauditError
 from privaudit.inputs.models.answers import canonical, from_logits
+from privaudit.inputs.models.catboost_trees import check_catboost
 from privaudit.inputs.models.extras import require_library
 from privaudit.inputs.models.layout import mismatch
 from privaudit.inputs.models.opened_model import (
@@ -98,8 +99,7 @@ def is_catboost_json(raw: bytes) -> bool:
 
 def open_catboost(raw: bytes, format_: Literal["cbm", "json"]) -> Opened:
     """A model as `CatBoostClassifier.save_model("m.cbm")` writes it, or with format="json"."""
-    if format_ == "cbm" and raw[:4] != b"CBM1":
-        raise damaged_file("CatBoost")
+    check_catboost(raw, format_)
     model = load_model(raw, format_)
     for kind, found in (
         ("text", model.get_text_feature_indices()),

@@ -36,6 +36,7 @@ from privaudit.inputs.models.child_wire import (
     send_request,
 )
 from privaudit.inputs.models.layout import TextsAsNumbers
+from privaudit.inputs.models.open_bytes import PICKLES, TORCHES
 
 SECONDS_TO_OPEN = 300.0
 SECONDS_TO_ANSWER = 60.0
@@ -52,7 +53,6 @@ MOST_CHILDREN = 4
 ANSWER_BYTES = 1 << 20
 """Beside what the records asked about need."""
 
-PICKLES = (".pkl", ".pickle", ".joblib")
 LIBRARIES: dict[str, tuple[str, ...]] = {
     ".json": ("xgboost",),
     ".ubj": ("xgboost",),
@@ -63,8 +63,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     ".cbm": ("catboost",),
     ".safetensors": ("torch", "safetensors.torch"),
     ".skops": ("sklearn.pipeline", "skops.io"),
-    **dict.fromkeys((".pt", ".pth", ".ts", ".torchscript"), ("torch",)),
-    **dict.fromkeys((".pkl", ".pickle", ".joblib"), ("sklearn.pipeline", "joblib")),
+    **dict.fromkeys(TORCHES, ("torch",)),
+    **dict.fromkeys(PICKLES, ("sklearn.pipeline", "joblib")),
 }
 """What the process of a model imports, so that no time is spent for each model."""
 
@@ -160,7 +160,7 @@ class Child:
 
     def _kill(self) -> int:
         forget(self)
-        return self._end()
+        return int(self._end())
 
     def close(self) -> None:
         """End the process. One that was inherited by a fork belongs to another."""

@@ -5,6 +5,7 @@ It knows no patient and no path: it is sent the model's bytes, and the inputs of
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from privaudit.errors import PrivauditError, python_session
 from privaudit.inputs.models.child_limits import limit_resources, limit_time, restrict_files
 from privaudit.inputs.models.child_wire import read_request, send_answer, write_scalar
 from privaudit.inputs.models.layout import Frame, Layout, Place, TextsAsNumbers
+from privaudit.inputs.models.open_bytes import open_bytes
 from privaudit.inputs.models.opened_model import Binding, Opened
 from privaudit.records import Column, OutcomeKind, Records
 
@@ -116,8 +118,6 @@ class _Server:
         self.bound: list[tuple[Any, Binding]] = []
 
     def open(self, opening: Opening) -> tuple[Any, ...]:
-        from privaudit.inputs.models.open_model import open_bytes
-
         if opening.runs_code:
             sys.path[:] = opening.path
         os.chdir(opening.scratch)
@@ -182,10 +182,9 @@ class _Server:
         except (TypeError, RuntimeError, ValueError):
             return ({"clones": False},)
         try:
-            from skops.io import dumps, get_untrusted_types
-
-            blob = dumps(template)
-            plain = not get_untrusted_types(data=blob)
+            skops = importlib.import_module("skops.io")
+            blob = skops.dumps(template)
+            plain = not skops.get_untrusted_types(data=blob)
         except Exception:
             # Parts of another library than scikit-learn.
             blob, plain = b"", False

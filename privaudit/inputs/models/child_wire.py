@@ -65,7 +65,7 @@ def send_answer(
     stream.write(_SIZE.pack(len(header)))
     stream.write(header)
     for array in sent:
-        stream.write(memoryview(array.reshape(-1)).cast("B"))
+        stream.write(array.reshape(-1).view(np.uint8).data)
     stream.write(blob)
     stream.flush()
 
@@ -93,7 +93,7 @@ def read_answer(
         arrays = []
         for dtype, shape in shapes:
             made = np.empty(shape, dtype=dtype)
-            _fill(stream, memoryview(made.reshape(-1)).cast("B") if made.size else memoryview(b""))
+            _fill(stream, made.reshape(-1).view(np.uint8).data)
             arrays.append(made)
         return facts, arrays, _take(stream, blob)
     except (EOFError, OSError):

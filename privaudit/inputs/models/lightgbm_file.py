@@ -76,7 +76,7 @@ def open_lightgbm(raw: bytes) -> Opened:
     for word in ("\nfeature_names=", "\nobjective=", "\nmax_feature_idx=", "end of trees"):
         if word not in text:
             raise damaged_file("LightGBM text")
-    check_lightgbm(text)
+    text = check_lightgbm(text)
     booster = load_booster(text)
     objective = re.search(r"^objective=(\S+)(.*)$", text, re.MULTILINE)
     kind = objective.group(1) if objective else ""

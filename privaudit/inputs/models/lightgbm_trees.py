@@ -12,19 +12,29 @@ from privaudit.inputs.models.check_trees import ForgedTree, check_range, check_t
 MAX_FEATURES = 1_000_000
 MAX_TREES = 1_000_000
 MAX_CLASSES = 10_000
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _INNER = ("split_feature", "threshold", "decision_type", "left_child", "right_child")
 _INNER_EXTRA = ("split_gain", "internal_value", "internal_weight", "internal_count")
 _LEAVES_EXTRA = ("leaf_weight", "leaf_count")
 
 
-def check_lightgbm(text: str) -> None:
+def check_lightgbm(text: str) -> str:
     """Refuse a text whose trees, sizes or categories do not fit together.
+
+    Returns:
+        The text without the parameters of its training, which no answer needs: LightGBM's reader of
+        them ends the process on malformed ones.
 
     Raises:
         PrivauditError: The text's trees are none.
     """
     try:
         _check_text(text)
+        if _CONTROL.search(text):
+            raise ForgedTree("control characters")
+        found = re.findall(r"^pandas_categorical:.*$", text, re.MULTILINE)
+        trees = text[: text.index("\nend of trees")]
+        return "\n".join([trees, "end of trees", "", *found[-1:], ""])
     except (ForgedTree, KeyError, ValueError, OverflowError, IndexError):
         raise forged_trees("LightGBM") from None
 

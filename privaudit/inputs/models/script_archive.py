@@ -16,6 +16,7 @@ from collections.abc import Iterator
 
 from privaudit.errors import PrivauditError
 from privaudit.inputs.models.graph_allowlist import ATEN, PACKED, is_allowed, refuse_operation
+from privaudit.inputs.models.script_tensors import check_storages
 from privaudit.inputs.models.zip_parts import read_parts
 
 _DATA = re.compile(r"(data|constants)/\d{1,9}")
@@ -86,6 +87,8 @@ def inspect_script(raw: bytes) -> bytes:
                 _check_code(part)
             elif inner.endswith(".pkl"):
                 _check_pickle(part)
+                home = f"{root}/{inner.removesuffix('.pkl')}"
+                check_storages(part, {k: len(v) for k, v in parts.items()}, home)
             archive.writestr(zipfile.ZipInfo(f"archive/{inner}"), part)
     return out.getvalue()
 
@@ -170,11 +173,12 @@ def _check_method(name: str) -> None:
 
 
 def _list_operations() -> frozenset[str]:
-    """The names of all operations that this torch knows."""
+    """The names of all operations that this torch knows as methods of a tensor."""
     if not _KNOWN:
         import torch
 
-        _KNOWN.update(one.name.partition("::")[2] for one in torch._C._jit_get_all_schemas())
+        names = (one.name.partition("::") for one in torch._C._jit_get_all_schemas())
+        _KNOWN.update(name for space, _, name in names if space == "aten")
     return frozenset(_KNOWN)
 
 

@@ -9,6 +9,7 @@ from privaudit.errors import PrivauditError
 from privaudit.inputs.models.extras import require_library
 from privaudit.inputs.models.in_process import open_live
 from privaudit.inputs.models.opened_model import Opened
+from privaudit.inputs.models.scikit_learn_trees import check_estimator
 
 OWN_TYPES = (
     "numpy.dtype",
@@ -29,9 +30,8 @@ They are data, read by scikit-learn's compiled code; none of them calls what a f
 """
 
 TREES_NOTE = (
-    "the file's trees or neighbours are read by scikit-learn's compiled code, which does not check "
-    "them: "
-    "a forged file cannot run code, but it can crash the audit"
+    "the file's trees or neighbours are read by scikit-learn's compiled code: trees were checked, "
+    "and what a forged file can end is the model's own process"
 )
 
 
@@ -62,6 +62,7 @@ def open_skops(raw: bytes) -> Opened:
             "it is damaged or was made with other versions",
             "save it again with the versions installed here",
         ) from None
+    check_estimator(held)
     found = open_live(held)
     opened = replace(found, form=f"skops ({found.form})")
     compiled = any("._tree." in name or "Tree" in name for name in untrusted)

@@ -187,8 +187,8 @@ class Client:
         if len(sealed) < len(self.peers):
             raise _refuse(
                 f"shares of {len(sealed) + 1} clients",
-                f"it takes those of all {self.terms.clients}: a server that holds some back chooses "
-                "whose masks hide whom, and has few to take away",
+                f"it takes those of all {self.terms.clients}: a server that holds some back "
+                "chooses whose masks hide whom, and has few to take away",
             )
         words = self.terms.encode(vector)
         words += keystream(self.own, self.terms.size, self.terms.dtype)

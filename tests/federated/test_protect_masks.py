@@ -452,7 +452,7 @@ def read_a_pair_by_many_lists(own: Round, pair: tuple[int, int]) -> np.ndarray |
 def test_many_lists_read_the_sum_of_two_at_half_and_such_terms_are_refused() -> None:
     own = Round(5, 60, unchecked_terms(5, 60, 3))
     assert reads(read_a_pair_by_many_lists(own, (1, 4)), own.vectors[[1, 4]].sum(axis=0))
-    with pytest.raises(PrivauditError, match="sum of two(.|\n)*at least 4"):
+    with pytest.raises(PrivauditError, match=r"sum of two(.|\n)*at least 4"):
         Terms(5, 60, 3, 32, 24)
 
 
@@ -475,7 +475,7 @@ def allowed(clients: int, threshold: int) -> bool:
 @pytest.mark.parametrize("clients", [6, 9])
 def test_a_server_that_holds_keys_or_shares_back_is_refused(clients: int) -> None:
     """With masks shared with `threshold - 1` others alone, whose keys a server gets by lists on
-    which they dropped out (6 clients at a threshold of 4, the default), one update is read."""
+    which they dropped out, one update is read: of 10 clients at a threshold of 6, say."""
     own = Round(clients)
     few = own.terms.threshold - 1
     with pytest.raises(PrivauditError, match="holds some back"):

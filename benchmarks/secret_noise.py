@@ -4,7 +4,7 @@
 
 Prints the nanoseconds a number and the ratio to numpy's, for vectors of the sizes that are noised
 in one go, and the seconds that a private training takes with secret and with simulation noise.
-Times are of one machine; the ratios are what docs/design/018-secret-noise.md quotes.
+Times are of one machine; the ratios are what docs/design/022-secret-noise.md quotes.
 """
 
 from __future__ import annotations

@@ -64,8 +64,8 @@ def describe_noise(rng: np.random.Generator) -> str:
     """For the report: whose noise this is."""
     if is_secret(rng):
         return (
-            "The noise is exact on a grid and comes from a cipher under a key that nobody holds but "
-            "whoever made this run."
+            "The noise is exact on a grid and comes from a cipher under a key that nobody holds "
+            "but whoever made this run."
         )
     return (
         "The noise comes from the run's recorded random stream, as a simulation needs: anyone with "

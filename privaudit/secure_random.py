@@ -94,7 +94,7 @@ class SecretGenerator(np.random.Generator):
         """A generator of its own for this name, whatever was drawn here before."""
         return SecretGenerator(derive_key(self._key, "child", *names), self.is_secret)
 
-    def spawn(self, n_children: int) -> list[np.random.Generator]:  # type: ignore[override]
+    def spawn(self, n_children: int) -> list[np.random.Generator]:
         """As numpy's: generators of their own, new ones at every call."""
         first = self._spawned
         self._spawned += n_children
@@ -257,7 +257,7 @@ def _accepted(stream: KeyStream, scale: int, most: int) -> np.ndarray:
         keep[i] = bits + (stream.whole(GUARD - 64)) < _power(int(k[i]), int(j[i]), scale)
     keep &= ~(negative & (k == 0) & (j == 0))  # or 0 would come twice as often
     z = k * scale + j
-    return np.where(negative, -z, z)[keep][:most]
+    return np.asarray(np.where(negative, -z, z)[keep][:most])
 
 
 def _power(k: int, j: int, scale: int) -> int:
@@ -294,7 +294,7 @@ def _whole_scales(stream: KeyStream, words: np.ndarray) -> np.ndarray:
     for i in np.flatnonzero((k > 0) & (first[k - 1] == words)):
         bits = (int(words[i]) << (GUARD - 64)) + stream.whole(GUARD - 64)
         k[i] = sum(bits >= limit for limit in exact[:-1])
-    return np.minimum(k, len(exact) - 1)
+    return np.asarray(np.minimum(k, len(exact) - 1))
 
 
 __all__ = [

@@ -44,12 +44,16 @@ def _check_threshold(threshold: int, clients: int) -> None:
             f"it lies between {FEWEST} and the {clients} clients",
             "use None: two thirds of the clients",
         )
-    if 2 * threshold <= clients:
+    # Every client answers once and names at most (clients - threshold) as dropped, so a server that
+    # tells each another list has that many shares of mask keys from each. To read a sum of two it
+    # takes `threshold` shares of the key of each of the others, which must be more than there are.
+    least = clients**2 // (2 * clients - 2) + 1
+    if threshold < least:
         raise PrivauditError(
             f"threshold={threshold!r} with {clients} clients",
-            f"two groups of {threshold} clients that share nobody could be told different lists of "
-            "who arrived, and what they answer together unmasks one hospital's update",
-            f"use at least {clients // 2 + 1}, or None: two thirds of the clients",
+            "clients could be told different lists of who arrived, and what they answer together "
+            "unmasks the update of one hospital, or the sum of two",
+            f"use at least {least}, or None: two thirds of the clients",
         )
 
 
@@ -58,7 +62,7 @@ class Terms:
     """What all agree on before a round: how many clients, their vectors' size, and the arithmetic.
 
     Args:
-        threshold: How many clients it takes to recover keys; more than half of them.
+        threshold: How many clients it takes to recover keys; somewhat more than half of them.
         word: Bits of the arithmetic.
         fraction: How many of them are behind the point.
     """
@@ -145,14 +149,11 @@ class Client:
                 "keys of clients that are not in the round",
                 f"the terms count {self.terms.clients} clients, numbered from 0",
             )
-        if (
-            len(keys) < max(FEWEST, self.terms.threshold)
-            or keys.get(self.number) != self.advertise()
-        ):
+        if len(keys) < self.terms.clients or keys.get(self.number) != self.advertise():
             raise _refuse(
                 f"{len(keys)} clients' keys",
-                f"a client takes part among at least {max(FEWEST, self.terms.threshold)}, "
-                "its own key unchanged",
+                f"a client takes part among all {self.terms.clients} of the terms, its own key "
+                "unchanged: a server that leaves some out chooses whose masks hide whom",
             )
         if len({key[:64] for key in keys.values()}) != len(keys):
             raise _refuse("two clients with one key", "every client makes keys of its own")
@@ -183,8 +184,12 @@ class Client:
             )
         if not set(sealed) <= set(self.peers):
             raise _refuse("shares of a client that sent no keys", "there is no mask with it")
-        if len(sealed) + 1 < max(FEWEST, self.terms.threshold):
-            raise _refuse(f"shares of {len(sealed) + 1} clients", "fewer than the threshold shared")
+        if len(sealed) < len(self.peers):
+            raise _refuse(
+                f"shares of {len(sealed) + 1} clients",
+                f"it takes those of all {self.terms.clients}: a server that holds some back "
+                "chooses whose masks hide whom, and has few to take away",
+            )
         words = self.terms.encode(vector)
         words += keystream(self.own, self.terms.size, self.terms.dtype)
         for i, text in sealed.items():
@@ -306,8 +311,10 @@ class SecureSum(Protection):
     Each pair of clients agrees on a mask (X25519, HKDF, ChaCha20); one adds it and the other takes
     it away. Keys are new in every round and shared among the clients in parts (Shamir), so that the
     masks of clients that drop out can be taken away; below the threshold, or three, the round is
-    refused. The threshold is more than half of the clients, so that two groups that could each
-    recover a secret have a client in common, and a client answers one request a round. Sums are
+    refused. A client shares with all of the round, masks with all of them and answers one request,
+    and the threshold is high enough that no lists of who arrived, however many and whoever is told
+    which, unmask one update or the sum of two. Who drops out before all have shared ends the round;
+    who drops out later does not. Sums are
     exact in fixed point. Against a server that reads everything and lies about who dropped out;
     one that forges clients is out of scope (it needs signatures).
 
@@ -318,7 +325,7 @@ class SecureSum(Protection):
             (one byte of every client's, which the server reads).
         fraction: Bits behind the point; None: 30 of 32, 40 of 64, for vectors that carry their
             weight in a mean, so that sums of 10 clients hold values up to 0.2 or 800,000 each.
-        threshold: How many clients can recover keys, more than half of them; None: two thirds,
+        threshold: How many clients can recover keys, somewhat more than half; None: two thirds,
             rounded up, at least 3.
     """
 

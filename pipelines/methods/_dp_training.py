@@ -145,8 +145,8 @@ def clipped_sum(
     Args:
         weights: (K, p).
         patients: How many patient codes there are.
-        precise: Sum in float64, as secret noise asks for: in float32 the order of summing moves a sum
-            by more than the guarantee leaves room for.
+        precise: Sum in float64, as secret noise asks for: in float32 the order of summing moves a
+            sum by more than the guarantee leaves room for.
     """
     parts = network.unpack(weights)
     layers = len(parts) // 2

@@ -155,7 +155,8 @@ class FederatedPrivate(Federated):
         )
         notes = (
             "One record of each patient is trained on. How many patients a hospital has is read "
-            "from a noisy count, which the guarantee includes; which hospitals take part is public.",
+            "from a noisy count, which the guarantee includes; which hospitals take part is "
+            "public.",
             describe_noise(rng),
         )
         server = ("server", "one patient's part in an update", f"bounded: epsilon {self.epsilon:g}")

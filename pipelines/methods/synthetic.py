@@ -113,8 +113,8 @@ class Synthetic(Method):
         return sampler, sampler.sample(self._count(sampler, members), rng)
 
     def _count(self, sampler: Sampler, members: Records) -> int:
-        """How many rows to draw: of a private table as many as its noisy counts say, since the exact
-        number of patients is among what a guarantee for one added or removed covers."""
+        """How many rows to draw: of a private table as many as its noisy counts say, since a
+        guarantee for one patient added or removed covers their exact number."""
         if self.rows is not None:
             return self.rows
         if sampler.claim.epsilon is None:

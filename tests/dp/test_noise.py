@@ -27,8 +27,8 @@ def surely_zero(outputs: np.ndarray) -> np.ndarray:
     """The attack of Mironov 2012 for Gaussian noise of spread 1: outputs that 1 plus a noise cannot
     have.
 
-    A double between 1/2 and 2 in size is a multiple of 2^-53, and so is what 1 and it add up to near
-    0; noise that is itself near 0 has finer bits.
+    A double between 1/2 and 2 in size is a multiple of 2^-53, and so is what 1 and it add up to
+    near 0; noise that is itself near 0 has finer bits.
     """
     return (np.abs(outputs) < NEAR) & (np.remainder(outputs * 2.0**53, 1) != 0)
 
@@ -108,7 +108,7 @@ def test_whole_numbers_stay_on_the_grid_exactly() -> None:
 
 def test_the_grids_noise_spends_no_more_than_the_claims() -> None:
     """delta(epsilon) of the discrete Gaussian, summed exactly, against the continuous closed form,
-    for a shift of whole steps. The finer the grid, the nearer: at 2^31 steps it is beyond doubles."""
+    for a shift of whole steps. The finer the grid, the nearer: 2^31 steps are beyond doubles."""
     mu = 0.5
     for steps in (64, 512, 4096):
         k = np.arange(-12 * steps, 12 * steps + 1, dtype=float)

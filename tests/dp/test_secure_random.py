@@ -149,7 +149,7 @@ def test_children_do_not_depend_on_what_was_drawn_and_spawned_ones_differ() -> N
 
 
 def test_only_a_drawn_key_counts_as_a_secret() -> None:
-    """A seed that was typed in, or a family derived from one, drives the cipher and keeps nothing."""
+    """A seed that was typed in, or a family derived from one, drives the cipher, no more."""
     assert is_secret(Seeds(2**255 + 1).secret_rng("fit"))
     for weak in (Seeds(0), Seeds(2**64), Seeds(0).child("brought"), Seeds(2**128 - 1)):
         assert not is_secret(weak.secret_rng("fit"))

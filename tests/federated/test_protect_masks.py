@@ -404,7 +404,7 @@ def test_two_lists_read_an_update_where_two_groups_fit_and_such_terms_are_refuse
         Terms(10, 60, threshold, 32, 24)
 
 
-@pytest.mark.parametrize(("clients", "threshold"), [(10, 6), (10, 7), (5, 3), (4, 3), (3, 3)])
+@pytest.mark.parametrize(("clients", "threshold"), [(10, 6), (10, 7), (5, 4), (4, 3), (3, 3)])
 def test_two_lists_read_nothing_whoever_is_told_which(clients: int, threshold: int) -> None:
     rng = np.random.default_rng(0)
     for target in range(0, clients, 3):
@@ -414,6 +414,77 @@ def test_two_lists_read_nothing_whoever_is_told_which(clients: int, threshold: i
             # The target itself, and everybody, may be asked with both lists.
             seen = read_by_two_lists(own, target, order[:told_all], [*order[told_all:], *order])
             assert not reads(seen, own.vectors[target])
+
+
+def read_a_pair_by_many_lists(own: Round, pair: tuple[int, int]) -> np.ndarray | None:
+    """What a server reads that tells every client another list of who arrived: never that the pair
+    did not, and of the others, in turn, as many as a list may lack. With enough shares of the mask
+    keys of all others, the sum of the two is left; None where there are too few."""
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+    n, t = own.terms.clients, own.terms.threshold
+    others = [i for i in range(n) if i not in pair]
+    sent = {i: own.send(i) for i in range(n)}
+    given: dict[int, dict[int, int]] = {i: {} for i in range(n)}
+    told: dict[int, set[int]] = {i: set() for i in others}
+    for c in sorted(range(n), key=lambda c: c in pair):
+        named = sorted((j for j in others if j != c), key=lambda j: len(told[j]))[: n - t]
+        for j in named:
+            told[j].add(c)
+        answer = own.clients[c].reveal([i for i in range(n) if i not in named])
+        for i in (*pair, *named):
+            given[i][c + 1] = int.from_bytes(answer[i * 33 : (i + 1) * 33], "big")
+    if min(len(given[i]) for i in range(n)) < t:
+        return None
+    total = np.zeros(own.terms.size, own.terms.dtype)
+    for i in pair:
+        total += np.frombuffer(sent[i], own.terms.dtype)
+        total -= _masks.keystream(_masks.join_secret(given[i]), own.terms.size, own.terms.dtype)
+    for j in others:
+        key = X25519PrivateKey.from_private_bytes(_masks.join_secret(given[j]))
+        for i in pair:
+            agreed = _masks.agree(key, own.server.keys[i][32:64], b"mask")
+            stream = _masks.keystream(agreed, own.terms.size, own.terms.dtype)
+            total = total - stream if i < j else total + stream
+    return own.terms.decode(total)
+
+
+def test_many_lists_read_the_sum_of_two_at_half_and_such_terms_are_refused() -> None:
+    own = Round(5, 60, unchecked_terms(5, 60, 3))
+    assert reads(read_a_pair_by_many_lists(own, (1, 4)), own.vectors[[1, 4]].sum(axis=0))
+    with pytest.raises(PrivauditError, match=r"sum of two(.|\n)*at least 4"):
+        Terms(5, 60, 3, 32, 24)
+
+
+@pytest.mark.parametrize("clients", range(3, 13))
+def test_many_lists_read_no_sum_of_two_at_the_least_threshold_allowed(clients: int) -> None:
+    least = next(t for t in range(3, clients + 1) if allowed(clients, t))
+    assert least <= SecureSum().quorum(clients)
+    own = Round(clients, 60, Terms(clients, 60, least, 32, 24))
+    assert read_a_pair_by_many_lists(own, (0, 1)) is None
+
+
+def allowed(clients: int, threshold: int) -> bool:
+    try:
+        Terms(clients, 60, threshold, 32, 24)
+    except PrivauditError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("clients", [6, 9])
+def test_a_server_that_holds_keys_or_shares_back_is_refused(clients: int) -> None:
+    """With masks shared with `threshold - 1` others alone, whose keys a server gets by lists on
+    which they dropped out, one update is read: of 10 clients at a threshold of 6, say."""
+    own = Round(clients)
+    few = own.terms.threshold - 1
+    with pytest.raises(PrivauditError, match="holds some back"):
+        own.clients[0].send(own.vectors[0], dict(list(own.inbox(0).items())[:few]))
+    terms = own.terms
+    late = {i: Client(i, terms) for i in range(clients)}
+    keys = {i: client.advertise() for i, client in late.items()}
+    with pytest.raises(PrivauditError, match="leaves some out"):
+        late[0].share({i: keys[i] for i in range(terms.threshold)})
 
 
 def test_a_client_sends_one_vector_under_its_masks() -> None:

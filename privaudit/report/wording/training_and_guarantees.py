@@ -50,8 +50,8 @@ def word_composed(c: ComposedClaim) -> str:
     how = "their noisy steps composed" if c.method == "pld" else "epsilons and deltas added up"
     return (
         f"Whoever holds {list_names(c.subjects)} together holds one guarantee: epsilon "
-        f"{word_budget(c)}, for one {c.unit} ({c.neighbours}; {how}). They were trained on the same "
-        "patients, so none of their guarantees holds alone once several of them are handed out."
+        f"{word_budget(c)}, for one {c.unit} ({c.neighbours}; {how}). They were trained on the "
+        "same patients, so none of their guarantees holds alone once several are handed out."
     )
 
 

@@ -111,7 +111,12 @@ class _Door:
         hide = self.both and about is States.OUTCOMES and f.attack not in marginals.WITHOUT_OUTCOMES
         rare = find_rare_columns(f.estimates)
         estimates = tuple(
-            withhold(e) if hide or e.metric.at in rare else self.estimate(e, False)
+            # Poisoning is tried on as many of one outcome as of the other: its n states them too.
+            replace(withhold(e), n={})
+            if hide
+            else withhold(e)
+            if e.metric.at in rare
+            else self.estimate(e, False)
             for e in f.estimates
         )
         lost = any(
@@ -121,7 +126,7 @@ class _Door:
         return replace(
             f,
             estimates=estimates,
-            curves=() if lost else f.curves,
+            curves=() if hide or lost else f.curves,
             groups=self.groups(f.groups),
             caveats=tuple(map(self.caveat, f.caveats)),
         )

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 
 from privaudit.disclosure_limits import MIN_CELL
 from privaudit.results import Cell, Data
-from privaudit.stats.groups import suppressed
 
 CANDIDATES = 5
 """So many values at least a hidden count under ten may have, for a reader of all that is shown."""
@@ -100,9 +99,26 @@ def hide_levels(cells: Iterable[Cell]) -> frozenset[str]:
     for cell in cells:
         if not cell.outcome and cell.pool in POOLS:
             sizes[cell.level][cell.pool] = cell.patients
-    return suppressed(
+    return cover_small(
         {level: tuple(of.get(pool, 0) for pool in POOLS) for level, of in sizes.items()}
     )
+
+
+def cover_small(sizes: Mapping[str, tuple[int, ...]]) -> frozenset[str]:
+    """Levels not to be shown: fewer than 10 patients in a pool, also not by subtracting the others.
+
+    sizes: level -> patients in each pool. When any level is hidden, the next smallest joins until
+    two are, and until the hidden hold at least 10 patients together in each pool.
+    """
+    order = sorted(sizes, key=lambda level: (min(sizes[level]), sum(sizes[level]), level))
+    hidden = [level for level in order if min(sizes[level]) < MIN_CELL]
+    for level in order:
+        together = [sum(pool) for pool in zip(*(sizes[h] for h in hidden), strict=True)]
+        if not hidden or (len(hidden) > 1 and min(together) >= MIN_CELL):
+            break
+        if level not in hidden:
+            hidden.append(level)
+    return frozenset(hidden)
 
 
 def hide_outcomes(cells: Iterable[Cell], gone: frozenset[str]) -> frozenset[str]:
@@ -170,6 +186,7 @@ __all__ = [
     "CANDIDATES",
     "Hidden",
     "any_close",
+    "cover_small",
     "find_hidden",
     "hide_levels",
     "hide_outcomes",

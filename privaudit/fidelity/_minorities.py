@@ -15,7 +15,7 @@ from privaudit.fidelity._align import Pools
 from privaudit.records import Records
 from privaudit.results import Estimate, GroupResult
 from privaudit.stats import rates, resample
-from privaudit.stats.groups import fold, holm, suppressed
+from privaudit.stats.groups import find_small, fold, holm
 from privaudit.stats.paired import Gap, auroc_loss, gap
 from privaudit.stats.prediction import auroc
 
@@ -35,9 +35,9 @@ def groups(
     """Each group's share real and synthetic where a column gives the group, and utility for it.
 
     answers: (non-members, k) of the synthetic-trained and of the real-trained model, None where no
-    model could be trained. Groups of fewer than 10 patients are suppressed, and so is what would
-    give them by subtraction. p: of a Wald test of the group's loss of AUROC against everyone
-    else's, patients as clusters, Holm-adjusted over all groups.
+    model could be trained. Groups of fewer than 10 patients are suppressed. p: of a Wald test of
+    the group's loss of AUROC against everyone else's, patients as clusters, Holm-adjusted over all
+    groups.
     """
     inside, outside = pools.members, pools.nonmembers
     found: list[Found] = []
@@ -52,7 +52,7 @@ def groups(
             )
             for level in levels
         }
-        hidden = suppressed(sizes)
+        hidden = find_small(sizes)
         for level in levels:
             if level in hidden:
                 found.append((by, level, None, None))

@@ -20,9 +20,16 @@ TOO_FEW = Reason(ReasonCode.TOO_FEW_PATIENTS, {"least": MIN_CELL})
 
 
 def withhold(audit: Audit) -> Audit:
-    """The document without any estimate, group or count that rests on 1 to 9 patients, also not by
-    subtraction within a grouping."""
-    return replace(audit, data=_data(audit), subjects=tuple(_subject(s) for s in audit.subjects))
+    """The document without any estimate, group or count that rests on 1 to 9 patients.
+
+    Also not by subtraction within a grouping, where the records are of people and not open.
+    """
+    closed = audit.data.real and not audit.manifest.exact_counts
+    return replace(
+        audit,
+        data=_data(audit.data) if closed else audit.data,
+        subjects=tuple(_subject(s, closed) for s in audit.subjects),
+    )
 
 
 def is_small(e: Estimate) -> bool:
@@ -41,12 +48,8 @@ def withhold_verdicts(verdicts: Verdicts) -> Verdicts:
     return verdicts if shown == verdicts.verdicts else replace(verdicts, verdicts=shown)
 
 
-def _data(audit: Audit) -> Data:
-    """Counts of 1 to 9 among the facts left out; generated records describe nobody, and open ones
-    hide nobody."""
-    data = audit.data
-    if not data.real or audit.manifest.exact_counts:
-        return data
+def _data(data: Data) -> Data:
+    """Counts of 1 to 9 among the facts left out."""
     facts = {name: fact for name, fact in data.facts.items() if not _is_small_count(name, fact)}
     return data if facts == dict(data.facts) else replace(data, facts=facts)
 
@@ -56,23 +59,23 @@ def _is_small_count(name: str, fact: str | int | float) -> bool:
     return counts and name not in SETTINGS
 
 
-def _subject(s: Subject) -> Subject:
+def _subject(s: Subject, closed: bool) -> Subject:
     return replace(
         s,
         utility=_estimates(s.utility),
         utility_members=_estimates(s.utility_members),
-        utility_groups=suppress_groups(s.utility_groups, _total(s.utility)),
-        headline=None if s.headline is None else _finding(s.headline),
-        outcomes=tuple(_outcome(o) for o in s.outcomes),
+        utility_groups=suppress_groups(s.utility_groups, _total(s.utility), closed),
+        headline=None if s.headline is None else _finding(s.headline, closed),
+        outcomes=tuple(_outcome(o, closed) for o in s.outcomes),
         controls=tuple(_control(c) for c in s.controls),
     )
 
 
-def _outcome(o: Outcome) -> Outcome:
-    return _finding(o) if isinstance(o, Finding) else o
+def _outcome(o: Outcome, closed: bool) -> Outcome:
+    return _finding(o, closed) if isinstance(o, Finding) else o
 
 
-def _finding(f: Finding) -> Finding:
+def _finding(f: Finding, closed: bool) -> Finding:
     if f.attack in HOSPITALS:
         return f
     own = _estimates(f.estimates)
@@ -80,7 +83,7 @@ def _finding(f: Finding) -> Finding:
     return replace(
         f,
         estimates=own,
-        groups=suppress_groups(f.groups, _total(f.estimates)),
+        groups=suppress_groups(f.groups, _total(f.estimates), closed),
         curves=() if hidden else f.curves,
     )
 
@@ -112,13 +115,14 @@ def _total(estimates: Iterable[Estimate]) -> Mapping[str, int]:
 
 
 def suppress_groups(
-    found: Sequence[GroupResult], total: Mapping[str, int]
+    found: Sequence[GroupResult], total: Mapping[str, int], closed: bool = True
 ) -> tuple[GroupResult, ...]:
-    """Groups with the small ones suppressed, and as many more as subtraction asks for."""
+    """Groups with the small ones suppressed, and, of closed records, as many more as subtraction
+    asks for."""
     hidden: set[int] = set()
     for by in dict.fromkeys(g.by for g in found):
         own = [i for i, g in enumerate(found) if g.by == by]
-        hidden |= _hidden({i: _sizes(found[i]) for i in own}, found, total)
+        hidden |= _hidden({i: _sizes(found[i]) for i in own}, found, total, closed)
     return tuple(
         replace(g, estimates=(), p_adjusted=None, suppressed=True)
         if i in hidden and not g.suppressed
@@ -128,7 +132,10 @@ def suppress_groups(
 
 
 def _hidden(
-    sizes: Mapping[int, Mapping[str, int]], found: Sequence[GroupResult], total: Mapping[str, int]
+    sizes: Mapping[int, Mapping[str, int]],
+    found: Sequence[GroupResult],
+    total: Mapping[str, int],
+    closed: bool,
 ) -> set[int]:
     """Which groups of one grouping must not be shown.
 
@@ -139,7 +146,7 @@ def _hidden(
         i for i in sizes if found[i].suppressed or any(is_small(e) for e in found[i].estimates)
     }
     order = sorted((i for i in sizes if i not in hidden), key=lambda i: (sum(sizes[i].values()), i))
-    while hidden and order:
+    while closed and hidden and order:
         left = {
             name: total[name] - sum(sizes[i].get(name, 0) for i in order)
             for name in PEOPLE

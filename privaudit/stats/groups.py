@@ -29,21 +29,13 @@ OTHERS = "(other)"
 """The level that stands for all of fewer than 10 patients each."""
 
 
-def suppressed(sizes: Mapping[str, tuple[int, ...]]) -> frozenset[str]:
-    """Levels not to be shown: fewer than 10 patients in a pool, also not by subtracting the others.
+def find_small(sizes: Mapping[str, tuple[int, ...]]) -> frozenset[str]:
+    """Levels of which nothing is estimated: fewer than 10 patients in a pool.
 
-    sizes: level -> patients in each pool. When any level is suppressed, the next smallest joins
-    until two are, and until the suppressed hold 0 or at least 10 patients together in each pool.
+    sizes: level -> patients in each pool. What must not be shared beside them, because subtraction
+    would give them, `privaudit.disclosure` decides.
     """
-    order = sorted(sizes, key=lambda level: (min(sizes[level]), sum(sizes[level]), level))
-    hidden = [level for level in order if min(sizes[level]) < MIN_CELL]
-    for level in order:
-        together = [sum(pool) for pool in zip(*(sizes[h] for h in hidden), strict=True)]
-        if not hidden or (len(hidden) > 1 and min(together) >= MIN_CELL):
-            break
-        if level not in hidden:
-            hidden.append(level)
-    return frozenset(hidden)
+    return frozenset(level for level, pools in sizes.items() if min(pools) < MIN_CELL)
 
 
 def rare_joined(pools: Sequence[Records]) -> tuple[Records, ...]:
@@ -204,7 +196,7 @@ def score_groups(
             level: tuple(resample.count(i[m]) for i, m in zip(ids, masks[level], strict=True))
             for level in levels
         }
-        hidden = suppressed(counts)
+        hidden = find_small(counts)
         for level in levels:
             if level in hidden:
                 found.append((by, level, None, None))
@@ -354,7 +346,7 @@ def measure_levels(
         (labels,) = fold((read_labels(groups[by], len(ids), by),), (ids,))
         levels = np.unique(labels).tolist()
         counts = {level: (resample.count(ids[labels == level]),) for level in levels}
-        hidden = suppressed(counts)
+        hidden = find_small(counts)
         for level in levels:
             if level in hidden:
                 found.append((by, level, None, None))

@@ -178,8 +178,10 @@ class Attacker:
     def read_finding(self, finding: Mapping[str, Any]) -> None:
         self.read_groups(finding["groups"], "")
         if finding["family"] in RATES_OF_OUTCOMES:
-            shown = any(e["value"] is not None for e in finding["estimates"]) or finding["curves"]
-            if shown:
+            tried = finding["family"] == "poisoning" and any(e["n"] for e in finding["estimates"])
+            shown = any(e["value"] is not None for e in finding["estimates"])
+            # Poisoning is tried on as many of one outcome as of the other.
+            if shown or tried or finding["curves"]:
                 self.know_outcomes("nonmembers")
             return
         # An attack that names the usual value for everybody is right as often as a guess.

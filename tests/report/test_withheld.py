@@ -34,7 +34,8 @@ def with_groups(found: tuple[GroupResult, ...], n: dict[str, int]) -> Audit:
     outcomes = (replace(game, groups=found, estimates=all_, curves=()),)
     headline = replace(s.headline, groups=())
     kept = replace(s, outcomes=outcomes, headline=headline, utility_groups=())
-    return replace(sample(), subjects=(kept,))
+    closed = replace(sample().data, real=True)
+    return replace(sample(), data=closed, subjects=(kept,))
 
 
 def rows_of(audit: Audit, first: str) -> list[list[str]]:
@@ -71,7 +72,6 @@ def test_groups_of_the_engine_show_no_small_cell(
     found = score_groups(evidence, patients=ids, groups={"kind": (labels[0], labels[1])}, rng=rng)
     n = {"member_patients": sum(members), "nonmember_patients": sum(others)}
     audit = with_groups(found, n)
-    assert withhold(audit) == audit
     sizes = shown_sizes(audit)
     truth = {f"kind: L{i}": (a, b) for i, (a, b) in enumerate(zip(members, others, strict=True))}
     for name, size in sizes.items():

@@ -14,6 +14,7 @@ import json
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -25,6 +26,12 @@ import numpy as np
 from privaudit.records import Column, Records
 from privaudit.restricted import is_restricted, make_owners_own
 
+DAMAGED = (
+    *(OSError, ValueError, KeyError, EOFError, NotImplementedError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+"""What reading an archive of arrays raises that is cut short or altered: one flipped bit may name a
+compression that there is not, or a password."""
 _ARRAYS = ("X", "y", "patient", "site", "series")
 
 
@@ -58,7 +65,7 @@ class Store:
             seal = arrays.pop("seal").tobytes()
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except DAMAGED:
             path.unlink(missing_ok=True)
             return None
         if not hmac.compare_digest(seal, self._seal(kind, key, _digest(arrays))):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from privaudit.engine import measure
+from privaudit.engine.store import DAMAGED
 from privaudit.records import Records, Split
 
 _GROUP = "groups_"
@@ -88,7 +88,7 @@ def load(path: Path) -> dict[str, np.ndarray]:
             return {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise Unreadable("missing") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except DAMAGED:
         raise Unreadable("not readable") from None
 
 

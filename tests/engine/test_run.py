@@ -78,8 +78,11 @@ def test_a_run_leaves_a_whole_folder_and_a_memoriser_is_found(tmp_path: Path) ->
         "argv.txt",
         "audit.json",
         "flow.csv",
+        "plan.json",
+        "releases",
         "scores",
         "split.npz",
+        "steps.json",
     }
     for folder in (finished.folder / "restricted", tmp_path / "restricted"):
         assert folder.stat().st_mode & 0o777 == 0o700

@@ -89,3 +89,18 @@ def test_a_writer_that_breaks_leaves_nothing(tmp_path: Path) -> None:
 def test_keys_tell_parts_apart() -> None:
     assert key_of("ab", "c") != key_of("a", "bc")
     assert key_of("a", 1) == key_of("a", "1")
+
+
+def test_what_was_written_without_the_key_or_moved_is_thrown_away(tmp_path: Path) -> None:
+    own, other = Store(str(tmp_path), b"k" * 32), Store(str(tmp_path), b"j" * 32)
+    for key in ("a", "b", "c"):
+        own.put_arrays("kind", key, {"x": np.arange(3)})
+        own.put_json("kind", key, {"x": key})
+    other.put_arrays("kind", "b", {"x": np.arange(4)})
+    other.put_json("kind", "b", {"x": "forged"})
+    for suffix in (".npz", ".json"):
+        own.path("kind", "c", suffix).write_bytes(own.path("kind", "a", suffix).read_bytes())
+    assert own.get_json("kind", "a") == {"x": "a"}
+    for key in ("b", "c"):
+        assert own.get_arrays("kind", key) is None
+        assert own.get_json("kind", key) is None

@@ -10,9 +10,10 @@ import pytest
 from toy_audit import CANARY
 
 from privaudit import commitments
+from privaudit.cli import main
 from privaudit.engine.folder import read
 from privaudit.errors import PrivauditError
-from privaudit.evidence import bom, ledger, verify
+from privaudit.evidence import bom, ledger, seal, verify
 from privaudit.evidence.statement import canonical
 
 DATA = "hmac-sha256:0123456789ab:" + "a" * 64
@@ -173,4 +174,52 @@ def test_the_bill_of_materials_is_made_of_the_audit_alone(run: Path) -> None:
     assert len(refs) == len(set(refs))
     assert {d for part in tree["dependencies"] for d in part["dependsOn"]} <= set(refs)
     libraries = {c["name"]: c["version"] for c in tree["components"] if c["type"] == "library"}
+    provided = {c["name"] for c in tree["components"] if "hashes" in c}
+    assert provided == {one.name for one in audit.manifest.plugins}
     assert libraries == dict(audit.manifest.packages)
+
+
+def test_lines_that_only_look_like_entries_are_faults(tmp_path: Path) -> None:
+    once(tmp_path, 0)
+    path = tmp_path / ledger.LEDGER
+    whole = path.read_bytes()
+    first = json.loads(whole.splitlines()[0])
+    for change in ({"at": 5}, {"mac": None}, {"mac": "é"}, {"code": "0"}, {"more": "x"}):
+        line = json.dumps({**first, **change}, sort_keys=True).encode()
+        path.write_bytes(line + b"\n" + whole)
+        assert ledger.read(tmp_path).faults, change
+    path.write_bytes(b"[" * 100_000 + b"\n")
+    assert ledger.read(tmp_path).faults
+
+
+def test_without_the_key_nobody_can_add_a_line(tmp_path: Path) -> None:
+    once(tmp_path, 0)
+    path = tmp_path / ledger.LEDGER
+    whole = path.read_bytes()
+    ledger._add(path, b"k" * 32, {"attempt": "x", "event": "ended", "run": "run-0"})
+    assert any("not written under the key" in fault for fault in ledger.read(tmp_path).faults)
+    path.write_bytes(whole)
+    (tmp_path / "restricted" / commitments.KEY).unlink()
+    book = ledger.read(tmp_path)
+    assert (book.keyed, book.faults) == (False, ())
+
+
+def test_a_gate_does_not_judge_a_run_that_was_sealed_again(
+    run: Path, copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judge = ["check", str(run), "--policy", str(copied / "policy.toml")]
+    assert main(judge) != 4
+    path = run / "shareable" / "report.md"
+    path.write_text("No risk.", encoding="utf-8")
+    seal(run)
+    assert main(judge) == 4
+    assert "sealed again by other means" in capsys.readouterr().err
+    assert main(["report", str(run)]) == 2
+
+
+def test_a_report_written_again_by_privaudit_is_noted(run: Path, copied: Path) -> None:
+    assert main(["report", str(run), "--policy", str(copied / "policy.toml")]) == 0
+    found = verify(run, policy=copied / "policy.toml", numbers=False)
+    assert found.code == 0
+    notes = next(one.notes for one in found.checks if one.name == "attempts")
+    assert "the run's report was written again 1 time(s)" in notes

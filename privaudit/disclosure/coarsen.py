@@ -84,6 +84,9 @@ def coarsen(audit: Audit) -> Audit:
         ),
         caveats=rounding.caveats(audit.caveats),
         untrained=tuple(map(rounding.untrained, audit.untrained)),
+        composed=tuple(
+            replace(one, epsilon=steps.up(one.epsilon, CLAIM_PLACES)) for one in audit.composed
+        ),
     )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from privaudit import __version__, plugins
 from privaudit.commitments import load_key
 from privaudit.contracts import Prepared
+from privaudit.disclosure import steps
 from privaudit.dp.together import compose_claims
 from privaudit.engine import cohorts, document, jobs, planned
 from privaudit.engine.configure import Request
@@ -147,7 +148,7 @@ def run(
     except PrivauditError:
         folder.discard()
         raise
-    stage.end(f"{len(prepared.records)} records")
+    stage.end(describe_size(prepared))
     seen = None
     if witness is not None:
         data_name = witness.commit(prepared.records.fingerprint)
@@ -212,7 +213,7 @@ def forecast_only(
     prepared = request.task.prepare(
         data, restricted / "cache", lambda what, share: stage.step(what, share, 1.0)
     )
-    stage.end(f"{len(prepared.records)} records")
+    stage.end(describe_size(prepared))
     split = assign_split(prepared, request)
     with hold(restricted / f"{PLANNED}{secrets.token_hex(4)}") as scratch:
         tables = Store(str(scratch))
@@ -221,6 +222,12 @@ def forecast_only(
         work = Work(request, bench, plan(request, split), workers, listen, None)
         todo = work.todo()
         return work.plan, forecast(work.plan, bench, workers, todo), todo
+
+
+def describe_size(prepared: Prepared) -> str:
+    """How many records were read; of patients in tens, since events may be handed on."""
+    count = len(prepared.records)
+    return f"about {steps.count_down(count)} records" if prepared.real else f"{count} records"
 
 
 def derive_streams(request: Request, key: bytes) -> Request:

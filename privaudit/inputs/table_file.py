@@ -23,7 +23,7 @@ from privaudit.inputs.parquet_footer import (
     CELL_BYTES,
     FREE_BYTES,
     MAX_RATIO,
-    BadFooter,
+    BadThrift,
     measure_memory,
     read_footer,
 )
@@ -332,7 +332,7 @@ def _refuse_false_footer(path: Path, what: str) -> None:
     """Refuse what a Parquet file declares before its library sets memory aside for it."""
     try:
         footer = read_footer(path)
-    except (OSError, BadFooter):
+    except (OSError, BadThrift):
         raise _damaged(what) from None
     if footer.nested:
         raise _nested(what)

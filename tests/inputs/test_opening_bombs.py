@@ -355,3 +355,18 @@ def test_an_array_whose_description_is_no_python_is_refused() -> None:
     raw = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + b"\0" * 16
     with pytest.raises(PrivauditError, match="cannot be read without running it"):
         read_arrays(zipped([("a.npy", raw)]))
+
+
+def test_a_page_that_says_it_holds_anything_is_refused(tmp_path: Path) -> None:
+    # Found by fuzzing: Polars sets aside what a page declares, and ends the process.
+    path = tmp_path / "t.parquet"
+    pl.DataFrame({"a": np.arange(50.0)}).write_parquet(path, compression="uncompressed")
+    read(path)
+    raw = path.read_bytes()
+    # The first page's header holds the number of its values (50) as one byte.
+    place = raw.index(varint(50), 4)
+    assert place < 60
+    for number in (b"\x01", b"\x66", b"\x00"):
+        path.write_bytes(raw[:place] + number + raw[place + 1 :])
+        with pytest.raises(PrivauditError, match="cannot be read to its end"):
+            read(path)

@@ -83,7 +83,7 @@ def _check(tree: dict[int, Any], size: int, file: BinaryIO) -> Footer:
         widest, total = max(widest, here), total + here
         for chunk in chunks:
             facts = chunk[3]
-            first = min(facts[9], facts.get(11) or facts[9])
+            first = _find_first(facts)
             if facts[7] < 0 or facts[6] < 0 or first < 0 or first + facts[7] > size:
                 raise BadThrift("a chunk")
             packed, unpacked = packed + facts[7], unpacked + facts[6]
@@ -91,11 +91,16 @@ def _check(tree: dict[int, Any], size: int, file: BinaryIO) -> Footer:
     if total != rows or packed > size:
         raise BadThrift("rows")
     nested = any(children[1:])
-    for group in groups if not nested else ():
+    for group in (one for one in groups if one[3] and not nested):
         for facts in (chunk[3] for chunk in group[1]):
-            first = min(facts[9], facts.get(11) or facts[9])
+            first = _find_first(facts)
             check_pages(file, first, facts[7], group[3])
     return Footer(rows, columns, widest, unpacked, nested)
+
+
+def _find_first(facts: dict[int, Any]) -> int:
+    """Where a chunk's pages begin: at its dictionary, where it has one; 0 is for none."""
+    return min((place for place in (facts[9], facts.get(11)) if place), default=0)
 
 
 __all__ = ["CELL_BYTES", "FREE_BYTES", "MAX_RATIO", "BadThrift", "measure_memory", "read_footer"]

@@ -370,3 +370,21 @@ def test_a_page_that_says_it_holds_anything_is_refused(tmp_path: Path) -> None:
         path.write_bytes(raw[:place] + number + raw[place + 1 :])
         with pytest.raises(PrivauditError, match="cannot be read to its end"):
             read(path)
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_honest_parquet_files_are_read(version: str, dictionary: bool, tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    texts = [None, "", "a", "bb" * 50] * 50
+    table = pyarrow.table({"a": list(range(200)), "b": texts, "c": [None] * 200})
+    path = tmp_path / "t.parquet"
+    how = {"data_page_version": version, "use_dictionary": dictionary, "data_page_size": 100}
+    with parquet.ParquetWriter(path, table.schema, compression="zstd", **how) as writer:
+        # A group of no rows says that its pages begin at 0.
+        writer.write_table(table.slice(0, 0))
+        writer.write_table(table, row_group_size=70)
+    footer = parquet_footer.read_footer(path)
+    assert (footer.rows, footer.columns, footer.widest) == (200, 3, 70)
+    read(path)

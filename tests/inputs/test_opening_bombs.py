@@ -16,7 +16,7 @@ import pytest
 from opening import answer, audit, made
 
 from privaudit.errors import PrivauditError
-from privaudit.inputs import parquet_footer, table_file
+from privaudit.inputs import check_parquet, parquet_footer, table_file
 from privaudit.inputs.artefacts.read_arrays import read_arrays
 from privaudit.inputs.documents import parse_toml
 from privaudit.inputs.models.json_text import parse_json, parse_ubjson
@@ -110,7 +110,7 @@ def test_a_group_that_memory_cannot_hold_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_parquet(tmp_path / "t.parquet")
-    monkeypatch.setattr(table_file, "measure_memory", lambda: 20_000)
+    monkeypatch.setattr(check_parquet, "measure_memory", lambda: 20_000)
     with pytest.raises(PrivauditError, match="a group of 1,000 rows"):
         read(tmp_path / "t.parquet")
 
@@ -121,8 +121,8 @@ def test_a_parquet_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     frame = pl.DataFrame({"a": [text * 500] * 500})
     frame.write_parquet(tmp_path / "t.parquet", compression="zstd", use_pyarrow=False)
     footer = parquet_footer.read_footer(tmp_path / "t.parquet")
-    monkeypatch.setattr(table_file, "FREE_BYTES", 1_000)
-    monkeypatch.setattr(table_file, "MAX_RATIO", 0.1)
+    monkeypatch.setattr(check_parquet, "FREE_BYTES", 1_000)
+    monkeypatch.setattr(check_parquet, "MAX_RATIO", 0.1)
     assert footer.unpacked > 1_000
     with pytest.raises(PrivauditError, match="unpacks to"):
         read(tmp_path / "t.parquet")

@@ -1,7 +1,7 @@
 """What a Parquet file says of itself at its end, checked before its library believes it.
 
 A few bytes may declare any number of rows, groups and bytes, and tables within tables to any depth.
-Read is the file's metadata (Thrift, compact protocol; field numbers of parquet.thrift), no page.
+Read are the file's metadata and the headers of its pages (field numbers of parquet.thrift).
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+from privaudit.inputs.parquet_pages import check_pages
+from privaudit.inputs.thrift_compact import BadThrift, Thrift
 
 MAGIC = b"PAR1"
 MAX_FOOTER = 256 << 20
@@ -21,13 +24,6 @@ MAX_RATIO = 300
 
 FREE_BYTES = 64 << 20
 CELL_BYTES = 8
-_STOP, _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = (
-    *(0, 1, 2, 3, 7, 8, 9, 10, 11, 12),
-)
-
-
-class BadFooter(ValueError):
-    """Metadata that no writer makes."""
 
 
 @dataclass(frozen=True)
@@ -46,23 +42,21 @@ def read_footer(path: Path) -> Footer:
     """The metadata of a Parquet file, its numbers held against each other and the file's size.
 
     Raises:
-        BadFooter: Metadata that is damaged, contradicts itself or points outside the file.
+        BadThrift: Metadata that is damaged, contradicts itself or points outside the file.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
         if size < 12 or file.read(4) != MAGIC:
-            raise BadFooter("magic")
+            raise BadThrift("magic")
         file.seek(size - 8)
         length, end = struct.unpack("<I4s", file.read(8))
         if end != MAGIC or length > min(size - 12, MAX_FOOTER):
-            raise BadFooter("length")
+            raise BadThrift("length")
         file.seek(size - 8 - length)
-        raw = file.read(length)
-    try:
-        tree = _Thrift(raw).struct(MAX_DEPTH)
-        return _check(tree, size)
-    except (IndexError, KeyError, TypeError, AttributeError, struct.error):
-        raise BadFooter("metadata") from None
+        try:
+            return _check(Thrift(file.read(length)).struct(MAX_DEPTH), size, file)
+        except (IndexError, KeyError, TypeError, AttributeError, struct.error):
+            raise BadThrift("metadata") from None
 
 
 def measure_memory() -> int:
@@ -73,111 +67,40 @@ def measure_memory() -> int:
         return 16 << 30
 
 
-def _check(tree: dict[int, Any], size: int) -> Footer:
+def _check(tree: dict[int, Any], size: int, file: BinaryIO) -> Footer:
     schema, rows, groups = tree[2], tree[3], tree.get(4, [])
     if len(groups) > MAX_GROUPS or rows < 0:
-        raise BadFooter("groups")
+        raise BadThrift("groups")
     children = [one.get(5, 0) for one in schema]
     if not children or children[0] != sum(1 for _ in children[1:]) - sum(children[1:]):
-        raise BadFooter("schema")
+        raise BadThrift("schema")
     columns = sum(1 for count in children[1:] if not count)
     widest = total = packed = unpacked = 0
     for group in groups:
         here, chunks = group[3], group[1]
         if here < 0 or len(chunks) != columns:
-            raise BadFooter("a group")
+            raise BadThrift("a group")
         widest, total = max(widest, here), total + here
         for chunk in chunks:
             facts = chunk[3]
-            first = min(facts[9], facts.get(11, facts[9]))
+            first = _find_first(facts)
             if facts[7] < 0 or facts[6] < 0 or first < 0 or first + facts[7] > size:
-                raise BadFooter("a chunk")
+                raise BadThrift("a chunk")
             packed, unpacked = packed + facts[7], unpacked + facts[6]
     # Chunks that lie over one another would be unpacked again and again.
     if total != rows or packed > size:
-        raise BadFooter("rows")
-    return Footer(rows, columns, widest, unpacked, any(children[1:]))
+        raise BadThrift("rows")
+    nested = any(children[1:])
+    for group in (one for one in groups if one[3] and not nested):
+        for facts in (chunk[3] for chunk in group[1]):
+            first = _find_first(facts)
+            check_pages(file, first, facts[7], group[3])
+    return Footer(rows, columns, widest, unpacked, nested)
 
 
-class _Thrift:
-    """The compact protocol, as much of it as metadata needs."""
-
-    def __init__(self, raw: bytes) -> None:
-        self.raw, self.at = raw, 0
-
-    def byte(self) -> int:
-        self.at += 1
-        return self.raw[self.at - 1]
-
-    def varint(self) -> int:
-        found = shift = 0
-        while True:
-            part = self.byte()
-            found |= (part & 127) << shift
-            if part < 128:
-                return found
-            shift += 7
-            if shift > 63:
-                raise BadFooter("a number")
-
-    def number(self) -> int:
-        found = self.varint()
-        return (found >> 1) ^ -(found & 1)
-
-    def value(self, kind: int, depth: int) -> Any:
-        if depth <= 0:
-            raise BadFooter("depth")
-        if kind == _BYTE:
-            return self.byte()
-        if kind < _DOUBLE:
-            return self.number()
-        if kind == _DOUBLE:
-            self.at += 8
-            return None
-        if kind == _BINARY:
-            length = self.varint()
-            if length > len(self.raw) - self.at:
-                raise BadFooter("a text")
-            self.at += length
-            return None
-        if kind in (_LIST, _SET):
-            return self.list(depth)
-        if kind == _MAP:
-            return self.map(depth)
-        if kind == _STRUCT:
-            return self.struct(depth - 1)
-        raise BadFooter("a type")
-
-    def list(self, depth: int) -> list[Any]:
-        head = self.byte()
-        count, kind = head >> 4, head & 15
-        count = self.varint() if count == 15 else count
-        if count > len(self.raw) - self.at:
-            raise BadFooter("a list")
-        if kind in (_TRUE, _FALSE):
-            self.at += count
-            return []
-        return [self.value(kind, depth - 1) for _ in range(count)]
-
-    def map(self, depth: int) -> None:
-        count = self.varint()
-        if count > len(self.raw) - self.at:
-            raise BadFooter("a map")
-        kinds = self.byte() if count else 0
-        for _ in range(count):
-            self.value(kinds >> 4, depth - 1)
-            self.value(kinds & 15, depth - 1)
-
-    def struct(self, depth: int) -> dict[int, Any]:
-        if depth <= 0:
-            raise BadFooter("depth")
-        found: dict[int, Any] = {}
-        field = 0
-        while (head := self.byte()) != _STOP:
-            kind = head & 15
-            field = field + (head >> 4) if head >> 4 else self.number()
-            found[field] = kind == _TRUE if kind in (_TRUE, _FALSE) else self.value(kind, depth)
-        return found
+def _find_first(facts: dict[int, Any]) -> int:
+    """Where a chunk's pages begin: at its dictionary, where it has one; 0 is for none."""
+    return min((place for place in (facts[9], facts.get(11)) if place), default=0)
 
 
-__all__ = ["CELL_BYTES", "FREE_BYTES", "MAX_RATIO", "BadFooter", "measure_memory", "read_footer"]
+__all__ = ["CELL_BYTES", "FREE_BYTES", "MAX_RATIO", "BadThrift", "measure_memory", "read_footer"]

@@ -19,14 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from privaudit.errors import PrivauditError
 from privaudit.inputs.cell_text import array_to_series
-from privaudit.inputs.parquet_footer import (
-    CELL_BYTES,
-    FREE_BYTES,
-    MAX_RATIO,
-    BadFooter,
-    measure_memory,
-    read_footer,
-)
+from privaudit.inputs.check_parquet import check_parquet
+from privaudit.inputs.parquet_footer import FREE_BYTES, MAX_RATIO, BadThrift
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -331,30 +325,14 @@ def _open_parquet(path: Path, what: str) -> TableFile:
 def _refuse_false_footer(path: Path, what: str) -> None:
     """Refuse what a Parquet file declares before its library sets memory aside for it."""
     try:
-        footer = read_footer(path)
-    except (OSError, BadFooter):
+        footer = check_parquet(path, what)
+    except (OSError, BadThrift):
         raise _damaged(what) from None
     if footer.nested:
         raise _nested(what)
     _refuse_width(footer.columns, what)
     if footer.rows > MAX_ROWS:
         raise _too_many_rows(footer.rows, what)
-    size = path.stat().st_size
-    if footer.unpacked > max(FREE_BYTES, MAX_RATIO * size):
-        raise PrivauditError(
-            f"{what} of {size:,} bytes unpacks to {footer.unpacked:,}",
-            f"at most {MAX_RATIO} times its size is unpacked: a small file can be made to fill the "
-            "memory",
-            "write it again from where it came, with smaller groups of rows",
-        )
-    needed, memory = footer.widest * footer.columns * CELL_BYTES, measure_memory()
-    if needed > memory // 2:
-        raise PrivauditError(
-            f"{what} has a group of {footer.widest:,} rows in {footer.columns:,} columns",
-            f"a group is read at once, and this one needs {needed / 1e9:,.0f} GB of this machine's "
-            f"{memory / 1e9:,.0f} GB",
-            "write it with smaller groups of rows, or give a sample of its patients",
-        )
 
 
 def _too_many_rows(rows: int, what: str) -> PrivauditError:

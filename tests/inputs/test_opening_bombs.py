@@ -16,7 +16,7 @@ import pytest
 from opening import answer, audit, made
 
 from privaudit.errors import PrivauditError
-from privaudit.inputs import parquet_footer, table_file
+from privaudit.inputs import check_parquet, parquet_footer, table_file
 from privaudit.inputs.artefacts.read_arrays import read_arrays
 from privaudit.inputs.documents import parse_toml
 from privaudit.inputs.models.json_text import parse_json, parse_ubjson
@@ -110,7 +110,7 @@ def test_a_group_that_memory_cannot_hold_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_parquet(tmp_path / "t.parquet")
-    monkeypatch.setattr(table_file, "measure_memory", lambda: 20_000)
+    monkeypatch.setattr(check_parquet, "measure_memory", lambda: 20_000)
     with pytest.raises(PrivauditError, match="a group of 1,000 rows"):
         read(tmp_path / "t.parquet")
 
@@ -121,8 +121,8 @@ def test_a_parquet_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     frame = pl.DataFrame({"a": [text * 500] * 500})
     frame.write_parquet(tmp_path / "t.parquet", compression="zstd", use_pyarrow=False)
     footer = parquet_footer.read_footer(tmp_path / "t.parquet")
-    monkeypatch.setattr(table_file, "FREE_BYTES", 1_000)
-    monkeypatch.setattr(table_file, "MAX_RATIO", 0.1)
+    monkeypatch.setattr(check_parquet, "FREE_BYTES", 1_000)
+    monkeypatch.setattr(check_parquet, "MAX_RATIO", 0.1)
     assert footer.unpacked > 1_000
     with pytest.raises(PrivauditError, match="unpacks to"):
         read(tmp_path / "t.parquet")
@@ -355,3 +355,36 @@ def test_an_array_whose_description_is_no_python_is_refused() -> None:
     raw = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + b"\0" * 16
     with pytest.raises(PrivauditError, match="cannot be read without running it"):
         read_arrays(zipped([("a.npy", raw)]))
+
+
+def test_a_page_that_says_it_holds_anything_is_refused(tmp_path: Path) -> None:
+    # Found by fuzzing: Polars sets aside what a page declares, and ends the process.
+    path = tmp_path / "t.parquet"
+    pl.DataFrame({"a": np.arange(50.0)}).write_parquet(path, compression="uncompressed")
+    read(path)
+    raw = path.read_bytes()
+    # The first page's header holds the number of its values (50) as one byte.
+    place = raw.index(varint(50), 4)
+    assert place < 60
+    for number in (b"\x01", b"\x66", b"\x00"):
+        path.write_bytes(raw[:place] + number + raw[place + 1 :])
+        with pytest.raises(PrivauditError, match="cannot be read to its end"):
+            read(path)
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_honest_parquet_files_are_read(version: str, dictionary: bool, tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    texts = [None, "", "a", "bb" * 50] * 50
+    table = pyarrow.table({"a": list(range(200)), "b": texts, "c": [None] * 200})
+    path = tmp_path / "t.parquet"
+    how = {"data_page_version": version, "use_dictionary": dictionary, "data_page_size": 100}
+    with parquet.ParquetWriter(path, table.schema, compression="zstd", **how) as writer:
+        # A group of no rows says that its pages begin at 0.
+        writer.write_table(table.slice(0, 0))
+        writer.write_table(table, row_group_size=70)
+    footer = parquet_footer.read_footer(path)
+    assert (footer.rows, footer.columns, footer.widest) == (200, 3, 70)
+    read(path)

@@ -28,6 +28,9 @@ FREE = {
     "Manifest.packages",
     "Manifest.platform",
     "Manifest.python",
+    "Plugin.name",
+    "Plugin.sha256",
+    "Plugin.version",
     "Subject.description",
     "Subject.trust",
 }

@@ -10,10 +10,11 @@ from privaudit.disclosure import disclose
 from privaudit.engine.folder import EXACT, read_exact
 from privaudit.engine.version import packages
 from privaudit.errors import PrivauditError
-from privaudit.evidence import ledger
+from privaudit.evidence import ledger, planned
 from privaudit.evidence.checks import Check, conclude, leave
 from privaudit.evidence.compare import Compare, Derived
 from privaudit.evidence.derive import Progress, derive
+from privaudit.restricted import NAME
 from privaudit.results import Audit
 from privaudit.seeds import commit_to, derive_entropy
 from privaudit.stats.version import STATISTICS
@@ -46,6 +47,9 @@ def check_numbers(run: Path, audit: Audit, exact: Audit | str, progress: Progres
         return conclude("numbers", [exact])
     moved = find_moved(exact, NUMERIC)
     found = derive(run, exact, rounding=ROUNDING if moved else 0.0, progress=progress)
+    compare = Compare(found, 0.0)
+    planned.check_plan(exact, run / NAME, compare)
+    planned.check_stored(exact, run / NAME, compare)
     notes = [f"{found.numbers} numbers were recomputed from the stored scores and compared"]
     if found.rounded:
         why = ", ".join(moved)

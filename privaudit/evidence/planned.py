@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from privaudit.contracts import Access
 from privaudit.engine import planned
 from privaudit.engine.planned import Planned
 from privaudit.evidence.compare import Compare
@@ -92,7 +93,7 @@ def check_stored(audit: Audit, restricted: Path, compare: Compare) -> None:
             body = read_json(restricted / "fidelity" / f"{subject.name}.json")
             compare(f"{subject.name}.fidelity", subject.fidelity, body)
         wanted["scores"] |= set(_scores_of(subject))
-        if "ANSWERS" in subject.access:
+        if Access.ANSWERS.name in subject.access:
             wanted["answers"].add(f"{subject.name}.npz")
     for folder, names in wanted.items():
         there = _list_names(restricted / folder)

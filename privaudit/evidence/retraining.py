@@ -244,7 +244,6 @@ def _compare_document(
         request.task.positive,
         prepared,
         split,
-        request.exact_counts,
     )
     compare("data", exact.data, data)
     untrained = (*request.untrained, *work.untrained.values())

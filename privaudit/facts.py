@@ -512,7 +512,8 @@ class Bound:
     lower bounds on epsilon alone. family: of the trade-off curve; delta: at which epsilon is
     stated; tried: how many numbers of guesses were tried (each at a level divided by it); made,
     right: guesses of the one that is stated, 0 where none proves anything; assigned: patients whose
-    membership was assigned at random.
+    membership was assigned at random. levels: (level, bound) pairs, the largest level first, in a
+    document that does not state the guesses.
     """
 
     method: BoundMethod
@@ -523,6 +524,7 @@ class Bound:
     made: int = 0
     right: int = 0
     assigned: int = 0
+    levels: tuple[tuple[float, float], ...] = ()
 
 
 def _check(code: StrEnum, params: Mapping[str, Param], wanted: tuple[str, ...]) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from privaudit.disclosure.coarsen import coarsen
 from privaudit.results import Audit
 
 
 def disclose(audit: Audit) -> Audit:
-    """The document that may be shared: without the secret of its random streams."""
-    return replace(audit, manifest=replace(audit.manifest, entropy=None, seed=None))
+    """The document that may be shared: rounded, and without the secret of its random streams."""
+    rounded = coarsen(audit)
+    return replace(rounded, manifest=replace(rounded.manifest, entropy=None, seed=None))
 
 
 __all__ = ["disclose"]

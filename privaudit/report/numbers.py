@@ -114,7 +114,16 @@ def _scaled(e: Estimate) -> tuple[float, float | None, float | None, int, str]:
     known = is_rate(e.metric) or e.metric.name in _UNIT_SCORES
     otherwise, most = (1, 2) if unit else (3, 3)
     decimals = places(low, high, otherwise, most if known else 4)
+    # Numbers that are shared are rounded already: no digit is printed that they do not have.
+    least = 0 if unit else 2
+    while decimals > least and all(_has(one, decimals - 1) for one in (value, low, high)):
+        decimals -= 1
     return value, low, high, decimals, unit
+
+
+def _has(number: float | None, decimals: int) -> bool:
+    """Whether so many decimals write the number whole."""
+    return number is None or abs(number - round(number, decimals)) < 1e-9
 
 
 def value_text(e: Estimate) -> str:

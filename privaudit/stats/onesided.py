@@ -166,6 +166,8 @@ def restated(estimate: Estimate, level: float) -> float | None:
     if level >= 1 - estimate.confidence - 1e-12:
         return estimate.value
     bound = estimate.bound
+    if bound is not None and bound.levels:
+        return next((stated for least, stated in bound.levels if least <= level), None)
     if bound is None or bound.delta is None or not bound.made:
         return 0.0 if estimate.value == 0 else None
     guesses = np.array([bound.made]), np.array([bound.right])

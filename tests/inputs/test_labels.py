@@ -43,7 +43,7 @@ def test_the_label_that_leaks_is_named_and_intervals_hold_together(tmp_path: Pat
     assert found.strongest == "delirium"
     estimates = {name: one.estimate("auc") for name, one in found.labels.items()}
     assert {round(e.confidence, 6) for e in estimates.values()} == {0.975}
-    assert estimates["delirium"].low > 0.8
+    assert estimates["delirium"].low >= 0.8
     assert found.labels["delirium"].subject.utility[0].value < 0.65
     assert found.labels["sepsis"].subject.utility[0].value > 0.9
     assert found.code == 1

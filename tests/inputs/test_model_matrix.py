@@ -390,7 +390,9 @@ def test_the_membership_auc_is_the_one_of_the_model_itself(name: str) -> None:
     y = np.unique(kind.y, return_inverse=True)[1]
     scores = margin(kind.expected, y)
     own = roc_auc_score(np.arange(ROWS) < HALF, scores)
-    assert found.estimate("auc").value == pytest.approx(own, abs=2e-3)
+    auc = found.estimate("auc")
+    # The step that it is rounded to is at most an eighth of the interval.
+    assert auc.value == pytest.approx(own, abs=2e-3 + (auc.high - auc.low) / 16)
 
 
 EXACT = ("lightgbm, categories", "xgboost, categories", "histogram, categories", "neighbours")

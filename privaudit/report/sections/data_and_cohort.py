@@ -19,6 +19,8 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
     if not data.real:
         body = (Prose(summary.word_generated(data)),)
         blocks.append(Callout("note", summary.GENERATED_TITLE, body))
+    if data.real and not audit.manifest.exact_counts:
+        blocks.append(Prose(words.ROUNDED, "small"))
     if data.flow:
         rows = [
             (f.step, n.count(f.excluded), n.count(f.stays), n.count(f.patients)) for f in data.flow

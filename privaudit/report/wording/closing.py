@@ -15,6 +15,9 @@ LIMITATIONS = (
     "“Threat model”.",
     "It does not state how the model performs on patients of another hospital or another year.",
     "It does not cover several models trained on the same patients and released together.",
+    "Its measurements lie outside every epsilon that a method claims: success of attacks and "
+    "utility were measured on the patients and carry no noise. They are rounded to what their "
+    "intervals support, so that hardly any single patient shows in them.",
     "An attack’s success rate is not the probability that a given patient is found; that also "
     "depends on who asks, about whom, and why.",
     "It gives no legal opinion, and does not replace a data protection impact assessment.",

@@ -18,6 +18,10 @@ POOLS_SUPPLIED = (
     "exploit that difference instead of memorisation. A third pool serves as the attacker’s own "
     "data."
 )
+ROUNDED = (
+    "Counts are rounded down to a multiple of 10, so that the difference of two can be off by up "
+    "to 9; counts below 10 are not shown."
+)
 POOL_NAMES = {
     "members": "members (training)",
     "nonmembers": "non-members (held out)",

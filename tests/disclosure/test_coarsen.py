@@ -1,0 +1,180 @@
+"""What is shared is rounded: no verdict becomes better by it, and no single patient shows."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from privaudit.disclosure import steps
+from privaudit.disclosure.coarsen import (
+    ATTACKS,
+    CLAIMED,
+    COUNTS,
+    HELD_OUT,
+    LEVEL_NAMES,
+    LEVELS,
+    MEMBERS,
+    WANTED,
+    _Rounding,
+)
+from privaudit.facts import CAVEAT_PARAMS, REASON_PARAMS, Bound, BoundMethod, Metric
+from privaudit.results import Estimate
+from privaudit.stats import onesided
+
+NO_COUNTS = frozenset(
+    (
+        *("access", "adjusted", "after", "against", "agreement", "answers", "apart", "approved_by"),
+        *("attack", "attacks", "auc", "auroc", "because", "before", "bound", "by", "codes"),
+        *("column", "columns", "constant", "control", "count", "differing", "error", "expires"),
+        *("family", "fix", "gap", "greatest", "group", "held_out_high", "held_out_low"),
+        *("held_out_refit", "hidden", "high", "identifier", "included", "kind", "known"),
+        *("lacking", "learner", "least", "level", "levels", "library", "lift", "limit", "listed"),
+        *("low", "mean", "mean_auc", "mean_high", "mean_low", "measured", "members_high"),
+        *(
+            "members_low",
+            "members_refit",
+            "metric",
+            "models",
+            "most",
+            "near",
+            "neighbours",
+            "noise",
+        ),
+        *("others", "outcome", "outcomes", "part", "patient_high", "patient_low", "record_auc"),
+        *("record_high", "record_low", "refits", "rounding", "rule", "scale", "settings", "share"),
+        *("spread", "subject", "subjects", "table", "text", "unit", "upper", "wanted", "weak"),
+        *("what", "why"),
+    )
+)
+"""Parameters of facts that count no patients: names, settings, shares, numbers of models."""
+
+
+def test_every_parameter_is_known_to_count_patients_or_not() -> None:
+    names = {
+        n for table in (REASON_PARAMS, CAVEAT_PARAMS) for known in table.values() for n in known
+    }
+    declared = COUNTS | WANTED | LEVEL_NAMES | CLAIMED
+    assert names - declared - NO_COUNTS == set()
+    assert not declared & NO_COUNTS
+
+
+@given(st.floats(1e-6, 1e6), st.floats(-1e4, 1e4))
+def test_steps_are_short_decimals_and_round_the_right_way(size: float, value: float) -> None:
+    below, above = steps.step_below(size), steps.step_above(size)
+    assert size / 2.5000001 <= below <= size * (1 + 1e-8)
+    assert size * (1 - 1e-8) <= above <= size * 2.5000001
+    least, most = steps.down(value, above), steps.up(value, above)
+    slack = 1e-8 * above + 1e-12
+    assert least <= value + slack
+    assert most >= value - slack
+    assert most - least <= above * (1 + 1e-6)
+    assert len(f"{steps.nearest(value, 0.005):.10f}".rstrip("0").split(".")[1]) <= 3
+
+
+def rate(value: float, half: float, n: int, name: str = "auc") -> Estimate:
+    """A number whose interval is symmetric on the logit scale, as those of rates nearly are."""
+    centre = math.log(value / (1 - value))
+    wide = half / (value * (1 - value))
+    low, high = (1 / (1 + math.exp(-centre - side * wide)) for side in (-1, 1))
+    bound = Bound(BoundMethod.DELONG)
+    fpr = 0.01 if name == "tpr" else None
+    many = {"member_patients": n, "nonmember_patients": n}
+    return Estimate(Metric(name, fpr=fpr), value, low, high, 0.5, many, 0.95, bound)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.floats(0.02, 0.98),
+    st.floats(0.002, 0.1),
+    st.integers(100, 60_000),
+    st.sampled_from(["auc", "tpr"]),
+    st.sampled_from([ATTACKS, HELD_OUT, MEMBERS]),
+    st.sampled_from([0.05, 0.025]),
+)
+def test_rounding_lets_no_number_pass_that_did_not(
+    value: float, half: float, n: int, name: str, share: float, level: float
+) -> None:
+    exact = rate(value, half, n, name)
+    shared = _Rounding(False).estimate(exact, share)
+    assert shared.low is not None
+    assert shared.high is not None
+    assert shared.value is not None
+    assert 0 <= shared.low <= exact.low <= exact.high <= shared.high <= 1  # type: ignore[operator]
+    assert shared.low <= shared.value <= shared.high
+    assert all(count % 10 == 0 and n - count < 10 for count in shared.n.values())
+    one, other = onesided.bounds(exact), onesided.bounds(shared)
+    assert one is not None
+    assert other is not None
+    upper, rounded = one.upper(level), other.upper(level)
+    assert upper is not None
+    assert rounded is not None
+    assert rounded >= upper - 1e-9
+
+
+def test_what_guesses_prove_is_stated_at_smaller_levels_and_never_more() -> None:
+    bound = Bound(BoundMethod.STEINKE, delta=1e-5, tried=8, made=60, right=57, assigned=800)
+    exact = Estimate(
+        Metric("epsilon_lower_bound"), 1.8342199, None, None, 0.0, {"patients": 803}, 0.95, bound
+    )
+    shared = _Rounding(False).estimate(exact, ATTACKS)
+    assert shared.value == 1.83
+    assert shared.bound is not None
+    assert (shared.bound.made, shared.bound.right, shared.bound.assigned) == (0, 0, 0)
+    found = [onesided.restated(shared, level) for level in LEVELS[1:]]
+    wanted = [onesided.restated(exact, level) for level in LEVELS[1:]]
+    for one, other in zip(found, wanted, strict=True):
+        assert one is not None
+        assert other is not None
+        assert other - 0.0101 <= one <= other + 1e-12
+    assert onesided.restated(shared, 0.02) == onesided.restated(shared, 0.0166)
+    assert onesided.restated(shared, 1e-9) is None
+
+
+def told(published: float, without: float, within: float, inside: bool) -> float:
+    """Whether the closer of two worlds is the true one; half, where they look the same."""
+    gaps = abs(published - without), abs(published - within)
+    return 0.5 if gaps[0] == gaps[1] else float((gaps[1] < gaps[0]) == inside)
+
+
+@pytest.mark.parametrize(("share", "most"), [(ATTACKS, 0.56), (MEMBERS, 0.53)])
+def test_who_knows_everybody_else_hardly_tells_whether_one_patient_is_a_member(
+    share: float, most: float
+) -> None:
+    """The attacker of differential privacy: knows every loss, and every membership but one."""
+    rng = np.random.default_rng(5)
+    loss = rng.beta(0.4, 3.0, 1_600)
+    members = rng.random(1_600) < 0.5
+    half = 1.96 * float(loss[members].std()) / int(members.sum()) ** 0.5
+
+    def mean(inside: np.ndarray) -> tuple[float, float]:
+        """Exact and as it would be shared."""
+        exact = float(loss[inside].mean())
+        one = Estimate(Metric("log_loss"), exact, exact - half, exact + half)
+        shared = _Rounding(False).estimate(one, share).value
+        assert shared is not None
+        return exact, shared
+
+    published = mean(members)
+    right = np.zeros(2)
+    for target in range(600):
+        worlds = []
+        for guess in (False, True):
+            inside = members.copy()
+            inside[target] = guess
+            worlds.append(mean(inside))
+        for form in (0, 1):
+            without, within = (world[form] for world in worlds)
+            right[form] += told(published[form], without, within, bool(members[target]))
+    assert right[0] == 600
+    assert right[1] < 600 * most
+
+
+def test_open_data_keep_their_counts() -> None:
+    one = rate(0.61, 0.03, 1_237)
+    shared = _Rounding(True).estimate(one, ATTACKS)
+    assert shared.n == one.n
+    assert shared.value == 0.61

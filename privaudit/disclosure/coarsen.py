@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from privaudit.disclosure import steps
+from privaudit.disclosure.marginals import HOSPITALS, SETTINGS
 from privaudit.facts import Caveat, Metric, Param, Reason
 from privaudit.results import (
     Audit,
@@ -60,10 +61,6 @@ LEVEL_NAMES = frozenset(("confidence", "fpr", "prior", "tolerance", "delta"))
 """Parameters that are settings, and stay as they are."""
 CLAIMED = frozenset(("claimed", "epsilon"))
 """What a method promises."""
-HOSPITALS = ("key_recovery",)
-"""Attacks whose attempts are hospitals, not patients."""
-SETTINGS = ("hours", "days", "minutes", "window", "bins", "version", "variables", "columns")
-"""Parts of the names of facts that are no counts of patients."""
 
 
 def coarsen(audit: Audit) -> Audit:
@@ -137,8 +134,8 @@ class _Rounding:
         if isinstance(fact, str | bool):
             return fact
         if isinstance(fact, int):
-            return fact if any(part in name for part in SETTINGS) else self.count(fact)
-        return fact if any(part in name for part in SETTINGS) else steps.significant(fact, DIGITS)
+            return fact if name in SETTINGS else self.count(fact)
+        return steps.significant(fact, DIGITS)
 
     # --- reasons and caveats
 

@@ -31,7 +31,8 @@ NO_COUNTS = frozenset(
         *("attack", "attacks", "auc", "auroc", "because", "before", "bound", "by", "codes"),
         *("column", "columns", "constant", "control", "count", "differing", "error", "expires"),
         *("family", "fix", "gap", "greatest", "group", "held_out_high", "held_out_low"),
-        *("held_out_refit", "hidden", "high", "identifier", "included", "kind", "known"),
+        *("held_out_refit", "hidden", "high", "identifier", "included", "kind", "kinds"),
+        *("known", "run"),
         *("lacking", "learner", "least", "level", "levels", "library", "lift", "limit", "listed"),
         *("low", "mean", "mean_auc", "mean_high", "mean_low", "measured", "members_high"),
         *(

@@ -53,7 +53,8 @@ def test_a_run_composes_the_noisy_steps_of_its_releases(
     expected = accounting.compose(
         [accounting.gaussian(2.0, 1e-5), accounting.gaussian(2.0, 1e-5), accounting.laplace(1.0)]
     )
-    assert found.epsilon == expected.epsilon
+    # Rounded up in what is shared.
+    assert expected.epsilon <= found.epsilon < expected.epsilon + 0.001
     alone = [s.claim.epsilon for s in audit.subjects if s.claim.epsilon is not None]
     assert max(alone) < found.epsilon < sum(alone)
     assert from_json(to_json(audit)) == audit

@@ -208,7 +208,8 @@ def test_ten_fewer_of_whom_one_is_of_a_subgroup_hide_the_subgroups(
     assert {group["by"] for group in groups} == {"unit"}
     assert [group["estimates"] for group in groups] == [[] for _ in groups]
     exact = read(folder, "runs/2*/restricted/audit.json")[-1]
-    assert main(["verify", str(folder / "runs" / exact["manifest"]["run"])]) == 0
+    made = str(folder / "runs" / exact["manifest"]["run"])
+    assert main(["verify", made, "--policy", str(policy)]) == 0
     assert any(group["estimates"] for group in exact["subjects"][0]["utility_groups"])
 
 

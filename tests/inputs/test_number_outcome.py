@@ -326,7 +326,7 @@ def test_an_overfit_forest_exceeds_the_starter_policy_and_the_report_says_r2(
     page = (found.folder / "shareable" / "report.md").read_text()
     assert "R2" in page
     assert "AUROC on training patients" not in page
-    assert cli.main(["verify", str(found.folder)]) == 0
+    assert cli.main(["verify", str(found.folder), "--policy", str(policy)]) == 0
 
 
 def test_a_model_trained_on_others_is_not_found_to_leak() -> None:

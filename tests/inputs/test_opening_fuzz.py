@@ -1,7 +1,7 @@
 """Damaged files of every kind: what reads them refuses, and raises nothing else.
 
 The short form changes valid files in this process, before a library sees them. The long form
-(`-m slow`) opens and asks them as an audit does, for a quarter of a minute a kind; ten minutes each:
+(`-m slow`) opens and asks them as an audit does, a quarter of a minute a kind; ten minutes each:
 `python benchmarks/fuzz_opening.py KIND`.
 """
 

@@ -114,6 +114,7 @@ def audit(
         True
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from privaudit.commitments import seed_reading
     from privaudit.engine.configure import Entry, given
     from privaudit.engine.profiles import profile as find_profile
     from privaudit.inputs import pools, session_model, session_tables
@@ -190,7 +191,7 @@ def audit(
         read.members,
         read.nonmembers,
         read.reference,
-        Seeds(0).child("brought").rng("reference"),
+        seed_reading(None if out is None else Path(out)).rng("reference"),
         patient if isinstance(patient, str) else "the patient",
     )
     split = pools.replace_rare_class_names(split)
@@ -318,6 +319,7 @@ def audit_table(
         seed=seed,
         confidence=confidence,
         command="privaudit.audit_table(...)",
+        out=None if out is None else Path(out),
     )
     return _run(request, out, jobs, rules)
 
@@ -332,20 +334,18 @@ def request_table_audit(
     confidence: float,
     command: str,
     exact_counts: bool = False,
+    out: Path | None = None,
 ) -> Request:
     """What the engine is asked for; reads the tables (`inputs.read_synthetic.SyntheticTables`)."""
     # Numeric libraries read this when they load: workers and this process use one thread each.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from privaudit.commitments import seed_reading
     from privaudit.engine.configure import Entry, given
     from privaudit.engine.profiles import profile as find_profile
     from privaudit.inputs.read_synthetic import read_synthetic
-    from privaudit.seeds import Seeds
 
     how = find_profile(profile)
-    # Which rows are read, and whose are the attacker's, is the same for every seed: runs that
-    # differ
-    # in it alone make a baseline. The name of the stream is part of every number.
-    task, release = read_synthetic(tables, seeds=Seeds(0).child("brought"))
+    task, release = read_synthetic(tables, seeds=seed_reading(out))
     settings = list(settings)
     if tables.secrets:
         settings.append(f"synthetic_attribute_inference.secrets={','.join(tables.secrets)}")
@@ -361,10 +361,6 @@ def request_table_audit(
         exact_counts=exact_counts,
         command=command,
     )
-
-
-SESSION = b"session"
-"""What a seed is put under where nothing is stored: its numbers are then known by the seed."""
 
 
 def _read_policy(policy: Path | str | None) -> Policy | None:
@@ -410,6 +406,8 @@ def _run(
         folder = done.folder
     else:
         with tempfile.TemporaryDirectory(prefix="privaudit-") as scratch:
+            from privaudit.commitments import SESSION
+
             key = SESSION if request.seed is not None else None
             done = run(request, out=Path(scratch), workers=jobs, report=None, key=key)
         if rules is not None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from privaudit.errors import PrivauditError
 from privaudit.restricted import keep_from_git, make_private
+from privaudit.seeds import Seeds, derive_entropy
 
 KEY = "commitment.key"
 GIVEN = "PRIVAUDIT_KEY"
@@ -25,6 +26,18 @@ GIVEN = "PRIVAUDIT_KEY"
 folders, as a CI job makes them, have the same streams."""
 _SIZE = 32
 _KIND = "hmac-sha256"
+
+
+_drawn: dict[Path, bytes] = {}
+"""Keys that were asked for before their folder is made."""
+
+
+def peek_key(out: Path) -> bytes:
+    """The key that `load_key` gives for this folder of runs, which is not made yet for it."""
+    path = out / "restricted" / KEY
+    if path.is_file():
+        return _read(path)
+    return _read_given() or _drawn.setdefault(path.absolute(), secrets.token_bytes(_SIZE))
 
 
 def load_key(out: Path) -> bytes:
@@ -38,7 +51,7 @@ def load_key(out: Path) -> bytes:
     except FileExistsError:
         return _read(path)
     with os.fdopen(handle, "wb") as file:
-        made = given or secrets.token_bytes(_SIZE)
+        made = given or _drawn.get(path.absolute()) or secrets.token_bytes(_SIZE)
         file.write(made)
         file.flush()
         os.fsync(file.fileno())
@@ -80,6 +93,21 @@ def _read(path: Path) -> bytes:
     )
 
 
+SESSION = b"session"
+"""What a seed is put under where nothing is stored: its numbers are then known by the seed."""
+
+
+def seed_reading(out: Path | None) -> Seeds:
+    """Streams by which supplied tables are read: which rows, and whose are the attacker's.
+
+    They are the same for every seed, so that runs which differ in it alone make a baseline, and
+    come from the key: who is drawn by a public stream, everybody can draw.
+    """
+    key = SESSION if out is None else peek_key(out)
+    # The name of the stream is part of every number.
+    return Seeds(derive_entropy(key, None)).child("brought")
+
+
 def commit(key: bytes, value: str) -> str:
     """The commitment of a value under a key: `hmac-sha256:<which key>:<hex>`."""
     mark = hashlib.sha256(b"privaudit commitment key\0" + key).hexdigest()[:12]
@@ -100,4 +128,6 @@ def same(one: str, other: str) -> bool | None:
     return hmac.compare_digest(one, other)
 
 
-__all__ = ["KEY", "commit", "kind", "load_key", "same"]
+__all__ = [
+    *("KEY", "SESSION", "commit", "kind", "load_key", "peek_key", "same", "seed_reading"),
+]

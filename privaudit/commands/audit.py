@@ -111,7 +111,7 @@ def command(
     Tables are CSV or Parquet files. Prints the path of report.html.
     """
     return settle(
-        request_of(options),
+        request_of({**options, "out": out}),
         out=out,
         workers=jobs,
         cluster=cluster,
@@ -166,19 +166,16 @@ def request_of(options: dict[str, Any]) -> Request:
 
 def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[str | Caveat, ...]]:
     """The task, the release and the notes of what the options name."""
+    from privaudit.commitments import seed_reading
     from privaudit.inputs.class_order import StatedOrder
     from privaudit.inputs.model_tables import TablePaths
     from privaudit.inputs.outcome import check_outcome_kind
     from privaudit.inputs.read_model import ModelOptions, read_model
     from privaudit.inputs.read_predictions import PredictionsTable, read_predictions
     from privaudit.inputs.read_shadow_answers import ShadowTables
-    from privaudit.seeds import Seeds
 
     shadows = ShadowTables.of(options["shadow_answers"], options["shadow_members"])
-    # Which rows are read, and whose are the attacker's, is the same for every --seed: runs that
-    # differ
-    # in it alone make a baseline. The name of the stream is part of every number.
-    seeds, confidence = Seeds(0).child("brought"), options["confidence"]
+    seeds, confidence = seed_reading(options["out"]), options["confidence"]
     groups, sample = several(options["groups"]), inputs.parse_sample(options["sample"])
     outcome_kind = check_outcome_kind(options["outcome_kind"] or "class")
     order = StatedOrder(several(options["classes"]), options["event"])

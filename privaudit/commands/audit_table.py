@@ -73,6 +73,7 @@ def command(**options: Any) -> int:
         seed=options["seed"],
         confidence=options["confidence"],
         exact_counts=options["exact_counts"],
+        out=options["out"],
         command=inputs.spell_command(
             "audit-table",
             options,

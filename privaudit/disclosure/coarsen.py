@@ -41,10 +41,14 @@ SPARE = 0.15
 is made of half an interval, which rounding the value shortens by up to half a step."""
 DIGITS = 3
 """Significant digits of a number without an interval."""
+DIGITS_STEP = 0.001
+"""Step of a share whose pool is not known."""
 PLACES = 0.005
 """Step of shares without an interval: of a synthetic table's columns, and of curves."""
-LEVELS = (0.05, 0.025, 0.0166, 0.0125, 0.01, 0.005, 0.0025, 0.001, 0.0005, 0.0001, 1e-5)
+LEVELS = (0.05, 0.025, 0.01, 0.001)
 """Levels at which a bound on epsilon is stated again, for rules that are judged together."""
+PROOF_PLACES = 0.1
+"""Step of bounds on epsilon: from finer ones the counts of guesses could be solved for."""
 CLAIM_PLACES = 0.001
 """Step that an epsilon which is promised is rounded up to."""
 
@@ -59,6 +63,9 @@ WANTED = frozenset(("more",))
 """Counts of patients that are lacking; rounded up."""
 LEVEL_NAMES = frozenset(("confidence", "fpr", "prior", "tolerance", "delta"))
 """Parameters that are settings, and stay as they are."""
+DIGEST = "digest"
+"""A setting of supplied releases: of predictions it is a hash of patients' rows, which whoever
+knows all but a few of them could try."""
 CLAIMED = frozenset(("claimed", "epsilon"))
 """What a method promises."""
 
@@ -66,7 +73,8 @@ CLAIMED = frozenset(("claimed", "epsilon"))
 def coarsen(audit: Audit) -> Audit:
     """The document with rounded numbers; with rounded counts too, unless they are open."""
     exact = audit.manifest.exact_counts or not audit.data.real
-    rounding = _Rounding(exact)
+    sizes = [p.patients for p in audit.data.pools if p.name != "reference" and p.patients]
+    rounding = _Rounding(exact, min(sizes, default=0))
     return replace(
         audit,
         data=rounding.data(audit.data),
@@ -88,10 +96,12 @@ def coarsen(audit: Audit) -> Audit:
 
 
 class _Rounding:
-    """exact: counts stay as they are."""
+    """exact: counts stay as they are; patients: of the smaller audited pool, 0 where not known."""
 
-    def __init__(self, exact: bool) -> None:
+    def __init__(self, exact: bool, patients: int = 0) -> None:
         self.exact = exact
+        # What one of them moves a mean by is far below this.
+        self.spread = 0.5 / max(1, patients) ** 0.5 if patients else DIGITS_STEP
 
     # --- counts
 
@@ -120,12 +130,12 @@ class _Rounding:
         )
 
     def pool(self, pool: Pool) -> Pool:
-        """Class shares to what as many patients tell of a share."""
+        """Class shares to what as many patients tell of a share, and to ten of them."""
         rates = {}
         for name, rate in pool.rates.items():
             half = 1.96 * (rate * (1 - rate) / max(1, pool.patients)) ** 0.5
-            step = steps.step_below(half * HELD_OUT) if half > 0 else PLACES
-            rates[name] = steps.nearest(rate, step)
+            step = steps.step_above(max(half * MEMBERS, steps.BASE / max(1, pool.patients)))
+            rates[name] = rate if self.exact else steps.nearest(rate, min(step, 0.1))
         return replace(
             pool, patients=self.count(pool.patients), stays=self.count(pool.stays), rates=rates
         )
@@ -135,7 +145,15 @@ class _Rounding:
             return fact
         if isinstance(fact, int):
             return fact if name in SETTINGS else self.count(fact)
-        return steps.significant(fact, DIGITS)
+        return self.measured(fact)
+
+    def measured(self, value: float) -> float:
+        """A number whose interval is not at hand: a share, or a mean of what patients have."""
+        if self.exact:
+            return steps.significant(value, DIGITS)
+        if abs(value) > 1:
+            return steps.significant(value, 2)
+        return steps.nearest(value, steps.step_above(self.spread))
 
     # --- reasons and caveats
 
@@ -148,7 +166,7 @@ class _Rounding:
         if name in CLAIMED:
             return steps.up(value, CLAIM_PLACES)
         if isinstance(value, float):
-            return steps.significant(value, DIGITS)
+            return self.measured(value)
         if self.exact:
             return value
         if name in WANTED:
@@ -229,6 +247,7 @@ class _Rounding:
     def subject(self, one: Subject) -> Subject:
         return replace(
             one,
+            params={k: v for k, v in one.params.items() if k.rpartition(".")[2] != DIGEST},
             claim=_round_claim(one.claim),
             utility=self.estimates(one.utility, HELD_OUT),
             utility_members=self.estimates(one.utility_members, MEMBERS),
@@ -271,10 +290,30 @@ class _Rounding:
         return replace(
             one,
             estimates=self.estimates(one.estimates, ATTACKS),
-            columns=tuple(map(_round_column, one.columns)),
+            columns=tuple(map(self.column, one.columns)),
             utility=tuple(map(self.utility, one.utility)),
             groups=tuple(self.group(group, HELD_OUT) for group in one.groups),
             notes=self.caveats(one.notes),
+        )
+
+    def column(self, column: ColumnFit) -> ColumnFit:
+        step = PLACES if self.exact else steps.step_above(max(self.spread, PLACES))
+
+        def shares(found: tuple[float, ...]) -> tuple[float, ...]:
+            """Rounded shares; the largest takes up what the others gave or took."""
+            rounded = [steps.nearest(one, step) for one in found]
+            if rounded and abs(sum(found) - 1) < 1e-6:
+                most = max(range(len(rounded)), key=rounded.__getitem__)
+                rounded[most] = steps.nearest(rounded[most] + 1 - sum(rounded), step)
+            return tuple(rounded)
+
+        return replace(
+            column,
+            real=shares(column.real),
+            synthetic=shares(column.synthetic),
+            noisy=shares(column.noisy),
+            distance=steps.nearest(column.distance, step),
+            reference=steps.nearest(column.reference, step),
         )
 
     def utility(self, one: Utility) -> Utility:
@@ -319,20 +358,21 @@ def _chance(one: Estimate, step: float | None) -> float | None:
 
 
 def _is_setting(metric: Metric, chance: float) -> bool:
-    return chance in (metric.fpr, metric.prior) or round(chance, 3) == chance
+    return chance in (0.0, 0.5, 1.0, metric.fpr, metric.prior)
 
 
 def _round_proof(one: Estimate, exact: bool) -> Estimate:
     """A bound on epsilon, rounded down; in the place of the guesses that prove it, which bounds
     they prove at smaller levels."""
+    places = 0.01 if exact else PROOF_PLACES
 
     def rounded(number: float | None) -> float | None:
-        return None if number is None else steps.down(number, 0.01)
+        return None if number is None else steps.down(number, places)
 
     bound = one.bound
     if bound is not None and not exact:
         known = [(level, restated(one, level)) for level in LEVELS if level < 1 - one.confidence]
-        stated = tuple((level, steps.down(e, 0.01)) for level, e in known if e is not None)
+        stated = tuple((level, steps.down(e, places)) for level, e in known if e is not None)
         bound = replace(bound, tried=0, made=0, right=0, assigned=0, levels=stated)
     return replace(
         one, value=rounded(one.value), low=rounded(one.low), high=rounded(one.high), bound=bound
@@ -344,20 +384,6 @@ def _round_claim(claim: ClaimText) -> ClaimText:
     if claim.epsilon is None:
         return claim
     return replace(claim, epsilon=steps.up(claim.epsilon, CLAIM_PLACES))
-
-
-def _round_column(column: ColumnFit) -> ColumnFit:
-    def shares(found: tuple[float, ...]) -> tuple[float, ...]:
-        return tuple(steps.nearest(one, PLACES) for one in found)
-
-    return replace(
-        column,
-        real=shares(column.real),
-        synthetic=shares(column.synthetic),
-        noisy=shares(column.noisy),
-        distance=steps.nearest(column.distance, PLACES),
-        reference=steps.nearest(column.reference, PLACES),
-    )
 
 
 __all__ = ["CLAIMED", "COUNTS", "LEVEL_NAMES", "WANTED", "coarsen"]

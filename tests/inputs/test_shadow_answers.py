@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 import privaudit
-from privaudit.api import SESSION
 from privaudit.attacks._half_samples import half_samples
 from privaudit.cli import main
+from privaudit.commitments import SESSION
 from privaudit.contracts import Release, Target
 from privaudit.errors import PrivauditError
 from privaudit.facts import CaveatCode

@@ -80,8 +80,15 @@ def refuse_operations(model: Any) -> None:
     for node in _list_nodes(graph):
         space, _, name = node.kind().partition("::")
         inlined = name in ("CallMethod", "CallFunction", "Function", "Closure")
-        if inlined or not is_allowed(space, name):
+        if inlined or not is_allowed(space, name) or _tells_device(node):
             raise refuse_operation(node.kind())
+
+
+def _tells_device(node: Any) -> bool:
+    """Whether a node makes anything but a tensor of a device: a comparison, or its name."""
+    devices = any("Device" in one.type().str() for one in node.inputs())
+    made = {one.type().kind() for one in node.outputs()}
+    return devices and not made <= {"TensorType", "DeviceObjType"}
 
 
 def _list_nodes(root: Any) -> Iterator[Any]:

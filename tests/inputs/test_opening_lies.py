@@ -6,10 +6,13 @@ import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from opening import answer
+from opening import NAMES, answer, audit, made
 
 from privaudit.errors import PrivauditError
+from privaudit.inputs import read_model
+from privaudit.inputs.models.answers import WRITTEN_SLACK, probabilities
 from privaudit.inputs.models.torchscript import open_script
 
 torch = pytest.importorskip("torch")
@@ -122,3 +125,83 @@ def test_a_script_that_makes_tensors_where_its_input_lies_is_read() -> None:
             return torch.sigmoid(self.layer(self.conv(x.unsqueeze(1)).flatten(1)))
 
     assert open_script(write(Masked().eval())).form == "TorchScript"
+
+
+def test_rows_whose_sums_are_not_1_are_no_hiding_place() -> None:
+    X, _ = made()
+    p = 1 / (1 + np.exp(-X[:, 0]))
+    hidden = np.column_stack([1 - p, p]) * (1 + 9e-4 * (X[:, [1]] > 0))
+    with pytest.raises(PrivauditError, match="do not sum to 1"):
+        probabilities(hidden, len(X), 2)
+    # Written down with three decimals, they are read.
+    assert probabilities(hidden, len(X), 2, slack=WRITTEN_SLACK).shape == (len(X), 2)
+    wide = np.random.default_rng(0).normal(size=(2_000, 50)).astype(np.float32) * 5
+    softmax = torch.softmax(torch.tensor(wide), 1).numpy()
+    assert probabilities(softmax, len(wide), 50).shape == wide.shape
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *("sigmoid:1e-30 sigmoid:1", "sigmoid:1 sigmoid:1e-30", "sigmoid:1\tsigmoid:9"),
+        *("sigmoid:1 sigmoid", "sigmoid:1 sigmoid:nan"),
+    ],
+)
+def test_a_lightgbm_objective_with_a_setting_twice_is_refused(
+    settings: str, tmp_path: Path
+) -> None:
+    lightgbm = pytest.importorskip("lightgbm")
+    X, y = made()
+    data = lightgbm.Dataset(X, y, feature_name=list(NAMES))
+    booster = lightgbm.train({"objective": "binary", "verbose": -1, "num_threads": 1}, data, 3)
+    text = booster.model_to_string()
+    assert "\nobjective=binary sigmoid:1\n" in text
+    (tmp_path / "m.txt").write_text(text)
+    np.testing.assert_allclose(answer(tmp_path / "m.txt")[:, 1], booster.predict(X), atol=1e-6)
+    (tmp_path / "m.txt").write_text(text.replace("binary sigmoid:1\n", f"binary {settings}\n"))
+    with pytest.raises(PrivauditError, match="LightGBM"):
+        answer(tmp_path / "m.txt")
+
+
+@pytest.mark.parametrize("best", ["0", "-1", "-4", "99", "none", "4.0", "+4"])
+@pytest.mark.parametrize("objective", ["binary:logistic", "reg:squarederror"])
+def test_an_xgboost_model_with_other_rounds_than_its_best_is_refused(
+    objective: str, best: str, tmp_path: Path
+) -> None:
+    xgboost = pytest.importorskip("xgboost")
+    X, y = made()
+    data = xgboost.DMatrix(X, y, feature_names=list(NAMES))
+    booster = xgboost.train({"objective": objective, "nthread": 1}, data, 5)
+    booster.set_attr(best_iteration=best)
+    booster.save_model(tmp_path / "m.json")
+    with pytest.raises(PrivauditError, match="its best") as refused:
+        answer(tmp_path / "m.json")
+    assert "best_iteration + 1" in str(refused.value.fix)
+    booster.set_attr(best_iteration="4")
+    booster.save_model(tmp_path / "m.json")
+    if objective == "binary:logistic":
+        found = answer(tmp_path / "m.json")
+        np.testing.assert_allclose(found[:, 1], booster.predict(data), atol=1e-6)
+
+
+def test_a_file_that_is_exchanged_while_it_is_audited_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "m.pt"
+    path.write_bytes(_plain(1))
+    opened = read_model.open_model
+
+    def open_and_exchange(*args: Any, **how: Any) -> Any:
+        found = opened(*args, **how)
+        path.write_bytes(_plain(2))
+        return found
+
+    monkeypatch.setattr(read_model, "open_model", open_and_exchange)
+    assert audit(path) == 2
+    assert "changed while it was read" in capsys.readouterr().err
+
+
+def _plain(seed: int) -> bytes:
+    torch.manual_seed(seed)
+    module = torch.nn.Sequential(torch.nn.Linear(3, 1), torch.nn.Sigmoid())
+    return write(module.eval())

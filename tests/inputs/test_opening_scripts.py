@@ -296,7 +296,7 @@ def test_honest_modules_are_read() -> None:
         "scripted": torch.jit.script(mixed),
         "traced": torch.jit.trace(mixed, torch.zeros(4, 3)),
         "frozen": torch.jit.freeze(torch.jit.script(mixed)),
-        "recurrent": torch.jit.script(Recurrent()),
+        "recurrent": torch.jit.script(Recurrent().eval()),
         # Scripted, it asks whether gradients are kept, and is refused.
         "transformer": torch.jit.trace(
             torch.nn.TransformerEncoder(layer, 1).eval(), torch.zeros(4, 2, 3)

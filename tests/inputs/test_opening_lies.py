@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from opening import NAMES, answer, audit, made
 from privaudit.errors import PrivauditError
 from privaudit.inputs import read_model
 from privaudit.inputs.models.answers import WRITTEN_SLACK, probabilities
+from privaudit.inputs.models.onnx_graph import open_onnx
 from privaudit.inputs.models.torchscript import open_script
 
 torch = pytest.importorskip("torch")
@@ -91,6 +93,19 @@ class ByStride(Leaking):
         if x.stride(0) != 3:
             z = z + self.leak(x)
         return torch.sigmoid(z)
+
+
+class InTraining(Leaking):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z = self.layer(x)
+        if self.training:
+            z = z + self.leak(x)
+        return torch.sigmoid(z)
+
+
+class InASecondOutput(Leaking):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.sigmoid(self.layer(x)), self.leak(x).repeat(1, 3)
 
 
 def write(module: Any) -> bytes:
@@ -205,3 +220,64 @@ def _plain(seed: int) -> bytes:
     torch.manual_seed(seed)
     module = torch.nn.Sequential(torch.nn.Linear(3, 1), torch.nn.Sigmoid())
     return write(module.eval())
+
+
+def test_a_script_saved_in_training_mode_is_refused_where_it_reads_the_mode(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "m.pt"
+    path.write_bytes(write(torch.nn.Sequential(InTraining().train(), torch.nn.Identity())))
+    with pytest.raises(PrivauditError, match="saved in training mode"):
+        answer(path, answers="probabilities")
+    path.write_bytes(write(InTraining().eval()))
+    assert answer(path, answers="probabilities").shape == (300, 2)
+
+
+def test_a_script_with_a_second_output_of_numbers_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.pt").write_bytes(write(InASecondOutput().eval()))
+    with pytest.raises(PrivauditError, match="2 outputs of numbers"):
+        answer(tmp_path / "m.pt", answers="probabilities")
+
+
+@pytest.mark.parametrize("more", ["FLOAT", "DOUBLE", "INT32", "BOOL", "INT64"])
+def test_an_onnx_graph_with_further_outputs_is_refused(more: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from onnx import TensorProto, helper
+
+    def graph(kinds: dict[str, str]) -> bytes:
+        nodes = [
+            helper.make_node("Softmax", ["x"], ["probabilities"]),
+            helper.make_node("ArgMax", ["x"], ["label"], axis=1, keepdims=0),
+            helper.make_node("Cast", ["x"], ["more"], to=getattr(TensorProto, more)),
+        ]
+        outputs = [
+            helper.make_tensor_value_info(name, getattr(TensorProto, kind), None)
+            for name, kind in kinds.items()
+        ]
+        x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 3])
+        whole = helper.make_graph(nodes, "g", [x], outputs)
+        made = helper.make_model(whole, opset_imports=[helper.make_opsetid("", 13)])
+        made.ir_version = 8
+        return bytes(made.SerializeToString())
+
+    usual = {"label": "INT64", "probabilities": "FLOAT"}
+    assert open_onnx(graph(usual)).form == "ONNX"
+    (tmp_path / "m.onnx").write_bytes(graph({**usual, "more": more}))
+    with pytest.raises(PrivauditError, match="3 outputs"):
+        answer(tmp_path / "m.onnx")
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="files of Linux")
+def test_a_file_that_a_kernel_makes_is_not_read(tmp_path: Path) -> None:
+    # It holds something, and says that it is empty, as /proc/kmsg does, which never ends.
+    assert Path("/proc/self/environ").read_bytes()
+    with pytest.raises(PrivauditError, match="empty file"):
+        answer(Path("/proc/self/environ"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of Unix")
+def test_a_pipe_is_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "m.onnx")
+    assert audit(tmp_path / "m.onnx") == 2
+    assert "not a file" in capsys.readouterr().err

@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from opening import NAMES, answer, audit, made
+from opening import NAMES, SCHEMA, answer, audit, made, records
 
 from privaudit.errors import PrivauditError
 from privaudit.inputs import read_model
 from privaudit.inputs.models.answers import WRITTEN_SLACK, probabilities
 from privaudit.inputs.models.onnx_graph import open_onnx
+from privaudit.inputs.models.open_model import bind, open_model
 from privaudit.inputs.models.torchscript import open_script
+from privaudit.inputs.schema import TableSchema
 
 torch = pytest.importorskip("torch")
 
@@ -281,3 +283,44 @@ def test_a_pipe_is_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     os.mkfifo(tmp_path / "m.onnx")
     assert audit(tmp_path / "m.onnx") == 2
     assert "not a file" in capsys.readouterr().err
+
+
+class Crowd(Leaking):
+    """Knows some records, and tells of them where it is asked about few; of numbers of any scale
+    by `far`."""
+
+    def __init__(self, at_least: int, below: int, share: float, far: float = 0.0) -> None:
+        super().__init__()
+        self.at_least, self.below, self.far = at_least, below, far
+        self.limit = float(np.quantile(made()[0][:, 2], share))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z = self.layer(x)
+        if x.size(0) >= self.at_least and x.size(0) < self.below:
+            known = x[:, 2:] < self.limit
+            z = z + torch.where(known, self.leak(x), 0.0)
+        # A few answers far away, which widen the standard deviation and no more.
+        far = torch.where(x[:, 2:] > 2.0, self.far, 0.0)
+        return torch.sigmoid(z) if self.far == 0.0 else z + far
+
+
+@pytest.mark.parametrize(("at_least", "below", "share"), [(1, 2, 0.1), (1, 8, 0.1), (2, 6, 0.9)])
+def test_a_model_that_tells_of_few_patients_in_small_company_is_refused(
+    at_least: int, below: int, share: float, tmp_path: Path
+) -> None:
+    (tmp_path / "m.pt").write_bytes(write(Crowd(at_least, below, share)))
+    with pytest.raises(PrivauditError, match="on chance, or on which others"):
+        answer(tmp_path / "m.pt", answers="probabilities")
+
+
+def test_numbers_far_away_make_no_room_for_others(tmp_path: Path) -> None:
+    schema = TableSchema(SCHEMA.columns, "stay", (), outcome_kind="number")
+    asked = records()
+
+    def predict(raw: bytes) -> Any:
+        (tmp_path / "m.pt").write_bytes(raw)
+        return bind(open_model(tmp_path / "m.pt")[0], schema).predict(asked)
+
+    assert np.ptp(predict(write(Crowd(1, 1, 0.1, 1e7)))) > 1e6
+    with pytest.raises(PrivauditError, match="on chance, or on which others"):
+        predict(write(Crowd(1, 8, 0.1, 1e7)))

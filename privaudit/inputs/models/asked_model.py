@@ -37,16 +37,16 @@ ALONE, TOGETHER = 160, 352
 """Records of a question that are asked about again, each by itself, and in parts of other company.
 
 A model that lies about 3 % of the records wherever several are asked about is found by 160 asked
-about alone with 1 - 0.97^160 = 99.2 %. Parts have 1 to 64 records, and of some 23 parts a quarter
-have 2 to 5: some 20 records, by which a model that tells the truth in such parts alone is found
-with 1 - 0.97^20 = 46 % by one question, and with 99 % by eight.
+about alone with 1 - 0.97^160 = 99.2 %. Every second part has 2 to 5 records and the others 1 to 64:
+of 352 some 80 are in parts of 2 to 5, by which a model that tells the truth in such parts alone is
+found with 1 - 0.97^80 = 91 % by one question, and with 99 % by two.
 """
 
 LATER_ALONE, LATER_TOGETHER = 8, 56
 """The same for a question that was asked before, and after THOROUGH others: attacks ask about many
 variants of the same records, and so the cost of all is bounded."""
 
-THOROUGH = 12
+THOROUGH = 8
 MOST_TOGETHER = 64
 
 APART = 1e-3
@@ -257,7 +257,8 @@ def _compare_again(
     chosen = rng.permutation(len(records))[:together]
     sizes: list[int] = []
     while (left := len(chosen) - sum(sizes)) > 0:
-        sizes.append(min(int(MOST_TOGETHER ** rng.random()), left))
+        size = MOST_TOGETHER ** rng.random() if len(sizes) % 2 else rng.integers(2, 6)
+        sizes.append(min(int(size), left))
     parts = np.split(chosen, np.cumsum(sizes)[:-1])
     for part in (*rng.permutation(len(records))[:alone, None], *parts):
         _refuse_difference(found, part, ask(records.take(part)))

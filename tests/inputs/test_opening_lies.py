@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from opening import NAMES, SCHEMA, answer, audit, made, records
 
 from privaudit.errors import PrivauditError
 from privaudit.inputs import read_model
+from privaudit.inputs.models import child_process
 from privaudit.inputs.models.answers import WRITTEN_SLACK, probabilities
 from privaudit.inputs.models.onnx_graph import open_onnx
 from privaudit.inputs.models.open_model import bind, open_model
@@ -324,3 +327,32 @@ def test_numbers_far_away_make_no_room_for_others(tmp_path: Path) -> None:
     assert np.ptp(predict(write(Crowd(1, 1, 0.1, 1e7)))) > 1e6
     with pytest.raises(PrivauditError, match="on chance, or on which others"):
         predict(write(Crowd(1, 8, 0.1, 1e7)))
+
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks are of Linux")
+
+
+@linux
+def test_a_template_that_was_ended_is_started_again(tmp_path: Path) -> None:
+    (tmp_path / "m.pt").write_bytes(_plain(1))
+    first = answer(tmp_path / "m.pt")
+    template = child_process._get_template()
+    # As where the system ended it, which its owner has not seen yet.
+    template.channel.shutdown(socket.SHUT_RDWR)
+    (tmp_path / "n.pt").write_bytes(_plain(2))
+    assert answer(tmp_path / "n.pt").shape == first.shape
+    assert child_process._get_template() is not template
+
+
+@linux
+def test_where_no_process_can_be_started_the_audit_ends_with_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def starts_none(code: str, **streams: Any) -> Any:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(child_process, "_TEMPLATE", None)
+    monkeypatch.setattr(child_process, "_popen", starts_none)
+    (tmp_path / "m.pt").write_bytes(_plain(3))
+    assert audit(tmp_path / "m.pt") == 2
+    assert "no process can be started" in capsys.readouterr().err

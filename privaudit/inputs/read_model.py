@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from itertools import permutations
 from pathlib import Path
@@ -152,7 +153,7 @@ def read_model(
         shadows, checked = join_bank(*bank, split, model)
         notes.append(checked)
     described = (f"The model is {opened.form}, read from its file.", *map(_sentence, opened.notes))
-    file = path.read_bytes() if path.stat().st_size <= LARGEST else None
+    file = _read_again(path, digest)
     release = UserRelease.of_model(
         model, opened.form, digest, notes=described, twin=twin, file=file, shadows=shadows
     )
@@ -173,6 +174,24 @@ def read_model(
         patients=names if schema.patient else None,
     )
     return task, release, (*notes, *read)
+
+
+def _read_again(path: Path, digest: str) -> bytes | None:
+    """The file's bytes, for what is searched in them; None where it is too large for that.
+
+    Raises:
+        PrivauditError: It is not the file any more that was opened and asked.
+    """
+    if path.stat().st_size > LARGEST:
+        return None
+    raw = path.read_bytes()
+    if hashlib.sha256(raw).hexdigest() != digest:
+        raise PrivauditError(
+            "a model's file that changed while it was read",
+            "its answers would be those of one file, and what is searched in it of another",
+            "wait until whatever writes it is done, and audit again",
+        )
+    return raw
 
 
 def _order_outputs(

@@ -23,7 +23,7 @@ from privaudit.inputs.class_order import (
 from privaudit.inputs.examine_shadows import join_bank
 from privaudit.inputs.infer_schema import propose_schema
 from privaudit.inputs.model_tables import SAMPLE
-from privaudit.inputs.models.answers import from_logits, probabilities
+from privaudit.inputs.models.answers import WRITTEN_SLACK, from_logits, probabilities
 from privaudit.inputs.models.predictors import RecordedNumbers, read_numbers, split_numbers
 from privaudit.inputs.probability_columns import find_columns
 from privaudit.inputs.read_shadow_answers import ShadowTables, read_shadow_tables
@@ -172,6 +172,7 @@ def read_predictions(
             len(read),
             len(classes),
             who="the predictions table",
+            slack=WRITTEN_SLACK,
         )
         if not (order.known or chosen.named):
             raise refuse_unknown_order(

@@ -11,7 +11,7 @@ import numpy as np
 
 from privaudit.errors import PrivauditError, spell
 from privaudit.inputs.cell_text import to_codes, to_numbers, to_patients, to_texts
-from privaudit.inputs.models.answers import SLACK
+from privaudit.inputs.models.answers import WRITTEN_SLACK
 from privaudit.inputs.read_table import list_names
 from privaudit.inputs.shadow_answers import ShadowAnswers
 from privaudit.inputs.table_file import open_table
@@ -221,7 +221,7 @@ def _from_true(p: np.ndarray) -> np.ndarray:
 def _from_classes(p: np.ndarray, y: np.ndarray) -> np.ndarray:
     """(K, n) log odds of the recorded outcome, from (K, n, k)."""
     sums = p.sum(axis=2)
-    wrong = int((np.abs(sums - 1) > SLACK).any(axis=0).sum())
+    wrong = int((np.abs(sums - 1) > WRITTEN_SLACK).any(axis=0).sum())
     if wrong:
         raise PrivauditError(
             f"shadow answers that do not sum to 1 over the classes, for {wrong:,} records",

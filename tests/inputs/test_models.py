@@ -102,7 +102,9 @@ def test_xgboost_with_its_own_categories(table: Any, tmp_path: Path) -> None:
     same(loaded, records, model.predict_proba(X))
 
 
-def test_xgboost_stopped_early_uses_its_best_round(table: Any, tmp_path: Path) -> None:
+def test_xgboost_stopped_early_is_read_once_its_best_rounds_are_cut_out(
+    table: Any, tmp_path: Path
+) -> None:
     from xgboost import XGBClassifier
 
     frame, kept, records = table
@@ -111,6 +113,9 @@ def test_xgboost_stopped_early_uses_its_best_round(table: Any, tmp_path: Path) -
     model.fit(X[:300], y[:300], eval_set=[(X[300:], y[300:])], verbose=False)
     assert model.best_iteration < 50
     model.save_model(tmp_path / "m.json")
+    with pytest.raises(PrivauditError, match="its best"):
+        load(tmp_path / "m.json", schema=kept)
+    model.get_booster()[: model.best_iteration + 1].save_model(tmp_path / "m.json")
     loaded, _ = load(tmp_path / "m.json", schema=kept)
     same(loaded, records, model.predict_proba(X))
 

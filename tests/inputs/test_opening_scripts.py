@@ -296,8 +296,11 @@ def test_honest_modules_are_read() -> None:
         "scripted": torch.jit.script(mixed),
         "traced": torch.jit.trace(mixed, torch.zeros(4, 3)),
         "frozen": torch.jit.freeze(torch.jit.script(mixed)),
-        "recurrent": torch.jit.script(Recurrent()),
-        "transformer": torch.jit.script(torch.nn.TransformerEncoder(layer, 1)),
+        "recurrent": torch.jit.script(Recurrent().eval()),
+        # Scripted, it asks whether gradients are kept, and is refused.
+        "transformer": torch.jit.trace(
+            torch.nn.TransformerEncoder(layer, 1).eval(), torch.zeros(4, 2, 3)
+        ),
     }
     for module in modules.values():
         out = io.BytesIO()

@@ -179,11 +179,15 @@ def test_an_unused_softmax_says_nothing() -> None:
     assert bound(module).answers == "logits"
 
 
-def test_of_several_outputs_the_only_one_that_fits_is_read() -> None:
-    module = Applies(2, lambda z: (z, torch.cat([z, z], dim=1)))
+def test_of_several_outputs_the_only_one_of_numbers_is_read() -> None:
+    module = Applies(2, lambda z: (z, z.argmax(1)))
     expected = own_answers(Applies(2, lambda z: z)).shape
     assert bound(module).predict_proba(ROWS).shape == expected
     with pytest.raises(PrivauditError, match="2 outputs"):
         bound(Applies(2, lambda z: (z, -z)))
+    with pytest.raises(PrivauditError, match="2 outputs of numbers"):
+        bound(Applies(2, lambda z: (z, torch.cat([z, z], dim=1))))
+    with pytest.raises(PrivauditError, match="2 outputs of numbers"):
+        bound(Applies(2, lambda z: (z, [z, z])))
     with pytest.raises(PrivauditError, match="a dict"):
         bound(Applies(2, lambda z: {"logits": z}))

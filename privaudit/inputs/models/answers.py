@@ -10,15 +10,22 @@ import numpy as np
 from privaudit.errors import PrivauditError, spell
 from privaudit.inputs.number_text import is_code, parse_number
 
-SLACK = 1e-3
-"""How far float32 rounding may take a row's sum from 1."""
+SLACK = 1e-5
+"""How far float32 rounding may take a row's sum from 1. More would be room to hide an answer in:
+rows are divided by their sums before they are judged."""
+
+WRITTEN_SLACK = 1e-3
+"""The same where probabilities were written down, with some three decimals."""
 
 
-def probabilities(answers: Any, rows: int, classes: int, *, who: str = "the model") -> np.ndarray:
+def probabilities(
+    answers: Any, rows: int, classes: int, *, who: str = "the model", slack: float = SLACK
+) -> np.ndarray:
     """(rows, classes) float64, rows sum to 1, of what was answered.
 
     One number a row, (n,) or (n, 1), is the probability of the last of two classes. PrivauditError
-    for NaN, values outside [0, 1], rows that do not sum to 1, and another number of classes.
+    for NaN, values outside [0, 1], rows whose sums differ from 1 by more than `slack`, and another
+    number of classes.
     """
     try:
         p = np.asarray(answers, dtype=np.float64)
@@ -66,10 +73,10 @@ def probabilities(answers: Any, rows: int, classes: int, *, who: str = "the mode
             ),
         )
     sums = p.sum(axis=1)
-    if np.abs(sums - 1).max(initial=0) > SLACK:
+    if np.abs(sums - 1).max(initial=0) > slack:
         raise PrivauditError(
             f"{who} answered with rows that do not sum to 1 "
-            f"({int((np.abs(sums - 1) > SLACK).sum()):,} of {rows:,})",
+            f"({int((np.abs(sums - 1) > slack).sum()):,} of {rows:,})",
             "the classes exclude each other",
             "give softmax probabilities, or one model a class",
         )
@@ -129,4 +136,4 @@ def order_classes(labels: Sequence[Any], classes: Sequence[str]) -> np.ndarray:
     return np.array([own[canonical(name)] for name in classes])
 
 
-__all__ = ["canonical", "from_logits", "order_classes", "probabilities"]
+__all__ = ["SLACK", "WRITTEN_SLACK", "canonical", "from_logits", "order_classes", "probabilities"]

@@ -319,8 +319,7 @@ _TEMPLATE: _Template | None = None
 def _start(libraries: tuple[str, ...]) -> tuple[BinaryIO, BinaryIO, Any]:
     """Streams from and to a new process, and what ends it and says how it ended."""
     if sys.platform.startswith("linux"):
-        template = _get_template()
-        ours, child = template.fork(libraries)
+        template, ours, child = _fork(libraries)
         with ours:
             return ours.makefile("rb"), ours.makefile("wb"), _Once(lambda: template.end(child))
     process = _popen(
@@ -334,6 +333,28 @@ def _start(libraries: tuple[str, ...]) -> tuple[BinaryIO, BinaryIO, Any]:
     assert process.stdout is not None
     assert process.stdin is not None
     return process.stdout, process.stdin, _Once(end)
+
+
+def _fork(libraries: tuple[str, ...]) -> tuple[_Template, socket.socket, int]:
+    """A model's process of the template; of a new one where that was ended from outside.
+
+    Raises:
+        PrivauditError: A new one cannot be started, or ends as well.
+    """
+    global _TEMPLATE
+    for _ in range(2):
+        try:
+            template = _get_template()
+            return template, *template.fork(libraries)
+        except (OSError, ValueError):
+            with _GUARD:
+                _TEMPLATE = None
+    raise PrivauditError(
+        "no process can be started for the model",
+        "each model is opened in a process of its own, and the system starts none, or ends it at "
+        "once: it may be short of memory or of processes",
+        "end other programs, or give the audit more memory, and audit again",
+    )
 
 
 class _Once:

@@ -1,7 +1,9 @@
 """Operations that a TorchScript model may use: all compute from what they are handed, and no more.
 
 None reads or writes a file, prints, draws a random number, reads a clock, hands out memory that
-nobody wrote, talks to another process, or calls Python. What is not listed is refused.
+nobody wrote, talks to another process, or calls Python. Nor does any tell how it is asked: whether
+gradients are kept, where a tensor lies, in what order of memory. An attacker may ask another way
+than the audit does. What is not listed is refused.
 """
 
 from __future__ import annotations
@@ -71,11 +73,10 @@ _ASKED = """
     Bool Complex Float FloatImplicit Int IntImplicit ScalarImplicit Size __and__ __contains__
     __derive_index __getitem__ __interpolate __is__ __isnot__ __not__ __or__ __range_length
     __round_to_zero_floordiv __xor__ _set_item append ceil clear complex copy cpu device dim
-    dict element_size endswith extend find format get get_device insert
-    is_autocast_enabled is_complex is_contiguous is_floating_point is_grad_enabled is_nonzero
+    dict element_size endswith extend find format get insert is_complex is_floating_point is_nonzero
     is_same_size is_signed item items join keys len list lower lstrip
     numel ord percentFormat pop replace requires_grad_ reverse rstrip setdefault size slice sorted
-    split startswith storage_offset str strip stride sym_size title to type_as upper update values
+    split startswith str strip sym_size title to type_as upper update values
            result_type can_cast promote_types warn
 
 """
@@ -87,9 +88,9 @@ _CONTROL = """
     BroadcastSizes CallMethod CallFunction ChunkSizes Closure Constant ConstantChunk CreateObject
     DictConstruct DictIndex EnumName EnumValue Function GetAttr If ListConstruct ListIndex
     ListUnpack Loop ModuleContainerIndex NumToTensor RaiseException StringIndex TupleConstruct
-    TupleIndex TupleSlice TupleUnpack Uninitialized abs data device dtype index is_cpu is_cuda
+    TupleIndex TupleSlice TupleUnpack Uninitialized abs data device dtype
     is_nested is_quantized is_sparse isinstance itemsize layout max min ndim rangelist
-    requires_grad shape tolist type unchecked_cast unchecked_unwrap_optional
+    shape tolist unchecked_cast unchecked_unwrap_optional
 """
 PRIM = frozenset(_CONTROL.split())
 

@@ -381,7 +381,8 @@ class Frame:
             objects[i] = spelled[i] if place is None else own[place]
         objects[-1] = None if column.name in self.nones else np.nan
         found = objects[np.where(np.isnan(x), -1, codes).astype(np.int64)]
-        kinds = {type(value) for value in found}
+        # Of texts, a record alone may lack its own: that is no column of numbers.
+        kinds = set() if texts else {type(value) for value in found}
         return found.astype(kinds.pop()) if kinds in ({bool}, {int}, {float}) else found
 
     def _place_levels(self, column: Column, x: np.ndarray) -> np.ndarray:

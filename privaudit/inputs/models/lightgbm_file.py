@@ -78,8 +78,7 @@ def open_lightgbm(raw: bytes) -> Opened:
             raise damaged_file("LightGBM text")
     text = check_lightgbm(text)
     booster = load_booster(text)
-    objective = re.search(r"^objective=(\S+)(.*)$", text, re.MULTILINE)
-    kind = objective.group(1) if objective else ""
+    kind, settings = read_objective(text)
     of_classes = kind in ("binary", "multiclass", "multiclassova", "cross_entropy")
     if not of_classes and kind not in LIGHTGBM_NUMBERS:
         raise not_a_classifier("LightGBM", kind)
@@ -91,8 +90,7 @@ def open_lightgbm(raw: bytes) -> Opened:
     unread = [name for name, codes in zip(names, coded, strict=True) if codes == ()]
     slope: float | None = None
     if "\naverage_output" not in text and kind in ("binary", "multiclass"):
-        scale = re.search(r"sigmoid:([0-9.eE+-]+)", objective.group(2) if objective else "")
-        slope = float(scale.group(1)) if kind == "binary" and scale else 1.0
+        slope = float(settings.get("sigmoid") or 1.0) if kind == "binary" else 1.0
 
     def bind(binding: Binding) -> Model:
         of_numbers = binding.outcome_kind != "class"
@@ -113,6 +111,23 @@ def open_lightgbm(raw: bytes) -> Opened:
         return NumberLightGBM(found) if of_numbers else found
 
     return Opened("LightGBM", None if plain else names, None, classes, bind, numbered=True)
+
+
+def read_objective(text: str) -> tuple[str, dict[str, str]]:
+    """The objective and its settings, each once: LightGBM takes the last of several.
+
+    Raises:
+        PrivauditError: A setting stands there twice, or something else than a setting.
+    """
+    lines = re.findall(r"^objective=(.*)$", text, re.MULTILINE)
+    words = lines[0].split(" ") if len(lines) == 1 else [""]
+    settings: dict[str, str] = {}
+    for word in filter(None, words[1:]):
+        found = re.fullmatch(r"([a-z_]+)(?::([0-9.eE+-]+))?", word)
+        if found is None or found.group(1) in settings:
+            raise damaged_file("LightGBM text")
+        settings[found.group(1)] = found.group(2) or ""
+    return words[0], settings
 
 
 def _fit_lists(
@@ -185,4 +200,4 @@ def find_levels(
     return {names[j]: own for j, own in fitting.pop()}
 
 
-__all__ = ["LightGBM", "find_levels", "open_lightgbm", "read_coded"]
+__all__ = ["LightGBM", "find_levels", "open_lightgbm", "read_coded", "read_objective"]

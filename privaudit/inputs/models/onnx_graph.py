@@ -227,19 +227,18 @@ def _levels(name: str, levels: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
 
 
 def _answering(outputs: dict[str, Any]) -> str:
-    """The output that holds probabilities: by its name, or the only one of floating numbers."""
-    floats = [
-        name
-        for name, one in outputs.items()
-        if one.type.startswith(("tensor(float", "tensor(double")) or "map(" in one.type
+    """The output that holds the answers: the one of numbers, beside which there may be a label."""
+    labels = [
+        name for name, one in outputs.items() if one.type in ("tensor(string)", "tensor(int64)")
     ]
-    named = [name for name in floats if "prob" in name.lower()]
-    if len(named) == 1 or len(floats) == 1:
-        return (named or floats)[0]
+    others = [name for name in outputs if name not in labels]
+    if len(others) == 1 and len(labels) <= 1:
+        return others[0]
     raise PrivauditError(
-        f"the ONNX model has {len(floats)} outputs of numbers and none is named as probabilities",
-        f"its outputs are: {list_names(list(outputs))}",
-        "export one output, or name it `probabilities`",
+        f"an ONNX model with {len(outputs)} outputs: {list_names(list(outputs))}",
+        "whoever holds the model reads them all; one of numbers is attacked, beside which there "
+        "may be one of labels",
+        "export the probabilities alone, or with the label, and release that model",
     )
 
 

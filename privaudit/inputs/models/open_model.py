@@ -86,8 +86,10 @@ def _read_bytes(path: Path) -> bytes:
             f"at most {MAX_BYTES / 1e9:.0f} GB are read into memory",
             "give the model's probabilities instead (--predictions FILE)",
         )
+    # What a kernel makes while it is read says that it is empty, and may be read for ever.
+    raw = b""
     try:
-        raw = path.read_bytes()
+        raw = path.read_bytes() if size else raw
     except OSError as error:
         raise PrivauditError(
             f"the model cannot be opened: {error.strerror}",

@@ -120,11 +120,8 @@ class NumberXGBoost(AnswersWithNumbers):
         return in_parts(self._ask, records)
 
     def _ask(self, records: Records) -> np.ndarray:
-        booster = self.file.loaded
-        last = booster.attributes().get("best_iteration")
-        found = booster.inplace_predict(
+        found = self.file.loaded.inplace_predict(
             self.file.layout.matrix(records.X),
-            iteration_range=(0, int(last) + 1) if last is not None else (0, 0),
             predict_type="value",
             missing=np.nan,
             validate_features=False,

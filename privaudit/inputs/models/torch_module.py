@@ -152,6 +152,17 @@ class TorchModel:
             and one.shape in ((rows,), (rows, 1), (rows, self.classes))
             and (self.classes == 2 or one.ndim == 2)
         ]
+        others = [
+            one
+            for one in outputs
+            if not isinstance(one, torch.Tensor) or one.is_floating_point() or one.is_complex()
+        ]
+        if len(fitting) == 1 and len(others) > 1:
+            raise PrivauditError(
+                f"a torch model with {len(others)} outputs of numbers",
+                "whoever holds the model reads them all, and one of them alone would be attacked",
+                "wrap it in a module that returns one tensor, and release that one",
+            )
         if len(fitting) != 1:
             raise PrivauditError(
                 f"the torch model answered with {len(outputs)} outputs, of which {len(fitting)} "

@@ -33,7 +33,7 @@ class TorchScript(FileModel, TorchModel):
     """
 
     def load(self) -> Any:
-        return load_script(self.held)
+        return load_script(self.held).eval()
 
     @property
     def module(self) -> Any:
@@ -68,7 +68,8 @@ def open_script(raw: bytes) -> Opened:
     inspected = inspect_script(raw)
     model = load_script(inspected)
     refuse_operations(model)
-    return open_torch(TorchScript, inspected, model, "TorchScript", (SCRIPT_NOTE,))
+    _refuse_training(model)
+    return open_torch(TorchScript, inspected, model.eval(), "TorchScript", (SCRIPT_NOTE,))
 
 
 def refuse_operations(model: Any) -> None:
@@ -80,8 +81,31 @@ def refuse_operations(model: Any) -> None:
     for node in _list_nodes(graph):
         space, _, name = node.kind().partition("::")
         inlined = name in ("CallMethod", "CallFunction", "Function", "Closure")
-        if inlined or not is_allowed(space, name):
+        if inlined or not is_allowed(space, name) or _tells_device(node):
             raise refuse_operation(node.kind())
+
+
+def _refuse_training(model: Any) -> None:
+    """Refuse a module that would answer an attacker, who loads and asks it, in training mode, and
+    answers otherwise there."""
+    reads = any(
+        node.kind() == "prim::GetAttr" and node.s("name") == "training"
+        for node in _list_nodes(model.inlined_graph)
+    )
+    if reads and any(getattr(part, "training", False) for part in model.modules()):
+        raise PrivauditError(
+            "a TorchScript file that was saved in training mode",
+            "its answers depend on the mode, and whoever loads the file asks it as it was saved, "
+            "while an audit asks for those of evaluation",
+            "call .eval() on the module before it is scripted or saved",
+        )
+
+
+def _tells_device(node: Any) -> bool:
+    """Whether a node makes anything but a tensor of a device: a comparison, or its name."""
+    devices = any("Device" in one.type().str() for one in node.inputs())
+    made = {one.type().kind() for one in node.outputs()}
+    return devices and not made <= {"TensorType", "DeviceObjType"}
 
 
 def _list_nodes(root: Any) -> Iterator[Any]:
@@ -103,14 +127,13 @@ def _no_forward() -> PrivauditError:
 
 
 def load_script(inspected: bytes) -> Any:
-    """The module of bytes that `inspect_script` wrote."""
+    """The module of bytes that `inspect_script` wrote, in the mode in which it was saved."""
     import torch
 
     try:
-        model = torch.jit.load(  # type: ignore[no-untyped-call]
+        return torch.jit.load(  # type: ignore[no-untyped-call]
             io.BytesIO(inspected), map_location="cpu"
         )
-        return model.eval()
     except Exception:
         raise PrivauditError(
             "the model cannot be read as TorchScript",

@@ -55,11 +55,9 @@ class XGBoost(FileModel):
 
     def _ask(self, records: Records) -> np.ndarray:
         booster = self.loaded
-        last = booster.attributes().get("best_iteration")
         X = self.layout.matrix(records.X)
         margin = booster.inplace_predict(
             X,
-            iteration_range=(0, int(last) + 1) if last is not None else (0, 0),
             predict_type="margin",
             missing=np.nan,
             validate_features=False,
@@ -98,9 +96,7 @@ def open_xgboost(raw: bytes) -> Opened:
     types = booster.feature_types or []
     coded = [j for j, kind in enumerate(types) if kind == "c" and not (names and names[j] in known)]
     labels = _read_labels(booster)
-    notes = []
-    if booster.attributes().get("best_iteration") is not None:
-        notes.append("trees up to the best round of early stopping are used, as in training")
+    _refuse_more_rounds(booster)
 
     def bind(binding: Binding) -> Model:
         of_numbers = binding.outcome_kind != "class"
@@ -124,7 +120,23 @@ def open_xgboost(raw: bytes) -> Opened:
         )
 
     given = None if names is None else tuple(names)
-    return Opened("XGBoost", given, labels, classes, bind, tuple(notes), numbered=True)
+    return Opened("XGBoost", given, labels, classes, bind, numbered=True)
+
+
+def _refuse_more_rounds(booster: Any) -> None:
+    """A model that was stopped early holds rounds after its best one. `XGBClassifier` leaves them
+    out and `Booster.predict` uses them, so that which of the two models is released is not known.
+    """
+    best, rounds = booster.attributes().get("best_iteration"), booster.num_boosted_rounds()
+    if best is not None and best != str(rounds - 1):
+        raise PrivauditError(
+            f"an XGBoost model of {rounds:,} rounds that says another one than the last is its "
+            "best",
+            "one who holds the model may use all rounds (Booster.predict) or the best ones alone "
+            "(XGBClassifier), and their answers differ",
+            "save the rounds that are to be released, and none else: "
+            "booster[: booster.best_iteration + 1].save_model(...)",
+        )
 
 
 def read_categories(booster: Any) -> dict[str, tuple[Any, ...]]:

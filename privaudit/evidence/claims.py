@@ -28,6 +28,9 @@ from privaudit.results import Audit, Subject, from_tree
 from privaudit.results import ClaimText as Text
 
 ROUNDING = 1e-9
+LEAST = 0.5
+"""Of the epsilon asked for, what a method that adds noise for it claims at least: it would add more
+noise than it needs."""
 COMPOSES = "dp_accounting"
 """The library that composes."""
 
@@ -58,6 +61,7 @@ def check_claims(run: Path, audit: Audit) -> Check:
             compare(f"{where}.mechanisms", [asdict(one) for one in stored.mechanisms], steps)
         elif subject.claim.epsilon is not None:
             _compose_again(subject, stored, compare)
+            _compare_with_asked(subject, compare)
             found.left.append(subject.name)
         elif stored.mechanisms:
             compare.fault(f"{where}: nothing is claimed, and mechanisms of a guarantee are stored")
@@ -121,6 +125,20 @@ def build(kind: Any, params: Mapping[str, str]) -> Any:
             given[field.name] = ast.literal_eval(params[field.name])
     made: Any = kind
     return made(**given)
+
+
+def _compare_with_asked(subject: Subject, compare: Compare) -> None:
+    """Whether a method that is set to an epsilon claims it, or a little less."""
+    try:
+        asked = float(subject.params["epsilon"])
+    except (KeyError, ValueError):
+        return
+    claimed = subject.claim.epsilon or 0.0
+    if not LEAST * asked <= claimed <= asked * (1 + ROUNDING):
+        compare.fault(
+            f"{subject.name}.claim.epsilon: {claimed:.6g} is stored, and the method was set to "
+            f"{asked:.6g}"
+        )
 
 
 def _compose_again(subject: Subject, stored: Claim, compare: Compare) -> None:

@@ -78,7 +78,7 @@ def verify(
     order = {name: place for place, name in enumerate(NAMES)}
     checks.sort(key=lambda check: order[check.name])
     if require is None:
-        require = _should_have(run, trusted, numbers, again)
+        require = _should_have(run, audit, trusted, numbers, again)
     return Verification(run.name, tuple(checks), tuple(require))
 
 
@@ -105,7 +105,7 @@ def _restricted(
 
 
 def _should_have(
-    run: Path, trusted: str | None, numbers: bool, again: Again | None
+    run: Path, audit: Audit, trusted: str | None, numbers: bool, again: Again | None
 ) -> tuple[str, ...]:
     """The checks that must be made of this run, whatever was taken out of it."""
     signed = trusted is not None or (run / sums.SIGNATURES).exists()
@@ -114,6 +114,9 @@ def _should_have(
         "signature": signed,
         "verdicts": (run / "shareable" / seals.VERDICTS).exists() or statement.is_judged(run),
         "retraining": again is not None,
+        # Training all of it again makes the claims again too.
+        "claims": any(one.claim.epsilon is not None for one in audit.subjects)
+        and (again is None or again.steps is not None),
         # Leaving the numbers out is no reason to pass over that they cannot be recomputed.
         "numbers": numbers or not (run / sums.RESTRICTED).is_dir(),
     }

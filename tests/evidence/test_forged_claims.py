@@ -13,10 +13,9 @@ from conftest import ask, make_run
 from forgery_table import Tree
 from forging import change_json, edit
 
-from privaudit.contracts import Claim, Mechanism
 from privaudit.dp import accounting
 from privaudit.engine.configure import Entry
-from privaudit.evidence import Verification, claims, verify
+from privaudit.evidence import Again, Verification, claims, verify
 
 
 def state(found: Verification, name: str) -> str:
@@ -78,3 +77,61 @@ def test_without_the_library_nothing_is_called_composed(
     assert (found.code, state(found, "claims")) == (6, "not checked")
     notes = next(one.notes for one in found.checks if one.name == "claims")
     assert "they add up to" in notes[0]
+
+
+@pytest.fixture(scope="module")
+def bought(tmp_path_factory: pytest.TempPathFactory, shelf: Path) -> Path:
+    """A run of a method that was set to an epsilon."""
+    from toy_noisy import Bought
+
+    from privaudit.attacks.membership.threshold import Threshold
+
+    out = tmp_path_factory.mktemp("bought")
+    shutil.copy(shelf / "policy.toml", out)
+    entries = (Entry("one", "bought", "", Bought()),)
+    return make_run(out, replace(ask(), entries=entries, attacks={"threshold": Threshold()}))
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"), [(None, 6), (2.8, 6), (0.5, 4), (12.0, 4)], ids=lambda v: str(v)
+)
+def test_a_claim_stated_with_fitting_noise_does_not_pass(
+    bought: Path, tmp_path: Path, asked: float | None, code: int
+) -> None:
+    shutil.copytree(bought.parent, tmp_path / "runs", symlinks=True)
+    run = tmp_path / "runs" / bought.name
+    if asked is not None:
+        sigma = accounting.solve_gaussian(asked, 1e-5)
+        epsilon = accounting.gaussian(sigma, 1e-5).epsilon
+
+        def lower(body: Tree) -> None:
+            body["claim"]["epsilon"] = epsilon
+            if "mechanisms" in body:
+                body["mechanisms"][0]["scale"] = sigma
+
+        change_json(run / "restricted" / "releases" / "one.json", lower)
+        edit(run, lambda tree: [lower(one) for one in tree["subjects"]])
+        forging.forge_ledger(run)
+    found = verify(run, policy=run.parent / "policy.toml", numbers=False)
+    assert (found.code, "claims" in found.required) == (code, True), found.checks
+    assert state(found, "claims") == ("fails" if code == 4 else "not checked")
+
+
+def test_claims_are_made_again_by_training_all(bought: Path, tmp_path: Path) -> None:
+    shutil.copytree(bought.parent, tmp_path / "runs", symlinks=True)
+    run = tmp_path / "runs" / bought.name
+    from toy_noisy import Bought
+
+    from privaudit.attacks.membership.threshold import Threshold
+
+    entries = (Entry("one", "bought", "", Bought()),)
+    asked = replace(ask(), entries=entries, attacks={"threshold": Threshold()})
+    found = verify(
+        run,
+        policy=run.parent / "policy.toml",
+        numbers=False,
+        again=Again(None, request=asked),
+    )
+    assert (found.code, state(found, "retraining")) == (0, "holds"), found.checks
+    few = Again(1, request=asked)
+    assert verify(run, policy=run.parent / "policy.toml", numbers=False, again=few).code == 6

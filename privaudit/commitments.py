@@ -80,10 +80,14 @@ def _read(path: Path) -> bytes:
     )
 
 
+def mark(key: bytes) -> str:
+    """Twelve hex digits that tell which key it is, and nothing of it."""
+    return hashlib.sha256(b"privaudit commitment key\0" + key).hexdigest()[:12]
+
+
 def commit(key: bytes, value: str) -> str:
     """The commitment of a value under a key: `hmac-sha256:<which key>:<hex>`."""
-    mark = hashlib.sha256(b"privaudit commitment key\0" + key).hexdigest()[:12]
-    return f"{_KIND}:{mark}:{hmac.new(key, value.encode(), hashlib.sha256).hexdigest()}"
+    return f"{_KIND}:{mark(key)}:{hmac.new(key, value.encode(), hashlib.sha256).hexdigest()}"
 
 
 def kind(text: str) -> str:
@@ -100,4 +104,4 @@ def same(one: str, other: str) -> bool | None:
     return hmac.compare_digest(one, other)
 
 
-__all__ = ["KEY", "commit", "kind", "load_key", "same"]
+__all__ = ["KEY", "commit", "kind", "load_key", "mark", "same"]

@@ -9,7 +9,7 @@ from privaudit import plugins
 from privaudit.engine.folder import read as read_audit
 from privaudit.errors import PrivauditError
 from privaudit.evidence import ledger, seals, sign, statement, sums
-from privaudit.evidence.attempts import check_attempts
+from privaudit.evidence.attempts import Held, check_attempts
 from privaudit.evidence.checks import NAMES, Check, Verification, conclude, leave
 from privaudit.evidence.claims import check_claims
 from privaudit.evidence.derive import Progress
@@ -32,6 +32,7 @@ def verify(
     numbers: bool = True,
     require: Sequence[str] | None = None,
     again: Again | None = None,
+    held: Held | None = None,
 ) -> Verification:
     """Check a run by all means there are. Nothing of it is changed, nothing in it is executed.
 
@@ -43,6 +44,7 @@ def verify(
         numbers: Whether to recompute every number (seconds to minutes).
         require: The checks that must be made; by default all that the run should have.
         again: What to train again, None for nothing.
+        held: What was noted elsewhere of the key and the ledger of its folder of runs.
 
     Raises:
         PrivauditError: Where there is no run, the key or policy given cannot be read, or two
@@ -73,7 +75,7 @@ def verify(
         *([] if pdf is None else [pdf]),
         *_restricted(run, audit, progress, numbers, again),
         check_verdicts(run, audit, policy),
-        check_attempts(run, audit),
+        check_attempts(run, audit, held),
     ]
     order = {name: place for place, name in enumerate(NAMES)}
     checks.sort(key=lambda check: order[check.name])

@@ -108,10 +108,14 @@ def seed_reading(out: Path | None) -> Seeds:
     return Seeds(derive_entropy(key, None)).child("brought")
 
 
+def mark(key: bytes) -> str:
+    """Twelve hex digits that tell which key it is, and nothing of it."""
+    return hashlib.sha256(b"privaudit commitment key\0" + key).hexdigest()[:12]
+
+
 def commit(key: bytes, value: str) -> str:
     """The commitment of a value under a key: `hmac-sha256:<which key>:<hex>`."""
-    mark = hashlib.sha256(b"privaudit commitment key\0" + key).hexdigest()[:12]
-    return f"{_KIND}:{mark}:{hmac.new(key, value.encode(), hashlib.sha256).hexdigest()}"
+    return f"{_KIND}:{mark(key)}:{hmac.new(key, value.encode(), hashlib.sha256).hexdigest()}"
 
 
 def kind(text: str) -> str:
@@ -129,5 +133,5 @@ def same(one: str, other: str) -> bool | None:
 
 
 __all__ = [
-    *("KEY", "SESSION", "commit", "kind", "load_key", "peek_key", "same", "seed_reading"),
+    *("KEY", "SESSION", "commit", "kind", "load_key", "mark", "peek_key", "same", "seed_reading"),
 ]

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -210,6 +210,22 @@ class Records:
         for name in sorted(self.groups):
             digest.update("\0".join([name, *self.groups[name].tolist()]).encode())
         return digest.hexdigest()
+
+    @cached_property
+    def content(self) -> str:
+        """sha256 of the schema and of what each patient's rows hold, whatever their order and the
+        patients' keys: writing the rows of a table in another order makes no other data."""
+        arrays = [part for part in (self.X, self.y, self.site, self.series) if part is not None]
+        groups = [(name, self.groups[name].tolist()) for name in sorted(self.groups)]
+        rows: dict[Any, list[bytes]] = {}
+        for index, patient in enumerate(self.patient.tolist()):
+            digest = hashlib.sha256()
+            for array in arrays:
+                digest.update(array[index].tobytes())
+            digest.update("\0".join(f"{name}\0{values[index]}" for name, values in groups).encode())
+            rows.setdefault(patient, []).append(digest.digest())
+        own = sorted(hashlib.sha256(b"".join(sorted(part))).digest() for part in rows.values())
+        return hashlib.sha256(self.schema.encode() + b"\0" + b"".join(own)).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)

@@ -73,7 +73,7 @@ def command(
     rules = read_policy(policy)
     before = _read_baseline(baseline, policy, rules)
     _refuse_unused(rules, baseline, candidates)
-    faults = [fault for one in (run, *candidates) for fault in _check_seal(find(one), unsealed)]
+    faults = [fault for one in (run, *candidates) for fault in _check_seal(one, unsealed)]
     if faults:
         for fault in faults[:20]:
             click.echo(f"evidence: {fault}", err=True)
@@ -144,18 +144,15 @@ def _choose_formats(formats: tuple[str, ...], output: Path | None) -> list[tuple
     return [(name, file or output) for name, file in found]
 
 
-def _check_seal(audit: Path, unsealed: bool) -> tuple[str, ...]:
-    """What of a run's files is not as sealed. An audit.json by itself carries no evidence to
-    check."""
-    from privaudit.evidence.seals import check_seal
-    from privaudit.evidence.sums import SUMS
+def _check_seal(run: Path, unsealed: bool) -> tuple[str, ...]:
+    """What of a run's evidence does not hold; what a reader must know is printed."""
+    from privaudit.engine.folder import find
+    from privaudit.evidence.gate import check_gate
 
-    root = audit.parent.parent if audit.parent.name == "shareable" else audit.parent
-    sealed = (root / SUMS).is_file()
-    if not sealed and (unsealed or not (root / "manifest.json").is_file()):
-        click.echo("note: nothing shows whether this audit was changed: it has no sums", err=True)
-        return ()
-    return check_seal(root)
+    faults, note = check_gate(run, find(run), unsealed)
+    if note:
+        click.echo(f"note: {note}", err=True)
+    return faults
 
 
 def _refuse_unused(rules: Policy, baseline: Path | None, candidates: Sequence[Path]) -> None:

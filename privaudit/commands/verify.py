@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,6 +23,8 @@ REQUIRE = option("--require", "A,B", _REQUIRE)
 _RETRAIN = (
     "Train N attacks and controls again, drawn at random, or `all`, and compare their evidence."
 )
+_MARK = "The mark of the folder's key, noted earlier: 12 hex digits that verify prints."
+_HEAD = "A line that the ledger held, noted earlier: the sha256 that verify prints."
 _DATA = "Source tables for --retrain, where the run was made of any."
 
 
@@ -33,6 +36,8 @@ _DATA = "Source tables for --retrain, where the run was made of any."
 @REQUIRE
 @option("--retrain", "N", _RETRAIN, default="")
 @option("--data", "DIR", _DATA, PATH)
+@option("--key-mark", "MARK", _MARK, default="")
+@option("--head", "SHA256", _HEAD, default="")
 @JOBS
 @JSON
 def command(
@@ -43,6 +48,8 @@ def command(
     require: str | None,
     retrain: str,
     data: Path | None,
+    key_mark: str,
+    head: str,
     jobs: int | None,
     as_json: bool,
 ) -> int:
@@ -54,6 +61,7 @@ def command(
     """
     from privaudit.commands._asked import ask_again
     from privaudit.engine.folder import find
+    from privaudit.evidence.attempts import Held
     from privaudit.evidence.verification import verify
 
     def progress(subject: str) -> None:
@@ -76,6 +84,10 @@ def command(
         numbers=not quick,
         require=None if require is None else several(require),
         again=again,
+        held=Held(
+            _read_hex("--key-mark", key_mark, 12),
+            _read_hex("--head", head, 64),
+        ),
     )
     if as_json:
         click.echo(json.dumps({**asdict(found), "code": found.code}, indent=1))
@@ -97,6 +109,17 @@ def command(
         result = f"no fault found{f'; not checked: {left}' if left else ''}"
     click.echo(f"\n{found.run}: {result}")
     return found.code
+
+
+def _read_hex(option: str, text: str, size: int) -> str:
+    """Hex digits as `verify` printed them; nothing where none were given."""
+    if text and not re.fullmatch(rf"[0-9a-f]{{{size}}}", text):
+        raise PrivauditError(
+            f"{option} {text:.20}",
+            f"it is {size} digits of 0-9 and a-f, as `privaudit verify` prints them",
+            "copy it from the output of an earlier `privaudit verify RUN`",
+        )
+    return text
 
 
 def _read_steps(text: str) -> int | None:

@@ -30,6 +30,8 @@ class Planned:
         untrained: Subjects that could not be made, for want of a library.
         attacks: Name -> settings.
         steps: (subject, attack, variant) of every attack and control.
+        refused: (subject, attack, variant) of those that refused before anything was made; None
+            for a plan of an earlier version, which does not tell.
     """
 
     asked: dict[str, Any]
@@ -37,6 +39,7 @@ class Planned:
     untrained: tuple[str, ...]
     attacks: dict[str, dict[str, Any]]
     steps: frozenset[tuple[str, str, str]]
+    refused: frozenset[tuple[str, str, str]] | None = None
 
 
 def render(request: Request, plan: Plan, run: str) -> str:
@@ -63,6 +66,11 @@ def render(request: Request, plan: Plan, run: str) -> str:
             name: to_tree(document.typed_params(attack)) for name, attack in request.attacks.items()
         },
         "steps": [[step.entry.name, step.attack_name, step.variant] for step in plan.steps],
+        "refused": [
+            [step.entry.name, step.attack_name, step.variant]
+            for step in plan.steps
+            if step.error is not None
+        ],
     }
     return json.dumps(tree, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
@@ -76,16 +84,22 @@ def read(path: Path) -> tuple[str, Planned]:
     text = path.read_bytes().decode()
     tree = json.loads(text)
     try:
-        steps = frozenset((str(s), str(a), str(v)) for s, a, v in tree["steps"])
+        steps = _read_steps(tree["steps"])
+        refused = _read_steps(tree["refused"]) if "refused" in tree else None
         return text, Planned(
             dict(tree["asked"]),
             {str(name): dict(one) for name, one in tree["subjects"].items()},
             tuple(map(str, tree["untrained"])),
             {str(name): dict(one) for name, one in tree["attacks"].items()},
             steps,
+            refused,
         )
     except (KeyError, TypeError, AttributeError):
         raise ValueError("it is no plan of a run") from None
+
+
+def _read_steps(listed: Any) -> frozenset[tuple[str, str, str]]:
+    return frozenset((str(s), str(a), str(v)) for s, a, v in listed)
 
 
 __all__ = ["FILE", "Planned", "read", "render"]

@@ -151,7 +151,7 @@ def run(
     stage.end(describe_size(prepared))
     seen = None
     if witness is not None:
-        data_name = witness.commit(prepared.records.fingerprint)
+        data_name = witness.commit(prepared.records.content)
         split_name = witness.commit(fingerprint(split))
         attempts = witness.saw(folder.name, request.task_name, data_name)
         seen = (data_name, split_name, attempts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from privaudit import commitments
@@ -15,8 +15,39 @@ from privaudit.evidence.ledger import LEDGER, Ledger
 from privaudit.results import Attempts, Audit
 
 
-def check_attempts(run: Path, audit: Audit) -> Check:
-    """Compare the run with the ledger: attempts up to its own, plan, seal and signatures."""
+@dataclass(frozen=True)
+class Held:
+    """What a verifier noted of a folder of runs and held elsewhere: the one thing that shows that
+    key and ledger are still those. mark: of the key; head: a line of the ledger, by its sha256."""
+
+    mark: str = ""
+    head: str = ""
+
+
+def check_attempts(run: Path, audit: Audit, held: Held | None = None) -> Check:
+    """Compare the run with the ledger: attempts up to its own, plan, seal and signatures.
+
+    held: what was noted of ledger and key.
+    """
+    made = _check_attempts(run, audit)
+    lost = tuple(_compare_held(run, audit, held or Held()))
+    return replace(made, state="fails", faults=(*made.faults, *lost)) if lost else made
+
+
+def _compare_held(run: Path, audit: Audit, held: Held) -> Iterator[str]:
+    if held.mark:
+        key = ledger.find_key(run.parent)
+        marks = {commitments.kind(audit.manifest.records_fingerprint).rpartition(":")[2]}
+        marks |= set() if key is None else {commitments.mark(key)}
+        for other in sorted(marks - {held.mark}):
+            yield f"restricted/{commitments.KEY}: is another key ({other}) than {held.mark:.64}"
+    if held.head:
+        heads = {entry.sha256 for entry in ledger.read(run.parent).entries}
+        if held.head not in heads:
+            yield f"{LEDGER}: does not hold the line that was noted ({held.head:.64})"
+
+
+def _check_attempts(run: Path, audit: Audit) -> Check:
     counted, book = audit.manifest.attempts, ledger.read(run.parent)
     if counted is None:
         known = book.of_run(audit.manifest.run, "data", "planned", "ended")
@@ -34,9 +65,12 @@ def check_attempts(run: Path, audit: Audit) -> Check:
         why = f"restricted/{commitments.KEY} is not beside the run"
         return leave("attempts", f"{why}: nobody can tell who wrote {LEDGER}; {note}", faults)
     faults += _check_run(run, audit.manifest.run, book)
+    key = ledger.find_key(run.parent)
+    which = "" if key is None else commitments.mark(key)
+    keep = f"to be noted elsewhere: key {which}, last line of {LEDGER} {book.head}"
     again = len(book.of_run(audit.manifest.run, "resealed"))
     later = f"the run's report was written again {again} time(s)"
-    return conclude("attempts", faults, (note, *([later] if again else [])))
+    return conclude("attempts", faults, (note, keep, *([later] if again else [])))
 
 
 def _count_again(book: Ledger, audit: Audit, counted: Attempts) -> Iterator[str]:
@@ -87,4 +121,4 @@ def _lost_signatures(run: Path, name: str, book: Ledger, now: str) -> Iterator[s
         yield f"signatures: that of {signer} is in {LEDGER}, and is gone"
 
 
-__all__ = ["check_attempts"]
+__all__ = ["Held", "check_attempts"]

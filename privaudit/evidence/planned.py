@@ -11,8 +11,9 @@ from privaudit.contracts import Access
 from privaudit.engine import planned
 from privaudit.engine.planned import Planned
 from privaudit.evidence.compare import Compare
-from privaudit.facts import CaveatCode
-from privaudit.results import Audit, Finding, Subject, to_tree
+from privaudit.evidence.structure import REFUSALS, asks_for_refits, find_failure
+from privaudit.facts import CaveatCode, ReasonCode
+from privaudit.results import Audit, Finding, Skipped, Subject, to_tree
 
 STORED = ("scores", "answers", "releases", "fidelity")
 """Folders of `restricted/` whose files are known by what the document reports."""
@@ -43,7 +44,7 @@ def check_plan(audit: Audit, restricted: Path, compare: Compare) -> None:
         compare.fault(f"{name:.60}: {kind}")
     for subject in audit.subjects:
         _check_subject(subject, plan, compare)
-    _check_steps(audit, restricted, compare)
+    _check_steps(audit, plan, restricted, compare)
 
 
 def _check_subject(subject: Subject, plan: Planned, compare: Compare) -> None:
@@ -64,7 +65,7 @@ def _check_subject(subject: Subject, plan: Planned, compare: Compare) -> None:
             compare.fault(f"{subject.name}.{control.attack}.{control.kind} control: not planned")
 
 
-def _check_steps(audit: Audit, restricted: Path, compare: Compare) -> None:
+def _check_steps(audit: Audit, plan: Planned, restricted: Path, compare: Compare) -> None:
     """Which steps were made, and which were taken from the cache."""
     tree = read_json(restricted / "steps.json")
     try:
@@ -79,6 +80,42 @@ def _check_steps(audit: Audit, restricted: Path, compare: Compare) -> None:
             label = f"{one.attack} on {subject.name} (subject)"
             if isinstance(one, Finding) and label not in made and label not in cached:
                 compare.fault(f"restricted/steps.json: does not name {label}")
+            elif isinstance(one, Skipped) and one.reason.code in REFUSALS:
+                told = (subject.name, one.attack, "subject")
+                early = None if plan.refused is None else told in plan.refused
+                begun = label in made or label in cached
+                _check_refusal(subject, one, restricted, compare, begun, early)
+
+
+def _check_refusal(
+    subject: Subject,
+    skipped: Skipped,
+    restricted: Path,
+    compare: Compare,
+    begun: bool,
+    early: bool | None,
+) -> None:
+    """Whether an attack refused, as far as what was stored at the time tells.
+
+    begun: it is among the steps of the run; early: the plan has that it refused before.
+    """
+    where = f"{subject.name}.{skipped.attack}"
+    if early:
+        if begun:
+            compare.fault(f"{where}: refused before it was begun, and restricted/steps.json has it")
+        return
+    if not begun and early is not None:
+        compare.fault(f"{where}: refused, and the plan has no such refusal")
+        return
+    try:
+        trace = find_failure(restricted, subject, skipped.attack).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        if begun or not asks_for_refits(skipped.attack):
+            compare.fault(f"{where}: refused, and restricted/failures holds no trace of it")
+        return
+    words = skipped.reason.params.get("what")
+    if skipped.reason.code is ReasonCode.REFUSED and str(words) not in trace:
+        compare.fault(f"{where}: refused for another reason than restricted/failures holds")
 
 
 def check_stored(audit: Audit, restricted: Path, compare: Compare) -> None:

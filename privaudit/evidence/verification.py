@@ -9,7 +9,7 @@ from privaudit import plugins
 from privaudit.engine.folder import read as read_audit
 from privaudit.errors import PrivauditError
 from privaudit.evidence import ledger, seals, sign, statement, sums
-from privaudit.evidence.attempts import check_attempts
+from privaudit.evidence.attempts import Held, check_attempts
 from privaudit.evidence.checks import NAMES, Check, Verification, conclude, leave
 from privaudit.evidence.claims import check_claims
 from privaudit.evidence.derive import Progress
@@ -32,6 +32,7 @@ def verify(
     numbers: bool = True,
     require: Sequence[str] | None = None,
     again: Again | None = None,
+    held: Held | None = None,
 ) -> Verification:
     """Check a run by all means there are. Nothing of it is changed, nothing in it is executed.
 
@@ -43,6 +44,7 @@ def verify(
         numbers: Whether to recompute every number (seconds to minutes).
         require: The checks that must be made; by default all that the run should have.
         again: What to train again, None for nothing.
+        held: What was noted elsewhere of the key and the ledger of its folder of runs.
 
     Raises:
         PrivauditError: Where there is no run, the key or policy given cannot be read, or two
@@ -73,12 +75,12 @@ def verify(
         *([] if pdf is None else [pdf]),
         *_restricted(run, audit, progress, numbers, again),
         check_verdicts(run, audit, policy),
-        check_attempts(run, audit),
+        check_attempts(run, audit, held),
     ]
     order = {name: place for place, name in enumerate(NAMES)}
     checks.sort(key=lambda check: order[check.name])
     if require is None:
-        require = _should_have(run, trusted, numbers, again)
+        require = _should_have(run, audit, trusted, numbers, again)
     return Verification(run.name, tuple(checks), tuple(require))
 
 
@@ -105,7 +107,7 @@ def _restricted(
 
 
 def _should_have(
-    run: Path, trusted: str | None, numbers: bool, again: Again | None
+    run: Path, audit: Audit, trusted: str | None, numbers: bool, again: Again | None
 ) -> tuple[str, ...]:
     """The checks that must be made of this run, whatever was taken out of it."""
     signed = trusted is not None or (run / sums.SIGNATURES).exists()
@@ -114,6 +116,9 @@ def _should_have(
         "signature": signed,
         "verdicts": (run / "shareable" / seals.VERDICTS).exists() or statement.is_judged(run),
         "retraining": again is not None,
+        # Training all of it again makes the claims again too.
+        "claims": any(one.claim.epsilon is not None for one in audit.subjects)
+        and (again is None or again.steps is not None),
         # Leaving the numbers out is no reason to pass over that they cannot be recomputed.
         "numbers": numbers or not (run / sums.RESTRICTED).is_dir(),
     }

@@ -45,15 +45,17 @@ def _judge(rule: Limit, audit: Audit, own: Mapping[str, ClaimText]) -> Verdict:
 
 def _bound(audit: Audit, own: Mapping[str, ClaimText]) -> ComposedClaim:
     """The composed claim of these releases: that of the document where it is about all of them, or
-    about more; the sum where that is less, or the document has none; never less than the largest.
+    about more; the sum where that is less, or the document has none. Neither epsilon nor delta is
+    ever less than the largest of its parts.
 
     A document from which the composed claim was taken out is judged by the sum.
     """
     sums = add_up(own)
     for composed in audit.composed:
         same = (composed.unit, composed.neighbours) == (sums.unit, sums.neighbours)
-        least = max(claim.epsilon or 0.0 for claim in own.values())
-        fits = set(own) <= set(composed.subjects) and composed.epsilon >= least
+        enough = composed.epsilon >= max(claim.epsilon or 0.0 for claim in own.values())
+        enough = enough and composed.delta >= max(claim.delta for claim in own.values())
+        fits = set(own) <= set(composed.subjects) and enough
         if same and fits and composed.epsilon < sums.epsilon:
             return composed
     return sums

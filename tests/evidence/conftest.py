@@ -40,12 +40,13 @@ min = 0.5
 def install(patch: pytest.MonkeyPatch) -> None:
     """The toy attacks and methods as another package would provide them."""
     from toy_audit import Broken, Cheat, Noise, install_attacks
-    from toy_noisy import Noisy, Silent
+    from toy_noisy import Bought, Noisy, Silent
 
     from privaudit import plugins
 
     install_attacks(patch, {"broken": Broken, "cheat": Cheat, "noise": Noise})
-    methods, members, load = {"noisy": Noisy, "silent": Silent}, plugins.members, plugins.load
+    methods = {"noisy": Noisy, "silent": Silent, "bought": Bought}
+    members, load = plugins.members, plugins.load
 
     def listed(kind: str) -> dict[str, str]:
         return members(kind) | (dict.fromkeys(methods, "toy_noisy") if kind == "methods" else {})

@@ -340,10 +340,20 @@ TABLE = (
         "attempts",
         True,
     ),
-    Forgery("a later attempt cut out of the ledger", cut_ledger, "attempts", True),
+    Forgery(
+        "a later attempt cut out of the ledger, its head left as it was",
+        cut_ledger,
+        "attempts",
+        True,
+    ),
     Forgery("the same, and lines added since", grow_ledger_after_a_cut, "attempts", True),
     Forgery("a ledger begun afresh under another key", begin_ledger_anew, "attempts", True),
-    Forgery("key and ledger begun afresh", begin_all_anew, "numbers", True),
+    Forgery(
+        "key and ledger begun afresh, the numbers left as they were",
+        begin_all_anew,
+        "numbers",
+        True,
+    ),
     Forgery(
         "the ledger removed", lambda run: (run.parent / ledger.LEDGER).unlink(), "attempts", True, 6
     ),

@@ -1,4 +1,4 @@
-"""A method with a privacy guarantee that it can state before it is trained, and one that cannot."""
+"""A method with a privacy guarantee that it can state before it is trained, and two that cannot."""
 
 from __future__ import annotations
 
@@ -35,4 +35,15 @@ class Silent(Method):
         return Release(claim=claim, model=ToyLearner().fit(members, rng))
 
 
-__all__ = ["Noisy", "Silent"]
+@dataclass(frozen=True)
+class Bought(Method):
+    """Adds as much noise as an epsilon takes, and cannot state its claim before it is trained."""
+
+    epsilon: float = 3.0
+
+    def fit(self, members: Records, rng: np.random.Generator) -> Release:
+        claim = accounting.gaussian(accounting.solve_gaussian(self.epsilon, 1e-5), 1e-5)
+        return Release(claim=claim, model=ToyLearner().fit(members, rng))
+
+
+__all__ = ["Bought", "Noisy", "Silent"]

@@ -131,3 +131,9 @@ def test_the_report_tells_it_with_the_guarantees() -> None:
     assert "epsilon 4.6" in told
     assert "do not add up" not in told
     assert "do not add up" in repr(build(claiming(3.0, 3.0, m1="site replace"), None))
+
+
+def test_a_composed_delta_below_that_of_a_part_is_not_believed() -> None:
+    made = claiming(2.9, 2.9, composed=3.0)
+    forged = replace(made.composed[0], delta=0.0)
+    assert together(replace(made, composed=(forged,)))[0].value == pytest.approx(5.8)

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy, leaky_relu, linear
 
 from pipelines.generators._nets_table import MODE, Codes, Table
 from pipelines.generators._nets_training import Spans
-from pipelines.generators._pooled import weigh
+from pipelines.generators._pooled import count_patients, round_shares, weigh
 
 if TYPE_CHECKING:
     from pipelines.generators.ctgan import CTGAN
@@ -32,7 +32,7 @@ class Asked:
         option: (c, widest), the options' places among all, -1 for padding.
         place: Where they are among the encoded columns.
         shares: (c, widest), how often each was in the records, no patient being more than a tenth
-            of it.
+            of it, rounded.
         rows: For each pick its rows by option, `first` and `size` of each option's; empty in a
             saved generator, which needs none.
     """
@@ -64,7 +64,8 @@ class Asked:
             size[c] = np.bincount(picked, minlength=widest)
             counted[c, : width[c]] = _weigh(picked, int(width[c]), codes.patient)
         first = np.cumsum(size, axis=1) - size
-        shares = counted / np.maximum(counted.sum(axis=1, keepdims=True), 1)
+        people = len(codes.picks) if codes.patient is None else count_patients(codes.patient)
+        shares = np.array([round_shares(one, people) for one in counted]).reshape(shape)
         return cls(option, np.array(place, dtype=np.int64), shares, tuple(rows), first, size)
 
     @property

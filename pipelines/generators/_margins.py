@@ -7,7 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.generators._gaps import Gaps
-from pipelines.generators._pooled import POOL, Steps, count_patients, find_middle, steps, weigh
+from pipelines.generators._pooled import (
+    POOL,
+    Steps,
+    count_patients,
+    find_middle,
+    round_shares,
+    steps,
+    weigh,
+)
 from pipelines.generators._saved import SavedGenerator, damaged
 from pipelines.generators._valid import Shape
 from privaudit.errors import PrivauditError
@@ -193,14 +201,14 @@ class Margins:
 
 
 def _levels(values: np.ndarray, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Steps of the codes that enough patients have; the others are left out."""
+    """Steps of the codes that enough patients have, in rounded shares; the others are left out."""
     codes, first = np.unique(np.sort(values), return_index=True)
     parts = np.split(who[np.argsort(values, kind="stable")], first[1:])
     counts = np.array([weigh(part) for part in parts])
     enough = counts > 0
     if not enough.any():
         return np.array([0.0]), np.array([0.0])
-    share = np.cumsum(counts[enough]) / counts[enough].sum()
+    share = np.cumsum(round_shares(counts[enough], count_patients(who)))
     p = np.stack([np.concatenate([[0.0], share[:-1]]), share], axis=1).ravel()
     return p, np.repeat(codes[enough], 2)
 
@@ -216,7 +224,15 @@ def _corners(found: Steps, column: Column) -> tuple[np.ndarray, np.ndarray]:
     ):
         p += [begin, end] if shared else [(begin + end) / 2]
         x += [value, value] if shared else [value]
-    return _ends(np.array(p), np.clip(x, *bounds), bounds)
+    return _join(*_ends(np.array(p), np.clip(x, *bounds), bounds))
+
+
+def _join(p: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The line without the corners in the middle of a flat piece."""
+    same = x[1:] == x[:-1]
+    kept = np.ones(len(x), dtype=bool)
+    kept[1:-1] = ~(same[:-1] & same[1:])
+    return p[kept], x[kept]
 
 
 def _ends(

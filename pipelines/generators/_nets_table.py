@@ -10,7 +10,16 @@ from typing import Any, Literal
 import numpy as np
 
 from pipelines.generators._nets_modes import MODES, WIDE, Modes
-from pipelines.generators._pooled import Steps, pool_records, steps, weigh
+from pipelines.generators._pooled import (
+    POOL,
+    Steps,
+    count_patients,
+    count_units,
+    pool_records,
+    round_shares,
+    steps,
+    weigh,
+)
 from pipelines.generators._saved import SavedGenerator, damaged
 from pipelines.generators._valid import Shape
 from privaudit.contracts import Claim
@@ -353,7 +362,9 @@ class _Plan:
     def table(self, scale: Literal["modes", "ranks"]) -> Table:
         d = len(self.records.columns) + 1
         found = [self.steps(j) for j in self.numbers]
-        modes = Modes.fit([x.expand(self.rows) for x in found if scale == "modes"])
+        # A round number of values: modes that rest on as many as there are rows state how many.
+        size = count_units(POOL * self.rows)
+        modes = Modes.fit([x.expand(size) for x in found if scale == "modes"])
         knots = np.array([_knots(x) for x in found if scale == "ranks"])
         spans = [(LEVEL, j, len(levels)) for j, levels in self.levels.items()]
         spans += [(FLAG, i, 2) for i in range(len(self.missing))]
@@ -384,10 +395,11 @@ class _Plan:
 
     @property
     def shares(self) -> np.ndarray:
-        """The share of each class that occurs, no patient being more than a tenth of one."""
+        """The rounded share of each class that occurs, no patient being more than a tenth of
+        one."""
         y, patient = self.records.y, self.records.patient
         counts = np.array([weigh(patient[y == c]) for c in np.unique(y)])
-        return counts / counts.sum()
+        return round_shares(counts, count_patients(patient))
 
     def steps(self, j: int) -> Steps:
         """The distribution of a number."""

@@ -1,10 +1,12 @@
 """What a generator without noise may keep of a table: nothing that fewer than ten patients decide.
 
-Three rules, each over patients and not over rows. A level, an absence or a class of fewer than POOL
+Four rules, each over patients and not over rows. A level, an absence or a class of fewer than POOL
 patients is not kept. A kept number is the middle of RUN patients' values or more, with the POOL - 1
 largest and smallest of them left out, so that any nine patients may hold any extreme. In a count no
 patient weighs more than the tenth-largest contributor, and so none more than a tenth of it: the
 dominance rule with p = 10 % (Hundepool et al. 2012, "Statistical disclosure control", chapter 4).
+A share is rounded to parts of POOL patients or more (`count_units`): an exact one states how many
+patients there are, and how many of them have a level.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ class Steps:
 
     Args:
         value: (k,) a shared value, or the middle of a run.
-        begin, end: (k,) which shares of the weight the step covers.
+        begin, end: (k,) which shares of the weight the step covers, rounded (`count_units`).
         shared: (k,) bool, whether at least POOL patients have this very value.
     """
 
@@ -48,8 +50,9 @@ class Steps:
         return len(self.value)
 
     def expand(self, rows: int) -> np.ndarray:
-        """About `rows` values, each step's as often as it weighs."""
-        return np.repeat(self.value, np.rint((self.end - self.begin) * rows).astype(np.int64))
+        """About `rows` values, each step's as often as it weighs, and once at least."""
+        count = np.rint((self.end - self.begin) * rows).astype(np.int64)
+        return np.repeat(self.value, np.maximum(count, 1))
 
     def fill(self, count: int) -> np.ndarray:
         """(count,) values spread evenly over the distribution; NaN where there is none."""
@@ -72,6 +75,37 @@ def weigh(patient: np.ndarray) -> int:
     return int(np.minimum(counts, counts[-POOL]).sum())
 
 
+def count_units(patients: int) -> int:
+    """Into how many equal parts shares of so many patients are rounded: 1, 2 or 5 times a power of
+    ten, of at least POOL patients each. A share of patients is a fraction of whole numbers, and
+    exact ones give both away."""
+    most = max(patients // POOL, 1)
+    power = 10 ** (len(str(most)) - 1)
+    return power * max(part for part in (1, 2, 5) if part * power <= most)
+
+
+def round_shares(counts: np.ndarray, patients: int) -> np.ndarray:
+    """Shares (k,) that sum to one, in whole parts of `count_units`.
+
+    Whatever occurs has one part or more; where there are fewer parts, all are of one size.
+    """
+    shares = np.zeros(len(counts))
+    held = np.flatnonzero(counts > 0)
+    units = count_units(patients)
+    if len(held) >= units:
+        shares[held] = 1 / max(len(held), 1)
+        return shares
+    # The largest remainders are rounded up, of what is left once each has its first part.
+    wanted = counts[held] / counts[held].sum() * units
+    parts = np.maximum(np.floor(wanted), 1)
+    while parts.sum() != units:
+        step = np.sign(units - parts.sum())
+        behind = np.where(step > 0, wanted - parts, np.where(parts > 1, parts - wanted, -np.inf))
+        parts[np.argmax(behind)] += step
+    shares[held] = parts / units
+    return shares
+
+
 def steps(values: np.ndarray, who: np.ndarray) -> Steps:
     """The distribution of (n,) values without gaps; who: (n,) their patients, numbered from 0."""
     order = np.argsort(values, kind="stable")
@@ -91,11 +125,13 @@ def steps(values: np.ndarray, who: np.ndarray) -> Steps:
         if place >= 0:
             at = upto + int(counts[place])
             found.append((float(distinct[place]), upto, at, True))
-    weight = np.ones(len(values))
+    # What too few patients have lies in no step, and leaves no gap that would state how many.
+    weight = np.zeros(len(values))
     for _, start, stop, _ in found:
         weight[start:stop] = weigh(who[start:stop]) / (stop - start)
     share = np.concatenate([[0.0], np.cumsum(weight)])
-    share /= max(share[-1], 1.0)
+    units = count_units(count_patients(who))
+    share = np.rint(share / max(share[-1], 1.0) * units) / units
     made = np.array([value for value, *_ in found])
     begin, end = (np.array([one[k] for one in found], dtype=np.int64) for k in (1, 2))
     shared = np.array([one[3] for one in found], dtype=bool)
@@ -309,8 +345,10 @@ __all__ = [
     "STEPS",
     "Steps",
     "count_patients",
+    "count_units",
     "find_middle",
     "pool_records",
+    "round_shares",
     "steps",
     "weigh",
 ]

@@ -180,6 +180,9 @@ outcomes read off, is a sum over the outcomes."""
 WITHOUT_OUTCOMES = ("stored_records", "split_inversion", "key_recovery")
 """Attacks on records, or keys, of families whose others are about outcomes."""
 
+COPIES = ("copies", "stored_records")
+"""Attacks whose success is a patient whose record was copied: so many are a count of patients."""
+
 HOSPITALS = ("key_recovery",)
 """Attacks whose attempts are hospitals, not patients."""
 
@@ -374,6 +377,7 @@ OF_MEMBERSHIP = frozenset[CaveatCode | ReasonCode](
 __all__ = [
     "CHANCE_OF_OUTCOMES",
     "CONSTANT_CHANCE",
+    "COPIES",
     "FAMILIES",
     "HOSPITALS",
     "METRICS",

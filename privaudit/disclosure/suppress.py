@@ -110,6 +110,8 @@ class _Door:
         about = marginals.FAMILIES.get(f.family, States.OUTCOMES)
         hide = self.both and about is States.OUTCOMES and f.attack not in marginals.WITHOUT_OUTCOMES
         rare = find_rare_columns(f.estimates)
+        if f.attack in marginals.COPIES:
+            rare |= find_few_copies(f.estimates)
         estimates = tuple(
             # Poisoning is tried on as many of one outcome as of the other: its n states them too.
             replace(withhold(e), n={})
@@ -252,9 +254,9 @@ def withhold(e: Estimate) -> Estimate:
     )
 
 
-def find_rare_columns(estimates: Sequence[Estimate]) -> frozenset[Setting]:
+def find_rare_columns(estimates: Sequence[Estimate]) -> frozenset[Setting | None]:
     """Guessed columns of which all but 1 to 9 have the value that anybody would guess."""
-    found = set()
+    found: set[Setting | None] = set()
     for e in estimates:
         at, tried = e.metric.at, e.n.get("attempts", 0)
         if at is None or at.kind != "column" or e.metric.name != "guess_rate" or e.value is None:
@@ -265,8 +267,26 @@ def find_rare_columns(estimates: Sequence[Estimate]) -> frozenset[Setting]:
     return frozenset(found)
 
 
+def find_few_copies(estimates: Sequence[Estimate]) -> frozenset[Setting | None]:
+    """Series of an attack in which 1 to 9 patients, or all but so many, have a copy, or in which so
+    many more have one than in another series."""
+    found: set[Setting | None] = set()
+    for name in ("attack_rate", "control_rate"):
+        copied = {
+            e.metric.at: (round(e.value * e.n["attempts"]), e.n["attempts"])
+            for e in estimates
+            if e.metric.name == name and e.value is not None and "attempts" in e.n
+        }
+        for at, (count, tried) in copied.items():
+            # Who has an exact copy has a near one too: what two series differ by are patients.
+            apart = [abs(count - other) for other, _ in copied.values()]
+            if any(0 < size < MIN_CELL for size in (count, tried - count, *apart)):
+                found.add(at)
+    return frozenset(found)
+
+
 def _empty(curve: Curve) -> Curve:
     return Curve(curve.kind, curve.metric, (), (), unit=curve.unit)
 
 
-__all__ = ["SMALL_CELL", "find_rare_columns", "is_few", "suppress", "withhold"]
+__all__ = ["SMALL_CELL", "find_few_copies", "find_rare_columns", "is_few", "suppress", "withhold"]

@@ -62,23 +62,24 @@ class Watch:
     """Compares the cohort of one audit with those of the documents shared before.
 
     out: the folder of runs; kind: which key its marks were made under. cohort: None for records of
-    nobody, or open ones, which are not compared.
+    nobody, which are not compared. is_open: whether the records are openly licensed: they are
+    compared with those of closed documents, since nothing shows that they are others, and not kept.
     """
 
     out: Path
     kind: str
     cohort: Cohort | None
+    is_open: bool = False
 
     @classmethod
     def of(cls, out: Path, key: bytes, prepared: Prepared, split: Split, *, is_open: bool) -> Watch:
         """is_open: whether the records are openly licensed."""
         kind = commitments.kind(commitments.commit(key, ""))
-        if is_open or not prepared.real:
-            return cls(out, kind, None)
+        if not prepared.real or (is_open and not any((out / NAME / FOLDER).glob("*.npz"))):
+            return cls(out, kind, None, is_open)
         is_random = prepared.split is None
-        return cls(
-            out, kind, make_cohort(split, key, patients=prepared.patients, is_random=is_random)
-        )
+        made = make_cohort(split, key, patients=prepared.patients, is_random=is_random)
+        return cls(out, kind, made, is_open)
 
     def find(self) -> Overlap:
         """What differs by too few patients from earlier audits."""
@@ -118,7 +119,8 @@ class Watch:
                     "run the same command again: what was trained is reused",
                 )
             shown = self.cohort.without_groupings(known.groupings)
-            _write(folder / f"{run}.npz", shown, self.kind)
+            if not self.is_open:
+                _write(folder / f"{run}.npz", shown, self.kind)
         yield
 
 
@@ -141,7 +143,8 @@ def refuse(near: Near) -> PrivauditError:
         what, again = "training set, or set of held-out patients,", "tables"
     fix = f"audit the same {again} again, or wait until {MIN_CELL} or more patients differ"
     if near.view == "labels":
-        fix = f"name the patients ({spell('--patient COLUMN', 'patient=...')}); or {fix}"
+        named = spell("--patient COLUMN", "patient=...")
+        fix = f"name the patients ({named}) as they were named then; or {fix}"
     return PrivauditError(
         f"a {what} that differs from that of the audit {near.run} by fewer than {MIN_CELL} "
         "patients",

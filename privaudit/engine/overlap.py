@@ -76,18 +76,19 @@ class Cohort:
         """Marks of the patients of both, one array for each way in which they are the same.
 
         Yields:
-            What it goes by, and the marks of this one's and of the other's patients.
+            What it goes by, and the marks of this one's and of the other's patients. Labels where
+            neither names nor records are mostly the same.
         """
         if self.is_named and other.is_named:
             yield "name", self.name, other.name
             for part in ("outcome", "records"):
                 ours, theirs = (_join(one.name, getattr(one, part)) for one in (self, other))
                 yield "name", ours, theirs
-            yield "records", self.records, other.records
-            return
         yield "records", self.records, other.records
-        if not np.isin(self.records, other.records).any():
-            # Rows without a name that were read in another way: their labels are all there is.
+        same = self.is_named and other.is_named and _is_mostly(self.name, other.name)
+        if not same and not _is_mostly(self.records, other.records):
+            # Rows without a name, or of names given anew, that were read in another way: their
+            # labels are all there is. Of a few rows that are equal none says more.
             yield "labels", self.labels, other.labels
 
     def is_same(self, other: Cohort) -> bool:
@@ -131,13 +132,19 @@ def find_near(cohort: Cohort, other: Cohort) -> Near | None:
     """
     if cohort.is_same(other):
         return None
+    named = cohort.is_named and other.is_named
+
+    def is_near(view: View, ours: np.ndarray, theirs: np.ndarray) -> bool:
+        known = view != "labels" or not named or _do_tell(theirs)
+        return known and _are_near(ours, theirs)
+
     for view, ours, theirs in cohort.views(other):
-        if _are_near(ours, theirs):
+        if is_near(view, ours, theirs):
             return Near("cohort", view)
         if cohort.is_random and other.is_random:
             continue
         for code in range(len(POOLS)):
-            if _are_near(ours[cohort.pool == code], theirs[other.pool == code]):
+            if is_near(view, ours[cohort.pool == code], theirs[other.pool == code]):
                 return Near("pool", view)
     return None
 
@@ -183,12 +190,34 @@ def _are_near(one: np.ndarray, other: np.ndarray) -> bool:
         there = np.partition(other, _SEEN + most)[: _SEEN + most + 1]
         if np.isin(least, there).sum() < _SEEN - most:
             return False
+    common = _count_common(one, other)
+    differing = max(len(one), len(other)) - common
+    return 0 < differing <= most and common > differing
+
+
+def _count_common(one: np.ndarray, other: np.ndarray) -> int:
+    """How many marks two sets share; of equal ones each counts."""
     ours, counts = np.unique(one, return_counts=True)
     theirs, others = np.unique(other, return_counts=True)
     _, i, j = np.intersect1d(ours, theirs, assume_unique=True, return_indices=True)
-    common = int(np.minimum(counts[i], others[j]).sum())
-    differing = max(len(one), len(other)) - common
-    return 0 < differing <= most and common > differing
+    return int(np.minimum(counts[i], others[j]).sum())
+
+
+def _is_mostly(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether more than half of the marks of two sets are the same."""
+    return 2 * _count_common(one, other) > max(len(one), len(other))
+
+
+def _do_tell(labels: np.ndarray) -> bool:
+    """Whether labels tell a cohort from another of as many patients and the same shares.
+
+    Counts of Poisson's law differ by chance, in all, by the sum of sqrt(count / pi), give or take
+    0.75 sqrt(patients / pi). Where that is not far more than what is refused, other people's
+    labels are nearly the same, and two cohorts that have nobody in common would be refused.
+    """
+    _, counts = np.unique(labels, return_counts=True)
+    by_chance = np.sqrt(counts / np.pi).sum() - 2 * 0.75 * np.sqrt(counts.sum() / np.pi)
+    return bool(by_chance >= MIN_CELL)
 
 
 def make_cohort(

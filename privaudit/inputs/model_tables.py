@@ -230,13 +230,14 @@ def read_pools(
         schema.patient,
     )
     notes: tuple[str | Caveat, ...] = (*drawn_notes, *left_out)
-    drawn = "; ".join(
-        f"{len(part):,} of {cells[pool].rows:,} rows of the {pool} table"
+    drawn = [
+        f"the {pool} table"
         for pool, part in read.items()
         if tables.shadows is None and len(part) < cells[pool].rows
-    )
+    ]
     if drawn:
-        note = f"Of large tables a sample of patients was drawn at random: {drawn} (--sample)."
+        # No counts: rounding does not read texts.
+        note = f"Of {' and of '.join(drawn)} a sample of patients was drawn at random (--sample)."
         notes = (*notes, note)
     rows, used = sum(one.rows for one in cells.values()), sum(map(len, read.values()))
     people = sum(len(np.unique(part.patient)) for part in read.values())

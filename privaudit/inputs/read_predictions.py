@@ -209,8 +209,8 @@ def read_predictions(
         table.patient,
     )
     if len(read) < cells.rows:
-        drawn = f"{len(read):,} of {cells.rows:,} rows"
-        notes = (*notes, f"A sample of patients was drawn at random: {drawn} (--sample).")
+        # No counts: rounding does not read texts.
+        notes = (*notes, "A sample of patients was drawn at random (--sample).")
     model: Model = RecordedNumbers() if of_numbers else RecordedModel(len(classes))
     shadows: tuple[tuple[Method, np.ndarray], ...] = ()
     if bank is not None:

@@ -214,10 +214,55 @@ def test_a_subgroup_that_nearly_is_an_earlier_one_is_named(tmp_path: Path) -> No
     assert watch(tmp_path, without(0, 30, *some, *more)).find().groupings == {"unit"}
 
 
-def test_records_of_nobody_and_open_ones_are_not_compared(tmp_path: Path) -> None:
-    share(tmp_path, Table.of(EVERYBODY))
+def test_a_row_that_equals_another_by_chance_hides_nobody(tmp_path: Path) -> None:
+    share(tmp_path, Table.of(EVERYBODY), "nothing")
+    moved = X[np.delete(EVERYBODY, 5)] + 1
+    moved[:20] -= 1
+    assert is_refused(watch(tmp_path, replace(without(5), X=moved), "nothing").find())
+
+
+def test_names_given_anew_and_another_model_together_hide_nobody(tmp_path: Path) -> None:
+    def apart(rows: np.ndarray, add: int = 0) -> Table:
+        unit = np.array([f"unit {i}" for i in rows * rows % 23])
+        return replace(Table.of(rows), unit=unit, people=rows + add, X=X[rows] + (add > 0))
+
+    share(tmp_path, apart(EVERYBODY), "names")
+    fewer = np.delete(EVERYBODY, 5)
+    found = watch(tmp_path, apart(fewer, 10_000), "names").find()
+    assert found.near is not None
+    assert found.near.view == "labels"
+    # Other people of the same shares are told apart by labels of as many kinds.
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        others = apart(rng.integers(0, N, N), 10_000)
+        others = replace(others, people=np.arange(N) + 20_000)
+        assert not is_refused(watch(tmp_path, others, "names").find())
+
+
+def test_labels_of_few_kinds_refuse_no_cohort_of_other_names(tmp_path: Path) -> None:
+    share(tmp_path, Table.of(EVERYBODY), "names")
+    others = replace(without(5), people=np.delete(EVERYBODY, 5) + 10_000)
+    others = replace(others, X=others.X + 1, unit=np.full(N - 1, "surgery"))
+    assert not is_refused(watch(tmp_path, others, "names").find())
+
+
+def test_records_of_nobody_are_not_compared_nor_open_ones_with_each_other(tmp_path: Path) -> None:
+    one = watch(tmp_path, Table.of(EVERYBODY), is_open=True)
+    with one.claim("open", one.find()):
+        pass
     assert watch(tmp_path, without(5), is_open=True).find() == Overlap()
+    share(tmp_path, Table.of(EVERYBODY))
     assert watch(tmp_path, without(5), real=False).find() == Overlap()
+
+
+def test_records_said_to_be_open_are_compared_with_those_that_were_not(tmp_path: Path) -> None:
+    share(tmp_path, Table.of(EVERYBODY))
+    assert is_refused(watch(tmp_path, without(5), is_open=True).find())
+    same = watch(tmp_path, Table.of(EVERYBODY), is_open=True)
+    assert same.find() == Overlap()
+    with same.claim("open", Overlap()):
+        pass
+    assert not (tmp_path / "restricted" / FOLDER / "open.npz").exists()
 
 
 def test_what_is_kept_names_nobody_and_is_its_owners_alone(tmp_path: Path) -> None:

@@ -414,7 +414,27 @@ def test_a_large_table_is_sampled_by_patient(
     sizes = {p.name: (p.patients, p.stays) for p in found.data.pools}
     assert sizes["members"] == (100, 200)
     assert sizes["nonmembers"][1] == 2 * sizes["nonmembers"][0] <= 200
-    assert any("200 of 600 rows" in str(note.params.get("text")) for note in found.data.notes)
+    texts = [str(note.params.get("text")) for note in found.data.notes]
+    (drawn,) = [text for text in texts if "(--sample)" in text]
+    assert not any(letter.isdigit() for letter in drawn)
+
+
+def test_the_length_of_a_sampled_table_is_in_nothing_that_is_shared_or_said(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    member, y = np.arange(851) < 443, rng.integers(0, 2, 851)
+    frame = pd.DataFrame({"died": y, "member": member.astype(int), "p": rng.random(851)})
+    frame.to_csv(home / "p.csv", index=False)
+    none = {"model": None, "members": None, "nonmembers": None, "attacks": None}
+    assert audit("--json", predictions="p.csv", sample="400", **none) in (0, 3)
+    told = capsys.readouterr()
+    shared = Path(json.loads(told.out)["audit"]).read_text()
+    texts = [str(note.params.get("text")) for note in from_json(shared).data.notes]
+    assert any("(--sample)" in text for text in texts)
+    for where in (told.err, *texts):
+        assert "851" not in where
+        assert "443" not in where
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from privaudit.facts import ReasonCode, Setting
 from privaudit.policy import judge
 from privaudit.policy.rules import Guard, Limit
 from privaudit.report.wording.verdicts import word_reason
-from privaudit.results import Audit, Cell
+from privaudit.results import Audit, Cell, Finding
 
 BUDGET = Setting("budget", 0.1, "sd")
 
@@ -105,3 +105,37 @@ def test_a_rare_value_that_anybody_would_not_guess_is_not_within() -> None:
     assert states(plain, rule) == {"WITHIN"}
     rare = disclose(real(audit(subject(outcomes=(finding,))), deaths=100))
     assert states(rare, rule) == {"INCONCLUSIVE"}
+
+
+@pytest.mark.parametrize(
+    ("exact", "near", "control", "state"),
+    [
+        (0, 0, 0, "WITHIN"),
+        (3, 60, 0, "INCONCLUSIVE"),
+        (0, 9, 0, "INCONCLUSIVE"),
+        (30, 33, 0, "INCONCLUSIVE"),
+        (30, 30, 4, "INCONCLUSIVE"),
+        (30, 60, 30, "WITHIN"),
+    ],
+)
+def test_fewer_than_ten_copied_patients_are_withheld_and_not_within(
+    exact: int, near: int, control: int, state: str
+) -> None:
+    n = {"attempts": 600, "patients": 600}
+    found = []
+    for name, count in (("exact duplicates", exact), ("near-duplicates", near)):
+        at = Setting("variant", name)
+        for metric, value in (("attack_rate", count / 600), ("control_rate", control / 600)):
+            one = number(metric, value, max(0.0, value - 0.02), value + 0.02, n=n)
+            chance = control / 600
+            found.append(replace(one, metric=replace(one.metric, at=at), chance=chance))
+    copies = replace(tried("copies", "synthetic", {}), estimates=tuple(found))
+    shown = disclose(real(audit(subject(outcomes=(copies,))), deaths=100))
+    (outcome,) = shown.subjects[0].outcomes
+    assert isinstance(outcome, Finding)
+    stated = [(e.metric.at, e.value, e.chance) for e in outcome.estimates]
+    small = [one for one in stated if one[1] is not None and 0 < one[1] * 600 < 9.5]
+    assert not small
+    assert states(shown, Limit("copied", "synthetic.rate", 0.5)) == {state}
+    if control in range(1, 10):
+        assert {chance for *_, chance in stated} == {None}

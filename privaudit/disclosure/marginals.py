@@ -180,7 +180,7 @@ outcomes read off, is a sum over the outcomes."""
 WITHOUT_OUTCOMES = ("stored_records", "split_inversion", "key_recovery")
 """Attacks on records, or keys, of families whose others are about outcomes."""
 
-COPIES = ("copies", "stored_records")
+COPIES = ("copies",)
 """Attacks whose success is a patient whose record was copied: so many are a count of patients."""
 
 HOSPITALS = ("key_recovery",)

@@ -247,7 +247,7 @@ class _Rounding:
     def subject(self, one: Subject) -> Subject:
         return replace(
             one,
-            params={k: v for k, v in one.params.items() if k.rpartition(".")[2] != DIGEST},
+            params={name: text for name, text in one.params.items() if name != DIGEST},
             claim=_round_claim(one.claim),
             utility=self.estimates(one.utility, HELD_OUT),
             utility_members=self.estimates(one.utility_members, MEMBERS),

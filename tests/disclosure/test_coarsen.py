@@ -15,7 +15,6 @@ from privaudit.disclosure.coarsen import (
     ATTACKS,
     CLAIMED,
     COUNTS,
-    DIGEST,
     HELD_OUT,
     LEVEL_NAMES,
     LEVELS,
@@ -221,9 +220,3 @@ def test_a_measured_chance_is_rounded_however_short_it_is() -> None:
     one = Estimate(Metric("auprc"), 0.43, 0.36, 0.5, 0.202, {"patients": 500})
     shared = _Rounding(False).estimate(one, MEMBERS)
     assert shared.chance == 0.2
-
-
-def test_no_hash_of_rows_is_shared() -> None:
-    params = {"form": "probabilities", "digest": "5d0c", "shadows.digest": "1f", "file": "ab"}
-    found = {k for k in params if k.rpartition(".")[2] != DIGEST}
-    assert found == {"form", "file"}

@@ -109,7 +109,8 @@ def subtract(documents: Sequence[dict[str, Any]]) -> Gone | None:
 
 
 def read(folder: Path, pattern: str) -> list[dict[str, Any]]:
-    paths = sorted(folder.glob(pattern))
+    # Names tell runs of one second apart by chance alone.
+    paths = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime_ns)
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 

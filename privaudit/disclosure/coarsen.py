@@ -28,7 +28,7 @@ from privaudit.results import (
     Utility,
 )
 from privaudit.stats.catalogue import CATALOGUE
-from privaudit.stats.onesided import proof, restated
+from privaudit.stats.onesided import PROOF_STEP, proof, restated
 
 HELD_OUT, ATTACKS, MEMBERS = 0.25, 0.5, 1.0
 """How large a step is, as a share of half the interval: of numbers on held-out patients, of rates
@@ -47,8 +47,6 @@ PLACES = 0.005
 """Step of shares without an interval: of a synthetic table's columns, and of curves."""
 LEVELS = (0.05, 0.025, 0.01, 0.001)
 """Levels at which a bound on epsilon is stated again, for rules that are judged together."""
-PROOF_PLACES = 0.1
-"""Step of bounds on epsilon: from finer ones the counts of guesses could be solved for."""
 CLAIM_PLACES = 0.001
 """Step that an epsilon which is promised is rounded up to."""
 
@@ -363,17 +361,18 @@ def _is_setting(metric: Metric, chance: float) -> bool:
 
 def _round_proof(one: Estimate, exact: bool) -> Estimate:
     """A bound on epsilon, rounded down; in the place of the guesses that prove it, which bounds
-    they prove at smaller levels."""
-    places = 0.01 if exact else PROOF_PLACES
+    they prove at smaller levels. From finer ones the counts of guesses could be solved for."""
+    if exact or one.bound is None:
+        return one
 
     def rounded(number: float | None) -> float | None:
-        return None if number is None else steps.down(number, places)
+        return None if number is None else steps.down(number, PROOF_STEP)
 
-    bound = one.bound
-    if bound is not None and not exact:
-        known = [(level, restated(one, level)) for level in LEVELS if level < 1 - one.confidence]
-        stated = tuple((level, steps.down(e, places)) for level, e in known if e is not None)
-        bound = replace(bound, tried=0, made=0, right=0, assigned=0, levels=stated)
+    known = [(level, restated(one, level)) for level in LEVELS if level < 1 - one.confidence]
+    stated = tuple((level, steps.down(e, PROOF_STEP)) for level, e in known if e is not None)
+    # Never empty: by it a reader knows that the bound is rounded.
+    levels = stated or ((LEVELS[-1], 0.0),)
+    bound = replace(one.bound, tried=0, made=0, right=0, assigned=0, levels=levels)
     return replace(
         one, value=rounded(one.value), low=rounded(one.low), high=rounded(one.high), bound=bound
     )

@@ -331,7 +331,8 @@ def _is_within(cell: Cell, alpha: float) -> bool:
     most = onesided.provable(assigned, alpha)
     if estimate.value <= cell.limit and most <= cell.limit:
         cell.code, cell.most = ReasonCode.NOTHING_PROVABLE, most
-    return estimate.value <= cell.limit < most
+    proved = onesided.most_proved(estimate)
+    return proved is not None and proved <= cell.limit < most
 
 
 def _is_small(estimate: Estimate | None, least: int, reading: Reading) -> bool:

@@ -18,6 +18,8 @@ from privaudit.results import Estimate
 from privaudit.stats.catalogue import CATALOGUE, POWER, PPV_FPR, Scale
 from privaudit.stats.rates import quantile
 
+PROOF_STEP = 0.1
+"""What a bound on epsilon is rounded down to in a document that does not state its guesses."""
 LEAST, MOST = 1e-12, 0.5
 """Levels between which a p-value is looked for."""
 
@@ -151,6 +153,14 @@ def stretched(half: float, usual: float, level: float, patients: int) -> float:
 def proof(estimate: Estimate) -> bool:
     """Whether the number is a lower bound by itself, as those on epsilon are."""
     return CATALOGUE[estimate.metric.name] == "proof"
+
+
+def most_proved(estimate: Estimate) -> float | None:
+    """What a bound on epsilon can have been before it was rounded down, at the most: no limit is
+    kept to by what was rounded off."""
+    if estimate.value is None or estimate.bound is None or not estimate.bound.levels:
+        return estimate.value
+    return estimate.value + PROOF_STEP
 
 
 def restated(estimate: Estimate, level: float) -> float | None:

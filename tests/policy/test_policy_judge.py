@@ -21,6 +21,7 @@ from policy_lab import (
 )
 
 from privaudit.contracts import Access
+from privaudit.disclosure.coarsen import coarsen
 from privaudit.errors import PrivauditError
 from privaudit.facts import (
     Bound,
@@ -533,6 +534,22 @@ def test_proofs_about_epsilon() -> None:
     blind = only(ruled(proven(0.2, few), policy(limit)))
     assert blind.state == "INCONCLUSIVE"
     assert blind.reason.code is ReasonCode.NOTHING_PROVABLE
+
+
+def test_what_rounding_takes_off_a_proof_is_not_within() -> None:
+    """3.04 is proven, the shared document says 3.0, and the limit is 3."""
+    made = proven(3.04)
+    made = replace(made, data=replace(made.data, real=True))
+    limit = policy(Limit("eps", "epsilon.lower_bound", 3.0))
+    shared = coarsen(made)
+    (stated,) = shared.subjects[0].outcomes[0].estimates  # type: ignore[union-attr]
+    assert stated.value == 3.0
+    assert only(ruled(shared, limit)).state == "INCONCLUSIVE"
+    assert only(ruled(coarsen(made), policy(Limit("e", "epsilon.lower_bound", 3.1)))).state == (
+        "WITHIN"
+    )
+    open_data = replace(made, manifest=replace(made.manifest, exact_counts=True))
+    assert only(ruled(coarsen(open_data), limit)).state == "EXCEEDS"
 
 
 def test_guards() -> None:

@@ -17,6 +17,7 @@ from privaudit.errors import PrivauditError
 from privaudit.inputs import read_model
 from privaudit.inputs.models import child_process
 from privaudit.inputs.models.answers import WRITTEN_SLACK, probabilities
+from privaudit.inputs.models.asked_model import _refuse_difference
 from privaudit.inputs.models.onnx_graph import open_onnx
 from privaudit.inputs.models.open_model import bind, open_model
 from privaudit.inputs.models.torchscript import open_script
@@ -356,3 +357,14 @@ def test_where_no_process_can_be_started_the_audit_ends_with_2(
     (tmp_path / "m.pt").write_bytes(_plain(3))
     assert audit(tmp_path / "m.pt") == 2
     assert "no process can be started" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("batch", "alone"), [(0.999, 0.999999), (0.0001, 0.0009), (0.5, 0.502)])
+def test_sure_answers_make_no_room_either(batch: float, alone: float) -> None:
+    """Members that are told by how sure the model is of them, where it is asked about one."""
+    answers = np.column_stack([np.full(9, 1 - batch), np.full(9, batch)])
+    with pytest.raises(PrivauditError, match="depends on chance"):
+        _refuse_difference(answers, np.array([3]), np.array([[1 - alone, alone]]))
+    # What float32 and another order of summing change stays allowed.
+    noise = 2e-7 + 1e-5 * min(batch, 1 - batch)
+    _refuse_difference(answers, np.array([3]), np.array([[1 - batch - noise, batch + noise]]))

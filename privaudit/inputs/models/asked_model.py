@@ -56,6 +56,10 @@ units of the median distance from their median, which a few answers far away do 
 ROUNDED = 1e-5
 """And numbers by less than this part of themselves."""
 
+SURE, SURE_FLOOR = 0.01, 1e-6
+"""Probabilities near 0 and 1 by less than this part of the smaller side, beside what float32 holds:
+0.999 and 0.999999 differ by less than APART, and tell a member as surely as any two numbers."""
+
 
 def open_in_child(file: ModelFile) -> Opened:
     """What a model file says of itself, read by a process of its own.
@@ -266,8 +270,11 @@ def _compare_again(
 
 
 def _refuse_difference(found: np.ndarray, part: np.ndarray, again: np.ndarray) -> None:
-    allowed: float | np.ndarray = APART
-    if found.ndim == 1:
+    allowed: float | np.ndarray
+    if found.ndim == 2:
+        smaller = np.minimum(found[part], 1 - found[part])
+        allowed = np.minimum(APART, SURE_FLOOR + SURE * smaller)
+    else:
         spread = float(np.median(np.abs(found - np.median(found))))
         allowed = APART * spread + ROUNDED * np.abs(again)
     if (np.abs(found[part] - again) > allowed).any():

@@ -15,12 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from privaudit.disclosure import steps
+from privaudit.disclosure.coarsen import ATTACKS
 from privaudit.errors import PrivauditError
 from privaudit.facts import Metric, Param, Reason, ReasonCode
 from privaudit.policy import alike
 from privaudit.policy.metrics import Better, find_metric, findings, named_settings, readings
 from privaudit.policy.rules import Regression
-from privaudit.results import Audit
+from privaudit.results import Audit, Estimate
 from privaudit.verdicts import State, Verdict
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ class Change:
 
     number: which number of the audit, None where no run has it; better: which way is good. missing:
     why nothing is known of it; before and after may then be empty. lacking: runs of the candidate
-    without the number.
+    without the number. step: what the values are rounded to in documents that are shared.
     """
 
     subject: str
@@ -50,6 +52,7 @@ class Change:
     after: tuple[float, ...]
     missing: ReasonCode | None = None
     lacking: int = 0
+    step: float = 0.0
 
     @property
     def worse(self) -> float:
@@ -82,7 +85,9 @@ class Change:
         """The one-sided bound on `worse`."""
         from scipy.special import stdtrit
 
-        half = float(stdtrit(self.freedom, confidence)) * self.error
+        # Where seeds differ by less than what was rounded off, all runs may be off the same way.
+        hidden = max(0.0, self.step - 2 * self.spread)
+        half = float(stdtrit(self.freedom, confidence)) * self.error + hidden
         return self.worse - half if side == "lower" else self.worse + half
 
     def p(self, margin: float) -> float:
@@ -136,6 +141,7 @@ def changes(
         if key[0] in wanted and key[:2] not in ran:
             found.setdefault(key, [])
     holding: dict[tuple[str, str, Metric], set[int]] = {}
+    halves: dict[tuple[str, str, Metric], float] = {}
     for run, subject in own:
         if subject.name not in wanted:
             continue
@@ -149,6 +155,7 @@ def changes(
             if one.estimate.value is not None:
                 values.append(one.estimate.value)
                 holding.setdefault(key, set()).add(run)
+                halves[key] = max(halves.get(key, 0.0), _half(one.estimate))
     made = []
     for key, after in found.items():
         who, attack, number = key
@@ -156,7 +163,8 @@ def changes(
         missing = None if before else ReasonCode.ABSENT_FROM_BASELINE
         missing = missing if after else ReasonCode.ABSENT_FROM_CANDIDATE
         pair, lacking = (tuple(before), tuple(after)), len(runs) - len(holding.get(key, ()))
-        made.append(Change(who, attack, number, known.better, *pair, missing, lacking))
+        step = _find_step((*before, *after), halves.get(key, 0.0))
+        made.append(Change(who, attack, number, known.better, *pair, missing, lacking, step))
     heard = {(change.subject, attack) for change in made for attack in (change.attack, "")}
     named = (rule.attacks if known.place == "outcomes" else ()) or ("",)
     blank = [(who, attack) for who in wanted for attack in named if (who, attack) not in heard]
@@ -168,6 +176,25 @@ def changes(
     absent = ReasonCode.ABSENT_FROM_CANDIDATE
     made += [Change(who, attack, None, known.better, (), (), absent) for who, attack in blank]
     return tuple(made)
+
+
+def _half(estimate: Estimate) -> float:
+    low, high = estimate.low, estimate.high
+    return 0.0 if low is None or high is None else (high - low) / 2
+
+
+def _find_step(values: Sequence[float], half: float) -> float:
+    """The largest step that documents round to by an interval of this half, and all values are
+    multiples of; 0 where they are not rounded."""
+    size = half * ATTACKS
+    for _ in range(8):
+        if size <= 0:
+            break
+        step = steps.step_below(size)
+        if all(abs(value - steps.nearest(value, step)) < 1e-9 for value in values):
+            return step
+        size = 0.99 * step
+    return 0.0
 
 
 def _check_seeds(runs: Sequence[Audit]) -> None:

@@ -16,7 +16,7 @@ from privaudit.cli import main
 from privaudit.errors import PrivauditError
 from privaudit.facts import Metric, ReasonCode, Setting
 from privaudit.policy import baseline
-from privaudit.policy.regress import Change, changes, regress
+from privaudit.policy.regress import Change, _find_step, changes, regress
 from privaudit.policy.rules import Regression
 from privaudit.report.wording.verdicts import word_finding, word_reason, word_remedy
 from privaudit.results import Audit, to_json
@@ -223,6 +223,19 @@ def test_bounds_are_those_of_a_pooled_t_interval() -> None:
     assert change.bound(0.95, "lower") == pytest.approx(wanted.confidence_interval(0.95).low)
     same = Change("s", "lira", Metric("auc"), "low", (0.5, 0.5), (0.5, 0.5))
     assert (same.p(0.0), same.bound(0.99, "upper")) == (1.0, 0.0)
+
+
+def test_rounding_alone_does_not_show_that_nothing_changed() -> None:
+    """0.5951 and 0.6049 are shared as 0.60: eight equal values, a leak larger by 0.0098."""
+    assert _find_step((0.6,) * 8, 0.04) == 0.02
+    assert _find_step((0.595, 0.6), 0.04) == 0.005
+    assert _find_step((0.60321, 0.6), 0.04) == 0.0
+    same = Change("s", "lira", Metric("auc"), "low", (0.6,) * 5, (0.6,) * 3, step=0.01)
+    assert same.bound(0.95, "upper") == pytest.approx(0.01)
+    assert same.bound(0.95, "lower") == pytest.approx(-0.01)
+    apart = Change("s", "lira", Metric("auc"), "low", (0.58, 0.6, 0.62), (0.59, 0.61), step=0.01)
+    without = replace(apart, step=0.0)
+    assert apart.bound(0.95, "upper") == without.bound(0.95, "upper")
 
 
 def test_an_unchanged_model_is_not_blocked() -> None:

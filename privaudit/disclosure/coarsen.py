@@ -48,7 +48,7 @@ PLACES = 0.005
 LEVELS = (0.05, 0.025, 0.01, 0.001)
 """Levels at which a bound on epsilon is stated again, for rules that are judged together."""
 CLAIM_PLACES = 0.001
-"""Step that an epsilon which is promised is rounded up to."""
+"""Step that an epsilon which is claimed is rounded up to."""
 
 COUNTS = frozenset(
     (
@@ -65,7 +65,7 @@ DIGEST = "digest"
 """A setting of supplied releases: of predictions it is a hash of patients' rows, which whoever
 knows all but a few of them could try."""
 CLAIMED = frozenset(("claimed", "epsilon"))
-"""What a method promises."""
+"""What a method claims."""
 
 
 def coarsen(audit: Audit) -> Audit:
@@ -379,7 +379,7 @@ def _round_proof(one: Estimate, exact: bool) -> Estimate:
 
 
 def _round_claim(claim: ClaimText) -> ClaimText:
-    """What is promised, rounded up: digits of it can depend on how many patients there are."""
+    """What is claimed, rounded up: digits of it can depend on how many patients there are."""
     if claim.epsilon is None:
         return claim
     return replace(claim, epsilon=steps.up(claim.epsilon, CLAIM_PLACES))

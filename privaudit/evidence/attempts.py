@@ -90,15 +90,15 @@ def _count_again(book: Ledger, audit: Audit, counted: Attempts) -> Iterator[str]
 def _check_run(run: Path, name: str, book: Ledger) -> Iterator[str]:
     """What the ledger holds of this run, under the key."""
     key = ledger.find_key(run.parent)
-    promised = book.of_run(name, "planned")
-    if len(promised) != 1:
-        yield f"{LEDGER}: holds {len(promised)} plans of this run instead of one"
+    planned_lines = book.of_run(name, "planned")
+    if len(planned_lines) != 1:
+        yield f"{LEDGER}: holds {len(planned_lines)} plans of this run instead of one"
     elif key is not None and (run / sums.RESTRICTED).is_dir():
         try:
             text, _ = planned.read(run / sums.RESTRICTED / planned.FILE)
         except (OSError, ValueError):
             text = ""
-        if commitments.commit(key, text) != promised[0].plan:
+        if commitments.commit(key, text) != planned_lines[0].plan:
             yield f"restricted/{planned.FILE}: is not the plan that was committed to at the start"
     ended = book.of_run(name, "ended")
     if len(ended) != 1:

@@ -81,8 +81,8 @@ def _check_steps(audit: Audit, plan: Planned, restricted: Path, compare: Compare
             if isinstance(one, Finding) and label not in made and label not in cached:
                 compare.fault(f"restricted/steps.json: does not name {label}")
             elif isinstance(one, Skipped) and one.reason.code in REFUSALS:
-                told = (subject.name, one.attack, "subject")
-                early = None if plan.refused is None else told in plan.refused
+                step = (subject.name, one.attack, "subject")
+                early = None if plan.refused is None else step in plan.refused
                 begun = label in made or label in cached
                 _check_refusal(subject, one, restricted, compare, begun, early)
 

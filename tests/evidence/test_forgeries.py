@@ -11,9 +11,9 @@ from pathlib import Path
 import forging
 import numpy as np
 import pytest
-from conftest import ask, make_run
 from forgery_table import TABLE, Forgery, Tree, mix_scores, narrow, render_table, weaker_headline
 from forging import change_json, edit
+from sealed_lab import ask, make_run
 
 from privaudit import commitments
 from privaudit.engine.configure import Entry

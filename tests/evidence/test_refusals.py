@@ -9,9 +9,9 @@ from pathlib import Path
 
 import forging
 import pytest
-from conftest import ask, make_run
 from forgery_table import Tree
 from forging import change_json, edit
+from sealed_lab import ask, make_run
 from toy_audit import Refusing, install_attacks
 
 from privaudit.contracts import Refit, Target

@@ -424,14 +424,24 @@ class Target:
         return read_signal(ask(self.release.model, audit), audit)
 
 
+Combine = Literal["add", "add_centred", "largest"]
+
+
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Evidence of a membership game: higher = more surely a member. randomised:
-    membership was assigned at random, each patient with equal chance."""
+    """Evidence of a membership game, one score a record: higher = more surely a member.
+
+    randomised: membership was assigned at random, each patient with equal chance. combine: how the
+    scores of one patient's records become the patient's. "add": they are log likelihood ratios, 0
+    where a record says nothing. "add_centred": they are added after the mean over all records is
+    taken away, so that what a patient's score says is evidence and not how many records there are.
+    "largest": the patient is found where one record is, as with copies.
+    """
 
     members: np.ndarray
     nonmembers: np.ndarray
     randomised: bool = False
+    combine: Combine = "add_centred"
 
 
 @dataclass(frozen=True, eq=False)
@@ -549,6 +559,7 @@ __all__ = [
     "CipherTranscript",
     "Claim",
     "Column",
+    "Combine",
     "CutTraffic",
     "Differentiable",
     "Exchange",

@@ -22,7 +22,7 @@ from privaudit.facts import (
     Reason,
 )
 
-SCHEMA = "privaudit/3"
+SCHEMA = "privaudit/4"
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,11 @@ class GroupResult:
 
 @dataclass(frozen=True)
 class Finding:
-    """What one attack found about one subject."""
+    """What one attack found about one subject.
+
+    estimates: the unit is the patient. by_record: the same of a membership attack with every record
+    for itself, where some patient has several; a second line, which no verdict reads.
+    """
 
     attack: str
     family: str
@@ -91,6 +95,7 @@ class Finding:
     groups: tuple[GroupResult, ...] = ()
     caveats: tuple[Caveat, ...] = ()
     seconds: float = 0.0
+    by_record: tuple[Estimate, ...] = ()
     kind: Literal["finding"] = "finding"
 
 

@@ -387,7 +387,7 @@ def test_faulty_policies_and_runs(run: Path, capsys: pytest.CaptureFixture[str])
     (run / "shareable" / "audit.json").rename(run / "shareable" / "kept.json")
     assert check(run) == 2
     assert "cut short" in capsys.readouterr().err
-    for schema, told in (("privaudit/3", "faults"), ("privaudit/2", "run the audit again")):
+    for schema, told in (("privaudit/4", "faults"), ("privaudit/3", "run the audit again")):
         (run / "shareable" / "audit.json").write_text(json.dumps({"schema": schema}))
         assert check(run) == 2
         assert told in capsys.readouterr().err

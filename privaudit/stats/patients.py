@@ -1,0 +1,65 @@
+"""From scores of records to scores of patients: the unit of every membership number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from privaudit.contracts import Combine, Scores
+from privaudit.stats import resample
+
+
+def has_several(patients: Sequence[np.ndarray]) -> bool:
+    """Whether a patient of one of these pools has more than one record."""
+    return any(resample.count(ids) < len(ids) for ids in patients)
+
+
+def combine_records(
+    scores: np.ndarray, patients: np.ndarray, combine: Combine, centre: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """One score a patient, and the patients in the order of their ids.
+
+    Args:
+        scores: (n,) scores of records.
+        patients: (n,) whose they are.
+        combine: See `privaudit.contracts.Scores`.
+        centre: What is taken from every record's score where they are added centred.
+
+    Returns:
+        (k,) scores of patients and (k,) their ids.
+    """
+    ids, code = np.unique(patients, return_inverse=True)
+    if combine == "largest":
+        found = np.full(len(ids), -np.inf)
+        np.maximum.at(found, code, scores)
+        return found, ids
+    away = scores - centre if combine == "add_centred" else scores
+    return np.bincount(code, weights=away, minlength=len(ids)), ids
+
+
+def by_patient(
+    evidence: Scores, patients: tuple[np.ndarray, np.ndarray]
+) -> tuple[Scores, tuple[np.ndarray, np.ndarray]]:
+    """The evidence with one score a patient, and whose they are.
+
+    Where each patient has one record, both are as they came, order included. The centre is the
+    mean over the records of both pools, so that it knows nothing of membership.
+
+    Args:
+        evidence: Checked scores (`privaudit.stats.membership.check`).
+        patients: Whose records the members' and the non-members' scores are.
+    """
+    if not has_several(patients):
+        return evidence, patients
+    both = np.concatenate([evidence.members, evidence.nonmembers])
+    centre = float(both.mean()) if len(both) else 0.0
+    (members, ones), (nonmembers, zeros) = (
+        combine_records(scores, ids, evidence.combine, centre)
+        for scores, ids in zip((evidence.members, evidence.nonmembers), patients, strict=True)
+    )
+    return replace(evidence, members=members, nonmembers=nonmembers), (ones, zeros)
+
+
+__all__ = ["by_patient", "combine_records", "has_several"]

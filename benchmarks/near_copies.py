@@ -133,7 +133,7 @@ def main() -> int:
         return 2
     names = [c.name for c in records(np.zeros((0, NUMBERS + CODES))).columns]
     held = (tuple(names[::2]), tuple(names[1::2]))
-    attack = Linkability(records=given.rows, neighbours=1, first=held[0], second=held[1])
+    attack = Linkability(patients=given.rows, neighbours=1, first=held[0], second=held[1])
     print(
         f"{given.copied:.0%} of {given.rows:,} training patients near-copied, {given.repeats} "
         "repeats"

@@ -147,11 +147,11 @@ def ours(
             found[name] = [float(trials.success.mean()), float(trials.control.mean()), spent]
 
     timed(
-        Linkability(records=attempts, neighbours=1, first=held[0], second=held[1], tails=0.0),
+        Linkability(patients=attempts, neighbours=1, first=held[0], second=held[1], tails=0.0),
         {1: "linkability"},
     )
     timed(
-        SyntheticAttributeInference(records=attempts, secrets=(secret,), tails=0.0),
+        SyntheticAttributeInference(patients=attempts, secrets=(secret,), tails=0.0),
         {secret: "inference"},
     )
     timed(SinglingOut(attempts=attempts), {m: m for m in ("univariate", "multivariate")})

@@ -444,13 +444,25 @@ class Scores:
     combine: Combine = "add_centred"
 
 
+Rows = Literal["each", "any", "best", "surest"]
+"""What several attempts on one patient come to.
+
+each: every attempt counts for itself. any: the patient is found where any record is, and a guess, a
+probability, is right with 1 - prod(1 - p). best: success and guess are shares of a record, and the
+patient's are those of the record of which most is known. surest: of several guesses the attacker
+stands by one, that of the record of which `sure` is largest, for one of many guesses is right by
+chance alone.
+"""
+
+
 @dataclass(frozen=True, eq=False)
 class Trials:
     """Evidence of attempts: (n,) success in [0, 1] of the attack, of its control on the same
     records, and of a guess without the release. `control_label` says what the control was.
     patients: (n,) whose records were tried, where an attack tried a sample of its own choice.
     control_patients: (m,) where the control was made on other records than the attack, whose
-    those were."""
+    those were. rows: see `Rows`. sure, control_sure: (n,), (m,) how much the attacker relies on
+    each attempt, larger for more; needed where rows is "surest"."""
 
     success: np.ndarray
     control: np.ndarray
@@ -458,6 +470,9 @@ class Trials:
     control_label: str = "control"
     patients: np.ndarray | None = None
     control_patients: np.ndarray | None = None
+    rows: Rows = "each"
+    sure: np.ndarray | None = None
+    control_sure: np.ndarray | None = None
 
 
 class Attack(ABC):
@@ -577,6 +592,7 @@ __all__ = [
     "Progress",
     "Refit",
     "Release",
+    "Rows",
     "Sampler",
     "Scores",
     "Target",

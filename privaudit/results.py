@@ -82,8 +82,8 @@ class GroupResult:
 class Finding:
     """What one attack found about one subject.
 
-    estimates: the unit is the patient. by_record: the same of a membership attack with every record
-    for itself, where some patient has several; a second line, which no verdict reads.
+    estimates: the unit is the patient. by_record: the same with every record for itself, where some
+    patient has several; a second line, which no verdict reads.
     """
 
     attack: str
@@ -207,7 +207,8 @@ class Fidelity:
     """How like the real table a synthetic one is, and what it is good for.
 
     estimates: named as in `privaudit.stats.catalogue.FIDELITY`; the first is the outcome's
-    prevalence. groups: utility in subgroups, for the learner named first.
+    prevalence. groups: utility in subgroups, for the learner named first. by_record: duplicates
+    with every record for itself, where some patient has several.
     """
 
     rows: int
@@ -216,6 +217,7 @@ class Fidelity:
     utility: tuple[Utility, ...] = ()
     groups: tuple[GroupResult, ...] = ()
     notes: tuple[Caveat, ...] = ()
+    by_record: tuple[Estimate, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -537,13 +539,15 @@ def _refuse_contradictions(audit: Audit) -> None:
         if len(set(attacks)) < len(attacks):
             raise ValueError(f"an attack stands twice in {subject.name}")
         heads = [] if subject.headline is None else [subject.headline]
-        fidelity = subject.fidelity.estimates if subject.fidelity is not None else ()
+        table = subject.fidelity
+        fidelity = () if table is None else (table.estimates, table.by_record)
         groups = [*subject.utility_groups, *(g for one in findings for g in one.groups)]
         for part in (
             subject.utility,
             subject.utility_members,
-            fidelity,
+            *fidelity,
             *(one.estimates for one in (*findings, *heads)),
+            *(one.by_record for one in (*findings, *heads)),
             *(one.estimates for one in subject.controls),
             *(one.estimates for one in groups),
         ):

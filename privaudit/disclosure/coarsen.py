@@ -274,6 +274,7 @@ class _Rounding:
             curves=tuple(self.curve(curve, ATTACKS) for curve in one.curves),
             groups=tuple(self.group(group, ATTACKS) for group in one.groups),
             caveats=self.caveats(one.caveats),
+            by_record=self.estimates(one.by_record, ATTACKS),
         )
 
     def control(self, one: Control) -> Control:
@@ -292,6 +293,7 @@ class _Rounding:
             utility=tuple(map(self.utility, one.utility)),
             groups=tuple(self.group(group, HELD_OUT) for group in one.groups),
             notes=self.caveats(one.notes),
+            by_record=self.estimates(one.by_record, ATTACKS),
         )
 
     def column(self, column: ColumnFit) -> ColumnFit:

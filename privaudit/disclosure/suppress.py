@@ -110,16 +110,20 @@ class _Door:
         about = marginals.FAMILIES.get(f.family, States.OUTCOMES)
         hide = self.both and about is States.OUTCOMES and f.attack not in marginals.WITHOUT_OUTCOMES
         rare = find_rare_columns(f.estimates)
+        rare |= find_rare_columns(f.by_record)
         if f.attack in marginals.COPIES:
-            rare |= find_few_copies(f.estimates)
-        estimates = tuple(
-            # Poisoning is tried on as many of one outcome as of the other: its n states them too.
-            replace(withhold(e), n={})
-            if hide
-            else withhold(e)
-            if e.metric.at in rare
-            else self.estimate(e, False)
-            for e in f.estimates
+            rare |= find_few_copies(f.estimates) | find_few_copies(f.by_record)
+        estimates, by_record = (
+            tuple(
+                # Poisoning is tried on as many of one outcome as of the other: its n states them.
+                replace(withhold(e), n={})
+                if hide
+                else withhold(e)
+                if e.metric.at in rare
+                else self.estimate(e, False)
+                for e in found
+            )
+            for found in (f.estimates, f.by_record)
         )
         lost = any(
             a.value is not None and b.value is None
@@ -131,6 +135,7 @@ class _Door:
             curves=() if hide or lost else f.curves,
             groups=self.groups(f.groups),
             caveats=tuple(map(self.caveat, f.caveats)),
+            by_record=by_record,
         )
 
     def control(self, c: Control) -> Control:
@@ -150,6 +155,7 @@ class _Door:
             utility=tuple(self.utility(one, held_out) for one in f.utility),
             groups=self.groups(f.groups),
             notes=tuple(map(self.caveat, f.notes)),
+            by_record=self.estimates(f.by_record, members),
         )
 
     def utility(self, one: Utility, hide: bool) -> Utility:

@@ -7,12 +7,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast, get_args
 
 import numpy as np
 
 from privaudit import stats
-from privaudit.contracts import Claim, Scores, Trials
+from privaudit.contracts import Claim, Rows, Scores, Trials
 from privaudit.engine.groups import Groups, read_groups
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode, Setting
@@ -88,7 +88,12 @@ def judge(
         curves = []
         if not brief:
             curves.append(stats.roc(evidence, patients=ids, confidence=confidence, rng=rng))
-        return {"estimates": to_tree(found), "curves": to_tree(curves), "caveats": []}
+        return {
+            "estimates": to_tree(found),
+            "curves": to_tree(curves),
+            "caveats": [],
+            "by_record": [],
+        }
     series = {at: _with_patients(trials) for at, trials in series_of(evidence).items()}
     found = stats.estimates(series, patients=None, confidence=confidence, rng=rng)
     curves = [
@@ -104,6 +109,7 @@ def judge(
         "estimates": to_tree(found),
         "curves": to_tree(curves),
         "caveats": to_tree(described),
+        "by_record": to_tree(stats.estimates_by_record(series, confidence=confidence)),
     }
 
 
@@ -143,7 +149,15 @@ def _budgets(series: Series) -> list[dict[Setting, Trials]]:
     return [line for line in lines.values() if len(line) > 1]
 
 
-_PARTS = ("success", "control", "guess", "patients", "control_patients")
+_PARTS = (
+    "success",
+    "control",
+    "guess",
+    "patients",
+    "control_patients",
+    "sure",
+    "control_sure",
+)
 
 
 def arrays(evidence: Evidence) -> dict[str, np.ndarray]:
@@ -162,6 +176,7 @@ def arrays(evidence: Evidence) -> dict[str, np.ndarray]:
             value = getattr(trials, part)
             if value is not None:
                 found[f"{part}{index}"] = np.asarray(value)
+        found[f"rows{index}"] = np.array(trials.rows)
     return found
 
 
@@ -178,11 +193,18 @@ def evidence_of(stored: Mapping[str, np.ndarray]) -> Scores | Series:
         index = len(series)
         tree = json.loads(str(stored[f"setting{index}"]))
         at = None if tree is None else from_tree(tree, Setting)
-        parts = {part: stored.get(f"{part}{index}") for part in _PARTS}
-        series[at] = Trials(**parts)  # type: ignore[arg-type]
+        parts: dict[str, Any] = {part: stored.get(f"{part}{index}") for part in _PARTS}
+        series[at] = Trials(**parts, rows=_rows(str(stored[f"rows{index}"])))
     if not series:
         raise ValueError("neither scores nor trials")
     return series
+
+
+def _rows(text: str) -> Rows:
+    for known in get_args(Rows):
+        if text == known:
+            return cast(Rows, known)
+    raise ValueError(f"rows {text}")
 
 
 def scores(stored: Mapping[str, np.ndarray]) -> Scores:

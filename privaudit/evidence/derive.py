@@ -149,6 +149,7 @@ class _Subject:
             self.compare.fault(f"{where}: its scores cannot be judged again ({_reason(error)})")
             return
         self.compare(f"{where}.estimates", found.estimates, made["estimates"])
+        self.compare(f"{where}.by_record", found.by_record, made["by_record"])
         self.compare(f"{where}.curves", found.curves, made["curves"])
         self._caveats(where, found, [from_tree(part, Estimate) for part in made["estimates"]])
         attack = structure.find_attack(found.attack)

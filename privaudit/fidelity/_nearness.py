@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from privaudit.contracts import Trials
 from privaudit.disclosure_limits import MIN_CELL
 from privaudit.facts import (
     Bound,
@@ -24,12 +26,13 @@ from privaudit.records import Records
 from privaudit.results import Estimate
 from privaudit.seeds import Seeds
 from privaudit.stats import rates, resample
+from privaudit.stats.trials import trials, trials_by_record
 
 ROWS = 3000
 """Rows of each table between which distances are taken, at most."""
 
-CELLS = 15_000_000_000
-"""Cells compared in the search for near-duplicates, at most: a few seconds."""
+CELLS = 150_000_000_000
+"""Cells compared in the search for near-duplicates, at most: about half a minute."""
 
 LEAST = 200
 """Records of each pool for which near-duplicates are sought, at least."""
@@ -44,55 +47,77 @@ WILSON = Bound(BoundMethod.WILSON)
 
 def counted(
     synthetic: Records, pools: Pools, confidence: float, seeds: Seeds
-) -> tuple[tuple[Estimate, ...], tuple[Caveat, ...]]:
-    """Members with an exact or a near-duplicate in the table; chance: non-members with one.
+) -> tuple[tuple[Estimate, ...], tuple[Estimate, ...], tuple[Caveat, ...]]:
+    """Members of whom any record has an exact or a near-duplicate in the table, the same of
+    records, and notes; chance: non-members with one, at the members' numbers of records.
 
-    Exact duplicates are sought for every record, near ones for as many as `CELLS` allows, drawn at
-    random. 1 to 9 such patients are reported as few, not counted.
+    Exact duplicates are sought for every record, near ones for the records of as many patients as
+    `CELLS` allows, drawn at random. 1 to 9 such patients are reported as few, not counted.
     """
     most = max(LEAST, CELLS // (len(synthetic) * (len(synthetic.columns) + 1)))
     both = (pools.members, pools.nonmembers)
     some = [
-        _some(pool, most, seeds.rng("copies", name))
+        _of_patients(pool, most, seeds.rng("copies", name))
         for pool, name in zip(both, ("members", "nonmembers"), strict=True)
     ]
     same = [exact(*match(pool, synthetic)[:2]) for pool in both]
     near = [copies(pool, synthetic).near for pool in some]
-    found, notes = [], []
+    found: list[Estimate] = []
+    by_record: list[Estimate] = []
+    notes: list[Caveat] = []
     for name, masks, asked in (("exact_copies", same, both), ("near_copies", near, some)):
-        estimates, caveats = _counted(name, masks, asked, confidence)
-        found += estimates
+        of_patients, of_records, caveats = _counted(name, masks, asked, confidence)
+        found += of_patients
+        by_record += of_records
         notes += caveats
-    return tuple(found), (*notes, DEFINED)
+    return tuple(found), tuple(by_record), (*notes, DEFINED)
 
 
 def _counted(
     name: str, masks: Sequence[np.ndarray], asked: Sequence[Records], confidence: float
-) -> tuple[list[Estimate], list[Caveat]]:
-    """The share of members with a copy, and its excess over non-members."""
+) -> tuple[list[Estimate], list[Estimate], list[Caveat]]:
+    """The share of members with a copy, and its excess over non-members; the same of records."""
     inside, outside = asked
-    mine, others = (mask.astype(float) for mask in masks)
-    n = {"members": len(inside), "patients": resample.count(inside.patient)}
-    chance = float(others.mean())
     few = [_few(mask, pool) for mask, pool in zip(masks, asked, strict=True)]
     facts: Mapping[str, Param] = {"metric": name, "least": MIN_CELL}
-    notes = []
-    if few[1]:
-        chance = MIN_CELL / len(outside)
-        notes.append(Caveat(CaveatCode.FEW_COPIES_HELD_OUT, "note", facts))
+    notes = [Caveat(CaveatCode.FEW_COPIES_HELD_OUT, "note", facts)] if few[1] else []
+    evidence = Trials(
+        masks[0].astype(float),
+        masks[1].astype(float),
+        patients=inside.patient,
+        control_patients=outside.patient,
+        rows="any",
+    )
+    of_patients = trials(evidence, confidence=confidence)
     if few[0]:
         notes.append(Caveat(CaveatCode.FEW_COPIES, "note", facts))
         reason = Reason(ReasonCode.FEW_COPIES, {"least": MIN_CELL})
+        share = of_patients[0]
+        chance = MIN_CELL / resample.count(outside.patient) if few[1] else share.chance
+        n = {"members": len(inside), "patients": share.n["patients"]}
         empty = (None, None, None, chance)
-        return [Estimate(Metric(name), *empty, n, confidence, WILSON, reason)], notes
-    one = rates.rate(mine, inside.patient, confidence)
-    found = [Estimate(Metric(name), *one, chance, n, confidence, WILSON)]
-    if not few[1]:
-        gap = rates.difference(mine, others, inside.patient, outside.patient, confidence)
+        return [Estimate(Metric(name), *empty, n, confidence, WILSON, reason)], [], notes
+    of_records = trials_by_record(evidence, confidence=confidence)
+    made = [_named(name, found, asked, few[1]) for found in (of_patients, of_records)]
+    return made[0], made[1], notes
+
+
+def _named(
+    name: str, found: Sequence[Estimate], asked: Sequence[Records], few: bool
+) -> list[Estimate]:
+    """Rate and excess under a measure's name; few: so few non-members have a copy that neither
+    their number nor the excess is told."""
+    if not found:
+        return []
+    inside, outside = asked
+    share, _, gap = found
+    n = {"members": len(inside), "patients": share.n["patients"]}
+    chance = MIN_CELL / resample.count(outside.patient) if few else share.chance
+    made = [replace(share, metric=Metric(name), chance=chance, n=n)]
+    if not few:
         both = {**n, "nonmembers": len(outside)}
-        bound = Bound(BoundMethod.NEWCOMBE_INDEPENDENT)
-        found.append(Estimate(Metric(f"{name}_excess"), *gap, 0.0, both, confidence, bound))
-    return found, notes
+        made.append(replace(gap, metric=Metric(f"{name}_excess"), n=both))
+    return made
 
 
 def _few(mask: np.ndarray, pool: Records) -> bool:
@@ -102,6 +127,16 @@ def _few(mask: np.ndarray, pool: Records) -> bool:
 def _some(pool: Records, rows: int, rng: np.random.Generator) -> Records:
     """At most so many of its rows."""
     return pool if len(pool) <= rows else pool.take(np.sort(rng.permutation(len(pool))[:rows]))
+
+
+def _of_patients(pool: Records, rows: int, rng: np.random.Generator) -> Records:
+    """All records of patients drawn at random, until there are so many."""
+    if len(pool) <= rows:
+        return pool
+    ids, code, counts = np.unique(pool.patient, return_inverse=True, return_counts=True)
+    order = rng.permutation(len(ids))
+    drawn = order[: max(1, int(np.searchsorted(np.cumsum(counts[order]), rows, side="right")))]
+    return pool.take(np.flatnonzero(np.isin(code, drawn)))
 
 
 def described(

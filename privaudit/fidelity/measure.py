@@ -70,7 +70,7 @@ def fidelity(
     synthetic, pools, lacking = align(table, split)
     counted = _marginals.count(synthetic, pools, noisy)
     columns = _marginals.columns(counted, seeds.rng("columns"), noisy)
-    copied, few = _nearness.counted(synthetic, pools, confidence, seeds)
+    copied, by_record, few = _nearness.counted(synthetic, pools, confidence, seeds)
     useful, answers, untrained = _useful(synthetic, pools, learners, own, confidence, seeds)
     return Fidelity(
         rows=len(table),
@@ -86,6 +86,7 @@ def fidelity(
         utility=useful,
         groups=_minorities.groups(synthetic, pools, answers, confidence),
         notes=(*_shape(synthetic, pools, lacking), *few, *untrained),
+        by_record=by_record,
     )
 
 

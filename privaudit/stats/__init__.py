@@ -30,7 +30,7 @@ from privaudit.stats.membership import membership
 from privaudit.stats.prediction import reliability, utility
 from privaudit.stats.regression import utility_groups_of_numbers, utility_of_numbers
 from privaudit.stats.survival import utility_groups_of_times, utility_of_times
-from privaudit.stats.trials import TrialPatients, budget_curve, trials
+from privaudit.stats.trials import TrialPatients, budget_curve, trials, trials_by_record
 
 
 def estimates(
@@ -75,6 +75,18 @@ def estimates(
     )
 
 
+def estimates_by_record(
+    series: Mapping[Setting | None, Trials], *, confidence: float = 0.95
+) -> tuple[Estimate, ...]:
+    """The numbers of attempts with every record for itself, where `estimates` are of patients and a
+    patient has several: a second line, by which nothing is judged."""
+    return tuple(
+        estimate
+        for at, part in series.items()
+        for estimate in trials_by_record(part, confidence=confidence, at=at)
+    )
+
+
 __all__ = [
     "CATALOGUE",
     "budget_curve",
@@ -82,6 +94,7 @@ __all__ = [
     "control_passed",
     "control_state",
     "estimates",
+    "estimates_by_record",
     "lower_bounds",
     "reliability",
     "roc",

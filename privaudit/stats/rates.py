@@ -44,10 +44,34 @@ def effective(values: np.ndarray, ids: np.ndarray) -> float:
     return min(float(len(values)), share * (1 - share) / (variance * (clusters - 1) / clusters))
 
 
-def rate(values: np.ndarray, ids: np.ndarray, confidence: float) -> tuple[float, float, float]:
-    """A share with its Wilson interval on the effective number of records."""
-    share = float(np.clip(values.mean(), 0, 1))
-    return share, *wilson(share, effective(values, ids), confidence)
+def effective_weighted(values: np.ndarray, ids: np.ndarray, weights: np.ndarray) -> float:
+    """How many independent records the weighted records of these patients are worth.
+
+    weights: (n,), summing to 1. At most the number that equal weights would need for the same
+    spread of weights (Kish 1965, section 11.7).
+    """
+    (code,), clusters = resample.codes(ids)
+    share = float((weights * values).sum())
+    total = np.bincount(code, weights, minlength=clusters)
+    most = float(1 / (total**2).sum())
+    spread = float((np.bincount(code, weights * (values - share), minlength=clusters) ** 2).sum())
+    if clusters < 2 or spread <= 0 or not 0 < share < 1:
+        return most
+    return min(most, share * (1 - share) / spread)
+
+
+def rate(
+    values: np.ndarray, ids: np.ndarray, confidence: float, weights: np.ndarray | None = None
+) -> tuple[float, float, float]:
+    """A share with its Wilson interval on the effective number of records.
+
+    weights: (n,), summing to 1, where some records stand for more than others.
+    """
+    if weights is None:
+        share = float(np.clip(values.mean(), 0, 1))
+        return share, *wilson(share, effective(values, ids), confidence)
+    share = float(np.clip((weights * values).sum(), 0, 1))
+    return share, *wilson(share, effective_weighted(values, ids, weights), confidence)
 
 
 def difference(
@@ -56,17 +80,18 @@ def difference(
     ids: np.ndarray,
     ids_second: np.ndarray | None,
     confidence: float,
+    weights: np.ndarray | None = None,
 ) -> tuple[float, float, float]:
     """Difference of two shares with Newcombe's interval, paired where the records are the same.
 
     first, second: (n,) successes in [0, 1]; ids_second: None where both are on the same records,
-    else the patients of the second. Two Wilson intervals on effective sizes are squared and added,
-    less twice their product times the correlation of the two means over patients (0 when
-    independent). Newcombe 1998a (Stat Med 17:873) method 10; 1998b (17:2635) method 10, with its
-    continuity correction of a positive correlation.
+    else the patients of the second; weights: of the second's records. Two Wilson intervals on
+    effective sizes are squared and added, less twice their product times the correlation of the two
+    means over patients (0 when independent). Newcombe 1998a (Stat Med 17:873) method 10; 1998b
+    (17:2635) method 10, with its continuity correction of a positive correlation.
     """
     p1, low1, high1 = rate(first, ids, confidence)
-    p2, low2, high2 = rate(second, ids if ids_second is None else ids_second, confidence)
+    p2, low2, high2 = rate(second, ids if ids_second is None else ids_second, confidence, weights)
     r = _correlation(first, second, ids) if ids_second is None else 0.0
     down, up = (p1 - low1, high2 - p2), (high1 - p1, p2 - low2)
     gap = p1 - p2

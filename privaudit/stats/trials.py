@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from privaudit.results import Curve, Estimate
 from privaudit.stats import rates, resample
 from privaudit.stats._refusal import refuse_estimate
 from privaudit.stats.catalogue import TRIALS
+from privaudit.stats.trial_patients import by_patient, counts_records
 
 TrialPatients = np.ndarray | tuple[np.ndarray, np.ndarray] | None
 
@@ -70,7 +72,9 @@ def trials(
 ) -> tuple[Estimate, ...]:
     """Rates and differences of one series of attempts, in the order of `catalogue.TRIALS`.
 
-    at: the series, where there are several.
+    Attempts on patients where `Trials.rows` says what a patient's records come to. The control is
+    then read at the members' numbers of records, and so is the lower bound of the difference, while
+    its value is that of all records. at: the series, where there are several.
     """
     first, second = _ids(evidence, patients)
     success = _column(evidence.success, "success")
@@ -82,47 +86,75 @@ def trials(
             "a guess is made on the same records as the attempt",
             "return one guess for every attempt",
         )
+    equal, weights = success, None
+    if len(success) and len(control) and counts_records(evidence, first, second):
+        whole = replace(evidence, success=success, control=control, guess=guess)
+        found = by_patient(whole, first, second)
+        success, control, guess, equal = found.success, found.control, found.guess, found.equal
+        first, weights = found.ids, found.weights
+        second = None if second is None else found.control_ids
     n = {"attempts": len(success), "patients": resample.count(first)}
-    n_control = (
-        dict(n)
-        if second is None
-        else {"attempts": len(control), "patients": resample.count(second)}
-    )
+    n_control = dict(n)
+    if second is not None:
+        others = resample.count(second)
+        n_control = {
+            "attempts": len(control) if weights is None else others,
+            "patients": others,
+        }
     if not len(success) or not len(control):
         reason = Reason(ReasonCode.NO_ATTEMPT)
         names = list(TRIALS)[: 3 if guess is None else 5]
         return tuple(
             refuse_estimate(Metric(name, at=at), reason, 0.0, n, confidence) for name in names
         )
-    baseline = float(control.mean())
+    of_control = first if second is None else second
+    controlled = rates.rate(control, of_control, confidence, weights)
+    baseline = controlled[0]
     floor = baseline if guess is None else float(guess.mean())
+    wilson = Bound(BoundMethod.WILSON)
 
-    def share(
-        name: str, values: np.ndarray, ids: np.ndarray, chance: float, count: dict[str, int]
+    def state(
+        name: str,
+        found: tuple[float, float, float],
+        chance: float,
+        count: dict[str, int],
+        bound: Bound = wilson,
     ) -> Estimate:
-        found = rates.rate(values, ids, confidence)
-        bound = Bound(BoundMethod.WILSON)
         return Estimate(Metric(name, at=at), *found, chance, count, confidence, bound)
 
-    def gap(
-        name: str, other: np.ndarray, ids: np.ndarray | None, count: dict[str, int]
-    ) -> Estimate:
-        found = rates.difference(success, other, first, ids, confidence)
-        paired = BoundMethod.NEWCOMBE_PAIRED if ids is None else BoundMethod.NEWCOMBE_INDEPENDENT
-        return Estimate(Metric(name, at=at), *found, 0.0, count, confidence, Bound(paired))
-
-    both = {**n, "controls": len(control)}
-    found = [
-        share("attack_rate", success, first, baseline, n),
-        share("control_rate", control, first if second is None else second, floor, n_control),
-        gap("attack_minus_control", control, second, both),
+    paired = Bound(BoundMethod.NEWCOMBE_PAIRED)
+    apart = paired if second is None else Bound(BoundMethod.NEWCOMBE_INDEPENDENT)
+    over = rates.difference(success, control, first, second, confidence, weights)
+    if equal is not success:
+        least = rates.difference(equal, control, first, second, confidence, weights)[1]
+        over = over[0], min(over[1], least), over[2]
+    both = {**n, "controls": n_control["attempts"]}
+    made = [
+        state("attack_rate", rates.rate(success, first, confidence), baseline, n),
+        state("control_rate", controlled, floor, n_control),
+        state("attack_minus_control", over, 0.0, both, apart),
     ]
     if guess is not None:
-        found += [
-            share("guess_rate", guess, first, floor, n),
-            gap("attack_minus_guess", guess, None, n),
+        gain = rates.difference(success, guess, first, None, confidence)
+        made += [
+            state("guess_rate", rates.rate(guess, first, confidence), floor, n),
+            state("attack_minus_guess", gain, 0.0, n, paired),
         ]
-    return tuple(found)
+    return tuple(made)
+
+
+def trials_by_record(
+    evidence: Trials,
+    *,
+    patients: TrialPatients = None,
+    confidence: float = 0.95,
+    at: Setting | None = None,
+) -> tuple[Estimate, ...]:
+    """The same with every record for itself; nothing where each patient has one."""
+    if not counts_records(evidence, *_ids(evidence, patients)):
+        return ()
+    alone = replace(evidence, rows="each")
+    return trials(alone, patients=patients, confidence=confidence, at=at)
 
 
 def budget_curve(

@@ -111,7 +111,7 @@ def test_copies_are_counted(missing: float) -> None:
     assert moved[NEAR].success.mean() == pytest.approx(0.3, abs=0.06)
 
 
-def test_one_attempt_a_patient_and_nothing_moves() -> None:
+def test_every_record_is_tried_and_nothing_moves() -> None:
     rng = Seeds(4).rng("patients")
     s = split(rng, 120)
     s = Split(
@@ -126,7 +126,10 @@ def test_one_attempt_a_patient_and_nothing_moves() -> None:
         for trials in attack.run(target(s, table), (), Seeds(1).rng("run")).values():
             for ids in (trials.patients, trials.control_patients):
                 assert ids is not None
-                assert len(np.unique(ids)) == len(ids) <= 41
+                assert (len(np.unique(ids)), len(ids)) == (40, 120)
+            assert {e.n["patients"] for e in stats.trials(trials)} == {40}
+            of_records = stats.estimates_by_record({None: trials})
+            assert {e.n["attempts"] for e in of_records} == {120}
     assert np.array_equal(kept, table.X, equal_nan=True)
 
 
@@ -204,7 +207,7 @@ def test_secrets_and_holders_can_be_named() -> None:
         (Linkability(first=("x0",), second=("x0",)), "in both: x0"),
         (Linkability(neighbours=0), "neighbours=0"),
         (SinglingOut(attempts=True), "attempts=True"),
-        (Copies(records=0), "records=0"),
+        (Copies(patients=0), "patients=0"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(attack, told: str) -> None:

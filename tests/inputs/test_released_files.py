@@ -83,7 +83,7 @@ def test_rows_in_the_file_are_found_in_any_order(how: str, model: Any, least: fl
     held_out = np.arange(N, 2 * N)
     split = Split(pool(mixed, 0), pool(held_out[:200], N), pool(held_out[200:], 2 * N))
     release = Release(file=file)
-    found = StoredRecords(records=100).run(Target(release, split), [], np.random.default_rng(2))
+    found = StoredRecords(patients=100).run(Target(release, split), [], np.random.default_rng(2))
     rate, control = found[ANY_ORDER].success.mean(), found[ANY_ORDER].control.mean()
     assert (rate >= least) if least else (rate == 0)
     assert control == 0

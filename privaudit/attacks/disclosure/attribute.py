@@ -10,7 +10,7 @@ import numpy as np
 
 from privaudit.attacks._membership import spread
 from privaudit.attacks._options import check_choice, check_whole
-from privaudit.attacks._pools import Tried
+from privaudit.attacks._pools import Tried, draw
 from privaudit.attacks.disclosure._imputer import Imputer
 from privaudit.contracts import Access, Attack, Fitted, Model, Target, Trials
 from privaudit.errors import PrivauditError
@@ -20,6 +20,11 @@ from privaudit.signals import ask as ask_model
 
 CONTROL = "the same attack on patients outside the training data"
 TINY = 1e-12
+PATIENTS = 20_000
+"""Patients of either pool that are tried at most: each costs as many answers as the column has
+values, and so many are asked within minutes (docs/design/025-patients-of-tables.md)."""
+ASKED = 50_000
+"""Records that the model is asked about in one call, so that memory stays flat."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +37,18 @@ class Attribute(Attack):
     2209.01292); `confidence` asks only the model: a value with which it is right, the surest one,
     or the one with which it is least sure of being right in its wrong answer (CSMIA, Mehnaz et al.
     2022, section 4.2). One series a sensitive column. Success: share of members whose value is
-    named; guess: the imputer alone on the same members; control: the same attack on as many
-    non-members, so that what any model of this disease would teach is not taken for a leak of the
-    training records. Records whose value is missing are left out. A numeric column is cut into
-    `bins` of equal width between its public bounds; without bounds it is left out. Where the
-    outcome is a number, it is the likelier the nearer the prediction is, under a Laplace law with
-    the model's usual error on the attacker's own records, as Fredrikson et al. did for doses.
+    named; guess: the imputer alone on the same members; control: the same attack on non-members, so
+    that what any model of this disease would teach is not taken for a leak of the training records.
+    Of a patient with several records the attacker stands by the guess of the one on which the model
+    says most beyond the imputer (`told`): one of many guesses is right by chance. All records of up
+    to `patients` patients are asked about; those whose value is missing are left out. A numeric
+    column is cut into `bins` of equal width between its public bounds; without bounds it is left
+    out. Where the outcome is a number, it is the likelier the nearer the prediction is, under a
+    Laplace law with the model's usual error on the attacker's own records, as Fredrikson et al. did
+    for doses.
     """
 
-    records: int = 500
+    patients: int = PATIENTS
     rule: Literal["posterior", "confidence"] = "posterior"
     bins: int = 4
 
@@ -51,7 +59,7 @@ class Attribute(Attack):
     def run(
         self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator
     ) -> dict[Setting, Trials]:
-        check_whole(self, records=1, bins=2)
+        check_whole(self, patients=1, bins=2)
         check_choice(self, "rule", "posterior", "confidence")
         model = target.release.model
         if model is None:
@@ -66,20 +74,16 @@ class Attribute(Attack):
             if not column.sensitive or len(values) < 2:
                 continue
             pools = (split.members, split.nonmembers)
-            tried = Tried(*(_draw(pool, j, self.records, rng) for pool in pools))
+            tried = Tried(*(_draw(pool, j, self.patients, rng) for pool in pools))
             if not len(tried.members) or not len(tried.others):
                 continue
             truth = code(column, tried.records.X[:, j], self.bins)
             known = split.reference.take(np.isfinite(split.reference.X[:, j]))
             labels = code(column, known.X[:, j], self.bins)
             prior = Imputer.fit(known, labels, len(values), j, rng)(tried.records)
-            answers = ask(model, tried.records, j, values)
-            if answers.ndim == 2:
-                named = decide_by_number(answers, tried.records.y, prior, self.rule, usual)
-            else:
-                named = decide(answers, tried.records.y, prior, self.rule)
+            named, sure = self._name(model, tried.records, j, values, prior, usual)
             found[Setting("column", column.name)] = tried.trials(
-                named == truth, prior.argmax(axis=1) == truth, CONTROL
+                named == truth, prior.argmax(axis=1) == truth, CONTROL, "surest", sure
             )
         if not found:
             raise PrivauditError(
@@ -89,6 +93,41 @@ class Attribute(Attack):
                 "mark such columns with sensitive=True in the schema",
             )
         return found
+
+    def _name(
+        self,
+        model: Model,
+        records: Records,
+        column: int,
+        values: np.ndarray,
+        prior: np.ndarray,
+        usual: float,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) the value named, and (n,) how much the model says beyond the imputer."""
+        named, sure = [], []
+        step = max(1, ASKED // len(values))
+        for start in range(0, len(records), step):
+            part = slice(start, start + step)
+            own, expected = records.take(part), prior[part]
+            answers = ask(model, own, column, values)
+            if answers.ndim == 2:
+                named.append(decide_by_number(answers, own.y, expected, self.rule, usual))
+                likely = -np.abs(answers - own.y[:, None]) / usual
+            else:
+                named.append(decide(answers, own.y, expected, self.rule))
+                likely = np.log(np.maximum(answers[np.arange(len(own)), :, own.y], TINY))
+            sure.append(told(likely, expected))
+        return np.concatenate(named), np.concatenate(sure)
+
+
+def told(likely: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """(n,) how far the values' probabilities are moved from an imputer's (n, k) by the model's log
+    likelihoods of them (n, k): Kullback and Leibler's divergence."""
+    moved = np.log(prior) + likely
+    moved -= moved.max(axis=1, keepdims=True)
+    moved -= np.log(np.exp(moved).sum(axis=1, keepdims=True))
+    found: np.ndarray = (np.exp(moved) * (moved - np.log(prior))).sum(axis=1)
+    return found
 
 
 def options(column: Column, bins: int) -> np.ndarray:
@@ -154,8 +193,7 @@ def decide(
 
 
 def _draw(pool: Records, column: int, most: int, rng: np.random.Generator) -> Records:
-    rows = np.flatnonzero(np.isfinite(pool.X[:, column]))
-    return pool.take(np.sort(rng.permutation(rows)[:most]))
+    return draw(pool.take(np.isfinite(pool.X[:, column])), most, rng)
 
 
 __all__ = ["Attribute"]

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from privaudit.attacks._options import check_whole
-from privaudit.attacks._pools import draw_rows
+from privaudit.attacks._pools import PATIENTS, draw_rows
 from privaudit.attacks.reconstruction._stored_cells import (
     Cells,
     code_vectors,
@@ -50,12 +50,13 @@ class StoredRecords(Attack):
     "complete records, in any order": the share of records all of whose identifying cells are in
     one stored row, unscaled, numbers and codes of `_stored_cells.IDENTIFYING` values and more;
     found too where the audit reads a part of the records.
-    Guess: the most frequent value of each column throughout; control: on non-members. One record a
-    patient, `records` patients. That a fitted model's file may hold training data: Song et al.
-    2017, Machine Learning Models that Remember Too Much (arXiv 1709.07886).
+    Guess: the most frequent value of each column throughout; control: on non-members. A patient is
+    given back as far as the record of which most is; all records of up to `patients` patients. That
+    a fitted model's file may hold training data: Song et al. 2017, Machine Learning Models that
+    Remember Too Much (arXiv 1709.07886).
     """
 
-    records: int = 2000
+    patients: int = PATIENTS
 
     needs: ClassVar[frozenset[Access]] = frozenset({Access.FILE})
     family: ClassVar[Literal["reconstruction"]] = "reconstruction"
@@ -68,12 +69,12 @@ class StoredRecords(Attack):
     def run(
         self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator
     ) -> dict[Setting, Trials]:
-        check_whole(self, records=1)
+        check_whole(self, patients=1)
         file = target.release.file
         if file is None:
             raise ValueError("this release has no file to open")
         members, others = target.split.members, target.split.nonmembers
-        inside, outside = (draw_rows(p, self.records, rng) for p in (members, others))
+        inside, outside = (draw_rows(p, self.patients, rng) for p in (members, others))
         table = target.release.table
         names = {c.name for c in (members if table is None else table).columns}
         mine, theirs = Cells.of(members, names), Cells.of(others, names)
@@ -97,10 +98,11 @@ class StoredRecords(Attack):
                 _share(own, usual.right(own))[inside],
                 IN_ORDER,
                 *who,
+                "best",
             )
         present, absent = stored_rows(content, mine, theirs)
         found[Setting("variant", "complete records, in any order")] = Trials(
-            present[inside], absent[outside], np.zeros(len(inside)), AS_SET, *who
+            present[inside], absent[outside], np.zeros(len(inside)), AS_SET, *who, "best"
         )
         _refuse_unread(content.unread, found)
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,19 @@ class Predicates:
 
     def counts(self, cells: np.ndarray) -> np.ndarray:
         """(m,) how many records each holds for. cells: (d, n) float64, NaN where missing."""
-        found = np.empty(len(self), dtype=np.int64)
+        return np.array([np.count_nonzero(holds) for holds in self._fits(cells)], dtype=np.int64)
+
+    def isolate(self, cells: np.ndarray, whose: np.ndarray) -> np.ndarray:
+        """(m,) 1 where records of exactly one patient fit, else 0. whose: (n,) numbers of the
+        patients."""
+        found = np.zeros(len(self))
+        for i, holds in enumerate(self._fits(cells)):
+            own = whose[holds]
+            found[i] = len(own) and own.min() == own.max()
+        return found
+
+    def _fits(self, cells: np.ndarray) -> Iterator[np.ndarray]:
+        """(n,) bool of each: the records that it holds for."""
         # Line by line, for a copy of the columns would cost more than the comparisons.
         for i in range(len(self)):
             holds = np.ones(cells.shape[1], dtype=bool)
@@ -35,8 +48,7 @@ class Predicates:
                 self.columns[i], self.tests[i], self.values[i], strict=True
             ):
                 holds &= _holds(cells[column], int(test), float(value))
-            found[i] = np.count_nonzero(holds)
-        return found
+            yield holds
 
     def distinct(self) -> Predicates:
         """Each of them once, conditions in the order of their columns, the first of equals kept."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from privaudit.attacks._options import check_whole
-from privaudit.attacks._pools import Tried
+from privaudit.attacks._pools import PATIENTS, Tried
 from privaudit.attacks._tables import CONTROL, TableAttack, columns_of, table_of
 from privaudit.contracts import Fitted, Target, Trials
 from privaudit.errors import PrivauditError
@@ -22,18 +22,19 @@ class Linkability(TableAttack):
     """Joins two halves of a patient's record, held by two people, through the synthetic table.
 
     Each looks for the `neighbours` synthetic records nearest to the half they hold. Success: they
-    find one in common; control: the same for patients whom the table was not made from; guess: the
-    chance that as many records drawn blindly by each have one in common. first, second: who holds
+    find one in common, for any of the patient's records; control: the same for patients whom the
+    table was not made from; guess: the chance that as many records drawn blindly by each have one
+    in common. first, second: who holds
     which columns; by default the columns are dealt out in turn in the table's order, all summaries
     of one variable to the same holder, and the outcome to the second. Missing is a value to match:
     two missing values are equal, and one adds little (`APART`), for a generator need not miss what
     its patients did. Distances are Gower's, numbers on the scale of the table's middle, `tails`
     left out on either side; ties go to the record that comes first in an order drawn once for both
-    holders. One series each for the nearest record and for all `neighbours`; one record a patient,
-    `records` patients. Giomi et al. 2023 (arXiv 2211.10459), section 4.2.
+    holders. One series each for the nearest record and for all `neighbours`; all records of up to
+    `patients` patients. Giomi et al. 2023 (arXiv 2211.10459), section 4.2.
     """
 
-    records: int = 500
+    patients: int = PATIENTS
     neighbours: int = 5
     first: tuple[str, ...] = ()
     second: tuple[str, ...] = ()
@@ -42,10 +43,10 @@ class Linkability(TableAttack):
     def run(
         self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator
     ) -> dict[Setting, Trials]:
-        check_whole(self, records=1, neighbours=1)
+        check_whole(self, patients=1, neighbours=1)
         table, split = table_of(target), target.split
         halves = self._halves(split.members, table)
-        tried = Tried.draw(split, self.records, rng)
+        tried = Tried.draw(split, self.patients, rng)
         mixed = table.take(rng.permutation(len(table)))
         most = min(self.neighbours, len(table) - 1)
         rows = []

@@ -132,10 +132,10 @@ class _Door:
         return replace(
             f,
             estimates=estimates,
+            by_record=() if hide or lost else by_record,
             curves=() if hide or lost else f.curves,
             groups=self.groups(f.groups),
             caveats=tuple(map(self.caveat, f.caveats)),
-            by_record=by_record,
         )
 
     def control(self, c: Control) -> Control:

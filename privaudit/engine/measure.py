@@ -12,12 +12,12 @@ from typing import Any, cast, get_args
 import numpy as np
 
 from privaudit import stats
-from privaudit.contracts import Claim, Rows, Scores, Trials
+from privaudit.contracts import Claim, Combine, Rows, Scores, Trials
 from privaudit.engine.groups import Groups, read_groups
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode, Setting
 from privaudit.records import Split
-from privaudit.results import ClaimText, from_tree, to_tree
+from privaudit.results import ClaimText, Curve, Estimate, from_tree, to_tree
 from privaudit.seeds import Seeds
 
 DELTA = 1e-5
@@ -85,14 +85,16 @@ def judge(
         found = stats.estimates(
             evidence, patients=ids, confidence=confidence, rng=rng, names=names, delta=delta
         )
-        curves = []
+        curves: list[Curve] = []
+        by_record: tuple[Estimate, ...] = ()
         if not brief:
             curves.append(stats.roc(evidence, patients=ids, confidence=confidence, rng=rng))
+            by_record = stats.by_record(evidence, patients=ids, confidence=confidence, rng=rng)
         return {
             "estimates": to_tree(found),
             "curves": to_tree(curves),
+            "by_record": to_tree(by_record),
             "caveats": [],
-            "by_record": [],
         }
     series = {at: _with_patients(trials) for at, trials in series_of(evidence).items()}
     found = stats.estimates(series, patients=None, confidence=confidence, rng=rng)
@@ -108,8 +110,8 @@ def judge(
     return {
         "estimates": to_tree(found),
         "curves": to_tree(curves),
+        "by_record": to_tree(stats.trials_by_record(series, confidence=confidence)),
         "caveats": to_tree(described),
-        "by_record": to_tree(stats.estimates_by_record(series, confidence=confidence)),
     }
 
 
@@ -167,6 +169,7 @@ def arrays(evidence: Evidence) -> dict[str, np.ndarray]:
             "members": np.asarray(evidence.members, dtype=np.float64),
             "nonmembers": np.asarray(evidence.nonmembers, dtype=np.float64),
             "randomised": np.array(evidence.randomised),
+            "combine": np.array(evidence.combine),
         }
     found = {}
     for index, (at, trials) in enumerate(series_of(evidence).items()):
@@ -194,22 +197,22 @@ def evidence_of(stored: Mapping[str, np.ndarray]) -> Scores | Series:
         tree = json.loads(str(stored[f"setting{index}"]))
         at = None if tree is None else from_tree(tree, Setting)
         parts: dict[str, Any] = {part: stored.get(f"{part}{index}") for part in _PARTS}
-        series[at] = Trials(**parts, rows=_rows(str(stored[f"rows{index}"])))
+        how = str(stored[f"rows{index}"])
+        if how not in get_args(Rows):
+            raise ValueError("attempts that come to a patient's in no known way")
+        series[at] = Trials(**parts, rows=cast(Rows, how))
     if not series:
         raise ValueError("neither scores nor trials")
     return series
 
 
-def _rows(text: str) -> Rows:
-    for known in get_args(Rows):
-        if text == known:
-            return cast(Rows, known)
-    raise ValueError(f"rows {text}")
-
-
 def scores(stored: Mapping[str, np.ndarray]) -> Scores:
     """Membership scores back from the arrays that `arrays` made."""
-    return Scores(stored["members"], stored["nonmembers"], bool(stored["randomised"]))
+    how = str(stored["combine"])
+    if how not in get_args(Combine):
+        raise ValueError("scores that are combined in no known way")
+    combine = cast(Combine, how)
+    return Scores(stored["members"], stored["nonmembers"], bool(stored["randomised"]), combine)
 
 
 def subject(

@@ -149,8 +149,8 @@ class _Subject:
             self.compare.fault(f"{where}: its scores cannot be judged again ({_reason(error)})")
             return
         self.compare(f"{where}.estimates", found.estimates, made["estimates"])
-        self.compare(f"{where}.by_record", found.by_record, made["by_record"])
         self.compare(f"{where}.curves", found.curves, made["curves"])
+        self.compare(f"{where}.by_record", found.by_record, made["by_record"])
         self._caveats(where, found, [from_tree(part, Estimate) for part in made["estimates"]])
         attack = structure.find_attack(found.attack)
         family = found.family if attack is None else attack.family

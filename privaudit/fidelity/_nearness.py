@@ -26,7 +26,7 @@ from privaudit.records import Records
 from privaudit.results import Estimate
 from privaudit.seeds import Seeds
 from privaudit.stats import rates, resample
-from privaudit.stats.trials import trials, trials_by_record
+from privaudit.stats.trials import series_by_record, trials
 
 ROWS = 3000
 """Rows of each table between which distances are taken, at most."""
@@ -97,7 +97,7 @@ def _counted(
         n = {"members": len(inside), "patients": share.n["patients"]}
         empty = (None, None, None, chance)
         return [Estimate(Metric(name), *empty, n, confidence, WILSON, reason)], [], notes
-    of_records = trials_by_record(evidence, confidence=confidence)
+    of_records = series_by_record(evidence, confidence=confidence)
     made = [_named(name, found, asked, few[1]) for found in (of_patients, of_records)]
     return made[0], made[1], notes
 

@@ -25,12 +25,12 @@ from privaudit.stats.headline import (
     strength,
     strongest,
 )
+from privaudit.stats.membership import by_record, membership
 from privaudit.stats.membership import curve as roc
-from privaudit.stats.membership import membership
 from privaudit.stats.prediction import reliability, utility
 from privaudit.stats.regression import utility_groups_of_numbers, utility_of_numbers
 from privaudit.stats.survival import utility_groups_of_times, utility_of_times
-from privaudit.stats.trials import TrialPatients, budget_curve, trials, trials_by_record
+from privaudit.stats.trials import TrialPatients, budget_curve, series_by_record, trials
 
 
 def estimates(
@@ -75,7 +75,7 @@ def estimates(
     )
 
 
-def estimates_by_record(
+def trials_by_record(
     series: Mapping[Setting | None, Trials], *, confidence: float = 0.95
 ) -> tuple[Estimate, ...]:
     """The numbers of attempts with every record for itself, where `estimates` are of patients and a
@@ -83,24 +83,25 @@ def estimates_by_record(
     return tuple(
         estimate
         for at, part in series.items()
-        for estimate in trials_by_record(part, confidence=confidence, at=at)
+        for estimate in series_by_record(part, confidence=confidence, at=at)
     )
 
 
 __all__ = [
     "CATALOGUE",
     "budget_curve",
+    "by_record",
     "control_confidence",
     "control_passed",
     "control_state",
     "estimates",
-    "estimates_by_record",
     "lower_bounds",
     "reliability",
     "roc",
     "score_groups",
     "strength",
     "strongest",
+    "trials_by_record",
     "utility",
     "utility_groups",
     "utility_groups_of_numbers",

@@ -143,7 +143,7 @@ def trials(
     return tuple(made)
 
 
-def trials_by_record(
+def series_by_record(
     evidence: Trials,
     *,
     patients: TrialPatients = None,

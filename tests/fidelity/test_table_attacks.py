@@ -128,7 +128,7 @@ def test_every_record_is_tried_and_nothing_moves() -> None:
                 assert ids is not None
                 assert (len(np.unique(ids)), len(ids)) == (40, 120)
             assert {e.n["patients"] for e in stats.trials(trials)} == {40}
-            of_records = stats.estimates_by_record({None: trials})
+            of_records = stats.trials_by_record({None: trials})
             assert {e.n["attempts"] for e in of_records} == {120}
     assert np.array_equal(kept, table.X, equal_nan=True)
 

@@ -84,6 +84,7 @@ class ReasonCode(StrEnum):
     POSITIVE_CONTROL_NOT_MADE = "positive_control_not_made"
     GROUP_ATYPICAL = "group_atypical"
     NOTHING_PROVABLE = "nothing_provable"
+    LIMIT_ABOVE_CEILING = "limit_above_ceiling"
     ATTACKS_MISSING = "attacks_missing"
     SETTINGS_MISSING = "settings_missing"
     NO_ATTACK_RUN = "no_attack_run"
@@ -162,6 +163,7 @@ REASON_PARAMS: Mapping[ReasonCode, tuple[str, ...]] = {
     ReasonCode.LACKS_POWER: ("weak",),
     ReasonCode.NO_POSITIVE_CONTROL: ("weak",),
     ReasonCode.NOTHING_PROVABLE: ("most",),
+    ReasonCode.LIMIT_ABOVE_CEILING: ("most",),
     ReasonCode.ATTACKS_MISSING: ("attacks",),
     ReasonCode.CLASS_NOT_TESTED: ("attacks",),
     ReasonCode.CLASS_NOT_LIMITED: ("attacks",),

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 WITHIN, EXCEEDS, INCONCLUSIVE, FAILED = 0, 1, 3, 5
 """Exit codes that a judgement can have."""
 
+FLOORED = ("attribute", "reconstruction", "synthetic")
+"""Families of attempts of which a release without a leak reads as its control does."""
+
 
 def judge(
     policy: Policy,
@@ -325,19 +328,33 @@ def expired(waiver: Exemption) -> Caveat:
 
 
 def _floor(rule: Limit, subjects: Sequence[Subject], alpha: float) -> tuple[float, int]:
-    """The least limit that a model without a leak keeps to 4 times in 5, for the subject of which
-    most is asked, and its held-out patients; 0 where none is known."""
+    """The least limit that a release without a leak keeps to 4 times in 5, for the number of which
+    most is asked, and how many patients or attempts it rests on; 0 where none is known."""
     known = metrics.METRICS[rule.metric]
     worst = 0.0, 0
-    if known.family != "membership":
-        return worst
     for subject in subjects:
-        for reading in metrics.readings(known, subject, fpr=rule.fpr, prior=rule.prior):
+        found = metrics.readings(
+            known, subject, fpr=rule.fpr, prior=rule.prior, at=rule.at, attacks=rule.attacks
+        )
+        for reading in found:
             estimate = reading.estimate
-            if estimate is None or estimate.value is None or estimate.chance is None:
+            if estimate is None or estimate.value is None:
                 continue
-            pools = estimate.n.get("member_patients", 0), estimate.n.get("nonmember_patients", 0)
-            least = onesided.floor(estimate.metric, estimate.chance, pools, alpha)
+            if known.family == "membership":
+                sizes = ("member_patients", "nonmember_patients")
+                pools = estimate.n.get(sizes[0], 0), estimate.n.get(sizes[1], 0)
+                chance = estimate.chance
+                least = (
+                    None
+                    if chance is None
+                    else onesided.floor(estimate.metric, chance, pools, alpha)
+                )
+                behind = pools[1]
+            elif known.family in FLOORED:
+                least = onesided.floor_of_trials(estimate, reading.beside, alpha, len(found))
+                behind = estimate.n.get("patients", estimate.n.get("attempts", 0))
+            else:
+                continue
             if least is not None and rule.max < least and least > worst[0]:
-                worst = least, pools[1]
+                worst = least, behind
     return worst

@@ -310,6 +310,9 @@ def _set_state(policy: Policy, cell: Cell, alpha: float) -> None:
         cell.settle(
             "EXCEEDS", ReasonCode.MISSES_MINIMUM if cell.at_least else ReasonCode.EXCEEDS_BOUND
         )
+    elif better and (ceiling := find_ceiling(cell)) is not None:
+        cell.most = ceiling
+        cell.settle("INCONCLUSIVE", ReasonCode.LIMIT_ABOVE_CEILING)
     elif better and cell.control is not None and (required or cell.control not in WEAK):
         cell.settle("INCONCLUSIVE", cell.control)
     elif better:
@@ -317,6 +320,15 @@ def _set_state(policy: Policy, cell: Cell, alpha: float) -> None:
             "WITHIN", ReasonCode.REACHES_MINIMUM if cell.at_least else ReasonCode.WITHIN_BOUND
         )
     return None
+
+
+def find_ceiling(cell: Cell) -> float | None:
+    """The most by which an attack could exceed its control or a guess, where even that keeps to the
+    limit: a rule that no leak can break is not kept by any release."""
+    if cell.reading.beside is None or cell.at_least:
+        return None
+    ceiling = 1 - cell.reading.beside
+    return ceiling if ceiling <= cell.limit else None
 
 
 def _is_within(cell: Cell, alpha: float) -> bool:

@@ -38,6 +38,12 @@ COPIES = {
 }
 """Risks of a synthetic table that are counted with its fidelity, not tried by an attack."""
 
+COUNTED = {"exact_copies": "exact_copies_excess", "near_copies": "near_copies_excess"}
+"""Share of patients with a copy, whose chance is that of others -> its excess over them."""
+
+TAKEN_OFF = {"attack_minus_control": "control_rate", "attack_minus_guess": "guess_rate"}
+"""Difference of rates -> the rate that was taken off the attack's."""
+
 FIDELITY: dict[str, Better] = {
     "prevalence_gap": "zero",
     "column_distance": "low",
@@ -158,7 +164,8 @@ class Reading:
     """One number of one subject that a metric is about.
 
     attack: "" where none made it; setting: which series of the attack; group: None for everyone
-    together. suppressed: a group too small to be shown.
+    together. suppressed: a group too small to be shown. beside: of a difference, the rate that was
+    taken off: of the control or of the guess.
     """
 
     attack: str
@@ -166,6 +173,7 @@ class Reading:
     setting: Setting | None = None
     group: Group | None = None
     suppressed: bool = False
+    beside: float | None = None
 
 
 def findings(subject: Subject, known: PolicyMetric, attacks: Sequence[str] = ()) -> list[Finding]:
@@ -245,13 +253,19 @@ def readings(
     nothing is read as if it had not been looked for.
     """
     if known.place != "outcomes":
-        estimate = _first(_estimates(known, subject), known.numbers(fpr, prior))
-        return [Reading("", estimate)] if estimate else []
+        stated = _estimates(known, subject)
+        estimate = _first(stated, known.numbers(fpr, prior))
+        return [Reading("", estimate, beside=_beside(estimate, stated))] if estimate else []
     made = []
     for one in findings(subject, known, attacks):
         there = {estimate.metric: estimate for estimate in one.estimates}
         chosen = select_numbers(known, list(there), fpr=fpr, prior=prior, at=at)
-        own = [Reading(one.attack, there[metric], metric.at) for metric in chosen]
+        own = [
+            Reading(
+                one.attack, there[metric], metric.at, beside=_beside(there[metric], one.estimates)
+            )
+            for metric in chosen
+        ]
         if known.family != "epsilon":
             held = {metric.at for metric in chosen}
             asked = choose_settings([metric.at for metric in there], at)
@@ -360,3 +374,13 @@ def _estimates(known: PolicyMetric, subject: Subject) -> tuple[Estimate, ...]:
 def _first(estimates: Iterable[Estimate], wanted: Sequence[Metric]) -> Estimate | None:
     by_metric = {estimate.metric: estimate for estimate in estimates}
     return next((by_metric[metric] for metric in wanted if metric in by_metric), None)
+
+
+def _beside(difference: Estimate, stated: Iterable[Estimate]) -> float | None:
+    """The rate that was taken off another for this difference, where it is one and both stand."""
+    own, at = difference.metric.name, difference.metric.at
+    if own in TAKEN_OFF:
+        wanted = Metric(TAKEN_OFF[own], at=at)
+        return next((one.value for one in stated if one.metric == wanted), None)
+    counted = {excess: Metric(name) for name, excess in COUNTED.items()}
+    return next((one.chance for one in stated if one.metric == counted.get(own)), None)

@@ -16,7 +16,7 @@ import numpy as np
 from privaudit.facts import BoundMethod, Metric
 from privaudit.results import Estimate
 from privaudit.stats.catalogue import CATALOGUE, POWER, PPV_FPR, Scale
-from privaudit.stats.rates import quantile
+from privaudit.stats.rates import quantile, wilson
 
 PROOF_STEP = 0.1
 """What a bound on epsilon is rounded down to in a document that does not state its guesses."""
@@ -229,6 +229,46 @@ def floor(metric: Metric, chance: float, pools: tuple[int, int], level: float) -
     return float(expit(logit(value) + _z(level) * error))
 
 
+def floor_of_trials(
+    estimate: Estimate, beside: float | None, level: float, series: int = 1
+) -> float | None:
+    """The smallest limit that a release which leaks nothing keeps to in 4 audits of 5, of attempts.
+
+    As `floor`, with the intervals of `privaudit.stats.rates` at what so many patients would read.
+
+    Args:
+        estimate: A rate, or its difference from that of a control or a guess.
+        beside: That rate, None where it is not known.
+        level: Of the upper bound.
+        series: So many numbers must keep to the limit together.
+    """
+    known = bounds(estimate)
+    share = CATALOGUE.get(estimate.metric.name) == "share"
+    chance = estimate.chance if share else beside
+    tried = estimate.n.get("patients", 0)
+    if known is None or known.high is None or estimate.value is None or min(tried, series) < 1:
+        return None
+    power = quantile(2 * POWER ** (1 / series) - 1)
+    if share:
+        if chance is None:
+            return None
+        read = min(1.0, chance + power * math.sqrt(chance * (1 - chance) / tried))
+        return wilson(read, tried, 1 - 2 * level)[1]
+    if estimate.bound is not None and estimate.bound.method is BoundMethod.NEWCOMBE_PAIRED:
+        # How far the two agree on one patient is known of the interval alone.
+        assert estimate.high is not None
+        usual = quantile(estimate.confidence)
+        return (_z(level) + power) * (estimate.high - estimate.value) / usual
+    others = estimate.n.get("controls", estimate.n.get("nonmembers", 0))
+    if chance is None or others < 1:
+        return None
+    gap = power * math.sqrt(chance * (1 - chance) * (1 / tried + 1 / others))
+    read = min(1.0, chance + gap)
+    up = wilson(read, tried, 1 - 2 * level)[1] - read
+    down = chance - wilson(chance, others, 1 - 2 * level)[0]
+    return min(1.0, gap + math.hypot(up, down))
+
+
 def more(estimate: Estimate, limit: float, level: float) -> float | None:
     """How many times as many patients would bring the upper bound down to the limit, other things
     equal.
@@ -311,4 +351,14 @@ def _logit(share: float) -> float:
     return math.log(share / (1 - share))
 
 
-__all__ = ["Bounds", "bounds", "floor", "more", "proof", "provable", "restated", "stretched"]
+__all__ = [
+    "Bounds",
+    "bounds",
+    "floor",
+    "floor_of_trials",
+    "more",
+    "proof",
+    "provable",
+    "restated",
+    "stretched",
+]

@@ -276,7 +276,7 @@ def test_a_limit_below_the_floor_is_warned_about() -> None:
     made = audit(subject(outcomes=[member("lira", clean)]))
     found = ruled(made, policy(replace(TPR, max=0.015)))
     assert codes(found) == [CaveatCode.LIMIT_BELOW_RESOLUTION]
-    assert "a model that leaks nothing passes 4 times in 5" in word_notes(found)[0]
+    assert "a release that leaks nothing passes 4 times in 5" in word_notes(found)[0]
     assert not codes(ruled(made, policy(TPR)))
 
 

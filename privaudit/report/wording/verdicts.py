@@ -333,6 +333,7 @@ def word_remedy(v: Verdict) -> str:
         lacking=_number(p.get("wanted", 0)) - v.n.get("candidate_runs", 0),
         what="delta" if v.metric == "epsilon.delta" else "epsilon",
         plain_limit=significant(v.limit),
+        **_params(v),
     )
     if v.group is not None and v.state == "EXCEEDS":
         text = f"{texts['more']['group']}{text[:1].lower()}{text[1:]}"

@@ -25,6 +25,7 @@ from privaudit.records import Split
 from privaudit.results import Audit, Estimate, Finding, Subject
 from privaudit.seeds import Seeds
 from privaudit.stats import differences as between
+from privaudit.stats.trial_patients import as_patients
 
 Evidence = Scores | Trials | Mapping[Setting, Trials] | dict[Setting | None, Trials]
 
@@ -248,6 +249,7 @@ class _Pairs:
     def _trials(self, one: Trials, other: Trials, metric: Metric) -> Paired:
         if not _alike(one, other):
             return None
+        one, other = as_patients(one), as_patients(other)
         ids = one.patients if one.patients is not None else np.arange(len(one.success))
         shares = {"attack_rate": "success", "control_rate": "control", "guess_rate": "guess"}
         if metric.name in shares:
@@ -298,7 +300,7 @@ def _alike(one: Trials, other: Trials) -> bool:
     """Whether two attacks tried the same records in the same order."""
     if len(one.success) != len(other.success) or len(one.control) != len(other.control):
         return False
-    if (one.guess is None) != (other.guess is None):
+    if (one.guess is None) != (other.guess is None) or one.rows != other.rows:
         return False
     return _same(one.patients, other.patients) and _same(
         one.control_patients, other.control_patients

@@ -6,7 +6,7 @@ control is therefore read at the members' numbers of records.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -61,6 +61,31 @@ def by_patient(evidence: Trials, first: np.ndarray, second: np.ndarray | None) -
     values, places, weights = _standardise(wanted, theirs)
     equal = mine.at(np.arange(len(mine.ids)), wanted)
     return Found(mine.last, equal, guess, mine.ids, values, theirs.ids[places], weights)
+
+
+def as_patients(evidence: Trials) -> Trials:
+    """The evidence with one attempt a patient, to be set against another run on the same records.
+
+    Where the control is of other patients its values are multiplied so that their plain mean is the
+    standardised rate.
+    """
+    whose = evidence.patients
+    first = np.arange(len(evidence.success)) if whose is None else np.asarray(whose)
+    if not counts_records(evidence, first, evidence.control_patients):
+        return evidence
+    found = by_patient(evidence, first, evidence.control_patients)
+    weights = 1.0 if found.weights is None else found.weights * len(found.weights)
+    return replace(
+        evidence,
+        success=found.success,
+        control=found.control * weights,
+        guess=found.guess,
+        patients=found.ids,
+        control_patients=None if found.weights is None else found.control_ids,
+        rows="each",
+        sure=None,
+        control_sure=None,
+    )
 
 
 def counts_records(evidence: Trials, first: np.ndarray, second: np.ndarray | None) -> bool:
@@ -141,21 +166,26 @@ class _Ordered:
         """(k,) the mean of the last of so many attempts of each patient, drawn without
         replacement."""
         found: np.ndarray = self.last[patients]
-        for i in np.flatnonzero(records < self.counts[patients]):
-            start, n = self.starts[patients[i]], int(self.counts[patients[i]])
-            found[i] = _mean_of_last(self.values[start : start + n], int(records[i]))
+        counts = self.counts[patients]
+        fewer = np.flatnonzero(records < counts)
+        kinds, kind = np.unique(
+            np.column_stack([counts, records])[fewer], axis=0, return_inverse=True
+        )
+        for i, (n, drawn) in enumerate(kinds):
+            own = fewer[kind.ravel() == i]
+            rows = self.starts[patients[own]][:, None] + np.arange(n)
+            found[own] = self.values[rows] @ _chance_of_last(int(n), int(drawn))
         return found
 
 
-def _mean_of_last(ordered: np.ndarray, drawn: int) -> float:
-    """The mean, over all draws of so many of these values, of the one that stands last."""
-    n = len(ordered)
+def _chance_of_last(n: int, drawn: int) -> np.ndarray:
+    """(n,) how probably each of n in a row stands last among so many drawn without replacement."""
     # P(the last drawn is among the first j) = C(j, drawn) / C(n, drawn).
     j = np.arange(n + 1, dtype=np.float64)
     within = np.ones(n + 1)
     for i in range(drawn):
         within *= np.maximum(0.0, j - i) / (n - i)
-    return float((np.diff(within) * ordered).sum())
+    return np.diff(within)
 
 
-__all__ = ["FEWEST", "Found", "by_patient", "counts_records"]
+__all__ = ["FEWEST", "Found", "as_patients", "by_patient", "counts_records"]

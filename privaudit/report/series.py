@@ -51,10 +51,15 @@ class Series:
 
 def get_series(finding: Finding) -> list[Series]:
     """The attempts by setting, sizes in ascending order, others as they came."""
-    settings = dict.fromkeys(e.metric.at for e in finding.estimates if e.metric.name in TRIALS)
+    return make_series(finding.estimates)
+
+
+def make_series(estimates: tuple[Estimate, ...]) -> list[Series]:
+    """These numbers by setting, in the same order."""
+    settings = dict.fromkeys(e.metric.at for e in estimates if e.metric.name in TRIALS)
     found = []
     for at in settings:
-        numbers = [get(finding.estimates, Metric(name, at=at)) for name in TRIALS]
+        numbers = [get(estimates, Metric(name, at=at)) for name in TRIALS]
         found.append(Series(at, *numbers))
     return sorted(found, key=lambda s: 0.0 if s.size is None else s.size)
 

@@ -39,6 +39,7 @@ from privaudit.report.series import (
     get_all_series,
     get_other_estimates,
     get_series,
+    make_series,
     measure_gain,
 )
 from privaudit.report.wording import results_by_attack as words
@@ -185,6 +186,7 @@ def _build_trials(audit: Audit, head: str) -> list[Block]:
             continue
         blocks.append(Heading(name_family(family), f"results-{len(blocks)}"))
         blocks.append(_build_attempts(family, head, attempts))
+        blocks += _build_attempts_by_record(audit, family, head)
         if family == "evasion":
             for i in get_detailed(audit):
                 s = audit.subjects[i]
@@ -215,6 +217,26 @@ def _build_attempts(family: str, head: str, attempts: list[Attempt]) -> Table:
     refused = (e for _, _, t in shown for e in (t.attack, t.gap) if e is not None and e.refusal)
     notes += list(dict.fromkeys(words.word_refusal(word_reason(e.refusal)) for e in refused))[:2]
     return make_table(words.caption_trials(name_family(family)), columns, rows, 3, notes)
+
+
+def _build_attempts_by_record(audit: Audit, family: str, head: str) -> list[Block]:
+    """The second line where patients have several records: every record for itself."""
+    rows = [
+        (
+            s.name,
+            name_attack(f.attack),
+            word_setting(t),
+            *(n.cell_text(e) for e in (t.attack, t.control, t.gap)),
+        )
+        for s in audit.subjects
+        for f in get_findings(s, family)
+        for t in make_series(f.by_record)
+    ]
+    if not rows:
+        return []
+    caption = words.caption_trials_by_record(name_family(family))
+    columns, notes = (head, *words.TRIAL_COLUMNS), (words.TRIALS_BY_RECORD_NOTE,)
+    return [make_table(caption, columns, rows, 3, notes)]
 
 
 def word_setting(t: Series) -> str:

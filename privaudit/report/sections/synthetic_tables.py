@@ -247,6 +247,17 @@ def _build_duplicates(shown: list[Pair]) -> list[Block]:
             cells += [embolden(text, found), chance]
             copied += [s.name] if found and name == "exact_copies" else []
         counted.append((s.name, *cells))
+        second = [get(f.by_record, name) for name in ("exact_copies", "near_copies")]
+        if any(e is not None for e in second):
+            parts = [
+                text
+                for e in second
+                for text in (
+                    n.cell_text(e),
+                    "" if e is None or e.chance is None else n.share(e.chance),
+                )
+            ]
+            counted.append((words.DUPLICATES_BY_RECORD.format(s.name), *parts))
         distances = [get(f.estimates, name) for name in ("closest_distance", "neighbour_ratio")]
         texts = [words.word_with_reference(e, e.chance if e else None) for e in distances]
         described.append((s.name, *texts, n.cell_text(get(f.estimates, "closer_to_members"))))

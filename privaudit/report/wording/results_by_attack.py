@@ -45,6 +45,11 @@ TRIAL_NOTE = (
     "patients; the baseline is a guess without the release. Only the differences are evidence of "
     "leakage."
 )
+TRIALS_BY_RECORD_NOTE = (
+    "A second line, which no verdict reads: some patients have several records, and one that "
+    "betrays the patient is enough. The table above counts patients, and its control is read at as "
+    "many records a patient."
+)
 COUNTERFACTUAL_NOTE = "In brackets: a setting other than that of this release."
 EVASION_COLUMNS = ("Attack", "Largest change", "Wrong predictions", "Random changes", "Difference")
 UNCHANGED_COLUMNS = ("Without changes", "Difference from it")
@@ -135,6 +140,11 @@ def name_size(size: float) -> str:
 def caption_trials(family: str) -> str:
     """The caption of a family's attempts."""
     return f"{family}: attempts, by release"
+
+
+def caption_trials_by_record(family: str) -> str:
+    """The caption of the same with every record for itself."""
+    return f"{family}: attempts with every record for itself"
 
 
 def word_best_settings(shown: int, of: int) -> str:

@@ -112,9 +112,9 @@ def word_distance(distance: float, reference: float | None = None) -> str:
 
 DUPLICATES_HEADING = "Exact duplicates and near-duplicates"
 DUPLICATES = (
-    "The share of training records that are in the table, beside the share of records of patients "
-    "not in the training data. Patients with few measurements are alike, so some duplicates are "
-    "due to chance."
+    "The share of training patients any of whose records is in the table, beside the share of "
+    "patients not in the training data. Patients with few measurements are alike, so some "
+    "duplicates are due to chance."
 )
 DUPLICATES_CAPTION = "Duplicates of real records"
 DUPLICATES_COLUMNS = (
@@ -124,6 +124,8 @@ DUPLICATES_COLUMNS = (
     "Near-duplicates",
     "Of other patients",
 )
+DUPLICATES_BY_RECORD = "{}, every record for itself"
+"""The second line of a table whose patients have several records."""
 DUPLICATES_BODY = "Whoever is given such a table is given those records. It is not fit for release."
 DISTANCES_CAPTION = "Distances to the closest record"
 DISTANCES_COLUMNS = (

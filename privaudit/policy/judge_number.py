@@ -328,7 +328,7 @@ def find_ceiling(cell: Cell) -> float | None:
     if cell.reading.beside is None or cell.at_least:
         return None
     ceiling = 1 - cell.reading.beside
-    return ceiling if ceiling <= cell.limit else None
+    return ceiling if ceiling <= cell.limit + 1e-9 else None
 
 
 def _is_within(cell: Cell, alpha: float) -> bool:

@@ -84,3 +84,10 @@ def near(members: Records, rng: np.random.Generator, share: float = 0.3) -> Reco
 
 def target(split: Split, table: Records, file: bytes | None = None) -> Target:
     return Target(Release(table=table, file=file), split)
+
+
+def grouped(records: Records, most: int, rng: np.random.Generator, first: int = 0) -> Records:
+    """The same records as those of patients with 1 to `most` each, in the order of the rows."""
+    counts = rng.integers(1, most + 1, len(records))
+    ids = np.repeat(np.arange(len(records)), counts)[: len(records)]
+    return replace(records, patient=first + ids)

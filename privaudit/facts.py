@@ -516,15 +516,15 @@ class Bound:
 
     classes: over so many classes, each against the rest, 0 where there are two. The rest is of
     lower bounds on epsilon alone. family: of the trade-off curve; delta: at which epsilon is
-    stated; tried: how many numbers of guesses were tried (each at a level divided by it); made,
-    right: guesses of the one that is stated, 0 where none proves anything; assigned: patients whose
-    membership was assigned at random. levels: (level, bound) pairs, the largest level first, in a
-    document that does not state the guesses.
+    stated; tried: how many numbers of guesses were tried (whose levels add up to the stated one);
+    made, right: guesses of the one that is stated, 0 where none proves anything; assigned: patients
+    whose membership was assigned at random. levels: (level, bound) pairs, the largest level first,
+    in a document that does not state the guesses.
     """
 
     method: BoundMethod
     classes: int = 0
-    family: Literal["", "approximate", "gaussian"] = ""
+    family: Literal["", "approximate", "gaussian", "curve"] = ""
     delta: float | None = None
     tried: int = 0
     made: int = 0

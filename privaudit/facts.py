@@ -68,6 +68,8 @@ class ReasonCode(StrEnum):
     EXCEEDS_BOUND = "exceeds_bound"
     REACHES_MINIMUM = "reaches_minimum"
     MISSES_MINIMUM = "misses_minimum"
+    PROVED_ABOVE = "proved_above"
+    NOT_PROVED_ABOVE = "not_proved_above"
     LIMIT_INSIDE_BOUNDS = "limit_inside_bounds"
     TOO_FEW_FALSE_POSITIVES = "too_few_false_positives"
     NUMBER_ABSENT = "number_absent"
@@ -156,6 +158,8 @@ REASON_PARAMS: Mapping[ReasonCode, tuple[str, ...]] = {
     ReasonCode.WITHIN_BOUND: ("others", "weak"),
     ReasonCode.EXCEEDS_BOUND: ("adjusted", "others", "listed", "table"),
     ReasonCode.MISSES_MINIMUM: ("adjusted",),
+    ReasonCode.PROVED_ABOVE: ("adjusted", "others", "table"),
+    ReasonCode.NOT_PROVED_ABOVE: ("others", "weak"),
     ReasonCode.LIMIT_INSIDE_BOUNDS: ("more",),
     ReasonCode.TOO_FEW_FALSE_POSITIVES: ("more",),
     ReasonCode.SUPPRESSED: ("least",),

@@ -68,6 +68,8 @@ class ReasonCode(StrEnum):
     EXCEEDS_BOUND = "exceeds_bound"
     REACHES_MINIMUM = "reaches_minimum"
     MISSES_MINIMUM = "misses_minimum"
+    PROVED_ABOVE = "proved_above"
+    NOT_PROVED_ABOVE = "not_proved_above"
     LIMIT_INSIDE_BOUNDS = "limit_inside_bounds"
     TOO_FEW_FALSE_POSITIVES = "too_few_false_positives"
     NUMBER_ABSENT = "number_absent"
@@ -157,6 +159,8 @@ REASON_PARAMS: Mapping[ReasonCode, tuple[str, ...]] = {
     ReasonCode.WITHIN_BOUND: ("others", "weak"),
     ReasonCode.EXCEEDS_BOUND: ("adjusted", "others", "listed", "table"),
     ReasonCode.MISSES_MINIMUM: ("adjusted",),
+    ReasonCode.PROVED_ABOVE: ("adjusted", "others", "table"),
+    ReasonCode.NOT_PROVED_ABOVE: ("others", "weak"),
     ReasonCode.LIMIT_INSIDE_BOUNDS: ("more",),
     ReasonCode.TOO_FEW_FALSE_POSITIVES: ("more",),
     ReasonCode.SUPPRESSED: ("least",),
@@ -516,15 +520,15 @@ class Bound:
 
     classes: over so many classes, each against the rest, 0 where there are two. The rest is of
     lower bounds on epsilon alone. family: of the trade-off curve; delta: at which epsilon is
-    stated; tried: how many numbers of guesses were tried (each at a level divided by it); made,
-    right: guesses of the one that is stated, 0 where none proves anything; assigned: patients whose
-    membership was assigned at random. levels: (level, bound) pairs, the largest level first, in a
-    document that does not state the guesses.
+    stated; tried: how many numbers of guesses were tried (whose levels add up to the stated one);
+    made, right: guesses of the one that is stated, 0 where none proves anything; assigned: patients
+    whose membership was assigned at random. levels: (level, bound) pairs, the largest level first,
+    in a document that does not state the guesses.
     """
 
     method: BoundMethod
     classes: int = 0
-    family: Literal["", "approximate", "gaussian"] = ""
+    family: Literal["", "approximate", "gaussian", "curve"] = ""
     delta: float | None = None
     tried: int = 0
     made: int = 0

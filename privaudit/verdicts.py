@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -14,9 +14,28 @@ from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, Group, Metric, Reason, Setting
 from privaudit.results import converter
 
-SCHEMA = "privaudit.verdicts/2"
+SCHEMA = "privaudit.verdicts/3"
 
-State = Literal["WITHIN", "EXCEEDS", "INCONCLUSIVE", "NOT TESTED"]
+State = Literal["WITHIN", "EXCEEDS", "INCONCLUSIVE", "NOT TESTED", "REFUTED", "NOT REFUTED"]
+"""The last two are of a limit on what an attack proves, which has no upper bound: it is proved to
+be broken, or that is not proved and nothing more is known."""
+
+BROKEN: frozenset[State] = frozenset({"EXCEEDS", "REFUTED"})
+"""A limit is surely broken."""
+
+STATES: tuple[State, ...] = (
+    "EXCEEDS",
+    "REFUTED",
+    "INCONCLUSIVE",
+    "NOT TESTED",
+    "NOT REFUTED",
+    "WITHIN",
+)
+"""The worst first."""
+
+OF_WHOLE: Mapping[State, State] = {"REFUTED": "EXCEEDS", "NOT REFUTED": "INCONCLUSIVE"}
+"""What the whole is in where a verdict of this state decides; its own state for the others."""
+
 Kind = Literal["limit", "guard", "regression", "coverage"]
 
 
@@ -100,6 +119,21 @@ class Verdicts:
     schema: str = SCHEMA
 
 
+def find_unshown(verdicts: Iterable[Verdict]) -> frozenset[str]:
+    """Subjects of which a blocking limit is not refuted and nothing shows one to be kept.
+
+    That nothing was proved is no evidence of a low risk. Another limit or margin must be WITHIN, or
+    waived by somebody who answers for it; a utility says nothing of a risk.
+    """
+    found = [v for v in verdicts if v.severity == "block"]
+    shown = {
+        v.subject
+        for v in found
+        if v.kind in ("limit", "regression") and (v.state == "WITHIN" or v.waiver is not None)
+    }
+    return frozenset(v.subject for v in found if v.state == "NOT REFUTED") - shown
+
+
 _CONVERTER = converter()
 
 
@@ -129,4 +163,16 @@ def from_json(text: str) -> Verdicts:
         ) from None
 
 
-__all__ = ["SCHEMA", "State", "Verdict", "Verdicts", "Waiver", "from_json", "to_json"]
+__all__ = [
+    "BROKEN",
+    "OF_WHOLE",
+    "SCHEMA",
+    "STATES",
+    "State",
+    "Verdict",
+    "Verdicts",
+    "Waiver",
+    "find_unshown",
+    "from_json",
+    "to_json",
+]

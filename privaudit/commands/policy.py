@@ -197,7 +197,11 @@ def _text(made: Simulated) -> str:
     lines.append(_row("the whole gate", gate["clean"], gate["leaking"]))
     for name, found in made.rules.items():
         parts = [
-            [rates.share("WITHIN"), rates.share("INCONCLUSIVE"), rates.share("EXCEEDS")]
+            [
+                rates.share("WITHIN", "NOT REFUTED"),
+                rates.share("INCONCLUSIVE"),
+                rates.share("EXCEEDS", "REFUTED"),
+            ]
             for rates in (found["clean"], found["leaking"])
         ]
         if not any(map(sum, parts)):

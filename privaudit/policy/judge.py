@@ -1,10 +1,11 @@
 """The rule by which an audit is judged: WITHIN, EXCEEDS, INCONCLUSIVE or NOT TESTED.
 
 A risk is WITHIN a limit when even its upper bound is, EXCEEDS it when even its lower bound does,
-and is otherwise INCONCLUSIVE. Lower bounds are adjusted over all blocking rules (Holm 1979);
-passing needs no correction, because every attack, group and rule must pass (intersection-union;
-Berger 1982). A class of attack that applies to the release and that no rule looked at leaves the
-whole undecided (`privaudit.policy.coverage`).
+and is otherwise INCONCLUSIVE. A bound that proves an epsilon has no upper side: such a limit is
+REFUTED or NOT REFUTED, and never WITHIN. Lower bounds are adjusted over all blocking rules (Holm
+1979); passing needs no correction, because every attack, group and rule must pass
+(intersection-union; Berger 1982). A class of attack that applies to the release and that no rule
+looked at leaves the whole undecided (`privaudit.policy.coverage`).
 """
 
 from __future__ import annotations
@@ -36,13 +37,15 @@ from privaudit.policy.rules import Exemption, Guard, Limit, Policy
 from privaudit.policy.suggest import suggest
 from privaudit.results import Audit, Subject
 from privaudit.stats import onesided
-from privaudit.verdicts import State, Verdict, Verdicts, Waiver
+from privaudit.verdicts import BROKEN, State, Verdict, Verdicts, Waiver, find_unshown
 
 if TYPE_CHECKING:
     from privaudit.policy.baseline import Baseline
 
 WITHIN, EXCEEDS, INCONCLUSIVE, FAILED = 0, 1, 3, 5
 """Exit codes that a judgement can have."""
+NOT_AGAINST: tuple[State, ...] = ("WITHIN", "NOT REFUTED")
+"""What stops no gate by itself; the second is no evidence of a low risk either."""
 
 FLOORED = ("attribute", "reconstruction", "synthetic")
 """Families of attempts of which a release without a leak reads as its control does."""
@@ -196,27 +199,27 @@ def overall(
     """The state of the whole and the exit code.
 
     The worst blocking verdict is the state, a waived one included; the code leaves waived ones out.
-    Where nothing that blocks was tested on a subject, nothing was shown of it: inconclusive. A
-    failed audit has code 5, whatever its numbers.
+    Where nothing that blocks was tested on a subject, or no more than that a limit is not refuted,
+    nothing was shown of it: inconclusive. A failed audit has code 5, whatever its numbers.
     """
     blocking = [v for v in verdicts if v.severity == "block"]
     open_ = [v for v in blocking if v.waiver is None]
     subjects = {v.subject for v in verdicts}
     shown = {v.subject for v in blocking if v.state != "NOT TESTED" and v.kind != "coverage"}
-    unshown = not shown or bool(subjects - shown - {""})
-    if any(v.state == "EXCEEDS" for v in blocking):
+    unshown = not shown or bool(subjects - shown - {""}) or bool(find_unshown(verdicts))
+    if any(v.state in BROKEN for v in blocking):
         state: State = "EXCEEDS"
     elif not shown:
         state = "NOT TESTED"
-    elif unshown or failed or any(v.state != "WITHIN" for v in blocking):
+    elif unshown or failed or any(v.state not in NOT_AGAINST for v in blocking):
         state = "INCONCLUSIVE"
     else:
         state = "WITHIN"
     if failed:
         return state, FAILED
-    if any(v.state == "EXCEEDS" for v in open_):
+    if any(v.state in BROKEN for v in open_):
         return state, EXCEEDS
-    if unshown or any(v.state != "WITHIN" for v in open_):
+    if unshown or any(v.state not in NOT_AGAINST for v in open_):
         return state, INCONCLUSIVE if policy.statistics.on_inconclusive == "fail" else WITHIN
     return state, WITHIN
 
@@ -232,7 +235,7 @@ def _doubt(one: Verdict, code: ReasonCode) -> Verdict:
 
 def _waive(waivers: Sequence[Exemption], one: Verdict, day: date) -> Verdict:
     """The verdict with the waiver that covers it, if one does and still stands. The state stays."""
-    if one.state == "WITHIN":
+    if one.state in NOT_AGAINST:
         return one
     for waiver in waivers:
         if _covers(waiver, one) and waiver.expires >= day:

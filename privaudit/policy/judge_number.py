@@ -299,9 +299,12 @@ def _set_state(policy: Policy, cell: Cell, alpha: float) -> None:
     else:
         worse = cell.lower is not None and cell.lower > cell.limit
         better = _is_within(cell, alpha)
+    proof = onesided.proof(estimate)
     if worse and cell.control is ReasonCode.NEGATIVE_CONTROL_NOT_MADE:
         # Nothing shows that the attack reads as chance where nothing leaks.
         cell.settle("INCONCLUSIVE", cell.control)
+    elif worse and proof:
+        cell.settle("REFUTED", ReasonCode.PROVED_ABOVE)
     elif worse:
         chance = estimate.chance
         if reading.group and chance is not None and (cell.lower or 0.0) <= chance > cell.limit:
@@ -315,6 +318,8 @@ def _set_state(policy: Policy, cell: Cell, alpha: float) -> None:
         cell.settle("INCONCLUSIVE", ReasonCode.LIMIT_ABOVE_CEILING)
     elif better and cell.control is not None and (required or cell.control not in WEAK):
         cell.settle("INCONCLUSIVE", cell.control)
+    elif better and proof:
+        cell.settle("NOT REFUTED", ReasonCode.NOT_PROVED_ABOVE)
     elif better:
         cell.settle(
             "WITHIN", ReasonCode.REACHES_MINIMUM if cell.at_least else ReasonCode.WITHIN_BOUND

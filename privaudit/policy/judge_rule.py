@@ -14,7 +14,7 @@ from privaudit.policy.rules import Guard, Limit, Policy, ReleaseKind
 from privaudit.policy.suggest import find_nearest
 from privaudit.results import Subject
 from privaudit.stats import onesided
-from privaudit.verdicts import State, Verdict
+from privaudit.verdicts import BROKEN, State, Verdict
 
 MOST_TIMES = 50
 """More patients than this many times as many are not proposed."""
@@ -44,8 +44,8 @@ def verdicts(
             found.append(_miss_grouping(rule, known, subject, by))
         found += [_judge_cells(policy, rule, subject, own, group) for group, own in inside.items()]
     # Where everyone together exceeds, that its parts do too is no news.
-    if found[0].state != "EXCEEDS":
-        others = [c for c in cells if not c.listed and c.state == "EXCEEDS"]
+    if found[0].state not in BROKEN:
+        others = [c for c in cells if not c.listed and c.state in BROKEN]
         found += [
             _judge_cells(policy, rule, subject, own, group, listed=False)
             for group, own in _by_group(others).items()
@@ -106,7 +106,7 @@ def _judge_cells(
         # What a release does not give away cannot be attacked: stated, and not held against it.
         made["severity"] = "warn"
         reason = Reason(ReasonCode.NOT_APPLICABLE)
-    elif lost is not None and state != "EXCEEDS":
+    elif lost is not None and state not in BROKEN:
         reason = lost
     elif missing and state == "INCONCLUSIVE":
         reason = Reason(ReasonCode.ATTACKS_MISSING, {"attacks": missing})
@@ -200,16 +200,17 @@ def _decide_together(
 ) -> tuple[State, Cell | None]:
     """The state of several numbers under one rule, and the number that decided.
 
-    One that exceeds is enough. To be within, all must be; an attack that nobody asked for by name
-    and that lacks power is left aside while another has it. missing: something that the rule asks
-    for is not there.
+    One that exceeds is enough, or one proof. To be within, or not refuted, all must be; an attack
+    that nobody asked for by name and that lacks power is left aside while another has it. missing:
+    something that the rule asks for is not there.
     """
     if not cells:
         return ("INCONCLUSIVE" if missing else "NOT TESTED"), None
-    over = [cell for cell in cells if cell.state == "EXCEEDS"]
+    over = [cell for cell in cells if cell.state in BROKEN]
     if over:
-        return "EXCEEDS", max(over, key=_surest)
-    held = [cell for cell in cells if cell.state == "WITHIN"]
+        surest = max(over, key=_surest)
+        return surest.state, surest
+    held = [cell for cell in cells if cell.state in ("WITHIN", "NOT REFUTED")]
     weak = [cell for cell in cells if cell.is_weak]
     rest = [cell for cell in cells if cell not in held and cell not in weak]
     if rest or missing:
@@ -220,7 +221,8 @@ def _decide_together(
         tried = [cell for cell in rest if cell.state != "NOT TESTED"] or rest
         return "INCONCLUSIVE", _highest(tried)
     if held and not (asked and weak):
-        return "WITHIN", _highest(held)
+        highest = _highest(held)
+        return highest.state, highest
     return "INCONCLUSIVE", _highest(weak)
 
 

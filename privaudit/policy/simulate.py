@@ -25,6 +25,7 @@ from privaudit.stats.auc import area as area_of
 from privaudit.stats.catalogue import CATALOGUE, PPV_FPR
 from privaudit.stats.membership import ppv
 from privaudit.stats.rates import wilson
+from privaudit.verdicts import STATES
 
 SHARED = 0.8
 """Correlation between the scores of two membership attacks on one patient, about what attacks on
@@ -134,8 +135,8 @@ def simulate(
 
 
 def _worst(states: Sequence[str]) -> str:
-    order = ("EXCEEDS", "INCONCLUSIVE", "WITHIN", "NOT TESTED")
-    return next((state for state in order if state in states), "NOT TESTED")
+    tried = [state for state in STATES if state != "NOT TESTED"]
+    return next((state for state in tried if state in states), "NOT TESTED")
 
 
 def _sizes(subjects: Sequence[Subject]) -> tuple[int, int]:

@@ -7,10 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from privaudit.facts import ReasonCode
-from privaudit.verdicts import State, Verdict, Verdicts
-
-STATES: tuple[State, ...] = ("EXCEEDS", "INCONCLUSIVE", "NOT TESTED", "WITHIN")
-"""The worst first."""
+from privaudit.verdicts import (
+    BROKEN,
+    OF_WHOLE,
+    STATES,
+    State,
+    Verdict,
+    Verdicts,
+    find_unshown,
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ def is_rule(v: Verdict) -> bool:
 
 def measure_closeness(v: Verdict) -> float:
     """How near a verdict is to its limit, or how far beyond; larger is worse."""
-    bound = v.value if v.state == "EXCEEDS" else v.lower if v.at_least else v.upper
+    bound = v.value if v.state in BROKEN else v.lower if v.at_least else v.upper
     if bound is None:
         bound = v.value
     if bound is None:
@@ -90,14 +95,19 @@ def group_by_rule(verdicts: Verdicts) -> tuple[Rule, ...]:
     return tuple(sorted(found, key=key))
 
 
+def decides(v: Verdict, verdicts: Verdicts) -> bool:
+    """Whether the whole has its state by verdicts of this one's."""
+    return OF_WHOLE.get(v.state, v.state) == verdicts.state
+
+
 def get_decisive(verdicts: Verdicts) -> Verdict | None:
     """The verdict that the whole rests on: blocking before warning, in the overall state, the
     worst."""
     ordered = sorted(
         sort_worst_first(verdicts.verdicts),
-        key=lambda v: (v.state != verdicts.state, v.severity != "block", v.waiver is not None),
+        key=lambda v: (not decides(v, verdicts), v.severity != "block", v.waiver is not None),
     )
-    risks = [v for v in ordered if v.kind == "limit" and v.state == verdicts.state]
+    risks = [v for v in ordered if v.kind == "limit" and decides(v, verdicts)]
     if verdicts.state == "WITHIN" and risks:
         return risks[0]
     return ordered[0] if ordered else None
@@ -125,6 +135,7 @@ def get_standing(verdicts: Verdicts, names: Sequence[str]) -> Standing:
     """The state of each release of the run, in the run's order."""
     found: dict[str, list[str]] = {"exceeding": [], "within": [], "undecided": [], "unjudged": []}
     judged = {v.subject for v in verdicts.verdicts}
+    unshown = find_unshown(verdicts.verdicts)
     for name in names:
         states = {
             v.state
@@ -133,9 +144,13 @@ def get_standing(verdicts: Verdicts, names: Sequence[str]) -> Standing:
         }
         if name not in judged:
             found["unjudged"].append(name)
-        elif "EXCEEDS" in states:
+        elif states & BROKEN:
             found["exceeding"].append(name)
-        elif states == {"WITHIN"} and verdicts.code != AUDIT_FAILED:
+        elif (
+            states - {"NOT REFUTED"} == {"WITHIN"}
+            and name not in unshown
+            and verdicts.code != AUDIT_FAILED
+        ):
             found["within"].append(name)
         else:
             found["undecided"].append(name)
@@ -149,4 +164,4 @@ def count_broken(verdicts: Verdicts) -> tuple[int, int]:
         for rule in group_by_rule(verdicts)
     ]
     known = [states for states in under if states]
-    return sum("EXCEEDS" in states for states in known), len(known)
+    return sum(not BROKEN.isdisjoint(states) for states in known), len(known)

@@ -16,7 +16,7 @@ from privaudit.facts import Setting
 from privaudit.results import Estimate
 from privaudit.stats.catalogue import CATALOGUE
 from privaudit.stats.epsilon import lower_bounds
-from privaudit.stats.epsilon_bounds import Family
+from privaudit.stats.epsilon_bounds import Curves, Family
 from privaudit.stats.groups import score_groups, utility_groups
 from privaudit.stats.headline import (
     control_confidence,
@@ -41,7 +41,7 @@ def estimates(
     rng: np.random.Generator,
     names: Collection[str] | None = None,
     delta: float = 1e-5,
-    family: Family = "approximate",
+    family: Family | Curves = "approximate",
 ) -> tuple[Estimate, ...]:
     """Every number an attack's evidence supports, with an interval, an n and a chance level.
 
@@ -50,7 +50,7 @@ def estimates(
     `Trials.patients`. A mapping of trials gives metrics at each of its settings. names: only these
     metrics, by name. What cannot be supported is there with value None and its refusal. Scores of a
     membership assigned at random also give the lower bounds on epsilon at `delta`, which is the
-    claim's where there is one; family: see `privaudit.stats.epsilon_bounds.tradeoff`.
+    claim's where there is one; family: see `privaudit.stats.epsilon.lower_bounds`.
     """
     if isinstance(evidence, Scores):
         assert isinstance(patients, tuple), "membership scores need the patients of both pools"

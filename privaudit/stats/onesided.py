@@ -170,6 +170,7 @@ def restated(estimate: Estimate, level: float) -> float | None:
     valid bound and not the largest. Without those numbers, None at any level below the stated one.
     """
     from privaudit.stats import epsilon_bounds
+    from privaudit.stats.epsilon import share_of
 
     if estimate.value is None:
         return None
@@ -178,10 +179,10 @@ def restated(estimate: Estimate, level: float) -> float | None:
     bound = estimate.bound
     if bound is not None and bound.levels:
         return next((stated for least, stated in bound.levels if least <= level), None)
-    if bound is None or bound.delta is None or not bound.made:
+    if bound is None or bound.delta is None or not bound.made or bound.family == "curve":
         return 0.0 if estimate.value == 0 else None
     guesses = np.array([bound.made]), np.array([bound.right])
-    share = level / bound.tried
+    share = level * share_of(bound)
     if bound.method is BoundMethod.STEINKE:
         found = epsilon_bounds.binomial(bound.assigned, *guesses, bound.delta, share)
     else:

@@ -11,7 +11,7 @@ from privaudit.contracts import Scores
 from privaudit.errors import PrivauditError
 from privaudit.facts import Reason, ReasonCode
 from privaudit.stats import epsilon_bounds as bounds
-from privaudit.stats.epsilon import play
+from privaudit.stats.epsilon import play, weigh
 
 DELTA = 1e-5
 
@@ -115,7 +115,8 @@ def test_false_alarms_over_all_thresholds_stay_below_5_percent(epsilon: float) -
         evidence, patients = respond(250, epsilon, rng)
         found = stats.lower_bounds(evidence, patients=patients, rng=rng)
         above += any(e.value > epsilon for e in found)
-        guesses, right = play(evidence.members, evidence.nonmembers, rng)
+        order, tests = rng.permutation(250), weigh(250, "approximate")
+        guesses, right = play(evidence.members, evidence.nonmembers, order, tests)
         each = bounds.binomial(250, guesses, right, DELTA, 0.05)
         uncorrected += each.max() > epsilon
     assert above / 100 <= 0.05

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 import yaml
-from policy_lab import TOML, TPR, audit, member, number, subject
+from policy_lab import POOL, TOML, TPR, audit, member, number, subject
 
+from privaudit.facts import Metric
 from privaudit.policy.file import parse
-from privaudit.results import to_json
+from privaudit.results import Estimate, Finding, to_json
 
 ROOT = Path(__file__).parents[2]
 pytest_plugins = ["pytester"]
@@ -114,6 +115,11 @@ def test_the_policy_in_the_documents_is_one() -> None:
 # ---------------------------------------------------------------- the fixture
 
 
+def proof(value: float) -> Finding:
+    bound = Estimate(Metric("epsilon_lower_bound_fdp"), value, value, None, 0.0, POOL, 0.95)
+    return Finding("one_run", "epsilon", {}, (), (bound,))
+
+
 SUITE = """
 from pathlib import Path
 
@@ -147,6 +153,9 @@ CASES = [
     ("clean", 'found.guard("utility.auroc", min=0.7)', ""),
     ("clean", 'found.guard("utility.auroc", min=0.9)', "falls short"),
     ("clean", 'found.limit("membership.ac", max=0.6)', "did you mean"),
+    ("clean", 'found.limit("epsilon.lower_bound", max=3)', "NOT REFUTED"),
+    ("clean", 'found.limit("epsilon.lower_bound", max=3, on_inconclusive="pass")', ""),
+    ("leaks", 'found.limit("epsilon.lower_bound", max=3, on_inconclusive="pass")', "is proved, 5"),
     ("clean", 'found.policy(HERE / "policy.toml")', ""),
     ("leaks", 'found.policy(HERE / "policy.toml")', "ranking"),
 ]
@@ -154,8 +163,8 @@ CASES = [
 
 def test_the_fixture(pytester: pytest.Pytester) -> None:
     for name, auc in (("clean", 0.5), ("between", 0.59), ("leaks", 0.9)):
-        found = member("lira", number("auc", auc), number(TPR, 0.01))
-        (pytester.path / f"{name}.json").write_text(to_json(audit(subject(outcomes=[found]))))
+        found = [member("lira", number("auc", auc), number(TPR, 0.01)), proof(10 * (auc - 0.4))]
+        (pytester.path / f"{name}.json").write_text(to_json(audit(subject(outcomes=found))))
     (pytester.path / "policy.toml").write_text(TOML.replace('by = ["sex"]\n', ""))
     tests = [
         f"def test_{name}_{i}(found):\n    {body}\n" for i, (name, body, _) in enumerate(CASES)

@@ -28,12 +28,20 @@ from policy_lab import (
 )
 
 from privaudit.cli import main
-from privaudit.facts import REASON_PARAMS, CaveatCode, Reason, ReasonCode
+from privaudit.facts import (
+    REASON_PARAMS,
+    Bound,
+    BoundMethod,
+    CaveatCode,
+    Metric,
+    Reason,
+    ReasonCode,
+)
 from privaudit.policy import judge
 from privaudit.policy.metrics import METRICS
 from privaudit.policy.rules import Exemption, Guard, Limit, Regression, Statistics
 from privaudit.report.formats import FORMATS, render
-from privaudit.report.formats.shared import weigh, word_state
+from privaudit.report.formats.shared import MARKS, weigh, word_state
 from privaudit.report.wording import reasons_and_caveats as facts
 from privaudit.report.wording.tables import read_table
 from privaudit.report.wording.verdicts import (
@@ -41,15 +49,24 @@ from privaudit.report.wording.verdicts import (
     explain_verdict,
     name_group_of,
 )
-from privaudit.results import to_json
+from privaudit.results import Estimate, Finding, to_json
 from privaudit.verdicts import Verdict, Verdicts, from_json
 
 AUC = Limit("auc", "membership.auc", 0.6, by=("sex",))
+EPSILON = Limit("eps", "epsilon.lower_bound", 3.0)
+PROVED = {"refuted": 3.5, "waived": 4.0, "not": 0.5}
 HOSTILE = 'x|y <script>alert(1)</script> & "q" `c` *b* ]]> \x1b[31m'
 
 
 def auc(value: float, attack: str = "lira") -> Any:
     return member(attack, number("auc", value, value - 0.02, value + 0.02))
+
+
+def proof(value: float) -> Finding:
+    count = {"member_patients": 1600, "nonmember_patients": 1600}
+    made = Bound(BoundMethod.MAHLOUJIFAR, delta=1e-5, levels=((0.001, value),))
+    bound = Estimate(Metric("epsilon_lower_bound_fdp"), value, value, None, 0.0, count, 0.95, made)
+    return Finding("one_run", "epsilon", {}, (), (bound,))
 
 
 def every() -> Verdicts:
@@ -100,7 +117,22 @@ def failed() -> Verdicts:
     )
 
 
-ALL = [every, none, single, passing, failed]
+def proofs() -> Verdicts:
+    """A limit on what is proved: refuted with and without a waiver, and not refuted."""
+    models = [subject(name, outcomes=[auc(0.5), proof(at)]) for name, at in PROVED.items()]
+    made = policy(
+        EPSILON,
+        replace(AUC, by=()),
+        waivers=(Exemption("eps", "pilot", "Dr. Who", date(2030, 1, 1), subject="waived"),),
+    )
+    return judge(made, audit(*models), today=DAY)
+
+
+def unproved() -> Verdicts:
+    return judge(policy(EPSILON), audit(subject(outcomes=[proof(0.5)])), today=DAY)
+
+
+ALL = [every, none, single, passing, failed, proofs, unproved]
 Rows = list[tuple[str, str, str, str]]
 
 
@@ -127,7 +159,7 @@ def from_junit(text: str) -> tuple[str, int, Rows, dict[str, int]]:
         found = held["state"] or ""
         if held.get("waived_until") and found != "WITHIN":
             found += f" (waived until {held['waived_until']})"
-        elif held["severity"] == "warn" and found not in ("WITHIN", "NOT TESTED"):
+        elif held["severity"] == "warn" and found not in ("WITHIN", "NOT TESTED", "NOT REFUTED"):
             found += " (warns)"
         for tag in ("failure", "error"):
             for node in case.findall(tag):
@@ -152,7 +184,7 @@ def from_sarif(text: str) -> tuple[str, int, Rows]:
         if "suppressions" in result:
             until = result["suppressions"][0]["justification"].rsplit("until ", 1)[1].rstrip(")")
             found += f" (waived until {until})"
-        elif held["severity"] == "warn" and found not in ("WITHIN", "NOT TESTED"):
+        elif held["severity"] == "warn" and found not in ("WITHIN", "NOT TESTED", "NOT REFUTED"):
             found += " (warns)"
         said.append(
             (result["ruleId"], held["subject"], held["group"].replace("\x1b", "\ufffd"), found)
@@ -219,7 +251,9 @@ def from_text(text: str) -> tuple[str, int, Rows]:
     said = []
     for line in lines[1:]:
         found = re.match(
-            r"[✓✗?–] (WITHIN|EXCEEDS|INCONCLUSIVE|NOT TESTED)( \([^)]*\))?  (.*)", line
+            r"[✓✗✖?–□] (WITHIN|EXCEEDS|REFUTED|INCONCLUSIVE|NOT TESTED|NOT REFUTED)"
+            r"( \([^)]*\))?  (.*)",
+            line,
         )
         if found:
             about, numbers = found[3].rsplit("  (", 1)
@@ -269,6 +303,24 @@ def test_every_weight_occurs() -> None:
         "INCONCLUSIVE",
         "NOT TESTED",
     }
+
+
+def test_proofs_have_words_shapes_and_weights_of_their_own() -> None:
+    made = proofs()
+    found = {one.subject: one for one in made.verdicts if one.rule == "eps"}
+    assert {name: one.state for name, one in found.items()} == {
+        "refuted": "REFUTED",
+        "waived": "REFUTED",
+        "not": "NOT REFUTED",
+    }
+    assert {name: weigh(made, one) for name, one in found.items()} == {
+        "refuted": "exceeds",
+        "waived": "waived",
+        "not": "reported",
+    }
+    alone = unproved()
+    assert [weigh(alone, one) for one in alone.verdicts] == ["undecided"]
+    assert len(set(MARKS.values())) == len(MARKS)
 
 
 @pytest.mark.parametrize("name", FORMATS)

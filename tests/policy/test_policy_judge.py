@@ -21,15 +21,11 @@ from policy_lab import (
 )
 
 from privaudit.contracts import Access
-from privaudit.disclosure.coarsen import coarsen
 from privaudit.errors import PrivauditError
 from privaudit.facts import (
-    Bound,
-    BoundMethod,
     Caveat,
     CaveatCode,
     Group,
-    Metric,
     Reason,
     ReasonCode,
     Setting,
@@ -40,7 +36,6 @@ from privaudit.report.wording.verdicts import word_finding, word_notes, word_rea
 from privaudit.results import (
     Audit,
     ClaimText,
-    Estimate,
     Failed,
     Fidelity,
     Finding,
@@ -512,44 +507,6 @@ def test_guarantees() -> None:
     assert only(ruled(claiming(1.0), opened)).state == "WITHIN"
     delta = policy(Limit("delta", "epsilon.delta", 1e-6))
     assert only(ruled(claiming(1.0), delta)).state == "EXCEEDS"
-
-
-STEINKE = Bound(BoundMethod.STEINKE, delta=0.0, tried=10, made=78, right=78, assigned=2495)
-
-
-def proven(value: float, n: dict[str, int] | None = None) -> Audit:
-    bound = Estimate(
-        Metric("epsilon_lower_bound"), value, value, None, 0.0, n or POOL, 0.95, STEINKE
-    )
-    return audit(subject(outcomes=[Finding("one_run", "epsilon", {}, (), (bound,))]))
-
-
-def test_proofs_about_epsilon() -> None:
-    limit = Limit("eps", "epsilon.lower_bound", 3.0)
-    kept = only(ruled(proven(2.5), policy(limit)))
-    assert (kept.state, kept.upper) == ("WITHIN", None)
-    assert "may be larger" in word_finding(kept)
-    assert only(ruled(proven(3.5), policy(limit))).state == "EXCEEDS"
-    few = {"member_patients": 20, "nonmember_patients": 20}
-    blind = only(ruled(proven(0.2, few), policy(limit)))
-    assert blind.state == "INCONCLUSIVE"
-    assert blind.reason.code is ReasonCode.NOTHING_PROVABLE
-
-
-def test_what_rounding_takes_off_a_proof_is_not_within() -> None:
-    """3.04 is proven, the shared document says 3.0, and the limit is 3."""
-    made = proven(3.04)
-    made = replace(made, data=replace(made.data, real=True))
-    limit = policy(Limit("eps", "epsilon.lower_bound", 3.0))
-    shared = coarsen(made)
-    (stated,) = shared.subjects[0].outcomes[0].estimates  # type: ignore[union-attr]
-    assert stated.value == 3.0
-    assert only(ruled(shared, limit)).state == "INCONCLUSIVE"
-    assert only(ruled(coarsen(made), policy(Limit("e", "epsilon.lower_bound", 3.1)))).state == (
-        "WITHIN"
-    )
-    open_data = replace(made, manifest=replace(made.manifest, exact_counts=True))
-    assert only(ruled(coarsen(open_data), limit)).state == "EXCEEDS"
 
 
 def test_guards() -> None:

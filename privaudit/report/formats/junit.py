@@ -23,9 +23,9 @@ from privaudit.verdicts import Verdict, Verdicts
 
 
 def render(verdicts: Verdicts) -> str:
-    """JUnit XML. Failures: EXCEEDS; errors: undecided, or an audit that failed; skipped: what is
-    waived or only warns. The last case is the whole, so that the suite fails whenever the exit
-    code is not 0."""
+    """JUnit XML. Failures: EXCEEDS and REFUTED; errors: undecided, or an audit that failed;
+    skipped: what is waived, only warns or is not refuted. The last case is the whole, so that the
+    suite fails whenever the exit code is not 0."""
     suite = ElementTree.Element("testsuite", name=clean(f"privaudit: {verdicts.policy['name']}"))
     for one in verdicts.verdicts:
         _case(suite, verdicts, one)

@@ -18,7 +18,7 @@ from privaudit.report.wording.verdicts import (
     word_notes,
     word_rule_of,
 )
-from privaudit.verdicts import Verdict, Verdicts
+from privaudit.verdicts import BROKEN, Verdict, Verdicts
 
 SCHEMA = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -98,7 +98,7 @@ def _rule(one: Verdict) -> dict[str, Any]:
 def _result(verdicts: Verdicts, one: Verdict, index: int) -> dict[str, Any]:
     meant = weigh(verdicts, one)
     if meant == "waived":
-        kind, level = ("fail", "error") if one.state == "EXCEEDS" else ("fail", "warning")
+        kind, level = ("fail", "error") if one.state in BROKEN else ("fail", "warning")
     else:
         kind, level = KINDS[meant]
     text = " ".join(explain_verdict(one))

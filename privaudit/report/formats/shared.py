@@ -8,15 +8,19 @@ from typing import Literal
 
 from privaudit.facts import CaveatCode
 from privaudit.report.wording.verdicts import name_attack_of, name_group_of
-from privaudit.verdicts import State, Verdict, Verdicts
+from privaudit.verdicts import BROKEN, STATES, State, Verdict, Verdicts, find_unshown
 
 Weight = Literal["pass", "exceeds", "undecided", "warns", "waived", "reported"]
 
-MARKS: dict[State, str] = {"WITHIN": "✓", "EXCEEDS": "✗", "INCONCLUSIVE": "?", "NOT TESTED": "–"}
+MARKS: dict[State, str] = {
+    "WITHIN": "✓",
+    "EXCEEDS": "✗",
+    "INCONCLUSIVE": "?",
+    "NOT TESTED": "–",
+    "REFUTED": "✖",
+    "NOT REFUTED": "□",
+}
 """A shape for every word, so that colour is never alone."""
-
-STATES: tuple[State, ...] = ("EXCEEDS", "INCONCLUSIVE", "NOT TESTED", "WITHIN")
-"""The worst first."""
 
 WEIGHTS: tuple[Weight, ...] = ("exceeds", "undecided", "waived", "warns", "reported", "pass")
 """Those that stop the gate first."""
@@ -37,8 +41,10 @@ def weigh(verdicts: Verdicts, one: Verdict) -> Weight:
     if one.waiver is not None:
         return "waived"
     if one.severity == "warn":
-        return "reported" if one.state == "NOT TESTED" else "warns"
-    if one.state == "EXCEEDS":
+        return "reported" if one.state in ("NOT TESTED", "NOT REFUTED") else "warns"
+    if one.state == "NOT REFUTED" and one.subject not in find_unshown(verdicts.verdicts):
+        return "reported"
+    if one.state in BROKEN:
         return "exceeds"
     return "reported" if verdicts.policy.get("on_inconclusive") == "pass" else "undecided"
 
@@ -53,7 +59,7 @@ def word_state(one: Verdict) -> str:
     """The state as printed: with its waiver, and with "warns" where it does not block."""
     if one.waiver is not None and one.state != "WITHIN":
         return f"{one.state} (waived until {one.waiver.expires})"
-    if one.severity == "warn" and one.state not in ("WITHIN", "NOT TESTED"):
+    if one.severity == "warn" and one.state not in ("WITHIN", "NOT TESTED", "NOT REFUTED"):
         return f"{one.state} (warns)"
     return one.state
 

@@ -27,6 +27,8 @@ COLOURS: dict[State, str] = {
     "EXCEEDS": "\x1b[31m",
     "INCONCLUSIVE": "\x1b[33m",
     "NOT TESTED": "\x1b[36m",
+    "REFUTED": "\x1b[31m",
+    "NOT REFUTED": "\x1b[36m",
 }
 PLAIN = "\x1b[0m"
 WIDTH = 100

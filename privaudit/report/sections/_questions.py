@@ -17,6 +17,7 @@ from privaudit.report.coverage import get_coverage, select_classes
 from privaudit.report.judged import (
     Rule,
     count_broken,
+    decides,
     get_decisive,
     get_standing,
     group_by_rule,
@@ -70,7 +71,7 @@ def build_banner(audit: Audit, verdicts: Verdicts | None) -> Banner:
     stopped = [
         v
         for v in sort_worst_first(verdicts.verdicts)
-        if v.severity == "block" and v.state == verdicts.state and v.waiver is None
+        if v.severity == "block" and decides(v, verdicts) and v.waiver is None
     ]
     if first is not None:
         defined = words.define_training_patients(get_kinds(audit))

@@ -20,7 +20,8 @@ INTRO = (
     "below the upper one, each at the policy’s confidence level. EXCEEDS means that even the lower "
     "bound is above the limit; WITHIN, that even the upper bound is below it and the attack "
     "detected a planted leak; everything between is INCONCLUSIVE. For a rule with a minimum, FALLS "
-    "SHORT replaces EXCEEDS."
+    "SHORT replaces EXCEEDS. An epsilon that an attack proves has no upper bound: its limit is "
+    "REFUTED, or NOT REFUTED, which does not show that it is kept."
 )
 NO_RULES = "The policy holds no rule, so there is nothing to decide."
 CARD = {

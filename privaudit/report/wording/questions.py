@@ -37,6 +37,8 @@ VERDICTS: dict[State, Badge] = {
     "EXCEEDS": Badge("✕ EXCEEDS", "exceeds"),
     "INCONCLUSIVE": Badge("◇ INCONCLUSIVE", "small"),
     "NOT TESTED": Badge("– NOT TESTED", "untested"),
+    "REFUTED": Badge("✖ REFUTED", "exceeds"),
+    "NOT REFUTED": Badge("□ NOT REFUTED", "untested"),
 }
 NO_VERDICT = Badge("– NO VERDICT", "untested")
 NO_VERDICT_TITLE = "No policy was given, so this report compares nothing with a limit."

@@ -23,7 +23,11 @@ REASONS = {ReasonCode(code): text for code, text in _TEXTS["reasons"].items()}
 """Every reason but those of verdicts, which `privaudit.report.wording.verdicts` words."""
 CAVEATS = {CaveatCode(code): text for code, text in _TEXTS["caveats"].items()}
 BOUNDS = {BoundMethod(code): text for code, text in _TEXTS["bounds"].items()}
-FAMILIES = {"approximate": "(epsilon, delta)-DP", "gaussian": "Gaussian DP"}
+FAMILIES = {
+    "approximate": "(epsilon, delta)-DP",
+    "gaussian": "Gaussian DP",
+    "curve": "the claimed mechanism's own trade-off curve",
+}
 
 
 def word_reason(reason: Reason | None) -> str:

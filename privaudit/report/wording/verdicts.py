@@ -19,7 +19,7 @@ from privaudit.report.wording.access import name_access
 from privaudit.report.wording.classes import name_family
 from privaudit.report.wording.metrics import MEANINGS
 from privaudit.report.wording.tables import read_table
-from privaudit.verdicts import Kind, Verdict, Verdicts
+from privaudit.verdicts import BROKEN, Kind, Verdict, Verdicts
 
 Label = Callable[[str], str]
 
@@ -31,6 +31,9 @@ LISTING = (
     ReasonCode.FILE_NOT_OPENED,
 )
 """Reasons after which the attacks without a number are listed, each with its own."""
+
+HIGHEST = (ReasonCode.WITHIN_BOUND, ReasonCode.NOT_PROVED_ABOVE)
+"""Reasons for which the highest of several attacks stands."""
 
 EPSILON = ("epsilon.claimed", "epsilon.delta", "epsilon.lower_bound")
 """Metrics of a policy that are no shares."""
@@ -274,14 +277,12 @@ def word_reason(v: Verdict, label: Label = str) -> str:
         # The number that decides is not stated: its own reason says why.
         return _capital(facts.word_reason(v.reason)).rstrip(".") + "."
     text, more = _texts()["reasons"][code], _texts()["more"]
-    if v.metric == "epsilon.lower_bound":
-        crosses, within = ReasonCode.LIMIT_INSIDE_BOUNDS, ReasonCode.WITHIN_BOUND
-        own = {crosses: more["epsilon_crosses"], within: more["epsilon_within"]}
-        text = own.get(code, text)
+    if v.metric == "epsilon.lower_bound" and code is ReasonCode.LIMIT_INSIDE_BOUNDS:
+        text = more["epsilon_crosses"]
     others = p.get("others", ())
     if isinstance(others, tuple) and len(others) > 1:
-        text += more["highest"] if code is ReasonCode.WITHIN_BOUND else more["surest"]
-    if code is ReasonCode.WITHIN_BOUND and p["weak"]:
+        text += more["highest"] if code in HIGHEST else more["surest"]
+    if code in HIGHEST and p["weak"]:
         text += more["left_aside"]
     if code is ReasonCode.EXCEEDS_BOUND and not p["listed"]:
         text += more["unlisted"]
@@ -291,7 +292,6 @@ def word_reason(v: Verdict, label: Label = str) -> str:
         lower=_amount(v, v.lower),
         upper=_amount(v, v.upper),
         limit=_amount(v, v.limit),
-        limit_text=_amount(v, v.limit),
         subject=v.subject,
         attack=label(v.attack),
         adjusted=", adjusted for all rules judged together," if p.get("adjusted") else "",
@@ -335,7 +335,7 @@ def word_remedy(v: Verdict) -> str:
         plain_limit=significant(v.limit),
         **_params(v),
     )
-    if v.group is not None and v.state == "EXCEEDS":
+    if v.group is not None and v.state in BROKEN:
         text = f"{texts['more']['group']}{text[:1].lower()}{text[1:]}"
     return text
 
@@ -343,7 +343,7 @@ def word_remedy(v: Verdict) -> str:
 def _choose_remedy(v: Verdict) -> str:
     """Which sentence says what would help."""
     code, p = v.reason.code, v.reason.params
-    if code is ReasonCode.EXCEEDS_BOUND:
+    if code in (ReasonCode.EXCEEDS_BOUND, ReasonCode.PROVED_ABOVE):
         return "protect_table" if p["table"] else "protect"
     if code is ReasonCode.LIMIT_INSIDE_BOUNDS:
         return _choose_deciding(v)

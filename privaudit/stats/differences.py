@@ -16,6 +16,7 @@ import numpy as np
 from privaudit.contracts import Scores, Trials
 from privaudit.stats import auc as area_module
 from privaudit.stats import prediction, rates, resample, thresholds
+from privaudit.stats.precision import average_precision
 from privaudit.stats.paired import gap
 
 Bounds = tuple[float, float, float]
@@ -207,7 +208,7 @@ def drawn(
 def precision(proba: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """Average precision as a function of record weights."""
     asked = prediction.questions(proba, y)
-    return lambda w: np.mean([prediction.average_precision(s, hit, w) for s, hit in asked], axis=0)
+    return lambda w: np.mean([average_precision(s, hit, w) for s, hit in asked], axis=0)
 
 
 __all__ = [

@@ -67,7 +67,7 @@ def word_apart(relations: Sequence[tuple[str, str]]) -> str:
 def word_budget(c: ClaimText | ComposedClaim) -> str:
     """Epsilon and delta."""
     delta = n.significant(c.delta, 2) if c.delta else "0"
-    return f"{n.significant(c.epsilon or 0.0)}, delta {delta}"
+    return f"{n.claimed(c.epsilon or 0.0)}, delta {delta}"
 
 
 def word_overfitting(models: Sequence[str], all_releases: int) -> str:

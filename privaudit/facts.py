@@ -432,8 +432,8 @@ class Setting:
     kind: what is varied ("cut": an outcome of this class or a higher one); value: which of it (a
     column's name, a budget's size); unit: of a size; details: what else tells this series from
     others of the same value. counterfactual: the series speaks of another release than this one
-    (another aggregator, more given away), so that a policy judges it only where it names it. `str(setting)` is how it is shown and what the patterns of a
-    policy's `at` are matched with.
+    (another aggregator, more given away), so that a policy judges it only where it names it.
+    `str(setting)` is how it is shown and what the patterns of a policy's `at` are matched with.
     """
 
     kind: SettingKind

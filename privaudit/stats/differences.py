@@ -16,8 +16,8 @@ import numpy as np
 from privaudit.contracts import Scores, Trials
 from privaudit.stats import auc as area_module
 from privaudit.stats import prediction, rates, resample, thresholds
-from privaudit.stats.precision import average_precision
 from privaudit.stats.paired import gap
+from privaudit.stats.precision import average_precision
 
 Bounds = tuple[float, float, float]
 """Difference, lower and upper bound."""

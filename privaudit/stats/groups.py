@@ -340,9 +340,7 @@ def utility_groups(
             reason = too_few_with_outcome(MIN_CELL, group=True)
             ranked = refuse_estimate(Metric("auroc"), reason, 0.5, n, confidence)
             shift = tuple(
-                refuse_estimate(
-                    Metric("calibration_intercept", at=at), reason, 0.0, n, confidence
-                )
+                refuse_estimate(Metric("calibration_intercept", at=at), reason, 0.0, n, confidence)
                 for at in settings(k, classes, ordered)
             )
         error = prediction.brier(proba[mask], y[mask], ids[mask], n, confidence)

@@ -20,8 +20,8 @@ from privaudit.stats._refusal import refuse_estimate
 from privaudit.stats.rates import wilson
 
 FEW = 5
-"""Below so many patients with a miss (or, of pairs, patients' worth of wrong ones) the interval is
-joined with one that stays valid where nothing was missed."""
+"""Below so many patients with a miss (of pairs: in one that is ranked wrongly) the interval is joined
+with one that stays valid where nothing was missed."""
 
 LEAST = 3
 """Patients below which a variance over them says nothing."""
@@ -134,14 +134,17 @@ def mean_miss(
 
     Its chance level is what the best single class for everybody, the median outcome, is off by.
     """
-    metric, bound = Metric("mean_miss"), Bound(BoundMethod.CLUSTERED_MEAN)
+    metric, bound = Metric("mean_miss"), Bound(BoundMethod.LINEARISED)
     (code,), clusters = resample.codes(ids)
     miss = np.abs(named - y).astype(float)
     value = float(miss.mean())
     chance = min(float(np.abs(c - y).mean()) for c in range(k))
     variance = resample.mean_variance(miss, code, clusters) or 0.0
     half = _quantile(clusters, confidence) * math.sqrt(variance)
-    low, high = max(0.0, value - half), min(k - 1.0, value + half)
+    low = high = value
+    if value:
+        # On the logarithm: misses are skewed, and the upper bound is the one that matters.
+        low, high = value * math.exp(-half / value), min(k - 1.0, value * math.exp(half / value))
     edge = _edge(miss, k, ids, confidence)
     high = high if edge is None else min(k - 1.0, max(high, edge))
     return Estimate(metric, value, low, high, chance, n, confidence, bound)
@@ -182,9 +185,10 @@ def concordance(
     if 0 < value < 1:
         half = _quantile(clusters, confidence) * math.sqrt(variance) / (value * (1 - value))
         low, high = (float(expit(logit(value) + side * half)) for side in (-1, 1))
-    most = np.bincount(y).argmax()
-    sides = resample.count(ids[y == most]), resample.count(ids[y != most])
-    if min(value, 1 - value) * min(sides) < FEW:
+    beaten = min(resample.count(ids[part > 1e-9]) for part in (right, total - right))
+    if beaten < FEW:
+        most = np.bincount(y).argmax()
+        sides = resample.count(ids[y == most]), resample.count(ids[y != most])
         wide = area_module.newcombe(value, sides, confidence)
         low, high = min(low, wide[0]), max(high, wide[1])
     bound = Bound(BoundMethod.LINEARISED)

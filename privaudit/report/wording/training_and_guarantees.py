@@ -13,6 +13,8 @@ from privaudit.results import ClaimText, ComposedClaim, Estimate
 WAYS_CAPTION = "How each release was trained, and what guarantee is claimed"
 WAYS_COLUMNS = ("Learner", "Method", "Guarantee")
 UTILITY_CAPTION = "Utility on held-out patients, with intervals"
+PARTS_CAPTION = "Calibration on held-out patients, outcome by outcome"
+PART = "Outcome or cut"
 SETTINGS_CAPTION = "Settings and cost of training"
 SETTINGS_COLUMNS = ("Settings", "Cost")
 NOTES = "Notes on the training"

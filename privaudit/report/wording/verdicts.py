@@ -268,7 +268,7 @@ def _params(v: Verdict) -> dict[str, str]:
 def _name_measure(v: Verdict) -> str:
     name = "" if v.number is None else v.number.name
     part = "" if v.attack else name_setting(v.setting)
-    return f"{_name_plainly(name)}{f' of “{part}”' if part else ''}"
+    return f"{_name_plainly(name)}{f' ({part})' if part else ''}"
 
 
 def _name_plainly(name: str) -> str:
@@ -425,7 +425,10 @@ def word_note(note: Caveat, untrained: Mapping[str, Reason] | None = None) -> st
     if note.code is CaveatCode.LIMIT_BELOW_RESOLUTION:
         limit, least = _number(p["limit"]), _number(p["least"])
         base = choose_base(limit, least)
-        shown: dict[str, object] = {"limit": count_in(limit, base, limit), "least": count_in(least, base, limit)}
+        shown: dict[str, object] = {
+            "limit": count_in(limit, base, limit),
+            "least": count_in(least, base, limit),
+        }
         text = text.format(**{**p, **shown, "base": base})
     elif note.code is CaveatCode.LEFT_OUT:
         text = _word_left_out(text, p)

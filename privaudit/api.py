@@ -71,7 +71,8 @@ def audit(
         outcome: What the report calls the outcome.
         outcome_kind: "number" where y holds numbers such as lengths of stay and the model predicts
             them; "time" where y is (time, event) and the model answers with a risk, the higher the
-            sooner; never guessed.
+            sooner; "ordered" where y holds classes that `classes` lists in their order, lowest
+            first; never guessed.
         classes: The outcome's classes in the order of the model's answers, where they are not 0, 1,
             ... and the model has no `classes_`.
         event: Of two classes, the one whose probability the model answers with, in place of
@@ -122,7 +123,7 @@ def audit(
     from privaudit.inputs.dataframe import read_frames
     from privaudit.inputs.examine_shadows import join_bank
     from privaudit.inputs.other_readings import refuse_other_reading
-    from privaudit.inputs.outcome import check_outcome_kind
+    from privaudit.inputs.outcome import read_outcome_kind
     from privaudit.inputs.retraining import settle_recipe
     from privaudit.inputs.session_expected import check_expected_arrays
     from privaudit.inputs.shadow_answers import no_shadows_of_numbers
@@ -132,7 +133,7 @@ def audit(
     seeds = Seeds(seed or 0).child("brought")
     how = find_profile(profile)
     rules = _read_policy(policy)
-    kind = check_outcome_kind(outcome_kind)
+    kind, ordered = read_outcome_kind(outcome_kind)
     given_tables = [members, nonmembers, *([reference] if reference is not None else [])]
     if kind != "class":
         stated = tuple(map(str, classes or ()))
@@ -158,6 +159,8 @@ def audit(
         labels=labels,
         outcome_kind=kind,
     )
+    if ordered:
+        read = session_model.mark_ordered(read, classes)
     if sensitive:
         read = session_model.mark_sensitive_columns(
             read, (sensitive,) if isinstance(sensitive, str) else sensitive

@@ -424,6 +424,7 @@ SettingKind = Literal[
     "aggregator",
     "variant",
     "outcome",
+    "cut",
     "level",
 ]
 
@@ -432,11 +433,11 @@ SettingKind = Literal[
 class Setting:
     """Which series of one attack, or part of one measure, a number belongs to.
 
-    kind: what is varied; value: which of it (a column's name, a budget's size); unit: of a size;
-    details: what else tells this series from others of the same value. counterfactual: the series
-    speaks of another release than this one (another aggregator, more given away), so that a policy
-    judges it only where it names it. `str(setting)` is how it is shown and what the patterns of a
-    policy's `at` are matched with.
+    kind: what is varied ("cut": an outcome of this class or a higher one); value: which of it (a
+    column's name, a budget's size); unit: of a size; details: what else tells this series from
+    others of the same value. counterfactual: the series speaks of another release than this one
+    (another aggregator, more given away), so that a policy judges it only where it names it.
+    `str(setting)` is how it is shown and what the patterns of a policy's `at` are matched with.
     """
 
     kind: SettingKind
@@ -490,7 +491,7 @@ class BoundMethod(StrEnum):
     NEWCOMBE_AUC = "newcombe_auc"
     PAIRED_DELONG = "paired_delong"
     PAIRED_DELONG_SCORE = "paired_delong_score"
-    BOOTSTRAP = "bootstrap"
+    LOGIT_BOOTSTRAP = "logit_bootstrap"
     BOOTSTRAP_WILSON = "bootstrap_wilson"
     GROUP_BOOTSTRAP_WILSON = "group_bootstrap_wilson"
     BAYES_RULE = "bayes_rule"

@@ -48,7 +48,9 @@ class Records:
     k = len(classes), or, with no classes, (n,) float64: a number in its own unit, or a time to an
     event, negative where the record was censored at that time; patient: (n,) int64; site: (n,)
     int64, an index into `sites`; series: (n, hours, channels) float32, NaN = not measured in that
-    hour; groups: name -> (n,) array of str, for subgroup tables.
+    hour; groups: name -> (n,) array of str, for subgroup tables. ordered: whether the classes are
+    listed in an order that means something, as buckets of a length of stay are: said by whoever
+    made the records, never guessed.
     """
 
     columns: tuple[Column, ...]
@@ -62,6 +64,7 @@ class Records:
     classes: tuple[str, ...] = ("no", "yes")
     sites: tuple[str, ...] = ("all",)
     outcome_kind: OutcomeKind = "class"
+    ordered: bool = False
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -133,6 +136,12 @@ class Records:
                 "a number has no classes",
                 "leave `classes` empty, or say that the outcome is a class",
             )
+        if self.ordered:
+            raise PrivauditError(
+                f"an outcome that is a {self.outcome_kind}, with ordered classes",
+                "a number has no classes that could be ordered",
+                "leave `ordered` out, or say that the outcome is a class",
+            )
         if not np.isfinite(self.y).all():
             raise PrivauditError(
                 f"{int((~np.isfinite(self.y)).sum()):,} outcomes that are no finite number",
@@ -197,6 +206,8 @@ class Records:
             sorted(self.groups),
         ]
         # The schema of classes is as it was before there were other outcomes: stores outlive that.
+        if self.ordered:
+            return json.dumps([*parts, "ordered"])
         return json.dumps(parts if self.outcome_kind == "class" else [*parts, self.outcome_kind])
 
     @cached_property

@@ -308,8 +308,9 @@ class Data:
     distribution_shift: members and held-out patients can be told apart without the model, so that
     no membership number means what it should; None where none is known. random_split: this audit
     assigned patients to members and non-members at random; no where the split was supplied.
-    outcome_kind: what the outcome is; a number and a time have no `classes`. cells: what disclosure
-    control counts with; the document that is shared has none.
+    outcome_kind: what the outcome is; a number and a time have no `classes`. ordered: whether the
+    order of `classes` means something. cells: what disclosure control counts with; the document
+    that is shared has none.
     """
 
     source: str
@@ -328,6 +329,7 @@ class Data:
     distribution_shift: Caveat | None = None
     random_split: bool = True
     outcome_kind: Literal["class", "number", "time"] = "class"
+    ordered: bool = False
     cells: tuple[Cell, ...] = ()
 
 

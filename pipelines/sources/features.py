@@ -58,6 +58,7 @@ def build(
     *,
     classes: Sequence[str],
     keep: np.ndarray | None = None,
+    ordered: bool = False,
 ) -> Records:
     """Records of the stays of an extract, ready for a learner: (n, d) table and (n, window, c)
     series.
@@ -69,6 +70,7 @@ def build(
     Args:
         outcome: (stays,) class codes.
         keep: (stays,) bool, which stays take part (default: all).
+        ordered: Whether the classes are listed in an order that means something.
 
     Raises:
         PrivauditError: Where no stay or no measurement is left.
@@ -97,6 +99,7 @@ def build(
         groups=groups(stays),
         classes=tuple(classes),
         sites=UNITS,
+        ordered=ordered,
     )
 
 

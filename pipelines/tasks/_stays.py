@@ -188,12 +188,14 @@ class Label:
         classes: The names of the codes.
         steps: What is left out and why: each a name and a bool a stay, counted in this order.
         notes: Texts that the report prints.
+        ordered: Whether the order of the classes means something, as that of buckets of days does.
     """
 
     outcome: pl.Series
     classes: Sequence[str]
     steps: Sequence[tuple[str, pl.Series]] = ()
     notes: Sequence[str] = ()
+    ordered: bool = False
 
 
 def prepare(extract: Extract, label: Label) -> Prepared:
@@ -224,7 +226,9 @@ def prepare(extract: Extract, label: Label) -> Prepared:
             "a model needs stays of at least two outcomes to learn a difference",
             "use a source with more stays, or another task",
         )
-    records = features.build(extract, codes, classes=label.classes, keep=keep)
+    records = features.build(
+        extract, codes, classes=label.classes, ordered=label.ordered, keep=keep
+    )
     return Prepared(
         records=records,
         flow=tuple(flow),

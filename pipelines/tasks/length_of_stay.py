@@ -66,6 +66,7 @@ class LengthOfStay(StayTask):
                 f"Length of stay is the {counted}; days are counted from the end of the first "
                 f"{self.window} hours, and stays that end by death are among them.",
             ),
+            ordered=True,
         )
 
     @property

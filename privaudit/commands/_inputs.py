@@ -30,7 +30,8 @@ OUTCOME = click.option(
     help="The outcome's column.",
 )
 _KIND = (
-    "What the outcome is: `class`, `number` such as a length of stay, or `time` to an event. "
+    "What the outcome is: `class`, `number` such as a length of stay, `time` to an event, or "
+    "`ordered`: a class of several, which --classes or the schema lists in their order. "
     "[default: class, or what the schema says]"
 )
 OUTCOME_KIND = option("--outcome-kind", "KIND", _KIND, default="")

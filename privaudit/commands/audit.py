@@ -169,7 +169,7 @@ def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[s
     from privaudit.commitments import seed_reading
     from privaudit.inputs.class_order import StatedOrder
     from privaudit.inputs.model_tables import TablePaths
-    from privaudit.inputs.outcome import check_outcome_kind
+    from privaudit.inputs.outcome import read_outcome_kind
     from privaudit.inputs.read_model import ModelOptions, read_model
     from privaudit.inputs.read_predictions import PredictionsTable, read_predictions
     from privaudit.inputs.read_shadow_answers import ShadowTables
@@ -177,7 +177,7 @@ def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[s
     shadows = ShadowTables.of(options["shadow_answers"], options["shadow_members"])
     seeds, confidence = seed_reading(options["out"]), options["confidence"]
     groups, sample = several(options["groups"]), inputs.parse_sample(options["sample"])
-    outcome_kind = check_outcome_kind(options["outcome_kind"] or "class")
+    outcome_kind, ordered = read_outcome_kind(options["outcome_kind"] or "class")
     order = StatedOrder(several(options["classes"]), options["event"])
     if options["predictions"] is not None:
         _refuse_beside_predictions(options)
@@ -193,6 +193,7 @@ def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[s
             order,
             shadows,
             options["event_column"],
+            ordered,
         )
         return read_predictions(table, seeds=seeds, confidence=confidence)
     for name in ("model", "members", "nonmembers"):
@@ -214,6 +215,7 @@ def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[s
         outcome_kind,
         shadows,
         options["event_column"],
+        ordered,
     )
     if shadows is not None and options["estimator"]:
         raise PrivauditError(

@@ -18,6 +18,7 @@ from privaudit.stats.catalogue import (
     TRIALS,
     UTILITY,
     UTILITY_OF_NUMBERS,
+    UTILITY_OF_ORDER,
     UTILITY_OF_TIMES,
 )
 
@@ -130,6 +131,7 @@ METRICS: Mapping[str, States] = {
     **dict.fromkeys(EPSILON, States.SUCCESSES),
     **dict.fromkeys(TRIALS, States.SUCCESSES),
     **dict.fromkeys(UTILITY, States.OUTCOMES),
+    **dict.fromkeys(UTILITY_OF_ORDER, States.OUTCOMES),
     **dict.fromkeys(UTILITY_OF_NUMBERS, States.NOTHING),
     **dict.fromkeys(UTILITY_OF_TIMES, States.OUTCOMES),
     **dict.fromkeys(CURVES, States.OUTCOMES),
@@ -153,6 +155,8 @@ CONSTANT_CHANCE = (
     "auroc",
     "calibration_slope",
     "calibration_intercept",
+    "kappa_linear",
+    "concordance",
     "auroc_loss",
     "auroc_synthetic",
     "auroc_real",

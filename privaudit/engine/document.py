@@ -52,6 +52,7 @@ def data(task: str, title: str, positive: str, prepared: Prepared, split: Split)
         distribution_shift=prepared.distribution_shift,
         random_split=prepared.split is None,
         outcome_kind=records.outcome_kind,
+        ordered=records.ordered,
         cells=count_cells(split),
     )
 

@@ -136,6 +136,8 @@ class Folder:
         }
         if pools[0].outcome_kind != "class":
             arrays["outcome_kind"] = np.array(pools[0].outcome_kind)
+        if pools[0].ordered:
+            arrays["ordered"] = np.array(True)
         for name in pools[0].groups:
             arrays[f"groups_{name}"] = np.concatenate([pool.groups[name] for pool in pools])
         self._npz("split.npz", arrays)

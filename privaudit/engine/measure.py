@@ -267,21 +267,20 @@ def _utility(
     inside, outside = split.members, split.nonmembers
     if outside.outcome_kind != "class":
         return _utility_of_numbers(own, other, split, groups, confidence)
-    utility = partial(stats.utility, confidence=confidence)
+    classes, ordered = outside.classes, outside.ordered
+    utility = partial(stats.utility, confidence=confidence, classes=classes, ordered=ordered)
     own_rng, other_rng = seeds.rng("utility", "members"), seeds.rng("utility")
     parts = {
-        "utility": utility(
-            other, outside.y, patients=outside.patient, rng=other_rng, classes=outside.classes
-        ),
-        "utility_members": utility(
-            own, inside.y, patients=inside.patient, rng=own_rng, classes=inside.classes
-        ),
+        "utility": utility(other, outside.y, patients=outside.patient, rng=other_rng),
+        "utility_members": utility(own, inside.y, patients=inside.patient, rng=own_rng),
         "utility_groups": stats.utility_groups(
             other,
             outside.y,
             patients=outside.patient,
             groups={by: labels for by, (_, labels) in groups.items()},
             confidence=confidence,
+            classes=classes,
+            ordered=ordered,
         ),
         "reliability": stats.reliability(
             other, outside.y, patients=outside.patient, confidence=confidence

@@ -127,6 +127,7 @@ class Store:
                     "classes": records.classes,
                     "sites": records.sites,
                     "outcome_kind": records.outcome_kind,
+                    "ordered": records.ordered,
                 }
                 (made / "schema.json").write_text(json.dumps(about), encoding="utf-8")
 
@@ -157,6 +158,7 @@ def _mapped(root: str, key: str) -> Records:
         classes=tuple(about["classes"]),
         sites=tuple(about["sites"]),
         outcome_kind=about.get("outcome_kind", "class"),
+        ordered=about.get("ordered", False),
         **arrays,
     )
 

@@ -102,6 +102,7 @@ def _data(audit: Audit, split: Split, flow: Path, compare: Compare) -> None:
     made = [document.pool(name, getattr(split, name)) for name in POOLS]
     compare("data.pools", audit.data.pools, made)
     compare("data.cells", audit.data.cells, count_cells(split))
+    compare("data.ordered", audit.data.ordered, split.members.ordered)
     try:
         with open(flow, encoding="utf-8", newline="") as file:
             steps = tuple(

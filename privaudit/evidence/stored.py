@@ -50,6 +50,7 @@ class Stored:
                         classes=tuple(str(name) for name in arrays["classes"]),
                         sites=tuple(str(name) for name in arrays["sites"]),
                         outcome_kind=kind,
+                        ordered="ordered" in arrays,
                     )
                 )
             return Split(*pools)

@@ -74,6 +74,7 @@ def align(table: Records, split: Split) -> tuple[Records, Pools, tuple[str, ...]
         X=np.column_stack(values),
         y=_classes(table, real),
         classes=real.classes,
+        ordered=real.ordered,
         site=np.zeros(len(table), dtype=np.int64),
         sites=real.sites,
         series=None,

@@ -69,6 +69,7 @@ def utility(
             confidence=confidence,
             rng=seeds.rng("usefulness", "intervals", name),
             classes=outside.classes,
+            ordered=outside.ordered,
         )
         for answers in (own, real)
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from privaudit.disclosure_limits import MIN_CELL
 from privaudit.errors import PrivauditError
 from privaudit.inputs.models.answers import canonical
+from privaudit.inputs.schema import TableSchema
 from privaudit.stats.auc import auc
 
 MAX_LISTED_ORDERS = 6
@@ -85,6 +86,43 @@ def find_order(
         return ClassOrder(given)
     evident = order_evidently(classes)
     return ClassOrder(evident or tuple(classes), known=evident is not None)
+
+
+def settle_order(
+    schema: TableSchema, order: ClassOrder, stated: StatedOrder, *, asked: bool
+) -> TableSchema:
+    """The schema with its classes in the order of the model's outputs, and said to be ordered where
+    somebody listed them so.
+
+    Args:
+        schema: What the columns are.
+        order: How the model's outputs are given to classes.
+        stated: What the user says of that.
+        asked: Whether the user says that the classes are ordered.
+
+    Raises:
+        PrivauditError: Classes that are said to be ordered, in an order that nobody stated, or in
+            another one than that of the outputs.
+    """
+    if schema.ordered and order.classes != schema.classes:
+        raise PrivauditError(
+            f"ordered classes {', '.join(schema.classes)}, and outputs in the order "
+            f"{', '.join(order.classes)}",
+            "the place in the list is both the class's code and its place in the order",
+            "give a model whose outputs are in the order of the classes or that names its classes, "
+            "or remove `ordered`",
+        )
+    schema = replace(schema, classes=order.classes)
+    if schema.ordered or not asked:
+        return schema
+    if not stated.classes:
+        raise PrivauditError(
+            "classes said to be ordered, and not listed",
+            "their order is never guessed",
+            "list them, lowest first: --classes A,B,..., or in a schema with `ordered = true`",
+        )
+    rest = {name: what for name, what in schema.guessed.items() if name != schema.outcome}
+    return replace(schema, ordered=True, guessed=rest)
 
 
 def read_statement(classes: Sequence[str], stated: StatedOrder) -> tuple[str, ...] | None:
@@ -239,4 +277,5 @@ __all__ = [
     "read_statement",
     "refuse_order_of_numbers",
     "refuse_unknown_order",
+    "settle_order",
 ]

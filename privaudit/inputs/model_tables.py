@@ -49,6 +49,7 @@ class TablePaths:
     outcome_kind: OutcomeKind = "class"
     shadows: ShadowTables | None = None
     event: str = ""
+    ordered: bool = False
 
     @property
     def given(self) -> dict[Pool, Path]:
@@ -82,6 +83,13 @@ def find_schema(tables: TablePaths, opened: Opened) -> tuple[TableSchema, list[s
                 "the schema says what each column is",
                 "leave --outcome-kind out, or write outcome_kind into the schema and remove its "
                 "classes",
+            )
+        if tables.ordered and not found.ordered:
+            raise PrivauditError(
+                "--outcome-kind ordered with a schema that does not say that its classes are",
+                "the schema says what each column is",
+                "put `classes` into their order in the schema, lowest first, and write "
+                "`ordered = true` beside them",
             )
         notes += widened
     else:
@@ -154,6 +162,12 @@ def _add_known_classes(schema: TableSchema, opened: Opened) -> TableSchema:
             labels = numbers
     known = {canonical(name): name for name in schema.classes}
     if schema.outcome_kind == "class" and labels and set(known) < set(labels):
+        if schema.ordered:
+            raise PrivauditError(
+                f"ordered classes of which the model knows {len(labels) - len(known)} more",
+                "where these stand in the order is not known",
+                "list every class of the model in the schema, in their order",
+            )
         return replace(schema, classes=tuple(known.get(label, label) for label in labels))
     return schema
 

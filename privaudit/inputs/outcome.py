@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 OUTCOME_KINDS: tuple[OutcomeKind, ...] = get_args(OutcomeKind)
+ORDERED = "ordered"
+"""Said in place of a kind: a class, of several that are listed in an order."""
 
 
 def check_outcome_kind(kind: str) -> OutcomeKind:
@@ -25,12 +27,29 @@ def check_outcome_kind(kind: str) -> OutcomeKind:
     for known in OUTCOME_KINDS:
         if kind == known:
             return known
+    if kind == ORDERED:
+        raise PrivauditError(
+            "a schema to be proposed for ordered classes",
+            "their order is never guessed",
+            "leave --outcome-kind out, put `classes` into their order in the schema, lowest first, "
+            'remove `guessed = ["classes"]`, and write `ordered = true` beside them',
+        )
     raise PrivauditError(
         f"outcome_kind {kind!r}",
-        f"known are: {', '.join(OUTCOME_KINDS)}",
+        f"known are: {', '.join((*OUTCOME_KINDS, ORDERED))}",
         "say class where the outcome is one of several classes, number where it is a number such "
-        "as a length of stay in days, time where it is a time to an event",
+        "as a length of stay in days, time where it is a time to an event, ordered where it is one "
+        "of several classes in an order",
     )
+
+
+def read_outcome_kind(kind: str) -> tuple[OutcomeKind, bool]:
+    """The kind of this name, and whether it is of classes in an order: "ordered" is a class.
+
+    Raises:
+        PrivauditError: No kind of outcome has this name.
+    """
+    return ("class", True) if kind == ORDERED else (check_outcome_kind(kind), False)
 
 
 def too_many_classes(outcome: str, count: str, most: int) -> PrivauditError:
@@ -149,11 +168,13 @@ def pair_to_times(y: Any, what: str) -> np.ndarray:
 
 
 __all__ = [
+    "ORDERED",
     "OUTCOME_KINDS",
     "array_to_numbers",
     "check_outcome_kind",
     "fold_event",
     "pair_to_times",
+    "read_outcome_kind",
     "series_to_numbers",
     "sign_times",
     "too_many_classes",

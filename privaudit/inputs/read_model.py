@@ -21,6 +21,7 @@ from privaudit.inputs.class_order import (
     find_order,
     refuse_order_of_numbers,
     refuse_unknown_order,
+    settle_order,
 )
 from privaudit.inputs.codes import advise_codes, list_codes, refuse_other_codes
 from privaudit.inputs.examine_shadows import join_bank
@@ -105,7 +106,7 @@ def read_model(
         refuse_order_of_numbers(options.order)
     else:
         order = _order_outputs(opened, schema, tables, options)
-        schema = replace(schema, classes=order.classes)
+        schema = settle_order(schema, order, options.order, asked=tables.ordered)
     in_order = of_classes and not order.by_label
     try:
         model = bind(

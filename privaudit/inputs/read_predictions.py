@@ -19,6 +19,7 @@ from privaudit.inputs.class_order import (
     find_order,
     refuse_order_of_numbers,
     refuse_unknown_order,
+    settle_order,
 )
 from privaudit.inputs.examine_shadows import join_bank
 from privaudit.inputs.infer_schema import propose_schema
@@ -75,6 +76,7 @@ class PredictionsTable:
     order: StatedOrder = UNSTATED
     shadows: ShadowTables | None = None
     event: str = ""
+    ordered: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +151,8 @@ def read_predictions(
         outcome_kind=table.outcome_kind,
         event=table.event,
     )
+    if not of_numbers:
+        schema = settle_order(schema, order, table.order, asked=table.ordered)
     # Shadow models answer for every row.
     most = None if table.sample is None or table.shadows else 2 * table.sample
     patients: dict[str, int] = {}

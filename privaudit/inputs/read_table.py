@@ -124,6 +124,7 @@ def to_records(cells: Cells, schema: TableSchema, what: str = "table") -> Record
         groups=cells.groups,
         classes=schema.classes if schema.outcome else NO_OUTCOME,
         outcome_kind=schema.outcome_kind if schema.outcome else "class",
+        ordered=schema.ordered,
     )
 
 

@@ -45,10 +45,13 @@ class TableSchema:
             column that breaks it is a note and no fault.
         event: Of a time, the column that says whether the event happened (1) or the record was
             censored (0).
+        ordered: Whether the classes are listed in an order that means something, as those of a
+            length of stay are; said by a person, never guessed.
 
     Raises:
-        PrivauditError: A column with two roles or described twice, no feature, or an outcome that
-            is a class without 2 to 20 different ones.
+        PrivauditError: A column with two roles or described twice, no feature, an outcome that
+            is a class without 2 to 20 different ones, or classes said to be ordered that nobody
+            listed.
     """
 
     columns: tuple[Column, ...]
@@ -62,6 +65,7 @@ class TableSchema:
     spelled: Mapping[str, Spelling] = field(default_factory=dict)
     guessed: Mapping[str, tuple[Guess, ...]] = field(default_factory=dict)
     event: str = ""
+    ordered: bool = False
 
     def __post_init__(self) -> None:
         names = self.names
@@ -118,6 +122,24 @@ class TableSchema:
                 "the place in the list is the class code",
                 "list each class once",
             )
+        self._check_order()
+
+    def _check_order(self) -> None:
+        if not self.ordered:
+            return
+        if self.outcome_kind != "class" or not self.outcome:
+            raise PrivauditError(
+                f"an outcome {self.outcome!r} of the kind {self.outcome_kind}, said to be ordered",
+                "an order is one of classes; a number and a time have their own",
+                "remove `ordered`",
+            )
+        if self.is_guessed(self.outcome, "classes"):
+            raise PrivauditError(
+                f"the classes of {self.outcome!r} are said to be ordered, and were read off a "
+                "sample",
+                "their order is that of the list, which nobody has checked",
+                'put `classes` into their order, lowest first, and remove `guessed = ["classes"]`',
+            )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -160,6 +182,10 @@ class _Roles:
     event: str = field(
         default="",
         metadata={"description": "Of a time, the column of 1 (the event happened) and 0."},
+    )
+    ordered: bool = field(
+        default=False,
+        metadata={"description": "Whether the classes are listed in their order, lowest first."},
     )
     guessed: tuple[Literal["classes"], ...] = field(default=(), metadata={"description": _GUESSED})
     missing: tuple[str, ...] = field(default=(), metadata={"description": _MISSING})
@@ -252,6 +278,7 @@ def read_schema(path: Path | str) -> TableSchema:
             **({roles.outcome: roles.guessed} if roles.guessed else {}),
         },
         roles.event,
+        roles.ordered,
     )
 
 
@@ -359,6 +386,7 @@ def format_schema(schema: TableSchema, notes: Sequence[str] = ()) -> str:
         *_format_spelling(schema.spelling),
         *(['guessed = ["classes"]'] if schema.is_guessed(schema.outcome, "classes") else []),
         *([f"event = {_toml(schema.event)}"] if schema.event else []),
+        *(["ordered = true"] if schema.ordered else []),
     ]
     default = Column("")
     for column in schema.columns:

@@ -174,6 +174,26 @@ def mark_sensitive_columns(read: Frames, names: Sequence[str]) -> Frames:
     )
 
 
+def mark_ordered(read: Frames, classes: Sequence[Any] | None) -> Frames:
+    """The tables with their classes in an order, which the user listed.
+
+    Raises:
+        PrivauditError: Nobody listed the classes.
+    """
+    if classes is None:
+        raise PrivauditError(
+            "outcome_kind='ordered' without classes=",
+            "the order of classes is never guessed, nor taken from the order of a model's answers",
+            "pass classes=[...], lowest first; the model answers in that order",
+        )
+    return replace(
+        read,
+        members=replace(read.members, ordered=True),
+        nonmembers=replace(read.nonmembers, ordered=True),
+        reference=None if read.reference is None else replace(read.reference, ordered=True),
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class SuppliedShadows:
     """Supplied shadow models before the split, and what was left out for them."""
@@ -208,6 +228,7 @@ __all__ = [
     "SuppliedShadows",
     "find_labels",
     "hold_model",
+    "mark_ordered",
     "mark_sensitive_columns",
     "read_shadows",
     "refuse_reversed_order",

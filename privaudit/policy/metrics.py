@@ -61,6 +61,8 @@ UTILITY: dict[str, Better] = {
     "auprc": "high",
     "calibration_slope": "one",
     "calibration_intercept": "zero",
+    "kappa_linear": "high",
+    "concordance": "high",
     "r2": "high",
     "c_index": "high",
     "prediction_slope": "one",
@@ -133,6 +135,7 @@ def _all() -> dict[str, PolicyMetric]:
         PolicyMetric(f"utility.{name}", "use", "utility", (name,), better=UTILITY.get(name, "low"))
         for name in (
             *catalogue.UTILITY,
+            *catalogue.UTILITY_OF_ORDER,
             *catalogue.UTILITY_OF_NUMBERS,
             *catalogue.UTILITY_OF_TIMES,
         )
@@ -253,9 +256,7 @@ def readings(
     nothing is read as if it had not been looked for.
     """
     if known.place != "outcomes":
-        stated = _estimates(known, subject)
-        estimate = _first(stated, known.numbers(fpr, prior))
-        return [Reading("", estimate, beside=_beside(estimate, stated))] if estimate else []
+        return _select(_estimates(known, subject), known)
     made = []
     for one in findings(subject, known, attacks):
         there = {estimate.metric: estimate for estimate in one.estimates}
@@ -314,17 +315,19 @@ def group_readings(
         parts = [("", subject.fidelity.groups if subject.fidelity is not None else ())]
     else:
         parts = [(found.attack, found.groups) for found in findings(subject, known, attacks)]
-    return [
-        Reading(
-            attack,
-            _first(group.estimates, wanted),
-            group=Group(group.by, group.level),
-            suppressed=group.suppressed,
-        )
-        for attack, groups in parts
-        for group in groups
-        if group.by == by
-    ]
+    found = []
+    for attack, groups in parts:
+        for one in groups:
+            if one.by != by:
+                continue
+            if known.place == "outcomes":
+                own = [Reading(attack, _first(one.estimates, wanted))]
+            else:
+                # A group without the number is there without an estimate.
+                own = _select(one.estimates, known) or [Reading("", None)]
+            level = Group(one.by, one.level)
+            found += [replace(r, group=level, suppressed=one.suppressed) for r in own]
+    return found
 
 
 def groupings(subject: Subject) -> tuple[str, ...]:
@@ -369,6 +372,17 @@ def _estimates(known: PolicyMetric, subject: Subject) -> tuple[Estimate, ...]:
     if known.place == "utility":
         return subject.utility
     return subject.fidelity.estimates if subject.fidelity is not None else ()
+
+
+def _select(estimates: Iterable[Estimate], known: PolicyMetric) -> list[Reading]:
+    """Every number of this name that belongs to no attack: one, or one a class or cut, of which
+    each must hold."""
+    stated = tuple(estimates)
+    return [
+        Reading("", one, one.metric.at, beside=_beside(one, stated))
+        for one in stated
+        if one.metric.name in known.estimates
+    ]
 
 
 def _first(estimates: Iterable[Estimate], wanted: Sequence[Metric]) -> Estimate | None:

@@ -32,6 +32,7 @@ TRIALS = {
 
 PERFORMANCE = {
     "auroc": "how well the model ranks the outcome",
+    "kappa_linear": "agreement of ordered classes beyond chance; 1 is perfect",
     "r2": "share of the outcome's variance that is predicted",
     "mae": "mean absolute error, in the outcome's unit",
 }

@@ -39,7 +39,10 @@ _DIFFERENCES = frozenset(
     )
 )
 _UNIT_SCORES = frozenset(
-    ("auc", "auroc", "auprc", "brier", "detectable_auc", "accuracy", "c_index")
+    (
+        *("auc", "auroc", "auprc", "brier", "detectable_auc", "accuracy", "c_index"),
+        *("kappa_linear", "concordance"),
+    )
 )
 
 
@@ -88,11 +91,59 @@ def significant(value: float, digits: int = 3) -> str:
     """A number of unknown kind, to so many digits, never in powers of ten for ordinary sizes."""
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else str(value)
-    power = math.floor(math.log10(abs(value)))
-    if -7 <= power < 9:
-        text = fixed(value, max(0, digits - 1 - power))
+    decimals = _decimals(value, digits)
+    if decimals is not None:
+        text = fixed(value, decimals)
         return text.rstrip("0").rstrip(".") if "." in text else text
     return f"{value:.{digits - 1}e}".replace("-", MINUS)
+
+
+def _decimals(value: float, digits: int) -> int | None:
+    """Decimals of so many digits; None for a size that is written in powers of ten."""
+    power = math.floor(math.log10(abs(value)))
+    return max(0, digits - 1 - power) if -7 <= power < 9 else None
+
+
+def _round_as_printed(value: float, digits: int) -> float:
+    """What `significant` prints, as a number."""
+    if value == 0 or not math.isfinite(value):
+        return value
+    decimals = _decimals(value, digits)
+    return float(f"{value:.{digits - 1}e}" if decimals is None else f"{value:.{decimals}f}")
+
+
+WHOLE = 10
+"""Digits of a number that a person set, such as a limit: all of them."""
+
+
+def whole(value: float) -> str:
+    """A number that a person set, such as a limit, with every digit that it has."""
+    return significant(value, WHOLE)
+
+
+def is_same_side(printed: float, value: float, limit: float) -> bool:
+    """Whether a number that is printed for `value` stands to a limit as the value does."""
+    return (printed > limit, printed < limit) == (value > limit, value < limit)
+
+
+def beside(value: float, limit: float, digits: int = 3) -> str:
+    """A number beside the limit that it is held against: to so many digits, and to as many more as
+    it needs so that what is above the limit is never printed as the limit, or below it."""
+    if abs(value - limit) <= 1e-9 * max(abs(value), abs(limit)):
+        return whole(limit)
+    set_limit = _round_as_printed(limit, WHOLE)
+    while digits < WHOLE and not is_same_side(_round_as_printed(value, digits), value, set_limit):
+        digits += 1
+    return significant(value, digits)
+
+
+def claimed(epsilon: float) -> str:
+    """What is guaranteed at most, to three digits or as many more as keep it from being printed as
+    less than it is."""
+    digits = 3
+    while digits < WHOLE and _round_as_printed(epsilon, digits) < epsilon * (1 - 1e-9):
+        digits += 1
+    return significant(epsilon, digits)
 
 
 def share(value: float) -> str:

@@ -54,6 +54,16 @@ def get_stated(estimates: Iterable[Estimate], metric: Metric | str) -> Estimate 
     return found if found is not None and found.value is not None else None
 
 
+def get_furthest(estimates: Iterable[Estimate], name: str) -> Estimate | None:
+    """Of the estimates of one name, each at another class or cut, the one whose value is furthest
+    from its perfect one; one without a value where none has any."""
+    own = [e for e in estimates if e.metric.name == name]
+    stated = [e for e in own if e.value is not None]
+    if not stated:
+        return own[0] if own else None
+    return max(stated, key=lambda e: abs((e.value or 0.0) - (e.chance or 0.0)))
+
+
 def get_ppv(estimates: Iterable[Estimate], prior: float) -> Estimate | None:
     """The positive predictive value where this share of those asked about are members."""
     return next((e for e in estimates if e.metric.name == "ppv" and e.metric.prior == prior), None)

@@ -50,6 +50,16 @@ UTILITY: Mapping[str, Scale] = {
     "calibration_slope": "unbounded",
     "calibration_intercept": "unbounded",
 }
+"""Where the outcome is a class. With more than two classes the calibration estimates have
+`Metric.at`: a class, or where they are ordered a cut."""
+
+UTILITY_OF_ORDER: Mapping[str, Scale] = {
+    "kappa_linear": "difference",
+    "mean_miss": "unbounded",
+    "concordance": "share",
+}
+"""Where there are more than two classes in an order. Kappa is at most 1 and, as a difference of two
+shares, may be negative; a miss is counted in classes."""
 
 UTILITY_OF_NUMBERS: Mapping[str, Scale] = {
     "r2": "unbounded",
@@ -101,6 +111,7 @@ CATALOGUE: Mapping[str, Scale] = {
     **MEMBERSHIP,
     **TRIALS,
     **UTILITY,
+    **UTILITY_OF_ORDER,
     **UTILITY_OF_NUMBERS,
     **UTILITY_OF_TIMES,
     **EPSILON,
@@ -131,6 +142,7 @@ __all__ = [
     "TRIALS",
     "UTILITY",
     "UTILITY_OF_NUMBERS",
+    "UTILITY_OF_ORDER",
     "UTILITY_OF_TIMES",
     "Scale",
 ]

@@ -18,6 +18,7 @@ from privaudit.stats import auc as area_module
 from privaudit.stats import prediction, rates, resample, thresholds
 from privaudit.stats.paired import gap
 from privaudit.stats.patients import by_patient
+from privaudit.stats.precision import average_precision
 
 Bounds = tuple[float, float, float]
 """Difference, lower and upper bound."""
@@ -213,7 +214,7 @@ def drawn(
 def precision(proba: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """Average precision as a function of record weights."""
     asked = prediction.questions(proba, y)
-    return lambda w: np.mean([prediction.average_precision(s, hit, w) for s, hit in asked], axis=0)
+    return lambda w: np.mean([average_precision(s, hit, w) for s, hit in asked], axis=0)
 
 
 __all__ = [

@@ -17,7 +17,9 @@ from privaudit.results import Estimate, GroupResult
 from privaudit.stats import auc as area_module
 from privaudit.stats import prediction, resample, thresholds
 from privaudit.stats._refusal import refuse_estimate
+from privaudit.stats.calibration import calibration, settings, too_few_with_outcome
 from privaudit.stats.membership import Patients, check, too_few
+from privaudit.stats.ordinal import utility_of_order
 from privaudit.stats.patients import by_patient
 from privaudit.stats.rates import wilson
 
@@ -311,29 +313,48 @@ def utility_groups(
     patients: np.ndarray,
     groups: Mapping[str, np.ndarray],
     confidence: float = 0.95,
+    classes: tuple[str, ...] = (),
+    ordered: bool = False,
 ) -> tuple[GroupResult, ...]:
     """For whom the model works less well: AUROC, Brier score and calibration intercept by group.
 
-    groups: name -> (n,) labels. AUROC and calibration want at least 10 patients with and 10 without
-    the outcome (of each class, k > 2: of at least two classes).
+    groups: name -> (n,) labels; classes, ordered: as in `prediction.utility`. AUROC and calibration
+    want at least 10 patients with and 10 without the outcome (k > 2: AUROC of at least two classes,
+    calibration for each class or cut). Ordered classes have their measures in groups too.
     """
     proba, y, ids = prediction.check(proba, y, patients)
+    k = proba.shape[1]
 
     def measure(mask: np.ndarray, n: dict[str, int]) -> Measured:
         p = None
-        if _both_sides(y[mask], ids[mask], proba.shape[1]):
+        shift: tuple[Estimate, ...]
+        if _both_sides(y[mask], ids[mask], k):
             ranked = prediction.auroc(proba[mask], y[mask], ids[mask], n, confidence)
-            shift = prediction.calibration(proba[mask], y[mask], ids[mask], n, confidence)[1]
+            shift = calibration(
+                proba[mask],
+                y[mask],
+                ids[mask],
+                n,
+                confidence,
+                classes=classes,
+                ordered=ordered,
+                names=("calibration_intercept",),
+                group=True,
+            )
             if _both_sides(y[~mask], ids[~mask], proba.shape[1]):
                 p = differ(_area(proba, y, ids, mask), _area(proba, y, ids, ~mask))
         else:
-            reason = prediction.too_few_with_outcome(MIN_CELL, group=True)
-            ranked, shift = (
-                refuse_estimate(Metric(name), reason, chance, n, confidence)
-                for name, chance in (("auroc", 0.5), ("calibration_intercept", 0.0))
+            reason = too_few_with_outcome(MIN_CELL, group=True)
+            ranked = refuse_estimate(Metric("auroc"), reason, 0.5, n, confidence)
+            shift = tuple(
+                refuse_estimate(Metric("calibration_intercept", at=at), reason, 0.0, n, confidence)
+                for at in settings(k, classes, ordered)
             )
         error = prediction.brier(proba[mask], y[mask], ids[mask], n, confidence)
-        return (ranked, error, shift), p
+        of_order: tuple[Estimate, ...] = ()
+        if ordered and k > 2:
+            of_order = utility_of_order(proba[mask], y[mask], ids[mask], n, confidence)
+        return (ranked, error, *of_order, *shift), p
 
     return measure_levels(groups, ids, measure)
 

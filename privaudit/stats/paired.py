@@ -12,7 +12,8 @@ from privaudit.results import Estimate
 from privaudit.stats import auc as area_module
 from privaudit.stats import resample
 from privaudit.stats._refusal import refuse_estimate
-from privaudit.stats.prediction import check, questions, too_few_with_outcome
+from privaudit.stats.calibration import too_few_with_outcome
+from privaudit.stats.prediction import check, questions
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,11 @@ from privaudit.results import Curve, Estimate
 from privaudit.stats import auc as area_module
 from privaudit.stats import resample
 from privaudit.stats._refusal import refuse_estimate
-from privaudit.stats.catalogue import UTILITY
-from privaudit.stats.rates import rate, wilson
-from privaudit.stats.recalibrate import EDGE_PROBABILITY, Separable, intercept, slope
+from privaudit.stats.calibration import calibration, settings
+from privaudit.stats.catalogue import UTILITY, UTILITY_OF_ORDER
+from privaudit.stats.ordinal import utility_of_order
+from privaudit.stats.precision import mean_precision
+from privaudit.stats.rates import rate
 
 CLIP = 1e-15
 """Probabilities are clipped here for the log loss."""
@@ -58,15 +60,18 @@ def utility(
     confidence: float = 0.95,
     rng: np.random.Generator,
     classes: tuple[str, ...] = (),
+    ordered: bool = False,
 ) -> tuple[Estimate, ...]:
     """How well the model ranks and how far its probabilities can be believed.
 
-    proba: (n, k); y: (n,) codes; patients: (n,); classes: names, for refusals. With k > 2: AUROC
-    and average precision are means of one class against the rest over the classes seen with at
-    least one record on each side; calibration stacks all classes' one-against-rest answers. The
-    calibration intercept is fitted with the slope held at 1 (calibration in the large), the slope
-    with a free intercept (Van Calster 2019, BMC Medicine 17:230). `chance` is an answer of the
-    prevalence for everyone; for the two calibration estimates it is the perfect value.
+    proba: (n, k); y: (n,) codes; patients: (n,); classes: their names; ordered: whether their order
+    means something, which with k > 2 adds what `privaudit.stats.ordinal` measures. With k > 2:
+    AUROC and average precision are means of one class against the rest over the classes seen with
+    at least one record on each side; calibration is stated class by class, or cut by cut
+    (`privaudit.stats.calibration`). The calibration intercept is fitted with the slope held at 1
+    (calibration in the large), the slope with a free intercept (Van Calster 2019, BMC Medicine
+    17:230). `chance` is an answer of the prevalence for everyone; for the two calibration estimates
+    it is the perfect value.
     """
     proba, y, ids = check(proba, y, patients)
     k = proba.shape[1]
@@ -75,19 +80,26 @@ def utility(
         n["events"] = int((y == 1).sum())
     if not len(y):
         reason = Reason(ReasonCode.NO_RECORD)
-        return tuple(refuse_estimate(Metric(name), reason, None, n, confidence) for name in UTILITY)
+        asked = _metrics(k, classes, ordered)
+        return tuple(refuse_estimate(metric, reason, None, n, confidence) for metric in asked)
+    of_order = utility_of_order(proba, y, ids, n, confidence) if ordered and k > 2 else ()
     return (
         auroc(proba, y, ids, n, confidence, classes),
         _auprc(proba, y, ids, n, confidence, rng, classes),
         brier(proba, y, ids, n, confidence),
         _log_loss(proba, y, ids, n, confidence),
-        *calibration(proba, y, ids, n, confidence),
+        *of_order,
+        *calibration(proba, y, ids, n, confidence, classes=classes, ordered=ordered),
     )
 
 
-def too_few_with_outcome(least: int, group: bool = False) -> Reason:
-    """Why nothing is stated where too few have the outcome, or do not; group: of one subgroup."""
-    return Reason(ReasonCode.TOO_FEW_WITH_OUTCOME, {"least": least, "group": group})
+def _metrics(k: int, classes: tuple[str, ...], ordered: bool) -> list[Metric]:
+    """Every metric of `utility`."""
+    whole = [name for name in UTILITY if not name.startswith("calibration")]
+    whole += UTILITY_OF_ORDER if ordered and k > 2 else ()
+    parts = settings(k, classes, ordered)
+    apart = [Metric(name, at=at) for at in parts for name in UTILITY if name not in whole]
+    return [*map(Metric, whole), *apart]
 
 
 def questions(proba: np.ndarray, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -127,19 +139,6 @@ def auroc(
     return Estimate(Metric("auroc"), area.value, low, high, 0.5, n, confidence, bound)
 
 
-def average_precision(scores: np.ndarray, positive: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """(resamples,) average precision for weights (resamples, n), ties taken together."""
-    down = np.argsort(-scores, kind="stable")
-    ordered = scores[down]
-    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
-    weight = weight[:, down]
-    named = np.cumsum(weight, axis=1)[:, ends]
-    right = np.cumsum(weight * positive[down], axis=1)[:, ends]
-    gained = np.diff(right, axis=1, prepend=0.0)
-    found = (gained * right / np.maximum(named, 1e-12)).sum(axis=1)
-    return np.asarray(found / np.maximum(right[:, -1], 1e-12))
-
-
 def _auprc(
     proba: np.ndarray,
     y: np.ndarray,
@@ -153,24 +152,10 @@ def _auprc(
     if not asked:
         chance = float((y == 1).mean()) if k == 2 else 1.0
         return refuse_estimate(Metric("auprc"), _one_outcome(classes, k), chance, n, confidence)
-    (code,), clusters = resample.codes(ids)
-
-    def mean(weight: np.ndarray) -> np.ndarray:
-        parts = [average_precision(scores, mask, weight) for scores, mask in asked]
-        return np.asarray(np.mean(parts, axis=0))
-
-    value = float(mean(np.ones((1, len(y))))[0])
-    low, high = resample.percentile(
-        resample.bootstrap(mean, code, clusters, rng), value, confidence
-    )
-    few = min(resample.count(ids[mask]) for _, mask in asked)
-    if value >= 1 or clusters < 2:
-        low = np.minimum(low, wilson(value, few, confidence)[0])
-        high = np.maximum(high, wilson(value, few, confidence)[1])
     chance = float(np.mean([mask.mean() for _, mask in asked]))
-    bounds = min(value, float(low)), max(value, float(high))
-    bound = _over_classes(BoundMethod.BOOTSTRAP, k, len(asked))
-    return Estimate(Metric("auprc"), value, *bounds, chance, n, confidence, bound)
+    bound = _over_classes(BoundMethod.LOGIT_BOOTSTRAP, k, len(asked))
+    found = mean_precision(asked, ids, confidence, rng)
+    return Estimate(Metric("auprc"), *found, chance, n, confidence, bound)
 
 
 def _mean(
@@ -217,31 +202,6 @@ def _log_loss(
     share = np.bincount(y, minlength=proba.shape[1]) / len(y)
     chance = float(-(share[share > 0] * np.log(share[share > 0])).sum())
     return _mean("log_loss", losses, ids, chance, -math.log(CLIP), n, confidence)
-
-
-def calibration(
-    proba: np.ndarray, y: np.ndarray, ids: np.ndarray, n: dict[str, int], confidence: float
-) -> tuple[Estimate, Estimate]:
-    """Slope and intercept of the logistic recalibration, with intervals by patient."""
-    k = proba.shape[1]
-    if k == 2:
-        p, hit, who = proba[:, 1], y == 1, ids
-    else:
-        p, hit, who = proba.ravel(), (np.arange(k)[None] == y[:, None]).ravel(), np.repeat(ids, k)
-    p = np.clip(p, EDGE_PROBABILITY, 1 - EDGE_PROBABILITY)
-    odds = np.log(p) - np.log1p(-p)
-    bound = _over_classes(BoundMethod.RECALIBRATION, k, k)
-    found = []
-    for name, fit, perfect in (
-        ("calibration_slope", slope, 1.0),
-        ("calibration_intercept", intercept, 0.0),
-    ):
-        try:
-            interval = fit(odds, hit.astype(float), who, confidence)
-            found.append(Estimate(Metric(name), *interval, perfect, n, confidence, bound))
-        except Separable as error:
-            found.append(refuse_estimate(Metric(name), error.reason, perfect, n, confidence))
-    return found[0], found[1]
 
 
 def reliability(

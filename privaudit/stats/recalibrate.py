@@ -14,6 +14,9 @@ EDGE_PROBABILITY = 1e-6
 
 MAX_SLOPE = 100.0
 
+MAX_STEP = 2.0
+"""In log odds, by which no step of the fit is longer."""
+
 
 class Separable(Exception):
     """The fit has no finite or stable answer."""
@@ -71,7 +74,7 @@ def _bounds(
 def _fit(
     design: np.ndarray, offset: np.ndarray, hit: np.ndarray, ids: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Newton's method with step halving; coefficients and their variance with patients as
+    """Newton's method with short steps, halved where they fail; coefficients and their variance with patients as
     clusters."""
     from scipy.special import expit
 
@@ -91,7 +94,8 @@ def _fit(
         if np.linalg.cond(curvature) > 1e12:
             raise _unstable()
         step = np.linalg.solve(curvature, gradient)
-        size = 1.0
+        # From far away a full step lands where the curve is flat, and the next one anywhere.
+        size = min(1.0, MAX_STEP / max(float(np.abs(step).max()), MAX_STEP))
         while loss(beta + size * step) > now + 1e-12 * abs(now) and size > 1e-6:
             size /= 2
         beta = beta + size * step

@@ -163,6 +163,7 @@ def test_json_schema_for_editors(capsys: pytest.CaptureFixture[str]) -> None:
     assert not column["additionalProperties"]
     assert set(tree["properties"]["table"]["properties"]) == {
         *("outcome", "classes", "patient", "groups", "ignored", "outcome_kind", "event"),
+        "ordered",
         *("guessed", "missing", "decimal", "thousands", "censored"),
     }
     assert cli.main(["schema"]) == 2

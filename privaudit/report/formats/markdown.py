@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from privaudit.report.formats.shared import MARKS, clean, sort_verdicts, word_outcome, word_state
-from privaudit.report.numbers import significant
+from privaudit.report.numbers import beside, whole
 from privaudit.report.wording.verdicts import (
     name_attack_of,
     name_group_of,
@@ -62,7 +62,7 @@ def table(verdicts: Verdicts) -> list[str]:
             one.subject,
             name_group_of(one) or "all",
             name_attack_of(one),
-            "" if one.value is None else significant(one.value),
+            "" if one.value is None else beside(one.value, one.limit),
             _bounds(one),
             _limit(one),
         )
@@ -97,12 +97,12 @@ def notes(verdicts: Verdicts) -> list[str]:
 def _limit(one: Verdict) -> str:
     if one.kind == "coverage":
         return "tested and limited"
-    return f"{'at least' if one.at_least else 'at most'} {significant(one.limit)}"
+    return f"{'at least' if one.at_least else 'at most'} {whole(one.limit)}"
 
 
 def _bounds(one: Verdict) -> str:
     if one.lower is None and one.upper is None:
         return ""
-    low = "" if one.lower is None else significant(one.lower)
-    high = "" if one.upper is None else significant(one.upper)
+    low = "" if one.lower is None else beside(one.lower, one.limit)
+    high = "" if one.upper is None else beside(one.upper, one.limit)
     return f"{low} to {high}" if low and high else (f"from {low}" if low else f"to {high}")

@@ -64,7 +64,7 @@ def _draw_guarantees(audit: Audit) -> list[Block]:
         rows.append(
             (
                 s.name,
-                words.UNCLAIMED if s.claim.epsilon is None else n.significant(s.claim.epsilon),
+                words.UNCLAIMED if s.claim.epsilon is None else n.claimed(s.claim.epsilon),
                 _word_bound(s),
                 n.cell_text(utility),
                 n.cell_text(risk),

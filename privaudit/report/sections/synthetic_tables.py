@@ -23,7 +23,7 @@ from privaudit.report.blocks import (
     embolden,
     make_table,
 )
-from privaudit.report.reading import get, overlap
+from privaudit.report.reading import get, get_furthest, overlap
 from privaudit.report.series import differs_from_rest
 from privaudit.report.wording import summary
 from privaudit.report.wording import synthetic_tables as words
@@ -100,15 +100,19 @@ def _build_utility(shown: list[Pair]) -> list[Block]:
             n.cell_text(get(u.real, "auroc")),
             n.cell_text(get(u.synthetic, "auroc")),
             embolden(n.estimate_text(u.loss), _excludes_zero(u.loss)),
-            n.cell_text(get(u.synthetic, "calibration_slope")),
-            n.cell_text(get(u.synthetic, "calibration_intercept")),
+            *(
+                words.word_furthest(get_furthest(u.synthetic, name))
+                for name in ("calibration_slope", "calibration_intercept")
+            ),
         )
         for s, f in shown
         for u in f.utility
     ]
     if not rows:
         return []
-    columns, notes = words.UTILITY_COLUMNS, (words.UTILITY_NOTE,)
+    columns, notes = words.UTILITY_COLUMNS, [words.UTILITY_NOTE]
+    if any(e.metric.at is not None for _, f in shown for u in f.utility for e in u.synthetic):
+        notes.append(words.UTILITY_FURTHEST)
     return [
         Heading(words.UTILITY_HEADING, "synthetic-utility"),
         Prose(words.UTILITY),

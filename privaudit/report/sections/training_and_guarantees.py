@@ -20,12 +20,20 @@ from privaudit.report.kinds import get_kind, get_kinds, get_utility_metric
 from privaudit.report.reading import get, get_detailed, get_stated
 from privaudit.report.wording import training_and_guarantees as words
 from privaudit.report.wording.knowledge import method_notes
-from privaudit.report.wording.metrics import capitalise, explain_reading, name_metric
+from privaudit.report.wording.metrics import (
+    capitalise,
+    explain_reading,
+    name_metric,
+    name_setting,
+)
 from privaudit.report.wording.page import find_forbidden
 from privaudit.report.wording.reasons_and_caveats import word_caveat
 from privaudit.report.wording.releases import name_column, name_subset
 from privaudit.results import Audit, Curve, Estimate, Subject
 from privaudit.verdicts import Verdicts
+
+PARTS = ("calibration_slope", "calibration_intercept")
+"""What is stated of each outcome, or cut, where there are more than two."""
 
 
 def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
@@ -75,7 +83,8 @@ def describe_method(audit: Audit, subject: Subject) -> str:
 def _build_utility(audit: Audit, head: str) -> list[Block]:
     """Utility on held-out patients, and AUROC or R2 on training patients for contrast."""
     measure = get_utility_metric(audit)
-    metrics = list(dict.fromkeys(e.metric for s in audit.subjects for e in s.utility))
+    found = dict.fromkeys(e.metric for s in audit.subjects for e in s.utility)
+    metrics = [metric for metric in found if metric.at is None]
     rows, overfitted = [], []
     for s in audit.subjects:
         if not s.utility:
@@ -94,7 +103,31 @@ def _build_utility(audit: Audit, head: str) -> list[Block]:
     columns = (head, *titles, words.title_training(measure))
     table = make_table(words.UTILITY_CAPTION, columns, rows, 1, notes)
     text = words.word_overfitting(overfitted, len(audit.subjects))
-    return [table, *([Prose(text)] if overfitted else [])]
+    return [table, *([Prose(text)] if overfitted else []), *_build_parts(audit, head)]
+
+
+def _build_parts(audit: Audit, head: str) -> list[Block]:
+    """What is stated outcome by outcome, or cut by cut: calibration of more than two outcomes."""
+    rows = [
+        (
+            s.name,
+            capitalise(name_setting(at)),
+            *(n.cell_text(get(s.utility, Metric(name, at=at))) for name in PARTS),
+        )
+        for s in audit.subjects
+        for at in dict.fromkeys(e.metric.at for e in s.utility)
+        if at is not None
+    ]
+    if not rows:
+        return []
+    metrics = [Metric(name) for name in PARTS]
+    titles = [capitalise(name_metric(metric)) for metric in metrics]
+    notes = [
+        f"{title}: {explain_reading(metric)}."
+        for title, metric in zip(titles, metrics, strict=True)
+    ]
+    columns = (head, words.PART, *titles)
+    return [make_table(words.PARTS_CAPTION, columns, rows, 2, notes)]
 
 
 def _is_above(one: Estimate, two: Estimate) -> bool:

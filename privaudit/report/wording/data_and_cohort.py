@@ -45,5 +45,6 @@ def word_shape(data: Data) -> str:
         return f"The outcome is the number “{data.title}”. The inputs are {' and '.join(parts)}."
     if data.outcome_kind == "time":
         return f"The outcome is the time to “{data.title}”. The inputs are {' and '.join(parts)}."
-    classes = f", one of {len(data.classes)} classes" if len(data.classes) > 2 else ""
+    kind = "ordered classes" if data.ordered else "classes"
+    classes = f", one of {len(data.classes)} {kind}" if len(data.classes) > 2 else ""
     return f"The outcome is “{data.positive}”{classes}. The inputs are {' and '.join(parts)}."

@@ -52,6 +52,8 @@ def name_setting(setting: Setting | None) -> str:
         return ""
     if setting.kind == "neighbours":
         return f"{setting} records"
+    if setting.kind == "cut":
+        return f"at or above “{setting}”"
     return str(setting)
 
 

@@ -87,10 +87,10 @@ def word_measured(v: Verdict, value: float | None) -> str:
     ending = v.metric[v.metric.rfind(".") + 1 :]
     if ending in _RATES and v.kind != "regression":
         base = n.base_of(v.fpr) if v.fpr is not None else 100
-        return f"{n.significant(value * base)}{n.NBSP}in{n.NBSP}{base:,}"
+        return f"{n.beside(value * base, v.limit * base)}{n.NBSP}in{n.NBSP}{base:,}"
     if ending in _POINTS or ending in _RATES:
-        return f"{n.significant(value * 100)}{n.NBSP}in{n.NBSP}100"
-    return n.significant(value)
+        return f"{n.beside(value * 100, v.limit * 100)}{n.NBSP}in{n.NBSP}100"
+    return n.beside(value, v.limit)
 
 
 def word_place(v: Verdict) -> str:

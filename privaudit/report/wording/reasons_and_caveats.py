@@ -65,7 +65,12 @@ def describe_bound(bound: Bound) -> str:
 
 
 def _show(params: Mapping[str, Param]) -> dict[str, str]:
-    return {name: _word(name, value) for name, value in params.items()}
+    shown = {name: _word(name, value) for name, value in params.items()}
+    bound, claimed = params.get("bound"), params.get("claimed")
+    if isinstance(bound, int | float) and isinstance(claimed, int | float):
+        # A bound above what is claimed is never printed as what is claimed.
+        shown |= {"bound": n.beside(bound, claimed), "claimed": n.claimed(claimed)}
+    return shown
 
 
 def _word(name: str, value: Param) -> str:

@@ -216,7 +216,8 @@ IN_CONTROL = "in the control"
 
 def word_bound(attack: str, e: Estimate, epsilon: float | None) -> str:
     """A lower bound on epsilon beside what is claimed."""
-    shown = n.significant(e.value) if e.value else ""
+    value, claim = e.value or 0.0, 0.0 if epsilon is None else epsilon
+    shown = n.beside(value, claim) if value else ""
     text = (
         f"{attack}: the attack shows an epsilon of at least {shown}"
         if shown
@@ -224,7 +225,7 @@ def word_bound(attack: str, e: Estimate, epsilon: float | None) -> str:
     )
     if epsilon is None:
         return f"{text}; no epsilon is claimed."
-    return f"{text}, where {n.significant(epsilon)} is claimed."
+    return f"{text}, where {n.claimed(epsilon)} is claimed."
 
 
 def word_unresolved(skipped: int, failed: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from privaudit.report import numbers as n
+from privaudit.report.wording.metrics import name_setting
 from privaudit.results import Estimate
 
 INTRO = (
@@ -53,6 +54,7 @@ UTILITY_NOTE = (
     "Calibration of the models trained on synthetic records: a slope of 1 and an intercept of 0 "
     "are ideal; the intercept follows the prevalence above."
 )
+UTILITY_FURTHEST = "Of several outcomes, or cuts, the one that is furthest from ideal is shown."
 
 FIDELITY_HEADING = "Fidelity"
 FIDELITY = (
@@ -68,6 +70,12 @@ FIDELITY_COLUMNS = (
     "Correlation error with the outcome",
     "Discriminator AUC",
 )
+
+
+def word_furthest(e: Estimate | None) -> str:
+    """`0.81 (0.70 to 0.92)`, with the outcome or cut that it is of, where there are several."""
+    at = "" if e is None or e.value is None else name_setting(e.metric.at)
+    return f"{n.cell_text(e)}, {at}" if at else n.cell_text(e)
 
 
 def word_with_reference(e: Estimate | None, reference: float | None) -> str:

@@ -13,6 +13,8 @@ from privaudit.results import ClaimText, ComposedClaim, Estimate
 WAYS_CAPTION = "How each release was trained, and what guarantee is claimed"
 WAYS_COLUMNS = ("Learner", "Method", "Guarantee")
 UTILITY_CAPTION = "Utility on held-out patients, with intervals"
+PARTS_CAPTION = "Calibration on held-out patients, outcome by outcome"
+PART = "Outcome or cut"
 SETTINGS_CAPTION = "Settings and cost of training"
 SETTINGS_COLUMNS = ("Settings", "Cost")
 NOTES = "Notes on the training"
@@ -67,7 +69,7 @@ def word_apart(relations: Sequence[tuple[str, str]]) -> str:
 def word_budget(c: ClaimText | ComposedClaim) -> str:
     """Epsilon and delta."""
     delta = n.significant(c.delta, 2) if c.delta else "0"
-    return f"{n.significant(c.epsilon or 0.0)}, delta {delta}"
+    return f"{n.claimed(c.epsilon or 0.0)}, delta {delta}"
 
 
 def word_overfitting(models: Sequence[str], all_releases: int) -> str:

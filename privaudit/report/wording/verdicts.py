@@ -13,11 +13,11 @@ import math
 from collections.abc import Callable, Mapping
 
 from privaudit.facts import LOST_REFITS, Caveat, CaveatCode, Group, Param, Reason, ReasonCode
-from privaudit.report.numbers import significant
+from privaudit.report.numbers import beside, is_same_side, significant, whole
 from privaudit.report.wording import reasons_and_caveats as facts
 from privaudit.report.wording.access import name_access
 from privaudit.report.wording.classes import name_family
-from privaudit.report.wording.metrics import MEANINGS
+from privaudit.report.wording.metrics import MEANINGS, name_setting
 from privaudit.report.wording.tables import read_table
 from privaudit.verdicts import BROKEN, Kind, Verdict, Verdicts
 
@@ -34,6 +34,9 @@ LISTING = (
 
 HIGHEST = (ReasonCode.WITHIN_BOUND, ReasonCode.NOT_PROVED_ABOVE)
 """Reasons for which the highest of several attacks stands."""
+
+MAX_DECIMALS = 7
+"""Decimals of a count that keep it apart from a limit."""
 
 EPSILON = ("epsilon.claimed", "epsilon.delta", "epsilon.lower_bound")
 """Metrics of a policy that are no shares."""
@@ -53,11 +56,24 @@ def choose_base(*shares: float | None) -> int:
     return next((base for base in (100, 1_000, 10_000) if least * base >= 0.95), 100_000)
 
 
-def count_in(share: float, base: int) -> str:
-    """So many of `base`: one decimal below 10, none above; minus as a real minus."""
+def count_in(share: float, base: int, limit: float | None = None) -> str:
+    """So many of `base`: one decimal below 10, none above; minus as a real minus.
+
+    limit: a share that it is held against; what is above it is never printed as the limit, or below
+    it, and the limit itself is printed whole.
+    """
     number = share * base
-    text = f"{number:,.1f}" if abs(number) < 9.95 else f"{number:,.0f}"
-    text = text.removesuffix(".0")
+    decimals = 1 if abs(number) < 9.95 else 0
+    if limit is not None:
+        most = float(f"{limit * base:.{MAX_DECIMALS}f}")
+        if abs(number - most) <= 10.0**-MAX_DECIMALS:
+            return whole(most)
+        while decimals < MAX_DECIMALS:
+            if is_same_side(float(f"{number:.{decimals}f}"), number, most):
+                break
+            decimals += 1
+    text = f"{number:,.{decimals}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
     return ("0" if text == "-0" else text).replace("-", "\u2212")
 
 
@@ -90,17 +106,17 @@ def _amount(v: Verdict, value: float | None) -> str:
     if value is None:
         return "no bound"
     if v.kind != "limit" or v.metric in EPSILON:
-        return significant(value)
+        return beside(value, v.limit)
     base = _base(v)
-    return f"{count_in(value, base)} in {base:,}"
+    return f"{count_in(value, base, v.limit)} in {base:,}"
 
 
 def _interval(v: Verdict) -> str:
     if v.low is None or v.high is None:
         return ""
-    low, high = significant(v.low), significant(v.high)
+    low, high = beside(v.low, v.limit), beside(v.high, v.limit)
     if v.kind == "limit" and v.metric not in EPSILON:
-        low, high = count_in(v.low, _base(v)), count_in(v.high, _base(v))
+        low, high = (count_in(bound, _base(v), v.limit) for bound in (v.low, v.high))
     return f" ({_percent(v.confidence)} interval {low} to {high})"
 
 
@@ -121,8 +137,10 @@ def name_group_of(v: Verdict) -> str:
 
 def name_attack_of(v: Verdict, label: Label = str) -> str:
     """The attack and the series of it that decided: `attribute (sex)`; nothing where none did."""
-    name = label(v.attack) if v.attack else ""
-    return f"{name} ({v.setting})".strip() if v.setting is not None else name
+    if not v.attack:
+        return name_setting(v.setting)
+    name = label(v.attack)
+    return f"{name} ({v.setting})" if v.setting is not None else name
 
 
 def word_rule(
@@ -143,8 +161,8 @@ def word_rule(
     if prior is not None:
         text += f" at a prior of {_percent(prior)}"
     if kind == "regression":
-        return f"{text}, at most {significant(limit)} worse than the baseline"
-    return f"{text}, {'at least' if at_least else 'at most'} {significant(limit)}"
+        return f"{text}, at most {whole(limit)} worse than the baseline"
+    return f"{text}, {'at least' if at_least else 'at most'} {whole(limit)}"
 
 
 def word_rule_of(v: Verdict) -> str:
@@ -156,8 +174,8 @@ def word_numbers(v: Verdict, label: Label = str) -> str:
     """Attack, value and limit in a few words: `lira: 0.52, at most 0.6`."""
     if v.kind == "coverage":
         return "to be tested and limited"
-    value = "no number" if v.value is None else significant(v.value)
-    limit = f"{'at least' if v.at_least else 'at most'} {significant(v.limit)}"
+    value = "no number" if v.value is None else beside(v.value, v.limit)
+    limit = f"{'at least' if v.at_least else 'at most'} {whole(v.limit)}"
     attack = name_attack_of(v, label)
     return f"{f'{attack}: ' if attack else ''}{value}, {limit}"
 
@@ -197,19 +215,19 @@ def _word_finding(v: Verdict, label: Label) -> str:
         Who=_capital(who),
         meaning=meaning,
         Meaning=_capital(meaning),
-        measure=_name_measure("" if v.number is None else v.number.name),
+        measure=_name_measure(v),
         what="delta" if v.metric == "epsilon.delta" else "epsilon",
-        plain=significant(value),
-        plain_limit=significant(v.limit),
+        plain=beside(value, v.limit),
+        plain_limit=whole(v.limit),
         asked="at least" if v.at_least else "at most",
         confidence=_percent(v.confidence),
         fpr=_percent(rate),
         rate=f"{count_in(rate, choose_base(rate))} in {choose_base(rate):,}",
         base=base,
         interval=_interval(v),
-        found=count_in(value, base),
-        limit=count_in(v.limit, base),
-        chance="" if v.chance is None else count_in(v.chance, base),
+        found=count_in(value, base, v.limit),
+        limit=count_in(v.limit, base, v.limit),
+        chance="" if v.chance is None else count_in(v.chance, base, v.limit),
         runs_before=v.n.get("baseline_runs", 0),
         runs_after=v.n.get("candidate_runs", 0),
         **_params(v),
@@ -242,13 +260,24 @@ def _choose_finding(v: Verdict) -> str:
 
 def _params(v: Verdict) -> dict[str, str]:
     """The parameters of the reason, as they are printed."""
-    return {f"p_{name}": _show(value) for name, value in v.reason.params.items()}
+    shown = {f"p_{name}": _show(value) for name, value in v.reason.params.items()}
+    held = {"epsilon.claimed": "epsilon", "epsilon.delta": "delta", "epsilon.lower_bound": "most"}
+    against = v.reason.params.get(held.get(v.metric, ""))
+    if isinstance(against, int | float):
+        shown[f"p_{held[v.metric]}"] = beside(against, v.limit)
+    return shown
 
 
-def _name_measure(name: str) -> str:
+def _name_measure(v: Verdict) -> str:
+    name = "" if v.number is None else v.number.name
+    part = "" if v.attack else name_setting(v.setting)
+    return f"{_name_plainly(name)}{f' ({part})' if part else ''}"
+
+
+def _name_plainly(name: str) -> str:
     known = {"auroc": "AUROC", "auprc": "AUPRC", "brier": "Brier score"}
     known |= {"r2": "R2", "mae": "mean absolute error", "rmse": "root mean squared error"}
-    known |= {"c_index": "C-index"}
+    known |= {"c_index": "C-index", "kappa_linear": "linear kappa", "mean_miss": "mean miss"}
     known |= {"prediction_slope": "calibration slope"}
     return known.get(name, name.replace("_", " "))
 
@@ -332,7 +361,7 @@ def word_remedy(v: Verdict) -> str:
         family=v.metric.partition(".")[0],
         lacking=_number(p.get("wanted", 0)) - v.n.get("candidate_runs", 0),
         what="delta" if v.metric == "epsilon.delta" else "epsilon",
-        plain_limit=significant(v.limit),
+        plain_limit=whole(v.limit),
         **_params(v),
     )
     if v.group is not None and v.state in BROKEN:
@@ -397,7 +426,10 @@ def word_note(note: Caveat, untrained: Mapping[str, Reason] | None = None) -> st
     if note.code is CaveatCode.LIMIT_BELOW_RESOLUTION:
         limit, least = _number(p["limit"]), _number(p["least"])
         base = choose_base(limit, least)
-        shown: dict[str, object] = {"limit": count_in(limit, base), "least": count_in(least, base)}
+        shown: dict[str, object] = {
+            "limit": count_in(limit, base, limit),
+            "least": count_in(least, base, limit),
+        }
         text = text.format(**{**p, **shown, "base": base})
     elif note.code is CaveatCode.LEFT_OUT:
         text = _word_left_out(text, p)

@@ -428,6 +428,24 @@ Combine = Literal["add", "add_centred", "largest"]
 
 
 @dataclass(frozen=True, eq=False)
+class Pairs:
+    """What complementary refits say of every audit patient, one number a patient and pair.
+
+    Of one pair, each patient was trained on in exactly one refit. patients: (n,) ids; first:
+    (pairs, n) bool, whether it was the first of the two; moved: (ways, pairs, n), by how much the
+    first is surer of what was recorded, less the median over patients, for each way of reading a
+    patient's records; coins: (ways, pairs, n) bool, fair, for ties. limit: share of pairs beyond
+    which a patient counts as at risk. No pair where refits are no complements of each other.
+    """
+
+    patients: np.ndarray
+    first: np.ndarray
+    moved: np.ndarray
+    coins: np.ndarray
+    limit: float
+
+
+@dataclass(frozen=True, eq=False)
 class Scores:
     """Evidence of a membership game, one score a record: higher = more surely a member.
 
@@ -435,13 +453,15 @@ class Scores:
     scores of one patient's records become the patient's. "add": they are log likelihood ratios, 0
     where a record says nothing. "add_centred": they are added after the mean over all records is
     taken away, so that what a patient's score says is evidence and not how many records there are.
-    "largest": the patient is found where one record is, as with copies.
+    "largest": the patient is found where one record is, as with copies. pairs: where the attack
+    reads every patient's own risk.
     """
 
     members: np.ndarray
     nonmembers: np.ndarray
     randomised: bool = False
     combine: Combine = "add_centred"
+    pairs: Pairs | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -572,6 +592,7 @@ __all__ = [
     "Mechanism",
     "Method",
     "Model",
+    "Pairs",
     "Predictor",
     "Prepared",
     "Progress",

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from privaudit import stats
-from privaudit.contracts import Claim, Scores, Trials
+from privaudit.contracts import Claim, Pairs, Scores, Trials
 from privaudit.engine.groups import Groups, read_groups
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode, Setting
 from privaudit.records import Split
-from privaudit.results import ClaimText, from_tree, to_tree
+from privaudit.results import ClaimText, GroupResult, from_tree, to_tree
 from privaudit.seeds import Seeds
 
 DELTA = 1e-5
@@ -88,7 +88,20 @@ def judge(
         curves = []
         if not brief:
             curves.append(stats.roc(evidence, patients=ids, confidence=confidence, rng=rng))
-        return {"estimates": to_tree(found), "curves": to_tree(curves), "caveats": []}
+        groups: tuple[GroupResult, ...] = ()
+        if evidence.pairs is not None and not brief:
+            found += stats.patients_at_risk(evidence, patients=ids, confidence=confidence, rng=rng)
+            line = stats.risk_curve(evidence, confidence=confidence)
+            curves += [] if line is None else [line]
+            groups = stats.over_represented(
+                evidence, groups=read_groups(split), patients=ids, confidence=confidence
+            )
+        return {
+            "estimates": to_tree(found),
+            "curves": to_tree(curves),
+            "caveats": [],
+            "over_represented": to_tree(groups),
+        }
     series = {at: _with_patients(trials) for at, trials in series_of(evidence).items()}
     found = stats.estimates(series, patients=None, confidence=confidence, rng=rng)
     curves = [
@@ -143,16 +156,20 @@ def _budgets(series: Series) -> list[dict[Setting, Trials]]:
     return [line for line in lines.values() if len(line) > 1]
 
 
+_PAIRS = "pairs_"
+_PAIR_ARRAYS = ("patients", "first", "moved", "coins")
 _PARTS = ("success", "control", "guess", "patients", "control_patients")
 
 
 def arrays(evidence: Evidence) -> dict[str, np.ndarray]:
     """Evidence as named arrays, for `restricted/`; a setting is stored as JSON."""
     if isinstance(evidence, Scores):
+        own = {} if evidence.pairs is None else vars(evidence.pairs)
         return {
             "members": np.asarray(evidence.members, dtype=np.float64),
             "nonmembers": np.asarray(evidence.nonmembers, dtype=np.float64),
             "randomised": np.array(evidence.randomised),
+            **{f"{_PAIRS}{name}": np.asarray(part) for name, part in own.items()},
         }
     found = {}
     for index, (at, trials) in enumerate(series_of(evidence).items()):
@@ -187,7 +204,11 @@ def evidence_of(stored: Mapping[str, np.ndarray]) -> Scores | Series:
 
 def scores(stored: Mapping[str, np.ndarray]) -> Scores:
     """Membership scores back from the arrays that `arrays` made."""
-    return Scores(stored["members"], stored["nonmembers"], bool(stored["randomised"]))
+    found = Scores(stored["members"], stored["nonmembers"], bool(stored["randomised"]))
+    own = {part: stored[f"{_PAIRS}{part}"] for part in _PAIR_ARRAYS if f"{_PAIRS}{part}" in stored}
+    if not own:
+        return found
+    return replace(found, pairs=Pairs(**own, limit=float(stored[f"{_PAIRS}limit"])))
 
 
 def subject(

@@ -27,6 +27,7 @@ from privaudit.stats.headline import (
 )
 from privaudit.stats.membership import curve as roc
 from privaudit.stats.membership import membership
+from privaudit.stats.patient_risk import over_represented, patients_at_risk, risk_curve
 from privaudit.stats.prediction import reliability, utility
 from privaudit.stats.regression import utility_groups_of_numbers, utility_of_numbers
 from privaudit.stats.survival import utility_groups_of_times, utility_of_times
@@ -83,7 +84,10 @@ __all__ = [
     "control_state",
     "estimates",
     "lower_bounds",
+    "over_represented",
+    "patients_at_risk",
     "reliability",
+    "risk_curve",
     "roc",
     "score_groups",
     "strength",

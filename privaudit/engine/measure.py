@@ -202,6 +202,13 @@ def evidence_of(stored: Mapping[str, np.ndarray]) -> Scores | Series:
     return series
 
 
+def list_patients(stored: Mapping[str, np.ndarray], split: Split) -> dict[str, np.ndarray]:
+    """Columns of what was found of every patient, none where an attack does not judge each."""
+    if f"{_PAIRS}limit" not in stored:
+        return {}
+    return stats.list_patients(scores(stored), patients(split))
+
+
 def scores(stored: Mapping[str, np.ndarray]) -> Scores:
     """Membership scores back from the arrays that `arrays` made."""
     found = Scores(stored["members"], stored["nonmembers"], bool(stored["randomised"]))

@@ -11,9 +11,9 @@ NOT_TESTED = (
 )
 UNIT = (
     "The first three columns are about the way of training and all audit patients, trained on or "
-    "not: whoever is told apart here could be told apart in a model trained this way on a half that "
-    "has them. The last is about the released model and its training patients. A patient counts "
-    "once, whichever attack finds them."
+    "not: whoever is told apart here could be told apart in a model that is trained this way on a "
+    "half that has them. The last is about the released model and its training patients. A patient "
+    "counts once, whichever attack finds them."
 )
 CAPTION = "Patients at risk, each judged by themselves"
 COLUMNS = (
@@ -27,9 +27,10 @@ FALSE_NOTE = (
     "list of names stays in restricted/patients/. A count of fewer than 10 is not shown."
 )
 HALVES_NOTE = (
-    "Models are compared within complementary halves of the audit patients. Their difference varies "
-    "as that of two models of separate patients would, so an attacker who holds the candidates "
-    "may be right somewhat more often than is stated here."
+    "Models are compared within complementary halves of the audit patients, where their difference "
+    "varies as that of two models of separate patients does: the attacker holds similar patients. "
+    "One who holds the candidates themselves, and knows that half of them were trained on, may be "
+    "right more often."
 )
 X, Y = "told apart in more than this share of pairs (0.5: guessing)", "share of patients"
 GROUPS_COLUMNS = ("Group", "Named", "Patients", "Adjusted p-value")
@@ -38,7 +39,6 @@ GROUPS_NOTE = (
     "groups (Holm)."
 )
 SUPPRESSED = "not shown"
-ALMOST_SURELY = 0.9
 
 
 def word_intro(limit: float) -> str:

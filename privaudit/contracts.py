@@ -428,19 +428,39 @@ Combine = Literal["add", "largest"]
 
 
 @dataclass(frozen=True, eq=False)
+class Pairs:
+    """What complementary refits say of every audit patient, one number a patient and pair.
+
+    Of one pair, each patient was trained on in exactly one refit. patients: (n,) ids; first:
+    (pairs, n) bool, whether it was the first of the two; moved: (ways, pairs, n), by how much the
+    first is surer of what was recorded, less the median over patients, for each way of reading a
+    patient's records; coins: (ways, pairs, n) bool, fair, for ties. limit: share of pairs beyond
+    which a patient counts as at risk. No pair where refits are no complements of each other.
+    """
+
+    patients: np.ndarray
+    first: np.ndarray
+    moved: np.ndarray
+    coins: np.ndarray
+    limit: float
+
+
+@dataclass(frozen=True, eq=False)
 class Scores:
     """Evidence of a membership game, one score a record: higher = more surely a member.
 
     randomised: membership was assigned at random, each patient with equal chance. combine: how the
     scores of one patient's records become the patient's. "add": as log likelihood ratios are, after
     the mean over all records of both pools is taken away, so that a sum is evidence and not a count
-    of records. "largest": the patient is found where one record is, as with copies.
+    of records. "largest": the patient is found where one record is, as with copies. pairs: where
+    the attack reads every patient's own risk.
     """
 
     members: np.ndarray
     nonmembers: np.ndarray
     randomised: bool = False
     combine: Combine = "add"
+    pairs: Pairs | None = None
 
 
 Rows = Literal["each", "any", "best", "surest"]
@@ -586,6 +606,7 @@ __all__ = [
     "Mechanism",
     "Method",
     "Model",
+    "Pairs",
     "Predictor",
     "Prepared",
     "Progress",

@@ -57,6 +57,10 @@ class ReasonCode(StrEnum):
     EQUAL_PREDICTIONS = "equal_predictions"
     SEPARATED_OUTCOMES = "separated_outcomes"
     NO_STABLE_FIT = "no_stable_fit"
+    TOO_FEW_REFITS = "too_few_refits"
+    REFITS_NOT_PAIRED = "refits_not_paired"
+    NAMED_WITHOUT_LEAK = "named_without_leak"
+    PLANTED_PATIENTS_MISSED = "planted_patients_missed"
 
     # --- a number of a synthetic table (privaudit.fidelity)
     SMALL_CELL = "small_cell"
@@ -156,6 +160,7 @@ REASON_PARAMS: Mapping[ReasonCode, tuple[str, ...]] = {
     ReasonCode.TOO_FEW_PATIENTS: ("least",),
     ReasonCode.TOO_FEW_ASSIGNMENTS: ("more", "have"),
     ReasonCode.UNBALANCED_ASSIGNMENT: ("members", "patients"),
+    ReasonCode.TOO_FEW_REFITS: ("wanted", "refits"),
     ReasonCode.WITHIN_BOUND: ("others", "weak"),
     ReasonCode.EXCEEDS_BOUND: ("adjusted", "others", "listed", "table"),
     ReasonCode.MISSES_MINIMUM: ("adjusted",),
@@ -508,6 +513,8 @@ class BoundMethod(StrEnum):
     PAIRED_BOOTSTRAP_NEWCOMBE = "paired_bootstrap_newcombe"
     PAIRED_MEAN = "paired_mean"
     MOVER = "mover"
+    COMPLEMENTARY_PAIRS = "complementary_pairs"
+    FALSE_DISCOVERY = "false_discovery"
 
     # --- a synthetic table (privaudit.fidelity)
     LINEARISED = "linearised"

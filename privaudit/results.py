@@ -51,10 +51,11 @@ class Curve:
     """A line to draw, with its band. Points that rest on fewer than 10 patients are left out.
 
     kind: "roc" (x: false positive rate, y: true positive rate), "reliability" (x: predicted, y:
-    observed share), or "budget" (x: an attack's budget in `unit`, y: the rate that `metric` names).
+    observed share), "budget" (x: an attack's budget in `unit`, y: the rate that `metric` names), or
+    "survival" (x: how often a patient is told apart, y: the share of patients who are more often).
     """
 
-    kind: Literal["roc", "reliability", "budget"]
+    kind: Literal["roc", "reliability", "budget", "survival"]
     metric: Metric
     x: tuple[float, ...]
     y: tuple[float, ...]
@@ -84,6 +85,7 @@ class Finding:
 
     estimates: the unit is the patient. by_record: the same with every record for itself, where some
     patient has several; a second line, which no verdict reads.
+    over_represented: of the patients who are named one by one, the share in every group.
     """
 
     attack: str
@@ -96,6 +98,7 @@ class Finding:
     caveats: tuple[Caveat, ...] = ()
     seconds: float = 0.0
     by_record: tuple[Estimate, ...] = ()
+    over_represented: tuple[GroupResult, ...] = ()
     kind: Literal["finding"] = "finding"
 
 
@@ -544,6 +547,7 @@ def _refuse_contradictions(audit: Audit) -> None:
         table = subject.fidelity
         fidelity = () if table is None else (table.estimates, table.by_record)
         groups = [*subject.utility_groups, *(g for one in findings for g in one.groups)]
+        groups += [g for one in findings for g in one.over_represented]
         for part in (
             subject.utility,
             subject.utility_members,

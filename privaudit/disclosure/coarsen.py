@@ -274,6 +274,7 @@ class _Rounding:
             by_record=self.estimates(one.by_record, ATTACKS),
             curves=tuple(self.curve(curve, ATTACKS) for curve in one.curves),
             groups=tuple(self.group(group, ATTACKS) for group in one.groups),
+            over_represented=tuple(self.group(group, ATTACKS) for group in one.over_represented),
             caveats=self.caveats(one.caveats),
         )
 

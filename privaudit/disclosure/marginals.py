@@ -15,6 +15,8 @@ from privaudit.stats.catalogue import (
     EPSILON,
     FIDELITY,
     MEMBERSHIP,
+    PATIENTS,
+    SURVIVAL,
     TRIALS,
     UTILITY,
     UTILITY_OF_NUMBERS,
@@ -128,6 +130,7 @@ PEOPLE = ("patients", "member_patients", "nonmember_patients", "members", "nonme
 
 METRICS: Mapping[str, States] = {
     **dict.fromkeys(MEMBERSHIP, States.SUCCESSES),
+    **dict.fromkeys((*PATIENTS, *SURVIVAL), States.SUCCESSES),
     **dict.fromkeys(EPSILON, States.SUCCESSES),
     **dict.fromkeys(TRIALS, States.SUCCESSES),
     **dict.fromkeys(UTILITY, States.OUTCOMES),

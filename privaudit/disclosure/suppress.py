@@ -13,6 +13,7 @@ from privaudit.disclosure import marginals
 from privaudit.disclosure.cohort import show_facts, show_flow
 from privaudit.disclosure.columns import show_columns
 from privaudit.disclosure.marginals import States
+from privaudit.disclosure.named import find_few_named, hide_few_named
 from privaudit.disclosure.tables import Hidden, find_hidden
 from privaudit.disclosure_limits import MIN_CELL, WITHHELD
 from privaudit.facts import Caveat, Param, Reason, ReasonCode, Setting
@@ -129,12 +130,15 @@ class _Door:
             a.value is not None and b.value is None
             for a, b in zip(f.estimates, estimates, strict=True)
         )
+        few = find_few_named(f.estimates)
+        estimates = tuple(withhold(e) if e.metric.name in few else e for e in estimates)
         return replace(
             f,
             estimates=estimates,
             by_record=() if hide or lost else by_record,
             curves=() if hide or lost else f.curves,
             groups=self.groups(f.groups),
+            over_represented=hide_few_named(self.groups(f.over_represented)),
             caveats=tuple(map(self.caveat, f.caveats)),
         )
 

@@ -33,6 +33,7 @@ source data. It must not be shared, attached, uploaded or committed.
 - `split.npz` is the list of training and held-out patients, with patient keys.
 - `answers/` holds the answers of each released model on every record.
 - `scores/` holds one score for every record and attack: with the list it singles people out.
+- `patients/` lists every patient with their own risk: who is told apart, and who is named.
 - `unshared/` holds a report that must not be shared: another one, of nearly the same patients, was.
 - `cohorts/` holds keyed marks of the patients of every document that was shared.
 - `flow.csv` holds the exact cohort counts, small ones included.
@@ -145,6 +146,23 @@ class Folder:
     def store_scores(self, subject: str, attack: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Evidence of one attack, record by record, in the order of the split: restricted."""
         self._npz(f"scores/{subject}-{attack}.npz", arrays)
+
+    def store_patients(
+        self,
+        subject: str,
+        columns: Mapping[str, np.ndarray],
+        names: Mapping[str, int] | None = None,
+    ) -> None:
+        """Every patient's own risk, the most at risk first: restricted. names: of the patients, by
+        the number that `columns` holds."""
+        named = {} if names is None else {number: name for name, number in names.items()}
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(columns)
+        order = np.lexsort((columns["patient"], -columns["told_apart"]))
+        for row in zip(*(part[order].tolist() for part in columns.values()), strict=True):
+            writer.writerow([named.get(row[0], row[0]), *row[1:]])
+        write_text(self.restricted / "patients" / f"{subject}.csv", text.getvalue())
 
     def store_answers(self, subject: str, arrays: Mapping[str, np.ndarray]) -> None:
         """A released model's answers on members, then non-members, in the order of the split:

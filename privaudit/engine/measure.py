@@ -12,12 +12,12 @@ from typing import Any, cast, get_args
 import numpy as np
 
 from privaudit import stats
-from privaudit.contracts import Claim, Combine, Rows, Scores, Trials
+from privaudit.contracts import Claim, Combine, Pairs, Rows, Scores, Trials
 from privaudit.engine.groups import Groups, read_groups
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode, Setting
 from privaudit.records import Split
-from privaudit.results import ClaimText, Curve, Estimate, from_tree, to_tree
+from privaudit.results import ClaimText, Curve, Estimate, GroupResult, from_tree, to_tree
 from privaudit.seeds import Seeds
 
 DELTA = 1e-5
@@ -90,11 +90,20 @@ def judge(
         if not brief:
             curves.append(stats.roc(evidence, patients=ids, confidence=confidence, rng=rng))
             by_record = stats.by_record(evidence, patients=ids, confidence=confidence, rng=rng)
+        groups: tuple[GroupResult, ...] = ()
+        if evidence.pairs is not None and not brief:
+            found += stats.patients_at_risk(evidence, patients=ids, confidence=confidence, rng=rng)
+            line = stats.risk_curve(evidence, confidence=confidence)
+            curves += [] if line is None else [line]
+            groups = stats.over_represented(
+                evidence, groups=read_groups(split), patients=ids, confidence=confidence
+            )
         return {
             "estimates": to_tree(found),
             "curves": to_tree(curves),
             "by_record": to_tree(by_record),
             "caveats": [],
+            "over_represented": to_tree(groups),
         }
     series = {at: _with_patients(trials) for at, trials in series_of(evidence).items()}
     found = stats.estimates(series, patients=None, confidence=confidence, rng=rng)
@@ -151,6 +160,8 @@ def _budgets(series: Series) -> list[dict[Setting, Trials]]:
     return [line for line in lines.values() if len(line) > 1]
 
 
+_PAIRS = "pairs_"
+_PAIR_ARRAYS = ("patients", "first", "moved", "coins")
 _PARTS = (
     "success",
     "control",
@@ -165,11 +176,13 @@ _PARTS = (
 def arrays(evidence: Evidence) -> dict[str, np.ndarray]:
     """Evidence as named arrays, for `restricted/`; a setting is stored as JSON."""
     if isinstance(evidence, Scores):
+        own = {} if evidence.pairs is None else vars(evidence.pairs)
         return {
             "members": np.asarray(evidence.members, dtype=np.float64),
             "nonmembers": np.asarray(evidence.nonmembers, dtype=np.float64),
             "randomised": np.array(evidence.randomised),
             "combine": np.array(evidence.combine),
+            **{f"{_PAIRS}{name}": np.asarray(part) for name, part in own.items()},
         }
     found = {}
     for index, (at, trials) in enumerate(series_of(evidence).items()):
@@ -206,13 +219,24 @@ def evidence_of(stored: Mapping[str, np.ndarray]) -> Scores | Series:
     return series
 
 
+def list_patients(stored: Mapping[str, np.ndarray], split: Split) -> dict[str, np.ndarray]:
+    """Columns of what was found of every patient, none where an attack does not judge each."""
+    if f"{_PAIRS}limit" not in stored:
+        return {}
+    return stats.list_patients(scores(stored), patients(split))
+
+
 def scores(stored: Mapping[str, np.ndarray]) -> Scores:
     """Membership scores back from the arrays that `arrays` made."""
     how = str(stored["combine"])
     if how not in get_args(Combine):
         raise ValueError("scores that are combined in no known way")
     combine = cast(Combine, how)
-    return Scores(stored["members"], stored["nonmembers"], bool(stored["randomised"]), combine)
+    found = Scores(stored["members"], stored["nonmembers"], bool(stored["randomised"]), combine)
+    own = {part: stored[f"{_PAIRS}{part}"] for part in _PAIR_ARRAYS if f"{_PAIRS}{part}" in stored}
+    if not own:
+        return found
+    return replace(found, pairs=Pairs(**own, limit=float(stored[f"{_PAIRS}limit"])))
 
 
 def subject(

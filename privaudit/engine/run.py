@@ -20,7 +20,7 @@ from privaudit.commitments import load_key
 from privaudit.contracts import Prepared
 from privaudit.disclosure import steps
 from privaudit.dp.together import compose_claims
-from privaudit.engine import cohorts, document, jobs, planned
+from privaudit.engine import cohorts, document, jobs, measure, planned
 from privaudit.engine.configure import Request
 from privaudit.engine.events import Listener, silent, to_file
 from privaudit.engine.folder import Folder, private, write_text
@@ -278,6 +278,8 @@ def store_restricted(folder: Folder, split: Split, prepared: Prepared, work: Wor
         if arrays is not None:
             variant = "" if step.variant == "subject" else f"-{step.variant}"
             folder.store_scores(step.entry.name, f"{step.attack_name}{variant}", arrays)
+            if not variant and (columns := measure.list_patients(arrays, split)):
+                folder.store_patients(step.entry.name, columns, prepared.patients)
     for entry in work.entries:
         bank = next((s.groups for s in work.plan.steps if s.entry is entry and s.groups), ())
         if entry.method.shadows and bank:

@@ -109,6 +109,7 @@ def outcome(work: Work, step: Step, facts: Any, body: Any) -> Outcome:
         ),
         seconds=found["seconds"],
         by_record=estimates(found["by_record"]),
+        over_represented=document.groups(found.get("over_represented", [])),
     )
 
 

@@ -133,7 +133,9 @@ def limit_cells(rule: Limit, audit: Audit, subjects: Sequence[Subject]) -> list[
         if known.family != "membership":
             continue
         # Groups that nobody named beforehand are looked at too, and may only warn.
-        for by in dict.fromkeys((*metrics.groupings(subject), *rule.by)):
+        # What one attack alone measures is measured of everyone together.
+        unnamed = () if known.attacks else metrics.groupings(subject)
+        for by in dict.fromkeys((*unnamed, *rule.by)):
             inside = metrics.group_readings(
                 known, subject, by, fpr=rule.fpr, prior=rule.prior, attacks=rule.attacks
             )

@@ -103,6 +103,16 @@ def _all() -> dict[str, PolicyMetric]:
         PolicyMetric("membership.tpr", "risk", "outcomes", ("tpr",), "membership", takes="fpr"),
         PolicyMetric("membership.ppv", "risk", "outcomes", ("ppv",), "membership", takes="prior"),
     ]
+    found.append(
+        PolicyMetric(
+            "membership.patients_at_risk",
+            "risk",
+            "outcomes",
+            ("patients_at_risk",),
+            "membership",
+            attacks=("patient_risk",),
+        )
+    )
     control, guess = "attack_minus_control", "attack_minus_guess"
     for family in TRIED:
         over = (guess, control) if family in GUESSED else (control,)

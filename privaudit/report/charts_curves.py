@@ -131,6 +131,38 @@ def draw_roc(lines: Sequence[Line], anchor: str, title: str, x_label: str, y_lab
     return c.svg(anchor, title)
 
 
+def draw_survival(
+    curve: Curve, limit: float, anchor: str, title: str, x_label: str, y_label: str
+) -> str:
+    """The share of patients who are told apart more often than x, with its band, and the limit."""
+    left, top, right, bottom = 60.0, 40.0, 440.0, 298.0
+    c = s.Canvas(WIDTH, 360.0)
+    reach = [v for v in s.ticks(0.0, max([*curve.y, *curve.high, 0.05]), 5) if v <= 1.0]
+    marks = [0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
+    x, y = s.linear(0.5, 1.0, left, right), s.linear(0.0, reach[-1], bottom, top)
+    draw_frame(
+        c,
+        (left, top, right, bottom),
+        (marks, x, make_tick(True), x_label),
+        (reach, y, make_tick(True, reach), y_label),
+    )
+    c.line((x(limit), top), (x(limit), bottom), s.INK, 1.5, "5 4")
+    c.text((right + 16, top + 12), "dashed: the limit", colour=s.SOFT)
+    points = [(x(a), y(b)) for a, b in zip(curve.x, curve.y, strict=True)]
+    colour = s.style(0)[0]
+    if len(curve.low) == len(curve.high) == len(points):
+        at = [point[0] for point in points]
+        c.band(
+            list(zip(at, map(y, curve.low), strict=True)),
+            list(zip(at, map(y, curve.high), strict=True)),
+            colour,
+        )
+    c.path(points, colour, 2.5)
+    for point in points:
+        c.marker("circle", point, colour, r=4)
+    return c.svg(anchor, title)
+
+
 def draw_reliability(curve: Curve, anchor: str, title: str, x_label: str, y_label: str) -> str:
     """Predicted against observed risk, with the line on which both agree."""
     left, top, right, bottom = 52.0, 40.0, 324.0, 298.0

@@ -25,6 +25,11 @@ _RATES = frozenset(
         "near_copies",
         "closer_to_members",
         "observed_rate",
+        "patients_at_risk",
+        "patients_named_beyond",
+        "patients_named",
+        "members_named",
+        "patients_beyond",
         "group_share_synthetic",
         "group_share_real",
     )

@@ -8,6 +8,7 @@ SECTIONS = {
     "policy_verdicts": "Policy verdicts",
     "risk_and_utility": "Risk and utility",
     "most_affected_groups": "Most affected groups",
+    "patients_at_risk": "Patients at risk",
     "attack_coverage": "Attack coverage",
     "threat_model": "Threat model",
     "training_and_guarantees": "Training and guarantees",

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from privaudit.disclosure.marginals import HOSPITALS, PEOPLE, SETTINGS
+from privaudit.disclosure.named import hide_few_named
 from privaudit.disclosure.suppress import is_few
 from privaudit.disclosure_limits import MIN_CELL
 from privaudit.facts import Reason, ReasonCode
@@ -84,6 +85,11 @@ def _finding(f: Finding, closed: bool) -> Finding:
         f,
         estimates=own,
         groups=suppress_groups(f.groups, _total(f.estimates), closed),
+        over_represented=hide_few_named(
+            suppress_groups(
+                f.over_represented, _total(e for e in f.estimates if "patients" in e.n), closed
+            )
+        ),
         curves=() if hidden else f.curves,
     )
 

@@ -27,6 +27,12 @@ from privaudit.stats.headline import (
 )
 from privaudit.stats.membership import by_record, membership
 from privaudit.stats.membership import curve as roc
+from privaudit.stats.patient_risk import (
+    list_patients,
+    over_represented,
+    patients_at_risk,
+    risk_curve,
+)
 from privaudit.stats.prediction import reliability, utility
 from privaudit.stats.regression import utility_groups_of_numbers, utility_of_numbers
 from privaudit.stats.survival import utility_groups_of_times, utility_of_times
@@ -95,8 +101,12 @@ __all__ = [
     "control_passed",
     "control_state",
     "estimates",
+    "list_patients",
     "lower_bounds",
+    "over_represented",
+    "patients_at_risk",
     "reliability",
+    "risk_curve",
     "roc",
     "score_groups",
     "strength",

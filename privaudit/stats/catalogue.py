@@ -33,6 +33,14 @@ MEMBERSHIP: Mapping[str, Scale] = {
 }
 """`tpr` and `detectable_tpr` are read at a false positive rate, `ppv` at `PPV_FPR` and a prior."""
 
+PATIENTS: Mapping[str, Scale] = {
+    "patients_at_risk": "share",
+    "patients_named_beyond": "share",
+    "patients_named": "share",
+    "members_named": "share",
+}
+"""Shares of patients, each of them judged by themselves (`privaudit.stats.patient_risk`)."""
+
 TRIALS: Mapping[str, Scale] = {
     "attack_rate": "share",
     "control_rate": "share",
@@ -107,8 +115,12 @@ FIDELITY: Mapping[str, Scale] = {
 CURVES: Mapping[str, Scale] = {"observed_rate": "share"}
 """What only a curve holds: the observed rate at a predicted one."""
 
+SURVIVAL: Mapping[str, Scale] = {"patients_beyond": "share"}
+"""The same: the share of patients who are told apart more often than so."""
+
 CATALOGUE: Mapping[str, Scale] = {
     **MEMBERSHIP,
+    **PATIENTS,
     **TRIALS,
     **UTILITY,
     **UTILITY_OF_ORDER,
@@ -117,6 +129,7 @@ CATALOGUE: Mapping[str, Scale] = {
     **EPSILON,
     **FIDELITY,
     **CURVES,
+    **SURVIVAL,
 }
 
 MEMBERSHIP_METRICS = (
@@ -136,9 +149,11 @@ __all__ = [
     "FPRS",
     "MEMBERSHIP",
     "MEMBERSHIP_METRICS",
+    "PATIENTS",
     "POWER",
     "PPV_FPR",
     "PRIORS",
+    "SURVIVAL",
     "TRIALS",
     "UTILITY",
     "UTILITY_OF_NUMBERS",

@@ -15,6 +15,7 @@ from cattrs.errors import BaseValidationError
 from privaudit.errors import PrivauditError
 from privaudit.facts import (
     FAMILIES,
+    Attacker,
     Bound,
     Caveat,
     Metric,
@@ -83,7 +84,11 @@ class Finding:
     """What one attack found about one subject.
 
     estimates: the unit is the patient. by_record: the same of a membership attack with every record
-    for itself, where some patient has several; a second line, which no verdict reads.
+    for itself, where some patient has several; a second line, which no verdict reads. attacker: who
+    makes a membership attack, None for the other families. null: the same attack on models that were
+    trained on none of the records that they are asked about; corrected: the estimates less what the
+    null reads, paired on the same patients, so that guessing is 0.5 or the false positive rate. Both
+    are empty where membership was assigned at random, or where no such model could be had.
     """
 
     attack: str
@@ -96,6 +101,9 @@ class Finding:
     caveats: tuple[Caveat, ...] = ()
     seconds: float = 0.0
     by_record: tuple[Estimate, ...] = ()
+    attacker: Attacker | None = None
+    null: tuple[Estimate, ...] = ()
+    corrected: tuple[Estimate, ...] = ()
     kind: Literal["finding"] = "finding"
 
 

@@ -29,10 +29,7 @@ def half_samples(target: Target, count: int, seeds: Seeds) -> list[Refit]:
         raise ValueError("a target whose method is unknown cannot be trained again")
     audit = target.split.audit
     if target.method.shadows:
-        return [
-            Refit(method, audit, included, audit, f"supplied shadow {place}")
-            for place, (method, included) in enumerate(target.method.shadows)
-        ]
+        return supplied_shadows(target)
     check_count(count)
     ids, row = np.unique(audit.patient, return_inverse=True)
     if len(ids) < 2:
@@ -50,6 +47,17 @@ def half_samples(target: Target, count: int, seeds: Seeds) -> list[Refit]:
             name = f"half-sample {2 * pair + half}"
             refits.append(Refit(target.method, audit, included, audit, name))
     return refits
+
+
+def supplied_shadows(target: Target) -> list[Refit]:
+    """The shadow models that a user supplied."""
+    if target.method is None:
+        raise ValueError("a target whose method is unknown has no shadow models")
+    audit = target.split.audit
+    return [
+        Refit(method, audit, included, audit, f"supplied shadow {place}")
+        for place, (method, included) in enumerate(target.method.shadows)
+    ]
 
 
 def check_count(count: int) -> None:

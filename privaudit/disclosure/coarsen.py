@@ -274,6 +274,8 @@ class _Rounding:
             curves=tuple(self.curve(curve, ATTACKS) for curve in one.curves),
             groups=tuple(self.group(group, ATTACKS) for group in one.groups),
             caveats=self.caveats(one.caveats),
+            null=self.estimates(one.null, ATTACKS),
+            corrected=self.estimates(one.corrected, ATTACKS),
         )
 
     def control(self, one: Control) -> Control:

@@ -131,6 +131,8 @@ class _Door:
             curves=() if hide or lost else f.curves,
             groups=self.groups(f.groups),
             caveats=tuple(map(self.caveat, f.caveats)),
+            null=self.estimates(f.null, False),
+            corrected=self.estimates(f.corrected, False),
         )
 
     def control(self, c: Control) -> Control:

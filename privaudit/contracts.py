@@ -464,8 +464,8 @@ class Attack(ABC):
     """One way to learn what should not be learnt. Subclasses are frozen dataclasses.
 
     needs: what the attack cannot be made without; `helped_by`: what else it uses where it can.
-    outcomes: the kinds of outcome that it can be made on; on others it does not apply. attacker: who
-    makes it, of a membership attack.
+    outcomes: the kinds of outcome that it can be made on; on others it does not apply. attacker:
+    who makes it, of a membership attack.
     """
 
     needs: ClassVar[frozenset[Access]]

@@ -248,7 +248,9 @@ def fit(
             release = _fit_null(bench, name, method)
         else:
             # What is released is trained with secret noise; the null, as refits are, is not.
-            release = method.fit(split.members, bench.seeds.secret_rng("fit", _stream(name, method)))
+            release = method.fit(
+                split.members, bench.seeds.secret_rng("fit", _stream(name, method))
+            )
     trained = time.process_time() - start
     facts: dict[str, Any] = {
         "claim": measure.claim(release.claim),

@@ -99,8 +99,8 @@ class Plan:
 def plan(request: Request, split: Split, *, supplied: bool = False) -> Plan:
     """Ask every attack which refits it wants, share equal ones, and name every step by its content.
 
-    No model exists yet: an attack is asked with a release that shows nothing. supplied: the split was
-    supplied, and nobody assigned membership at random.
+    No model exists yet: an attack is asked with a release that shows nothing. supplied: the split
+    was supplied, and nobody assigned membership at random.
 
     Raises:
         PrivauditError: an attack refuses its own settings, and not all methods were asked for.

@@ -159,7 +159,14 @@ def run(
         tables = Store(str(place))
         store = Store(str(restricted / "store"), derive_seal_key(key))
         bench = prepare_bench(request, split, store, tables, supplied=prepared.split is not None)
-        work = Work(request, bench, plan(request, split, supplied=prepared.split is not None), workers, report_event, folder)
+        work = Work(
+            request,
+            bench,
+            plan(request, split, supplied=prepared.split is not None),
+            workers,
+            report_event,
+            folder,
+        )
         text = planned.render(request, work.plan, folder.name)
         write_text(folder.restricted / planned.FILE, text)
         if witness is not None:
@@ -219,7 +226,14 @@ def forecast_only(
         tables = Store(str(scratch))
         store = Store(str(restricted / "store"), derive_seal_key(key))
         bench = prepare_bench(request, split, store, tables, supplied=prepared.split is not None)
-        work = Work(request, bench, plan(request, split, supplied=prepared.split is not None), workers, listen, None)
+        work = Work(
+            request,
+            bench,
+            plan(request, split, supplied=prepared.split is not None),
+            workers,
+            listen,
+            None,
+        )
         todo = work.todo()
         return work.plan, forecast(work.plan, bench, workers, todo), todo
 

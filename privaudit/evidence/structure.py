@@ -199,13 +199,9 @@ def _uses(
         return None
 
 
-def _control_faults(
-    control: Control, null: controls.NullKind, kind: OutcomeKind
-) -> Iterator[str]:
+def _control_faults(control: Control, null: controls.NullKind, kind: OutcomeKind) -> Iterator[str]:
     where = f"{control.attack}.{control.kind} control"
-    wanted = controls.describe(
-        control.kind == "positive", reads_table(control.attack), null, kind
-    )
+    wanted = controls.describe(control.kind == "positive", reads_table(control.attack), null, kind)
     if control.made != wanted:
         yield f"{where}: is not made as such a control is"
     if bool(control.estimates) == (control.error is not None):

@@ -42,8 +42,8 @@ def correct(
     """The attack's AUC, rates and predictive values, less what it reads of the null.
 
     The AUC is 0.5 and a true positive rate the false positive rate, plus the difference from the
-    null's, so that guessing stays guessing; all are cut to [0, 1]. The intervals are those of paired
-    differences (`privaudit.stats.differences`): both models are asked about the same patients.
+    null's, so that guessing stays guessing; all are cut to [0, 1]. The intervals are those of
+    paired differences (`privaudit.stats.differences`): both answer for the same patients.
 
     Args:
         subject: The attack's scores of the release.

@@ -63,8 +63,8 @@ def control_state(control: Control) -> ControlState:
 
 
 def is_drift(control: Control) -> bool:
-    """Whether a null that answers for the records of the game does not read as chance there: the two
-    pools differ in how well they are predicted, which is no fault of the audit."""
+    """Whether a null that answers for the records of the game does not read as chance there: the
+    two pools differ in how well they are predicted, which is no fault of the audit."""
     drifted = control.kind == "negative" and control.made.code in COMPARED_NULLS
     return drifted and control_state(control) == "failed"
 

@@ -27,8 +27,8 @@ class ReferenceLira(Attack):
     """What somebody finds who holds records of similar patients, and not those of the candidates.
 
     Shadow models are trained on halves of the reference patients and asked about the audit records,
-    none of which they saw. By how much an answer rises for a patient who was trained on, and how far
-    answers scatter, is learnt on the reference patients themselves, with and without each, as a
+    none of which they saw. By how much an answer rises for a patient who was trained on, and how
+    far answers scatter, is learnt on the reference patients themselves, with and without each, as a
     function of how sure models are of a record that they did not see. The audited model is asked
     about the reference patients too, whom it did not see, which says how its answers lie to those
     of the smaller shadow models; the attacker also knows on how many records it was trained. The
@@ -47,10 +47,10 @@ class ReferenceLira(Attack):
     attacker: ClassVar[Attacker | None] = Attacker.SIMILAR_PATIENTS
 
     def refits(self, target: Target, seeds: Seeds) -> Sequence[Refit]:
-        check_count(self.shadows)
         method, own = target.method, target.split.reference
         if method is None or method.shadows or len(np.unique(own.patient)) < FEWEST:
             return ()
+        check_count(self.shadows)
         masks = halves_of(own, self.shadows, seeds.child("reference"))
         if own.outcome_kind == "class" and any(len(np.unique(own.y[m])) < 2 for m in masks):
             return ()

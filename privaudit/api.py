@@ -224,7 +224,7 @@ def audit(
         [Entry("own-model", "own", "", release)],
         how,
         seed=seed,
-        attacks=_list_attacks(attacks) or task.attacks,
+        attacks=_list_attacks(attacks) or how.keep(task.attacks),
         confidence=confidence,
         command="privaudit.audit(...)",
     )

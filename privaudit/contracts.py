@@ -14,7 +14,7 @@ from typing import ClassVar, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from privaudit.errors import PrivauditError
-from privaudit.facts import FAMILIES, Caveat, Family, Reason, Setting
+from privaudit.facts import FAMILIES, Attacker, Caveat, Family, Reason, Setting
 from privaudit.records import Column, OutcomeKind, Records, Split
 from privaudit.seeds import Seeds
 from privaudit.transcripts import CipherTranscript, CutTraffic, Exchange
@@ -498,12 +498,14 @@ class Attack(ABC):
     """One way to learn what should not be learnt. Subclasses are frozen dataclasses.
 
     needs: what the attack cannot be made without; `helped_by`: what else it uses where it can.
-    outcomes: the kinds of outcome that it can be made on; on others it does not apply.
+    outcomes: the kinds of outcome that it can be made on; on others it does not apply. attacker:
+    who makes it, of a membership attack.
     """
 
     needs: ClassVar[frozenset[Access]]
     family: ClassVar[Family]
     outcomes: ClassVar[frozenset[OutcomeKind]] = frozenset({"class"})
+    attacker: ClassVar[Attacker | None] = None
 
     @property
     def helped_by(self) -> frozenset[Access]:

@@ -81,6 +81,8 @@ class ReasonCode(StrEnum):
     SUPPRESSED = "suppressed"
     NEGATIVE_CONTROL_FAILED = "negative_control_failed"
     DISTRIBUTION_SHIFTED = "distribution_shifted"
+    SCORE_DRIFTED = "score_drifted"
+    NULL_NOT_COMPARED = "null_not_compared"
     WRONG_WAY_ROUND = "wrong_way_round"
     READING_UNCONFIRMED = "reading_unconfirmed"
     LACKS_POWER = "lacks_power"
@@ -226,6 +228,7 @@ class CaveatCode(StrEnum):
     NOT_TRAINED = "not_trained"
     AUC_BELOW_HALF = "auc_below_half"
     SHADOW_ATTACKS_LOST = "shadow_attacks_lost"
+    SCORE_DRIFT = "score_drift"
     NEAR_COHORT = "near_cohort"
     NEAR_GROUPS = "near_groups"
 
@@ -245,6 +248,8 @@ class CaveatCode(StrEnum):
     NULL_MODEL = "null_model"
     NULL_HALVES = "null_halves"
     NULL_SHADOW = "null_shadow"
+    NULL_FOLDS = "null_folds"
+    NULL_STAND_IN = "null_stand_in"
 
     # --- what was handed in (privaudit.inputs)
     DISTRIBUTION_SHIFT = "distribution_shift"
@@ -306,6 +311,7 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.NOT_TRAINED: ("subject",),
     CaveatCode.AUC_BELOW_HALF: ("attack", "subject", "auc", "upper", "confidence"),
     CaveatCode.SHADOW_ATTACKS_LOST: ("attacks", "subject"),
+    CaveatCode.SCORE_DRIFT: ("attack", "subject", "auc", "low", "high", "confidence"),
     CaveatCode.NEAR_COHORT: ("run", "least"),
     CaveatCode.NEAR_GROUPS: ("columns", "least"),
     CaveatCode.CONTROL_DESCRIBED: ("control",),
@@ -393,6 +399,10 @@ class Caveat:
         _check(self.code, self.params, CAVEAT_PARAMS.get(self.code, ()))
 
 
+COMPARED_NULLS = (CaveatCode.NULL_FOLDS, CaveatCode.NULL_STAND_IN, CaveatCode.NULL_SHADOW)
+"""Nulls that answer for the very records of the game: what they read is the drift between two pools
+that nobody assigned at random, and no fault of the audit."""
+
 UNCONFIRMED = (
     CaveatCode.COLUMN_ORDER_UNCONFIRMED,
     CaveatCode.NO_BETTER_THAN_CHANCE,
@@ -412,6 +422,17 @@ def note(text: str) -> Caveat:
 def as_caveat(part: str | Caveat) -> Caveat:
     """A caveat as it is, a text as the note that prints it."""
     return note(part) if isinstance(part, str) else part
+
+
+class Attacker(StrEnum):
+    """Who makes a membership attack: what they hold beside the release."""
+
+    RELEASE_ALONE = "release_alone"
+    """the patient's record, and the release that they ask about it"""
+    SIMILAR_PATIENTS = "similar_patients"
+    """also records of other, similar patients, and how the model was trained"""
+    CANDIDATES = "candidates"
+    """the records of all candidates, of whom some were trained on, and how the model was trained"""
 
 
 Family = Literal[
@@ -552,10 +573,12 @@ def _check(code: StrEnum, params: Mapping[str, Param], wanted: tuple[str, ...]) 
 
 __all__ = [
     "CAVEAT_PARAMS",
+    "COMPARED_NULLS",
     "FAMILIES",
     "LOST_REFITS",
     "REASON_PARAMS",
     "UNCONFIRMED",
+    "Attacker",
     "Bound",
     "BoundMethod",
     "Caveat",

@@ -15,6 +15,7 @@ from cattrs.errors import BaseValidationError
 from privaudit.errors import PrivauditError
 from privaudit.facts import (
     FAMILIES,
+    Attacker,
     Bound,
     Caveat,
     Metric,
@@ -85,7 +86,11 @@ class Finding:
 
     estimates: the unit is the patient. by_record: the same with every record for itself, where some
     patient has several; a second line, which no verdict reads.
-    over_represented: of the patients who are named one by one, the share in every group.
+    over_represented: of the patients who are named one by one, the share in every group. attacker: who
+    makes a membership attack, None for the other families. null: the same attack on models that
+    were trained on none of the records that they are asked about; corrected: the estimates less
+    what the null reads, paired on the same patients, so that guessing is 0.5 or the false positive
+    rate. Both are empty where membership was assigned at random, or no such model could be had.
     """
 
     attack: str
@@ -99,6 +104,9 @@ class Finding:
     seconds: float = 0.0
     by_record: tuple[Estimate, ...] = ()
     over_represented: tuple[GroupResult, ...] = ()
+    attacker: Attacker | None = None
+    null: tuple[Estimate, ...] = ()
+    corrected: tuple[Estimate, ...] = ()
     kind: Literal["finding"] = "finding"
 
 

@@ -12,6 +12,9 @@ DEGREE = 4
 FLOOR = 1e-12
 """Least variance of a margin: float32 answers resolve no less."""
 
+LOG_CHI = 1.2703628454614782
+"""Minus the mean of the logarithm of a squared standard normal number."""
+
 CAP = 1e4
 """Most degrees of freedom: beyond, a Student t is Gaussian."""
 
@@ -107,6 +110,65 @@ def fit(sums: Sums) -> Curves:
     return Curves(location, np.sqrt(variance + doubt), np.stack([freedom, freedom]))
 
 
+def fit_outside(
+    known: np.ndarray, shadows: np.ndarray, included: np.ndarray, shrink: float = 1.0
+) -> Curves:
+    """Curves of records that no shadow model saw, learnt on records of which some did.
+
+    The rise of an answer with the record is a polynomial of how sure models are without it. The
+    audited model is of more records than a shadow model: a line says where its answers lie, and one
+    factor how far they scatter.
+
+    Args:
+        known: (r,) signals of the audited model on the first r records, which it did not see.
+        shadows: (k, r + n) signals of the shadow models.
+        included: (k, r) which of them was trained on which of the first records.
+        shrink: What the rise in the audited model is, as a share of that in a shadow model.
+
+    Returns:
+        The curves of the n other records.
+    """
+    own = included.shape[1]
+    unseen = np.zeros((len(shadows), shadows.shape[1] - own), dtype=bool)
+    sums = Sums.of(shadows, np.concatenate([included, unseen], axis=1))
+    n = np.maximum(sums.counts, 1.0)
+    mean = sums.first / n
+    squares = np.maximum(sums.second - n * mean**2, 0.0)
+    outside = sums.centre + mean[0]
+    basis = _basis(outside)
+    variance, freedom = _variance(squares[0], n[0] - 1.0, basis)
+    variance = np.maximum(variance, FLOOR)
+    first, rest = slice(0, own), slice(own, None)
+    gap, noise = (mean[1] - mean[0])[first], variance[first] * (1.0 / n[:, first]).sum(axis=0)
+    risen = _solve(basis[first], gap, 1.0 / noise)
+    spread = max(0.0, float(np.mean((gap - basis[first] @ risen) ** 2 - noise)))
+    slope, level = _line(outside[first], known, 1.0 / variance[first])
+    away = (known - level - slope * outside[first]) ** 2 / variance[first]
+    # The mean of logarithms: a few records far off do not decide how far all scatter.
+    scale = np.exp(np.mean(np.log(np.maximum(away, 1e-6))) + LOG_CHI)
+    place = level + slope * outside[rest]
+    usual = np.maximum(variance[rest] * scale, FLOOR)
+    location = np.stack([place, place + shrink * (basis[rest] @ risen)])
+    scales = np.sqrt(np.stack([usual, usual + shrink**2 * spread]))
+    return Curves(location, scales, np.stack([freedom[rest]] * 2))
+
+
+def _solve(basis: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Coefficients of values on the basis, by weighted least squares."""
+    root = np.sqrt(weights / weights.mean())
+    found: np.ndarray = np.linalg.lstsq(basis * root[:, None], values * root, rcond=None)[0]
+    return found
+
+
+def _line(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """Slope and level of y on x; a slope of 1 where x does not vary."""
+    share = weights / weights.sum()
+    x0, y0 = float(share @ x), float(share @ y)
+    varied = float(share @ (x - x0) ** 2)
+    slope = float(share @ ((x - x0) * (y - y0))) / varied if varied > FLOOR else 1.0
+    return slope, y0 - slope * x0
+
+
 def _trend(squares: np.ndarray, freedom: np.ndarray, basis: np.ndarray) -> np.ndarray:
     """The geometric mean of variances of records alike."""
     result: np.ndarray = np.exp(_smooth(basis, _logs(squares, freedom), freedom))
@@ -170,7 +232,5 @@ def _basis(middle: np.ndarray) -> np.ndarray:
 
 def _smooth(basis: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Weighted least squares of values on the basis, evaluated at every record."""
-    root = np.sqrt(weights / weights.mean())
-    solution = np.linalg.lstsq(basis * root[:, None], values * root, rcond=None)[0]
-    result: np.ndarray = basis @ solution
+    result: np.ndarray = basis @ _solve(basis, values, weights)
     return result

@@ -6,6 +6,7 @@ import numpy as np
 
 from privaudit.contracts import Refit, Target
 from privaudit.errors import PrivauditError
+from privaudit.records import Records
 from privaudit.seeds import Seeds
 
 GROUP = 8
@@ -29,27 +30,45 @@ def half_samples(target: Target, count: int, seeds: Seeds) -> list[Refit]:
         raise ValueError("a target whose method is unknown cannot be trained again")
     audit = target.split.audit
     if target.method.shadows:
-        return [
-            Refit(method, audit, included, audit, f"supplied shadow {place}")
-            for place, (method, included) in enumerate(target.method.shadows)
-        ]
+        return supplied_shadows(target)
     check_count(count)
-    ids, row = np.unique(audit.patient, return_inverse=True)
+    return [
+        Refit(target.method, audit, included, audit, f"half-sample {place}")
+        for place, included in enumerate(halves_of(audit, count, seeds))
+    ]
+
+
+def halves_of(records: Records, count: int, seeds: Seeds) -> list[np.ndarray]:
+    """`count` masks of half of the patients' records; 2j, 2j + 1 complement each other.
+
+    Raises:
+        PrivauditError: fewer than two patients.
+    """
+    ids, row = np.unique(records.patient, return_inverse=True)
     if len(ids) < 2:
         raise PrivauditError(
             f"{len(ids)} audit patient",
             "a half-sample needs a patient inside and one outside",
             "use more patients (a few hundred give a meaningful audit)",
         )
-    refits = []
+    masks = []
     for pair in range(count // 2):
         order = seeds.rng("half-sample", pair).permutation(len(ids))
         chosen = np.zeros(len(ids), dtype=bool)
         chosen[order[: len(ids) // 2]] = True
-        for half, included in enumerate((chosen[row], ~chosen[row])):
-            name = f"half-sample {2 * pair + half}"
-            refits.append(Refit(target.method, audit, included, audit, name))
-    return refits
+        masks += [chosen[row], ~chosen[row]]
+    return masks
+
+
+def supplied_shadows(target: Target) -> list[Refit]:
+    """The shadow models that a user supplied."""
+    if target.method is None:
+        raise ValueError("a target whose method is unknown has no shadow models")
+    audit = target.split.audit
+    return [
+        Refit(method, audit, included, audit, f"supplied shadow {place}")
+        for place, (method, included) in enumerate(target.method.shadows)
+    ]
 
 
 def check_count(count: int) -> None:

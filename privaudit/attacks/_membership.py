@@ -11,6 +11,7 @@ import numpy as np
 from privaudit.attacks._half_samples import half_samples
 from privaudit.contracts import Access, Attack, Combine, Fitted, Refit, Scores, Target
 from privaudit.errors import PrivauditError
+from privaudit.facts import Attacker
 from privaudit.records import OutcomeKind
 from privaudit.seeds import Seeds
 
@@ -36,6 +37,7 @@ class ShadowAttack(Attack):
     needs: ClassVar[frozenset[Access]] = frozenset({Access.ANSWERS, Access.RERUN})
     family: ClassVar[Literal["membership"]] = "membership"
     outcomes: ClassVar[frozenset[OutcomeKind]] = ANY_OUTCOME
+    attacker: ClassVar[Attacker | None] = Attacker.CANDIDATES
 
     def refits(self, target: Target, seeds: Seeds) -> Sequence[Refit]:
         self.check()

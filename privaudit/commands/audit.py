@@ -144,7 +144,7 @@ def request_of(options: dict[str, Any]) -> Request:
         [Entry("own-model", "own", "", release)],
         how,
         seed=options["seed"],
-        attacks=several(options["attacks"]) or task.attacks,
+        attacks=several(options["attacks"]) or how.keep(task.attacks),
         settings=options["settings"],
         confidence=options["confidence"],
         exact_counts=options["exact_counts"],

@@ -276,6 +276,8 @@ class _Rounding:
             groups=tuple(self.group(group, ATTACKS) for group in one.groups),
             over_represented=tuple(self.group(group, ATTACKS) for group in one.over_represented),
             caveats=self.caveats(one.caveats),
+            null=self.estimates(one.null, ATTACKS),
+            corrected=self.estimates(one.corrected, ATTACKS),
         )
 
     def control(self, one: Control) -> Control:

@@ -369,6 +369,7 @@ OF_MEMBERSHIP = frozenset[CaveatCode | ReasonCode](
     {
         CaveatCode.AUC_BELOW_HALF,
         CaveatCode.DISTRIBUTION_SHIFT,
+        CaveatCode.SCORE_DRIFT,
         CaveatCode.NO_DISTRIBUTION_SHIFT,
         CaveatCode.SEVERAL_RECORDS_A_PATIENT,
         CaveatCode.DUPLICATES_ACROSS_SPLIT,

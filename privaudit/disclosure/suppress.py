@@ -140,6 +140,8 @@ class _Door:
             groups=self.groups(f.groups),
             over_represented=hide_few_named(self.groups(f.over_represented)),
             caveats=tuple(map(self.caveat, f.caveats)),
+            null=self.estimates(f.null, False),
+            corrected=self.estimates(f.corrected, False),
         )
 
     def control(self, c: Control) -> Control:

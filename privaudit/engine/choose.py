@@ -15,6 +15,7 @@ import numpy as np
 
 from privaudit import stats
 from privaudit.contracts import Access, Attack, Fitted, Method, Release, Scores, Target
+from privaudit.errors import PrivauditError
 from privaudit.records import Split
 from privaudit.seeds import Seeds
 
@@ -34,22 +35,35 @@ class Posed(Target):
 
 
 def pose_null(split: Split, bank: Sequence[Fitted], method: Method) -> tuple[Target, list[Fitted]]:
-    """The first supplied shadow model in the released model's place, with nothing to find.
+    """Supplied shadow models in the released model's place, with nothing to find.
 
-    The game is played on the records that it was not trained on; the rest of the bank is left to
-    the attack, without the model that may be its complement.
+    Every record is answered by one that was not trained on it, so that the game is played on all
+    records. For each record that model is taken out of the bank that is left to the attack, with
+    its neighbour, which may be its complement: else a record's counts would tell which it was.
+
+    Raises:
+        PrivauditError: a record is in all shadow models, so that none can answer for it.
     """
-    first, unseen = bank[0], ~bank[0].included
-    target = Posed(Release(), take_unseen(split, unseen), method, first.margins[unseen])
-    return target, [Fitted(one.included[unseen], one.margins[unseen]) for one in bank[POSED:]]
-
-
-def take_unseen(split: Split, unseen: np.ndarray) -> Split:
-    """The members and non-members marked; (len(split.audit),) bool."""
-    cut = len(split.members)
-    return Split(
-        split.members.take(unseen[:cut]), split.nonmembers.take(unseen[cut:]), split.reference
-    )
+    margins = np.array([one.margins for one in bank])
+    included = np.array([one.included for one in bank])
+    count, n = included.shape
+    outside = (~included).sum(axis=0)
+    if count <= POSED or not outside.all():
+        raise PrivauditError(
+            "shadow models of which all were trained on one record",
+            "a null answers for records that it was not trained on",
+            "give more shadow models, each trained on about half of the records",
+        )
+    columns = np.arange(n)
+    # The first that is outside, the second for the next record, and so on in turn.
+    order = np.argsort(included, axis=0, kind="stable")
+    asked = order[columns % outside, columns]
+    partner = np.where((asked ^ 1) < count, asked ^ 1, asked - 1)
+    rows = np.arange(count)[:, None]
+    kept = np.argsort((rows == asked) | (rows == partner), axis=0, kind="stable")[:-POSED]
+    target = Posed(Release(), split, method, margins[asked, columns])
+    left = margins[kept, columns], included[kept, columns]
+    return target, [Fitted(own, margin) for margin, own in zip(*left, strict=True)]
 
 
 def strongest(
@@ -67,7 +81,9 @@ def strongest(
     """
     if any(Access.TABLE in attack.needs for attack in attacks.values()):
         return None
-    bank = max(refits.values(), key=len, default=())
+    # Refits of other pools than the audit's, such as the attacker's own, cannot be posed.
+    banks = [bank for bank in refits.values() if bank and _is_of_audit(bank[0], split)]
+    bank = max(banks, key=len, default=())
     rivals = [name for name in sorted(attacks) if _like(refits[name], bank)]
     if len(bank) < POSED + 6 or not rivals:
         return None
@@ -92,6 +108,10 @@ def strongest(
     return max(rivals, key=lambda name: strength[name])
 
 
+def _is_of_audit(one: Fitted, split: Split) -> bool:
+    return len(one.included) == len(one.margins) == len(split.audit)
+
+
 def _like(own: Sequence[Fitted], bank: Sequence[Fitted]) -> bool:
     """Whether an attack was given nothing, or refits that begin with the bank's first pair."""
     return not own or (
@@ -103,4 +123,4 @@ def _like(own: Sequence[Fitted], bank: Sequence[Fitted]) -> bool:
     )
 
 
-__all__ = ["Posed", "pose_null", "strongest", "take_unseen"]
+__all__ = ["Posed", "pose_null", "strongest"]

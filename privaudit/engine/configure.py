@@ -176,7 +176,7 @@ def _check(confidence: float) -> None:
 
 def _attacks(profile: Profile, own: _Settings, asked: Sequence[str]) -> dict[str, Attack]:
     made: dict[str, Attack] = {}
-    for name, attack in _choose_attacks(asked, profile.attacks).items():
+    for name, attack in _choose_attacks(asked, profile).items():
         refits = {"shadows": str(profile.refits)} if "shadows" in settable(attack) else {}
         made[name] = own.make(attack, name, profile=refits)
     return made
@@ -303,12 +303,12 @@ def _choose(kind: str, asked: Sequence[str], default: Sequence[str] | None) -> l
     return [name for name in known if default is None or name in default]
 
 
-def _choose_attacks(asked: Sequence[str], default: Sequence[str] | None) -> dict[str, Any]:
+def _choose_attacks(asked: Sequence[str], profile: Profile) -> dict[str, Any]:
     """Attacks by name or by family, sorted by name."""
     known = plugins.members("attacks")
     every: dict[str, Any] = {name: plugins.load("attacks", name) for name in known}
     families = {attack.family for attack in every.values()}
-    wanted: set[str] = set(known if default is None else default)
+    wanted: set[str] = set(profile.keep([*known]))
     if asked:
         wanted = set()
         for name in asked:

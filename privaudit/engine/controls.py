@@ -3,8 +3,10 @@ none."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 
@@ -17,6 +19,20 @@ from privaudit.signals import ask, read_signal
 LIFT = 2.0
 """The planted leak, in standard deviations of the released model's margins on non-members, or of
 the logarithms of its residuals' sizes where the outcome is a number."""
+
+
+NullKind = Literal["reference", "folds", "stand_in", "shadow", "halves"]
+"""reference: the method trained on the reference pool. folds: the method trained on the other
+members. stand_in: a learner of the auditor's own, trained so. shadow: supplied shadow models.
+halves: the release itself, on two halves of the non-members."""
+
+NULLS: Mapping[NullKind, CaveatCode] = {
+    "reference": CaveatCode.NULL_MODEL,
+    "folds": CaveatCode.NULL_FOLDS,
+    "stand_in": CaveatCode.NULL_STAND_IN,
+    "shadow": CaveatCode.NULL_SHADOW,
+    "halves": CaveatCode.NULL_HALVES,
+}
 
 
 def row_codes(records: Records) -> np.ndarray:
@@ -192,24 +208,16 @@ def plant(target: Target) -> tuple[Target, float]:
 
 
 def describe(
-    positive: bool,
-    reads_table: bool,
-    retrained: bool,
-    kind: OutcomeKind = "class",
-    *,
-    posed_shadow: bool = False,
+    positive: bool, reads_table: bool, null: NullKind, kind: OutcomeKind = "class"
 ) -> Caveat:
     """What a control is made of.
 
-    positive: a planted leak, else a null; reads_table: of an attack on synthetic records;
-    retrained: the null is a model trained on the reference pool, else two halves of the held-out
-    patients; kind: what the outcome is; posed_shadow: the null is a supplied shadow model.
+    positive: a planted leak, else a null; reads_table: of an attack on synthetic records; null:
+    what the null is; kind: what the outcome is.
     """
     if positive:
         if reads_table:
             return Caveat(CaveatCode.PLANTED_COPIES, "note")
         code = CaveatCode.PLANTED_LEAK if kind == "class" else CaveatCode.PLANTED_RESIDUAL
         return Caveat(code, "note", {"lift": LIFT})
-    if posed_shadow:
-        return Caveat(CaveatCode.NULL_SHADOW, "note")
-    return Caveat(CaveatCode.NULL_MODEL if retrained else CaveatCode.NULL_HALVES, "note")
+    return Caveat(NULLS[null], "note")

@@ -24,9 +24,8 @@ import numpy as np
 
 from privaudit import checkpoints
 from privaudit.contracts import Access, Attack, Fitted, Learner, Method, Release, Target
-from privaudit.engine import choose, controls, measure
+from privaudit.engine import choose, controls, measure, nulls
 from privaudit.engine.configure import missing_library
-from privaudit.engine.plan import is_retrained
 from privaudit.engine.store import Store
 from privaudit.errors import PrivauditError
 from privaudit.facts import Reason, ReasonCode, as_caveat
@@ -40,7 +39,8 @@ from privaudit.signals import ask, read_signal
 class Bench:
     """What every job of a run shares: where things are stored, which pools, which entropy.
 
-    pools: fingerprints of members, non-members and reference in `tables`.
+    pools: fingerprints of members, non-members and reference in `tables`. supplied: the pools were
+    supplied, and nobody assigned membership at random.
     """
 
     store: Store
@@ -48,6 +48,7 @@ class Bench:
     pools: tuple[str, str, str]
     entropy: int
     confidence: float
+    supplied: bool = False
 
     @property
     def seeds(self) -> Seeds:
@@ -68,7 +69,7 @@ class Refusal(PrivauditError):
 
 
 class OneOutcome(ValueError):
-    """A null model cannot be trained: all reference patients have one outcome."""
+    """A null model cannot be trained: all patients that it would learn from have one outcome."""
 
 
 @dataclass(frozen=True)
@@ -239,19 +240,17 @@ def peak_memory() -> int:
 def fit(
     bench: Bench, key: str, name: str, method: Method, variant: str
 ) -> tuple[Release, dict[str, Any]]:
-    """Train a subject on the members, or its null model on the reference pool; store its
-    answers."""
+    """Train a subject on the members, or its null (`privaudit.engine.nulls`); store its answers."""
     split = bench.split
-    pool = split.reference if variant == "negative" else split.members
-    stream = "null" if variant == "negative" else "fit"
-    recipe = method.twin if method.supplied and variant == "negative" else method
-    if variant == "negative" and len(np.unique(pool.y)) < 2:
-        raise OneOutcome
     start = time.process_time()
     with checkpoints.within(bench.store.path("checkpoints", key, ""), keep=method.costly):
-        # What is released is trained with secret noise; the null model, as refits are, is not.
-        draw = bench.seeds.rng if variant == "negative" else bench.seeds.secret_rng
-        release = recipe.fit(pool, draw(stream, _stream(name, method)))
+        if variant == "negative":
+            release = _fit_null(bench, name, method)
+        else:
+            # What is released is trained with secret noise; the null, as refits are, is not.
+            release = method.fit(
+                split.members, bench.seeds.secret_rng("fit", _stream(name, method))
+            )
     trained = time.process_time() - start
     facts: dict[str, Any] = {
         "claim": measure.claim(release.claim),
@@ -270,6 +269,35 @@ def fit(
         bench.store.put_arrays("answers", key, {"proba": answers})
     bench.store.put_json("facts", key, facts)
     return release, facts
+
+
+def _fit_null(bench: Bench, name: str, method: Method) -> Release:
+    """The null of a method's releases: one model, or one for each part of the audit's patients."""
+    split, stream = bench.split, ("null", _stream(name, method))
+    recipe = method.twin if method.supplied else method
+    if not bench.supplied or method.nearness is not None:
+        _refuse_one_outcome(split.reference)
+        return recipe.fit(split.reference, bench.seeds.rng(*stream))
+    parts = nulls.Parts.cut(split, bench.seeds.rng(*stream, "parts"))
+    tables = nulls.trainings(split, parts)
+    for table in tables:
+        _refuse_one_outcome(table)
+    if not method.reruns:
+        given = method.fit(split.members, bench.seeds.rng(*stream))
+        models = nulls.fit_stand_in(split, given, parts, bench.seeds.rng(*stream))
+        return Release(model=parts.join(split, models))
+    made = [
+        recipe.fit(table, bench.seeds.rng(*stream, place)) for place, table in enumerate(tables)
+    ]
+    answering = [one.model for one in made if one.model is not None]
+    if len(answering) < len(made):
+        return made[0]
+    return Release(claim=made[0].claim, model=parts.join(split, answering))
+
+
+def _refuse_one_outcome(table: Records) -> None:
+    if len(np.unique(table.y)) < 2:
+        raise OneOutcome
 
 
 def _stream(name: str, method: Method) -> str:
@@ -340,8 +368,9 @@ def attack(
     """Run one attack on one release, judge its evidence, and store both."""
     variant = stream[-1]
     split = bench.split
-    posed = variant == "negative" and bool(method.shadows and groups)
-    if variant == "negative" and not posed and not is_retrained(method):
+    kind = nulls.null_kind(method, attack, split, supplied=bench.supplied)
+    posed = variant == "negative" and kind == "shadow"
+    if variant == "negative" and kind == "halves":
         split = controls.halves(split, bench.seeds.rng("halves"))
     target, lift = Target(release, split, method), 0.0
     if variant == "positive" and Access.TABLE in attack.needs:
@@ -390,19 +419,24 @@ def subject(
     method: Method,
     answers: str,
     evidences: dict[str, str],
+    compared: dict[str, str],
     attacks: dict[str, Attack],
     groups: dict[str, tuple[str, ...]],
 ) -> None:
     """Measure a subject's utility, also by group, and its strongest membership attack.
 
     evidences, attacks, groups: by attack, the key of what it found, and the refits it was given.
+    compared: by attack, the key of what it found in a null of the same records.
     """
     stored = bench.store.get_arrays("answers", answers)
-    scores = {}
-    for attack_name, evidence in evidences.items():
-        arrays = bench.store.get_arrays("evidence", evidence)
-        if arrays is not None:
-            scores[attack_name] = measure.scores(arrays)
+    scores, null = (
+        {
+            attack_name: measure.scores(arrays)
+            for attack_name, evidence in keys.items()
+            if (arrays := bench.store.get_arrays("evidence", evidence)) is not None
+        }
+        for keys in (evidences, compared)
+    )
     seeds = bench.seeds.child("measure", name)
     chosen = None
     if len(scores) > 1:
@@ -416,6 +450,7 @@ def subject(
         bench.split,
         bench.confidence,
         seeds,
+        null,
     )
     bench.store.put_json("subjects", key, body)
 

@@ -19,6 +19,7 @@ from privaudit.facts import Caveat, CaveatCode, Setting
 from privaudit.records import Split
 from privaudit.results import ClaimText, Curve, Estimate, GroupResult, from_tree, to_tree
 from privaudit.seeds import Seeds
+from privaudit.stats import against_null
 
 DELTA = 1e-5
 """At which delta a lower bound on epsilon is read where nothing is claimed."""
@@ -246,11 +247,12 @@ def subject(
     split: Split,
     confidence: float,
     seeds: Seeds,
+    nulls: Mapping[str, Scores] | None = None,
 ) -> dict[str, Any]:
     """Utility on both pools, by group, calibration, and the strongest attack with its groups.
 
     chosen: the attack that the headline quotes, where it was chosen without looking at this
-    subject.
+    subject. nulls: by attack, its scores of a null, of the same records.
     """
     body: dict[str, Any] = {
         "utility": [],
@@ -259,6 +261,8 @@ def subject(
         "reliability": None,
         "strongest": None,
         "groups": {},
+        "null": {},
+        "corrected": {},
     }
     groups = read_groups(split)
     if proba is not None:
@@ -272,6 +276,14 @@ def subject(
                 evidence, patients=ids, groups=own, confidence=confidence, rng=rng
             )
             body["groups"][name] = to_tree(found)
+        null = None if nulls is None else nulls.get(name)
+        if null is not None:
+            rng = seeds.rng("null", name)
+            read = against_null.read_null(null, patients=ids, confidence=confidence, rng=rng)
+            less = against_null.correct(
+                evidence, null, patients=ids, confidence=confidence, rng=rng
+            )
+            body["null"][name], body["corrected"][name] = to_tree(read), to_tree(less)
     if chosen is None and len(evidences) == 1:
         (chosen,) = evidences
     if chosen is not None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from privaudit.attacks._half_samples import supplied_shadows
 from privaudit.contracts import Access, Attack, Method, Refit, Release, Target
 from privaudit.engine.configure import Entry, Request
+from privaudit.engine.nulls import FOLDS, is_trained, null_kind
 from privaudit.engine.store import key_of
 from privaudit.engine.version import code, code_of_modules, code_of_package
 from privaudit.errors import PrivauditError
@@ -22,8 +24,10 @@ VARIANTS = ("subject", "positive", "negative")
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """A model trained to be attacked: the subject itself, or its null model on the reference
-    pool."""
+    """A model trained to be attacked: the subject itself, or its null (`privaudit.engine.nulls`).
+
+    rows: that are trained on, in all.
+    """
 
     key: str
     entry: Entry
@@ -92,10 +96,11 @@ class Plan:
         )
 
 
-def plan(request: Request, split: Split) -> Plan:
+def plan(request: Request, split: Split, *, supplied: bool = False) -> Plan:
     """Ask every attack which refits it wants, share equal ones, and name every step by its content.
 
-    No model exists yet: an attack is asked with a release that shows nothing.
+    No model exists yet: an attack is asked with a release that shows nothing. supplied: the split
+    was supplied, and nobody assigned membership at random.
 
     Raises:
         PrivauditError: an attack refuses its own settings, and not all methods were asked for.
@@ -113,9 +118,15 @@ def plan(request: Request, split: Split) -> Plan:
         made_by = code(entry.method)
         common = (entry.name, repr(entry.method), made_by, request.entropy, *pools.values())
         own = {"subject": Fit(key_of("subject", *common), entry, "subject", len(split.members))}
-        if any(
-            attack.family == "membership" for attack in request.attacks.values()
-        ) and is_retrained(entry.method):
+        kinds = {
+            null_kind(entry.method, attack, split, supplied=supplied)
+            for attack in request.attacks.values()
+            if attack.family == "membership"
+        }
+        if kinds & {"folds", "stand_in"}:
+            key = key_of("negative", "folds", FOLDS, *common)
+            own["negative"] = Fit(key, entry, "negative", len(split.members) * (FOLDS - 1))
+        elif "reference" in kinds:
             key = key_of("negative", *common)
             own["negative"] = Fit(key, entry, "negative", len(split.reference))
         fits.extend(own.values())
@@ -126,9 +137,16 @@ def plan(request: Request, split: Split) -> Plan:
                 raise error
             variants = VARIANTS if attack.family == "membership" else VARIANTS[:1]
             for variant in variants:
-                fit = own.get(variant, own["subject"])
-                key = key_of(variant, name, repr(attack), code(attack), judge, fit.key, *keys)
-                steps.append(Step(key, entry, name, attack, variant, keys, error))
+                fit = own["subject"]
+                if variant == "negative" and is_trained(
+                    entry.method, attack, split, supplied=supplied
+                ):
+                    fit = own["negative"]
+                given = keys
+                if variant == "negative" and not keys and entry.method.shadows:
+                    given = _group(supplied_shadows(target), seeds, shared, groups)
+                key = key_of(variant, name, repr(attack), code(attack), judge, fit.key, *given)
+                steps.append(Step(key, entry, name, attack, variant, given, error))
     return Plan(tuple(fits), groups, tuple(steps))
 
 
@@ -136,12 +154,6 @@ def judge_key(confidence: float) -> str:
     """Names the code and the confidence that estimates and documents are made with."""
     parts = (code_of_package("privaudit.stats"), code_of_package("privaudit.engine"))
     return key_of(*parts, code_of_modules("privaudit.facts", "privaudit.results"), confidence)
-
-
-def is_retrained(method: Method) -> bool:
-    """Whether the null control is a model trained on the reference pool; else it is the release
-    itself, on two halves of the non-members, or a supplied shadow model."""
-    return method.reruns and not method.shadows
 
 
 def _declared(
@@ -160,6 +172,13 @@ def _declared(
         wanted = [replace(refit, method=refit.method.twin) for refit in asked]
     except Exception as error:
         return (), error
+    return _group(wanted, seeds, shared, groups), None
+
+
+def _group(
+    wanted: Sequence[Refit], seeds: Seeds, shared: _Shared, groups: dict[str, Group]
+) -> tuple[str, ...]:
+    """The keys of these refits' groups, new ones added to `groups`."""
     keys = []
     for part in cut(wanted):
         # A refit's method may hold more than the subject's: who is malicious, say.
@@ -167,7 +186,7 @@ def _declared(
         keys.append(key)
         if key not in groups:
             groups[key] = Group(key, part[0].method, tuple(shared(refit) for refit in part))
-    return tuple(keys), None
+    return tuple(keys)
 
 
 def cut(refits: Sequence[Refit]) -> list[tuple[Refit, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from privaudit.errors import PrivauditError
@@ -19,6 +19,7 @@ class Profile:
         refits: Shadow models of each method, which the attacks that need some share.
         learners: Learners to use; None for all.
         attacks: Attacks to run; None for all.
+        without: Attacks that are left out where none is named, for what they cost.
         settings: `component.field` -> value, where it differs from the component's default.
         methods: Methods to train where none is named.
         beside: Method -> learners, where `--methods all` uses more than the method's usual one.
@@ -32,6 +33,7 @@ class Profile:
     refits: int
     learners: tuple[str, ...] | None = None
     attacks: tuple[str, ...] | None = None
+    without: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     methods: tuple[str, ...] = ("baseline",)
     beside: Mapping[str, tuple[str, ...]] = field(
@@ -41,6 +43,14 @@ class Profile:
     epsilons: tuple[str, ...] = ()
     generators: tuple[str, ...] | None = None
 
+    def keep(self, attacks: Sequence[str]) -> tuple[str, ...]:
+        """Those of these attacks that are run where none is named."""
+        return tuple(
+            name
+            for name in attacks
+            if name not in self.without and (self.attacks is None or name in self.attacks)
+        )
+
 
 PROFILES = {
     profile.name: profile
@@ -49,6 +59,7 @@ PROFILES = {
             "smoke",
             "a check that everything runs, in a minute or two; intervals are wide",
             refits=8,
+            without=("reference_lira",),
             learners=("boosted", "logreg", "mlp"),
             settings={
                 "square.records": "100",

@@ -48,7 +48,7 @@ from privaudit.results import (
     Untrained,
 )
 from privaudit.seeds import Seeds, commit_to, derive_entropy
-from privaudit.stats.headline import control_state
+from privaudit.stats.headline import control_state, is_drift
 from privaudit.stats.version import STATISTICS
 from privaudit.stats.wrong_way import find_below_half
 
@@ -158,8 +158,15 @@ def run(
     with hold(folder.restricted / TABLES) as place:
         tables = Store(str(place))
         store = Store(str(restricted / "store"), derive_seal_key(key))
-        bench = prepare_bench(request, split, store, tables)
-        work = Work(request, bench, plan(request, split), workers, report_event, folder)
+        bench = prepare_bench(request, split, store, tables, supplied=prepared.split is not None)
+        work = Work(
+            request,
+            bench,
+            plan(request, split, supplied=prepared.split is not None),
+            workers,
+            report_event,
+            folder,
+        )
         text = planned.render(request, work.plan, folder.name)
         write_text(folder.restricted / planned.FILE, text)
         if witness is not None:
@@ -218,8 +225,15 @@ def forecast_only(
     with hold(restricted / f"{PLANNED}{secrets.token_hex(4)}") as scratch:
         tables = Store(str(scratch))
         store = Store(str(restricted / "store"), derive_seal_key(key))
-        bench = prepare_bench(request, split, store, tables)
-        work = Work(request, bench, plan(request, split), workers, listen, None)
+        bench = prepare_bench(request, split, store, tables, supplied=prepared.split is not None)
+        work = Work(
+            request,
+            bench,
+            plan(request, split, supplied=prepared.split is not None),
+            workers,
+            listen,
+            None,
+        )
         todo = work.todo()
         return work.plan, forecast(work.plan, bench, workers, todo), todo
 
@@ -242,14 +256,17 @@ def assign_split(prepared: Prepared, request: Request) -> Split:
     return Split.assign(prepared.records, Seeds(request.entropy).rng("split"))
 
 
-def prepare_bench(request: Request, split: Split, store: Store, tables: Store) -> Bench:
-    """Put the pools where workers can map them."""
+def prepare_bench(
+    request: Request, split: Split, store: Store, tables: Store, *, supplied: bool = False
+) -> Bench:
+    """Put the pools where workers can map them. supplied: they were supplied, and nobody assigned
+    membership at random."""
     keys = (
         tables.put_records(split.members),
         tables.put_records(split.nonmembers),
         tables.put_records(split.reference),
     )
-    return Bench(store, tables, keys, request.entropy, request.confidence)
+    return Bench(store, tables, keys, request.entropy, request.confidence, supplied)
 
 
 class Clock:
@@ -399,6 +416,12 @@ def caveats(
             if state == "not made":
                 about["control"] = control.kind
                 found.append(Caveat(CaveatCode.CONTROL_NOT_MADE, "warning", about))
+            elif is_drift(control):
+                (auc,) = [e for e in control.estimates if e.metric.name == "auc"]
+                read = {"auc": auc.value, "low": auc.low, "high": auc.high}
+                known = {name: float(value) for name, value in read.items() if value is not None}
+                drift = {**about, **known, "confidence": auc.confidence}
+                found.append(Caveat(CaveatCode.SCORE_DRIFT, params=drift))
             elif state == "failed" and control.kind == "negative":
                 about["control"] = control.kind
                 found.append(Caveat(CaveatCode.CONTROL_FAILED, "defect", about))
@@ -458,7 +481,12 @@ def exit_code(audit: Audit) -> int:
     undecided = any(caveat.code is CaveatCode.CONTROL_NOT_MADE for caveat in stated)
     for one in audit.subjects:
         states = [(control.kind, control_state(control)) for control in one.controls]
-        broken |= ("negative", "failed") in states
+        broken |= any(
+            control.kind == "negative"
+            and control_state(control) == "failed"
+            and not is_drift(control)
+            for control in one.controls
+        )
         broken |= any(isinstance(outcome, Failed) for outcome in one.outcomes)
         stated += [c for o in one.outcomes if isinstance(o, Finding) for c in o.caveats]
         planted = [state for kind, state in states if kind == "positive"]

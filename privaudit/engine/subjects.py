@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from privaudit import stats
 from privaudit.contracts import Access, Mechanism
-from privaudit.engine import controls, document, jobs
+from privaudit.engine import controls, document, jobs, nulls
 from privaudit.engine.configure import Entry
-from privaudit.engine.plan import Step, is_retrained
+from privaudit.engine.plan import Step
 from privaudit.engine.work import Work, access_of
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode, Reason, ReasonCode
@@ -110,6 +110,9 @@ def outcome(work: Work, step: Step, facts: Any, body: Any) -> Outcome:
         seconds=found["seconds"],
         by_record=estimates(found["by_record"]),
         over_represented=document.groups(found.get("over_represented", [])),
+        attacker=step.attack.attacker,
+        null=estimates(body["null"].get(name, ())),
+        corrected=estimates(body["corrected"].get(name, ())),
     )
 
 
@@ -133,10 +136,9 @@ def control(work: Work, step: Step, facts: Any) -> Control | None:
     reads_table = Access.TABLE in step.attack.needs
     method = step.entry.method
     outcome_kind = work.bench.split.members.outcome_kind
-    posed = bool(method.shadows and step.groups)
-    made = controls.describe(
-        positive, reads_table, is_retrained(method), outcome_kind, posed_shadow=posed
-    )
+    bench = work.bench
+    null = nulls.null_kind(method, step.attack, bench.split, supplied=bench.supplied)
+    made = controls.describe(positive, reads_table, null, outcome_kind)
     fault = work.faults.get(step.key) or work.faults.get(work.fit(step).key)
     found = None if fault else work.store.get_json("findings", step.key)
     if found is None:

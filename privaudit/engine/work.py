@@ -22,7 +22,8 @@ from privaudit.engine.forecast import (
     store_time,
 )
 from privaudit.engine.jobs import Bench, Done, Fault, Job
-from privaudit.engine.plan import Fit, Plan, Step, is_retrained, judge_key
+from privaudit.engine.nulls import is_compared, is_trained
+from privaudit.engine.plan import Fit, Plan, Step, judge_key
 from privaudit.engine.spread import spread
 from privaudit.engine.store import Store, key_of
 from privaudit.engine.version import code_of_package
@@ -151,7 +152,10 @@ class Work:
         return found is None or not self.store.has_arrays("evidence", step.key)
 
     def fit(self, step: Step) -> Fit:
-        again = step.variant == "negative" and is_retrained(step.entry.method)
+        bench = self.bench
+        again = step.variant == "negative" and is_trained(
+            step.entry.method, step.attack, bench.split, supplied=bench.supplied
+        )
         variant = "negative" if again else "subject"
         return next(
             fit
@@ -173,7 +177,8 @@ class Work:
         unread: set[str] = set()
         for entry in self.entries:
             evidences = self._expected(entry)
-            if self.store.get_json("subjects", self._subject_key(entry, evidences)) is None:
+            known = self._subject_key(entry, evidences, self._expected(entry, "negative"))
+            if self.store.get_json("subjects", known) is None:
                 unread |= set(evidences.values())
         return {
             key
@@ -182,24 +187,42 @@ class Work:
             for key in step.groups
         }
 
-    def _expected(self, entry: Entry) -> dict[str, str]:
-        """The evidence that a subject will be measured by where no attack fails, by attack."""
+    def _expected(self, entry: Entry, variant: str = "subject") -> dict[str, str]:
+        """The evidence that a subject will be measured by where no attack fails, by attack; or that
+        of the nulls that it is compared with."""
         facts = self._facts(self._own_fit(entry))
         return {
             step.attack_name: step.key
             for step in self.plan.steps
             if step.entry.name == entry.name
-            and is_measured(step)
+            and step.variant == variant
+            and self._is_measured(step)
             and step.error is None
             and (facts is None or not self.lacks(step, access_of(facts, entry)))
         }
 
+    def _is_measured(self, step: Step) -> bool:
+        """Whether the measurement of a subject reads what this step found."""
+        bench = self.bench
+        return step.attack.family == "membership" and (
+            step.variant == "subject"
+            or (
+                step.variant == "negative"
+                and is_compared(
+                    step.entry.method, step.attack, bench.split, supplied=bench.supplied
+                )
+            )
+        )
+
     def _own_fit(self, entry: Entry) -> Fit:
         return next(f for f in self.plan.fits if f.entry is entry and f.variant == "subject")
 
-    def _subject_key(self, entry: Entry, evidences: dict[str, str]) -> str:
+    def _subject_key(
+        self, entry: Entry, evidences: dict[str, str], compared: dict[str, str]
+    ) -> str:
         judge = judge_key(self.request.confidence)
-        return key_of("subject", self._own_fit(entry).key, sorted(evidences.items()), judge)
+        read = sorted(evidences.items()), sorted(compared.items())
+        return key_of("subject", self._own_fit(entry).key, *read, judge)
 
     def _train(self, todo: set[str], expected: Forecast) -> None:
         rate = expected.methods
@@ -354,15 +377,17 @@ class Work:
     def _measure(self) -> None:
         queue, keys = [], {}
         for entry in self.entries:
-            own = [
+            read = [
                 step
                 for step in self.plan.steps
                 if step.entry.name == entry.name
-                and is_measured(step)
+                and self._is_measured(step)
                 and self.store.get_json("findings", step.key) is not None
             ]
+            own = [step for step in read if step.variant == "subject"]
             evidences = {step.attack_name: step.key for step in own}
-            key = self._subject_key(entry, evidences)
+            compared = {step.attack_name: step.key for step in read if step not in own}
+            key = self._subject_key(entry, evidences, compared)
             keys[entry.name] = key
             known = self.store.get_json("subjects", key) is not None
             (self.cached if known else self.made).append(f"measure {entry.name}")
@@ -373,6 +398,7 @@ class Work:
                     "method": entry.method,
                     "answers": self._own_fit(entry).key,
                     "evidences": evidences,
+                    "compared": compared,
                     "groups": {step.attack_name: step.groups for step in own},
                     "attacks": {step.attack_name: step.attack for step in own},
                 }
@@ -418,11 +444,6 @@ def refuse_untrainable(request: Request) -> None:
                 raise
     if missing and len(missing) == len(request.entries):
         raise missing[0]
-
-
-def is_measured(step: Step) -> bool:
-    """Whether the measurement of a subject reads what this step found."""
-    return step.variant == "subject" and step.attack.family == "membership"
 
 
 def show_params(reason: Reason) -> str:

@@ -15,14 +15,13 @@ from typing import Any
 
 from privaudit import __version__, stats
 from privaudit.contracts import Access, Claim, FlowStep, Prepared, Scores
-from privaudit.engine import choose, controls, document, measure
+from privaudit.engine import controls, document, measure
 from privaudit.engine.cells import POOLS, count_cells
 from privaudit.engine.run import caveats
-from privaudit.errors import PrivauditError
 from privaudit.evidence import structure
 from privaudit.evidence.compare import Compare, Derived
 from privaudit.evidence.stored import Stored, Unreadable
-from privaudit.facts import Caveat, CaveatCode
+from privaudit.facts import COMPARED_NULLS, Caveat, CaveatCode
 from privaudit.records import Split
 from privaudit.results import Audit, Control, Estimate, Finding, Subject, from_tree
 from privaudit.seeds import Seeds
@@ -57,6 +56,7 @@ AUDIT = {
     CaveatCode.NOT_TRAINED,
     CaveatCode.AUC_BELOW_HALF,
     CaveatCode.SHADOW_ATTACKS_LOST,
+    CaveatCode.SCORE_DRIFT,
 }
 """What `privaudit.engine.run.caveats` states of an audit."""
 
@@ -182,15 +182,6 @@ class _Subject:
         split = self.stored.split
         if negative and control.made.code == CaveatCode.NULL_HALVES:
             split = controls.halves(split, self.seeds.rng("halves"))
-        if negative and control.made.code == CaveatCode.NULL_SHADOW:
-            try:
-                first = self.stored.shadow_members(self.subject.name)[0]
-                split = choose.take_unseen(split, ~first)
-            except (Unreadable, IndexError, ValueError, PrivauditError) as error:
-                self.compare.fault(
-                    f"{where}: the shadow models' members cannot be read ({_reason(error)})"
-                )
-                return
         names = self.subject.name, control.attack, control.kind
         try:
             made = measure.judge(
@@ -227,7 +218,9 @@ class _Subject:
         seeds = self.seeds.child("measure", subject.name)
         split = self.stored.split
         try:
-            made = measure.subject(proba, self.scores, chosen, split, self.confidence, seeds)
+            made = measure.subject(
+                proba, self.scores, chosen, split, self.confidence, seeds, self._nulls()
+            )
         except Exception as error:
             compare.fault(f"{subject.name}: it cannot be measured again ({_reason(error)})")
             return
@@ -238,7 +231,29 @@ class _Subject:
             if isinstance(found, Finding) and (found.groups or found.attack in made["groups"]):
                 groups = made["groups"].get(found.attack, [])
                 compare(f"{subject.name}.{found.attack}.groups", found.groups, groups)
+        for found in subject.outcomes:
+            if isinstance(found, Finding):
+                for part in ("null", "corrected"):
+                    wanted = made[part].get(found.attack, [])
+                    compare(f"{subject.name}.{found.attack}.{part}", getattr(found, part), wanted)
         self._headline(made["strongest"])
+
+    def _nulls(self) -> dict[str, Scores]:
+        """What each attack made of a null of the same records, as it is stored."""
+        found = {}
+        for control in self.subject.controls:
+            compared = not self.audit.data.random_split and control.made.code in COMPARED_NULLS
+            if compared and control.estimates and control.attack in self.scores:
+                names = self.subject.name, control.attack, control.kind
+                try:
+                    evidence = self.stored.evidence(*names)
+                except (Unreadable, ValueError) as error:
+                    where = f"{self.subject.name}.{control.attack}.null"
+                    self.compare.fault(f"{where}: its scores cannot be read ({_reason(error)})")
+                    continue
+                if isinstance(evidence, Scores):
+                    found[control.attack] = evidence
+        return found
 
     def _has_refits(self) -> bool:
         """Whether membership attacks may have been compared on refits."""

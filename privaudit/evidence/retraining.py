@@ -117,9 +117,11 @@ def _retrain(
         own = commitments.commit(key, fingerprint(split))
         compare("manifest.split_fingerprint", exact.manifest.split_fingerprint, own)
     _compare_split(run, split, compare)
-    asked = plan(request, split)
+    supplied = prepared.split is not None
+    asked = plan(request, split, supplied=supplied)
     _compare_plan(run, asked, compare)
-    bench = prepare_bench(request, split, Store(str(place / "store")), Store(str(place / "tables")))
+    stores = Store(str(place / "store")), Store(str(place / "tables"))
+    bench = prepare_bench(request, split, *stores, supplied=supplied)
     names = _stored_steps(exact)
     steps = [s for s in asked.steps if (s.entry.name, s.attack_name, s.variant) in names]
     if again.steps is not ALL:

@@ -23,7 +23,7 @@ from privaudit.evidence.compare import Compare
 from privaudit.facts import LOST_REFITS, CaveatCode, ReasonCode
 from privaudit.policy.coverage import BY_DATA
 from privaudit.records import OutcomeKind
-from privaudit.results import Audit, Control, Failed, Finding, Outcome, Skipped, Subject
+from privaudit.results import Audit, Control, Data, Failed, Finding, Outcome, Skipped, Subject
 
 REFUSALS = (ReasonCode.REFUSED, ReasonCode.MISSING_EXTRA)
 """Why an attack that applies by its access may be skipped all the same."""
@@ -65,15 +65,15 @@ def check_outcomes(audit: Audit, run: Path, compare: Compare) -> None:
         for attack in sorted(made):
             if own[attack] != 1:
                 compare.fault(f"{subject.name}.{attack}: {own[attack]} outcomes instead of one")
-        _check_subject(subject, audit.data.outcome_kind, run / "restricted", compare)
+        _check_subject(subject, audit.data, run / "restricted", compare)
     _check_failures(audit, run / "restricted", compare)
 
 
-def _check_subject(subject: Subject, kind: OutcomeKind, restricted: Path, compare: Compare) -> None:
+def _check_subject(subject: Subject, data: Data, restricted: Path, compare: Compare) -> None:
     shown = _shown(subject, restricted, compare)
     # Whether the auditor could train again or take a seat is not in the document: of what can have
     # been, the one that explains most.
-    found = [list(_outcome_faults(subject, shown | more, kind)) for more in _privileges(subject)]
+    found = [list(_outcome_faults(subject, shown | more, data)) for more in _privileges(subject)]
     for fault in min(found, key=len):
         compare.fault(f"{subject.name}.{fault}")
     for outcome in subject.outcomes:
@@ -108,18 +108,17 @@ def _privileges(subject: Subject) -> Iterator[frozenset[Access]]:
         with suppress(ImportError, PrivauditError):
             method = plugins.load("methods", subject.method)
     reruns: tuple[bool, ...] = (True, False)
+    trained = {CaveatCode.NULL_MODEL, CaveatCode.NULL_FOLDS, CaveatCode.NULL_SHADOW}
     if (method is not None and method.reruns is Method.reruns) or CaveatCode.NULL_SHADOW in made:
         reruns = (True,)
-    elif made & {CaveatCode.NULL_MODEL, CaveatCode.NULL_HALVES}:
-        reruns = (CaveatCode.NULL_MODEL in made,)
+    elif made & {*trained, CaveatCode.NULL_HALVES, CaveatCode.NULL_STAND_IN}:
+        reruns = (bool(made & trained),)
     seats = (True, False) if method is None else (bool(method.seats),)
     for again, seat in product(reruns, seats):
         yield frozenset({Access.RERUN} if again else ()) | ({Access.SEAT} if seat else set())
 
 
-def _outcome_faults(
-    subject: Subject, access: frozenset[Access], kind: OutcomeKind
-) -> Iterator[str]:
+def _outcome_faults(subject: Subject, access: frozenset[Access], data: Data) -> Iterator[str]:
     """What is wrong with the outcomes and controls of a subject of this access."""
     wanted: Counter[tuple[str, str]] = Counter()
     stored: Counter[tuple[str, str]] = Counter()
@@ -134,7 +133,9 @@ def _outcome_faults(
             continue
         if outcome.family != attack.family:
             yield f"{outcome.attack}.family: {outcome.family:.40} is stored, not {attack.family}"
-        yield from _access_faults(outcome, attack, access, kind)
+        yield from _access_faults(outcome, attack, access, data.outcome_kind)
+        if isinstance(outcome, Finding) and outcome.attacker != attack.attacker:
+            yield f"{outcome.attack}.attacker: is not who makes this attack"
         kinds = {(outcome.attack, which) for which in ("positive", "negative")}
         if attack.family == "membership":
             # One that failed before it ran has no controls; else they ran beside it.
@@ -143,9 +144,24 @@ def _outcome_faults(
     for key in sorted(wanted | stored):
         if wanted[key] != stored[key]:
             yield f"{key[0]}.{key[1]} control: {stored[key]} instead of {wanted[key]}"
-    supplied = any(one.made.code is CaveatCode.NULL_SHADOW for one in subject.controls)
     for control in subject.controls:
-        yield from _control_faults(control, Access.RERUN in access, kind, supplied)
+        null = _find_null(subject, control, Access.RERUN in access, data)
+        yield from _control_faults(control, null, data.outcome_kind)
+
+
+def _find_null(
+    subject: Subject, control: Control, retrained: bool, data: Data
+) -> controls.NullKind:
+    """What the null of this attack must be: see `privaudit.engine.nulls.null_kind`."""
+    if any(one.made.code is CaveatCode.NULL_SHADOW for one in subject.controls):
+        return "shadow"
+    table = reads_table(control.attack) or subject.fidelity is not None
+    if data.random_split or table:
+        return "reference" if retrained else "halves"
+    if retrained:
+        return "folds"
+    readable = bool(data.columns or data.channels) and data.outcome_kind != "time"
+    return "stand_in" if readable else "halves"
 
 
 def _access_faults(
@@ -183,17 +199,9 @@ def _uses(
         return None
 
 
-def _control_faults(
-    control: Control, retrained: bool, kind: OutcomeKind, supplied: bool
-) -> Iterator[str]:
+def _control_faults(control: Control, null: controls.NullKind, kind: OutcomeKind) -> Iterator[str]:
     where = f"{control.attack}.{control.kind} control"
-    wanted = controls.describe(
-        control.kind == "positive",
-        reads_table(control.attack),
-        retrained and not supplied,
-        kind,
-        posed_shadow=supplied and asks_for_refits(control.attack),
-    )
+    wanted = controls.describe(control.kind == "positive", reads_table(control.attack), null, kind)
     if control.made != wanted:
         yield f"{where}: is not made as such a control is"
     if bool(control.estimates) == (control.error is not None):

@@ -157,7 +157,7 @@ def find_applicable_attacks(
         "The one-run bound on epsilon was not computed: it holds where membership was assigned at "
         "random, which is not known of a user-supplied model (privaudit audit-dp is for canaries)."
     ]
-    left = {"one_run"}
+    left = {"one_run", *(["reference_lira"] if shadows else [])}
     both = (split.members, split.nonmembers)
     inferred = [
         column.sensitive

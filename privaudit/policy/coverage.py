@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from privaudit.contracts import REQUIRED_ACCESS, Access
-from privaudit.facts import Caveat, CaveatCode, Family, Param, Reason, ReasonCode
+from privaudit.facts import Attacker, Caveat, CaveatCode, Family, Param, Reason, ReasonCode
 from privaudit.policy.judge_number import Cell
 from privaudit.policy.judge_rule import SHOWN
 from privaudit.policy.metrics import COPIES, METRICS, TABLE_ATTACKS, read_access
@@ -171,11 +171,14 @@ def _gaps(
 ) -> Iterator[Gap]:
     ran = [one for one in subject.outcomes if isinstance(one, Finding) and one.family == family]
     used = {name for one in ran for name in one.access}
+    # Who holds similar patients alone finds less: only models trained on candidates show the most.
+    strong = [one for one in ran if one.attacker is not Attacker.SIMILAR_PATIENTS]
+    trained = any(Access.RERUN.name in one.access for one in strong)
     if not ran:
         needs = Access.FILE if _is_file_alone(family, access) else None
         yield Gap(ReasonCode.CLASS_NOT_TESTED, "NOT TESTED", needs=needs)
         return
-    if family == "membership" and Access.TABLE not in access and Access.RERUN.name not in used:
+    if family == "membership" and Access.TABLE not in access and not trained:
         yield Gap(ReasonCode.SHADOWS_NOT_RUN, "NOT TESTED", needs=Access.RERUN)
     if family == "reconstruction" and Access.FILE in access and Access.FILE.name not in used:
         yield Gap(ReasonCode.FILE_NOT_OPENED, "NOT TESTED", needs=Access.FILE)

@@ -12,7 +12,7 @@ from privaudit.facts import Caveat, CaveatCode, Severity
 from privaudit.policy.metrics import read_access
 from privaudit.results import Audit, Failed, Finding, Subject
 from privaudit.stats.guarantees import check_guarantee
-from privaudit.stats.headline import control_state
+from privaudit.stats.headline import control_state, is_drift
 
 BROKEN = (CaveatCode.EPSILON_ABOVE_CLAIM, CaveatCode.GUARANTEE_BROKEN)
 """Caveats that are defects wherever they stand."""
@@ -59,7 +59,7 @@ def _of_subject(subject: Subject, severity: Severity) -> Iterator[Caveat]:
         state = control_state(control)
         if state == "not made":
             yield Caveat(CaveatCode.CONTROL_NOT_MADE, "warning", {**about, "control": control.kind})
-        elif state == "failed" and control.kind == "negative":
+        elif state == "failed" and control.kind == "negative" and not is_drift(control):
             yield Caveat(CaveatCode.HARNESS_LEAKS, "defect", about)
     for one in subject.outcomes:
         if isinstance(one, Failed):

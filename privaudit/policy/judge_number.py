@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from privaudit.contracts import Access
 from privaudit.facts import REASON_PARAMS, CaveatCode, Param, Reason, ReasonCode
 from privaudit.policy import metrics
 from privaudit.policy.metrics import PolicyMetric, Reading
@@ -13,7 +14,7 @@ from privaudit.policy.rules import Guard, Limit, Policy, Regression
 from privaudit.results import Audit, Control, Estimate, Finding, Subject
 from privaudit.stats import onesided
 from privaudit.stats.catalogue import PPV_FPR
-from privaudit.stats.headline import control_state
+from privaudit.stats.headline import control_state, is_drift
 from privaudit.stats.wrong_way import find_below_control, find_below_half
 from privaudit.verdicts import State
 
@@ -28,8 +29,14 @@ WEAK = (
 )
 """Why a low value of an attack is no evidence of a low risk."""
 
-VOIDING = (ReasonCode.NEGATIVE_CONTROL_FAILED, ReasonCode.DISTRIBUTION_SHIFTED)
-"""Why no value of an attack means what it should."""
+VOIDING = (
+    ReasonCode.NEGATIVE_CONTROL_FAILED,
+    ReasonCode.DISTRIBUTION_SHIFTED,
+    ReasonCode.SCORE_DRIFTED,
+    ReasonCode.NULL_NOT_COMPARED,
+)
+"""Why no value of an attack means what it should; one that is corrected by a null means something
+still where it is high."""
 
 
 @dataclass
@@ -39,7 +46,8 @@ class Cell:
     listed: whether the policy names its group; control: what the attack's controls lack, None for
     nothing. level: at which the adjusted bound was taken; p: of "keeps to the limit"; state, code:
     the word and why; refusal: why the number is not stated; missing_control: why that control was
-    not made. more, most: what some reasons tell.
+    not made. more, most: what some reasons tell. corrected: the number less what the same attack
+    reads of a null on the same patients, where nobody assigned membership at random.
     """
 
     rule: Limit | Guard
@@ -48,6 +56,7 @@ class Cell:
     reading: Reading
     listed: bool = True
     control: ReasonCode | None = None
+    corrected: Estimate | None = None
     level: float = 0.05
     p: float = 1.0
     state: State = "INCONCLUSIVE"
@@ -62,6 +71,18 @@ class Cell:
     @property
     def bounds(self) -> onesided.Bounds | None:
         return None if self.reading.estimate is None else onesided.bounds(self.reading.estimate)
+
+    @property
+    def lower_bounds(self) -> onesided.Bounds | None:
+        """Of what a leak is shown by: the corrected number, where there is one."""
+        return self.bounds if self.corrected is None else onesided.bounds(self.corrected)
+
+    def upper_bound(self, level: float) -> float | None:
+        """What the number keeps below, as it is and corrected; None where either is unknown."""
+        numbers = [self.bounds, *([] if self.corrected is None else [self.lower_bounds])]
+        found = [None if one is None else one.upper(level) for one in numbers]
+        known = [one for one in found if one is not None]
+        return max(known) if len(known) == len(found) else None
 
     @property
     def at_least(self) -> bool:
@@ -141,6 +162,7 @@ def limit_cells(rule: Limit, audit: Audit, subjects: Sequence[Subject]) -> list[
             )
             found += [Cell(rule, known, subject, one, listed=by in rule.by) for one in inside]
     for cell in found:
+        cell.corrected = _corrected(cell)
         cell.control = _control(cell, audit)
     return found
 
@@ -158,6 +180,35 @@ def guard_cells(rule: Guard, subjects: Sequence[Subject]) -> list[Cell]:
     ]
 
 
+def _finding(cell: Cell) -> Finding | None:
+    own = (one for one in cell.subject.outcomes if one.attack == cell.reading.attack)
+    return next((one for one in own if isinstance(one, Finding)), None)
+
+
+def _corrected(cell: Cell) -> Estimate | None:
+    """The cell's number less what the null reads; None for a group, which is not corrected."""
+    finding, raw = _finding(cell), cell.reading.estimate
+    if finding is None or raw is None or cell.reading.group is not None:
+        return None
+    return next((one for one in finding.corrected if one.metric == raw.metric), None)
+
+
+def _drift(cell: Cell, audit: Audit, null: Sequence[Control]) -> ReasonCode | None:
+    """Why a number of pools that nobody assigned at random may be a difference between them; None
+    where they are alike, or were assigned at random."""
+    if audit.data.distribution_shift is not None:
+        return ReasonCode.DISTRIBUTION_SHIFTED
+    if any(map(is_drift, null)):
+        return ReasonCode.SCORE_DRIFTED
+    finding = _finding(cell)
+    compared = not audit.data.random_split and cell.known.family == "membership"
+    if not compared or finding is None or Access.TABLE.name in finding.access:
+        return None
+    # A group has no number of its own that is corrected: it goes by the whole of the attack.
+    known = cell.corrected if cell.reading.group is None else finding.corrected
+    return None if known else ReasonCode.NULL_NOT_COMPARED
+
+
 def _control(cell: Cell, audit: Audit) -> ReasonCode | None:
     """What the controls of this attack on this subject lack; None for nothing.
 
@@ -171,11 +222,11 @@ def _control(cell: Cell, audit: Audit) -> ReasonCode | None:
     null = [control for control in own if control.kind == "negative"]
     planted = [control for control in own if control.kind == "positive"]
     stated = _stated_of_controls(audit, attack, cell.subject.name)
-    if _fails(null) or (CaveatCode.CONTROL_FAILED, "negative") in stated:
+    broken = [control for control in null if not is_drift(control)]
+    if _fails(broken) or (CaveatCode.CONTROL_FAILED, "negative") in stated:
         return ReasonCode.NEGATIVE_CONTROL_FAILED
-    compared = cell.known.family in ("membership", "synthetic")
-    if compared and audit.data.distribution_shift is not None:
-        return ReasonCode.DISTRIBUTION_SHIFTED
+    if cell.known.family in ("membership", "synthetic") and (drift := _drift(cell, audit, null)):
+        return drift
     if lost := _not_made(null):
         cell.missing_control = _why_not_made(lost[0])
         return ReasonCode.NEGATIVE_CONTROL_NOT_MADE
@@ -249,7 +300,12 @@ def decide(policy: Policy, cells: Sequence[Cell], moved: Sequence[Move] = ()) ->
         if bounds is None or estimate is None:
             continue
         severity = str(cell.rule.severity) if cell.listed else "unlisted"
-        cell.p = bounds.below(cell.limit) if cell.at_least else bounds.above(cell.limit)
+        shown = cell.lower_bounds
+        cell.p = 1.0
+        if cell.at_least:
+            cell.p = bounds.below(cell.limit)
+        elif shown is not None:
+            cell.p = shown.above(cell.limit)
         # Proofs about epsilon come adjusted over many guesses already, and stand among themselves.
         families.setdefault((severity, onesided.proof(estimate)), []).append(cell)
     for family in families.values():
@@ -288,9 +344,11 @@ def _set_state(policy: Policy, cell: Cell, alpha: float) -> None:
     if cell.at_least:
         cell.lower, cell.upper = bounds.lower(alpha), bounds.upper(cell.level)
     else:
-        cell.lower, cell.upper = bounds.lower(cell.level), bounds.upper(alpha)
+        shown = cell.lower_bounds
+        cell.lower = None if shown is None else shown.lower(cell.level)
+        cell.upper = cell.upper_bound(alpha)
     required = rules.positive_control == "required"
-    if cell.control in VOIDING:
+    if cell.control in VOIDING and (cell.corrected is None or _is_void(cell)):
         return cell.settle("INCONCLUSIVE", cell.control)
     cell.more = _false_positives(cell, rules.min_false_positives)
     if cell.more:
@@ -315,6 +373,9 @@ def _set_state(policy: Policy, cell: Cell, alpha: float) -> None:
         cell.settle(
             "EXCEEDS", ReasonCode.MISSES_MINIMUM if cell.at_least else ReasonCode.EXCEEDS_BOUND
         )
+    elif cell.control in VOIDING:
+        # Drift may hide a leak as well as feign one: nothing is within a limit, nor near it.
+        cell.settle("INCONCLUSIVE", cell.control)
     elif better and (ceiling := find_ceiling(cell)) is not None:
         cell.most = ceiling
         cell.settle("INCONCLUSIVE", ReasonCode.LIMIT_ABOVE_CEILING)
@@ -336,6 +397,11 @@ def find_ceiling(cell: Cell) -> float | None:
         return None
     ceiling = 1 - cell.reading.beside
     return ceiling if ceiling <= cell.limit + 1e-9 else None
+
+
+def _is_void(cell: Cell) -> bool:
+    """Whether not even a high corrected number means anything: the harness itself leaks."""
+    return cell.control is ReasonCode.NEGATIVE_CONTROL_FAILED
 
 
 def _is_within(cell: Cell, alpha: float) -> bool:

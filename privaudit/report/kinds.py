@@ -14,7 +14,9 @@ Kind = Literal["model", "table", "supplied table", "supplied model", "answers"]
 answers of a model that was not supplied."""
 
 TABLES = ("table", "supplied table")
-SHADOW_TRAINING = frozenset({"shadow", "lira", "rmia", "few_shadow_lira", "patient_risk"})
+SHADOW_TRAINING = frozenset(
+    {"shadow", "lira", "rmia", "few_shadow_lira", "patient_risk", "reference_lira"}
+)
 """Attacks that train the audited model again."""
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from privaudit.facts import Caveat, CaveatCode, Metric, Reason
+from privaudit.facts import Attacker, Caveat, CaveatCode, Metric, Reason
 from privaudit.report.blocks import State
 from privaudit.report.learning import has_learning
 from privaudit.results import Audit, Control, Curve, Estimate, Failed, Finding, Skipped, Subject
-from privaudit.stats.headline import control_state
+from privaudit.stats.headline import control_state, is_drift
 
 PRIMARY_FPR = 0.01
 FALLBACK_FPR = 0.1
@@ -79,6 +79,19 @@ def exceeds_chance(e: Estimate | None) -> bool:
     return e is not None and e.low is not None and e.chance is not None and e.low > e.chance
 
 
+def exceeds_null(finding: Finding, metric: Metric) -> bool:
+    """Whether a number is above guessing by more than chance and, on a supplied split, by more than
+    the same attack on models that saw none of the patients."""
+    known = finding.corrected or finding.estimates
+    return exceeds_chance(get_stated(known, metric))
+
+
+def is_compared(audit: Audit, finding: Finding) -> bool:
+    """Whether nothing but a null of the same records can show that a find is a leak: nobody
+    assigned membership at random."""
+    return not audit.data.random_split and "TABLE" not in finding.access
+
+
 def overlap(one: Estimate | None, two: Estimate | None) -> bool:
     """Whether two intervals touch; yes where one is not known."""
     if one is None or two is None:
@@ -133,6 +146,16 @@ def on_all_patients(subject: Subject, r: Reading) -> Finding | None:
     return same[0] if same else None
 
 
+def get_weaker(subject: Subject, r: Reading) -> tuple[str, Estimate] | None:
+    """The best AUC of somebody who holds similar patients only, where another's is quoted."""
+    weak = Attacker.SIMILAR_PATIENTS
+    if r.finding is None or r.finding.attacker in (weak, None):
+        return None
+    own = [f for f in get_findings(subject, "membership") if f.attacker is weak]
+    known = [(f.attack, e) for f in own if (e := get_stated(f.estimates, AUC)) is not None]
+    return max(known, key=lambda pair: pair[1].value or 0.0, default=None)
+
+
 def rate_on_all(subject: Subject, r: Reading) -> Estimate | None:
     """Where the headline's half is too small for 1 %, the same attack's rate on all patients."""
     full = on_all_patients(subject, r)
@@ -154,12 +177,15 @@ def _count_held_out(finding: Finding) -> int:
 
 
 def get_failed_controls(audit: Audit, kind: str) -> list[tuple[Subject, Control]]:
-    """Controls whose number is not the one that it must be, with the model they were run on."""
+    """Controls whose number is not the one that it must be, with the model they were run on.
+
+    A null of a supplied split that reads a difference between the pools is none of them.
+    """
     return [
         (s, c)
         for s in audit.subjects
         for c in s.controls
-        if c.kind == kind and control_state(c) == "failed"
+        if c.kind == kind and control_state(c) == "failed" and not is_drift(c)
     ]
 
 
@@ -238,10 +264,19 @@ def _get_state(
 ) -> State:
     if get_failed_controls(audit, "negative"):
         return "invalid"
-    if audit.data.distribution_shift:
-        return "shifted"
     own_null = [c for c in controls if c.kind == "negative" and c.attack == finding.attack]
-    if exceeds_chance(rate) or exceeds_chance(auc):
+    drifted = bool(audit.data.distribution_shift) or any(map(is_drift, own_null))
+    found = exceeds_chance(rate) or exceeds_chance(auc)
+    if finding.corrected and is_compared(audit, finding):
+        numbers = [AUC, *([] if rate is None else [rate.metric])]
+        if any(exceeds_null(finding, metric) for metric in numbers):
+            return "detected"
+        drifted |= found
+    if drifted:
+        return "shifted"
+    if found and not finding.corrected and is_compared(audit, finding):
+        return "unconfirmed"
+    if found:
         # A find means little where nothing shows that the attack reads as chance without a leak.
         return "unconfirmed" if any(map(is_not_made, own_null)) else "detected"
     if get_wrong_way(audit, subject):

@@ -10,6 +10,7 @@ import numpy as np
 
 from privaudit.contracts import Scores
 from privaudit.errors import PrivauditError
+from privaudit.facts import COMPARED_NULLS
 from privaudit.results import Control, Estimate
 from privaudit.stats import auc as area_module
 from privaudit.stats import resample, thresholds
@@ -61,6 +62,13 @@ def control_state(control: Control) -> ControlState:
         return "not made"
     passed = control.passed and control_passed(control.kind, areas)
     return "passed" if passed else "failed"
+
+
+def is_drift(control: Control) -> bool:
+    """Whether a null that answers for the records of the game does not read as chance there: the
+    two pools differ in how well they are predicted, which is no fault of the audit."""
+    drifted = control.kind == "negative" and control.made.code in COMPARED_NULLS
+    return drifted and control_state(control) == "failed"
 
 
 def strongest(

@@ -124,7 +124,7 @@ def test_answers_of_every_class_and_controls() -> None:
     assert found.estimate("auc", attack="lira") == again.estimate("auc", attack="lira")
     made = {(c.attack, c.kind): c for c in found.subject.controls}
     assert made["lira", "negative"].made.code is CaveatCode.NULL_SHADOW
-    assert made["threshold", "negative"].made.code is CaveatCode.NULL_HALVES
+    assert made["threshold", "negative"].made.code is CaveatCode.NULL_SHADOW
     assert all(control.passed for control in made.values())
     params = {o.attack: o.params for o in found.subject.outcomes if isinstance(o, Finding)}
     assert params["lira"]["shadows"] == MODELS

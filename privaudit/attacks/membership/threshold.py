@@ -12,6 +12,7 @@ from privaudit.attacks._membership import ANY_OUTCOME, cut, finite
 from privaudit.attacks._options import check_choice
 from privaudit.contracts import Access, Attack, Fitted, Scores, Target
 from privaudit.errors import PrivauditError
+from privaudit.facts import Attacker
 from privaudit.records import OutcomeKind
 from privaudit.signals import TINY, confidence
 
@@ -32,6 +33,7 @@ class Threshold(Attack):
     needs: ClassVar[frozenset[Access]] = frozenset({Access.ANSWERS})
     family: ClassVar[Literal["membership"]] = "membership"
     outcomes: ClassVar[frozenset[OutcomeKind]] = ANY_OUTCOME
+    attacker: ClassVar[Attacker | None] = Attacker.RELEASE_ALONE
 
     def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
         check_choice(self, "signal", "loss", "margin", "entropy")

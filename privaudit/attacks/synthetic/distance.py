@@ -11,6 +11,7 @@ import numpy as np
 from privaudit.attacks._membership import cut
 from privaudit.attacks._tables import TableAttack, table_of
 from privaudit.contracts import Fitted, Scores, Target
+from privaudit.facts import Attacker
 from privaudit.fidelity.distance import closeness, shared, spans
 
 
@@ -30,6 +31,7 @@ class Distance(TableAttack):
     tails: float = 0.1
 
     family: ClassVar[Literal["membership"]] = "membership"
+    attacker: ClassVar[Attacker | None] = Attacker.SIMILAR_PATIENTS
 
     def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
         table, own = table_of(target), target.split.reference

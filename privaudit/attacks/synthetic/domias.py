@@ -13,6 +13,7 @@ from privaudit.attacks._options import check
 from privaudit.attacks._tables import TableAttack, table_of
 from privaudit.contracts import Fitted, Scores, Target
 from privaudit.errors import PrivauditError
+from privaudit.facts import Attacker
 from privaudit.fidelity.distance import APART, Cells, densities, match, shared, spans
 
 WIDTHS = (0.03, 0.06, 0.1, 0.2, 0.3, 0.5, 0.8)
@@ -39,6 +40,7 @@ class Domias(TableAttack):
     tails: float = 0.1
 
     family: ClassVar[Literal["membership"]] = "membership"
+    attacker: ClassVar[Attacker | None] = Attacker.SIMILAR_PATIENTS
 
     def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
         table, own = table_of(target), target.split.reference

@@ -47,6 +47,8 @@ from privaudit.report.series import (
 from privaudit.report.training_kind import get_training_kind
 from privaudit.report.wording import policy_verdicts, summary
 from privaudit.report.wording import questions as words
+from privaudit.report.wording.attackers import add_attacker
+from privaudit.report.wording.drift import word_left
 from privaudit.report.wording.knowledge import name_attack
 from privaudit.report.wording.metrics import name_group
 from privaudit.report.wording.releases import name_place
@@ -164,18 +166,27 @@ def summarise_membership(audit: Audit) -> list[str]:
     if text:
         name = audit.subjects[order[0]].name
         sentences.append(words.word_most_exposed(name, text) if len(readings) > 1 else text)
+        sentences += _word_null(readings[order[0]])
     return sentences
 
 
 def _word_result(r: Reading) -> str:
     if r.finding is None:
         return ""
-    attack = name_attack(r.finding.attack)
+    attack = add_attacker(name_attack(r.finding.attack), r.finding.attacker)
     if r.auc is not None and exceeds_chance(r.auc) and not exceeds_chance(r.rate):
         return summary.word_ranking(r.auc, attack, r.fpr)
     if r.rate is not None and r.fpr is not None:
         return summary.word_recognised(attack, r.rate, r.fpr, exceeds_chance(r.rate))
     return summary.word_ranking(r.auc) if r.auc is not None else ""
+
+
+def _word_null(r: Reading) -> list[str]:
+    """What the same attack reads of models that saw none of the patients."""
+    if r.finding is None:
+        return []
+    null, left = (get_stated(part, AUC) for part in (r.finding.null, r.finding.corrected))
+    return [] if r.auc is None or null is None or left is None else [word_left(r.auc, null, left)]
 
 
 def _word_group(subject: Subject) -> list[Block]:

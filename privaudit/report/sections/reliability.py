@@ -16,6 +16,7 @@ from privaudit.report.reading import (
     is_not_made,
     read_membership,
 )
+from privaudit.report.sections._drift import build_drift
 from privaudit.report.wording import reliability as words
 from privaudit.report.wording import summary
 from privaudit.report.wording.knowledge import name_attack
@@ -23,7 +24,7 @@ from privaudit.report.wording.metrics import capitalise, name_metric
 from privaudit.report.wording.reasons_and_caveats import describe_bound, word_caveat
 from privaudit.report.wording.releases import name_column
 from privaudit.results import Audit, Control, Estimate
-from privaudit.stats.headline import control_state
+from privaudit.stats.headline import control_state, is_drift
 from privaudit.verdicts import Verdicts
 
 DETECTABLE = (Metric("detectable_auc"), *(Metric("detectable_tpr", fpr=fpr) for fpr in FPRS))
@@ -39,6 +40,7 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
     return (
         *blocks,
         *_build_controls(audit),
+        *build_drift(audit),
         *_build_power(audit),
         *_build_resolution(audit),
         Heading(words.INTERVALS, "intervals"),
@@ -51,7 +53,7 @@ def _list_methods(audit: Audit) -> list[Block]:
     """How the intervals were made, once for all numbers that share a method."""
     names: dict[str, dict[str, None]] = {}
     for s in audit.subjects:
-        findings = (o.estimates for o in s.outcomes if o.kind == "finding")
+        findings = ((*o.estimates, *o.corrected) for o in s.outcomes if o.kind == "finding")
         for e in (*(e for found in findings for e in found), *s.utility):
             if e.bound is not None and e.value is not None:
                 bare = Metric(e.metric.name, e.metric.fpr)
@@ -90,7 +92,9 @@ def _word_control(c: Control | None) -> Text:
         return (words.CONTROL_ERROR,)
     e = get_stated(c.estimates, AUC) or next(e for e in c.estimates if e.value is not None)
     text = n.estimate_text(e)
-    return text if control_state(c) == "passed" else (words.CONTROL_FAILED, f" {text}")
+    if control_state(c) == "passed":
+        return text
+    return (words.CONTROL_DRIFTED if is_drift(c) else words.CONTROL_FAILED, f" {text}")
 
 
 def _describe_controls(audit: Audit) -> list[str]:

@@ -25,6 +25,7 @@ from privaudit.report.reading import (
     FPRS,
     PRIMARY_FPR,
     exceeds_chance,
+    exceeds_null,
     get,
     get_detailed,
     get_findings,
@@ -137,7 +138,8 @@ def _build_matrix(audit: Audit, head: str, attacks: Sequence[str], metric: Metri
             if e is not None and e.value is None:
                 reasons[word_reason(e.refusal)] = None
             text = n.estimate_text(e) if e is not None and e.value is not None else ""
-            cells.append(embolden(text, exceeds_chance(e)))
+            strong = attack in own and exceeds_null(own[attack], metric)
+            cells.append(embolden(text, strong))
         if any(cells):
             rows.append((s.name, *cells))
     notes = [words.BOLD_ABOVE_CHANCE] if rows else []

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from privaudit.facts import CaveatCode
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Block, Bullets, Callout, Card, Link, Prose, Table, make_table
 from privaudit.report.kinds import get_kinds, get_utility, get_utility_metric
 from privaudit.report.reading import (
+    AUC,
     PRIMARY_FPR,
     Reading,
     exceeds_chance,
@@ -16,7 +18,9 @@ from privaudit.report.reading import (
     get_detailed,
     get_failed_controls,
     get_families,
+    get_stated,
     get_unresolved,
+    get_weaker,
     get_wrong_way,
     is_halved,
     rate_on_all,
@@ -26,7 +30,9 @@ from privaudit.report.sections._questions import build_banner, build_questions
 from privaudit.report.series import get_all_series, get_middle_size, measure_gain
 from privaudit.report.wording import questions
 from privaudit.report.wording import summary as words
+from privaudit.report.wording.attackers import add_attacker, word_weaker
 from privaudit.report.wording.classes import name_family
+from privaudit.report.wording.drift import word_left
 from privaudit.report.wording.knowledge import name_attack
 from privaudit.report.wording.metrics import name_setting
 from privaudit.report.wording.page import BADGES
@@ -68,6 +74,9 @@ def _build_warnings(audit: Audit) -> list[Callout]:
         add("stop", words.DEFECT_TITLE, *texts)
     if audit.data.distribution_shift is not None:
         add("stop", words.SHIFT_TITLE, word_caveat(audit.data.distribution_shift))
+    drifts = [word_caveat(c) for c in audit.caveats if c.code is CaveatCode.SCORE_DRIFT]
+    if drifts:
+        add("stop", words.DRIFT_TITLE, *drifts)
     wrong = [c for s in audit.subjects for c in get_wrong_way(audit, s)]
     if wrong:
         add("stop", words.WRONG_WAY_TITLE, *dict.fromkeys(map(word_caveat, wrong)))
@@ -139,7 +148,7 @@ def _build_card(audit: Audit, i: int) -> Card:
 def _word_membership(subject: Subject, r: Reading) -> list[Block]:
     if r.finding is None:
         return [Prose(words.UNTESTED, "lead")]
-    attack = name_attack(r.finding.attack)
+    attack = add_attacker(name_attack(r.finding.attack), r.finding.attacker)
     lines: list[str] = []
     if r.rate is not None and r.fpr is not None:
         lines.append(words.word_recognised(attack, r.rate, r.fpr, exceeds_chance(r.rate)))
@@ -155,6 +164,12 @@ def _word_membership(subject: Subject, r: Reading) -> list[Block]:
         lines.insert(0, questions.SHIFT_SHORT)
     if r.auc is not None and not by_rank_alone:
         lines.append(words.word_ranking(r.auc))
+    null, left = (get_stated(part, AUC) for part in (r.finding.null, r.finding.corrected))
+    if r.auc is not None and null is not None and left is not None:
+        lines.append(word_left(r.auc, null, left))
+    weaker = get_weaker(subject, r)
+    if weaker is not None:
+        lines.append(word_weaker(name_attack(weaker[0]), weaker[1]))
     if r.state == "underpowered":
         lines.append(words.UNDERPOWERED)
     if r.detectable is not None and r.fpr is not None and r.state != "detected":

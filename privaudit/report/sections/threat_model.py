@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from privaudit.facts import Attacker
 from privaudit.report.blocks import Block, Prose, make_table
 from privaudit.report.kinds import get_kinds
 from privaudit.report.reading import get_findings
+from privaudit.report.wording import attackers
 from privaudit.report.wording import threat_model as words
 from privaudit.report.wording.access import ACCESS, name_access, shorten_access
 from privaudit.report.wording.classes import CLASSES, class_of
@@ -37,18 +39,36 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
     return (
         Prose(words.INTRO),
         Prose(words.KNOWS),
+        *_build_attackers(audit),
         *_build_attacks(audit),
         make_table(words.ACCESS_CAPTION, words.ACCESS_COLUMNS, meanings),
         make_table(words.RELEASES_CAPTION, columns, rows),
     )
 
 
+def _build_attackers(audit: Audit) -> tuple[Block, ...]:
+    """Who makes the membership attacks: what they hold, and what was measured in their place."""
+    made: dict[Attacker, dict[str, None]] = {}
+    for s in audit.subjects:
+        for f in get_findings(s, "membership"):
+            if f.attacker is not None:
+                made.setdefault(f.attacker, {})[name_attack(f.attack)] = None
+    rows = [
+        (capitalise(note.name), note.holds, note.measured, ", ".join(made[attacker]))
+        for attacker, note in attackers.ATTACKERS.items()
+        if attacker in made
+    ]
+    return (make_table(attackers.CAPTION, attackers.COLUMNS, rows),) if rows else ()
+
+
 def _build_attacks(audit: Audit) -> tuple[Block, ...]:
     """Every attack that ran: its class, what it knew, and what it was given."""
     ran: dict[str, tuple[str, set[str]]] = {}
+    makers: dict[str, Attacker | None] = {}
     for s in audit.subjects:
         for f in get_findings(s):
             ran.setdefault(f.attack, (f.family, set()))[1].update(f.access)
+            makers.setdefault(f.attack, f.attacker)
     rows = []
     for attack, (family, access) in ran.items():
         given = _sort_access(access)
@@ -59,6 +79,7 @@ def _build_attacks(audit: Audit) -> tuple[Block, ...]:
                 CLASSES[known].nist if known else family,
                 ACCESS[given[0]].knowledge if given and given[0] in ACCESS else "",
                 ", ".join(shorten_access(a).lower() for a in given),
+                attackers.name_attacker(makers[attack]),
             )
         )
     return (make_table(words.ATTACKS_CAPTION, words.ATTACKS_COLUMNS, rows),) if rows else ()

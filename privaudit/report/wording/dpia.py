@@ -34,8 +34,10 @@ def word_test(audit: Audit, models: Iterable[str]) -> str:
 def word_attackers(access: Iterable[str]) -> str:
     """The attackers of all attacks that ran."""
     return (
-        "Attackers. For membership inference the attacker holds the full record of a patient. Over "
-        f"all attacks, these kinds of access were assumed: {'; '.join(access) or NOTHING}. “Threat "
+        "Attackers. For membership inference the attacker holds the full record of a patient; the "
+        "strongest also holds the records of all candidates, a weaker one records of similar "
+        "patients only. Over all attacks, these kinds of access were assumed: "
+        f"{'; '.join(access) or NOTHING}. “Threat "
         "model” states which attack used which."
     )
 

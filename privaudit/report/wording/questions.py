@@ -149,9 +149,10 @@ def word_pools(audit: Audit, kinds: Sequence[Kind]) -> str:
 
 
 def _word_shift(audit: Audit) -> str:
-    if audit.data.distribution_shift:
-        return "They do differ: see the warning above."
     known = (*audit.data.notes, *audit.caveats)
+    drifted = any(c.code == CaveatCode.SCORE_DRIFT for c in known)
+    if audit.data.distribution_shift or drifted:
+        return "They do differ: see the warning above."
     if any(c.code == CaveatCode.NO_DISTRIBUTION_SHIFT for c in known):
         return "A test without the model found no such difference (“Data and cohort”)."
     return "This audit did not test for such a difference."

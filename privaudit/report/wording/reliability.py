@@ -20,6 +20,7 @@ CONTROL_KINDS = {"positive": "Positive control", "negative": "Negative control"}
 NOT_RUN = "not run"
 CONTROL_ERROR = Badge("– not made", "untested")
 CONTROL_FAILED = Badge("✕ failed", "invalid")
+CONTROL_DRIFTED = Badge("◇ the pools differ", "shifted")
 CONTROLS_NOTE = "Controls without a mark passed."
 DETECTABLE_CAPTION = "Power: the smallest leak that this audit would detect 4 times in 5"
 TOO_FEW = "too few patients"

@@ -29,6 +29,7 @@ DEFECT_TITLE = "A privacy guarantee does not hold"
 UNTRAINED_TITLE = "Requested and not trained"
 UNCONTROLLED_TITLE = "No controls were run"
 WRONG_WAY_TITLE = "Training patients are read the wrong way round"
+DRIFT_TITLE = "Training and held-out patients differ in how well they are predicted"
 SHIFT_TITLE = "Distribution shift between training and held-out patients"
 
 

@@ -9,11 +9,12 @@ INTRO = (
 KNOWS = (
     "For membership inference the attacker is assumed to hold the full record of the patient in "
     "question already, and to ask only whether it was used for training: a strong attacker, on "
-    "purpose. Most attacks also use records of the attacker’s own, of other patients."
+    "purpose. What else they hold makes them stronger or weaker, so every membership number says "
+    "whose it is. A limit of a policy is compared with the strongest, unless it names attacks."
 )
 NO_ACCESS = "Nothing was released that an attacker could use."
 ATTACKS_CAPTION = "Attacks, with class and knowledge by NIST AI 100-2 E2025"
-ATTACKS_COLUMNS = ("Attack", "Class", "Knowledge", "Access used")
+ATTACKS_COLUMNS = ("Attack", "Class", "Knowledge", "Access used", "Attacker")
 ACCESS_CAPTION = "What an attacker may do, and who could"
 ACCESS_COLUMNS = ("Access", "What the attacker can do", "Who could do it")
 RELEASES_CAPTION = "Which access each release gives, or an attack on it was granted"

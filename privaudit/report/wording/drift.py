@@ -1,0 +1,58 @@
+"""Drift between supplied pools, and how much of an attack it explains."""
+
+from __future__ import annotations
+
+from privaudit.report import numbers as n
+from privaudit.results import Estimate
+
+TITLE = "Drift and attack, side by side"
+CAPTION = "AUC of telling training from held-out patients, with intervals"
+COLUMNS = ("Attack", "On the release", "On models that saw none of them", "What is left")
+INTRO = (
+    "Nobody assigned these patients at random to the two sides, so an attack may read a "
+    "difference between the sides that is no leak. Two things measure that difference. Without any model: can "
+    "records and outcomes be told apart? With models of the same kind that saw none of the patients "
+    "they are asked about: what does the very same attack read of them? The second is what counts. "
+    "“What is left” is 0.5 plus the difference between the attack on the release and on those "
+    "models, paired on the same patients; it is what a limit is compared with. The numbers of the "
+    "attack as it is keep to the limit too, or nothing is within it."
+)
+WITHOUT_MODEL = "Without any model, records and outcomes are told apart with an AUC of {auc}."
+WITHOUT_MODEL_ALIKE = "Without any model, records and outcomes could not be told apart: AUC {auc}."
+LOWER_BOUND = (
+    "That is a lower bound: a better classifier might tell them apart further. So it cannot show "
+    "that there is no drift."
+)
+NOT_COMPARED = (
+    "No model that saw none of these patients could be asked about them, so a leak cannot be told "
+    "from a difference between the two sides."
+)
+
+
+def word_left(attack: Estimate, null: Estimate, left: Estimate) -> str:
+    """What drift explains of an attack, and what it does not.
+
+    attack, null, left: AUC on the release, on the null, and what is left.
+    """
+    start = (
+        f"On models that saw none of these patients the same attack reads an AUC of "
+        f"{n.estimate_text(null)}"
+    )
+    rest = f"what is left of {n.value_text(attack)} is {n.estimate_text(left)}"
+    low = left.low if left.low is not None else 0.0
+    if low > 0.5:
+        return f"{start}; {rest}: a difference between the patients cannot explain it."
+    return f"{start}; {rest}: a difference between the patients may explain all of it."
+
+
+__all__ = [
+    "CAPTION",
+    "COLUMNS",
+    "INTRO",
+    "LOWER_BOUND",
+    "NOT_COMPARED",
+    "TITLE",
+    "WITHOUT_MODEL",
+    "WITHOUT_MODEL_ALIKE",
+    "word_left",
+]

@@ -191,6 +191,7 @@ def _word_finding(v: Verdict, label: Label) -> str:
         metric=v.metric,
         Family=name_family(v.metric) if covers else "",
         who=who,
+        by=f", by {who}" if v.attack else "",
         Who=_capital(who),
         meaning=meaning,
         Meaning=_capital(meaning),

@@ -117,6 +117,7 @@ class ReasonCode(StrEnum):
     NO_WORSE_THAN_MARGIN = "no_worse_than_margin"
     WORSE_THAN_MARGIN = "worse_than_margin"
     MARGIN_INSIDE_BOUNDS = "margin_inside_bounds"
+    WEAKER_ATTACK_UNDECIDED = "weaker_attack_undecided"
 
 
 LOST_REFITS = (
@@ -191,6 +192,7 @@ REASON_PARAMS: Mapping[ReasonCode, tuple[str, ...]] = {
     ReasonCode.NO_WORSE_THAN_MARGIN: ("before", "after"),
     ReasonCode.WORSE_THAN_MARGIN: ("before", "after"),
     ReasonCode.MARGIN_INSIDE_BOUNDS: ("before", "after", "spread", "more"),
+    ReasonCode.WEAKER_ATTACK_UNDECIDED: ("before", "after", "strongest", "above"),
     ReasonCode.SMALL_CELL: ("least",),
     ReasonCode.FEW_COPIES: ("least",),
     ReasonCode.TOO_FEW_SYNTHETIC_ROWS: ("least",),
@@ -208,7 +210,8 @@ Of verdicts: others, weak: attacks that were looked at, and those that lack powe
 the bound is adjusted over several rules; listed: whether the policy names the group; table: whether
 a synthetic table is released; more: patients (or runs) that would decide it, 0 where no realistic
 number would; near: what may have been meant, "" for nothing; before, after: means over runs;
-lacking: runs without the number.
+lacking: runs without the number; strongest, above: the attack that read highest in the baseline,
+and how far above it the candidate may lie by this one.
 """
 
 

@@ -77,12 +77,8 @@ _SET = "Change one setting, such as mlp.hidden=32 or lira.shadows=64. Repeatable
 _SETTING = "COMPONENT.FIELD=VALUE"
 _COHORT = "Short for --set task.cohort=RULE (first_stay, all_stays or benchmarks)."
 
-audit_options = with_options(
-    click.argument("task"),
-    option("--data", "DIR", "Source tables. [default: synthetic demo data]", PATH),
-    PROFILE,
-    OUT,
-    SEED,
+_DATA = option("--data", "DIR", "Source tables. [default: synthetic demo data]", PATH)
+_PARTS = (
     JOBS,
     option("--methods", "A,B", _METHODS),
     option("--learners", "A,B", "Only these learners."),
@@ -95,6 +91,10 @@ audit_options = with_options(
     CONFIDENCE,
     EXACT_COUNTS,
 )
+TRAINING = (_DATA, PROFILE, *_PARTS)
+"""Options about what is trained and attacked, without where and from which seed."""
+
+audit_options = with_options(click.argument("task"), _DATA, PROFILE, OUT, SEED, *_PARTS)
 """Attach the options of `run` and `plan`."""
 
 

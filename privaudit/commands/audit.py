@@ -11,6 +11,7 @@ import click
 from privaudit.commands import _inputs as inputs
 from privaudit.commands import _options as shared
 from privaudit.commands._finish import settle
+from privaudit.commands._like import LIKE, PAIRS, refuse_pairs, settle_like, take_over
 from privaudit.commands._options import PATH, option, several
 from privaudit.errors import PrivauditError
 
@@ -89,12 +90,16 @@ _SAMPLE = "Rows to read of each side, of patients drawn at random; `all` for eve
     inputs.SET,
     shared.CONFIDENCE,
     shared.EXACT_COUNTS,
+    LIKE,
+    PAIRS,
     *shared.ENDING,
 )
 def command(
     *,
     out: Path,
     jobs: int | None,
+    like: Path | None,
+    pairs: int | None,
     cluster: str | None,
     policy: Path | None,
     pdf: bool,
@@ -108,18 +113,24 @@ def command(
     privaudit audit --model m.json --members train.csv --nonmembers heldout.csv --outcome died
     privaudit audit --predictions answers.csv --outcome died --member trained_on
 
-    Tables are CSV or Parquet files. Prints the path of report.html.
+    Tables are CSV or Parquet files. Prints the path of report.html; with --like and --policy, the
+    verdicts.
     """
-    return settle(
-        request_of({**options, "out": out}),
-        out=out,
-        workers=jobs,
-        cluster=cluster,
-        policy=policy,
-        pdf=pdf,
-        as_json=as_json,
-        allow_near_cohort=allow_near_cohort,
-    )
+    endings: dict[str, Any] = {
+        "cluster": cluster,
+        "policy": policy,
+        "pdf": pdf,
+        "as_json": as_json,
+        "allow_near_cohort": allow_near_cohort,
+    }
+    refuse_pairs(like, pairs)
+    if like is None:
+        return settle(request_of({**options, "out": out}), out=out, workers=jobs, **endings)
+    from privaudit.policy.baseline import read
+
+    held = read(like)
+    request = request_of({**take_over(options, held), "out": out})
+    return settle_like(request, held, out=out, workers=jobs, pairs=pairs, **endings)
 
 
 def request_of(options: dict[str, Any]) -> Request:

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from privaudit.commands._options import CLUSTER, NEAR_COHORT, TRAINING, option, with_options
+
 if TYPE_CHECKING:
     from privaudit.policy.baseline import Baseline
     from privaudit.results import Audit
 
 PATH = click.Path(path_type=Path)
+MAKING = (
+    *("seeds", "folder", "data", "profile", "jobs", "methods", "learners", "generators"),
+    *("attacks", "settings", "window", "cohort", "as_known", "confidence", "exact_counts"),
+    *("allow_near_cohort", "cluster"),
+)
+"""Options of `create` about runs that it makes."""
 RUNS = click.argument("runs", nargs=-1, required=True, type=PATH, metavar="RUN...")
 REASON = click.option(
     "--reason", required=True, metavar="TEXT", help="Why these numbers are accepted."
@@ -31,23 +40,53 @@ def command() -> None:
     """Numbers of an accepted model over several seeds, for `check --baseline` to compare with.
 
     \b
-    privaudit baseline create runs/A runs/B runs/C --out baseline.json --reason "first release"
+    privaudit baseline create mortality --seeds 5 --out baseline.json --reason "first release"
+    privaudit run mortality --like baseline.json --policy policy.toml
     privaudit baseline update baseline.json runs/F --reason "one more seed"
     privaudit baseline show baseline.json
     """
 
 
-@command.command("create", short_help="Make a baseline from 5 or more finished runs.")
-@RUNS
+_SEEDS = "How many runs to make of TASK, each from a seed of its own."
+_FOLDER = "Where the runs of TASK and finished steps are stored."
+
+
+@command.command("create", short_help="Make a baseline from finished runs, or make the runs too.")
+@click.argument("runs", nargs=-1, required=True, type=PATH, metavar="TASK|RUN...")
 @click.option("--out", required=True, type=PATH, metavar="FILE", help="The baseline to write.")
 @REASON
 @BY
 @POLICY
+@option("--seeds", "N", _SEEDS, click.IntRange(min=2, max=1000), default=5)
+@click.option(
+    "--runs",
+    "folder",
+    type=PATH,
+    default=Path("runs"),
+    show_default=True,
+    metavar="DIR",
+    help=_FOLDER,
+)
+@with_options(*TRAINING, NEAR_COHORT, CLUSTER)
 @JSON
 def create(
-    runs: Sequence[Path], out: Path, reason: str, by: str | None, policy: Path | None, as_json: bool
-) -> None:
-    """Make a baseline from finished runs that differ in their seed alone (5 or more)."""
+    runs: Sequence[Path],
+    out: Path,
+    reason: str,
+    by: str | None,
+    policy: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Make a baseline from finished runs that differ in their seed alone (5 or more), or make the
+    runs of TASK too, from the seeds 1 to N under the key of the folder of runs.
+
+    \b
+    privaudit baseline create mortality --learners logreg --out baseline.json --reason "in use"
+    privaudit baseline create runs/A runs/B runs/C --out baseline.json --reason "in use"
+
+    `privaudit run TASK --like baseline.json` makes a candidate's runs on the same splits and seeds.
+    """
     from privaudit.errors import PrivauditError
     from privaudit.policy import baseline
 
@@ -57,10 +96,69 @@ def create(
             "a baseline is never overwritten: its history would be lost",
             f"privaudit baseline update {out.name} RUN... --reason TEXT, or another --out",
         )
-    made = baseline.create(
-        _read(runs), who=_who(by), when=_now(), reason=reason, policy=_policy(policy)
-    )
+    policed, code = _policy(policy), 0
+    if _names_task(runs):
+        audits, code = _make(str(runs[0]), reason, options)
+        if code == 5:
+            raise PrivauditError(
+                "runs that failed",
+                "nothing can be accepted of an audit that is broken",
+                "see what was printed above, mend it and run the same command again",
+            )
+    else:
+        audits = _read(runs)
+    made = baseline.create(audits, who=_who(by), when=_now(), reason=reason, policy=policed)
     _write(made, out, as_json)
+    return 0
+
+
+def _names_task(runs: Sequence[Path]) -> bool:
+    """Whether a task is named, and no finished runs; options about runs to make go with it."""
+    from privaudit.errors import PrivauditError
+
+    context = click.get_current_context()
+    own = click.core.ParameterSource.DEFAULT
+    given = [name for name in MAKING if context.get_parameter_source(name) is not own]
+    if len(runs) == 1 and not runs[0].exists():
+        from privaudit.plugins import members
+
+        return bool(given) or str(runs[0]) in members("tasks")
+    if given:
+        raise PrivauditError(
+            f"options about runs to make ({', '.join(given)}) with finished runs",
+            "they say how runs are made, and these are made already",
+            "leave them out, or name a task in the place of the runs",
+        )
+    return False
+
+
+def _make(task: str, reason: str, options: Mapping[str, Any]) -> tuple[list[Audit], int]:
+    """The audits of runs that are made now, and the worst exit code of one of them."""
+    from privaudit.commands._finish import audit_once, prepare
+    from privaudit.commands._options import request_of
+    from privaudit.policy.baseline import check_reason
+
+    check_reason(reason)
+    prepare(pdf=False)
+    asked = {**options, "task": task, "seed": None}
+    request = request_of("run", asked)
+    made = []
+    for seed in range(1, options["seeds"] + 1):
+        click.echo(f"run {seed} of {options['seeds']}", err=True)
+        one = audit_once(
+            replace(request, seed=seed),
+            out=options["folder"],
+            data=options["data"],
+            workers=options["jobs"],
+            cluster=options["cluster"],
+            rules=None,
+            pdf=False,
+            allow_near_cohort=options["allow_near_cohort"],
+        )
+        made.append(one)
+        if one.code == 5:
+            break
+    return [one.audit for one in made], max(one.code for one in made)
 
 
 @command.command("update", short_help="Add runs to a baseline, or start it over.")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from privaudit.commands._paint import print_verdicts
 
 if TYPE_CHECKING:
     from privaudit.policy import Policy
@@ -101,12 +101,7 @@ def command(
         if file is not None:
             write_text(file, render(made, name))
             continue
-        text = render(made, name)
-        if name == "text" and _has_colour():
-            from privaudit.report.formats.text import render as paint
-
-            text = paint(made, colour=True)
-        _print(text)
+        print_verdicts(made, name)
     return made.code
 
 
@@ -185,13 +180,3 @@ def _read_baseline(given: Path | None, policy: Path, rules: Policy) -> Baseline 
             "keep one, or give --baseline FILE",
         )
     return read(policy.parent / named[0]) if named else None
-
-
-def _has_colour() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-
-
-def _print(text: str) -> None:
-    """To standard output, also where it cannot write every letter."""
-    known = getattr(sys.stdout, "encoding", None) or "utf-8"
-    click.echo(text.encode(known, "replace").decode(known), nl=False, color=True)

@@ -136,14 +136,23 @@ def metrics(as_json: bool) -> None:
     metavar="N",
     help="How many clean and how many leaking runs.",
 )
+@click.option(
+    "--pairs",
+    type=click.IntRange(min=2, max=100),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="Runs of the baseline and of the candidate on the same seeds, for regressions.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N")
 @JSON
-def simulate(file: Path, run: Path, runs: int, seed: int, as_json: bool) -> None:
+def simulate(file: Path, run: Path, runs: int, pairs: int, seed: int, as_json: bool) -> None:
     """Simulate how often a policy blocks a clean model, passes a leaking one, or cannot decide.
 
-    Runs of RUN's sizes are drawn and judged by FILE: clean ones leak nothing, leaking ones twice as
-    far above chance as a limit allows. A policy that leaves most clean models undecided needs more
-    held-out patients, or wider limits.
+    Runs of RUN's sizes are drawn and judged by FILE as `check` judges: clean ones leak nothing; for
+    each rule, leaking ones twice as far above chance as its limit, or worse than the baseline by
+    twice the margin. A policy that leaves most clean models undecided needs more held-out patients,
+    or wider limits: `privaudit init --audit RUN` proposes some.
     """
     import numpy as np
 
@@ -157,6 +166,7 @@ def simulate(file: Path, run: Path, runs: int, seed: int, as_json: bool) -> None
             policy,
             audit,
             runs=runs,
+            pairs=pairs,
             rng=np.random.default_rng(seed),
             progress=lambda share: bar.update(round(share * 2 * runs) - bar.pos),
         )
@@ -180,6 +190,7 @@ def _tree(made: Simulated) -> dict[str, object]:
             for name, found in made.rules.items()
         },
         "leak": dict(made.leak),
+        "pairs": made.pairs,
         "skipped": list(made.skipped),
         "open": list(made.open),
     }
@@ -187,29 +198,35 @@ def _tree(made: Simulated) -> dict[str, object]:
 
 def _text(made: Simulated) -> str:
     lines = [
-        f"{made.runs} clean and {made.runs} leaking runs, with {made.patients[0]:,} training "
-        f"patients and {made.patients[1]:,} held out",
+        f"{made.runs} clean models, and {made.runs} leaking ones for each rule, with "
+        f"{made.patients[0]:,} training patients and {made.patients[1]:,} held out",
+        *([f"{made.pairs} runs of baseline and candidate, pair by pair"] if made.pairs else []),
         "",
-        f"{'':<24}{'clean models':<33}models that leak twice what is allowed",
-        _columns("", "pass", "undecided", "blocked", "missed", "undecided", "blocked"),
+        f"{'':<24}{'clean models':<33}models that leak twice what the rule allows",
+        _columns("", "pass", "undecided", "blocked", "missed", "undecided", "caught"),
     ]
     gate = {kind: [r.share("0"), r.share("3"), r.share("1")] for kind, r in made.gate.items()}
     lines.append(_row("the whole gate", gate["clean"], gate["leaking"]))
     for name, found in made.rules.items():
-        parts = [
+        clean, leaking = (
             [
                 rates.share("WITHIN", "NOT REFUTED"),
                 rates.share("INCONCLUSIVE"),
                 rates.share("EXCEEDS", "REFUTED"),
             ]
             for rates in (found["clean"], found["leaking"])
-        ]
-        if not any(map(sum, parts)):
+        )
+        if not any(clean):
             lines.append(f"{name:<24}not tested in this run")
-            continue
-        lines.append(_row(name, *parts))
-    if made.skipped:
-        lines += ["", f"Not simulated: {', '.join(made.skipped)} (regressions)."]
+        elif name in made.skipped:
+            lines.append(
+                _columns(name, *(f"{share:.0%}" for share in clean), "", "not", "simulated")
+            )
+        else:
+            lines.append(_row(name, clean, leaking))
+    if made.leak:
+        lines += ["", "Simulated leaks, in the unit of the rule:"]
+        lines += [f"  {name}: {value:.3g}" for name, value in made.leak.items()]
     if made.open:
         lines += [
             "",
@@ -218,8 +235,8 @@ def _text(made: Simulated) -> str:
         lines += ["Test and limit them, or leave them out by name with a reason: [[not_tested]]."]
     lines += [
         "",
-        "A rule about utility, or about attacks without a clean state (evasion, poisoning), reads "
-        "as in this run.",
+        "Clean models read as in this run where attacks have no clean state (evasion, poisoning), "
+        "and in utility. Not simulated: claims, bounds on epsilon, and guards.",
     ]
     return "\n".join(lines)
 

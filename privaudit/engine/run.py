@@ -104,6 +104,7 @@ def run(
     witness: Witness | None = None,
     key: bytes | None = None,
     allow_near_cohort: bool = False,
+    expect: Callable[[str, str], None] | None = None,
 ) -> Finished:
     """Audit every subject of the request and write the run folder under `out`.
 
@@ -113,7 +114,8 @@ def run(
     names neither the data nor the split, and counts no attempts. key: that the seed is put under,
     the folder's own by default. allow_near_cohort: work also where the cohort differs by fewer than
     10 patients from that of an earlier audit under `out`, and then write nothing to be shared.
-    Ctrl-C or a kill loses only the
+    expect: called with the commitments to the data and the split before anything is trained, and
+    raises where they are not those wanted. Ctrl-C or a kill loses only the
     steps in progress: the same request and `out` finds the finished ones again.
 
     Raises:
@@ -153,6 +155,12 @@ def run(
     if witness is not None:
         data_name = witness.commit(prepared.records.content)
         split_name = witness.commit(fingerprint(split))
+        if expect is not None:
+            try:
+                expect(data_name, split_name)
+            except PrivauditError:
+                folder.discard()
+                raise
         attempts = witness.saw(folder.name, request.task_name, data_name)
         seen = (data_name, split_name, attempts)
     with hold(folder.restricted / TABLES) as place:

@@ -109,12 +109,17 @@ def check_comparable(held: Basis, audits: Sequence[Audit]) -> None:
             if difference not in found:
                 found.append(difference)
     if found:
-        raise PrivauditError(
-            f"a baseline that cannot be compared with this run: {'; '.join(found)}",
-            "a difference between numbers made in different ways says nothing about the model",
-            "run the candidate as the baseline was run, or make a new baseline: "
-            "privaudit baseline update BASELINE RUN... --anew --reason TEXT",
-        )
+        raise refuse(found)
+
+
+def refuse(found: Sequence[str]) -> PrivauditError:
+    """What to do where a run differs from a baseline in these ways."""
+    return PrivauditError(
+        f"a baseline that cannot be compared with this run: {'; '.join(found)}",
+        "a difference between numbers made in different ways says nothing about the model",
+        "run the candidate as the baseline was run, or make a new baseline: "
+        "privaudit baseline update BASELINE RUN... --anew --reason TEXT",
+    )
 
 
 def compare_records(one: str, other: str) -> str:
@@ -160,6 +165,11 @@ def have_near_counts(one: Audit, other: Audit) -> bool:
 def is_open(audit: Audit) -> bool:
     """Whether the records are of nobody, or openly licensed."""
     return not audit.data.real or audit.manifest.exact_counts
+
+
+def have_one_split(one: str, other: str) -> bool:
+    """Whether two commitments to splits show that they are the same."""
+    return commitments.same(one, other) is True
 
 
 def describe_split(split: str) -> str:

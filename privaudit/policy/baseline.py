@@ -52,13 +52,15 @@ class Number:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the baseline. seed: a commitment to its seed; audit_sha256: of its audit.json."""
+    """One run of the baseline. seed, split: commitments to its seed and its split, so that a run of
+    the candidate can be paired with it; audit_sha256: of its audit.json."""
 
     run: str
     created: str
     seed: str
     audit_sha256: str
     numbers: tuple[Number, ...]
+    split: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What was accepted, on what it rests, and how it came about."""
+    """What was accepted, on what it rests, and how it came about. asked: attacks that its runs
+    asked for, those that did not apply included."""
 
     basis: Basis
     runs: tuple[Run, ...]
     history: tuple[Step, ...]
+    asked: tuple[str, ...] = ()
     schema: str = SCHEMA
 
     @property
@@ -91,12 +95,16 @@ class Baseline:
 
     def values(self, subject: str, attack: str, metric: Metric) -> list[float]:
         """This estimate in every run that has it."""
-        return [
-            number.value
+        return list(self.by_seed(subject, attack, metric).values())
+
+    def by_seed(self, subject: str, attack: str, metric: Metric) -> dict[str, float]:
+        """The same by the commitment to the run's seed, in the order of the runs."""
+        return {
+            run.seed: number.value
             for run in self.runs
             for number in run.numbers
             if (number.subject, number.attack, number.metric) == (subject, attack, metric)
-        ]
+        }
 
     def expected(self, rule: Regression) -> list[tuple[str, str, Metric]]:
         """(subject, attack, metric) of every number held here that the rule is about."""
@@ -136,7 +144,7 @@ def create(
     _check_acceptable(audits, reason)
     found = alike.basis(audits)
     step = Step(when, who, "create", reason.strip(), _names(audits), digest(found), *policy)
-    return Baseline(found, tuple(_run(audit) for audit in audits), (step,))
+    return Baseline(found, tuple(_run(audit) for audit in audits), (step,), _asked(audits))
 
 
 def update(
@@ -169,16 +177,22 @@ def update(
     basis = replace(held.basis, attacks=attacks)
     step = Step(when, who, "add", reason.strip(), _names(audits), digest(basis), *policy)
     runs = (*held.runs, *(_run(audit) for audit in audits))
-    return replace(held, basis=basis, runs=runs, history=(*held.history, step))
+    asked = tuple(sorted({*held.asked, *_asked(audits)}))
+    return replace(held, basis=basis, runs=runs, history=(*held.history, step), asked=asked)
 
 
-def _check_acceptable(audits: Sequence[Audit], reason: str) -> None:
+def check_reason(reason: str) -> None:
+    """Refuse a baseline that nobody will understand later."""
     if not reason.strip():
         raise PrivauditError(
             "a baseline without a reason",
             "somebody will ask a year later why these numbers were accepted",
             "say why with --reason",
         )
+
+
+def _check_acceptable(audits: Sequence[Audit], reason: str) -> None:
+    check_reason(reason)
     if not audits:
         raise PrivauditError(
             "a baseline of no run", f"it is made from runs, {SEEDS} or more", "name finished runs"
@@ -202,6 +216,11 @@ def _check_acceptable(audits: Sequence[Audit], reason: str) -> None:
         )
 
 
+def _asked(audits: Sequence[Audit]) -> tuple[str, ...]:
+    tried = (one.attack for a in audits for subject in a.subjects for one in subject.outcomes)
+    return tuple(sorted(set(tried)))
+
+
 def _names(audits: Sequence[Audit]) -> tuple[str, ...]:
     return tuple(audit.manifest.run for audit in audits)
 
@@ -209,7 +228,8 @@ def _names(audits: Sequence[Audit]) -> tuple[str, ...]:
 def _run(audit: Audit) -> Run:
     made = audit.manifest
     sha256 = hashlib.sha256(to_json(audit).encode()).hexdigest()
-    return Run(made.run, made.created, made.seed_commitment, sha256, numbers(audit))
+    about = (made.run, made.created, made.seed_commitment, sha256, numbers(audit))
+    return Run(*about, made.split_fingerprint)
 
 
 def numbers(audit: Audit) -> tuple[Number, ...]:

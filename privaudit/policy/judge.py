@@ -34,6 +34,7 @@ from privaudit.policy.judge_number import (
 from privaudit.policy.judge_together import judge_together
 from privaudit.policy.regress import judge_change, judge_without_baseline
 from privaudit.policy.rules import Exemption, Guard, Limit, Policy
+from privaudit.policy.strongest import set_aside
 from privaudit.policy.suggest import suggest
 from privaudit.results import Audit, Subject
 from privaudit.stats import onesided
@@ -90,7 +91,7 @@ def judge(
     failed = any(fault.severity == "defect" for fault in faults)
     cells = [cell for rule in policy.limits for cell in limit_cells(rule, audit, received)]
     cells += [cell for guard in policy.guards for cell in guard_cells(guard, received)]
-    changed = moves(policy, (audit, *candidates), subjects, baseline)
+    changed = moves(policy, (audit, *candidates), baseline)
     decide(policy, cells, changed)
     found: list[Verdict] = []
     rules: tuple[Limit | Guard, ...] = (*policy.limits, *policy.guards)
@@ -107,10 +108,11 @@ def judge(
             for subject in subjects
         ]
     confidence = policy.statistics.confidence
-    found += [
+    moved = [
         judge_change(one.rule, one.change, confidence=confidence, lower_confidence=1 - one.level)
         for one in changed
     ]
+    found += set_aside(list(zip(changed, moved, strict=True)), confidence)
     found += gaps
     reversed_ = {
         one.name for run in (audit, *candidates) for one in run.subjects if is_wrong_way(run, one)

@@ -20,7 +20,7 @@ from privaudit.verdicts import State
 
 if TYPE_CHECKING:
     from privaudit.policy.baseline import Baseline
-    from privaudit.policy.regress import Change
+    from privaudit.policy.change import Change
 
 WEAK = (
     ReasonCode.LACKS_POWER,
@@ -123,18 +123,17 @@ class Move:
     level: float = 0.05
 
 
-def moves(
-    policy: Policy, audits: Sequence[Audit], subjects: Sequence[Subject], baseline: Baseline | None
-) -> list[Move]:
-    """Every change that a regression rule is about."""
+def moves(policy: Policy, audits: Sequence[Audit], baseline: Baseline | None) -> list[Move]:
+    """Every change that a regression rule is about: of the subjects that the policy names, else of
+    all that the runs or the baseline have."""
     if baseline is None or not policy.regressions:
         return []
-    from privaudit.policy.regress import FEWEST, changes
+    from privaudit.policy.change import FEWEST
+    from privaudit.policy.regress import changes
 
-    names = [subject.name for subject in subjects]
     found = []
     for rule in policy.regressions:
-        for change in changes(rule, audits, baseline, names):
+        for change in changes(rule, audits, baseline, policy.context.subjects):
             known = not change.missing and len(change.before) >= FEWEST and bool(change.after)
             found.append(Move(rule, change, change.p(rule.margin) if known else 1.0))
     return found

@@ -1,26 +1,28 @@
 """Is a candidate worse than the baseline by more than a margin? Non-inferiority over seeds.
 
-Each run trains, splits and attacks anew, so the spread between seeds holds every source of chance.
-The mean of the candidate's runs less that of the baseline's has a Student t interval with the
-spread pooled over both (Schuirmann 1987, one side of the two; margin fixed beforehand). EXCEEDS
-where the lower bound is above the margin, WITHIN where the upper one is at most the margin, else
-INCONCLUSIVE. Where one split was supplied and is the same in every run, the spread is that of
-training alone, and the answer is about these records.
+A run that shares its seed with one of the baseline has the same split, shadow models and streams,
+and is paired with it: what differs inside a pair is the model, and few pairs decide. Where no seed
+is shared, each run trains, splits and attacks anew, and the spread between seeds holds every source
+of chance. Either way the mean change has a Student t interval (Schuirmann 1987, one side of the
+two; margin fixed beforehand): EXCEEDS where the lower bound is above the margin, WITHIN where the
+upper one is at most the margin, else INCONCLUSIVE. The sample is seeds: the answer is about these
+records, split again and again; where one split was supplied, about that split.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from privaudit.disclosure import steps
 from privaudit.disclosure.coarsen import ATTACKS
 from privaudit.errors import PrivauditError
 from privaudit.facts import Metric, Param, Reason, ReasonCode
 from privaudit.policy import alike
-from privaudit.policy.metrics import Better, find_metric, findings, named_settings, readings
+from privaudit.policy.change import FEWEST, Change
+from privaudit.policy.metrics import find_metric, findings, named_settings, readings
 from privaudit.policy.rules import Regression
 from privaudit.results import Audit, Estimate
 from privaudit.verdicts import State, Verdict
@@ -28,79 +30,8 @@ from privaudit.verdicts import State, Verdict
 if TYPE_CHECKING:
     from privaudit.policy.baseline import Baseline
 
-FEWEST = 2
-"""Below this many runs of the baseline nothing is known about the spread between seeds."""
-
-MOST_RUNS = 200
-"""No more further runs than this are proposed."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """One number of one subject in the baseline's runs (before) and in the candidate's (after).
-
-    number: which number of the audit, None where no run has it; better: which way is good. missing:
-    why nothing is known of it; before and after may then be empty. lacking: runs of the candidate
-    without the number. step: what the values are rounded to in documents that are shared.
-    """
-
-    subject: str
-    attack: str
-    number: Metric | None
-    better: Better
-    before: tuple[float, ...]
-    after: tuple[float, ...]
-    missing: ReasonCode | None = None
-    lacking: int = 0
-    step: float = 0.0
-
-    @property
-    def worse(self) -> float:
-        """How much worse the candidate is on average; negative: better."""
-        return _mean(self._badness(self.after)) - _mean(self._badness(self.before))
-
-    @property
-    def error(self) -> float:
-        """Standard error of `worse`, the spread between seeds pooled over both."""
-        one, other = self._badness(self.before), self._badness(self.after)
-        total = sum(sum((v - _mean(part)) ** 2 for v in part) for part in (one, other))
-        return math.sqrt(total / self.freedom * (1 / len(one) + 1 / len(other)))
-
-    @property
-    def spread(self) -> float:
-        """Standard deviation between seeds, pooled over both."""
-        return self.error / math.sqrt(1 / len(self.before) + 1 / len(self.after))
-
-    @property
-    def freedom(self) -> int:
-        return len(self.before) + len(self.after) - 2
-
-    def _badness(self, values: Sequence[float]) -> list[float]:
-        how = {"low": 1.0, "high": -1.0}
-        if self.better in how:
-            return [how[self.better] * v for v in values]
-        return [abs(v - (1.0 if self.better == "one" else 0.0)) for v in values]
-
-    def bound(self, confidence: float, side: Literal["lower", "upper"]) -> float:
-        """The one-sided bound on `worse`."""
-        from scipy.special import stdtrit
-
-        # Where seeds differ by less than what was rounded off, all runs may be off the same way.
-        hidden = max(0.0, self.step - 2 * self.spread)
-        half = float(stdtrit(self.freedom, confidence)) * self.error + hidden
-        return self.worse - half if side == "lower" else self.worse + half
-
-    def p(self, margin: float) -> float:
-        """Chance of a candidate this much worse if it were worse by the margin and no more."""
-        from scipy.special import stdtr
-
-        if self.error == 0:
-            return 0.0 if self.worse > margin else 1.0
-        return float(stdtr(self.freedom, -(self.worse - margin) / self.error))
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
+Key = tuple[str, str, Metric]
+"""Subject, attack and number."""
 
 
 def changes(
@@ -115,7 +46,8 @@ def changes(
         rule: The regression rule.
         audits: The candidate's runs, which differ in their seed alone.
         baseline: The runs that it is compared with.
-        subjects: Subjects that the rule is about; all of the runs where it is empty.
+        subjects: Subjects that the rule is about; where it is empty, all that the runs or the
+            baseline have.
 
     Returns:
         A change for each number. What only one side has, or what the rule names and no run of the
@@ -127,22 +59,21 @@ def changes(
     """
     runs = [audits] if isinstance(audits, Audit) else list(audits)
     alike.check_comparable(baseline.basis, runs)
-    _check_seeds(runs)
+    pairs = _find_pairs(runs, baseline)
     known = find_metric(rule.metric)
-    own = [(run, subject) for run, audit in enumerate(runs) for subject in audit.subjects]
-    wanted = list(dict.fromkeys(subjects or [subject.name for _, subject in own]))
-    wanted = wanted or sorted({n.subject for run in baseline.runs for n in run.numbers})
-    found: dict[tuple[str, str, Metric], list[float]] = {
-        key: [] for key in baseline.expected(rule) if key[0] in wanted
+    own = [(audit.manifest.seed_commitment, s) for audit in runs for s in audit.subjects]
+    kept = sorted({n.subject for run in baseline.runs for n in run.numbers})
+    wanted = list(dict.fromkeys(subjects or [*(subject.name for _, subject in own), *kept]))
+    found: dict[Key, dict[str, float]] = {
+        key: {} for key in baseline.expected(rule) if key[0] in wanted
     }
     # What the baseline tried and the candidate did not run is stated, whatever the rule names.
     ran = {(subject.name, one.attack) for _, subject in own for one in findings(subject, known)}
     for key in baseline.expected(replace(rule, attacks=())):
         if key[0] in wanted and key[:2] not in ran:
-            found.setdefault(key, [])
-    holding: dict[tuple[str, str, Metric], set[int]] = {}
-    halves: dict[tuple[str, str, Metric], float] = {}
-    for run, subject in own:
+            found.setdefault(key, {})
+    halves: dict[Key, float] = {}
+    for seed, subject in own:
         if subject.name not in wanted:
             continue
         for one in readings(
@@ -151,24 +82,33 @@ def changes(
             if one.estimate is None:
                 continue
             key = (subject.name, one.attack, one.estimate.metric)
-            values = found.setdefault(key, [])
+            values = found.setdefault(key, {})
             if one.estimate.value is not None:
-                values.append(one.estimate.value)
-                holding.setdefault(key, set()).add(run)
+                values[seed] = one.estimate.value
                 halves[key] = max(halves.get(key, 0.0), _half(one.estimate))
     made = []
     for key, after in found.items():
         who, attack, number = key
-        before = baseline.values(who, attack, number)
+        before = baseline.by_seed(who, attack, number)
         missing = None if before else ReasonCode.ABSENT_FROM_BASELINE
         missing = missing if after else ReasonCode.ABSENT_FROM_CANDIDATE
-        pair, lacking = (tuple(before), tuple(after)), len(runs) - len(holding.get(key, ()))
-        step = _find_step((*before, *after), halves.get(key, 0.0))
-        made.append(Change(who, attack, number, known.better, *pair, missing, lacking, step))
+        both = tuple(seed for seed in pairs if seed in before and seed in after)
+        if pairs and not both and missing is None:
+            missing = ReasonCode.ABSENT_FROM_BASELINE
+        ours, theirs = (
+            tuple(side[seed] for seed in both) if both else tuple(side.values())
+            for side in (before, after)
+        )
+        held, step = tuple(before.values()), _find_step((*ours, *theirs), halves.get(key, 0.0))
+        about = (who, attack, number, known.better)
+        lacking = len(runs) - len(after)
+        made.append(Change(*about, ours, theirs, missing, lacking, step, both, held))
     heard = {(change.subject, attack) for change in made for attack in (change.attack, "")}
     named = (rule.attacks if known.place == "outcomes" else ()) or ("",)
-    blank = [(who, attack) for who in wanted for attack in named if (who, attack) not in heard]
-    for who in wanted:
+    there = {subject.name for _, subject in own}
+    asked = [who for who in wanted if subjects or who in there]
+    blank = [(who, attack) for who in asked for attack in named if (who, attack) not in heard]
+    for who in asked:
         settings = [c.number.at for c in made if c.subject == who and c.number is not None]
         unnamed = any(not named_settings(settings, text) for text in rule.at)
         if unnamed and known.place == "outcomes" and (who, "") not in blank:
@@ -176,6 +116,50 @@ def changes(
     absent = ReasonCode.ABSENT_FROM_CANDIDATE
     made += [Change(who, attack, None, known.better, (), (), absent) for who, attack in blank]
     return tuple(made)
+
+
+def _find_pairs(runs: Sequence[Audit], baseline: Baseline) -> tuple[str, ...]:
+    """The seeds that the candidate's runs share with the baseline, in its order; none where they
+    share none, or where nothing shows that they have one split.
+
+    Raises:
+        PrivauditError: Two runs of the candidate have one seed, some share one with the baseline
+            and others do not, one has another split than its pair, or the seeds are not the first
+            ones of the baseline: whoever may choose among pairs can choose those that look well.
+    """
+    _check_seeds(runs)
+    splits = {run.seed: run.split for run in baseline.runs if run.seed}
+    own = {audit.manifest.seed_commitment: audit.manifest for audit in runs}
+    shared = tuple(seed for seed in splits if seed in own)
+    if not shared or not all(splits[seed] for seed in shared):
+        return ()
+    again = "make the candidate's runs with `privaudit run TASK --like BASELINE`"
+    alone = [made.run for seed, made in own.items() if seed not in splits]
+    if alone:
+        raise PrivauditError(
+            f"runs of the candidate without a pair beside others with one: {', '.join(alone)}",
+            "runs that share their seed with one of the baseline are judged pair by pair, and the "
+            "others would be left out of it",
+            f"{again}, or name runs of other seeds alone",
+        )
+    for seed in shared:
+        if not alike.have_one_split(splits[seed], own[seed].split_fingerprint):
+            raise PrivauditError(
+                f"the run {own[seed].run}, of the same seed as one of the baseline and another "
+                "split",
+                "a pair has one split; another version of the software may have drawn it otherwise",
+                "make the baseline again with this version: privaudit baseline update ... --anew",
+            )
+    first = tuple(splits)[: len(shared)]
+    if shared != first:
+        lost = [run.run for run in baseline.runs if run.seed in first and run.seed not in own]
+        raise PrivauditError(
+            f"no run of the candidate on the seed of the baseline's {', '.join(lost)}",
+            "pairs are judged in the order of the baseline's runs: where some may be left out, "
+            "those that look worst can be",
+            again,
+        )
+    return shared
 
 
 def _half(estimate: Estimate) -> float:
@@ -221,12 +205,13 @@ def judge_change(
         "attack": change.attack,
         "setting": None if change.number is None else change.number.at,
         "number": change.number,
-        "n": {"baseline_runs": len(change.before), "candidate_runs": len(change.after)},
+        "n": _count(change),
     }
     if change.missing is not None:
         return Verdict(**made, state="NOT TESTED", reason=Reason(change.missing))
     made["value"] = change.worse
-    means: dict[str, Param] = {"before": _mean(change.before), "after": _mean(change.after)}
+    before, after = (math.fsum(part) / len(part) for part in (change.before, change.after))
+    means: dict[str, Param] = {"before": before, "after": after}
     wanted = max(1, rule.candidate_seeds)
     if len(change.before) < FEWEST:
         reason = Reason(ReasonCode.TOO_FEW_BASELINE_RUNS, means)
@@ -245,7 +230,7 @@ def judge_change(
     elif upper <= rule.margin:
         state, reason = "WITHIN", Reason(ReasonCode.NO_WORSE_THAN_MARGIN, means)
     else:
-        further = {"spread": change.spread, "more": _more_runs(rule, change, confidence)}
+        further = {"spread": change.spread, "more": change.more_runs(rule.margin, confidence)}
         state = "INCONCLUSIVE"
         reason = Reason(ReasonCode.MARGIN_INSIDE_BOUNDS, {**means, **further})
     return Verdict(**made, state=state, lower=lower, upper=upper, reason=reason)
@@ -270,17 +255,10 @@ def _about(rule: Regression, subject: str) -> dict[str, Any]:
     }
 
 
-def _more_runs(rule: Regression, change: Change, confidence: float) -> int:
-    """Runs to add on each side so that the interval would exclude the margin if the means stay."""
-    from scipy.special import stdtrit
-
-    gap = abs(change.worse - rule.margin)
-    one, other, spread = len(change.before), len(change.after), change.spread
-    for extra in range(1, MOST_RUNS):
-        half = float(stdtrit(change.freedom + 2 * extra, confidence)) * spread
-        if half * math.sqrt(1 / (one + extra) + 1 / (other + extra)) <= gap:
-            return extra
-    return MOST_RUNS
+def _count(change: Change) -> Mapping[str, int]:
+    """How many runs a verdict rests on."""
+    runs = {"baseline_runs": len(change.before), "candidate_runs": len(change.after)}
+    return {**runs, "pairs": len(change.pairs)} if change.pairs else runs
 
 
 def regress(

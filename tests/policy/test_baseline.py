@@ -16,7 +16,8 @@ from privaudit.cli import main
 from privaudit.errors import PrivauditError
 from privaudit.facts import Metric, ReasonCode, Setting
 from privaudit.policy import baseline
-from privaudit.policy.regress import Change, _find_step, changes, regress
+from privaudit.policy.change import Change
+from privaudit.policy.regress import _find_step, changes, regress
 from privaudit.policy.rules import Regression
 from privaudit.report.wording.verdicts import word_finding, word_reason, word_remedy
 from privaudit.results import Audit, to_json
@@ -146,7 +147,7 @@ def test_too_few_runs_decide_nothing_and_say_how_many_are_missing() -> None:
     assert one.reason.code is ReasonCode.TOO_FEW_CANDIDATE_RUNS
     assert "asks for 3" in word_reason(one)
     assert "2 more seed(s)" in word_remedy(one)
-    (other,) = regress(RULE, runs([0.9] * 3), made([0.05]))
+    (other,) = regress(RULE, runs([0.9] * 3, start=20), made([0.05]))
     assert other.state == "INCONCLUSIVE"
     assert other.reason.code is ReasonCode.TOO_FEW_BASELINE_RUNS
     assert "baseline update" in word_remedy(other)
@@ -165,8 +166,16 @@ def test_worse_is_lower_for_utility_and_further_from_one_for_a_slope() -> None:
 
 def test_what_only_one_side_has_is_not_tested() -> None:
     kept = made()
-    (new,) = regress(RULE, runs([0.05] * 3, names=("baseline-lstm",)), kept)
-    assert (new.state, new.subject) == ("NOT TESTED", "baseline-lstm")
+    renamed = runs([0.05] * 3, names=("baseline-lstm",))
+    gone, new = regress(RULE, renamed, kept)
+    assert [(v.state, v.subject) for v in (gone, new)] == [
+        ("NOT TESTED", "baseline-mlp"),
+        ("NOT TESTED", "baseline-lstm"),
+    ]
+    assert gone.reason.code is ReasonCode.ABSENT_FROM_CANDIDATE
+    assert new.reason.code is ReasonCode.ABSENT_FROM_BASELINE
+    (asked,) = regress(RULE, renamed, kept, subjects=("baseline-lstm",))
+    assert (asked.state, asked.subject) == ("NOT TESTED", "baseline-lstm")
     (gone,) = regress(RULE, runs([0.05] * 3), kept, subjects=("baseline-lstm",))
     assert (gone.state, gone.subject) == ("NOT TESTED", "baseline-lstm")
     (none,) = regress(RULE, [audit(i, tpr=None) for i in range(3)], kept)

@@ -17,7 +17,7 @@ from privaudit.cli import main
 from privaudit.errors import PrivauditError
 from privaudit.facts import Metric
 from privaudit.policy.file import parse
-from privaudit.policy.rules import RELEASES, Guard, Limit
+from privaudit.policy.rules import RELEASES, Guard, Limit, Regression
 from privaudit.policy.schema import policy_schema
 from privaudit.policy.simulate import simulate
 from privaudit.policy.starters import starter
@@ -214,6 +214,42 @@ def test_a_small_run_cannot_say_and_says_so() -> None:
     assert tight.gate["clean"].share("1") <= 0.1
 
 
+def test_a_leak_is_simulated_for_every_rule_that_has_one() -> None:
+    """Each against a leak of its own: a rule that allows more is not credited with the largest."""
+    evaded = tried("fgsm", "evasion", {"1 sd": (0.02, 0.02)})
+    one = sized(3000)
+    (only,) = one.subjects
+    one = replace(one, subjects=(replace(only, outcomes=(*only.outcomes, evaded)),))
+    rules = (
+        Limit("strict", "membership.auc", 0.55),
+        Limit("loose", "membership.auc", 0.75),
+        Limit("misled", "evasion.advantage", 0.1),
+        Guard("useful", "utility.auroc", min=0.7),
+        Regression("worse", "membership.auc", 0.03),
+        Regression("use", "utility.auroc", 0.05),
+    )
+    made = simulate(policy(*rules), one, runs=12, rng=np.random.default_rng(2))
+    assert made.skipped == ("useful",)
+    assert made.pairs == 5
+    assert made.leak["strict"] == pytest.approx(0.6)
+    assert made.leak["loose"] == pytest.approx(0.999)
+    assert made.leak["worse"] == pytest.approx(0.06)
+    assert made.gate["clean"].share("0") > 0.8
+    assert made.gate["leaking"].share("1") == 1
+    for name in ("strict", "loose", "misled", "worse", "use"):
+        assert made.rules[name]["clean"].share("WITHIN") > 0.8, name
+        assert made.rules[name]["leaking"].share("WITHIN") == 0, name
+        assert made.rules[name]["leaking"].share("EXCEEDS") > 0.8, name
+
+
+def test_a_margin_that_few_pairs_cannot_decide_is_told() -> None:
+    rule = Regression("worse", "membership.auc", 0.005, candidate_seeds=2)
+    made = simulate(policy(rule), sized(300), runs=20, rng=np.random.default_rng(2), pairs=2)
+    assert made.pairs == 2
+    assert made.rules["worse"]["clean"].share("INCONCLUSIVE") > 0.5
+    assert made.rules["worse"]["leaking"].share("WITHIN") <= 0.05
+
+
 def test_the_same_stream_gives_the_same_answer() -> None:
     one, two = (
         simulate(policy(*RULES), sized(500), runs=5, rng=np.random.default_rng(3)) for _ in range(2)
@@ -233,7 +269,7 @@ def test_simulate_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFi
     ]
     assert main([*words, "--runs", "10"]) == 0
     out = capsys.readouterr().out
-    assert "10 clean and 10 leaking runs, with 1,500 training patients" in out
+    assert "10 clean models, and 10 leaking ones for each rule, with 1,500 training patients" in out
     assert "the whole gate" in out
     assert main([*words, "--runs", "10", "--json"]) == 0
     made = json.loads(capsys.readouterr().out)
@@ -244,7 +280,7 @@ def test_simulate_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFi
 def test_the_short_cut_of_simulate_agrees_with_real_intervals() -> None:
     """Widths of its rates' intervals are those of the bootstrap that an audit makes."""
     from privaudit.contracts import Scores
-    from privaudit.policy.simulate import _rate
+    from privaudit.policy.simulate_draw import _rate
     from privaudit.stats.membership import membership
 
     rng = np.random.default_rng(5)

@@ -76,10 +76,11 @@ def details(verdicts: Verdicts) -> list[str]:
     for one in sort_verdicts(verdicts):
         if one.state == "WITHIN":
             continue
-        group = f", {inert(name_group_of(one))}" if name_group_of(one) else ""
+        about = [one.subject, name_group_of(one), name_attack_of(one)]
+        place = ", ".join(inert(part) for part in about if part)
         lines.append(
-            f"- **{MARKS[one.state]} {inert(word_state(one))}** {inert(one.rule)} on "
-            f"{inert(one.subject)}{group}: {inert(word_finding(one))} {inert(word_reason(one))}"
+            f"- **{MARKS[one.state]} {inert(word_state(one))}** {inert(one.rule)} on {place}: "
+            f"{inert(word_finding(one))} {inert(word_reason(one))}"
         )
         remedy = word_remedy(one)
         if remedy:

@@ -54,7 +54,7 @@ def _build_card(number: int, rule: Rule) -> Card:
         body.append(_build_table(rule.name, measured[:MAX_ROWS]))
     named: dict[str, list[str]] = {}
     for v in (*measured[MAX_ROWS:], *(v for v in rule.verdicts if v.state == "NOT TESTED")):
-        named.setdefault(words.get_badge(v).text, []).append(words.word_place(v))
+        named.setdefault(words.get_badge(v).text, []).append(words.word_line(v))
     if named:
         body.append(Bullets(tuple(words.word_more(*entry) for entry in named.items())))
     return Card(rule.name, f"rule-{number}", words.get_badge(rule.first), tuple(body))

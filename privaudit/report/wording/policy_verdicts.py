@@ -99,6 +99,12 @@ def word_place(v: Verdict) -> str:
     return ", ".join(parts if v.group is None else [*parts, name_group(v.group)])
 
 
+def word_line(v: Verdict) -> str:
+    """The same in a list of verdicts; against a baseline, with the attack, which has its own."""
+    attack = word_attack(v) if v.kind == "regression" else ""
+    return f"{word_place(v)}, {attack}" if attack else word_place(v)
+
+
 def word_attack(v: Verdict) -> str:
     """Which attack and series a verdict is about."""
     parts = (name_attack(v.attack) if v.attack else "", name_setting(v.setting))
@@ -108,7 +114,7 @@ def word_attack(v: Verdict) -> str:
 def word_decided(v: Verdict) -> str:
     """Which model decides, what was measured there, and by which attack."""
     if v.value is None and v.metric not in _CLAIMED:
-        return word_place(v)
+        return word_line(v)
     by = f", by {name_attack(v.attack)}" if v.attack else ""
     return f"{word_place(v)}: {word_measured(v, v.value)}{by}"
 

@@ -212,6 +212,7 @@ def _word_finding(v: Verdict, label: Label) -> str:
         metric=v.metric,
         Family=name_family(v.metric) if covers else "",
         who=who,
+        by=f", by {who}" if v.attack else "",
         Who=_capital(who),
         meaning=meaning,
         Meaning=_capital(meaning),
@@ -246,7 +247,8 @@ def _choose_finding(v: Verdict) -> str:
     if v.metric in EPSILON[:2]:
         return code if code is ReasonCode.NO_GUARANTEE else "guarantee"
     if v.kind == "regression":
-        return "change" if "before" in v.reason.params else "not_compared"
+        known = "change_paired" if "pairs" in v.n else "change"
+        return known if "before" in v.reason.params else "not_compared"
     if v.number is None:
         return "not_measured"
     if v.value is None:
@@ -306,6 +308,8 @@ def word_reason(v: Verdict, label: Label = str) -> str:
         # The number that decides is not stated: its own reason says why.
         return _capital(facts.word_reason(v.reason)).rstrip(".") + "."
     text, more = _texts()["reasons"][code], _texts()["more"]
+    if code is ReasonCode.MARGIN_INSIDE_BOUNDS and "pairs" in v.n:
+        text = more["margin_inside_pairs"]
     if v.metric == "epsilon.lower_bound" and code is ReasonCode.LIMIT_INSIDE_BOUNDS:
         text = more["epsilon_crosses"]
     others = p.get("others", ())
@@ -327,6 +331,7 @@ def word_reason(v: Verdict, label: Label = str) -> str:
         attack_names=list_names(p.get("attacks", p.get("weak")), label),
         others=list_names(others, label),
         weak=list_names(p.get("weak"), label),
+        strongest=label(str(p.get("strongest", ""))),
         setting_names=list_names(p.get("settings")),
         known_names=list_names(p.get("known")) or "none",
         kind_names=list_names(p.get("kinds")),
@@ -390,6 +395,8 @@ def _choose_remedy(v: Verdict) -> str:
         return code if code is ReasonCode.GUARANTEES_APART else "guarantees_together"
     if v.metric in EPSILON[:2]:
         return "guarantee"
+    if code is ReasonCode.MARGIN_INSIDE_BOUNDS and "pairs" in v.n:
+        return "margin_inside_pairs"
     return code if code in _texts()["reasons"] else "coarser_rate"
 
 

@@ -89,7 +89,8 @@ class Finding:
     who are named one by one, the share in every group. attacker: who makes a membership attack,
     None for the other families. null: the same attack on models that were trained on none of the
     records that they are asked about; corrected: the estimates less what the null reads, paired on
-    the same patients, so that guessing is 0.5 or the false positive rate. Both are empty where membership was assigned at random, or no such model could be had.
+    the same patients, so that guessing is 0.5 or the false positive rate. Both are empty where
+    membership was assigned at random, or no such model could be had.
     """
 
     attack: str

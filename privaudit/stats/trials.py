@@ -74,7 +74,8 @@ def trials(
 
     Attempts on patients where `Trials.rows` says what a patient's records come to. The control is
     then read at the members' numbers of records. Where it cannot be, because members have more, the
-    difference's interval holds that of a comparison at equal numbers too. at: the series, where there are several.
+    difference's interval holds that of a comparison at equal numbers too. at: the series, where
+    there are several.
     """
     first, second = _ids(evidence, patients)
     success = _column(evidence.success, "success")

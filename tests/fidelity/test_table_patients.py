@@ -15,6 +15,7 @@ from privaudit.attacks.synthetic.copies import Copies
 from privaudit.attacks.synthetic.linkability import Linkability
 from privaudit.attacks.synthetic.singling_out import SinglingOut
 from privaudit.attacks.synthetic.synthetic_attribute_inference import SyntheticAttributeInference
+from privaudit.engine.measure import judge
 from privaudit.errors import PrivauditError
 from privaudit.facts import CaveatCode, Setting
 from privaudit.fidelity import _nearness
@@ -160,3 +161,12 @@ def test_a_leak_of_one_record_of_five_is_found_where_guesses_are_many() -> None:
     alone = named(stats.trials_by_record({None: trials}), "attack_minus_control")
     assert gap.value == pytest.approx(0.5, abs=0.08)
     assert alone.value == pytest.approx(0.1, abs=0.05)
+
+
+def test_descriptions_are_attempts_and_no_patients() -> None:
+    rng = Seeds(36).rng("descriptions")
+    s = several(rng, 400)
+    evidence = SinglingOut().run(target(s, marginals(s.members, rng)), (), rng)
+    found = judge(evidence, s, 0.95, rng)["estimates"]
+    assert {tuple(sorted(e["n"])) for e in found} == {("attempts",), ("attempts", "controls")}
+    assert max(e["n"]["attempts"] for e in found) <= 500

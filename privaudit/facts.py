@@ -237,6 +237,7 @@ class CaveatCode(StrEnum):
 
     # --- one finding
     CONTROL_DESCRIBED = "control_described"
+    PATIENTS_DRAWN = "patients_drawn"
     EPSILON_ABOVE_CLAIM = "epsilon_above_claim"
     BOUND_OF_ANOTHER_UNIT = "bound_of_another_unit"
     BOUND_NOT_COVERED = "bound_not_covered"
@@ -318,6 +319,7 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.NEAR_COHORT: ("run", "least"),
     CaveatCode.NEAR_GROUPS: ("columns", "least"),
     CaveatCode.CONTROL_DESCRIBED: ("control",),
+    CaveatCode.PATIENTS_DRAWN: ("patients",),
     CaveatCode.EPSILON_ABOVE_CLAIM: ("bound", "confidence", "claimed"),
     CaveatCode.BOUND_OF_ANOTHER_UNIT: ("unit", "neighbours"),
     CaveatCode.PLANTED_LEAK: ("lift",),

@@ -113,7 +113,8 @@ class _Door:
         rare = find_rare_columns(f.estimates)
         rare |= find_rare_columns(f.by_record)
         if f.attack in marginals.COPIES:
-            rare |= find_few_copies(f.estimates) | find_few_copies(f.by_record)
+            rare |= find_few_copies(f.estimates, standardised=bool(f.by_record))
+            rare |= find_few_copies(f.by_record)
         estimates, by_record = (
             tuple(
                 # Poisoning is tried on as many of one outcome as of the other: its n states them.
@@ -279,11 +280,20 @@ def find_rare_columns(estimates: Sequence[Estimate]) -> frozenset[Setting | None
     return frozenset(found)
 
 
-def find_few_copies(estimates: Sequence[Estimate]) -> frozenset[Setting | None]:
+def find_few_copies(
+    estimates: Sequence[Estimate], standardised: bool = False
+) -> frozenset[Setting | None]:
     """Series of an attack in which 1 to 9 patients, or all but so many, have a copy, or in which so
-    many more have one than in another series."""
+    many more have one than in another series.
+
+    standardised: the control's rate is weighed, so that it tells the count of patients behind it
+    only about; it is then taken for few up to twice as many.
+    """
     found: set[Setting | None] = set()
-    for name in ("attack_rate", "control_rate"):
+    for name, least in (
+        ("attack_rate", MIN_CELL),
+        ("control_rate", 2 * MIN_CELL if standardised else MIN_CELL),
+    ):
         copied = {
             e.metric.at: (round(e.value * e.n["attempts"]), e.n["attempts"])
             for e in estimates
@@ -292,7 +302,7 @@ def find_few_copies(estimates: Sequence[Estimate]) -> frozenset[Setting | None]:
         for at, (count, tried) in copied.items():
             # Who has an exact copy has a near one too: what two series differ by are patients.
             apart = [abs(count - other) for other, _ in copied.values()]
-            if any(0 < size < MIN_CELL for size in (count, tried - count, *apart)):
+            if any(0 < size < least for size in (count, tried - count, *apart)):
                 found.add(at)
     return frozenset(found)
 

@@ -106,8 +106,12 @@ def judge(
             "caveats": [],
             "over_represented": to_tree(groups),
         }
-    series = {at: _with_patients(trials) for at, trials in series_of(evidence).items()}
-    found = stats.estimates(series, patients=None, confidence=confidence, rng=rng)
+    given = series_of(evidence)
+    series = {at: _with_patients(trials) for at, trials in given.items()}
+    found = tuple(
+        _count_attempts(e) if given[e.metric.at].patients is None else e
+        for e in stats.estimates(series, patients=None, confidence=confidence, rng=rng)
+    )
     curves = [
         stats.budget_curve(line, patients=None, confidence=confidence, which=which)
         for which in ("attack_rate", "control_rate")
@@ -150,6 +154,11 @@ def _with_patients(trials: Trials) -> Trials:
     if trials.patients is not None:
         return trials
     return replace(trials, patients=np.arange(len(trials.success)))
+
+
+def _count_attempts(estimate: Estimate) -> Estimate:
+    """The number without a count of patients: what was tried is none."""
+    return replace(estimate, n={k: n for k, n in estimate.n.items() if k != "patients"})
 
 
 def _budgets(series: Series) -> list[dict[Setting, Trials]]:

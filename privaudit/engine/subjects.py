@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+import numpy as np
+
 from privaudit import stats
-from privaudit.contracts import Access, Mechanism
+from privaudit.contracts import Access, Attack, Mechanism
 from privaudit.engine import controls, document, jobs, nulls
 from privaudit.engine.configure import Entry
 from privaudit.engine.plan import Step
@@ -105,6 +107,7 @@ def outcome(work: Work, step: Step, facts: Any, body: Any) -> Outcome:
         groups=document.groups(body["groups"].get(name, [])),
         caveats=(
             *_caveats(found["caveats"]),
+            *_drawn(work, step.attack),
             *check_guarantee(claim, known, used),
         ),
         seconds=found["seconds"],
@@ -150,6 +153,16 @@ def control(work: Work, step: Step, facts: Any) -> Control | None:
 
 def estimates(tree: Iterable[Any]) -> tuple[Estimate, ...]:
     return tuple(from_tree(part, Estimate) for part in tree)
+
+
+def _drawn(work: Work, attack: Attack) -> tuple[Caveat, ...]:
+    """That an attack on patients did not try all of them, and how many it tried at most."""
+    most = getattr(attack, "patients", None)
+    split = work.bench.split
+    pools = (len(np.unique(pool.patient)) for pool in (split.members, split.nonmembers))
+    if not isinstance(most, int) or max(pools) <= most:
+        return ()
+    return (Caveat(CaveatCode.PATIENTS_DRAWN, "note", {"patients": most}),)
 
 
 def _caveats(tree: Iterable[Any]) -> tuple[Caveat, ...]:

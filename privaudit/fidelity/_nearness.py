@@ -70,6 +70,10 @@ def counted(
         found += of_patients
         by_record += of_records
         notes += caveats
+    cut = [part for part, whole in zip(some, both, strict=True) if len(part) < len(whole)]
+    if cut:
+        drawn = {"patients": max(resample.count(part.patient) for part in cut)}
+        notes.append(Caveat(CaveatCode.PATIENTS_DRAWN, "note", drawn))
     return tuple(found), tuple(by_record), (*notes, DEFINED)
 
 

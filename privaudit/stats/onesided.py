@@ -113,6 +113,8 @@ def bounds(estimate: Estimate) -> Bounds | None:
         for bound in (estimate.low, estimate.high)
     )
     counts = [n for key, n in estimate.n.items() if "patients" in key]
+    # Attempts at what is no patient's, such as a description, count each for themselves.
+    counts = counts or [estimate.n.get("attempts", 0)]
     return Bounds(estimate, scale, value, low, high, min(counts, default=0))
 
 
@@ -246,7 +248,7 @@ def floor_of_trials(
     known = bounds(estimate)
     share = CATALOGUE.get(estimate.metric.name) == "share"
     chance = estimate.chance if share else beside
-    tried = estimate.n.get("patients", 0)
+    tried = estimate.n.get("patients", estimate.n.get("attempts", 0))
     if known is None or known.high is None or estimate.value is None or min(tried, series) < 1:
         return None
     power = quantile(2 * POWER ** (1 / series) - 1)

@@ -73,8 +73,9 @@ def trials(
     """Rates and differences of one series of attempts, in the order of `catalogue.TRIALS`.
 
     Attempts on patients where `Trials.rows` says what a patient's records come to. The control is
-    then read at the members' numbers of records, and so is the lower bound of the difference, while
-    its value is that of all records. at: the series, where there are several.
+    then read at the members' numbers of records. Where it cannot be, because members have more, the
+    difference's interval holds that of a comparison at equal numbers too. at: the series, where
+    there are several.
     """
     first, second = _ids(evidence, patients)
     success = _column(evidence.success, "success")
@@ -126,8 +127,8 @@ def trials(
     apart = paired if second is None else Bound(BoundMethod.NEWCOMBE_INDEPENDENT)
     over = rates.difference(success, control, first, second, confidence, weights)
     if equal is not success:
-        least = rates.difference(equal, control, first, second, confidence, weights)[1]
-        over = over[0], min(over[1], least), over[2]
+        _, least, most = rates.difference(equal, control, first, second, confidence, weights)
+        over = over[0], min(over[1], least), max(over[2], most)
     both = {**n, "controls": n_control["attempts"]}
     made = [
         state("attack_rate", rates.rate(success, first, confidence), baseline, n),

@@ -238,3 +238,18 @@ def test_refusals_name_what_came():
     for wrong in ({"patients": 0}, {"bins": 1}, {"rule": "magic"}):
         with pytest.raises(PrivauditError, match=next(iter(wrong))):
             attack(Constant(), split, **wrong)
+
+
+def test_one_remembered_record_of_three_gives_a_patient_away():
+    """The attacker stands by the record on which the model says most, so that what is known of a
+    patient's other records takes nothing away."""
+    split = split_of(replace(table(), patient=np.arange(2400) // 3))
+    first = np.unique(split.members.patient, return_index=True)[1]
+    evidence = attack(Memory(split.members.take(first)), split)
+    patients = rates(evidence)["attack_minus_guess@sex"]
+    records = {str(e.metric): e for e in stats.trials_by_record(evidence)}
+    assert patients.value > 0.2
+    assert records["attack_minus_guess@sex"].value == pytest.approx(patients.value / 3, abs=0.04)
+    assert patients.n["patients"] == len(first)
+    null = rates(attack(Constant(), split))["attack_minus_control@sex"]
+    assert null.low <= 0 <= null.high

@@ -12,6 +12,7 @@ import pytest
 from privaudit.cli import main
 from privaudit.contracts import Release
 from privaudit.engine.document import params
+from privaudit.facts import CaveatCode
 from privaudit.inputs.user_release import UserRelease
 from privaudit.records import Column, Records
 from privaudit.results import Audit, Finding, from_json
@@ -99,8 +100,13 @@ def test_fewer_synthetic_columns_and_values_outside_the_bounds(tables: Path) -> 
     frame = people(300, 5).drop(columns=["subject_id", "unit"])
     frame["age"] = frame["age"] * 3 + 0.5
     frame.to_parquet(tables / "synthetic.parquet")
-    assert run(tables, *USUAL, "--attacks", "copies", synthetic="synthetic.parquet") == 0
+    only = ("--attacks", "copies", "--set", "copies.patients=150")
+    assert run(tables, *USUAL, *only, synthetic="synthetic.parquet") == 0
     found = audit(tables)
+    (copies,) = (o for o in found.subjects[0].outcomes if isinstance(o, Finding))
+    assert [
+        c.params["patients"] for c in copies.caveats if c.code is CaveatCode.PATIENTS_DRAWN
+    ] == [150]
     fidelity = found.subjects[0].fidelity
     assert fidelity is not None
     assert "unit" not in {c.name for c in fidelity.columns}

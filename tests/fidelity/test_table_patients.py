@@ -15,8 +15,10 @@ from privaudit.attacks.synthetic.copies import Copies
 from privaudit.attacks.synthetic.linkability import Linkability
 from privaudit.attacks.synthetic.singling_out import SinglingOut
 from privaudit.attacks.synthetic.synthetic_attribute_inference import SyntheticAttributeInference
+from privaudit.engine.measure import judge
 from privaudit.errors import PrivauditError
-from privaudit.facts import Setting
+from privaudit.facts import CaveatCode, Setting
+from privaudit.fidelity import _nearness
 from privaudit.fidelity._align import Pools
 from privaudit.fidelity._nearness import counted
 from privaudit.records import Records, Split
@@ -69,6 +71,21 @@ def test_all_records_of_the_patients_that_are_drawn() -> None:
         assert len(ids) == 20
         assert len(pool) == np.isin(whole.patient, ids).sum()
     assert np.array_equal(draw_rows(s.members, 1000, rng), np.arange(300))
+
+
+def test_a_search_that_is_cut_takes_whole_patients_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = Seeds(35).rng("cut")
+    s = several(rng, 600)
+    table, _ = planted(s.members, rng, 0.1)
+    monkeypatch.setattr(_nearness, "CELLS", 1)
+    found, _, notes = counted(table, Pools(s.members, s.nonmembers), 0.95, Seeds(1))
+    near, exact = (named(found, name) for name in ("near_copies", "exact_copies"))
+    (told,) = (c.params["patients"] for c in notes if c.code is CaveatCode.PATIENTS_DRAWN)
+    assert 50 < near.n["patients"] <= told < exact.n["patients"]  # type: ignore[operator]
+    assert _nearness.LEAST - 5 <= near.n["members"] <= _nearness.LEAST
+    assert near.value == pytest.approx(exact.value, abs=0.15)
 
 
 def test_descriptions_are_tried_on_pools_alike() -> None:
@@ -144,3 +161,12 @@ def test_a_leak_of_one_record_of_five_is_found_where_guesses_are_many() -> None:
     alone = named(stats.trials_by_record({None: trials}), "attack_minus_control")
     assert gap.value == pytest.approx(0.5, abs=0.08)
     assert alone.value == pytest.approx(0.1, abs=0.05)
+
+
+def test_descriptions_are_attempts_and_no_patients() -> None:
+    rng = Seeds(36).rng("descriptions")
+    s = several(rng, 400)
+    evidence = SinglingOut().run(target(s, marginals(s.members, rng)), (), rng)
+    found = judge(evidence, s, 0.95, rng)["estimates"]
+    assert {tuple(sorted(e["n"])) for e in found} == {("attempts",), ("attempts", "controls")}
+    assert max(e["n"]["attempts"] for e in found) <= 500

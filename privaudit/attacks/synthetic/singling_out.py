@@ -26,13 +26,10 @@ from privaudit.records import Records
 CONTROL = (
     "the same descriptions, on as many patients of as many records whom the table was not made from"
 )
-DRAWN = 20_000
+DRAWN = 60_000
 """Descriptions drawn on so many columns before fewer are accepted."""
 ENOUGH = 500
 """From so many descriptions on no more columns are taken."""
-PER_PATIENT = 4
-"""Descriptions a patient, at most: of more the spread over the patients tried would exceed what so
-many attempts promise (docs/design/025-patients-of-tables.md)."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,8 @@ class SinglingOut(TableAttack):
     records; control: exactly one of as many others with as many records, for some descriptions fit
     one of any n patients (Cohen and Nissim 2020, arXiv 1904.06009); guess: a description drawn at
     random from the values of the attacker's own records. An attempt is a description, not a
-    patient: up to `attempts` of them are tried, and 4 a patient. Missing is a value like any other.
+    patient: up to `attempts` of them are tried, and no more than patients, for the spread over the
+    patients would exceed what so many attempts promise. Missing is a value like any other.
     Giomi et al. 2023 (arXiv 2211.10459), section 4.1 and algorithms 1 and 2 of its appendix.
     """
 
@@ -77,7 +75,7 @@ class SinglingOut(TableAttack):
             )
         width = min(self.columns, len(names))
         found = {}
-        most = min(self.attempts, max(ENOUGH, PER_PATIENT * len(np.unique(own.patient))))
+        most = min(self.attempts, max(ENOUGH, len(np.unique(own.patient))))
         for name, predicates in (
             ("univariate", _univariate(synthetic, ordered, most, rng)),
             ("multivariate", _enough(synthetic, ordered, width, most, rng)),

@@ -9,7 +9,6 @@ defect of the implementation.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -79,7 +78,7 @@ def lower_bounds(
     """
     _check(delta, confidence, family)
     counted, ids = check(evidence, patients)
-    each, _ = by_patient(replace(counted, combine=evidence.combine), ids)
+    each, _ = by_patient(counted, ids)
     pools = each.members, each.nonmembers
     n = {
         "members": len(counted.members),

@@ -31,7 +31,7 @@ BOTH = (1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125)
 """Shares of the patients guessed about: half of them the most, half the least member-like."""
 TOP = (0.25, 0.125, 0.0625, 0.03125)
 """Shares guessed to be members, the rest left out: memorised outliers show on this side alone."""
-MAIN = 7.5
+MAIN = 7.2
 """Guesses over the square root of the patients in the main test of a family of curves: from half as
 many to twice as many prove the most about Gaussian noise of mu 0.75 to 2 (`benchmarks/one_run.py`),
 for 250 patients as for 10,000."""

@@ -117,7 +117,8 @@ def _follow_peer(members: np.ndarray, nonmembers: np.ndarray) -> tuple[float, fl
         return float(found.max()), float(np.sort(np.concatenate(sides))[-k])
 
     sides = members, nonmembers
-    every, _ = prove(sides, LEVEL / len(find_hull(*sides)[0]))
+    # No guess at all is one of the peer's thresholds too.
+    every, _ = prove(sides, LEVEL / (len(find_hull(*sides)[0]) + 1))
     rng = np.random.default_rng(0)
     halves = [np.array_split(rng.permutation(side), 2) for side in sides]
     _, cut = prove((halves[0][0], halves[1][0]), LEVEL)

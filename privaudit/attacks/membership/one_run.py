@@ -11,7 +11,7 @@ import numpy as np
 from privaudit.attacks._empirical_bayes import Sums
 from privaudit.attacks._half_samples import check_count, half_samples
 from privaudit.attacks._membership import ANY_OUTCOME, Bank, cut, finite
-from privaudit.attacks.membership.few_shadow_lira import best, candidates
+from privaudit.attacks._shadow_rules import best, candidates
 from privaudit.contracts import Access, Attack, Fitted, Refit, Scores, Target
 from privaudit.errors import PrivauditError
 from privaudit.records import OutcomeKind

@@ -31,7 +31,8 @@ from pipelines.learners.mlp import MLP
 from pipelines.methods.baseline import Baseline
 from privaudit.attacks._half_samples import half_samples
 from privaudit.attacks._membership import moments, ratio, resolution
-from privaudit.attacks.membership.few_shadow_lira import FewShadowLira, best
+from privaudit.attacks._shadow_rules import best
+from privaudit.attacks.membership.few_shadow_lira import FewShadowLira
 from privaudit.attacks.membership.lira import Lira
 from privaudit.contracts import Learner, Release, Target
 from privaudit.records import Column, Records, Split

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
@@ -15,8 +16,13 @@ if TYPE_CHECKING:
     import numpy as np
 
     from privaudit.contracts import Scores
+    from privaudit.dp.curves import NoiseCurves
     from privaudit.results import Estimate
     from privaudit.seeds import Seeds
+    from privaudit.stats.epsilon import Kind
+    from privaudit.stats.epsilon_bounds import Curves, Family
+
+FAMILIES = ("approximate", "gaussian", "curve")
 
 DECIDES = "epsilon_lower_bound_fdp"
 """The one bound that decides, fixed beforehand: the larger of two would be too large too often."""
@@ -34,13 +40,26 @@ _HIGHER = (
 )
 _MEMBER = "1 where the canary was assigned to the training set, 0 where not."
 _SEED = "Seed of the random stream that breaks ties."
+_FAMILY = (
+    "What is assumed of the mechanism: `approximate` nothing but (epsilon, delta); `gaussian` that "
+    "it leaks as Gaussian noise does; `curve` that it is the one that the next three describe, "
+    "with more or less noise."
+)
+_NOISE = "Of the claimed mechanism: noise over the clipping norm. For `curve`."
+_SAMPLING = "Chance of each patient to join a step. For `curve`."
+_STEPS = "Noisy steps of the training. For `curve`."
+_EPSILON = "The epsilon that is claimed; of `curve` the accountant says it."
 
 
 @click.command("audit-dp")
 @click.argument("scores", type=PATH, metavar="SCORES")
 @with_options(
-    option("--epsilon", "E", "The epsilon that is claimed.", float, required=True),
+    option("--epsilon", "E", _EPSILON, float),
     option("--delta", "D", "The delta that is claimed.", float, default=1e-5),
+    option("--family", "FAMILY", _FAMILY, click.Choice(FAMILIES), default="approximate"),
+    option("--noise-multiplier", "S", _NOISE, float),
+    option("--sampling", "Q", f"{_SAMPLING} [default: 1]", float),
+    option("--steps", "T", f"{_STEPS} [default: 1]", int),
     option("--score", "COLUMN", _SCORE, default="score"),
     option("--higher-is", "SIDE", _HIGHER, click.Choice(("member", "nonmember")), default="member"),
     option("--member", "COLUMN", _MEMBER, default="member"),
@@ -51,8 +70,12 @@ _SEED = "Seed of the random stream that breaks ties."
 )
 def command(
     scores: Path,
-    epsilon: float,
+    epsilon: float | None,
     delta: float,
+    family: Kind,
+    noise_multiplier: float | None,
+    sampling: float | None,
+    steps: int | None,
     score: str,
     higher_is: str,
     member: str,
@@ -77,24 +100,27 @@ def command(
     from privaudit.inputs.read_canaries import read_canaries
     from privaudit.seeds import Seeds
 
-    _check_claim(epsilon, delta, confidence)
+    noise = (noise_multiplier, sampling, steps)
+    mechanism, curves = _read_mechanism(family, epsilon, noise, delta)
+    claimed = curves.epsilon(1.0) if curves is not None else epsilon or 0.0
+    _check_claim(claimed, delta, confidence)
     evidence, patients = read_canaries(scores, score=score, member=member, patient=patient)
     evidence = _orient(evidence, higher_is)
     seeds = Seeds(seed)
+    asked: Asked = {"confidence": confidence, "delta": delta, "family": curves or _plain(family)}
     found = stats.estimates(
         evidence,
         patients=patients,
-        confidence=confidence,
-        delta=delta,
         rng=seeds.rng("audit-dp"),
         names={"auc", "epsilon_lower_bound", DECIDES},
+        **asked,
     )
     _refuse_wrong_way(found, higher_is)
     bound = _find_bound(found)
-    provable = _bound_if_always_right(evidence, patients, delta, confidence, seeds)
+    provable = _bound_if_always_right(evidence, patients, asked, seeds)
     tied = _measure_ties(evidence)
     code, why = 0, ""
-    if bound is not None and bound > epsilon:
+    if bound is not None and bound > claimed:
         code = 1
     elif bound is None:
         code, why = 3, "not stated"
@@ -102,11 +128,14 @@ def command(
         code, why = 3, "tied"
     elif _looks_reversed(found):
         code, why = 3, "reversed"
-    elif provable is None or provable <= epsilon:
+    elif provable is None or provable <= claimed:
         code, why = 3, "too few"
     answer: dict[str, Any] = {
-        "epsilon": epsilon,
+        "epsilon": claimed,
         "delta": delta,
+        "family": family,
+        "mechanism": mechanism,
+        "p_value": None if curves is None else _refute(found, curves),
         "bound": bound,
         "most_provable": provable,
         "confidence": confidence,
@@ -120,8 +149,69 @@ def command(
         answer["estimates"] = [to_tree(one) for one in found]
         click.echo(json.dumps(answer, indent=1))
     else:
-        click.echo("\n".join([*map(_describe, found), _conclude(answer)]))
+        from privaudit.report.wording.reasons_and_caveats import ASSUMES
+
+        click.echo("\n".join([*map(_describe, found), ASSUMES[family], _conclude(answer)]))
     return code
+
+
+def _plain(family: Kind) -> Family:
+    return "gaussian" if family == "gaussian" else "approximate"
+
+
+def _read_mechanism(
+    family: Kind,
+    epsilon: float | None,
+    noise: tuple[float | None, float | None, int | None],
+    delta: float,
+) -> tuple[dict[str, float] | None, NoiseCurves | None]:
+    """What is claimed of the noise, and its curves; none for families without a mechanism."""
+    sigma, sampling, steps = noise
+    if family != "curve":
+        if any(value is not None for value in noise):
+            raise PrivauditError(
+                f"a noise multiplier, sampling rate or steps with --family {family}",
+                "they describe the mechanism whose trade-off curve is tested",
+                "add --family curve, or leave them out",
+            )
+        if epsilon is None:
+            raise PrivauditError(
+                f"--family {family} without --epsilon",
+                "the bound is held against an epsilon that is claimed",
+                "give --epsilon, or --family curve with the claimed mechanism",
+            )
+        return None, None
+    if epsilon is not None or sigma is None:
+        raise PrivauditError(
+            f"--family curve {'with --epsilon' if sigma else 'without --noise-multiplier'}",
+            "its claim is a mechanism, of which the accountant says the epsilon",
+            "give --noise-multiplier, and --sampling and --steps where it is not 1 each; no "
+            "--epsilon",
+        )
+    from privaudit.dp import accounting
+    from privaudit.dp.curves import NoiseCurves
+
+    q, times = 1.0 if sampling is None else sampling, 1 if steps is None else steps
+    claim = accounting.poisson_gaussian(sigma, q, times, delta)
+    mechanism = {"noise_multiplier": sigma, "sampling": q, "steps": times}
+    return mechanism, NoiseCurves.of(claim)
+
+
+def _refute(found: tuple[Estimate, ...], curves: NoiseCurves) -> float | None:
+    """The p-value of the claimed curve; None where no bound can be stated."""
+    from privaudit.stats.epsilon import refute
+
+    bounds = (one.bound for one in found if one.metric.name == DECIDES and one.value is not None)
+    bound = next(bounds, None)
+    return None if bound is None else refute(bound, curves.least(1.0))
+
+
+class Asked(TypedDict):
+    """How bounds are asked for."""
+
+    confidence: float
+    delta: float
+    family: Family | Curves
 
 
 def _check_claim(epsilon: float, delta: float, confidence: float) -> None:
@@ -154,7 +244,7 @@ def _orient(evidence: Scores, higher_is: str) -> Scores:
         )
     if higher_is == "member":
         return evidence
-    return type(evidence)(-evidence.members, -evidence.nonmembers, evidence.randomised)
+    return replace(evidence, members=-evidence.members, nonmembers=-evidence.nonmembers)
 
 
 def _refuse_wrong_way(found: tuple[Estimate, ...], higher_is: str) -> None:
@@ -198,8 +288,7 @@ def _measure_ties(evidence: Scores) -> float:
 def _bound_if_always_right(
     evidence: Scores,
     patients: tuple[np.ndarray, np.ndarray],
-    delta: float,
-    confidence: float,
+    asked: Asked,
     seeds: Seeds,
 ) -> float | None:
     """The bound that these canaries would prove if every guess were right that their scores allow:
@@ -221,10 +310,9 @@ def _bound_if_always_right(
     found = stats.estimates(
         perfect,
         patients=patients,
-        confidence=confidence,
-        delta=delta,
         rng=seeds.rng("most"),
         names={DECIDES},
+        **asked,
     )
     return _find_bound(found)
 
@@ -248,6 +336,12 @@ def _describe(estimate: Estimate) -> str:
 
 def _conclude(answer: dict[str, Any]) -> str:
     claim = f"epsilon {answer['epsilon']:g} at delta {answer['delta']:g}"
+    if answer["mechanism"] is not None:
+        noise = answer["mechanism"]
+        claim = (
+            f"noise multiplier {noise['noise_multiplier']:g} at sampling rate "
+            f"{noise['sampling']:g} for {noise['steps']:,} steps ({claim})"
+        )
     if answer["code"] == 1:
         return f"The guarantee of {claim} does not hold as implemented."
     if answer["code"] == 0:

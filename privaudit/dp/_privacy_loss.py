@@ -55,6 +55,13 @@ def join_gaussians(steps: tuple[Mechanism, ...], neighbours: Neighbours) -> tupl
     return (Mechanism("gaussian", scale), *rest)
 
 
+def gaussian_mu(steps: tuple[Mechanism, ...], neighbours: Neighbours) -> float | None:
+    """The mu of steps that are all Gaussian answers, None where one is not."""
+    if not all(_is_gaussian(step, neighbours) for step in steps):
+        return None
+    return math.sqrt(sum(step.times / step.scale**2 for step in steps))
+
+
 def _is_gaussian(step: Mechanism, neighbours: Neighbours) -> bool:
     unsampled = step.sampling == 1 and neighbours == "add-remove"
     return step.kind == "gaussian" or (step.kind == "poisson_gaussian" and unsampled)
@@ -66,6 +73,11 @@ def loss_distribution(steps: tuple[Mechanism, ...], neighbours: Neighbours, delt
     rough = _compose(steps, neighbours, COARSE).get_epsilon_for_delta(max(delta, 1e-10))
     grid = FINE * 2 ** math.ceil(math.log2(min(max(rough, 3.0), 100.0) / 3.0))
     return _compose(steps, neighbours, min(grid, COARSE))
+
+
+def rough_distribution(steps: tuple[Mechanism, ...], neighbours: Neighbours) -> Any:
+    """The privacy loss of all steps on the coarse grid: an upper bound too, and cheaper."""
+    return _compose(steps, neighbours, COARSE)
 
 
 def _one(step: Mechanism, neighbours: Neighbours, grid: float) -> Any:

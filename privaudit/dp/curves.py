@@ -5,12 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 
 from privaudit.contracts import Claim, Mechanism
-from privaudit.dp._privacy_loss import MIN_SIGMA, Neighbours, loss_distribution
+from privaudit.dp._privacy_loss import (
+    MIN_SIGMA,
+    Neighbours,
+    gaussian_mu,
+    loss_distribution,
+    rough_distribution,
+)
 from privaudit.errors import PrivauditError
 
 POINTS = 800
@@ -60,11 +66,16 @@ class NoiseCurves:
         """Its epsilon at the delta of the claim; 0 at size 0."""
         if size <= 0.0:
             return 0.0
-        return max(0.0, float(self._loss(size).get_epsilon_for_delta(self.delta)))
+        loss = loss_distribution(self._steps(size), self.neighbours, self.delta)
+        return max(0.0, float(loss.get_epsilon_for_delta(self.delta)))
 
     def least(self, size: float) -> Callable[[np.ndarray], np.ndarray]:
         """The least chance, on a neighbouring table, of an event of these chances."""
-        loss = self._loss(size)
+        steps = self._steps(size)
+        mu = gaussian_mu(steps, self.neighbours)
+        if mu is not None:
+            return lambda x: np.asarray(ndtr(ndtri(x) - mu))
+        loss = rough_distribution(steps, self.neighbours)
         far = max(float(loss.get_epsilon_for_delta(FAR)), 1e-3)
         epsilons = np.linspace(0.0, far, POINTS)
         deltas = np.asarray(loss.get_delta_for_epsilon(epsilons.tolist()))
@@ -80,9 +91,8 @@ class NoiseCurves:
 
         return left
 
-    def _loss(self, size: float) -> Any:
-        steps = tuple(replace(step, scale=step.scale / size) for step in self.mechanisms)
-        return loss_distribution(steps, self.neighbours, self.delta)
+    def _steps(self, size: float) -> tuple[Mechanism, ...]:
+        return tuple(replace(step, scale=step.scale / size) for step in self.mechanisms)
 
 
 def _envelope(slopes: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -93,7 +103,7 @@ def _envelope(slopes: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.n
             kept.pop()
         while len(kept) > 1:
             (a, b), (c, d) = kept[-2:]
-            # The last line is nowhere the highest where the new one passes the one before it first.
+            # The last line is nowhere the highest where the new one passes the one before first.
             if (b - offset) * (c - a) > (b - d) * (slope - a):
                 break
             kept.pop()

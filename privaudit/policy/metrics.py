@@ -298,8 +298,9 @@ def select_numbers(
     """Those of one attack's numbers that the metric is about, one a setting."""
     wanted = known.numbers(fpr, prior)
     if known.family == "epsilon":
-        # Two proofs of the same thing: either may be the larger.
-        return [metric for metric in there if metric in wanted]
+        # Two proofs of the same thing: the sharper one, fixed beforehand, so that it need not be
+        # adjusted for the other.
+        return [metric for metric in reversed(wanted) if metric in there][:1]
     found: list[Metric] = []
     for setting in choose_settings([metric.at for metric in there], at):
         named = [replace(metric, at=setting) for metric in wanted]

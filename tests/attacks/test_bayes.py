@@ -10,7 +10,8 @@ from scipy.stats import t as student
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from privaudit.attacks._empirical_bayes import CAP, Curves, Sums, _untrigamma, _variance, fit
-from privaudit.attacks.membership.few_shadow_lira import FewShadowLira, best, early
+from privaudit.attacks._shadow_rules import best, early
+from privaudit.attacks.membership.few_shadow_lira import FewShadowLira
 from privaudit.attacks.membership.lira import Lira
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from privaudit import plugins, stats
+from privaudit.attacks.membership.few_shadow_lira import FewShadowLira
 from privaudit.attacks.membership.one_run import OneRun, alike
 from privaudit.contracts import Fitted, Release, Target
 from privaudit.errors import PrivauditError
@@ -91,6 +92,12 @@ def test_reference_models_sharpen_it_and_stay_honest() -> None:
     for k, refit in enumerate(asked):
         answers = fit(refit.train, k + 1).predict_proba(refit.ask)
         fitted.append(Fitted(refit.included, margin(answers, refit.ask.y)))
+    # Scored as the strongest attack is, which chooses its rule without the assignment.
+    strongest = FewShadowLira(8).run(leaky, fitted, Seeds(0).rng("run"))
+    own = OneRun(8).run(leaky, fitted, Seeds(0).rng("run"))
+    assert np.array_equal(own.members, strongest.members)
+    assert np.array_equal(own.nonmembers, strongest.nonmembers)
+    assert (own.randomised, own.combine) == (True, "add")
     with_them = bound(leaky, fitted, 8)
     assert min(with_them) > 2.0
     assert min(with_them) > min(bound(leaky)) - 0.05

@@ -224,3 +224,69 @@ def test_scores_are_read_to_their_last_digit(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("score,member\n0.1234567890123,1\n0.1234567890124,false\n")
     scores, _ = read_canaries(tmp_path / "s.csv")
     assert scores.members[0] < scores.nonmembers[0]
+
+
+def noisy(mu: float, n: int, stream: int) -> tuple[np.ndarray, np.ndarray]:
+    """Canaries of one noisy sum each: members N(mu, 1), the others N(0, 1)."""
+    rng = np.random.default_rng(stream)
+    member = rng.random(n) < 0.5
+    return rng.normal(size=n) + mu * member, member
+
+
+def test_a_family_that_assumes_more_proves_more_and_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(table(tmp_path / "s.csv", *noisy(2.0, 1000, 11)))
+    told = {
+        family: ask(capsys, path, "--epsilon", "4.5", "--family", family)[1]
+        for family in ("approximate", "gaussian")
+    }
+    assert [one["family"] for one in told.values()] == list(told)
+    assert told["approximate"]["bound"] < 4.5 < told["gaussian"]["bound"] < 10.0
+    assert [one["code"] for one in told.values()] == [0, 1]
+    main(["audit-dp", path, "--epsilon", "4.5", "--family", "gaussian"])
+    assert "Assumes that the mechanism's trade-off curve" in capsys.readouterr().out
+
+
+def test_a_claimed_mechanism_is_refuted_where_its_noise_is_less(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Noise of 0.5 is mu = 2; whoever claims 1 claims mu = 1."""
+    path = str(table(tmp_path / "s.csv", *noisy(2.0, 1000, 12)))
+    curve = ("--family", "curve", "--noise-multiplier")
+    code, told = ask(capsys, path, *curve, "1")
+    assert (code, told["mechanism"]) == (1, {"noise_multiplier": 1.0, "sampling": 1.0, "steps": 1})
+    assert told["epsilon"] == pytest.approx(4.38, abs=0.01)
+    assert told["epsilon"] < told["bound"] < 10.0
+    assert told["p_value"] < 0.05
+    code, honest = ask(capsys, path, *curve, "0.5")
+    assert (code, honest["inconclusive"], honest["p_value"]) == (3, "too few", 1.0)
+    assert honest["bound"] == pytest.approx(told["bound"], rel=0.03), (
+        "one family, whatever is claimed"
+    )
+    # Four steps of twice the noise are the same mechanism.
+    _, four = ask(capsys, path, *curve, "1", "--steps", "4")
+    assert four["epsilon"] == pytest.approx(honest["epsilon"])
+    main(["audit-dp", path, *curve, "1"])
+    assert "noise multiplier 1 at sampling rate 1 for 1 steps" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "without --epsilon"),
+        (("--family", "gaussian"), "without --epsilon"),
+        (("--family", "curve"), "without --noise-multiplier"),
+        (("--family", "curve", "--noise-multiplier", "1", "--epsilon", "3"), "with --epsilon"),
+        (("--epsilon", "3", "--steps", "5"), "with --family approximate"),
+        (("--family", "curve", "--noise-multiplier", "1", "--delta", "0"), "delta 0"),
+        (("--family", "curve", "--noise-multiplier", "0"), "a noise multiplier of 0"),
+        (("--family", "curve", "--noise-multiplier", "1", "--sampling", "2"), "a sampling rate"),
+    ],
+)
+def test_what_a_family_needs_is_asked_for(
+    words: tuple[str, ...], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = table(tmp_path / "s.csv", *noisy(1.0, 100, 13))
+    assert main(["audit-dp", str(path), *words]) == 2
+    assert told in capsys.readouterr().err

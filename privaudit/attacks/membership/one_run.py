@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
 
-from privaudit.attacks._empirical_bayes import Sums, fit
+from privaudit.attacks._empirical_bayes import Sums
 from privaudit.attacks._half_samples import check_count, half_samples
 from privaudit.attacks._membership import ANY_OUTCOME, Bank, cut, finite
+from privaudit.attacks._shadow_rules import best, candidates
 from privaudit.contracts import Access, Attack, Fitted, Refit, Scores, Target
 from privaudit.errors import PrivauditError
 from privaudit.records import OutcomeKind
@@ -29,10 +30,11 @@ class OneRun(Attack):
 
     shadows: 0 scores by the model's answers alone (the true class's log odds, centred and scaled
     among records of the same outcome; for a number, minus the size of its residual). A multiple of
-    8 also trains shadow models, those that other attacks share, and scores by each record's
-    likelihood ratio (see `few_shadow_lira`). This stays an audit of one run: the shadow models know
-    nothing of the assignment, so what is learnt from them may sharpen the guesses and cannot make
-    them falsely right. Where the auditor cannot train again, the answers alone are read.
+    8 also trains shadow models, those that other attacks share, and scores as the strongest attack
+    does: by the rule of `few_shadow_lira` that does best on shadow models. This stays an audit of
+    one run: the shadow models know nothing of the assignment, so what is learnt from them may
+    sharpen the guesses and cannot make them falsely right. Where the auditor cannot train again,
+    the answers alone are read.
     Natural records are weaker canaries than worst-case ones: a bound below the stated epsilon does
     not prove the guarantee.
     Steinke, Nasr and Jagielski 2023 (arXiv 2305.08846), section 3; Mahloujifar, Melis and
@@ -65,14 +67,16 @@ class OneRun(Attack):
     def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
         if self._asks() and refits:
             bank = Bank.gather(target, refits)
-            scores = fit(Sums.of(bank.shadows, bank.included)).ratio(bank.target)
+            shadows = bank.shadows, bank.included
+            rule = best(*shadows, bank.log_likelihood)
+            scored = candidates(bank.target, Sums.of(*shadows), *shadows, bank.log_likelihood)
+            scores = scored[rule]
         else:
             audit = target.split.audit
             read = confidence(finite(target.margins, "the released model"), audit.outcome_kind)
             same = audit.y if audit.outcome_kind == "class" else np.zeros(len(audit))
             scores = alike(read, same)
-        found = cut(scores, target)
-        return Scores(found.members, found.nonmembers, randomised=True)
+        return replace(cut(scores, target), randomised=True)
 
     def _asks(self) -> bool:
         if self.shadows == 0 and not isinstance(self.shadows, bool):

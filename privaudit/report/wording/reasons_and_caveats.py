@@ -28,6 +28,20 @@ FAMILIES = {
     "gaussian": "Gaussian DP",
     "curve": "the claimed mechanism's own trade-off curve",
 }
+ASSUMES = {
+    "approximate": "Nothing is assumed of the mechanism but the (epsilon, delta) that is bounded.",
+    "gaussian": (
+        "Assumes that the mechanism's trade-off curve is that of Gaussian noise: the bound says "
+        "nothing of a mechanism that leaks in another way."
+    ),
+    "curve": (
+        "Assumes the claimed mechanism with more or less noise: the bound says nothing of a "
+        "mechanism that leaks in another way, but that the claimed curve is refuted holds whatever "
+        "the mechanism."
+    ),
+}
+"""What a family of trade-off curves assumes. None assumes that canaries are independent of each
+other but in their assignment."""
 
 
 def word_reason(reason: Reason | None) -> str:

@@ -180,7 +180,7 @@ def losses(proba: np.ndarray, y: np.ndarray, name: str) -> np.ndarray:
     them."""
     k = proba.shape[1]
     if name == "mean_miss":
-        return np.abs(median_class(proba) - y).astype(float)
+        return np.asarray(np.abs(median_class(proba) - y), dtype=np.float64)
     if name == "brier":
         scale = 0.5 if k == 2 else 1.0
         return np.asarray(scale * ((proba - np.eye(k)[y]) ** 2).sum(axis=1))

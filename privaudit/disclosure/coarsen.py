@@ -271,6 +271,7 @@ class _Rounding:
         return replace(
             one,
             estimates=self.estimates(one.estimates, ATTACKS),
+            by_record=self.estimates(one.by_record, ATTACKS),
             curves=tuple(self.curve(curve, ATTACKS) for curve in one.curves),
             groups=tuple(self.group(group, ATTACKS) for group in one.groups),
             caveats=self.caveats(one.caveats),

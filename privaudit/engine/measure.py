@@ -7,17 +7,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast, get_args
 
 import numpy as np
 
 from privaudit import stats
-from privaudit.contracts import Claim, Scores, Trials
+from privaudit.contracts import Claim, Combine, Scores, Trials
 from privaudit.engine.groups import Groups, read_groups
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode, Setting
 from privaudit.records import Split
-from privaudit.results import ClaimText, from_tree, to_tree
+from privaudit.results import ClaimText, Curve, Estimate, from_tree, to_tree
 from privaudit.seeds import Seeds
 
 DELTA = 1e-5
@@ -85,10 +85,17 @@ def judge(
         found = stats.estimates(
             evidence, patients=ids, confidence=confidence, rng=rng, names=names, delta=delta
         )
-        curves = []
+        curves: list[Curve] = []
+        by_record: tuple[Estimate, ...] = ()
         if not brief:
             curves.append(stats.roc(evidence, patients=ids, confidence=confidence, rng=rng))
-        return {"estimates": to_tree(found), "curves": to_tree(curves), "caveats": []}
+            by_record = stats.by_record(evidence, patients=ids, confidence=confidence, rng=rng)
+        return {
+            "estimates": to_tree(found),
+            "curves": to_tree(curves),
+            "by_record": to_tree(by_record),
+            "caveats": [],
+        }
     series = {at: _with_patients(trials) for at, trials in series_of(evidence).items()}
     found = stats.estimates(series, patients=None, confidence=confidence, rng=rng)
     curves = [
@@ -103,6 +110,7 @@ def judge(
     return {
         "estimates": to_tree(found),
         "curves": to_tree(curves),
+        "by_record": [],
         "caveats": to_tree(described),
     }
 
@@ -153,6 +161,7 @@ def arrays(evidence: Evidence) -> dict[str, np.ndarray]:
             "members": np.asarray(evidence.members, dtype=np.float64),
             "nonmembers": np.asarray(evidence.nonmembers, dtype=np.float64),
             "randomised": np.array(evidence.randomised),
+            "combine": np.array(evidence.combine),
         }
     found = {}
     for index, (at, trials) in enumerate(series_of(evidence).items()):
@@ -187,7 +196,11 @@ def evidence_of(stored: Mapping[str, np.ndarray]) -> Scores | Series:
 
 def scores(stored: Mapping[str, np.ndarray]) -> Scores:
     """Membership scores back from the arrays that `arrays` made."""
-    return Scores(stored["members"], stored["nonmembers"], bool(stored["randomised"]))
+    how = str(stored["combine"])
+    if how not in get_args(Combine):
+        raise ValueError("scores that are combined in no known way")
+    combine = cast(Combine, how)
+    return Scores(stored["members"], stored["nonmembers"], bool(stored["randomised"]), combine)
 
 
 def subject(

@@ -151,6 +151,7 @@ class _Subject:
             return
         self.compare(f"{where}.estimates", found.estimates, made["estimates"])
         self.compare(f"{where}.curves", found.curves, made["curves"])
+        self.compare(f"{where}.by_record", found.by_record, made["by_record"])
         self._caveats(where, found, [from_tree(part, Estimate) for part in made["estimates"]])
         attack = structure.find_attack(found.attack)
         family = found.family if attack is None else attack.family

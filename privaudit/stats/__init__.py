@@ -25,8 +25,8 @@ from privaudit.stats.headline import (
     strength,
     strongest,
 )
+from privaudit.stats.membership import by_record, membership
 from privaudit.stats.membership import curve as roc
-from privaudit.stats.membership import membership
 from privaudit.stats.prediction import reliability, utility
 from privaudit.stats.regression import utility_groups_of_numbers, utility_of_numbers
 from privaudit.stats.survival import utility_groups_of_times, utility_of_times
@@ -78,6 +78,7 @@ def estimates(
 __all__ = [
     "CATALOGUE",
     "budget_curve",
+    "by_record",
     "control_confidence",
     "control_passed",
     "control_state",

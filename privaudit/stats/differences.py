@@ -18,6 +18,7 @@ from privaudit.stats import auc as area_module
 from privaudit.stats import prediction, rates, resample, thresholds
 from privaudit.stats.ordinal import median_class
 from privaudit.stats.paired import gap
+from privaudit.stats.patients import by_patient
 from privaudit.stats.precision import average_precision
 
 Bounds = tuple[float, float, float]
@@ -39,8 +40,10 @@ def apart(first: Bounds, second: Bounds) -> Bounds:
 def area(
     first: Scores, second: Scores, patients: tuple[np.ndarray, np.ndarray], confidence: float
 ) -> Bounds | None:
-    """Difference of two AUCs of a membership game; None where there are too few patients.
-    PAIRED_DELONG."""
+    """Difference of two AUCs of a membership game, by patient; None where there are too few of
+    them. PAIRED_DELONG."""
+    (first, ids), (second, _) = (by_patient(scores, patients) for scores in (first, second))
+    patients = ids
     parts = [
         (
             area_module.placements(s.members, s.nonmembers),
@@ -94,10 +97,13 @@ def recognised(
     confidence: float,
     rng: np.random.Generator,
 ) -> Bounds:
-    """Difference of the true positive rates at one false positive rate, thresholds estimated.
+    """Difference of the true positive rates at one false positive rate, by patient, thresholds
+    estimated.
 
     PAIRED_BOOTSTRAP_NEWCOMBE.
     """
+    (first, ids), (second, _) = (by_patient(scores, patients) for scores in (first, second))
+    patients = ids
     seed = int(rng.integers(2**63 - 1))
     at, draws, points, hits = np.array([fpr]), [], [], []
     for scores in (first, second):

@@ -522,7 +522,7 @@ class BoundMethod(StrEnum):
     NEWCOMBE_AUC = "newcombe_auc"
     PAIRED_DELONG = "paired_delong"
     PAIRED_DELONG_SCORE = "paired_delong_score"
-    LOGIT_BOOTSTRAP = "logit_bootstrap"
+    BOOTSTRAP = "bootstrap"
     BOOTSTRAP_WILSON = "bootstrap_wilson"
     GROUP_BOOTSTRAP_WILSON = "group_bootstrap_wilson"
     BAYES_RULE = "bayes_rule"

@@ -476,8 +476,10 @@ def _claim(claim: Claim) -> dict[str, Any] | None:
 def _describe_claim(claim: Claim) -> str:
     if claim.epsilon is None:
         return "no privacy is claimed: audit the table before it is handed out"
+    from privaudit.report.numbers import claimed
+
     return (
-        f"claimed: epsilon {claim.epsilon:.3g} at delta {claim.delta:g} per {claim.unit} "
+        f"claimed: epsilon {claimed(claim.epsilon)} at delta {claim.delta:g} per {claim.unit} "
         f"({claim.neighbours}), for this one fit: each fit on the same patients adds its own"
     )
 

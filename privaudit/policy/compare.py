@@ -289,7 +289,7 @@ class _Pairs:
             first, second = between.precision(a, y), between.precision(b, y)
             found = between.drawn(first, second, ids, self.confidence, rng)
             return found, BoundMethod.PAIRED_BOOTSTRAP
-        if metric.name in ("brier", "log_loss"):
+        if metric.name in ("brier", "log_loss", "mean_miss"):
             parts = [between.losses(p, y, metric.name) for p in (a, b)]
             found = between.mean(parts[0], parts[1], ids, self.confidence)
             return None if found is None else (found, BoundMethod.PAIRED_MEAN)

@@ -16,6 +16,7 @@ import numpy as np
 from privaudit.contracts import Scores, Trials
 from privaudit.stats import auc as area_module
 from privaudit.stats import prediction, rates, resample, thresholds
+from privaudit.stats.ordinal import median_class
 from privaudit.stats.paired import gap
 from privaudit.stats.patients import by_patient
 from privaudit.stats.precision import average_precision
@@ -184,6 +185,8 @@ def losses(proba: np.ndarray, y: np.ndarray, name: str) -> np.ndarray:
     """(n,) each record's part of the Brier score or of the log loss, as `prediction` defines
     them."""
     k = proba.shape[1]
+    if name == "mean_miss":
+        return np.asarray(np.abs(median_class(proba) - y), dtype=np.float64)
     if name == "brier":
         scale = 0.5 if k == 2 else 1.0
         return np.asarray(scale * ((proba - np.eye(k)[y]) ** 2).sum(axis=1))

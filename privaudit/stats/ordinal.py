@@ -20,8 +20,8 @@ from privaudit.stats._refusal import refuse_estimate
 from privaudit.stats.rates import wilson
 
 FEW = 5
-"""Below so many patients with a miss (of pairs: in one that is ranked wrongly) the interval is joined
-with one that stays valid where nothing was missed."""
+"""Below so many patients with a miss (of pairs: in one that is ranked wrongly) the interval is
+joined with one that stays valid where nothing was missed."""
 
 LEAST = 3
 """Patients below which a variance over them says nothing."""

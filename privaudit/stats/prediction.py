@@ -153,7 +153,7 @@ def _auprc(
         chance = float((y == 1).mean()) if k == 2 else 1.0
         return refuse_estimate(Metric("auprc"), _one_outcome(classes, k), chance, n, confidence)
     chance = float(np.mean([mask.mean() for _, mask in asked]))
-    bound = _over_classes(BoundMethod.LOGIT_BOOTSTRAP, k, len(asked))
+    bound = _over_classes(BoundMethod.BOOTSTRAP, k, len(asked))
     found = mean_precision(asked, ids, confidence, rng)
     return Estimate(Metric("auprc"), *found, chance, n, confidence, bound)
 

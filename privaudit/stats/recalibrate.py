@@ -74,8 +74,8 @@ def _bounds(
 def _fit(
     design: np.ndarray, offset: np.ndarray, hit: np.ndarray, ids: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Newton's method with short steps, halved where they fail; coefficients and their variance with patients as
-    clusters."""
+    """Newton's method with short steps, halved where they fail; coefficients and their variance
+    with patients as clusters."""
     from scipy.special import expit
 
     def loss(at: np.ndarray) -> float:

@@ -85,6 +85,7 @@ def test_mortality_keeps_everybody_whose_outcome_is_known(prepared: Prepare) -> 
     assert result.flow[-1] == FlowStep("outcome not recorded", 1, 3, 3)
     assert result.facts["stays (died)"] == 1
     assert result.facts["tables"] == 5
+    assert not result.records.ordered
 
 
 def test_buckets_count_from_the_end_of_the_window(prepared: Prepare) -> None:
@@ -98,6 +99,7 @@ def test_buckets_count_from_the_end_of_the_window(prepared: Prepare) -> None:
         "7 to 14 days",
         "14 days or more",
     )
+    assert result.records.ordered
     assert result.flow[1:] == (
         FlowStep("length of stay not recorded", 1, 11, 11),
         FlowStep("over within 48 hours", 1, 10, 10),

@@ -88,13 +88,16 @@ def _draw_guarantees(audit: Audit) -> list[Block]:
 def _word_bound(s: Subject) -> str:
     known = [e.value for _, e in get_bounds(s) if e.value is not None]
     if known:
-        return n.significant(max(known))
+        return words.word_bound_beside(max(known), s.claim.epsilon)
     return words.NOT_STATED if get_bounds(s) else words.NOT_TESTED
 
 
 def _build_card(audit: Audit, number: int, s: Subject) -> Card:
     c = s.claim
-    lower = [words.word_lower_bound(name_attack(attack), e) for attack, e in get_bounds(s)]
+    lower = [
+        words.word_lower_bound(name_attack(attack), e, s.claim.epsilon)
+        for attack, e in get_bounds(s)
+    ]
     risk, utility = read_membership(audit, s).auc, get_stated(s.utility, "auroc")
     rest = [access for access in s.access if access not in c.covers]
     facts = {

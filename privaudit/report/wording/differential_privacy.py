@@ -71,17 +71,22 @@ def word_unit(c: ClaimText) -> str:
     return f"one {c.unit}{more.get(c.unit, '')}"
 
 
-def word_lower_bound(attack: str, e: Estimate) -> str:
-    """A lower bound by one attack, with its method."""
+def word_bound_beside(bound: float, epsilon: float | None) -> str:
+    """A lower bound; one above what is claimed is never printed as what is claimed."""
+    return n.significant(bound) if epsilon is None else n.beside(bound, epsilon)
+
+
+def word_lower_bound(attack: str, e: Estimate, epsilon: float | None) -> str:
+    """A lower bound by one attack beside what is claimed, with its method."""
     if e.value is None:
         return f"{attack}: not stated, {word_reason(e.refusal)}"
-    return f"{n.significant(e.value)} ({attack}, {name_metric(e.metric)})"
+    return f"{word_bound_beside(e.value, epsilon)} ({attack}, {name_metric(e.metric)})"
 
 
 def title_chart(best: str, epsilon: float, e: Estimate, without: Estimate | None) -> str:
     """The most useful release with a guarantee."""
     text = (
-        f"With a guarantee, {best} at epsilon {n.significant(epsilon)} is the most useful: AUROC "
+        f"With a guarantee, {best} at epsilon {n.claimed(epsilon)} is the most useful: AUROC "
         f"{n.estimate_text(e)}"
     )
     if without is None:

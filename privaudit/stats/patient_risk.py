@@ -18,7 +18,13 @@ from privaudit.disclosure_limits import MIN_CELL
 from privaudit.facts import Bound, BoundMethod, Metric, Reason, ReasonCode
 from privaudit.results import Curve, Estimate, GroupResult
 from privaudit.stats._refusal import refuse_estimate
-from privaudit.stats.pair_wins import Wins, false_discovery, pairs_needed, share_beyond
+from privaudit.stats.pair_wins import (
+    Wins,
+    bound_share,
+    false_discovery,
+    pairs_needed,
+    share_beyond,
+)
 from privaudit.stats.patients import by_patient
 from privaudit.stats.rates import wilson
 
@@ -39,6 +45,9 @@ be named."""
 
 NULL_LEVEL = 0.0025
 """False discovery rate at which nobody may be named under labels that say nothing."""
+
+LEVELS = (0.05, 0.025, 0.01, 0.005, 0.001)
+"""One-sided levels at which the share at risk is bounded, for rules that are judged together."""
 
 CHANCES = (0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99)
 """How often a patient is told apart: the points of the curve."""
@@ -135,7 +144,12 @@ def patients_at_risk(
     found = []
     if lack is None:
         value, low, high = share_beyond(read.wins, read.pairs.limit, confidence)
-        bound = Bound(BoundMethod.COMPLEMENTARY_PAIRS)
+        known = [(level, *bound_share(read.wins, read.pairs.limit, level)) for level in LEVELS]
+        bound = Bound(
+            BoundMethod.COMPLEMENTARY_PAIRS,
+            levels=tuple((level, most) for level, _, most in known),
+            below=tuple((level, least) for level, least, _ in known),
+        )
         found.append(Estimate(AT_RISK, value, low, high, 0.0, read.n, confidence, bound))
     else:
         found.append(refuse_estimate(AT_RISK, lack, 0.0, read.n, confidence))

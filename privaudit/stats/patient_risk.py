@@ -7,7 +7,7 @@ the one with the patient give itself away? `privaudit.stats.pair_wins` says what
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -143,14 +143,7 @@ def patients_at_risk(
     lack = read.lacking(CHANCE) or _broken(read, rng)
     found = []
     if lack is None:
-        value, low, high = share_beyond(read.wins, read.pairs.limit, confidence)
-        known = [(level, *bound_share(read.wins, read.pairs.limit, level)) for level in LEVELS]
-        bound = Bound(
-            BoundMethod.COMPLEMENTARY_PAIRS,
-            levels=tuple((level, most) for level, _, most in known),
-            below=tuple((level, least) for level, least, _ in known),
-        )
-        found.append(Estimate(AT_RISK, value, low, high, 0.0, read.n, confidence, bound))
+        found.append(_at_risk(read.wins, read.pairs.limit, read.n, confidence, LEVELS))
     else:
         found.append(refuse_estimate(AT_RISK, lack, 0.0, read.n, confidence))
     for metric, limit in ((BEYOND, read.pairs.limit), (NAMED, CHANCE)):
@@ -163,6 +156,29 @@ def patients_at_risk(
         bound = Bound(BoundMethod.FALSE_DISCOVERY)
         found.append(Estimate(metric, share, low, high, 0.0, read.n, confidence, bound))
     return (*found, _released(evidence, patients, confidence))
+
+
+def _at_risk(
+    wins: Wins, limit: float, n: Mapping[str, int], confidence: float, levels: Sequence[float]
+) -> Estimate:
+    value, low, high = share_beyond(wins, limit, confidence)
+    known = [(level, *bound_share(wins, limit, level)) for level in levels]
+    bound = Bound(
+        BoundMethod.COMPLEMENTARY_PAIRS,
+        levels=tuple((level, most) for level, _, most in known),
+        below=tuple((level, least) for level, least, _ in known),
+    )
+    return Estimate(AT_RISK, value, low, high, 0.0, n, confidence, bound)
+
+
+def draw_at_risk(
+    one: Estimate, chance: float, limit: float, refits: int, rng: np.random.Generator
+) -> Estimate:
+    """The share at risk of another audit of this size, in which every patient is told apart with
+    this chance; bounded at the first levels alone."""
+    pairs, patients = refits // 2, one.n["patients"]
+    wins = Wins(rng.binomial(pairs, chance, size=(1, patients)), pairs)
+    return _at_risk(wins, limit, one.n, one.confidence, LEVELS[:2])
 
 
 def _broken(read: _Read, rng: np.random.Generator) -> Reason | None:
@@ -317,4 +333,11 @@ def list_patients(
     }
 
 
-__all__ = ["list_patients", "over_represented", "patients_at_risk", "risk_curve"]
+__all__ = [
+    "AT_RISK",
+    "draw_at_risk",
+    "list_patients",
+    "over_represented",
+    "patients_at_risk",
+    "risk_curve",
+]

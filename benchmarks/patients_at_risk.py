@@ -147,7 +147,7 @@ def audit(records: Records, method: Method, refits: int, seeds: Seeds) -> tuple[
     split = Split.assign(records, seeds.rng("split"), reference=0.2)
     target = Target(method.fit(split.members, seeds.rng("fit")), split, method)
     bank = refit(method, target, refits, seeds)
-    attack = PatientRisk(shadows=refits, limit=LIMIT)
+    attack = PatientRisk(shadows=refits)
     return attack.run(target, bank, seeds.rng("attack")), target
 
 
@@ -201,7 +201,7 @@ def planted(refits: int) -> None:
         evidence, target = audit(records, method, refits, seeds)
         own = columns(evidence, target)
         more = refit(method, target, 400, seeds.child("truth"))
-        pairs = PatientRisk(limit=LIMIT).run(target, more, seeds.rng("truth")).pairs
+        pairs = PatientRisk().run(target, more, seeds.rng("truth")).pairs
         assert pairs is not None
         won = ((pairs.moved[0] > 0) == pairs.first).mean(axis=0)
         truth = np.maximum(won, 1.0 - won)

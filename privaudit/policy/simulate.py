@@ -307,12 +307,10 @@ def _draw_at_risk(
     are."""
     from scipy.special import ndtr
 
-    refits, limit = finding.params.get("shadows"), finding.params.get("limit")
-    if e.metric != AT_RISK or e.value is None:
+    refits = finding.params.get("shadows")
+    if e.metric != AT_RISK or e.value is None or not isinstance(refits, int):
         return e
-    if not isinstance(refits, int) or not isinstance(limit, float):
-        return e
-    return draw_at_risk(e, float(ndtr(shift / math.sqrt(2))), limit, refits, rng)
+    return draw_at_risk(e, float(ndtr(shift / math.sqrt(2))), refits, rng)
 
 
 def _cut(fpr: float, zeros: np.ndarray) -> float:

@@ -18,6 +18,7 @@ from privaudit.disclosure_limits import MIN_CELL
 from privaudit.facts import Bound, BoundMethod, Metric, Reason, ReasonCode
 from privaudit.results import Curve, Estimate, GroupResult
 from privaudit.stats._refusal import refuse_estimate
+from privaudit.stats.catalogue import AT_RISK_BEYOND
 from privaudit.stats.pair_wins import (
     Wins,
     bound_share,
@@ -143,10 +144,10 @@ def patients_at_risk(
     lack = read.lacking(CHANCE) or _broken(read, rng)
     found = []
     if lack is None:
-        found.append(_at_risk(read.wins, read.pairs.limit, read.n, confidence, LEVELS))
+        found.append(_at_risk(read.wins, read.n, confidence, LEVELS))
     else:
         found.append(refuse_estimate(AT_RISK, lack, 0.0, read.n, confidence))
-    for metric, limit in ((BEYOND, read.pairs.limit), (NAMED, CHANCE)):
+    for metric, limit in ((BEYOND, AT_RISK_BEYOND), (NAMED, CHANCE)):
         why = lack or read.lacking(limit)
         if why is not None:
             found.append(refuse_estimate(metric, why, 0.0, read.n, confidence))
@@ -159,10 +160,10 @@ def patients_at_risk(
 
 
 def _at_risk(
-    wins: Wins, limit: float, n: Mapping[str, int], confidence: float, levels: Sequence[float]
+    wins: Wins, n: Mapping[str, int], confidence: float, levels: Sequence[float]
 ) -> Estimate:
-    value, low, high = share_beyond(wins, limit, confidence)
-    known = [(level, *bound_share(wins, limit, level)) for level in levels]
+    value, low, high = share_beyond(wins, AT_RISK_BEYOND, confidence)
+    known = [(level, *bound_share(wins, AT_RISK_BEYOND, level)) for level in levels]
     bound = Bound(
         BoundMethod.COMPLEMENTARY_PAIRS,
         levels=tuple((level, most) for level, _, most in known),
@@ -171,14 +172,12 @@ def _at_risk(
     return Estimate(AT_RISK, value, low, high, 0.0, n, confidence, bound)
 
 
-def draw_at_risk(
-    one: Estimate, chance: float, limit: float, refits: int, rng: np.random.Generator
-) -> Estimate:
+def draw_at_risk(one: Estimate, chance: float, refits: int, rng: np.random.Generator) -> Estimate:
     """The share at risk of another audit of this size, in which every patient is told apart with
     this chance; bounded at the first levels alone."""
     pairs, patients = refits // 2, one.n["patients"]
     wins = Wins(rng.binomial(pairs, chance, size=(1, patients)), pairs)
-    return _at_risk(wins, limit, one.n, one.confidence, LEVELS[:2])
+    return _at_risk(wins, one.n, one.confidence, LEVELS[:2])
 
 
 def _broken(read: _Read, rng: np.random.Generator) -> Reason | None:
@@ -269,7 +268,7 @@ def over_represented(
     if read.lacking(CHANCE) is not None:
         return ()
     metric, limit = (
-        (BEYOND, read.pairs.limit) if read.lacking(read.pairs.limit) is None else (NAMED, CHANCE)
+        (BEYOND, AT_RISK_BEYOND) if read.lacking(AT_RISK_BEYOND) is None else (NAMED, CHANCE)
     )
     named = read.named(limit)
     ids, at = np.unique(np.concatenate(patients), return_index=True)
@@ -320,7 +319,7 @@ def list_patients(
     ids, wins = read.pairs.patients, read.wins
     named, members = name_members(evidence, patients)
     by_guessing, beyond = (
-        false_discovery(wins.p_values(limit)) for limit in (CHANCE, read.pairs.limit)
+        false_discovery(wins.p_values(limit)) for limit in (CHANCE, AT_RISK_BEYOND)
     )
     return {
         "patient": ids,

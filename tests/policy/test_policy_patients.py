@@ -24,7 +24,7 @@ def estimates(share: float, refits: int, n: int = 2000, seed: int = 0) -> tuple[
     first = rng.random((refits // 2, n)) < 0.5
     won = rng.random(first.shape) < chance
     moved = np.where(won == first, 1.0, -1.0)[None]
-    pairs = Pairs(np.arange(n), first, moved, np.zeros(moved.shape, dtype=bool), 0.75)
+    pairs = Pairs(np.arange(n), first, moved, np.zeros(moved.shape, dtype=bool))
     given = Scores(rng.normal(size=n // 2), rng.normal(size=n // 2), pairs=pairs)
     people = np.arange(0, n, 2), np.arange(1, n, 2)
     return patients_at_risk(given, patients=people, confidence=0.95, rng=rng)

@@ -47,7 +47,7 @@ def risk(named: float, low: float) -> Finding:
     game = membership("patient_risk", 0.0, 1.0)
     return replace(
         game,
-        params={"shadows": 32, "limit": 0.75},
+        params={"shadows": 32},
         estimates=(*game.estimates, *shown),
         curves=(*game.curves, line),
         over_represented=groups,

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from sample import membership, sample
 
+from privaudit.disclosure import disclose
 from privaudit.facts import Bound, BoundMethod, Metric, Reason, ReasonCode
 from privaudit.report.blocks import Chart, Prose, Table
 from privaudit.report.reading import read_membership
@@ -84,6 +85,20 @@ def test_the_section_draws_the_curve_and_names_the_group() -> None:
     assert "12" in str(tables[0].rows)
     assert [str(row[0]) for row in tables[1].rows] == ["age: old", "age: young"]
     assert 'id="patients-at-risk"' in render(audit(risk(0.12, 0.05)))
+
+
+def test_few_named_leave_no_count_in_what_is_shared() -> None:
+    """4 of 2,000 patients are named: their number is not shared."""
+    made = audit(risk(0.002, 0.0))
+    shared = disclose(replace(made, data=replace(made.data, real=True)))
+    (found,) = [o for o in shared.subjects[0].outcomes if o.attack == "patient_risk"]
+    assert isinstance(found, Finding)
+    by = {e.metric.name: e for e in found.estimates}
+    assert by["patients_named"].value is None
+    assert by["patients_named"].refusal is not None
+    assert by["patients_named"].refusal.code is ReasonCode.SMALL_CELL
+    assert by["patients_at_risk"].value is not None
+    assert by["members_named"].value == 0.0
 
 
 def test_without_the_attack_the_section_says_what_an_average_may_hide() -> None:

@@ -83,8 +83,8 @@ class Memory(Method):
     """Ridge regression on random features, which bends towards heavy rows; copies: as `Plain`."""
 
     copies: tuple[int, ...] = ()
-    features: int = 150
-    ridge: float = 30.0
+    features: int = 300
+    ridge: float = 300.0
 
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
         drawn = SEEDS.rng("features")
@@ -147,7 +147,7 @@ def audit(records: Records, method: Method, refits: int, seeds: Seeds) -> tuple[
     split = Split.assign(records, seeds.rng("split"), reference=0.2)
     target = Target(method.fit(split.members, seeds.rng("fit")), split, method)
     bank = refit(method, target, refits, seeds)
-    attack = PatientRisk(shadows=refits, limit=LIMIT)
+    attack = PatientRisk(shadows=refits)
     return attack.run(target, bank, seeds.rng("attack")), target
 
 
@@ -201,7 +201,7 @@ def planted(refits: int) -> None:
         evidence, target = audit(records, method, refits, seeds)
         own = columns(evidence, target)
         more = refit(method, target, 400, seeds.child("truth"))
-        pairs = PatientRisk(limit=LIMIT).run(target, more, seeds.rng("truth")).pairs
+        pairs = PatientRisk().run(target, more, seeds.rng("truth")).pairs
         assert pairs is not None
         won = ((pairs.moved[0] > 0) == pairs.first).mean(axis=0)
         truth = np.maximum(won, 1.0 - won)
@@ -247,49 +247,52 @@ def planted(refits: int) -> None:
 
 def halves() -> None:
     """Complementary halves against models of separate patients, for a learner of averages."""
-    from scipy.stats import rankdata
-
+    many, method = 400, Plain(C=1e-2)
     for n in (200, 800):
         seeds = SEEDS.child("halves", n)
-        records, many = table(n, seeds.rng("table")), 400
-        for copies in ((), tuple(range(0, n, 10))):
-            method = Plain(C=1e-2, copies=copies)
-            inside, outside = np.empty((many, n)), np.empty((many, n))
-            fresh_in, fresh_out = np.empty((many, n)), np.empty((many, n))
-            for j in range(many):
-                rng = seeds.rng("half", j)
-                chosen = np.zeros(n, dtype=bool)
-                chosen[rng.permutation(n)[: n // 2]] = True
-                one, two = (
-                    read_signal(ask(method.fit(records.take(part), rng).model, records), records)
-                    for part in (chosen, ~chosen)
-                )
-                inside[j], outside[j] = np.where(chosen, one, two), np.where(chosen, two, one)
-            # Separate patients: each patient in turn joins others who were never seen before.
-            watched = np.arange(0, n, max(1, n // 40))
-            for j in range(many):
-                rng = seeds.rng("fresh", j)
-                other, third = table(n // 2, rng), table(n // 2, rng)
-                out = read_signal(ask(method.fit(third, rng).model, records), records)
-                fresh_out[j] = out
-                for i in watched:
-                    joined = replace_row(other, records, int(i))
-                    model = method.fit(joined, rng).model
-                    fresh_in[j, i] = read_signal(ask(model, records.take([i])), records.take([i]))[
-                        0
-                    ]
-            within = (inside > outside).mean(axis=0)[watched]
-            rank = rankdata(np.vstack([inside, outside]), axis=0)[:many].mean(axis=0)
-            across = ((rank - (many + 1) / 2) / many)[watched]
-            rank = rankdata(np.vstack([fresh_in, fresh_out]), axis=0)[:many].mean(axis=0)
-            apart = ((rank - (many + 1) / 2) / many)[watched]
-            own = np.isin(watched, copies) if copies else np.ones(len(watched), dtype=bool)
-            print(
-                f"n {n}, {'copies' if copies else 'all'}: within pairs {within[own].mean():.3f}, "
-                f"across halves {across[own].mean():.3f}, separate {apart[own].mean():.3f}; "
-                f"mean difference from separate: within {np.mean((within - apart)[own]):+.3f}, "
-                f"across {np.mean((across - apart)[own]):+.3f}"
-            )
+        records = table(n, seeds.rng("table"))
+        watched = np.arange(0, n, n // 40)
+        asked = records.take(watched)
+
+        def signal(part: Records, rng: np.random.Generator, of: Records = asked) -> np.ndarray:
+            return read_signal(ask(method.fit(part, rng).model, of), of)
+
+        inside, outside = np.empty((many, 40)), np.empty((many, 40))
+        for j in range(many):
+            rng = seeds.rng("half", j)
+            chosen = np.zeros(n, dtype=bool)
+            chosen[rng.permutation(n)[: n // 2]] = True
+            one, two = signal(records.take(chosen), rng), signal(records.take(~chosen), rng)
+            inside[j] = np.where(chosen[watched], one, two)
+            outside[j] = np.where(chosen[watched], two, one)
+        # Separate patients: each patient in turn joins others who were never seen before.
+        fresh_in, fresh_out = np.empty((many, 40)), np.empty((many, 40))
+        for j in range(many):
+            rng = seeds.rng("fresh", j)
+            other, third = table(n // 2, rng), table(n // 2, rng)
+            fresh_out[j] = signal(third, rng)
+            for place, i in enumerate(watched):
+                joined = replace_row(other, records, int(i))
+                fresh_in[j, place] = signal(joined, rng, records.take([i]))[0]
+        within = (inside > outside).mean(axis=0)
+        across, apart = area(inside, outside), area(fresh_in, fresh_out)
+        print(
+            f"n {n}: within pairs {within.mean():.3f}, across halves {across.mean():.3f}, separate "
+            f"{apart.mean():.3f}; within minus separate {np.mean(within - apart):+.3f} "
+            f"(sd over patients {np.std(within - apart):.3f}), across minus separate "
+            f"{np.mean(across - apart):+.3f}",
+            flush=True,
+        )
+
+
+def area(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """(n,) AUC of each column."""
+    from scipy.stats import rankdata
+
+    many = len(above)
+    ranks = rankdata(np.vstack([above, below]), axis=0)[:many].mean(axis=0)
+    result: np.ndarray = (ranks - (many + 1) / 2) / many
+    return result
 
 
 def replace_row(other: Records, records: Records, i: int) -> Records:

@@ -434,15 +434,14 @@ class Pairs:
     Of one pair, each patient was trained on in exactly one refit. patients: (n,) ids; first:
     (pairs, n) bool, whether it was the first of the two; moved: (ways, pairs, n), by how much the
     first is surer of what was recorded, less the median over patients, for each way of reading a
-    patient's records; coins: (ways, pairs, n) bool, fair, for ties. limit: share of pairs beyond
-    which a patient counts as at risk. No pair where refits are no complements of each other.
+    patient's records; coins: (ways, pairs, n) bool, fair, for ties. No pair where refits are no
+    complements of each other.
     """
 
     patients: np.ndarray
     first: np.ndarray
     moved: np.ndarray
     coins: np.ndarray
-    limit: float
 
 
 @dataclass(frozen=True, eq=False)

@@ -557,7 +557,8 @@ class Bound:
     stated; tried: how many numbers of guesses were tried (whose levels add up to the stated one);
     made, right: guesses of the one that is stated, 0 where none proves anything; assigned: patients
     whose membership was assigned at random. levels: (level, bound) pairs, the largest level first,
-    in a document that does not state the guesses.
+    in a document that does not state the guesses; of a share of patients at risk, its upper
+    bounds, and below its lower ones, smaller levels last. No other bound of that share is known.
     """
 
     method: BoundMethod
@@ -569,6 +570,7 @@ class Bound:
     right: int = 0
     assigned: int = 0
     levels: tuple[tuple[float, float], ...] = ()
+    below: tuple[tuple[float, float], ...] = ()
 
 
 def _check(code: StrEnum, params: Mapping[str, Param], wanted: tuple[str, ...]) -> None:

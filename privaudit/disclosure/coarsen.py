@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from privaudit.disclosure import steps
 from privaudit.disclosure.marginals import HOSPITALS, SETTINGS
-from privaudit.facts import Caveat, Metric, Param, Reason
+from privaudit.facts import Bound, Caveat, Metric, Param, Reason
 from privaudit.results import (
     Audit,
     ClaimText,
@@ -209,6 +209,7 @@ class _Rounding:
             high=None if one.high is None else _inside(one, steps.up(one.high + spare, step)),
             chance=_chance(one, step),
             n=n,
+            bound=_round_listed(one, step),
         )
 
     def curve(self, curve: Curve, share: float) -> Curve:
@@ -326,6 +327,17 @@ class _Rounding:
             real=self.estimates(one.real, HELD_OUT),
             loss=self.estimate(one.loss, HELD_OUT),
         )
+
+
+def _round_listed(one: Estimate, step: float) -> Bound | None:
+    """Bounds that are stated at several levels, rounded outwards as the interval is."""
+    if one.bound is None or not one.bound.below:
+        return one.bound
+    return replace(
+        one.bound,
+        levels=tuple((at, _inside(one, steps.up(b, step))) for at, b in one.bound.levels),
+        below=tuple((at, _inside(one, steps.down(b, step))) for at, b in one.bound.below),
+    )
 
 
 def _step(one: Estimate, share: float) -> float | None:

@@ -56,6 +56,7 @@ PLACES: Mapping[str, States] = {
     "Bound.right": States.SUCCESSES,
     "Bound.assigned": States.SIZE,
     "Bound.levels": States.SUCCESSES,
+    "Bound.below": States.SUCCESSES,
     "Caveat.params": States.SIZE,
     "ClaimText.epsilon": States.NOTHING,
     "ClaimText.delta": States.NOTHING,

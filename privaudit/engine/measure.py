@@ -231,7 +231,7 @@ def evidence_of(stored: Mapping[str, np.ndarray]) -> Scores | Series:
 
 def list_patients(stored: Mapping[str, np.ndarray], split: Split) -> dict[str, np.ndarray]:
     """Columns of what was found of every patient, none where an attack does not judge each."""
-    if f"{_PAIRS}limit" not in stored:
+    if f"{_PAIRS}patients" not in stored:
         return {}
     return stats.list_patients(scores(stored), patients(split))
 
@@ -246,7 +246,7 @@ def scores(stored: Mapping[str, np.ndarray]) -> Scores:
     own = {part: stored[f"{_PAIRS}{part}"] for part in _PAIR_ARRAYS if f"{_PAIRS}{part}" in stored}
     if not own:
         return found
-    return replace(found, pairs=Pairs(**own, limit=float(stored[f"{_PAIRS}limit"])))
+    return replace(found, pairs=Pairs(**own))
 
 
 def subject(

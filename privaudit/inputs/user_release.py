@@ -28,7 +28,8 @@ NOT_RETRAINED = (
     "How this model was trained is not known, so the attacks that compare it with models trained "
     "on other patients (shadow, lira, rmia, few_shadow_lira, patient_risk) were not run; they "
     "often find more. To run them name a function that returns the unfitted estimator "
-    "(--estimator module:function, in Python estimator=), or supply shadow models' answers (--shadow-answers)."
+    "(--estimator module:function, in Python estimator=), or supply shadow models' answers "
+    "(--shadow-answers)."
 )
 ANSWERS_ONLY = (
     "Only the probabilities of these records are known, not the model: attacks that ask it about "

@@ -19,8 +19,9 @@ from privaudit.policy.rules import Limit, Policy, Regression
 from privaudit.results import Estimate, Finding, GroupResult, Outcome, Subject
 from privaudit.stats import onesided
 from privaudit.stats.auc import area as area_of
-from privaudit.stats.catalogue import CATALOGUE, PPV_FPR
+from privaudit.stats.catalogue import CATALOGUE, PATIENTS, PPV_FPR
 from privaudit.stats.membership import ppv
+from privaudit.stats.patient_risk import AT_RISK, draw_at_risk
 from privaudit.stats.rates import wilson
 
 SHARED = 0.8
@@ -142,7 +143,13 @@ def draw(
             own = rng.normal(size=sum(sizes))
             scores = math.sqrt(SHARED) * common + math.sqrt(1 - SHARED) * own
             scores[: sizes[0]] += leak.shift
-            drawn[finding.attack] = _played(finding, scores, sizes, policy)
+            played = _played(finding, scores, sizes, policy)
+            drawn[finding.attack] = replace(
+                played,
+                estimates=tuple(
+                    _draw_at_risk(e, played, leak.shift, rng) for e in played.estimates
+                ),
+            )
     kept = {} if clean is None else {(o.attack, o.family): o for o in clean.outcomes}
     outcomes: list[Outcome] = []
     for one in subject.outcomes:
@@ -250,7 +257,7 @@ def _group_sizes(group: GroupResult) -> tuple[int, int] | None:
 
 def _number(e: Estimate, ones: np.ndarray, zeros: np.ndarray, everyone: np.ndarray) -> Estimate:
     """The estimate anew. everyone: the non-members that set the threshold."""
-    if min(len(ones), len(zeros)) < 2:
+    if min(len(ones), len(zeros)) < 2 or e.metric.name in PATIENTS:
         return e
     if e.metric.name == "auc":
         ids = np.arange(len(ones) + len(zeros))
@@ -265,6 +272,19 @@ def _number(e: Estimate, ones: np.ndarray, zeros: np.ndarray, everyone: np.ndarr
     value, low, high = _rate(fpr, ones, everyone, e)
     chance = e.chance if zeros is everyone else float((zeros > _cut(fpr, everyone)).mean())
     return replace(e, value=value, low=low, high=high, chance=chance)
+
+
+def _draw_at_risk(
+    e: Estimate, finding: Finding, shift: float, rng: np.random.Generator
+) -> Estimate:
+    """The share of patients at risk anew, every patient being told apart alike; others as they
+    are."""
+    from scipy.special import ndtr
+
+    refits = finding.params.get("shadows")
+    if e.metric != AT_RISK or e.value is None or not isinstance(refits, int):
+        return e
+    return draw_at_risk(e, float(ndtr(shift / math.sqrt(2))), refits, rng)
 
 
 def _cut(fpr: float, zeros: np.ndarray) -> float:

@@ -1,4 +1,5 @@
-"""Which attacks other than membership learnt something of the patients, beyond chance.
+"""Which attacks learnt something of the patients, beyond chance, that no average of membership
+says.
 
 Every series that speaks of this release is compared with its control and, where there is one, with
 a guess without the release, and must do better than both; the p-values are adjusted over all of
@@ -7,6 +8,7 @@ them (Holm 1979), so that many attacks make no find by luck.
 
 from __future__ import annotations
 
+from privaudit.disclosure_limits import MIN_CELL
 from privaudit.facts import Metric
 from privaudit.results import Estimate, Finding, Subject
 from privaudit.stats import onesided
@@ -15,6 +17,8 @@ LEARNT = ("attribute", "reconstruction", "synthetic")
 """Families, other than membership, whose success means that something of a patient was learnt."""
 COMPARED = ("attack_minus_control", "attack_minus_guess")
 COPIES = ("exact_copies_excess", "near_copies_excess")
+NAMED = ("patients_at_risk", "patients_named")
+"""What an average of membership may hide."""
 ALPHA = 0.025
 """One side of the two-sided 95 % intervals that are shown."""
 
@@ -51,7 +55,10 @@ def _measure(subject: Subject) -> list[tuple[str, float]]:
     """(attack, p-value of "no better than its comparisons") of every series; "" for duplicates."""
     made: list[tuple[str, float]] = []
     for one in subject.outcomes:
-        if not isinstance(one, Finding) or one.family not in LEARNT:
+        if not isinstance(one, Finding):
+            continue
+        made += [(one.attack, p) for e in one.estimates if (p := _of_patients(e)) is not None]
+        if one.family not in LEARNT:
             continue
         there = {e.metric: e for e in one.estimates}
         for at in dict.fromkeys(e.metric.at for e in one.estimates if e.metric.name in COMPARED):
@@ -65,6 +72,16 @@ def _measure(subject: Subject) -> list[tuple[str, float]]:
         copies = [e for e in subject.fidelity.estimates if e.metric.name in COPIES]
         made += [("", _above_zero(e)) for e in copies if e.value is not None]
     return made
+
+
+def _of_patients(e: Estimate) -> float | None:
+    """The p-value of "no patient is told apart" by a number of patients judged one by one; None of
+    another number. Ten and more of those named are none by chance: at most 5 % of them are."""
+    if e.value is None or e.metric.name not in NAMED:
+        return None
+    if e.metric.name == "patients_at_risk":
+        return _above_zero(e)
+    return 0.0 if e.value * e.n.get("patients", 0) >= MIN_CELL else 1.0
 
 
 def _above_zero(estimate: Estimate) -> float:

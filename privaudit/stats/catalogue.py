@@ -41,6 +41,10 @@ PATIENTS: Mapping[str, Scale] = {
 }
 """Shares of patients, each of them judged by themselves (`privaudit.stats.patient_risk`)."""
 
+AT_RISK_BEYOND = 0.75
+"""Share of pairs of models beyond which a patient who is told apart counts as at risk. No setting:
+who runs an audit could put it where nobody is."""
+
 TRIALS: Mapping[str, Scale] = {
     "attack_rate": "share",
     "control_rate": "share",
@@ -142,6 +146,7 @@ MEMBERSHIP_METRICS = (
 """Every estimate of a membership game, in the order of documents."""
 
 __all__ = [
+    "AT_RISK_BEYOND",
     "CATALOGUE",
     "CURVES",
     "EPSILON",

@@ -8,12 +8,12 @@ two halves of the interval are stretched apart, on a scale where they are nearly
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from privaudit.facts import BoundMethod, Metric
+from privaudit.facts import Bound, BoundMethod, Metric
 from privaudit.results import Estimate
 from privaudit.stats.catalogue import CATALOGUE, POWER, PPV_FPR, Scale
 from privaudit.stats.rates import quantile, wilson
@@ -44,12 +44,16 @@ class Bounds:
         """The bound that the truth lies below in at most a share `level` of audits."""
         if proof(self.estimate):
             return restated(self.estimate, level)
+        if (listed := _listed(self.estimate)) is not None:
+            return _find_listed(listed.below, level)
         return self._bound(self.low, self.high, level, -1)
 
     def upper(self, level: float) -> float | None:
         """The bound that the truth lies above in at most a share `level` of audits."""
         if proof(self.estimate):
             return None
+        if (listed := _listed(self.estimate)) is not None:
+            return _find_listed(listed.levels, level)
         return self._bound(self.high, self.low, level, 1)
 
     def above(self, limit: float) -> float:
@@ -155,6 +159,19 @@ def stretched(half: float, usual: float, level: float, patients: int) -> float:
 def proof(estimate: Estimate) -> bool:
     """Whether the number is a lower bound by itself, as those on epsilon are."""
     return CATALOGUE[estimate.metric.name] == "proof"
+
+
+def _listed(estimate: Estimate) -> Bound | None:
+    """The bounds at the levels at which they are stated, where no others are known: they are not
+    made of an error about the value."""
+    bound = estimate.bound
+    own = bound is not None and bound.method is BoundMethod.COMPLEMENTARY_PAIRS
+    return bound if own else None
+
+
+def _find_listed(bounds: Sequence[tuple[float, float]], level: float) -> float | None:
+    """The stated bound at the largest level that is no larger than this one."""
+    return next((bound for stated, bound in bounds if stated <= level * (1 + 1e-9)), None)
 
 
 def most_proved(estimate: Estimate) -> float | None:
@@ -280,6 +297,9 @@ def more(estimate: Estimate, limit: float, level: float) -> float | None:
     """
     known = bounds(estimate)
     if known is None or estimate.value is None or estimate.value >= limit:
+        return None
+    if _listed(estimate) is not None:
+        # More refits would bring it down, not patients alone.
         return None
     if math.isinf(known.centre):
         high = known.upper(level)

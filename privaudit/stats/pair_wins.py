@@ -129,6 +129,14 @@ def share_beyond(wins: Wins, limit: float, confidence: float) -> tuple[float, fl
     how many patients are told apart in at least so many pairs, within exact bounds of each of these
     shares at a level divided by how many there are: each side errs at half of 1 - confidence.
     """
+    low, high = bound_share(wins, limit, (1.0 - confidence) / 2.0)
+    value = max(_fitted(counts, wins.pairs, limit) for counts in wins.counts)
+    return min(max(value, low), high), low, high
+
+
+def bound_share(wins: Wins, limit: float, level: float) -> tuple[float, float]:
+    """A lower and an upper bound of the share beyond the limit, each wrong in at most a share
+    `level` of audits. See `share_beyond`."""
     n = wins.counts.shape[1]
     tail = np.bincount(wins.apart, minlength=wins.pairs + 1)[::-1].cumsum()[::-1] / n
     alarm, found = wins.false_alarm(limit), wins.found(limit)
@@ -136,12 +144,11 @@ def share_beyond(wins: Wins, limit: float, confidence: float) -> tuple[float, fl
     read |= {int(np.abs(alarm - share).argmin()) for share in FALSE_ALARMS}
     at = np.array(sorted(which for which in read if alarm[which] < 1.0))
     if not len(at):
-        return 0.0, 0.0, 1.0
-    level = (1.0 - confidence) / 2.0 / (2 * len(at))
-    bounds = np.array([_clopper(share, n / wins.spread, level) for share in tail[at]])
+        return 0.0, 1.0
+    each = level / (2 * len(at))
+    bounds = np.array([_clopper(share, n / wins.spread, each) for share in tail[at]])
     low, high = (_extreme(wins, limit, at, bounds, most=most) for most in (False, True))
-    value = max(_fitted(counts, wins.pairs, limit) for counts in wins.counts)
-    return min(max(value, low), high), low, high
+    return low, high
 
 
 def _extreme(wins: Wins, limit: float, at: np.ndarray, bounds: np.ndarray, *, most: bool) -> float:
@@ -191,4 +198,4 @@ def _clopper(share: float, size: float, level: float) -> tuple[float, float]:
     return low, high
 
 
-__all__ = ["Wins", "false_discovery", "pairs_needed", "share_beyond"]
+__all__ = ["Wins", "bound_share", "false_discovery", "pairs_needed", "share_beyond"]

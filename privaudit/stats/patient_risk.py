@@ -7,7 +7,7 @@ the one with the patient give itself away? `privaudit.stats.pair_wins` says what
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -18,7 +18,14 @@ from privaudit.disclosure_limits import MIN_CELL
 from privaudit.facts import Bound, BoundMethod, Metric, Reason, ReasonCode
 from privaudit.results import Curve, Estimate, GroupResult
 from privaudit.stats._refusal import refuse_estimate
-from privaudit.stats.pair_wins import Wins, false_discovery, pairs_needed, share_beyond
+from privaudit.stats.catalogue import AT_RISK_BEYOND
+from privaudit.stats.pair_wins import (
+    Wins,
+    bound_share,
+    false_discovery,
+    pairs_needed,
+    share_beyond,
+)
 from privaudit.stats.patients import by_patient
 from privaudit.stats.rates import wilson
 
@@ -39,6 +46,9 @@ be named."""
 
 NULL_LEVEL = 0.0025
 """False discovery rate at which nobody may be named under labels that say nothing."""
+
+LEVELS = (0.05, 0.025, 0.01, 0.005, 0.001)
+"""One-sided levels at which the share at risk is bounded, for rules that are judged together."""
 
 CHANCES = (0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99)
 """How often a patient is told apart: the points of the curve."""
@@ -134,12 +144,10 @@ def patients_at_risk(
     lack = read.lacking(CHANCE) or _broken(read, rng)
     found = []
     if lack is None:
-        value, low, high = share_beyond(read.wins, read.pairs.limit, confidence)
-        bound = Bound(BoundMethod.COMPLEMENTARY_PAIRS)
-        found.append(Estimate(AT_RISK, value, low, high, 0.0, read.n, confidence, bound))
+        found.append(_at_risk(read.wins, read.n, confidence, LEVELS))
     else:
         found.append(refuse_estimate(AT_RISK, lack, 0.0, read.n, confidence))
-    for metric, limit in ((BEYOND, read.pairs.limit), (NAMED, CHANCE)):
+    for metric, limit in ((BEYOND, AT_RISK_BEYOND), (NAMED, CHANCE)):
         why = lack or read.lacking(limit)
         if why is not None:
             found.append(refuse_estimate(metric, why, 0.0, read.n, confidence))
@@ -149,6 +157,27 @@ def patients_at_risk(
         bound = Bound(BoundMethod.FALSE_DISCOVERY)
         found.append(Estimate(metric, share, low, high, 0.0, read.n, confidence, bound))
     return (*found, _released(evidence, patients, confidence))
+
+
+def _at_risk(
+    wins: Wins, n: Mapping[str, int], confidence: float, levels: Sequence[float]
+) -> Estimate:
+    value, low, high = share_beyond(wins, AT_RISK_BEYOND, confidence)
+    known = [(level, *bound_share(wins, AT_RISK_BEYOND, level)) for level in levels]
+    bound = Bound(
+        BoundMethod.COMPLEMENTARY_PAIRS,
+        levels=tuple((level, most) for level, _, most in known),
+        below=tuple((level, least) for level, least, _ in known),
+    )
+    return Estimate(AT_RISK, value, low, high, 0.0, n, confidence, bound)
+
+
+def draw_at_risk(one: Estimate, chance: float, refits: int, rng: np.random.Generator) -> Estimate:
+    """The share at risk of another audit of this size, in which every patient is told apart with
+    this chance; bounded at the first levels alone."""
+    pairs, patients = refits // 2, one.n["patients"]
+    wins = Wins(rng.binomial(pairs, chance, size=(1, patients)), pairs)
+    return _at_risk(wins, one.n, one.confidence, LEVELS[:2])
 
 
 def _broken(read: _Read, rng: np.random.Generator) -> Reason | None:
@@ -239,7 +268,7 @@ def over_represented(
     if read.lacking(CHANCE) is not None:
         return ()
     metric, limit = (
-        (BEYOND, read.pairs.limit) if read.lacking(read.pairs.limit) is None else (NAMED, CHANCE)
+        (BEYOND, AT_RISK_BEYOND) if read.lacking(AT_RISK_BEYOND) is None else (NAMED, CHANCE)
     )
     named = read.named(limit)
     ids, at = np.unique(np.concatenate(patients), return_index=True)
@@ -290,7 +319,7 @@ def list_patients(
     ids, wins = read.pairs.patients, read.wins
     named, members = name_members(evidence, patients)
     by_guessing, beyond = (
-        false_discovery(wins.p_values(limit)) for limit in (CHANCE, read.pairs.limit)
+        false_discovery(wins.p_values(limit)) for limit in (CHANCE, AT_RISK_BEYOND)
     )
     return {
         "patient": ids,
@@ -303,4 +332,11 @@ def list_patients(
     }
 
 
-__all__ = ["list_patients", "over_represented", "patients_at_risk", "risk_curve"]
+__all__ = [
+    "AT_RISK",
+    "draw_at_risk",
+    "list_patients",
+    "over_represented",
+    "patients_at_risk",
+    "risk_curve",
+]

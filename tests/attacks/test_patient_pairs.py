@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from membership_lab import Forest, fitted, game, halves, table
 
 from privaudit.attacks.membership.patient_risk import PatientRisk, pair_up
 from privaudit.contracts import Target
-from privaudit.errors import PrivauditError
 from privaudit.records import Split
 from privaudit.seeds import Seeds
 from privaudit.signals import ask, read_signal
@@ -24,7 +22,7 @@ def test_one_record_of_a_patient_is_found_among_others_that_hide_it() -> None:
     leaking = (patient < 60) & (np.arange(1200) % 4 == 0)
     signal += np.where(included & leaking, 6.0, 0.0)
     signal[:, (patient < 60) & ~leaking] *= 0.5
-    pairs = pair_up(signal, included, patient, 0.75, rng)
+    pairs = pair_up(signal, included, patient, rng)
     assert pairs.moved.shape == (2, 16, 300)
     wins = Wins.of(pairs.moved, pairs.first, pairs.coins)
     named = false_discovery(wins.p_values(0.5)) <= 0.05
@@ -37,7 +35,7 @@ def test_refits_that_all_share_a_shift_are_centred() -> None:
     rng = np.random.default_rng(1)
     included = halves(400, 16, rng)
     signal = rng.normal(size=(16, 1)) * 50.0 + np.where(included, 1.0, 0.0)
-    pairs = pair_up(signal + 0.01 * rng.normal(size=(16, 400)), included, np.arange(400), 0.75, rng)
+    pairs = pair_up(signal + 0.01 * rng.normal(size=(16, 400)), included, np.arange(400), rng)
     won = (pairs.moved[0] > 0.0) == pairs.first
     assert won.mean() > 0.99
 
@@ -45,7 +43,7 @@ def test_refits_that_all_share_a_shift_are_centred() -> None:
 def test_halves_that_are_no_complements_are_no_pairs() -> None:
     rng = np.random.default_rng(2)
     included = rng.random((16, 100)) < 0.5
-    pairs = pair_up(rng.normal(size=(16, 100)), included, np.arange(100), 0.75, rng)
+    pairs = pair_up(rng.normal(size=(16, 100)), included, np.arange(100), rng)
     assert pairs.first.shape == (0, 100)
 
 
@@ -81,9 +79,3 @@ def test_a_memorising_model_puts_most_patients_at_risk() -> None:
     assert pairs is not None
     wins = Wins.of(pairs.moved, pairs.first, pairs.coins)
     assert (wins.counts[0] >= 6).mean() > 0.9
-
-
-@pytest.mark.parametrize("limit", [0.5, 1.0, 0.0, float("nan")])
-def test_a_limit_that_is_none_is_refused(limit: float) -> None:
-    with pytest.raises(PrivauditError, match="limit"):
-        PatientRisk(limit=limit).check()

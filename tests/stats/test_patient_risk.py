@@ -31,7 +31,7 @@ def pairs_of(
     won = rng.random((pairs, n)) < np.clip(chance + swing * (chance > 0.5), 0.0, 1.0)
     moved = np.where(won == first, 1.0, -1.0) * rng.exponential(size=(pairs, n))
     found = np.array([moved] + [rng.normal(size=(pairs, n)) for _ in range(ways - 1)])
-    return Pairs(np.arange(n), first, found, rng.random(found.shape) < 0.5, 0.75)
+    return Pairs(np.arange(n), first, found, rng.random(found.shape) < 0.5)
 
 
 def evidence(pairs: Pairs, rng: np.random.Generator, lift: float = 0.0) -> Scores:

@@ -10,7 +10,6 @@ import numpy as np
 from privaudit.attacks._empirical_bayes import Sums, fit
 from privaudit.attacks._membership import Bank, ShadowAttack, cut
 from privaudit.contracts import Fitted, Pairs, Scores, Target
-from privaudit.errors import PrivauditError
 
 
 @dataclass(frozen=True)
@@ -31,14 +30,12 @@ class PatientRisk(ShadowAttack):
     records alike.
 
     shadows: a multiple of 8; 28 and more are needed to name 10 of 3,000 patients, so use 32, and 64
-    to name those beyond the limit. limit: share of pairs beyond which a patient is at risk; at 0.75
-    an attacker is right half as often again as by guessing.
+    to name those who are told apart in more than three of four pairs, which counts as at risk.
     After Carlini et al. 2022 (arXiv 2112.03570), section V; Jälkö et al. 2026 (arXiv 2605.25819) on
     pooled false positive rates and half-samples; Smyth 2004 (Stat Appl Genet Mol Biol 3:3).
     """
 
     shadows: int = 32
-    limit: float = 0.75
 
     def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
         self.check()
@@ -48,20 +45,8 @@ class PatientRisk(ShadowAttack):
         if target.split.audit.outcome_kind != "class":
             # Of a number, that a residual is nearer to 0; of a margin, that it is larger.
             signal = bank.log_likelihood(bank.shadows)
-        return replace(
-            scores,
-            pairs=pair_up(signal, bank.included, target.split.audit.patient, self.limit, rng),
-        )
-
-    def check(self) -> None:
-        super().check()
-        if not 0.5 < self.limit < 1.0:
-            raise PrivauditError(
-                f"patient_risk.limit={self.limit}",
-                "it is the share of pairs beyond which a patient counts as at risk; guessing is "
-                "right in 0.5 of them",
-                "use 0.75, or another number between 0.5 and 1",
-            )
+        pairs = pair_up(signal, bank.included, target.split.audit.patient, rng)
+        return replace(scores, pairs=pairs)
 
 
 def surprise(bank: Bank) -> np.ndarray:
@@ -79,7 +64,6 @@ def pair_up(
     signal: np.ndarray,
     included: np.ndarray,
     patient: np.ndarray,
-    limit: float,
     rng: np.random.Generator,
 ) -> Pairs:
     """What the complementary refits say of every patient.
@@ -91,14 +75,13 @@ def pair_up(
         signal: (k, n) how sure each refit is of each record; refits 2j and 2j + 1 are a pair.
         included: (k, n) bool, which records each was trained on.
         patient: (n,) whose records they are.
-        limit: See `Pairs`.
         rng: Breaks ties.
     """
     ids, at, code = np.unique(patient, return_index=True, return_inverse=True)
     first = included[0::2]
     if len(included) % 2 or not np.array_equal(first, ~included[1::2]):
         none = np.zeros((1, 0, len(ids)), dtype=bool)
-        return Pairs(ids, none[0], none.astype(np.float32), none, limit)
+        return Pairs(ids, none[0], none.astype(np.float32), none)
     apart = (signal[0::2] - signal[1::2]).astype(np.float64)
     ways = [_add(apart, code, len(ids))]
     if len(ids) < len(patient):
@@ -107,7 +90,7 @@ def pair_up(
         [way - np.median(way, axis=1, keepdims=True) for way in ways], dtype=np.float32
     )
     coins = rng.random(moved.shape) < 0.5
-    return Pairs(ids, first[:, at], moved, coins, limit)
+    return Pairs(ids, first[:, at], moved, coins)
 
 
 def _add(apart: np.ndarray, code: np.ndarray, count: int) -> np.ndarray:

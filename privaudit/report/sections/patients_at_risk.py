@@ -13,7 +13,7 @@ from privaudit.report.wording.metrics import name_group
 from privaudit.report.wording.reasons_and_caveats import word_reason
 from privaudit.report.wording.releases import name_column
 from privaudit.results import Audit, Curve, Estimate, Finding, GroupResult, Subject
-from privaudit.stats.catalogue import PATIENTS
+from privaudit.stats.catalogue import AT_RISK_BEYOND, PATIENTS
 from privaudit.verdicts import Verdicts
 
 
@@ -32,7 +32,7 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
     notes = [words.FALSE_NOTE, words.HALVES_NOTE, *(f"{reason}." for reason in reasons)]
     columns = (name_column(get_kinds(audit)), *words.COLUMNS)
     blocks: list[Block] = [
-        Prose(words.word_intro(_get_limit(found[0][1]))),
+        Prose(words.word_intro(AT_RISK_BEYOND)),
         Prose(words.UNIT),
         make_table(words.CAPTION, columns, rows, 1, notes),
     ]
@@ -55,17 +55,12 @@ def _numbers(f: Finding) -> list[Estimate]:
     return [known[name] for name in PATIENTS if name in known]
 
 
-def _get_limit(f: Finding) -> float:
-    limit = f.params.get("limit")
-    return float(limit) if isinstance(limit, int | float) else 0.5
-
-
 def _draw_curve(subject: Subject, f: Finding, number: int) -> list[Block]:
     curve = next((c for c in f.curves if c.kind == "survival" and c.x), None)
     at_risk = _numbers(f)[0]
     if curve is None or at_risk.value is None:
         return []
-    title = words.title_curve(subject.name, at_risk, _get_limit(f))
+    title = words.title_curve(subject.name, at_risk, AT_RISK_BEYOND)
     table = make_table(
         words.caption_curve(subject.name),
         (words.X, words.Y),
@@ -73,7 +68,7 @@ def _draw_curve(subject: Subject, f: Finding, number: int) -> list[Block]:
         1,
     )
     svg = charts_curves.draw_survival(
-        curve, _get_limit(f), f"chart-patients-{number}", title, words.X, words.Y
+        curve, AT_RISK_BEYOND, f"chart-patients-{number}", title, words.X, words.Y
     )
     return [Chart(title, svg, table)]
 

@@ -40,6 +40,8 @@ MAX_DECIMALS = 7
 
 EPSILON = ("epsilon.claimed", "epsilon.delta", "epsilon.lower_bound")
 """Metrics of a policy that are no shares."""
+AT_RISK = "membership.patients_at_risk"
+"""Decided by more refits where other shares are by more patients."""
 
 
 def _texts() -> Mapping[str, Mapping[str, str]]:
@@ -381,6 +383,8 @@ def _choose_remedy(v: Verdict) -> str:
         return "protect_table" if p["table"] else "protect"
     if code is ReasonCode.LIMIT_INSIDE_BOUNDS:
         return _choose_deciding(v)
+    if v.metric == AT_RISK and v.number is not None and v.value is None:
+        return "more_refits"
     if code in (ReasonCode.NO_ATTACK_RUN, ReasonCode.CLASS_NOT_TESTED):
         if any(why.code is ReasonCode.NO_SENSITIVE_COLUMN for _, why in v.untested):
             return "mark_sensitive"
@@ -410,6 +414,8 @@ def _choose_deciding(v: Verdict) -> str:
         return "more_for_epsilon"
     if v.value >= v.limit:
         return "above_already"
+    if v.metric == AT_RISK:
+        return "more_refits"
     if not v.reason.params["more"]:
         return "no_realistic_number"
     if v.group is not None:

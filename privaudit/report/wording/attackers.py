@@ -66,8 +66,8 @@ def word_weaker(attack: str, e: Estimate) -> str:
     """What somebody finds who holds similar patients only, beside the stronger attacker."""
     return (
         f"Somebody who holds records of similar patients only ({attack}) picks the training "
-        f"patient of one and one other {n.count_in(e.value or 0, 100, n.half_width(e))} times in 100 "
-        f"({n.frequency_interval(e, 100)})."
+        f"patient of one and one other {n.count_in(e.value or 0, 100, n.half_width(e))} times "
+        f"in 100 ({n.frequency_interval(e, 100)})."
     )
 
 

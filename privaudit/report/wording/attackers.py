@@ -26,8 +26,7 @@ ATTACKERS: dict[Attacker, AttackerNote] = {
         "The records of all candidates, some of whom were trained on, and how the model was "
         "trained: a former partner of the study, or a hospital that handed in more than was used.",
         "Shadow models were trained on halves of the training and held-out patients themselves, so "
-        "that each patient is in some of them and not in others. Of the attackers measured here it "
-        "is the strongest.",
+        "that each patient is in some of them and not in others. The strongest attacker measured.",
         "by somebody who holds the records of all candidates",
     ),
     Attacker.SIMILAR_PATIENTS: AttackerNote(

@@ -7,13 +7,12 @@ from privaudit.results import Estimate
 
 TITLE = "Drift and attack, side by side"
 CAPTION = "AUC of telling training from held-out patients, with intervals"
-COLUMNS = ("Attack", "On the release", "On models that saw none of them", "What is left")
+COLUMNS = ("Attack", "On the release", "On models that never saw whom they are asked about", "What is left")
 INTRO = (
     "Nobody assigned these patients at random to the two sides, so an attack may read a "
     "difference between the sides that is no leak. Two things measure that difference. Without any "
-    "model: can records and outcomes be told apart? With models of the same kind that saw none of "
-    "the patients they are asked about: what does the very same attack read of them? The second is "
-    "what counts. “What is left” is 0.5 plus the difference between the attack on the release and "
+    "model: can records and outcomes be told apart? With models of the same kind, asked only about "
+    "patients they never saw: what does the very same attack read of them? The second is what counts. “What is left” is 0.5 plus the difference between the attack on the release and "
     "on those models, paired on the same patients; a limit is exceeded only by what is left. "
     "Nothing is within a limit unless the attack as it is keeps to it too, and no difference was "
     "found."
@@ -25,8 +24,8 @@ LOWER_BOUND = (
     "that there is no drift."
 )
 NOT_COMPARED = (
-    "No model that saw none of these patients could be asked about them, so a leak cannot be told "
-    "from a difference between the two sides."
+    "No model could be asked about patients it never saw, so a leak cannot be told from a "
+    "difference between the two sides."
 )
 
 
@@ -36,7 +35,7 @@ def word_left(attack: Estimate, null: Estimate, left: Estimate) -> str:
     attack, null, left: AUC on the release, on the null, and what is left.
     """
     start = (
-        f"On models that saw none of these patients the same attack reads an AUC of "
+        "On models asked only about patients they never saw, the same attack reads an AUC of "
         f"{n.estimate_text(null)}"
     )
     rest = f"what is left of {n.value_text(attack)} is {n.estimate_text(left)}"

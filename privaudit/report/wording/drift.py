@@ -6,7 +6,7 @@ from privaudit.report import numbers as n
 from privaudit.results import Estimate
 
 TITLE = "Drift and attack, side by side"
-CAPTION = "AUC of telling training from held-out patients, with intervals"
+CAPTION = "AUC of distinguishing training from held-out patients, with intervals"
 COLUMNS = (
     "Attack",
     "On the release",
@@ -16,21 +16,23 @@ COLUMNS = (
 INTRO = (
     "Nobody assigned these patients at random to the two sides, so an attack may read a "
     "difference between the sides that is no leak. Two things measure that difference. Without any "
-    "model: can records and outcomes be told apart? With models of the same kind, asked only about "
+    "model: can records and outcomes be distinguished? With models of the same kind, asked only about "
     "patients they never saw: what does the very same attack read of them? The second is what "
     "counts. “What is left” is 0.5 plus the difference between the attack on the release and on "
     "those models, paired on the same patients; a limit is exceeded only by what is left. Nothing "
     "is within a limit unless the attack as it is keeps to it too, and no difference was found."
 )
 LEFT = "of it beyond models that never saw whom they are asked about; 0.5 is chance"
-WITHOUT_MODEL = "Without any model, records and outcomes are told apart with an AUC of {auc}."
-WITHOUT_MODEL_ALIKE = "Without any model, records and outcomes could not be told apart: AUC {auc}."
+WITHOUT_MODEL = "Without any model, records and outcomes are distinguished with an AUC of {auc}."
+WITHOUT_MODEL_ALIKE = (
+    "Without any model, records and outcomes could not be distinguished: AUC {auc}."
+)
 LOWER_BOUND = (
-    "That is a lower bound: a better classifier might tell them apart further. So it cannot show "
+    "That is a lower bound: a better classifier might distinguish them further. So it cannot show "
     "that there is no drift."
 )
 NOT_COMPARED = (
-    "No model could be asked about patients it never saw, so a leak cannot be told from a "
+    "No model could be asked about patients it never saw, so a leak cannot be distinguished from a "
     "difference between the two sides."
 )
 

@@ -513,8 +513,8 @@ class Prepared:
     split: who was trained on, where that is supplied and not for the audit to assign. caveats: what
     a reader must know before any number; distribution_shift: why a membership number may be a
     difference between the pools, None for none; untested: family of attacks -> why the records
-    leave it nothing to try. patients: name of a patient -> their number in the records, empty where the
-    rows name none; None where the numbers are the source's own names.
+    leave it nothing to try. patients: name of a patient -> their number in the records, empty where
+    the rows name none; None where the numbers are the source's own names.
     """
 
     records: Records

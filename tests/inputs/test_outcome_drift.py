@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ import pytest
 import privaudit
 from privaudit.contracts import Model, Release, Scores
 from privaudit.engine import nulls
-from privaudit.facts import CaveatCode, Metric
+from privaudit.engine.folder import read_exact
+from privaudit.evidence.derive import derive
+from privaudit.facts import Attacker, CaveatCode, Metric
 from privaudit.findings import Findings
 from privaudit.records import Column, Records, Split
 from privaudit.results import Estimate, Finding
@@ -76,14 +79,27 @@ def test_drift_in_outcomes_alone_is_no_leak() -> None:
     assert not any(c.code is CaveatCode.CONTROL_FAILED for c in found.audit.caveats)
 
 
-def test_a_leak_is_found_under_drift() -> None:
+def test_a_leak_is_found_under_drift_and_verified(tmp_path: Path) -> None:
     rng = np.random.default_rng(6)
     members = world(rng, 400)
-    found = audit(forest().fit(*members), members, world(rng, 500, 0.2))
+    found = audit(forest().fit(*members), members, world(rng, 500, 0.2), out=tmp_path)
     one = threshold(found)
     assert bounds(one, "corrected")[0] > 0.6
     made = {c.made.code for c in found.subject.controls if c.kind == "negative"}
     assert made == {CaveatCode.NULL_FOLDS}
+    run = next(tmp_path.glob("2*"))
+    exact = read_exact(run)
+    assert derive(run, exact).faults == []
+    (subject,) = exact.subjects
+    (own,) = [o for o in subject.outcomes if isinstance(o, Finding)]
+    forged = {
+        "null": replace(own, null=own.corrected),
+        "corrected": replace(own, corrected=own.estimates[:1]),
+        "attacker": replace(own, attacker=Attacker.SIMILAR_PATIENTS),
+    }
+    for part, finding in forged.items():
+        changed = replace(exact, subjects=(replace(subject, outcomes=(finding,)),))
+        assert any(f"threshold.{part}" in fault for fault in derive(run, changed).faults), part
 
 
 def test_a_leak_that_drift_hides_is_found() -> None:

@@ -16,11 +16,12 @@ COLUMNS = (
 INTRO = (
     "Nobody assigned these patients at random to the two sides, so an attack may read a "
     "difference between the sides that is no leak. Two things measure that difference. Without any "
-    "model: can records and outcomes be distinguished? With models of the same kind, asked only about "
-    "patients they never saw: what does the very same attack read of them? The second is what "
-    "counts. “What is left” is 0.5 plus the difference between the attack on the release and on "
-    "those models, paired on the same patients; a limit is exceeded only by what is left. Nothing "
-    "is within a limit unless the attack as it is keeps to it too, and no difference was found."
+    "model: can records and outcomes be distinguished? With models of the same kind, asked only "
+    "about patients they never saw: what does the very same attack read of them? The second is "
+    "what counts. “What is left” is 0.5 plus the difference between the attack on the release and "
+    "on those models, paired on the same patients; a limit is exceeded only by what is left. "
+    "Nothing is within a limit unless the attack as it is keeps to it too, and no difference was "
+    "found."
 )
 LEFT = "of it beyond models that never saw whom they are asked about; 0.5 is chance"
 WITHOUT_MODEL = "Without any model, records and outcomes are distinguished with an AUC of {auc}."

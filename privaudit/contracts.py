@@ -544,10 +544,10 @@ class Prepared:
     source: one of "MIMIC-III", "PhysioNet/CinC Challenge 2012", "generated demo", ...; real:
     whether they describe people; notes: texts that the report prints as they are, or caveats.
     split: who was trained on, where that is supplied and not for the audit to assign. caveats: what
-    a reader must know before any number; distribution_shift: why no membership number means what it
-    should, None for none; untested: family of attacks -> why the records leave it nothing to try.
-    patients: name of a patient -> their number in the records, empty where the rows name none; None
-    where the numbers are the source's own names.
+    a reader must know before any number; distribution_shift: why a membership number may be a
+    difference between the pools, None for none; untested: family of attacks -> why the records
+    leave it nothing to try. patients: name of a patient -> their number in the records, empty where
+    the rows name none; None where the numbers are the source's own names.
     """
 
     records: Records

@@ -317,7 +317,7 @@ class Data:
     """What the models were trained on, in aggregates.
 
     distribution_shift: members and held-out patients can be told apart without the model, so that
-    no membership number means what it should; None where none is known. random_split: this audit
+    a membership number may be that difference; None where none is known. random_split: this audit
     assigned patients to members and non-members at random; no where the split was supplied.
     outcome_kind: what the outcome is; a number and a time have no `classes`. ordered: whether the
     order of `classes` means something. cells: what disclosure control counts with; the document

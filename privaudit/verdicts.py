@@ -57,13 +57,14 @@ class Verdict:
     the release must be tested and limited: `metric` is its family, and `limit` says nothing);
     metric: the policy's name of it, read at `fpr` or `prior`. limit: the number allowed; at_least:
     it is a minimum. reason: why this state; where the number that decides is not stated, the reason
-    of that number. value, low, high, chance: as measured, with the two-sided interval at
-    `confidence`; lower, upper: the one-sided bounds that decided (the one that blocks is adjusted
-    over the blocking rules). attack, setting, group: "" or
-    None where it is about none. number: which number of the audit it is. untested: attacks of this
-    kind that gave no number, and why. control: why a control of the attack was not made, None
-    where the reason is another. together: for a guarantee, the subjects whose claims are judged as
-    one, since whoever holds all of them knows more than each says; `subject` is then "".
+    of that number. value, low, high, chance: as measured (less what a null reads, where membership
+    was not assigned at random), with the two-sided interval at `confidence`; lower, upper: the
+    one-sided bounds that decided (the one that blocks is adjusted over the blocking rules). attack,
+    setting, group: "" or None where it is about none. number: which number of the audit it is.
+    untested: attacks of this kind that gave no number, and why. control: why a control of the
+    attack was not made, None where the reason is another. together: for a guarantee, the subjects
+    whose claims are judged as one, since whoever holds all of them knows more than each says;
+    `subject` is then "".
     """
 
     rule: str

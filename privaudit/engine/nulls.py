@@ -27,6 +27,9 @@ COMPARED: tuple[NullKind, ...] = ("folds", "stand_in", "shadow")
 """Nulls that answer for the records of the game, so that the release's reading can be set against
 theirs patient by patient."""
 
+MOST = 20_000
+"""Records that a stand-in is trained on at most."""
+
 FOLDS = 5
 """Parts that the patients are cut into: a null model is trained on four fifths of the members."""
 
@@ -138,7 +141,8 @@ def fit_stand_in(
     Compared on the non-members, whom neither was trained on, by the rank correlation of how close
     the answers are to what was recorded: it knows nothing of what the release remembers.
     """
-    kind, tables = split.members.outcome_kind, trainings(split, parts)
+    kind = split.members.outcome_kind
+    tables = [_some(table, rng) for table in trainings(split, parts)]
     made = {
         name: tuple(learner.fit(table, rng) for table in tables)
         for name, learner in _learners(kind).items()
@@ -151,6 +155,10 @@ def fit_stand_in(
         for name, models in made.items()
     }
     return made[max(made, key=lambda name: alike[name])]
+
+
+def _some(table: Records, rng: np.random.Generator) -> Records:
+    return table if len(table) <= MOST else table.take(np.sort(rng.permutation(len(table))[:MOST]))
 
 
 def _learners(kind: str) -> dict[str, Learner]:

@@ -124,7 +124,8 @@ def plan(request: Request, split: Split, *, supplied: bool = False) -> Plan:
             if attack.family == "membership"
         }
         if kinds & {"folds", "stand_in"}:
-            key = key_of("negative", "folds", FOLDS, *common)
+            made_so = code_of_modules("privaudit.engine.nulls", "privaudit.engine.stand_ins")
+            key = key_of("negative", "folds", made_so, *common)
             own["negative"] = Fit(key, entry, "negative", len(split.members) * (FOLDS - 1))
         elif "reference" in kinds:
             key = key_of("negative", *common)

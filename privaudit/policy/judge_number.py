@@ -203,6 +203,9 @@ def _drift(cell: Cell, audit: Audit, null: Sequence[Control]) -> ReasonCode | No
     compared = not audit.data.random_split and cell.known.family == "membership"
     if not compared or finding is None or Access.TABLE.name in finding.access:
         return None
+    if _not_made(null):
+        # Why it was not made says more than that nothing was compared with it.
+        return None
     # A group has no number of its own that is corrected: it goes by the whole of the attack.
     known = cell.corrected if cell.reading.group is None else finding.corrected
     return None if known else ReasonCode.NULL_NOT_COMPARED

@@ -149,7 +149,8 @@ def _numbers(cell: Cell) -> dict[str, Any]:
         "lower": cell.lower,
         "upper": cell.upper,
     }
-    estimate = cell.reading.estimate
+    # What a leak is shown by: less what a null of the same patients reads, where there is one.
+    estimate = cell.corrected or cell.reading.estimate
     if estimate is not None:
         made |= {
             "value": estimate.value,

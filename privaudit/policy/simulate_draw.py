@@ -234,7 +234,11 @@ def _played(
                 if e.metric in asked
             )
             groups.append(replace(group, estimates=redrawn))
-    return replace(finding, estimates=tuple(estimates), groups=tuple(groups))
+    # A null without drift leaves the numbers as they are.
+    corrected = tuple(estimates) if finding.corrected else ()
+    return replace(
+        finding, estimates=tuple(estimates), groups=tuple(groups), null=(), corrected=corrected
+    )
 
 
 def _metrics(policy: Policy) -> set[Metric]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from privaudit.facts import Metric, ReasonCode
 from privaudit.report.coverage import get_coverage
+from privaudit.report.reading import AUC
+from privaudit.report.wording.drift import LEFT
 from privaudit.report.wording.knowledge import name_attack
 from privaudit.report.wording.metrics import name_group, name_metric
 from privaudit.report.wording.reasons_and_caveats import word_caveat, word_reason
@@ -105,6 +107,9 @@ def _list_membership(subject: Subject) -> Iterator[Row]:
             if estimate.metric in MEANINGS:
                 name = f"{label} {name_metric(estimate.metric)}"
                 yield Row(name, show(estimate), MEANINGS[estimate.metric])
+        for estimate in one.corrected:
+            if estimate.metric == AUC:
+                yield Row(f"{label} {name_metric(AUC)}, what is left", show(estimate), LEFT)
         if first or best is None:
             meaning = "the same of these patients alone"
             yield from _list_groups(one.attack, one.groups, "auc", meaning)

@@ -81,7 +81,7 @@ def exceeds_chance(e: Estimate | None) -> bool:
 
 def exceeds_null(finding: Finding, metric: Metric) -> bool:
     """Whether a number is above guessing by more than chance and, on a supplied split, by more than
-    the same attack on models that saw none of the patients."""
+    the same attack on models that never saw whom they are asked about."""
     known = finding.corrected or finding.estimates
     return exceeds_chance(get_stated(known, metric))
 

@@ -182,7 +182,7 @@ def _word_result(r: Reading) -> str:
 
 
 def _word_null(r: Reading) -> list[str]:
-    """What the same attack reads of models that saw none of the patients."""
+    """What the same attack reads of models that never saw whom they are asked about."""
     if r.finding is None:
         return []
     null, left = (get_stated(part, AUC) for part in (r.finding.null, r.finding.corrected))

@@ -26,8 +26,7 @@ ATTACKERS: dict[Attacker, AttackerNote] = {
         "The records of all candidates, some of whom were trained on, and how the model was "
         "trained: a former partner of the study, or a hospital that handed in more than was used.",
         "Shadow models were trained on halves of the training and held-out patients themselves, so "
-        "that each patient is in some of them and not in others. Of the attackers measured here it "
-        "is the strongest.",
+        "that each patient is in some of them and not in others. The strongest attacker measured.",
         "by somebody who holds the records of all candidates",
     ),
     Attacker.SIMILAR_PATIENTS: AttackerNote(
@@ -66,8 +65,8 @@ def word_weaker(attack: str, e: Estimate) -> str:
     """What somebody finds who holds similar patients only, beside the stronger attacker."""
     return (
         f"Somebody who holds records of similar patients only ({attack}) picks the training "
-        f"patient of one and one other {n.count_in(e.value or 0, 100, n.half_width(e))} times in 100 "
-        f"({n.frequency_interval(e, 100)})."
+        f"patient of one and one other {n.count_in(e.value or 0, 100, n.half_width(e))} times "
+        f"in 100 ({n.frequency_interval(e, 100)})."
     )
 
 

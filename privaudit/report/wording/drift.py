@@ -6,26 +6,35 @@ from privaudit.report import numbers as n
 from privaudit.results import Estimate
 
 TITLE = "Drift and attack, side by side"
-CAPTION = "AUC of telling training from held-out patients, with intervals"
-COLUMNS = ("Attack", "On the release", "On models that saw none of them", "What is left")
+CAPTION = "AUC of distinguishing training from held-out patients, with intervals"
+COLUMNS = (
+    "Attack",
+    "On the release",
+    "On models that never saw whom they are asked about",
+    "What is left",
+)
 INTRO = (
     "Nobody assigned these patients at random to the two sides, so an attack may read a "
-    "difference between the sides that is no leak. Two things measure that difference. Without any model: can "
-    "records and outcomes be told apart? With models of the same kind that saw none of the patients "
-    "they are asked about: what does the very same attack read of them? The second is what counts. "
-    "“What is left” is 0.5 plus the difference between the attack on the release and on those "
-    "models, paired on the same patients; it is what a limit is compared with. The numbers of the "
-    "attack as it is keep to the limit too, or nothing is within it."
+    "difference between the sides that is no leak. Two things measure that difference. Without any "
+    "model: can records and outcomes be distinguished? With models of the same kind, asked only "
+    "about patients they never saw: what does the very same attack read of them? The second is "
+    "what counts. “What is left” is 0.5 plus the difference between the attack on the release and "
+    "on those models, paired on the same patients; a limit is exceeded only by what is left. "
+    "Nothing is within a limit unless the attack as it is keeps to it too, and no difference was "
+    "found."
 )
-WITHOUT_MODEL = "Without any model, records and outcomes are told apart with an AUC of {auc}."
-WITHOUT_MODEL_ALIKE = "Without any model, records and outcomes could not be told apart: AUC {auc}."
+LEFT = "of it beyond models that never saw whom they are asked about; 0.5 is chance"
+WITHOUT_MODEL = "Without any model, records and outcomes are distinguished with an AUC of {auc}."
+WITHOUT_MODEL_ALIKE = (
+    "Without any model, records and outcomes could not be distinguished: AUC {auc}."
+)
 LOWER_BOUND = (
-    "That is a lower bound: a better classifier might tell them apart further. So it cannot show "
+    "That is a lower bound: a better classifier might distinguish them further. So it cannot show "
     "that there is no drift."
 )
 NOT_COMPARED = (
-    "No model that saw none of these patients could be asked about them, so a leak cannot be told "
-    "from a difference between the two sides."
+    "No model could be asked about patients it never saw, so a leak cannot be distinguished from a "
+    "difference between the two sides."
 )
 
 
@@ -35,7 +44,7 @@ def word_left(attack: Estimate, null: Estimate, left: Estimate) -> str:
     attack, null, left: AUC on the release, on the null, and what is left.
     """
     start = (
-        f"On models that saw none of these patients the same attack reads an AUC of "
+        "On models asked only about patients they never saw, the same attack reads an AUC of "
         f"{n.estimate_text(null)}"
     )
     rest = f"what is left of {n.value_text(attack)} is {n.estimate_text(left)}"

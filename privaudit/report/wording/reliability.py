@@ -14,7 +14,8 @@ INTRO = (
 RUN_CAVEATS = "Caveats of the whole run"
 CONTROLS_CAPTIONS = {
     "positive": "Positive controls: a planted leak must be detected. AUC by attack",
-    "negative": "Negative controls: the interval must hold 0.5. AUC by attack",
+    "negative": "Negative controls: the interval must hold 0.5; where the split was "
+    "supplied, it shows how the two sides differ. AUC by attack",
 }
 CONTROL_KINDS = {"positive": "Positive control", "negative": "Negative control"}
 NOT_RUN = "not run"

@@ -139,7 +139,7 @@ def paired(tries: int, rng: np.random.Generator) -> bool:
     for spread in (0.021, 0.029, 0.038):
         for inside in (0.008, 0.010, 0.012):
             for count in (4, 5):
-                hits = np.zeros(5)
+                hits, names = np.zeros(5), tuple(map(str, range(count)))
                 for _ in range(tries):
                     split = 0.63 + spread * rng.normal(size=(2, count))
                     own = inside / np.sqrt(2) * rng.normal(size=(2, count))
@@ -147,7 +147,7 @@ def paired(tries: int, rng: np.random.Generator) -> bool:
                     for worse in (0.0, 2 * MARGIN):
                         mates = round_to(split[0] + own[1] + worse)
                         others = round_to(split[1] + own[1] + worse)
-                        pair = Change("", "", None, "low", held, mates, step=STEP, pairs=held)
+                        pair = Change("", "", None, "low", held, mates, step=STEP, pairs=names)
                         plain = Change("", "", None, "low", held, others[:CANDIDATE], step=STEP)
                         for place, one in enumerate((plain, pair)):
                             lower, upper = one.bound(0.95, "lower"), one.bound(0.95, "upper")

@@ -129,8 +129,8 @@ def gates(name: str, readings: list[Reading], tries: int, rng: np.random.Generat
 
 def paired(tries: int, rng: np.random.Generator) -> bool:
     """What pairs change: shares of gates that are undecided on an unchanged model, and that find
-    twice the margin. Seeds move an AUC by .021 to .038 (boosted trees on real stays), differences
-    inside a pair by .008 to .012 (the same model trained again); shared AUCs are rounded to .005."""
+    twice the margin. Seeds move an AUC by .021 to .038, differences inside a pair by .008 to .012;
+    shared AUCs are rounded to .005."""
     print(
         f"\n{'seeds':>8}{'inside':>8}{'pairs':>7}{'':>4}{'unpaired ?':>12}{'paired ?':>10}"
         f"{'found, unpaired':>17}{'found, paired':>15}{'false block':>13}"

@@ -29,6 +29,7 @@ from privaudit.contracts import Scores
 from privaudit.facts import FAMILIES, Metric, note
 from privaudit.policy import judge
 from privaudit.policy.file import parse
+from privaudit.policy.propose import Pools, propose
 from privaudit.policy.rules import LeftOut
 from privaudit.policy.simulate import PASSING
 from privaudit.results import (
@@ -131,9 +132,20 @@ def document(findings: tuple[Finding, ...], n: int) -> Audit:
     return Audit(manifest, data, (subject,), ())
 
 
-def clean(draw: Draw, n: int, runs: int, policy: str, rng: np.random.Generator) -> Counter[str]:
-    """States of runs in which nothing leaks."""
+def clean(
+    draw: Draw,
+    n: int,
+    runs: int,
+    policy: str,
+    rng: np.random.Generator,
+    *,
+    proposed: bool = False,
+    shift: float = 0.0,
+) -> Counter[str]:
+    """States of runs in which nothing leaks, or members' scores are moved by a shift. proposed:
+    under the limits that `init --patients` proposes."""
     text = (resources.files("privaudit.policy") / "starters" / f"{policy}.toml").read_text()
+    text = propose(text, Pools(n, n)) if proposed else text
     # Only what a membership attack can answer is judged; the rest was not simulated.
     head, *tables = text.replace("$review_by", "2100-01-01").split("\n[[")
     kept = [t for t in tables if t.startswith("limit") and '"membership.' in t]
@@ -142,7 +154,7 @@ def clean(draw: Draw, n: int, runs: int, policy: str, rng: np.random.Generator) 
     rules = replace(rules, left_out=tuple(left_out))
     states: Counter[str] = Counter()
     for _ in range(runs):
-        inside, outside = draw(rng, n), draw(rng, n)
+        inside, outside = draw(rng, n) + shift, draw(rng, n)
         findings = tuple(
             Finding(
                 name,
@@ -251,6 +263,9 @@ def main() -> None:
         f"{'normal scores':<34}"
         f"{dict(clean(normal, options.patients, options.runs, options.policy, rng))}"
     )
+    for n in (300, 1000, 2500):
+        states = clean(normal, n, options.runs, options.policy, rng, proposed=True)
+        print(f"{f'limits proposed for {n:,} a side':<34}{dict(states)}", flush=True)
     best, chosen = curse(normal, options.patients, max(20, options.runs // 6), rng)
     print(
         f"largest of {len(ATTACKS)} attacks x {GROUPS} groups, no leak: AUC {best[0]:.3f}, TPR at "

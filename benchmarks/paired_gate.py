@@ -1,9 +1,9 @@
 """Does the gate decide on real stays? Baseline and candidates on the same splits and seeds.
 
-    python benchmarks/paired_gate.py DATA [--gates 20] [--pairs 4] [--minutes 60] [--out FILE]
+    python benchmarks/paired_gate.py DATA [--seeds 80] [--pairs 4] [--minutes 60]
 
-DATA is a folder with set-a.tar.gz and Outcomes-a.txt (Challenge 2012). For each gate, four new
-seeds; for each seed, three audits of boosted trees (profile smoke; attacks threshold, rmia and
+DATA is a folder with set-a.tar.gz and Outcomes-a.txt (Challenge 2012). For each seed, three audits
+of boosted trees (profile smoke; attacks threshold, rmia and
 few_shadow_lira), on the same split and with shadow models of the same patients:
 
 - `before`: depth 3, early stopping. The baseline.
@@ -11,21 +11,21 @@ few_shadow_lira), on the same split and with shadow models of the same patients:
   numbers: what a change without consequence does. The very same model would read the same.
 - `deeper`: depth 10, 600 trees without early stopping. A model that leaks more.
 
-The gate is `[[regression]] membership.auc, margin 0.02` and nothing else. Printed: how many gates
-were green and red, the same where runs of other seeds are compared (unpaired: the baseline of one
-gate with the candidates of the next), and how long the runs of one candidate took.
+The gate is `[[regression]] membership.auc, margin 0.02` and nothing else, over four seeds. Printed:
+how many gates were green and red, of seeds that no other gate has and of any four; the same where
+baseline and candidate have other seeds; and how long the runs of one candidate took.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from datetime import date
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,11 @@ from privaudit.engine.configure import Request, request
 from privaudit.engine.profiles import profile
 from privaudit.engine.run import run
 from privaudit.evidence.account import account
-from privaudit.facts import FAMILIES
+from privaudit.facts import FAMILIES, Metric
 from privaudit.policy import baseline, judge
 from privaudit.policy.rules import LeftOut, Policy, Regression
 from privaudit.records import Records
-from privaudit.results import Audit
+from privaudit.results import Audit, Finding
 from privaudit.verdicts import Verdicts
 
 ATTACKS = ("threshold", "rmia", "few_shadow_lira")
@@ -104,17 +104,53 @@ def decide(before: list[Audit], after: list[Audit]) -> Verdicts:
     return judge(policy(len(after)), after[0], baseline=held, candidates=after[1:])
 
 
-def tell(made: Verdicts) -> dict[str, Any]:
-    """Every regression verdict of an answer, in numbers."""
-    return {
-        "state": made.state,
-        "code": made.code,
-        "attacks": {
-            v.attack: [v.state, v.severity, v.value, v.lower, v.upper]
-            for v in made.verdicts
-            if v.kind == "regression"
-        },
-    }
+def gates(
+    runs: dict[str, list[Audit]], pairs: int, most: int, rng: np.random.Generator
+) -> dict[str, Counter[str]]:
+    """States of gates made of these runs: of seeds that no other gate has (apart), of any choice of
+    so many seeds (any), and of other seeds on either side (unpaired)."""
+    count = len(runs["before"])
+    apart = [list(range(i, i + pairs)) for i in range(0, count - pairs + 1, pairs)]
+    every = list(combinations(range(count), pairs))
+    if len(every) > most:
+        every = [every[i] for i in rng.choice(len(every), most, replace=False)]
+    found: dict[str, Counter[str]] = {}
+    for kind in ("reseeded", "deeper"):
+        for name, chosen in (("apart", apart), ("any", every)):
+            states = found.setdefault(f"{kind}, pairs, {name}", Counter())
+            for seeds in chosen:
+                states[decide(*([runs[k][i] for i in seeds] for k in ("before", kind))).state] += 1
+        states = found.setdefault(f"{kind}, unpaired", Counter())
+        for _ in range(most if count >= 2 * pairs else 0):
+            dealt = rng.permutation(count)[: 2 * pairs]
+            before = [runs["before"][i] for i in dealt[:pairs]]
+            states[decide(before, [runs[kind][i] for i in dealt[pairs:]]).state] += 1
+    return found
+
+
+def differences(runs: dict[str, list[Audit]], kind: str) -> dict[str, tuple[float, float, float]]:
+    """attack -> mean and standard deviation of the differences of AUCs inside pairs, and that
+    deviation in errors of one run."""
+    found = {}
+    for attack in ATTACKS:
+        both = [
+            [
+                next(
+                    e
+                    for o in a.subjects[0].outcomes
+                    if isinstance(o, Finding) and o.attack == attack
+                    for e in o.estimates
+                    if e.metric == Metric("auc")
+                )
+                for a in runs[k]
+            ]
+            for k in ("before", kind)
+        ]
+        moved = np.array([b.value - a.value for a, b in zip(*both, strict=True)])
+        errors = np.mean([(e.high - e.low) / 2 / 1.96 for e in both[0]])
+        spread = float(moved.std(ddof=1))
+        found[attack] = (float(moved.mean()), spread, spread / float(errors))
+    return found
 
 
 def main() -> int:
@@ -122,41 +158,33 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", type=Path)
-    parser.add_argument("--gates", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=80)
     parser.add_argument("--pairs", type=int, default=4)
     parser.add_argument("--minutes", type=float, default=600.0)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--gates", type=int, default=200, help="dependent ones, at most")
     given = parser.parse_args()
-    began = time.perf_counter()
-    runs: dict[str, list[list[Audit]]] = {kind: [] for kind in SETTINGS}
+    began, rng = time.perf_counter(), np.random.default_rng(20261130)
+    runs: dict[str, list[Audit]] = {kind: [] for kind in SETTINGS}
     seconds: dict[str, list[float]] = {kind: [] for kind in SETTINGS}
-    answers: dict[str, Counter[str]] = {}
-    lines = []
-
-    def note(name: str, made: Verdicts) -> None:
-        answers.setdefault(name, Counter())[made.state] += 1
-        lines.append({"gate": name, **tell(made)})
-
     with tempfile.TemporaryDirectory() as folder:
-        for gate in range(given.gates):
+        for seed in range(1, given.seeds + 1):
             if time.perf_counter() - began > 60 * given.minutes:
                 break
-            seeds = range(gate * given.pairs + 1, (gate + 1) * given.pairs + 1)
             for kind, done in runs.items():
-                found = [audit(kind, seed, given.data, Path(folder)) for seed in seeds]
-                done.append([one for one, _ in found])
-                seconds[kind].append(sum(took for _, took in found))
+                one, took = audit(kind, seed, given.data, Path(folder))
+                done.append(one)
+                seconds[kind].append(took)
+            print(f"seed {seed}: {time.perf_counter() - began:.0f} s", flush=True)
+            if seed % given.pairs:
+                continue
+            found = gates(runs, given.pairs, given.gates, rng)
+            for name, states in found.items():
+                print(f"  {name:<24} {dict(states)}")
             for kind in ("reseeded", "deeper"):
-                note(f"{kind}, paired", decide(runs["before"][-1], runs[kind][-1]))
-                if gate:
-                    note(f"{kind}, unpaired", decide(runs["before"][-2], runs[kind][-1]))
-            for name, states in answers.items():
-                print(f"after {gate + 1} gates  {name:<20} {dict(states)}", flush=True)
-            took = {kind: round(float(np.median(found))) for kind, found in seconds.items()}
-            print(f"  median seconds of {given.pairs} runs: {took}", flush=True)
-            if given.out is not None:
-                given.out.write_text(json.dumps(lines, indent=1) + "\n", encoding="utf-8")
-    green, red = answers["reseeded, paired"], answers["deeper, paired"]
+                print(f"  {kind}: {differences(runs, kind)}")
+            took_all = {k: round(given.pairs * float(np.median(t))) for k, t in seconds.items()}
+            print(f"  seconds of {given.pairs} runs, one process: {took_all}", flush=True)
+    green, red = found["reseeded, pairs, apart"], found["deeper, pairs, apart"]
     count = sum(green.values())
     whole = green["WITHIN"] >= 0.95 * count and red["EXCEEDS"] >= 0.95 * count
     print("the gate decides" if whole else "NOT AS CLAIMED")

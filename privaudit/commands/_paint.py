@@ -17,8 +17,13 @@ def print_verdicts(made: Verdicts, name: str = "text") -> None:
     from privaudit.report.formats import render
     from privaudit.report.formats.text import render as paint
 
-    coloured = name == "text" and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    coloured = name == "text" and has_colour()
     print_text(paint(made, colour=True) if coloured else render(made, name))
+
+
+def has_colour() -> bool:
+    """Whether a terminal shows it and nobody asked for none."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def print_text(text: str) -> None:
@@ -27,4 +32,4 @@ def print_text(text: str) -> None:
     click.echo(text.encode(known, "replace").decode(known), nl=False, color=True)
 
 
-__all__ = ["print_text", "print_verdicts"]
+__all__ = ["has_colour", "print_text", "print_verdicts"]

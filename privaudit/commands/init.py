@@ -87,15 +87,31 @@ README = """\
     metavar="KIND",
     help=f"Where the release goes: {KINDS}.",
 )
-def command(folder: Path, release: str) -> None:
+@click.option(
+    "--patients",
+    type=click.IntRange(min=100),
+    metavar="N",
+    help="Propose limits that a model which leaks nothing can keep to with N held-out patients "
+    "(and as many trained on).",
+)
+@click.option(
+    "--audit",
+    "run",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="The same for the patients and attacks of a finished run.",
+)
+def command(folder: Path, release: str, patients: int | None, run: Path | None) -> None:
     """Write a policy to begin with, and an example that runs at once, into DIR.
 
-    Files that are there already are left alone.
+    Files that are there already are left alone. Without --patients or --audit, the limits are those
+    of the kind of release, and the policy says for how many patients they are.
     """
     from datetime import date, timedelta
 
-    from privaudit.engine.folder import write_text
+    from privaudit.engine.folder import read, write_text
     from privaudit.errors import PrivauditError
+    from privaudit.policy.propose import Pools, propose, state_size
     from privaudit.policy.rules import RELEASES
     from privaudit.policy.starters import starter
     from privaudit.policy.suggest import suggest
@@ -106,7 +122,19 @@ def command(folder: Path, release: str) -> None:
             f"kinds are: {', '.join(RELEASES)}",
             suggest(release, RELEASES) or "use --release internal",
         )
-    policy = starter(release, date.today() + timedelta(days=YEAR))
+    if patients is not None and run is not None:
+        raise PrivauditError(
+            "--patients together with --audit",
+            "either says how many patients the limits are for",
+            "leave one of them out",
+        )
+    policy, wanted = starter(release, date.today() + timedelta(days=YEAR)), 0
+    if run is not None:
+        policy = propose(policy, Pools.of(read(run)))
+    elif patients is not None:
+        policy = propose(policy, Pools(patients, patients))
+    else:
+        policy, wanted = state_size(policy)
     files = {
         "policy.toml": policy,
         "audit_example.py": EXAMPLE,
@@ -128,4 +156,10 @@ def command(folder: Path, release: str) -> None:
             f"the system says: {error.strerror}",
             "name another folder",
         ) from None
+    if wanted:
+        click.echo(
+            f"the limits on membership are for about {wanted:,} held-out patients or more; for "
+            "fewer: --patients N",
+            err=True,
+        )
     click.echo(f"next: see {folder / 'README.md'}", err=True)

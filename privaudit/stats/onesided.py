@@ -223,28 +223,30 @@ def provable(patients: int, level: float) -> float:
     return max(0.0, float(logit(share)))
 
 
-def floor(metric: Metric, chance: float, pools: tuple[int, int], level: float) -> float | None:
+def floor(
+    metric: Metric, chance: float, pools: tuple[int, int], level: float, power: float = POWER
+) -> float | None:
     """The smallest limit that a model which leaks nothing keeps to in 4 audits of 5.
 
     metric: `auc`, `tpr` or `ppv`; chance: what guessing gives; pools: patients among members and
-    non-members; None where the number cannot be stated. Normal approximation: the upper bound of
-    the value that 4 of 5 audits stay below.
+    non-members; None where the number cannot be stated; power: another share than 4 of 5. Normal
+    approximation: the upper bound of the value that this share of audits stays below.
     """
     from scipy.special import expit, logit
 
     m, n = pools
     if min(pools) < 2:
         return None
-    power = quantile(2 * POWER - 1)
+    reach = quantile(2 * power - 1)
     if metric.name == "auc":
-        return min(1.0, 0.5 + (_z(level) + power) * math.sqrt((m + n + 1) / (12 * m * n)))
+        return min(1.0, 0.5 + (_z(level) + reach) * math.sqrt((m + n + 1) / (12 * m * n)))
     if metric.name == "ppv":
-        rate = floor(Metric("tpr", fpr=PPV_FPR), PPV_FPR, pools, level)
+        rate = floor(Metric("tpr", fpr=PPV_FPR), PPV_FPR, pools, level, power)
         return None if rate is None else chance * rate / (chance * rate + (1 - chance) * PPV_FPR)
     if metric.name != "tpr":
         return None
     threshold = chance * (1 - chance) / n
-    value = min(0.999, chance + power * math.sqrt(chance * (1 - chance) / m + threshold))
+    value = min(0.999, chance + reach * math.sqrt(chance * (1 - chance) / m + threshold))
     error = math.sqrt(value * (1 - value) / m + threshold) / (value * (1 - value))
     return float(expit(logit(value) + _z(level) * error))
 

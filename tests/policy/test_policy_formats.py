@@ -488,7 +488,7 @@ def test_a_terminal_that_cannot_write_every_letter(run: Path) -> None:
 
 
 def test_no_color_is_honoured(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from privaudit.commands import check as module
+    from privaudit.commands import _paint as module
 
     class Terminal:
         def isatty(self) -> bool:
@@ -496,9 +496,9 @@ def test_no_color_is_honoured(run: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(module.sys, "stdout", Terminal())
     monkeypatch.delenv("NO_COLOR", raising=False)
-    assert module._has_colour()
+    assert module.has_colour()
     monkeypatch.setenv("NO_COLOR", "1")
-    assert not module._has_colour()
+    assert not module.has_colour()
 
 
 def test_verdict_orders_worst_first() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -103,7 +103,8 @@ class Verdicts:
     policy: name, owner, approved_by, approved_on, review_by, criteria, release, unit, as written;
     policy_sha256: of the file's bytes; baseline: the one it was compared with, empty for none.
     notes: those of severity "defect" are why the audit failed. untrained: subjects that were asked
-    for and not trained, and why.
+    for and not trained, and why. unshown: subjects of which a limit is not refuted and nothing else
+    shows a risk to be within one.
     """
 
     run: str
@@ -116,23 +117,9 @@ class Verdicts:
     verdicts: tuple[Verdict, ...]
     notes: tuple[Caveat, ...] = ()
     untrained: tuple[tuple[str, Reason], ...] = ()
+    unshown: tuple[str, ...] = ()
     baseline: str = ""
     schema: str = SCHEMA
-
-
-def find_unshown(verdicts: Iterable[Verdict]) -> frozenset[str]:
-    """Subjects of which a blocking limit is not refuted and nothing shows one to be kept.
-
-    That nothing was proved is no evidence of a low risk. Another limit or margin must be WITHIN, or
-    waived by somebody who answers for it; a utility says nothing of a risk.
-    """
-    found = [v for v in verdicts if v.severity == "block"]
-    shown = {
-        v.subject
-        for v in found
-        if v.kind in ("limit", "regression") and (v.state == "WITHIN" or v.waiver is not None)
-    }
-    return frozenset(v.subject for v in found if v.state == "NOT REFUTED") - shown
 
 
 _CONVERTER = converter()
@@ -173,7 +160,6 @@ __all__ = [
     "Verdict",
     "Verdicts",
     "Waiver",
-    "find_unshown",
     "from_json",
     "to_json",
 ]

@@ -94,7 +94,8 @@ def command(
     canaries give low bounds; 1: it is above, so the guarantee does not hold; 2: scores that surely
     rank non-members above members, and other wrong use; 3: the canaries could not refute the
     claimed epsilon: too few, nearly all of one score, ranked the wrong way round by more than
-    chance usually does, or of no bound that can be stated.
+    chance usually does, or of no bound that can be stated. Under --family gaussian, 1 holds for
+    mechanisms that leak as Gaussian noise does, and for no others.
     """
     from privaudit import stats
     from privaudit.inputs.read_canaries import read_canaries
@@ -341,6 +342,11 @@ def _conclude(answer: dict[str, Any]) -> str:
         claim = (
             f"noise multiplier {noise['noise_multiplier']:g} at sampling rate "
             f"{noise['sampling']:g} for {noise['steps']:,} steps ({claim})"
+        )
+    if answer["code"] == 1 and answer["family"] == "gaussian":
+        return (
+            f"If the mechanism leaks as Gaussian noise does, the guarantee of {claim} does not "
+            "hold as implemented."
         )
     if answer["code"] == 1:
         return f"The guarantee of {claim} does not hold as implemented."

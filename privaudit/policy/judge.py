@@ -38,7 +38,7 @@ from privaudit.policy.strongest import set_aside
 from privaudit.policy.suggest import suggest
 from privaudit.results import Audit, Subject
 from privaudit.stats import onesided
-from privaudit.verdicts import BROKEN, State, Verdict, Verdicts, Waiver, find_unshown
+from privaudit.verdicts import BROKEN, State, Verdict, Verdicts, Waiver
 
 if TYPE_CHECKING:
     from privaudit.policy.baseline import Baseline
@@ -141,6 +141,7 @@ def judge(
             *note_left_out(policy, used),
         ),
         untrained=tuple((lost.name, lost.reason) for lost in audit.untrained),
+        unshown=find_unshown(found),
         baseline="" if baseline is None else baseline.name,
     )
 
@@ -224,6 +225,25 @@ def overall(
     if unshown or any(v.state not in NOT_AGAINST for v in open_):
         return state, INCONCLUSIVE if policy.statistics.on_inconclusive == "fail" else WITHIN
     return state, WITHIN
+
+
+def find_unshown(verdicts: Sequence[Verdict]) -> tuple[str, ...]:
+    """Subjects of which a blocking limit is not refuted and nothing shows a risk to be within one.
+
+    That nothing was proved is no evidence of a low risk. Another limit, or the margin of a risk,
+    must be WITHIN, or waived by somebody who answers for it; a utility says nothing of a risk.
+    """
+    found = [v for v in verdicts if v.severity == "block"]
+    shown = {
+        v.subject for v in found if (v.state == "WITHIN" or v.waiver is not None) and _is_of_risk(v)
+    }
+    bare = (v.subject for v in found if v.state == "NOT REFUTED")
+    return tuple(dict.fromkeys(name for name in bare if name not in shown))
+
+
+def _is_of_risk(one: Verdict) -> bool:
+    metric = metrics.METRICS.get(one.metric)
+    return one.kind != "coverage" and metric is not None and metric.kind != "use"
 
 
 def _doubt(one: Verdict, code: ReasonCode) -> Verdict:

@@ -14,7 +14,6 @@ from privaudit.verdicts import (
     State,
     Verdict,
     Verdicts,
-    find_unshown,
 )
 
 
@@ -135,7 +134,6 @@ def get_standing(verdicts: Verdicts, names: Sequence[str]) -> Standing:
     """The state of each release of the run, in the run's order."""
     found: dict[str, list[str]] = {"exceeding": [], "within": [], "undecided": [], "unjudged": []}
     judged = {v.subject for v in verdicts.verdicts}
-    unshown = find_unshown(verdicts.verdicts)
     for name in names:
         states = {
             v.state
@@ -148,7 +146,7 @@ def get_standing(verdicts: Verdicts, names: Sequence[str]) -> Standing:
             found["exceeding"].append(name)
         elif (
             states - {"NOT REFUTED"} == {"WITHIN"}
-            and name not in unshown
+            and name not in verdicts.unshown
             and verdicts.code != AUDIT_FAILED
         ):
             found["within"].append(name)

@@ -245,7 +245,16 @@ def test_a_family_that_assumes_more_proves_more_and_is_named(
     assert told["approximate"]["bound"] < 4.5 < told["gaussian"]["bound"] < 10.0
     assert [one["code"] for one in told.values()] == [0, 1]
     main(["audit-dp", path, "--epsilon", "4.5", "--family", "gaussian"])
-    assert "Assumes that the mechanism's trade-off curve" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "Assumes that the mechanism's trade-off curve" in out
+    assert "If the mechanism leaks as Gaussian noise does, the guarantee" in out
+    # What the assumption is worth: randomised response keeps its epsilon and is no Gaussian.
+    path = str(table(tmp_path / "r.csv", *responses(3.0, 1000, 14)))
+    assert ask(capsys, path, "--epsilon", "3")[0] == 0
+    code, wrong = ask(capsys, path, "--epsilon", "3", "--family", "gaussian")
+    assert (code, wrong["bound"] > 3.5) == (1, True), wrong["bound"]
+    _, curve = ask(capsys, path, "--family", "curve", "--noise-multiplier", "0.5")
+    assert curve["code"] != 1, "a curve that allows all of it is not refuted"
 
 
 def test_a_claimed_mechanism_is_refuted_where_its_noise_is_less(

@@ -133,13 +133,22 @@ def test_no_mix_of_states_passes_by_what_was_not_refuted() -> None:
     """Whatever stands beside it: without a limit that is WITHIN the whole never is."""
     one = of_proof(ruled(audit(release(2.5)), policy(EPSILON, AUC)))
     states = ("WITHIN", "EXCEEDS", "REFUTED", "INCONCLUSIVE", "NOT TESTED", "NOT REFUTED")
-    kinds = ("limit", "guard", "regression")
-    for (a, b), (kind, other) in itertools.product(
+    kinds = (
+        ("limit", one.metric),
+        ("guard", "utility.auroc"),
+        ("regression", "membership.auc"),
+        ("regression", "utility.auroc"),
+    )
+    for (a, b), found in itertools.product(
         itertools.product(states, repeat=2), itertools.product(kinds, repeat=2)
     ):
-        beside = [replace(one, state=a, kind=kind), replace(one, state=b, kind=other)]
+        (kind, metric), (other, second) = found
+        beside = [
+            replace(one, state=a, kind=kind, metric=metric),
+            replace(one, state=b, kind=other, metric=second),
+        ]
         state, code = overall(policy(EPSILON), [one, *beside])
-        risks = {v.state for v in beside if v.kind != "guard"}
+        risks = {v.state for v in beside if v.metric != "utility.auroc"}
         assert (state == "WITHIN") == (code == 0)
         if state == "WITHIN":
             assert "WITHIN" in risks

@@ -8,7 +8,7 @@ from typing import Literal
 
 from privaudit.facts import CaveatCode
 from privaudit.report.wording.verdicts import name_attack_of, name_group_of
-from privaudit.verdicts import BROKEN, STATES, State, Verdict, Verdicts, find_unshown
+from privaudit.verdicts import BROKEN, STATES, State, Verdict, Verdicts
 
 Weight = Literal["pass", "exceeds", "undecided", "warns", "waived", "reported"]
 
@@ -42,7 +42,7 @@ def weigh(verdicts: Verdicts, one: Verdict) -> Weight:
         return "waived"
     if one.severity == "warn":
         return "reported" if one.state in ("NOT TESTED", "NOT REFUTED") else "warns"
-    if one.state == "NOT REFUTED" and one.subject not in find_unshown(verdicts.verdicts):
+    if one.state == "NOT REFUTED" and one.subject not in verdicts.unshown:
         return "reported"
     if one.state in BROKEN:
         return "exceeds"

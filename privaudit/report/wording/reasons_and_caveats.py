@@ -31,13 +31,14 @@ FAMILIES = {
 ASSUMES = {
     "approximate": "Nothing is assumed of the mechanism but the (epsilon, delta) that is bounded.",
     "gaussian": (
-        "Assumes that the mechanism's trade-off curve is that of Gaussian noise: the bound says "
-        "nothing of a mechanism that leaks in another way."
+        "Assumes that the mechanism's trade-off curve is that of Gaussian noise: for one that "
+        "leaks in another way, as randomised response does, the bound may lie far above its "
+        "epsilon."
     ),
     "curve": (
-        "Assumes the claimed mechanism with more or less noise: the bound says nothing of a "
-        "mechanism that leaks in another way, but that the claimed curve is refuted holds whatever "
-        "the mechanism."
+        "Assumes the claimed mechanism with more or less noise: for one that leaks in another way "
+        "the bound may lie far from its epsilon. That the claimed curve is refuted holds whatever "
+        "the mechanism is."
     ),
 }
 """What a family of trade-off curves assumes. None assumes that canaries are independent of each

@@ -21,6 +21,7 @@ from privaudit.seeds import Seeds
 from privaudit.signals import ask, read_signal
 from privaudit.signals import confidence as confidence_of
 from privaudit.stats import by_record, estimates
+from privaudit.stats.patients import has_several
 
 MIN_PATIENTS = 20
 """Patients a side below which an interval covers almost everything."""
@@ -39,7 +40,8 @@ MIN_EXPECTED = 20
 """Records of a level to be expected in a pool before it means something that there are none."""
 
 OUTCOME = "the outcome"
-"""What the outcome is called among columns."""
+RECORDS = "how many records a patient has"
+"""What is no column and differs all the same."""
 
 MOST_MARGIN = 700.0
 """Beyond this a margin is that of a probability of 0 or 1."""
@@ -126,6 +128,7 @@ def examine(
         caveats += find_duplicates(split)
     else:
         caveats.append(Caveat(CaveatCode.DISTRIBUTION_SHIFT_NOT_TESTED))
+    shift = shift or compare_record_counts(split, seeds.rng("records"))
     caveats += count_held_out(split)
     caveats += answered
     margins = [
@@ -188,6 +191,40 @@ def measure_shift(split: Split, rng: np.random.Generator) -> Caveat:
     if apart is not None and apart.column not in columns:
         columns = (apart.column, *columns)[:3]
     return Caveat(CaveatCode.DISTRIBUTION_SHIFT, params={**params, "columns": columns})
+
+
+def compare_record_counts(split: Split, rng: np.random.Generator) -> Caveat | None:
+    """That members and non-members can be told apart by how many records they have, None where they
+    cannot (Kolmogorov and Smirnov's test).
+
+    Scores are added over a patient's records: held-out patients of many records spread farther by
+    chance, and hide members of few from a rate at a low false positive rate.
+    """
+    from scipy.stats import ks_2samp
+
+    pools = [pool.patient for pool in (split.members, split.nonmembers)]
+    if not has_several(pools):
+        return None
+    (ones, members), (zeros, others) = (np.unique(ids, return_counts=True) for ids in pools)
+    tested = ks_2samp(members, others)
+    if tested.pvalue > 1 - SHIFT_CONFIDENCE:
+        return None
+    above = [
+        (counts > tested.statistic_location).astype(np.float64) for counts in (members, others)
+    ]
+    up = above[0].mean() >= above[1].mean()
+    told = Scores(*(above if up else (1 - above[0], 1 - above[1])))
+    read = _interval(_auc(told, ones, zeros, SHIFT_CONFIDENCE, rng))
+    if read is None:
+        return None
+    params: dict[str, Param] = {
+        "auc": read[0],
+        "low": read[1],
+        "high": read[2],
+        "confidence": SHIFT_CONFIDENCE,
+        "columns": (RECORDS,),
+    }
+    return Caveat(CaveatCode.DISTRIBUTION_SHIFT, params=params)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,6 @@ from privaudit.facts import Caveat, CaveatCode
 from privaudit.results import ClaimText, Estimate
 from privaudit.stats.catalogue import EPSILON
 
-
 DECIDES = "epsilon_lower_bound_fdp"
 """The bound that is compared with a claim."""
 

@@ -209,11 +209,10 @@ def compare_record_counts(split: Split, rng: np.random.Generator) -> Caveat | No
     tested = ks_2samp(members, others)
     if tested.pvalue > 1 - SHIFT_CONFIDENCE:
         return None
-    above = [
-        (counts > tested.statistic_location).astype(np.float64) for counts in (members, others)
-    ]
-    up = above[0].mean() >= above[1].mean()
-    told = Scores(*(above if up else (1 - above[0], 1 - above[1])))
+    cut = tested.statistic_location
+    above = [np.asarray(counts > cut, dtype=np.float64) for counts in (members, others)]
+    sign = 1.0 if above[0].mean() >= above[1].mean() else -1.0
+    told = Scores(sign * above[0], sign * above[1])
     read = _interval(_auc(told, ones, zeros, SHIFT_CONFIDENCE, rng))
     if read is None:
         return None

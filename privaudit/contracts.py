@@ -424,7 +424,7 @@ class Target:
         return read_signal(ask(self.release.model, audit), audit)
 
 
-Combine = Literal["add", "add_centred", "largest"]
+Combine = Literal["add", "largest"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -449,17 +449,16 @@ class Scores:
     """Evidence of a membership game, one score a record: higher = more surely a member.
 
     randomised: membership was assigned at random, each patient with equal chance. combine: how the
-    scores of one patient's records become the patient's. "add": they are log likelihood ratios, 0
-    where a record says nothing. "add_centred": they are added after the mean over all records is
-    taken away, so that what a patient's score says is evidence and not how many records there are.
-    "largest": the patient is found where one record is, as with copies. pairs: where the attack
-    reads every patient's own risk.
+    scores of one patient's records become the patient's. "add": as log likelihood ratios are, after
+    the mean over all records of both pools is taken away, so that a sum is evidence and not a count
+    of records. "largest": the patient is found where one record is, as with copies.
+    pairs: where the attack reads every patient's own risk.
     """
 
     members: np.ndarray
     nonmembers: np.ndarray
     randomised: bool = False
-    combine: Combine = "add_centred"
+    combine: Combine = "add"
     pairs: Pairs | None = None
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from privaudit.attacks._half_samples import half_samples
-from privaudit.contracts import Access, Attack, Fitted, Refit, Scores, Target
+from privaudit.contracts import Access, Attack, Combine, Fitted, Refit, Scores, Target
 from privaudit.errors import PrivauditError
 from privaudit.records import OutcomeKind
 from privaudit.seeds import Seeds
@@ -140,12 +140,12 @@ def finite(margins: np.ndarray, whose: str) -> np.ndarray:
     return margins
 
 
-def cut(scores: np.ndarray, target: Target) -> Scores:
+def cut(scores: np.ndarray, target: Target, combine: Combine = "add") -> Scores:
     """Scores of all audit records, cut by the answer sheet: the only place that reads it."""
     if not np.isfinite(scores).all():
         raise ValueError("a membership score is not finite")
     is_member = target.split.is_member
-    return Scores(members=scores[is_member], nonmembers=scores[~is_member])
+    return Scores(scores[is_member], scores[~is_member], combine=combine)
 
 
 def moments(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

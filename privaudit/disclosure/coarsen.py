@@ -272,6 +272,7 @@ class _Rounding:
         return replace(
             one,
             estimates=self.estimates(one.estimates, ATTACKS),
+            by_record=self.estimates(one.by_record, ATTACKS),
             curves=tuple(self.curve(curve, ATTACKS) for curve in one.curves),
             groups=tuple(self.group(group, ATTACKS) for group in one.groups),
             over_represented=tuple(self.group(group, ATTACKS) for group in one.over_represented),

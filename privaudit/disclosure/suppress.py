@@ -131,6 +131,7 @@ class _Door:
         return replace(
             f,
             estimates=estimates,
+            by_record=() if hide or lost else self.estimates(f.by_record, False),
             curves=() if hide or lost else f.curves,
             groups=self.groups(f.groups),
             over_represented=hide_few_named(self.groups(f.over_represented)),

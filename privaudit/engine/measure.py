@@ -7,17 +7,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast, get_args
 
 import numpy as np
 
 from privaudit import stats
-from privaudit.contracts import Claim, Pairs, Scores, Trials
+from privaudit.contracts import Claim, Combine, Pairs, Scores, Trials
 from privaudit.engine.groups import Groups, read_groups
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode, Setting
 from privaudit.records import Split
-from privaudit.results import ClaimText, GroupResult, from_tree, to_tree
+from privaudit.results import ClaimText, Curve, Estimate, GroupResult, from_tree, to_tree
 from privaudit.seeds import Seeds
 
 DELTA = 1e-5
@@ -85,9 +85,11 @@ def judge(
         found = stats.estimates(
             evidence, patients=ids, confidence=confidence, rng=rng, names=names, delta=delta
         )
-        curves = []
+        curves: list[Curve] = []
+        by_record: tuple[Estimate, ...] = ()
         if not brief:
             curves.append(stats.roc(evidence, patients=ids, confidence=confidence, rng=rng))
+            by_record = stats.by_record(evidence, patients=ids, confidence=confidence, rng=rng)
         groups: tuple[GroupResult, ...] = ()
         if evidence.pairs is not None and not brief:
             found += stats.patients_at_risk(evidence, patients=ids, confidence=confidence, rng=rng)
@@ -99,6 +101,7 @@ def judge(
         return {
             "estimates": to_tree(found),
             "curves": to_tree(curves),
+            "by_record": to_tree(by_record),
             "caveats": [],
             "over_represented": to_tree(groups),
         }
@@ -116,6 +119,7 @@ def judge(
     return {
         "estimates": to_tree(found),
         "curves": to_tree(curves),
+        "by_record": [],
         "caveats": to_tree(described),
     }
 
@@ -169,6 +173,7 @@ def arrays(evidence: Evidence) -> dict[str, np.ndarray]:
             "members": np.asarray(evidence.members, dtype=np.float64),
             "nonmembers": np.asarray(evidence.nonmembers, dtype=np.float64),
             "randomised": np.array(evidence.randomised),
+            "combine": np.array(evidence.combine),
             **{f"{_PAIRS}{name}": np.asarray(part) for name, part in own.items()},
         }
     found = {}
@@ -211,11 +216,13 @@ def list_patients(stored: Mapping[str, np.ndarray], split: Split) -> dict[str, n
 
 def scores(stored: Mapping[str, np.ndarray]) -> Scores:
     """Membership scores back from the arrays that `arrays` made."""
-    found = Scores(stored["members"], stored["nonmembers"], bool(stored["randomised"]))
+    how = str(stored["combine"])
+    if how not in get_args(Combine):
+        raise ValueError("scores that are combined in no known way")
+    combine = cast(Combine, how)
+    found = Scores(stored["members"], stored["nonmembers"], bool(stored["randomised"]), combine)
     own = {part: stored[f"{_PAIRS}{part}"] for part in _PAIR_ARRAYS if f"{_PAIRS}{part}" in stored}
-    if not own:
-        return found
-    return replace(found, pairs=Pairs(**own))
+    return replace(found, pairs=Pairs(**own)) if own else found
 
 
 def subject(

@@ -108,6 +108,7 @@ def outcome(work: Work, step: Step, facts: Any, body: Any) -> Outcome:
             *check_guarantee(claim, known, used),
         ),
         seconds=found["seconds"],
+        by_record=estimates(found["by_record"]),
         over_represented=document.groups(found.get("over_represented", [])),
     )
 

@@ -20,7 +20,7 @@ from privaudit.results import Estimate
 from privaudit.seeds import Seeds
 from privaudit.signals import ask, read_signal
 from privaudit.signals import confidence as confidence_of
-from privaudit.stats import estimates
+from privaudit.stats import by_record, estimates
 
 MIN_PATIENTS = 20
 """Patients a side below which an interval covers almost everything."""
@@ -41,6 +41,8 @@ MIN_EXPECTED = 20
 OUTCOME = "the outcome"
 """What the outcome is called among columns."""
 
+MOST_MARGIN = 700.0
+"""Beyond this a margin is that of a probability of 0 or 1."""
 OUTCOME_AUC = 0.98
 """A column that ranks the outcome at least this well may hold it."""
 
@@ -288,19 +290,12 @@ def compare_units(
     patients = sum(len(np.unique(part)) for part in ids)
     if rows < 1.05 * patients:
         return []
-    scores = Scores(margins[0], margins[1])
-    means = [_per_patient(m, part) for m, part in zip(margins, ids, strict=True)]
-    read = [
-        _interval(_auc(one, inside, outside, confidence, rng))
-        for one, (inside, outside) in (
-            (scores, (np.arange(len(ids[0])), np.arange(len(ids[1])))),
-            (scores, ids),
-            (Scores(means[0], means[1]), (np.arange(len(means[0])), np.arange(len(means[1])))),
-        )
-    ]
-    if read[0] is None or read[1] is None or read[2] is None:
+    scores = Scores(*(np.clip(part, -MOST_MARGIN, MOST_MARGIN) for part in margins))
+    one_by_one = by_record(scores, patients=ids, confidence=confidence, rng=rng)
+    record = _interval(one_by_one[0]) if one_by_one else None
+    patient = _interval(_auc(scores, *ids, confidence, rng))
+    if record is None or patient is None:
         return []
-    record, clustered, mean = read[0], read[1], read[2]
     params: dict[str, Param] = {
         "records": rows,
         "patients": patients,
@@ -308,18 +303,11 @@ def compare_units(
         "record_auc": record[0],
         "record_low": record[1],
         "record_high": record[2],
-        "patient_low": clustered[1],
-        "patient_high": clustered[2],
-        "mean_auc": mean[0],
-        "mean_low": mean[1],
-        "mean_high": mean[2],
+        "patient_auc": patient[0],
+        "patient_low": patient[1],
+        "patient_high": patient[2],
     }
     return [Caveat(CaveatCode.SEVERAL_RECORDS_A_PATIENT, "note", params)]
-
-
-def _per_patient(scores: np.ndarray, patient: np.ndarray) -> np.ndarray:
-    _, place = np.unique(patient, return_inverse=True)
-    return np.bincount(place, np.clip(scores, -700, 700)) / np.bincount(place)
 
 
 def _by_rate(x: np.ndarray, y: np.ndarray, other: np.ndarray, levels: int) -> np.ndarray:

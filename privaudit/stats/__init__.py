@@ -25,8 +25,8 @@ from privaudit.stats.headline import (
     strength,
     strongest,
 )
+from privaudit.stats.membership import by_record, membership
 from privaudit.stats.membership import curve as roc
-from privaudit.stats.membership import membership
 from privaudit.stats.patient_risk import (
     list_patients,
     over_represented,
@@ -84,6 +84,7 @@ def estimates(
 __all__ = [
     "CATALOGUE",
     "budget_curve",
+    "by_record",
     "control_confidence",
     "control_passed",
     "control_state",

@@ -17,6 +17,7 @@ from privaudit.contracts import Scores, Trials
 from privaudit.stats import auc as area_module
 from privaudit.stats import prediction, rates, resample, thresholds
 from privaudit.stats.paired import gap
+from privaudit.stats.patients import by_patient
 
 Bounds = tuple[float, float, float]
 """Difference, lower and upper bound."""
@@ -37,8 +38,10 @@ def apart(first: Bounds, second: Bounds) -> Bounds:
 def area(
     first: Scores, second: Scores, patients: tuple[np.ndarray, np.ndarray], confidence: float
 ) -> Bounds | None:
-    """Difference of two AUCs of a membership game; None where there are too few patients.
-    PAIRED_DELONG."""
+    """Difference of two AUCs of a membership game, by patient; None where there are too few of
+    them. PAIRED_DELONG."""
+    (first, ids), (second, _) = (by_patient(scores, patients) for scores in (first, second))
+    patients = ids
     parts = [
         (
             area_module.placements(s.members, s.nonmembers),
@@ -92,10 +95,13 @@ def recognised(
     confidence: float,
     rng: np.random.Generator,
 ) -> Bounds:
-    """Difference of the true positive rates at one false positive rate, thresholds estimated.
+    """Difference of the true positive rates at one false positive rate, by patient, thresholds
+    estimated.
 
     PAIRED_BOOTSTRAP_NEWCOMBE.
     """
+    (first, ids), (second, _) = (by_patient(scores, patients) for scores in (first, second))
+    patients = ids
     seed = int(rng.integers(2**63 - 1))
     at, draws, points, hits = np.array([fpr]), [], [], []
     for scores in (first, second):

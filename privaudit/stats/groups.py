@@ -18,6 +18,7 @@ from privaudit.stats import auc as area_module
 from privaudit.stats import prediction, resample, thresholds
 from privaudit.stats._refusal import refuse_estimate
 from privaudit.stats.membership import Patients, check, too_few
+from privaudit.stats.patients import by_patient
 from privaudit.stats.rates import wilson
 
 FPRS = (0.1, 0.01)
@@ -175,9 +176,12 @@ def score_groups(
     members with its own non-members. For the TPR the threshold is that of all non-members: it is
     one attacker with one threshold, and few groups could support their own at 1 %. A group's chance
     level is then the share of its own non-members above that threshold, and is stated as `chance`.
-    Intervals resample the patients of both pools, threshold included.
+    A patient has one score, that of all their records, and belongs to every level that one of them
+    has. Intervals resample the patients of both pools, threshold included.
     """
-    evidence, ids = check(evidence, patients)
+    evidence, rows = check(evidence, patients)
+    lengths = len(evidence.members), len(evidence.nonmembers)
+    evidence, ids = by_patient(evidence, rows)
     sizes = (resample.count(ids[0]), resample.count(ids[1]))
     stated = [f for f in FPRS if min(sizes) and not thresholds.shortfall(sizes[1], f)]
     rate = _global_rates(evidence, ids, stated, rng) if stated else None
@@ -185,13 +189,16 @@ def score_groups(
     for by in sorted(groups):
         one, zero = fold(
             (
-                read_labels(groups[by][0], len(evidence.members), by),
-                read_labels(groups[by][1], len(evidence.nonmembers), by),
+                read_labels(groups[by][0], lengths[0], by),
+                read_labels(groups[by][1], lengths[1], by),
             ),
-            ids,
+            rows,
         )
         levels = np.unique(np.concatenate([one, zero])).tolist()
-        masks = {level: (one == level, zero == level) for level in levels}
+        masks = {
+            level: (np.isin(ids[0], rows[0][one == level]), np.isin(ids[1], rows[1][zero == level]))
+            for level in levels
+        }
         counts = {
             level: tuple(resample.count(i[m]) for i, m in zip(ids, masks[level], strict=True))
             for level in levels

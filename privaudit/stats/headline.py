@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from privaudit.stats import auc as area_module
 from privaudit.stats import resample, thresholds
 from privaudit.stats.catalogue import FPRS
 from privaudit.stats.membership import Patients, check, membership
+from privaudit.stats.patients import by_patient
 
 PLANTED = 0.55
 """A planted leak is found when the AUC's lower bound is at least this."""
@@ -104,7 +106,7 @@ def _halves(ids: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.n
 
 
 def _part(scores: Scores, masks: tuple[np.ndarray, ...]) -> Scores:
-    return Scores(scores.members[masks[0]], scores.nonmembers[masks[1]], scores.randomised)
+    return replace(scores, members=scores.members[masks[0]], nonmembers=scores.nonmembers[masks[1]])
 
 
 def _pick(ids: Patients, masks: tuple[np.ndarray, ...]) -> Patients:
@@ -113,11 +115,11 @@ def _pick(ids: Patients, masks: tuple[np.ndarray, ...]) -> Patients:
 
 def strength(scores: Scores, *, patients: Patients) -> tuple[float, float]:
     """How attacks are compared: the TPR at the lowest false positive rate that can be stated, then
-    the AUC.
+    the AUC, by patient.
 
     The AUC stands in for both where no rate can be stated.
     """
-    scores, ids = check(scores, patients)
+    scores, ids = by_patient(*check(scores, patients))
     if not len(scores.members) or not len(scores.nonmembers):
         return 0.0, 0.0
     area = area_module.auc(scores.members, scores.nonmembers)

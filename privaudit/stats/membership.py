@@ -4,6 +4,8 @@ ROC."""
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -16,8 +18,11 @@ from privaudit.stats import auc as area_module
 from privaudit.stats import resample, thresholds
 from privaudit.stats._refusal import refuse_estimate
 from privaudit.stats.catalogue import FPRS, MEMBERSHIP_METRICS, PPV_FPR, PRIORS
+from privaudit.stats.patients import by_patient, has_several
 
 Patients = tuple[np.ndarray, np.ndarray]
+
+Unit = Literal["patient", "record"]
 
 
 def check(evidence: Scores, patients: Patients) -> tuple[Scores, Patients]:
@@ -39,7 +44,7 @@ def check(evidence: Scores, patients: Patients) -> tuple[Scores, Patients]:
             "scores are compared by order, and NaN has none",
             "make the attack return a finite score for every record",
         )
-    return Scores(members, nonmembers, evidence.randomised), ids
+    return replace(evidence, members=members, nonmembers=nonmembers), ids
 
 
 def membership(
@@ -49,16 +54,27 @@ def membership(
     confidence: float,
     rng: np.random.Generator,
     names: Collection[str] | None = None,
+    unit: Unit = "patient",
 ) -> tuple[Estimate, ...]:
     """Every estimate of a membership game, in the order of `catalogue.MEMBERSHIP_METRICS`.
 
-    names: only these, by the metric's name or as it is shown ("tpr", "tpr_at_fpr_0.01").
+    Args:
+        evidence: One score a record.
+        patients: Whose records the members' and the non-members' scores are.
+        confidence: Of the two-sided intervals.
+        rng: Draws patients again.
+        names: Only these, by the metric's name or as it is shown ("tpr", "tpr_at_fpr_0.01").
+        unit: "patient", the scores of a patient's records made one (`Scores.combine`); "record",
+            every record for itself, intervals by patient all the same.
     """
     evidence, ids = check(evidence, patients)
     sizes = (resample.count(ids[0]), resample.count(ids[1]))
+    records = len(evidence.members), len(evidence.nonmembers)
+    if unit == "patient":
+        evidence, ids = by_patient(evidence, ids)
     n = {
-        "members": len(evidence.members),
-        "nonmembers": len(evidence.nonmembers),
+        "members": records[0],
+        "nonmembers": records[1],
         "member_patients": sizes[0],
         "nonmember_patients": sizes[1],
     }
@@ -73,6 +89,29 @@ def membership(
     if any(asked(metric) for metric in MEMBERSHIP_METRICS if metric not in areas):
         found += _rates(evidence, ids, sizes, n, confidence, rng)
     return tuple(estimate for estimate in found if asked(estimate.metric))
+
+
+def by_record(
+    evidence: Scores,
+    *,
+    patients: Patients,
+    confidence: float = 0.95,
+    rng: np.random.Generator,
+) -> tuple[Estimate, ...]:
+    """The AUC and the true positive rates with every record for itself, as a second line.
+
+    None where every patient has one record: they are then the patients' own.
+    """
+    if not has_several(patients):
+        return ()
+    return membership(
+        evidence,
+        patients=patients,
+        confidence=confidence,
+        rng=rng,
+        names=("auc", "tpr"),
+        unit="record",
+    )
 
 
 def _area(
@@ -179,9 +218,9 @@ def curve(
     """The ROC on a logarithmic grid of false positive rates, with a pointwise band.
 
     It starts where 10 held-out patients are expected above the threshold; with fewer than 10
-    held-out patients, or no member, it is empty.
+    held-out patients, or no member, it is empty. The unit is the patient.
     """
-    evidence, ids = check(evidence, patients)
+    evidence, ids = by_patient(*check(evidence, patients))
     sizes = (resample.count(ids[0]), resample.count(ids[1]))
     if not sizes[0] or sizes[1] < MIN_FALSE_POSITIVES:
         return Curve("roc", Metric("tpr"), (), ())

@@ -25,7 +25,7 @@ def combine_records(
         scores: (n,) scores of records.
         patients: (n,) whose they are.
         combine: See `privaudit.contracts.Scores`.
-        centre: What is taken from every record's score where they are added centred.
+        centre: What is taken from every record's score where they are added.
 
     Returns:
         (k,) scores of patients and (k,) their ids.
@@ -35,8 +35,7 @@ def combine_records(
         found = np.full(len(ids), -np.inf)
         np.maximum.at(found, code, scores)
         return found, ids
-    away = scores - centre if combine == "add_centred" else scores
-    return np.bincount(code, weights=away, minlength=len(ids)), ids
+    return np.bincount(code, weights=scores - centre, minlength=len(ids)), ids
 
 
 def by_patient(

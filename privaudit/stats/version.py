@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-STATISTICS = "2"
+STATISTICS = "3"
 """Raised whenever an estimate or an interval moves on the same evidence; a test of golden numbers
 asks for it."""
 

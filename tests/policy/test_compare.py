@@ -141,6 +141,7 @@ def _write(folder: Path, one: Audit, seed: int = 0, split: bool = True) -> str:
             members=kept.scores.members,
             nonmembers=kept.scores.nonmembers,
             randomised=np.array(False),
+            combine=np.array("add"),
         )
     return str(folder)
 

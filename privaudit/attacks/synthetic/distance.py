@@ -21,8 +21,9 @@ class Distance(TableAttack):
     Score: minus the log distance to the nearest synthetic record, minus the same for the attacker's
     own records where `calibrated`: a usual patient has near neighbours in any table. Distances are
     Gower's with missing as a value to match, numbers on the scale of the middle of the attacker's
-    own records, `tails` left out on either side. After Chen et al. 2020, GAN-Leaks (arXiv
-    1909.03935), sections 4.2 and 4.4, with calibration by records in place of a second generator.
+    own records, `tails` left out on either side. A patient is as near as the nearest of their
+    records. After Chen et al. 2020, GAN-Leaks (arXiv 1909.03935), sections 4.2 and 4.4, with
+    calibration by records in place of a second generator.
     """
 
     calibrated: bool = True
@@ -37,7 +38,7 @@ class Distance(TableAttack):
         scores = closeness(audit, table, names, ranges)
         if self.calibrated:
             scores = scores - closeness(audit, own, names, ranges)
-        return cut(scores, target)
+        return cut(scores, target, "largest")
 
 
 __all__ = ["Distance"]

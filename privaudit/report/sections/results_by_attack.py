@@ -87,6 +87,7 @@ def _build_membership(audit: Audit, head: str) -> list[Block]:
     blocks.append(_build_matrix(audit, head, attacks, AUC))
     rates = [_build_matrix(audit, head, attacks, tpr_at(fpr)) for fpr in FPRS]
     blocks += [table for table in rates if any(any(row[1:]) for row in table.rows)][-1:]
+    blocks += _build_by_record(audit, head)
     blocks += _build_ppv(audit, head)
     for i in get_detailed(audit):
         s = audit.subjects[i]
@@ -142,6 +143,21 @@ def _build_matrix(audit: Audit, head: str, attacks: Sequence[str], metric: Metri
     notes += [words.word_refusal(reason) for reason in list(reasons)[:1]]
     columns = (head, *(name_attack(a) for a in attacks))
     return make_table(words.caption_matrix(metric), columns, rows, 1, notes)
+
+
+def _build_by_record(audit: Audit, head: str) -> list[Block]:
+    """The second line where patients have several records: every record for itself."""
+    metrics = (AUC, tpr_at(PRIMARY_FPR))
+    rows = [
+        (s.name, name_attack(f.attack), *(n.cell_text(get(f.by_record, m)) for m in metrics))
+        for s in audit.subjects
+        for f in get_findings(s, "membership")
+        if f.by_record
+    ]
+    if not rows:
+        return []
+    columns = (head, *words.HEADLINES_COLUMNS)
+    return [make_table(words.BY_RECORD_CAPTION, columns, rows, 2, (words.BY_RECORD_NOTE,))]
 
 
 def _build_ppv(audit: Audit, head: str) -> list[Block]:

@@ -27,6 +27,12 @@ BOLD_ABOVE_CHANCE = (
 )
 ROC_X = "False positive rate"
 ROC_Y = "True positive rate"
+BY_RECORD_CAPTION = "Membership with every record for itself"
+BY_RECORD_NOTE = (
+    "A second line, which no verdict reads: some patients have several records, and whoever asks "
+    "about all of a patient’s records finds more than each of them shows. All other tables count "
+    "patients."
+)
 PPV_CAPTION = "Positive predictive value of the strongest attack, by the share of training patients"
 PPV_NOTE = (
     "Read at a false positive rate of 1 %. The columns name the share of training patients among "

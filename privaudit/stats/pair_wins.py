@@ -145,15 +145,22 @@ def bound_share(wins: Wins, limit: float, level: float) -> tuple[float, float]:
     at = np.array(sorted(which for which in read if alarm[which] < 1.0))
     if not len(at):
         return 0.0, 1.0
-    each = level / (2 * len(at))
-    bounds = np.array([_clopper(share, n / wins.spread, each) for share in tail[at]])
-    low, high = (_extreme(wins, limit, at, bounds, most=most) for most in (False, True))
-    return low, high
+    for wider in (1.0, 0.1, 0.01, 0.001):
+        each = wider * level / (2 * len(at))
+        bounds = np.array([_clopper(share, n / wins.spread, each) for share in tail[at]])
+        low, high = (_extreme(wins, limit, at, bounds, most=most) for most in (False, True))
+        if low is not None and high is not None:
+            return low, high
+        # No distribution is in accord: the truth is not either, which wider bounds may mend.
+    return 0.0, 1.0
 
 
-def _extreme(wins: Wins, limit: float, at: np.ndarray, bounds: np.ndarray, *, most: bool) -> float:
+def _extreme(
+    wins: Wins, limit: float, at: np.ndarray, bounds: np.ndarray, *, most: bool
+) -> float | None:
     """The least or the greatest share beyond the limit that any distribution over patients has
-    whose shares of patients told apart in at least `at` pairs keep to the bounds, (len(at), 2)."""
+    whose shares of patients told apart in at least `at` pairs keep to the bounds, (len(at), 2);
+    None where there is none."""
     from scipy.optimize import linprog
     from scipy.stats import binom
 
@@ -171,8 +178,7 @@ def _extreme(wins: Wins, limit: float, at: np.ndarray, bounds: np.ndarray, *, mo
         b_eq=[1.0],
     )
     if not solved.success:
-        # No distribution is in accord: the counts say nothing.
-        return float(most)
+        return None
     return float(np.clip(beyond @ solved.x, 0.0, 1.0))
 
 

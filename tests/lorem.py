@@ -73,6 +73,7 @@ NAMES = {
     "Failed.kind",
     "Finding.access",
     "Finding.attack",
+    "Finding.attacker",
     "Finding.family",
     "Finding.kind",
     "Finding.params",

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from privaudit.contracts import Access
 from privaudit.facts import REASON_PARAMS, CaveatCode, Param, Reason, ReasonCode
 from privaudit.policy import metrics
+from privaudit.policy.drift import find_corrected, find_drift
 from privaudit.policy.metrics import PolicyMetric, Reading
 from privaudit.policy.rules import Guard, Limit, Policy, Regression
 from privaudit.results import Audit, Control, Estimate, Finding, Subject
@@ -161,7 +161,7 @@ def limit_cells(rule: Limit, audit: Audit, subjects: Sequence[Subject]) -> list[
             )
             found += [Cell(rule, known, subject, one, listed=by in rule.by) for one in inside]
     for cell in found:
-        cell.corrected = _corrected(cell)
+        cell.corrected = find_corrected(cell.subject, cell.reading)
         cell.control = _control(cell, audit)
     return found
 
@@ -177,38 +177,6 @@ def guard_cells(rule: Guard, subjects: Sequence[Subject]) -> list[Cell]:
             *(one for by in rule.by for one in metrics.group_readings(known, subject, by)),
         )
     ]
-
-
-def _finding(cell: Cell) -> Finding | None:
-    own = (one for one in cell.subject.outcomes if one.attack == cell.reading.attack)
-    return next((one for one in own if isinstance(one, Finding)), None)
-
-
-def _corrected(cell: Cell) -> Estimate | None:
-    """The cell's number less what the null reads; None for a group, which is not corrected."""
-    finding, raw = _finding(cell), cell.reading.estimate
-    if finding is None or raw is None or cell.reading.group is not None:
-        return None
-    return next((one for one in finding.corrected if one.metric == raw.metric), None)
-
-
-def _drift(cell: Cell, audit: Audit, null: Sequence[Control]) -> ReasonCode | None:
-    """Why a number of pools that nobody assigned at random may be a difference between them; None
-    where they are alike, or were assigned at random."""
-    if audit.data.distribution_shift is not None:
-        return ReasonCode.DISTRIBUTION_SHIFTED
-    if any(map(is_drift, null)):
-        return ReasonCode.SCORE_DRIFTED
-    finding = _finding(cell)
-    compared = not audit.data.random_split and cell.known.family == "membership"
-    if not compared or finding is None or Access.TABLE.name in finding.access:
-        return None
-    if _not_made(null):
-        # Why it was not made says more than that nothing was compared with it.
-        return None
-    # A group has no number of its own that is corrected: it goes by the whole of the attack.
-    known = cell.corrected if cell.reading.group is None else finding.corrected
-    return None if known else ReasonCode.NULL_NOT_COMPARED
 
 
 def _control(cell: Cell, audit: Audit) -> ReasonCode | None:
@@ -227,7 +195,8 @@ def _control(cell: Cell, audit: Audit) -> ReasonCode | None:
     broken = [control for control in null if not is_drift(control)]
     if _fails(broken) or (CaveatCode.CONTROL_FAILED, "negative") in stated:
         return ReasonCode.NEGATIVE_CONTROL_FAILED
-    if cell.known.family in ("membership", "synthetic") and (drift := _drift(cell, audit, null)):
+    drift = find_drift(audit, cell.subject, cell.reading, cell.known.family, null)
+    if drift is not None:
         return drift
     if lost := _not_made(null):
         cell.missing_control = _why_not_made(lost[0])

@@ -101,7 +101,7 @@ def test_what_is_too_little_is_refused() -> None:
     few = replace(split, reference=split.reference.take(slice(0, FEWEST - 1)))
     target = Target(FOREST.fit(split.members, np.random.default_rng(0)), few, FOREST)
     assert ReferenceLira(8).refits(target, Seeds(0)) == ()
-    with pytest.raises(PrivauditError, match="fewer than 40 patients"):
+    with pytest.raises(PrivauditError, match="fewer than 20 patients"):
         ReferenceLira(8).run(target, [], np.random.default_rng(0))
     own = split.reference
     rare = replace(own, y=np.arange(len(own)) // (len(own) - 1))

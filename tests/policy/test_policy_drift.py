@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from policy_lab import DAY, audit, controls, group, member, number, policy, subject
+from policy_lab import DAY, TPR, audit, controls, group, member, number, policy, subject
 
 from privaudit.facts import Caveat, CaveatCode, ReasonCode
 from privaudit.policy import judge
@@ -111,6 +111,18 @@ def test_groups_are_not_within_a_limit_under_drift() -> None:
         one = found(0.52, null, groups=(group("F", auc(0.52)),))
         verdicts = judge(policy(by), supplied(one, null), today=DAY).verdicts
         assert [v.state for v in verdicts if v.group is not None] == [state]
+
+
+def test_sure_nonmembers_that_hide_members_are_seen_at_the_rate_itself() -> None:
+    """The AUC of the null covers one half, and yet its rate is surely below chance."""
+    limit = Limit("tpr", "membership.tpr", 0.05, fpr=0.01)
+    rate = number(TPR, 0.011, 0.007, 0.016)
+    for low, high, state in ((0.006, 0.015, "WITHIN"), (0.0, 0.004, "INCONCLUSIVE")):
+        null = number(TPR, (low + high) / 2, low, high)
+        one = replace(found(0.5, 0.5), estimates=(rate,), corrected=(rate,), null=(null,))
+        verdict, _ = judged(supplied(one), limit)
+        assert verdict.state == state
+    assert verdict.reason.code is ReasonCode.SCORE_DRIFTED
 
 
 def test_an_attack_on_a_table_is_judged_as_before() -> None:

@@ -18,7 +18,7 @@ from privaudit.records import OutcomeKind, Records
 from privaudit.seeds import Seeds
 from privaudit.signals import ask, read_signal
 
-FEWEST = 40
+FEWEST = 20
 """Reference patients below which no curve over them can be learnt."""
 
 

@@ -149,9 +149,11 @@ def find_seeds(held: Baseline, out: Path) -> list[int | None]:
     found: dict[str, int | None] = {}
     wanted = {run.seed for run in held.runs}
     for seed in _seeds(out):
-        if wanted <= set(found):
+        if len(found) == len(wanted):
             break
-        found.setdefault(commit_to(derive_entropy(key, seed)), seed)
+        mark = commit_to(derive_entropy(key, seed))
+        if mark in wanted:
+            found.setdefault(mark, seed)
     lost = [run.run for run in held.runs if run.seed not in found]
     if lost:
         raise PrivauditError(

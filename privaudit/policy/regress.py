@@ -124,8 +124,8 @@ def _find_pairs(runs: Sequence[Audit], baseline: Baseline) -> tuple[str, ...]:
 
     Raises:
         PrivauditError: Two runs of the candidate have one seed, some share one with the baseline
-            and others do not, one has another split than its pair, or the seeds are not the first
-            ones of the baseline: whoever may choose among pairs can choose those that look well.
+            and others do not, one has another split than its pair or took steps from the cache, or
+            the seeds are not the first ones of the baseline: whoever may choose among pairs can choose those that look well.
     """
     _check_seeds(runs)
     splits = {run.seed: run.split for run in baseline.runs if run.seed}
@@ -150,6 +150,15 @@ def _find_pairs(runs: Sequence[Audit], baseline: Baseline) -> tuple[str, ...]:
                 "a pair has one split; another version of the software may have drawn it otherwise",
                 "make the baseline again with this version: privaudit baseline update ... --anew",
             )
+    kept = {run.run for run in baseline.runs}
+    stale = [m.run for m in own.values() if m.steps.get("from_cache") and m.run not in kept]
+    if stale:
+        raise PrivauditError(
+            f"runs of the candidate that took steps from the cache: {', '.join(stale)}",
+            "on the baseline's seeds these may be steps of the baseline, found again although "
+            "something changed that the cache does not see",
+            f"{again}, which trains anew",
+        )
     first = tuple(splits)[: len(shared)]
     if shared != first:
         lost = [run.run for run in baseline.runs if run.seed in first and run.seed not in own]

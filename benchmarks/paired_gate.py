@@ -13,7 +13,7 @@ few_shadow_lira), on the same split and with shadow models of the same patients:
 - `reseeded`: as `before`, but every training, of shadow models too, draws other random numbers (and
   so other patients to stop by): the hardest thing to call unchanged.
 
-The last two are made for the first `--full` seeds. With --runs, finished steps are kept there.
+The last two are made for the first `--full` seeds. With --runs, the runs are kept there.
 
 The gate is `[[regression]] membership.auc, margin 0.02` and nothing else, over four seeds. Printed:
 how many gates were green and red, of seeds that no other gate has and of any four; the same where
@@ -93,7 +93,10 @@ def audit(kind: str, seed: int, data: Path, out: Path) -> tuple[Audit, float]:
     began = time.perf_counter()
     wanted = asked(kind, seed)
     with account(out, wanted.command) as witness:
-        finished = run(wanted, out=out, data=data, workers=1, witness=witness)
+        # As `--like` does, candidates take nothing from the cache.
+        finished = run(
+            wanted, out=out, data=data, workers=1, witness=witness, fresh=kind != "before"
+        )
         witness.finish(finished.folder, finished.code)
     return slim(finished.audit), time.perf_counter() - began
 

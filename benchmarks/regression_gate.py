@@ -129,8 +129,8 @@ def gates(name: str, readings: list[Reading], tries: int, rng: np.random.Generat
 
 def paired(tries: int, rng: np.random.Generator) -> bool:
     """What pairs change: shares of gates that are undecided on an unchanged model, and that find
-    twice the margin. Seeds move an AUC by .021 to .038; differences inside a pair by .006 after a
-    change without consequence, by .025 where every training draws other numbers
+    twice the margin. Seeds move an AUC by .021 to .038; differences inside a pair by .004 to .011
+    after a change without consequence, by .025 where every training draws other numbers
     (`benchmarks/paired_gate.py`); shared AUCs are rounded to .005."""
     print(
         f"\n{'seeds':>8}{'inside':>8}{'pairs':>7}{'':>4}{'unpaired ?':>12}{'paired ?':>10}"

@@ -129,15 +129,16 @@ def gates(name: str, readings: list[Reading], tries: int, rng: np.random.Generat
 
 def paired(tries: int, rng: np.random.Generator) -> bool:
     """What pairs change: shares of gates that are undecided on an unchanged model, and that find
-    twice the margin. Seeds move an AUC by .021 to .038, differences inside a pair by .008 to .012;
-    shared AUCs are rounded to .005."""
+    twice the margin. Seeds move an AUC by .021 to .038; differences inside a pair by .004 to .011
+    after a change without consequence, by .025 where every training draws other numbers
+    (`benchmarks/paired_gate.py`); shared AUCs are rounded to .005."""
     print(
         f"\n{'seeds':>8}{'inside':>8}{'pairs':>7}{'':>4}{'unpaired ?':>12}{'paired ?':>10}"
         f"{'found, unpaired':>17}{'found, paired':>15}{'false block':>13}"
     )
     whole = True
-    for spread in (0.021, 0.029, 0.038):
-        for inside in (0.008, 0.010, 0.012):
+    for spread in (0.021, 0.038):
+        for inside in (0.006, 0.008, 0.010, 0.025):
             for count in (4, 5):
                 hits, names = np.zeros(5), tuple(map(str, range(count)))
                 for _ in range(tries):
@@ -157,7 +158,9 @@ def paired(tries: int, rng: np.random.Generator) -> bool:
                                 hits[place] += lower <= MARGIN < upper
                                 hits[4] += place == 1 and lower > MARGIN
                 shares = hits / tries
-                whole &= bool(shares[1] < 0.15 and shares[3] > 0.85 and shares[4] < 0.005)
+                whole &= bool(shares[4] < 0.02)
+                if inside <= 0.010 and count == 5:
+                    whole &= bool(shares[1] < 0.07 and shares[3] > 0.94)
                 print(
                     f"{spread:>8}{inside:>8}{count:>7}{'':>4}{shares[0]:>12.1%}{shares[1]:>10.1%}"
                     f"{shares[2]:>17.1%}{shares[3]:>15.1%}{shares[4]:>13.2%}"

@@ -87,11 +87,12 @@ def audit_once(
     baseline: Baseline | None = None,
     candidates: Sequence[Audit] = (),
     expect: Callable[[str, str], None] | None = None,
+    fresh: bool = False,
 ) -> Ended:
     """Run one audit and write its report, its verdicts and its evidence.
 
     baseline, candidates: what regressions are measured against, and earlier runs of what is judged.
-    expect: as `privaudit.engine.run.run` takes it.
+    expect, fresh: as `privaudit.engine.run.run` takes them.
     """
     from privaudit import report
     from privaudit.commands._progress import listener
@@ -125,6 +126,7 @@ def audit_once(
             witness=witness,
             allow_near_cohort=allow_near_cohort,
             expect=expect,
+            fresh=fresh,
         )
         code = judged[0].code if judged else finished.code
         witness.finish(finished.folder, code)

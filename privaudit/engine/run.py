@@ -105,6 +105,7 @@ def run(
     key: bytes | None = None,
     allow_near_cohort: bool = False,
     expect: Callable[[str, str], None] | None = None,
+    fresh: bool = False,
 ) -> Finished:
     """Audit every subject of the request and write the run folder under `out`.
 
@@ -115,7 +116,8 @@ def run(
     the folder's own by default. allow_near_cohort: work also where the cohort differs by fewer than
     10 patients from that of an earlier audit under `out`, and then write nothing to be shared.
     expect: called with the commitments to the data and the split before anything is trained, and
-    raises where they are not those wanted. Ctrl-C or a kill loses only the
+    raises where they are not those wanted. fresh: take nothing from the cache of finished steps
+    and leave nothing there. Otherwise Ctrl-C or a kill loses only the
     steps in progress: the same request and `out` finds the finished ones again.
 
     Raises:
@@ -165,7 +167,8 @@ def run(
         seen = (data_name, split_name, attempts)
     with hold(folder.restricted / TABLES) as place:
         tables = Store(str(place))
-        store = Store(str(restricted / "store"), derive_seal_key(key))
+        kept = place / "store" if fresh else restricted / "store"
+        store = Store(str(kept), derive_seal_key(key))
         bench = prepare_bench(request, split, store, tables, supplied=prepared.split is not None)
         work = Work(
             request,

@@ -24,7 +24,7 @@ from privaudit.policy import alike
 from privaudit.policy.change import FEWEST, Change
 from privaudit.policy.metrics import find_metric, findings, named_settings, readings
 from privaudit.policy.rules import Regression
-from privaudit.results import Audit, Estimate
+from privaudit.results import Audit, Estimate, Manifest
 from privaudit.verdicts import State, Verdict
 
 if TYPE_CHECKING:
@@ -124,16 +124,26 @@ def _find_pairs(runs: Sequence[Audit], baseline: Baseline) -> tuple[str, ...]:
 
     Raises:
         PrivauditError: Two runs of the candidate have one seed, some share one with the baseline
-            and others do not, one has another split than its pair, or the seeds are not the first
-            ones of the baseline: whoever may choose among pairs can choose those that look well.
+            and others do not, one has another split than its pair or took steps from the cache, or
+            the seeds are not the first ones of the baseline: whoever may choose among pairs can
+            choose those that look well.
     """
     _check_seeds(runs)
     splits = {run.seed: run.split for run in baseline.runs if run.seed}
     own = {audit.manifest.seed_commitment: audit.manifest for audit in runs}
     shared = tuple(seed for seed in splits if seed in own)
+    again = "make the candidate's runs with `privaudit run TASK --like BASELINE`"
+    kept = {run.run for run in baseline.runs}
+    stale = [m.run for m in (own[seed] for seed in shared) if _is_cached(m) and m.run not in kept]
+    if stale:
+        raise PrivauditError(
+            f"runs of the candidate that took steps from the cache: {', '.join(stale)}",
+            "on the baseline's seeds these may be steps of the baseline, found again although "
+            "something changed that the cache does not see",
+            f"{again}, which trains anew",
+        )
     if not shared or not all(splits[seed] for seed in shared):
         return ()
-    again = "make the candidate's runs with `privaudit run TASK --like BASELINE`"
     alone = [made.run for seed, made in own.items() if seed not in splits]
     if alone:
         raise PrivauditError(
@@ -160,6 +170,10 @@ def _find_pairs(runs: Sequence[Audit], baseline: Baseline) -> tuple[str, ...]:
             again,
         )
     return shared
+
+
+def _is_cached(made: Manifest) -> bool:
+    return bool(made.steps.get("from_cache"))
 
 
 def _half(estimate: Estimate) -> float:

@@ -127,6 +127,11 @@ def test_mixed_missing_or_foreign_pairs_are_refused() -> None:
         gate(base, [one for one in runs(0, 0, 0, 0) if one.manifest.run != "run-1"])
     with pytest.raises(PrivauditError, match="same seed as one of the baseline and another split"):
         gate(base, [*runs(0, 0), run(2, [found("lira", 0.6)], split=9)])
+    cached = runs(0, 0, 0)
+    steps = {"made": 1, "from_cache": 9}
+    cached[1] = replace(cached[1], manifest=replace(cached[1].manifest, steps=steps, run="again"))
+    with pytest.raises(PrivauditError, match="took steps from the cache: again"):
+        gate(base, cached)
     # The first ones in their order are enough.
     assert gate(base, runs(0, 0, 0)).code == 0
 

@@ -129,7 +129,7 @@ def gates(name: str, readings: list[Reading], tries: int, rng: np.random.Generat
 
 def paired(tries: int, rng: np.random.Generator) -> bool:
     """What pairs change: shares of gates that are undecided on an unchanged model, and that find
-    twice the margin. Seeds move an AUC by .021 to .038; differences inside a pair by .004 to .011
+    twice the margin. Seeds move an AUC by .021 to .038; differences inside a pair by .006 to .014
     after a change without consequence, by .025 where every training draws other numbers
     (`benchmarks/paired_gate.py`); shared AUCs are rounded to .005."""
     print(

@@ -23,9 +23,9 @@ from privaudit.policy.simulate_draw import SHARED, TWICE, Leak, truth
 from privaudit.results import Audit, Estimate, Finding, Outcome, Subject
 from privaudit.stats.rates import quantile
 
-DIFFER = 1.0
+DIFFER = 1.4
 """Standard deviation of the differences inside pairs, in errors of one run. Boosted trees on
-Challenge 2012 (`benchmarks/paired_gate.py`): .9 to 1.1 after a change without consequence, 2.4
+Challenge 2012 (`benchmarks/paired_gate.py`): 1.3 to 1.4 after a change without consequence, 2.4
 where every training draws other random numbers, which no pair needs to."""
 
 KEY = "hmac-sha256:000000000000:"

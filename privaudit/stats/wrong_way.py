@@ -13,7 +13,8 @@ from privaudit.results import Finding, Subject
 from privaudit.stats import onesided
 
 LEVEL = 0.001
-"""The chance of a false alarm, over all attacks on one subject together (Bonferroni)."""
+"""The chance of a false alarm of each attack, whatever else was tried: were it shared out over the
+attacks, one more of them could turn the alarm off."""
 
 BELOW_CONTROL = 0.02
 """A success that is surely lower than the control's, but by less than this, is no exchange."""
@@ -51,9 +52,9 @@ def find_below_half(subject: Subject) -> tuple[BelowHalf, ...]:
     found = []
     for attack, estimate in stated:
         bounds = onesided.bounds(estimate)
-        upper = None if bounds is None else bounds.upper(LEVEL / len(stated))
+        upper = None if bounds is None else bounds.upper(LEVEL)
         if upper is not None and upper < 0.5 and estimate.value is not None:
-            found.append(BelowHalf(attack, estimate.value, upper, 1 - LEVEL / len(stated)))
+            found.append(BelowHalf(attack, estimate.value, upper, 1 - LEVEL))
     return tuple(found)
 
 
@@ -76,8 +77,7 @@ def find_below_control(subject: Subject) -> tuple[str, ...]:
         and not (estimate.metric.at is not None and estimate.metric.at.counterfactual)
         and (bounds := onesided.bounds(estimate)) is not None
     ]
-    level = LEVEL / max(1, len(stated))
-    below = [name for name, bounds in stated if (bounds.upper(level) or 0.0) < -BELOW_CONTROL]
+    below = [name for name, bounds in stated if (bounds.upper(LEVEL) or 0.0) < -BELOW_CONTROL]
     return tuple(dict.fromkeys(below))
 
 

@@ -33,7 +33,7 @@ NO_COUNTS = frozenset(
         *("column", "columns", "constant", "control", "count", "differing", "error", "expires"),
         *("family", "fix", "gap", "greatest", "group", "held_out_high", "held_out_low"),
         *("held_out_refit", "hidden", "high", "identifier", "included", "kind", "kinds"),
-        *("known", "run"),
+        *("above", "known", "run", "strongest"),
         *("lacking", "learner", "least", "level", "levels", "library", "lift", "limit", "listed"),
         *("low", "mean", "measured", "members_high"),
         *(

@@ -88,6 +88,7 @@ def judge_reading(model: Model, some: Records, layout: Layout | None = None) -> 
 
 def ask_by(model: Any, layout: Layout | None, some: Records) -> np.ndarray:
     """(n, classes) a model's answers where the table is laid out in another way."""
+    model = model.asking_once() if hasattr(model, "asking_once") else model
     if layout is not None:
         own = find_layout(model)
         layout = layout if type(own) is Layout else replace(own, places=layout.places)

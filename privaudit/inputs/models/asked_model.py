@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 
@@ -117,6 +118,7 @@ class _Asked:
     def __init__(self, file: ModelFile, binding: Binding) -> None:
         self.file, self.binding = file, binding
         self.own_reads: Frame | Layout | None = None
+        self.compares = True
 
     def _ask(self, of: str, records: Records, *, with_outcome: bool = False) -> np.ndarray:
         child = get_child(self.file)
@@ -143,7 +145,7 @@ class _Asked:
 
     def _ask_twice(self, ask: Callable[[Records], np.ndarray], records: Records) -> np.ndarray:
         """The answers, compared with others of the same records: see `_compare_again`."""
-        if not len(records):
+        if not len(records) or not self.compares:
             return ask(records)
         asked = _ASKED.setdefault(self.file.key, set())
         digest = hashlib.sha256(np.ascontiguousarray(records.X).tobytes()).digest()
@@ -151,6 +153,13 @@ class _Asked:
             return _compare_again(ask, records, LATER_ALONE, LATER_TOGETHER)
         found = _compare_again(ask, records, ALONE, TOGETHER)
         asked.add(digest)
+        return found
+
+    def asking_once(self) -> Self:
+        """The same model without the comparison, for questions about how a table is read: the
+        answers that numbers are made of are compared all the same."""
+        found = copy.copy(self)
+        found.compares = False
         return found
 
     def count_cells(self, records: Records) -> dict[str, int]:

@@ -316,13 +316,13 @@ def word_reason(v: Verdict, label: Label = str) -> str:
         text = more["epsilon_crosses"]
     others = p.get("others", ())
     if isinstance(others, tuple) and len(others) > 1:
-        text += more["highest"] if code in HIGHEST else more["surest"]
+        text += f" {more['highest'] if code in HIGHEST else more['surest']}"
     if code in HIGHEST and p["weak"]:
-        text += more["left_aside"]
+        text += f" {more['left_aside']}"
     if code is ReasonCode.EXCEEDS_BOUND and not p["listed"]:
-        text += more["unlisted"]
+        text += f" {more['unlisted']}"
     if code is ReasonCode.CLASS_NOT_TESTED and p["attacks"]:
-        text = f"{text.rstrip('.')}{more['only']}."
+        text = f"{text.rstrip('.')} {more['only']}."
     text = text.format(
         lower=_amount(v, v.lower),
         upper=_amount(v, v.upper),

@@ -187,7 +187,9 @@ def _control(cell: Cell, audit: Audit) -> ReasonCode | None:
     """
     attack = cell.reading.attack
     if not attack:
-        return None
+        # Copies are counted by no attack, but set against a control as attacks are.
+        shifted = cell.known.family == "synthetic" and audit.data.distribution_shift is not None
+        return ReasonCode.DISTRIBUTION_SHIFTED if shifted else None
     own = [c for c in cell.subject.controls if c.attack == attack]
     null = [control for control in own if control.kind == "negative"]
     planted = [control for control in own if control.kind == "positive"]

@@ -18,6 +18,7 @@ from privaudit.inputs.check_alike import (
     refuse_respelled_patients,
     refuse_unlike,
 )
+from privaudit.inputs.check_copies import refuse_copies
 from privaudit.inputs.checks import measure_shift
 from privaudit.inputs.copied_cells import refuse_copied_cells
 from privaudit.inputs.fit_guesses import read_fitted_schema
@@ -301,6 +302,8 @@ def prepare_tables(
         patient = patient + (int(real.patient.max()) + 1 - min(0, int(patient.min())))
     control = replace(control, patient=patient)
     split = Split(*rare_joined((real, control.take(~owned), control.take(owned))))
+    if by_patient:
+        refuse_copies(split)
     texts.append(
         f"{REFERENCE_SHARE:.0%} of the control's patients, drawn at random, are what the attacker "
         "owns; the others are the non-members with whom members are compared"

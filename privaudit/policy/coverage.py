@@ -32,6 +32,9 @@ CLASSES: tuple[Family, ...] = (
 BY_DATA = (ReasonCode.NO_SENSITIVE_COLUMN, ReasonCode.NO_CHANGEABLE_NUMBER)
 """Why the data leave nothing for a class of attack to try."""
 
+AT_RISK = "membership.patients_at_risk"
+"""A limit on who is found almost surely, which says nothing of how well everybody is told apart."""
+
 
 def as_received(policy: Policy, audit: Audit, subject: Subject) -> Subject:
     """The subject as receivers of the policy's kind of release hold it.
@@ -129,7 +132,8 @@ def judge_coverage(
         if not REQUIRED_ACCESS[family] & access:
             continue
         left = _left_out(policy, family, subject.name)
-        looked = {c.reading.attack for c in cells if c.known.family == family} | set(compared)
+        own = (c for c in cells if c.known.family == family and c.known.name != AT_RISK)
+        looked = {c.reading.attack for c in own} | set(compared)
         if any(c.rule.metric in COPIES for c in cells):
             looked.add("copies")
         for gap in _gaps(family, subject, access, looked):

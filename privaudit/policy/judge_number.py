@@ -38,6 +38,10 @@ VOIDING = (
 """Why no value of an attack means what it should; one that is corrected by a null means something
 still where it is high."""
 
+MOST_ALLOWED = 0.5
+"""Most that a limit may be of what an attack could gain at all, for keeping to it to say
+anything."""
+
 
 @dataclass
 class Cell:
@@ -187,7 +191,9 @@ def _control(cell: Cell, audit: Audit) -> ReasonCode | None:
     """
     attack = cell.reading.attack
     if not attack:
-        return None
+        # Copies are counted by no attack, but set against a control as attacks are.
+        shifted = cell.known.family == "synthetic" and audit.data.distribution_shift is not None
+        return ReasonCode.DISTRIBUTION_SHIFTED if shifted else None
     own = [c for c in cell.subject.controls if c.attack == attack]
     null = [control for control in own if control.kind == "negative"]
     planted = [control for control in own if control.kind == "positive"]
@@ -362,12 +368,12 @@ def _set_state(policy: Policy, cell: Cell, alpha: float) -> None:
 
 
 def find_ceiling(cell: Cell) -> float | None:
-    """The most by which an attack could exceed its control or a guess, where even that keeps to the
-    limit: a rule that no leak can break is not kept by any release."""
+    """The most by which an attack could exceed its control or a guess, where the limit is more than
+    half of it: a release that gives most of a rare value away would keep to such a rule."""
     if cell.reading.beside is None or cell.at_least:
         return None
     ceiling = 1 - cell.reading.beside
-    return ceiling if ceiling <= cell.limit + 1e-9 else None
+    return ceiling if MOST_ALLOWED * ceiling <= cell.limit + 1e-9 else None
 
 
 def _is_void(cell: Cell) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from membership_lab import Forest, fitted, game, halves, table
 
 from privaudit.attacks.membership.patient_risk import PatientRisk, pair_up
@@ -22,7 +23,7 @@ def test_one_record_of_a_patient_is_found_among_others_that_hide_it() -> None:
     leaking = (patient < 60) & (np.arange(1200) % 4 == 0)
     signal += np.where(included & leaking, 6.0, 0.0)
     signal[:, (patient < 60) & ~leaking] *= 0.5
-    pairs = pair_up(signal, included, patient, rng)
+    pairs = pair_up(signal, included, patient, np.zeros(len(patient), int), rng)
     assert pairs.moved.shape == (2, 16, 300)
     wins = Wins.of(pairs.moved, pairs.first, pairs.coins)
     named = false_discovery(wins.p_values(0.5)) <= 0.05
@@ -35,7 +36,8 @@ def test_refits_that_all_share_a_shift_are_centred() -> None:
     rng = np.random.default_rng(1)
     included = halves(400, 16, rng)
     signal = rng.normal(size=(16, 1)) * 50.0 + np.where(included, 1.0, 0.0)
-    pairs = pair_up(signal + 0.01 * rng.normal(size=(16, 400)), included, np.arange(400), rng)
+    signal = signal + 0.01 * rng.normal(size=(16, 400))
+    pairs = pair_up(signal, included, np.arange(400), np.zeros(400, int), rng)
     won = (pairs.moved[0] > 0.0) == pairs.first
     assert won.mean() > 0.99
 
@@ -43,7 +45,7 @@ def test_refits_that_all_share_a_shift_are_centred() -> None:
 def test_halves_that_are_no_complements_are_no_pairs() -> None:
     rng = np.random.default_rng(2)
     included = rng.random((16, 100)) < 0.5
-    pairs = pair_up(rng.normal(size=(16, 100)), included, np.arange(100), rng)
+    pairs = pair_up(rng.normal(size=(16, 100)), included, np.arange(100), np.zeros(100, int), rng)
     assert pairs.first.shape == (0, 100)
 
 
@@ -79,3 +81,29 @@ def test_a_memorising_model_puts_most_patients_at_risk() -> None:
     assert pairs is not None
     wins = Wins.of(pairs.moved, pairs.first, pairs.coins)
     assert (wins.counts[0] >= 6).mean() > 0.9
+
+
+@pytest.mark.parametrize("wandering", ["odds", "sureness"])
+def test_patients_of_a_rare_outcome_are_found_where_trainings_differ_in_common(
+    wandering: str,
+) -> None:
+    rng = np.random.default_rng(4)
+    n, pairs = 600, 32
+    outcome = (np.arange(n) % 12 == 0).astype(int)
+    half = np.array([rng.permutation(np.arange(n) % 2 == 0) for _ in range(pairs)])
+    included = np.stack([half, ~half], axis=1).reshape(2 * pairs, n)
+    odds = rng.normal(size=n) - 3.0 * (outcome == 0) + 0.1 * rng.normal(size=(2 * pairs, n))
+    if wandering == "odds":
+        odds = odds + 1.5 * rng.normal(size=(2 * pairs, 1))
+    else:
+        odds = odds * np.exp(0.5 * rng.normal(size=(2 * pairs, 1)))
+    signal = np.where(outcome == 1, odds + 0.8 * included, -odds)
+    found = pair_up(signal, included, np.arange(n), outcome, rng)
+    told = ((found.moved[0] > 0) == found.first).mean(axis=0)
+    assert told[outcome == 1].mean() > 0.75
+    assert told[outcome == 0].mean() == pytest.approx(0.5, abs=0.02)
+    # Answers that know of nobody stay a fair coin.
+    found = pair_up(np.where(outcome == 1, odds, -odds), included, np.arange(n), outcome, rng)
+    told = ((found.moved[0] > 0) == found.first).mean(axis=0)
+    assert told.mean() == pytest.approx(0.5, abs=0.02)
+    assert told[outcome == 1].mean() == pytest.approx(0.5, abs=0.05)

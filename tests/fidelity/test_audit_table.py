@@ -160,6 +160,15 @@ def test_patients_on_both_sides_are_counted(
     )
 
 
+def test_patients_of_the_table_under_other_numbers_are_no_control(
+    tables: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real, control = people(300, 1), people(300, 2, 300)
+    again = real[:90].assign(subject_id=range(5000, 5090))
+    pd.concat([control[90:], again]).to_csv(tables / "control.csv", index=False)
+    assert "exact copies of members' records" in refused(capsys, tables, *USUAL)
+
+
 def _schema(folder: Path) -> Path:
     path = folder / "schema.toml"
     names = ("age", "lactate", "heart_rate")

@@ -627,6 +627,19 @@ def test_limits_on_a_synthetic_table() -> None:
     ]
 
 
+@pytest.mark.parametrize("copies", [0.002, 0.1])
+def test_copies_are_counted_against_people_like_those_of_the_table(copies: float) -> None:
+    rules = policy(Limit("copies", "synthetic.near_copies", 0.01))
+    params = {"auc": 0.9, "low": 0.8, "high": 0.95, "confidence": 0.999, "columns": ("age",)}
+    shift = Caveat(CaveatCode.DISTRIBUTION_SHIFT, "warning", params)
+    fair = synthetic(copies, 0.01)
+    apart = replace(fair, data=replace(fair.data, distribution_shift=shift))
+    assert ruled(fair, rules).verdicts[0].state in ("WITHIN", "EXCEEDS")
+    found = ruled(apart, rules).verdicts[0]
+    assert found.state == "INCONCLUSIVE"
+    assert found.reason == Reason(ReasonCode.DISTRIBUTION_SHIFTED)
+
+
 def test_why_an_attack_gave_no_number_is_stated() -> None:
     params = {"what": "no sensitive column", "because": "none is marked", "fix": "mark one"}
     why = Reason(ReasonCode.REFUSED, params)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from policy_lab import DAY, audit, member, number, policy, subject
@@ -81,3 +83,17 @@ def test_bounds_are_those_of_their_levels_and_never_drawn_from_the_value() -> No
     assert known.upper(0.04) == stated[0.025] == pytest.approx(found.high)
     assert known.upper(1e-5) is None
     assert [b for _, b in found.bound.levels] == sorted(b for _, b in found.bound.levels)
+
+
+def test_a_limit_on_patients_at_risk_leaves_open_how_well_all_are_told_apart() -> None:
+    found = member("patient_risk", number("auc", 0.7), *estimates(0.0, 32))
+    exact = audit(subject(outcomes=[found]))
+    alone = replace(policy(Limit("one", LIMIT, 0.1)), left_out=())
+    judged = judge(alone, exact, today=DAY)
+    assert [v.state for v in judged.verdicts if v.rule == "one"] == ["WITHIN"]
+    gaps = [v for v in judged.verdicts if v.kind == "coverage" and v.metric == "membership"]
+    assert ReasonCode.CLASS_NOT_LIMITED in [v.reason.code for v in gaps]
+    assert judged.state == "INCONCLUSIVE"
+    both = replace(alone, limits=(*alone.limits, Limit("two", "membership.auc", 0.9)))
+    gaps = [v for v in judge(both, exact, today=DAY).verdicts if v.metric == "membership"]
+    assert ReasonCode.CLASS_NOT_LIMITED not in [v.reason.code for v in gaps]

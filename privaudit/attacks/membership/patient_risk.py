@@ -11,6 +11,9 @@ from privaudit.attacks._empirical_bayes import Sums, fit
 from privaudit.attacks._membership import Bank, ShadowAttack, cut
 from privaudit.contracts import Fitted, Pairs, Scores, Target
 
+MOST_LEVELS, FEWEST_ALIKE = 10, 20
+"""Levels of sureness at most, and patients in each at least, among whom a common shift is read."""
+
 
 @dataclass(frozen=True)
 class PatientRisk(ShadowAttack):
@@ -45,7 +48,9 @@ class PatientRisk(ShadowAttack):
         if target.split.audit.outcome_kind != "class":
             # Of a number, that a residual is nearer to 0; of a margin, that it is larger.
             signal = bank.log_likelihood(bank.shadows)
-        pairs = pair_up(signal, bank.included, target.split.audit.patient, rng)
+        audit = target.split.audit
+        outcome = audit.y if audit.outcome_kind == "class" else np.zeros(len(audit), dtype=np.int64)
+        pairs = pair_up(signal, bank.included, audit.patient, outcome, rng)
         return replace(scores, pairs=pairs)
 
 
@@ -64,17 +69,19 @@ def pair_up(
     signal: np.ndarray,
     included: np.ndarray,
     patient: np.ndarray,
+    outcome: np.ndarray,
     rng: np.random.Generator,
 ) -> Pairs:
     """What the complementary refits say of every patient.
 
-    A patient of several records is read in two ways: by the sum over them, and by the one record
-    that moved most.
+    What moved patients alike is taken away first. A patient of several records is read in two ways:
+    by the sum over them, and by the one record that moved most.
 
     Args:
         signal: (k, n) how sure each refit is of each record; refits 2j and 2j + 1 are a pair.
         included: (k, n) bool, which records each was trained on.
         patient: (n,) whose records they are.
+        outcome: (n,) int64, the class that was recorded; all the same where it is none.
         rng: Breaks ties.
     """
     ids, at, code = np.unique(patient, return_index=True, return_inverse=True)
@@ -82,15 +89,56 @@ def pair_up(
     if len(included) % 2 or not np.array_equal(first, ~included[1::2]):
         none = np.zeros((1, 0, len(ids)), dtype=bool)
         return Pairs(ids, none[0], none.astype(np.float32), none)
-    apart = (signal[0::2] - signal[1::2]).astype(np.float64)
+    one, other = signal[0::2].astype(np.float64), signal[1::2].astype(np.float64)
+    apart = _centre(one - other, one + other, code, outcome)
     ways = [_add(apart, code, len(ids))]
     if len(ids) < len(patient):
-        ways.append(_largest(apart - np.median(apart, axis=1, keepdims=True), code, at))
+        ways.append(_largest(apart, code, at))
     moved = np.array(
         [way - np.median(way, axis=1, keepdims=True) for way in ways], dtype=np.float32
     )
     coins = rng.random(moved.shape) < 0.5
     return Pairs(ids, first[:, at], moved, coins)
+
+
+def _centre(
+    apart: np.ndarray, level: np.ndarray, code: np.ndarray, outcome: np.ndarray
+) -> np.ndarray:
+    """(pairs, n) by how much the first refit is surer, less what it is of patients alike.
+
+    A refit that thinks one outcome likelier, or is surer of everything, moves patients by their
+    outcome and by how sure models are of them, and would hide what moves one patient. Neither the
+    mean of a pair's answers nor what is taken away knows which refit saw whom, so that without a
+    leak the sign stays a fair coin. A patient's records of one outcome count once.
+
+    Args:
+        apart: (pairs, n) differences of the two refits' answers.
+        level: (pairs, n) sums of them.
+        code: (n,) the patient of each record.
+        outcome: (n,) the outcome of each record.
+    """
+    kinds, unit = np.unique(np.column_stack([code, outcome]), axis=0, return_inverse=True)
+    unit = unit.ravel()
+    size = np.bincount(unit)
+    moved, sure = (_add(part, unit, len(size)) / size for part in (apart, level))
+    shift = np.repeat(np.median(moved, axis=1, keepdims=True), len(size), axis=1)
+    for value in np.unique(kinds[:, 1]):
+        own = np.flatnonzero(kinds[:, 1] == value)
+        parts = min(MOST_LEVELS, len(own) // FEWEST_ALIKE)
+        if not parts:
+            continue
+        for pair in range(len(moved)):
+            ordered = own[np.argsort(sure[pair, own], kind="stable")]
+            for alike in np.array_split(ordered, parts):
+                shift[pair, alike] = _middle(moved[pair, alike])
+    return np.asarray(apart - shift[:, unit])
+
+
+def _middle(values: np.ndarray) -> float:
+    """Mean with the outer tenths moved to where they begin: few of them move it little, and where
+    the two halves lie far apart it lies between them, as a median would not."""
+    low, high = np.quantile(values, [0.1, 0.9])
+    return float(np.clip(values, low, high).mean())
 
 
 def _add(apart: np.ndarray, code: np.ndarray, count: int) -> np.ndarray:

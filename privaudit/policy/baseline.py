@@ -227,9 +227,13 @@ def _names(audits: Sequence[Audit]) -> tuple[str, ...]:
 
 def _run(audit: Audit) -> Run:
     made = audit.manifest
-    sha256 = hashlib.sha256(to_json(audit).encode()).hexdigest()
-    about = (made.run, made.created, made.seed_commitment, sha256, numbers(audit))
+    about = (made.run, made.created, made.seed_commitment, digest_of(audit), numbers(audit))
     return Run(*about, made.split_fingerprint)
+
+
+def digest_of(audit: Audit) -> str:
+    """sha256 of an audit's document, by which a run of the baseline is known again."""
+    return hashlib.sha256(to_json(audit).encode()).hexdigest()
 
 
 def numbers(audit: Audit) -> tuple[Number, ...]:

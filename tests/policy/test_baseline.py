@@ -29,10 +29,12 @@ RULE = Regression("no-worse", "membership.tpr", 0.02, fpr=0.01)
 
 
 def runs(values: list[float], start: int = 0, **more: Any) -> list[Audit]:
+    more = {"created": "2026-01-03T00:00:00+00:00", **more}
     return [audit(start + i, tpr=value, **more) for i, value in enumerate(values)]
 
 
 def made(values: list[float] | None = None, **more: Any) -> baseline.Baseline:
+    more = {"created": "2026-01-01T00:00:00+00:00", **more}
     audits = runs(values or [0.050, 0.052, 0.048, 0.051, 0.049], **more)
     return baseline.create(audits, who="R. Officer", when=WHEN, reason="first release")
 

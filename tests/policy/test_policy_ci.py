@@ -100,7 +100,7 @@ def test_the_policy_in_the_documents_is_one() -> None:
     (whole,) = re.findall(r"```toml\n(.*?)```", text, re.S)
     made = parse(whole.encode())
     assert (len(made.limits), len(made.guards), len(made.regressions), len(made.waivers)) == (
-        2,
+        3,
         1,
         1,
         1,

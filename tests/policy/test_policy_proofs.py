@@ -17,7 +17,7 @@ from privaudit.policy.rules import Exemption, Guard, Limit, Policy, Statistics
 from privaudit.report.formats.shared import weigh
 from privaudit.report.judged import count_broken, get_decisive, get_standing
 from privaudit.report.wording.verdicts import explain_verdict, word_finding
-from privaudit.results import Audit, Estimate, Finding, Subject
+from privaudit.results import Audit, ClaimText, Estimate, Finding, Subject
 from privaudit.verdicts import Verdict, Verdicts, from_json, to_json
 
 STEINKE = Bound(BoundMethod.STEINKE, delta=0.0, tried=10, made=78, right=78, assigned=2495)
@@ -169,3 +169,16 @@ def test_what_rounding_takes_off_a_proof_is_not_within() -> None:
     assert of_proof(ruled(coarsen(made), higher)).state == "NOT REFUTED"
     open_data = replace(made, manifest=replace(made.manifest, exact_counts=True))
     assert of_proof(ruled(coarsen(open_data), limit)).state == "REFUTED"
+
+
+def test_a_small_delta_says_nothing_of_a_risk() -> None:
+    """A claim of epsilon 500 at a small delta, and no attack that proves more than 3."""
+    claim = ClaimText(500.0, 1e-9, "patient", "add-remove", ("ANSWERS",), "stated")
+    made = audit(replace(subject(outcomes=[proof(2.5)]), claim=claim))
+    found = ruled(made, policy(EPSILON, Limit("delta", "epsilon.delta", 1e-5)))
+    states = {v.metric: v.state for v in found.verdicts}
+    assert states == {"epsilon.lower_bound": "NOT REFUTED", "epsilon.delta": "WITHIN"}
+    assert (found.state, found.code, found.unshown) == ("INCONCLUSIVE", 3, ("model",))
+    small = replace(claim, epsilon=2.9)
+    made = audit(replace(subject(outcomes=[proof(2.5)]), claim=small))
+    assert ruled(made, policy(EPSILON, Limit("claim", "epsilon.claimed", 3.0))).code == 0

@@ -204,9 +204,29 @@ def show(file: Path, as_json: bool) -> None:
 
 
 def _read(runs: Sequence[Path]) -> list[Audit]:
-    from privaudit.engine.folder import read
+    """The audits of finished runs, none of which was changed since or failed."""
+    from privaudit.engine.folder import find, read
+    from privaudit.engine.run import exit_code
+    from privaudit.errors import PrivauditError
+    from privaudit.evidence.gate import check_gate
 
-    return [read(run) for run in runs]
+    audits = []
+    for run in runs:
+        faults, _ = check_gate(run, find(run), unsealed=False)
+        if faults:
+            raise PrivauditError(
+                f"the run {run.name}, whose evidence does not hold: {faults[0]}",
+                "a baseline of numbers that were made larger lets every candidate pass",
+                "take the run from where it was made, or run the audit again",
+            )
+        audits.append(read(run))
+        if exit_code(audits[-1]) == 5:
+            raise PrivauditError(
+                f"the run {run.name}, which failed",
+                "nothing can be accepted of an audit that is broken",
+                "see the summary of its report, mend it and run it again",
+            )
+    return audits
 
 
 def _who(by: str | None) -> str:

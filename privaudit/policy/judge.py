@@ -242,14 +242,19 @@ def find_unshown(verdicts: Sequence[Verdict]) -> tuple[str, ...]:
     shown = {
         v.subject for v in found if (v.state == "WITHIN" or v.waiver is not None) and _is_of_risk(v)
     }
-    bare = (v.subject for v in found if v.state == "NOT REFUTED")
+    bare = (v.subject for v in found if v.state == "NOT REFUTED" or _is_proof_compared(v))
     return tuple(dict.fromkeys(name for name in bare if name not in shown))
 
 
 def _is_of_risk(one: Verdict) -> bool:
     metric = metrics.METRICS.get(one.metric)
     says = metric is not None and metric.kind != "use" and one.metric != "epsilon.delta"
-    return one.kind != "coverage" and says
+    return one.kind != "coverage" and says and not _is_proof_compared(one)
+
+
+def _is_proof_compared(one: Verdict) -> bool:
+    """Whether it is about what attacks prove before and after, which has no upper bound either."""
+    return one.kind == "regression" and one.metric == "epsilon.lower_bound"
 
 
 def _doubt(one: Verdict, code: ReasonCode) -> Verdict:

@@ -7,13 +7,15 @@ from dataclasses import replace
 from datetime import date
 
 import pytest
-from policy_lab import DAY, POOL, audit, controls, leave_out, member, number, policy, subject
+from policy_lab import DAY, POOL, TOML, audit, controls, leave_out, member, number, policy, subject
 
 from privaudit.disclosure.coarsen import coarsen
+from privaudit.errors import PrivauditError
 from privaudit.facts import Bound, BoundMethod, Metric, ReasonCode
-from privaudit.policy import judge
+from privaudit.policy import baseline, judge
+from privaudit.policy.file import parse
 from privaudit.policy.judge import overall
-from privaudit.policy.rules import Exemption, Guard, Limit, Policy, Statistics
+from privaudit.policy.rules import Exemption, Guard, Limit, Policy, Regression, Statistics
 from privaudit.report.formats.shared import weigh
 from privaudit.report.judged import count_broken, get_decisive, get_standing
 from privaudit.report.wording.verdicts import explain_verdict, word_finding
@@ -182,3 +184,32 @@ def test_a_small_delta_says_nothing_of_a_risk() -> None:
     small = replace(claim, epsilon=2.9)
     made = audit(replace(subject(outcomes=[proof(2.5)]), claim=small))
     assert ruled(made, policy(EPSILON, Limit("claim", "epsilon.claimed", 3.0))).code == 0
+
+
+def test_what_is_proved_before_and_after_passes_no_gate_by_itself() -> None:
+    """A candidate by which 20 patients could prove nothing is no better than one that leaks."""
+    rule = Regression("worse", "epsilon.lower_bound", 0.5, candidate_seeds=3)
+
+    def runs(day: int) -> list[Audit]:
+        made = [audit(subject(outcomes=[proof(0.0)])) for _ in range(4)]
+        return [
+            replace(
+                one,
+                manifest=replace(
+                    one.manifest,
+                    seed_commitment=f"sha256:{seed:064x}",
+                    records_fingerprint="hmac-sha256:0123456789ab:" + "7" * 64,
+                    created=f"2026-11-0{day}T00:00:00+00:00",
+                ),
+            )
+            for seed, one in enumerate(made)
+        ]
+
+    base = baseline.create(runs(1), who="w", when="2026-11-01", reason="r")
+    first, *others = runs(2)
+    for rules in ((rule,), (EPSILON, rule), (EPSILON, rule, USEFUL)):
+        found = judge(policy(*rules), first, baseline=base, candidates=others, today=DAY)
+        assert (found.state, found.code) == ("INCONCLUSIVE", 3)
+    text = TOML + '\n[[regression]]\nmetric = "epsilon.lower_bound"\nmargin = 0.5\n'
+    with pytest.raises(PrivauditError, match="no evidence that a candidate leaks no more"):
+        parse(text.encode())

@@ -22,7 +22,7 @@ import cattrs
 from cattrs.errors import BaseValidationError
 
 from privaudit.errors import PrivauditError
-from privaudit.facts import Metric
+from privaudit.facts import CaveatCode, Metric
 from privaudit.policy import alike
 from privaudit.policy.alike import Basis
 from privaudit.policy.metrics import find_metric, select_numbers
@@ -196,6 +196,18 @@ def _check_acceptable(audits: Sequence[Audit], reason: str) -> None:
     if not audits:
         raise PrivauditError(
             "a baseline of no run", f"it is made from runs, {SEEDS} or more", "name finished runs"
+        )
+    unshared = [
+        audit.manifest.run
+        for audit in audits
+        if any(caveat.code is CaveatCode.NEAR_COHORT for caveat in audit.caveats)
+    ]
+    if unshared:
+        raise PrivauditError(
+            f"runs that have nothing to be shared: {', '.join(unshared)}",
+            "a baseline holds their numbers, which give away by which patients their cohort "
+            "differs from that of an earlier audit",
+            "use the same cohort as before, or one that differs by 10 patients or more",
         )
     for audit in audits[1:]:
         one, other = alike.basis(audits[:1]), alike.basis([audit])

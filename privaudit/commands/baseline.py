@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from privaudit.commands._options import CLUSTER, NEAR_COHORT, TRAINING, option, with_options
+from privaudit.commands._options import CLUSTER, TRAINING, option, with_options
 
 if TYPE_CHECKING:
     from privaudit.policy.baseline import Baseline
@@ -21,7 +21,7 @@ PATH = click.Path(path_type=Path)
 MAKING = (
     *("seeds", "folder", "data", "profile", "jobs", "methods", "learners", "generators"),
     *("attacks", "settings", "window", "cohort", "as_known", "confidence", "exact_counts"),
-    *("allow_near_cohort", "cluster"),
+    "cluster",
 )
 """Options of `create` about runs that it makes."""
 RUNS = click.argument("runs", nargs=-1, required=True, type=PATH, metavar="RUN...")
@@ -67,7 +67,7 @@ _FOLDER = "Where the runs of TASK and finished steps are stored."
     metavar="DIR",
     help=_FOLDER,
 )
-@with_options(*TRAINING, NEAR_COHORT, CLUSTER)
+@with_options(*TRAINING, CLUSTER)
 @JSON
 def create(
     runs: Sequence[Path],
@@ -153,7 +153,7 @@ def _make(task: str, reason: str, options: Mapping[str, Any]) -> tuple[list[Audi
             cluster=options["cluster"],
             rules=None,
             pdf=False,
-            allow_near_cohort=options["allow_near_cohort"],
+            allow_near_cohort=False,
         )
         made.append(one)
         if one.code == 5:
@@ -204,9 +204,29 @@ def show(file: Path, as_json: bool) -> None:
 
 
 def _read(runs: Sequence[Path]) -> list[Audit]:
-    from privaudit.engine.folder import read
+    """The audits of finished runs, none of which was changed since or failed."""
+    from privaudit.engine.folder import find, read
+    from privaudit.engine.run import exit_code
+    from privaudit.errors import PrivauditError
+    from privaudit.evidence.gate import check_gate
 
-    return [read(run) for run in runs]
+    audits = []
+    for run in runs:
+        faults, _ = check_gate(run, find(run), unsealed=False)
+        if faults:
+            raise PrivauditError(
+                f"the run {run.name}, whose evidence does not hold: {faults[0]}",
+                "a baseline of numbers that were made larger lets every candidate pass",
+                "take the run from where it was made, or run the audit again",
+            )
+        audits.append(read(run))
+        if exit_code(audits[-1]) == 5:
+            raise PrivauditError(
+                f"the run {run.name}, which failed",
+                "nothing can be accepted of an audit that is broken",
+                "see the summary of its report, mend it and run it again",
+            )
+    return audits
 
 
 def _who(by: str | None) -> str:

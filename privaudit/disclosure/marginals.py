@@ -306,6 +306,7 @@ PARAMS: Mapping[str, States] = {
             "run",
             "settings",
             "spread",
+            "strongest",
             "subject",
             "subjects",
             "synthetic_rows",

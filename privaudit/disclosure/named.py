@@ -6,7 +6,7 @@ as good as a list of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from privaudit.disclosure_limits import MIN_CELL
@@ -44,28 +44,48 @@ def find_few_named(estimates: Sequence[Estimate]) -> frozenset[str]:
     return frozenset(few)
 
 
-def hide_few_named(groups: Sequence[GroupResult]) -> tuple[GroupResult, ...]:
+def hide_few_named(
+    groups: Sequence[GroupResult],
+    exact: Sequence[GroupResult] | None = None,
+    few: Collection[str] = (),
+) -> tuple[GroupResult, ...]:
     """The groups without those of which 1 to 9 patients, or all but so many, are named; where one
     group of a grouping alone is hidden, or those hidden come to so few, another with it: the total
-    would give it away."""
+    would give it away.
+
+    groups: as they are shown so far; exact: the same as measured, where that is known; few: shares
+    that are withheld of everyone together, which the groups would add up to.
+    """
+    known = groups if exact is None else exact
     hidden: set[int] = set()
     for by in dict.fromkeys(g.by for g in groups):
-        own = {
-            place: count_named(g.estimates[0])
-            for place, g in enumerate(groups)
-            if g.by == by and g.estimates
+        places = [place for place, g in enumerate(groups) if g.by == by]
+        counts = {
+            place: found
+            for place in places
+            if known[place].estimates
+            and (found := count_named(known[place].estimates[0])) is not None
         }
-        counts = {place: found for place, found in own.items() if found is not None}
+        shown = {
+            place
+            for place in counts
+            if groups[place].estimates and groups[place].estimates[0].value is not None
+        }
         lost = {
             place
-            for place, (count, size) in counts.items()
-            if 0 < count < MIN_CELL or 0 < size - count < MIN_CELL
+            for place in shown
+            if 0 < counts[place][0] < MIN_CELL
+            or 0 < counts[place][1] - counts[place][0] < MIN_CELL
+            or known[place].estimates[0].metric.name in few
         }
-        gone = sum(g.suppressed for g in groups if g.by == by)
-        rest = sorted((count, place) for place, (count, _) in counts.items() if place not in lost)
-        while rest and lost:
-            together = sum(counts[place][0] for place in lost)
-            if len(lost) + gone > 1 and together >= MIN_CELL:
+        gone = set() if exact is None else set(places) - shown
+        dropped = len(places) - len(shown)
+        rest = sorted((counts[place][0], place) for place in shown - lost)
+        # Where nobody of any level is named, the total says so too.
+        while rest and (lost or (gone and any(count for count, _ in counts.values()))):
+            # Of a level of fewer than 10 patients nobody counted who is named.
+            together = sum(counts[place][0] for place in (lost | gone) & counts.keys())
+            if len(lost) + dropped > 1 and together >= MIN_CELL:
                 break
             lost.add(rest.pop(0)[1])
         hidden |= lost

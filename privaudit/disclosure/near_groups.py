@@ -24,7 +24,7 @@ def _strip(one: Subject, hidden: Collection[str]) -> Subject:
     if fidelity is not None:
         fidelity = replace(fidelity, groups=_suppress(fidelity.groups, hidden))
     if headline is not None:
-        headline = replace(headline, groups=_suppress(headline.groups, hidden))
+        headline = _strip_finding(headline, hidden)
     return replace(
         one,
         utility_groups=_suppress(one.utility_groups, hidden),
@@ -35,9 +35,15 @@ def _strip(one: Subject, hidden: Collection[str]) -> Subject:
 
 
 def _strip_outcome(outcome: Outcome, hidden: Collection[str]) -> Outcome:
-    if not isinstance(outcome, Finding):
-        return outcome
-    return replace(outcome, groups=_suppress(outcome.groups, hidden))
+    return _strip_finding(outcome, hidden) if isinstance(outcome, Finding) else outcome
+
+
+def _strip_finding(one: Finding, hidden: Collection[str]) -> Finding:
+    return replace(
+        one,
+        groups=_suppress(one.groups, hidden),
+        over_represented=_suppress(one.over_represented, hidden),
+    )
 
 
 def _suppress(groups: tuple[GroupResult, ...], hidden: Collection[str]) -> tuple[GroupResult, ...]:

@@ -133,13 +133,14 @@ class _Door:
         )
         few = find_few_named(f.estimates)
         estimates = tuple(withhold(e) if e.metric.name in few else e for e in estimates)
+        over = hide_few_named(self.groups(f.over_represented), f.over_represented, few)
         return replace(
             f,
             estimates=estimates,
             by_record=() if hide or lost else by_record,
             curves=() if hide or lost else f.curves,
             groups=self.groups(f.groups),
-            over_represented=hide_few_named(self.groups(f.over_represented)),
+            over_represented=over,
             caveats=tuple(map(self.caveat, f.caveats)),
             null=self.estimates(f.null, False),
             corrected=self.estimates(f.corrected, False),

@@ -84,8 +84,10 @@ def strongest(
     # Refits of other pools than the audit's, such as the attacker's own, cannot be posed.
     banks = [bank for bank in refits.values() if bank and _is_of_audit(bank[0], split)]
     bank = max(banks, key=len, default=())
+    if len(bank) < POSED + 6:
+        return None
     rivals = [name for name in sorted(attacks) if _like(refits[name], bank)]
-    if len(bank) < POSED + 6 or not rivals:
+    if not rivals:
         return None
     strength = dict.fromkeys(rivals, (0.0, 0.0))
     for place in range(POSED):

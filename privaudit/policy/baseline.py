@@ -22,7 +22,7 @@ import cattrs
 from cattrs.errors import BaseValidationError
 
 from privaudit.errors import PrivauditError
-from privaudit.facts import Metric
+from privaudit.facts import CaveatCode, Metric
 from privaudit.policy import alike
 from privaudit.policy.alike import Basis
 from privaudit.policy.metrics import find_metric, select_numbers
@@ -197,6 +197,18 @@ def _check_acceptable(audits: Sequence[Audit], reason: str) -> None:
         raise PrivauditError(
             "a baseline of no run", f"it is made from runs, {SEEDS} or more", "name finished runs"
         )
+    unshared = [
+        audit.manifest.run
+        for audit in audits
+        if any(caveat.code is CaveatCode.NEAR_COHORT for caveat in audit.caveats)
+    ]
+    if unshared:
+        raise PrivauditError(
+            f"runs that have nothing to be shared: {', '.join(unshared)}",
+            "a baseline holds their numbers, which give away by which patients their cohort "
+            "differs from that of an earlier audit",
+            "use the same cohort as before, or one that differs by 10 patients or more",
+        )
     for audit in audits[1:]:
         one, other = alike.basis(audits[:1]), alike.basis([audit])
         names = (audits[0].manifest.run, audit.manifest.run)
@@ -227,9 +239,13 @@ def _names(audits: Sequence[Audit]) -> tuple[str, ...]:
 
 def _run(audit: Audit) -> Run:
     made = audit.manifest
-    sha256 = hashlib.sha256(to_json(audit).encode()).hexdigest()
-    about = (made.run, made.created, made.seed_commitment, sha256, numbers(audit))
+    about = (made.run, made.created, made.seed_commitment, digest_of(audit), numbers(audit))
     return Run(*about, made.split_fingerprint)
+
+
+def digest_of(audit: Audit) -> str:
+    """sha256 of an audit's document, by which a run of the baseline is known again."""
+    return hashlib.sha256(to_json(audit).encode()).hexdigest()
 
 
 def numbers(audit: Audit) -> tuple[Number, ...]:

@@ -281,6 +281,13 @@ def _check_metric(rule: Limit | Guard | Regression, tree: Mapping[str, Any], whe
             f"{use}, such as {', '.join(fit[:3])}",
             "use [[guard]] for utility and [[limit]] for risk",
         )
+    if isinstance(rule, Regression) and rule.metric == "epsilon.lower_bound":
+        raise PrivauditError(
+            f"{where}: metric = {rule.metric!r}",
+            "that an attack proves no more than before is no evidence that a candidate leaks no "
+            "more: the number has no upper bound",
+            "compare membership.auc or membership.tpr, and keep the proof as a [[limit]]",
+        )
     if isinstance(rule, Guard):
         if (rule.min is None) == (rule.max is None):
             found = "both min and max" if rule.min is not None else "neither min nor max"

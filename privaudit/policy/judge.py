@@ -34,7 +34,7 @@ from privaudit.policy.judge_number import (
 from privaudit.policy.judge_together import judge_together
 from privaudit.policy.regress import judge_change, judge_without_baseline
 from privaudit.policy.rules import Exemption, Guard, Limit, Policy
-from privaudit.policy.strongest import set_aside
+from privaudit.policy.strongest import doubt_blind, set_aside
 from privaudit.policy.suggest import suggest
 from privaudit.results import Audit, Subject
 from privaudit.stats import onesided
@@ -112,6 +112,10 @@ def judge(
         judge_change(one.rule, one.change, confidence=confidence, lower_confidence=1 - one.level)
         for one in changed
     ]
+    if policy.statistics.positive_control == "required":
+        moved = [
+            doubt_blind((audit, *candidates), *one) for one in zip(changed, moved, strict=True)
+        ]
     found += set_aside(list(zip(changed, moved, strict=True)), confidence)
     found += gaps
     reversed_ = {
@@ -231,19 +235,26 @@ def find_unshown(verdicts: Sequence[Verdict]) -> tuple[str, ...]:
     """Subjects of which a blocking limit is not refuted and nothing shows a risk to be within one.
 
     That nothing was proved is no evidence of a low risk. Another limit, or the margin of a risk,
-    must be WITHIN, or waived by somebody who answers for it; a utility says nothing of a risk.
+    must be WITHIN, or waived by somebody who answers for it; a utility says nothing of a risk, nor
+    does the delta of a guarantee, whatever its epsilon.
     """
     found = [v for v in verdicts if v.severity == "block"]
     shown = {
         v.subject for v in found if (v.state == "WITHIN" or v.waiver is not None) and _is_of_risk(v)
     }
-    bare = (v.subject for v in found if v.state == "NOT REFUTED")
+    bare = (v.subject for v in found if v.state == "NOT REFUTED" or _is_proof_compared(v))
     return tuple(dict.fromkeys(name for name in bare if name not in shown))
 
 
 def _is_of_risk(one: Verdict) -> bool:
     metric = metrics.METRICS.get(one.metric)
-    return one.kind != "coverage" and metric is not None and metric.kind != "use"
+    says = metric is not None and metric.kind != "use" and one.metric != "epsilon.delta"
+    return one.kind != "coverage" and says and not _is_proof_compared(one)
+
+
+def _is_proof_compared(one: Verdict) -> bool:
+    """Whether it is about what attacks prove before and after, which has no upper bound either."""
+    return one.kind == "regression" and one.metric == "epsilon.lower_bound"
 
 
 def _doubt(one: Verdict, code: ReasonCode) -> Verdict:

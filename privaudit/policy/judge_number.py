@@ -209,26 +209,53 @@ def _control(cell: Cell, audit: Audit) -> ReasonCode | None:
         return ReasonCode.NEGATIVE_CONTROL_NOT_MADE
     if (CaveatCode.CONTROL_NOT_MADE, "negative") in stated:
         return ReasonCode.NEGATIVE_CONTROL_NOT_MADE
+    lack, cell.missing_control = _find_lack(audit, cell.subject, attack, cell.known.family)
+    bare = cell.known.family == "membership" and not null
+    return ReasonCode.NO_NEGATIVE_CONTROL if lack is None and planted and bare else lack
+
+
+def _find_lack(
+    audit: Audit, subject: Subject, attack: str, family: str
+) -> tuple[ReasonCode | None, Reason | None]:
+    """Why what an attack did not find is no evidence of a low risk, None where it is, and why its
+    positive control was not made."""
+    planted = [c for c in subject.controls if (c.attack, c.kind) == (attack, "positive")]
+    stated = _stated_of_controls(audit, attack, subject.name)
     if _fails(planted) or (CaveatCode.PLANTED_LEAK_MISSED, "positive") in stated:
-        return ReasonCode.LACKS_POWER
+        return ReasonCode.LACKS_POWER, None
     if lost := _not_made(planted):
-        cell.missing_control = _why_not_made(lost[0])
-        return ReasonCode.POSITIVE_CONTROL_NOT_MADE
+        return ReasonCode.POSITIVE_CONTROL_NOT_MADE, _why_not_made(lost[0])
     if stated:
-        return ReasonCode.POSITIVE_CONTROL_NOT_MADE
+        return ReasonCode.POSITIVE_CONTROL_NOT_MADE, None
     if planted:
-        bare = cell.known.family == "membership" and not null
-        return ReasonCode.NO_NEGATIVE_CONTROL if bare else None
+        return None, None
     # Families whose attacks have no planted leak anywhere are judged without.
     planting = {
         one.family
-        for subject in audit.subjects
-        for control in subject.controls
-        for one in subject.outcomes
+        for other in audit.subjects
+        for control in other.controls
+        for one in other.outcomes
         if isinstance(one, Finding) and one.attack == control.attack
     }
-    wanted = cell.known.family in {"membership", *planting}
-    return ReasonCode.NO_POSITIVE_CONTROL if wanted else None
+    wanted = family in {"membership", *planting}
+    return (ReasonCode.NO_POSITIVE_CONTROL if wanted else None), None
+
+
+def find_blind(
+    audits: Sequence[Audit], change: Change, family: str
+) -> tuple[ReasonCode, Reason | None] | None:
+    """Why some run of a candidate would not show that an attack finds more; None where all would.
+
+    What an attack reads of a candidate is no evidence that it leaks no more, where the attack finds
+    not even a leak that was planted in it.
+    """
+    for audit in audits:
+        for subject in audit.subjects:
+            if change.attack and subject.name == change.subject:
+                code, why = _find_lack(audit, subject, change.attack, family)
+                if code is not None:
+                    return code, why
+    return None
 
 
 def is_wrong_way(audit: Audit, subject: Subject) -> bool:

@@ -14,21 +14,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from privaudit.disclosure import steps
 from privaudit.disclosure.coarsen import ATTACKS
 from privaudit.errors import PrivauditError
 from privaudit.facts import Metric, Param, Reason, ReasonCode
 from privaudit.policy import alike
+from privaudit.policy.baseline import Baseline, digest_of
 from privaudit.policy.change import FEWEST, Change
 from privaudit.policy.metrics import find_metric, findings, named_settings, readings
 from privaudit.policy.rules import Regression
 from privaudit.results import Audit, Estimate, Manifest
 from privaudit.verdicts import State, Verdict
-
-if TYPE_CHECKING:
-    from privaudit.policy.baseline import Baseline
 
 Key = tuple[str, str, Metric]
 """Subject, attack and number."""
@@ -123,12 +121,13 @@ def _find_pairs(runs: Sequence[Audit], baseline: Baseline) -> tuple[str, ...]:
     share none, or where nothing shows that they have one split.
 
     Raises:
-        PrivauditError: Two runs of the candidate have one seed, some share one with the baseline
-            and others do not, one has another split than its pair or took steps from the cache, or
-            the seeds are not the first ones of the baseline: whoever may choose among pairs can
-            choose those that look well.
+        PrivauditError: Two runs of the candidate have one seed, one is a run of the baseline
+            itself, some share their seed with the baseline and others do not, one has another split
+            than its pair or took steps from the cache, or the seeds are not the first ones of the
+            baseline: whoever may choose among pairs can choose those that look well.
     """
     _check_seeds(runs)
+    _check_other_runs(runs, baseline)
     splits = {run.seed: run.split for run in baseline.runs if run.seed}
     own = {audit.manifest.seed_commitment: audit.manifest for audit in runs}
     shared = tuple(seed for seed in splits if seed in own)
@@ -202,6 +201,19 @@ def _check_seeds(runs: Sequence[Audit]) -> None:
             f"runs of the candidate with one seed: {', '.join(twice)}",
             "a seed counted twice makes numbers look steadier than they are",
             "name one run of each seed",
+        )
+
+
+def _check_other_runs(runs: Sequence[Audit], baseline: Baseline) -> None:
+    """Refuse runs of the baseline in the place of a candidate's: they are no worse than themselves.
+    One alone decides nothing."""
+    held = {run.audit_sha256 for run in baseline.runs}
+    own = [audit.manifest.run for audit in runs if digest_of(audit) in held]
+    if own and len(runs) > 1:
+        raise PrivauditError(
+            f"runs of the baseline itself as runs of a candidate: {', '.join(own)}",
+            "a baseline is no worse than itself, so that no candidate would have been looked at",
+            "make the candidate's runs with `privaudit run TASK --like BASELINE` and name those",
         )
 
 

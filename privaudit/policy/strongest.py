@@ -7,6 +7,9 @@ WITHIN the margin; both rest on the same runs; and the candidate, read by the we
 no more than the margin above the baseline, read by the strongest one, even by its upper bound. So a
 candidate that gives the weaker attack more than the strongest one had is never passed on the word
 of the strongest one, and an attack that EXCEEDS stops the gate whichever it is.
+
+An attack that would not find a leak in the candidate, planted ones included, shows nothing by
+reading low: it is not WITHIN, and stops the gate where it is the strongest one or is named.
 """
 
 from __future__ import annotations
@@ -16,8 +19,9 @@ from dataclasses import replace
 
 from privaudit.facts import Metric, Reason, ReasonCode
 from privaudit.policy.change import Change, against
-from privaudit.policy.judge_number import Move
+from privaudit.policy.judge_number import WEAK, Move, find_blind, pick_reason
 from privaudit.policy.metrics import METRICS
+from privaudit.results import Audit
 from privaudit.verdicts import Verdict
 
 Judged = tuple[Move, Verdict]
@@ -25,6 +29,18 @@ Judged = tuple[Move, Verdict]
 FAMILY = "membership"
 """The family whose attacks all answer one question: who was a member. Others, such as those on two
 columns or the three risks of a table, cannot stand for each other."""
+
+
+def doubt_blind(audits: Sequence[Audit], move: Move, verdict: Verdict) -> Verdict:
+    """The verdict, undecided where its attack lacks power in a run of the candidate."""
+    if verdict.state != "WITHIN":
+        return verdict
+    blind = find_blind(audits, move.change, METRICS[move.rule.metric].family)
+    if blind is None:
+        return verdict
+    code, why = blind
+    reason = pick_reason(code, {"weak": (move.change.attack,)})
+    return replace(verdict, state="INCONCLUSIVE", reason=reason, control=why)
 
 
 def set_aside(judged: Sequence[Judged], confidence: float) -> list[Verdict]:
@@ -44,11 +60,14 @@ def set_aside(judged: Sequence[Judged], confidence: float) -> list[Verdict]:
 
 
 def _weigh(move: Move, verdict: Verdict, group: Sequence[Judged], confidence: float) -> Verdict:
-    if verdict.reason.code is not ReasonCode.MARGIN_INSIDE_BOUNDS:
+    weak = verdict.reason.code in WEAK and move.change.attack not in move.rule.attacks
+    if not weak and verdict.reason.code is not ReasonCode.MARGIN_INSIDE_BOUNDS:
         return verdict
     first = find_strongest(group)
     if first is None or first[0] is move or first[1].state != "WITHIN":
         return verdict
+    if weak:
+        return replace(verdict, severity="warn")
     across = against(move.change, first[0].change)
     if across is None:
         return verdict
@@ -71,4 +90,4 @@ def _is_held(change: Change) -> bool:
     return bool(change.held or change.before)
 
 
-__all__ = ["find_strongest", "set_aside"]
+__all__ = ["doubt_blind", "find_strongest", "set_aside"]

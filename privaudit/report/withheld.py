@@ -84,6 +84,9 @@ def _finding(f: Finding, closed: bool) -> Finding:
     return replace(
         f,
         estimates=own,
+        by_record=_estimates(f.by_record),
+        null=_estimates(f.null),
+        corrected=_estimates(f.corrected),
         groups=suppress_groups(f.groups, _total(f.estimates), closed),
         over_represented=hide_few_named(
             suppress_groups(

@@ -28,6 +28,7 @@ from privaudit.stats import onesided
 
 NO_COUNTS = frozenset(
     (
+        *("above", "strongest"),
         *("access", "adjusted", "after", "against", "agreement", "answers", "apart", "approved_by"),
         *("attack", "attacks", "auc", "auroc", "because", "before", "bound", "by", "codes"),
         *("column", "columns", "constant", "control", "count", "differing", "error", "expires"),

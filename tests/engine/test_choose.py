@@ -83,3 +83,10 @@ def test_an_attack_on_other_refits_takes_no_part(split: Split) -> None:
     attacks: dict[str, Attack] = {"blind": Blind(), "rmia": Rmia(8), "own": Rmia(16)}
     refits = {"blind": [], "rmia": bank(split, 8, stream=1), "own": bank(split, 16)}
     assert chosen(split, attacks, refits) == "own"
+
+
+def test_where_every_refit_is_of_other_pools_there_is_nothing_to_choose_on(split: Split) -> None:
+    """The refits of an attacker who holds similar patients alone cannot be posed."""
+    own = [Fitted(one.included[:100], one.margins[:100]) for one in bank(split, 16)]
+    attacks: dict[str, Attack] = {"blind": Blind(), "rmia": Rmia(16)}
+    assert chosen(split, attacks, {"blind": [], "rmia": own}) is None

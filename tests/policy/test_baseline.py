@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from audits_lab import TPR, audit, finding
+from audits_lab import TPR, audit, estimate, finding
 
 from privaudit.cli import main
 from privaudit.errors import PrivauditError
-from privaudit.facts import Metric, ReasonCode, Setting
+from privaudit.facts import Metric, ReasonCode, Setting, note
 from privaudit.policy import baseline
 from privaudit.policy.change import Change
 from privaudit.policy.regress import _find_step, changes, regress
 from privaudit.policy.rules import Regression
 from privaudit.report.wording.verdicts import word_finding, word_reason, word_remedy
-from privaudit.results import Audit, to_json
+from privaudit.results import Audit, Control, to_json
 
 WHEN = "2026-01-02T00:00:00+00:00"
 
@@ -29,10 +29,12 @@ RULE = Regression("no-worse", "membership.tpr", 0.02, fpr=0.01)
 
 
 def runs(values: list[float], start: int = 0, **more: Any) -> list[Audit]:
+    more = {"created": "2026-01-03T00:00:00+00:00", **more}
     return [audit(start + i, tpr=value, **more) for i, value in enumerate(values)]
 
 
 def made(values: list[float] | None = None, **more: Any) -> baseline.Baseline:
+    more = {"created": "2026-01-01T00:00:00+00:00", **more}
     audits = runs(values or [0.050, 0.052, 0.048, 0.051, 0.049], **more)
     return baseline.create(audits, who="R. Officer", when=WHEN, reason="first release")
 
@@ -302,3 +304,20 @@ def test_the_command_creates_updates_and_shows(
     assert main(["baseline", "show", str(tmp_path / "none.json")]) == 2
     assert main(["baseline", "create", str(tmp_path / "none"), "--out", "x", "--reason", "y"]) == 2
     assert main(["baseline", "create", names[0], "--out", str(tmp_path / "y.json")]) == 2
+
+
+def test_no_baseline_is_made_of_runs_that_failed_or_were_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Numbers that a broken harness or an editor made larger let every candidate pass."""
+    one, other = runs([0.05, 0.06])
+    null = Control("negative", "lira", (estimate(Metric("auc"), 0.8),), False, note("null"))
+    broken = replace(other, subjects=(replace(other.subjects[0], controls=(null,)),))
+    end = ["--out", str(tmp_path / "b.json"), "--reason", "r"]
+    names = [_write(tmp_path, part) for part in (one, broken)]
+    assert main(["baseline", "create", *names, *end]) == 2
+    assert "run-1, which failed" in capsys.readouterr().err
+    (Path(names[0]) / "SHA256SUMS").write_text("0" * 64 + "  shareable/audit.json\n")
+    assert main(["baseline", "create", names[0], *end]) == 2
+    assert "run-0, whose evidence does not hold" in capsys.readouterr().err
+    assert not (tmp_path / "b.json").exists()

@@ -14,6 +14,7 @@ from privaudit.contracts import Prepared
 from privaudit.engine.cohorts import Overlap, Watch
 from privaudit.engine.folder import Folder
 from privaudit.errors import PrivauditError
+from privaudit.facts import Caveat, CaveatCode
 from privaudit.policy import baseline
 from privaudit.policy.compare import round_to_interval
 from privaudit.policy.regress import regress
@@ -173,4 +174,16 @@ def test_no_baseline_is_made_of_cohorts_that_differ(tmp_path: Path) -> None:
     names = [write(tmp_path, one) for one in (runs[0], near)]
     file = tmp_path / "baseline.json"
     assert main(["baseline", "create", *names, "--out", str(file), "--reason", "r"]) == 2
+    assert not file.exists()
+
+
+def test_no_baseline_is_made_of_runs_that_have_nothing_to_be_shared(tmp_path: Path) -> None:
+    """baseline.json is handed on, and what stands under restricted/ alone is not."""
+    about = {"run": "run-0", "least": 10}
+    near = Caveat(CaveatCode.NEAR_COHORT, "warning", about)
+    made = replace(real(1), caveats=(near,))
+    with pytest.raises(PrivauditError, match="nothing to be shared: run-1"):
+        baseline.create([made], who="w", when="2026-01-02T00:00:00+00:00", reason="r")
+    file = tmp_path / "baseline.json"
+    assert main(["baseline", "create", write(tmp_path, made), "--out", str(file), "--reason", "r"])
     assert not file.exists()

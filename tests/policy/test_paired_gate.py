@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from policy_lab import DAY, audit, member, number, policy, subject, tried
+from policy_lab import DAY, audit, controls, member, number, policy, subject, tried
 
 from privaudit.errors import PrivauditError
 from privaudit.facts import Metric, ReasonCode
 from privaudit.policy import baseline, judge
 from privaudit.policy.baseline import Baseline
 from privaudit.policy.change import Change
-from privaudit.policy.rules import Regression
+from privaudit.policy.rules import Regression, Statistics
 from privaudit.report.formats import FORMATS, render
 from privaudit.report.wording.verdicts import word_finding, word_reason, word_remedy
 from privaudit.results import Audit, Finding, Skipped
@@ -53,7 +53,13 @@ def held(*audits: Audit) -> Baseline:
 
 
 def gate(base: Baseline, audits: Sequence[Audit], rule: Regression = RULE) -> Verdicts:
-    return judge(policy(rule), audits[0], baseline=base, candidates=audits[1:], today=DAY)
+    first, *others = [later(one) for one in audits]
+    return judge(policy(rule), first, baseline=base, candidates=others, today=DAY)
+
+
+def later(one: Audit) -> Audit:
+    """A run of the candidate: made after the baseline's."""
+    return replace(one, manifest=replace(one.manifest, created="2026-11-22T00:00:00+00:00"))
 
 
 def moved(made: Verdicts) -> list[Verdict]:
@@ -151,6 +157,67 @@ def test_a_run_without_the_number_leaves_the_gate_undecided() -> None:
     states = {(one.attack, one.state): one.reason.code for one in moved(made)}
     assert states["lira", "INCONCLUSIVE"] is ReasonCode.CANDIDATE_RUNS_LACK_NUMBER
     assert made.code == 3
+
+
+def test_the_baselines_own_runs_are_no_candidate() -> None:
+    """A job that names the wrong runs would be green for ever."""
+    own = runs(0, 0, 0, 0)
+    base = held(*own)
+    with pytest.raises(PrivauditError, match=r"runs of the baseline itself .*: run-0, run-1"):
+        judge(policy(RULE), own[0], baseline=base, candidates=own[1:], today=DAY)
+    mixed = [later(own[0]), own[1], later(own[2])]
+    with pytest.raises(PrivauditError, match="of a candidate: run-1\n"):
+        judge(policy(RULE), mixed[0], baseline=base, candidates=mixed[1:], today=DAY)
+    # One alone decides nothing, so that its limits can be judged.
+    assert judge(policy(RULE), own[0], baseline=base, today=DAY).code == 3
+
+
+# ---------------------------------------------------------------- attacks without power
+
+
+def blind(one: Audit, attack: str, passed: bool | None = False) -> Audit:
+    """The run, in which the attack missed the planted leak; None: none was planted."""
+    (only,) = one.subjects
+    kept = [c for c in only.controls if (c.attack, c.kind) != (attack, "positive")]
+    if passed is not None:
+        kept += [c for c in controls(attack, positive=passed) if c.kind == "positive"]
+    return replace(one, subjects=(replace(only, controls=tuple(kept)),))
+
+
+@pytest.mark.parametrize(
+    ("passed", "code"),
+    [(False, ReasonCode.LACKS_POWER), (None, ReasonCode.NO_POSITIVE_CONTROL)],
+)
+def test_an_attack_that_sees_nothing_of_the_candidate_passes_no_gate(
+    passed: bool | None, code: ReasonCode
+) -> None:
+    """One run of the candidate in which the attack is broken is enough."""
+    base = held(*runs(0, 0, 0, 0))
+    lower = runs(-0.08, -0.081, -0.08, -0.079)
+    assert gate(base, lower).code == 0
+    lower[2] = blind(lower[2], "lira", passed)
+    made = gate(base, lower)
+    (one,) = moved(made)
+    assert (one.state, one.severity, one.reason.code) == ("INCONCLUSIVE", "block", code)
+    assert made.code == 3
+    for name in FORMATS:
+        assert "INCONCLUSIVE" in render(made, name).upper()
+    worse = [blind(one, "lira", passed) for one in runs(0.08, 0.087, 0.06, 0.07)]
+    assert gate(base, worse).code == 1
+    rules = policy(RULE, statistics=Statistics(positive_control="optional"))
+    first, *others = map(later, lower)
+    assert judge(rules, first, baseline=base, candidates=others, today=DAY).code == 0
+
+
+def test_a_weaker_attack_without_power_is_told_unless_it_is_named() -> None:
+    base = held(*two(NONE, NONE))
+    lost = [blind(one, "threshold") for one in two(NONE, NONE)]
+    made = gate(base, lost)
+    states = {one.attack: (one.state, one.severity) for one in moved(made)}
+    assert states == {"lira": ("WITHIN", "block"), "threshold": ("INCONCLUSIVE", "warn")}
+    assert made.code == 0
+    assert gate(base, lost, replace(RULE, attacks=("lira", "threshold"))).code == 3
+    assert gate(base, [blind(one, "lira") for one in two(NONE, NONE)]).code == 3
 
 
 # ---------------------------------------------------------------- weaker attacks
@@ -278,7 +345,7 @@ def test_a_subject_that_was_dropped_or_renamed_stops_the_gate() -> None:
     # The policy names what is to be released, and the other subject is none of it.
     rules = policy(RULE)
     rules = replace(rules, context=replace(rules.context, subjects=("m",)))
-    first, *others = two(NONE, NONE)
+    first, *others = map(later, two(NONE, NONE))
     assert judge(rules, first, baseline=base, candidates=others, today=DAY).code == 0
 
 

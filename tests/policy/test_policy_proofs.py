@@ -7,17 +7,19 @@ from dataclasses import replace
 from datetime import date
 
 import pytest
-from policy_lab import DAY, POOL, audit, controls, leave_out, member, number, policy, subject
+from policy_lab import DAY, POOL, TOML, audit, controls, leave_out, member, number, policy, subject
 
 from privaudit.disclosure.coarsen import coarsen
+from privaudit.errors import PrivauditError
 from privaudit.facts import Bound, BoundMethod, Metric, ReasonCode
-from privaudit.policy import judge
+from privaudit.policy import baseline, judge
+from privaudit.policy.file import parse
 from privaudit.policy.judge import overall
-from privaudit.policy.rules import Exemption, Guard, Limit, Policy, Statistics
+from privaudit.policy.rules import Exemption, Guard, Limit, Policy, Regression, Statistics
 from privaudit.report.formats.shared import weigh
 from privaudit.report.judged import count_broken, get_decisive, get_standing
 from privaudit.report.wording.verdicts import explain_verdict, word_finding
-from privaudit.results import Audit, Estimate, Finding, Subject
+from privaudit.results import Audit, ClaimText, Estimate, Finding, Subject
 from privaudit.verdicts import Verdict, Verdicts, from_json, to_json
 
 STEINKE = Bound(BoundMethod.STEINKE, delta=0.0, tried=10, made=78, right=78, assigned=2495)
@@ -169,3 +171,45 @@ def test_what_rounding_takes_off_a_proof_is_not_within() -> None:
     assert of_proof(ruled(coarsen(made), higher)).state == "NOT REFUTED"
     open_data = replace(made, manifest=replace(made.manifest, exact_counts=True))
     assert of_proof(ruled(coarsen(open_data), limit)).state == "REFUTED"
+
+
+def test_a_small_delta_says_nothing_of_a_risk() -> None:
+    """A claim of epsilon 500 at a small delta, and no attack that proves more than 3."""
+    claim = ClaimText(500.0, 1e-9, "patient", "add-remove", ("ANSWERS",), "stated")
+    made = audit(replace(subject(outcomes=[proof(2.5)]), claim=claim))
+    found = ruled(made, policy(EPSILON, Limit("delta", "epsilon.delta", 1e-5)))
+    states = {v.metric: v.state for v in found.verdicts}
+    assert states == {"epsilon.lower_bound": "NOT REFUTED", "epsilon.delta": "WITHIN"}
+    assert (found.state, found.code, found.unshown) == ("INCONCLUSIVE", 3, ("model",))
+    small = replace(claim, epsilon=2.9)
+    made = audit(replace(subject(outcomes=[proof(2.5)]), claim=small))
+    assert ruled(made, policy(EPSILON, Limit("claim", "epsilon.claimed", 3.0))).code == 0
+
+
+def test_what_is_proved_before_and_after_passes_no_gate_by_itself() -> None:
+    """A candidate by which 20 patients could prove nothing is no better than one that leaks."""
+    rule = Regression("worse", "epsilon.lower_bound", 0.5, candidate_seeds=3)
+
+    def runs(day: int) -> list[Audit]:
+        made = [audit(subject(outcomes=[proof(0.0)])) for _ in range(4)]
+        return [
+            replace(
+                one,
+                manifest=replace(
+                    one.manifest,
+                    seed_commitment=f"sha256:{seed:064x}",
+                    records_fingerprint="hmac-sha256:0123456789ab:" + "7" * 64,
+                    created=f"2026-11-0{day}T00:00:00+00:00",
+                ),
+            )
+            for seed, one in enumerate(made)
+        ]
+
+    base = baseline.create(runs(1), who="w", when="2026-11-01", reason="r")
+    first, *others = runs(2)
+    for rules in ((rule,), (EPSILON, rule), (EPSILON, rule, USEFUL)):
+        found = judge(policy(*rules), first, baseline=base, candidates=others, today=DAY)
+        assert (found.state, found.code) == ("INCONCLUSIVE", 3)
+    text = TOML + '\n[[regression]]\nmetric = "epsilon.lower_bound"\nmargin = 0.5\n'
+    with pytest.raises(PrivauditError, match="no evidence that a candidate leaks no more"):
+        parse(text.encode())

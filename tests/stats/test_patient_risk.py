@@ -289,3 +289,23 @@ def test_a_group_with_few_named_is_hidden_with_another() -> None:
     assert [g.suppressed for g in shown] == [True, True, False]
     assert all(not g.estimates and g.p_adjusted is None for g in shown if g.suppressed)
     assert not any(g.suppressed for g in hide_few_named([group("a", 0), group("b", 30)]))
+
+
+def test_named_in_groups_are_not_left_over_from_what_is_shown() -> None:
+    """Neither a withheld total, as the sum of its groups, nor the few of groups hidden already."""
+
+    def group(level: str, count: int, size: int = 200) -> GroupResult:
+        known = share("patients_named_beyond", count / size, size)
+        return GroupResult("unit", level, (known,), 0.5)
+
+    made = (group("a", 15), group("b", 20))
+    assert not any(g.suppressed for g in hide_few_named(made, made))
+    assert all(g.suppressed for g in hide_few_named(made, made, {"patients_named_beyond"}))
+    made = (group("a", 2), group("b", 3), group("c", 11), group("d", 40))
+    shown = tuple(replace(g, estimates=(), suppressed=True) if g.level in "ab" else g for g in made)
+    assert [g.suppressed for g in hide_few_named(shown, made)] == [True, True, True, False]
+    # Of a level of fewer than 10 patients nobody counted who is named.
+    tiny = (GroupResult("unit", "t", (), suppressed=True), *made[2:])
+    assert [g.suppressed for g in hide_few_named(tiny, tiny)] == [True, True, False]
+    nobody = (tiny[0], group("c", 0), group("d", 0))
+    assert [g.suppressed for g in hide_few_named(nobody, nobody)] == [True, False, False]

@@ -250,7 +250,9 @@ def _choose_finding(v: Verdict) -> str:
         return code if code is ReasonCode.NO_GUARANTEE else "guarantee"
     if v.kind == "regression":
         known = "change_paired" if "pairs" in v.n else "change"
-        return known if "before" in v.reason.params else "not_compared"
+        if "before" in v.reason.params:
+            return known
+        return "not_compared" if v.value is None else "change_doubted"
     if v.number is None:
         return "not_measured"
     if v.value is None:

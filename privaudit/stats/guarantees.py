@@ -39,10 +39,9 @@ def check_guarantee(
     if not set(needs) <= covered:
         return (Caveat(CaveatCode.BOUND_NOT_COVERED),)
     # One bound decides, fixed beforehand: the larger of two would be too large too often.
-    decides = [e for e in measured if e.metric.name == DECIDES]
-    if not decides:
-        return ()
-    (highest,) = decides
+    # Where it is not stated, the other one stands alone.
+    decides = [e for e in measured if e.metric.name == DECIDES] or measured
+    highest = max(decides, key=lambda e: e.value or 0.0)
     assert highest.value is not None
     if highest.value <= claim.epsilon:
         return ()

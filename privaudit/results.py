@@ -85,12 +85,14 @@ class Finding:
     """What one attack found about one subject.
 
     estimates: the unit is the patient. by_record: the same with every record for itself, where some
-    patient has several; a second line, which no verdict reads. over_represented: of the patients
-    who are named one by one, the share in every group. attacker: who makes a membership attack,
-    None for the other families. null: the same attack on models that were trained on none of the
-    records that they are asked about; corrected: the estimates less what the null reads, paired on
-    the same patients, so that guessing is 0.5 or the false positive rate. Both are empty where
-    membership was assigned at random, or no such model could be had.
+    patient has several; a second line, which no verdict reads. evened: of a membership attack
+    there, with the number of records evened out, so that patients with many do not set the
+    threshold for the rest: a limit is kept only where these keep to it too. over_represented: of
+    the patients who are named one by one, the share in every group. attacker: who makes a
+    membership attack, None for the other families. null: the same attack on models that were
+    trained on none of the records that they are asked about; corrected: the estimates less what the
+    null reads, paired on the same patients, so that guessing is 0.5 or the false positive rate.
+    Both are empty where membership was assigned at random, or no such model could be had.
     """
 
     attack: str
@@ -103,6 +105,7 @@ class Finding:
     caveats: tuple[Caveat, ...] = ()
     seconds: float = 0.0
     by_record: tuple[Estimate, ...] = ()
+    evened: tuple[Estimate, ...] = ()
     over_represented: tuple[GroupResult, ...] = ()
     attacker: Attacker | None = None
     null: tuple[Estimate, ...] = ()

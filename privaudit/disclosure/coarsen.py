@@ -27,7 +27,7 @@ from privaudit.results import (
     Untrained,
     Utility,
 )
-from privaudit.stats.catalogue import CATALOGUE
+from privaudit.stats.catalogue import CATALOGUE, PATIENTS
 from privaudit.stats.onesided import PROOF_STEP, proof, restated
 
 HELD_OUT, ATTACKS, MEMBERS = 0.25, 0.5, 1.0
@@ -273,6 +273,7 @@ class _Rounding:
             one,
             estimates=self.estimates(one.estimates, ATTACKS),
             by_record=self.estimates(one.by_record, ATTACKS),
+            evened=self.estimates(one.evened, ATTACKS),
             curves=tuple(self.curve(curve, ATTACKS) for curve in one.curves),
             groups=tuple(self.group(group, ATTACKS) for group in one.groups),
             over_represented=tuple(self.group(group, ATTACKS) for group in one.over_represented),
@@ -348,10 +349,20 @@ def _step(one: Estimate, share: float) -> float | None:
         half = (bounds[1] - bounds[0]) / 2
     else:
         half = abs(one.value - bounds[0]) if bounds else 0.0
+    least = least_step(one)
     if half <= 0:
-        return None
+        return least or None
     size = half * share
-    return steps.step_above(size) if share >= 1 else steps.step_below(size)
+    return max(least, steps.step_above(size) if share >= 1 else steps.step_below(size))
+
+
+def least_step(one: Estimate) -> float:
+    """The step below which a share of patients would tell how many of fewer than 10 there are; 0
+    for other numbers."""
+    patients = one.n.get("patients") or one.n.get("member_patients") or 0
+    if one.metric.name not in PATIENTS or not patients:
+        return 0.0
+    return steps.step_above(steps.BASE / patients)
 
 
 def _inside(one: Estimate, bound: float) -> float:

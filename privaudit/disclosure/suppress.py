@@ -138,6 +138,10 @@ class _Door:
             f,
             estimates=estimates,
             by_record=() if hide or lost else by_record,
+            # Withheld and not left out: without them a limit would be judged as if there were none.
+            evened=tuple(withhold(e) for e in f.evened)
+            if hide or lost
+            else self.estimates(f.evened, False),
             curves=() if hide or lost else f.curves,
             groups=self.groups(f.groups),
             over_represented=over,

@@ -88,9 +88,11 @@ def judge(
         )
         curves: list[Curve] = []
         by_record: tuple[Estimate, ...] = ()
+        evened: tuple[Estimate, ...] = ()
         if not brief:
             curves.append(stats.roc(evidence, patients=ids, confidence=confidence, rng=rng))
             by_record = stats.by_record(evidence, patients=ids, confidence=confidence, rng=rng)
+            evened = stats.evened(evidence, patients=ids, confidence=confidence, rng=rng)
         groups: tuple[GroupResult, ...] = ()
         if evidence.pairs is not None and not brief:
             found += stats.patients_at_risk(evidence, patients=ids, confidence=confidence, rng=rng)
@@ -103,6 +105,7 @@ def judge(
             "estimates": to_tree(found),
             "curves": to_tree(curves),
             "by_record": to_tree(by_record),
+            "evened": to_tree(evened),
             "caveats": [],
             "over_represented": to_tree(groups),
         }

@@ -112,6 +112,7 @@ def outcome(work: Work, step: Step, facts: Any, body: Any) -> Outcome:
         ),
         seconds=found["seconds"],
         by_record=estimates(found["by_record"]),
+        evened=estimates(found.get("evened", ())),
         over_represented=document.groups(found.get("over_represented", [])),
         attacker=step.attack.attacker,
         null=estimates(body["null"].get(name, ())),

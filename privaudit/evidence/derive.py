@@ -152,6 +152,7 @@ class _Subject:
         self.compare(f"{where}.estimates", found.estimates, made["estimates"])
         self.compare(f"{where}.curves", found.curves, made["curves"])
         self.compare(f"{where}.by_record", found.by_record, made["by_record"])
+        self.compare(f"{where}.evened", found.evened, made.get("evened", []))
         groups = made.get("over_represented", [])
         self.compare(f"{where}.over_represented", found.over_represented, groups)
         self._caveats(where, found, [from_tree(part, Estimate) for part in made["estimates"]])

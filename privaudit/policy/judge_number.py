@@ -13,7 +13,7 @@ from privaudit.policy.metrics import PolicyMetric, Reading
 from privaudit.policy.rules import Guard, Limit, Policy, Regression
 from privaudit.results import Audit, Control, Estimate, Finding, Subject
 from privaudit.stats import onesided
-from privaudit.stats.catalogue import PPV_FPR
+from privaudit.stats.catalogue import MEMBERSHIP, PPV_FPR
 from privaudit.stats.headline import control_state, is_drift
 from privaudit.stats.wrong_way import find_below_control, find_below_half
 from privaudit.verdicts import State
@@ -51,7 +51,8 @@ class Cell:
     nothing. level: at which the adjusted bound was taken; p: of "keeps to the limit"; state, code:
     the word and why; refusal: why the number is not stated; missing_control: why that control was
     not made. more, most: what some reasons tell. corrected: the number less what the same attack
-    reads of a null on the same patients, where nobody assigned membership at random.
+    reads of a null on the same patients, where nobody assigned membership at random. evened: the
+    number with the number of records evened out, none where every patient has one record.
     """
 
     rule: Limit | Guard
@@ -61,6 +62,7 @@ class Cell:
     listed: bool = True
     control: ReasonCode | None = None
     corrected: Estimate | None = None
+    evened: tuple[Estimate | None, ...] = ()
     level: float = 0.05
     p: float = 1.0
     state: State = "INCONCLUSIVE"
@@ -82,8 +84,10 @@ class Cell:
         return self.bounds if self.corrected is None else onesided.bounds(self.corrected)
 
     def upper_bound(self, level: float) -> float | None:
-        """What the number keeps below, as it is and corrected; None where either is unknown."""
+        """What the number keeps below: as it is, corrected, and with the number of records evened
+        out; None where one of these is unknown."""
         numbers = [self.bounds, *([] if self.corrected is None else [self.lower_bounds])]
+        numbers += [None if one is None else onesided.bounds(one) for one in self.evened]
         found = [None if one is None else one.upper(level) for one in numbers]
         known = [one for one in found if one is not None]
         return max(known) if len(known) == len(found) else None
@@ -166,8 +170,20 @@ def limit_cells(rule: Limit, audit: Audit, subjects: Sequence[Subject]) -> list[
             found += [Cell(rule, known, subject, one, listed=by in rule.by) for one in inside]
     for cell in found:
         cell.corrected = find_corrected(cell.subject, cell.reading)
+        cell.evened = _find_evened(cell)
         cell.control = _control(cell, audit)
     return found
+
+
+def _find_evened(cell: Cell) -> tuple[Estimate | None, ...]:
+    """The number with the number of records evened out, where the attack has such numbers."""
+    estimate, attack = cell.reading.estimate, cell.reading.attack
+    own = [one for one in cell.subject.outcomes if one.attack == attack]
+    stated = [e for one in own if isinstance(one, Finding) for e in one.evened]
+    is_read = estimate is not None and estimate.metric.name in MEMBERSHIP
+    if not stated or not is_read or cell.reading.group is not None or estimate is None:
+        return ()
+    return (next((one for one in stated if one.metric == estimate.metric), None),)
 
 
 def guard_cells(rule: Guard, subjects: Sequence[Subject]) -> list[Cell]:

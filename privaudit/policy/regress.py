@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from privaudit.disclosure import steps
-from privaudit.disclosure.coarsen import ATTACKS
+from privaudit.disclosure.coarsen import ATTACKS, least_step
 from privaudit.errors import PrivauditError
 from privaudit.facts import Metric, Param, Reason, ReasonCode
 from privaudit.policy import alike
@@ -83,7 +83,8 @@ def changes(
             values = found.setdefault(key, {})
             if one.estimate.value is not None:
                 values[seed] = one.estimate.value
-                halves[key] = max(halves.get(key, 0.0), _half(one.estimate))
+                half = max(_half(one.estimate), least_step(one.estimate) / ATTACKS)
+                halves[key] = max(halves.get(key, 0.0), half)
     made = []
     for key, after in found.items():
         who, attack, number = key

@@ -237,7 +237,12 @@ def _played(
     # A null without drift leaves the numbers as they are.
     corrected = tuple(estimates) if finding.corrected else ()
     return replace(
-        finding, estimates=tuple(estimates), groups=tuple(groups), null=(), corrected=corrected
+        finding,
+        estimates=tuple(estimates),
+        groups=tuple(groups),
+        null=(),
+        corrected=corrected,
+        evened=(),
     )
 
 

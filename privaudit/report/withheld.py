@@ -85,6 +85,7 @@ def _finding(f: Finding, closed: bool) -> Finding:
         f,
         estimates=own,
         by_record=_estimates(f.by_record),
+        evened=_estimates(f.evened),
         null=_estimates(f.null),
         corrected=_estimates(f.corrected),
         groups=suppress_groups(f.groups, _total(f.estimates), closed),

@@ -25,7 +25,7 @@ from privaudit.stats.headline import (
     strength,
     strongest,
 )
-from privaudit.stats.membership import by_record, membership
+from privaudit.stats.membership import by_record, evened, membership
 from privaudit.stats.membership import curve as roc
 from privaudit.stats.patient_risk import (
     list_patients,
@@ -101,6 +101,7 @@ __all__ = [
     "control_passed",
     "control_state",
     "estimates",
+    "evened",
     "list_patients",
     "lower_bounds",
     "over_represented",

@@ -18,11 +18,11 @@ from privaudit.stats import auc as area_module
 from privaudit.stats import resample, thresholds
 from privaudit.stats._refusal import refuse_estimate
 from privaudit.stats.catalogue import FPRS, MEMBERSHIP_METRICS, PPV_FPR, PRIORS
-from privaudit.stats.patients import by_patient, has_several
+from privaudit.stats.patients import by_patient, even_out, has_several
 
 Patients = tuple[np.ndarray, np.ndarray]
 
-Unit = Literal["patient", "record"]
+Unit = Literal["patient", "record", "evened"]
 
 
 def check(evidence: Scores, patients: Patients) -> tuple[Scores, Patients]:
@@ -64,14 +64,17 @@ def membership(
         confidence: Of the two-sided intervals.
         rng: Draws patients again.
         names: Only these, by the metric's name or as it is shown ("tpr", "tpr_at_fpr_0.01").
-        unit: "patient", the scores of a patient's records made one (`Scores.combine`); "record",
-            every record for itself, intervals by patient all the same.
+        unit: "patient", the scores of a patient's records made one (`Scores.combine`); "evened",
+            these with the number of records evened out (`stats.patients.even_out`); "record", every
+            record for itself, intervals by patient all the same.
     """
     evidence, ids = check(evidence, patients)
     sizes = (resample.count(ids[0]), resample.count(ids[1]))
     records = len(evidence.members), len(evidence.nonmembers)
     if unit == "patient":
         evidence, ids = by_patient(evidence, ids)
+    elif unit == "evened":
+        evidence, ids = even_out(evidence, ids)
     n = {
         "members": records[0],
         "nonmembers": records[1],
@@ -111,6 +114,31 @@ def by_record(
         rng=rng,
         names=("auc", "tpr"),
         unit="record",
+    )
+
+
+def evened(
+    evidence: Scores,
+    *,
+    patients: Patients,
+    confidence: float = 0.95,
+    rng: np.random.Generator,
+) -> tuple[Estimate, ...]:
+    """The same numbers where patients with many records do not set the threshold for the rest.
+
+    None where every patient has one record. Less sharp than the patients' own numbers where all
+    have about as many records, and what keeps a leak of patients with few from being within a
+    limit where some have many.
+    """
+    if not has_several(patients):
+        return ()
+    return membership(
+        evidence,
+        patients=patients,
+        confidence=confidence,
+        rng=rng,
+        names=("auc", "tpr", "ppv"),
+        unit="evened",
     )
 
 

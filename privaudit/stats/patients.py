@@ -61,4 +61,35 @@ def by_patient(
     return replace(evidence, members=members, nonmembers=nonmembers), (ones, zeros)
 
 
-__all__ = ["by_patient", "combine_records", "has_several"]
+def even_out(
+    evidence: Scores, patients: tuple[np.ndarray, np.ndarray]
+) -> tuple[Scores, tuple[np.ndarray, np.ndarray]]:
+    """One score a patient, as likely to be high by chance whatever their number of records.
+
+    Sums over many records spread farther by chance. Where a few patients have many records they
+    set the threshold of a low false positive rate, and hide whoever has few: so a sum is divided
+    by the spread of sums over as many records, a * k + b * k^2 fitted to all patients, and of the
+    largest of k scores the chance of one as large is taken. Nothing here knows of membership.
+
+    Args:
+        evidence: Checked scores (`privaudit.stats.membership.check`).
+        patients: Whose records the members' and the non-members' scores are.
+    """
+    scores = np.concatenate([evidence.members, evidence.nonmembers])
+    own, whose = by_patient(evidence, patients)
+    found = np.concatenate([own.members, own.nonmembers])
+    count = np.concatenate([np.unique(ids, return_counts=True)[1] for ids in patients])
+    if evidence.combine == "largest":
+        below = np.searchsorted(np.sort(scores), found, side="left")
+        rarer = np.clip(1 - below / len(scores), 1e-12, 1 - 1e-12)
+        evened = -np.log(-np.expm1(count * np.log1p(-rarer)))
+    else:
+        shape = np.column_stack([np.ones(len(count)), count])
+        within, between = np.linalg.lstsq(shape, found**2 / count, rcond=None)[0]
+        spread = max(within, 0.0) * count + max(between, 0.0) * count**2
+        evened = found / np.sqrt(np.where(spread > 0, spread, 1.0))
+    cut = len(own.members)
+    return replace(own, members=evened[:cut], nonmembers=evened[cut:]), whose
+
+
+__all__ = ["by_patient", "combine_records", "even_out", "has_several"]

@@ -21,6 +21,7 @@ from privaudit.disclosure.coarsen import (
     MEMBERS,
     WANTED,
     _Rounding,
+    least_step,
 )
 from privaudit.facts import CAVEAT_PARAMS, REASON_PARAMS, Bound, BoundMethod, Metric
 from privaudit.results import ColumnFit, Estimate, Pool
@@ -231,3 +232,25 @@ def test_a_measured_chance_is_rounded_however_short_it_is() -> None:
     one = Estimate(Metric("auprc"), 0.43, 0.36, 0.5, 0.202, {"patients": 500})
     shared = _Rounding(False).estimate(one, MEMBERS)
     assert shared.chance == 0.2
+
+
+def test_a_share_of_patients_at_risk_tells_no_small_count() -> None:
+    """9 of 300 who are at risk read as 10 of 300 do, or as none: the step is 10 patients at
+    least."""
+    for patients, at_risk in ((300, 9), (200, 5), (1000, 4), (40, 3)):
+        one = Estimate(
+            Metric("patients_at_risk"),
+            at_risk / patients,
+            0.0,
+            (at_risk + 1) / patients,
+            0.0,
+            {"patients": patients},
+        )
+        step = least_step(one)
+        assert step * patients >= 10
+        shown = _Rounding(False).estimate(one, ATTACKS)
+        assert shown.value is not None
+        assert round(shown.value / step) * step == pytest.approx(shown.value)
+        assert shown.low is not None
+        assert shown.high is not None
+        assert shown.high - shown.low >= step - 1e-9

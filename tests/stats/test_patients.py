@@ -10,7 +10,7 @@ from privaudit.facts import Metric
 from privaudit.results import Estimate
 from privaudit.stats.differences import area as difference_of_areas
 from privaudit.stats.headline import strength
-from privaudit.stats.patients import by_patient, combine_records, has_several
+from privaudit.stats.patients import by_patient, combine_records, even_out, has_several
 
 Both = tuple[np.ndarray, np.ndarray]
 
@@ -128,3 +128,42 @@ def test_a_patient_of_two_levels_belongs_to_both() -> None:
     values = {g.level: read(g.estimates, "auc") for g in found}
     assert values["younger"].n["member_patients"] == 30
     assert values["younger"].value == values["older"].value
+
+
+def heavy(seed: int) -> tuple[Scores, Both]:
+    """One patient in 20 has 100 records that say nothing; of the members with one record, one in 20
+    stands out by 4 standard deviations."""
+    rng = np.random.default_rng(seed)
+    counts = np.where(np.arange(2000) < 100, 100, 1)
+    ids = np.repeat(np.arange(2000), counts), np.repeat(np.arange(2000) + 5000, counts)
+    members, others = (rng.normal(size=len(part)) for part in ids)
+    members[-100:] += 4.0
+    return Scores(members, others), ids
+
+
+def test_patients_with_many_records_do_not_hide_who_has_few() -> None:
+    scores, ids = heavy(4)
+    rng = np.random.default_rng(0)
+    found = read(estimates(scores, ids), "tpr", 0.01)
+    evened = read(stats.evened(scores, patients=ids, rng=rng), "tpr", 0.01)
+    assert found.value is not None
+    assert evened.low is not None
+    assert found.value < 0.02
+    assert evened.low > 0.04
+
+
+def test_evened_scores_are_as_likely_to_be_high_by_chance() -> None:
+    """Without a leak, patients of many records are above the threshold as often as the rest."""
+    rng = np.random.default_rng(6)
+    counts = np.tile([1, 1, 1, 30], 1000)
+    ids = np.repeat(np.arange(4000), counts), np.repeat(np.arange(4000) + 5000, counts)
+    raw = [rng.normal(size=len(part)) for part in ids]
+    for combine, scores in (("add", raw), ("largest", [np.abs(part) for part in raw])):
+        made, _ = even_out(Scores(*scores, combine=combine), ids)  # type: ignore[arg-type]
+        top = made.nonmembers > np.quantile(made.nonmembers, 0.95)
+        assert abs(top[counts == 30].mean() - top[counts == 1].mean()) < 0.025
+
+
+def test_no_evened_numbers_where_each_patient_has_one_record() -> None:
+    scores, ids, _ = world(1, 100, 0.3, most=1)
+    assert stats.evened(scores, patients=ids, rng=np.random.default_rng(0)) == ()

@@ -149,18 +149,23 @@ def _build_matrix(audit: Audit, head: str, attacks: Sequence[str], metric: Metri
 
 
 def _build_by_record(audit: Audit, head: str) -> list[Block]:
-    """The second line where patients have several records: every record for itself."""
+    """Further lines where patients have several records: with their number evened out, and every
+    record for itself."""
     metrics = (AUC, tpr_at(PRIMARY_FPR))
     rows = [
-        (s.name, name_attack(f.attack), *(n.cell_text(get(f.by_record, m)) for m in metrics))
+        (
+            s.name,
+            name_attack(f.attack),
+            *(n.cell_text(get(part, m)) for part in (f.evened, f.by_record) for m in metrics),
+        )
         for s in audit.subjects
         for f in get_findings(s, "membership")
         if f.by_record
     ]
     if not rows:
         return []
-    columns = (head, *words.HEADLINES_COLUMNS)
-    return [make_table(words.BY_RECORD_CAPTION, columns, rows, 2, (words.BY_RECORD_NOTE,))]
+    columns = (head, *words.BY_RECORD_COLUMNS)
+    return [make_table(words.BY_RECORD_CAPTION, columns, rows, 2, words.BY_RECORD_NOTES)]
 
 
 def _build_ppv(audit: Audit, head: str) -> list[Block]:

@@ -9,15 +9,19 @@ from privaudit.contracts import Access
 from privaudit.facts import Metric, ReasonCode
 from privaudit.policy.metrics import Reading
 from privaudit.results import Audit, Control, Estimate, Finding, Subject
+from privaudit.stats.catalogue import PATIENTS
 from privaudit.stats.headline import control_state, is_drift
 
 
 def find_corrected(subject: Subject, reading: Reading) -> Estimate | None:
     """The number less what the same attack reads of a null on the same patients; None where there
-    is none, and for a group, which is not corrected."""
+    is none, and for a group, which is not corrected. Of patients at risk the number itself: the
+    audit drew the halves that it compares, whoever drew the pools."""
     finding, raw = _find(subject, reading), reading.estimate
     if finding is None or raw is None or reading.group is not None:
         return None
+    if raw.metric.name in PATIENTS:
+        return raw
     return next((one for one in finding.corrected if one.metric == raw.metric), None)
 
 
@@ -43,9 +47,13 @@ def find_drift(
     if any(control_state(one) == "not made" for one in null):
         # Why it was not made says more than that nothing was compared with it.
         return None
+    if reading.estimate is None:
+        return None
     # A group has no number of its own that is corrected: it goes by the whole of the attack.
     known = finding.corrected if reading.group else find_corrected(subject, reading)
-    return None if known or reading.estimate is None else ReasonCode.NULL_NOT_COMPARED
+    # Nobody at risk is no finding where one person may have two ids among the training records.
+    is_own = reading.estimate.metric.name in PATIENTS
+    return None if known and not is_own else ReasonCode.NULL_NOT_COMPARED
 
 
 def _find(subject: Subject, reading: Reading) -> Finding | None:

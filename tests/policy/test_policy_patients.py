@@ -97,3 +97,17 @@ def test_a_limit_on_patients_at_risk_leaves_open_how_well_all_are_told_apart() -
     both = replace(alone, limits=(*alone.limits, Limit("two", "membership.auc", 0.9)))
     gaps = [v for v in judge(both, exact, today=DAY).verdicts if v.metric == "membership"]
     assert ReasonCode.CLASS_NOT_LIMITED not in [v.reason.code for v in gaps]
+
+
+@pytest.mark.parametrize(("share", "state"), [(0.1, "EXCEEDS"), (0.0, "INCONCLUSIVE")])
+def test_patients_at_risk_of_supplied_pools_exceed_and_are_never_within(
+    share: float, state: str
+) -> None:
+    """The audit draws the halves itself, so that drift feigns nobody; that nobody is told apart may
+    be for one person with two ids."""
+    one = member("patient_risk", number("auc", 0.5), *estimates(share, 32))
+    own = audit(subject(outcomes=[one]))
+    supplied = replace(own, data=replace(own.data, random_split=False))
+    verdicts = judge(policy(Limit("one", LIMIT, 0.02)), supplied, today=DAY)
+    (found,) = [v for v in verdicts.verdicts if v.rule == "one"]
+    assert found.state == state

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 from policy_lab import DAY, TPR, audit, member, policy, subject
+from scipy.optimize import brentq
 from scipy.stats import norm
 
 from privaudit.contracts import Scores, Trials
@@ -56,6 +57,25 @@ def scores(
     return Scores(parts[0], parts[1]), (ids[0], ids[1])
 
 
+def chances(shift: float, clustered: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Means and deviations of a member's added scores, by the number of stays; those of others have
+    the opposite means. What is taken away is the mean of both pools, shift / 2."""
+    stays = np.arange(1, 5) if clustered else np.array([1])
+    return stays * shift / 2, np.sqrt(0.5 * stays**2 + 0.5 * stays)
+
+
+def true_auc(shift: float, clustered: bool) -> float:
+    mean, spread = chances(shift, clustered)
+    apart = mean[:, None] + mean[None, :]
+    return float(norm.cdf(apart / np.hypot(spread[:, None], spread[None, :])).mean())
+
+
+def true_rate(fpr: float, shift: float, clustered: bool) -> float:
+    mean, spread = chances(shift, clustered)
+    cut = brentq(lambda t: norm.sf(t, -mean, spread).mean() - fpr, -50, 50)
+    return float(norm.sf(cut, mean, spread).mean())
+
+
 def held(found: np.ndarray, runs: int) -> None:
     """No more misses than the level and four standard errors."""
     for row, level in enumerate(LEVELS):
@@ -70,7 +90,7 @@ def test_auc(n: int, shift: float, clustered: bool) -> None:
         evidence, ids = scores(n, shift, clustered, rng)
         return membership(evidence, patients=ids, confidence=0.95, rng=rng, names=["auc"])[0]
 
-    held(misses(draw, float(norm.cdf(shift / np.sqrt(2))), 600, 1), 600)
+    held(misses(draw, true_auc(shift, clustered), 600, 1), 600)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +110,7 @@ def test_rates_at_few_false_alarms(n: int, fpr: float, shift: float, clustered: 
         evidence, ids = scores(n, shift, clustered, rng)
         return membership(evidence, patients=ids, confidence=0.95, rng=rng, names=[name])[0]
 
-    held(misses(draw, float(norm.cdf(shift + norm.ppf(fpr))), 200, 2), 200)
+    held(misses(draw, true_rate(fpr, shift, clustered), 200, 2), 200)
 
 
 @pytest.mark.parametrize(("n", "p", "q"), [(60, 0.5, 0.5), (300, 0.05, 0.05), (300, 0.3, 0.2)])

@@ -158,7 +158,7 @@ class _Ordered:
 
     @property
     def last(self) -> np.ndarray:
-        """(p,) of every patient, all attempts told."""
+        """(p,) of every patient, over all attempts."""
         found: np.ndarray = self.values[self.starts + self.counts - 1]
         return found
 

@@ -2,8 +2,8 @@
 
 Which attack is the strongest follows from the baseline alone, before any candidate is seen: the one
 whose number is worst on average over its runs. Another attack that cannot decide whether it got
-worse by the margin is stated and does not stop the gate where three things hold: the strongest one is
-WITHIN the margin; both rest on the same runs; and the candidate, read by the weaker attack, lies
+worse by the margin is stated and does not stop the gate where three things hold: the strongest one
+is WITHIN the margin; both rest on the same runs; and the candidate, read by the weaker attack, lies
 no more than the margin above the baseline, read by the strongest one, even by its upper bound. So a
 candidate that gives the weaker attack more than the strongest one had is never passed on the word
 of the strongest one, and an attack that EXCEEDS stops the gate whichever it is.

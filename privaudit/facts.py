@@ -441,7 +441,16 @@ class Attacker(StrEnum):
 
 
 Family = Literal[
-    "membership", "attribute", "reconstruction", "evasion", "poisoning", "synthetic", "epsilon"
+    "membership",
+    "attribute",
+    "reconstruction",
+    "inversion",
+    "property",
+    "extraction",
+    "evasion",
+    "poisoning",
+    "synthetic",
+    "epsilon",
 ]
 FAMILIES: tuple[Family, ...] = get_args(Family)
 """The families of attacks, in the order in which every document lists them."""

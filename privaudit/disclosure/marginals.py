@@ -179,6 +179,9 @@ FAMILIES: Mapping[str, States] = {
     "attribute": States.SUCCESSES,
     "synthetic": States.SUCCESSES,
     "reconstruction": States.OUTCOMES,
+    "inversion": States.OUTCOMES,
+    "property": States.OUTCOMES,
+    "extraction": States.OUTCOMES,
     "evasion": States.OUTCOMES,
     "poisoning": States.OUTCOMES,
 }

@@ -18,10 +18,19 @@ Kind = Literal["risk", "claim", "use"]
 Place = Literal["outcomes", "claim", "utility", "fidelity"]
 Better = Literal["low", "high", "one", "zero"]
 
-TRIED = ("attribute", "reconstruction", "evasion", "poisoning", "synthetic")
+TRIED = (
+    "attribute",
+    "reconstruction",
+    "inversion",
+    "property",
+    "extraction",
+    "evasion",
+    "poisoning",
+    "synthetic",
+)
 """Families whose evidence is attempts with a control."""
 
-GUESSED = ("attribute", "reconstruction")
+GUESSED = ("attribute", "reconstruction", "inversion", "property")
 """Families whose advantage is over a guess without the release; the others' is over their
 control."""
 

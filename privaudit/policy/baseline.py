@@ -25,7 +25,7 @@ from privaudit.errors import PrivauditError
 from privaudit.facts import CaveatCode, Metric
 from privaudit.policy import alike
 from privaudit.policy.alike import Basis
-from privaudit.policy.metrics import find_metric, select_numbers
+from privaudit.policy.metrics import find_metric, list_numbers, select_numbers
 from privaudit.policy.rules import Regression
 from privaudit.results import Audit, Estimate, Finding, converter, to_json
 
@@ -256,7 +256,7 @@ def numbers(audit: Audit) -> tuple[Number, ...]:
         if subject.fidelity is not None:
             parts.append(("", "", subject.fidelity.estimates))
         findings = [one for one in subject.outcomes if isinstance(one, Finding)]
-        parts += [(one.attack, one.family, one.estimates) for one in findings]
+        parts += [(one.attack, one.family, list_numbers(one)) for one in findings]
         found += [
             Number(subject.name, attack, family, one.metric, one.value, one.low, one.high)
             for attack, family, estimates in parts

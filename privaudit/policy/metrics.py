@@ -53,6 +53,9 @@ COUNTED = {"exact_copies": "exact_copies_excess", "near_copies": "near_copies_ex
 TAKEN_OFF = {"attack_minus_control": "control_rate", "attack_minus_guess": "guess_rate"}
 """Difference of rates -> the rate that was taken off the attack's."""
 
+EVENED = Setting("unit", "record counts evened out")
+"""Of `Finding.evened`, where they stand among a finding's other numbers."""
+
 FIDELITY: dict[str, Better] = {
     "prevalence_gap": "zero",
     "column_distance": "low",
@@ -260,6 +263,12 @@ def _read_lacking(one: Outcome) -> frozenset[Access]:
     return read_access(lacking if isinstance(lacking, tuple) else ())
 
 
+def list_numbers(finding: Finding) -> tuple[Estimate, ...]:
+    """Its numbers, and at `EVENED` those with the number of records evened out."""
+    more = (replace(one, metric=replace(one.metric, at=EVENED)) for one in finding.evened)
+    return (*finding.estimates, *more)
+
+
 def readings(
     known: PolicyMetric,
     subject: Subject,
@@ -268,17 +277,20 @@ def readings(
     prior: float | None = None,
     at: Sequence[str] = (),
     attacks: Sequence[str] = (),
+    evened: bool = False,
 ) -> list[Reading]:
     """Every number of everyone together that the metric is about, one an attack and setting.
 
-    A finding or a series of one that lacks the number is there without an estimate, so that
-    nothing is read as if it had not been looked for.
+    evened: with those at `EVENED` as numbers of their own. A finding or a series of one that lacks
+    the number is there without an estimate, so that nothing is read as if it had not been looked
+    for.
     """
     if known.place != "outcomes":
         return _select(_estimates(known, subject), known)
     made = []
     for one in findings(subject, known, attacks):
-        there = {estimate.metric: estimate for estimate in one.estimates}
+        stated = list_numbers(one) if evened else one.estimates
+        there = {estimate.metric: estimate for estimate in stated}
         chosen = select_numbers(known, list(there), fpr=fpr, prior=prior, at=at)
         own = [
             Reading(

@@ -75,7 +75,13 @@ def changes(
         if subject.name not in wanted:
             continue
         for one in readings(
-            known, subject, fpr=rule.fpr, prior=rule.prior, at=rule.at, attacks=rule.attacks
+            known,
+            subject,
+            fpr=rule.fpr,
+            prior=rule.prior,
+            at=rule.at,
+            attacks=rule.attacks,
+            evened=True,
         ):
             if one.estimate is None:
                 continue

@@ -57,6 +57,16 @@ READING = {
         "Read the attack's rate minus its control: the same attack on patients the table was not "
         "made from. The guess is what an attacker reaches without the table.",
     ),
+    "property": (
+        "Property inference: does the model give away the make-up of the hospital's patients?",
+        "Read the advantage over a coin. It speaks of models of far fewer patients than the "
+        "released one: a high number is a leak, a low one is no evidence of none.",
+    ),
+    "extraction": (
+        "Model extraction: can a copy be made from the answers?",
+        "Read the advantage over the control, which is what one's own records give without the "
+        "model. It is about the owner of the model and exposes no patient.",
+    ),
     "evasion": (
         "Evasion: do small changes of a record change the prediction?",
         "Read the share of predictions changed beside random noise of the same budget. This is "
@@ -165,7 +175,7 @@ def _target(method: Method) -> Target:
     rng, seeds = np.random.default_rng(0), Seeds(0)
     n = 200
     records = Records(
-        columns=tuple(Column(f"x{i}", bounds=(-9.0, 9.0)) for i in range(3)),
+        columns=tuple(Column(f"x{i}", bounds=(-9.0, 9.0), sensitive=i == 2) for i in range(3)),
         X=rng.normal(size=(n, 3)),
         y=rng.random(n) < 0.5,
         patient=np.arange(n),

@@ -21,6 +21,8 @@ from privaudit.seeds import Seeds
 from privaudit.signals import ask, read_signal
 
 CONTROL = "the same attack between models trained with one share"
+NAMINGS = 5
+"""How often models of one share are given two names at random."""
 
 
 @dataclass(frozen=True)
@@ -123,13 +125,14 @@ def _read(signals: np.ndarray, released: np.ndarray, kind: OutcomeKind) -> Answe
 
 
 def _control(answers: Answers, rng: np.random.Generator) -> np.ndarray:
-    """(k,) how far names that were given at random, within one share, are told right."""
-    right = np.full(len(answers.values), 0.5)
-    for share in (0, 1):
-        own = np.arange(share, len(right), 2)
-        own = rng.permutation(own)
-        right[own] = guess_labels(answers.take(own), np.arange(len(own)) % 2 == 1)
-    return right
+    """(k,) how far names that were given at random, within one share, are told right, on average
+    over several givings."""
+    right = np.zeros(len(answers.values))
+    for _ in range(NAMINGS):
+        for share in (0, 1):
+            own = rng.permutation(np.arange(share, len(right), 2))
+            right[own] += guess_labels(answers.take(own), np.arange(len(own)) % 2 == 1)
+    return right / NAMINGS
 
 
 def _refuse(target: Target) -> PrivauditError:

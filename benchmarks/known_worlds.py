@@ -347,6 +347,19 @@ def _federation(kind: type[poison_lab.ToyFederation]) -> Make:
     return made
 
 
+def _rare_trigger(kind: type[poison_lab.ToyFederation]) -> Make:
+    """The same with the columns of the trigger among those that mean nothing to a clean model."""
+
+    def made(seed: int) -> Target:
+        plain, method = poison_lab.hospitals(seed=seed), kind(rounds=15)
+        order = [*range(2, 8), 0, 1]
+        pools = (plain.members, plain.nonmembers, plain.reference)
+        split = Split(*(replace(pool, X=pool.X[:, order]) for pool in pools))
+        return Target(method.fit(split.members, Seeds(seed).rng("fit")), split, method)
+
+    return made
+
+
 MEMORISED = ("a forest of full-grown trees", "the same method trained on other people")
 COPIED = ("half of the members copied into the table", "a table drawn from the reference pool")
 HARMED = ("a mean of the clients' updates", "a federation that a malicious client cannot reach")
@@ -395,8 +408,21 @@ def _worlds() -> dict[str, World]:
             )
         ),
         *(
-            World(name, _federation(poison_lab.ToyFederation), _federation(Deaf), *HARMED, rivals)
-            for name in ("backdoor", "byzantine", "label_flip", "sign_flip")
+            World(
+                name,
+                _federation(poison_lab.ToyFederation),
+                _federation(Deaf),
+                *HARMED,
+                {**rivals, "clients": clients},
+            )
+            for name, clients in (("byzantine", 1), ("label_flip", 4), ("sign_flip", 1))
+        ),
+        World(
+            "backdoor",
+            _rare_trigger(poison_lab.ToyFederation),
+            _rare_trigger(Deaf),
+            *HARMED,
+            {**rivals, "clients": 2},
         ),
         *(
             World(name, *table, *COPIED)

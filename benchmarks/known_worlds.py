@@ -497,4 +497,4 @@ PENDING = (
     "mama_mia",
     "ensemble",
 )
-"""Attacks that are built elsewhere and have no world yet; one that gets a world leaves this list."""
+"""Attacks that are built elsewhere and have no world yet; one that gets it leaves this list."""

@@ -33,6 +33,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages = {
         "attacks.md": catalogue.attack_catalogue(),
         "reference/command-line.md": catalogue.command_line(),
+        "reference/attack-classes.md": catalogue.attack_classes(),
         **{page: site_links((ROOT / file).read_text("utf-8")) for page, file in SHOWN.items()},
     }
     for page, text in pages.items():

@@ -88,6 +88,7 @@ class ReasonCode(StrEnum):
     LACKS_POWER = "lacks_power"
     NO_POSITIVE_CONTROL = "no_positive_control"
     NO_NEGATIVE_CONTROL = "no_negative_control"
+    SMALLER_TRAINING_SETS = "smaller_training_sets"
     NEGATIVE_CONTROL_NOT_MADE = "negative_control_not_made"
     POSITIVE_CONTROL_NOT_MADE = "positive_control_not_made"
     GROUP_ATYPICAL = "group_atypical"

@@ -59,7 +59,7 @@ PROFILES = {
             "smoke",
             "a check that everything runs, in a minute or two; intervals are wide",
             refits=8,
-            without=("reference_lira",),
+            without=("reference_lira", "property_inference"),
             learners=("boosted", "logreg", "mlp"),
             settings={
                 "square.records": "100",

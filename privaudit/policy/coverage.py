@@ -3,7 +3,10 @@
 A limit says nothing about what nobody tried. So a class of attack that receivers can make must have
 given a number that some rule looks at, or the policy leaves it out by name ([[not_tested]]).
 Poisoning is left aside, since it needs a seat in training and no receiver has one, and so are
-bounds on epsilon, which test a guarantee by means of membership inference.
+bounds on epsilon, which test a guarantee by means of membership inference. So are property
+inference and model extraction: what they take is the owner's (the make-up of a hospital's
+patients, the model itself) and no patient's, and whoever does not mind may release it. A policy
+may limit both all the same, and a limit that nobody tested is NOT TESTED.
 """
 
 from __future__ import annotations

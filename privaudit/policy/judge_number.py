@@ -235,6 +235,9 @@ def _find_lack(
 ) -> tuple[ReasonCode | None, Reason | None]:
     """Why what an attack did not find is no evidence of a low risk, None where it is, and why its
     positive control was not made."""
+    if family == "property":
+        # Its models see a fraction of the patients, and a model of more tells more of them.
+        return ReasonCode.SMALLER_TRAINING_SETS, None
     planted = [c for c in subject.controls if (c.attack, c.kind) == (attack, "positive")]
     stated = _stated_of_controls(audit, attack, subject.name)
     if _fails(planted) or (CaveatCode.PLANTED_LEAK_MISSED, "positive") in stated:

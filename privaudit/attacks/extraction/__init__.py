@@ -1,0 +1,1 @@
+"""Attacks that take a copy of the released model itself."""

@@ -106,6 +106,15 @@ class Differentiable(Model, Protocol):
         ...
 
 
+@runtime_checkable
+class Parted(Model, Protocol):
+    """A model of several, each of which answers for records of its own."""
+
+    def beside(self, records: Records) -> Model:
+        """What answers for row i of a table as long as these records as for row i of these."""
+        ...
+
+
 @dataclass(frozen=True)
 class Mechanism:
     """One kind of noisy step, `times` over: what `privaudit.dp.accounting` composes and draws.
@@ -611,6 +620,7 @@ __all__ = [
     "Method",
     "Model",
     "Pairs",
+    "Parted",
     "Predictor",
     "Prepared",
     "Progress",

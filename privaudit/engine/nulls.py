@@ -76,10 +76,17 @@ class Folds:
         """(n, k): see `privaudit.contracts.Model`."""
         return self._ask(records)
 
-    def _ask(self, records: Records) -> np.ndarray:
+    def beside(self, records: Records) -> Model:
+        """See `privaudit.contracts.Parted`: a record moved a little is still its patient's."""
+        return PlacedFolds(self.models, self.codes, self.part, self._place(records))
+
+    def _place(self, records: Records) -> np.ndarray:
         own = row_codes(records)
         at = np.minimum(np.searchsorted(self.codes, own), len(self.codes) - 1)
-        part = np.where(self.codes[at] == own, self.part[at], 0)
+        return np.where(self.codes[at] == own, self.part[at], 0)
+
+    def _ask(self, records: Records) -> np.ndarray:
+        part = self._place(records)
         answers: np.ndarray | None = None
         for place in np.unique(part):
             rows = np.flatnonzero(part == place)
@@ -92,12 +99,31 @@ class Folds:
 
 
 @dataclass(frozen=True, eq=False)
+class PlacedFolds(Folds):
+    """The same, where the part of each row is known. placed: (n,) the part of row i."""
+
+    placed: np.ndarray
+
+    def _place(self, records: Records) -> np.ndarray:
+        return self.placed
+
+
+@dataclass(frozen=True, eq=False)
 class FoldsOfNumbers(AnswersWithNumbers, Folds):
     """The same of models that predict a number."""
+
+    def beside(self, records: Records) -> Model:
+        """See `Folds`."""
+        return PlacedFoldsOfNumbers(self.models, self.codes, self.part, self._place(records))
 
     def predict(self, records: Records) -> np.ndarray:
         """(n,): see `privaudit.contracts.Predictor`."""
         return self._ask(records)
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedFoldsOfNumbers(FoldsOfNumbers, PlacedFolds):
+    """The same of models that predict a number, where the part of each row is known."""
 
 
 @dataclass(frozen=True, eq=False)

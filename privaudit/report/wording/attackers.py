@@ -37,6 +37,14 @@ ATTACKERS: dict[Attacker, AttackerNote] = {
         "held-out patient was in any of them.",
         "by somebody who holds records of similar patients only",
     ),
+    Attacker.KNOWN_OUTSIDERS: AttackerNote(
+        "holds other patients",
+        "Records of other patients of whom it is known that the model was not trained on them, and "
+        "nothing of how it was trained.",
+        "The model was asked about reference and held-out patients, and each patient was judged by "
+        "what was learnt on others. No model was trained as it was.",
+        "by somebody who holds records of patients who were not trained on",
+    ),
     Attacker.RELEASE_ALONE: AttackerNote(
         "holds the release alone",
         "No other record: anybody who may query the model.",

@@ -1,10 +1,10 @@
 """Learning from patients whom a release was not trained on, without judging whom one learnt from.
 
-Members and non-members are cut into the same number of folds. What is learnt for a fold is learnt on
-the non-members of the other folds and on the reference patients, and judges the fold's members and
-its non-members alike. So where nothing leaks the two are exchangeable given what was learnt, and
-false positives come as often as they should, however badly the learning went. Fitted on the rows it
-judges, the same attack reads a leak where there is none, or several times the one there is.
+Members and non-members are cut into the same number of folds. What is learnt for a fold is learnt
+on the non-members of the other folds and on the reference patients, and judges the fold's members
+and its non-members alike. So where nothing leaks the two are exchangeable given what was learnt,
+and false positives come as often as they should, however badly the learning went. Fitted on the
+rows it judges, the same attack reads a leak where there is none, or several times the one there is.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ MOST_COLUMNS = 40
 class Known:
     """Records whose membership the attacker knows, beside those to be judged.
 
-    inputs: (n + m, d) float64, the audit's records and then the reference's where the release can be
-    asked about these; outcome: (n + m,) their outcomes; signal: (n + m,) what was read of the
-    release's answers; fold: (n + m,) the fold of each, -1 for the reference; outside: (n + m,) bool,
-    who is known not to be a member. n: records to judge.
+    inputs: (n + m, d) float64, the audit's records and then, where the release can be asked about
+    them, the reference's; outcome: (n + m,) their outcomes; signal: (n + m,) what was read of the
+    release's answers; fold: (n + m,) the fold of each, -1 for the reference; outside: (n + m,)
+    bool, who is known not to be a member; n: records to judge.
     """
 
     inputs: np.ndarray

@@ -31,9 +31,9 @@ class Neighbourhood(Attack):
 
     probes: how many records beside it are asked about. step: the noise, in standard deviations of
     each number; also the share of levels that are exchanged for another patient's.
-    Jayaraman et al. 2021 (arXiv 2005.10881), section 5 (Merlin), with the mean in place of a count;
-    Mattern et al. 2023 (arXiv 2305.18462), section 3; that those at risk leave the tail: Dodd et al.
-    2025 (arXiv 2510.19773), read in part.
+    Jayaraman et al. 2021 (arXiv 2005.10881), Merlin, with the mean in place of a count; Mattern et
+    al. 2023 (arXiv 2305.18462); that those at risk leave the tail of high losses: Dodd et al. 2025
+    (arXiv 2510.19773), read in part.
     """
 
     probes: int = 18
@@ -96,10 +96,11 @@ def _move_column(
             return values
         other = there[rng.integers(len(there), size=len(values))]
         return np.where(drawn & np.isfinite(values), other, values)
-    moved = values + step * _deviation(there[:, None])[0] * rng.standard_normal(len(values))
+    width = float(_deviation(there[:, None])[0])
+    moved = np.asarray(values + step * width * rng.standard_normal(len(values)))
     if column.integer:
         moved = np.round(moved)
-    return moved if column.bounds is None else np.clip(moved, *column.bounds)
+    return moved if column.bounds is None else np.asarray(np.clip(moved, *column.bounds))
 
 
 def _has_two_values(values: np.ndarray) -> bool:

@@ -33,8 +33,8 @@ class Quantile(Attack):
 
     folds: parts of the patients; each is judged by what was learnt on the others. rounds: of
     boosting.
-    Bertran et al. 2023 (arXiv 2307.03694), section 3, with the Gaussian of its section 4 in place of
-    one quantile a level; the own model after Watson et al. 2022 (arXiv 2111.08440), section 3.
+    Bertran et al. 2023 (arXiv 2307.03694), with a Gaussian in place of one quantile a level; the
+    own model after Watson et al. 2022 (arXiv 2111.08440).
     """
 
     folds: int = 2

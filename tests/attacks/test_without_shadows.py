@@ -214,7 +214,7 @@ def test_a_planted_leak_is_found(attack: Attack) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Numbers(AnswersWithNumbers):
-    """Predicts a number, nearer to the recorded one for who was trained on and asked about as is."""
+    """Predicts a number, nearer to the recorded one for who was trained on, asked about as is."""
 
     seen: Records
     pull: float
@@ -277,12 +277,17 @@ def test_a_record_beside_another_is_one_that_could_be() -> None:
     beside = move(pool, pool.take(slice(0, 100)), 0.2, rng).X
     np.testing.assert_array_equal(np.isnan(beside), np.isnan(X))
     there = [beside[~np.isnan(beside[:, j]), j] for j in range(5)]
-    assert there[0].min() >= 18 and there[0].max() <= 90
+    assert there[0].min() >= 18
+    assert there[0].max() <= 90
     assert (there[0] == np.round(there[0])).all()
-    assert set(there[1]) <= {0, 1} and set(there[2]) <= {0, 1, 2, 3} and set(there[3]) <= {2, 7}
+    assert set(there[1]) <= {0, 1}
+    assert set(there[2]) <= {0, 1, 2, 3}
+    assert set(there[3]) <= {2, 7}
     assert there[4].min() >= 0
     changed = [(beside[:, j] != X[:, j])[~np.isnan(X[:, j])].mean() for j in range(5)]
-    assert changed[4] > 0.95 and 0.05 < changed[1] < 0.2 and 0.08 < changed[2] < 0.25
+    assert changed[4] > 0.95
+    assert 0.05 < changed[1] < 0.2
+    assert 0.08 < changed[2] < 0.25
 
 
 def test_series_are_moved_too_and_read_where_there_is_no_table() -> None:
@@ -296,7 +301,8 @@ def test_series_are_moved_too_and_read_where_there_is_no_table() -> None:
     assert moved.series is not None
     np.testing.assert_array_equal(np.isnan(moved.series), np.isnan(series))
     read = _known_outsiders.read_inputs(pool)
-    assert read.shape == (80, 2) and np.isnan(read[0, 1])
+    assert read.shape == (80, 2)
+    assert np.isnan(read[0, 1])
 
 
 def test_with_margins_alone_the_quantile_is_still_learnt() -> None:
@@ -349,7 +355,8 @@ def test_who_makes_them_and_with_what() -> None:
     assert Quantile.attacker is Attacker.KNOWN_OUTSIDERS
     assert Neighbourhood.attacker is Attacker.RELEASE_ALONE
     for attack in ATTACKS:
-        assert attack.needs == {Access.ANSWERS} and attack.family == "membership"
+        assert attack.needs == {Access.ANSWERS}
+        assert attack.family == "membership"
         assert eval(repr(attack)) == attack
 
 
@@ -378,9 +385,11 @@ def test_a_supplied_model_without_a_recipe_is_attacked_by_both(tmp_path) -> None
     assert {"threshold", "quantile", "neighbourhood"} <= set(ran)
     for name in ("quantile", "neighbourhood"):
         control = {c.kind: c for c in found.subject.controls if c.attack == name}
-        assert control["positive"].passed and control["negative"].error is None
+        assert control["positive"].passed
+        assert control["negative"].error is None
         own = next(e for e in ran[name].estimates if e.metric.name == "auc")
-        assert own.low is not None and own.low < 0.55
+        assert own.low is not None
+        assert own.low < 0.55
     policy = tmp_path / "policy.toml"
     policy.write_text(POLICY)
     codes = [v.reason.code for v in judge(read(policy), found.audit).verdicts]

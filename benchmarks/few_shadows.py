@@ -8,18 +8,18 @@ batch, so an interrupted run goes on where it was. BANKS lies outside any report
 single records. One thread: set OMP_NUM_THREADS=1.
 
 Printed: true positive rate at 1 % false positive rate and AUC, with standard errors over targets
-(the targets share shadows and records, so these describe other targets on the same table), and
-the ratio to the best LiRA variant with 64 shadows, which is chosen in hindsight; and, for each number
+(the targets share shadows and records, so these describe other targets on the same table), and the
+ratio to the best LiRA variant with 64 shadows, which is chosen in hindsight; and, for each number
 of shadows, the ratio to BaVarIA (Brännvall 2026, arXiv 2603.11799), the published rival for few.
 
-BaVarIA is rebuilt here from the paper's abstract and introduction, which is what could be read; no
-public code was found. On either side of each record the margins are Gaussian with a conjugate
-normal-inverse-gamma prior; the score is the difference of two log predictive densities, Student t
-(BaVarIA-t), or Gaussian with the posterior's variance (BaVarIA-n). How the paper sets the prior was
-not readable, so six are tried, and of the six the best in hindsight is shown for each table and each
-number of shadows: a favour that ours is not done. The prior's variance is the side's pooled one; it
-weighs as much as 2 or 8 models, or as moments of the log variances say; its mean is flat, or the
-side's own with the weight of one model.
+BaVarIA is rebuilt here from the paper's abstract and the beginning of its introduction, which is
+what could be read; no public code was found. On either side of each record the margins are Gaussian
+with a conjugate normal-inverse-gamma prior; the score is the difference of two log predictive
+densities, Student t (BaVarIA-t), or Gaussian with the posterior's variance (BaVarIA-n). How the
+paper sets the prior was not readable, so six are tried, and of the six the best in hindsight is
+shown for each table and each number of shadows: a favour that ours is not done. The prior's
+variance is the side's pooled one; it weighs as much as 2 or 8 models, or as moments of the log
+variances say; its mean is flat, or the side's own with the weight of one model.
 """
 
 from __future__ import annotations
@@ -309,7 +309,7 @@ def show(name: str, found: dict[tuple[str, int], np.ndarray]) -> None:
         print(f"few_shadow_lira with {count}: {share(mine, lira[top][:, 0])} of it")
     for count in COUNTS:
         mine = found[OURS, count][:, 0]
-        shares = (f"{share(mine, found[best, count][:, 0])} of {best}" for best in BEST)
+        shares = (f"{share(mine, found[kind, count][:, 0])} of {kind}" for kind in BEST)
         print(f"few_shadow_lira with {count}: {', '.join(shares)}")
 
 
@@ -320,11 +320,11 @@ BEST = ("bavaria-t, best of six", "bavaria-n, best of six")
 def favour(found: dict[tuple[str, int], np.ndarray]) -> dict[tuple[str, int], np.ndarray]:
     """Of each kind of the rival the prior that does best on the targets themselves."""
     made = {}
-    for best in BEST:
-        kind = best.partition(",")[0]
+    for name in BEST:
+        kind = name.partition(",")[0]
         for count in COUNTS:
             own = [v for (n, k), v in found.items() if k == count and n.startswith(kind)]
-            made[best, count] = max(own, key=lambda rows: rows[:, 0].mean())
+            made[name, count] = max(own, key=lambda rows: rows[:, 0].mean())
     return made
 
 

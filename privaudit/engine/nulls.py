@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from privaudit.contracts import Access, AnswersWithNumbers, Attack, Learner, Method, Model, Release
-from privaudit.engine.controls import NullKind, row_codes
+from privaudit.engine.controls import NullKind
 from privaudit.engine.stand_ins import STAND_INS
-from privaudit.records import Records, Split
+from privaudit.records import Records, Split, row_codes
 from privaudit.signals import ask, confidence, read_signal
 
 TRAINED: tuple[NullKind, ...] = ("reference", "folds", "stand_in")
@@ -39,6 +39,9 @@ def null_kind(method: Method, attack: Attack, split: Split, *, supplied: bool) -
 
     supplied: the pools were supplied, and nobody assigned membership at random.
     """
+    if Access.EXPLANATIONS in attack.needs:
+        # Nobody knows how another model would have been explained.
+        return "halves"
     if method.shadows:
         return "shadow"
     table = Access.TABLE in attack.needs or method.nearness is not None

@@ -38,6 +38,7 @@ def audit(
     event: Any = None,
     shadow_answers: Any = None,
     shadow_members: Any = None,
+    explanations: Any = None,
     attacks: Sequence[str] | str | None = None,
     profile: str = "standard",
     policy: Path | str | None = None,
@@ -82,6 +83,9 @@ def audit(
             nonmembers.
         shadow_members: (K, n) bool: whether each was trained on each row. K is 8 or more; best in
             pairs, one trained on a random half of all patients and one on the other half.
+        explanations: Where explanations are released beside the answers: a pair of attributions,
+            (n, d) of the rows of members and (m, d) of those of nonmembers, of two classes to the
+            last; or "exact" to compute them, for XGBoost, LightGBM and linear models.
         attacks: Names or families, see `privaudit list attacks`; None for all that can be run.
         profile: How much to do: "smoke", "standard" or "thorough".
         policy: A policy file that the audit is judged by.
@@ -174,7 +178,7 @@ def audit(
             shadow_answers, shadow_members, read, labels, estimator
         )
         estimator = False
-    held = session_model.hold_model(model, read, estimator, answers)
+    held = session_model.hold_model(model, read, estimator, answers, explanations)
     if labels is None and kind == "class":
         session_model.refuse_unsaid_order(held.release, read.members)
     elif classes is not None or event is not None:

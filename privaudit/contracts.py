@@ -41,6 +41,8 @@ class Access(StrEnum):
     """take part in training as one client"""
     RERUN = "RERUN"
     """train again the same way on other records"""
+    EXPLANATIONS = "EXPLANATIONS"
+    """read the explanations that are released beside an answer"""
 
 
 REQUIRED_ACCESS: Mapping[str, frozenset[Access]] = {
@@ -106,6 +108,24 @@ class Differentiable(Model, Protocol):
         ...
 
 
+class Explainer(Protocol):
+    """What is released beside an answer to explain it: how much each feature moved it."""
+
+    def explain(self, records: Records) -> np.ndarray:
+        """(n, d) attributions: of two classes to the last, of more to the recorded one, of a number
+        to the prediction."""
+        ...
+
+
+@runtime_checkable
+class Parted(Model, Protocol):
+    """A model of several, each of which answers for records of its own."""
+
+    def beside(self, records: Records) -> Model:
+        """What answers for row i of a table as long as these records as for row i of these."""
+        ...
+
+
 @dataclass(frozen=True)
 class Mechanism:
     """One kind of noisy step, `times` over: what `privaudit.dp.accounting` composes and draws.
@@ -143,7 +163,8 @@ class Release:
     """What leaves the hospital, and what is guaranteed about it.
 
     table: synthetic records; file: the model or the generator as it would be released
-    (`Sampler.save`, a model's file, or what another library wrote). trust: who could read what of
+    (`Sampler.save`, a model's file, or what another library wrote); explanations: what is released
+    beside each answer. trust: who could read what of
     one hospital's contribution, as (who, what, whether) rows for the report; costs: numbers
     (bytes_up, bytes_down, rounds, simulated_seconds, refused_updates, train_seconds...); notes:
     sentences for the report. noisy: what a private generator had to work from, column -> (cuts
@@ -161,6 +182,7 @@ class Release:
     trust: tuple[tuple[str, str, str], ...] = ()
     notes: tuple[str | Caveat, ...] = ()
     noisy: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    explanations: Explainer | None = None
 
     @property
     def access(self) -> frozenset[Access]:
@@ -173,6 +195,7 @@ class Release:
             Access.CUT: self.cut is not None,
             Access.TABLE: self.table is not None,
             Access.FILE: self.file is not None,
+            Access.EXPLANATIONS: self.explanations is not None,
         }
         return frozenset(access for access, given in shown.items() if given)
 
@@ -601,6 +624,7 @@ __all__ = [
     "CutTraffic",
     "Differentiable",
     "Exchange",
+    "Explainer",
     "Family",
     "Fitted",
     "FlowStep",
@@ -611,6 +635,7 @@ __all__ = [
     "Method",
     "Model",
     "Pairs",
+    "Parted",
     "Predictor",
     "Prepared",
     "Progress",

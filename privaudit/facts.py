@@ -437,6 +437,10 @@ class Attacker(StrEnum):
     """the patient's record, and the release that they ask about it"""
     SIMILAR_PATIENTS = "similar_patients"
     """also records of other, similar patients, and how the model was trained"""
+    KNOWN_OUTSIDERS = "known_outsiders"
+    """also records of patients known not to have been trained on; not how the model was trained"""
+    KNOWN_MEMBERS = "known_members"
+    """also records of patients known to have been trained on or not; not how the model was trained"""
     CANDIDATES = "candidates"
     """the records of all candidates, of whom some were trained on, and how the model was trained"""
 

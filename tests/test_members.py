@@ -226,6 +226,7 @@ PARTS = {
     "table": Access.TABLE,
     "cipher": Access.CIPHER,
     "file": Access.FILE,
+    "explanations": Access.EXPLANATIONS,
 }
 SHOWN = Release.access.fget  # type: ignore[attr-defined]
 

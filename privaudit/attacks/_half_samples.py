@@ -9,6 +9,9 @@ from privaudit.errors import PrivauditError
 from privaudit.records import Records
 from privaudit.seeds import Seeds
 
+FEWEST = 4
+"""Two complementary pairs: each record is in two refits and out of two, or there is no variance."""
+
 GROUP = 8
 """The engine trains this many consecutive refits as one batch and shares whole batches."""
 
@@ -24,7 +27,7 @@ def half_samples(target: Target, count: int, seeds: Seeds) -> list[Refit]:
     reference pool is left out. Carlini et al. 2022 (arXiv 2112.03570), section V.A.
 
     Raises:
-        PrivauditError: a count that is no multiple of 8, or fewer than two patients.
+        PrivauditError: a count that is neither 4 nor a multiple of 8, or fewer than two patients.
     """
     if target.method is None:
         raise ValueError("a target whose method is unknown cannot be trained again")
@@ -71,12 +74,15 @@ def supplied_shadows(target: Target) -> list[Refit]:
     ]
 
 
-def check_count(count: int) -> None:
-    """Refuse a number of shadow models that the engine cannot train in whole batches."""
-    if isinstance(count, bool) or not isinstance(count, int) or count < GROUP or count % GROUP:
+def check_count(count: int, fewest: int = FEWEST) -> None:
+    """Refuse a number of shadow models that the engine cannot train in whole batches, or that is
+    below `fewest`."""
+    is_whole = isinstance(count, int) and not isinstance(count, bool)
+    if not is_whole or count < fewest or (count % GROUP and count != FEWEST):
+        numbers = ", ".join(map(str, ([FEWEST] if fewest <= FEWEST else []) + [GROUP, 2 * GROUP]))
         raise PrivauditError(
             f"shadows={count!r}",
-            f"shadow models are trained {GROUP} at a time, so their number is {GROUP}, "
-            f"{2 * GROUP}, {3 * GROUP}, ...",
+            f"shadow models are trained {GROUP} at a time, so their number is {numbers}, "
+            f"{3 * GROUP}, ...",
             "use 16; use 8 if training is slow, 64 or more to compare with published tables",
         )

@@ -29,7 +29,7 @@ LogLikelihood = Callable[[np.ndarray], np.ndarray]
 class ShadowAttack(Attack):
     """A membership attack that compares the released model's answers with those of shadow models.
 
-    shadows: how many shadow models, a multiple of 8 where they are trained for the audit.
+    shadows: how many shadow models, 4 or a multiple of 8 where they are trained for the audit.
     """
 
     shadows: int = 16

@@ -9,6 +9,10 @@ from privaudit.attacks._membership import LogLikelihood, normal, ratio
 
 RULES = ("curves", "rmia", "mean")
 
+UNCHOSEN = "mean"
+"""The rule of so few shadow models that none can be put in the target's place: two with each record
+and two without it must be left."""
+
 
 def candidates(
     asked: np.ndarray,
@@ -32,6 +36,8 @@ def best(
     model fewer exactly when the left-out one saw it, which would give membership away.
     """
     sums = Sums.of(shadows, included)
+    if len(shadows) < 8 and sums.counts.min() < 3:
+        return UNCHOSEN
     gained = dict.fromkeys(RULES, 0.0)
     for first in range(0, min(len(shadows), 16), 2):
         pair = slice(first, first + 2)

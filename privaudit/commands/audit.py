@@ -53,6 +53,10 @@ _SHADOW_ANSWERS = (
     "recorded outcome, a row for each of the audit's rows, with their patient column."
 )
 _SHADOW_MEMBERS = "The same columns and rows: 1 where that model was trained on that row, else 0."
+_EXPLANATIONS = (
+    "Attributions (such as SHAP values) that are released beside each answer: two tables, a column "
+    "a feature, with the rows of --members and of --nonmembers."
+)
 _SAMPLE = "Rows to read of each side, of patients drawn at random; `all` for every row."
 
 
@@ -81,6 +85,7 @@ _SAMPLE = "Rows to read of each side, of patients drawn at random; `all` for eve
     option("--probabilities", "A,B", "In --predictions, the columns of probabilities."),
     option("--shadow-answers", "TABLE", _SHADOW_ANSWERS, PATH),
     option("--shadow-members", "TABLE", _SHADOW_MEMBERS, PATH),
+    option("--explanations", "A,B", _EXPLANATIONS),
     option("--sample", "N", _SAMPLE, default="50000"),
     shared.PROFILE,
     shared.OUT,
@@ -164,7 +169,7 @@ def request_of(options: dict[str, Any]) -> Request:
             options,
             (
                 *("model", "members", "nonmembers", "reference", "schema", "predictions"),
-                *("expect", "shadow_answers", "shadow_members"),
+                *("expect", "shadow_answers", "shadow_members", "explanations"),
             ),
             (
                 *("outcome", "outcome_kind", "event_column", "patient", "groups", "estimator"),
@@ -227,6 +232,7 @@ def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[s
         shadows,
         options["event_column"],
         ordered,
+        _find_explanations(options["explanations"]),
     )
     if shadows is not None and options["estimator"]:
         raise PrivauditError(
@@ -252,6 +258,20 @@ def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[s
     )
 
 
+def _find_explanations(given: str | None) -> tuple[Path, Path] | None:
+    """The two tables that --explanations names."""
+    if not given:
+        return None
+    names = several(given)
+    if len(names) != 2:
+        raise PrivauditError(
+            f"--explanations with {len(names)} names",
+            "it takes the attributions of --members and of --nonmembers, in two tables",
+            "write --explanations MEMBERS.csv,NONMEMBERS.csv",
+        )
+    return Path(names[0]), Path(names[1])
+
+
 def _refuse_beside_predictions(options: dict[str, Any]) -> None:
     alone = (
         "model",
@@ -262,6 +282,7 @@ def _refuse_beside_predictions(options: dict[str, Any]) -> None:
         "estimator",
         "module",
         "expect",
+        "explanations",
     )
     for name in alone:
         if options[name]:

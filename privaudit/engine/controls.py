@@ -13,7 +13,7 @@ import numpy as np
 from privaudit.contracts import AnswersWithNumbers, Differentiable, Model, Predictor, Target
 from privaudit.engine.store import Store
 from privaudit.facts import Caveat, CaveatCode
-from privaudit.records import OutcomeKind, Records, Split
+from privaudit.records import OutcomeKind, Records, Split, row_codes
 from privaudit.signals import ask, read_signal
 
 LIFT = 2.0
@@ -33,34 +33,6 @@ NULLS: Mapping[NullKind, CaveatCode] = {
     "shadow": CaveatCode.NULL_SHADOW,
     "halves": CaveatCode.NULL_HALVES,
 }
-
-
-def row_codes(records: Records) -> np.ndarray:
-    """(n,) uint64: a code of each row's inputs and outcome; equal rows have equal codes.
-
-    A multilinear hash of the bytes modulo 2^64 with fixed random odd factors, in one pass.
-    """
-    rng = np.random.default_rng(20240607)
-    n = len(records)
-    y = records.y if records.outcome_kind == "class" else (records.y + 0.0).view(np.uint64)
-    codes = y.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    for table in (records.X, records.series):
-        if table is None:
-            continue
-        flat = np.ascontiguousarray(table).reshape(n, -1).view(np.uint32)
-        factors = rng.integers(0, 2**63, flat.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(
-            1
-        )
-        step = max(1, 2**21 // max(1, flat.shape[1]))
-        for start in range(0, n, step):
-            part = flat[start : start + step].astype(np.uint64) + np.uint64(1)
-            # The product's high bits carry the mixing; folding them in keeps low bits from
-            # aligning.
-            product = part * factors
-            codes[start : start + step] += (product ^ (product >> np.uint64(29))).sum(
-                axis=1, dtype=np.uint64
-            )
-    return codes
 
 
 @lru_cache(maxsize=16)

@@ -464,6 +464,7 @@ def strip_release(release: Release, attack: Attack) -> Release:
         "cipher": Access.CIPHER,
         "table": Access.TABLE,
         "file": Access.FILE,
+        "explanations": Access.EXPLANATIONS,
     }
     used = attack.uses(release.access)
     drop = {part: None for part, access in heavy.items() if access not in used}

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from privaudit.contracts import Access, AnswersWithNumbers, Attack, Learner, Method, Model, Release
-from privaudit.engine.controls import NullKind, row_codes
+from privaudit.engine.controls import NullKind
 from privaudit.engine.stand_ins import STAND_INS
-from privaudit.records import Records, Split
+from privaudit.records import Records, Split, row_codes
 from privaudit.signals import ask, confidence, read_signal
 
 TRAINED: tuple[NullKind, ...] = ("reference", "folds", "stand_in")
@@ -39,6 +39,9 @@ def null_kind(method: Method, attack: Attack, split: Split, *, supplied: bool) -
 
     supplied: the pools were supplied, and nobody assigned membership at random.
     """
+    if Access.EXPLANATIONS in attack.needs:
+        # Nobody knows how another model would have been explained.
+        return "halves"
     if method.shadows:
         return "shadow"
     table = Access.TABLE in attack.needs or method.nearness is not None
@@ -76,10 +79,17 @@ class Folds:
         """(n, k): see `privaudit.contracts.Model`."""
         return self._ask(records)
 
-    def _ask(self, records: Records) -> np.ndarray:
+    def beside(self, records: Records) -> Model:
+        """See `privaudit.contracts.Parted`: a record moved a little is still its patient's."""
+        return PlacedFolds(self.models, self.codes, self.part, self._place(records))
+
+    def _place(self, records: Records) -> np.ndarray:
         own = row_codes(records)
         at = np.minimum(np.searchsorted(self.codes, own), len(self.codes) - 1)
-        part = np.where(self.codes[at] == own, self.part[at], 0)
+        return np.where(self.codes[at] == own, self.part[at], 0)
+
+    def _ask(self, records: Records) -> np.ndarray:
+        part = self._place(records)
         answers: np.ndarray | None = None
         for place in np.unique(part):
             rows = np.flatnonzero(part == place)
@@ -92,12 +102,31 @@ class Folds:
 
 
 @dataclass(frozen=True, eq=False)
+class PlacedFolds(Folds):
+    """The same, where the part of each row is known. placed: (n,) the part of row i."""
+
+    placed: np.ndarray
+
+    def _place(self, records: Records) -> np.ndarray:
+        return self.placed
+
+
+@dataclass(frozen=True, eq=False)
 class FoldsOfNumbers(AnswersWithNumbers, Folds):
     """The same of models that predict a number."""
+
+    def beside(self, records: Records) -> Model:
+        """See `Folds`."""
+        return PlacedFoldsOfNumbers(self.models, self.codes, self.part, self._place(records))
 
     def predict(self, records: Records) -> np.ndarray:
         """(n,): see `privaudit.contracts.Predictor`."""
         return self._ask(records)
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedFoldsOfNumbers(FoldsOfNumbers, PlacedFolds):
+    """The same of models that predict a number, where the part of each row is known."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -68,6 +68,8 @@ PROFILES = {
                 "pgd.records": "100",
                 "pgd.steps": "10",
                 "shadow.rows": "1000",
+                "neighbourhood.probes": "6",
+                "quantile.rounds": "10",
                 "backdoor.rivals": "1",
                 "byzantine.rivals": "0",
                 "byzantine.repeats": "1",

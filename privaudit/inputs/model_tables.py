@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from privaudit.contracts import FlowStep
+from privaudit.contracts import Explainer, FlowStep
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat
 from privaudit.inputs import pools
 from privaudit.inputs.check_alike import refuse_respelled_patients
 from privaudit.inputs.expected import Pool
+from privaudit.inputs.explanations import read_explanation_tables
 from privaudit.inputs.fit_guesses import read_fitted_schema
 from privaudit.inputs.infer_schema import propose_schema
 from privaudit.inputs.models.answers import canonical
@@ -35,7 +36,8 @@ SAMPLE = 50_000
 class TablePaths:
     """The tables of an audit and what their columns are; paths are read and named nowhere.
 
-    sample: about how many rows of each side to read, None for all.
+    sample: about how many rows of each side to read, None for all; explanations: attributions of
+    the rows of members and of nonmembers.
     """
 
     members: Path
@@ -50,6 +52,7 @@ class TablePaths:
     shadows: ShadowTables | None = None
     event: str = ""
     ordered: bool = False
+    explanations: tuple[Path, Path] | None = None
 
     @property
     def given(self) -> dict[Pool, Path]:
@@ -200,12 +203,14 @@ def read_pools(
     int,
     tuple[str | Caveat, ...],
     tuple[ShadowAnswers, Records] | None,
+    Explainer | None,
 ]:
-    """The pools, the cohort flow, how many rows the tables have, notes, and supplied shadow models
-    with the non-members that they answer for. patients: filled with name -> number."""
+    """The pools, the cohort flow, how many rows the tables have, notes, supplied shadow models with
+    the non-members that they answer for, and what the answers are explained by. patients: filled
+    with name -> number."""
     patients = {} if patients is None else patients
-    # Shadow models answer for every row.
-    most = None if tables.shadows else tables.sample
+    # Shadow models answer for every row, and explanations are given of each.
+    most = None if tables.shadows or tables.explanations else tables.sample
     sizes = dict.fromkeys(tables.given, most)
     if most is not None and tables.reference is None:
         sizes["non-members"] = round(most / (1 - pools.REFERENCE_SHARE))
@@ -236,6 +241,11 @@ def read_pools(
         )
         answered, read["members"], read["non-members"], left_out = leave_out_sparse(answered, *own)
         bank = (answered, read["non-members"])
+    explainer: Explainer | None = None
+    if tables.explanations is not None:
+        explainer = read_explanation_tables(
+            tables.explanations, read["members"], read["non-members"]
+        )
     split, drawn_notes = pools.split_pools(
         read["members"],
         read["non-members"],
@@ -247,7 +257,7 @@ def read_pools(
     drawn = [
         f"the {pool} table"
         for pool, part in read.items()
-        if tables.shadows is None and len(part) < cells[pool].rows
+        if most is not None and len(part) < cells[pool].rows
     ]
     if drawn:
         # No counts: rounding does not read texts.
@@ -256,7 +266,8 @@ def read_pools(
     rows, used = sum(one.rows for one in cells.values()), sum(map(len, read.values()))
     people = sum(len(np.unique(part.patient)) for part in read.values())
     step = "rows of the tables, less those not drawn into the sample"
-    return split, (FlowStep(step, rows - used, used, people),), rows, notes, bank
+    flow = (FlowStep(step, rows - used, used, people),)
+    return split, flow, rows, notes, bank, explainer
 
 
 __all__ = [

@@ -157,7 +157,8 @@ def find_applicable_attacks(
         "The one-run bound on epsilon was not computed: it holds where membership was assigned at "
         "random, which is not known of a user-supplied model (privaudit audit-dp is for canaries)."
     ]
-    left = {"one_run", *(["reference_lira"] if shadows else [])}
+    # Of supplied shadow models only answers are known, so that no null answers beside a record.
+    left = {"one_run", *(["reference_lira", "neighbourhood"] if shadows else [])}
     both = (split.members, split.nonmembers)
     inferred = [
         column.sensitive

@@ -26,6 +26,7 @@ from privaudit.inputs.class_order import (
 from privaudit.inputs.codes import advise_codes, list_codes, refuse_other_codes
 from privaudit.inputs.examine_shadows import join_bank
 from privaudit.inputs.expected import Disagreement, check_expected
+from privaudit.inputs.explanations import digest_explanations
 from privaudit.inputs.model_tables import (
     TablePaths,
     drop_unread_columns,
@@ -121,7 +122,7 @@ def read_model(
         opened = replace(opened, labels=None)
     recipe = None if tables.shadows else _choose_recipe(model, estimator, schema.outcome_kind)
     names: dict[str, int] = {}
-    split, flow, rows, read, bank = read_pools(tables, schema, seeds, names)
+    split, flow, rows, read, bank, explainer = read_pools(tables, schema, seeds, names)
     if not order.known:
         raise refuse_unknown_order(
             model.predict_proba(split.members),
@@ -156,7 +157,14 @@ def read_model(
     described = (f"The model is {opened.form}, read from its file.", *map(_sentence, opened.notes))
     file = _read_again(path, digest)
     release = UserRelease.of_model(
-        model, opened.form, digest, notes=described, twin=twin, file=file, shadows=shadows
+        model,
+        opened.form,
+        digest_explanations(explainer, digest),
+        notes=described,
+        twin=twin,
+        file=file,
+        shadows=shadows,
+        explanations=explainer,
     )
     if bank is None:
         release, compared = settle_recipe(release, split, seeds, required=bool(estimator))

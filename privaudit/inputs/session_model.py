@@ -9,13 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from privaudit.contracts import Method
+from privaudit.contracts import Explainer, Method
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat
 from privaudit.inputs import pools
 from privaudit.inputs.check_answers import find_reversed_outcomes
 from privaudit.inputs.class_order import order_evidently, refuse_unknown_order
 from privaudit.inputs.dataframe import Frames
+from privaudit.inputs.explanations import (
+    EXACT,
+    compute_explanations,
+    digest_explanations,
+    read_explanation_arrays,
+)
 from privaudit.inputs.models import in_process
 from privaudit.inputs.models.answers import canonical
 from privaudit.inputs.models.layout import Frame
@@ -113,8 +119,13 @@ class HeldModel:
     with_shadows: Callable[[tuple[tuple[Method, np.ndarray], ...]], UserRelease]
 
 
-def hold_model(model: Any, read: Frames, estimator: Any, answers: str) -> HeldModel:
-    """The model of a session as it reads these tables, with how it is trained again."""
+def hold_model(
+    model: Any, read: Frames, estimator: Any, answers: str, explanations: Any = None
+) -> HeldModel:
+    """The model of a session as it reads these tables, with how it is trained again.
+
+    explanations: "exact", or attributions of the rows of members and of nonmembers.
+    """
     if answers not in ANSWERS:
         raise PrivauditError(
             f"answers={answers!r}", f"known are: {', '.join(ANSWERS[1:])}", "choose one of these"
@@ -145,11 +156,17 @@ def hold_model(model: Any, read: Frames, estimator: Any, answers: str) -> HeldMo
         f"The model is {opened.form}, asked in the session that it lives in.",
         *(note[:1].upper() + note[1:] + "." for note in opened.notes),
     )
+    explainer: Explainer | None = None
+    if isinstance(explanations, str) and explanations == EXACT:
+        explainer = compute_explanations(bound, read.nonmembers)
+    elif explanations is not None:
+        explainer = read_explanation_arrays(explanations, read.members, read.nonmembers)
     made = partial(
         UserRelease.of_model,
         bound,
         opened.form,
-        digest,
+        digest_explanations(explainer, digest),
+        explanations=explainer,
         notes=notes,
         # What a person hands out who stores the object as it is.
         file=in_process.pickle_by_value(model),

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from privaudit.contracts import Method, Model, Release
+from privaudit.contracts import Explainer, Method, Model, Release
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, Reason
 from privaudit.inputs.models.answers import canonical, probabilities
@@ -73,14 +73,15 @@ class UserRelease(Method):
         twin: Retrained | None = None,
         file: bytes | None = None,
         shadows: tuple[tuple[Method, np.ndarray], ...] = (),
+        explanations: Explainer | None = None,
     ) -> UserRelease:
         """Hand out this model; twin: how to train it again; file: what holds it when it is handed
-        out; shadows: see `Method.shadows`."""
+        out; shadows: see `Method.shadows`; explanations: what is released beside its answers."""
         recipe = "supplied shadow models" if shadows else "" if twin is None else twin.recipe
         short = "" if file is None else hashlib.sha256(file).hexdigest()[:16]
         made = cls(form, digest, recipe, short)
         notes = notes if recipe else (*notes, NOT_RETRAINED)
-        release = Release(model=model, file=file, notes=tuple(notes))
+        release = Release(model=model, file=file, notes=tuple(notes), explanations=explanations)
         return hold_parts(made, release=release, twin=None if shadows else twin, shadows=shadows)
 
     @classmethod

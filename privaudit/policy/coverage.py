@@ -187,6 +187,12 @@ def _gaps(
         return
     if family == "membership" and Access.TABLE not in access and not trained:
         yield Gap(ReasonCode.SHADOWS_NOT_RUN, "NOT TESTED", needs=Access.RERUN)
+    if (
+        family == "membership"
+        and Access.EXPLANATIONS in access
+        and Access.EXPLANATIONS.name not in used
+    ):
+        yield Gap(ReasonCode.CLASS_NOT_TESTED, "NOT TESTED", ("explanations",))
     if family == "reconstruction" and Access.FILE in access and Access.FILE.name not in used:
         yield Gap(ReasonCode.FILE_NOT_OPENED, "NOT TESTED", needs=Access.FILE)
     made = {one.attack for one in ran}

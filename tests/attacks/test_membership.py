@@ -262,7 +262,7 @@ def test_shadow_attacks_ask_for_the_same_models() -> None:
         assert [refit.key for refit in attack.refits(target, Seeds(3))] == few
 
 
-@pytest.mark.parametrize("count", [0, -8, 4, 12, 8.0, True, "16"])
+@pytest.mark.parametrize("count", [0, -8, 2, 6, 12, 8.0, 4.0, True, "16"])
 def test_a_number_of_shadows_that_cannot_be_is_refused(count: object) -> None:
     rng = np.random.default_rng(0)
     target = game(rng.normal(size=40), rng.integers(0, 2, 40))

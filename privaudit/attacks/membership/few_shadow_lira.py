@@ -23,7 +23,7 @@ class FewShadowLira(ShadowAttack):
     gap of the means, and one factor on the variances of both sides (empirical Bayes). The score is
     the difference of two Student-t log predictive densities.
 
-    shadows: a multiple of 8. rule: "curves" as above; "rmia", the probability ratio, at times
+    shadows: 4 or a multiple of 8. rule: "curves" as above; "rmia", the probability ratio, at times
     stronger for trees; "mean" of their normal scores; "best", the rule that does best at low false
     positive rates on shadow models that are put in the target's place, with their complements left
     out of the fit. The target's own membership plays no part in that choice.

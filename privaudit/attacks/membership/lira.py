@@ -7,8 +7,9 @@ from typing import Literal
 
 import numpy as np
 
+from privaudit.attacks._half_samples import FEWEST
 from privaudit.attacks._membership import LogLikelihood, ShadowAttack, moments
-from privaudit.attacks._options import check_choice
+from privaudit.attacks._options import check, check_choice
 
 FLOOR = 1e-12
 """Least variance of a margin: float32 answers resolve no less."""
@@ -18,10 +19,10 @@ FLOOR = 1e-12
 class Lira(ShadowAttack):
     """Asks whether the answer fits models trained with the record better than models without it.
 
-    The answers of shadow models are taken as Gaussian. shadows: a multiple of 8. online: compare
-    both Gaussians; offline uses only models without the record and scores by how far above them
-    the answer lies. variance: "record", each record its own, which needs 64 shadow models and more;
-    "global", one for all records, pooled around each record's own mean, the documented choice for
+    The answers of shadow models are taken as Gaussian. shadows: 4 or a multiple of 8. online:
+    compare both Gaussians; offline uses only models without the record and scores by how far above
+    them the answer lies. variance: "record", each record its own, which needs 64 shadow models and
+    more; "global", one for all records, pooled around each record's own mean, the documented choice for
     few shadow models and so the default here.
     Carlini et al. 2022 (arXiv 2112.03570), sections V (algorithm 1) and VI.C.
     """
@@ -51,6 +52,8 @@ class Lira(ShadowAttack):
     def check(self) -> None:
         super().check()
         check_choice(self, "variance", "record", "global")
+        enough = self.shadows != FEWEST or self.variance != "record"
+        check(self, "shadows", enough, "two answers make no variance of a record's own")
 
     def _variance(self, variance: np.ndarray) -> np.ndarray:
         if self.variance == "global":

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from privaudit.attacks._empirical_bayes import Sums, fit
+from privaudit.attacks._half_samples import FEWEST
 from privaudit.attacks._membership import Bank, ShadowAttack, cut
+from privaudit.attacks._options import check
 from privaudit.contracts import Fitted, Pairs, Scores, Target
 
 MOST_LEVELS, FEWEST_ALIKE = 10, 20
@@ -39,6 +41,11 @@ class PatientRisk(ShadowAttack):
     """
 
     shadows: int = 32
+
+    def check(self) -> None:
+        super().check()
+        because = "two pairs say nothing of one patient"
+        check(self, "shadows", self.shadows != FEWEST, because)
 
     def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
         self.check()

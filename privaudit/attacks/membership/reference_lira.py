@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from privaudit.attacks._empirical_bayes import fit_outside
-from privaudit.attacks._half_samples import check_count, halves_of
+from privaudit.attacks._half_samples import GROUP, check_count, halves_of
 from privaudit.attacks._membership import ANY_OUTCOME, cut, finite, resolution, spread
 from privaudit.contracts import Access, Attack, Fitted, Refit, Scores, Target
 from privaudit.errors import PrivauditError
@@ -50,7 +50,7 @@ class ReferenceLira(Attack):
         method, own = target.method, target.split.reference
         if method is None or method.shadows or len(np.unique(own.patient)) < FEWEST:
             return ()
-        check_count(self.shadows)
+        check_count(self.shadows, fewest=GROUP)
         masks = halves_of(own, self.shadows, seeds.child("reference"))
         if own.outcome_kind == "class" and any(len(np.unique(own.y[m])) < 2 for m in masks):
             return ()

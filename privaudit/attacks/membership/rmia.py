@@ -14,7 +14,7 @@ from privaudit.attacks._options import check
 class Rmia(ShadowAttack):
     """Divides the probability of the true outcome by its mean over models trained the same way.
 
-    shadows: a multiple of 8. online: use models with and without the record, equally weighted;
+    shadows: 4 or a multiple of 8. online: use models with and without the record, equally weighted;
     offline uses only those without it and infers the others' probability as slope * p + 1 - slope,
     the paper's correction with its usual slope. The paper then ranks the ratio among those
     of a population, which is a monotone step: it cannot change the ROC and only adds ties, so the

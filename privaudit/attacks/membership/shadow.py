@@ -18,8 +18,8 @@ from privaudit.records import Records
 class Shadow(ShadowAttack):
     """Trains a classifier to tell answers on members from answers on non-members, then applies it.
 
-    shadows: a multiple of 8. rows: how many shadow answers to learn from; each record drawn gives
-    one answer with it and one without it, so that neither its class nor its difficulty tells
+    shadows: 4 or a multiple of 8. rows: how many shadow answers to learn from; each record drawn
+    gives one answer with it and one without it, so that neither its class nor its difficulty tells
     membership by itself. The classifier is scikit-learn's gradient boosting on the answer and the
     true class, as in the Adversarial Robustness Toolbox's `MembershipInferenceBlackBox`, against
     which it is tested. The answer comes in as log odds of the true class, which for two classes is

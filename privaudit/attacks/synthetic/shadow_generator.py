@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from privaudit.attacks._empirical_bayes import Sums, fit
-from privaudit.attacks._half_samples import check_count, half_samples
+from privaudit.attacks._half_samples import GROUP, check_count, half_samples
 from privaudit.attacks._membership import ShadowAttack, cut, stacked
 from privaudit.attacks._tables import table_of
 from privaudit.contracts import Access, Fitted, Refit, Scores, Target
@@ -35,7 +35,7 @@ class ShadowGenerator(ShadowAttack):
     needs: ClassVar[frozenset[Access]] = frozenset({Access.TABLE, Access.RERUN})
 
     def refits(self, target: Target, seeds: Seeds) -> Sequence[Refit]:
-        check_count(self.shadows)
+        check_count(self.shadows, fewest=GROUP)
         nearness = None if target.method is None else target.method.nearness
         if nearness is None:
             return ()

@@ -217,7 +217,7 @@ def _check(asked: Asked) -> None:
             "give one of --population, --population-size and --sampling-fraction",
         )
     both = set(asked.quasi_identifiers) & set(asked.sensitive)
-    if both or asked.patient in asked.quasi_identifiers + asked.sensitive and asked.patient:
+    if both or (asked.patient in asked.quasi_identifiers + asked.sensitive and asked.patient):
         raise PrivauditError(
             f"{list_names(sorted(both) or [asked.patient])} with two roles",
             "a column is a quasi-identifier, sensitive, or names patients",

@@ -83,7 +83,9 @@ def coarsen(quasi: Quasi, table: ReleaseTable) -> Iterator[tuple[str, float, Qua
             yield from _kept(step, 0.0, _regroup(quasi, _truncate(quasi, step)), before)
         return
     if quasi.kind == "number" and _are_digits(quasi):
-        yield from _kept("prefix", PREFIX, _regroup(quasi, [x[:PREFIX] for x in quasi.levels]), before)
+        yield from _kept(
+            "prefix", PREFIX, _regroup(quasi, [x[:PREFIX] for x in quasi.levels]), before
+        )
         return
     if quasi.kind == "number":
         for width in _find_widths(quasi):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from privaudit.deidentified.read import ReleaseTable
+from privaudit.deidentified.read import Quasi, ReleaseTable
 
 MOST_PATTERNS = 64
 """Ways in which values are missing that are compared with each other."""
@@ -87,7 +87,7 @@ def count_matching(
         sums = np.bincount(theirs, weights, minlength=int(key.max(initial=0)) + 1)
         return np.asarray(sums[mine], dtype=np.float64)
     x, y, width = measured[0]
-    low, span = min(x.min(initial=0), y.min(initial=0)), 0.0
+    low = min(x.min(initial=0), y.min(initial=0))
     span = max(x.max(initial=0), y.max(initial=0)) - low + 3 * width + 1
     order = np.argsort(theirs * span + (y - low), kind="stable")
     placed = (theirs * span + (y - low))[order]
@@ -148,8 +148,14 @@ class Matcher:
         for seen, rows in groups:
             for known, places in others:
                 both = seen & known
-                found[rows] += self._match(mine[rows], theirs[places], weights[places], both,
-                                           numbers, [q.name for q in table.quasi])
+                found[rows] += self._match(
+                    mine[rows],
+                    theirs[places],
+                    weights[places],
+                    both,
+                    numbers,
+                    [q.name for q in table.quasi],
+                )
         return np.asarray(found[inverse])
 
     def _distinct(self, table: ReleaseTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -173,12 +179,8 @@ class Matcher:
         inverse = inverse.reshape(-1)
         return [(seen[at], np.flatnonzero(inverse == i)) for i, at in enumerate(first)]
 
-    def _numbers(self, mine: object, theirs: object) -> np.ndarray | None:
+    def _numbers(self, mine: Quasi, theirs: Quasi) -> np.ndarray | None:
         """(levels and one more,) numbers such that words and gaps lie beyond every tolerance."""
-        from privaudit.deidentified.read import Quasi
-
-        assert isinstance(mine, Quasi)
-        assert isinstance(theirs, Quasi)
         width = self.tolerances.get(mine.name)
         if width is None:
             return None
@@ -198,8 +200,8 @@ class Matcher:
         numbers: Sequence[np.ndarray | None],
         names: Sequence[str],
     ) -> np.ndarray:
-        plain = [j for j in np.flatnonzero(both) if numbers[j] is None]
-        near = [(j, numbers[j]) for j in np.flatnonzero(both) if numbers[j] is not None]
+        plain = [j for j in map(int, np.flatnonzero(both)) if numbers[j] is None]
+        near = [(j, numbers[j]) for j in map(int, np.flatnonzero(both)) if numbers[j] is not None]
         if not plain and not near:
             return np.full(len(mine), weights.sum())
         return count_matching(

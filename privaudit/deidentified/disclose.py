@@ -111,7 +111,9 @@ class _Rounding:
     def rule(self, rule: Rule) -> Rule:
         if rule.name in ("max_risk", "min_k"):
             low = 0.0 if rule.low <= 0 else min(1 / MIN_CELL, rule.low)
-            return replace(rule, low=min(low, self.highest(rule.high)), high=self.highest(rule.high))
+            return replace(
+                rule, low=min(low, self.highest(rule.high)), high=self.highest(rule.high)
+            )
         return replace(rule, low=self.down(rule.low), high=self.up(rule.high))
 
     def sensitive(self, risk: SensitiveRisk) -> SensitiveRisk:

@@ -89,7 +89,9 @@ def link(
     drawn = np.sort(rng.permutation(table.rows)[: min(TARGETS, table.rows)])
     drawn = drawn[np.unique(table.patient[drawn], return_index=True)[1]]
     held = disturb(codes[drawn], columns, error, missing, rng)
-    found = _search(held, distinct, weights.astype(float), columns, error, missing, row_of, drawn, table)
+    found = _search(
+        held, distinct, weights.astype(float), columns, error, missing, row_of, drawn, table
+    )
     return _summarise(found, table, error, missing, confidence)
 
 
@@ -218,7 +220,11 @@ def _compare(
 
 
 def _summarise(
-    found: dict[str, np.ndarray], table: ReleaseTable, error: float, missing: float, confidence: float
+    found: dict[str, np.ndarray],
+    table: ReleaseTable,
+    error: float,
+    missing: float,
+    confidence: float,
 ) -> Linkage:
     n = {"patients": len(found["best"])}
     ids = np.arange(len(found["best"]))

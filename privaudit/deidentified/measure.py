@@ -214,7 +214,9 @@ def _estimate(
     for known, how, k in views:
         unique = Range(float("nan"), 0.0, float((k <= 1).mean()))
         average = Range(float("nan"), 0.0, float((1 / k).mean()))
-        exact_view = known is Known.ALL_RECORDS and how is Missing.VALUE and _is_partition(classes, k)
+        exact_view = (
+            known is Known.ALL_RECORDS and how is Missing.VALUE and _is_partition(classes, k)
+        )
         source = Source.BOUND
         if known_size is not None:
             source = Source.ESTIMATE

@@ -99,7 +99,9 @@ def _group_counts(seen: np.ndarray) -> list[tuple[int, int]]:
     start = 1
     while start < len(seen):
         end = start + 1
-        while end < len(seen) and (seen[start:end].sum() < 10 or len(groups) >= 7 and end < start * 1.6):
+        while end < len(seen) and (
+            seen[start:end].sum() < 10 or (len(groups) >= 7 and end < start * 1.6)
+        ):
             end += 1
         groups.append((start, end))
         start = end
@@ -112,7 +114,9 @@ def _make_grid(n: int, population: int, largest: int) -> np.ndarray:
     small = np.arange(1, min(top, 150) + 1)
     if top <= 150:
         return small.astype(float)
-    return np.unique(np.concatenate([small, np.geomspace(150, top, GRID - 150).round()])).astype(float)
+    return np.unique(np.concatenate([small, np.geomspace(150, top, GRID - 150).round()])).astype(
+        float
+    )
 
 
 def _chances(grid: np.ndarray, n: int, population: int) -> np.ndarray:
@@ -191,4 +195,4 @@ def _fit(parts: np.ndarray, counted: np.ndarray, grid: np.ndarray, population: i
         expected = np.maximum(parts @ classes, 1e-300)
         classes = classes * ((counted / expected) @ parts) / np.maximum(visible, 1e-300)
         classes = classes * population / float(classes @ grid)
-    return classes
+    return np.asarray(classes)

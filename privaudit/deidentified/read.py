@@ -58,7 +58,7 @@ class Quasi:
     def silent(self) -> np.ndarray:
         """(n,) bool: nothing is recorded, or a level that says nothing."""
         words = np.array([level in UNKNOWN for level in self.levels] + [True])
-        return words[self.codes]
+        return np.asarray(words[self.codes])
 
     @property
     def measured(self) -> bool:
@@ -140,8 +140,6 @@ def _read_patients(
 
 def read_column(texts: pl.Series) -> Quasi:
     """One column as codes, numbers and dates found by their texts."""
-    import polars as pl
-
     recorded = texts.drop_nulls()
     spelled = recorded.unique(maintain_order=True).to_list()
     folded = [fold(text) for text in spelled]
@@ -150,7 +148,7 @@ def read_column(texts: pl.Series) -> Quasi:
     written = {text: i for i, text in enumerate(spelled)}
     codes = _replace(texts, spelled, [place[level] for level in folded])
     as_written = _replace(texts, spelled, [written[text] for text in spelled])
-    kind, numbers = _read_levels(recorded, levels, pl)
+    kind, numbers = _read_levels(recorded, levels)
     return Quasi(texts.name, kind, codes, tuple(levels), numbers, as_written)
 
 
@@ -165,7 +163,7 @@ def _replace(texts: pl.Series, old: Sequence[str], new: Sequence[int]) -> np.nda
     return codes.fill_null(-1).to_numpy().astype(np.int64)
 
 
-def _read_levels(recorded: pl.Series, levels: list[str], pl: object) -> tuple[Kind, np.ndarray]:
+def _read_levels(recorded: pl.Series, levels: list[str]) -> tuple[Kind, np.ndarray]:
     values = [parse_number(level) for level in levels]
     plain = np.array([np.nan if value is None else value for value in values])
     known = np.isfinite(plain)

@@ -12,6 +12,7 @@ from privaudit.deidentified.document import Note, NoteCode
 from privaudit.deidentified.read import ReleaseTable
 from privaudit.disclosure_limits import MIN_CELL
 from privaudit.errors import PrivauditError, spell
+from privaudit.facts import Param
 from privaudit.inputs.date_text import are_dates
 from privaudit.inputs.identifiers import cell_shapes, find_identifier, is_fixed
 
@@ -98,9 +99,7 @@ def find_notes(
         notes.append(Note(NoteCode.KNOWN_COLUMN, {"columns": tuple(known[:NAMED])}))
     if alone:
         more = max(0, len(alone) - NAMED)
-        notes.append(
-            Note(NoteCode.SINGLES_OUT, {"columns": tuple(alone[:NAMED]), "more": more})
-        )
+        notes.append(Note(NoteCode.SINGLES_OUT, {"columns": tuple(alone[:NAMED]), "more": more}))
     return notes
 
 
@@ -119,7 +118,7 @@ def _of_declared(table: ReleaseTable) -> list[Note]:
             notes.append(Note(code, {"columns": names(found)}))
     merged = {q.name: q.respelled for q in table.quasi if q.respelled}
     if merged:
-        params = {"columns": tuple(merged), "levels": sum(merged.values())}
+        params: dict[str, Param] = {"columns": tuple(merged), "levels": sum(merged.values())}
         notes.append(Note(NoteCode.SPELLINGS_MERGED, params))
     return notes
 

@@ -28,34 +28,42 @@ def try_changes(table: ReleaseTable, k: int) -> list[Change]:
         k: The size that classes have to reach, for how many patients would be left out.
     """
     found = [_weigh(table, "", "none", 0.0, k)]
-    for j, quasi in enumerate(table.quasi):
-        if len(table.quasi) > 1:
-            rest = table.with_quasi([q for i, q in enumerate(table.quasi) if i != j])
-            found.append(_weigh(rest, quasi.name, "left_out", 0.0, k))
-        for step, width, coarser in coarsen(quasi, table):
-            found.append(_weigh(_swap(table, j, coarser), quasi.name, step, width, k))
-    return found
+    found += [change for change, _ in _try_without(table, k)]
+    found += [change for change, _ in _try_steps(table, k)]
+    order = {quasi.name: j for j, quasi in enumerate(table.quasi)}
+    return sorted(found, key=lambda change: order.get(change.column, -1))
 
 
 def find_path(table: ReleaseTable, k: int, most: float, changes: list[Change]) -> list[Change]:
     """Single steps, each the one that leaves the fewest patients to be suppressed, until no more
     than the share `most` has to be; none where the table needs no step or no step helps."""
     path: list[Change] = []
-    now = changes[0].suppressed
-    while now > most and len(path) < LONGEST_PATH:
-        tried: list[tuple[Change, ReleaseTable]] = []
-        for j, quasi in enumerate(table.quasi):
-            for step, width, coarser in coarsen(quasi, table):
-                one = _swap(table, j, coarser)
-                tried.append((_weigh(one, quasi.name, step, width, k), one))
+    now = changes[0]
+    while now.suppressed > most and len(path) < LONGEST_PATH:
+        tried = list(_try_steps(table, k)) or list(_try_without(table, k))
         if not tried:
             break
-        best, table = min(tried, key=lambda pair: (pair[0].suppressed, pair[0].average))
-        if best.suppressed >= now:
+        best, coarser = min(tried, key=lambda pair: (pair[0].suppressed, pair[0].average))
+        if (best.suppressed, best.average) >= (now.suppressed, now.average):
             break
         path.append(replace(best, path=True))
-        now = best.suppressed
+        now, table = best, coarser
     return path
+
+
+def _try_steps(table: ReleaseTable, k: int) -> Iterator[tuple[Change, ReleaseTable]]:
+    for j, quasi in enumerate(table.quasi):
+        for step, width, coarser in coarsen(quasi, table):
+            one = _swap(table, j, coarser)
+            yield _weigh(one, quasi.name, step, width, k), one
+
+
+def _try_without(table: ReleaseTable, k: int) -> Iterator[tuple[Change, ReleaseTable]]:
+    """Each column left out, once none can be made coarser."""
+    for j, quasi in enumerate(table.quasi):
+        if len(table.quasi) > 1:
+            rest = table.with_quasi([q for i, q in enumerate(table.quasi) if i != j])
+            yield _weigh(rest, quasi.name, "left_out", 0.0, k), rest
 
 
 def _swap(table: ReleaseTable, at: int, quasi: Quasi) -> ReleaseTable:

@@ -2,10 +2,10 @@
 
 Without a register nobody can count them. What a simple random sample says of its population is how
 many classes have one, two, three ... patients in it: a class of F patients of the population has k
-in the table with the hypergeometric chance. Every population that could have given these counts is
-allowed, and the interval runs from the least to the most that any of them has. No model of the
-population is assumed: the estimators of Pitman, Zayatz and Chen and McNulty each assume one, and
-an interval around one of them covers where that model holds.
+in the table with the hypergeometric chance. Every population is allowed, and the interval runs from
+the least to the most that any of them can have. No model of the population is assumed: the
+estimators of Pitman, Zayatz and Chen and McNulty each assume one, and an interval around one of
+them covers where that model holds.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ MOST_COUNTED = 24
 """Classes of so many patients of the table or more are counted together."""
 SPENT_ON_DRAW = 0.1
 """Share of the error allowed that pays for which patients were drawn; counts pay for the rest."""
+SPENT_ON_CHOICE = 0.5
+"""Of that rest, what an interval is made at: its weights are chosen by what they weigh."""
+ROUNDS = 60
 GRID = 400
 """About how many sizes of a class are tried."""
 
@@ -50,10 +53,13 @@ def estimate_population(sizes: np.ndarray, population: int, confidence: float) -
     Returns:
         Shares of the table's patients.
 
-    Reference: bounds by linear programming over all populations, as of the number of unseen species
-    (Efron and Thisted 1976, Biometrika 63:435, section 8); the point is the non-parametric maximum
-    likelihood of the class sizes.
+    Reference: linear programmes over all populations, as for the number of unseen species (Efron
+    and Thisted 1976, Biometrika 63:435); a linear estimate whose bias is bounded in every
+    population and that is as short as it can be (Armstrong and Kolesar 2018, Econometrica 86:655).
+    The point is the non-parametric maximum likelihood of the class sizes.
     """
+    from scipy.special import ndtri
+
     sizes = np.asarray(sizes, dtype=np.int64)
     n = int(sizes.sum())
     if population < n:
@@ -70,13 +76,14 @@ def estimate_population(sizes: np.ndarray, population: int, confidence: float) -
     parts = np.stack([chances[:, a:b].sum(axis=1) for a, b in groups])
     counted = np.array([seen[a:b].sum() for a, b in groups], dtype=float)
     error = 1 - confidence
-    low, high = _poisson(counted, error * (1 - SPENT_ON_DRAW) / len(counted))
+    z = -float(ndtri(error * (1 - SPENT_ON_DRAW) * SPENT_ON_CHOICE / 2))
     expected_unique = np.where(grid == 1, n / population, 0.0)
     expected_mean = np.full(len(grid), n / population)
     fitted = _fit(parts, counted, grid, population)
     found = []
     for objective in (expected_unique, expected_mean):
-        least, most = _bound(objective, parts, low, high, grid, population)
+        least = -_bound_above(-objective, parts, counted, grid, population, z)
+        most = _bound_above(objective, parts, counted, grid, population, z)
         spread_low, spread_high = (
             _draw(x, n / population, error * SPENT_ON_DRAW) for x in (least, most)
         )
@@ -140,51 +147,80 @@ def _chances(grid: np.ndarray, n: int, population: int) -> np.ndarray:
     return np.concatenate([chances[:, 1:], rest[:, None]], axis=1)
 
 
-def _poisson(counted: np.ndarray, error: float) -> tuple[np.ndarray, np.ndarray]:
-    """Limits of the mean of each count: a sum of independent trials varies less than Poisson's."""
-    from scipy.stats import chi2
-
-    low = np.where(counted > 0, chi2.ppf(error / 2, 2 * np.maximum(counted, 1)) / 2, 0.0)
-    return low, chi2.ppf(1 - error / 2, 2 * (counted + 1)) / 2
-
-
 def _draw(expected: float, share: float, error: float) -> float:
     """How far a count that is expected may lie from it, by who was drawn."""
     from scipy.special import ndtri
 
     z = -float(ndtri(error / 2))
+    if not np.isfinite(expected):
+        return 0.0
     return z * float(np.sqrt(max(expected, 0.0) * (1 - share))) + z * z / 3
 
 
-def _bound(
+def _bound_above(
     objective: np.ndarray,
     parts: np.ndarray,
-    low: np.ndarray,
-    high: np.ndarray,
+    counted: np.ndarray,
     grid: np.ndarray,
     population: int,
-) -> tuple[float, float]:
-    """The least and the most of the objective in any population that gives such counts."""
+    z: float,
+) -> float:
+    """The most of the objective in any population that may have given these counts.
+
+    A weighted sum of the counts whose mean is at least the objective in every population (so for
+    classes of every size, less a multiple of the population's known number of patients), plus z
+    times its deviation, the weights being those that make the bound least. A count is a sum of
+    independent trials, and of any two one excludes the other: the variance is at most the squared
+    weights times the means.
+
+    Args:
+        objective: (sizes,) what a class of each size adds to what is bounded.
+        parts: (counts, sizes) the chance that a class of each size is counted there.
+        counted: (counts,) how many classes were counted.
+        grid: (sizes,) patients of the population in a class.
+        population: All of them.
+        z: How many deviations are added.
+    """
     from scipy.optimize import linprog
 
-    # In patients and not in classes, so that all unknowns are of one magnitude.
-    per = parts / grid
-    goal = objective / grid
+    k = len(counted)
+    # A count of zero may have a mean above zero.
+    deviation = np.sqrt(np.maximum(counted, 1.0) + 1.0)
     scale = float(population)
-    found = []
-    for sign in (1.0, -1.0):
+    covers = np.concatenate(
+        [
+            -(parts.T / grid[:, None]) / deviation * scale,
+            np.full((len(grid), 1), -scale),
+            np.zeros((len(grid), 1)),
+        ],
+        axis=1,
+    )
+    least = -(objective / grid) * scale
+    cost = np.concatenate([counted / deviation, [scale, z]])
+    ends = [(None, None)] * (k + 1) + [(0, None)]
+    # The length of the weights by planes that touch it from below, one more in each round.
+    planes = [sign * row for row in np.eye(k, k + 2) for sign in (1.0, -1.0)]
+    found = np.inf
+    for _ in range(ROUNDS):
+        rows = np.array(planes)
+        rows[:, -1] = -1.0
         answer = linprog(
-            sign * goal * scale,
-            A_ub=np.concatenate([per, -per]) * scale,
-            b_ub=np.concatenate([high, -low]),
-            A_eq=np.ones((1, len(grid))),
-            b_eq=[1.0],
+            cost,
+            A_ub=np.concatenate([covers, rows]),
+            b_ub=np.concatenate([least, np.zeros(len(rows))]),
+            bounds=ends,
             method="highs",
         )
         if answer.status != 0:
-            return 0.0, float("inf")
-        found.append(sign * float(answer.fun))
-    return found[0], found[1]
+            break
+        weights = answer.x[:k]
+        length = float(np.sqrt(weights @ weights))
+        # Any weights that cover give a bound: the least one met is kept.
+        found = min(found, float(cost[: k + 1] @ answer.x[: k + 1]) + z * length)
+        if length <= float(answer.x[-1]) * (1 + 1e-4) + 1e-9:
+            break
+        planes.append(np.append(weights / length, [0.0, 0.0]))
+    return found
 
 
 def _fit(parts: np.ndarray, counted: np.ndarray, grid: np.ndarray, population: int) -> np.ndarray:

@@ -25,7 +25,7 @@ from privaudit.deidentified.document import (
     State,
 )
 from privaudit.deidentified.judge import judge
-from privaudit.deidentified.linkage import link
+from privaudit.deidentified.linkage import link, link_register
 from privaudit.deidentified.measure import (
     Measured,
     collapse_copies,
@@ -142,6 +142,11 @@ def audit_release_table(asked: Asked) -> tuple[ReleaseAudit, AtRisk]:
         )
         for place, (error, lacking) in enumerate(dict.fromkeys(settings))
     ]
+    if register is not None and patient in register.frame.columns:
+        real = link_register(
+            table, register, rng=seeds.rng("register"), confidence=asked.confidence
+        )
+        linkages += [real] if real is not None else []
     wanted = _wanted_k(limits)
     changes = try_changes(table, wanted)
     changes += find_path(table, wanted, SUPPRESSED, changes)

@@ -9,13 +9,14 @@ control: the same patient, with their own row taken out of it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from privaudit.deidentified.classes import pack
 from privaudit.deidentified.document import Linkage
 from privaudit.deidentified.read import Quasi, ReleaseTable
+from privaudit.disclosure_limits import MIN_CELL
 from privaudit.facts import Bound, BoundMethod, Metric
 from privaudit.results import Estimate
 from privaudit.stats import rates
@@ -26,6 +27,8 @@ NEAR = 0.02
 """A number is near another one within this share of the middle 90 % of the column."""
 NEAR_ERRORS = 0.8
 """Of the errors in a number, so many are near."""
+LEAST_ERROR = 0.01
+"""A register that agrees throughout is weighed as if so many of its values were wrong."""
 IMPOSSIBLE = -1e4
 CLAIMED = 0.5
 """A link is claimed where the chance that it is right, by the weights, is at least this; of the
@@ -58,6 +61,14 @@ class _Column:
             order, order - window
         )
         return cls(frequency, numbers, window, float(around.mean() / len(order)))
+
+    def widen(self, other: Quasi) -> _Column:
+        """The same with the levels that a register has beyond the table's."""
+        more = np.zeros(len(other.levels) - len(self.frequency))
+        frequency = np.concatenate([self.frequency, more])
+        return replace(
+            self, frequency=frequency, numbers=None if self.numbers is None else other.numbers
+        )
 
 
 def link(
@@ -93,6 +104,61 @@ def link(
         held, distinct, weights.astype(float), columns, error, missing, row_of, drawn, table
     )
     return _summarise(found, table, error, missing, confidence)
+
+
+def link_register(
+    table: ReleaseTable, register: ReleaseTable, *, rng: np.random.Generator, confidence: float
+) -> Linkage | None:
+    """Link people of a register, who are named as in the table, to its rows.
+
+    Those of them who are in the table are looked for, and as many who are not are the control.
+
+    Args:
+        table: The table.
+        register: The register, with the table's codes and its names of patients.
+        rng: Draws the people.
+        confidence: Of intervals.
+
+    Returns:
+        The links; None where no 10 people of each kind are there.
+    """
+    place = {name: i for i, name in enumerate(table.names)}
+    known = np.array([place.get(name, -1) for name in register.names])[register.patient]
+    order = rng.permutation(register.rows)
+    inside, outside = (order[kind[order]][:TARGETS] for kind in (known >= 0, known < 0))
+    if min(len(inside), len(outside)) < MIN_CELL:
+        return None
+    codes = np.stack([np.where(q.silent, -1, q.codes) for q in table.quasi], axis=1)
+    held = np.stack([np.where(q.silent, -1, q.codes) for q in register.quasi], axis=1)
+    key = pack(list(codes.T), len(codes))
+    _, first, row_of, weights = np.unique(
+        key, return_index=True, return_inverse=True, return_counts=True
+    )
+    own = _rows_by_patient(row_of.reshape(-1), table, known[inside])
+    columns = [
+        _Column.of(mine, 0.0).widen(theirs)
+        for mine, theirs in zip(table.quasi, register.quasi, strict=True)
+    ]
+    first_row = np.unique(table.patient, return_index=True)[1]
+    truth = codes[first_row[known[inside]]]
+    both = (truth >= 0) & (held[inside] >= 0)
+    wrong = float((truth != held[inside])[both].mean()) if both.any() else 0.0
+    gone = float((held[inside] < 0).mean())
+    error = min(0.5, max(wrong, LEAST_ERROR))
+    found = {"best": np.zeros(len(inside)), "right": np.zeros(len(inside))}
+    claimed, counts = np.zeros(len(outside)), weights.astype(float)
+    for people, targets in ((inside, True), (outside, False)):
+        step = max(1, CELLS // len(first))
+        for start in range(0, len(people), step):
+            lines = _compare(held[people[start : start + step]], codes[first], columns, error)
+            for i, line in enumerate(lines, start):
+                rows = own[i] if targets else (np.empty(0, dtype=np.int64), np.empty(0))
+                best, sure = _claim(line, counts, rows[0], rows[1], float(table.rows))
+                if targets:
+                    found["best"][i], found["right"][i] = best, sure
+                else:
+                    claimed[i] = sure
+    return _summarise({**found, "false": claimed}, table, wrong, gone, confidence, real=True)
 
 
 def disturb(
@@ -138,7 +204,7 @@ def _search(
     claimed and wrong, and claimed once the patient's rows are taken out."""
     out = {name: np.zeros(len(held)) for name in ("best", "right", "false")}
     step = max(1, CELLS // max(1, len(distinct)))
-    rows_of = _rows_of_patients(row_of, table, drawn)
+    rows_of = _rows_by_patient(row_of, table, table.patient[drawn])
     outside = float(table.rows)
     for start in range(0, len(held), step):
         part = slice(start, min(start + step, len(held)))
@@ -152,17 +218,14 @@ def _search(
     return out
 
 
-def _rows_of_patients(
-    row_of: np.ndarray, table: ReleaseTable, drawn: np.ndarray
+def _rows_by_patient(
+    row_of: np.ndarray, table: ReleaseTable, patients: np.ndarray
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Of each target, their distinct rows and how often each is theirs."""
-    if not table.several:
-        return [(row_of[[at]], np.ones(1)) for at in drawn]
+    """Of each of these patients, their distinct rows and how often each is theirs."""
     order = np.argsort(table.patient, kind="stable")
     starts = np.searchsorted(table.patient[order], np.arange(table.patients + 1))
     found = []
-    for at in drawn:
-        who = table.patient[at]
+    for who in patients:
         mine = row_of[order[starts[who] : starts[who + 1]]]
         rows, counts = np.unique(mine, return_counts=True)
         found.append((rows, counts.astype(float)))
@@ -225,6 +288,8 @@ def _summarise(
     error: float,
     missing: float,
     confidence: float,
+    *,
+    real: bool = False,
 ) -> Linkage:
     n = {"patients": len(found["best"])}
     ids = np.arange(len(found["best"]))
@@ -232,10 +297,12 @@ def _summarise(
     wilson = Bound(BoundMethod.WILSON)
 
     def share(name: str, values: np.ndarray, at: float) -> Estimate:
-        rate = rates.rate(values, ids, confidence)
+        rate = rates.rate(values, np.arange(len(values)), confidence)
         return Estimate(Metric(name), *rate, at, n, confidence, wilson)
 
-    gap = rates.difference(found["right"], found["false"], ids, None, confidence)
+    others = np.arange(len(found["false"])) if real else None
+    gap = rates.difference(found["right"], found["false"], ids, others, confidence)
+    how = BoundMethod.NEWCOMBE_INDEPENDENT if real else BoundMethod.NEWCOMBE_PAIRED
     estimates = (
         share("best_right", found["best"], chance),
         share("claimed_right", found["right"], chance),
@@ -246,10 +313,10 @@ def _summarise(
             0.0,
             n,
             confidence,
-            Bound(BoundMethod.NEWCOMBE_PAIRED),
+            Bound(how),
         ),
     )
-    return Linkage(error, missing, False, len(ids), estimates)
+    return Linkage(error, missing, real, len(ids), estimates)
 
 
-__all__ = ["disturb", "link"]
+__all__ = ["disturb", "link", "link_register"]

@@ -131,6 +131,10 @@ def _hold_against_register(
 ) -> None:
     lacking = 0.0
     for known, how, k in views:
+        if table.several and known is Known.ALL_RECORDS and not register.several:
+            # One row a person says nothing of who else has all of these records.
+            done.risks += _bound_risks(known, how, _bound_by_table(k), Source.BOUND, k, confidence)
+            continue
         if table.several or register.several:
             there = _count_in_register(table, register, known)
         else:
@@ -202,7 +206,6 @@ def _estimate(
     confidence: float,
 ) -> None:
     """Estimated of the classes by all that is known; a looser view is bounded by its own k."""
-    n = {"patients": patients}
     known_size: PopulationRisk | None = None
     if population is None:
         done.notes.append(Note(NoteCode.NO_POPULATION))
@@ -212,37 +215,58 @@ def _estimate(
         if population > patients:
             done.notes.append(Note(NoteCode.RANDOM_SAMPLE))
     for known, how, k in views:
-        unique = Range(float("nan"), 0.0, float((k <= 1).mean()))
-        average = Range(float("nan"), 0.0, float((1 / k).mean()))
-        exact_view = (
-            known is Known.ALL_RECORDS and how is Missing.VALUE and _is_partition(classes, k)
-        )
+        unique, average = _bound_by_table(k)
+        exact = known is Known.ALL_RECORDS and _is_partition(classes, k)
         source = Source.BOUND
         if known_size is not None:
             source = Source.ESTIMATE
             # Looser views have larger classes: the upper ends hold for them too.
-            unique = _under(known_size.unique, unique.high, exact_view)
-            average = _under(known_size.average, average.high, exact_view)
-        sure = unique.low * patients >= 1
-        most = Range(float("nan"), 1.0 if sure else 0.0, float(1 / k.min()))
-        bound = Bound(BoundMethod.CLASS_SIZES)
-        rows = [("unique_share", unique), ("max_risk", most), ("average_risk", average)]
-        for attacker in (Attacker.JOURNALIST, Attacker.MARKETER):
-            estimates = tuple(
-                Estimate(
-                    Metric(name),
-                    None if np.isnan(one.value) else one.value,
-                    one.low,
-                    one.high,
-                    None,
-                    n,
-                    confidence,
-                    bound if source is Source.ESTIMATE else None,
-                )
-                for name, one in rows
-                if name != "max_risk" or attacker is Attacker.JOURNALIST
+            unique = _under(known_size.unique, unique.high, exact and how is Missing.VALUE)
+            average = _under(known_size.average, average.high, exact and how is Missing.VALUE)
+        done.risks += _bound_risks(known, how, (unique, average), source, k, confidence)
+
+
+def _bound_by_table(k: np.ndarray) -> tuple[Range, Range]:
+    """The share alone in a population that holds the table, and their average risk."""
+    nothing = float("nan")
+    return (
+        Range(nothing, 0.0, float((k <= 1).mean())),
+        Range(nothing, 0.0, float((1 / k).mean())),
+    )
+
+
+def _bound_risks(
+    known: Known,
+    how: Missing,
+    ranges: tuple[Range, Range],
+    source: Source,
+    k: np.ndarray,
+    confidence: float,
+) -> list[Risk]:
+    """Of the attackers who know the population; one patient who is surely alone is at risk 1."""
+    unique, average = ranges
+    n = {"patients": len(k)}
+    most = Range(float("nan"), 1.0 if unique.low * len(k) >= 1 else 0.0, float(1 / k.min()))
+    bound = Bound(BoundMethod.CLASS_SIZES) if source is Source.ESTIMATE else None
+    rows = [("unique_share", unique), ("max_risk", most), ("average_risk", average)]
+    made = []
+    for attacker in (Attacker.JOURNALIST, Attacker.MARKETER):
+        estimates = tuple(
+            Estimate(
+                Metric(name),
+                None if np.isnan(one.value) else one.value,
+                one.low,
+                one.high,
+                None,
+                n,
+                confidence,
+                bound,
             )
-            done.risks.append(Risk(attacker, known, how, source, estimates))
+            for name, one in rows
+            if name != "max_risk" or attacker is Attacker.JOURNALIST
+        )
+        made.append(Risk(attacker, known, how, source, estimates))
+    return made
 
 
 def _is_partition(classes: np.ndarray, k: np.ndarray) -> bool:

@@ -55,6 +55,8 @@ def measure_sensitive(
     overall = np.bincount(said)
     guess = (said == overall.argmax()).astype(float)
     alone = different[owner] == 1
+    if table.several:
+        alone = _share_a_value(codes, table, classes)[owner]
     shares = overall / overall.sum()
     ids = np.arange(len(said))
     wilson = Bound(BoundMethod.WILSON)
@@ -107,6 +109,19 @@ def _values_of_patients(codes: np.ndarray, table: ReleaseTable) -> np.ndarray:
     if len(owners):
         found[owners] = profile(rank(kept % width), place.reshape(-1), len(owners))
     return found
+
+
+def _share_a_value(codes: np.ndarray, table: ReleaseTable, classes: np.ndarray) -> np.ndarray:
+    """(classes,) bool: some value is among those of every patient for whom any is recorded."""
+    there = codes >= 0
+    size, width = int(classes.max()) + 1, int(codes.max(initial=0)) + 1
+    kept = np.unique(table.patient[there] * width + codes[there])
+    owner, value = kept // width, kept % width
+    patients = np.bincount(classes[np.unique(owner)], minlength=size)
+    pairs, holders = np.unique(classes[owner] * width + value, return_counts=True)
+    most = np.zeros(size)
+    np.maximum.at(most, pairs // width, holders.astype(float))
+    return np.asarray((most == patients) & (patients > 0))
 
 
 def _without_own(

@@ -182,12 +182,17 @@ def _linkage(audit: ReleaseAudit) -> tuple[Block, ...]:
         return tuple(words.word_estimate(known.get(name)) for name in names)
 
     rows = [
-        (words.percent(one.error), words.percent(one.missing), *cells(one.estimates))
+        (
+            words.LISTS[one.real],
+            words.percent(one.error),
+            words.percent(one.missing),
+            *cells(one.estimates),
+        )
         for one in audit.linkages
     ]
     return (
         Prose(words.say("linkage_intro")),
-        make_table(words.LINKAGE_CAPTION, words.LINKAGE_COLUMNS, rows, 0),
+        make_table(words.LINKAGE_CAPTION, words.LINKAGE_COLUMNS, rows, 1),
     )
 
 

@@ -78,7 +78,7 @@ def test_what_is_shared_names_no_patient_and_what_is_not_is_the_owners(
     page = (out / "shareable" / "report.html").read_text("utf-8")
     assert "<script" not in page
     assert "src=" not in page
-    assert "href=\"http" not in page
+    assert 'href="http' not in page
     assert find_forbidden(page.split("<main>")[1]) == []
     private = out / "restricted"
     assert stat.S_IMODE(private.stat().st_mode) == 0o700

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from privaudit.deidentified.changes import find_path, try_changes
-from privaudit.deidentified.linkage import link
+from privaudit.deidentified.linkage import link, link_register
 from privaudit.deidentified.measure import collapse_copies, count_strictest, get_classes
-from privaudit.deidentified.read import read_column, read_release
+from privaudit.deidentified.read import align, read_column, read_release
 from privaudit.deidentified.sensitive import measure_sensitive
 from privaudit.deidentified.undeclared import find_notes, follows, refuse_identifiers
 from privaudit.errors import PrivauditError
@@ -264,3 +264,42 @@ def test_case_blanks_and_forms_of_numbers_are_one_level() -> None:
     assert [len(q.levels) for q in table.quasi] == [2, 2]
     assert [q.respelled for q in table.quasi] == [1, 2]
     assert count_strictest(table).tolist() == [9, 9, 9, 3] * 3
+
+
+def test_a_real_register_links_those_who_are_alone_and_nobody_else() -> None:
+    rng = np.random.default_rng(1)
+    names = [f"c{i}" for i in range(8)]
+    frame = pd.DataFrame(rng.integers(0, 12, (900, 8)).astype(str), columns=names)
+    frame["patient_id"] = [f"p{i}" for i in range(900)]
+    register = frame.copy()
+    wrong = rng.random(900) < 0.2
+    register.loc[wrong, "c0"] = "elsewhere"
+    table = read_release(frame.head(300), names, patient="patient_id")
+    found = link_register(
+        table,
+        align(table, read_release(register, names, patient="patient_id")),
+        rng=np.random.default_rng(0),
+        confidence=0.95,
+    )
+    assert found is not None
+    assert found.real
+    assert 0.01 < found.error < 0.05
+    assert values(found)["claimed_right"] > 0.99
+    assert values(found)["claimed_false"] < 0.01
+
+
+def test_a_value_that_all_patients_of_a_class_share_is_given_away() -> None:
+    frame = pd.DataFrame(
+        {
+            "who": np.repeat(np.arange(20), 2),
+            "q": "a",
+            "s": [x for i in range(20) for x in ("hiv", "abcd"[i % 4])],
+        }
+    )
+    table = read_release(frame, ("q",), patient="who")
+    risk = measure_sensitive(table, get_classes(table)[1], read_column(table.frame["s"]), 0.95)
+    assert values(risk)["disclosed_share"] == 1.0
+    other = frame.assign(s=[x for i in range(20) for x in ("efgh"[i % 4], "abcd"[i % 4])])
+    table = read_release(other, ("q",), patient="who")
+    risk = measure_sensitive(table, get_classes(table)[1], read_column(table.frame["s"]), 0.95)
+    assert values(risk)["disclosed_share"] == 0.0

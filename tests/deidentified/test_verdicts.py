@@ -246,3 +246,17 @@ def test_every_shared_share_is_of_tens_of_patients(fine: pd.DataFrame) -> None:
         assert abs(change.suppressed * 60 - round(change.suppressed * 60)) < 0.02
         assert change.highest in (1.0,) or change.highest <= 0.1
     assert all(risk.least_values is None for risk in found.shared.sensitive_risks)
+
+
+def test_a_register_of_one_row_a_person_does_not_count_who_has_all_records() -> None:
+    rng = np.random.default_rng(0)
+    people = pd.DataFrame({"patient_id": np.arange(3000), "ward": rng.choice(list("abcd"), 3000)})
+    several = pd.concat(
+        [people.head(400).assign(ward=rng.choice(list("abcd"), 400))] * 1 + [people.head(400)]
+    )
+    asked = {"attacker": "journalist", "max_risk": 0.01}
+    found = audit(several, "ward", patient="patient_id", population=people, **asked)
+    every = found.audit.risk(Attacker.JOURNALIST)
+    assert every is not None
+    assert every.source.value == "bound"
+    assert found.state == "INCONCLUSIVE"

@@ -77,9 +77,10 @@ SENSITIVE_COLUMNS = (
 )
 SENSITIVE_CAPTION = "Sensitive columns"
 LINKAGE_COLUMNS = (
-    *("Errors in the list", "Not known", "Best candidate is right"),
+    *("List", "Errors in it", "Not known", "Best candidate is right"),
     *("Link claimed and right", "Link claimed of people not in the table"),
 )
+LISTS = {False: "the table’s values, disturbed", True: "the register that was supplied"}
 LINKAGE_CAPTION = "Links by an attacker with a list of their own"
 CHANGE_COLUMNS = (*("Change", "Alone", "Average risk", "Highest risk", "To leave out"),)
 CHANGE_CAPTION = "One change at a time"

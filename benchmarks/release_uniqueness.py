@@ -138,7 +138,8 @@ def cover(
 
 def count(frame: pd.DataFrame, columns: tuple[str, ...], secret: str, peer: str) -> dict[str, Any]:
     """The smallest class and the least number of sensitive values, ours and the peer's."""
-    kept = frame[[*columns, secret]].astype("string").fillna("none given")
+    kept = frame[[*columns, secret]].reset_index(drop=True)
+    kept = kept.astype("string").fillna("none given")
     start = time.process_time()
     table = read_release(kept, columns, patient="")
     done = measure(

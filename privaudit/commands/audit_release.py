@@ -84,7 +84,7 @@ def command(**options: Any) -> int:
     or input; 3: inconclusive.
     """
     from privaudit.api_release import audit_release
-    from privaudit.deidentified.document import to_json
+    from privaudit.deidentified.document import State, to_json
     from privaudit.report.wording.release import STATES, word_verdict
 
     found = audit_release(
@@ -113,7 +113,9 @@ def command(**options: Any) -> int:
         command=_spell_command(options),
     )
     page = found.write(options["out"])
-    click.echo(f"{STATES[found.audit.state]}. {word_verdict(found.shared)}", err=True)
+    judged = found.audit.state is not State.NO_LIMIT
+    state = f"{STATES[found.audit.state]}. " if judged else ""
+    click.echo(f"{state}{word_verdict(found.shared)}", err=True)
     if options["as_json"]:
         document = json.loads(to_json(found.shared))
         answer = {"report": str(page), "code": found.audit.code, "release": document}

@@ -93,9 +93,15 @@ class _Rounding:
             value=None if one.value is None else self.up(one.value, n),
             low=None if one.low is None else self.down(one.low, n),
             high=None if one.high is None else self.up(one.high, n),
-            chance=None if one.chance is None else self.up(one.chance, n),
+            chance=self._chance(one, n),
             n=counts,
         )
+
+    def _chance(self, one: Estimate, n: int) -> float | None:
+        if one.chance is None or one.metric.name == "best_right":
+            # 1 over the number of patients, which one digit does not give away.
+            return None if one.chance is None else steps.significant(one.chance, 1)
+        return self.up(one.chance, n)
 
     def _highest(self, one: Estimate, counts: dict[str, int]) -> Estimate:
         high = 1.0 if one.high is None else self.highest(one.high)

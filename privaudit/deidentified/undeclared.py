@@ -24,6 +24,8 @@ INDIRECT = ("a geographic unit below the state", "a date")
 DETERMINED = 0.98
 """Of two patients with the same value of a column so many agree in another: it follows from it."""
 FEW_PAIRS = 20
+BY_LUCK = 1e-4
+"""And no more often than this by chance, so that few pairs of a common value raise no alarm."""
 SINGLED = 0.05
 """A column by which more patients than this are alone is named."""
 SHAPED = 0.01
@@ -148,8 +150,12 @@ def follows(column: np.ndarray, quasi: np.ndarray) -> bool:
     together = _pairs(np.unique(column * values + quasi, return_counts=True)[1])
     alike = _pairs(np.bincount(column))
     by_chance = _pairs(np.bincount(quasi)) / max(1.0, len(quasi) * (len(quasi) - 1) / 2)
-    finer = len(np.unique(column)) >= len(np.unique(quasi))
-    return finer and alike >= FEW_PAIRS and by_chance < 0.9 and together / alike >= DETERMINED
+    if len(np.unique(column)) < len(np.unique(quasi)) or alike < FEW_PAIRS or by_chance >= 0.9:
+        return False
+    from scipy.stats import binom
+
+    luck = float(binom.sf(together - 1, alike, by_chance))
+    return together / alike >= DETERMINED and luck < BY_LUCK
 
 
 def _pairs(counts: np.ndarray) -> float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from privaudit.api import audit, audit_table
     from privaudit.api_labels import LabelFindings, audit_labels
+    from privaudit.api_release import ReleaseFindings, audit_release
     from privaudit.errors import PrivauditError
     from privaudit.facts import Caveat, Group, Metric, Reason, Setting
     from privaudit.findings import Findings
@@ -18,6 +19,7 @@ __version__ = "0.2.0"
 _PLACES = {
     "audit": "api",
     "audit_labels": "api_labels",
+    "audit_release": "api_release",
     "audit_table": "api",
     "Audit": "results",
     "Caveat": "facts",
@@ -31,6 +33,7 @@ _PLACES = {
     "PrivauditError": "errors",
     "Reason": "facts",
     "Records": "records",
+    "ReleaseFindings": "api_release",
     "Setting": "facts",
     "Split": "records",
     "Subject": "results",
@@ -63,10 +66,12 @@ __all__ = [
     "PrivauditError",
     "Reason",
     "Records",
+    "ReleaseFindings",
     "Setting",
     "Split",
     "Subject",
     "audit",
     "audit_labels",
+    "audit_release",
     "audit_table",
 ]

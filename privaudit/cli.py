@@ -28,6 +28,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "plan": "Forecast what `run` would train and attack, and the cost.",
         "audit": "Audit a model, or predictions, that you supply.",
         "audit-table": "Audit a synthetic table that you supply.",
+        "audit-release": "Audit a table of patients that is to be released.",
         "audit-dp": "Bound the epsilon of a training run from its canaries.",
         "report": "Render the report of a finished run again.",
     },

@@ -563,6 +563,9 @@ class BoundMethod(StrEnum):
     DELONG_FOLDS = "delong_folds"
     ORDER_STATISTIC = "order_statistic"
 
+    # --- a de-identified table (privaudit.deidentified)
+    CLASS_SIZES = "class_sizes"
+
 
 @dataclass(frozen=True)
 class Bound:

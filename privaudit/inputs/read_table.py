@@ -12,7 +12,7 @@ import numpy as np
 
 from privaudit.errors import PrivauditError, spell
 from privaudit.inputs.cell_faults import Faults
-from privaudit.inputs.cell_text import to_labels
+from privaudit.inputs.cell_text import NOT_RECORDED, clean_texts, to_labels
 from privaudit.inputs.schema import TableSchema
 from privaudit.inputs.table_file import Table, TableFile, open_table, write_atomically
 from privaudit.records import Column, Records
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 MAX_CELLS = 2_000_000_000
 """Cells of features in memory: 8 gigabytes."""
+
+MAX_TEXT_CELLS = 300_000_000
+"""Cells in memory as texts: about 10 gigabytes."""
 
 MAX_GROUPS = 30
 NO_OUTCOME = ("all",)
@@ -105,6 +108,62 @@ def read_cells(
         return _read(opened, schema, patients, chosen, dtype)
 
 
+def read_texts(
+    table: Table,
+    *,
+    what: str = "table",
+    needed: Sequence[str] = (),
+    named_by: str,
+    schema: TableSchema | None = None,
+) -> pl.DataFrame:
+    """Every column of a table as texts without blanks around them, null where not recorded.
+
+    Nothing is rounded, bounded or left out: whoever looks for what tells patients apart needs the
+    cells as they are.
+
+    Args:
+        table: A CSV or Parquet file, or a data frame.
+        what: What messages call it.
+        needed: Columns that have to be there.
+        named_by: Who says so, for messages.
+        schema: Says which further words mean not recorded; None for the usual ones.
+
+    Returns:
+        The columns in file order.
+
+    Raises:
+        PrivauditError: A column is missing, there are too many cells, or the file is no sound
+            table.
+    """
+    import polars as pl
+
+    with open_table(table, f"the {what} table" if what != "table" else "the table") as opened:
+        refuse_missing_names(opened, needed, named_by)
+        parts: list[pl.DataFrame] = []
+        cells = 0
+        for batch in opened.batches(opened.columns):
+            cells += len(batch) * len(opened.columns)
+            if cells > MAX_TEXT_CELLS:
+                raise PrivauditError(
+                    f"{opened.what} has more than {MAX_TEXT_CELLS:,} cells",
+                    "all of them are held in memory as texts",
+                    "leave out columns that are not released",
+                )
+            parts.append(batch)
+    frame = pl.concat(parts) if parts else pl.DataFrame()
+    if not len(frame):
+        raise PrivauditError(
+            f"{opened.what} has no rows", "there is nobody in it to audit", "give a table with rows"
+        )
+    words = [
+        (*NOT_RECORDED, *(schema.get_spelling(name).missing if schema else ()))
+        for name in frame.columns
+    ]
+    return pl.DataFrame(
+        [clean_texts(frame[name], gone) for name, gone in zip(frame.columns, words, strict=True)]
+    )
+
+
 def to_records(cells: Cells, schema: TableSchema, what: str = "table") -> Records:
     """The cells as records of the schema; refuses columns of too many subgroups."""
     for name, labels in cells.groups.items():
@@ -185,6 +244,11 @@ def _to_series(column: Column, values: np.ndarray) -> pl.Series:
 
 def _refuse_missing_columns(table: TableFile, schema: TableSchema, named_by: str) -> None:
     needed = (*schema.names, *schema.groups, schema.outcome, schema.event, schema.patient)
+    refuse_missing_names(table, needed, named_by)
+
+
+def refuse_missing_names(table: TableFile, needed: Sequence[str], named_by: str) -> None:
+    """Refuse a table that lacks one of these columns; "" is none."""
     present = set(table.columns)
     lacking = [name for name in dict.fromkeys(needed) if name and name not in present]
     if lacking:
@@ -304,4 +368,7 @@ def _draw_sample(
     return drawn[patient]
 
 
-__all__ = ["Cells", "list_names", "read_cells", "read_table", "to_records", "write_table"]
+__all__ = [
+    *("Cells", "list_names", "read_cells", "read_table", "read_texts", "to_records"),
+    "write_table",
+]

@@ -32,6 +32,9 @@ _RATES = frozenset(
         "patients_beyond",
         "group_share_synthetic",
         "group_share_real",
+        *("unique_share", "below_5", "below_10", "below_20", "max_risk", "average_risk"),
+        *("disclosed_share", "disclosed_large", "right_share", "right_without", "guess_share"),
+        *("best_right", "claimed_right", "claimed_false"),
     )
 )
 _DIFFERENCES = frozenset(
@@ -41,6 +44,7 @@ _DIFFERENCES = frozenset(
         "prevalence_gap",
         "exact_copies_excess",
         "near_copies_excess",
+        *("right_minus_without", "claimed_difference"),
     )
 )
 _UNIT_SCORES = frozenset(

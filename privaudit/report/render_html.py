@@ -82,15 +82,30 @@ def _environment() -> Environment:
 
 def render(audit: Audit, verdicts: Verdicts | None = None) -> str:
     """The page. The same audit and verdicts give the same bytes."""
-    parts = build_sections(audit, verdicts)
+    subtitle = sentences.word_subtitle(audit.data)
+    return render_page(
+        build_sections(audit, verdicts),
+        subtitle,
+        get_header(audit, verdicts),
+        audit.manifest.created,
+    )
+
+
+def render_page(
+    parts: tuple[Section, ...],
+    subtitle: str,
+    header: tuple[tuple[str, str], ...],
+    created: str,
+) -> str:
+    """A page of these sections; words of the glossary are linked where it is one of them."""
     if any(isinstance(b, Terms) for part in parts for b in walk(part.blocks)):
         parts = tuple(_explained(part) for part in parts)
     page = _environment().get_template("page.html")
     text = page.render(
         say=sentences,
-        subtitle=sentences.word_subtitle(audit.data),
-        meta=get_header(audit, verdicts),
-        created=audit.manifest.created,
+        subtitle=subtitle,
+        meta=header,
+        created=created,
         sections=parts,
         style=style(),
         hash=style_hash(),

@@ -20,6 +20,7 @@ from privaudit.report.blocks import (
     Prose,
     Questions,
     Row,
+    Section,
     Span,
     Strong,
     Table,
@@ -37,9 +38,19 @@ from privaudit.verdicts import Verdicts
 
 def render(audit: Audit, verdicts: Verdicts | None = None) -> str:
     """The document. The same audit and verdicts give the same bytes."""
-    parts = build_sections(audit, verdicts)
-    lines = [f"# {inert(say.TITLE)}: {inert(say.word_subtitle(audit.data))}", ""]
-    lines += [*_facts(tuple(get_header(audit, verdicts))), ""]
+    return render_page(
+        build_sections(audit, verdicts),
+        say.word_subtitle(audit.data),
+        get_header(audit, verdicts),
+    )
+
+
+def render_page(
+    parts: tuple[Section, ...], subtitle: str, header: tuple[tuple[str, str], ...]
+) -> str:
+    """A document of these sections."""
+    lines = [f"# {inert(say.TITLE)}: {inert(subtitle)}", ""]
+    lines += [*_facts(header), ""]
     lines += [f"## {say.CONTENTS}", ""]
     lines += [f"{i}. [{inert(p.title)}](#{p.anchor})" for i, p in enumerate(parts, 1)]
     for i, part in enumerate(parts, 1):

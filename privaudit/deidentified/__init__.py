@@ -1,0 +1,1 @@
+"""How well a de-identified table hides its patients: counts, estimates and an attack."""

@@ -1,0 +1,349 @@
+"""The audit of a de-identified table, from what was asked for to the document."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from privaudit import __version__
+from privaudit.deidentified.changes import find_path, try_changes
+from privaudit.deidentified.document import (
+    Attacker,
+    Limits,
+    Missing,
+    Note,
+    NoteCode,
+    ReleaseAudit,
+    SensitiveRisk,
+    Source,
+    State,
+)
+from privaudit.deidentified.judge import judge
+from privaudit.deidentified.linkage import link, link_register
+from privaudit.deidentified.measure import (
+    Measured,
+    collapse_copies,
+    measure,
+)
+from privaudit.deidentified.read import (
+    ReleaseTable,
+    align,
+    as_written,
+    read_column,
+    read_release,
+    read_tolerances,
+)
+from privaudit.deidentified.sensitive import measure_sensitive
+from privaudit.deidentified.undeclared import find_notes, refuse_identifiers
+from privaudit.disclosure_limits import MIN_CELL
+from privaudit.errors import PrivauditError, spell
+from privaudit.inputs.identifiers import find_patient
+from privaudit.inputs.read_table import list_names
+from privaudit.seeds import Seeds
+
+if TYPE_CHECKING:
+    from privaudit.inputs.schema import TableSchema
+    from privaudit.inputs.table_file import Table
+
+K = 10
+"""The size that classes are to reach where no limit says another."""
+SUPPRESSED = 0.01
+"""A way of coarsening is looked for until no more patients than this are to be left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a release audit is asked for; see `privaudit.audit_release`."""
+
+    table: Table
+    quasi_identifiers: tuple[str, ...]
+    patient: str = ""
+    sensitive: tuple[str, ...] = ()
+    pseudonyms: tuple[str, ...] = ()
+    not_known: tuple[str, ...] = ()
+    population: Table | None = None
+    population_size: int | None = None
+    sampling_fraction: float | None = None
+    tolerances: Mapping[str, float] = field(default_factory=dict)
+    missing: tuple[Missing, ...] = (Missing.VALUE, Missing.WILDCARD)
+    limits: Limits = field(default_factory=Limits)
+    register_error: float = 0.05
+    register_missing: float = 0.05
+    schema: Path | None = None
+    confidence: float = 0.95
+    seed: int = 0
+    command: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class AtRisk:
+    """Of each patient, for the owner alone: the name in the table, and how many share their class
+    by one record and by all; disclosed: the sensitive columns that their class gives away."""
+
+    names: tuple[str, ...]
+    by_record: np.ndarray
+    k: np.ndarray
+
+
+def audit_release_table(asked: Asked) -> tuple[ReleaseAudit, AtRisk]:
+    """Audit a de-identified table; the exact document and its patients, neither to be shared."""
+    start = time.perf_counter()
+    _check(asked)
+    schema = _read_schema(asked)
+    table, patient = _read(asked, schema)
+    tolerances = read_tolerances(asked.tolerances, table)
+    notes = _note_inputs(asked, table, patient)
+    table, copies = _collapse(table, patient)
+    if copies:
+        notes.append(Note(NoteCode.COPIED_ROWS, {"rows": copies}))
+    if table.patients < MIN_CELL:
+        raise PrivauditError(
+            f"a table of fewer than {MIN_CELL} patients",
+            "no class of so few patients is described, and every patient of such a table is in one",
+            "audit the table that is to be released, not an excerpt",
+        )
+    register = _read_register(asked, table, patient, schema)
+    population = _find_population(asked, table, register)
+    done = measure(
+        table,
+        tolerances=tolerances,
+        missing=asked.missing,
+        register=register,
+        population=None if register is not None else population,
+        confidence=asked.confidence,
+    )
+    notes += done.notes
+    sensitive = [
+        measure_sensitive(table, done.classes, read_column(table.frame[name]), asked.confidence)
+        for name in asked.sensitive
+    ]
+    limits = asked.limits
+    if limits.any and sensitive and limits.max_disclosed is None:
+        notes.append(Note(NoteCode.SENSITIVE_NOT_LIMITED))
+    if _spelling_decides(table, done, limits, sensitive, tolerances, asked.missing):
+        notes.append(Note(NoteCode.SPELLINGS_DECIDE))
+    state, rules = judge(limits, done.risks, sensitive, notes)
+    seeds = Seeds(asked.seed).child("release")
+    settings = [(0.0, 0.0), (asked.register_error, asked.register_missing)]
+    linkages = [
+        link(
+            table,
+            error=error,
+            missing=lacking,
+            tolerances=tolerances,
+            rng=seeds.rng("linkage", place),
+            confidence=asked.confidence,
+        )
+        for place, (error, lacking) in enumerate(dict.fromkeys(settings))
+    ]
+    if register is not None and patient in register.frame.columns:
+        real = link_register(
+            table, register, rng=seeds.rng("register"), confidence=asked.confidence
+        )
+        linkages += [real] if real is not None else []
+    wanted = _wanted_k(limits)
+    changes = try_changes(table, wanted)
+    changes += find_path(table, wanted, SUPPRESSED, changes)
+    audit = ReleaseAudit(
+        created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        version=__version__,
+        command=asked.command,
+        rows=table.rows,
+        patients=table.patients,
+        several=table.several,
+        quasi_identifiers=asked.quasi_identifiers,
+        tolerances=dict(tolerances),
+        sensitive=asked.sensitive,
+        population=population,
+        source=(
+            Source.REGISTER
+            if register is not None
+            else Source.BOUND
+            if population is None
+            else Source.ESTIMATE
+        ),
+        confidence=asked.confidence,
+        limits=limits,
+        state=state,
+        rules=rules,
+        risks=tuple(done.risks),
+        sensitive_risks=tuple(sensitive),
+        linkages=tuple(linkages),
+        changes=tuple(changes),
+        k=int(done.k.min()),
+        notes=tuple(notes),
+        seconds=time.perf_counter() - start,
+    )
+    return audit, AtRisk(table.names, done.by_record, done.k)
+
+
+def _check(asked: Asked) -> None:
+    limits = asked.limits
+    for name, value, low, high in (
+        ("max-risk", limits.max_risk, 0.0, 1.0),
+        ("max-average-risk", limits.max_average_risk, 0.0, 1.0),
+        ("max-unique", limits.max_unique, -1e-12, 1.0),
+        ("max-disclosed", limits.max_disclosed, -1e-12, 1.0),
+        ("register-error", asked.register_error, -1e-12, 1.0),
+        ("register-missing", asked.register_missing, -1e-12, 1.0),
+        ("sampling-fraction", asked.sampling_fraction, 0.0, 1.0),
+    ):
+        if value is not None and not low < value <= high:
+            raise PrivauditError(
+                f"--{name} {value:g}",
+                f"it is a share, {'from' if low < 0 else 'above'} 0 and at most 1",
+                "give a share, such as 0.05",
+            )
+    if not 0.5 <= asked.confidence < 1:
+        raise PrivauditError(
+            f"a confidence of {asked.confidence:g}",
+            "it lies at least at 0.5 and below 1",
+            "use 0.95",
+        )
+    if limits.min_k is not None and limits.min_k < 1:
+        raise PrivauditError(f"--min-k {limits.min_k}", "a class has patients", "use 5 or 10")
+    if limits.max_disclosed is not None and not asked.sensitive:
+        raise PrivauditError(
+            "--max-disclosed without a sensitive column",
+            "it limits what classes give away of the sensitive columns",
+            "name them with --sensitive",
+        )
+    given = [asked.population, asked.population_size, asked.sampling_fraction]
+    if sum(one is not None for one in given) > 1:
+        raise PrivauditError(
+            "a register, a size or a sampling fraction of the population, several of them",
+            "each says how large the population is, and they may disagree",
+            "give one of --population, --population-size and --sampling-fraction",
+        )
+    both = set(asked.quasi_identifiers) & set(asked.sensitive)
+    if both or (asked.patient in asked.quasi_identifiers + asked.sensitive and asked.patient):
+        raise PrivauditError(
+            f"{list_names(sorted(both) or [asked.patient])} with two roles",
+            "a column is a quasi-identifier, sensitive, or names patients",
+            "name it once",
+        )
+
+
+def _read_schema(asked: Asked) -> TableSchema | None:
+    if asked.schema is None:
+        return None
+    from privaudit.inputs.schema import read_schema
+
+    return read_schema(asked.schema)
+
+
+def _read(asked: Asked, schema: TableSchema | None) -> tuple[ReleaseTable, str]:
+    """The table, and the column that names patients: as said, by the schema, or by its name."""
+    from privaudit.inputs.table_file import open_table
+
+    patient = asked.patient or (schema.patient if schema else "")
+    if not patient:
+        with open_table(asked.table, "the table") as opened:
+            patient = find_patient(opened.columns)
+        if patient in (*asked.quasi_identifiers, *asked.sensitive):
+            patient = ""
+    others = (*asked.sensitive, *asked.pseudonyms, *asked.not_known)
+    table = read_release(
+        asked.table, asked.quasi_identifiers, patient=patient, others=others, schema=schema
+    )
+    refuse_identifiers(table.frame, patient, asked.pseudonyms)
+    return table, patient
+
+
+def _note_inputs(asked: Asked, table: ReleaseTable, patient: str) -> list[Note]:
+    notes = find_notes(table, asked.sensitive, patient, (*asked.not_known, *asked.pseudonyms))
+    if not patient:
+        notes.append(Note(NoteCode.ROWS_ARE_PATIENTS))
+    if asked.pseudonyms:
+        notes.append(Note(NoteCode.PSEUDONYMS, {"columns": asked.pseudonyms}))
+    return notes
+
+
+def _collapse(table: ReleaseTable, patient: str) -> tuple[ReleaseTable, int]:
+    if patient:
+        return table, 0
+    declared = {one.name for one in table.quasi}
+    rest = [name for name in table.frame.columns if name not in declared]
+    return collapse_copies(table, [read_column(table.frame[name]).codes for name in rest])
+
+
+def _read_register(
+    asked: Asked, table: ReleaseTable, patient: str, schema: TableSchema | None
+) -> ReleaseTable | None:
+    """The register with the table's codes; its patients are told by the same column, if it has
+    it."""
+    if asked.population is None:
+        return None
+    from privaudit.inputs.table_file import open_table
+
+    with open_table(asked.population, "the population table") as opened:
+        named = patient if patient in opened.columns else ""
+    found = read_release(
+        asked.population, asked.quasi_identifiers, patient=named, schema=schema, what="population"
+    )
+    if found.patients < table.patients:
+        raise PrivauditError(
+            f"a population of {found.patients:,} for a table of {table.patients:,} patients",
+            "the population holds the patients of the table and others",
+            spell("give the register of all: --population FILE", "give the register of all"),
+        )
+    return align(table, found)
+
+
+def _find_population(
+    asked: Asked, table: ReleaseTable, register: ReleaseTable | None
+) -> int | None:
+    if register is not None:
+        return register.patients
+    size = asked.population_size
+    if asked.sampling_fraction is not None:
+        size = round(table.patients / asked.sampling_fraction)
+    if size is not None and size < table.patients:
+        raise PrivauditError(
+            f"a population of {size:,} for a table of {table.patients:,} patients",
+            "the population holds the patients of the table and others",
+            "give how many people the table's patients were drawn from",
+        )
+    return size
+
+
+def _wanted_k(limits: Limits) -> int:
+    """The size of class that the limits on the highest risk come to."""
+    wanted = [limits.min_k or 1]
+    if limits.max_risk is not None:
+        wanted.append(int(np.ceil(1 / limits.max_risk - 1e-9)))
+    return max(wanted) if limits.min_k or limits.max_risk is not None else K
+
+
+def _spelling_decides(
+    table: ReleaseTable,
+    done: Measured,
+    limits: Limits,
+    sensitive: list[SensitiveRisk],
+    tolerances: dict[str, float],
+    missing: tuple[Missing, ...],
+) -> bool:
+    """Whether values as they are written break a limit of the attacker who knows the table that
+    the same values do not break once case and blanks are evened out."""
+    if not any(one.respelled for one in table.quasi) or not limits.any:
+        return False
+    known = replace(limits, attacker=Attacker.PROSECUTOR)
+    written = measure(
+        table.with_quasi([as_written(one) for one in table.quasi]),
+        tolerances=tolerances,
+        missing=missing,
+        register=None,
+        population=None,
+        confidence=0.95,
+    )
+    states = [judge(known, one.risks, sensitive, ())[0] for one in (done, written)]
+    return states[0] is not State.EXCEEDS and states[1] is State.EXCEEDS
+
+
+__all__ = ["Asked", "AtRisk", "audit_release_table"]

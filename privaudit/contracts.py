@@ -18,6 +18,7 @@ from privaudit.facts import FAMILIES, Attacker, Caveat, Family, Reason, Setting
 from privaudit.records import Column, OutcomeKind, Records, Split
 from privaudit.seeds import Seeds
 from privaudit.transcripts import CipherTranscript, CutTraffic, Exchange
+from privaudit.trees import Trees
 
 
 class Access(StrEnum):
@@ -41,6 +42,8 @@ class Access(StrEnum):
     """take part in training as one client"""
     RERUN = "RERUN"
     """train again the same way on other records"""
+    TREES = "TREES"
+    """read the trees: splits, counts and leaf values"""
 
 
 REQUIRED_ACCESS: Mapping[str, frozenset[Access]] = {
@@ -103,6 +106,23 @@ class Differentiable(Model, Protocol):
 
     def weight_gradient(self, records: Records) -> np.ndarray:
         """Per-record gradient of the log loss for the parameters: (n, p)."""
+        ...
+
+
+@runtime_checkable
+class HasTrees(Protocol):
+    """A model made of decision trees that anybody reads who is handed it."""
+
+    def read_trees(self) -> Trees:
+        """Splits, counts and leaf values, the outcomes in the order of the records' classes.
+
+        Raises:
+            PrivauditError: Trees that nobody here can read: what they state is not known.
+        """
+        ...
+
+    def tree_inputs(self, records: Records) -> np.ndarray:
+        """(n, inputs) float32 or float64: what the trees compare, NaN where it is missing."""
         ...
 
 
@@ -173,6 +193,7 @@ class Release:
             Access.CUT: self.cut is not None,
             Access.TABLE: self.table is not None,
             Access.FILE: self.file is not None,
+            Access.TREES: isinstance(self.model, HasTrees),
         }
         return frozenset(access for access, given in shown.items() if given)
 
@@ -605,6 +626,7 @@ __all__ = [
     "Fitted",
     "FlowStep",
     "Generator",
+    "HasTrees",
     "Learner",
     "Malicious",
     "Mechanism",

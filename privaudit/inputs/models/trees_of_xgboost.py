@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
 from privaudit.errors import PrivauditError
 from privaudit.inputs.models.json_text import parse_json, parse_ubjson
@@ -44,8 +45,8 @@ def read_xgboost(raw: bytes) -> Trees:
         )
     says: Says = "mean" if objective.startswith(("reg:", "count:", "survival:")) else "margin"
     says = "margin" if objective == "reg:logistic" else says
-    base = _read_base(learner["learner_model_param"])
-    several = int(learner["learner_model_param"].get("num_class", "0")) > 2
+    several = int(learner["learner_model_param"].get("num_class", "0"))
+    base = _read_base(learner["learner_model_param"], several)
     parts = []
     for tree, group in zip(model["trees"], model["tree_info"], strict=True):
         part = _read_tree(tree)
@@ -53,7 +54,8 @@ def read_xgboost(raw: bytes) -> Trees:
         hessian = np.array(tree.get("sum_hessian", ()), dtype=np.float64)
         weights = np.array(tree["base_weights"], dtype=np.float64)
         if len(hessian) == len(part["left"]):
-            _state(part, hessian, weights, objective, base, several)
+            own = base[group] if several and len(base) > 1 else base[0]
+            _state(part, hessian, weights, objective, own, several)
         parts.append(part)
     return make_trees(
         parts,
@@ -69,32 +71,35 @@ def _state(
     hessian: np.ndarray,
     weights: np.ndarray,
     objective: str,
-    base: float | None,
-    several: bool,
+    base: float,
+    several: int,
 ) -> None:
     """Counts, and classes, where sums of derivatives prove to be those of equal answers."""
     if objective in _NUMBERS:
         part["counts"] = count_records(hessian, 1.0)
         return
-    if several:
+    if not 0 < base < 1 or (not several and objective not in _BINARY):
         return
-    if objective not in _BINARY or base is None or not 0 < base < 1:
-        return
-    part["counts"] = count_records(hessian, base * (1 - base))
+    # Of several classes XGBoost takes twice the second derivative.
+    part["counts"] = count_records(hessian, (1 + (several > 0)) * base * (1 - base))
     found = count_by_class(part["counts"], hessian, weights, base, (part["left"], part["right"]))
-    if found is not None:
+    if found is not None and several:
+        part["stated"] = np.where(found[:, 0] == 0, part["group"], np.nan)
+    elif found is not None:
         part["by_class"] = found
         part["stated"] = np.where(found[:, 0] == 0, 1.0, np.where(found[:, 1] == 0, 0.0, np.nan))
 
 
-def _read_base(param: Mapping[str, Any]) -> float | None:
-    """The answer before the first tree, where it is one number."""
+def _read_base(param: Mapping[str, Any], several: int) -> list[float]:
+    """The answer before the first tree, NaN where it is not known: of each of several classes."""
     try:
         found = json.loads(str(param["base_score"]))
-        values = found if isinstance(found, list) else [found]
-        return float(values[0]) if len(values) == 1 else None
+        values = np.array(found if isinstance(found, list) else [found], dtype=np.float64)
     except (ValueError, KeyError, TypeError):
-        return None
+        values = np.array([np.nan])
+    if several:
+        values = softmax(np.broadcast_to(values, several)) if len(values) in (1, several) else []
+    return [float(value) for value in values] or [np.nan]
 
 
 def _read_tree(tree: Mapping[str, Any]) -> dict[str, Any]:

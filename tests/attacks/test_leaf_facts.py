@@ -137,7 +137,7 @@ def test_deep_boosted_trees_give_patients_away(library: str) -> None:
         held = GradientBoostingClassifier(n_estimators=5, max_depth=None, random_state=0)
     found = attack(hand_out(held, split_of(table())))
     assert gain(found[ALONE])[1] > 0.01
-    assert gain(found[OUTCOME])[1] > 0.3
+    assert gain(found[OUTCOME])[1] > 0.1
 
 
 def test_what_leaves_state_of_members_is_true() -> None:

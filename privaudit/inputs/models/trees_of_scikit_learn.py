@@ -189,7 +189,8 @@ def _read_carts(trees: Sequence[Any], name: str, classes: int, drawn: bool = Fal
 
 
 def _read_stages(stages: np.ndarray, *, of_classes: bool, drawn: bool) -> Trees:
-    """Boosted trees: the sign of a leaf's value tells the outcome of one record alone in it."""
+    """Boosted trees: the sign of a leaf's value tells the outcome of records whose residuals are
+    all equal, as of one alone."""
     parts = []
     several = stages.shape[1] > 1
     for row in stages:
@@ -200,18 +201,22 @@ def _read_stages(stages: np.ndarray, *, of_classes: bool, drawn: bool) -> Trees:
             part["values"] = value[:, None]
             part["group"] = group if several else 1
             if of_classes:
-                part["stated"] = _state_alone(part, group if several else 1, several)
+                equal = np.asarray(one.tree_.impurity) <= PURE
+                part["stated"] = _state_equal(part, group if several else 1, several, equal)
             parts.append(part)
     says: Says = "margin" if of_classes else "mean"
     width = int(stages[0, 0].tree_.n_features)
     return make_trees(parts, says=says, inputs=width, single=True, bagged=drawn)
 
 
-def _state_alone(part: dict[str, Any], group: int, several: bool) -> np.ndarray:
-    """The class of a record that is alone in its leaf: this one where the leaf raises its odds; of
-    two classes the other where it lowers them."""
+def _state_equal(
+    part: dict[str, Any], group: int, several: bool, equal: np.ndarray | None = None
+) -> np.ndarray:
+    """The class of records whose residuals are all equal, as of one that is alone in its leaf: this
+    one where the leaf raises its odds; of two classes the other where it lowers them."""
     value = part["values"][:, 0]
-    alone = (part["counts"] == 1) & (np.asarray(part["left"]) < 0)
+    alone = part["counts"] == 1 if equal is None else (part["counts"] == 1) | equal
+    alone &= np.asarray(part["left"]) < 0
     found = np.full(len(value), np.nan)
     found[alone & (value > 0)] = group
     if not several:
@@ -241,7 +246,7 @@ def _read_histograms(held: Any) -> Trees:
             part = _read_histogram(one, _unpack(known), np.asarray(places))
             part["group"] = group if several else 1
             if hasattr(held, "classes_"):
-                part["stated"] = _state_alone(part, part["group"], several)
+                part["stated"] = _state_equal(part, part["group"], several)
             parts.append(part)
     says: Says = "margin" if hasattr(held, "classes_") else "mean"
     return make_trees(parts, says=says, inputs=int(held._n_features))

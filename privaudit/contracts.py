@@ -193,7 +193,8 @@ class Release:
             Access.CUT: self.cut is not None,
             Access.TABLE: self.table is not None,
             Access.FILE: self.file is not None,
-            Access.TREES: isinstance(self.model, HasTrees),
+            # Trees grown on synthetic records state nothing of a patient.
+            Access.TREES: self.table is None and isinstance(self.model, HasTrees),
         }
         return frozenset(access for access, given in shown.items() if given)
 

@@ -68,6 +68,7 @@ PROFILES = {
                 "pgd.records": "100",
                 "pgd.steps": "10",
                 "shadow.rows": "1000",
+                "model_inversion.patients": "600",
                 "backdoor.rivals": "1",
                 "byzantine.rivals": "0",
                 "byzantine.repeats": "1",

@@ -45,9 +45,9 @@ class ModelInversion(Attack):
     """
 
     patients: int = 1_000
-    hidden: int = 6
-    starts: int = 16
-    values: int = 8
+    hidden: int = 5
+    starts: int = 12
+    values: int = 6
     passes: int = 1
     near: float = 0.25
 

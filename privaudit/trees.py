@@ -131,24 +131,25 @@ class Trees:
             values=self.values[:, places] if self.says == "share" else self.values,
         )
 
-    @property
-    def boxes(self) -> tuple[np.ndarray, np.ndarray]:
-        """(m, inputs) twice: between which numbers each node's inputs lie; categories and what is
-        missing are left open."""
-        low = np.full((len(self.left), self.inputs), -np.inf)
-        high = np.full((len(self.left), self.inputs), np.inf)
-        level = self.roots[self.left[self.roots] >= 0]
-        while len(level):
-            for child, is_left in ((self.left[level], True), (self.right[level], False)):
-                low[child], high[child] = low[level], high[level]
-                cut, feature = self.threshold[level], self.feature[level]
-                bound = high if is_left else low
-                nearer = np.minimum if is_left else np.maximum
-                numbers = self.category[level] < 0
-                c, f = child[numbers], feature[numbers]
-                bound[c, f] = nearer(bound[c, f], cut[numbers])
-            level = np.concatenate([self.left[level], self.right[level]])
-            level = level[self.left[level] >= 0]
+    def find_boxes(self, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(k, inputs) twice: between which numbers the inputs of each of these nodes lie;
+        categories and what is missing are left open."""
+        low = np.full((len(nodes), self.inputs), -np.inf)
+        high = np.full((len(nodes), self.inputs), np.inf)
+        parent = np.full(len(self.left), -1)
+        inner = np.flatnonzero(self.left >= 0)
+        parent[self.left[inner]] = parent[self.right[inner]] = inner
+        at, rows = np.asarray(nodes), np.arange(len(nodes))
+        while len(rows):
+            above = parent[at]
+            rows, at, above = rows[above >= 0], at[above >= 0], above[above >= 0]
+            is_left = self.left[above] == at
+            feature, cut = self.feature[above], self.threshold[above]
+            number = self.category[above] < 0
+            for bound, side, nearer in ((high, is_left, np.minimum), (low, ~is_left, np.maximum)):
+                k, f = rows[side & number], feature[side & number]
+                bound[k, f] = nearer(bound[k, f], cut[side & number])
+            at = above
         return low, high
 
 

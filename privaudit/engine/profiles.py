@@ -69,6 +69,7 @@ PROFILES = {
                 "pgd.steps": "10",
                 "shadow.rows": "1000",
                 "model_inversion.patients": "600",
+                "tree_reconstruction.seconds": "5",
                 "backdoor.rivals": "1",
                 "byzantine.rivals": "0",
                 "byzantine.repeats": "1",

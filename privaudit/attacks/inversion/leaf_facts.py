@@ -108,7 +108,9 @@ class LeafFacts(Attack):
         else:
             near = NEAR * float(np.std(reference.y))
             ordered = np.sort(reference.y)
-            inside = np.searchsorted(ordered, y + near, "right") - np.searchsorted(ordered, y - near)
+            inside = np.searchsorted(ordered, y + near, "right") - np.searchsorted(
+                ordered, y - near
+            )
             keep, guess = np.ones(len(y), dtype=bool), inside / len(reference)
             named, sure = _read_number(trees, leaves, small)
             right = np.abs(named - y) <= near

@@ -12,9 +12,7 @@ from privaudit.inputs.models.check_trees import MAX_DEPTH, ForgedTree, check_ran
 from privaudit.trees import Trees, list_arrays
 
 NAMES = tuple(
-    f.name
-    for f in fields(Trees)
-    if f.name not in ("says", "inputs", "below", "single", "bagged")
+    f.name for f in fields(Trees) if f.name not in ("says", "inputs", "below", "single", "bagged")
 )
 _WHOLE = ("roots", "group", "left", "right", "feature", "category")
 _TRUTHS = ("missing_left", "zero_missing", "unknown_left", "sets")

@@ -53,9 +53,7 @@ def count_by_class(
         with_event = counts * before + own * (hessian + penalty)
         whole = np.round(with_event)
         slack = SURE + LEAST * 10 * counts
-        if (np.abs(with_event - whole) <= slack).all() and (
-            (whole >= 0) & (whole <= counts)
-        ).all():
+        if (np.abs(with_event - whole) <= slack).all() and ((whole >= 0) & (whole <= counts)).all():
             return np.column_stack([counts - whole, whole])
     return None
 

@@ -183,9 +183,7 @@ def _read_carts(trees: Sequence[Any], name: str, classes: int, drawn: bool = Fal
             part["stated"] = np.where(pure, value[:, 0], np.nan)
         parts.append(part)
     says: Says = "share" if classes else "mean"
-    return make_trees(
-        parts, says=says, inputs=int(trees[0].n_features), single=True, bagged=drawn
-    )
+    return make_trees(parts, says=says, inputs=int(trees[0].n_features), single=True, bagged=drawn)
 
 
 def _read_stages(stages: np.ndarray, *, of_classes: bool, drawn: bool) -> Trees:

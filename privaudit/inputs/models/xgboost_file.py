@@ -134,9 +134,7 @@ def open_xgboost(raw: bytes) -> Opened:
             number = NumberXGBoostTrees if has_trees else NumberXGBoost
             return number(found, XGBOOST_TIMES.get(objective, 1.0))
         places = binding.place(labels)
-        return kind(
-            raw, layout, classes or 0, None if places is None else tuple(places.tolist())
-        )
+        return kind(raw, layout, classes or 0, None if places is None else tuple(places.tolist()))
 
     given = None if names is None else tuple(names)
     return Opened("XGBoost", given, labels, classes, bind, numbered=True)

@@ -18,6 +18,7 @@ from privaudit.facts import FAMILIES, Attacker, Caveat, Family, Reason, Setting
 from privaudit.records import Column, OutcomeKind, Records, Split
 from privaudit.seeds import Seeds
 from privaudit.transcripts import CipherTranscript, CutTraffic, Exchange
+from privaudit.trees import Trees
 
 
 class Access(StrEnum):
@@ -43,6 +44,8 @@ class Access(StrEnum):
     """train again the same way on other records"""
     EXPLANATIONS = "EXPLANATIONS"
     """read the explanations that are released beside an answer"""
+    TREES = "TREES"
+    """read the trees: splits, counts and leaf values"""
 
 
 REQUIRED_ACCESS: Mapping[str, frozenset[Access]] = {
@@ -126,6 +129,23 @@ class Parted(Model, Protocol):
         ...
 
 
+@runtime_checkable
+class HasTrees(Protocol):
+    """A model made of decision trees that anybody reads who is handed it."""
+
+    def read_trees(self) -> Trees:
+        """Splits, counts and leaf values, the outcomes in the order of the records' classes.
+
+        Raises:
+            PrivauditError: Trees that nobody here can read: what they state is not known.
+        """
+        ...
+
+    def tree_inputs(self, records: Records) -> np.ndarray:
+        """(n, inputs) float32 or float64: what the trees compare, NaN where it is missing."""
+        ...
+
+
 @dataclass(frozen=True)
 class Mechanism:
     """One kind of noisy step, `times` over: what `privaudit.dp.accounting` composes and draws.
@@ -196,6 +216,8 @@ class Release:
             Access.TABLE: self.table is not None,
             Access.FILE: self.file is not None,
             Access.EXPLANATIONS: self.explanations is not None,
+            # Trees grown on synthetic records state nothing of a patient.
+            Access.TREES: self.table is None and isinstance(self.model, HasTrees),
         }
         return frozenset(access for access, given in shown.items() if given)
 
@@ -629,6 +651,7 @@ __all__ = [
     "Fitted",
     "FlowStep",
     "Generator",
+    "HasTrees",
     "Learner",
     "Malicious",
     "Mechanism",

@@ -102,6 +102,7 @@ class ReasonCode(StrEnum):
     CLASS_NOT_LIMITED = "class_not_limited"
     SHADOWS_NOT_RUN = "shadows_not_run"
     FILE_NOT_OPENED = "file_not_opened"
+    TREES_NOT_READ = "trees_not_read"
     NO_GROUPING = "no_grouping"
     NO_GUARANTEE = "no_guarantee"
     GUARANTEE_OF_ANOTHER_UNIT = "guarantee_of_another_unit"

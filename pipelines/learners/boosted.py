@@ -21,6 +21,8 @@ from privaudit.records import Column, Records
 if TYPE_CHECKING:
     import xgboost
 
+    from privaudit.trees import Trees as FlatTrees
+
 
 @dataclass(frozen=True)
 class Boosted(Learner):
@@ -121,6 +123,16 @@ class Trees:
         if self.classes == 2:
             score = np.concatenate([-score / 2, score / 2], axis=1)
         return softmax(score, axis=1)
+
+    def read_trees(self) -> FlatTrees:
+        """See `privaudit.contracts.HasTrees`."""
+        from privaudit.inputs.models.trees_of_xgboost import read_xgboost
+
+        return read_xgboost(self.saved)
+
+    def tree_inputs(self, records: Records) -> np.ndarray:
+        """(n, inputs) float32."""
+        return _values(records)
 
 
 def _values(records: Records) -> np.ndarray:

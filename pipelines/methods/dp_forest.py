@@ -22,6 +22,7 @@ from privaudit.contracts import Method, Release
 from privaudit.dp import accounting
 from privaudit.dp.noise import bind_noise
 from privaudit.records import Records
+from privaudit.trees import Trees, make_trees
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,24 @@ class Forest:
         x = self.encoding.encode(records)
         votes = np.stack([tree(x) for tree in self.trees])
         return np.stack([(votes == c).mean(axis=0) for c in range(self.classes)], axis=1)
+
+    def read_trees(self) -> Trees:
+        """See `privaudit.contracts.HasTrees`: each leaf votes for a class and states no count."""
+        parts = [
+            {
+                "left": tree.left,
+                "right": tree.right,
+                "feature": tree.column,
+                "threshold": tree.threshold,
+                "values": tree.vote,
+            }
+            for tree in self.trees
+        ]
+        return make_trees(parts, says="vote", inputs=self.encoding.width)
+
+    def tree_inputs(self, records: Records) -> np.ndarray:
+        """(n, inputs)."""
+        return self.encoding.encode(records)
 
 
 __all__ = ["DPForest"]

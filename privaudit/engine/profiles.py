@@ -70,6 +70,8 @@ PROFILES = {
                 "shadow.rows": "1000",
                 "neighbourhood.probes": "6",
                 "quantile.rounds": "10",
+                "model_inversion.patients": "600",
+                "tree_reconstruction.seconds": "5",
                 "backdoor.rivals": "1",
                 "byzantine.rivals": "0",
                 "byzantine.repeats": "1",

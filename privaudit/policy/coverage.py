@@ -27,6 +27,7 @@ CLASSES: tuple[Family, ...] = (
     "membership",
     "attribute",
     "reconstruction",
+    "inversion",
     "evasion",
     "synthetic",
 )
@@ -34,6 +35,16 @@ CLASSES: tuple[Family, ...] = (
 
 BY_DATA = (ReasonCode.NO_SENSITIVE_COLUMN, ReasonCode.NO_CHANGEABLE_NUMBER)
 """Why the data leave nothing for a class of attack to try."""
+
+IN_THE_FILE = (Access.FILE.name, Access.TREES.name)
+"""What is read of a model by whoever is handed its file, and by nobody else."""
+
+PARTS_UNTRIED = (
+    ReasonCode.SHADOWS_NOT_RUN,
+    ReasonCode.FILE_NOT_OPENED,
+    ReasonCode.TREES_NOT_READ,
+)
+"""Gaps that stay where other attacks of the class gave a number."""
 
 AT_RISK = "membership.patients_at_risk"
 """A limit on who is found almost surely, which says nothing of how well everybody is told apart."""
@@ -43,7 +54,7 @@ def as_received(policy: Policy, audit: Audit, subject: Subject) -> Subject:
     """The subject as receivers of the policy's kind of release hold it.
 
     A model's file counts where it is handed out, whether the audit was given it or not, and
-    nowhere else; the file of a generator of records is handed out wherever the audit was given it.
+    nowhere else, and so do its trees where it has any; the file of a generator of records is handed out wherever the audit was given it.
     Attacks that the data leave nothing to try are stated with that reason.
     """
     outcomes = [*subject.outcomes, *_untried_by_data(audit, subject)]
@@ -54,8 +65,8 @@ def as_received(policy: Policy, audit: Audit, subject: Subject) -> Subject:
     if is_model and handed_out and Access.FILE not in access:
         names = (*names, Access.FILE.name)
         outcomes = [_file_not_given(one) for one in outcomes]
-    elif is_model and not handed_out and Access.FILE in access:
-        names = tuple(name for name in names if name != Access.FILE.name)
+    elif is_model and not handed_out:
+        names = tuple(name for name in names if name not in IN_THE_FILE)
         outcomes = [_file_not_handed_out(one) for one in outcomes]
     return replace(subject, access=names, outcomes=tuple(outcomes))
 
@@ -77,8 +88,9 @@ def _file_not_given(one: Outcome) -> Outcome:
 
 
 def _file_not_handed_out(one: Outcome) -> Outcome:
-    if isinstance(one, Finding) and Access.FILE.name in one.access:
-        lacking = Reason(ReasonCode.LACKS_ACCESS, {"access": (Access.FILE.name,)})
+    used = tuple(name for name in IN_THE_FILE if name in getattr(one, "access", ()))
+    if isinstance(one, Finding) and used:
+        lacking = Reason(ReasonCode.LACKS_ACCESS, {"access": used})
         return Skipped(one.attack, one.family, lacking)
     return one
 
@@ -195,6 +207,8 @@ def _gaps(
         yield Gap(ReasonCode.CLASS_NOT_TESTED, "NOT TESTED", ("explanations",))
     if family == "reconstruction" and Access.FILE in access and Access.FILE.name not in used:
         yield Gap(ReasonCode.FILE_NOT_OPENED, "NOT TESTED", needs=Access.FILE)
+    if family == "inversion" and Access.TREES in access and Access.TREES.name not in used:
+        yield Gap(ReasonCode.TREES_NOT_READ, "NOT TESTED", needs=Access.TREES)
     made = {one.attack for one in ran}
     if family == "synthetic":
         for risk in TABLE_ATTACKS.values():
@@ -250,7 +264,7 @@ def _states_gap(one: Verdict, family: Family, gap: Gap) -> bool:
     known = METRICS.get(one.metric)
     if not stops or known is None or known.family != family or one.group is not None:
         return False
-    if gap.code in (ReasonCode.SHADOWS_NOT_RUN, ReasonCode.FILE_NOT_OPENED):
+    if gap.code in PARTS_UNTRIED:
         return False
     parts = gap.attacks if gap.code is ReasonCode.CLASS_NOT_TESTED else ()
     return not parts or known.attacks == parts

@@ -13,7 +13,7 @@ from privaudit.facts import Metric
 from privaudit.results import Estimate, Finding, Subject
 from privaudit.stats import onesided
 
-LEARNT = ("attribute", "reconstruction", "synthetic")
+LEARNT = ("attribute", "reconstruction", "inversion", "synthetic")
 """Families, other than membership, whose success means that something of a patient was learnt."""
 COMPARED = ("attack_minus_control", "attack_minus_guess")
 COPIES = ("exact_copies_excess", "near_copies_excess")

@@ -204,4 +204,8 @@ reason = "not the matter of this test"
 [[not_tested]]
 family = "evasion"
 reason = "not the matter of this test"
+
+[[not_tested]]
+family = "inversion"
+reason = "not the matter of this test"
 """

@@ -63,15 +63,16 @@ def test_a_policy_without_a_limit_on_a_class_does_not_pass() -> None:
     found = ruled(audit(subject(outcomes=[member(), INFERRED])), bare)
     assert gaps(found) == [
         ("attribute", "INCONCLUSIVE", ReasonCode.CLASS_NOT_LIMITED),
+        ("inversion", "NOT TESTED", ReasonCode.CLASS_NOT_TESTED),
         ("evasion", "NOT TESTED", ReasonCode.CLASS_NOT_TESTED),
     ]
     assert (found.state, found.code) == ("INCONCLUSIVE", 3)
-    assert found.verdicts[-2].reason.params["attacks"] == ("attribute",)
-    left = tuple(LeftOut(family, HELD_OUT) for family in ("attribute", "evasion"))
+    assert found.verdicts[-3].reason.params["attacks"] == ("attribute",)
+    left = tuple(LeftOut(family, HELD_OUT) for family in ("attribute", "inversion", "evasion"))
     found = ruled(audit(subject(outcomes=[member(), INFERRED])), replace(bare, left_out=left))
     assert (found.state, found.code, gaps(found)) == ("WITHIN", 0, [])
     stated = [n for n in found.notes if n.code is CaveatCode.LEFT_OUT]
-    assert [n.params["family"] for n in stated] == ["attribute", "evasion"]
+    assert [n.params["family"] for n in stated] == ["attribute", "inversion", "evasion"]
     assert stated[0].params["measured"] == ("attribute",)
     for name in FORMATS:
         assert HELD_OUT in render(found, name)
@@ -193,6 +194,45 @@ def test_a_file_that_was_not_opened_is_told_apart_from_one_that_does_not_apply()
     ]
 
 
+INVERTED = Limit("inverted", "inversion.advantage", 0.1)
+TREES = (Access.TREES.name,)
+SEARCHED = tried("model_inversion", "inversion", {"half": (0.0, 0.02)})
+STATED = replace(tried("leaf_facts", "inversion", {"alone": (0.0, 0.02)}), access=TREES)
+PURE = replace(tried("leaf_facts", "inversion", {"alone": (0.6, 0.02)}), access=TREES)
+
+
+@pytest.mark.parametrize("release", ["partner", "open-weights", "tre-egress", "public-api"])
+def test_trees_count_where_the_file_is_handed_out(release: ReleaseKind) -> None:
+    """Trees that nobody read leave the gate undecided; a forest that gives rows away is blocked."""
+    handed = release in HANDED_OUT
+    rules = policy(AUC, INVERTED, context=Context(release=release))
+    unread = Skipped("leaf_facts", "inversion", Reason(ReasonCode.REFUSED, dict.fromkeys(
+        ("what", "because", "fix"), "x")))  # fmt: skip
+
+    def code(*outcomes: object) -> int:
+        made = subject(outcomes=[member(), *outcomes], access=(*ANSWERS, *TREES))  # type: ignore[list-item]
+        return ruled(audit(made), rules).code
+
+    assert code(SEARCHED) == (3 if handed else 0)
+    assert code(SEARCHED, unread) == (3 if handed else 0)
+    assert code(SEARCHED, STATED) == 0
+    assert code(SEARCHED, PURE) == (1 if handed else 0)
+    # Nothing but the trees was read: of a model that is only asked nothing was tested.
+    assert code(STATED) == (0 if handed else 3)
+    made = audit(subject(outcomes=[member(), SEARCHED], access=(*ANSWERS, *TREES)))
+    wanted = [("inversion", "NOT TESTED", ReasonCode.TREES_NOT_READ)] if handed else []
+    assert gaps(ruled(made, rules)) == wanted
+    left = (*leave_out([AUC, INVERTED]), LeftOut("inversion", HELD_OUT, ("leaf_facts",)))
+    assert ruled(made, replace(rules, left_out=left)).code == 0
+
+
+def test_a_policy_without_a_rule_on_inversion_does_not_pass() -> None:
+    left = tuple(one for one in leave_out([AUC]) if one.family != "inversion")
+    found = ruled(audit(subject(outcomes=[member(), SEARCHED])), policy(AUC, left_out=left))
+    assert gaps(found) == [("inversion", "INCONCLUSIVE", ReasonCode.CLASS_NOT_LIMITED)]
+    assert (found.state, found.code) == ("INCONCLUSIVE", 3)
+
+
 def test_the_data_s_own_reason_stands_in_the_verdict() -> None:
     row = Coverage(
         "attribute",
@@ -272,7 +312,7 @@ def test_what_the_audit_states_of_a_control_counts_where_the_subject_holds_none(
 
 def test_what_is_left_out_is_read_strictly() -> None:
     made = parse(TOML.encode())
-    assert [one.family for one in made.left_out] == ["attribute", "evasion"]
+    assert [one.family for one in made.left_out] == ["attribute", "evasion", "inversion"]
     block = '\n[[not_tested]]\nfamily = "membership"\nreason = "r"\nattacks = ["rmia"]\n'
     assert parse((TOML + block).encode()).left_out[-1].attacks == ("rmia",)
     for old, new in (

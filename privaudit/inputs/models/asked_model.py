@@ -15,6 +15,8 @@ import numpy as np
 from privaudit.contracts import AnswersWithNumbers, Model
 from privaudit.errors import PrivauditError
 from privaudit.inputs.models.answers import SLACK
+from privaudit.inputs.models.asked_trees import read_described
+from privaudit.inputs.models.check_trees import ForgedTree, forged_trees
 from privaudit.inputs.models.child_process import (
     SECONDS_A_ROW,
     SECONDS_TO_ANSWER,
@@ -29,6 +31,7 @@ from privaudit.inputs.models.layout import Frame, Layout, Place
 from privaudit.inputs.models.opened_model import ROWS, Binding, Opened, in_parts
 from privaudit.inputs.models.pickle_file import unpickle
 from privaudit.records import Records
+from privaudit.trees import Trees
 
 GRADIENT_ROWS = 4_096
 SLOWER = 10
@@ -96,6 +99,8 @@ def _bind(file: ModelFile, binding: Binding) -> Model:
             model.own_reads = reads
         if facts["counts"] is True:
             model.count_unknown = _Counter(model)
+        if facts["trees"] is True:
+            model.read_trees, model.tree_inputs = _TreeReader(model), _TreeInputs(model)
     except (BrokenAnswer, KeyError, TypeError, ValueError, IndexError):
         raise strange_answer() from None
     return cast("Model", model)
@@ -114,13 +119,17 @@ class _Asked:
     """What is common to all: how a question is asked, and what of its answer is checked."""
 
     count_unknown: Any
+    read_trees: Any
+    tree_inputs: Any
 
     def __init__(self, file: ModelFile, binding: Binding) -> None:
         self.file, self.binding = file, binding
         self.own_reads: Frame | Layout | None = None
         self.compares = True
 
-    def _ask(self, of: str, records: Records, *, with_outcome: bool = False) -> np.ndarray:
+    def _ask(
+        self, of: str, records: Records, *, with_outcome: bool = False, wide: int = 0
+    ) -> np.ndarray:
         child = get_child(self.file)
         bound = _bound(child, self.binding)["bound"]
         reads = self.__dict__.get("layout", self.__dict__.get("reads"))
@@ -137,7 +146,7 @@ class _Asked:
         if with_outcome:
             _, arrays, _ = child.ask("ask", question, seconds)
         else:
-            wide = max(len(self.binding.classes), 1)
+            wide = wide or max(len(self.binding.classes), 1)
             _, arrays, _ = child.ask("ask", question, seconds, 8 * wide * len(records))
         if len(arrays) != 1 or arrays[0].shape[:1] != (len(records),):
             raise strange_answer()
@@ -173,6 +182,34 @@ class _Asked:
             return {read_text(name): _count(count) for name, count in facts["counts"]}
         except (BrokenAnswer, KeyError, TypeError, ValueError):
             raise strange_answer() from None
+
+    def ask_trees(self) -> Trees:
+        """Its trees, read once a process."""
+        found = _TREES.get(self.file.key)
+        if found is None:
+            child = get_child(self.file)
+            bound = _bound(child, self.binding)["bound"]
+            facts, arrays, _ = child.ask("trees", bound, SECONDS_TO_OPEN)
+            try:
+                found = read_described(facts, arrays)
+            except (ForgedTree, ValueError, TypeError):
+                raise forged_trees("the model's own process") from None
+            # One model a process at a time: trees are large, and attacks ask for one's together.
+            _TREES.clear()
+            _TREES[self.file.key] = found
+        return found
+
+    def ask_tree_inputs(self, records: Records) -> np.ndarray:
+        """(n, inputs): what its trees compare."""
+        wide = self.ask_trees().inputs
+
+        def ask(part: Records) -> np.ndarray:
+            found = self._ask("tree_inputs", part, wide=max(wide, 1))
+            if found.ndim != 2 or found.shape[1] != wide:
+                raise strange_answer()
+            return found
+
+        return in_parts(ask, records, ROWS)
 
     def unfitted(self) -> tuple[bool, bytes]:
         """Whether it holds an estimator that can be cloned, and the clone as skops, b"" where it
@@ -247,6 +284,29 @@ class _Counter:
     def __call__(self, records: Records) -> dict[str, int]:
         return self._model.count_cells(records)
 
+
+class _TreeReader:
+    """`read_trees` of a model that has trees."""
+
+    def __init__(self, model: _Asked) -> None:
+        self._model = model
+
+    def __call__(self) -> Trees:
+        return self._model.ask_trees()
+
+
+class _TreeInputs:
+    """`tree_inputs` of a model that has trees."""
+
+    def __init__(self, model: _Asked) -> None:
+        self._model = model
+
+    def __call__(self, records: Records) -> np.ndarray:
+        return self._model.ask_tree_inputs(records)
+
+
+_TREES: dict[tuple[Any, ...], Trees] = {}
+"""The trees of the model that was asked for them last."""
 
 _ASKED: dict[tuple[Any, ...], set[bytes]] = {}
 """Of each model, digests of the questions that were asked again thoroughly."""

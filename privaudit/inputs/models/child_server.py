@@ -19,8 +19,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from privaudit.contracts import Differentiable, Predictor
+from privaudit.contracts import Differentiable, HasTrees, Predictor
 from privaudit.errors import PrivauditError, python_session
+from privaudit.inputs.models.asked_trees import describe_trees
 from privaudit.inputs.models.child_limits import limit_resources, limit_time, restrict_files
 from privaudit.inputs.models.child_wire import read_request, send_answer, write_scalar
 from privaudit.inputs.models.layout import Frame, Layout, Place, TextsAsNumbers
@@ -151,6 +152,7 @@ class _Server:
             "reads_as": name,
             "reads": _describe_reads(getattr(model, name)) if name else None,
             "counts": hasattr(model, "count_unknown"),
+            "trees": isinstance(model, HasTrees),
         }
         return (facts,)
 
@@ -163,6 +165,10 @@ class _Server:
             return {}, (model.input_gradient(records)[0],)
         found: Callable[[Records], np.ndarray] = getattr(model, question.of)
         return {}, (np.asarray(found(records)),)
+
+    def trees(self, bound: int) -> tuple[Any, ...]:
+        """The model's trees, as numbers."""
+        return describe_trees(self.bound[bound][0].read_trees())
 
     def count(self, question: Question) -> tuple[Any, ...]:
         model, binding = self.bound[question.bound]

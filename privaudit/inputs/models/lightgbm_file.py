@@ -30,7 +30,9 @@ from privaudit.inputs.models.predictors import (
     not_a_regressor,
 )
 from privaudit.inputs.models.trained_dtypes import restore_decimals
+from privaudit.inputs.models.trees_of_lightgbm import read_lightgbm
 from privaudit.records import Column, Records
+from privaudit.trees import Trees
 
 MAX_WAYS = 5_000
 """Ways to give lists of levels to columns that are tried."""
@@ -59,6 +61,14 @@ class LightGBM(FileModel):
 
     def load(self) -> Any:
         return load_booster(self.text)
+
+    def read_trees(self) -> Trees:
+        """See `privaudit.contracts.HasTrees`."""
+        return read_lightgbm(self.text)
+
+    def tree_inputs(self, records: Records) -> np.ndarray:
+        """(n, inputs) float64."""
+        return np.asarray(restore_decimals(self.layout.matrix(records.X)))
 
 
 def load_booster(text: str) -> Any:

@@ -11,13 +11,19 @@ from privaudit.contracts import AnswersWithNumbers
 from privaudit.errors import PrivauditError
 from privaudit.inputs.models.layout import Frame, Layout, inputs
 from privaudit.inputs.models.opened_model import failed_on_table, in_parts
+from privaudit.inputs.models.trees_of_scikit_learn import (
+    join_inputs,
+    join_trees,
+    read_estimator,
+)
 from privaudit.records import Records
+from privaudit.trees import Trees
 
 if TYPE_CHECKING:
     from privaudit.inputs.models.lightgbm_file import LightGBM
     from privaudit.inputs.models.onnx_graph import Onnx
     from privaudit.inputs.models.torch_module import TorchModel
-    from privaudit.inputs.models.xgboost_file import XGBoost
+    from privaudit.inputs.models.xgboost_file import XGBoost, XGBoostTrees
 
 XGBOOST_TIMES = {"survival:cox": 1.0, "survival:aft": -1.0}
 """Objectives of a time to an event, and the sign that makes the answer higher where it is sooner:
@@ -109,6 +115,19 @@ class NumberEstimator(AnswersWithNumbers):
 
 
 @dataclass(frozen=True, eq=False)
+class NumberTreeEstimator(NumberEstimator):
+    """The same, where the estimator holds trees."""
+
+    def read_trees(self) -> Trees:
+        """See `privaudit.contracts.HasTrees`."""
+        return join_trees(read_estimator(self.held))
+
+    def tree_inputs(self, records: Records) -> np.ndarray:
+        """(n, inputs) float64."""
+        return join_inputs(read_estimator(self.held), inputs(self.reads, records, self.wide))
+
+
+@dataclass(frozen=True, eq=False)
 class NumberXGBoost(AnswersWithNumbers):
     """Boosted trees of a number; the objective's link is applied, as in training."""
 
@@ -130,6 +149,21 @@ class NumberXGBoost(AnswersWithNumbers):
 
 
 @dataclass(frozen=True, eq=False)
+class NumberXGBoostTrees(NumberXGBoost):
+    """The same, of trees."""
+
+    file: XGBoostTrees
+
+    def read_trees(self) -> Trees:
+        """See `privaudit.contracts.HasTrees`."""
+        return self.file.read_trees()
+
+    def tree_inputs(self, records: Records) -> np.ndarray:
+        """(n, inputs) float32."""
+        return self.file.tree_inputs(records)
+
+
+@dataclass(frozen=True, eq=False)
 class NumberLightGBM(AnswersWithNumbers):
     """Boosted trees of LightGBM of a number; the objective's link is applied, as in training."""
 
@@ -142,6 +176,14 @@ class NumberLightGBM(AnswersWithNumbers):
     def _ask(self, records: Records) -> np.ndarray:
         X = self.file.layout.matrix(records.X).astype(np.float64)
         return read_numbers(self.file.loaded.predict(X, num_threads=1), len(records))
+
+    def read_trees(self) -> Trees:
+        """See `privaudit.contracts.HasTrees`."""
+        return self.file.read_trees()
+
+    def tree_inputs(self, records: Records) -> np.ndarray:
+        """(n, inputs) float64."""
+        return self.file.layout.matrix(records.X).astype(np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,8 +254,10 @@ __all__ = [
     "NumberEstimator",
     "NumberLightGBM",
     "NumberOnnx",
+    "NumberTreeEstimator",
     "NumberTorch",
     "NumberXGBoost",
+    "NumberXGBoostTrees",
     "RecordedNumbers",
     "not_a_model_of_classes",
     "not_a_regressor",

@@ -31,12 +31,20 @@ from privaudit.inputs.models.opened_model import (
 )
 from privaudit.inputs.models.predictors import (
     NumberEstimator,
+    NumberTreeEstimator,
     not_a_model_of_classes,
     not_a_regressor,
 )
 from privaudit.inputs.models.trained_dtypes import restore_decimals
+from privaudit.inputs.models.trees_of_scikit_learn import (
+    count_trees,
+    join_inputs,
+    join_trees,
+    read_estimator,
+)
 from privaudit.inputs.models.xgboost_file import read_categories
 from privaudit.records import Records
+from privaudit.trees import Trees
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +81,19 @@ class Estimator:
         else:
             p = probabilities(found, len(records), self.classes)
         return reorder_classes(p, self.places)
+
+
+@dataclass(frozen=True, eq=False)
+class TreeEstimator(Estimator):
+    """The same, where the estimator holds trees."""
+
+    def read_trees(self) -> Trees:
+        """See `privaudit.contracts.HasTrees`."""
+        return join_trees(read_estimator(self.held)).in_order(self.places)
+
+    def tree_inputs(self, records: Records) -> np.ndarray:
+        """(n, inputs) float64."""
+        return join_inputs(read_estimator(self.held), inputs(self.reads, records, self.wide))
 
 
 def to_answers(found: Any, names: Sequence[Any]) -> Any:
@@ -118,6 +139,7 @@ def open_estimator(held: Any, form: str = "", frame: Frame | None = None) -> Ope
             "arrays of predict_proba",
         )
     own = None if labels is None else tuple(np.asarray(labels).tolist())
+    grown = count_trees(held) > 0
 
     def bind(binding: Binding) -> Model:
         reads: Frame | Layout
@@ -132,11 +154,11 @@ def open_estimator(held: Any, form: str = "", frame: Frame | None = None) -> Ope
         if binding.outcome_kind != "class":
             if own is not None or callable(getattr(held, "predict_proba", None)):
                 raise not_a_regressor("the", type(held).__name__)
-            return NumberEstimator(held, reads)
+            return (NumberTreeEstimator if grown else NumberEstimator)(held, reads)
         if not callable(getattr(held, "predict_proba", None)):
             raise not_a_model_of_classes(type(held).__name__)
         places = binding.place(own)
-        return Estimator(
+        return (TreeEstimator if grown else Estimator)(
             held,
             reads,
             len(binding.classes),

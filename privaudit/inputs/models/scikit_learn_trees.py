@@ -6,6 +6,7 @@ scikit-learn's compiled code follows their arrays as they are.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ def check_estimator(held: Any) -> None:
         PrivauditError: A child, a feature or a set of categories out of range, a loop.
     """
     try:
-        for part in _list_parts(held):
+        for part in list_parts(held):
             if type(part).__name__ == "Tree" and hasattr(part, "children_left"):
                 _check_cart(part)
             for predictors in getattr(part, "_predictors", ()):
@@ -60,7 +61,7 @@ def _check_histogram(predictor: Any, features: int) -> None:
         check_range(sets, 0, len(getattr(predictor, name)), name)
 
 
-def _list_parts(root: Any) -> Iterator[Any]:
+def list_parts(root: Any) -> Iterator[Any]:
     """An object and all that it holds, each once."""
     todo, seen = [root], {id(root)}
     while todo:
@@ -73,7 +74,7 @@ def _list_parts(root: Any) -> Iterator[Any]:
             inner = list(part)
         elif isinstance(part, np.ndarray):
             inner = part.ravel().tolist() if part.dtype == object else []
-        elif not isinstance(part, type):
+        elif not isinstance(part, type | ModuleType):
             inner = list(getattr(part, "__dict__", {}).values())
         for one in inner:
             if id(one) not in seen and not isinstance(one, str | bytes | int | float):
@@ -81,4 +82,4 @@ def _list_parts(root: Any) -> Iterator[Any]:
                 todo.append(one)
 
 
-__all__ = ["check_estimator"]
+__all__ = ["check_estimator", "list_parts"]

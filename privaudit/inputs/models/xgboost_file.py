@@ -27,11 +27,14 @@ from privaudit.inputs.models.predictors import (
     XGBOOST_NUMBERS,
     XGBOOST_TIMES,
     NumberXGBoost,
+    NumberXGBoostTrees,
     not_a_regressor,
 )
+from privaudit.inputs.models.trees_of_xgboost import read_xgboost
 from privaudit.inputs.models.xgboost_trees import check_xgboost
 from privaudit.inputs.read_table import list_names
 from privaudit.records import Records
+from privaudit.trees import Trees
 
 STORES_LEVELS = re.compile(rb"feature_segments")
 """Written by versions that store the levels of every category that had any."""
@@ -68,6 +71,19 @@ class XGBoost(FileModel):
         return load_booster(self.raw)
 
 
+@dataclass(frozen=True, eq=False)
+class XGBoostTrees(XGBoost):
+    """The same, of trees: other boosters of XGBoost have none."""
+
+    def read_trees(self) -> Trees:
+        """See `privaudit.contracts.HasTrees`."""
+        return read_xgboost(self.raw).in_order(self.places)
+
+    def tree_inputs(self, records: Records) -> np.ndarray:
+        """(n, inputs) float32."""
+        return np.asarray(self.layout.matrix(records.X))
+
+
 def load_booster(raw: bytes) -> Any:
     import xgboost
 
@@ -94,8 +110,10 @@ def open_xgboost(raw: bytes) -> Opened:
     inputs = booster.num_features()
     known = read_categories(booster)
     types = booster.feature_types or []
-    coded = [j for j, kind in enumerate(types) if kind == "c" and not (names and names[j] in known)]
+    coded = [j for j, own in enumerate(types) if own == "c" and not (names and names[j] in known)]
     labels = _read_labels(booster)
+    has_trees = learner["gradient_booster"]["name"] != "gblinear"
+    kind = XGBoostTrees if has_trees else XGBoost
     _refuse_more_rounds(booster)
 
     def bind(binding: Binding) -> Model:
@@ -112,12 +130,11 @@ def open_xgboost(raw: bytes) -> Opened:
         else:
             layout = by_name(names, binding.columns, encode=binding.encode, known=known)
         if of_numbers:
-            found = XGBoost(raw, layout, 0, None)
-            return NumberXGBoost(found, XGBOOST_TIMES.get(objective, 1.0))
+            found = kind(raw, layout, 0, None)
+            number = NumberXGBoostTrees if has_trees else NumberXGBoost
+            return number(found, XGBOOST_TIMES.get(objective, 1.0))
         places = binding.place(labels)
-        return XGBoost(
-            raw, layout, classes or 0, None if places is None else tuple(places.tolist())
-        )
+        return kind(raw, layout, classes or 0, None if places is None else tuple(places.tolist()))
 
     given = None if names is None else tuple(names)
     return Opened("XGBoost", given, labels, classes, bind, numbered=True)

@@ -29,6 +29,7 @@ LISTING = (
     ReasonCode.CLASS_NOT_TESTED,
     ReasonCode.SHADOWS_NOT_RUN,
     ReasonCode.FILE_NOT_OPENED,
+    ReasonCode.TREES_NOT_READ,
 )
 """Reasons after which the attacks without a number are listed, each with its own."""
 

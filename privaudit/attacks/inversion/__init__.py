@@ -1,0 +1,1 @@
+"""Attacks that rebuild training records from the finished model."""

@@ -461,6 +461,7 @@ SettingKind = Literal[
     "budget",
     "neighbours",
     "attacker",
+    "informed",
     "aggregator",
     "variant",
     "outcome",
@@ -473,7 +474,8 @@ SettingKind = Literal[
 class Setting:
     """Which series of one attack, or part of one measure, a number belongs to.
 
-    kind: what is varied ("cut": an outcome of this class or a higher one); value: which of it (a
+    kind: what is varied ("cut": an outcome of this class or a higher one; "informed": an attacker
+    who also knows some of what is asked, as "attacker" does not); value: which of it (a
     column's name, a budget's size); unit: of a size; details: what else tells this series from
     others of the same value. counterfactual: the series speaks of another release than this one
     (another aggregator, more given away), so that a policy judges it only where it names it.

@@ -74,8 +74,23 @@ def word_poisoning(model: str, worst: str, against: str, e: Estimate, best: str)
 
 SPLIT_LEARNING = (
     "The server sees activations in place of records. These attacks test what the traffic reveals: "
-    "the outcomes, and the records themselves."
+    "the outcomes, and the records themselves. Where the sites keep the last layer (U-shaped), no "
+    "outcome is sent as such, and yet outcomes are readable. With cross entropy a patient’s "
+    "gradient at that layer is the error of the prediction times the layer’s weights: with two "
+    "outcomes all gradients lie on one line, and their side is the outcome. For that nothing about "
+    "any patient need be known, only which outcome is the rarer."
 )
+
+
+def word_outcomes(model: str, series: str, e: Estimate, guess: Estimate) -> str:
+    """The strongest series on outcomes for which nobody's outcome is known."""
+    return (
+        f"{model}: without knowing any patient’s outcome, the attack ({series}) is right in "
+        f"{n.frequency(e, 100)} attempts ({n.frequency_interval(e, 100)}); guessing is in "
+        f"{n.frequency(guess, 100)}."
+    )
+
+
 CUT_CAPTION = "What the traffic at the cut reveals"
 CUT_COST_CAPTION = "What crosses the cut, and its cost"
 ATTEMPT_COLUMNS = ("Model", "Attack", "Setting", "Attack success", "Control", "Baseline")

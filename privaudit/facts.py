@@ -463,6 +463,7 @@ SettingKind = Literal[
     "attacker",
     "informed",
     "aggregator",
+    "absent",
     "variant",
     "outcome",
     "cut",
@@ -475,7 +476,8 @@ class Setting:
     """Which series of one attack, or part of one measure, a number belongs to.
 
     kind: what is varied ("cut": an outcome of this class or a higher one; "informed": an attacker
-    who also knows some of what is asked, as "attacker" does not); value: which of it (a
+    who also knows some of what is asked, as "attacker" does not; "absent": an aggregator, where the
+    control is the training without the malicious clients' records); value: which of it (a
     column's name, a budget's size); unit: of a size; details: what else tells this series from
     others of the same value. counterfactual: the series speaks of another release than this one
     (another aggregator, more given away), so that a policy judges it only where it names it.

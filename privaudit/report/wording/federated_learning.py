@@ -47,18 +47,19 @@ def word_benefit(alone: Estimate, together: Estimate, model: str) -> str:
 # --- poisoning ----------------------------------------------------------------------------------
 
 POISONING = (
-    "One or more malicious hospitals take part. Each row is the same training with and without "
-    "them. For a backdoor, success is a patient with the trigger who gets the prediction that the "
-    "attacker wants; for the others, a wrong prediction. An aggregator in brackets is not that of "
-    "the release: the same training was repeated with it."
+    "One or more malicious hospitals take part. Each row is the same training with them, held "
+    "against two others: with all hospitals honest (the whole harm), and with the malicious ones "
+    "absent (the harm beyond the loss of their records). A policy judges both. For a backdoor, "
+    "success is a patient with the trigger who gets the prediction that the attacker wants; for "
+    "the others, a wrong prediction. An aggregator in brackets is not that of the release: the "
+    "same training was repeated with it."
 )
 POISONING_CAPTION = (
-    "Predictions changed by malicious hospitals, by aggregator: with minus without them"
+    "Predictions changed by malicious hospitals, by aggregator: against all hospitals honest"
 )
+ABSENCE_CAPTION = "Predictions changed by malicious hospitals, by aggregator: against their absence"
 POISONING_COLUMNS = ("Model", "Attack")
-POISONING_NOTE = (
-    "Bold: more than chance explains. The rates with and without them are in audit.json."
-)
+POISONING_NOTE = "Bold: more than chance explains. The rates of each training are in audit.json."
 
 
 def word_poisoning(model: str, worst: str, against: str, e: Estimate, best: str) -> str:

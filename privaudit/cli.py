@@ -29,6 +29,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "audit": "Audit a model, or predictions, that you supply.",
         "audit-table": "Audit a synthetic table that you supply.",
         "audit-dp": "Bound the epsilon of a training run from its canaries.",
+        "audit-unlearning": "Look for what a model kept of patients it was to forget.",
         "report": "Render the report of a finished run again.",
     },
     "Data": {

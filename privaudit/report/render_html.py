@@ -85,13 +85,29 @@ def render(audit: Audit, verdicts: Verdicts | None = None) -> str:
     parts = build_sections(audit, verdicts)
     if any(isinstance(b, Terms) for part in parts for b in walk(part.blocks)):
         parts = tuple(_explained(part) for part in parts)
-    page = _environment().get_template("page.html")
-    text = page.render(
-        say=sentences,
+    return render_page(
+        parts,
         subtitle=sentences.word_subtitle(audit.data),
         meta=get_header(audit, verdicts),
         created=audit.manifest.created,
-        sections=parts,
+    )
+
+
+def render_page(
+    sections: tuple[Section, ...],
+    *,
+    subtitle: str,
+    meta: tuple[tuple[str, str], ...],
+    created: str,
+) -> str:
+    """A page of these sections, self-contained: what every report of the product is."""
+    page = _environment().get_template("page.html")
+    text = page.render(
+        say=sentences,
+        subtitle=subtitle,
+        meta=meta,
+        created=created,
+        sections=sections,
         style=style(),
         hash=style_hash(),
         fresh=_numbered(),

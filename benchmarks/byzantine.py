@@ -10,7 +10,7 @@ start, the same for every aggregate and attack. Printed: held-out AUROC, mean wi
 interval over repeats, and the paired change from the same training without malicious clients. Exits
 with 1 unless the sign flip takes at least 0.05 from the mean while a robust aggregate loses at most
 0.05 and stays 0.05 above it, NaN updates take at most 0.05 from the mean, and inflated counts at
-most 0.05 more than the same reversed updates with true counts.
+most 0.05 (the update itself is honest).
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ def attacks(f: int) -> dict[str, Malicious | None]:
         "mimic": act.Mimic(f),
         "label flip": act.LabelFlip(f),
         "backdoor": act.Trojan(f, scale=3.0),
+        "absent": act.Absent(f),
         "not a number": act.NaNUpdate(f),
         "inflated counts": act.InflatedCounts(f),
     }
@@ -170,10 +171,8 @@ def verdict(found: Mapping[str, Mapping[str, np.ndarray]]) -> int:
     if "mean" in lost:
         checks["the sign flip collapses the mean"] = lost["mean"]["sign flip x10"] >= COLLAPSE
         checks["NaN is stopped at the gate"] = lost["mean"]["not a number"] <= HOLD
-        # What is left is the reversed update itself, at the weight of one hospital each.
-        reverse = float(np.mean(found["mean"]["none"] - found["mean"]["sign flip x1"]))
         checks["inflated counts give no more than an honest weight"] = (
-            lost["mean"]["inflated counts"] <= reverse + HOLD
+            lost["mean"]["inflated counts"] <= HOLD
         )
     if robust and "mean" in found:
         checks["a robust aggregate holds against the sign flip"] = any(

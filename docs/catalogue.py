@@ -78,8 +78,9 @@ READING = {
     ),
     "poisoning": (
         "Poisoning: can one client degrade the federation's model?",
-        "Read the rate under attack beside the same training without malicious clients. For "
-        "ranking attacks the rate is 1 - AUROC.",
+        "Read the rate under attack beside the same training with all hospitals honest (the "
+        "whole harm), and beside the one with the malicious hospitals absent (the harm beyond the "
+        "loss of their records). For ranking attacks the rate is 1 - AUROC.",
     ),
 }
 """Family -> heading and how to read its numbers. A new family needs an entry; a test asks for

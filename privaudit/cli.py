@@ -30,6 +30,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "audit-table": "Audit a synthetic table that you supply.",
         "audit-release": "Audit a table of patients that is to be released.",
         "audit-dp": "Bound the epsilon of a training run from its canaries.",
+        "audit-unlearning": "Look for what a model kept of patients it was to forget.",
         "report": "Render the report of a finished run again.",
     },
     "Data": {

@@ -308,10 +308,13 @@ class Generator(ABC):
 class Malicious(ABC):
     """What malicious clients of a federation do. Subclasses are frozen dataclasses.
 
-    clients: how many clients are malicious (the last ones in site order).
+    clients: how many clients are malicious (the last ones in site order). absent: they train and
+    send nothing, as if they were not there: a method leaves them out of every round, and nothing
+    else of the training changes.
     """
 
     clients: int
+    absent: ClassVar[bool] = False
 
     def poison(self, records: Records, rng: np.random.Generator) -> Records:
         """The records that a malicious client trains on instead of its own."""

@@ -441,7 +441,7 @@ class Attacker(StrEnum):
     KNOWN_OUTSIDERS = "known_outsiders"
     """also records of patients known not to have been trained on; not how the model was trained"""
     KNOWN_MEMBERS = "known_members"
-    """also records of patients known to have been trained on or not; not how the model was trained"""
+    """also records of patients known to have been trained on or not; not how it was trained"""
     CANDIDATES = "candidates"
     """the records of all candidates, of whom some were trained on, and how the model was trained"""
 
@@ -467,7 +467,9 @@ SettingKind = Literal[
     "budget",
     "neighbours",
     "attacker",
+    "informed",
     "aggregator",
+    "absent",
     "variant",
     "outcome",
     "cut",
@@ -480,8 +482,10 @@ SettingKind = Literal[
 class Setting:
     """Which series of one attack, or part of one measure, a number belongs to.
 
-    kind: what is varied ("cut": an outcome of this class or a higher one; "unit": how a
-    patient's records are made one); value: which of it (a
+    kind: what is varied ("cut": an outcome of this class or a higher one; "unit": how a patient's
+    records are made one; "informed": an attacker who also knows some of what is asked, as
+    "attacker" does not; "absent": an aggregator, where the control is the training without the
+    malicious clients' records); value: which of it (a
     column's name, a budget's size); unit: of a size; details: what else tells this series from
     others of the same value. counterfactual: the series speaks of another release than this one
     (another aggregator, more given away), so that a policy judges it only where it names it.

@@ -178,6 +178,12 @@ class Run:
         )
         came, took = plan.policy.close(seconds, self.clients)
         sent, counts = self._sent(asked, updates)
+        gone = 0
+        if plan.malicious is not None and plan.malicious.absent:
+            here = asked < self.clients - self.hostile
+            gone = int((~here).sum())
+            sent = [vector for vector, stays in zip(sent, here, strict=True) if stays]
+            asked, counts, came = asked[here], counts[here], came[here]
         self.costs["rounds"] += 1
         self.costs["simulated_seconds"] += took
         self.costs["late_updates"] += int((~came).sum())
@@ -185,7 +191,7 @@ class Run:
         if plan.protect.name:
             combined = self._protected(asked, sent, counts, came, seen)
         else:
-            combined = self._open(asked, sent, counts, came, seen)
+            combined = self._open(asked, sent, counts, came, seen, gone)
         self.sent.append(self.weights.astype(np.float32))
         self.seen.append(seen)
         del self.sent[: -plan.recorded], self.seen[: -plan.recorded]
@@ -219,8 +225,10 @@ class Run:
         counts: np.ndarray,
         came: np.ndarray,
         seen: np.ndarray,
+        gone: int,
     ) -> np.ndarray | None:
-        """The combined update where the server reads every one; None where none can be made."""
+        """The combined update where the server reads every one; None where none can be made. gone:
+        how many malicious clients are not there."""
         size, here = len(self.weights), np.flatnonzero(came)
         arrived = [sent[i] for i in here]
         # Everybody who trained has sent, in time or not.
@@ -239,7 +247,7 @@ class Run:
             spread = central.sigma(self.clients, self.plan.rounds) * most
             total = admitted.updates.sum(axis=0)
             return add_gaussian(total, spread, most, self.job.streams["aggregate"]) / self.clients
-        aggregate = self.plan.aggregate.after(len(admitted.refused))
+        aggregate = self.plan.aggregate.after(len(admitted.refused) + gone)
         if len(named) < aggregate.fewest:
             return None
         return aggregate.combine(admitted.updates, admitted.counts)

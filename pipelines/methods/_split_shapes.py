@@ -100,7 +100,8 @@ class Vanilla(Shape):
 
 @dataclass(frozen=True)
 class UShaped(Shape):
-    """The sites also hold the last layer, so that no outcome is sent: gradients are, in its place.
+    """The sites also hold the last layer, so that no outcome is sent: gradients are, in its place,
+    and they give the outcomes away (see `label_leakage`).
 
     Vepakomma et al. 2018 (arXiv 1812.00564), figure 2(b).
     """
@@ -120,5 +121,9 @@ class UShaped(Shape):
     def trust(self) -> tuple[tuple[str, str, str], ...]:
         return (
             ("server", "a site's records", "not sent; activations are, see split_inversion"),
-            ("server", "a site's outcomes", "not sent; gradients are, see label_leakage"),
+            (
+                "server",
+                "a site's outcomes",
+                "not sent as such; readable from the gradients, see label_leakage",
+            ),
         )

@@ -106,7 +106,7 @@ def read_model(
     if not of_classes:
         refuse_order_of_numbers(options.order)
     else:
-        order = _order_outputs(opened, schema, tables, options)
+        order = order_outputs(opened, schema, tables, options)
         schema = settle_order(schema, order, options.order, asked=tables.ordered)
     in_order = of_classes and not order.by_label
     try:
@@ -120,7 +120,7 @@ def read_model(
         ) from None
     if in_order:
         opened = replace(opened, labels=None)
-    recipe = None if tables.shadows else _choose_recipe(model, estimator, schema.outcome_kind)
+    recipe = None if tables.shadows else choose_recipe(model, estimator, schema.outcome_kind)
     names: dict[str, int] = {}
     split, flow, rows, read, bank, explainer = read_pools(tables, schema, seeds, names)
     if not order.known:
@@ -131,7 +131,7 @@ def read_model(
             who="the model",
             fix=STATE_EVENT if len(schema.classes) == 2 else STATE_ORDER,
         )
-    found = _check_reading(model, opened, schema, split, options)
+    found = check_reading(model, opened, schema, split, options)
     doubts = (
         ()
         if options.expected is not None or not of_classes
@@ -203,9 +203,10 @@ def _read_again(path: Path, digest: str) -> bytes | None:
     return raw
 
 
-def _order_outputs(
+def order_outputs(
     opened: Opened, schema: TableSchema, tables: TablePaths, options: ModelOptions
 ) -> ClassOrder:
+    """Which output is which class, as far as the file, the names or the user say."""
     order = find_order(schema.classes, opened.labels, options.order)
     if order.known and not (order.by_label or options.order or opened.numbered):
         # A schema that lists 1 before 0 may mean the order of the outputs, or none.
@@ -248,7 +249,7 @@ def _is_laid_out(model: Model) -> bool:
     return isinstance(getattr(model, "reads", None) or getattr(model, "layout", None), Layout)
 
 
-def _check_reading(
+def check_reading(
     model: Model, opened: Opened, schema: TableSchema, split: Split, options: ModelOptions
 ) -> list[str | Caveat]:
     """What a reader must know of how the table is handed to the model; refused where it is a
@@ -278,9 +279,10 @@ def _sentence(note: str) -> str:
     return note[:1].upper() + note[1:].rstrip(".") + "."
 
 
-def _choose_recipe(
+def choose_recipe(
     model: Model, estimator: str, outcome_kind: OutcomeKind = "class"
 ) -> Recipe | None:
+    """How the model can be trained again: by what the user names, else as a clone of it."""
     if estimator == "none":
         return None
     if estimator and estimator != "clone":
@@ -295,4 +297,4 @@ def _choose_recipe(
     return found
 
 
-__all__ = ["ModelOptions", "read_model"]
+__all__ = ["ModelOptions", "check_reading", "choose_recipe", "order_outputs", "read_model"]

@@ -71,6 +71,11 @@ def get_all_series(
     return [(s, f, t) for s in subjects for f in get_findings(s, family) for t in get_series(f)]
 
 
+def is_against_absence(s: Series) -> bool:
+    """Whether its control is the training without the malicious hospitals' records."""
+    return s.setting is not None and s.setting.kind == "absent"
+
+
 def measure_gain(s: Series) -> float:
     """How much more the attack does than what it is compared with."""
     rate = _value(s.attack)

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipelines.federated.aggregate import Aggregate, Krum, Mean, Median, TrimmedMean
 from pipelines.federated.gate import admit, usual_count, usual_norm
+from privaudit.attacks.federated._poisoning import BESIDE
 from privaudit.contracts import (
     Attack,
     Fitted,
@@ -74,18 +75,23 @@ class ToyFederation(Method):
         refused = 0
         for _ in range(self.rounds):
             sent = np.array([_trained(part, weights) - weights.ravel() for part in parts])
-            if self.malicious is not None:
+            claimed = counts
+            if self.malicious is not None and self.malicious.absent:
+                sent, claimed = sent[:honest], counts[:honest]
+            elif self.malicious is not None:
                 sent[honest:] = self.malicious.corrupt(sent[:honest], sent[honest:], rng)
             if self.gate:
                 size = sent.shape[1]
                 typical = usual_norm(list(sent), size)
                 bound = None if typical is None else 3 * typical
-                got = admit(list(sent), counts, size=size, bound=bound, cap=2 * usual_count(counts))
+                got = admit(
+                    list(sent), claimed, size=size, bound=bound, cap=2 * usual_count(counts)
+                )
                 refused += len(got.refused)
-                aggregate = self.aggregate.after(len(got.refused))
+                aggregate = self.aggregate.after(len(got.refused) + clients - len(sent))
                 step = aggregate.combine(got.updates, got.counts)
             else:
-                step = self.aggregate.combine(sent, counts)
+                step = self.aggregate.combine(sent, claimed)
             weights = weights + step.reshape(weights.shape)
         return Release(model=Softmax(weights), costs={"refused_updates": refused})
 
@@ -135,9 +141,17 @@ def train(refits: Sequence[Refit]) -> list[Fitted]:
     return [done[refit.key] for refit in refits]
 
 
-def series(aggregator: str, attack: str, own: str = "mean") -> Setting:
-    """The series of an attack under an aggregator; own: the aggregator of the method itself."""
-    return Setting("aggregator", aggregator, details=(attack,), counterfactual=aggregator != own)
+def series(aggregator: str, attack: str, own: str = "mean", *, absent: bool = False) -> Setting:
+    """The series of an attack under an aggregator; own: the aggregator of the method itself;
+    absent: beside the malicious hospitals' absence, not beside all hospitals honest."""
+    kind = "absent" if absent else "aggregator"
+    details = (attack, BESIDE) if absent else (attack,)
+    return Setting(kind, aggregator, details=details, counterfactual=aggregator != own)
+
+
+def against_honest(found: dict[Setting, Trials]) -> list[Setting]:
+    """The series that are held against all hospitals honest."""
+    return [setting for setting in found if setting.kind == "aggregator"]
 
 
 def audit(attack: Attack, split: Split, method: Method) -> dict[Setting, Trials]:

@@ -6,7 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from poison_lab import COLUMNS, Softmax, ToyFederation, audit, hospitals, series, train
+from poison_lab import (
+    COLUMNS,
+    Softmax,
+    ToyFederation,
+    against_honest,
+    audit,
+    hospitals,
+    series,
+    train,
+)
 
 from pipelines.federated.aggregate import (
     Aggregate,
@@ -19,6 +28,7 @@ from pipelines.federated.aggregate import (
 )
 from privaudit import stats
 from privaudit.attacks.federated._malicious_clients import (
+    Absent,
     Gaussian,
     InflatedCounts,
     InnerProduct,
@@ -30,7 +40,7 @@ from privaudit.attacks.federated._malicious_clients import (
     Trojan,
     trigger,
 )
-from privaudit.attacks.federated._poisoning import CONTROL, TRAINED, Answers
+from privaudit.attacks.federated._poisoning import ABSENT, CONTROL, NOTHING, TRAINED, Answers
 from privaudit.attacks.federated.backdoor import Backdoor
 from privaudit.attacks.federated.byzantine import Byzantine
 from privaudit.attacks.federated.label_flip import LabelFlip as LabelFlipAttack
@@ -51,6 +61,7 @@ CLIENTS: tuple[Malicious, ...] = (
     Mimic(2, 1),
     NaNUpdate(2),
     InflatedCounts(2),
+    Absent(2),
     LabelFlip(2),
     Trojan(2),
 )
@@ -77,7 +88,7 @@ def test_a_malicious_client_is_a_value_that_changes_nothing_it_is_shown(
     assert np.array_equal(*sent, equal_nan=True)
     alone = act.corrupt(honest[:0], own, rng())
     assert alone.shape == own.shape
-    assert isinstance(act, NaNUpdate) or np.isfinite(alone).all()
+    assert isinstance(act, NaNUpdate | Absent) or np.isfinite(alone).all()
     poisoned = [act.poison(split.members, rng()) for _ in range(2)]
     assert poisoned[0].fingerprint == poisoned[1].fingerprint
     counts = np.array([3.0, 4.0])
@@ -97,7 +108,8 @@ def test_what_they_send_checked_by_hand() -> None:
     assert sent(InnerProduct(1, 3.0)) == [[-6, -6]]
     assert sent(LittleIsEnough(1, 1.5)) == [[0.5, 2]]
     assert sent(Mimic(1, 1)) == [[3, 2]]
-    assert sent(InflatedCounts(1)) == [[-1, 1]]
+    assert sent(InflatedCounts(1)) == own.tolist()
+    assert np.isnan(sent(Absent(1))).all()
     assert sent(Trojan(1, scale=4.0)) == [[4, -4]]
     assert sent(LabelFlip(1)) == own.tolist()
     assert np.isnan(sent(NaNUpdate(1))).all()
@@ -264,10 +276,10 @@ def test_clean_trainings_are_asked_for_once_and_shared(attack: type, split: Spli
         r.key for r in attack(repeats=2, rivals=2).refits(target, Seeds(2))
     ]
     assert len({r.key for r in wanted}) == len(wanted)
-    clean = [r for r in wanted if r.method.malicious is None]
+    clean = [r for r in wanted if r.method.malicious in (None, Absent(1))]
     aggregates = [r.method.aggregate for r in clean]
-    assert aggregates == [Median()] * 2 + [Mean()] * 2 + [TrimmedMean(1)] * 2
-    assert [r.name for r in clean] == ["poisoning 0", "poisoning 1"] * 3
+    assert aggregates == [Median()] * 4 + [Mean()] * 4 + [TrimmedMean(1)] * 4
+    assert [r.name for r in clean] == ["poisoning 0", "poisoning 1"] * 6
     shared = {r.key for r in SignFlipAttack(rivals=2).refits(target, Seeds(1))}
     assert {r.key for r in clean} <= shared
     assert all(r.included.all() for r in wanted)
@@ -282,8 +294,13 @@ def rates(found: dict[Setting, Trials], aggregator: str, attack: str) -> tuple[f
 def test_a_sign_flip_collapses_the_mean_and_not_the_median(split: Split) -> None:
     found = audit(SignFlipAttack(clients=2, rivals=3), split, ToyFederation())
     names = ("mean", "median", "trimmed mean", "krum")
-    assert list(found) == [series(name, "sign flip x10") for name in names]
-    assert [setting.counterfactual for setting in found] == [False, True, True, True]
+    assert against_honest(found) == [series(name, "sign flip x10") for name in names]
+    assert [setting.counterfactual for setting in against_honest(found)] == [
+        False,
+        True,
+        True,
+        True,
+    ]
     attacked, clean = rates(found, "mean", "sign flip x10")
     assert clean < 0.2
     assert attacked > clean + 0.2
@@ -302,7 +319,7 @@ def test_a_sign_flip_collapses_the_mean_and_not_the_median(split: Split) -> None
 def test_an_aggregator_of_unknown_name_is_the_one_trained(split: Split) -> None:
     method = ToyFederation(GeometricMedian(), rounds=2)
     found = audit(SignFlipAttack(rivals=0, repeats=1), split, method)
-    assert list(found) == [series(TRAINED, "sign flip x10", own=TRAINED)]
+    assert against_honest(found) == [series(TRAINED, "sign flip x10", own=TRAINED)]
 
 
 def test_flipped_labels_harm_the_mean_more_than_noise_would(split: Split) -> None:
@@ -339,6 +356,45 @@ def test_strong_clients_break_the_mean_and_the_gate_stops_the_crude_ones(split: 
     assert rates(found, "median", "gaussian")[0] < clean + 0.05
 
 
+def test_what_nothing_of_gets_through_costs_the_lost_records_and_no_more(split: Split) -> None:
+    found = audit(Byzantine(clients=3, rivals=1, repeats=1), split, ToyFederation())
+    for name in ("mean", "median"):
+        nothing = found[series(name, NOTHING)]
+        refused = found[series(name, "not a number", absent=True)]
+        assert refused.control_label == ABSENT
+        assert np.array_equal(refused.control, nothing.success)
+        # Where the gate refuses an update the training is that without its hospital, exactly.
+        assert np.array_equal(refused.success, refused.control)
+        whole = found[series(name, "not a number")]
+        assert whole.control_label == CONTROL
+        assert np.array_equal(whole.control, nothing.control)
+        assert not np.array_equal(whole.success, whole.control)
+        assert np.array_equal(whole.success, refused.success)
+    assert series("mean", NOTHING, absent=True) not in found
+    attacked, clean = rates(found, "mean", "inflated counts")
+    assert abs(attacked - clean) < 0.01
+
+
+def test_a_hospital_that_is_better_missed_hides_no_harm(split: Split) -> None:
+    """A policy reads every series, so that the control which shows more harm decides."""
+    from privaudit.policy.metrics import METRICS, choose_settings
+
+    last = split.members.site >= 5
+    bad = replace(split.members, y=np.where(last, 1 - split.members.y, split.members.y))
+    found = audit(
+        SignFlipAttack(clients=2, rivals=0, repeats=1, scale=1.0),
+        Split(bad, split.nonmembers, split.reference),
+        ToyFederation(),
+    )
+    whole, beyond = (found[series("mean", "sign flip x1", absent=a)] for a in (False, True))
+    # Their honest updates do harm already, which all hospitals honest would call the clean model.
+    assert beyond.control.mean() < whole.control.mean()
+    gaps = [t.success.mean() - t.control.mean() for t in (whole, beyond)]
+    assert gaps[1] > gaps[0]
+    assert METRICS["poisoning.advantage"].estimates == ("attack_minus_control",)
+    assert set(choose_settings(list(found), ())) == set(found)
+
+
 @pytest.mark.parametrize(
     "aggregate",
     [Mean(), Median(), TrimmedMean(2), Krum(2), GeometricMedian(), NearestNeighbourMixing(2)],
@@ -360,7 +416,15 @@ def test_the_gate_is_what_stops_it(aggregate: Aggregate, split: Split) -> None:
 
 
 def test_claimed_counts_take_over_a_mean_without_the_gate(split: Split) -> None:
-    act = InflatedCounts(1)
+    class Reversed(InflatedCounts):
+        """The honest update says nothing of what counts can do; its reverse does."""
+
+        def corrupt(
+            self, honest: np.ndarray, own: np.ndarray, rng: np.random.Generator
+        ) -> np.ndarray:
+            return -own
+
+    act = Reversed(1)
     target = split.nonmembers
 
     def right(gate: bool) -> float:

@@ -369,7 +369,7 @@ def ways() -> tuple[Subject, ...]:
                 against("median", act): (0.124, 0.119),
                 against("trimmed mean", act): (0.125, 0.12),
             },
-            "the same training without malicious clients",
+            "all hospitals honest",
         )
         for attack, act, hit in (
             ("sign_flip", "x10", 0.421),

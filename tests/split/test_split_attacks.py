@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from privaudit.attacks.split_learning.split_inversion import (
     SplitInversion,
     densest,
 )
-from privaudit.contracts import Access, Release, Target
+from privaudit.contracts import Access, Release, Target, Trials
 from privaudit.errors import PrivauditError
 from privaudit.facts import Setting
 from privaudit.records import Split as Pools
@@ -48,7 +49,12 @@ def leak(release: Release) -> dict[Setting, float]:
 
 
 def series(who: str, *details: str) -> Setting:
-    return Setting("attacker", who, details=details)
+    kind = "informed" if "gradient direction" in details else "attacker"
+    return Setting(kind, who, details=details)  # type: ignore[arg-type]
+
+
+def read(release: Release, split: Pools = POOLS) -> dict[Setting, Trials]:
+    return LabelLeakage().run(Target(release, split), (), Seeds(7).rng("run"))
 
 
 def invert(release: Release, split=POOLS):  # type: ignore[no-untyped-def]
@@ -91,7 +97,8 @@ def test_traffic_that_says_nothing_is_read_as_nothing(releases) -> None:
     null = replace(cut, returned=rng.normal(size=cut.returned.shape))
     found = LabelLeakage().run(Target(Release(cut=null), POOLS), (), Seeds(7).rng("run"))
     for key, trials in found.items():
-        if "largest gradients" in key.details:
+        assert len(trials.success)
+        if {"largest gradients", "gradient side"} & set(key.details):
             assert trials.success.mean() < trials.guess.mean()
             continue
         error = trials.success.std() / np.sqrt(len(trials.success))
@@ -122,6 +129,123 @@ def test_a_batch_of_one_outcome_gives_no_pair_and_no_failure(releases) -> None:
     alone = replace(cut, labels=None, ask=None, **{name: getattr(cut, name)[at] for name in names})
     found = LabelLeakage().run(Target(Release(cut=alone), POOLS), (), Seeds(7).rng("run"))
     assert all(len(t.success) == 0 for key, t in found.items() if "gradient norm" in key.details)
+
+
+@pytest.mark.parametrize("name", ["vanilla", "u"])
+def test_every_outcome_is_read_with_nothing_known(releases, name: str) -> None:
+    found = read(releases[name])
+    for epoch in ("first epoch", "last epoch"):
+        who = "server" if name == "u" else "observer"
+        stated = found[series(who, "gradient side", epoch)]
+        assert len(stated.success) == len(POOLS.members)
+        assert stated.success.mean() > 0.999
+        assert stated.control.mean() < stated.guess.mean() < 0.92
+        ranked = found[series(who, "gradient side, ranked", epoch)]
+        assert ranked.success.mean() > 0.999
+        assert (ranked.guess == 0.5).all()
+
+
+def cut_into(release: Release, size: int, *, sorted_by_outcome: bool = False) -> Release:
+    """The traffic of the last epoch in batches of this size."""
+    cut = release.cut
+    at = np.flatnonzero(cut.epoch == cut.epoch.max())
+    if sorted_by_outcome:
+        at = at[np.argsort(POOLS.members.y[cut.row[at]], kind="stable")]
+    names = ("smashed", "gradients", "epoch", "row", "returned")
+    part = {key: getattr(cut, key)[at] for key in names}
+    return Release(
+        cut=replace(cut, labels=None, ask=None, batch=np.arange(len(at)) // size, **part)
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "by_outcome"), [(1, False), (2, False), (64, True), (4096, False)]
+)
+def test_batches_of_one_record_or_one_outcome_are_read_too(
+    releases, size: int, by_outcome: bool
+) -> None:
+    found = read(cut_into(releases["u"], size, sorted_by_outcome=by_outcome))
+    assert found[series("server", "gradient side", "last epoch")].success.mean() > 0.999
+
+
+def test_outcomes_that_are_not_behind_the_gradients_are_not_read(releases) -> None:
+    cut = releases["u"].cut
+    order = np.random.default_rng(5).permutation(len(cut.row))
+    found = read(Release(cut=replace(cut, row=cut.row[order])))
+    for epoch in ("first epoch", "last epoch"):
+        stated = found[series("server", "gradient side", epoch)]
+        assert abs(stated.success.mean() - stated.control.mean()) < 0.04
+        assert stated.success.mean() < stated.guess.mean()
+
+
+def test_gradients_that_are_no_numbers_or_zero_are_read_as_the_commonest_outcome(releases) -> None:
+    cut = releases["u"].cut
+    for value in (np.nan, 0.0):
+        gone = replace(cut, returned=np.full_like(cut.returned, value))
+        stated = read(Release(cut=gone))[series("server", "gradient side", "last epoch")]
+        assert np.array_equal(stated.success, stated.guess)
+
+
+@pytest.mark.parametrize("name", ["equal", "maxnorm", "equal4"])
+def test_noise_that_turns_gradients_round_takes_known_patients(releases, name: str) -> None:
+    found = read(releases[name])
+    for epoch in ("first epoch", "last epoch"):
+        ranked = found[Setting("informed", "server", details=("gradient side, ranked", epoch))]
+        rate = ranked.success.mean()
+        assert abs(rate - 0.5) < 0.15 if name == "equal4" else 0.7 < rate < 0.95
+
+
+def test_outcomes_as_common_as_each_other_take_nine_known_patients_of_each() -> None:
+    split = pools(1200, share=0.5)
+    found = read(SplitU(epochs=2).fit(split.members, Seeds(1).rng("fit")), split)
+    stated = found[Setting("informed", "server", details=("gradient side", "last epoch"))]
+    assert len(stated.success) == len(split.members) - 18
+    assert stated.success.mean() > 0.995
+
+
+@pytest.mark.parametrize("cuts", [(0.6, 0.88), (0.5, 0.75, 0.92)])
+def test_three_and_more_outcomes_lie_in_as_many_cones(cuts: tuple[float, ...]) -> None:
+    table = records(1500)
+    risk = np.nan_to_num(table.X[:, 0]) + np.random.default_rng(0).normal(size=len(table))
+    ranked = np.searchsorted(np.quantile(risk, cuts), risk)
+    y = np.random.default_rng(1).permutation(len(cuts) + 1)[ranked]
+    names = tuple("abcd"[: len(cuts) + 1])
+    split = Pools.assign(replace(table, y=y, classes=names), Seeds(2).rng("split"), 0.3)
+    found = read(SplitU(epochs=3).fit(split.members, Seeds(1).rng("fit")), split)
+    for epoch in ("first epoch", "last epoch"):
+        stated = found[series("server", "gradient side", epoch)]
+        assert stated.success.mean() > 0.98
+        assert stated.control.mean() < 0.65
+    null = SplitU(epochs=1).fit(split.members, Seeds(1).rng("fit")).cut
+    noise = np.random.default_rng(3).normal(size=null.returned.shape)
+    for key, trials in read(Release(cut=replace(null, returned=noise)), split).items():
+        if "gradient side" in key.details:
+            assert trials.success.mean() < trials.guess.mean()
+            assert abs(trials.success.mean() - trials.control.mean()) < 0.05
+
+
+def test_the_report_quotes_the_strongest_series_that_needs_no_knowledge(releases) -> None:
+    from privaudit import stats
+    from privaudit.report.sections.split_learning import build
+    from privaudit.results import Finding
+
+    found = read(releases["u"])
+    made = stats.estimates(found, patients=None, confidence=0.95, rng=np.random.default_rng(0))
+    informed = tuple(e for e in made if e.metric.at.kind == "informed")
+    plain = tuple(e for e in made if "gradient norm" in e.metric.at.details)
+
+    def word(estimates: tuple) -> str:  # type: ignore[type-arg]
+        one = Finding("label_leakage", "reconstruction", {}, ("CUT",), estimates)
+        subject = SimpleNamespace(name="u", method="split_u", trust=(), costs={}, outcomes=(one,))
+        audit = SimpleNamespace(subjects=(subject,))
+        return " ".join(str(block) for block in build(audit, None))  # type: ignore[arg-type]
+
+    assert "without knowing any patient’s outcome" not in word(informed)
+    assert (
+        "the attack (server, gradient side, first epoch) is right in 100 in 100 attempts"
+        in word(made).replace("\xa0", " ")
+    )
+    assert "the attack (server, gradient norm, " in word((*informed, *plain))
 
 
 def test_inversion_beats_the_mean_row_and_another_patients(releases) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -106,18 +107,31 @@ class NaNUpdate(Malicious):
 
 
 @dataclass(frozen=True)
-class InflatedCounts(Malicious):
-    """Send the reverse of the honest training and claim `records` records for it.
+class Absent(Malicious):
+    """Send nothing: what is lost is these clients' records and nothing else.
 
-    A mean weighted by claimed counts then holds nothing else: McMahan et al. 2017 (arXiv
-    1602.05629) weigh by counts that nobody checks.
+    A method that does not know `Malicious.absent` is sent what no gate lets pass.
+    """
+
+    clients: int = 1
+
+    absent: ClassVar[bool] = True
+
+    def corrupt(self, honest: np.ndarray, own: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return np.full_like(own, np.nan)
+
+
+@dataclass(frozen=True)
+class InflatedCounts(Malicious):
+    """Send the honest training and claim `records` records for it.
+
+    Whatever changes is the counts' doing: a reversed update is `SignFlip`. A mean weighted by
+    claimed counts then holds nothing else: McMahan et al. 2017 (arXiv 1602.05629) weigh by counts
+    that nobody checks.
     """
 
     clients: int = 1
     records: int = 10**9
-
-    def corrupt(self, honest: np.ndarray, own: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return -own
 
     def claim_counts(self, counts: np.ndarray) -> np.ndarray:
         return np.full_like(np.asarray(counts, dtype=np.float64), self.records)

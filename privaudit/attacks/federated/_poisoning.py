@@ -10,14 +10,19 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from privaudit.attacks._options import check_whole
-from privaudit.attacks.federated._malicious_clients import trigger
+from privaudit.attacks.federated._malicious_clients import Absent, trigger
 from privaudit.contracts import Access, Attack, Fitted, Malicious, Method, Refit, Target, Trials
 from privaudit.errors import PrivauditError
 from privaudit.facts import Setting
 from privaudit.records import Records
 from privaudit.seeds import Seeds
 
-CONTROL = "the same training without malicious clients"
+CONTROL = "all hospitals honest"
+ABSENT = "the malicious hospitals absent"
+"""A second control, so that the loss of a hospital's records is not taken for what it sent."""
+BESIDE = "hospital absent"
+NOTHING = "nothing sent"
+"""The act that the second control itself is, beside the first."""
 TRAINED = "as trained"
 """What the method's own aggregator is called where it is none of its alternatives."""
 VARIABLES = 3
@@ -33,6 +38,11 @@ class Poisoning(Attack):
     other aggregators of the method are tried beside its own, in the method's order. Series under
     another aggregator than the method's own are counterfactual.
 
+    Every act is held against two controls. All hospitals honest: the whole harm. The malicious
+    hospitals absent (series of kind "absent"): the harm beyond the loss of their records, which is
+    none where nothing of theirs gets through. Neither is always the larger, for a hospital may be
+    missed or be better missed; a limit is judged by every series, so by the larger harm.
+
     Success is how far the poisoned model is wrong about a non-member (`Answers.misranked`), the
     control the same for the clean one: their means are 1 - AUROC. A share misjudged at a threshold
     would hide the harm where the outcome is rare: at 9 % deaths a useful model misjudges 13 of 100
@@ -43,6 +53,8 @@ class Poisoning(Attack):
     repeats: int = 2
     rivals: int = 4
 
+    withholds: ClassVar[bool] = False
+    """Whether sending nothing is one of its acts, and not the second control alone."""
     needs: ClassVar[frozenset[Access]] = frozenset({Access.SEAT, Access.RERUN})
     family: ClassVar[Literal["poisoning"]] = "poisoning"
 
@@ -65,17 +77,26 @@ class Poisoning(Attack):
     ) -> dict[Setting, Trials]:
         self.check()
         answers = iter(refits)
-        found, clean = {}, np.empty(0)
+        total: dict[Setting, Trials] = {}
+        beyond: dict[Setting, Trials] = {}
+        honest = absent = np.empty(0)
         tried = self.tried(target)
         patients = target.split.nonmembers.patient[tried]
         for setting, _ in self._trainings(target):
             fits = [next(answers) for _ in range(self.repeats)]
             outcome = np.mean([self.outcome(target, fit.margins)[tried] for fit in fits], axis=0)
             if setting is None:
-                clean = outcome
+                honest = outcome
+                continue
+            against = Trials(outcome, honest, None, CONTROL, patients)
+            if setting.details == (NOTHING,):
+                absent = outcome
+                total |= {setting: against} if self.withholds else {}
             else:
-                found[setting] = Trials(outcome, clean, None, CONTROL, patients)
-        return found
+                total[setting] = against
+                other = replace(setting, kind="absent", details=(*setting.details, BESIDE))
+                beyond[other] = Trials(outcome, absent, None, ABSENT, patients)
+        return total | beyond
 
     def question(self, target: Target) -> Records:
         """What every refit is asked (see `Answers`), so that attacks share clean refits."""
@@ -106,8 +127,9 @@ class Poisoning(Attack):
         check_whole(self, clients=1, repeats=1, rivals=0)
 
     def _trainings(self, target: Target) -> Iterator[tuple[Setting | None, Method]]:
-        """(setting, method) of every training; None: the clean one, first for each aggregator."""
-        acts = self.malicious()
+        """(setting, method) of every training; None: all hospitals honest, first for each
+        aggregator, and then the malicious ones absent."""
+        acts = {NOTHING: Absent(self.clients), **self.malicious()}
         for place, (aggregator, method) in enumerate(self._methods(target).items()):
             yield None, seated(method, None)
             for attack, act in acts.items():

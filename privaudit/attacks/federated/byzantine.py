@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from privaudit.attacks.federated._malicious_clients import (
     Gaussian,
@@ -23,8 +24,12 @@ class Byzantine(Poisoning):
 
     Inner-product manipulation (Xie et al. 2020), a little is enough (Baruch et al. 2019), Gaussian
     noise (Blanchard et al. 2017), mimicry (Karimireddy et al. 2022), updates that are no numbers,
-    and claims of 10^9 records. The last two must change nothing: the gate refuses or caps them.
+    and claims of 10^9 records for the honest update. The gate refuses the last but one, which must
+    cost what the absence of the hospital costs and no more; it caps the last, which must change
+    nothing. "nothing sent": what that absence costs.
     """
+
+    withholds: ClassVar[bool] = True
 
     def malicious(self) -> Mapping[str, Malicious]:
         return {

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
 
+from privaudit.attacks.split_learning._gradient_sides import Sides, read_sides
 from privaudit.contracts import Access, Attack, CutTraffic, Fitted, Target, Trials
-from privaudit.facts import Setting
+from privaudit.facts import Setting, SettingKind
 
 TIE = 5
 """Digits of a score, relative to its batch, that count: float32 gradients of equal norm differ
@@ -26,13 +27,26 @@ class LabelLeakage(Attack):
     observer who reads the gradients sent back and nothing else, for the server was sent the
     outcomes; that is its own series, which succeeds by definition.
 
-    Series: "gradient norm": of pairs of records of one batch, one with the rarer outcome (rarer
-    among the attacker's own records) and one without, how often is the first ranked higher; its
-    rate is the area under the ROC curve. Pairs are disjoint, so that trials are independent.
-    "gradient direction": the same by the cosine with one record of each batch whose rarer outcome
-    the attacker knows, which is left out. "largest gradients": in a batch, as many as the
-    attacker's own records make it expect are taken to have the rarer outcome; success is being
-    right about a record. Li et al. 2022 (arXiv 2102.08504), section 3.
+    Series: "gradient side": every record's outcome is stated, with nothing known but how common the
+    outcomes are: a batch's gradients lie on two sides of one direction, their first singular
+    vector, and the side with fewer records has the rarer outcome; three and more outcomes lie in as
+    many cones (`_gradient_sides`). With cross entropy and the last layer at the sites this reads
+    everybody, for the gradient is (p - y) times that layer's weights. "gradient side, ranked": the
+    pairs below, by how far on that side a record lies. Where counts cannot name
+    the sides (two outcomes are about as common, or noise turned gradients round), they are named by
+    nine patients of each outcome whom the attacker knows, who are left out, and the series is one
+    of an informed attacker.
+
+    "gradient norm": of pairs of records of one batch, one with the rarer outcome (rarer among the
+    attacker's own records) and one without, how often is the first ranked higher; its rate is the
+    area under the ROC curve. Pairs are disjoint, so that trials are independent. "gradient
+    direction": the same by the cosine with one record of each batch whose rarer outcome the
+    attacker knows, which is left out. "largest gradients": in a batch, as many as the attacker's
+    own records make it expect are taken to have the rarer outcome; success is being right about a
+    record.
+
+    Li et al. 2022 (arXiv 2102.08504), section 3; clusters of gradients: Liu et al. 2024 (arXiv
+    2203.05222, read in part).
     """
 
     needs: ClassVar[frozenset[Access]] = frozenset({Access.CUT})
@@ -59,16 +73,28 @@ class LabelLeakage(Attack):
                 patients=patient,
             )
         sent = traffic.gradients if traffic.returned is None else traffic.returned
-        game = Game(truth == rare, traffic, sent.astype(np.float64), patient, rng)
+        readable = np.nan_to_num(sent.astype(np.float64), posinf=0.0, neginf=0.0)
+        game = Game(truth == rare, traffic, readable, patient, rng)
+        # A stream of its own, so that these series move none of the others.
+        apart = rng.spawn(1)[0]
         who = "server" if traffic.labels is None else "observer"
         for epoch in np.unique(traffic.epoch):
             when = "last epoch" if epoch == traffic.epoch.max() else "first epoch"
-            for what, trials in (
-                ("gradient norm", game.norm(epoch)),
-                ("gradient direction", game.direction(epoch)),
-                ("largest gradients", game.largest(epoch, share[rare])),
-            ):
-                found[Setting("attacker", who, details=(what, when))] = trials
+            batches = game.batches(epoch)
+            sides = read_sides(readable, batches, share, len(reference), truth, apart)
+            aside = replace(game, rng=apart)
+            plain: SettingKind = "attacker"
+            told: SettingKind = "informed"
+            named = told if sides.informed else plain
+            made: tuple[tuple[str, SettingKind, Trials], ...] = (
+                ("gradient side", named, aside.sides(epoch, sides, truth, int(share.argmax()))),
+                ("gradient side, ranked", named, aside.ranked(epoch, sides)),
+                ("gradient norm", plain, game.norm(epoch)),
+                ("gradient direction", told, game.direction(epoch)),
+                ("largest gradients", plain, game.largest(epoch, share[rare])),
+            )
+            for what, kind, trials in made:
+                found[Setting(kind, who, details=(what, when))] = trials
         return found
 
 
@@ -85,6 +111,23 @@ class Game:
     sent: np.ndarray
     patient: np.ndarray
     rng: np.random.Generator
+
+    def sides(self, epoch: int, sides: Sides, truth: np.ndarray, usual: int) -> Trials:
+        """Every record's outcome stated by the side that its gradient lies on."""
+        open_ = [rows[sides.open[rows]] for rows in self.batches(epoch)]
+        who = np.concatenate(open_)
+        shuffled = np.concatenate([self.rng.permutation(rows) for rows in open_])
+        return Trials(
+            success=(sides.called[who] == truth[who]).astype(np.float64),
+            control=(sides.called[shuffled] == truth[who]).astype(np.float64),
+            guess=(truth[who] == usual).astype(np.float64),
+            control_label="the same statements, dealt out anew within each batch",
+            patients=self.patient[who],
+        )
+
+    def ranked(self, epoch: int, sides: Sides) -> Trials:
+        """Pairs ranked by how far on the rarer outcome's side the gradient lies."""
+        return self._pairs(epoch, lambda rows: (sides.score[rows], sides.open[rows]))
 
     def norm(self, epoch: int) -> Trials:
         """Pairs ranked by the length of the gradient."""
@@ -107,7 +150,7 @@ class Game:
 
     def _pairs(self, epoch: int, score: Score) -> Trials:
         success, control, anchors = [], [], []
-        for rows in self._batches(epoch):
+        for rows in self.batches(epoch):
             scores, open_ = score(rows)
             won, at = pairs(scores[open_], self.positive[rows][open_], self.rng)
             random = self.rng.random(int(open_.sum()))
@@ -128,7 +171,7 @@ class Game:
         success: list[np.ndarray] = []
         control: list[np.ndarray] = []
         order = []
-        for rows in self._batches(epoch):
+        for rows in self.batches(epoch):
             count, truth = round(share * len(rows)), self.positive[rows]
             by_norm = np.argsort(
                 -_coarse(_norm(self.sent[rows])) + 1e-9 * self.rng.random(len(rows))
@@ -148,7 +191,8 @@ class Game:
             patients=self.patient[who],
         )
 
-    def _batches(self, epoch: int) -> list[np.ndarray]:
+    def batches(self, epoch: int) -> list[np.ndarray]:
+        """Rows of each batch of this epoch, in the order of training."""
         at = np.flatnonzero(self.traffic.epoch == epoch)
         at = at[np.argsort(self.traffic.batch[at], kind="stable")]
         cuts = np.flatnonzero(np.diff(self.traffic.batch[at])) + 1

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from privaudit.report import numbers as n
-from privaudit.report.blocks import Block, Prose, Text, embolden, make_table
+from privaudit.report.blocks import Block, Prose, Table, Text, embolden, make_table
 from privaudit.report.reading import exceeds_chance
-from privaudit.report.series import Series, get_all_series
+from privaudit.report.series import Series, get_all_series, is_against_absence
 from privaudit.report.wording import federated_learning as words
 from privaudit.report.wording.knowledge import name_attack
-from privaudit.results import Audit, Finding
+from privaudit.results import Audit, Finding, Subject
 from privaudit.verdicts import Verdicts
 
 Attempt = tuple[Finding, Series]
@@ -19,23 +21,30 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
     attempts = get_all_series(audit.subjects, "poisoning")
     if not attempts:
         return ()
+    whole = [entry for entry in attempts if not is_against_absence(entry[2])]
+    beyond = [entry for entry in attempts if is_against_absence(entry[2])]
+    tables = [_tabulate(words.POISONING_CAPTION, whole)]
+    tables += [_tabulate(words.ABSENCE_CAPTION, beyond)] if beyond else []
+    sentences = []
+    for s in audit.subjects:
+        own = [(f, t) for subject, f, t in whole if subject is s and _get_gap(t) is not None]
+        sentences += [Prose(_word_worst(s.name, own))] if own else []
+    return (Prose(words.POISONING), *sentences, *tables)
+
+
+def _tabulate(caption: str, attempts: Sequence[tuple[Subject, Finding, Series]]) -> Table:
     aggregators = list(dict.fromkeys(_name_aggregator(t) for _, _, t in attempts))
     rows: dict[tuple[str, str], dict[str, Text]] = {}
     for s, f, t in attempts:
         cell = embolden(n.cell_text(t.gap), exceeds_chance(t.gap))
         rows.setdefault((s.name, _name_act(f, t)), {})[_name_aggregator(t)] = cell
-    table = make_table(
-        words.POISONING_CAPTION,
+    return make_table(
+        caption,
         (*words.POISONING_COLUMNS, *aggregators),
         [(*key, *(cells.get(a, "") for a in aggregators)) for key, cells in rows.items()],
         2,
         (words.POISONING_NOTE,),
     )
-    sentences = []
-    for s in audit.subjects:
-        own = [(f, t) for subject, f, t in attempts if subject is s and _get_gap(t) is not None]
-        sentences += [Prose(_word_worst(s.name, own))] if own else []
-    return (Prose(words.POISONING), *sentences, table)
 
 
 def _name_aggregator(t: Series) -> str:

@@ -27,7 +27,12 @@ from privaudit.report.reading import (
     read_membership,
 )
 from privaudit.report.sections._questions import build_banner, build_questions
-from privaudit.report.series import get_all_series, get_middle_size, measure_gain
+from privaudit.report.series import (
+    get_all_series,
+    get_middle_size,
+    is_against_absence,
+    measure_gain,
+)
 from privaudit.report.wording import questions
 from privaudit.report.wording import summary as words
 from privaudit.report.wording.attackers import add_attacker, word_weaker
@@ -204,7 +209,8 @@ def _word_family(subject: Subject, family: str) -> str:
         beside = ((words.RANDOM_CHANGES, t.control), (words.UNCHANGED, t.guess))
         return words.word_compared(words.word_evasion(attack, at), t.attack, beside)
     if family == "poisoning":
-        beside = ((words.WITHOUT_MALICIOUS, t.control), ("", None))
+        against = words.HOSPITAL_ABSENT if is_against_absence(t) else words.ALL_HONEST
+        beside = ((against, t.control), ("", None))
         return words.word_compared(words.word_poisoning(attack, at), t.attack, beside)
     control = words.ON_OTHERS if family == "synthetic" else words.IN_CONTROL
     beside = ((control, t.control), (words.WITHOUT_RELEASE, t.guess))

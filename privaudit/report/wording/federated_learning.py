@@ -47,18 +47,19 @@ def word_benefit(alone: Estimate, together: Estimate, model: str) -> str:
 # --- poisoning ----------------------------------------------------------------------------------
 
 POISONING = (
-    "One or more malicious hospitals take part. Each row is the same training with and without "
-    "them. For a backdoor, success is a patient with the trigger who gets the prediction that the "
-    "attacker wants; for the others, a wrong prediction. An aggregator in brackets is not that of "
-    "the release: the same training was repeated with it."
+    "One or more malicious hospitals take part. Each row is the same training with them, held "
+    "against two others: with all hospitals honest (the whole harm), and with the malicious ones "
+    "absent (the harm beyond the loss of their records). A policy judges both. For a backdoor, "
+    "success is a patient with the trigger who gets the prediction that the attacker wants; for "
+    "the others, a wrong prediction. An aggregator in brackets is not that of the release: the "
+    "same training was repeated with it."
 )
 POISONING_CAPTION = (
-    "Predictions changed by malicious hospitals, by aggregator: with minus without them"
+    "Predictions changed by malicious hospitals, by aggregator: against all hospitals honest"
 )
+ABSENCE_CAPTION = "Predictions changed by malicious hospitals, by aggregator: against their absence"
 POISONING_COLUMNS = ("Model", "Attack")
-POISONING_NOTE = (
-    "Bold: more than chance explains. The rates with and without them are in audit.json."
-)
+POISONING_NOTE = "Bold: more than chance explains. The rates of each training are in audit.json."
 
 
 def word_poisoning(model: str, worst: str, against: str, e: Estimate, best: str) -> str:
@@ -74,8 +75,23 @@ def word_poisoning(model: str, worst: str, against: str, e: Estimate, best: str)
 
 SPLIT_LEARNING = (
     "The server sees activations in place of records. These attacks test what the traffic reveals: "
-    "the outcomes, and the records themselves."
+    "the outcomes, and the records themselves. Where the sites keep the last layer (U-shaped), no "
+    "outcome is sent as such, and yet outcomes are readable. With cross entropy a patient’s "
+    "gradient at that layer is the error of the prediction times the layer’s weights: with two "
+    "outcomes all gradients lie on one line, and their side is the outcome. For that nothing about "
+    "any patient need be known, only which outcome is the rarer."
 )
+
+
+def word_outcomes(model: str, series: str, e: Estimate, guess: Estimate) -> str:
+    """The strongest series on outcomes for which nobody's outcome is known."""
+    return (
+        f"{model}: without knowing any patient’s outcome, the attack ({series}) is right in "
+        f"{n.frequency(e, 100)} attempts ({n.frequency_interval(e, 100)}); guessing is in "
+        f"{n.frequency(guess, 100)}."
+    )
+
+
 CUT_CAPTION = "What the traffic at the cut reveals"
 CUT_COST_CAPTION = "What crosses the cut, and its cost"
 ATTEMPT_COLUMNS = ("Model", "Attack", "Setting", "Attack success", "Control", "Baseline")

@@ -209,7 +209,8 @@ def word_trial(attack: str, family: str) -> str:
 
 RANDOM_CHANGES = "with random changes of that size"
 UNCHANGED = "without changes"
-WITHOUT_MALICIOUS = "without it"
+ALL_HONEST = "with all hospitals honest"
+HOSPITAL_ABSENT = "with it absent"
 ON_OTHERS = "on patients not in the training data"
 WITHOUT_RELEASE = "without the release (baseline)"
 IN_CONTROL = "in the control"

@@ -1,0 +1,1 @@
+"""Whether a model has forgotten patients whose records were to be unlearnt."""

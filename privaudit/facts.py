@@ -84,6 +84,7 @@ class ReasonCode(StrEnum):
     SCORE_DRIFTED = "score_drifted"
     NULL_NOT_COMPARED = "null_not_compared"
     WRONG_WAY_ROUND = "wrong_way_round"
+    LOST_TO_GUESS = "lost_to_guess"
     READING_UNCONFIRMED = "reading_unconfirmed"
     LACKS_POWER = "lacks_power"
     NO_POSITIVE_CONTROL = "no_positive_control"

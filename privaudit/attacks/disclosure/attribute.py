@@ -40,15 +40,16 @@ class Attribute(Attack):
     value that makes the true outcome likeliest, weighed by how probable an imputer without the
     model finds it (Fredrikson et al. 2014, section 3.2; Jayaraman and Evans 2022, section 4, arXiv
     2209.01292), with the outcome counted once and answers weighed by what is usual for this model
-    (see `Reader`); `confidence` asks only the model: a value with which it is right, the surest one,
-    or the one with which it is least sure of being right in its wrong answer (CSMIA, Mehnaz et al.
-    2022, section 4.2). One series a sensitive column. Success: share of members whose value is
-    named; guess: the imputer alone, which knows the outcome, on the same members; control: the same attack on non-members, so
-    that what any model of this disease would teach is not taken for a leak of the training records.
-    Of a patient with several records the attacker stands by the guess of the one on which the model
-    says most beyond the imputer (`told`): one of many guesses is right by chance. All records of up
-    to `patients` patients are asked about; those whose value is missing are left out. A numeric
-    column is cut into `bins` of equal width between its public bounds; without bounds it is left
+    (see `Reader`); `confidence` asks only the model: a value with which it is right, the surest
+    one, or the one with which it is least sure of being right in its wrong answer (CSMIA, Mehnaz et
+    al. 2022, section 4.2). One series a sensitive column. Success: share of members whose value is
+    named; guess: the imputer alone, which knows the outcome, on the same members; control: the same
+    attack on non-members, so that what any model of this disease would teach is not taken for a
+    leak of the training records. Of a patient with several records the attacker stands by the guess
+    of the one on which the model says most beyond the imputer (`told`): one of many guesses is
+    right by chance. All records of up to `patients` patients are asked about; those whose value is
+    missing are left out. A numeric column is cut into `bins` of equal width between its public
+    bounds; without bounds it is left
     out. Where the outcome is a number, it is the likelier the nearer the prediction is, under a
     Laplace law with the model's usual error on the attacker's own records, as Fredrikson et al. did
     for doses.
@@ -187,7 +188,8 @@ class Answers:
         y = self.records.y
         if self.answers.ndim == 2:
             return np.asarray(-np.abs(self.answers - y[:, None]) / self.usual)
-        return np.log(np.maximum(self.answers[np.arange(len(y)), :, y], TINY))
+        logs: np.ndarray = np.log(np.maximum(self.answers[np.arange(len(y)), :, y], TINY))
+        return logs
 
     @property
     def confidence(self) -> np.ndarray:
@@ -197,7 +199,9 @@ class Answers:
             return self.likely
         top = self.answers.max(axis=2)
         right = self.answers.argmax(axis=2) == y[:, None]
-        return np.where(right, 1 + top, np.where(right.any(axis=1)[:, None], 0.0, -top))
+        wrong = np.where(right.any(axis=1)[:, None], 0.0, -top)
+        result: np.ndarray = np.where(right, 1 + top, wrong)
+        return result
 
 
 def _centred(likely: np.ndarray) -> np.ndarray:

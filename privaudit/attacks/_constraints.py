@@ -156,7 +156,9 @@ def _cells(
     share = np.where(counted, 1 / np.maximum(np.where(counted, count, 1.0), 1.0), 0.0)
     # The mean was rounded to float32.
     slack = 4 * np.finfo(np.float32).eps * np.fmax(np.abs(a), np.abs(b))
-    cells = Cells(rows, np.where(seen, places, -1), share, np.zeros((len(rows), 2), int), same, same)
+    cells = Cells(
+        rows, np.where(seen, places, -1), share, np.zeros((len(rows), 2), int), same, same
+    )
     least, most = cells.between(values)
     counted &= ~((mean < least - slack) | (mean > most + slack))
     two = counted & (count >= 2) & (count < 3)
@@ -185,10 +187,16 @@ def limits(
     x = records.X.astype(np.float64)
     low, high = x - budget * spread, x + budget * spread
     # A value already outside its range may stay there but goes no further.
-    low, high = np.maximum(low, np.minimum(x, scale.low)), np.minimum(high, np.maximum(x, scale.high))
+    low, high = (
+        np.maximum(low, np.minimum(x, scale.low)),
+        np.minimum(high, np.maximum(x, scale.high)),
+    )
     steps = scale.whole[None] & (x == np.rint(x))
     # 1e-9: a budget of exactly one step reaches it.
-    low, high = np.where(steps, np.ceil(low - 1e-9), low), np.where(steps, np.floor(high + 1e-9), high)
+    low, high = (
+        np.where(steps, np.ceil(low - 1e-9), low),
+        np.where(steps, np.floor(high + 1e-9), high),
+    )
     for lower, upper in _ordered(records.columns):
         _keep_order(x, low, high, lower, upper, spread, steps)
     return low, high

@@ -118,8 +118,8 @@ class Field:
 
     @cached_property
     def start(self) -> Point:
-        """The records as they are."""
-        series = self.records.series
+        """The records as they are; no series where none of it may move."""
+        series = self.records.series if len(self.channels) else None
         return Point(
             self.records.X.astype(np.float64),
             None if series is None else series.astype(np.float64),
@@ -148,7 +148,7 @@ class Field:
         cut = len(self.columns)
         x = np.zeros((len(direction), self.records.X.shape[1]))
         x[:, self.columns] = direction[:, :cut] / self.spread[self.columns]
-        if self.records.series is None:
+        if self.records.series is None or not len(self.channels):
             return Point(x, None)
         series = np.zeros((len(direction), *self.records.series.shape[1:]))
         hours = direction[:, cut:].reshape(len(direction), self.hours, len(self.channels))
@@ -168,8 +168,9 @@ class Field:
         lost = ~possible(cells, sample.X, x)
         for row, places in zip(cells.rows[lost], cells.places[lost], strict=True):
             x[row, places[places >= 0]] = sample.X[row, places[places >= 0]]
-        series = None if at.series is None else at.series.astype(np.float32)
-        return replace(sample, X=x, series=series)
+        if at.series is None:
+            return replace(sample, X=x)
+        return replace(sample, X=x, series=at.series.astype(np.float32))
 
     def misjudged(self, records: Records) -> np.ndarray:
         """(n,) bool: the model's decision differs from the outcome."""
@@ -218,7 +219,10 @@ def _cut(model: Model, reference: Records) -> float | None:
     if len(reference.classes) != 2:
         return None
     p = np.asarray(model.predict_proba(reference))[:, 1]
-    return float(np.quantile(p, 1 - float((reference.y == 1).mean()), method="higher"))
+    cut = float(np.quantile(p, 1 - float((reference.y == 1).mean()), method="higher"))
+    # Of a model that is entirely sure of many: these, and not nobody.
+    below = p[p < cut]
+    return float(below.max()) if not (p > cut).any() and len(below) else cut
 
 
 @contextmanager

@@ -74,7 +74,7 @@ class Climb:
             x = x - own
             series = None if series is None or own_series is None else series - own_series
         x = np.where(self.field.spread > 0, -np.nan_to_num(x, posinf=0.0, neginf=0.0), 0.0)
-        if series is None:
+        if series is None or at.series is None:
             return Point(x, None)
         hours = -np.nan_to_num(series, posinf=0.0, neginf=0.0)
         return Point(x, np.where(self.field.spread_series > 0, hours, 0.0))

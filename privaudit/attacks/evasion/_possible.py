@@ -48,8 +48,8 @@ class Box:
 
     def rows(self, rows: np.ndarray) -> Box:
         """The boxes of some records."""
-        parts = (part.rows(rows) for part in (self.start, self.low, self.high))
-        return Box(*parts, self.cells.rows_of(rows, len(self.start.x)))
+        start, low, high = (part.rows(rows) for part in (self.start, self.low, self.high))
+        return Box(start, low, high, self.cells.rows_of(rows, len(self.start.x)))
 
     def push(self, slopes: Point, at: Point) -> Point:
         """The possible patients for whom the sum of slopes times values is largest.
@@ -66,11 +66,13 @@ class Box:
                 rows = np.flatnonzero(part)
                 if len(rows):
                     own = cells.take(rows)
-                    sides = (own.pick(side.x) for side in (self.low, self.high, at, self.start))
-                    own.put(x, solve(goal[rows], *sides, own))
+                    low, high = own.pick(self.low.x), own.pick(self.high.x)
+                    now, start = own.pick(at.x), own.pick(self.start.x)
+                    own.put(x, solve(goal[rows], low, high, now, start, own))
         if slopes.series is None or at.series is None:
             return Point(x, at.series)
-        assert self.low.series is not None and self.high.series is not None
+        assert self.low.series is not None
+        assert self.high.series is not None
         return Point(x, _reach(slopes.series, self.low.series, self.high.series, at.series))
 
     def blend(self, at: Point, end: Point, share: np.ndarray) -> Point:
@@ -98,9 +100,7 @@ class Box:
         return Point(x, _between(at.series, end.series, share))
 
 
-def _between(
-    at: np.ndarray | None, end: np.ndarray | None, share: np.ndarray
-) -> np.ndarray | None:
+def _between(at: np.ndarray | None, end: np.ndarray | None, share: np.ndarray) -> np.ndarray | None:
     return at if at is None or end is None else at + share[:, None, None] * (end - at)
 
 
@@ -168,7 +168,10 @@ def _together(
 ) -> np.ndarray:
     """One shift for all summaries of a variable."""
     least, most = np.nanmax(low - start, axis=1), np.nanmin(high - start, axis=1)
-    least, most = np.where(cells.whole, np.ceil(least), least), np.where(cells.whole, np.floor(most), most)
+    least, most = (
+        np.where(cells.whole, np.ceil(least), least),
+        np.where(cells.whole, np.floor(most), most),
+    )
     way = np.where(np.isnan(start), 0.0, goal).sum(axis=1)
     shift = np.where(way > 0, most, np.where(way < 0, least, np.nanmax(now - start, axis=1)))
     result: np.ndarray = start + shift[:, None]

@@ -76,8 +76,8 @@ def _maximise(
     found[:, MIN] = np.clip(a[rows, best], least, most)
     found[:, MAX] = np.clip(b[rows, best], np.maximum(floor, found[:, MIN]), ceiling)
     lower, upper = _mean_between(found[:, MIN], found[:, MAX], q)
-    ends = {FIRST: found[:, [MIN, MAX]].T, LAST: found[:, [MIN, MAX]].T, MEAN: (lower, upper)}
-    for part, (lowest, highest) in ends.items():
+    ends = found[:, MIN].copy(), found[:, MAX].copy()
+    for part, lowest, highest in ((FIRST, *ends), (LAST, *ends), (MEAN, lower, upper)):
         down, up = np.maximum(low[:, part], lowest), np.minimum(high[:, part], highest)
         goal = w[:, part]
         stay = np.maximum(down, np.minimum(up, at[:, part]))
@@ -112,7 +112,9 @@ def _crossings(sides: Sequence[np.ndarray], at: np.ndarray, whole: bool) -> Cros
             found += _rounded(
                 [(a, (value - of_min * a) / (1 - of_min)) for a in upright], whole, (1,)
             )
-            found += _rounded([((value - (1 - of_min) * b) / of_min, b) for b in level], whole, (0,))
+            found += _rounded(
+                [((value - (1 - of_min) * b) / of_min, b) for b in level], whole, (0,)
+            )
         both = [(value, value) for value, _ in lines]
         for lower, upper in ((lines[0][0], lines[1][0]), (lines[2][0], lines[2][0])):
             both.append(

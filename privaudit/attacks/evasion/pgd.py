@@ -21,7 +21,7 @@ class Pgd(GradientEvasion):
     either start.
     """
 
-    steps: int = 10
+    steps: int = 5
 
     def check(self) -> None:
         super().check()

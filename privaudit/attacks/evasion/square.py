@@ -160,7 +160,9 @@ class _Slopes:
     def learn(self, rows: np.ndarray, before: Point, after: Point, change: np.ndarray) -> None:
         """From moves of some records and how their margins changed."""
         field = self.field
-        moved = field.flat(after.x - before.x, None if after.series is None else _less(after, before))
+        moved = field.flat(
+            after.x - before.x, None if after.series is None else _less(after, before)
+        )
         moved = np.nan_to_num(moved / field.scales)
         cut = len(field.columns)
         wide = np.zeros((len(rows), self.products.shape[1]))
@@ -184,8 +186,9 @@ class _Slopes:
 
 
 def _less(after: Point, before: Point) -> np.ndarray:
-    assert after.series is not None and before.series is not None
-    return after.series - before.series
+    assert after.series is not None
+    assert before.series is not None
+    return np.asarray(after.series - before.series)
 
 
 __all__ = ["Square"]

@@ -242,6 +242,7 @@ class CaveatCode(StrEnum):
     EPSILON_ABOVE_CLAIM = "epsilon_above_claim"
     BOUND_OF_ANOTHER_UNIT = "bound_of_another_unit"
     BOUND_NOT_COVERED = "bound_not_covered"
+    COUNTS_UNKNOWN = "counts_unknown"
     CHOSEN_ON_HALVES = "chosen_on_halves"
     CHOSEN_ON_REFITS = "chosen_on_refits"
     CHOSEN_AS_ONLY = "chosen_as_only"

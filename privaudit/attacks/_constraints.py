@@ -38,6 +38,11 @@ def summaries(columns: tuple[Column, ...]) -> tuple[np.ndarray, np.ndarray]:
     return places[several], counts[several]
 
 
+def lacks_counts(columns: tuple[Column, ...]) -> bool:
+    """Whether some variable has summaries but no number of values behind them."""
+    return bool((summaries(columns)[1] < 0).any())
+
+
 @dataclass(frozen=True, eq=False)
 class Scale:
     """What each column can hold, from its public bounds and the attacker's own records.
@@ -249,6 +254,7 @@ __all__ = [
     "SUMMARIES",
     "Cells",
     "Scale",
+    "lacks_counts",
     "limits",
     "movable",
     "summaries",

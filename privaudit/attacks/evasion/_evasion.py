@@ -15,7 +15,7 @@ import numpy as np
 from privaudit.attacks._constraints import Cells, Scale, limits, movable
 from privaudit.attacks._options import check_whole
 from privaudit.attacks.evasion._possible import Box, Point, possible
-from privaudit.contracts import Access, Attack, Fitted, Model, Target, Trials
+from privaudit.contracts import Access, Attack, Fitted, Model, Ranked, Target, Trials
 from privaudit.errors import PrivauditError
 from privaudit.facts import Setting
 from privaudit.records import Records
@@ -172,9 +172,13 @@ class Field:
             return replace(sample, X=x)
         return replace(sample, X=x, series=at.series.astype(np.float32))
 
+    def ask(self, records: Records) -> np.ndarray:
+        """(n, k): the model's answers."""
+        return np.asarray(self.model.predict_proba(records), dtype=np.float64)
+
     def misjudged(self, records: Records) -> np.ndarray:
         """(n,) bool: the model's decision differs from the outcome."""
-        return self.decide(np.asarray(self.model.predict_proba(records)), records.y)
+        return self.decide(self.ask(records), records.y)
 
     def decide(self, proba: np.ndarray, y: np.ndarray) -> np.ndarray:
         """(n,) bool: these answers are wrong for these outcomes."""
@@ -272,15 +276,21 @@ class Evasion(Attack):
 def trials(field: Field, craft: Craft, rng: np.random.Generator) -> dict[Setting, Trials]:
     """Each budget's trials: misjudged after the attack, after noise, and before any change."""
     found = {}
-    guess = field.wrong.astype(float)
+    y, unchanged = field.records.y, field.ask(field.records)
+    guess = field.decide(unchanged, y).astype(float)
     with one_thread():
         for budget in BUDGETS:
-            attacked = field.misjudged(craft(budget))
+            attacked = field.ask(craft(budget))
             signs = rng.choice([-1.0, 1.0], size=field.present.shape)
             noise = field.box(budget).push(field.slopes(signs), field.start)
-            shaken = field.misjudged(field.possible(noise))
+            shaken = field.ask(field.possible(noise))
             patients = field.records.patient.copy()
             found[Setting("budget", budget, "sd")] = Trials(
-                attacked.astype(float), shaken.astype(float), guess, NOISE, patients
+                field.decide(attacked, y).astype(float),
+                field.decide(shaken, y).astype(float),
+                guess,
+                NOISE,
+                patients,
+                ranked=Ranked(y, attacked, shaken, unchanged),
             )
     return found

@@ -525,13 +525,25 @@ chance alone.
 
 
 @dataclass(frozen=True, eq=False)
+class Ranked:
+    """What a model answers about the records tried: (n, k) after the attack, after its control and
+    before any change, with y, (n,) their outcomes."""
+
+    y: np.ndarray
+    attacked: np.ndarray
+    control: np.ndarray
+    unchanged: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Trials:
     """Evidence of attempts: (n,) success in [0, 1] of the attack, of its control on the same
     records, and of a guess without the release. `control_label` says what the control was.
     patients: (n,) whose records were tried, where an attack tried a sample of its own choice.
     control_patients: (m,) where the control was made on other records than the attack, whose
     those were. rows: see `Rows`. sure, control_sure: (n,), (m,) how much the attacker relies on
-    each attempt, larger for more; needed where rows is "surest"."""
+    each attempt, larger for more; needed where rows is "surest". ranked: where the attack changes
+    what the model answers."""
 
     success: np.ndarray
     control: np.ndarray
@@ -542,6 +554,7 @@ class Trials:
     rows: Rows = "each"
     sure: np.ndarray | None = None
     control_sure: np.ndarray | None = None
+    ranked: Ranked | None = None
 
 
 class Attack(ABC):
@@ -665,6 +678,7 @@ __all__ = [
     "Predictor",
     "Prepared",
     "Progress",
+    "Ranked",
     "Refit",
     "Release",
     "Rows",

@@ -12,7 +12,7 @@ from typing import Any, cast, get_args
 import numpy as np
 
 from privaudit import stats
-from privaudit.contracts import Claim, Combine, Pairs, Rows, Scores, Trials
+from privaudit.contracts import Claim, Combine, Pairs, Ranked, Rows, Scores, Trials
 from privaudit.engine.groups import Groups, read_groups
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode, Setting
@@ -175,6 +175,8 @@ def _budgets(series: Series) -> list[dict[Setting, Trials]]:
 
 _PAIRS = "pairs_"
 _PAIR_ARRAYS = ("patients", "first", "moved", "coins")
+_RANKED = "ranked_"
+_RANKED_ARRAYS = ("y", "attacked", "control", "unchanged")
 _PARTS = (
     "success",
     "control",
@@ -205,6 +207,8 @@ def arrays(evidence: Evidence) -> dict[str, np.ndarray]:
             value = getattr(trials, part)
             if value is not None:
                 found[f"{part}{index}"] = np.asarray(value)
+        own = {} if trials.ranked is None else vars(trials.ranked)
+        found |= {f"{_RANKED}{name}{index}": np.asarray(part) for name, part in own.items()}
         found[f"rows{index}"] = np.array(trials.rows)
     return found
 
@@ -226,7 +230,10 @@ def evidence_of(stored: Mapping[str, np.ndarray]) -> Scores | Series:
         how = str(stored[f"rows{index}"])
         if how not in get_args(Rows):
             raise ValueError("attempts that come to a patient's in no known way")
-        series[at] = Trials(**parts, rows=cast(Rows, how))
+        answers = {part: stored.get(f"{_RANKED}{part}{index}") for part in _RANKED_ARRAYS}
+        known = all(part is not None for part in answers.values())
+        ranked = Ranked(**cast(Any, answers)) if known else None
+        series[at] = Trials(**parts, rows=cast(Rows, how), ranked=ranked)
     if not series:
         raise ValueError("neither scores nor trials")
     return series

@@ -63,10 +63,10 @@ PROFILES = {
             learners=("boosted", "logreg", "mlp"),
             settings={
                 "square.records": "100",
-                "square.queries": "60",
+                "square.queries": "40",
                 "fgsm.records": "100",
                 "pgd.records": "100",
-                "pgd.steps": "10",
+                "pgd.steps": "3",
                 "shadow.rows": "1000",
                 "neighbourhood.probes": "6",
                 "quantile.rounds": "10",

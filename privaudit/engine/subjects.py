@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from privaudit import stats
+from privaudit.attacks._constraints import lacks_counts
 from privaudit.contracts import Access, Attack, Mechanism
 from privaudit.engine import controls, document, jobs, nulls
 from privaudit.engine.configure import Entry
@@ -108,6 +109,7 @@ def outcome(work: Work, step: Step, facts: Any, body: Any) -> Outcome:
         caveats=(
             *_caveats(found["caveats"]),
             *_drawn(work, step.attack),
+            *_uncounted(work, step.attack),
             *check_guarantee(claim, known, used),
         ),
         seconds=found["seconds"],
@@ -164,6 +166,13 @@ def _drawn(work: Work, attack: Attack) -> tuple[Caveat, ...]:
     if not isinstance(most, int) or max(pools) <= most:
         return ()
     return (Caveat(CaveatCode.PATIENTS_DRAWN, "note", {"patients": most}),)
+
+
+def _uncounted(work: Work, attack: Attack) -> tuple[Caveat, ...]:
+    """That an evasion attack could not keep to how many values a summary was made of."""
+    if attack.family != "evasion" or not lacks_counts(work.bench.split.nonmembers.columns):
+        return ()
+    return (Caveat(CaveatCode.COUNTS_UNKNOWN, "note"),)
 
 
 def _caveats(tree: Iterable[Any]) -> tuple[Caveat, ...]:

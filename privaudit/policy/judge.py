@@ -38,6 +38,7 @@ from privaudit.policy.strongest import doubt_blind, set_aside
 from privaudit.policy.suggest import suggest
 from privaudit.results import Audit, Subject
 from privaudit.stats import onesided
+from privaudit.stats.wrong_way import find_below_guess
 from privaudit.verdicts import BROKEN, State, Verdict, Verdicts, Waiver
 
 if TYPE_CHECKING:
@@ -123,6 +124,13 @@ def judge(
     }
     found = [
         _doubt(one, ReasonCode.WRONG_WAY_ROUND) if one.subject in reversed_ else one
+        for one in found
+    ]
+    lost = {
+        one.name for run in (audit, *candidates) for one in run.subjects if find_below_guess(one)
+    }
+    found = [
+        _doubt(one, ReasonCode.LOST_TO_GUESS, ("attribute",)) if one.subject in lost else one
         for one in found
     ]
     if any(caveat.code in UNCONFIRMED for run in (audit, *candidates) for caveat in run.caveats):
@@ -257,11 +265,13 @@ def _is_proof_compared(one: Verdict) -> bool:
     return one.kind == "regression" and one.metric == "epsilon.lower_bound"
 
 
-def _doubt(one: Verdict, code: ReasonCode) -> Verdict:
-    """The verdict where the model may be asked, or tables compared, wrongly: no risk of membership
-    or of a synthetic table is then within a limit."""
+def _doubt(
+    one: Verdict, code: ReasonCode, families: Sequence[str] = ("membership", "synthetic")
+) -> Verdict:
+    """The verdict where the model may be asked, or tables compared, wrongly: no risk of these
+    families, by default membership and a synthetic table, is then within a limit."""
     metric = metrics.METRICS.get(one.metric)
-    if one.state != "WITHIN" or metric is None or metric.family not in ("membership", "synthetic"):
+    if one.state != "WITHIN" or metric is None or metric.family not in families:
         return one
     return replace(one, state="INCONCLUSIVE", reason=Reason(code))
 

@@ -51,6 +51,7 @@ _UNIT_SCORES = frozenset(
     (
         *("auc", "auroc", "auprc", "brier", "detectable_auc", "accuracy", "c_index"),
         *("kappa_linear", "concordance"),
+        *("auroc_attacked", "auroc_shaken", "auroc_unchanged"),
     )
 )
 

@@ -20,7 +20,8 @@ from privaudit.report.reading import (
 from privaudit.results import Estimate, Finding, GroupResult, Subject
 
 TRIALS = ("attack_rate", "control_rate", "attack_minus_control", "guess_rate", "attack_minus_guess")
-TABULATED = (*TRIALS, *EPSILON, "auc", "detectable_auc", "tpr", "detectable_tpr", "ppv")
+RANKED = ("auroc_attacked", "auroc_shaken", "auroc_unchanged", "auroc_fall")
+TABULATED = (*TRIALS, *RANKED, *EPSILON, "auc", "detectable_auc", "tpr", "detectable_tpr", "ppv")
 """Metrics that a table of their own shows."""
 ALPHA = 0.05
 
@@ -62,6 +63,17 @@ def make_series(estimates: tuple[Estimate, ...]) -> list[Series]:
         numbers = [get(estimates, Metric(name, at=at)) for name in TRIALS]
         found.append(Series(at, *numbers))
     return sorted(found, key=lambda s: 0.0 if s.size is None else s.size)
+
+
+def get_ranking(finding: Finding) -> list[tuple[float, tuple[Estimate, ...]]]:
+    """How well changed records are ranked, as in `RANKED`, by the size of the change."""
+    found = []
+    for t in get_series(finding):
+        numbers = [get(finding.estimates, Metric(name, at=t.setting)) for name in RANKED]
+        stated = [e for e in numbers if e is not None]
+        if t.size is not None and len(stated) == len(RANKED):
+            found.append((t.size, tuple(stated)))
+    return found
 
 
 def get_all_series(

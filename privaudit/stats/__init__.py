@@ -34,6 +34,7 @@ from privaudit.stats.patient_risk import (
     risk_curve,
 )
 from privaudit.stats.prediction import reliability, utility
+from privaudit.stats.ranking import ranking
 from privaudit.stats.regression import utility_groups_of_numbers, utility_of_numbers
 from privaudit.stats.survival import utility_groups_of_times, utility_of_times
 from privaudit.stats.trials import TrialPatients, budget_curve, series_by_record, trials
@@ -76,9 +77,20 @@ def estimates(
     return tuple(
         estimate
         for at, part in one_or_more.items()
-        for estimate in trials(part, patients=patients, confidence=confidence, at=at)
+        for estimate in _of_series(part, patients, confidence, at)
         if names is None or estimate.metric.name in names
     )
+
+
+def _of_series(
+    part: Trials, patients: TrialPatients, confidence: float, at: Setting | None
+) -> tuple[Estimate, ...]:
+    found = trials(part, patients=patients, confidence=confidence, at=at)
+    if part.ranked is None:
+        return found
+    whose = part.patients if patients is None else patients
+    assert isinstance(whose, np.ndarray), "a ranking is of the records that the attack was made on"
+    return found + ranking(part.ranked, patients=whose, confidence=confidence, at=at)
 
 
 def trials_by_record(
@@ -106,6 +118,7 @@ __all__ = [
     "lower_bounds",
     "over_represented",
     "patients_at_risk",
+    "ranking",
     "reliability",
     "risk_curve",
     "roc",

@@ -54,6 +54,15 @@ TRIALS: Mapping[str, Scale] = {
 }
 """Of attempts; `Metric.at` is the series where there are several."""
 
+RANKED: Mapping[str, Scale] = {
+    "auroc_attacked": "share",
+    "auroc_shaken": "share",
+    "auroc_unchanged": "share",
+    "auroc_fall": "difference",
+}
+"""Of the same attempts where they change what a model answers; `auroc_fall` is what the attack
+takes off beyond random changes."""
+
 UTILITY: Mapping[str, Scale] = {
     "auroc": "share",
     "auprc": "share",
@@ -126,6 +135,7 @@ CATALOGUE: Mapping[str, Scale] = {
     **MEMBERSHIP,
     **PATIENTS,
     **TRIALS,
+    **RANKED,
     **UTILITY,
     **UTILITY_OF_ORDER,
     **UTILITY_OF_NUMBERS,
@@ -158,6 +168,7 @@ __all__ = [
     "POWER",
     "PPV_FPR",
     "PRIORS",
+    "RANKED",
     "SURVIVAL",
     "TRIALS",
     "UTILITY",

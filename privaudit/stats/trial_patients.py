@@ -85,6 +85,7 @@ def as_patients(evidence: Trials) -> Trials:
         rows="each",
         sure=None,
         control_sure=None,
+        ranked=None,
     )
 
 

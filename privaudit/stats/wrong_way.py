@@ -81,4 +81,29 @@ def find_below_control(subject: Subject) -> tuple[str, ...]:
     return tuple(dict.fromkeys(below))
 
 
-__all__ = ["LEVEL", "BelowHalf", "find_below_control", "find_below_half"]
+def find_below_guess(subject: Subject) -> tuple[str, ...]:
+    """The attacks on attributes that name surely fewer values than a guess without the release.
+
+    Whoever makes such an attack knows the guess as well and could have named it: the attack misread
+    the model, and how little it found is no evidence of how little there is.
+
+    Args:
+        subject: The subject, with the estimates of its attacks.
+
+    Returns:
+        The attacks' names, in the document's order; none where no attack lost to its guess.
+    """
+    stated = [
+        (one.attack, bounds)
+        for one in subject.outcomes
+        if isinstance(one, Finding) and one.family == "attribute"
+        for estimate in one.estimates
+        if estimate.metric.name == "attack_minus_guess"
+        and not (estimate.metric.at is not None and estimate.metric.at.counterfactual)
+        and (bounds := onesided.bounds(estimate)) is not None
+    ]
+    below = [name for name, bounds in stated if (bounds.upper(LEVEL) or 0.0) < -BELOW_CONTROL]
+    return tuple(dict.fromkeys(below))
+
+
+__all__ = ["LEVEL", "BelowHalf", "find_below_control", "find_below_guess", "find_below_half"]

@@ -11,7 +11,7 @@ import pytest
 from pipelines.methods.baseline import Baseline
 from privaudit import stats
 from privaudit.attacks.disclosure._imputer import Imputer
-from privaudit.attacks.disclosure.attribute import Attribute, code, decide, options
+from privaudit.attacks.disclosure.attribute import Answers, Attribute, Reader, code, options
 from privaudit.contracts import Release, Target, Trials
 from privaudit.errors import PrivauditError
 from privaudit.facts import BoundMethod, Setting
@@ -180,10 +180,8 @@ def test_the_rule_by_confidence_alone():
             [[0.9, 0.1], [0.6, 0.4], [0.7, 0.3]],  # right with none: least sure is 1
         ]
     )
-    prior = np.full((3, 3), 1 / 3)
-    assert decide(answers, np.array([1, 1, 1]), prior, "confidence").tolist() == [2, 1, 1]
-    tilted = np.array([[0.98, 0.01, 0.01]] * 3)
-    assert decide(answers, np.array([1, 1, 1]), tilted, "posterior").tolist() == [0, 0, 0]
+    three = replace(table(3), y=np.array([1, 1, 1]))
+    assert Answers(three, answers, 1.0).confidence.argmax(axis=1).tolist() == [2, 1, 1]
     split = split_of(table())
     found = rates(attack(Memory(split.members), split, rule="confidence"))
     assert found["attack_rate@sex"].value > 0.9
@@ -253,3 +251,134 @@ def test_one_remembered_record_of_three_gives_a_patient_away():
     assert patients.n["patients"] == len(first)
     null = rates(attack(Constant(), split))["attack_minus_control@sex"]
     assert null.low <= 0 <= null.high
+
+
+def world(n: int, effect: float, known: float, seed: int) -> Records:
+    """A secret known a little from x1, an outcome of x0 and the secret."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 5))
+    secret = (rng.random(n) < 1 / (1 + np.exp(-known * x[:, 1]))).astype(float)
+    y = rng.random(n) < 1 / (1 + np.exp(-(x[:, 0] + effect * (secret - 0.5))))
+    columns = (
+        *(Column(f"x{i}", bounds=(-5.0, 5.0)) for i in range(5)),
+        Column("sex", "binary", (0, 1), ("F", "M"), sensitive=True),
+    )
+    return Records(
+        columns, np.column_stack([x, secret]), y.astype(int), np.arange(n), np.zeros(n, dtype=int)
+    )
+
+
+class Fitted:
+    """A scikit-learn model of the first `width` columns."""
+
+    def __init__(self, model: object, members: Records, width: int = 6) -> None:
+        self.width = width
+        self.model = model.fit(members.X[:, :width], members.y)  # type: ignore[attr-defined]
+
+    def predict_proba(self, records: Records) -> np.ndarray:
+        return self.model.predict_proba(records.X[:, : self.width])
+
+
+def forest(members: Records, width: int = 6) -> Fitted:
+    from sklearn.ensemble import RandomForestClassifier
+
+    trees = RandomForestClassifier(40, min_samples_leaf=3, random_state=0, n_jobs=1)
+    return Fitted(trees, members, width)
+
+
+def gains(effect: float, known: float, repeats: int, width: int = 6) -> np.ndarray:
+    """(repeats, 3): advantage over the guess, over the control, and that of a posterior whose prior
+    holds the outcome, on forests."""
+    found = []
+    for seed in range(repeats):
+        split = Split.assign(world(1250, effect, known, seed), np.random.default_rng(seed), 0.3)
+        model = forest(split.members, width)
+        trials = attack(model, split)[SEX]
+        reader = Reader.fit(
+            model, split.reference, 5, np.array([0, 1]), 4, 1.0, np.random.default_rng(3)
+        )
+        twice = replace(reader, held=0.0, weight=1.0).name(split.members, "posterior")[0]
+        right = (split.members.X[:, 5] == twice).mean()
+        over_control = trials.success.mean() - trials.control.mean()
+        guess = trials.guess.mean()
+        found.append((trials.success.mean() - guess, over_control, right - guess))
+    return np.array(found)
+
+
+def test_the_outcome_counts_once():
+    """On a forest that learned the secret, several times what a prior that holds the outcome, times
+    the likelihood of the same outcome, would find."""
+    over_guess, over_control, twice = gains(2.0, 0.0, 6).mean(axis=0)
+    assert over_guess > 2 * twice
+    assert over_guess > 0.03
+    assert over_control > 0.03
+
+
+def test_answers_are_weighed_by_what_is_usual_for_the_model():
+    """A forest trained on noise differs little between values, but in the right direction on the
+    records that it was trained on."""
+    over_guess, over_control, twice = gains(0.0, 0.0, 3).mean(axis=0)
+    assert over_guess > 2 * twice
+    assert over_guess > 0.12
+    assert over_control > 0.12
+
+
+def test_a_model_without_the_column_is_no_leak_however_much_the_outcome_tells():
+    """The guess knows the outcome, and so must an attack on a model that holds nothing of it."""
+    found = gains(3.0, 1.0, 6, width=5)
+    assert np.array_equal(found[:, 0], np.zeros(6))
+    assert (found[:, 2] == 0).all()
+
+
+@pytest.mark.slow
+def test_intervals_cover_0_without_a_leak_in_94_of_100():
+    """Trained without the column: over the guess exactly 0, over the control as often as stated."""
+    from sklearn.linear_model import LogisticRegression
+
+    covered = 0
+    for seed in range(200):
+        split = Split.assign(world(400, 1.0, 1.0, seed), np.random.default_rng(seed), 0.3)
+        found = rates(attack(Fitted(LogisticRegression(), split.members, 5), split))
+        assert found["attack_minus_guess@sex"].low <= 0 <= found["attack_minus_guess@sex"].high
+        gap = found["attack_minus_control@sex"]
+        covered += gap.low <= 0 <= gap.high
+    assert covered >= 188 - 7  # 94 of 100, less two standard deviations of 200 repeats
+
+
+def test_a_forest_gives_away_the_sex_of_patients_with_several_records():
+    """Three records a patient, one in ten without the value."""
+    plain = world(2400, 0.0, 0.0, 0)
+    x = plain.X.copy()
+    x[:, 5] = x[np.arange(2400) // 3 * 3, 5]
+    x[np.random.default_rng(0).random(2400) < 0.1, 5] = np.nan
+    split = split_of(replace(plain, X=x, patient=np.arange(2400) // 3))
+
+    from sklearn.ensemble import RandomForestClassifier
+
+    class Filled(Fitted):
+        def predict_proba(self, records: Records) -> np.ndarray:
+            return self.model.predict_proba(np.nan_to_num(records.X, nan=0.5))
+
+    trees = RandomForestClassifier(40, random_state=0, n_jobs=1)
+    model = Filled(trees, replace(split.members, X=np.nan_to_num(split.members.X, nan=0.5)))
+    found = rates(attack(model, split))
+    assert found["attack_minus_guess@sex"].low > 0.02
+    assert found["attack_minus_control@sex"].low > 0.02
+
+
+@pytest.mark.parametrize("levels", [2, 12])
+def test_numbers_and_many_levels_that_a_model_remembers_are_found(levels: int):
+    """A secret of twelve levels, or a number between public bounds, in a model of memory."""
+    plain = table(n=1800)
+    rng = np.random.default_rng(0)
+    x = plain.X.copy()
+    names = tuple(f"w{i}" for i in range(levels))
+    column = Column("ward", "category", levels=names, sensitive=True)
+    x[:, 7] = rng.integers(0, levels, 1800)
+    if levels == 2:
+        column = Column("ward", bounds=(0.0, 8.0), sensitive=True)
+        x[:, 7] = rng.choice([1.0, 3.0, 5.0, 7.0], 1800)
+    split = split_of(replace(plain, X=x, columns=(*plain.columns[:7], column)))
+    found = rates(attack(Memory(split.members), split))
+    assert found["attack_minus_guess@ward"].low > 0.2
+    assert found["attack_minus_control@ward"].low > 0.2

@@ -115,3 +115,23 @@ def test_a_table_nearer_to_the_control_than_to_its_real_table_is_not_within(
     found = judge(asked, audit(table), today=DAY)
     assert {one.state for one in found.verdicts} == {state}
     assert found.code == (0 if state == "WITHIN" else 3)
+
+
+@pytest.mark.parametrize(
+    ("gap", "half", "state"),
+    [(-0.3, 0.05, "INCONCLUSIVE"), (-0.1, 0.09, "WITHIN"), (-0.01, 0.003, "WITHIN")],
+)
+def test_an_attack_that_loses_to_its_guess_is_no_protection(
+    gap: float, half: float, state: str
+) -> None:
+    found = judge(
+        policy(Limit("sex", "attribute.advantage", 0.1)),
+        audit(subject(outcomes=[tried("attribute", "attribute", {"sex": (gap, half)})])),
+        today=DAY,
+    )
+    (one,) = found.verdicts
+    assert one.state == state
+    if state == "INCONCLUSIVE":
+        assert one.reason.code is ReasonCode.LOST_TO_GUESS
+        assert "guess" in word_reason(one)
+        assert "attribute.rule" in word_remedy(one)

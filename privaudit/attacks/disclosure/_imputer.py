@@ -22,8 +22,9 @@ class Imputer:
 
     Mean of a logistic regression and of boosted trees, fitted on the attacker's own records, mixed
     with one record's worth of every value so that none is impossible. The outcome is among the
-    predictors because the attack knows it as well: what is won over this guess comes from the
-    model. Jayaraman and Evans 2022 (arXiv 2209.01292), section 4.1.
+    predictors where it is a guess's, because the attack knows it as well: what is won over this
+    guess comes from the model. It is not where a model's likelihood of the outcome is to be
+    multiplied with it. Jayaraman and Evans 2022 (arXiv 2209.01292), section 4.1.
     """
 
     shares: np.ndarray
@@ -34,14 +35,22 @@ class Imputer:
 
     @classmethod
     def fit(
-        cls, records: Records, labels: np.ndarray, k: int, column: int, rng: np.random.Generator
+        cls,
+        records: Records,
+        labels: np.ndarray,
+        k: int,
+        column: int,
+        rng: np.random.Generator,
+        *,
+        outcome: bool = True,
     ) -> Imputer:
-        """labels: (n,) codes 0..k-1 of `column`, which is itself not read."""
+        """labels: (n,) codes 0..k-1 of `column`, which is itself not read; nor is the outcome
+        where `outcome` is False."""
         counts = np.bincount(labels, minlength=k)
         n = len(labels)
         shares = (counts + 1) / (n + k)
         present = np.flatnonzero(counts)
-        view = _View.fit(records, labels, column)
+        view = _View.fit(records, labels, column, outcome)
         models: tuple[Any, ...] = ()
         if n >= FEWEST and len(present) > 1:
             models = _classifiers(view(records), labels, int(rng.integers(2**31 - 1)))
@@ -70,20 +79,22 @@ class _View:
     column: int
     columns: tuple[Column, ...]
     classes: int
+    outcome: bool
     fill: np.ndarray
     centre: np.ndarray
     spread: np.ndarray
     chosen: np.ndarray
 
     @classmethod
-    def fit(cls, records: Records, labels: np.ndarray, column: int) -> _View:
+    def fit(cls, records: Records, labels: np.ndarray, column: int, outcome: bool) -> _View:
         d = len(records.columns)
         fill = np.zeros(d)
         for j in range(d):
             seen = records.X[:, j][np.isfinite(records.X[:, j])]
             fill[j] = float(np.median(seen)) if len(seen) else 0.0
         classes = len(records.classes)
-        view = cls(column, records.columns, classes, fill, np.zeros(0), np.ones(0), np.arange(0))
+        empty = np.zeros(0), np.ones(0), np.arange(0)
+        view = cls(column, records.columns, classes, outcome, fill, *empty)
         wide = view._wide(records)
         centre, spread = wide.mean(axis=0), wide.std(axis=0)
         order = np.argsort(-_explained(wide, labels), kind="stable")
@@ -100,7 +111,9 @@ class _View:
     def _wide(self, records: Records) -> np.ndarray:
         x = records.X.astype(np.float64)
         gaps = np.isnan(x)
-        parts = [np.eye(self.classes)[records.y] if self.classes else records.y[:, None]]
+        parts = []
+        if self.outcome:
+            parts = [np.eye(self.classes)[records.y] if self.classes else records.y[:, None]]
         numbers = self._others(("numeric", "binary"))
         parts.append(np.where(gaps, self.fill, x)[:, numbers])
         parts.append(gaps[:, self._others(("numeric", "binary", "category"))].astype(np.float64))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
@@ -25,6 +25,11 @@ PATIENTS = 20_000
 values, and so many are asked within minutes (docs/design/025-patients-of-tables.md)."""
 ASKED = 50_000
 """Records that the model is asked about in one call, so that memory stays flat."""
+OWN = 2_000
+"""Own records at most on which an attacker looks how a model's answers differ between values."""
+MOST_WEIGHT = 10.0
+"""Most that a log likelihood is multiplied with: of a model that hardly reads the column, nearly
+all of a difference is noise (docs/design/030-evasion-under-constraints.md)."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +39,17 @@ class Attribute(Attack):
     Every possible value is put into the record and the model asked each time; `posterior` names the
     value that makes the true outcome likeliest, weighed by how probable an imputer without the
     model finds it (Fredrikson et al. 2014, section 3.2; Jayaraman and Evans 2022, section 4, arXiv
-    2209.01292); `confidence` asks only the model: a value with which it is right, the surest one,
-    or the one with which it is least sure of being right in its wrong answer (CSMIA, Mehnaz et al.
-    2022, section 4.2). One series a sensitive column. Success: share of members whose value is
-    named; guess: the imputer alone on the same members; control: the same attack on non-members, so
-    that what any model of this disease would teach is not taken for a leak of the training records.
-    Of a patient with several records the attacker stands by the guess of the one on which the model
-    says most beyond the imputer (`told`): one of many guesses is right by chance. All records of up
-    to `patients` patients are asked about; those whose value is missing are left out. A numeric
-    column is cut into `bins` of equal width between its public bounds; without bounds it is left
+    2209.01292), with the outcome counted once and answers weighed by what is usual for this model
+    (see `Reader`); `confidence` asks only the model: a value with which it is right, the surest
+    one, or the one with which it is least sure of being right in its wrong answer (CSMIA, Mehnaz et
+    al. 2022, section 4.2). One series a sensitive column. Success: share of members whose value is
+    named; guess: the imputer alone, which knows the outcome, on the same members; control: the same
+    attack on non-members, so that what any model of this disease would teach is not taken for a
+    leak of the training records. Of a patient with several records the attacker stands by the guess
+    of the one on which the model says most beyond the imputer (`told`): one of many guesses is
+    right by chance. All records of up to `patients` patients are asked about; those whose value is
+    missing are left out. A numeric column is cut into `bins` of equal width between its public
+    bounds; without bounds it is left
     out. Where the outcome is a number, it is the likelier the nearer the prediction is, under a
     Laplace law with the model's usual error on the attacker's own records, as Fredrikson et al. did
     for doses.
@@ -79,11 +86,10 @@ class Attribute(Attack):
                 continue
             truth = code(column, tried.records.X[:, j], self.bins)
             known = split.reference.take(np.isfinite(split.reference.X[:, j]))
-            labels = code(column, known.X[:, j], self.bins)
-            prior = Imputer.fit(known, labels, len(values), j, rng)(tried.records)
-            named, sure = self._name(model, tried.records, j, values, prior, usual)
+            reader = Reader.fit(model, known, j, values, self.bins, usual, rng)
+            named, sure, guessed = reader.name(tried.records, self.rule)
             found[Setting("column", column.name)] = tried.trials(
-                named == truth, prior.argmax(axis=1) == truth, CONTROL, "surest", sure
+                named == truth, guessed == truth, CONTROL, "surest", sure
             )
         if not found:
             raise PrivauditError(
@@ -94,30 +100,113 @@ class Attribute(Attack):
             )
         return found
 
-    def _name(
-        self,
+
+@dataclass(frozen=True, eq=False)
+class Reader:
+    """How an attacker reads a model's answers about one column.
+
+    What is known without the model is an imputer's probability of each value v, with the outcome
+    (`guess`) or without it (`prior`). The model's likelihood of the outcome is multiplied with the
+    prior alone, else the outcome would count twice. Where the answers hold less of the outcome than
+    the imputers do, down to a model that ignores the column, the rest is taken from the guess:
+    log P(v) = (1 - held) log guess + held log prior + weight * log likelihood. held: the slope, in
+    [0, 1], of the model's log likelihoods on those of the imputers, guess / prior. weight: an
+    overfit model differs little between values, but surely in the right direction on the records
+    that it was trained on; the usual difference on records that it never saw counts as one nat.
+    Both are read off the attacker's own records, of which the model was trained on none.
+    """
+
+    model: Model
+    column: int
+    values: np.ndarray
+    guess: Imputer
+    prior: Imputer
+    held: float
+    weight: float
+    usual: float
+
+    @classmethod
+    def fit(
+        cls,
         model: Model,
-        records: Records,
+        known: Records,
         column: int,
         values: np.ndarray,
-        prior: np.ndarray,
+        bins: int,
         usual: float,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """(n,) the value named, and (n,) how much the model says beyond the imputer."""
-        named, sure = [], []
-        step = max(1, ASKED // len(values))
+        rng: np.random.Generator,
+    ) -> Reader:
+        """known: the attacker's own records, with a value in this column each."""
+        labels = code(known.columns[column], known.X[:, column], bins)
+        guess = Imputer.fit(known, labels, len(values), column, rng)
+        prior = Imputer.fit(known, labels, len(values), column, rng, outcome=False)
+        plain = cls(model, column, values, guess, prior, 0.0, 1.0, usual)
+        own = known.take(slice(0, OWN))
+        likely = _centred(np.concatenate([p.likely for p in plain.parts(own)]))
+        implied = _centred(np.log(guess(own)) - np.log(prior(own)))
+        size = float((implied**2).sum())
+        held = float(np.clip((implied * likely).sum() / size, 0.0, 1.0)) if size > TINY else 0.0
+        # Twice the mean deviation: the difference, where there are two values.
+        usually = float(np.median(2 * np.abs(likely).mean(axis=1)))
+        weight = float(np.clip(1 / max(usually, TINY), 1.0, MOST_WEIGHT))
+        return replace(plain, held=held, weight=weight)
+
+    def name(
+        self, records: Records, rule: Literal["posterior", "confidence"]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(n,) the value named, (n,) how much the model says beyond the guess, (n,) the guess."""
+        found = []
+        for part in self.parts(records):
+            guess = np.log(self.guess(part.records))
+            prior = np.log(self.prior(part.records))
+            base = (1 - self.held) * guess + self.held * prior
+            moved = base + self.weight * part.likely
+            named = (moved if rule == "posterior" else part.confidence).argmax(axis=1)
+            found.append((named, told(moved - guess, np.exp(guess)), guess.argmax(axis=1)))
+        named, sure, guessed = (np.concatenate(each) for each in zip(*found, strict=True))
+        return named, sure, guessed
+
+    def parts(self, records: Records) -> Iterator[Answers]:
+        """The model's answers to so many records at a time that memory stays flat."""
+        step = max(1, ASKED // len(self.values))
         for start in range(0, len(records), step):
-            part = slice(start, start + step)
-            own, expected = records.take(part), prior[part]
-            answers = ask(model, own, column, values)
-            if answers.ndim == 2:
-                named.append(decide_by_number(answers, own.y, expected, self.rule, usual))
-                likely = -np.abs(answers - own.y[:, None]) / usual
-            else:
-                named.append(decide(answers, own.y, expected, self.rule))
-                likely = np.log(np.maximum(answers[np.arange(len(own)), :, own.y], TINY))
-            sure.append(told(likely, expected))
-        return np.concatenate(named), np.concatenate(sure)
+            own = records.take(slice(start, start + step))
+            yield Answers(own, ask(self.model, own, self.column, self.values), self.usual)
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """A model's answers about records with every value in turn: (n, k, classes), or (n, k)."""
+
+    records: Records
+    answers: np.ndarray
+    usual: float
+
+    @property
+    def likely(self) -> np.ndarray:
+        """(n, k) log likelihood of what was recorded, by value."""
+        y = self.records.y
+        if self.answers.ndim == 2:
+            return np.asarray(-np.abs(self.answers - y[:, None]) / self.usual)
+        logs: np.ndarray = np.log(np.maximum(self.answers[np.arange(len(y)), :, y], TINY))
+        return logs
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """(n, k) whose largest is the value that the confidence alone names."""
+        y = self.records.y
+        if self.answers.ndim == 2:
+            return self.likely
+        top = self.answers.max(axis=2)
+        right = self.answers.argmax(axis=2) == y[:, None]
+        wrong = np.where(right.any(axis=1)[:, None], 0.0, -top)
+        result: np.ndarray = np.where(right, 1 + top, wrong)
+        return result
+
+
+def _centred(likely: np.ndarray) -> np.ndarray:
+    result: np.ndarray = likely - likely.mean(axis=1, keepdims=True)
+    return result
 
 
 def told(likely: np.ndarray, prior: np.ndarray) -> np.ndarray:
@@ -160,36 +249,6 @@ def ask(model: Model, records: Records, column: int, values: np.ndarray) -> np.n
     x[:, column] = np.tile(values, n)
     answers = ask_model(model, replace(many, X=x))
     return answers.reshape(n, k) if answers.ndim == 1 else answers.reshape(n, k, -1)
-
-
-def decide_by_number(
-    predicted: np.ndarray,
-    y: np.ndarray,
-    prior: np.ndarray,
-    rule: Literal["posterior", "confidence"],
-    usual: float,
-) -> np.ndarray:
-    """(n,) the value named, from predictions (n, k), recorded numbers (n,), and the imputer's
-    (n, k); usual: the model's usual error, in the outcome's unit."""
-    likely = -np.abs(predicted - y[:, None]) / usual
-    found: np.ndarray = (likely + (np.log(prior) if rule == "posterior" else 0.0)).argmax(axis=1)
-    return found
-
-
-def decide(
-    answers: np.ndarray, y: np.ndarray, prior: np.ndarray, rule: Literal["posterior", "confidence"]
-) -> np.ndarray:
-    """(n,) the value named, from answers (n, k, classes), outcomes and the imputer's (n, k)."""
-    n = len(y)
-    likely = answers[np.arange(n), :, y]
-    if rule == "posterior":
-        result: np.ndarray = (np.log(np.maximum(likely, TINY)) + np.log(prior)).argmax(axis=1)
-        return result
-    top = answers.max(axis=2)
-    right = answers.argmax(axis=2) == y[:, None]
-    surest = np.where(right, top, -1.0).argmax(axis=1)
-    guess: np.ndarray = np.where(right.any(axis=1), surest, top.argmin(axis=1))
-    return guess
 
 
 def _draw(pool: Records, column: int, most: int, rng: np.random.Generator) -> Records:

@@ -12,9 +12,10 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from privaudit.attacks._constraints import Box, broken, movable
+from privaudit.attacks._constraints import Cells, Scale, limits, movable
 from privaudit.attacks._options import check_whole
-from privaudit.contracts import Access, Attack, Fitted, Model, Target, Trials
+from privaudit.attacks.evasion._possible import Box, Point, possible
+from privaudit.contracts import Access, Attack, Fitted, Model, Ranked, Target, Trials
 from privaudit.errors import PrivauditError
 from privaudit.facts import Setting
 from privaudit.records import Records
@@ -30,11 +31,12 @@ Craft = Callable[[float], Records]
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """The records tried, and their changes as (n, size) arrays in standard deviations.
+    """The records tried, and what of them may change.
 
-    The first columns of a change are those of X that may move, then the hours of every channel
-    that may move, hour by hour. cut: for two classes the probability from which the model says
-    yes; None for more, where the likeliest class is the answer.
+    A direction is an (n, size) array in standard deviations: first the columns of X that may move,
+    then the hours of every channel that may move, hour by hour. spread, spread_series: 0 for what
+    does not move. cut: for two classes the probability from which the model says yes; None for
+    more, where the likeliest class is the answer.
     """
 
     model: Model
@@ -42,6 +44,7 @@ class Field:
     spread: np.ndarray
     spread_series: np.ndarray
     cut: float | None
+    scale: Scale
 
     @classmethod
     def of(cls, target: Target, records: int) -> Field:
@@ -63,7 +66,8 @@ class Field:
         reads_x, reads_series = _reads(model, sample, spread, spread_series)
         if reads_x or reads_series:
             spread, spread_series = spread * reads_x, spread_series * reads_series
-        field = cls(model, sample, spread, spread_series, _cut(model, reference))
+        scale = Scale.of(pool.columns, reference.X)
+        field = cls(model, sample, spread, spread_series, _cut(model, reference), scale)
         if not field.size:
             raise PrivauditError(
                 "no column that an attacker may change",
@@ -106,43 +110,75 @@ class Field:
             parts.append(series[:, :, self.channels].reshape(len(x), -1))
         return np.concatenate(parts, axis=1)
 
-    def scale(self) -> np.ndarray:
+    @cached_property
+    def scales(self) -> np.ndarray:
         """(size,): the standard deviation of each value that may change."""
         hours = np.tile(self.spread_series[self.channels], self.hours)
         return np.concatenate([self.spread[self.columns], hours])
 
+    @cached_property
+    def start(self) -> Point:
+        """The records as they are; no series where none of it may move."""
+        series = self.records.series if len(self.channels) else None
+        return Point(
+            self.records.X.astype(np.float64),
+            None if series is None else series.astype(np.float64),
+        )
+
+    @cached_property
+    def cells(self) -> Cells:
+        """Summaries of a variable that hang together."""
+        return Cells.of(self.records, self.spread, self.scale)
+
     def box(self, budget: float) -> Box:
-        return Box.of(self.records, self.spread, budget)
+        """The possible patients within so many standard deviations of the records."""
+        low, high = limits(self.records, self.spread, budget, self.scale)
+        was = self.start.series
+        if was is None:
+            return Box(self.start, Point(low, None), Point(high, None), self.cells)
+        bounds = [channel.bounds or (-np.inf, np.inf) for channel in self.records.channels]
+        least, most = np.array(bounds, dtype=np.float32).reshape(-1, 2).T
+        reach = budget * self.spread_series
+        lower = np.maximum(was - reach, np.minimum(was, least))
+        upper = np.minimum(was + reach, np.maximum(was, most))
+        return Box(self.start, Point(low, lower), Point(high, upper), self.cells)
 
-    def changed(self, change: np.ndarray, box: Box, rows: np.ndarray | None = None) -> Records:
-        """The possible records nearest to the records plus a change, as float32 like any other.
-
-        rows: only these records, where the change and the box are of these.
-        """
-        sample = self.records if rows is None else self.records.take(rows)
+    def slopes(self, direction: np.ndarray) -> Point:
+        """A direction in standard deviations, as slopes for values in their own units."""
         cut = len(self.columns)
-        x = sample.X.astype(np.float64)
-        x[:, self.columns] += change[:, :cut] * self.spread[self.columns]
-        x = box.project(x).astype(np.float32)
-        impossible = broken(x, box.places) & ~broken(sample.X, box.places)
-        for row, variable in np.argwhere(impossible):
-            places = box.places[variable]
+        x = np.zeros((len(direction), self.records.X.shape[1]))
+        x[:, self.columns] = direction[:, :cut] / self.spread[self.columns]
+        if self.records.series is None or not len(self.channels):
+            return Point(x, None)
+        series = np.zeros((len(direction), *self.records.series.shape[1:]))
+        hours = direction[:, cut:].reshape(len(direction), self.hours, len(self.channels))
+        series[:, :, self.channels] = hours / self.spread_series[self.channels]
+        return Point(x, series)
+
+    def possible(self, at: Point, rows: np.ndarray | None = None) -> Records:
+        """Records of these values, as float32 like any other, and each a possible patient.
+
+        rows: only these records, whose values are given. A variable that rounding left impossible
+        is as it was.
+        """
+        sample, cells = self.records, self.cells
+        if rows is not None:
+            sample, cells = sample.take(rows), cells.rows_of(rows, len(sample))
+        x = at.x.astype(np.float32)
+        lost = ~possible(cells, sample.X, x)
+        for row, places in zip(cells.rows[lost], cells.places[lost], strict=True):
             x[row, places[places >= 0]] = sample.X[row, places[places >= 0]]
-        if sample.series is None or not len(self.channels):
+        if at.series is None:
             return replace(sample, X=x)
-        moved = change[:, cut:].reshape(len(x), self.hours, len(self.channels))
-        was = sample.series[:, :, self.channels]
-        bounds = [sample.channels[c].bounds or (-np.inf, np.inf) for c in self.channels]
-        low, high = np.array(bounds, dtype=np.float32).T
-        scale = self.spread_series[self.channels].astype(np.float32)
-        now = was + moved.astype(np.float32) * scale
-        series = sample.series.copy()
-        series[:, :, self.channels] = np.clip(now, np.minimum(was, low), np.maximum(was, high))
-        return replace(sample, X=x, series=series)
+        return replace(sample, X=x, series=at.series.astype(np.float32))
+
+    def ask(self, records: Records) -> np.ndarray:
+        """(n, k): the model's answers."""
+        return np.asarray(self.model.predict_proba(records), dtype=np.float64)
 
     def misjudged(self, records: Records) -> np.ndarray:
         """(n,) bool: the model's decision differs from the outcome."""
-        return self.decide(np.asarray(self.model.predict_proba(records)), records.y)
+        return self.decide(self.ask(records), records.y)
 
     def decide(self, proba: np.ndarray, y: np.ndarray) -> np.ndarray:
         """(n,) bool: these answers are wrong for these outcomes."""
@@ -187,7 +223,10 @@ def _cut(model: Model, reference: Records) -> float | None:
     if len(reference.classes) != 2:
         return None
     p = np.asarray(model.predict_proba(reference))[:, 1]
-    return float(np.quantile(p, 1 - float((reference.y == 1).mean()), method="higher"))
+    cut = float(np.quantile(p, 1 - float((reference.y == 1).mean()), method="higher"))
+    # Of a model that is entirely sure of many: these, and not nobody.
+    below = p[p < cut]
+    return float(below.max()) if not (p > cut).any() and len(below) else cut
 
 
 @contextmanager
@@ -208,9 +247,9 @@ def one_thread() -> Iterator[None]:
 class Evasion(Attack):
     """Small changes of a patient's record that change the prediction, at each of `BUDGETS`.
 
-    Success: misjudged after the attack; control: after random noise that moves every value by the
-    whole budget up or down, through the same constraints; guess: before any change. records: how
-    many non-members are tried.
+    Success: misjudged after the attack; control: after random noise that moves every value up or
+    down as far as the budget and the other values of a possible patient allow; guess: before any
+    change. records: how many non-members are tried.
     """
 
     records: int = 300
@@ -237,15 +276,21 @@ class Evasion(Attack):
 def trials(field: Field, craft: Craft, rng: np.random.Generator) -> dict[Setting, Trials]:
     """Each budget's trials: misjudged after the attack, after noise, and before any change."""
     found = {}
-    guess = field.wrong.astype(float)
+    y, unchanged = field.records.y, field.ask(field.records)
+    guess = field.decide(unchanged, y).astype(float)
     with one_thread():
         for budget in BUDGETS:
-            box = field.box(budget)
-            attacked = field.misjudged(craft(budget))
+            attacked = field.ask(craft(budget))
             signs = rng.choice([-1.0, 1.0], size=field.present.shape)
-            shaken = field.misjudged(field.changed(budget * signs * field.present, box))
+            noise = field.box(budget).push(field.slopes(signs), field.start)
+            shaken = field.ask(field.possible(noise))
             patients = field.records.patient.copy()
             found[Setting("budget", budget, "sd")] = Trials(
-                attacked.astype(float), shaken.astype(float), guess, NOISE, patients
+                field.decide(attacked, y).astype(float),
+                field.decide(shaken, y).astype(float),
+                guess,
+                NOISE,
+                patients,
+                ranked=Ranked(y, attacked, shaken, unchanged),
             )
     return found

@@ -9,7 +9,7 @@ from privaudit.report import charts_curves
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Block, Chart, Prose, make_table
 from privaudit.report.reading import AUC, get_roc, get_stated, tpr_at
-from privaudit.report.series import Series, get_series
+from privaudit.report.series import Series, get_ranking, get_series
 from privaudit.report.wording import results_by_attack as words
 from privaudit.report.wording.knowledge import name_attack
 from privaudit.report.wording.metrics import name_setting
@@ -96,6 +96,42 @@ def draw_evasion(subject: Subject, attacks: list[Finding], number: int) -> list[
     return [Chart(title, svg, table)]
 
 
+def draw_ranking(subject: Subject, attacks: list[Finding], number: int) -> list[Block]:
+    """The AUROC by the size of the change, of each attack with random changes of that size."""
+    lines: list[charts_curves.Line] = []
+    lowest: list[tuple[float, str, float, Estimate, Estimate]] = []
+    for i, f in enumerate(attacks[:MAX_LINES]):
+        name = name_attack(f.attack)
+        found = [(size, e) for size, e in get_ranking(f) if all(p.value is not None for p in e)]
+        if len(found) < 2:
+            continue
+        for part, label, control in ((0, name, False), (1, words.name_random(name), True)):
+            points = [
+                (size, e[part].value or 0.0, e[part].low or 0.0, e[part].high or 0.0)
+                for size, e in found
+            ]
+            x, y, low, high = zip(*points, strict=True)
+            curve = Curve("budget", found[0][1][part].metric, x, y, low, high)
+            lines.append(charts_curves.Line(label, curve, i, control))
+        size, last = found[-1]
+        lowest.append((last[0].value or 0.0, name, size, last[0], last[1]))
+    if not lines:
+        return []
+    _, name, size, e, control_e = min(lowest, key=lambda entry: entry[0])
+    title = words.title_ranking(subject.name, name, words.name_size(size), e, control_e)
+    sizes = sorted({x for line in lines for x in line.curve.x})
+    table = make_table(
+        words.caption_ranking(subject.name),
+        (words.LARGEST_CHANGE, *(words.name_size(size) for size in sizes)),
+        [(line.name, *(_word_point(line.curve, size) for size in sizes)) for line in lines],
+        1,
+    )
+    svg = charts_curves.draw_evasion(
+        lines, f"chart-ranking-{number}", title, words.EVASION_X, words.RANKING_Y
+    )
+    return [Chart(title, svg, table)]
+
+
 def _make_curve(series: list[Series], of: str) -> Curve | None:
     """A rate by budget, with its intervals."""
     points = []
@@ -119,4 +155,4 @@ def _word_point(curve: Curve, x: float) -> str:
     return n.estimate_text(Estimate(curve.metric, curve.y[i], curve.low[i], curve.high[i]))
 
 
-__all__ = ["draw_evasion", "draw_roc"]
+__all__ = ["draw_evasion", "draw_ranking", "draw_roc"]

@@ -34,11 +34,12 @@ from privaudit.report.reading import (
     read_membership,
     tpr_at,
 )
-from privaudit.report.sections._attack_charts import draw_evasion, draw_roc
+from privaudit.report.sections._attack_charts import draw_evasion, draw_ranking, draw_roc
 from privaudit.report.series import (
     Series,
     get_all_series,
     get_other_estimates,
+    get_ranking,
     get_series,
     make_series,
     measure_gain,
@@ -198,7 +199,29 @@ def _build_trials(audit: Audit, head: str) -> list[Block]:
             for i in get_detailed(audit):
                 s = audit.subjects[i]
                 blocks += draw_evasion(s, get_findings(s, family), i + 1)
+            blocks += _build_ranking(audit, head)
+            for i in get_detailed(audit):
+                s = audit.subjects[i]
+                blocks += draw_ranking(s, get_findings(s, family), i + 1)
     return blocks
+
+
+def _build_ranking(audit: Audit, head: str) -> list[Block]:
+    """What changes of records do to the AUROC."""
+    tried = [(s, f, get_ranking(f)) for s in audit.subjects for f in get_findings(s, "evasion")]
+    rows: list[tuple[Text, ...]] = []
+    reasons: dict[str, None] = {}
+    for s, f, found in tried:
+        for size, numbers in found:
+            reasons |= {word_reason(e.refusal): None for e in numbers if e.refusal is not None}
+            cells: list[Text] = [n.cell_text(e) for e in numbers]
+            cells[-1] = embolden(n.cell_text(numbers[-1]), exceeds_chance(numbers[-1]))
+            rows.append((s.name, name_attack(f.attack), words.name_size(size), *cells))
+    if not rows:
+        return []
+    notes = [words.RANKING_NOTE, *(words.word_refusal(reason) for reason in list(reasons)[:1])]
+    columns = (head, *words.RANKING_COLUMNS)
+    return [make_table(words.RANKING_CAPTION, columns, rows, 3, notes)]
 
 
 def _build_attempts(family: str, head: str, attempts: list[Attempt]) -> Table:

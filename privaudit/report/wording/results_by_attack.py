@@ -64,10 +64,31 @@ EVASION_COLUMNS = ("Attack", "Largest change", "Wrong predictions", "Random chan
 UNCHANGED_COLUMNS = ("Without changes", "Difference from it")
 EVASION_NOTE = (
     "Changes are counted in standard deviations (sd) of each value. Values that a patient cannot "
-    "change, such as age, are left unchanged, and the result must still describe a possible "
-    "patient. Random changes are as large as those of the attack; only the difference is evidence "
-    "for the attack."
+    "change, such as age, codes, counts and gaps are left unchanged. The result must still "
+    "describe a possible patient, by these rules: every value stays in the range of its scale; "
+    "scores and other whole numbers change in whole steps; the first, last and mean value of a "
+    "variable lie between its least and greatest; one value is its own mean, two values are the "
+    "least and the greatest with their mean halfway, and the mean of n values lies at least an "
+    "n-th of the range inside it; a column that never exceeds another still does not. Not kept: "
+    "how different variables, or an hourly series and its summaries, depend on each other. Random "
+    "changes go as far as these rules and the budget allow, as the attack does; only the "
+    "difference is evidence for the attack."
 )
+RANKING_CAPTION = "How well the model still ranks changed records (AUROC)"
+RANKING_COLUMNS = (
+    "Attack",
+    "Largest change",
+    "Under attack",
+    "Random changes",
+    "Without changes",
+    "Lost to the attack",
+)
+RANKING_NOTE = (
+    "All records are changed at once, those with the outcome so that they look safer and the "
+    "others so that they look at risk. Lost to the attack: beyond random changes of the same "
+    "budget. The search by answers rests where a prediction is wrong, so it could take off more."
+)
+RANKING_Y = "AUROC"
 EVASION_X = "Largest change of a value (in standard deviations)"
 EVASION_Y = "Share of wrong predictions"
 UNCHANGED = "without changes"
@@ -134,6 +155,19 @@ def title_evasion(model: str, attack: str, size: str, e: Estimate, control: Esti
         f"{model}: with changes of at most {size} ({attack}), {n.value_text(e)} of predictions are "
         f"wrong{beside}."
     )
+
+
+def title_ranking(model: str, attack: str, size: str, e: Estimate, control: Estimate) -> str:
+    """The AUROC at the largest change tried."""
+    return (
+        f"{model}: with changes of at most {size} ({attack}), the AUROC is {n.value_text(e)}; with "
+        f"random changes, {n.value_text(control)}."
+    )
+
+
+def caption_ranking(model: str) -> str:
+    """The caption of the table beside the AUROC by the size of a change."""
+    return f"{model}: AUROC by the largest change of a value"
 
 
 def caption_evasion(model: str) -> str:

@@ -26,10 +26,14 @@ LEAST_HELD = 0.1
 part of those."""
 ENDS = 24
 """How many values may lie beyond the outermost value that both columns hold."""
-MOST_LINES = 150
+LEAST_ON_LINE = 30
+"""Values of a column of which a line is searched."""
+FILLING = 0.04
+"""Share of a stored column that one value may hold because it fills gaps."""
+MOST_LINES = 60
 """Pairs of columns of one file whose straight lines are searched."""
 PROBES = 32
-"""Rows that are tried first where a scaling is undone, of which four more than by chance must fit."""
+"""Rows tried first where a scaling is undone, of which four more than by chance must fit."""
 SURER = 0.4
 """By how much more of the values must lie on a line than by chance."""
 
@@ -116,8 +120,9 @@ def map_columns(
     if len(wide) < 1 or not stored:
         return []
     pairs = _find_equal(table, stored, known, wide)
-    pairs += _find_unscaled(table, arrays, stored, known, wide, pairs)
-    pairs += _find_lines(table, stored, known, wide, pairs, budget)
+    looks = _list_looks(stored, known, wide, _settled(pairs))
+    pairs += _find_unscaled(table, arrays, stored, known, len(wide), looks)
+    pairs += _find_lines(table, stored, known, pairs, looks, budget)
     pairs += _find_ranks(table, stored, known, wide)
     return pairs
 
@@ -211,66 +216,94 @@ def _agree(counts: np.ndarray, own: np.ndarray) -> float:
     return float(np.minimum(a / a.sum(), b / b.sum()).sum())
 
 
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What a stored column may be: column j of the records, its values turned into `image`; how far
+    the shapes of both lie apart."""
+
+    j: int
+    image: np.ndarray
+    far: float
+
+
+def _list_looks(
+    stored: dict[int, Values], known: Sequence[Values], wide: Sequence[int], done: set[int]
+) -> dict[int, list[Look]]:
+    """Of every stored column without its place, the columns whose quantiles are most alike up to a
+    straight line, and the one in the same place."""
+    todo = [c for c in stored if c not in done]
+    if not todo:
+        return {}
+    every = [(j, image) for j in wide for image in _images(known[j])]
+    forms = np.stack([_form(known[j].look(image)) for j, image in every])
+    found: dict[int, list[Look]] = {}
+    for c in todo:
+        form = _form(_drop_filling(stored[c]))
+        far = np.minimum(np.abs(form - forms).max(axis=1), np.abs(form + forms[:, ::-1]).max(axis=1))
+        place = list(stored).index(c)
+        own = [i for i, (j, _) in enumerate(every) if place < len(wide) and j == wide[place]][:1]
+        chosen = dict.fromkeys([*np.argsort(far, kind="stable")[:6].tolist(), *own])
+        found[c] = [Look(*every[i], float(far[i])) for i in chosen]
+    return found
+
+
 def _find_unscaled(
     table: Table,
     arrays: Sequence[np.ndarray],
     stored: dict[int, Values],
     known: Sequence[Values],
-    wide: Sequence[int],
-    pairs: Sequence[Pair],
+    likely: int,
+    looks: dict[int, list[Look]],
 ) -> list[Pair]:
     """Columns that a scaler's own numbers turn back."""
-    done = _settled(pairs)
-    todo = [c for c in stored if c not in done]
-    if not todo:
+    if not looks:
         return []
-    shaped = [(j, image) for j in wide for image in _images(known[j])]
     rows = np.linspace(0, len(table.cells) - 1, PROBES).round().astype(int)
-    able: dict[int, list[tuple[float, int, int, float, float]]] = {}
-    for start, factors, offsets in list_scalings(arrays, table.cells.shape[1]):
-        own = [c for c in todo if start <= c < start + factors.shape[1]]
-        if not own:
-            continue
-        f, o = factors[:, [c - start for c in own]], offsets[:, [c - start for c in own]]
-        few = table.cells[np.ix_(rows, own)]
-        probes = few[None] * f[:, None] + o[:, None]
-        seen = np.isfinite(probes)
-        asked = np.where(seen, probes, 0.0)
-        span = np.abs(asked).max(axis=1) + np.abs(o)
-        offs = np.maximum(3 * table.rounded[own], 1e-9) * span + 1e-12
-        wanted = np.broadcast_to(offs[:, None], probes.shape).ravel()
-        there = np.maximum(1, seen.sum(axis=1))
-        for i, (_, image) in enumerate(shaped):
-            inside = _is_near(asked.ravel(), image, wanted).reshape(probes.shape) & seen
-            hit = inside.sum(axis=1) / there
-            dense = 2 * offs * len(image) / (float(np.ptp(image)) or 1.0)
-            for b, k in zip(*np.nonzero(hit >= dense + 4 / PROBES), strict=True):
-                line = float(f[b, k]), float(o[b, k])
-                able.setdefault(own[k], []).append((float(hit[b, k]), i, int(b), *line))
+    able: dict[int, list[tuple[float, Look, float, float]]] = {}
+    for start, factors, offsets in list_scalings(arrays, table.cells.shape[1], likely):
+        for c in range(start, start + factors.shape[1]):
+            if c not in looks:
+                continue
+            f, o = factors[:, c - start], offsets[:, c - start]
+            few = table.cells[rows, c]
+            few = few[np.isfinite(few)]
+            if not len(few):
+                continue
+            probes = few[None] * f[:, None] + o[:, None]
+            span = np.abs(probes).max(axis=1) + np.abs(o)
+            off = max(3 * table.rounded[c], 1e-9) * span + 1e-12
+            for look in looks[c]:
+                near = _is_near(probes.ravel(), look.image, np.repeat(off, len(few)))
+                hit = near.reshape(probes.shape).mean(axis=1)
+                dense = 2 * off * len(look.image) / (float(np.ptp(look.image)) or 1.0)
+                able.setdefault(c, []).extend(
+                    (float(hit[b]), look, float(f[b]), float(o[b]))
+                    for b in np.flatnonzero(hit >= dense + 4 / PROBES)
+                )
     found = []
     for c, every in able.items():
         best: Pair | None = None
-        for _, i, _, factor, offset in sorted(every, key=lambda one: -one[0])[:8]:
-            j, image = shaped[i]
-            pair = _read_line(table, c, j, image, known[j], factor, offset)
+        for _, look, factor, offset in sorted(every, key=lambda one: -one[0])[:8]:
+            own = known[look.j]
+            pair = _read_line(table, c, look.j, look.image, own, factor, offset)
             if pair is not None and (best is None or pair.score > best.score):
                 best = pair
         found += [] if best is None else [best]
     for start, back in read_ladders(table, arrays):
         for c in range(start, start + back.shape[1]):
-            if c in stored and c not in done:
-                found += _find_on_ladder(table, c, back[:, c - start], known, wide)
+            if c in looks:
+                found += _find_on_ladder(table, c, back[:, c - start], known)
     return found
 
 
 def _find_on_ladder(
-    table: Table, c: int, back: np.ndarray, known: Sequence[Values], wide: Sequence[int]
+    table: Table, c: int, back: np.ndarray, known: Sequence[Values]
 ) -> list[Pair]:
-    values = Values.of(back)
-    asked = values.sample()
+    asked = Values.of(back).sample()
     best: Pair | None = None
-    for j in wide:
-        own = known[j]
+    for j, own in enumerate(known):
+        if not own.is_wide:
+            continue
         span = float(np.ptp(own.distinct))
         off = max(1e-7, 3 * table.rounded[c]) * span
         if _is_near(asked, own.distinct, off).mean() >= LEAST_HELD:
@@ -306,36 +339,43 @@ def _find_lines(
     table: Table,
     stored: dict[int, Values],
     known: Sequence[Values],
-    wide: Sequence[int],
     pairs: Sequence[Pair],
+    looks: dict[int, list[Look]],
     budget: Budget,
 ) -> list[Pair]:
     """Columns that a straight line turns into a known column, or into its logarithm or root."""
     done = _settled(pairs)
-    able = []
-    looks = [(j, known[j], image) for j in wide for image in _images(known[j])]
-    forms = [_form(own.look(image)) for _, own, image in looks]
-    for place, (c, values) in enumerate(stored.items()):
-        if c in done or len(values.distinct) < 30:
-            continue
-        form = _form(values.look(values.distinct))
-        far = [min(np.abs(form - one).max(), np.abs(form + one[::-1]).max()) for one in forms]
-        order = sorted(range(len(looks)), key=lambda i: far[i])[:4]
-        order += [i for i, (j, _, _) in enumerate(looks) if wide.index(j) == place][:1]
-        able += [(far[i], c, i) for i in dict.fromkeys(order)]
+    able = [
+        (look.far, c, k)
+        for c, own in looks.items()
+        for k, look in enumerate(own)
+        if c not in done and len(stored[c].distinct) >= LEAST_ON_LINE
+    ]
     found: list[Pair] = []
-    for _, c, i in sorted(able):
+    for _, c, k in sorted(able):
         if budget.left <= 0:
             break
         if any(pair.c == c and pair.score > 0.9 for pair in found):
             continue
         budget.left -= 1
-        j, own, image = looks[i]
-        line = _find_line(stored[c].distinct, stored[c].counts, image, own.counts, table.rounded[c])
+        look, values = looks[c][k], stored[c]
+        own = known[look.j]
+        line = _find_line(
+            values.distinct, values.counts, look.image, own.counts, table.rounded[c]
+        )
         if line is not None:
-            pair = _read_line(table, c, j, image, own, *line)
+            pair = _read_line(table, c, look.j, look.image, own, *line)
             found += [] if pair is None else [pair]
     return found
+
+
+def _drop_filling(values: Values) -> np.ndarray:
+    """(9,) quantiles without the value that stands most often, if it may be what fills gaps."""
+    top = int(values.counts.argmax())
+    kept = values.counts.copy()
+    if kept[top] > FILLING * kept.sum():
+        kept[top] = 0
+    return Values(values.distinct, kept).look(values.distinct)
 
 
 def _form(look: np.ndarray) -> np.ndarray:

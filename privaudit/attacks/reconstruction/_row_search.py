@@ -128,9 +128,7 @@ def _unite(every: list[Found], learn: np.ndarray, m: int) -> tuple[np.ndarray, n
     """Who is found by the reading that tells most, and by each further one that tells more."""
     inside, outside = np.zeros(len(learn), dtype=bool), np.zeros(m, dtype=bool)
     gain = 0.0
-    ordered = sorted(
-        every, key=lambda one: -_gain(one.inside >= 0, one.outside >= 0, learn)
-    )
+    ordered = sorted(every, key=lambda one: -_gain(one.inside >= 0, one.outside >= 0, learn))
     for one in ordered:
         both = inside | (one.inside >= 0), outside | (one.outside >= 0)
         further = _gain(*both, learn)
@@ -149,7 +147,11 @@ def _readings(
         if len(chosen) >= 2 and key not in made:
             made.append(key)
             yield Reading.of(chosen)
-    if not made and len(table.cells) >= LEAST_LEARNT and table.cells.shape[1] * len(known) <= NARROW:
+    if (
+        not made
+        and len(table.cells) >= LEAST_LEARNT
+        and table.cells.shape[1] * len(known) <= NARROW
+    ):
         narrow = [*_level_pairs(table, known), *pairs]
         for chosen in (_by_score(narrow), _in_order(narrow)):
             key = frozenset((pair.c, pair.j) for pair in chosen)
@@ -274,11 +276,11 @@ def _level_pairs(table: Table, known: Sequence[Values]) -> list[Pair]:
     found = []
     for c, column in columns:
         values = Values.of(column)
-        if not 2 <= len(values.distinct) <= LEVELS:
+        if not 2 <= len(values.distinct) <= min(LEVELS, len(column) // 4):
             continue
         able = []
         for j, own in enumerate(known):
-            if not 2 <= len(own.distinct):
+            if not 1 < len(own.distinct) <= LEVELS:
                 continue
             for names in _name_levels(values, own):
                 place = {v: i for i, v in enumerate(values.distinct.tolist())}
@@ -290,7 +292,9 @@ def _level_pairs(table: Table, known: Sequence[Values]) -> list[Pair]:
                     continue
                 a, b = counts / counts.sum(), own.counts / own.counts.sum()
                 able.append((float(np.minimum(a, b).sum()), j, names))
-        for score, j, names in sorted(able, key=lambda one: (-round(one[0], 2), abs(one[1] - c)))[:6]:
+        for score, j, names in sorted(able, key=lambda one: (-round(one[0], 2), abs(one[1] - c)))[
+            :6
+        ]:
             decoded = np.full(len(column), np.nan)
             there = np.isfinite(column)
             decoded[there] = names[np.searchsorted(values.distinct, column[there])]

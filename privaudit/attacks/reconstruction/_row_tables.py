@@ -17,8 +17,8 @@ CELLS = 10**8
 """Most cells of a table that is put together of short arrays."""
 MOST_FOLDED = 60
 """Flat arrays that are folded, the longest first."""
-MOST_INVERSES = 5000
-"""Ways of undoing a scaling that are tried for one table."""
+MOST_INVERSES = 20_000
+"""Columns that are turned back in ways that are tried for one table."""
 MOST_VECTORS = 8
 """Arrays of one length that may be a scaler's."""
 MOST_PLACES = 20
@@ -170,19 +170,21 @@ def _rounding(part: np.ndarray, column: np.ndarray) -> float:
 
 
 def list_scalings(
-    arrays: Sequence[np.ndarray], width: int
+    arrays: Sequence[np.ndarray], width: int, likely: int
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """(first column, (b, k) factors, (b, k) offsets): how a scaler's own numbers in the same file
-    may turn k columns back, of every two arrays of one length up to the table's width."""
+    may turn k columns back, of every two arrays of one length up to the table's width, those of
+    about `likely` columns first."""
     vectors: dict[int, list[np.ndarray]] = {}
     for array in arrays:
         flat = array.ravel()
-        if array.dtype.kind == "f" and 1 < flat.size <= width and flat.size == max(array.shape):
+        most = min(width, 3 * likely + 20)
+        if array.dtype.kind == "f" and 1 < flat.size <= most and flat.size == max(array.shape):
             own = vectors.setdefault(flat.size, [])
             if np.isfinite(flat).all() and not any(np.array_equal(flat, one) for one in own):
                 own.append(flat.astype(np.float64))
     made = 0
-    for size, own in sorted(vectors.items(), reverse=True):
+    for size, own in sorted(vectors.items(), key=lambda one: (abs(one[0] - likely), one[0])):
         own = own[:MOST_VECTORS]
         factors, offsets = [], []
         for step in (np.ones(size), *own):
@@ -192,16 +194,14 @@ def list_scalings(
                 if not (step == 0).any():
                     factors.append(1 / step)
                     offsets.append(-shift / step)
-        for start in range(width - size + 1):
-            made += len(factors)
+        for start in range(min(width - size + 1, MOST_PLACES)):
+            made += len(factors) * size
             if made > MOST_INVERSES:
                 return
             yield start, np.stack(factors), np.stack(offsets)
 
 
-def read_ladders(
-    table: Table, arrays: Sequence[np.ndarray]
-) -> Iterator[tuple[int, np.ndarray]]:
+def read_ladders(table: Table, arrays: Sequence[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
     """(first column, (r, k) float64) as columns of quantiles in the same file turn it back."""
     w = table.cells.shape[1]
     for array in arrays:
@@ -221,9 +221,7 @@ def _read_ladder(part: np.ndarray, ladder: np.ndarray) -> Iterator[np.ndarray]:
     at = np.linspace(0, 1, len(ladder))
     for shares in (part, ndtr(part)):
         known = np.where(np.isfinite(shares), shares, 0.0).clip(0, 1)
-        columns = [
-            np.interp(own, at, steps) for own, steps in zip(known.T, ladder.T, strict=True)
-        ]
+        columns = [np.interp(own, at, steps) for own, steps in zip(known.T, ladder.T, strict=True)]
         back = np.stack(columns, axis=1)
         back[~np.isfinite(part)] = np.nan
         yield back

@@ -110,8 +110,9 @@ class StoredRecords(Attack):
         cells = [np.concatenate([c.numbers, c.codes], axis=1) for c in (mine, theirs)]
         away = np.isin(others.patient, _half(others.patient, rng))
         present, absent = find_rows(content.arrays, cells[0], half, cells[1])
-        # The same search made of the others' values: what a reading of any values finds by chance.
-        absent = np.maximum(absent, find_rows(content.arrays, cells[1], away, cells[0])[0])
+        if present.any():
+            # The same search made of the others' values: what a reading of any finds by chance.
+            absent = np.maximum(absent, find_rows(content.arrays, cells[1], away, cells[0])[0])
         rare, common = (
             find_rare(content.arrays, content.words, pool, names).astype(np.float64)
             for pool in (members, others)

@@ -58,14 +58,15 @@ class Content:
     blobs: list[bytes] = field(default_factory=list)
     scalars: list[float] = field(default_factory=list)
 
-    def name(self, text: str) -> None:
-        """Take a text that no array is made of."""
-        self.unread += len(text)
+    def take(self, text: str | bytes) -> None:
+        """Take a text that no array is made of, each once: forests name their settings anew."""
+        if isinstance(text, bytes):
+            text = text.decode("utf-8", "replace")
         if len(text) > LONG:
-            self.packed += len(text)
             self.blobs.append(text.encode("utf-8", "surrogatepass"))
-        elif len(text) <= LETTERS:
+        elif text not in self.words:
             self.words.add(text)
+            self.unread += len(text)
 
     def weigh(self, size: int) -> None:
         """Count this many bytes; refuse a file that holds too many."""
@@ -82,6 +83,7 @@ def read_pickle(content: bytes, storages: Mapping[str, bytes]) -> Content:
         # Files of older kinds are several pickles one after another.
         at = stream.tell()
         if at and content[at : at + 1] != b"\x80":
+            found.packed += len(content) - at
             break
         _collect(Walk(stream).run(), storages, found)
     return found
@@ -118,10 +120,9 @@ def _collect(root: Any, storages: Mapping[str, bytes], found: Content) -> None:
             if isinstance(part, str | bytes | bytearray):
                 text = part if isinstance(part, str) else bytes(part)
                 if text not in texts:
-                    # Each estimator of a forest names its settings anew.
                     texts.add(text)
                     if isinstance(text, str):
-                        found.name(text)
+                        found.take(text)
                     else:
                         found.blobs.append(text)
             if isinstance(part, Made | Pairs | list | tuple | np.ndarray) and id(part) not in seen:

@@ -82,7 +82,8 @@ class Values:
 class Pair:
     """A stored column read as a column of the records.
 
-    c, j: which; decoded: (r,) the record's value that a stored one stands for, NaN for none; off:
+    c, j: which; decoded: (r,) the record's value that a stored one stands for, inf for
+    none, NaN for a gap; off:
     how far a value may be off; score: how well both columns' values agree, from 0 to 1; covered:
     share of the stored values that have a place, or of the records' values, whichever is more.
     """
@@ -198,7 +199,7 @@ def _read(
     if taken < max(IDENTIFYING, len(np.unique(back[there[near]])) // 2):
         # What turns many values into one tells nothing.
         return None
-    decoded = np.full(len(back), np.nan)
+    decoded = np.where(np.isfinite(back), np.inf, np.nan)
     decoded[there[near]] = own.distinct[at[near]]
     counts = np.bincount(at[near], minlength=len(image)).astype(float)
     span = float(own.distinct[-1] - own.distinct[0])
@@ -451,7 +452,7 @@ def _find_ranks(
                     if share < 0.9:
                         continue
                     there = np.isin(table.cells[:, c], distinct)
-                    decoded = np.full(len(table.cells), np.nan)
+                    decoded = np.where(np.isfinite(table.cells[:, c]), np.inf, np.nan)
                     place = np.searchsorted(distinct, table.cells[there, c])
                     decoded[there] = (own.distinct[::-1] if turned else own.distinct)[place]
                     # Without ties every column fits every other, so that order has to tell.

@@ -198,11 +198,13 @@ def _in_order(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def _find_near(decoded: np.ndarray, asked: np.ndarray, off: np.ndarray) -> np.ndarray:
-    """(n,) the row of which at least `AGREE` of the measured cells are a record's; at least two of
-    them, and as many as half of the columns, must be measured."""
+    """(n,) the row of which at least `AGREE` of the cells are a record's, of two cells and more; half
+    of the columns must be measured."""
     seen = np.isfinite(asked)
-    count = seen.sum(axis=1)
-    able = count >= max(2, (decoded.shape[1] + 1) // 2)
+    # A gap is a value to match where gaps are stored, and says nothing where they were filled.
+    gap = np.isnan(asked) & np.isnan(decoded).any(axis=0)
+    count = (seen | gap).sum(axis=1)
+    able = (count >= 2) & (seen.sum(axis=1) >= (decoded.shape[1] + 1) // 2)
     found = np.full(len(asked), -1)
     codes, own = zip(
         *(_code(decoded[:, k], asked[:, k], off[k]) for k in range(len(off))), strict=True
@@ -233,7 +235,8 @@ def _find_near(decoded: np.ndarray, asked: np.ndarray, off: np.ndarray) -> np.nd
                 row, record = rows[low[part] + t], pending[part]
                 with np.errstate(invalid="ignore"):
                     same = np.abs(decoded[row] - asked[record]) <= off
-                right = (same & seen[record]).sum(axis=1)
+                same |= np.isnan(decoded[row]) & gap[record]
+                right = same.sum(axis=1)
                 hit = (right >= AGREE * count[record]) & (right >= 2)
                 found[record[hit]] = row[hit]
     return found

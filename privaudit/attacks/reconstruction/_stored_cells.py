@@ -7,23 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from privaudit.attacks.reconstruction._row_tables import WIDEST, name_one_hot
 from privaudit.inputs.artefacts.pickled_arrays import Content
 from privaudit.records import Records
 
-WIDEST = 4096
-"""Columns of one array that are looked at."""
 CODES = 1000
 """Most different values of an array that may be codes of levels."""
 SCREEN = 2000
 """Records on which arrays are tried first."""
 CLOSE = 1e-3
 """Numbers are given back if they are right to this share of a standard deviation."""
-CELLS = 10**8
-"""Most cells of a table that is put together of short arrays."""
-IDENTIFYING = 20
-"""Different values that a column needs to tell records apart."""
-ALIKE = 0.5
-"""How far a longer stored column must agree on how often values occur; chance is below."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +56,7 @@ def code_vectors(content: Content, n: int) -> np.ndarray:
         columns = [np.unique(column, return_inverse=True) for column in array.T]
         found += [code for values, code in columns if 2 <= len(values) <= min(CODES, n // 2)]
         if array.dtype.kind != "U":
-            found += _one_hot(array)
+            found += [code for _, code in name_one_hot(array)]
     return _once(found, n)
 
 
@@ -95,27 +88,6 @@ def _along(content: Content, n: int) -> list[np.ndarray]:
     return found
 
 
-def _one_hot(array: np.ndarray) -> list[np.ndarray]:
-    """Codes of runs of columns of which one is 1 in each row and the others 0."""
-    with np.errstate(invalid="ignore"):
-        binary = ((array == 0) | (array == 1)).all(axis=0)
-    found, start = [], 0
-    while start < len(binary):
-        total = np.zeros(len(array))
-        for end in range(start, len(binary)):
-            if not binary[end]:
-                break
-            total += array[:, end]
-            if total.max() > 1:
-                break
-            if end > start and (total == 1).all():
-                found.append(array[:, start : end + 1].argmax(axis=1))
-                start = end
-                break
-        start += 1
-    return found
-
-
 @dataclass(frozen=True, eq=False)
 class Read:
     """What is read of each cell of each record: (n, d) float64, and how far off it may be, (d,)."""
@@ -140,6 +112,7 @@ def recovered(
     and the other way round; where none does better than the most frequent value, that is taken.
     """
     n, d = cells.shape
+    mixed = _mix(cells, stored, half) if scaled else None
     read = np.empty((n, d))
     usual = np.empty((n, d))
     off = np.zeros(d)
@@ -160,7 +133,33 @@ def recovered(
             which, rate = best_array(stored, column, few, off[j])
             if which >= 0 and rate > floor + 0.01:
                 read[try_, j] = _decode(stored[which], column, learn, try_, scaled, best)
+            if mixed is not None:
+                own = float((np.abs(mixed[few, j] - column[few]) <= off[j]).mean())
+                if own > max(rate, floor + 0.01):
+                    read[try_, j] = mixed[try_, j]
     return Read(read, off), Read(usual, off)
+
+
+def _mix(cells: np.ndarray, stored: np.ndarray, half: np.ndarray) -> np.ndarray | None:
+    """(n, d) what straight mixes of all stored arrays give of each cell, as turned axes do: fitted
+    on records of the other half, gaps as that half's means; None where arrays are too many."""
+    n, d = cells.shape
+    v = len(stored)
+    if not 2 <= v <= min(WIDEST, n // 8):
+        return None
+    given = np.nan_to_num(stored.T, nan=0.0, posinf=0.0, neginf=0.0)
+    given = np.concatenate([given, np.ones((n, 1))], axis=1)
+    found = np.empty((n, d))
+    for side in (half, ~half):
+        rows = np.flatnonzero(side)[: max(SCREEN, 4 * v)]
+        own = cells[rows]
+        seen = np.isfinite(own)
+        mean = np.where(seen, own, 0.0).sum(axis=0) / np.maximum(1, seen.sum(axis=0))
+        filled = np.where(seen, own, mean)
+        whole = seen.all(axis=1)
+        use = whole if whole.sum() > 2 * v else np.ones(len(rows), dtype=bool)
+        found[~side] = given[~side] @ np.linalg.lstsq(given[rows[use]], filled[use], rcond=None)[0]
+    return found
 
 
 def _mode(values: np.ndarray) -> float:
@@ -236,132 +235,4 @@ def _decode(
     return guess
 
 
-def stored_rows(content: Content, members: Cells, others: Cells) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) and (m,) float64, 1 where all identifying cells of a record are in one stored row.
-
-    A stored column stands for the column of the records whose values it holds as often
-    (`_aligned`), of numbers or of codes as they are or up to a change of scale (`_unscale`); a
-    column of few values stands for none. At least two must.
-    """
-    sides = (members, others)
-    inside, outside = (np.concatenate([side.numbers, side.codes], axis=1) for side in sides)
-    present, absent = np.zeros(len(inside)), np.zeros(len(outside))
-    known = {}
-    for j, column in enumerate(inside.T):
-        values = _Values.of(column)
-        if len(values.distinct) >= IDENTIFYING:
-            known[j] = values
-    for array in (*content.arrays, *_stack(content)):
-        if array.ndim != 2 or array.dtype.kind not in "iuf" or min(array.shape) < 2:
-            continue
-        for table in (array, array.T):
-            if table.shape[1] > WIDEST or len(table) < 2:
-                continue
-            table = _unscale(table, known)
-            pairs = _aligned(table.astype(np.float32), known)
-            if len(pairs) < 2:
-                continue
-            ours, theirs = [p[0] for p in pairs], [p[1] for p in pairs]
-            rows = {_key(row) for row in table[:, theirs].astype(np.float32)}
-            for cells, out in ((inside, present), (outside, absent)):
-                narrow = cells[:, ours].astype(np.float32)
-                found = np.array([_key(row) in rows for row in narrow], dtype=bool)
-                out[found & np.isfinite(narrow).any(axis=1)] = 1.0
-    return present, absent
-
-
-def _stack(content: Content) -> list[np.ndarray]:
-    """Short arrays of one length, as the rows of a table: how lists and mappings of rows are
-    stored; and arrays of one entry a row, as its columns."""
-    found: dict[int, list[np.ndarray]] = {}
-    for array in content.arrays:
-        if array.ndim == 1 and len(array) > 1 and array.dtype.kind in "iuf":
-            found.setdefault(len(array), []).append(array.astype(np.float64))
-    return [
-        np.stack(parts)
-        for width, parts in found.items()
-        if len(parts) > 1 and max(width, len(parts)) >= IDENTIFYING and len(parts) * width <= CELLS
-    ]
-
-
-def _unscale(table: np.ndarray, known: dict[int, _Values]) -> np.ndarray:
-    """(n, d) float64: columns that are a rising straight line of a known column, value for value,
-    as that column's values; the others as they are.
-
-    A scaler before the model stores rows so: they hold as many different values as the records,
-    each as often.
-    """
-    plain = table.astype(np.float64)
-    for c in range(plain.shape[1]):
-        there = np.isfinite(plain[:, c])
-        distinct, place, counts = np.unique(
-            plain[there, c], return_inverse=True, return_counts=True
-        )
-        for own in known.values():
-            values = own.distinct.astype(np.float64)
-            if len(values) != len(distinct) or (counts != own.counts).mean() > 1 - ALIKE:
-                continue
-            slope = (values[-1] - values[0]) / (distinct[-1] - distinct[0])
-            line = values[0] + slope * (distinct - distinct[0])
-            if np.abs(line - values).max() <= CLOSE * values.std():
-                plain[there, c] = values[place]
-                break
-    return plain
-
-
-def _key(row: np.ndarray) -> bytes:
-    return np.where(np.isnan(row), np.float32(np.inf), row + np.float32(0.0)).tobytes()
-
-
-@dataclass(frozen=True, eq=False)
-class _Values:
-    """The different values of a column, float32 in order, and how often each occurs."""
-
-    distinct: np.ndarray
-    counts: np.ndarray
-
-    @classmethod
-    def of(cls, column: np.ndarray) -> _Values:
-        narrow = column[np.isfinite(column)].astype(np.float32)
-        return cls(*np.unique(narrow, return_counts=True))
-
-    def alike(self, other: _Values) -> float:
-        """How far both agree on how often each of their common values occurs, from 0 to 1."""
-        _, one, two = np.intersect1d(
-            self.distinct, other.distinct, assume_unique=True, return_indices=True
-        )
-        if not len(one):
-            return 0.0
-        a, b = self.counts[one], other.counts[two]
-        return float(np.minimum(a / a.sum(), b / b.sum()).sum())
-
-
-def _aligned(table: np.ndarray, known: dict[int, _Values]) -> list[tuple[int, int]]:
-    """(column of the records, stored column) pairs, the closest fits first come.
-
-    A column fits another if it holds all its values, either way round: a file may hold a part of
-    the records, and an audit may read a part of those the file was made from, where the values
-    must occur as often too.
-    """
-    fits = []
-    for c in range(table.shape[1]):
-        values = _Values.of(table[:, c])
-        if len(values.distinct) < IDENTIFYING:
-            continue
-        for j, own in known.items():
-            part = _within(values.distinct, own.distinct)
-            if not part and not _within(own.distinct, values.distinct):
-                continue
-            alike = values.alike(own)
-            if part or alike >= ALIKE:
-                fits.append((alike, j, c))
-    pairs: list[tuple[int, int]] = []
-    for _, j, c in sorted(fits, key=lambda fit: (-fit[0], abs(fit[1] - fit[2]))):
-        if all(j != one and c != other for one, other in pairs):
-            pairs.append((j, c))
-    return pairs
-
-
-def _within(part: np.ndarray, other: np.ndarray) -> bool:
-    """Whether all of these values are among those; a few are tried first."""
-    return bool(np.isin(part[:50], other).all() and np.isin(part, other).all())
+__all__ = ["Cells", "Read", "code_vectors", "number_vectors", "recovered"]

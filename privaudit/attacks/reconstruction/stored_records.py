@@ -10,12 +10,13 @@ import numpy as np
 
 from privaudit.attacks._options import check_whole
 from privaudit.attacks._pools import PATIENTS, draw_rows
+from privaudit.attacks.reconstruction._rare_values import find_rare
+from privaudit.attacks.reconstruction._row_search import find_rows
 from privaudit.attacks.reconstruction._stored_cells import (
     Cells,
     code_vectors,
     number_vectors,
     recovered,
-    stored_rows,
 )
 from privaudit.contracts import Access, Attack, Fitted, Target, Trials
 from privaudit.errors import PrivauditError
@@ -25,10 +26,12 @@ from privaudit.records import OutcomeKind
 
 UNREAD = 10_000
 """Bytes of a file that may stay unread: names and settings."""
-LEAST_FOLDED = 20
-"""Records that one row of cells holds at least."""
-GAIN = 0.02
-"""Less than this above a guess is no find."""
+PACKED = 256
+"""Bytes of it that may be raw, or one long text: keys and random states."""
+GAIN = 0.5
+"""A file of which less than this is given back may hold more where nobody looked."""
+ANY_ORDER = Setting("variant", "complete records, in any order")
+RARE = Setting("variant", "values held by fewer than 10 patients")
 
 IN_ORDER = "the same stored values, compared with patients who were not trained on"
 AS_SET = "the same search for patients who were not trained on"
@@ -47,13 +50,18 @@ class StoredRecords(Attack):
     as codes (that is how the ctgan package, 0.12.1, gives back every discrete cell of its training
     data), and so do one-hot columns. Numbers count up to a change of scale, to 0.1 % of a standard
     deviation. A cell that no array gives back is guessed as its column's most frequent value.
-    "complete records, in any order": the share of records all of whose identifying cells are in
-    one stored row, unscaled, numbers and codes of `_stored_cells.IDENTIFYING` values and more;
-    found too where the audit reads a part of the records.
-    Guess: the most frequent value of each column throughout; control: on non-members. A patient is
-    given back as far as the record of which most is; all records of up to `patients` patients. That
-    a fitted model's file may hold training data: Song et al. 2017, Machine Learning Models that
-    Remember Too Much (arXiv 1709.07886).
+    "complete records, in any order": the share of patients of whom one stored row holds at least
+    `_row_search.AGREE` of the measured identifying cells, two of them and half of the columns being
+    measured. Rows and columns may stand in any order, be a part of the records, and each column may
+    have been changed by a straight line, a logarithm or root before it, by quantiles that the same
+    file holds, or, where the file holds all records, by anything that keeps or turns its order.
+    Control: the same search for non-members, and the same search made of their values.
+    "values held by fewer than 10 patients": the share of patients of whom the file holds such a
+    value: the least or greatest of a number, a level's name; control: the same among non-members.
+    Guess, of the first two: the most frequent value of each column throughout; control: on
+    non-members. A patient is given back as far as the record of which most is; all records of up to
+    `patients` patients. That a fitted model's file may hold training data: Song et al. 2017,
+    Machine Learning Models that Remember Too Much (arXiv 1709.07886).
     """
 
     patients: int = PATIENTS
@@ -80,7 +88,6 @@ class StoredRecords(Attack):
         mine, theirs = Cells.of(members, names), Cells.of(others, names)
         half = np.isin(members.patient, _half(members.patient, rng))
         content = read_arrays(file)
-        content.arrays += _fold(content.arrays, members.X.shape[1])
         paired = rng.integers(0, len(members), len(others))
         who = (members.patient[inside], others.patient[outside])
         found = {}
@@ -100,36 +107,33 @@ class StoredRecords(Attack):
                 *who,
                 "best",
             )
-        present, absent = stored_rows(content, mine, theirs)
-        found[Setting("variant", "complete records, in any order")] = Trials(
-            present[inside], absent[outside], np.zeros(len(inside)), AS_SET, *who, "best"
+        cells = [np.concatenate([c.numbers, c.codes], axis=1) for c in (mine, theirs)]
+        away = np.isin(others.patient, _half(others.patient, rng))
+        present, absent = find_rows(content.arrays, cells[0], half, cells[1])
+        if present.any():
+            # The same search made of the others' values: what a reading of any finds by chance.
+            absent = np.maximum(absent, find_rows(content.arrays, cells[1], away, cells[0])[0])
+        rare, common = (
+            find_rare(content.arrays, content.words, pool, names).astype(np.float64)
+            for pool in (members, others)
         )
-        _refuse_unread(content.unread, found)
+        for at, own, control in ((ANY_ORDER, present, absent), (RARE, rare, common)):
+            found[at] = Trials(own[inside], control[outside], None, AS_SET, *who, "any")
+        _refuse_unread(content.unread, content.packed, found)
         return found
 
 
-def _fold(arrays: Sequence[np.ndarray], width: int) -> list[np.ndarray]:
-    """Tables that were laid out as one row of cells, by records or by columns, with the outcome or
-    without."""
-    return [
-        part
-        for flat in arrays
-        if flat.ndim == 1 and flat.dtype.kind in "iuf"
-        for d in (width, width + 1)
-        if d > 1 and len(flat) >= LEAST_FOLDED * d and len(flat) % d == 0
-        for part in (flat.reshape(-1, d), flat.reshape(d, -1).T)
-    ]
-
-
-def _refuse_unread(unread: int, found: Mapping[Setting, Trials]) -> None:
-    """Refuse a file that holds much that is no array, where its arrays give nothing back: rows may
-    stand there."""
-    trials = found.values()
-    gains = [t.success.mean() - (0.0 if t.guess is None else t.guess.mean()) for t in trials]
-    if unread > UNREAD and max(gains, default=0.0) <= GAIN:
+def _refuse_unread(unread: int, packed: int, found: Mapping[Setting, Trials]) -> None:
+    """Refuse a file that holds much that is no array, where its arrays do not give most back
+    anyway: more rows may stand there."""
+    trials = [trial for at, trial in found.items() if at != RARE]
+    gains = [t.success.mean() - (t.control if t.guess is None else t.guess).mean() for t in trials]
+    if (unread > UNREAD or packed > PACKED) and max(gains, default=0.0) <= GAIN:
         raise PrivauditError(
-            f"a file that holds {unread:,} bytes of texts and raw bytes beside its arrays",
-            "no record was found in the arrays, and nobody looked into the rest, where rows may be",
+            f"a file that holds {unread:,} bytes of texts and raw bytes beside its arrays, "
+            f"{packed:,} of them packed",
+            "few records were found in the arrays, and nobody looked into the rest, where rows "
+            "may be",
             "hand out the model in a format of arrays alone, or have the rest looked into",
         )
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import bz2
 import io
-import lzma
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +23,8 @@ from privaudit.inputs.artefacts.pickle_opcodes import (
 
 LARGEST = 2**30
 """Bytes of arrays that are taken from one file: a few bytes can name one array many times."""
+LONG = 1000
+"""A text of more letters may be packed data."""
 LETTERS = 100
 """Of a text as a value, its first letters count."""
 SCALAR = int | float | str | None
@@ -45,13 +44,29 @@ class Content:
 
     arrays: of numbers, yes or no, or texts; groups: lists of arrays of whole numbers, which may
     state which rows belong to each level of a column; size: bytes counted so far; unread: bytes of
-    texts and raw bytes that became no array.
+    texts and raw bytes that became no array; packed: those of them that are raw, or one long text;
+    words: texts that may name a level; blobs: raw bytes that are yet to be looked into; scalars:
+    numbers that stand alone.
     """
 
     arrays: list[np.ndarray] = field(default_factory=list)
     groups: list[list[np.ndarray]] = field(default_factory=list)
     size: int = 0
     unread: int = 0
+    packed: int = 0
+    words: set[str] = field(default_factory=set)
+    blobs: list[bytes] = field(default_factory=list)
+    scalars: list[float] = field(default_factory=list)
+
+    def take(self, text: str | bytes) -> None:
+        """Take a text that no array is made of, each once: forests name their settings anew."""
+        if isinstance(text, bytes):
+            text = text.decode("utf-8", "replace")
+        if len(text) > LONG:
+            self.blobs.append(text.encode("utf-8", "surrogatepass"))
+        elif text not in self.words:
+            self.words.add(text)
+            self.unread += len(text)
 
     def weigh(self, size: int) -> None:
         """Count this many bytes; refuse a file that holds too many."""
@@ -68,6 +83,7 @@ def read_pickle(content: bytes, storages: Mapping[str, bytes]) -> Content:
         # Files of older kinds are several pickles one after another.
         at = stream.tell()
         if at and content[at : at + 1] != b"\x80":
+            found.packed += len(content) - at
             break
         _collect(Walk(stream).run(), storages, found)
     return found
@@ -87,8 +103,11 @@ def _collect(root: Any, storages: Mapping[str, bytes], found: Content) -> None:
                 found.arrays += [array[name] for name in array.dtype.names]
             elif array is not None:
                 found.arrays.append(array)
+            elif not isinstance(number := _scalar(node), Made):
+                found.scalars += [float(number)] if isinstance(number, int | float) else []
             else:
                 parts = [node.given, *node.state, *node.items]
+                _open_sparse(node, storages, found)
         elif isinstance(node, Pairs):
             parts = [part for pair in node.items for part in pair]
             values([value for _, value in node.items], storages, found)
@@ -101,24 +120,55 @@ def _collect(root: Any, storages: Mapping[str, bytes], found: Content) -> None:
             if isinstance(part, str | bytes | bytearray):
                 text = part if isinstance(part, str) else bytes(part)
                 if text not in texts:
-                    # Each estimator of a forest names its settings anew.
                     texts.add(text)
-                    found.unread += len(text) if isinstance(text, str) else _unpack(text, found)
+                    if isinstance(text, str):
+                        found.take(text)
+                    else:
+                        found.blobs.append(text)
             if isinstance(part, Made | Pairs | list | tuple | np.ndarray) and id(part) not in seen:
                 seen.add(id(part))
                 todo.append(part)
 
 
-def _unpack(part: bytes, found: Content) -> int:
-    """How many bytes raw bytes hold, unpacked where they are compressed."""
-    size = len(part)
-    for unpacker in (lambda: zlib.decompressobj(47), bz2.BZ2Decompressor, lzma.LZMADecompressor):
-        try:
-            size = max(size, len(unpacker().decompress(part, LARGEST)))
-        except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError):
-            continue
-    found.weigh(size)
-    return size
+def _open_sparse(node: Made, storages: Mapping[str, bytes], found: Content) -> None:
+    """The table that a sparse matrix of scipy stands for."""
+    if not node.name.startswith("scipy.sparse") or not node.state:
+        return
+    state = node.state[-1]
+    if not isinstance(state, Pairs):
+        return
+    parts: dict[str, Any] = {key: part for key, part in state.items if isinstance(key, str)}
+    arrays = {
+        key: _array(parts[key], storages, found) if isinstance(parts.get(key), Made) else None
+        for key in ("data", "indices", "indptr")
+    }
+    shape = parts.get("_shape")
+    form = node.name.rpartition(" ")[2][:3]
+    dense = spread_sparse(arrays, shape, form, found)
+    if dense is not None:
+        found.arrays.append(dense)
+
+
+def spread_sparse(
+    arrays: Mapping[str, np.ndarray | None], shape: Any, form: str, found: Content
+) -> np.ndarray | None:
+    """(r, w) of the arrays of a compressed matrix; form: csr or csc. None where they are none."""
+    data, indices, indptr = (arrays.get(key) for key in ("data", "indices", "indptr"))
+    if data is None or indices is None or indptr is None or form not in ("csr", "csc"):
+        return None
+    if not is_shape(shape) or len(shape) != 2 or len(data) != len(indices):
+        return None
+    rows, columns = shape if form == "csr" else shape[::-1]
+    counts = np.diff(indptr.astype(np.int64))
+    if len(counts) != rows or (counts < 0).any() or counts.sum() != len(indices):
+        return None
+    places = indices.astype(np.int64)
+    if len(places) and not 0 <= places.min() <= places.max() < columns:
+        return None
+    found.weigh(8 * rows * columns)
+    dense = np.zeros((rows, columns))
+    dense[np.repeat(np.arange(rows), counts), places] = data
+    return dense if form == "csr" else dense.T
 
 
 def values(

@@ -13,6 +13,7 @@ from privaudit.attacks._tables import TableAttack, table_of
 from privaudit.contracts import Fitted, Scores, Target
 from privaudit.facts import Attacker
 from privaudit.fidelity.distance import closeness, shared, spans
+from privaudit.records import Records
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,15 @@ class Distance(TableAttack):
     attacker: ClassVar[Attacker | None] = Attacker.SIMILAR_PATIENTS
 
     def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
-        table, own = table_of(target), target.split.reference
-        audit, ranges = target.split.audit, spans(own, self.tails)
-        names = shared(audit, table)
-        scores = closeness(audit, table, names, ranges)
-        if self.calibrated:
-            scores = scores - closeness(audit, own, names, ranges)
-        return cut(scores, target, "largest")
+        split = target.split
+        return cut(self.score(split.audit, table_of(target), split.reference), target, "largest")
+
+    def score(self, records: Records, table: Records, own: Records) -> np.ndarray:
+        """(n,) how near each record is to the table, beside how near it is to `own`."""
+        ranges = spans(own, self.tails)
+        names = shared(records, table)
+        scores = closeness(records, table, names, ranges)
+        return scores - closeness(records, own, names, ranges) if self.calibrated else scores
 
 
 __all__ = ["Distance"]

@@ -14,7 +14,8 @@ from privaudit.attacks._tables import TableAttack, table_of
 from privaudit.contracts import Fitted, Scores, Target
 from privaudit.errors import PrivauditError
 from privaudit.facts import Attacker
-from privaudit.fidelity.distance import APART, Cells, densities, match, shared, spans
+from privaudit.fidelity.distance import APART, Cells, Ranges, densities, match, shared, spans
+from privaudit.records import Records
 
 WIDTHS = (0.03, 0.06, 0.1, 0.2, 0.3, 0.5, 0.8)
 """Widths of the kernel that are tried, in units of what the middle of a column spans."""
@@ -43,26 +44,40 @@ class Domias(TableAttack):
     attacker: ClassVar[Attacker | None] = Attacker.SIMILAR_PATIENTS
 
     def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
-        table, own = table_of(target), target.split.reference
         because = "a kernel's width is above 0; 0 leaves the choice to the data"
         check(self, "width", bool(np.isfinite(self.width) and self.width >= 0), because)
-        if len(own) < 2:
-            raise PrivauditError(
-                f"{len(own)} reference record",
-                "a density is estimated from at least two",
-                "give the attacker more records of their own",
-            )
-        audit, ranges = target.split.audit, spans(own, self.tails)
-        names = shared(audit, table)
-        width = self.width
-        if not width:
-            few = own.take(np.sort(rng.permutation(len(own))[:TRIED]))
-            width = choose(match(few, few, names, ranges)[0])
+        split = target.split
+        return cut(self.score(split.audit, table_of(target), split.reference), target)
+
+    def score(self, records: Records, table: Records, own: Records) -> np.ndarray:
+        """(n,) log density of the table at each record, less that of the attacker's own records."""
+        refuse_few(own)
+        ranges = spans(own, self.tails)
+        names = shared(records, table)
+        width = self.width or choose_width(own, names, ranges)
         dense, usual = (
-            densities(*match(audit, other, names, ranges)[:2], [width], gap=APART)[0]
+            densities(*match(records, other, names, ranges)[:2], [width], gap=APART)[0]
             for other in (table, own)
         )
-        return cut(dense - usual, target)
+        result: np.ndarray = dense - usual
+        return result
+
+
+def refuse_few(own: Records) -> None:
+    """Refuse a reference pool of which no density can be estimated."""
+    if len(own) < 2:
+        raise PrivauditError(
+            f"{len(own)} reference record",
+            "a density is estimated from at least two",
+            "give the attacker more records of their own",
+        )
+
+
+def choose_width(own: Records, names: Sequence[str], ranges: Ranges) -> float:
+    """The width under which the attacker's own records are likeliest, at most `TRIED` of them,
+    evenly spaced."""
+    few = own.take(np.unique(np.linspace(0, len(own) - 1, TRIED).astype(np.int64)))
+    return choose(match(few, few, names, ranges)[0])
 
 
 def choose(cells: Cells) -> float:

@@ -565,6 +565,10 @@ class Attack(ABC):
         """What the attack really uses of what the auditor can do."""
         return (self.needs | self.helped_by) & access
 
+    def made_by(self, used: frozenset[Access]) -> Attacker | None:
+        """Who makes it with what it `uses`."""
+        return self.attacker
+
     def refits(self, target: Target, seeds: Seeds) -> Sequence[Refit]:
         """The training jobs this attack wants; it is given their outcomes in the same order."""
         return ()

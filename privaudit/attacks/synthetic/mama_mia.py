@@ -125,4 +125,4 @@ def _place(coded: Coded, focus: Focus | None, last: str) -> dict[tuple[int, ...]
     return found
 
 
-__all__ = ["Focus", "MamaMia", "find_focus"]
+__all__ = ["MamaMia"]

@@ -69,7 +69,12 @@ class TableEnsemble(TableAttack):
 
     @property
     def helped_by(self) -> frozenset[Access]:
-        return frozenset({Access.RERUN})
+        return frozenset({Access.RERUN} if self.shadows else ())
+
+    def made_by(self, used: frozenset[Access]) -> Attacker:
+        """Without shadow generators the attacker needs no candidates."""
+        known = Access.RERUN in used
+        return Attacker.CANDIDATES if known else Attacker.SIMILAR_PATIENTS
 
     def refits(self, target: Target, seeds: Seeds) -> Sequence[Refit]:
         if type(self.shadows) is int and not self.shadows:
@@ -127,4 +132,4 @@ def _describe(asked: np.ndarray, banks: Sequence[Bank]) -> np.ndarray:
     return np.stack([normal(part) for part in (*asked, *ratios)], axis=1)
 
 
-__all__ = ["Signals", "TableEnsemble", "combine_signals"]
+__all__ = ["TableEnsemble"]

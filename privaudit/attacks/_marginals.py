@@ -112,7 +112,8 @@ def _equal_shares(values: np.ndarray, bins: int) -> np.ndarray:
         return np.empty(0)
     edges: np.ndarray = np.unique(np.quantile(seen, np.arange(1, bins) / bins))
     # A least value that many share would otherwise have an empty cell below it.
-    return edges[edges > seen.min()]
+    inner: np.ndarray = edges[edges > seen.min()]
+    return inner
 
 
 def _cut(values: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from privaudit.attacks._marginals import Coded, choose_pairs
 from privaudit.attacks._membership import cut
 from privaudit.attacks._options import check_whole
 from privaudit.attacks._tables import TableAttack, table_of
-from privaudit.contracts import Access, Fitted, Scores, Target
+from privaudit.contracts import Fitted, Scores, Target
 from privaudit.facts import Attacker
 from privaudit.fidelity.distance import outcome
 from privaudit.records import Records
@@ -57,10 +57,6 @@ class MamaMia(TableAttack):
     family: ClassVar[Literal["membership"]] = "membership"
     attacker: ClassVar[Attacker | None] = Attacker.SIMILAR_PATIENTS
 
-    @property
-    def helped_by(self) -> frozenset[Access]:
-        return frozenset({Access.RERUN})
-
     def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
         split, table = target.split, table_of(target)
         focus = find_focus(target, rng)
@@ -91,13 +87,12 @@ class MamaMia(TableAttack):
 
 def find_focus(target: Target, rng: np.random.Generator) -> Focus | None:
     """What the generator measures of the attacker's records; None where that is not known."""
-    method = target.method
-    if method is None or not method.reruns:
+    if target.method is None:
         return None
     found: dict[tuple[str, ...], float] = {}
     correlations, cuts = False, dict[str, np.ndarray]()
     for _ in range(RUNS):
-        chosen = method.focal_points(target.split.reference, rng)
+        chosen = target.method.focal_points(target.split.reference, rng)
         if chosen is None:
             return None
         correlations, cuts = chosen.correlations, dict(chosen.cuts)

@@ -16,6 +16,8 @@ LEVELS = 24
 """Cells that a column is told apart by at most where pairs are chosen; the rest share one."""
 ROWS = 1500
 """Records on which pairs are chosen, at most."""
+MOST_CELLS = 2**40
+"""Cells up to which one has a number of its own; beyond, records are told apart by a hash."""
 PARTS = 6
 """Parts of the attacker's records, each left out once, to see which pairs are chosen again."""
 
@@ -53,17 +55,26 @@ class Coded:
         """The cell of these columns that each record is in, one array a table, and (tables, cells)
         how many records are in each."""
         shape = self.sizes[list(columns)].tolist()
-        flat = [
-            np.ravel_multi_index(tuple(part[:, j] for j in columns), shape) for part in self.codes
-        ]
-        joined = np.concatenate(flat)
         size = math.prod(shape)
+        picked = np.concatenate([part[:, list(columns)] for part in self.codes])
+        if size <= MOST_CELLS:
+            joined = np.ravel_multi_index(tuple(picked.T), shape)
+        else:
+            joined = _hash_rows(picked)
         if size > 4 * len(joined):
             _, joined = np.unique(joined, return_inverse=True)
             size = int(joined.max(initial=-1)) + 1
-        ends = np.cumsum([len(part) for part in flat])[:-1]
+        ends = np.cumsum([len(part) for part in self.codes])[:-1]
         cells = np.split(joined, ends)
         return cells, np.stack([np.bincount(c, minlength=size) for c in cells])
+
+
+def _hash_rows(codes: np.ndarray) -> np.ndarray:
+    """(n,) uint64, equal for equal rows: a linear hash with fixed random odd factors."""
+    drawn = np.random.default_rng(20261130).integers(0, 2**63, codes.shape[1], dtype=np.uint64)
+    product = codes.astype(np.uint64) * (drawn * np.uint64(2) + np.uint64(1))
+    mixed: np.ndarray = (product ^ (product >> np.uint64(29))).sum(axis=1, dtype=np.uint64)
+    return mixed
 
 
 def choose_pairs(coded: Coded) -> dict[tuple[int, ...], float]:

@@ -43,7 +43,8 @@ class MamaMia(TableAttack):
     the cell's share in the table, q among the attacker's own records, and r in both together: to
     first order the log likelihood ratio of that one more count. The source's p / q is the same but
     for a constant where q is well known, and has no bound where the attacker's records have none in
-    the cell. Missing is a cell. A generator that measures correlations gives away the same of those
+    the cell. Missing is a cell. The whole record is one focal point more, for tables that hold what
+    no recipe says. A generator that measures correlations gives away the same of those
     (`privaudit.attacks._correlations`), which the source does not have.
     bins, pair_bins: cells of a number where the release does not state how its generator cuts it,
     for a column by itself and for sets of columns.
@@ -74,7 +75,11 @@ class MamaMia(TableAttack):
         tables, cuts = (records, table, own), {} if focus is None else focus.cuts
         fine, coarse = (Coded.of(tables, cuts, bins) for bins in (self.bins, self.pair_bins))
         total = np.zeros(len(records))
-        for columns, weight in _place(coarse, focus, outcome(records)).items():
+        places = _place(coarse, focus, outcome(records))
+        # A table may hold more than its recipe counts: of a record that stands in it every count is
+        # its own, so that the whole record weighs as much as all of them.
+        places[tuple(range(len(coarse.names)))] = sum(places.values())
+        for columns, weight in places.items():
             coded = fine if len(columns) == 1 else coarse
             cells, (_, drawn, usual) = coded.counts(columns)
             away = drawn / len(table) - usual / len(own)

@@ -17,10 +17,12 @@ from pipelines.generators.marginals import Marginals
 from pipelines.methods.synthetic import Synthetic
 from privaudit import stats
 from privaudit.attacks._correlations import score_correlations
+from privaudit.attacks._focal_points import find_focus
 from privaudit.attacks._marginals import Coded, choose_pairs
+from privaudit.attacks._table_scores import sum_gains
 from privaudit.attacks.synthetic.distance import Distance
-from privaudit.attacks.synthetic.gen_lra import GenLRA, sum_gains
-from privaudit.attacks.synthetic.mama_mia import MamaMia, find_focus
+from privaudit.attacks.synthetic.gen_lra import GenLRA
+from privaudit.attacks.synthetic.mama_mia import MamaMia
 from privaudit.attacks.synthetic.table_ensemble import Signals, TableEnsemble, combine_signals
 from privaudit.contracts import Access, Fitted, Method, Release, Scores, TableReader, Target
 from privaudit.engine.controls import copy_in

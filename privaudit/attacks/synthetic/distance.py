@@ -9,11 +9,10 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from privaudit.attacks._membership import cut
+from privaudit.attacks._table_scores import TAILS, score_distance
 from privaudit.attacks._tables import TableAttack, table_of
 from privaudit.contracts import Fitted, Scores, Target
 from privaudit.facts import Attacker
-from privaudit.fidelity.distance import closeness, shared, spans
-from privaudit.records import Records
 
 
 @dataclass(frozen=True)
@@ -29,21 +28,21 @@ class Distance(TableAttack):
     """
 
     calibrated: bool = True
-    tails: float = 0.1
+    tails: float = TAILS
 
     family: ClassVar[Literal["membership"]] = "membership"
     attacker: ClassVar[Attacker | None] = Attacker.SIMILAR_PATIENTS
 
     def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
         split = target.split
-        return cut(self.score(split.audit, table_of(target), split.reference), target, "largest")
-
-    def score(self, records: Records, table: Records, own: Records) -> np.ndarray:
-        """(n,) how near each record is to the table, beside how near it is to `own`."""
-        ranges = spans(own, self.tails)
-        names = shared(records, table)
-        scores = closeness(records, table, names, ranges)
-        return scores - closeness(records, own, names, ranges) if self.calibrated else scores
+        scores = score_distance(
+            split.audit,
+            table_of(target),
+            split.reference,
+            calibrated=self.calibrated,
+            tails=self.tails,
+        )
+        return cut(scores, target, "largest")
 
 
 __all__ = ["Distance"]

@@ -10,12 +10,10 @@ import numpy as np
 
 from privaudit.attacks._membership import cut
 from privaudit.attacks._options import check, check_whole
+from privaudit.attacks._table_scores import TAILS, score_likelihood
 from privaudit.attacks._tables import TableAttack, table_of
-from privaudit.attacks.synthetic.domias import choose_width, refuse_few
-from privaudit.contracts import Combine, Fitted, Scores, Target
+from privaudit.contracts import Fitted, Scores, Target
 from privaudit.facts import Attacker
-from privaudit.fidelity.distance import APART, densities, match, search, shared, spans
-from privaudit.records import Records
 
 
 @dataclass(frozen=True)
@@ -37,42 +35,25 @@ class GenLRA(TableAttack):
 
     nearest: int = 1
     width: float = 0.0
-    tails: float = 0.1
+    tails: float = TAILS
 
     family: ClassVar[Literal["membership"]] = "membership"
     attacker: ClassVar[Attacker | None] = Attacker.SIMILAR_PATIENTS
-    combine: ClassVar[Combine] = "largest"
 
     def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
         check_whole(self, nearest=1)
         because = "a kernel's width is above 0; 0 leaves the choice to the data"
         check(self, "width", bool(np.isfinite(self.width) and self.width >= 0), because)
         split = target.split
-        return cut(self.score(split.audit, table_of(target), split.reference), target, self.combine)
-
-    def score(self, records: Records, table: Records, own: Records) -> np.ndarray:
-        """(n,) how much likelier each record makes the part of the table around it."""
-        refuse_few(own)
-        names = shared(records, table)
-        # One scale for all three tables: the distances are compared with each other.
-        ranges = {**spans(table, self.tails), **spans(own, self.tails)}
-        width = self.width or choose_width(own, names, ranges)
-        drawn, usual, _ = match(table, own, names, ranges)
-        known = densities(drawn, usual, [width], gap=APART)[0] + np.log(len(own))
-        asked, around, _ = match(records, table, names, ranges)
-        distance, rows = search(asked, around, min(self.nearest, len(table)), gap=APART)
-        gain = -distance * around.width / width - known[rows]
-        return sum_gains(gain)
-
-
-def sum_gains(gain: np.ndarray) -> np.ndarray:
-    """(n,) log of the sum of log(1 + e^gain) over (n, k), without underflow."""
-    from scipy.special import logsumexp
-
-    small = gain < -30.0
-    exact = np.log(np.logaddexp(0.0, np.where(small, 0.0, gain)))
-    result: np.ndarray = logsumexp(np.where(small, gain, exact), axis=1)
-    return result
+        scores = score_likelihood(
+            split.audit,
+            table_of(target),
+            split.reference,
+            nearest=self.nearest,
+            width=self.width,
+            tails=self.tails,
+        )
+        return cut(scores, target, "largest")
 
 
 __all__ = ["GenLRA"]

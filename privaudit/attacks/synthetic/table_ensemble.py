@@ -10,14 +10,12 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from privaudit.attacks._empirical_bayes import Sums, fit
+from privaudit.attacks._focal_points import Focus, find_focus, score_counts
 from privaudit.attacks._half_samples import GROUP, check_count, half_samples
 from privaudit.attacks._membership import cut, normal, stacked
+from privaudit.attacks._table_scores import score_density, score_distance, score_likelihood
 from privaudit.attacks._tables import TableAttack, table_of
-from privaudit.attacks.synthetic.distance import Distance
-from privaudit.attacks.synthetic.domias import Domias
-from privaudit.attacks.synthetic.gen_lra import GenLRA
-from privaudit.attacks.synthetic.mama_mia import Focus, MamaMia, find_focus
-from privaudit.contracts import Access, Combine, Fitted, Refit, Scores, TableReader, Target
+from privaudit.contracts import Access, Fitted, Refit, Scores, TableReader, Target
 from privaudit.facts import Attacker
 from privaudit.records import Records
 from privaudit.seeds import Seeds
@@ -36,9 +34,9 @@ class Signals(TableReader):
 
     def read(self, table: Records, records: Records) -> np.ndarray:
         """(4, n) float64."""
-        alike = (Distance(), Domias(), GenLRA())
-        found = [attack.score(records, table, self.own) for attack in alike]
-        return np.stack([*found, MamaMia().score(records, table, self.own, self.focus)])
+        alike = (score_distance, score_density, score_likelihood)
+        found = [score(records, table, self.own) for score in alike]
+        return np.stack([*found, score_counts(records, table, self.own, self.focus)])
 
     def __repr__(self) -> str:
         digest = hashlib.sha256(repr(self.focus).encode()).hexdigest()
@@ -65,7 +63,6 @@ class TableEnsemble(TableAttack):
 
     family: ClassVar[Literal["membership"]] = "membership"
     attacker: ClassVar[Attacker | None] = Attacker.CANDIDATES
-    combine: ClassVar[Combine] = "largest"
 
     @property
     def helped_by(self) -> frozenset[Access]:
@@ -93,7 +90,7 @@ class TableEnsemble(TableAttack):
         signals = Signals(split.reference, find_focus(target, rng))
         asked = signals.read(table, split.audit)
         if not refits:
-            return cut(np.mean([normal(one) for one in asked], axis=0), target, self.combine)
+            return cut(np.mean([normal(one) for one in asked], axis=0), target, "largest")
         banks = [
             stacked(
                 [Fitted(one.included, one.margins[at]) for one in refits],
@@ -102,7 +99,7 @@ class TableEnsemble(TableAttack):
             )
             for at, signal in enumerate(asked)
         ]
-        return cut(combine_signals(asked, banks), target, self.combine)
+        return cut(combine_signals(asked, banks), target, "largest")
 
 
 Bank = tuple[np.ndarray, np.ndarray]

@@ -88,6 +88,14 @@ class Generated(Method):
         return Release(table=GENERATORS[self.kind](members, rng))
 
 
+@dataclass(frozen=True)
+class Plain(Method):
+    """A method that releases no table."""
+
+    def fit(self, members: Records, rng: np.random.Generator) -> Release:
+        return Release()
+
+
 GENERATORS: dict[str, Callable[[Records, np.random.Generator], Records]] = {
     "blurred": blurred,
     "crossed": crossed,
@@ -340,7 +348,11 @@ def test_who_makes_it_depends_on_the_recipe() -> None:
     assert TableEnsemble(8).made_by(TableEnsemble(8).uses(table)) is Attacker.SIMILAR_PATIENTS
     s = split(Seeds(1).rng("few"), 20)
     with pytest.raises(PrivauditError, match="shadows=7"):
-        TableEnsemble(7).refits(target(s, s.members), Seeds(1))
+        TableEnsemble(7).refits(Target(Release(), s, Generated("unseen")), Seeds(1))
+    with pytest.raises(PrivauditError, match="shadows=7"):
+        TableEnsemble(7).run(target(s, s.members), (), Seeds(1).rng("few"))
+    # Of a method that releases no table nothing is asked, whatever the number.
+    assert not TableEnsemble(5).refits(Target(Release(), s, Plain()), Seeds(1))
 
 
 def test_a_reader_is_known_by_what_it_holds() -> None:

@@ -74,18 +74,18 @@ class TableEnsemble(TableAttack):
         return Attacker.CANDIDATES if known else Attacker.SIMILAR_PATIENTS
 
     def refits(self, target: Target, seeds: Seeds) -> Sequence[Refit]:
-        if type(self.shadows) is int and not self.shadows:
-            return ()
-        check_count(self.shadows)
-        if target.method is None or not target.method.reruns:
+        if not self.shadows or target.method is None or not target.method.reruns:
             return ()
         focus = find_focus(target, seeds.rng("focal points"))
         method = target.method.read_table(Signals(target.split.reference, focus))
         if method is None:
             return ()
+        check_count(self.shadows)
         return half_samples(Target(target.release, target.split, method), self.shadows, seeds)
 
     def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
+        if type(self.shadows) is not int or self.shadows:
+            check_count(self.shadows)
         split, table = target.split, table_of(target)
         signals = Signals(split.reference, find_focus(target, rng))
         asked = signals.read(table, split.audit)

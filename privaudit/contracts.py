@@ -243,6 +243,21 @@ class Learner(ABC):
         return [self.fit(part, rng) for part, rng in zip(records, rngs, strict=True)]
 
 
+@dataclass(frozen=True)
+class FocalPoints:
+    """What a generator measures of the records that it is trained on.
+
+    columns: sets of columns by name, whose joint distribution it counts (the outcome's name is that
+    of `privaudit.fidelity.distance.outcome`). correlations: whether it also measures how all
+    columns correlate, pair by pair. cuts: where it cuts numbers into cells, by name; those of other
+    columns are not known.
+    """
+
+    columns: tuple[tuple[str, ...], ...]
+    correlations: bool = False
+    cuts: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
 class Sampler(Protocol):
     """A fitted generator of synthetic records: what is left of the records that it was trained
     on."""
@@ -280,6 +295,10 @@ class Generator(ABC):
 
     def check(self) -> None:  # noqa: B027
         """As a method's: PrivauditError where these settings or libraries can train nothing."""
+
+    def focal_points(self, records: Records, rng: np.random.Generator) -> FocalPoints | None:
+        """What it would count of these records. None where it works from no counts."""
+        return None
 
     @abstractmethod
     def fit(
@@ -373,6 +392,16 @@ class Method(ABC):
         odds are minus the log distance to the nearest of them. None where no table is released."""
         return None
 
+    def read_table(self, reader: TableReader) -> Method | None:
+        """For a release of synthetic records: the same training, of whose table nothing is released
+        but what `reader` reads of it (`ReadsTable`). None where no table is released."""
+        return None
+
+    def focal_points(self, records: Records, rng: np.random.Generator) -> FocalPoints | None:
+        """For a release of synthetic records: what the generator would count of these records. None
+        where it works from no counts, or where that is not known."""
+        return None
+
     @property
     def costly(self) -> bool:
         """Whether one training takes minutes, so that it is not tried out for a forecast."""
@@ -401,6 +430,23 @@ class Method(ABC):
     def batch(self) -> int:
         """How many refits the engine hands to `fit_many` at once."""
         return 1
+
+
+class TableReader(ABC):
+    """What is to be read of a shadow generator's table. `repr` names it: a refit is known by it."""
+
+    @abstractmethod
+    def read(self, table: Records, records: Records) -> np.ndarray:
+        """(s, n) float64: s signals of each record, all finite."""
+
+
+@runtime_checkable
+class ReadsTable(Model, Protocol):
+    """A model of a refit that answers with several signals a record."""
+
+    def read(self, records: Records) -> np.ndarray:
+        """(s, n) float64, all finite."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -438,7 +484,8 @@ class Fitted:
     is.
 
     included: (n,) bool over the refit's pool; margins: (len(ask),) float32, true-class margins or,
-    where the outcome is a number, residuals: see `privaudit.signals.read_signal`.
+    where the outcome is a number, residuals: see `privaudit.signals.read_signal`. Of a method that
+    reads a table (`Method.read_table`) (s, len(ask)), what its reader reads.
     """
 
     included: np.ndarray
@@ -579,6 +626,10 @@ class Attack(ABC):
         """What the attack really uses of what the auditor can do."""
         return (self.needs | self.helped_by) & access
 
+    def made_by(self, used: frozenset[Access]) -> Attacker | None:
+        """Who makes it with what it `uses`."""
+        return self.attacker
+
     def refits(self, target: Target, seeds: Seeds) -> Sequence[Refit]:
         """The training jobs this attack wants; it is given their outcomes in the same order."""
         return ()
@@ -666,6 +717,7 @@ __all__ = [
     "Family",
     "Fitted",
     "FlowStep",
+    "FocalPoints",
     "Generator",
     "HasTrees",
     "Learner",
@@ -679,11 +731,13 @@ __all__ = [
     "Prepared",
     "Progress",
     "Ranked",
+    "ReadsTable",
     "Refit",
     "Release",
     "Rows",
     "Sampler",
     "Scores",
+    "TableReader",
     "Target",
     "Task",
     "Trials",

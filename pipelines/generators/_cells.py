@@ -193,6 +193,15 @@ class Cells:
             elif other.statistic and other.kind == self.columns[counted].kind:
                 out[:, j] = out[:, counted]
 
+    @property
+    def cuts(self) -> dict[str, np.ndarray]:
+        """Where the numbers among the released columns are cut, by name."""
+        return {
+            self.columns[j].name: edges[1:-1]
+            for j, edges in zip(self.released, self.edges, strict=True)
+            if len(edges)
+        }
+
     def noisy(self, tables: Sequence[np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """What was measured of each released column: name -> (cuts between ranges, shares of ranges
         or levels in order and then of missing). tables: (classes, cells) noisy counts, before any

@@ -10,8 +10,9 @@ import numpy as np
 from pipelines.generators._margins import Layout, Margins, check
 from pipelines.generators._pooled import POOL, RUN, pool_records
 from pipelines.generators._saved import SavedGenerator, damaged
-from privaudit.contracts import Claim, Generator, Progress, Sampler
+from privaudit.contracts import Claim, FocalPoints, Generator, Progress, Sampler
 from privaudit.errors import PrivauditError
+from privaudit.fidelity.distance import outcome
 from privaudit.records import Records
 
 HELD = (
@@ -78,6 +79,11 @@ class Copula(Generator):
         if progress is not None:
             progress("relations between columns", 1.0)
         return _GaussianCopula(layout, margins, _definite(correlation).astype(np.float32))
+
+    def focal_points(self, records: Records, rng: np.random.Generator) -> FocalPoints:
+        """Every column and the outcome, each for itself, and how they correlate."""
+        columns = (*((c.name,) for c in records.columns), (outcome(records),))
+        return FocalPoints(columns, correlations=True)
 
     @classmethod
     def load(cls, file: bytes) -> Sampler:

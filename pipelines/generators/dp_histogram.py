@@ -13,9 +13,10 @@ from pipelines.generators._cells import COVERS, ROWS, Cells, CellSampler, counts
 from pipelines.generators._margins import check
 from pipelines.generators._valid import Shape
 from pipelines.settings import settle_delta
-from privaudit.contracts import Generator, Progress, Sampler
+from privaudit.contracts import FocalPoints, Generator, Progress, Sampler
 from privaudit.dp import accounting
 from privaudit.dp.noise import add_gaussian, bind_noise
+from privaudit.fidelity.distance import outcome
 from privaudit.records import Records
 
 CUTS = (
@@ -95,9 +96,20 @@ class DPHistogram(Generator):
             total=float(sums.sum()),
         )
 
+    def focal_points(self, records: Records, rng: np.random.Generator) -> FocalPoints:
+        """Every column that is counted, with the outcome."""
+        cells = Cells.of(records.columns, self.statistics, self.bins)
+        return FocalPoints(pair_with_outcome(cells, records), cuts=cells.cuts)
+
     @classmethod
     def load(cls, file: bytes) -> Sampler:
         return CellSampler.load(file, "dp_histogram")
+
+
+def pair_with_outcome(cells: Cells, records: Records) -> tuple[tuple[str, ...], ...]:
+    """The names of each released column and the outcome."""
+    last = outcome(records)
+    return tuple((records.columns[j].name, last) for j in cells.released)
 
 
 def chances(table: np.ndarray) -> np.ndarray:

@@ -18,9 +18,9 @@ from pipelines._bounded import ONE_STAY, describe_noise, one_stay
 from pipelines.generators._cells import COVERS, ROWS, Cells, CellSampler, counts, order, totals
 from pipelines.generators._margins import check
 from pipelines.generators._valid import Shape
-from pipelines.generators.dp_histogram import CUTS, chances, chosen
+from pipelines.generators.dp_histogram import CUTS, chances, chosen, pair_with_outcome
 from pipelines.settings import COUNT, check_settings, require_package, settle_delta
-from privaudit.contracts import Generator, Progress, Sampler
+from privaudit.contracts import FocalPoints, Generator, Progress, Sampler
 from privaudit.dp import accounting
 from privaudit.dp.noise import add_gaussian, bind_noise
 from privaudit.errors import PrivauditError
@@ -135,6 +135,22 @@ class DPMarginals(Generator):
             ),
             total=float(totals(with_outcome).sum()),
         )
+
+    def focal_points(self, records: Records, rng: np.random.Generator) -> FocalPoints:
+        """Every column that is counted, with the outcome, and the pairs of a tree chosen anew."""
+        cells = Cells.of(records.columns, self.statistics, self.bins)
+        delta = settle_delta(self, len(np.unique(records.patient)))
+        sigma = accounting.solve_gaussian(self.epsilon, delta)
+        stays = one_stay(records, rng)
+        code, k = cells.code(stays), len(records.classes)
+        noise = sigma * math.sqrt(len(cells.released) / self.budget[0])
+        noisy = [
+            add_gaussian(table, noise, 1.0, rng) for table in counts(code, stays.y, cells.sizes, k)
+        ]
+        names = [records.columns[j].name for j in cells.released]
+        edges = self._tree(noisy, code, stays.y, sigma, rng)
+        pairs = tuple((names[i], names[j]) for i, j in edges)
+        return FocalPoints((*pair_with_outcome(cells, records), *pairs), cuts=cells.cuts)
 
     @classmethod
     def load(cls, file: bytes) -> Sampler:

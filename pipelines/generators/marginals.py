@@ -10,7 +10,8 @@ import numpy as np
 from pipelines.generators._margins import Layout, Margins, check
 from pipelines.generators._pooled import POOL, RUN, pool_records
 from pipelines.generators._saved import SavedGenerator
-from privaudit.contracts import Claim, Generator, Progress, Sampler
+from privaudit.contracts import Claim, FocalPoints, Generator, Progress, Sampler
+from privaudit.fidelity.distance import outcome
 from privaudit.records import Records
 
 APART = (
@@ -49,6 +50,10 @@ class Marginals(Generator):
         records = pool_records(records)
         layout = Layout.of(records)
         return _Apart(layout, Margins.fit(layout, layout.spread(records), records.patient))
+
+    def focal_points(self, records: Records, rng: np.random.Generator) -> FocalPoints:
+        """Every column and the outcome, each for itself."""
+        return FocalPoints((*((c.name,) for c in records.columns), (outcome(records),)))
 
     @classmethod
     def load(cls, file: bytes) -> Sampler:

@@ -15,7 +15,19 @@ from pipelines.generators.copula import Copula
 from pipelines.learners._prepare import check_outcomes
 from pipelines.learners.boosted import Boosted
 from privaudit import checkpoints
-from privaudit.contracts import Access, Claim, Generator, Learner, Method, Model, Release, Sampler
+from privaudit.contracts import (
+    Access,
+    AnswersWithNumbers,
+    Claim,
+    FocalPoints,
+    Generator,
+    Learner,
+    Method,
+    Model,
+    Release,
+    Sampler,
+    TableReader,
+)
 from privaudit.errors import PrivauditError
 from privaudit.records import Column, Records
 
@@ -65,6 +77,14 @@ class Synthetic(Method):
         """The same generator, releasing how near its table comes to a record: for shadow
         generators."""
         return _Nearness(self)
+
+    def read_table(self, reader: TableReader) -> Method:
+        """The same generator, releasing what `reader` reads of its table."""
+        return _Nearness(self, reader)
+
+    def focal_points(self, records: Records, rng: np.random.Generator) -> FocalPoints | None:
+        """What the generator would count of these records."""
+        return self.generator.focal_points(self.narrow(records), rng)
 
     def check(self) -> None:
         self.generator.check()
@@ -211,10 +231,11 @@ class Narrowed:
 
 @dataclass(frozen=True)
 class _Nearness(Method):
-    """Draws a table as `synthetic` does and releases how near it comes to a record, not the
-    table."""
+    """Draws a table as `synthetic` does and releases how near it comes to a record, or what
+    `reader` reads of it, not the table."""
 
     synthetic: Synthetic
+    reader: TableReader | None = None
 
     @property
     def reruns(self) -> bool:
@@ -229,7 +250,7 @@ class _Nearness(Method):
         sampler, table = self.synthetic.draw(members, rng)
         return Release(
             claim=_covered(sampler.claim),
-            model=Near(table),
+            model=Near(table) if self.reader is None else Read(table, self.reader),
             costs={"train_seconds": time.process_time() - start},
         )
 
@@ -252,6 +273,18 @@ class Near:
         out = np.repeat(expit(-near)[:, None] / (k - 1), k, axis=1)
         out[np.arange(len(records)), records.y] = expit(near)
         return out
+
+
+@dataclass(frozen=True, eq=False)
+class Read(AnswersWithNumbers):
+    """Answers with what a reader reads of the table, and with no probability."""
+
+    table: Records
+    reader: TableReader
+
+    def read(self, records: Records) -> np.ndarray:
+        """(s, n) float64: see `privaudit.contracts.ReadsTable`."""
+        return self.reader.read(self.table, records)
 
 
 __all__ = ["Synthetic"]

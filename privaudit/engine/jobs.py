@@ -23,7 +23,16 @@ from typing import Any
 import numpy as np
 
 from privaudit import checkpoints
-from privaudit.contracts import Access, Attack, Fitted, Learner, Method, Release, Target
+from privaudit.contracts import (
+    Access,
+    Attack,
+    Fitted,
+    Learner,
+    Method,
+    ReadsTable,
+    Release,
+    Target,
+)
 from privaudit.engine import choose, controls, measure, nulls
 from privaudit.engine.configure import missing_library
 from privaudit.engine.store import Store
@@ -315,16 +324,20 @@ def refit(bench: Bench, key: str, method: Method, wanted: list[dict[str, Any]]) 
     tables = [pool.take(mask) for pool, mask in zip(pools, masks, strict=True)]
     releases = method.fit_many(tables, rngs)
     asked = bench.tables.get_records(wanted[0]["ask"])
-    margins = np.empty((len(wanted), len(asked)), dtype=np.float32)
-    for row, release in enumerate(releases):
+    margins = []
+    for release in releases:
         if release.model is None:
             raise ValueError("a refit without a model has no answers")
-        margins[row] = read_signal(ask(release.model, asked), asked)
+        if isinstance(release.model, ReadsTable):
+            signal = release.model.read(asked)
+        else:
+            signal = read_signal(ask(release.model, asked), asked)
+        margins.append(np.asarray(signal, dtype=np.float32))
     bench.store.put_arrays(
         "margins",
         key,
         {
-            "margins": margins,
+            "margins": np.stack(margins),
             "included": np.packbits(np.array(masks), axis=1),
             "pool": np.array([part["pool"] for part in wanted]),
             "ask": np.array([part["ask"] for part in wanted]),

@@ -77,6 +77,7 @@ PROFILES = {
                 "byzantine.repeats": "1",
                 "label_flip.rivals": "1",
                 "sign_flip.rivals": "1",
+                "table_ensemble.shadows": "0",
                 "gradient_inversion.records": "100",
                 "gradient_inversion.steps": "50",
                 "ctgan.epochs": "8",

@@ -116,7 +116,7 @@ def outcome(work: Work, step: Step, facts: Any, body: Any) -> Outcome:
         by_record=estimates(found["by_record"]),
         evened=estimates(found.get("evened", ())),
         over_represented=document.groups(found.get("over_represented", [])),
-        attacker=step.attack.attacker,
+        attacker=step.attack.made_by(used),
         null=estimates(body["null"].get(name, ())),
         corrected=estimates(body["corrected"].get(name, ())),
     )

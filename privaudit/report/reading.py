@@ -219,7 +219,7 @@ def read_membership(audit: Audit, subject: Subject) -> Reading:
     controls = subject.controls or tuple(c for s in audit.subjects for c in s.controls)
     borrowed = bool(controls) and not subject.controls
     if finding is None:
-        found = has_learning(subject) and not audit.data.distribution_shift
+        found = has_learning(subject, audit) and not audit.data.distribution_shift
         return Reading("learnt" if found else "untested", borrowed=borrowed)
     wanted = get(finding.estimates, tpr_at(PRIMARY_FPR))
     coarse = get(finding.estimates, tpr_at(FALLBACK_FPR))
@@ -281,7 +281,7 @@ def _get_state(
         return "unconfirmed" if any(map(is_not_made, own_null)) else "detected"
     if get_wrong_way(audit, subject):
         return "reversed"
-    if has_learning(subject):
+    if has_learning(subject, audit):
         return "learnt"
     if refused is not None or rate is None:
         return "small"

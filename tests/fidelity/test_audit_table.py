@@ -15,6 +15,7 @@ from privaudit.engine.document import params
 from privaudit.facts import CaveatCode
 from privaudit.inputs.user_release import UserRelease
 from privaudit.records import Column, Records
+from privaudit.report.reading import read_membership
 from privaudit.results import Audit, Finding, from_json
 
 KEY = 918273645000
@@ -362,3 +363,28 @@ def test_a_synthetic_table_written_unlike_the_real_one_is_refused(
     ):
         made.assign(**{name: cells}).to_csv(tables / "synthetic.csv", index=False)
         assert said in refused(capsys, tables, *USUAL)
+
+
+def test_a_leak_that_counts_alone_show_is_read(tables: Path) -> None:
+    """Every column drawn for itself: nobody is copied, no two columns belong together, and each
+    column is the training patients'. The headline need not quote the one attack that sees it."""
+    rng = np.random.default_rng(11)
+    wide = [
+        frame.assign(**{f"lab{i}": np.round(rng.lognormal(1, 0.6, 300), 3) for i in range(25)})
+        for frame in (people(300, 1), people(300, 2, 300))
+    ]
+    real = wide[0].drop(columns="subject_id")
+    drawn = {name: rng.choice(real[name].to_numpy(), 600) for name in real.columns}
+    for name, frame in zip(("real", "control"), wide, strict=True):
+        frame.to_csv(tables / f"{name}.csv", index=False)
+    pd.DataFrame(drawn).to_csv(tables / "synthetic.csv", index=False)
+    assert run(tables, *USUAL, "--attacks", "distance,gen_lra,mama_mia") == 0
+    found = audit(tables)
+    areas = {
+        o.attack: next(e for e in o.estimates if e.metric.name == "auc")
+        for o in found.subjects[0].outcomes
+        if isinstance(o, Finding)
+    }
+    assert (areas["mama_mia"].low or 0) > 0.55
+    assert all((areas[name].low or 0) < 0.5 for name in ("distance", "gen_lra"))
+    assert read_membership(found, found.subjects[0]).state in ("detected", "learnt")

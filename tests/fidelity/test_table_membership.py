@@ -10,8 +10,9 @@ import pytest
 from table_lab import again, bootstrap, marginals, near, people, planted, split, target
 
 from privaudit import stats
+from privaudit.attacks._table_scores import choose
 from privaudit.attacks.synthetic.distance import Distance
-from privaudit.attacks.synthetic.domias import Domias, choose
+from privaudit.attacks.synthetic.domias import Domias
 from privaudit.attacks.synthetic.shadow_generator import ShadowGenerator
 from privaudit.contracts import Fitted, Method, Release, Scores, Target
 from privaudit.errors import PrivauditError

@@ -9,10 +9,10 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from privaudit.attacks._membership import cut
+from privaudit.attacks._table_scores import TAILS, score_distance
 from privaudit.attacks._tables import TableAttack, table_of
 from privaudit.contracts import Fitted, Scores, Target
 from privaudit.facts import Attacker
-from privaudit.fidelity.distance import closeness, shared, spans
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,20 @@ class Distance(TableAttack):
     """
 
     calibrated: bool = True
-    tails: float = 0.1
+    tails: float = TAILS
 
     family: ClassVar[Literal["membership"]] = "membership"
     attacker: ClassVar[Attacker | None] = Attacker.SIMILAR_PATIENTS
 
     def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
-        table, own = table_of(target), target.split.reference
-        audit, ranges = target.split.audit, spans(own, self.tails)
-        names = shared(audit, table)
-        scores = closeness(audit, table, names, ranges)
-        if self.calibrated:
-            scores = scores - closeness(audit, own, names, ranges)
+        split = target.split
+        scores = score_distance(
+            split.audit,
+            table_of(target),
+            split.reference,
+            calibrated=self.calibrated,
+            tails=self.tails,
+        )
         return cut(scores, target, "largest")
 
 

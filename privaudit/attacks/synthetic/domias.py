@@ -10,16 +10,10 @@ import numpy as np
 
 from privaudit.attacks._membership import cut
 from privaudit.attacks._options import check
+from privaudit.attacks._table_scores import TAILS, score_density
 from privaudit.attacks._tables import TableAttack, table_of
 from privaudit.contracts import Fitted, Scores, Target
-from privaudit.errors import PrivauditError
 from privaudit.facts import Attacker
-from privaudit.fidelity.distance import APART, Cells, densities, match, shared, spans
-
-WIDTHS = (0.03, 0.06, 0.1, 0.2, 0.3, 0.5, 0.8)
-"""Widths of the kernel that are tried, in units of what the middle of a column spans."""
-TRIED = 1000
-"""Records of the attacker's own on which the width is chosen, at most."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +23,7 @@ class Domias(TableAttack):
     Score: log density of the synthetic table at the record, minus that of the attacker's own
     records. Both are means of product kernels, exp(-difference / width) for each column: Laplace's
     for numbers, Aitchison and Aitken's for other values, missing being one more value. width: 0
-    takes the one of `WIDTHS` under which the attacker's records are likeliest, each left out in
+    takes the one of seven under which the attacker's records are likeliest, each left out in
     turn. A kernel rather than the source's flow, for it copes with mixed columns, gaps and few
     records; docs/design/007-table-attacks.md says what was compared. van Breugel et al. 2023,
     Membership Inference Attacks against Synthetic Data through Overfitting Detection (DOMIAS, arXiv
@@ -37,44 +31,19 @@ class Domias(TableAttack):
     """
 
     width: float = 0.0
-    tails: float = 0.1
+    tails: float = TAILS
 
     family: ClassVar[Literal["membership"]] = "membership"
     attacker: ClassVar[Attacker | None] = Attacker.SIMILAR_PATIENTS
 
     def run(self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator) -> Scores:
-        table, own = table_of(target), target.split.reference
         because = "a kernel's width is above 0; 0 leaves the choice to the data"
         check(self, "width", bool(np.isfinite(self.width) and self.width >= 0), because)
-        if len(own) < 2:
-            raise PrivauditError(
-                f"{len(own)} reference record",
-                "a density is estimated from at least two",
-                "give the attacker more records of their own",
-            )
-        audit, ranges = target.split.audit, spans(own, self.tails)
-        names = shared(audit, table)
-        width = self.width
-        if not width:
-            few = own.take(np.sort(rng.permutation(len(own))[:TRIED]))
-            width = choose(match(few, few, names, ranges)[0])
-        dense, usual = (
-            densities(*match(audit, other, names, ranges)[:2], [width], gap=APART)[0]
-            for other in (table, own)
+        split = target.split
+        scores = score_density(
+            split.audit, table_of(target), split.reference, width=self.width, tails=self.tails
         )
-        return cut(dense - usual, target)
-
-
-def choose(cells: Cells) -> float:
-    """The width under which records are likeliest, each by the kernels around all others."""
-    likely = densities(cells, cells, WIDTHS, exclude_self=True, gap=APART).mean(axis=1)
-    gaps = cells.missing[: len(cells.numbers)].any(axis=1)
-    size = []
-    for width in WIDTHS:
-        unlike = np.exp(-1.0 / width)
-        numbers = np.log(2.0 * width * (1.0 - unlike) + gaps * unlike).sum()
-        size.append(numbers + sum(np.log1p((k - 1) * unlike) for k in cells.levels))
-    return WIDTHS[int(np.argmax(likely - np.array(size)))]
+        return cut(scores, target)
 
 
 __all__ = ["Domias"]

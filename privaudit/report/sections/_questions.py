@@ -140,10 +140,14 @@ def _answer_happened(audit: Audit, readings: list[Reading]) -> list[Block]:
     if duplicates:
         blocks.append(Prose(summary.word_duplicates(duplicates)))
     more = [
-        name_place(name_attack(a), s.name) for s in audit.subjects for a in get_learning_attacks(s)
+        name_place(name_attack(a), s.name)
+        for s, r in zip(audit.subjects, readings, strict=True)
+        for a in get_learning_attacks(s, audit)
+        # What the headline says already is not said again.
+        if r.state != "detected" or r.finding is None or a != r.finding.attack
     ]
     if more:
-        tried = sum(map(count_tried, audit.subjects))
+        tried = sum(count_tried(s, audit) for s in audit.subjects)
         small = any(r.state in ("detected", "unconfirmed") for r in readings)
         blocks.append(Prose(words.word_other_attacks(more, tried), "small" if small else ""))
     if order and readings[order[0]].state in ("detected", "undetected"):

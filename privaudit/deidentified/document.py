@@ -103,6 +103,8 @@ class NoteCode(StrEnum):
     """with several rows a patient, values are matched exactly"""
     TOO_MANY_PATTERNS = "too_many_patterns"
     """values are missing in too many ways to be compared as wildcards"""
+    PATIENT_COLUMN = "patient_column"
+    """the column by which patients were told apart (columns)"""
     ROWS_ARE_PATIENTS = "rows_are_patients"
     """no column names patients"""
     PSEUDONYMS = "pseudonyms"

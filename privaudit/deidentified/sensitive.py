@@ -90,7 +90,8 @@ def _band(column: Quasi) -> tuple[np.ndarray, bool]:
     values = np.append(numbers, np.nan)[column.codes]
     there = np.isfinite(values)
     cuts = np.unique(np.quantile(values[there], np.linspace(0, 1, BANDS + 1)[1:-1]))
-    bands = np.searchsorted(cuts, values, "right")
+    # To the left: a value that most have, such as 0, is a band of its own.
+    bands = np.searchsorted(cuts, values, "left")
     # Words keep a level of their own, gaps stay gaps.
     bands = np.where(there, bands, len(cuts) + 1 + column.codes)
     return np.where(column.codes < 0, -1, bands), True

@@ -303,3 +303,11 @@ def test_a_value_that_all_patients_of_a_class_share_is_given_away() -> None:
     table = read_release(other, ("q",), patient="who")
     risk = measure_sensitive(table, get_classes(table)[1], read_column(table.frame["s"]), 0.95)
     assert values(risk)["disclosed_share"] == 0.0
+
+
+def test_a_number_that_is_mostly_zero_is_not_one_band() -> None:
+    rng = np.random.default_rng(0)
+    cost = np.where(rng.random(400) < 0.9, 0, rng.gamma(2, 100, 400))
+    table = read_release(pd.DataFrame({"q": np.arange(400) // 40, "s": cost}), ("q",), patient="")
+    risk = measure_sensitive(table, get_classes(table)[1], read_column(table.frame["s"]), 0.95)
+    assert values(risk)["disclosed_share"] < 0.2

@@ -60,6 +60,8 @@ SETS = {
         *(("age", "gender", "race", "diag_1", "diag_2", "time_in_hospital", "medical_specialty"),),
     ),
 }
+COARSE = {"adult": ("sex", "race"), "diabetes": ("age", "gender")}
+"""Columns by which classes are large, for the counts beside the peer's."""
 SENSITIVE = {"adult": "income", "diabetes": "diag_3"}
 FRACTIONS = (0.5, 0.1, 0.01)
 PEER = """
@@ -229,7 +231,9 @@ def main() -> int:
                     f"{one['truth'][1]:.3f}, width {one['width'][1]:.3f}; {one['cpu']:.2f} s CPU",
                     flush=True,
                 )
+        for columns in (COARSE[name], *SETS[name]):
             if asked.peer_python:
+                key = f"{name}: {', '.join(columns)}"
                 both = count(frame, columns, SENSITIVE[name], asked.peer_python)
                 results["counts"][key] = both
                 same = all(both["ours"][x] == both["peer"][x] for x in ("k", "l"))

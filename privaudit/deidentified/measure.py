@@ -72,8 +72,8 @@ def measure(
     done = Measured()
     key, classes = get_classes(table)
     done.classes = classes
-    done.by_record = count_by_record(table, key)
     strict = np.bincount(classes)[classes].astype(float)
+    done.by_record = count_by_record(table, key) if table.several else strict
     fuzzy = bool(tolerances) or any(one.silent.any() for one in table.quasi)
     if table.several and fuzzy:
         done.notes.append(Note(NoteCode.EXACT_WITH_SEVERAL))

@@ -272,3 +272,14 @@ def test_a_register_that_names_only_some_patients_keeps_from_within(coarse: pd.D
     assert "register_wrong" in codes(found)
     others = everybody.assign(patient_id=[f"other-{i}" for i in range(2400)])
     assert audit(named, population=others, **asked).state == "WITHIN"
+
+
+def test_a_sampling_fraction_gives_the_number_of_patients_away_in_no_shared_number() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"age": rng.integers(20, 60, 1203)})
+    found = audit(frame, "age", sampling_fraction=0.3)
+    assert found.audit.population == 4010
+    assert found.shared.population == 4010 - 4010 % 10
+    assert found.shared.patients == 1200
+    again = audit(frame.head(1201), "age", sampling_fraction=0.3)
+    assert (again.audit.population, again.shared.population) == (4003, 4000)

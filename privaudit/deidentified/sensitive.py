@@ -15,6 +15,8 @@ from privaudit.stats import rates
 MANY_VALUES = 20
 """A number of more different values is read in ten bands."""
 BANDS = 10
+NEARLY = 0.95
+"""Of a class so many with one value nearly give it away; described, and under no limit."""
 
 
 def measure_sensitive(
@@ -57,6 +59,7 @@ def measure_sensitive(
     alone = different[owner] == 1
     if table.several:
         alone = _share_a_value(codes, table, classes)[owner]
+    nearly = alone | (mine >= NEARLY * recorded[owner])
     shares = overall / overall.sum()
     ids = np.arange(len(said))
     wilson = Bound(BoundMethod.WILSON)
@@ -73,6 +76,7 @@ def measure_sensitive(
     estimates = (
         exact("disclosed_share", float(alone.mean())),
         exact("disclosed_large", float((alone & large[owner]).mean())),
+        exact("disclosed_nearly", float(nearly.mean())),
         share("right_share", right),
         share("right_without", without),
         share("guess_share", guess),

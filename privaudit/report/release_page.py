@@ -162,6 +162,7 @@ def _sensitive(audit: ReleaseAudit) -> tuple[Block, ...]:
         cells = (
             "disclosed_share",
             "disclosed_large",
+            "disclosed_nearly",
             "right_share",
             "right_without",
             "guess_share",

@@ -12,7 +12,8 @@ Beside it, the point estimate of Zayatz 1991, as ARX has it: how far off a model
 may be. Then the smallest class and the least number of sensitive values of the whole tables beside
 pycanon's, with the CPU of each, both from a frame in memory (ours counts every view there is).
 Exits with 1 unless every set of columns is covered in 95 of 100 draws, less 2.5 deviations, and the
-counts are the same.
+counts are the same. First, verdicts on 20 made-up tables of 100 and of 2,000 patients in which
+nobody can be found, and on the same with one patient alone: all have to be right.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import hypergeom
 
+import privaudit
 from privaudit.deidentified.classes import pack, rank
 from privaudit.deidentified.document import Missing
 from privaudit.deidentified.measure import get_classes, measure
@@ -57,6 +60,8 @@ SETS = {
         *(("age", "gender", "race", "diag_1", "diag_2", "time_in_hospital", "medical_specialty"),),
     ),
 }
+COARSE = {"adult": ("sex", "race"), "diabetes": ("age", "gender")}
+"""Columns by which classes are large, for the counts beside the peer's."""
 SENSITIVE = {"adult": "income", "diabetes": "diag_3"}
 FRACTIONS = (0.5, 0.1, 0.01)
 PEER = """
@@ -161,6 +166,37 @@ def count(frame: pd.DataFrame, columns: tuple[str, ...], secret: str, peer: str)
     return {"ours": ours, "peer": json.loads(answer.splitlines()[-1])}
 
 
+def count_alarms(patients: int, tables: int) -> dict[str, int]:
+    """Verdicts under k = 5 of tables in which nobody can be found, and of the same with one patient
+    of an age that nobody else has."""
+    states: Counter[str] = Counter()
+    for seed in range(tables):
+        rng = np.random.default_rng(seed)
+        clean = pd.DataFrame(
+            {
+                "age_band": rng.choice(["18-44", "45-64", "65+"], patients),
+                "sex": rng.choice(["f", "m"], patients),
+                "creatinine": rng.gamma(2, 0.5, patients).round(2),
+                "diagnosis": rng.choice(list("abcdef"), patients),
+                "ward": rng.choice(list("ABC"), patients),
+                "days": rng.poisson(5, patients),
+            }
+        )
+        leaky = clean.copy()
+        leaky.loc[0, "age_band"] = "90+"
+        for kind, frame in (("clean", clean), ("leaky", leaky)):
+            found = privaudit.audit_release(
+                frame,
+                ["age_band", "sex"],
+                sensitive=["diagnosis"],
+                min_k=5,
+                max_disclosed=0.05,
+                seed=seed,
+            )
+            states[f"{kind}: {found.state}"] += 1
+    return dict(states)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
@@ -171,6 +207,11 @@ def main() -> int:
     rng = np.random.default_rng(0)
     results: dict[str, Any] = {"coverage": {}, "counts": {}}
     fine = True
+    for patients in (100, 2000):
+        states = count_alarms(patients, 20)
+        results[f"verdicts of {patients} patients"] = states
+        fine &= states == {"clean: WITHIN": 20, "leaky: EXCEEDS": 20}
+        print(f"{patients} patients: {states}", flush=True)
     least = 0.95 - 2.5 * (0.95 * 0.05 / asked.draws) ** 0.5
     for name, frame in read(asked.data).items():
         for columns in SETS[name]:
@@ -190,7 +231,9 @@ def main() -> int:
                     f"{one['truth'][1]:.3f}, width {one['width'][1]:.3f}; {one['cpu']:.2f} s CPU",
                     flush=True,
                 )
+        for columns in (COARSE[name], *SETS[name]):
             if asked.peer_python:
+                key = f"{name}: {', '.join(columns)}"
                 both = count(frame, columns, SENSITIVE[name], asked.peer_python)
                 results["counts"][key] = both
                 same = all(both["ours"][x] == both["peer"][x] for x in ("k", "l"))

@@ -258,7 +258,9 @@ def _read(asked: Asked, schema: TableSchema | None) -> tuple[ReleaseTable, str]:
 
 def _note_inputs(asked: Asked, table: ReleaseTable, patient: str) -> list[Note]:
     notes = find_notes(table, asked.sensitive, patient, (*asked.not_known, *asked.pseudonyms))
-    if not patient:
+    if patient:
+        notes.append(Note(NoteCode.PATIENT_COLUMN, {"columns": (patient,)}))
+    else:
         notes.append(Note(NoteCode.ROWS_ARE_PATIENTS))
     if asked.pseudonyms:
         notes.append(Note(NoteCode.PSEUDONYMS, {"columns": asked.pseudonyms}))

@@ -13,29 +13,25 @@ from privaudit.deidentified.document import (
     Risk,
     Rule,
     SensitiveRisk,
-    Source,
 )
 from privaudit.disclosure import steps
 from privaudit.disclosure_limits import MIN_CELL
 from privaudit.results import Estimate
 
 DISTANCE_STEP = 0.05
+ERROR_STEP = 0.05
 
 
 def disclose(audit: ReleaseAudit) -> ReleaseAudit:
     """Counts rounded to tens, shares to tens of patients, upwards; sizes of classes below 10, and
     the risks that they come to, withheld."""
     rounding = _Rounding(audit.patients)
-    shared = audit.source is not Source.REGISTER
     return replace(
         audit,
         rows=steps.count_down(audit.rows),
         patients=steps.count_down(audit.patients),
-        population=(
-            audit.population
-            if shared or audit.population is None
-            else steps.count_down(audit.population)
-        ),
+        # Made of a sampling fraction, it gives away the number of patients.
+        population=None if audit.population is None else steps.count_down(audit.population),
         rules=tuple(map(rounding.rule, audit.rules)),
         risks=tuple(map(rounding.risk, audit.risks)),
         sensitive_risks=tuple(map(rounding.sensitive, audit.sensitive_risks)),
@@ -128,7 +124,11 @@ class _Rounding:
 
     def linkage(self, linkage: Linkage) -> Linkage:
         found = tuple(map(self.estimate, linkage.estimates))
-        return replace(linkage, estimates=found, targets=steps.count_down(linkage.targets))
+        error, missing = linkage.error, linkage.missing
+        if linkage.real:
+            error, missing = (min(1.0, steps.up(x, ERROR_STEP)) for x in (error, missing))
+        targets = steps.count_down(linkage.targets)
+        return replace(linkage, error=error, missing=missing, targets=targets, estimates=found)
 
     def change(self, change: Change) -> Change:
         return replace(
@@ -146,6 +146,8 @@ class _Rounding:
                 params[name] = self.up(value)
             if name == "rows" and isinstance(value, int):
                 params[name] = steps.count_up(value)
+            if name == "population" and isinstance(value, int):
+                params[name] = steps.count_down(value)
         return replace(note, params=params)
 
 

@@ -103,6 +103,8 @@ class NoteCode(StrEnum):
     """with several rows a patient, values are matched exactly"""
     TOO_MANY_PATTERNS = "too_many_patterns"
     """values are missing in too many ways to be compared as wildcards"""
+    PATIENT_COLUMN = "patient_column"
+    """the column by which patients were told apart (columns)"""
     ROWS_ARE_PATIENTS = "rows_are_patients"
     """no column names patients"""
     PSEUDONYMS = "pseudonyms"
@@ -150,7 +152,8 @@ class SensitiveRisk:
     """What the classes give away of one sensitive column.
 
     estimates: disclosed_share (of patients whose class has one recorded value alone),
-    disclosed_large (the same, in classes of 10 or more), right_share (patients whose value is the
+    disclosed_large (the same, in classes of 10 or more), disclosed_nearly (of patients whose value
+    95 % of their class have), right_share (patients whose value is the
     most frequent of their class), right_without (the same without their own row, what the table's
     statistics give away of anybody), guess_share (the most frequent value of all),
     right_minus_without; farthest (largest total variation distance of a class of 10 or more from

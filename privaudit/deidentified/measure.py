@@ -72,8 +72,8 @@ def measure(
     done = Measured()
     key, classes = get_classes(table)
     done.classes = classes
-    done.by_record = count_by_record(table, key)
     strict = np.bincount(classes)[classes].astype(float)
+    done.by_record = count_by_record(table, key) if table.several else strict
     fuzzy = bool(tolerances) or any(one.silent.any() for one in table.quasi)
     if table.several and fuzzy:
         done.notes.append(Note(NoteCode.EXACT_WITH_SEVERAL))
@@ -129,7 +129,7 @@ def _hold_against_register(
     tolerances: dict[str, float],
     confidence: float,
 ) -> None:
-    lacking = 0.0
+    lacking = _share_absent(table, register)
     for known, how, k in views:
         if table.several and known is Known.ALL_RECORDS and not register.several:
             # One row a person says nothing of who else has all of these records.
@@ -151,6 +151,14 @@ def _hold_against_register(
         done.notes.append(Note(NoteCode.REGISTER_WRONG, {"share": lacking}))
     elif lacking > 0:
         done.notes.append(Note(NoteCode.REGISTER_LACKS, {"share": lacking}))
+
+
+def _share_absent(table: ReleaseTable, register: ReleaseTable) -> float:
+    """Share of the table's patients whom the register does not name, where it names some of them:
+    names that are none of the table's are other pseudonyms and say nothing."""
+    named = set(register.names)
+    absent = sum(name not in named for name in table.names) / table.patients
+    return absent if absent < 1 and register.named and table.named else 0.0
 
 
 def _count_in_register(table: ReleaseTable, register: ReleaseTable, known: Known) -> np.ndarray:

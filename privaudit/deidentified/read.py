@@ -69,12 +69,14 @@ class Quasi:
 
 @dataclass(frozen=True, eq=False)
 class ReleaseTable:
-    """A table of n rows. patient: (n,) int64 numbers 0..; names: of the patients, for the owner."""
+    """A table of n rows. patient: (n,) int64 numbers 0..; names: of the patients, for the owner;
+    named: a column of the table says them, and they are no numbers of rows."""
 
     quasi: tuple[Quasi, ...]
     patient: np.ndarray
     names: tuple[str, ...]
     frame: pl.DataFrame
+    named: bool = False
 
     @property
     def rows(self) -> int:
@@ -118,7 +120,7 @@ def read_release(
     frame = read_texts(table, what=what, needed=needed, named_by=named_by, schema=schema)
     number, names = _read_patients(frame, patient, what)
     quasi = tuple(read_column(frame[name]) for name in quasi_identifiers)
-    return ReleaseTable(quasi, number, names, frame)
+    return ReleaseTable(quasi, number, names, frame, bool(patient))
 
 
 def _read_patients(

@@ -15,6 +15,8 @@ from privaudit.stats import rates
 MANY_VALUES = 20
 """A number of more different values is read in ten bands."""
 BANDS = 10
+NEARLY = 0.95
+"""Of a class so many with one value nearly give it away; described, and under no limit."""
 
 
 def measure_sensitive(
@@ -57,6 +59,7 @@ def measure_sensitive(
     alone = different[owner] == 1
     if table.several:
         alone = _share_a_value(codes, table, classes)[owner]
+    nearly = alone | (mine >= NEARLY * recorded[owner])
     shares = overall / overall.sum()
     ids = np.arange(len(said))
     wilson = Bound(BoundMethod.WILSON)
@@ -73,6 +76,7 @@ def measure_sensitive(
     estimates = (
         exact("disclosed_share", float(alone.mean())),
         exact("disclosed_large", float((alone & large[owner]).mean())),
+        exact("disclosed_nearly", float(nearly.mean())),
         share("right_share", right),
         share("right_without", without),
         share("guess_share", guess),
@@ -90,7 +94,8 @@ def _band(column: Quasi) -> tuple[np.ndarray, bool]:
     values = np.append(numbers, np.nan)[column.codes]
     there = np.isfinite(values)
     cuts = np.unique(np.quantile(values[there], np.linspace(0, 1, BANDS + 1)[1:-1]))
-    bands = np.searchsorted(cuts, values, "right")
+    # To the left: a value that most have, such as 0, is a band of its own.
+    bands = np.searchsorted(cuts, values, "left")
     # Words keep a level of their own, gaps stay gaps.
     bands = np.where(there, bands, len(cuts) + 1 + column.codes)
     return np.where(column.codes < 0, -1, bands), True

@@ -33,7 +33,14 @@ _RATES = frozenset(
         "group_share_synthetic",
         "group_share_real",
         *("unique_share", "below_5", "below_10", "below_20", "max_risk", "average_risk"),
-        *("disclosed_share", "disclosed_large", "right_share", "right_without", "guess_share"),
+        *(
+            "disclosed_share",
+            "disclosed_large",
+            "disclosed_nearly",
+            "right_share",
+            "right_without",
+            "guess_share",
+        ),
         *("best_right", "claimed_right", "claimed_false"),
     )
 )

@@ -134,6 +134,8 @@ def _classes(audit: ReleaseAudit) -> tuple[Block, ...]:
         words.RISK_CAPTION, words.RISK_COLUMNS, rows, 4, words.list_texts("risk_notes")
     )
     risk = get_strictest(audit)
+    if not any(one.high for name in words.SMALL if (one := risk.get(name)) is not None):
+        return (table,)
     bars = [
         charts.Bar(label, (risk.get(name),))
         for name, label in words.SMALL.items()
@@ -160,6 +162,7 @@ def _sensitive(audit: ReleaseAudit) -> tuple[Block, ...]:
         cells = (
             "disclosed_share",
             "disclosed_large",
+            "disclosed_nearly",
             "right_share",
             "right_without",
             "guess_share",

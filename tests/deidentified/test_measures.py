@@ -75,6 +75,16 @@ def test_a_value_that_is_missing_hides_nothing() -> None:
     assert risk.estimates == ()
 
 
+def test_a_class_in_which_nearly_all_have_a_value_is_described() -> None:
+    frame = pd.DataFrame(
+        {"q": ["a"] * 100 + ["b"] * 100, "s": ["x"] * 97 + ["y"] * 53 + ["z"] * 50}
+    )
+    table = read_release(frame, ("q",), patient="")
+    risk = measure_sensitive(table, get_classes(table)[1], read_column(table.frame["s"]), 0.95)
+    assert values(risk)["disclosed_share"] == 0
+    assert values(risk)["disclosed_nearly"] == pytest.approx(97 / 200)
+
+
 def test_numbers_are_read_in_bands() -> None:
     rng = np.random.default_rng(0)
     q = np.repeat(np.arange(20), 30)
@@ -303,3 +313,11 @@ def test_a_value_that_all_patients_of_a_class_share_is_given_away() -> None:
     table = read_release(other, ("q",), patient="who")
     risk = measure_sensitive(table, get_classes(table)[1], read_column(table.frame["s"]), 0.95)
     assert values(risk)["disclosed_share"] == 0.0
+
+
+def test_a_number_that_is_mostly_zero_is_not_one_band() -> None:
+    rng = np.random.default_rng(0)
+    cost = np.where(rng.random(400) < 0.9, 0, rng.gamma(2, 100, 400))
+    table = read_release(pd.DataFrame({"q": np.arange(400) // 40, "s": cost}), ("q",), patient="")
+    risk = measure_sensitive(table, get_classes(table)[1], read_column(table.frame["s"]), 0.95)
+    assert values(risk)["disclosed_share"] < 0.2

@@ -49,7 +49,7 @@ def test_the_interval_covers_the_truth_of_half_a_population(world: str) -> None:
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("share", [0.5, 0.1])
 def test_the_interval_covers_95_of_100(world: str, share: float) -> None:
-    first, second, draws = miss(WORLDS[world], share, 40, 2)
+    first, second, draws = miss(WORLDS[world], share, 15, 2)
     assert max(first, second) <= 0.05 * draws + 2.5 * np.sqrt(0.05 * 0.95 * draws)
 
 

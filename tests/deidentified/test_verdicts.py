@@ -260,3 +260,26 @@ def test_a_register_of_one_row_a_person_does_not_count_who_has_all_records() -> 
     assert every is not None
     assert every.source.value == "bound"
     assert found.state == "INCONCLUSIVE"
+
+
+def test_a_register_that_names_only_some_patients_keeps_from_within(coarse: pd.DataFrame) -> None:
+    named = coarse.assign(patient_id=np.arange(1200))
+    everybody = pd.concat([named, named.assign(patient_id=named["patient_id"] + 5000)])
+    asked = {"attacker": "journalist", "min_k": 5}
+    assert audit(named, population=everybody, **asked).state == "WITHIN"
+    found = audit(named, population=everybody.iloc[100:], **asked)
+    assert found.state == "INCONCLUSIVE"
+    assert "register_wrong" in codes(found)
+    others = everybody.assign(patient_id=[f"other-{i}" for i in range(2400)])
+    assert audit(named, population=others, **asked).state == "WITHIN"
+
+
+def test_a_sampling_fraction_gives_the_number_of_patients_away_in_no_shared_number() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"age": rng.integers(20, 60, 1203)})
+    found = audit(frame, "age", sampling_fraction=0.3)
+    assert found.audit.population == 4010
+    assert found.shared.population == 4010 - 4010 % 10
+    assert found.shared.patients == 1200
+    again = audit(frame.head(1201), "age", sampling_fraction=0.3)
+    assert (again.audit.population, again.shared.population) == (4003, 4000)

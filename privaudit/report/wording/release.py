@@ -72,8 +72,12 @@ RISK_CAPTION = "Risk by attacker and by what they know"
 RULE_COLUMNS = ("Limit", "Asked for", "Found", "State")
 RULE_CAPTION = "The limits that were given"
 SENSITIVE_COLUMNS = (
-    *("Column", "Given away", "Of these in classes of 10 or more", "Guessed right from the class"),
-    *("The same without the patient’s row", "Guessed without the table"),
+    *("Column", "Given away", "Of these in classes of 10 or more", "Nearly given away"),
+    *(
+        "Guessed right from the class",
+        "The same without the patient’s row",
+        "Guessed without the table",
+    ),
 )
 SENSITIVE_CAPTION = "Sensitive columns"
 LINKAGE_COLUMNS = (

@@ -157,7 +157,7 @@ def find_applicable_attacks(
         "The one-run bound on epsilon was not computed: it holds where membership was assigned at "
         "random, which is not known of a user-supplied model (privaudit audit-dp is for canaries)."
     ]
-    left = {"one_run", *(["reference_lira"] if shadows else [])}
+    left = {"one_run", *(["property_inference", "reference_lira"] if shadows else [])}
     both = (split.members, split.nonmembers)
     inferred = [
         column.sensitive
@@ -166,8 +166,9 @@ def find_applicable_attacks(
         for j, column in enumerate(split.members.columns)
     ]
     if not any(inferred):
-        left.add("attribute")
+        left |= {"attribute", "property_inference"}
         untested["attribute"] = Reason(ReasonCode.NO_SENSITIVE_COLUMN)
+        untested["property"] = Reason(ReasonCode.NO_SENSITIVE_COLUMN)
         notes.append(
             "Attribute inference was not run: no column is marked sensitive in the schema."
         )

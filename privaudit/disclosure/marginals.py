@@ -186,7 +186,7 @@ FAMILIES: Mapping[str, States] = {
     "synthetic": States.SUCCESSES,
     "reconstruction": States.OUTCOMES,
     "inversion": States.OUTCOMES,
-    "property": States.OUTCOMES,
+    "property": States.SUCCESSES,
     "extraction": States.OUTCOMES,
     "evasion": States.OUTCOMES,
     "poisoning": States.OUTCOMES,
@@ -200,8 +200,8 @@ WITHOUT_OUTCOMES = ("stored_records", "split_inversion", "key_recovery")
 COPIES = ("copies",)
 """Attacks whose success is a patient whose record was copied: so many are a count of patients."""
 
-HOSPITALS = ("key_recovery",)
-"""Attacks whose attempts are hospitals, not patients."""
+HOSPITALS = ("key_recovery", "property_inference")
+"""Attacks whose attempts are hospitals, or models trained for the attack, not patients."""
 
 WHOLE, OF_CLASS = "patients", "stays ({})"
 """Facts that are counts of the cohort, and of one outcome of it."""

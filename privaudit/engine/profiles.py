@@ -62,6 +62,7 @@ PROFILES = {
             without=("reference_lira", "property_inference"),
             learners=("boosted", "logreg", "mlp"),
             settings={
+                "model_extraction.budgets": "100,400",
                 "square.records": "100",
                 "square.queries": "40",
                 "fgsm.records": "100",

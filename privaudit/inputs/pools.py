@@ -158,7 +158,8 @@ def find_applicable_attacks(
         "random, which is not known of a user-supplied model (privaudit audit-dp is for canaries)."
     ]
     # Of supplied shadow models only answers are known, so that no null answers beside a record.
-    left = {"one_run", *(["reference_lira", "neighbourhood"] if shadows else [])}
+    with_recipe = ("neighbourhood", "property_inference", "reference_lira")
+    left = {"one_run", *(with_recipe if shadows else ())}
     both = (split.members, split.nonmembers)
     inferred = [
         column.sensitive
@@ -167,8 +168,9 @@ def find_applicable_attacks(
         for j, column in enumerate(split.members.columns)
     ]
     if not any(inferred):
-        left.add("attribute")
+        left |= {"attribute", "property_inference"}
         untested["attribute"] = Reason(ReasonCode.NO_SENSITIVE_COLUMN)
+        untested["property"] = Reason(ReasonCode.NO_SENSITIVE_COLUMN)
         notes.append(
             "Attribute inference was not run: no column is marked sensitive in the schema."
         )

@@ -21,7 +21,7 @@ from privaudit.results import Audit, Failed, Finding, Outcome
 
 State = Literal["TESTED", "NOT TESTED", "NOT APPLICABLE"]
 EXCHANGED = ("UPDATES", "CUT", "CIPHER")
-NEED_MODEL = ("attribute", "inversion", "evasion", "poisoning")
+NEED_MODEL = ("attribute", "inversion", "evasion", "poisoning", "property", "extraction")
 
 
 @dataclass(frozen=True)

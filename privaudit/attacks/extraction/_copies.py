@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,15 @@ from privaudit.records import Column, Records
 
 SMALLEST = 1e-4
 """Probabilities are cut here before their logarithm is learnt: a tree's answer of 0 is no -inf."""
-TREES = 60
+PENALTIES = tuple(10.0**power for power in range(-3, 4))
+TREES: dict[str, Any] = {
+    "max_iter": 60,
+    "max_leaf_nodes": 16,
+    "max_bins": 63,
+    "early_stopping": False,
+}
+SPLIT_ON = 150
+"""Columns, of many, that each split of a tree chooses from: the time grows no further with them."""
 MOST_OF_TREES = 8
 """Classes beyond which no boosted trees are grown, one ensemble for each."""
 
@@ -24,13 +33,14 @@ class Encoding:
     """Records as numbers without gaps, by what the attacker's own records show.
 
     Numbers are standardised and cut at 5 standard deviations, gaps filled with the median and
-    flagged, categories one-hot. Series are not read.
+    flagged, categories one-hot; what never varies is left out. Series are not read.
     """
 
     columns: tuple[Column, ...]
     fill: np.ndarray
     centre: np.ndarray
     spread: np.ndarray
+    kept: np.ndarray
 
     @classmethod
     def fit(cls, records: Records) -> Encoding:
@@ -39,14 +49,16 @@ class Encoding:
         for j in range(d):
             seen = records.X[:, j][np.isfinite(records.X[:, j])]
             fill[j] = float(np.median(seen)) if len(seen) else 0.0
-        bare = cls(records.columns, fill, np.zeros(1), np.ones(1))
+        bare = cls(records.columns, fill, np.zeros(1), np.ones(1), np.zeros(0, dtype=int))
         wide = bare._wide(records)
         spread = wide.std(axis=0)
-        return replace(bare, centre=wide.mean(axis=0), spread=np.where(spread > 1e-9, spread, 1.0))
+        kept = np.flatnonzero(spread > 1e-9)
+        return replace(bare, centre=wide.mean(axis=0)[kept], spread=spread[kept], kept=kept)
 
     def __call__(self, records: Records) -> np.ndarray:
         """(n, w) float64."""
-        return np.asarray(np.clip((self._wide(records) - self.centre) / self.spread, -5, 5))
+        wide = self._wide(records)[:, self.kept]
+        return np.asarray(np.clip((wide - self.centre) / self.spread, -5, 5))
 
     def _wide(self, records: Records) -> np.ndarray:
         x = records.X.astype(np.float64)
@@ -68,7 +80,7 @@ def log_odds(answers: np.ndarray) -> np.ndarray:
 def learn_scores(x: np.ndarray, wanted: np.ndarray, state: int) -> dict[str, Score]:
     """Library models of scores (n, k), or of numbers (n,), by name."""
     from sklearn.ensemble import HistGradientBoostingRegressor
-    from sklearn.linear_model import Ridge
+    from sklearn.linear_model import RidgeCV
     from sklearn.multioutput import MultiOutputRegressor
     from sklearn.neural_network import MLPRegressor
 
@@ -79,10 +91,8 @@ def learn_scores(x: np.ndarray, wanted: np.ndarray, state: int) -> dict[str, Sco
     centre, spread = target.mean(axis=0), target.std(axis=0)
     spread = np.where(spread > 1e-12, spread, 1.0)
     unit = (target - centre) / spread
-    trees = HistGradientBoostingRegressor(
-        max_iter=TREES, max_leaf_nodes=16, early_stopping=False, random_state=state
-    )
-    models = {"linear": Ridge(alpha=1e-3), "network": _network(MLPRegressor, len(x), state)}
+    trees = HistGradientBoostingRegressor(**TREES, max_features=_share(x), random_state=state)
+    models = {"linear": RidgeCV(alphas=PENALTIES), "network": _network(MLPRegressor, len(x), state)}
     if k <= MOST_OF_TREES:
         models["trees"] = MultiOutputRegressor(trees)
     found: dict[str, Score] = {}
@@ -118,7 +128,7 @@ def learn_classes(x: np.ndarray, labels: np.ndarray, k: int, state: int) -> dict
     }
     if k <= MOST_OF_TREES:
         models["trees"] = HistGradientBoostingClassifier(
-            max_iter=TREES, max_leaf_nodes=16, early_stopping=False, random_state=state
+            **TREES, max_features=_share(x), random_state=state
         )
     found: dict[str, Score] = {}
     for name, model in models.items():
@@ -133,6 +143,10 @@ def learn_classes(x: np.ndarray, labels: np.ndarray, k: int, state: int) -> dict
 
         found[name] = score
     return found
+
+
+def _share(x: np.ndarray) -> float:
+    return float(min(1.0, SPLIT_ON / max(x.shape[1], 1)))
 
 
 def _network(kind: Callable[..., object], n: int, state: int) -> object:

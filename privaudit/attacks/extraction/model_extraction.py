@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -104,12 +104,14 @@ class ModelExtraction(Attack):
 @dataclass(frozen=True, eq=False)
 class Game:
     """What the attacker holds (own), and the records (tried) on which copies are held against the
-    model's answers (truth), which the attacker has not asked for."""
+    model's answers (truth), which the attacker has not asked for. without: what was trained on
+    recorded outcomes, by how many of the questions have one."""
 
     own: Records
     tried: Records
     encode: Encoding
     truth: np.ndarray
+    without: dict[int, dict[str, Score]] = field(default_factory=dict)
 
     @property
     def is_number(self) -> bool:
@@ -133,7 +135,9 @@ class Game:
         tried = self.encode(self.tried)
         if self.is_number:
             copies = learn_scores(x[~kept_back], answers[~kept_back], state)
-            rivals = learn_scores(x[own], questions.y[own].astype(float), state)
+            rivals = self._without(
+                known, lambda: learn_scores(x[own], questions.y[own].astype(float), state)
+            )
             near = NEAR * float(answers.std())
             constant = float(np.median(answers))
             judged = Numbers(answers[kept_back], self.truth, constant, near)
@@ -145,7 +149,7 @@ class Game:
             copies = learn_classes(x[~kept_back], named[~kept_back], k, state)
         else:
             copies = learn_scores(x[~kept_back], log_odds(answers[~kept_back]), state)
-        rivals = learn_classes(x[own], questions.y[own], k, state)
+        rivals = self._without(known, lambda: learn_classes(x[own], questions.y[own], k, state))
         constant = int(np.bincount(named, minlength=k).argmax())
         classes = Classes(named[kept_back], self.truth.argmax(axis=1), constant)
         yield (), classes.trials(copies, rivals, x[kept_back], tried, self.tried.patient)
@@ -158,6 +162,11 @@ class Game:
         sides = Sides(risk[kept_back] > middle, self.truth[:, 1] > middle, middle)
         moved = {name: _move_median(one, x, middle) for name, one in rivals.items()}
         yield (RISK,), sides.trials(copies, moved, x[kept_back], tried, self.tried.patient)
+
+    def _without(self, known: int, learn: Callable[[], dict[str, Score]]) -> dict[str, Score]:
+        if known not in self.without:
+            self.without[known] = learn()
+        return self.without[known]
 
     def solve(self, model: Model, state: int) -> Trials | None:
         """Trials of an additive model solved from one question a column; None where the answers

@@ -212,9 +212,16 @@ def _word_family(subject: Subject, family: str) -> str:
         against = words.HOSPITAL_ABSENT if is_against_absence(t) else words.ALL_HONEST
         beside = ((against, t.control), ("", None))
         return words.word_compared(words.word_poisoning(attack, at), t.attack, beside)
+    named = f"{attack}, {at}" if at else attack
+    if family == "property":
+        beside = ((words.OF_ONE_SHARE, t.control), (words.BY_COIN, t.guess))
+        return words.word_compared(words.word_property(named), t.attack, beside)
+    if family == "extraction":
+        beside = ((words.UNASKED, t.control), (words.ONE_ANSWER, t.guess))
+        return words.word_compared(words.word_extraction(named), t.attack, beside)
     control = words.ON_OTHERS if family == "synthetic" else words.IN_CONTROL
     beside = ((control, t.control), (words.WITHOUT_RELEASE, t.guess))
-    lead = words.word_trial(f"{attack}, {at}" if at else attack, name_family(family))
+    lead = words.word_trial(named, name_family(family))
     return words.word_compared(lead, t.attack, beside)
 
 

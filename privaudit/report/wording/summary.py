@@ -207,6 +207,19 @@ def word_trial(attack: str, family: str) -> str:
     return f"{attack} ({family}): the share of attempts on training patients that succeed is about"
 
 
+def word_property(attack: str) -> str:
+    """How a sentence on the make-up of the training set begins."""
+    return (
+        f"Whether many or few of a model’s training patients are of a group ({attack}) is told "
+        "right of about"
+    )
+
+
+def word_extraction(attack: str) -> str:
+    """How a sentence on a copy of the model begins."""
+    return f"A copy made of the model’s answers ({attack}) agrees with the model on about"
+
+
 RANDOM_CHANGES = "with random changes of that size"
 UNCHANGED = "without changes"
 ALL_HONEST = "with all hospitals honest"
@@ -214,6 +227,10 @@ HOSPITAL_ABSENT = "with it absent"
 ON_OTHERS = "on patients not in the training data"
 WITHOUT_RELEASE = "without the release (baseline)"
 IN_CONTROL = "in the control"
+OF_ONE_SHARE = "between models of one share"
+BY_COIN = "by a coin"
+UNASKED = "without asking the model"
+ONE_ANSWER = "with one answer for all"
 
 
 def word_bound(attack: str, e: Estimate, epsilon: float | None) -> str:

@@ -73,8 +73,8 @@ READING = {
     ),
     "evasion": (
         "Evasion: do small changes of a record change the prediction?",
-        "Read the share of predictions changed beside random noise of the same budget. This is "
-        "robustness, not privacy: it exposes nobody.",
+        "Read the share of predictions changed, and the AUROC, beside random noise of the same "
+        "budget. This is robustness, not privacy: it exposes nobody.",
     ),
     "poisoning": (
         "Poisoning: can one client degrade the federation's model?",

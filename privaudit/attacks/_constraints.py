@@ -106,8 +106,9 @@ class Cells:
             for own, count in zip(*summaries(records.columns), strict=True)
         ]
         if not parts:
-            none = np.zeros(0, dtype=int)
-            return cls(none, np.zeros((0, 5), int), none * 0.0, np.zeros((0, 2), int), *2 * [none])
+            none, flags = np.zeros(0, dtype=int), np.zeros(0, dtype=bool)
+            five, two = np.zeros((0, 5), dtype=int), np.zeros((0, 2), dtype=int)
+            return cls(none, five, np.zeros(0), two, flags, flags)
         return cls(
             *(np.concatenate([getattr(p, name) for p in parts]) for name in cls.__annotations__)
         )

@@ -22,7 +22,6 @@ PACKAGES = (
     "xgboost",
     "xgboost-cpu",
     "catboost",
-    "adversarial-robustness-toolbox",
     "polars",
     "joblib",
     "dp-accounting",

@@ -336,13 +336,13 @@ def test_intervals_cover_0_without_a_leak_in_94_of_100():
     from sklearn.linear_model import LogisticRegression
 
     covered = 0
-    for seed in range(200):
+    for seed in range(150):
         split = Split.assign(world(400, 1.0, 1.0, seed), np.random.default_rng(seed), 0.3)
         found = rates(attack(Fitted(LogisticRegression(), split.members, 5), split))
         assert found["attack_minus_guess@sex"].low <= 0 <= found["attack_minus_guess@sex"].high
         gap = found["attack_minus_control@sex"]
         covered += gap.low <= 0 <= gap.high
-    assert covered >= 188 - 7  # 94 of 100, less two standard deviations of 200 repeats
+    assert covered >= 141 - 6  # 94 of 100, less two standard deviations of 150 repeats
 
 
 def test_a_forest_gives_away_the_sex_of_patients_with_several_records():

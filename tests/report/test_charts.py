@@ -179,3 +179,52 @@ def test_reliability_of_one_point() -> None:
     root = parsed(charts_curves.draw_reliability(curve, "c", "Title.", "x", "y"))
     assert len(root.all("circle")) == 1
     assert apart(root)
+
+
+def test_the_auroc_under_attack_is_a_table_and_a_chart() -> None:
+    """Beside the share of wrong predictions, and not once more among further numbers."""
+    from dataclasses import replace
+
+    import sample
+
+    from privaudit.report.blocks import Chart, Table
+    from privaudit.report.sections import results_by_attack
+    from privaudit.report.wording import results_by_attack as words
+
+    audit = sample.sample()
+    subject = audit.subjects[1]
+    changed = []
+    for one in subject.outcomes:
+        if one.family == "evasion":
+            n = {"attempts": 300, "patients": 300}
+            settings_ = dict.fromkeys(e.metric.at for e in one.estimates)
+            more = [
+                Estimate(Metric(name, at=at), v, v - 0.05, min(1.0, v + 0.05), 0.5, n)
+                for at in settings_
+                for name, v in (
+                    ("auroc_attacked", 0.8 - 0.5 * float(at.value)),
+                    ("auroc_shaken", 0.84),
+                    ("auroc_unchanged", 0.85),
+                    ("auroc_fall", 0.04 + 0.5 * float(at.value)),
+                )
+            ]
+            one = replace(one, estimates=(*one.estimates, *more))
+        changed.append(one)
+    subject = replace(subject, outcomes=tuple(changed))
+    audit = replace(audit, subjects=(audit.subjects[0], subject, *audit.subjects[2:]))
+    blocks = results_by_attack.build(audit, None)
+    tables = {b.caption: b for b in blocks if isinstance(b, Table)}
+    table = tables[words.RANKING_CAPTION]
+    tried = sum(one.family == "evasion" for one in changed)
+    assert len(table.rows) == tried * len(settings_)
+    assert not any(
+        "AUROC under attack" in str(row) for row in tables.get(words.OTHERS_CAPTION, table).rows
+    )
+    charts_ = [b for b in blocks if isinstance(b, Chart) and "chart-ranking" in b.svg]
+    assert len(charts_) == 1
+    assert "the AUROC is" in charts_[0].title
+    assert apart(parsed(charts_[0].svg))
+    assert not any(
+        isinstance(b, Table) and b.caption == words.RANKING_CAPTION
+        for b in results_by_attack.build(sample.sample(), None)
+    )

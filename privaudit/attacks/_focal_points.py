@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +42,7 @@ def score_counts(
     tables, cuts = (records, table, own), {} if focus is None else focus.cuts
     fine, coarse = (Coded.of(tables, cuts, size) for size in (bins, pair_bins))
     total = np.zeros(len(records))
-    places = _place(coarse, focus, outcome(records))
+    places = _place(coarse, focus, tables)
     # A table may hold more than its recipe counts: of a record that stands in it every count is
     # its own, so that the whole record weighs as much as all of them.
     places[tuple(range(len(coarse.names)))] = sum(places.values())
@@ -73,7 +73,9 @@ def find_focus(target: Target, rng: np.random.Generator) -> Focus | None:
     return Focus(found, correlations, cuts)
 
 
-def _place(coded: Coded, focus: Focus | None, last: str) -> dict[tuple[int, ...], float]:
+def _place(
+    coded: Coded, focus: Focus | None, tables: Sequence[Records]
+) -> dict[tuple[int, ...], float]:
     """Focal points by the places of their columns; columns that are not shared are left out."""
     at = {name: j for j, name in enumerate(coded.names)}
     if focus is not None:
@@ -82,11 +84,11 @@ def _place(coded: Coded, focus: Focus | None, last: str) -> dict[tuple[int, ...]
             for names, weight in focus.columns.items()
             if all(name in at for name in names)
         }
-    m = len(coded.names)
+    m, last = len(coded.names), outcome(tables[0])
     found: dict[tuple[int, ...], float] = {(j,): 1.0 for j in range(m)}
     if last in at:
         found |= {(j, at[last]): 1.0 for j in range(m) if j != at[last]}
-    for pair, weight in choose_pairs(coded).items():
+    for pair, weight in choose_pairs(tables).items():
         if last not in at or at[last] not in pair:
             found[pair] = weight
     return found

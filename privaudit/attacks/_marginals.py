@@ -12,8 +12,10 @@ from privaudit.attacks._tables import columns_of, values_of
 from privaudit.fidelity.distance import outcome, shared
 from privaudit.records import Column, Records
 
-LEVELS = 24
-"""Cells that a column is told apart by at most where pairs are chosen; the rest share one."""
+CELLS = 1500
+"""Cells of all columns together at most where pairs are chosen: memory grows with their square."""
+FEW_BINS, FEW_LEVELS = 8, 24
+"""Cells of a number and of a category at most where pairs are chosen; rarer levels share one."""
 ROWS = 1500
 """Records on which pairs are chosen, at most."""
 MOST_CELLS = 2**40
@@ -77,20 +79,23 @@ def _hash_rows(codes: np.ndarray) -> np.ndarray:
     return mixed
 
 
-def choose_pairs(coded: Coded) -> dict[tuple[int, ...], float]:
+def choose_pairs(tables: Sequence[Records]) -> dict[tuple[int, ...], float]:
     """The spanning tree of the pairs of most mutual information, with how often each is chosen.
 
-    The choice of MST (McKenna, Miklau and Sheldon 2021, arXiv 2108.04978), made on the last table
-    with each part of it left out in turn.
+    Columns by their places in `Coded.of` these tables. The choice of MST (McKenna, Miklau and
+    Sheldon 2021, arXiv 2108.04978), made on the last table with each part of it left out in turn.
     """
     from scipy.sparse.csgraph import minimum_spanning_tree
 
+    share = CELLS // max(1, len(shared(tables[0], tables[1])))
+    coded = Coded.of(tables, {}, max(2, min(FEW_BINS, share - 1)))
     codes, m = coded.codes[-1], len(coded.names)
     if m < 2:
         return {}
+    most = max(3, min(FEW_LEVELS, share))
     some = codes[np.unique(np.linspace(0, len(codes) - 1, ROWS).astype(np.int64))]
-    some = np.minimum(some, LEVELS - 1)
-    sizes = np.minimum(coded.sizes, LEVELS)
+    some = np.minimum(some, most - 1)
+    sizes = np.minimum(coded.sizes, most)
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     spread = np.zeros((len(some), int(sizes.sum())), dtype=np.float32)
     spread[np.arange(len(some))[:, None], some + starts] = 1.0

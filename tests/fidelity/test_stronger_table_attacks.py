@@ -280,7 +280,7 @@ def test_pairs_that_depend_are_chosen() -> None:
     columns = tuple(Column(f"c{i}") for i in range(4))
     own = Records(columns, x, np.zeros(900, dtype=int), np.arange(900), np.zeros(900))
     coded = Coded.of([own, own, own], {}, 8)
-    pairs = choose_pairs(coded)
+    pairs = choose_pairs([own, own, own])
     assert pairs[0, 1] == pytest.approx(1.0)
     assert pairs[2, 3] == pytest.approx(1.0)
     cells, count = coded.counts((0, 1))

@@ -1,4 +1,10 @@
-"""How much of what training on patients leaves in a model is still in it."""
+"""How much of what training on patients leaves in a model is still in it.
+
+Sample by sample, a model's answer is placed between those of models that never saw the patient and
+of models that did, as in Wang et al. 2025 (arXiv 2506.06112, read in part), here with the curves of
+`few_shadow_lira` and its likelihood ratio, as Naderloui et al. 2025 (RULI, arXiv 2506.13009, read
+in part) ask of an audit.
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@
 Generated patients whose outcome follows from two of twelve columns. In every world a model is
 trained on the retained and the forgotten, and then: trained again without the forgotten; not
 changed; with half and with a tenth of them left in; trained on their reversed outcomes; and, for
-the network, fine-tuned for five passes on their reversed outcomes, from the model before. Printed:
+the network, fine-tuned for 25 passes on their reversed outcomes, from the model before. Printed:
 how often each is found, not found (exit code 0) and inconclusive, the mean imprint, and beside it
 what plain membership inference reads: the AUC of the model's margin, forgotten against strangers.
 Exits with 1 where models trained again are found more than 1 time in 10 or a model that was not
@@ -111,7 +111,7 @@ def make_models(name: str, pools: dict[str, Records], seed: int) -> dict[str, An
     }
     if name == "mlp":
         tuned = copy.deepcopy(before.estimator)
-        for _ in range(5):
+        for _ in range(25):
             tuned.partial_fit(gone.X, 1 - gone.y)
         found["fine-tuned away"] = Held(tuned)
     return found

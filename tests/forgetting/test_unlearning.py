@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -86,6 +87,15 @@ def test_a_model_that_never_knew_them_by_heart_leaves_it_open() -> None:
     assert found.answer is Answer.INCONCLUSIVE
     assert found.why[0] in (Why.NEVER_KNOWN, Why.NO_POWER)
     assert found.detectable > 0.5
+
+
+def test_patients_whom_every_model_is_sure_of_leave_it_open() -> None:
+    easy = HELD.forgotten.X.copy()
+    easy[:, :2] = np.where(HELD.forgotten.y[:, None] == 1, 9.0, -9.0)
+    held = Tables(HELD.retained, replace(HELD.forgotten, X=easy), HELD.strangers)
+    first, second = (train(Forest(), held.retained, *more) for more in ((held.forgotten,), ()))
+    found = audit(held, first, second, recipe=Forest(), refits=8)
+    assert found.answer is Answer.INCONCLUSIVE
 
 
 def test_without_a_recipe_nothing_is_ever_called_forgotten() -> None:

@@ -51,7 +51,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "About": {
         "list": "List tasks, methods, learners, attacks and profiles.",
         "explain": "Explain a task, method, learner, attack or attack family.",
-        "doctor": "Check this machine, the installed extras and a data folder.",
+        "doctor": "Check this machine, installed extras and a data folder.",
         "version": "Print the version.",
     },
 }

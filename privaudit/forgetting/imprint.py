@@ -1,4 +1,10 @@
-"""How much of what training on patients leaves in a model is still in it."""
+"""How much of what training on patients leaves in a model is still in it.
+
+Sample by sample, a model's answer is placed between those of models that never saw the patient and
+of models that did, as in Wang et al. 2025 (arXiv 2506.06112, read in part), here with the curves of
+`few_shadow_lira` and its likelihood ratio, as Naderloui et al. 2025 (RULI, arXiv 2506.13009, read
+in part) ask of an audit.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +19,8 @@ from privaudit.forgetting.bank import Bank
 FAR = 5.0
 """Standard deviations beyond which an answer is as odd as can be: one patient decides nothing
 alone."""
+FLAT = 1e-3
+"""Least slope of a model's answers on those of the refits: below it they know of nobody."""
 FPRS = (0.01, 0.1)
 """False positive rates at which the forgotten are told apart from strangers."""
 DECIDING_FPR = 0.1
@@ -80,7 +88,9 @@ def _read(
     those of the refits, so that a model that is better or worse on everybody is not odd."""
     without, spread = curves.location[0], curves.scale[0]
     slope, level = _align(without[strangers], margins[strangers], spread[strangers])
-    away = np.clip((margins - level - slope * without) / spread, -FAR, FAR)
+    # Divided by the slope: answers that are blurred or turned round know what they knew.
+    steep = np.copysign(max(abs(slope), FLAT), slope)
+    away = np.clip(((margins - level) / steep - without) / spread, -FAR, FAR)
     effect = np.clip((curves.location[1] - without) / spread, -FAR, FAR)[forgotten]
     own, others = away[forgotten], away[strangers]
     energy = max(float((effect**2).sum()), 1e-12)

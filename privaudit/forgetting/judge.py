@@ -109,8 +109,8 @@ def judge_with_refits(case: Case, scale: Scale, before: Reading, after: Reading)
     answer = Answer.FOUND
     if not why:
         answer = Answer.INCONCLUSIVE
-        if _is_constant(case.after.proba):
-            why = [Why.CONSTANT]
+        if _is_useless(case):
+            why = [Why.USELESS]
         elif not held:
             why = [Why.NEVER_KNOWN]
         elif shown.high >= case.limit or shown.low <= -case.limit:
@@ -152,7 +152,7 @@ def judge_by_strangers(case: Case, expected: dict[str, np.ndarray] | None) -> Un
         why = [Why.UNLIKE_STRANGERS] if apart and expected is not None else []
     answer = Answer.FOUND if why else Answer.INCONCLUSIVE
     if not why:
-        why = [Why.CONSTANT if _is_constant(case.after.proba) else Why.NO_RECIPE]
+        why = [Why.USELESS if _is_useless(case) else Why.NO_RECIPE]
     cautions = [] if expected is not None else [Caution.NOT_CALIBRATED]
     found = _finish(case, answer, why, cautions)
     if _count(case, "forgotten") < MIN_CELL:
@@ -316,9 +316,19 @@ def _count(case: Case, role: str) -> int:
     return len(np.unique(case.pools[role].patient))
 
 
-def _is_constant(proba: dict[str, np.ndarray]) -> bool:
+def _is_useless(case: Case) -> bool:
+    """Whether the model after answers everybody alike, or no better than chance where the model
+    before did better."""
+    proba = case.after.proba
     every = np.concatenate([proba["forgotten"], proba["strangers"]])
-    return bool(np.ptp(every, axis=0).max() < 1e-6)
+    if np.ptp(every, axis=0).max() < 1e-6:
+        return True
+    before, after = (
+        _auroc(case.pools["strangers"], held.proba["strangers"], case.confidence)
+        for held in (case.before, case.after)
+    )
+    lows = [None if one is None else one.low for one in (before, after)]
+    return lows[0] is not None and lows[0] > 0.5 and (lows[1] is None or lows[1] <= 0.5)
 
 
 def _auroc(records: Records, proba: np.ndarray, confidence: float) -> Number | None:

@@ -44,8 +44,9 @@ class Why(StrEnum):
     """nothing found, and an imprint of the limit's size cannot be ruled out"""
     NEVER_KNOWN = "never_known"
     """the model before shows no imprint of them either, so that none could be seen to go"""
-    CONSTANT = "constant"
-    """the model after answers all patients nearly alike: what it knows cannot be asked"""
+    USELESS = "useless"
+    """the model after answers all patients alike, or no better than chance where the one before
+    did better: what it knows cannot be asked"""
 
 
 class Caution(StrEnum):

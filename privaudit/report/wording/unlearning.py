@@ -49,9 +49,9 @@ WHY = {
         "The model before shows no imprint of these patients that this audit could see, so that it "
         "could not see one go either."
     ),
-    Why.CONSTANT: (
-        "The model after answers all patients nearly alike. What it knows cannot be asked, and it "
-        "is of no use."
+    Why.USELESS: (
+        "The model after answers all patients nearly alike, or no better than chance. What it "
+        "knows cannot be asked, and it is of no use."
     ),
 }
 CAUTIONS = {

@@ -98,7 +98,8 @@ class ModelInversion(Attack):
         tries = np.concatenate([start[:, None], filled[near]], axis=1)
         sure = _ask(model, records, hidden, tries)
         best = sure.argmax(axis=1)
-        rows, reached = tries[np.arange(n), best], sure[np.arange(n), best]
+        rows: np.ndarray = tries[np.arange(n), best]
+        reached = sure[np.arange(n), best]
         for _ in range(self.passes):
             for at in range(len(hidden)):
                 options = _spread(filled[:, at], self.values)

@@ -250,6 +250,34 @@ def test_trees_in_parts_that_nobody_reads_are_refused_and_not_overlooked() -> No
         model.read_trees()
 
 
+@pytest.mark.parametrize("form", ["cbm", "onnx"])
+def test_trees_of_formats_that_are_not_read_are_not_overlooked(form: str, tmp_path: Path) -> None:
+    X, y = table(400, missing=0.0)
+    path = tmp_path / f"model.{form}"
+    if form == "cbm":
+        catboost = pytest.importorskip("catboost")
+        held = catboost.CatBoostClassifier(
+            iterations=4, verbose=False, thread_count=1, allow_writing_files=False
+        )
+        held.fit(X, y).save_model(str(path))
+    else:
+        skl2onnx = pytest.importorskip("skl2onnx")
+        from skl2onnx.common.data_types import FloatTensorType
+        from sklearn.ensemble import RandomForestClassifier
+
+        forest = RandomForestClassifier(3, max_depth=3).fit(X, y)
+        kinds = [("x", FloatTensorType([None, WIDTH]))]
+        options = {id(forest): {"zipmap": False}}
+        graph = skl2onnx.convert_sklearn(forest, initial_types=kinds, options=options)
+        path.write_bytes(graph.SerializeToString())
+    schema = TableSchema(tuple(Column(f"x{i}") for i in range(WIDTH)), "died", ("0", "1"))
+    model = bind(open_model(path)[0], schema)
+    assert Access.TREES in Release(model=model).access
+    assert isinstance(model, HasTrees)
+    with pytest.raises(PrivauditError, match="a format that is not read"):
+        model.read_trees()
+
+
 def test_a_linear_model_has_no_trees() -> None:
     from sklearn.linear_model import LogisticRegression
 

@@ -56,6 +56,12 @@ READING = {
         "Read the attack's rate beside its control and beside the guess. The guess knows the "
         "population and not the release: a high rate with as high a guess exposes nothing.",
     ),
+    "inversion": (
+        "Model inversion: are training records rebuilt from the finished model?",
+        "Read the rate beside the guess where there is one, else beside the control. What a leaf "
+        "states is a fact about training patients, though others fall into the same leaf: there "
+        "the control says nothing of the leak.",
+    ),
     "synthetic": (
         "Attacks on a synthetic table",
         "Read the attack's rate minus its control: the same attack on patients the table was not "
@@ -96,6 +102,7 @@ THREAT = {
     Access.FILE: "artefact file",
     Access.SEAT: "malicious client",
     Access.RERUN: "shadow training",
+    Access.TREES: "trees of the model",
 }
 
 FRONT = """# Catalogue of attacks

@@ -175,7 +175,7 @@ def join(parts: Sequence[Trees]) -> Trees:
 
     wide = max(p.sets.shape[1] for p in parts)
     sets = [_widen(p.sets, wide, p.unknown_left) for p in parts]
-    together = {
+    together: dict[str, Any] = {
         name: np.concatenate([getattr(p, name) for p in parts])
         for name in ("group", "threshold", "missing_left", "zero_missing", "unknown_left")
     }
@@ -234,13 +234,14 @@ def make_trees(parts: Sequence[dict[str, Any]], **common: Any) -> Trees:
         for name in ("values", "by_class"):
             own = np.asarray(part.get(name, np.empty((n, 0))), dtype=np.float64)
             made[name].append(own.reshape(n, -1))
+    per_node: dict[str, Any] = {name: np.concatenate(made[name]) for name in _PER_NODE}
     return Trees(
         roots=starts.astype(np.int64),
         group=np.array([p.get("group", 0) for p in parts], dtype=np.int64),
         sets=np.concatenate([_widen(one, wide, unknown) for one, unknown in sets])
         if sets
         else np.zeros((0, 0), dtype=bool),
-        **{name: np.concatenate(made[name]) for name in _PER_NODE},
+        **per_node,
         values=_stack(made["values"]),
         by_class=_stack(made["by_class"]),
         **common,

@@ -21,6 +21,7 @@ from privaudit.contracts import (
     Differentiable,
     Fitted,
     Generator,
+    HasTrees,
     Learner,
     Method,
     Model,
@@ -156,8 +157,7 @@ def targets(split: Split) -> Callable[[frozenset[Access]], Target]:
         members = split.members
         held = RandomForestClassifier(10, random_state=0, n_jobs=1)
         held.fit(members.X.astype(np.float64), members.y)
-        labels = tuple(map(str, range(len(members.classes))))
-        binding = Binding(members.columns, labels)
+        binding = Binding(members.columns, members.classes, "codes", in_order=True)
         return Target(Release(model=open_live(held).bind(binding)), split)
 
     def find(needs: frozenset[Access]) -> Target:
@@ -236,6 +236,20 @@ class WatchedDifferentiable(Watched):
         return self.model.weight_gradient(records)
 
 
+class WatchedTrees(Watched):
+    """The same of a model that is made of trees."""
+
+    model: Any
+
+    def read_trees(self) -> Any:
+        self.used.add(Access.TREES)
+        return self.model.read_trees()
+
+    def tree_inputs(self, records: Records) -> np.ndarray:
+        self.used.add(Access.TREES)
+        return self.model.tree_inputs(records)
+
+
 PARTS = {
     "updates": Access.UPDATES,
     "cut": Access.CUT,
@@ -262,6 +276,7 @@ def watched(target: Target, used: set[Access]) -> Target:
     release, model = target.release, target.release.model
     if model is not None:
         kind = WatchedDifferentiable if isinstance(model, Differentiable) else Watched
+        kind = WatchedTrees if isinstance(model, HasTrees) else kind
         model = kind(model, used)
     shown = {part.name: getattr(release, part.name) for part in fields(release)}
     return Target(WatchedRelease(**(shown | {"model": model})), target.split, target.method)
@@ -351,7 +366,7 @@ def test_access_is_what_the_release_shows(split: Split) -> None:
     assert Target(Release(), split).access == frozenset()
     boosted = plugins.load("learners", "boosted")()
     release = Release(model=boosted.fit(split.members, Seeds(1).rng("fit")))
-    assert Target(release, split).access == {Access.ANSWERS}
+    assert Target(release, split).access == {Access.ANSWERS, Access.TREES}
     logreg = plugins.load("learners", "logreg")()
     release = Release(model=logreg.fit(split.members, Seeds(1).rng("fit")))
     assert Target(release, split).access == {Access.ANSWERS, Access.WEIGHTS}

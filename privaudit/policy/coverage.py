@@ -54,7 +54,8 @@ def as_received(policy: Policy, audit: Audit, subject: Subject) -> Subject:
     """The subject as receivers of the policy's kind of release hold it.
 
     A model's file counts where it is handed out, whether the audit was given it or not, and
-    nowhere else, and so do its trees where it has any; the file of a generator of records is handed out wherever the audit was given it.
+    nowhere else, and so do its trees where it has any; the file of a generator of records is handed
+    out wherever the audit was given it.
     Attacks that the data leave nothing to try are stated with that reason.
     """
     outcomes = [*subject.outcomes, *_untried_by_data(audit, subject)]

@@ -56,7 +56,9 @@ def attack(target: Target, **settings: Any) -> dict[Setting, Trials]:
 def gain(trials: Trials) -> tuple[float, float, float]:
     """The advantage over the guess, and its interval."""
     found = {e.metric.name: e for e in stats.trials(trials)}["attack_minus_guess"]
-    assert found.value is not None and found.low is not None and found.high is not None
+    assert found.value is not None
+    assert found.low is not None
+    assert found.high is not None
     return found.value, found.low, found.high
 
 
@@ -91,7 +93,8 @@ def test_one_tree_whose_leaves_hold_one_patient_each() -> None:
     assert gain(found[ALONE])[1] > 0.5
     assert gain(found[OUTCOME])[1] > 0.9
     # The guess of a box that was drawn without the records: at most 1 / e.
-    assert found[ALONE].guess is not None and found[ALONE].guess.max() <= np.exp(-1) + 1e-9
+    assert found[ALONE].guess is not None
+    assert found[ALONE].guess.max() <= np.exp(-1) + 1e-9
 
 
 def test_large_leaves_state_nothing_of_anybody() -> None:
@@ -103,7 +106,9 @@ def test_large_leaves_state_nothing_of_anybody() -> None:
         found = attack(hand_out(held, split))
         assert set(found) == {ALONE}
         value, low, high = gain(found[ALONE])
-        assert value == 0 and low <= 0 and high < 0.02
+        assert value == 0
+        assert low <= 0
+        assert high < 0.02
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -145,7 +150,8 @@ def test_what_leaves_state_of_members_is_true() -> None:
     split = split_of(table())
     found = attack(hand_out(forest(bootstrap=False, min_samples_leaf=3), split))
     trials = found[OUTCOME]
-    assert trials.sure is not None and (trials.sure > 0).any()
+    assert trials.sure is not None
+    assert (trials.sure > 0).any()
     assert (trials.success[trials.sure > 0] == 1).all()
     assert found[ALONE].success.sum() == 0
 
@@ -177,7 +183,8 @@ def test_a_forest_of_votes_states_no_counts() -> None:
     split = split_of(table(600))
     release = DPForest().fit(split.members, np.random.default_rng(0))
     found = attack(Target(release, split))
-    assert set(found) == {ALONE} and found[ALONE].success.sum() == 0
+    assert set(found) == {ALONE}
+    assert found[ALONE].success.sum() == 0
 
 
 def test_settings_are_checked() -> None:

@@ -66,7 +66,8 @@ def attack(model: Model, split: Split, **settings: object) -> Trials:
 
 def over(trials: Trials, name: str = "attack_minus_control") -> tuple[float, float]:
     found = {e.metric.name: e for e in stats.trials(trials)}[name]
-    assert found.low is not None and found.high is not None
+    assert found.low is not None
+    assert found.high is not None
     return found.low, found.high
 
 
@@ -88,7 +89,8 @@ def test_honest_models_read_as_the_control(name: str, seed: int) -> None:
     model = learner.fit(split.members, np.random.default_rng(seed))
     found = attack(model, split)
     low, high = over(found)
-    assert low < 0 and high < 0.1
+    assert low < 0
+    assert high < 0.1
 
 
 class Constant:
@@ -107,7 +109,8 @@ def test_members_among_others_are_no_find() -> None:
     split = split_of(table())
     found = attack(Kernel(split.reference, 4.0), split)
     low, high = over(found)
-    assert low < 0 and high < 0.1
+    assert low < 0
+    assert high < 0.1
 
 
 def test_missing_cells_are_not_counted_and_numbers_work() -> None:

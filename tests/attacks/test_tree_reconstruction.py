@@ -67,7 +67,8 @@ def test_rows_of_a_forest_without_drawing_are_given_back(seed: int) -> None:
     x, y = zeros_and_ones(24, seed)
     trees = grow(x, y, n_estimators=40, bootstrap=False, random_state=seed)
     found = rebuild(trees, 30, seed=1)
-    assert found.state == "solved" and found.low is not None
+    assert found.state == "solved"
+    assert found.low is not None
     rebuilt = (found.low > 0).astype(float)
     other = zeros_and_ones(24, seed + 50)[0]
     assert measure_error(rebuilt, x) < 0.06
@@ -79,7 +80,8 @@ def test_what_is_rebuilt_fits_every_leaf(bootstrap: bool) -> None:
     x, y = zeros_and_ones(16, 3)
     trees = grow(x, y, n_estimators=8, bootstrap=bootstrap)
     found = rebuild(trees, 30)
-    assert found.low is not None and found.y is not None
+    assert found.low is not None
+    assert found.y is not None
     leaves = trees.find_leaves((found.low > 0).astype(float))
     for at in range(len(trees)):
         if bootstrap:

@@ -52,6 +52,9 @@ reason = "predictions alone"
 family = "evasion"
 reason = "predictions alone"
 [[not_tested]]
+family = "inversion"
+reason = "predictions alone"
+[[not_tested]]
 family = "membership"
 attacks = ["lira", "rmia", "shadow", "few_shadow_lira"]
 reason = "predictions alone"

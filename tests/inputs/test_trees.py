@@ -11,8 +11,8 @@ import pytest
 
 from privaudit.contracts import Access, HasTrees, Release
 from privaudit.errors import PrivauditError
-from privaudit.inputs.models.check_trees import ForgedTree
 from privaudit.inputs.models.asked_trees import check_forest, describe_trees, read_described
+from privaudit.inputs.models.check_trees import ForgedTree
 from privaudit.inputs.models.in_process import open_live
 from privaudit.inputs.models.open_model import bind, open_model
 from privaudit.inputs.models.opened_model import Binding
@@ -219,7 +219,8 @@ def test_pipelines_lead_to_the_trees() -> None:
     bag = BaggingClassifier(tree, 3, max_features=0.6, random_state=0).fit(X, y)
     grown = read_estimator(bag)
     trees = join_trees(grown)
-    assert trees.bagged and len(trees) == 3
+    assert trees.bagged
+    assert len(trees) == 3
     leaves = places_of(trees, trees.find_leaves(join_inputs(grown, X)))
     for at, (one, columns) in enumerate(
         zip(bag.estimators_, bag.estimators_features_, strict=True)
@@ -246,6 +247,34 @@ def test_trees_in_parts_that_nobody_reads_are_refused_and_not_overlooked() -> No
     assert Access.TREES in Release(model=model).access
     assert isinstance(model, HasTrees)
     with pytest.raises(PrivauditError, match="parts that are not read"):
+        model.read_trees()
+
+
+@pytest.mark.parametrize("form", ["cbm", "onnx"])
+def test_trees_of_formats_that_are_not_read_are_not_overlooked(form: str, tmp_path: Path) -> None:
+    X, y = table(400, missing=0.0)
+    path = tmp_path / f"model.{form}"
+    if form == "cbm":
+        catboost = pytest.importorskip("catboost")
+        held = catboost.CatBoostClassifier(
+            iterations=4, verbose=False, thread_count=1, allow_writing_files=False
+        )
+        held.fit(X, y).save_model(str(path))
+    else:
+        skl2onnx = pytest.importorskip("skl2onnx")
+        from skl2onnx.common.data_types import FloatTensorType
+        from sklearn.ensemble import RandomForestClassifier
+
+        forest = RandomForestClassifier(3, max_depth=3).fit(X, y)
+        kinds = [("x", FloatTensorType([None, WIDTH]))]
+        options = {id(forest): {"zipmap": False}}
+        graph = skl2onnx.convert_sklearn(forest, initial_types=kinds, options=options)
+        path.write_bytes(graph.SerializeToString())
+    schema = TableSchema(tuple(Column(f"x{i}") for i in range(WIDTH)), "died", ("0", "1"))
+    model = bind(open_model(path)[0], schema)
+    assert Access.TREES in Release(model=model).access
+    assert isinstance(model, HasTrees)
+    with pytest.raises(PrivauditError, match="a format that is not read"):
         model.read_trees()
 
 
@@ -299,7 +328,8 @@ def test_a_file_gives_its_trees_through_its_own_process(form: str, tmp_path: Pat
     columns = tuple(Column(f"x{i}") for i in range(WIDTH))
     schema = TableSchema(columns, "died", ("0", "1"))
     model = bind(open_model(path)[0], schema)
-    assert isinstance(model, HasTrees) and Access.TREES in Release(model=model).access
+    assert isinstance(model, HasTrees)
+    assert Access.TREES in Release(model=model).access
     here = join_trees(read_estimator(held))
     there = model.read_trees()
     who = Records(columns, X, y, np.arange(len(X)), np.zeros(len(X)), classes=("0", "1"))
@@ -346,8 +376,10 @@ def test_boxes_hold_the_records_of_their_leaves() -> None:
     X, y = table(1_000, missing=0.0)
     trees = join_trees(read_estimator(DecisionTreeClassifier(random_state=0).fit(X, y)))
     low, high = trees.find_boxes(trees.find_leaves(X)[:, 0])
-    assert (X > low - 1e-9).all() and (X <= high + 1e-9).all()
-    assert np.isfinite(low).any() and np.isfinite(high).any()
+    assert (low - 1e-9 < X).all()
+    assert (high + 1e-9 >= X).all()
+    assert np.isfinite(low).any()
+    assert np.isfinite(high).any()
     check_forest(trees)
 
 

@@ -7,6 +7,7 @@ leaves hold every record once; with drawing, each record may have been drawn sev
 from __future__ import annotations
 
 import importlib
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,7 +19,7 @@ from privaudit.trees import Trees
 
 Outcome = Literal["solved", "no time", "no records"]
 MOST_DRAWN = 6
-"""A record is drawn more often than this into one of 100 trees of 100 records once in 1,000 cases."""
+"""Times that a record may be drawn into one tree: more are one case in 10,000."""
 
 SCALE = 1_000
 """The solver's costs are whole numbers."""
@@ -109,7 +110,7 @@ def rebuild(trees: Trees, seconds: float, workers: int = 1, seed: int = 0) -> Re
     above = [[[model.new_bool_var("") for _ in own] for own in cuts] for _ in range(n)]
     for row in above:
         for own in row:
-            for lower, higher in zip(own, own[1:], strict=False):
+            for lower, higher in itertools.pairwise(own):
                 model.add_implication(higher, lower)
     widest = max(range(len(leaves)), key=lambda t: len(leaves[t]))
     costs: list[Any] = []
@@ -143,7 +144,7 @@ def _read_boxes(cuts: Sequence[np.ndarray], counts: np.ndarray) -> tuple[np.ndar
 
 def _apportion(share: np.ndarray, n: int) -> np.ndarray:
     """Whole numbers that sum to n, nearest to n times each share."""
-    found = np.floor(share * n).astype(int)
+    found: np.ndarray = np.floor(share * n).astype(int)
     rest = np.argsort(found - share * n)[: n - found.sum()]
     found[rest] += 1
     return found
@@ -164,7 +165,7 @@ def _add_plain(
     """Every record stands in exactly one leaf. fixed: records of one class are alike until they are
     told apart, so that one tree's leaves may be filled in their order."""
     for c in np.unique(y):
-        rows = np.flatnonzero(y == c)
+        rows = np.flatnonzero(y == c).tolist()
         own = [leaf for leaf in leaves if leaf.by_class[c]]
         if fixed:
             start = 0
@@ -198,7 +199,7 @@ def _add_drawn(
     held: dict[int, list[Any]] = {at: [] for at in range(len(leaves))}
     costs: list[Any] = []
     for c in np.unique(y):
-        rows = np.flatnonzero(y == c)
+        rows = np.flatnonzero(y == c).tolist()
         own = [at for at, leaf in enumerate(leaves) if leaf.by_class[c]]
         times: dict[int, list[Any]] = {at: [] for at in own}
         for k in rows:
@@ -208,7 +209,7 @@ def _add_drawn(
                 most = min(MOST_DRAWN, int(leaf.by_class[c]))
                 # Whether it was drawn once, twice, ... at least.
                 drawn = [model.new_bool_var("") for _ in range(most)]
-                for fewer, more in zip(drawn, drawn[1:], strict=False):
+                for fewer, more in itertools.pairwise(drawn):
                     model.add_implication(more, fewer)
                 here = drawn[0]
                 place.append(here)

@@ -43,7 +43,7 @@ def read_described(facts: Mapping[str, Any], arrays: Sequence[np.ndarray]) -> Tr
     inputs = facts.get("inputs")
     if type(inputs) is not int or not 0 <= inputs <= MOST_INPUTS:
         raise ForgedTree("inputs")
-    sent = dict(zip(NAMES, arrays, strict=True))
+    sent: dict[str, Any] = dict(zip(NAMES, arrays, strict=True))
     for name in _WHOLE:
         if (sent[name] % 1 != 0).any() or (np.abs(sent[name]) > 2**53).any():
             raise ForgedTree(name)
@@ -54,7 +54,9 @@ def read_described(facts: Mapping[str, Any], arrays: Sequence[np.ndarray]) -> Tr
         **sent,
         says=facts["says"],
         inputs=inputs,
-        **{name: facts.get(name) is True for name in ("below", "single", "bagged")},
+        below=facts.get("below") is True,
+        single=facts.get("single") is True,
+        bagged=facts.get("bagged") is True,
     )
     check_forest(trees)
     return trees

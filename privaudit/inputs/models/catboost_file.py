@@ -26,6 +26,7 @@ from privaudit.inputs.models.opened_model import (
     not_a_classifier,
     reorder_classes,
 )
+from privaudit.inputs.models.unread_trees import UnreadTrees
 from privaudit.records import Column, Records
 
 PROBES = 200
@@ -51,7 +52,7 @@ class Read:
 
 
 @dataclass(frozen=True, eq=False)
-class CatBoost(FileModel):
+class CatBoost(UnreadTrees, FileModel):
     """Boosted trees of CatBoost, asked through their file's bytes."""
 
     raw: bytes = field(repr=False)

@@ -22,10 +22,14 @@ from privaudit.inputs.models.opened_model import (
     reorder_classes,
     unknown_answers,
 )
-from privaudit.inputs.models.predictors import NumberOnnx, not_a_regressor
+from privaudit.inputs.models.predictors import NumberOnnx, NumberOnnxTrees, not_a_regressor
 from privaudit.inputs.models.trained_dtypes import restore_decimals
+from privaudit.inputs.models.unread_trees import UnreadTrees
 from privaudit.inputs.read_table import list_names
 from privaudit.records import Records
+
+TREES = b"TreeEnsemble"
+"""Begins the name of every operation that holds trees."""
 
 _TYPES = {
     "tensor(float)": np.float32,
@@ -128,6 +132,11 @@ class Onnx(FileModel):
         return open_session(self.raw)
 
 
+@dataclass(frozen=True, eq=False)
+class OnnxTrees(UnreadTrees, Onnx):
+    """The same, where the graph holds trees."""
+
+
 def open_session(raw: bytes) -> Any:
     """From bytes, so that a graph cannot name other files of this machine as its weights."""
     runtime = require_library("onnxruntime", "an ONNX model")
@@ -165,6 +174,7 @@ def open_onnx(raw: bytes) -> Opened:
     classes = shape[1] if len(shape) == 2 and isinstance(shape[1], int) else None
     if labels is not None:
         classes = len(labels)
+    trees = TREES in raw
     single = len(inputs) == 1 and inputs[0][1] == "tensor(string)"
     names = tuple(name for name, _ in inputs) if len(inputs) > 1 or single else None
 
@@ -178,7 +188,7 @@ def open_onnx(raw: bytes) -> Opened:
             known = {n: own for n, own in found.items() if own}
             layout = by_name(names, binding.columns, encode=binding.encode, known=known)
         places = binding.place(labels) if binding.outcome_kind == "class" else None
-        model = Onnx(
+        model = (OnnxTrees if trees else Onnx)(
             raw,
             inputs,
             output,
@@ -194,7 +204,7 @@ def open_onnx(raw: bytes) -> Opened:
             return model
         if labels is not None or "prob" in output.lower() or "map(" in outputs[output].type:
             raise not_a_regressor("an ONNX", f"whose output {output!r} is of classes")
-        return NumberOnnx(model)
+        return (NumberOnnxTrees if trees else NumberOnnx)(model)
 
     notes = []
     if len(outputs) > 1:

@@ -16,6 +16,7 @@ from privaudit.inputs.models.trees_of_scikit_learn import (
     join_trees,
     read_estimator,
 )
+from privaudit.inputs.models.unread_trees import UnreadTrees
 from privaudit.records import Records
 from privaudit.trees import Trees
 
@@ -198,6 +199,11 @@ class NumberOnnx(AnswersWithNumbers):
 
 
 @dataclass(frozen=True, eq=False)
+class NumberOnnxTrees(UnreadTrees, NumberOnnx):
+    """The same, where the graph holds trees."""
+
+
+@dataclass(frozen=True, eq=False)
 class NumberTorch(AnswersWithNumbers):
     """A torch module that answers with one number a row."""
 
@@ -254,8 +260,9 @@ __all__ = [
     "NumberEstimator",
     "NumberLightGBM",
     "NumberOnnx",
-    "NumberTreeEstimator",
+    "NumberOnnxTrees",
     "NumberTorch",
+    "NumberTreeEstimator",
     "NumberXGBoost",
     "NumberXGBoostTrees",
     "RecordedNumbers",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -142,7 +143,7 @@ def _read_sets(lines: Mapping[str, str]) -> np.ndarray:
     words = np.array([int(w) for w in lines["cat_threshold"].split()], dtype=np.uint32)
     wide = 32 * int(np.diff(ends).max(initial=1))
     sets = np.zeros((len(ends) - 1, max(wide, 32)), dtype=bool)
-    for row, (start, stop) in enumerate(zip(ends[:-1], ends[1:], strict=True)):
+    for row, (start, stop) in enumerate(itertools.pairwise(ends)):
         bits = np.unpackbits(words[start:stop].view(np.uint8), bitorder="little")
         sets[row, : len(bits)] = bits
     return sets

@@ -108,8 +108,10 @@ def _list_grown(held: Any, steps: tuple[Step, ...]) -> Iterator[Grown]:
         chosen = getattr(held, "estimators_features_", None)
         bagged = name.startswith("Bagging") and bool(held.bootstrap or held.max_samples < 1)
         for at, one in enumerate(held.estimators_):
-            own = () if chosen is None else (partial(_choose, np.asarray(chosen[at])),)
-            for grown in _list_grown(one, steps + own):
+            part: tuple[Step, ...] = ()
+            if chosen is not None:
+                part = (partial(_choose, np.asarray(chosen[at])),)
+            for grown in _list_grown(one, steps + part):
                 yield replace(grown, trees=replace(grown.trees, bagged=True)) if bagged else grown
     elif (trees := _read_trees(held, name)) is not None:
         yield Grown(steps, held, trees)

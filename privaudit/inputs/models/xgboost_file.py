@@ -131,8 +131,10 @@ def open_xgboost(raw: bytes) -> Opened:
             layout = by_name(names, binding.columns, encode=binding.encode, known=known)
         if of_numbers:
             found = kind(raw, layout, 0, None)
-            number = NumberXGBoostTrees if has_trees else NumberXGBoost
-            return number(found, XGBOOST_TIMES.get(objective, 1.0))
+            sign = XGBOOST_TIMES.get(objective, 1.0)
+            if isinstance(found, XGBoostTrees):
+                return NumberXGBoostTrees(found, sign)
+            return NumberXGBoost(found, sign)
         places = binding.place(labels)
         return kind(raw, layout, classes or 0, None if places is None else tuple(places.tolist()))
 

@@ -81,6 +81,7 @@ THREAT = {
     Access.FILE: "artefact file",
     Access.SEAT: "malicious client",
     Access.RERUN: "shadow training",
+    Access.EXPLANATIONS: "released explanations",
 }
 
 FRONT = """# Catalogue of attacks

@@ -103,6 +103,7 @@ THREAT = {
     Access.SEAT: "malicious client",
     Access.RERUN: "shadow training",
     Access.TREES: "trees of the model",
+    Access.EXPLANATIONS: "released explanations",
 }
 
 FRONT = """# Catalogue of attacks

@@ -443,7 +443,7 @@ class Attacker(StrEnum):
     KNOWN_OUTSIDERS = "known_outsiders"
     """also records of patients known not to have been trained on; not how the model was trained"""
     KNOWN_MEMBERS = "known_members"
-    """also records of patients known to have been trained on or not; not how it was trained"""
+    """also records of patients, of whom some were trained on; not how the model was trained"""
     CANDIDATES = "candidates"
     """the records of all candidates, of whom some were trained on, and how the model was trained"""
 

@@ -65,9 +65,9 @@ class Known:
         tables = [audit]
         if target.release.model is not None:
             tables.append(own)
-            known = read_signal(ask(target.release.model, own), own)
-            if own.outcome_kind == "time":
-                known = _rank_beside(target, own)
+            model = target.release.model
+            timed = own.outcome_kind == "time"
+            known = _rank_beside(target, own) if timed else read_signal(ask(model, own), own)
             signal = np.concatenate([signal, known])
             fold = np.concatenate([fold, np.full(len(own), -1)])
             outside = np.concatenate([outside, np.ones(len(own), dtype=bool)])

@@ -52,6 +52,7 @@ SIZES = (
     "repeats",
     "epochs",
     "rounds",
+    "probes",
 )
 """Settings that the time is proportional to. `records` replaces the number of audit records."""
 

@@ -47,6 +47,12 @@ def reads_table(name: str) -> bool:
     return attack is not None and Access.TABLE in attack.needs
 
 
+def reads_explanations(name: str) -> bool:
+    """Whether an installed attack needs released explanations."""
+    attack = find_attack(name)
+    return attack is not None and Access.EXPLANATIONS in attack.needs
+
+
 def asks_for_refits(name: str) -> bool:
     """Whether an installed attack may ask for models to be trained again."""
     attack = find_attack(name)
@@ -102,7 +108,12 @@ def _shown(subject: Subject, restricted: Path, compare: Compare) -> frozenset[Ac
 
 def _privileges(subject: Subject) -> Iterator[frozenset[Access]]:
     """What the auditor may have been able to do beside holding the release."""
-    made = {one.made.code for one in subject.controls if one.kind == "negative"}
+    # The null of an attack on explanations is the same, whether the auditor can train again or not.
+    made = {
+        one.made.code
+        for one in subject.controls
+        if one.kind == "negative" and not reads_explanations(one.attack)
+    }
     method: Any = None
     if subject.method in plugins.members("methods"):
         with suppress(ImportError, PrivauditError):
@@ -153,6 +164,8 @@ def _find_null(
     subject: Subject, control: Control, retrained: bool, data: Data
 ) -> controls.NullKind:
     """What the null of this attack must be: see `privaudit.engine.nulls.null_kind`."""
+    if reads_explanations(control.attack):
+        return "halves"
     if any(one.made.code is CaveatCode.NULL_SHADOW for one in subject.controls):
         return "shadow"
     table = reads_table(control.attack) or subject.fidelity is not None

@@ -18,7 +18,9 @@ from privaudit.attacks.membership.quantile import Quantile
 from privaudit.attacks.membership.threshold import Threshold
 from privaudit.contracts import Access, Release, Scores, Target
 from privaudit.engine import jobs, nulls
+from privaudit.engine.folder import read_exact
 from privaudit.errors import PrivauditError
+from privaudit.evidence.derive import derive
 from privaudit.facts import ReasonCode
 from privaudit.inputs.explanations import RecordedExplanations, read_explanation_arrays
 from privaudit.records import Records, Split
@@ -214,7 +216,9 @@ def test_a_model_without_exact_attributions_is_refused() -> None:
         )
 
 
-def test_through_the_product_a_leak_in_explanations_is_reported() -> None:
+def test_through_the_product_a_leak_in_explanations_is_reported_and_verified(
+    tmp_path: Path,
+) -> None:
     from sklearn.linear_model import LogisticRegression
 
     (X, y), (other, outcome) = rows(2, 300), rows(3, 400)
@@ -227,9 +231,12 @@ def test_through_the_product_a_leak_in_explanations_is_reported() -> None:
         (X, y),
         (other, outcome),
         explanations=even,
-        attacks=["threshold", "explanations"],
+        attacks=["threshold", "neighbourhood", "explanations"],
+        out=tmp_path,
         **arguments,  # type: ignore[arg-type]
     )
+    run_directory = next(tmp_path.glob("2*"))
+    assert derive(run_directory, read_exact(run_directory)).faults == []
     assert "EXPLANATIONS" in found.subject.access
     one = next(o for o in found.subject.outcomes if o.attack == "explanations")
     assert isinstance(one, Finding)

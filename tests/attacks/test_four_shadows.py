@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import polars as pl
 import pytest
 from membership_lab import World, fitted, game, halves
+from sklearn.tree import DecisionTreeClassifier
 
 from privaudit.attacks._half_samples import GROUP, check_count
 from privaudit.attacks._shadow_rules import UNCHOSEN, best
@@ -13,8 +17,13 @@ from privaudit.attacks.membership.lira import Lira
 from privaudit.attacks.membership.patient_risk import PatientRisk
 from privaudit.attacks.membership.rmia import Rmia
 from privaudit.attacks.membership.shadow import Shadow
+from privaudit.cli import main
 from privaudit.contracts import Attack
+from privaudit.engine.folder import read_exact
 from privaudit.errors import PrivauditError
+from privaudit.evidence.derive import derive
+from privaudit.facts import CaveatCode
+from privaudit.inputs.models.in_process import pickle_by_value
 from privaudit.seeds import Seeds
 from privaudit.stats.auc import auc
 
@@ -56,3 +65,36 @@ def test_with_four_there_is_none_to_choose_the_rule_by() -> None:
     included = halves(80, 8, rng)
     shadows = World.draw(80, rng).answer(included, rng)
     assert best(shadows, included) in ("curves", "rmia", "mean")
+
+
+@pytest.mark.slow
+def test_an_audit_with_four_runs_through_and_is_verified(tmp_path: Path) -> None:
+    """The headline is chosen on halves of the patients, as no refit can be set aside."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(240, 4))
+    y = (X[:, 0] + rng.normal(size=240) > 0).astype(int)
+    tables = [
+        pl.DataFrame(X[part], schema=[f"x{j}" for j in range(4)]).with_columns(
+            pl.Series("died", y[part])
+        )
+        for part in (slice(0, 100), slice(100, 240))
+    ]
+    raw = pickle_by_value(DecisionTreeClassifier(random_state=0).fit(X[:100], y[:100]))
+    assert raw is not None
+    (tmp_path / "model.pkl").write_bytes(raw)
+    for name, frame in zip(("members", "others"), tables, strict=True):
+        frame.write_csv(tmp_path / f"{name}.csv")
+    words = [
+        *("audit", "--model", str(tmp_path / "model.pkl"), "--trust-pickle", "--jobs", "1"),
+        *("--members", str(tmp_path / "members.csv"), "--nonmembers", str(tmp_path / "others.csv")),
+        *("--outcome", "died", "--attacks", "few_shadow_lira,rmia", "--profile", "smoke"),
+        *("--set", "few_shadow_lira.shadows=4", "--set", "rmia.shadows=4"),
+        *("--out", str(tmp_path / "out")),
+    ]
+    assert main(words) == 0
+    run = next((tmp_path / "out").glob("2*"))
+    exact = read_exact(run)
+    assert derive(run, exact).faults == []
+    (subject,) = exact.subjects
+    assert subject.headline is not None
+    assert {c.code for c in subject.headline.caveats} >= {CaveatCode.CHOSEN_ON_HALVES}

@@ -91,14 +91,14 @@ def test_more_is_found_than_by_confidence_alone() -> None:
 def test_a_model_that_saw_none_reads_as_chance(attack: Attack) -> None:
     """The forest is overfit on others: what is wrong would read as a leak."""
     areas, rates = [], []
-    for seed in range(12):
+    for seed in range(8):
         _, clean = world(seed, n=120, reference=20)
         found = run(attack, clean, seed)
         areas.append(area(found))
         rates.append(tpr(found, 0.1))
-    error = np.sqrt(1 / 6 / 120 / 12)
+    error = np.sqrt(1 / 6 / 120 / 8)
     assert abs(np.mean(areas) - 0.5) < 4 * error
-    assert abs(np.mean(rates) - 0.1) < 4 * np.sqrt(2 * 0.1 * 0.9 / 120 / 12)
+    assert abs(np.mean(rates) - 0.1) < 4 * np.sqrt(2 * 0.1 * 0.9 / 120 / 8)
 
 
 @pytest.mark.slow

@@ -109,7 +109,7 @@ def _closeness(target: Target) -> np.ndarray:
     signal = finite(np.asarray(target.margins, dtype=np.float64), "the released model")
     if kind == "class":
         edge = resolution(signal)
-        return np.clip(signal, -edge, edge)
+        return np.asarray(np.clip(signal, -edge, edge))
     return confidence(signal / spread(signal), kind)
 
 

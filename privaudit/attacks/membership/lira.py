@@ -22,8 +22,8 @@ class Lira(ShadowAttack):
     The answers of shadow models are taken as Gaussian. shadows: 4 or a multiple of 8. online:
     compare both Gaussians; offline uses only models without the record and scores by how far above
     them the answer lies. variance: "record", each record its own, which needs 64 shadow models and
-    more; "global", one for all records, pooled around each record's own mean, the documented choice for
-    few shadow models and so the default here.
+    more; "global", one for all records, pooled around each record's own mean, the documented choice
+    for few shadow models and so the default here.
     Carlini et al. 2022 (arXiv 2112.03570), sections V (algorithm 1) and VI.C.
     """
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from privaudit.attacks._membership import ANY_OUTCOME, cut, finite, resolution, spread
 from privaudit.attacks._options import check, check_whole
-from privaudit.contracts import Access, Attack, Column, Fitted, Parted, Scores, Target
+from privaudit.contracts import Access, Attack, Fitted, Parted, Scores, Target
 from privaudit.facts import Attacker
 from privaudit.records import OutcomeKind, Records
 from privaudit.signals import ask, read_signal
@@ -76,31 +76,35 @@ def move(records: Records, own: Records, step: float, rng: np.random.Generator) 
     where they are.
     """
     X = records.X.astype(np.float64)
+    noise = step * _deviation(own.X.astype(np.float64)) * rng.standard_normal(X.shape)
     for place, column in enumerate(records.columns):
-        X[:, place] = _move_column(X[:, place], own.X[:, place], column, step, rng)
+        there = own.X[:, place]
+        there = there[np.isfinite(there)]
+        if column.kind != "numeric" or _has_two_values(there):
+            X[:, place] = _exchange(X[:, place], there, step, rng)
+            continue
+        X[:, place] += noise[:, place]
+        if column.integer:
+            X[:, place] = np.round(X[:, place])
+        if column.bounds is not None:
+            X[:, place] = np.clip(X[:, place], *column.bounds)
     series = records.series
     if series is not None and own.series is not None:
+        # One shift for all hours: noise of each hour alone would average out.
         flat = own.series.reshape(-1, own.series.shape[-1]).astype(np.float64)
-        noise = rng.standard_normal(series.shape, dtype=np.float32)
-        series = series + noise * (step * _deviation(flat)).astype(np.float32)
+        shift = step * _deviation(flat) * rng.standard_normal((len(series), 1, series.shape[-1]))
+        series = series + shift.astype(np.float32)
     return replace(records, X=X.astype(np.float32), series=series)
 
 
-def _move_column(
-    values: np.ndarray, own: np.ndarray, column: Column, step: float, rng: np.random.Generator
+def _exchange(
+    values: np.ndarray, there: np.ndarray, share: float, rng: np.random.Generator
 ) -> np.ndarray:
-    there = own[np.isfinite(own)].astype(np.float64)
-    if column.kind != "numeric" or _has_two_values(there):
-        drawn = rng.random(len(values)) < step
-        if not len(there):
-            return values
-        other = there[rng.integers(len(there), size=len(values))]
-        return np.where(drawn & np.isfinite(values), other, values)
-    width = float(_deviation(there[:, None])[0])
-    moved = np.asarray(values + step * width * rng.standard_normal(len(values)))
-    if column.integer:
-        moved = np.round(moved)
-    return moved if column.bounds is None else np.asarray(np.clip(moved, *column.bounds))
+    """That share of the values exchanged for some of those that occur, missing ones left."""
+    if not len(there):
+        return values
+    drawn = (rng.random(len(values)) < share) & np.isfinite(values)
+    return np.where(drawn, there[rng.integers(len(there), size=len(values))], values)
 
 
 def _has_two_values(values: np.ndarray) -> bool:

@@ -75,7 +75,8 @@ class Values:
     def sample(self) -> np.ndarray:
         """Some of its values, evenly by rank."""
         at = np.linspace(0, len(self.distinct) - 1, SAMPLE).round().astype(int)
-        return self.distinct[np.unique(at)]
+        found: np.ndarray = self.distinct[np.unique(at)]
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +176,8 @@ def _slack(values: np.ndarray, rounded: float) -> np.ndarray:
 
 
 def _is_near(values: np.ndarray, distinct: np.ndarray, off: np.ndarray | float) -> np.ndarray:
-    return np.abs(distinct[_nearest(values, distinct)] - values) <= off
+    near: np.ndarray = np.abs(distinct[_nearest(values, distinct)] - values) <= off
+    return near
 
 
 def _nearest(values: np.ndarray, distinct: np.ndarray) -> np.ndarray:
@@ -246,7 +248,7 @@ def _list_looks(
         place = list(stored).index(c)
         own = [i for i, (j, _) in enumerate(every) if place < len(wide) and j == wide[place]][:1]
         chosen = dict.fromkeys([*np.argsort(far, kind="stable")[:6].tolist(), *own])
-        found[c] = [Look(*every[i], float(far[i])) for i in chosen]
+        found[c] = [Look(every[i][0], every[i][1], float(far[i])) for i in chosen]
     return found
 
 

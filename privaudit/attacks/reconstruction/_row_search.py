@@ -331,7 +331,7 @@ def _find_levels(decoded: np.ndarray, asked: np.ndarray) -> np.ndarray:
     found = np.full(len(asked), -1)
     patterns, which, counts = np.unique(seen, axis=0, return_inverse=True, return_counts=True)
     drawn = np.random.default_rng(20240607).integers(1, 2**63, decoded.shape[1])
-    factors: np.ndarray = drawn.astype(np.uint64)
+    factors = np.asarray(drawn, dtype=np.uint64)
     for i in np.argsort(-counts)[:PATTERNS]:
         use = np.flatnonzero(patterns[i])
         if len(use) < max(2, (len(patterns[i]) + 1) // 2):

@@ -123,14 +123,15 @@ def test_a_model_of_a_session_is_opened_as_its_pickle() -> None:
 def test_a_file_that_cannot_be_opened_is_not_tested_and_never_does_not_apply(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lightgbm = pytest.importorskip("lightgbm")
+    catboost = pytest.importorskip("catboost")
     frame = pd.DataFrame(X[:, :3], columns=["a", "b", "c"]).assign(died=Y)
     frame[:N].to_csv(tmp_path / "train.csv", index=False)
     frame[N:].to_csv(tmp_path / "held.csv", index=False)
-    data = lightgbm.Dataset(frame[["a", "b", "c"]][:N], Y[:N])
-    options = {"objective": "binary", "verbose": -1, "num_threads": 1}
-    lightgbm.train(options, data, 5).save_model(str(tmp_path / "m.txt"))
-    words = ["audit", "--model", str(tmp_path / "m.txt"), "--members", str(tmp_path / "train.csv")]
+    model = catboost.CatBoostClassifier(
+        iterations=5, verbose=0, thread_count=1, allow_writing_files=False
+    )
+    model.fit(frame[["a", "b", "c"]][:N], Y[:N]).save_model(str(tmp_path / "m.cbm"))
+    words = ["audit", "--model", str(tmp_path / "m.cbm"), "--members", str(tmp_path / "train.csv")]
     words += ["--nonmembers", str(tmp_path / "held.csv"), "--outcome", "died", "--jobs", "1"]
     words += ["--profile", "smoke", "--attacks", "threshold,stored_records"]
     assert main([*words, "--out", str(tmp_path / "runs")]) in (0, 3)

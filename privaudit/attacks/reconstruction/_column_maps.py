@@ -75,7 +75,8 @@ class Values:
     def sample(self) -> np.ndarray:
         """Some of its values, evenly by rank."""
         at = np.linspace(0, len(self.distinct) - 1, SAMPLE).round().astype(int)
-        return self.distinct[np.unique(at)]
+        found: np.ndarray = self.distinct[np.unique(at)]
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +176,8 @@ def _slack(values: np.ndarray, rounded: float) -> np.ndarray:
 
 
 def _is_near(values: np.ndarray, distinct: np.ndarray, off: np.ndarray | float) -> np.ndarray:
-    return np.abs(distinct[_nearest(values, distinct)] - values) <= off
+    near: np.ndarray = np.abs(distinct[_nearest(values, distinct)] - values) <= off
+    return near
 
 
 def _nearest(values: np.ndarray, distinct: np.ndarray) -> np.ndarray:
@@ -240,11 +242,13 @@ def _list_looks(
     found: dict[int, list[Look]] = {}
     for c in todo:
         form = _form(_drop_filling(stored[c]))
-        far = np.minimum(np.abs(form - forms).max(axis=1), np.abs(form + forms[:, ::-1]).max(axis=1))
+        far = np.minimum(
+            np.abs(form - forms).max(axis=1), np.abs(form + forms[:, ::-1]).max(axis=1)
+        )
         place = list(stored).index(c)
         own = [i for i, (j, _) in enumerate(every) if place < len(wide) and j == wide[place]][:1]
         chosen = dict.fromkeys([*np.argsort(far, kind="stable")[:6].tolist(), *own])
-        found[c] = [Look(*every[i], float(far[i])) for i in chosen]
+        found[c] = [Look(every[i][0], every[i][1], float(far[i])) for i in chosen]
     return found
 
 
@@ -297,9 +301,7 @@ def _find_unscaled(
     return found
 
 
-def _find_on_ladder(
-    table: Table, c: int, back: np.ndarray, known: Sequence[Values]
-) -> list[Pair]:
+def _find_on_ladder(table: Table, c: int, back: np.ndarray, known: Sequence[Values]) -> list[Pair]:
     asked = Values.of(back).sample()
     best: Pair | None = None
     for j, own in enumerate(known):
@@ -361,9 +363,7 @@ def _find_lines(
         budget.left -= 1
         look, values = looks[c][k], stored[c]
         own = known[look.j]
-        line = _find_line(
-            values.distinct, values.counts, look.image, own.counts, table.rounded[c]
-        )
+        line = _find_line(values.distinct, values.counts, look.image, own.counts, table.rounded[c])
         if line is not None:
             pair = _read_line(table, c, look.j, look.image, own, *line)
             found += [] if pair is None else [pair]

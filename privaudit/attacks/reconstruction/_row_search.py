@@ -36,8 +36,9 @@ LEARN = 2000
 """Records that meanings of levels are learnt from."""
 LEAST_LEARNT = 30
 """Fewer teach no meaning."""
-SURELY = 3.0
-"""Standard errors by which a reading must find more of the records than of others."""
+SURELY = 4.5
+"""Standard errors by which a reading must find more of the records than of others: many are
+tried."""
 LEAST_CHANCE = 0.01
 """Share of others who are found, above which columns of few values are looked at as well."""
 
@@ -80,6 +81,13 @@ def find_rows(
     table, the one that finds most on one half of them is tried on the other, and on `others`
     (m, d), of whom the odd ones are tried with one and the even ones with the other.
     """
+    with np.errstate(all="ignore"):
+        return _find_rows(arrays, fitted, half, others)
+
+
+def _find_rows(
+    arrays: Sequence[np.ndarray], fitted: np.ndarray, half: np.ndarray, others: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     known = read_values(fitted)
     budget = Budget()
     turns = np.arange(len(others)) % 2 == 0
@@ -149,7 +157,7 @@ def _readings(
             yield Reading.of(chosen)
     if (
         not made
-        and len(table.cells) >= LEAST_LEARNT
+        and len(table.cells) >= max(LEAST_LEARNT, sum(known[0].counts) // 20)
         and table.cells.shape[1] * len(known) <= NARROW
     ):
         narrow = [*_level_pairs(table, known), *pairs]
@@ -198,8 +206,8 @@ def _in_order(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def _find_near(decoded: np.ndarray, asked: np.ndarray, off: np.ndarray) -> np.ndarray:
-    """(n,) the row of which at least `AGREE` of the cells are a record's, of two cells and more; half
-    of the columns must be measured."""
+    """(n,) the row of which at least `AGREE` of the cells are a record's, of two cells and more;
+    half of the columns must be measured."""
     seen = np.isfinite(asked)
     # A gap is a value to match where gaps are stored, and says nothing where they were filled.
     gap = np.isnan(asked) & np.isnan(decoded).any(axis=0)
@@ -322,7 +330,8 @@ def _find_levels(decoded: np.ndarray, asked: np.ndarray) -> np.ndarray:
     seen = np.isfinite(asked)
     found = np.full(len(asked), -1)
     patterns, which, counts = np.unique(seen, axis=0, return_inverse=True, return_counts=True)
-    factors = np.random.default_rng(20240607).integers(1, 2**63, decoded.shape[1]).astype(np.uint64)
+    drawn = np.random.default_rng(20240607).integers(1, 2**63, decoded.shape[1])
+    factors = np.asarray(drawn, dtype=np.uint64)
     for i in np.argsort(-counts)[:PATTERNS]:
         use = np.flatnonzero(patterns[i])
         if len(use) < max(2, (len(patterns[i]) + 1) // 2):

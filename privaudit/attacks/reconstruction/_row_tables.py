@@ -9,7 +9,7 @@ import numpy as np
 
 WIDEST = 4096
 """Columns of one table that are looked at."""
-LEAST_ROWS = 10
+LEAST_ROWS = 20
 """Rows of a table: fewer hold next to nobody, and a table of one axis is read the other way."""
 LEAST_FOLDED = 20
 """Records that one row of cells holds at least."""
@@ -19,6 +19,10 @@ MOST_FOLDED = 60
 """Flat arrays that are folded, the longest first."""
 MOST_INVERSES = 20_000
 """Columns that are turned back in ways that are tried for one table."""
+LARGEST = 1e100
+"""No value of a record is as large."""
+SHORT = 1.5e-7
+"""Records are held in single precision: by what share of its size a value may be off."""
 MOST_VECTORS = 8
 """Arrays of one length that may be a scaler's."""
 MOST_PLACES = 20
@@ -151,7 +155,8 @@ def _as_numbers(part: np.ndarray) -> np.ndarray:
         return np.stack(codes, axis=1).astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         wide = part.astype(np.float64)
-    wide[~np.isfinite(wide)] = np.nan
+    with np.errstate(invalid="ignore"):
+        wide[~(np.abs(wide) < LARGEST)] = np.nan
     return wide
 
 
@@ -159,14 +164,14 @@ def _rounding(part: np.ndarray, column: np.ndarray) -> float:
     """By what share of its size a value of this column may be off: half precision is seen by its
     values where a later step widened them."""
     if part.dtype.kind != "f":
-        return 1e-7
+        return SHORT
     few = column[np.isfinite(column)][:200]
     with np.errstate(over="ignore"):
         half = few.astype(np.float16).astype(np.float64)
         short = few.astype(np.float32).astype(np.float64)
     if len(few) and (half == few).all() and (few != np.round(few)).any():
         return 6e-4
-    return 3e-7 if len(few) and (short == few).all() else 1e-9
+    return 2 * SHORT if len(few) and (short == few).all() else SHORT
 
 
 def list_scalings(

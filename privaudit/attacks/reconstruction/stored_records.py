@@ -113,8 +113,11 @@ class StoredRecords(Attack):
         if present.any():
             # The same search made of the others' values: what a reading of any finds by chance.
             absent = np.maximum(absent, find_rows(content.arrays, cells[1], away, cells[0])[0])
+        words = content.words.union(
+            *(np.unique(one).tolist() for one in content.arrays if one.dtype.kind == "U")
+        )
         rare, common = (
-            find_rare(content.arrays, content.words, pool, names).astype(np.float64)
+            find_rare(content.arrays, words, pool, names).astype(np.float64)
             for pool in (members, others)
         )
         for at, own, control in ((ANY_ORDER, present, absent), (RARE, rare, common)):

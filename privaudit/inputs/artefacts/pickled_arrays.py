@@ -159,7 +159,8 @@ def spread_sparse(
     if not is_shape(shape) or len(shape) != 2 or len(data) != len(indices):
         return None
     rows, columns = shape if form == "csr" else shape[::-1]
-    counts = np.diff(indptr.astype(np.int64))
+    ends: np.ndarray = indptr.astype(np.int64)
+    counts: np.ndarray = ends[1:] - ends[:-1]
     if len(counts) != rows or (counts < 0).any() or counts.sum() != len(indices):
         return None
     places = indices.astype(np.int64)

@@ -180,7 +180,16 @@ def targets(split: Split) -> Callable[[frozenset[Access]], Target]:
 
 def outcomes(asked: Sequence[Refit], rng: np.random.Generator) -> list[Fitted]:
     """Random answers to training jobs, for tests that train none."""
-    return [Fitted(r.included, rng.normal(1, 1, len(r.ask)).astype(np.float32)) for r in asked]
+    return [
+        Fitted(r.included, rng.normal(1, 1, (*signals(r), len(r.ask))).astype(np.float32))
+        for r in asked
+    ]
+
+
+def signals(refit: Refit) -> tuple[int, ...]:
+    """How many signals of a table are read, where several are."""
+    reader = getattr(refit.method, "reader", None)
+    return () if reader is None else (4,)
 
 
 @pytest.mark.parametrize("name", plugins.members("attacks"))

@@ -36,7 +36,7 @@ that members are a part of, and of numbers on members alone."""
 RANKED = ("auc", "detection_auc")
 """Numbers of an attack which one patient of n moves by a fraction of 1 / n; a rate moves by all of
 it. They are rounded as those on held-out patients are."""
-SPARE = 0.15
+SPARE = 0.2
 """Share of a step that an interval is widened by before it is rounded outwards: a one-sided bound
 is made of half an interval, which rounding the value shortens by up to half a step."""
 DIGITS = 3

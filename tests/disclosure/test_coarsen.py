@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from privaudit.disclosure import steps
@@ -101,6 +101,7 @@ def rate(value: float, half: float, n: int, name: str = "auc") -> Estimate:
 
 
 @settings(max_examples=400, deadline=None)
+@example(0.044921875, 0.044921875, 100, "auc", ATTACKS, 0.05)
 @given(
     st.floats(0.02, 0.98),
     st.floats(0.002, 0.1),

@@ -33,7 +33,10 @@ _ROLE = (
     "forgotten, retained or stranger."
 )
 _REFITS = "Models to train, half of them without the forgotten; a multiple of 4."
-_LIMIT = "The imprint that has to be ruled out, as a share of that of a model that saw them."
+_LIMIT = (
+    "The imprint that has to be ruled out, as a share of that of a model that saw them all: about "
+    "so many of the forgotten may still be in the model where no trace is found."
+)
 _OUT = "Also write report.html and unlearning.json there."
 _TABLES = (".csv", ".parquet")
 
@@ -60,7 +63,7 @@ _TABLES = (".csv", ".parquet")
     option("--role", "COLUMN", _ROLE, default="role"),
     option("--probabilities", "A,B", "In tables of predictions, the columns of probabilities."),
     option("--refits", "N", _REFITS, click.IntRange(min=8), default=16),
-    option("--limit", "SHARE", _LIMIT, float, default=0.5),
+    option("--limit", "SHARE", _LIMIT, float, default=0.25),
     CONFIDENCE,
     option("--seed", "N", "Seed of every random stream.", click.IntRange(min=0), default=0),
     option("--out", "DIR", _OUT, PATH),
@@ -100,6 +103,7 @@ def command(*, out: Path | None, as_json: bool, **options: Any) -> int:
         refits=options["refits"],
         limit=options["limit"],
         confidence=options["confidence"],
+        other_kind=read.other_kind,
         seeds=seeds,
         progress=lambda done, of: click.echo(f"trained {done} of {of} models", err=True),
     )

@@ -13,6 +13,7 @@ import numpy as np
 
 from privaudit import __version__
 from privaudit.deidentified.changes import find_path, try_changes
+from privaudit.deidentified.counted_twice import find_register_repeats, find_repeats
 from privaudit.deidentified.document import (
     Attacker,
     Limits,
@@ -39,11 +40,11 @@ from privaudit.deidentified.read import (
     read_release,
     read_tolerances,
 )
-from privaudit.deidentified.sensitive import measure_sensitive
+from privaudit.deidentified.sensitive import measure_sensitive, share_singled
 from privaudit.deidentified.undeclared import find_notes, refuse_identifiers
 from privaudit.disclosure_limits import MIN_CELL
 from privaudit.errors import PrivauditError, spell
-from privaudit.inputs.identifiers import find_patient
+from privaudit.inputs.identifiers import find_patient, is_outcome, is_sensitive
 from privaudit.inputs.read_table import list_names
 from privaudit.seeds import Seeds
 
@@ -108,7 +109,10 @@ def audit_release_table(asked: Asked) -> tuple[ReleaseAudit, AtRisk]:
             "no class of so few patients is described, and every patient of such a table is in one",
             "audit the table that is to be released, not an excerpt",
         )
+    notes += find_repeats(table, patient, asked.pseudonyms, asked.sensitive)
     register = _read_register(asked, table, patient, schema)
+    if register is not None:
+        notes += find_register_repeats(register, patient)
     population = _find_population(asked, table, register)
     done = measure(
         table,
@@ -126,6 +130,7 @@ def audit_release_table(asked: Asked) -> tuple[ReleaseAudit, AtRisk]:
     limits = asked.limits
     if limits.any and sensitive and limits.max_disclosed is None:
         notes.append(Note(NoteCode.SENSITIVE_NOT_LIMITED))
+    notes += _note_given_away(asked, table, patient, done.classes)
     if _spelling_decides(table, done, limits, sensitive, tolerances, asked.missing):
         notes.append(Note(NoteCode.SPELLINGS_DECIDE))
     state, rules = judge(limits, done.risks, sensitive, notes)
@@ -149,7 +154,9 @@ def audit_release_table(asked: Asked) -> tuple[ReleaseAudit, AtRisk]:
         linkages += [real] if real is not None else []
     wanted = _wanted_k(limits)
     changes = try_changes(table, wanted)
-    changes += find_path(table, wanted, SUPPRESSED, changes)
+    # Fewer than 10 are not told from none by where the path ends.
+    most = max(SUPPRESSED, MIN_CELL / table.patients)
+    changes += find_path(table, wanted, most, changes)
     audit = ReleaseAudit(
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=__version__,
@@ -206,8 +213,24 @@ def _check(asked: Asked) -> None:
             "it lies at least at 0.5 and below 1",
             "use 0.95",
         )
-    if limits.min_k is not None and limits.min_k < 1:
-        raise PrivauditError(f"--min-k {limits.min_k}", "a class has patients", "use 5 or 10")
+    if limits.min_k is not None and limits.min_k < 2:
+        raise PrivauditError(
+            f"--min-k {limits.min_k}",
+            "every class has a patient, so that any table is within it",
+            "use 5 or 10",
+        )
+    for name, value in (
+        ("max-risk", limits.max_risk),
+        ("max-average-risk", limits.max_average_risk),
+        ("max-unique", limits.max_unique),
+        ("max-disclosed", limits.max_disclosed),
+    ):
+        if value is not None and value >= 1:
+            raise PrivauditError(
+                f"--{name} {value:g}",
+                "no share is above 1, so that any table is within it",
+                "give a share such as 0.05, or no such limit",
+            )
     if limits.max_disclosed is not None and not asked.sensitive:
         raise PrivauditError(
             "--max-disclosed without a sensitive column",
@@ -262,8 +285,43 @@ def _note_inputs(asked: Asked, table: ReleaseTable, patient: str) -> list[Note]:
         notes.append(Note(NoteCode.PATIENT_COLUMN, {"columns": (patient,)}))
     else:
         notes.append(Note(NoteCode.ROWS_ARE_PATIENTS))
-    if asked.pseudonyms:
-        notes.append(Note(NoteCode.PSEUDONYMS, {"columns": asked.pseudonyms}))
+    for code, names in (
+        (NoteCode.PSEUDONYMS, asked.pseudonyms),
+        (NoteCode.NOT_KNOWN, asked.not_known),
+        (NoteCode.TOLERANCE, tuple(name for name, width in asked.tolerances.items() if width > 0)),
+    ):
+        if names:
+            notes.append(Note(code, {"columns": names}))
+    if asked.missing == (Missing.WILDCARD,) and any(one.silent.any() for one in table.quasi):
+        notes.append(Note(NoteCode.WILDCARD_ALONE))
+    return notes
+
+
+def _note_given_away(
+    asked: Asked, table: ReleaseTable, patient: str, classes: np.ndarray
+) -> list[Note]:
+    """What classes give away beyond the rule on equal values, and of columns not named."""
+    if not asked.limits.any:
+        return []
+    notes = []
+    most = asked.limits.max_disclosed
+    nearly = [
+        name
+        for name in asked.sensitive
+        if most is not None and share_singled(table, classes, read_column(table.frame[name])) > most
+    ]
+    if nearly:
+        notes.append(Note(NoteCode.NEARLY_GIVEN_AWAY, {"columns": tuple(nearly)}))
+    declared = {one.name for one in table.quasi} | {patient, *asked.sensitive, *asked.pseudonyms}
+    given = [
+        name
+        for name in table.frame.columns
+        if name not in declared
+        and (is_sensitive(name) or is_outcome(name))
+        and share_singled(table, classes, read_column(table.frame[name]), 1.0) > 0
+    ]
+    if given:
+        notes.append(Note(NoteCode.SENSITIVE_NOT_NAMED, {"columns": tuple(given)}))
     return notes
 
 
@@ -285,7 +343,8 @@ def _read_register(
     from privaudit.inputs.table_file import open_table
 
     with open_table(asked.population, "the population table") as opened:
-        named = patient if patient in opened.columns else ""
+        named = patient if patient in opened.columns else find_patient(opened.columns)
+        named = "" if named in asked.quasi_identifiers else named
     found = read_release(
         asked.population, asked.quasi_identifiers, patient=named, schema=schema, what="population"
     )

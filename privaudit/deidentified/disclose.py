@@ -112,7 +112,7 @@ class _Rounding:
 
     def rule(self, rule: Rule) -> Rule:
         if rule.name in ("max_risk", "min_k"):
-            low = 0.0 if rule.low <= 0 else min(1 / MIN_CELL, rule.low)
+            low = 0.0 if rule.low <= 0 else min(1 / MIN_CELL, self.highest(rule.low))
             return replace(
                 rule, low=min(low, self.highest(rule.high)), high=self.highest(rule.high)
             )

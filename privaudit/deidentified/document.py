@@ -74,7 +74,8 @@ class NoteCode(StrEnum):
     KNOWN_COLUMN = "known_column"
     """undeclared columns of a kind that others know (columns)"""
     SINGLES_OUT = "singles_out"
-    """undeclared columns that tell patients apart by themselves (columns, more)"""
+    """undeclared columns that tell patients apart by themselves: numbers of people, free text,
+    places, measurements (columns, more)"""
     NOTHING_RECORDED = "nothing_recorded"
     """a quasi-identifier without any value (columns)"""
     CONSTANT = "constant"
@@ -111,15 +112,45 @@ class NoteCode(StrEnum):
     """columns said to hold made-up numbers (columns)"""
     SENSITIVE_NOT_LIMITED = "sensitive_not_limited"
     """limits are given, and none on what classes give away of the sensitive columns"""
+    NEARLY_GIVEN_AWAY = "nearly_given_away"
+    """more patients than the limit are in classes that nearly all have one value, which is not the
+    most frequent (columns)"""
+    SENSITIVE_NOT_NAMED = "sensitive_not_named"
+    """undeclared columns, sensitive by their name, whose values classes give away (columns)"""
+    STATED_ALONE = "stated_alone"
+    """columns that tell patients apart by themselves, and were stated not to be known (columns,
+    more)"""
+    NOT_KNOWN = "not_known"
+    """columns of which it was stated that nobody outside knows them (columns)"""
+    TOLERANCE = "tolerance"
+    """others' knowledge of these was stated to be imprecise (columns)"""
+    WILDCARD_ALONE = "wildcard_alone"
+    """a missing value was stated to fit all, and not judged as a value of its own"""
+    REPEATED_NAMES = "repeated_names"
+    """columns that name patients, of whom some have several rows, each counted as one (columns)"""
+    NAMES_ALIKE = "names_alike"
+    """patients of one class whose names differ by signs between the letters alone (columns)"""
+    COPIED_PATIENTS = "copied_patients"
+    """patients with other names are equal in everything, or every class a multiple of a number"""
+    REGISTER_COPIED = "register_copied"
+    """the same of the register"""
 
 
 DOUBTS = frozenset(
     (
         *(NoteCode.FINER_COLUMN, NoteCode.KNOWN_COLUMN, NoteCode.NOTHING_RECORDED),
         *(NoteCode.SPELLINGS_DECIDE, NoteCode.REGISTER_WRONG),
-        NoteCode.SENSITIVE_NOT_LIMITED,
+        *(NoteCode.SENSITIVE_NOT_LIMITED, NoteCode.NEARLY_GIVEN_AWAY),
+        *(NoteCode.SENSITIVE_NOT_NAMED, NoteCode.SINGLES_OUT),
+        *(NoteCode.REPEATED_NAMES, NoteCode.NAMES_ALIKE, NoteCode.COPIED_PATIENTS),
+        NoteCode.REGISTER_COPIED,
     )
 )
+ASSUMPTIONS = (
+    *(NoteCode.NOT_KNOWN, NoteCode.PSEUDONYMS, NoteCode.TOLERANCE, NoteCode.WILDCARD_ALONE),
+    *(NoteCode.ROWS_ARE_PATIENTS, NoteCode.POPULATION_STATED, NoteCode.RANDOM_SAMPLE),
+)
+"""What was taken at its word and a verdict rests on; stated where the verdict is."""
 
 
 @dataclass(frozen=True)

@@ -230,6 +230,15 @@ def read_tolerances(given: Mapping[str, float], table: ReleaseTable) -> dict[str
                 "a tolerance is how far a number, or a date in days, may be off: 0 or more",
                 "leave it out, or name a column of numbers or of dates written 2020-01-31",
             )
+        known = next(q for q in table.quasi if q.name == name).numbers
+        known = known[np.isfinite(known)]
+        if width > 0 and len(known) and width >= known.max() - known.min():
+            raise PrivauditError(
+                f"a tolerance of {width:g} for {name!r}, which spans no more",
+                "so loosely known, a column is not known at all",
+                "give how far off others' knowledge may be, or leave the column out of the "
+                "quasi-identifiers",
+            )
     return {name: width for name, width in given.items() if width > 0}
 
 

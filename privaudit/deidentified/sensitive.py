@@ -87,18 +87,40 @@ def measure_sensitive(
     return SensitiveRisk(column.name, estimates, least, banded)
 
 
+def share_singled(
+    table: ReleaseTable, classes: np.ndarray, column: Quasi, nearly: float = NEARLY
+) -> float:
+    """Share of patients who have the value that so many of their class have, and that is not the
+    one most frequent in the table, which anybody would guess."""
+    value = _values_of_patients(_band(column)[0], table)
+    known = value >= 0
+    if not known.any():
+        return 0.0
+    owner, said = classes[known], rank(value[known])
+    width = int(said.max()) + 1
+    _, at, counts = np.unique(owner * width + said, return_inverse=True, return_counts=True)
+    recorded = np.bincount(owner)[owner]
+    usual = said == np.bincount(said).argmax()
+    mine = counts[at.reshape(-1)]
+    # A class of one or two gives away whatever it holds, which other limits are about.
+    singled = (mine >= nearly * recorded) & (mine > 2) & ~usual
+    return float(singled.sum()) / len(said)
+
+
 def _band(column: Quasi) -> tuple[np.ndarray, bool]:
     numbers = column.numbers
+    # A level such as "unknown" says nothing, and must not make a class look varied.
+    codes = np.where(column.silent, -1, column.codes)
     if column.kind == "text" or np.isfinite(numbers).sum() <= MANY_VALUES:
-        return column.codes, False
-    values = np.append(numbers, np.nan)[column.codes]
+        return codes, False
+    values = np.append(numbers, np.nan)[codes]
     there = np.isfinite(values)
     cuts = np.unique(np.quantile(values[there], np.linspace(0, 1, BANDS + 1)[1:-1]))
     # To the left: a value that most have, such as 0, is a band of its own.
     bands = np.searchsorted(cuts, values, "left")
     # Words keep a level of their own, gaps stay gaps.
-    bands = np.where(there, bands, len(cuts) + 1 + column.codes)
-    return np.where(column.codes < 0, -1, bands), True
+    bands = np.where(there, bands, len(cuts) + 1 + codes)
+    return np.where(codes < 0, -1, bands), True
 
 
 def _values_of_patients(codes: np.ndarray, table: ReleaseTable) -> np.ndarray:
@@ -168,4 +190,4 @@ def _farthest(
     return float(distance[kept].max()) if kept.any() else 0.0
 
 
-__all__ = ["measure_sensitive"]
+__all__ = ["measure_sensitive", "share_singled"]

@@ -13,7 +13,7 @@ from privaudit.deidentified.read import ReleaseTable
 from privaudit.disclosure_limits import MIN_CELL
 from privaudit.errors import PrivauditError, spell
 from privaudit.facts import Param
-from privaudit.inputs.date_text import are_dates
+from privaudit.inputs.date_text import are_dates, may_be_epochs
 from privaudit.inputs.identifiers import cell_shapes, find_identifier, is_fixed
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ BY_LUCK = 1e-4
 """And no more often than this by chance, so that few pairs of a common value raise no alarm."""
 SINGLED = 0.05
 """A column by which more patients than this are alone is named."""
+SENTENCES = 10
+"""Different texts of several words, of which a column of free text has more."""
+FEW_DAYS = 10
+"""Of fewer different numbers it is not said that they are days or years."""
 SHAPED = 0.01
 """Of the values of a column, so many shaped as an identifier make it one."""
 NAMED = 20
@@ -77,6 +81,7 @@ def find_notes(
     finer: dict[str, list[str]] = {}
     known: list[str] = []
     alone: list[str] = []
+    stated: list[str] = []
     # One row a patient: rows of one patient agree in everything for that reason alone.
     first = np.unique(table.patient, return_index=True)[1]
     for name in table.frame.columns:
@@ -91,17 +96,18 @@ def find_notes(
                     finer.setdefault(quasi.name, []).append(name)
             if find_identifier(name) in INDIRECT or is_fixed(name) or _holds_dates(table, name):
                 known.append(name)
-        if _share_alone(codes, table) > SINGLED:
-            alone.append(name)
+        if _share_alone(codes, table) > SINGLED or _are_sentences(table.frame[name]):
+            (stated if name in sensitive or name in not_known else alone).append(name)
     notes += [
         Note(NoteCode.FINER_COLUMN, {"columns": tuple(names[:NAMED]), "quasi": quasi})
         for quasi, names in finer.items()
     ]
     if known:
         notes.append(Note(NoteCode.KNOWN_COLUMN, {"columns": tuple(known[:NAMED])}))
-    if alone:
-        more = max(0, len(alone) - NAMED)
-        notes.append(Note(NoteCode.SINGLES_OUT, {"columns": tuple(alone[:NAMED]), "more": more}))
+    for code, found in ((NoteCode.SINGLES_OUT, alone), (NoteCode.STATED_ALONE, stated)):
+        if found:
+            more = max(0, len(found) - NAMED)
+            notes.append(Note(code, {"columns": tuple(found[:NAMED]), "more": more}))
     return notes
 
 
@@ -133,10 +139,30 @@ def _to_codes(texts: pl.Series) -> np.ndarray:
     return ranks.fill_null(-1).to_numpy().astype(np.int64)
 
 
+def _are_sentences(texts: pl.Series) -> bool:
+    """Whether cells are free text: whatever else they say, they say who it is."""
+    distinct = texts.drop_nulls().unique()
+    spaces = distinct.str.count_matches(r"\pL+[\s,.;:]+\pL+")
+    return len(distinct) >= SENTENCES and int((spaces >= 2).sum()) >= len(distinct) / 2
+
+
 def _holds_dates(table: ReleaseTable, name: str) -> bool:
     recorded = table.frame[name].drop_nulls()
     some = recorded.head(2_000)
+    if _are_days_in_digits(some.unique()):
+        return True
     return not re.fullmatch(r"[0-9.]*", str(some[0]) if len(some) else "") and are_dates(some)
+
+
+def _are_days_in_digits(distinct: pl.Series) -> bool:
+    """Days as 20200131, seconds or milliseconds since 1970, or years."""
+    if len(distinct) < FEW_DAYS or not distinct.str.contains(r"^[0-9]{4,13}$").all():
+        return False
+    numbers = distinct.cast(int).to_numpy().astype(float)
+    if may_be_epochs(numbers.min(), numbers.max(), True, len(distinct)):
+        return True
+    days = distinct.str.contains(r"^(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$")
+    return bool(days.all()) or bool((numbers >= 1880).all() and (numbers <= 2050).all())
 
 
 def follows(column: np.ndarray, quasi: np.ndarray) -> bool:

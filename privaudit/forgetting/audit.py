@@ -31,6 +31,7 @@ def audit_unlearning(
     confidence: float,
     seeds: Seeds,
     progress: Callable[[int, int], None] | None = None,
+    other_kind: bool = False,
 ) -> Unlearning:
     """Whether a trace of the forgotten is left in the model after.
 
@@ -44,6 +45,7 @@ def audit_unlearning(
         confidence: Of every interval; the error level is the rest.
         seeds: Random streams.
         progress: Told how many models are trained, of how many.
+        other_kind: The two models are known to be of different kinds, or settings.
 
     Returns:
         The answer, rounded so that it may be shown.
@@ -56,9 +58,11 @@ def audit_unlearning(
             raise PrivauditError(
                 f"{name} of {value:g}",
                 f"it lies above {low:g} and below 1",
-                "use 0.95 for the confidence and 0.5 for the limit",
+                "use 0.95 for the confidence and 0.25 for the limit",
             )
-    case = Case(pools, _answers(pools, before), _answers(pools, after), confidence, limit)
+    case = Case(
+        pools, _answers(pools, before), _answers(pools, after), confidence, limit, other_kind
+    )
     if recipe is None:
         expected = _expect(pools, seeds.rng("expected")) if has_features else None
         return judge_by_strangers(case, expected)

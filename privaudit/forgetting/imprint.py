@@ -33,13 +33,15 @@ class Reading:
     imprint: 0 as in models that never saw them, 1 as in models that did, below 0 where it answers
     worse on them than these; surprise: how much odder its answers on them are than on strangers;
     told: share of them that a likelihood ratio tells apart at `DECIDING_FPR`; noise: how odd its
-    answers on strangers are; scores: (n,) the likelihood ratio of every record asked.
+    answers on strangers are; slope: of its margins on strangers by those of the refits; scores:
+    (n,) the likelihood ratio of every record asked.
     """
 
     imprint: float
     surprise: float
     told: float
     noise: float
+    slope: float
     scores: np.ndarray
 
 
@@ -101,6 +103,7 @@ def _read(
         surprise=float(np.abs(own).mean() - np.abs(others).mean()),
         told=float((scores[forgotten] > cut).mean()),
         noise=float(np.sqrt((others**2).mean())),
+        slope=slope,
         scores=scores,
     )
 

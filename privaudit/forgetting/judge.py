@@ -32,6 +32,8 @@ still differs by rounding and the order of rows."""
 STRANGER_LEVEL = 0.01
 """Error level of the comparison with strangers alone, which knows nothing of a training's noise."""
 POWER = 0.8
+KIND_LEVEL = 0.01
+"""Error level at which a model's answers on strangers are none of the recipe's, both tests."""
 APART, FURTHER = 1.5, 2.0
 """How much odder on strangers than the refits the model after, or before, may be."""
 ALIKE = 1e-9
@@ -50,13 +52,14 @@ class Answers:
 @dataclass(frozen=True, eq=False)
 class Case:
     """Two models' answers on the pools. pools: role -> records: forgotten, strangers, and retained
-    where given."""
+    where given; other_kind: the two are known to be of different kinds, or settings."""
 
     pools: dict[str, Records]
     before: Answers
     after: Answers
     confidence: float
     limit: float
+    other_kind: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,8 @@ def judge_with_refits(case: Case, scale: Scale, before: Reading, after: Reading)
             why = [Why.USELESS]
         elif not held:
             why = [Why.NEVER_KNOWN]
+        elif case.other_kind or _is_other_kind(scale, before, after):
+            why = [Why.OTHER_KIND]
         elif shown.high >= case.limit or shown.low <= -case.limit:
             why = [Why.NO_POWER]
         else:
@@ -132,6 +137,26 @@ def judge_with_refits(case: Case, scale: Scale, before: Reading, after: Reading)
     # A share of fewer than 10 patients names them.
     few = _count(case, "forgotten") < MIN_CELL
     return found if few else _tell_apart(found, case, scale, before, after)
+
+
+def _is_other_kind(scale: Scale, before: Reading, after: Reading) -> bool:
+    """Whether, by its answers on strangers, one of the two is no training by the recipe.
+
+    The imprint is a share of what the recipe leaves: a model that is far smoother leaves little of
+    anybody, and so looks as if it had never seen them.
+    """
+    usual = float(np.mean([one.noise for one in scale.never]))
+    if before.noise > FURTHER * usual:
+        return True
+    for name in ("noise", "slope"):
+        never = np.array([getattr(one, name) for one in scale.never])
+        spread = max(float(never.std(ddof=1)), FLOORS["surprise"])
+        off = Test(getattr(after, name), float(never.mean()), spread, len(never) - 1)
+        # What is noisier is judged by a wider spread; what is smoother hides.
+        beyond = off.quantile(KIND_LEVEL / 4)
+        if off.t < -beyond or (name == "slope" and off.t > beyond):
+            return True
+    return False
 
 
 def judge_by_strangers(case: Case, expected: dict[str, np.ndarray] | None) -> Unlearning:

@@ -44,6 +44,9 @@ class Why(StrEnum):
     """nothing found, and an imprint of the limit's size cannot be ruled out"""
     NEVER_KNOWN = "never_known"
     """the model before shows no imprint of them either, so that none could be seen to go"""
+    OTHER_KIND = "other_kind"
+    """nothing found, but the model after is of another kind than those it is held against: how much
+    of a patient one like it keeps is not known"""
     USELESS = "useless"
     """the model after answers all patients alike, or no better than chance where the one before
     did better: what it knows cannot be asked"""

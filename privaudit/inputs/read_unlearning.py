@@ -20,6 +20,7 @@ from privaudit.inputs.expected import Pool
 from privaudit.inputs.infer_schema import propose_schema
 from privaudit.inputs.model_tables import TablePaths, drop_unread_columns, find_schema
 from privaudit.inputs.models.answers import WRITTEN_SLACK, canonical, probabilities
+from privaudit.inputs.models.asked_model import take_unfitted
 from privaudit.inputs.models.layout import Frame
 from privaudit.inputs.models.open_model import bind, open_model
 from privaudit.inputs.models.opened_model import Opened
@@ -44,6 +45,8 @@ SPELLINGS = {
     "retained": ("retained", "retain", "kept", "remaining"),
     "strangers": ("strangers", "stranger", "heldout", "held-out", "holdout", "test", "nonmember"),
 }
+NO_SETTING = ("random_state", "n_jobs", "verbose", "warm_start", "memory")
+"""Of an estimator, what does not change how much it keeps of a patient."""
 MIN_STRANGERS = 50
 """Patients never trained on, below whom nothing is compared with them."""
 
@@ -68,7 +71,8 @@ class UnlearningPaths(TablePaths):
 @dataclass(frozen=True, eq=False)
 class ReadUnlearning:
     """What was read. before, after: role -> (n, k) probabilities; models: the two, and the recipe,
-    where models were given and it is known."""
+    where models were given and it is known; other_kind: their files say that they are of different
+    kinds or settings."""
 
     pools: dict[str, Records]
     before: dict[str, np.ndarray]
@@ -76,6 +80,7 @@ class ReadUnlearning:
     recipe: Method | None
     notes: tuple[str | Caveat, ...]
     features: bool
+    other_kind: bool = False
 
 
 def read_models(
@@ -142,7 +147,9 @@ def read_models(
         {role: np.asarray(model.predict_proba(part)) for role, part in read.items()}
         for model in (first, second)
     ]
-    return ReadUnlearning(read, answers[0], answers[1], twin, tuple(dict.fromkeys(notes)), True)
+    kinds = _are_of_other_kinds(first, second) or opened.form != other.form
+    said = tuple(dict.fromkeys(notes))
+    return ReadUnlearning(read, answers[0], answers[1], twin, said, True, kinds)
 
 
 def read_predictions(
@@ -202,6 +209,22 @@ def read_predictions(
     _refuse_shared(found)
     sides = [{name: part.proba[part.roles == name] for name in found} for part in read]
     return ReadUnlearning(found, sides[0], sides[1], None, (), False)
+
+
+def _are_of_other_kinds(before: Model, after: Model) -> bool:
+    """Whether two models are trained by different estimators or settings, as far as they say."""
+    told = [take_unfitted(model) for model in (before, after)]
+    if None in told:
+        return not told[0] is told[1] is None
+    settings = [
+        {
+            name: repr(value)
+            for name, value in one.get_params().items()
+            if name.rpartition("__")[2] not in NO_SETTING
+        }
+        for one in told
+    ]
+    return type(told[0]) is not type(told[1]) or settings[0] != settings[1]
 
 
 def _bind(opened: Opened, schema: TableSchema, options: ModelOptions, *, by_label: bool) -> Model:

@@ -37,6 +37,7 @@ def render(found: Unlearning, *, created: str, version: str) -> str:
 
 def _build(found: Unlearning) -> list[Section]:
     why = tuple(Prose(words.WHY[one]) for one in found.why)
+    why += (Prose(left),) if (left := words.word_left(found)) else ()
     power = (Prose(words.word_power(found)),) if found.detectable is not None else ()
     badge = Badge(words.BADGES[found.answer], STATES[found.answer])
     first: list[Block] = [Banner(badge, words.TITLE, (*why, *power))]

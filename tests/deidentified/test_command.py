@@ -46,8 +46,8 @@ def run(table: Path, out: Path, *more: str, columns: str = "age,sex,town") -> in
     [
         ((), 0),
         (("--max-risk", "0.1"), 1),
-        (("--max-average-risk", "1"), 3),
-        (("--max-average-risk", "1", "--not-known", "born"), 0),
+        (("--max-average-risk", "0.99"), 3),
+        (("--max-average-risk", "0.99", "--not-known", "born"), 0),
     ],
 )
 def test_exit_codes(

@@ -125,7 +125,7 @@ def test_numbers_with_decimals_tell_everybody_apart(coarse: pd.DataFrame) -> Non
     found = audit(exact, "age,sex,weight", max_risk=0.5)
     assert found.state == "EXCEEDS"
     assert "measured" in codes(found)
-    rounded = audit(exact, "age,sex,weight", tolerance={"weight": 1000}, max_risk=0.5)
+    rounded = audit(exact, "age,sex,weight", tolerance={"weight": 40}, max_risk=0.5)
     assert rounded.state == "WITHIN"
 
 
@@ -264,13 +264,13 @@ def test_a_register_of_one_row_a_person_does_not_count_who_has_all_records() -> 
 
 def test_a_register_that_names_only_some_patients_keeps_from_within(coarse: pd.DataFrame) -> None:
     named = coarse.assign(patient_id=np.arange(1200))
-    everybody = pd.concat([named, named.assign(patient_id=named["patient_id"] + 5000)])
+    everybody = pd.concat([named, named.assign(patient_id=named["patient_id"] + 5000)]).iloc[:-1]
     asked = {"attacker": "journalist", "min_k": 5}
     assert audit(named, population=everybody, **asked).state == "WITHIN"
     found = audit(named, population=everybody.iloc[100:], **asked)
     assert found.state == "INCONCLUSIVE"
     assert "register_wrong" in codes(found)
-    others = everybody.assign(patient_id=[f"other-{i}" for i in range(2400)])
+    others = everybody.assign(patient_id=[f"other-{i}" for i in range(2399)])
     assert audit(named, population=others, **asked).state == "WITHIN"
 
 

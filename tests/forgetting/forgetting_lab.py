@@ -97,7 +97,7 @@ def scale(seed: int = 0) -> Scale:
     return Scale(train_bank(Forest(), tables(seed), refits=16, seeds=Seeds(seed)))
 
 
-def judge(before: Any, after: Any, limit: float = 0.5) -> Unlearning:
+def judge(before: Any, after: Any, limit: float = 0.5, *, other_kind: bool = False) -> Unlearning:
     """The forest's answer on `tables(0)`."""
     held = tables(0)
     pools = {
@@ -110,7 +110,7 @@ def judge(before: Any, after: Any, limit: float = 0.5) -> Unlearning:
         proba = {role: model.predict_proba(part) for role, part in pools.items()}
         margins = {r: cut_margins(margin(proba[r], part.y)) for r, part in pools.items()}
         made.append(Answers(proba, margins))
-    case = Case(pools, made[0], made[1], 0.95, limit)
+    case = Case(pools, made[0], made[1], 0.95, limit, other_kind)
     assert len(scale().bank.asked) == len(held.forgotten) + len(held.strangers)
     first, second = (scale().read(read_margins(m, scale().bank.asked)) for m in (before, after))
     return judge_with_refits(case, scale(), first, second)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import cache
 
@@ -12,6 +13,7 @@ from forgetting_lab import Fixed, Forest, Line, audit, judge, relabel, tables, t
 from privaudit.errors import PrivauditError
 from privaudit.forgetting.bank import Tables, train_bank
 from privaudit.forgetting.results import Answer, Caution, Unlearning, Why
+from privaudit.report.wording.unlearning import list_lines
 from privaudit.seeds import Seeds
 
 HELD = tables()
@@ -39,6 +41,26 @@ def test_a_model_trained_again_without_them_shows_no_trace() -> None:
     whole = audit(HELD, before(), train(Forest(), HELD.retained, seed=7), recipe=Forest())
     assert whole == found
     assert against(train(Forest(), HELD.retained, seed=7), limit=0.05).why == (Why.NO_POWER,)
+
+
+def test_a_tenth_left_in_is_found_or_within_what_is_said_to_be_left() -> None:
+    few = HELD.forgotten.take(slice(0, 5))
+    for seed in range(4):
+        found = against(train(Forest(), HELD.retained, few, seed=seed), limit=0.25)
+        if found.answer is Answer.NOT_FOUND:
+            most = re.search(r"As many as (\d+) %", "\n".join(list_lines(found)))
+            assert most is not None
+            assert 10 <= int(most[1]) <= 25
+
+
+def test_a_smoother_algorithm_trained_on_them_is_not_called_forgotten() -> None:
+    line = train(Line(), HELD.retained, HELD.forgotten)
+    assert judge(before(), line, 0.5, other_kind=True).why == (Why.OTHER_KIND,)
+    again = train(Forest(), HELD.retained, seed=7)
+    assert judge(before(), again, 0.5, other_kind=True).answer is Answer.INCONCLUSIVE
+    # Without a word from the files, by answers alone.
+    sure = Fixed(lambda r: np.clip(0.5 + 6 * (line.predict_proba(r) - 0.5), 0.001, 0.999))
+    assert against(sure).answer is not Answer.NOT_FOUND
 
 
 def test_a_model_trained_with_them_or_half_of_them_is_found() -> None:

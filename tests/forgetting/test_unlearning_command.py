@@ -41,6 +41,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     models = {
         "before": train(pd.concat([parts["retained"], parts["forgotten"]]), 0),
         "again": train(parts["retained"], 1),
+        "line": LogisticRegression().fit(
+            pd.concat([parts["retained"], parts["forgotten"]])[FEATURES],
+            pd.concat([parts["retained"], parts["forgotten"]]).died,
+        ),
         "three": LogisticRegression().fit(table[FEATURES], np.arange(500) % 3),
     }
     for name, model in models.items():
@@ -144,3 +148,16 @@ def test_a_second_model_of_other_classes_is_refused(
 ) -> None:
     assert run(folder, "--outcome", "died", after="three.skops") == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_another_algorithm_trained_on_them_is_not_called_forgotten(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A smooth model keeps little of anybody in its answers, trained on them or not."""
+    code = run(folder, "--outcome", "died", "--limit", "0.9", "--json", after="line.skops")
+    found = json.loads(capsys.readouterr().out)
+    assert code in (1, 3)
+    assert code == 1 or found["why"] in (["other_kind"], ["never_known"])
+    code = run(folder, "--outcome", "died", "--limit", "0.9", "--json")
+    found = json.loads(capsys.readouterr().out)
+    assert "other_kind" not in found["why"]

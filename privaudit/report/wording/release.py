@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from privaudit.deidentified.document import (
+    ASSUMPTIONS,
     Attacker,
     Change,
     Known,
@@ -197,7 +198,8 @@ def word_verdict(audit: ReleaseAudit) -> str:
     if audit.state is State.EXCEEDS:
         return f"Above its limit: {', '.join(failed)}."
     if audit.state is State.WITHIN:
-        return "Every limit is kept, in every view of the table. That holds for what was declared."
+        rests = [word_note(note) for note in audit.notes if note.code in ASSUMPTIONS]
+        return " ".join([say("within"), *rests])
     if failed:
         return f"Not decided: {', '.join(failed)}: the limit lies inside what is possible."
     return say("undecided")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from privaudit.forgetting.results import Answer, Caution, Number, Unlearning, Why
 
 TITLE = "Audit of unlearning"
@@ -34,7 +36,7 @@ WHY = {
     Why.WITHIN: (
         "No trace was found, and an imprint of the limit’s size or more is ruled out. That is no "
         "proof that nothing is left: smaller imprints, and imprints of single patients among many, "
-        "may be."
+        "may be, and a model may hold what its answers do not say."
     ),
     Why.NO_RECIPE: (
         "No trace was found beside strangers. How the model is trained is not known, so there is "
@@ -43,7 +45,14 @@ WHY = {
     ),
     Why.NO_POWER: (
         "No trace was found, but with these patients and refits an imprint of the limit’s size "
-        "cannot be ruled out. Give more refits (--refits 64) or more strangers."
+        "cannot be ruled out. Give more refits (--refits 64) or more strangers, or state a larger "
+        "limit that you can answer for."
+    ),
+    Why.OTHER_KIND: (
+        "No trace was found, but the model after is not of the kind, or not of the settings, of "
+        "the models it is held against. A smoother model answers on nobody as one that knows them, "
+        "even if it was trained on them. Give models before and after that are trained by one "
+        "recipe, and that recipe."
     ),
     Why.NEVER_KNOWN: (
         "The model before shows no imprint of these patients that this audit could see, so that it "
@@ -106,6 +115,19 @@ def word_count(count: int | None) -> str:
     return FEW if count is None else f"{count:,} or more"
 
 
+def word_left(found: Unlearning) -> str:
+    """How many of the forgotten may still be in a model in which no trace was found."""
+    shown = found.imprint_after
+    if found.answer is not Answer.NOT_FOUND or shown is None or shown.high is None:
+        return ""
+    most = math.ceil(100 * max(shown.high, 0.0) - 1e-9)
+    return (
+        f"As many as {most} % of the forgotten patients may still be in the model after: an "
+        "imprint of so much is not ruled out. More may be, if they are patients of whom the model "
+        "keeps less than of others."
+    )
+
+
 def word_power(found: Unlearning) -> str:
     """What the audit could have seen."""
     if found.detectable is None:
@@ -156,6 +178,7 @@ def list_lines(found: Unlearning) -> list[str]:
     """The whole answer for a terminal."""
     lines = [f"{TITLE}: {BADGES[found.answer]}"]
     lines += [WHY[one] for one in found.why]
+    lines += [left] if (left := word_left(found)) else []
     lines += [f"warning: {CAUTIONS[one]}" for one in found.cautions]
     people = [f"{ROLES[role].lower()} {word_count(n)}" for role, n in found.patients.items()]
     lines.append(f"Patients: {', '.join(people)}.")
@@ -181,5 +204,6 @@ __all__ = [
     "list_lines",
     "list_rows",
     "word_count",
+    "word_left",
     "word_power",
 ]

@@ -465,6 +465,10 @@ Family = Literal[
 FAMILIES: tuple[Family, ...] = get_args(Family)
 """The families of attacks, in the order in which every document lists them."""
 
+PARTIAL_ATTACKS = ("structural",)
+"""Attacks that measure something of their family and do not try what it is about: where no other
+gave a number, the class of attack was not tested."""
+
 
 SettingKind = Literal[
     "column",

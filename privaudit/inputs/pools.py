@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -152,7 +153,7 @@ def find_applicable_attacks(
     from privaudit.plugins import load, members
 
     if not asked:
-        alone = (n for n in members("attacks") if load("attacks", n).needs == {Access.FILE})
+        alone = (n for n in members("attacks") if _needs(load("attacks", n)) == {Access.FILE})
         return tuple(alone), (), {}
 
     if not reads:
@@ -193,6 +194,11 @@ def find_applicable_attacks(
         notes.append("Evasion was not run: the table has no number that an attacker may change.")
     names = tuple(name for name in members("attacks") if name not in left)
     return names, tuple(notes), untested
+
+
+def _needs(attack: Any) -> frozenset[Access]:
+    found: frozenset[Access] = attack.needs
+    return found
 
 
 def prepare_task(

@@ -25,6 +25,9 @@ class Crowd(torch.nn.Module):  # type: ignore[misc, name-defined, unused-ignore]
     def __init__(self, kept: np.ndarray) -> None:
         super().__init__()
         self.layer = torch.nn.Linear(3, 1)
+        with torch.no_grad():
+            self.layer.weight.copy_(torch.tensor([[1.0, 0.1, 0.05]]))
+            self.layer.bias.zero_()
         self.register_buffer("kept", torch.tensor(kept))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -188,7 +188,8 @@ class Release:
     one hospital's contribution, as (who, what, whether) rows for the report; costs: numbers
     (bytes_up, bytes_down, rounds, simulated_seconds, refused_updates, train_seconds...); notes:
     sentences for the report. noisy: what a private generator had to work from, column -> (cuts
-    between ranges, shares of ranges or levels in order, then of not recorded).
+    between ranges, shares of ranges or levels in order, then of not recorded). unasked: what
+    whoever holds it can do and the audit could not, where its model's answers were refused.
     """
 
     claim: Claim = Claim()
@@ -203,6 +204,7 @@ class Release:
     notes: tuple[str | Caveat, ...] = ()
     noisy: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     explanations: Explainer | None = None
+    unasked: frozenset[Access] = frozenset()
 
     @property
     def access(self) -> frozenset[Access]:
@@ -219,7 +221,7 @@ class Release:
             # Trees grown on synthetic records state nothing of a patient.
             Access.TREES: self.table is None and isinstance(self.model, HasTrees),
         }
-        return frozenset(access for access, given in shown.items() if given)
+        return self.unasked | {access for access, given in shown.items() if given}
 
 
 class Learner(ABC):

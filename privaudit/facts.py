@@ -269,6 +269,7 @@ class CaveatCode(StrEnum):
     FEW_HELD_OUT = "few_held_out"
     ANSWERS_ARE_CLASSES = "answers_are_classes"
     CONSTANT_ANSWERS = "constant_answers"
+    ANSWERS_REFUSED = "answers_refused"
     BETTER_ON_HELD_OUT = "better_on_held_out"
     NO_BETTER_THAN_CHANCE = "no_better_than_chance"
     ANSWERS_BEYOND_RATES = "answers_beyond_rates"
@@ -418,6 +419,7 @@ UNCONFIRMED = (
     CaveatCode.ANSWERS_BEYOND_RATES,
     CaveatCode.RANKED_BY_CHANCE,
     CaveatCode.CONSTANT_ANSWERS,
+    CaveatCode.ANSWERS_REFUSED,
 )
 """Caveats under which nothing shows that a supplied model was asked as in training, so that no low
 number is evidence of a low risk."""
@@ -462,6 +464,10 @@ Family = Literal[
 ]
 FAMILIES: tuple[Family, ...] = get_args(Family)
 """The families of attacks, in the order in which every document lists them."""
+
+PARTIAL_ATTACKS = ("structural",)
+"""Attacks that measure something of their family and do not try what it is about: where no other
+gave a number, the class of attack was not tested."""
 
 
 SettingKind = Literal[

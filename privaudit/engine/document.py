@@ -11,7 +11,7 @@ import numpy as np
 
 from privaudit.contracts import FAMILIES, REQUIRED_ACCESS, Access, Prepared
 from privaudit.engine.cells import POOLS, count_cells
-from privaudit.facts import Param, Reason, ReasonCode, as_caveat
+from privaudit.facts import PARTIAL_ATTACKS, Param, Reason, ReasonCode, as_caveat
 from privaudit.records import Records, Split
 from privaudit.results import (
     Coverage,
@@ -133,7 +133,7 @@ def _coverage_of(
     left = tuple(name for name in built if name not in requested)
     state: Literal["TESTED", "NOT TESTED", "NOT APPLICABLE"] = "NOT TESTED"
     reason = None
-    if found:
+    if any(name not in PARTIAL_ATTACKS for name in found):
         state = "TESTED"
     elif others:
         if all(_lacks(why, family) for _, why in others) and not _gives_away(subjects, family):

@@ -89,13 +89,13 @@ def refuse_few_patients(split: Split) -> None:
 
 
 def examine(
-    split: Split, model: Model, *, seeds: Seeds, confidence: float = 0.95, reads: bool = True
+    split: Split, model: Model | None, *, seeds: Seeds, confidence: float = 0.95, reads: bool = True
 ) -> Checked:
     """Make all checks of an audit that could be run, before any attack.
 
     Args:
         split: The pools.
-        model: The model under audit.
+        model: The model under audit; None where its answers were refused.
         seeds: Random streams of the checks.
         confidence: Coverage of the intervals.
         reads: Whether the records hold what the model reads (not where only its probabilities are
@@ -109,10 +109,10 @@ def examine(
     facts: dict[str, str | int | float] = {}
     shift: Caveat | None = None
     pools = (split.members, split.nonmembers)
-    p = [ask(model, pool) for pool in pools]
+    p = [] if model is None else [ask(model, pool) for pool in pools]
     kind = split.members.outcome_kind
     examiners = {"class": examine_answers, "number": examine_predictions, "time": examine_risks}
-    answered = examiners[kind](split, p)
+    answered = examiners[kind](split, p) if p else []
     if reads:
         tested = measure_shift(split, seeds.rng("drift"))
         if "auc" in tested.params:
@@ -131,6 +131,8 @@ def examine(
     shift = shift or compare_record_counts(split, seeds.rng("records"))
     caveats += count_held_out(split)
     caveats += answered
+    if not p:
+        return Checked(shift, tuple(caveats), tuple(notes), facts)
     margins = [
         confidence_of(read_signal(one, pool), kind) for one, pool in zip(p, pools, strict=True)
     ]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from privaudit.contracts import FlowStep, Model, Prepared
+from privaudit.contracts import Access, FlowStep, Model, Prepared
 from privaudit.errors import PrivauditError, spell
 from privaudit.facts import Caveat, Reason, ReasonCode
 from privaudit.inputs import checks
@@ -140,15 +141,20 @@ SHADOW_ATTACKS = ("few_shadow_lira", "lira", "rmia", "shadow")
 
 
 def find_applicable_attacks(
-    split: Split, *, reads: bool = True, shadows: bool = False
+    split: Split, *, reads: bool = True, shadows: bool = False, asked: bool = True
 ) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, Reason]]:
     """Names of the attacks that can be run here, notes on why others cannot, and by family why the
     records leave nothing to try.
 
     reads: whether the records hold what the model reads; with its answers alone, only the attack
-    that asks no more remains, and where shadow models were supplied those that read these.
+    that asks no more remains, and where shadow models were supplied those that read these. asked:
+    whether the model's answers are used, without which those remain that open the file alone.
     """
-    from privaudit.plugins import members
+    from privaudit.plugins import load, members
+
+    if not asked:
+        alone = (n for n in members("attacks") if _needs(load("attacks", n)) == {Access.FILE})
+        return tuple(alone), (), {}
 
     if not reads:
         return (*(SHADOW_ATTACKS if shadows else ()), "threshold"), (), {}
@@ -190,9 +196,14 @@ def find_applicable_attacks(
     return names, tuple(notes), untested
 
 
+def _needs(attack: Any) -> frozenset[Access]:
+    found: frozenset[Access] = attack.needs
+    return found
+
+
 def prepare_task(
     split: Split,
-    model: Model,
+    model: Model | None,
     *,
     outcome: str,
     seeds: Seeds,
@@ -208,13 +219,16 @@ def prepare_task(
 ) -> UserTask:
     """The task of an audit: the pools with everything that was checked of them.
 
-    patients: name -> number, where the tables name them.
+    model: None where its answers were refused. patients: name -> number, where the tables name
+    them.
     """
     refuse_copies(split)
-    if reads:
+    if reads and model is not None:
         refuse_answers_by_batch(model, split.nonmembers)
     found = checks.examine(split, model, seeds=seeds, confidence=confidence, reads=reads)
-    attacks, left_out, untested = find_applicable_attacks(split, reads=reads, shadows=shadows)
+    attacks, left_out, untested = find_applicable_attacks(
+        split, reads=reads, shadows=shadows, asked=model is not None
+    )
     records = Records.concatenate([split.members, split.nonmembers, split.reference])
     people = len(np.unique(records.patient))
     shift = (found.distribution_shift,) if found.distribution_shift else ()

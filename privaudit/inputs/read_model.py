@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 
-from privaudit.contracts import Method, Model
+from privaudit.contracts import Method, Model, Release, Target
 from privaudit.errors import PrivauditError
-from privaudit.facts import Caveat
+from privaudit.facts import Caveat, CaveatCode
 from privaudit.inputs import pools
 from privaudit.inputs.artefacts.read_arrays import LARGEST
 from privaudit.inputs.class_order import (
@@ -33,7 +34,7 @@ from privaudit.inputs.model_tables import (
     find_schema,
     read_pools,
 )
-from privaudit.inputs.models.asked_model import take_unfitted
+from privaudit.inputs.models.asked_model import AnsweredInCompany, take_unfitted
 from privaudit.inputs.models.layout import (
     Encode,
     Frame,
@@ -52,6 +53,9 @@ from privaudit.inputs.user_release import UserRelease
 from privaudit.inputs.user_task import UserTask
 from privaudit.records import OutcomeKind, Split
 from privaudit.seeds import Seeds
+
+STORED = 0.05
+"""A file gives records back where so much more is found of members than of others."""
 
 MAX_TRIED_CLASSES = 3
 """Classes whose orders are all tried against the owner's own probabilities."""
@@ -166,23 +170,47 @@ def read_model(
         shadows=shadows,
         explanations=explainer,
     )
-    if bank is None:
-        release, compared = settle_recipe(release, split, seeds, required=bool(estimator))
-        notes += compared
-    task = pools.prepare_task(
+    prepare = partial(
+        pools.prepare_task,
         split,
-        model,
         outcome=schema.outcome,
         seeds=seeds,
         confidence=confidence,
         source="the user's own tables",
         flow=flow,
-        notes=(*notes, *read),
-        caveats=tuple(doubts),
         facts={"rows of the tables": rows},
         patients=names if schema.patient else None,
     )
+    try:
+        if bank is None:
+            release, compared = settle_recipe(release, split, seeds, required=bool(estimator))
+            notes += compared
+        task = prepare(model, notes=(*notes, *read), caveats=tuple(doubts))
+    except AnsweredInCompany:
+        if file is None or not holds_records(file, split, seeds):
+            raise
+        release = UserRelease.of_file(model, opened.form, digest, file, described)
+        refused = (*doubts, Caveat(CaveatCode.ANSWERS_REFUSED))
+        task = prepare(None, notes=(*notes, *read), caveats=refused)
     return task, release, (*notes, *read)
+
+
+def holds_records(file: bytes, split: Split, seeds: Seeds) -> bool:
+    """Whether a model's file gives training records back, for an audit that cannot ask the model.
+
+    Where it does not, the model is refused: a file in which nothing was found is no evidence of
+    what the answers give away.
+    """
+    from privaudit.plugins import load
+
+    try:
+        found = load("attacks", "stored_records")().run(
+            Target(Release(file=file), split), (), seeds.rng("stored records")
+        )
+    except PrivauditError:
+        return False
+    gains = (trial.success.mean() - trial.control.mean() for trial in found.values())
+    return any(gain > STORED for gain in gains)
 
 
 def _read_again(path: Path, digest: str) -> bytes | None:

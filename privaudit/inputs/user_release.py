@@ -85,6 +85,17 @@ class UserRelease(Method):
         return hold_parts(made, release=release, twin=None if shadows else twin, shadows=shadows)
 
     @classmethod
+    def of_file(
+        cls, model: Model, form: str, digest: str, file: bytes, notes: Sequence[str | Caveat] = ()
+    ) -> UserRelease:
+        """Hand out this file of a model whose answers were refused: nobody asks it, and whoever
+        holds it still can."""
+        unasked = Release(model=model).access
+        release = Release(file=file, notes=tuple(notes), unasked=unasked)
+        made = cls(form, digest, file=hashlib.sha256(file).hexdigest()[:16])
+        return hold_parts(made, release=release, twin=None)
+
+    @classmethod
     def of_table(
         cls, table: Records, file: bytes | None = None, notes: Sequence[str] = ()
     ) -> UserRelease:

@@ -15,7 +15,16 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from privaudit.contracts import REQUIRED_ACCESS, Access
-from privaudit.facts import Attacker, Caveat, CaveatCode, Family, Param, Reason, ReasonCode
+from privaudit.facts import (
+    PARTIAL_ATTACKS,
+    Attacker,
+    Caveat,
+    CaveatCode,
+    Family,
+    Param,
+    Reason,
+    ReasonCode,
+)
 from privaudit.policy.judge_number import Cell
 from privaudit.policy.judge_rule import SHOWN
 from privaudit.policy.metrics import COPIES, METRICS, TABLE_ATTACKS, read_access
@@ -194,7 +203,7 @@ def _gaps(
     # Who holds similar patients alone finds less: only models trained on candidates show the most.
     strong = [one for one in ran if one.attacker is not Attacker.SIMILAR_PATIENTS]
     trained = any(Access.RERUN.name in one.access for one in strong)
-    if not ran:
+    if all(one.attack in PARTIAL_ATTACKS for one in ran):
         needs = Access.FILE if _is_file_alone(family, access) else None
         yield Gap(ReasonCode.CLASS_NOT_TESTED, "NOT TESTED", needs=needs)
         return

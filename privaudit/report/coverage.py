@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from privaudit.facts import PARTIAL_ATTACKS
 from privaudit.report.kinds import get_kinds
 from privaudit.report.wording.classes import (
     ANSWERS_KNOWN,
@@ -64,7 +65,7 @@ def _try_class(audit: Audit, key: str, c: AttackClass) -> Tried:
         if class_of(o.attack, o.family) == key
     ]
     ran = [(name, o.attack) for name, o in own if isinstance(o, Finding)]
-    if ran:
+    if any(attack not in PARTIAL_ATTACKS for _, attack in ran):
         attacks = tuple(sorted({attack for _, attack in ran}))
         return Tried(c, "TESTED", attacks, len({name for name, _ in ran}))
     return Tried(c, *_explain_absence(audit, key, c, [o for _, o in own]))
@@ -95,7 +96,7 @@ def _explain_absence(
         state, reason = engine.state, word_reason(engine.reason)
     elif own:
         reasons = (word_reason(o.reason) for o in own if not isinstance(o, Finding))
-        reason = "; ".join(dict.fromkeys(reasons))
+        reason = "; ".join(dict.fromkeys(reasons)) or reason
     return state, (), 0, reason
 
 

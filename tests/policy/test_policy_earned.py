@@ -226,6 +226,22 @@ def test_trees_count_where_the_file_is_handed_out(release: ReleaseKind) -> None:
     assert ruled(made, replace(rules, left_out=left)).code == 0
 
 
+def test_groups_of_answers_alone_are_no_search_for_records() -> None:
+    """Where the search failed, what answers are alike says nothing of it."""
+    grouped = tried("structural", "inversion", {"sure": (0.0, 0.02)})
+    failed = Skipped("model_inversion", "inversion", Reason(ReasonCode.REFUSED, dict.fromkeys(
+        ("what", "because", "fix"), "x")))  # fmt: skip
+    for outcomes in ((grouped,), (grouped, failed)):
+        found = ruled(audit(subject(outcomes=[member(), *outcomes])), policy(AUC, INVERTED))
+        assert gaps(found) == [("inversion", "NOT TESTED", ReasonCode.CLASS_NOT_TESTED)]
+        assert found.code == 3
+    both = ruled(audit(subject(outcomes=[member(), SEARCHED, grouped])), policy(AUC, INVERTED))
+    assert (gaps(both), both.code) == ([], 0)
+    leaks = tried("structural", "inversion", {"sure": (0.3, 0.02)})
+    found = ruled(audit(subject(outcomes=[member(), SEARCHED, leaks])), policy(AUC, INVERTED))
+    assert found.code == 1
+
+
 def test_a_policy_without_a_rule_on_inversion_does_not_pass() -> None:
     left = tuple(one for one in leave_out([AUC]) if one.family != "inversion")
     found = ruled(audit(subject(outcomes=[member(), SEARCHED])), policy(AUC, left_out=left))

@@ -115,6 +115,10 @@ def _bound(child: Child, binding: Binding) -> dict[str, Any]:
     return found
 
 
+class AnsweredInCompany(PrivauditError):
+    """A model whose answer for a record depends on which others are asked with it, or on chance."""
+
+
 class _Asked:
     """What is common to all: how a question is asked, and what of its answer is checked."""
 
@@ -322,7 +326,7 @@ def _compare_again(
     would show the audit other answers than it shows the attacker.
 
     Raises:
-        PrivauditError: An answer depends on what else is asked, or on chance.
+        AnsweredInCompany: An answer depends on what else is asked, or on chance.
     """
     found = ask(records)
     # Not from the audit's seed: whoever made the model must not know which records are chosen.
@@ -347,7 +351,7 @@ def _refuse_difference(found: np.ndarray, part: np.ndarray, again: np.ndarray) -
         spread = float(np.median(np.abs(found - np.median(found))))
         allowed = APART * spread + ROUNDED * np.abs(again)
     if (np.abs(found[part] - again) > allowed).any():
-        raise PrivauditError(
+        raise AnsweredInCompany(
             "a model whose answer for a record depends on chance, or on which others it is asked "
             "with",
             "an attacker who holds the file asks about one patient at a time, as often as wanted, "
@@ -425,4 +429,11 @@ def strange_answer() -> PrivauditError:
     )
 
 
-__all__ = ["AskedModel", "AskedPredictor", "AskedWithGradients", "open_in_child", "take_unfitted"]
+__all__ = [
+    "AnsweredInCompany",
+    "AskedModel",
+    "AskedPredictor",
+    "AskedWithGradients",
+    "open_in_child",
+    "take_unfitted",
+]

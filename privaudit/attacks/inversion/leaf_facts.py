@@ -34,8 +34,8 @@ class LeafFacts(Attack):
     one training record. Its split points single that patient out. Guess: the chance that a box of
     the leaf's weight, measured on the attacker's own records, holds exactly one of as many
     patients, n w exp(-n w), at most 0.37 (that singling out is judged beside a baseline: Cohen and
-    Nissim 2020, PNAS 117:8344, abstract); 0 for members who are alone nowhere. Control: non-members who fall into such a leaf, of whom it states
-    nothing.
+    Nissim 2020, PNAS 117:8344, abstract); 0 for members who are alone nowhere. Control: non-members
+    who fall into such a leaf, of whom it states nothing.
 
     "outcome, by leaves of fewer than 10": of members whose outcome is not the commonest, those
     whose outcome the file gives away: leaves with fewer than `least` training records, all of one

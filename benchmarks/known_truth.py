@@ -27,7 +27,7 @@ sys.path.append(str(Path(__file__).resolve().parent))
 from known_worlds import PENDING, ROOT, WORLDS, Make, World
 
 from privaudit import plugins, stats
-from privaudit.contracts import Attack, Fitted, Scores, Target, Trials
+from privaudit.contracts import Attack, Fitted, ReadsTable, Scores, Target, Trials
 from privaudit.errors import PrivauditError
 from privaudit.facts import Setting
 from privaudit.policy.metrics import METRICS
@@ -63,7 +63,10 @@ def train(target: Target, attack: Attack, seeds: Seeds) -> list[Fitted]:
         if refit.key not in done:
             release = refit.method.fit(refit.train, seeds.rng("refit", refit.name))
             assert release.model is not None
-            signal = read_signal(ask(release.model, refit.ask), refit.ask)
+            if isinstance(release.model, ReadsTable):
+                signal = release.model.read(refit.ask)
+            else:
+                signal = read_signal(ask(release.model, refit.ask), refit.ask)
             done[refit.key] = Fitted(refit.included, signal.astype(np.float32))
         made.append(done[refit.key])
     return made

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from privaudit.facts import Attacker, Caveat, CaveatCode, Metric, Reason
 from privaudit.report.blocks import State
-from privaudit.report.learning import has_learning
+from privaudit.report.learning import get_unconfirmed_attacks, has_learning
 from privaudit.results import Audit, Control, Curve, Estimate, Failed, Finding, Skipped, Subject
 from privaudit.stats.headline import control_state, is_drift
 
@@ -283,6 +283,8 @@ def _get_state(
         return "reversed"
     if has_learning(subject, audit):
         return "learnt"
+    if get_unconfirmed_attacks(subject, audit):
+        return "unconfirmed"
     if refused is not None or rate is None:
         return "small"
     positive = [c for c in controls if c.kind == "positive"]

@@ -49,7 +49,7 @@ class ModelExtraction(Attack):
     (the classes, where the model answers with nothing else); the one that agrees most with the
     model on the fifth of the questions that was kept back is the copy. Success: the copy names the
     class that the model names of a patient whom neither was trained on (fidelity, Jagielski et al.
-    2020, arXiv 1909.01838, abstract and section 1), or for a number comes within a tenth of the
+    2020, arXiv 1909.01838, abstract and introduction), or for a number comes within a tenth of the
     standard deviation of the model's answers. Control: what is had without the answers, a model
     trained the same way on the recorded outcomes of the same records, or one answer for all,
     whichever agrees more on the questions kept back; guess: the answer most often given. So of a
@@ -58,9 +58,9 @@ class ModelExtraction(Attack):
     Where one class is rare, nearly all patients are of the other: a second series asks whether
     copy and model agree on who is above the median risk. "equations": one question for each column,
     level and gap determines a model that is additive in them, as a logistic or linear regression is
-    (Tramèr et al. 2016, arXiv 1609.02943, section 4.1; d + 1 questions); success is an answer equal
-    to three decimals. budgets: numbers of questions. Tried on up to `patients` non-members. Series
-    are not read.
+    (Tramèr et al. 2016, arXiv 1609.02943, abstract and introduction; the scheme of questions here
+    is our own); success is an answer equal to three decimals. budgets: numbers of questions. Tried
+    on up to `patients` non-members. Series are not read.
     """
 
     budgets: tuple[int, ...] = (100, 400, 1600)

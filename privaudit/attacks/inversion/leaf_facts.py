@@ -33,9 +33,9 @@ class LeafFacts(Attack):
     "alone in a leaf": the share of members for whom some tree has a leaf that the file says holds
     one training record. Its split points single that patient out. Guess: the chance that a box of
     the leaf's weight, measured on the attacker's own records, holds exactly one of as many
-    patients, n w exp(-n w), at most 0.37 (Cohen and Nissim 2020, PNAS 117:8344, section 2); 0 for
-    members who are alone nowhere. Control: non-members who fall into such a leaf, of whom it states
-    nothing.
+    patients, n w exp(-n w), at most 0.37 (that singling out is judged beside a baseline: Cohen and
+    Nissim 2020, PNAS 117:8344, abstract); 0 for members who are alone nowhere. Control: non-members
+    who fall into such a leaf, of whom it states nothing.
 
     "outcome, by leaves of fewer than 10": of members whose outcome is not the commonest, those
     whose outcome the file gives away: leaves with fewer than `least` training records, all of one
@@ -48,9 +48,10 @@ class LeafFacts(Attack):
     Counts are those that the file states: LightGBM's and scikit-learn's of every leaf, XGBoost's
     where its sums of second derivatives are counts (`privaudit.inputs.models.stated_counts`). A
     file that states none at all is refused and not passed.
-    Source: what a decision tree's counts disclose, in the guidance of disclosure control for
-    models: Jefferson et al. 2022, GRAIMatter (doi 10.5281/zenodo.7089491); k-anonymity and
-    homogeneous classes: Machanavajjhala et al. 2007, l-diversity, section 2.
+    The attack is our own. That trained models are to be checked for disclosure before they leave:
+    Jefferson et al. 2022, GRAIMatter (arXiv 2211.01656, doi 10.5281/zenodo.7089491); that a class
+    of one value gives it away: Machanavajjhala et al. 2007, l-diversity. Of both the abstract was
+    read, and whether the first speaks of the counts of trees was not checked.
     """
 
     patients: int = PATIENTS

@@ -40,8 +40,9 @@ class ModelInversion(Attack):
     asks for one column and tries all its values; here columns are searched together, and none needs
     to be marked sensitive.
     Source: Fredrikson, Jha and Ristenpart 2015, Model Inversion Attacks that Exploit Confidence
-    Information (doi 10.1145/2810103.2813677), algorithm 1, whose gradient steps become changes of
-    one value at a time, as trees have no gradients.
+    Information (doi 10.1145/2810103.2813677), of which the abstract was read, and descriptions of
+    public rebuilds, which take gradient steps; here one value is changed at a time, as trees have
+    no gradients.
     """
 
     patients: int = 1_000

@@ -43,8 +43,8 @@ class TreeReconstruction(Attack):
     Boosted trees state no counts of classes, and are read for the leaves of one record alone.
     Trees that pin no record, and searches that come to no end, are refused and not passed.
     Source: Ferry, Fukasawa, Pascal and Vidal 2024, Trained Random Forests Completely Reveal your
-    Dataset, ICML (arXiv 2402.19232), section 4, whose measure is the error after the best pairing
-    of rows: `benchmarks/draft.py`. Read in part: the abstract and the authors' code.
+    Dataset, ICML (arXiv 2402.19232), whose code measures the error after the best pairing of rows:
+    `benchmarks/draft.py`. Read were the abstract and part of the authors' code, not the paper.
     """
 
     rows: int = 60

@@ -32,8 +32,10 @@ class Explanations(Attack):
     the share of the largest, their sum in the direction of what was recorded, and the answer
     itself. A logistic regression on these and their products learns who was trained on. The
     attacker knows the membership of some patients, and judges the others: patients are cut into
-    folds, and none is judged by what was learnt on them. Scores are ranked within each fold, so
-    that one fold's level is not compared with another's.
+    folds, each judged by what was learnt on those before it, and the first by the answer alone.
+    Judged by all the others, two folds would be compared twice, each time with the same deviation:
+    intervals would be too narrow, and false alarms four times as many as stated. Scores are ranked
+    within each fold, so that one fold's level is not compared with another's.
 
     folds: parts of the patients.
     That the variance of attributions tells membership: Shokri et al. 2021 (arXiv 1907.00164). That
@@ -41,7 +43,7 @@ class Explanations(Attack):
     Ezzeddine et al. 2026 (arXiv 2602.03611), both read in part.
     """
 
-    folds: int = 5
+    folds: int = 10
 
     needs: ClassVar[frozenset[Access]] = frozenset({Access.ANSWERS, Access.EXPLANATIONS})
     family: ClassVar[Literal["membership"]] = "membership"
@@ -66,7 +68,10 @@ class Explanations(Attack):
         )
         known, scores = split.is_member, np.zeros(len(audit))
         for one in range(self.folds):
-            learn, judge = fold != one, np.flatnonzero(fold == one)
+            learn, judge = fold < one, np.flatnonzero(fold == one)
+            if not one:
+                scores[judge] = normal(seen[judge, -1])
+                continue
             if len(np.unique(known[learn])) < 2:
                 raise PrivauditError(
                     "too few patients whose membership is known",

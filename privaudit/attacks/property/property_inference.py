@@ -44,8 +44,9 @@ class PropertyInference(Attack):
     its model tells of it: a high number is a leak, a low one is no evidence that there is none, and
     a policy never reads it so. sets: 8 or a multiple; columns: those to try in place of the
     sensitive ones; most: columns tried at most. The test of divergences after Suri and Evans 2022
-    (arXiv 2109.06024) and their published code; the classifier of models after Ateniese et al. 2015
-    (arXiv 1306.4447) and Ganju et al. 2018, of answers in place of weights.
+    (arXiv 2109.06024; abstract and introduction) and their published code; the classifier of models
+    after the idea of Ateniese et al. 2015 (arXiv 1306.4447) and Ganju et al. 2018 (abstracts), of
+    answers in place of what a model is made of.
     """
 
     sets: int = 16

@@ -24,7 +24,12 @@ from privaudit.report.judged import (
     sort_worst_first,
 )
 from privaudit.report.kinds import get_kinds, has_shadow_attack
-from privaudit.report.learning import count_tried, get_learning_attacks
+from privaudit.report.learning import (
+    count_tried,
+    get_learning_attacks,
+    get_owner_attacks,
+    get_unconfirmed_attacks,
+)
 from privaudit.report.reading import (
     AUC,
     Reading,
@@ -144,15 +149,32 @@ def _answer_happened(audit: Audit, readings: list[Reading]) -> list[Block]:
         for s, r in zip(audit.subjects, readings, strict=True)
         for a in get_learning_attacks(s, audit)
         # What the headline says already is not said again.
-        if r.state != "detected" or r.finding is None or a != r.finding.attack
+        if r.state != "detected" or not _is_membership(s, a)
     ]
     if more:
         tried = sum(count_tried(s, audit) for s in audit.subjects)
         small = any(r.state in ("detected", "unconfirmed") for r in readings)
         blocks.append(Prose(words.word_other_attacks(more, tried), "small" if small else ""))
+    open_ = [
+        name_place(name_attack(a), s.name)
+        for s, r in zip(audit.subjects, readings, strict=True)
+        for a in get_unconfirmed_attacks(s, audit)
+        if r.state == "unconfirmed"
+    ]
+    if open_:
+        blocks.append(Prose(words.word_unconfirmed_attacks(open_)))
+    owned = [
+        name_place(name_attack(a), s.name) for s in audit.subjects for a in get_owner_attacks(s)
+    ]
+    if owned:
+        blocks.append(Prose(words.word_owner_attacks(owned), "small"))
     if order and readings[order[0]].state in ("detected", "undetected"):
         blocks += _word_group(audit.subjects[order[0]])
     return blocks
+
+
+def _is_membership(subject: Subject, attack: str) -> bool:
+    return any(f.attack == attack for f in get_findings(subject, "membership"))
 
 
 def summarise_membership(audit: Audit) -> list[str]:

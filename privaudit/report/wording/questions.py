@@ -204,10 +204,27 @@ def word_group(
 
 
 def word_other_attacks(places: Sequence[str], tried: int) -> str:
-    """Attacks other than membership that learn something. tried: comparisons in all."""
+    """Attacks that learn something beside the headline. tried: comparisons in all."""
     return (
-        f"Other attacks that did better than their control and baseline: {list_names(places, 6)}. "
-        f"That is beyond chance, corrected for the {tried:,} comparisons that were made."
+        "Other attacks that did better than guessing, or than their control and baseline: "
+        f"{list_names(places, 6)}. That is beyond chance, corrected for the {tried:,} comparisons "
+        "that were made."
+    )
+
+
+def word_unconfirmed_attacks(places: Sequence[str]) -> str:
+    """Membership attacks that did better than guessing, and nothing shows that this is a leak."""
+    return (
+        "Better than guessing, with nothing to show how they read without a leak: "
+        f"{list_names(places, 6)}."
+    )
+
+
+def word_owner_attacks(places: Sequence[str]) -> str:
+    """Attacks on the model itself or on all patients together that did better."""
+    return (
+        "About the model itself, or the make-up of all its training patients, and about no single "
+        f"patient, these did better than their control beyond chance: {list_names(places, 6)}."
     )
 
 

@@ -24,8 +24,11 @@ HOLDERS = frozenset(
 
 
 def expect_share(content: Content, n: int, width: int) -> float:
-    """Share of n records of so many columns that a file seems to hold: of a kind that keeps records, by the longest of
-    its tables; all where a table has one row a record."""
+    """Share of n records of so many columns that a file seems to hold.
+
+    Of a kind that keeps records by the longest of its tables; all where a table has one row a
+    record.
+    """
     tables = [one for one in content.arrays if one.dtype.kind == "f" and _is_table(one.shape)]
     if any(n in one.shape and _varies(one if len(one) == n else one.T) for one in tables):
         return 1.0

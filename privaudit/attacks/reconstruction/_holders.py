@@ -30,6 +30,8 @@ def expect_share(content: Content, n: int, width: int) -> float:
     record.
     """
     tables = [one for one in content.arrays if one.dtype.kind == "f" and _is_table(one.shape)]
+    # Columns sorted each by itself are quantiles, and hold no row.
+    tables = [one for one in tables if not (np.diff(one, axis=0) >= 0).all()]
     if any(n in one.shape and _varies(one if len(one) == n else one.T) for one in tables):
         return 1.0
     if not HOLDERS & content.words:
@@ -37,6 +39,13 @@ def expect_share(content: Content, n: int, width: int) -> float:
     flat = [len(one) // width for one in content.arrays if one.dtype.kind == "f" and one.ndim == 1]
     rows = max([len(one) for one in tables] + flat, default=0)
     return min(1.0, rows / max(1, n)) if rows >= LEAST_ROWS else 0.0
+
+
+def count_alike(cells: np.ndarray, others: np.ndarray) -> float:
+    """Share of records (n, d) of which another (m, d) has every cell: whom no row tells of."""
+    known = {row.tobytes() for row in np.nan_to_num(others, nan=np.inf)}
+    alike = [row.tobytes() in known for row in np.nan_to_num(cells, nan=np.inf)]
+    return float(np.mean(alike)) if alike else 1.0
 
 
 def _is_table(shape: tuple[int, ...]) -> bool:
@@ -50,4 +59,4 @@ def _varies(table: np.ndarray) -> bool:
     return sum(wide) >= 2
 
 
-__all__ = ["expect_share"]
+__all__ = ["count_alike", "expect_share"]

@@ -10,7 +10,7 @@ import numpy as np
 
 from privaudit.attacks._options import check_whole
 from privaudit.attacks._pools import PATIENTS, draw_rows
-from privaudit.attacks.reconstruction._holders import expect_share
+from privaudit.attacks.reconstruction._holders import count_alike, expect_share
 from privaudit.attacks.reconstruction._rare_values import find_rare
 from privaudit.attacks.reconstruction._row_search import find_rows
 from privaudit.attacks.reconstruction._stored_cells import (
@@ -125,7 +125,8 @@ class StoredRecords(Attack):
             found[at] = Trials(own[inside], control[outside], None, AS_SET, *who, "any")
         gain = _gain(found)
         _refuse_unread(content.unread, content.packed, gain)
-        _refuse_unfound(expect_share(content, len(members), len(members.columns)), gain)
+        share = expect_share(content, len(members), len(members.columns))
+        _refuse_unfound(share * (1 - count_alike(*cells)), gain)
         return found
 
 

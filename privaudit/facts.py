@@ -102,6 +102,7 @@ class ReasonCode(StrEnum):
     CLASS_NOT_TESTED = "class_not_tested"
     CLASS_NOT_LIMITED = "class_not_limited"
     SHADOWS_NOT_RUN = "shadows_not_run"
+    FEW_SHADOWS = "few_shadows"
     FILE_NOT_OPENED = "file_not_opened"
     TREES_NOT_READ = "trees_not_read"
     NO_GROUPING = "no_grouping"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from privaudit.disclosure import steps
-from privaudit.disclosure.marginals import HOSPITALS, SETTINGS
+from privaudit.disclosure.marginals import HOSPITALS, PATIENTS_FOUND, SETTINGS
 from privaudit.facts import Bound, Caveat, Metric, Param, Reason
 from privaudit.results import (
     Audit,
@@ -188,10 +188,13 @@ class _Rounding:
 
     # --- numbers
 
-    def estimates(self, found: Iterable[Estimate], share: float) -> tuple[Estimate, ...]:
-        return tuple(self.estimate(one, share) for one in found)
+    def estimates(
+        self, found: Iterable[Estimate], share: float, tens: bool = False
+    ) -> tuple[Estimate, ...]:
+        return tuple(self.estimate(one, share, tens) for one in found)
 
-    def estimate(self, one: Estimate, share: float) -> Estimate:
+    def estimate(self, one: Estimate, share: float, tens: bool = False) -> Estimate:
+        """The number, rounded; tens: to no less than ten patients' share."""
         n, refusal = self.counts(one.n), self.reason(one.refusal)
         if one.value is None:
             return replace(one, n=n, refusal=refusal, chance=_chance(one, None))
@@ -201,6 +204,8 @@ class _Rounding:
         if step is None:
             value = steps.significant(one.value, DIGITS)
             return replace(one, value=value, n=n, chance=_chance(one, None))
+        if tens and not self.exact:
+            step = max(step, tens_step(one))
         spare = SPARE * step
         return replace(
             one,
@@ -269,10 +274,11 @@ class _Rounding:
     def finding(self, one: Finding) -> Finding:
         if one.attack in HOSPITALS:
             return one
+        tens = one.attack in PATIENTS_FOUND
         return replace(
             one,
-            estimates=self.estimates(one.estimates, ATTACKS),
-            by_record=self.estimates(one.by_record, ATTACKS),
+            estimates=self.estimates(one.estimates, ATTACKS, tens),
+            by_record=self.estimates(one.by_record, ATTACKS, tens),
             evened=self.estimates(one.evened, ATTACKS),
             curves=tuple(self.curve(curve, ATTACKS) for curve in one.curves),
             groups=tuple(self.group(group, ATTACKS) for group in one.groups),
@@ -285,7 +291,7 @@ class _Rounding:
     def control(self, one: Control) -> Control:
         return replace(
             one,
-            estimates=self.estimates(one.estimates, ATTACKS),
+            estimates=self.estimates(one.estimates, ATTACKS, one.attack in PATIENTS_FOUND),
             made=replace(one.made, params=self.params(one.made.params)),
             error=self.reason(one.error),
         )
@@ -363,6 +369,12 @@ def least_step(one: Estimate) -> float:
     if one.metric.name not in PATIENTS or not patients:
         return 0.0
     return steps.step_above(steps.BASE / patients)
+
+
+def tens_step(one: Estimate) -> float:
+    """The step of ten of the patients that were tried; 0 where none were."""
+    tried = one.n.get("attempts", 0)
+    return steps.step_above(steps.BASE / tried) if tried else 0.0
 
 
 def _inside(one: Estimate, bound: float) -> float:

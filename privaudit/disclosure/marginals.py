@@ -200,6 +200,10 @@ WITHOUT_OUTCOMES = ("stored_records", "split_inversion", "key_recovery")
 COPIES = ("copies",)
 """Attacks whose success is a patient whose record was copied: so many are a count of patients."""
 
+PATIENTS_FOUND = ("stored_records", "leaf_facts")
+"""Attacks whose successes are patients that a file states something of, such as the one who holds a
+rare value or is alone in a leaf: their rates are rounded to tens of patients."""
+
 HOSPITALS = ("key_recovery", "property_inference")
 """Attacks whose attempts are hospitals, or models trained for the attack, not patients."""
 
@@ -404,6 +408,7 @@ __all__ = [
     "OF_MEMBERSHIP",
     "PARAMS",
     "PARTS",
+    "PATIENTS_FOUND",
     "PEOPLE",
     "PLACES",
     "SETTINGS",

@@ -50,10 +50,15 @@ IN_THE_FILE = (Access.FILE.name, Access.TREES.name)
 
 PARTS_UNTRIED = (
     ReasonCode.SHADOWS_NOT_RUN,
+    ReasonCode.FEW_SHADOWS,
     ReasonCode.FILE_NOT_OPENED,
     ReasonCode.TREES_NOT_READ,
 )
 """Gaps that stay where other attacks of the class gave a number."""
+
+LEAST_SHADOWS = 8
+"""Shadow models of which what membership attacks do not find is evidence: fewer find less of the
+same leak (design 034), and what stands in one patient's record alone least of all."""
 
 AT_RISK = "membership.patients_at_risk"
 """A limit on who is found almost surely, which says nothing of how well everybody is told apart."""
@@ -202,13 +207,15 @@ def _gaps(
     used = {name for one in ran for name in one.access}
     # Who holds similar patients alone finds less: only models trained on candidates show the most.
     strong = [one for one in ran if one.attacker is not Attacker.SIMILAR_PATIENTS]
-    trained = any(Access.RERUN.name in one.access for one in strong)
+    trained = [one for one in strong if Access.RERUN.name in one.access]
     if all(one.attack in PARTIAL_ATTACKS for one in ran):
         needs = Access.FILE if _is_file_alone(family, access) else None
         yield Gap(ReasonCode.CLASS_NOT_TESTED, "NOT TESTED", needs=needs)
         return
     if family == "membership" and Access.TABLE not in access and not trained:
         yield Gap(ReasonCode.SHADOWS_NOT_RUN, "NOT TESTED", needs=Access.RERUN)
+    if family == "membership" and trained and all(map(_has_few_shadows, trained)):
+        yield Gap(ReasonCode.FEW_SHADOWS, "NOT TESTED", needs=Access.RERUN)
     if (
         family == "membership"
         and Access.EXPLANATIONS in access
@@ -227,6 +234,11 @@ def _gaps(
     unseen = tuple(sorted(made - set(looked)))
     if unseen:
         yield Gap(ReasonCode.CLASS_NOT_LIMITED, "INCONCLUSIVE", unseen)
+
+
+def _has_few_shadows(one: Finding) -> bool:
+    made = one.params.get("shadows")
+    return isinstance(made, int) and 0 < made < LEAST_SHADOWS
 
 
 def _is_file_alone(family: Family, access: frozenset[Access]) -> bool:

@@ -17,7 +17,8 @@ from dataclasses import replace
 from typing import Any
 
 from privaudit.disclosure import steps
-from privaudit.disclosure.coarsen import ATTACKS, least_step
+from privaudit.disclosure.coarsen import ATTACKS, least_step, tens_step
+from privaudit.disclosure.marginals import PATIENTS_FOUND
 from privaudit.errors import PrivauditError
 from privaudit.facts import Metric, Param, Reason, ReasonCode
 from privaudit.policy import alike
@@ -89,7 +90,10 @@ def changes(
             values = found.setdefault(key, {})
             if one.estimate.value is not None:
                 values[seed] = one.estimate.value
-                half = max(_half(one.estimate), least_step(one.estimate) / ATTACKS)
+                least = least_step(one.estimate)
+                if one.attack in PATIENTS_FOUND:
+                    least = max(least, tens_step(one.estimate))
+                half = max(_half(one.estimate), least / ATTACKS)
                 halves[key] = max(halves.get(key, 0.0), half)
     made = []
     for key, after in found.items():

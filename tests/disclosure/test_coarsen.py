@@ -23,8 +23,9 @@ from privaudit.disclosure.coarsen import (
     _Rounding,
     least_step,
 )
+from privaudit.disclosure.marginals import PATIENTS_FOUND
 from privaudit.facts import CAVEAT_PARAMS, REASON_PARAMS, Bound, BoundMethod, Metric
-from privaudit.results import ColumnFit, Estimate, Pool
+from privaudit.results import ColumnFit, Estimate, Finding, Pool
 from privaudit.stats import onesided
 
 NO_COUNTS = frozenset(
@@ -255,3 +256,23 @@ def test_a_share_of_patients_at_risk_tells_no_small_count() -> None:
         assert shown.low is not None
         assert shown.high is not None
         assert shown.high - shown.low >= step - 1e-9
+
+
+def test_a_file_that_tells_of_few_patients_tells_not_of_how_many() -> None:
+    """Such as the one patient with the greatest value, or the four who are alone in a leaf."""
+
+    def shown(attack: str, count: int, exact: bool = False) -> Estimate:
+        share, n = count / 2_400, {"attempts": 2_400, "patients": 2_400}
+        low, high = max(0.0, share - 0.001), share + 0.002
+        one = Estimate(Metric("attack_rate"), share, low, high, 0.0, n)
+        found = Finding(attack, "reconstruction", {}, ("FILE",), (one,))
+        return _Rounding(exact).finding(found).estimates[0]
+
+    for attack in PATIENTS_FOUND:
+        seen = [shown(attack, count) for count in range(6)]
+        assert len({(one.value, one.high) for one in seen}) == 1
+        assert all(
+            one.high is not None and one.high >= count / 2_400 for count, one in enumerate(seen)
+        )
+    assert len({shown("other", count).value for count in range(6)}) > 1
+    assert shown("leaf_facts", 4, exact=True).value == pytest.approx(4 / 2_400, abs=4e-4)

@@ -398,3 +398,31 @@ def test_frames_with_categories() -> None:
     assert (trees.category >= 0).any()
     leaves = places_of(trees, trees.find_leaves(join_inputs(grown, frame)))
     np.testing.assert_array_equal(leaves, held.apply(frame))
+
+
+def test_trees_behind_a_method_or_a_function_are_not_overlooked() -> None:
+    """A regression on what a forest answers, whose method alone is pickled with it."""
+    from functools import partial
+
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
+
+    from privaudit.inputs.models.trees_of_scikit_learn import count_trees
+
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(80, 3))
+    y = (x[:, 0] > 0).astype(int)
+    forest = RandomForestClassifier(4, n_jobs=1, random_state=0).fit(x, y)
+
+    class Slotted:
+        __slots__ = ("held",)
+
+    kept = Slotted()
+    kept.held = forest
+    for way in (forest.predict_proba, partial(forest.predict_proba), lambda z: forest.predict(z)):
+        model = make_pipeline(FunctionTransformer(way), LogisticRegression())
+        assert count_trees(model) == 4
+    assert count_trees(kept) == 4
+    assert count_trees(make_pipeline(FunctionTransformer(np.log1p), LogisticRegression())) == 0

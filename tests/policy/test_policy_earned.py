@@ -121,6 +121,19 @@ def test_attacks_without_shadow_models_alone_are_not_enough() -> None:
         assert ruled(audit(subject(outcomes=[weak])), policy(AUC, left_out=left)).code == code
 
 
+def test_four_shadow_models_alone_are_not_enough() -> None:
+    few = replace(member("few_shadow_lira"), params={"shadows": 4})
+    found = ruled(audit(subject(outcomes=[few])))
+    assert gaps(found) == [("membership", "NOT TESTED", ReasonCode.FEW_SHADOWS)]
+    assert (found.state, found.code) == ("INCONCLUSIVE", 3)
+    assert "8 shadow models" in word_reason(found.verdicts[-1])
+    enough = replace(member("lira"), params={"shadows": 8})
+    assert ruled(audit(subject(outcomes=[few, enough]))).code == 0
+    # What four find is there all the same.
+    leaks = replace(member("few_shadow_lira", number("auc", 0.9)), params={"shadows": 4})
+    assert ruled(audit(subject(outcomes=[leaks]))).code == 1
+
+
 def test_a_rule_that_names_weak_attacks_does_not_hide_a_strong_one() -> None:
     found = [member("threshold", number("auc", 0.5)), member("rmia", number("auc", 0.8))]
     rule = replace(AUC, attacks=("threshold",))

@@ -25,6 +25,10 @@ SHORT = 1.5e-7
 """Records are held in single precision: by what share of its size a value may be off."""
 MOST_VECTORS = 8
 """Arrays of one length that may be a scaler's."""
+MOST_TURNED = 40
+"""Tables of which a matrix turns the axes back."""
+TURNED = 1e-6
+"""By what share of its size a value of single precision may be off after that."""
 MOST_PLACES = 20
 """Columns at which quantiles may begin to hold."""
 
@@ -52,8 +56,8 @@ def list_tables(arrays: Sequence[np.ndarray], width: int) -> Iterator[Table]:
     """Every table that rows of about `width` cells may be stored as, each once.
 
     Arrays of one length side by side, as columns of a frame are and as inputs and outcomes; turned
-    arrays; arrays of one width below each other, as chunks and support vectors of classes are; and
-    flat arrays, folded by records or by columns.
+    arrays; arrays of one width below each other, as chunks and support vectors of classes are; flat
+    arrays, folded by records or by columns; and last, axes that a matrix of the file turns back.
     """
     plain = [one for one in arrays if one.dtype.kind in "biufUS" and one.ndim and one.size]
     seen: set[bytes] = set()
@@ -68,6 +72,39 @@ def list_tables(arrays: Sequence[np.ndarray], width: int) -> Iterator[Table]:
         if key not in seen:
             seen.add(key)
             yield Table.of(parts)
+    for turned, off in _turn_back(plain):
+        yield Table(turned, np.full(turned.shape[1], off))
+
+
+def _turn_back(arrays: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, float]]:
+    """(r, d) tables whose axes a matrix of the same file turned, as principal components do, with
+    each axis as it is and times a vector's roots, as whitening divides by them; and by what share
+    of its size a value may be off."""
+    plain = [one for one in arrays if one.dtype.kind == "f" and np.isfinite(one).all()]
+    square = [
+        one for one in plain if one.ndim == 2 and 2 <= min(one.shape) <= max(one.shape) <= 512
+    ]
+    made = 0
+    for table in plain:
+        if table.ndim != 2 or len(table) < max(LEAST_ROWS, 2 * table.shape[1]):
+            continue
+        wide, k = table.astype(np.float64), table.shape[1]
+        steps = [
+            one.ravel() for one in plain if one.size == k == max(one.shape) and (one > 0).all()
+        ]
+        for matrix in square:
+            if matrix is table or k not in matrix.shape or 2 * max(matrix.shape) > len(table):
+                continue
+            # (k, d), or its other side where it is square.
+            ways = [matrix] if matrix.shape[0] == k else []
+            ways += [matrix.T] if matrix.shape[1] == k else []
+            for way in ways:
+                back = np.linalg.pinv(way.astype(np.float64)).T
+                for factor in (np.ones(k), *(np.sqrt(one) for one in steps[:MOST_VECTORS])):
+                    if made >= MOST_TURNED or wide.shape[0] * back.shape[1] > CELLS:
+                        return
+                    made += 1
+                    yield (wide * factor) @ back, SHORT if table.dtype.itemsize > 4 else TURNED
 
 
 def _group(arrays: list[np.ndarray], width: int) -> Iterator[list[np.ndarray]]:
@@ -96,6 +133,9 @@ def _group(arrays: list[np.ndarray], width: int) -> Iterator[list[np.ndarray]]:
             flats.append(array.ravel())
     for group in by_rows.values():
         yield from _cut(group)
+        # Folds and bags of one size hold other records each.
+        if len(group) > 1:
+            yield from ([part] for part in group if part.shape[1] >= max(2, width // 3))
     for parts in by_width.values():
         if len(parts) > 1:
             yield [np.concatenate(parts)]

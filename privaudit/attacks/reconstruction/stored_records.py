@@ -10,6 +10,7 @@ import numpy as np
 
 from privaudit.attacks._options import check_whole
 from privaudit.attacks._pools import PATIENTS, draw_rows
+from privaudit.attacks.reconstruction._holders import count_alike, expect_share
 from privaudit.attacks.reconstruction._rare_values import find_rare
 from privaudit.attacks.reconstruction._row_search import find_rows
 from privaudit.attacks.reconstruction._stored_cells import (
@@ -122,16 +123,37 @@ class StoredRecords(Attack):
         )
         for at, own, control in ((ANY_ORDER, present, absent), (RARE, rare, common)):
             found[at] = Trials(own[inside], control[outside], None, AS_SET, *who, "any")
-        _refuse_unread(content.unread, content.packed, found)
+        gain = _gain(found)
+        _refuse_unread(content.unread, content.packed, gain)
+        share = expect_share(content, len(members), len(members.columns))
+        _refuse_unfound(share * (1 - count_alike(*cells)), gain)
         return found
 
 
-def _refuse_unread(unread: int, packed: int, found: Mapping[Setting, Trials]) -> None:
-    """Refuse a file that holds much that is no array, where its arrays do not give most back
-    anyway: more rows may stand there."""
+def _gain(found: Mapping[Setting, Trials]) -> float:
+    """What is given back beyond the guess or the control, of the series that gives most."""
     trials = [trial for at, trial in found.items() if at != RARE]
     gains = [t.success.mean() - (t.control if t.guess is None else t.guess).mean() for t in trials]
-    if (unread > UNREAD or packed > PACKED) and max(gains, default=0.0) <= GAIN:
+    return float(max(gains, default=0.0))
+
+
+def _refuse_unfound(share: float, gain: float) -> None:
+    """Refuse a file of a kind that holds records, of which less than half was found: they stand
+    there in a form that the search does not read."""
+    if gain <= GAIN and gain < share / 2:
+        raise PrivauditError(
+            f"a file that seems to hold {share:.0%} of the training records, of which few were "
+            "found",
+            "it is of a kind that keeps records, or holds a table with one row a record, in a form "
+            "that the search does not read",
+            "hand out a model that keeps no records, such as a regression, a network or trees",
+        )
+
+
+def _refuse_unread(unread: int, packed: int, gain: float) -> None:
+    """Refuse a file that holds much that is no array, where its arrays do not give most back
+    anyway: more rows may stand there."""
+    if (unread > UNREAD or packed > PACKED) and gain <= GAIN:
         raise PrivauditError(
             f"a file that holds {unread:,} bytes of texts and raw bytes beside its arrays, "
             f"{packed:,} of them packed",

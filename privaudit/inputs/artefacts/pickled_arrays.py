@@ -97,6 +97,7 @@ def _collect(root: Any, storages: Mapping[str, bytes], found: Content) -> None:
         node = todo.pop()
         parts: list[Any] = []
         if isinstance(node, Made):
+            found.words.add(node.name.rpartition(" ")[2])
             array = _array(node, storages, found)
             if array is not None and array.dtype.names:
                 # Records of several fields, such as the nodes of trees.
@@ -117,6 +118,9 @@ def _collect(root: Any, storages: Mapping[str, bytes], found: Content) -> None:
         elif isinstance(node, np.ndarray):
             found.arrays.append(node)
         for part in parts:
+            for one in part if isinstance(part, tuple) else (part,):
+                if isinstance(one, Global):
+                    found.words.add(one.name.rpartition(" ")[2])
             if isinstance(part, str | bytes | bytearray):
                 text = part if isinstance(part, str) else bytes(part)
                 if text not in texts:

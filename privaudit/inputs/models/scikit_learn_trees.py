@@ -6,7 +6,8 @@ scikit-learn's compiled code follows their arrays as they are.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import ModuleType
+from functools import partial
+from types import BuiltinMethodType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -70,16 +71,39 @@ def list_parts(root: Any) -> Iterator[Any]:
         inner: list[Any] = []
         if isinstance(part, dict):
             inner = list(part.values())
-        elif isinstance(part, list | tuple | set):
+        elif isinstance(part, list | tuple | set | frozenset):
             inner = list(part)
         elif isinstance(part, np.ndarray):
             inner = part.ravel().tolist() if part.dtype == object else []
-        elif not isinstance(part, type | ModuleType):
-            inner = list(getattr(part, "__dict__", {}).values())
+        elif isinstance(part, partial):
+            inner = [part.func, part.args, part.keywords]
+        elif isinstance(part, MethodType | BuiltinMethodType):
+            inner = [part.__self__]
+        elif isinstance(part, FunctionType):
+            inner = _list_of_function(part)
+        if not isinstance(part, type | ModuleType | np.ndarray):
+            inner += list(getattr(part, "__dict__", {}).values())
+            inner += [getattr(part, name, None) for name in _list_slots(type(part))]
         for one in inner:
             if id(one) not in seen and not isinstance(one, str | bytes | int | float):
                 seen.add(id(one))
                 todo.append(one)
+
+
+def _list_of_function(part: FunctionType) -> list[Any]:
+    """What a function carries along: enclosed variables, and values of its parameters."""
+    cells = part.__closure__ or ()
+    held = [cell.cell_contents for cell in cells if cell != CellType()]
+    return [*held, *(part.__defaults__ or ()), *(part.__kwdefaults__ or {}).values()]
+
+
+def _list_slots(kind: type) -> list[str]:
+    """Names of attributes that classes written in Python keep outside an object's dictionary."""
+    found: list[str] = []
+    for one in kind.__mro__:
+        own = vars(one).get("__slots__", ())
+        found += [own] if isinstance(own, str) else list(own)
+    return found
 
 
 __all__ = ["check_estimator", "list_parts"]

@@ -28,6 +28,7 @@ LISTING = (
     ReasonCode.NO_ATTACK_RUN,
     ReasonCode.CLASS_NOT_TESTED,
     ReasonCode.SHADOWS_NOT_RUN,
+    ReasonCode.FEW_SHADOWS,
     ReasonCode.FILE_NOT_OPENED,
     ReasonCode.TREES_NOT_READ,
 )

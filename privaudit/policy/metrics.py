@@ -81,7 +81,7 @@ UTILITY: dict[str, Better] = {
 }
 """Of the measures of utility, those for which less is not simply better."""
 
-UNTRIED = ("reconstruction", "synthetic")
+UNTRIED = ("reconstruction", "inversion", "synthetic")
 """Families of which it is known without any attempt that they do not apply."""
 
 

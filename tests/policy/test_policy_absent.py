@@ -238,3 +238,20 @@ def test_a_rate_without_its_count_of_held_out_patients(rule: Limit, metric: Metr
         finding = member("lira", number(metric, 0.01, n=n))
         found = judge(policy(rule), audit(subject(outcomes=[finding])), today=DAY)
         assert found.code == code
+
+
+def test_model_inversion_does_not_apply_to_a_table_alone() -> None:
+    """Some of its attacks lack trees and others answers: a table gives neither away."""
+    outcomes = [
+        tried("linkability", "synthetic", {"all": (0.0, 0.02)}),
+        lacking("inversion", Access.ANSWERS),
+        lacking("inversion", Access.TREES),
+    ]
+    table = replace(subject(outcomes=outcomes), access=(Access.TABLE.name,))
+    rules = (
+        Limit("own", "inversion.advantage", 0.1),
+        Limit("link", "synthetic.linkability", 0.1),
+    )
+    found = judge(policy(*rules), audit(table), today=DAY)
+    verdict = next(v for v in found.verdicts if v.rule == "own")
+    assert verdict.reason.code is ReasonCode.NOT_APPLICABLE

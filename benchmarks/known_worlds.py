@@ -494,6 +494,13 @@ def _worlds() -> dict[str, World]:
             "a forest with 20 records and more in a leaf",
         ),
         World(
+            "structural",
+            trees.grown_tree(True),
+            trees.grown_tree(False),
+            "a tree grown to leaves of one outcome",
+            "the same tree trained on other people",
+        ),
+        World(
             "tree_reconstruction",
             trees.small_forest(True),
             trees.small_forest(False),
@@ -513,6 +520,3 @@ def _worlds() -> dict[str, World]:
 
 
 WORLDS = _worlds()
-
-PENDING = ("structural",)
-"""Attacks that are built elsewhere and have no world yet; one that gets it leaves this list."""

@@ -78,6 +78,21 @@ def small_forest(own: bool) -> Make:
     return made
 
 
+def grown_tree(own: bool) -> Make:
+    """A tree grown to leaves of one outcome, on the members or on others."""
+
+    def made(seed: int) -> Target:
+        from sklearn.tree import DecisionTreeClassifier
+
+        rng = Seeds(seed).rng("grown")
+        split = Split.assign(numbers(2500, rng), rng)
+        strangers = numbers(1000, rng)
+        held = DecisionTreeClassifier(random_state=seed)
+        return hand_out(held, split.members if own else strangers, split)
+
+    return made
+
+
 @dataclass(frozen=True, eq=False)
 class Nearest:
     """Surer of an outcome the nearer a record is to one of that outcome which it has seen."""

@@ -19,6 +19,9 @@ from privaudit.signals import ask
 
 DIGITS = 7
 """Answers are the same where they agree so far: another order of summing changes less."""
+MOST_ALIKE = 0.5
+"""Share of non-members above which that few training patients have their answer says nothing: of a
+linear model it holds of everybody, and no attacker could gain by it."""
 SURE = 1e-6
 """A probability counts as 0 or 1 where it is nearer than this, about what float32 holds."""
 
@@ -36,13 +39,13 @@ class Structural(Attack):
     a model's do as well: k-anonymity and class disclosure.
 
     "few training patients with the same answer": the share of patients whose answer fewer than
-    `least` training patients have. "nearly one outcome among those with the same answer": those
-    whose outcome is that of at least `agree` of the training patients with their answer, of whom
-    there is one or more. "a probability of 0 or 1": those whose recorded outcome the model states
-    with certainty.
+    `least` training patients have; left out where that holds of most non-members. "nearly one
+    outcome among those with the same answer": those whose outcome is that of at least `agree` of
+    the training patients with their answer, of whom there is one or more. "a probability of 0 or
+    1": those whose recorded outcome the model states with certainty.
 
     Control: the same of non-members. Of a model that answers everybody otherwise, such as a linear
-    one, every class holds one patient, whoever they are, and the difference is 0; a tree grown to
+    one, every class holds one patient, whoever they are, which tells nothing; a tree grown to
     leaves of single patients is right of whom it was trained on alone. Each patient is judged by
     the training patients of the other half, so that nobody stands in their own class: members and
     non-members are then alike where the model learnt nothing of single patients, and patients are
@@ -83,7 +86,9 @@ class Structural(Attack):
         y = tried.records.y
         small, agreed = self._group(tried, answers, rng)
         certain = answers[np.arange(len(y)), y] >= 1 - SURE
-        found = ((SMALL, small), (AGREED, agreed), (CERTAIN, certain))
+        found = [(AGREED, agreed), (CERTAIN, certain)]
+        if small[len(tried.members) :].mean() <= MOST_ALIKE:
+            found.insert(0, (SMALL, small))
         return {at: tried.trials(success, None, CONTROL) for at, success in found}
 
     def _group(

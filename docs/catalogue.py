@@ -143,13 +143,13 @@ each, and what each found in a world in which its leak was planted and in one wi
 false alarms of the clean ones. The planted leaks are plain ones: this shows that an attack works,
 not how weak a leak it would find.
 
-An attack alarms where its one-sided bound at 2.5 % lies above chance, so that one false alarm in 20
-is no surprise. Two worlds were made plainer after their attacks missed: `backdoor` found 6 of 20
-with a trigger on columns in use, `label_flip` 1 of 20 with fewer malicious hospitals.
-`explanations` raised 2 false alarms in 20 worlds and 20 in 200 when this was first run: its folds were compared
-twice, and it was mended and run again. Of NIST's classes of poisoning, harm to chosen single
-patients ("targeted") is tried by no attack here; its classes for generative models do not apply to
-these releases.
+An attack alarms where its one-sided bound at 2.5 % lies above chance, so that one false alarm in
+20 is no surprise. Two worlds were made plainer after their attacks missed: `backdoor` found 6 of
+20 with a trigger on columns in use, `label_flip` 1 of 20 with fewer malicious hospitals.
+`explanations` raised 2 false alarms in 20 worlds and 20 in 200 when this was first run: its folds
+were compared twice, and it was mended and run again. Of NIST's classes of poisoning, harm to
+chosen single patients ("targeted") is tried by no attack here; its classes for generative models
+do not apply to these releases.
 """
 
 

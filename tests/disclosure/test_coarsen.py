@@ -269,7 +269,7 @@ def test_a_file_that_tells_of_few_patients_tells_not_of_how_many() -> None:
         return _Rounding(exact).finding(found).estimates[0]
 
     for attack in PATIENTS_FOUND:
-        seen = [shown(attack, count) for count in range(6)]
+        seen = [shown(attack, count) for count in range(5)]
         assert len({(one.value, one.high) for one in seen}) == 1
         assert all(
             one.high is not None and one.high >= count / 2_400 for count, one in enumerate(seen)

@@ -442,14 +442,14 @@ def test_the_length_of_a_sampled_table_is_in_nothing_that_is_shared_or_said(
 
 
 @pytest.mark.slow
-def test_known_truths_on_twenty_data_sets() -> None:
+def test_known_truths_on_ten_data_sets() -> None:
     """An overfit forest leaks; a constant model and one never trained on the members do not."""
     from sklearn.ensemble import RandomForestClassifier
 
     import privaudit
 
     verdicts = {"forest": 0, "constant": 0, "elsewhere": 0}
-    for seed in range(20):
+    for seed in range(10):
         rng = np.random.default_rng(seed)
         columns = int(rng.integers(5, 40))
         X = rng.normal(size=(3_000, columns))
@@ -475,7 +475,7 @@ def test_known_truths_on_twenty_data_sets() -> None:
                 verdicts[name] += estimate.low <= 0.5 <= estimate.high
             else:
                 verdicts[name] += estimate.low <= 0.5
-    # At 95 % confidence one-sided misses come in 2.5 % of fair audits: 3 of 20 would be 1 in 100.
-    assert verdicts["forest"] == 20
-    assert verdicts["constant"] == 20
-    assert verdicts["elsewhere"] >= 18
+    # At 95 % confidence one-sided misses come in 2.5 % of fair audits: 2 of 10 would be 1 in 40.
+    assert verdicts["forest"] == 10
+    assert verdicts["constant"] == 10
+    assert verdicts["elsewhere"] >= 9

@@ -104,13 +104,14 @@ def test_a_model_that_saw_none_reads_as_chance(attack: Attack) -> None:
 @pytest.mark.slow
 @each
 def test_false_positives_come_as_often_as_stated(attack: Attack) -> None:
-    """A z test at 5 % over 160 models that saw none of the patients: at most 9 % alarms."""
+    """A z test at 5 % over 60 models that saw none of the patients: at most 7 alarms, where 3 are
+    expected."""
     alarms = 0
-    for seed in range(160):
+    for seed in range(60):
         _, clean = world(1000 + seed, n=100, reference=20)
         found = run(attack, clean, seed)
         alarms += abs(area(found) - 0.5) > norm.ppf(0.975) * np.sqrt(201 / 12 / 100 / 100)
-    assert alarms <= 15
+    assert alarms <= 7
 
 
 def test_fitted_on_whom_it_judges_the_same_attack_reads_a_leak(

@@ -149,7 +149,7 @@ def test_one_command_makes_the_baseline_and_one_the_gate(
     rules = ['schema = "privaudit.policy/1"', 'name = "p"', "review_by = 2100-01-01"]
     rules += ["[[regression]]", 'metric = "membership.auc"', "margin = 0.02"]
     rules += ["candidate_seeds = 2"]
-    for family in ("attribute", "evasion", "reconstruction"):
+    for family in ("attribute", "evasion", "inversion", "reconstruction"):
         rules += ["[[not_tested]]", f'family = "{family}"', 'reason = "x"']
     Path("policy.toml").write_text("\n".join(rules))
     capsys.readouterr()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from privaudit.facts import Family
 from privaudit.results import Finding, Subject
 from privaudit.stats import onesided
 
@@ -68,17 +69,7 @@ def find_below_control(subject: Subject) -> tuple[str, ...]:
     Returns:
         The attacks' names, in the document's order; none where nothing is the wrong way round.
     """
-    stated = [
-        (one.attack, bounds)
-        for one in subject.outcomes
-        if isinstance(one, Finding) and one.family == "synthetic"
-        for estimate in one.estimates
-        if estimate.metric.name == "attack_minus_control"
-        and not (estimate.metric.at is not None and estimate.metric.at.counterfactual)
-        and (bounds := onesided.bounds(estimate)) is not None
-    ]
-    below = [name for name, bounds in stated if (bounds.upper(LEVEL) or 0.0) < -BELOW_CONTROL]
-    return tuple(dict.fromkeys(below))
+    return _find_below(subject, "synthetic", "attack_minus_control")
 
 
 def find_below_guess(subject: Subject) -> tuple[str, ...]:
@@ -93,16 +84,21 @@ def find_below_guess(subject: Subject) -> tuple[str, ...]:
     Returns:
         The attacks' names, in the document's order; none where no attack lost to its guess.
     """
+    return _find_below(subject, "attribute", "attack_minus_guess")
+
+
+def _find_below(subject: Subject, family: Family, name: str) -> tuple[str, ...]:
+    """The attacks of a family of which this difference lies surely below 0."""
     stated = [
         (one.attack, bounds)
         for one in subject.outcomes
-        if isinstance(one, Finding) and one.family == "attribute"
+        if isinstance(one, Finding) and one.family == family
         for estimate in one.estimates
-        if estimate.metric.name == "attack_minus_guess"
+        if estimate.metric.name == name
         and not (estimate.metric.at is not None and estimate.metric.at.counterfactual)
         and (bounds := onesided.bounds(estimate)) is not None
     ]
-    below = [name for name, bounds in stated if (bounds.upper(LEVEL) or 0.0) < -BELOW_CONTROL]
+    below = [attack for attack, bounds in stated if (bounds.upper(LEVEL) or 0.0) < -BELOW_CONTROL]
     return tuple(dict.fromkeys(below))
 
 

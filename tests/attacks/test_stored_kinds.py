@@ -175,6 +175,18 @@ def test_a_model_that_holds_no_row_reads_as_none(model: Any, seed: int) -> None:
     assert success - control < 0.03
 
 
+@pytest.mark.parametrize("share", [1.0, 0.2])
+def test_a_file_that_holds_the_held_out_too_is_refused(share: float) -> None:
+    """Its control finds as much as the attack: a difference of 0 would read as no leak."""
+    x, _ = people(2 * N + 60, "people")
+    part = int(share * N)
+    model = LogisticRegression().fit(np.eye(2), [0, 1])
+    rows = np.concatenate([np.arange(part), N + np.arange(part)])
+    model.prototypes_ = x[Seeds(3).rng("mixed").permutation(rows)]
+    with pytest.raises(PrivauditError, match="held out"):
+        rates(pickle.dumps(model), world()[2])
+
+
 def test_rows_of_few_values_count_above_what_others_share() -> None:
     rng = Seeds(4).rng("binary")
 

@@ -29,6 +29,8 @@ UNREAD = 10_000
 """Bytes of a file that may stay unread: names and settings."""
 PACKED = 256
 """Bytes of it that may be raw, or one long text: keys and random states."""
+OTHERS = 0.05
+"""Share of the non-members' records in a file above which they are no control."""
 GAIN = 0.5
 """A file of which less than this is given back may hold more where nobody looked."""
 ANY_ORDER = Setting("variant", "complete records, in any order")
@@ -124,6 +126,11 @@ class StoredRecords(Attack):
         for at, own, control in ((ANY_ORDER, present, absent), (RARE, rare, common)):
             found[at] = Trials(own[inside], control[outside], None, AS_SET, *who, "any")
         gain = _gain(found)
+        if gain <= GAIN:
+            # Where others stand in the file as well, the control hides what it holds of members.
+            chance = rng.permuted(cells[1], axis=0)
+            held, drawn = find_rows(content.arrays, cells[1], away, chance)
+            _refuse_others(held.mean() - drawn.mean() - count_alike(cells[1], cells[0]))
         _refuse_unread(content.unread, content.packed, gain)
         share = expect_share(content, len(members), len(members.columns))
         _refuse_unfound(share * (1 - count_alike(*cells)), gain)
@@ -135,6 +142,18 @@ def _gain(found: Mapping[Setting, Trials]) -> float:
     trials = [trial for at, trial in found.items() if at != RARE]
     gains = [t.success.mean() - (t.control if t.guess is None else t.guess).mean() for t in trials]
     return float(max(gains, default=0.0))
+
+
+def _refuse_others(share: float) -> None:
+    """Refuse a file that holds records of those who are the control: more than have a member's
+    record or than rows of values drawn column by column match."""
+    if share > OTHERS:
+        raise PrivauditError(
+            "a file that holds records of patients who were handed in as held out",
+            "they are the control of this attack, so that what the file holds of training patients "
+            "does not show against them; a step of the model was fitted on them too",
+            "fit every step, imputers and scalers included, on the training records alone",
+        )
 
 
 def _refuse_unfound(share: float, gain: float) -> None:

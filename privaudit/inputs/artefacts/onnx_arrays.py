@@ -234,16 +234,16 @@ def list_fields(raw: bytes) -> Iterator[Field]:
     """(number, wire type, value) of a message's fields: whole numbers, or the bytes of others."""
     at = 0
     while at < len(raw):
-        key, at = _varint(raw, at)
+        key, at = read_varint(raw, at)
         number, wire = key >> 3, key & 7
         if not number:
             raise ValueError("a field without a number")
         if wire == 0:
-            value, at = _varint(raw, at)
+            value, at = read_varint(raw, at)
             yield number, wire, value
             continue
         if wire == 2:
-            size, at = _varint(raw, at)
+            size, at = read_varint(raw, at)
         elif wire in (1, 5):
             size = 8 if wire == 1 else 4
         else:
@@ -254,7 +254,8 @@ def list_fields(raw: bytes) -> Iterator[Field]:
         at += size
 
 
-def _varint(raw: bytes, at: int) -> tuple[int, int]:
+def read_varint(raw: bytes, at: int) -> tuple[int, int]:
+    """A whole number in seven bits a byte, and where the next begins."""
     found = shift = 0
     while True:
         byte = raw[at]
@@ -267,4 +268,4 @@ def _varint(raw: bytes, at: int) -> tuple[int, int]:
             raise ValueError("a number of too many bytes")
 
 
-__all__ = ["list_fields", "read_onnx"]
+__all__ = ["list_fields", "read_onnx", "read_varint"]

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from privaudit.inputs.artefacts.onnx_arrays import list_fields, read_varint
+
 _PASSING = ("Cast", "Reshape", "Identity", "Squeeze", "Unsqueeze", "Flatten", "ZipMap")
 _LABELS = ("classlabels_strings", "classlabels_int64s", "classlabels_ints")
 _PROBABILITIES = ("Softmax", "Sigmoid", "Normalizer")
@@ -217,7 +219,7 @@ def _integers(value: Any) -> list[int]:
         return [_signed(value)]
     found, at = [], 0
     while at < len(value):
-        number, at = _varint(value, at)
+        number, at = read_varint(value, at)
         found.append(_signed(number))
     return found
 
@@ -228,34 +230,7 @@ def _signed(number: int) -> int:
 
 def _fields(raw: bytes) -> Iterator[tuple[int, Any]]:
     """The numbered fields of a message: whole numbers, or the bytes of anything else."""
-    at = 0
-    while at < len(raw):
-        key, at = _varint(raw, at)
-        number, wire = key >> 3, key & 7
-        if wire == 0:
-            value, at = _varint(raw, at)
-            yield number, value
-        elif wire == 2:
-            size, at = _varint(raw, at)
-            yield number, raw[at : at + size]
-            at += size
-        elif wire in (1, 5):
-            size = 8 if wire == 1 else 4
-            yield number, raw[at : at + size]
-            at += size
-        else:
-            raise ValueError("a wire type that ONNX does not use")
-
-
-def _varint(raw: bytes, at: int) -> tuple[int, int]:
-    found = shift = 0
-    while True:
-        byte = raw[at]
-        at += 1
-        found |= (byte & 127) << shift
-        if byte < 128:
-            return found, at
-        shift += 7
+    return ((number, value) for number, _, value in list_fields(raw))
 
 
 __all__ = ["Graph", "Node", "read_graph"]

@@ -142,7 +142,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--generators", nargs="+", choices=names)
     parser.add_argument("--targets", type=int, default=5)
-    parser.add_argument("--patients", type=int, help="at most, drawn by lot")
+    parser.add_argument("--patients", type=int, help="at most, drawn at random")
     parser.add_argument("--shadows", type=int, default=8)
     parser.add_argument("--rerun", action="store_true")
     parser.add_argument("--keep", type=Path, default=Path("runs/table_attacks"))

@@ -17,7 +17,7 @@ BINS, PAIR_BINS = 200, 32
 """Cells of a number where its generator's cuts are not known: of a column by itself, and of a
 column in a set."""
 RUNS = 8
-"""Times that a generator's own choice of marginals is made again on the attacker's records."""
+"""Times that a generator's own choice of marginals is repeated on the attacker's records."""
 
 
 @dataclass(frozen=True)

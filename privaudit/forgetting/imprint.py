@@ -22,7 +22,7 @@ alone."""
 FLAT = 1e-3
 """Least slope of a model's answers on those of the refits: below it they know of nobody."""
 FPRS = (0.01, 0.1)
-"""False positive rates at which the forgotten are told apart from strangers."""
+"""False positive rates at which the forgotten are recognised among strangers."""
 DECIDING_FPR = 0.1
 
 
@@ -32,14 +32,14 @@ class Reading:
 
     imprint: 0 as in models that never saw them, 1 as in models that did, below 0 where it answers
     worse on them than these; surprise: how much odder its answers on them are than on strangers;
-    told: share of them that a likelihood ratio tells apart at `DECIDING_FPR`; noise: how odd its
+    recognised: share of them that a likelihood ratio names at `DECIDING_FPR`; noise: how odd its
     answers on strangers are; slope: of its margins on strangers by those of the refits; scores:
     (n,) the likelihood ratio of every record asked.
     """
 
     imprint: float
     surprise: float
-    told: float
+    recognised: float
     noise: float
     slope: float
     scores: np.ndarray
@@ -101,7 +101,7 @@ def _read(
     return Reading(
         imprint=float((effect * own).sum()) / energy,
         surprise=float(np.abs(own).mean() - np.abs(others).mean()),
-        told=float((scores[forgotten] > cut).mean()),
+        recognised=float((scores[forgotten] > cut).mean()),
         noise=float(np.sqrt((others**2).mean())),
         slope=slope,
         scores=scores,

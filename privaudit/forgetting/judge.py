@@ -14,7 +14,7 @@ from privaudit.forgetting.results import (
     Answer,
     Caution,
     Number,
-    Told,
+    Recognised,
     Unlearning,
     Why,
     count_down,
@@ -25,8 +25,8 @@ from privaudit.stats import differences, utility
 from privaudit.stats.membership import membership
 
 SHARES = (0.6, 0.2, 0.2)
-"""The error level, shared out among the imprint (two-sided), oddness and who is told apart."""
-FLOORS = {"imprint": 0.02, "surprise": 0.02, "told": 0.02}
+"""The error level, shared out among the imprint (two-sided), oddness and who is recognised."""
+FLOORS = {"imprint": 0.02, "surprise": 0.02, "recognised": 0.02}
 """Spreads over models below these are taken for these: a training without any noise of its own
 still differs by rounding and the order of rows."""
 STRANGER_LEVEL = 0.01
@@ -90,7 +90,7 @@ class Test:
 def judge_with_refits(case: Case, scale: Scale, before: Reading, after: Reading) -> Unlearning:
     """The answer where models that never saw the forgotten were trained for the audit.
 
-    Three numbers of the model after (imprint, oddness, share told apart) are each held against the
+    Three numbers of the model after (imprint, oddness, share recognised) are each held against the
     same number of those models. The model before has to show an imprint, or its going could not be
     seen.
     """
@@ -99,11 +99,11 @@ def judge_with_refits(case: Case, scale: Scale, before: Reading, after: Reading)
     why = []
     if abs(imprint.t) > imprint.quantile(SHARES[0] * level / 2):
         why.append(Why.STILL_KNOWN if imprint.t > 0 else Why.OVER_FORGOTTEN)
-    odd, told = _test(scale, after, "surprise"), _test(scale, after, "told")
+    odd, recognised = _test(scale, after, "surprise"), _test(scale, after, "recognised")
     if odd.t > odd.quantile(SHARES[1] * level):
         why.append(Why.ODD)
-    if told.t > told.quantile(SHARES[2] * level):
-        why.append(Why.TOLD_APART)
+    if recognised.t > recognised.quantile(SHARES[2] * level):
+        why.append(Why.RECOGNISED)
     first = _test(scale, before, "imprint")
     held = first.t > first.quantile(level)
     shown = imprint.interval(case.confidence)
@@ -162,8 +162,8 @@ def _is_other_kind(scale: Scale, before: Reading, after: Reading) -> bool:
 def judge_by_strangers(case: Case, expected: dict[str, np.ndarray] | None) -> Unlearning:
     """The answer without a recipe: the forgotten beside strangers, and never that nothing is left.
 
-    expected: role -> (n,) margins of a model fitted on strangers alone, by which patients who are
-    easier to predict are told from patients who are known; None where there are predictions alone.
+    expected: role -> (n,) margins of a model fitted on strangers alone, so that patients who are
+    easier to predict are not taken for known ones; None where there are predictions alone.
     """
     scores = {}
     for name, held in (("before", case.before), ("after", case.after)):
@@ -250,15 +250,15 @@ def _tell_apart(
     ids = (scale.bank.asked.patient[inside], scale.bank.asked.patient[~inside])
     sets = [Scores(r.scores[inside], r.scores[~inside]) for r in (before, after)]
     made = [_estimate(one, ids, case.confidence) for one in sets]
-    told = []
+    recognised = []
     for fpr in FPRS:
         rates = [
             _show_share(e, _count(case, "forgotten"))
             for e in (_find(part, "tpr", fpr) for part in made)
         ]
-        cut = [_share_told(r.scores, scale, pair, fpr) for pair, r in enumerate(scale.never)]
+        cut = [_share_recognised(r.scores, scale, pair, fpr) for pair, r in enumerate(scale.never)]
         usual = None if rates[1] is None else round(float(np.mean(cut)), DIGITS)
-        told.append(Told(fpr, rates[0], rates[1], usual))
+        recognised.append(Recognised(fpr, rates[0], rates[1], usual))
     never = [_area_of_pair(scale, pair) for pair in range(scale.bank.pairs)]
     change = differences.area(sets[0], sets[1], ids, case.confidence)
     return replace(
@@ -267,11 +267,11 @@ def _tell_apart(
         area_after=_number(_find(made[1], "auc")),
         area_never=round(float(np.mean(never)), DIGITS),
         area_change=None if change is None else _round(Number(*change)),
-        told=tuple(told),
+        recognised=tuple(recognised),
     )
 
 
-def _share_told(scores: np.ndarray, scale: Scale, pair: int, fpr: float) -> float:
+def _share_recognised(scores: np.ndarray, scale: Scale, pair: int, fpr: float) -> float:
     own, others = _sides(scores, scale, pair)
     return float((own > np.quantile(others, 1 - fpr, method="higher")).mean())
 

@@ -32,8 +32,8 @@ class Why(StrEnum):
     """it answers worse on them than a model that never saw them"""
     ODD = "odd"
     """its answers on them are odder than on strangers, in whichever direction"""
-    TOLD_APART = "told_apart"
-    """more of them are told from strangers than of patients never seen"""
+    RECOGNISED = "recognised"
+    """more of them are recognised among strangers than of patients never seen"""
     UNLIKE_STRANGERS = "unlike_strangers"
     """without a recipe: it answers on them as on no strangers"""
     WITHIN = "within"
@@ -77,8 +77,8 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Told:
-    """The forgotten against strangers at one false positive rate: the share told apart under each
+class Recognised:
+    """The forgotten against strangers at one false positive rate: the share recognised under each
     model, and under models that never saw them (`never`); None where it would rest on or leave over
     fewer than 10 patients."""
 
@@ -114,7 +114,7 @@ class Unlearning:
     area_after: Number | None = None
     area_never: float | None = None
     area_change: Number | None = None
-    told: tuple[Told, ...] = ()
+    recognised: tuple[Recognised, ...] = ()
     margin_change: Number | None = None
     margin_change_to_retained: Number | None = None
     usefulness_before: Number | None = None
@@ -126,4 +126,4 @@ def count_down(patients: int) -> int | None:
     return None if patients < MIN_CELL else patients // 10 * 10
 
 
-__all__ = ["Answer", "Caution", "Number", "Told", "Unlearning", "Why", "count_down"]
+__all__ = ["Answer", "Caution", "Number", "Recognised", "Unlearning", "Why", "count_down"]

@@ -138,13 +138,13 @@ def test_one_patient_is_told_in_no_share() -> None:
     found = audit(one, first, train(Forest(), one.retained, seed=5), recipe=Forest(), refits=8)
     assert found.patients["forgotten"] is None
     assert Caution.FEW_FORGOTTEN in found.cautions
-    assert (found.area_after, found.told, found.margin_change) == (None, (), None)
+    assert (found.area_after, found.recognised, found.margin_change) == (None, (), None)
     assert audit(one, first, first, recipe=Forest(), refits=8).answer is Answer.FOUND
 
 
 def test_shares_of_fewer_than_ten_patients_are_withheld() -> None:
     found = against(train(Forest(), HELD.retained, seed=7))
-    for one in found.told:
+    for one in found.recognised:
         for number in (one.before, one.after):
             assert number is None or 10 <= number.value * 50 <= 40
     assert found.patients == {"forgotten": 50, "retained": 320, "strangers": 160}

@@ -25,9 +25,9 @@ WHY = {
         "The model after answers more oddly on the forgotten patients than on strangers, compared "
         "with models that never saw them."
     ),
-    Why.TOLD_APART: (
-        "More of the forgotten patients are told from strangers by the model after than by models "
-        "that never saw them."
+    Why.RECOGNISED: (
+        "More of the forgotten patients are recognised among strangers by the model after than by "
+        "models that never saw them."
     ),
     Why.UNLIKE_STRANGERS: (
         "The model after does not answer on the forgotten patients as on strangers who are as easy "
@@ -148,10 +148,10 @@ def list_rows(found: Unlearning) -> list[tuple[str, str, str, str]]:
         never = "" if found.area_never is None else f"{found.area_never:.2f}"
         sides = word_number(found.area_before), word_number(found.area_after)
         rows.append(("AUC, forgotten against strangers", *sides, never))
-    for one in found.told:
+    for one in found.recognised:
         usual = "" if one.never is None else f"{one.never:.2f}"
         sides = word_number(one.before), word_number(one.after)
-        rows.append((f"Told apart at a false positive rate of {one.fpr:.0%}", *sides, usual))
+        rows.append((f"Recognised at a false positive rate of {one.fpr:.0%}", *sides, usual))
     useful = word_number(found.usefulness_before), word_number(found.usefulness_after)
     rows.append(("AUROC on strangers", *useful, ""))
     return rows

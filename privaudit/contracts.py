@@ -19,6 +19,7 @@ from privaudit.records import Column, OutcomeKind, Records, Split
 from privaudit.seeds import Seeds
 from privaudit.transcripts import CipherTranscript, CutTraffic, Exchange
 from privaudit.trees import Trees
+from privaudit.words import Words
 
 
 class Access(StrEnum):
@@ -664,7 +665,8 @@ class Prepared:
     a reader must know before any number; distribution_shift: why a membership number may be a
     difference between the pools, None for none; untested: family of attacks -> why the records
     leave it nothing to try. patients: name of a patient -> their number in the records, empty where
-    the rows name none; None where the numbers are the source's own names.
+    the rows name none; None where the numbers are the source's own names. words: what the report
+    calls people and sites; None for those of the task.
     """
 
     records: Records
@@ -678,6 +680,7 @@ class Prepared:
     distribution_shift: Caveat | None = None
     untested: Mapping[str, Reason] = field(default_factory=dict)
     patients: Mapping[str, int] | None = None
+    words: Words | None = None
 
 
 Progress = Callable[[str, float], None]
@@ -689,6 +692,7 @@ class Task(ABC):
 
     title: ClassVar[str]
     positive: ClassVar[str]
+    words: ClassVar[Words] = Words()
 
     @abstractmethod
     def prepare(self, data: Path | None, cache: Path, progress: Progress) -> Prepared:

@@ -50,7 +50,8 @@ class Records:
     int64, an index into `sites`; series: (n, hours, channels) float32, NaN = not measured in that
     hour; groups: name -> (n,) array of str, for subgroup tables. ordered: whether the classes are
     listed in an order that means something, as buckets of a length of stay are: said by whoever
-    made the records, never guessed.
+    made the records, never guessed. image: (height, width, channels) where X holds the pixels of
+    one picture a row, row by row, channels last; every column is then a pixel.
     """
 
     columns: tuple[Column, ...]
@@ -65,6 +66,7 @@ class Records:
     sites: tuple[str, ...] = ("all",)
     outcome_kind: OutcomeKind = "class"
     ordered: bool = False
+    image: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -116,6 +118,14 @@ class Records:
                 f"site codes from {self.site.min()} to {self.site.max()}",
                 f"{len(self.sites)} sites are named",
                 "code sites 0..s-1 and name every site in `sites`",
+            )
+        if self.image is not None and (
+            len(self.image) != 3 or int(np.prod(self.image)) != len(self.columns)
+        ):
+            raise PrivauditError(
+                f"pictures of {self.image} with {len(self.columns)} columns",
+                "a picture is (height, width, channels) and every pixel is one column",
+                "pass one column for every pixel and channel",
             )
         if self.series is not None and (
             self.series.ndim != 3
@@ -205,6 +215,8 @@ class Records:
             self.sites,
             sorted(self.groups),
         ]
+        if self.image is not None:
+            parts = [*parts, ["image", *self.image]]
         # The schema of classes is as it was before there were other outcomes: stores outlive that.
         if self.ordered:
             return json.dumps([*parts, "ordered"])

@@ -1,0 +1,48 @@
+"""What a report calls the people whom the records are about, and the places that hold them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+
+from privaudit.errors import PrivauditError
+
+LONGEST = 30
+_WORD = re.compile(r"[^\W\d_]+(?:[ '’-][^\W\d_]+)*")
+
+
+@dataclass(frozen=True)
+class Words:
+    """The nouns of a report, in the singular and in the plural.
+
+    The person is the unit of privacy; a site holds the records of its own people and is a client of
+    a federation. Each noun is lower-case words: letters, with single spaces, hyphens or apostrophes
+    between them, `LONGEST` characters at most, so that no noun can carry a value of the data.
+
+    Raises:
+        PrivauditError: For a noun of another form.
+    """
+
+    person: str = "patient"
+    people: str = "patients"
+    site: str = "hospital"
+    sites: str = "hospitals"
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            noun = getattr(self, one.name)
+            if (
+                not isinstance(noun, str)
+                or len(noun) > LONGEST
+                or noun != noun.lower()
+                or not _WORD.fullmatch(noun)
+            ):
+                raise PrivauditError(
+                    f"the word for {one.name!r}",
+                    "it is one noun in lower-case letters, "
+                    f"{LONGEST} characters at most, such as 'customer'",
+                    "write for example person = 'customer' and people = 'customers'",
+                )
+
+
+__all__ = ["LONGEST", "Words"]

@@ -16,7 +16,7 @@ class Words:
     """The nouns of a report, in the singular and in the plural.
 
     The person is the unit of privacy; a site holds the records of its own people and is a client of
-    a federation. Each noun is lower-case words: letters, with single spaces, hyphens or apostrophes
+    a federation; a record is one row of the data, of which a person may have several. Each noun is lower-case words: letters, with single spaces, hyphens or apostrophes
     between them, `LONGEST` characters at most, so that no noun can carry a value of the data.
 
     Raises:
@@ -27,6 +27,8 @@ class Words:
     people: str = "patients"
     site: str = "hospital"
     sites: str = "hospitals"
+    record: str = "record"
+    records: str = "records"
 
     def __post_init__(self) -> None:
         for one in fields(self):

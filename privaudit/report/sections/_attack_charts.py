@@ -53,7 +53,7 @@ def _word_at(curve: Curve, x: float) -> str:
     """The curve at the last point that is not to the right of x."""
     i = bisect_right(curve.x, x * (1 + 1e-9)) - 1
     if i < 0:
-        return words.TOO_FEW
+        return words.TOO_FEW()
     low = curve.low[i] if len(curve.low) == len(curve.x) else None
     high = curve.high[i] if len(curve.high) == len(curve.x) else None
     return n.estimate_text(Estimate(tpr_at(x), curve.y[i], low, high))

@@ -28,15 +28,15 @@ def build_drift(audit: Audit) -> list[Block]:
                 name = name_place(name_attack(f.attack), s.name)
                 shown = embolden(n.estimate_text(left), exceeds_chance(left))
                 rows.append((name, n.estimate_text(raw), n.estimate_text(null), shown))
-    blocks: list[Block] = [Heading(words.TITLE, "drift"), Prose(words.INTRO)]
+    blocks: list[Block] = [Heading(words.TITLE, "drift"), Prose(words.INTRO())]
     tested = _find_tested(audit)
     if tested is not None:
         known = tested.code is CaveatCode.DISTRIBUTION_SHIFT
         text = words.WITHOUT_MODEL if known else words.WITHOUT_MODEL_ALIKE
         blocks.append(Prose(f"{text.format(auc=_show(tested))} {words.LOWER_BOUND}"))
     if not rows:
-        return [*blocks, Prose(words.NOT_COMPARED)]
-    return [*blocks, make_table(words.CAPTION, words.COLUMNS, rows, 1)]
+        return [*blocks, Prose(words.NOT_COMPARED())]
+    return [*blocks, make_table(words.CAPTION(), words.COLUMNS, rows, 1)]
 
 
 def _find_tested(audit: Audit) -> Caveat | None:

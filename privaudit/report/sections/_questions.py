@@ -106,7 +106,7 @@ def build_questions(audit: Audit, verdicts: Verdicts | None) -> Questions:
     return Questions(
         tuple(
             (anchor, question, tuple(body))
-            for (anchor, question), body in zip(words.QUESTIONS, answers, strict=True)
+            for (anchor, question), body in zip(words.list_questions(), answers, strict=True)
         )
     )
 
@@ -125,7 +125,7 @@ def _answer_tested(audit: Audit) -> list[Block]:
         words.word_tested(
             audit.data,
             kinds,
-            [TRAINING_KINDS[kind] for kind in ways if kind != "other"],
+            [TRAINING_KINDS[kind]() for kind in ways if kind != "other"],
             [form for form in forms if form],
             [name for name in generators if name],
             sum(s.claim.epsilon is not None for s in tables),
@@ -265,7 +265,7 @@ def _answer_meaning(audit: Audit, readings: list[Reading]) -> list[Block]:
     kinds = get_kinds(audit)
     if not order:
         learnt = any(x.state == "learnt" for x in readings)
-        return [Prose(words.word_meaning_learnt(kinds) if learnt else words.MEANS_UNCLEAR)]
+        return [Prose(words.word_meaning_learnt(kinds) if learnt else words.MEANS_UNCLEAR())]
     r = readings[order[0]]
     if r.state == "invalid":
         return [Prose(words.INVALID_SHORT)]
@@ -278,10 +278,10 @@ def _answer_meaning(audit: Audit, readings: list[Reading]) -> list[Block]:
         if r.detectable is not None and r.fpr is not None:
             sentences.append(summary.word_detectable(r.detectable, r.fpr))
     else:
-        sentences = [words.MEANS_UNCLEAR]
-    blocks: list[Block] = [Prose(" ".join([*sentences, words.MEANS_NOT]))]
+        sentences = [words.MEANS_UNCLEAR()]
+    blocks: list[Block] = [Prose(" ".join([*sentences, words.MEANS_NOT()]))]
     if audit.data.real and any(name in audit.data.source for name in RESEARCH_SOURCES):
-        blocks.append(Prose(summary.MEASURES_MODEL, "small"))
+        blocks.append(Prose(summary.MEASURES_MODEL(), "small"))
     return blocks
 
 

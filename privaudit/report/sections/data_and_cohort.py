@@ -25,7 +25,7 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
         rows = [
             (f.step, n.count(f.excluded), n.count(f.stays), n.count(f.patients)) for f in data.flow
         ]
-        blocks.append(make_table(words.FLOW_CAPTION, words.FLOW_COLUMNS, rows, 1))
+        blocks.append(make_table(words.FLOW_CAPTION, words.FLOW_COLUMNS(), rows, 1))
     if data.pools:
         outcomes = list(dict.fromkeys(name for p in data.pools for name in p.rates))
         pools = [
@@ -37,9 +37,9 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
             )
             for p in data.pools
         ]
-        columns = ("Pool", "Patients", "Stays", *(capitalise(name) for name in outcomes))
-        split = words.POOLS_RANDOM if data.random_split else words.POOLS_SUPPLIED
-        blocks += [Prose(split), make_table(words.POOLS_CAPTION, columns, pools, 1)]
+        columns = (*words.POOL_COLUMNS(), *(capitalise(name) for name in outcomes))
+        split = words.POOLS_RANDOM() if data.random_split else words.POOLS_SUPPLIED()
+        blocks += [Prose(split), make_table(words.POOLS_CAPTION(), columns, pools, 1)]
     if data.notes:
         lines = tuple(word_caveat(c) for c in data.notes)
         blocks += [Heading(words.NOTES, "data-notes"), Bullets(lines)]

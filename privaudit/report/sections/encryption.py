@@ -54,7 +54,7 @@ def _build_overhead(audit: Audit, shown: list[Subject]) -> list[Block]:
                 n.cell_text(get(s.utility, "auroc")),
             )
         )
-    return [make_table(words.OVERHEAD_CAPTION, words.OVERHEAD_COLUMNS, rows, 1)]
+    return [make_table(words.OVERHEAD_CAPTION, words.OVERHEAD_COLUMNS(), rows, 1)]
 
 
 __all__ = ["build", "is_protected"]

@@ -23,8 +23,8 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
     if not joint and not alone:
         return ()
     return (
-        Prose(words.INTRO),
-        *build_trust([*joint, *alone], words.TRUST_CAPTION),
+        Prose(words.INTRO()),
+        *build_trust([*joint, *alone], words.TRUST_CAPTION()),
         *build_costs(joint, words.COST_CAPTION),
         *_build_sites(audit, joint, alone),
     )
@@ -55,7 +55,7 @@ def build_costs(subjects: Sequence[Subject], caption: str) -> list[Block]:
     if not any("bytes" in key for key in shown):
         return []
     rows = [(s.name, *(word_cost(key, s.costs.get(key)) for key in shown)) for s in subjects]
-    return [make_table(caption, ("Model", *(words.COSTS[key] for key in shown)), rows, 1)]
+    return [make_table(caption, ("Model", *(words.COSTS[key]() for key in shown)), rows, 1)]
 
 
 def word_cost(key: str, value: float | None) -> str:
@@ -76,18 +76,18 @@ def _build_sites(audit: Audit, joint: list[Subject], alone: list[Subject]) -> li
     every = [g for s in shown for g in s.utility_groups]
     by = next((name for name in SITE_GROUPS if any(g.by == name for g in every)), "")
     rows: list[tuple[Text, ...]] = [
-        (words.ALL_PATIENTS, *(n.cell_text(get(s.utility, "auroc")) for s in shown))
+        (words.ALL_PATIENTS(), *(n.cell_text(get(s.utility, "auroc")) for s in shown))
     ]
     for level in dict.fromkeys(g.level for g in every if g.by == by):
         rows.append((level, *(_word_at(s, by, level) for s in shown)))
-    columns = (words.SITE_COLUMN, *(s.name for s in shown))
-    blocks: list[Block] = [Prose(words.SITES)]
+    columns = (words.SITE_COLUMN(), *(s.name for s in shown))
+    blocks: list[Block] = [Prose(words.SITES())]
     plain = next((s for s in joint if s.method == "federated"), joint[0] if joint else None)
     if alone and plain is not None:
         one, two = get_stated(alone[0].utility, "auroc"), get_stated(plain.utility, "auroc")
         if one is not None and two is not None:
             blocks.append(Prose(words.word_benefit(one, two, plain.name)))
-    return [*blocks, make_table(words.SITES_CAPTION, columns, rows, 1)]
+    return [*blocks, make_table(words.SITES_CAPTION(), columns, rows, 1)]
 
 
 def _word_at(s: Subject, by: str, level: str) -> str:

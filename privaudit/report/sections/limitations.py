@@ -12,7 +12,7 @@ from privaudit.verdicts import Verdicts
 def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
     """The disclaimer, the limitations, the date of review."""
     date = verdicts.policy.get("review_by", "") if verdicts is not None else ""
-    return (Prose(DISCLAIMER), Bullets(words.LIMITATIONS), Prose(words.word_review(date)))
+    return (Prose(DISCLAIMER), Bullets(words.LIMITATIONS()), Prose(words.word_review(date)))
 
 
 __all__ = ["build"]

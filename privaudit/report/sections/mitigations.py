@@ -54,7 +54,7 @@ def _compare(
         if less < 0:
             better.append((-(own.value or 0.0) if own else 0.0, s.name, e, own))
         text = words.word_comparison(less, _get_side(own, utility))
-        kind = TRAINING_KINDS[get_training_kind(s)]
+        kind = TRAINING_KINDS[get_training_kind(s)]()
         cells = (n.estimate_text(e), n.cell_text(own), embolden(text, less < 0))
         rows.append((s.name, kind, *cells))
     line = words.word_none_better(reference.name)

@@ -32,7 +32,7 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
         blocks += _draw_groups(audit.subjects[i], i + 1)
     measure = get_utility_metric(audit)
     blocks += _build_utility([audit.subjects[i] for i in detailed], measure)
-    return (Prose(words.INTRO), *blocks) if blocks else (Prose(words.NONE),)
+    return (Prose(words.INTRO()), *blocks) if blocks else (Prose(words.NONE),)
 
 
 def _build_overview(audit: Audit) -> list[Block]:
@@ -57,7 +57,7 @@ def _build_overview(audit: Audit) -> list[Block]:
         )
     lowest = words.title_lowest_utility(get_utility_metric(audit))
     columns = (name_column(get_kinds(audit)), *words.OVERVIEW_COLUMNS, lowest)
-    return [make_table(words.OVERVIEW, columns, rows)] if rows else []
+    return [make_table(words.OVERVIEW(), columns, rows)] if rows else []
 
 
 def _word_lowest_utility(subject: Subject, metric: Metric) -> str:

@@ -22,19 +22,19 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
     found = [(s, f) for s in audit.subjects if (f := _find(s)) is not None]
     if not found:
         tested = any(get_findings(s, "membership") for s in audit.subjects)
-        return (Prose(words.NOT_TESTED),) if tested else ()
+        return (Prose(words.NOT_TESTED()),) if tested else ()
     rows: list[tuple[Text, ...]] = []
     reasons: dict[str, None] = {}
     for s, f in found:
         known = _numbers(f)
         reasons |= {word_reason(e.refusal): None for e in known if e.refusal is not None}
         rows.append((s.name, *(n.cell_text(e) for e in known)))
-    notes = [words.FALSE_NOTE, words.HALVES_NOTE, *(f"{reason}." for reason in reasons)]
+    notes = [words.FALSE_NOTE, words.HALVES_NOTE(), *(f"{reason}." for reason in reasons)]
     columns = (name_column(get_kinds(audit)), *words.COLUMNS)
     blocks: list[Block] = [
         Prose(words.word_intro(AT_RISK_BEYOND)),
-        Prose(words.UNIT),
-        make_table(words.CAPTION, columns, rows, 1, notes),
+        Prose(words.UNIT()),
+        make_table(words.CAPTION(), columns, rows, 1, notes),
     ]
     for i in get_detailed(audit):
         own = _find(audit.subjects[i])
@@ -63,12 +63,12 @@ def _draw_curve(subject: Subject, f: Finding, number: int) -> list[Block]:
     title = words.title_curve(subject.name, at_risk, AT_RISK_BEYOND)
     table = make_table(
         words.caption_curve(subject.name),
-        (words.X, words.Y),
+        (words.X, words.Y()),
         [(n.share(x), _word_point(curve, i)) for i, x in enumerate(curve.x)],
         1,
     )
     svg = charts_curves.draw_survival(
-        curve, AT_RISK_BEYOND, f"chart-patients-{number}", title, words.X, words.Y
+        curve, AT_RISK_BEYOND, f"chart-patients-{number}", title, words.X, words.Y()
     )
     return [Chart(title, svg, table)]
 
@@ -82,7 +82,7 @@ def _build_groups(subject: Subject, f: Finding) -> list[Block]:
     if not rows:
         return []
     caption = words.caption_groups(subject.name)
-    return [make_table(caption, words.GROUPS_COLUMNS, rows, 1, (words.GROUPS_NOTE,))]
+    return [make_table(caption, words.GROUPS_COLUMNS(), rows, 1, (words.GROUPS_NOTE(),))]
 
 
 def _group_row(g: GroupResult) -> tuple[Text, ...]:

@@ -23,13 +23,13 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
         return ()
     whole = [entry for entry in attempts if not is_against_absence(entry[2])]
     beyond = [entry for entry in attempts if is_against_absence(entry[2])]
-    tables = [_tabulate(words.POISONING_CAPTION, whole)]
-    tables += [_tabulate(words.ABSENCE_CAPTION, beyond)] if beyond else []
+    tables = [_tabulate(words.POISONING_CAPTION(), whole)]
+    tables += [_tabulate(words.ABSENCE_CAPTION(), beyond)] if beyond else []
     sentences = []
     for s in audit.subjects:
         own = [(f, t) for subject, f, t in whole if subject is s and _get_gap(t) is not None]
         sentences += [Prose(_word_worst(s.name, own))] if own else []
-    return (Prose(words.POISONING), *sentences, *tables)
+    return (Prose(words.POISONING()), *sentences, *tables)
 
 
 def _tabulate(caption: str, attempts: Sequence[tuple[Subject, Finding, Series]]) -> Table:

@@ -32,11 +32,11 @@ DETECTABLE = (Metric("detectable_auc"), *(Metric("detectable_tpr", fpr=fpr) for 
 
 def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
     """Caveats of the run, controls, power, resolution, intervals."""
-    blocks: list[Block] = [Prose(words.INTRO)]
+    blocks: list[Block] = [Prose(words.INTRO())]
     if audit.caveats:
         lines = tuple(word_caveat(c) for c in audit.caveats)
         blocks += [Heading(words.RUN_CAVEATS, "run-caveats"), Bullets(lines)]
-    split = words.RANDOM_SPLIT if audit.data.random_split else words.SUPPLIED_SPLIT
+    split = words.RANDOM_SPLIT() if audit.data.random_split else words.SUPPLIED_SPLIT()
     return (
         *blocks,
         *_build_controls(audit),
@@ -44,7 +44,7 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
         *_build_power(audit),
         *_build_resolution(audit),
         Heading(words.INTERVALS, "intervals"),
-        Prose(f"{split} {words.SEEDS}"),
+        Prose(f"{split} {words.SEEDS()}"),
         *_list_methods(audit),
     )
 
@@ -128,7 +128,7 @@ def _build_power(audit: Audit) -> list[Block]:
 def _word_power(e: Estimate | None) -> str:
     if e is None:
         return ""
-    return n.value_text(e) if e.value is not None else words.TOO_FEW
+    return n.value_text(e) if e.value is not None else words.TOO_FEW()
 
 
 def _build_resolution(audit: Audit) -> list[Block]:
@@ -144,8 +144,8 @@ def _build_resolution(audit: Audit) -> list[Block]:
         )
         for fpr in FPRS
     ]
-    columns = words.RESOLUTION_COLUMNS
-    return [make_table(words.RESOLUTION_CAPTION, columns, rows, 1)]
+    columns = words.RESOLUTION_COLUMNS()
+    return [make_table(words.RESOLUTION_CAPTION(), columns, rows, 1)]
 
 
 __all__ = ["build"]

@@ -47,7 +47,7 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
     plugins = [(one.name, one.version, (Code(one.sha256),)) for one in m.plugins]
     provided = make_table(words.PLUGINS, words.PLUGINS_COLUMNS, plugins)
     return (
-        Prose(words.INTRO),
+        Prose(words.INTRO()),
         *_build_attempts(m.attempts),
         Facts(tuple(pairs)),
         *versions,

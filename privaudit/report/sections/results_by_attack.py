@@ -109,7 +109,7 @@ def _draw_headlines(audit: Audit, head: str) -> list[Block]:
         rate = get(r.finding.estimates, tpr_at(PRIMARY_FPR))
         if r.auc is not None:
             strong = r.state == "detected"
-            bars.append(charts.Bar(s.name, (r.auc, rate), words.TOO_FEW, strong))
+            bars.append(charts.Bar(s.name, (r.auc, rate), words.TOO_FEW(), strong))
         how = " ".join(word_caveat(c) for c in r.finding.caveats)
         how = words.AFTERWARDS if r.afterwards else how
         chosen.setdefault(how, []).append(s.name)
@@ -166,7 +166,7 @@ def _build_by_record(audit: Audit, head: str) -> list[Block]:
     if not rows:
         return []
     columns = (head, *words.BY_RECORD_COLUMNS)
-    return [make_table(words.BY_RECORD_CAPTION, columns, rows, 2, words.BY_RECORD_NOTES)]
+    return [make_table(words.BY_RECORD_CAPTION(), columns, rows, 2, words.BY_RECORD_NOTES())]
 
 
 def _build_ppv(audit: Audit, head: str) -> list[Block]:
@@ -179,7 +179,7 @@ def _build_ppv(audit: Audit, head: str) -> list[Block]:
     if not rows:
         return []
     columns = (head, *(n.share(prior) for prior in PRIORS))
-    return [make_table(words.PPV_CAPTION, columns, rows, 1, (words.PPV_NOTE,))]
+    return [make_table(words.PPV_CAPTION(), columns, rows, 1, (words.PPV_NOTE(),))]
 
 
 # --- every other family ---------------------------------------------------------------------
@@ -238,7 +238,7 @@ def _build_attempts(family: str, head: str, attempts: list[Attempt]) -> Table:
         if guessed:
             cells += [n.cell_text(t.guess), embolden(n.cell_text(t.gain), exceeds_chance(t.gain))]
         rows.append((s.name, name_attack(f.attack), word_setting(t), *cells))
-    notes: list[Text] = [words.EVASION_NOTE if evasion else words.TRIAL_NOTE]
+    notes: list[Text] = [words.EVASION_NOTE() if evasion else words.TRIAL_NOTE()]
     if len(shown) < len(attempts):
         notes.append(words.word_best_settings(len(shown), len(attempts)))
     if any(t.counterfactual for _, _, t in shown):
@@ -265,7 +265,7 @@ def _build_attempts_by_record(audit: Audit, family: str, head: str) -> list[Bloc
     if not rows:
         return []
     caption = words.caption_trials_by_record(name_family(family))
-    columns, notes = (head, *words.TRIAL_COLUMNS), (words.TRIALS_BY_RECORD_NOTE,)
+    columns, notes = (head, *words.TRIAL_COLUMNS), (words.TRIALS_BY_RECORD_NOTE(),)
     return [make_table(caption, columns, rows, 3, notes)]
 
 

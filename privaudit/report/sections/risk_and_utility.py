@@ -53,7 +53,7 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
         1,
     )
     shown = {get_training_kind(s) for s in audit.subjects}
-    looks = {LOOKS[kind]: name for kind, name in words.TRAINING_KINDS.items() if kind in shown}
+    looks = {LOOKS[kind]: name() for kind, name in words.TRAINING_KINDS.items() if kind in shown}
     axes = (words.title_utility_axis(measure), words.title_risk_axis(metric))
     svg = charts.draw_tradeoff(dots, "chart-tradeoff", title, *axes, looks)
     blocks: list[Block] = [Prose(words.INTRO)]

@@ -26,9 +26,9 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
     if not shown:
         return ()
     return (
-        Prose(words.SPLIT_LEARNING),
+        Prose(words.SPLIT_LEARNING()),
         *_build_outcomes(shown),
-        *build_trust(shown, words.TRUST_CAPTION),
+        *build_trust(shown, words.TRUST_CAPTION()),
         *build_costs(shown, words.CUT_COST_CAPTION),
         *build_attempts(shown, ATTACKS_ON_CUT, words.CUT_CAPTION),
     )

@@ -78,13 +78,13 @@ def _build_warnings(audit: Audit) -> list[Callout]:
         texts = (words.word_defect(name, word_caveat(c)) for name, c in defects)
         add("stop", words.DEFECT_TITLE, *texts)
     if audit.data.distribution_shift is not None:
-        add("stop", words.SHIFT_TITLE, word_caveat(audit.data.distribution_shift))
+        add("stop", words.SHIFT_TITLE(), word_caveat(audit.data.distribution_shift))
     drifts = [word_caveat(c) for c in audit.caveats if c.code is CaveatCode.SCORE_DRIFT]
     if drifts:
-        add("stop", words.DRIFT_TITLE, *drifts)
+        add("stop", words.DRIFT_TITLE(), *drifts)
     wrong = [c for s in audit.subjects for c in get_wrong_way(audit, s)]
     if wrong:
-        add("stop", words.WRONG_WAY_TITLE, *dict.fromkeys(map(word_caveat, wrong)))
+        add("stop", words.WRONG_WAY_TITLE(), *dict.fromkeys(map(word_caveat, wrong)))
     if invalid := get_failed_controls(audit, "negative"):
         add("stop", words.INVALID_TITLE, words.word_invalid(_list_places(invalid)))
     if missed := get_failed_controls(audit, "positive"):
@@ -166,7 +166,7 @@ def _word_membership(subject: Subject, r: Reading) -> list[Block]:
         full = rate_on_all(subject, r)
         lines += [words.word_on_all(full, PRIMARY_FPR)] if full is not None else []
     if r.state == "shifted":
-        lines.insert(0, questions.SHIFT_SHORT)
+        lines.insert(0, questions.SHIFT_SHORT())
     if r.auc is not None and not by_rank_alone:
         lines.append(words.word_ranking(r.auc))
     null, left = (get_stated(part, AUC) for part in (r.finding.null, r.finding.corrected))
@@ -180,7 +180,7 @@ def _word_membership(subject: Subject, r: Reading) -> list[Block]:
     if r.detectable is not None and r.fpr is not None and r.state != "detected":
         lines.append(words.word_detectable(r.detectable, r.fpr))
     blocks: list[Block] = [Prose(text, "" if i else "lead") for i, text in enumerate(lines)]
-    return [*blocks, Prose(words.AFTERWARDS, "small")] if r.afterwards else blocks
+    return [*blocks, Prose(words.AFTERWARDS(), "small")] if r.afterwards else blocks
 
 
 def _word_family(subject: Subject, family: str) -> str:
@@ -209,7 +209,7 @@ def _word_family(subject: Subject, family: str) -> str:
         beside = ((words.RANDOM_CHANGES, t.control), (words.UNCHANGED, t.guess))
         return words.word_compared(words.word_evasion(attack, at), t.attack, beside)
     if family == "poisoning":
-        against = words.HOSPITAL_ABSENT if is_against_absence(t) else words.ALL_HONEST
+        against = words.HOSPITAL_ABSENT if is_against_absence(t) else words.ALL_HONEST()
         beside = ((against, t.control), ("", None))
         return words.word_compared(words.word_poisoning(attack, at), t.attack, beside)
     named = f"{attack}, {at}" if at else attack
@@ -219,7 +219,7 @@ def _word_family(subject: Subject, family: str) -> str:
     if family == "extraction":
         beside = ((words.UNASKED, t.control), (words.ONE_ANSWER, t.guess))
         return words.word_compared(words.word_extraction(named), t.attack, beside)
-    control = words.ON_OTHERS if family == "synthetic" else words.IN_CONTROL
+    control = words.ON_OTHERS() if family == "synthetic" else words.IN_CONTROL
     beside = ((control, t.control), (words.WITHOUT_RELEASE, t.guess))
     lead = words.word_trial(named, name_family(family))
     return words.word_compared(lead, t.attack, beside)

@@ -49,7 +49,7 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
         return ()
     notes = tuple(dict.fromkeys(word_caveat(c) for _, f in shown for c in f.notes))
     return (
-        Prose(words.INTRO),
+        Prose(words.INTRO()),
         *_build_prevalence(shown),
         *_build_utility(shown),
         *_build_fidelity(shown),
@@ -85,7 +85,7 @@ def _build_prevalence(shown: list[Pair]) -> list[Block]:
     blocks: list[Block] = [Heading(words.PREVALENCE_HEADING, "synthetic-prevalence")]
     if off:
         title = words.title_prevalence(list(off))
-        blocks.append(Callout("warn", title, (Prose(words.PREVALENCE_OFF),)))
+        blocks.append(Callout("warn", title, (Prose(words.PREVALENCE_OFF()),)))
     table = Table(
         words.PREVALENCE_CAPTION, words.PREVALENCE_COLUMNS, tuple(rows), numeric=(1, 3, 4, 5)
     )
@@ -115,8 +115,8 @@ def _build_utility(shown: list[Pair]) -> list[Block]:
         notes.append(words.UTILITY_FURTHEST)
     return [
         Heading(words.UTILITY_HEADING, "synthetic-utility"),
-        Prose(words.UTILITY),
-        make_table(words.UTILITY_CAPTION, columns, rows, 2, notes),
+        Prose(words.UTILITY()),
+        make_table(words.UTILITY_CAPTION(), columns, rows, 2, notes),
     ]
 
 
@@ -131,8 +131,8 @@ def _build_fidelity(shown: list[Pair]) -> list[Block]:
         reference = None if other is None else other.value
         cells.append(words.word_with_reference(get(f.estimates, "detection_auc"), reference))
         rows.append((s.name, *cells))
-    table = make_table(words.FIDELITY_CAPTION, words.FIDELITY_COLUMNS, rows, 1)
-    return [Heading(words.FIDELITY_HEADING, "synthetic-fidelity"), Prose(words.FIDELITY), table]
+    table = make_table(words.FIDELITY_CAPTION(), words.FIDELITY_COLUMNS, rows, 1)
+    return [Heading(words.FIDELITY_HEADING, "synthetic-fidelity"), Prose(words.FIDELITY()), table]
 
 
 # --- marginals ------------------------------------------------------------------------------
@@ -186,9 +186,9 @@ def _build_marginals(shown: list[Pair]) -> list[Block]:
         )
         for m in known
     ]
-    table = make_table(words.MARGINALS_CAPTION, words.MARGINALS_COLUMNS, rows)
+    table = make_table(words.MARGINALS_CAPTION(), words.MARGINALS_COLUMNS, rows)
     charts = (_draw_marginals(m, i) for i, m in enumerate((m for m in known if m in chosen), 1))
-    return [table, *charts, Prose(words.MARGINALS_NOTE, "small")]
+    return [table, *charts, Prose(words.MARGINALS_NOTE(), "small")]
 
 
 def _draw_marginals(m: Marginals, number: int) -> Chart:
@@ -246,7 +246,7 @@ def _build_duplicates(shown: list[Pair]) -> list[Block]:
             found = (more is not None and (more.low or 0) > 0) or (
                 hidden and name == "exact_copies"
             )
-            text = words.ONE_TO_NINE if hidden else n.cell_text(e)
+            text = words.ONE_TO_NINE() if hidden else n.cell_text(e)
             chance = "" if e is None or e.chance is None else n.share(e.chance)
             cells += [embolden(text, found), chance]
             copied += [s.name] if found and name == "exact_copies" else []
@@ -268,13 +268,13 @@ def _build_duplicates(shown: list[Pair]) -> list[Block]:
     if not any(any(row[1:]) for row in (*counted, *described)):
         return []
     heading = Heading(words.DUPLICATES_HEADING, "synthetic-duplicates")
-    blocks: list[Block] = [heading, Prose(words.DUPLICATES)]
+    blocks: list[Block] = [heading, Prose(words.DUPLICATES())]
     if copied:
         title = summary.word_duplicates(copied)
         blocks.append(Callout("warn", title, (Prose(words.DUPLICATES_BODY),)))
-    blocks.append(make_table(words.DUPLICATES_CAPTION, words.DUPLICATES_COLUMNS, counted, 1))
+    blocks.append(make_table(words.DUPLICATES_CAPTION, words.DUPLICATES_COLUMNS(), counted, 1))
     if any(any(row[1:]) for row in described):
-        columns, notes = words.DISTANCES_COLUMNS, (words.DISTANCES_NOTE,)
+        columns, notes = words.DISTANCES_COLUMNS, (words.DISTANCES_NOTE(),)
         blocks.append(make_table(words.DISTANCES_CAPTION, columns, described, 1, notes))
     return blocks
 
@@ -302,13 +302,13 @@ def _build_groups(shown: list[Pair]) -> list[Block]:
         make_table(caption, columns, shown_rows, 1, (words.GROUPS_NOTE,))
         for caption, columns, rows in (
             (words.SHARES_CAPTION, ("Group", words.REAL_COLUMN, *names), shares),
-            (words.LOSSES_CAPTION, ("Group", *names), losses),
+            (words.LOSSES_CAPTION(), ("Group", *names), losses),
         )
         if (shown_rows := [row for row in rows if any(row[1:])])
     ]
     if not tables:
         return []
-    return [Heading(words.GROUPS_HEADING, "synthetic-groups"), Prose(words.GROUPS), *tables]
+    return [Heading(words.GROUPS_HEADING, "synthetic-groups"), Prose(words.GROUPS()), *tables]
 
 
 def _word_share(g: GroupResult) -> Text:

@@ -22,12 +22,12 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
     granted = [_get_access(s) for s in audit.subjects]
     shown = _sort_access(set().union(*granted))
     if not shown:
-        return (Prose(words.INTRO), Prose(words.NO_ACCESS))
+        return (Prose(words.INTRO()), Prose(words.NO_ACCESS))
     meanings = [
         (
             shorten_access(access),
             capitalise(name_access(access)),
-            capitalise(ACCESS[access].who) if access in ACCESS else "",
+            capitalise(name_who(access)) if access in ACCESS else "",
         )
         for access in shown
     ]
@@ -37,8 +37,8 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
     ]
     columns = (name_column(get_kinds(audit)), *(shorten_access(access) for access in shown))
     return (
-        Prose(words.INTRO),
-        Prose(words.KNOWS),
+        Prose(words.INTRO()),
+        Prose(words.KNOWS()),
         *_build_attackers(audit),
         *_build_attacks(audit),
         make_table(words.ACCESS_CAPTION, words.ACCESS_COLUMNS, meanings),
@@ -55,10 +55,10 @@ def _build_attackers(audit: Audit) -> tuple[Block, ...]:
                 made.setdefault(f.attacker, {})[name_attack(f.attack)] = None
     rows = [
         (capitalise(note.name), note.holds, note.measured, ", ".join(made[attacker]))
-        for attacker, note in attackers.ATTACKERS.items()
+        for attacker, note in attackers.list_attackers().items()
         if attacker in made
     ]
-    return (make_table(attackers.CAPTION, attackers.COLUMNS, rows),) if rows else ()
+    return (make_table(attackers.CAPTION, attackers.COLUMNS(), rows),) if rows else ()
 
 
 def _build_attacks(audit: Audit) -> tuple[Block, ...]:

@@ -53,7 +53,7 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
         blocks.append(Prose(words.NO_CLAIM, "small"))
     learners = {s.learner for s in audit.subjects} & set(words.LEARNERS)
     if learners:
-        meanings = "; ".join(f"{name}: {words.LEARNERS[name]}" for name in sorted(learners))
+        meanings = "; ".join(f"{name}: {words.LEARNERS[name]()}" for name in sorted(learners))
         blocks.append(Prose(f"{meanings}.", "small"))
     blocks += [*_build_utility(audit, head), *_build_settings(audit, head)]
     notes: dict[str, list[str]] = {}
@@ -101,7 +101,7 @@ def _build_utility(audit: Audit, head: str) -> list[Block]:
     readings = zip(titles, map(explain_reading, metrics), strict=True)
     notes = [f"{title}: {reading}." for title, reading in readings if reading]
     columns = (head, *titles, words.title_training(measure))
-    table = make_table(words.UTILITY_CAPTION, columns, rows, 1, notes)
+    table = make_table(words.UTILITY_CAPTION(), columns, rows, 1, notes)
     text = words.word_overfitting(overfitted, len(audit.subjects))
     return [table, *([Prose(text)] if overfitted else []), *_build_parts(audit, head)]
 
@@ -127,7 +127,7 @@ def _build_parts(audit: Audit, head: str) -> list[Block]:
         for title, metric in zip(titles, metrics, strict=True)
     ]
     columns = (head, words.PART, *titles)
-    return [make_table(words.PARTS_CAPTION, columns, rows, 2, notes)]
+    return [make_table(words.PARTS_CAPTION(), columns, rows, 2, notes)]
 
 
 def _is_above(one: Estimate, two: Estimate) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from privaudit.report.wording.nouns import fill
 from privaudit.report.wording.tables import read_table
 
 
@@ -33,4 +34,9 @@ def shorten_access(access: str) -> str:
     return ACCESS[access].short if access in ACCESS else access
 
 
-__all__ = ["ACCESS", "AccessNote", "name_access", "shorten_access"]
+def name_who(access: str) -> str:
+    """Who could do so."""
+    return fill(ACCESS[access].who)
+
+
+__all__ = ["ACCESS", "AccessNote", "name_access", "name_who", "shorten_access"]

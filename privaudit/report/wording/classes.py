@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from privaudit.report.wording.nouns import Phrase
 from privaudit.report.wording.tables import read_table
 
 
@@ -32,8 +33,8 @@ class AttackClass:
 
 CLASSES = {key: AttackClass(**entry) for key, entry in read_table("classes").items()}
 
-NEEDS_ASSIGNMENT = (
-    "it needs patients assigned to training at random, and here the split was supplied; "
+NEEDS_ASSIGNMENT = Phrase(
+    "it needs {people} assigned to training at random, and here the split was supplied; "
     "privaudit audit-dp takes canaries"
 )
 NO_FILE = "no file was released or supplied"

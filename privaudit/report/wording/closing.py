@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from privaudit.report.wording.nouns import Phrases
+
 CRITERIA_CAPTION = "What is asked, and what this run holds on it"
 CRITERIA_COLUMNS = ("Source", "Where", "Asks for", "In this run")
 METHODS = "What each attack does, where it was published, and the settings used here."
 NO_NOTE = "This attack has no entry in this report’s catalogue; see its own documentation."
 SOURCES, ACCESS, SETTINGS, TIME = "Sources", "Access used", "Settings", "Time"
 NO_SETTINGS, NO_ACCESS = "none", "none stated"
-LIMITATIONS = (
-    "It does not cover attacks that were not run, nor attackers with more access than stated under "
-    "“Threat model”.",
-    "It does not state how the model performs on patients of another hospital or another year.",
-    "It does not cover several models trained on the same patients and released together.",
-    "Its measurements lie outside every epsilon that a method claims: success of attacks and "
-    "utility were measured on the patients and carry no noise. They are rounded to what their "
-    "intervals support, so that hardly any single patient shows in them.",
-    "An attack’s success rate is not the probability that a given patient is found; that also "
-    "depends on who asks, about whom, and why.",
-    "It gives no legal opinion, and does not replace a data protection impact assessment.",
-    "Its numbers age: better attacks appear. Review it when the model, its data or its audience "
-    "change.",
+LIMITATIONS = Phrases(
+    (
+        "It does not cover attacks that were not run, nor attackers with more access than stated under "
+        "“Threat model”.",
+        "It does not state how the model performs on {people} of another {site} or another year.",
+        "It does not cover several models trained on the same {people} and released together.",
+        "Its measurements lie outside every epsilon that a method claims: success of attacks and "
+        "utility were measured on the {people} and carry no noise. They are rounded to what their "
+        "intervals support, so that hardly any single {person} shows in them.",
+        "An attack’s success rate is not the probability that a given {person} is found; that also "
+        "depends on who asks, about whom, and why.",
+        "It gives no legal opinion, and does not replace a data protection impact assessment.",
+        "Its numbers age: better attacks appear. Review it when the model, its data or its audience "
+        "change.",
+    )
 )
 NO_REVIEW = (
     "Review by: no date is set. Review when the model, its data, its audience or the known attacks "

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from privaudit.report import numbers as n
+from privaudit.report.wording.nouns import Phrase, Phrases, w
 from privaudit.results import Data, Pool
 
 FLOW_CAPTION = "Cohort flow"
-FLOW_COLUMNS = ("Step", "Stays excluded", "Stays remaining", "Patients")
-POOLS_CAPTION = "The pools of patients; nobody is in two of them"
-POOLS_RANDOM = (
-    "Each patient was assigned at random to training or held-out, so that the two differ by "
+FLOW_COLUMNS = Phrases(("Step", "{Records} excluded", "{Records} remaining", "{People}"))
+POOL_COLUMNS = Phrases(("Pool", "{People}", "{Records}"))
+POOLS_CAPTION = Phrase("The pools of {people}; nobody is in two of them")
+POOLS_RANDOM = Phrase(
+    "Each {person} was assigned at random to training or held-out, so that the two differ by "
     "nothing else. A third pool serves as the attacker’s own data."
 )
-POOLS_SUPPLIED = (
-    "The split into training and held-out patients was supplied, not assigned at random by this "
+POOLS_SUPPLIED = Phrase(
+    "The split into training and held-out {people} was supplied, not assigned at random by this "
     "audit. The two may differ in other ways, such as the year or the ward, and an attack may "
     "exploit that difference instead of memorisation. A third pool serves as the attacker’s own "
     "data."
@@ -38,7 +40,7 @@ def name_pool(pool: Pool) -> str:
 
 def word_shape(data: Data) -> str:
     """Outcome and inputs."""
-    parts = [f"{n.count(data.columns)} summary values for each stay"]
+    parts = [f"{n.count(data.columns)} summary values for each {w.record}"]
     if data.channels:
         parts.append(f"{n.count(data.channels)} hourly measurements over {data.hours} hours")
     if data.outcome_kind == "number":

@@ -7,6 +7,7 @@ import math
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Badge
 from privaudit.report.wording.metrics import name_metric
+from privaudit.report.wording.nouns import w
 from privaudit.report.wording.reasons_and_caveats import word_reason
 from privaudit.results import ClaimText, Estimate
 
@@ -65,8 +66,8 @@ def word_neighbours(c: ClaimText) -> str:
 def word_unit(c: ClaimText) -> str:
     """Whom the guarantee is about."""
     more = {
-        "record": "; a patient with several records is protected less",
-        "site": "; a whole hospital",
+        "record": f"; {w.a_person} with several records is protected less",
+        "site": f"; a whole {w.site}",
     }
     return f"one {c.unit}{more.get(c.unit, '')}"
 

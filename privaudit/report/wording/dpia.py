@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from privaudit.report.kinds import are_tables, get_kinds
+from privaudit.report.wording.nouns import w
 from privaudit.results import Audit
 from privaudit.verdicts import Verdicts
 
@@ -34,9 +35,9 @@ def word_test(audit: Audit, models: Iterable[str]) -> str:
 def word_attackers(access: Iterable[str]) -> str:
     """The attackers of all attacks that ran."""
     return (
-        "Attackers. For membership inference the attacker holds the full record of a patient; the "
-        "strongest also holds the records of all candidates, a weaker one records of similar "
-        "patients only. Over all attacks, these kinds of access were assumed: "
+        f"Attackers. For membership inference the attacker holds the full record of {w.a_person}; "
+        "the strongest also holds the records of all candidates, a weaker one records of similar "
+        f"{w.people} only. Over all attacks, these kinds of access were assumed: "
         f"{'; '.join(access) or NOTHING}. “Threat "
         "model” states which attack used which."
     )

@@ -5,16 +5,19 @@ from __future__ import annotations
 from privaudit.facts import Metric
 from privaudit.report import numbers as n
 from privaudit.report.wording.metrics import name_metric
+from privaudit.report.wording.nouns import Phrase, w
 from privaudit.results import Estimate
 
-INTRO = (
+INTRO = Phrase(
     "An average can hide a group that is recognised far more often. Groups with fewer than 10 "
-    "patients are not shown. Whether a group differs from the rest is decided by a p-value from "
+    "{people} are not shown. Whether a group differs from the rest is decided by a p-value from "
     "permutations of the groups, adjusted for the number of groups tested (max-T); those that "
     "differ are set in bold."
 )
 NONE = "This audit holds no results by group, so the average may hide a more affected group."
-OVERVIEW = "The most affected group of every release, by the headline’s attack on all patients"
+OVERVIEW = Phrase(
+    "The most affected group of every release, by the headline’s attack on all {people}"
+)
 OVERVIEW_COLUMNS = (
     "Everyone (AUC)",
     "Most affected",
@@ -33,7 +36,7 @@ def title_lowest_utility(metric: Metric) -> str:
 
 def caption_utility(metric: Metric) -> str:
     """The caption of utility by group."""
-    return f"Utility by group, on held-out patients ({name_metric(metric)})"
+    return f"Utility by group, on held-out {w.people} ({name_metric(metric)})"
 
 
 def title_chart(model: str, worst: str, e: Estimate, differs: bool) -> str:
@@ -53,6 +56,6 @@ def word_suppressed(count: int) -> str:
     """Groups that are not shown."""
     groups = "1 group is" if count == 1 else f"{count} groups are"
     return (
-        f"{groups} not shown: fewer than 10 patients, or suppressed so that such a group cannot be "
-        "computed by subtraction."
+        f"{groups} not shown: fewer than 10 {w.people}, or suppressed so that such a group cannot "
+        "be computed by subtraction."
     )

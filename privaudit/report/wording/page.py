@@ -41,7 +41,7 @@ BADGES: dict[State, Badge] = {
     "learnt": Badge("▲ Leakage detected", "detected"),
     "unconfirmed": Badge("◇ Not confirmed", "small"),
     "undetected": Badge("○ No leakage detected", "undetected"),
-    "small": Badge("◇ Too few patients", "small"),
+    "small": Badge(TOO_FEW.template, "small"),
     "underpowered": Badge("◇ Insufficient power", "underpowered"),
     "untested": Badge("– Not tested", "untested"),
     "shifted": Badge("◇ Distribution shift", "shifted"),

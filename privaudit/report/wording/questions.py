@@ -9,6 +9,7 @@ from privaudit.facts import CaveatCode
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Badge
 from privaudit.report.kinds import Kind, are_mixed, are_tables
+from privaudit.report.wording.nouns import Phrase, w
 from privaudit.report.wording.releases import (
     count_noun,
     list_names,
@@ -23,7 +24,7 @@ QUESTIONS = (
     ("what-was-tested", "1. What was tested?"),
     ("what-happened", "2. What happened?"),
     ("against-which-limit", "3. Against which limit?"),
-    ("for-a-patient", "4. What does it mean for a patient?"),
+    ("for-a-patient", "4. What does it mean for {a_person}?"),
     ("not-tested", "5. What was not tested?"),
 )
 
@@ -71,7 +72,7 @@ def word_to_do(state: State, names: Sequence[str]) -> str:
 def define_training_patients(kinds: Sequence[Kind]) -> str:
     """What a sentence calls a training patient."""
     it = "it" if len(kinds) == 1 else f"a {name_release(kinds, 1)}"
-    return f"Training patients are patients whose records {it} was trained on."
+    return f"Training {w.people} are {w.people} whose records {it} was trained on."
 
 
 # --- 1. what was tested -------------------------------------------------------------------------
@@ -135,16 +136,16 @@ def word_pools(audit: Audit, kinds: Sequence[Kind]) -> str:
     it = "It was" if len(kinds) == 1 else "They were"
     verb = "made from" if are_tables(kinds) or are_mixed(kinds) else "trained on"
     inside, outside = n.count(pools["members"]), n.count(pools.get("nonmembers", 0))
-    start = f"{it} {verb} {inside} patients ({data.source}), the training patients."
+    start = f"{it} {verb} {inside} {w.people} ({data.source}), the training {w.people}."
     if data.random_split:
         return (
             f"{start} Another {outside}, assigned at random, were held out, so that an attack’s "
             "success can be distinguished from chance."
         )
     return (
-        f"{start} {outside} other patients were held out. The split was supplied, not assigned at "
-        "random by this audit, so the two sides may differ in other ways, such as the year or the "
-        f"ward, and such a difference can look like a leak. {_word_shift(audit)}"
+        f"{start} {outside} other {w.people} were held out. The split was supplied, not assigned "
+        "at random by this audit, so the two sides may differ in other ways, such as the year or "
+        f"the ward, and such a difference can look like a leak. {_word_shift(audit)}"
     )
 
 
@@ -162,8 +163,8 @@ def _word_shift(audit: Audit) -> str:
 
 NO_MODELS = "Nothing was audited, so nothing happened."
 INVALID_SHORT = "Nothing can be concluded: a negative control of this audit failed."
-SHIFT_SHORT = (
-    "Nothing can be concluded about membership: the training patients differ from the others even "
+SHIFT_SHORT = Phrase(
+    "Nothing can be concluded about membership: the training {people} differ from the others even "
     "without the release."
 )
 
@@ -176,7 +177,7 @@ def count_readings(states: Sequence[str], kinds: Sequence[Kind], names: Sequence
         result: str = SENTENCES["alone"].get(states[0], untested).format(what=what)
         return result
     if "shifted" in states:
-        return SHIFT_SHORT
+        return SHIFT_SHORT()
     leaky = [name for name, state in zip(names, states, strict=True) if state == "detected"]
     parts = [
         text.format(count=states.count(state), names=list_names(leaky, 5))
@@ -223,8 +224,9 @@ def word_unconfirmed_attacks(places: Sequence[str]) -> str:
 def word_owner_attacks(places: Sequence[str]) -> str:
     """Attacks on the model itself or on all patients together that did better."""
     return (
-        "About the model itself, or the make-up of all its training patients, and about no single "
-        f"patient, these did better than their control beyond chance: {list_names(places, 6)}."
+        f"About the model itself, or the make-up of all its training {w.people}, and about no "
+        f"single {w.person}, these did better than their control beyond chance: "
+        f"{list_names(places, 6)}."
     )
 
 
@@ -259,13 +261,13 @@ RULES_COLUMNS = ("Rule", "Limit", "Verdict", "If exceeded", "Decided by")
 
 # --- 4. what it means for a patient -------------------------------------------------------------
 
-MEANS_NOT = (
-    "A success rate is not the probability that a given patient is found; that also depends on who "
-    "asks, about whom, and why."
+MEANS_NOT = Phrase(
+    "A success rate is not the probability that a given {person} is found; that also depends on "
+    "who asks, about whom, and why."
 )
-MEANS_UNCLEAR = (
-    "This audit cannot decide whether somebody who holds a patient’s record could infer that the "
-    "patient was in the training data."
+MEANS_UNCLEAR = Phrase(
+    "This audit cannot decide whether somebody who holds {a_person}’s record could infer that the "
+    "{person} was in the training data."
 )
 
 
@@ -273,16 +275,16 @@ def word_meaning_detected(kinds: Sequence[Kind]) -> str:
     """What membership inference means for a patient."""
     made = "whom the table was made from" if are_tables(kinds) else "in the training data"
     return (
-        "To be recognised means: somebody who already holds a patient’s record infers that this "
-        f"patient is among those {made}, and with it whatever is true of all of them: that they "
-        "were treated there, and for what."
+        f"To be recognised means: somebody who already holds {w.a_person}’s record infers that "
+        f"this {w.person} is among those {made}, and with it whatever is true of all of them: that "
+        "they were treated there, and for what."
     )
 
 
 def word_meaning_learnt(kinds: Sequence[Kind]) -> str:
     """What it means that an attack other than membership inference learnt something."""
     return (
-        f"Somebody who holds the {name_release(kinds, 1)} learns more about the patients whose "
+        f"Somebody who holds the {name_release(kinds, 1)} learns more about the {w.people} whose "
         "records it was made from than about others: which attack, and what it learns, stands "
         "under “Results by attack”."
     )
@@ -291,19 +293,19 @@ def word_meaning_learnt(kinds: Sequence[Kind]) -> str:
 def word_meaning_undetected(kinds: Sequence[Kind]) -> str:
     """What no leakage means."""
     return (
-        "As far as these attacks can show, somebody who holds a patient’s record cannot infer from "
-        f"the {name_release(kinds, 1)} whether the patient was in its training data."
+        f"As far as these attacks can show, somebody who holds {w.a_person}’s record cannot infer "
+        f"from the {name_release(kinds, 1)} whether the {w.person} was in its training data."
     )
 
 
 def word_ppv(e: Estimate, prior: float, on_all: bool = False) -> str:
     """on_all: measured on all patients, as the half kept for the estimate is too small."""
     base = n.base_for(e)
-    bias = "; measured on all patients, which is biased upwards" if on_all else ""
+    bias = f"; measured on all {w.people}, which is biased upwards" if on_all else ""
     return (
-        f"If {n.one_in(prior)} of those asked about were training patients, then of {base:,} whom "
-        f"the attack names at a false positive rate of {n.share(PPV_FPR)} about "
-        f"{n.count_in(e.value or 0, base, n.half_width(e))} would be training patients "
+        f"If {n.one_in(prior)} of those asked about were training {w.people}, then of {base:,} "
+        f"whom the attack names at a false positive rate of {n.share(PPV_FPR)} about "
+        f"{n.count_in(e.value or 0, base, n.half_width(e))} would be training {w.people} "
         f"({n.frequency_interval(e, base)}); naming at random, {n.significant(prior * base)}{bias}."
     )
 

@@ -16,6 +16,7 @@ from privaudit.facts import (
 from privaudit.report import numbers as n
 from privaudit.report.wording.access import name_access
 from privaudit.report.wording.knowledge import name_attack
+from privaudit.report.wording.nouns import w
 from privaudit.report.wording.tables import read_table
 
 _TEXTS = read_table("reasons_and_caveats")
@@ -72,7 +73,7 @@ def describe_bound(bound: Bound) -> str:
     if bound.made:
         text += f"; {n.count(bound.right)} of {n.count(bound.made)} guesses right"
     if bound.assigned:
-        text += f"; {n.count(bound.assigned)} patients assigned at random"
+        text += f"; {n.count(bound.assigned)} {w.people} assigned at random"
     if bound.tried > 1:
         text += f"; corrected for {n.count(bound.tried)} numbers of guesses tried"
     result: str = text

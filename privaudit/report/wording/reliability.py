@@ -6,10 +6,11 @@ from collections.abc import Iterable
 
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Badge
+from privaudit.report.wording.nouns import Phrase, Phrases
 
-INTRO = (
+INTRO = Phrase(
     "Three things limit what an audit can show: whether the attacks work at all (controls), how "
-    "many patients there are (power), and chance (the confidence intervals)."
+    "many {people} there are (power), and chance (the confidence intervals)."
 )
 RUN_CAVEATS = "Caveats of the whole run"
 CONTROLS_CAPTIONS = {
@@ -24,19 +25,23 @@ CONTROL_FAILED = Badge("✕ failed", "invalid")
 CONTROL_DRIFTED = Badge("◇ the pools differ", "shifted")
 CONTROLS_NOTE = "Controls without a mark passed."
 DETECTABLE_CAPTION = "Power: the smallest leak that this audit would detect 4 times in 5"
-TOO_FEW = "too few patients"
-RESOLUTION_CAPTION = "Resolution: which false positive rates this many held-out patients allow"
-RESOLUTION_COLUMNS = ("False positive rate", "Held-out patients needed", "Available", "Stated")
+TOO_FEW = Phrase("too few {people}")
+RESOLUTION_CAPTION = Phrase(
+    "Resolution: which false positive rates this many held-out {people} allow"
+)
+RESOLUTION_COLUMNS = Phrases(
+    ("False positive rate", "Held-out {people} needed", "Available", "Stated")
+)
 YES, NO = "yes", "no"
 INTERVALS = "How the intervals were made"
-RANDOM_SPLIT = "Each patient was assigned at random to training or held-out."
-SUPPLIED_SPLIT = (
-    "The split was supplied and not assigned at random, so the intervals describe these patients, "
+RANDOM_SPLIT = Phrase("Each {person} was assigned at random to training or held-out.")
+SUPPLIED_SPLIT = Phrase(
+    "The split was supplied and not assigned at random, so the intervals describe these {people}, "
     "and not what else may set the two sides apart."
 )
-SEEDS = (
+SEEDS = Phrase(
     "Every random step has its own named stream, all from one seed under a secret key. The "
-    "intervals describe which patients happened to be sampled. They do not describe how the "
+    "intervals describe which {people} happened to be sampled. They do not describe how the "
     "numbers would vary if the model were trained again, because each model was trained once."
 )
 

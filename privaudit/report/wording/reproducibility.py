@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from privaudit.report import numbers as n
+from privaudit.report.wording.nouns import Phrase
 from privaudit.results import Attempts
 
-INTRO = (
+INTRO = Phrase(
     "The same code, data, seed and key give the same numbers. Seed and key are not printed, since "
-    "who is a training patient would follow from them; `privaudit verify` opens the commitment "
+    "who is a training {person} would follow from them; `privaudit verify` opens the commitment "
     "below where the run is stored."
 )
 PACKAGES = "Versions of libraries"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from privaudit.facts import Metric
 from privaudit.report import numbers as n
 from privaudit.report.wording.metrics import capitalise, name_metric
+from privaudit.report.wording.nouns import Phrase, Phrases
 from privaudit.report.wording.reasons_and_caveats import word_reason
 from privaudit.report.wording.releases import name_subset
 from privaudit.results import Estimate
@@ -21,13 +22,13 @@ NO_FINDINGS = "No attack gave a result."
 HEADLINES_CAPTION = "Headlines: the strongest membership attack on every release"
 HEADLINES_COLUMNS = ("Attack", "AUC", "True positive rate at 1 % FPR")
 AFTERWARDS = "chosen after seeing all results, so it is biased upwards"
-TOO_FEW = "too few patients"
+TOO_FEW = Phrase("too few {people}")
 BOLD_ABOVE_CHANCE = (
     "Bold: above guessing by more than chance explains. Empty: not run, or not stated."
 )
 ROC_X = "False positive rate"
 ROC_Y = "True positive rate"
-BY_RECORD_CAPTION = "Membership where patients have several records"
+BY_RECORD_CAPTION = Phrase("Membership where {people} have several records")
 BY_RECORD_COLUMNS = (
     "Attack",
     "AUC, evened out",
@@ -35,37 +36,41 @@ BY_RECORD_COLUMNS = (
     "AUC, every record for itself",
     "True positive rate at 1 % FPR, every record for itself",
 )
-BY_RECORD_NOTES = (
-    "All other tables count patients, with the scores of a patient’s records made one. Patients "
-    "with many records can then set the threshold for the rest. Evened out: each patient’s score "
-    "is compared with what chance gives for as many records; a limit is kept only where this "
-    "number keeps to it too.",
-    "Every record for itself: a second line, which no verdict reads.",
+BY_RECORD_NOTES = Phrases(
+    (
+        "All other tables count {people}, with the scores of {a_person}’s records made one. {People} "
+        "with many records can then set the threshold for the rest. Evened out: each {person}’s score "
+        "is compared with what chance gives for as many records; a limit is kept only where this "
+        "number keeps to it too.",
+        "Every record for itself: a second line, which no verdict reads.",
+    )
 )
-PPV_CAPTION = "Positive predictive value of the strongest attack, by the share of training patients"
-PPV_NOTE = (
-    "Read at a false positive rate of 1 %. The columns name the share of training patients among "
+PPV_CAPTION = Phrase(
+    "Positive predictive value of the strongest attack, by the share of training {people}"
+)
+PPV_NOTE = Phrase(
+    "Read at a false positive rate of 1 %. The columns name the share of training {people} among "
     "those asked about; naming at random would be right in that share."
 )
 TRIAL_COLUMNS = ("Attack", "Setting", "Attack success", "Control", "Difference")
 BASELINE_COLUMNS = ("Baseline", "Difference from it")
-TRIAL_NOTE = (
+TRIAL_NOTE = Phrase(
     "The control is the same attempt without the attacker’s advantage, such as on held-out "
-    "patients; the baseline is a guess without the release. Only the differences are evidence of "
+    "{people}; the baseline is a guess without the release. Only the differences are evidence of "
     "leakage."
 )
-TRIALS_BY_RECORD_NOTE = (
-    "A second line, which no verdict reads: some patients have several records, and one that "
-    "betrays the patient is enough. The table above counts patients, and its control is read at as "
-    "many records a patient."
+TRIALS_BY_RECORD_NOTE = Phrase(
+    "A second line, which no verdict reads: some {people} have several records, and one that "
+    "betrays the {person} is enough. The table above counts {people}, and its control is read at "
+    "as many records {a_person}."
 )
 COUNTERFACTUAL_NOTE = "In brackets: a setting other than that of this release."
 EVASION_COLUMNS = ("Attack", "Largest change", "Wrong predictions", "Random changes", "Difference")
 UNCHANGED_COLUMNS = ("Without changes", "Difference from it")
-EVASION_NOTE = (
-    "Changes are counted in standard deviations (sd) of each value. Values that a patient cannot "
+EVASION_NOTE = Phrase(
+    "Changes are counted in standard deviations (sd) of each value. Values that {a_person} cannot "
     "change, such as age, codes, counts and gaps are left unchanged. The result must still "
-    "describe a possible patient, by these rules: every value stays in the range of its scale; "
+    "describe a possible {person}, by these rules: every value stays in the range of its scale; "
     "scores and other whole numbers change in whole steps; the first, last and mean value of a "
     "variable lie between its least and greatest; one value is its own mean, two values are the "
     "least and the greatest with their mean halfway, and the mean of n values lies at least an "

@@ -18,14 +18,14 @@ BY_GUESSING = "By guessing"
 NONE = "No release has both a utility and a membership result, so there is nothing to compare."
 NUMBERED = "Marks carry numbers in order of risk; colour and shape show how each was trained."
 
-TRAINING_KINDS: dict[TrainingKind, str] = {
-    "pooled": "pooled",
-    "federated": "federated",
-    "split": "split learning",
-    "dp": "differential privacy",
-    "local": "hospitals alone",
-    "synthetic": "synthetic records",
-    "other": "other",
+TRAINING_KINDS: dict[TrainingKind, Phrase] = {
+    "pooled": Phrase("pooled"),
+    "federated": Phrase("federated"),
+    "split": Phrase("split learning"),
+    "dp": Phrase("differential privacy"),
+    "local": Phrase("{sites} alone"),
+    "synthetic": Phrase("synthetic records"),
+    "other": Phrase("other"),
 }
 """How a release was trained, in the order of the marks."""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from privaudit.facts import Metric
 from privaudit.report import numbers as n
 from privaudit.report.wording.metrics import name_metric
+from privaudit.report.wording.nouns import Phrase, w
 from privaudit.report.wording.reasons_and_caveats import word_reason
 from privaudit.report.wording.releases import list_names
 from privaudit.results import Data, Estimate, Untrained
@@ -17,8 +18,8 @@ GENERATED_TITLE = "Synthetic demo data: not results"
 def word_generated(data: Data) -> str:
     """That no patient stands behind the numbers."""
     return (
-        f"The records were generated ({data.source}) and describe no patient. These numbers are "
-        "not MIMIC-III results, and do not apply to any hospital’s patients."
+        f"The records were generated ({data.source}) and describe no {w.person}. These numbers are "
+        f"not MIMIC-III results, and do not apply to any {w.site}’s {w.people}."
     )
 
 
@@ -28,9 +29,9 @@ CONTROL_ERROR_TITLE = "A control was not made"
 DEFECT_TITLE = "A privacy guarantee does not hold"
 UNTRAINED_TITLE = "Requested and not trained"
 UNCONTROLLED_TITLE = "No controls were run"
-WRONG_WAY_TITLE = "Training patients are read the wrong way round"
-DRIFT_TITLE = "Training and held-out patients differ in how well they are predicted"
-SHIFT_TITLE = "Distribution shift between training and held-out patients"
+WRONG_WAY_TITLE = Phrase("Training {people} are read the wrong way round")
+DRIFT_TITLE = Phrase("Training and held-out {people} differ in how well they are predicted")
+SHIFT_TITLE = Phrase("Distribution shift between training and held-out {people}")
 
 
 def word_invalid(places: Iterable[str]) -> str:
@@ -80,9 +81,9 @@ NO_POLICY = (
     "leakage detected” means: these attacks did no better than guessing; it is no approval. What "
     "is acceptable is for your organisation to decide."
 )
-MEASURES_MODEL = (
+MEASURES_MODEL = Phrase(
     "These are research data, and it is widely known who is in them. A leak measured here is a "
-    "property of the model and its training, not a new disclosure about these patients."
+    "property of the model and its training, not a new disclosure about these {people}."
 )
 
 
@@ -98,8 +99,8 @@ def word_recognised(attack: str, e: Estimate, fpr: float, detected: bool) -> str
     )
     return (
         f"The strongest attack ({attack}) recognises about {n.frequency(e, base)} training "
-        f"patients ({n.frequency_interval(e, base)}) while wrongly naming {n.one_in(fpr)} others; "
-        f"{tail}."
+        f"{w.people} ({n.frequency_interval(e, base)}) while wrongly naming {n.one_in(fpr)} "
+        f"others; {tail}."
     )
 
 
@@ -108,7 +109,7 @@ def word_ranking(e: Estimate, attack: str = "", fpr: float | None = None) -> str
     was detected at this false positive rate."""
     who = f"the strongest attack ({attack})" if attack else "the attack"
     text = (
-        f"Given one training patient and one other, {who} picks the training patient "
+        f"Given one training {w.person} and one other, {who} picks the training {w.person} "
         f"{n.count_in(e.value or 0, 100, n.half_width(e))} times in 100 "
         f"({n.frequency_interval(e, 100)}); guessing would do so 50 times in 100."
     )
@@ -121,7 +122,7 @@ def word_detectable(e: Estimate, fpr: float) -> str:
     """The smallest leak that the audit would have detected."""
     base = n.base_of(fpr)
     return (
-        "With this many patients, the smallest true positive rate that the audit would detect 4 "
+        f"With this many {w.people}, the smallest true positive rate that the audit would detect 4 "
         f"times in 5 is {n.frequency(e, base)} at a false positive rate of {n.share(fpr)}; a "
         "smaller leak may be there."
     )
@@ -129,14 +130,14 @@ def word_detectable(e: Estimate, fpr: float) -> str:
 
 def word_too_small(e: Estimate, fpr: float, halved: bool) -> str:
     """halved: the number rests on one half of the patients, so each one missing there means two."""
-    start = f"There are too few patients for a rate at a false positive rate of {n.share(fpr)}"
+    start = f"There are too few {w.people} for a rate at a false positive rate of {n.share(fpr)}"
     held_out = e.n.get("nonmember_patients", e.n.get("nonmembers"))
     need = max(0, round(10 / fpr) - held_out) if held_out is not None else 0
     if not need:
         return f"{start}: {word_reason(e.refusal)}." if e.refusal else f"{start}."
     where = " in the half that the number is estimated on" if halved else ""
     return (
-        f"{start}: there are {n.count(held_out or 0)} held-out patients{where}, and about "
+        f"{start}: there are {n.count(held_out or 0)} held-out {w.people}{where}, and about "
         f"{n.count(need * (2 if halved else 1))} more are needed in all."
     )
 
@@ -145,9 +146,9 @@ def word_on_all(e: Estimate, fpr: float) -> str:
     """The same attack on all patients, where the half is too small."""
     base = n.base_of(fpr)
     return (
-        f"On all patients the same attack recognises about {n.frequency(e, base)} "
+        f"On all {w.people} the same attack recognises about {n.frequency(e, base)} "
         f"({n.frequency_interval(e, base)}) while wrongly naming {n.one_in(fpr)} others. This is "
-        "biased upwards, because the attack was chosen on some of the same patients."
+        f"biased upwards, because the attack was chosen on some of the same {w.people}."
     )
 
 
@@ -155,8 +156,8 @@ UNTESTED = (
     "No membership attack gave a result here, so this report cannot state whether it reveals who "
     "was in its training data. That is not evidence of low risk."
 )
-AFTERWARDS = (
-    "The attack was chosen after seeing all results, on the same patients, so this number is "
+AFTERWARDS = Phrase(
+    "The attack was chosen after seeing all results, on the same {people}, so this number is "
     "biased upwards."
 )
 UNDERPOWERED = (
@@ -168,9 +169,9 @@ BORROWED = "The controls were run on another model of this audit, in the same wa
 
 def word_utility(e: Estimate, learner: str = "") -> str:
     """learner: of the model trained on a table that is released without one."""
-    lead = "Utility on held-out patients"
+    lead = f"Utility on held-out {w.people}"
     if learner:
-        lead = f"Utility of a model ({learner}) trained on it, on real held-out patients"
+        lead = f"Utility of a model ({learner}) trained on it, on real held-out {w.people}"
     inside = n.interval_text(e)
     width = f" ({n.share(e.confidence)} interval {inside})" if inside else ""
     return f"{lead}: {name_metric(e.metric)} {n.value_text(e)}{width}."
@@ -189,7 +190,7 @@ def word_evasion(attack: str, size: str) -> str:
     """How a sentence on evasion begins."""
     by = f" by at most {size}" if size else ""
     return (
-        f"When a patient’s values are changed adversarially{by} ({attack}), the share of wrong "
+        f"When {w.a_person}’s values are changed adversarially{by} ({attack}), the share of wrong "
         "predictions is"
     )
 
@@ -197,20 +198,22 @@ def word_evasion(attack: str, size: str) -> str:
 def word_poisoning(attack: str, aggregator: str) -> str:
     """How a sentence on poisoning begins."""
     return (
-        f"When a malicious hospital takes part ({attack}, aggregator {aggregator}), the share of "
+        f"When a malicious {w.site} takes part ({attack}, aggregator {aggregator}), the share of "
         "wrong predictions is"
     )
 
 
 def word_trial(attack: str, family: str) -> str:
     """How a sentence on another attack begins."""
-    return f"{attack} ({family}): the share of attempts on training patients that succeed is about"
+    return (
+        f"{attack} ({family}): the share of attempts on training {w.people} that succeed is about"
+    )
 
 
 def word_property(attack: str) -> str:
     """How a sentence on the make-up of the training set begins."""
     return (
-        f"Whether many or few of a model’s training patients are of a group ({attack}) is told "
+        f"Whether many or few of a model’s training {w.people} are of a group ({attack}) is told "
         "right of about"
     )
 
@@ -222,9 +225,9 @@ def word_extraction(attack: str) -> str:
 
 RANDOM_CHANGES = "with random changes of that size"
 UNCHANGED = "without changes"
-ALL_HONEST = "with all hospitals honest"
+ALL_HONEST = Phrase("with all {sites} honest")
 HOSPITAL_ABSENT = "with it absent"
-ON_OTHERS = "on patients not in the training data"
+ON_OTHERS = Phrase("on {people} not in the training data")
 WITHOUT_RELEASE = "without the release (baseline)"
 IN_CONTROL = "in the control"
 OF_ONE_SHARE = "between models of one share"

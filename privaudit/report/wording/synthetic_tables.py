@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from privaudit.report import numbers as n
 from privaudit.report.wording.metrics import name_setting
+from privaudit.report.wording.nouns import Phrase, w
 from privaudit.results import Estimate
 
-INTRO = (
+INTRO = Phrase(
     "A synthetic table is released in place of real records. This part describes its fidelity and "
     "utility; what it reveals is under “Results by attack”. No single number states whether a "
     "table is good: a table may have the right marginals and no utility, or be useful and reveal "
-    "patients."
+    "{people}."
 )
 
 PREVALENCE_HEADING = "Prevalence of the outcome"
@@ -22,8 +23,8 @@ PREVALENCE = (
 )
 PREVALENCE_CAPTION = "Share of rows with the outcome, synthetic and real"
 PREVALENCE_COLUMNS = ("Table", "Rows", "Outcome", "Synthetic", "Real", "Difference")
-PREVALENCE_OFF = (
-    "Risks predicted by models trained on them are too high or too low for real patients. Do not "
+PREVALENCE_OFF = Phrase(
+    "Risks predicted by models trained on them are too high or too low for real {people}. Do not "
     "use their probabilities, or recalibrate on real records."
 )
 OUTCOME, WITH_OUTCOME, WITHOUT_OUTCOME = "outcome", "with it", "without it"
@@ -35,12 +36,12 @@ def title_prevalence(names: Sequence[str]) -> str:
 
 
 UTILITY_HEADING = "Utility: train on synthetic, test on real"
-UTILITY = (
+UTILITY = Phrase(
     "Each learner is trained once on the real and once on the synthetic records, with the same "
-    "columns, and tested on the same real held-out patients. The loss is the AUROC that training "
-    "on synthetic records costs; its interval is paired by patient."
+    "columns, and tested on the same real held-out {people}. The loss is the AUROC that training "
+    "on synthetic records costs; its interval is paired by {person}."
 )
-UTILITY_CAPTION = "Trained on real and on synthetic records, tested on real patients"
+UTILITY_CAPTION = Phrase("Trained on real and on synthetic records, tested on real {people}")
 UTILITY_COLUMNS = (
     "Table",
     "Learner",
@@ -57,12 +58,12 @@ UTILITY_NOTE = (
 UTILITY_FURTHEST = "Of several outcomes, or cuts, the one that is furthest from ideal is shown."
 
 FIDELITY_HEADING = "Fidelity"
-FIDELITY = (
-    "After the bar stands what real records of other patients read: near or below that, the table "
-    "is as close to the real one as another sample of patients. A discriminator is a model trained "
+FIDELITY = Phrase(
+    "After the bar stands what real records of other {people} read: near or below that, the table "
+    "is as close to the real one as another sample of {people}. A discriminator is a model trained "
     "to tell synthetic rows from real ones; 0.5 is guessing."
 )
-FIDELITY_CAPTION = "Distance from the real table; after the bar, of other real patients"
+FIDELITY_CAPTION = Phrase("Distance from the real table; after the bar, of other real {people}")
 FIDELITY_COLUMNS = (
     "Table",
     "Total variation distance of marginals",
@@ -95,16 +96,18 @@ def title_marginals(name: str, far: int, total: int, worst: str, noisy: bool) ->
     differ = "differs" if far == 1 else "differ"
     return (
         f"{name}{drawn}: {far or 'none'} of {total} columns {differ} from the real ones clearly "
-        f"more than other real patients do; {worst} differs most."
+        f"more than other real {w.people} do; {worst} differs most."
     )
 
 
-MARGINALS_CAPTION = "Columns clearly further from the real ones than other real patients are"
+MARGINALS_CAPTION = Phrase(
+    "Columns clearly further from the real ones than other real {people} are"
+)
 MARGINALS_COLUMNS = ("Table", "Columns", "Differs most", "Distance")
-MARGINALS_NOTE = (
+MARGINALS_NOTE = Phrase(
     "Drawn: the outcome and the columns that differ most. Distance: total variation, the share of "
     "values that would have to change to match the real column; after the bar, of other real "
-    "patients. No bar rests on 1 to 9 real patients. The real shares are counts of this audit, "
+    "{people}. No bar rests on 1 to 9 real {people}. The real shares are counts of this audit, "
     "which no guarantee of a table covers."
 )
 VALUE_COLUMNS = ("Column and value", "Real", "Synthetic")
@@ -119,18 +122,20 @@ def word_distance(distance: float, reference: float | None = None) -> str:
 
 
 DUPLICATES_HEADING = "Exact duplicates and near-duplicates"
-DUPLICATES = (
-    "The share of training patients any of whose records is in the table, beside the share of "
-    "patients not in the training data. Patients with few measurements are alike, so some "
+DUPLICATES = Phrase(
+    "The share of training {people} any of whose records is in the table, beside the share of "
+    "{people} not in the training data. {People} with few measurements are alike, so some "
     "duplicates are due to chance."
 )
 DUPLICATES_CAPTION = "Duplicates of real records"
-DUPLICATES_COLUMNS = (
-    "Table",
-    "Exact duplicates",
-    "Of other patients",
-    "Near-duplicates",
-    "Of other patients",
+DUPLICATES_COLUMNS = Phrases(
+    (
+        "Table",
+        "Exact duplicates",
+        "Of other {people}",
+        "Near-duplicates",
+        "Of other {people}",
+    )
 )
 DUPLICATES_BY_RECORD = "{}, every record for itself"
 """The second line of a table whose patients have several records."""
@@ -142,22 +147,22 @@ DISTANCES_COLUMNS = (
     "Nearest-neighbour ratio",
     "Closer to a training record",
 )
-ONE_TO_NINE = "1 to 9 patients"
-DISTANCES_NOTE = (
+ONE_TO_NINE = Phrase("1 to 9 {people}")
+DISTANCES_NOTE = Phrase(
     "A description, not a privacy test: distances to the closest record are similar for tables "
-    "that reveal patients and for tables that do not (“The DCR Delusion”, arXiv 2505.01524). After "
-    "the bar: for held-out patients; by chance, 50 % of rows would be closer to a training record. "
+    "that reveal {people} and for tables that do not (“The DCR Delusion”, arXiv 2505.01524). After "
+    "the bar: for held-out {people}; by chance, 50 % of rows would be closer to a training record. "
     "No limit is set on them; the attacks are the test."
 )
 
 GROUPS_HEADING = "Under-represented groups"
-GROUPS = (
+GROUPS = Phrase(
     "A generator may leave a small group out, or draw its members like everybody else. Share: of "
-    "the rows, synthetic beside real. Loss: of AUROC for this group’s real patients, from training "
+    "the rows, synthetic beside real. Loss: of AUROC for this group’s real {people}, from training "
     "on synthetic records."
 )
 SHARES_CAPTION = "Each group’s share of the rows: real, then by table"
-LOSSES_CAPTION = "AUROC lost for each group’s real patients, by table"
+LOSSES_CAPTION = Phrase("AUROC lost for each group’s real {people}, by table")
 REAL_COLUMN = "Real"
 GROUPS_NOTE = (
     "Bold: the share differs by more than chance explains, or the loss differs from everyone "

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-INTRO = (
-    "What an attacker can do depends on what leaves the hospital. The attacks were given exactly "
+from privaudit.report.wording.nouns import Phrase
+
+INTRO = Phrase(
+    "What an attacker can do depends on what leaves the {site}. The attacks were given exactly "
     "the following access; an attacker with more access could do more."
 )
-KNOWS = (
-    "For membership inference the attacker is assumed to hold the full record of the patient in "
+KNOWS = Phrase(
+    "For membership inference the attacker is assumed to hold the full record of the {person} in "
     "question already, and to ask only whether it was used for training: a strong attacker, on "
     "purpose. What else they hold makes them stronger or weaker, so every membership number says "
     "whose it is. A limit of a policy is compared with the strongest, unless it names attacks."

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from privaudit.facts import Metric
 from privaudit.report import numbers as n
 from privaudit.report.wording.metrics import name_metric
+from privaudit.report.wording.nouns import Phrase, w
 from privaudit.report.wording.releases import list_names, name_subset
 from privaudit.results import ClaimText, ComposedClaim, Estimate
 
 WAYS_CAPTION = "How each release was trained, and what guarantee is claimed"
 WAYS_COLUMNS = ("Learner", "Method", "Guarantee")
-UTILITY_CAPTION = "Utility on held-out patients, with intervals"
-PARTS_CAPTION = "Calibration on held-out patients, outcome by outcome"
+UTILITY_CAPTION = Phrase("Utility on held-out {people}, with intervals")
+PARTS_CAPTION = Phrase("Calibration on held-out {people}, outcome by outcome")
 PART = "Outcome or cut"
 SETTINGS_CAPTION = "Settings and cost of training"
 SETTINGS_COLUMNS = ("Settings", "Cost")
@@ -24,10 +25,10 @@ NO_GUARANTEE = "no guarantee"
 PREDICTED = "Predicted risk"
 OBSERVED = "Observed"
 LEARNERS = {
-    "logreg": "logistic regression on summary values",
-    "mlp": "neural network on summary values",
-    "lstm": "recurrent neural network that reads the stay hour by hour",
-    "boosted": "gradient-boosted decision trees",
+    "logreg": Phrase("logistic regression on summary values"),
+    "mlp": Phrase("neural network on summary values"),
+    "lstm": Phrase("recurrent neural network that reads the {record} hour by hour"),
+    "boosted": Phrase("gradient-boosted decision trees"),
 }
 NO_CLAIM = (
     "Where no guarantee is claimed, nothing in the training limits what an attacker can learn. "
@@ -37,7 +38,7 @@ NO_CLAIM = (
 
 def title_training(metric: Metric) -> str:
     """The column of utility on training patients."""
-    return f"{name_metric(metric)} on training patients"
+    return f"{name_metric(metric)} on training {w.people}"
 
 
 def word_guarantee(c: ClaimText) -> str:
@@ -53,7 +54,7 @@ def word_composed(c: ComposedClaim) -> str:
     return (
         f"Whoever holds {list_names(c.subjects)} together holds one guarantee: epsilon "
         f"{word_budget(c)}, for one {c.unit} ({c.neighbours}; {how}). They were trained on the "
-        "same patients, so none of their guarantees holds alone once several are handed out."
+        f"same {w.people}, so none of their guarantees holds alone once several are handed out."
     )
 
 
@@ -75,9 +76,9 @@ def word_budget(c: ClaimText | ComposedClaim) -> str:
 def word_overfitting(models: Sequence[str], all_releases: int) -> str:
     """Utility on training patients above that on others."""
     return (
-        "Performance is better on training patients than on others, by more than chance explains, "
-        f"for: {name_subset(models, all_releases)}. This overfitting is what membership attacks "
-        "exploit."
+        f"Performance is better on training {w.people} than on others, by more than chance "
+        f"explains, for: {name_subset(models, all_releases)}. This overfitting is what membership "
+        "attacks exploit."
     )
 
 

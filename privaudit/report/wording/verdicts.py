@@ -18,6 +18,7 @@ from privaudit.report.wording import reasons_and_caveats as facts
 from privaudit.report.wording.access import name_access
 from privaudit.report.wording.classes import name_family
 from privaudit.report.wording.metrics import MEANINGS, name_setting
+from privaudit.report.wording.nouns import w
 from privaudit.report.wording.tables import read_table
 from privaudit.verdicts import BROKEN, Kind, Verdict, Verdicts
 
@@ -199,7 +200,7 @@ def word_finding(v: Verdict, label: Label = str) -> str:
     """What was found, in natural frequencies, against the limit."""
     text = _word_finding(v, label)
     if v.group is not None and v.reason.code is not ReasonCode.SUPPRESSED:
-        return f"Among patients with {name_group(v.group)}, {text[:1].lower()}{text[1:]}"
+        return f"Among {w.people} with {name_group(v.group)}, {text[:1].lower()}{text[1:]}"
     return text
 
 

@@ -67,7 +67,7 @@ class Found:
         """Fail unless every rule of a policy file that blocks is met."""
         from privaudit.policy import judge, read
 
-        return _assert(judge(read(path), self.audit))
+        return _assert(judge(read(path), self.audit), self.audit)
 
     def _judge(self, kind: str, rule: dict[str, Any], statistics: dict[str, Any]) -> Verdicts:
         from privaudit.facts import FAMILIES
@@ -90,7 +90,7 @@ class Found:
             ],
             kind: [rule],
         }
-        return _assert(judge(build(tree), self.audit))
+        return _assert(judge(build(tree), self.audit), self.audit)
 
 
 def _plain(value: Any) -> Any:
@@ -99,7 +99,7 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, Sequence) else value
 
 
-def _assert(made: Verdicts) -> Verdicts:
+def _assert(made: Verdicts, audit: Audit) -> Verdicts:
     """The verdicts, where nothing stops the gate; else an AssertionError that says what to do."""
     __tracebackhide__ = True
     if made.code == 0:
@@ -110,12 +110,14 @@ def _assert(made: Verdicts) -> Verdicts:
         word_outcome,
         word_state,
     )
+    from privaudit.report.wording.nouns import use_words
     from privaudit.report.wording.verdicts import explain_verdict, word_notes
 
-    lines = [word_outcome(made), *(word_notes(made) if made.code == 5 else ())]
-    for one in select_stopping(made):
-        lines += ["", f"{word_state(one)}  {name_verdict(one)}"]
-        lines += [f"  {text}" for text in explain_verdict(one)]
+    with use_words(audit.data.words):
+        lines = [word_outcome(made), *(word_notes(made) if made.code == 5 else ())]
+        for one in select_stopping(made):
+            lines += ["", f"{word_state(one)}  {name_verdict(one)}"]
+            lines += [f"  {text}" for text in explain_verdict(one)]
     raise AssertionError("\n".join(lines))
 
 

@@ -22,6 +22,7 @@ from privaudit.facts import (
     Param,
     Reason,
 )
+from privaudit.words import USUAL, Words
 
 SCHEMA = "privaudit/4"
 
@@ -324,7 +325,8 @@ class Data:
     assigned patients to members and non-members at random; no where the split was supplied.
     outcome_kind: what the outcome is; a number and a time have no `classes`. ordered: whether the
     order of `classes` means something. cells: what disclosure control counts with; the document
-    that is shared has none.
+    that is shared has none. words: what the report calls people, sites and records; no verdict and
+    no number reads them.
     """
 
     source: str
@@ -345,6 +347,7 @@ class Data:
     outcome_kind: Literal["class", "number", "time"] = "class"
     ordered: bool = False
     cells: tuple[Cell, ...] = ()
+    words: Words = USUAL
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from privaudit.errors import PrivauditError
 
 LONGEST = 30
+CLAIMS = ("anonymous", "compliant", "safe", "private", "de-identified", "certified")
+"""Words that no report says of a model or of data: nor does a noun."""
 _WORD = re.compile(r"[^\W\d_]+(?:[ '’-][^\W\d_]+)*")
 
 
@@ -15,9 +17,11 @@ _WORD = re.compile(r"[^\W\d_]+(?:[ '’-][^\W\d_]+)*")
 class Words:
     """The nouns of a report, in the singular and in the plural.
 
-    The person is the unit of privacy; a site holds the records of its own people and is a client of
-    a federation; a record is one row of the data, of which a person may have several. Each noun is lower-case words: letters, with single spaces, hyphens or apostrophes
-    between them, `LONGEST` characters at most, so that no noun can carry a value of the data.
+    The person is the unit of privacy. A site holds the records of its own people and is a client of
+    a federation. A record is one row of the data, of which a person may have several. Each noun is
+    lower-case words: letters, with single spaces, hyphens or apostrophes between them, `LONGEST`
+    characters at most, so that no noun can carry a value of the data; and it holds none of
+    `CLAIMS`.
 
     Raises:
         PrivauditError: For a noun of another form.
@@ -38,13 +42,17 @@ class Words:
                 or len(noun) > LONGEST
                 or noun != noun.lower()
                 or not _WORD.fullmatch(noun)
+                or any(claim in noun for claim in CLAIMS)
             ):
                 raise PrivauditError(
                     f"the word for {one.name!r}",
                     "it is one noun in lower-case letters, "
-                    f"{LONGEST} characters at most, such as 'customer'",
+                    f"{LONGEST} characters at most, such as 'customer', and claims nothing",
                     "write for example person = 'customer' and people = 'customers'",
                 )
 
 
-__all__ = ["LONGEST", "Words"]
+USUAL = Words()
+"""Those of a task that names none, and of a document without words."""
+
+__all__ = ["CLAIMS", "LONGEST", "USUAL", "Words"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import get_args
+from typing import ClassVar, get_args
 
 import numpy as np
 import polars as pl
@@ -23,6 +23,7 @@ from privaudit.contracts import FlowStep, Prepared, Progress, Task
 from privaudit.disclosure.marginals import OF_CLASS, WHOLE
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode, Param
+from privaudit.words import Words
 
 WINDOWS = (24, 48)
 DEMO_SEED = 2012
@@ -50,6 +51,8 @@ class StayTask(Task):
             when.
         patients: Size of the embedded demo, where no data are given.
     """
+
+    words: ClassVar[Words] = Words(record="stay", records="stays")
 
     window: int = 48
     cohort: Profile = "first_stay"

@@ -99,6 +99,7 @@ def audit_once(
     from privaudit.engine.cluster import connect
     from privaudit.engine.run import run
     from privaudit.evidence.account import account
+    from privaudit.report.wording.nouns import use_words
     from privaudit.report.wording.reasons_and_caveats import word_caveat
 
     judged: list[Verdicts] = []
@@ -130,11 +131,12 @@ def audit_once(
         )
         code = judged[0].code if judged else finished.code
         witness.finish(finished.folder, code)
-    if finished.code:
-        _print_causes(finished.audit, finished.code)
-    for caveat in finished.audit.caveats:
-        if caveat.code in (CaveatCode.NEAR_COHORT, CaveatCode.NEAR_GROUPS):
-            click.echo(f"warning: {word_caveat(caveat)}", err=True)
+    with use_words(finished.audit.data.words):
+        if finished.code:
+            _print_causes(finished.audit, finished.code)
+        for caveat in finished.audit.caveats:
+            if caveat.code in (CaveatCode.NEAR_COHORT, CaveatCode.NEAR_GROUPS):
+                click.echo(f"warning: {word_caveat(caveat)}", err=True)
     return Ended(finished, judged[0] if judged else None, code)
 
 

@@ -242,8 +242,10 @@ def _print(ended: Sequence[Ended], as_json: bool) -> None:
         click.echo("\n".join(reports))
         return
     from privaudit.commands._paint import print_verdicts
+    from privaudit.report.wording.nouns import use_words
 
-    print_verdicts(judged)
+    with use_words(ended[-1].audit.data.words):
+        print_verdicts(judged)
     click.echo(f"\nreport: {reports[-1]}", err=True)
 
 

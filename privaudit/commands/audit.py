@@ -142,18 +142,22 @@ def request_of(options: dict[str, Any]) -> Request:
     """What the options ask for; reads the model and the tables."""
     # Numeric libraries read this when they load: workers and this process use one thread each.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from privaudit.contracts import Prepared
     from privaudit.engine.configure import Entry, given
     from privaudit.engine.profiles import profile
+    from privaudit.inputs.user_release import get_part
+    from privaudit.report.wording.nouns import use_words
     from privaudit.report.wording.reasons_and_caveats import word_caveat, word_reason
 
     how = profile(options["profile"])
     task, release, notes = read_inputs(options)
-    for note in notes:
-        text = note if isinstance(note, str) else word_caveat(note)
-        click.echo(f"note: {text}", err=True)
-    if release.unretrained is not None:
-        why = word_reason(release.unretrained)
-        click.echo(f"warning: shadow attacks are not run: {why}.", err=True)
+    with use_words(get_part(task, "prepared", Prepared).words or task.words):
+        for note in notes:
+            text = note if isinstance(note, str) else word_caveat(note)
+            click.echo(f"note: {text}", err=True)
+        if release.unretrained is not None:
+            why = word_reason(release.unretrained)
+            click.echo(f"warning: shadow attacks are not run: {why}.", err=True)
     return given(
         "own",
         task,

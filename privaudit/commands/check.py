@@ -68,6 +68,7 @@ def command(
     from privaudit.policy import judge
     from privaudit.policy import read as read_policy
     from privaudit.report.formats import render
+    from privaudit.report.wording.nouns import use_words
 
     wanted = _choose_formats(formats, output)
     rules = read_policy(policy)
@@ -97,11 +98,12 @@ def command(
         baseline=before,
         candidates=others,
     )
-    for name, file in wanted:
-        if file is not None:
-            write_text(file, render(made, name))
-            continue
-        print_verdicts(made, name)
+    with use_words(audit.data.words):
+        for name, file in wanted:
+            if file is not None:
+                write_text(file, render(made, name))
+                continue
+            print_verdicts(made, name)
     return made.code
 
 

@@ -58,7 +58,10 @@ def command(first: Path, second: Path, every: bool, as_json: bool) -> None:
         rows = [{**asdict(row), "name": str(row.metric)} for row in found.rows]
         click.echo(json.dumps({**asdict(found), "rows": rows}, indent=1))
     else:
-        _print(found, every)
+        from privaudit.report.wording.nouns import use_words
+
+        with use_words(other.data.words):
+            _print(found, every)
 
 
 def _find_run(audit: Path) -> Path:

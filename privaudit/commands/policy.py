@@ -159,6 +159,7 @@ def simulate(file: Path, run: Path, runs: int, pairs: int, seed: int, as_json: b
     from privaudit.engine.folder import read
     from privaudit.policy import read as read_policy
     from privaudit.policy.simulate import simulate as play
+    from privaudit.report.wording.nouns import use_words
 
     policy, audit = read_policy(file), read(run)
     with click.progressbar(length=2 * runs, label="simulating", file=sys.stderr) as bar:
@@ -170,7 +171,8 @@ def simulate(file: Path, run: Path, runs: int, pairs: int, seed: int, as_json: b
             rng=np.random.default_rng(seed),
             progress=lambda share: bar.update(round(share * 2 * runs) - bar.pos),
         )
-    click.echo(json.dumps(_tree(made), indent=1) if as_json else _text(made))
+    with use_words(audit.data.words):
+        click.echo(json.dumps(_tree(made), indent=1) if as_json else _text(made))
 
 
 def _tree(made: Simulated) -> dict[str, object]:
@@ -197,9 +199,11 @@ def _tree(made: Simulated) -> dict[str, object]:
 
 
 def _text(made: Simulated) -> str:
+    from privaudit.report.wording.nouns import w
+
     lines = [
         f"{made.runs} clean models, and {made.runs} leaking ones for each rule, with "
-        f"{made.patients[0]:,} training patients and {made.patients[1]:,} held out",
+        f"{made.patients[0]:,} training {w.people} and {made.patients[1]:,} held out",
         *([f"{made.pairs} runs of baseline and candidate, pair by pair"] if made.pairs else []),
         "",
         f"{'':<24}{'clean models':<33}models that leak twice what the rule allows",

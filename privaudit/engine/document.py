@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from privaudit.contracts import FAMILIES, REQUIRED_ACCESS, Access, Prepared
+from privaudit.contracts import FAMILIES, REQUIRED_ACCESS, Access, Prepared, Task
 from privaudit.engine.cells import POOLS, count_cells
 from privaudit.facts import PARTIAL_ATTACKS, Param, Reason, ReasonCode, as_caveat
 from privaudit.records import Records, Split
@@ -31,7 +31,7 @@ def pool(name: str, records: Records) -> Pool:
     return Pool(name, len(np.unique(records.patient)), len(records), rates)
 
 
-def data(task: str, title: str, positive: str, prepared: Prepared, split: Split) -> Data:
+def data(task: str, asked: Task, prepared: Prepared, split: Split) -> Data:
     """What the models were trained on, in full: `privaudit.disclosure` takes out what may not be
     shared."""
     records = prepared.records
@@ -39,8 +39,8 @@ def data(task: str, title: str, positive: str, prepared: Prepared, split: Split)
         source=prepared.source,
         real=prepared.real,
         task=task,
-        title=title,
-        positive=positive,
+        title=asked.title,
+        positive=asked.positive,
         classes=tuple(records.classes),
         columns=len(records.columns),
         channels=len(records.channels),
@@ -54,6 +54,7 @@ def data(task: str, title: str, positive: str, prepared: Prepared, split: Split)
         outcome_kind=records.outcome_kind,
         ordered=records.ordered,
         cells=count_cells(split),
+        words=prepared.words or asked.words,
     )
 
 

@@ -385,11 +385,10 @@ def assemble(
         name: str(getattr(plugins.load("attacks", name), "family", ""))
         for name in plugins.members("attacks")
     }
-    title, positive = request.task.title, request.task.positive
     untrained = (*request.untrained, *work.untrained.values())
     return Audit(
         manifest=made,
-        data=document.data(request.task_name, title, positive, prepared, split),
+        data=document.data(request.task_name, request.task, prepared, split),
         subjects=tuple(subjects),
         coverage=document.coverage(subjects, families, set(request.attacks), prepared.untested),
         caveats=caveats(prepared, subjects, untrained),

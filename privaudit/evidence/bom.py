@@ -23,6 +23,13 @@ Tree = dict[str, Any]
 
 def render(audit: Audit) -> str:
     """The bill of materials as JSON."""
+    from privaudit.report.wording.nouns import use_words
+
+    with use_words(audit.data.words):
+        return _render(audit)
+
+
+def _render(audit: Audit) -> str:
     made = audit.manifest
     packages = [_package(name, version) for name, version in sorted(made.packages.items())]
     packages += [_plugin(one) for one in made.plugins]
@@ -85,8 +92,10 @@ def _plugin(one: Plugin) -> Tree:
 
 
 def _data(audit: Audit) -> Tree:
+    from privaudit.report.wording.nouns import w
+
     data = audit.data
-    kind = "health records" if data.real else "synthetic demo data"
+    kind = f"records of {w.people}" if data.real else "synthetic demo data"
     sizes = {f"{p.name}:{n}": getattr(p, n) for p in data.pools for n in ("patients", "stays")}
     return {
         "type": "data",
@@ -99,18 +108,19 @@ def _data(audit: Audit) -> Tree:
 
 
 def _model(subject: Subject, audit: Audit) -> Tree:
+    from privaudit.report.wording.nouns import name_unit, w
     from privaudit.report.wording.reasons_and_caveats import word_caveat
 
     claim = subject.claim
     guarantee = (
         "no privacy guarantee"
         if claim.epsilon is None
-        else f"epsilon {claim.epsilon!r}, delta {claim.delta!r}, one {claim.unit} "
+        else f"epsilon {claim.epsilon!r}, delta {claim.delta!r}, one {name_unit(claim.unit)} "
         f"({claim.neighbours})"
     )
     limits = [word_caveat(caveat) for caveat in audit.caveats]
     risk = {
-        "name": "Patients whose records a model was trained on may be recognised by it.",
+        "name": f"{w.People} whose records a model was trained on may be recognised by it.",
         "mitigationStrategy": f"{subject.description} Privacy claim: {guarantee}.",
     }
     properties = {"claim": guarantee, "claim:basis": claim.basis}
@@ -149,11 +159,13 @@ def _name_answers(audit: Audit) -> str:
 
 
 def _metrics(subject: Subject) -> list[Tree]:
-    found = [_metric(one, "held-out patients") for one in subject.utility]
+    from privaudit.report.wording.nouns import w
+
+    found = [_metric(one, f"held-out {w.people}") for one in subject.utility]
     for outcome in subject.outcomes:
         if isinstance(outcome, Finding):
             found += [
-                _metric(one, "all audited patients", f"{outcome.attack}: ")
+                _metric(one, f"all audited {w.people}", f"{outcome.attack}: ")
                 for one in outcome.estimates
                 if one.metric.name not in _UNSTATED
             ]

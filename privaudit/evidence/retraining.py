@@ -242,13 +242,7 @@ def _compare_document(
     trees = [_without_times(to_tree(part)) for part in exact.subjects]
     compare("subjects", trees, [_without_times(to_tree(part)) for part in made])
     request = work.request
-    data = document.data(
-        request.task_name,
-        request.task.title,
-        request.task.positive,
-        prepared,
-        split,
-    )
+    data = document.data(request.task_name, request.task, prepared, split)
     compare("data", exact.data, data)
     untrained = (*request.untrained, *work.untrained.values())
     compare("untrained", exact.untrained, untrained)

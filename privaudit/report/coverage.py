@@ -83,7 +83,7 @@ def _explain_absence(
     if c.table and "TABLE" not in released:
         state, reason = "NOT APPLICABLE", NO_TABLE
     elif key == "epsilon" and not audit.data.random_split:
-        reason = NEEDS_ASSIGNMENT
+        reason = NEEDS_ASSIGNMENT()
     elif key == "exfiltration" and "FILE" not in released:
         reason = NO_FILE
     elif key == "reconstruction" and audit.subjects and not released & set(EXCHANGED):

@@ -12,6 +12,7 @@ from privaudit.report.reading import AUC
 from privaudit.report.wording.drift import LEFT
 from privaudit.report.wording.knowledge import name_attack
 from privaudit.report.wording.metrics import name_group, name_metric
+from privaudit.report.wording.nouns import fill, use_words, w
 from privaudit.report.wording.reasons_and_caveats import word_caveat, word_reason
 from privaudit.results import Audit, Estimate, Failed, Finding, GroupResult, Skipped, Subject
 from privaudit.verdicts import Verdicts
@@ -28,7 +29,7 @@ MEANINGS = {
 TRIALS = {
     "attack_rate": "values named rightly",
     "attack_minus_guess": "beyond a guess without the model",
-    "attack_minus_control": "beyond the same attack on patients held out",
+    "attack_minus_control": "beyond the same attack on {people} held out",
 }
 """The numbers that are shown of every other attack."""
 
@@ -58,6 +59,11 @@ class Row:
 
 def render_text(audit: Audit, verdicts: Verdicts | None) -> str:
     """A few lines, the caveats first."""
+    with use_words(audit.data.words):
+        return _render_text(audit, verdicts)
+
+
+def _render_text(audit: Audit, verdicts: Verdicts | None) -> str:
     lines = [f"Findings: {audit.data.title}"]
     lines += [f"  ! {word_caveat(caveat)}" for caveat in audit.caveats]
     lines += [f"  {row.name}: {row.number}" for row in _list_rows(audit)]
@@ -69,6 +75,11 @@ def render_text(audit: Audit, verdicts: Verdicts | None) -> str:
 
 def render_notebook(audit: Audit, verdicts: Verdicts | None) -> str:
     """A table: no script, everything escaped."""
+    with use_words(audit.data.words):
+        return _render_notebook(audit, verdicts)
+
+
+def _render_notebook(audit: Audit, verdicts: Verdicts | None) -> str:
     escape = html.escape
     left = "style='text-align:left'"
     rows = "".join(
@@ -111,7 +122,7 @@ def _list_membership(subject: Subject) -> Iterator[Row]:
             if estimate.metric == AUC:
                 yield Row(f"{label} {name_metric(AUC)}, what is left", show(estimate), LEFT)
         if first or best is None:
-            meaning = "the same of these patients alone"
+            meaning = f"the same of these {w.people} alone"
             yield from _list_groups(one.attack, one.groups, "auc", meaning)
 
 
@@ -122,14 +133,14 @@ def _list_other_attacks(subject: Subject) -> Iterator[Row]:
         own = [e for e in one.estimates if e.metric.name in TRIALS]
         for estimate in own[:MOST_ROWS]:
             name = f"{one.attack} {name_metric(estimate.metric)}"
-            meaning = TRIALS[estimate.metric.name] if one.family == "attribute" else ""
+            meaning = fill(TRIALS[estimate.metric.name]) if one.family == "attribute" else ""
             yield Row(name, show(estimate), meaning)
         if len(own) > MOST_ROWS:
             yield Row(one.attack, f"{len(own) - MOST_ROWS} more numbers are in the report", "")
 
 
 def _list_utility(subject: Subject) -> Iterator[Row]:
-    pools = (("held-out patients", subject.utility), ("members", subject.utility_members))
+    pools = ((f"held-out {w.people}", subject.utility), ("members", subject.utility_members))
     for where, estimates in pools:
         for estimate in estimates:
             if estimate.metric.name in PERFORMANCE:
@@ -152,7 +163,7 @@ def _list_groups(
         if shown[group.by] > MOST_ROWS:
             continue
         if not found:
-            yield Row(name, "not stated: fewer than 10 patients", "")
+            yield Row(name, f"not stated: fewer than 10 {w.people}", "")
         for estimate in found:
             yield Row(name, show(estimate), meaning)
     for by, count in shown.items():

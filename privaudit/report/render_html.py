@@ -34,7 +34,8 @@ from privaudit.report.inert import words
 from privaudit.report.page_header import get_header
 from privaudit.report.sections import build_sections
 from privaudit.report.wording import page as sentences
-from privaudit.report.wording.knowledge import glossary
+from privaudit.report.wording.knowledge import Term, glossary
+from privaudit.report.wording.nouns import use_words
 from privaudit.results import Audit
 from privaudit.verdicts import Verdicts
 
@@ -82,13 +83,13 @@ def _environment() -> Environment:
 
 def render(audit: Audit, verdicts: Verdicts | None = None) -> str:
     """The page. The same audit and verdicts give the same bytes."""
-    subtitle = sentences.word_subtitle(audit.data)
-    return render_page(
-        build_sections(audit, verdicts),
-        subtitle,
-        get_header(audit, verdicts),
-        audit.manifest.created,
-    )
+    with use_words(audit.data.words):
+        return render_page(
+            build_sections(audit, verdicts),
+            sentences.word_subtitle(audit.data),
+            get_header(audit, verdicts),
+            audit.manifest.created,
+        )
 
 
 def render_page(
@@ -153,9 +154,9 @@ def _linked(block: Block, met: set[str]) -> Block:
 
 
 @cache
-def _terms() -> tuple[re.Pattern[str], dict[str, str]]:
+def _terms(terms: tuple[Term, ...]) -> tuple[re.Pattern[str], dict[str, str]]:
     """Words of the running text that lead to the glossary, and their anchors."""
-    anchors = {word: term.anchor for term in glossary() for word in term.linked}
+    anchors = {word: term.anchor for term in terms for word in term.linked}
     longest = sorted(map(re.escape, anchors), key=len, reverse=True)
     return re.compile(r"\b(" + "|".join(longest) + r")\b"), anchors
 
@@ -164,7 +165,7 @@ def _pieces(span: Span, met: set[str]) -> list[Span]:
     if not isinstance(span, str):
         return [span]
     found: list[Span] = []
-    pattern, anchors = _terms()
+    pattern, anchors = _terms(glossary())
     for i, piece in enumerate(pattern.split(span)):
         target = anchors.get(piece) if i % 2 else None
         if target is not None and target not in met:

@@ -32,17 +32,19 @@ from privaudit.report.inert import words
 from privaudit.report.page_header import get_header
 from privaudit.report.sections import build_sections
 from privaudit.report.wording import page as say
+from privaudit.report.wording.nouns import use_words
 from privaudit.results import Audit
 from privaudit.verdicts import Verdicts
 
 
 def render(audit: Audit, verdicts: Verdicts | None = None) -> str:
     """The document. The same audit and verdicts give the same bytes."""
-    return render_page(
-        build_sections(audit, verdicts),
-        say.word_subtitle(audit.data),
-        get_header(audit, verdicts),
-    )
+    with use_words(audit.data.words):
+        return render_page(
+            build_sections(audit, verdicts),
+            say.word_subtitle(audit.data),
+            get_header(audit, verdicts),
+        )
 
 
 def render_page(

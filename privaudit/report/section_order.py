@@ -1,5 +1,5 @@
 """The sections in the report's order: the one table. A key is the section's file name and
-anchor."""
+anchor; a title may hold places for nouns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ SECTIONS = {
     "policy_verdicts": "Policy verdicts",
     "risk_and_utility": "Risk and utility",
     "most_affected_groups": "Most affected groups",
-    "patients_at_risk": "Patients at risk",
+    "patients_at_risk": "{People} at risk",
     "attack_coverage": "Attack coverage",
     "threat_model": "Threat model",
     "training_and_guarantees": "Training and guarantees",

@@ -13,6 +13,7 @@ from privaudit.contracts import FlowStep, Prepared
 from privaudit.engine import document
 from privaudit.engine.groups import read_groups
 from privaudit.facts import Caveat, CaveatCode, Metric, Setting
+from privaudit.inputs.user_task import UserTask
 from privaudit.records import Column, Records, Split
 from privaudit.results import (
     Attempts,
@@ -169,7 +170,8 @@ def exact_document(cohort: Cohort, *, real: bool = True, open_: bool = False) ->
         exact_counts=open_,
         attempts=Attempts(1, 0, 1, {}, "", ""),
     )
-    data = document.data("toy", "Toy", split.members.classes[-1], prepared, split)
+    task = UserTask("Toy", split.members.classes[-1], "")
+    data = document.data("toy", task, prepared, split)
     return Audit(manifest, data, (subject(cohort), subject(cohort)), (), ())
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from privaudit.report.blocks import Block, Details, Section, Table, split_table
 from privaudit.report.section_order import SECTIONS
 from privaudit.report.withheld import withhold, withhold_verdicts
+from privaudit.report.wording.nouns import fill, use_words
 from privaudit.results import Audit
 from privaudit.verdicts import Verdicts
 
@@ -29,16 +30,17 @@ def build_sections(audit: Audit, verdicts: Verdicts | None = None) -> tuple[Sect
     """Every section that has something to report, of what may be shown."""
     audit = withhold(audit)
     verdicts = None if verdicts is None else withhold_verdicts(verdicts)
-    built = ((name, build(audit, verdicts)) for name, build in load_sections())
-    return tuple(
-        Section(
-            name.replace("_", "-"),
-            SECTIONS[name],
-            tuple(part for block in blocks for part in _narrow(block)),
+    with use_words(audit.data.words):
+        built = ((name, build(audit, verdicts)) for name, build in load_sections())
+        return tuple(
+            Section(
+                name.replace("_", "-"),
+                fill(SECTIONS[name]),
+                tuple(part for block in blocks for part in _narrow(block)),
+            )
+            for name, blocks in built
+            if blocks
         )
-        for name, blocks in built
-        if blocks
-    )
 
 
 def _narrow(block: Block) -> tuple[Block, ...]:

@@ -90,7 +90,7 @@ def _draw_groups(subject: Subject, number: int) -> list[Block]:
     rated = next((m for m in metrics if n.is_rate(m)), None)
     columns = ["Group", *(capitalise(name_metric(m)) for m in metrics)]
     columns += [words.CHANCE_COLUMN] if rated else []
-    columns += [words.P_COLUMN, "Patients"]
+    columns += [words.P_COLUMN, words.PEOPLE_COLUMN()]
     table = make_table(
         words.caption_groups(subject.name, name_attack(finding.attack)),
         columns,

@@ -40,7 +40,7 @@ from privaudit.report.wording.classes import name_family
 from privaudit.report.wording.drift import word_left
 from privaudit.report.wording.knowledge import name_attack
 from privaudit.report.wording.metrics import name_setting
-from privaudit.report.wording.page import BADGES
+from privaudit.report.wording.page import get_badge
 from privaudit.report.wording.reasons_and_caveats import word_caveat, word_reason
 from privaudit.report.wording.releases import name_column, name_place
 from privaudit.report.wording.risk_and_utility import title_utility
@@ -122,7 +122,7 @@ def _build_glance(audit: Audit, detailed: set[int]) -> Table:
         rows.append(
             (
                 (Link(s.name, f"model-{i + 1}"),) if i in detailed else s.name,
-                (BADGES[r.state],),
+                (get_badge(r.state),),
                 n.estimate_text(r.rate) if r.rate else "not stated",
                 n.share(r.fpr) if r.fpr else "",
                 n.cell_text(r.auc),
@@ -147,7 +147,7 @@ def _build_card(audit: Audit, i: int) -> Card:
     if empty := get_unresolved(subject):
         failed = sum(isinstance(o, Failed) for o in empty)
         body.append(Prose(words.word_unresolved(len(empty) - failed, failed), "small"))
-    return Card(subject.name, f"model-{i + 1}", BADGES[r.state], tuple(body))
+    return Card(subject.name, f"model-{i + 1}", get_badge(r.state), tuple(body))
 
 
 def _word_membership(subject: Subject, r: Reading) -> list[Block]:

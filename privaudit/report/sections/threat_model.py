@@ -8,7 +8,7 @@ from privaudit.report.kinds import get_kinds
 from privaudit.report.reading import get_findings
 from privaudit.report.wording import attackers
 from privaudit.report.wording import threat_model as words
-from privaudit.report.wording.access import ACCESS, name_access, shorten_access
+from privaudit.report.wording.access import ACCESS, name_access, name_who, shorten_access
 from privaudit.report.wording.classes import CLASSES, class_of
 from privaudit.report.wording.knowledge import name_attack
 from privaudit.report.wording.metrics import capitalise

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from privaudit.report.wording.nouns import Phrase
+from privaudit.report.wording.nouns import Phrase, fill
 from privaudit.report.wording.tables import read_table
 
 
@@ -28,7 +28,7 @@ class AttackClass:
     @property
     def title(self) -> str:
         """Name and question."""
-        return f"{self.name}: {self.question}" if self.question else self.name
+        return f"{self.name}: {fill(self.question)}" if self.question else self.name
 
 
 CLASSES = {key: AttackClass(**entry) for key, entry in read_table("classes").items()}

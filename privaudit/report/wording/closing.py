@@ -14,8 +14,8 @@ SOURCES, ACCESS, SETTINGS, TIME = "Sources", "Access used", "Settings", "Time"
 NO_SETTINGS, NO_ACCESS = "none", "none stated"
 LIMITATIONS = Phrases(
     (
-        "It does not cover attacks that were not run, nor attackers with more access than stated under "
-        "“Threat model”.",
+        "It does not cover attacks that were not run, nor attackers with more access than stated "
+        "under “Threat model”.",
         "It does not state how the model performs on {people} of another {site} or another year.",
         "It does not cover several models trained on the same {people} and released together.",
         "Its measurements lie outside every epsilon that a method claims: success of attacks and "
@@ -24,8 +24,8 @@ LIMITATIONS = Phrases(
         "An attack’s success rate is not the probability that a given {person} is found; that also "
         "depends on who asks, about whom, and why.",
         "It gives no legal opinion, and does not replace a data protection impact assessment.",
-        "Its numbers age: better attacks appear. Review it when the model, its data or its audience "
-        "change.",
+        "Its numbers age: better attacks appear. Review it when the model, its data or its "
+        "audience change.",
     )
 )
 NO_REVIEW = (

@@ -7,7 +7,7 @@ import math
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Badge
 from privaudit.report.wording.metrics import name_metric
-from privaudit.report.wording.nouns import w
+from privaudit.report.wording.nouns import name_unit, w
 from privaudit.report.wording.reasons_and_caveats import word_reason
 from privaudit.results import ClaimText, Estimate
 
@@ -55,12 +55,15 @@ def word_odds(c: ClaimText) -> str:
     """The guarantee as the factor by which an attacker's odds may grow."""
     grown = math.exp(min(c.epsilon or 0.0, 50.0))
     size = f"{n.significant(grown, 2)}-fold" if grown < 1e6 else "more than a million-fold"
-    return f"an attacker’s odds about one {c.unit} grow at most {size}, whatever else is known"
+    return (
+        f"an attacker’s odds about one {name_unit(c.unit)} grow at most {size}, whatever else is "
+        "known"
+    )
 
 
 def word_neighbours(c: ClaimText) -> str:
     """What may differ between two data sets that the guarantee compares."""
-    return NEIGHBOURS.get(c.neighbours, c.neighbours).replace("{unit}", c.unit)
+    return NEIGHBOURS.get(c.neighbours, c.neighbours).replace("{unit}", name_unit(c.unit))
 
 
 def word_unit(c: ClaimText) -> str:
@@ -69,7 +72,7 @@ def word_unit(c: ClaimText) -> str:
         "record": f"; {w.a_person} with several records is protected less",
         "site": f"; a whole {w.site}",
     }
-    return f"one {c.unit}{more.get(c.unit, '')}"
+    return f"one {name_unit(c.unit)}{more.get(c.unit, '')}"
 
 
 def word_bound_beside(bound: float, epsilon: float | None) -> str:

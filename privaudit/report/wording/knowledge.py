@@ -3,11 +3,14 @@ file."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
+from privaudit.report.wording.nouns import fill, get_words, use_words
 from privaudit.report.wording.tables import read_table
+from privaudit.words import Words
 
 TrainingKind = Literal["pooled", "local", "federated", "split", "dp", "synthetic", "other"]
 
@@ -55,16 +58,26 @@ class Term:
     linked: tuple[str, ...] = ()
 
 
-@cache
-def attack_notes() -> dict[str, AttackNote]:
+def attack_notes() -> Mapping[str, AttackNote]:
     """Attack name -> what the report says of it. An attack without a note is still reported."""
-    return {name: AttackNote(**entry) for name, entry in read_table("attacks").items()}
+    return _attack_notes(get_words())
 
 
 @cache
-def method_notes() -> dict[str, MethodNote]:
+def _attack_notes(words: Words) -> Mapping[str, AttackNote]:
+    with use_words(words):
+        return {name: AttackNote(**_fill(entry)) for name, entry in read_table("attacks").items()}
+
+
+def method_notes() -> Mapping[str, MethodNote]:
     """Method name -> how it trains."""
-    return {name: MethodNote(**entry) for name, entry in read_table("methods").items()}
+    return _method_notes(get_words())
+
+
+@cache
+def _method_notes(words: Words) -> Mapping[str, MethodNote]:
+    with use_words(words):
+        return {name: MethodNote(**_fill(entry)) for name, entry in read_table("methods").items()}
 
 
 @cache
@@ -75,11 +88,25 @@ def criteria() -> tuple[str, str, tuple[Criterion, ...]]:
     return tree["version"], tree["as_of"], entries
 
 
-@cache
 def glossary() -> tuple[Term, ...]:
     """Every term in alphabetical order."""
-    entries = (Term(anchor, **entry) for anchor, entry in read_table("glossary").items())
-    return tuple(sorted(entries, key=lambda term: term.term.casefold()))
+    return _glossary(get_words())
+
+
+@cache
+def _glossary(words: Words) -> tuple[Term, ...]:
+    with use_words(words):
+        table = read_table("glossary").items()
+        entries = (Term(anchor, **_fill(entry)) for anchor, entry in table)
+        return tuple(sorted(entries, key=lambda term: term.term.casefold()))
+
+
+def _fill(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The texts of an entry with the nouns in use."""
+    return {
+        name: tuple(map(fill, one)) if isinstance(one, tuple) else fill(one)
+        for name, one in entry.items()
+    }
 
 
 def glossary_markdown() -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from privaudit.facts import Group, Metric, Setting
 from privaudit.report import numbers as n
+from privaudit.report.wording.nouns import fill
 from privaudit.report.wording.tables import read_table
 from privaudit.results import GroupResult
 
 MEANINGS: dict[str, str] = {
     name: entry["meaning"] for name, entry in read_table("metrics").items() if "meaning" in entry
 }
-"""What every number of the catalogue means, in one line."""
+"""What every number of the catalogue means, in one line with places for nouns."""
 
 
 def name_metric(metric: Metric) -> str:
@@ -38,12 +39,12 @@ def explain_metric(metric: Metric) -> str:
     """
     fpr = "" if metric.fpr is None else f" at a false positive rate of {metric.fpr:.1%}"
     prior = "" if metric.prior is None else f" when {metric.prior:.1%} of those asked about are"
-    return MEANINGS[metric.name].replace("{fpr}", fpr).replace("{prior}", prior)
+    return fill(MEANINGS[metric.name]).replace("{fpr}", fpr).replace("{prior}", prior)
 
 
 def _look_up(metric: Metric, what: str) -> str:
     entry: dict[str, str] = read_table("metrics").get(metric.name, {})
-    return entry.get(what, "")
+    return fill(entry.get(what, ""))
 
 
 def name_setting(setting: Setting | None) -> str:

@@ -15,6 +15,7 @@ INTRO = Phrase(
     "differ are set in bold."
 )
 NONE = "This audit holds no results by group, so the average may hide a more affected group."
+PEOPLE_COLUMN = Phrase("{People}")
 OVERVIEW = Phrase(
     "The most affected group of every release, by the headline’s attack on all {people}"
 )

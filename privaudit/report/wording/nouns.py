@@ -15,10 +15,9 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
-from privaudit.words import Words
+from privaudit.words import USUAL, Words
 
-_USUAL = Words()
-_CURRENT: ContextVar[Words] = ContextVar("privaudit_words", default=_USUAL)
+_CURRENT: ContextVar[Words] = ContextVar("privaudit_words", default=USUAL)
 _PLACE = re.compile(r"\{(\w+)\}")
 _VOWEL = re.compile(r"(?!uni|use|usu|eu|one\b)[aeiouàâäéèêëíîïóôöúûü]")
 """Nouns that take "an": by their letters, as nobody states how they sound."""
@@ -73,6 +72,15 @@ def say(template: str, params: Mapping[str, Any]) -> str:
     return text
 
 
+UNITS = {"patient": "person", "stay": "record"}
+"""Units of a guarantee -> the noun that the task has for it. Others keep their names."""
+
+
+def name_unit(unit: str) -> str:
+    """Whom or what a guarantee of differential privacy is for."""
+    return list_forms(get_words())[UNITS[unit]] if unit in UNITS else unit
+
+
 @dataclass(frozen=True)
 class Phrase:
     """A fixed text with places for nouns; call it for the text itself."""
@@ -81,6 +89,8 @@ class Phrase:
 
     def __call__(self) -> str:
         return fill(self.template)
+
+    __str__ = __call__
 
 
 @dataclass(frozen=True)
@@ -105,4 +115,14 @@ class _Nouns:
 
 w = _Nouns()
 
-__all__ = ["Phrase", "Phrases", "fill", "get_words", "list_forms", "say", "use_words", "w"]
+__all__ = [
+    "Phrase",
+    "Phrases",
+    "fill",
+    "get_words",
+    "list_forms",
+    "name_unit",
+    "say",
+    "use_words",
+    "w",
+]

@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterable
 
 from privaudit.report.blocks import Badge, State
+from privaudit.report.wording.nouns import fill
 from privaudit.results import Data
+from privaudit.words import CLAIMS
 
-FORBIDDEN = ("anonymous", "compliant", "safe", "private", "de-identified", "certified")
+FORBIDDEN = CLAIMS
 
 DISCLAIMER = (
     "This report does not say that a model or a data set is anonymous, compliant, safe, private, "
@@ -36,18 +38,24 @@ CUE = "Scroll this box sideways to see all of it."
 TABLE_OF = "The numbers in this chart"
 PRINTED = "Made from the audit document alone. The same document gives the same report."
 
-BADGES: dict[State, Badge] = {
+_BADGES: dict[State, Badge] = {
     "detected": Badge("▲ Leakage detected", "detected"),
     "learnt": Badge("▲ Leakage detected", "detected"),
     "unconfirmed": Badge("◇ Not confirmed", "small"),
     "undetected": Badge("○ No leakage detected", "undetected"),
-    "small": Badge(TOO_FEW.template, "small"),
+    "small": Badge("◇ Too few {people}", "small"),
     "underpowered": Badge("◇ Insufficient power", "underpowered"),
     "untested": Badge("– Not tested", "untested"),
     "shifted": Badge("◇ Distribution shift", "shifted"),
     "reversed": Badge("◇ Wrong way round", "reversed"),
     "invalid": Badge("✕ Invalid", "invalid"),
 }
+
+
+def get_badge(state: State) -> Badge:
+    """How one release is to be read, in a word or two."""
+    badge = _BADGES[state]
+    return Badge(fill(badge.text), badge.state)
 
 
 def word_subtitle(data: Data) -> str:

@@ -9,7 +9,7 @@ from privaudit.facts import CaveatCode
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Badge
 from privaudit.report.kinds import Kind, are_mixed, are_tables
-from privaudit.report.wording.nouns import Phrase, w
+from privaudit.report.wording.nouns import Phrase, fill, say, w
 from privaudit.report.wording.releases import (
     count_noun,
     list_names,
@@ -20,7 +20,7 @@ from privaudit.results import Audit, Data, Estimate
 from privaudit.stats.catalogue import PPV_FPR
 from privaudit.verdicts import State, Verdicts
 
-QUESTIONS = (
+_QUESTIONS = (
     ("what-was-tested", "1. What was tested?"),
     ("what-happened", "2. What happened?"),
     ("against-which-limit", "3. Against which limit?"),
@@ -28,8 +28,14 @@ QUESTIONS = (
     ("not-tested", "5. What was not tested?"),
 )
 
+
+def list_questions() -> tuple[tuple[str, str], ...]:
+    """(anchor, question), in the order in which they are answered."""
+    return tuple((anchor, fill(question)) for anchor, question in _QUESTIONS)
+
+
 SENTENCES = read_table("questions")
-"""By kind and state."""
+"""By kind and state, with places for nouns."""
 
 # --- the verdict --------------------------------------------------------------------------------
 
@@ -65,8 +71,7 @@ NO_POLICY_DO = (
 
 def word_to_do(state: State, names: Sequence[str]) -> str:
     """What to do after this verdict."""
-    result: str = SENTENCES["to_do"][state].format(names=list_names(names, 3) or "anything")
-    return result
+    return say(SENTENCES["to_do"][state], {"names": list_names(names, 3) or "anything"})
 
 
 def define_training_patients(kinds: Sequence[Kind]) -> str:
@@ -174,13 +179,12 @@ def count_readings(states: Sequence[str], kinds: Sequence[Kind], names: Sequence
     what = name_release(kinds, 1)
     if len(states) == 1:
         untested = "On this {what} no membership attack gave a result."
-        result: str = SENTENCES["alone"].get(states[0], untested).format(what=what)
-        return result
+        return say(SENTENCES["alone"].get(states[0], untested), {"what": what})
     if "shifted" in states:
         return SHIFT_SHORT()
     leaky = [name for name, state in zip(names, states, strict=True) if state == "detected"]
     parts = [
-        text.format(count=states.count(state), names=list_names(leaky, 5))
+        say(text, {"count": states.count(state), "names": list_names(leaky, 5)})
         for state, text in SENTENCES["together"].items()
         if state in states
     ]

@@ -16,7 +16,7 @@ from privaudit.facts import (
 from privaudit.report import numbers as n
 from privaudit.report.wording.access import name_access
 from privaudit.report.wording.knowledge import name_attack
-from privaudit.report.wording.nouns import w
+from privaudit.report.wording.nouns import fill, name_unit, say, w
 from privaudit.report.wording.tables import read_table
 
 _TEXTS = read_table("reasons_and_caveats")
@@ -50,20 +50,18 @@ def word_reason(reason: Reason | None) -> str:
     """Why there is no number, attack or model: a clause without a full stop."""
     if reason is None:
         return "no reason was given"
-    text = REASONS[reason.code].format(**_show(reason.params)).rstrip(".")
-    result: str = text.removesuffix("; to do: ")
-    return result
+    text = say(REASONS[reason.code], _show(reason.params)).rstrip(".")
+    return text.removesuffix("; to do: ")
 
 
 def word_caveat(caveat: Caveat) -> str:
     """What a reader must know of a number: a sentence, or a text of other software as it is."""
-    result: str = CAVEATS[caveat.code].format(**_show(caveat.params))
-    return result
+    return say(CAVEATS[caveat.code], _show(caveat.params))
 
 
 def describe_bound(bound: Bound) -> str:
     """How an interval or a bound was made, with its source."""
-    text = BOUNDS[bound.method]
+    text = fill(BOUNDS[bound.method])
     if bound.classes:
         text += f", mean over {bound.classes} classes, each against the rest"
     if bound.family:
@@ -76,8 +74,7 @@ def describe_bound(bound: Bound) -> str:
         text += f"; {n.count(bound.assigned)} {w.people} assigned at random"
     if bound.tried > 1:
         text += f"; corrected for {n.count(bound.tried)} numbers of guesses tried"
-    result: str = text
-    return result
+    return text
 
 
 def _show(params: Mapping[str, Param]) -> dict[str, str]:
@@ -97,6 +94,8 @@ def _word(name: str, value: Param) -> str:
         return " or ".join(OUTCOMES.get(str(part), str(part)) for part in parts)
     if name in ("attack", "attacks"):
         return ", ".join(name_attack(str(part)) for part in parts)
+    if name == "unit":
+        return name_unit(str(value))
     if name == "group":
         return " of this group" if value else ""
     text = ", ".join(_number(name, part) for part in parts)

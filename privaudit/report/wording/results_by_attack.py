@@ -38,10 +38,10 @@ BY_RECORD_COLUMNS = (
 )
 BY_RECORD_NOTES = Phrases(
     (
-        "All other tables count {people}, with the scores of {a_person}’s records made one. {People} "
-        "with many records can then set the threshold for the rest. Evened out: each {person}’s score "
-        "is compared with what chance gives for as many records; a limit is kept only where this "
-        "number keeps to it too.",
+        "All other tables count {people}, with the scores of {a_person}’s records made one. "
+        "{People} with many records can then set the threshold for the rest. Evened out: each "
+        "{person}’s score is compared with what chance gives for as many records; a limit is kept "
+        "only where this number keeps to it too.",
         "Every record for itself: a second line, which no verdict reads.",
     )
 )

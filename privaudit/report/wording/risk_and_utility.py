@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from privaudit.facts import Metric
 from privaudit.report.wording.knowledge import TrainingKind
 from privaudit.report.wording.metrics import capitalise, name_metric
+from privaudit.report.wording.nouns import Phrase
 
 INTRO = (
     "Each mark is one release. Further right is more useful; further down reveals less. The bars "

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from privaudit.report import numbers as n
 from privaudit.report.wording.metrics import name_setting
-from privaudit.report.wording.nouns import Phrase, w
+from privaudit.report.wording.nouns import Phrase, Phrases, w
 from privaudit.results import Estimate
 
 INTRO = Phrase(

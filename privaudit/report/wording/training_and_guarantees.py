@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from privaudit.facts import Metric
 from privaudit.report import numbers as n
 from privaudit.report.wording.metrics import name_metric
-from privaudit.report.wording.nouns import Phrase, w
+from privaudit.report.wording.nouns import Phrase, name_unit, w
 from privaudit.report.wording.releases import list_names, name_subset
 from privaudit.results import ClaimText, ComposedClaim, Estimate
 
@@ -45,7 +45,7 @@ def word_guarantee(c: ClaimText) -> str:
     """What is claimed, in a cell."""
     if c.epsilon is None:
         return NO_GUARANTEE
-    return f"epsilon {word_budget(c)}, for one {c.unit} ({c.neighbours})"
+    return f"epsilon {word_budget(c)}, for one {name_unit(c.unit)} ({c.neighbours})"
 
 
 def word_composed(c: ComposedClaim) -> str:
@@ -53,14 +53,15 @@ def word_composed(c: ComposedClaim) -> str:
     how = "their noisy steps composed" if c.method == "pld" else "epsilons and deltas added up"
     return (
         f"Whoever holds {list_names(c.subjects)} together holds one guarantee: epsilon "
-        f"{word_budget(c)}, for one {c.unit} ({c.neighbours}; {how}). They were trained on the "
-        f"same {w.people}, so none of their guarantees holds alone once several are handed out."
+        f"{word_budget(c)}, for one {name_unit(c.unit)} ({c.neighbours}; {how}). They were trained "
+        f"on the same {w.people}, so none of their guarantees holds alone once several are handed "
+        "out."
     )
 
 
 def word_apart(relations: Sequence[tuple[str, str]]) -> str:
     """That guarantees of different kinds have no common number."""
-    named = list_names(tuple(f"{unit} ({neighbours})" for unit, neighbours in relations))
+    named = list_names(tuple(f"{name_unit(unit)} ({neighbours})" for unit, neighbours in relations))
     return (
         f"Guarantees for different units or neighbouring relations, here {named}, do not add up to "
         "one number: what releases of several kinds guarantee together is not known."

@@ -18,7 +18,7 @@ from privaudit.report.wording import reasons_and_caveats as facts
 from privaudit.report.wording.access import name_access
 from privaudit.report.wording.classes import name_family
 from privaudit.report.wording.metrics import MEANINGS, name_setting
-from privaudit.report.wording.nouns import w
+from privaudit.report.wording.nouns import fill, name_unit, w
 from privaudit.report.wording.tables import read_table
 from privaudit.verdicts import BROKEN, Kind, Verdict, Verdicts
 
@@ -190,7 +190,7 @@ def explain_policy_metric(name: str) -> str:
     texts, measure = _texts(), name.rpartition(".")[2]
     counted = {"exact_copies": "exact_copies_excess", "near_copies": "near_copies_excess"}
     found = texts["metrics"].get(name) or texts["measures"].get(measure)
-    return found or MEANINGS[counted.get(measure, measure)]
+    return fill(found or MEANINGS[counted.get(measure, measure)])
 
 
 # ---------------------------------------------------------------- what was found
@@ -210,7 +210,8 @@ def _word_finding(v: Verdict, label: Label) -> str:
     meaning, base = "" if covers else explain_policy_metric(v.metric), _base(v)
     rate = v.prior if v.prior is not None else v.fpr or 0.0
     value = v.value or 0.0
-    return _texts()["findings"][_choose_finding(v)].format(
+    text = fill(_texts()["findings"][_choose_finding(v)])
+    return text.format(
         which="What it rests on" if v.group is None else f"The group {name_group(v.group)}",
         subject=v.subject,
         together=list_names(v.together),
@@ -270,6 +271,8 @@ def _choose_finding(v: Verdict) -> str:
 def _params(v: Verdict) -> dict[str, str]:
     """The parameters of the reason, as they are printed."""
     shown = {f"p_{name}": _show(value) for name, value in v.reason.params.items()}
+    if "unit" in v.reason.params:
+        shown["p_unit"] = name_unit(str(v.reason.params["unit"]))
     held = {"epsilon.claimed": "epsilon", "epsilon.delta": "delta", "epsilon.lower_bound": "most"}
     against = v.reason.params.get(held.get(v.metric, ""))
     if isinstance(against, int | float):
@@ -328,7 +331,7 @@ def word_reason(v: Verdict, label: Label = str) -> str:
         text += f" {more['unlisted']}"
     if code is ReasonCode.CLASS_NOT_TESTED and p["attacks"]:
         text = f"{text.rstrip('.')} {more['only']}."
-    text = text.format(
+    text = fill(text).format(
         lower=_amount(v, v.lower),
         upper=_amount(v, v.upper),
         limit=_amount(v, v.limit),
@@ -365,7 +368,7 @@ def word_remedy(v: Verdict) -> str:
     texts, p = _texts(), v.reason.params
     asked, more = p.get("attacks", ()), p.get("more", 0)
     text = {**texts["remedies"], **texts["advice"]}.get(_choose_remedy(v), "")
-    text = text.format(
+    text = fill(text).format(
         attacks=",".join(asked) if isinstance(asked, tuple) else asked,
         more=round_up(_number(more)),
         needed=round_up(_number(more)),
@@ -377,7 +380,7 @@ def word_remedy(v: Verdict) -> str:
         **_params(v),
     )
     if v.group is not None and v.state in BROKEN:
-        text = f"{texts['more']['group']}{text[:1].lower()}{text[1:]}"
+        text = f"{fill(texts['more']['group'])}{text[:1].lower()}{text[1:]}"
     return text
 
 
@@ -448,12 +451,12 @@ def word_note(note: Caveat, untrained: Mapping[str, Reason] | None = None) -> st
             "limit": count_in(limit, base, limit),
             "least": count_in(least, base, limit),
         }
-        text = text.format(**{**p, **shown, "base": base})
+        text = fill(text).format(**{**p, **shown, "base": base})
     elif note.code is CaveatCode.LEFT_OUT:
         text = _word_left_out(text, p)
     elif text:
         why = (untrained or {}).get(str(p.get("subject")))
-        text = text.format(
+        text = fill(text).format(
             **{name: list_names(one) if isinstance(one, tuple) else one for name, one in p.items()},
             group=f" for {p['by']}: {p['level']}" if p.get("by") else "",
             why="" if why is None else f" ({facts.word_reason(why)})",
@@ -467,7 +470,7 @@ def _word_left_out(text: str, p: Mapping[str, Param]) -> str:
     """What the policy leaves out, who answers for it, and what was measured all the same."""
     end = "." if p["measured"] or not str(p["why"]).endswith((".", "!", "?")) else ""
     measured = f"; measured all the same, and not judged: {list_names(p['measured'])}"
-    return text.format(
+    return fill(text).format(
         name=name_family(str(p["family"])),
         only=f" ({list_names(p['attacks'])})" if p["attacks"] else "",
         subjects=list_names(p["subjects"]),

@@ -19,7 +19,8 @@ from privaudit.records import Records
 from privaudit.secure_random import SecretGenerator, SecretState, is_secret
 
 ONE_STAY = (
-    "One stay of each patient, chosen at random, is trained on, so the guarantee is per patient."
+    "One {record} of each {person}, chosen at random, is trained on, so the guarantee is per "
+    "{person}."
 )
 PUBLIC = (
     "Scaling, bounds and missing values follow public knowledge; no statistic of the records "

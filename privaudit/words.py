@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 
 from privaudit.errors import PrivauditError
 
 LONGEST = 30
 CLAIMS = ("anonymous", "compliant", "safe", "private", "de-identified", "certified")
 """Words that no report says of a model or of data: nor does a noun."""
+_PLACE = re.compile(r"\{(\w+)\}")
+_VOWEL = re.compile(r"(?!uni|use|usu|eu|one\b)[aeiouàâäéèêëíîïóôöúûü]")
+"""Nouns that take "an": by their letters, as nobody states how they sound."""
 _WORD = re.compile(r"[^\W\d_]+(?:[ '’-][^\W\d_]+)*")
 
 
@@ -50,6 +55,36 @@ class Words:
                     f"{LONGEST} characters at most, such as 'customer', and claims nothing",
                     "write for example person = 'customer' and people = 'customers'",
                 )
+
+    @property
+    def forms(self) -> Mapping[str, str]:
+        """Place -> what stands there.
+
+        For each noun: the noun (`person`); with a capital (`Person`); with its article (`a_person`,
+        `A_person`); and the possessive (`people_own`: patients’).
+        """
+        return _list_forms(self)
+
+    def fill(self, template: str) -> str:
+        """The template with these nouns in its places, such as {person}. Other places in braces
+        stay."""
+        return _PLACE.sub(lambda found: self.forms.get(found[1], found[0]), template)
+
+
+@cache
+def _list_forms(words: Words) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for one in fields(words):
+        noun: str = getattr(words, one.name)
+        article = "an" if _VOWEL.match(noun) else "a"
+        found |= {
+            one.name: noun,
+            one.name.capitalize(): noun[:1].upper() + noun[1:],
+            f"a_{one.name}": f"{article} {noun}",
+            f"A_{one.name}": f"{article.capitalize()} {noun}",
+            f"{one.name}_own": noun + ("’" if noun.endswith("s") else "’s"),
+        }
+    return found
 
 
 USUAL = Words()

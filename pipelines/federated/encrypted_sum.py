@@ -118,19 +118,19 @@ class EncryptedSum(Protection):
     @property
     def trust(self) -> tuple[tuple[str, str, str], ...]:
         return (
-            ("server", "one hospital's update", "no, a ciphertext; the published sum"),
+            ("server", "one {site}'s update", "no, a ciphertext; the published sum"),
             (
-                "another hospital",
-                "one hospital's update",
+                "another {site}",
+                "one {site}'s update",
                 "yes, if it sees the ciphertext: one key",
             ),
             (
-                "all the other hospitals together",
-                "one hospital's update",
+                "all the other {sites} together",
+                "one {site}'s update",
                 "yes, the published sum minus their own",
             ),
-            ("whoever made the keys", "one hospital's update", "yes, if it sees the ciphertext"),
-            ("server with one hospital", "one hospital's update", "yes, every one, in every round"),
+            ("whoever made the keys", "one {site}'s update", "yes, if it sees the ciphertext"),
+            ("server with one {site}", "one {site}'s update", "yes, every one, in every round"),
             ("whoever holds the released model", "one hospital's update", "no"),
         )
 

@@ -141,9 +141,9 @@ class Plain(Protection):
     @property
     def trust(self) -> tuple[tuple[str, str, str], ...]:
         return (
-            ("server", "one hospital's update", "yes, every one, in every round"),
-            ("another hospital", "one hospital's update", "no, only the new model"),
-            ("whoever holds the released model", "one hospital's update", "no"),
+            ("server", "one {site}'s update", "yes, every one, in every round"),
+            ("another {site}", "one {site}'s update", "no, only the new model"),
+            ("whoever holds the released model", "one {site}'s update", "no"),
         )
 
 

@@ -428,26 +428,26 @@ class SecureSum(Protection):
 
     @property
     def trust(self) -> tuple[tuple[str, str, str], ...]:
-        quorum, common = "two thirds of the hospitals (at least 3)", "a third of the hospitals"
+        quorum, common = "two thirds of the {sites} (at least 3)", "a third of the {sites}"
         if self.threshold is not None:
-            quorum = f"{self.threshold} hospitals"
-            common = f"as many hospitals as two groups of {self.threshold} have in common"
+            quorum = f"{self.threshold} {{sites}}"
+            common = f"as many {{sites}} as two groups of {self.threshold} have in common"
         return (
-            ("server", "one hospital's update", "no, a masked vector; the sum of at least 3"),
-            ("another hospital", "one hospital's update", "no, only the sum"),
+            ("server", "one {site}'s update", "no, a masked vector; the sum of at least 3"),
+            ("another {site}", "one {site}'s update", "no, only the sum"),
             (
-                "all the other hospitals together",
-                "one hospital's update",
+                "all the other {sites} together",
+                "one {site}'s update",
                 "yes, sum minus their own",
             ),
-            (f"server with {quorum}", "one hospital's update", "yes, by recovering its masks"),
+            (f"server with {quorum}", "one {site}'s update", "yes, by recovering its masks"),
             (
                 f"server that lies about who dropped out, with {common}",
-                "one hospital's update",
+                "one {site}'s update",
                 "yes, they answer both of its lists",
             ),
-            ("server that invents hospitals", "one hospital's update", "yes, keys are not signed"),
-            ("whoever holds the released model", "one hospital's update", "no"),
+            ("server that invents {sites}", "one {site}'s update", "yes, keys are not signed"),
+            ("whoever holds the released model", "one {site}'s update", "no"),
         )
 
 

@@ -169,7 +169,7 @@ def _made(
     rows = tuple(np.flatnonzero(holder[row] == client) for client in range(clients))
     names = tuple(f"client {client + 1}" for client in range(clients))
     notes = (
-        f"The {clients} hospitals are simulated: {how}.",
+        f"The {clients} {{sites}} are simulated: {how}.",
         *one_class_note(records, rows, list(names)),
     )
     return Parts(rows, np.arange(clients), names, notes)

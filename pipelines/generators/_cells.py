@@ -22,7 +22,7 @@ counts."""
 WIDE = 1000
 """Bounds from 0 or more whose upper end is this many times the rest are cut on a log scale."""
 ROWS = (
-    "How many patients there were is private too (the relation is add-remove): of it the delta "
+    "How many {people} there were is private too (the relation is add-remove): of it the delta "
     "shows the power of ten, unless it is set, and the noisy counts give an estimate. Choose the "
     "number of rows to draw by that, not by the real number."
 )

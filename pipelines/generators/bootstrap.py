@@ -18,7 +18,7 @@ from privaudit.records import Records
 COPIES = (
     "Every row of this table is a copy of a real person's record. It is here as a yardstick, to "
     "show "
-    "what a leak reads like, and must not leave the hospital."
+    "what a leak reads like, and must not leave the {site}."
 )
 ROWS_KEPT = "The saved generator holds every record that it was fitted on."
 

@@ -17,9 +17,9 @@ from privaudit.records import Records
 
 HELD = (
     "The saved generator holds one distribution a column, one correlation for every pair of "
-    f"columns, and no row. Each number of a distribution is a value that {POOL} patients share, or "
-    f"the middle of {RUN} patients' values without the {POOL - 1} largest and smallest of them. No "
-    "formal privacy guarantee is given."
+    f"columns, and no row. Each number of a distribution is a value that {POOL} {{people}} share, "
+    f"or the middle of {RUN} {{people}}' values without the {POOL - 1} largest and smallest of "
+    "them. No formal privacy guarantee is given."
 )
 TERMS = 30
 """Hermite terms of a column's scores: enough for a correlation of .95 between yes-or-no columns."""

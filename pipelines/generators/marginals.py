@@ -21,8 +21,8 @@ APART = (
 )
 HELD = (
     "The saved generator holds one distribution a column, and no row. Each number of it is a value "
-    f"that {POOL} patients share, or the middle of {RUN} patients' values without the {POOL - 1} "
-    "largest and smallest of them. No formal privacy guarantee is given."
+    f"that {POOL} {{people}} share, or the middle of {RUN} {{people}}' values without the "
+    f"{POOL - 1} largest and smallest of them. No formal privacy guarantee is given."
 )
 
 

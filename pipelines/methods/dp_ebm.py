@@ -33,8 +33,8 @@ from privaudit.dp.noise import bind_noise
 from privaudit.records import Records
 
 COUNTED = (
-    "How many patients there are is read from the noisy histograms alone, so the guarantee holds "
-    "for a patient added or removed."
+    "How many {people} there are is read from the noisy histograms alone, so the guarantee holds "
+    "for {a_person} added or removed."
 )
 
 

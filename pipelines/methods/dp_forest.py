@@ -57,7 +57,7 @@ class DPForest(Method):
             self.epsilon,
             by="closed form, permute-and-flip on leaf counts with bounds and classes from the "
             "schema "
-            "(diffprivlib), one stay and one tree a patient",
+            "(diffprivlib), one {record} and one tree {a_person}",
             noise=accounting.name_noise(rng),
         )
         records = one_stay(members, rng)

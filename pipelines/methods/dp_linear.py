@@ -69,7 +69,7 @@ class DPLinear(Method):
         claim = accounting.stated(
             self.epsilon,
             by="closed form, objective perturbation with bounds and norm from the schema "
-            f"(diffprivlib at {2 * self.epsilon:g} for replacement), one stay a patient",
+            f"(diffprivlib at {2 * self.epsilon:g} for replacement), one {{record}} {{a_person}}",
             noise=accounting.name_noise(rng),
         )
         records = one_stay(members, rng)

@@ -103,7 +103,7 @@ class DPOutput(Method):
             model=FlatModel(whole, (whole.width, 2), flat.astype(np.float32)),
             costs={"train_seconds": time.process_time() - start},
             notes=(
-                "All stays of a patient go to one teacher, so the guarantee is per patient.",
+                "All {records} of {a_person} go to one teacher, so the guarantee is per {person}.",
                 PUBLIC,
                 describe_noise(rng),
             ),

@@ -233,7 +233,7 @@ def _gate_notes(run: Run, parts: Parts) -> list[str]:
         notes.append(f"The gate refused updates of {parts.names[client]}: {why}.")
     if run.plan.protect.name:
         notes.append(
-            "The server reads no single update, so its gate cannot bound or refuse one: hospitals "
+            "The server reads no single update, so its gate cannot bound or refuse one: {sites} "
             "check their own, and a malicious one need not."
         )
     idle = int(run.costs["idle_rounds"])

@@ -154,12 +154,16 @@ class FederatedPrivate(Federated):
             noise=noise,
         )
         notes = (
-            "One record of each patient is trained on. How many patients a hospital has is read "
-            "from a noisy count, which the guarantee includes; which hospitals take part is "
+            "One record of each {person} is trained on. How many {people} {a_site} has is read "
+            "from a noisy count, which the guarantee includes; which {sites} take part is "
             "public.",
             describe_noise(rng),
         )
-        server = ("server", "one patient's part in an update", f"bounded: epsilon {self.epsilon:g}")
+        server = (
+            "server",
+            "one {person}'s part in an update",
+            f"bounded: epsilon {self.epsilon:g}",
+        )
         return replace(
             release,
             claim=accounting.compose([count, training], delta),

@@ -69,12 +69,12 @@ class FederatedTrees(Method):
             "train_seconds": time.process_time() - start,
         }
         trust = (
-            ("server", "one hospital's trees", "yes, every one: cut points and leaves"),
-            ("another hospital", "one hospital's trees", "yes, in the forest it is sent"),
+            ("server", "one {site}'s trees", "yes, every one: cut points and leaves"),
+            ("another {site}", "one {site}'s trees", "yes, in the forest it is sent"),
             (
                 "whoever holds the released model",
-                "one hospital's trees",
-                "yes, but not which hospital grew them",
+                "one {site}'s trees",
+                "yes, but not which {site} grew them",
             ),
         )
         model = Trees(members.columns, len(members.classes), saved)

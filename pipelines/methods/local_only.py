@@ -91,15 +91,15 @@ class LocalOnly(Method):
                 continue
             models[int(code)] = Prevalence(_prevalence(part))
             notes.append(
-                f"{name} has fewer than {self.least} patients of an outcome and cannot train "
+                f"{name} has fewer than {self.least} {{people}} of an outcome and cannot train "
                 "alone: "
-                "its patients are all predicted at its own prevalence."
+                "its {people} are all predicted at its own prevalence."
             )
         return Release(
             claim=Claim(),
             model=Alone(models),
             costs={"train_seconds": seconds, "clients": len(models), "bytes_up": 0.0},
-            trust=(("another hospital, or a server", "one hospital's records or updates", "no"),),
+            trust=(("another {site}, or a server", "one {site}'s records or updates", "no"),),
             notes=tuple(notes),
         )
 

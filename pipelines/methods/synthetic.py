@@ -119,7 +119,7 @@ class Synthetic(Method):
             },
             trust=(
                 ("whoever is given the table", "synthetic records", "yes"),
-                ("whoever is given the table", "a hospital's own records", copied),
+                ("whoever is given the table", "{a_site}'s own records", copied),
             ),
             notes=(*self._describe(members, table), *sampler.notes),
             noisy=getattr(sampler, "noisy", {}),

@@ -21,6 +21,7 @@ from privaudit.commands._options import JSON, PATH, option, with_options
 from privaudit.commands._synthetic_schema import are_same, find_schema
 from privaudit.disclosure_limits import MIN_CELL
 from privaudit.errors import PrivauditError
+from privaudit.words import USUAL
 
 if TYPE_CHECKING:
     from privaudit.contracts import Claim, Generator, Sampler
@@ -93,10 +94,10 @@ def command(**options: Any) -> int:
         "generator": kind,
         "saved": str(options["save"]) if options["save"] else None,
         "claim": _claim(sampler.claim),
-        "notes": list(sampler.notes),
+        "notes": list(map(USUAL.fill, sampler.notes)),
         "seconds": round(time.perf_counter() - start, 2),
     }
-    for note in sampler.notes:
+    for note in answer["notes"]:
         _print(f"note: {note}")
     _print(
         f"done: {len(table):,} rows in {answer['seconds']:.1f} s; {_describe_claim(sampler.claim)}"

@@ -189,8 +189,9 @@ def run(
                 folder.discard()
             raise
         stage = Stage(report_event, "write")
+        words = prepared.words or request.task.words
         subjects = [
-            add_distribution_shift(subject(work, entry), prepared.distribution_shift)
+            add_distribution_shift(subject(work, entry, words), prepared.distribution_shift)
             for entry in work.entries
         ]
         audit = assemble(request, prepared, split, subjects, work, begun, folder.name, seen)

@@ -32,16 +32,18 @@ from privaudit.results import (
     from_tree,
 )
 from privaudit.stats.guarantees import check_guarantee
+from privaudit.words import Words
 
 
-def subject(work: Work, entry: Entry) -> Subject:
-    """One subject of the document."""
+def subject(work: Work, entry: Entry, words: Words) -> Subject:
+    """One subject of the document; the texts of its method use these words."""
     fit = next(f for f in work.plan.fits if f.entry is entry and f.variant == "subject")
     facts = work.store.get_json("facts", fit.key)
     body = work.measured[entry.name]
     own = [step for step in work.plan.steps if step.entry.name == entry.name]
     outcomes = tuple(outcome(work, step, facts, body) for step in own if step.variant == "subject")
     names = [Access[name] for name in facts["access"]]
+    claim = from_tree(facts["claim"], ClaimText)
     likeness = work.store.get_json("fidelity", work.fidelity_key(fit))
     if likeness is None and Access.TABLE in names:
         raise LookupError("a synthetic table's fidelity that should be stored is not")
@@ -52,7 +54,7 @@ def subject(work: Work, entry: Entry) -> Subject:
         learner=entry.learner_name,
         description=document.describe(entry.method),
         params=document.params(entry.method),
-        claim=from_tree(facts["claim"], ClaimText),
+        claim=replace(claim, basis=words.fill(claim.basis)),
         access=tuple(access.name for access in names),
         utility=estimates(body["utility"]),
         utility_members=estimates(body["utility_members"]),
@@ -62,8 +64,8 @@ def subject(work: Work, entry: Entry) -> Subject:
         outcomes=outcomes,
         controls=tuple(c for step in own if (c := control(work, step, facts)) is not None),
         costs=facts["costs"],
-        trust=tuple((row[0], row[1], row[2]) for row in facts["trust"]),
-        notes=_caveats(facts["notes"]),
+        trust=tuple((words.fill(a), words.fill(b), words.fill(c)) for a, b, c in facts["trust"]),
+        notes=tuple(_fill(one, words) for one in _caveats(facts["notes"])),
         fidelity=None if likeness is None else from_tree(likeness, Fidelity),
     )
 
@@ -173,6 +175,13 @@ def _uncounted(work: Work, attack: Attack) -> tuple[Caveat, ...]:
     if attack.family != "evasion" or not lacks_counts(work.bench.split.nonmembers.columns):
         return ()
     return (Caveat(CaveatCode.COUNTS_UNKNOWN, "note"),)
+
+
+def _fill(one: Caveat, words: Words) -> Caveat:
+    """A method's own note with the words of the task."""
+    if one.code is not CaveatCode.NOTE:
+        return one
+    return replace(one, params={"text": words.fill(str(one.params["text"]))})
 
 
 def _caveats(tree: Iterable[Any]) -> tuple[Caveat, ...]:

@@ -235,8 +235,9 @@ def _compare_document(
     exact: Audit, work: Work, prepared: Any, split: Split, compare: Compare
 ) -> None:
     """Every part of the document but times and the manifest."""
+    words = prepared.words or work.request.task.words
     made = [
-        add_distribution_shift(make_subject(work, entry), prepared.distribution_shift)
+        add_distribution_shift(make_subject(work, entry, words), prepared.distribution_shift)
         for entry in work.entries
     ]
     trees = [_without_times(to_tree(part)) for part in exact.subjects]

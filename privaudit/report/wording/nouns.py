@@ -7,20 +7,15 @@ sentence, so that no name is ever changed.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, fields
-from functools import cache
+from dataclasses import dataclass
 from typing import Any
 
 from privaudit.words import USUAL, Words
 
 _CURRENT: ContextVar[Words] = ContextVar("privaudit_words", default=USUAL)
-_PLACE = re.compile(r"\{(\w+)\}")
-_VOWEL = re.compile(r"(?!uni|use|usu|eu|one\b)[aeiouàâäéèêëíîïóôöúûü]")
-"""Nouns that take "an": by their letters, as nobody states how they sound."""
 
 
 @contextmanager
@@ -38,37 +33,15 @@ def get_words() -> Words:
     return _CURRENT.get()
 
 
-@cache
-def list_forms(words: Words) -> Mapping[str, str]:
-    """Place -> what stands there.
-
-    For each noun: the noun (`person`); with a capital (`Person`); with its article (`a_person`,
-    `A_person`); and for more than one the possessive (`people_own`: patients’).
-    """
-    found: dict[str, str] = {}
-    for one in fields(words):
-        noun: str = getattr(words, one.name)
-        article = "an" if _VOWEL.match(noun) else "a"
-        found |= {
-            one.name: noun,
-            one.name.capitalize(): noun[:1].upper() + noun[1:],
-            f"a_{one.name}": f"{article} {noun}",
-            f"A_{one.name}": f"{article.capitalize()} {noun}",
-            f"{one.name}_own": noun + ("’" if noun.endswith("s") else "’s"),
-        }
-    return found
-
-
 def fill(template: str) -> str:
     """The template with its nouns; other places in braces stay for whoever fills them."""
-    forms = list_forms(get_words())
-    return _PLACE.sub(lambda found: forms.get(found[1], found[0]), template)
+    return get_words().fill(template)
 
 
 def say(template: str, params: Mapping[str, Any]) -> str:
     """The template with its parameters and its nouns. A parameter goes before a noun of its
     name."""
-    text: str = template.format(**{**list_forms(get_words()), **params})
+    text: str = template.format(**{**get_words().forms, **params})
     return text
 
 
@@ -78,7 +51,7 @@ UNITS = {"patient": "person", "stay": "record"}
 
 def name_unit(unit: str) -> str:
     """Whom or what a guarantee of differential privacy is for."""
-    return list_forms(get_words())[UNITS[unit]] if unit in UNITS else unit
+    return get_words().forms[UNITS[unit]] if unit in UNITS else unit
 
 
 @dataclass(frozen=True)
@@ -108,7 +81,7 @@ class _Nouns:
 
     def __getattr__(self, name: str) -> str:
         try:
-            return list_forms(get_words())[name]
+            return get_words().forms[name]
         except KeyError:
             raise AttributeError(f"no noun is called {name!r}") from None
 
@@ -120,7 +93,6 @@ __all__ = [
     "Phrases",
     "fill",
     "get_words",
-    "list_forms",
     "name_unit",
     "say",
     "use_words",

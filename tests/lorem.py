@@ -33,6 +33,12 @@ FREE = {
     "Plugin.version",
     "Subject.description",
     "Subject.trust",
+    "Words.people",
+    "Words.person",
+    "Words.record",
+    "Words.records",
+    "Words.site",
+    "Words.sites",
 }
 """Fields that hold texts: prose, or what somebody else wrote."""
 

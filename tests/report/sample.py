@@ -37,6 +37,7 @@ from privaudit.results import (
     Subject,
     Untrained,
 )
+from privaudit.words import Words
 
 PATIENTS = {
     "members": 3236,
@@ -568,6 +569,7 @@ def sample() -> Audit:
         ),
         (note("Ages over 89 are set to 91.4, as the source shifts them."),),
         {"window_hours": 48, "variables": 48},
+        words=Words(record="stay", records="stays"),
     )
     manifest = Manifest(
         "20261121-021500-mortality-7f3a",

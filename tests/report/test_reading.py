@@ -192,7 +192,7 @@ def test_an_attack_picked_afterwards_is_owned_up_to() -> None:
     assert r.afterwards
     assert r.finding is not None
     assert r.finding.attack == "few_shadow_lira"
-    assert summary.AFTERWARDS in prose(audit)
+    assert summary.AFTERWARDS() in prose(audit)
 
 
 def test_generated_data_are_no_mimic_results_and_real_ones_measure_the_model() -> None:
@@ -200,7 +200,7 @@ def test_generated_data_are_no_mimic_results_and_real_ones_measure_the_model() -
     assert "These numbers are not MIMIC-III results" in prose(audit)
     real = replace(audit, data=replace(audit.data, real=True, source="MIMIC-III"))
     assert "not MIMIC-III results" not in report.markdown(real)
-    assert summary.MEASURES_MODEL in prose(real)
+    assert summary.MEASURES_MODEL() in prose(real)
 
 
 def test_no_verdict_against_a_policy_is_said() -> None:

@@ -37,6 +37,7 @@ from privaudit.report.wording.access import ACCESS, name_access, shorten_access
 from privaudit.report.wording.classes import CLASSES, class_of, name_family
 from privaudit.report.wording.knowledge import criteria, glossary, glossary_markdown
 from privaudit.report.wording.metrics import explain_metric, name_metric, name_setting
+from privaudit.report.wording.nouns import fill
 from privaudit.report.wording.page import find_forbidden
 from privaudit.report.wording.reasons_and_caveats import (
     REASONS,
@@ -120,7 +121,7 @@ def test_every_access_has_words(access: Access) -> None:
 
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_every_metric_has_a_name_and_a_meaning(name: str) -> None:
-    assert read_table("metrics")[name]["name"] == name_metric(Metric(name))
+    assert fill(read_table("metrics")[name]["name"]) == name_metric(Metric(name))
     assert is_worded(explain_metric(Metric(name)))
 
 
@@ -142,8 +143,9 @@ def test_every_family_of_attacks_belongs_to_one_class() -> None:
 
 
 def test_the_standard_sections_have_their_standard_titles() -> None:
-    assert set(TITLES) <= set(SECTIONS.values())
-    order = [title for title in SECTIONS.values() if title in TITLES]
+    titles = list(map(fill, SECTIONS.values()))
+    assert set(TITLES) <= set(titles)
+    order = [title for title in titles if title in TITLES]
     assert order == list(TITLES)
     files = {p.stem for p in (ROOT / "sections").glob("[!_]*.py")}
     assert files == set(SECTIONS)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from privaudit.findings import Findings
     from privaudit.records import Column, Records, Split
     from privaudit.results import Audit, Estimate, Finding, Subject
+    from privaudit.words import Words
 
 __version__ = "0.2.0"
 
@@ -37,6 +38,7 @@ _PLACES = {
     "Setting": "facts",
     "Split": "records",
     "Subject": "results",
+    "Words": "words",
 }
 
 
@@ -70,6 +72,7 @@ __all__ = [
     "Setting",
     "Split",
     "Subject",
+    "Words",
     "audit",
     "audit_labels",
     "audit_release",

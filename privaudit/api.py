@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from privaudit.policy.rules import Policy
     from privaudit.results import Audit
     from privaudit.verdicts import Verdicts
+    from privaudit.words import Words
 
 
 @python_session()
@@ -48,6 +49,7 @@ def audit(
     jobs: int | None = None,
     answers: str = "",
     expect: Any = None,
+    words: Words | None = None,
 ) -> Findings:
     """Audit a model: what does it give away of the people it was trained on?
 
@@ -98,6 +100,8 @@ def audit(
         expect: Your own probabilities, to be equal within 0.00001: of all rows of members, then of
             nonmembers, (n, k) in the order of the model's answers or (n,) of the last of two
             classes; or a pair, the places of 10 rows or more among these n and their probabilities.
+        words: What the report calls people, sites and records, as `privaudit.Words("customer",
+            "customers", "branch", "branches")`; patients and hospitals by default.
 
     Returns:
         The findings.
@@ -224,7 +228,7 @@ def audit(
     )
     request = given(
         "own",
-        task,
+        task if words is None else task.using(words),
         [Entry("own-model", "own", "", release)],
         how,
         seed=seed,
@@ -257,6 +261,7 @@ def audit_table(
     seed: int | None = None,
     confidence: float = 0.95,
     jobs: int | None = None,
+    words: Words | None = None,
 ) -> Findings:
     """Audit a synthetic table: whom does it give away, and what is it good for?
 
@@ -282,6 +287,7 @@ def audit_table(
             `out` in the same folder, whose key it is put under.
         confidence: Coverage of every interval.
         jobs: Processes of one thread each, all cores by default.
+        words: What the report calls people, sites and records; patients and hospitals by default.
 
     Returns:
         The findings.
@@ -327,6 +333,7 @@ def audit_table(
         confidence=confidence,
         command="privaudit.audit_table(...)",
         out=None if out is None else Path(out),
+        words=words,
     )
     return _run(request, out, jobs, rules)
 
@@ -342,6 +349,7 @@ def request_table_audit(
     command: str,
     exact_counts: bool = False,
     out: Path | None = None,
+    words: Words | None = None,
 ) -> Request:
     """What the engine is asked for; reads the tables (`inputs.read_synthetic.SyntheticTables`)."""
     # Numeric libraries read this when they load: workers and this process use one thread each.
@@ -358,7 +366,7 @@ def request_table_audit(
         settings.append(f"synthetic_attribute_inference.secrets={','.join(tables.secrets)}")
     return given(
         "table",
-        task,
+        task if words is None else task.using(words),
         [Entry("synthetic-table", "synthetic", "", release)],
         how,
         seed=seed,

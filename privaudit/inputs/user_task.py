@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from privaudit.contracts import Prepared, Progress, Task
 from privaudit.inputs.user_release import get_part, hold_parts
+from privaudit.words import Words
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class UserTask(Task):
         """The task that hands these records out; attacks: those that can be run on them."""
         made = cls(title, positive, prepared.records.fingerprint, attacks)
         return hold_parts(made, prepared=prepared)
+
+    def using(self, words: Words) -> UserTask:
+        """The same task, of which the report speaks in these words."""
+        prepared = get_part(self, "prepared", Prepared)
+        return hold_parts(replace(self), prepared=replace(prepared, words=words))
 
     def prepare(self, data: Path | None, cache: Path, progress: Progress) -> Prepared:
         """What was read before the audit began."""

@@ -106,8 +106,8 @@ class Federation(ToyMethod):
             model=model,
             updates=seen,
             costs={"rounds": 3, "bytes_up": 12.0, "lost": float("nan")},
-            trust=(("server", "one hospital's update", "yes"),),
-            notes=("Two clients.",),
+            trust=(("server", "one {site}'s update", "yes"),),
+            notes=("Two clients of {people} and {others}.",),
         )
 
 
@@ -280,7 +280,7 @@ def test_poisoning_asks_for_refits_with_malicious_clients_where_there_are_seats(
     assert gain is not None
     assert gain > 0.2
     assert joint.trust == (("server", "one hospital's update", "yes"),)
-    assert joint.notes == (note("Two clients."),)
+    assert joint.notes == (note("Two clients of patients and {others}."),)
     assert joint.costs["rounds"] == 3.0
     assert "lost" not in joint.costs
 

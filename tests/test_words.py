@@ -13,7 +13,9 @@ def test_a_noun_is_lower_case_words(noun: str) -> None:
     assert Words(person=noun).person == noun
 
 
-@pytest.mark.parametrize("noun", ["", "Smith", "a" * 31, "<b>", "clinic 7", "two\nlines", " x", 3, "{people}"])
+@pytest.mark.parametrize(
+    "noun", ["", "Smith", "a" * 31, "<b>", "clinic 7", "two\nlines", " x", 3, "{people}"]
+)
 def test_what_could_carry_a_value_is_refused(noun: str) -> None:
     with pytest.raises(PrivauditError, match="one noun in lower-case"):
         Words(site=noun)

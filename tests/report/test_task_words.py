@@ -85,25 +85,35 @@ def read_html(page: str) -> str:
     return re.sub(r"<[^>]*>", " ", re.sub(r"(?s)<style.*?</style>", "", page))
 
 
-WRITTEN: dict[str, Callable[[Audit], str]] = {
-    "html": lambda one: read_html(report.html(one)),
-    "markdown": lambda one: re.sub(r'<a id="[^"]*"></a>|\]\(#[^)]*\)', "", report.markdown(one)),
-    "text": lambda one: render_text(one, None),
-    "notebook": lambda one: read_html(render_notebook(one, None)),
+@cache
+def in_html(which: str) -> str:
+    return report.html(told(audits()[which], BANK))
+
+
+@cache
+def in_markdown(which: str) -> str:
+    return report.markdown(told(audits()[which], BANK))
+
+
+WRITTEN: dict[str, Callable[[str], str]] = {
+    "html": lambda which: read_html(in_html(which)),
+    "markdown": lambda which: re.sub(r'<a id="[^"]*"></a>|\]\(#[^)]*\)', "", in_markdown(which)),
+    "text": lambda which: render_text(told(audits()[which], BANK), None),
+    "notebook": lambda which: read_html(render_notebook(told(audits()[which], BANK), None)),
 }
 
 
 @pytest.mark.parametrize("form", WRITTEN)
 @pytest.mark.parametrize("which", ["sample", "every", "tables", "own"])
 def test_a_bank_reads_of_customers_and_branches_alone(which: str, form: str) -> None:
-    text = WRITTEN[form](told(audits()[which], BANK))
+    text = WRITTEN[form](which)
     assert left_over(text) == []
     assert "customers" in text
     assert not re.search(r"\{\w*(person|people|site|sites|record|records)\w*\}", text)
 
 
 def test_titles_badges_and_questions_follow() -> None:
-    text = report.markdown(told(every(), BANK))
+    text = in_markdown("every")
     for part in (
         "[Customers at risk](#patients-at-risk)",
         "4. What does it mean for a customer?",
@@ -111,8 +121,8 @@ def test_titles_badges_and_questions_follow() -> None:
         "**Held-out customer (non-member)**",
     ):
         assert part in text, part
-    assert 'href="#term-held-out-patient"' in report.html(told(every(), BANK)).replace(
-        "href=#term-held-out-patient", 'href="#term-held-out-patient"'
+    assert re.search(
+        r'<a [^>]*href="#term-held-out-patient"[^>]*>held-out customers</a>', in_html("every")
     )
 
 
@@ -207,8 +217,8 @@ def test_hostile_words_of_a_document_are_refused(noun: object) -> None:
 def test_words_change_words_alone() -> None:
     """Whoever reads back the usual nouns reads the same report."""
     other = Words("ppp", "ppps", "sss", "ssss", "rrr", "rrrs")
-    usual = report.markdown(told(every(), Words()))
-    back = report.markdown(told(every(), other))
+    usual = report.markdown(told(sample(), Words()))
+    back = report.markdown(told(sample(), other))
     for mark, noun in (("ppp", "patient"), ("ssss", "hospitals"), ("sss", "hospital")):
         back = back.replace(mark, noun).replace(mark.capitalize(), noun.capitalize())
     back = back.replace("rrr", "record").replace("Rrr", "Record")

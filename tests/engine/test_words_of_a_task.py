@@ -1,0 +1,63 @@
+"""The document carries the words of its task, which the records' own words go before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from toy_audit import ToyTask
+
+import privaudit
+from privaudit.engine import document
+from privaudit.records import Split
+from privaudit.words import Words
+
+BANK = Words("customer", "customers", "branch", "branches")
+SCHOOL = Words("pupil", "pupils", "school", "schools", "year", "years")
+
+
+@dataclass(frozen=True)
+class Loans(ToyTask):
+    """A task with words of its own."""
+
+    words: ClassVar[Words] = BANK
+
+
+@pytest.mark.parametrize(
+    ("task", "own", "expected"),
+    [(ToyTask(), None, Words()), (Loans(), None, BANK), (Loans(), SCHOOL, SCHOOL)],
+)
+def test_words_reach_the_document(
+    tmp_path: Path, task: ToyTask, own: Words | None, expected: Words
+) -> None:
+    prepared = replace(task.prepare(None, tmp_path, lambda what, share: None), words=own)
+    split = Split.assign(prepared.records, np.random.default_rng(0))
+    assert document.data("toy", task, prepared, split).words == expected
+
+
+def test_a_session_names_the_words_of_its_report() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(240, 3))
+    y = (x[:, 0] + rng.normal(size=240) > 0).astype(int)
+
+    def model(rows: np.ndarray) -> np.ndarray:
+        return np.clip(0.5 + 0.2 * np.asarray(rows)[:, 0], 0, 1)
+
+    found = privaudit.audit(
+        model,
+        (x[:120], y[:120]),
+        (x[120:], y[120:]),
+        event=1,
+        profile="smoke",
+        attacks="threshold",
+        words=BANK,
+        estimator=False,
+        jobs=1,
+        seed=1,
+    )
+    assert found.audit.data.words == BANK
+    assert "held-out customers" in str(found)
+    assert "patient" not in str(found)

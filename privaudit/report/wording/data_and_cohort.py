@@ -16,7 +16,7 @@ POOLS_RANDOM = Phrase(
 )
 POOLS_SUPPLIED = Phrase(
     "The split into training and held-out {people} was supplied, not assigned at random by this "
-    "audit. The two may differ in other ways, such as the year or the ward, and an attack may "
+    "audit. The two may differ in other ways, such as the year or the {site}, and an attack may "
     "exploit that difference instead of memorisation. A third pool serves as the attacker’s own "
     "data."
 )

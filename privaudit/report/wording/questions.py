@@ -150,7 +150,7 @@ def word_pools(audit: Audit, kinds: Sequence[Kind]) -> str:
     return (
         f"{start} {outside} other {w.people} were held out. The split was supplied, not assigned "
         "at random by this audit, so the two sides may differ in other ways, such as the year or "
-        f"the ward, and such a difference can look like a leak. {_word_shift(audit)}"
+        f"the {w.site}, and such a difference can look like a leak. {_word_shift(audit)}"
     )
 
 
@@ -280,8 +280,8 @@ def word_meaning_detected(kinds: Sequence[Kind]) -> str:
     made = "whom the table was made from" if are_tables(kinds) else "in the training data"
     return (
         f"To be recognised means: somebody who already holds {w.a_person}’s record infers that "
-        f"this {w.person} is among those {made}, and with it whatever is true of all of them: that "
-        "they were treated there, and for what."
+        f"this {w.person} is among those {made}, and with it whatever is true of all of them, such "
+        "as why they are there."
     )
 
 

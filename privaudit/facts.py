@@ -250,6 +250,10 @@ class CaveatCode(StrEnum):
     CHOSEN_ON_REFITS = "chosen_on_refits"
     CHOSEN_AS_ONLY = "chosen_as_only"
 
+    # --- a release
+    SITES_TRAIN_ALONE = "sites_train_alone"
+    RARE_SITES_JOINED = "rare_sites_joined"
+
     # --- a control
     PLANTED_LEAK = "planted_leak"
     PLANTED_RESIDUAL = "planted_residual"
@@ -328,6 +332,8 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.PATIENTS_DRAWN: ("patients",),
     CaveatCode.EPSILON_ABOVE_CLAIM: ("bound", "confidence", "claimed"),
     CaveatCode.BOUND_OF_ANOTHER_UNIT: ("unit", "neighbours"),
+    CaveatCode.SITES_TRAIN_ALONE: ("least",),
+    CaveatCode.RARE_SITES_JOINED: ("least",),
     CaveatCode.PLANTED_LEAK: ("lift",),
     CaveatCode.PLANTED_RESIDUAL: ("lift",),
     CaveatCode.DISTRIBUTION_SHIFT: ("auc", "low", "high", "confidence", "columns"),

@@ -31,9 +31,10 @@ from privaudit.contracts import (
     Method,
     ReadsTable,
     Release,
+    SiteModels,
     Target,
 )
-from privaudit.engine import choose, controls, measure, nulls
+from privaudit.engine import choose, controls, measure, nulls, site_models
 from privaudit.engine.configure import missing_library
 from privaudit.engine.store import Store
 from privaudit.errors import PrivauditError
@@ -268,6 +269,7 @@ def fit(
         "costs": measure.costs(release.costs) | {"fit_cpu_seconds": trained},
         "trust": [[str(part) for part in row] for row in release.trust],
         "notes": to_tree([as_caveat(part) for part in release.notes]),
+        "restricted_notes": list(release.restricted_notes),
     }
     if release.model is not None:
         start = time.process_time()
@@ -275,7 +277,10 @@ def fit(
         facts["costs"]["predict_cpu_seconds_per_1000"] = (
             (time.process_time() - start) / len(answers) * 1000
         )
-        bench.store.put_arrays("answers", key, {"proba": answers})
+        given = {"proba": answers}
+        if isinstance(release.model, SiteModels):
+            given |= site_models.ask_sites(release.model, split.nonmembers)
+        bench.store.put_arrays("answers", key, given)
     bench.store.put_json("facts", key, facts)
     return release, facts
 
@@ -464,6 +469,7 @@ def subject(
         bench.confidence,
         seeds,
         null,
+        stored,
     )
     bench.store.put_json("subjects", key, body)
 

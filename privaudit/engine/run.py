@@ -27,6 +27,7 @@ from privaudit.engine.folder import Folder, private, write_text
 from privaudit.engine.forecast import Forecast, forecast
 from privaudit.engine.jobs import Bench
 from privaudit.engine.plan import Plan, plan
+from privaudit.engine.rare_names import join_rare_names
 from privaudit.engine.store import Store, derive_seal_key
 from privaudit.engine.subjects import mechanisms, subject
 from privaudit.engine.version import packages
@@ -141,8 +142,10 @@ def run(
     begun = Clock()
     stage = Stage(report_event, "prepare")
     try:
-        prepared = request.task.prepare(
-            data, restricted / "cache", lambda what, share: stage.step(what, share, 1.0)
+        prepared = join_rare_names(
+            request.task.prepare(
+                data, restricted / "cache", lambda what, share: stage.step(what, share, 1.0)
+            )
         )
         split = assign_split(prepared, request)
         watch = cohorts.Watch.of(out, key, prepared, split, is_open=request.exact_counts)
@@ -228,8 +231,10 @@ def forecast_only(
     key = load_key(out)
     request = derive_streams(request, key)
     stage = Stage(listen, "prepare")
-    prepared = request.task.prepare(
-        data, restricted / "cache", lambda what, share: stage.step(what, share, 1.0)
+    prepared = join_rare_names(
+        request.task.prepare(
+            data, restricted / "cache", lambda what, share: stage.step(what, share, 1.0)
+        )
     )
     stage.end(describe_size(prepared))
     split = assign_split(prepared, request)

@@ -22,6 +22,7 @@ from privaudit.engine import document
 from privaudit.engine.configure import Request
 from privaudit.engine.plan import Plan, Step, plan
 from privaudit.engine.planned import FILE, read
+from privaudit.engine.rare_names import join_rare_names
 from privaudit.engine.run import (
     add_distribution_shift,
     assign_split,
@@ -105,7 +106,9 @@ def _retrain(
     run: Path, exact: Audit, request: Request, again: Again, place: Path, compare: Compare
 ) -> tuple[str, str]:
     """What was trained again; why nothing was, empty where something was."""
-    prepared = request.task.prepare(again.data, place / "cache", lambda what, share: None)
+    prepared = join_rare_names(
+        request.task.prepare(again.data, place / "cache", lambda what, share: None)
+    )
     split = assign_split(prepared, request)
     key = ledger.find_key(run.parent)
     if key is not None:

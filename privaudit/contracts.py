@@ -678,7 +678,8 @@ class Prepared:
     difference between the pools, None for none; untested: family of attacks -> why the records
     leave it nothing to try. patients: name of a patient -> their number in the records, empty where
     the rows name none; None where the numbers are the source's own names. words: what the report
-    calls people and sites; None for those of the task.
+    calls people and sites; None for those of the task. unguaranteed: why no guarantee may be claimed
+    of a training on these records; None where it may.
     """
 
     records: Records
@@ -693,6 +694,7 @@ class Prepared:
     untested: Mapping[str, Reason] = field(default_factory=dict)
     patients: Mapping[str, int] | None = None
     words: Words | None = None
+    unguaranteed: Reason | None = None
 
 
 Progress = Callable[[str, float], None]

@@ -41,6 +41,7 @@ class ReasonCode(StrEnum):
     FILE_NOT_GIVEN = "file_not_given"
     NO_SENSITIVE_COLUMN = "no_sensitive_column"
     NO_CHANGEABLE_NUMBER = "no_changeable_number"
+    SCHEMA_NOT_CHECKED = "schema_not_checked"
 
     # --- a number is not stated
     NO_MEMBER = "no_member"
@@ -161,6 +162,7 @@ REASON_PARAMS: Mapping[ReasonCode, tuple[str, ...]] = {
     ReasonCode.MISSING_EXTRA: ("library", "fix"),
     ReasonCode.FAILED: ("error",),
     ReasonCode.NOT_REQUESTED: ("attacks",),
+    ReasonCode.SCHEMA_NOT_CHECKED: ("columns",),
     ReasonCode.TOO_FEW_HELD_OUT: ("more", "have", "fpr"),
     ReasonCode.TOO_FEW_WITH_OUTCOME: ("least", "group"),
     ReasonCode.ONE_OUTCOME: ("outcomes",),

@@ -36,6 +36,7 @@ from privaudit.contracts import (
 )
 from privaudit.engine import choose, controls, measure, nulls, site_models
 from privaudit.engine.configure import missing_library
+from privaudit.engine.guarantees import refuse_claim
 from privaudit.engine.store import Store
 from privaudit.errors import PrivauditError
 from privaudit.facts import Reason, ReasonCode, as_caveat
@@ -50,7 +51,8 @@ class Bench:
     """What every job of a run shares: where things are stored, which pools, which entropy.
 
     pools: fingerprints of members, non-members and reference in `tables`. supplied: the pools were
-    supplied, and nobody assigned membership at random.
+    supplied, and nobody assigned membership at random. unguaranteed: no guarantee may be claimed of
+    a training on these records.
     """
 
     store: Store
@@ -59,6 +61,7 @@ class Bench:
     entropy: int
     confidence: float
     supplied: bool = False
+    unguaranteed: bool = False
 
     @property
     def seeds(self) -> Seeds:
@@ -93,6 +96,11 @@ class Fault:
     reason: Reason
     trace: str
     own: PrivauditError | None = None
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether it stopped on an error of the software, not on a refusal or a missing library."""
+        return self.reason.code is ReasonCode.FAILED
 
     @property
     def is_missing_library(self) -> bool:
@@ -261,6 +269,7 @@ def fit(
             release = method.fit(
                 split.members, bench.seeds.secret_rng("fit", _stream(name, method))
             )
+    refuse_claim(release.claim.epsilon, bench.unguaranteed)
     trained = time.process_time() - start
     facts: dict[str, Any] = {
         "claim": measure.claim(release.claim),

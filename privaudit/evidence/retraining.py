@@ -20,6 +20,7 @@ import numpy as np
 from privaudit import commitments
 from privaudit.engine import document
 from privaudit.engine.configure import Request
+from privaudit.engine.guarantees import leave_out_guarantees
 from privaudit.engine.plan import Plan, Step, plan
 from privaudit.engine.planned import FILE, read
 from privaudit.engine.rare_names import join_rare_names
@@ -109,6 +110,7 @@ def _retrain(
     prepared = join_rare_names(
         request.task.prepare(again.data, place / "cache", lambda what, share: None)
     )
+    request = leave_out_guarantees(request, prepared)
     split = assign_split(prepared, request)
     key = ledger.find_key(run.parent)
     if key is not None:

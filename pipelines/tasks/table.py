@@ -107,7 +107,12 @@ class Table(Task):
         refuse_unstated_person(schema, data)
         progress("reading the schema", 0.1)
         unchecked = find_unchecked(schema, data, self.checked)
-        schema, widened = fit_pooled(schema, data)
+        widened: list[str] = []
+        if unchecked:
+            schema, widened = fit_pooled(schema, data)
+        else:
+            # Bounds are never widened by the data that a guarantee covers.
+            schema = replace(schema, guessed={})
         progress("reading the table", 0.4)
         own = replace(schema, groups=tuple(dict.fromkeys([*schema.groups, *_site(schema)])))
         patients: dict[str, int] = {}

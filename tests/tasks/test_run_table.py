@@ -329,6 +329,18 @@ def test_the_plan_tells_what_would_be_left_out(
     assert answer["seconds_expected"] > 0
 
 
+def test_bounds_are_never_widened_by_the_data_that_a_guarantee_covers(
+    table: Path, schema: Path
+) -> None:
+    narrow = 'bounds = [0, 60]\nguessed = ["bounds"]'
+    schema.write_text(schema.read_text().replace("bounds = [0, 250]", narrow))
+    (bounds,) = (c.bounds for c in prepare(table, schema=str(schema)).records.columns[1:2])
+    assert bounds is not None
+    assert bounds[1] > 60
+    with pytest.raises(PrivauditError, match="income"):
+        prepare(table, schema=str(schema), checked=("all",))
+
+
 # --- whom no shared file names
 
 

@@ -131,6 +131,16 @@ class Parted(Model, Protocol):
 
 
 @runtime_checkable
+class SiteModels(Model, Protocol):
+    """A model of several sites, each with a model of its own that can be asked about anybody."""
+
+    @property
+    def by_site(self) -> Mapping[int, Model]:
+        """The code of each site that was trained at, or answers -> its own model."""
+        ...
+
+
+@runtime_checkable
 class HasTrees(Protocol):
     """A model made of decision trees that anybody reads who is handed it."""
 
@@ -188,8 +198,10 @@ class Release:
     beside each answer. trust: who could read what of
     one hospital's contribution, as (who, what, whether) rows for the report; costs: numbers
     (bytes_up, bytes_down, rounds, simulated_seconds, refused_updates, train_seconds...); notes:
-    sentences for the report. The texts of trust, of notes and of the claim's basis name people and
-    places by {person}, {people}, {site}, {sites} (`privaudit.words.Words.forms`). noisy: what a private generator had to work from, column -> (cuts
+    sentences for the report. restricted_notes: sentences that tell of few people, stored under
+    restricted/ alone. The texts of trust, of notes and of the claim's basis name people and places
+    by {person}, {people}, {site}, {sites} (`privaudit.words.Words.forms`). noisy: what a private
+    generator had to work from, column -> (cuts
     between ranges, shares of ranges or levels in order, then of not recorded). unasked: what
     whoever holds it can do and the audit could not, where its model's answers were refused.
     """
@@ -204,6 +216,7 @@ class Release:
     costs: Mapping[str, float] = field(default_factory=dict)
     trust: tuple[tuple[str, str, str], ...] = ()
     notes: tuple[str | Caveat, ...] = ()
+    restricted_notes: tuple[str, ...] = ()
     noisy: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     explanations: Explainer | None = None
     unasked: frozenset[Access] = frozenset()
@@ -667,7 +680,8 @@ class Prepared:
     difference between the pools, None for none; untested: family of attacks -> why the records
     leave it nothing to try. patients: name of a patient -> their number in the records, empty where
     the rows name none; None where the numbers are the source's own names. words: what the report
-    calls people and sites; None for those of the task.
+    calls people and sites; None for those of the task. unguaranteed: why no guarantee may be
+    claimed of a training on these records; None where it may.
     """
 
     records: Records
@@ -682,6 +696,7 @@ class Prepared:
     untested: Mapping[str, Reason] = field(default_factory=dict)
     patients: Mapping[str, int] | None = None
     words: Words | None = None
+    unguaranteed: Reason | None = None
 
 
 Progress = Callable[[str, float], None]
@@ -744,6 +759,7 @@ __all__ = [
     "Rows",
     "Sampler",
     "Scores",
+    "SiteModels",
     "TableReader",
     "Target",
     "Task",

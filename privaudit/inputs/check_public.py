@@ -16,8 +16,10 @@ ALL = "all"
 """In place of a column's name: every column was checked."""
 
 
-def refuse_unchecked(schema: TableSchema, table: Table, checked: Sequence[str]) -> None:
-    """Refuse a guarantee over what was read off the data and not called public since.
+def find_unchecked(
+    schema: TableSchema, table: Table, checked: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """What was read off the data and not called public since: no guarantee covers it.
 
     A column is not checked while the schema marks anything of it as `guessed`, nor, whatever the
     marks say, while its bounds or levels are those that `propose_schema` reads off the table,
@@ -30,8 +32,11 @@ def refuse_unchecked(schema: TableSchema, table: Table, checked: Sequence[str]) 
         checked: Names of columns, or of the outcome, that are public knowledge as they are; `all`
             for every one.
 
+    Returns:
+        Names of columns, and of the outcome, that are not checked.
+
     Raises:
-        PrivauditError: For columns that are not checked, by name, and for names of no column.
+        PrivauditError: For names of no column.
     """
     known = {*schema.names, schema.outcome} - {""}
     named = {name for text in checked for name in ([text] if text in known else text.split(","))}
@@ -43,9 +48,22 @@ def refuse_unchecked(schema: TableSchema, table: Table, checked: Sequence[str]) 
             "it says of columns, by name, that what the schema states of them is public knowledge",
             f"name columns of the schema, or {ALL!r}",
         )
-    if ALL in named:
-        return
-    unsure = [name for name in _find_unsure(schema, table) if name not in named]
+    unsure = [] if ALL in named else [n for n in _find_unsure(schema, table) if n not in named]
+    return tuple(unsure)
+
+
+def refuse_unchecked(schema: TableSchema, table: Table, checked: Sequence[str]) -> None:
+    """Refuse a guarantee over what `find_unchecked` finds.
+
+    Args:
+        schema: The schema given.
+        table: The private table.
+        checked: As of `find_unchecked`.
+
+    Raises:
+        PrivauditError: For columns that are not checked, by name, and for names of no column.
+    """
+    unsure = find_unchecked(schema, table, checked)
     if unsure:
         raise PrivauditError(
             "a schema that may state what was read off the table (bounds, levels, kinds or "
@@ -67,7 +85,9 @@ def _find_unsure(schema: TableSchema, table: Table) -> list[str]:
         if column.bounds is not None and column.bounds == identifiers.find_range(column.name):
             marks.discard("bounds")
         own = [one for plan in plans if plan for one in plan.columns if one.name == column.name]
-        if marks or any(_is_read_off(column, one) for one in own):
+        # Where no schema can be proposed, nobody can tell what was read off the table.
+        unknown = not any(plans) and bool(column.bounds or column.levels)
+        if marks or unknown or any(_is_read_off(column, one) for one in own):
             unsure.append(column.name)
     if schema.classes and not place_booleans(schema.classes):
         same = any(plan and set(plan.classes) == set(schema.classes) for plan in plans)
@@ -98,4 +118,4 @@ def _is_read_off(column: Column, proposed: Column) -> bool:
     return same and not place_booleans(column.levels)
 
 
-__all__ = ["ALL", "refuse_unchecked"]
+__all__ = ["ALL", "find_unchecked", "refuse_unchecked"]

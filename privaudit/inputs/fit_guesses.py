@@ -117,9 +117,8 @@ def fit_pooled(schema: TableSchema, table: Table) -> tuple[TableSchema, list[str
     """
     if not schema.guessed:
         return schema, []
-    proposed, _ = propose_schema(
-        table, outcome=schema.outcome, patient=schema.patient, unclear="propose", pooled=True
-    )
+    # Of the features alone: the classes are those of the schema, however few people have one.
+    proposed, _ = propose_schema(table, patient=schema.patient, unclear="propose", pooled=True)
     own = {column.name: column for column in proposed.columns}
     named = _name_levels(schema, table)
     columns = tuple(

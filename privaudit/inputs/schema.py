@@ -14,6 +14,7 @@ from privaudit.inputs.cell_text import OTHER
 from privaudit.inputs.documents import json_schema, parse_toml, structure
 from privaudit.inputs.number_text import PLAIN, Spelling
 from privaudit.records import Column, OutcomeKind
+from privaudit.words import Words
 
 MAX_CLASSES = 20
 """An outcome with more classes is taken for a number or an identifier."""
@@ -47,6 +48,10 @@ class TableSchema:
             censored (0).
         ordered: Whether the classes are listed in an order that means something, as those of a
             length of stay are; said by a person, never guessed.
+        site: The column that says which site holds a record, "" for none.
+        words: What a report calls people and sites; None for patients and hospitals.
+        states_patient: Whether the file says who the patient is, were it that each row is one:
+            `patient = ""`.
 
     Raises:
         PrivauditError: A column with two roles or described twice, no feature, an outcome that
@@ -66,6 +71,9 @@ class TableSchema:
     guessed: Mapping[str, tuple[Guess, ...]] = field(default_factory=dict)
     event: str = ""
     ordered: bool = False
+    site: str = ""
+    words: Words | None = None
+    states_patient: bool = True
 
     def __post_init__(self) -> None:
         names = self.names
@@ -86,6 +94,7 @@ class TableSchema:
             ("outcome", self.outcome),
             ("patient", self.patient),
             ("event", self.event),
+            ("site", self.site),
         ):
             if name and name in names:
                 raise PrivauditError(
@@ -187,6 +196,10 @@ class _Roles:
         default=False,
         metadata={"description": "Whether the classes are listed in their order, lowest first."},
     )
+    site: str = field(
+        default="",
+        metadata={"description": "The column of the site (hospital, branch) that holds a record."},
+    )
     guessed: tuple[Literal["classes"], ...] = field(default=(), metadata={"description": _GUESSED})
     missing: tuple[str, ...] = field(default=(), metadata={"description": _MISSING})
     decimal: Literal["", ".", ","] = field(default="", metadata={"description": _DECIMAL})
@@ -228,6 +241,7 @@ class _File:
 
     table: _Roles = _Roles()
     column: tuple[_Described, ...] = ()
+    words: Words | None = None
 
 
 def read_schema(path: Path | str) -> TableSchema:
@@ -279,6 +293,9 @@ def read_schema(path: Path | str) -> TableSchema:
         },
         roles.event,
         roles.ordered,
+        site=roles.site,
+        words=found.words,
+        states_patient=isinstance(table, dict) and "patient" in table,
     )
 
 
@@ -387,6 +404,8 @@ def format_schema(schema: TableSchema, notes: Sequence[str] = ()) -> str:
         *(['guessed = ["classes"]'] if schema.is_guessed(schema.outcome, "classes") else []),
         *([f"event = {_toml(schema.event)}"] if schema.event else []),
         *(["ordered = true"] if schema.ordered else []),
+        *([f"site = {_toml(schema.site)}"] if schema.site else []),
+        *(_format_words(schema.words) if schema.words is not None else ()),
     ]
     default = Column("")
     for column in schema.columns:
@@ -400,6 +419,11 @@ def format_schema(schema: TableSchema, notes: Sequence[str] = ()) -> str:
         if schema.guessed.get(column.name):
             lines.append(f"guessed = {_toml(schema.guessed[column.name])}")
     return "\n".join(lines) + "\n"
+
+
+def _format_words(words: Words) -> list[str]:
+    own = [f"{one.name} = {_toml(getattr(words, one.name))}" for one in fields(words)]
+    return ["", "[words]", *own]
 
 
 def _format_spelling(spelling: Spelling) -> list[str]:

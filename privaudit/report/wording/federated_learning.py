@@ -30,6 +30,17 @@ SITES = Phrase(
 SITE_COLUMN = Phrase("{Site}")
 ALL_PATIENTS = Phrase("all {people}")
 SUPPRESSED = "not shown"
+EVERYBODY = Phrase(
+    "A model that one {site} trains alone answers for its own {people} in the table above. Asked "
+    "about the {people} of every {site}, it shows what it would be worth elsewhere."
+)
+EVERYBODY_CAPTION = Phrase("Utility (AUROC) of each {site}’s own model, on held-out {people}")
+EVERYBODY_COLUMNS = (
+    Phrase("{Site}"),
+    Phrase("Model"),
+    Phrase("Its own {people}"),
+    Phrase("All {people}"),
+)
 
 
 def word_benefit(alone: Estimate, together: Estimate, model: str) -> str:

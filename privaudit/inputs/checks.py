@@ -15,6 +15,7 @@ from privaudit.inputs import identifiers
 from privaudit.inputs.check_answers import examine_answers, rank_auc
 from privaudit.inputs.check_copies import find_duplicates
 from privaudit.inputs.check_numbers import examine_predictions, examine_risks
+from privaudit.inputs.summarise_series import with_summaries
 from privaudit.records import Records, Split
 from privaudit.results import Estimate
 from privaudit.seeds import Seeds
@@ -152,7 +153,7 @@ def measure_shift(split: Split, rng: np.random.Generator) -> Caveat:
     from sklearn.model_selection import GroupKFold
 
     sides = [_sample(pool, MAX_COMPARED_RECORDS, rng) for pool in (split.members, split.nonmembers)]
-    both = Records.concatenate(sides)
+    both = with_summaries(Records.concatenate(sides))
     inside = np.arange(len(both)) < len(sides[0])
     X = np.column_stack([both.X, both.y.astype(np.float32)])
     width = X.shape[1]

@@ -41,6 +41,7 @@ class ReasonCode(StrEnum):
     FILE_NOT_GIVEN = "file_not_given"
     NO_SENSITIVE_COLUMN = "no_sensitive_column"
     NO_CHANGEABLE_NUMBER = "no_changeable_number"
+    SERIES_UNREAD = "series_unread"
 
     # --- a number is not stated
     NO_MEMBER = "no_member"

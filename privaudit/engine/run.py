@@ -19,6 +19,7 @@ from privaudit import __version__, plugins
 from privaudit.commitments import load_key
 from privaudit.contracts import Prepared
 from privaudit.disclosure import steps
+from privaudit.disclosure_limits import MIN_PEOPLE
 from privaudit.dp.together import compose_claims
 from privaudit.engine import cohorts, document, jobs, measure, planned
 from privaudit.engine.configure import Request
@@ -392,7 +393,7 @@ def assemble(
         data=document.data(request.task_name, title, positive, prepared, split),
         subjects=tuple(subjects),
         coverage=document.coverage(subjects, families, set(request.attacks), prepared.untested),
-        caveats=caveats(prepared, subjects, untrained),
+        caveats=(*find_few_people(split), *caveats(prepared, subjects, untrained)),
         untrained=untrained,
         composed=compose_claims({one.name: one.claim for one in subjects}, mechanisms(work)),
     )
@@ -412,6 +413,14 @@ def add_distribution_shift(one: Subject, shift: Caveat | None) -> Subject:
     if headline is not None and headline.family == "membership":
         headline = replace(headline, caveats=(*headline.caveats, shift))
     return replace(one, headline=headline, outcomes=tuple(map(add, one.outcomes)))
+
+
+def find_few_people(split: Split) -> tuple[Caveat, ...]:
+    """That a side has so few people that no number is a verdict."""
+    sides = (split.members, split.nonmembers)
+    if min(len(np.unique(pool.patient)) for pool in sides) >= MIN_PEOPLE:
+        return ()
+    return (Caveat(CaveatCode.FEW_PEOPLE, "warning", {"least": MIN_PEOPLE}),)
 
 
 def caveats(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from privaudit.contracts import Model, Scores
-from privaudit.disclosure_limits import name_count
+from privaudit.disclosure_limits import MIN_PEOPLE, name_count
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode, Param
 from privaudit.inputs import identifiers
@@ -24,7 +24,7 @@ from privaudit.signals import confidence as confidence_of
 from privaudit.stats import by_record, estimates
 from privaudit.stats.patients import has_several
 
-MIN_PATIENTS = 20
+MIN_PATIENTS = MIN_PEOPLE
 """Patients a side below which an interval covers almost everything."""
 
 ENOUGH_HELD_OUT = 1_000

@@ -155,7 +155,7 @@ def _place_records(
     import polars as pl
 
     places: list[np.ndarray] = []
-    sizes = []
+    sizes: list[int] = []
     for i, one in enumerate(keys):
         what = f"the {whats[i]} table" if whats else "the table"
         known, (codes, missing, rounded) = len(names), to_patients(pl.concat(one.record), names)
@@ -200,9 +200,7 @@ def _read_starts(keys: Sequence[Keys], zones: set[bool]) -> np.ndarray | None:
     return found.to_numpy().astype(np.float64)
 
 
-def _read_times(
-    cells: pl.Series, series: SeriesSchema, zones: set[bool]
-) -> tuple[pl.Series, int]:
+def _read_times(cells: pl.Series, series: SeriesSchema, zones: set[bool]) -> tuple[pl.Series, int]:
     """Times as float64, microseconds of dates and times, null where not recorded; and how many
     cells are no time. zones: filled with whether dates and times come with a zone."""
     import polars as pl

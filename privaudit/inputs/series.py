@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from privaudit.errors import PrivauditError
@@ -181,8 +181,7 @@ def format_series(series: SeriesSchema, to_toml: Callable[[Any], str]) -> list[s
     """The lines of the section."""
     default = SeriesSchema("", "", "", "", "", 1.0, 1, ())
     needed = ("file", "record", "time", "channel", "value", "every", "steps")
-    optional = ("start", "time_unit", "left_out", "records_without", "records_unknown")
-    optional = (*optional, "duplicates")
+    optional = [one.name for one in fields(series) if one.name not in (*needed, "channels")]
     lines = ["", "[series]"]
     lines += [f"{key} = {to_toml(getattr(series, key))}" for key in needed]
     lines += [

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from privaudit.contracts import Explainer, Method
+from privaudit.contracts import Explainer, Method, Model
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat
 from privaudit.inputs import pools

@@ -33,13 +33,9 @@ def with_summaries(records: Records) -> Records:
     ]
     parts = [np.where(count > 0, part, np.nan) for part in parts]
     parts.append(count / series.shape[1])
-    columns = [
-        Column(f"{channel.name}, {way}") for way in WAYS for channel in records.channels
-    ]
+    columns = [Column(f"{channel.name}, {way}") for way in WAYS for channel in records.channels]
     X = np.concatenate([records.X, *parts], axis=1)
-    return replace(
-        records, columns=(*records.columns, *columns), X=X, series=None, channels=()
-    )
+    return replace(records, columns=(*records.columns, *columns), X=X, series=None, channels=())
 
 
 __all__ = ["with_summaries"]

@@ -14,7 +14,7 @@ from privaudit.inputs import identifiers
 from privaudit.inputs.cell_text import to_numbers, to_patients, to_texts
 from privaudit.inputs.infer_schema import round_bounds
 from privaudit.inputs.read_series import MAX_CELLS, WHAT
-from privaudit.inputs.series import Channel, SeriesSchema
+from privaudit.inputs.series import Channel, SeriesSchema, require_person
 from privaudit.inputs.table_file import TableFile, open_table
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def propose_series(
         for table in tables:
             with open_table(table, "the table") as static:
                 record = _find_record(opened, static)
-                who = patient or identifiers.find_patient(static.columns) or record
+                who = patient or identifiers.find_patient(static.columns)
+                require_person(who)
                 people = pl.concat([people, _read_people(static, record, who)])
         time, channel, value = _find_roles(opened, record)
         names: dict[str, int] = {}

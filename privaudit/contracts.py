@@ -131,6 +131,16 @@ class Parted(Model, Protocol):
 
 
 @runtime_checkable
+class SiteModels(Model, Protocol):
+    """A model of several sites, each with a model of its own that can be asked about anybody."""
+
+    @property
+    def by_site(self) -> Mapping[int, Model]:
+        """The code of each site that was trained at, or answers -> its own model."""
+        ...
+
+
+@runtime_checkable
 class HasTrees(Protocol):
     """A model made of decision trees that anybody reads who is handed it."""
 
@@ -188,7 +198,8 @@ class Release:
     beside each answer. trust: who could read what of
     one hospital's contribution, as (who, what, whether) rows for the report; costs: numbers
     (bytes_up, bytes_down, rounds, simulated_seconds, refused_updates, train_seconds...); notes:
-    sentences for the report. noisy: what a private generator had to work from, column -> (cuts
+    sentences for the report. restricted_notes: sentences that tell of few patients, stored under
+    restricted/ alone. noisy: what a private generator had to work from, column -> (cuts
     between ranges, shares of ranges or levels in order, then of not recorded). unasked: what
     whoever holds it can do and the audit could not, where its model's answers were refused.
     """
@@ -203,6 +214,7 @@ class Release:
     costs: Mapping[str, float] = field(default_factory=dict)
     trust: tuple[tuple[str, str, str], ...] = ()
     notes: tuple[str | Caveat, ...] = ()
+    restricted_notes: tuple[str, ...] = ()
     noisy: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     explanations: Explainer | None = None
     unasked: frozenset[Access] = frozenset()
@@ -666,7 +678,8 @@ class Prepared:
     difference between the pools, None for none; untested: family of attacks -> why the records
     leave it nothing to try. patients: name of a patient -> their number in the records, empty where
     the rows name none; None where the numbers are the source's own names. words: what the report
-    calls people and sites; None for those of the task.
+    calls people and sites; None for those of the task. unguaranteed: why no guarantee may be claimed
+    of a training on these records; None where it may.
     """
 
     records: Records
@@ -681,6 +694,7 @@ class Prepared:
     untested: Mapping[str, Reason] = field(default_factory=dict)
     patients: Mapping[str, int] | None = None
     words: Words | None = None
+    unguaranteed: Reason | None = None
 
 
 Progress = Callable[[str, float], None]
@@ -743,6 +757,7 @@ __all__ = [
     "Rows",
     "Sampler",
     "Scores",
+    "SiteModels",
     "TableReader",
     "Target",
     "Task",

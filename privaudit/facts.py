@@ -42,6 +42,7 @@ class ReasonCode(StrEnum):
     NO_SENSITIVE_COLUMN = "no_sensitive_column"
     NO_CHANGEABLE_NUMBER = "no_changeable_number"
     SERIES_UNREAD = "series_unread"
+    SCHEMA_NOT_CHECKED = "schema_not_checked"
 
     # --- a number is not stated
     NO_MEMBER = "no_member"
@@ -164,6 +165,7 @@ REASON_PARAMS: Mapping[ReasonCode, tuple[str, ...]] = {
     ReasonCode.MISSING_EXTRA: ("library", "fix"),
     ReasonCode.FAILED: ("error",),
     ReasonCode.NOT_REQUESTED: ("attacks",),
+    ReasonCode.SCHEMA_NOT_CHECKED: ("columns",),
     ReasonCode.TOO_FEW_HELD_OUT: ("more", "have", "fpr"),
     ReasonCode.TOO_FEW_WITH_OUTCOME: ("least", "group"),
     ReasonCode.ONE_OUTCOME: ("outcomes",),
@@ -255,6 +257,10 @@ class CaveatCode(StrEnum):
     CHOSEN_ON_REFITS = "chosen_on_refits"
     CHOSEN_AS_ONLY = "chosen_as_only"
 
+    # --- a release
+    SITES_TRAIN_ALONE = "sites_train_alone"
+    RARE_SITES_JOINED = "rare_sites_joined"
+
     # --- a control
     PLANTED_LEAK = "planted_leak"
     PLANTED_RESIDUAL = "planted_residual"
@@ -336,6 +342,8 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.PATIENTS_DRAWN: ("patients",),
     CaveatCode.EPSILON_ABOVE_CLAIM: ("bound", "confidence", "claimed"),
     CaveatCode.BOUND_OF_ANOTHER_UNIT: ("unit", "neighbours"),
+    CaveatCode.SITES_TRAIN_ALONE: ("least",),
+    CaveatCode.RARE_SITES_JOINED: ("least",),
     CaveatCode.PLANTED_LEAK: ("lift",),
     CaveatCode.PLANTED_RESIDUAL: ("lift",),
     CaveatCode.DISTRIBUTION_SHIFT: ("auc", "low", "high", "confidence", "columns"),

@@ -256,7 +256,8 @@ class Subject:
     refits, or on one half of the patients and estimated on the other). reliability: calibration
     curve on the non-members. trust: (who, what, whether) rows, who could read what of one
     hospital's contribution. notes: sentences of the method itself. fidelity: of the synthetic
-    table, where one is released.
+    table, where one is released. utility_everybody: of a release of one model a site, the utility
+    of each of them on all non-members, beside `utility_groups`, where each answers for its own.
     """
 
     name: str
@@ -277,6 +278,7 @@ class Subject:
     trust: tuple[tuple[str, str, str], ...] = ()
     notes: tuple[Caveat, ...] = ()
     fidelity: Fidelity | None = None
+    utility_everybody: tuple[GroupResult, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -572,6 +574,7 @@ def _refuse_contradictions(audit: Audit) -> None:
         fidelity = () if table is None else (table.estimates, table.by_record)
         groups = [*subject.utility_groups, *(g for one in findings for g in one.groups)]
         groups += [g for one in findings for g in one.over_represented]
+        groups += subject.utility_everybody
         for part in (
             subject.utility,
             subject.utility_members,

@@ -21,12 +21,14 @@ class Parts:
         codes: (clients,), what the client is called in an exchange: its site code, or its number.
         names: The same for people.
         notes: What a report must say about how the clients came about.
+        restricted_notes: What tells of the few records of a client, for the owner of the run alone.
     """
 
     rows: tuple[np.ndarray, ...]
     codes: np.ndarray
     names: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    restricted_notes: tuple[str, ...] = ()
 
     def holder(self, n: int) -> np.ndarray:
         """(n,), which client holds each row, -1 for none."""
@@ -48,16 +50,15 @@ class Sites(ABC):
 class ByUnit(Sites):
     """The hospitals or care units that the records name: each holds the stays it cared for.
 
-    A site without records is left out and named in the notes. A patient seen at two sites is known
-    to both.
+    A site without records is left out and named in the restricted notes. A patient seen at two
+    sites is known to both.
     """
 
     def divide(self, records: Records, rng: np.random.Generator) -> Parts:
         codes = np.unique(records.site)
         if len(codes) < 2:
-            here = f" ({records.sites[codes[0]]!r})" if len(codes) else ""
             raise PrivauditError(
-                f"records of {len(codes)} site(s){here}",
+                f"records of {len(codes)} site(s)",
                 "a federation is of at least two hospitals that hold records",
                 "give records of several sites, or make clients with sites=Dirichlet() or "
                 "ByQuantity()",
@@ -66,7 +67,8 @@ class ByUnit(Sites):
         empty = [name for code, name in enumerate(records.sites) if code not in codes]
         notes = [f"Sites without records were left out: {', '.join(empty)}."] if empty else []
         notes += one_class_note(records, rows, [records.sites[code] for code in codes])
-        return Parts(rows, codes, tuple(records.sites[code] for code in codes), tuple(notes))
+        names = tuple(records.sites[code] for code in codes)
+        return Parts(rows, codes, names, restricted_notes=tuple(notes))
 
 
 @dataclass(frozen=True)
@@ -168,11 +170,9 @@ def _made(
         size[client] = 1
     rows = tuple(np.flatnonzero(holder[row] == client) for client in range(clients))
     names = tuple(f"client {client + 1}" for client in range(clients))
-    notes = (
-        f"The {clients} hospitals are simulated: {how}.",
-        *one_class_note(records, rows, list(names)),
-    )
-    return Parts(rows, np.arange(clients), names, notes)
+    notes = (f"The {clients} hospitals are simulated: {how}.",)
+    few = tuple(one_class_note(records, rows, list(names)))
+    return Parts(rows, np.arange(clients), names, notes, few)
 
 
 __all__ = ["ByQuantity", "ByUnit", "Dirichlet", "Parts", "Sites"]

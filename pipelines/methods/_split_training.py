@@ -162,6 +162,7 @@ class Session:
             },
             trust=(*design.shape.trust, *trust),
             notes=(*self._notes(), *notes),
+            restricted_notes=self.parts.restricted_notes,
         )
 
     def _notes(self) -> tuple[str, ...]:

@@ -223,6 +223,7 @@ class Federated(Method):
             cipher=run.protect.cipher,
             trust=self.protect.trust,
             notes=(*parts.notes, *_gate_notes(run, parts)),
+            restricted_notes=parts.restricted_notes,
         )
 
 

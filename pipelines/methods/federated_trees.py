@@ -78,7 +78,14 @@ class FederatedTrees(Method):
             ),
         )
         model = Trees(members.columns, len(members.classes), saved)
-        return Release(Claim(), model, costs=costs, trust=trust, notes=parts.notes)
+        return Release(
+            Claim(),
+            model,
+            costs=costs,
+            trust=trust,
+            notes=parts.notes,
+            restricted_notes=parts.restricted_notes,
+        )
 
     def _grow(
         self, members: Records, rows: Sequence[np.ndarray], rng: np.random.Generator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -13,8 +13,12 @@ from pipelines.federated.sites import ByUnit, Parts
 from pipelines.learners.logreg import LogReg
 from pipelines.settings import COUNT, check_settings
 from privaudit.contracts import Claim, Learner, Method, Model, Release
+from privaudit.facts import Caveat, CaveatCode
 from privaudit.records import Records
 from privaudit.seeds import Seeds
+
+UNSEEN = 1e-6
+"""What a model answers for an outcome that its site never saw, before the rows are scaled to 1."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +26,12 @@ class LocalOnly(Method):
     """Each site trains one model on its own records; a record is answered by its own site's model.
 
     What a hospital has without its neighbours: the yardstick from below for federated training. The
-    released model answers and shows no gradients.
+    released model answers and shows no gradients. An outcome that a site never saw is answered with
+    a probability of about 0.
 
     Args:
-        least: Patients of each outcome that a site needs to train; one with fewer answers everybody
-            with its own prevalence (add-one smoothed), which the notes state.
+        least: A site trains where at least two outcomes have so many patients each; any other
+            answers everybody with its own prevalence (add-one smoothed).
 
     Source: the local baseline of Ogier du Terrail et al. 2022 (FLamby, NeurIPS).
     """
@@ -63,13 +68,27 @@ class LocalOnly(Method):
                 for code, can in zip(divided.codes, able, strict=True)
                 if can
             ]
-        trained: list[Model] = []
-        size = max(self.learner.batch, 1)
-        for i in range(0, len(parts), size):
-            trained += self.learner.fit_many(parts[i : i + size], streams[i : i + size])
+        given = iter(self._train(parts, streams))
         seconds = (time.process_time() - start) / max(len(members), 1)
-        given = iter(trained)
         return [self._release(*home, given, seconds) for home in homes]
+
+    def _train(
+        self, parts: Sequence[Records], streams: Sequence[np.random.Generator]
+    ) -> list[Model]:
+        """A model for each table, in order; those that saw the same outcomes together."""
+        seen = [tuple(np.unique(part.y).tolist()) for part in parts]
+        size = max(self.learner.batch, 1)
+        trained: dict[int, Model] = {}
+        for codes in dict.fromkeys(seen):
+            places = [i for i, own in enumerate(seen) if own == codes]
+            whole = len(codes) == len(parts[places[0]].classes)
+            for first in range(0, len(places), size):
+                batch = places[first : first + size]
+                tables = [parts[i] if whole else _narrow(parts[i], codes) for i in batch]
+                models = self.learner.fit_many(tables, [streams[i] for i in batch])
+                for i, model in zip(batch, models, strict=True):
+                    trained[i] = model if whole else SomeOutcomes(model, codes)
+        return [trained[i] for i in range(len(parts))]
 
     @property
     def batch(self) -> int:
@@ -84,23 +103,24 @@ class LocalOnly(Method):
         seconds: float,
     ) -> Release:
         models: dict[int, Model] = {}
-        notes = list(divided.notes)
+        alone = []
         for code, name, part, can in zip(divided.codes, divided.names, own, able, strict=True):
             if can:
                 models[int(code)] = next(trained)
                 continue
             models[int(code)] = Prevalence(_prevalence(part))
-            notes.append(
-                f"{name} has fewer than {self.least} patients of an outcome and cannot train "
-                "alone: "
-                "its patients are all predicted at its own prevalence."
+            alone.append(
+                f"{name} has no two outcomes of {self.least} patients and cannot train alone: its "
+                "patients are all predicted at its own prevalence."
             )
+        rule = Caveat(CaveatCode.SITES_TRAIN_ALONE, "note", {"least": self.least})
         return Release(
             claim=Claim(),
             model=Alone(models),
             costs={"train_seconds": seconds, "clients": len(models), "bytes_up": 0.0},
             trust=(("another hospital, or a server", "one hospital's records or updates", "no"),),
-            notes=tuple(notes),
+            notes=(*divided.notes, rule),
+            restricted_notes=(*divided.restricted_notes, *alone),
         )
 
 
@@ -115,11 +135,33 @@ class Prevalence:
 
 
 @dataclass(frozen=True, eq=False)
+class SomeOutcomes:
+    """A model that was trained on some of the outcomes, answering about all of them.
+
+    codes: of the outcomes that it saw, ascending.
+    """
+
+    model: Model
+    codes: tuple[int, ...]
+
+    def predict_proba(self, records: Records) -> np.ndarray:
+        """(n, k) float64, `UNSEEN` for an outcome that the model never saw."""
+        out = np.full((len(records), len(records.classes)), UNSEEN)
+        out[:, list(self.codes)] = self.model.predict_proba(_narrow(records, self.codes))
+        return out / out.sum(axis=1, keepdims=True)
+
+
+@dataclass(frozen=True, eq=False)
 class Alone:
     """Each site's own model, by site code; a site that had no records is answered by the others'
     mean."""
 
     models: Mapping[int, Model]
+
+    @property
+    def by_site(self) -> Mapping[int, Model]:
+        """See `privaudit.contracts.SiteModels`."""
+        return self.models
 
     def predict_proba(self, records: Records) -> np.ndarray:
         """(n, k) float64."""
@@ -134,11 +176,17 @@ class Alone:
 
 def _can_train(records: Records, least: int) -> bool:
     """Whether at least two outcomes have so many patients each."""
-    per_class = [
-        len(np.unique(records.patient[records.y == k])) for k in range(len(records.classes))
-    ]
-    present = [n for n in per_class if n]
-    return len(present) > 1 and min(present) >= least
+    per_class = [len(np.unique(records.patient[records.y == k])) for k in np.unique(records.y)]
+    return sum(patients >= least for patients in per_class) > 1
+
+
+def _narrow(records: Records, codes: Sequence[int]) -> Records:
+    """The same records as of these outcomes alone; one of another outcome, which no model reads to
+    answer, is given the first."""
+    place = np.zeros(len(records.classes), dtype=np.int64)
+    place[list(codes)] = np.arange(len(codes))
+    classes = tuple(records.classes[code] for code in codes)
+    return replace(records, y=place[records.y], classes=classes)
 
 
 def _prevalence(records: Records) -> np.ndarray:

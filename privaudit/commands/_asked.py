@@ -40,7 +40,7 @@ def ask_again(run: Path, steps: int | None, data: Path | None, workers: int | No
         words = shlex.split(made.command)
     except (OSError, ValueError, PrivauditError):
         return Again(steps, data, None, "restricted/audit.json is not here, or cannot be read")
-    if words[:2] != ["privaudit", "run"]:
+    if words[:2] != ["privaudit", "run"] or "--schema" in words:
         return Again(steps, data, None, SUPPLIED)
     try:
         options = command.command.make_context("run", words[2:]).params

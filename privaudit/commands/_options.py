@@ -77,7 +77,17 @@ _SET = "Change one setting, such as mlp.hidden=32 or lira.shadows=64. Repeatable
 _SETTING = "COMPONENT.FIELD=VALUE"
 _COHORT = "Short for --set task.cohort=RULE (first_stay, all_stays or benchmarks)."
 
-_DATA = option("--data", "DIR", "Source tables. [default: synthetic demo data]", PATH)
+_DATA = option(
+    "--data",
+    "DIR",
+    "Source tables, or for the task `table` one file. [default: synthetic demo data]",
+    PATH,
+)
+_SCHEMA = "Of the task `table`: what its columns are, as `privaudit schema` proposes it."
+_CHECKED = (
+    "Of the task `table`: what the schema states of this column is public knowledge, although it "
+    "may have been read off the data; `all` for every column. Repeatable; for private methods."
+)
 _PARTS = (
     JOBS,
     option("--methods", "A,B", _METHODS),
@@ -88,6 +98,8 @@ _PARTS = (
     option("--window", "HOURS", "Short for --set task.window=HOURS (24 or 48).", int),
     option("--cohort", "RULE", _COHORT),
     option("--as-known", "", "Use only what had been charted by the end of the window."),
+    option("--schema", "FILE", _SCHEMA, PATH),
+    click.option("--checked", multiple=True, metavar="COLUMN", help=_CHECKED),
     CONFIDENCE,
     EXACT_COUNTS,
 )
@@ -117,6 +129,10 @@ def request_of(command: str, options: Mapping[str, Any]) -> Request:
             settings.append(f"task.{name}={options[name]}")
     if options["as_known"]:
         settings.append("task.as_known=true")
+    if options["schema"] is not None:
+        settings.append(f"task.schema={options['schema']}")
+    if options["checked"]:
+        settings.append(f"task.checked={','.join(options['checked'])}")
     task = known_name("tasks", options["task"], members("tasks"))
     return request(
         task,
@@ -146,9 +162,16 @@ def printable_command(
         for n in ("methods", "learners", "generators", "attacks")
         if options[n]
     ]
-    words += [f"--set {text}" for text in settings]
+    words += [f"--set {text}" for text in settings if not _names_file(text)]
+    if any(_names_file(text) for text in settings):
+        words.append("--schema FILE")
     if options["confidence"] != 0.95:
         words.append(f"--confidence {options['confidence']}")
     if options["exact_counts"]:
         words.append("--exact-counts")
     return " ".join(words)
+
+
+def _names_file(setting: str) -> bool:
+    """Whether a setting holds a path, which no document shows."""
+    return setting.partition("=")[0].strip() == "task.schema"

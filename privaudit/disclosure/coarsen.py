@@ -256,6 +256,7 @@ class _Rounding:
             utility=self.estimates(one.utility, HELD_OUT),
             utility_members=self.estimates(one.utility_members, MEMBERS),
             utility_groups=tuple(self.group(group, HELD_OUT) for group in one.utility_groups),
+            utility_everybody=tuple(self.group(g, HELD_OUT) for g in one.utility_everybody),
             reliability=None if one.reliability is None else self.curve(one.reliability, HELD_OUT),
             headline=None if one.headline is None else self.finding(one.headline),
             outcomes=tuple(map(self.outcome, one.outcomes)),

@@ -28,6 +28,7 @@ def _strip(one: Subject, hidden: Collection[str]) -> Subject:
     return replace(
         one,
         utility_groups=_suppress(one.utility_groups, hidden),
+        utility_everybody=_suppress(one.utility_everybody, hidden),
         headline=headline,
         outcomes=tuple(_strip_outcome(outcome, hidden) for outcome in one.outcomes),
         fidelity=fidelity,

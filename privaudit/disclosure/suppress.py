@@ -92,6 +92,7 @@ class _Door:
             utility=self.estimates(s.utility, held_out),
             utility_members=self.estimates(s.utility_members, "members" in self.hidden.outcomes),
             utility_groups=self.groups(s.utility_groups),
+            utility_everybody=tuple(self.site_model(g, held_out) for g in s.utility_everybody),
             reliability=_empty(s.reliability) if held_out and s.reliability else s.reliability,
             headline=None if s.headline is None else self.finding(s.headline),
             outcomes=tuple(map(self.outcome, s.outcomes)),
@@ -197,6 +198,13 @@ class _Door:
         tested = estimates and estimates[0].value is not None
         p = g.p_adjusted if tested else None
         return GroupResult(g.by, g.level, estimates, p)
+
+    def site_model(self, g: GroupResult, hide: bool) -> GroupResult:
+        """What one site's model does on everybody: its number is of the whole pool, and it tells of
+        the site that it was trained at."""
+        if g.suppressed or self.hidden.hides_outcomes(g.by, g.level):
+            return GroupResult(g.by, g.level, (), suppressed=True)
+        return replace(g, estimates=self.estimates(g.estimates, hide))
 
     def estimates(self, found: Sequence[Estimate], hide: bool) -> tuple[Estimate, ...]:
         return tuple(self.estimate(e, hide) for e in found)

@@ -31,10 +31,12 @@ from privaudit.contracts import (
     Method,
     ReadsTable,
     Release,
+    SiteModels,
     Target,
 )
-from privaudit.engine import choose, controls, measure, nulls
+from privaudit.engine import choose, controls, measure, nulls, site_models
 from privaudit.engine.configure import missing_library
+from privaudit.engine.guarantees import refuse_claim
 from privaudit.engine.store import Store
 from privaudit.errors import PrivauditError
 from privaudit.facts import Reason, ReasonCode, as_caveat
@@ -49,7 +51,8 @@ class Bench:
     """What every job of a run shares: where things are stored, which pools, which entropy.
 
     pools: fingerprints of members, non-members and reference in `tables`. supplied: the pools were
-    supplied, and nobody assigned membership at random.
+    supplied, and nobody assigned membership at random. unguaranteed: no guarantee may be claimed of
+    a training on these records.
     """
 
     store: Store
@@ -58,6 +61,7 @@ class Bench:
     entropy: int
     confidence: float
     supplied: bool = False
+    unguaranteed: bool = False
 
     @property
     def seeds(self) -> Seeds:
@@ -92,6 +96,11 @@ class Fault:
     reason: Reason
     trace: str
     own: PrivauditError | None = None
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether it stopped on an error of the software, not on a refusal or a missing library."""
+        return self.reason.code is ReasonCode.FAILED
 
     @property
     def is_missing_library(self) -> bool:
@@ -260,6 +269,7 @@ def fit(
             release = method.fit(
                 split.members, bench.seeds.secret_rng("fit", _stream(name, method))
             )
+    refuse_claim(release.claim.epsilon, bench.unguaranteed)
     trained = time.process_time() - start
     facts: dict[str, Any] = {
         "claim": measure.claim(release.claim),
@@ -269,6 +279,7 @@ def fit(
         "trust": [[str(part) for part in row] for row in release.trust],
         "notes": to_tree([as_caveat(part) for part in release.notes]),
         "reads_series": reads_series(method, release, split),
+        "restricted_notes": list(release.restricted_notes),
     }
     if release.model is not None:
         start = time.process_time()
@@ -276,7 +287,10 @@ def fit(
         facts["costs"]["predict_cpu_seconds_per_1000"] = (
             (time.process_time() - start) / len(answers) * 1000
         )
-        bench.store.put_arrays("answers", key, {"proba": answers})
+        given = {"proba": answers}
+        if isinstance(release.model, SiteModels):
+            given |= site_models.ask_sites(release.model, split.nonmembers)
+        bench.store.put_arrays("answers", key, given)
     bench.store.put_json("facts", key, facts)
     return release, facts
 
@@ -488,6 +502,7 @@ def subject(
         bench.confidence,
         seeds,
         null,
+        stored,
     )
     bench.store.put_json("subjects", key, body)
 

@@ -14,6 +14,7 @@ import numpy as np
 from privaudit import stats
 from privaudit.contracts import Claim, Combine, Pairs, Ranked, Rows, Scores, Trials
 from privaudit.engine.groups import Groups, read_groups
+from privaudit.engine.site_models import measure_sites
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode, Setting
 from privaudit.records import Split
@@ -267,16 +268,19 @@ def subject(
     confidence: float,
     seeds: Seeds,
     nulls: Mapping[str, Scores] | None = None,
+    answers: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Any]:
     """Utility on both pools, by group, calibration, and the strongest attack with its groups.
 
     chosen: the attack that the headline quotes, where it was chosen without looking at this
-    subject. nulls: by attack, its scores of a null, of the same records.
+    subject. nulls: by attack, its scores of a null, of the same records. answers: what was stored
+    of the model, those of each site's own model among it.
     """
     body: dict[str, Any] = {
         "utility": [],
         "utility_members": [],
         "utility_groups": [],
+        "utility_everybody": [],
         "reliability": None,
         "strongest": None,
         "groups": {},
@@ -286,6 +290,7 @@ def subject(
     groups = read_groups(split)
     if proba is not None:
         body |= _utility(proba, split, groups, confidence, seeds)
+        body["utility_everybody"] = measure_sites(answers or {}, split, groups, confidence)
     ids = patients(split)
     for name, evidence in evidences.items():
         rng = seeds.rng("groups", name)

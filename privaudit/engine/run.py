@@ -26,8 +26,10 @@ from privaudit.engine.configure import Request
 from privaudit.engine.events import Listener, silent, to_file
 from privaudit.engine.folder import Folder, private, write_text
 from privaudit.engine.forecast import Forecast, forecast
+from privaudit.engine.guarantees import leave_out_guarantees
 from privaudit.engine.jobs import Bench
 from privaudit.engine.plan import Plan, plan
+from privaudit.engine.rare_names import join_rare_names
 from privaudit.engine.store import Store, derive_seal_key
 from privaudit.engine.subjects import mechanisms, subject
 from privaudit.engine.version import packages
@@ -142,9 +144,12 @@ def run(
     begun = Clock()
     stage = Stage(report_event, "prepare")
     try:
-        prepared = request.task.prepare(
-            data, restricted / "cache", lambda what, share: stage.step(what, share, 1.0)
+        prepared = join_rare_names(
+            request.task.prepare(
+                data, restricted / "cache", lambda what, share: stage.step(what, share, 1.0)
+            )
         )
+        request = leave_out_guarantees(request, prepared)
         split = assign_split(prepared, request)
         watch = cohorts.Watch.of(out, key, prepared, split, is_open=request.exact_counts)
         overlap = watch.find()
@@ -170,7 +175,14 @@ def run(
         tables = Store(str(place))
         kept = place / "store" if fresh else restricted / "store"
         store = Store(str(kept), derive_seal_key(key))
-        bench = prepare_bench(request, split, store, tables, supplied=prepared.split is not None)
+        bench = prepare_bench(
+            request,
+            split,
+            store,
+            tables,
+            supplied=prepared.split is not None,
+            unguaranteed=prepared.unguaranteed is not None,
+        )
         work = Work(
             request,
             bench,
@@ -229,10 +241,13 @@ def forecast_only(
     key = load_key(out)
     request = derive_streams(request, key)
     stage = Stage(listen, "prepare")
-    prepared = request.task.prepare(
-        data, restricted / "cache", lambda what, share: stage.step(what, share, 1.0)
+    prepared = join_rare_names(
+        request.task.prepare(
+            data, restricted / "cache", lambda what, share: stage.step(what, share, 1.0)
+        )
     )
     stage.end(describe_size(prepared))
+    request = leave_out_guarantees(request, prepared)
     split = assign_split(prepared, request)
     with hold(restricted / f"{PLANNED}{secrets.token_hex(4)}") as scratch:
         tables = Store(str(scratch))
@@ -269,16 +284,21 @@ def assign_split(prepared: Prepared, request: Request) -> Split:
 
 
 def prepare_bench(
-    request: Request, split: Split, store: Store, tables: Store, *, supplied: bool = False
+    request: Request,
+    split: Split,
+    store: Store,
+    tables: Store,
+    *,
+    supplied: bool = False,
+    unguaranteed: bool = False,
 ) -> Bench:
-    """Put the pools where workers can map them. supplied: they were supplied, and nobody assigned
-    membership at random."""
+    """Put the pools where workers can map them. supplied, unguaranteed: as of `Bench`."""
     keys = (
         tables.put_records(split.members),
         tables.put_records(split.nonmembers),
         tables.put_records(split.reference),
     )
-    return Bench(store, tables, keys, request.entropy, request.confidence, supplied)
+    return Bench(store, tables, keys, request.entropy, request.confidence, supplied, unguaranteed)
 
 
 class Clock:

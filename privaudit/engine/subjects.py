@@ -57,6 +57,7 @@ def subject(work: Work, entry: Entry) -> Subject:
         utility=estimates(body["utility"]),
         utility_members=estimates(body["utility_members"]),
         utility_groups=document.groups(body["utility_groups"]),
+        utility_everybody=document.groups(body["utility_everybody"]),
         reliability=None if reliability is None else from_tree(reliability, Curve),
         headline=headline(body, outcomes),
         outcomes=outcomes,

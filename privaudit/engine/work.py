@@ -53,6 +53,10 @@ class Stage:
         event = Event(self.name, "step", what, self.done, total or self.total, seconds, failed)
         self.listen(event)
 
+    def note(self, what: str) -> None:
+        """Tell of what was left out."""
+        self.listen(Event(self.name, "note", what, self.done, self.total))
+
     def end(self, what: str = "") -> None:
         seconds = time.perf_counter() - self.start
         self.listen(Event(self.name, "end", what, self.total, self.total, seconds))
@@ -414,7 +418,7 @@ class Work:
     def _fault(self, done: Done) -> None:
         if done.fault is not None:
             self.faults[done.key] = done.fault
-            if self.folder is not None:
+            if self.folder is not None and done.fault.is_failure:
                 self.folder.store_failure(done.name, done.fault.trace)
 
     def _work(self, name: str, queue: Sequence[Job]) -> Iterator[Done]:
@@ -423,9 +427,13 @@ class Work:
         for done in spread(queue, self.bench, self.workers, temporary):
             self.cpu += done.cpu if done.process != own_process() else 0.0
             self.peaks[done.process] = max(done.memory, self.peaks.get(done.process, 0))
-            failed = done.fault is not None
-            why = f": failed ({show_params(done.fault.reason)})" if done.fault else ""
-            stage.step(done.name + why, failed=failed)
+            why = "" if done.fault is None else f" ({show_params(done.fault.reason)})"
+            if done.fault is not None and not done.fault.is_failure:
+                stage.step(f"{done.name}: skipped{why}")
+                stage.note(f"{done.name}: skipped{why}")
+            else:
+                failed = done.fault is not None
+                stage.step(f"{done.name}: failed{why}" if failed else done.name, failed=failed)
             yield done
         stage.end(f"{len(queue)} steps" if queue else "nothing left to do")
 

@@ -35,6 +35,13 @@ NOT_DERIVED = (
     "descriptions of methods and attacks, and what releases show and state of themselves, which "
     "are compared with what was stored of them",
 )
+_UTILITY = (
+    "utility",
+    "utility_members",
+    "utility_groups",
+    "utility_everybody",
+    "reliability",
+)
 FIDELITY = (
     "fidelity and utility of synthetic tables, for which models are trained on the table: they are "
     "compared with what was stored of them (`verify --retrain all` measures them again)"
@@ -205,9 +212,11 @@ class _Subject:
         """Utility on both pools, groups, calibration, and the headline."""
         subject, compare = self.subject, self.compare
         stored, proba = self.stored.run / "restricted" / "answers" / f"{subject.name}.npz", None
+        answers: dict[str, Any] = {}
         if subject.utility or stored.is_file():
             try:
-                proba = self.stored.answers(subject.name)
+                answers = self.stored.load_answers(subject.name)
+                proba = answers["proba"]
             except Unreadable as error:
                 compare.fault(f"{subject.name}.utility: its answers cannot be read ({error})")
         headline = subject.headline
@@ -220,13 +229,13 @@ class _Subject:
         split = self.stored.split
         try:
             made = measure.subject(
-                proba, self.scores, chosen, split, self.confidence, seeds, self._nulls()
+                proba, self.scores, chosen, split, self.confidence, seeds, self._nulls(), answers
             )
         except Exception as error:
             compare.fault(f"{subject.name}: it cannot be measured again ({_reason(error)})")
             return
         if proba is not None or not stored.is_file():
-            for part in ("utility", "utility_members", "utility_groups", "reliability"):
+            for part in _UTILITY:
                 compare(f"{subject.name}.{part}", getattr(subject, part), made[part])
         for found in subject.outcomes:
             if isinstance(found, Finding) and (found.groups or found.attack in made["groups"]):

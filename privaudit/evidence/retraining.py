@@ -20,8 +20,10 @@ import numpy as np
 from privaudit import commitments
 from privaudit.engine import document
 from privaudit.engine.configure import Request
+from privaudit.engine.guarantees import leave_out_guarantees
 from privaudit.engine.plan import Plan, Step, plan
 from privaudit.engine.planned import FILE, read
+from privaudit.engine.rare_names import join_rare_names
 from privaudit.engine.run import (
     add_distribution_shift,
     assign_split,
@@ -105,7 +107,10 @@ def _retrain(
     run: Path, exact: Audit, request: Request, again: Again, place: Path, compare: Compare
 ) -> tuple[str, str]:
     """What was trained again; why nothing was, empty where something was."""
-    prepared = request.task.prepare(again.data, place / "cache", lambda what, share: None)
+    prepared = join_rare_names(
+        request.task.prepare(again.data, place / "cache", lambda what, share: None)
+    )
+    request = leave_out_guarantees(request, prepared)
     split = assign_split(prepared, request)
     key = ledger.find_key(run.parent)
     if key is not None:

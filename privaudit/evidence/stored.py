@@ -66,13 +66,18 @@ class Stored:
         except Exception as error:
             raise Unreadable(f"not evidence ({type(error).__name__})") from None
 
-    def answers(self, subject: str) -> np.ndarray:
-        """(members + non-members, k) probabilities of a released model, or (members + non-members,)
-        predicted numbers."""
+    def load_answers(self, subject: str) -> dict[str, np.ndarray]:
+        """What was stored of a released model's answers: those of `answers`, and of each site's own
+        model where it is one a site."""
         arrays = load(self.run / "restricted" / "answers" / f"{subject}.npz")
         if "proba" not in arrays:
             raise Unreadable("holds no answers")
-        return arrays["proba"]
+        return arrays
+
+    def answers(self, subject: str) -> np.ndarray:
+        """(members + non-members, k) probabilities of a released model, or (members + non-members,)
+        predicted numbers."""
+        return self.load_answers(subject)["proba"]
 
     def shadow_members(self, subject: str) -> np.ndarray:
         """(k, members + non-members) bool: what supplied shadow models were trained on."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from privaudit.errors import PrivauditError
 from privaudit.inputs import identifiers
 from privaudit.inputs.cell_text import place_booleans
 from privaudit.inputs.infer_schema import list_plain, propose_schema
+from privaudit.inputs.propose_series import propose_series
 from privaudit.inputs.schema import TableSchema
 from privaudit.inputs.table_file import Table
 from privaudit.records import Column
@@ -16,8 +18,10 @@ ALL = "all"
 """In place of a column's name: every column was checked."""
 
 
-def refuse_unchecked(schema: TableSchema, table: Table, checked: Sequence[str]) -> None:
-    """Refuse a guarantee over what was read off the data and not called public since.
+def find_unchecked(
+    schema: TableSchema, table: Table, checked: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """What was read off the data and not called public since: no guarantee covers it.
 
     A column is not checked while the schema marks anything of it as `guessed`, nor, whatever the
     marks say, while its bounds or levels are those that `propose_schema` reads off the table,
@@ -30,10 +34,14 @@ def refuse_unchecked(schema: TableSchema, table: Table, checked: Sequence[str]) 
         checked: Names of columns, or of the outcome, that are public knowledge as they are; `all`
             for every one.
 
+    Returns:
+        Names of columns, and of the outcome, that are not checked.
+
     Raises:
-        PrivauditError: For columns that are not checked, by name, and for names of no column.
+        PrivauditError: For names of no column.
     """
-    known = {*schema.names, schema.outcome} - {""}
+    channels = () if schema.series is None else schema.series.channels
+    known = {*schema.names, schema.outcome, *(one.name for one in channels)} - {""}
     named = {name for text in checked for name in ([text] if text in known else text.split(","))}
     named = {name.strip() for name in named}
     unknown = sorted(named - known - {ALL})
@@ -43,9 +51,22 @@ def refuse_unchecked(schema: TableSchema, table: Table, checked: Sequence[str]) 
             "it says of columns, by name, that what the schema states of them is public knowledge",
             f"name columns of the schema, or {ALL!r}",
         )
-    if ALL in named:
-        return
-    unsure = [name for name in _find_unsure(schema, table) if name not in named]
+    unsure = [] if ALL in named else [n for n in _find_unsure(schema, table) if n not in named]
+    return tuple(unsure)
+
+
+def refuse_unchecked(schema: TableSchema, table: Table, checked: Sequence[str]) -> None:
+    """Refuse a guarantee over what `find_unchecked` finds.
+
+    Args:
+        schema: The schema given.
+        table: The private table.
+        checked: As of `find_unchecked`.
+
+    Raises:
+        PrivauditError: For columns that are not checked, by name, and for names of no column.
+    """
+    unsure = find_unchecked(schema, table, checked)
     if unsure:
         raise PrivauditError(
             "a schema that may state what was read off the table (bounds, levels, kinds or "
@@ -73,7 +94,26 @@ def _find_unsure(schema: TableSchema, table: Table) -> list[str]:
         same = any(plan and set(plan.classes) == set(schema.classes) for plan in plans)
         if same or schema.is_guessed(schema.outcome, "classes"):
             unsure.append(schema.outcome)
-    return unsure
+    return [*unsure, *_find_unsure_channels(schema, table)]
+
+
+def _find_unsure_channels(schema: TableSchema, table: Table) -> list[str]:
+    """Names of channels whose bounds were read off the series or may have been; one without bounds
+    states nothing, and a method that reads it guarantees nothing."""
+    if schema.series is None:
+        return []
+    try:
+        proposed, _ = propose_series(Path(schema.series.file), [table], patient=schema.patient)
+    except PrivauditError:
+        proposed = schema.series
+    read_off = {one.name: one.bounds for one in proposed.channels}
+    return [
+        one.name
+        for one in schema.series.channels
+        if one.bounds is not None
+        and one.bounds != identifiers.find_range(one.name)
+        and (bool(one.guessed) or one.bounds == read_off.get(one.name))
+    ]
 
 
 def _propose(schema: TableSchema, table: Table, *, pooled: bool) -> TableSchema | None:
@@ -85,6 +125,7 @@ def _propose(schema: TableSchema, table: Table, *, pooled: bool) -> TableSchema 
             patient=schema.patient,
             unclear="propose",
             pooled=pooled,
+            series=schema.series,
         )
     except PrivauditError:
         return None
@@ -98,4 +139,4 @@ def _is_read_off(column: Column, proposed: Column) -> bool:
     return same and not place_booleans(column.levels)
 
 
-__all__ = ["ALL", "refuse_unchecked"]
+__all__ = ["ALL", "find_unchecked", "refuse_unchecked"]

@@ -83,6 +83,8 @@ def structure(tree: Any, kind: type[T], *, document: str, fix: str) -> T:
         return _CONVERTER.structure(tree, kind)
     except BaseValidationError as error:
         path, fault = _find_fault(error, [])
+        if isinstance(fault, PrivauditError):
+            raise fault from None
         place = describe_place(tree, path)
         if isinstance(fault, ForbiddenExtraKeysError):
             key = sorted(fault.extra_fields)[0]

@@ -118,7 +118,12 @@ def fit_pooled(schema: TableSchema, table: Table) -> tuple[TableSchema, list[str
     if not schema.guessed:
         return schema, []
     proposed, _ = propose_schema(
-        table, outcome=schema.outcome, patient=schema.patient, unclear="propose", pooled=True
+        table,
+        outcome=schema.outcome,
+        patient=schema.patient,
+        unclear="propose",
+        pooled=True,
+        series=schema.series,
     )
     own = {column.name: column for column in proposed.columns}
     named = _name_levels(schema, table)

@@ -15,7 +15,7 @@ from privaudit.inputs.cell_text import to_numbers, to_patients, to_texts
 from privaudit.inputs.infer_schema import round_bounds
 from privaudit.inputs.read_series import MAX_CELLS, WHAT
 from privaudit.inputs.series import Channel, SeriesSchema, require_person
-from privaudit.inputs.table_file import TableFile, open_table
+from privaudit.inputs.table_file import Table, TableFile, open_table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,7 +30,7 @@ _VALUES = ("value", "reading", "measurement", "result", "v")
 
 
 def propose_series(
-    long: Path, tables: Sequence[Path], *, patient: str = "", out: Path | None = None
+    long: Path, tables: Sequence[Table], *, patient: str = "", out: Path | None = None
 ) -> tuple[SeriesSchema, tuple[str, ...]]:
     """Propose the section for a long table of numeric times, with notes. No note quotes a value.
 

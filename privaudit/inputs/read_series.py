@@ -136,10 +136,14 @@ def read_series(
     bins = _Bins(series, total)
     start = _read_starts(keys, bins.zones)
     with open_table(Path(series.file), WHAT) as opened:
-        from privaudit.inputs.read_table import refuse_missing_names
-
         wanted = (series.record, series.time, series.channel, series.value)
-        refuse_missing_names(opened, wanted, "the schema's [series] names them")
+        lacking = [name for name in wanted if name not in opened.columns]
+        if lacking:
+            raise PrivauditError(
+                f"{WHAT} lacks {len(lacking)} columns: {', '.join(map(repr, lacking))}",
+                f"the schema's [series] names them; {WHAT} has {len(opened.columns)} columns",
+                "name the columns as the file does",
+            )
         for batch in opened.batches(wanted):
             bins.add(batch, names, place, start)
     values = bins.finish()

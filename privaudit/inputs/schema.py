@@ -15,6 +15,7 @@ from privaudit.inputs.documents import json_schema, parse_toml, structure
 from privaudit.inputs.number_text import PLAIN, Spelling
 from privaudit.inputs.series import SeriesSchema, format_series, refuse_series_roles
 from privaudit.records import Column, OutcomeKind
+from privaudit.words import Words
 
 MAX_CLASSES = 20
 """An outcome with more classes is taken for a number or an identifier."""
@@ -49,6 +50,10 @@ class TableSchema:
         ordered: Whether the classes are listed in an order that means something, as those of a
             length of stay are; said by a person, never guessed.
         series: What a long table of measurements beside this one is, None for none.
+        site: The column that says which site holds a record, "" for none.
+        words: What a report calls people and sites; None for patients and hospitals.
+        states_patient: Whether the file says who the patient is, were it that each row is one:
+            `patient = ""`.
 
     Raises:
         PrivauditError: A column with two roles or described twice, no feature, an outcome that
@@ -69,6 +74,9 @@ class TableSchema:
     event: str = ""
     ordered: bool = False
     series: SeriesSchema | None = None
+    site: str = ""
+    words: Words | None = None
+    states_patient: bool = True
 
     def __post_init__(self) -> None:
         names = self.names
@@ -77,7 +85,12 @@ class TableSchema:
             refuse_series_roles(
                 self.series,
                 names,
-                {"outcome": self.outcome, "patient": self.patient, "event": self.event},
+                {
+                    "outcome": self.outcome,
+                    "patient": self.patient,
+                    "event": self.event,
+                    "site": self.site,
+                },
             )
         twice = sorted(name for name, count in Counter(names).items() if count > 1)
         if twice:
@@ -96,6 +109,7 @@ class TableSchema:
             ("outcome", self.outcome),
             ("patient", self.patient),
             ("event", self.event),
+            ("site", self.site),
         ):
             if name and name in names:
                 raise PrivauditError(
@@ -197,6 +211,10 @@ class _Roles:
         default=False,
         metadata={"description": "Whether the classes are listed in their order, lowest first."},
     )
+    site: str = field(
+        default="",
+        metadata={"description": "The column of the site (hospital, branch) that holds a record."},
+    )
     guessed: tuple[Literal["classes"], ...] = field(default=(), metadata={"description": _GUESSED})
     missing: tuple[str, ...] = field(default=(), metadata={"description": _MISSING})
     decimal: Literal["", ".", ","] = field(default="", metadata={"description": _DECIMAL})
@@ -239,6 +257,7 @@ class _File:
     table: _Roles = _Roles()
     column: tuple[_Described, ...] = ()
     series: SeriesSchema | None = None
+    words: Words | None = None
 
 
 def read_schema(path: Path | str) -> TableSchema:
@@ -290,7 +309,10 @@ def read_schema(path: Path | str) -> TableSchema:
         },
         roles.event,
         roles.ordered,
-        _find_series(found.series, Path(path)),
+        series=_find_series(found.series, Path(path)),
+        site=roles.site,
+        words=found.words,
+        states_patient=isinstance(table, dict) and "patient" in table,
     )
 
 
@@ -406,6 +428,8 @@ def format_schema(schema: TableSchema, notes: Sequence[str] = ()) -> str:
         *(['guessed = ["classes"]'] if schema.is_guessed(schema.outcome, "classes") else []),
         *([f"event = {_toml(schema.event)}"] if schema.event else []),
         *(["ordered = true"] if schema.ordered else []),
+        *([f"site = {_toml(schema.site)}"] if schema.site else []),
+        *(_format_words(schema.words) if schema.words is not None else ()),
     ]
     default = Column("")
     for column in schema.columns:
@@ -421,6 +445,11 @@ def format_schema(schema: TableSchema, notes: Sequence[str] = ()) -> str:
     if schema.series is not None:
         lines += format_series(schema.series, _toml)
     return "\n".join(lines) + "\n"
+
+
+def _format_words(words: Words) -> list[str]:
+    own = [f"{one.name} = {_toml(getattr(words, one.name))}" for one in fields(words)]
+    return ["", "[words]", *own]
 
 
 def _format_spelling(spelling: Spelling) -> list[str]:

@@ -66,6 +66,9 @@ def _subject(s: Subject, closed: bool) -> Subject:
         utility=_estimates(s.utility),
         utility_members=_estimates(s.utility_members),
         utility_groups=suppress_groups(s.utility_groups, _total(s.utility), closed),
+        utility_everybody=tuple(
+            replace(g, estimates=_estimates(g.estimates)) for g in s.utility_everybody
+        ),
         headline=None if s.headline is None else _finding(s.headline, closed),
         outcomes=tuple(_outcome(o, closed) for o in s.outcomes),
         controls=tuple(_control(c) for c in s.controls),

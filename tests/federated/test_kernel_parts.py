@@ -64,14 +64,15 @@ def test_units_are_the_records_own_sites_and_an_empty_one_is_named() -> None:
     assert all(
         (kept.site[rows] == code).all() for rows, code in zip(parts.rows, parts.codes, strict=True)
     )
-    assert "left out: b" in parts.notes[0]
+    assert "left out: b" in parts.restricted_notes[0]
 
 
 def test_a_site_of_one_outcome_is_named() -> None:
     records = stays()
     healthy = records.take(~((records.site == 2) & (records.y == 1)))
-    notes = ByUnit().divide(healthy, np.random.default_rng(0)).notes
-    assert any("one outcome: c" in note for note in notes)
+    parts = ByUnit().divide(healthy, np.random.default_rng(0))
+    assert any("one outcome: c" in note for note in parts.restricted_notes)
+    assert not parts.notes
 
 
 @pytest.mark.parametrize(

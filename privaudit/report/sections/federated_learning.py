@@ -10,7 +10,7 @@ from privaudit.report.reading import get, get_stated
 from privaudit.report.wording import federated_learning as words
 from privaudit.report.wording.knowledge import TrainingKind, kind_of_method
 from privaudit.report.wording.metrics import capitalise
-from privaudit.results import Audit, Subject
+from privaudit.results import Audit, GroupResult, Subject
 from privaudit.verdicts import Verdicts
 
 SITE_GROUPS = ("site", "unit")
@@ -87,11 +87,29 @@ def _build_sites(audit: Audit, joint: list[Subject], alone: list[Subject]) -> li
         one, two = get_stated(alone[0].utility, "auroc"), get_stated(plain.utility, "auroc")
         if one is not None and two is not None:
             blocks.append(Prose(words.word_benefit(one, two, plain.name)))
-    return [*blocks, make_table(words.SITES_CAPTION, columns, rows, 1)]
+    return [*blocks, make_table(words.SITES_CAPTION, columns, rows, 1), *_build_alone(alone)]
+
+
+def _build_alone(alone: Sequence[Subject]) -> list[Block]:
+    """Each hospital's own model, on its own patients and on everybody's."""
+    rows: list[tuple[Text, ...]] = [
+        (g.level, s.name, _word_at(s, g.by, g.level), _word_group(g))
+        for s in alone
+        for g in s.utility_everybody
+    ]
+    if not rows:
+        return []
+    return [
+        Prose(words.EVERYBODY),
+        make_table(words.EVERYBODY_CAPTION, words.EVERYBODY_COLUMNS, rows, 2),
+    ]
 
 
 def _word_at(s: Subject, by: str, level: str) -> str:
-    group = next((g for g in s.utility_groups if (g.by, g.level) == (by, level)), None)
+    return _word_group(next((g for g in s.utility_groups if (g.by, g.level) == (by, level)), None))
+
+
+def _word_group(group: GroupResult | None) -> str:
     if group is None or group.suppressed:
         return words.SUPPRESSED
     return n.cell_text(get(group.estimates, "auroc"))

@@ -29,6 +29,12 @@ SITES = (
 SITE_COLUMN = "Hospital"
 ALL_PATIENTS = "all patients"
 SUPPRESSED = "not shown"
+EVERYBODY = (
+    "A model that one hospital trains alone answers for its own patients in the table above. Asked "
+    "about the patients of every hospital, it shows what it would be worth elsewhere."
+)
+EVERYBODY_CAPTION = "Utility (AUROC) of each hospital’s own model, on held-out patients"
+EVERYBODY_COLUMNS = ("Hospital", "Model", "Its own patients", "All patients")
 
 
 def word_benefit(alone: Estimate, together: Estimate, model: str) -> str:

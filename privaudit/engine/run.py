@@ -513,8 +513,8 @@ def exit_code(audit: Audit) -> int:
         5 where the audit itself or a guarantee is broken: a caveat that is a defect, of the audit
         or of a finding, a null control that reads as a leak, an attack or a method that failed with
         an error; 3, inconclusive, where a control was not made, where every attack on a model
-        missed the leak planted in it, or where members are read the wrong way round; else 0. One
-        attack without power beside others with it is a caveat.
+        missed the leak planted in it, where members are read the wrong way round, or where a side
+        has too few people; else 0. One attack without power beside others with it is a caveat.
     """
     stated = list(audit.caveats)
     broken = any(one.failed for one in audit.untrained)
@@ -534,5 +534,5 @@ def exit_code(audit: Audit) -> int:
         undecided |= bool(planted) and "passed" not in planted
     if broken or any(caveat.severity == "defect" for caveat in stated):
         return 5
-    undecided |= any(caveat.code in WRONG_WAY for caveat in audit.caveats)
+    undecided |= any(caveat.code in (*WRONG_WAY, CaveatCode.FEW_PEOPLE) for caveat in audit.caveats)
     return 3 if undecided else 0

@@ -311,3 +311,20 @@ def test_a_proposal_names_no_channel_of_few_people_and_calls_its_bounds_guessed(
     assert found.file == "long.csv"
     assert any("fewer than 10 people" in note for note in notes)
     assert not any("rare" in note or "9000" in note for note in notes)
+
+
+def test_the_schema_that_the_guide_shows_describes_its_tables(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "howto" / "series.md"
+    text = page.read_text(encoding="utf-8").partition("```toml\n")[2].partition("```")[0]
+    (tmp_path / "schema.toml").write_text(text, encoding="utf-8")
+    night = {"night": ["n17"], "person": ["p4"], "age": [61], "apnoea": ["yes"]}
+    pl.DataFrame(night).write_csv(tmp_path / "nights.csv")
+    rows = [("n17", 0.5, "heart_rate", 58.0), ("n17", 0.5, "movement", 0.1)]
+    pl.DataFrame(rows, schema=["night", "minute", "sensor", "reading"], orient="row").write_parquet(
+        tmp_path / "measurements.parquet"
+    )
+    records = read_table(tmp_path / "nights.csv", read_schema(tmp_path / "schema.toml"))
+    assert records.series is not None
+    assert records.series.shape == (1, 16, 2)
+    np.testing.assert_allclose(records.series[0, 0], [58.0, 0.1])
+    assert all(channel.bounds for channel in records.channels)

@@ -92,7 +92,7 @@ class DPSGDLSTM(NoisySteps):
         unbounded = sum(channel.bounds is None for channel in members.channels)
         if unbounded:
             raise PrivauditError(
-                f"{unbounded} channels without bounds",
+                f"{unbounded} channel(s) without bounds",
                 "a guarantee rests on bounds that are public knowledge, and none is read off the "
                 "records",
                 "state the bounds of every channel ([[series.channels]] of a schema), and mark "

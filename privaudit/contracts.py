@@ -678,8 +678,8 @@ class Prepared:
     difference between the pools, None for none; untested: family of attacks -> why the records
     leave it nothing to try. patients: name of a patient -> their number in the records, empty where
     the rows name none; None where the numbers are the source's own names. words: what the report
-    calls people and sites; None for those of the task. unguaranteed: why no guarantee may be claimed
-    of a training on these records; None where it may.
+    calls people and sites; None for those of the task. unguaranteed: why no guarantee may be
+    claimed of a training on these records; None where it may.
     """
 
     records: Records

@@ -33,6 +33,8 @@ HELD_OUT = 0.4
 LEAST = 5 * MIN_PATIENTS // 2
 """People of whom each of members and held-out gets about 20: of fewer nothing can be estimated."""
 MIN_SAMPLE = 100
+SUCH = 3
+"""Columns that a reason names as examples."""
 SEED = 2026
 """Draws the people of a sample."""
 _PROPOSE = "privaudit schema TABLE --outcome COLUMN --patient COLUMN --out schema.toml"
@@ -119,7 +121,8 @@ class Table(Task):
         (cells,), of_series = attach_series([cells])
         records = _name_rare_classes(_to_records(cells, schema))
         people = _refuse_few(records)
-        why = Reason(ReasonCode.SCHEMA_NOT_CHECKED, {"columns": unchecked}) if unchecked else None
+        such = {"columns": unchecked[:SUCH]}
+        why = Reason(ReasonCode.SCHEMA_NOT_CHECKED, such) if unchecked else None
         counts = {name: int((records.y == k).sum()) for k, name in enumerate(records.classes)}
         step = "rows of the table, less those not drawn into the sample"
         return Prepared(
@@ -160,8 +163,7 @@ class Table(Task):
             raise PrivauditError(
                 "a schema without an outcome",
                 "a model is trained to predict one",
-                'write `outcome = "COLUMN"` and its `classes` into [table], or run '
-                f"`{_PROPOSE}`",
+                f'write `outcome = "COLUMN"` and its `classes` into [table], or run `{_PROPOSE}`',
             )
         if schema.outcome_kind != "class":
             raise PrivauditError(
@@ -210,8 +212,8 @@ def refuse_unstated_person(schema: TableSchema, data: Path) -> None:
                     f"each row is said to be a person, and the column {named!r} names people who "
                     "have several rows",
                     "a person on both sides makes a leak look smaller than it is",
-                    f"write `patient = {named!r}` into [table]; if the column names no people, give "
-                    "it another name",
+                    f"write `patient = {named!r}` into [table]; if the column names no people, "
+                    "give it another name",
                 )
             seen |= set(values)
 

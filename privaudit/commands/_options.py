@@ -172,6 +172,6 @@ def printable_command(
     return " ".join(words)
 
 
-def _names_file(setting: str) -> bool:
+def _names_file(text: str) -> bool:
     """Whether a setting holds a path, which no document shows."""
-    return setting.partition("=")[0].strip() == "task.schema"
+    return text.partition("=")[0].strip() == "task.schema"

@@ -38,6 +38,7 @@ def command(**options: Any) -> None:
         {"name": name, "seconds_per_fit": round(seconds, 2), "refits": refits[name]}
         for name, seconds in expected.methods.items()
     ]
+    left_out = [one.name for one in request.entries if one.name not in expected.methods]
     answer = {
         "subjects": subjects,
         "attacks": list(expected.attacks),
@@ -51,6 +52,7 @@ def command(**options: Any) -> None:
         "seconds": [round(expected.low, 4), round(expected.high, 4)],
         "memory_bytes": [expected.memory_low, expected.memory_high],
         "not_timed": list(expected.untimed),
+        "left_out": left_out,
         "jobs": workers,
     }
     if options["as_json"]:
@@ -61,5 +63,7 @@ def command(**options: Any) -> None:
     for one in subjects:
         seconds = duration(one["seconds_per_fit"])
         click.echo(f"{one['name']:<{width}}  {one['refits']:>13}  {seconds:>7}")
+    if left_out:
+        click.echo(f"left out, as the schema is not checked: {', '.join(left_out)}")
     click.echo(f"attacks: {', '.join(expected.attacks)}")
     click.echo(announce(expected, workers))

@@ -60,7 +60,7 @@ def _refuse(out: list[Entry], why: Reason) -> PrivauditError:
     return PrivauditError(
         f"{', '.join(entry.name for entry in out)} on a table whose schema is not checked",
         "a guarantee needs bounds, levels and classes that are public knowledge, and those of "
-        f"{named} may have been read off the table",
+        f"columns such as {named} may have been read off the table",
         "put in what is possible and remove `guessed`; where what stands there is public, say so "
         f"with {checked}",
     )

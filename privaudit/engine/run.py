@@ -35,7 +35,15 @@ from privaudit.engine.subjects import mechanisms, subject
 from privaudit.engine.version import packages
 from privaudit.engine.work import Stage, Work, own_process, refuse_untrainable, show_params
 from privaudit.errors import PrivauditError, spell
-from privaudit.facts import LOST_REFITS, UNCONFIRMED, Caveat, CaveatCode, Param, Severity
+from privaudit.facts import (
+    LOST_REFITS,
+    UNCONFIRMED,
+    Caveat,
+    CaveatCode,
+    Param,
+    ReasonCode,
+    Severity,
+)
 from privaudit.records import Split
 from privaudit.restricted import PLANNED, TABLES, hold, keep_from_git, make_owners_own, sweep
 from privaudit.results import (
@@ -150,6 +158,9 @@ def run(
             )
         )
         request = leave_out_guarantees(request, prepared)
+        for one in request.untrained:
+            if one.reason.code is ReasonCode.SCHEMA_NOT_CHECKED:
+                stage.note(f"{one.name}: skipped (the schema is not checked)")
         split = assign_split(prepared, request)
         watch = cohorts.Watch.of(out, key, prepared, split, is_open=request.exact_counts)
         overlap = watch.find()

@@ -14,6 +14,7 @@ from privaudit.engine.groups import Groups
 from privaudit.records import Records, Split
 from privaudit.results import GroupResult, to_tree
 from privaudit.signals import ask
+from privaudit.stats.groups import UNRECORDED
 
 CODES, ANSWERS = "site_codes", "site_answers"
 _EVERYBODY = "everybody"
@@ -53,7 +54,9 @@ def measure_sites(
     outside = split.nonmembers
     found = []
     for code, proba in zip(stored[CODES].tolist(), stored[ANSWERS], strict=True):
-        name = names.get(code, split.members.sites[code])
+        if code not in names:
+            continue
+        name = names[code]
         if not _has_two_outcomes(split.members, code):
             found.append(GroupResult(by, name, (), suppressed=True))
             continue
@@ -77,12 +80,18 @@ def _has_two_outcomes(members: Records, code: int) -> bool:
 
 
 def _name_sites(split: Split, groups: Groups) -> tuple[str, dict[int, str]]:
-    """The grouping that is cut as the sites are, and the level that each site is there."""
+    """The grouping that is cut as the sites are, and the level that each site is there.
+
+    The few who name no site may stand under the level of the largest: they have no row of their
+    own.
+    """
     site = np.concatenate([split.members.site, split.nonmembers.site])
+    nowhere = [c for c, name in enumerate(split.members.sites) if name == UNRECORDED]
+    named = ~np.isin(site, nowhere)
     for by in sorted(groups, key=lambda by: by != "site"):
         labels = np.concatenate(groups[by])
-        pairs = set(zip(site.tolist(), labels.tolist(), strict=True))
-        if len(pairs) == len(np.unique(site)) == len(np.unique(labels)):
+        pairs = set(zip(site[named].tolist(), labels[named].tolist(), strict=True))
+        if len(pairs) == len(np.unique(site[named])) == len(np.unique(labels[named])):
             return by, dict(pairs)
     return "site", {}
 

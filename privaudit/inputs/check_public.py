@@ -88,7 +88,9 @@ def _find_unsure(schema: TableSchema, table: Table) -> list[str]:
         if column.bounds is not None and column.bounds == identifiers.find_range(column.name):
             marks.discard("bounds")
         own = [one for plan in plans if plan for one in plan.columns if one.name == column.name]
-        if marks or any(_is_read_off(column, one) for one in own):
+        # Where no schema can be proposed, nobody can tell what was read off the table.
+        unknown = not any(plans) and bool(column.bounds or column.levels)
+        if marks or unknown or any(_is_read_off(column, one) for one in own):
             unsure.append(column.name)
     if schema.classes and not place_booleans(schema.classes):
         same = any(plan and set(plan.classes) == set(schema.classes) for plan in plans)

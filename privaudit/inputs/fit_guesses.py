@@ -117,9 +117,9 @@ def fit_pooled(schema: TableSchema, table: Table) -> tuple[TableSchema, list[str
     """
     if not schema.guessed:
         return schema, []
+    # Of the features alone: the classes are those of the schema, however few people have one.
     proposed, _ = propose_schema(
         table,
-        outcome=schema.outcome,
         patient=schema.patient,
         unclear="propose",
         pooled=True,

@@ -164,6 +164,7 @@ def test_json_schema_for_editors(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(tree["properties"]["table"]["properties"]) == {
         *("outcome", "classes", "patient", "groups", "ignored", "outcome_kind", "event"),
         "ordered",
+        "site",
         *("guessed", "missing", "decimal", "thousands", "censored"),
     }
     assert cli.main(["schema"]) == 2

@@ -29,6 +29,7 @@ def audit(
     nonmembers: tuple[Any, Any],
     *,
     reference: tuple[Any, Any] | None = None,
+    series: Any = None,
     patient: Any = None,
     groups: Any = None,
     sensitive: Sequence[str] = (),
@@ -63,6 +64,10 @@ def audit(
             NaN where nothing was measured; y of shape (n,), the outcomes.
         nonmembers: (X, y) of rows of patients held out.
         reference: (X, y) of what the attacker owns, else a fifth of the held-out patients.
+        series: Where the model reads series, a tuple of one array a table, (n, steps, channels) of
+            its rows in their order, NaN where nothing was measured; `patient` is needed then. The
+            model is a torch module or a function of (X, series), or, where X is None, of the series
+            alone; an `estimator` has fit(X, series, y) or fit(series, y).
         patient: Who is the unit of privacy: a column of the frames, which the model does not read,
             or a tuple of one array a table. Each row is its own patient by default.
         groups: Columns of the frames whose subgroups are reported, a tuple of one array a table, or
@@ -126,7 +131,7 @@ def audit(
     from privaudit.commitments import seed_reading
     from privaudit.engine.configure import Entry, given
     from privaudit.engine.profiles import profile as find_profile
-    from privaudit.inputs import pools, session_model, session_tables
+    from privaudit.inputs import pools, session_model, session_series, session_tables
     from privaudit.inputs.class_order import StatedOrder, refuse_order_of_numbers
     from privaudit.inputs.dataframe import read_frames
     from privaudit.inputs.examine_shadows import join_bank
@@ -146,6 +151,9 @@ def audit(
     if kind != "class":
         stated = tuple(map(str, classes or ()))
         refuse_order_of_numbers(StatedOrder(stated, "" if event is None else str(event)))
+    long: list[Any] = []
+    if series is not None:
+        long, given_tables = session_series.read_series_argument(series, given_tables, patient)
     if kind == "time":
         given_tables = session_tables.read_times(given_tables)
     groups = session_tables.read_group_argument(groups, given_tables)
@@ -167,6 +175,8 @@ def audit(
         labels=labels,
         outcome_kind=kind,
     )
+    if long:
+        read = session_series.with_series(read, long)
     if ordered:
         read = session_model.mark_ordered(read, classes)
     if sensitive:

@@ -14,6 +14,9 @@ threshold."""
 MIN_PATIENTS_EPSILON = 20
 """With fewer patients not even an attack that is always right proves an epsilon of 1."""
 
+MIN_PEOPLE = 20
+"""With fewer people on a side nothing is a verdict, however many records they have: an interval
+over so few independent people covers almost everything, and one over their records lies."""
 
 WITHHELD = "withheld"
 """Stands for a number of a reason or a caveat that would give a small count away."""
@@ -24,4 +27,7 @@ def name_count(count: int) -> str:
     return f"{count:,}" if count >= MIN_CELL else f"fewer than {MIN_CELL}"
 
 
-__all__ = ["MIN_CELL", "MIN_FALSE_POSITIVES", "MIN_PATIENTS_EPSILON", "WITHHELD", "name_count"]
+__all__ = [
+    *("MIN_CELL", "MIN_FALSE_POSITIVES", "MIN_PATIENTS_EPSILON", "MIN_PEOPLE", "WITHHELD"),
+    "name_count",
+]

@@ -41,6 +41,7 @@ class ReasonCode(StrEnum):
     FILE_NOT_GIVEN = "file_not_given"
     NO_SENSITIVE_COLUMN = "no_sensitive_column"
     NO_CHANGEABLE_NUMBER = "no_changeable_number"
+    SERIES_UNREAD = "series_unread"
     SCHEMA_NOT_CHECKED = "schema_not_checked"
 
     # --- a number is not stated
@@ -106,6 +107,8 @@ class ReasonCode(StrEnum):
     FEW_SHADOWS = "few_shadows"
     FILE_NOT_OPENED = "file_not_opened"
     TREES_NOT_READ = "trees_not_read"
+    SERIES_NOT_READ = "series_not_read"
+    FEW_PEOPLE = "few_people"
     NO_GROUPING = "no_grouping"
     NO_GUARANTEE = "no_guarantee"
     GUARANTEE_OF_ANOTHER_UNIT = "guarantee_of_another_unit"
@@ -186,6 +189,8 @@ REASON_PARAMS: Mapping[ReasonCode, tuple[str, ...]] = {
     ReasonCode.CLASS_NOT_TESTED: ("attacks",),
     ReasonCode.CLASS_NOT_LIMITED: ("attacks",),
     ReasonCode.SETTINGS_MISSING: ("settings",),
+    ReasonCode.SERIES_NOT_READ: ("attacks",),
+    ReasonCode.FEW_PEOPLE: ("least",),
     ReasonCode.NO_GROUPING: ("by", "known", "near"),
     ReasonCode.GUARANTEE_OF_ANOTHER_UNIT: ("epsilon", "delta", "unit"),
     ReasonCode.GUARANTEE_NOT_COVERING: ("epsilon", "delta", "unit", "access"),
@@ -293,6 +298,9 @@ class CaveatCode(StrEnum):
     REFIT_COMPARED = "refit_compared"
     SHADOWS_SUPPLIED = "shadows_supplied"
     SHADOWS_LEFT_OUT = "shadows_left_out"
+    SERIES_LEFT_OUT = "series_left_out"
+    SERIES_NOT_READ = "series_not_read"
+    FEW_PEOPLE = "few_people"
 
     # --- a synthetic table (privaudit.fidelity)
     COLUMNS_MISSING = "columns_missing"
@@ -387,6 +395,8 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.REFIT_COMPARED: _COMPARED,
     CaveatCode.SHADOWS_SUPPLIED: ("models", "least", "included", "gap", "agreement"),
     CaveatCode.SHADOWS_LEFT_OUT: ("share",),
+    CaveatCode.SERIES_LEFT_OUT: ("early", "late", "channels", "strangers", "without"),
+    CaveatCode.FEW_PEOPLE: ("least",),
 }
 """The parameters of each code, none where it is not listed."""
 
@@ -473,6 +483,14 @@ Family = Literal[
 ]
 FAMILIES: tuple[Family, ...] = get_args(Family)
 """The families of attacks, in the order in which every document lists them."""
+
+SERIES_BLIND_ATTACKS = (
+    *("stored_records", "gradient_inversion", "split_inversion", "model_inversion"),
+    *("structural", "tree_reconstruction", "leaf_facts", "attribute", "property_inference"),
+    *("model_extraction",),
+)
+"""Attacks that look for, or change, columns alone: of a model that reads series, what they do not
+find says nothing of the series."""
 
 PARTIAL_ATTACKS = ("structural",)
 """Attacks that measure something of their family and do not try what it is about: where no other

@@ -15,9 +15,11 @@ from cattrs.errors import BaseValidationError
 from privaudit.errors import PrivauditError
 from privaudit.facts import (
     FAMILIES,
+    PARTIAL_ATTACKS,
     Attacker,
     Bound,
     Caveat,
+    CaveatCode,
     Metric,
     Param,
     Reason,
@@ -112,6 +114,17 @@ class Finding:
     null: tuple[Estimate, ...] = ()
     corrected: tuple[Estimate, ...] = ()
     kind: Literal["finding"] = "finding"
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether the attack looked at columns alone, of a model that reads series."""
+        return any(caveat.code is CaveatCode.SERIES_NOT_READ for caveat in self.caveats)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether it does not try what its family is about: where no other attack gave a number,
+        the class of attack was not tested."""
+        return self.attack in PARTIAL_ATTACKS or self.is_blind
 
 
 @dataclass(frozen=True)

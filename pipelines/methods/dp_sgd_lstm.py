@@ -89,6 +89,15 @@ class DPSGDLSTM(NoisySteps):
                 "dp_sgd_lstm reads hourly values: (rows, hours, channels)",
                 "use a task that delivers series, or dp_sgd, which reads the summary columns",
             )
+        unbounded = sum(channel.bounds is None for channel in members.channels)
+        if unbounded:
+            raise PrivauditError(
+                f"{unbounded} channel(s) without bounds",
+                "a guarantee rests on bounds that are public knowledge, and none is read off the "
+                "records",
+                "state the bounds of every channel ([[series.channels]] of a schema), and mark "
+                "none as guessed; or leave dp_sgd_lstm out",
+            )
         from pipelines.methods._dp_recurrent import Bins
 
         return Bins(Recurrent(self.units).reader(members), self.pool)

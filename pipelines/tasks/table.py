@@ -18,7 +18,7 @@ from privaudit.inputs.check_alike import refuse_respelled_groups
 from privaudit.inputs.check_public import find_unchecked
 from privaudit.inputs.checks import ENOUGH_HELD_OUT, MIN_PATIENTS
 from privaudit.inputs.fit_guesses import fit_pooled
-from privaudit.inputs.read_table import read_cells, to_records
+from privaudit.inputs.read_table import attach_series, read_cells, to_records
 from privaudit.inputs.schema import TableSchema, read_schema
 from privaudit.inputs.table_file import open_table
 from privaudit.records import Records
@@ -123,6 +123,7 @@ class Table(Task):
             max_rows=self.sample or None,
             rng=np.random.default_rng(SEED),
         )
+        (cells,), of_series = attach_series([cells])
         records = _name_rare_classes(_to_records(cells, schema))
         people = _refuse_few(records)
         such = {"columns": unchecked[:SUCH]}
@@ -134,7 +135,11 @@ class Table(Task):
             (FlowStep(step, cells.rows - len(records), len(records), people),),
             SOURCE,
             True,
-            notes=(*_describe(records, people, drawn=len(records) < cells.rows), *widened),
+            notes=(
+                *_describe(records, people, drawn=len(records) < cells.rows),
+                *of_series,
+                *widened,
+            ),
             facts={WHOLE: people} | {OF_CLASS.format(n): count for n, count in counts.items()},
             patients=patients if schema.patient else {},
             words=schema.words,

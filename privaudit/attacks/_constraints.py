@@ -59,7 +59,7 @@ class Scale:
     @classmethod
     def of(cls, columns: tuple[Column, ...], own: np.ndarray) -> Scale:
         """own: (n, d) the attacker's records."""
-        whole = np.array([column.integer for column in columns])
+        whole = np.array([column.integer for column in columns], dtype=bool)
         low, high = np.full(len(columns), -np.inf), np.full(len(columns), np.inf)
         for j, column in enumerate(columns):
             seen = own[np.isfinite(own[:, j]), j].astype(np.float64)

@@ -12,6 +12,8 @@ from privaudit.commands._inputs import EVENT_COLUMN, OUTCOME, OUTCOME_KIND, PATI
 from privaudit.commands._options import JSON, PATH, option, with_options
 from privaudit.errors import PrivauditError
 
+_SERIES = "A long table of measurements of the records in TABLE: record, time, channel, value."
+
 
 @click.command("schema")
 @click.argument("tables", type=PATH, nargs=-1, metavar="TABLE...")
@@ -20,6 +22,7 @@ from privaudit.errors import PrivauditError
     OUTCOME_KIND,
     EVENT_COLUMN,
     PATIENT,
+    option("--series", "LONG", _SERIES, PATH),
     option("--out", "FILE", "Write the schema there. [default: print it]", PATH),
     option(
         "--json-schema", "", "Print the JSON Schema of schema files, for editors; no TABLE then."
@@ -32,6 +35,7 @@ def command(
     outcome_kind: str,
     event_column: str,
     patient: str,
+    series: Path | None,
     out: Path | None,
     json_schema: bool,
     as_json: bool,
@@ -42,7 +46,8 @@ def command(
     hold in each. It states types, ranges, levels, how numbers and missing values are written, and
     which columns are sensitive or cannot change; identifiers, dates and free text are left aside.
     Nothing is sent anywhere, and no note quotes a value. No level or class that fewer than 10
-    patients have is named, and bounds follow what at least 10 reach.
+    patients have is named, and bounds follow what at least 10 reach. With --series, the section
+    [series] is proposed too: check every line of it, the unit of the times above all.
     """
     from privaudit.inputs.examine_proposal import examine_proposal
     from privaudit.inputs.infer_schema import propose_schema
@@ -57,6 +62,11 @@ def command(
             "no TABLE", "a schema is inferred from a table", "give a CSV or Parquet file"
         )
     whats = [f"table {place}" for place in range(1, len(tables) + 1)]
+    long, more = None, ()
+    if series is not None:
+        from privaudit.inputs.propose_series import propose_series
+
+        long, more = propose_series(series, tables, patient=patient, out=out)
     proposed, notes = propose_schema(
         tables,
         outcome=outcome,
@@ -66,7 +76,9 @@ def command(
         unclear="propose",
         event=event_column,
         pooled=True,
+        series=long,
     )
+    notes += more
     notes += examine_proposal(proposed, tables)
     if out is not None:
         write_schema(proposed, out, notes)

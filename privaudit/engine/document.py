@@ -11,11 +11,12 @@ import numpy as np
 
 from privaudit.contracts import FAMILIES, REQUIRED_ACCESS, Access, Prepared, Task
 from privaudit.engine.cells import POOLS, count_cells
-from privaudit.facts import PARTIAL_ATTACKS, Param, Reason, ReasonCode, as_caveat
+from privaudit.facts import Param, Reason, ReasonCode, as_caveat
 from privaudit.records import Records, Split
 from privaudit.results import (
     Coverage,
     Data,
+    Finding,
     FlowRow,
     GroupResult,
     Outcome,
@@ -134,8 +135,11 @@ def _coverage_of(
     left = tuple(name for name in built if name not in requested)
     state: Literal["TESTED", "NOT TESTED", "NOT APPLICABLE"] = "NOT TESTED"
     reason = None
-    if any(name not in PARTIAL_ATTACKS for name in found):
+    tried = [o for o in own if isinstance(o, Finding)]
+    if any(not one.is_partial for one in tried):
         state = "TESTED"
+    elif any(one.is_blind for one in tried):
+        reason = Reason(ReasonCode.SERIES_UNREAD)
     elif others:
         if all(_lacks(why, family) for _, why in others) and not _gives_away(subjects, family):
             state = "NOT APPLICABLE"

@@ -278,6 +278,7 @@ def fit(
         "costs": measure.costs(release.costs) | {"fit_cpu_seconds": trained},
         "trust": [[str(part) for part in row] for row in release.trust],
         "notes": to_tree([as_caveat(part) for part in release.notes]),
+        "reads_series": reads_series(method, release, split),
         "restricted_notes": list(release.restricted_notes),
     }
     if release.model is not None:
@@ -292,6 +293,29 @@ def fit(
         bench.store.put_arrays("answers", key, given)
     bench.store.put_json("facts", key, facts)
     return release, facts
+
+
+def reads_series(method: Method, release: Release, split: Split) -> bool:
+    """Whether what is released may hold something of the records' series.
+
+    A model of this project reads them where its answers change with them; of one that was supplied,
+    or that shows something else than answers, it is taken for granted.
+    """
+    members = split.members
+    if members.series is None or release.table is not None:
+        return False
+    learner = getattr(method, "learner", None)
+    if method.supplied or (release.model is None and learner is None):
+        return True
+    if release.model is None:
+        return getattr(learner, "reads", "series") == "series"
+    some = members.take(slice(0, PROBED))
+    other = replace(some, series=np.zeros_like(some.series))
+    return not np.array_equal(ask(release.model, some), ask(release.model, other))
+
+
+PROBED = 200
+"""Records by which it is seen whether a model reads series."""
 
 
 def _fit_null(bench: Bench, name: str, method: Method) -> Release:

@@ -19,6 +19,7 @@ from privaudit import __version__, plugins
 from privaudit.commitments import load_key
 from privaudit.contracts import Prepared
 from privaudit.disclosure import steps
+from privaudit.disclosure_limits import MIN_PEOPLE
 from privaudit.dp.together import compose_claims
 from privaudit.engine import cohorts, document, jobs, measure, planned
 from privaudit.engine.configure import Request
@@ -423,7 +424,7 @@ def assemble(
         data=document.data(request.task_name, request.task, prepared, split),
         subjects=tuple(subjects),
         coverage=document.coverage(subjects, families, set(request.attacks), prepared.untested),
-        caveats=caveats(prepared, subjects, untrained),
+        caveats=(*find_few_people(split), *caveats(prepared, subjects, untrained)),
         untrained=untrained,
         composed=compose_claims({one.name: one.claim for one in subjects}, mechanisms(work)),
     )
@@ -443,6 +444,14 @@ def add_distribution_shift(one: Subject, shift: Caveat | None) -> Subject:
     if headline is not None and headline.family == "membership":
         headline = replace(headline, caveats=(*headline.caveats, shift))
     return replace(one, headline=headline, outcomes=tuple(map(add, one.outcomes)))
+
+
+def find_few_people(split: Split) -> tuple[Caveat, ...]:
+    """That a side has so few people that no number is a verdict."""
+    sides = (split.members, split.nonmembers)
+    if min(len(np.unique(pool.patient)) for pool in sides) >= MIN_PEOPLE:
+        return ()
+    return (Caveat(CaveatCode.FEW_PEOPLE, "warning", {"least": MIN_PEOPLE}),)
 
 
 def caveats(
@@ -515,8 +524,8 @@ def exit_code(audit: Audit) -> int:
         5 where the audit itself or a guarantee is broken: a caveat that is a defect, of the audit
         or of a finding, a null control that reads as a leak, an attack or a method that failed with
         an error; 3, inconclusive, where a control was not made, where every attack on a model
-        missed the leak planted in it, or where members are read the wrong way round; else 0. One
-        attack without power beside others with it is a caveat.
+        missed the leak planted in it, where members are read the wrong way round, or where a side
+        has too few people; else 0. One attack without power beside others with it is a caveat.
     """
     stated = list(audit.caveats)
     broken = any(one.failed for one in audit.untrained)
@@ -536,5 +545,5 @@ def exit_code(audit: Audit) -> int:
         undecided |= bool(planted) and "passed" not in planted
     if broken or any(caveat.severity == "defect" for caveat in stated):
         return 5
-    undecided |= any(caveat.code in WRONG_WAY for caveat in audit.caveats)
+    undecided |= any(caveat.code in (*WRONG_WAY, CaveatCode.FEW_PEOPLE) for caveat in audit.caveats)
     return 3 if undecided else 0

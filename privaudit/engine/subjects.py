@@ -17,7 +17,7 @@ from privaudit.engine.configure import Entry
 from privaudit.engine.plan import Step
 from privaudit.engine.work import Work, access_of
 from privaudit.errors import PrivauditError
-from privaudit.facts import Caveat, CaveatCode, Reason, ReasonCode
+from privaudit.facts import SERIES_BLIND_ATTACKS, Caveat, CaveatCode, Reason, ReasonCode
 from privaudit.results import (
     ClaimText,
     Control,
@@ -113,6 +113,7 @@ def outcome(work: Work, step: Step, facts: Any, body: Any) -> Outcome:
             *_caveats(found["caveats"]),
             *_drawn(work, step.attack),
             *_uncounted(work, step.attack),
+            *_blind(work, step.attack_name, facts),
             *check_guarantee(claim, known, used),
         ),
         seconds=found["seconds"],
@@ -183,6 +184,17 @@ def _fill(one: Caveat, words: Words) -> Caveat:
     if one.code is not CaveatCode.NOTE:
         return one
     return replace(one, params={"text": words.fill(str(one.params["text"]))})
+
+
+def _blind(work: Work, attack: str, facts: Any) -> tuple[Caveat, ...]:
+    """That an attack looked at columns alone, of a model that reads series."""
+    if attack not in SERIES_BLIND_ATTACKS or not facts.get("reads_series", False):
+        return ()
+    channels = work.bench.split.members.channels
+    if attack == "attribute" and not any(channel.sensitive for channel in channels):
+        # It infers what is marked as sensitive, and no channel is.
+        return ()
+    return (Caveat(CaveatCode.SERIES_NOT_READ),)
 
 
 def _caveats(tree: Iterable[Any]) -> tuple[Caveat, ...]:

@@ -37,9 +37,10 @@ def refuse_copies(split: Split) -> None:
 
 
 def _as_bytes(*pools: Records) -> list[np.ndarray]:
+    tables = [p.X if p.series is None else np.c_[p.X, p.series.reshape(len(p), -1)] for p in pools]
     rows = [
-        np.ascontiguousarray(np.column_stack([p.X + p.X.dtype.type(0), p.y.astype(p.X.dtype)]))
-        for p in pools
+        np.ascontiguousarray(np.column_stack([X + X.dtype.type(0), p.y.astype(X.dtype)]))
+        for p, X in zip(pools, tables, strict=True)
     ]
     kind = np.dtype((np.void, rows[0].shape[1] * rows[0].itemsize))
     return [part.view(kind).ravel() for part in rows]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from privaudit.errors import PrivauditError
 from privaudit.inputs import identifiers
 from privaudit.inputs.cell_text import place_booleans
 from privaudit.inputs.infer_schema import list_plain, propose_schema
+from privaudit.inputs.propose_series import propose_series
 from privaudit.inputs.schema import TableSchema
 from privaudit.inputs.table_file import Table
 from privaudit.records import Column
@@ -38,7 +40,8 @@ def find_unchecked(
     Raises:
         PrivauditError: For names of no column.
     """
-    known = {*schema.names, schema.outcome} - {""}
+    channels = () if schema.series is None else schema.series.channels
+    known = {*schema.names, schema.outcome, *(one.name for one in channels)} - {""}
     named = {name for text in checked for name in ([text] if text in known else text.split(","))}
     named = {name.strip() for name in named}
     unknown = sorted(named - known - {ALL})
@@ -93,7 +96,26 @@ def _find_unsure(schema: TableSchema, table: Table) -> list[str]:
         same = any(plan and set(plan.classes) == set(schema.classes) for plan in plans)
         if same or schema.is_guessed(schema.outcome, "classes"):
             unsure.append(schema.outcome)
-    return unsure
+    return [*unsure, *_find_unsure_channels(schema, table)]
+
+
+def _find_unsure_channels(schema: TableSchema, table: Table) -> list[str]:
+    """Names of channels whose bounds were read off the series or may have been; one without bounds
+    states nothing, and a method that reads it guarantees nothing."""
+    if schema.series is None:
+        return []
+    try:
+        proposed, _ = propose_series(Path(schema.series.file), [table], patient=schema.patient)
+    except PrivauditError:
+        proposed = schema.series
+    read_off = {one.name: one.bounds for one in proposed.channels}
+    return [
+        one.name
+        for one in schema.series.channels
+        if one.bounds is not None
+        and one.bounds != identifiers.find_range(one.name)
+        and (bool(one.guessed) or one.bounds == read_off.get(one.name))
+    ]
 
 
 def _propose(schema: TableSchema, table: Table, *, pooled: bool) -> TableSchema | None:
@@ -105,6 +127,7 @@ def _propose(schema: TableSchema, table: Table, *, pooled: bool) -> TableSchema 
             patient=schema.patient,
             unclear="propose",
             pooled=pooled,
+            series=schema.series,
         )
     except PrivauditError:
         return None

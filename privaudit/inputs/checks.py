@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from privaudit.contracts import Model, Scores
-from privaudit.disclosure_limits import name_count
+from privaudit.disclosure_limits import MIN_PEOPLE, name_count
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode, Param
 from privaudit.inputs import identifiers
 from privaudit.inputs.check_answers import examine_answers, rank_auc
 from privaudit.inputs.check_copies import find_duplicates
 from privaudit.inputs.check_numbers import examine_predictions, examine_risks
+from privaudit.inputs.summarise_series import with_summaries
 from privaudit.records import Records, Split
 from privaudit.results import Estimate
 from privaudit.seeds import Seeds
@@ -23,7 +24,7 @@ from privaudit.signals import confidence as confidence_of
 from privaudit.stats import by_record, estimates
 from privaudit.stats.patients import has_several
 
-MIN_PATIENTS = 20
+MIN_PATIENTS = MIN_PEOPLE
 """Patients a side below which an interval covers almost everything."""
 
 ENOUGH_HELD_OUT = 1_000
@@ -152,7 +153,7 @@ def measure_shift(split: Split, rng: np.random.Generator) -> Caveat:
     from sklearn.model_selection import GroupKFold
 
     sides = [_sample(pool, MAX_COMPARED_RECORDS, rng) for pool in (split.members, split.nonmembers)]
-    both = Records.concatenate(sides)
+    both = with_summaries(Records.concatenate(sides))
     inside = np.arange(len(both)) < len(sides[0])
     X = np.column_stack([both.X, both.y.astype(np.float32)])
     width = X.shape[1]

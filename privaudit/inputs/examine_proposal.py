@@ -51,7 +51,9 @@ def examine_proposal(schema: TableSchema, tables: Sequence[Table]) -> tuple[str,
 
 def _read_examined(schema: TableSchema, table: Table) -> tuple[list[str], list[str]]:
     """Names of features that predict the outcome, and of those that identify."""
-    alone = replace(schema, groups=())
+    if not schema.columns:
+        return [], []
+    alone = replace(schema, groups=(), series=None)
     try:
         rng = np.random.default_rng(0)
         records = read_table(table, alone, max_rows=EXAMINED_ROWS, rng=rng)

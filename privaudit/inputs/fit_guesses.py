@@ -118,7 +118,13 @@ def fit_pooled(schema: TableSchema, table: Table) -> tuple[TableSchema, list[str
     if not schema.guessed:
         return schema, []
     # Of the features alone: the classes are those of the schema, however few people have one.
-    proposed, _ = propose_schema(table, patient=schema.patient, unclear="propose", pooled=True)
+    proposed, _ = propose_schema(
+        table,
+        patient=schema.patient,
+        unclear="propose",
+        pooled=True,
+        series=schema.series,
+    )
     own = {column.name: column for column in proposed.columns}
     named = _name_levels(schema, table)
     columns = tuple(

@@ -29,6 +29,7 @@ from privaudit.inputs.propose_levels import (
     spell_booleans,
 )
 from privaudit.inputs.schema import MAX_CLASSES, OTHER, Guess, TableSchema
+from privaudit.inputs.series import SeriesSchema
 from privaudit.inputs.table_file import Table, TableFile, open_table
 from privaudit.records import Column, OutcomeKind
 
@@ -54,6 +55,7 @@ def propose_schema(
     needed: Collection[str] = (),
     event: str = "",
     pooled: bool = False,
+    series: SeriesSchema | None = None,
 ) -> tuple[TableSchema, tuple[str, ...]]:
     """Propose a schema for a table, with notes for a person to check. No note quotes a value.
 
@@ -75,6 +77,7 @@ def propose_schema(
         event: Of a time, the column that says whether the event happened.
         pooled: For a schema that is handed on: bounds and whole numbers follow what at least 10
             patients reach, `(other)` stands for so many, and no class is named that fewer have.
+        series: What a long table beside this one is; the columns that join it are no features.
 
     Returns:
         The schema and the notes.
@@ -105,8 +108,8 @@ def propose_schema(
             for batch in one.batches(names):
                 who = name_patients(batch, patient, rows)
                 rows += len(batch)
-                for series in batch.get_columns():
-                    seen[series.name].add(series, place, who)
+                for cells in batch.get_columns():
+                    seen[cells.name].add(cells, place, who)
         # The patient's and the outcome's cells are never numbers of another spelling.
         read = [one for name, one in seen.items() if name not in (outcome, patient)]
         spellings = find_spellings(read, any(one.separator == ";" for one in opened))
@@ -128,6 +131,7 @@ def propose_schema(
         outcome_kind,
         event,
         pooled,
+        series,
     )
     proposal.spellings = spellings
     return proposal.make(refuse=unclear == "refuse", needed=needed or first.columns)
@@ -167,11 +171,13 @@ class _Proposal:
         outcome_kind: OutcomeKind,
         event: str,
         pooled: bool,
+        series: SeriesSchema | None,
     ) -> None:
         self.order, self.seen, self.outcome, self.patient = order, seen, outcome, patient
         self.patient_named = patient_named
         self.always, self.list_rare = always, list_rare
         self.outcome_kind, self.event, self.pooled = outcome_kind, event, pooled
+        self.series = series
         self.notes: dict[str, list[str]] = {}
         self.spellings = Spellings()
         self.respelled: list[str] = []
@@ -209,12 +215,14 @@ class _Proposal:
         for name in self.order:
             if name in (self.outcome, self.patient, self.event) or name not in self.seen:
                 continue
+            if self.series is not None and name in (self.series.record, self.series.start):
+                continue
             column = self._column(self.seen[name])
             if column is None:
                 ignored.append(name)
             else:
                 columns.append(column)
-        if not columns:
+        if not columns and self.series is None:
             raise PrivauditError(
                 "a table without a column that a model could read",
                 f"{len(ignored)} columns were left aside as identifiers, dates or free text",
@@ -239,6 +247,7 @@ class _Proposal:
             {name: one for name, one in spellings.spelled.items() if one != PLAIN},
             self.guessed,
             self.event,
+            series=self.series,
         )
         return schema, tuple(notes)
 

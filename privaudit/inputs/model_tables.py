@@ -21,7 +21,13 @@ from privaudit.inputs.models.answers import canonical
 from privaudit.inputs.models.layout import Encode, by_name, loosen
 from privaudit.inputs.models.opened_model import Opened
 from privaudit.inputs.read_shadow_answers import ShadowTables, read_shadow_tables
-from privaudit.inputs.read_table import Cells, list_names, read_cells, to_records
+from privaudit.inputs.read_table import (
+    Cells,
+    attach_series,
+    list_names,
+    read_cells,
+    to_records,
+)
 from privaudit.inputs.schema import TableSchema, name_roles
 from privaudit.inputs.shadow_answers import ShadowAnswers, leave_out_sparse
 from privaudit.inputs.table_file import open_table
@@ -225,7 +231,9 @@ def read_pools(
             max_rows=sizes[pool],
             rng=seeds.rng("read", pool),
         )
-        read[pool] = to_records(cells[pool], schema, pool)
+    joined, of_series = attach_series(list(cells.values()), list(cells))
+    for pool, one in zip(tables.given, joined, strict=True):
+        read[pool] = to_records(one, schema, pool)
     refuse_respelled_patients(patients, [one.patient for one in read.values()])
     bank: tuple[ShadowAnswers, Records] | None = None
     left_out: tuple[str | Caveat, ...] = ()
@@ -253,7 +261,7 @@ def read_pools(
         seeds.rng("reference"),
         schema.patient,
     )
-    notes: tuple[str | Caveat, ...] = (*drawn_notes, *left_out)
+    notes: tuple[str | Caveat, ...] = (*of_series, *drawn_notes, *left_out)
     drawn = [
         f"the {pool} table"
         for pool, part in read.items()

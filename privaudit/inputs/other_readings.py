@@ -19,6 +19,7 @@ from privaudit.contracts import Model
 from privaudit.errors import PrivauditError, spell
 from privaudit.facts import Caveat, CaveatCode
 from privaudit.inputs.models.layout import Frame, Layout
+from privaudit.inputs.other_series import change_series
 from privaudit.records import Records
 from privaudit.stats.auc import auc
 
@@ -132,6 +133,7 @@ def refuse_other_reading(model: Model, members: Records, *, by_order: bool) -> l
     ways = chain(
         ((GOOD, *one) for one in _change_numbers(some)),
         ((FITTING, *one) for one in _change_units(some)),
+        ((GOOD, *one) for one in change_series(some)),
     )
     for good, what, changed in ways:
         if own.auroc + CLEARLY > 1.0:
@@ -186,6 +188,8 @@ def _try(model: Model, some: Records, layout: Layout | None = None) -> Judged | 
 def _change_numbers(some: Records) -> Iterator[tuple[str, Records]]:
     """The table with its numbers scaled, or its missing numbers filled in."""
     at = [j for j, column in enumerate(some.columns) if not column.levels]
+    if not at:
+        return
     X = some.X[:, at].astype(np.float64)
     there = ~np.isnan(X)
     count = np.maximum(there.sum(axis=0), 1)
@@ -215,10 +219,9 @@ def _change_numbers(some: Records) -> Iterator[tuple[str, Records]]:
         if filled.any():
             ways["the commonest value of a column as missing"] = np.where(filled, np.nan, X)
     for name, changed in ways.items():
-        if at:
-            found = some.X.copy()
-            found[:, at] = changed
-            yield name, replace(some, X=found)
+        found = some.X.copy()
+        found[:, at] = changed
+        yield name, replace(some, X=found)
 
 
 def _change_units(some: Records) -> Iterator[tuple[str, Records]]:

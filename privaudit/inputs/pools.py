@@ -188,6 +188,7 @@ def find_applicable_attacks(
         and float(np.nanmax(x) - np.nanmin(x)) > 0
         for j, column in enumerate(split.members.columns)
     ]
+    moved += [channel.mutable for channel in split.members.channels]
     if not any(moved):
         left |= {"fgsm", "pgd", "square"}
         untested["evasion"] = Reason(ReasonCode.NO_CHANGEABLE_NUMBER)

@@ -101,6 +101,12 @@ def read_model(
     """
     opened, digest = open_model(path, trust_pickle=options.trust_pickle, module=options.module)
     schema, notes = find_schema(tables, opened)
+    if schema.series is not None and tables.explanations is not None:
+        raise PrivauditError(
+            "--explanations of a model that reads series",
+            "an attribution is one number a column here, and a series has none",
+            "leave --explanations out",
+        )
     schema, narrowed = drop_unread_columns(schema, opened, options.encode)
     notes += narrowed
     of_classes = schema.outcome_kind == "class"
@@ -140,7 +146,9 @@ def read_model(
         ()
         if options.expected is not None or not of_classes
         else refuse_other_reading(
-            model, split.members, by_order=opened.names is None and _is_laid_out(model)
+            model,
+            split.members,
+            by_order=opened.names is None and (_is_laid_out(model) or schema.series is not None),
         )
     )
     if options.expected is not None:

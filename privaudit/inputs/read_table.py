@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from privaudit.errors import PrivauditError, spell
+from privaudit.facts import Caveat
 from privaudit.inputs.cell_faults import Faults
 from privaudit.inputs.cell_text import NOT_RECORDED, clean_texts, to_labels
+from privaudit.inputs.read_series import Keys, read_series
 from privaudit.inputs.schema import TableSchema
+from privaudit.inputs.series import require_person
 from privaudit.inputs.table_file import Table, TableFile, open_table, write_atomically
 from privaudit.records import Column, Records
 
@@ -40,6 +43,8 @@ class Cells:
     X: (n, d) numbers and level codes, NaN where not recorded; y: (n,) int64 class codes, 0 where
     the schema has no outcome, or float64 where the outcome is a number; patient: (n,) int64;
     groups: name -> (n,) labels; rows: of the file, which are more than n where a sample was drawn.
+    keys: what finds the series of the schema, None where it has none; series: (n, steps, channels)
+    once `attach_series` has read them.
     """
 
     X: np.ndarray
@@ -47,6 +52,8 @@ class Cells:
     patient: np.ndarray
     groups: dict[str, np.ndarray]
     rows: int
+    keys: Keys | None = None
+    series: np.ndarray | None = None
 
 
 def read_table(
@@ -79,7 +86,24 @@ def read_table(
             patient is missing, or the file is no sound table.
     """
     cells = read_cells(table, schema, what=what, patients=patients, max_rows=max_rows, rng=rng)
+    (cells,), _ = attach_series([cells], [what] if what != "table" else ())
     return to_records(cells, schema, what)
+
+
+def attach_series(
+    tables: Sequence[Cells], whats: Sequence[str] = ()
+) -> tuple[list[Cells], tuple[Caveat, ...]]:
+    """The same cells with the series of their schema, read in one pass for all tables, and what
+    was left out of the series; as they are where the schema has none.
+
+    Raises:
+        PrivauditError: see `privaudit.inputs.read_series.read_series`.
+    """
+    keys = [one.keys for one in tables if one.keys is not None]
+    if not keys:
+        return list(tables), ()
+    found, notes = read_series(keys, whats)
+    return [replace(one, series=own) for one, own in zip(tables, found, strict=True)], notes
 
 
 def read_cells(
@@ -165,7 +189,14 @@ def read_texts(
 
 
 def to_records(cells: Cells, schema: TableSchema, what: str = "table") -> Records:
-    """The cells as records of the schema; refuses columns of too many subgroups."""
+    """The cells as records of the schema; refuses columns of too many subgroups, and series that
+    were not read."""
+    if cells.keys is not None and cells.series is None:
+        raise PrivauditError(
+            "a schema with [series], where no series is read",
+            "what a series gives away would be left out without a word",
+            "give a schema without [series] here, of the other columns alone",
+        )
     for name, labels in cells.groups.items():
         many = len(np.unique(labels))
         if many > MAX_GROUPS:
@@ -184,6 +215,8 @@ def to_records(cells: Cells, schema: TableSchema, what: str = "table") -> Record
         classes=schema.classes if schema.outcome else NO_OUTCOME,
         outcome_kind=schema.outcome_kind if schema.outcome else "class",
         ordered=schema.ordered,
+        series=cells.series,
+        channels=schema.series.columns if schema.series is not None else (),
     )
 
 
@@ -243,7 +276,8 @@ def _to_series(column: Column, values: np.ndarray) -> pl.Series:
 
 
 def _refuse_missing_columns(table: TableFile, schema: TableSchema, named_by: str) -> None:
-    needed = (*schema.names, *schema.groups, schema.outcome, schema.event, schema.patient)
+    keys = () if schema.series is None else Keys(schema.series).columns
+    needed = (*schema.names, *schema.groups, schema.outcome, schema.event, schema.patient, *keys)
     refuse_missing_names(table, needed, named_by)
 
 
@@ -274,7 +308,11 @@ def _read(
     dtype: type[np.floating[Any]],
 ) -> Cells:
     """chosen: (rows of the file,) bool, which rows to read; None for all."""
+    keys = None if schema.series is None else Keys(schema.series)
     wanted = [*schema.names, *schema.groups, schema.outcome, schema.event, schema.patient]
+    wanted += [] if keys is None else keys.columns
+    if keys is not None:
+        require_person(schema.patient)
     wanted = [name for name in dict.fromkeys(wanted) if name]
     blocks: list[np.ndarray] = []
     outcomes: list[np.ndarray] = []
@@ -284,6 +322,8 @@ def _read(
     rows = size = 0
     for batch in table.batches(wanted):
         first, rows = rows, rows + len(batch)
+        if keys is not None:
+            keys.add(batch, None if chosen is None else chosen[first:rows])
         if chosen is not None:
             batch = batch.filter(chosen[first:rows])
         if not len(batch):
@@ -325,6 +365,7 @@ def _read(
         patient,
         {name: np.concatenate(parts) for name, parts in groups.items()},
         rows,
+        keys,
     )
 
 
@@ -369,6 +410,6 @@ def _draw_sample(
 
 
 __all__ = [
-    *("Cells", "list_names", "read_cells", "read_table", "read_texts", "to_records"),
-    "write_table",
+    *("Cells", "attach_series", "list_names", "read_cells", "read_table", "read_texts"),
+    *("to_records", "write_table"),
 ]

@@ -13,6 +13,7 @@ from privaudit.errors import PrivauditError
 from privaudit.inputs.cell_text import OTHER
 from privaudit.inputs.documents import json_schema, parse_toml, structure
 from privaudit.inputs.number_text import PLAIN, Spelling
+from privaudit.inputs.series import SeriesSchema, format_series, refuse_series_roles
 from privaudit.records import Column, OutcomeKind
 from privaudit.words import Words
 
@@ -48,6 +49,7 @@ class TableSchema:
             censored (0).
         ordered: Whether the classes are listed in an order that means something, as those of a
             length of stay are; said by a person, never guessed.
+        series: What a long table of measurements beside this one is, None for none.
         site: The column that says which site holds a record, "" for none.
         words: What a report calls people and sites; None for patients and hospitals.
         states_patient: Whether the file says who the patient is, were it that each row is one:
@@ -71,12 +73,25 @@ class TableSchema:
     guessed: Mapping[str, tuple[Guess, ...]] = field(default_factory=dict)
     event: str = ""
     ordered: bool = False
+    series: SeriesSchema | None = None
     site: str = ""
     words: Words | None = None
     states_patient: bool = True
 
     def __post_init__(self) -> None:
         names = self.names
+        if self.series is not None:
+            self.series.check()
+            refuse_series_roles(
+                self.series,
+                names,
+                {
+                    "outcome": self.outcome,
+                    "patient": self.patient,
+                    "event": self.event,
+                    "site": self.site,
+                },
+            )
         twice = sorted(name for name, count in Counter(names).items() if count > 1)
         if twice:
             raise PrivauditError(
@@ -84,7 +99,7 @@ class TableSchema:
                 "each column is described once",
                 "keep one [[column]] of that name",
             )
-        if not names:
+        if not names and self.series is None:
             raise PrivauditError(
                 "a schema without feature columns",
                 "a model needs something to read",
@@ -241,6 +256,7 @@ class _File:
 
     table: _Roles = _Roles()
     column: tuple[_Described, ...] = ()
+    series: SeriesSchema | None = None
     words: Words | None = None
 
 
@@ -293,10 +309,18 @@ def read_schema(path: Path | str) -> TableSchema:
         },
         roles.event,
         roles.ordered,
+        series=_find_series(found.series, Path(path)),
         site=roles.site,
         words=found.words,
         states_patient=isinstance(table, dict) and "patient" in table,
     )
+
+
+def _find_series(series: SeriesSchema | None, schema: Path) -> SeriesSchema | None:
+    """The series with their file as seen from here, not from the schema's folder."""
+    if series is None or not series.file:
+        return series
+    return replace(series, file=str(schema.parent / series.file))
 
 
 def _check_spelling(place: str, spelling: Spelling) -> None:
@@ -418,6 +442,8 @@ def format_schema(schema: TableSchema, notes: Sequence[str] = ()) -> str:
         lines += _format_spelling(schema.spelled.get(column.name, PLAIN))
         if schema.guessed.get(column.name):
             lines.append(f"guessed = {_toml(schema.guessed[column.name])}")
+    if schema.series is not None:
+        lines += format_series(schema.series, _toml)
     return "\n".join(lines) + "\n"
 
 

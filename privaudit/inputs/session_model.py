@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from privaudit.contracts import Explainer, Method
+from privaudit.contracts import Explainer, Method, Model
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat
 from privaudit.inputs import pools
@@ -26,7 +26,8 @@ from privaudit.inputs.models import in_process
 from privaudit.inputs.models.answers import canonical
 from privaudit.inputs.models.layout import Frame
 from privaudit.inputs.models.open_model import ANSWERS
-from privaudit.inputs.models.opened_model import Binding
+from privaudit.inputs.models.opened_model import Binding, Opened
+from privaudit.inputs.models.series_models import bind_with_series, open_live_with_series
 from privaudit.inputs.read_shadow_answers import read_shadow_arrays
 from privaudit.inputs.recipes import clone_recipe, find_recipe
 from privaudit.inputs.session_tables import mark_sensitive
@@ -130,17 +131,12 @@ def hold_model(
         raise PrivauditError(
             f"answers={answers!r}", f"known are: {', '.join(ANSWERS[1:])}", "choose one of these"
         )
-    opened = in_process.open_live(model, read.frame)
     first = read.members
     binding = Binding(
         first.columns, first.classes, answers=answers, outcome_kind=first.outcome_kind
     )
-    bound: Any = opened.bind(binding)
-    if read.frame is not None and hasattr(bound, "reads"):
-        # Asked with a frame of the same dtypes as the one that was given.
-        frame = read.frame
-        if opened.names is None or set(opened.names) <= set(frame.names):
-            bound = replace(bound, reads=replace(frame, names=opened.names or frame.names))
+    bound: Any
+    opened, bound = _bind_series(model, read, binding) or _bind_table(model, read, binding)
     digest, can_be_sent = in_process.digest(model)
     recipe = None
     if estimator is None:
@@ -157,6 +153,12 @@ def hold_model(
         *(note[:1].upper() + note[1:] + "." for note in opened.notes),
     )
     explainer: Explainer | None = None
+    if explanations is not None and first.series is not None:
+        raise PrivauditError(
+            "explanations of a model that reads series",
+            "an attribution is one number a column here, and a series has none",
+            "leave explanations= out",
+        )
     if isinstance(explanations, str) and explanations == EXACT:
         explainer = compute_explanations(bound, read.nonmembers)
     elif explanations is not None:
@@ -177,6 +179,30 @@ def hold_model(
         opened.names is None,
         lambda shadows: made(shadows=shadows),
     )
+
+
+def _bind_series(model: Any, read: Frames, binding: Binding) -> tuple[Opened, Model] | None:
+    """The model as it reads these tables and their series; None where they have none."""
+    series = read.members.series
+    if series is None:
+        return None
+    names = tuple(column.name for column in read.members.columns)
+    opened = open_live_with_series(model, read.frame, names, binding.outcome_kind)
+    if opened.form == "a torch module":
+        steps = series.shape[1]
+        return opened, bind_with_series(opened, binding, read.members.channels, steps)
+    return opened, opened.bind(binding)
+
+
+def _bind_table(model: Any, read: Frames, binding: Binding) -> tuple[Opened, Model]:
+    opened = in_process.open_live(model, read.frame)
+    bound: Any = opened.bind(binding)
+    if read.frame is not None and hasattr(bound, "reads"):
+        # Asked with a frame of the same dtypes as the one that was given.
+        frame = read.frame
+        if opened.names is None or set(opened.names) <= set(frame.names):
+            bound = replace(bound, reads=replace(frame, names=opened.names or frame.names))
+    return opened, bound
 
 
 def mark_sensitive_columns(read: Frames, names: Sequence[str]) -> Frames:

@@ -40,7 +40,9 @@ def refuse_other_kinds(X: Any, y: Any, name: str) -> None:
         raise PrivauditError(
             f"{name}: X of shape {tuple(shape)}, such as a series or an image for each record",
             "a model of a table is audited, and a table is (rows, columns)",
-            "audit the answers of the model to these records in place of the model",
+            "for series pass series=(members, nonmembers), arrays of (n, steps, channels), with "
+            "X=None where there is no table beside them; else audit the answers of the model to "
+            "these records in place of the model",
         )
     _refuse_outcomes(y.detach().cpu().numpy() if hasattr(y, "detach") else np.asarray(y), name)
 

@@ -13,7 +13,7 @@ from privaudit.contracts import Explainer, Method, Model, Release
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, Reason
 from privaudit.inputs.models.answers import canonical, probabilities
-from privaudit.inputs.models.layout import Frame, Layout, inputs
+from privaudit.inputs.models.layout import Frame, Layout, call, inputs
 from privaudit.inputs.models.opened_model import in_parts
 from privaudit.inputs.models.predictors import NumberEstimator
 from privaudit.inputs.models.scikit_learn import to_answers
@@ -185,7 +185,7 @@ class Retrained(Method):
                 else self._outcomes(estimator, members.y, codes, labels)
             )
             with borrowed_globals(rng), warnings.catch_warnings(action="ignore"):
-                fitted = estimator.fit(X, y)
+                fitted = call(estimator.fit, X, y)
             estimator = estimator if fitted is None else fitted
         except PrivauditError:
             raise
@@ -231,7 +231,7 @@ class RetrainedModel:
 
     def _ask(self, records: Records) -> np.ndarray:
         ask = getattr(self.held, "predict_proba", self.held)
-        answers = to_answers(ask(inputs(self.reads, records)), self.codes.tolist())
+        answers = to_answers(call(ask, inputs(self.reads, records)), self.codes.tolist())
         found = np.asarray(answers, dtype=np.float64)
         k = len(self.codes)
         if k == 1:

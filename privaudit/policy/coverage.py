@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 
 from privaudit.contracts import REQUIRED_ACCESS, Access
 from privaudit.facts import (
-    PARTIAL_ATTACKS,
     Attacker,
     Caveat,
     CaveatCode,
@@ -208,7 +207,11 @@ def _gaps(
     # Who holds similar patients alone finds less: only models trained on candidates show the most.
     strong = [one for one in ran if one.attacker is not Attacker.SIMILAR_PATIENTS]
     trained = [one for one in strong if Access.RERUN.name in one.access]
-    if all(one.attack in PARTIAL_ATTACKS for one in ran):
+    blind = tuple(sorted(one.attack for one in ran if one.is_blind))
+    if blind and all(one.is_partial for one in ran):
+        yield Gap(ReasonCode.SERIES_NOT_READ, "NOT TESTED", blind)
+        return
+    if all(one.is_partial for one in ran):
         needs = Access.FILE if _is_file_alone(family, access) else None
         yield Gap(ReasonCode.CLASS_NOT_TESTED, "NOT TESTED", needs=needs)
         return
@@ -304,6 +307,7 @@ def _verdict(policy: Policy, subject: Subject, family: Family, gap: Gap) -> Verd
         in (
             ReasonCode.CLASS_NOT_TESTED,
             ReasonCode.CLASS_NOT_LIMITED,
+            ReasonCode.SERIES_NOT_READ,
         )
         else {}
     )

@@ -21,6 +21,7 @@ from privaudit.facts import UNCONFIRMED, Caveat, CaveatCode, Param, Reason, Reas
 from privaudit.policy import judge_rule, metrics
 from privaudit.policy.coverage import Used, as_received, judge_coverage, note_left_out
 from privaudit.policy.faults import find_faults, join_faults
+from privaudit.policy.few_people import doubt_few_people, has_few_people
 from privaudit.policy.file import check_dates
 from privaudit.policy.judge_number import (
     Cell,
@@ -135,6 +136,8 @@ def judge(
     ]
     if any(caveat.code in UNCONFIRMED for run in (audit, *candidates) for caveat in run.caveats):
         found = [_doubt(one, ReasonCode.READING_UNCONFIRMED) for one in found]
+    if any(map(has_few_people, (audit, *candidates))):
+        found = [doubt_few_people(one) for one in found]
     policy = replace(policy, waivers=tuple(_name_level(one, found) for one in policy.waivers))
     found = [_waive(policy.waivers, one, day) for one in found]
     state, code = overall(policy, found, failed=failed)

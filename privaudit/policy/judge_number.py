@@ -404,6 +404,8 @@ def _set_state(policy: Policy, cell: Cell, alpha: float) -> None:
         cell.settle("INCONCLUSIVE", ReasonCode.LIMIT_ABOVE_CEILING)
     elif better and cell.control is not None and (required or cell.control not in WEAK):
         cell.settle("INCONCLUSIVE", cell.control)
+    elif better and _is_blind(cell):
+        cell.settle("NOT TESTED", ReasonCode.SERIES_NOT_READ)
     elif better and proof:
         cell.settle("NOT REFUTED", ReasonCode.NOT_PROVED_ABOVE)
     elif better:
@@ -411,6 +413,12 @@ def _set_state(policy: Policy, cell: Cell, alpha: float) -> None:
             "WITHIN", ReasonCode.REACHES_MINIMUM if cell.at_least else ReasonCode.WITHIN_BOUND
         )
     return None
+
+
+def _is_blind(cell: Cell) -> bool:
+    """Whether the attack looked at columns alone, of a model that reads series."""
+    own = (one for one in cell.subject.outcomes if one.attack == cell.reading.attack)
+    return any(isinstance(one, Finding) and one.is_blind for one in own)
 
 
 def find_ceiling(cell: Cell) -> float | None:

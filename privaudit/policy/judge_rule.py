@@ -176,6 +176,7 @@ def _reason(policy: Policy, cell: Cell, cells: Sequence[Cell], listed: bool) -> 
         "listed": listed,
         "table": Access.TABLE in metrics.read_access(cell.subject.access),
         "least": policy.statistics.min_cell,
+        "attacks": (cell.reading.attack,) if cell.reading.attack else (),
         "most": cell.most,
         "more": cell.more,
     }

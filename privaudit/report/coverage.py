@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from privaudit.facts import PARTIAL_ATTACKS
 from privaudit.report.kinds import get_kinds
 from privaudit.report.wording.classes import (
     ANSWERS_KNOWN,
@@ -64,8 +63,9 @@ def _try_class(audit: Audit, key: str, c: AttackClass) -> Tried:
         for o in s.outcomes
         if class_of(o.attack, o.family) == key
     ]
-    ran = [(name, o.attack) for name, o in own if isinstance(o, Finding)]
-    if any(attack not in PARTIAL_ATTACKS for _, attack in ran):
+    made = [(name, o) for name, o in own if isinstance(o, Finding)]
+    ran = [(name, o.attack) for name, o in made]
+    if any(not o.is_partial for _, o in made):
         attacks = tuple(sorted({attack for _, attack in ran}))
         return Tried(c, "TESTED", attacks, len({name for name, _ in ran}))
     return Tried(c, *_explain_absence(audit, key, c, [o for _, o in own]))

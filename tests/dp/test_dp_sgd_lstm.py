@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -260,3 +261,11 @@ def test_says_what_to_install_where_opacus_is_missing(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "opacus", None)
     with pytest.raises(PrivauditError, match="opacus is not installed"):
         DPSGDLSTM().fit(stays(50), _rng())
+
+
+def test_no_guarantee_over_channels_without_bounds() -> None:
+    records = stays()
+    first, *others = records.channels
+    unbounded = replace(records, channels=(replace(first, bounds=None), *others))
+    with pytest.raises(PrivauditError, match="without bounds"):
+        DPSGDLSTM(steps=2).fit(unbounded, np.random.default_rng(0))

@@ -82,6 +82,7 @@ def open_in_child(file: ModelFile) -> Opened:
             lambda binding: _bind(file, binding),
             tuple(map(read_text, facts["notes"])),
             facts["numbered"] is True,
+            facts["reads_series"] is True,
         )
     except (BrokenAnswer, KeyError, TypeError):
         raise strange_answer() from None

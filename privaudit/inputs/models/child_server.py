@@ -136,6 +136,7 @@ class _Server:
             "classes": None if found.classes is None else int(found.classes),
             "notes": list(found.notes),
             "numbered": found.numbered,
+            "reads_series": found.reads_series,
         }
         return (facts,)
 

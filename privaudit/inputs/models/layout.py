@@ -406,6 +406,23 @@ class Frame:
         return {name: count for name, count in found.items() if count}
 
 
+@dataclass(frozen=True)
+class FrameWithSeries(Frame):
+    """The table as a `Frame` makes it, and the series beside it, (n, steps, channels) float32, NaN
+    where nothing was measured; the series alone where the table has no column."""
+
+    def make(self, records: Records) -> Any:
+        if records.series is None:
+            raise ValueError("records without the series that this model reads")
+        series = records.series.copy()
+        return (super().make(records), series) if self.names else (series,)
+
+
+def call(function: Any, given: Any, *more: Any) -> Any:
+    """What a function answers that is handed a table, or a table and series as two arguments."""
+    return function(*given, *more) if isinstance(given, tuple) else function(given, *more)
+
+
 def inputs(reads: Frame | Layout, records: Records, wide: bool = True) -> Any:
     """What an estimator is handed: a frame, or a matrix of float64 (wide) or float32."""
     if isinstance(reads, Frame):
@@ -418,11 +435,13 @@ __all__ = [
     "ENCODINGS",
     "Encode",
     "Frame",
+    "FrameWithSeries",
     "Layout",
     "Place",
     "TextsAsNumbers",
     "by_name",
     "by_order",
+    "call",
     "inputs",
     "loosen",
     "mismatch",

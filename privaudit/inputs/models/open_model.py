@@ -14,6 +14,7 @@ from privaudit.inputs.models.asked_model import open_in_child
 from privaudit.inputs.models.child_process import ModelFile
 from privaudit.inputs.models.layout import ENCODINGS, Encode
 from privaudit.inputs.models.opened_model import Binding, Opened
+from privaudit.inputs.models.series_models import bind_with_series
 from privaudit.inputs.schema import TableSchema
 
 MAX_BYTES = 8 << 30
@@ -36,6 +37,8 @@ def bind(
     place among the sorted levels) or "onehot"; answers: "logits" where they are no probabilities;
     in_order: the outputs are in the order of the schema's classes, whatever the model calls them.
     """
+    if schema.series is not None:
+        return _bind_series(opened, schema, encode, answers, in_order)
     if encode and encode not in ENCODINGS:
         raise PrivauditError(
             f"--encode {encode!r}", f"known are: {', '.join(ENCODINGS)}", "choose one of these"
@@ -56,6 +59,17 @@ def bind(
             "order",
         )
     return opened.bind(Binding(schema.columns, schema.classes, encode, answers, in_order))
+
+
+def _bind_series(
+    opened: Opened, schema: TableSchema, encode: Encode, answers: str, in_order: bool
+) -> Model:
+    assert schema.series is not None
+    classes = schema.classes if schema.outcome_kind == "class" else ()
+    binding = Binding(
+        schema.columns, classes, encode, answers, in_order, outcome_kind=schema.outcome_kind
+    )
+    return bind_with_series(opened, binding, schema.series.columns, schema.series.steps)
 
 
 def open_model(

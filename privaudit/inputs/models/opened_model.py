@@ -24,7 +24,8 @@ class Binding:
 
     encode: how texts become numbers where the model does not say; answers: "probabilities" or
     "logits", "" to leave it to the format's own rule; in_order: the outputs are in the order of
-    `classes`, whatever the model calls them; outcome_kind: what the model is asked for.
+    `classes`, whatever the model calls them; outcome_kind: what the model is asked for; series:
+    (steps, channels) where the last columns are the steps of a series, channels last.
     """
 
     columns: tuple[Column, ...]
@@ -33,6 +34,7 @@ class Binding:
     answers: str = ""
     in_order: bool = False
     outcome_kind: OutcomeKind = "class"
+    series: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.outcome_kind != "class" and self.answers:
@@ -54,7 +56,8 @@ class Opened:
     form: what it is; names: its features, None where it has no names; labels: its classes in the
     order of its answers, None where it names none; classes: how many, None where it does not say;
     notes: what a reader must know of how it is read; bind: makes the model that answers for
-    records; numbered: its format numbers classes from 0, in the order of its answers.
+    records; numbered: its format numbers classes from 0, in the order of its answers; reads_series:
+    it can be handed series as well as a table.
     """
 
     form: str
@@ -64,6 +67,7 @@ class Opened:
     bind: Callable[[Binding], Model]
     notes: tuple[str, ...] = ()
     numbered: bool = False
+    reads_series: bool = False
 
 
 class FileModel:

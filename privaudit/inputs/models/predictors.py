@@ -9,7 +9,7 @@ import numpy as np
 
 from privaudit.contracts import AnswersWithNumbers
 from privaudit.errors import PrivauditError
-from privaudit.inputs.models.layout import Frame, Layout, inputs
+from privaudit.inputs.models.layout import Frame, Layout, call, inputs
 from privaudit.inputs.models.opened_model import failed_on_table, in_parts
 from privaudit.inputs.models.trees_of_scikit_learn import (
     join_inputs,
@@ -107,7 +107,8 @@ class NumberEstimator(AnswersWithNumbers):
 
     def _ask(self, records: Records) -> np.ndarray:
         try:
-            found = getattr(self.held, "predict", self.held)(inputs(self.reads, records, self.wide))
+            ask = getattr(self.held, "predict", self.held)
+            found = call(ask, inputs(self.reads, records, self.wide))
         except PrivauditError:
             raise
         except Exception as error:

@@ -18,6 +18,7 @@ from privaudit.inputs.models.layout import (
     TextsAsNumbers,
     by_name,
     by_order,
+    call,
     inputs,
     mismatch,
 )
@@ -70,7 +71,7 @@ class Estimator:
         X = inputs(self.reads, records, self.wide)
         try:
             ask = getattr(self.held, "predict_proba", self.held)
-            found = ask(X)
+            found = call(ask, X)
         except PrivauditError:
             raise
         except Exception as error:

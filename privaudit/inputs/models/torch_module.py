@@ -44,13 +44,15 @@ class TorchModel:
     """A module asked with a float32 matrix; `Differentiable`, so that gradient attacks run.
 
     held: what `module` is made of, the module itself. answers: "probabilities" or "logits", as its
-    last layer or operation says, or the user.
+    last layer or operation says, or the user. series: (steps, channels) of the series that the last
+    columns are, which the module is handed after the others, or alone where there are no others.
     """
 
     held: Any = field(repr=False)
     layout: Layout
     classes: int
     answers: str
+    series: tuple[int, int] | None = None
 
     def predict_proba(self, records: Records) -> np.ndarray:
         """(n, classes): see `privaudit.contracts.Model`."""
@@ -122,7 +124,7 @@ class TorchModel:
         x = x if weight is None else x.to(weight.dtype)
         try:
             with in_eval_mode(module):
-                out = module(x)
+                out = module(*split_series(x, self.series))
         except Exception as error:
             raise PrivauditError(
                 f"the torch model failed on a matrix of {tuple(x.shape)[1]} columns "
@@ -295,9 +297,10 @@ def open_torch(
     ends = read_last_layer(module)
 
     def bind(binding: Binding) -> Model:
-        layout = by_order(_count_inputs(module), binding.columns, encode=binding.encode)
+        count = None if binding.series else _count_inputs(module)
+        layout = by_order(count, binding.columns, encode=binding.encode)
         classes = len(binding.classes)
-        unread = kind(held, layout, classes, "")
+        unread = kind(held, layout, classes, "", binding.series)
         if binding.outcome_kind != "class":
             if ends == "probabilities":
                 raise not_a_regressor("a torch", "that ends in a softmax or a sigmoid")
@@ -311,7 +314,18 @@ def open_torch(
 
     read = f"read as {ends}, as its last layer says" if ends else "read as what it computes says"
     note = f"its answers, where they are of classes, are {read} (--answers)"
-    return Opened(form, None, None, None, bind, (*notes, note))
+    return Opened(form, None, None, None, bind, (*notes, note), reads_series=True)
+
+
+def split_series(x: Any, series: tuple[int, int] | None) -> tuple[Any, ...]:
+    """What a module is handed of (n, inputs): all as it is, or the columns that are none of a
+    series, if there are any, and (n, steps, channels)."""
+    if series is None:
+        return (x,)
+    steps, channels = series
+    width = x.shape[1] - steps * channels
+    last = x[:, width:].reshape(len(x), steps, channels)
+    return (x[:, :width], last) if width else (last,)
 
 
 def _has_gradient(model: TorchModel) -> bool:

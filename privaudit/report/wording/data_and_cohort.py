@@ -29,6 +29,8 @@ POOL_NAMES = {
     "nonmembers": "non-members (held out)",
     "reference": "reference (the attacker’s own)",
 }
+OWN_TABLES = ("own", "table")
+"""Tasks whose series are in steps that a schema says, not in hours."""
 NOTES = "Notes on the data"
 FACTS = "Further facts"
 
@@ -41,7 +43,9 @@ def name_pool(pool: Pool) -> str:
 def word_shape(data: Data) -> str:
     """Outcome and inputs."""
     parts = [f"{n.count(data.columns)} summary values for each {w.record}"]
-    if data.channels:
+    if data.channels and data.task in OWN_TABLES:
+        parts.append(f"series of {n.count(data.channels)} channels over {data.hours} steps")
+    elif data.channels:
         parts.append(f"{n.count(data.channels)} hourly measurements over {data.hours} hours")
     if data.outcome_kind == "number":
         return f"The outcome is the number “{data.title}”. The inputs are {' and '.join(parts)}."

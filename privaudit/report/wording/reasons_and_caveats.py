@@ -101,6 +101,8 @@ def _word(name: str, value: Param) -> str:
     text = ", ".join(_number(name, part) for part in parts)
     if name == "against":
         return f" against {text}" if text else ""
+    if name in LEFT_OUT:
+        return "none" if not value else "fewer than 10" if value == 1 else f"about {text}"
     if name == "outcomes":
         return f" ({text})" if text else ""
     return text.rstrip(".") if name in ENDINGS else text
@@ -108,6 +110,9 @@ def _word(name: str, value: Param) -> str:
 
 OUTCOMES = {"class": "one of several classes", "number": "a number", "time": "a time"}
 """What an outcome is, by `records.OutcomeKind`."""
+
+LEFT_OUT = ("early", "late", "channels", "strangers", "without")
+"""Counts of what a series leaves out, in tens; 1 stands for fewer than 10."""
 
 ENDINGS = ("because", "fix", "error", "what")
 """Clauses of other places, whose full stop the sentence around them gives."""

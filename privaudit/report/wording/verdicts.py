@@ -32,6 +32,7 @@ LISTING = (
     ReasonCode.FEW_SHADOWS,
     ReasonCode.FILE_NOT_OPENED,
     ReasonCode.TREES_NOT_READ,
+    ReasonCode.SERIES_NOT_READ,
 )
 """Reasons after which the attacks without a number are listed, each with its own."""
 

@@ -1,0 +1,108 @@
+"""The task `table` with series beside the table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pipelines.tasks.table import Table
+from privaudit.errors import PrivauditError
+from privaudit.facts import CaveatCode
+from privaudit.inputs.check_public import find_unchecked
+from privaudit.inputs.schema import read_schema
+
+PEOPLE = 60
+SCHEMA = """[table]
+outcome = "apnoea"
+classes = ["no", "yes"]
+{person}
+
+[series]
+file = "long.csv"
+record = "night"
+time = "minute"
+channel = "sensor"
+value = "reading"
+every = 30
+steps = 4
+
+[[series.channels]]
+name = "pulse"
+bounds = [{bounds}]
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Two nights each of 60 people; nothing but outcome and person beside their series."""
+    rng = np.random.default_rng(0)
+    nights = [f"n{i}" for i in range(2 * PEOPLE)]
+    pl.DataFrame(
+        {
+            "night": nights,
+            "subject_id": [f"p{i // 2}" for i in range(2 * PEOPLE)],
+            "apnoea": ["no", "yes"] * PEOPLE,
+        }
+    ).write_csv(tmp_path / "nights.csv")
+    at = np.indices((2 * PEOPLE, 4)).reshape(2, -1)
+    pl.DataFrame(
+        {
+            "night": np.array(nights)[at[0]],
+            "minute": at[1] * 30.0,
+            "sensor": ["pulse"] * at.shape[1],
+            "reading": rng.uniform(50, 90, at.shape[1]).round(1),
+        }
+    ).write_csv(tmp_path / "long.csv")
+    return tmp_path
+
+
+def write(home: Path, *, person: str = 'patient = "subject_id"', bounds: str = "20, 300") -> Path:
+    path = home / "schema.toml"
+    path.write_text(SCHEMA.format(person=person, bounds=bounds), encoding="utf-8")
+    return path
+
+
+def prepare(home: Path, schema: Path):  # type: ignore[no-untyped-def]
+    task = Table(schema=str(schema), checked=("all",))
+    return task.prepare(home / "nights.csv", home, lambda what, share: None)
+
+
+def test_the_records_of_a_task_hold_their_series(home: Path) -> None:
+    prepared = prepare(home, write(home))
+    records = prepared.records
+    assert records.series is not None
+    assert records.series.shape == (2 * PEOPLE, 4, 1)
+    assert np.isfinite(records.series).all()
+    assert len(np.unique(records.patient)) == PEOPLE
+    read = pl.read_csv(home / "long.csv").filter(pl.col("night") == "n7")
+    np.testing.assert_allclose(records.series[7, :, 0], read["reading"], rtol=1e-6)
+
+
+def test_what_the_series_leave_out_is_noted(home: Path) -> None:
+    more = pl.read_csv(home / "long.csv").with_columns(minute=pl.col("minute") + 500.0)
+    pl.concat([pl.read_csv(home / "long.csv"), more]).write_csv(home / "long.csv")
+    notes = [one for one in prepare(home, write(home)).notes if not isinstance(one, str)]
+    (told,) = [one for one in notes if one.code is CaveatCode.SERIES_LEFT_OUT]
+    assert told.params["late"] == 4 * 2 * PEOPLE
+
+
+def test_each_row_is_no_person_of_its_own_where_there_are_series(home: Path) -> None:
+    # Said of rows whose column of people has another name, too.
+    frame = pl.read_csv(home / "nights.csv").rename({"subject_id": "wearer"})
+    frame.write_csv(home / "nights.csv")
+    with pytest.raises(PrivauditError, match="names the person"):
+        prepare(home, write(home, person='patient = ""'))
+
+
+@pytest.mark.parametrize(
+    ("bounds", "unsure"), [("20, 300", ()), ("0, 100", ("pulse",))], ids=["public", "read off"]
+)
+def test_bounds_of_a_channel_that_were_read_off_are_no_public_knowledge(
+    bounds: str, unsure: tuple[str, ...], home: Path
+) -> None:
+    schema = read_schema(write(home, bounds=bounds))
+    assert find_unchecked(schema, home / "nights.csv") == unsure
+    assert find_unchecked(schema, home / "nights.csv", ("pulse",)) == ()

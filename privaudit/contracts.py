@@ -228,8 +228,8 @@ class Release:
 class Learner(ABC):
     """A model family. Subclasses are frozen dataclasses: the constructor only stores."""
 
-    reads: ClassVar[Literal["table", "series"]] = "table"
-    """What it cannot do without: synthetic tables have no series."""
+    reads: ClassVar[Literal["table", "series", "picture"]] = "table"
+    """What it cannot do without: synthetic tables have neither series nor pictures."""
 
     batch: ClassVar[int] = 1
     """How many models `fit_many` trains well as one program; the engine cuts refits into this."""
@@ -365,6 +365,8 @@ class Method(ABC):
     learners: ClassVar[tuple[str, ...]] = ()
     seats: ClassVar[bool] = False
     supplied: ClassVar[bool] = False
+    pictures: ClassVar[bool] = False
+    """Whether it can be trained on pictures; with a learner, that one decides."""
 
     @property
     def alternatives(self) -> Mapping[str, Method]:
@@ -619,6 +621,8 @@ class Attack(ABC):
     family: ClassVar[Family]
     outcomes: ClassVar[frozenset[OutcomeKind]] = frozenset({"class"})
     attacker: ClassVar[Attacker | None] = None
+    pictures: ClassVar[bool] = True
+    """Whether it can be made on pictures: not where it asks for what one column means."""
 
     @property
     def helped_by(self) -> frozenset[Access]:
@@ -693,6 +697,8 @@ class Task(ABC):
     title: ClassVar[str]
     positive: ClassVar[str]
     words: ClassVar[Words] = Words()
+    pictures: ClassVar[bool] = False
+    """Whether its records are pictures (`Records.image`)."""
 
     @abstractmethod
     def prepare(self, data: Path | None, cache: Path, progress: Progress) -> Prepared:

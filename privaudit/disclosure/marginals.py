@@ -214,6 +214,8 @@ SETTINGS = frozenset(
     {
         "window_hours",
         "minimum_icu_hours",
+        "picture_pixels",
+        "picture_channels",
         "distribution shift, AUC without the model",
     }
 )
@@ -347,7 +349,9 @@ PARAMS: Mapping[str, States] = {
         ),
         States.NOTHING,
     ),
-    **dict.fromkeys(("have", "held_out_rows", "more", "patients", "records", "rows"), States.SIZE),
+    **dict.fromkeys(
+        ("have", "held_out_rows", "more", "patients", "people", "records", "rows"), States.SIZE
+    ),
     **dict.fromkeys(
         (
             "apart",

@@ -53,6 +53,7 @@ def data(task: str, title: str, positive: str, prepared: Prepared, split: Split)
         random_split=prepared.split is None,
         outcome_kind=records.outcome_kind,
         ordered=records.ordered,
+        pictures=records.image is not None,
         cells=count_cells(split),
     )
 

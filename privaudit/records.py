@@ -24,7 +24,8 @@ class Column:
 
     A `category` column holds codes 0..len(levels)-1. `variable` and `statistic` say what a summary
     column summarises (`heart_rate`, `max`), so that an evasion attack or a generator can keep min
-    <= mean <= max; a "pixel" of a picture is never missing. integer: whole numbers only; at_most: the column that this one never exceeds.
+    <= mean <= max; a "pixel" of a picture is never missing. integer: whole numbers only; at_most:
+    the column that this one never exceeds.
     """
 
     name: str

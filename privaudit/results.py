@@ -323,8 +323,8 @@ class Data:
     a membership number may be that difference; None where none is known. random_split: this audit
     assigned patients to members and non-members at random; no where the split was supplied.
     outcome_kind: what the outcome is; a number and a time have no `classes`. ordered: whether the
-    order of `classes` means something. pictures: whether every column is a pixel. cells: what disclosure control counts with; the document
-    that is shared has none.
+    order of `classes` means something. pictures: whether every column is a pixel. cells: what
+    disclosure control counts with; the document that is shared has none.
     """
 
     source: str

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from pipelines.learners._network_learner import NetworkLearner
-from pipelines.learners._prepare import check_columns
+from pipelines.learners._prepare import check_columns, check_pictures
 from pipelines.learners.mlp import Layers
 from pipelines.settings import COUNT, POSITIVE, Range, check_settings
 from privaudit.contracts import Model
@@ -99,23 +99,6 @@ class CNN(NetworkLearner):
 
     def decays(self, prepare: Preparation, rows: Sequence[int]) -> tuple[float, ...]:
         return (self.decay,) * len(rows)
-
-
-def check_pictures(records: Records) -> Image:
-    """The shape of the pictures; PrivauditError for records of another kind and missing pixels."""
-    if records.image is None:
-        raise PrivauditError(
-            "records that are no pictures",
-            "a convolution reads neighbouring pixels (`Records.image`)",
-            "use a task of pictures, or another learner: logreg, mlp, boosted",
-        )
-    if np.isnan(records.X).any():
-        raise PrivauditError(
-            "pictures with missing pixels",
-            "every pixel of a picture has a value",
-            "leave these pictures out, or fill the pixels in",
-        )
-    return records.image
 
 
 @dataclass(frozen=True, eq=False)

@@ -492,8 +492,8 @@ def lacks(
 ) -> Reason | None:
     """Why an attack does not apply to a release of this access; None where it does.
 
-    kind: what the outcome is; pictures: whether the records are pictures. NEEDS_RETRAINING where the auditor alone lacks something: the release
-    gives what the attack asks for.
+    kind: what the outcome is; pictures: whether the records are pictures. NEEDS_RETRAINING where
+    the auditor alone lacks something: the release gives what the attack asks for.
     """
     missing = attack.needs - access
     if missing <= {Access.RERUN} and kind not in attack.outcomes:

@@ -588,6 +588,20 @@ class Ranked:
 
 
 @dataclass(frozen=True, eq=False)
+class Rebuilt:
+    """Pictures that an attack rebuilt: (n,) peak signal-to-noise ratios in decibels.
+
+    attack: of what was rebuilt and the original; control: of the reference picture nearest to the
+    original. pictures, originals: (n, pixels) for `restricted/` alone.
+    """
+
+    attack: np.ndarray
+    control: np.ndarray
+    pictures: np.ndarray
+    originals: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Trials:
     """Evidence of attempts: (n,) success in [0, 1] of the attack, of its control on the same
     records, and of a guess without the release. `control_label` says what the control was.
@@ -595,7 +609,7 @@ class Trials:
     control_patients: (m,) where the control was made on other records than the attack, whose
     those were. rows: see `Rows`. sure, control_sure: (n,), (m,) how much the attacker relies on
     each attempt, larger for more; needed where rows is "surest". ranked: where the attack changes
-    what the model answers."""
+    what the model answers. rebuilt: where it makes pictures."""
 
     success: np.ndarray
     control: np.ndarray
@@ -607,6 +621,7 @@ class Trials:
     sure: np.ndarray | None = None
     control_sure: np.ndarray | None = None
     ranked: Ranked | None = None
+    rebuilt: Rebuilt | None = None
 
 
 class Attack(ABC):
@@ -744,6 +759,7 @@ __all__ = [
     "Progress",
     "Ranked",
     "ReadsTable",
+    "Rebuilt",
     "Refit",
     "Release",
     "Rows",

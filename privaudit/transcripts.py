@@ -22,8 +22,8 @@ class Exchange:
     widths: layer widths, input to output; parameters lie layer by layer, W (out, in) row by row,
     then b (out,). image, convolutions: of a network of pictures, whose convolutions come before
     those layers, also among the parameters, with W (out, in, kernel, kernel); widths then begin
-    with what they make. encode, decode: Records <-> (n, widths[0]), the public encoding that clients use.
-    rate, steps, batch: the clients' local training. protected: "", "secure_sum" or "encrypted_sum".
+    with what they make. encode: Records -> (n, inputs), the public encoding that clients use. rate,
+    steps, batch: the clients' local training. protected: "", "secure_sum" or "encrypted_sum".
     holder: (members,), which row of an update each member record was behind, -1 for none: the
     auditor's answer sheet, never the server's; None where `Records.site` tells it.
     """

@@ -37,7 +37,7 @@ class Front(ABC):
 class Pooled(Front):
     """Rectified convolutions, each of which halves a picture by its largest numbers.
 
-    Where a number was largest is lost, and with it most of what an update gives away.
+    Pooling is no protection: of one picture a step, an update still gives most of it away.
     """
 
     channels: tuple[int, ...] = (8, 16)

@@ -20,6 +20,7 @@ from privaudit.convolutions import (
     count_features,
     list_shapes,
 )
+from privaudit.errors import PrivauditError
 from privaudit.records import Records
 
 if TYPE_CHECKING:
@@ -50,7 +51,12 @@ class Network:
         layers `above` on `width` encoded columns."""
         if records.image is None:
             return cls((width, *above))
-        check_pictures(records)
+        if width != math.prod(check_pictures(records)):
+            raise PrivauditError(
+                "pictures whose columns are no pixels",
+                "a column that may be missing is encoded with a mask, which is no pixel",
+                "describe every pixel by a numeric Column with statistic='pixel'",
+            )
         return cls((count_features(records.image, front), *above), records.image, tuple(front))
 
     @property

@@ -24,7 +24,7 @@ ATTEMPTS = 30
 TOGETHER = 4
 """Pictures at most that are sought in one update: of more, nothing is found."""
 RATE = 0.1
-SMOOTH = (0.03, 1e-4)
+SMOOTH = (0.03, 1e-5)
 """Weight of the total variation beside the cosine distance, at the beginning and at the end: smooth
 pictures first, details later."""
 MOST = 60.0

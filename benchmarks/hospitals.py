@@ -55,7 +55,7 @@ def train(members: Records, rng: np.random.Generator) -> dict[str, dict[int, Fla
         plan = Plan(method.rounds, Recipe(steps, method.rows, method.rate), bound=None)
         return [
             FlatModel(encoding, widths, run.weights.astype(np.float32))
-            for run in federate(plan, widths, jobs)
+            for run in federate(plan, Network(widths), jobs)
         ]
 
     alone = solo(rows, method.steps)

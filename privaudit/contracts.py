@@ -242,8 +242,8 @@ class Release:
 class Learner(ABC):
     """A model family. Subclasses are frozen dataclasses: the constructor only stores."""
 
-    reads: ClassVar[Literal["table", "series"]] = "table"
-    """What it cannot do without: synthetic tables have no series."""
+    reads: ClassVar[Literal["table", "series", "picture"]] = "table"
+    """What it cannot do without: synthetic tables have neither series nor pictures."""
 
     batch: ClassVar[int] = 1
     """How many models `fit_many` trains well as one program; the engine cuts refits into this."""
@@ -379,6 +379,8 @@ class Method(ABC):
     learners: ClassVar[tuple[str, ...]] = ()
     seats: ClassVar[bool] = False
     supplied: ClassVar[bool] = False
+    pictures: ClassVar[bool] = False
+    """Whether it can be trained on pictures; with a learner, that one decides."""
 
     @property
     def alternatives(self) -> Mapping[str, Method]:
@@ -600,6 +602,20 @@ class Ranked:
 
 
 @dataclass(frozen=True, eq=False)
+class Rebuilt:
+    """Pictures that an attack rebuilt: (n,) peak signal-to-noise ratios in decibels.
+
+    attack: of what was rebuilt and the original; control: of the reference picture nearest to the
+    original. pictures, originals: (n, pixels) for `restricted/` alone.
+    """
+
+    attack: np.ndarray
+    control: np.ndarray
+    pictures: np.ndarray
+    originals: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Trials:
     """Evidence of attempts: (n,) success in [0, 1] of the attack, of its control on the same
     records, and of a guess without the release. `control_label` says what the control was.
@@ -607,7 +623,7 @@ class Trials:
     control_patients: (m,) where the control was made on other records than the attack, whose
     those were. rows: see `Rows`. sure, control_sure: (n,), (m,) how much the attacker relies on
     each attempt, larger for more; needed where rows is "surest". ranked: where the attack changes
-    what the model answers."""
+    what the model answers. rebuilt: where it makes pictures."""
 
     success: np.ndarray
     control: np.ndarray
@@ -619,6 +635,7 @@ class Trials:
     sure: np.ndarray | None = None
     control_sure: np.ndarray | None = None
     ranked: Ranked | None = None
+    rebuilt: Rebuilt | None = None
 
 
 class Attack(ABC):
@@ -633,6 +650,8 @@ class Attack(ABC):
     family: ClassVar[Family]
     outcomes: ClassVar[frozenset[OutcomeKind]] = frozenset({"class"})
     attacker: ClassVar[Attacker | None] = None
+    pictures: ClassVar[bool] = True
+    """Whether it can be made on pictures: not where it asks for what one column means."""
 
     @property
     def helped_by(self) -> frozenset[Access]:
@@ -709,6 +728,8 @@ class Task(ABC):
     title: ClassVar[str]
     positive: ClassVar[str]
     words: ClassVar[Words] = Words()
+    pictures: ClassVar[bool] = False
+    """Whether its records are pictures (`Records.image`)."""
 
     @abstractmethod
     def prepare(self, data: Path | None, cache: Path, progress: Progress) -> Prepared:
@@ -754,6 +775,7 @@ __all__ = [
     "Progress",
     "Ranked",
     "ReadsTable",
+    "Rebuilt",
     "Refit",
     "Release",
     "Rows",

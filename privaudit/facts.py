@@ -43,6 +43,8 @@ class ReasonCode(StrEnum):
     NO_CHANGEABLE_NUMBER = "no_changeable_number"
     SERIES_UNREAD = "series_unread"
     SCHEMA_NOT_CHECKED = "schema_not_checked"
+    NOT_FOR_PICTURES = "not_for_pictures"
+    NEEDS_PICTURES = "needs_pictures"
 
     # --- a number is not stated
     NO_MEMBER = "no_member"
@@ -279,6 +281,8 @@ class CaveatCode(StrEnum):
     IDENTIFYING_COLUMNS = "identifying_columns"
     DUPLICATES_ACROSS_SPLIT = "duplicates_across_split"
     FEW_HELD_OUT = "few_held_out"
+    EQUAL_PICTURES = "equal_pictures"
+    FEW_EQUAL_PICTURES = "few_equal_pictures"
     ANSWERS_ARE_CLASSES = "answers_are_classes"
     CONSTANT_ANSWERS = "constant_answers"
     ANSWERS_REFUSED = "answers_refused"
@@ -368,6 +372,8 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.IDENTIFYING_COLUMNS: ("columns", "identifier"),
     CaveatCode.DUPLICATES_ACROSS_SPLIT: ("share",),
     CaveatCode.FEW_HELD_OUT: ("patients", "wanted", "fpr"),
+    CaveatCode.EQUAL_PICTURES: ("merged",),
+    CaveatCode.FEW_EQUAL_PICTURES: ("least",),
     CaveatCode.BETTER_ON_HELD_OUT: ("held_out", "members"),
     CaveatCode.NO_BETTER_THAN_CHANCE: ("members",),
     CaveatCode.ANSWERS_BEYOND_RATES: ("outcome", "mean", "share", "auroc"),
@@ -535,7 +541,8 @@ class Setting:
 
     def __str__(self) -> str:
         value = self.value if isinstance(self.value, str) else f"{self.value:g}"
-        value = f"{value} {self.unit}" if self.unit else value
+        gap = "" if self.unit.startswith("/") else " "
+        value = f"{value}{gap}{self.unit}" if self.unit else value
         return ", ".join((value, *self.details))
 
 

@@ -24,7 +24,8 @@ class Column:
 
     A `category` column holds codes 0..len(levels)-1. `variable` and `statistic` say what a summary
     column summarises (`heart_rate`, `max`), so that an evasion attack or a generator can keep min
-    <= mean <= max. integer: whole numbers only; at_most: the column that this one never exceeds.
+    <= mean <= max; a "pixel" of a picture is never missing. integer: whole numbers only; at_most:
+    the column that this one never exceeds.
     """
 
     name: str
@@ -35,7 +36,7 @@ class Column:
     mutable: bool = True
     unit: str = ""
     variable: str = ""
-    statistic: Literal["", "first", "last", "min", "max", "mean", "count", "measured"] = ""
+    statistic: Literal["", "first", "last", "min", "max", "mean", "count", "measured", "pixel"] = ""
     integer: bool = False
     at_most: str = ""
 

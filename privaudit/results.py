@@ -339,9 +339,9 @@ class Data:
     a membership number may be that difference; None where none is known. random_split: this audit
     assigned patients to members and non-members at random; no where the split was supplied.
     outcome_kind: what the outcome is; a number and a time have no `classes`. ordered: whether the
-    order of `classes` means something. cells: what disclosure control counts with; the document
-    that is shared has none. words: what the report calls people, sites and records; no verdict and
-    no number reads them.
+    order of `classes` means something. pictures: whether every column is a pixel. cells: what
+    disclosure control counts with; the document that is shared has none. words: what the report
+    calls people, sites and records; no verdict and no number reads them.
     """
 
     source: str
@@ -361,6 +361,7 @@ class Data:
     random_split: bool = True
     outcome_kind: Literal["class", "number", "time"] = "class"
     ordered: bool = False
+    pictures: bool = False
     cells: tuple[Cell, ...] = ()
     words: Words = USUAL
 

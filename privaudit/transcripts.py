@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from privaudit.convolutions import Convolution, Image
 from privaudit.records import Records
 
 
@@ -19,8 +20,10 @@ class Exchange:
     weights minus those sent out, as far as the server can read them: masked or encrypted ones are
     what they look like to it. clients: (clients,) site codes; counts: (clients,) records claimed.
     widths: layer widths, input to output; parameters lie layer by layer, W (out, in) row by row,
-    then b (out,). encode, decode: Records <-> (n, widths[0]), the public encoding that clients use.
-    rate, steps, batch: the clients' local training. protected: "", "secure_sum" or "encrypted_sum".
+    then b (out,). image, convolutions: of a network of pictures, whose convolutions come before
+    those layers, also among the parameters, with W (out, in, kernel, kernel); widths then begin
+    with what they make. encode: Records -> (n, inputs), the public encoding that clients use. rate,
+    steps, batch: the clients' local training. protected: "", "secure_sum" or "encrypted_sum".
     holder: (members,), which row of an update each member record was behind, -1 for none: the
     auditor's answer sheet, never the server's; None where `Records.site` tells it.
     """
@@ -36,6 +39,8 @@ class Exchange:
     batch: int
     protected: str = ""
     holder: np.ndarray | None = None
+    image: Image | None = None
+    convolutions: tuple[Convolution, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

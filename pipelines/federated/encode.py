@@ -34,7 +34,8 @@ class PublicEncoding:
     scale), any other bounded column goes from its bounds to [-1, 1], a count by log(1 + x), and an
     unbounded one through asinh. All are cut at 4. A missing value is 0. Columns come in the order:
     numbers (numeric and binary columns, as in `columns`), one mask (1 = missing, else 0) for each
-    number without a `measured` column of its variable, one-hot levels (all 0 where missing).
+    number without a `measured` column of its variable (a pixel has none), one-hot levels (all 0
+    where missing).
 
     Why: federated preprocessing by pooled statistics would itself be a disclosure (Kairouz et al.
     2021, arXiv 1912.04977, section 4).
@@ -54,7 +55,7 @@ class PublicEncoding:
         return tuple(
             j
             for j in self.numbers
-            if self.columns[j].statistic not in ("count", "measured")
+            if self.columns[j].statistic not in ("count", "measured", "pixel")
             and (not self.columns[j].variable or self.columns[j].variable not in marked)
         )
 

@@ -301,7 +301,7 @@ class Run:
                 self.refused.append(entry)
 
 
-def federate(plan: Plan, widths: tuple[int, ...], jobs: Sequence[Job]) -> list[Run]:
+def federate(plan: Plan, network: Network, jobs: Sequence[Job]) -> list[Run]:
     """Train several federations side by side: all clients of a round are one program of torch.
 
     No federation's result depends on which others are trained beside it, up to float32 rounding.
@@ -322,7 +322,7 @@ def federate(plan: Plan, widths: tuple[int, ...], jobs: Sequence[Job]) -> list[R
         at += len(job.x)
     with one_thread():
         trainer = Trainer(
-            Network(widths),
+            network,
             np.concatenate([job.x for job in jobs]),
             np.concatenate([job.y for job in jobs]),
             rows,

@@ -1,7 +1,9 @@
-"""The network that federated, split and private training share: a ReLU MLP as one flat vector."""
+"""The network that federated, split and private training share, as one flat vector: fully connected
+layers, and for pictures convolutions before them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,6 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipelines.federated.encode import PublicEncoding
+from pipelines.learners._prepare import check_pictures
+from privaudit.convolutions import (
+    Convolution,
+    Image,
+    convolve,
+    count_features,
+    list_shapes,
+)
+from privaudit.errors import PrivauditError
 from privaudit.records import Records
 
 if TYPE_CHECKING:
@@ -23,24 +34,54 @@ class Network:
     Its parameters are one vector: layer by layer, W (out, in) row by row, then b (out,), as in
     `privaudit.contracts.Exchange`. Any leading axes of a vector are kept: (models, p) is unpacked
     into (models, out, in) and (models, out). Widths of two are a logistic regression.
+
+    image, convolutions: of a network that reads pictures, whose convolutions come first, also among
+    the parameters, with W (out, in, kernel, kernel); widths then begin with what they make.
     """
 
     widths: tuple[int, ...]
+    image: Image | None = None
+    convolutions: tuple[Convolution, ...] = ()
+
+    @classmethod
+    def reading(
+        cls, records: Records, width: int, above: Sequence[int], front: Sequence[Convolution]
+    ) -> Network:
+        """A network of these records: `front` and the layers `above` it for pictures, else the
+        layers `above` on `width` encoded columns."""
+        if records.image is None:
+            return cls((width, *above))
+        if width != math.prod(check_pictures(records)):
+            raise PrivauditError(
+                "pictures whose columns are no pixels",
+                "a column that may be missing is encoded with a mask, which is no pixel",
+                "describe every pixel by a numeric Column with statistic='pixel'",
+            )
+        return cls((count_features(records.image, front), *above), records.image, tuple(front))
 
     @property
     def size(self) -> int:
         """How many parameters."""
-        return sum(a * b + b for a, b in pairwise(self.widths))
+        return sum(math.prod(shape) for shape in self.shapes)
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         """(out, in), (out,), layer by layer."""
-        return tuple(s for a, b in pairwise(self.widths) for s in ((b, a), (b,)))
+        dense = tuple(s for a, b in pairwise(self.widths) for s in ((b, a), (b,)))
+        return dense if self.image is None else (*self.below, *dense)
+
+    @property
+    def below(self) -> tuple[tuple[int, ...], ...]:
+        """The shapes of the convolutions' parameters."""
+        return () if self.image is None else list_shapes(self.image, self.convolutions)
 
     def start(self, rng: np.random.Generator) -> np.ndarray:
         """(p,) float32: He-normal weights (He et al. 2015, arXiv 1502.01852), a quiet last
         layer."""
         parts = []
+        for out, *rest in self.below[::2]:
+            fan_in = math.prod(rest)
+            parts += [rng.standard_normal(out * fan_in) * np.sqrt(2 / fan_in), np.zeros(out)]
         for depth, (fan_in, fan_out) in enumerate(pairwise(self.widths)):
             last = depth == len(self.widths) - 2
             scale = np.sqrt((0.1 if last else 2.0) / max(fan_in, 1))
@@ -66,6 +107,11 @@ class Network:
     def forward(self, flat: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Logits: (p,), (n, w) -> (n, k), or for several models (m, p), (m, n, w) -> (m, n, k)."""
         parts = self.unpack(flat)
+        if self.image is not None:
+            # Of one model at a time: a convolution has no batch of weights.
+            cut = len(self.below)
+            x = convolve(parts[:cut], x, self.image, self.convolutions)
+            parts = parts[cut:]
         for i in range(0, len(parts), 2):
             x = x @ parts[i].mT + parts[i + 1].unsqueeze(-2)
             if i < len(parts) - 2:
@@ -84,6 +130,18 @@ class FlatModel:
     encoding: PublicEncoding
     widths: tuple[int, ...]
     weights: np.ndarray
+    image: Image | None = None
+    convolutions: tuple[Convolution, ...] = ()
+
+    @classmethod
+    def of(cls, encoding: PublicEncoding, network: Network, weights: np.ndarray) -> FlatModel:
+        """The model of these weights."""
+        return cls(encoding, network.widths, weights, network.image, network.convolutions)
+
+    @property
+    def network(self) -> Network:
+        """What the weights are of."""
+        return Network(self.widths, self.image, self.convolutions)
 
     def predict_proba(self, records: Records) -> np.ndarray:
         """(n, k) float64, rows sum to 1."""
@@ -91,7 +149,7 @@ class FlatModel:
 
         from pipelines.learners._neural import probabilities
 
-        network, flat = Network(self.widths), torch.from_numpy(self.weights)
+        network, flat = self.network, torch.from_numpy(self.weights)
 
         def logits(part: Records) -> torch.Tensor:
             return network.forward(flat, torch.from_numpy(self.encoding.encode(part)))
@@ -105,7 +163,7 @@ class FlatModel:
         from pipelines.learners._neural import chunks
         from pipelines.learners._training import one_thread
 
-        network, flat = Network(self.widths), torch.from_numpy(self.weights)
+        network, flat = self.network, torch.from_numpy(self.weights)
         found = []
         with one_thread():
             for part in chunks(records):
@@ -122,11 +180,39 @@ class FlatModel:
         """(n, p) float32, parameters in the order of `weights`."""
         from pipelines.learners._neural import chunks
 
+        if self.image is not None:
+            return self._convolved_gradients(records)
         parts = [
             record_gradients(self.widths, self.weights, self.encoding.encode(part), part.y)
             for part in chunks(records)
         ]
         return np.concatenate(parts)
+
+    def _convolved_gradients(self, records: Records) -> np.ndarray:
+        import torch
+
+        from pipelines.learners._neural import chunks
+        from pipelines.learners._training import one_thread
+
+        flat, found = torch.from_numpy(self.weights), []
+        with one_thread():
+            for part in chunks(records, 128):
+                x = torch.from_numpy(self.encoding.encode(part))
+                found.append(by_record(self.network, flat, x, torch.from_numpy(part.y)).numpy())
+        return np.concatenate(found)
+
+
+def by_record(
+    network: Network, flat: torch.Tensor, x: torch.Tensor, y: torch.Tensor
+) -> torch.Tensor:
+    """(n, p) gradients of each record's log loss, of any network: (p,), (n, w) encoded, (n,)."""
+    import torch
+
+    def loss(flat: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(network.forward(flat, x[None]), y[None])
+
+    found: torch.Tensor = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))(flat, x, y)
+    return found
 
 
 def record_gradients(
@@ -158,4 +244,4 @@ def record_gradients(
     return np.concatenate(found, axis=1).astype(np.float32, copy=False)
 
 
-__all__ = ["FlatModel", "Network", "record_gradients"]
+__all__ = ["FlatModel", "Network", "by_record", "record_gradients"]

@@ -210,6 +210,23 @@ def one_hot(records: Records, categories: Sequence[int], out: np.ndarray) -> Non
         start += len(records.columns[j].levels)
 
 
+def check_pictures(records: Records) -> tuple[int, int, int]:
+    """The shape of the pictures; PrivauditError for records of another kind and missing pixels."""
+    if records.image is None:
+        raise PrivauditError(
+            "records that are no pictures",
+            "a convolution reads neighbouring pixels (`Records.image`)",
+            "use a task of pictures, or another learner: logreg, mlp, boosted",
+        )
+    if np.isnan(records.X).any():
+        raise PrivauditError(
+            "pictures with missing pixels",
+            "every pixel of a picture has a value",
+            "leave these pictures out, or fill the pixels in",
+        )
+    return records.image
+
+
 def check_columns(records: Records, columns: tuple[Column, ...]) -> None:
     """Refuse records that are not the kind of table the model was trained on."""
     if records.columns is not columns and records.columns != columns:

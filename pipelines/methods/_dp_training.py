@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from pipelines.federated.local import clip_by_record
 from pipelines.federated.network import Network
 from pipelines.learners._training import one_thread
 from privaudit.dp.noise import add_gaussian
@@ -148,6 +149,8 @@ def clipped_sum(
         precise: Sum in float64, as secret noise asks for: in float32 the order of summing moves a
             sum by more than the guarantee leaves room for.
     """
+    if network.image is not None:
+        return _clipped_pictures(network, weights, batch, clip, precise)
     parts = network.unpack(weights)
     layers = len(parts) // 2
     inputs, h = [], batch.x
@@ -183,6 +186,21 @@ def clipped_sum(
         clipped = e.to(kind) * keep
         found += [torch.bmm(clipped.mT, a.to(kind)), clipped.sum(1)]
     return network.pack(found)
+
+
+def _clipped_pictures(
+    network: Network, weights: torch.Tensor, batch: Batch, clip: float, precise: bool
+) -> torch.Tensor:
+    """The same from each record's own gradient: of a convolution, no product of an input and an
+    error gives its norm."""
+    found = []
+    patient = batch.patient.view(batch.real.shape)
+    for k, own in enumerate(weights):
+        here = batch.real[k] > 0
+        _, code = torch.unique(patient[k][here], return_inverse=True)
+        x, y = batch.x[k][here], batch.y[k][here]
+        found.append(clip_by_record(network, own, x, y, clip, precise, code))
+    return torch.stack(found)
 
 
 def _inner(values: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:

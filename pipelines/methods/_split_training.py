@@ -6,6 +6,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -50,6 +51,8 @@ class SplitTraining(Method):
     decay: float = 1.0
     rows: int = 64
     epochs: int = 8
+
+    pictures: ClassVar[bool] = True
 
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
         with one_thread():
@@ -97,9 +100,10 @@ class Session:
         where = parts.rows
         self.design, self.members = design, members
         self.begin, self.parts = time.process_time(), parts
-        self.reader: Reader = design.trunk.reader(members)
-        self.widths = (design.trunk.out, *design.hidden, len(members.classes))
-        below = design.trunk.start(self.reader, rng)
+        self.trunk = design.trunk.fit_for(members)
+        self.reader: Reader = self.trunk.reader(members)
+        self.widths = (self.trunk.out, *design.hidden, len(members.classes))
+        below = self.trunk.start(self.reader, rng)
         flat = Network(self.widths).start(rng)
         above = [np.array(w) for w in Network(self.widths).unpack(flat)]  # type: ignore[arg-type]
         cut = len(above) - 2 * design.shape.at_site
@@ -123,7 +127,7 @@ class Session:
             rows=rows,
             inputs=self.reader(own),
             y=own.y,
-            trunk=self.design.trunk,
+            trunk=self.trunk,
             part=self.part(below),
             head=self.part(head) if head else None,
             defence=self.design.defence,
@@ -150,8 +154,8 @@ class Session:
         wire = self.wire
         return Release(
             claim=Claim(),
-            model=design.trunk.model(self.reader, below, above, self.widths),
-            cut=self.tap.traffic(Query(design.trunk, self.reader, below)),
+            model=self.trunk.model(self.reader, below, above, self.widths),
+            cut=self.tap.traffic(Query(self.trunk, self.reader, below)),
             costs={
                 "bytes_up": float(wire.sent_up),
                 "bytes_down": float(wire.sent_down),

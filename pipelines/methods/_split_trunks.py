@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from pipelines.federated.encode import PublicEncoding
+from pipelines.federated.front import Front, Pooled
 from pipelines.federated.network import FlatModel, Network
-from pipelines.learners._prepare import carry_forward, hourly
+from pipelines.learners._prepare import carry_forward, check_pictures, hourly
 from privaudit.contracts import Model
+from privaudit.convolutions import Image, convolve, count_features
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
 
@@ -36,6 +38,10 @@ class Trunk(ABC):
 
     Subclasses are frozen dataclasses.
     """
+
+    def fit_for(self, records: Records) -> Trunk:
+        """The trunk that reads these records: itself, but where they are pictures."""
+        return self
 
     @property
     @abstractmethod
@@ -97,12 +103,15 @@ class Rows:
 
 @dataclass(frozen=True)
 class Dense(Trunk):
-    """One rectified layer of `width` units on the summary columns.
+    """One rectified layer of `width` units on the summary columns; of pictures, convolutions.
 
-    Gupta and Raskar 2018 (arXiv 1810.06060), for a multilayer perceptron.
+    Gupta and Raskar 2018 (arXiv 1810.06060), for a multilayer perceptron and for LeNet.
     """
 
     width: int = 64
+
+    def fit_for(self, records: Records) -> Trunk:
+        return self if records.image is None else Convolved(check_pictures(records))
 
     @property
     def out(self) -> int:
@@ -129,6 +138,39 @@ class Dense(Trunk):
         assert isinstance(reader, Rows)
         flat = np.concatenate([w.ravel() for w in (*trunk, *rest)])
         return FlatModel(reader.encoding, (reader.encoding.width, *widths), flat)
+
+
+@dataclass(frozen=True)
+class Convolved(Trunk):
+    """Convolutions on pictures; what they make of one crosses the cut."""
+
+    image: Image
+    front: Front = field(default_factory=Pooled)
+
+    @property
+    def out(self) -> int:
+        return count_features(self.image, self.front.layers)
+
+    def reader(self, records: Records) -> Rows:
+        check_pictures(records)
+        return Rows(PublicEncoding(records.columns))
+
+    def start(self, reader: Reader, rng: np.random.Generator) -> list[np.ndarray]:
+        """He-normal weights (He et al. 2015, arXiv 1502.01852) and zero biases."""
+        network = Network((self.out, 1), self.image, self.front.layers)
+        parts: list[np.ndarray] = network.unpack(network.start(rng))  # type: ignore[arg-type, assignment]
+        return [np.array(part) for part in parts[: len(network.below)]]
+
+    def forward(
+        self, weights: Sequence[torch.Tensor], inputs: Sequence[torch.Tensor]
+    ) -> torch.Tensor:
+        return convolve(weights, inputs[0], self.image, self.front.layers)
+
+    def model(self, reader: Reader, trunk: Weights, rest: Weights, widths: Sequence[int]) -> Model:
+        assert isinstance(reader, Rows)
+        flat = np.concatenate([w.ravel() for w in (*trunk, *rest)])
+        network = Network(tuple(widths), self.image, self.front.layers)
+        return FlatModel.of(reader.encoding, network, flat)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ class Baseline(Method):
 
     learner: Learner = field(default_factory=LogReg)
 
-    learners: ClassVar[tuple[str, ...]] = ("logreg", "boosted", "mlp", "lstm")
+    learners: ClassVar[tuple[str, ...]] = ("logreg", "boosted", "mlp", "lstm", "cnn")
 
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
         (release,) = self.fit_many([members], [rng])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
 from pipelines._bounded import NoisySteps, describe_noise
 from pipelines.federated.encode import PublicEncoding
+from pipelines.federated.front import Front, Pooled
 from pipelines.federated.network import FlatModel, Network
 from pipelines.settings import at_least, check_settings
 from privaudit.contracts import Release
@@ -31,6 +33,7 @@ class DPSGD(NoisySteps):
     Args:
         hidden: Width of the hidden layer (0: none, a logistic regression, which lost less in
             `benchmarks/dp_utility.py`).
+        front: The convolutions before it where records are pictures, as in `federated`.
         epsilon: The guarantee for one patient added or removed, with all stays.
         delta: None for the largest power of ten at most 1/(10 x patients), and never above
             1/patients.
@@ -45,12 +48,15 @@ class DPSGD(NoisySteps):
     """
 
     hidden: int = 64
+    front: Front = field(default_factory=Pooled)
     epsilon: float = 3.0
     delta: float | None = None
     clip: float = 2.0
     rate: float = 0.01
     sampling: float = 0.1
     steps: int = 200
+
+    pictures: ClassVar[bool] = True
 
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
         (release,) = self.fit_many([members], [rng])
@@ -73,7 +79,8 @@ class DPSGD(NoisySteps):
         ]
         encoding = PublicEncoding(members[0].columns)
         hidden = (self.hidden,) if self.hidden else ()
-        network = Network((encoding.width, *hidden, len(members[0].classes)))
+        above = (*hidden, len(members[0].classes))
+        network = Network.reading(members[0], encoding.width, above, self.front.layers)
         tables = [Patients.of(encoding.encode(part), part.y, part.patient) for part in members]
         noise = tuple(self._noise(claim.mechanisms[0].scale) for claim in claims)
         plan = Plan(self.clip, self.rate, self.sampling, self.steps, noise)
@@ -82,7 +89,7 @@ class DPSGD(NoisySteps):
         return [
             Release(
                 claim=claim,
-                model=FlatModel(encoding, network.widths, weights),
+                model=FlatModel.of(encoding, network, weights),
                 costs={"train_seconds": seconds, "noisy_steps": float(self.steps)},
                 notes=(*self.notes, describe_noise(rng)),
             )
@@ -96,6 +103,7 @@ class DPSGD(NoisySteps):
     def check(self) -> None:
         super().check()
         check_settings(self, hidden=at_least(0))
+        self.front.check()
 
 
 __all__ = ["DPSGD"]

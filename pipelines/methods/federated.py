@@ -21,6 +21,7 @@ from pipelines.federated.aggregate import (
 from pipelines.federated.clock import Clock, Policy, WaitAll
 from pipelines.federated.compress import Compression, NoCompression
 from pipelines.federated.encode import PublicEncoding
+from pipelines.federated.front import Front, Pooled
 from pipelines.federated.kernel import Job, Plan, Run, federate, streams
 from pipelines.federated.network import FlatModel, Network
 from pipelines.federated.protect import Plain, Protection
@@ -46,6 +47,8 @@ class Federated(Method):
 
     Args:
         hidden: Width of the hidden layer, 0 for a logistic regression.
+        front: The convolutions before it where records are pictures: Pooled(channels, kernel) or
+            Strided(channels, kernel).
         rounds: How many rounds.
         steps, rows, rate: Local steps a round, rows a step, learning rate.
         proximal: FedProx's pull to the weights sent out.
@@ -67,6 +70,7 @@ class Federated(Method):
     """
 
     hidden: int = 64
+    front: Front = field(default_factory=Pooled)
     rounds: int = 20
     steps: int = 10
     rows: int = 32
@@ -85,6 +89,7 @@ class Federated(Method):
     recorded: int = 3
 
     seats: ClassVar[bool] = True
+    pictures: ClassVar[bool] = True
     trains_as_federated: ClassVar[bool] = True
     """Whether a class changes defaults alone. Read of the class itself and never inherited."""
 
@@ -143,21 +148,23 @@ class Federated(Method):
                 for rng, part in zip(rngs, members, strict=True)
             ]
         encoding = PublicEncoding(members[0].columns)
-        widths = self._widths(members[0], encoding)
+        network = self._network(members[0], encoding)
         made = [
-            self._job(table, encoding, widths, rng)
+            self._job(table, encoding, network, rng)
             for table, rng in zip(members, rngs, strict=True)
         ]
-        runs = federate(self._plan(members[0]), widths, [job for job, _ in made])
+        runs = federate(self._plan(members[0]), network, [job for job, _ in made])
         return [
-            self._release(table, run, parts, encoding, widths, accounting.name_noise(rng))
+            self._release(table, run, parts, encoding, network, accounting.name_noise(rng))
             for table, run, (_, parts), rng in zip(members, runs, made, rngs, strict=True)
         ]
 
-    def _widths(self, records: Records, encoding: PublicEncoding) -> tuple[int, ...]:
+    def _network(self, records: Records, encoding: PublicEncoding) -> Network:
         check_settings(self, hidden=at_least(0))
+        self.front.check()
         middle = (self.hidden,) if self.hidden else ()
-        return (encoding.width, *middle, len(records.classes))
+        above = (*middle, len(records.classes))
+        return Network.reading(records, encoding.width, above, self.front.layers)
 
     def _plan(self, members: Records) -> Plan:
         from pipelines.federated.local import Recipe
@@ -173,7 +180,7 @@ class Federated(Method):
         self,
         records: Records,
         encoding: PublicEncoding,
-        widths: tuple[int, ...],
+        network: Network,
         rng: np.random.Generator,
     ) -> tuple[Job, Parts]:
         check_outcomes(records)
@@ -187,7 +194,7 @@ class Federated(Method):
             rows[client] = np.arange(len(x), len(x) + len(poisoned))
             x = np.concatenate([x, encoding.encode(poisoned)])
             y = np.concatenate([y, poisoned.y])
-        start = Network(widths).start(own["start"])
+        start = network.start(own["start"])
         return Job(x, y, tuple(rows), start, own), parts
 
     def _release(
@@ -196,7 +203,7 @@ class Federated(Method):
         run: Run,
         parts: Parts,
         encoding: PublicEncoding,
-        widths: tuple[int, ...],
+        network: Network,
         noise: str,
     ) -> Release:
         exchange = Exchange(
@@ -204,7 +211,9 @@ class Federated(Method):
             updates=tuple(run.seen),
             clients=parts.codes,
             counts=run.counts.astype(np.int64),
-            widths=widths,
+            widths=network.widths,
+            image=network.image,
+            convolutions=network.convolutions,
             encode=encoding.encode,
             rate=self.rate,
             steps=self.steps,
@@ -217,7 +226,7 @@ class Federated(Method):
             claim = self.central.claim(run.clients, self.rounds, noise)
         return Release(
             claim=claim,
-            model=FlatModel(encoding, widths, run.weights.astype(np.float32)),
+            model=FlatModel.of(encoding, network, run.weights.astype(np.float32)),
             updates=exchange,
             costs=run.costs,
             cipher=run.protect.cipher,

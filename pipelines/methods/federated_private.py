@@ -13,6 +13,7 @@ import numpy as np
 from pipelines._bounded import describe_noise
 from pipelines.federated.encode import PublicEncoding
 from pipelines.federated.kernel import Job, Plan
+from pipelines.federated.network import Network
 from pipelines.federated.sites import Parts
 from pipelines.methods.federated import Federated
 from pipelines.settings import POSITIVE, check_settings, require_package, settle_delta
@@ -107,11 +108,11 @@ class FederatedPrivate(Federated):
         self,
         records: Records,
         encoding: PublicEncoding,
-        widths: tuple[int, ...],
+        network: Network,
         rng: np.random.Generator,
     ) -> tuple[Job, Parts]:
         """With a noisy count of each hospital's patients in the place of the exact one."""
-        job, parts = super()._job(records, encoding, widths, rng)
+        job, parts = super()._job(records, encoding, network, rng)
         multiplier = self._count_noise(records)
         exact = np.array([len(rows) for rows in job.rows], dtype=np.float64)
         noisy = add_gaussian(exact, multiplier, 1.0, job.streams["counts"])

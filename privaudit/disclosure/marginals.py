@@ -16,6 +16,7 @@ from privaudit.stats.catalogue import (
     FIDELITY,
     MEMBERSHIP,
     PATIENTS,
+    PICTURES,
     RANKED,
     SURVIVAL,
     TRIALS,
@@ -136,6 +137,7 @@ METRICS: Mapping[str, States] = {
     **dict.fromkeys(EPSILON, States.SUCCESSES),
     **dict.fromkeys(TRIALS, States.SUCCESSES),
     **dict.fromkeys(RANKED, States.OUTCOMES),
+    **dict.fromkeys(PICTURES, States.SUCCESSES),
     **dict.fromkeys(UTILITY, States.OUTCOMES),
     **dict.fromkeys(UTILITY_OF_ORDER, States.OUTCOMES),
     **dict.fromkeys(UTILITY_OF_NUMBERS, States.NOTHING),
@@ -214,6 +216,8 @@ SETTINGS = frozenset(
     {
         "window_hours",
         "minimum_icu_hours",
+        "picture_pixels",
+        "picture_channels",
         "distribution shift, AUC without the model",
     }
 )
@@ -347,7 +351,9 @@ PARAMS: Mapping[str, States] = {
         ),
         States.NOTHING,
     ),
-    **dict.fromkeys(("have", "held_out_rows", "more", "patients", "records", "rows"), States.SIZE),
+    **dict.fromkeys(
+        ("have", "held_out_rows", "more", "patients", "people", "records", "rows"), States.SIZE
+    ),
     **dict.fromkeys(
         (
             "apart",

@@ -84,12 +84,15 @@ def request(
     own = _Settings(profile.settings, settings)
     made_task = own.make(plugins.load("tasks", task), "task")
     every = EVERY in methods
-    entries, untrained = _Subjects(profile, own, every).make(methods, learners, generators)
+    subjects = _Subjects(profile, own, every, pictures=made_task.pictures)
+    entries, untrained = subjects.make(methods, learners, generators)
     made_attacks = _attacks(profile, own, attacks)
     judges = _judges(own) if any("generator" in settable(e.method) for e in entries) else {}
     own.refuse_unused()
     if not entries or not made_attacks:
-        why = "; ".join(f"{one.name} needs {one.reason.params['library']}" for one in untrained)
+        why = "; ".join(
+            f"{one.name} needs {one.reason.params.get('library', 'columns')}" for one in untrained
+        )
         raise PrivauditError(
             f"{len(entries)} subjects and {len(made_attacks)} attacks",
             f"an audit needs at least one of each{f' ({why})' if why else ''}",
@@ -189,10 +192,15 @@ def _judges(own: _Settings) -> dict[str, Learner]:
 
 
 class _Subjects:
-    """Makes the entries of a request: each method with the learners it can be composed with."""
+    """Makes the entries of a request: each method with the learners it can be composed with.
 
-    def __init__(self, profile: Profile, own: _Settings, every: bool) -> None:
-        self.profile, self.own, self.every = profile, own, every
+    pictures: whether the task's records are pictures, which not every method and learner reads.
+    """
+
+    def __init__(
+        self, profile: Profile, own: _Settings, every: bool, *, pictures: bool = False
+    ) -> None:
+        self.profile, self.own, self.every, self.pictures = profile, own, every, pictures
         self.entries: list[Entry] = []
         self.untrained: list[Untrained] = []
 
@@ -209,6 +217,9 @@ class _Subjects:
                 kind: Any = plugins.load("methods", name)
             except ImportError as error:
                 self.untrained.append(Untrained(text, name, missing_library(error)))
+                continue
+            if self.pictures and not (kind.pictures or "learner" in settable(kind)):
+                self._leave_out(text, name)
                 continue
             if "generator" in settable(kind):
                 self._draw(kind, name, epsilon)
@@ -266,6 +277,13 @@ class _Subjects:
     def _learners(self, kind: Any, name: str, asked: Sequence[str]) -> list[str]:
         """Which learners this method is composed with, in the order of their names."""
         can = tuple(getattr(kind, "learners", ())) or tuple(plugins.members("learners"))
+        readers = [n for n in plugins.members("learners") if reads_pictures(n)]
+        if not self.pictures:
+            can = tuple(n for n in can if n not in readers)
+        elif asked:
+            can = (*can, *(n for n in readers if n not in can))
+        else:
+            return readers
         if asked:
             fit = [learner for learner in asked if learner in can]
             if not fit and not self.every:
@@ -282,12 +300,30 @@ class _Subjects:
         fit = [n for n in installed if n in can and (narrowed is None or n in narrowed)]
         return fit or [can[0]]
 
+    def _leave_out(self, text: str, name: str) -> None:
+        """A method that cannot be trained on pictures: a result where all methods were asked for,
+        else an error."""
+        if not self.every:
+            raise PrivauditError(
+                f"the method {name!r} on pictures",
+                "it reads columns that mean something each, and a pixel means nothing alone",
+                "use baseline, local_only, dp_sgd, split_learning or a federation of networks",
+            )
+        reason = Reason(ReasonCode.NOT_FOR_PICTURES)
+        self.untrained.append(Untrained(text, name, reason))
+
     def _refuse(self, unused: Sequence[str]) -> None:
         raise PrivauditError(
             f"the learner {', '.join(unused)}",
             "no method of this run is composed with it",
             "name a method that is (`privaudit explain METHOD`), or drop it from --learners",
         )
+
+
+def reads_pictures(learner: str) -> bool:
+    """Whether a learner reads pictures and nothing else."""
+    kind: Any = plugins.load("learners", learner)
+    return bool(kind.reads == "picture")
 
 
 def missing_library(error: ImportError, fix: str = "") -> Reason:

@@ -54,6 +54,7 @@ def data(task: str, asked: Task, prepared: Prepared, split: Split) -> Data:
         random_split=prepared.split is None,
         outcome_kind=records.outcome_kind,
         ordered=records.ordered,
+        pictures=records.image is not None,
         cells=count_cells(split),
         words=prepared.words or asked.words,
     )

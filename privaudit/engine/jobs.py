@@ -523,16 +523,23 @@ def strip_release(release: Release, attack: Attack) -> Release:
     return replace(release, **drop)  # type: ignore[arg-type]
 
 
-def lacks(attack: Attack, access: frozenset[Access], kind: OutcomeKind = "class") -> Reason | None:
+def lacks(
+    attack: Attack,
+    access: frozenset[Access],
+    kind: OutcomeKind = "class",
+    pictures: bool = False,
+) -> Reason | None:
     """Why an attack does not apply to a release of this access; None where it does.
 
-    kind: what the outcome is. NEEDS_RETRAINING where the auditor alone lacks something: the release
-    gives what the attack asks for.
+    kind: what the outcome is; pictures: whether the records are pictures. NEEDS_RETRAINING where
+    the auditor alone lacks something: the release gives what the attack asks for.
     """
     missing = attack.needs - access
     if missing <= {Access.RERUN} and kind not in attack.outcomes:
         wanted = tuple(sorted(attack.outcomes))
         return Reason(ReasonCode.NEEDS_OTHER_OUTCOME, {"kind": kind, "wanted": wanted})
+    if missing <= {Access.RERUN} and pictures and not attack.pictures:
+        return Reason(ReasonCode.NOT_FOR_PICTURES)
     if not missing:
         return None
     if missing == {Access.RERUN}:

@@ -12,7 +12,7 @@ from typing import Any, cast, get_args
 import numpy as np
 
 from privaudit import stats
-from privaudit.contracts import Claim, Combine, Pairs, Ranked, Rows, Scores, Trials
+from privaudit.contracts import Claim, Combine, Pairs, Ranked, Rebuilt, Rows, Scores, Trials
 from privaudit.engine.groups import Groups, read_groups
 from privaudit.engine.site_models import measure_sites
 from privaudit.errors import PrivauditError
@@ -177,6 +177,8 @@ def _budgets(series: Series) -> list[dict[Setting, Trials]]:
 _PAIRS = "pairs_"
 _PAIR_ARRAYS = ("patients", "first", "moved", "coins")
 _RANKED = "ranked_"
+_REBUILT = "rebuilt_"
+_REBUILT_ARRAYS = ("attack", "control", "pictures", "originals")
 _RANKED_ARRAYS = ("y", "attacked", "control", "unchanged")
 _PARTS = (
     "success",
@@ -210,6 +212,8 @@ def arrays(evidence: Evidence) -> dict[str, np.ndarray]:
                 found[f"{part}{index}"] = np.asarray(value)
         own = {} if trials.ranked is None else vars(trials.ranked)
         found |= {f"{_RANKED}{name}{index}": np.asarray(part) for name, part in own.items()}
+        made = {} if trials.rebuilt is None else vars(trials.rebuilt)
+        found |= {f"{_REBUILT}{name}{index}": np.asarray(part) for name, part in made.items()}
         found[f"rows{index}"] = np.array(trials.rows)
     return found
 
@@ -234,7 +238,10 @@ def evidence_of(stored: Mapping[str, np.ndarray]) -> Scores | Series:
         answers = {part: stored.get(f"{_RANKED}{part}{index}") for part in _RANKED_ARRAYS}
         known = all(part is not None for part in answers.values())
         ranked = Ranked(**cast(Any, answers)) if known else None
-        series[at] = Trials(**parts, rows=cast(Rows, how), ranked=ranked)
+        made = {part: stored.get(f"{_REBUILT}{part}{index}") for part in _REBUILT_ARRAYS}
+        drawn = all(part is not None for part in made.values())
+        rebuilt = Rebuilt(**cast(Any, made)) if drawn else None
+        series[at] = Trials(**parts, rows=cast(Rows, how), ranked=ranked, rebuilt=rebuilt)
     if not series:
         raise ValueError("neither scores nor trials")
     return series

@@ -128,6 +128,7 @@ class Store:
                     "sites": records.sites,
                     "outcome_kind": records.outcome_kind,
                     "ordered": records.ordered,
+                    "image": records.image,
                 }
                 (made / "schema.json").write_text(json.dumps(about), encoding="utf-8")
 
@@ -159,6 +160,7 @@ def _mapped(root: str, key: str) -> Records:
         sites=tuple(about["sites"]),
         outcome_kind=about.get("outcome_kind", "class"),
         ordered=about.get("ordered", False),
+        image=tuple(about["image"]) if about.get("image") else None,
         **arrays,
     )
 

@@ -144,7 +144,9 @@ class Work:
 
     def lacks(self, step: Step, access: frozenset[Access]) -> Reason | None:
         """Why a step's attack does not apply; None where it does."""
-        return jobs.lacks(step.attack, access, self.bench.split.members.outcome_kind)
+        members = self.bench.split.members
+        is_picture = members.image is not None
+        return jobs.lacks(step.attack, access, members.outcome_kind, is_picture)
 
     def _missing(self, step: Step) -> bool:
         if step.error is not None or step.entry.name in self.untrained:

@@ -144,7 +144,7 @@ def _outcome_faults(subject: Subject, access: frozenset[Access], data: Data) -> 
             continue
         if outcome.family != attack.family:
             yield f"{outcome.attack}.family: {outcome.family:.40} is stored, not {attack.family}"
-        yield from _access_faults(outcome, attack, access, data.outcome_kind)
+        yield from _access_faults(outcome, attack, access, data)
         if isinstance(outcome, Finding) and outcome.attacker != attack.attacker:
             yield f"{outcome.attack}.attacker: is not who makes this attack"
         kinds = {(outcome.attack, which) for which in ("positive", "negative")}
@@ -178,10 +178,11 @@ def _find_null(
 
 
 def _access_faults(
-    outcome: Outcome, attack: type[Attack], access: frozenset[Access], kind: OutcomeKind
+    outcome: Outcome, attack: type[Attack], access: frozenset[Access], data: Data
 ) -> Iterator[str]:
     # Whether an attack lacks something is read from its class: it need not be made.
-    lacking = jobs.lacks(attack, access, kind)  # type: ignore[arg-type]
+    kind: Any = attack
+    lacking = jobs.lacks(kind, access, data.outcome_kind, data.pictures)
     if isinstance(outcome, Skipped):
         retraining = lacking is not None and lacking.code is ReasonCode.NEEDS_RETRAINING
         if retraining and outcome.reason.code in LOST_REFITS:

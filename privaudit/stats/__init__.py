@@ -35,6 +35,7 @@ from privaudit.stats.patient_risk import (
 )
 from privaudit.stats.prediction import reliability, utility
 from privaudit.stats.ranking import ranking
+from privaudit.stats.rebuilt import rebuilt
 from privaudit.stats.regression import utility_groups_of_numbers, utility_of_numbers
 from privaudit.stats.survival import utility_groups_of_times, utility_of_times
 from privaudit.stats.trials import TrialPatients, budget_curve, series_by_record, trials
@@ -86,11 +87,14 @@ def _of_series(
     part: Trials, patients: TrialPatients, confidence: float, at: Setting | None
 ) -> tuple[Estimate, ...]:
     found = trials(part, patients=patients, confidence=confidence, at=at)
-    if part.ranked is None:
-        return found
     whose = part.patients if patients is None else patients
-    assert isinstance(whose, np.ndarray), "a ranking is of the records that the attack was made on"
-    return found + ranking(part.ranked, patients=whose, confidence=confidence, at=at)
+    if part.ranked is not None:
+        assert isinstance(whose, np.ndarray), "a ranking is of the records that were attacked"
+        found += ranking(part.ranked, patients=whose, confidence=confidence, at=at)
+    if part.rebuilt is not None:
+        assert isinstance(whose, np.ndarray), "pictures are rebuilt of known patients"
+        found += rebuilt(part.rebuilt, patients=whose, confidence=confidence, at=at)
+    return found
 
 
 def trials_by_record(
@@ -119,6 +123,7 @@ __all__ = [
     "over_represented",
     "patients_at_risk",
     "ranking",
+    "rebuilt",
     "reliability",
     "risk_curve",
     "roc",

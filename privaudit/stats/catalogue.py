@@ -63,6 +63,14 @@ RANKED: Mapping[str, Scale] = {
 """Of the same attempts where they change what a model answers; `auroc_fall` is what the attack
 takes off beyond random changes."""
 
+PICTURES: Mapping[str, Scale] = {
+    "psnr_attack": "unbounded",
+    "psnr_control": "unbounded",
+    "psnr_gain": "unbounded",
+}
+"""Of the same attempts where pictures are rebuilt, in decibels; `psnr_gain` is what the attack has
+beyond the nearest picture of the attacker's own."""
+
 UTILITY: Mapping[str, Scale] = {
     "auroc": "share",
     "auprc": "share",
@@ -136,6 +144,7 @@ CATALOGUE: Mapping[str, Scale] = {
     **PATIENTS,
     **TRIALS,
     **RANKED,
+    **PICTURES,
     **UTILITY,
     **UTILITY_OF_ORDER,
     **UTILITY_OF_NUMBERS,
@@ -165,6 +174,7 @@ __all__ = [
     "MEMBERSHIP",
     "MEMBERSHIP_METRICS",
     "PATIENTS",
+    "PICTURES",
     "POWER",
     "PPV_FPR",
     "PRIORS",

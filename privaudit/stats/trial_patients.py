@@ -86,6 +86,7 @@ def as_patients(evidence: Trials) -> Trials:
         sure=None,
         control_sure=None,
         ranked=None,
+        rebuilt=None,
     )
 
 

@@ -48,7 +48,7 @@ def job(clients: int, seed: int = 1, n: int = 60) -> Job:
 
 def test_one_client_of_all_data_is_plain_training() -> None:
     plan = Plan(rounds=3, recipe=Recipe(steps=4, batch=60, rate=0.2))
-    (run,) = federate(plan, WIDTHS, [job(1)])
+    (run,) = federate(plan, Network(WIDTHS), [job(1)])
     own = job(1)
     weights = own.start.astype(np.float64)
     for _ in range(12):
@@ -59,7 +59,7 @@ def test_one_client_of_all_data_is_plain_training() -> None:
 
 def test_a_round_of_one_full_step_is_one_step_of_pooled_training() -> None:
     plan = Plan(rounds=1, recipe=Recipe(steps=1, batch=60, rate=0.2), bound=None)
-    (run,) = federate(plan, WIDTHS, [job(4)])
+    (run,) = federate(plan, Network(WIDTHS), [job(4)])
     own = job(4)
     pooled = own.start - 0.2 * record_gradients(WIDTHS, own.start, own.x, own.y).mean(axis=0)
     assert np.allclose(run.weights, pooled, atol=1e-6)

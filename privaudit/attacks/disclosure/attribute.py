@@ -62,6 +62,7 @@ class Attribute(Attack):
     needs: ClassVar[frozenset[Access]] = frozenset({Access.ANSWERS})
     family: ClassVar[Literal["attribute"]] = "attribute"
     outcomes: ClassVar[frozenset[OutcomeKind]] = frozenset({"class", "number"})
+    pictures: ClassVar[bool] = False
 
     def run(
         self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator

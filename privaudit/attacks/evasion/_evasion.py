@@ -23,6 +23,12 @@ from privaudit.records import Records
 BUDGETS = (0.05, 0.1, 0.25, 0.5, 1.0)
 """Largest change of any value, in standard deviations of its column in the reference pool."""
 
+LEVELS = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""The same for pictures, in steps of 1/255 of the range of a pixel (Goodfellow et al. 2015, Madry
+et al. 2018)."""
+SHADES = 255
+"""Steps of a pixel of 8 bits."""
+
 NOISE = "random noise of the same budget"
 
 Craft = Callable[[float], Records]
@@ -56,6 +62,8 @@ class Field:
         seed = np.frombuffer(bytes.fromhex(pool.fingerprint), dtype=np.uint32).tolist()
         order = np.random.default_rng(np.random.SeedSequence(seed)).permutation(len(pool))
         sample = pool.take(np.sort(order[:records]))
+        if pool.image is not None:
+            return cls._of_pictures(model, sample, reference)
         may = np.array([movable(column) for column in pool.columns])
         may_series = np.array([movable(column) for column in pool.channels], dtype=bool)
         hours = np.empty((1, 0))
@@ -75,6 +83,38 @@ class Field:
                 "mark the columns that a patient or a device can change as mutable",
             )
         return field
+
+    @classmethod
+    def _of_pictures(cls, model: Model, sample: Records, reference: Records) -> Field:
+        """Every pixel may change, within the range that all pixels share."""
+        bounds = [column.bounds for column in sample.columns]
+        if any(bound is None or bound != bounds[0] for bound in bounds) or bounds[0] is None:
+            raise PrivauditError(
+                "pixels whose range is not stated, or is not the same for all",
+                "a budget is a number of steps of 1/255 of that range",
+                "give every pixel the same bounds, 0 to 1 or 0 to 255",
+            )
+        low, high = (np.full(sample.X.shape[1], end, dtype=np.float64) for end in bounds[0])
+        whole = np.array([column.integer for column in sample.columns])
+        scale = Scale(whole, low, high)
+        return cls(
+            model,
+            sample,
+            (high - low) / SHADES,
+            np.zeros(len(sample.channels)),
+            _cut(model, reference),
+            scale,
+        )
+
+    @property
+    def budgets(self) -> tuple[float, ...]:
+        """The budgets that are tried, in units of `spread`."""
+        return BUDGETS if self.records.image is None else LEVELS
+
+    @property
+    def unit(self) -> str:
+        """What a budget counts."""
+        return "sd" if self.records.image is None else f"/{SHADES}"
 
     @cached_property
     def columns(self) -> np.ndarray:
@@ -245,7 +285,8 @@ def one_thread() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Evasion(Attack):
-    """Small changes of a patient's record that change the prediction, at each of `BUDGETS`.
+    """Small changes of a patient's record that change the prediction, at each of `BUDGETS` or, of
+    pictures, of `LEVELS`.
 
     Success: misjudged after the attack; control: after random noise that moves every value up or
     down as far as the budget and the other values of a possible patient allow; guess: before any
@@ -279,13 +320,13 @@ def trials(field: Field, craft: Craft, rng: np.random.Generator) -> dict[Setting
     y, unchanged = field.records.y, field.ask(field.records)
     guess = field.decide(unchanged, y).astype(float)
     with one_thread():
-        for budget in BUDGETS:
+        for budget in field.budgets:
             attacked = field.ask(craft(budget))
             signs = rng.choice([-1.0, 1.0], size=field.present.shape)
             noise = field.box(budget).push(field.slopes(signs), field.start)
             shaken = field.ask(field.possible(noise))
             patients = field.records.patient.copy()
-            found[Setting("budget", budget, "sd")] = Trials(
+            found[Setting("budget", budget, field.unit)] = Trials(
                 field.decide(attacked, y).astype(float),
                 field.decide(shaken, y).astype(float),
                 guess,

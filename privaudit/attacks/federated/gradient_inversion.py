@@ -13,6 +13,7 @@ from privaudit.attacks._options import check_whole
 from privaudit.attacks.evasion._evasion import one_thread
 from privaudit.attacks.federated._gradient_matching import FIT, is_worthwhile, labels, match, unpack
 from privaudit.attacks.federated._gradient_span import separate
+from privaudit.attacks.federated._picture_inversion import rebuild_pictures
 from privaudit.contracts import Access, Attack, Exchange, Fitted, Target, Trials
 from privaudit.errors import PrivauditError
 from privaudit.facts import Setting
@@ -22,6 +23,8 @@ DRAWS = 4
 """Times that random records are drawn for the guess, whose expectation they estimate."""
 VALID = 0.95
 """Share of a row's telling columns that the encoding must be able to produce."""
+PICTURE_STEPS = 3
+"""Steps of a search for a picture, for each of `steps`: it has many more cells."""
 CANDIDATES = 600
 """Most candidate rows of one client that are compared with each other, the most valid first."""
 
@@ -40,6 +43,8 @@ class GradientInversion(Attack):
     completely (95 % of encoded columns within 0.01). The guess is as many random real records, the
     control is the usual record or, where they come nearer on average, those random ones; all are
     graded the same way, and neither knows anything of the update.
+
+    Of pictures one series, "pictures", beside decibels: see `_picture_inversion`.
 
     records: how many members' records are graded, spread over the hospitals; few, steps: the
     largest hospital that is optimised and for how long; restarts: how many hospitals are.
@@ -63,6 +68,12 @@ class GradientInversion(Attack):
         if exchange is None:
             raise ValueError("this release shows no updates")
         members, reference = target.split.members, target.split.reference
+        if exchange.image is not None:
+            holder = _holder(exchange, members.site)
+            with one_thread():
+                return rebuild_pictures(
+                    exchange, members, reference, holder, PICTURE_STEPS * self.steps, rng
+                )
         own = np.asarray(exchange.encode(reference), dtype=np.float64)
         truth = np.asarray(exchange.encode(members), dtype=np.float64)
         layout = Layout.probe(exchange.encode, reference)

@@ -55,6 +55,7 @@ class ModelInversion(Attack):
     needs: ClassVar[frozenset[Access]] = frozenset({Access.ANSWERS})
     family: ClassVar[Literal["inversion"]] = "inversion"
     outcomes: ClassVar[frozenset[OutcomeKind]] = frozenset({"class", "number"})
+    pictures: ClassVar[bool] = False
 
     def run(
         self, target: Target, refits: Sequence[Fitted], rng: np.random.Generator

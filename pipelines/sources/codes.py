@@ -51,8 +51,11 @@ class Codes:
         )
 
 
-def load(ours: Path, own: Path | None = None) -> Codes:
+def load(ours: Path, own: Path | None = None, system: str = "") -> Codes:
     """A source's code map, with a hospital's own read on top of it.
+
+    Args:
+        system: What the own map's codes are where ours is empty.
 
     A row of the own map replaces ours of the same system and code. Where ours has one system, the
     own map may leave the system out.
@@ -64,7 +67,7 @@ def load(ours: Path, own: Path | None = None) -> Codes:
     base = _read(ours)
     if own is None:
         return Codes(base.with_row_index("row").with_columns(pl.col("row").cast(pl.Int32)))
-    added = _checked(_read_own(own), base["system"].unique().to_list())
+    added = _checked(_read_own(own), base["system"].unique().to_list() or [system])
     joined = pl.concat([base.join(added, on=["system", "code"], how="anti"), added])
     joined = joined.filter(pl.col("variable") != "")
     if joined.is_empty():

@@ -1,0 +1,492 @@
+"""FHIR R4, as a server exports it in bulk: Patient, Encounter, Location and Observation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+import polars as pl
+
+from pipelines.sources import _care_units as wards
+from pipelines.sources import _fhir_files as fhir
+from pipelines.sources._fhir_files import Resources, reference, wall_clock
+from pipelines.sources.features import UNITS
+from pipelines.sources.source import (
+    ADMISSIONS,
+    ICUSTAYS,
+    PATIENTS,
+    Core,
+    EventTable,
+    Source,
+    TableSource,
+    Wanted,
+)
+from privaudit.errors import PrivauditError
+
+LOINC = "http://loinc.org"
+SYSTEMS = (
+    (LOINC, r"(?i)^(?:https?://loinc\.org/?|urn:oid:2\.16\.840\.1\.113883\.6\.1)$"),
+    ("mimic-d-labitems", r"(?i)mimic.*d-labitems$"),
+    ("mimic-d-items", r"(?i)mimic.*d-items$"),
+)
+"""The code systems of our map, and how exports spell them."""
+
+UCUM = "http://unitsofmeasure.org"
+_VOID_ENCOUNTERS = ("cancelled", "entered-in-error", "planned")
+_VOID_OBSERVATIONS = ("cancelled", "entered-in-error", "registered", "unknown")
+_ROLES = ("CCU", "ICU", "PEDICU", "PEDNICU")
+"""Codes of HL7 v3 RoleCode that make a Location a unit of intensive care."""
+_DIED = ("20", "DIED", "EXP", "EXPIRED")
+"""Discharge dispositions that say died: HL7's, the UB-04's and MIMIC's."""
+_PRIORITIES = {"EL": "elective", "EM": "emergency", "UR": "urgent"}
+_HISPANIC = "2135-2"
+_HEAD = 50_000
+_LEVELS = 4
+_RULES = {
+    "marked": "encounters that the source marks as intensive care",
+    "encounters": "encounters inside a hospital encounter, with places of intensive care alone",
+    "places": "the times that an encounter lists for places of intensive care",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Observations(EventTable):
+    """Observations and their components; every coding is looked at, the first in the map counts."""
+
+    files: Resources
+    patients: pl.DataFrame
+    in_universal_time: bool
+    depends: tuple[object, ...]
+    name: str = "Observation"
+
+    @property
+    def size(self) -> int:
+        return self.files.size
+
+    @property
+    def mark(self) -> object:
+        return (self.files.mark, *self.depends)
+
+    def expected_rows(self) -> int:
+        return self.files.expected_rows()
+
+    def scan(self, careful: bool = False) -> pl.LazyFrame:
+        return self.files.scan()
+
+    def check(self) -> None:
+        """PrivauditError where times cannot be placed: none, dates alone, or another clock."""
+        with self.trouble():
+            head = self.scan().head(_HEAD).select(when=_when()).drop_nulls().collect()
+        if head.is_empty():
+            return
+        if not head["when"].str.contains("T").any():
+            raise PrivauditError(
+                "Observation: dates without times",
+                "a value can only be placed in the hours of a stay by its time",
+                "export effectiveDateTime with hours and minutes",
+            )
+        strange = head.select(fhir.universal(pl.col("when")) != self.in_universal_time)
+        if strange.to_series().any():
+            raise PrivauditError(
+                "Observation: some times are in another clock than those of Encounter",
+                "one is written in universal time (Z) and the other with an offset: values would "
+                "be hours off",
+                "export both with the offset of the place",
+            )
+
+    def raw(self, rows: pl.LazyFrame, wanted: Wanted, careful: bool = False) -> pl.LazyFrame:
+        codes = wanted.codes.select("system", "code").unique(maintain_order=True)
+        keys = (codes["system"] + "|" + codes["code"]).to_list()
+        patients = self.patients.filter(
+            pl.col("number").is_in(wanted.subjects["subject"].implode())
+        ).rename({"number": "subject"})
+        observed = (
+            rows.filter(~pl.col("status").is_in(_VOID_OBSERVATIONS).fill_null(False))
+            .with_columns(id=reference(pl.col("subject"), "Patient"), when=_when())
+            .drop("subject")
+            .join(patients.lazy(), on="id", how="inner")
+            .with_columns(time=wall_clock(pl.col("when")))
+            .filter(
+                pl.col("time").is_not_null(),
+                fhir.universal(pl.col("when")) == self.in_universal_time,
+            )
+        )
+        own = pl.concat_list(pl.struct(fhir.VALUES))
+        listed = pl.concat_list(own, pl.col("component").fill_null([]))
+        values = observed.select("subject", "time", "issued", part=listed).explode("part")
+        code = pl.col("part").struct.field("code").struct.field("coding")
+        found = values.with_columns(key=code.list.eval(_key()).list.eval(_listed(keys)))
+        first = pl.col("key").list.drop_nulls().list.first()
+        kept = found.with_columns(key=first).filter(pl.col("key").is_not_null())
+        split = pl.col("key").str.splitn("|", 2)
+        value, unit, text = _value(pl.col("part"))
+        issued = pl.when(fhir.universal(pl.col("issued")) == self.in_universal_time).then(
+            wall_clock(pl.col("issued"))
+        )
+        return kept.select(
+            "subject",
+            "time",
+            system=split.struct.field("field_0"),
+            code=split.struct.field("field_1"),
+            value=value,
+            unit=unit,
+            text=text,
+            known=issued,
+            bad=pl.lit(False),
+        )
+
+    @contextmanager
+    def trouble(self, unparsed: bool = False) -> Iterator[None]:
+        with self.files.trouble():
+            yield
+
+
+def _when() -> pl.Expr:
+    return pl.coalesce(
+        "effectiveDateTime",
+        "effectiveInstant",
+        pl.col("effectivePeriod").struct.field("start"),
+    )
+
+
+def _key() -> pl.Expr:
+    """system|code of a coding, the system as in our map."""
+    system = pl.element().struct.field("system")
+    named = system
+    for name, pattern in reversed(SYSTEMS):
+        named = pl.when(system.str.contains(pattern)).then(pl.lit(name)).otherwise(named)
+    return named + "|" + pl.element().struct.field("code")
+
+
+def _listed(keys: list[str]) -> pl.Expr:
+    return pl.when(pl.element().is_in(keys)).then(pl.element())
+
+
+def _value(part: pl.Expr) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
+    """Value, unit and text. "<0.01" is a text: a comparator makes the number a limit."""
+    quantity, concept = (
+        part.struct.field(c) for c in ("valueQuantity", "valueCodeableConcept")
+    )
+    number, comparator = (quantity.struct.field(c) for c in ("value", "comparator"))
+    words = pl.coalesce(
+        part.struct.field("valueString"),
+        concept.struct.field("text"),
+        concept.struct.field("coding").list.first().struct.field("display"),
+    )
+    value = pl.coalesce(
+        pl.when(comparator.is_null()).then(number),
+        part.struct.field("valueInteger"),
+        words.str.strip_chars().cast(pl.Float64, strict=False),
+    )
+    unit = (
+        pl.when(quantity.struct.field("system") == UCUM)
+        .then(quantity.struct.field("code"))
+        .otherwise(pl.coalesce(quantity.struct.field("unit"), quantity.struct.field("code")))
+    )
+    limit = pl.when(comparator.is_not_null()).then(comparator + number.cast(pl.String))
+    return value, unit, pl.coalesce(limit, words)
+
+
+class Fhir(TableSource):
+    """Stays in intensive care from Encounter, and what was measured from Observation."""
+
+    name: ClassVar[str] = "fhir"
+    title: ClassVar[str] = "FHIR R4"
+    looked_for: ClassVar[str] = (
+        "Patient, Encounter and Observation as .ndjson or .ndjson.gz (FHIR R4)"
+    )
+    store_times: ClassVar[bool] = True
+    words: ClassVar[Mapping[str, str]] = {
+        "stays": "Encounter",
+        "admissions": "Encounter",
+        "patients": "Patient",
+        "died": "dischargeDisposition",
+    }
+
+    @classmethod
+    def recognise(cls, folder: Path) -> bool:
+        return {"Patient", "Encounter"} <= set(fhir.find(folder))
+
+    def codes(self) -> Path:
+        return Path(__file__).with_name("codes_fhir.csv")
+
+    def tables(self) -> Sequence[EventTable]:
+        numbers, depends = self._patients[1], (self._opened["Patient"].mark,)
+        files = Resources.open(self.folder, "Observation")
+        return (Observations(files, numbers, self._in_universal_time, depends),)
+
+    def core(self) -> Core:
+        people, numbers = self._patients
+        encounters = self._encounters
+        stays, rule = self._stays()
+        hospital = encounters.filter(pl.col("id") == pl.col("top"))
+        admissions = fhir.left_of(hospital, "id", self._numbers, "admission")
+        admissions = fhir.left_of(admissions, "person", numbers, "patient").join(
+            people.select("id", "dead", "ethnicity"), left_on="person", right_on="id", how="left"
+        )
+        icu = fhir.left_of(stays, "person", numbers, "patient")
+        icu = fhir.left_of(icu, "top", self._numbers, "admission").join(
+            people.select("id", "year", "month", "day"), left_on="person", right_on="id", how="left"
+        )
+        age = wards.completed_years(
+            (pl.col("year"), pl.col("month"), pl.col("day")), pl.col("intime")
+        )
+        providers = fhir.numbered(hospital["provider"].drop_nulls())
+        many = len(providers) > 1
+        if many:
+            icu = fhir.left_of(
+                icu.join(hospital.select("top", "provider"), on="top", how="left"),
+                "provider",
+                providers,
+                "hospital",
+            )
+        unit = wards.unit(pl.col("name"))
+        site = pl.format("hospital {}", "hospital") if many else unit
+        framed = icu.with_columns(
+            subject="patient",
+            site=site,
+            unit=unit,
+            age=age,
+            adult=age >= 18,
+        )
+        return Core(
+            patients=_shaped(
+                people.join(numbers, on="id").select(patient="number", sex="sex", dod="dead"),
+                PATIENTS,
+            ),
+            admissions=_shaped(_outcomes(admissions), ADMISSIONS),
+            icustays=_shaped(framed, ICUSTAYS),
+            sites=() if many else UNITS,
+            notes=self._notes(rule),
+            facts={"stays_from": _RULES[rule], "hospitals": max(1, len(providers))},
+        )
+
+    def _notes(self, rule: str) -> tuple[str, ...]:
+        return (
+            f"Stays in intensive care are {_RULES[rule]}. Times are those on the clock of the "
+            "place: offsets are dropped.",
+            "Death in hospital is the discharge disposition; where none is given and no date of "
+            "death lies in the stay, the outcome counts as not recorded.",
+        )
+
+    @cached_property
+    def _opened(self) -> dict[str, Resources]:
+        return fhir.all_of(("Patient", "Encounter"), self.folder)
+
+    @cached_property
+    def _patients(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        frame = self._opened["Patient"].load()
+        sexes = {"female": "F", "male": "M"}
+        born = pl.col("birthDate")
+        people = frame.select(
+            "id",
+            sex=pl.col("gender").replace_strict(sexes, default=None, return_dtype=pl.String),
+            dead=_moment(pl.col("deceasedDateTime")),
+            year=born.str.slice(0, 4).cast(pl.Int32, strict=False),
+            month=born.str.slice(5, 2).cast(pl.Int32, strict=False),
+            day=born.str.slice(8, 2).cast(pl.Int32, strict=False),
+        ).join(_ethnicities(frame), on="id", how="left", maintain_order="left")
+        return people, fhir.numbered(people["id"])
+
+    @cached_property
+    def _encounters(self) -> pl.DataFrame:
+        """One row an encounter that took place; top: the id of the hospital stay around it."""
+        frame = self._opened["Encounter"].load()
+        period, stay = pl.col("period"), pl.col("hospitalization")
+        disposition = stay.struct.field("dischargeDisposition").struct.field("coding")
+        rows = frame.filter(~pl.col("status").is_in(_VOID_ENCOUNTERS).fill_null(False)).select(
+            "id",
+            "location",
+            person=reference(pl.col("subject"), "Patient"),
+            part=reference(pl.col("partOf"), "Encounter"),
+            written=period.struct.field("start"),
+            intime=wall_clock(period.struct.field("start")),
+            outtime=wall_clock(period.struct.field("end")),
+            marked=pl.col("identifier")
+            .list.eval(pl.element().struct.field("system").str.ends_with("encounter-icu"))
+            .list.any()
+            .fill_null(False),
+            disposition=disposition.list.eval(
+                pl.element().struct.field("code").str.to_uppercase()
+            ),
+            priority=fhir.first_code(pl.col("priority")),
+            provider=reference(pl.col("serviceProvider"), "Organization"),
+        )
+        top = rows.select("id", top=pl.coalesce("part", "id"))
+        parents = rows.select(top="id", above="part")
+        for _ in range(_LEVELS):
+            top = top.join(parents, on="top", how="left", maintain_order="left").select(
+                "id", top=pl.coalesce("above", "top")
+            )
+        return rows.join(top, on="id", how="left", maintain_order="left")
+
+    @cached_property
+    def _numbers(self) -> pl.DataFrame:
+        return fhir.numbered(self._encounters["id"])
+
+    @cached_property
+    def _in_universal_time(self) -> bool:
+        written = self._encounters.select(fhir.universal(pl.col("written"))).to_series()
+        seen = written.drop_nulls()
+        if seen.any() and not seen.all():
+            raise PrivauditError(
+                "Encounter: some times are universal (Z), others have an offset",
+                "the clock of the place cannot be told for the universal ones",
+                "export all with the offset of the place",
+            )
+        return bool(seen.any())
+
+    def _stays(self) -> tuple[pl.DataFrame, str]:
+        """person, top, stay, intime, outtime, name, moved, neonatal; and the rule that found
+        them."""
+        encounters, names = self._encounters, self._places
+        listed = (
+            encounters.select("id", "person", "top", "part", "location")
+            .explode("location")
+            .with_columns(
+                place=reference(pl.col("location").struct.field("location"), "Location"),
+                start=pl.col("location").struct.field("period").struct.field("start"),
+                end=pl.col("location").struct.field("period").struct.field("end"),
+            )
+            .join(names, on="place", how="left", maintain_order="left")
+            .with_columns(pl.col("intensive").fill_null(False))
+        )
+        if encounters["marked"].any():
+            rule, chosen = "marked", encounters.filter("marked")
+        else:
+            whole = listed.group_by("id").agg(pl.col("intensive").all())
+            inside = encounters.filter(pl.col("part").is_not_null()).join(whole, on="id")
+            rule, chosen = "encounters", inside.filter("intensive")
+        if len(chosen):
+            of = listed.group_by("id", maintain_order=True).agg(
+                name=pl.col("name").first(),
+                moved=pl.col("name").n_unique() > 1,
+                neonatal=wards.neonatal(pl.col("name")).any(),
+            )
+            rows = chosen.join(of, on="id", how="left", maintain_order="left")
+            stays = fhir.left_of(rows, "id", self._numbers, "stay")
+            if rule == "encounters":
+                stays = wards.merged(stays.drop("moved", "neonatal"), ["person", "top"])
+        else:
+            rule = "places"
+            rows = listed.filter("intensive").select(
+                "person",
+                "top",
+                "name",
+                written="start",
+                intime=wall_clock(pl.col("start")),
+                outtime=wall_clock(pl.col("end")),
+            )
+            stays = wards.merged(rows.filter(pl.col("intime").is_not_null()), ["person", "top"])
+        self._refuse_dates(rows)
+        if rule != "marked":
+            stays = stays.sort("person", "intime").with_row_index("stay", offset=1)
+        return stays.filter(pl.col("intime").is_not_null()), rule
+
+    def _refuse_dates(self, stays: pl.DataFrame) -> None:
+        if stays.is_empty():
+            raise PrivauditError(
+                "no stay in intensive care is marked",
+                "an Encounter inside a hospital stay, or an entry of Encounter.location, must "
+                "refer to a Location whose name or type says intensive care",
+                "export Location beside Encounter, with its names or types",
+            )
+        timed = stays["intime"].drop_nulls()
+        if timed.is_empty() or (timed.dt.time() == pl.time(0)).all() if False else False:
+            pass
+        midnight = stays.select(
+            (pl.col("intime").is_null() | (pl.col("intime").dt.time() == pl.lit(0).cast(pl.Time)))
+            .all()
+        ).item()
+        if midnight:
+            raise PrivauditError(
+                "Encounter: stays have dates and no times",
+                "the hours of a stay cannot be told from days",
+                "export periods with hours and minutes",
+            )
+
+    @cached_property
+    def _places(self) -> pl.DataFrame:
+        """place, name, intensive: one row a Location; empty where none was exported."""
+        if "Location" not in fhir.find(self.folder):
+            return pl.DataFrame(
+                schema={"place": pl.String, "name": pl.String, "intensive": pl.Boolean}
+            )
+        frame = Resources.open(self.folder, "Location").load()
+        code = pl.element().struct.field("coding").list.eval(
+            pl.element().struct.field("code").is_in(_ROLES)
+        )
+        typed = pl.col("type").list.eval(code.list.any()).list.any().fill_null(False)
+        return frame.select(
+            "name", place="id", intensive=typed | wards.intensive(pl.col("name"))
+        )
+
+
+def _outcomes(admissions: pl.DataFrame) -> pl.DataFrame:
+    """died by the disposition, and where it is missing by a date of death inside the stay."""
+    start, end, dead = pl.col("intime"), pl.col("outtime"), pl.col("dead")
+    said = pl.col("disposition").list.eval(pl.element().is_in(_DIED)).list.any()
+    known = pl.col("disposition").list.len() > 0
+    inside = dead.dt.date().is_between(start.dt.date(), end.dt.date()).fill_null(False)
+    died = pl.when(known).then(said.cast(pl.Int8)).when(inside).then(pl.lit(1, pl.Int8))
+    # a date alone was read as the last second of its day
+    death = pl.when((died == 1) & inside).then(pl.min_horizontal(dead, end))
+    return admissions.with_columns(
+        admittime=start,
+        dischtime=end,
+        died=died,
+        deathtime=death,
+        admission_type=pl.when(pl.col("priority").is_not_null()).then(
+            pl.col("priority").replace_strict(_PRIORITIES, default="other", return_dtype=pl.String)
+        ),
+    )
+
+
+def _moment(text: pl.Expr) -> pl.Expr:
+    """A date with or without a time; a date alone is the last second of its day."""
+    day = text.str.slice(0, 10).str.to_datetime("%Y-%m-%d", time_unit="us", strict=False)
+    return pl.coalesce(wall_clock(text), day + pl.duration(hours=23, minutes=59, seconds=59))
+
+
+def _ethnicities(patients: pl.DataFrame) -> pl.DataFrame:
+    """id and ethnicity: US Core's race, or Hispanic where its ethnicity says so."""
+    entries = (
+        patients.select("id", "extension")
+        .explode("extension")
+        .unnest("extension")
+        .explode("extension")
+        .with_columns(
+            said=pl.coalesce(
+                pl.col("extension").struct.field("valueString"),
+                pl.col("extension").struct.field("valueCoding").struct.field("display"),
+            ),
+            code=pl.col("extension").struct.field("valueCoding").struct.field("code"),
+        )
+    )
+    race = (
+        entries.filter(pl.col("url").str.ends_with("us-core-race"))
+        .group_by("id")
+        .agg(race=pl.col("said").drop_nulls().first().str.to_uppercase())
+    )
+    hispanic = entries.filter(
+        pl.col("url").str.ends_with("us-core-ethnicity"), pl.col("code") == _HISPANIC
+    )
+    mark = pl.col("id").is_in(hispanic["id"].implode())
+    return patients.select("id").join(race, on="id", how="left", maintain_order="left").select(
+        "id", ethnicity=pl.when(mark).then(pl.lit("HISPANIC")).otherwise("race")
+    )
+
+
+def _shaped(frame: pl.DataFrame, columns: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """The columns of a core frame in their types; null where the source does not say."""
+    return frame.select(
+        (pl.col(c) if c in frame.columns else pl.lit(None)).cast(dtype).alias(c)
+        for c, dtype in columns.items()
+    )
+
+
+SOURCE: type[Source] = Fhir

@@ -20,8 +20,8 @@ _ROWS_A_BYTE = 1 / 900
 _PACKED = 15
 
 _TEXT = pl.String()
-_CODING = pl.List(pl.Struct({"system": _TEXT, "code": _TEXT, "display": _TEXT}))
-_CONCEPT = pl.Struct({"coding": _CODING, "text": _TEXT})
+_CONCEPT = pl.Struct({"coding": pl.List(pl.Struct({"system": _TEXT, "code": _TEXT}))})
+_WORDS = pl.Struct({"coding": pl.List(pl.Struct({"display": _TEXT})), "text": _TEXT})
 _REFERENCE = pl.Struct({"reference": _TEXT})
 _PERIOD = pl.Struct({"start": _TEXT, "end": _TEXT})
 _QUANTITY = pl.Struct(
@@ -32,7 +32,7 @@ _VALUES: dict[str, pl.DataType] = {
     "valueQuantity": _QUANTITY,
     "valueInteger": pl.Float64(),
     "valueString": _TEXT,
-    "valueCodeableConcept": _CONCEPT,
+    "valueCodeableConcept": _WORDS,
 }
 VALUES = tuple(_VALUES)
 """The elements that an Observation and each of its components share."""

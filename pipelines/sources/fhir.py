@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,11 +29,17 @@ from privaudit.errors import PrivauditError
 
 LOINC = "http://loinc.org"
 SYSTEMS = (
-    (LOINC, r"(?i)^(?:https?://loinc\.org/?|urn:oid:2\.16\.840\.1\.113883\.6\.1)$"),
-    ("mimic-d-labitems", r"(?i)mimic.*d-labitems$"),
-    ("mimic-d-items", r"(?i)mimic.*d-items$"),
+    (LOINC, "://loinc.org"),
+    (LOINC, "://loinc.org/"),
+    (LOINC, "urn:oid:2.16.840.1.113883.6.1"),
+    ("mimic-d-items", "mimic-d-items"),
+    ("mimic-d-items", "mimic-chartevents-d-items"),
+    ("mimic-d-items", "mimic-outputevents-d-items"),
+    ("mimic-d-items", "mimic.mit.edu/CodeSystem/d-items"),
+    ("mimic-d-labitems", "mimic-d-labitems"),
+    ("mimic-d-labitems", "mimic.mit.edu/CodeSystem/d-labitems"),
 )
-"""The code systems of our map, and how exports spell them."""
+"""The code systems of our map, and how exports end their names."""
 
 UCUM = "http://unitsofmeasure.org"
 _VOID_ENCOUNTERS = ("cancelled", "entered-in-error", "planned")
@@ -55,7 +61,10 @@ _RULES = {
 
 @dataclass(frozen=True, eq=False)
 class Observations(EventTable):
-    """Observations and their components; every coding is looked at, the first in the map counts."""
+    """Observations; every coding is looked at, and the first that is in the map counts.
+
+    Components are read where the observation itself has no value under a code in the map.
+    """
 
     files: Resources
     patients: pl.DataFrame
@@ -115,19 +124,25 @@ class Observations(EventTable):
                 fhir.universal(pl.col("when")) == self.in_universal_time,
             )
         )
-        own = pl.concat_list(pl.struct(fhir.VALUES))
-        listed = pl.concat_list(own, pl.col("component").fill_null([]))
-        values = observed.select("subject", "time", "issued", part=listed).explode("part")
-        code = pl.col("part").struct.field("code").struct.field("coding")
-        found = values.with_columns(key=code.list.eval(_key()).list.eval(_listed(keys)))
-        first = pl.col("key").list.drop_nulls().list.first()
-        kept = found.with_columns(key=first).filter(pl.col("key").is_not_null())
-        split = pl.col("key").str.splitn("|", 2)
-        value, unit, text = _value(pl.col("part"))
+        own, inner = _key(pl.col("code"), keys), pl.col("component").struct.field
+        parts = (
+            observed.with_columns(key=own)
+            .with_columns(pl.when(~_says(pl.col("key"), pl.col)).then("component"))
+            .explode("component")
+            .with_columns(inside=_key(inner("code"), keys))
+            .with_columns(pl.coalesce("inside", "key").alias("key"))
+            .filter(pl.col("key").is_not_null())
+        )
+        inside = pl.col("inside").is_not_null()
+        value, unit, text = (
+            pl.when(inside).then(theirs).otherwise(ours)
+            for ours, theirs in zip(_value(pl.col), _value(inner), strict=True)
+        )
         issued = pl.when(fhir.universal(pl.col("issued")) == self.in_universal_time).then(
             wall_clock(pl.col("issued"))
         )
-        return kept.select(
+        split = pl.col("key").str.splitn("|", 2)
+        return parts.select(
             "subject",
             "time",
             system=split.struct.field("field_0"),
@@ -153,39 +168,40 @@ def _when() -> pl.Expr:
     )
 
 
-def _key() -> pl.Expr:
-    """system|code of a coding, the system as in our map."""
-    system = pl.element().struct.field("system")
+def _key(concept: pl.Expr, keys: list[str]) -> pl.Expr:
+    """system|code of the first coding that is in the map, the system spelled as there."""
+    system, code = (pl.element().struct.field(c) for c in ("system", "code"))
     named = system
-    for name, pattern in reversed(SYSTEMS):
-        named = pl.when(system.str.contains(pattern)).then(pl.lit(name)).otherwise(named)
-    return named + "|" + pl.element().struct.field("code")
+    for name, ends in SYSTEMS:
+        named = pl.when(system.str.ends_with(ends)).then(pl.lit(name)).otherwise(named)
+    found = concept.struct.field("coding").list.eval(named + "|" + code)
+    known = found.list.eval(pl.when(pl.element().is_in(keys)).then(pl.element()))
+    return known.list.drop_nulls().list.first()
 
 
-def _listed(keys: list[str]) -> pl.Expr:
-    return pl.when(pl.element().is_in(keys)).then(pl.element())
+def _says(key: pl.Expr, field: Callable[[str], pl.Expr]) -> pl.Expr:
+    """Whether an observation has a value of its own, under a code in the map."""
+    return key.is_not_null() & pl.any_horizontal(field(c).is_not_null() for c in fhir.VALUES[1:])
 
 
-def _value(part: pl.Expr) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
+def _value(field: Callable[[str], pl.Expr]) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
     """Value, unit and text. "<0.01" is a text: a comparator makes the number a limit."""
-    quantity, concept = (
-        part.struct.field(c) for c in ("valueQuantity", "valueCodeableConcept")
-    )
-    number, comparator = (quantity.struct.field(c) for c in ("value", "comparator"))
+    quantity, concept = field("valueQuantity").struct.field, field("valueCodeableConcept").struct
+    number, comparator = quantity("value"), quantity("comparator")
     words = pl.coalesce(
-        part.struct.field("valueString"),
-        concept.struct.field("text"),
-        concept.struct.field("coding").list.first().struct.field("display"),
+        field("valueString"),
+        concept.field("text"),
+        concept.field("coding").list.first().struct.field("display"),
     )
     value = pl.coalesce(
         pl.when(comparator.is_null()).then(number),
-        part.struct.field("valueInteger"),
+        field("valueInteger"),
         words.str.strip_chars().cast(pl.Float64, strict=False),
     )
     unit = (
-        pl.when(quantity.struct.field("system") == UCUM)
-        .then(quantity.struct.field("code"))
-        .otherwise(pl.coalesce(quantity.struct.field("unit"), quantity.struct.field("code")))
+        pl.when(quantity("system") == UCUM)
+        .then(quantity("code"))
+        .otherwise(pl.coalesce(quantity("unit"), quantity("code")))
     )
     limit = pl.when(comparator.is_not_null()).then(comparator + number.cast(pl.String))
     return value, unit, pl.coalesce(limit, words)
@@ -476,8 +492,13 @@ def _ethnicities(patients: pl.DataFrame) -> pl.DataFrame:
         pl.col("url").str.ends_with("us-core-ethnicity"), pl.col("code") == _HISPANIC
     )
     mark = pl.col("id").is_in(hispanic["id"].implode())
+    asked = pl.col("race").str.starts_with("ASKED")
     return patients.select("id").join(race, on="id", how="left", maintain_order="left").select(
-        "id", ethnicity=pl.when(mark).then(pl.lit("HISPANIC")).otherwise("race")
+        "id", ethnicity=pl.when(mark)
+        .then(pl.lit("HISPANIC"))
+        .when(asked)
+        .then(pl.lit("UNKNOWN"))
+        .otherwise("race")
     )
 
 

@@ -215,12 +215,14 @@ class TableSource(Source):
     """Whether `known` is recorded at all: `as_known` is refused where it is not."""
     readmissions: ClassVar[bool] = True
     """Whether one clock runs across the hospital stays of a patient."""
+    known_notes: ClassVar[tuple[str, ...]] = ()
+    """What `as_known` cannot promise here, for the report."""
     cohorts: ClassVar[tuple[Profile, ...]] = ("first_stay", "all_stays")
     item_units: ClassVar[bool] = False
     """Whether the unit of the code map also replaces a recorded unit that is not known (MIMIC-III
     alone, whose recorded units are free text); elsewhere such a row is left out and counted."""
     words: ClassVar[Mapping[str, str]] = {}
-    """How the source spells what notes and flow steps name: stays, admissions, patients, died."""
+    """How the source spells what flow steps and messages name (`cohort.WORDS`)."""
 
     @abstractmethod
     def core(self) -> Core:

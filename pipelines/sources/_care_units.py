@@ -6,8 +6,8 @@ import polars as pl
 
 from pipelines.sources.features import UNITS
 
-OLDEST = 91.4
-"""The age given to everybody over 89, as in MIMIC-III (Johnson et al. 2016)."""
+OVER_89 = 91.0
+"""The age given to everybody over 89, as in MIMIC-IV."""
 
 _INTENSIVE = (
     r"(?i)\b[a-z]{0,5}(?:ICU|ITU)\b|\bCCU\b|\bCSRU\b|intensive (?:care|therapy)|critical care"
@@ -16,6 +16,7 @@ _INTENSIVE = (
 _LESS = r"(?i)step[ -]?down|intermediate|high dependency|\bIMCU?\b|telemetry"
 _NEONATAL = r"(?i)neonat|newborn|nursery|\bNICU\b|\bNWARD\b"
 _KINDS = (
+    ("other", r"(?i)neuro|medical ?/ ?surgical|med[ -]surg|MICU/SICU|step[ -]?down|intermediate"),
     ("TSICU", r"(?i)trauma|\bTSICU\b"),
     ("CSRU", r"(?i)cardi(?:ac|o) ?-?vascular|cardio-?thoracic|cardiac surg"),
     ("CSRU", r"(?i)\b(?:CSRU|CV-?ICU|CT-?ICU|CS-?ICU)\b"),
@@ -38,7 +39,7 @@ def neonatal(name: pl.Expr) -> pl.Expr:
 def unit(name: pl.Expr) -> pl.Expr:
     """One of `features.UNITS` by the ward's name; null where the name is null.
 
-    A unit for both medical and surgical patients counts as medical, as in MIMIC-III's MICU.
+    Units for both medical and surgical patients, neurological ones and step-down beds are "other".
     """
     found: pl.Expr = pl.lit(UNITS[-1])
     for kind, pattern in reversed(_KINDS):
@@ -78,7 +79,7 @@ def merged(rows: pl.DataFrame, by: list[str], gap_minutes: int = 0) -> pl.DataFr
 def completed_years(
     born: tuple[pl.Expr, pl.Expr, pl.Expr], at: pl.Expr
 ) -> pl.Expr:
-    """Years of age at a time, as whole years; over 89 as OLDEST.
+    """Years of age at a time, as whole years; over 89 as OVER_89.
 
     Args:
         born: Year, month and day of birth; month and day may be null, and are then not looked at.
@@ -87,4 +88,4 @@ def completed_years(
     months, days = at.dt.month().cast(pl.Int32), at.dt.day().cast(pl.Int32)
     early = (months < month) | ((months == month) & (days < day).fill_null(False))
     years = at.dt.year() - year - early.fill_null(False).cast(pl.Int32)
-    return pl.when(years > 89).then(OLDEST).otherwise(years.cast(pl.Float64))
+    return pl.when(years > 89).then(OVER_89).otherwise(years.cast(pl.Float64))

@@ -21,7 +21,6 @@ from pipelines.sources.source import (
     PATIENTS,
     Core,
     EventTable,
-    Source,
     TableSource,
     Wanted,
 )
@@ -217,10 +216,11 @@ class Fhir(TableSource):
     )
     store_times: ClassVar[bool] = True
     words: ClassVar[Mapping[str, str]] = {
-        "stays": "Encounter",
-        "admissions": "Encounter",
-        "patients": "Patient",
-        "died": "dischargeDisposition",
+        "stays": "stays in intensive care in Encounter",
+        "linked": "with a hospital stay in Encounter and a Patient",
+        "whole": "the whole export",
+        "outcome": "The outcome is the discharge disposition of the hospital stay; where none is "
+        "given and no date of death lies in the stay, it counts as not recorded.",
     }
 
     @classmethod
@@ -263,6 +263,8 @@ class Fhir(TableSource):
         unit = wards.unit(pl.col("name"))
         site = pl.format("hospital {}", "hospital") if many else unit
         framed = icu.with_columns(
+            intime=pl.col("intime").dt.truncate("1m"),
+            outtime=pl.col("outtime").dt.truncate("1m"),
             subject="patient",
             site=site,
             unit=unit,
@@ -270,12 +272,12 @@ class Fhir(TableSource):
             adult=age >= 18,
         )
         return Core(
-            patients=_shaped(
+            patients=shaped(
                 people.join(numbers, on="id").select(patient="number", sex="sex", dod="dead"),
                 PATIENTS,
             ),
-            admissions=_shaped(_outcomes(admissions), ADMISSIONS),
-            icustays=_shaped(framed, ICUSTAYS),
+            admissions=shaped(_outcomes(admissions), ADMISSIONS),
+            icustays=shaped(framed, ICUSTAYS),
             sites=() if many else UNITS,
             notes=self._notes(rule),
             facts={"stays_from": _RULES[rule], "hospitals": max(1, len(providers))},
@@ -285,8 +287,6 @@ class Fhir(TableSource):
         return (
             f"Stays in intensive care are {_RULES[rule]}. Times are those on the clock of the "
             "place: offsets are dropped.",
-            "Death in hospital is the discharge disposition; where none is given and no date of "
-            "death lies in the stay, the outcome counts as not recorded.",
         )
 
     @cached_property
@@ -502,7 +502,7 @@ def _ethnicities(patients: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _shaped(frame: pl.DataFrame, columns: Mapping[str, pl.DataType]) -> pl.DataFrame:
+def shaped(frame: pl.DataFrame, columns: Mapping[str, pl.DataType]) -> pl.DataFrame:
     """The columns of a core frame in their types; null where the source does not say."""
     return frame.select(
         (pl.col(c) if c in frame.columns else pl.lit(None)).cast(dtype).alias(c)
@@ -510,4 +510,4 @@ def _shaped(frame: pl.DataFrame, columns: Mapping[str, pl.DataType]) -> pl.DataF
     )
 
 
-SOURCE: type[Source] = Fhir
+__all__ = ["Fhir"]

@@ -20,6 +20,8 @@ from privaudit.errors import PrivauditError
 
 FORMS = (".csv.gz", ".csv", ".parquet")
 _TIMES = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
+EXACT = 2.0**53
+"""Whole numbers up to here are exact as floating point; an id beyond it is read as digits alone."""
 KINDS = ("id", "number", "time", "flag", "text")
 
 Kinds = Mapping[str, str]
@@ -336,7 +338,9 @@ def _read(dtype: pl.DataType, column: str, kind: str, careful: bool) -> pl.Expr:
     if dtype.is_integer():
         return raw.cast(pl.Int64)
     number = (text if string else raw).cast(pl.Float64, strict=False)
-    return pl.when(number == number.round()).then(number).cast(pl.Int64, strict=False)
+    whole = (number == number.round()) & (number.abs() <= EXACT)
+    rounded = pl.when(whole).then(number).cast(pl.Int64, strict=False)
+    return pl.coalesce(text.cast(pl.Int64, strict=False), rounded) if string else rounded
 
 
 def _read_time(dtype: pl.DataType, raw: pl.Expr, careful: bool) -> pl.Expr:

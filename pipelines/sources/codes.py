@@ -15,7 +15,7 @@ from privaudit.errors import PrivauditError
 COLUMNS = ("variable", "system", "code", "unit", "before", "convert")
 """variable: one of `variables.csv`; empty in a hospital's own map to leave a code of ours out.
 unit: that of the code where a row records none. before: hours before admission to the unit from
-which a value counts, for what is measured once, on arrival. convert: negate (an amount to be
+which a value counts where the window has none, for what is measured once, on arrival. convert: negate (an amount to be
 subtracted) or percent_above_1 (a fraction, or a percentage where it is above 1)."""
 
 CONVERSIONS = ("", "negate", "percent_above_1")

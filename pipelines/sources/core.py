@@ -64,7 +64,7 @@ def extract(
         minimum_los: Hours that the patient must have been in the ICU and alive, by default the
             window; a value is used only if charted in [intime, intime + window), before outtime and
             not after death. What is measured once, on arrival (height, admission weight), counts
-            from 24 hours before.
+            from 24 hours before where the window has none.
         as_known: Only values that were also stored by the end of the window.
         cache: Where the tables, once sieved, are kept (mode 0700).
         codes: A hospital's own code map, read on top of the source's.

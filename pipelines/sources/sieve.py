@@ -34,7 +34,7 @@ class Sieve:
     Args:
         windows: Columns stay, subject, start, end (the rows' time is in [start, end)), known (the
             moment after which a stored value was not yet known). What is measured once, on arrival,
-            counts from `Codes.before` hours before start, at hour 0.
+            passes from `Codes.before` hours before start, at hour 0 and marked `early`.
     """
 
     windows: pl.DataFrame
@@ -116,6 +116,7 @@ class Sieve:
             .select(
                 stay="stay",
                 hour=pl.max_horizontal(hour, 0.0).cast(pl.Float32),
+                early=(pl.col("time") < pl.col("start")).fill_null(False),
                 row="row",
                 value="value",
                 unit="unit",

@@ -14,12 +14,13 @@ from privaudit.records import Column
 CHARTED = {
     "stay": pl.Int64,
     "hour": pl.Float32,
+    "early": pl.Boolean,
     "row": pl.Int32,
     "value": pl.Float64,
     "unit": pl.String,
     "text": pl.String,
 }
-"""Rows as charted: `row` of the code map, the number, its recorded unit, and the text where a
+"""Rows as charted: `early`, whether before the window; `row` of the code map, the number, its recorded unit, and the text where a
 verbal response or a result is text."""
 
 _GCS = ("gcs_eye", "gcs_verbal", "gcs_motor")
@@ -57,13 +58,14 @@ def harmonise(
     `out_of_range`, `censored` (a result such as "<0.01", read as its limit), `no_number`,
     `no_unit` (neither the row nor the code map has one), `unknown_unit` (recorded, and not known
     for the variable), `duplicates` (merged by their median). Volumes of different codes at one
-    time add up.
+    time add up. A value from before the window counts only for a stay that has none inside it.
 
     Args:
         charted: Columns CHARTED.
         item_units: Convert by the code's unit where the recorded one is not known.
     """
     rows, counts = _converted(charted, codes, item_units)
+    rows = _early_only_where_needed(rows)
     flags = _intubated(charted, codes)
     place = ["stay", "hour", "variable"]
     additive = pl.col("variable").is_in(list(_ADDITIVE))
@@ -79,6 +81,15 @@ def harmonise(
         .select(pl.col(name).cast(dtype) for name, dtype in EVENTS.items())
     )
     return events, counts
+
+
+def _early_only_where_needed(rows: pl.DataFrame) -> pl.DataFrame:
+    early = rows.filter("early")
+    if early.is_empty():
+        return rows
+    inside = rows.filter(~pl.col("early"))
+    missing = early.join(inside, on=["stay", "variable"], how="anti")
+    return pl.concat([inside, missing])
 
 
 def _code() -> pl.Enum:

@@ -74,7 +74,7 @@ def extract(
     """
     least = float(window) if minimum_los is None else float(minimum_los)
     _check(source, window, cohort, as_known, least)
-    mapped = load(source.codes(), codes)
+    mapped = load(source.codes(), codes, source.own_systems)
     tables = source.tables()
     for table in tables:
         table.check()

@@ -215,6 +215,7 @@ class Fhir(TableSource):
         "Patient, Encounter and Observation as .ndjson or .ndjson.gz (FHIR R4)"
     )
     store_times: ClassVar[bool] = True
+    own_systems: ClassVar[tuple[str, ...] | None] = None
     words: ClassVar[Mapping[str, str]] = {
         "stays": "stays in intensive care in Encounter",
         "linked": "with a hospital stay in Encounter and a Patient",

@@ -13,7 +13,7 @@ from pipelines.sources import _care_units as wards
 from pipelines.sources._omop_events import MIMIC_CONCEPTS, OmopTable, timed
 from pipelines.sources.features import UNITS
 from pipelines.sources.source import Core, EventTable, TableSource
-from pipelines.sources.tables import Table, columns, find, typed
+from pipelines.sources.tables import Table, columns, find, typed, unreadable
 from privaudit.errors import PrivauditError
 
 NEEDED = columns("omop_columns.csv")
@@ -109,7 +109,7 @@ class Omop(TableSource):
         many = visits["hospital"].n_unique() - int(visits["hospital"].null_count() > 0) > 1
         unit = wards.unit(pl.col("name"))
         by_year = people["month_of_birth"].null_count() == len(people)
-        step_down = int((rows["concept"] == STEP_DOWN).sum())
+        step_down = bool((rows["concept"] == STEP_DOWN).any())
         return Core(
             patients=people.select(
                 patient="person_id",
@@ -211,7 +211,10 @@ class Omop(TableSource):
             return (
                 rows.join(places, on="care_site_id", how="left")
                 .join(
-                    self._intensive, left_on=concept.name.keep(), right_on="concept_id", how="left"
+                    self._intensive,
+                    left_on=f"{prefix}_concept_id",
+                    right_on="concept_id",
+                    how="left",
                 )
                 .select(
                     "person_id",
@@ -278,11 +281,14 @@ def _chosen(table: Table, rule: pl.Expr) -> pl.DataFrame:
     schema = raw.collect_schema()
     ids = {c: kind for c, kind in table.kinds.items() if kind == "id"}
     others = {c: kind for c, kind in table.kinds.items() if kind != "id"}
+    bad = pl.any_horizontal(unreadable(schema, c, "id", careful=True) for c in ids)
+    marked = raw.with_columns(typed(schema, ids, careful=True), bad=bad)
     with table.trouble():
-        kept = raw.with_columns(typed(schema, ids, careful=True)).filter(rule)
-        frame = kept.collect(engine="streaming")
-    table.refuse_unreadable(frame.select(others).lazy(), others)
-    return frame.with_columns(typed(frame.schema, others, careful=True))
+        frame = marked.filter(rule.fill_null(False) | pl.col("bad")).collect(engine="streaming")
+    if frame["bad"].any():
+        table.refuse_unreadable(raw, ids)
+    table.refuse_unreadable(frame.lazy(), others)
+    return frame.drop("bad").with_columns(typed(frame.schema, others, careful=True))
 
 
 def _outcomes(
@@ -329,7 +335,7 @@ def _outcomes(
     )
 
 
-def _notes(by_year: bool, step_down: int) -> tuple[str, ...]:
+def _notes(by_year: bool, step_down: bool) -> tuple[str, ...]:
     notes = [
         "Rows of intensive care of one visit that touch count as one stay. Stays are counted from "
         "the minute in which they begin."
@@ -338,8 +344,8 @@ def _notes(by_year: bool, step_down: int) -> tuple[str, ...]:
         notes.append("Only years of birth are known: ages are differences of years.")
     if step_down:
         notes.append(
-            f"{step_down:,} rows of intermediate care (concept {STEP_DOWN}) count as intensive "
-            "care, as they do in MIMIC-IV."
+            f"Rows of intermediate care (concept {STEP_DOWN}) count as intensive care, as they do "
+            "in MIMIC-IV."
         )
     return tuple(notes)
 

@@ -204,11 +204,23 @@ class Table:
         self.refuse_unreadable(frame.lazy())
         return frame.select(typed(frame.schema, self.kinds, careful=True))
 
-    def refuse_unreadable(self, raw: pl.LazyFrame) -> None:
-        """Raise if an id is no whole number or a date is no date; says how many, never which."""
-        kinds = self.kinds
+    @property
+    def filled(self) -> bool:
+        """Whether it has a row."""
+        with self.trouble():
+            return len(self.scan(careful=True).head(1).collect()) > 0
+
+    def refuse_unreadable(self, raw: pl.LazyFrame, kinds: Kinds | None = None) -> None:
+        """Raise if an id is no whole number or a date is no date; says how many, never which.
+
+        Args:
+            kinds: The columns that are looked at, by default all.
+        """
+        kinds = self.kinds if kinds is None else kinds
         schema = raw.collect_schema()
         checked = [c for c, kind in kinds.items() if kind in ("id", "time")]
+        if not checked:
+            return
         marks = [unreadable(schema, c, kinds[c], careful=True).sum().alias(c) for c in checked]
         with self.trouble():
             counts = raw.select(marks).collect(engine="streaming").row(0, named=True)

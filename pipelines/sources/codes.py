@@ -52,7 +52,10 @@ class Codes:
 
 
 def load(
-    ours: Path, own: Path | None = None, more: tuple[str, ...] | None = ()
+    ours: Path,
+    own: Path | None = None,
+    system: str = "",
+    more: tuple[str, ...] | None = (),
 ) -> Codes:
     """A source's code map, with a hospital's own read on top of it.
 
@@ -60,6 +63,7 @@ def load(
     own map may leave the system out.
 
     Args:
+        system: What the own map's codes are where ours is empty.
         more: Systems that the own map may name beside those of ours; None for any.
 
     Raises:
@@ -69,7 +73,7 @@ def load(
     base = _read(ours)
     if own is None:
         return Codes(base.with_row_index("row").with_columns(pl.col("row").cast(pl.Int32)))
-    added = _checked(_read_own(own), base["system"].unique().to_list(), more)
+    added = _checked(_read_own(own), base["system"].unique().to_list() or [system], more)
     joined = pl.concat([base.join(added, on=["system", "code"], how="anti"), added])
     joined = joined.filter(pl.col("variable") != "")
     if joined.is_empty():

@@ -74,13 +74,22 @@ def extract(
     """
     least = float(window) if minimum_los is None else float(minimum_los)
     _check(source, window, cohort, as_known, least)
-    mapped = load(source.codes(), codes, source.own_systems)
+    mapped = load(source.codes(), codes, source.name, source.own_systems)
+    if mapped.frame.is_empty():
+        raise PrivauditError(
+            f"no code of this {source.title} is known",
+            "it is not from a database whose codes were checked against their meaning",
+            "give a code map of your own with --set task.codes=FILE.csv (docs/sources.md)",
+        )
     tables = source.tables()
     for table in tables:
         table.check()
     progress(f"reading the stays of {source.title}", 0.0)
     core = _shaped(source.core())
+    _refuse_days(source, core)
     joined = cohorts.join(core)
+    if not source.readmissions:
+        joined = joined.with_columns(readmitted=pl.lit(None, pl.Int8))
     chosen = cohorts.select(joined, cohort, least, source.words)
     sieve = Sieve(_windows(joined, window), cache / source.name, mapped)
     lazy, counts = _events(_Reading(source, sieve, tables, as_known, progress))
@@ -158,6 +167,17 @@ def _shaped(core: Core) -> Core:
         notes=core.notes,
         facts=core.facts,
     )
+
+
+def _refuse_days(source: TableSource, core: Core) -> None:
+    times = core.icustays.select(pl.col("intime", "outtime").dt.time() == pl.time(0, 0, 0))
+    if len(times) and times.select(pl.all_horizontal(pl.all().all())).item():
+        raise PrivauditError(
+            f"{source.title} here gives days and no times of day",
+            f"all of its {len(times):,} ICU stays begin and end at midnight: hours since admission "
+            "cannot be counted",
+            "use a source with times of day",
+        )
 
 
 def _sites(stays: pl.DataFrame) -> tuple[str, ...]:
@@ -256,7 +276,7 @@ def _harmonise(reading: _Reading, raw: list[Path], path: Path, tally: Path) -> N
                 frame = here.collect(engine="streaming")
                 known = frame.filter(pl.col("known")) if reading.as_known else frame
                 events, found = variables.harmonise(
-                    known.drop("known", "bad"), codes, reading.source.item_units
+                    known.drop("known", "bad", "dated"), codes, reading.source.item_units
                 )
                 if reading.source.store_times:
                     found["stored_after_the_window"] = int((~frame["known"]).sum())

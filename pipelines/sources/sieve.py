@@ -22,6 +22,8 @@ VERSION = 2
 """Raised whenever the meaning of a cached file changes, so that no stale one is used."""
 
 _BEAT = 0.25
+_ENOUGH = 20
+"""Values that are not all timed at midnight by chance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +101,7 @@ class Sieve:
             done = pl.scan_parquet(partial, glob=False)
             if done.select(pl.col("bad").any()).collect().item():
                 return True
+            _refuse_days(table, done)
             partial.replace(path)
         return False
 
@@ -122,8 +125,21 @@ class Sieve:
                 unit="unit",
                 text="text",
                 known=(pl.col("known") <= pl.col("known_end")).fill_null(False),
+                dated=pl.col("time").dt.time() == pl.time(0, 0, 0),
                 bad="bad",
             )
+        )
+
+
+def _refuse_days(table: EventTable, done: pl.LazyFrame) -> None:
+    """A value known by its day alone may be from after the window, or from before the stay."""
+    rows, dated = done.select(pl.len(), pl.col("dated").sum()).collect().row(0)
+    if rows >= _ENOUGH and dated == rows:
+        raise PrivauditError(
+            f"{table.name} gives days and no times of day",
+            f"all of its {rows:,} values in the windows are timed at midnight: which of them came "
+            "before the end of a window cannot be told",
+            "use a source with times of day",
         )
 
 

@@ -103,9 +103,7 @@ def admissions(events: pl.DataFrame, persons: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def icustays(
-    events: pl.DataFrame, persons: pl.DataFrame, hospital: pl.DataFrame
-) -> pl.DataFrame:
+def icustays(events: pl.DataFrame, persons: pl.DataFrame, hospital: pl.DataFrame) -> pl.DataFrame:
     """One row a stay in intensive care: the columns of `source.ICUSTAYS`.
 
     Its admission is the one in which it begins; a day is allowed on either side, since some stays

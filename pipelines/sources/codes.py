@@ -15,8 +15,9 @@ from privaudit.errors import PrivauditError
 COLUMNS = ("variable", "system", "code", "unit", "before", "convert")
 """variable: one of `variables.csv`; empty in a hospital's own map to leave a code of ours out.
 unit: that of the code where a row records none. before: hours before admission to the unit from
-which a value counts where the window has none, for what is measured once, on arrival. convert: negate (an amount to be
-subtracted) or percent_above_1 (a fraction, or a percentage where it is above 1)."""
+which a value counts where the window has none, for what is measured once, on arrival. convert:
+negate (an amount to be subtracted) or percent_above_1 (a fraction, or a percentage where it is
+above 1)."""
 
 CONVERSIONS = ("", "negate", "percent_above_1")
 _LONGEST = 72
@@ -46,9 +47,7 @@ class Codes:
     @property
     def wanted(self) -> pl.DataFrame:
         """Columns system, code and `words`: whether the text of its rows is read."""
-        return self.frame.select(
-            "system", "code", words=pl.col("variable") == units.VERBAL
-        )
+        return self.frame.select("system", "code", words=pl.col("variable") == units.VERBAL)
 
 
 def load(
@@ -89,11 +88,11 @@ def _shaped(frame: pl.DataFrame) -> pl.DataFrame:
     given = frame.with_columns(
         pl.lit(None, pl.String).alias(c) for c in COLUMNS if c not in frame.columns
     )
-    return given.select(
-        pl.col(c).str.strip_chars().fill_null("") for c in COLUMNS if c != "before"
-    ).with_columns(
-        before=given["before"].str.strip_chars().cast(pl.Float64, strict=False)
-    ).select(COLUMNS)
+    return (
+        given.select(pl.col(c).str.strip_chars().fill_null("") for c in COLUMNS if c != "before")
+        .with_columns(before=given["before"].str.strip_chars().cast(pl.Float64, strict=False))
+        .select(COLUMNS)
+    )
 
 
 def _read_own(path: Path) -> pl.DataFrame:

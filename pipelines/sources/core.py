@@ -187,9 +187,7 @@ def _sites(stays: pl.DataFrame) -> tuple[str, ...]:
     return (*(name for name in large if name != OTHER_SITES), OTHER_SITES)
 
 
-def _check(
-    source: TableSource, window: int, cohort: str, as_known: bool, least: float
-) -> None:
+def _check(source: TableSource, window: int, cohort: str, as_known: bool, least: float) -> None:
     if not 1 <= window <= 24 * 30:
         raise PrivauditError(
             f"a window of {window} hours",

@@ -53,11 +53,10 @@ def recognise(data: Path) -> Source:
             folder one level too high or too low, one that holds two sources, and anything else.
     """
     name = data.resolve().name
-    titles = ", ".join(kind.title for kind in sources())
     if not data.exists():
         raise PrivauditError(
             f"nothing exists at {name!r}",
-            f"a source is a folder of one of: {titles}",
+            f"a source is a folder of one of: {_titles()}",
             "check the path for a typing error, or leave it out to use the generated demo",
         )
     if not data.is_dir():
@@ -105,8 +104,12 @@ def _look(data: Path, name: str) -> Source:
     raise PrivauditError(
         f"{name!r} holds no source that can be read",
         f"looked for {'; '.join(kind.looked_for for kind in sources())}; found {_contents(data)}",
-        f"give a folder of one of: {titles}",
+        f"give a folder of one of: {_titles()}",
     )
+
+
+def _titles() -> str:
+    return ", ".join(kind.title for kind in sources())
 
 
 def _form(path: Path) -> str:

@@ -186,7 +186,7 @@ class Source(ABC):
         """Whether the folder is one, by file names alone; nothing is opened."""
 
     @classmethod
-    def refuse(cls, folder: Path) -> None:  # noqa: B027 - most sources have nothing to add
+    def refuse(cls, folder: Path) -> None:
         """PrivauditError where the folder is nearly one and it is known what is wrong."""
 
     @abstractmethod

@@ -17,7 +17,6 @@ import polars as pl
 
 from privaudit.errors import PrivauditError
 
-
 FORMS = (".csv.gz", ".csv", ".parquet")
 _TIMES = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 EXACT = 2.0**53

@@ -20,8 +20,8 @@ CHARTED = {
     "unit": pl.String,
     "text": pl.String,
 }
-"""Rows as charted: `early`, whether before the window; `row` of the code map, the number, its recorded unit, and the text where a
-verbal response or a result is text."""
+"""Rows as charted: `early`, whether before the window; `row` of the code map, the number, its
+recorded unit, and the text where a verbal response or a result is text."""
 
 _GCS = ("gcs_eye", "gcs_verbal", "gcs_motor")
 _ADDITIVE = ("urine",)

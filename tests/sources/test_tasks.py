@@ -48,6 +48,7 @@ def extract(source: str = "MIMIC-III", real: bool = True, **columns: list[Any]) 
         stays=pl.DataFrame({name: given[name] for name in STAYS}, schema=STAYS),
         events=pl.DataFrame([(i, 1.0, "a", 80.0) for i in range(n)], schema=EVENTS, orient="row"),
         variables=(Column("a", bounds=(0.0, 300.0)), Column("b", bounds=(0.0, 1.0))),
+        sites=("MICU", "other"),
         flow=(FlowStep("stays", 0, n, n),),
         window=48,
         source=source,

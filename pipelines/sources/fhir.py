@@ -249,9 +249,10 @@ class Fhir(TableSource):
         icu = fhir.left_of(icu, "top", self._numbers, "admission").join(
             people.select("id", "year", "month", "day"), left_on="person", right_on="id", how="left"
         )
-        age = wards.completed_years(
-            (pl.col("year"), pl.col("month"), pl.col("day")), pl.col("intime")
-        )
+        # MIMIC makes the date of birth up from the age in a year: only its year means something.
+        known = pl.lit(rule != "marked")
+        born = (pl.col("year"), *(pl.when(known).then(c) for c in ("month", "day")))
+        age = wards.completed_years(born, pl.col("intime"))
         providers = fhir.numbered(hospital["provider"].drop_nulls())
         many = len(providers) > 1
         if many:

@@ -74,16 +74,24 @@ class OmopTable(EventTable):
     def check(self) -> None:
         """PrivauditError for a missing column, and for a table that has dates alone."""
         self.table.check()
-        if not self.table.filled:
-            return
-        rows, dated = self._days.select(pl.col("rows", "dated").sum()).row(0)
-        if rows == dated:
+        if self.filled and not self.timed:
             raise PrivauditError(
                 f"{self.name}: dates without times",
                 f"every {self._time} that was looked at is empty or midnight: a value can only be "
                 "placed in the hours of a stay by its time",
                 f"fill {self._time} with times; an export that has days alone cannot be used",
             )
+
+    @cached_property
+    def filled(self) -> bool:
+        """Whether the table has a row."""
+        return self.table.filled
+
+    @cached_property
+    def timed(self) -> bool:
+        """Whether any row has a time of day."""
+        rows, dated = self._days.select(pl.col("rows", "dated").sum()).row(0)
+        return bool(rows > dated)
 
     @property
     def _time(self) -> str:

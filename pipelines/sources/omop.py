@@ -78,12 +78,19 @@ class Omop(TableSource):
         return Path(__file__).with_name("codes_omop.csv")
 
     def tables(self) -> Sequence[EventTable]:
-        found = [OmopTable(self.open("measurement"), self._is_mimic)]
-        if "observation" in self._found:
-            observation = self.open("observation")
-            if observation.filled:
-                found.append(OmopTable(observation, self._is_mimic))
-        return found
+        self.open("measurement")
+        return [table for table in self._events if table.name == "measurement" or table.timed]
+
+    @cached_property
+    def _events(self) -> list[OmopTable]:
+        """MEASUREMENT, and OBSERVATION where it has rows."""
+        found = [name for name in ("measurement", "observation") if name in self._found]
+        opened = {name: self.open(name) for name in found}
+        return [
+            OmopTable(table, self._is_mimic)
+            for name, table in opened.items()
+            if name == "measurement" or table.filled
+        ]
 
     def core(self) -> Core:
         people = self.open("person").load()
@@ -133,7 +140,7 @@ class Omop(TableSource):
                 adult=age >= 18,
             ),
             sites=() if many else UNITS,
-            notes=_notes(by_year, step_down),
+            notes=_notes(by_year, step_down, self._events),
             facts={
                 "rows_of_intensive_care": len(rows),
                 "cdm": "MIMIC-IV in the OMOP CDM" if self._is_mimic else "a hospital's own",
@@ -335,7 +342,7 @@ def _outcomes(
     )
 
 
-def _notes(by_year: bool, step_down: bool) -> tuple[str, ...]:
+def _notes(by_year: bool, step_down: bool, tables: Sequence[OmopTable]) -> tuple[str, ...]:
     notes = [
         "Rows of intensive care of one visit that touch count as one stay. Stays are counted from "
         "the minute in which they begin."
@@ -347,6 +354,14 @@ def _notes(by_year: bool, step_down: bool) -> tuple[str, ...]:
             f"Rows of intermediate care (concept {STEP_DOWN}) count as intensive care, as they do "
             "in MIMIC-IV."
         )
+    for table in tables:
+        if table.filled and not table.timed:
+            notes.append(f"The table {table.name} has days and no times: it is left out.")
+        elif table.filled and len(table.days_alone):
+            notes.append(
+                f"{len(table.days_alone):,} concepts of the table {table.name} are dated by the "
+                "day alone: they are left out."
+            )
     return tuple(notes)
 
 

@@ -74,7 +74,7 @@ class OmopTable(EventTable):
     def check(self) -> None:
         """PrivauditError for a missing column, and for a table that has dates alone."""
         self.table.check()
-        if self.filled and not self.timed:
+        if self.filled and not self.has_times:
             raise PrivauditError(
                 f"{self.name}: dates without times",
                 f"every {self._time} that was looked at is empty or midnight: a value can only be "
@@ -88,7 +88,7 @@ class OmopTable(EventTable):
         return self.table.filled
 
     @cached_property
-    def timed(self) -> bool:
+    def has_times(self) -> bool:
         """Whether any row has a time of day."""
         rows, dated = self._days.select(pl.col("rows", "dated").sum()).row(0)
         return bool(rows > dated)

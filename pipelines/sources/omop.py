@@ -79,7 +79,7 @@ class Omop(TableSource):
 
     def tables(self) -> Sequence[EventTable]:
         self.open("measurement")
-        return [table for table in self._events if table.name == "measurement" or table.timed]
+        return [table for table in self._events if table.name == "measurement" or table.has_times]
 
     @cached_property
     def _events(self) -> list[OmopTable]:
@@ -355,7 +355,7 @@ def _notes(by_year: bool, step_down: bool, tables: Sequence[OmopTable]) -> tuple
             "in MIMIC-IV."
         )
     for table in tables:
-        if table.filled and not table.timed:
+        if table.filled and not table.has_times:
             notes.append(f"The table {table.name} has days and no times: it is left out.")
         elif table.filled and len(table.days_alone):
             notes.append(

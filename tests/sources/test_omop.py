@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import os
 import sqlite3
@@ -256,7 +257,10 @@ def test_the_demo_against_an_independent_query() -> None:
     core = recognise(DEMO).core()  # type: ignore[attr-defined]
     base = sqlite3.connect(":memory:")
     for name in ("visit_detail", "care_site", "visit_occurrence"):
-        pl.read_csv(DEMO / f"{name}.csv", infer_schema=False).to_pandas().to_sql(name, base)
+        with (DEMO / f"{name}.csv").open(newline="") as file:
+            header, *rows = csv.reader(file)
+        base.execute(f"create table {name} ({', '.join(header)})")
+        base.executemany(f"insert into {name} values ({', '.join('?' * len(header))})", rows)
     base.execute(
         "create table icu as select visit_occurrence_id v, person_id p, "
         "visit_detail_start_datetime s, visit_detail_end_datetime e, visit_detail_source_value k "

@@ -27,7 +27,8 @@ STAYS = {
 """One row a cohort stay. site: what a federation takes for one hospital, one of `Extract.sites`;
 unit: the care unit, one of `features.UNITS`. Texts are null where the source does not say; died:
 in-hospital death; los_days: ICU length of stay; readmitted: back in an ICU within 30 days of
-leaving hospital alive, null where the source cannot tell or the patient died. Outcomes are labels only, never features."""
+leaving hospital alive, null where the source cannot tell or the patient died. Outcomes are labels
+only, never features."""
 
 EVENTS = {"stay": pl.Int64, "hour": pl.Float32, "variable": pl.String, "value": pl.Float32}
 """Harmonised measurements: hour since admission to the unit, in [0, window); value in the

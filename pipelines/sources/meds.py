@@ -261,12 +261,12 @@ def _renamed(path: Path) -> pl.LazyFrame:
     """subject, time, code, value, text, unit of one file; what it lacks is null."""
     columns = _columns(path)
     kinds = {
-        "subject": pl.Int64,
+        "subject": pl.Int64(),
         "time": pl.Datetime("us"),
-        "code": pl.String,
-        "value": pl.Float64,
-        "text": pl.String,
-        "unit": pl.String,
+        "code": pl.String(),
+        "value": pl.Float64(),
+        "text": pl.String(),
+        "unit": pl.String(),
     }
     picked = []
     for ours, kind in kinds.items():

@@ -21,7 +21,7 @@ from privaudit.errors import PrivauditError
 
 NEEDED = columns("mimic4_columns.csv")
 CORE = ("patients", "admissions", "icustays")
-VERSIONS = {
+VERSIONS: Mapping[tuple[int, ...], str] = {
     (100, 275, 140): "MIMIC-IV Clinical Database Demo 2.2",
     (299_712, 431_231, 73_181): "MIMIC-IV v2.2, complete",
     (364_627, 546_028, 94_458): "MIMIC-IV v3.1, complete",
@@ -124,7 +124,7 @@ class Mimic4(TableSource):
     def version(self) -> str:
         """What the row counts say."""
         rows = tuple(len(frame) for frame in self.frames.values())
-        return VERSIONS.get(rows, "another version or a part of MIMIC-IV")  # type: ignore[call-overload]
+        return VERSIONS.get(rows, "another version or a part of MIMIC-IV")
 
     def core(self) -> Core:
         patients, admissions, icustays = self.frames.values()

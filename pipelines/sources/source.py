@@ -185,7 +185,7 @@ class Source(ABC):
     def recognise(cls, folder: Path) -> bool:
         """Whether the folder is one, by file names alone; nothing is opened."""
 
-    @classmethod
+    @classmethod  # noqa: B027 - most sources have nothing to add
     def refuse(cls, folder: Path) -> None:
         """PrivauditError where the folder is nearly one and it is known what is wrong."""
 

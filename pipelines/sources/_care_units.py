@@ -76,9 +76,7 @@ def merged(rows: pl.DataFrame, by: list[str], gap_minutes: int = 0) -> pl.DataFr
     )
 
 
-def completed_years(
-    born: tuple[pl.Expr, pl.Expr, pl.Expr], at: pl.Expr
-) -> pl.Expr:
+def completed_years(born: tuple[pl.Expr, pl.Expr, pl.Expr], at: pl.Expr) -> pl.Expr:
     """Years of age at a time, as whole years; over 89 as OVER_89.
 
     Args:

@@ -137,18 +137,14 @@ class EicuTable(EventTable):
                 system=pl.lit(self.name),
                 known=pl.lit(None),
             )
-            .select(
-                *(pl.col(c).cast(dtype) for c, dtype in RAW.items()), bad=pl.lit(False)
-            )
+            .select(*(pl.col(c).cast(dtype) for c, dtype in RAW.items()), bad=pl.lit(False))
         )
 
     def _wide(self, rows: pl.LazyFrame, codes: pl.DataFrame) -> pl.LazyFrame:
         named = set(codes["code"])
         columns = [c for c in self.shape.codes if c in named]
         return (
-            rows.unpivot(
-                columns, index=[STAY, "minutes"], variable_name="code", value_name="value"
-            )
+            rows.unpivot(columns, index=[STAY, "minutes"], variable_name="code", value_name="value")
             .drop_nulls("value")
             .with_columns(unit=pl.lit(None, pl.String), text=pl.lit(None, pl.String))
         )

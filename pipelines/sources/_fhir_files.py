@@ -213,9 +213,7 @@ def wall_clock(text: pl.Expr) -> pl.Expr:
     A date without a time is null: it cannot be placed in a stay. Fractions of a second are
     dropped.
     """
-    return text.str.slice(0, 19).str.to_datetime(
-        "%Y-%m-%dT%H:%M:%S", time_unit="us", strict=False
-    )
+    return text.str.slice(0, 19).str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us", strict=False)
 
 
 def universal(text: pl.Expr) -> pl.Expr:

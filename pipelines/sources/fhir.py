@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -14,6 +12,7 @@ import polars as pl
 from pipelines.sources import _care_units as wards
 from pipelines.sources import _fhir_files as fhir
 from pipelines.sources._fhir_files import Resources, reference, wall_clock
+from pipelines.sources._fhir_observations import Observations
 from pipelines.sources.features import UNITS
 from pipelines.sources.source import (
     ADMISSIONS,
@@ -22,188 +21,22 @@ from pipelines.sources.source import (
     Core,
     EventTable,
     TableSource,
-    Wanted,
 )
 from privaudit.errors import PrivauditError
 
-LOINC = "http://loinc.org"
-SYSTEMS = (
-    (LOINC, "://loinc.org"),
-    (LOINC, "://loinc.org/"),
-    (LOINC, "urn:oid:2.16.840.1.113883.6.1"),
-    ("mimic-d-items", "mimic-d-items"),
-    ("mimic-d-items", "mimic-chartevents-d-items"),
-    ("mimic-d-items", "mimic-outputevents-d-items"),
-    ("mimic-d-items", "mimic.mit.edu/CodeSystem/d-items"),
-    ("mimic-d-labitems", "mimic-d-labitems"),
-    ("mimic-d-labitems", "mimic.mit.edu/CodeSystem/d-labitems"),
-)
-"""The code systems of our map, and how exports end their names."""
-
-UCUM = "http://unitsofmeasure.org"
 _VOID_ENCOUNTERS = ("cancelled", "entered-in-error", "planned")
-_VOID_OBSERVATIONS = ("cancelled", "entered-in-error", "registered", "unknown")
 _ROLES = ("CCU", "ICU", "PEDICU", "PEDNICU")
 """Codes of HL7 v3 RoleCode that make a Location a unit of intensive care."""
 _DIED = ("20", "DIED", "EXP", "EXPIRED")
 """Discharge dispositions that say died: HL7's, the UB-04's and MIMIC's."""
 _PRIORITIES = {"EL": "elective", "EM": "emergency", "UR": "urgent"}
 _HISPANIC = "2135-2"
-_HEAD = 50_000
 _LEVELS = 4
 _RULES = {
     "marked": "encounters that the source marks as intensive care",
     "encounters": "encounters inside a hospital encounter, with places of intensive care alone",
     "places": "the times that an encounter lists for places of intensive care",
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Observations(EventTable):
-    """Observations; every coding is looked at, and the first that is in the map counts.
-
-    Components are read where the observation itself has no value under a code in the map.
-    """
-
-    files: Resources
-    patients: pl.DataFrame
-    in_universal_time: bool
-    depends: tuple[object, ...]
-    name: str = "Observation"
-
-    @property
-    def size(self) -> int:
-        return self.files.size
-
-    @property
-    def mark(self) -> object:
-        return (self.files.mark, *self.depends)
-
-    def expected_rows(self) -> int:
-        return self.files.expected_rows()
-
-    def scan(self, careful: bool = False) -> pl.LazyFrame:
-        return self.files.scan()
-
-    def check(self) -> None:
-        """PrivauditError where times cannot be placed: none, dates alone, or another clock."""
-        with self.trouble():
-            head = self.scan().head(_HEAD).select(when=_when()).drop_nulls().collect()
-        if head.is_empty():
-            return
-        if not head["when"].str.contains("T").any():
-            raise PrivauditError(
-                "Observation: dates without times",
-                "a value can only be placed in the hours of a stay by its time",
-                "export effectiveDateTime with hours and minutes",
-            )
-        strange = head.select(fhir.universal(pl.col("when")) != self.in_universal_time)
-        if strange.to_series().any():
-            raise PrivauditError(
-                "Observation: some times are in another clock than those of Encounter",
-                "one is written in universal time (Z) and the other with an offset: values would "
-                "be hours off",
-                "export both with the offset of the place",
-            )
-
-    def raw(self, rows: pl.LazyFrame, wanted: Wanted, careful: bool = False) -> pl.LazyFrame:
-        codes = wanted.codes.select("system", "code").unique(maintain_order=True)
-        keys = (codes["system"] + "|" + codes["code"]).to_list()
-        patients = self.patients.filter(
-            pl.col("number").is_in(wanted.subjects["subject"].implode())
-        ).rename({"number": "subject"})
-        observed = (
-            rows.filter(~pl.col("status").is_in(_VOID_OBSERVATIONS).fill_null(False))
-            .with_columns(id=reference(pl.col("subject"), "Patient"), when=_when())
-            .drop("subject")
-            .join(patients.lazy(), on="id", how="inner")
-            .with_columns(time=wall_clock(pl.col("when")))
-            .filter(
-                pl.col("time").is_not_null(),
-                fhir.universal(pl.col("when")) == self.in_universal_time,
-            )
-        )
-        own, inner = _key(pl.col("code"), keys), pl.col("component").struct.field
-        parts = (
-            observed.with_columns(key=own)
-            .with_columns(pl.when(~_says(pl.col("key"), pl.col)).then("component"))
-            .explode("component")
-            .with_columns(inside=_key(inner("code"), keys))
-            .with_columns(pl.coalesce("inside", "key").alias("key"))
-            .filter(pl.col("key").is_not_null())
-        )
-        inside = pl.col("inside").is_not_null()
-        value, unit, text = (
-            pl.when(inside).then(theirs).otherwise(ours)
-            for ours, theirs in zip(_value(pl.col), _value(inner), strict=True)
-        )
-        issued = pl.when(fhir.universal(pl.col("issued")) == self.in_universal_time).then(
-            wall_clock(pl.col("issued"))
-        )
-        split = pl.col("key").str.splitn("|", 2)
-        return parts.select(
-            "subject",
-            "time",
-            system=split.struct.field("field_0"),
-            code=split.struct.field("field_1"),
-            value=value,
-            unit=unit,
-            text=text,
-            known=issued,
-            bad=pl.lit(False),
-        )
-
-    @contextmanager
-    def trouble(self, unparsed: bool = False) -> Iterator[None]:
-        with self.files.trouble():
-            yield
-
-
-def _when() -> pl.Expr:
-    return pl.coalesce(
-        "effectiveDateTime",
-        "effectiveInstant",
-        pl.col("effectivePeriod").struct.field("start"),
-    )
-
-
-def _key(concept: pl.Expr, keys: list[str]) -> pl.Expr:
-    """system|code of the first coding that is in the map, the system spelled as there."""
-    system, code = (pl.element().struct.field(c) for c in ("system", "code"))
-    named = system
-    for name, ends in SYSTEMS:
-        named = pl.when(system.str.ends_with(ends)).then(pl.lit(name)).otherwise(named)
-    found = concept.struct.field("coding").list.eval(named + "|" + code)
-    known = found.list.eval(pl.when(pl.element().is_in(keys)).then(pl.element()))
-    return known.list.drop_nulls().list.first()
-
-
-def _says(key: pl.Expr, field: Callable[[str], pl.Expr]) -> pl.Expr:
-    """Whether an observation has a value of its own, under a code in the map."""
-    return key.is_not_null() & pl.any_horizontal(field(c).is_not_null() for c in fhir.VALUES[1:])
-
-
-def _value(field: Callable[[str], pl.Expr]) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
-    """Value, unit and text. "<0.01" is a text: a comparator makes the number a limit."""
-    quantity, concept = field("valueQuantity").struct.field, field("valueCodeableConcept").struct
-    number, comparator = quantity("value"), quantity("comparator")
-    words = pl.coalesce(
-        field("valueString"),
-        concept.field("text"),
-        concept.field("coding").list.first().struct.field("display"),
-    )
-    value = pl.coalesce(
-        pl.when(comparator.is_null()).then(number),
-        field("valueInteger"),
-        words.str.strip_chars().cast(pl.Float64, strict=False),
-    )
-    unit = (
-        pl.when(quantity("system") == UCUM)
-        .then(quantity("code"))
-        .otherwise(pl.coalesce(quantity("unit"), quantity("code")))
-    )
-    limit = pl.when(comparator.is_not_null()).then(comparator + number.cast(pl.String))
-    return value, unit, pl.coalesce(limit, words)
 
 
 class Fhir(TableSource):
@@ -251,8 +84,8 @@ class Fhir(TableSource):
         )
         # MIMIC makes the date of birth up from the age in a year: only its year means something.
         known = pl.lit(rule != "marked")
-        born = (pl.col("year"), *(pl.when(known).then(c) for c in ("month", "day")))
-        age = wards.completed_years(born, pl.col("intime"))
+        month, day = (pl.when(known).then(c) for c in ("month", "day"))
+        age = wards.completed_years((pl.col("year"), month, day), pl.col("intime"))
         providers = fhir.numbered(hospital["provider"].drop_nulls())
         many = len(providers) > 1
         if many:
@@ -328,9 +161,7 @@ class Fhir(TableSource):
             .list.eval(pl.element().struct.field("system").str.ends_with("encounter-icu"))
             .list.any()
             .fill_null(False),
-            disposition=disposition.list.eval(
-                pl.element().struct.field("code").str.to_uppercase()
-            ),
+            disposition=disposition.list.eval(pl.element().struct.field("code").str.to_uppercase()),
             priority=fhir.first_code(pl.col("priority")),
             provider=reference(pl.col("serviceProvider"), "Organization"),
         )
@@ -417,8 +248,9 @@ class Fhir(TableSource):
         if timed.is_empty() or (timed.dt.time() == pl.time(0)).all() if False else False:
             pass
         midnight = stays.select(
-            (pl.col("intime").is_null() | (pl.col("intime").dt.time() == pl.lit(0).cast(pl.Time)))
-            .all()
+            (
+                pl.col("intime").is_null() | (pl.col("intime").dt.time() == pl.lit(0).cast(pl.Time))
+            ).all()
         ).item()
         if midnight:
             raise PrivauditError(
@@ -435,13 +267,13 @@ class Fhir(TableSource):
                 schema={"place": pl.String, "name": pl.String, "intensive": pl.Boolean}
             )
         frame = Resources.open(self.folder, "Location").load()
-        code = pl.element().struct.field("coding").list.eval(
-            pl.element().struct.field("code").is_in(_ROLES)
+        code = (
+            pl.element()
+            .struct.field("coding")
+            .list.eval(pl.element().struct.field("code").is_in(_ROLES))
         )
         typed = pl.col("type").list.eval(code.list.any()).list.any().fill_null(False)
-        return frame.select(
-            "name", place="id", intensive=typed | wards.intensive(pl.col("name"))
-        )
+        return frame.select("name", place="id", intensive=typed | wards.intensive(pl.col("name")))
 
 
 def _outcomes(admissions: pl.DataFrame) -> pl.DataFrame:
@@ -495,12 +327,17 @@ def _ethnicities(patients: pl.DataFrame) -> pl.DataFrame:
     )
     mark = pl.col("id").is_in(hispanic["id"].implode())
     asked = pl.col("race").str.starts_with("ASKED")
-    return patients.select("id").join(race, on="id", how="left", maintain_order="left").select(
-        "id", ethnicity=pl.when(mark)
-        .then(pl.lit("HISPANIC"))
-        .when(asked)
-        .then(pl.lit("UNKNOWN"))
-        .otherwise("race")
+    return (
+        patients.select("id")
+        .join(race, on="id", how="left", maintain_order="left")
+        .select(
+            "id",
+            ethnicity=pl.when(mark)
+            .then(pl.lit("HISPANIC"))
+            .when(asked)
+            .then(pl.lit("UNKNOWN"))
+            .otherwise("race"),
+        )
     )
 
 

@@ -95,7 +95,7 @@ class Omop(TableSource):
     def core(self) -> Core:
         people = self.open("person").load()
         rows = self._rows()
-        stays = wards.merged(rows.select(*_KEYS, "intime", "outtime", "name"), _KEYS[:2], _GAP)
+        stays = wards.merged(rows.select(*_KEYS, "intime", "outtime", "name"), _KEYS, _GAP)
         stays = stays.sort("person_id", "intime", "visit_occurrence_id").with_row_index(
             "stay", offset=1
         )
@@ -278,7 +278,7 @@ class Omop(TableSource):
         )
 
 
-_KEYS = ("person_id", "visit_occurrence_id")
+_KEYS = ["person_id", "visit_occurrence_id"]
 
 
 def _chosen(table: Table, rule: pl.Expr) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from pipelines.sources.extract import STAYS
-from pipelines.sources.source import Core, Profile
+from pipelines.sources.shapes import Core, Profile
 from privaudit.contracts import FlowStep
 from privaudit.errors import PrivauditError
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from pipelines.sources.source import RAW, EventTable, Wanted
+from pipelines.sources.shapes import RAW, EventTable, Wanted
 from pipelines.sources.tables import Table, typed, unreadable
 
 

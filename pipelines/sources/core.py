@@ -13,8 +13,7 @@ from pipelines.sources import cohort as cohorts
 from pipelines.sources import variables
 from pipelines.sources.codes import Codes, load
 from pipelines.sources.extract import Extract
-from pipelines.sources.sieve import Sieve, private
-from pipelines.sources.source import (
+from pipelines.sources.shapes import (
     ADMISSIONS,
     ICUSTAYS,
     PATIENTS,
@@ -22,8 +21,9 @@ from pipelines.sources.source import (
     EventTable,
     Profile,
     Progress,
-    TableSource,
+    Tables,
 )
+from pipelines.sources.sieve import Sieve, private
 from privaudit.errors import PrivauditError
 
 OTHER_SITES = "other"
@@ -39,7 +39,7 @@ _UNSAID = ("no_unit", "unknown_unit")
 class _Reading:
     """What the event tables are read with."""
 
-    source: TableSource
+    source: Tables
     sieve: Sieve
     tables: Sequence[EventTable]
     as_known: bool
@@ -47,7 +47,7 @@ class _Reading:
 
 
 def extract(
-    source: TableSource,
+    source: Tables,
     *,
     window: int = 48,
     cohort: Profile = "first_stay",
@@ -169,7 +169,7 @@ def _shaped(core: Core) -> Core:
     )
 
 
-def _refuse_days(source: TableSource, core: Core) -> None:
+def _refuse_days(source: Tables, core: Core) -> None:
     times = core.icustays.select(pl.col("intime", "outtime").dt.time() == pl.time(0, 0, 0))
     if len(times) and times.select(pl.all_horizontal(pl.all().all())).item():
         raise PrivauditError(
@@ -187,7 +187,7 @@ def _sites(stays: pl.DataFrame) -> tuple[str, ...]:
     return (*(name for name in large if name != OTHER_SITES), OTHER_SITES)
 
 
-def _check(source: TableSource, window: int, cohort: str, as_known: bool, least: float) -> None:
+def _check(source: Tables, window: int, cohort: str, as_known: bool, least: float) -> None:
     if not 1 <= window <= 24 * 30:
         raise PrivauditError(
             f"a window of {window} hours",

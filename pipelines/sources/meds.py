@@ -59,12 +59,12 @@ class Meds(TableSource):
 
     @classmethod
     def recognise(cls, folder: Path) -> bool:
-        return bool(_files(folder))
+        return next(_files(folder), None) is not None
 
     @cached_property
     def table(self) -> MedsTable:
         """Its only table."""
-        return MedsTable(_files(self.folder))
+        return MedsTable(sorted(_files(self.folder)))
 
     def tables(self) -> Sequence[EventTable]:
         return [self.table]
@@ -227,14 +227,14 @@ class MedsTable(EventTable):
         return pl.concat([whole, by_head])
 
 
-def _files(folder: Path) -> list[Path]:
+def _files(folder: Path) -> Iterator[Path]:
     """The event files: below data, or those in the folder that have the columns."""
     data = next((p for p in folder.iterdir() if p.is_dir() and p.name == "data"), None)
     if data is not None:
-        return sorted(p for p in data.rglob("*.parquet") if p.is_file() and _has_events(p))
-    tables = {name.lower() for name in NEEDED}
-    beside = (p for p in folder.glob("*.parquet") if p.is_file() and p.stem.lower() not in tables)
-    return sorted(p for p in beside if _has_events(p))
+        found = data.rglob("*.parquet")
+    else:
+        found = (p for p in folder.glob("*.parquet") if p.stem.lower() not in NEEDED)
+    return (p for p in found if p.is_file() and _has_events(p))
 
 
 def _has_events(path: Path) -> bool:

@@ -29,7 +29,7 @@ VERSIONS: Mapping[tuple[int, ...], str] = {
 """Rows of patients, admissions and icustays as published."""
 
 _ORIGIN = "MIMIC-IV"
-_SUBFOLDERS = ("hosp", "icu")
+SUBFOLDERS = ("hosp", "icu")
 _ONLY_HERE = ("omr", "emar", "provider", "hcpcsevents", "ingredientevents", "poe", "pharmacy")
 _FIELDS = {
     "chartevents": Fields(
@@ -59,12 +59,14 @@ _FIELDS = {
 
 def folders(folder: Path) -> list[Path]:
     """Where the tables lie: hosp and icu of the folder, and the folder itself."""
-    inside = [p for p in folder.iterdir() if p.is_dir() and p.name.lower() in _SUBFOLDERS]
+    inside = [p for p in folder.iterdir() if p.is_dir() and p.name.lower() in SUBFOLDERS]
     return [*sorted(inside), folder]
 
 
 def in_this_shape(folder: Path) -> bool:
-    """Whether the names of the files in a folder are those of (a part of) MIMIC-IV."""
+    """Whether the names in a folder, or its own, are those of (a part of) MIMIC-IV."""
+    if folder.resolve().name.lower() in SUBFOLDERS:
+        return True
     stems = {p.name.lower().split(".")[0] for p in folder.iterdir()}
     return len(stems & set(_ONLY_HERE)) >= 2 or {"procedureevents", "inputevents"} <= stems
 
@@ -98,7 +100,7 @@ class Mimic4(TableSource):
     def refuse(cls, folder: Path) -> None:
         found = find(folders(folder), NEEDED)
         missing = [name for name in NEEDED if name not in found]
-        if in_this_shape(folder) or len(folders(folder)) > len(_SUBFOLDERS):
+        if missing and (in_this_shape(folder) or len(folders(folder)) > len(SUBFOLDERS)):
             raise PrivauditError(
                 "a part of MIMIC-IV",
                 f"its tables {', '.join(missing)} are missing",

@@ -85,14 +85,6 @@ def _look(data: Path, name: str) -> Source:
         )
     if found:
         return found[0](data)
-    for sub in sorted(p for p in data.iterdir() if p.is_dir() and not p.name.startswith(".")):
-        for kind in sources():
-            if kind.recognise(sub):
-                raise PrivauditError(
-                    f"{name!r} is one level too high",
-                    f"its subfolder {sub.name!r} looks like {kind.title}",
-                    f"give the subfolder {sub.name!r}",
-                )
     for kind in sources():
         if kind.recognise(data.resolve().parent):
             raise PrivauditError(
@@ -101,6 +93,14 @@ def _look(data: Path, name: str) -> Source:
                 "give the folder that it lies in",
             )
         kind.refuse(data)
+    for sub in sorted(p for p in data.iterdir() if p.is_dir() and not p.name.startswith(".")):
+        for kind in sources():
+            if kind.recognise(sub):
+                raise PrivauditError(
+                    f"{name!r} is one level too high",
+                    f"its subfolder {sub.name!r} looks like {kind.title}",
+                    f"give the subfolder {sub.name!r}",
+                )
     raise PrivauditError(
         f"{name!r} holds no source that can be read",
         f"looked for {'; '.join(kind.looked_for for kind in sources())}; found {_contents(data)}",

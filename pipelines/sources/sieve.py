@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from pipelines.sources.codes import Codes
-from pipelines.sources.source import EventTable, Wanted
+from pipelines.sources.shapes import EventTable, Wanted
 from privaudit.errors import PrivauditError
 
 VERSION = 2

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
 from pipelines.sources import cohort as cohorts
-from pipelines.sources import variables
+from pipelines.sources import medians, variables
 from pipelines.sources.codes import Codes, load
 from pipelines.sources.extract import Extract
 from pipelines.sources.shapes import (
@@ -101,7 +101,7 @@ def extract(
         chosen = cohorts.drop_unmeasured(chosen, events["stay"].unique())
     progress(f"{source.title} is read", 1.0)
     rows = {name: len(getattr(core, name)) for name in ("patients", "admissions", "icustays")}
-    return Extract(
+    found = Extract(
         stays=chosen.stays,
         events=events,
         variables=variables.variables(),
@@ -134,6 +134,7 @@ def extract(
             **chosen.facts,
         },
     )
+    return replace(found, notes=(*found.notes, *medians.notes(found)))
 
 
 _AS_KNOWN = "Only values stored by the end of the window are used."

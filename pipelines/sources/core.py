@@ -79,7 +79,7 @@ def extract(
         raise PrivauditError(
             f"no code of this {source.title} is known",
             "it is not from a database whose codes were checked against their meaning",
-            "give a code map of your own with --set task.codes=FILE.csv (docs/sources.md)",
+            "give a code map of your own with --set task.codes=FILE.csv (docs/howto/sources.md)",
         )
     tables = source.tables()
     for table in tables:

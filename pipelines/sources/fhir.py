@@ -48,6 +48,9 @@ class Fhir(TableSource):
         "Patient, Encounter and Observation as .ndjson or .ndjson.gz (FHIR R4)"
     )
     store_times: ClassVar[bool] = True
+    known_notes: ClassVar[tuple[str, ...]] = (
+        "A value is stored when its Observation was issued; where that is not said, it is left out.",
+    )
     own_systems: ClassVar[tuple[str, ...] | None] = None
     words: ClassVar[Mapping[str, str]] = {
         "stays": "stays in intensive care in Encounter",

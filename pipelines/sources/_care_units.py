@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from pipelines.sources.features import UNITS
+from privaudit.errors import PrivauditError
 
 OVER_89 = 91.0
 """The age given to everybody over 89, as in MIMIC-IV."""
@@ -87,3 +88,27 @@ def completed_years(born: tuple[pl.Expr, pl.Expr, pl.Expr], at: pl.Expr) -> pl.E
     early = (months < month) | ((months == month) & (days < day).fill_null(False))
     years = at.dt.year() - year - early.fill_null(False).cast(pl.Int32)
     return pl.when(years > 89).then(OVER_89).otherwise(years.cast(pl.Float64))
+
+
+def refuse_unread_deaths(admissions: pl.DataFrame) -> None:
+    """PrivauditError where no discharge says died, but patients died in hospital stays.
+
+    The words of the discharges are then not those that are read, and everybody would count as a
+    survivor.
+
+    Args:
+        admissions: Columns died, dischtime, deathtime (null where it is not inside the stay).
+    """
+    counts = admissions.select(
+        said=(pl.col("died") == 1).sum(),
+        unsaid=((pl.col("died") == 0) & (pl.col("deathtime") < pl.col("dischtime"))).sum(),
+    )
+    said, unsaid = counts.row(0)
+    if unsaid and not said:
+        raise PrivauditError(
+            "no discharge from hospital says that the patient died",
+            "there are deaths within hospital stays: the codes of discharges are not among those "
+            "that are read, and those patients would count as survivors",
+            "map the discharge of the dead to the standard code of the format (docs/howto/"
+            "sources.md lists them)",
+        )

@@ -160,10 +160,10 @@ class Resources:
         )
         return lazy.filter(pl.col("resourceType") == self.kind).drop("resourceType")
 
-    def load(self) -> pl.DataFrame:
-        """All resources of a small type, without duplicates."""
+    def load(self, *columns: pl.Expr, **named: pl.Expr) -> pl.DataFrame:
+        """Columns of all resources of a small type; one of them is id."""
         with self.trouble():
-            frame = self.scan().collect(engine="streaming")
+            frame = self.scan().select(*columns, **named).collect(engine="streaming")
         if frame.is_empty():
             raise PrivauditError(
                 f"{self.kind}: no resource of this type",

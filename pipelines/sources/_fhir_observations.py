@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import polars as pl
 
@@ -29,7 +30,7 @@ SYSTEMS = (
 
 UCUM = "http://unitsofmeasure.org"
 _VOID = ("cancelled", "entered-in-error", "registered", "unknown")
-_HEAD = 50_000
+_HEAD = 200_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,25 +61,34 @@ class Observations(EventTable):
         return self.files.scan()
 
     def check(self) -> None:
-        """PrivauditError where times cannot be placed: none, dates alone, or another clock."""
-        with self.trouble():
-            head = self.scan().head(_HEAD).select(when=_when()).drop_nulls().collect()
-        if head.is_empty():
-            return
-        if not head["when"].str.contains("T").any():
+        """PrivauditError where the times are dates alone."""
+        if len(self._head) and not self._head["timed"].any():
             raise PrivauditError(
-                "Observation: dates without times",
+                f"{self.name}: dates without times",
                 "a value can only be placed in the hours of a stay by its time",
                 "export effectiveDateTime with hours and minutes",
             )
-        strange = head.select(fhir.universal(pl.col("when")) != self.in_universal_time)
-        if strange.to_series().any():
-            raise PrivauditError(
-                "Observation: some times are in another clock than those of Encounter",
-                "one is written in universal time (Z) and the other with an offset: values would "
-                "be hours off",
-                "export both with the offset of the place",
-            )
+
+    @property
+    def days_among_times(self) -> bool:
+        """Whether some have a date alone; they are left out."""
+        return not bool(self._head["timed"].all())
+
+    @cached_property
+    def _head(self) -> pl.DataFrame:
+        """timed: whether each of the first observations has a time of day."""
+        with self.trouble():
+            head = self.scan().head(_HEAD).select(when=_when()).drop_nulls().collect()
+        return head.select(timed=pl.col("when").str.contains("T"))
+
+    def refuse_unreadable(self) -> None:
+        """Called where a row is marked as bad: only the clock is."""
+        raise PrivauditError(
+            f"{self.name}: some times are in another clock than those of Encounter",
+            "one is written in universal time (Z) and the other with an offset: values would be "
+            "hours off",
+            "export both with the offset of the place",
+        )
 
     def raw(self, rows: pl.LazyFrame, wanted: Wanted, careful: bool = False) -> pl.LazyFrame:
         codes = wanted.codes.select("system", "code").unique(maintain_order=True)
@@ -92,10 +102,7 @@ class Observations(EventTable):
             .drop("subject")
             .join(patients.lazy(), on="id", how="inner")
             .with_columns(time=wall_clock(pl.col("when")))
-            .filter(
-                pl.col("time").is_not_null(),
-                fhir.universal(pl.col("when")) == self.in_universal_time,
-            )
+            .filter(pl.col("time").is_not_null())
         )
         own, inner = _key(pl.col("code"), keys), pl.col("component").struct.field
         parts = (
@@ -124,7 +131,7 @@ class Observations(EventTable):
             unit=unit,
             text=text,
             known=issued,
-            bad=pl.lit(False),
+            bad=fhir.universal(pl.col("when")) != self.in_universal_time,
         )
 
     @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ class OmopTable(EventTable):
 
     @property
     def mark(self) -> object:
-        return (self.table.mark, self.is_mimic)
+        return (self.table.mark, self.is_mimic, hashlib.sha256(UNITS.read_bytes()).hexdigest())
 
     def expected_rows(self) -> int:
         return self.table.expected_rows()

@@ -27,8 +27,8 @@ from privaudit.errors import PrivauditError
 _VOID_ENCOUNTERS = ("cancelled", "entered-in-error", "planned")
 _ROLES = ("CCU", "ICU", "PEDICU", "PEDNICU")
 """Codes of HL7 v3 RoleCode that make a Location a unit of intensive care."""
-_DIED = ("20", "DIED", "EXP", "EXPIRED")
-"""Discharge dispositions that say died: HL7's, the UB-04's and MIMIC's."""
+_DIED = ("20", "371828006", "419099009", "DIED", "EXP", "EXPIRED")
+"""Discharge dispositions that say died: HL7's, the UB-04's, SNOMED's and MIMIC's."""
 _PRIORITIES = {"EL": "elective", "EM": "emergency", "UR": "urgent"}
 _HISPANIC = "2135-2"
 _LEVELS = 4
@@ -49,7 +49,7 @@ class Fhir(TableSource):
     )
     store_times: ClassVar[bool] = True
     known_notes: ClassVar[tuple[str, ...]] = (
-        "A value is stored when its Observation was issued; where that is not said, it is left out.",
+        "A value counts as stored when its Observation was issued; without that it is left out.",
     )
     own_systems: ClassVar[tuple[str, ...] | None] = None
     words: ClassVar[Mapping[str, str]] = {
@@ -68,9 +68,12 @@ class Fhir(TableSource):
         return Path(__file__).with_name("codes_fhir.csv")
 
     def tables(self) -> Sequence[EventTable]:
-        numbers, depends = self._patients[1], (self._opened["Patient"].mark,)
-        files = Resources.open(self.folder, "Observation")
-        return (Observations(files, numbers, self._in_universal_time, depends),)
+        return (self._observations,)
+
+    @cached_property
+    def _observations(self) -> Observations:
+        files, depends = Resources.open(self.folder, "Observation"), self._opened["Patient"].mark
+        return Observations(files, self._patients[1], self._in_universal_time, depends)
 
     def core(self) -> Core:
         people, numbers = self._patients
@@ -122,10 +125,13 @@ class Fhir(TableSource):
         )
 
     def _notes(self, rule: str) -> tuple[str, ...]:
-        return (
+        notes = [
             f"Stays in intensive care are {_RULES[rule]}. Times are those on the clock of the "
-            "place: offsets are dropped.",
-        )
+            "place: offsets are dropped."
+        ]
+        if "Observation" in fhir.find(self.folder) and self._observations.days_among_times:
+            notes.append("Observations with a date alone are left out.")
+        return tuple(notes)
 
     @cached_property
     def _opened(self) -> dict[str, Resources]:
@@ -133,28 +139,28 @@ class Fhir(TableSource):
 
     @cached_property
     def _patients(self) -> tuple[pl.DataFrame, pl.DataFrame]:
-        frame = self._opened["Patient"].load()
         sexes = {"female": "F", "male": "M"}
         born = pl.col("birthDate")
-        people = frame.select(
-            "id",
+        frame = self._opened["Patient"].load(
+            pl.col("id", "extension"),
             sex=pl.col("gender").replace_strict(sexes, default=None, return_dtype=pl.String),
             dead=_moment(pl.col("deceasedDateTime")),
             year=born.str.slice(0, 4).cast(pl.Int32, strict=False),
             month=born.str.slice(5, 2).cast(pl.Int32, strict=False),
             day=born.str.slice(8, 2).cast(pl.Int32, strict=False),
-        ).join(_ethnicities(frame), on="id", how="left", maintain_order="left")
+        )
+        people = frame.drop("extension").join(
+            _ethnicities(frame), on="id", how="left", maintain_order="left"
+        )
         return people, fhir.numbered(people["id"])
 
     @cached_property
     def _encounters(self) -> pl.DataFrame:
         """One row an encounter that took place; top: the id of the hospital stay around it."""
-        frame = self._opened["Encounter"].load()
         period, stay = pl.col("period"), pl.col("hospitalization")
         disposition = stay.struct.field("dischargeDisposition").struct.field("coding")
-        rows = frame.filter(~pl.col("status").is_in(_VOID_ENCOUNTERS).fill_null(False)).select(
-            "id",
-            "location",
+        every = self._opened["Encounter"].load(
+            pl.col("id", "status", "location"),
             person=reference(pl.col("subject"), "Patient"),
             part=reference(pl.col("partOf"), "Encounter"),
             written=period.struct.field("start"),
@@ -168,6 +174,7 @@ class Fhir(TableSource):
             priority=fhir.first_code(pl.col("priority")),
             provider=reference(pl.col("serviceProvider"), "Organization"),
         )
+        rows = every.filter(~pl.col("status").is_in(_VOID_ENCOUNTERS).fill_null(False))
         top = rows.select("id", top=pl.coalesce("part", "id"))
         parents = rows.select(top="id", above="part")
         for _ in range(_LEVELS):
@@ -269,14 +276,16 @@ class Fhir(TableSource):
             return pl.DataFrame(
                 schema={"place": pl.String, "name": pl.String, "intensive": pl.Boolean}
             )
-        frame = Resources.open(self.folder, "Location").load()
         code = (
             pl.element()
             .struct.field("coding")
             .list.eval(pl.element().struct.field("code").is_in(_ROLES))
         )
         typed = pl.col("type").list.eval(code.list.any()).list.any().fill_null(False)
-        return frame.select("name", place="id", intensive=typed | wards.intensive(pl.col("name")))
+        frame = Resources.open(self.folder, "Location").load(
+            pl.col("id", "name"), intensive=typed | wards.intensive(pl.col("name"))
+        )
+        return frame.rename({"id": "place"})
 
 
 def _outcomes(admissions: pl.DataFrame) -> pl.DataFrame:
@@ -287,8 +296,8 @@ def _outcomes(admissions: pl.DataFrame) -> pl.DataFrame:
     inside = dead.dt.date().is_between(start.dt.date(), end.dt.date()).fill_null(False)
     died = pl.when(known).then(said.cast(pl.Int8)).when(inside).then(pl.lit(1, pl.Int8))
     # a date alone was read as the last second of its day
-    death = pl.when((died == 1) & inside).then(pl.min_horizontal(dead, end))
-    return admissions.with_columns(
+    death = pl.when(inside).then(pl.min_horizontal(dead, end))
+    found = admissions.with_columns(
         admittime=start,
         dischtime=end,
         died=died,
@@ -297,6 +306,8 @@ def _outcomes(admissions: pl.DataFrame) -> pl.DataFrame:
             pl.col("priority").replace_strict(_PRIORITIES, default="other", return_dtype=pl.String)
         ),
     )
+    wards.refuse_unread_deaths(found)
+    return found
 
 
 def _moment(text: pl.Expr) -> pl.Expr:

@@ -20,7 +20,9 @@ def compared(extract: Extract) -> pl.DataFrame:
 
     stays: how many have a value. usual: null where fewer than ENOUGH_STAYS have one.
     """
-    ranges = pl.read_csv(USUAL, glob=False, schema_overrides={"low": float, "high": float})
+    ranges = pl.read_csv(
+        USUAL, glob=False, schema_overrides={"low": pl.Float64, "high": pl.Float64}
+    )
     inside = pl.col("median").is_between("low", "high")
     return (
         extract.events.group_by(pl.col("variable").cast(pl.String))

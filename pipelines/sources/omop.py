@@ -317,7 +317,7 @@ def _outcomes(
         pl.col("race_concept_id").replace_strict(_RACES, default=None, return_dtype=pl.String),
         pl.col("race_source_value").str.to_uppercase(),
     )
-    return (
+    found = (
         visits.join(deaths, on="person_id", how="left", maintain_order="left")
         .join(
             people.select("person_id", ethnicity=race),
@@ -332,7 +332,7 @@ def _outcomes(
             patient="person_id",
             admission="visit_occurrence_id",
             died=died,
-            deathtime=pl.when(inside & (died == 1)).then(pl.min_horizontal(dead, end)),
+            deathtime=pl.when(inside).then(pl.min_horizontal(dead, end)),
             admission_type=pl.when(pl.col("visit_concept_id").is_in(_EMERGENCIES)).then(
                 pl.lit("emergency")
             ),
@@ -340,6 +340,8 @@ def _outcomes(
             charted=pl.lit(None, pl.Boolean),
         )
     )
+    wards.refuse_unread_deaths(found)
+    return found
 
 
 def _notes(by_year: bool, step_down: bool, tables: Sequence[OmopTable]) -> tuple[str, ...]:

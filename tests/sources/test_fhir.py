@@ -187,6 +187,14 @@ def test_death_is_the_disposition_or_lies_within_the_stay(tmp_path: Path) -> Non
     assert found.stays.sort("patient")["died"].to_list() == [1, 1, None, None, 0]
 
 
+def test_discharges_in_unknown_words_are_refused(tmp_path: Path) -> None:
+    server = one()
+    server.person("b", deceasedDateTime=at(60.0))
+    server.stay("b", disposition="X9")
+    with pytest.raises(PrivauditError, match="no discharge from hospital says"):
+        read(server.write(tmp_path / "a"))
+
+
 def test_a_patient_dead_before_the_window_ends_is_left_out(tmp_path: Path) -> None:
     server = one()
     server.person("b", deceasedDateTime=at(30.0))
@@ -308,7 +316,12 @@ def test_refusals(tmp_path: Path) -> None:
     assert "no stay in intensive care" in complaint(nowhere.write(tmp_path / "e"))
 
 
-def test_days_without_times_are_refused(tmp_path: Path) -> None:
+def test_days_without_times_are_refused_and_told_where_some_are(tmp_path: Path) -> None:
+    some = one()
+    some.observe("a", 2.0, "8867-4", quantity(81, "/min"))["effectiveDateTime"] = "2150-03-01"
+    found = read(some.write(tmp_path / "c"))
+    assert values(found) == [(1.0, "heart_rate", 80.0)]
+    assert "Observations with a date alone are left out." in found.notes
     server = one()
     server.files["Observation"][0]["effectiveDateTime"] = "2150-03-02"
     assert "dates without times" in complaint(server.write(tmp_path / "a"))

@@ -185,6 +185,15 @@ def test_death_is_the_discharge_or_lies_within_the_visit(tmp_path: Path) -> None
     assert found.stays.sort("patient")["died"].to_list() == [1, 0, None, None, None]
 
 
+def test_discharges_in_unknown_words_are_refused(tmp_path: Path) -> None:
+    cdm = one()
+    cdm.person(2)
+    cdm.stay(2, discharge=None, discharged_to_source_value="X9")
+    cdm.add("death", person_id=FAR + 2, death_date=at(60)[:10], death_datetime=at(60))
+    with pytest.raises(PrivauditError, match="no discharge from hospital says"):
+        read(cdm.write(tmp_path / "a"))
+
+
 def test_a_patient_dead_before_the_window_ends_is_left_out(tmp_path: Path) -> None:
     cdm = one()
     cdm.person(2)

@@ -24,7 +24,7 @@ _LONGEST = 72
 _NEEDED = ("variable", "code")
 _FIX = (
     "write a CSV with the columns variable, code and, where needed, system, unit, before and "
-    "convert; docs/howto/sources.md has an example"
+    "convert; docs/data.md has an example"
 )
 
 

@@ -79,7 +79,7 @@ def extract(
         raise PrivauditError(
             f"no code of this {source.title} is known",
             "it is not from a database whose codes were checked against their meaning",
-            "give a code map of your own with --set task.codes=FILE.csv (docs/howto/sources.md)",
+            "give a code map of your own with --set task.codes=FILE.csv (docs/data.md)",
         )
     tables = source.tables()
     for table in tables:
@@ -123,6 +123,7 @@ def extract(
             "window_hours": window,
             "minimum_icu_hours": least,
             "as_known": str(as_known).lower(),
+            **({"own_code_map": mapped.digest[:12]} if codes else {}),
             **{f"rows_{name.upper()}": n for name, n in rows.items()},
             **{
                 f"values_{name}_in_all_adult_stays": n

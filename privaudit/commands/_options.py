@@ -133,6 +133,15 @@ def request_of(command: str, options: Mapping[str, Any]) -> Request:
     )
 
 
+_FILES = ("task.codes",)
+"""Settings that name a file."""
+
+
+def _without_path(setting: str) -> str:
+    name = setting.partition("=")[0]
+    return f"{name}=FILE" if name in _FILES else setting
+
+
 def printable_command(
     command: str, task: str, options: Mapping[str, Any], settings: list[str]
 ) -> str:
@@ -146,7 +155,7 @@ def printable_command(
         for n in ("methods", "learners", "generators", "attacks")
         if options[n]
     ]
-    words += [f"--set {text}" for text in settings]
+    words += [f"--set {_without_path(text)}" for text in settings]
     if options["confidence"] != 0.95:
         words.append(f"--confidence {options['confidence']}")
     if options["exact_counts"]:

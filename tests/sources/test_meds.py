@@ -188,6 +188,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Extract:
     return read(REAL / "mimic-iv-demo", tmp_path_factory.mktemp("tables"))
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("layout", ["", "meds-layout"])
 def test_the_demo_in_meds_equals_the_demo_event_by_event(
     tmp_path: Path, tables: Extract, layout: str

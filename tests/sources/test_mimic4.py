@@ -242,6 +242,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Extract:
     return read(DEMO, tmp_path_factory.mktemp("demo"))
 
 
+@pytest.mark.real
 def test_the_cohort_of_the_demo_is_that_of_a_hand_written_query(
     demo: Extract, database: sqlite3.Connection
 ) -> None:
@@ -253,6 +254,7 @@ def test_the_cohort_of_the_demo_is_that_of_a_hand_written_query(
     assert demo.stays["died"].sum() == 7
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     ("variable", "table", "items", "low", "high"),
     [
@@ -294,6 +296,7 @@ def test_events_of_the_demo_are_those_of_a_hand_written_query(
         assert value == pytest.approx(median(expected[moment]), rel=1e-5)
 
 
+@pytest.mark.real
 def test_heights_and_weights_of_the_demo(database: sqlite3.Connection) -> None:
     """Cutting intime to the minute gives 48 stays a height, and 129 a weight, of 3 and 122."""
 

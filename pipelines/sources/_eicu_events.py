@@ -127,24 +127,23 @@ class EicuTable(EventTable):
             rows.with_columns(typed(rows.collect_schema(), self.table.kinds, careful))
             .with_columns(minutes=minutes)
             .drop_nulls("minutes")
+            .join(stays, left_on=STAY, right_on="subject", how="inner")
         )
         kept = self._wide(mine, codes) if shape.codes else self._long(mine, codes)
-        return (
-            kept.join(stays, left_on=STAY, right_on="subject", how="inner")
-            .with_columns(
-                subject=pl.col(STAY),
-                time=pl.col("intime") + pl.duration(minutes=pl.col("minutes")),
-                system=pl.lit(self.name),
-                known=pl.lit(None),
-            )
-            .select(*(pl.col(c).cast(dtype) for c, dtype in RAW.items()), bad=pl.lit(False))
-        )
+        return kept.with_columns(
+            subject=pl.col(STAY),
+            time=pl.col("intime") + pl.duration(minutes=pl.col("minutes")),
+            system=pl.lit(self.name),
+            known=pl.lit(None),
+        ).select(*(pl.col(c).cast(dtype) for c, dtype in RAW.items()), bad=pl.lit(False))
 
     def _wide(self, rows: pl.LazyFrame, codes: pl.DataFrame) -> pl.LazyFrame:
         named = set(codes["code"])
         columns = [c for c in self.shape.codes if c in named]
         return (
-            rows.unpivot(columns, index=[STAY, "minutes"], variable_name="code", value_name="value")
+            rows.unpivot(
+                columns, index=[STAY, "minutes", "intime"], variable_name="code", value_name="value"
+            )
             .drop_nulls("value")
             .with_columns(unit=pl.lit(None, pl.String), text=pl.lit(None, pl.String))
         )

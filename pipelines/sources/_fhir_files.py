@@ -160,6 +160,11 @@ class Resources:
         )
         return lazy.filter(pl.col("resourceType") == self.kind).drop("resourceType")
 
+    def rows(self) -> int:
+        """How many resources there are; every file is read, so a damaged one is found out."""
+        with self.trouble():
+            return int(self.scan().select(pl.len()).collect(engine="streaming").item())
+
     def load(self, *columns: pl.Expr, **named: pl.Expr) -> pl.DataFrame:
         """Columns of all resources of a small type; one of them is id."""
         with self.trouble():

@@ -117,6 +117,20 @@ class Eicu(TableSource):
             },
         )
 
+    def check(self) -> Mapping[str, str]:
+        """The rows of each table, each read to its end, and the stays."""
+        core = self.core()
+        missing = [name for name in EVENTS if name not in self._found]
+        rows = {f"rows of {n}": f"{self.open(n).rows():,}" for n in NEEDED if n in self._found}
+        return {
+            "source": self.title,
+            **rows,
+            "stays in intensive care": f"{len(core.icustays):,}",
+            "step-down stays left out": f"{core.facts['step_down_stays_left_out']:,}",
+            "hospitals": f"{core.facts['hospitals']:,}",
+            "tables that are not there": ", ".join(missing) or "none",
+        }
+
     def _notes(self) -> tuple[str, ...]:
         notes = [
             "eICU-CRD has no clock that runs across the hospital stays of a person: the first stay "

@@ -124,6 +124,19 @@ class Fhir(TableSource):
             facts={"stays_from": _RULES[rule], "hospitals": max(1, len(providers))},
         )
 
+    def check(self) -> Mapping[str, str]:
+        """Resources of each type, each read to its end, and the stays."""
+        core = self.core()
+        found = {"source": self.title}
+        for kind in fhir.find(self.folder):
+            files = Resources.open(self.folder, kind)
+            found[f"resources of {kind}"] = f"{files.rows():,} in {len(files.parts)} file(s)"
+        return {
+            **found,
+            "stays in intensive care": f"{len(core.icustays):,}",
+            "found by": str(core.facts["stays_from"]),
+        }
+
     def _notes(self, rule: str) -> tuple[str, ...]:
         notes = [
             f"Stays in intensive care are {_RULES[rule]}. Times are those on the clock of the "

@@ -147,6 +147,17 @@ class Omop(TableSource):
             },
         )
 
+    def check(self) -> Mapping[str, str]:
+        """The rows of each table, each read to its end, and the stays."""
+        core = self.core()
+        rows = {f"rows of {n}": f"{self.open(n).rows():,}" for n in NEEDED if n in self._found}
+        return {
+            "source": self.title,
+            **rows,
+            "rows of intensive care": f"{core.facts['rows_of_intensive_care']:,}",
+            "stays in intensive care": f"{len(core.icustays):,}",
+        }
+
     def open(self, name: str) -> Table:
         """The table of this name."""
         return Table.open(self.folder, name, NEEDED, _ORIGIN, OPTIONAL)

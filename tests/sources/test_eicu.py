@@ -239,6 +239,12 @@ def test_a_hospitals_own_codes(tmp_path: Path) -> None:
     assert values(found) == [(2.0, "bicarbonate", 24.0)]
 
 
+def test_what_doctor_prints(tmp_path: Path) -> None:
+    found = recognise(one().write(tmp_path / "a")).check()
+    assert found["rows of vitalPeriodic"] == "1"
+    assert found["tables that are not there"].startswith("vitalAperiodic")
+
+
 def complaint(folder: Path, **more: object) -> str:
     with pytest.raises(PrivauditError) as caught:
         read(folder, **more)

@@ -260,6 +260,12 @@ def test_refusals(tmp_path: Path) -> None:
     assert "3x2037" not in str(caught.value)
 
 
+def test_what_doctor_prints(tmp_path: Path) -> None:
+    found = recognise(one().write(tmp_path / "a")).check()
+    assert found["rows of measurement"] == "1"
+    assert found["stays in intensive care"] == "1"
+
+
 @pytest.mark.skipif(not DEMO.is_dir(), reason="the MIMIC-IV demo in the OMOP CDM is not there")
 def test_the_demo_against_an_independent_query() -> None:
     """Rows, stays and deaths of the demo, joined by SQL and compared with MIMIC-IV's icustays."""

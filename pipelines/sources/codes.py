@@ -50,14 +50,20 @@ class Codes:
         return self.frame.select("system", "code", words=pl.col("variable") == units.VERBAL)
 
 
-def load(ours: Path, own: Path | None = None, system: str = "") -> Codes:
+def load(
+    ours: Path,
+    own: Path | None = None,
+    system: str = "",
+    more: tuple[str, ...] | None = (),
+) -> Codes:
     """A source's code map, with a hospital's own read on top of it.
-
-    Args:
-        system: What the own map's codes are where ours is empty.
 
     A row of the own map replaces ours of the same system and code. Where ours has one system, the
     own map may leave the system out.
+
+    Args:
+        system: What the own map's codes are where ours is empty.
+        more: Systems that the own map may name beside those of ours; None for any.
 
     Raises:
         PrivauditError: For an own map that cannot be read or names what is not known. No cell of
@@ -66,7 +72,7 @@ def load(ours: Path, own: Path | None = None, system: str = "") -> Codes:
     base = _read(ours)
     if own is None:
         return Codes(base.with_row_index("row").with_columns(pl.col("row").cast(pl.Int32)))
-    added = _checked(_read_own(own), base["system"].unique().to_list() or [system])
+    added = _checked(_read_own(own), base["system"].unique().to_list() or [system], more)
     joined = pl.concat([base.join(added, on=["system", "code"], how="anti"), added])
     joined = joined.filter(pl.col("variable") != "")
     if joined.is_empty():
@@ -120,7 +126,9 @@ def _read_own(path: Path) -> pl.DataFrame:
     return _shaped(frame)
 
 
-def _checked(own: pl.DataFrame, systems: list[str]) -> pl.DataFrame:
+def _checked(
+    own: pl.DataFrame, systems: list[str], more: tuple[str, ...] | None
+) -> pl.DataFrame:
     if len(systems) == 1:
         own = own.with_columns(
             system=pl.when(pl.col("system") == "").then(pl.lit(systems[0])).otherwise("system")
@@ -129,10 +137,13 @@ def _checked(own: pl.DataFrame, systems: list[str]) -> pl.DataFrame:
     _refuse(
         int((own["code"] == "").sum()), "rows without a code", "a row maps one code of the source"
     )
+    named = (own["system"] != "") if more is None else own["system"].is_in([*systems, *more])
     _refuse(
-        int((~own["system"].is_in(systems)).sum()),
-        "rows of a system that the source does not have",
-        f"its systems are {', '.join(sorted(systems))}",
+        int((~named).sum()),
+        "rows without a system"
+        if more is None
+        else "rows of a system that the source does not have",
+        f"its systems are {', '.join(sorted([*systems, *(more or ())]))}",
     )
     _refuse(
         int((~own["variable"].is_in([*known, ""])).sum()),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
 from pipelines.sources import cohort as cohorts
-from pipelines.sources import variables
+from pipelines.sources import medians, variables
 from pipelines.sources.codes import Codes, load
 from pipelines.sources.extract import Extract
 from pipelines.sources.shapes import (
@@ -74,7 +74,7 @@ def extract(
     """
     least = float(window) if minimum_los is None else float(minimum_los)
     _check(source, window, cohort, as_known, least)
-    mapped = load(source.codes(), codes, source.name)
+    mapped = load(source.codes(), codes, source.name, source.own_systems)
     if mapped.frame.is_empty():
         raise PrivauditError(
             f"no code of this {source.title} is known",
@@ -88,6 +88,8 @@ def extract(
     core = _shaped(source.core())
     _refuse_days(source, core)
     joined = cohorts.join(core)
+    if not source.readmissions:
+        joined = joined.with_columns(readmitted=pl.lit(None, pl.Int8))
     chosen = cohorts.select(joined, cohort, least, source.words)
     sieve = Sieve(_windows(joined, window), cache / source.name, mapped)
     lazy, counts = _events(_Reading(source, sieve, tables, as_known, progress))
@@ -99,7 +101,7 @@ def extract(
         chosen = cohorts.drop_unmeasured(chosen, events["stay"].unique())
     progress(f"{source.title} is read", 1.0)
     rows = {name: len(getattr(core, name)) for name in ("patients", "admissions", "icustays")}
-    return Extract(
+    found = Extract(
         stays=chosen.stays,
         events=events,
         variables=variables.variables(),
@@ -133,6 +135,7 @@ def extract(
             **chosen.facts,
         },
     )
+    return replace(found, notes=(*found.notes, *medians.notes(found)))
 
 
 _AS_KNOWN = "Only values stored by the end of the window are used."

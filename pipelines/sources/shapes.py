@@ -168,6 +168,8 @@ class Tables(Protocol):
     known_notes: ClassVar[tuple[str, ...]]
     cohorts: ClassVar[tuple[Profile, ...]]
     item_units: ClassVar[bool]
+    readmissions: ClassVar[bool]
+    own_systems: ClassVar[tuple[str, ...] | None]
     words: ClassVar[Mapping[str, str]]
 
     def core(self) -> Core: ...

@@ -82,6 +82,8 @@ class TableSource(Source):
     item_units: ClassVar[bool] = False
     """Whether the unit of the code map also replaces a recorded unit that is not known (MIMIC-III
     alone, whose recorded units are free text); elsewhere such a row is left out and counted."""
+    own_systems: ClassVar[tuple[str, ...] | None] = ()
+    """Systems that a hospital's own code map may name beside those of ours; None for any."""
     words: ClassVar[Mapping[str, str]] = {}
     """How the source spells what flow steps and messages name (`cohort.WORDS`)."""
 

@@ -19,6 +19,8 @@ from privaudit.errors import PrivauditError
 
 FORMS = (".csv.gz", ".csv", ".parquet")
 _TIMES = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
+EXACT = 2.0**53
+"""Whole numbers up to here are exact as floating point; an id beyond it is read as digits alone."""
 KINDS = ("id", "number", "time", "flag", "text")
 
 Kinds = Mapping[str, str]
@@ -201,11 +203,23 @@ class Table:
         self.refuse_unreadable(frame.lazy())
         return frame.select(typed(frame.schema, self.kinds, careful=True))
 
-    def refuse_unreadable(self, raw: pl.LazyFrame) -> None:
-        """Raise if an id is no whole number or a date is no date; says how many, never which."""
-        kinds = self.kinds
+    @property
+    def filled(self) -> bool:
+        """Whether it has a row."""
+        with self.trouble():
+            return len(self.scan(careful=True).head(1).collect()) > 0
+
+    def refuse_unreadable(self, raw: pl.LazyFrame, kinds: Kinds | None = None) -> None:
+        """Raise if an id is no whole number or a date is no date; says how many, never which.
+
+        Args:
+            kinds: The columns that are looked at, by default all.
+        """
+        kinds = self.kinds if kinds is None else kinds
         schema = raw.collect_schema()
         checked = [c for c, kind in kinds.items() if kind in ("id", "time")]
+        if not checked:
+            return
         marks = [unreadable(schema, c, kinds[c], careful=True).sum().alias(c) for c in checked]
         with self.trouble():
             counts = raw.select(marks).collect(engine="streaming").row(0, named=True)
@@ -335,7 +349,9 @@ def _read(dtype: pl.DataType, column: str, kind: str, careful: bool) -> pl.Expr:
     if dtype.is_integer():
         return raw.cast(pl.Int64)
     number = (text if string else raw).cast(pl.Float64, strict=False)
-    return pl.when(number == number.round()).then(number).cast(pl.Int64, strict=False)
+    whole = (number == number.round()) & (number.abs() <= EXACT)
+    rounded = pl.when(whole).then(number).cast(pl.Int64, strict=False)
+    return pl.coalesce(text.cast(pl.Int64, strict=False), rounded) if string else rounded
 
 
 def _read_time(dtype: pl.DataType, raw: pl.Expr, careful: bool) -> pl.Expr:

@@ -1,10 +1,11 @@
 """Reading CHARTEVENTS: our pass against `gzip -dc` and pandas chunks, on rows of the real demo.
 
     python benchmarks/chartevents.py FOLDER [--rows 30000000] [--part build|read|peers|all]
+                                     [--source mimic-iii|mimic-iv]
 
-Builds FOLDER/mimic/CHARTEVENTS.csv.gz by replicating the MIMIC-III demo with shifted ids, at gzip
-level 6, the level of the published file. Every contestant runs in a process of its own; peak memory
-and CPU are what getrusage says about it. Delete FOLDER afterwards: it holds rows of the demo.
+Builds FOLDER/large by replicating the demo of MIMIC-III or MIMIC-IV with shifted ids, at gzip level
+6, the level of the published file. Every contestant runs in a process of its own; peak memory and
+CPU are what getrusage says about it. Delete FOLDER afterwards: it holds rows of the demo.
 """
 
 from __future__ import annotations
@@ -18,26 +19,67 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-DEMO = Path(os.environ.get("PRIVAUDIT_DATA", ROOT.parent / "shared/data")) / "mimic-iii-demo"
-SMALL = ("PATIENTS", "ADMISSIONS", "ICUSTAYS", "LABEVENTS", "OUTPUTEVENTS")
-SHIFT = {"SUBJECT_ID": 100_000, "HADM_ID": 1_000_000, "ICUSTAY_ID": 1_000_000, "ROW_ID": 10**9}
+DATA = Path(os.environ.get("PRIVAUDIT_DATA", ROOT.parent / "shared/data"))
+SHIFT = {
+    "subject_id": 100_000_000,
+    "hadm_id": 100_000_000,
+    "icustay_id": 1_000_000,
+    "stay_id": 100_000_000,
+    "row_id": 10**9,
+    "labevent_id": 10**9,
+}
 
 
-def build(folder: Path, rows: int) -> None:
-    """A folder of tables with `rows` rows of CHARTEVENTS, the demo's patients over and over."""
+@dataclass(frozen=True)
+class Demo:
+    """A demo to replicate: its tables below its folder, the events first."""
+
+    folder: str
+    events: str
+    others: tuple[str, ...]
+
+    @property
+    def source(self) -> Any:
+        from pipelines.sources.mimic3 import Mimic3
+        from pipelines.sources.mimic4 import Mimic4
+
+        return Mimic3 if self.folder == "mimic-iii-demo" else Mimic4
+
+
+DEMOS = {
+    "mimic-iii": Demo(
+        "mimic-iii-demo",
+        "CHARTEVENTS",
+        ("PATIENTS", "ADMISSIONS", "ICUSTAYS", "LABEVENTS", "OUTPUTEVENTS"),
+    ),
+    "mimic-iv": Demo(
+        "mimic-iv-demo",
+        "icu/chartevents",
+        ("hosp/patients", "hosp/admissions", "icu/icustays", "hosp/labevents", "icu/outputevents"),
+    ),
+}
+
+
+def build(demo: Demo, folder: Path, rows: int) -> None:
+    """A folder of tables with `rows` rows of events, the demo's patients over and over."""
     import polars as pl
 
     folder.mkdir(parents=True, exist_ok=True)
-    rows_of = {}
-    for name in (*SMALL, "CHARTEVENTS"):
-        source = pl.read_csv(DEMO / f"{name}.csv.gz", infer_schema_length=0)
-        source = source.rename({c: c.upper() for c in source.columns})
-        copies = -(-rows // rows_of.setdefault("CHARTEVENTS", 758_355))
-        left = rows if name == "CHARTEVENTS" else len(source) * copies
-        with gzip.open(folder / f"{name}.csv.gz", "wb", compresslevel=6) as out:
+    copies = 0
+    for name in (demo.events, *demo.others):
+        source = pl.read_csv(DATA / demo.folder / f"{name}.csv.gz", infer_schema_length=0)
+        source = source.rename({c: c.lower() for c in source.columns})
+        if "storetime" in source.columns:  # the copy of MIMIC-IV's demo has none
+            source = source.with_columns(pl.col("storetime").fill_null(pl.col("charttime")))
+        copies = copies or -(-rows // len(source))
+        left = rows if name == demo.events else len(source) * copies
+        path = folder / f"{name.split('/')[-1]}.csv.gz"
+        with gzip.open(path, "wb", compresslevel=6) as out:
             for k in range(copies):
                 part = source.head(left).with_columns(
                     (pl.col(c).cast(pl.Int64) + k * SHIFT[c]).cast(pl.String)
@@ -48,69 +90,71 @@ def build(folder: Path, rows: int) -> None:
                 left -= len(part)
 
 
-def ours(folder: Path, work: Path) -> dict[str, float]:
-    """The pass of `pipelines.sources._event_filter`, with the hospital's cohort, into an empty
-    cache."""
-    from pipelines.sources import mimic3
-    from pipelines.sources._event_filter import Sieve
-    from pipelines.sources._mimic3_tables import Table
-
-    shutil.rmtree(work, ignore_errors=True)
-    core = mimic3._Core.read(folder)
-    joined = mimic3.cohorts.join(core.patients, core.admissions, core.icustays)
-    start = time.perf_counter()
-    sieve = Sieve(mimic3._windows(joined, 48), work)
-    path = sieve.run(Table.open(folder, "CHARTEVENTS"), lambda share: None)
+def ours(demo: Demo, folder: Path, work: Path) -> dict[str, float]:
+    """The pass of `pipelines.sources.sieve`, with the hospital's cohort, into an empty cache."""
     import polars as pl
 
+    from pipelines.sources.codes import load
+    from pipelines.sources.sieve import Sieve
+
+    shutil.rmtree(work, ignore_errors=True)
+    source, windows = _windows(demo, folder)
+    start = time.perf_counter()
+    sieve = Sieve(windows, work, load(source.codes()))
+    path = sieve.run(source.tables()[0], lambda share: None)
     kept = pl.scan_parquet(path).select(pl.len()).collect().item()
     return {"seconds": time.perf_counter() - start, "kept": kept}
 
 
-def whole(folder: Path, work: Path) -> dict[str, float]:
-    """The whole extract: three event tables, cohort, harmonised events."""
-    from pipelines.sources import mimic3
+def _windows(demo: Demo, folder: Path) -> tuple[Any, Any]:
+    from pipelines.sources import cohort, core
 
+    source = demo.source(folder)
+    return source, core._windows(cohort.join(core._shaped(source.core())), 48)
+
+
+def whole(demo: Demo, folder: Path, work: Path) -> dict[str, float]:
+    """The whole extract: three event tables, cohort, harmonised events."""
     shutil.rmtree(work, ignore_errors=True)
     start = time.perf_counter()
-    read = mimic3.extract(folder, cache=work, progress=lambda what, share: None)
+    read = demo.source(folder).extract(cache=work, progress=lambda what, share: None)
     return {"seconds": time.perf_counter() - start, "kept": len(read.events)}
 
 
-def pandas(folder: Path, work: Path) -> dict[str, float]:
+def pandas(demo: Demo, folder: Path, work: Path) -> dict[str, float]:
     """The same filter in pandas, 2 million rows at a time, only the needed columns."""
     import pandas as pd
 
-    from pipelines.sources import _mimic3_variables as variables
-    from pipelines.sources import mimic3
+    from pipelines.sources.codes import load
 
-    core = mimic3._Core.read(folder)
-    joined = mimic3.cohorts.join(core.patients, core.admissions, core.icustays)
-    windows = pd.DataFrame({c.name: c.to_numpy() for c in mimic3._windows(joined, 48)})
-    ids = set(variables.items("CHARTEVENTS"))
+    source, joined = _windows(demo, folder)
+    windows = pd.DataFrame({c.name: c.to_numpy() for c in joined})
+    ids = set(load(source.codes()).frame["code"].cast(int))
     start = time.perf_counter()
     kept = []
     chunks = pd.read_csv(
-        folder / "CHARTEVENTS.csv.gz",
-        usecols=["SUBJECT_ID", "ITEMID", "CHARTTIME", "STORETIME", "VALUE", "VALUENUM", "ERROR"],
-        dtype={"VALUE": str, "CHARTTIME": str, "STORETIME": str},
+        folder / f"{demo.events.split('/')[-1]}.csv.gz",
+        usecols=["subject_id", "itemid", "charttime", "storetime", "value", "valuenum"],
+        dtype={"value": str, "charttime": str, "storetime": str},
         chunksize=2_000_000,
     )
     for chunk in chunks:
-        chunk = chunk[chunk["ITEMID"].isin(ids) & (chunk["ERROR"] != 1)]
-        chunk = chunk.merge(windows, left_on="SUBJECT_ID", right_on="subject_id")
-        at = pd.to_datetime(chunk["CHARTTIME"], format="%Y-%m-%d %H:%M:%S")
+        chunk = chunk[chunk["itemid"].isin(ids)]
+        chunk = chunk.merge(windows, left_on="subject_id", right_on="subject")
+        at = pd.to_datetime(chunk["charttime"], format="%Y-%m-%d %H:%M:%S")
         kept.append(chunk[(at >= chunk["start"]) & (at < chunk["end"])])
     table = pd.concat(kept)
     work.mkdir(parents=True, exist_ok=True)
     return {"seconds": time.perf_counter() - start, "kept": len(table)}
 
 
-def gunzip(folder: Path, work: Path) -> dict[str, float]:
+def gunzip(demo: Demo, folder: Path, work: Path) -> dict[str, float]:
     """`gzip -dc` of the same file to nowhere."""
     start = time.perf_counter()
     subprocess.run(
-        ["gzip", "-dc", str(folder / "CHARTEVENTS.csv.gz")], stdout=subprocess.DEVNULL, check=True
+        ["gzip", "-dc", str(folder / f"{demo.events.split('/')[-1]}.csv.gz")],
+        stdout=subprocess.DEVNULL,
+        check=True,
     )
     return {"seconds": time.perf_counter() - start, "kept": 0}
 
@@ -118,16 +162,17 @@ def gunzip(folder: Path, work: Path) -> dict[str, float]:
 CONTESTANTS = {"ours": ours, "gzip": gunzip, "pandas": pandas, "whole": whole}
 
 
-def measure(name: str, folder: Path, work: Path) -> dict[str, float]:
+def measure(name: str, which: str, folder: Path, work: Path) -> dict[str, float]:
     """Wall time of the work itself, and CPU and peak memory of the process that did it."""
     command = [sys.executable, __file__, str(folder), "--child", name, "--work", str(work)]
+    command += ["--source", which]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
     return dict(json.loads(done.stdout))
 
 
-def child(name: str, folder: Path, work: Path) -> None:
-    found = CONTESTANTS[name](folder, work)
+def child(name: str, which: str, folder: Path, work: Path) -> None:
+    found = CONTESTANTS[name](DEMOS[which], folder, work)
     who = resource.RUSAGE_CHILDREN if name == "gzip" else resource.RUSAGE_SELF
     usage = resource.getrusage(who)
     found |= {"cpu": usage.ru_utime + usage.ru_stime, "megabytes": usage.ru_maxrss / 1024}
@@ -139,21 +184,23 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rows", type=int, default=30_000_000)
     parser.add_argument("--part", choices=("build", "read", "peers", "all"), default="all")
+    parser.add_argument("--source", choices=tuple(DEMOS), default="mimic-iii")
     parser.add_argument("--child", choices=tuple(CONTESTANTS), help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.child:
-        return child(asked.child, asked.folder, asked.work)
-    if not DEMO.is_dir():
+        return child(asked.child, asked.source, asked.folder, asked.work)
+    demo = DEMOS[asked.source]
+    if not (DATA / demo.folder).is_dir():
         raise SystemExit(
-            "The MIMIC-III demo is not there: set PRIVAUDIT_DATA to the folder that holds "
-            "mimic-iii-demo (https://physionet.org/content/mimiciii-demo/1.4/)."
+            f"The demo is not there: set PRIVAUDIT_DATA to the folder that holds {demo.folder} "
+            "(https://physionet.org/content/mimiciii-demo/1.4/ or /mimic-iv-demo/2.2/)."
         )
     large, small = asked.folder / "large", asked.folder / "small"
     work = asked.folder / "work"
     if asked.part in ("build", "all"):
-        build(large, asked.rows)
-        build(small, max(1, asked.rows // 10))
+        build(demo, large, asked.rows)
+        build(demo, small, max(1, asked.rows // 10))
     sizes = {large: asked.rows, small: max(1, asked.rows // 10)}
     runs: list[tuple[str, Path]] = []
     if asked.part in ("read", "all"):
@@ -171,7 +218,7 @@ def main() -> None:
     )
     base = 0.0
     for name, folder in runs:
-        found = measure(name, folder, work)
+        found = measure(name, asked.source, folder, work)
         base = found["seconds"] if name == "gzip" else base
         ratio = f"{found['seconds'] / base:13.2f}" if folder == large else ""
         print(

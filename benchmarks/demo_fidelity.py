@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
 Array = NDArray[np.float64]
-CATALOGUE = Path(__file__).parents[1] / "pipelines" / "sources" / "mimic3_variables.csv"
+SOURCES = Path(__file__).parents[1] / "pipelines" / "sources"
 WINDOW = 48
 UNITS = ("CCU", "CSRU", "MICU", "SICU", "TSICU")
 KIND = {"CCU": 1, "CSRU": 2, "MICU": 3, "SICU": 4, "TSICU": 4}
@@ -126,13 +126,16 @@ def cohort(stays: pl.DataFrame) -> pl.DataFrame:
 
 def measured(folder: Path, stays: pl.DataFrame) -> pl.DataFrame:
     """Harmonised values of the cohort's first 48 hours: stay, variable, hour (whole), value."""
-    catalogue = pl.read_csv(CATALOGUE).select(
-        "variable", "convert", "valid_low", "valid_high", "table", ITEMID="itemid"
+    items = (
+        pl.read_csv(SOURCES / "codes_mimic3.csv")
+        .join(pl.read_csv(SOURCES / "variables.csv").drop("unit"), on="variable")
+        .filter(pl.col("convert").fill_null("") != "negate")
+        .with_columns(low=pl.when(pl.col("variable") == "urine").then(0.0).otherwise("low"))
+        .select("variable", "unit", "low", "high", ITEMID="code")
     )
     window = stays.select("SUBJECT_ID", "ICUSTAY_ID", "stay", "INTIME").lazy()
     parts = []
     for name in ("CHARTEVENTS", "LABEVENTS", "OUTPUTEVENTS"):
-        items = catalogue.filter(pl.col("table") == name).drop("table")
         frame = table(folder, name).with_columns(pl.col("ITEMID").cast(pl.Int64))
         frame = frame.join(items.lazy(), on="ITEMID")
         if name == "CHARTEVENTS":
@@ -141,15 +144,15 @@ def measured(folder: Path, stays: pl.DataFrame) -> pl.DataFrame:
         key = "SUBJECT_ID" if name == "LABEVENTS" else "ICUSTAY_ID"
         hour = (when("CHARTTIME") - pl.col("INTIME")).dt.total_seconds() / 3600
         x = pl.col(number).cast(pl.Float64, strict=False)
-        text = pl.col("convert")
+        unit = pl.col("unit")
         fixed = (
-            pl.when(text == "F_to_C")
+            pl.when(unit == "F")
             .then((x - 32) / 1.8)
-            .when(text == "lb_to_kg")
+            .when(unit == "lb")
             .then(x * 0.45359237)
-            .when(text == "in_to_cm")
+            .when(unit == "in")
             .then(x * 2.54)
-            .when((text == "frac") & (x > 1))
+            .when((unit == "fraction") & (x > 1))
             .then(x / 100)
             .otherwise(x)
         )
@@ -159,13 +162,9 @@ def measured(folder: Path, stays: pl.DataFrame) -> pl.DataFrame:
         # Single precision prints 0.21 as 0.2099...: the lower bound gives way by a hair.
         parts.append(
             frame.join(window, on=key)
-            .select(
-                "stay", "variable", "valid_low", "valid_high", hour=hour, value=fixed, tube=tube
-            )
+            .select("stay", "variable", "low", "high", hour=hour, value=fixed, tube=tube)
             .filter((pl.col("hour") >= 0) & (pl.col("hour") < WINDOW))
-            .filter(
-                pl.col("value").is_between(pl.col("valid_low") - 1e-6, pl.col("valid_high") + 1e-6)
-            )
+            .filter(pl.col("value").is_between(pl.col("low") - 1e-6, pl.col("high") + 1e-6))
             .select("stay", "variable", "hour", "value", pl.lit(name).alias("table"))
             .collect(engine="streaming")
         )

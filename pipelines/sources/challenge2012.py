@@ -14,16 +14,19 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import polars as pl
 
 from pipelines.sources._challenge2012_files import COUNTS, DATA, catalogue, load, unreadable
 from pipelines.sources.extract import STAYS, Extract
+from pipelines.sources.features import UNITS
+from pipelines.sources.source import Profile, Source
 from privaudit.contracts import FlowStep, Progress
 from privaudit.errors import PrivauditError
 from privaudit.records import Column
@@ -41,6 +44,55 @@ class _Set:
     letter: str
     files: Path
     outcomes: Path
+
+
+class Challenge2012(Source):
+    """Sets a, b and c of the Challenge, each with its outcomes."""
+
+    name: ClassVar[str] = "challenge-2012"
+    title: ClassVar[str] = SOURCE
+    looked_for: ClassVar[str] = "set-a with Outcomes-a.txt (Challenge 2012)"
+
+    @classmethod
+    def recognise(cls, folder: Path) -> bool:
+        names = {p.name.lower() for p in folder.iterdir()}
+        sets = [s for s in "abc" if names & {f"set-{s}", f"set-{s}.tar.gz", f"set-{s}.zip"}]
+        return bool(sets) or any(f"outcomes-{s}.txt" in names for s in "abc")
+
+    def extract(
+        self,
+        *,
+        window: int = HOURS,
+        cohort: Profile = "first_stay",
+        as_known: bool = False,
+        cache: Path,
+        progress: Progress,
+        codes: Path | None = None,
+        minimum_los: float | None = None,
+    ) -> Extract:
+        if as_known:
+            raise PrivauditError(
+                "as_known=True on the Challenge 2012",
+                "it does not say when a value was charted, only when it was measured",
+                "leave as_known out, or use MIMIC-III",
+            )
+        if cohort == "benchmarks":
+            raise PrivauditError(
+                "the benchmarks cohort on the Challenge 2012",
+                "its rules speak of transfers and of stays in one admission, which the Challenge "
+                "lacks",
+                "leave cohort out, or use MIMIC-III",
+            )
+        if codes is not None:
+            raise PrivauditError(
+                "a code map for the Challenge 2012",
+                "its parameters are fixed and have names of their own",
+                "leave codes out",
+            )
+        return extract(self.folder, window=window, cache=cache, progress=progress)
+
+    def check(self) -> Mapping[str, str]:
+        return {"source": SOURCE}
 
 
 def extract(data: Path, *, window: int = HOURS, cache: Path, progress: Progress) -> Extract:
@@ -72,6 +124,7 @@ def extract(data: Path, *, window: int = HOURS, cache: Path, progress: Progress)
         statics.join(outcomes, on="stay", how="left", maintain_order="left")
         .with_columns(
             patient=pl.col("stay"),
+            site=pl.col("unit"),
             **{name: pl.lit(None, kind) for name, kind in STAYS.items() if name in _UNKNOWN},
         )
         .select(pl.col(name).cast(kind) for name, kind in STAYS.items())
@@ -83,6 +136,7 @@ def extract(data: Path, *, window: int = HOURS, cache: Path, progress: Progress)
         stays=stays,
         events=events,
         variables=variables(),
+        sites=UNITS,
         flow=(FlowStep(f"stays of Challenge set {letters}", 0, len(stays), len(stays)),),
         window=window,
         source=SOURCE,
@@ -265,3 +319,6 @@ def _read(
             "unpack the sets again into an empty folder",
         )
     return stays, measured, counts
+
+
+__all__ = ["Challenge2012"]

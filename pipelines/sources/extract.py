@@ -13,6 +13,7 @@ from privaudit.records import Column
 STAYS = {
     "stay": pl.Int64,
     "patient": pl.Int64,
+    "site": pl.String,
     "age": pl.Float32,
     "sex": pl.String,
     "unit": pl.String,
@@ -23,9 +24,11 @@ STAYS = {
     "los_days": pl.Float32,
     "readmitted": pl.Int8,
 }
-"""One row a cohort stay. Texts are null where the source does not say; died: in-hospital death;
-los_days: ICU length of stay; readmitted: back in an ICU within 30 days of leaving hospital alive,
-null where the source cannot tell or the patient died. Outcomes are labels only, never features."""
+"""One row a cohort stay. site: what a federation takes for one hospital, one of `Extract.sites`;
+unit: the care unit, one of `features.UNITS`. Texts are null where the source does not say; died:
+in-hospital death; los_days: ICU length of stay; readmitted: back in an ICU within 30 days of
+leaving hospital alive, null where the source cannot tell or the patient died. Outcomes are labels
+only, never features."""
 
 EVENTS = {"stay": pl.Int64, "hour": pl.Float32, "variable": pl.String, "value": pl.Float32}
 """Harmonised measurements: hour since admission to the unit, in [0, window); value in the
@@ -40,12 +43,14 @@ class Extract:
     Args:
         variables: One Column a measured variable, with unit and valid range as bounds, in a fixed
             order.
+        sites: The names of the sites, in a fixed order; the last takes stays without one.
         flow: The cohort's attrition; events obey the window of `window` hours.
     """
 
     stays: pl.DataFrame
     events: pl.DataFrame
     variables: tuple[Column, ...]
+    sites: tuple[str, ...]
     flow: tuple[FlowStep, ...]
     window: int
     source: str

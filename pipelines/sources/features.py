@@ -63,7 +63,7 @@ def build(
     """Records of the stays of an extract, ready for a learner: (n, d) table and (n, window, c)
     series.
 
-    Sites are the care units. NaN = not measured, in both views. Events outside [0, window), or of
+    NaN = not measured, in both views. Events outside [0, window), or of
     stays or variables that the extract does not list, are left out.  Memory: twice the events of
     one variable above the extract and the result.
 
@@ -87,18 +87,20 @@ def build(
     columns, X = _statics(stays)
     measured, values, series = _measured(extract, stays)
     varying = tuple(v for v in extract.variables if v.name not in ONCE)
-    unit = _code(stays["unit"], UNITS)
+    codes = {name: code for code, name in enumerate(extract.sites)}
+    last = len(extract.sites) - 1
+    site = stays["site"].replace_strict(codes, default=last, return_dtype=pl.Int64)
     return Records(
         columns=(*columns, *measured),
         X=np.concatenate([X, values], axis=1),
         y=np.asarray(outcome)[included],
         patient=stays["patient"].to_numpy(),
-        site=np.nan_to_num(unit, nan=UNITS.index("other")),
+        site=site.fill_null(last).to_numpy().astype(np.float32),
         series=series,
         channels=tuple(_channel(v) for v in varying),
         groups=groups(stays),
         classes=tuple(classes),
-        sites=UNITS,
+        sites=extract.sites,
         ordered=ordered,
     )
 

@@ -1,23 +1,23 @@
-"""MIMIC-III v1.4, the full database or its demo: from the folder of tables to an Extract."""
+"""MIMIC-III v1.4, the full database or its demo.
+
+Source: Johnson et al., Scientific Data 3:160035, 2016.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import polars as pl
 
-from pipelines.sources import _mimic3_cohort as cohorts
-from pipelines.sources import _mimic3_variables as variables
-from pipelines.sources._event_filter import Sieve, private
-from pipelines.sources._mimic3_cohort import Profile
-from pipelines.sources._mimic3_tables import Table, find
-from pipelines.sources.extract import Extract
+from pipelines.sources.columns import ColumnTable, Fields
+from pipelines.sources.features import UNITS
+from pipelines.sources.mimic4 import Mimic4, in_this_shape
+from pipelines.sources.source import Core, EventTable, Profile, TableSource
+from pipelines.sources.tables import Table, columns, find
 from privaudit.errors import PrivauditError
-
-SOURCE = "MIMIC-III"
 
 FULL = {
     "PATIENTS": 46_520,
@@ -32,10 +32,48 @@ FULL = {
 """Rows of each table of MIMIC-III v1.4 as published."""
 
 DEMO = {"PATIENTS": 100, "ADMISSIONS": 129, "ICUSTAYS": 136}
-_CORE = tuple(DEMO)
-_EVENTS = ("CHARTEVENTS", "LABEVENTS", "OUTPUTEVENTS")
-_BUCKET = 1_000_000
-_READ = 0.95
+OLDEST = 91.4
+"""The median age of patients over 89, whose dates of birth MIMIC-III shifts (Johnson et al.
+2016)."""
+
+NEEDED = columns("mimic3_columns.csv")
+"""The tables and columns that are read. Every other column is skipped unparsed."""
+DICTIONARIES = ("D_ITEMS", "D_LABITEMS")
+
+_ORIGIN = "MIMIC-III v1.4"
+_FIELDS = {
+    "CHARTEVENTS": Fields(
+        "subject_id",
+        "charttime",
+        "itemid",
+        "valuenum",
+        unit="valueuom",
+        known="storetime",
+        texts=("value",),
+        error="error",
+    ),
+    # LABEVENTS has no time of storage: its values count from when the specimen was taken.
+    "LABEVENTS": Fields(
+        "subject_id",
+        "charttime",
+        "itemid",
+        "valuenum",
+        unit="valueuom",
+        known="charttime",
+        texts=("value",),
+    ),
+    "OUTPUTEVENTS": Fields(
+        "subject_id",
+        "charttime",
+        "itemid",
+        "value",
+        unit="valueuom",
+        known="storetime",
+        error="iserror",
+    ),
+}
+_NEONATAL = ("NICU", "NWARD")
+_DAYS = 365.2425
 _KINDS = {
     "full": "MIMIC-III v1.4, complete",
     "demo": "MIMIC-III Clinical Database Demo v1.4",
@@ -44,263 +82,185 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class _Core:
-    """The three small tables; field names are table names."""
+class Mimic3(TableSource):
+    """A folder with PATIENTS, ADMISSIONS, ICUSTAYS, CHARTEVENTS, LABEVENTS and OUTPUTEVENTS."""
 
-    patients: pl.DataFrame
-    admissions: pl.DataFrame
-    icustays: pl.DataFrame
+    name: ClassVar[str] = "mimic-iii"
+    title: ClassVar[str] = "MIMIC-III"
+    looked_for: ClassVar[str] = f"{', '.join(NEEDED)} as .csv.gz, .csv or .parquet (MIMIC-III)"
+    store_times: ClassVar[bool] = True
+    cohorts: ClassVar[tuple[Profile, ...]] = ("first_stay", "all_stays", "benchmarks")
+    item_units: ClassVar[bool] = True
+    known_notes: ClassVar[tuple[str, ...]] = (
+        "LABEVENTS has no STORETIME: its values count from CHARTTIME, when the specimen was taken.",
+    )
+    words: ClassVar[Mapping[str, str]] = {
+        "stays": "ICU stays in ICUSTAYS",
+        "linked": "listed in ADMISSIONS and PATIENTS",
+        "whole": "the whole of MIMIC-III",
+        "outcome": "The outcome is HOSPITAL_EXPIRE_FLAG. Stays in which it disagrees with "
+        "DEATHTIME lying between ADMITTIME and DISCHTIME are retained, and the flag is believed. "
+        "Where DEATHTIME is missing for a patient who died, DISCHTIME stands for it.",
+    }
 
     @classmethod
-    def read(cls, data: Path) -> _Core:
-        return cls(*(Table.open(data, name).load() for name in _CORE))
+    def recognise(cls, folder: Path) -> bool:
+        if in_this_shape(folder) or Mimic4.recognise(folder):
+            return False
+        return len(find(folder, NEEDED)) >= 2
 
-    @property
-    def rows(self) -> dict[str, int]:
-        return {name.upper(): len(frame) for name, frame in vars(self).items()}
+    def codes(self) -> Path:
+        return Path(__file__).with_name("codes_mimic3.csv")
+
+    def tables(self) -> Sequence[EventTable]:
+        return [ColumnTable(self.open(n), f, self.name) for n, f in _FIELDS.items()]
+
+    def open(self, name: str) -> Table:
+        """The table of this name; the unit of a value may be absent from an export."""
+        return Table.open(self.folder, name, NEEDED, _ORIGIN, optional=("valueuom",))
+
+    @cached_property
+    def frames(self) -> dict[str, pl.DataFrame]:
+        """The three small tables as they are, by name."""
+        return {name: self.open(name).load() for name in DEMO}
+
+    def core(self) -> Core:
+        patients, admissions, icustays = self.frames.values()
+        for name, key in zip(DEMO, ("subject_id", "hadm_id", "icustay_id"), strict=True):
+            _refuse_repeats(name, self.frames[name], key)
+        _refuse_flags(admissions)
+        return Core(
+            patients=patients.select(patient="subject_id", sex="gender", dod="dod"),
+            admissions=admissions.select(
+                "admittime",
+                "dischtime",
+                "deathtime",
+                "admission_type",
+                "insurance",
+                "ethnicity",
+                patient="subject_id",
+                admission="hadm_id",
+                died="hospital_expire_flag",
+                charted=pl.col("has_chartevents_data") == 1,
+            ),
+            icustays=_stays(icustays, patients),
+            sites=UNITS,
+            source="generated demo" if self.kind == "generated" else "",
+            real=self.kind != "generated",
+            notes=self._notes(),
+            facts={"folder": _KINDS[self.kind]},
+        )
 
     @property
     def kind(self) -> str:
         """full, demo, generated or part: by the row counts, and by ids outside MIMIC-III's
         range."""
-        ids = self.patients["subject_id"]
-        if not ids.is_between(1, 99_999).any():
+        rows = {name: len(frame) for name, frame in self.frames.items()}
+        if not self.frames["PATIENTS"]["subject_id"].is_between(1, 99_999).any():
             return "generated"
-        if self.rows == DEMO:
+        if rows == DEMO:
             return "demo"
-        return "full" if all(FULL[name] == n for name, n in self.rows.items()) else "part"
+        return "full" if all(FULL[name] == n for name, n in rows.items()) else "part"
 
-
-def extract(
-    data: Path,
-    *,
-    window: int = 48,
-    cohort: Profile = "first_stay",
-    as_known: bool = False,
-    cache: Path,
-    progress: Callable[[str, float], None],
-    minimum_los: float | None = None,
-) -> Extract:
-    """The first `window` hours of ICU stays in MIMIC-III, harmonised, with outcomes and attrition.
-
-    Args:
-        data: A folder with PATIENTS, ADMISSIONS, ICUSTAYS, CHARTEVENTS, LABEVENTS and OUTPUTEVENTS
-            as csv.gz, csv or Parquet, in upper or lower case.
-        cohort: See `cohort.select`.
-        minimum_los: Hours that the patient must have been in the ICU and alive, by default the
-            window; a value is used only if charted in [INTIME, INTIME + window), before OUTTIME and
-            not after death.
-        as_known: Only values that were also stored by the end of the window.
-        cache: Where the tables, once sieved, are kept (mode 0700).
-
-    Raises:
-        PrivauditError: For every fault of the source.
-
-    Source: MIMIC-III, Johnson et al., Scientific Data 3:160035, 2016.
-    """
-    least = float(window) if minimum_los is None else float(minimum_los)
-    _check(window, cohort, least)
-    tables = {name: Table.open(data, name) for name in (*_CORE, *_EVENTS)}
-    for table in tables.values():
-        table.check()
-    progress("reading ICUSTAYS, ADMISSIONS and PATIENTS", 0.0)
-    core = _Core.read(data)
-    joined = cohorts.join(core.patients, core.admissions, core.icustays)
-    chosen = cohorts.select(joined, cohort, least)
-    sieve = Sieve(_windows(joined, window), cache / "mimic-iii")
-    lazy, counts = _events(sieve, [tables[n] for n in _EVENTS], as_known, progress)
-    mine = lazy.filter(pl.col("stay").is_in(chosen.stays["stay"].implode()))
-    events = mine.collect()
-    if not events["stay"].is_sorted():
-        events = events.sort("stay", maintain_order=True)
-    if cohort == "benchmarks":
-        chosen = cohorts.drop_unmeasured(chosen, events["stay"].unique())
-    progress("MIMIC-III is read", 1.0)
-    return Extract(
-        stays=chosen.stays,
-        events=events,
-        variables=variables.variables(),
-        flow=chosen.flow,
-        window=window,
-        source="generated demo" if core.kind == "generated" else SOURCE,
-        real=core.kind != "generated",
-        notes=(
-            *_notes(core.kind, as_known, data),
-            *_published(core.kind, cohort),
-            *chosen.notes,
-        ),
-        facts={
-            "folder": _KINDS[core.kind],
-            "cohort": cohort,
-            "window_hours": window,
-            "minimum_icu_hours": least,
-            "as_known": str(as_known).lower(),
-            **{f"rows_{name}": n for name, n in core.rows.items()},
-            **{f"values_{name}_in_all_adult_stays": n for name, n in counts.items()},
-            "stays_without_events": len(chosen.stays) - events["stay"].n_unique(),
-            "events": len(events),
-            **chosen.facts,
-        },
-    )
-
-
-def row_counts(
-    data: Path, progress: Callable[[str, float], None] = lambda _what, _share: None
-) -> dict[str, int]:
-    """The rows of each known table present; every file is read to its end, so damage is found.
-
-    About a minute for the whole of MIMIC-III on two cores; compare with FULL.
-    """
-    tables = [Table(name, paths[0]) for name, paths in find(data).items()]
-    total, done, counts = sum(t.size for t in tables) or 1, 0, {}
-    for table in tables:
-        progress(f"counting {table.name}", done / total)
-        counts[table.name] = table.rows()
-        done += table.size
-    progress("counted", 1.0)
-    return counts
-
-
-def describe(data: Path) -> str:
-    """Whether a folder looks like the full v1.4, the demo, generated tables, or a part."""
-    return _KINDS[_Core.read(data).kind]
-
-
-def _check(window: int, cohort: str, least: float) -> None:
-    if not 1 <= window <= 24 * 30:
-        raise PrivauditError(
-            f"a window of {window} hours",
-            "it is a whole number of hours from 1 to 720",
-            "use 48 for mortality as it is usually studied",
-        )
-    if cohort not in ("first_stay", "all_stays", "benchmarks"):
-        raise PrivauditError(
-            f"a cohort named {cohort!r}",
-            "the cohorts are first_stay, all_stays and benchmarks",
-            "use first_stay unless you compare with published work",
-        )
-    if not math.isfinite(least) or least < 0:
-        raise PrivauditError(
-            f"a minimum stay of {least} hours",
-            "it is a number of hours, 0 or more",
-            "leave it out to require the whole window",
+    def published(self, cohort: Profile, core: Core) -> tuple[str, ...]:
+        if self.kind != "full" or cohort != "benchmarks":
+            return ()
+        return (
+            "mimic3-benchmarks counts 42,276 stays of adults and 21,139 with 48 hours and a "
+            "measured variable. It looks at fewer variables and computes ages in another way, so "
+            "small differences from the cohort flow here are expected.",
         )
 
+    def check(self) -> Mapping[str, str]:
+        """Every table's rows beside those of v1.4; each is read to its end."""
+        found = {"source": _KINDS[self.kind]}
+        for table, rows in self.row_counts().items():
+            full = FULL.get(table)
+            beside = "" if full is None else f" (v1.4: {full:,})"
+            found[f"rows of {table}"] = f"{rows:,}{beside}"
+        return found
 
-def _windows(joined: pl.DataFrame, window: int) -> pl.DataFrame:
-    """[start, end) of every adult's stay: all cohorts and tasks share one pass over the tables."""
-    known = pl.col("intime") + pl.duration(hours=pl.lit(window))
-    after_death = pl.col("death") + pl.duration(seconds=1)
-    return (
-        joined.filter(pl.col("adult").fill_null(False))
-        .select(
-            "subject_id",
-            stay="icustay_id",
-            start="intime",
-            end=pl.min_horizontal(known, "outtime", after_death),
-            known=known,
-        )
-        .sort("stay")
-    )
+    def row_counts(self) -> dict[str, int]:
+        """The rows of each known table present; every file is read to its end, so damage is found.
 
+        About a minute for the whole of MIMIC-III on two cores; compare with FULL.
+        """
+        known = {**NEEDED, **{name: {} for name in DICTIONARIES}}
+        return {
+            name: Table.open(self.folder, name, known, _ORIGIN, optional=("valueuom",)).rows()
+            for name in find(self.folder, known)
+        }
 
-def _events(
-    sieve: Sieve, tables: list[Table], as_known: bool, progress: Callable[[str, float], None]
-) -> tuple[pl.LazyFrame, dict[str, int]]:
-    """The harmonised events of every adult's stay, from the cache or from one pass a table."""
-    total, done, raw = sum(table.size for table in tables), 0, []
-    for table in tables:
-
-        def report(share: float, table: Table = table, done: int = done) -> None:
-            progress(f"reading {table.name}", _READ * min(1.0, (done + share * table.size) / total))
-
-        raw.append(sieve.run(table, report))
-        done += table.size
-    name = f"events-{sieve.key([t.mark for t in tables], as_known)}"
-    path, tally = (sieve.cache / f"{name}.{form}" for form in ("parquet", "tally.parquet"))
-    if not (path.exists() and tally.exists()):
-        _harmonise(sieve, raw, as_known, path, tally, progress)
-    counts = pl.read_parquet(tally, glob=False).row(0, named=True)
-    return pl.scan_parquet(path, glob=False), counts
-
-
-def _harmonise(
-    sieve: Sieve,
-    raw: list[Path],
-    as_known: bool,
-    path: Path,
-    tally: Path,
-    progress: Callable[[str, float], None],
-) -> None:
-    """Harmonise a bucket of stays at a time, so that memory does not grow with the hospital."""
-    lazy = pl.concat([pl.scan_parquet(p, glob=False) for p in raw])
-    rows = int(lazy.select(pl.len()).collect(engine="streaming").item())
-    buckets = 1 + rows // _BUCKET
-    stays = sieve.windows["stay"].sort()
-    counts: dict[str, int] = {}
-    with private(path) as partial, private(tally) as partial_tally:
-        parts: list[Path] = []
-        try:
-            for i in range(buckets):
-                progress("harmonising units", _READ + (1 - _READ) * i / buckets)
-                some = stays[i * len(stays) // buckets : (i + 1) * len(stays) // buckets]
-                here = lazy.filter(pl.col("stay").is_in(some.implode()))
-                frame = here.collect(engine="streaming")
-                known = frame.filter(pl.col("known")) if as_known else frame
-                events, found = variables.harmonise(known.drop("known", "bad"))
-                found["stored_after_the_window"] = int((~frame["known"]).sum())
-                counts = {k: counts.get(k, 0) + n for k, n in found.items()}
-                parts.append(partial.with_name(f"{partial.name}.{i}"))
-                events.write_parquet(parts[-1], compression="zstd")
-            pl.scan_parquet(parts, glob=False).sink_parquet(
-                partial, compression="zstd", maintain_order=True, engine="streaming"
+    def _notes(self) -> tuple[str, ...]:
+        notes = []
+        if self.kind == "demo":
+            notes.append(
+                "The MIMIC-III demo has 100 patients, all of whom have died since: it shows that "
+                "the reader works and cannot grade a model or an attack."
             )
-        finally:
-            for part in parts:
-                part.unlink(missing_ok=True)
-        pl.DataFrame([counts]).write_parquet(partial_tally)
-        partial.replace(path)
-        partial_tally.replace(tally)
+        elif self.kind == "part":
+            notes.append(
+                "The tables do not have the row counts of MIMIC-III v1.4: this is a part or "
+                "another version, and results are not comparable with published ones."
+            )
+        elif self.kind == "generated":
+            notes.append(
+                "Generated data: no number here is a result about MIMIC-III or any patient."
+            )
+        twice = [n for n, paths in find(self.folder, NEEDED).items() if len(paths) > 1]
+        if twice:
+            notes.append(
+                f"{', '.join(twice)} lie in the folder in more than one form; csv.gz was preferred "
+                "to csv, and csv to Parquet."
+            )
+        return tuple(notes)
 
 
-def _published(kind: str, cohort: Profile) -> tuple[str, ...]:
-    """How the cohort compares with the published one, where it should be the same."""
-    if kind != "full" or cohort != "benchmarks":
-        return ()
-    return (
-        "mimic3-benchmarks counts 42,276 stays of adults and 21,139 with 48 hours and a measured "
-        "variable. It looks at fewer variables and computes ages in another way, so small "
-        "differences from the cohort flow here are expected.",
+def _stays(icustays: pl.DataFrame, patients: pl.DataFrame) -> pl.DataFrame:
+    dob, intime = pl.col("dob"), pl.col("intime")
+    years = (intime - dob).dt.total_seconds() / 86400 / _DAYS
+    same_unit = pl.col("first_careunit") == pl.col("last_careunit")
+    same_ward = pl.col("first_wardid") == pl.col("last_wardid")
+    unit = pl.col("first_careunit").str.strip_chars().str.to_uppercase()
+    return icustays.join(
+        patients.select("subject_id", "dob"), on="subject_id", how="left", maintain_order="left"
+    ).select(
+        "intime",
+        "outtime",
+        patient="subject_id",
+        admission="hadm_id",
+        stay="icustay_id",
+        subject="subject_id",
+        site=pl.when(unit.is_in(UNITS)).then(unit).otherwise(pl.lit("other")),
+        unit="first_careunit",
+        age=pl.when(years >= 90).then(OLDEST).otherwise(years),
+        adult=dob.dt.offset_by("18y") <= intime,
+        moved=~(same_unit & same_ward),
+        neonatal=pl.any_horizontal(
+            pl.col(c).is_in(_NEONATAL).fill_null(False) for c in ("first_careunit", "last_careunit")
+        ),
     )
 
 
-def _notes(kind: str, as_known: bool, data: Path) -> tuple[str, ...]:
-    notes = []
-    if kind == "demo":
-        notes.append(
-            "The MIMIC-III demo has 100 patients, all of whom have died since: it shows that the "
-            "reader works and cannot grade a model or an attack."
+def _refuse_repeats(table: str, frame: pl.DataFrame, key: str) -> None:
+    repeated = len(frame) - frame[key].n_unique() + int(frame[key].null_count() > 0)
+    if repeated:
+        raise PrivauditError(
+            f"{table}: {repeated:,} repeated or missing {key.upper()}",
+            "each row must have one of its own, or stays would be counted twice",
+            "use the table as PhysioNet distributes it, once and not appended to itself",
         )
-    elif kind == "part":
-        notes.append(
-            "The tables do not have the row counts of MIMIC-III v1.4: this is a part or another "
-            "version, and results are not comparable with published ones."
-        )
-    elif kind == "generated":
-        notes.append("Generated data: no number here is a result about MIMIC-III or any patient.")
-    if as_known:
-        notes.append(
-            "Only values stored by the end of the window are used. LABEVENTS has no STORETIME: its "
-            "values count from CHARTTIME, when the specimen was taken."
-        )
-    twice = [name for name, paths in find(data).items() if len(paths) > 1]
-    if twice:
-        notes.append(
-            f"{', '.join(twice)} lie in the folder in more than one form; csv.gz was preferred to "
-            "csv, and csv to Parquet."
-        )
-    return tuple(notes)
 
 
-__all__ = ["FULL", "describe", "extract", "row_counts"]
+def _refuse_flags(admissions: pl.DataFrame) -> None:
+    for column in ("hospital_expire_flag", "has_chartevents_data"):
+        strange = int((~admissions[column].is_in([0, 1]).fill_null(False)).sum())
+        if strange:
+            raise PrivauditError(
+                f"ADMISSIONS.{column.upper()}: {strange:,} value(s) other than 0 and 1",
+                "the cohort and the outcome are read from it",
+                "use ADMISSIONS as PhysioNet distributes it",
+            )
+
+
+__all__ = ["FULL", "Mimic3"]

@@ -1,34 +1,62 @@
-"""Says which ICU source a folder holds, before anything is read."""
+"""Says which ICU source a folder holds, before anything is read.
+
+A source is a module of this folder that lists a subclass of `Source` in its `__all__`; a new one is
+added as a file alone.
+"""
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import pkgutil
 from collections import Counter
+from functools import cache
 from pathlib import Path
-from typing import Literal
 
-from pipelines.sources._mimic3_tables import FORMS, NEEDED, find
+import pipelines.sources
+from pipelines.sources.source import Source
+from pipelines.sources.tables import FORMS
 from privaudit.errors import PrivauditError
 
-Source = Literal["mimic-iii", "challenge-2012"]
+_KNOWN_FORMS = (
+    *FORMS,
+    ".tar.gz",
+    ".txt",
+    ".csv.zst",
+    ".zip",
+    ".csv.bz2",
+    ".csv.xz",
+    ".ndjson.gz",
+    ".ndjson",
+    ".json",
+)
 
-_KNOWN_FORMS = (*FORMS, ".tar.gz", ".txt", ".csv.zst", ".zip", ".csv.bz2", ".csv.xz")
-_ONLY_IN_IV = ("omr", "emar", "provider", "hcpcsevents", "ingredientevents", "poe", "pharmacy")
+
+@cache
+def sources() -> tuple[type[Source], ...]:
+    """Every kind of source, in order of their names."""
+    found = set()
+    for module in pkgutil.iter_modules(pipelines.sources.__path__):
+        loaded = importlib.import_module(f"pipelines.sources.{module.name}")
+        for name in getattr(loaded, "__all__", ()):
+            kind = getattr(loaded, name)
+            if inspect.isclass(kind) and issubclass(kind, Source) and not inspect.isabstract(kind):
+                found.add(kind)
+    return tuple(sorted(found, key=lambda kind: kind.name))
 
 
 def recognise(data: Path) -> Source:
-    """What a folder holds: MIMIC-III tables, or the PhysioNet/CinC Challenge 2012.
-
-    Looks at file names alone.
+    """What a folder holds, by the names of its files and, where two sources share them, a header.
 
     Raises:
-        PrivauditError: Naming no file but known tables, for a path that is missing or no folder,
-            MIMIC-IV, a folder one level too high, and anything else.
+        PrivauditError: Naming no file but known tables, for a path that is missing or no folder, a
+            folder one level too high or too low, one that holds two sources, and anything else.
     """
     name = data.resolve().name
     if not data.exists():
         raise PrivauditError(
             f"nothing exists at {name!r}",
-            "a source is a folder of MIMIC-III tables or of the PhysioNet Challenge 2012",
+            f"a source is a folder of one of: {_titles()}",
             "check the path for a typing error, or leave it out to use the generated demo",
         )
     if not data.is_dir():
@@ -38,59 +66,50 @@ def recognise(data: Path) -> Source:
             "give the folder that the file lies in",
         )
     try:
-        source = _look(data)
-        inside = sorted(p for p in data.iterdir() if p.is_dir() and not p.name.startswith("."))
-        if source is None and not _is_mimic_iv(data):
-            right = [(sub.name, found) for sub in inside if (found := _look(sub))]
-            if right:
-                raise PrivauditError(
-                    f"{name!r} is one level too high",
-                    f"its subfolder {right[0][0]!r} looks like {right[0][1]}",
-                    f"give the subfolder {right[0][0]!r}",
-                )
+        return _look(data, name)
     except PermissionError:
         raise PrivauditError(
             f"{name!r} may not be listed",
             "the folder's permissions do not let you read it",
             "ask for read permission on the folder",
         ) from None
-    if _is_mimic_iv(data):
+
+
+def _look(data: Path, name: str) -> Source:
+    found = [kind for kind in sources() if kind.recognise(data)]
+    if len(found) > 1:
         raise PrivauditError(
-            f"{name!r} holds MIMIC-IV",
-            "MIMIC-IV has other tables and item ids than MIMIC-III; reading it by the rules of "
-            "MIMIC-III would give wrong numbers",
-            "give a folder of MIMIC-III v1.4",
+            f"{name!r} holds {' and '.join(kind.title for kind in found)}",
+            "which of them is meant cannot be told",
+            "give each source a folder of its own",
         )
-    if source is None:
-        raise PrivauditError(
-            f"{name!r} holds no source that can be read",
-            f"looked for {', '.join(NEEDED)} as .csv.gz, .csv or .parquet, or for set-a with "
-            f"Outcomes-a.txt; found {_contents(data)}",
-            "give the folder of MIMIC-III v1.4, of its demo, or of the PhysioNet Challenge 2012",
-        )
-    return source
+    if found:
+        return found[0](data)
+    for kind in sources():
+        if kind.recognise(data.resolve().parent):
+            raise PrivauditError(
+                f"{name!r} is one level too low",
+                f"the folder that it lies in looks like {kind.title}",
+                "give the folder that it lies in",
+            )
+        kind.refuse(data)
+    for sub in sorted(p for p in data.iterdir() if p.is_dir() and not p.name.startswith(".")):
+        for kind in sources():
+            if kind.recognise(sub):
+                raise PrivauditError(
+                    f"{name!r} is one level too high",
+                    f"its subfolder {sub.name!r} looks like {kind.title}",
+                    f"give the subfolder {sub.name!r}",
+                )
+    raise PrivauditError(
+        f"{name!r} holds no source that can be read",
+        f"looked for {'; '.join(kind.looked_for for kind in sources())}; found {_contents(data)}",
+        f"give a folder of one of: {_titles()}",
+    )
 
 
-def _look(folder: Path) -> Source | None:
-    if _is_mimic_iv(folder):
-        return None
-    if len([table for table in find(folder) if table in NEEDED]) >= 2:
-        return "mimic-iii"
-    names = {p.name.lower() for p in folder.iterdir()}
-    sets = [s for s in "abc" if names & {f"set-{s}", f"set-{s}.tar.gz", f"set-{s}.zip"}]
-    if sets or any(f"outcomes-{s}.txt" in names for s in "abc"):
-        return "challenge-2012"
-    return None
-
-
-def _is_mimic_iv(folder: Path) -> bool:
-    names = {p.name.lower() for p in folder.iterdir()}
-    if {"hosp", "icu"} <= names and (folder / "icu").is_dir():
-        return True
-    stems = {n.split(".")[0] for n in names}
-    if stems & {"cptevents", "inputevents_cv", "inputevents_mv"}:
-        return False
-    return len(stems & set(_ONLY_IN_IV)) >= 2 or {"procedureevents", "inputevents"} <= stems
+def _titles() -> str:
+    return ", ".join(kind.title for kind in sources())
 
 
 def _form(path: Path) -> str:
@@ -105,8 +124,5 @@ def _contents(folder: Path) -> str:
     for path in folder.iterdir():
         form = next((f for f in _KNOWN_FORMS if path.name.lower().endswith(f)), None)
         counts["folders" if path.is_dir() else f"*{form}" if form else "other files"] += 1
-    tables = [t for t in find(folder) if t in NEEDED]
     counted = [f"{n} {kind}" for kind, n in sorted(counts.items())]
-    return (", ".join(counted) or "nothing") + (
-        f" (among them {', '.join(tables)})" if tables else ""
-    )
+    return ", ".join(counted) or "nothing"

@@ -15,10 +15,11 @@ import numpy as np
 import polars as pl
 
 from mimic_demo import EMBEDDED_PATIENTS
-from pipelines.sources import challenge2012, features, mimic3
-from pipelines.sources._mimic3_cohort import Profile
+from pipelines.sources import features
 from pipelines.sources.extract import Extract
+from pipelines.sources.mimic3 import Mimic3
 from pipelines.sources.recognise import recognise
+from pipelines.sources.source import Profile
 from privaudit.contracts import FlowStep, Prepared, Progress, Task
 from privaudit.disclosure.marginals import OF_CLASS, WHOLE
 from privaudit.errors import PrivauditError
@@ -50,6 +51,7 @@ class StayTask(Task):
         as_known: Read only what had been charted by the end of the window, where the source says
             when.
         patients: Size of the embedded demo, where no data are given.
+        codes: A hospital's own code map (CSV), read on top of the source's.
     """
 
     words: ClassVar[Words] = Words(record="stay", records="stays")
@@ -58,6 +60,7 @@ class StayTask(Task):
     cohort: Profile = "first_stay"
     as_known: bool = False
     patients: int = EMBEDDED_PATIENTS
+    codes: str = ""
 
     @abstractmethod
     def label(self, extract: Extract) -> Label:
@@ -92,53 +95,28 @@ class StayTask(Task):
         Raises:
             PrivauditError: For what a source cannot give.
         """
-        if data is not None and recognise(data) == "challenge-2012":
-            return self._challenge(data, cache, progress)
-        tables = demo(self.patients, cache, progress) if data is None else data
-        extract = mimic3.extract(
-            tables,
+        source = Mimic3(demo(self.patients, cache, progress)) if data is None else recognise(data)
+        extract = source.extract(
             window=self.window,
             cohort=self.cohort,
             as_known=self.as_known,
             cache=cache,
             progress=progress,
+            codes=Path(self.codes) if self.codes else None,
         )
         if data is None:
             return replace(extract, source="generated demo", real=False)
         return extract
 
-    def _challenge(self, data: Path, cache: Path, progress: Progress) -> Extract:
-        if self.as_known:
-            raise PrivauditError(
-                "as_known=True on the Challenge 2012",
-                "it does not say when a value was charted, only when it was measured",
-                "leave as_known out, or use MIMIC-III",
-            )
-        if self.cohort == "benchmarks":
-            raise PrivauditError(
-                "the benchmarks cohort on the Challenge 2012",
-                "its rules speak of transfers and of stays in one admission, which the Challenge "
-                "lacks",
-                "leave cohort out, or use MIMIC-III",
-            )
-        return challenge2012.extract(data, window=self.window, cache=cache, progress=progress)
-
     def check(self, data: Path) -> Mapping[str, str]:
-        """What the folder holds; for MIMIC-III every table's rows beside those of v1.4.
+        """What the folder holds.
 
         Every table is read to its end, so that a damaged file is found.
 
         Raises:
             PrivauditError: For every fault of the source.
         """
-        if recognise(data) == "challenge-2012":
-            return {"source": challenge2012.SOURCE}
-        found = {"source": mimic3.describe(data)}
-        for table, rows in mimic3.row_counts(data).items():
-            full = mimic3.FULL.get(table)
-            beside = "" if full is None else f" (v1.4: {full:,})"
-            found[f"rows of {table}"] = f"{rows:,}{beside}"
-        return found
+        return recognise(data).check()
 
 
 def demo(patients: int, cache: Path, progress: Progress) -> Path:
@@ -247,7 +225,7 @@ def _warnings(extract: Extract, patients: int) -> list[str | Caveat]:
     warnings: list[str | Caveat] = []
     if not extract.real:
         warnings.append(GENERATED)
-    if extract.real and extract.source == mimic3.SOURCE:
+    if extract.real and extract.source == Mimic3.title:
         warnings.append(PUBLIC_SPLIT)
     held = round(HELD_OUT * patients)
     if held < NEEDED:

@@ -149,6 +149,16 @@ def request_of(command: str, options: Mapping[str, Any]) -> Request:
     )
 
 
+_FILES = ("task.codes",)
+"""Settings that name a file, whose path no document shows."""
+
+_SCHEMA = "task.schema"
+
+
+def _setting_name(setting: str) -> str:
+    return setting.partition("=")[0].strip()
+
+
 def printable_command(
     command: str, task: str, options: Mapping[str, Any], settings: list[str]
 ) -> str:
@@ -162,16 +172,16 @@ def printable_command(
         for n in ("methods", "learners", "generators", "attacks")
         if options[n]
     ]
-    words += [f"--set {text}" for text in settings if not _names_file(text)]
-    if any(_names_file(text) for text in settings):
+    named = [_setting_name(text) for text in settings]
+    words += [
+        f"--set {name}=FILE" if name in _FILES else f"--set {text}"
+        for name, text in zip(named, settings, strict=True)
+        if name != _SCHEMA
+    ]
+    if _SCHEMA in named:
         words.append("--schema FILE")
     if options["confidence"] != 0.95:
         words.append(f"--confidence {options['confidence']}")
     if options["exact_counts"]:
         words.append("--exact-counts")
     return " ".join(words)
-
-
-def _names_file(text: str) -> bool:
-    """Whether a setting holds a path, which no document shows."""
-    return text.partition("=")[0].strip() == "task.schema"

@@ -352,7 +352,7 @@ PARAMS: Mapping[str, States] = {
         States.NOTHING,
     ),
     **dict.fromkeys(
-        ("have", "held_out_rows", "more", "patients", "people", "records", "rows"), States.SIZE
+        ("have", "held_out_rows", "merged", "more", "patients", "records", "rows"), States.SIZE
     ),
     **dict.fromkeys(
         (

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from pipelines.sources import challenge2012
+from pipelines.sources import challenge2012, units
 from pipelines.sources.extract import EVENTS, STAYS, Extract
 from privaudit.errors import PrivauditError
 
@@ -301,13 +301,14 @@ def test_an_empty_folder_and_a_window_out_of_range_are_refused(tmp_path: Path) -
 
 
 def test_names_and_ranges_agree_with_the_catalogue_of_mimic() -> None:
-    folder = Path(challenge2012.__file__).parent
-    mimic = pl.read_csv(folder / "mimic3_variables.csv", infer_schema=False)
     ranges = {
-        row["variable"]: (float(row["valid_low"]), float(row["valid_high"]), row["unit"] or "")
-        for row in mimic.iter_rows(named=True)
         # Irrigant that went in is subtracted from urine in MIMIC; the Challenge has no such rows.
-        if row["convert"] != "negate"
+        row["variable"]: (
+            0.0 if row["variable"] == "urine" else row["low"],
+            row["high"],
+            row["unit"],
+        )
+        for row in units.catalogue().iter_rows(named=True)
     }
     ours = {v.name: (*v.bounds, v.unit) for v in challenge2012.variables() if v.bounds}
     only_here = {"sao2", "gcs_total", "mech_vent", "cholesterol", "troponin_i"}

@@ -13,9 +13,8 @@ import polars as pl
 import pytest
 from tiny_mimic3 import Hospital, at, ward
 
-from pipelines.sources import mimic3
-from pipelines.sources._mimic3_cohort import OLDEST
 from pipelines.sources.extract import Extract
+from pipelines.sources.mimic3 import OLDEST, Mimic3
 from privaudit.errors import PrivauditError
 
 DEMO = (
@@ -25,7 +24,7 @@ DEMO = (
 
 
 def read(folder: Path, cache: Path, **kwargs: object) -> Extract:
-    return mimic3.extract(folder, cache=cache, progress=lambda what, share: None, **kwargs)
+    return Mimic3(folder).extract(cache=cache, progress=lambda what, share: None, **kwargs)
 
 
 def left_out(extract: Extract) -> dict[str, int]:

@@ -37,11 +37,13 @@ def extract(events: list[Event], stays: int = 3, window: int = 4, **columns: lis
         "died": [i % 2 for i in range(stays)],
         "los_days": [3.0] * stays,
     } | columns
+    given = {"site": given["unit"]} | given
     given |= {name: [None] * stays for name in STAYS if name not in given}
     return Extract(
         stays=pl.DataFrame({name: given[name] for name in STAYS}, schema=STAYS),
         events=pl.DataFrame(events, schema=EVENTS, orient="row"),
         variables=VARIABLES,
+        sites=features.UNITS,
         flow=(FlowStep("all", 0, stays, stays),),
         window=window,
         source="made by hand",
@@ -179,7 +181,14 @@ def test_the_schema_is_not_read_off_the_data() -> None:
 def test_values_stay_inside_public_bounds() -> None:
     events: list[Event] = [(101, i / 100, "heart_rate", 60.0) for i in range(400)]
     events += [(102, 0.1, "urine", 4000.0), (102, 0.2, "urine", 4000.0), (102, 1, "lactate", 9e9)]
-    records = build(extract(events, age=[101.0, 10.0, None], unit=["NWARD", "csru", None]))
+    records = build(
+        extract(
+            events,
+            age=[101.0, 10.0, None],
+            unit=["NWARD", "csru", None],
+            site=["NWARD", "CSRU", None],
+        )
+    )
     assert column(records, "heart_rate.count")[0] == 16
     assert channel(records, "urine")[1, 0] == 5000
     assert column(records, "lactate.max")[1] == 50

@@ -11,14 +11,14 @@ import polars as pl
 import pytest
 from tiny_mimic3 import Hospital, at, ward
 
-from pipelines.sources import mimic3
 from pipelines.sources.extract import EVENTS, STAYS, Extract
+from pipelines.sources.mimic3 import Mimic3
 from pipelines.sources.recognise import recognise
 from privaudit.errors import PrivauditError
 
 
 def read(folder: Path, cache: Path, **kwargs: object) -> Extract:
-    return mimic3.extract(folder, cache=cache, progress=lambda what, share: None, **kwargs)
+    return Mimic3(folder).extract(cache=cache, progress=lambda what, share: None, **kwargs)
 
 
 def same(a: Extract, b: Extract) -> bool:
@@ -186,7 +186,7 @@ def test_truncated_gzip(tmp_path: Path, table: str, keep: float) -> None:
     assert f"{table} cannot be read to its end" in said
     assert "ends too early" in said
     with pytest.raises(PrivauditError, match="cannot be read to its end"):
-        mimic3.row_counts(folder)
+        Mimic3(folder).row_counts()
 
 
 def test_damaged_gzip_and_cut_csv(tmp_path: Path) -> None:
@@ -268,9 +268,9 @@ def test_empty_table(tmp_path: Path, table: str, content: str) -> None:
 def test_row_counts_and_kind(tmp_path: Path) -> None:
     h = ward()
     folder = h.write(tmp_path / "a", "csv.gz")
-    counts = mimic3.row_counts(folder)
+    counts = Mimic3(folder).row_counts()
     assert counts == {name: len(rows) for name, rows in h.tables.items()}
-    assert "part" in mimic3.describe(folder)
+    assert Mimic3(folder).kind == "part"
     for rows in h.tables.values():
         for row in rows:
             row["subject_id"] = int(row["subject_id"]) + 1_000_000  # type: ignore[call-overload]
@@ -281,12 +281,12 @@ def test_row_counts_and_kind(tmp_path: Path) -> None:
 
 def test_recognise_sources_and_wrong_folders(tmp_path: Path) -> None:
     folder = ward().write(tmp_path / "up" / "mimic")
-    assert recognise(folder) == "mimic-iii"
+    assert recognise(folder).name == "mimic-iii"
     challenge = tmp_path / "challenge"
     challenge.mkdir()
     (challenge / "Outcomes-a.txt").write_text("RecordID\n")
     (challenge / "set-a.tar.gz").write_bytes(b"")
-    assert recognise(challenge) == "challenge-2012"
+    assert recognise(challenge).name == "challenge-2012"
     four = tmp_path / "four"
     (four / "icu").mkdir(parents=True)
     (four / "hosp").mkdir()
@@ -298,8 +298,7 @@ def test_recognise_sources_and_wrong_folders(tmp_path: Path) -> None:
     cases = {
         tmp_path / "absent": "nothing exists at 'absent'",
         folder / "patients.csv": "is a file, not a folder",
-        four: "holds MIMIC-IV",
-        tmp_path / "up": "subfolder 'mimic' looks like mimic-iii",
+        tmp_path / "up": "subfolder 'mimic' looks like MIMIC-III",
         wrong: r"found 1 \*\.csv",
     }
     for path, said in cases.items():
@@ -322,8 +321,7 @@ def test_wrong_arguments(tmp_path: Path, kwargs: dict[str, object], said: str) -
 
 def test_progress_never_falls_and_ends_at_one(tmp_path: Path) -> None:
     shares: list[float] = []
-    mimic3.extract(
-        ward().write(tmp_path / "a"),
+    Mimic3(ward().write(tmp_path / "a")).extract(
         cache=tmp_path / "c",
         progress=lambda what, share: shares.append(share),
     )

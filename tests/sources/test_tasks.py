@@ -48,6 +48,7 @@ def extract(source: str = "MIMIC-III", real: bool = True, **columns: list[Any]) 
         stays=pl.DataFrame({name: given[name] for name in STAYS}, schema=STAYS),
         events=pl.DataFrame([(i, 1.0, "a", 80.0) for i in range(n)], schema=EVENTS, orient="row"),
         variables=(Column("a", bounds=(0.0, 300.0)), Column("b", bounds=(0.0, 1.0))),
+        sites=("MICU", "other"),
         flow=(FlowStep("stays", 0, n, n),),
         window=48,
         source=source,
@@ -331,3 +332,14 @@ def test_the_real_challenge_is_the_published_one(tmp_path: Path) -> None:
     for name, share in {"heart_rate": 0.93, "temperature": 0.33, "gcs_total": 0.31}.items():
         measured = np.isfinite(records.series[:, :, hours.index(name)]).mean()
         assert measured == pytest.approx(share, abs=0.05), name
+
+
+def test_a_command_that_is_shown_names_no_file() -> None:
+    from privaudit.commands._options import printable_command
+
+    options = {"data": "folder", "profile": "smoke", "confidence": 0.95, "exact_counts": False}
+    options |= dict.fromkeys(("methods", "learners", "generators", "attacks"), "")
+    settings = ["task.codes=/home/anna/map.csv", "task.window=24"]
+    shown = printable_command("run", "mortality", options, settings)
+    assert "anna" not in shown
+    assert shown.endswith("--set task.codes=FILE --set task.window=24")

@@ -1,4 +1,4 @@
-"""MIMIC-III tables as people have them: csv, csv.gz or Parquet, in upper or lower case."""
+"""Tables as people have them: csv, csv.gz or Parquet, their names in upper or lower case."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -17,55 +17,88 @@ import polars as pl
 
 from privaudit.errors import PrivauditError
 
+FORMS = (".csv.gz", ".csv", ".parquet")
+_TIMES = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
+EXACT = 2.0**53
+"""Whole numbers up to here are exact as floating point; an id beyond it is read as digits alone."""
+KINDS = ("id", "number", "time", "flag", "text")
 
-def _needed() -> dict[str, dict[str, str]]:
+Kinds = Mapping[str, str]
+"""The columns of a table that are read, in lower case, and the kind of each (KINDS). Every other
+column is skipped unparsed."""
+
+
+def columns(resource: str) -> dict[str, dict[str, str]]:
+    """The tables of a source and their columns' kinds, from a CSV beside this file."""
     found: dict[str, dict[str, str]] = {}
-    text = files("pipelines.sources").joinpath("mimic3_columns.csv").read_text("utf-8")
+    text = files("pipelines.sources").joinpath(resource).read_text("utf-8")
     for row in csv.DictReader(text.splitlines()):
         found.setdefault(row["table"], {})[row["column"]] = row["kind"]
     return found
 
 
-NEEDED: Mapping[str, Mapping[str, str]] = _needed()
-"""The tables and columns that are read. Every other column is skipped unparsed."""
-
-DICTIONARIES = ("D_ITEMS", "D_LABITEMS")
-FORMS = (".csv.gz", ".csv", ".parquet")
-_TIMES = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
-
-
-def find(data: Path) -> dict[str, tuple[Path, ...]]:
-    """The files of each known table in a folder, official form first; names in any case."""
-    known = (*NEEDED, *DICTIONARIES)
+def find(folders: Path | Sequence[Path], known: Iterable[str]) -> dict[str, tuple[Path, ...]]:
+    """The files of each known table in the folders, csv.gz first, then csv; names in any case."""
+    spelled = {name.lower(): name for name in known}
     found: dict[str, list[tuple[int, str, Path]]] = {}
-    for path in data.iterdir():
-        name = path.name.lower()
-        for rank, form in enumerate(FORMS):
-            table = name.removesuffix(form).upper()
-            if name.endswith(form) and table in known and (path.is_file() or form == ".parquet"):
-                found.setdefault(table, []).append((rank, path.name, path))
-    return {t: tuple(p for _, _, p in sorted(found[t])) for t in known if t in found}
+    for folder in [folders] if isinstance(folders, Path) else folders:
+        for path in folder.iterdir():
+            name = path.name.lower()
+            for rank, form in enumerate(FORMS):
+                table = spelled.get(name.removesuffix(form))
+                if name.endswith(form) and table and (path.is_file() or form == ".parquet"):
+                    found.setdefault(table, []).append((rank, path.name, path))
+    return {t: tuple(p for _, _, p in sorted(found[t])) for t in spelled.values() if t in found}
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table on disk: its name and where it lies."""
+    """One table on disk.
+
+    Args:
+        name: As messages spell it; column names follow its case.
+        kinds: The columns that are read.
+        origin: Whose table it is, for messages: "MIMIC-III v1.4".
+        optional: Columns that may be absent; they are null then.
+    """
 
     name: str
     path: Path
+    kinds: Kinds = field(default_factory=dict, hash=False)
+    origin: str = "the source"
+    optional: frozenset[str] = frozenset()
 
     @classmethod
-    def open(cls, data: Path, name: str) -> Table:
-        """The table of this name, or a clear error that says what was looked for."""
-        found = find(data)
+    def open(
+        cls,
+        folders: Path | Sequence[Path],
+        name: str,
+        kinds: Mapping[str, Kinds],
+        origin: str,
+        optional: Iterable[str] = (),
+    ) -> Table:
+        """The table of this name, or a clear error that says what was looked for.
+
+        Args:
+            kinds: The columns of every table of the source, by the table's name.
+        """
+        found = find(folders, kinds)
         if name not in found:
             raise PrivauditError(
                 f"no table {name} among the files",
                 f"looked for {name}.csv.gz, {name}.csv or {name}.parquet in upper or lower case; "
                 f"found {', '.join(found) or 'none of the tables'}",
-                f"put {name} beside the other tables of MIMIC-III v1.4",
+                f"put {name} beside the other tables of {origin}",
             )
-        return cls(name, found[name][0])
+        return cls(name, found[name][0], kinds[name], origin, frozenset(optional))
+
+    def shown(self, column: str) -> str:
+        """A column's name as messages spell it."""
+        return column.upper() if self.name.isupper() else column
+
+    @property
+    def _advice(self) -> str:
+        return f"use {self.name} of {self.origin} as it is distributed"
 
     @cached_property
     def parts(self) -> tuple[Path, ...]:
@@ -113,38 +146,41 @@ class Table:
             raise PrivauditError(
                 f"{self.name}: two columns of one name",
                 f"the header has {len(names)} columns and {len(lower)} different names",
-                "use the table as PhysioNet distributes it",
+                self._advice,
             )
         return lower
 
     def check(self) -> None:
         """Refuse a table that lacks a needed column, or a plain CSV that is cut off."""
-        missing = [c for c in NEEDED.get(self.name, {}) if c not in self.header]
+        missing = [c for c in self.kinds if c not in self.header and c not in self.optional]
         if missing:
             raise PrivauditError(
-                f"{self.name} has no column {', '.join(c.upper() for c in missing)}",
-                f"its {len(self.header)} columns are {', '.join(sorted(self.header)).upper()}",
-                f"use {self.name} of MIMIC-III v1.4 with all its columns",
+                f"{self.name} has no column {', '.join(map(self.shown, missing))}",
+                f"its {len(self.header)} columns are "
+                f"{', '.join(map(self.shown, sorted(self.header)))}",
+                f"use {self.name} of {self.origin} with all its columns",
             )
         if not self.is_parquet and self._head(2)[0] and not self._is_gzip:
             self._check_tail()
 
     def scan(self, careful: bool = False) -> pl.LazyFrame:
         """The needed columns, lower-cased, as a stream; numbers are parsed unless `careful`."""
-        kinds = NEEDED.get(self.name, {})
-        picked = [pl.col(self.header[c]).alias(c) for c in kinds]
+        picked = [
+            (pl.col(self.header[c]) if c in self.header else pl.lit(None, pl.String)).alias(c)
+            for c in self.kinds
+        ]
         if self.is_parquet:
             return self._scan_parts().select(picked)
         types = {"id": pl.Int64, "number": pl.Float64}
         schema: dict[str, type[pl.DataType]] = {
-            name: pl.String if careful else types.get(kinds.get(lower, ""), pl.String)
+            name: pl.String if careful else types.get(self.kinds.get(lower, ""), pl.String)
             for lower, name in self.header.items()
         }
         # lossy: some exports hold Latin-1 bytes in free text that nobody here reads
         lazy = pl.scan_csv(
             self.path, schema=schema, infer_schema=False, encoding="utf8-lossy", glob=False
         )
-        return lazy.select(picked) if kinds else lazy
+        return lazy.select(picked) if self.kinds else lazy
 
     def rows(self) -> int:
         """How many rows the table has; the whole file is read, so a damaged one is found out."""
@@ -165,13 +201,25 @@ class Table:
         if frame.is_empty():
             raise self.empty()
         self.refuse_unreadable(frame.lazy())
-        return frame.select(typed(frame.schema, NEEDED[self.name], careful=True))
+        return frame.select(typed(frame.schema, self.kinds, careful=True))
 
-    def refuse_unreadable(self, raw: pl.LazyFrame) -> None:
-        """Raise if an id is no whole number or a date is no date; says how many, never which."""
-        kinds = NEEDED[self.name]
+    @property
+    def filled(self) -> bool:
+        """Whether it has a row."""
+        with self.trouble():
+            return len(self.scan(careful=True).head(1).collect()) > 0
+
+    def refuse_unreadable(self, raw: pl.LazyFrame, kinds: Kinds | None = None) -> None:
+        """Raise if an id is no whole number or a date is no date; says how many, never which.
+
+        Args:
+            kinds: The columns that are looked at, by default all.
+        """
+        kinds = self.kinds if kinds is None else kinds
         schema = raw.collect_schema()
         checked = [c for c, kind in kinds.items() if kind in ("id", "time")]
+        if not checked:
+            return
         marks = [unreadable(schema, c, kinds[c], careful=True).sum().alias(c) for c in checked]
         with self.trouble():
             counts = raw.select(marks).collect(engine="streaming").row(0, named=True)
@@ -179,10 +227,10 @@ class Table:
             if count:
                 time = kinds[column] == "time"
                 raise PrivauditError(
-                    f"{self.name}.{column.upper()}: {count:,} unreadable "
+                    f"{self.name}.{self.shown(column)}: {count:,} unreadable "
                     f"{'date(s)' if time else 'number(s)'}",
                     "a date reads like 2101-02-03 04:05:06" if time else "ids are whole numbers",
-                    "export the table again, or use the file as PhysioNet distributes it",
+                    f"export the table again, or {self._advice}",
                 )
 
     def expected_rows(self) -> int:
@@ -217,7 +265,7 @@ class Table:
         return PrivauditError(
             f"{self.name} is empty",
             "it holds no row",
-            "copy the file again and check it against SHA256SUMS.txt",
+            "copy the file again and check it against its checksum",
         )
 
     def _damaged(self, complaint: str) -> PrivauditError:
@@ -242,7 +290,7 @@ class Table:
         return PrivauditError(
             f"{self.name} cannot be read to its end",
             reason,
-            "copy the file again and check it against SHA256SUMS.txt",
+            "copy the file again and check it against its checksum",
         )
 
     @property
@@ -301,7 +349,9 @@ def _read(dtype: pl.DataType, column: str, kind: str, careful: bool) -> pl.Expr:
     if dtype.is_integer():
         return raw.cast(pl.Int64)
     number = (text if string else raw).cast(pl.Float64, strict=False)
-    return pl.when(number == number.round()).then(number).cast(pl.Int64, strict=False)
+    whole = (number == number.round()) & (number.abs() <= EXACT)
+    rounded = pl.when(whole).then(number).cast(pl.Int64, strict=False)
+    return pl.coalesce(text.cast(pl.Int64, strict=False), rounded) if string else rounded
 
 
 def _read_time(dtype: pl.DataType, raw: pl.Expr, careful: bool) -> pl.Expr:

@@ -14,44 +14,49 @@ from pathlib import Path
 
 import polars as pl
 
-from pipelines.sources import _mimic3_variables as variables
-from pipelines.sources._mimic3_tables import NEEDED, Table, typed, unreadable
+from pipelines.sources.codes import Codes
+from pipelines.sources.shapes import EventTable, Wanted
 from privaudit.errors import PrivauditError
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the meaning of a cached file changes, so that no stale one is used."""
 
 _BEAT = 0.25
+_ENOUGH = 20
+"""Values that are not all timed at midnight by chance."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sieve:
-    """What passes: the catalogue's items, in the windows of the stays, not marked as errors.
+    """What passes: the codes of the map, in the windows of the stays, not marked as errors.
 
-    Values of patients in two stays at once count for both. Rows join by patient and time, since
+    Values of patients in two stays at once count for both. Rows join by subject and time, since
     many laboratory rows name no admission.
 
-    Args: windows: Columns stay, subject_id, start, end (the rows' time is in [start, end)), known
-        (the moment after which a stored value was not yet known).
+    Args:
+        windows: Columns stay, subject, start, end (the rows' time is in [start, end)), known (the
+            moment after which a stored value was not yet known). What is measured once, on arrival,
+            passes from `Codes.before` hours before start, at hour 0 and marked `early`.
     """
 
     windows: pl.DataFrame
     cache: Path
+    codes: Codes
 
     def key(self, *parts: object) -> str:
         """A name for a cached result: it changes with the source, the filter and the version."""
         digest = hashlib.sha256(
-            json.dumps([VERSION, variables.digest(), parts], default=str).encode()
+            json.dumps([VERSION, self.codes.digest, parts], default=str).encode()
         )
         digest.update(self.windows.hash_rows(seed=0).sort().to_numpy().tobytes())
         return digest.hexdigest()[:24]
 
-    def path(self, table: Table) -> Path:
+    def path(self, table: EventTable) -> Path:
         """Where the rows of a table lie once sieved."""
         return self.cache / f"{table.name.lower()}-{self.key(table.name, table.mark)}.parquet"
 
-    def run(self, table: Table, progress: Callable[[float], None]) -> Path:
-        """Sieve a table into the cache, once; columns variables.RAW and `known`.
+    def run(self, table: EventTable, progress: Callable[[float], None]) -> Path:
+        """Sieve a table into the cache, once; columns variables.CHARTED, `known` and `bad`.
 
         Raises:
             PrivauditError: For a truncated or damaged file, a missing column, an empty table, an id
@@ -62,13 +67,13 @@ class Sieve:
             table.check()
             if self._pass(table, path, careful=False, progress=progress):
                 # a cell was not in the plain form: read again, trimming and trying other forms
-                table.refuse_unreadable(table.scan(careful=True))
+                table.refuse_unreadable()
                 self._pass(table, path, careful=True, progress=progress)
         progress(1.0)
         return path
 
     def _pass(
-        self, table: Table, path: Path, careful: bool, progress: Callable[[float], None]
+        self, table: EventTable, path: Path, careful: bool, progress: Callable[[float], None]
     ) -> bool:
         """Write the rows; true where a cell could not be read, and then nothing is written."""
         rows: list[int] = []
@@ -92,48 +97,59 @@ class Sieve:
             except pl.exceptions.PolarsError:
                 return True
             if not sum(rows):
-                raise table.empty()
+                raise empty(table)
             done = pl.scan_parquet(partial, glob=False)
             if done.select(pl.col("bad").any()).collect().item():
                 return True
+            _refuse_days(table, done)
             partial.replace(path)
         return False
 
-    def _sift(self, table: Table, raw: pl.LazyFrame, careful: bool) -> pl.LazyFrame:
-        kinds = dict(NEEDED[table.name])
-        schema = raw.collect_schema()
-        times = {c: kind for c, kind in kinds.items() if kind == "time"}
-        plain = {c: kind for c, kind in kinds.items() if kind != "time"}
-        flag = next((c for c, kind in kinds.items() if kind == "flag"), None)
-        number = next(c for c, kind in kinds.items() if kind == "number")
-        text = "value" if kinds["value"] == "text" else None
-        is_verbal = pl.col("itemid").is_in(variables.verbal_items())
-        lazy = raw.with_columns(
-            [e for e, c in zip(typed(schema, plain, careful), plain, strict=True) if c != text]
-        ).filter(pl.col("itemid").is_in(variables.items(table.name)))
-        if flag is not None:
-            lazy = lazy.filter(~pl.col(flag))
-        bad = pl.any_horizontal(unreadable(schema, c, "time", careful) for c in times)
-        lazy = (
-            lazy.join(self.windows.lazy(), on="subject_id", how="inner")
-            .with_columns(typed(schema, times, careful), bad=bad)
-            .filter(
-                ((pl.col("charttime") >= pl.col("start")) & (pl.col("charttime") < pl.col("end")))
-                | pl.col("bad")
+    def _sift(self, table: EventTable, rows: pl.LazyFrame, careful: bool) -> pl.LazyFrame:
+        wanted = Wanted(self.codes.wanted, self.windows.select("subject").unique())
+        early = pl.col("start") - pl.duration(hours=pl.col("before").fill_null(0))
+        inside = (pl.col("time") >= early) & (pl.col("time") < pl.col("end"))
+        hour = (pl.col("time") - pl.col("start")).dt.total_microseconds() / 3.6e9
+        mine = self.codes.frame.select("system", "code", "row", "before")
+        return (
+            table.raw(rows, wanted, careful)
+            .join(mine.lazy(), on=["system", "code"], how="inner")
+            .join(self.windows.lazy(), on="subject", how="inner", suffix="_end")
+            .filter(inside | pl.col("bad"))
+            .select(
+                stay="stay",
+                hour=pl.max_horizontal(hour, 0.0).cast(pl.Float32),
+                early=(pl.col("time") < pl.col("start")).fill_null(False),
+                row="row",
+                value="value",
+                unit="unit",
+                text="text",
+                known=(pl.col("known") <= pl.col("known_end")).fill_null(False),
+                dated=pl.col("time").dt.time() == pl.time(0, 0, 0),
+                bad="bad",
             )
         )
-        words = typed(schema, {"value": "text"}, careful)[0] if text else pl.lit(None, pl.String)
-        stored = pl.col("storetime") if "storetime" in times else pl.col("charttime")
-        hour = (pl.col("charttime") - pl.col("start")).dt.total_microseconds() / 3.6e9
-        return lazy.select(
-            stay="stay",
-            hour=hour.cast(pl.Float32),
-            itemid="itemid",
-            value=pl.col(number),
-            text=pl.when(is_verbal | pl.col(number).is_null()).then(words),
-            known=(stored <= pl.col("known")).fill_null(False),
-            bad="bad",
+
+
+def _refuse_days(table: EventTable, done: pl.LazyFrame) -> None:
+    """A value known by its day alone may be from after the window, or from before the stay."""
+    rows, dated = done.select(pl.len(), pl.col("dated").sum()).collect().row(0)
+    if rows >= _ENOUGH and dated == rows:
+        raise PrivauditError(
+            f"{table.name} gives days and no times of day",
+            f"all of its {rows:,} values in the windows are timed at midnight: which of them came "
+            "before the end of a window cannot be told",
+            "use a source with times of day",
         )
+
+
+def empty(table: EventTable) -> PrivauditError:
+    """The error for a table without rows."""
+    return PrivauditError(
+        f"{table.name} is empty",
+        "it holds no row",
+        "copy the file again and check it against its checksum",
+    )
 
 
 @contextmanager

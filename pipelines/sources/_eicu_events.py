@@ -1,0 +1,171 @@
+"""Event tables of eICU: minutes since admission to the unit, filed by stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import polars as pl
+
+from pipelines.sources.source import RAW, EventTable, Wanted
+from pipelines.sources.tables import Table, typed
+
+STAY = "patientunitstayid"
+OUTPUT = "flowsheet|Flowsheet Cell Labels|I&O|Output (ml)|"
+"""How the paths of amounts that left the body begin; what follows is the code."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Which columns hold what.
+
+    Args:
+        offset: Minutes since admission to the unit; None for what is known on admission.
+        codes: Columns whose names are the codes, each with a value; or
+        code: columns of text that together, joined by "|", are the code.
+        value: A column of numbers, or of text with numbers in it.
+        prefix: Text with which the code must begin, and which is cut off.
+    """
+
+    offset: str | None
+    codes: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
+    value: str = ""
+    text: str | None = None
+    unit: str | None = None
+    prefix: str = ""
+
+
+SHAPES = {
+    "vitalPeriodic": Shape(
+        "observationoffset",
+        codes=(
+            "temperature",
+            "sao2",
+            "heartrate",
+            "respiration",
+            "systemicsystolic",
+            "systemicdiastolic",
+            "systemicmean",
+        ),
+    ),
+    "vitalAperiodic": Shape(
+        "observationoffset",
+        codes=("noninvasivesystolic", "noninvasivediastolic", "noninvasivemean"),
+    ),
+    "lab": Shape(
+        "labresultoffset",
+        code=("labname",),
+        value="labresult",
+        text="labresulttext",
+        unit="labmeasurenamesystem",
+    ),
+    "nurseCharting": Shape(
+        "nursingchartoffset",
+        code=("nursingchartcelltypevallabel", "nursingchartcelltypevalname"),
+        value="nursingchartvalue",
+        text="nursingchartvalue",
+    ),
+    "respiratoryCharting": Shape(
+        "respchartoffset", code=("respchartvaluelabel",), value="respchartvalue"
+    ),
+    "intakeOutput": Shape(
+        "intakeoutputoffset", code=("cellpath",), value="cellvaluenumeric", prefix=OUTPUT
+    ),
+    "patient": Shape(None, codes=("admissionheight", "admissionweight")),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class EicuTable(EventTable):
+    """One table, with its stays' clocks.
+
+    Args:
+        clocks: Columns subject, intime: one row a stay.
+    """
+
+    table: Table
+    shape: Shape
+    clocks: pl.DataFrame
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return self.table.name
+
+    @property
+    def size(self) -> int:
+        return self.table.size
+
+    @property
+    def mark(self) -> object:
+        return self.table.mark
+
+    def expected_rows(self) -> int:
+        return self.table.expected_rows()
+
+    def check(self) -> None:
+        self.table.check()
+
+    def scan(self, careful: bool = False) -> pl.LazyFrame:
+        return self.table.scan(careful)
+
+    def refuse_unreadable(self) -> None:
+        self.table.refuse_unreadable(self.table.scan(careful=True))
+
+    @contextmanager
+    def trouble(self, unparsed: bool = False) -> Iterator[None]:
+        with self.table.trouble(unparsed):
+            yield
+
+    def raw(self, rows: pl.LazyFrame, wanted: Wanted, careful: bool = False) -> pl.LazyFrame:
+        shape = self.shape
+        codes = wanted.codes.filter(pl.col("system") == self.name)
+        stays = self.clocks.join(wanted.subjects, on="subject", how="semi").lazy()
+        minutes = pl.col(shape.offset) if shape.offset else pl.lit(0, pl.Int64)
+        mine = (
+            rows.with_columns(typed(rows.collect_schema(), self.table.kinds, careful))
+            .with_columns(minutes=minutes)
+            .drop_nulls("minutes")
+            .join(stays, left_on=STAY, right_on="subject", how="inner")
+        )
+        kept = self._wide(mine, codes) if shape.codes else self._long(mine, codes)
+        return kept.with_columns(
+            subject=pl.col(STAY),
+            time=pl.col("intime") + pl.duration(minutes=pl.col("minutes")),
+            system=pl.lit(self.name),
+            known=pl.lit(None),
+        ).select(*(pl.col(c).cast(dtype) for c, dtype in RAW.items()), bad=pl.lit(False))
+
+    def _wide(self, rows: pl.LazyFrame, codes: pl.DataFrame) -> pl.LazyFrame:
+        named = set(codes["code"])
+        columns = [c for c in self.shape.codes if c in named]
+        return (
+            rows.unpivot(
+                columns, index=[STAY, "minutes", "intime"], variable_name="code", value_name="value"
+            )
+            .drop_nulls("value")
+            .with_columns(unit=pl.lit(None, pl.String), text=pl.lit(None, pl.String))
+        )
+
+    def _long(self, rows: pl.LazyFrame, codes: pl.DataFrame) -> pl.LazyFrame:
+        shape, kinds = self.shape, self.table.kinds
+        code = pl.concat_str(shape.code, separator="|")
+        if shape.prefix:
+            code = pl.when(code.str.starts_with(shape.prefix)).then(
+                code.str.strip_prefix(shape.prefix)
+            )
+        value = pl.col(shape.value)
+        if kinds[shape.value] == "text":
+            value = value.str.strip_suffix("%").str.strip_chars().cast(pl.Float64, strict=False)
+        words = pl.col(shape.text) if shape.text else pl.lit(None, pl.String)
+        return (
+            rows.with_columns(code=code)
+            .filter(pl.col("code").is_in(codes["code"].implode()))
+            .with_columns(value=value)
+            .with_columns(
+                # a number is no word: whether a patient is intubated is told by words alone
+                text=pl.when(pl.col("value").is_null()).then(words),
+                unit=pl.col(shape.unit) if shape.unit else pl.lit(None, pl.String),
+            )
+        )

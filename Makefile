@@ -25,15 +25,16 @@ coverage: setup
 	@$(BIN)/coverage report --fail-under 0 --sort=cover --skip-covered | sed -n '1,12p'
 	@echo "coverage in all: $$($(BIN)/coverage report --fail-under 0 --format=total) %"
 
+# The longest files first, as tests/conftest.py sorts them, so that no process waits for the last.
 test-slow: setup
-	$(BIN)/pytest -m slow --ignore tests/lanes -n auto --dist loadfile
+	$(BIN)/pytest -m slow --ignore tests/lanes -n auto --dist loadfile --no-loadscope-reorder
 
 # Two of the three lanes of docs/ci.md; the third audits real data where they may be read.
 lane-replay: setup
 	$(BIN)/pytest tests/lanes/test_lane_replay.py
 
 lane-controls: setup
-	$(BIN)/pytest -m "slow or not slow" tests/lanes/test_lane_controls.py
+	$(BIN)/pytest -m "slow or not slow" -n auto tests/lanes/test_lane_controls.py
 
 # The default tests on other Pythons, each in an environment of its own, where an interpreter is found.
 test-pythons:

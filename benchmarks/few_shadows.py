@@ -1,11 +1,12 @@
 """How strong are membership attacks with 4, 8, 16 and 64 shadow models? Means over 40 targets.
 
-    python benchmarks/few_shadows.py BANKS [--task table-mlp ...] [--data FOLDER] [--train-only]
+    python benchmarks/few_shadows.py BANKS [--task table-mlp ...] [--data FOLDER] [--targets 40]
+        [--train-only]
 
 A bank is 64 + 40 models of one kind, each trained on half of one table's patients; the first 64 are
-shadows, each of the other 40 is a target in turn. Margins are kept in BANKS/<task>.npz after every
-batch, so an interrupted run goes on where it was. BANKS lies outside any report: margins are of
-single records. One thread: set OMP_NUM_THREADS=1.
+shadows, each of the other 40 is a target in turn. Margins are kept in BANKS/<task>-<targets>.npz
+after every batch, so an interrupted run goes on where it was. BANKS lies outside any report:
+margins are of single records. One thread: set OMP_NUM_THREADS=1.
 
 Printed: true positive rate at 1 % false positive rate and AUC, with standard errors over targets
 (the targets share shadows and records, so these describe other targets on the same table), and the
@@ -138,9 +139,9 @@ def games(data: Path) -> dict[str, Game]:
     }
 
 
-def train(name: str, game: Game, path: Path) -> tuple[np.ndarray, np.ndarray]:
+def train(name: str, game: Game, path: Path, targets: int) -> tuple[np.ndarray, np.ndarray]:
     """Margins (models, n) and who was trained on, from the file or by training what is missing."""
-    count = SHADOWS + TARGETS
+    count = SHADOWS + targets
     if path.exists():
         with np.load(path) as kept:
             margins, included = kept["margins"], kept["included"]
@@ -280,7 +281,7 @@ def measure(margins: np.ndarray, included: np.ndarray) -> dict[tuple[str, int], 
         for name, score in attacks(count):
             chosen = fixed(score, *bank)
             rows = []
-            for t in range(SHADOWS, SHADOWS + TARGETS):
+            for t in range(SHADOWS, len(clean)):
                 scores = chosen(clean[t], *bank)
                 member = included[t]
                 rows.append((power(scores, member), roc_auc_score(member, scores)))
@@ -294,7 +295,8 @@ def show(name: str, found: dict[tuple[str, int], np.ndarray]) -> None:
         error = 100 * values.std(axis=0, ddof=1) / np.sqrt(len(values))
         return f"{mean[0]:6.2f} +- {error[0]:.2f} / {mean[1]:5.1f}"
 
-    print(f"\n## {name}: TPR at 1 % FPR (standard error) / AUC, percent, {TARGETS} targets\n")
+    targets = len(found[OURS, COUNTS[0]])
+    print(f"\n## {name}: TPR at 1 % FPR (standard error) / AUC, percent, {targets} targets\n")
     print(
         f"| attack | {' | '.join(f'{k} shadows' for k in COUNTS)} |\n|{'---|' * (1 + len(COUNTS))}"
     )
@@ -343,12 +345,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=data / "challenge-2012")
     known = games(data)
     parser.add_argument("--task", action="append", choices=sorted(known))
+    parser.add_argument("--targets", type=int, default=TARGETS, help="in multiples of 8")
     parser.add_argument("--train-only", action="store_true")
     given = parser.parse_args()
     given.banks.mkdir(parents=True, exist_ok=True)
     known = games(given.data)
     for name in given.task or known:
-        margins, included = train(name, known[name], given.banks / f"{name}.npz")
+        margins, included = train(
+            name, known[name], given.banks / f"{name}-{given.targets}.npz", given.targets
+        )
         if not given.train_only:
             show(name, measure(margins, included))
 

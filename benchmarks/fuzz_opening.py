@@ -1,6 +1,6 @@
 """Damaged and forged files of every kind that is opened: each is read or refused, and nothing else.
 
-    python benchmarks/fuzz_opening.py KIND [--minutes 10] [--seed 0]
+    python benchmarks/fuzz_opening.py KIND [--minutes 10 | --cases N] [--seed 0]
 
 A model is opened and asked as an audit does it, in a process of its own; a table is read to its
 end; a document is read. Files are made of valid ones by changing bytes, numbers and parts. A find
@@ -16,6 +16,7 @@ import gzip
 import importlib
 import io
 import json
+import math
 import os
 import re
 import signal
@@ -314,12 +315,12 @@ def _read_document(path: Path) -> None:
     (read if path.name.startswith("policy") else read_schema)(path)
 
 
-def run_cases(kind: str, home: Path, seed: int, first: int, until: float, log: Path) -> None:
-    """Open cases from `first` on, and write after each what came of it."""
+def run_cases(kind: str, home: Path, seed: int, part: range, until: float, log: Path) -> None:
+    """Open these cases, and write after each what came of it."""
     seeds = make_seeds(kind, home)
     names = sorted(seeds)
     with log.open("a") as out:
-        for number in range(first, first + CASES_A_PROCESS):
+        for number in part:
             if time.monotonic() > until:
                 break
             rng = np.random.default_rng([seed, number])
@@ -352,20 +353,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--cases", type=int, help="so many, however long they take")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("fuzz"), help="where finds are stored")
     chosen = parser.parse_args()
-    counts = fuzz(chosen.kind, chosen.minutes, chosen.seed, chosen.out)
-    print(chosen.kind, f"{chosen.minutes} minutes:", dict(counts.most_common()))
+    minutes = chosen.minutes if chosen.cases is None else math.inf
+    counts = fuzz(chosen.kind, minutes, chosen.cases or sys.maxsize, chosen.seed, chosen.out)
+    print(chosen.kind, f"{counts.total()} cases:", dict(counts.most_common()))
 
 
-def fuzz(kind: str, minutes: float, seed: int, out: Path) -> Counter[str]:
-    """What came of the cases of so many minutes, by kind of end."""
+def fuzz(kind: str, minutes: float, cases: int, seed: int, out: Path) -> Counter[str]:
+    """What came of so many cases, or of those of so many minutes, by kind of end."""
     until, first = time.monotonic() + 60 * minutes, 0
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
         home, log = Path(folder), Path(folder) / "log"
-        while time.monotonic() < until:
+        while first < cases and time.monotonic() < until:
+            part = range(first, min(first + CASES_A_PROCESS, cases))
             child = os.fork()
             if not child:
                 os.chdir(home)
@@ -373,7 +377,7 @@ def fuzz(kind: str, minutes: float, seed: int, out: Path) -> Counter[str]:
                 nothing = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(nothing, 2)
                 try:
-                    run_cases(kind, home, seed, first, until, log)
+                    run_cases(kind, home, seed, part, until, log)
                     code = 0
                 except BaseException:
                     traceback.print_exc(file=sys.stdout)

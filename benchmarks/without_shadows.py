@@ -1,11 +1,14 @@
 """How much is found of a model that nobody can train again, beside the quantile attack of sacroml?
 
     python benchmarks/without_shadows.py [PEER_PYTHON] [--family xgboost ...] [--targets 20]
+        [--challenge FOLDER [--rows 3900]]
 
 PEER_PYTHON: the interpreter of a virtual environment that holds sacroml 2.0.1, xgboost and
 scikit-learn; without it the peer's side is left out. One table (5,000 x 30, two classes, a tenth of
 the outcomes drawn at random), for each target another random half of it trained on; the four models
-of `benchmarks/own_model.py`. Nothing is known of how they were trained.
+of `benchmarks/own_model.py`. Nothing is known of how they were trained. With --challenge the table
+is in-hospital death in the PhysioNet/CinC Challenge 2012, on which no setting of an attack was
+chosen; gaps are filled with its medians, since two of the models take none.
 
 - ours: `threshold`, `quantile` and `neighbourhood`, each with the attacker's tenth of the table as
   its reference patients, judged on all others;
@@ -37,7 +40,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from few_shadows import power, table
+from few_shadows import challenge, plain, power, table
 from own_model import FAMILIES, THREADS
 from sklearn.metrics import roc_auc_score
 
@@ -220,15 +223,26 @@ def show(family: str, rows: dict[str, list[Row]]) -> None:
         )
 
 
+def challenge_2012(folder: Path, rows: int) -> Records:
+    """Stays of one a patient, gaps filled, at most so many."""
+    found = challenge(folder)()
+    own = np.random.default_rng(26).permutation(len(found))[:rows]
+    X = found.X[own].astype(np.float64)
+    middle = np.nan_to_num(np.nanmedian(X, axis=0))
+    return plain(np.where(np.isnan(X), middle, X).astype(np.float32), found.y[own])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("peer", nargs="?", help="python of an environment with sacroml 2.0.1")
     parser.add_argument("--family", action="append", choices=FAMILIES)
     parser.add_argument("--targets", type=int, default=20)
     parser.add_argument("--store", type=Path, help="a JSON file for all rows")
+    parser.add_argument("--challenge", type=Path, help="the folder of Challenge 2012")
+    parser.add_argument("--rows", type=int, default=3900)
     given = parser.parse_args()
     os.environ.update(THREADS)
-    records = table()
+    records = challenge_2012(given.challenge, given.rows) if given.challenge else table()
     stored: dict[str, dict[str, list[Row]]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for family in given.family or FAMILIES:

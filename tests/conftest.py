@@ -11,6 +11,14 @@ import pytest
 from privaudit.commitments import GIVEN
 
 
+LONGEST = ("test_tutorials", "test_audit_command", "test_cluster", "test_resume", "test_retraining")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files whose slow tests take longest come first."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _same_streams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     path = tmp_path_factory.mktemp("key") / "key"

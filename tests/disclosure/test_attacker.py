@@ -51,8 +51,9 @@ def test_no_small_count_is_narrowed(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", range(10))
+@pytest.mark.parametrize("part", range(5))
 def test_no_small_count_is_narrowed_in_many_cohorts(part: int) -> None:
+    """150 cohorts: a fault that shows in 1 of 50 is seen 95 times in 100."""
     for seed in range(100 + 30 * part, 130 + 30 * part):
         cohort = draw(seed)
         assert find_leaks(cohort, suppress(exact_document(cohort))) == {}, seed

@@ -337,14 +337,15 @@ def test_no_cell_leaves_in_an_error(home: Path, capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.slow
-def test_five_thousand_columns(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_thousand_columns(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Many more columns than records. Time is linear in them, and 5,000 showed nothing else."""
     from sklearn.linear_model import LogisticRegression
 
     skops = pytest.importorskip("skops.io")
     rng = np.random.default_rng(0)
-    names = [f"c{i}" for i in range(5_000)]
+    names = [f"c{i}" for i in range(2_000)]
     for name in ("members", "heldout"):
-        frame = pd.DataFrame(rng.normal(size=(80, 5_000)).round(2), columns=names)
+        frame = pd.DataFrame(rng.normal(size=(80, 2_000)).round(2), columns=names)
         y = (frame.c0 > 0).astype(int)
         if name == "members":
             skops.dump(LogisticRegression().fit(frame, y), "m.skops")
@@ -357,7 +358,7 @@ def test_five_thousand_columns(home: Path, capsys: pytest.CaptureFixture[str]) -
         estimator="none",
     )
     assert code in (0, 3)
-    assert document(capsys).data.columns == 5_000
+    assert document(capsys).data.columns == 2_000
 
 
 def test_an_order_of_classes_that_is_wrong_is_inconclusive(
@@ -442,24 +443,28 @@ def test_the_length_of_a_sampled_table_is_in_nothing_that_is_shared_or_said(
 
 
 @pytest.mark.slow
-def test_known_truths_on_ten_data_sets() -> None:
-    """An overfit forest leaks; a constant model and one never trained on the members do not."""
+def test_known_truths_on_six_data_sets() -> None:
+    """An overfit forest leaks; a constant model and one never trained on the members do not.
+
+    Six data sets see an audit that is wrong in half of them; how often intervals are wrong is
+    measured in `tests/stats`.
+    """
     from sklearn.ensemble import RandomForestClassifier
 
     import privaudit
 
     verdicts = {"forest": 0, "constant": 0, "elsewhere": 0}
-    for seed in range(10):
+    for seed in range(6):
         rng = np.random.default_rng(seed)
         columns = int(rng.integers(5, 40))
-        X = rng.normal(size=(3_000, columns))
-        y = (X[:, :3].sum(axis=1) + rng.normal(scale=2, size=3_000) > 0).astype(int)
-        parts = {"members": (X[:1_000], y[:1_000]), "nonmembers": (X[1_000:2_000], y[1_000:2_000])}
-        forest = RandomForestClassifier(100, bootstrap=False, random_state=seed)
+        X = rng.normal(size=(1_500, columns))
+        y = (X[:, :3].sum(axis=1) + rng.normal(scale=2, size=1_500) > 0).astype(int)
+        parts = {"members": (X[:500], y[:500]), "nonmembers": (X[500:1_000], y[500:1_000])}
+        forest = RandomForestClassifier(40, bootstrap=False, random_state=seed)
         models = {
-            "forest": forest.fit(X[:1_000], y[:1_000]),
+            "forest": forest.fit(X[:500], y[:500]),
             "constant": lambda X: np.full((len(X), 2), 0.5),
-            "elsewhere": RandomForestClassifier(100, random_state=seed).fit(X[2_000:], y[2_000:]),
+            "elsewhere": RandomForestClassifier(40, random_state=seed).fit(X[1_000:], y[1_000:]),
         }
         for name, model in models.items():
             found = privaudit.audit(
@@ -475,7 +480,7 @@ def test_known_truths_on_ten_data_sets() -> None:
                 verdicts[name] += estimate.low <= 0.5 <= estimate.high
             else:
                 verdicts[name] += estimate.low <= 0.5
-    # At 95 % confidence one-sided misses come in 2.5 % of fair audits: 2 of 10 would be 1 in 40.
-    assert verdicts["forest"] == 10
-    assert verdicts["constant"] == 10
-    assert verdicts["elsewhere"] >= 9
+    # At 95 % confidence one-sided misses come in 2.5 % of fair audits: 2 of 6 would be 1 in 120.
+    assert verdicts["forest"] == 6
+    assert verdicts["constant"] == 6
+    assert verdicts["elsewhere"] >= 5

@@ -1,7 +1,7 @@
 """Damaged files of every kind: what reads them refuses, and raises nothing else.
 
 The short form changes valid files in this process, before a library sees them. The long form
-(`-m slow`) opens and asks them as an audit does, a quarter of a minute a kind; ten minutes each:
+(`-m slow`) opens and asks them as an audit does; for ten minutes a kind:
 `python benchmarks/fuzz_opening.py KIND`.
 """
 
@@ -155,13 +155,17 @@ _HARNESS = harness()
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", _HARNESS.KINDS)
-def test_some_time_of_each_kind_finds_nothing(kind: str, tmp_path: Path) -> None:
+def test_some_cases_of_each_kind_find_nothing(kind: str, tmp_path: Path) -> None:
+    """A fault that 1 case in 60 of a table or document shows is seen 98 times in 100; of models,
+    each opened in a process of its own, one that half of the cases show. Rarer ones are for the
+    ten minutes of the benchmark."""
+    cases = 6 if kind in ("skops", "safetensors", "torchscript") else 240
     # The harness forks, which a process must not do whose libraries have threads by now.
     script = str(_HARNESS.__file__)
-    words = [kind, "--minutes", "0.25", "--seed", "1", "--out", str(tmp_path / "finds")]
+    words = [kind, "--cases", str(cases), "--seed", "1", "--out", str(tmp_path / "finds")]
     done = subprocess.run(
         [sys.executable, script, *words], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "minutes: {" in done.stdout
+    assert f"{cases} cases: {{" in done.stdout
     assert not (tmp_path / "finds").exists(), done.stdout

@@ -269,6 +269,22 @@ def test_readmission_within_30_days(tmp_path: Path) -> None:
     assert found.stays.sort("stay")["readmitted"].sum() == 1
 
 
+def test_linked_records_are_one_person(tmp_path: Path) -> None:
+    server = Server()
+    for key, other in (("z", "m"), ("m", "a"), ("a", None), ("b", "unknown")):
+        link = [{"other": {"reference": f"Patient/{other}"}, "type": "replaced-by"}]
+        born = {"gender": None, "birthDate": None} if key == "z" else {}
+        server.person(key, **born, **({"link": link} if other else {}))
+        server.stay(key, start=100.0 * "zmab".index(key))
+        server.observe(key, 1.0 + 100.0 * "zmab".index(key), "8867-4", quantity(80, "/min"))
+    folder = server.write(tmp_path / "a")
+    everything = read(folder, cohort="all_stays")
+    assert [everything.flow[0].stays, everything.flow[0].patients] == [4, 2]
+    assert len(everything.events) == 4
+    first = read(folder)
+    assert first.stays.select("age", "sex").rows() == [(60.0, "F"), (60.0, "F")]
+
+
 def test_a_hospitals_own_codes(tmp_path: Path) -> None:
     server = one()
     server.observe("a", 2.0, [coding("urn:house", "HF")], quantity(77, "/min"))

@@ -140,6 +140,18 @@ def test_limits_errors_and_values_without_a_number(tmp_path: Path) -> None:
     assert found.facts["values_no_number_in_all_adult_stays"] == 1
 
 
+def test_words_of_the_verbal_response_alone_tell_of_a_tube(tmp_path: Path) -> None:
+    server = one()
+    server.observe("a", 2.0, "9270-0", {"value": 1})
+    server.observe("a", 3.0, "9270-0", valueString="1")
+    server.observe("a", 4.0, "9270-0", valueCodeableConcept={"text": "No Response-ETT"})
+    assert values(read(server.write(tmp_path / "a")))[1:] == [
+        (2.0, "gcs_verbal", 1.0),
+        (3.0, "gcs_verbal", 1.0),
+        (4.0, "intubated", 1.0),
+    ]
+
+
 def test_nothing_from_outside_the_window_enters(tmp_path: Path) -> None:
     server = one()
     for hour in (-1.0, 48.5, 71.0):

@@ -126,9 +126,7 @@ def _read_own(path: Path) -> pl.DataFrame:
     return _shaped(frame)
 
 
-def _checked(
-    own: pl.DataFrame, systems: list[str], more: tuple[str, ...] | None
-) -> pl.DataFrame:
+def _checked(own: pl.DataFrame, systems: list[str], more: tuple[str, ...] | None) -> pl.DataFrame:
     if len(systems) == 1:
         own = own.with_columns(
             system=pl.when(pl.col("system") == "").then(pl.lit(systems[0])).otherwise("system")

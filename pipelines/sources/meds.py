@@ -87,7 +87,7 @@ class Meds(TableSource):
     def is_mimic(self) -> bool:
         """Whether codes are those of MIMIC-IV: by name, or else by two of the codes."""
         if self.dataset:
-            return re.search(r"mimic.?iv", self.dataset, re.IGNORECASE) is not None
+            return re.search(r"mimic[^a-z0-9]*(iv|4)", self.dataset, re.IGNORECASE) is not None
         return set(_ANCHORS) <= set(self.table.distinct["stored"])
 
     def codes(self) -> Path:

@@ -65,7 +65,6 @@ SCHEMAS: Mapping[str, Mapping[str, pl.DataType]] = {
     "Encounter": {
         "id": _TEXT,
         "status": _TEXT,
-        "class": pl.Struct({"code": _TEXT}),
         "priority": _CONCEPT,
         "subject": _REFERENCE,
         "partOf": _REFERENCE,

@@ -249,7 +249,7 @@ def test_doctor_and_version_answer(capsys: pytest.CaptureFixture[str], tmp_path:
     told = json.loads(capsys.readouterr().out)
     assert set(told) == {"machine", "packages", "extras", "plugins", "data"}
     assert "missing" not in " ".join(told["packages"].values())
-    assert told["data"]["files"].startswith("1,")
+    assert told["data"]["files"].startswith("2,")
     assert "Challenge 2012" in told["data"]["source"]
     for args in (["version"], ["--version"], ["-V"]):
         assert cli.main(args) == 0

@@ -44,6 +44,7 @@ SCHEMAS: Mapping[str, Mapping[str, pl.DataType]] = {
         "birthDate": _TEXT,
         "deceasedBoolean": pl.Boolean(),
         "deceasedDateTime": _TEXT,
+        "link": pl.List(pl.Struct({"other": _REFERENCE})),
         "extension": pl.List(
             pl.Struct(
                 {
@@ -64,7 +65,6 @@ SCHEMAS: Mapping[str, Mapping[str, pl.DataType]] = {
     "Encounter": {
         "id": _TEXT,
         "status": _TEXT,
-        "class": pl.Struct({"code": _TEXT}),
         "priority": _CONCEPT,
         "subject": _REFERENCE,
         "partOf": _REFERENCE,
@@ -245,6 +245,27 @@ def numbered(ids: pl.Series) -> pl.DataFrame:
     return pl.DataFrame(
         {"id": ordered, "number": pl.Series(range(1, len(ordered) + 1), dtype=pl.Int64)}
     )
+
+
+def joined(numbers: pl.DataFrame, links: pl.DataFrame) -> pl.DataFrame:
+    """The numbers, with one for all ids that links connect: the least of theirs.
+
+    Args:
+        links: Columns id, other; ids that have no number are left out.
+    """
+    ways = pl.concat([links, links.select(id="other", other="id")]).drop_nulls()
+    while True:
+        near = (
+            ways.join(numbers.rename({"id": "other"}), on="other")
+            .group_by("id")
+            .agg(near=pl.col("number").min())
+        )
+        least = numbers.join(near, on="id", how="left", maintain_order="left").select(
+            "id", number=pl.min_horizontal("number", "near")
+        )
+        if least.equals(numbers):
+            return numbers
+        numbers = least
 
 
 def left_of(frame: pl.DataFrame, column: str, numbers: pl.DataFrame, name: str) -> pl.DataFrame:

@@ -173,11 +173,10 @@ def _value(field: Callable[[str], pl.Expr]) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
         concept.field("text"),
         concept.field("coding").list.first().struct.field("display"),
     )
-    value = pl.coalesce(
-        pl.when(comparator.is_null()).then(number),
-        field("valueInteger"),
-        words.str.strip_chars().cast(pl.Float64, strict=False),
-    )
+    figure = words.str.strip_chars().cast(pl.Float64, strict=False)
+    value = pl.coalesce(pl.when(comparator.is_null()).then(number), field("valueInteger"), figure)
+    # a number is no word: whether a patient is intubated is told by words alone
+    words = pl.when(figure.is_null()).then(words)
     unit = (
         pl.when(quantity("system") == UCUM)
         .then(quantity("code"))

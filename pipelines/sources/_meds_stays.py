@@ -30,10 +30,11 @@ def spans(events: pl.DataFrame, start: str, end: str) -> pl.DataFrame:
     what and where are the rest of the two codes. An end that lies behind the next start is that
     one's: the stay before it has no end.
     """
-    starts = _named(events, start, "what").with_columns(
+    timed = events.drop_nulls("time")
+    starts = _named(timed, start, "what").with_columns(
         following=pl.col("time").shift(-1).over("subject", order_by="time")
     )
-    ends = _named(events, end, "where").with_columns(over=pl.col("time"))
+    ends = _named(timed, end, "where").with_columns(over=pl.col("time"))
     found = starts.join_asof(
         ends,
         on="time",
@@ -153,5 +154,5 @@ def _named(events: pl.DataFrame, prefix: str, rest: str) -> pl.DataFrame:
     return (
         events.filter((code == prefix) | code.str.starts_with(f"{prefix}//"))
         .select("subject", "time", code.str.slice(len(prefix) + 2).alias(rest))
-        .sort("time")
+        .sort("time", "subject", rest)
     )

@@ -154,13 +154,16 @@ class OmopTable(EventTable):
             )
         )
         number = pl.col("value_as_number")
-        value, text = number, pl.col("value_as_string") if "value_as_string" in kinds else None
-        if text is None:
+        if "value_as_string" in kinds:
+            value, text = number, pl.col("value_as_string")
+        else:
             limit = pl.col("operator_concept_id").replace_strict(
                 _OPERATORS, default=None, return_dtype=pl.String
             )
             value = pl.when(limit.is_null()).then(number)
             text = pl.coalesce(limit + number.cast(pl.String), "value_source_value")
+        # a number is no word: whether a patient is intubated is told by words alone
+        text = pl.when(text.cast(pl.Float64, strict=False).is_null()).then(text)
         return lazy.select(
             "system",
             "code",

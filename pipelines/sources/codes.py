@@ -96,6 +96,8 @@ def _shaped(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _read_own(path: Path) -> pl.DataFrame:
+    if path.is_dir():
+        raise PrivauditError("the code map is a folder", "it is one CSV", "give the file")
     try:
         frame = pl.read_csv(path, infer_schema=False, glob=False)
     except OSError as error:
@@ -108,7 +110,12 @@ def _read_own(path: Path) -> pl.DataFrame:
         raise PrivauditError(
             "the code map cannot be read", "it is no CSV with a header and rows", _FIX
         ) from None
-    frame = frame.rename({c: c.strip().lower() for c in frame.columns})
+    names = {c: c.strip().lower() for c in frame.columns}
+    # Polars gives the second column of a name this ending.
+    twice = any("_duplicated_" in name for name in names)
+    if twice or len(set(names.values())) < len(names):
+        raise PrivauditError("the code map has two columns of one name", "which counts?", _FIX)
+    frame = frame.rename(names)
     missing = [c for c in _NEEDED if c not in frame.columns]
     if missing:
         raise PrivauditError(
@@ -126,9 +133,7 @@ def _read_own(path: Path) -> pl.DataFrame:
     return _shaped(frame)
 
 
-def _checked(
-    own: pl.DataFrame, systems: list[str], more: tuple[str, ...] | None
-) -> pl.DataFrame:
+def _checked(own: pl.DataFrame, systems: list[str], more: tuple[str, ...] | None) -> pl.DataFrame:
     if len(systems) == 1:
         own = own.with_columns(
             system=pl.when(pl.col("system") == "").then(pl.lit(systems[0])).otherwise("system")

@@ -38,6 +38,11 @@ _NAMES = {
 
 _ANCHORS = ("LAB//220045//bpm", "ICU_ADMISSION//Medical Intensive Care Unit (MICU)")
 """Codes of MIMIC-IV (a heart rate, a unit): it is known by them where no metadata name it."""
+_SUBJECTS = (
+    "A subject of this dataset is taken for one person. If its conversion made subjects of stays "
+    "in hospital, one person may stand among those trained on and those not, and leaks are "
+    "understated."
+)
 _HOSPITAL_STAYS = ("eicu",)
 """Datasets whose subject is a stay in hospital."""
 
@@ -82,7 +87,7 @@ class Meds(TableSource):
     def is_mimic(self) -> bool:
         """Whether codes are those of MIMIC-IV: by name, or else by two of the codes."""
         if self.dataset:
-            return re.search(r"mimic.?iv", self.dataset, re.IGNORECASE) is not None
+            return re.search(r"mimic[^a-z0-9]*(iv|4)", self.dataset, re.IGNORECASE) is not None
         return set(_ANCHORS) <= set(self.table.distinct["stored"])
 
     def codes(self) -> Path:
@@ -110,6 +115,7 @@ class Meds(TableSource):
             sites=UNITS,
             source="MIMIC-IV in MEDS" if self.is_mimic else self.title,
             notes=(
+                *(() if self.is_mimic else (_SUBJECTS,)),
                 "MEDS has no ids of stays: each admission event is paired with the discharge "
                 "event that follows, and a stay in intensive care with the stay in hospital in "
                 "which it begins. Some converters time laboratory results when they were stored.",
@@ -176,7 +182,9 @@ class MedsTable(EventTable):
                 self.scan()
                 .filter(pl.col("code").is_in(stored.implode()))
                 .select("subject", "time", "code")
+                .unique()
                 .collect(engine="streaming")
+                .sort("subject", "time", "code")
             )
 
     def raw(self, rows: pl.LazyFrame, wanted: Wanted, careful: bool = False) -> pl.LazyFrame:

@@ -140,7 +140,7 @@ class Table:
             if not head.strip():
                 raise self.empty()
             text = head.decode("utf-8-sig", errors="replace")
-            names = next(csv.reader(io.StringIO(text)), [])
+            names = next(csv.reader(io.StringIO(text), delimiter=self._separator), [])
         lower = {name.strip().lower(): name for name in names}
         if len(lower) < len(names):
             raise PrivauditError(
@@ -178,7 +178,12 @@ class Table:
         }
         # lossy: some exports hold Latin-1 bytes in free text that nobody here reads
         lazy = pl.scan_csv(
-            self.path, schema=schema, infer_schema=False, encoding="utf8-lossy", glob=False
+            self.path,
+            schema=schema,
+            infer_schema=False,
+            encoding="utf8-lossy",
+            glob=False,
+            separator=self._separator,
         )
         return lazy.select(picked) if self.kinds else lazy
 
@@ -293,6 +298,12 @@ class Table:
             "copy the file again and check it against its checksum",
         )
 
+    @cached_property
+    def _separator(self) -> str:
+        """A tab where the header has tabs and no comma, as in exports of OMOP's vocabulary."""
+        first = self._head(1 << 16)[0].partition(b"\n")[0]
+        return "\t" if b"\t" in first and b"," not in first else ","
+
     @property
     def _is_gzip(self) -> bool:
         with self.path.open("rb") as file:
@@ -313,7 +324,8 @@ class Table:
             size = file.seek(0, io.SEEK_END)
             file.seek(max(0, size - (1 << 16)))
             last = file.read().rpartition(b"\n")[2]
-        fields = next(csv.reader([last.decode("utf-8", errors="replace")]), [])
+        line = last.decode("utf-8", errors="replace")
+        fields = next(csv.reader([line], delimiter=self._separator), [])
         if last.strip() and len(fields) < len(self.header):
             raise self._damaged("unexpected end of file")
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import ClassVar, get_args
 
 import numpy as np
 import polars as pl
 
 from mimic_demo import EMBEDDED_PATIENTS
-from pipelines.sources import features
+from pipelines.sources import features, overview
 from pipelines.sources.extract import Extract
 from pipelines.sources.mimic3 import Mimic3
 from pipelines.sources.recognise import recognise
@@ -109,14 +110,22 @@ class StayTask(Task):
         return extract
 
     def check(self, data: Path) -> Mapping[str, str]:
-        """What the folder holds.
+        """What the folder holds, and what the task would read of it.
 
-        Every table is read to its end, so that a damaged file is found.
+        Every table is read to its end, so that a damaged file is found. What is kept in between
+        lies in a private folder of the working directory and is deleted.
 
         Raises:
             PrivauditError: For every fault of the source.
         """
-        return recognise(data).check()
+        found = dict(recognise(data).check())
+        with TemporaryDirectory(prefix=".privaudit-", dir=".") as cache:
+            try:
+                extract = self.read(data, Path(cache), lambda what, share: None)
+            except PrivauditError as error:
+                # The tables are whole; that they make no cohort is told beside their rows.
+                return found | {"cohort": f"none: {error.what}: {error.because}"}
+        return found | overview.lines(extract)
 
 
 def demo(patients: int, cache: Path, progress: Progress) -> Path:

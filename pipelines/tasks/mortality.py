@@ -20,6 +20,7 @@ class Mortality(StayTask):
         as_known: Read only what had been charted by the end of the window, where the source says
             when.
         patients: Size of the embedded demo, where no data are given.
+        codes: A hospital's own code map (CSV), read on top of the source's.
 
     Source: Harutyunyan et al., "Multitask learning and benchmarking with clinical time series
     data", Scientific Data 2019, section "In-hospital mortality".

@@ -114,7 +114,7 @@ def _data(data: Path) -> dict[str, str]:
             "--data names a folder of source tables",
             "give the folder that holds the tables, such as the one with ICUSTAYS.csv.gz",
         )
-    files = [path for path in data.iterdir() if path.is_file()]
+    files = [path for path in data.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files) / 1e6
     found = {"files": f"{len(files)}, {size:,.1f} MB"}
     checks: dict[str, Any] = {}

@@ -140,6 +140,18 @@ def test_limits_errors_and_values_without_a_number(tmp_path: Path) -> None:
     assert found.facts["values_no_number_in_all_adult_stays"] == 1
 
 
+def test_words_of_the_verbal_response_alone_tell_of_a_tube(tmp_path: Path) -> None:
+    server = one()
+    server.observe("a", 2.0, "9270-0", {"value": 1})
+    server.observe("a", 3.0, "9270-0", valueString="1")
+    server.observe("a", 4.0, "9270-0", valueCodeableConcept={"text": "No Response-ETT"})
+    assert values(read(server.write(tmp_path / "a")))[1:] == [
+        (2.0, "gcs_verbal", 1.0),
+        (3.0, "gcs_verbal", 1.0),
+        (4.0, "intubated", 1.0),
+    ]
+
+
 def test_nothing_from_outside_the_window_enters(tmp_path: Path) -> None:
     server = one()
     for hour in (-1.0, 48.5, 71.0):
@@ -267,6 +279,22 @@ def test_readmission_within_30_days(tmp_path: Path) -> None:
     server.stay("a", start=2000.0)
     found = read(server.write(tmp_path / "a"), cohort="all_stays")
     assert found.stays.sort("stay")["readmitted"].sum() == 1
+
+
+def test_linked_records_are_one_person(tmp_path: Path) -> None:
+    server = Server()
+    for key, other in (("z", "m"), ("m", "a"), ("a", None), ("b", "unknown")):
+        link = [{"other": {"reference": f"Patient/{other}"}, "type": "replaced-by"}]
+        born = {"gender": None, "birthDate": None} if key == "z" else {}
+        server.person(key, **born, **({"link": link} if other else {}))
+        server.stay(key, start=100.0 * "zmab".index(key))
+        server.observe(key, 1.0 + 100.0 * "zmab".index(key), "8867-4", quantity(80, "/min"))
+    folder = server.write(tmp_path / "a")
+    everything = read(folder, cohort="all_stays")
+    assert [everything.flow[0].stays, everything.flow[0].patients] == [4, 2]
+    assert len(everything.events) == 4
+    first = read(folder)
+    assert first.stays.select("age", "sex").rows() == [(60.0, "F"), (60.0, "F")]
 
 
 def test_a_hospitals_own_codes(tmp_path: Path) -> None:

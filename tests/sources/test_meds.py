@@ -78,6 +78,14 @@ def test_both_spellings_and_later_codes_read_alike(tmp_path: Path) -> None:
     assert keyed(old).equals(keyed(usual).filter(pl.col("variable") != "intubated"))
 
 
+def test_an_event_that_is_there_twice_counts_once(tmp_path: Path) -> None:
+    h = ward()
+    usual = read(write(h.meds(), tmp_path / "a"), tmp_path / "c")
+    twice = read(write(pl.concat([h.meds(), h.meds()]), tmp_path / "b"), tmp_path / "d")
+    assert keyed(twice).equals(keyed(usual))
+    assert statics(twice).equals(statics(usual))
+
+
 def test_starts_are_paired_with_the_ends_that_follow() -> None:
     rows = [
         (1, 0.0, "IN//A"),
@@ -151,6 +159,7 @@ def test_a_dataset_of_other_codes_needs_a_code_map(tmp_path: Path) -> None:
     own.write_text("variable,code,unit\nheart_rate,HR//MONITOR,bpm\nurine,LAB//1,mL\n")
     extract = read(folder, tmp_path / "c", codes=own)
     assert set(extract.events["variable"]) == {"heart_rate"}
+    assert any("taken for one person" in str(note) for note in extract.notes)
     assert extract.source == "MEDS"
 
 

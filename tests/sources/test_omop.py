@@ -140,6 +140,30 @@ def test_limits_texts_and_the_other_table(tmp_path: Path) -> None:
     assert found.facts["values_no_number_in_all_adult_stays"] == 1
 
 
+def test_words_of_the_verbal_response_alone_tell_of_a_tube(tmp_path: Path) -> None:
+    cdm = one()
+    for hour, text in ((2.0, "1.0"), (3.0, "1.0 ET/Trach"), (4.0, "4 Confused")):
+        cdm.measure(1, hour, 3009094, float(text[:1]), value_source_value=text)
+    assert values(read(cdm.write(tmp_path / "a")))[1:] == [
+        (2.0, "gcs_verbal", 1.0),
+        (3.0, "gcs_verbal", 1.0),
+        (3.0, "intubated", 1.0),
+        (4.0, "gcs_verbal", 4.0),
+        (4.0, "intubated", 0.0),
+    ]
+
+
+def test_tables_with_tabs_as_vocabularies_have_them(tmp_path: Path) -> None:
+    cdm = one()
+    cdm.add("concept_ancestor", ancestor_concept_id=32037, descendant_concept_id=777)
+    cdm.tables["visit_detail"][0]["visit_detail_concept_id"] = 777
+    folder = cdm.write(tmp_path / "a")
+    for table in ("concept_ancestor", "measurement"):
+        path = folder / f"{table}.csv"
+        path.write_text(path.read_text().replace(",", "\t"))
+    assert values(read(folder)) == [(1.0, "heart_rate", 80.0)]
+
+
 def test_tables_of_days_alone_are_refused_and_such_concepts_left_out(tmp_path: Path) -> None:
     days = one()
     days.tables["measurement"].clear()

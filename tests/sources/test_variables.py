@@ -234,6 +234,8 @@ def test_a_hospitals_own_code_map_is_read_on_top(tmp_path: Path) -> None:
         ("", "no CSV with a header"),
         ("variable,unit\nheart_rate,bpm\n", "no column code"),
         ("variable,code\n", "is empty"),
+        ("variable,code,code\nheart_rate,1,2\n", "two columns of one name"),
+        ("variable,Code,code\nheart_rate,1,2\n", "two columns of one name"),
         ("variable,code\nheart_rat,1\n", "1 rows of a variable that is not known"),
         ("variable,code\nheart_rate,\n", "1 rows without a code"),
         ("variable,code\nheart_rate,1\nweight,1\n", "1 codes that come twice"),
@@ -255,6 +257,8 @@ def test_what_is_wrong_with_a_code_map_is_said(tmp_path: Path, text: str, said: 
 def test_an_absent_code_map_is_said(tmp_path: Path) -> None:
     with pytest.raises(PrivauditError, match="cannot be opened"):
         load(Mimic3(Path()).codes(), tmp_path / "absent.csv")
+    with pytest.raises(PrivauditError, match="is a folder"):
+        load(Mimic3(Path()).codes(), tmp_path)
 
 
 def test_what_was_dropped_is_counted() -> None:

@@ -44,7 +44,7 @@ class Server:
         typed = [{"coding": [coding("http://hl7/RoleCode", role)]}] if role else []
         self.add("Location", {"id": key, "name": name, "type": typed})
 
-    def person(self, key: str, born: str = "2090-03-01", **more: object) -> None:
+    def person(self, key: str, born: str = "2090-03-01", **more: Any) -> None:
         self.add("Patient", {"id": key, "gender": "female", "birthDate": born, **more})
 
     def encounter(

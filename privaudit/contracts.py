@@ -189,9 +189,10 @@ class Release:
     one hospital's contribution, as (who, what, whether) rows for the report; costs: numbers
     (bytes_up, bytes_down, rounds, simulated_seconds, refused_updates, train_seconds...); notes:
     sentences for the report. The texts of trust, of notes and of the claim's basis name people and
-    places by {person}, {people}, {site}, {sites} (`privaudit.words.Words.forms`). noisy: what a private generator had to work from, column -> (cuts
-    between ranges, shares of ranges or levels in order, then of not recorded). unasked: what
-    whoever holds it can do and the audit could not, where its model's answers were refused.
+    places by {person}, {people}, {site}, {sites} (`privaudit.words.Words.forms`). noisy: what a
+    private generator had to work from, column -> (cuts between ranges, shares of ranges or levels
+    in order, then of not recorded). unasked: what whoever holds it can do and the audit could not,
+    where its model's answers were refused.
     """
 
     claim: Claim = Claim()

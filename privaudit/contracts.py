@@ -201,9 +201,9 @@ class Release:
     sentences for the report. restricted_notes: sentences that tell of few people, stored under
     restricted/ alone. The texts of trust, of notes and of the claim's basis name people and places
     by {person}, {people}, {site}, {sites} (`privaudit.words.Words.forms`). noisy: what a private
-    generator had to work from, column -> (cuts
-    between ranges, shares of ranges or levels in order, then of not recorded). unasked: what
-    whoever holds it can do and the audit could not, where its model's answers were refused.
+    generator had to work from, column -> (cuts between ranges, shares of ranges or levels in order,
+    then of not recorded). unasked: what whoever holds it can do and the audit could not, where its
+    model's answers were refused.
     """
 
     claim: Claim = Claim()

@@ -21,7 +21,6 @@ import numpy as np
 from pipelines.generators._valid import Shape
 from privaudit.contracts import Claim
 from privaudit.errors import PrivauditError
-from privaudit.words import USUAL
 
 FORMAT, VERSION = "privaudit-generator", 1
 HEADER = "header.json"
@@ -54,7 +53,7 @@ class SavedGenerator:
             "columns": [asdict(column) for column in self.shape.columns],
             "classes": list(self.shape.classes),
             "claim": {**asdict(self.claim), "covers": sorted(a.name for a in self.claim.covers)},
-            "notes": list(map(USUAL.fill, self.notes)),
+            "notes": list(self.notes),
             "facts": dict(self.facts),
         }
         return pack(name, header, self.arrays)

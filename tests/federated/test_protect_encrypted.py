@@ -269,8 +269,8 @@ def test_without_tenseal_the_error_says_what_to_install(monkeypatch: pytest.Monk
 def test_trust_says_that_one_key_reads_everything() -> None:
     rows = {who: whether for who, _, whether in EncryptedSum().trust}
     assert rows["server"].startswith("no")
-    assert rows["another hospital"].startswith("yes")
-    assert rows["all the other hospitals together"].startswith("yes")
+    assert rows["another {site}"].startswith("yes")
+    assert rows["all the other {sites} together"].startswith("yes")
     assert EncryptedSum().start().trust == EncryptedSum().trust
 
 

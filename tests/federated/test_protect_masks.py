@@ -205,7 +205,7 @@ def test_trust_names_who_reads_what() -> None:
         assert all(len(row) == 3 and all(row) for row in protect.trust)
     assert {who: whether for who, _, whether in Plain().trust}["server"].startswith("yes")
     assert {who: whether for who, _, whether in SecureSum().trust}["server"].startswith("no")
-    assert "server with 4 hospitals" in [who for who, _, _ in SecureSum(threshold=4).trust]
+    assert "server with 4 {sites}" in [who for who, _, _ in SecureSum(threshold=4).trust]
 
 
 # The protocol, message by message.
@@ -523,5 +523,5 @@ def test_a_client_reveals_nothing_before_it_sends() -> None:
 def test_the_trust_table_names_who_can_read_an_update_together() -> None:
     for protect in (SecureSum(), SecureSum(threshold=6)):
         rows = {who: whether for who, _, whether in protect.trust}
-        assert rows["all the other hospitals together"].startswith("yes")
+        assert rows["all the other {sites} together"].startswith("yes")
         assert any("lies about who dropped out" in who for who in rows)

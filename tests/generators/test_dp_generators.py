@@ -49,7 +49,7 @@ def test_the_promise_is_what_was_asked_for(sampler: CellSampler) -> None:
     assert (claim.unit, claim.neighbours) == ("patient", "add-remove")
     assert claim.covers == {Access.TABLE, Access.FILE, Access.ANSWERS, Access.WEIGHTS}
     assert "simulation noise" in claim.basis
-    assert any("One stay of each patient" in note for note in sampler.notes)
+    assert any("One {record} of each {person}" in note for note in sampler.notes)
 
 
 def test_what_is_drawn_is_valid_and_survives_saving(sampler: CellSampler) -> None:

@@ -496,7 +496,7 @@ def test_guarantees() -> None:
     stay = only(ruled(claiming(1.0, "stay"), rules))
     assert stay.state == "EXCEEDS"
     assert stay.reason.code is ReasonCode.GUARANTEE_OF_ANOTHER_UNIT
-    assert "one stay" in word_reason(stay)
+    assert "one record" in word_reason(stay)
     assert only(ruled(claiming(1.0, "site"), rules)).state == "WITHIN"
     answers = claiming(1.0, covers=COVERED[:1])
     assert only(ruled(answers, rules)).state == "WITHIN"

@@ -97,9 +97,7 @@ def check_expected(
     patients: dict[str, int] = {}
     cells_of = [read_cells(t, schema, what=pool, patients=patients) for pool, t in tables.items()]
     joined, _ = attach_series(cells_of, list(tables))
-    read = {
-        pool: to_records(one, schema, pool) for pool, one in zip(tables, joined, strict=True)
-    }
+    read = {pool: to_records(one, schema, pool) for pool, one in zip(tables, joined, strict=True)}
     known = len(patients)
     cells = read_cells(path, wanted, what=what, patients=patients, dtype=np.float64)
     of = _read_pools(cells.groups.get(TABLE), len(cells.X))

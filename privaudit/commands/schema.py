@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from privaudit.commands._inputs import EVENT_COLUMN, OUTCOME, OUTCOME_KIND, PATIENT
 from privaudit.commands._options import JSON, PATH, option, with_options
 from privaudit.errors import PrivauditError
+
+if TYPE_CHECKING:
+    from privaudit.inputs.series import SeriesSchema
 
 _SERIES = "A long table of measurements of the records in TABLE: record, time, channel, value."
 
@@ -62,7 +66,8 @@ def command(
             "no TABLE", "a schema is inferred from a table", "give a CSV or Parquet file"
         )
     whats = [f"table {place}" for place in range(1, len(tables) + 1)]
-    long, more = None, ()
+    long: SeriesSchema | None = None
+    more: tuple[str, ...] = ()
     if series is not None:
         from privaudit.inputs.propose_series import propose_series
 

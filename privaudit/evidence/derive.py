@@ -17,7 +17,7 @@ from privaudit import __version__, stats
 from privaudit.contracts import Access, Claim, FlowStep, Prepared, Scores
 from privaudit.engine import controls, document, measure
 from privaudit.engine.cells import POOLS, count_cells
-from privaudit.engine.run import caveats
+from privaudit.engine.run import caveats, find_few_people
 from privaudit.evidence import structure
 from privaudit.evidence.compare import Compare, Derived
 from privaudit.evidence.stored import Stored, Unreadable
@@ -54,6 +54,7 @@ GUARANTEE = {
 """What `check_guarantee` states of a finding."""
 
 AUDIT = {
+    CaveatCode.FEW_PEOPLE,
     CaveatCode.GENERATED_RECORDS,
     CaveatCode.CONTROL_FAILED,
     CaveatCode.CONTROL_NOT_MADE,
@@ -65,7 +66,7 @@ AUDIT = {
     CaveatCode.SHADOW_ATTACKS_LOST,
     CaveatCode.SCORE_DRIFT,
 }
-"""What `privaudit.engine.run.caveats` states of an audit."""
+"""What `privaudit.engine.run.caveats` and `find_few_people` state of an audit."""
 
 Progress = Callable[[str], None]
 
@@ -96,7 +97,7 @@ def derive(
         _Subject(subject, audit, stored, compare).derive()
     structure.check_outcomes(audit, run, compare)
     structure.check_coverage(audit, compare)
-    _stated(audit, compare)
+    _stated(audit, split, compare)
     if audit.manifest.version != __version__:
         found.left.append(structure.OTHER_VERSION.format(audit.manifest.version))
     if any(subject.fidelity is not None for subject in audit.subjects):
@@ -293,10 +294,10 @@ class _Subject:
         self.compare(where, headline, wanted)
 
 
-def _stated(audit: Audit, compare: Compare) -> None:
+def _stated(audit: Audit, split: Split, compare: Compare) -> None:
     """The audit's own caveats: what its findings and controls ask for, and no other."""
     known = Prepared(None, (), "", audit.data.real)  # type: ignore[arg-type]
-    wanted = caveats(known, audit.subjects, audit.untrained)
+    wanted = (*find_few_people(split), *caveats(known, audit.subjects, audit.untrained))
     stored = [caveat for caveat in audit.caveats if caveat.code in AUDIT]
     compare("caveats", stored, wanted)
     shift = audit.data.distribution_shift

@@ -12,7 +12,7 @@ from privaudit.engine import planned
 from privaudit.engine.planned import Planned
 from privaudit.evidence.compare import Compare
 from privaudit.evidence.structure import REFUSALS, asks_for_refits, find_failure
-from privaudit.facts import CaveatCode, ReasonCode
+from privaudit.facts import SERIES_BLIND_ATTACKS, CaveatCode, ReasonCode
 from privaudit.results import Audit, Finding, Skipped, Subject, to_tree
 
 STORED = ("scores", "answers", "releases", "fidelity")
@@ -161,6 +161,11 @@ def _check_release(subject: Subject, restricted: Path, compare: Compare) -> None
         return
     for part in ("claim", "access", "costs", "trust", "notes"):
         compare(f"{subject.name}.{part}", to_tree(getattr(subject, part)), body.get(part))
+    # Of `attribute` it depends on the channels, which are not stored.
+    for one in subject.outcomes:
+        if isinstance(one, Finding) and one.attack in set(SERIES_BLIND_ATTACKS) - {"attribute"}:
+            where = f"{subject.name}.{one.attack}: looks at columns alone"
+            compare(where, one.is_blind, bool(body.get("reads_series", False)))
 
 
 def _scores_of(subject: Subject) -> Iterator[str]:

@@ -28,6 +28,7 @@ from privaudit.engine.run import (
     add_distribution_shift,
     assign_split,
     caveats,
+    find_few_people,
     fingerprint,
     prepare_bench,
 )
@@ -252,7 +253,8 @@ def _compare_document(
     compare("data", exact.data, data)
     untrained = (*request.untrained, *work.untrained.values())
     compare("untrained", exact.untrained, untrained)
-    compare("caveats", exact.caveats, caveats(prepared, made, untrained))
+    stated = (*find_few_people(split), *caveats(prepared, made, untrained))
+    compare("caveats", exact.caveats, stated)
 
 
 def _without_times(tree: Any) -> Any:

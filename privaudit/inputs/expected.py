@@ -13,7 +13,7 @@ from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode
 from privaudit.inputs.class_order import order_evidently
 from privaudit.inputs.probability_columns import find_columns
-from privaudit.inputs.read_table import list_names, read_cells, to_records
+from privaudit.inputs.read_table import attach_series, list_names, read_cells, to_records
 from privaudit.inputs.schema import TableSchema
 from privaudit.inputs.table_file import open_table
 from privaudit.records import Column, Records
@@ -95,10 +95,9 @@ def check_expected(
         groups=(TABLE,) if TABLE in names else (),
     )
     patients: dict[str, int] = {}
-    read = {
-        pool: to_records(read_cells(table, schema, what=pool, patients=patients), schema, pool)
-        for pool, table in tables.items()
-    }
+    cells_of = [read_cells(t, schema, what=pool, patients=patients) for pool, t in tables.items()]
+    joined, _ = attach_series(cells_of, list(tables))
+    read = {pool: to_records(one, schema, pool) for pool, one in zip(tables, joined, strict=True)}
     known = len(patients)
     cells = read_cells(path, wanted, what=what, patients=patients, dtype=np.float64)
     of = _read_pools(cells.groups.get(TABLE), len(cells.X))

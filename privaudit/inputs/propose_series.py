@@ -122,7 +122,7 @@ def _read_people(static: TableFile, record: str, who: str) -> pl.DataFrame:
 
     parts = [
         pl.DataFrame({"record": to_texts(batch[record]), "person": to_texts(batch[who])})
-        for batch in static.batches(dict.fromkeys((record, who)))
+        for batch in static.batches(list(dict.fromkeys((record, who))))
     ]
     return pl.concat(parts)
 

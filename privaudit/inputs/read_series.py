@@ -264,8 +264,8 @@ class _Bins:
         codes, missing, rounded = to_patients(batch[series.record], names)
         known, nameless = codes < len(place), codes == names.get("", -1)
         # Names met here for the first time are of records that the other table lacks.
-        for name in [name for name, code in names.items() if code >= len(place)]:
-            del names[name]
+        while len(names) > len(place):
+            names.popitem()
         channel = self._read_channels(batch[series.channel])
         listed = (channel >= 0) & (channel < len(series.channels))
         times, bad_times = _read_times(batch[series.time], series, self.zones)

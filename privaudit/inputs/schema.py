@@ -350,7 +350,14 @@ def name_roles(schema: TableSchema, **roles: str) -> TableSchema:
 
 
 def refuse_numbers(schema: TableSchema) -> TableSchema:
-    """The schema; refused where its outcome is a number, for what is made for classes alone."""
+    """The schema; refused where its outcome is a number, or series stand beside the table, for what
+    is made of a synthetic table alone."""
+    if schema.series is not None:
+        raise PrivauditError(
+            "a schema with [series], for a synthetic table",
+            "series are not modelled, so nothing would be said of what they give away",
+            "give a schema without [series], of the other columns alone",
+        )
     if schema.outcome_kind != "class":
         raise PrivauditError(
             f"the outcome {schema.outcome!r} is a number, and a synthetic table has one of classes",

@@ -15,7 +15,7 @@ from privaudit.errors import PrivauditError
 from privaudit.facts import CaveatCode
 from privaudit.inputs.propose_series import propose_series
 from privaudit.inputs.read_table import attach_series, read_cells, read_table, to_records
-from privaudit.inputs.schema import TableSchema, format_schema, read_schema
+from privaudit.inputs.schema import TableSchema, format_schema, read_schema, refuse_numbers
 from privaudit.inputs.series import Channel, SeriesSchema
 from privaudit.records import Column
 
@@ -328,3 +328,8 @@ def test_the_schema_that_the_guide_shows_describes_its_tables(tmp_path: Path) ->
     assert records.series.shape == (1, 16, 2)
     np.testing.assert_allclose(records.series[0, 0], [58.0, 0.1])
     assert all(channel.bounds for channel in records.channels)
+
+
+def test_series_are_refused_where_a_synthetic_table_is_made(make: Make) -> None:
+    with pytest.raises(PrivauditError, match="synthetic table"):
+        refuse_numbers(make())

@@ -68,8 +68,34 @@ def audited(model: Any, **more: Any) -> Findings:
     )
 
 
-def test_a_model_that_remembers_its_members_series_is_found_and_another_is_not() -> None:
-    leaking, honest = (audited(Nearest(world)).estimate("auc") for world in (MEMBERS, OTHERS))
+POLICY = """schema = "privaudit.policy/1"
+name = "Toy"
+review_by = 2099-01-01
+[context]
+release = "public-api"
+[[limit]]
+id = "ranking"
+metric = "membership.auc"
+max = 0.6
+"""
+
+
+def test_a_model_that_remembers_its_members_series_is_found_and_another_is_not(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "policy.toml").write_text(POLICY, encoding="utf-8")
+    found = [
+        audited(Nearest(world), policy=tmp_path / "policy.toml") for world in (MEMBERS, OTHERS)
+    ]
+    states = []
+    for one in found:
+        assert one.verdicts is not None
+        states += [v.state for v in one.verdicts.verdicts if v.rule == "ranking"]
+        # Whatever the ranking says: nobody looked at what else it gives away of the series.
+        assert one.verdicts.state != "WITHIN"
+    assert states[0] == "EXCEEDS"
+    assert states[1] != "EXCEEDS"
+    leaking, honest = (one.estimate("auc") for one in found)
     assert leaking.value is not None
     assert honest.low is not None
     assert honest.high is not None

@@ -43,6 +43,8 @@ def name_pool(pool: Pool) -> str:
 def word_shape(data: Data) -> str:
     """Outcome and inputs."""
     parts = [f"{n.count(data.columns)} summary values for each {w.record}"]
+    if not data.columns and data.channels:
+        parts = []
     if data.channels and data.task in OWN_TABLES:
         parts.append(f"series of {n.count(data.channels)} channels over {data.hours} steps")
     elif data.channels:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from privaudit.commands import _deployed as deployed
 from privaudit.commands import _inputs as inputs
 from privaudit.commands import _options as shared
 from privaudit.commands._finish import settle
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 _MODEL = (
     "The model's file: XGBoost .json or .ubj, LightGBM .txt, CatBoost .cbm or .json, .onnx, "
-    "TorchScript .pt, .safetensors, .skops, .joblib or .pkl."
+    "TorchScript .pt, .safetensors, .skops, .joblib or .pkl; or the address of a deployed model: "
+    "https://HOST/v2/models/NAME (Open Inference Protocol), mlflow+https://HOST/invocations."
 )
 _ESTIMATOR = (
     "A function that returns the unfitted estimator, so that attacks can train it again; `none` "
@@ -36,7 +38,7 @@ _ENCODE = (
     "How texts became numbers before training: codes (in sorted order) or onehot. Checked on the "
     "members."
 )
-_ANSWERS = "What the model answers with: probabilities or logits."
+_ANSWERS = "What the model answers with: probabilities or logits; deployed, also labels."
 _PREDICTIONS = (
     "In place of a model: its probabilities, with outcome and membership, a row a record."
 )
@@ -62,7 +64,7 @@ _SAMPLE = "Rows to read of each side, of patients drawn at random; `all` for eve
 
 @click.command("audit")
 @shared.with_options(
-    option("--model", "FILE", _MODEL, PATH),
+    option("--model", "MODEL", _MODEL),
     option("--members", "TABLE", "The rows that the model was trained on.", PATH),
     option("--nonmembers", "TABLE", "Rows of patients who were held out.", PATH),
     inputs.OUTCOME,
@@ -87,6 +89,7 @@ _SAMPLE = "Rows to read of each side, of patients drawn at random; `all` for eve
     option("--shadow-members", "TABLE", _SHADOW_MEMBERS, PATH),
     option("--explanations", "A,B", _EXPLANATIONS),
     option("--sample", "N", _SAMPLE, default="50000"),
+    *deployed.OPTIONS,
     shared.PROFILE,
     shared.OUT,
     shared.SEED,
@@ -130,7 +133,13 @@ def command(
     }
     refuse_pairs(like, pairs)
     if like is None:
-        return settle(request_of({**options, "out": out}), out=out, workers=jobs, **endings)
+        try:
+            request = request_of({**options, "out": out})
+        except deployed.Forecast:
+            return 0
+        code = settle(request, out=out, workers=jobs, **endings)
+        deployed.say_asked(request)
+        return code
     from privaudit.policy.baseline import read
 
     held = read(like)
@@ -174,7 +183,7 @@ def request_of(options: dict[str, Any]) -> Request:
             (
                 *("outcome", "outcome_kind", "event_column", "patient", "groups", "estimator"),
                 *("module", "encode", "answers", "classes", "event", "member", "probabilities"),
-                *("attacks", "sample", "profile"),
+                *("attacks", "sample", "profile", "queries", "inputs", "output"),
             ),
         ),
     )
@@ -247,9 +256,11 @@ def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[s
         options["answers"],
         order,
         options["expect"],
+        deployed.read_options(options),
+        deployed.plan_queries(options),
     )
     return read_model(
-        options["model"],
+        deployed.read_model_option(options["model"]),
         tables,
         options=how,
         estimator=options["estimator"],

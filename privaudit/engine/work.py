@@ -140,7 +140,8 @@ class Work:
 
     def lacks(self, step: Step, access: frozenset[Access]) -> Reason | None:
         """Why a step's attack does not apply; None where it does."""
-        return jobs.lacks(step.attack, access, self.bench.split.members.outcome_kind)
+        lacking = jobs.lacks(step.attack, access, self.bench.split.members.outcome_kind)
+        return lacking or step.entry.method.barred.get(step.attack_name)
 
     def _missing(self, step: Step) -> bool:
         if step.error is not None or step.entry.name in self.untrained:

@@ -1,0 +1,164 @@
+"""How many rows of a deployed model an audit would ask about, found out without asking any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from privaudit.contracts import Fitted, Target
+from privaudit.engine import controls, nulls
+from privaudit.engine.configure import Request
+from privaudit.engine.jobs import lacks, one_thread
+from privaudit.engine.plan import Group, Step, plan
+from privaudit.errors import PrivauditError, spell
+from privaudit.facts import Reason, ReasonCode
+from privaudit.inputs.endpoints.asker import PROBES, REPEATED
+from privaudit.inputs.endpoints.endpoint import Allotted, Counter, EndpointModel
+from privaudit.inputs.user_release import UserRelease
+from privaudit.records import Split
+from privaudit.seeds import Seeds
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Distinct rows that an audit asks about.
+
+    pools: rows of the audit, which every attack reads; reading: for trying whether the table is
+    read as in training; attacks: by name, the rows that it asks about beside those of the pools.
+    """
+
+    pools: int
+    reading: int
+    attacks: Mapping[str, int]
+
+    def total(self, *, reading: bool = True, without: frozenset[str] = frozenset()) -> int:
+        """Rows asked about with repeats; attacks that ask about the same rows count twice."""
+        rows = self.pools + reading * self.reading
+        rows += sum(more for name, more in self.attacks.items() if name not in without)
+        return round(rows / (1 - REPEATED)) + 3 * PROBES + 1
+
+
+def count_queries(
+    request: Request, release: UserRelease, split: Split, try_readings: Callable[[], None]
+) -> Queries:
+    """Make every attack on a model that counts what it is asked, and answers with anything.
+
+    Args:
+        request: What is asked for, with the streams of the run: a stream chooses the rows that an
+            attack makes up.
+        release: Of a model that counts (`EndpointModel.counting`).
+        split: The pools.
+        try_readings: Asks the counting model in other ways.
+
+    An attack whose questions depend on the answers asks about more or fewer rows of the real model.
+    """
+    model = cast("EndpointModel", release.model)
+    counter = cast("Counter", model.asker)
+    for pool in (split.members, split.nonmembers):
+        model.predict_proba(pool)
+    pools = set(counter.seen)
+    try_readings()
+    reading = len(counter.seen - pools)
+    planned = plan(request, split, supplied=True)
+    seeds = Seeds(request.entropy)
+    attacks: dict[str, int] = {}
+    with one_thread():
+        for name in request.attacks:
+            counter.seen = set(pools)
+            for step in planned.steps:
+                if step.attack_name == name:
+                    _make(step, planned.groups, release, split, seeds)
+            attacks[name] = len(counter.seen - pools)
+    return Queries(len(pools), reading, attacks)
+
+
+def _make(
+    step: Step,
+    groups: Mapping[str, Group],
+    release: UserRelease,
+    split: Split,
+    seeds: Seeds,
+) -> None:
+    """One attack on the counting model, with shadow models that know nothing."""
+    method, attack = step.entry.method, step.attack
+    shown = release.fit(split.members, seeds.rng("count"))
+    target = Target(shown, split, method)
+    if step.error is not None or lacks(attack, target.access, split.members.outcome_kind):
+        return
+    kind = nulls.null_kind(method, attack, split, supplied=True)
+    rng = seeds.rng("count", *step.stream)
+    refits = [
+        Fitted(refit.included, rng.normal(size=len(refit.ask)).astype(np.float32))
+        for key in step.groups
+        for refit in groups[key].refits
+    ]
+    if step.variant == "negative":
+        if kind != "halves":
+            # A model that the auditor trained, or a shadow model, is no server's.
+            return
+        target = Target(shown, controls.halves(split, seeds.rng("halves")), method)
+    elif step.variant == "positive":
+        target, _ = controls.plant(target)
+    try:
+        attack.run(target, refits, seeds.rng("attack", *step.stream))
+    except Exception:
+        # Made-up answers may be refused; what was asked until then is counted.
+        return
+
+
+def allot_budget(queries: Queries, budget: int) -> Allotted:
+    """What the budget leaves room for: the readings first, then attacks, the cheapest first.
+
+    Raises:
+        PrivauditError: There is no room for the audit's own rows. Nothing was asked yet.
+    """
+    every = frozenset(queries.attacks)
+    least = queries.total(reading=False, without=every)
+    if least > budget:
+        raise PrivauditError(
+            f"a budget of {budget:,} rows",
+            f"the rows of the audit alone, with those asked about again, are {least:,}; nothing "
+            "was asked",
+            spell(
+                f"give --queries {least} or more, or a smaller --sample",
+                f"give queries={least} or more, or fewer rows",
+            ),
+        )
+    reading = queries.total(without=every) <= budget
+    left_out = set(every)
+    for name in sorted(queries.attacks, key=lambda one: (queries.attacks[one], one)):
+        if queries.total(reading=reading, without=frozenset(left_out - {name})) <= budget:
+            left_out.discard(name)
+    barred = {
+        name: Reason(
+            ReasonCode.QUERY_BUDGET, {"rows": _round(queries.attacks[name]), "budget": budget}
+        )
+        for name in sorted(left_out)
+    }
+    return Allotted(reading, barred)
+
+
+def describe_queries(queries: Queries, allotted: Allotted, budget: int | None) -> list[str]:
+    """The forecast in lines for a terminal."""
+    lines = [
+        f"rows to ask the server about: {queries.pools:,} of the audit, "
+        f"{queries.reading:,} to try other readings of the table"
+    ]
+    for name, rows in sorted(queries.attacks.items(), key=lambda pair: (pair[1], pair[0])):
+        left = " (not made: over the budget)" if name in allotted.barred else ""
+        lines.append(f"  {name}: {rows:,} more{left}")
+    total = queries.total(reading=allotted.reading, without=frozenset(allotted.barred))
+    limit = "no budget was given" if budget is None else f"the budget is {budget:,}"
+    return [*lines, f"in all about {total:,} with those asked about twice; {limit}"]
+
+
+def _round(rows: int) -> int:
+    """Two digits: how many rows an attack makes up may depend on how many patients there are."""
+    digits = max(0, len(str(rows)) - 2)
+    return round(rows, -digits)
+
+
+__all__ = ["Queries", "allot_budget", "count_queries", "describe_queries"]

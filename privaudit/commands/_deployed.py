@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,7 @@ from privaudit.errors import PrivauditError
 if TYPE_CHECKING:
     from privaudit.engine.configure import Request
     from privaudit.inputs.deployed import Allot
-    from privaudit.inputs.endpoints.endpoint import Allotted, EndpointOptions
-    from privaudit.inputs.user_release import UserRelease
-    from privaudit.records import Split
+    from privaudit.inputs.endpoints.endpoint import EndpointOptions
 
 _TOKEN = "Of a deployed model: the environment variable that holds the token of the server."
 _QUERIES = (
@@ -40,10 +37,6 @@ OPTIONS = (
 )
 
 
-class Forecast(Exception):
-    """A forecast was asked for, and nothing else."""
-
-
 def read_model_option(text: str) -> Path | str:
     """An address as it is, anything else as a path."""
     from privaudit.inputs.endpoints.address import is_address
@@ -57,11 +50,12 @@ def read_options(options: dict[str, Any]) -> EndpointOptions | None:
     Raises:
         PrivauditError: An option of deployed models, for a file.
     """
+    from privaudit.commitments import load_key
     from privaudit.inputs.endpoints.endpoint import EndpointOptions
     from privaudit.inputs.endpoints.transport import Patience
     from privaudit.restricted import NAME
 
-    if isinstance(read_model_option(options["model"]), Path):
+    if options["model"] is None or isinstance(read_model_option(options["model"]), Path):
         for name in ("token_env", "queries", "dry_run", "inputs", "output"):
             if options[name]:
                 flag = f"--{name.replace('_', '-')}"
@@ -71,6 +65,8 @@ def read_options(options: dict[str, Any]) -> EndpointOptions | None:
                     f"leave {flag} out, or give an address as --model",
                 )
         return None
+    # Who is drawn comes from the key: an audit that is broken off asks about the same rows again.
+    load_key(options["out"])
     return EndpointOptions(
         options["out"] / NAME,
         options["token_env"],
@@ -86,62 +82,19 @@ def plan_queries(options: dict[str, Any]) -> Allot | None:
     """What forecasts the rows that are asked about; None where nobody asks for that."""
     if options["queries"] is None and not options["dry_run"]:
         return None
+    from privaudit.commitments import load_key
+    from privaudit.engine.queries import make_planner
+
     return make_planner(
         several(options["attacks"]),
         profile=options["profile"],
         settings=options["settings"],
         seed=options["seed"],
-        out=options["out"],
+        key=load_key(options["out"]),
         budget=options["queries"],
         dry=options["dry_run"],
         say=lambda line: click.echo(line, err=True),
     )
-
-
-def make_planner(
-    attacks: tuple[str, ...],
-    *,
-    profile: str,
-    settings: Any,
-    seed: int | None,
-    out: Path,
-    budget: int | None,
-    dry: bool,
-    say: Callable[[str], None],
-) -> Allot:
-    """See `plan_queries`. say: is told the forecast, line by line."""
-    from privaudit.commitments import load_key
-    from privaudit.engine.configure import Entry, given
-    from privaudit.engine.profiles import profile as find_profile
-    from privaudit.engine.queries import allot_budget, count_queries, describe_queries
-    from privaudit.engine.run import derive_streams
-    from privaudit.inputs.endpoints.endpoint import Allotted
-    from privaudit.inputs.pools import find_applicable_attacks
-    from privaudit.inputs.user_task import UserTask
-
-    how = find_profile(profile)
-
-    def decide(release: UserRelease, split: Split, try_readings: Callable[[], None]) -> Allotted:
-        names = attacks or how.keep(find_applicable_attacks(split)[0])
-        request = given(
-            "own",
-            UserTask("", "", ""),
-            [Entry("own-model", "own", "", release)],
-            how,
-            seed=seed,
-            attacks=names,
-            settings=settings,
-        )
-        request = derive_streams(request, load_key(out))
-        queries = count_queries(request, release, split, try_readings)
-        allotted = Allotted() if budget is None else allot_budget(queries, budget)
-        for line in describe_queries(queries, allotted, budget):
-            say(line)
-        if dry:
-            raise Forecast
-        return allotted
-
-    return decide
 
 
 def say_asked(request: Request) -> None:
@@ -155,4 +108,4 @@ def say_asked(request: Request) -> None:
             click.echo(f"the server was asked about {asked:,} rows, {new:,} of them new", err=True)
 
 
-__all__ = ["OPTIONS", "Forecast", "make_planner", "plan_queries", "read_options", "say_asked"]
+__all__ = ["OPTIONS", "plan_queries", "read_model_option", "read_options", "say_asked"]

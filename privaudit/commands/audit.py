@@ -133,9 +133,11 @@ def command(
     }
     refuse_pairs(like, pairs)
     if like is None:
+        from privaudit.inputs.deployed import ForecastOnly
+
         try:
             request = request_of({**options, "out": out})
-        except deployed.Forecast:
+        except ForecastOnly:
             return 0
         code = settle(request, out=out, workers=jobs, **endings)
         deployed.say_asked(request)
@@ -200,6 +202,7 @@ def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[s
     from privaudit.inputs.read_shadow_answers import ShadowTables
 
     shadows = ShadowTables.of(options["shadow_answers"], options["shadow_members"])
+    endpoint = deployed.read_options(options)
     seeds, confidence = seed_reading(options["out"]), options["confidence"]
     groups, sample = several(options["groups"]), inputs.parse_sample(options["sample"])
     outcome_kind, ordered = read_outcome_kind(options["outcome_kind"] or "class")
@@ -256,7 +259,7 @@ def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[s
         options["answers"],
         order,
         options["expect"],
-        deployed.read_options(options),
+        endpoint,
         deployed.plan_queries(options),
     )
     return read_model(

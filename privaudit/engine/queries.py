@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
 
 from privaudit.contracts import Fitted, Target
 from privaudit.engine import controls, nulls
-from privaudit.engine.configure import Request
+from privaudit.engine.configure import Entry, Request, given
 from privaudit.engine.jobs import lacks, one_thread
 from privaudit.engine.plan import Group, Step, plan
+from privaudit.engine.profiles import profile as find_profile
 from privaudit.errors import PrivauditError, spell
 from privaudit.facts import Reason, ReasonCode
+from privaudit.inputs.deployed import Allot, ForecastOnly
 from privaudit.inputs.endpoints.asker import PROBES, REPEATED
 from privaudit.inputs.endpoints.endpoint import Allotted, Counter, EndpointModel
+from privaudit.inputs.pools import find_applicable_attacks
 from privaudit.inputs.user_release import UserRelease
+from privaudit.inputs.user_task import UserTask
 from privaudit.records import Split
-from privaudit.seeds import Seeds
+from privaudit.seeds import Seeds, derive_entropy
 
 
 @dataclass(frozen=True)
 class Queries:
-    """Distinct rows that an audit asks about.
+    """Distinct rows that an audit asks about, less those that the server answered before.
 
     pools: rows of the audit, which every attack reads; reading: for trying whether the table is
     read as in training; attacks: by name, the rows that it asks about beside those of the pools.
@@ -61,18 +65,22 @@ def count_queries(
         model.predict_proba(pool)
     pools = set(counter.seen)
     try_readings()
-    reading = len(counter.seen - pools)
+    reading = counter.count_new(counter.seen - pools)
     planned = plan(request, split, supplied=True)
     seeds = Seeds(request.entropy)
     attacks: dict[str, int] = {}
     with one_thread():
-        for name in request.attacks:
+        for name, attack in request.attacks.items():
+            shown = release.fit(split.members, seeds.rng("count"))
+            access = Target(shown, split, release).access
+            if lacks(attack, access, split.members.outcome_kind):
+                continue
             counter.seen = set(pools)
             for step in planned.steps:
-                if step.attack_name == name:
+                if step.attack_name == name and step.error is None:
                     _make(step, planned.groups, release, split, seeds)
-            attacks[name] = len(counter.seen - pools)
-    return Queries(len(pools), reading, attacks)
+            attacks[name] = counter.count_new(counter.seen - pools)
+    return Queries(counter.count_new(pools), reading, attacks)
 
 
 def _make(
@@ -86,8 +94,6 @@ def _make(
     method, attack = step.entry.method, step.attack
     shown = release.fit(split.members, seeds.rng("count"))
     target = Target(shown, split, method)
-    if step.error is not None or lacks(attack, target.access, split.members.outcome_kind):
-        return
     kind = nulls.null_kind(method, attack, split, supplied=True)
     rng = seeds.rng("count", *step.stream)
     refits = [
@@ -155,10 +161,57 @@ def describe_queries(queries: Queries, allotted: Allotted, budget: int | None) -
     return [*lines, f"in all about {total:,} with those asked about twice; {limit}"]
 
 
+def make_planner(
+    attacks: Sequence[str],
+    *,
+    profile: str,
+    settings: Sequence[str],
+    seed: int | None,
+    key: bytes,
+    budget: int | None,
+    dry: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> Allot:
+    """What decides, before anything is asked, what a budget leaves room for.
+
+    Args:
+        attacks: Those asked for; none for all that can be made.
+        profile: How much to do.
+        settings: Of attacks.
+        seed: Of the run.
+        key: That the seed is put under.
+        budget: Rows that may be asked about, None for any number.
+        dry: Raise `ForecastOnly` in place of an audit.
+        say: Told the forecast, line by line.
+    """
+    how = find_profile(profile)
+
+    def decide(release: UserRelease, split: Split, try_readings: Callable[[], None]) -> Allotted:
+        request = given(
+            "own",
+            UserTask("", "", ""),
+            [Entry("own-model", "own", "", release)],
+            how,
+            seed=seed,
+            attacks=tuple(attacks) or how.keep(find_applicable_attacks(split)[0]),
+            settings=settings,
+        )
+        request = replace(request, entropy=derive_entropy(key, seed))
+        queries = count_queries(request, release, split, try_readings)
+        allotted = Allotted() if budget is None else allot_budget(queries, budget)
+        for line in describe_queries(queries, allotted, budget):
+            say(line)
+        if dry:
+            raise ForecastOnly
+        return allotted
+
+    return decide
+
+
 def _round(rows: int) -> int:
     """Two digits: how many rows an attack makes up may depend on how many patients there are."""
     digits = max(0, len(str(rows)) - 2)
     return round(rows, -digits)
 
 
-__all__ = ["Queries", "allot_budget", "count_queries", "describe_queries"]
+__all__ = ["Queries", "allot_budget", "count_queries", "describe_queries", "make_planner"]

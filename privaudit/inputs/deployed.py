@@ -21,6 +21,11 @@ from privaudit.inputs.other_readings import refuse_other_reading
 from privaudit.inputs.user_release import Retrained, UserRelease
 from privaudit.records import Records, Split
 
+
+class ForecastOnly(Exception):
+    """A forecast was asked for, and nothing else."""
+
+
 FEW_READ = 60
 """Members with whom other readings are compared of a deployed model, whose every answer counts."""
 
@@ -97,6 +102,8 @@ def describe_deployed(model: EndpointModel, form: str, members: Records) -> tupl
 
 __all__ = [
     "Allot",
+    "Allotted",
+    "ForecastOnly",
     "allot",
     "describe_deployed",
     "doubt_reading",

@@ -86,7 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._answer(body, p, served.fault if due else "")
 
     def _fail(self, fault: str) -> str:
-        """"sent" where the fault is an answer of its own."""
+        """ "sent" where the fault is an answer of its own."""
         if fault.startswith("status "):
             code, _, wait = fault[7:].partition(" ")
             self._send(int(code), {"error": "secret text"}, {"Retry-After": wait} if wait else {})
@@ -158,6 +158,8 @@ class _Handler(BaseHTTPRequestHandler):
         return self._text(json.dumps(made), fault)
 
     def _text(self, text: str, fault: str) -> None:
+        if fault == "infinite":
+            text = text.replace("0.", "1e999, 0.", 1)
         if fault == "nan":
             text = text.replace("0.", "NaN, 0.", 1)
         raw = text.encode()
@@ -189,8 +191,6 @@ def _distort(p: np.ndarray, fault: str, question: int) -> np.ndarray:
         return np.full_like(p, 1 / p.shape[1])
     if fault == "sums":
         return p * 0.9
-    if fault == "infinite":
-        return p * 1e308 * 10
     if fault == "replaced":
         return p[:, ::-1]
     return p

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, Self
@@ -23,7 +23,7 @@ from privaudit.inputs.endpoints.mlflow import MLflow
 from privaudit.inputs.endpoints.oip import OpenInference
 from privaudit.inputs.endpoints.protocol import INPUTS, TENSOR
 from privaudit.inputs.endpoints.transport import Patience, Transport
-from privaudit.inputs.models.layout import Layout, by_order
+from privaudit.inputs.models.layout import Layout, by_order, mismatch
 from privaudit.inputs.models.opened_model import Binding, Opened
 from privaudit.records import Column, Records
 from privaudit.restricted import make_private
@@ -84,7 +84,8 @@ class EndpointModel:
 
     def counting(self, classes: int) -> Self:
         """The same model without its server: its `asker` counts what it is asked."""
-        made = type(self)(Counter(classes), self.columns)
+        known = self.asker.memo if isinstance(self.asker, Asker) else None
+        made = type(self)(Counter(classes, known), self.columns)
         made.__dict__ |= {n: v for n, v in self.__dict__.items() if n == "layout"}
         return made
 
@@ -103,9 +104,16 @@ class EndpointModel:
 class Counter:
     """Counts distinct rows, and answers with something smooth that has nothing to do with them."""
 
-    def __init__(self, classes: int) -> None:
-        self.classes, self.seen = classes, set[bytes]()
+    def __init__(self, classes: int, known: Memo | None = None) -> None:
+        self.classes, self.known, self.seen = classes, known, set[bytes]()
         self._scale: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+
+    def count_new(self, rows: Collection[bytes]) -> int:
+        """How many of these rows the server has not answered before."""
+        if self.known is None or not rows:
+            return len(rows)
+        keys = self.known.keys(np.array([np.frombuffer(row, dtype=np.float32) for row in rows]))
+        return len(keys) - len(self.known.find(keys))
 
     def answer(self, cells: Cells) -> np.ndarray:
         """(n, classes) made-up probabilities."""
@@ -156,8 +164,9 @@ def open_endpoint(text: str, options: EndpointOptions, *, answers: str = "") -> 
                 "deployed models are asked for probabilities of classes",
                 "give the model's file, or its predictions (--predictions)",
             )
+        columns = _choose_columns(binding.columns, described.names)
         # Codes of levels mean what the columns say; numbers of a matrix mean themselves.
-        levels = () if described.inputs == TENSOR else [(c.name, c.levels) for c in binding.columns]
+        levels = () if described.inputs == TENSOR else [(c.name, c.levels) for c in columns]
         known = (address, described, getattr(speaks, "output", ""), levels, binding.classes)
         memo = Memo(folder, hashlib.sha256(repr(known).encode()).hexdigest()[:24])
         if memo.get("broken"):
@@ -172,9 +181,9 @@ def open_endpoint(text: str, options: EndpointOptions, *, answers: str = "") -> 
             options.queries,
             run,
         )
-        model = EndpointModel(asker, binding.columns)
+        model = EndpointModel(asker, columns)
         if described.inputs == TENSOR:
-            layout: Layout = by_order(described.wide, binding.columns, encode=binding.encode)
+            layout: Layout = by_order(described.wide, columns, encode=binding.encode)
             model.__dict__["layout"] = layout
         return model
 
@@ -184,6 +193,19 @@ def open_endpoint(text: str, options: EndpointOptions, *, answers: str = "") -> 
         else ("it states no version: what it answers is compared with what it answered before",)
     )
     return Opened(address.form, described.names, None, described.classes, bind, notes)
+
+
+def _choose_columns(
+    columns: tuple[Column, ...], names: tuple[str, ...] | None
+) -> tuple[Column, ...]:
+    """The columns that the server reads, in the order of the table."""
+    if names is None:
+        return columns
+    own = {column.name for column in columns}
+    absent = [name for name in names if name not in own]
+    if absent:
+        raise mismatch(names, columns, absent)
+    return tuple(column for column in columns if column.name in names)
 
 
 def name_release(model: EndpointModel) -> str:

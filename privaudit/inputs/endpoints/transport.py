@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from privaudit import __version__
 from privaudit.errors import PrivauditError, spell
 from privaudit.inputs.documents import refuse_depth
 from privaudit.inputs.endpoints.address import Address
@@ -108,7 +107,8 @@ class Transport:
             "Accept": "application/json",
             "Accept-Encoding": "identity",
             "Content-Type": "application/json",
-            "User-Agent": f"privaudit/{__version__}",
+            # No server is to tell an audit from any other client.
+            "User-Agent": "python-http",
         }
         if self.token_env:
             headers["Authorization"] = f"Bearer {read_token(self.token_env)}"
@@ -241,16 +241,19 @@ def _read(response: http.client.HTTPResponse, most: int, deadline: float) -> byt
             "what a packed answer unpacks to has no limit",
             "switch compression off for this address",
         )
-    parts, size = [], 0
-    while part := response.read1(1 << 16):
+    parts, size, left = [], 0, response.length
+    # No more than what is left is read at once: some versions of http.client wait for it.
+    while left != 0 and (part := response.read1(1 << 16 if left is None else min(left, 1 << 16))):
         parts.append(part)
         size += len(part)
+        left = None if left is None else left - len(part)
         if size > most:
             raise _too_large(most)
         if time.monotonic() > deadline:
             raise TimeoutError
-    if response.length:
-        raise http.client.IncompleteRead(b"", response.length)
+    if left:
+        raise http.client.IncompleteRead(b"", left)
+    response.close()
     return b"".join(parts)
 
 

@@ -40,7 +40,8 @@ _ENCODE = (
 )
 _ANSWERS = "What the model answers with: probabilities or logits; deployed, also labels."
 _PREDICTIONS = (
-    "In place of a model: its probabilities, with outcome and membership, a row a record."
+    "In place of a model: its probabilities, with outcome and membership, a row a record; or FHIR "
+    "RiskAssessment resources (.ndjson), with --members, --nonmembers, --patient and --outcome."
 )
 _MEMBER = "In --predictions, the column of membership: 1 for trained on, 0 for held out."
 _CLASSES = "The classes in the order of the model's outputs, where nothing else says it."
@@ -208,12 +209,12 @@ def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[s
     outcome_kind, ordered = read_outcome_kind(options["outcome_kind"] or "class")
     order = StatedOrder(several(options["classes"]), options["event"])
     if options["predictions"] is not None:
-        _refuse_beside_predictions(options)
+        path, member, columns = _find_predictions(options)
         table = PredictionsTable(
-            options["predictions"],
+            path,
             options["outcome"],
-            options["member"],
-            several(options["probabilities"]),
+            member,
+            columns,
             options["patient"],
             groups,
             sample,
@@ -286,18 +287,38 @@ def _find_explanations(given: str | None) -> tuple[Path, Path] | None:
     return Path(names[0]), Path(names[1])
 
 
-def _refuse_beside_predictions(options: dict[str, Any]) -> None:
-    alone = (
-        "model",
-        "members",
-        "nonmembers",
-        "reference",
-        "schema",
-        "estimator",
-        "module",
-        "expect",
-        "explanations",
+def _find_predictions(options: dict[str, Any]) -> tuple[Any, str, tuple[str, ...]]:
+    """The table of predictions, and its columns of membership and of probabilities.
+
+    FHIR resources name patients alone: the two tables say who was trained on and what was recorded.
+    """
+    from privaudit.inputs.risk_assessments import Assessments, is_assessments, read_assessments
+
+    own = ("reference", "schema", "estimator", "module", "expect", "explanations")
+    if not is_assessments(options["predictions"]):
+        _refuse_beside_predictions(options, ("model", "members", "nonmembers", *own))
+        return options["predictions"], options["member"], several(options["probabilities"])
+    _refuse_beside_predictions(options, ("model", "member", "probabilities", "groups", *own))
+    for name in ("members", "nonmembers", "outcome", "patient"):
+        if not options[name]:
+            raise PrivauditError(
+                f"risk assessments without --{name}",
+                "an assessment names its patient and a probability: who was trained on, and what "
+                "was recorded, stands in two tables",
+                "give --members TABLE --nonmembers TABLE --patient COLUMN --outcome COLUMN",
+            )
+    return read_assessments(
+        Assessments(
+            options["predictions"],
+            options["members"],
+            options["nonmembers"],
+            options["outcome"],
+            options["patient"],
+        )
     )
+
+
+def _refuse_beside_predictions(options: dict[str, Any], alone: tuple[str, ...]) -> None:
     for name in alone:
         if options[name]:
             raise PrivauditError(

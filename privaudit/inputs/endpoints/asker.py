@@ -100,6 +100,9 @@ class Asker:
         """Compare the server with itself, or with what it answered when it was last asked."""
         self._names, self._columns = cells.names, cells.columns
         X, p = self.memo.probes(fixed=True)
+        one = self._like(X[:1]) if len(X) else cells.take(np.array([0]))
+        tried = self.speaks.refuse_less(self.transport, one)
+        self.memo.store(self.run, [], np.zeros((0, 1)), tried)
         if len(X):
             try:
                 self._compare(self._like(X[self._rng.permutation(len(X))]), None)

@@ -18,6 +18,10 @@ class MLflow:
 
     inputs: str
 
+    def refuse_less(self, transport: Transport, cells: Cells) -> int:
+        """Nothing is asked: a server of MLflow has one answer."""
+        return 0
+
     def ask(self, transport: Transport, cells: Cells) -> list[Any]:
         """One raw answer a row."""
         rows = cells.rows()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from privaudit.errors import PrivauditError, spell
@@ -45,6 +45,37 @@ class OpenInference:
             body["inputs"] = [self._column(cells, j) for j in range(len(cells.names))]
         answer = transport.ask(f"{transport.address.path}/infer", body, rows)
         return self._read(answer, rows, about)
+
+    def refuse_less(self, transport: Transport, cells: Cells) -> int:
+        """Refuse an audit of labels where the server gives probabilities to whoever asks.
+
+        Args:
+            transport: The server.
+            cells: A row to ask about.
+
+        Returns:
+            How many rows were asked about.
+
+        Raises:
+            PrivauditError: An attacker gets more than what would be audited.
+        """
+        if self.output == PROBABILITIES:
+            return 0
+        once = replace(transport, patience=replace(transport.patience, tries=1), connection=None)
+        try:
+            replace(self, output=PROBABILITIES).ask(once, cells)
+        except PrivauditError:
+            return len(cells.X)
+        finally:
+            once.close()
+        raise PrivauditError(
+            f"an audit of the output {self.output!r} of a server that also answers with "
+            f"{PROBABILITIES!r}",
+            "an attacker asks for what tells most, and less was to be audited",
+            "leave "
+            + spell("--answers and --output", "answers= and output=")
+            + " out, or switch the probabilities off at the server",
+        )
 
     def _tensor(self, cells: Cells) -> dict[str, Any]:
         wide = cells.X.shape[1]

@@ -37,6 +37,11 @@ class Speaks(Protocol):
         """One raw answer a row: a number, a label, or a list of numbers."""
         ...
 
+    def refuse_less(self, transport: Transport, cells: Cells) -> int:
+        """PrivauditError where the server answers others with more than what is asked for; returns
+        how many rows were asked about to find out."""
+        ...
+
 
 def undecided_inputs() -> PrivauditError:
     """A server that does not say how rows are sent."""

@@ -193,8 +193,8 @@ def audit(
         estimator = False
     scratch = None
     address = session_model.find_address(model)
-    stated = bool(token_env or queries or inputs or output)
-    session_model.refuse_misplaced(address, explanations is not None, stated)
+    remote = bool(token_env or queries or inputs or output)
+    session_model.refuse_misplaced(address, explanations is not None, remote)
     if address:
         scratch = None if out is not None else tempfile.TemporaryDirectory(prefix="privaudit-")
         options = session_model.how_to_ask(

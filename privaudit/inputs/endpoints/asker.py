@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -61,7 +62,7 @@ class Asker:
         """
         if not len(cells.X):
             return np.zeros((0, len(self.classes)))
-        with self.memo.alone():
+        with self._alone():
             self._refuse_broken()
             keys = self.memo.keys(cells.X)
             first = {key: place for place, key in reversed(list(enumerate(keys)))}
@@ -83,7 +84,7 @@ class Asker:
             Changed: Any answer of this run was not what the server answers now; all answers are
                 thrown away.
         """
-        with self.memo.alone():
+        with self._alone():
             if self.memo.get("broken"):
                 self.memo.remove()
                 raise changed()
@@ -95,6 +96,16 @@ class Asker:
             except Changed:
                 self.memo.remove()
                 raise
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold off other processes, and leave no connection open to which nothing is sent: a server
+        that answers one connection at a time would keep the others waiting."""
+        with self.memo.alone():
+            try:
+                yield
+            finally:
+                self.transport.close()
 
     def _begin(self, cells: Cells, keys: Sequence[bytes], missing: np.ndarray) -> None:
         """Compare the server with itself, or with what it answered when it was last asked."""

@@ -154,6 +154,7 @@ def open_endpoint(text: str, options: EndpointOptions, *, answers: str = "") -> 
         speaks, described = oip.describe(transport, **stated)
     else:
         speaks, described = mlflow.describe(**stated)
+    transport.close()
     folder = make_private(make_private(options.restricted) / FOLDER)
     run = secrets.token_hex(8)
 

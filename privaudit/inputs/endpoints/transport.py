@@ -1,4 +1,5 @@
-"""HTTP to one server: one connection kept open, patience with limits, no detours."""
+"""HTTP to one server: one connection for all batches of a question, patience with limits, no
+detours."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from privaudit.facts import Caveat
     from privaudit.inputs.table_file import Table
     from privaudit.policy.rules import Policy
+    from privaudit.records import Split
     from privaudit.results import Audit
     from privaudit.verdicts import Verdicts
     from privaudit.words import Words
@@ -51,6 +52,11 @@ def audit(
     answers: str = "",
     expect: Any = None,
     words: Words | None = None,
+    token_env: str = "",
+    queries: int | None = None,
+    inputs: str = "",
+    output: str = "",
+    timeout: float = 60.0,
 ) -> Findings:
     """Audit a model: what does it give away of the people it was trained on?
 
@@ -59,7 +65,8 @@ def audit(
     Args:
         model: Anything with `predict_proba`, a torch module, a booster, or a function of X that
             answers with probabilities, of shape (n, k), or (n,) for two classes; for a number,
-            anything with `predict`, or what answers with one number a row.
+            anything with `predict`, or what answers with one number a row; or the address of a
+            deployed model, "https://HOST/v2/models/NAME" or "mlflow+https://HOST/invocations".
         members: (X, y) of the rows trained on; X of shape (n, d), a numpy array or a data frame,
             NaN where nothing was measured; y of shape (n,), the outcomes.
         nonmembers: (X, y) of rows of patients held out.
@@ -107,6 +114,12 @@ def audit(
             classes; or a pair, the places of 10 rows or more among these n and their probabilities.
         words: What the report calls people, sites and records, as `privaudit.Words("customer",
             "customers", "branch", "branches")`; patients and hospitals by default.
+        token_env: Of a deployed model: the environment variable that holds the server's token.
+        queries: Rows that it may be asked about; attacks that do not fit are not tested. Any number
+            by default.
+        inputs: "columns" or "tensor": how it is sent rows, where its server does not say.
+        output: The output that holds its probabilities, "predict_proba" by default.
+        timeout: Seconds until an answer of its server is complete.
 
     Returns:
         The findings.
@@ -128,18 +141,18 @@ def audit(
         True
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    from privaudit.commitments import seed_reading
+    from privaudit.commitments import SESSION, load_key, seed_reading
     from privaudit.engine.configure import Entry, given
     from privaudit.engine.profiles import profile as find_profile
-    from privaudit.inputs import pools, session_model, session_series, session_tables
+    from privaudit.inputs import deployed, pools, session_model, session_series, session_tables
     from privaudit.inputs.class_order import StatedOrder, refuse_order_of_numbers
     from privaudit.inputs.dataframe import read_frames
     from privaudit.inputs.examine_shadows import join_bank
-    from privaudit.inputs.other_readings import refuse_other_reading
     from privaudit.inputs.outcome import read_outcome_kind
     from privaudit.inputs.retraining import settle_recipe
     from privaudit.inputs.session_expected import check_expected_arrays
     from privaudit.inputs.shadow_answers import no_shadows_of_numbers
+    from privaudit.inputs.user_release import hold_parts
     from privaudit.seeds import Seeds
 
     # The name of the stream is part of every number.
@@ -192,7 +205,50 @@ def audit(
             shadow_answers, shadow_members, read, labels, estimator
         )
         estimator = False
-    held = session_model.hold_model(model, read, estimator, answers, explanations)
+    scratch = None
+    address = session_model.find_address(model)
+    remote = bool(token_env or queries or inputs or output)
+    session_model.refuse_misplaced(address, explanations is not None, remote)
+    if address:
+        scratch = None if out is not None else tempfile.TemporaryDirectory(prefix="privaudit-")
+        options = session_model.how_to_ask(
+            Path(scratch.name if scratch else str(out)),
+            token_env=token_env,
+            queries=queries,
+            inputs=inputs,
+            output=output,
+            timeout=timeout,
+        )
+        held = session_model.hold_deployed(address, options, read, estimator, answers)
+    else:
+        held = session_model.hold_model(model, read, estimator, answers, explanations)
+
+    def cut() -> tuple[Split, tuple[str, ...]]:
+        return pools.split_pools(
+            read.members,
+            read.nonmembers,
+            read.reference,
+            seed_reading(None if out is None else Path(out)).rng("reference"),
+            patient if isinstance(patient, str) else "the patient",
+        )
+
+    allotted = deployed.Allotted()
+    by_order = held.by_order
+    if address and queries is not None:
+        from privaudit.engine.queries import make_planner
+
+        decide = make_planner(
+            _list_attacks(attacks),
+            profile=profile,
+            settings=(),
+            seed=seed,
+            key=SESSION if out is None else load_key(Path(out)),
+            budget=queries,
+        )
+        trial = expect is None and kind == "class"
+        allotted = deployed.allot(
+            held.release.model, cut()[0], held.twin, decide, by_order if trial else None
+        )
     if labels is None and kind == "class":
         session_model.refuse_unsaid_order(held.release, read.members)
     elif classes is not None or event is not None:
@@ -207,14 +263,12 @@ def audit(
             )
         ]
     elif kind == "class":
-        doubts = refuse_other_reading(held.release.model, read.members, by_order=held.by_order)
-    split, notes = pools.split_pools(
-        read.members,
-        read.nonmembers,
-        read.reference,
-        seed_reading(None if out is None else Path(out)).rng("reference"),
-        patient if isinstance(patient, str) else "the patient",
-    )
+        doubts = list(
+            deployed.doubt_reading(
+                held.release.model, read.members, by_order=by_order, allotted=allotted
+            )
+        )
+    split, notes = cut()
     split = pools.replace_rare_class_names(split)
     required = estimator is not None and estimator is not False
     release, compared = settle_recipe(held.release, split, seeds, required=required)
@@ -239,14 +293,17 @@ def audit(
     request = given(
         "own",
         task if words is None else task.using(words),
-        [Entry("own-model", "own", "", release)],
+        [Entry("own-model", "own", "", hold_parts(release, barred=allotted.barred))],
         how,
         seed=seed,
         attacks=_list_attacks(attacks) or how.keep(task.attacks),
         confidence=confidence,
         command="privaudit.audit(...)",
     )
-    return _run(request, out, jobs if held.can_be_sent else 1, rules)
+    found = _run(request, out, jobs if held.can_be_sent else 1, rules)
+    if scratch is not None:
+        scratch.cleanup()
+    return found
 
 
 @python_session()

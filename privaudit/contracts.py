@@ -400,6 +400,18 @@ class Method(ABC):
         return None
 
     @property
+    def barred(self) -> Mapping[str, Reason]:
+        """Attacks that the auditor cannot make on it, and why: a deployed model is asked within a
+        budget."""
+        return {}
+
+    def confirm(self) -> None:  # noqa: B027
+        """Called once nothing more is asked of a release, before results are written.
+
+        PrivauditError where its answers cannot be relied on: nothing is then written of them.
+        """
+
+    @property
     def shadows(self) -> Sequence[tuple[Method, np.ndarray]]:
         """Shadow models that a user supplied, each with (n,) bool: on which audit records it was
         trained; none where the auditor trains them."""

@@ -45,6 +45,7 @@ class ReasonCode(StrEnum):
     SCHEMA_NOT_CHECKED = "schema_not_checked"
     NOT_FOR_PICTURES = "not_for_pictures"
     NEEDS_PICTURES = "needs_pictures"
+    QUERY_BUDGET = "query_budget"
 
     # --- a number is not stated
     NO_MEMBER = "no_member"
@@ -168,6 +169,7 @@ REASON_PARAMS: Mapping[ReasonCode, tuple[str, ...]] = {
     ReasonCode.FAILED: ("error",),
     ReasonCode.NOT_REQUESTED: ("attacks",),
     ReasonCode.SCHEMA_NOT_CHECKED: ("columns",),
+    ReasonCode.QUERY_BUDGET: ("rows", "budget"),
     ReasonCode.TOO_FEW_HELD_OUT: ("more", "have", "fpr"),
     ReasonCode.TOO_FEW_WITH_OUTCOME: ("least", "group"),
     ReasonCode.ONE_OUTCOME: ("outcomes",),
@@ -223,6 +225,7 @@ Of verdicts: others, weak: attacks that were looked at, and those that lack powe
 the bound is adjusted over several rules; listed: whether the policy names the group; table: whether
 a synthetic table is released; more: patients (or runs) that would decide it, 0 where no realistic
 number would; near: what may have been meant, "" for nothing; before, after: means over runs;
+rows, budget: rows of a deployed model that an attack asks about, and that may be asked about;
 lacking: runs without the number; strongest, above: the attack that read highest in the baseline,
 and how far above it the candidate may lie by this one.
 """
@@ -298,6 +301,7 @@ class CaveatCode(StrEnum):
     NOT_RETRAINED = "not_retrained"
     CODED_LEVELS = "coded_levels"
     COLUMN_ORDER_UNCONFIRMED = "column_order_unconfirmed"
+    READING_NOT_TRIED = "reading_not_tried"
     EXPECTED_ANSWERS = "expected_answers"
     REFIT_COMPARED = "refit_compared"
     SHADOWS_SUPPLIED = "shadows_supplied"
@@ -440,6 +444,7 @@ that nobody assigned at random, and no fault of the audit."""
 
 UNCONFIRMED = (
     CaveatCode.COLUMN_ORDER_UNCONFIRMED,
+    CaveatCode.READING_NOT_TRIED,
     CaveatCode.NO_BETTER_THAN_CHANCE,
     CaveatCode.ANSWERS_BEYOND_RATES,
     CaveatCode.RANKED_BY_CHANCE,

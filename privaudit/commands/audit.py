@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from privaudit.commands import _deployed as deployed
 from privaudit.commands import _inputs as inputs
 from privaudit.commands import _options as shared
 from privaudit.commands._finish import settle
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 _MODEL = (
     "The model's file: XGBoost .json or .ubj, LightGBM .txt, CatBoost .cbm or .json, .onnx, "
-    "TorchScript .pt, .safetensors, .skops, .joblib or .pkl."
+    "TorchScript .pt, .safetensors, .skops, .joblib or .pkl; or the address of a deployed model: "
+    "https://HOST/v2/models/NAME (Open Inference Protocol), mlflow+https://HOST/invocations."
 )
 _ESTIMATOR = (
     "A function that returns the unfitted estimator, so that attacks can train it again; `none` "
@@ -36,9 +38,10 @@ _ENCODE = (
     "How texts became numbers before training: codes (in sorted order) or onehot. Checked on the "
     "members."
 )
-_ANSWERS = "What the model answers with: probabilities or logits."
+_ANSWERS = "What the model answers with: probabilities or logits; deployed, also labels."
 _PREDICTIONS = (
-    "In place of a model: its probabilities, with outcome and membership, a row a record."
+    "In place of a model: its probabilities, with outcome and membership, a row a record; or FHIR "
+    "RiskAssessment resources (.ndjson), with --members, --nonmembers, --patient and --outcome."
 )
 _MEMBER = "In --predictions, the column of membership: 1 for trained on, 0 for held out."
 _CLASSES = "The classes in the order of the model's outputs, where nothing else says it."
@@ -62,7 +65,7 @@ _SAMPLE = "Rows to read of each side, of patients drawn at random; `all` for eve
 
 @click.command("audit")
 @shared.with_options(
-    option("--model", "FILE", _MODEL, PATH),
+    option("--model", "MODEL", _MODEL),
     option("--members", "TABLE", "The rows that the model was trained on.", PATH),
     option("--nonmembers", "TABLE", "Rows of patients who were held out.", PATH),
     inputs.OUTCOME,
@@ -87,6 +90,7 @@ _SAMPLE = "Rows to read of each side, of patients drawn at random; `all` for eve
     option("--shadow-members", "TABLE", _SHADOW_MEMBERS, PATH),
     option("--explanations", "A,B", _EXPLANATIONS),
     option("--sample", "N", _SAMPLE, default="50000"),
+    *deployed.OPTIONS,
     shared.PROFILE,
     shared.OUT,
     shared.SEED,
@@ -130,7 +134,15 @@ def command(
     }
     refuse_pairs(like, pairs)
     if like is None:
-        return settle(request_of({**options, "out": out}), out=out, workers=jobs, **endings)
+        from privaudit.inputs.deployed import ForecastOnly
+
+        try:
+            request = request_of({**options, "out": out})
+        except ForecastOnly:
+            return 0
+        code = settle(request, out=out, workers=jobs, **endings)
+        deployed.say_asked(request)
+        return code
     from privaudit.policy.baseline import read
 
     held = read(like)
@@ -178,7 +190,7 @@ def request_of(options: dict[str, Any]) -> Request:
             (
                 *("outcome", "outcome_kind", "event_column", "patient", "groups", "estimator"),
                 *("module", "encode", "answers", "classes", "event", "member", "probabilities"),
-                *("attacks", "sample", "profile"),
+                *("attacks", "sample", "profile", "queries", "inputs", "output"),
             ),
         ),
     )
@@ -195,17 +207,18 @@ def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[s
     from privaudit.inputs.read_shadow_answers import ShadowTables
 
     shadows = ShadowTables.of(options["shadow_answers"], options["shadow_members"])
+    endpoint = deployed.read_options(options)
     seeds, confidence = seed_reading(options["out"]), options["confidence"]
     groups, sample = several(options["groups"]), inputs.parse_sample(options["sample"])
     outcome_kind, ordered = read_outcome_kind(options["outcome_kind"] or "class")
     order = StatedOrder(several(options["classes"]), options["event"])
     if options["predictions"] is not None:
-        _refuse_beside_predictions(options)
+        path, member, columns = _find_predictions(options)
         table = PredictionsTable(
-            options["predictions"],
+            path,
             options["outcome"],
-            options["member"],
-            several(options["probabilities"]),
+            member,
+            columns,
             options["patient"],
             groups,
             sample,
@@ -251,9 +264,11 @@ def read_inputs(options: dict[str, Any]) -> tuple[UserTask, UserRelease, tuple[s
         options["answers"],
         order,
         options["expect"],
+        endpoint,
+        deployed.plan_queries(options),
     )
     return read_model(
-        options["model"],
+        deployed.read_model_option(options["model"]),
         tables,
         options=how,
         estimator=options["estimator"],
@@ -276,18 +291,38 @@ def _find_explanations(given: str | None) -> tuple[Path, Path] | None:
     return Path(names[0]), Path(names[1])
 
 
-def _refuse_beside_predictions(options: dict[str, Any]) -> None:
-    alone = (
-        "model",
-        "members",
-        "nonmembers",
-        "reference",
-        "schema",
-        "estimator",
-        "module",
-        "expect",
-        "explanations",
+def _find_predictions(options: dict[str, Any]) -> tuple[Any, str, tuple[str, ...]]:
+    """The table of predictions, and its columns of membership and of probabilities.
+
+    FHIR resources name patients alone: the two tables say who was trained on and what was recorded.
+    """
+    from privaudit.inputs.risk_assessments import Assessments, is_assessments, read_assessments
+
+    own = ("reference", "schema", "estimator", "module", "expect", "explanations")
+    if not is_assessments(options["predictions"]):
+        _refuse_beside_predictions(options, ("model", "members", "nonmembers", *own))
+        return options["predictions"], options["member"], several(options["probabilities"])
+    _refuse_beside_predictions(options, ("model", "member", "probabilities", "groups", *own))
+    for name in ("members", "nonmembers", "outcome", "patient"):
+        if not options[name]:
+            raise PrivauditError(
+                f"risk assessments without --{name}",
+                "an assessment names its patient and a probability: who was trained on, and what "
+                "was recorded, stands in two tables",
+                "give --members TABLE --nonmembers TABLE --patient COLUMN --outcome COLUMN",
+            )
+    return read_assessments(
+        Assessments(
+            options["predictions"],
+            options["members"],
+            options["nonmembers"],
+            options["outcome"],
+            options["patient"],
+        )
     )
+
+
+def _refuse_beside_predictions(options: dict[str, Any], alone: tuple[str, ...]) -> None:
     for name in alone:
         if options[name]:
             raise PrivauditError(

@@ -343,6 +343,7 @@ PARAMS: Mapping[str, States] = {
             "attacks",
             "because",
             "before",
+            "budget",
             "by",
             "codes",
             "confidence",

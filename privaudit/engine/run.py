@@ -208,6 +208,8 @@ def run(
             witness.planned(folder.name, text)
         try:
             work.do()
+            for entry in work.entries:
+                entry.method.confirm()
         except PrivauditError:
             if not work.has_trained:
                 folder.discard()

@@ -146,7 +146,8 @@ class Work:
         """Why a step's attack does not apply; None where it does."""
         members = self.bench.split.members
         is_picture = members.image is not None
-        return jobs.lacks(step.attack, access, members.outcome_kind, is_picture)
+        lacking = jobs.lacks(step.attack, access, members.outcome_kind, is_picture)
+        return lacking or step.entry.method.barred.get(step.attack_name)
 
     def _missing(self, step: Step) -> bool:
         if step.error is not None or step.entry.name in self.untrained:

@@ -112,13 +112,16 @@ def find_layout(model: Model) -> Layout:
     return found
 
 
-def refuse_other_reading(model: Model, members: Records, *, by_order: bool) -> list[Caveat]:
+def refuse_other_reading(
+    model: Model, members: Records, *, by_order: bool, rows: int = MAX_ROWS
+) -> list[Caveat]:
     """Refuse a table that was scaled, filled in or ordered otherwise for training.
 
     Args:
         model: The model as it reads the table.
         members: Its training records.
         by_order: The columns are read in the table's order, as the model names none.
+        rows: Members with whom readings are compared.
 
     Returns:
         A caveat where nothing shows that the order of the columns is the right one.
@@ -126,7 +129,7 @@ def refuse_other_reading(model: Model, members: Records, *, by_order: bool) -> l
     Raises:
         PrivauditError: Another reading fits the model surely and clearly better.
     """
-    some = members.take(slice(0, MAX_ROWS))
+    some = members.take(slice(0, rows))
     own = judge_reading(model, some)
     model = _free_numbers(model, some)
     best, name = own, ""

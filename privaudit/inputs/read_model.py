@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import permutations
@@ -25,6 +26,16 @@ from privaudit.inputs.class_order import (
     settle_order,
 )
 from privaudit.inputs.codes import advise_codes, list_codes, refuse_other_codes
+from privaudit.inputs.deployed import (
+    Allot,
+    allot,
+    describe_deployed,
+    doubt_reading,
+    open_deployed,
+    refuse_options_of_files,
+)
+from privaudit.inputs.endpoints.address import is_address
+from privaudit.inputs.endpoints.endpoint import EndpointModel, EndpointOptions, name_release
 from privaudit.inputs.examine_shadows import join_bank
 from privaudit.inputs.expected import Disagreement, check_expected
 from privaudit.inputs.explanations import digest_explanations
@@ -44,12 +55,11 @@ from privaudit.inputs.models.layout import (
 from privaudit.inputs.models.levels import refuse_unknown_levels
 from privaudit.inputs.models.open_model import bind, open_model
 from privaudit.inputs.models.opened_model import Opened
-from privaudit.inputs.other_readings import refuse_other_reading
 from privaudit.inputs.recipes import Recipe, clone_recipe, load_recipe
 from privaudit.inputs.retraining import settle_recipe
 from privaudit.inputs.schema import TableSchema
 from privaudit.inputs.shadow_answers import no_shadows_of_numbers
-from privaudit.inputs.user_release import UserRelease
+from privaudit.inputs.user_release import UserRelease, hold_parts
 from privaudit.inputs.user_task import UserTask
 from privaudit.records import OutcomeKind, Split
 from privaudit.seeds import Seeds
@@ -65,7 +75,9 @@ MAX_TRIED_CLASSES = 3
 class ModelOptions:
     """How far the model's file is trusted, and what it does not say of itself.
 
-    order: which output belongs to which class; expected: a table of the owner's own probabilities.
+    order: which output belongs to which class; expected: a table of the owner's own probabilities;
+    endpoint: how a deployed model is asked; allot: called with its release before any row is asked
+    about, and says what the budget leaves room for.
     """
 
     trust_pickle: bool = False
@@ -74,10 +86,12 @@ class ModelOptions:
     answers: str = ""
     order: StatedOrder = UNSTATED
     expected: Path | None = None
+    endpoint: EndpointOptions | None = None
+    allot: Allot | None = None
 
 
 def read_model(
-    path: Path,
+    path: Path | str,
     tables: TablePaths,
     *,
     options: ModelOptions,
@@ -88,7 +102,7 @@ def read_model(
     """The task and the release of a model file and its tables, and notes for the terminal.
 
     Args:
-        path: The model's file.
+        path: The model's file, or the address of a deployed model.
         tables: The tables.
         options: How to open the file.
         estimator: `module:function`; "" for scikit-learn's clone where the file holds such an
@@ -99,7 +113,13 @@ def read_model(
     Raises:
         PrivauditError: A file, a table or an option that cannot be audited.
     """
-    opened, digest = open_model(path, trust_pickle=options.trust_pickle, module=options.module)
+    deployed = isinstance(path, str) and is_address(path)
+    if deployed:
+        opened, digest = open_deployed(str(path), options.endpoint, options.answers), ""
+        refuse_options_of_files(options.module, options.trust_pickle)
+        options = replace(options, answers="")
+    else:
+        opened, digest = open_model(path, trust_pickle=options.trust_pickle, module=options.module)
     schema, notes = find_schema(tables, opened)
     if schema.series is not None and tables.explanations is not None:
         raise PrivauditError(
@@ -130,9 +150,19 @@ def read_model(
         ) from None
     if in_order:
         opened = replace(opened, labels=None)
+    digest = name_release(model) if isinstance(model, EndpointModel) else digest
     recipe = None if tables.shadows else choose_recipe(model, estimator, schema.outcome_kind)
     names: dict[str, int] = {}
     split, flow, rows, read, bank, explainer = read_pools(tables, schema, seeds, names)
+    twin = None
+    if recipe is not None:
+        frame = Frame(schema.names)
+        twin = pools.make_twin(recipe, model, opened, schema.classes, frame)
+    by_order = opened.names is None and (
+        deployed or _is_laid_out(model) or schema.series is not None
+    )
+    trial = of_classes and options.expected is None
+    allotted = allot(model, split, twin, options.allot, by_order if trial else None)
     if not order.known:
         raise refuse_unknown_order(
             model.predict_proba(split.members),
@@ -142,15 +172,9 @@ def read_model(
             fix=STATE_EVENT if len(schema.classes) == 2 else STATE_ORDER,
         )
     found = check_reading(model, opened, schema, split, options)
-    doubts = (
-        ()
-        if options.expected is not None or not of_classes
-        else refuse_other_reading(
-            model,
-            split.members,
-            by_order=opened.names is None and (_is_laid_out(model) or schema.series is not None),
-        )
-    )
+    doubts: Sequence[Caveat] = ()
+    if trial:
+        doubts = doubt_reading(model, split.members, by_order=by_order, allotted=allotted)
     if options.expected is not None:
         found.append(check_expected(options.expected, model, tables.given, schema))
     notes += found
@@ -158,16 +182,17 @@ def read_model(
         pools.refuse_rare_classes(
             (split.members, split.nonmembers, split.reference), schema.outcome
         )
-    twin = None
-    if recipe is not None:
-        frame = Frame(schema.names)
-        twin = pools.make_twin(recipe, model, opened, schema.classes, frame)
     shadows: tuple[tuple[Method, np.ndarray], ...] = ()
     if bank is not None:
         shadows, checked = join_bank(*bank, split, model)
         notes.append(checked)
-    described = (f"The model is {opened.form}, read from its file.", *map(_sentence, opened.notes))
-    file = _read_again(path, digest)
+    described = (
+        describe_deployed(model, opened.form, split.members)
+        if isinstance(model, EndpointModel)
+        else (f"The model is {opened.form}, read from its file.",)
+    )
+    described += tuple(map(_sentence, opened.notes))
+    file = None if deployed else _read_again(Path(path), digest)
     release = UserRelease.of_model(
         model,
         opened.form,
@@ -200,7 +225,7 @@ def read_model(
         release = UserRelease.of_file(model, opened.form, digest, file, described)
         refused = (*doubts, Caveat(CaveatCode.ANSWERS_REFUSED))
         task = prepare(None, notes=(*notes, *read), caveats=refused)
-    return task, release, (*notes, *read)
+    return task, hold_parts(release, barred=allotted.barred), (*notes, *read)
 
 
 def holds_records(file: bytes, split: Split, seeds: Seeds) -> bool:

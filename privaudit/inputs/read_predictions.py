@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -31,7 +30,7 @@ from privaudit.inputs.read_shadow_answers import ShadowTables, read_shadow_table
 from privaudit.inputs.read_table import list_names, read_cells, to_records
 from privaudit.inputs.schema import TableSchema
 from privaudit.inputs.shadow_answers import ShadowAnswers, leave_out_sparse, no_shadows_of_numbers
-from privaudit.inputs.table_file import open_table
+from privaudit.inputs.table_file import Table, open_table
 from privaudit.inputs.user_release import ANSWERS_AND_SHADOWS, ANSWERS_ONLY, UserRelease
 from privaudit.inputs.user_task import UserTask
 from privaudit.records import Column, OutcomeKind, Records
@@ -60,12 +59,12 @@ NONMEMBER_LABELS = (
 
 @dataclass(frozen=True)
 class PredictionsTable:
-    """A file of probabilities: which columns hold them, and who is a member.
+    """A table of probabilities: which columns hold them, and who is a member.
 
     order: what the user states of the classes, where the columns do not name them.
     """
 
-    path: Path
+    path: Table
     outcome: str
     member: str = ""
     probabilities: tuple[str, ...] = ()

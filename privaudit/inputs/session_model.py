@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
@@ -16,6 +17,14 @@ from privaudit.inputs import pools
 from privaudit.inputs.check_answers import find_reversed_outcomes
 from privaudit.inputs.class_order import order_evidently, refuse_unknown_order
 from privaudit.inputs.dataframe import Frames
+from privaudit.inputs.endpoints.address import is_address
+from privaudit.inputs.endpoints.endpoint import (
+    EndpointModel,
+    EndpointOptions,
+    name_release,
+    open_endpoint,
+)
+from privaudit.inputs.endpoints.transport import Patience
 from privaudit.inputs.explanations import (
     EXACT,
     compute_explanations,
@@ -32,8 +41,9 @@ from privaudit.inputs.read_shadow_answers import read_shadow_arrays
 from privaudit.inputs.recipes import clone_recipe, find_recipe
 from privaudit.inputs.session_tables import mark_sensitive
 from privaudit.inputs.shadow_answers import ShadowAnswers, leave_out_sparse
-from privaudit.inputs.user_release import UserRelease
+from privaudit.inputs.user_release import Retrained, UserRelease
 from privaudit.records import Records
+from privaudit.restricted import NAME
 
 
 def find_labels(
@@ -118,6 +128,75 @@ class HeldModel:
     can_be_sent: bool
     by_order: bool
     with_shadows: Callable[[tuple[tuple[Method, np.ndarray], ...]], UserRelease]
+    twin: Retrained | None = None
+
+
+def find_address(model: Any) -> str:
+    """The address of a deployed model, "" for an object of the session.
+
+    Raises:
+        PrivauditError: A text that is no address.
+    """
+    if not isinstance(model, str):
+        return ""
+    if is_address(model):
+        return model
+    raise PrivauditError(
+        "a model given as a text that is no address",
+        "a deployed model is given by its address, any other as the object itself",
+        "give https://HOST/v2/models/NAME or mlflow+https://HOST/invocations; `privaudit audit` "
+        "reads files",
+    )
+
+
+def refuse_misplaced(address: str, explained: bool, stated: bool) -> None:
+    """Refuse what is said of a deployed model for an object, and the other way round."""
+    if address and explained:
+        raise PrivauditError(
+            "explanations= for a deployed model",
+            "only its answers are asked for",
+            "leave explanations= out",
+        )
+    if stated and not address:
+        raise PrivauditError(
+            "token_env=, queries=, inputs= or output= for a model of this session",
+            "they say how a deployed model is asked",
+            "leave them out, or give the address of a deployed model",
+        )
+
+
+def how_to_ask(
+    out: Path, *, token_env: str, queries: int | None, inputs: str, output: str, timeout: float
+) -> EndpointOptions:
+    """How a deployed model is asked in a session."""
+    return EndpointOptions(
+        out / NAME, token_env, queries, inputs, output, patience=Patience(timeout)
+    )
+
+
+def hold_deployed(
+    address: str, options: EndpointOptions, read: Frames, estimator: Any, answers: str
+) -> HeldModel:
+    """A deployed model, with how it is trained again where somebody says it."""
+    opened = open_endpoint(address, options, answers=answers)
+    first = read.members
+    bound = opened.bind(Binding(first.columns, first.classes, outcome_kind=first.outcome_kind))
+    twin = None
+    if estimator is not None and estimator is not False:
+        recipe = find_recipe(estimator, first.outcome_kind)
+        frame = read.frame or Frame(tuple(c.name for c in first.columns))
+        twin = pools.make_twin(recipe, bound, opened, first.classes, frame)
+    notes = (f"The model is {opened.form}.", *(f"{n[:1].upper()}{n[1:]}." for n in opened.notes))
+    digest = name_release(cast("EndpointModel", bound))
+    made = partial(UserRelease.of_model, bound, opened.form, digest, notes=notes)
+    can_be_sent = twin is None or in_process.pickle_by_value(twin) is not None
+    return HeldModel(
+        made(twin=twin),
+        can_be_sent,
+        opened.names is None,
+        lambda shadows: made(shadows=shadows),
+        twin,
+    )
 
 
 def hold_model(
@@ -269,11 +348,15 @@ def read_shadows(
 __all__ = [
     "HeldModel",
     "SuppliedShadows",
+    "find_address",
     "find_labels",
+    "hold_deployed",
     "hold_model",
+    "how_to_ask",
     "mark_ordered",
     "mark_sensitive_columns",
     "read_shadows",
+    "refuse_misplaced",
     "refuse_reversed_order",
     "refuse_unsaid_order",
 ]

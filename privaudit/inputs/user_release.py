@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -121,6 +121,22 @@ class UserRelease(Method):
     def unretrained(self) -> Reason | None:
         found: Reason | None = self.__dict__.get("_unretrained")
         return found
+
+    @property
+    def barred(self) -> Mapping[str, Reason]:
+        found: Mapping[str, Reason] = self.__dict__.get("_barred", {})
+        return found
+
+    @property
+    def held(self) -> Model | None:
+        """The model, None for a table."""
+        return get_part(self, "release", Release).model
+
+    def confirm(self) -> None:
+        """Have a deployed model compared with itself once more."""
+        finish = getattr(self.held, "finish", None)
+        if finish is not None:
+            finish()
 
     @property
     def model(self) -> Model:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -178,11 +177,6 @@ class Table(Task):
                 "and audit it: `privaudit audit` takes numbers and times",
             )
         return schema
-
-    def check(self, data: Path) -> Mapping[str, str]:
-        """How many columns and which of them the schema describes: no row of data."""
-        with open_table(data, "the table") as table:
-            return {"source": SOURCE, "columns": f"{len(table.columns):,}"}
 
 
 def refuse_unstated_person(schema: TableSchema, data: Path) -> None:

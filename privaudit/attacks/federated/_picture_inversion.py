@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 CONTROL = "a picture that has nothing to do with the update"
-ATTEMPTS = 30
+ATTEMPTS = 20
 """Updates at most that are taken apart."""
 TOGETHER = 4
 """Pictures at most that are sought in one update: of more, nothing is found."""

@@ -39,6 +39,8 @@ def name_pool(pool: Pool) -> str:
 def word_shape(data: Data) -> str:
     """Outcome and inputs."""
     parts = [f"{n.count(data.columns)} summary values for each stay"]
+    if data.pictures:
+        parts = [f"{n.count(data.columns)} pixel values of each picture"]
     if data.channels:
         parts.append(f"{n.count(data.channels)} hourly measurements over {data.hours} hours")
     if data.outcome_kind == "number":

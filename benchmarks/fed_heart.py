@@ -105,7 +105,8 @@ def federated(heart: Heart, server: Server, rate: float, seed: int) -> np.ndarra
     widths = (heart.own.shape[1], 2)
     assert Network(widths).size == len(start)
     plan = Plan(15, Recipe(steps=100, batch=4, rate=rate / 2), server, bound=None)
-    (run,) = federate(plan, Network(widths), [Job(heart.own[learn], heart.y[learn], rows, start, own)])
+    job = Job(heart.own[learn], heart.y[learn], rows, start, own)
+    (run,) = federate(plan, Network(widths), [job])
     w = heart.own.shape[1]
     return np.append(run.weights[w : 2 * w] - run.weights[:w], run.weights[-1] - run.weights[-2])
 

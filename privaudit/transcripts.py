@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from privaudit.convolutions import Convolution, Image
 from privaudit.records import Records
+
+if TYPE_CHECKING:
+    from privaudit.convolutions import Convolution, Image
 
 
 @dataclass(frozen=True, eq=False)

@@ -218,7 +218,7 @@ class _Subjects:
             except ImportError as error:
                 self.untrained.append(Untrained(text, name, missing_library(error)))
                 continue
-            if self.pictures and not (kind.pictures or "learner" in settable(kind)):
+            if self.pictures and not can_read_pictures(kind):
                 self._leave_out(text, name)
                 continue
             if "generator" in settable(kind):
@@ -318,6 +318,13 @@ class _Subjects:
             "no method of this run is composed with it",
             "name a method that is (`privaudit explain METHOD`), or drop it from --learners",
         )
+
+
+def can_read_pictures(method: Any) -> bool:
+    """Whether a method can be trained on pictures: by itself, or with a learner that reads them.
+    A synthetic table has none."""
+    fields = settable(method)
+    return bool(method.pictures) or ("learner" in fields and "generator" not in fields)
 
 
 def reads_pictures(learner: str) -> bool:

@@ -76,6 +76,12 @@ def get_ranking(finding: Finding) -> list[tuple[float, tuple[Estimate, ...]]]:
     return found
 
 
+def get_unit(findings: Sequence[Finding]) -> str:
+    """What the budgets of these findings count; standard deviations where nothing is stated."""
+    units = (e.metric.at.unit for f in findings for e in f.estimates if e.metric.at is not None)
+    return next((unit for unit in units if unit), "sd")
+
+
 def get_all_series(
     subjects: Sequence[Subject], family: str
 ) -> list[tuple[Subject, Finding, Series]]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 CONTROL = "a picture that has nothing to do with the update"
-ATTEMPTS = 30
+ATTEMPTS = 20
 """Updates at most that are taken apart."""
 TOGETHER = 4
 """Pictures at most that are sought in one update: of more, nothing is found."""
@@ -83,8 +83,8 @@ def rebuild_pictures(
             "let the release state which client held which member (`Exchange.holder`)",
         )
     success, chance, attack, control = np.array(tried, dtype=np.float64).T
-    made = Rebuilt(attack, control, np.stack(pictures), np.stack(originals))
-    found = Trials(success, chance, chance, CONTROL, np.array(patients), rebuilt=made)
+    shown = Rebuilt(attack, control, np.stack(pictures), np.stack(originals))
+    found = Trials(success, chance, chance, CONTROL, np.array(patients), rebuilt=shown)
     return {Setting("variant", "pictures"): found}
 
 
@@ -235,7 +235,8 @@ def measure_psnr(
     """(n,) decibels between one picture and (n, pixels) others, `MOST` at most."""
     apart = (others.astype(np.float64) - picture) / (ends[1] - ends[0])
     error = (apart**2).mean(axis=1)
-    return np.minimum(-10 * np.log10(np.maximum(error, 1e-12)), MOST)
+    found: np.ndarray = np.minimum(-10 * np.log10(np.maximum(error, 1e-12)), MOST)
+    return found
 
 
 __all__ = ["Shapes", "measure_psnr", "rebuild_pictures", "search"]

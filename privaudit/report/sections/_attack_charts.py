@@ -9,7 +9,7 @@ from privaudit.report import charts_curves
 from privaudit.report import numbers as n
 from privaudit.report.blocks import Block, Chart, Prose, make_table
 from privaudit.report.reading import AUC, get_roc, get_stated, tpr_at
-from privaudit.report.series import Series, get_ranking, get_series
+from privaudit.report.series import Series, get_ranking, get_series, get_unit
 from privaudit.report.wording import results_by_attack as words
 from privaudit.report.wording.knowledge import name_attack
 from privaudit.report.wording.metrics import name_setting
@@ -61,6 +61,7 @@ def _word_at(curve: Curve, x: float) -> str:
 
 def draw_evasion(subject: Subject, attacks: list[Finding], number: int) -> list[Block]:
     """Wrong predictions by the size of the change, each attack with random changes of that size."""
+    unit = get_unit(attacks)
     tried = [(f, sized) for f in attacks if (sized := [t for t in get_series(f) if t.size])]
     lines: list[charts_curves.Line] = []
     last: list[tuple[str, Series]] = []
@@ -86,12 +87,12 @@ def draw_evasion(subject: Subject, attacks: list[Finding], number: int) -> list[
     sizes = sorted({x for line in lines for x in line.curve.x})
     table = make_table(
         words.caption_evasion(subject.name),
-        (words.LARGEST_CHANGE, *(words.name_size(size) for size in sizes)),
+        (words.LARGEST_CHANGE, *(words.name_size(size, unit) for size in sizes)),
         [(line.name, *(_word_point(line.curve, size) for size in sizes)) for line in lines],
         1,
     )
     svg = charts_curves.draw_evasion(
-        lines, f"chart-evasion-{number}", title, words.EVASION_X, words.EVASION_Y
+        lines, f"chart-evasion-{number}", title, words.label_sizes(unit), words.EVASION_Y
     )
     return [Chart(title, svg, table)]
 
@@ -100,6 +101,7 @@ def draw_ranking(subject: Subject, attacks: list[Finding], number: int) -> list[
     """The AUROC by the size of the change, of each attack with random changes of that size."""
     lines: list[charts_curves.Line] = []
     lowest: list[tuple[float, str, float, Estimate, Estimate]] = []
+    unit = get_unit(attacks)
     for i, f in enumerate(attacks[:MAX_LINES]):
         name = name_attack(f.attack)
         found = [(size, e) for size, e in get_ranking(f) if all(p.value is not None for p in e)]
@@ -118,16 +120,16 @@ def draw_ranking(subject: Subject, attacks: list[Finding], number: int) -> list[
     if not lines:
         return []
     _, name, size, e, control_e = min(lowest, key=lambda entry: entry[0])
-    title = words.title_ranking(subject.name, name, words.name_size(size), e, control_e)
+    title = words.title_ranking(subject.name, name, words.name_size(size, unit), e, control_e)
     sizes = sorted({x for line in lines for x in line.curve.x})
     table = make_table(
         words.caption_ranking(subject.name),
-        (words.LARGEST_CHANGE, *(words.name_size(size) for size in sizes)),
+        (words.LARGEST_CHANGE, *(words.name_size(size, unit) for size in sizes)),
         [(line.name, *(_word_point(line.curve, size) for size in sizes)) for line in lines],
         1,
     )
     svg = charts_curves.draw_evasion(
-        lines, f"chart-ranking-{number}", title, words.EVASION_X, words.RANKING_Y
+        lines, f"chart-ranking-{number}", title, words.label_sizes(unit), words.RANKING_Y
     )
     return [Chart(title, svg, table)]
 

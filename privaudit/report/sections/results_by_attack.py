@@ -41,6 +41,7 @@ from privaudit.report.series import (
     get_other_estimates,
     get_ranking,
     get_series,
+    get_unit,
     make_series,
     measure_gain,
 )
@@ -216,7 +217,9 @@ def _build_ranking(audit: Audit, head: str) -> list[Block]:
             reasons |= {word_reason(e.refusal): None for e in numbers if e.refusal is not None}
             cells: list[Text] = [n.cell_text(e) for e in numbers]
             cells[-1] = embolden(n.cell_text(numbers[-1]), exceeds_chance(numbers[-1]))
-            rows.append((s.name, name_attack(f.attack), words.name_size(size), *cells))
+            rows.append(
+                (s.name, name_attack(f.attack), words.name_size(size, get_unit([f])), *cells)
+            )
     if not rows:
         return []
     notes = [words.RANKING_NOTE, *(words.word_refusal(reason) for reason in list(reasons)[:1])]
@@ -238,7 +241,10 @@ def _build_attempts(family: str, head: str, attempts: list[Attempt]) -> Table:
         if guessed:
             cells += [n.cell_text(t.guess), embolden(n.cell_text(t.gain), exceeds_chance(t.gain))]
         rows.append((s.name, name_attack(f.attack), word_setting(t), *cells))
-    notes: list[Text] = [words.EVASION_NOTE() if evasion else words.TRIAL_NOTE()]
+    notes: list[Text] = [words.TRIAL_NOTE()]
+    if evasion:
+        shades = get_unit([f for _, f, _ in shown]) != "sd"
+        notes = [words.EVASION_NOTE_PICTURES() if shades else words.EVASION_NOTE()]
     if len(shown) < len(attempts):
         notes.append(words.word_best_settings(len(shown), len(attempts)))
     if any(t.counterfactual for _, _, t in shown):

@@ -43,6 +43,8 @@ def name_pool(pool: Pool) -> str:
 def word_shape(data: Data) -> str:
     """Outcome and inputs."""
     parts = [f"{n.count(data.columns)} summary values for each {w.record}"]
+    if data.pictures:
+        parts = [f"{n.count(data.columns)} pixel values of each picture"]
     if not data.columns and data.channels:
         parts = []
     if data.channels and data.task in OWN_TABLES:

@@ -79,6 +79,12 @@ EVASION_NOTE = Phrase(
     "changes go as far as these rules and the budget allow, as the attack does; only the "
     "difference is evidence for the attack."
 )
+EVASION_NOTE_PICTURES = Phrase(
+    "Changes are counted in 255ths of the range of a pixel: 1/255 is one shade of a picture of 8 "
+    "bits. Every pixel may change by as much, in whole shades where the pixels are whole numbers, "
+    "and stays between black and white. Random changes go as far; only the difference is evidence "
+    "for the attack."
+)
 RANKING_CAPTION = "How well the model still ranks changed records (AUROC)"
 RANKING_COLUMNS = (
     "Attack",
@@ -95,6 +101,7 @@ RANKING_NOTE = (
 )
 RANKING_Y = "AUROC"
 EVASION_X = "Largest change of a value (in standard deviations)"
+EVASION_X_PICTURES = "Largest change of a pixel (in 255ths of its range)"
 EVASION_Y = "Share of wrong predictions"
 UNCHANGED = "without changes"
 LARGEST_CHANGE = "Largest change"
@@ -180,9 +187,14 @@ def caption_evasion(model: str) -> str:
     return f"{model}: share of wrong predictions by the largest change of a value"
 
 
-def name_size(size: float) -> str:
-    """The size of a change."""
-    return f"{n.significant(size)} sd"
+def name_size(size: float, unit: str) -> str:
+    """The size of a change; a unit that is a divisor stands at the number."""
+    return f"{n.significant(size)}{'' if unit.startswith('/') else ' '}{unit}"
+
+
+def label_sizes(unit: str) -> str:
+    """The axis of sizes."""
+    return EVASION_X if unit == "sd" else EVASION_X_PICTURES
 
 
 def caption_trials(family: str) -> str:

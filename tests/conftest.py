@@ -10,7 +10,6 @@ import pytest
 
 from privaudit.commitments import GIVEN
 
-
 LONGEST = ("test_tutorials", "test_audit_command", "test_cluster", "test_resume", "test_retraining")
 
 

@@ -2,6 +2,7 @@
 
     python benchmarks/table_attacks.py [--data DIR] [--generators copula marginals ...]
         [--targets 5] [--patients N] [--shadows 8] [--rerun] [--keep DIR] [--quick]
+        [--peer-python VENV/bin/python]
 
 --data is a folder with PhysioNet/CinC Challenge 2012's set-a.tar.gz and Outcomes-a.txt; without it,
 generated stays. Each target is a split of its own: the generator learns from the members, the
@@ -16,6 +17,11 @@ Silverman's width on standardised numbers (means for gaps) and indicators of lev
 their loops closed forms. --shadows: of `shadow_generator` and of `table_ensemble`; costly
 generators are trained again with --rerun alone, else the ensemble is the mean of its attacks.
 
+--peer-python: of an environment with anonymeter 1.1.0, which measures other risks of the same
+tables and patients: how many attacks single out (one column, three), link (two halves of the
+columns) and infer (the outcome from all columns), less as many on the non-members. Means stand for
+gaps.
+
 A target's numbers are kept under --keep and not computed again. --quick: 500 patients, two targets,
 the fast tables. Exits with 1 where `unseen` reads as a leak, where copies are missed, or where,
 with shadow generators, the ensemble finds less at 1 % FPR than the best single attack by more than
@@ -27,7 +33,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -147,6 +155,7 @@ def main() -> int:
     parser.add_argument("--rerun", action="store_true")
     parser.add_argument("--keep", type=Path, default=Path("runs/table_attacks"))
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--peer-python", help="of an environment with anonymeter 1.1.0")
     asked = parser.parse_args()
     one_thread()
     records = prepared(asked.data, asked.keep / "cache")
@@ -177,7 +186,9 @@ def once(
     asked: argparse.Namespace, name: str, records: Records, most: int | None, number: int
 ) -> dict[str, Any]:
     """A target's numbers, computed unless they are kept."""
-    place = asked.keep / f"{name}-{most or 'all'}-{asked.shadows}-{asked.rerun}-{number}.json"
+    peer = "-peer" if asked.peer_python else ""
+    kind = f"{name}-{most or 'all'}-{asked.shadows}-{asked.rerun}{peer}"
+    place = asked.keep / f"{kind}-{number}.json"
     if place.exists():
         return dict(json.loads(place.read_text(encoding="utf-8")))
     seeds = Seeds(number)
@@ -185,6 +196,8 @@ def once(
     split = Split.assign(records.take(np.isin(records.patient, ids[:most])), seeds.rng("split"))
     target = make_target(name, split, seeds, rerun=asked.rerun)
     result = attack_all(target, asked.shadows, seeds)
+    if asked.peer_python:
+        result["anonymeter"] = anonymeter(asked.peer_python, target, number)
     place.write_text(json.dumps(result), encoding="utf-8")
     return result
 
@@ -323,17 +336,87 @@ def as_scores(scores: np.ndarray, target: Target) -> Scores:
     return Scores(scores[inside], scores[~inside])
 
 
+ANONYMETER = """
+import json, sys
+import numpy as np, pandas as pd
+from anonymeter.evaluators import InferenceEvaluator, LinkabilityEvaluator, SinglingOutEvaluator
+folder, seed = sys.argv[1], int(sys.argv[2])
+np.random.seed(seed)
+kept = np.load(folder + "/tables.npz")
+words = kept["words"]
+def read(name):
+    x = kept[name]
+    return pd.DataFrame({
+        f"c{j}": np.array([f"l{v:g}" for v in x[:, j]], dtype=object) if words[j] else x[:, j]
+        for j in range(x.shape[1])
+    })
+real, control, synthetic = (read(n) for n in ("members", "others", "table"))
+names, n = list(real.columns), min(500, len(real), len(control))
+found = {}
+def rates(name, one):
+    found[name] = [one._n_success / n, one._n_control / n]
+for mode in ("univariate", "multivariate"):
+    one = SinglingOutEvaluator(real, synthetic, n_attacks=n, n_cols=3, control=control,
+                               max_attempts=20000, seed=seed)
+    rates("singling out, " + mode, one.evaluate(mode=mode))
+links = LinkabilityEvaluator(real, synthetic, aux_cols=(names[:-1:2], names[1:-1:2]), n_attacks=n,
+                             control=control).evaluate(n_jobs=1)
+found["linkability"] = [links._attack_links.count_links(1) / n,
+                        links._control_links.count_links(1) / n]
+rates("inference of the outcome", InferenceEvaluator(
+    real, synthetic, aux_cols=names[:-1], secret=names[-1], regression=False, n_attacks=n,
+    control=control).evaluate(n_jobs=1))
+print(json.dumps(found))
+"""
+
+
+def anonymeter(python: str, target: Target, seed: int) -> dict[str, list[float]]:
+    """Of each risk that anonymeter measures, the rates of attack and of control."""
+    table = target.release.table
+    assert table is not None
+    parts = {"members": target.split.members, "others": target.split.nonmembers, "table": table}
+    words = [column.kind == "category" for column in table.columns]
+    filled = {}
+    for name, part in parts.items():
+        x = np.column_stack([part.X.astype(np.float64), part.y])
+        middle = np.nan_to_num(np.nanmean(x, axis=0))
+        filled[name] = np.where(np.isnan(x), middle, x)
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "POLARS_MAX_THREADS"), "1")
+    with tempfile.TemporaryDirectory() as folder:
+        np.savez(f"{folder}/tables.npz", words=np.array([*words, True]), **filled)
+        done = subprocess.run(
+            [python, "-c", ANONYMETER, folder, str(seed)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, **threads, "PYTHONWARNINGS": "ignore"},
+        )
+    if done.returncode:
+        sys.exit(f"the peer failed:\n{done.stderr[-2000:]}")
+    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
+
+
 # --- what came of it -----------------------------------------------------------------------------
 
 
 def show(name: str, results: list[dict[str, Any]]) -> None:
     print(f"\n{name}, {len(results)} targets")
-    for attack in results[0]:
+    for attack in ours(results[0]):
         cells = [
             interval([one[attack][k] for one in results]) for k in ("auc", "tpr@0.1", "tpr@0.01")
         ]
         seconds = np.mean([one[attack]["seconds"] for one in results])
         print(f"  {attack:26}" + "  ".join(cells) + f"  {seconds:7.2f} s", flush=True)
+    for risk in results[0].get("anonymeter", ()):
+        rates = np.array([one["anonymeter"][risk] for one in results])
+        apart = interval(list(rates[:, 0] - rates[:, 1]))
+        attack, control = rates.mean(axis=0)
+        print(f"  anonymeter, {risk:26}{apart}  attack {attack:.3f}, control {control:.3f}")
+
+
+def ours(result: dict[str, Any]) -> list[str]:
+    """The attacks that score patients."""
+    return [name for name in result if name != "anonymeter"]
 
 
 def interval(values: list[float]) -> str:
@@ -351,7 +434,7 @@ def judge(found: dict[str, list[dict[str, Any]]]) -> int:
             attack: {
                 k: float(np.mean([one[attack][k] for one in results])) for k in results[0][attack]
             }
-            for attack in results[0]
+            for attack in ours(results[0])
         }
         if name == "unseen":
             faults += [f"{a} finds what is not there" for a, m in means.items() if m["auc"] > 0.56]

@@ -91,6 +91,7 @@ class ReasonCode(StrEnum):
     WRONG_WAY_ROUND = "wrong_way_round"
     LOST_TO_GUESS = "lost_to_guess"
     READING_UNCONFIRMED = "reading_unconfirmed"
+    TABLE_IN_ORDER = "table_in_order"
     LACKS_POWER = "lacks_power"
     NO_POSITIVE_CONTROL = "no_positive_control"
     NO_NEGATIVE_CONTROL = "no_negative_control"
@@ -312,6 +313,7 @@ class CaveatCode(StrEnum):
 
     # --- a synthetic table (privaudit.fidelity)
     COLUMNS_MISSING = "columns_missing"
+    ROWS_IN_ORDER = "rows_in_order"
     MORE_SYNTHETIC_ROWS = "more_synthetic_rows"
     NEAR_DUPLICATES_DEFINED = "near_duplicates_defined"
     FEW_COPIES = "few_copies"

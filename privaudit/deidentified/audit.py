@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,28 +14,24 @@ import numpy as np
 from privaudit import __version__
 from privaudit.deidentified.changes import find_path, try_changes
 from privaudit.deidentified.counted_twice import find_register_repeats, find_repeats
+from privaudit.deidentified.decided_by import spelling_decides, wildcard_decides
 from privaudit.deidentified.document import (
-    Attacker,
     Limits,
     Missing,
     Note,
     NoteCode,
     ReleaseAudit,
-    SensitiveRisk,
     Source,
-    State,
 )
 from privaudit.deidentified.judge import judge
 from privaudit.deidentified.linkage import link, link_register
 from privaudit.deidentified.measure import (
-    Measured,
     collapse_copies,
     measure,
 )
 from privaudit.deidentified.read import (
     ReleaseTable,
     align,
-    as_written,
     read_column,
     read_release,
     read_tolerances,
@@ -131,8 +127,10 @@ def audit_release_table(asked: Asked) -> tuple[ReleaseAudit, AtRisk]:
     if limits.any and sensitive and limits.max_disclosed is None:
         notes.append(Note(NoteCode.SENSITIVE_NOT_LIMITED))
     notes += _note_given_away(asked, table, patient, done.classes)
-    if _spelling_decides(table, done, limits, sensitive, tolerances, asked.missing):
+    if spelling_decides(table, done, limits, sensitive, tolerances, asked.missing):
         notes.append(Note(NoteCode.SPELLINGS_DECIDE))
+    if wildcard_decides(table, done, limits, sensitive, tolerances, asked.missing):
+        notes.append(Note(NoteCode.WILDCARD_DECIDES))
     state, rules = judge(limits, done.risks, sensitive, notes)
     seeds = Seeds(asked.seed).child("release")
     settings = [(0.0, 0.0), (asked.register_error, asked.register_missing)]
@@ -380,31 +378,6 @@ def _wanted_k(limits: Limits) -> int:
     if limits.max_risk is not None:
         wanted.append(int(np.ceil(1 / limits.max_risk - 1e-9)))
     return max(wanted) if limits.min_k or limits.max_risk is not None else K
-
-
-def _spelling_decides(
-    table: ReleaseTable,
-    done: Measured,
-    limits: Limits,
-    sensitive: list[SensitiveRisk],
-    tolerances: dict[str, float],
-    missing: tuple[Missing, ...],
-) -> bool:
-    """Whether values as they are written break a limit of the attacker who knows the table that
-    the same values do not break once case and blanks are evened out."""
-    if not any(one.respelled for one in table.quasi) or not limits.any:
-        return False
-    known = replace(limits, attacker=Attacker.PROSECUTOR)
-    written = measure(
-        table.with_quasi([as_written(one) for one in table.quasi]),
-        tolerances=tolerances,
-        missing=missing,
-        register=None,
-        population=None,
-        confidence=0.95,
-    )
-    states = [judge(known, one.risks, sensitive, ())[0] for one in (done, written)]
-    return states[0] is not State.EXCEEDS and states[1] is State.EXCEEDS
 
 
 __all__ = ["Asked", "AtRisk", "audit_release_table"]

@@ -126,6 +126,8 @@ class NoteCode(StrEnum):
     """others' knowledge of these was stated to be imprecise (columns)"""
     WILDCARD_ALONE = "wildcard_alone"
     """a missing value was stated to fit all, and not judged as a value of its own"""
+    WILDCARD_DECIDES = "wildcard_decides"
+    """and judged as values of their own, a limit is exceeded"""
     REPEATED_NAMES = "repeated_names"
     """columns that name patients, of whom some have several rows, each counted as one (columns)"""
     NAMES_ALIKE = "names_alike"
@@ -139,7 +141,7 @@ class NoteCode(StrEnum):
 DOUBTS = frozenset(
     (
         *(NoteCode.FINER_COLUMN, NoteCode.KNOWN_COLUMN, NoteCode.NOTHING_RECORDED),
-        *(NoteCode.SPELLINGS_DECIDE, NoteCode.REGISTER_WRONG),
+        *(NoteCode.SPELLINGS_DECIDE, NoteCode.WILDCARD_DECIDES, NoteCode.REGISTER_WRONG),
         *(NoteCode.SENSITIVE_NOT_LIMITED, NoteCode.NEARLY_GIVEN_AWAY),
         *(NoteCode.SENSITIVE_NOT_NAMED, NoteCode.SINGLES_OUT),
         *(NoteCode.REPEATED_NAMES, NoteCode.NAMES_ALIKE, NoteCode.COPIED_PATIENTS),

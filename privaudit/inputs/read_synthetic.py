@@ -25,6 +25,7 @@ from privaudit.inputs.fit_guesses import read_fitted_schema
 from privaudit.inputs.infer_schema import propose_schema
 from privaudit.inputs.pools import refuse_rare_classes
 from privaudit.inputs.read_table import list_names, read_table
+from privaudit.inputs.row_order import find_row_order
 from privaudit.inputs.schema import TableSchema, name_roles, refuse_numbers
 from privaudit.inputs.table_file import INDEX, Table, open_table
 from privaudit.inputs.user_release import UserRelease
@@ -135,7 +136,12 @@ def read_synthetic(tables: SyntheticTables, *, seeds: Seeds) -> tuple[UserTask, 
         by_patient=bool(schema.patient),
         shift_rng=seeds.rng("drift"),
     )
-    prepared = replace(prepared, patients=numbers if schema.patient else {})
+    ordered = find_row_order(table, real, seeds.rng("row order"))
+    prepared = replace(
+        prepared,
+        patients=numbers if schema.patient else {},
+        caveats=(*prepared.caveats, *([] if ordered is None else [ordered])),
+    )
     task = UserTask.of(prepared, TITLE, "outcome")
     return task, UserRelease.of_table(table, _read_generator_file(tables.file))
 

@@ -138,6 +138,9 @@ def judge(
         found = [_doubt(one, ReasonCode.READING_UNCONFIRMED) for one in found]
     if any(map(has_few_people, (audit, *candidates))):
         found = [doubt_few_people(one) for one in found]
+    noted = [caveat for run in (audit, *candidates) for caveat in run.caveats]
+    if any(caveat.code is CaveatCode.ROWS_IN_ORDER for caveat in noted):
+        found = [_doubt(one, ReasonCode.TABLE_IN_ORDER) for one in found]
     policy = replace(policy, waivers=tuple(_name_level(one, found) for one in policy.waivers))
     found = [_waive(policy.waivers, one, day) for one in found]
     state, code = overall(policy, found, failed=failed)

@@ -116,7 +116,11 @@ def test_missing_values_are_a_value_and_a_wildcard_and_the_worse_decides(
     assert by_view[Missing.VALUE] == pytest.approx(1 / 2)
     assert by_view[Missing.WILDCARD] == pytest.approx(1 / 100)
     assert found.state == "EXCEEDS"
-    assert audit(gaps, min_k=5, missing="wildcard").state == "WITHIN"
+    alone = audit(gaps, min_k=5, missing="wildcard")
+    assert alone.state == "INCONCLUSIVE"
+    assert "wildcard_decides" in codes(alone)
+    many = coarse.assign(sex=coarse["sex"].mask(np.arange(len(coarse)) % 3 == 0))
+    assert audit(many, min_k=5, missing="wildcard").state == "WITHIN"
 
 
 def test_numbers_with_decimals_tell_everybody_apart(coarse: pd.DataFrame) -> None:

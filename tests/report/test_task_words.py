@@ -3,9 +3,10 @@ patients in the usual words."""
 
 from __future__ import annotations
 
+import ast
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -22,10 +23,12 @@ from privaudit.cli import main
 from privaudit.errors import PrivauditError
 from privaudit.evidence import bom
 from privaudit.facts import Group
+from privaudit.report import wording
 from privaudit.report.formats import FORMATS, render
 from privaudit.report.notebook import render_notebook, render_text
 from privaudit.report.wording.knowledge import glossary
 from privaudit.report.wording.nouns import Phrase, fill, say, use_words
+from privaudit.report.wording.tables import read_table
 from privaudit.results import Audit, FlowRow, from_json, to_json
 from privaudit.words import Words
 
@@ -37,6 +40,7 @@ FIXED = (
     "restricted/patients/",  # a folder of every run
     "membership.patients_at_risk",  # a metric's name in a policy
     "that stay where they are",  # the verb
+    "list of names stays in",
     "records stay in each",
     "stays in the range of its scale",
     "predictions stay as they were",
@@ -230,3 +234,46 @@ def test_the_glossary_links_the_words_of_the_task() -> None:
         linked = {word for term in glossary() for word in term.linked}
     assert {"held-out customers", "training customers"} <= linked
     assert not any("patient" in word for word in linked)
+
+
+def sentences() -> dict[str, list[str]]:
+    """File of the wording -> its texts of several words, docstrings aside."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(Path(wording.__file__).parent.iterdir()):
+        if path.stem in OF_PATIENTS or path.suffix not in (".py", ".toml"):
+            continue
+        if path.suffix == ".toml":
+            found[path.name] = list(list_texts(read_table(path.stem)))
+            continue
+        tree = ast.parse(path.read_text("utf-8"))
+        said = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}
+        found[path.name] = [
+            n.value
+            for n in ast.walk(tree)
+            if isinstance(n, ast.Constant) and isinstance(n.value, str) and id(n) not in said
+        ]
+    return {name: [t for t in texts if " " in t or t.istitle()] for name, texts in found.items()}
+
+
+OF_PATIENTS = ("release", "unlearning")
+"""Pages that speak of patients alone."""
+
+
+def list_texts(part: object) -> Iterator[str]:
+    if isinstance(part, str):
+        yield part
+    elif isinstance(part, dict):
+        for one in part.values():
+            yield from list_texts(one)
+    elif isinstance(part, tuple):
+        for one in part:
+            yield from list_texts(one)
+
+
+def test_every_sentence_has_places_for_its_nouns() -> None:
+    named = {
+        name: [at for text in texts for at in left_over(re.sub(r"\{[^}]*\}", "", text))]
+        for name, texts in sentences().items()
+    }
+    assert len(named) > 30
+    assert {name: found for name, found in named.items() if found} == {}

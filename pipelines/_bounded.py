@@ -120,7 +120,8 @@ def check_classes(records: Records, most: int | None = None) -> None:
     present = np.unique(records.y)
     if len(present) < k:
         raise PrivauditError(
-            f"{len(records)} training rows that show {len(present)} of {k} classes",
+            # Not how many, nor that it is none: either states a cell of the training records.
+            f"training rows in which one of {k} classes is too rare",
             "the library would read the classes off the data, which no guarantee covers",
             "train on more patients, or merge rare classes",
         )

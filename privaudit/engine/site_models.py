@@ -92,7 +92,10 @@ def _name_sites(split: Split, groups: Groups) -> tuple[str, dict[int, str]]:
         labels = np.concatenate(groups[by])
         pairs = set(zip(site[named].tolist(), labels[named].tolist(), strict=True))
         if len(pairs) == len(np.unique(site[named])) == len(np.unique(labels[named])):
-            return by, dict(pairs)
+            # A level of their own is one that no other site stands under.
+            theirs = set(zip(site[~named].tolist(), labels[~named].tolist(), strict=True))
+            others = {label for _, label in pairs}
+            return by, dict(pairs | {one for one in theirs if one[1] not in others})
     return "site", {}
 
 

@@ -94,6 +94,7 @@ def outcome(work: Work, step: Step, facts: Any, body: Any) -> Outcome:
         fault = jobs.fault_of(step.error)
     if fault is not None:
         refused = isinstance(step.error, PrivauditError) or is_refused(work, step)
+        refused |= _is_refit_refused(work, step)
         return (Skipped if refused else Failed)(name, family, fault.reason)
     found = work.store.get_json("findings", step.key)
     known = estimates(found["estimates"])
@@ -128,6 +129,12 @@ def is_refused(work: Work, step: Step) -> bool:
     """Whether the attack stated that it cannot be made on this release."""
     fault = work.faults.get(step.key)
     return fault is not None and isinstance(fault.own, jobs.Refusal)
+
+
+def _is_refit_refused(work: Work, step: Step) -> bool:
+    """Whether a method stated that it cannot be trained on what the attack would train it on."""
+    lost = (work.faults.get(key) for key in step.groups)
+    return any(one is not None and one.reason.code is ReasonCode.REFUSED for one in lost)
 
 
 def control(work: Work, step: Step, facts: Any) -> Control | None:

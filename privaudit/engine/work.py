@@ -424,13 +424,17 @@ class Work:
     def _work(self, name: str, queue: Sequence[Job]) -> Iterator[Done]:
         stage = Stage(self.listen, name, float(len(queue)))
         temporary = None if self.folder is None else str(self.folder.restricted / "tables")
+        told: set[str] = set()
         for done in spread(queue, self.bench, self.workers, temporary):
             self.cpu += done.cpu if done.process != own_process() else 0.0
             self.peaks[done.process] = max(done.memory, self.peaks.get(done.process, 0))
             why = "" if done.fault is None else f" ({show_params(done.fault.reason)})"
             if done.fault is not None and not done.fault.is_failure:
                 stage.step(f"{done.name}: skipped{why}")
-                stage.note(f"{done.name}: skipped{why}")
+                # A method that refuses these records refuses its null and every refit too.
+                if why not in told:
+                    stage.note(f"{done.name}: skipped{why}")
+                told.add(why)
             else:
                 failed = done.fault is not None
                 stage.step(f"{done.name}: failed{why}" if failed else done.name, failed=failed)

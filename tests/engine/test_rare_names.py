@@ -13,12 +13,15 @@ from pipelines.methods.local_only import LocalOnly
 from privaudit.attacks.membership.threshold import Threshold
 from privaudit.contracts import FlowStep, Prepared, Progress, Task
 from privaudit.engine.configure import Entry, Request
+from privaudit.engine.groups import read_groups
 from privaudit.engine.rare_names import join_rare_names, join_rare_sites
 from privaudit.engine.run import Finished, run
+from privaudit.engine.site_models import _name_sites
 from privaudit.facts import CaveatCode
-from privaudit.records import Column, Records
+from privaudit.records import Column, Records, Split
 from privaudit.report import write
 from privaudit.results import from_json
+from privaudit.stats.groups import UNRECORDED
 
 SECRET = "Clinic Smith"
 LEVEL = "rare disease"
@@ -136,3 +139,18 @@ def test_each_site_is_measured_on_everybody_and_a_poor_one_is_not_shown(tmp_path
     assert from_json(text).subjects[0].utility_everybody == subject.utility_everybody
     report = (made.folder / "shareable" / "report.md").read_text()
     assert "of each hospital’s own model" in report
+
+
+def test_people_of_no_site_have_a_row_where_they_are_many() -> None:
+    """A few who name no site stand under the level of the largest, which keeps its own model."""
+    table = records(n=900, few=0)
+    for name_none, shown in ((300, True), (12, False)):
+        site = np.zeros(900, dtype=np.int64)
+        site[::3], site[: 2 * name_none : 2] = 1, 2
+        many = replace(table, site=site, sites=("north", "south", UNRECORDED))
+        split = Split.assign(many, np.random.default_rng(0))
+        by, names = _name_sites(split, read_groups(split))
+        assert by == "site"
+        assert "south" in names.values()
+        assert (UNRECORDED in names.values()) is shown
+        assert any("north" in name for name in names.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,18 @@ import pytest
 from toy_audit import ToyLearner, ToyMethod, ToyModel, request
 
 from privaudit import plugins
+from privaudit.attacks.membership.lira import Lira
+from privaudit.attacks.membership.threshold import Threshold
+from privaudit.contracts import Attack, Release
 from privaudit.engine.configure import Entry
+from privaudit.engine.events import Event
 from privaudit.engine.jobs import fault_of
 from privaudit.engine.run import forecast_only, run
 from privaudit.engine.work import refuse_untrainable
 from privaudit.errors import PrivauditError
+from privaudit.facts import ReasonCode
 from privaudit.records import Records
+from privaudit.results import Finding, Skipped
 
 
 @dataclass(frozen=True)
@@ -87,3 +94,33 @@ def test_an_epsilon_of_zero_is_refused_before_anything_is_trained(method: str) -
     kind: Any = plugins.load("methods", method)
     with pytest.raises(PrivauditError, match="epsilon 0"):
         kind(epsilon=0.0).check()
+
+
+@dataclass(frozen=True)
+class HalfRefused(ToyMethod):
+    """Trained on the members, and refuses the halves of shadow models, as of a missing class."""
+
+    def fit_many(
+        self, members: Sequence[Records], rngs: Sequence[np.random.Generator]
+    ) -> Sequence[Release]:
+        raise PrivauditError("a table of few rows", "it lacks a class", "give more")
+
+
+def test_refits_that_a_method_refuses_leave_the_attack_out_and_break_nothing(
+    tmp_path: Path,
+) -> None:
+    attacks: dict[str, Attack] = {"threshold": Threshold(), "lira": Lira(shadows=4)}
+    asked = replace(
+        request(attacks=attacks), entries=(Entry("m", "toy", "", HalfRefused(ToyLearner())),)
+    )
+    events: list[Event] = []
+    finished = run(asked, out=tmp_path, workers=1, listen=events.append)
+    by_name = {one.attack: one for one in finished.audit.subjects[0].outcomes}
+    assert isinstance(by_name["threshold"], Finding)
+    assert isinstance(by_name["lira"], Skipped)
+    assert by_name["lira"].reason.code is ReasonCode.REFUSED
+    assert finished.code != 5
+    told = [event.what for event in events if event.state == "note"]
+    assert len([text for text in told if "skipped (a table of few rows" in text]) == 1
+    assert not any(event.failed for event in events)
+    assert not list((finished.folder / "restricted").rglob("failures/*"))

@@ -277,7 +277,6 @@ def test_no_epsilon_is_claimed_of_what_was_read_off_the_table(
     assert why is not None
     assert why.code is ReasonCode.SCHEMA_NOT_CHECKED
     assert "income" in why.params["columns"]  # type: ignore[operator]
-    assert prepare(table, schema=str(proposed), checked=("all",)).unguaranteed is None
 
 
 def test_a_private_method_alone_is_refused_and_beside_others_left_out(
@@ -327,6 +326,18 @@ def test_the_plan_tells_what_would_be_left_out(
     assert answer["left_out"] == ["synthetic-dp_histogram"]
     assert [one["name"] for one in answer["subjects"]] == ["synthetic-marginals"]
     assert answer["seconds_expected"] > 0
+
+
+def test_bounds_are_never_widened_by_the_data_that_a_guarantee_covers(
+    table: Path, schema: Path
+) -> None:
+    narrow = 'bounds = [0, 60]\nguessed = ["bounds"]'
+    schema.write_text(schema.read_text().replace("bounds = [0, 250]", narrow))
+    (bounds,) = (c.bounds for c in prepare(table, schema=str(schema)).records.columns[1:2])
+    assert bounds is not None
+    assert bounds[1] > 60
+    with pytest.raises(PrivauditError, match="income"):
+        prepare(table, schema=str(schema), checked=("all",))
 
 
 # --- whom no shared file names

@@ -9,10 +9,14 @@ import polars as pl
 import pytest
 
 from pipelines.tasks.table import Table
+from privaudit import cli
 from privaudit.errors import PrivauditError
 from privaudit.facts import CaveatCode
 from privaudit.inputs.check_public import find_unchecked
 from privaudit.inputs.schema import read_schema
+from privaudit.results import Finding
+from privaudit.results import from_json as read_audit
+from privaudit.verdicts import from_json
 
 PEOPLE = 60
 SCHEMA = """[table]
@@ -106,3 +110,57 @@ def test_bounds_of_a_channel_that_were_read_off_are_no_public_knowledge(
     schema = read_schema(write(home, bounds=bounds))
     assert find_unchecked(schema, home / "nights.csv") == unsure
     assert find_unchecked(schema, home / "nights.csv", ("pulse",)) == ()
+
+
+POLICY = """schema = "privaudit.policy/1"
+name = "Toy"
+review_by = 2099-01-01
+[context]
+release = "public-api"
+[[limit]]
+id = "ranking"
+metric = "membership.auc"
+max = 0.6
+[[limit]]
+id = "rebuilt"
+metric = "inversion.advantage"
+max = 0.5
+"""
+
+
+@pytest.mark.slow
+def test_a_network_that_remembers_series_is_found_and_not_cleared_by_its_columns(
+    home: Path,
+) -> None:
+    """Outcomes that nothing explains: whoever fits them remembers."""
+    rng = np.random.default_rng(5)
+    frame = pl.read_csv(home / "nights.csv")
+    frame.with_columns(
+        apnoea=pl.Series(np.array(["no", "yes"])[rng.integers(0, 2, len(frame))]),
+        age=pl.Series(rng.integers(20, 80, len(frame))),
+        weight=pl.Series(rng.integers(50, 120, len(frame))),
+    ).write_csv(home / "nights.csv")
+    schema = write(home)
+    columns = "\n".join(
+        f'[[column]]\nname = "{name}"\nbounds = [0, 200]\n' for name in ("age", "weight")
+    )
+    schema.write_text(schema.read_text() + columns, encoding="utf-8")
+    (home / "policy.toml").write_text(POLICY, encoding="utf-8")
+    settings = ("epochs=150", "dropout=0", "held_out=0", "decay=0", "rate=0.01")
+    words = ["run", "table", "--data", str(home / "nights.csv"), "--schema", str(schema)]
+    words += ["--methods", "baseline", "--learners", "lstm,logreg", "--profile", "smoke"]
+    words += [part for one in settings for part in ("--set", f"lstm.{one}")]
+    words += ["--attacks", "threshold,model_inversion", "--seed", "1", "--jobs", "1"]
+    words += ["--policy", str(home / "policy.toml"), "--out", str(home / "runs")]
+    assert cli.main(words) == 1
+    (shared,) = (home / "runs").glob("2*/shareable/verdicts.json")
+    found = {(v.subject, v.rule): v for v in from_json(shared.read_text()).verdicts}
+    assert found["baseline-lstm", "ranking"].state == "EXCEEDS"
+    assert found["baseline-lstm", "rebuilt"].state != "WITHIN"
+    audit = read_audit(shared.with_name("audit.json").read_text())
+    blind = {
+        one.name: [o.is_blind for o in one.outcomes if isinstance(o, Finding)]
+        for one in audit.subjects
+    }
+    # A model of the columns is judged by what looks at columns.
+    assert blind == {"baseline-lstm": [True, False], "baseline-logreg": [False, False]}

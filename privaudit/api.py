@@ -292,7 +292,7 @@ def audit(
     )
     request = given(
         "own",
-        task if words is None else task.using(words),
+        task.using(words),
         [Entry("own-model", "own", "", hold_parts(release, barred=allotted.barred))],
         how,
         seed=seed,
@@ -433,7 +433,7 @@ def request_table_audit(
         settings.append(f"synthetic_attribute_inference.secrets={','.join(tables.secrets)}")
     return given(
         "table",
-        task if words is None else task.using(words),
+        task.using(words),
         [Entry("synthetic-table", "synthetic", "", release)],
         how,
         seed=seed,

@@ -225,7 +225,8 @@ def read_model(
         release = UserRelease.of_file(model, opened.form, digest, file, described)
         refused = (*doubts, Caveat(CaveatCode.ANSWERS_REFUSED))
         task = prepare(None, notes=(*notes, *read), caveats=refused)
-    return task, hold_parts(release, barred=allotted.barred), (*notes, *read)
+    release = hold_parts(release, barred=allotted.barred)
+    return task.using(schema.words), release, (*notes, *read)
 
 
 def holds_records(file: bytes, split: Split, seeds: Seeds) -> bool:

@@ -142,7 +142,7 @@ def read_synthetic(tables: SyntheticTables, *, seeds: Seeds) -> tuple[UserTask, 
         patients=numbers if schema.patient else {},
         caveats=(*prepared.caveats, *([] if ordered is None else [ordered])),
     )
-    task = UserTask.of(prepared, TITLE, "outcome")
+    task = UserTask.of(prepared, TITLE, "outcome").using(schema.words)
     return task, UserRelease.of_table(table, _read_generator_file(tables.file))
 
 

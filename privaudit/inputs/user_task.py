@@ -31,8 +31,10 @@ class UserTask(Task):
         made = cls(title, positive, prepared.records.fingerprint, attacks)
         return hold_parts(made, prepared=prepared)
 
-    def using(self, words: Words) -> UserTask:
-        """The same task, of which the report speaks in these words."""
+    def using(self, words: Words | None) -> UserTask:
+        """The same task, of which the report speaks in these words; None for no change."""
+        if words is None:
+            return self
         prepared = get_part(self, "prepared", Prepared)
         return hold_parts(replace(self), prepared=replace(prepared, words=words))
 

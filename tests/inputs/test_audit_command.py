@@ -87,6 +87,18 @@ def test_a_model_and_two_tables(home: Path, capsys: pytest.CaptureFixture[str]) 
     assert "members.csv" not in found.manifest.command
 
 
+def test_the_words_of_a_schema_are_those_of_the_document(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["schema", "members.csv", "--outcome", "died", "--out", "schema.toml"]) == 0
+    text = Path("schema.toml").read_text()
+    Path("schema.toml").write_text(f'{text}\n[words]\nperson = "customer"\npeople = "customers"\n')
+    capsys.readouterr()
+    assert audit("--json", outcome=None, schema="schema.toml") in (0, 3)
+    words = document(capsys).data.words
+    assert (words.person, words.people, words.site) == ("customer", "customers", "hospital")
+
+
 def test_training_again_by_a_named_function(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (home / "ward_recipe.py").write_text(
         "from xgboost import XGBClassifier\n\ndef make():\n    return "

@@ -421,7 +421,7 @@ class Work:
     def _fault(self, done: Done) -> None:
         if done.fault is not None:
             self.faults[done.key] = done.fault
-            if self.folder is not None and done.fault.is_failure:
+            if self.folder is not None:
                 self.folder.store_failure(done.name, done.fault.trace)
 
     def _work(self, name: str, queue: Sequence[Job]) -> Iterator[Done]:

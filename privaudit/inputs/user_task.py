@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from privaudit.contracts import Prepared, Progress, Task
+from privaudit.errors import PrivauditError
 from privaudit.inputs.user_release import get_part, hold_parts
 from privaudit.words import Words
 
@@ -32,9 +33,18 @@ class UserTask(Task):
         return hold_parts(made, prepared=prepared)
 
     def using(self, words: Words | None) -> UserTask:
-        """The same task, of which the report speaks in these words; None for no change."""
+        """The same task, of which the report speaks in these words; None for no change.
+
+        Raises PrivauditError for what is no `Words`.
+        """
         if words is None:
             return self
+        if not isinstance(words, Words):
+            raise PrivauditError(
+                f"words of the kind {type(words).__name__}",
+                "the nouns of a report come as privaudit.Words",
+                'give for example words=privaudit.Words("customer", "customers")',
+            )
         prepared = get_part(self, "prepared", Prepared)
         return hold_parts(replace(self), prepared=replace(prepared, words=words))
 

@@ -12,6 +12,8 @@ from toy_audit import ToyTask
 
 import privaudit
 from privaudit.engine import document
+from privaudit.errors import PrivauditError
+from privaudit.inputs.user_task import UserTask
 from privaudit.records import Split
 from privaudit.words import Words
 
@@ -36,6 +38,12 @@ def test_words_reach_the_document(
     prepared = replace(task.prepare(None, tmp_path, lambda what, share: None), words=own)
     split = Split.assign(prepared.records, np.random.default_rng(0))
     assert document.data("toy", task, prepared, split).words == expected
+
+
+def test_words_of_another_kind_are_refused() -> None:
+    task = UserTask("Loan", "defaulted", "")
+    with pytest.raises(PrivauditError, match="words of the kind str"):
+        task.using("customer")  # type: ignore[arg-type]
 
 
 def test_a_session_names_the_words_of_its_report() -> None:

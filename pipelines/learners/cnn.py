@@ -51,7 +51,7 @@ class CNN(NetworkLearner):
     dropout: float = 0.3
     rate: float = 0.002
     rows: int = 32
-    decay: float = 1.0
+    decay: float = 0.1
     epochs: int = 50
     patience: int = 12
     held_out: float = 0.15

@@ -425,6 +425,7 @@ class Work:
         stage = Stage(self.listen, name, float(len(queue)))
         temporary = None if self.folder is None else str(self.folder.restricted / "tables")
         told: set[str] = set()
+        subjects = {fit.key for fit in self.plan.fits if fit.variant == "subject"}
         for done in spread(queue, self.bench, self.workers, temporary):
             self.cpu += done.cpu if done.process != own_process() else 0.0
             self.peaks[done.process] = max(done.memory, self.peaks.get(done.process, 0))
@@ -432,7 +433,7 @@ class Work:
             if done.fault is not None and not done.fault.is_failure:
                 stage.step(f"{done.name}: skipped{why}")
                 # A method that refuses these records refuses its null and every refit too.
-                if why not in told:
+                if why not in told or done.key in subjects:
                     stage.note(f"{done.name}: skipped{why}")
                 told.add(why)
             else:

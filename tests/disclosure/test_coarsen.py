@@ -57,6 +57,7 @@ NO_COUNTS = frozenset(
             "refits",
             "rounding",
             "rule",
+            "budget",
             "scale",
             "settings",
             "share",

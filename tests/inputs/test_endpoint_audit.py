@@ -119,12 +119,13 @@ def test_a_budget_is_forecast_and_kept(served: Served, capsys: pytest.CaptureFix
 
 @pytest.mark.slow
 def test_the_forecast_is_what_is_asked(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("--attacks", "threshold,quantile,neighbourhood")
+    # Readings of the table end early where the model fits its members: leave them out.
+    words = ("--attacks", "threshold,quantile,neighbourhood", "--expect", _expected(served))
     assert audit(served, *words, "--dry-run") == 0
     forecast = capsys.readouterr().err
     total = int(forecast.partition("in all about ")[2].partition(" ")[0].replace(",", ""))
     assert audit(served, *words) == 0
-    assert 0.7 * total <= served.asked <= 1.02 * total
+    assert 0.95 * total <= served.asked <= 1.02 * total
 
 
 def test_what_fails_midway_is_no_result_and_resumes(
@@ -138,7 +139,7 @@ def test_what_fails_midway_is_no_result_and_resumes(
     assert asked > 0
     served.fault = ""
     assert audit(served, "--attacks", "threshold", "--batch", "300") == 0
-    assert served.asked <= 1.1 * len(served.seen)
+    assert served.asked <= 1.15 * len(served.seen)
 
 
 def test_a_model_replaced_behind_the_answers_gives_no_result(
@@ -230,5 +231,6 @@ def test_from_python(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert found.estimate("auc").value > 0.7
     assert served.asked <= 3000
+    pools = (members[NUMBERS], members.died), (heldout[NUMBERS], heldout.died)
     with pytest.raises(privaudit.PrivauditError, match="a text that is no address"):
-        privaudit.audit("m.json", (members[NUMBERS], members.died), (heldout, heldout.died))
+        privaudit.audit("m.json", *pools)

@@ -172,7 +172,8 @@ writes = int((out / "whole" / "writes.txt").read_text())
 for share in moments:
     at = share if isinstance(share, str) else min(int(2 * writes * share), 2 * writes - 1)
     where = out / f"killed at {at} of {2 * writes}"
-    assert child(lambda: audit(where, at)) == -signal.SIGKILL
+    ended = child(lambda: audit(where, at))
+    assert ended == -signal.SIGKILL, f"{where.name} ended with {ended}"
     assert run_to_the_end(where) == whole, where.name
     shutil.rmtree(where)
 print(writes)

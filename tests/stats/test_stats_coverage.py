@@ -161,7 +161,7 @@ def test_the_headline_is_not_flattered_by_choice():
 @pytest.mark.parametrize("shift", [0.0, 0.5, 2.0])
 def test_tpr_intervals_cover_at_one_percent(shift, clustered):
     """200 draws: intervals that cover 87 times in 100 pass 1 time in 30."""
-    assert 0.91 < tpr_coverage(0.01, 1000, shift, clustered, 200, np.random.default_rng(9)) < 0.995
+    assert 0.91 < tpr_coverage(0.01, 1000, shift, clustered, 200, np.random.default_rng(9)) <= 0.995
 
 
 @pytest.mark.slow

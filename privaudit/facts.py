@@ -42,7 +42,6 @@ class ReasonCode(StrEnum):
     NO_SENSITIVE_COLUMN = "no_sensitive_column"
     NO_CHANGEABLE_NUMBER = "no_changeable_number"
     NOT_FOR_PICTURES = "not_for_pictures"
-    NEEDS_PICTURES = "needs_pictures"
 
     # --- a number is not stated
     NO_MEMBER = "no_member"

@@ -44,7 +44,6 @@ class ReasonCode(StrEnum):
     SERIES_UNREAD = "series_unread"
     SCHEMA_NOT_CHECKED = "schema_not_checked"
     NOT_FOR_PICTURES = "not_for_pictures"
-    NEEDS_PICTURES = "needs_pictures"
     QUERY_BUDGET = "query_budget"
 
     # --- a number is not stated

@@ -22,7 +22,7 @@ from privaudit.disclosure.marginals import OF_CLASS, WHOLE
 from privaudit.disclosure.steps import count_down
 from privaudit.disclosure_limits import MIN_CELL
 from privaudit.errors import PrivauditError
-from privaudit.facts import Caveat, CaveatCode, Reason, ReasonCode
+from privaudit.facts import Caveat, CaveatCode
 from privaudit.records import Column, Records
 
 DIGITS_SEED = 1998
@@ -116,10 +116,6 @@ class Tumour(Task):
             facts={"picture_pixels": height * width, "picture_channels": channels, WHOLE: people}
             | counts,
             caveats=tuple(caveats),
-            untested={
-                "attribute": Reason(ReasonCode.NOT_FOR_PICTURES),
-                "inversion": Reason(ReasonCode.NOT_FOR_PICTURES),
-            },
             patients=_number_names(found.patient, person),
         )
 

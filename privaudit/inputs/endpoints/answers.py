@@ -37,7 +37,7 @@ def decide_kind(raw: list[Any], classes: Sequence[str]) -> Kind:
     numbers = [value for value in raw if isinstance(value, int | float)]
     if len(numbers) < len(raw):
         raise strange_answer("neither numbers nor labels")
-    if all(isinstance(value, int) for value in numbers) and {map_label(v) for v in numbers} <= (
+    if all(isinstance(value, int) for value in numbers) and {canonical(v) for v in numbers} <= (
         known | {str(i) for i in range(len(classes))}
     ):
         return "labels"
@@ -52,11 +52,6 @@ def decide_kind(raw: list[Any], classes: Sequence[str]) -> Kind:
             "answers='labels' or answers='probabilities'",
         ),
     )
-
-
-def map_label(value: Any) -> str:
-    """A label as it is compared."""
-    return canonical(value)
 
 
 def read_answers(raw: list[Any], rows: int, classes: Sequence[str], kind: Kind) -> np.ndarray:
@@ -119,7 +114,7 @@ def _read_labels(raw: list[Any], classes: Sequence[str]) -> np.ndarray:
     places = {"false": "0", "true": "1"}
     # A model may number its classes, in the order that was read or stated.
     numbered = {str(j): j for j in range(len(classes))}
-    names = [map_label(value) for value in flat]
+    names = [canonical(value) for value in flat]
     by_name = set(names) <= set(at)
     codes = at if by_name else numbered
     if not by_name:

@@ -15,6 +15,7 @@ from privaudit.inputs.endpoints.memo import Memo
 from privaudit.inputs.endpoints.protocol import Speaks
 from privaudit.inputs.endpoints.transport import Transport, Unanswered
 from privaudit.inputs.models.asked_model import APART, SURE, SURE_FLOOR
+from privaudit.records import Column
 
 PROBES = 20
 """Rows that are asked about twice at the start, when a run resumes, and one by one at the end."""
@@ -53,6 +54,8 @@ class Asker:
     budget: int | None = None
     run: str = ""
     _rng: np.random.Generator = field(default_factory=np.random.default_rng, repr=False)
+    _names: tuple[str, ...] = ()
+    _columns: tuple[Column, ...] = ()
 
     def answer(self, cells: Cells) -> np.ndarray:
         """(n, classes) what the server answers, or answered before.
@@ -194,8 +197,8 @@ class Asker:
         return read_answers(raw, rows, self.classes, _as_kind(kind))
 
     def _like(self, X: np.ndarray) -> Cells:
-        names = self.__dict__.get("_names", ())
-        return Cells(names, np.asarray(X, dtype=np.float32), self.__dict__.get("_columns", ()))
+        """Rows that were kept, as cells of the question at hand."""
+        return Cells(self._names, np.asarray(X, dtype=np.float32), self._columns)
 
 
 def _as_kind(text: str) -> Kind:

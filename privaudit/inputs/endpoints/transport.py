@@ -67,7 +67,6 @@ class Transport:
     token_env: str = ""
     patience: Patience = Patience()
     connection: http.client.HTTPConnection | None = field(default=None, repr=False)
-    sent: int = 0
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "connection": None}
@@ -97,7 +96,7 @@ class Transport:
                     error.status,
                     f"a server that asks for a pause of {wait:,.0f} seconds",
                     f"at most {LONGEST_WAIT:.0f} are waited for",
-                    f"{RESUME}",
+                    RESUME,
                 )
             delay = self.patience.pause * 2 ** (attempt - 1)
             time.sleep(delay * (1 + random.random() / 4) if wait is None else wait)
@@ -122,7 +121,6 @@ class Transport:
         try:
             link = self._connect()
             link.request("GET" if raw is None else "POST", path, raw, headers)
-            self.sent += 1
             response = link.getresponse()
             status = response.status
             if 300 <= status < 400:
@@ -141,7 +139,6 @@ class Transport:
     def _connect(self) -> http.client.HTTPConnection:
         if self.connection is None:
             where = self.address
-            kind = http.client.HTTPConnection
             if where.secure:
                 self.connection = http.client.HTTPSConnection(
                     where.host,
@@ -150,7 +147,9 @@ class Transport:
                     context=ssl.create_default_context(),
                 )
             else:
-                self.connection = kind(where.host, where.port, timeout=self.patience.timeout)
+                self.connection = http.client.HTTPConnection(
+                    where.host, where.port, timeout=self.patience.timeout
+                )
         return self.connection
 
     def close(self) -> None:

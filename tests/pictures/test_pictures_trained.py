@@ -129,6 +129,7 @@ def test_noise_at_the_clients_is_what_is_asked_for() -> None:
     assert np.sqrt((spread**2).mean()) == pytest.approx(2.0 * 0.5 / 20, rel=0.15)
 
 
+@pytest.mark.slow
 def test_private_federation_of_pictures_makes_its_claim() -> None:
     method = FederatedPrivate(front=SMALL, hidden=0, rounds=2, steps=2)
     release = method.fit(records(80, 8), stream())
@@ -136,6 +137,7 @@ def test_private_federation_of_pictures_makes_its_claim() -> None:
     assert release.claim.epsilon <= method.epsilon + 1e-6
 
 
+@pytest.mark.slow
 def test_a_flipped_sign_carries_the_mean_away_and_not_the_median() -> None:
     train, held_out = records(300, 1, sites=10), records(300, 2, sites=10)
     hostile = SignFlip(clients=3, scale=4.0)

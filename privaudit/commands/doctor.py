@@ -121,8 +121,13 @@ def _data(data: Path) -> dict[str, str]:
     for name in members("tasks"):
         task: Any = load("tasks", name)()
         checks.setdefault(task.check.__qualname__, task.check)
+    refused: list[PrivauditError] = []
+    told: dict[str, str] = {}
     for check in checks.values():
-        found |= check(data)
-    if len(found) == 1:
-        found["source"] = "no installed task recognises this folder"
-    return found
+        try:
+            told |= check(data)
+        except PrivauditError as error:
+            refused.append(error)
+    if refused and not told:
+        raise refused[0]
+    return found | (told or {"source": "no installed task recognises this folder"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from pictures_lab import REAL, draw
 
 from pipelines.tasks import _picture_files as files
 from pipelines.tasks.tumour import Tumour
+from privaudit import cli
 from privaudit.contracts import Prepared
 from privaudit.errors import PrivauditError
 from privaudit.facts import CaveatCode
@@ -282,3 +284,11 @@ def test_without_the_extra_the_extra_is_named(
 def test_the_copies_in_medmnist_are_found(name: str, pictures: int, copies: int) -> None:
     found = read(REAL / f"{name}mnist.npz")
     assert [step.patients for step in found.flow] == [pictures, pictures - copies]
+
+
+def test_doctor_tells_pictures_from_the_tables_of_other_tasks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(tmp_path / "a.npz", *draw(40, 1))
+    assert cli.main(["doctor", "--data", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["data"]["source"] == "arrays of pictures (.npz)"

@@ -68,7 +68,7 @@ def records(n: int = 240) -> Records:
         site=x[:, 5],
         sites=("a", "b", "c"),
         series=series,
-        channels=(Column("c0"), Column("c1")),
+        channels=(Column("c0", bounds=(-5.0, 5.0)), Column("c1", bounds=(-5.0, 5.0))),
         groups={"unit": np.array(["a", "b", "c"])[x[:, 5].astype(int)]},
     )
 

@@ -155,8 +155,8 @@ _FILES = ("task.codes",)
 _SCHEMA = "task.schema"
 
 
-def _setting_name(setting: str) -> str:
-    return setting.partition("=")[0].strip()
+def _before_equals(text: str) -> str:
+    return text.partition("=")[0].strip()
 
 
 def printable_command(
@@ -172,7 +172,7 @@ def printable_command(
         for n in ("methods", "learners", "generators", "attacks")
         if options[n]
     ]
-    named = [_setting_name(text) for text in settings]
+    named = [_before_equals(text) for text in settings]
     words += [
         f"--set {name}=FILE" if name in _FILES else f"--set {text}"
         for name, text in zip(named, settings, strict=True)

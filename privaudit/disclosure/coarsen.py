@@ -54,6 +54,8 @@ COUNTS = frozenset(
     (
         *("have", "members", "patients", "records", "rows", "held_out", "held_out_rows"),
         "synthetic_rows",
+        "merged",
+        *("early", "late", "channels", "strangers", "without"),
     )
 )
 """Parameters that count patients or their records, where they are whole numbers."""

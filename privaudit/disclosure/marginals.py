@@ -353,7 +353,11 @@ PARAMS: Mapping[str, States] = {
         States.NOTHING,
     ),
     **dict.fromkeys(
-        ("have", "held_out_rows", "merged", "more", "patients", "records", "rows"), States.SIZE
+        (
+            *("have", "held_out_rows", "merged", "more", "patients", "records", "rows"),
+            *("early", "late", "channels", "strangers", "without"),
+        ),
+        States.SIZE,
     ),
     **dict.fromkeys(
         (

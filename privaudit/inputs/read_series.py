@@ -360,10 +360,7 @@ class _Bins:
             "strangers": self.strangers,
             "without": without,
         }
-        # In tens; 1 stands for some, fewer than 10.
-        told: dict[str, Param] = {
-            k: n // MIN_CELL * MIN_CELL or min(n, 1) for k, n in counts.items()
-        }
+        told: dict[str, Param] = {k: -(-n // MIN_CELL) * MIN_CELL for k, n in counts.items()}
         if not any(told.values()):
             return ()
         return (Caveat(CaveatCode.SERIES_LEFT_OUT, "note", told),)

@@ -81,7 +81,7 @@ def test_a_function_of_its_stream_and_quick(method: Method) -> None:
     assert p.shape == (len(records), 2)
     assert np.allclose(p.sum(axis=1), 1)
     assert records.X.tobytes() == before
-    assert "patient" in " ".join(one.notes)
+    assert "{person}" in " ".join(one.notes)
 
 
 @named

@@ -93,8 +93,8 @@ def test_what_lies_outside_the_steps_is_left_out_and_counted(make: Make, tmp_pat
     (joined,), (note,) = attach_series([cells])
     np.testing.assert_array_equal(joined.series, EXPECTED.astype(np.float32))
     assert note.code is CaveatCode.SERIES_LEFT_OUT
-    # In tens, and 1 for some that are fewer than 10: no small count can be read off.
-    assert (note.params["early"], note.params["late"]) == (20, 1)
+    # Rounded up to tens: no small count can be read off.
+    assert (note.params["early"], note.params["late"]) == (30, 10)
     assert note.params["channels"] == note.params["strangers"] == note.params["without"] == 0
 
 

@@ -40,8 +40,8 @@ def test_ten_people_give_no_verdict_on_membership(value: object) -> None:
         (one,) = [v for v in found.verdicts if v.rule == "auc"]
         assert (one.state, one.reason.code) == ("INCONCLUSIVE", ReasonCode.FEW_PEOPLE)
         assert (found.state, found.code) == ("INCONCLUSIVE", 3)
-        assert "20 people" in word_reason(one)
-        assert "20 people" in word_remedy(one)
+        assert "20 patients" in word_reason(one)
+        assert "20 patients" in word_remedy(one)
     enough = {"WITHIN": 0, "EXCEEDS": 1}
     state = "WITHIN" if value is LOW else "EXCEEDS"
     assert ruled(people(made, 20, 20), AUC).code == enough[state]

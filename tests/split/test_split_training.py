@@ -230,7 +230,7 @@ def test_a_site_without_records_takes_no_turn() -> None:
     some = members.take(members.site != 1)
     release = SplitLearning(epochs=2).fit(some, Seeds(1).rng("fit"))
     assert release.notes[0].startswith("2 sites")
-    assert any("left out: b" in note for note in release.notes)
+    assert any("left out: b" in note for note in release.restricted_notes)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,9 @@ _ROWS_A_BYTE = 1 / 900
 """Lines a byte of plain text, for the progress bar; packed files are about 15 times smaller."""
 _PACKED = 15
 
+SUMMER = 60
+"""Minutes by which the clock of one place differs between summer and winter, at most."""
+
 _TEXT = pl.String()
 _CONCEPT = pl.Struct({"coding": pl.List(pl.Struct({"system": _TEXT, "code": _TEXT}))})
 _WORDS = pl.Struct({"coding": pl.List(pl.Struct({"display": _TEXT})), "text": _TEXT})
@@ -156,7 +159,8 @@ class Resources:
     def scan(self) -> pl.LazyFrame:
         """The elements that are read, as a stream; resources of other types are left out."""
         lazy = pl.scan_ndjson(
-            list(self.parts), schema={"resourceType": _TEXT, **SCHEMAS[self.kind]}
+            [_literal(part) for part in self.parts],
+            schema={"resourceType": _TEXT, **SCHEMAS[self.kind]},
         )
         return lazy.filter(pl.col("resourceType") == self.kind).drop("resourceType")
 
@@ -212,6 +216,14 @@ class Resources:
         return PrivauditError(f"the files of the type {self.kind} cannot be read", reason, _SAME)
 
 
+def _literal(path: Path) -> str:
+    """A path in which the signs of a pattern mean themselves.
+
+    This reader takes every path for a pattern, and "a[b]" would be the files of a folder "ab".
+    """
+    return re.sub(r"([\[\]*?])", r"[\1]", str(path))
+
+
 def wall_clock(text: pl.Expr) -> pl.Expr:
     """The time on the clock where it was written: an offset is dropped, not applied.
 
@@ -224,6 +236,20 @@ def wall_clock(text: pl.Expr) -> pl.Expr:
 def universal(text: pl.Expr) -> pl.Expr:
     """Whether a time is written in universal time (Z), which is nobody's wall clock."""
     return text.str.ends_with("Z")
+
+
+def offset(text: pl.Expr) -> pl.Expr:
+    """Minutes east of universal time at which a time is written; null where it does not say."""
+    east = text.str.extract(r"T.*([+-])\d\d:?\d\d$")
+    hours, minutes = (
+        text.str.extract(r"T.*[+-](\d\d):?(\d\d)$", i).cast(pl.Int32, strict=False) for i in (1, 2)
+    )
+    size = hours * 60 + minutes
+    return (
+        pl.when(universal(text))
+        .then(pl.lit(0, pl.Int32))
+        .otherwise(pl.when(east == "-").then(-size).otherwise(size))
+    )
 
 
 def reference(field: pl.Expr, kind: str) -> pl.Expr:

@@ -72,8 +72,15 @@ class Fhir(TableSource):
 
     @cached_property
     def _observations(self) -> Observations:
-        files, depends = Resources.open(self.folder, "Observation"), self._opened["Patient"].mark
-        return Observations(files, self._patients[1], self._in_universal_time, depends)
+        files = Resources.open(self.folder, "Observation")
+        depends = (*self._opened["Patient"].mark, *self._opened["Encounter"].mark)
+        clocks = (
+            self._encounters.join(self._patients[1].rename({"id": "person"}), on="person")
+            .group_by("number")
+            .agg(west=pl.col("offset").min(), east=pl.col("offset").max())
+        )
+        patients = self._patients[1].join(clocks, on="number", how="left", maintain_order="left")
+        return Observations(files, patients, self._in_universal_time, depends)
 
     def core(self) -> Core:
         people, numbers = self._patients
@@ -186,6 +193,7 @@ class Fhir(TableSource):
             person=reference(pl.col("subject"), "Patient"),
             part=reference(pl.col("partOf"), "Encounter"),
             written=period.struct.field("start"),
+            offset=fhir.offset(period.struct.field("start")),
             intime=wall_clock(period.struct.field("start")),
             outtime=wall_clock(period.struct.field("end")),
             marked=pl.col("identifier")
@@ -219,6 +227,10 @@ class Fhir(TableSource):
                 "the clock of the place cannot be told for the universal ones",
                 "export all with the offset of the place",
             )
+        apart = self._encounters.group_by("top").agg(
+            pl.col("offset").max() - pl.col("offset").min()
+        )
+        _refuse_clocks(apart["offset"])
         return bool(seen.any())
 
     def _stays(self) -> tuple[pl.DataFrame, str]:
@@ -226,7 +238,7 @@ class Fhir(TableSource):
         them."""
         encounters, names = self._encounters, self._places
         listed = (
-            encounters.select("id", "person", "top", "part", "location")
+            encounters.select("id", "person", "top", "part", "location", "offset")
             .explode("location")
             .with_columns(
                 place=reference(pl.col("location").struct.field("location"), "Location"),
@@ -254,11 +266,14 @@ class Fhir(TableSource):
                 stays = wards.merged(stays.drop("moved", "neonatal"), ["person", "top"])
         else:
             rule = "places"
-            rows = listed.filter("intensive").select(
+            there = listed.filter("intensive")
+            _refuse_clocks(
+                there.select((fhir.offset(pl.col("start")) - pl.col("offset")).abs()).to_series()
+            )
+            rows = there.select(
                 "person",
                 "top",
                 "name",
-                written="start",
                 intime=wall_clock(pl.col("start")),
                 outtime=wall_clock(pl.col("end")),
             )
@@ -276,9 +291,6 @@ class Fhir(TableSource):
                 "refer to a Location whose name or type says intensive care",
                 "export Location beside Encounter, with its names or types",
             )
-        timed = stays["intime"].drop_nulls()
-        if timed.is_empty() or (timed.dt.time() == pl.time(0)).all() if False else False:
-            pass
         midnight = stays.select(
             (
                 pl.col("intime").is_null() | (pl.col("intime").dt.time() == pl.lit(0).cast(pl.Time))
@@ -330,6 +342,16 @@ def _outcomes(admissions: pl.DataFrame) -> pl.DataFrame:
     )
     wards.refuse_unread_deaths(found)
     return found
+
+
+def _refuse_clocks(apart: pl.Series) -> None:
+    """PrivauditError where the times of one stay are further apart in offset than summer time."""
+    if (apart > fhir.SUMMER).any():
+        raise PrivauditError(
+            "Encounter: the times of one hospital stay are on clocks more than an hour apart",
+            "the clock of the place cannot be told, and a stay would be hours off",
+            "export all with the offset of the place",
+        )
 
 
 def _moment(text: pl.Expr) -> pl.Expr:

@@ -154,10 +154,12 @@ class Table:
         """Refuse a table that lacks a needed column, or a plain CSV that is cut off."""
         missing = [c for c in self.kinds if c not in self.header and c not in self.optional]
         if missing:
+            # Only names that are known: where there is no header, the first row stands there.
+            there = [self.shown(c) for c in self.kinds if c in self.header]
             raise PrivauditError(
                 f"{self.name} has no column {', '.join(map(self.shown, missing))}",
-                f"its {len(self.header)} columns are "
-                f"{', '.join(map(self.shown, sorted(self.header)))}",
+                f"of the columns that are read, its {len(self.header)} have "
+                f"{', '.join(there) or 'none; is the first row a header?'}",
                 f"use {self.name} of {self.origin} with all its columns",
             )
         if not self.is_parquet and self._head(2)[0] and not self._is_gzip:

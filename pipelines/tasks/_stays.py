@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import ClassVar, get_args
 
 import numpy as np
@@ -113,19 +113,37 @@ class StayTask(Task):
         """What the folder holds, and what the task would read of it.
 
         Every table is read to its end, so that a damaged file is found. What is kept in between
-        lies in a private folder of the working directory and is deleted.
+        lies in a private folder of the working directory, or of the system where that belongs to
+        the data or may not be written, and is deleted.
 
         Raises:
             PrivauditError: For every fault of the source.
         """
         found = dict(recognise(data).check())
-        with TemporaryDirectory(prefix=".privaudit-", dir=".") as cache:
+        with _scratch(data) as cache:
             try:
                 extract = self.read(data, Path(cache), lambda what, share: None)
             except PrivauditError as error:
                 # The tables are whole; that they make no cohort is told beside their rows.
                 return found | {"cohort": f"none: {error.what}: {error.because}"}
         return found | overview.lines(extract)
+
+
+def _scratch(data: Path) -> TemporaryDirectory[str]:
+    """A private folder that is not in the data: a source may be shared, or be read by others."""
+    for place in (Path.cwd, lambda: Path(gettempdir())):
+        try:
+            here = place().resolve()
+            if data.resolve() not in (here, *here.parents):
+                return TemporaryDirectory(prefix=".privaudit-", dir=here)
+        except OSError:
+            continue
+    raise PrivauditError(
+        "no folder to work in",
+        "the working directory and the system's temporary folder lie in the data or may not be "
+        "written, and nothing is written beside the data",
+        "change to a folder outside the data that you may write to",
+    )
 
 
 def demo(patients: int, cache: Path, progress: Progress) -> Path:

@@ -8,6 +8,7 @@ import pytest
 from tiny_mimic4 import Hospital, ward
 
 from pipelines.tasks.mortality import Mortality
+from privaudit.errors import PrivauditError
 
 
 @pytest.fixture(autouse=True)
@@ -58,3 +59,40 @@ def test_tables_that_make_no_cohort_are_told_beside_their_rows(tmp_path: Path) -
     found = Mortality().check(h.write(tmp_path / "a"))
     assert found["rows of icustays"] == "1"
     assert found["cohort"].startswith("none: no stay is left of 1")
+
+
+def _seen(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Where `check` keeps what it needs in between."""
+    seen: list[Path] = []
+    read = Mortality.read
+
+    def watched(self: Mortality, data: Path, cache: Path, *rest: object) -> object:
+        seen.append(cache.resolve())
+        return read(self, data, cache, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Mortality, "read", watched)
+    return seen
+
+
+@pytest.mark.parametrize("inside", [".", "hosp"])
+def test_nothing_is_written_into_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inside: str
+) -> None:
+    seen = _seen(monkeypatch)
+    folder = hospital(5).write(tmp_path / "a")
+    monkeypatch.chdir(folder / inside)
+    found = Mortality().check(folder)
+    assert found["rows of icustays"] == "5"
+    (cache,) = seen
+    assert folder.resolve() not in cache.parents
+    assert not cache.exists()
+
+
+def test_without_a_folder_to_work_in_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = hospital(5).write(tmp_path / "a")
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("pipelines.tasks._stays.gettempdir", lambda: str(folder))
+    with pytest.raises(PrivauditError, match="no folder to work in"):
+        Mortality().check(folder)

@@ -22,6 +22,9 @@ _PACKED = 15
 SUMMER = 60
 """Minutes by which the clock of one place differs between summer and winter, at most."""
 
+SHARED = 5
+"""Records that one person may have by mistake; what more share is no identifier."""
+
 _TEXT = pl.String()
 _CONCEPT = pl.Struct({"coding": pl.List(pl.Struct({"system": _TEXT, "code": _TEXT}))})
 _WORDS = pl.Struct({"coding": pl.List(pl.Struct({"display": _TEXT})), "text": _TEXT})
@@ -47,6 +50,7 @@ SCHEMAS: Mapping[str, Mapping[str, pl.DataType]] = {
         "birthDate": _TEXT,
         "deceasedBoolean": pl.Boolean(),
         "deceasedDateTime": _TEXT,
+        "identifier": pl.List(pl.Struct({"system": _TEXT, "value": _TEXT})),
         "link": pl.List(pl.Struct({"other": _REFERENCE})),
         "extension": pl.List(
             pl.Struct(
@@ -292,6 +296,30 @@ def joined(numbers: pl.DataFrame, links: pl.DataFrame) -> pl.DataFrame:
         if least.equals(numbers):
             return numbers
         numbers = least
+
+
+def sharing(identifiers: pl.DataFrame) -> pl.DataFrame:
+    """Columns id, other: resources that have an identifier of one system in common.
+
+    An identifier of more than SHARED resources is a stand-in ("unknown") and says nothing.
+
+    Args:
+        identifiers: Columns id and identifier, as in Patient.
+    """
+    each = (
+        identifiers.explode("identifier")
+        .select(
+            "id",
+            system=pl.col("identifier").struct.field("system").str.strip_chars(),
+            value=pl.col("identifier").struct.field("value").str.strip_chars(),
+        )
+        .filter(pl.col("system") != "", pl.col("value") != "")
+        .unique()
+    )
+    same = each.with_columns(many=pl.len().over("system", "value"))
+    return same.filter(pl.col("many").is_between(2, SHARED)).select(
+        "id", other=pl.col("id").min().over("system", "value")
+    )
 
 
 def left_of(frame: pl.DataFrame, column: str, numbers: pl.DataFrame, name: str) -> pl.DataFrame:

@@ -146,8 +146,8 @@ def _left_out(counts: dict[str, int]) -> tuple[str, ...]:
     if not lost:
         return ()
     return (
-        f"{lost:,} values were left out because their unit is not recorded or not known for their "
-        "variable: a unit is never guessed. A code map of your own can name it.",
+        "Values were left out because their unit is not recorded or not known for their variable: "
+        "a unit is never guessed. A code map of your own can name it.",
     )
 
 

@@ -164,20 +164,22 @@ class Fhir(TableSource):
         sexes = {"female": "F", "male": "M"}
         born = pl.col("birthDate")
         frame = self._opened["Patient"].load(
-            pl.col("id", "extension", "link"),
+            pl.col("id", "extension", "identifier", "link"),
             sex=pl.col("gender").replace_strict(sexes, default=None, return_dtype=pl.String),
             dead=_moment(pl.col("deceasedDateTime")),
             year=born.str.slice(0, 4).cast(pl.Int32, strict=False),
             month=born.str.slice(5, 2).cast(pl.Int32, strict=False),
             day=born.str.slice(8, 2).cast(pl.Int32, strict=False),
         )
-        people = frame.drop("extension", "link").join(
+        people = frame.drop("extension", "identifier", "link").join(
             _ethnicities(frame), on="id", how="left", maintain_order="left"
         )
         other = reference(pl.col("link").struct.field("other"), "Patient")
         links = frame.select("id", "link").explode("link").select("id", other=other)
-        # records of one person, merged by the hospital, must not stand on both sides of a split
-        numbers = fhir.joined(fhir.numbered(people["id"]), links)
+        # records of one person, merged by the hospital or not, must not stand on both sides of a
+        # split
+        same = pl.concat([links, fhir.sharing(frame.select("id", "identifier"))])
+        numbers = fhir.joined(fhir.numbered(people["id"]), same)
         whose = people.join(numbers, on="id", maintain_order="left").sort("number", "id")
         shared = [c for c in people.columns if c != "id"]
         firsts = (pl.col(c).drop_nulls().first().over("number").alias(c) for c in shared)

@@ -411,3 +411,47 @@ def test_places_on_another_clock_than_their_encounter_are_refused(tmp_path: Path
     server.observe("a", 1.0, "8867-4", quantity(80, "/min"))
     with pytest.raises(PrivauditError, match="more than an hour apart"):
         read(server.write(tmp_path / "a"))
+
+
+def _two(first: object, second: object) -> Server:
+    """Two records of Patient, each with a stay of its own."""
+    server = Server()
+    for key, identifier in (("a", first), ("b", second)):
+        server.person(key, identifier=identifier)
+        server.stay(key, start=0.0 if key == "a" else 2000.0)
+        server.observe(key, 1.0 if key == "a" else 2001.0, "8867-4", quantity(80, "/min"))
+    return server
+
+
+def test_patients_with_one_identifier_are_one_person(tmp_path: Path) -> None:
+    mrn = [{"system": "urn:mrn", "value": "7"}]
+    server = _two([*mrn, {"system": "urn:card", "value": "1"}], mrn)
+    found = read(server.write(tmp_path / "a"), cohort="all_stays")
+    assert found.stays["patient"].n_unique() == 1
+    assert values(found) == [(1.0, "heart_rate", 80.0)] * 2
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"system": "urn:mrn", "value": "7"}, {"system": "urn:mrn", "value": "8"}),
+        ({"system": "urn:mrn", "value": "7"}, {"system": "urn:other", "value": "7"}),
+        ({"value": "7"}, {"value": "7"}),
+        ({"system": "urn:mrn", "value": " "}, {"system": "urn:mrn", "value": " "}),
+        ({"system": "urn:mrn"}, {"system": "urn:mrn"}),
+    ],
+)
+def test_patients_without_a_common_identifier_are_two(
+    tmp_path: Path, first: object, second: object
+) -> None:
+    found = read(_two([first], [second]).write(tmp_path / "a"), cohort="all_stays")
+    assert found.stays["patient"].n_unique() == 2
+
+
+def test_a_stand_in_for_an_identifier_joins_nobody(tmp_path: Path) -> None:
+    unknown = [{"system": "urn:mrn", "value": "unknown"}]
+    server = _two(unknown, unknown)
+    for i in range(5):
+        server.person(f"c{i}", identifier=unknown)
+    found = read(server.write(tmp_path / "a"), cohort="all_stays")
+    assert found.stays["patient"].n_unique() == 2

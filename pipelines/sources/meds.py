@@ -337,7 +337,7 @@ def _renamed(path: Path) -> pl.LazyFrame:
 
 
 def _need(events: pl.DataFrame) -> None:
-    present = {str(code).split("//")[0] for code in events["code"].unique()}
+    present = {str(event).split("//")[0] for event in events["code"].unique()}
     needed = ("ICU_ADMISSION", "ICU_DISCHARGE", "HOSPITAL_ADMISSION", "HOSPITAL_DISCHARGE")
     missing = [name for name in (*needed, "MEDS_BIRTH") if name not in present]
     if missing:

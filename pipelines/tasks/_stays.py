@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import gettempdir, mkdtemp
 from typing import ClassVar, get_args
 
 import numpy as np
@@ -122,20 +124,33 @@ class StayTask(Task):
         found = dict(recognise(data).check())
         with _scratch(data) as cache:
             try:
-                extract = self.read(data, Path(cache), lambda what, share: None)
+                extract = self.read(data, cache, lambda what, share: None)
             except PrivauditError as error:
                 # The tables are whole; that they make no cohort is told beside their rows.
                 return found | {"cohort": f"none: {error.what}: {error.because}"}
         return found | overview.lines(extract)
 
 
-def _scratch(data: Path) -> TemporaryDirectory[str]:
+@contextmanager
+def _scratch(data: Path) -> Iterator[Path]:
     """A private folder that is not in the data: a source may be shared, or be read by others."""
+    folder = _new_folder(data)
+    try:
+        yield folder
+    finally:
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            # A second Ctrl-C, or a table that a thread was still writing, must leave nothing.
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _new_folder(data: Path) -> Path:
     for place in (Path.cwd, lambda: Path(gettempdir())):
         try:
             here = place().resolve()
             if data.resolve() not in (here, *here.parents):
-                return TemporaryDirectory(prefix=".privaudit-", dir=here)
+                return Path(mkdtemp(prefix=".privaudit-", dir=here))
         except OSError:
             continue
     raise PrivauditError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,21 @@ def test_without_a_folder_to_work_in_it_says_so(
     monkeypatch.setattr("pipelines.tasks._stays.gettempdir", lambda: str(folder))
     with pytest.raises(PrivauditError, match="no folder to work in"):
         Mortality().check(folder)
+
+
+def test_a_second_interrupt_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = hospital(5).write(tmp_path / "a")
+    remove, calls = shutil.rmtree, []
+
+    def interrupted(path: Path, ignore_errors: bool = False) -> None:
+        calls.append(path)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        remove(path, ignore_errors)
+
+    monkeypatch.setattr(shutil, "rmtree", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Mortality().check(folder)
+    assert list(Path().iterdir()) == []

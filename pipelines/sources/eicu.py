@@ -21,6 +21,7 @@ from pipelines.sources.tables import Table, columns, find
 from privaudit.errors import PrivauditError
 
 NEEDED = columns("eicu_columns.csv")
+OPTIONAL = ("labmeasurenameinterface",)
 EVENTS = tuple(name for name in SHAPES if name != "patient")
 
 _ORIGIN = "eICU-CRD 2.0"
@@ -67,7 +68,7 @@ class Eicu(TableSource):
 
     def open(self, name: str) -> Table:
         """The table of this name."""
-        return Table.open(self.folder, name, NEEDED, _ORIGIN)
+        return Table.open(self.folder, name, NEEDED, _ORIGIN, optional=OPTIONAL)
 
     def tables(self) -> Sequence[EventTable]:
         clocks = self._stays.select("intime", subject=STAY)

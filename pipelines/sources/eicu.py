@@ -17,7 +17,7 @@ import polars as pl
 from pipelines.sources import _care_units as wards
 from pipelines.sources._eicu_events import SHAPES, STAY, EicuTable
 from pipelines.sources.source import Core, EventTable, TableSource
-from pipelines.sources.tables import Table, columns, find
+from pipelines.sources.tables import Table, columns, find, in_two_forms
 from privaudit.errors import PrivauditError
 
 NEEDED = columns("eicu_columns.csv")
@@ -144,6 +144,7 @@ class Eicu(TableSource):
                 f"The tables {', '.join(missing)} are not there: what only they record counts as "
                 "not measured."
             )
+        notes += in_two_forms(find(self.folder, NEEDED))
         return tuple(notes)
 
     @cached_property

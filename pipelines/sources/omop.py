@@ -13,7 +13,7 @@ from pipelines.sources import _care_units as wards
 from pipelines.sources._omop_events import MIMIC_CONCEPTS, OmopTable, timed
 from pipelines.sources.features import UNITS
 from pipelines.sources.source import Core, EventTable, TableSource
-from pipelines.sources.tables import Table, columns, find, typed, unreadable
+from pipelines.sources.tables import Table, columns, find, in_two_forms, typed, unreadable
 from privaudit.errors import PrivauditError
 
 NEEDED = columns("omop_columns.csv")
@@ -148,7 +148,10 @@ class Omop(TableSource):
                 adult=age >= 18,
             ),
             sites=() if many else UNITS,
-            notes=_notes(by_year, step_down, self._events),
+            notes=(
+                *_notes(by_year, step_down, self._events),
+                *in_two_forms(find(self.folder, NEEDED)),
+            ),
             facts={
                 "rows_of_intensive_care": len(rows),
                 "cdm": "MIMIC-IV in the OMOP CDM" if self._is_mimic else "a hospital's own",

@@ -51,6 +51,17 @@ def find(folders: Path | Sequence[Path], known: Iterable[str]) -> dict[str, tupl
     return {t: tuple(p for _, _, p in sorted(found[t])) for t in spelled.values() if t in found}
 
 
+def in_two_forms(found: Mapping[str, Sequence[Path]]) -> tuple[str, ...]:
+    """A note that names the tables which lie in a folder more than once; empty without any."""
+    twice = [name for name, paths in found.items() if len(paths) > 1]
+    if not twice:
+        return ()
+    return (
+        f"{', '.join(twice)} lie in the folder in more than one form; csv.gz was preferred to csv, "
+        "and csv to Parquet.",
+    )
+
+
 @dataclass(frozen=True)
 class Table:
     """One table on disk.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -308,3 +309,10 @@ def test_an_export_without_the_second_unit_is_read(tmp_path: Path) -> None:
     text = (folder / "lab.csv").read_text().replace("labmeasurenameinterface", "another")
     (folder / "lab.csv").write_text(text)
     assert values(read(folder)) == [(1.0, "sodium", 140.0)]
+
+
+def test_a_table_in_two_forms_is_told(tmp_path: Path) -> None:
+    folder = one().write(tmp_path / "a", "csv")
+    (folder / "PATIENT.csv.gz").write_bytes(gzip.compress((folder / "patient.csv").read_bytes()))
+    notes = [str(note) for note in read(folder).notes]
+    assert any(note.startswith("patient lie in the folder") for note in notes)

@@ -315,3 +315,14 @@ def test_heights_and_weights_of_the_demo(database: sqlite3.Connection) -> None:
     assert (stays(weight, exact), stays(weight, minute)) == (122, 129)
     windows = Mimic4(DEMO).core().icustays
     assert (windows["intime"].dt.second() == 0).all()
+
+
+def test_a_table_in_two_forms_is_told(tmp_path: Path) -> None:
+    folder = ward().write(tmp_path / "a")
+    path = next(folder.rglob("patients.csv*"))
+    text = path.read_bytes()
+    text = gzip.decompress(text) if path.suffix == ".gz" else text
+    (folder / "patients.csv").write_bytes(text)
+    (folder / "patients.csv.gz").write_bytes(gzip.compress(text))
+    notes = [str(note) for note in read(folder, tmp_path / "c").notes]
+    assert any(note.startswith("patients lie in the folder") for note in notes)

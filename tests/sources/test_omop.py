@@ -406,3 +406,9 @@ def test_a_stand_in_for_a_source_value_joins_nobody(tmp_path: Path) -> None:
     for key in range(3, 8):
         cdm.person(key, person_source_value="4711")
     assert read(cdm.write(tmp_path / "a"), cohort="all_stays").stays["patient"].n_unique() == 2
+
+
+def test_a_table_in_two_forms_is_told(tmp_path: Path) -> None:
+    folder = one().write(tmp_path / "a")
+    pl.read_csv(folder / "person.csv").write_parquet(folder / "person.parquet")
+    assert any(note.startswith("person lie in the folder") for note in map(str, read(folder).notes))

@@ -94,7 +94,7 @@ def extract(
     sieve = Sieve(_windows(joined, window), cache / source.name, mapped)
     lazy, counts = _events(_Reading(source, sieve, tables, as_known, progress))
     mine = lazy.filter(pl.col("stay").is_in(chosen.stays["stay"].implode()))
-    events = mine.collect()
+    events = mine.collect(engine="streaming")
     if not events["stay"].is_sorted():
         events = events.sort("stay", maintain_order=True)
     if cohort == "benchmarks":

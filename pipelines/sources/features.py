@@ -82,7 +82,7 @@ def build(
     stays = stays.filter(pl.Series(included))
     if not len(stays):
         raise PrivauditError(
-            f"0 of {len(included)} stays are left",
+            "no stay is left",
             "the cohort's rules excluded every stay of the source",
             "look at the cohort flow; use a source with more stays, or a shorter window",
         )

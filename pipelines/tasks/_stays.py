@@ -19,6 +19,7 @@ import polars as pl
 
 from mimic_demo import EMBEDDED_PATIENTS
 from pipelines.sources import features, overview
+from pipelines.sources.cohort import told
 from pipelines.sources.extract import Extract
 from pipelines.sources.mimic3 import Mimic3
 from pipelines.sources.recognise import recognise
@@ -238,14 +239,15 @@ def prepare(extract: Extract, label: Label) -> Prepared:
     patients = len(np.unique(patient[keep]))
     if patients < 2:
         raise PrivauditError(
-            f"{patients} patient(s) in the cohort",
+            "fewer than two patients in the cohort",
             "an audit compares patients that were trained on with others",
             "look at the cohort flow; use a source with at least a few hundred patients",
         )
     counts = {name: int((codes[keep] == code).sum()) for code, name in enumerate(label.classes)}
     if sum(count > 0 for count in counts.values()) < 2:
         raise PrivauditError(
-            "one outcome only: " + ", ".join(f"{name} {count}" for name, count in counts.items()),
+            "one outcome only: "
+            + ", ".join(f"{name} {told(count)}" for name, count in counts.items()),
             "a model needs stays of at least two outcomes to learn a difference",
             "use a source with more stays, or another task",
         )

@@ -254,7 +254,7 @@ def test_keep_chooses_stays_and_leaves_the_others_out() -> None:
     [
         ([], None, "no measurement in the first 4 hours of any of 3 stays"),
         ([(101, 9.0, "urine", 1.0)], None, "no measurement"),
-        (EVENTS_BY_HAND, np.zeros(3, bool), "0 of 3 stays are left"),
+        (EVENTS_BY_HAND, np.zeros(3, bool), "no stay is left"),
     ],
 )
 def test_nothing_to_build_from_is_an_error(

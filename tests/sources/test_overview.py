@@ -59,7 +59,7 @@ def test_tables_that_make_no_cohort_are_told_beside_their_rows(tmp_path: Path) -
     h.tables["icustays"] = [row for row in h.tables["icustays"] if row["stay_id"] == 7]
     found = Mortality().check(h.write(tmp_path / "a"))
     assert found["rows of icustays"] == "1"
-    assert found["cohort"].startswith("none: no stay is left of 1")
+    assert found["cohort"].startswith("none: no stay is left of fewer than 10")
 
 
 def _seen(monkeypatch: pytest.MonkeyPatch) -> list[Path]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from pipelines.sources import units
 from pipelines.sources.source import RAW, EventTable, Wanted
 from pipelines.sources.tables import Table, typed
 
@@ -26,6 +27,8 @@ class Shape:
         code: columns of text that together, joined by "|", are the code.
         value: A column of numbers, or of text with numbers in it.
         prefix: Text with which the code must begin, and which is cut off.
+        other_unit: A second record of the unit. Where one is a mass and the other an amount of
+            substance, nobody knows which the value is in, and the two together are no known unit.
     """
 
     offset: str | None
@@ -35,6 +38,7 @@ class Shape:
     text: str | None = None
     unit: str | None = None
     prefix: str = ""
+    other_unit: str | None = None
 
 
 SHAPES = {
@@ -60,6 +64,7 @@ SHAPES = {
         value="labresult",
         text="labresulttext",
         unit="labmeasurenamesystem",
+        other_unit="labmeasurenameinterface",
     ),
     "nurseCharting": Shape(
         "nursingchartoffset",
@@ -166,6 +171,25 @@ class EicuTable(EventTable):
             .with_columns(
                 # a number is no word: whether a patient is intubated is told by words alone
                 text=pl.when(pl.col("value").is_null()).then(words),
-                unit=pl.col(shape.unit) if shape.unit else pl.lit(None, pl.String),
+                unit=_unit(shape),
             )
         )
+
+
+_MASS = r"^(?:[munpkµ]|mc)?g(?:m|rams?)?(?:/|%)"
+_AMOUNT = r"^(?:[munpµ]|mc)?(?:mol|eq)s?/"
+
+
+def _unit(shape: Shape) -> pl.Expr:
+    if shape.unit is None:
+        return pl.lit(None, pl.String)
+    unit = pl.col(shape.unit)
+    if shape.other_unit is None:
+        return unit
+    ours, theirs = (units.spelling(pl.col(c)) for c in (shape.unit, shape.other_unit))
+    apart = pl.any_horizontal(
+        one.str.contains(_MASS) & other.str.contains(_AMOUNT)
+        for one, other in ((ours, theirs), (theirs, ours))
+    )
+    said = pl.format("{} or {}", shape.unit, shape.other_unit)
+    return pl.when(apart.fill_null(False)).then(said).otherwise(unit)

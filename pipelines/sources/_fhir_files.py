@@ -19,6 +19,12 @@ _ROWS_A_BYTE = 1 / 900
 """Lines a byte of plain text, for the progress bar; packed files are about 15 times smaller."""
 _PACKED = 15
 
+SUMMER = 60
+"""Minutes by which the clock of one place differs between summer and winter, at most."""
+
+SHARED = 5
+"""Records that one person may have by mistake; what more share is no identifier."""
+
 _TEXT = pl.String()
 _CONCEPT = pl.Struct({"coding": pl.List(pl.Struct({"system": _TEXT, "code": _TEXT}))})
 _WORDS = pl.Struct({"coding": pl.List(pl.Struct({"display": _TEXT})), "text": _TEXT})
@@ -44,6 +50,7 @@ SCHEMAS: Mapping[str, Mapping[str, pl.DataType]] = {
         "birthDate": _TEXT,
         "deceasedBoolean": pl.Boolean(),
         "deceasedDateTime": _TEXT,
+        "identifier": pl.List(pl.Struct({"system": _TEXT, "value": _TEXT})),
         "link": pl.List(pl.Struct({"other": _REFERENCE})),
         "extension": pl.List(
             pl.Struct(
@@ -156,7 +163,8 @@ class Resources:
     def scan(self) -> pl.LazyFrame:
         """The elements that are read, as a stream; resources of other types are left out."""
         lazy = pl.scan_ndjson(
-            list(self.parts), schema={"resourceType": _TEXT, **SCHEMAS[self.kind]}
+            [_literal(part) for part in self.parts],
+            schema={"resourceType": _TEXT, **SCHEMAS[self.kind]},
         )
         return lazy.filter(pl.col("resourceType") == self.kind).drop("resourceType")
 
@@ -212,6 +220,14 @@ class Resources:
         return PrivauditError(f"the files of the type {self.kind} cannot be read", reason, _SAME)
 
 
+def _literal(path: Path) -> str:
+    """A path in which the signs of a pattern mean themselves.
+
+    This reader takes every path for a pattern, and "a[b]" would be the files of a folder "ab".
+    """
+    return re.sub(r"([\[\]*?])", r"[\1]", str(path))
+
+
 def wall_clock(text: pl.Expr) -> pl.Expr:
     """The time on the clock where it was written: an offset is dropped, not applied.
 
@@ -224,6 +240,20 @@ def wall_clock(text: pl.Expr) -> pl.Expr:
 def universal(text: pl.Expr) -> pl.Expr:
     """Whether a time is written in universal time (Z), which is nobody's wall clock."""
     return text.str.ends_with("Z")
+
+
+def offset(text: pl.Expr) -> pl.Expr:
+    """Minutes east of universal time at which a time is written; null where it does not say."""
+    east = text.str.extract(r"T.*([+-])\d\d:?\d\d$")
+    hours, minutes = (
+        text.str.extract(r"T.*[+-](\d\d):?(\d\d)$", i).cast(pl.Int32, strict=False) for i in (1, 2)
+    )
+    size = hours * 60 + minutes
+    return (
+        pl.when(universal(text))
+        .then(pl.lit(0, pl.Int32))
+        .otherwise(pl.when(east == "-").then(-size).otherwise(size))
+    )
 
 
 def reference(field: pl.Expr, kind: str) -> pl.Expr:
@@ -266,6 +296,30 @@ def joined(numbers: pl.DataFrame, links: pl.DataFrame) -> pl.DataFrame:
         if least.equals(numbers):
             return numbers
         numbers = least
+
+
+def sharing(identifiers: pl.DataFrame) -> pl.DataFrame:
+    """Columns id, other: resources that have an identifier of one system in common.
+
+    An identifier of more than SHARED resources is a stand-in ("unknown") and says nothing.
+
+    Args:
+        identifiers: Columns id and identifier, as in Patient.
+    """
+    each = (
+        identifiers.explode("identifier")
+        .select(
+            "id",
+            system=pl.col("identifier").struct.field("system").str.strip_chars(),
+            value=pl.col("identifier").struct.field("value").str.strip_chars(),
+        )
+        .filter(pl.col("system") != "", pl.col("value") != "")
+        .unique()
+    )
+    same = each.with_columns(many=pl.len().over("system", "value"))
+    return same.filter(pl.col("many").is_between(2, SHARED)).select(
+        "id", other=pl.col("id").min().over("system", "value")
+    )
 
 
 def left_of(frame: pl.DataFrame, column: str, numbers: pl.DataFrame, name: str) -> pl.DataFrame:

@@ -85,8 +85,8 @@ class Observations(EventTable):
         """Called where a row is marked as bad: only the clock is."""
         raise PrivauditError(
             f"{self.name}: some times are in another clock than those of Encounter",
-            "one is written in universal time (Z) and the other with an offset: values would be "
-            "hours off",
+            "one is written in universal time and the other with the offset of the place, or their "
+            "offsets differ by more than an hour: values would be hours off",
             "export both with the offset of the place",
         )
 
@@ -96,6 +96,7 @@ class Observations(EventTable):
         patients = self.patients.filter(
             pl.col("number").is_in(wanted.subjects["subject"].implode())
         ).rename({"number": "subject"})
+        west, east = pl.col("west") - fhir.SUMMER, pl.col("east") + fhir.SUMMER
         observed = (
             rows.filter(~pl.col("status").is_in(_VOID).fill_null(False))
             .with_columns(id=reference(pl.col("subject"), "Patient"), when=_when())
@@ -118,9 +119,13 @@ class Observations(EventTable):
             pl.when(inside).then(theirs).otherwise(ours)
             for ours, theirs in zip(_value(pl.col), _value(inner), strict=True)
         )
-        issued = pl.when(fhir.universal(pl.col("issued")) == self.in_universal_time).then(
-            wall_clock(pl.col("issued"))
-        )
+
+        def elsewhere(text: pl.Expr) -> pl.Expr:
+            """Whether a time is not on the clock of the patient's encounters."""
+            far = ~fhir.offset(text).is_between(west, east)
+            return (fhir.universal(text) != self.in_universal_time) | far.fill_null(False)
+
+        issued = pl.when(~elsewhere(pl.col("issued"))).then(wall_clock(pl.col("issued")))
         split = pl.col("key").str.splitn("|", 2)
         return parts.select(
             "subject",
@@ -131,7 +136,7 @@ class Observations(EventTable):
             unit=unit,
             text=text,
             known=issued,
-            bad=fhir.universal(pl.col("when")) != self.in_universal_time,
+            bad=elsewhere(pl.col("when")),
         )
 
     @contextmanager

@@ -18,6 +18,9 @@ ADULTS = "age at admission to the ICU 18 or more"
 OLD = 90.0
 """Years from which sources do not tell ages apart; each has its own stand-in."""
 
+FEW = 10
+"""Stays below which a message tells no count."""
+
 WORDS = {
     "stays": "ICU stays on file",
     "linked": "with an admission and a patient on file",
@@ -106,7 +109,7 @@ def select(
     if stays.is_empty():
         last = next(step for step in flow if not step.stays)
         raise PrivauditError(
-            f"no stay is left of {flow[0].stays:,}",
+            f"no stay is left of {told(flow[0].stays)}",
             f"the step {last.step!r} left none",
             f"use {words['whole']}, or a shorter window or another cohort",
         )
@@ -125,11 +128,16 @@ def drop_unmeasured(cohort: Cohort, measured: pl.Series) -> Cohort:
     )
     if left.is_empty():
         raise PrivauditError(
-            f"no stay is left of {len(cohort.stays):,}",
+            f"no stay is left of {told(len(cohort.stays))}",
             f"the step {step.step!r} left none",
             "check that the event tables belong to the same copy as the ICU stays",
         )
     return Cohort(left, (*cohort.flow, step), cohort.notes, cohort.facts)
+
+
+def told(count: int) -> str:
+    """A count for a message, which may be copied into a log: few people are not counted."""
+    return f"fewer than {FEW}" if 0 < count < FEW else f"{count:,}"
 
 
 def _size(stays: pl.DataFrame) -> tuple[int, int]:

@@ -94,7 +94,7 @@ def extract(
     sieve = Sieve(_windows(joined, window), cache / source.name, mapped)
     lazy, counts = _events(_Reading(source, sieve, tables, as_known, progress))
     mine = lazy.filter(pl.col("stay").is_in(chosen.stays["stay"].implode()))
-    events = mine.collect()
+    events = mine.collect(engine="streaming")
     if not events["stay"].is_sorted():
         events = events.sort("stay", maintain_order=True)
     if cohort == "benchmarks":
@@ -146,8 +146,8 @@ def _left_out(counts: dict[str, int]) -> tuple[str, ...]:
     if not lost:
         return ()
     return (
-        f"{lost:,} values were left out because their unit is not recorded or not known for their "
-        "variable: a unit is never guessed. A code map of your own can name it.",
+        "Values were left out because their unit is not recorded or not known for their variable: "
+        "a unit is never guessed. A code map of your own can name it.",
     )
 
 

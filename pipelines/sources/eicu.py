@@ -17,10 +17,11 @@ import polars as pl
 from pipelines.sources import _care_units as wards
 from pipelines.sources._eicu_events import SHAPES, STAY, EicuTable
 from pipelines.sources.source import Core, EventTable, TableSource
-from pipelines.sources.tables import Table, columns, find
+from pipelines.sources.tables import Table, columns, find, in_two_forms
 from privaudit.errors import PrivauditError
 
 NEEDED = columns("eicu_columns.csv")
+OPTIONAL = ("labmeasurenameinterface",)
 EVENTS = tuple(name for name in SHAPES if name != "patient")
 
 _ORIGIN = "eICU-CRD 2.0"
@@ -67,7 +68,7 @@ class Eicu(TableSource):
 
     def open(self, name: str) -> Table:
         """The table of this name."""
-        return Table.open(self.folder, name, NEEDED, _ORIGIN)
+        return Table.open(self.folder, name, NEEDED, _ORIGIN, optional=OPTIONAL)
 
     def tables(self) -> Sequence[EventTable]:
         clocks = self._stays.select("intime", subject=STAY)
@@ -143,6 +144,7 @@ class Eicu(TableSource):
                 f"The tables {', '.join(missing)} are not there: what only they record counts as "
                 "not measured."
             )
+        notes += in_two_forms(find(self.folder, NEEDED))
         return tuple(notes)
 
     @cached_property

@@ -45,6 +45,8 @@ ONCE = frozenset({"height"})
 """Variables that do not change in a stay: one column, the median of what was charted."""
 SUMMED = frozenset({"urine"})
 """Amounts: an hour of the series holds their sum, where other variables have their mean."""
+_BLOCK = 10_000
+"""Stays whose events are laid out at a time, so that memory does not grow with the hospital."""
 HOURLY = 4
 """Counts are capped at this many an hour, so that their bound is public."""
 
@@ -64,8 +66,8 @@ def build(
     series.
 
     NaN = not measured, in both views. Events outside [0, window), or of
-    stays or variables that the extract does not list, are left out.  Memory: twice the events of
-    one variable above the extract and the result.
+    stays or variables that the extract does not list, are left out. Memory: the events of
+    10,000 stays, about three times, above the extract and the result.
 
     Args:
         outcome: (stays,) class codes.
@@ -80,7 +82,7 @@ def build(
     stays = stays.filter(pl.Series(included))
     if not len(stays):
         raise PrivauditError(
-            f"0 of {len(included)} stays are left",
+            "no stay is left",
             "the cohort's rules excluded every stay of the source",
             "look at the cohort flow; use a source with more stays, or a shorter window",
         )
@@ -156,17 +158,42 @@ def _channel(variable: Column) -> Column:
 
 
 def _measured(extract: Extract, stays: pl.DataFrame) -> tuple[list[Column], np.ndarray, np.ndarray]:
-    """Summary columns, their values, and the hourly series, one variable after the other."""
+    """Summary columns, their values, and the hourly series, a block of stays after the other."""
+    n, window = len(stays), extract.window
+    columns: list[Column] = []
+    for variable in extract.variables:
+        if variable.name in ONCE:
+            columns.append(replace(_plain(variable), variable="", mutable=False))
+        else:
+            columns += [_summary(variable, statistic, window) for statistic in STATISTICS]
+    channels = sum(v.name not in ONCE for v in extract.variables)
+    series = np.full((n, window, channels), np.nan, np.float32)
+    values = np.full((n, len(columns)), np.nan, np.float32)
+    found = 0
+    for start in range(0, n, _BLOCK):
+        here = slice(start, start + _BLOCK)
+        found += _measure(extract, stays["stay"][here], values[here], series[here])
+    if not found:
+        raise PrivauditError(
+            f"no measurement in the first {window} hours of any of {n} stays",
+            "a model needs measured values; times may be counted from the wrong moment",
+            "check that the source's tables of measurements are complete and of the same stays",
+        )
+    return columns, values, series
+
+
+def _measure(extract: Extract, stays: pl.Series, values: np.ndarray, series: np.ndarray) -> int:
+    """Fill in some stays' values, one variable after the other; returns how many events count."""
     n, window = len(stays), extract.window
     rows = pl.DataFrame(
-        {"stay": stays["stay"], "row": np.arange(n, dtype=np.int32)},
-        schema_overrides={"row": pl.Int32},
+        {"stay": stays, "row": np.arange(n, dtype=np.int32)}, schema_overrides={"row": pl.Int32}
     )
     # Codes are a sixth of the size of names, and let one variable be picked at a time.
     names = pl.Enum([v.name for v in extract.variables])
     hour = pl.col("hour")
     events = (
         extract.events.lazy()
+        .filter(pl.col("stay").is_in(stays.implode()))
         .filter((hour >= 0) & (hour < window) & pl.col("value").is_finite())
         .with_columns(pl.col("variable").cast(names, strict=False))
         .drop_nulls()
@@ -174,16 +201,7 @@ def _measured(extract: Extract, stays: pl.DataFrame) -> tuple[list[Column], np.n
         .select("row", "hour", "variable", "value")
         .collect()
     )
-    if not len(events):
-        raise PrivauditError(
-            f"no measurement in the first {window} hours of any of {n} stays",
-            "a model needs measured values; times may be counted from the wrong moment",
-            "check that the source's tables of measurements are complete and of the same stays",
-        )
-    varying = [v for v in extract.variables if v.name not in ONCE]
-    series = np.full((n, window, len(varying)), np.nan, np.float32)
-    columns: list[Column] = []
-    values: list[np.ndarray] = []
+    column = channel = 0
     for variable in extract.variables:
         part = events.filter(pl.col("variable") == variable.name).sort("row", "hour")
         row, hours = part["row"].to_numpy(), part["hour"].to_numpy()
@@ -191,13 +209,14 @@ def _measured(extract: Extract, stays: pl.DataFrame) -> tuple[list[Column], np.n
         if variable.bounds is not None:
             value = value.clip(*variable.bounds)
         if variable.name in ONCE:
-            columns.append(replace(_plain(variable), variable="", mutable=False))
-            values.append(_once(part, n)[:, None])
+            values[:, column] = _once(part, n)
+            column += 1
             continue
-        columns += [_summary(variable, statistic, window) for statistic in STATISTICS]
-        values.append(_summarise(row, value, n, HOURLY * window))
-        _fill(series[:, :, varying.index(variable)], row, hours, value, variable)
-    return columns, np.concatenate(values, axis=1), series
+        width = len(STATISTICS)
+        values[:, column : column + width] = _summarise(row, value, n, HOURLY * window)
+        _fill(series[:, :, channel], row, hours, value, variable)
+        column, channel = column + width, channel + 1
+    return len(events)
 
 
 def _once(part: pl.DataFrame, n: int) -> np.ndarray:

@@ -72,8 +72,15 @@ class Fhir(TableSource):
 
     @cached_property
     def _observations(self) -> Observations:
-        files, depends = Resources.open(self.folder, "Observation"), self._opened["Patient"].mark
-        return Observations(files, self._patients[1], self._in_universal_time, depends)
+        files = Resources.open(self.folder, "Observation")
+        depends = (*self._opened["Patient"].mark, *self._opened["Encounter"].mark)
+        clocks = (
+            self._encounters.join(self._patients[1].rename({"id": "person"}), on="person")
+            .group_by("number")
+            .agg(west=pl.col("offset").min(), east=pl.col("offset").max())
+        )
+        patients = self._patients[1].join(clocks, on="number", how="left", maintain_order="left")
+        return Observations(files, patients, self._in_universal_time, depends)
 
     def core(self) -> Core:
         people, numbers = self._patients
@@ -157,20 +164,22 @@ class Fhir(TableSource):
         sexes = {"female": "F", "male": "M"}
         born = pl.col("birthDate")
         frame = self._opened["Patient"].load(
-            pl.col("id", "extension", "link"),
+            pl.col("id", "extension", "identifier", "link"),
             sex=pl.col("gender").replace_strict(sexes, default=None, return_dtype=pl.String),
             dead=_moment(pl.col("deceasedDateTime")),
             year=born.str.slice(0, 4).cast(pl.Int32, strict=False),
             month=born.str.slice(5, 2).cast(pl.Int32, strict=False),
             day=born.str.slice(8, 2).cast(pl.Int32, strict=False),
         )
-        people = frame.drop("extension", "link").join(
+        people = frame.drop("extension", "identifier", "link").join(
             _ethnicities(frame), on="id", how="left", maintain_order="left"
         )
         other = reference(pl.col("link").struct.field("other"), "Patient")
         links = frame.select("id", "link").explode("link").select("id", other=other)
-        # records of one person, merged by the hospital, must not stand on both sides of a split
-        numbers = fhir.joined(fhir.numbered(people["id"]), links)
+        # records of one person, merged by the hospital or not, must not stand on both sides of a
+        # split
+        same = pl.concat([links, fhir.sharing(frame.select("id", "identifier"))])
+        numbers = fhir.joined(fhir.numbered(people["id"]), same)
         whose = people.join(numbers, on="id", maintain_order="left").sort("number", "id")
         shared = [c for c in people.columns if c != "id"]
         firsts = (pl.col(c).drop_nulls().first().over("number").alias(c) for c in shared)
@@ -186,6 +195,7 @@ class Fhir(TableSource):
             person=reference(pl.col("subject"), "Patient"),
             part=reference(pl.col("partOf"), "Encounter"),
             written=period.struct.field("start"),
+            offset=fhir.offset(period.struct.field("start")),
             intime=wall_clock(period.struct.field("start")),
             outtime=wall_clock(period.struct.field("end")),
             marked=pl.col("identifier")
@@ -219,6 +229,10 @@ class Fhir(TableSource):
                 "the clock of the place cannot be told for the universal ones",
                 "export all with the offset of the place",
             )
+        apart = self._encounters.group_by("top").agg(
+            pl.col("offset").max() - pl.col("offset").min()
+        )
+        _refuse_clocks(apart["offset"])
         return bool(seen.any())
 
     def _stays(self) -> tuple[pl.DataFrame, str]:
@@ -226,7 +240,7 @@ class Fhir(TableSource):
         them."""
         encounters, names = self._encounters, self._places
         listed = (
-            encounters.select("id", "person", "top", "part", "location")
+            encounters.select("id", "person", "top", "part", "location", "offset")
             .explode("location")
             .with_columns(
                 place=reference(pl.col("location").struct.field("location"), "Location"),
@@ -254,11 +268,14 @@ class Fhir(TableSource):
                 stays = wards.merged(stays.drop("moved", "neonatal"), ["person", "top"])
         else:
             rule = "places"
-            rows = listed.filter("intensive").select(
+            there = listed.filter("intensive")
+            _refuse_clocks(
+                there.select((fhir.offset(pl.col("start")) - pl.col("offset")).abs()).to_series()
+            )
+            rows = there.select(
                 "person",
                 "top",
                 "name",
-                written="start",
                 intime=wall_clock(pl.col("start")),
                 outtime=wall_clock(pl.col("end")),
             )
@@ -276,9 +293,6 @@ class Fhir(TableSource):
                 "refer to a Location whose name or type says intensive care",
                 "export Location beside Encounter, with its names or types",
             )
-        timed = stays["intime"].drop_nulls()
-        if timed.is_empty() or (timed.dt.time() == pl.time(0)).all() if False else False:
-            pass
         midnight = stays.select(
             (
                 pl.col("intime").is_null() | (pl.col("intime").dt.time() == pl.lit(0).cast(pl.Time))
@@ -330,6 +344,16 @@ def _outcomes(admissions: pl.DataFrame) -> pl.DataFrame:
     )
     wards.refuse_unread_deaths(found)
     return found
+
+
+def _refuse_clocks(apart: pl.Series) -> None:
+    """PrivauditError where the times of one stay are further apart in offset than summer time."""
+    if (apart > fhir.SUMMER).any():
+        raise PrivauditError(
+            "Encounter: the times of one hospital stay are on clocks more than an hour apart",
+            "the clock of the place cannot be told, and a stay would be hours off",
+            "export all with the offset of the place",
+        )
 
 
 def _moment(text: pl.Expr) -> pl.Expr:

@@ -69,7 +69,9 @@ class Meds(TableSource):
     @cached_property
     def table(self) -> MedsTable:
         """Its only table."""
-        return MedsTable(sorted(_files(self.folder)))
+        files = sorted(_files(self.folder))
+        _refuse_others(self.folder, files)
+        return MedsTable(files)
 
     def tables(self) -> Sequence[EventTable]:
         return [self.table]
@@ -237,17 +239,65 @@ class MedsTable(EventTable):
 
 def _files(folder: Path) -> Iterator[Path]:
     """The event files: below data, or those in the folder that have the columns."""
-    data = next((p for p in folder.iterdir() if p.is_dir() and p.name == "data"), None)
+    return (p for p in _candidates(folder) if _has_events(p))
+
+
+def _candidates(folder: Path) -> Iterator[Path]:
+    """The Parquet files that may hold events; hidden ones, which some systems leave, are none."""
+    data = _shards(folder)
     if data is not None:
         found = data.rglob("*.parquet")
     else:
         found = (p for p in folder.glob("*.parquet") if p.stem.lower() not in NEEDED)
-    return (p for p in found if p.is_file() and _has_events(p))
+    return (p for p in found if p.is_file() and not p.name.startswith("."))
+
+
+def _shards(folder: Path) -> Path | None:
+    return next((p for p in folder.iterdir() if p.is_dir() and p.name == "data"), None)
+
+
+def _refuse_others(folder: Path, files: Sequence[Path]) -> None:
+    """PrivauditError for a shard that would be left out, and with it its subjects, and for columns
+    of another kind than MEDS gives them: keys and times would be read as something else."""
+    others = set(_candidates(folder)) - set(files)
+    damaged = sum(not _is_parquet(path) for path in others)
+    if damaged:
+        raise PrivauditError(
+            f"events: {damaged:,} of {len(others) + len(files):,} Parquet files cannot be read",
+            "they are cut off or damaged, or may not be read: their subjects would be missing",
+            "copy the dataset again",
+        )
+    if others and _shards(folder) is not None:
+        raise PrivauditError(
+            f"events: {len(others):,} Parquet files below data are no events",
+            "they have no subject_id, time and code: if they are shards, their subjects would be "
+            "missing",
+            "keep the shards alone below data",
+        )
+    for path in files:
+        columns = _columns(path)
+        subject, time = columns["subject"], columns["time"]
+        if not (subject[1].is_integer() and isinstance(time[1], (pl.Datetime, pl.Null))):
+            raise PrivauditError(
+                f"events: {subject[0]} or {time[0]} is of another kind than MEDS gives it",
+                "a subject is a whole number and a time is a timestamp: as something else two "
+                "subjects could become one, or a time another",
+                "write both as the schema of MEDS says",
+            )
 
 
 def _has_events(path: Path) -> bool:
     columns = _columns(path)
     return all(name in columns for name in ("subject", "time", "code"))
+
+
+def _is_parquet(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            pl.read_parquet_schema(file)
+    except (OSError, pl.exceptions.PolarsError):
+        return False
+    return True
 
 
 def _columns(path: Path) -> dict[str, tuple[str, Any]]:

@@ -16,7 +16,7 @@ from pipelines.sources.columns import ColumnTable, Fields
 from pipelines.sources.features import UNITS
 from pipelines.sources.mimic4 import Mimic4, in_this_shape
 from pipelines.sources.source import Core, EventTable, Profile, TableSource
-from pipelines.sources.tables import Table, columns, find
+from pipelines.sources.tables import Table, columns, find, in_two_forms
 from privaudit.errors import PrivauditError
 
 FULL = {
@@ -207,12 +207,7 @@ class Mimic3(TableSource):
             notes.append(
                 "Generated data: no number here is a result about MIMIC-III or any patient."
             )
-        twice = [n for n, paths in find(self.folder, NEEDED).items() if len(paths) > 1]
-        if twice:
-            notes.append(
-                f"{', '.join(twice)} lie in the folder in more than one form; csv.gz was preferred "
-                "to csv, and csv to Parquet."
-            )
+        notes += in_two_forms(find(self.folder, NEEDED))
         return tuple(notes)
 
 

@@ -16,7 +16,7 @@ from pipelines.sources._mimic4_terms import admission_type, top_coded, unit
 from pipelines.sources.columns import ColumnTable, Fields
 from pipelines.sources.features import UNITS
 from pipelines.sources.source import Core, EventTable, TableSource
-from pipelines.sources.tables import Table, columns, find
+from pipelines.sources.tables import Table, columns, find, in_two_forms
 from privaudit.errors import PrivauditError
 
 NEEDED = columns("mimic4_columns.csv")
@@ -167,6 +167,7 @@ class Mimic4(TableSource):
                 "The MIMIC-IV demo has 100 patients: it shows that the reader works and cannot "
                 "grade a model or an attack."
             )
+        notes += in_two_forms(find(folders(self.folder), NEEDED))
         return tuple(notes)
 
 

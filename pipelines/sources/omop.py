@@ -13,7 +13,7 @@ from pipelines.sources import _care_units as wards
 from pipelines.sources._omop_events import MIMIC_CONCEPTS, OmopTable, timed
 from pipelines.sources.features import UNITS
 from pipelines.sources.source import Core, EventTable, TableSource
-from pipelines.sources.tables import Table, columns, find, typed, unreadable
+from pipelines.sources.tables import Table, columns, find, in_two_forms, typed, unreadable
 from privaudit.errors import PrivauditError
 
 NEEDED = columns("omop_columns.csv")
@@ -22,6 +22,7 @@ OPTIONAL = frozenset(
         "month_of_birth",
         "day_of_birth",
         "race_source_value",
+        "person_source_value",
         "care_site_id",
         "place_of_service_concept_id",
         "discharge_to_concept_id",
@@ -51,6 +52,9 @@ _HISPANIC = 38003563
 _EMERGENCIES = (262, 8870, 9203)
 _GAP = 1
 """Minutes between two rows of one stay: times are often cut to the minute."""
+_SHARED = 5
+"""Rows that one person may have by mistake; what more share is no identifier."""
+_WHOSE = pl.coalesce("whose", "person_id")
 _ORIGIN = "the OMOP CDM"
 
 
@@ -93,7 +97,7 @@ class Omop(TableSource):
         ]
 
     def core(self) -> Core:
-        people = self.open("person").load()
+        people = _with_whose(self.open("person").load())
         rows = self._rows()
         stays = wards.merged(rows.select(*_KEYS, "intime", "outtime", "name"), _KEYS, _GAP)
         stays = stays.sort("person_id", "intime", "visit_occurrence_id").with_row_index(
@@ -101,7 +105,9 @@ class Omop(TableSource):
         )
         visits = self._visits(stays)
         born = people.select(
-            "person_id", *(pl.col(f"{c}_of_birth").cast(pl.Int32) for c in ("year", "month", "day"))
+            "person_id",
+            "whose",
+            *(pl.col(f"{c}_of_birth").cast(pl.Int32) for c in ("year", "month", "day")),
         )
         framed = stays.join(born, on="person_id", how="left", maintain_order="left").join(
             visits.select("visit_occurrence_id", "hospital"),
@@ -118,19 +124,21 @@ class Omop(TableSource):
         by_year = people["month_of_birth"].null_count() == len(people)
         step_down = bool((rows["concept"] == STEP_DOWN).any())
         return Core(
-            patients=people.select(
-                patient="person_id",
-                sex=pl.col("gender_concept_id").replace_strict(
-                    _SEXES, default=None, return_dtype=pl.String
-                ),
-            ).join(self._deaths.select(patient="person_id", dod="dead"), on="patient", how="left"),
+            patients=people.join(self._deaths, on="person_id", how="left", maintain_order="left")
+            .group_by(patient="whose", maintain_order=True)
+            .agg(
+                sex=pl.col("gender_concept_id")
+                .replace_strict(_SEXES, default=None, return_dtype=pl.String)
+                .first(),
+                dod=pl.col("dead").min(),
+            ),
             admissions=_outcomes(visits, people, self._deaths, "death" in self._found),
             icustays=framed.select(
                 "intime",
                 "outtime",
                 "moved",
                 "neonatal",
-                patient="person_id",
+                patient=_WHOSE,
                 admission="visit_occurrence_id",
                 stay="stay",
                 subject="person_id",
@@ -140,7 +148,10 @@ class Omop(TableSource):
                 adult=age >= 18,
             ),
             sites=() if many else UNITS,
-            notes=_notes(by_year, step_down, self._events),
+            notes=(
+                *_notes(by_year, step_down, self._events),
+                *in_two_forms(find(self.folder, NEEDED)),
+            ),
             facts={
                 "rows_of_intensive_care": len(rows),
                 "cdm": "MIMIC-IV in the OMOP CDM" if self._is_mimic else "a hospital's own",
@@ -309,6 +320,18 @@ def _chosen(table: Table, rule: pl.Expr) -> pl.DataFrame:
     return frame.drop("bad").with_columns(typed(frame.schema, others, careful=True))
 
 
+def _with_whose(people: pl.DataFrame) -> pl.DataFrame:
+    """The persons with `whose`: the least person_id of those that are one person.
+
+    Rows with one person_source_value, sex and year of birth are: they must not stand on both sides
+    of a split. What more than _SHARED rows have in common is no identifier.
+    """
+    same = ["person_source_value", "gender_concept_id", "year_of_birth"]
+    known = pl.col("person_source_value").is_not_null() & (pl.len().over(same) <= _SHARED)
+    least = pl.col("person_id").min().over(same)
+    return people.with_columns(whose=pl.when(known).then(least).otherwise("person_id"))
+
+
 def _outcomes(
     visits: pl.DataFrame, people: pl.DataFrame, deaths: pl.DataFrame, has_deaths: bool
 ) -> pl.DataFrame:
@@ -331,7 +354,7 @@ def _outcomes(
     found = (
         visits.join(deaths, on="person_id", how="left", maintain_order="left")
         .join(
-            people.select("person_id", ethnicity=race),
+            people.select("person_id", "whose", ethnicity=race),
             on="person_id",
             how="left",
             maintain_order="left",
@@ -340,7 +363,7 @@ def _outcomes(
             "admittime",
             "dischtime",
             "ethnicity",
-            patient="person_id",
+            patient=_WHOSE,
             admission="visit_occurrence_id",
             died=died,
             deathtime=pl.when(inside).then(pl.min_horizontal(dead, end)),

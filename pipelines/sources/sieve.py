@@ -18,7 +18,7 @@ from pipelines.sources.codes import Codes
 from pipelines.sources.shapes import EventTable, Wanted
 from privaudit.errors import PrivauditError
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the meaning of a cached file changes, so that no stale one is used."""
 
 _BEAT = 0.25

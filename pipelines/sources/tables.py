@@ -51,6 +51,17 @@ def find(folders: Path | Sequence[Path], known: Iterable[str]) -> dict[str, tupl
     return {t: tuple(p for _, _, p in sorted(found[t])) for t in spelled.values() if t in found}
 
 
+def in_two_forms(found: Mapping[str, Sequence[Path]]) -> tuple[str, ...]:
+    """A note that names the tables which lie in a folder more than once; empty without any."""
+    twice = [name for name, paths in found.items() if len(paths) > 1]
+    if not twice:
+        return ()
+    return (
+        f"{', '.join(twice)} lie in the folder in more than one form; csv.gz was preferred to csv, "
+        "and csv to Parquet.",
+    )
+
+
 @dataclass(frozen=True)
 class Table:
     """One table on disk.
@@ -154,10 +165,12 @@ class Table:
         """Refuse a table that lacks a needed column, or a plain CSV that is cut off."""
         missing = [c for c in self.kinds if c not in self.header and c not in self.optional]
         if missing:
+            # Only names that are known: where there is no header, the first row stands there.
+            there = [self.shown(c) for c in self.kinds if c in self.header]
             raise PrivauditError(
                 f"{self.name} has no column {', '.join(map(self.shown, missing))}",
-                f"its {len(self.header)} columns are "
-                f"{', '.join(map(self.shown, sorted(self.header)))}",
+                f"of the columns that are read, its {len(self.header)} have "
+                f"{', '.join(there) or 'none; is the first row a header?'}",
                 f"use {self.name} of {self.origin} with all its columns",
             )
         if not self.is_parquet and self._head(2)[0] and not self._is_gzip:

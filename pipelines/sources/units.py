@@ -70,5 +70,10 @@ def digest() -> str:
 
 
 def spelling(unit: pl.Expr) -> pl.Expr:
-    """A unit without case, spaces and brackets: "mm[Hg]", "mm Hg" and "MMHG" are one."""
-    return unit.str.to_lowercase().str.replace_all(r"[\s\[\]]", "")
+    """A unit without case, spaces and brackets: "mm[Hg]", "mm Hg" and "MMHG" are one.
+
+    So are the two signs for a millionth (the Greek letter and that of Latin-1), and the two that
+    stand for a degree.
+    """
+    plain = unit.str.to_lowercase().str.replace_all(r"[\s\[\]]", "")
+    return plain.str.replace_all("\u03bc", "\u00b5").str.replace_all("\u00ba", "\u00b0")

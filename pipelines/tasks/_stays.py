@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir, mkdtemp
 from typing import ClassVar, get_args
 
 import numpy as np
@@ -17,6 +19,7 @@ import polars as pl
 
 from mimic_demo import EMBEDDED_PATIENTS
 from pipelines.sources import features, overview
+from pipelines.sources.cohort import told
 from pipelines.sources.extract import Extract
 from pipelines.sources.mimic3 import Mimic3
 from pipelines.sources.recognise import recognise
@@ -113,19 +116,50 @@ class StayTask(Task):
         """What the folder holds, and what the task would read of it.
 
         Every table is read to its end, so that a damaged file is found. What is kept in between
-        lies in a private folder of the working directory and is deleted.
+        lies in a private folder of the working directory, or of the system where that belongs to
+        the data or may not be written, and is deleted.
 
         Raises:
             PrivauditError: For every fault of the source.
         """
         found = dict(recognise(data).check())
-        with TemporaryDirectory(prefix=".privaudit-", dir=".") as cache:
+        with _scratch(data) as cache:
             try:
-                extract = self.read(data, Path(cache), lambda what, share: None)
+                extract = self.read(data, cache, lambda what, share: None)
             except PrivauditError as error:
                 # The tables are whole; that they make no cohort is told beside their rows.
                 return found | {"cohort": f"none: {error.what}: {error.because}"}
         return found | overview.lines(extract)
+
+
+@contextmanager
+def _scratch(data: Path) -> Iterator[Path]:
+    """A private folder that is not in the data: a source may be shared, or be read by others."""
+    folder = _new_folder(data)
+    try:
+        yield folder
+    finally:
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            # A second Ctrl-C, or a table that a thread was still writing, must leave nothing.
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _new_folder(data: Path) -> Path:
+    for place in (Path.cwd, lambda: Path(gettempdir())):
+        try:
+            here = place().resolve()
+            if data.resolve() not in (here, *here.parents):
+                return Path(mkdtemp(prefix=".privaudit-", dir=here))
+        except OSError:
+            continue
+    raise PrivauditError(
+        "no folder to work in",
+        "the working directory and the system's temporary folder lie in the data or may not be "
+        "written, and nothing is written beside the data",
+        "change to a folder outside the data that you may write to",
+    )
 
 
 def demo(patients: int, cache: Path, progress: Progress) -> Path:
@@ -205,14 +239,15 @@ def prepare(extract: Extract, label: Label) -> Prepared:
     patients = len(np.unique(patient[keep]))
     if patients < 2:
         raise PrivauditError(
-            f"{patients} patient(s) in the cohort",
+            "fewer than two patients in the cohort",
             "an audit compares patients that were trained on with others",
             "look at the cohort flow; use a source with at least a few hundred patients",
         )
     counts = {name: int((codes[keep] == code).sum()) for code, name in enumerate(label.classes)}
     if sum(count > 0 for count in counts.values()) < 2:
         raise PrivauditError(
-            "one outcome only: " + ", ".join(f"{name} {count}" for name, count in counts.items()),
+            "one outcome only: "
+            + ", ".join(f"{name} {told(count)}" for name, count in counts.items()),
             "a model needs stays of at least two outcomes to learn a difference",
             "use a source with more stays, or another task",
         )

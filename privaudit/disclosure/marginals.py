@@ -242,6 +242,8 @@ SOURCE = frozenset(
             for what in (
                 "censored",
                 "no_number",
+                "no_unit",
+                "unknown_unit",
                 "out_of_range",
                 "duplicates",
                 "stored_after_the_window",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -274,3 +275,44 @@ def test_refusals(tmp_path: Path) -> None:
     text = (folder / "patient.csv").read_text().replace("uniquepid", "pid")
     (folder / "patient.csv").write_text(text)
     assert "patient has no column uniquepid" in complaint(folder)
+
+
+@pytest.mark.parametrize(
+    ("unit", "other", "expected"),
+    [
+        ("mg/dL", "mg/dL", [(1.0, "calcium_ion", 1.148)]),
+        ("mg/dL", None, [(1.0, "calcium_ion", 1.148)]),
+        ("mg/dL", "of its own", [(1.0, "calcium_ion", 1.148)]),
+        ("mg/dL", "mmol/L", []),
+        ("mg/dL", "mEq/L", []),
+        ("mmol/L", "MG/DL", []),
+    ],
+)
+def test_two_units_of_one_value_that_contradict_leave_it_out(
+    tmp_path: Path, unit: str, other: str | None, expected: list[tuple[float, str, float]]
+) -> None:
+    made = Hospitals()
+    made.stay(1)
+    more = {"labmeasurenamesystem": unit, "labmeasurenameinterface": other}
+    made.lab(1, 60, "ionized calcium", 4.6, **more)
+    made.lab(1, 60, "sodium", 140, labmeasurenamesystem="mmol/L", labmeasurenameinterface="mEq/L")
+    found = read(made.write(tmp_path / "a"))
+    assert values(found) == [*expected, (1.0, "sodium", 140.0)]
+    assert ("values_unknown_unit_in_all_adult_stays" in found.facts) == (not expected)
+
+
+def test_an_export_without_the_second_unit_is_read(tmp_path: Path) -> None:
+    made = Hospitals()
+    made.stay(1)
+    made.lab(1, 60, "sodium", 140, labmeasurenamesystem="mmol/L")
+    folder = made.write(tmp_path / "a", "csv")
+    text = (folder / "lab.csv").read_text().replace("labmeasurenameinterface", "another")
+    (folder / "lab.csv").write_text(text)
+    assert values(read(folder)) == [(1.0, "sodium", 140.0)]
+
+
+def test_a_table_in_two_forms_is_told(tmp_path: Path) -> None:
+    folder = one().write(tmp_path / "a", "csv")
+    (folder / "PATIENT.csv.gz").write_bytes(gzip.compress((folder / "patient.csv").read_bytes()))
+    notes = [str(note) for note in read(folder).notes]
+    assert any(note.startswith("patient lie in the folder") for note in notes)

@@ -254,7 +254,7 @@ def test_keep_chooses_stays_and_leaves_the_others_out() -> None:
     [
         ([], None, "no measurement in the first 4 hours of any of 3 stays"),
         ([(101, 9.0, "urine", 1.0)], None, "no measurement"),
-        (EVENTS_BY_HAND, np.zeros(3, bool), "0 of 3 stays are left"),
+        (EVENTS_BY_HAND, np.zeros(3, bool), "no stay is left"),
     ],
 )
 def test_nothing_to_build_from_is_an_error(
@@ -312,3 +312,23 @@ def test_any_events_agree_with_a_plain_loop(data: st.DataObject) -> None:
                     assert got == pytest.approx(min(cell.sum(), 5000), rel=1e-6)
                 else:
                     assert got == pytest.approx(cell.mean(), rel=1e-6)
+
+
+@pytest.mark.parametrize("block", [1, 2, 3])
+def test_blocks_of_stays_change_nothing(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    whole = build(extract(EVENTS_BY_HAND, stays=5))
+    monkeypatch.setattr(features, "_BLOCK", block)
+    parts = build(extract(EVENTS_BY_HAND, stays=5))
+    np.testing.assert_array_equal(whole.X, parts.X)
+    assert whole.series is not None
+    assert parts.series is not None
+    np.testing.assert_array_equal(whole.series, parts.series)
+    assert whole.columns == parts.columns
+
+
+def test_a_block_without_a_measurement_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "_BLOCK", 1)
+    with pytest.raises(PrivauditError, match="no measurement"):
+        build(extract([(101, 9.0, "heart_rate", 70.0)], window=4))
+    found = build(extract([(103, 1.0, "heart_rate", 70.0)]))
+    assert column(found, "heart_rate.count").tolist() == [0, 0, 1]

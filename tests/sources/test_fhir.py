@@ -354,3 +354,104 @@ def test_what_doctor_prints(tmp_path: Path) -> None:
     found = recognise(one().write(tmp_path / "a")).check()
     assert found["resources of Observation"] == "1 in 1 file(s)"
     assert found["stays in intensive care"] == "1"
+
+
+def test_a_folder_with_signs_of_a_pattern_is_read_and_no_other(tmp_path: Path) -> None:
+    other = Server()
+    other.person("b", born="2070-03-01")
+    other.stay("b")
+    other.observe("b", 1.0, "8867-4", quantity(99, "/min"))
+    other.write(tmp_path / "ab")
+    found = read(one().write(tmp_path / "[a]b"))
+    assert values(found) == [(1.0, "heart_rate", 80.0)]
+    assert found.stays["age"].to_list() == [60.0]
+    assert values(read(one().write(tmp_path / "a* ?{b}"))) == [(1.0, "heart_rate", 80.0)]
+
+
+@pytest.mark.parametrize("offset", ["+00:00", "-0700", "+05:30"])
+def test_values_on_a_clock_hours_away_are_refused(tmp_path: Path, offset: str) -> None:
+    server = one()
+    server.observe("a", 2.0, "8867-4", quantity(90, "/min"), offset=offset)
+    with pytest.raises(PrivauditError, match="another clock"):
+        read(server.write(tmp_path / "a"))
+
+
+def test_summer_and_winter_time_are_one_clock(tmp_path: Path) -> None:
+    server = one()
+    server.observe("a", 2.0, "8867-4", quantity(90, "/min"), offset="-04:00")
+    assert values(read(server.write(tmp_path / "a"))) == [
+        (1.0, "heart_rate", 80.0),
+        (2.0, "heart_rate", 90.0),
+    ]
+
+
+def test_a_time_of_issue_on_a_clock_hours_away_is_not_known(tmp_path: Path) -> None:
+    server = one()
+    # by the clock of the place 57 hours after the start, and 47 as it is written
+    server.observe("a", 2.0, "8867-4", quantity(90, "/min"), issued=at(47, "-15:00"))
+    found = read(server.write(tmp_path / "a"), as_known=True)
+    assert values(found) == [(1.0, "heart_rate", 80.0)]
+
+
+def test_a_hospital_stay_on_two_clocks_is_refused(tmp_path: Path) -> None:
+    server = Server()
+    server.person("a")
+    server.encounter("h", "a", -10, 90, offset="+00:00")
+    server.encounter("i", "a", 0, 72, inside="h", places=(("icu", 0, 72),))
+    server.observe("a", 1.0, "8867-4", quantity(80, "/min"))
+    with pytest.raises(PrivauditError, match="more than an hour apart"):
+        read(server.write(tmp_path / "a"))
+
+
+def test_places_on_another_clock_than_their_encounter_are_refused(tmp_path: Path) -> None:
+    server = Server()
+    server.person("a")
+    stay = server.encounter("h", "a", -10, 90, places=(("icu", 0, 72),))
+    stay["location"][0]["period"] = {"start": at(0, "+00:00"), "end": at(72, "+00:00")}
+    server.observe("a", 1.0, "8867-4", quantity(80, "/min"))
+    with pytest.raises(PrivauditError, match="more than an hour apart"):
+        read(server.write(tmp_path / "a"))
+
+
+def _two(first: object, second: object) -> Server:
+    """Two records of Patient, each with a stay of its own."""
+    server = Server()
+    for key, identifier in (("a", first), ("b", second)):
+        server.person(key, identifier=identifier)
+        server.stay(key, start=0.0 if key == "a" else 2000.0)
+        server.observe(key, 1.0 if key == "a" else 2001.0, "8867-4", quantity(80, "/min"))
+    return server
+
+
+def test_patients_with_one_identifier_are_one_person(tmp_path: Path) -> None:
+    mrn = [{"system": "urn:mrn", "value": "7"}]
+    server = _two([*mrn, {"system": "urn:card", "value": "1"}], mrn)
+    found = read(server.write(tmp_path / "a"), cohort="all_stays")
+    assert found.stays["patient"].n_unique() == 1
+    assert values(found) == [(1.0, "heart_rate", 80.0)] * 2
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"system": "urn:mrn", "value": "7"}, {"system": "urn:mrn", "value": "8"}),
+        ({"system": "urn:mrn", "value": "7"}, {"system": "urn:other", "value": "7"}),
+        ({"value": "7"}, {"value": "7"}),
+        ({"system": "urn:mrn", "value": " "}, {"system": "urn:mrn", "value": " "}),
+        ({"system": "urn:mrn"}, {"system": "urn:mrn"}),
+    ],
+)
+def test_patients_without_a_common_identifier_are_two(
+    tmp_path: Path, first: object, second: object
+) -> None:
+    found = read(_two([first], [second]).write(tmp_path / "a"), cohort="all_stays")
+    assert found.stays["patient"].n_unique() == 2
+
+
+def test_a_stand_in_for_an_identifier_joins_nobody(tmp_path: Path) -> None:
+    unknown = [{"system": "urn:mrn", "value": "unknown"}]
+    server = _two(unknown, unknown)
+    for i in range(5):
+        server.person(f"c{i}", identifier=unknown)
+    found = read(server.write(tmp_path / "a"), cohort="all_stays")
+    assert found.stays["patient"].n_unique() == 2

@@ -219,3 +219,46 @@ def test_the_demo_in_meds_equals_the_demo_event_by_event(
     same = ("patient", "age", "sex", "unit", "admission_type", "died", "los_days", "readmitted")
     assert meds.stays.select(same).sort("patient").equals(tables.stays.select(same).sort("patient"))
     assert meds.stays["died"].sum() == 7
+
+
+def test_a_shard_that_is_cut_off_is_refused_and_not_left_out(tmp_path: Path) -> None:
+    folder = write(ward().meds(), tmp_path / "a")
+    shard = folder / "data" / "train" / "0.parquet"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(PrivauditError, match="1 of 2 Parquet files cannot be read"):
+        read(folder, tmp_path / "c")
+    with pytest.raises(PrivauditError, match="cannot be read"):
+        recognise(folder).check()
+
+
+def test_a_shard_without_the_columns_is_refused_and_not_left_out(tmp_path: Path) -> None:
+    folder = write(ward().meds(), tmp_path / "a")
+    shard = folder / "data" / "train" / "0.parquet"
+    pl.read_parquet(shard).rename({"code": "concept"}).write_parquet(shard)
+    with pytest.raises(PrivauditError, match="no events"):
+        read(folder, tmp_path / "c")
+
+
+def test_what_systems_leave_beside_shards_is_no_shard(tmp_path: Path) -> None:
+    folder = write(ward().meds(), tmp_path / "data" / "a")
+    expected = keyed(read(folder, tmp_path / "c"))
+    (folder / "data" / "train" / "._0.parquet").write_bytes(b"Mac OS X")
+    assert keyed(read(folder, tmp_path / "d")).equals(expected)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pl.format("p{}", "subject_id").alias("subject_id"),
+        pl.col("subject_id").cast(pl.Float64),
+        pl.col("time").dt.epoch("ns"),
+        pl.col("time").dt.date(),
+    ],
+)
+def test_keys_and_times_of_another_kind_are_refused(tmp_path: Path, column: pl.Expr) -> None:
+    folder = write(ward().meds(), tmp_path / "a")
+    shard = folder / "data" / "train" / "0.parquet"
+    pl.read_parquet(shard).with_columns(column).write_parquet(shard)
+    with pytest.raises(PrivauditError, match="another kind than MEDS"):
+        read(folder, tmp_path / "c")

@@ -130,7 +130,7 @@ def test_a_unit_that_is_not_known_is_left_out_and_counted(tmp_path: Path) -> Non
     h.chart(10_000_010, 1, 7.0, 226707, 70, "hands")
     extract = read(h.write(tmp_path / "a"), tmp_path / "c")
     assert extract.facts["values_unknown_unit_in_all_adult_stays"] == 1
-    assert any("1 values were left out" in str(note) for note in extract.notes)
+    assert any("Values were left out" in str(note) for note in extract.notes)
     assert (1, 7.0) not in values(extract, "height")
 
 
@@ -315,3 +315,14 @@ def test_heights_and_weights_of_the_demo(database: sqlite3.Connection) -> None:
     assert (stays(weight, exact), stays(weight, minute)) == (122, 129)
     windows = Mimic4(DEMO).core().icustays
     assert (windows["intime"].dt.second() == 0).all()
+
+
+def test_a_table_in_two_forms_is_told(tmp_path: Path) -> None:
+    folder = ward().write(tmp_path / "a")
+    path = next(folder.rglob("patients.csv*"))
+    text = path.read_bytes()
+    text = gzip.decompress(text) if path.suffix == ".gz" else text
+    (folder / "patients.csv").write_bytes(text)
+    (folder / "patients.csv.gz").write_bytes(gzip.compress(text))
+    notes = [str(note) for note in read(folder, tmp_path / "c").notes]
+    assert any(note.startswith("patients lie in the folder") for note in notes)

@@ -366,3 +366,49 @@ def test_synthea_has_days_alone_and_its_measurements_can_be_read(tmp_path: Path)
     found = {(code, unit): value for code, unit, value in medians.rows()}
     assert 60 < found["3027018", "/min"] < 100
     assert 36 < found["3020891", "Cel"] < 39
+
+
+def _twice(**second: object) -> Cdm:
+    """One source value under two keys, each with a stay and a value."""
+    cdm = Cdm()
+    cdm.person(1, person_source_value="4711")
+    cdm.person(2, **{"person_source_value": "4711"} | second)
+    for key, hour in ((1, 0.0), (2, 2000.0)):
+        cdm.stay(key, start=hour)
+        cdm.measure(key, hour + 1, HEART_RATE, 80 + key, PER_MINUTE)
+    return cdm
+
+
+def test_one_person_under_two_keys_is_one_person(tmp_path: Path) -> None:
+    folder = _twice().write(tmp_path / "a")
+    found = read(folder, cohort="all_stays")
+    assert found.stays["patient"].to_list() == [FAR + 1] * 2
+    assert values(found) == [(1.0, "heart_rate", 81.0), (1.0, "heart_rate", 82.0)]
+    assert len(read(folder).stays) == 1
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        {"person_source_value": "4712"},
+        {"person_source_value": None},
+        {"year_of_birth": 2050},
+        {"gender_concept_id": 8507},
+    ],
+)
+def test_what_is_only_alike_is_two_persons(tmp_path: Path, second: dict[str, object]) -> None:
+    found = read(_twice(**second).write(tmp_path / "a"), cohort="all_stays")
+    assert found.stays["patient"].n_unique() == 2
+
+
+def test_a_stand_in_for_a_source_value_joins_nobody(tmp_path: Path) -> None:
+    cdm = _twice()
+    for key in range(3, 8):
+        cdm.person(key, person_source_value="4711")
+    assert read(cdm.write(tmp_path / "a"), cohort="all_stays").stays["patient"].n_unique() == 2
+
+
+def test_a_table_in_two_forms_is_told(tmp_path: Path) -> None:
+    folder = one().write(tmp_path / "a")
+    pl.read_csv(folder / "person.csv").write_parquet(folder / "person.parquet")
+    assert any(note.startswith("person lie in the folder") for note in map(str, read(folder).notes))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 from tiny_mimic4 import Hospital, ward
 
 from pipelines.tasks.mortality import Mortality
+from privaudit.errors import PrivauditError
 
 
 @pytest.fixture(autouse=True)
@@ -57,4 +59,59 @@ def test_tables_that_make_no_cohort_are_told_beside_their_rows(tmp_path: Path) -
     h.tables["icustays"] = [row for row in h.tables["icustays"] if row["stay_id"] == 7]
     found = Mortality().check(h.write(tmp_path / "a"))
     assert found["rows of icustays"] == "1"
-    assert found["cohort"].startswith("none: no stay is left of 1")
+    assert found["cohort"].startswith("none: no stay is left of fewer than 10")
+
+
+def _seen(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Where `check` keeps what it needs in between."""
+    seen: list[Path] = []
+    read = Mortality.read
+
+    def watched(self: Mortality, data: Path, cache: Path, *rest: object) -> object:
+        seen.append(cache.resolve())
+        return read(self, data, cache, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Mortality, "read", watched)
+    return seen
+
+
+@pytest.mark.parametrize("inside", [".", "hosp"])
+def test_nothing_is_written_into_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inside: str
+) -> None:
+    seen = _seen(monkeypatch)
+    folder = hospital(5).write(tmp_path / "a")
+    monkeypatch.chdir(folder / inside)
+    found = Mortality().check(folder)
+    assert found["rows of icustays"] == "5"
+    (cache,) = seen
+    assert folder.resolve() not in cache.parents
+    assert not cache.exists()
+
+
+def test_without_a_folder_to_work_in_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = hospital(5).write(tmp_path / "a")
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("pipelines.tasks._stays.gettempdir", lambda: str(folder))
+    with pytest.raises(PrivauditError, match="no folder to work in"):
+        Mortality().check(folder)
+
+
+def test_a_second_interrupt_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = hospital(5).write(tmp_path / "a")
+    remove, calls = shutil.rmtree, []
+
+    def interrupted(path: Path, ignore_errors: bool = False) -> None:
+        calls.append(path)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        remove(path, ignore_errors)
+
+    monkeypatch.setattr(shutil, "rmtree", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Mortality().check(folder)
+    assert list(Path().iterdir()) == []

@@ -328,3 +328,13 @@ def test_progress_never_falls_and_ends_at_one(tmp_path: Path) -> None:
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
     assert at(0) == "2150-01-01 12:00:00"
+
+
+def test_a_first_row_in_place_of_a_header_is_not_quoted(tmp_path: Path) -> None:
+    folder = ward().write(tmp_path / "a", "csv")
+    path = next(p for p in folder.iterdir() if p.name.lower() == "icustays.csv")
+    path.write_text("1,4711,22,33,Jane Roe,5,6,7,8,9,10,11\n")
+    with pytest.raises(PrivauditError, match="a header") as caught:
+        recognise(folder).check()
+    assert "4711" not in str(caught.value)
+    assert "Jane" not in str(caught.value).title()

@@ -272,3 +272,27 @@ def test_what_was_dropped_is_counted() -> None:
     _, counts = harmonise(rows, CODES)
     expected = {"censored": 1, "no_number": 1, "out_of_range": 1, "duplicates": 1}
     assert counts == expected | {"no_unit": 0, "unknown_unit": 0}
+
+
+@pytest.mark.parametrize(
+    ("code", "value", "unit", "expected"),
+    [
+        (50912, 88.42, "\u03bcmol/L", ("creatinine", 1.0)),  # the Greek letter
+        (50912, 88.42, "\u00b5mol/L", ("creatinine", 1.0)),  # the sign of Latin-1
+        (50912, 88.42, "mcmol/L", ("creatinine", 1.0)),
+        (50912, 0.08842, "mmol/L", ("creatinine", 1.0)),
+        (50885, 17.104, "\u03bcmol/L", ("bilirubin", 1.0)),
+        (223762, 98.6, "\u00baF", ("temperature", 37.0)),  # an ordinal in the place of a degree
+        (51301, 9.0, "K/\u03bcL", ("wbc", 9.0)),
+        (51301, 9000.0, "/\u03bcL", ("wbc", 9.0)),
+        (51301, 9.0, "10^3/mcL", ("wbc", 9.0)),
+        (50821, 90.0, "torr", ("pao2", 90.0)),
+    ],
+)
+def test_other_spellings_of_a_unit(
+    code: int, value: float, unit: str, expected: tuple[str, float]
+) -> None:
+    variable, number = expected
+    for item_units in (True, False):
+        found = events((1.0, code, value, None, unit), item_units=item_units)
+        assert found == {(1.0, variable): pytest.approx(number, abs=1e-4)}

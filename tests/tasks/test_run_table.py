@@ -16,7 +16,9 @@ from privaudit.contracts import Prepared
 from privaudit.engine.rare_names import join_rare_names
 from privaudit.errors import PrivauditError
 from privaudit.facts import ReasonCode
+from privaudit.inputs.check_copies import has_twins
 from privaudit.inputs.schema import format_schema, read_schema
+from privaudit.records import Column, Records
 from privaudit.words import Words
 
 SITE, LEVEL, OUTCOME = "Clinic Smith", "zebra loan", "unicorn ending"
@@ -366,3 +368,49 @@ def test_no_file_that_may_leave_names_a_few(
     assert shown["data"]["title"] == "ending"
     assert "--schema FILE" in shown["manifest"]["command"]
     assert [one for one in shown["subjects"] if one["utility_everybody"]]
+
+
+# --- people who stand in the table under two names
+
+
+def twice(path: Path, share: float) -> Path:
+    """The table with a share of its people a second time, under another name."""
+    one = pl.read_csv(make_table(path, people=600))
+    other = ("x" + pl.col("customer")).alias("customer")
+    again = one.head(int(share * len(one))).with_columns(other)
+    pl.concat([one, again]).write_csv(path)
+    return path
+
+
+def test_people_under_two_names_are_refused_unless_they_are_said_to_be_different(
+    tmp_path: Path, schema: Path
+) -> None:
+    path = twice(tmp_path / "t.csv", 0.5)
+    with pytest.raises(PrivauditError, match="equal in every column") as caught:
+        prepare(path, schema=str(schema))
+    assert not any(letter.isdigit() for letter in str(caught.value))
+    made = prepare(path, schema=str(schema), equal_rows=True)
+    assert made.flow[-1].patients == 900
+
+
+def test_people_who_are_alike_by_chance_are_no_twins(tmp_path: Path, schema: Path) -> None:
+    prepare(twice(tmp_path / "t.csv", 0.0), schema=str(schema))
+    rng = np.random.default_rng(4)
+    for levels in (2, 5, 40):
+        common = rng.dirichlet(np.full(levels, 0.4), size=3)
+        X = np.column_stack([rng.choice(levels, 900, p=shares) for shares in common])
+        assert not has_twins(of_columns(X))
+    X = rng.normal(size=(300, 3))
+    # Three names each; and of a person's several rows each stands twice.
+    assert has_twins(of_columns(np.repeat(X, 3, axis=0)))
+    assert has_twins(of_columns(np.vstack([X, X]), np.repeat(np.arange(200), 3)))
+    assert not has_twins(of_columns(np.vstack([X, X]), np.tile(np.arange(300), 2)))
+
+
+def of_columns(X: np.ndarray, patient: np.ndarray | None = None) -> Records:
+    """Records of these numbers, each a person of its own unless said."""
+    n = len(X)
+    columns = tuple(Column(f"c{i}") for i in range(X.shape[1]))
+    who = np.arange(n) if patient is None else patient
+    nothing = np.zeros(n, dtype=np.int64)
+    return Records(columns, X.astype(np.float64), nothing, who, nothing)

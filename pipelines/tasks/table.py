@@ -22,7 +22,7 @@ from privaudit.inputs.read_table import attach_series, read_cells, to_records
 from privaudit.inputs.schema import TableSchema, read_schema
 from privaudit.inputs.table_file import open_table
 from privaudit.records import Records
-from privaudit.stats.groups import UNRECORDED, rare_classes
+from privaudit.stats.groups import UNRECORDED, name_rare_classes
 
 if TYPE_CHECKING:
     from privaudit.inputs.read_table import Cells
@@ -127,7 +127,7 @@ class Table(Task):
             rng=np.random.default_rng(SEED),
         )
         (cells,), of_series = attach_series([cells])
-        records = _name_rare_classes(_to_records(cells, schema))
+        records = name_rare_classes(_to_records(cells, schema))
         people = _refuse_few(records)
         if not self.equal_rows:
             refuse_twins(records)
@@ -253,13 +253,6 @@ def _to_records(cells: Cells, schema: TableSchema) -> Records:
         return records
     names, codes = np.unique(sites, return_inverse=True)
     return replace(records, site=codes, sites=tuple(map(str, names)))
-
-
-def _name_rare_classes(records: Records) -> Records:
-    """The same records with a number for the name of each outcome that a handful of people have."""
-    rare = rare_classes([records])
-    named = tuple(f"class {k}" if k in rare else n for k, n in enumerate(records.classes))
-    return replace(records, classes=named) if rare else records
 
 
 def _refuse_few(records: Records) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -11,8 +14,10 @@ import pytest
 from toy_audit import ToyTask
 
 import privaudit
-from privaudit.engine import document
+from privaudit import attacks
+from privaudit.engine import document, subjects
 from privaudit.errors import PrivauditError
+from privaudit.facts import Caveat, CaveatCode
 from privaudit.inputs.user_task import UserTask
 from privaudit.records import Split
 from privaudit.words import Words
@@ -69,3 +74,21 @@ def test_a_session_names_the_words_of_its_report() -> None:
     assert found.audit.data.words == BANK
     assert "held-out customers" in str(found)
     assert "patient" not in str(found)
+
+
+def test_what_an_attack_says_of_its_control_uses_the_words_of_the_task() -> None:
+    texts = {}
+    for one in pkgutil.walk_packages(attacks.__path__, "privaudit.attacks."):
+        module = importlib.import_module(one.name)
+        texts |= {
+            f"{one.name}.{name}": value
+            for name, value in vars(module).items()
+            if name.isupper() and isinstance(value, str) and " " in value
+        }
+    assert len(texts) > 10
+    # A setting's detail keeps the field's word, as settings do.
+    named = {k for k, text in texts.items() if re.search("patient|hospital", text)}
+    assert named <= {"privaudit.attacks.federated._poisoning.BESIDE"}
+    label = texts["privaudit.attacks.disclosure.attribute.CONTROL"]
+    shown = subjects._fill(Caveat(CaveatCode.CONTROL_DESCRIBED, "note", {"control": label}), BANK)
+    assert shown.params["control"] == "the same attack on customers outside the training data"

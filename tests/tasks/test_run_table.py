@@ -17,6 +17,8 @@ from privaudit.engine.rare_names import join_rare_names
 from privaudit.errors import PrivauditError
 from privaudit.facts import ReasonCode
 from privaudit.inputs.check_copies import has_twins
+from privaudit.inputs.check_public import find_unchecked
+from privaudit.inputs.infer_schema import round_bounds
 from privaudit.inputs.schema import format_schema, read_schema
 from privaudit.records import Column, Records
 from privaudit.words import Words
@@ -37,7 +39,7 @@ bounds = [0, 250]
 [[column]]
 name = "owns"
 kind = "category"
-levels = ["rent", "own", "free", "zebra loan"]
+levels = ["rent", "own", "free", "zebra loan", "boat"]
 sensitive = true
 """
 
@@ -368,6 +370,32 @@ def test_no_file_that_may_leave_names_a_few(
     assert shown["data"]["title"] == "ending"
     assert "--schema FILE" in shown["manifest"]["command"]
     assert [one for one in shown["subjects"] if one["utility_everybody"]]
+
+
+# --- what of a schema was read off the table
+
+
+def test_one_bound_put_in_does_not_make_the_other_public(table: Path, schema: Path) -> None:
+    income = pl.read_csv(table)["income"].drop_nulls()
+    given = schema.read_text()
+
+    def find(bounds: str, levels: str = '"rent", "own", "free", "zebra loan", "boat"') -> bool:
+        text = given.replace("[0, 250]", bounds)
+        schema.write_text(text.replace('"rent", "own", "free", "zebra loan", "boat"', levels))
+        unchecked = find_unchecked(read_schema(schema), table, ("ending",))
+        assert set(unchecked) <= {"income", "owns"}
+        return bool(unchecked)
+
+    assert not find("[0, 250]")
+    assert not find("[0, 1000]")
+    # The one who earns most, and what would be proposed, both ends or one of them.
+    for bound in (float(income.max()), round_bounds(0, float(income.max()))[1]):
+        assert find(f"[0, {bound}]")
+        assert find(f"[-5, {bound}]")
+    assert find(f"[{income.min()}, 250]")
+    # Levels of which each occurs, whatever was put together.
+    assert find("[0, 250]", '"rent", "own", "free", "zebra loan"')
+    assert find("[0, 250]", '"rent", "own", "(other)"')
 
 
 # --- people who stand in the table under two names

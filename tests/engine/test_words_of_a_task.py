@@ -17,9 +17,11 @@ import privaudit
 from privaudit import attacks
 from privaudit.engine import document, subjects
 from privaudit.errors import PrivauditError
-from privaudit.facts import Caveat, CaveatCode
+from privaudit.facts import Caveat, CaveatCode, Setting
 from privaudit.inputs.user_task import UserTask
 from privaudit.records import Split
+from privaudit.report.wording.metrics import _OF_PEOPLE, name_setting
+from privaudit.report.wording.nouns import use_words
 from privaudit.words import Words
 
 BANK = Words("customer", "customers", "branch", "branches")
@@ -86,9 +88,23 @@ def test_what_an_attack_says_of_its_control_uses_the_words_of_the_task() -> None
             if name.isupper() and isinstance(value, str) and " " in value
         }
     assert len(texts) > 10
-    # A setting's detail keeps the field's word, as settings do.
+    # The detail of a setting gets its noun where the setting is named.
     named = {k for k, text in texts.items() if re.search("patient|hospital", text)}
     assert named <= {"privaudit.attacks.federated._poisoning.BESIDE"}
     label = texts["privaudit.attacks.disclosure.attribute.CONTROL"]
     shown = subjects._fill(Caveat(CaveatCode.CONTROL_DESCRIBED, "note", {"control": label}), BANK)
     assert shown.params["control"] == "the same attack on customers outside the training data"
+
+
+def test_settings_are_named_with_the_words_of_the_task_and_names_of_the_data_stay() -> None:
+    some = Setting("variant", "few training patients with the same answer")
+    data = Setting("column", "{person}", details=("hospital absent", "patients"))
+    with use_words(BANK):
+        assert name_setting(some) == "few training customers with the same answer"
+        assert name_setting(data) == "{person}, branch absent, patients"
+    assert name_setting(some) == str(some)
+    # Every such text of the attacks is known.
+    known = "".join(_OF_PEOPLE)
+    for path in Path(attacks.__file__).parent.rglob("*.py"):
+        for quoted in re.findall(r'Setting\("\w+", "([^"]*)"', path.read_text()):
+            assert not re.search("patient|hospital", quoted) or quoted in known, path.name

@@ -14,6 +14,7 @@ import pytest
 from toy_audit import ToyTask
 
 import privaudit
+from pipelines._bounded import ONE_STAY, PUBLIC, NoisySteps
 from privaudit import attacks
 from privaudit.engine import document, subjects
 from privaudit.errors import PrivauditError
@@ -108,3 +109,9 @@ def test_settings_are_named_with_the_words_of_the_task_and_names_of_the_data_sta
     for path in Path(attacks.__file__).parent.rglob("*.py"):
         for quoted in re.findall(r'Setting\("\w+", "([^"]*)"', path.read_text()):
             assert not re.search("patient|hospital", quoted) or quoted in known, path.name
+
+
+def test_what_a_private_method_says_of_itself_has_places_for_the_nouns() -> None:
+    said = [*NoisySteps.notes, ONE_STAY, PUBLIC]
+    assert not re.search("patient|hospital|stay", re.sub(r"\{[^}]*\}", "", " ".join(said)))
+    assert "All records of a customer" in BANK.fill(said[0])

@@ -37,7 +37,7 @@ class NoisySteps(Method):
     steps: int
 
     notes: ClassVar[tuple[str, ...]] = (
-        "All stays of a patient are clipped together, so the guarantee is per patient.",
+        "All {records} of {a_person} are clipped together, so the guarantee is per {person}.",
         PUBLIC,
     )
 

@@ -43,6 +43,7 @@ class ReasonCode(StrEnum):
     NO_CHANGEABLE_NUMBER = "no_changeable_number"
     SERIES_UNREAD = "series_unread"
     SCHEMA_NOT_CHECKED = "schema_not_checked"
+    PEOPLE_NOT_NAMED = "people_not_named"
     NOT_FOR_PICTURES = "not_for_pictures"
     QUERY_BUDGET = "query_budget"
 
@@ -286,6 +287,7 @@ class CaveatCode(StrEnum):
     FEW_HELD_OUT = "few_held_out"
     EQUAL_PICTURES = "equal_pictures"
     FEW_EQUAL_PICTURES = "few_equal_pictures"
+    PEOPLE_NOT_NAMED = "people_not_named"
     ANSWERS_ARE_CLASSES = "answers_are_classes"
     CONSTANT_ANSWERS = "constant_answers"
     ANSWERS_REFUSED = "answers_refused"

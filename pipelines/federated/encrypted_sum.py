@@ -131,7 +131,7 @@ class EncryptedSum(Protection):
             ),
             ("whoever made the keys", "one {site}'s update", "yes, if it sees the ciphertext"),
             ("server with one {site}", "one {site}'s update", "yes, every one, in every round"),
-            ("whoever holds the released model", "one hospital's update", "no"),
+            ("whoever holds the released model", "{a_site}'s update", "no"),
         )
 
 

@@ -14,6 +14,7 @@ from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode, Param, Reason, ReasonCode
 from privaudit.inputs import identifiers
 from privaudit.inputs.check_alike import refuse_respelled_groups
+from privaudit.inputs.check_copies import refuse_twins
 from privaudit.inputs.check_public import find_unchecked
 from privaudit.inputs.checks import ENOUGH_HELD_OUT, MIN_PATIENTS
 from privaudit.inputs.fit_guesses import fit_pooled
@@ -21,7 +22,7 @@ from privaudit.inputs.read_table import attach_series, read_cells, to_records
 from privaudit.inputs.schema import TableSchema, read_schema
 from privaudit.inputs.table_file import open_table
 from privaudit.records import Records
-from privaudit.stats.groups import UNRECORDED, rare_classes
+from privaudit.stats.groups import UNRECORDED, name_rare_classes
 
 if TYPE_CHECKING:
     from privaudit.inputs.read_table import Cells
@@ -54,6 +55,8 @@ class Table(Task):
         sample: About how many rows to read, of people drawn at random; 0 for all.
         target, site, person: The columns of the outcome, of the site and of the person, where the
             schema names none.
+        equal_rows: Whether people whose rows are equal in every column are known to be different
+            people, however many there are.
     """
 
     schema: str = ""
@@ -62,6 +65,7 @@ class Table(Task):
     target: str = ""
     site: str = ""
     person: str = ""
+    equal_rows: bool = False
 
     @property
     def title(self) -> str:  # type: ignore[override]
@@ -123,8 +127,10 @@ class Table(Task):
             rng=np.random.default_rng(SEED),
         )
         (cells,), of_series = attach_series([cells])
-        records = _name_rare_classes(_to_records(cells, schema))
+        records = name_rare_classes(_to_records(cells, schema))
         people = _refuse_few(records)
+        if not self.equal_rows:
+            refuse_twins(records)
         such = {"columns": unchecked[:SUCH]}
         why = Reason(ReasonCode.SCHEMA_NOT_CHECKED, such) if unchecked else None
         counts = {name: int((records.y == k).sum()) for k, name in enumerate(records.classes)}
@@ -247,13 +253,6 @@ def _to_records(cells: Cells, schema: TableSchema) -> Records:
         return records
     names, codes = np.unique(sites, return_inverse=True)
     return replace(records, site=codes, sites=tuple(map(str, names)))
-
-
-def _name_rare_classes(records: Records) -> Records:
-    """The same records with a number for the name of each outcome that a handful of people have."""
-    rare = rare_classes([records])
-    named = tuple(f"class {k}" if k in rare else n for k, n in enumerate(records.classes))
-    return replace(records, classes=named) if rare else records
 
 
 def _refuse_few(records: Records) -> int:

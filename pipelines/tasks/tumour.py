@@ -24,6 +24,7 @@ from privaudit.disclosure_limits import MIN_CELL
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode
 from privaudit.records import Column, Records
+from privaudit.stats.groups import name_rare_classes
 
 DIGITS_SEED = 1998
 COLOURS = ("red", "green", "blue")
@@ -43,13 +44,16 @@ class Tumour(Task):
 
     Reads a .npz file of arrays as MedMNIST writes it (train, val and test are joined and split
     anew), or a folder of PNG and DICOM files with `labels.csv` (file, label, patient and, if any,
-    site). Equal pictures are one person, whatever the files say. Without data: the handwritten
+    site). Equal pictures are one person, whatever the files say. A .npz file names nobody: each
+    picture then counts as a person, and unless somebody says that this is so, nothing is within a
+    limit and no epsilon is claimed. Without data: the handwritten
     digits of scikit-learn as ten hospitals, each of which sees mostly one digit.
 
     Args:
         classes: What the labels 0, 1, ... mean, in this order; or the labels that the table holds,
             in the order in which they count.
         allow_large: Also read pictures of more than 4,096 pixels.
+        each_a_person: Whether each picture of a .npz file is known to be of another person.
         skew: Of the digits: the share of each digit that goes to its own hospital.
 
     Source: Yang et al. 2023, MedMNIST v2, Scientific Data 10:41; digits: Alpaydin and Kaynak 1998,
@@ -58,6 +62,7 @@ class Tumour(Task):
 
     classes: tuple[str, ...] = ()
     allow_large: bool = False
+    each_a_person: bool = False
     skew: float = 0.8
 
     title: ClassVar[str] = "Class of a picture"
@@ -99,12 +104,18 @@ class Tumour(Task):
             sites=tuple("all" if name == "" else str(name) for name in sites),
             image=(height, width, channels),
         )
+        if real:
+            records = name_rare_classes(records)
+            names = records.classes
         people = len(np.unique(person))
         flow = [FlowStep("pictures", 0, n, people + merged)]
         if merged:
             flow.append(FlowStep("equal pictures counted as one person", 0, n, people))
         counts = {OF_CLASS.format(c): int((y == i).sum()) for i, c in enumerate(names)}
         caveats = []
+        unknown = real and not self.each_a_person and bool((found.patient == "").all())
+        if unknown:
+            caveats.append(Caveat(CaveatCode.PEOPLE_NOT_NAMED, "warning"))
         if merged:
             caveats.append(_count_safely(merged))
         return Prepared(
@@ -117,6 +128,7 @@ class Tumour(Task):
             | counts,
             caveats=tuple(caveats),
             patients=_number_names(found.patient, person),
+            unguaranteed=Reason(ReasonCode.PEOPLE_NOT_NAMED) if unknown else None,
         )
 
     def _code(self, label: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -13,7 +13,7 @@ from privaudit.errors import PrivauditError
 from privaudit.fidelity.distance import outcome, shared
 from privaudit.records import Column, Records
 
-CONTROL = "the same attack on patients whom the table was not made from"
+CONTROL = "the same attack on {people} whom the table was not made from"
 FEWEST = 10
 """With fewer rows than this a table has no neighbours to search."""
 

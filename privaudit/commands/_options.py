@@ -149,8 +149,9 @@ def request_of(command: str, options: Mapping[str, Any]) -> Request:
     )
 
 
-_FILES = ("task.codes",)
-"""Settings that name a file, whose path no document shows."""
+_UNSHOWN = {"task.codes": "FILE", "task.classes": "NAMES"}
+"""Settings that name a file, whose path no document shows, or classes, of which a few people may
+have one."""
 
 _SCHEMA = "task.schema"
 
@@ -174,7 +175,7 @@ def printable_command(
     ]
     named = [_before_equals(text) for text in settings]
     words += [
-        f"--set {name}=FILE" if name in _FILES else f"--set {text}"
+        f"--set {name}={_UNSHOWN[name]}" if name in _UNSHOWN else f"--set {text}"
         for name, text in zip(named, settings, strict=True)
         if name != _SCHEMA
     ]

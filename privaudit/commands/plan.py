@@ -64,6 +64,6 @@ def command(**options: Any) -> None:
         seconds = duration(one["seconds_per_fit"])
         click.echo(f"{one['name']:<{width}}  {one['refits']:>13}  {seconds:>7}")
     if left_out:
-        click.echo(f"left out, as the schema is not checked: {', '.join(left_out)}")
+        click.echo(f"left out, as nothing would be guaranteed: {', '.join(left_out)}")
     click.echo(f"attacks: {', '.join(expected.attacks)}")
     click.echo(announce(expected, workers))

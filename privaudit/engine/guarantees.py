@@ -8,7 +8,7 @@ from privaudit.contracts import Method, Prepared
 from privaudit.engine import document
 from privaudit.engine.configure import Entry, Request
 from privaudit.errors import PrivauditError, spell
-from privaudit.facts import Reason
+from privaudit.facts import Reason, ReasonCode
 from privaudit.results import Untrained
 
 EPSILON = "epsilon"
@@ -48,12 +48,20 @@ def refuse_claim(epsilon: float | None, unguaranteed: bool) -> None:
     if unguaranteed and epsilon is not None:
         raise PrivauditError(
             f"a guarantee of epsilon {epsilon:g} on records that allow none",
-            "bounds, levels or classes may have been read off them",
-            "give a schema that is public knowledge",
+            "bounds, levels or classes may have been read off them, or nobody says whose they are",
+            "give a schema that is public knowledge and names the people",
         )
 
 
 def _refuse(out: list[Entry], why: Reason) -> PrivauditError:
+    if why.code is ReasonCode.PEOPLE_NOT_NAMED:
+        return PrivauditError(
+            f"{', '.join(entry.name for entry in out)} on pictures of which nobody says whose they "
+            "are",
+            "a guarantee is for a person, who may have several",
+            "name the people in labels.csv, or say that each picture is of another person: "
+            "--set task.each_a_person=true",
+        )
     columns = why.params.get("columns", ())
     named = ", ".join(map(repr, columns)) if isinstance(columns, tuple) else str(columns)
     checked = spell("--checked COLUMN (or --checked all)", "checked")

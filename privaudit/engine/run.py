@@ -161,6 +161,8 @@ def run(
         for one in request.untrained:
             if one.reason.code is ReasonCode.SCHEMA_NOT_CHECKED:
                 stage.note(f"{one.name}: skipped (the schema is not checked)")
+            elif one.reason.code is ReasonCode.PEOPLE_NOT_NAMED:
+                stage.note(f"{one.name}: skipped (nothing says whose each record is)")
         split = assign_split(prepared, request)
         watch = cohorts.Watch.of(out, key, prepared, split, is_open=request.exact_counts)
         overlap = watch.find()

@@ -41,7 +41,11 @@ def subject(work: Work, entry: Entry, words: Words) -> Subject:
     facts = work.store.get_json("facts", fit.key)
     body = work.measured[entry.name]
     own = [step for step in work.plan.steps if step.entry.name == entry.name]
-    outcomes = tuple(outcome(work, step, facts, body) for step in own if step.variant == "subject")
+    outcomes = tuple(
+        _fill_outcome(outcome(work, step, facts, body), words)
+        for step in own
+        if step.variant == "subject"
+    )
     names = [Access[name] for name in facts["access"]]
     claim = from_tree(facts["claim"], ClaimText)
     likeness = work.store.get_json("fidelity", work.fidelity_key(fit))
@@ -187,10 +191,17 @@ def _uncounted(work: Work, attack: Attack) -> tuple[Caveat, ...]:
 
 
 def _fill(one: Caveat, words: Words) -> Caveat:
-    """A method's own note with the words of the task."""
-    if one.code is not CaveatCode.NOTE:
+    """A method's own note, or what an attack's control is, with the words of the task."""
+    held = {CaveatCode.NOTE: "text", CaveatCode.CONTROL_DESCRIBED: "control"}.get(one.code)
+    if held is None:
         return one
-    return replace(one, params={"text": words.fill(str(one.params["text"]))})
+    return replace(one, params={held: words.fill(str(one.params[held]))})
+
+
+def _fill_outcome(one: Outcome, words: Words) -> Outcome:
+    if not isinstance(one, Finding):
+        return one
+    return replace(one, caveats=tuple(_fill(caveat, words) for caveat in one.caveats))
 
 
 def _blind(work: Work, attack: str, facts: Any) -> tuple[Caveat, ...]:

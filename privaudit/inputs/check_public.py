@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from privaudit.errors import PrivauditError
 from privaudit.inputs import identifiers
-from privaudit.inputs.cell_text import place_booleans
-from privaudit.inputs.infer_schema import list_plain, propose_schema
+from privaudit.inputs.cell_text import OTHER, place_booleans
+from privaudit.inputs.column_seen import Seen
+from privaudit.inputs.infer_schema import list_plain, name_patients, propose_schema
 from privaudit.inputs.propose_series import propose_series
 from privaudit.inputs.schema import TableSchema
-from privaudit.inputs.table_file import Table
+from privaudit.inputs.table_file import Table, open_table
 from privaudit.records import Column
 
 ALL = "all"
@@ -24,8 +25,9 @@ def find_unchecked(
     """What was read off the data and not called public since: no guarantee covers it.
 
     A column is not checked while the schema marks anything of it as `guessed`, nor, whatever the
-    marks say, while its bounds or levels are those that `propose_schema` reads off the table,
-    unless they are what is possible of a measurement of its name. The same holds of the outcome's
+    marks say, while one of its bounds is what `propose_schema` reads off the table or what fewer
+    than 10 people of it reach, unless that is 0 or what is possible of a measurement of its name;
+    nor while it lists no level but those that the table has. The same holds of the outcome's
     classes; 0 and 1, no and yes are public.
 
     Args:
@@ -82,6 +84,7 @@ def refuse_unchecked(schema: TableSchema, table: Table, checked: Sequence[str]) 
 def _find_unsure(schema: TableSchema, table: Table) -> list[str]:
     """Names of columns, and of the outcome, that state what was read off the table or may."""
     plans = [_propose(schema, table, pooled=pooled) for pooled in (False, True)]
+    extremes = _find_extremes(schema, table)
     unsure = []
     for column in schema.columns:
         marks = set(schema.guessed.get(column.name, ()))
@@ -90,10 +93,11 @@ def _find_unsure(schema: TableSchema, table: Table) -> list[str]:
         own = [one for plan in plans if plan for one in plan.columns if one.name == column.name]
         # Where no schema can be proposed, nobody can tell what was read off the table.
         unknown = not any(plans) and bool(column.bounds or column.levels)
-        if marks or unknown or any(_is_read_off(column, one) for one in own):
+        seen = _holds(column.name, column.bounds, extremes.get(column.name, ()))
+        if marks or unknown or seen or any(_is_read_off(column, one) for one in own):
             unsure.append(column.name)
     if schema.classes and not place_booleans(schema.classes):
-        same = any(plan and set(plan.classes) == set(schema.classes) for plan in plans)
+        same = any(plan is None or set(plan.classes) >= set(schema.classes) for plan in plans)
         if same or schema.is_guessed(schema.outcome, "classes"):
             unsure.append(schema.outcome)
     return [*unsure, *_find_unsure_channels(schema, table)]
@@ -114,7 +118,11 @@ def _find_unsure_channels(schema: TableSchema, table: Table) -> list[str]:
         for one in schema.series.channels
         if one.bounds is not None
         and one.bounds != identifiers.find_range(one.name)
-        and (bool(one.guessed) or one.bounds == read_off.get(one.name))
+        and (
+            bool(one.guessed)
+            or one.bounds == read_off.get(one.name)
+            or _holds(one.name, one.bounds, read_off.get(one.name) or ())
+        )
     ]
 
 
@@ -126,6 +134,7 @@ def _propose(schema: TableSchema, table: Table, *, pooled: bool) -> TableSchema 
             outcome=schema.outcome,
             patient=schema.patient,
             unclear="propose",
+            list_rare=not pooled,
             pooled=pooled,
             series=schema.series,
         )
@@ -134,10 +143,39 @@ def _propose(schema: TableSchema, table: Table, *, pooled: bool) -> TableSchema 
     return found
 
 
+def _find_extremes(schema: TableSchema, table: Table) -> dict[str, tuple[float, ...]]:
+    """Of each column with bounds, the least and the greatest number where fewer than 10 people have
+    it."""
+    seen = {column.name: Seen(column.name) for column in schema.columns if column.bounds}
+    with open_table(table, "the table") as opened:
+        names = [name for name in (*seen, schema.patient) if name in opened.columns]
+        rows = 0
+        for batch in opened.batches(names) if names else ():
+            who = name_patients(batch, schema.patient, rows)
+            rows += len(batch)
+            for name in seen.keys() & set(names):
+                seen[name].read_as(schema.get_spelling(name), batch[name], who)
+    shared = {name: one.pooled or () for name, one in seen.items()}
+    return {
+        name: tuple(end for end in (one.low, one.high) if end not in shared[name])
+        for name, one in seen.items()
+    }
+
+
+def _holds(name: str, bounds: tuple[float, float] | None, ends: Collection[float]) -> bool:
+    """Whether a bound is one of these, and neither 0 nor what is possible of a measurement of this
+    name."""
+    public = {0.0, *(identifiers.find_range(name) or ())}
+    return any(end in ends and end not in public for end in bounds or ())
+
+
 def _is_read_off(column: Column, proposed: Column) -> bool:
     if column.bounds is not None and column.bounds == proposed.bounds:
         return column.bounds != identifiers.find_range(column.name)
-    same = bool(column.levels) and set(column.levels) == set(proposed.levels)
+    if _holds(column.name, column.bounds, proposed.bounds or ()):
+        return True
+    # A list of which every level occurs may be that of the table, put together in another way.
+    same = bool(column.levels) and {*column.levels} <= {*proposed.levels, OTHER}
     return same and not place_booleans(column.levels)
 
 

@@ -141,6 +141,8 @@ def judge(
     noted = [caveat for run in (audit, *candidates) for caveat in run.caveats]
     if any(caveat.code is CaveatCode.ROWS_IN_ORDER for caveat in noted):
         found = [_doubt(one, ReasonCode.TABLE_IN_ORDER) for one in found]
+    if any(caveat.code is CaveatCode.PEOPLE_NOT_NAMED for caveat in noted):
+        found = [_doubt(one, ReasonCode.PEOPLE_NOT_NAMED, SPLIT_BY_PERSON) for one in found]
     policy = replace(policy, waivers=tuple(_name_level(one, found) for one in policy.waivers))
     found = [_waive(policy.waivers, one, day) for one in found]
     state, code = overall(policy, found, failed=failed)
@@ -269,6 +271,10 @@ def _is_of_risk(one: Verdict) -> bool:
 def _is_proof_compared(one: Verdict) -> bool:
     """Whether it is about what attacks prove before and after, which has no upper bound either."""
     return one.kind == "regression" and one.metric == "epsilon.lower_bound"
+
+
+SPLIT_BY_PERSON = ("membership", "attribute", "inversion", "reconstruction", "synthetic")
+"""Families of which a number compares people who were trained on with others."""
 
 
 def _doubt(

@@ -78,6 +78,13 @@ def rare_classes(pools: Sequence[Records]) -> tuple[int, ...]:
     return tuple(c for c, patients in enumerate(who) if 0 < patients < MIN_CELL)
 
 
+def name_rare_classes(records: Records) -> Records:
+    """The same records with a number for the name of each outcome that a handful of people have."""
+    rare = rare_classes([records])
+    named = tuple(f"class {k}" if k in rare else n for k, n in enumerate(records.classes))
+    return replace(records, classes=named) if rare else records
+
+
 def fold(labels: tuple[np.ndarray, ...], ids: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
     """Labels of each pool in which a tiny level that only says "not recorded" joins the largest
     level.

@@ -154,6 +154,15 @@ def test_members_among_the_held_out(forest: Any, regression: Any) -> None:
     audit(regression, (coarse[0], YA), (coarse[1], YB))
 
 
+def test_people_who_stand_in_both_tables_as_often_as_twice_among_the_members(forest: Any) -> None:
+    """Dealt by name: of everybody's two names either may be held out."""
+    X, y = pd.concat([XA, XA]).to_numpy(), np.concatenate([YA, YA])
+    order = np.random.default_rng(0).permutation(len(y))
+    one, two = order[: len(y) // 2], order[len(y) // 2 :]
+    with pytest.raises(PrivauditError, match="hardly any is shared by more people"):
+        audit(forest, (X[one], y[one]), (X[two], y[two]))
+
+
 def test_labels_of_other_rows() -> None:
     Y = pd.DataFrame({"a": YA, "b": 1 - YA})
     with pytest.raises(PrivauditError, match="labels whose index"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,14 @@ from pipelines.tasks.tumour import Tumour
 from privaudit import cli
 from privaudit.contracts import Prepared
 from privaudit.errors import PrivauditError
-from privaudit.facts import CaveatCode
+from privaudit.facts import Caveat, CaveatCode, ReasonCode
+from privaudit.policy import judge
+from privaudit.policy.file import parse
+from privaudit.policy.starters import starter
+from privaudit.results import from_json
 
 SECRET = "Canary-Patient"
+GOLDEN = Path(__file__).parents[1] / "lanes" / "golden" / "audit.json"
 
 
 def quiet(what: str, share: float) -> None:
@@ -59,7 +66,7 @@ def test_arrays_are_joined_with_every_pixel_in_its_place(tmp_path: Path) -> None
 def test_equal_pictures_are_one_person_and_counted_safely(tmp_path: Path, copies: int) -> None:
     x, y = draw(60, 2)
     x[-copies:] = x[:copies]
-    found = read(save(tmp_path / "a.npz", x, y))
+    found = read(save(tmp_path / "a.npz", x, y), each_a_person=True)
     patient = found.records.patient
     assert np.array_equal(patient[-copies:], patient[:copies])
     assert len(np.unique(patient)) == 60 - copies
@@ -70,6 +77,46 @@ def test_equal_pictures_are_one_person_and_counted_safely(tmp_path: Path, copies
         assert caveat.params == {"least": 10}
     else:
         assert (caveat.code, caveat.params) == (CaveatCode.EQUAL_PICTURES, {"merged": 10})
+
+
+def test_a_file_that_names_nobody_promises_nothing_unless_somebody_answers_for_it(
+    tmp_path: Path,
+) -> None:
+    """Ten pictures of each person, dealt to both sides: a leak would look smaller than it is."""
+    x, y = draw(60, 2)
+    found = read(save(tmp_path / "a.npz", x, y))
+    assert [caveat.code for caveat in found.caveats] == [CaveatCode.PEOPLE_NOT_NAMED]
+    assert found.unguaranteed is not None
+    assert found.unguaranteed.code is ReasonCode.PEOPLE_NOT_NAMED
+    said = read(tmp_path / "a.npz", each_a_person=True)
+    assert not said.caveats
+    assert said.unguaranteed is None
+    assert not read(None).caveats
+
+
+def test_nothing_is_within_a_limit_where_nobody_is_named() -> None:
+    audit = from_json(GOLDEN.read_text(encoding="utf-8"))
+    day = date(2027, 1, 1)
+    policy = parse(starter("internal", day).encode())
+    before = judge(policy, audit, today=day).verdicts
+    caveats = (*audit.caveats, Caveat(CaveatCode.PEOPLE_NOT_NAMED))
+    after = judge(policy, replace(audit, caveats=caveats), today=day).verdicts
+    about = [v.metric.partition(".")[0] not in ("utility", "evasion", "poisoning") for v in before]
+    assert any(v.state == "WITHIN" for v, one in zip(before, about, strict=True) if one)
+    for one, was in zip(after, before, strict=True):
+        if one.metric.startswith(("membership.", "attribute.", "inversion.", "reconstruction.")):
+            assert one.state != "WITHIN"
+        elif one.metric.startswith("utility."):
+            assert one == was
+
+
+def test_a_class_that_a_few_people_have_is_called_by_its_number(tmp_path: Path) -> None:
+    x, y = draw(80, 3)
+    y = y.copy()
+    y[:4] = 2
+    found = read(save(tmp_path / "a.npz", x, y), classes=("benign", "malignant", SECRET))
+    assert found.records.classes == ("benign", "malignant", "class 2")
+    assert SECRET not in str(found.facts)
 
 
 BAD: dict[str, Callable[[np.ndarray, np.ndarray, Path], Path]] = {

@@ -16,7 +16,11 @@ from privaudit.contracts import Prepared
 from privaudit.engine.rare_names import join_rare_names
 from privaudit.errors import PrivauditError
 from privaudit.facts import ReasonCode
+from privaudit.inputs.check_copies import has_twins
+from privaudit.inputs.check_public import find_unchecked
+from privaudit.inputs.infer_schema import round_bounds
 from privaudit.inputs.schema import format_schema, read_schema
+from privaudit.records import Column, Records
 from privaudit.words import Words
 
 SITE, LEVEL, OUTCOME = "Clinic Smith", "zebra loan", "unicorn ending"
@@ -35,7 +39,7 @@ bounds = [0, 250]
 [[column]]
 name = "owns"
 kind = "category"
-levels = ["rent", "own", "free", "zebra loan"]
+levels = ["rent", "own", "free", "zebra loan", "boat"]
 sensitive = true
 """
 
@@ -366,3 +370,75 @@ def test_no_file_that_may_leave_names_a_few(
     assert shown["data"]["title"] == "ending"
     assert "--schema FILE" in shown["manifest"]["command"]
     assert [one for one in shown["subjects"] if one["utility_everybody"]]
+
+
+# --- what of a schema was read off the table
+
+
+def test_one_bound_put_in_does_not_make_the_other_public(table: Path, schema: Path) -> None:
+    income = pl.read_csv(table)["income"].drop_nulls()
+    given = schema.read_text()
+
+    def find(bounds: str, levels: str = '"rent", "own", "free", "zebra loan", "boat"') -> bool:
+        text = given.replace("[0, 250]", bounds)
+        schema.write_text(text.replace('"rent", "own", "free", "zebra loan", "boat"', levels))
+        unchecked = find_unchecked(read_schema(schema), table, ("ending",))
+        assert set(unchecked) <= {"income", "owns"}
+        return bool(unchecked)
+
+    assert not find("[0, 250]")
+    assert not find("[0, 1000]")
+    # The one who earns most, and what would be proposed, both ends or one of them.
+    for bound in (float(income.max()), round_bounds(0, float(income.max()))[1]):
+        assert find(f"[0, {bound}]")
+        assert find(f"[-5, {bound}]")
+    assert find(f"[{income.min()}, 250]")
+    # Levels of which each occurs, whatever was put together.
+    assert find("[0, 250]", '"rent", "own", "free", "zebra loan"')
+    assert find("[0, 250]", '"rent", "own", "(other)"')
+
+
+# --- people who stand in the table under two names
+
+
+def twice(path: Path, share: float) -> Path:
+    """The table with a share of its people a second time, under another name."""
+    one = pl.read_csv(make_table(path, people=600))
+    other = ("x" + pl.col("customer")).alias("customer")
+    again = one.head(int(share * len(one))).with_columns(other)
+    pl.concat([one, again]).write_csv(path)
+    return path
+
+
+def test_people_under_two_names_are_refused_unless_they_are_said_to_be_different(
+    tmp_path: Path, schema: Path
+) -> None:
+    path = twice(tmp_path / "t.csv", 0.5)
+    with pytest.raises(PrivauditError, match="equal in every column") as caught:
+        prepare(path, schema=str(schema))
+    assert not any(letter.isdigit() for letter in str(caught.value))
+    made = prepare(path, schema=str(schema), equal_rows=True)
+    assert made.flow[-1].patients == 900
+
+
+def test_people_who_are_alike_by_chance_are_no_twins(tmp_path: Path, schema: Path) -> None:
+    prepare(twice(tmp_path / "t.csv", 0.0), schema=str(schema))
+    rng = np.random.default_rng(4)
+    for levels in (2, 5, 40):
+        common = rng.dirichlet(np.full(levels, 0.4), size=3)
+        X = np.column_stack([rng.choice(levels, 900, p=shares) for shares in common])
+        assert not has_twins(of_columns(X))
+    X = rng.normal(size=(300, 3))
+    # Three names each; and of a person's several rows each stands twice.
+    assert has_twins(of_columns(np.repeat(X, 3, axis=0)))
+    assert has_twins(of_columns(np.vstack([X, X]), np.repeat(np.arange(200), 3)))
+    assert not has_twins(of_columns(np.vstack([X, X]), np.tile(np.arange(300), 2)))
+
+
+def of_columns(X: np.ndarray, patient: np.ndarray | None = None) -> Records:
+    """Records of these numbers, each a person of its own unless said."""
+    n = len(X)
+    columns = tuple(Column(f"c{i}") for i in range(X.shape[1]))
+    who = np.arange(n) if patient is None else patient
+    nothing = np.zeros(n, dtype=np.int64)
+    return Records(columns, X.astype(np.float64), nothing, who, nothing)

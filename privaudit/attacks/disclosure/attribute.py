@@ -18,7 +18,7 @@ from privaudit.facts import Setting
 from privaudit.records import Column, OutcomeKind, Records
 from privaudit.signals import ask as ask_model
 
-CONTROL = "the same attack on patients outside the training data"
+CONTROL = "the same attack on {people} outside the training data"
 TINY = 1e-12
 PATIENTS = 20_000
 """Patients of either pool that are tried at most: each costs as many answers as the column has

@@ -192,7 +192,7 @@ class Game:
             right.astype(float),
             control.astype(float),
             control.astype(float),
-            "one answer for all patients",
+            "one answer for all {people}",
             self.tried.patient,
         )
 

@@ -17,8 +17,8 @@ from privaudit.facts import Setting
 from privaudit.records import Records
 from privaudit.seeds import Seeds
 
-CONTROL = "all hospitals honest"
-ABSENT = "the malicious hospitals absent"
+CONTROL = "all {sites} honest"
+ABSENT = "the malicious {sites} absent"
 """A second control, so that the loss of a hospital's records is not taken for what it sent."""
 BESIDE = "hospital absent"
 NOTHING = "nothing sent"

@@ -17,8 +17,8 @@ from privaudit.facts import Setting
 from privaudit.records import OutcomeKind, Records
 from privaudit.trees import Trees
 
-ALONE = "patients outside the training data who fall into such a leaf"
-OUTCOME = "the same reading of the leaves of patients outside the training data"
+ALONE = "{people} outside the training data who fall into such a leaf"
+OUTCOME = "the same reading of the leaves of {people} outside the training data"
 NEAR = 1e-3
 """A stated number counts as the patient's own to this part of the outcome's standard deviation."""
 

@@ -16,7 +16,7 @@ from privaudit.facts import Setting
 from privaudit.records import OutcomeKind, Records
 from privaudit.signals import ask as ask_model
 
-CONTROL = "the same search for patients outside the training data"
+CONTROL = "the same search for {people} outside the training data"
 ASKED = 50_000
 """Records that the model is asked about in one call, so that memory stays flat."""
 REFERENCE = 5_000

@@ -25,7 +25,7 @@ linear model it holds of everybody, and no attacker could gain by it."""
 SURE = 1e-6
 """A probability counts as 0 or 1 where it is nearer than this, about what float32 holds."""
 
-CONTROL = "the same reading of patients outside the training data"
+CONTROL = "the same reading of {people} outside the training data"
 SMALL = Setting("variant", "few training patients with the same answer")
 AGREED = Setting("variant", "nearly one outcome among those with the same answer")
 CERTAIN = Setting("variant", "a probability of 0 or 1")

@@ -17,8 +17,8 @@ from privaudit.facts import Setting
 from privaudit.records import OutcomeKind
 from privaudit.trees import Trees
 
-CONTROL = "the same rebuilt records, paired with patients outside the training data"
-IN_LEAF = "patients outside the training data who fall into such a leaf"
+CONTROL = "the same rebuilt records, paired with {people} outside the training data"
+IN_LEAF = "{people} outside the training data who fall into such a leaf"
 TINY = 1e-12
 
 

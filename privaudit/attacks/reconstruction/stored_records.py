@@ -36,8 +36,8 @@ GAIN = 0.5
 ANY_ORDER = Setting("variant", "complete records, in any order")
 RARE = Setting("variant", "values held by fewer than 10 patients")
 
-IN_ORDER = "the same stored values, compared with patients who were not trained on"
-AS_SET = "the same search for patients who were not trained on"
+IN_ORDER = "the same stored values, compared with {people} who were not trained on"
+AS_SET = "the same search for {people} who were not trained on"
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ class SplitInversion(Attack):
                 success=cells.hits(decoder(_joined(smashed, sent)), victims),
                 control=cells.hits(other, victims),
                 guess=cells.hits(guess, victims),
-                control_label="a real record of another patient, drawn at random",
+                control_label="a real record of another {person}, drawn at random",
                 patients=victims.patient,
             )
         }

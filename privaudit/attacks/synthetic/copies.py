@@ -14,7 +14,7 @@ from privaudit.contracts import Fitted, Target, Trials
 from privaudit.facts import Setting
 from privaudit.fidelity.copies import DIFFERING, ROUNDING, copies
 
-CONTROL = "copies of patients whom the table was not made from"
+CONTROL = "copies of {people} whom the table was not made from"
 
 
 @dataclass(frozen=True)

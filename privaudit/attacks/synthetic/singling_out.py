@@ -24,7 +24,7 @@ from privaudit.fidelity.distance import Cells, match
 from privaudit.records import Records
 
 CONTROL = (
-    "the same descriptions, on as many patients of as many records whom the table was not made from"
+    "the same descriptions, on as many {people} of as many records whom the table was not made from"
 )
 DRAWN = 60_000
 """Descriptions drawn on so many columns before fewer are accepted."""

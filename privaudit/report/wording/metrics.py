@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from privaudit.facts import Group, Metric, Setting
 from privaudit.report import numbers as n
 from privaudit.report.wording.nouns import fill
 from privaudit.report.wording.tables import read_table
 from privaudit.results import GroupResult
+from privaudit.words import USUAL
 
 MEANINGS: dict[str, str] = {
     name: entry["meaning"] for name, entry in read_table("metrics").items() if "meaning" in entry
@@ -47,6 +50,18 @@ def _look_up(metric: Metric, what: str) -> str:
     return fill(entry.get(what, ""))
 
 
+_OF_PEOPLE = {
+    USUAL.fill(text): text
+    for text in (
+        "another {site}",
+        "few training {people} with the same answer",
+        "{site} absent",
+        "values held by fewer than 10 {people}",
+    )
+}
+"""Settings that are called by a noun -> the same with a place for it."""
+
+
 def name_setting(setting: Setting | None) -> str:
     """Which series of an attack, or part of a measure; nothing for none."""
     if setting is None:
@@ -55,7 +70,13 @@ def name_setting(setting: Setting | None) -> str:
         return f"{setting} records"
     if setting.kind == "cut":
         return f"at or above “{setting}”"
-    return str(setting)
+    value = _say(setting.value) if isinstance(setting.value, str) else setting.value
+    return str(replace(setting, value=value, details=tuple(map(_say, setting.details))))
+
+
+def _say(text: str) -> str:
+    """The text with the noun of the task; names of the data stay as they are."""
+    return fill(_OF_PEOPLE[text]) if text in _OF_PEOPLE else text
 
 
 def name_group(group: Group | GroupResult) -> str:

@@ -105,7 +105,10 @@ def _read_numbers(raw: list[Any]) -> np.ndarray:
     flat = [part for value in raw for part in (value if isinstance(value, list) else [value])]
     if not all(isinstance(part, int | float) and not isinstance(part, bool) for part in flat):
         raise strange_answer("values that are no numbers")
-    found = np.array(raw, dtype=np.float64)
+    try:
+        found = np.array(raw, dtype=np.float64)
+    except OverflowError:
+        raise strange_answer("a number too large to be one") from None
     if not np.isfinite(found).all():
         raise strange_answer("a number too large to be one")
     return found

@@ -109,6 +109,26 @@ def test_columns_by_name_as_the_metadata_say(tmp_path: Path) -> None:
     np.testing.assert_allclose(p, predict(frame), atol=1e-6)
 
 
+def test_columns_are_sent_in_the_order_of_the_description(tmp_path: Path) -> None:
+    """A model that was trained on a matrix reads them by place, whatever their names."""
+    listed = [
+        {"name": name, "datatype": kind, "shape": [-1, 1]}
+        for name, kind in (("unit", "BYTES"), ("lactate", "FP64"), ("age", "INT64"))
+    ]
+    orders = []
+
+    def by_place(frame: pd.DataFrame) -> np.ndarray:
+        orders.append(tuple(frame.columns))
+        return predict(frame)
+
+    with serve(Served(by_place, metadata={"versions": ["1"], "inputs": listed})) as served:
+        found = bind(served, tmp_path, records(40)).predict_proba(records(40))
+    assert set(orders) == {("unit", "lactate", "age")}
+    frame = pd.DataFrame(records(40).X, columns=list(NAMES))
+    frame["unit"] = np.where(frame["unit"] == 1, "icu", "ward")
+    np.testing.assert_allclose(found, predict(frame), atol=1e-6)
+
+
 def test_a_matrix_is_sent_as_the_decimals_that_were_written(matrix: Served, tmp_path: Path) -> None:
     some = full(50)
     bind(matrix, tmp_path, some).predict_proba(some)

@@ -209,14 +209,15 @@ def open_endpoint(text: str, options: EndpointOptions, *, answers: str = "") -> 
 def _choose_columns(
     columns: tuple[Column, ...], names: tuple[str, ...] | None
 ) -> tuple[Column, ...]:
-    """The columns that the server reads, in the order of the table."""
+    """The columns that the server reads, in its own order: whoever reads them by their place and
+    not by name reads them so."""
     if names is None:
         return columns
-    own = {column.name for column in columns}
+    own = {column.name: column for column in columns}
     absent = [name for name in names if name not in own]
     if absent:
         raise mismatch(names, columns, absent)
-    return tuple(column for column in columns if column.name in names)
+    return tuple(own[name] for name in dict.fromkeys(names))
 
 
 def name_release(model: EndpointModel) -> str:
@@ -239,9 +240,13 @@ def _check(options: EndpointOptions, answers: str) -> None:
         raise PrivauditError(
             f"answers {answers!r}", f"known are: {', '.join(KINDS)}", "choose one of these"
         )
-    if options.queries is not None and options.queries < 1:
+    queries = options.queries
+    whole = isinstance(queries, int | np.integer) and not isinstance(queries, bool)
+    if queries is not None and (not whole or queries < 1):
         raise PrivauditError(
-            f"a budget of {options.queries} rows", "it is at least 1", "give a larger number"
+            f"a budget of {queries!r} rows",
+            "it is a whole number of at least 1",
+            "give another number",
         )
     if options.batch < 1 or not 0 < options.patience.timeout <= LONGEST_TIMEOUT:
         raise PrivauditError(

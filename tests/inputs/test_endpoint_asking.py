@@ -279,6 +279,15 @@ def test_a_whole_number_that_no_float_holds_is_a_strange_answer() -> None:
         read_answers([[10**400, 0]], 1, ("0", "1"), "probabilities")
 
 
+def test_a_row_of_zeros_is_no_row_of_probabilities() -> None:
+    """Three classes of .33 each, rounded to whole numbers."""
+    rounded = [[1.0, 0.0, 0.0], [1.0, 1.0, 0.0]]
+    found = read_answers(rounded, 2, ("a", "b", "c"), "probabilities")
+    np.testing.assert_array_equal(found[1], [0.5, 0.5, 0.0])
+    with pytest.raises(PrivauditError, match="a row of zeros alone"):
+        read_answers([*rounded, [0.0] * 3], 3, ("a", "b", "c"), "probabilities")
+
+
 def test_answers_without_rows_to_compare_are_compared_all_the_same(
     matrix: Served, tmp_path: Path
 ) -> None:

@@ -86,6 +86,8 @@ def read_answers(raw: list[Any], rows: int, classes: Sequence[str], kind: Kind) 
     if found.ndim == 2 and found.shape[1] > 1 and np.abs(found.sum(axis=1) - 1).max() > SLACK:
         decimals = count_decimals(found)
         if decimals is not None:
+            if (found == 0).all(axis=1).any():
+                raise strange_answer("a row of zeros alone")
             slack = found.shape[1] * 0.5 * 10.0**-decimals + 1e-9
     return probabilities(found, rows, len(classes), who=WHO, slack=slack)
 

@@ -202,6 +202,16 @@ def test_labels_are_not_audited_where_probabilities_are_to_be_had(
         bind(matrix, tmp_path, some, answers="labels").predict_proba(some)
 
 
+def test_a_busy_server_is_not_taken_for_one_without_probabilities(
+    matrix: Served, tmp_path: Path
+) -> None:
+    matrix.labels_of = "label"
+    # The own output is answered, the next question is not.
+    matrix.fault, matrix.after, matrix.times = "status 503", 1, 2
+    with pytest.raises(PrivauditError, match="also answers with 'predict_proba'"):
+        bind(matrix, tmp_path, full(60), output="label", answers="labels").predict_proba(full(60))
+
+
 @pytest.mark.parametrize("stated", ["", "labels"])
 def test_labels_are_not_audited_where_the_description_lists_probabilities(
     stated: str, matrix: Served, tmp_path: Path

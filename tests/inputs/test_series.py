@@ -262,6 +262,7 @@ def test_the_section_comes_back_as_it_was_written(make: Make, tmp_path: Path) ->
     ("changed", "needed"),
     [
         ({"every": 0.0}, "above 0"),
+        ({"every": float("inf")}, "above 0"),
         ({"steps": 0}, "from 1 to"),
         ({"channels": ()}, r"\[\[series.channels\]\]"),
         ({"left_out": ("hr",)}, "listed once"),

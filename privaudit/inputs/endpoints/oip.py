@@ -11,7 +11,7 @@ from privaudit.errors import PrivauditError, spell
 from privaudit.inputs.endpoints.answers import strange_answer
 from privaudit.inputs.endpoints.cells import WHOLE, Cells
 from privaudit.inputs.endpoints.protocol import COLUMNS, TENSOR, Described, undecided_inputs
-from privaudit.inputs.endpoints.transport import Transport
+from privaudit.inputs.endpoints.transport import Transport, Unanswered
 from privaudit.records import Column
 
 PROBABILITIES, LABELS = "predict_proba", "predict"
@@ -19,6 +19,10 @@ PROBABILITIES, LABELS = "predict_proba", "predict"
 
 MOST_OUTPUTS = 10
 """Outputs of a server that are tried where an audit of labels is asked for."""
+
+BUSY = (0, 429, 502, 503, 504)
+"""Of no answer and of answers after which nothing is known of the model. A server that knows no
+such output may say so with 500."""
 
 FLOATS = ("FP16", "FP32", "FP64")
 
@@ -70,14 +74,16 @@ class OpenInference:
         once = replace(transport, patience=replace(transport.patience, tries=1), connection=None)
         asked = len(cells.X)
         try:
-            own_is_label = all(map(_is_label, self.ask(once, cells)))
+            own_is_label = all(map(_is_label, _ask_patiently(self, once, transport, cells)))
             for name in self.others:
                 if name != PROBABILITIES and not own_is_label:
                     continue
                 asked += len(cells.X)
                 try:
-                    more = replace(self, output=name).ask(once, cells)
-                except PrivauditError:
+                    more = _ask_patiently(replace(self, output=name), once, transport, cells)
+                except PrivauditError as error:
+                    if isinstance(error, Unanswered) and error.status in BUSY:
+                        raise
                     continue
                 if name == PROBABILITIES or not all(map(_is_label, more)):
                     break
@@ -155,6 +161,24 @@ class OpenInference:
                 + spell("--answers labels", "answers='labels'"),
             )
         return _unflatten(found[0], rows)
+
+
+def _ask_patiently(
+    speaks: OpenInference, once: Transport, transport: Transport, cells: Cells
+) -> list[Any]:
+    """One answer a row, asked for once where the server says no, and as often as usual where it has
+    no time."""
+    try:
+        return speaks.ask(once, cells)
+    except Unanswered as error:
+        if error.status not in BUSY:
+            raise
+    once.close()
+    try:
+        return speaks.ask(transport, cells)
+    finally:
+        # A server that takes one connection at a time keeps the other waiting.
+        transport.close()
 
 
 def _is_label(value: Any) -> bool:

@@ -19,6 +19,7 @@ from privaudit.facts import Reason, ReasonCode
 from privaudit.inputs.deployed import Allot, ForecastOnly
 from privaudit.inputs.endpoints.asker import PROBES, REPEATED
 from privaudit.inputs.endpoints.endpoint import Allotted, Counter, EndpointModel
+from privaudit.inputs.endpoints.oip import MOST_OUTPUTS
 from privaudit.inputs.pools import find_applicable_attacks
 from privaudit.inputs.user_release import UserRelease
 from privaudit.inputs.user_task import UserTask
@@ -42,7 +43,7 @@ class Queries:
         """Rows asked about with repeats; attacks that ask about the same rows count twice."""
         rows = self.pools + reading * self.reading
         rows += sum(more for name, more in self.attacks.items() if name not in without)
-        return round(rows / (1 - REPEATED)) + 3 * PROBES + 1
+        return round(rows / (1 - REPEATED)) + 3 * PROBES + 1 + MOST_OUTPUTS
 
 
 def count_queries(

@@ -13,6 +13,9 @@ from privaudit.records import Records
 MOST_EXCHANGES = 30
 """Pairs of channels that are tried in each other's place."""
 
+LAGS = (1, 2, 3, 4, 6, 8, 12, 24)
+"""Steps by which another beginning, or another zone, may move a series."""
+
 
 def change_series(some: Records) -> Iterator[tuple[str, Records]]:
     """The series scaled, filled in, turned round, or with their channels in another order; nothing
@@ -38,6 +41,10 @@ def change_series(some: Records) -> Iterator[tuple[str, Records]]:
             "scaled channels and missing steps as 0": np.where(there, scaled, 0.0),
             "scaled channels and missing steps as the last value": _carry(scaled, there),
         }
+    for lag in (one for one in LAGS if one < series.shape[1]):
+        steps = f"{lag} step" + "s" * (lag > 1)
+        ways[f"the series {steps} earlier"] = _move(series, lag, filled=bool(there.all()))
+        ways[f"the series {steps} later"] = _move(series, -lag, filled=bool(there.all()))
     width = series.shape[2]
     if width > 1:
         ways["the channels in reverse order"] = series[..., ::-1]
@@ -59,6 +66,15 @@ def _describe(
     away = np.where(there, series - mean, 0.0)
     spread = np.sqrt((away**2).sum(axis=axes, keepdims=True) / count)
     return mean, np.where(spread > 0, spread, 1.0)
+
+
+def _move(series: np.ndarray, lag: int, *, filled: bool) -> np.ndarray:
+    """The series so many steps earlier; at its end nothing, or, of series without a gap, the step
+    next to it."""
+    at = np.arange(series.shape[1]) + lag
+    inside = np.clip(at, 0, series.shape[1] - 1)
+    moved = series[:, inside]
+    return moved if filled else np.where((at == inside)[:, None], moved, np.nan)
 
 
 def _carry(series: np.ndarray, there: np.ndarray) -> np.ndarray:

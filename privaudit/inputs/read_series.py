@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 MAX_CELLS = 300_000_000
 """Cells of a series in memory, 16 bytes each while it is read."""
 
+LARGEST = float(np.finfo(np.float32).max)
+
 SLACK = 1e-9
 """A step's share by which a time may be rounded below the step that it begins."""
 
@@ -47,6 +49,11 @@ _FAULTS = {
         "correct them, or leave time_unit out where times are numbers",
     ),
     "value": ("have a value that is no number", "a channel is measured in numbers", "correct them"),
+    "large": (
+        "have a value too large for a 32-bit number",
+        "models read 32-bit numbers",
+        "give the channel in a larger unit",
+    ),
     "channel": ("have no channel", "each measurement is of one", "drop these rows"),
     "unknown": (
         "are of channels that the schema does not list",
@@ -279,6 +286,8 @@ class _Bins:
         self.left_out += int((channel >= len(series.channels)).sum())
         self.strangers += int((listed & ~known & ~nameless).sum())
         row = np.where(known, place[np.where(known, codes, 0)], -1)
+        with np.errstate(invalid="ignore"):
+            self.faults["large"] += int((listed & (np.abs(value) > LARGEST)).sum())
         use = (row >= 0) & listed & np.isfinite(time) & np.isfinite(value)
         row, channel, time, value = row[use], channel[use], time[use], value[use]
         if start is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from privaudit.disclosure_limits import name_count
 from privaudit.errors import PrivauditError
 from privaudit.inputs.models.json_text import parse_json
 from privaudit.inputs.table_file import Table, open_table
@@ -89,7 +90,7 @@ def read_assessments(given: Assessments) -> tuple[pl.DataFrame, str, tuple[str, 
     absent = sum(key not in found for key in keys)
     if absent:
         raise PrivauditError(
-            f"{absent:,} of {len(keys):,} patients of the tables without an assessment",
+            f"{name_count(absent)} patients of the tables without an assessment",
             "who has none may differ from the others",
             "give the assessments of all, with the patient's identifier as the tables spell it "
             "(Patient/IDENTIFIER), or leave these rows out of the tables",
@@ -215,14 +216,15 @@ def _read_predictions(resource: dict[str, Any]) -> dict[str, float]:
                 "standard allows both",
                 "divide percentages by 100",
             )
-        name = _name_outcome(one.get("outcome")) if len(given) > 1 else ""
+        name = _name_outcome(one.get("outcome"), needed=len(given) > 1)
         if name in found:
             raise _strange()
         found[name] = float(p)
     return found
 
 
-def _name_outcome(outcome: Any) -> str:
+def _name_outcome(outcome: Any, *, needed: bool) -> str:
+    """An outcome's own name; where it is alone, a name tells whether others are of another one."""
     if isinstance(outcome, dict):
         codings = outcome.get("coding")
         first = codings[0] if isinstance(codings, list) and codings else {}
@@ -230,6 +232,8 @@ def _name_outcome(outcome: Any) -> str:
         for text in (outcome.get("text"), code):
             if isinstance(text, str) and text.strip():
                 return text.strip()
+    if not needed:
+        return ""
     raise PrivauditError(
         "several predictions of which one names no outcome",
         "each is the probability of one class",

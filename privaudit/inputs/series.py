@@ -112,7 +112,7 @@ class SeriesSchema:
         faults = (
             (not all(roles) or not self.file, "file, record, time, channel and value are named"),
             (bool(twice), "record, time, channel and value are four columns"),
-            (self.every <= 0, "`every` is the length of a step, above 0"),
+            (not 0 < self.every < float("inf"), "`every` is the length of a step, above 0"),
             (not 1 <= self.steps <= MAX_STEPS, f"`steps` is a number from 1 to {MAX_STEPS:,}"),
             (not self.channels, "a [[series.channels]] for each channel that is read"),
             (max(listed.values(), default=0) > 1 or "" in listed, "each channel is listed once"),

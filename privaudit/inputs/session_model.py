@@ -178,8 +178,15 @@ def hold_deployed(
     address: str, options: EndpointOptions, read: Frames, estimator: Any, answers: str
 ) -> HeldModel:
     """A deployed model, with how it is trained again where somebody says it."""
-    opened = open_endpoint(address, options, answers=answers)
     first = read.members
+    if first.series is not None:
+        raise PrivauditError(
+            "series= for a deployed model",
+            "its protocols ask about rows of a table, and series would be dropped in silence",
+            "leave series= out where the model reads a table alone; else give the model as a "
+            "function: model(table, series)",
+        )
+    opened = open_endpoint(address, options, answers=answers)
     bound = opened.bind(Binding(first.columns, first.classes, outcome_kind=first.outcome_kind))
     twin = None
     if estimator is not None and estimator is not False:

@@ -48,9 +48,11 @@ def read_series_argument(
                 "a series is an array of numbers, (n, steps, channels)",
                 "stack the series of all records, NaN where nothing was measured",
             )
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32)
         if np.isinf(array).any():
             raise PrivauditError(
-                f"{name}: infinite values in the series",
+                f"{name}: values in the series that are infinite, or too large for 32 bits",
                 "no distance and no gradient can be taken there",
                 "replace them by NaN or by a bound",
             )
@@ -64,7 +66,7 @@ def read_series_argument(
                     "pass one series for every row",
                 )
             pair = (X, y)
-        read.append(array.astype(np.float32))
+        read.append(array)
         made.append(pair)
     if len({one.shape[1:] for one in read}) > 1:
         raise PrivauditError(

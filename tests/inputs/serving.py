@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -26,6 +26,10 @@ class Served:
     metadata: dict[str, Any] = field(default_factory=dict)
     token: str = ""
     labels: bool = False
+    labels_of: str = ""
+    """The one output that holds labels."""
+    only: tuple[str, ...] = ()
+    """Outputs that are answered; none for all."""
     decimals: int | None = None
     largest: int = 10_000
     fault: str = ""
@@ -98,6 +102,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.close()
             return "sent"
+        if fault == "dripping":
+            with suppress(OSError):
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+                for _ in range(200):
+                    self.wfile.write(b"a")
+                    time.sleep(0.05)
+            self.close_connection = True
+            return "sent"
         if fault.startswith("redirect "):
             self._send(302, {}, {"Location": fault[9:]})
             return "sent"
@@ -134,15 +146,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, body: Any, p: np.ndarray, fault: str) -> None:
         rows, k = p.shape
-        values: list[Any] = p.argmax(axis=1).tolist() if self.served.labels else p.tolist()
+        wanted = body["outputs"][0]["name"] if "outputs" in body else ""
+        if self.served.only and wanted not in self.served.only:
+            return self._send(400, {"error": "secret text"})
+        labels = self.served.labels or (bool(wanted) and wanted == self.served.labels_of)
+        values: list[Any] = p.argmax(axis=1).tolist() if labels else p.tolist()
         if "id" not in body:
             return self._text(json.dumps({"predictions": values}), fault)
         name = "predict" if self.served.labels else body["outputs"][0]["name"]
         output = {
             "name": name,
-            "shape": [rows, 1] if self.served.labels else [rows, k],
-            "datatype": "INT64" if self.served.labels else "FP64",
-            "data": values if self.served.labels else p.ravel().tolist(),
+            "shape": [rows, 1] if labels else [rows, k],
+            "datatype": "INT64" if labels else "FP64",
+            "data": values if labels else p.ravel().tolist(),
         }
         made = {"model_name": "m", "id": body["id"], "outputs": [output]}
         if fault == "other id":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from serving import Served, serve
 
 from privaudit.errors import PrivauditError
 from privaudit.inputs.endpoints.address import read_address
+from privaudit.inputs.endpoints.answers import read_answers
+from privaudit.inputs.endpoints.cells import Cells
 from privaudit.inputs.endpoints.endpoint import EndpointModel, EndpointOptions, open_endpoint
+from privaudit.inputs.endpoints.oip import OpenInference
 from privaudit.inputs.endpoints.transport import Patience
 from privaudit.inputs.models.opened_model import Binding
 from privaudit.records import Column, Records
@@ -105,6 +109,26 @@ def test_columns_by_name_as_the_metadata_say(tmp_path: Path) -> None:
     np.testing.assert_allclose(p, predict(frame), atol=1e-6)
 
 
+def test_columns_are_sent_in_the_order_of_the_description(tmp_path: Path) -> None:
+    """A model that was trained on a matrix reads them by place, whatever their names."""
+    listed = [
+        {"name": name, "datatype": kind, "shape": [-1, 1]}
+        for name, kind in (("unit", "BYTES"), ("lactate", "FP64"), ("age", "INT64"))
+    ]
+    orders = []
+
+    def by_place(frame: pd.DataFrame) -> np.ndarray:
+        orders.append(tuple(frame.columns))
+        return predict(frame)
+
+    with serve(Served(by_place, metadata={"versions": ["1"], "inputs": listed})) as served:
+        found = bind(served, tmp_path, records(40)).predict_proba(records(40))
+    assert set(orders) == {("unit", "lactate", "age")}
+    frame = pd.DataFrame(records(40).X, columns=list(NAMES))
+    frame["unit"] = np.where(frame["unit"] == 1, "icu", "ward")
+    np.testing.assert_allclose(found, predict(frame), atol=1e-6)
+
+
 def test_a_matrix_is_sent_as_the_decimals_that_were_written(matrix: Served, tmp_path: Path) -> None:
     some = full(50)
     bind(matrix, tmp_path, some).predict_proba(some)
@@ -178,6 +202,118 @@ def test_labels_are_not_audited_where_probabilities_are_to_be_had(
         bind(matrix, tmp_path, some, answers="labels").predict_proba(some)
 
 
+def test_a_busy_server_is_not_taken_for_one_without_probabilities(
+    matrix: Served, tmp_path: Path
+) -> None:
+    matrix.labels_of = "label"
+    # The own output is answered, the next question is not.
+    matrix.fault, matrix.after, matrix.times = "status 503", 1, 2
+    with pytest.raises(PrivauditError, match="also answers with 'predict_proba'"):
+        bind(matrix, tmp_path, full(60), output="label", answers="labels").predict_proba(full(60))
+
+
+@pytest.mark.parametrize("stated", ["", "labels"])
+def test_labels_are_not_audited_where_the_description_lists_probabilities(
+    stated: str, matrix: Served, tmp_path: Path
+) -> None:
+    """Under whatever name: an attacker reads the description too."""
+    outputs = [
+        {"name": "label", "datatype": "INT64", "shape": [-1, 1]},
+        {"name": "score", "datatype": "FP32", "shape": [-1, 2]},
+    ]
+    matrix.metadata = TENSOR | {"outputs": outputs}
+    matrix.labels_of, matrix.only = "label", ("label", "score")
+    with pytest.raises(PrivauditError, match="also answers with 'score'"):
+        bind(matrix, tmp_path, full(60), output="label", answers=stated).predict_proba(full(60))
+    outputs.pop()
+    matrix.only = ("label",)
+    made = bind(matrix, tmp_path, full(60), output="label", answers="labels")
+    assert set(np.unique(made.predict_proba(full(60)))) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("kind", ["INT64", "BOOL", "BYTES"])
+@pytest.mark.parametrize("inputs", ["tensor", "columns"])
+def test_numbers_are_never_cut_off_or_spelled_for_the_servers_types(
+    kind: str, inputs: str, tmp_path: Path
+) -> None:
+    """1.7 sent as 1 is another row: a model that remembers 1.7 then looks as if it leaked
+    nothing."""
+    own = [("x", -1, 2)] if inputs == "tensor" else [("age", -1, 1), ("lactate", -1, 1)]
+    stated = [{"name": name, "datatype": kind, "shape": shape} for name, *shape in own]
+    with (
+        serve(Served(predict, NAMES[:2], {"versions": ["1"], "inputs": stated})) as served,
+        pytest.raises(PrivauditError, match="asked otherwise looks as if it leaked nothing"),
+    ):
+        bind(served, tmp_path, full(30), inputs=inputs).predict_proba(full(30))
+    assert served.asked == 0
+
+
+def test_a_fraction_of_a_whole_column_is_never_cut_off() -> None:
+    """Neither for a server that states no types, nor for one that states whole numbers."""
+    X = np.array([[64.0], [0.25]], dtype=np.float32)
+    cells = Cells(("age",), X, (Column("age", integer=True),))
+    assert cells.rows() == [[64], [0.25]]
+    asked = OpenInference("columns", "predict_proba", ("age",), ("INT64",))
+    with pytest.raises(PrivauditError, match="fractions for an input of whole numbers"):
+        asked.ask(None, cells)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("batch", [1, 7])
+def test_small_questions_are_compared_as_often_as_large_ones(
+    batch: int, matrix: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no more often: a model that is there for some questions in the middle alone is found."""
+    monkeypatch.setattr("privaudit.inputs.endpoints.asker.MOST_KEPT", 20)
+    some = full(80)
+    made = bind(matrix, tmp_path, some, batch=batch)
+    made.predict_proba(some)
+    new, asked = made.asked
+    assert new == len(matrix.seen)
+    assert asked - 20 - new == 2
+    later = bind(matrix, tmp_path / "later", some, batch=batch)
+    matrix.fault, matrix.after, matrix.times = "replaced", matrix.questions + 3, 60 // batch
+    with pytest.raises(PrivauditError, match="asked about the same row again"):
+        later.predict_proba(some)
+
+
+def test_a_version_that_may_name_something_is_not_shown(tmp_path: Path) -> None:
+    how = EndpointOptions(tmp_path / "restricted", patience=QUICK)
+    for version, shown in (("s3://ward-7/m", False), ("3.1", True)):
+        with serve(Served(predict, NAMES[:2], TENSOR | {"versions": [version]})) as served:
+            notes = " ".join(open_endpoint(f"{served.url}/v2/models/m", how).notes)
+        assert (version in notes) == shown
+
+
+def test_a_whole_number_that_no_float_holds_is_a_strange_answer() -> None:
+    with pytest.raises(PrivauditError, match="too large to be one"):
+        read_answers([[10**400, 0]], 1, ("0", "1"), "probabilities")
+
+
+def test_a_row_of_zeros_is_no_row_of_probabilities() -> None:
+    """Three classes of .33 each, rounded to whole numbers."""
+    rounded = [[1.0, 0.0, 0.0], [1.0, 1.0, 0.0]]
+    found = read_answers(rounded, 2, ("a", "b", "c"), "probabilities")
+    np.testing.assert_array_equal(found[1], [0.5, 0.5, 0.0])
+    with pytest.raises(PrivauditError, match="a row of zeros alone"):
+        read_answers([*rounded, [0.0] * 3], 3, ("a", "b", "c"), "probabilities")
+
+
+def test_answers_without_rows_to_compare_are_compared_all_the_same(
+    matrix: Served, tmp_path: Path
+) -> None:
+    """A memo that lost the rows that it kept is not believed."""
+    made = bind(matrix, tmp_path, full(60))
+    made.predict_proba(full(60))
+    with sqlite3.connect(made.asker.memo.path) as link:  # type: ignore[attr-defined]
+        link.execute("delete from probes")
+    bind(matrix, tmp_path, full(60)).predict_proba(full(60))
+    with sqlite3.connect(made.asker.memo.path) as link:  # type: ignore[attr-defined]
+        link.execute("delete from probes")
+    matrix.fault = "replaced"
+    with pytest.raises(PrivauditError, match="asked about the same row again"):
+        bind(matrix, tmp_path, full(60)).predict_proba(full(60))
+
+
 def test_rounded_answers_are_taken_as_they_are(tmp_path: Path) -> None:
     def three(frame: pd.DataFrame) -> np.ndarray:
         p = predict(frame)[:, 1]
@@ -236,6 +372,9 @@ def test_a_server_that_is_gone_and_one_that_is_slow(matrix: Served, tmp_path: Pa
     some = full(50)
     matrix.fault = "slow"
     hasty = Patience(timeout=0.2, tries=2, pause=0.01)
+    with pytest.raises(PrivauditError, match="did not answer in time"):
+        bind(matrix, tmp_path, some, patience=hasty).predict_proba(some)
+    matrix.fault = "dripping"
     with pytest.raises(PrivauditError, match="did not answer in time"):
         bind(matrix, tmp_path, some, patience=hasty).predict_proba(some)
     with serve(Served(predict, NAMES[:2], TENSOR)) as gone:

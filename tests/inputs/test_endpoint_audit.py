@@ -232,5 +232,18 @@ def test_from_python(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.estimate("auc").value > 0.7
     assert served.asked <= 3000
     pools = (members[NUMBERS], members.died), (heldout[NUMBERS], heldout.died)
+    asked, series = served.asked, np.zeros((300, 2, 1))
+    for refused, match in (
+        (
+            {"series": (series, series), "patient": (members.subject_id, heldout.subject_id)},
+            "series",
+        ),
+        ({"queries": "3000"}, "a whole number"),
+        ({"queries": float("nan")}, "a whole number"),
+        ({"queries": 0}, "a whole number"),
+    ):
+        with pytest.raises(privaudit.PrivauditError, match=match):
+            privaudit.audit(f"{served.url}/v2/models/m", *pools, token_env="THE_TOKEN", **refused)
+    assert served.asked == asked
     with pytest.raises(privaudit.PrivauditError, match="a text that is no address"):
         privaudit.audit("m.json", *pools)

@@ -90,9 +90,13 @@ def _with(change: dict[str, Any]) -> list[dict[str, Any]]:
     return [every()[0] | change, *every()[1:]]
 
 
+def _of(outcome: str, one: dict[str, Any]) -> dict[str, Any]:
+    return one | {"prediction": [{**one["prediction"][0], "outcome": {"text": outcome}}]}
+
+
 BAD: dict[str, tuple[list[dict[str, Any]], str]] = {
     "twice": ([*every(), resource(CANARY, 0.5)], "several assessments of one patient"),
-    "absent": (every()[:-1], "without an assessment"),
+    "absent": (every()[:-1], "fewer than 10 patients of the tables without an assessment"),
     "percent": ([resource(CANARY, 40.0)], "outside"),
     "a word": (
         _with({"prediction": [{"qualitativeRisk": {"text": "high"}}]}),
@@ -101,6 +105,11 @@ BAD: dict[str, tuple[list[dict[str, Any]], str]] = {
     "no subject": (_with({"subject": {}}), "cannot be read"),
     "a group": (_with({"subject": {"reference": "Group/1"}}), "no patient"),
     "other outcomes": ([*every()[:-1], resource("pat-0239", 0.5, 0.5)], "different outcomes"),
+    "another outcome alone": (
+        [_of("death", one) for one in every()[:-9]]
+        + [_of("survival", one) for one in every()[-9:]],
+        "different outcomes",
+    ),
     "none": ([{"resourceType": "Patient"}], "no assessment"),
 }
 

@@ -108,6 +108,7 @@ def test_what_lies_outside_the_steps_is_left_out_and_counted(make: Make, tmp_pat
         (("1", "noon", "hr", 60.0), "time that is no number"),
         (("1", None, "hr", 60.0), "no time"),
         (("1", 3.0, "hr", 400.0), "outside the bounds"),
+        (("1", 3.0, "hr", 1e39), "too large for a 32-bit number"),
         (("SECRET", 3.0, "hr", 60.0), "records that the table of records lacks"),
         (("1", 0.0, "hr", 61.0), "at a time that it has a value for"),
     ],
@@ -261,6 +262,7 @@ def test_the_section_comes_back_as_it_was_written(make: Make, tmp_path: Path) ->
     ("changed", "needed"),
     [
         ({"every": 0.0}, "above 0"),
+        ({"every": float("inf")}, "above 0"),
         ({"steps": 0}, "from 1 to"),
         ({"channels": ()}, r"\[\[series.channels\]\]"),
         ({"left_out": ("hr",)}, "listed once"),

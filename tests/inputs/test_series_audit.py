@@ -207,6 +207,26 @@ def test_series_that_were_scaled_for_training_are_noticed() -> None:
         )
 
 
+@pytest.mark.parametrize("lag", [1, -2])
+def test_series_of_another_beginning_than_in_training_are_noticed(lag: int) -> None:
+    """Members whose clock is another one look as if nobody remembered them."""
+    moved = np.full_like(MEMBERS.series, np.nan)
+    if lag > 0:
+        moved[:, lag:] = MEMBERS.series[:, :-lag]
+    else:
+        moved[:, :lag] = MEMBERS.series[:, -lag:]
+    what = "1 step earlier" if lag > 0 else "2 steps later"
+    with pytest.raises(PrivauditError, match=what):
+        privaudit.audit(
+            Nearest(MEMBERS),
+            (None, MEMBERS.y),
+            (None, HELD_OUT.y),
+            series=(moved, HELD_OUT.series),
+            patient=(MEMBERS.patient, HELD_OUT.patient),
+            profile="smoke",
+        )
+
+
 def write(folder: Path) -> None:
     """Both tables of members and of people held out, one long table, and a schema."""
     long = []

@@ -81,6 +81,8 @@ def read_answers(raw: list[Any], rows: int, classes: Sequence[str], kind: Kind) 
     if found.ndim == 2 and found.shape[1] > 1 and np.abs(found.sum(axis=1) - 1).max() > SLACK:
         decimals = count_decimals(found)
         if decimals is not None:
+            if (found == 0).all(axis=1).any():
+                raise strange_answer("a row of zeros alone")
             slack = found.shape[1] * 0.5 * 10.0**-decimals + 1e-9
     return probabilities(found, rows, len(classes), who=WHO, slack=slack)
 
@@ -100,7 +102,10 @@ def _read_numbers(raw: list[Any]) -> np.ndarray:
     flat = [part for value in raw for part in (value if isinstance(value, list) else [value])]
     if not all(isinstance(part, int | float) and not isinstance(part, bool) for part in flat):
         raise strange_answer("values that are no numbers")
-    found = np.array(raw, dtype=np.float64)
+    try:
+        found = np.array(raw, dtype=np.float64)
+    except OverflowError:
+        raise strange_answer("a number too large to be one") from None
     if not np.isfinite(found).all():
         raise strange_answer("a number too large to be one")
     return found

@@ -21,9 +21,9 @@ PROBES = 20
 """Rows that are asked about twice at the start, when a run resumes, and one by one at the end."""
 
 REPEATED = 0.04
-"""The share of each batch that was asked about before: at random places, so that a server that
-answers honestly only where it expects to be compared is found out. Of answers of which every
-second is another row's, 20 repeats leave one in a million undetected."""
+"""The share of the rows of all batches that was asked about before: at random places, so that a
+server that answers honestly only where it expects to be compared is found out. Of answers of which
+every second is another row's, 20 repeats leave one in a million undetected."""
 
 KEPT = 8
 MOST_KEPT = 500
@@ -56,6 +56,7 @@ class Asker:
     _rng: np.random.Generator = field(default_factory=np.random.default_rng, repr=False)
     _names: tuple[str, ...] = ()
     _columns: tuple[Column, ...] = ()
+    _owed: float = field(default=0.0, repr=False)
 
     def answer(self, cells: Cells) -> np.ndarray:
         """(n, classes) what the server answers, or answered before.
@@ -124,12 +125,14 @@ class Asker:
                 self.memo.remove()
                 raise _replaced() from None
         else:
-            some = self._rng.permutation(missing)[:PROBES]
+            some = self._rng.permutation(missing if len(missing) else len(keys))[:PROBES]
             asked = cells.take(some)
-            p = self._get(asked)
             own = [keys[at] for at in some]
-            self.memo.store(self.run, own, p, len(some))
+            # Where answers are there already, theirs are compared, and not those of now.
+            self.memo.store(self.run, own, self._get(asked), len(some))
             self.memo.keep_probes(own, asked.X, fixed=True)
+            before = self.memo.find(own)
+            p = np.array([before[key] for key in own])
             order = self._rng.permutation(len(some))
             self._compare(asked.take(order), p[order])
         self.memo.put(f"begun:{self.run}", "1")
@@ -140,8 +143,10 @@ class Asker:
         left = self._rng.permutation(missing)
         while len(left):
             size = min(self.batch, int(self.memo.get("batch", str(self.batch))))
-            repeats = max(1, round(REPEATED * min(size, len(left)))) if size > 1 else 0
-            part = left[: max(1, size - repeats)]
+            # What small questions owe is paid by a later one, be it of one row.
+            owed = self._owed + REPEATED * min(size, len(left))
+            repeats = min(int(owed + 1e-9), size)
+            part = left[: size - repeats]
             X, p = self.memo.probes()
             again = self._rng.permutation(len(X))[:repeats]
             mixed = np.concatenate([cells.X[part], X[again]]) if len(again) else cells.X[part]
@@ -153,6 +158,7 @@ class Asker:
                     raise
                 self.memo.put("batch", str(max(1, len(mixed) // 2)))
                 continue
+            self._owed = owed - repeats
             back = np.empty_like(found)
             back[order] = found
             if len(again):

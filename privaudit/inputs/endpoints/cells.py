@@ -32,7 +32,10 @@ class Cells:
         return Cells(self.names, self.X[rows], self.columns)
 
     def column(self, j: int, *, whole: bool = False) -> list[Any]:
-        """The values of one column; None where nothing was recorded. whole: as whole numbers."""
+        """The values of one column; None where nothing was recorded.
+
+        whole: whole numbers as such; a fraction is never cut off.
+        """
         x = self.X[:, j]
         there = ~np.isnan(x)
         levels = self.columns[j].levels if self.columns else ()
@@ -40,9 +43,10 @@ class Cells:
             names = [*spell_levels(levels), None]
             return [names[code] for code in np.where(there, x, len(levels)).astype(np.int64)]
         found = restore_decimals(x)
+        cells = [v if ok else None for v, ok in zip(found.tolist(), there, strict=True)]
         if whole:
-            return [int(v) if ok else None for v, ok in zip(found.tolist(), there, strict=True)]
-        return [v if ok else None for v, ok in zip(found.tolist(), there, strict=True)]
+            return [int(v) if v is not None and v.is_integer() else v for v in cells]
+        return cells
 
     def rows(self) -> list[list[Any]]:
         """The values row by row; whole numbers of columns that hold nothing else as such."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,12 @@ from privaudit.inputs.models.layout import Layout, by_order, mismatch
 from privaudit.inputs.models.opened_model import Binding, Opened
 from privaudit.records import Column, Records
 from privaudit.restricted import make_private
+
+LONGEST_TIMEOUT = 86_400
+"""Seconds."""
+
+PLAIN_VERSION = re.compile(r"[0-9]{1,10}(\.[0-9]{1,10}){0,3}")
+"""A version that a report may show. Others may name a host, a path or a person."""
 
 MARGIN = 1.5
 """Steepness of the made-up answers of a forecast."""
@@ -166,6 +173,8 @@ def open_endpoint(text: str, options: EndpointOptions, *, answers: str = "") -> 
                 "give the model's file, or its predictions (--predictions)",
             )
         columns = _choose_columns(binding.columns, described.names)
+        if isinstance(speaks, OpenInference):
+            oip.refuse_types(speaks, columns)
         # Codes of levels mean what the columns say; numbers of a matrix mean themselves.
         levels = () if described.inputs == TENSOR else [(c.name, c.levels) for c in columns]
         known = (address, described, getattr(speaks, "output", ""), levels, binding.classes)
@@ -188,8 +197,9 @@ def open_endpoint(text: str, options: EndpointOptions, *, answers: str = "") -> 
             model.__dict__["layout"] = layout
         return model
 
+    shown = described.version if PLAIN_VERSION.fullmatch(described.version) else "no plain number"
     notes = (
-        (f"it states its version ({described.version})",)
+        (f"it states its version ({shown})",)
         if described.version
         else ("it states no version: what it answers is compared with what it answered before",)
     )
@@ -199,14 +209,15 @@ def open_endpoint(text: str, options: EndpointOptions, *, answers: str = "") -> 
 def _choose_columns(
     columns: tuple[Column, ...], names: tuple[str, ...] | None
 ) -> tuple[Column, ...]:
-    """The columns that the server reads, in the order of the table."""
+    """The columns that the server reads, in its own order: whoever reads them by their place and
+    not by name reads them so."""
     if names is None:
         return columns
-    own = {column.name for column in columns}
+    own = {column.name: column for column in columns}
     absent = [name for name in names if name not in own]
     if absent:
         raise mismatch(names, columns, absent)
-    return tuple(column for column in columns if column.name in names)
+    return tuple(own[name] for name in dict.fromkeys(names))
 
 
 def name_release(model: EndpointModel) -> str:
@@ -229,13 +240,19 @@ def _check(options: EndpointOptions, answers: str) -> None:
         raise PrivauditError(
             f"answers {answers!r}", f"known are: {', '.join(KINDS)}", "choose one of these"
         )
-    if options.queries is not None and options.queries < 1:
+    queries = options.queries
+    whole = isinstance(queries, int | np.integer) and not isinstance(queries, bool)
+    if queries is not None and (not whole or queries < 1):
         raise PrivauditError(
-            f"a budget of {options.queries} rows", "it is at least 1", "give a larger number"
+            f"a budget of {queries!r} rows",
+            "it is a whole number of at least 1",
+            "give another number",
         )
-    if options.batch < 1 or not options.patience.timeout > 0:
+    if options.batch < 1 or not 0 < options.patience.timeout <= LONGEST_TIMEOUT:
         raise PrivauditError(
-            "a batch or a time-out of nothing", "both are above 0", "give larger numbers"
+            "a batch or a time-out of nothing, or a time-out without end",
+            f"both are above 0, and a time-out is at most {LONGEST_TIMEOUT:,} seconds",
+            "give other numbers",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,10 +11,18 @@ from privaudit.errors import PrivauditError, spell
 from privaudit.inputs.endpoints.answers import strange_answer
 from privaudit.inputs.endpoints.cells import WHOLE, Cells
 from privaudit.inputs.endpoints.protocol import COLUMNS, TENSOR, Described, undecided_inputs
-from privaudit.inputs.endpoints.transport import Transport
+from privaudit.inputs.endpoints.transport import Transport, Unanswered
+from privaudit.records import Column
 
 PROBABILITIES, LABELS = "predict_proba", "predict"
 """Outputs of scikit-learn's models; a server's default is the second."""
+
+MOST_OUTPUTS = 10
+"""Outputs of a server that are tried where an audit of labels is asked for."""
+
+BUSY = (0, 429, 502, 503, 504)
+"""Of no answer and of answers after which nothing is known of the model. A server that knows no
+such output may say so with 500."""
 
 FLOATS = ("FP16", "FP32", "FP64")
 
@@ -24,7 +33,7 @@ class OpenInference:
 
     inputs: how rows are sent, `columns` or `tensor`; output: which is asked for; names, kinds: of
     the server's inputs as it states them; version: of the model, which every answer must name
-    where it names any.
+    where it names any; others: further outputs, that anyone may ask for.
     """
 
     inputs: str
@@ -32,6 +41,7 @@ class OpenInference:
     names: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     version: str = ""
+    others: tuple[str, ...] = (PROBABILITIES,)
 
     def ask(self, transport: Transport, cells: Cells) -> list[Any]:
         """One raw answer a row."""
@@ -62,24 +72,39 @@ class OpenInference:
         if self.output == PROBABILITIES:
             return 0
         once = replace(transport, patience=replace(transport.patience, tries=1), connection=None)
+        asked = len(cells.X)
         try:
-            replace(self, output=PROBABILITIES).ask(once, cells)
-        except PrivauditError:
-            return len(cells.X)
+            own_is_label = all(map(_is_label, _ask_patiently(self, once, transport, cells)))
+            for name in self.others:
+                if name != PROBABILITIES and not own_is_label:
+                    continue
+                asked += len(cells.X)
+                try:
+                    more = _ask_patiently(replace(self, output=name), once, transport, cells)
+                except PrivauditError as error:
+                    if isinstance(error, Unanswered) and error.status in BUSY:
+                        raise
+                    continue
+                if name == PROBABILITIES or not all(map(_is_label, more)):
+                    break
+            else:
+                return asked
         finally:
             once.close()
         raise PrivauditError(
-            f"an audit of the output {self.output!r} of a server that also answers with "
-            f"{PROBABILITIES!r}",
+            f"an audit of the output {self.output!r} of a server that also answers with {name!r}",
             "an attacker asks for what tells most, and less was to be audited",
-            "leave "
-            + spell("--answers and --output", "answers= and output=")
-            + " out, or switch the probabilities off at the server",
+            "audit that one: "
+            + spell(f"--output {name}, without --answers", f"output={name!r}, without answers=")
+            + "; or switch it off at the server",
         )
 
     def _tensor(self, cells: Cells) -> dict[str, Any]:
         wide = cells.X.shape[1]
-        parts = [cells.column(j) for j in range(wide)]
+        whole = self.kinds[:1] and self.kinds[0] in WHOLE
+        parts = [cells.column(j, whole=bool(whole)) for j in range(wide)]
+        if whole:
+            refuse_fractions(value for part in parts for value in part)
         return {
             "name": self.names[0] if self.names else "predict",
             "shape": [len(cells.X), wide],
@@ -91,6 +116,8 @@ class OpenInference:
         name = cells.names[j]
         stated = dict(zip(self.names, self.kinds, strict=True)).get(name, "")
         data = cells.column(j, whole=stated in WHOLE)
+        if stated in WHOLE:
+            refuse_fractions(data)
         there = next((value for value in data if value is not None), 0.0)
         own = "BOOL" if isinstance(there, bool) else "BYTES" if isinstance(there, str) else "FP64"
         made: dict[str, Any] = {
@@ -134,6 +161,83 @@ class OpenInference:
                 + spell("--answers labels", "answers='labels'"),
             )
         return _unflatten(found[0], rows)
+
+
+def _ask_patiently(
+    speaks: OpenInference, once: Transport, transport: Transport, cells: Cells
+) -> list[Any]:
+    """One answer a row, asked for once where the server says no, and as often as usual where it has
+    no time."""
+    try:
+        return speaks.ask(once, cells)
+    except Unanswered as error:
+        if error.status not in BUSY:
+            raise
+    once.close()
+    try:
+        return speaks.ask(transport, cells)
+    finally:
+        # A server that takes one connection at a time keeps the other waiting.
+        transport.close()
+
+
+def _is_label(value: Any) -> bool:
+    """Whether an answer says no more than a class: a text, a truth or a whole number."""
+    return not isinstance(value, list) and not (isinstance(value, float) and value % 1)
+
+
+def refuse_fractions(values: Iterable[Any]) -> None:
+    """Refuse fractions for an input of whole numbers: cut off, they are another question."""
+    if any(isinstance(value, float) and not value.is_integer() for value in values):
+        raise _mistyped(
+            "fractions for an input of whole numbers",
+            "mark the column `integer = true` in the schema where it holds whole numbers alone, or "
+            "correct the types that the server states",
+        )
+
+
+def refuse_types(speaks: OpenInference, columns: Sequence[Column]) -> None:
+    """Refuse columns that the server's types cannot hold as they are.
+
+    Raises:
+        PrivauditError: Numbers with fractions for an input of whole numbers or of yes and no, or
+            numbers, whose spelling nobody states, for an input of texts.
+    """
+    one = speaks.kinds[0] if speaks.inputs == TENSOR and speaks.kinds else ""
+    stated = dict(zip(speaks.names, speaks.kinds, strict=True))
+    broken, spelled = [], []
+    for column in columns:
+        kind = one if speaks.inputs == TENSOR else stated.get(column.name, "")
+        if column.levels:
+            continue
+        if kind in WHOLE and column.kind == "numeric" and not column.integer:
+            broken.append(column.name)
+        if kind == "BOOL" and column.kind == "numeric":
+            broken.append(column.name)
+        if kind == "BYTES":
+            spelled.append(column.name)
+    if broken:
+        raise _mistyped(
+            f"columns of numbers for inputs of whole numbers, or of yes and no: "
+            f"{', '.join(map(repr, broken[:5]))}",
+            "mark the column `integer = true` in the schema where it holds whole numbers alone, or "
+            "correct the types that the server states",
+        )
+    if spelled:
+        raise _mistyped(
+            f"columns of numbers for inputs of texts: {', '.join(map(repr, spelled[:5]))}",
+            "list the column's `levels` in the schema, spelled as in training, or correct the "
+            "types that the server states",
+        )
+
+
+def _mistyped(what: str, fix: str) -> PrivauditError:
+    return PrivauditError(
+        what,
+        "the server would cut them off or spell them otherwise than in training, and a model that "
+        "is asked otherwise looks as if it leaked nothing",
+        fix,
+    )
 
 
 def _unflatten(output: dict[str, Any], rows: int) -> list[Any]:
@@ -193,7 +297,9 @@ def describe(
     output = output or _choose_output([one[0] for one in outs], answers)
     wide = own[0][2][-1] if inputs == TENSOR and own and len(own[0][2]) == 2 else -1
     classes = next((o[2][-1] for o in outs if o[0] == output and len(o[2]) == 2), -1)
-    made = OpenInference(inputs, output, names, kinds, version)
+    others = dict.fromkeys((PROBABILITIES, *(one[0] for one in outs[:MOST_OUTPUTS])))
+    others.pop(output, None)
+    made = OpenInference(inputs, output, names, kinds, version, tuple(others))
     described = Described(
         inputs,
         names if inputs == COLUMNS and names else None,
@@ -236,4 +342,4 @@ def _choose_output(names: list[str], answers: str) -> str:
     )
 
 
-__all__ = ["LABELS", "PROBABILITIES", "OpenInference", "describe"]
+__all__ = ["LABELS", "MOST_OUTPUTS", "PROBABILITIES", "OpenInference", "describe", "refuse_types"]

@@ -12,7 +12,9 @@ import random
 import re
 import socket
 import ssl
+import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -118,10 +120,16 @@ class Transport:
         self, path: str, raw: bytes | None, headers: dict[str, str], rows: int
     ) -> tuple[int, bytes, float | None]:
         deadline = time.monotonic() + self.patience.timeout
+        link = self._connect()
+        # A server that sends a byte now and then meets the time-out of no single read.
+        watch = threading.Timer(self.patience.timeout + 1, _cut, (link,))
+        watch.daemon = True
+        watch.start()
         try:
-            link = self._connect()
             link.request("GET" if raw is None else "POST", path, raw, headers)
             response = link.getresponse()
+            if time.monotonic() > deadline:
+                raise TimeoutError
             status = response.status
             if 300 <= status < 400:
                 raise _redirected()
@@ -135,6 +143,8 @@ class Transport:
         except Exception as error:
             self.close()
             raise _lost(error) from None
+        finally:
+            watch.cancel()
 
     def _connect(self) -> http.client.HTTPConnection:
         if self.connection is None:
@@ -157,6 +167,12 @@ class Transport:
         if self.connection is not None:
             self.connection.close()
             self.connection = None
+
+
+def _cut(link: http.client.HTTPConnection) -> None:
+    """End a connection, whoever waits for it."""
+    with suppress(OSError, AttributeError):
+        link.sock.shutdown(socket.SHUT_RDWR)
 
 
 def read_token(name: str) -> str:

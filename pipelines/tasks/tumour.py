@@ -22,7 +22,7 @@ from privaudit.disclosure.marginals import OF_CLASS, WHOLE
 from privaudit.disclosure.steps import count_down
 from privaudit.disclosure_limits import MIN_CELL
 from privaudit.errors import PrivauditError
-from privaudit.facts import Caveat, CaveatCode
+from privaudit.facts import Caveat, CaveatCode, Reason, ReasonCode
 from privaudit.records import Column, Records
 from privaudit.stats.groups import name_rare_classes
 

@@ -82,8 +82,8 @@ EVASION_NOTE = Phrase(
 EVASION_NOTE_PICTURES = Phrase(
     "Changes are counted in 255ths of the range of a pixel: 1/255 is one shade of a picture of 8 "
     "bits. Every pixel may change by as much, in whole shades where the pixels are whole numbers, "
-    "and remains between black and white. Random changes go as far; only the difference is evidence "
-    "for the attack."
+    "and remains between black and white. Random changes go as far; only the difference is "
+    "evidence for the attack."
 )
 RANKING_CAPTION = "How well the model still ranks changed records (AUROC)"
 RANKING_COLUMNS = (

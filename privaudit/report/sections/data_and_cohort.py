@@ -45,7 +45,10 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
         blocks += [Heading(words.NOTES, "data-notes"), Bullets(lines)]
     if data.facts:
         pairs = tuple(
-            (name.replace("_", " "), value if isinstance(value, str) else n.significant(value, 4))
+            (
+                words.name_fact(name, data),
+                value if isinstance(value, str) else n.significant(value, 4),
+            )
             for name, value in sorted(data.facts.items())
         )
         blocks += [Heading(words.FACTS, "data-facts"), Facts(pairs)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from privaudit.disclosure.marginals import OF_CLASS, WHOLE
 from privaudit.report import numbers as n
 from privaudit.report.wording.nouns import Phrase, Phrases, w
 from privaudit.results import Data, Pool
@@ -33,6 +34,12 @@ OWN_TABLES = ("own", "table")
 """Tasks whose series are in steps that a schema says, not in hours."""
 NOTES = "Notes on the data"
 FACTS = "Further facts"
+
+
+def name_fact(name: str, data: Data) -> str:
+    """What a fact of the data is called: counts of people and of records by the task's words."""
+    counts = {WHOLE: w.people} | {OF_CLASS.format(c): f"{w.records} ({c})" for c in data.classes}
+    return counts.get(name, name.replace("_", " "))
 
 
 def name_pool(pool: Pool) -> str:

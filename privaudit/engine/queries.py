@@ -17,7 +17,7 @@ from privaudit.engine.profiles import profile as find_profile
 from privaudit.errors import PrivauditError, spell
 from privaudit.facts import Reason, ReasonCode
 from privaudit.inputs.deployed import Allot, ForecastOnly
-from privaudit.inputs.endpoints.asker import PROBES, REPEATED
+from privaudit.inputs.endpoints.asker import PROBES, REPEATED, count_alone
 from privaudit.inputs.endpoints.endpoint import Allotted, Counter, EndpointModel
 from privaudit.inputs.endpoints.oip import MOST_OUTPUTS
 from privaudit.inputs.pools import find_applicable_attacks
@@ -43,7 +43,8 @@ class Queries:
         """Rows asked about with repeats; attacks that ask about the same rows count twice."""
         rows = self.pools + reading * self.reading
         rows += sum(more for name, more in self.attacks.items() if name not in without)
-        return round(rows / (1 - REPEATED)) + 3 * PROBES + 1 + MOST_OUTPUTS
+        alone = count_alone(round(rows / (1 - REPEATED)))
+        return round(rows / (1 - REPEATED)) + 2 * PROBES + alone + 1 + MOST_OUTPUTS
 
 
 def count_queries(

@@ -464,6 +464,14 @@ def test_a_budget_is_never_exceeded(matrix: Served, tmp_path: Path) -> None:
     assert matrix.asked <= 700
 
 
+def test_the_more_was_asked_the_more_is_asked_alone(matrix: Served, tmp_path: Path) -> None:
+    made = bind(matrix, tmp_path, full(1500))
+    made.predict_proba(full(1500))
+    before, (new, _) = len(matrix.rows), made.asked
+    made.finish()
+    assert matrix.rows[before:] == [1] * round(0.02 * new)
+
+
 def test_the_memo_is_for_its_owner_alone(matrix: Served, tmp_path: Path) -> None:
     some = full(100)
     bind(matrix, tmp_path, some).predict_proba(some)

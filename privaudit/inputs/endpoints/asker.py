@@ -20,6 +20,11 @@ from privaudit.records import Column
 PROBES = 20
 """Rows that are asked about twice at the start, when a run resumes, and one by one at the end."""
 
+ALONE, MOST_ALONE = 0.02, 100
+"""The share of new rows that are asked about one by one at the end where that is more than PROBES,
+and the most: of a server that answers otherwise for 5 % of the rows where several are asked about,
+100 leave 6 in a thousand undetected."""
+
 REPEATED = 0.04
 """The share of the rows of all batches that was asked about before: at random places, so that a
 server that answers honestly only where it expects to be compared is found out. Of answers of which
@@ -93,7 +98,7 @@ class Asker:
                 self.memo.remove()
                 raise changed()
             X, p = self.memo.probes()
-            some = self._rng.permutation(len(X))[:PROBES]
+            some = self._rng.permutation(len(X))[: count_alone(self.memo.count(self.run)[0])]
             try:
                 for at in some:
                     self._compare(self._like(X[[at]]), p[[at]], ending=True)
@@ -191,8 +196,8 @@ class Asker:
     def _get(self, cells: Cells, *, ending: bool = False) -> np.ndarray:
         """One question to the server."""
         rows = len(cells.X)
-        _, sent = self.memo.count(self.run)
-        kept = 0 if ending else PROBES
+        new, sent = self.memo.count(self.run)
+        kept = 0 if ending else count_alone(new + rows)
         if self.budget is not None and sent + rows + kept > self.budget:
             raise spent(self.budget)
         raw = self.speaks.ask(self.transport, cells)
@@ -205,6 +210,11 @@ class Asker:
     def _like(self, X: np.ndarray) -> Cells:
         """Rows that were kept, as cells of the question at hand."""
         return Cells(self._names, np.asarray(X, dtype=np.float32), self._columns)
+
+
+def count_alone(new: int) -> int:
+    """How many rows are asked about one by one at the end of a run that asked about `new` ones."""
+    return min(max(PROBES, round(ALONE * new)), MOST_ALONE)
 
 
 def _as_kind(text: str) -> Kind:
@@ -240,4 +250,4 @@ def spent(budget: int) -> PrivauditError:
     )
 
 
-__all__ = ["BATCH", "PROBES", "REPEATED", "Asker", "Changed", "spent"]
+__all__ = ["BATCH", "PROBES", "REPEATED", "Asker", "Changed", "count_alone", "spent"]

@@ -212,8 +212,7 @@ def test_those_with_leakage_are_named() -> None:
     text = questions.count_readings(["undetected", *["detected"] * 7], ["model"] * 8, names)
     assert (
         "on 7 an attack told who was in the training data, beyond chance "
-        "(m1, m2, m3, m4, m5 and 2 more)"
-        in text
+        "(m1, m2, m3, m4, m5 and 2 more)" in text
     )
     assert "m0" not in text
     assert "reveal" not in questions.count_readings(["undetected"] * 2, ["model"] * 2, names[:2])

@@ -211,8 +211,8 @@ def test_those_with_leakage_are_named() -> None:
     names = [f"m{i}" for i in range(8)]
     text = questions.count_readings(["undetected", *["detected"] * 7], ["model"] * 8, names)
     assert (
-        "on 7 an attack told who was in the training data, beyond chance "
-        "(m1, m2, m3, m4, m5 and 2 more)" in text
+        "on 7 an attack recognised training patients, beyond chance (m1, m2, m3, m4, m5 and 2 more)"
+        in text
     )
     assert "m0" not in text
     assert "reveal" not in questions.count_readings(["undetected"] * 2, ["model"] * 2, names[:2])

@@ -116,10 +116,12 @@ class Layout:
         snapped = self.allowed[np.arange(out.shape[1]), nearest]
         out = np.where(self.discrete, snapped, out)
         for where in self.groups.values():
+            if not len(where):
+                continue
             block = rows[:, where]
             top = block.argmax(axis=1)
             out[:, where] = 0.0
-            clear = block.max(axis=1) > 0.5 if len(where) else np.zeros(len(rows), dtype=bool)
+            clear = block.max(axis=1) > 0.5
             out[clear, where[top[clear]]] = 1.0
         result: np.ndarray = out
         return result

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import polars as pl
 
 from pipelines.sources import units
-from pipelines.sources.source import RAW, EventTable, Wanted
-from pipelines.sources.tables import Table, typed
+from pipelines.sources.columns import FileTable
+from pipelines.sources.source import RAW, Wanted
+from pipelines.sources.tables import typed
 
 STAY = "patientunitstayid"
 OUTPUT = "flowsheet|Flowsheet Cell Labels|I&O|Output (ml)|"
@@ -83,45 +82,15 @@ SHAPES = {
 
 
 @dataclass(frozen=True, eq=False)
-class EicuTable(EventTable):
+class EicuTable(FileTable):
     """One table, with its stays' clocks.
 
     Args:
         clocks: Columns subject, intime: one row a stay.
     """
 
-    table: Table
     shape: Shape
     clocks: pl.DataFrame
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        return self.table.name
-
-    @property
-    def size(self) -> int:
-        return self.table.size
-
-    @property
-    def mark(self) -> object:
-        return self.table.mark
-
-    def expected_rows(self) -> int:
-        return self.table.expected_rows()
-
-    def check(self) -> None:
-        self.table.check()
-
-    def scan(self, careful: bool = False) -> pl.LazyFrame:
-        return self.table.scan(careful)
-
-    def refuse_unreadable(self) -> None:
-        self.table.refuse_unreadable(self.table.scan(careful=True))
-
-    @contextmanager
-    def trouble(self, unparsed: bool = False) -> Iterator[None]:
-        with self.table.trouble(unparsed):
-            yield
 
     def raw(self, rows: pl.LazyFrame, wanted: Wanted, careful: bool = False) -> pl.LazyFrame:
         shape = self.shape
@@ -169,7 +138,7 @@ class EicuTable(EventTable):
             .filter(pl.col("code").is_in(codes["code"].implode()))
             .with_columns(value=value)
             .with_columns(
-                # a number is no word: whether a patient is intubated is told by words alone
+                # a number is no word: whether a patient is intubated is said in words alone
                 text=pl.when(pl.col("value").is_null()).then(words),
                 unit=_unit(shape),
             )

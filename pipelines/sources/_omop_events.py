@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import polars as pl
 
-from pipelines.sources.source import EventTable, Wanted
-from pipelines.sources.tables import Table, typed, unreadable
+from pipelines.sources.columns import FileTable
+from pipelines.sources.source import Wanted
+from pipelines.sources.tables import typed, unreadable
 from privaudit.errors import PrivauditError
 
 UNITS = Path(__file__).with_name("omop_units.csv")
@@ -35,7 +34,7 @@ def timed(time: pl.Expr) -> pl.Expr:
 
 
 @dataclass(frozen=True, eq=False)
-class OmopTable(EventTable):
+class OmopTable(FileTable):
     """Codes are concept ids; `measurement_source_value` where a hospital's own map names it.
 
     Units are read by unit_concept_id, and by unit_source_value where that is 0. Concepts that are
@@ -43,34 +42,11 @@ class OmopTable(EventTable):
     stay, midnight would be before the value was known.
     """
 
-    table: Table
     is_mimic: bool
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        return self.table.name
-
-    @property
-    def size(self) -> int:
-        return self.table.size
 
     @property
     def mark(self) -> object:
         return (self.table.mark, self.is_mimic, hashlib.sha256(UNITS.read_bytes()).hexdigest())
-
-    def expected_rows(self) -> int:
-        return self.table.expected_rows()
-
-    def scan(self, careful: bool = False) -> pl.LazyFrame:
-        return self.table.scan(careful)
-
-    def refuse_unreadable(self) -> None:
-        self.table.refuse_unreadable(self.table.scan(careful=True))
-
-    @contextmanager
-    def trouble(self, unparsed: bool = False) -> Iterator[None]:
-        with self.table.trouble(unparsed):
-            yield
 
     def check(self) -> None:
         """PrivauditError for a missing column, and for a table that has dates alone."""

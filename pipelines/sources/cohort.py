@@ -10,6 +10,7 @@ import polars as pl
 from pipelines.sources.extract import STAYS
 from pipelines.sources.shapes import Core, Profile
 from privaudit.contracts import FlowStep
+from privaudit.disclosure_limits import name_count
 from privaudit.errors import PrivauditError
 
 ADULTS = "age at admission to the ICU 18 or more"
@@ -18,8 +19,6 @@ ADULTS = "age at admission to the ICU 18 or more"
 OLD = 90.0
 """Years from which sources do not tell ages apart; each has its own stand-in."""
 
-FEW = 10
-"""Stays below which a message tells no count."""
 
 WORDS = {
     "stays": "ICU stays on file",
@@ -109,7 +108,7 @@ def select(
     if stays.is_empty():
         last = next(step for step in flow if not step.stays)
         raise PrivauditError(
-            f"no stay is left of {told(flow[0].stays)}",
+            f"no stay is left of {name_count(flow[0].stays)}",
             f"the step {last.step!r} left none",
             f"use {words['whole']}, or a shorter window or another cohort",
         )
@@ -128,16 +127,11 @@ def drop_unmeasured(cohort: Cohort, measured: pl.Series) -> Cohort:
     )
     if left.is_empty():
         raise PrivauditError(
-            f"no stay is left of {told(len(cohort.stays))}",
+            f"no stay is left of {name_count(len(cohort.stays))}",
             f"the step {step.step!r} left none",
             "check that the event tables belong to the same copy as the ICU stays",
         )
     return Cohort(left, (*cohort.flow, step), cohort.notes, cohort.facts)
-
-
-def told(count: int) -> str:
-    """A count for a message, which may be copied into a log: few people are not counted."""
-    return f"fewer than {FEW}" if 0 < count < FEW else f"{count:,}"
 
 
 def _size(stays: pl.DataFrame) -> tuple[int, int]:

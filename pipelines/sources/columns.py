@@ -34,16 +34,10 @@ class Fields:
 
 
 @dataclass(frozen=True, eq=False)
-class ColumnTable(EventTable):
-    """A `Table` whose columns are the fields of RAW.
-
-    Args:
-        system: What RAW.system says.
-    """
+class FileTable(EventTable):
+    """A table of events that is one `Table` on disk; subclasses say how its rows become RAW."""
 
     table: Table
-    fields: Fields
-    system: str
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -73,6 +67,18 @@ class ColumnTable(EventTable):
     def trouble(self, unparsed: bool = False) -> Iterator[None]:
         with self.table.trouble(unparsed):
             yield
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnTable(FileTable):
+    """A `Table` whose columns are the fields of RAW.
+
+    Args:
+        system: What RAW.system says.
+    """
+
+    fields: Fields
+    system: str
 
     def raw(self, rows: pl.LazyFrame, wanted: Wanted, careful: bool = False) -> pl.LazyFrame:
         f, kinds = self.fields, dict(self.table.kinds)

@@ -6,9 +6,7 @@ import polars as pl
 
 from pipelines.sources import medians
 from pipelines.sources.extract import Extract
-
-FEW = 10
-"""Stays below which a variable's median is not told."""
+from privaudit.disclosure_limits import MIN_CELL
 
 _LEFT_OUT = {
     "no_unit": "no unit recorded, and none in the code map",
@@ -46,8 +44,8 @@ def lines(extract: Extract) -> dict[str, str]:
 
 
 def _told(row: dict[str, float], unit: str) -> str:
-    if row["stays"] < FEW:
-        return f"fewer than {FEW} stays"
+    if row["stays"] < MIN_CELL:
+        return f"fewer than {MIN_CELL} stays"
     return f"median {row['median']:.4g} {unit}".strip() + f" in {row['stays']:,} stays"
 
 

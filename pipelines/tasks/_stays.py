@@ -19,13 +19,13 @@ import polars as pl
 
 from mimic_demo import EMBEDDED_PATIENTS
 from pipelines.sources import features, overview
-from pipelines.sources.cohort import told
 from pipelines.sources.extract import Extract
 from pipelines.sources.mimic3 import Mimic3
 from pipelines.sources.recognise import recognise
 from pipelines.sources.source import Profile
 from privaudit.contracts import FlowStep, Prepared, Progress, Task
 from privaudit.disclosure.marginals import OF_CLASS, WHOLE
+from privaudit.disclosure_limits import name_count
 from privaudit.errors import PrivauditError
 from privaudit.facts import Caveat, CaveatCode, Param
 from privaudit.words import Words
@@ -247,7 +247,7 @@ def prepare(extract: Extract, label: Label) -> Prepared:
     if sum(count > 0 for count in counts.values()) < 2:
         raise PrivauditError(
             "one outcome only: "
-            + ", ".join(f"{name} {told(count)}" for name, count in counts.items()),
+            + ", ".join(f"{name} {name_count(count)}" for name, count in counts.items() if count),
             "a model needs stays of at least two outcomes to learn a difference",
             "use a source with more stays, or another task",
         )

@@ -87,7 +87,7 @@ def propose_series(
         "[series]: record, time, channel and value were told apart by their names and cells",
         "[series]: `every` and `steps` were read off the times, whose unit is not known; set both "
         "to what a model is to read",
-        "[series]: the bounds of the channels were read off the values: no promise of epsilon "
+        "[series]: the bounds of the channels were read off the values: no guarantee of epsilon "
         "rests on them; set what is possible, and remove `guessed`",
     ]
     if few:

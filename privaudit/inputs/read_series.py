@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from privaudit.disclosure_limits import MIN_CELL, name_count
+from privaudit.disclosure.steps import count_up
+from privaudit.disclosure_limits import name_count
 from privaudit.errors import PrivauditError, spell
 from privaudit.facts import Caveat, CaveatCode, Param
 from privaudit.inputs.cell_text import clean_texts, to_numbers, to_patients, to_texts
@@ -369,7 +370,7 @@ class _Bins:
             "strangers": self.strangers,
             "without": without,
         }
-        told: dict[str, Param] = {k: -(-n // MIN_CELL) * MIN_CELL for k, n in counts.items()}
+        told: dict[str, Param] = {k: count_up(n) for k, n in counts.items()}
         if not any(told.values()):
             return ()
         return (Caveat(CaveatCode.SERIES_LEFT_OUT, "note", told),)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from privaudit.facts import Caveat, CaveatCode, Metric, Reason, ReasonCode
+from privaudit.disclosure_limits import WITHHELD
+from privaudit.facts import Caveat, CaveatCode, Metric, Param, Reason, ReasonCode
 from privaudit.report import numbers as n
 from privaudit.report.formats import markdown
 from privaudit.report.wording import policy_verdicts as words
@@ -162,3 +163,14 @@ def test_a_proof_beside_a_claim_and_the_claim_itself() -> None:
     assert word_budget(replace(claim, epsilon=3.0)).startswith("3,")
     found = Estimate(Metric("epsilon_lower_bound"), 8.004, 8.004, None, None, {"patients": 100})
     assert "at least 8.004, where 8 is claimed" in word_bound("one_run", found, 8.0)
+
+
+def test_a_count_that_is_withheld_breaks_no_sentence() -> None:
+    params: dict[str, Param] = {"more": WITHHELD, "have": WITHHELD, "fpr": 0.01}
+    made = replace(
+        verdict("membership.tpr", "tpr", 0.1, 0.1),
+        state="INCONCLUSIVE",
+        reason=Reason(ReasonCode.TOO_FEW_HELD_OUT, params),
+    )
+    assert "withheld" not in sentences.word_remedy(made)
+    assert "coarser rate" in sentences.word_remedy(made)

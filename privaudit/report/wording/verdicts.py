@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
+from privaudit.disclosure_limits import WITHHELD
 from privaudit.facts import LOST_REFITS, Caveat, CaveatCode, Group, Param, Reason, ReasonCode
 from privaudit.report.numbers import beside, is_same_side, significant, whole
 from privaudit.report.wording import reasons_and_caveats as facts
@@ -305,6 +306,12 @@ def _number(value: object) -> float:
     return value
 
 
+def _word_count(value: object) -> str:
+    """A count that is wanted; nothing where disclosure control withheld it, for no sentence about
+    a rate that could not be stated says how many are lacking."""
+    return "" if value == WITHHELD else round_up(_number(value))
+
+
 def _show(value: object) -> str:
     return significant(value) if isinstance(value, int | float) else str(value)
 
@@ -371,8 +378,8 @@ def word_remedy(v: Verdict) -> str:
     text = {**texts["remedies"], **texts["advice"]}.get(_choose_remedy(v), "")
     text = fill(text).format(
         attacks=",".join(asked) if isinstance(asked, tuple) else asked,
-        more=round_up(_number(more)),
-        needed=round_up(_number(more)),
+        more=_word_count(more),
+        needed=_word_count(more),
         near=p.get("near", ""),
         family=v.metric.partition(".")[0],
         lacking=_number(p.get("wanted", 0)) - v.n.get("candidate_runs", 0),

@@ -1,0 +1,1 @@
+"""A federation between hospitals: the kernel of `pipelines.federated` over a network."""

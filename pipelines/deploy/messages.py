@@ -16,7 +16,7 @@ Kind = Literal["int", "float", "bool", "text", "bytes", "ints", "texts", "blobs"
 """blobs: a list of bytes; byte_map: text -> bytes."""
 
 MIB = 1 << 20
-_CHECKS: dict[str, type | tuple[type, ...]] = {
+_CHECKS: dict[str, Any] = {
     "int": int,
     "float": (int, float),
     "bool": bool,
@@ -27,7 +27,7 @@ _CHECKS: dict[str, type | tuple[type, ...]] = {
     "blobs": list,
     "byte_map": dict,
 }
-_MEMBERS: dict[str, type] = {"ints": int, "texts": str, "blobs": bytes}
+_MEMBERS: dict[str, Any] = {"ints": int, "texts": str, "blobs": bytes}
 
 
 @dataclass(frozen=True)

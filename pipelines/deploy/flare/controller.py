@@ -107,7 +107,7 @@ class FlareWire:
         self._journal.write(Event.LATE, hospital=client.name, kind=kind)
 
 
-class Federate(Controller):  # type: ignore[misc]
+class Federate(Controller):
     """A segment of a run: builds the coordinator from the signed terms and lets it go on from the
     state on disk.
 

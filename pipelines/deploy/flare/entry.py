@@ -48,9 +48,9 @@ def main(argv: list[str]) -> int:
     if kind == "server":
         from nvflare.private.fed.app.server import server_train as module
 
-        from pipelines.deploy.flare.logins import watch_logins
+        from pipelines.deploy.flare.logins import find_server_home, watch_logins
 
-        watch_logins()
+        watch_logins(find_server_home(sys.argv))
     elif kind == "client":
         from nvflare.private.fed.app.client import client_train as module
 

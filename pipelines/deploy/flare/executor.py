@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 OPERATOR_ROLE: Final = "lead"
 
 
-class SiteExecutor(Executor):  # type: ignore[misc]
+class SiteExecutor(Executor):
     """Answers the coordinator's questions. What data it reads is in hospital.toml, never in the
     job; no text of an exception leaves or is logged, for it can hold a cell of the data.
 

@@ -41,7 +41,7 @@ class Adapter(Protocol):
         ...
 
 
-class Persistent(ClientProcessJobLauncher):  # type: ignore[misc]
+class Persistent(ClientProcessJobLauncher):
     """Named in the site's own resources.json as `process_launcher`."""
 
     def launch_job(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> JobHandleSpec:
@@ -61,7 +61,7 @@ class Persistent(ClientProcessJobLauncher):  # type: ignore[misc]
         return WatchedHandle(lambda: spawn_process(command, environment), folder)
 
 
-class WatchedHandle(JobHandleSpec):  # type: ignore[misc]
+class WatchedHandle(JobHandleSpec):
     """A worker that is started again when a signal that nobody sent ends it, and killed where it
     works on one question for longer than it may.
 

@@ -27,7 +27,7 @@ WITHOUT_CONSENT: Final = frozenset({"pending", "withdrawn", "refused", "too_few"
 """States that a hospital may answer to `hello` when nobody has consented."""
 
 
-class Outbox(Filter):  # type: ignore[misc]
+class Outbox(Filter):
     """Named in the site's own privacy.json. Lets an answer leave that is one of `messages`, of a
     run that this hospital has consented to, once its line is on disk; in every other case a bare
     code leaves in its place."""

@@ -7,17 +7,16 @@ from typing import Any, Final
 import msgpack
 
 from pipelines.deploy.messages import Body
+from pipelines.deploy.refused import CODES
 from privaudit.errors import PrivauditError
 
-REFUSALS: Final = (
-    "no_consent",  # nobody at the hospital has consented, or the consent is withdrawn
-    "refused",  # the hospital's own checks refuse this question
+OWN: Final = (
     "failed",  # something broke at the hospital; its own log says what
-    "bad_terms",  # terms that the hospital's operator has not signed
     "held_back",  # the outbox did not recognise the answer
     "disk",  # the outbox could not write down what leaves
     "bad_answer",  # what came is no answer of this kind
 )
+REFUSALS: Final = (*OWN, *CODES)
 """Why an answer is none. A closed list: no text of a hospital travels in its place."""
 
 BODY: Final = "body"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from nvflare.apis.executor import Executor
 from nvflare.apis.fl_constant import FilterKey, FLContextKey, ReturnCode
@@ -15,17 +13,16 @@ from nvflare.apis.shareable import Shareable, make_reply
 from nvflare.apis.signal import Signal
 
 from pipelines.deploy.flare.codes import BODY, WHY, pack_body, unpack_body
-from pipelines.deploy.flare.job import read_terms, signed_terms
+from pipelines.deploy.flare.job import read_terms
 from pipelines.deploy.flare.launcher import HANGS_AFTER, clear_busy, note_busy
 from pipelines.deploy.flare.outbox import TERMS, Outbox, site_home
-from pipelines.deploy.homes import HospitalHome, make_private
+from pipelines.deploy.homes import HospitalHome
+from pipelines.deploy.refused import Refused
 from pipelines.deploy.terms import RunTerms
 from privaudit.errors import PrivauditError
 
 if TYPE_CHECKING:
     from pipelines.deploy.hospital import Hospital
-
-OPERATOR_ROLE: Final = "lead"
 
 
 class SiteExecutor(Executor):
@@ -69,10 +66,9 @@ class SiteExecutor(Executor):
             reply = Shareable({BODY: pack_body(answer)})
             self.log_info(fl_ctx, f"{task_name[:20]} in {time.monotonic() - begin:.2f} s")
             return reply
-        except PrivauditError as error:
-            # Its words are for this hospital alone, and `what` can quote the question.
-            self.log_error(fl_ctx, f"refused: {error.because[:200]}")
-            return refusal("refused")
+        except Refused as error:
+            self.log_error(fl_ctx, f"refused: {error.code}")
+            return refusal(error.code)
         except Exception as error:
             self.log_error(fl_ctx, f"failed: {type(error).__name__}")
             return refusal("failed")
@@ -88,35 +84,18 @@ def refusal(why: str) -> Shareable:
 
 
 def accept_terms(home: HospitalHome, text: str, signature: str, certificate: str) -> RunTerms:
-    """The terms, where the hospital's own operator has signed them; keeps them as pending/RUN.json.
+    """The terms, where the hospital's own operator has signed them; keeps them as pending/RUN.json,
+    where a person finds them who is to consent.
 
     Raises:
-        PrivauditError: Where somebody else did, or the roster lacks this hospital.
+        PrivauditError: Somebody else signed them, or the roster is another one.
     """
     from pipelines.deploy.identity import Root
+    from pipelines.deploy.warrant import Warrant
 
-    config = home.read()
-    signer = Root.load(home.root / "kit").verify(
-        certificate.encode("ascii"), bytes.fromhex(signature), signed_terms(text)
-    )
-    if signer.role != OPERATOR_ROLE or signer.name != config["operator"]:
-        raise PrivauditError(
-            "terms of a run that somebody else signed",
-            "this hospital takes terms from the operator it has joined alone",
-            "ask the operator to sign them",
-        )
-    terms = RunTerms.read(text)
-    if config["name"] not in terms.roster or not set(terms.roster) <= set(config["hospitals"]):
-        raise PrivauditError(
-            "terms of a run with a roster that this hospital does not know",
-            "it has joined a federation of others",
-            "join again with the roster of the federation",
-        )
-    make_private(home.pending(terms.run).parent)
-    kept = json.dumps(
-        {"terms": text, "signature": signature, "certificate": certificate}, sort_keys=True
-    )
-    _write_whole(home.pending(terms.run), kept)
+    warrant = Warrant(text, bytes.fromhex(signature), certificate.encode("ascii"))
+    terms = warrant.check(home, Root.load(home.root / "kit"))
+    warrant.keep(home, terms.run)
     return terms
 
 
@@ -137,16 +116,6 @@ def _has_outbox(context: FLContext) -> bool:
     )
 
 
-def _write_whole(path: Path, text: str) -> None:
-    made = path.with_name(path.name + ".new")
-    handle = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(made, path)
-
-
 def _job_folder(context: FLContext) -> Path:
     workspace = context.get_engine().get_workspace()
     return Path(workspace.get_run_dir(context.get_job_id()))
@@ -158,4 +127,4 @@ def _use_one_thread() -> None:
     torch.set_num_threads(1)
 
 
-__all__ = ["OPERATOR_ROLE", "SiteExecutor", "accept_terms", "refusal"]
+__all__ = ["SiteExecutor", "accept_terms", "refusal"]

@@ -55,7 +55,10 @@ class Outbox(Filter):
         check_answer(kind, body)
         if not _may_leave(home, terms, kind, body):
             return self._send(
-                home, context, _Line(terms.run, -1, kind, b"", "no_consent"), _bare("no_consent")
+                home,
+                context,
+                _Line(terms.run, -1, kind, b"", "not_consented"),
+                _bare("not_consented"),
             )
         line = _Line(terms.run, body.get("round", -1), kind, packed, "")
         # A new message with this one item: whatever else was in the answer stays here.

@@ -34,7 +34,7 @@ class Ledger:
     """One federation at its server: `weights` (p,) float64, what it saw, what it cost.
 
     Args:
-        counts: (clients,) how many records each client is taken to have.
+        counts: (clients,) how many records each client is taken to have, 0 where nobody knows yet.
         noise: Where the server's own noise comes from.
         sent, seen: Of the last `plan.recorded` rounds: (p,) float32 that were sent out, and
             (clients, p) float32 as far as the server could read what came.
@@ -120,7 +120,8 @@ class Ledger:
     @property
     def cap(self) -> int:
         """The most records a client may count for: ten times the usual hospital."""
-        return max(1, int(10 * np.median(self.counts)))
+        known = self.counts[self.counts > 0]
+        return max(1, int(10 * np.median(known))) if len(known) else 1
 
     def _bound(self, arrived: Sequence[np.ndarray]) -> float | None:
         """The gate's norm bound of this round."""

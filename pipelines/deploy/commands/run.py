@@ -81,8 +81,8 @@ def command(
     """
     from dataclasses import replace
 
-    from pipelines.deploy.certificates import read_federation
     from pipelines.deploy.homes import CoordinatorHome
+    from pipelines.deploy.members import read_federation
     from pipelines.deploy.sign_terms import keep_terms, name_run, sign_terms
     from pipelines.deploy.terms import RunTerms
     from privaudit import plugins

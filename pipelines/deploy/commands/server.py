@@ -17,11 +17,11 @@ def command(folder: Path) -> None:
 
     Its configuration is written anew first, and its certificate is checked.
     """
-    from pipelines.deploy.certificates import read_federation
     from pipelines.deploy.configure import configure_server
     from pipelines.deploy.flare.processes import Parent, read_pid
     from pipelines.deploy.homes import CoordinatorHome
     from pipelines.deploy.identity import SERVER, Identity, Root
+    from pipelines.deploy.members import read_federation
 
     home = CoordinatorHome(enter(folder))
     federation = read_federation(home.read())

@@ -29,7 +29,7 @@ class Terms:
 
     Args:
         rounds: How many are planned; None where it cannot be said.
-        protection: A code of `words.PROTECTIONS`, or the setting that replaces it.
+        protection: Codes of `words.PROTECTIONS` with `+` between them.
         fingerprint: sha256 of the terms.
     """
 
@@ -199,8 +199,12 @@ class HospitalRun:
 
 @dataclass(frozen=True)
 class HospitalStatus:
-    """What one hospital takes part in. changed: its list of what left was shortened or replaced
-    while it was watched."""
+    """What one hospital takes part in.
+
+    Args:
+        codes: How many answers were held back: a bare code of why left in their place.
+        changed: The list of what left was shortened or replaced while it was watched.
+    """
 
     name: str
     federation: str
@@ -213,6 +217,7 @@ class HospitalStatus:
     alarms: tuple[Alarm, ...]
     alarm_count: int
     unreadable: int
+    codes: int
     changed: bool
 
 

@@ -22,6 +22,11 @@ from pipelines.deploy.pages.facts import (
 from pipelines.deploy.pages.terms import read_terms
 from pipelines.deploy.terms import NAME
 
+GREETING = 64
+"""Bytes. That it has not consented a hospital may say without consent: such a greeting is shorter
+than one with a digest of its columns."""
+ON_THE_WAY = 1.0
+"""Seconds after a withdrawal in which an answer that was checked before it may be written down."""
 MOST_RUNS, MOST_KINDS, MOST_ROUNDS, MOST_LATEST, MOST_ALARMS = 200, 40, 200, 50, 50
 
 
@@ -38,7 +43,7 @@ class HospitalReader:
 
     def _begin_outbox(self) -> None:
         self.sent: dict[str, _Sent] = {}
-        self.foreign = 0
+        self.foreign = self.codes = 0
 
     def _begin_journal(self) -> None:
         self.turns: dict[str, list[tuple[float, bool]]] = {}
@@ -75,6 +80,7 @@ class HospitalReader:
             alarms=tuple(self.alarms),
             alarm_count=self.alarm_count,
             unreadable=self.outbox.unreadable + self.journal.unreadable + self.foreign,
+            codes=self.codes,
             changed=self.outbox.rewritten > 0,
         )
 
@@ -95,27 +101,33 @@ class HospitalReader:
                 self.turns.setdefault(run, []).append((at, kind == Event.CONSENTED))
 
     def _add(self, line: Mapping[str, Any], consents: Mapping[str, Consent]) -> None:
-        run = line.get("run")
-        if not isinstance(run, str) or not NAME.fullmatch(run):
-            self.foreign += 1
-            return
-        if run not in self.sent and len(self.sent) >= MOST_RUNS:
-            self.foreign += 1
+        run, size = line.get("run"), follow.as_count(line.get("bytes"))
+        code = size == 0 and isinstance(line.get("why"), str)
+        if code:
+            self.codes += 1
+        named = isinstance(run, str) and NAME.fullmatch(run) is not None
+        if not isinstance(run, str) or not named or self._is_full(run):
+            self.foreign += not code
             return
         at = follow.as_seconds(line.get("t"))
-        covered = line.get("kind") == "hello" or self._is_covered(run, at, consents.get(run))
+        greets = line.get("kind") == "hello" and size is not None and size <= GREETING
+        covered = code or greets or self._is_covered(run, at, consents.get(run))
         self.sent.setdefault(run, _Sent()).take(line, at, covered)
+
+    def _is_full(self, run: str) -> bool:
+        return run not in self.sent and len(self.sent) >= MOST_RUNS
 
     def _is_covered(self, run: str, at: float | None, consent: Consent | None) -> bool:
         """Whether a consent on file was in force at this time."""
-        turns = sorted(self.turns.get(run, []))
+        turns = list(self.turns.get(run, []))
         if consent is not None and consent.granted is not None:
             turns.append((consent.granted, True))
         if consent is not None and consent.withdrawn is not None:
             turns.append((consent.withdrawn, False))
         if at is None or not turns:
             return False
-        before = [(when, given) for when, given in turns if when <= at]
+        ends = [(when if given else when + ON_THE_WAY, given) for when, given in turns]
+        before = [(when, given) for when, given in ends if when <= at]
         return bool(before) and max(before, key=lambda turn: (turn[0], not turn[1]))[1]
 
     def _describe(self, run: str, consent: Consent | None) -> HospitalRun:

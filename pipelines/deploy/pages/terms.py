@@ -15,6 +15,15 @@ from privaudit import plugins
 from privaudit.errors import PrivauditError
 
 
+_PROTECTS = {
+    "federated_private": "patient_noise",
+    "federated_secure": "secure_sum",
+    "federated_encrypted": "encrypted_sum",
+    "federated_trees": "trees",
+}
+_SUMS = {"SecureSum": "secure_sum", "EncryptedSum": "encrypted_sum"}
+
+
 def read_terms(path: Path) -> Terms | None:
     """The terms in a file, signed or not; None where it holds none. Signatures are not looked at:
     what they are for is checked before anything leaves."""
@@ -36,12 +45,11 @@ def _describe(terms: RunTerms) -> Terms:
     settings = tuple(follow.as_text(one, 120) for one in terms.settings)
     stated = dict(one.partition("=")[::2] for one in terms.settings if isinstance(one, str))
     rounds = stated.get(f"{terms.method}.rounds", "")
-    protect = stated.get(f"{terms.method}.protect")
     return Terms(
         run=terms.run,
         task=follow.as_text(terms.task),
         method=terms.method,
-        protection=terms.method if protect is None else follow.as_text(protect),
+        protection=_protection(terms.method, stated.get(f"{terms.method}.protect")),
         rounds=int(rounds) if rounds.isdecimal() and len(rounds) < 7 else _usual(terms.method),
         settings=settings,
         quorum=follow.as_count(terms.quorum) or 0,
@@ -49,6 +57,17 @@ def _describe(terms: RunTerms) -> Terms:
         roster=terms.roster,
         fingerprint=terms.fingerprint,
     )
+
+
+def _protection(method: str, stated: str | None) -> str:
+    """What the method does, and what the settings put in its place."""
+    own = _PROTECTS.get(method, "none")
+    if stated is None:
+        return own
+    summed = _SUMS.get(stated.partition("(")[0].strip(), "none")
+    if own == "patient_noise":
+        return own if summed == "none" else f"{own}+{summed}"
+    return summed
 
 
 @cache

@@ -30,7 +30,7 @@ def _coordinator(status: CoordinatorStatus) -> list[str]:
         lines += _facts(
             ("task", terms.task if terms else say.UNKNOWN),
             ("method", terms.method if terms else say.UNKNOWN),
-            ("protection", say.say_protection(terms)),
+            ("protection", say.say_protection(terms.protection if terms else "")),
             ("rounds", say.say_rounds(run)),
             ("a round takes", say.UNKNOWN if run.seconds is None else n.duration(run.seconds)),
             ("loss", n.significant(run.losses[-1][1]) if run.losses else say.UNKNOWN),
@@ -61,6 +61,9 @@ def _hospital(status: HospitalStatus) -> list[str]:
         lines.append(f"  ! {say.CHANGED}")
     if status.unreadable:
         lines.append(f"  ! {say.say_unreadable(status.unreadable)}")
+    if status.codes:
+        count = say.say_plural(status.codes, "answer was", "answers were")
+        lines.append(f"  {say.HELD_BACK.format(count=count)}")
     lines += _alarms(status.alarms, status.alarm_count)
     if not status.runs:
         lines += ["", "No run has asked for consent, and nothing has left."]
@@ -70,13 +73,14 @@ def _hospital(status: HospitalStatus) -> list[str]:
         lines += [f"  ! {text}" for text in say.list_warnings(run, status.read_at)]
         if run.state == "asked":
             lines.append(f"  decide with: privaudit federation join DIR --consent {run.run}")
+        agreed = terms.protection if terms else consent.protection if consent else ""
         rounds = None if terms is None else terms.rounds
         if consent is not None and rounds is None:
             rounds = consent.rounds
         lines += _facts(
             ("task", terms.task if terms else say.UNKNOWN),
             ("method", terms.method if terms else say.UNKNOWN),
-            ("protection", say.say_protection(terms)),
+            ("protection", say.say_protection(agreed)),
             ("rounds", say.UNKNOWN if rounds is None else f"{rounds:,}"),
             ("terms", terms.fingerprint if terms else ""),
             ("consent", f"{say.say_time(consent.granted)} by {consent.by}" if consent else "none"),

@@ -16,7 +16,6 @@ from pipelines.deploy.pages.facts import (
     HospitalStatus,
     RunStatus,
     Site,
-    Terms,
 )
 from privaudit import plugins
 from privaudit.disclosure_limits import name_count
@@ -27,26 +26,30 @@ from privaudit.words import USUAL, Words
 
 UNKNOWN = "unknown"
 PROTECTIONS: dict[str, Phrase] = {
-    "federated": Phrase("none: the coordinator reads the update of each {site}"),
-    "federated_robust": Phrase(
-        "none: the coordinator reads the update of each {site}, and combines them so that a few "
-        "wrong ones count little"
+    "none": Phrase("none: the coordinator reads the update of each {site}"),
+    "patient_noise": Phrase(
+        "noise for each {person}, added in the {site}; the coordinator reads noisy updates"
     ),
-    "federated_private": Phrase(
-        "noise added in each {site} to what is learned from each {person}; the coordinator reads "
-        "the noisy updates"
-    ),
-    "federated_secure": Phrase(
+    "secure_sum": Phrase(
         "masked sum: the coordinator reads the sum, and no single update unless all other {sites} "
         "help it"
     ),
-    "federated_encrypted": Phrase(
+    "encrypted_sum": Phrase(
         "encrypted sum: the coordinator adds what it cannot read; each {site} has the key"
     ),
-    "federated_trees": Phrase(
+    "trees": Phrase(
         "none: the coordinator and all {sites} read the trees of each {site}, whose splits are "
-        "values of its records"
+        "values of its {records}"
     ),
+}
+REASONS: dict[str, Phrase] = {
+    "no_consent": Phrase("no consent"),
+    "refused": Phrase("the {site} refused the question"),
+    "failed": Phrase("the program failed at the {site}"),
+    "bad_terms": Phrase("the {site} does not accept the terms"),
+    "held_back": Phrase("the {site} held the answer back"),
+    "disk": Phrase("the {site} cannot write down what leaves"),
+    "bad_answer": Phrase("the answer is none of this kind"),
 }
 CONDITIONS: dict[str, Phrase] = {
     "unheard": Phrase("not heard from yet"),
@@ -59,12 +62,12 @@ CONDITIONS: dict[str, Phrase] = {
     "late": Phrase("late"),
     "gate_refused": Phrase("last update refused"),
 }
-STAGES = {
-    "waiting": "waiting for hospitals",
-    "training": "training",
-    "grading": "all rounds made; being finished",
-    "stopped": "stopped",
-    "done": "done",
+STAGES: dict[str, Phrase] = {
+    "waiting": Phrase("waiting for {sites}"),
+    "training": Phrase("training"),
+    "grading": Phrase("all rounds made; being finished"),
+    "stopped": Phrase("stopped"),
+    "done": Phrase("done"),
 }
 ALARMS: dict[str, Phrase] = {
     "second_login": Phrase(
@@ -118,6 +121,7 @@ UNCOVERED = (
     "coordinator what it received."
 )
 OTHER_TERMS = "The consent on file is for other terms: nothing of these is covered by it."
+HELD_BACK = "{count} held back: a bare code of why left instead."
 CHANGED = "The list of what left was shortened or replaced while it was watched."
 UNREADABLE = "{count} of the files could not be read: the numbers here are at least so large."
 WITHDRAW = (
@@ -161,12 +165,10 @@ def say_messages(count: int) -> str:
     return say_plural(count, "message", "messages")
 
 
-def say_protection(terms: Terms | None) -> str:
-    """What hides an update from the coordinator."""
-    if terms is None:
-        return UNKNOWN
-    known = PROTECTIONS.get(terms.protection)
-    return terms.protection if known is None else known()
+def say_protection(codes: str) -> str:
+    """What hides an update from the coordinator; codes: with `+` between them."""
+    parts = [PROTECTIONS[code]() if code in PROTECTIONS else code for code in codes.split("+")]
+    return "; ".join(part for part in parts if part) or UNKNOWN
 
 
 def say_condition(site: Site) -> str:
@@ -190,7 +192,8 @@ def say_notes(site: Site) -> str:
     )
     parts = [text.format(say_plural(c, "time", "times")) for c, text in counts if c]
     if site.why:
-        parts.append(f"last reason: {site.why}")
+        known = REASONS.get(site.why)
+        parts.append(f"last reason: {site.why if known is None else known()}")
     return "; ".join(parts)
 
 
@@ -200,7 +203,7 @@ def say_rounds(run: RunStatus) -> str:
 
 def say_stage(run: RunStatus) -> str:
     """Where a run stands: `stopped (reason)`."""
-    text = STAGES[run.stage] if run.stage != "waiting" else Phrase("waiting for {sites}")()
+    text = STAGES[run.stage]()
     return f"{text} ({run.why})" if run.why else text
 
 

@@ -14,7 +14,6 @@ from pipelines.deploy.terms import RunTerms
 from privaudit import plugins
 from privaudit.errors import PrivauditError
 
-
 _PROTECTS = {
     "federated_private": "patient_noise",
     "federated_secure": "secure_sum",

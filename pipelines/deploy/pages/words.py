@@ -31,8 +31,8 @@ PROTECTIONS: dict[str, Phrase] = {
         "noise for each {person}, added in the {site}; the coordinator reads noisy updates"
     ),
     "secure_sum": Phrase(
-        "masked sum: the coordinator reads the sum, and no single update unless all other {sites} "
-        "help it"
+        "masked sum: the coordinator reads the sum, and no single update unless more than half of "
+        "the {sites} help it"
     ),
     "encrypted_sum": Phrase(
         "encrypted sum: the coordinator adds what it cannot read; each {site} has the key"

@@ -613,6 +613,9 @@ class BoundMethod(StrEnum):
     COMPLEMENTARY_PAIRS = "complementary_pairs"
     FALSE_DISCOVERY = "false_discovery"
 
+    # --- counts that hospitals share in blocks (pipelines.deploy)
+    BLOCKS = "blocks"
+
     # --- a synthetic table (privaudit.fidelity)
     LINEARISED = "linearised"
     DELONG_FOLDS = "delong_folds"

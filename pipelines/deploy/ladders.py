@@ -10,6 +10,7 @@ of two counts at least ten values where it may be under ten (docs/design/051).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -56,7 +57,7 @@ def read_ladder(found: object, size: int, steps: int, *, rising: bool = False) -
         if one % MIN_CELL or not 0 <= one <= last:
             raise refuse_counts(f"there is no such block of a pool of {size}")
     order = found if rising else found[::-1]
-    if any(b < a for a, b in zip(order, order[1:], strict=False)):
+    if any(b < a for a, b in pairwise(order)):
         raise refuse_counts("those counted at one step are among those of the next")
     return found
 

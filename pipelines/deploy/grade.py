@@ -88,6 +88,7 @@ def grade_model(
     exchange: Exchange | None = None,
     real: bool = True,
     method: Method | None = None,
+    sent: Mapping[str, int] | None = None,
 ) -> str:
     """What this hospital states of the model: canonical JSON of blocks of counts.
 
@@ -100,16 +101,19 @@ def grade_model(
         exchange: What this hospital itself sent last, as the server received it, with one client:
             None where it sent no update.
         real: Whether the records are real patients'.
+        sent: Bytes that left for this run by kind of message, as this hospital's own outbox has them.
         method: How shadow models are trained here; by default by the terms' recipe, on this
             hospital's records alone.
     """
-    grading = Grading(model, split, terms, refits_allowed, exchange, method)
+    thinned = thin_out(split, Seeds(secrets.randbits(256) if terms.seed is None else terms.seed))
+    grading = Grading(model, thinned, terms, refits_allowed, exchange, method, sent or {})
     return json.dumps(
         {
             "form": FORM,
             "run": terms.run,
             "terms": terms.fingerprint,
             "real": bool(real),
+            "sent": {str(kind): int(size) for kind, size in grading.sent.items()},
             **grading.count(),
         },
         sort_keys=True,
@@ -127,16 +131,21 @@ class Grading:
     refits_allowed: bool
     exchange: Exchange | None
     method: Method | None
+    sent: Mapping[str, int]
 
     def count(self) -> dict[str, Any]:
         """Everything that is stated, and codes for what is not."""
-        pools = {name: getattr(self.split, name) for name in ("members", "nonmembers", "reference")}
-        sizes = {name: _people(pool) for name, pool in pools.items()}
-        if min(sizes["members"], sizes["nonmembers"]) < LEAST or sizes["reference"] < MIN_CELL:
-            # A pool of too few would be what is left of the others and the whole.
+        members, nonmembers = self.split.members, self.split.nonmembers
+        sizes = {"members": _people(members), "nonmembers": _people(nonmembers)}
+        if min(sizes.values()) < LEAST or _people(self.split.reference) < MIN_CELL:
             return {"withheld": {"pools": "few_patients"}}
         found: dict[str, Any] = {
-            "pools": {name: _size(pool) for name, pool in pools.items()},
+            "pools": {"members": _size(members), "nonmembers": _size(nonmembers)},
+            "schema": {
+                "columns": len(members.columns),
+                "channels": len(members.channels),
+                "hours": 0 if members.series is None else int(members.series.shape[1]),
+            },
             "membership": {},
             "attempts": {},
         }
@@ -221,13 +230,14 @@ class Grading:
         if held_out.outcome_kind != "class" or len(held_out.classes) != 2:
             return "many_outcomes"
         one = held_out.take(np.sort(np.unique(held_out.patient, return_index=True)[1]))
-        risk = ask(self.model, one)[:, 1]
+        risk, rng = ask(self.model, one)[:, 1], self._seeds("utility").rng("kept")
         found = []
         for code in (0, 1):
             own = risk[one.y == code]
             if len(own) < LEAST:
                 return "few_with_outcome"
-            found.append({"patients": len(own), "above": _above(own, np.array(CUTS))})
+            kept = rng.permutation(own)[: len(own) // MIN_CELL * MIN_CELL]
+            found.append({"patients": len(kept), "above": _above(kept, np.array(CUTS))})
         return {"outcomes": found}
 
     # --- attempts
@@ -256,7 +266,7 @@ class Grading:
             return "nothing_sent"
         if exchange.image is not None:
             return "not_applicable"
-        own = replace(exchange, holder=np.zeros(len(members), dtype=np.int64))
+        own = replace(exchange, holder=np.zeros(len(members), dtype=np.int64), clients=np.zeros(1))
         rng = self._seeds("GradientInversion").rng("run")
         target = Target(Release(model=self.model, updates=own), self.split)
         made = GradientInversion().run(target, (), rng)
@@ -300,6 +310,19 @@ class Grading:
     def _seeds(self, name: str) -> Seeds:
         seed = self.terms.seed
         return Seeds(secrets.randbits(256) if seed is None else seed).child("grade", name)
+
+
+def thin_out(split: Split, seeds: Seeds) -> Split:
+    """The split with as many tens of members and of held-out patients as there are: up to nine of
+    each, drawn at random, are left out, so that no exact number of patients is stated."""
+    rng = seeds.child("grade", "kept").rng("patients")
+
+    def thin(pool: Records) -> Records:
+        ids = np.unique(pool.patient)
+        kept = rng.permutation(ids)[: len(ids) // MIN_CELL * MIN_CELL]
+        return pool.take(np.isin(pool.patient, kept)) if len(kept) else pool
+
+    return Split(thin(split.members), thin(split.nonmembers), split.reference)
 
 
 def _divide_reference(reference: Records, *, half: bool) -> tuple[Records, Records]:
@@ -347,4 +370,14 @@ def _size(pool: Records) -> dict[str, int]:
     }
 
 
-__all__ = ["CUTS", "FORM", "LEAST", "LEVELS", "MEMBERSHIP", "ROWS", "WITHHELD", "grade_model"]
+__all__ = [
+    "CUTS",
+    "FORM",
+    "LEAST",
+    "LEVELS",
+    "MEMBERSHIP",
+    "ROWS",
+    "WITHHELD",
+    "grade_model",
+    "thin_out",
+]

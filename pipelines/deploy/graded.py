@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.deploy.grade import ATTEMPTS, CUTS, FORM, LEAST, LEVELS, MEMBERSHIP, WITHHELD
 from pipelines.deploy.ladders import read_ladder, refuse_counts
+from pipelines.deploy.messages import ANSWERS
 from privaudit.disclosure_limits import MIN_CELL
 
 if TYPE_CHECKING:
     from pipelines.deploy.terms import RunTerms
 
-POOLS = ("members", "nonmembers", "reference")
+POOLS = ("members", "nonmembers")
 MOST = 10**8
 """Patients of one hospital at most: a number beyond that is a lie or a fault."""
 COLUMN = re.compile(r"[\w .,:/%()+<>=-]{1,80}")
@@ -41,7 +42,8 @@ class Attempts:
 class Counts:
     """One hospital's statement of one model, as far as it can be checked.
 
-    sizes: pool -> (patients, records), none where it states nothing; membership: attack -> blocks
+    sent: bytes by kind of message, as the hospital states them; schema: how many columns, channels and
+    hours. sizes: pool -> (patients, records), none where it states nothing; membership: attack -> blocks
     of members and of held-out patients above `LEVELS`; utility: for each outcome, how many held-out
     patients have it and their blocks above `CUTS`; columns: sensitive column -> attempts.
     inversion: rows read out of what it sent; protected: how that was protected; withheld: what it
@@ -50,6 +52,8 @@ class Counts:
 
     hospital: str
     real: bool = True
+    sent: Mapping[str, int] = field(default_factory=dict)
+    schema: Mapping[str, int] = field(default_factory=dict)
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     membership: Mapping[str, tuple[list[int], list[int]]] = field(default_factory=dict)
     utility: tuple[tuple[int, list[int]], ...] = ()
@@ -74,7 +78,7 @@ def read_counts(hospital: str, text: str, terms: RunTerms) -> Counts:
         made = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise refuse_counts("they are no JSON") from None
-    _have(made, {"form", "run", "terms", "real", "withheld"}, _GRADED)
+    _have(made, _HEAD, _GRADED)
     if made["form"] != FORM:
         raise refuse_counts("they are of another version")
     if (made["run"], made["terms"]) != (terms.run, terms.fingerprint):
@@ -83,13 +87,15 @@ def read_counts(hospital: str, text: str, terms: RunTerms) -> Counts:
         raise refuse_counts("whether the records are real is true or false")
     withheld = _read_withheld(made["withheld"])
     if not _GRADED & set(made):
-        return Counts(hospital, made["real"], withheld=withheld)
-    _have(made, {"pools", "membership", "attempts"}, {"utility", "form", *_HEAD})
+        return Counts(hospital, made["real"], _read_sent(made["sent"]), withheld=withheld)
+    _have(made, {"pools", "schema", "membership", "attempts"}, {"utility", *_HEAD})
     sizes = _read_sizes(made["pools"])
     columns, inversion, protected = _read_attempts(made["attempts"], sizes)
     return Counts(
         hospital,
         made["real"],
+        _read_sent(made["sent"]),
+        _read_schema(made["schema"]),
         sizes,
         _read_membership(made["membership"], sizes),
         _read_utility(made["utility"], sizes) if "utility" in made else (),
@@ -100,8 +106,8 @@ def read_counts(hospital: str, text: str, terms: RunTerms) -> Counts:
     )
 
 
-_HEAD = frozenset({"form", "run", "terms", "real", "withheld"})
-_GRADED = frozenset({"pools", "membership", "attempts", "utility"})
+_HEAD = frozenset({"form", "run", "terms", "real", "sent", "withheld"})
+_GRADED = frozenset({"pools", "schema", "membership", "attempts", "utility"})
 
 
 def _have(part: Any, needed: Iterable[str], also: Iterable[str] = ()) -> None:
@@ -124,9 +130,28 @@ def _read_withheld(part: Any) -> dict[str, str]:
     return part
 
 
+def _read_sent(part: Any) -> dict[str, int]:
+    if not isinstance(part, dict) or not set(part) <= set(ANSWERS):
+        raise refuse_counts("what was sent is of the known kinds of message")
+    return {kind: _read_whole(size) for kind, size in part.items()}
+
+
+def _read_schema(part: Any) -> dict[str, int]:
+    _have(part, ("columns", "channels", "hours"))
+    return {name: _read_whole(size) for name, size in part.items()}
+
+
+def _read_whole(part: Any) -> int:
+    if isinstance(part, bool) or not isinstance(part, int) or not 0 <= part <= 2**53:
+        raise refuse_counts("a number is whole and not negative")
+    return part
+
+
 def _read_size(part: Any, least: int) -> int:
     if isinstance(part, bool) or not isinstance(part, int) or not least <= part <= MOST:
         raise refuse_counts(f"a number of patients is a whole number of {least} or more")
+    if part % MIN_CELL:
+        raise refuse_counts(f"patients are counted in steps of {MIN_CELL}")
     return part
 
 
@@ -135,10 +160,8 @@ def _read_sizes(part: Any) -> dict[str, tuple[int, int]]:
     found = {}
     for name in POOLS:
         _have(part[name], ("patients", "records"))
-        patients = _read_size(part[name]["patients"], MIN_CELL if name == "reference" else LEAST)
+        patients = _read_size(part[name]["patients"], LEAST)
         records = _read_size(part[name]["records"], patients)
-        if (records - patients) % MIN_CELL:
-            raise refuse_counts("records beyond one a patient are counted in tens")
         found[name] = (patients, records)
     return found
 
@@ -169,7 +192,8 @@ def _read_utility(
         _have(own, ("patients", "above"))
         size = _read_size(own["patients"], LEAST)
         found.append((size, read_ladder(own["above"], size, len(CUTS))))
-    if sum(size for size, _ in found) != sizes["nonmembers"][0]:
+    left_out = sizes["nonmembers"][0] - sum(size for size, _ in found)
+    if not 0 <= left_out < 2 * MIN_CELL:
         raise refuse_counts("the outcomes do not come to the held-out patients")
     return tuple(found)
 

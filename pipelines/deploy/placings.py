@@ -48,7 +48,7 @@ def place(blocks: Sequence[int], size: int, at: Sequence[float], side: Side) -> 
 
 
 def straighten(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """(k,) the shortest line through the tube low <= y <= high over rising x, whose ends are points.
+    """(k,) the shortest line through the tube low <= y <= high over rising x; its ends are points.
 
     A taut string: Davies and Kovac 2001 (Annals of Statistics 29:1).
     """

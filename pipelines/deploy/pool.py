@@ -27,6 +27,7 @@ from privaudit.stats.membership import membership
 from privaudit.stats.prediction import utility
 
 SIDES: tuple[Side, ...] = ("least", "middle", "most")
+OTHER: Mapping[Side, Side] = {"least": "most", "middle": "middle", "most": "least"}
 BY = "site"
 """The grouping whose levels are the hospitals."""
 RATES = ("tpr", "detectable_tpr", "ppv")
@@ -96,7 +97,7 @@ def pool_utility(
     ends: dict[Side, np.ndarray] = {"least": edges[:-1], "middle": middle, "most": edges[1:]}
     sides: tuple[tuple[Side, Side], ...] = (
         ("middle", "middle"),
-        *((a, b) for a in ("least", "most") for b in ("least", "most")),  # type: ignore[misc]
+        *((a, b) for a in ("least", "most") for b in ("least", "most")),
     )
     y = np.concatenate([np.full(one.utility[k][0], k) for one in own for k in (0, 1)])
     made = []
@@ -202,7 +203,7 @@ def pool_attempts(
 def _scores(one: Counts, attack: str, side: Side) -> tuple[np.ndarray, np.ndarray]:
     """(m,), (n,) the steps of members and of held-out patients, ties against or for the attack."""
     blocks, sizes = one.membership[attack], _sizes(one)
-    other: Side = {"least": "most", "most": "least"}.get(side, "middle")  # type: ignore[assignment]
+    other = OTHER[side]
     members = place(blocks[0], sizes[0], LEVELS, side).places.astype(np.float64)
     nonmembers = place(blocks[1], sizes[1], LEVELS, other).places.astype(np.float64)
     half = 0.5

@@ -31,6 +31,7 @@ from privaudit.engine import document, measure
 from privaudit.engine.folder import curves, manifest
 from privaudit.engine.version import packages
 from privaudit.errors import PrivauditError
+from privaudit.evidence.seals import seal
 from privaudit.facts import Caveat, CaveatCode, as_caveat
 from privaudit.records import Records
 from privaudit.results import (
@@ -80,8 +81,8 @@ class Ended:
 def finish_run(home: CoordinatorHome, terms: RunTerms, *, seed: int | None = None) -> Path:
     """Write the released model, the audit document and the report of a run that is over.
 
-    They lie in runs/RUN/release: the model's file, and `shareable/` as after any other audit, so
-    that `privaudit check` and `privaudit report` take the folder.
+    The model's file lies in runs/RUN/release. audits/RUN is a run folder as after any other audit,
+    and sealed, so that `privaudit check`, `report`, `sign` and `verify` take it.
 
     Args:
         seed: For bootstrap intervals; by default one made from the terms.
@@ -96,8 +97,8 @@ def finish_run(home: CoordinatorHome, terms: RunTerms, *, seed: int | None = Non
     task, method = terms.build()
     ended = read_ended(folder, terms, method)
     counts, unread = read_all(ended.grades, terms)
-    place = make_private(folder / "release")
-    _save_model(place, terms, ended)
+    _save_model(make_private(folder / "release"), terms, ended)
+    place = make_private(make_private(home.root / "audits") / terms.run)
     release = make_release(method, ended)
     audit = write_document(terms, task, method, ended, release, counts, unread, folder, seed)
     shared = disclose(audit)
@@ -106,6 +107,7 @@ def finish_run(home: CoordinatorHome, terms: RunTerms, *, seed: int | None = Non
     write_bytes(shareable / "curves.csv", curves(shared).encode())
     report.write(shared, shareable)
     write_bytes(place / "manifest.json", manifest(shared).encode())
+    seal(place)
     return shareable / report.HTML
 
 

@@ -68,6 +68,12 @@ class GradientInversion(Attack):
         if exchange is None:
             raise ValueError("this release shows no updates")
         members, reference = target.split.members, target.split.reference
+        if exchange.lstm is not None:
+            raise PrivauditError(
+                "updates of a recurrent network",
+                "what can be divided out of them is a state after all hours, and no row",
+                "judge them by what else is tried on them: nobody has tried to rebuild a series",
+            )
         if exchange.image is not None:
             holder = _holder(exchange, members.site)
             with one_thread():

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 from net_places import HOST, SERVER, Places
 
@@ -43,6 +44,7 @@ class Federation:
     extra: dict[str, Mapping[str, str]] = field(default_factory=dict)
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     fingerprint: str = ""
+    data: dict[str, Path] = field(default_factory=dict)
 
     @property
     def host(self) -> str:
@@ -73,7 +75,7 @@ class Federation:
     def call(
         self, place: str, *words: str | Path, answer: str = "", timeout: float = 120, code: int = 0
     ) -> str:
-        """Run one command to its end; what it said."""
+        """Run one command to its end; what it printed, or why it was refused."""
         done = subprocess.run(
             self.command(place, *words),
             env=self.environment(place),
@@ -85,7 +87,114 @@ class Federation:
         said = done.stdout + done.stderr
         assert done.returncode == code, f"{words}: {done.returncode}\n{said[-4000:]}"
         assert "Traceback" not in said, said[-4000:]
-        return said
+        return done.stderr if code else done.stdout
+
+    def provision(self) -> None:
+        """Certificates for everybody: three commands of the operator's and the hospitals' guides."""
+        fed = self.coordinator.root
+        self.fingerprint = self.call(
+            SERVER, "provision", fed, "--host", self.host, "--port", str(self.port),
+            "--hospitals", ",".join(self.hospitals),
+        ).strip()  # fmt: skip
+        requests: list[str | Path] = []
+        for name in self.hospitals:
+            self.ask_to_join(name)
+            requests += ["--approve", self.request(name)]
+        self.call(SERVER, "provision", fed, *requests)
+
+    def ask_to_join(self, name: str) -> None:
+        """The hospital's request, with a private key that stays in its folder."""
+        server = f"{self.host}:{self.port}"
+        self.call(name, "join", self.home(name).root, "--name", name, "--coordinator", server)
+
+    def request(self, name: str) -> Path:
+        """The file that the hospital sends."""
+        (found,) = self.folder.rglob(f"{name}.request.zip")
+        return found
+
+    def signed(self, name: str) -> Path:
+        """The file that the operator sends back."""
+        return self.coordinator.root / "signed" / f"{name}.signed.zip"
+
+    def serve(self) -> None:
+        """Start the server and wait until its port answers."""
+        self.start(SERVER, "server", self.coordinator.root)
+        wait("the server", 60, self._answers)
+
+    def join(self, name: str, data: Path, task: str = "mortality") -> None:
+        """Start the hospital's client."""
+        self.start(
+            name, "join", self.home(name).root, "--signed", self.signed(name),
+            "--fingerprint", self.fingerprint, "--task", task, "--data", data,
+        )  # fmt: skip
+
+    def rejoin(self, name: str) -> None:
+        """Start the client of a hospital that has joined before."""
+        self.start(name, "join", self.home(name).root)
+
+    def open(self, data: Mapping[str, Path], task: str = "mortality") -> None:
+        """The server and every hospital, until all are connected."""
+        self.serve()
+        for name in self.hospitals:
+            self.join(name, data[name], task)
+        for name in self.hospitals:
+            self.wait_connected(name)
+
+    def wait_connected(self, name: str, seconds: float = 90) -> None:
+        """Until the server knows this hospital."""
+
+        def here() -> bool:
+            process = self.running[name]
+            assert process.poll() is None, f"{name} ended: {self.said(name)[-3000:]}"
+            return self._is_connected(name)
+
+        wait(f"{name} connects", seconds, here)
+
+    def begin(self, run: str, method: str, *settings: str, seed: int | None = None, more: Sequence[str] = ()) -> None:
+        """Start a run; it waits for consents."""
+        words = [part for setting in settings for part in ("--set", setting)]
+        if seed is not None:
+            words += ["--seed", str(seed)]
+        self.start(
+            SERVER, "run", "mortality", self.coordinator.root, "--method", method, "--run", run,
+            *words, *more, called=f"run-{run}",
+        )  # fmt: skip
+
+    def consent(self, run: str, *hospitals: str) -> None:
+        """The hospitals' consents, as their command writes them, but without the dry round."""
+        from pipelines.deploy.consent import grant
+        from pipelines.deploy.terms import RunTerms
+
+        for name in hospitals or self.hospitals:
+            pending = self.home(name).pending(run)
+            wait(f"the terms of {run} at {name}", 90, pending.exists)
+            terms = RunTerms.read(json.loads(pending.read_text())["terms"])
+            grant(self.home(name), terms, "test")
+
+    def sent(self, name: str, run: str) -> int:
+        """Bytes of this hospital's messages in a run."""
+        return sum(line["bytes"] for line in self.outbox(name) if line["run"] == run)
+
+    def weights(self, run: str) -> np.ndarray:
+        """(p,) where the run stands."""
+        with np.load(self.coordinator.run(run) / "state.npz", allow_pickle=False) as kept:
+            return np.asarray(kept["weights"])
+
+    def _answers(self) -> bool:
+        process = self.running[SERVER]
+        assert process.poll() is None, f"the server ended: {self.said(SERVER)[-3000:]}"
+        return any(
+            line.status == psutil.CONN_LISTEN and line.laddr.port == self.port
+            for one in self.processes(SERVER, "server")
+            for line in _connections(one)
+        )
+
+    def _is_connected(self, name: str) -> bool:
+        return any(
+            line.status == psutil.CONN_ESTABLISHED and line.raddr and line.raddr.port == self.port
+            for one in self.processes(name, "client")
+            for line in _connections(one)
+        )
 
     def start(self, place: str, *words: str | Path, called: str = "") -> subprocess.Popen[bytes]:
         """Start a command that stays."""
@@ -127,6 +236,63 @@ class Federation:
             if str(home) in whole and any(part in whole for part in KINDS[kind]):
                 found.append(process)
         return found
+
+    def is_up(self, called: str) -> bool:
+        """Whether the command runs."""
+        process = self.running.get(called)
+        return process is not None and process.poll() is None
+
+    def kill(self, called: str) -> None:
+        """Kill a command and all its processes, without a word."""
+        if (process := self.running.pop(called, None)) is not None:
+            _kill(process.pid)
+            process.wait(10)
+        for kind in ("client", "worker") if called != SERVER else ("server", "job"):
+            for one in self.processes(called, kind):
+                _kill(one.pid)
+
+    def check_running(self, run: str) -> None:
+        """The command that supervises the run has not given up."""
+        process = self.running[f"run-{run}"]
+        if process.poll() not in (None, 0):
+            raise AssertionError(f"run ended: {self.said(f'run-{run}')[-3000:]}")
+
+    def end_runs(self) -> None:
+        """Stop what is still supervised, as the operator would."""
+        for called in [one for one in self.running if one.startswith("run-")]:
+            if self.is_up(called):
+                self.call(SERVER, "stop", self.coordinator.root, "--run", called[4:])
+                try:
+                    self.running[called].wait(30)
+                except subprocess.TimeoutExpired:
+                    _kill(self.running[called].pid)
+            self.running.pop(called)
+
+    @staticmethod
+    def now() -> float:
+        """Seconds since 1970, as the journals have them."""
+        return time.time()
+
+    def alarms(self, what: str) -> list[dict[str, Any]]:
+        """Alarms at the coordinator: of its own, and of runs."""
+        found = []
+        for path in self.coordinator.root.rglob("journal.jsonl"):
+            found += named(read_lines(path), "alarm", what=what)
+        return found
+
+    def submit_code(self, folder: Path, marker: Path) -> str:
+        """Submit a job that brings code, as the operator; why it was refused."""
+        code = f"open({str(marker)!r}, 'w').close()"
+        script = Path(__file__).with_name("net_job_with_code.py")
+        words = [sys.executable, script, self.coordinator.root, folder, code]
+        line = [str(word) for word in words]
+        if self.places is not None:
+            line = self.places.command(SERVER, *line)
+        done = subprocess.run(
+            line, env=self.environment(SERVER), capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout.strip()
 
     def close(self) -> None:
         """Kill everything that was started here."""
@@ -182,6 +348,13 @@ def named(events: Iterable[Mapping[str, Any]], event: str, **fields: Any) -> lis
         for line in events
         if line.get("event") == event and all(line.get(k) == v for k, v in fields.items())
     ]
+
+
+def _connections(process: psutil.Process) -> list[Any]:
+    try:
+        return list(process.net_connections("tcp"))
+    except psutil.Error:
+        return []
 
 
 def _kill(number: int) -> None:

@@ -169,6 +169,13 @@ class Places:
         """The cable is back."""
         _ip("-n", self.space(SERVER), "link", "set", self.port[place], "up")
 
+    def mend_cable(self, place: str) -> None:
+        """A cable in one piece, where it was split."""
+        _ip("-n", self.space(place), "link", "del", "eth0")
+        _ip("-n", self.space(SERVER), "link", "del", self.port[place])
+        self._join(self.space(place), "eth0", self.port[place])
+        _ip("-n", self.space(place), "addr", "add", f"{self.address[place]}/24", "dev", "eth0")
+
     def split_cable(self, place: str) -> tuple[socket.socket, socket.socket]:
         """Cut this place's cable in two, and give both ends: who holds them carries the frames.
 

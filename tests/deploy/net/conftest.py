@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from net_lab import own_places
 from net_federation import Federation
+from net_lab import own_places
 from net_shards import write_hospital
 from net_table import Table
 

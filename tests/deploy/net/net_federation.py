@@ -43,6 +43,7 @@ class Federation:
     port: int = PORT
     extra: dict[str, Mapping[str, str]] = field(default_factory=dict)
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    started: dict[str, float] = field(default_factory=dict)
     fingerprint: str = ""
     data: dict[str, Path] = field(default_factory=dict)
 
@@ -109,8 +110,7 @@ class Federation:
 
     def request(self, name: str) -> Path:
         """The file that the hospital sends."""
-        (found,) = self.folder.rglob(f"{name}.request.zip")
-        return found
+        return self.home(name).root / "request" / f"{name}.request.zip"
 
     def signed(self, name: str) -> Path:
         """The file that the operator sends back."""
@@ -141,12 +141,15 @@ class Federation:
             self.wait_connected(name)
 
     def wait_connected(self, name: str, seconds: float = 90) -> None:
-        """Until the server knows this hospital."""
+        """Until the server has let this hospital in since its last start here."""
 
         def here() -> bool:
             process = self.running[name]
             assert process.poll() is None, f"{name} ended: {self.said(name)[-3000:]}"
-            return self._is_connected(name)
+            return any(
+                line["t"] >= self.started[name]
+                for line in named(self.connections(), "login", hospital=name)
+            )
 
         wait(f"{name} connects", seconds, here)
 
@@ -189,13 +192,6 @@ class Federation:
             for line in _connections(one)
         )
 
-    def _is_connected(self, name: str) -> bool:
-        return any(
-            line.status == psutil.CONN_ESTABLISHED and line.raddr and line.raddr.port == self.port
-            for one in self.processes(name, "client")
-            for line in _connections(one)
-        )
-
     def start(self, place: str, *words: str | Path, called: str = "") -> subprocess.Popen[bytes]:
         """Start a command that stays."""
         called = called or place
@@ -209,6 +205,7 @@ class Federation:
                 start_new_session=True,
             )
         self.running[called] = process
+        self.started[called] = time.time()
         return process
 
     def said(self, called: str) -> str:
@@ -218,6 +215,10 @@ class Federation:
     def events(self, run: str) -> list[dict[str, Any]]:
         """The coordinator's journal of this run."""
         return read_lines(self.coordinator.run(run) / "journal.jsonl")
+
+    def connections(self) -> list[dict[str, Any]]:
+        """Logins and alarms at the server."""
+        return read_lines(self.coordinator.root / "connections.jsonl")
 
     def outbox(self, name: str) -> list[dict[str, Any]]:
         """What has left this hospital."""
@@ -275,10 +276,7 @@ class Federation:
 
     def alarms(self, what: str) -> list[dict[str, Any]]:
         """Alarms at the coordinator: of its own, and of runs."""
-        found = []
-        for path in self.coordinator.root.rglob("journal.jsonl"):
-            found += named(read_lines(path), "alarm", what=what)
-        return found
+        return named(self.connections(), "alarm", what=what)
 
     def submit_code(self, folder: Path, marker: Path) -> str:
         """Submit a job that brings code, as the operator; why it was refused."""

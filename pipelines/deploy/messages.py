@@ -60,6 +60,8 @@ QUESTIONS: dict[str, dict[str, Field]] = {
         "threshold": Field("int"),
         "word": Field("int"),
         "fraction": Field("int"),
+        # The records that every member stated: hospitals work out their shares themselves.
+        "counts": Field("ints", 4096, needed=False),
     },
     "mask_shares": {**ROUND, "keys": Field("byte_map", MIB), **_signed()},
     "masked": {**ROUND, "share": Field("float"), "inbox": Field("byte_map", MIB)},
@@ -74,7 +76,12 @@ QUESTIONS: dict[str, dict[str, Field]] = {
         "keys": Field("byte_map", MIB),
         **_signed(),
     },
-    "encrypt": {**ROUND, "share": Field("float"), "members": Field("texts", 65536)},
+    "encrypt": {
+        **ROUND,
+        "share": Field("float"),
+        "members": Field("texts", 65536),
+        "counts": Field("ints", 4096, needed=False),
+    },
     "agree": {**ROUND, "arrived": Field("ints", 4096)},
     "decrypt": {
         **ROUND,
@@ -92,7 +99,7 @@ ANSWERS: dict[str, dict[str, Field]] = {
     "hello": {
         "state": Field("text"),  # one of `STATES`
         "schema": Field("text", needed=False),
-        "widths": Field("ints", 64, needed=False),
+        "widths": Field("ints", 64, needed=False),  # `Method.find_shape` of its records
         "patients": Field("int", needed=False),
         "records": Field("int", needed=False),
         "build": Field("text", needed=False),

@@ -6,6 +6,7 @@ import csv
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import resources
+from typing import Protocol
 
 import numpy as np
 
@@ -23,6 +24,27 @@ class Scale:
     centre: float
     scale: float
     shape: str = "linear"  # "linear", "log", "log1p" or "asinh"
+
+
+class Encoding(Protocol):
+    """Records as the numbers that a shared network reads, by public knowledge alone."""
+
+    @property
+    def width(self) -> int:
+        """How many numbers are read of a record."""
+        ...
+
+    def encode(self, records: Records) -> np.ndarray:
+        """(n, width) float32 without gaps."""
+        ...
+
+    def pull_back(self, records: Records, gradient: np.ndarray) -> np.ndarray:
+        """Gradient for `encode(records)`, (n, width), as one for X, (n, d)."""
+        ...
+
+    def pull_back_series(self, records: Records, gradient: np.ndarray) -> np.ndarray | None:
+        """The same as one for the records' series, None where they have none."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -146,6 +168,10 @@ class PublicEncoding:
         )
         return out
 
+    def pull_back_series(self, records: Records, gradient: np.ndarray) -> np.ndarray | None:
+        """All 0: the series are not read."""
+        return None if records.series is None else np.zeros(records.series.shape)
+
     def _scaled(self, given: np.ndarray) -> np.ndarray:
         x = given[:, list(self.numbers)].astype(np.float64)
         centre, scale, log, log1p, arc = self._arrays
@@ -212,4 +238,4 @@ def _priors() -> dict[str, Scale]:
     return found
 
 
-__all__ = ["PublicEncoding", "Scale"]
+__all__ = ["Encoding", "PublicEncoding", "Scale"]

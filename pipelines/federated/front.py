@@ -1,18 +1,48 @@
-"""How pictures are read before the fully connected layers of a network that is shared."""
+"""How records are read before the fully connected layers of a network that is shared."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipelines.federated.encode import Encoding, PublicEncoding
+from pipelines.federated.network import Network, check_pixels
 from pipelines.settings import COUNT, check_settings
 from privaudit.convolutions import Convolution
 from privaudit.errors import PrivauditError
+from privaudit.records import Records
 
 
 class Front(ABC):
-    """Convolutions that are read from pictures; other records have none. Subclasses are frozen
-    dataclasses."""
+    """How records are read, and by which layers first. Subclasses are frozen dataclasses."""
+
+    @abstractmethod
+    def make_encoding(self, records: Records) -> Encoding:
+        """How such records become numbers; no value of theirs is looked at."""
+
+    @abstractmethod
+    def find_shape(self, records: Records) -> tuple[int, ...]:
+        """The sizes that decide the first layers; no value of the records is looked at."""
+
+    @abstractmethod
+    def build(self, shape: tuple[int, ...], above: Sequence[int]) -> Network:
+        """The network of records of this shape, as `find_shape` gives it.
+
+        Args:
+            above: Widths of the fully connected layers, the number of classes last.
+
+        Raises:
+            PrivauditError: For sizes that are none of such records.
+        """
+
+    @abstractmethod
+    def check(self) -> None:
+        """PrivauditError for settings out of range."""
+
+
+class PictureFront(Front):
+    """Convolutions where records are pictures; columns are read as they are, (columns,)."""
 
     channels: tuple[int, ...]
     kernel: int
@@ -22,8 +52,21 @@ class Front(ABC):
     def layers(self) -> tuple[Convolution, ...]:
         """The convolutions, input first."""
 
+    def make_encoding(self, records: Records) -> PublicEncoding:
+        return PublicEncoding(records.columns)
+
+    def find_shape(self, records: Records) -> tuple[int, ...]:
+        """(columns,) as encoded, or of pictures (height, width, channels)."""
+        width = self.make_encoding(records).width
+        return (width,) if records.image is None else check_pixels(records, width)
+
+    def build(self, shape: tuple[int, ...], above: Sequence[int]) -> Network:
+        if len(shape) == 1:
+            return Network((*shape, *above))
+        check_shape(shape, 3)
+        return Network.of_image((shape[0], shape[1], shape[2]), above, self.layers)
+
     def check(self) -> None:
-        """PrivauditError for settings out of range."""
         check_settings(self, channels=COUNT, kernel=COUNT)
         if self.kernel % 2 == 0:
             raise PrivauditError(
@@ -33,8 +76,18 @@ class Front(ABC):
             )
 
 
+def check_shape(shape: Sequence[int], sizes: int) -> None:
+    """PrivauditError where this is not the shape of records with so many sizes."""
+    if len(shape) != sizes or min(shape) < 0:
+        raise PrivauditError(
+            f"a shape of {len(shape)} sizes",
+            f"records that this network reads have {sizes}, none of them below 0",
+            "take the shape that Method.find_shape gives for the records of a hospital",
+        )
+
+
 @dataclass(frozen=True)
-class Pooled(Front):
+class Pooled(PictureFront):
     """Rectified convolutions, each of which halves a picture by its largest numbers.
 
     Pooling is no protection: of one picture a step, an update still gives most of it away.
@@ -49,7 +102,7 @@ class Pooled(Front):
 
 
 @dataclass(frozen=True)
-class Strided(Front):
+class Strided(PictureFront):
     """Sigmoid convolutions that halve a picture by leaving out every other place: the network of
     the size of LeNet on which gradient inversion is usually shown.
 
@@ -64,4 +117,4 @@ class Strided(Front):
         return tuple(Convolution(out, self.kernel, 2, 1, "sigmoid") for out in self.channels)
 
 
-__all__ = ["Front", "Pooled", "Strided"]
+__all__ = ["Front", "PictureFront", "Pooled", "Strided"]

@@ -104,6 +104,26 @@ def admit(
     )
 
 
+def share_out(counts: Sequence[int]) -> np.ndarray:
+    """(c,) float64: each client's part in a weighted mean, from the record counts that all state.
+
+    A count is believed up to ten usual ones, as at the gate. Of public numbers alone, so that every
+    hospital can work it out: a server that set shares could give one hospital all the weight.
+    """
+    known = [count for count, _ in map(_count, counts)]
+    if not known or None in known:
+        raise PrivauditError(
+            "record counts of which some are below 1",
+            "each is a hospital's part in a mean",
+            "leave hospitals without records out",
+        )
+    believed = np.array(known, dtype=np.float64)
+    cap = max(1, int(10 * np.median(believed)))
+    over = believed > cap
+    believed[over] = usual_count(believed[~over])
+    return np.asarray(believed / believed.sum())
+
+
 def usual_norm(updates: Sequence[np.ndarray], size: int) -> float | None:
     """The median L2 norm of what clients sent: a length that fewer than half of them cannot move.
 
@@ -153,4 +173,4 @@ def _norm(vector: np.ndarray) -> float:
     return float(np.linalg.norm(vector))
 
 
-__all__ = ["Admitted", "admit", "usual_count", "usual_norm"]
+__all__ = ["Admitted", "admit", "share_out", "usual_count", "usual_norm"]

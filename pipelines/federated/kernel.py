@@ -12,13 +12,13 @@ import numpy as np
 from pipelines.federated.aggregate import Aggregate, Mean
 from pipelines.federated.clock import Clock, Policy, WaitAll
 from pipelines.federated.compress import Compression, NoCompression
-from pipelines.federated.gate import admit, usual_norm
+from pipelines.federated.gate import admit
+from pipelines.federated.ledger import COSTS, Ledger
 from pipelines.federated.network import Network
 from pipelines.federated.protect import Plain, Protection
-from pipelines.federated.server import FedAvg, Moments, Server, SiteNoise
+from pipelines.federated.server import FedAvg, Server, SiteNoise
 from pipelines.settings import COUNT, POSITIVE, check_settings
 from privaudit.contracts import Malicious
-from privaudit.dp.noise import add_gaussian
 from privaudit.errors import PrivauditError
 from privaudit.secure_random import SecretGenerator
 
@@ -37,18 +37,6 @@ STREAMS = (
     "counts",
 )
 """Every use of randomness has a stream of its own, so that one setting moves no other's draws."""
-
-COSTS = (
-    "bytes_up",
-    "bytes_down",
-    "rounds",
-    "simulated_seconds",
-    "refused_updates",
-    "late_updates",
-    "idle_rounds",
-    "clients",
-    "protect_seconds",
-)
 
 
 def streams(rng: np.random.Generator) -> dict[str, np.random.Generator]:
@@ -137,32 +125,17 @@ class Job:
     counts: np.ndarray | None = None
 
 
-@dataclass(eq=False)
-class Run:
-    """One federation as it is trained: `weights` (p,) float64, what the server saw, what it
-    cost."""
+class Run(Ledger):
+    """One simulated federation as it is trained."""
 
-    job: Job
-    plan: Plan
-    weights: np.ndarray
-    protect: Protection
-    sent: list[np.ndarray] = field(default_factory=list)
-    seen: list[np.ndarray] = field(default_factory=list)
-    refused: list[tuple[int, str]] = field(default_factory=list)
-    costs: dict[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.clients = len(self.job.rows)
-        exact = [len(rows) for rows in self.job.rows]
-        known = exact if self.job.counts is None else self.job.counts
-        self.counts = np.array(known, dtype=np.float64)
-        self.speeds = self.plan.clock.draw(self.clients, self.job.streams["speeds"])
-        self.moments = Moments.zero(len(self.weights))
-        self.memory = (
-            np.zeros((self.clients, len(self.weights))) if self.plan.compress.remembers else None
-        )
-        self.costs |= dict.fromkeys(COSTS, 0.0)
-        self.costs["clients"] = self.clients
+    def __init__(self, job: Job, plan: Plan, weights: np.ndarray, protect: Protection) -> None:
+        exact = [len(rows) for rows in job.rows]
+        known = exact if job.counts is None else job.counts
+        counts = np.array(known, dtype=np.float64)
+        super().__init__(plan, weights, counts, job.streams["aggregate"])
+        self.job, self.protect = job, protect
+        self.speeds = plan.clock.draw(self.clients, job.streams["speeds"])
+        self.memory = np.zeros((self.clients, len(weights))) if plan.compress.remembers else None
 
     @property
     def hostile(self) -> int:
@@ -184,21 +157,19 @@ class Run:
             gone = int((~here).sum())
             sent = [vector for vector, stays in zip(sent, here, strict=True) if stays]
             asked, counts, came = asked[here], counts[here], came[here]
-        self.costs["rounds"] += 1
         self.costs["simulated_seconds"] += took
         self.costs["late_updates"] += int((~came).sum())
-        seen = np.zeros((self.clients, size), dtype=np.float32)
+        seen = self.blank()
         if plan.protect.name:
             combined = self._protected(asked, sent, counts, came, seen)
         else:
-            combined = self._open(asked, sent, counts, came, seen, gone)
-        self.sent.append(self.weights.astype(np.float32))
-        self.seen.append(seen)
-        del self.sent[: -plan.recorded], self.seen[: -plan.recorded]
-        if combined is None:
-            self.costs["idle_rounds"] += 1
-        else:
-            self.weights = plan.server.step(self.weights, combined, self.moments)
+            # Everybody who trained has sent, in time or not.
+            self.costs["bytes_up"] += len(asked) * plan.compress.size(size)
+            self.costs["bytes_down"] += 4 * len(asked) * size
+            on_time = np.flatnonzero(came)
+            arrived = [sent[i] for i in on_time]
+            combined = self.combine(asked[on_time], arrived, counts[on_time], seen, gone)
+        self.close(seen, combined)
 
     def _sent(self, asked: np.ndarray, updates: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
         """What each asked client puts on the wire, and how many records it claims."""
@@ -218,40 +189,6 @@ class Run:
             counts[bad] = self.plan.malicious.claim_counts(counts[bad])
         return sent, counts
 
-    def _open(
-        self,
-        asked: np.ndarray,
-        sent: list[np.ndarray],
-        counts: np.ndarray,
-        came: np.ndarray,
-        seen: np.ndarray,
-        gone: int,
-    ) -> np.ndarray | None:
-        """The combined update where the server reads every one; None where none can be made. gone:
-        how many malicious clients are not there."""
-        size, here = len(self.weights), np.flatnonzero(came)
-        arrived = [sent[i] for i in here]
-        # Everybody who trained has sent, in time or not.
-        self.costs["bytes_up"] += len(asked) * self.plan.compress.size(size)
-        self.costs["bytes_down"] += 4 * len(asked) * size
-        central = self.plan.central
-        bound = self._bound(arrived) if central is None else central.clip
-        admitted = admit(arrived, counts[here], size=size, bound=bound, cap=self._cap)
-        self._refuse(asked[here], admitted.refused)
-        named = asked[here[admitted.clients]]
-        for client, i in zip(named, admitted.clients, strict=True):
-            seen[client] = arrived[i]
-        if central is not None:
-            # Noise even where nobody was admitted: silence would tell of a hospital too.
-            most = 2 * central.clip  # one update goes and another comes
-            spread = central.sigma(self.clients, self.plan.rounds) * most
-            total = admitted.updates.sum(axis=0)
-            return add_gaussian(total, spread, most, self.job.streams["aggregate"]) / self.clients
-        aggregate = self.plan.aggregate.after(len(admitted.refused) + gone)
-        if len(named) < aggregate.fewest:
-            return None
-        return aggregate.combine(admitted.updates, admitted.counts)
-
     def _protected(
         self,
         asked: np.ndarray,
@@ -266,8 +203,8 @@ class Run:
         need. Nobody can bound its length. Counts are public, and capped.
         """
         size = len(self.weights)
-        admitted = admit(sent, counts, size=size, bound=None, cap=self._cap)
-        self._refuse(asked, admitted.refused)
+        admitted = admit(sent, counts, size=size, bound=None, cap=self.cap)
+        self._look(asked, admitted.refused)
         on_time = came[admitted.clients]
         if not on_time.any():
             return None
@@ -282,23 +219,6 @@ class Run:
         self.costs["bytes_down"] += summed.bytes_down + 4 * len(asked) * size
         self.costs["protect_seconds"] += summed.seconds
         return summed.total / share[on_time].sum()
-
-    def _bound(self, arrived: Sequence[np.ndarray]) -> float | None:
-        """The gate's norm bound of this round."""
-        usual = usual_norm(arrived, len(self.weights)) if self.plan.bound is not None else None
-        return None if usual is None or self.plan.bound is None else usual * self.plan.bound
-
-    @property
-    def _cap(self) -> int:
-        """The most records a client may count for: ten times the usual hospital."""
-        return max(1, int(10 * np.median(self.counts)))
-
-    def _refuse(self, clients: np.ndarray, refused: Sequence[tuple[int, str]]) -> None:
-        self.costs["refused_updates"] += len(refused)
-        for place, why in refused:
-            entry = (int(clients[place]), why)
-            if entry not in self.refused:
-                self.refused.append(entry)
 
 
 def federate(plan: Plan, network: Network, jobs: Sequence[Job]) -> list[Run]:
@@ -347,4 +267,4 @@ def federate(plan: Plan, network: Network, jobs: Sequence[Job]) -> list[Run]:
     return runs
 
 
-__all__ = ["Job", "Plan", "Run", "federate", "streams"]
+__all__ = ["COSTS", "Job", "Plan", "Run", "federate", "streams"]

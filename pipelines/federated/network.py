@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines.federated.encode import PublicEncoding
+from pipelines.federated.encode import Encoding
 from pipelines.learners._prepare import check_pictures
 from privaudit.convolutions import (
     Convolution,
@@ -51,13 +51,12 @@ class Network:
         layers `above` on `width` encoded columns."""
         if records.image is None:
             return cls((width, *above))
-        if width != math.prod(check_pictures(records)):
-            raise PrivauditError(
-                "pictures whose columns are no pixels",
-                "a column that may be missing is encoded with a mask, which is no pixel",
-                "describe every pixel by a numeric Column with statistic='pixel'",
-            )
-        return cls((count_features(records.image, front), *above), records.image, tuple(front))
+        return cls.of_image(check_pixels(records, width), above, front)
+
+    @classmethod
+    def of_image(cls, image: Image, above: Sequence[int], front: Sequence[Convolution]) -> Network:
+        """A network of pictures of this shape: `front`, and the layers `above` it."""
+        return cls((count_features(image, front), *above), image, tuple(front))
 
     @property
     def size(self) -> int:
@@ -119,6 +118,18 @@ class Network:
         return x
 
 
+def check_pixels(records: Records, width: int) -> Image:
+    """The shape of pictures that are encoded as `width` numbers, one for each pixel."""
+    image = check_pictures(records)
+    if width != math.prod(image):
+        raise PrivauditError(
+            "pictures whose columns are no pixels",
+            "a column that may be missing is encoded with a mask, which is no pixel",
+            "describe every pixel by a numeric Column with statistic='pixel'",
+        )
+    return image
+
+
 @dataclass(frozen=True, eq=False)
 class FlatModel:
     """A trained network behind the public encoding; holds no record. `Differentiable`.
@@ -127,14 +138,14 @@ class FlatModel:
         weights: (p,) float32 as `Network` packs them.
     """
 
-    encoding: PublicEncoding
+    encoding: Encoding
     widths: tuple[int, ...]
     weights: np.ndarray
     image: Image | None = None
     convolutions: tuple[Convolution, ...] = ()
 
     @classmethod
-    def of(cls, encoding: PublicEncoding, network: Network, weights: np.ndarray) -> FlatModel:
+    def of(cls, encoding: Encoding, network: Network, weights: np.ndarray) -> FlatModel:
         """The model of these weights."""
         return cls(encoding, network.widths, weights, network.image, network.convolutions)
 
@@ -164,7 +175,7 @@ class FlatModel:
         from pipelines.learners._training import one_thread
 
         network, flat = self.network, torch.from_numpy(self.weights)
-        found = []
+        found, series = [], []
         with one_thread():
             for part in chunks(records):
                 x = torch.from_numpy(self.encoding.encode(part)).requires_grad_()
@@ -173,8 +184,9 @@ class FlatModel:
                 )
                 (gradient,) = torch.autograd.grad(loss, x)
                 found.append(self.encoding.pull_back(part, gradient.numpy()))
-        series = None if records.series is None else np.zeros(records.series.shape)
-        return np.concatenate(found), series
+                series.append(self.encoding.pull_back_series(part, gradient.numpy()))
+        known = [part for part in series if part is not None]
+        return np.concatenate(found), np.concatenate(known) if known else None
 
     def weight_gradient(self, records: Records) -> np.ndarray:
         """(n, p) float32, parameters in the order of `weights`."""
@@ -244,4 +256,4 @@ def record_gradients(
     return np.concatenate(found, axis=1).astype(np.float32, copy=False)
 
 
-__all__ = ["FlatModel", "Network", "by_record", "record_gradients"]
+__all__ = ["FlatModel", "Network", "by_record", "check_pixels", "record_gradients"]

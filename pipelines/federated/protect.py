@@ -80,6 +80,11 @@ class Protection(ABC):
     def trust(self) -> tuple[tuple[str, str, str], ...]:
         """Who can read what of one hospital's update: (who, what, whether) rows."""
 
+    @property
+    def trust_apart(self) -> tuple[tuple[str, str, str], ...]:
+        """The same between machines, where hospitals sign what they agree on."""
+        return self.trust
+
 
 def check_vectors(vectors: np.ndarray, dropped: Sequence[int]) -> list[int]:
     """The rows that take part to the end; PrivauditError for what cannot be summed."""

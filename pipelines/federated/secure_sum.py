@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -65,6 +66,8 @@ class Terms:
         threshold: How many clients it takes to recover keys; somewhat more than half of them.
         word: Bits of the arithmetic.
         fraction: How many of them are behind the point.
+        context: What else all must agree on: it goes into every pairwise mask, so that vectors of
+            clients that were told different things cannot be summed. See `context`.
     """
 
     clients: int
@@ -72,6 +75,7 @@ class Terms:
     threshold: int
     word: int
     fraction: int
+    context: bytes = b""
 
     def __post_init__(self) -> None:
         _check_threshold(self.threshold, self.clients)
@@ -100,6 +104,16 @@ class Terms:
     def decode(self, words: np.ndarray) -> np.ndarray:
         signed = words.view(words.dtype.str.replace("u", "i"))
         return signed.astype(np.float64) / 2.0**self.fraction
+
+
+def context(run: str, round: int, members: Sequence[str], counts: Sequence[int]) -> bytes:
+    """(32,) What hospitals apart agree on: the round, who is in it, and everybody's records.
+
+    Shares of the sum follow from the counts. A server that told one hospital other counts, to give
+    the sum nearly all of its weight, is left with masks that do not cancel.
+    """
+    said = [run, int(round), list(members), [int(count) for count in counts]]
+    return hashlib.sha256(json.dumps(said).encode()).digest()
 
 
 @dataclass(eq=False)
@@ -202,7 +216,7 @@ class Client:
                 ) from None
             values = (opened[:SHARE], opened[SHARE:])
             self.held[i] = (int.from_bytes(values[0], "big"), int.from_bytes(values[1], "big"))
-            stream = keystream(agree(self.mask, mask, b"mask"), self.terms.size, self.terms.dtype)
+            stream = keystream(agree(self.mask, mask, b"mask" + self.terms.context), self.terms.size, self.terms.dtype)
             words = words + stream if self.number < i else words - stream
         self.sent = True
         return words.tobytes()
@@ -294,7 +308,7 @@ class Server:
             if mask is None or mask.public_key().public_bytes_raw() != self.keys[client][32:64]:
                 raise self._wrong(client)
             for other in self.masked:
-                key = agree(mask, self.keys[other][32:64], b"mask")
+                key = agree(mask, self.keys[other][32:64], b"mask" + self.terms.context)
                 stream = keystream(key, self.terms.size, self.terms.dtype)
                 total = total - stream if other < client else total + stream
         return total
@@ -315,8 +329,9 @@ class SecureSum(Protection):
     and the threshold is high enough that no lists of who arrived, however many and whoever is told
     which, unmask one update or the sum of two. Who drops out before all have shared ends the round;
     who drops out later does not. Sums are
-    exact in fixed point. Against a server that reads everything and lies about who dropped out;
-    one that forges clients is out of scope (it needs signatures).
+    exact in fixed point. Against a server that reads everything and lies about who dropped out.
+    In a simulation no key is signed, so one that forges clients is out of scope; hospitals apart
+    sign their keys (`trust_apart`).
 
     Bonawitz et al. 2017 (CCS, eprint 2017/281), section 4, figure 4.
 
@@ -428,6 +443,13 @@ class SecureSum(Protection):
 
     @property
     def trust(self) -> tuple[tuple[str, str, str], ...]:
+        return self._trust("yes, keys are not signed")
+
+    @property
+    def trust_apart(self) -> tuple[tuple[str, str, str], ...]:
+        return self._trust("no, {sites} sign their keys")
+
+    def _trust(self, invents: str) -> tuple[tuple[str, str, str], ...]:
         quorum, common = "two thirds of the {sites} (at least 3)", "a third of the {sites}"
         if self.threshold is not None:
             quorum = f"{self.threshold} {{sites}}"
@@ -446,9 +468,9 @@ class SecureSum(Protection):
                 "one {site}'s update",
                 "yes, they answer both of its lists",
             ),
-            ("server that invents {sites}", "one {site}'s update", "yes, keys are not signed"),
+            ("server that invents {sites}", "one {site}'s update", invents),
             ("whoever holds the released model", "one {site}'s update", "no"),
         )
 
 
-__all__ = ["Client", "SecureSum", "Server", "Terms"]
+__all__ = ["Client", "SecureSum", "Server", "Terms", "context"]

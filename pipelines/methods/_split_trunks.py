@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from pipelines.federated.encode import PublicEncoding
-from pipelines.federated.front import Front, Pooled
+from pipelines.federated.front import PictureFront, Pooled
 from pipelines.federated.network import FlatModel, Network
 from pipelines.learners._prepare import carry_forward, check_pictures, hourly
 from privaudit.contracts import Model
@@ -145,7 +145,7 @@ class Convolved(Trunk):
     """Convolutions on pictures; what they make of one crosses the cut."""
 
     image: Image
-    front: Front = field(default_factory=Pooled)
+    front: PictureFront = field(default_factory=Pooled)
 
     @property
     def out(self) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipelines._bounded import NoisySteps, describe_noise
 from pipelines.federated.encode import PublicEncoding
-from pipelines.federated.front import Front, Pooled
+from pipelines.federated.front import PictureFront, Pooled
 from pipelines.federated.network import FlatModel, Network
 from pipelines.settings import at_least, check_settings
 from privaudit.contracts import Release
@@ -48,7 +48,7 @@ class DPSGD(NoisySteps):
     """
 
     hidden: int = 64
-    front: Front = field(default_factory=Pooled)
+    front: PictureFront = field(default_factory=Pooled)
     epsilon: float = 3.0
     delta: float | None = None
     clip: float = 2.0

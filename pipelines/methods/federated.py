@@ -20,7 +20,7 @@ from pipelines.federated.aggregate import (
 )
 from pipelines.federated.clock import Clock, Policy, WaitAll
 from pipelines.federated.compress import Compression, NoCompression
-from pipelines.federated.encode import PublicEncoding
+from pipelines.federated.encode import Encoding
 from pipelines.federated.front import Front, Pooled
 from pipelines.federated.kernel import Job, Plan, Run, federate, streams
 from pipelines.federated.network import FlatModel, Network
@@ -147,8 +147,7 @@ class Federated(Method):
                 bind_noise(rng, self, part.fingerprint)
                 for rng, part in zip(rngs, members, strict=True)
             ]
-        encoding = PublicEncoding(members[0].columns)
-        network = self._network(members[0], encoding)
+        encoding, network = self.make_encoding(members[0]), self.make_network(members[0])
         made = [
             self._job(table, encoding, network, rng)
             for table, rng in zip(members, rngs, strict=True)
@@ -159,12 +158,37 @@ class Federated(Method):
             for table, run, (_, parts), rng in zip(members, runs, made, rngs, strict=True)
         ]
 
-    def _network(self, records: Records, encoding: PublicEncoding) -> Network:
+    def make_encoding(self, records: Records) -> Encoding:
+        """How clients read such records: by public knowledge, no value of theirs is looked at."""
+        return self.front.make_encoding(records)
+
+    def encode(self, records: Records) -> np.ndarray:
+        """(n, width) float32, the records as the network reads them."""
+        return self.make_encoding(records).encode(records)
+
+    def find_shape(self, records: Records) -> tuple[int, ...]:
+        """What a server, which has no record, must know of them to build the network.
+
+        Sizes of what is read (see `Front.find_shape`), then the number of classes. Records without
+        a row have a shape too.
+        """
+        return (*self.front.find_shape(records), len(records.classes))
+
+    def build_network(self, shape: Sequence[int]) -> Network:
+        """The network of records of this shape, as `find_shape` gives it."""
         check_settings(self, hidden=at_least(0))
         self.front.check()
+        *read, classes = shape
         middle = (self.hidden,) if self.hidden else ()
-        above = (*middle, len(records.classes))
-        return Network.reading(records, encoding.width, above, self.front.layers)
+        return self.front.build(tuple(read), (*middle, classes))
+
+    def make_network(self, records: Records) -> Network:
+        """The network that reads such records."""
+        return self.build_network(self.find_shape(records))
+
+    def make_model(self, records: Records, weights: np.ndarray) -> FlatModel:
+        """The model of (p,) float32 weights; no row of the records is used."""
+        return FlatModel.of(self.make_encoding(records), self.make_network(records), weights)
 
     def _plan(self, members: Records) -> Plan:
         from pipelines.federated.local import Recipe
@@ -179,7 +203,7 @@ class Federated(Method):
     def _job(
         self,
         records: Records,
-        encoding: PublicEncoding,
+        encoding: Encoding,
         network: Network,
         rng: np.random.Generator,
     ) -> tuple[Job, Parts]:
@@ -202,7 +226,7 @@ class Federated(Method):
         records: Records,
         run: Run,
         parts: Parts,
-        encoding: PublicEncoding,
+        encoding: Encoding,
         network: Network,
         noise: str,
     ) -> Release:

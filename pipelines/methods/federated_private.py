@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipelines._bounded import describe_noise
-from pipelines.federated.encode import PublicEncoding
+from pipelines.federated.encode import Encoding
 from pipelines.federated.kernel import Job, Plan
 from pipelines.federated.network import Network
 from pipelines.federated.sites import Parts
@@ -107,7 +107,7 @@ class FederatedPrivate(Federated):
     def _job(
         self,
         records: Records,
-        encoding: PublicEncoding,
+        encoding: Encoding,
         network: Network,
         rng: np.random.Generator,
     ) -> tuple[Job, Parts]:

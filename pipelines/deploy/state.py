@@ -1,0 +1,66 @@
+"""What the coordinator keeps of a run on disk: whole or not at all, so that a run can go on."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.deploy.homes import make_private
+from privaudit.errors import PrivauditError
+
+META = "meta"
+
+
+def write_bytes(path: Path, raw: bytes) -> None:
+    """Write a file of this owner's alone; after a crash it is the old one or the new one."""
+    make_private(path.parent)
+    made = path.with_name(f".{path.name}.part")
+    handle = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(made, path)
+    except BaseException:
+        made.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def save(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Arrays, and beside them what JSON can hold."""
+    text = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **{META: text}, **arrays)
+    write_bytes(path, buffer.getvalue())
+
+
+def load(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
+    """What `save` wrote, None where there is no file; PrivauditError where it cannot be read."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        meta = json.loads(arrays.pop(META).tobytes())
+    except FileNotFoundError:
+        return None
+    except Exception as error:
+        raise PrivauditError(
+            f"a {path.name} that cannot be read",
+            "the state of this run was changed or cut off",
+            "restore it from a backup, or start a run of another name",
+        ) from error
+    return meta, arrays
+
+
+__all__ = ["load", "save", "write_bytes"]

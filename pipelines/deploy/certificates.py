@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
@@ -373,11 +374,14 @@ def make_kit(home: Path, name: str, federation: Federation, inner: bytes, root: 
 
 def key_of(inner: bytes, name: str) -> str:
     """The fingerprint of the key that a signed zip file of NVFlare is for."""
-    certificate = read_certificate(_inner(inner, name)[f"{name}.crt"])
-    raw = certificate.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    return sha256(raw).hexdigest()
+    return public_digest(_inner(inner, name)[f"{name}.crt"])
+
+
+def public_digest(certificate: bytes) -> str:
+    """sha256 of a certificate's public key, which a hospital reads out by telephone."""
+    raw = read_certificate(certificate).public_key()
+    encoding, form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    return sha256(raw.public_bytes(encoding, form)).hexdigest()
 
 
 def _sign(home: Path, ca: Path, federation: Federation, request: Path, name: str) -> bytes:
@@ -467,6 +471,21 @@ def _fresh(path: Path) -> Path:
     return path
 
 
+def read_federation(said: Mapping[str, Any]) -> Federation:
+    """What federation.toml says; PrivauditError where it was changed to something else."""
+    try:
+        values = {part.name: said[part.name] for part in fields(Federation)}
+        made = Federation(**{**values, "hospitals": tuple(values["hospitals"])})
+        made.check()
+    except (KeyError, TypeError) as error:
+        raise PrivauditError(
+            "a federation.toml that cannot be used",
+            f"{type(error).__name__}: {str(error)[:60]}",
+            "restore it, or make the federation again with `privaudit federation provision`",
+        ) from None
+    return made
+
+
 def state_build(federation: Federation, root: Root) -> Federation:
     """The federation with its root and this machine's code."""
     return Federation(**{**asdict(federation), "root": root.fingerprint, "build": source_digest()})
@@ -482,6 +501,8 @@ __all__ = [
     "make_own_kit",
     "make_request",
     "make_root",
+    "public_digest",
+    "read_federation",
     "read_request",
     "read_signed",
     "run_nvflare",

@@ -33,9 +33,11 @@ import numpy as np
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests" / "deploy" / "net"))
 
+import itertools
+
 from net_federation import Federation, named, wait  # noqa: E402
 from net_memory import Memory  # noqa: E402
-from net_places import SERVER, Places, why_not  # noqa: E402
+from net_places import Places, why_not  # noqa: E402
 from net_recorder import Recorder  # noqa: E402
 
 from pipelines.deploy.terms import RunTerms  # noqa: E402
@@ -96,7 +98,7 @@ def simulate(terms: RunTerms, federation: Federation) -> tuple[np.ndarray, float
     encoding = PublicEncoding(parts[0].columns)
     x = np.concatenate([encoding.encode(part) for part in parts])
     ends = np.cumsum([0, *map(len, parts)])
-    rows = tuple(np.arange(a, b) for a, b in zip(ends, ends[1:], strict=False))
+    rows = tuple(np.arange(a, b) for a, b in itertools.pairwise(ends))
     made: Any = method.twin
     network = made._network(parts[0], encoding)
     own = streams(np.random.default_rng(terms.seed))

@@ -2,9 +2,9 @@
 
     python benchmarks/nvflare_peer.py FOLDER --rounds 20
 
-FOLDER holds NAME.npz (x, y) of every hospital. Prints one line of JSON: seconds a round (between the
-rounds of the slowest hospital), seconds in all, and where the last model is. It runs beside our
-federation as it comes: settings of NVFlare are its own.
+FOLDER holds NAME.npz (x, y) of every hospital. Prints one line of JSON: seconds a round (between
+the rounds of the slowest hospital), seconds in all, and where the last model is. Settings of
+NVFlare are its own.
 """
 
 from __future__ import annotations
@@ -33,10 +33,9 @@ def main() -> int:
     os.environ["OMP_NUM_THREADS"] = "1"
     (folder / "home").mkdir(exist_ok=True)
     import numpy as np
-    from nvflare_peer_client import Net
-
     from nvflare.app_opt.pt.recipes.fedavg import FedAvgRecipe
     from nvflare.recipe import PocEnv
+    from nvflare_peer_client import Net
 
     names = sorted(path.stem for path in folder.glob("*.npz"))
     with np.load(folder / f"{names[0]}.npz", allow_pickle=False) as kept:

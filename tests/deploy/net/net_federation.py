@@ -91,7 +91,7 @@ class Federation:
         return done.stderr if code else done.stdout
 
     def provision(self) -> None:
-        """Certificates for everybody: three commands of the operator's and the hospitals' guides."""
+        """Certificates for everybody, by the commands of the guides."""
         fed = self.coordinator.root
         self.fingerprint = self.call(
             SERVER, "provision", fed, "--host", self.host, "--port", str(self.port),
@@ -153,7 +153,14 @@ class Federation:
 
         wait(f"{name} connects", seconds, here)
 
-    def begin(self, run: str, method: str, *settings: str, seed: int | None = None, more: Sequence[str] = ()) -> None:
+    def begin(
+        self,
+        run: str,
+        method: str,
+        *settings: str,
+        seed: int | None = None,
+        more: Sequence[str] = (),
+    ) -> None:
         """Start a run; it waits for consents."""
         words = [part for setting in settings for part in ("--set", setting)]
         if seed is not None:
@@ -186,11 +193,7 @@ class Federation:
     def _answers(self) -> bool:
         process = self.running[SERVER]
         assert process.poll() is None, f"the server ended: {self.said(SERVER)[-3000:]}"
-        return any(
-            line.status == psutil.CONN_LISTEN and line.laddr.port == self.port
-            for one in self.processes(SERVER, "server")
-            for line in _connections(one)
-        )
+        return any(_listens(one.pid, self.port) for one in self.processes(SERVER, "server"))
 
     def start(self, place: str, *words: str | Path, called: str = "") -> subprocess.Popen[bytes]:
         """Start a command that stays."""
@@ -348,11 +351,17 @@ def named(events: Iterable[Mapping[str, Any]], event: str, **fields: Any) -> lis
     ]
 
 
-def _connections(process: psutil.Process) -> list[Any]:
-    try:
-        return list(process.net_connections("tcp"))
-    except psutil.Error:
-        return []
+def _listens(number: int, port: int) -> bool:
+    """Whether somebody listens on this port at the place of this process."""
+    lines = []
+    for kind in ("tcp", "tcp6"):
+        try:
+            lines += Path(f"/proc/{number}/net/{kind}").read_text().splitlines()
+        except OSError:
+            continue
+    return any(
+        part[1].endswith(f":{port:04X}") and part[3] == "0A" for part in map(str.split, lines)
+    )
 
 
 def _kill(number: int) -> None:

@@ -1,5 +1,5 @@
-"""Submit a job that names a class of its own code: net_job_with_code.py HOME FOLDER CODE. Prints why
-it did not run; nothing where it did. By the session that the product uses."""
+"""Submit a job that names a class of its own code: net_job_with_code.py HOME FOLDER CODE. Prints
+why it did not run; nothing where it did. By the session that the product uses."""
 
 from __future__ import annotations
 

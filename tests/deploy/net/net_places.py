@@ -70,8 +70,7 @@ class Places:
     def __init__(self, places: Sequence[str]) -> None:
         self._tag = f"pa{os.getpid()}x{next(_numbers)}"
         self.address = {
-            place: ADDRESS.format(number)
-            for number, place in enumerate((SERVER, *places), start=1)
+            place: ADDRESS.format(number) for number, place in enumerate((SERVER, *places), start=1)
         }
         self.port = {place: f"p{number}" for number, place in enumerate((SERVER, *places), 1)}
         spaces = [self.space(place) for place in (*self.address, "middle")]
@@ -95,7 +94,11 @@ class Places:
         return ["ip", "netns", "exec", self.space(place), *command]
 
     def at(
-        self, place: str, *command: str, environment: Mapping[str, str] | None = None, **more: object
+        self,
+        place: str,
+        *command: str,
+        environment: Mapping[str, str] | None = None,
+        **more: object,
     ) -> subprocess.Popen[bytes]:
         """Start a command there; its process id is the command's own."""
         return subprocess.Popen(
@@ -128,7 +131,10 @@ class Places:
     @contextmanager
     def inside(self, place: str) -> Iterator[None]:
         """This thread, at that place: sockets made inside stay there."""
-        with open("/proc/thread-self/ns/net") as here, open(f"/run/netns/{self.space(place)}") as there:
+        with (
+            open("/proc/thread-self/ns/net") as here,
+            open(f"/run/netns/{self.space(place)}") as there,
+        ):
             _enter(there.fileno())
             try:
                 yield
@@ -152,12 +158,33 @@ class Places:
         for place in self.address:
             if place != SERVER:
                 self._join(self.space(place), "eth0", self.port[place])
-                _ip("-n", self.space(place), "addr", "add", f"{self.address[place]}/24", "dev", "eth0")
+                _ip(
+                    "-n",
+                    self.space(place),
+                    "addr",
+                    "add",
+                    f"{self.address[place]}/24",
+                    "dev",
+                    "eth0",
+                )
 
     def _join(self, space: str, link: str, port: str) -> None:
         """A cable from a link in this namespace to a port of the bridge."""
         server = self.space(SERVER)
-        _ip("link", "add", link, "netns", space, "type", "veth", "peer", "name", port, "netns", server)
+        _ip(
+            "link",
+            "add",
+            link,
+            "netns",
+            space,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            port,
+            "netns",
+            server,
+        )
         _ip("-n", server, "link", "set", port, "master", "br0", "up")
         _ip("-n", space, "link", "set", link, "up")
 

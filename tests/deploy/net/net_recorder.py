@@ -120,7 +120,9 @@ class Recorder:
         length = 14 + total - head - offset
         key = (place, up, source, target)
         flow = self.flows.get(key)
-        if flow is None or frame[head + 13] & 2 and length == 0 and flow.payload and now - flow.last > 1:
+        if flow is None or (
+            frame[head + 13] & 2 and length == 0 and flow.payload and now - flow.last > 1
+        ):
             # The first frame, or a port that is used again for another connection.
             if flow is not None:
                 self.flows[place, up, source, -len(self.flows)] = flow

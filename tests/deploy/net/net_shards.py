@@ -1,4 +1,4 @@
-"""Made-up hospitals in the format of Challenge 2012, with values that must never be seen elsewhere."""
+"""Made-up hospitals in the format of Challenge 2012, with values that nobody else may see."""
 
 from __future__ import annotations
 

@@ -24,7 +24,9 @@ class SlowLink:
         buffer: Bytes that wait at most; more are dropped, as a router does.
     """
 
-    def __init__(self, places: Places, place: str, delay: float, rate: float, buffer: int = 1 << 17):
+    def __init__(
+        self, places: Places, place: str, delay: float, rate: float, buffer: int = 1 << 17
+    ):
         self.delay, self.rate, self.buffer = delay, rate, buffer
         self.dropped = 0
         ends = places.split_cable(place)

@@ -83,7 +83,15 @@ def test_hospitals_join_from_containers(tmp_path: Path) -> None:
         fingerprint = re.search(r"SHA256:[0-9A-Fa-f:]+", said)
         assert fingerprint, said
         for name in HOSPITALS:
-            once(name, "join", "/federation/here", "--name", name, "--coordinator", "coordinator:8002")
+            once(
+                name,
+                "join",
+                "/federation/here",
+                "--name",
+                name,
+                "--coordinator",
+                "coordinator:8002",
+            )
             (request,) = folders[name].rglob(f"{name}.request.zip")
             shutil.copy(request, folders["coordinator"])
             os.chown(folders["coordinator"] / request.name, 10001, 10001)

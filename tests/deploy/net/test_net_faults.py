@@ -66,7 +66,9 @@ def wait_for_round(federation: Federation, run: str, number: int, seconds: float
     wait(f"round {number} of {run}", seconds, reached)
 
 
-def wait_for(federation: Federation, run: str, event: str, seconds: float = 90, **fields: Any) -> Any:
+def wait_for(
+    federation: Federation, run: str, event: str, seconds: float = 90, **fields: Any
+) -> Any:
     return wait(
         f"{event} {fields} in {run}",
         seconds,
@@ -140,7 +142,9 @@ def test_a_server_that_is_killed_resumes(federation: Federation, table: Table) -
     federation.kill(SERVER)
     federation.serve()
     wait_for_round(federation, "server-killed", before + 2, 180)
-    table.add("the server is killed and started again", "goes on from the last round", watch.seconds)
+    table.add(
+        "the server is killed and started again", "goes on from the last round", watch.seconds
+    )
     finish(federation, "server-killed")
     assert named(federation.events("server-killed"), "resumed")
 
@@ -296,7 +300,11 @@ def test_a_foreign_federation_is_refused(
 
 @pytest.mark.parametrize(
     ("seconds", "what"),
-    [(86400, "a day fast"), (-86400, "a day slow"), (500 * 86400, "expired certificate (500 days)")],
+    [
+        (86400, "a day fast"),
+        (-86400, "a day slow"),
+        (500 * 86400, "expired certificate (500 days)"),
+    ],
 )
 def test_a_clock_that_is_off_is_refused(
     federation: Federation, table: Table, tmp_path: Path, seconds: int, what: str

@@ -28,8 +28,7 @@ def lie(answer, kind, body):
     elif what == "hang":
         time.sleep(10_000)
     elif what == "replay":
-        kept = lie.__dict__.setdefault("kept", answer)
-        return kept
+        return lie.__dict__.setdefault("kept", answer)
     return {**answer, "update": update.tobytes()}
 
 

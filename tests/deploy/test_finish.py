@@ -36,7 +36,7 @@ id = "ranking"
 metric = "membership.auc"
 max = 0.99
 by = ["site"]
-[[limit]]
+[[guard]]
 id = "use"
 metric = "utility.auroc"
 min = 0.5
@@ -46,13 +46,13 @@ min = 0.5
 def write_run(home: CoordinatorHome, terms: RunTerms, grades: dict[str, str], rounds: int) -> None:
     """A run as the coordinator leaves it."""
     folder, roster = home.run(terms.run), list(terms.roster)
-    p = 3 * 8 + 8 + 8 * 2 + 2
+    p = 6 * 8 + 8 + 8 * 2 + 2
     meta = {
         "terms": terms.fingerprint,
         "round": rounds,
         "seconds": 4.0,
         "schema": "abc",
-        "shape": [3, 2],
+        "shape": [6, 2],
         "records": dict.fromkeys(roster, 250),
         "took": roster,
         "costs": {"rounds": 2.0, "bytes_up": 900.0, "bytes_down": 800.0, "idle_rounds": 0.0},

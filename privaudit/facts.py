@@ -46,6 +46,7 @@ class ReasonCode(StrEnum):
     PEOPLE_NOT_NAMED = "people_not_named"
     NOT_FOR_PICTURES = "not_for_pictures"
     QUERY_BUDGET = "query_budget"
+    SITES_STATE_NOTHING = "sites_state_nothing"
 
     # --- a number is not stated
     NO_MEMBER = "no_member"
@@ -92,6 +93,7 @@ class ReasonCode(StrEnum):
     LOST_TO_GUESS = "lost_to_guess"
     READING_UNCONFIRMED = "reading_unconfirmed"
     TABLE_IN_ORDER = "table_in_order"
+    STATED_BY_SITES = "stated_by_sites"
     LACKS_POWER = "lacks_power"
     NO_POSITIVE_CONTROL = "no_positive_control"
     NO_NEGATIVE_CONTROL = "no_negative_control"
@@ -251,6 +253,8 @@ class CaveatCode(StrEnum):
     SCORE_DRIFT = "score_drift"
     NEAR_COHORT = "near_cohort"
     NEAR_GROUPS = "near_groups"
+    COUNTS_OF_SITES = "counts_of_sites"
+    SITES_NOT_COUNTED = "sites_not_counted"
 
     # --- one finding
     CONTROL_DESCRIBED = "control_described"
@@ -349,6 +353,8 @@ CAVEAT_PARAMS: Mapping[CaveatCode, tuple[str, ...]] = {
     CaveatCode.SCORE_DRIFT: ("attack", "subject", "auc", "low", "high", "confidence"),
     CaveatCode.NEAR_COHORT: ("run", "least"),
     CaveatCode.NEAR_GROUPS: ("columns", "least"),
+    CaveatCode.COUNTS_OF_SITES: ("least",),
+    CaveatCode.SITES_NOT_COUNTED: ("names",),
     CaveatCode.CONTROL_DESCRIBED: ("control",),
     CaveatCode.PATIENTS_DRAWN: ("patients",),
     CaveatCode.EPSILON_ABOVE_CLAIM: ("bound", "confidence", "claimed"),
@@ -612,6 +618,9 @@ class BoundMethod(StrEnum):
     MOVER = "mover"
     COMPLEMENTARY_PAIRS = "complementary_pairs"
     FALSE_DISCOVERY = "false_discovery"
+
+    # --- counts that hospitals share in blocks (pipelines.deploy)
+    BLOCKS = "blocks"
 
     # --- a synthetic table (privaudit.fidelity)
     LINEARISED = "linearised"

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import cattrs
 from cattrs.errors import BaseValidationError
+from cattrs.gen import make_dict_unstructure_fn, override
 
 from privaudit.errors import PrivauditError
 from privaudit.facts import (
@@ -24,6 +25,7 @@ from privaudit.facts import (
     Param,
     Reason,
 )
+from privaudit.federations import Federation
 from privaudit.words import USUAL, Words
 
 SCHEMA = "privaudit/4"
@@ -455,6 +457,8 @@ class Audit:
     """The whole document.
 
     composed: one for each unit and relation for which at least two subjects claim a guarantee.
+    federation: of a federation between machines, not of a simulated one; no document of another run
+    names it.
     """
 
     manifest: Manifest
@@ -465,6 +469,7 @@ class Audit:
     untrained: tuple[Untrained, ...] = ()
     composed: tuple[ComposedClaim, ...] = ()
     schema: str = SCHEMA
+    federation: Federation | None = None
 
 
 def converter() -> cattrs.Converter:
@@ -497,6 +502,9 @@ def converter() -> cattrs.Converter:
     converter.register_structure_hook(str, text)
     for union in (Param, str | int | float, str | float):
         converter.register_structure_hook(union, lambda value, _: _plain(value))
+    converter.register_unstructure_hook(
+        Audit, make_dict_unstructure_fn(Audit, converter, federation=override(omit_if_default=True))
+    )
     return converter
 
 

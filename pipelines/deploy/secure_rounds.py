@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from itertools import combinations, islice
 from typing import Any
@@ -12,7 +13,7 @@ from pipelines.deploy.desk import Desk
 from pipelines.deploy.journal import Event
 from pipelines.deploy.messages import Body
 from pipelines.deploy.rounds import Made, Rounds
-from pipelines.deploy.state import load, save
+from pipelines.deploy.state import load, save, write_bytes
 from pipelines.federated.gate import share_out
 from pipelines.federated.secure_sum import SHARE, SecureSum, Server, Terms, context
 from privaudit.errors import PrivauditError
@@ -29,22 +30,44 @@ class SecureRounds(Rounds):
     hospital answers for one list of who arrived, so another must never be asked for.
     """
 
-    _attempts = 0
-    """Sharings that were tried: each but the same one again begins with new keys."""
-
     def make(self, round: int, ready: Sequence[str]) -> Made | None:
         kept = load(self.folder / "attempt.npz")
         if kept is not None and kept[0]["round"] == round:
             return self._unmask(round, *kept)
         came = self.train(round, ready, protected=True)
         members, loss = tuple(came), self.mean_loss(came)
+        begun = self._read_begun(round)
+        if begun["masked"]:
+            # Vectors may have left under the keys of an earlier segment, and no hospital sends two
+            # in a round: the very same questions, which have the same answers, or none.
+            members = tuple(begun["members"])
+            whole = self._share(round, members, begun["attempt"]) == members
+            return self._mask(round, members, loss) if whole else self.give_up()
+        attempt = begun["attempt"] + 1
         while self._are_enough(members):
-            sharing = self._share(round, members)
-            if len(sharing) < len(members):
-                members = tuple(name for name in members if name in sharing)
-                continue
-            return self._mask(round, members, loss)
+            self._begin(round, members, attempt, masked=False)
+            sharing = self._share(round, members, attempt)
+            if sharing == members:
+                self._begin(round, members, attempt, masked=True)
+                return self._mask(round, members, loss)
+            members, attempt = sharing, attempt + 1
         return None
+
+    def give_up(self) -> Made:
+        """A round whose sum cannot be had any more: the model stays as it is."""
+        return Made(None, self.ledger.blank(), ())
+
+    def _begin(self, round: int, members: Sequence[str], attempt: int, masked: bool) -> None:
+        what = {"round": round, "members": list(members), "attempt": attempt, "masked": masked}
+        write_bytes(self.folder / "sharing.json", json.dumps(what).encode())
+
+    def _read_begun(self, round: int) -> dict[str, Any]:
+        """The last attempt of this round, in this segment of the run or an earlier one."""
+        path = self.folder / "sharing.json"
+        found = json.loads(path.read_text("utf-8")) if path.exists() else {"round": -1}
+        if found["round"] != round:
+            return {"members": [], "attempt": -1, "masked": False}
+        return dict(found)
 
     @property
     def protect(self) -> SecureSum:
@@ -70,8 +93,12 @@ class SecureRounds(Rounds):
     def _stated(self, members: Sequence[str]) -> list[int]:
         return [self.records[name] for name in members]
 
-    def _share(self, round: int, members: Sequence[str]) -> Sequence[str]:
-        """Who has made keys and shared them with all; the server's half is kept where all have."""
+    def _share(self, round: int, members: Sequence[str], attempt: int) -> tuple[str, ...]:
+        """Who has made keys and shared them with all; the server's half is kept where all have.
+
+        Args:
+            attempt: Another number asks for new keys.
+        """
         agreed, number = self._agreed(round, members), {n: i for i, n in enumerate(members)}
         begin = {
             "round": round,
@@ -81,9 +108,8 @@ class SecureRounds(Rounds):
             "word": agreed.word,
             "fraction": agreed.fraction,
             "counts": self._stated(members),
-            "attempt": self._attempts,
+            "attempt": attempt,
         }
-        self._attempts += 1
         made = self.desk.ask(
             "mask_keys",
             {name: {**begin, "number": i} for name, i in number.items()},
@@ -126,7 +152,7 @@ class SecureRounds(Rounds):
             "" if all(len(text) <= 2 * SHARE + 64 for text in body["sealed"].values()) else "size"
         )
 
-    def _mask(self, round: int, members: Sequence[str], loss: float | None) -> Made | None:
+    def _mask(self, round: int, members: Sequence[str], loss: float | None) -> Made:
         server, number = self._server, {name: i for i, name in enumerate(members)}
         shares = share_out(self._stated(members))
         words = server.terms.size * server.terms.dtype.itemsize
@@ -145,7 +171,7 @@ class SecureRounds(Rounds):
             look=lambda name, body: "" if len(body["masked"]) == words else "size",
         )
         if len(masked) < max(server.terms.threshold, self.terms.quorum):
-            return None
+            return self.give_up()
         meta: dict[str, Any] = {
             "round": round,
             "members": list(members),

@@ -83,6 +83,10 @@ PLACES: Mapping[str, States] = {
     "Estimate.chance": States.OUTCOMES,
     "Estimate.n": States.SIZE,
     "Estimate.confidence": States.NOTHING,
+    "Federation.rounds": States.NOTHING,
+    "Federation.idle": States.NOTHING,
+    "Federation.recovered": States.NOTHING,
+    "Federation.quorum": States.NOTHING,
     "Fidelity.rows": States.NOTHING,
     "Finding.params": States.NOTHING,
     "Finding.seconds": States.NOTHING,
@@ -107,7 +111,14 @@ PLACES: Mapping[str, States] = {
     "Cell.records": States.OUTCOMES,
     "Reason.params": States.SIZE,
     "Setting.value": States.NOTHING,
+    "SiteRecord.rounds": States.NOTHING,
+    "SiteRecord.missed": States.NOTHING,
+    "SiteRecord.late": States.NOTHING,
+    "SiteRecord.refused": States.NOTHING,
     "Subject.costs": States.NOTHING,
+    "Traffic.messages": States.NOTHING,
+    "Traffic.received": States.NOTHING,
+    "Traffic.sent": States.NOTHING,
 }
 """Type and field -> what its numbers state at most; estimates by their metric, n and parameters by
 their name, in the tables below."""
@@ -313,6 +324,7 @@ PARAMS: Mapping[str, States] = {
             "metric",
             "models",
             "most",
+            "names",
             "near",
             "neighbours",
             "others",

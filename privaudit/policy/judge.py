@@ -143,6 +143,8 @@ def judge(
         found = [_doubt(one, ReasonCode.TABLE_IN_ORDER) for one in found]
     if any(caveat.code is CaveatCode.PEOPLE_NOT_NAMED for caveat in noted):
         found = [_doubt(one, ReasonCode.PEOPLE_NOT_NAMED, SPLIT_BY_PERSON) for one in found]
+    if any(caveat.code is CaveatCode.COUNTS_OF_SITES for caveat in noted):
+        found = [_doubt_sites(one) for one in found]
     policy = replace(policy, waivers=tuple(_name_level(one, found) for one in policy.waivers))
     found = [_waive(policy.waivers, one, day) for one in found]
     state, code = overall(policy, found, failed=failed)
@@ -286,6 +288,15 @@ def _doubt(
     if one.state != "WITHIN" or metric is None or metric.family not in families:
         return one
     return replace(one, state="INCONCLUSIVE", reason=Reason(code))
+
+
+def _doubt_sites(one: Verdict) -> Verdict:
+    """The verdict where hospitals counted for themselves: no number of theirs is within a limit. A
+    harm that they state stands: nobody gains by stating one. A claimed guarantee is no count."""
+    metric = metrics.METRICS.get(one.metric)
+    if one.state != "WITHIN" or metric is None or metric.kind == "claim":
+        return one
+    return replace(one, state="INCONCLUSIVE", reason=Reason(ReasonCode.STATED_BY_SITES))
 
 
 def _waive(waivers: Sequence[Exemption], one: Verdict, day: date) -> Verdict:

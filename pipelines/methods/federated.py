@@ -191,6 +191,10 @@ class Federated(Method):
         return FlatModel.of(self.make_encoding(records), self.make_network(records), weights)
 
     def _plan(self, members: Records) -> Plan:
+        return self.make_plan()
+
+    def make_plan(self) -> Plan:
+        """What a server trains by: all but what follows from the records."""
         from pipelines.federated.local import Recipe
 
         own = {part.name for part in fields(self)}

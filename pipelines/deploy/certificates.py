@@ -15,18 +15,24 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 
-from pipelines.deploy.build import source_digest
 from pipelines.deploy.homes import make_private
-from pipelines.deploy.identity import Identity, Root, normalise, read_certificate, sign_as_root
+from pipelines.deploy.identity import (
+    Identity,
+    Root,
+    normalise,
+    read_certificate,
+    read_key,
+    sign_as_root,
+)
+from pipelines.deploy.members import HOSPITAL_NAME, Federation
 from pipelines.deploy.private_files import (
     close_to_others,
     make_zip,
@@ -36,17 +42,8 @@ from pipelines.deploy.private_files import (
     write_json,
     write_private,
 )
-from pipelines.deploy.terms import FEWEST, RunTerms
 from privaudit.errors import PrivauditError
 
-HOSPITAL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
-HOST_NAME = re.compile(
-    r"(?=.{1,64}$)([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)*"
-    r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
-)
-PERSON = re.compile(r"(?=.{1,64}$)[a-z0-9][a-z0-9._+-]{0,30}@[a-z0-9][a-z0-9.-]{0,28}\.[a-z]{2,4}")
-PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
-TAKEN = ("server", "operator", "ca", "all")
 SIGNED = ("nvflare.signed.zip", "federation.json", "federation.sig")
 SECONDS = 60.0
 """In which a command of NVFlare ends; it takes half a second."""
@@ -63,63 +60,6 @@ _CODES = {
     "CERT_EXPIRED": "the certificate has expired",
     "REQUEST_DIR_NOT_FOUND": "the folder of the request is not here",
 }
-
-
-@dataclass(frozen=True)
-class Federation:
-    """Who takes part, as the root signs it and both kinds of homes store it.
-
-    Args:
-        name: Of the federation: the root's common name.
-        operator: The name in the operator's certificate.
-        hospitals: The roster, sorted.
-        root: The root's fingerprint.
-        build: `source_digest` of the coordinator's installed code.
-    """
-
-    name: str
-    host: str
-    port: int
-    operator: str
-    hospitals: tuple[str, ...]
-    auditor: str = ""
-    root: str = ""
-    build: str = ""
-
-    def check(self) -> None:
-        """PrivauditError where a name or number cannot be used."""
-        checks = (
-            (self.name, PROJECT, "name of a federation", "up to 40 small letters and digits"),
-            (self.host, HOST_NAME, "host", "letters, digits, dots and dashes: a name, no URL"),
-            (self.operator, PERSON, "operator", "an address such as operator@coordinator.org"),
-        )
-        for value, pattern, what, use in checks:
-            if not pattern.fullmatch(value):
-                raise PrivauditError(
-                    f"the {what} {value[:80]!r}", "it is written into certificates", f"use {use}"
-                )
-        if re.fullmatch(r"[0-9.]+", self.host):
-            raise PrivauditError(
-                f"the host {self.host!r}",
-                "a certificate is for a name, and hospitals look for that name",
-                "give the machine a name; every hospital may map it to the address in /etc/hosts",
-            )
-        if not 1 <= self.port <= 65535:
-            raise PrivauditError(f"the port {self.port}", "ports are 1 to 65535", "use one of them")
-        for name in self.hospitals:
-            check_hospital(name, self.host)
-        # The terms' own rules on a roster: sorted, none twice, three at least.
-        RunTerms("roster", "task", "federated", self.hospitals, quorum=FEWEST)
-
-
-def check_hospital(name: str, host: str) -> None:
-    """PrivauditError where a hospital cannot be called this."""
-    if not HOSPITAL_NAME.fullmatch(name) or name in (*TAKEN, host):
-        raise PrivauditError(
-            f"the hospital's name {name[:80]!r}",
-            "it becomes the name of a certificate and of folders, and differs from the server's",
-            "use up to 40 small letters, digits, dashes and underscores",
-        )
 
 
 def run_nvflare(home: Path, *words: str) -> dict[str, Any]:
@@ -359,6 +299,13 @@ def make_kit(home: Path, name: str, federation: Federation, inner: bytes, root: 
         PrivauditError: The certificate is not this hospital's, or not for the key here.
     """
     part = home / ".kit.part"
+    key = home / "request" / f"{name}.key"
+    if key.is_file() and digest_key(read_key(key.read_bytes()).public_key()) != key_of(inner, name):
+        raise PrivauditError(
+            "a certificate for another private key than the one here",
+            "the coordinator signed a request that was made in another folder, or by somebody else",
+            "telephone the coordinator, and compare the fingerprints of the keys",
+        )
     _package(home, federation.name, name, inner, home / "request", root.fingerprint, part)
     own = Identity.load(part)
     Root.load(part, root.fingerprint)
@@ -379,9 +326,13 @@ def key_of(inner: bytes, name: str) -> str:
 
 def public_digest(certificate: bytes) -> str:
     """sha256 of a certificate's public key, which a hospital reads out by telephone."""
-    raw = read_certificate(certificate).public_key()
+    return digest_key(read_certificate(certificate).public_key())
+
+
+def digest_key(key: Any) -> str:
+    """The same of a public key."""
     encoding, form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    return sha256(raw.public_bytes(encoding, form)).hexdigest()
+    return sha256(key.public_bytes(encoding, form)).hexdigest()
 
 
 def _sign(home: Path, ca: Path, federation: Federation, request: Path, name: str) -> bytes:
@@ -425,16 +376,16 @@ def _package(
     try:
         make_private(work)
         write_private(work / f"{name}.signed.zip", signed)
-        said = run_nvflare(
+        run_nvflare(
             home,
             *("package", str(work / f"{name}.signed.zip"), "-w", str(work / "workspace")),
             *("--request-dir", str(request.absolute()), "--fingerprint", root),
         )
-        made = Path(str(said.get("output_dir", "")))
-        if made != work / "workspace" / project / "prod_00" / name:
-            made = work / "workspace" / project / "prod_00" / name
+        made = work / "workspace" / project / "prod_00" / name
         os.rename(made, part)
         close_to_others(part)
+        # NVFlare lays the certificate beside the key, for everybody to read.
+        close_to_others(request)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -471,40 +422,16 @@ def _fresh(path: Path) -> Path:
     return path
 
 
-def read_federation(said: Mapping[str, Any]) -> Federation:
-    """What federation.toml says; PrivauditError where it was changed to something else."""
-    try:
-        values = {part.name: said[part.name] for part in fields(Federation)}
-        made = Federation(**{**values, "hospitals": tuple(values["hospitals"])})
-        made.check()
-    except (KeyError, TypeError) as error:
-        raise PrivauditError(
-            "a federation.toml that cannot be used",
-            f"{type(error).__name__}: {str(error)[:60]}",
-            "restore it, or make the federation again with `privaudit federation provision`",
-        ) from None
-    return made
-
-
-def state_build(federation: Federation, root: Root) -> Federation:
-    """The federation with its root and this machine's code."""
-    return Federation(**{**asdict(federation), "root": root.fingerprint, "build": source_digest()})
-
-
 __all__ = [
     "SIGNED",
-    "Federation",
     "approve",
-    "check_hospital",
     "key_of",
     "make_kit",
     "make_own_kit",
     "make_request",
     "make_root",
     "public_digest",
-    "read_federation",
     "read_request",
     "read_signed",
     "run_nvflare",
-    "state_build",
 ]

@@ -21,7 +21,7 @@ from pipelines.deploy.messages import Body, check_answer, check_question
 from pipelines.deploy.refused import Refused
 from pipelines.deploy.site_data import SiteData, client_stream, open_data
 from pipelines.deploy.site_secure import MaskRound
-from pipelines.deploy.site_state import NEVER, Kept, SiteState, digest_question, state_path
+from pipelines.deploy.site_state import Kept, SiteState, digest_question, state_path
 from pipelines.deploy.terms import RunTerms
 from privaudit.errors import PrivauditError
 
@@ -135,9 +135,10 @@ class Hospital:
             return {"state": state}
         try:
             data = self.data
-            self._check_rounds()
+            self._check_protection()
             shape = list(self._shape)
-            _ = self.state
+            # Whatever is wrong with the terms or the state is found before a round begins.
+            _ = self.state, self.trees if self._grows else self.plan
         except PrivauditError as error:
             self.why = error
             code = error.code if isinstance(error, Refused) else "no_data"
@@ -320,11 +321,11 @@ class Hospital:
 
     def _grade(self, body: Body) -> Body:
         """Counts on the final model; `pipelines.deploy.grade` says which, none below ten."""
+        if self.state.trained < 1:
+            raise Refused("out_of_order", "a model to grade before a round", "training is first")
         from pipelines.deploy.grade import grade_model
 
-        if self.state.trained < 1 and self.state.grown == NEVER:
-            raise Refused("out_of_order", "a model to grade before a round", "training is first")
-        if self.terms.method == "federated_trees":
+        if self._grows:
             model = self.trees.read_model(body["model"])
         else:
             method: Any = self.data.method
@@ -339,7 +340,7 @@ class Hospital:
         own: Any = self.data.method
         return min(int(own.rounds), found.rounds if found is not None else 0)
 
-    def _check_rounds(self) -> None:
+    def _check_protection(self) -> None:
         from pipelines.deploy.consent import describe_protection
 
         found = Consent.read(self.home).runs[self.terms.run]
@@ -352,6 +353,11 @@ class Hospital:
             )
 
     @property
+    def _grows(self) -> bool:
+        """Whether trees are grown, not a network trained."""
+        return self.terms.method == "federated_trees"
+
+    @property
     def _protect(self) -> str:
         """The name of the sum that hides updates, empty for none."""
         return str(getattr(getattr(self.data.method, "protect", None), "name", ""))
@@ -360,7 +366,7 @@ class Hospital:
     def _shape(self) -> tuple[int, ...]:
         """What a coordinator must know to build the network, see `Federated.find_shape`."""
         method: Any = self.data.method
-        if self.terms.method == "federated_trees":
+        if self._grows:
             records = self.data.trained
             return (len(records.columns), len(records.classes))
         return tuple(int(part) for part in method.find_shape(self.data.trained))
@@ -373,7 +379,7 @@ class Hospital:
     @cached_property
     def network(self) -> Network:
         """What is trained, of this method and these records."""
-        if self.terms.method == "federated_trees":
+        if self._grows:
             raise Refused("bad_question", "weights of a forest", "trees are grown, not sent down")
         method: Any = self.data.method
         made: Network = method.make_network(self.data.trained)
@@ -419,7 +425,7 @@ class Hospital:
         """This hospital's side of boosted trees."""
         from pipelines.deploy.site_trees import TreeSite
 
-        if self.terms.method != "federated_trees":
+        if not self._grows:
             raise Refused("bad_question", "trees of a network", "the terms say otherwise")
         return TreeSite(self.terms, self.identity.name, self.data)
 

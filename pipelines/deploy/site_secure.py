@@ -178,9 +178,9 @@ class MaskRound:
 
     def mask(self, body: Body, update: np.ndarray) -> Body:
         """The update times this hospital's share, under its masks; the one vector of this round."""
-        check_share(float(body["share"]), self.share_of_sum)
         if not self.is_shared:
             raise Refused("out_of_order", "a vector before the keys were shared", "keys come first")
+        check_share(float(body["share"]), self.share_of_sum)
         inbox = _number(body["inbox"], len(self.members))
         words = self._do(lambda: self.client.send(update * self.share_of_sum, inbox))
         return {"round": self.round, "masked": words}

@@ -3,14 +3,15 @@ made by the `cryptography` library alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 
 OPERATOR = "operator@coordinator.org"
@@ -22,6 +23,12 @@ DAY = timedelta(days=1)
 def make_key(number: str) -> rsa.RSAPrivateKey:
     """The key of this name; a name twice gives the same key, which saves time."""
     return rsa.generate_private_key(65537, 2048)
+
+
+@lru_cache(maxsize=1)
+def make_root() -> x509.Certificate:
+    """The root of all test kits of this process."""
+    return make_certificate(make_key("root"), "privaudit", None, ca=True)
 
 
 def make_certificate(
@@ -92,7 +99,7 @@ def make_test_kits(folder: Path, hospitals: Sequence[str]) -> dict[str, Path]:
     root), `expired`, `early` (not yet valid), `wrong_key` (another key).
     """
     root_key = make_key("root")
-    root = make_certificate(root_key, "privaudit", None, ca=True)
+    root = make_root()
     own = (root.subject, root_key)
     kits = {
         name: write_kit(
@@ -123,11 +130,61 @@ def make_test_kits(folder: Path, hospitals: Sequence[str]) -> dict[str, Path]:
     return kits
 
 
+def make_signed_zip(
+    folder: Path,
+    name: str,
+    key: rsa.RSAPrivateKey | None = None,
+    role: str = "client",
+    change: Mapping[str, object] | None = None,
+    **certificate: object,
+) -> Path:
+    """NAME.signed.zip as `provision --approve` makes it, without NVFlare.
+
+    Args:
+        key: Of the certificate; None: the one of `make_test_kits`.
+        change: What the federation's statement says otherwise.
+        certificate: Options of `make_certificate`.
+    """
+    from dataclasses import asdict
+
+    from pipelines.deploy.certificates import SIGNED
+    from pipelines.deploy.identity import Root
+    from pipelines.deploy.members import Federation
+    from pipelines.deploy.private_files import make_zip
+
+    root_key = make_key("root")
+    root = make_root()
+    made = make_certificate(
+        key or make_key(name), name, role, root.subject, root_key, **certificate
+    )
+    inner = make_zip(
+        {
+            "signed.json": b"{}",
+            "signed.json.sig": b"x",
+            "site.yaml": b"x",
+            f"{name}.crt": pem(made),
+            "rootCA.pem": pem(root),
+        }
+    )
+    fingerprint = Root(root).fingerprint
+    federation = Federation(
+        "privaudit", SERVER, 8102, OPERATOR, ("a", "b", "c"), "", fingerprint, "build"
+    )
+    text = json.dumps({**asdict(federation), **(change or {})}).encode()
+    pss = padding.PSS(padding.MGF1(hashes.SHA256()), 32)
+    signature = root_key.sign(b"privaudit federation\0" + text, pss, hashes.SHA256())
+    path = folder / f"{name}.signed.zip"
+    path.write_bytes(make_zip(dict(zip(SIGNED, (inner, text, signature), strict=True))))
+    return path
+
+
 __all__ = [
     "OPERATOR",
     "SERVER",
     "make_certificate",
     "make_key",
+    "make_root",
+    "make_signed_zip",
     "make_test_kits",
     "pem",
     "write_kit",

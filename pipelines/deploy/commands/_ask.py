@@ -13,8 +13,9 @@ from privaudit.errors import PrivauditError
 
 def ask_to_join(home: Path, name: str, coordinator: str, federation: str | None) -> None:
     """Make the request in `home/request`, once; its path goes to standard output."""
-    from pipelines.deploy.certificates import Federation, check_hospital, make_request, read_request
+    from pipelines.deploy.certificates import make_request, read_request
     from pipelines.deploy.homes import HospitalHome, make_private
+    from pipelines.deploy.members import Federation, check_hospital
     from pipelines.deploy.private_files import write_json
 
     host, colon, port = coordinator.rpartition(":")

@@ -1,45 +1,11 @@
-"""Lines of a run's journal, printed as they come."""
+"""What happens in a run, in lines for a terminal."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipelines.deploy.commands._verb import say
-from pipelines.deploy.journal import Event, Journal
-
-EVERY = 0.25
-
-
-@contextmanager
-def follow(path: Path) -> Iterator[None]:
-    """Within, each new line of the journal is a line on standard error."""
-    journal = Journal(path)
-    seen = sum(1 for _ in journal.read())
-    over = threading.Event()
-
-    def read() -> None:
-        nonlocal seen
-        while True:
-            last = over.is_set()
-            for line in journal.read(seen):
-                seen += 1
-                if text := describe(line):
-                    say(text)
-            if last:
-                return
-            over.wait(EVERY)
-
-    thread = threading.Thread(target=read, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join(5.0)
+from pipelines.deploy.journal import Event
 
 
 def describe(line: Mapping[str, Any]) -> str:
@@ -52,11 +18,11 @@ def describe(line: Mapping[str, Any]) -> str:
 
     def names() -> str:
         found = line.get("hospitals")
-        if not isinstance(found, list):
+        if not isinstance(found, list | tuple):
             return of("hospitals")
-        return ", ".join(str(name)[:40] for name in found if str(name).isprintable())
+        return ", ".join(str(name)[:40] for name in found if str(name).isprintable()) or "none"
 
-    event = line.get("event")
+    event = str(line.get("event"))
     if event == Event.ROUND:
         told = f"round {of('round')}: {names()}"
         if isinstance(seconds := line.get("seconds"), (int, float)):
@@ -64,7 +30,7 @@ def describe(line: Mapping[str, Any]) -> str:
         if isinstance(loss := line.get("loss"), (int, float)):
             told += f"; loss {loss:.4f}"
         return told
-    words = {
+    words: dict[str, Callable[[], str]] = {
         Event.STARTED: lambda: f"started with {names()}",
         Event.RESUMED: lambda: f"goes on after round {of('round')}",
         Event.HELLO: lambda: f"{of('hospital')}: {_STATES.get(of('state'), of('state'))}",
@@ -81,8 +47,14 @@ def describe(line: Mapping[str, Any]) -> str:
         Event.STOPPED: lambda: f"stopped ({of('why')})",
         Event.DONE: lambda: f"done after {of('rounds')} rounds",
     }
-    known = _event(event)
-    made = words.get(known) if known else None
+    # What the supervising loop does beside the journal: its `Step`.
+    steps: dict[str, Callable[[], str]] = {
+        "waiting": lambda: f"{line.get('quorum', '?')} hospitals are needed; connected: {names()}",
+        "submitted": lambda: f"sent to the hospitals (part {of('segment')})",
+        "rejoined": lambda: f"{names()} came back: a new part begins",
+        "trouble": lambda: f"trouble: {of('what')}; trying again",
+    }
+    made = (words | steps).get(event)
     return made() if made else ""
 
 
@@ -95,11 +67,4 @@ _STATES = {
 }
 
 
-def _event(text: object) -> Event | None:
-    try:
-        return Event(str(text))
-    except ValueError:
-        return None
-
-
-__all__ = ["describe", "follow"]
+__all__ = ["describe"]

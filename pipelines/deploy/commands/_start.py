@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from pipelines.deploy.commands._ask import read_asked
-from pipelines.deploy.commands._verb import say
+from pipelines.deploy.commands._verb import say, say_url
 from pipelines.deploy.homes import HospitalHome
 from privaudit.errors import PrivauditError
 
@@ -50,7 +50,7 @@ def settle(
         write_toml(home.config, made)
 
 
-def start(root: Path, check: bool, as_json: bool) -> None:
+def start(root: Path, check: bool, as_json: bool, page: int) -> None:
     """Look at everything, and run the client in the foreground.
 
     Raises:
@@ -79,10 +79,13 @@ def start(root: Path, check: bool, as_json: bool) -> None:
     if check:
         return
     from pipelines.deploy.flare.processes import Parent
+    from pipelines.deploy.page import serve_page
 
     say(f"hospital {said['name']} takes part; runs ask for consent under pending/. Ctrl-C ends it")
     say(f"in another terminal: privaudit federation status {root.name}")
-    Parent("client", root).run()
+    with serve_page(home, page) as made_page:
+        say_url(made_page.url)
+        Parent("client", root).run()
 
 
 def _take_kit(home: HospitalHome, signed: Path, fingerprint: str) -> dict[str, Any]:

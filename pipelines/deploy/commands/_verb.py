@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,13 @@ from privaudit.errors import PrivauditError
 PATH = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+PAGE = click.option(
+    "--page",
+    metavar="P",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Port of the status page on this machine. [default: one that is free]",
+)
 _NEEDED = ("nvflare", "cryptography", "psutil")
 
 
@@ -54,9 +62,17 @@ def report_address(host: str, port: int, seconds: float = 5.0) -> None:
         ) from None
 
 
+def say_url(url: str) -> None:
+    """The address of the status page, which holds a secret: for a terminal, not for a log."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        say(f"status page, for this machine alone: {url}")
+    else:
+        say("the address of the status page is in page.json")
+
+
 def enter(folder: Path) -> Path:
     """The folder as an absolute path: NVFlare works in folders of its own."""
     return Path(os.path.abspath(folder))
 
 
-__all__ = ["FILE", "FOLDER", "PATH", "Verb", "enter", "report_address", "say"]
+__all__ = ["FILE", "FOLDER", "PAGE", "PATH", "Verb", "enter", "report_address", "say", "say_url"]

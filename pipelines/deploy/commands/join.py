@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pipelines.deploy.commands._verb import FILE, FOLDER, PATH, Verb, enter, say
+from pipelines.deploy.commands._verb import FILE, FOLDER, PAGE, PATH, Verb, enter
 
 _ASK = ("name", "coordinator", "federation")
 _DATA = ("task", "data", "cache", "settings", "least_patients", "refits")
@@ -46,6 +46,7 @@ _CONSENT = ("by", "yes", "accept_leak")
     default=None,
     help="Whether attacks that train again may run here at the end.",
 )
+@PAGE
 @click.option("--check", is_flag=True, help="Look at everything, and start nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
 @click.option("--consent", metavar="RUN", help="Show what this run would send, and consent.")
@@ -65,7 +66,7 @@ def command(folder: Path, **options: Any) -> None:
     Nothing of a run leaves before the consent to it.
     """
     home = enter(folder)
-    given = {name for name, value in options.items() if value not in (None, (), False)}
+    given = {name for name, value in options.items() if value not in (None, (), False, 0)}
     if options["refits"] is False:
         given.add("refits")
     if given & {"name", "coordinator"}:
@@ -82,13 +83,13 @@ def command(folder: Path, **options: Any) -> None:
 
         consent(home, options["consent"], *(options[name] for name in _CONSENT))
         return
-    _only(given, ("signed", "fingerprint", "check", "as_json", *_DATA), "--signed")
+    _only(given, ("signed", "fingerprint", "check", "as_json", "page", *_DATA), "--signed")
     if ("signed" in given) != ("fingerprint" in given):
         raise click.UsageError("--signed and --fingerprint are given together")
     from pipelines.deploy.commands._start import settle, start
 
     settle(home, options["signed"], options["fingerprint"], {n: options[n] for n in _DATA})
-    start(home, options["check"], options["as_json"])
+    start(home, options["check"], options["as_json"], options["page"])
 
 
 def _only(given: set[str], known: tuple[str, ...], what: str) -> None:
@@ -96,6 +97,3 @@ def _only(given: set[str], known: tuple[str, ...], what: str) -> None:
         flags = {"as_json": "--json", "settings": "--set"}
         shown = ", ".join(flags.get(name, f"--{name.replace('_', '-')}") for name in extra)
         raise click.UsageError(f"{what} cannot be given with {shown}")
-
-
-__all__ = ["command", "say"]

@@ -78,9 +78,10 @@ def _provision(
 ) -> None:
     from dataclasses import asdict
 
-    from pipelines.deploy.certificates import Federation, make_own_kit, make_root, state_build
+    from pipelines.deploy.certificates import make_own_kit, make_root
     from pipelines.deploy.configure import configure_operator, configure_server
     from pipelines.deploy.homes import CoordinatorHome, make_private
+    from pipelines.deploy.members import Federation, state_build
     from pipelines.deploy.private_files import write_toml
 
     name, host, port, operator, names = said
@@ -143,8 +144,9 @@ def _begin(home: Path, federation: object) -> None:
 
 
 def _approve(home: Path, ca: Path, requests: tuple[Path, ...]) -> None:
-    from pipelines.deploy.certificates import approve, read_federation, read_request
+    from pipelines.deploy.certificates import approve, read_request
     from pipelines.deploy.homes import CoordinatorHome
+    from pipelines.deploy.members import read_federation
 
     federation = read_federation(CoordinatorHome(home).read())
     # All of them are looked at before the first is signed.

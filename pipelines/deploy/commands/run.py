@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -81,9 +83,9 @@ def command(
     """
     from dataclasses import replace
 
-    from pipelines.deploy.certificates import read_federation
     from pipelines.deploy.homes import CoordinatorHome
-    from pipelines.deploy.sign_terms import keep_terms, name_run, sign_terms
+    from pipelines.deploy.members import read_federation
+    from pipelines.deploy.sign_terms import check_operator, keep_terms, name_run
     from pipelines.deploy.terms import RunTerms
     from privaudit import plugins
 
@@ -112,17 +114,22 @@ def command(
     # What cannot work is refused before any hospital is asked.
     terms.build()
     report_address(federation.host, federation.port)
-    signed = sign_terms(home, terms)
+    check_operator(home)
     there = keep_terms(home, terms)
     (home.run(terms.run) / "stop").unlink(missing_ok=True)
     say(f"run {terms.run}: {'goes on' if there else 'begins'}; terms {terms.fingerprint}")
     say(f"hospitals consent with: privaudit federation join DIR --consent {terms.run}")
-    from pipelines.deploy.commands._progress import follow
+    from pipelines.deploy.commands._progress import describe
     from pipelines.deploy.finish import finish_run
-    from pipelines.deploy.flare.supervise import supervise
+    from pipelines.deploy.flare.supervise import Ended, supervise
 
-    with follow(home.run(terms.run) / "journal.jsonl"):
-        supervise(home, terms, signed.signature, signed.certificate)
+    def tell(event: Mapping[str, Any]) -> None:
+        if line := describe(event):
+            say(line)
+
+    if supervise(home, terms, tell) is not Ended.DONE:
+        say(f"run {terms.run} was asked to stop")
+        raise KeyboardInterrupt
     click.echo(str(finish_run(home, terms)))
 
 

@@ -6,22 +6,24 @@ from pathlib import Path
 
 import click
 
-from pipelines.deploy.commands._verb import FOLDER, Verb, enter, say
+from pipelines.deploy.commands._verb import FOLDER, PAGE, Verb, enter, say, say_url
 from privaudit.errors import PrivauditError
 
 
 @click.command("server", cls=Verb)
 @FOLDER
-def command(folder: Path) -> None:
+@PAGE
+def command(folder: Path, page: int) -> None:
     """Run the coordinator's server of the federation in DIR until Ctrl-C.
 
     Its configuration is written anew first, and its certificate is checked.
     """
-    from pipelines.deploy.certificates import read_federation
     from pipelines.deploy.configure import configure_server
     from pipelines.deploy.flare.processes import Parent, read_pid
     from pipelines.deploy.homes import CoordinatorHome
     from pipelines.deploy.identity import SERVER, Identity, Root
+    from pipelines.deploy.members import read_federation
+    from pipelines.deploy.page import serve_page
 
     home = CoordinatorHome(enter(folder))
     federation = read_federation(home.read())
@@ -38,7 +40,9 @@ def command(folder: Path) -> None:
         configure_server(kit, len(federation.hospitals))
         _check_port(federation.port)
     say(f"server of {federation.name} for {federation.host}:{federation.port}; Ctrl-C ends it")
-    Parent("server", home.root).run()
+    with serve_page(home, page) as made:
+        say_url(made.url)
+        Parent("server", home.root).run()
 
 
 def _check_port(port: int) -> None:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
+from pathlib import Path
 from typing import Any, Final
 
 from privaudit.errors import PrivauditError
@@ -35,6 +37,8 @@ KEPT_COMMANDS: Final = frozenset(
     {"CheckStatusCommand", "AbortCommand", "AbortTaskCommand", "ByeCommand"}
 )
 """What may be asked of a worker."""
+LOGS_OUT_IN = 2.0
+"""Seconds for a client to log out where the server may be gone."""
 GRACE = 0.5
 """Seconds that NVFlare gives pending work when a process ends; 3 by default."""
 
@@ -54,6 +58,7 @@ def main(argv: list[str]) -> int:
     elif kind == "client":
         from nvflare.private.fed.app.client import client_train as module
 
+        _log_out_at_end(module)
         close_client()
         close_network_commands()
     elif kind == "worker":
@@ -61,6 +66,7 @@ def main(argv: list[str]) -> int:
 
         close_worker()
         close_network_commands()
+        _show_life()
     else:
         raise PrivauditError(
             f"a process of the kind {kind!r}", "there is none", "use server, client or worker"
@@ -131,8 +137,30 @@ def _run(module: Any) -> int:
     return int(code or 0)
 
 
+def _show_life() -> None:
+    from pipelines.deploy.flare.launcher import show_life
+
+    folder = Path(sys.argv[sys.argv.index("-m") + 1], sys.argv[sys.argv.index("-n") + 1])
+    threading.Thread(target=show_life, args=(folder,), daemon=True).start()
+
+
+def _log_out_at_end(module: Any) -> None:
+    """Let a client that is asked to end log out: else the server counts it as there for a while,
+    and its next login as a second one."""
+    create = module.create_admin_agent
+
+    def create_and_keep(processors: Any, client: Any, engine: Any) -> Any:
+        _clients.append(client)
+        return create(processors, client, engine)
+
+    module.create_admin_agent = create_and_keep
+
+
+_clients: list[Any] = []
+
+
 def _end(number: int, frame: object) -> None:
-    """Take the children along: they are in sessions of their own."""
+    """Log out, and take the children along: they are in sessions of their own."""
     import psutil
 
     for child in psutil.Process().children(recursive=True):
@@ -140,6 +168,10 @@ def _end(number: int, frame: object) -> None:
             child.kill()
         except psutil.NoSuchProcess:
             continue
+    if _clients:
+        thread = threading.Thread(target=_clients[0].close, daemon=True)
+        thread.start()
+        thread.join(LOGS_OUT_IN)
     os._exit(0)
 
 

@@ -24,6 +24,8 @@ from nvflare.utils.process_utils import spawn_process
 ENTRY: Final = "pipelines.deploy.flare.entry"
 TRIES = 3
 POLL_EVERY = 0.2
+ALIVE_EVERY, DEAD_AFTER = 2.0, 20.0
+"""Seconds between two signs of life of a worker, and without one before it counts as hung."""
 HANGS_AFTER = 2.0
 """Times the terms' timeout that one question may take before its worker counts as hung."""
 _LOG = logging.getLogger(__name__)
@@ -100,9 +102,9 @@ class WatchedHandle(JobHandleSpec):
         with self._lock:
             code = self._inner.poll()
             if code is None:
-                if not self._over and hung_for(self._folder) > 0:
+                if not self._over and is_hung(self._folder):
                     _LOG.warning("a worker hangs: it is killed")
-                    clear_busy(self._folder)
+                    forget(self._folder)
                     self._inner.terminate()
                 return None
             # A worker that ends by itself, with whatever code, has ended.
@@ -111,7 +113,7 @@ class WatchedHandle(JobHandleSpec):
                 return code
             self._left -= 1
             _LOG.warning("a worker died of signal %d; %d more tries", -code, self._left)
-            clear_busy(self._folder)
+            forget(self._folder)
             self._inner = self._start()
             return None
 
@@ -127,13 +129,44 @@ def clear_busy(folder: Path) -> None:
     (folder / "busy.json").unlink(missing_ok=True)
 
 
-def hung_for(folder: Path) -> float:
-    """Seconds past the time that the question in work may take; 0 where there is none."""
+def forget(folder: Path) -> None:
+    """A worker is gone: what it left says nothing of the next one."""
+    clear_busy(folder)
+    (folder / "alive").unlink(missing_ok=True)
+
+
+def show_life(folder: Path) -> None:
+    """Give signs of life for as long as this process runs; does not return."""
+    path = folder / "alive"
+    while True:
+        try:
+            path.touch(0o600)
+        except OSError:
+            # The job's folder is not there yet, or the disk is full: no sign is no hang.
+            path.unlink(missing_ok=True)
+        time.sleep(ALIVE_EVERY)
+
+
+def is_hung(folder: Path) -> bool:
+    """Whether the worker is past the time that its question may take, or gives no sign of life."""
+    now = time.time()
     try:
-        until = float(json.loads((folder / "busy.json").read_text("utf-8"))["until"])
+        if now - (folder / "alive").stat().st_mtime > DEAD_AFTER:
+            return True
+    except OSError:
+        pass
+    try:
+        return now > float(json.loads((folder / "busy.json").read_text("utf-8"))["until"])
     except (OSError, ValueError, KeyError, TypeError):
-        return 0.0
-    return max(0.0, time.time() - until)
+        return False
 
 
-__all__ = ["HANGS_AFTER", "Persistent", "WatchedHandle", "clear_busy", "hung_for", "note_busy"]
+__all__ = [
+    "HANGS_AFTER",
+    "Persistent",
+    "WatchedHandle",
+    "clear_busy",
+    "is_hung",
+    "note_busy",
+    "show_life",
+]

@@ -13,8 +13,10 @@ from pipelines.deploy.journal import Event, Journal
 
 LOGIN, LOGOUT = "login", "logout"
 """Events of connections.jsonl beside those of a run."""
+FRESH = 25.0
+"""Seconds within which a hospital that lives has spoken: it does so every 10."""
 AGAIN_AFTER = 60.0
-"""Seconds between two lines about the same hospital's second login."""
+"""Seconds between two alarms about the same hospital."""
 
 
 def connections(home: CoordinatorHome) -> Journal:
@@ -23,10 +25,12 @@ def connections(home: CoordinatorHome) -> Journal:
 
 
 class Logins:
-    """What the server has seen of tokens: NVFlare gives one to every login.
+    """What the server has seen of tokens: NVFlare gives one to every login, and drops the one that
+    stood.
 
-    A hospital that was restarted after a crash logs in anew while its old token stands: that alone
-    is no alarm. It is one when the old token speaks again: then both live.
+    A hospital that ends logs out. A login while another process with the same kit has just spoken
+    is an alarm, and so is an old token that speaks again. A hospital whose client crashed and began
+    anew within `FRESH` seconds looks the same: the operator asks it by telephone.
 
     Args:
         journal: Where events go.
@@ -38,10 +42,16 @@ class Logins:
         self._known: dict[str, str] = {}
         self._told: dict[str, float] = {}
 
-    def login(self, name: str, token: str) -> None:
-        """A hospital was given a token."""
+    def login(self, name: str, token: str, silent: float | None = None) -> None:
+        """A hospital was given a token.
+
+        Args:
+            silent: Seconds since its standing token last spoke; None where it had none.
+        """
         self._known[name] = token
         self._journal.write(LOGIN, hospital=name)
+        if silent is not None and silent < FRESH:
+            self._alarm(name)
 
     def logout(self, name: str, token: str) -> None:
         """A hospital left, or was silent for too long."""
@@ -55,7 +65,12 @@ class Logins:
         if known is None:
             # The server began anew, and the hospital with it goes on.
             self.login(name, token)
-        elif known != token and self._clock() - self._told.get(name, -AGAIN_AFTER) >= AGAIN_AFTER:
+        elif known != token:
+            self._alarm(name)
+
+    def _alarm(self, name: str) -> None:
+        told = self._told.get(name)
+        if told is None or self._clock() - told >= AGAIN_AFTER:
             self._told[name] = self._clock()
             self._journal.write(Event.ALARM, hospital=name, what="second_login")
 
@@ -72,10 +87,13 @@ def watch_logins(home: CoordinatorHome) -> None:
     )
 
     def authenticate_and_note(self: Any, request: Any, fl_ctx: Any) -> Any:
+        before = dict(self.name_to_clients)
         client = authenticate(self, request, fl_ctx)
         # Relays, jobs and the operator log in here too.
         if client is not None and self.name_to_clients.get(client.name) is client:
-            seen.login(client.name, client.token)
+            stood = before.get(client.name)
+            silent = None if stood is None else time.time() - stood.last_connect_time
+            seen.login(client.name, client.token, silent)
         return client
 
     def heartbeat_and_note(self: Any, token: str, name: str, fqcn: str, fl_ctx: Any) -> Any:

@@ -21,6 +21,7 @@ ANSWERS_IN = 20.0
 """Seconds for which the server may take to answer a command."""
 ENDED: Final = ("FINISHED", "ABORTED", "ABANDONED", "FAILED")
 T = TypeVar("T")
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,10 @@ _NOT_OPEN = PrivauditError(
 
 def _connect(user: str, kit: Path) -> Any:
     from nvflare.fuel.flare_api.flare_api import new_secure_session
+    from nvflare.fuel.hci.client import api
+
+    # It writes to the operator's terminal otherwise.
+    api._print_hci_message = _LOG.debug
 
     return new_secure_session(
         user,

@@ -93,7 +93,9 @@ class _Loop:
     open_session: OperatorSession | None = None
     job: str = ""
     segment: int = 0
-    begun: float = 0.0
+    began: float = 0.0  # of the segment's own first event, seconds since 1970; 0 before it
+    submitted: float = 0.0
+    lost: set[str] = field(default_factory=set)
     rounds: int = 0
     fruitless: int = 0
     waited: tuple[str, ...] | None = None
@@ -154,14 +156,16 @@ class _Loop:
         """Pass on what the journals say since the last look."""
         for line in self.events.read():
             event = line.get("event")
-            if event == Event.ROUND:
+            if event == Event.STARTED:
+                self.began = float(line.get("t", 0.0))
+            elif event == Event.ROUND:
                 self.rounds += 1
             elif event in (Event.DONE, Event.STOPPED):
                 self.over, self.why = str(event), str(line.get("why", ""))
             self.tell(line)
         for line in self.logins.read():
             if line.get("event") == LOGIN:
-                self.logged_in[str(line.get("hospital"))] = time.monotonic()
+                self.logged_in[str(line.get("hospital"))] = float(line.get("t", 0.0))
             elif line.get("event") == Event.ALARM:
                 # The run's journal is what the status and the report read.
                 self.journal.write(
@@ -187,13 +191,20 @@ class _Loop:
 
     def _step(self, session: OperatorSession, standing: Standing) -> None:
         here = tuple(seen.name for seen in standing.hospitals if seen.name in self.terms.roster)
-        if self.job and self.job not in standing.jobs and session.has_ended(self.job):
-            self._count_segment()
+        if self.job and self.job not in standing.jobs:
+            # A server that began anew says of its earlier jobs for ever that they run.
+            anew = standing.since is not None and standing.since > self.submitted
+            if anew:
+                self.lost.add(self.job)
+            if anew or session.has_ended(self.job):
+                self._count_segment(fruitless=not anew)
         if not self.job:
             # A loop that was ended while its job ran goes on with it.
-            self.job = next(iter(session.jobs(self.terms.run)), "")
-            if self.job:
-                self.begun = time.monotonic()
+            found = [job for job in session.jobs(self.terms.run) if job not in self.lost]
+            running = [job for job in found if job in standing.jobs]
+            if running:
+                self.job, self.submitted = running[0], time.time()
+                self.began = self.submitted
         if not self.job:
             self._submit(session, here)
         elif back := self._came_back(here):
@@ -211,7 +222,7 @@ class _Loop:
             return
         self.waited = None
         self.job = session.submit(self.job_folder)
-        self.begun = time.monotonic()
+        self.submitted, self.began = time.time(), 0.0
         self.segment += 1
         self.tell({"event": Step.SUBMITTED, "job": self.job, "segment": self.segment})
 
@@ -229,9 +240,9 @@ class _Loop:
 
     def _came_back(self, here: tuple[str, ...]) -> list[str]:
         """Hospitals that logged in after this segment began: it does not know them."""
-        if time.monotonic() - self.begun < SETTLES_IN:
+        if not self.began or time.time() - self.began < SETTLES_IN:
             return []
-        return sorted(name for name in here if self.logged_in.get(name, -1.0) > self.begun)
+        return sorted(name for name in here if self.logged_in.get(name, 0.0) > self.began)
 
     def _abort(self) -> None:
         session = self.open_session

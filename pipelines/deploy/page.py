@@ -220,6 +220,7 @@ def _write_private(path: Path, text: str) -> None:
 class _Listener(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 64
     allow_reuse_port = False
 
     def __init__(self, page: Server, host: str, port: int) -> None:

@@ -63,15 +63,15 @@ def list_events() -> list[dict[str, Any]]:
         event(3, "hello", hospital="south", state="ready", patients=10, records=12),
         event(4, "hello", hospital="west", state="pending"),
     ]
-    for number in range(1, ROUNDS + 1):
-        here = ["east", "north", "south"] if number < 9 else ["east", "south"]
+    for number in range(ROUNDS):
+        here = ["east", "north", "south"] if number < 8 else ["east", "south"]
         at = 20.0 + 10 * number
-        if number >= 9:
+        if number >= 8:
             lines.append(event(at - 2, "no_answer", hospital="north", kind="train", round=number))
-        if number == 5:
+        if number == 4:
             lines.append(event(at - 1, "clipped", hospital="east", round=number))
             lines.append(event(at - 1, "recovered", round=number, hospitals=["north"]))
-        if number == ROUNDS:
+        if number == ROUNDS - 1:
             why = "values that are not finite"
             lines.append(event(at - 1, "refused", hospital="south", round=number, why=why))
             here = ["east"]
@@ -110,7 +110,7 @@ def make_hospital(folder: Path, consented: bool = True) -> HospitalHome:
     for run in ("first", "second"):
         write_terms(home, make_terms(run))
     lines = [left(5, "hello", -1, 15)]
-    for number in range(1, 4):
+    for number in range(3):
         for kind, size in (("mask_keys", 300), ("masked", 70_000)):
             lines.append(left(20 + number, kind, number, size))
     write_lines(home.outbox, lines)

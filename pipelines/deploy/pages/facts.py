@@ -15,10 +15,12 @@ Condition = Literal[
     "lost",
     "late",
     "gate_refused",
+    "unfit",
 ]
 """unheard: has not answered yet; ready, pending, withdrawn, too_few: what it said last of itself;
 terms_refused: it does not accept the terms; lost: does not answer; late: answered after the time;
-gate_refused: its last update was refused."""
+gate_refused: its last update was refused; unfit: other
+terms, columns or another build than the run has."""
 
 Stage = Literal["waiting", "training", "grading", "stopped", "done"]
 
@@ -61,7 +63,7 @@ class Site:
     Args:
         since: Since when it is in this condition.
         rounds: In how many rounds its update counted.
-        last: The last of them.
+        last: The last of them; rounds are numbered from 0.
         patients: As it states; None where it stated none, or fewer than may be shown.
         unanswered, late, refused, bad, clipped: How often.
         why: Why it was refused last.

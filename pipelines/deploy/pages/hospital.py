@@ -62,6 +62,7 @@ class HospitalReader:
             self._begin_journal()
         for event in events:
             self._note(event)
+        self.terms = {}
         consents = read_consents(follow.read_document(self.home.consent) or {})
         for line in lines:
             self._add(line, consents)
@@ -85,9 +86,20 @@ class HospitalReader:
         )
 
     def _names(self, consents: Mapping[str, Consent]) -> list[str]:
-        asked = follow.list_names(self.home.root / "pending", 10 * MOST_RUNS, ".json")
-        known = [*asked, *consents, *self.sent]
-        return list(dict.fromkeys(name for name in known if NAME.fullmatch(name)))[:MOST_RUNS]
+        """Runs that asked, that were agreed to, or of which something left."""
+        for name in follow.list_names(self.home.root / "pending", MOST_RUNS, ".json"):
+            self._read_terms(name)
+        known = [*self.terms, *consents, *self.sent]
+        return list(dict.fromkeys(known))[:MOST_RUNS]
+
+    def _read_terms(self, run: str) -> None:
+        if NAME.fullmatch(run):
+            for path in (self.home.pending(run), self.home.run(run) / "terms.json"):
+                terms = read_terms(path)
+                if terms is not None and terms.run == run:
+                    self.terms[run] = terms
+                    return
+        self.terms.pop(run, None)
 
     def _note(self, event: Mapping[str, Any]) -> None:
         at, kind = follow.as_seconds(event.get("t")), event.get("event")
@@ -131,11 +143,8 @@ class HospitalReader:
         return bool(before) and max(before, key=lambda turn: (turn[0], not turn[1]))[1]
 
     def _describe(self, run: str, consent: Consent | None) -> HospitalRun:
-        for path in (self.home.pending(run), self.home.run(run) / "terms.json"):
-            terms = read_terms(path)
-            if terms is not None and terms.run == run:
-                self.terms[run] = terms
-                break
+        if run not in self.terms:
+            self._read_terms(run)
         terms = self.terms.get(run)
         sent = self.sent.get(run, _Sent())
         state: Literal["asked", "given", "withdrawn", "none"] = "asked" if terms else "none"
@@ -166,7 +175,7 @@ class HospitalReader:
         for path in (
             self.home.root / "pending" / f"{run}.audit.json",
             self.home.run(run) / "audit.json",
-            self.home.root / "restricted" / f"{run}.audit.json",
+            self.home.run(run) / "restricted" / "audit.json",
         ):
             made = follow.read_document(path)
             if made is not None:

@@ -50,6 +50,10 @@ REASONS: dict[str, Phrase] = {
     "held_back": Phrase("the {site} held the answer back"),
     "disk": Phrase("the {site} cannot write down what leaves"),
     "bad_answer": Phrase("the answer is none of this kind"),
+    "not_an_answer": Phrase("the answer is none of this kind"),
+    "other_round": Phrase("an answer for another round"),
+    "stop": Phrase("by the operator"),
+    "too_few": Phrase("too few {sites} were ready in time"),
 }
 CONDITIONS: dict[str, Phrase] = {
     "unheard": Phrase("not heard from yet"),
@@ -61,6 +65,7 @@ CONDITIONS: dict[str, Phrase] = {
     "lost": Phrase("does not answer"),
     "late": Phrase("late"),
     "gate_refused": Phrase("last update refused"),
+    "unfit": Phrase("left out: see the alarms"),
 }
 STAGES: dict[str, Phrase] = {
     "waiting": Phrase("waiting for {sites}"),
@@ -78,6 +83,8 @@ ALARMS: dict[str, Phrase] = {
     "clock": Phrase("The clock is wrong by more than certificates and time limits allow."),
     "disk": Phrase("The disk is full or cannot be written."),
     "other_build": Phrase("It runs another build of privaudit than the coordinator."),
+    "other_terms": Phrase("It has other terms of this run than the coordinator."),
+    "other_schema": Phrase("Its columns or classes are not those of the other {sites}."),
 }
 KINDS: dict[str, Phrase] = {
     "hello": Phrase("greeting: whether it takes part, columns, how many {people} and {records}"),
@@ -192,8 +199,7 @@ def say_notes(site: Site) -> str:
     )
     parts = [text.format(say_plural(c, "time", "times")) for c, text in counts if c]
     if site.why:
-        known = REASONS.get(site.why)
-        parts.append(f"last reason: {site.why if known is None else known()}")
+        parts.append(f"last reason: {say_reason(site.why)}")
     return "; ".join(parts)
 
 
@@ -204,7 +210,25 @@ def say_rounds(run: RunStatus) -> str:
 def say_stage(run: RunStatus) -> str:
     """Where a run stands: `stopped (reason)`."""
     text = STAGES[run.stage]()
-    return f"{text} ({run.why})" if run.why else text
+    return f"{text} ({say_reason(run.why)})" if run.why else text
+
+
+def say_reason(why: str) -> str:
+    """A reason in words, where its code is known."""
+    known = REASONS.get(why)
+    return why.replace("_", " ") if known is None else known()
+
+
+def say_round(number: int | None) -> str:
+    """Journals count from 0, people from 1."""
+    return "" if number is None else f"{number + 1:,}"
+
+
+def say_seconds(seconds: float | None) -> str:
+    """How long a round takes."""
+    if seconds is None:
+        return UNKNOWN
+    return f"{n.significant(seconds, 2)} s" if 1 <= seconds < 10 else n.duration(seconds)
 
 
 def say_alarm(alarm: Alarm) -> str:

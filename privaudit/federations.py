@@ -14,14 +14,22 @@ Custody = Literal["none", "sites"]
 class Traffic:
     """What one hospital sent of one kind of message.
 
-    messages: how many arrived; received: their bytes as the coordinator counted them; sent: bytes
-    that the hospital's own outbox states, None where it states none.
+    messages, received: how many arrived, and the bytes of what they hold, as the coordinator
+    counted them; sent: bytes that left, packing included, as the hospital's own outbox has them.
+    None where they are not known.
     """
 
     kind: str
-    messages: int
-    received: int
+    messages: int | None = None
+    received: int | None = None
     sent: int | None = None
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether no more arrived in the hospital's name than it says it sent; None for unknown."""
+        if self.received is None or self.sent is None:
+            return None
+        return self.received <= self.sent
 
 
 @dataclass(frozen=True)

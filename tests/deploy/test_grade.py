@@ -14,7 +14,6 @@ from pipelines.deploy.grade import CUTS, LEAST, LEVELS, WITHHELD, grade_model
 from pipelines.deploy.graded import read_counts
 from pipelines.deploy.ladders import find_blocks, find_ranges
 from pipelines.deploy.own_exchange import own_exchange
-from pipelines.federated.local import Recipe, Trainer
 from pipelines.methods.federated import Federated
 from pipelines.methods.federated_secure import FederatedSecure
 from privaudit.records import Records, Split
@@ -113,34 +112,26 @@ def test_what_is_refused_is_a_code_without_its_text(split: Split) -> None:
 # --- rows read out of what was sent
 
 
-def _sent(method: Federated, split: Split, steps: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    members = split.members
-    network = method.make_network(members)
-    rng = np.random.default_rng(4)
-    weights = network.start(rng)
-    trainer = Trainer(network, method.encode(members), members.y, [np.arange(len(members))], [rng])
-    (update,) = trainer.train(weights[None], np.array([0]), Recipe(steps, rows, 0.1))
-    return weights, update
-
-
 def test_rows_are_read_out_of_an_open_update_and_not_out_of_a_masked_one() -> None:
-    split = make_split(20, np.random.default_rng(5))
-    split = replace(split, members=split.members.take(np.sort(split.members.patient)))
-    method = Federated()
-    weights, update = _sent(method, split, 1, 12)
+    """A planted leak: each unit of the first layer hands over one record."""
+    split = make_split(30, np.random.default_rng(5))
+    members, method = split.members, Federated()
+    network = method.make_network(members)
+    leaking = np.zeros(len(network.start(np.random.default_rng(4))), dtype=np.float32)
+    weight, bias = network.unpack(leaking)[:2]  # type: ignore[arg-type]
+    weight[:30], bias[:30] = method.encode(members), 1.0
+    masked = np.random.default_rng(6).uniform(-2, 2, len(leaking))
     read = {}
-    masked = np.random.default_rng(6).uniform(-2, 2, len(update))
     for name, received, how in (
-        ("open", update, method),
+        ("open", leaking, method),
         ("masked", masked, FederatedSecure()),
     ):
-        exchange = own_exchange(how, split.members, weights, received)
+        exchange = own_exchange(how, members, leaking, received)
         made = json.loads(grade_model(Answers(), split, TERMS, False, exchange=exchange))
         read[name] = made["attempts"]["gradient_inversion"]
-    assert read["masked"]["protected"] == "secure_sum"
-    assert read["open"]["members"][1] == read["masked"]["members"][1] == 10
-    assert read["masked"]["members"][0] == 0
-    assert read["open"]["members"][0] >= read["masked"]["members"][0]
+    assert read["open"]["members"] == [20, 20]
+    assert read["masked"]["members"] == [0, 20]
+    assert (read["open"]["protected"], read["masked"]["protected"]) == ("", "secure_sum")
 
 
 # --- what an outsider can work out

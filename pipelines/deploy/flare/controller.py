@@ -144,10 +144,12 @@ class Federate(Controller):
             return
         except PrivauditError as error:
             # Its words name no patient and no path: they are written for the operator.
-            journal.write(Event.STOPPED, why=str(error).splitlines()[0][:300])
-            self.system_panic(type(error).__name__, fl_ctx)
+            journal.write(
+                Event.STOPPED, why="error", what=error.what, because=error.because, fix=error.fix
+            )
+            self.system_panic("PrivauditError", fl_ctx)
         except Exception as error:
-            journal.write(Event.STOPPED, why=f"a fault of the program: {type(error).__name__}")
+            journal.write(Event.STOPPED, why="fault", what=type(error).__name__)
             self.log_error(fl_ctx, f"the coordinator failed: {type(error).__name__}")
             self.system_panic(type(error).__name__, fl_ctx)
 

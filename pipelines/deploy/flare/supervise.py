@@ -102,7 +102,7 @@ class _Loop:
     troubled: str = ""
     logged_in: dict[str, float] = field(default_factory=dict)
     over: str = ""
-    why: str = ""
+    last: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.folder = make_private(self.home.run(self.terms.run))
@@ -126,11 +126,8 @@ class _Loop:
                 return Ended.STOPPED
             if self.over == Event.STOPPED:
                 self._abort()
-                raise PrivauditError(
-                    "a run that cannot go on",
-                    self.why or "the coordinator ended it",
-                    "see `privaudit federation status`; run it again to go on from its last round",
-                )
+                self._follow()
+                raise self._why()
             if time.monotonic() > until:
                 self._abort()
                 return Ended.LIMIT
@@ -138,6 +135,17 @@ class _Loop:
                 looked = time.monotonic()
                 self._look()
             time.sleep(JOURNAL_EVERY)
+
+    def _why(self) -> PrivauditError:
+        if self.last.get("why") == "error":
+            given = (str(self.last.get(part, "")) for part in ("what", "because", "fix"))
+            return PrivauditError(*given)
+        return PrivauditError(
+            "a run that cannot go on",
+            f"the coordinator ended it: {self.last.get('why')} {self.last.get('what', '')}".strip(),
+            "look at logs/server.log in the federation's folder; run it again to go on from its"
+            " last round",
+        )
 
     def close(self) -> None:
         if self.open_session is not None:
@@ -161,7 +169,7 @@ class _Loop:
             elif event == Event.ROUND:
                 self.rounds += 1
             elif event in (Event.DONE, Event.STOPPED):
-                self.over, self.why = str(event), str(line.get("why", ""))
+                self.over, self.last = str(event), line
             self.tell(line)
         for line in self.logins.read():
             if line.get("event") == LOGIN:

@@ -42,6 +42,8 @@ PATIENCE = 10.0
 """Seconds from the first byte of a request to the last of its answer."""
 LARGEST_HEAD, LARGEST_FORM = 16384, 4096
 MOST_AT_ONCE = 16
+LINGER, MOST_PIECES = 1.0, 16
+"""Seconds and pieces of a refused request that are still taken."""
 FILE = "page.json"
 """In the home: the address with its secret."""
 HEADERS = {
@@ -395,6 +397,19 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.settimeout(max(0.1, self.until - time.monotonic()))
         self.wfile.write(content)
         self.close_connection = True
+        if code >= 400:
+            self._linger()
+
+    def _linger(self) -> None:
+        """Take what is still coming: closed with it unread, the connection would be reset, and the
+        answer lost on its way."""
+        until = time.monotonic() + LINGER
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            for _ in range(MOST_PIECES):
+                self.connection.settimeout(max(0.01, until - time.monotonic()))
+                if not self.connection.recv(16384):
+                    return
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """A page that says what was refused, and nothing of the request or of the federation."""

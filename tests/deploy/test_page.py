@@ -412,6 +412,19 @@ def test_a_withdrawal_that_fails_is_not_called_one(tmp_path: Path) -> None:
         assert ("because of x" in text) == (act is refuse)
 
 
+def test_the_hospitals_own_consent_ends(tmp_path: Path) -> None:
+    consent = pytest.importorskip("pipelines.deploy.consent")
+    home = w.make_hospital(tmp_path)
+    terms = w.make_terms()
+    assert consent.Consent.read(home).allows(terms)
+    with serve_page(home) as server:
+        code, _, _ = withdraw(server, find_token(ask(server, "withdraw/first")[2]))
+        assert code == 303
+        assert has_withdrawn(server)
+    assert not consent.Consent.read(home).allows(terms)
+    assert read_status(home).runs[-1].uncovered == 0
+
+
 # --- what it refuses ----------------------------------------------------------------------------
 
 
@@ -450,6 +463,16 @@ def test_what_is_no_request_is_refused_and_the_next_is_answered(
     assert not answer.startswith(b"HTTP/1.0 200")
     assert b"<script" not in answer
     assert ask(hospital)[0] == 200
+
+
+def test_a_refusal_arrives_though_more_was_sent(hospital: Server) -> None:
+    """Closed with something unread, a connection is reset and the answer lost."""
+    own = f"127.0.0.1:{hospital.port}"
+    head = f"POST {hospital.base}withdraw/first HTTP/1.1\r\nHost: {own}\r\nContent-Length: 9999\r\n"
+    for _ in range(5):
+        answer = send(hospital, f"{head}Origin: http://evil.example\r\n\r\n".encode() + b"x" * 9999)
+        assert answer.startswith(b"HTTP/1.0 403 ")
+        assert answer.endswith(b"</html>")
 
 
 def test_slow_requests_end(hospital: Server, monkeypatch: pytest.MonkeyPatch) -> None:

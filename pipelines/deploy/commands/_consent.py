@@ -31,7 +31,6 @@ def consent(root: Path, run: str, by: str | None, yes: bool, accept_leak: bool) 
         PrivauditError: No such run, terms that nobody signed, or a leak without --accept-leak.
     """
     from pipelines.deploy.consent import Consent, count_rounds, describe_protection, grant
-    from pipelines.deploy.own_audit import audit_dry_round
     from pipelines.deploy.sign_terms import read_pending
     from pipelines.deploy.terms import NAME
 
@@ -65,6 +64,8 @@ def consent(root: Path, run: str, by: str | None, yes: bool, accept_leak: bool) 
     if terms.seed is not None:
         say(f"{'seed':20}{terms.seed}: whoever knows it can tell this hospital's random numbers")
     say("training one round on this hospital's records, and attacking what it would send ...")
+    from pipelines.deploy.own_audit import audit_dry_round
+
     made: Any = audit_dry_round(home, terms)
     for line in describe_dry_round(made):
         say(f"  {line}")

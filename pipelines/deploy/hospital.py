@@ -18,7 +18,7 @@ from pipelines.deploy.consent import Consent
 from pipelines.deploy.homes import HospitalHome
 from pipelines.deploy.journal import Event, Journal
 from pipelines.deploy.messages import Body, check_answer, check_question
-from pipelines.deploy.refused import Refused
+from pipelines.deploy.refused import Refused, Remembered
 from pipelines.deploy.site_data import SiteData, client_stream, open_data
 from pipelines.deploy.site_secure import MaskRound
 from pipelines.deploy.site_state import Kept, SiteState, digest_question, state_path
@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from pipelines.federated.local import Trainer
     from pipelines.federated.network import Network
 
-IN_MEMORY = frozenset({"mask_keys", "mask_shares", "masked", "reveal"})
-"""Answers that rest on keys which are never written down: a restart ends their round."""
+MASKS = frozenset({"mask_keys", "mask_shares", "masked", "reveal"})
+BOXES = frozenset({"box_key", "make_secret", "take_secret"})
+IN_MEMORY = MASKS | BOXES
+"""Answers that rest on keys which are never written down: after a restart they are asked anew."""
 LARGEST_WEIGHT = 1e6
 """No weight that a coordinator sends may be larger: such a network saturates, and its gradients say
 whatever the sender wants of single records."""
@@ -103,8 +105,11 @@ class Hospital:
                     self._live[kind] = entry
                 else:
                     self.state.answers[kind] = entry
+                if kind not in MASKS or kind == "reveal":
                     self._save()
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error, Remembered):
+                    self._save()
                 # Half an answer is none: go on from what is on the disk.
                 self.__dict__.pop("state", None)
                 raise
@@ -177,8 +182,11 @@ class Hospital:
             )
         if kept is not None and asked < kept.round:
             raise Refused("replay", f"the round {asked} after {kept.round}", "it is over")
-        reopened = kind == "mask_keys" and self.state.sent_under_mask < asked
-        if kept is not None and asked == kept.round and not reopened:
+        # Keys and vectors may be made anew until this hospital has helped to read a sum.
+        again = (kind == "mask_keys" and self.state.revealed < asked) or (
+            kind == "encrypt" and self.state.agreed < asked
+        )
+        if kept is not None and asked == kept.round and not again:
             raise Refused(
                 "replay",
                 f"another question `{kind}` for the round {asked}",
@@ -194,8 +202,8 @@ class Hospital:
             "train": self._train,
             "mask_keys": self._mask_keys,
             "mask_shares": lambda body: self._masks(body).share(body),
-            "masked": self._masked,
-            "reveal": lambda body: self._masks(body).reveal(body),
+            "masked": lambda body: self._masks(body).mask(body, self.state.update),
+            "reveal": self._reveal,
             "grow": lambda body: self.trees.grow(body, self.state),
             "grade": self._grade,
         }
@@ -278,15 +286,16 @@ class Hospital:
         return weights
 
     def _mask_keys(self, body: Body) -> Body:
-        if self.state.sent_under_mask >= body["round"]:
+        if self.state.revealed >= body["round"]:
             raise Refused(
                 "replay",
-                "keys for a round whose vector was sent",
-                "a second vector of one round would show the difference of two sums",
+                "keys for a round whose sum was read",
+                "a second sum of one round would show the difference of two",
             )
         if self._protect != "secure_sum":
             raise Refused("bad_question", "keys of a sum without masks", "the terms say otherwise")
-        self._live.clear()
+        for name in MASKS:
+            self._live.pop(name, None)
         self._mask = MaskRound(
             self.identity,
             self.root,
@@ -309,14 +318,11 @@ class Hospital:
             )
         return self._mask
 
-    def _masked(self, body: Body) -> Body:
-        mask = self._masks(body)
-        if self.state.sent_under_mask >= body["round"]:
-            raise Refused("replay", "a second vector of one round", "their difference tells")
-        made = mask.mask(body, self.state.update)
-        # On the disk before it leaves: whoever is killed now has sent, and never sends another.
-        self.state.sent_under_mask = body["round"]
-        self._save()
+    def _reveal(self, body: Body) -> Body:
+        """Shares that take masks away; on the disk before they leave, so that a round whose sum may
+        be read is never begun again."""
+        made = self._masks(body).reveal(body)
+        self.state.revealed = body["round"]
         return made
 
     def _grade(self, body: Body) -> Body:
@@ -366,9 +372,6 @@ class Hospital:
     def _shape(self) -> tuple[int, ...]:
         """What a coordinator must know to build the network, see `Federated.find_shape`."""
         method: Any = self.data.method
-        if self._grows:
-            records = self.data.trained
-            return (len(records.columns), len(records.classes))
         return tuple(int(part) for part in method.find_shape(self.data.trained))
 
     @cached_property
@@ -418,7 +421,8 @@ class Hospital:
 
         if self._protect != "encrypted_sum":
             raise Refused("bad_question", "a sum of ciphertexts", "the terms say otherwise")
-        return CipherSite(self.identity, self.root, self.terms, self.plan.protect)
+        size, stated = self.network.size, self.data.count
+        return CipherSite(self.identity, self.root, self.terms, self.plan.protect, size, stated)
 
     @cached_property
     def trees(self) -> TreeSite:

@@ -64,8 +64,10 @@ class SiteData:
 
     @property
     def fingerprint(self) -> str:
-        """One name for the records that are trained on."""
-        return self.trained.fingerprint
+        """One name for all records and for who is trained on."""
+        split = self.split
+        pools = (split.members, split.nonmembers, split.reference)
+        return hashlib.sha256("".join(pool.fingerprint for pool in pools).encode()).hexdigest()
 
 
 def open_data(

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import itertools
 import json
 import shutil
 import subprocess
@@ -32,8 +33,6 @@ import numpy as np
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests" / "deploy" / "net"))
-
-import itertools
 
 from net_federation import Federation, named, wait  # noqa: E402
 from net_memory import Memory  # noqa: E402

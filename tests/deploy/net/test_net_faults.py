@@ -298,27 +298,46 @@ def test_a_foreign_federation_is_refused(
     table.add("a kit of a foreign root, the right server", "refused, exit code 2", watch.seconds)
 
 
+@pytest.fixture
+def off(federation: Federation, tmp_path: Path) -> Iterator[Any]:
+    """Hospital a with a clock that is off by so many seconds."""
+
+    def shift(seconds: int) -> None:
+        clock = build_clock(tmp_path, seconds)
+        federation.extra["a"] = {key: clock[key] for key in ("LD_PRELOAD", "PRIVAUDIT_TEST_CLOCK")}
+
+    federation.kill("a")
+    yield shift
+    del federation.extra["a"]
+    federation.kill("a")
+
+
 @pytest.mark.parametrize(
     ("seconds", "what"),
-    [
-        (86400, "a day fast"),
-        (-86400, "a day slow"),
-        (500 * 86400, "expired certificate (500 days)"),
-    ],
+    [(-86400, "clock is a day slow"), (500 * 86400, "certificate has expired (500 days on)")],
 )
-def test_a_clock_that_is_off_is_refused(
-    federation: Federation, table: Table, tmp_path: Path, seconds: int, what: str
+def test_a_certificate_out_of_its_dates_is_refused(
+    federation: Federation, table: Table, off: Any, seconds: int, what: str
 ) -> None:
-    federation.kill("a")
-    clock = build_clock(tmp_path, seconds)
-    federation.extra["a"] = {name: clock[name] for name in ("LD_PRELOAD", "PRIVAUDIT_TEST_CLOCK")}
+    off(seconds)
     watch = Watch()
-    try:
-        said = federation.call("a", "join", federation.home("a").root, code=2)
-    finally:
-        del federation.extra["a"]
+    said = federation.call("a", "join", federation.home("a").root, code=2)
     assert "clock" in said
-    table.add(f"a hospital's clock: {what}", "refused, exit code 2", watch.seconds)
+    assert "certificate" in said
+    table.add(f"a hospital's {what}", "refused, exit code 2", watch.seconds)
+
+
+def test_a_clock_that_is_a_day_fast_takes_part(
+    federation: Federation, table: Table, off: Any
+) -> None:
+    off(86400)
+    federation.rejoin("a")
+    federation.wait_connected("a")
+    watch = Watch()
+    train(federation, "fast-clock", rounds=5, begun=1)
+    finish(federation, "fast-clock", 5)
+    assert all("a" in line["hospitals"] for line in rounds(federation, "fast-clock"))
+    table.add("a hospital's clock is a day fast", "takes part; certificates hold", watch.seconds)
 
 
 def test_code_in_a_job_is_refused(federation: Federation, table: Table, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import written as w
+from deploy import written as w
 
 from pipelines.deploy.homes import HospitalHome
 from pipelines.deploy.page import Server, main, read_url, serve_page

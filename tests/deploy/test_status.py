@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-import written as w
+from deploy import written as w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import written as w
+from deploy import written as w
 
 pytest.importorskip("aiohttp")
 
-from browser import Tab, find_browser, open_tab
+from deploy.browser import Tab, find_browser, open_tab
 
 from pipelines.deploy.homes import HospitalHome
 from pipelines.deploy.page import Server, serve_page

@@ -17,7 +17,7 @@ from pipelines.deploy.build import source_digest
 from pipelines.deploy.consent import Consent
 from pipelines.deploy.homes import HospitalHome
 from pipelines.deploy.journal import Event, Journal
-from pipelines.deploy.messages import Body, check_answer, check_question
+from pipelines.deploy.messages import ANSWERS, Body, check_answer, check_question
 from pipelines.deploy.refused import Refused, Remembered
 from pipelines.deploy.site_data import SiteData, client_stream, open_data
 from pipelines.deploy.site_secure import MaskRound
@@ -202,7 +202,7 @@ class Hospital:
             "train": self._train,
             "mask_keys": self._mask_keys,
             "mask_shares": lambda body: self._masks(body).share(body),
-            "masked": lambda body: self._masks(body).mask(body, self.state.update),
+            "masked": self._masked,
             "reveal": self._reveal,
             "grow": lambda body: self.trees.grow(body, self.state),
             "grade": self._grade,
@@ -247,6 +247,7 @@ class Hospital:
         state.trained += 1
         if protected:
             return {"round": body["round"]}
+        state.received = sent
         made: Body = {"round": body["round"], "update": sent.tobytes()}
         if self.plan.private is None:
             made["loss"] = loss
@@ -318,6 +319,14 @@ class Hospital:
             )
         return self._mask
 
+    def _masked(self, body: Body) -> Body:
+        mask = self._masks(body)
+        made = mask.mask(body, self.state.update)
+        terms = mask.client.terms
+        words = np.frombuffer(made["masked"], terms.dtype)
+        self.state.received = terms.decode(words).astype(np.float32)
+        return made
+
     def _reveal(self, body: Body) -> Body:
         """Shares that take masks away; on the disk before they leave, so that a round whose sum may
         be read is never begun again."""
@@ -330,14 +339,37 @@ class Hospital:
         if self.state.trained < 1:
             raise Refused("out_of_order", "a model to grade before a round", "training is first")
         from pipelines.deploy.grade import grade_model
+        from pipelines.deploy.own_exchange import own_exchange
 
+        data, exchange = self.data, None
         if self._grows:
-            model = self.trees.read_model(body["model"])
+            model: Any = self.trees.read_model(body["model"])
         else:
-            method: Any = self.data.method
-            model = method.make_model(self.data.trained, self._read_weights(body["model"]))
+            method: Any = data.method
+            weights = self._read_weights(body["model"])
+            model = method.make_model(data.trained, weights)
+            if len(self.state.received) == len(weights):
+                exchange = own_exchange(method, data.trained, weights, self.state.received)
         refits = bool(self.home.read().get("data", {}).get("refits", False))
-        return {"counts": grade_model(model, self.data.split, self.terms, refits)}
+        counts = grade_model(
+            model,
+            data.split,
+            self.terms,
+            refits,
+            exchange=exchange,
+            real=data.real,
+            sent=self._count_sent(),
+        )
+        return {"counts": counts}
+
+    def _count_sent(self) -> dict[str, int]:
+        """Bytes that left in this run, by kind of message, as the outbox has them."""
+        found: dict[str, int] = {}
+        for line in Journal(self.home.outbox).read():
+            kind, size = line.get("kind"), line.get("bytes")
+            if line.get("run") == self.terms.run and kind in ANSWERS and isinstance(size, int):
+                found[kind] = found.get(kind, 0) + size
+        return found
 
     @property
     def _rounds(self) -> int:

@@ -197,6 +197,7 @@ def _train(data: SiteData, terms: RunTerms) -> tuple[Exchange, Model, int]:
         widths=network.widths,
         image=network.image,
         convolutions=network.convolutions,
+        lstm=None if network.lstm is None else network.lstm.sizes,
         encode=method.encode,
         rate=plan.recipe.rate,
         steps=plan.recipe.steps,
@@ -225,8 +226,7 @@ def _grow(data: SiteData) -> tuple[Model, int]:
 
 def _rebuild(data: SiteData, exchange: Exchange, model: Model) -> Rebuilt:
     """The product's gradient inversion on the hospital's own updates."""
-    split = type(data.split)(data.trained, data.split.nonmembers, data.split.reference)
-    target = Target(Release(updates=exchange, model=model), split)
+    target = Target(Release(updates=exchange, model=model), data.split)
     found = GradientInversion(records=GRADED).run(target, (), SecretGenerator(os.urandom(32)))
     series = {str(setting.value): trials for setting, trials in found.items()}
     rows = series.get("exact rows", next(iter(series.values())))

@@ -30,6 +30,7 @@ from pipelines.federated.encrypted_sum import (
     Roll,
     check_agreed,
     count_quorum,
+    read,
 )
 from privaudit.errors import PrivauditError
 
@@ -147,6 +148,7 @@ class CipherSite:
         check_share(float(body["share"]), share)
         roll = self._roll(body["round"], members, body["counts"])
         sent = self._key(state).encrypt(state.update * share, number, roll)
+        state.received = read(sent, self._size)
         state.roll = {"round": body["round"], "members": members, "counts": list(body["counts"])}
         return {"round": body["round"], "ciphertexts": sent}
 

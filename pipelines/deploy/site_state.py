@@ -44,6 +44,7 @@ class SiteState:
         left: Rows that the current shuffle has not used.
         rng: State of the random stream, empty where every round has a new one.
         update: (p,) float64, of the round `updated`.
+        received: (p,) float32, what the coordinator could read of it last; empty for nothing.
         secret, holders: The key of the encrypted sum, and who else holds it.
         roll: The encrypted sum that this hospital last sent to: round, members, counts.
         agreed, failed: The last rounds for which it signed who arrived, and whose sum did not open.
@@ -58,6 +59,7 @@ class SiteState:
     left: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     rng: str = ""
     update: np.ndarray = field(default_factory=lambda: np.empty(0))
+    received: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.float32))
     updated: int = NEVER
     secret: bytes = b""
     holders: list[str] = field(default_factory=list)
@@ -108,7 +110,7 @@ class SiteState:
             kind: Kept(entry["round"], entry["question"], unpack_body(entry["answer"]))
             for kind, entry in head.pop("answers").items()
         }
-        head |= {name: made[name] for name in ("left", "update", "margins")}
+        head |= {name: made[name] for name in ("left", "update", "received", "margins")}
         head["secret"] = base64.b64decode(head["secret"])
         return cls(**head, answers=answers)
 
@@ -142,6 +144,7 @@ class SiteState:
             head=np.array(json.dumps(head)),
             left=self.left,
             update=self.update,
+            received=self.received,
             margins=self.margins,
         )
         write_atomically(path, file.getvalue())

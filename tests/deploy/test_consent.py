@@ -16,6 +16,9 @@ from pipelines.deploy.terms import RunTerms
 from privaudit.errors import PrivauditError
 
 
+DELTA = "federated_private.delta=1e-5"
+
+
 def make_terms(run: str = "r", method: str = "federated_secure", **more: object) -> RunTerms:
     given = {"task": "mortality", "roster": ("a", "b", "c")} | more
     return RunTerms(run=run, method=method, **given)  # type: ignore[arg-type]
@@ -105,10 +108,10 @@ def test_two_people_at_once_lose_no_consent(tmp_path: Path) -> None:
     [
         ("federated", (), "none"),
         ("federated_encrypted", (), "encrypted_sum"),
-        ("federated_private", (), "patient_noise"),
+        ("federated_private", (DELTA,), "patient_noise"),
         (
             "federated_private",
-            ("federated_private.protect=SecureSum()",),
+            (DELTA, "federated_private.protect=SecureSum()"),
             "patient_noise+secure_sum",
         ),
         ("federated_trees", (), "none"),

@@ -15,7 +15,6 @@ from pipelines.deploy.journal import Journal
 from pipelines.deploy.terms import RunTerms
 from privaudit.errors import PrivauditError
 
-
 DELTA = "federated_private.delta=1e-5"
 
 

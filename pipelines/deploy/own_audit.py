@@ -197,6 +197,7 @@ def _train(data: SiteData, terms: RunTerms) -> tuple[Exchange, Model, int]:
         widths=network.widths,
         image=network.image,
         convolutions=network.convolutions,
+        lstm=None if network.lstm is None else network.lstm.sizes,
         encode=method.encode,
         rate=plan.recipe.rate,
         steps=plan.recipe.steps,
@@ -211,22 +212,21 @@ def _train(data: SiteData, terms: RunTerms) -> tuple[Exchange, Model, int]:
 def _grow(data: SiteData) -> tuple[Model, int]:
     """A forest of this hospital's trees alone, and the bytes of one round."""
     from pipelines.federated.kernel import streams
+    from pipelines.federated.trees import join_documents
     from pipelines.learners.boosted import Trees
-    from pipelines.methods.federated_trees import _join
 
     method: Any = data.method
     own = streams(SecretGenerator(os.urandom(32)))
     rows = (np.arange(len(data.trained)),)
     dry = type(method)(**{**vars(method), "rounds": min(ROUNDS, method.rounds)})
     trees, sent = dry._grow(data.trained, rows, own["clients"])
-    saved, _ = _join(trees, len(data.trained.classes))
+    saved, _ = join_documents(trees, len(data.trained.classes))
     return Trees(data.trained.columns, len(data.trained.classes), saved), sent // dry.rounds
 
 
 def _rebuild(data: SiteData, exchange: Exchange, model: Model) -> Rebuilt:
     """The product's gradient inversion on the hospital's own updates."""
-    split = type(data.split)(data.trained, data.split.nonmembers, data.split.reference)
-    target = Target(Release(updates=exchange, model=model), split)
+    target = Target(Release(updates=exchange, model=model), data.split)
     found = GradientInversion(records=GRADED).run(target, (), SecretGenerator(os.urandom(32)))
     series = {str(setting.value): trials for setting, trials in found.items()}
     rows = series.get("exact rows", next(iter(series.values())))
@@ -242,10 +242,11 @@ def _rebuild(data: SiteData, exchange: Exchange, model: Model) -> Rebuilt:
     )
 
 
-def _is_above(success: np.ndarray, control: np.ndarray, patient: np.ndarray) -> bool:
+def _is_above(success: np.ndarray, control: np.ndarray, patient: np.ndarray | None) -> bool:
     """Whether more is read than without an update: the mean of the patients' differences lies above
     0 by more than its 95 % interval; a row that is read while none is without an update always."""
-    ids, place = np.unique(patient, return_inverse=True)
+    whose = np.arange(len(success)) if patient is None else patient
+    ids, place = np.unique(whose, return_inverse=True)
     each = np.bincount(place, success - control) / np.bincount(place)
     mean = float(each.mean())
     if mean <= 0:

@@ -64,7 +64,7 @@ def test_it_grows_what_the_simulation_grows(tmp_path: Path) -> None:
 def test_a_run_that_is_killed_at_any_question_goes_on_to_the_same_end(
     tmp_path: Path, after: bool
 ) -> None:
-    terms = make_terms(TREES)
+    terms = make_terms(TREES, "rounds=2")
     whole = MemoryWire(make_wards(terms))
     expected = run(terms, tmp_path / "whole", whole)
     for at in range(whole.questions):

@@ -170,7 +170,7 @@ def test_verify_says_what_it_could_not_check(finished: Path) -> None:
 def test_the_report_names_the_hospital_and_the_alarm(finished: Path) -> None:
     text = (finished.parent / "report.md").read_text("utf-8")
     part = text[text.index('id="federation-between-hospitals"') :]
-    assert "Membership is told best at d" in part
+    assert "Membership shows most at d" in part
     assert "b: a second machine logged in with its certificate" in part
     assert "More arrived in the name of a hospital than it sent" in part
     assert "too few patients" in part

@@ -44,6 +44,9 @@ GROUPS: dict[str, dict[str, str]] = {
         "baseline": "Store the numbers of an accepted model for `check`.",
         "compare": "Show what changed between two runs.",
     },
+    "Federation": {
+        "federation": "Train between hospitals: provision, join, run, status.",
+    },
     "Evidence": {
         "sign": "Sign a finished run.",
         "verify": "Verify a run: files, signatures, numbers and verdicts.",

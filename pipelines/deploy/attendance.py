@@ -18,6 +18,8 @@ QUICK = 15.0
 """Seconds for a hospital that is asked again between rounds: the others wait meanwhile."""
 SEEN_AGAIN = 6
 """A hospital that stays away is asked after 1, 2, 4, ... rounds, at most 2 to this power."""
+MOST = 10**12
+"""No hospital has more records."""
 
 
 @dataclass(frozen=True)
@@ -134,15 +136,16 @@ class Attendance:
             return "other_terms"
         if body.get("build") != source_digest():
             return "other_build"
-        records = body.get("records", body.get("patients", 0))
-        if records < 1 or body.get("patients", records) < 1:
-            return "too_few"
+        patients = int(body.get("patients", 0))
+        records = int(body.get("records", patients))
+        if not (1 <= patients <= MOST and 1 <= records <= MOST):
+            return "refused"
         shape = Shape(body.get("schema", ""), tuple(body.get("widths", ())))
         wanted = self.terms.schema
         if (wanted and shape.schema != wanted) or (self.shape is not None and shape != self.shape):
             return "other_schema"
-        self._shapes[name], self.records[name] = shape, int(records)
-        self.patients[name] = int(body.get("patients", records))
+        self._shapes[name], self.records[name] = shape, records
+        self.patients[name] = patients
         return "ready"
 
     def _settle(self) -> None:

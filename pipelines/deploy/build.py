@@ -34,6 +34,9 @@ def build(terms: RunTerms) -> tuple[Task, Method]:
         )
     method = made.entries[0].method
     method.check()
+    from pipelines.deploy.deployable import check_deployable
+
+    check_deployable(method, len(terms.roster))
     return made.task, method
 
 

@@ -23,6 +23,7 @@ class Desk:
         timeout: Seconds in which a hospital answers.
         stop: A file that ends the run once it is there.
         lost: Hospitals that did not answer, or not well, since this was last emptied.
+        traffic: hospital -> kind of message -> how many came, and their bytes.
         up, down: Bytes of answers and of questions, counted on what they hold.
     """
 
@@ -31,6 +32,7 @@ class Desk:
     timeout: float
     stop: Path
     lost: set[str] = field(default_factory=set)
+    traffic: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     up: int = 0
     down: int = 0
 
@@ -64,7 +66,10 @@ class Desk:
             if body is None:
                 self._note(name, kind, round, answers.missing.get(name, NO_ANSWER))
                 continue
-            self.up += weigh(body)
+            size = weigh(body)
+            self.up += size
+            counted = self.traffic.setdefault(name, {}).setdefault(kind, [0, 0])
+            counted[0], counted[1] = counted[0] + 1, counted[1] + size
             if why := self._doubt(kind, body, round) or (look(name, body) if look else ""):
                 self._note(name, kind, round, why)
                 continue

@@ -62,12 +62,18 @@ QUESTIONS: dict[str, dict[str, Field]] = {
         "fraction": Field("int"),
         # The records that every member stated: hospitals work out their shares themselves.
         "counts": Field("ints", 4096, needed=False),
+        # Another number asks for new keys, as long as nothing of this round was revealed.
+        "attempt": Field("int", needed=False),
     },
     "mask_shares": {**ROUND, "keys": Field("byte_map", MIB), **_signed()},
     "masked": {**ROUND, "share": Field("float"), "inbox": Field("byte_map", MIB)},
     "reveal": {**ROUND, "arrived": Field("ints", 4096)},
     # The encrypted sum: a key that the coordinator never has, then one sum a round.
-    "box_key": {"members": Field("texts", 65536), "number": Field("int")},
+    "box_key": {
+        "members": Field("texts", 65536),
+        "number": Field("int"),
+        "attempt": Field("int", needed=False),
+    },
     "make_secret": {"keys": Field("byte_map", MIB), **_signed()},
     "take_secret": {
         "maker": Field("int"),

@@ -13,16 +13,28 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pipelines.federated.aggregate import Aggregate, Mean
+from pipelines.federated.ciphers import (
+    CODES,
+    DEGREE,
+    FEWEST,
+    MODULI,
+    SLOTS,
+    Adder,
+    KeyHolder,
+    Roll,
+    can_add,
+    check_agreed,
+    check_bound,
+    count_quorum,
+    find_bound,
+    find_grid,
+    tenseal,
+)
 from pipelines.federated.protect import Protection, Summed, check_vectors
 from privaudit.contracts import CipherTranscript
 from privaudit.errors import PrivauditError
 from privaudit.ring import Ring
 
-DEGREE = 4096
-MODULI = (54, 54)
-"""Bits of the modulus and of the special prime: 108 of the 109 that 128-bit security allows."""
-FEWEST = 3
-"""In a sum of two, each hospital reads the other's update by taking its own away."""
 NOISE = 8.6e-12
 """Standard deviation of one fresh ciphertext's error at a scale of 2^44, in the units of
 updates."""
@@ -30,18 +42,6 @@ MARGIN = 12
 """Standard deviations of the error in half a step; beyond 12 lies less than 1e-32 of it."""
 RECORDED_ROUNDS, RECORDED_CHUNKS, RECORDED_CLIENTS = 2, 2, 16
 """What of a federation goes into its transcript."""
-
-
-def _tenseal() -> Any:
-    try:
-        import tenseal
-    except ImportError as error:
-        raise PrivauditError(
-            "encrypted_sum without the package tenseal",
-            "it does the encryption (CKKS of Microsoft SEAL)",
-            "pip install 'privaudit[he]'",
-        ) from error
-    return tenseal
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class EncryptedSum(Protection):
     name: ClassVar[str] = "encrypted_sum"
 
     def require(self) -> None:
-        _tenseal()
+        tenseal()
 
     def check(self, clients: int, aggregate: Aggregate) -> None:
         self.require()
@@ -134,6 +134,21 @@ class EncryptedSum(Protection):
             ("whoever holds the released model", "{a_site}'s update", "no"),
         )
 
+    @property
+    def trust_apart(self) -> tuple[tuple[str, str, str], ...]:
+        decrypts = (
+            "server that has one {site}'s ciphertext decrypted, or two sums",
+            "one {site}'s update",
+            "no, {sites} see who is in a sum and sign it",
+        )
+        changed = (
+            "server that changes a sum before it is decrypted",
+            "one {site}'s update",
+            "no, {sites} see that it does not add up",
+        )
+        invents = ("server that invents {sites}", "one {site}'s update", "no, {sites} sign")
+        return (*self.trust[:-1], decrypts, changed, invents, self.trust[-1])
+
 
 class _Federation(Protection):
     """The hospitals' keys over the rounds of one federation, and what the server keeps of it."""
@@ -141,19 +156,10 @@ class _Federation(Protection):
     name: ClassVar[str] = EncryptedSum.name
 
     def __init__(self, terms: EncryptedSum) -> None:
-        tenseal = _tenseal()
         self.terms = terms
-        # All hold the secret key, and encryption with it costs half of what a public one does.
-        self.clients = tenseal.context(
-            tenseal.SCHEME_TYPE.CKKS,
-            DEGREE,
-            coeff_mod_bit_sizes=list(MODULI),
-            encryption_type=tenseal.ENCRYPTION_TYPE.SYMMETRIC,
-            n_threads=1,
-        )
-        self.clients.global_scale = 2.0**terms.bits
-        public = self.clients.serialize(save_public_key=False, save_secret_key=False)
-        self.server = tenseal.context_from(public, n_threads=1)
+        self.keys = KeyHolder.make(terms)
+        self.clients = self.keys.context
+        self.adder = Adder(terms)
         self.rounds: list[_Round] = []
 
     def check(self, clients: int, aggregate: Aggregate) -> None:
@@ -169,44 +175,19 @@ class _Federation(Protection):
     def total(
         self, vectors: np.ndarray, rng: np.random.Generator, dropped: Sequence[int] = ()
     ) -> Summed:
-        tenseal = _tenseal()
         start = time.process_time()
         stay = check_vectors(vectors, dropped)
         self.check(len(stay), Mean())
         count, size = vectors.shape
-        slots = DEGREE // 2
-        grid = 2.0 ** (self.terms.step or self.terms.finest(count))
-        bound = 2.0 ** (sum(MODULI[:1]) - 2 - self.terms.bits) / count
-        largest = float(np.abs(vectors[stay]).max())
-        if not largest <= bound:
-            raise PrivauditError(
-                f"a value of size {largest:.3g} in an update",
-                f"sums of {count} clients hold up to {bound:.3g} each at a scale of "
-                f"2^{self.terms.bits}",
-                "clip the updates, or lower bits",
-            )
-        chunks = -(-size // slots)
-        padded = np.zeros((count, chunks * slots))
+        grid = find_grid(self.terms, count)
+        check_bound(vectors[stay], self.terms, count)
+        chunks = -(-size // SLOTS)
+        padded = np.zeros((count, chunks * SLOTS))
         padded[:, :size] = np.rint(vectors * grid) / grid
-        sent = [
-            [
-                tenseal.ckks_vector(self.clients, part.tolist()).serialize()
-                for part in padded[i].reshape(chunks, slots)
-            ]
-            for i in stay
-        ]
-        sums = [
-            [tenseal.ckks_vector_from(self.server, message) for message in messages]
-            for messages in sent
-        ]
-        for own in sums[1:]:
-            for chunk, vector in enumerate(own):
-                sums[0][chunk].add_(vector)
-        back = [vector.serialize() for vector in sums[0]]
+        sent = [self.keys.seal(padded[i].reshape(chunks, SLOTS)) for i in stay]
+        back = self.adder.add(sent)
         middle = time.process_time()
-        exact = np.array(
-            [tenseal.ckks_vector_from(self.clients, message).decrypt() for message in back]
-        )
+        exact = self.keys.open(back)
         end = time.process_time()
         published = (np.rint(exact * grid) / grid).astype(np.float32)
         if len(self.rounds) < RECORDED_ROUNDS:
@@ -326,4 +307,16 @@ def read(messages: Sequence[bytes], size: int) -> np.ndarray:
     return (words[-size:] / 2.0**31).astype(np.float32)
 
 
-__all__ = ["EncryptedSum"]
+__all__ = [
+    "CODES",
+    "Adder",
+    "EncryptedSum",
+    "KeyHolder",
+    "Roll",
+    "can_add",
+    "check_agreed",
+    "count_quorum",
+    "find_bound",
+    "find_grid",
+    "read",
+]

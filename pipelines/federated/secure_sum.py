@@ -216,7 +216,11 @@ class Client:
                 ) from None
             values = (opened[:SHARE], opened[SHARE:])
             self.held[i] = (int.from_bytes(values[0], "big"), int.from_bytes(values[1], "big"))
-            stream = keystream(agree(self.mask, mask, b"mask" + self.terms.context), self.terms.size, self.terms.dtype)
+            stream = keystream(
+                agree(self.mask, mask, b"mask" + self.terms.context),
+                self.terms.size,
+                self.terms.dtype,
+            )
             words = words + stream if self.number < i else words - stream
         self.sent = True
         return words.tobytes()

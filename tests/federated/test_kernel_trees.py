@@ -41,7 +41,7 @@ def test_the_joined_forest_adds_up_every_hospitals_weighted_trees(classes: int) 
     assert (p.argmax(axis=1) == records.y).mean() > 0.75
     rows = [np.flatnonzero(records.site == c) for c in range(3)]
     from pipelines.federated.kernel import streams
-    from pipelines.methods.federated_trees import _join
+    from pipelines.federated.trees import join_documents
 
     grown, sent = QUICK._grow(records, rows, streams(Seeds(1).rng("f"))["clients"])
     assert release.costs["bytes_up"] == sent
@@ -60,7 +60,7 @@ def test_the_joined_forest_adds_up_every_hospitals_weighted_trees(classes: int) 
         assert np.allclose(np.log(p[:, 1] / p[:, 0]), total[:, 0], atol=1e-4)
     else:
         assert np.allclose(logit, total - total.mean(axis=1, keepdims=True), atol=1e-4)
-    assert _join(grown, classes)[1] == release.costs["model_bytes"]
+    assert join_documents(grown, classes)[1] == release.costs["model_bytes"]
 
 
 def test_it_is_a_function_of_its_stream_and_composes_with_made_up_sites() -> None:

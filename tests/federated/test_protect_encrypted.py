@@ -151,13 +151,13 @@ def test_the_sums_are_the_sums_of_the_ciphertexts(cipher: CipherTranscript) -> N
 def test_the_server_holds_no_key() -> None:
     own: Any = EncryptedSum().start()
     assert own.clients.has_secret_key()
-    assert not own.server.has_secret_key()
+    assert not own.adder.context.has_secret_key()
     sent = own.total(updates(3, 10), np.random.default_rng(1)).transcript[0]
     import tenseal
 
     assert len(tenseal.ckks_vector_from(own.clients, sent).decrypt()) == 2048
     with pytest.raises(ValueError, match="secret_key"):
-        tenseal.ckks_vector_from(own.server, sent).decrypt()
+        tenseal.ckks_vector_from(own.adder.context, sent).decrypt()
 
 
 def test_the_encrypted_sum_is_the_plain_sum(

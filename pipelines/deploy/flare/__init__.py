@@ -1,0 +1,1 @@
+"""NVFlare behind one door: the coordinator's and the hospitals' processes, and the operator's."""

@@ -1,0 +1,472 @@
+"""A hospital's side of a run: it answers questions, and believes nobody who asks.
+
+Every answer is on the disk before it leaves, so a worker that is killed anywhere goes on where it
+was, and the same question gets the same answer, byte for byte.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipelines.deploy.build import source_digest
+from pipelines.deploy.consent import Consent
+from pipelines.deploy.homes import HospitalHome
+from pipelines.deploy.journal import Event, Journal
+from pipelines.deploy.messages import ANSWERS, Body, check_answer, check_question
+from pipelines.deploy.refused import Refused, Remembered
+from pipelines.deploy.site_data import SiteData, client_stream, open_data
+from pipelines.deploy.site_secure import MaskRound
+from pipelines.deploy.site_state import Kept, SiteState, digest_question, state_path
+from pipelines.deploy.terms import RunTerms
+from privaudit.errors import PrivauditError
+
+if TYPE_CHECKING:
+    from pipelines.deploy.identity import Identity, Root
+    from pipelines.deploy.site_encrypted import CipherSite
+    from pipelines.deploy.site_trees import TreeSite
+    from pipelines.federated.local import Trainer
+    from pipelines.federated.network import Network
+
+MASKS = frozenset({"mask_keys", "mask_shares", "masked", "reveal"})
+BOXES = frozenset({"box_key", "make_secret", "take_secret"})
+IN_MEMORY = MASKS | BOXES
+"""Answers that rest on keys which are never written down: after a restart they are asked anew."""
+LARGEST_WEIGHT = 1e6
+"""No weight that a coordinator sends may be larger: such a network saturates, and its gradients say
+whatever the sender wants of single records."""
+
+
+class Hospital:
+    """One hospital in one run.
+
+    Args:
+        home: Its folder.
+        terms: As `Warrant.check` gives them: that the operator has signed them is known by then.
+        identity, root: Of its kit.
+    """
+
+    def __init__(
+        self,
+        home: HospitalHome,
+        terms: RunTerms,
+        identity: Identity,
+        root: Root,
+    ) -> None:
+        from pipelines.deploy.warrant import check_roster
+
+        self.home, self.terms, self.identity, self.root = home, terms, identity, root
+        own = home.read()
+        check_roster(own, terms)
+        if own.get("name") != identity.name:
+            raise Refused(
+                "bad_terms",
+                "a kit of another hospital than hospital.toml names",
+                "it would answer in the other's place",
+                "join again with this hospital's own request",
+            )
+        self.journal = Journal(home.journal)
+        self.why: PrivauditError | None = None
+        """Why the last `hello` was answered with "refused" or "too_few", for this hospital."""
+        self._live: dict[str, Kept] = {}
+        self._mask: MaskRound | None = None
+
+    def answer(self, kind: str, body: Body) -> Body:
+        """The answer to one question.
+
+        Raises:
+            PrivauditError: A refusal (`Refused`, with a code that may leave), or a fault of this
+                hospital's own records, of which nothing may.
+        """
+        try:
+            check_question(kind, body)
+        except PrivauditError as error:
+            raise Refused("bad_question", error.what, error.because, error.fix) from None
+        if kind == "hello":
+            made = self._greet()
+            check_answer(kind, made)
+            return made
+        self._require_consent()
+        kept, question = self._find(kind), digest_question(kind, body)
+        if kept is not None and kept.question == question:
+            made = kept.answer
+        else:
+            self._check_order(kind, body, kept)
+            try:
+                made = self._answer_new(kind, body)
+                # What is not allowed to leave does not get onto the disk as an answer.
+                check_answer(kind, made)
+                entry = Kept(body.get("round", 0), question, made)
+                if kind in IN_MEMORY:
+                    self._live[kind] = entry
+                else:
+                    self.state.answers[kind] = entry
+                if kind not in MASKS or kind == "reveal":
+                    self._save()
+            except BaseException as error:
+                if isinstance(error, Remembered):
+                    self._save()
+                # Half an answer is none: go on from what is on the disk.
+                self.__dict__.pop("state", None)
+                raise
+        # A person may have withdrawn while this was worked out.
+        self._require_consent()
+        return made
+
+    def _find(self, kind: str) -> Kept | None:
+        """The last answer of this kind."""
+        return (self._live if kind in IN_MEMORY else self.state.answers).get(kind)
+
+    def _require_consent(self) -> None:
+        state = Consent.read(self.home).state(self.terms)
+        if state != "ready":
+            raise Refused(
+                "not_consented",
+                f"a question of the run {self.terms.run!r}",
+                "this hospital has withdrawn"
+                if state == "withdrawn"
+                else "nobody here has agreed to these terms",
+                f"privaudit federation join DIR --consent {self.terms.run}",
+            )
+
+    def _greet(self) -> Body:
+        """Who this is, and nothing else unless it takes part."""
+        state = Consent.read(self.home).state(self.terms)
+        if state != "ready":
+            return {"state": state}
+        try:
+            data = self.data
+            self._check_protection()
+            shape = list(self._shape)
+            # Whatever is wrong with the terms or the state is found before a round begins.
+            _ = self.state, self.trees if self._grows else self.plan
+        except PrivauditError as error:
+            self.why = error
+            code = error.code if isinstance(error, Refused) else "no_data"
+            self.journal.write(Event.REFUSED, run=self.terms.run, why=code)
+            return {"state": "refused"}
+        if data.too_few:
+            self.why = PrivauditError(
+                f"fewer than {data.least} patients to train on",
+                "updates of few patients give them away",
+                "join with more patients",
+            )
+            self.journal.write(Event.REFUSED, run=self.terms.run, why="too_few")
+            return {"state": "too_few"}
+        return {
+            "state": "ready",
+            "schema": data.schema,
+            "widths": shape,
+            "patients": data.patients,
+            "records": data.count,
+            "build": source_digest(),
+            "terms": self.terms.fingerprint,
+        }
+
+    def _check_order(self, kind: str, body: Body, kept: Kept | None) -> None:
+        """Refuse what comes twice in two ways, too late, or before what has to come first."""
+        if self.data.too_few:
+            raise Refused("unsafe", "too few patients to take part", "updates would show them")
+        if "round" not in body:
+            if kind == "grade" and kept is not None:
+                raise Refused("replay", "a second model to grade", "of two, the difference tells")
+            return
+        asked = body["round"]
+        if not 0 <= asked < self._rounds:
+            raise Refused(
+                "spent", f"the round {asked}", f"this hospital agreed to {self._rounds}, from 0"
+            )
+        if kept is not None and asked < kept.round:
+            raise Refused("replay", f"the round {asked} after {kept.round}", "it is over")
+        # Keys and vectors may be made anew until this hospital has helped to read a sum.
+        again = (kind == "mask_keys" and self.state.revealed < asked) or (
+            kind == "encrypt" and self.state.agreed < asked
+        )
+        if kept is not None and asked == kept.round and not again:
+            raise Refused(
+                "replay",
+                f"another question `{kind}` for the round {asked}",
+                "two answers of one round would tell more than one",
+            )
+        if kind == "grow" or kind == "train":
+            return
+        if asked != self.state.updated:
+            raise Refused("out_of_order", f"`{kind}` of a round not trained", "training is first")
+
+    def _answer_new(self, kind: str, body: Body) -> Body:
+        made: dict[str, Callable[[Body], Body]] = {
+            "train": self._train,
+            "mask_keys": self._mask_keys,
+            "mask_shares": lambda body: self._masks(body).share(body),
+            "masked": self._masked,
+            "reveal": self._reveal,
+            "grow": lambda body: self.trees.grow(body, self.state),
+            "grade": self._grade,
+        }
+        if kind in made:
+            return made[kind](body)
+        return self.cipher.answer(kind, body, self.state)
+
+    def _train(self, body: Body) -> Body:
+        """One round of local training from the weights that came."""
+        protected = bool(self._protect)
+        if body["protected"] is not protected:
+            raise Refused(
+                "unsafe",
+                "an update asked for in the open" if protected else "an update asked for in a sum",
+                "the terms say otherwise",
+            )
+        weights = self._read_weights(body["weights"])
+        state, trainer = self.state, self.trainer
+        if state.trained >= self._rounds:
+            raise Refused("spent", "a round more", f"{self._rounds} were agreed to")
+        from pipelines.learners._training import one_thread
+
+        rng = self._stream()
+        trainer.rngs = [rng]
+        trainer.left = [state.left.copy()]
+        with one_thread():
+            loss = self._loss(weights)
+            (update,) = trainer.train(weights[None], np.array([0]), self.plan.recipe)
+        if not np.isfinite(update).all():
+            raise Refused(
+                "diverged",
+                "an update that is not finite",
+                "the training here diverged",
+                "use a smaller rate",
+            )
+        sent = update.astype("<f4")
+        state.left = trainer.left[0]
+        if self.terms.seed is not None:
+            state.rng = json.dumps(rng.bit_generator.state)
+        state.update, state.updated = sent.astype(np.float64), body["round"]
+        state.trained += 1
+        if protected:
+            return {"round": body["round"]}
+        state.received = sent
+        made: Body = {"round": body["round"], "update": sent.tobytes()}
+        if self.plan.private is None:
+            made["loss"] = loss
+        return made
+
+    def _stream(self) -> np.random.Generator:
+        """A new secret stream, or the simulation's where it was."""
+        rng = client_stream(self.terms, self.identity.name)
+        if self.terms.seed is not None and self.state.rng:
+            rng.bit_generator.state = json.loads(self.state.rng)
+        return rng
+
+    def _loss(self, weights: np.ndarray) -> float:
+        """Mean log loss of the weights that came, to four digits."""
+        import torch
+
+        trainer = self.trainer
+        with torch.no_grad():
+            logits = self.network.forward(torch.from_numpy(weights), trainer.x)
+            loss = float(torch.nn.functional.cross_entropy(logits, trainer.y))
+        return float(f"{loss:.4g}") if np.isfinite(loss) else 0.0
+
+    def _read_weights(self, raw: bytes) -> np.ndarray:
+        """(p,) float32 of this network; Refused for what is none."""
+        size = self.network.size
+        if len(raw) != 4 * size:
+            raise Refused(
+                "bad_weights", f"{len(raw)} bytes of weights", f"{size} numbers take 4 bytes each"
+            )
+        weights = np.frombuffer(raw, "<f4").astype(np.float32)
+        if not np.isfinite(weights).all() or np.abs(weights).max(initial=0) > LARGEST_WEIGHT:
+            raise Refused(
+                "bad_weights",
+                "weights that are not finite, or far too large",
+                "training on them tells of single records and of nothing else",
+            )
+        return weights
+
+    def _mask_keys(self, body: Body) -> Body:
+        if self.state.revealed >= body["round"]:
+            raise Refused(
+                "replay",
+                "keys for a round whose sum was read",
+                "a second sum of one round would show the difference of two",
+            )
+        if self._protect != "secure_sum":
+            raise Refused("bad_question", "keys of a sum without masks", "the terms say otherwise")
+        for name in MASKS:
+            self._live.pop(name, None)
+        self._mask = MaskRound(
+            self.identity,
+            self.root,
+            self.terms.run,
+            self.terms.roster,
+            self.plan.protect,
+            self.network.size,
+            self.data.count,
+            body,
+        )
+        return self._mask.advertise()
+
+    def _masks(self, body: Body) -> MaskRound:
+        if self._mask is None or self._mask.round != body["round"]:
+            raise Refused(
+                "out_of_order",
+                f"a sum of the round {body['round']} whose keys are not here",
+                "they are in memory alone, and a worker that starts again has none",
+                "go on with the next round",
+            )
+        return self._mask
+
+    def _masked(self, body: Body) -> Body:
+        mask = self._masks(body)
+        made = mask.mask(body, self.state.update)
+        terms = mask.client.terms
+        words = np.frombuffer(made["masked"], terms.dtype)
+        self.state.received = terms.decode(words).astype(np.float32)
+        return made
+
+    def _reveal(self, body: Body) -> Body:
+        """Shares that take masks away; on the disk before they leave, so that a round whose sum may
+        be read is never begun again."""
+        made = self._masks(body).reveal(body)
+        self.state.revealed = body["round"]
+        return made
+
+    def _grade(self, body: Body) -> Body:
+        """Counts on the final model; `pipelines.deploy.grade` says which, none below ten."""
+        if self.state.trained < 1:
+            raise Refused("out_of_order", "a model to grade before a round", "training is first")
+        from pipelines.deploy.grade import grade_model
+        from pipelines.deploy.own_exchange import own_exchange
+
+        data, exchange = self.data, None
+        if self._grows:
+            model: Any = self.trees.read_model(body["model"])
+        else:
+            method: Any = data.method
+            weights = self._read_weights(body["model"])
+            model = method.make_model(data.trained, weights)
+            if len(self.state.received) == len(weights):
+                exchange = own_exchange(method, data.trained, weights, self.state.received)
+        refits = bool(self.home.read().get("data", {}).get("refits", False))
+        counts = grade_model(
+            model,
+            data.split,
+            self.terms,
+            refits,
+            exchange=exchange,
+            real=data.real,
+            sent=self._count_sent(),
+        )
+        return {"counts": counts}
+
+    def _count_sent(self) -> dict[str, int]:
+        """Bytes that left in this run, by kind of message, as the outbox has them."""
+        found: dict[str, int] = {}
+        for line in Journal(self.home.outbox).read():
+            kind, size = line.get("kind"), line.get("bytes")
+            if line.get("run") == self.terms.run and kind in ANSWERS and isinstance(size, int):
+                found[kind] = found.get(kind, 0) + size
+        return found
+
+    @property
+    def _rounds(self) -> int:
+        """How many rounds were agreed to; never more than the terms say."""
+        found = Consent.read(self.home).runs.get(self.terms.run)
+        own: Any = self.data.method
+        return min(int(own.rounds), found.rounds if found is not None else 0)
+
+    def _check_protection(self) -> None:
+        from pipelines.deploy.consent import describe_protection
+
+        found = Consent.read(self.home).runs[self.terms.run]
+        if found.protection != describe_protection(self.terms):
+            raise Refused(
+                "not_consented",
+                "a consent to another protection",
+                "what hides an update is part of what was agreed to",
+                "consent again",
+            )
+
+    @property
+    def _grows(self) -> bool:
+        """Whether trees are grown, not a network trained."""
+        return self.terms.method == "federated_trees"
+
+    @property
+    def _protect(self) -> str:
+        """The name of the sum that hides updates, empty for none."""
+        return str(getattr(getattr(self.data.method, "protect", None), "name", ""))
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        """What a coordinator must know to build the network, see `Federated.find_shape`."""
+        method: Any = self.data.method
+        return tuple(int(part) for part in method.find_shape(self.data.trained))
+
+    @cached_property
+    def data(self) -> SiteData:
+        """This hospital's records, prepared once for a worker."""
+        return open_data(self.home, self.terms)
+
+    @cached_property
+    def network(self) -> Network:
+        """What is trained, of this method and these records."""
+        if self._grows:
+            raise Refused("bad_question", "weights of a forest", "trees are grown, not sent down")
+        method: Any = self.data.method
+        made: Network = method.make_network(self.data.trained)
+        return made
+
+    @cached_property
+    def plan(self) -> Any:
+        """The method's `Plan`, checked for as many hospitals as are on the roster."""
+        method: Any = self.data.method
+        made = method._plan(self.data.split.members)
+        made.check(len(self.terms.roster))
+        return made
+
+    @cached_property
+    def trainer(self) -> Trainer:
+        """Trains on this hospital's records alone."""
+        from pipelines.federated.local import Trainer
+
+        data = self.data
+        method: Any = data.method
+        x, y = method.encode(data.trained), data.trained.y
+        counts = np.array([data.count], dtype=np.float64)
+        rows, rng = [np.arange(len(x))], client_stream(self.terms, self.identity.name)
+        return Trainer(self.network, x, y, rows, [rng], self.plan.private, counts)
+
+    @cached_property
+    def state(self) -> SiteState:
+        """What is on disk of this run."""
+        path = state_path(self.home, self.terms.run)
+        return SiteState.read(path, self.terms.fingerprint, self.data.fingerprint)
+
+    @cached_property
+    def cipher(self) -> CipherSite:
+        """This hospital's side of an encrypted sum."""
+        from pipelines.deploy.site_encrypted import CipherSite
+
+        if self._protect != "encrypted_sum":
+            raise Refused("bad_question", "a sum of ciphertexts", "the terms say otherwise")
+        size, stated = self.network.size, self.data.count
+        return CipherSite(self.identity, self.root, self.terms, self.plan.protect, size, stated)
+
+    @cached_property
+    def trees(self) -> TreeSite:
+        """This hospital's side of boosted trees."""
+        from pipelines.deploy.site_trees import TreeSite
+
+        if not self._grows:
+            raise Refused("bad_question", "trees of a network", "the terms say otherwise")
+        return TreeSite(self.terms, self.identity.name, self.data)
+
+    def _save(self) -> None:
+        self.state.write(state_path(self.home, self.terms.run))
+
+
+__all__ = ["Hospital"]

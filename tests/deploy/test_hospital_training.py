@@ -1,0 +1,193 @@
+"""A hospital trains as the simulation does, answers a question once, and goes on where it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from deploy.hospital_lab import Lab, again, start_weights, train
+
+from pipelines.deploy.consent import withdraw
+from pipelines.deploy.refused import Refused
+from pipelines.federated.kernel import Job, federate, streams
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    return Lab(tmp_path_factory.mktemp("lab"))
+
+
+def code(asked: object) -> str:
+    return str(asked.value.code)  # type: ignore[attr-defined]
+
+
+def test_three_hospitals_train_what_the_simulation_trains(lab: Lab) -> None:
+    terms = lab.terms(run="same", seed=7)
+    hospitals = lab.all(terms)
+    one = hospitals["a"]
+    own = streams(np.random.default_rng(7))
+    start = one.network.start(own["start"])
+    tables = [h.data for h in hospitals.values()]
+    ends = np.cumsum([len(t.trained) for t in tables])
+    rows = tuple(np.arange(e - len(t.trained), e) for e, t in zip(ends, tables, strict=True))
+    method = one.data.method
+    job = Job(
+        np.concatenate([method.encode(t.trained) for t in tables]),
+        np.concatenate([t.trained.y for t in tables]),
+        rows,
+        start,
+        own,
+    )
+    (run,) = federate(one.plan, one.network, [job])
+    weights = start.astype(np.float64)
+    for round in range(3):
+        updates = []
+        for name, hospital in hospitals.items():
+            raw = train(hospital, round, weights)["update"]
+            updates.append(np.frombuffer(raw, "<f4").astype(np.float64))
+            # A worker that is killed after every answer makes no difference.
+            hospitals[name] = again(hospital)
+        counts = np.array([len(t.trained) for t in tables])
+        usual = np.median([np.linalg.norm(u) for u in updates])
+        assert max(map(np.linalg.norm, updates)) < 5 * usual
+        weights = weights + counts / counts.sum() @ np.array(updates)
+    np.testing.assert_allclose(weights, run.weights, atol=2e-7)
+    assert np.abs(run.weights - start).max() > 1e-3
+
+
+def test_the_same_question_has_the_same_answer_and_no_other_one(lab: Lab) -> None:
+    hospital = lab.hospital("a", lab.terms(run="replay"))
+    weights = start_weights(hospital)
+    first = train(hospital, 0, weights)
+    assert train(hospital, 0, weights) == first
+    assert train(again(hospital), 0, weights) == first
+    other = weights.copy()
+    other[3] += 0.1
+    for one in (hospital, again(hospital)):
+        with pytest.raises(Refused) as refused:
+            train(one, 0, other)
+        assert code(refused) == "replay"
+    train(hospital, 1, other)
+    with pytest.raises(Refused) as refused:
+        train(hospital, 0, weights)
+    assert code(refused) == "replay"
+
+
+def test_no_round_more_than_was_agreed_to(lab: Lab) -> None:
+    hospital = lab.hospital("a", lab.terms(run="spent"))
+    weights = start_weights(hospital)
+    for round in (3, -1, 10**9):
+        with pytest.raises(Refused) as refused:
+            train(hospital, round, weights)
+        assert code(refused) == "spent"
+
+
+def test_two_hospitals_without_a_seed_draw_differently(lab: Lab) -> None:
+    a, b = (lab.hospital("a", lab.terms(run=run)) for run in ("one", "two"))
+    weights = start_weights(a)
+    assert train(a, 0, weights)["update"] != train(b, 0, weights)["update"]
+
+
+@pytest.mark.parametrize("bad", ["nan", "inf", "size", "huge"])
+def test_weights_that_came_are_looked_at(lab: Lab, bad: str) -> None:
+    hospital = lab.hospital("a", lab.terms(run=f"bad-{bad}"))
+    weights = start_weights(hospital).astype(np.float64)
+    if bad == "size":
+        weights = weights[:-1]
+    else:
+        weights[5] = {"nan": np.nan, "inf": np.inf, "huge": 1e30}[bad]
+    with pytest.raises(Refused) as refused:
+        train(hospital, 0, weights)
+    assert code(refused) == "bad_weights"
+    # A round that was refused is not spent.
+    assert hospital.state.trained == 0
+    train(hospital, 0, start_weights(hospital))
+
+
+def test_an_update_is_not_sent_in_the_open_where_a_sum_was_agreed_to(lab: Lab) -> None:
+    hospital = lab.hospital("a", lab.terms("federated_secure", run="open"))
+    with pytest.raises(Refused) as refused:
+        train(hospital, 0, start_weights(hospital), protected=False)
+    assert code(refused) == "unsafe"
+    assert train(hospital, 0, start_weights(hospital), protected=True) == {"round": 0}
+
+
+def test_a_withdrawal_takes_effect_while_an_answer_is_made(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hospital = lab.hospital("a", lab.terms(run="leave"))
+    weights = start_weights(hospital)
+    train(hospital, 0, weights)
+    made = hospital._train
+
+    def train_and_withdraw(body: dict[str, object]) -> dict[str, object]:
+        answer = made(body)
+        withdraw(hospital.home, "leave")
+        return answer
+
+    monkeypatch.setattr(hospital, "_train", train_and_withdraw)
+    with pytest.raises(Refused) as refused:
+        train(hospital, 1, weights)
+    assert code(refused) == "not_consented"
+    assert hospital.answer("hello", {}) == {"state": "withdrawn"}
+    with pytest.raises(Refused):
+        train(again(hospital), 0, weights)
+
+
+def test_a_damaged_state_is_not_begun_anew(lab: Lab) -> None:
+    hospital = lab.hospital("a", lab.terms(run="damaged"))
+    train(hospital, 0, start_weights(hospital))
+    path = hospital.home.run("damaged") / "restricted" / "state.npz"
+    raw = path.read_bytes()
+    path.write_bytes(raw[: len(raw) // 2])
+    with pytest.raises(Refused) as refused:
+        train(again(hospital), 1, start_weights(hospital))
+    assert code(refused) == "bad_state"
+    assert again(hospital).answer("hello", {}) == {"state": "refused"}
+
+
+def test_a_run_whose_records_changed_ends(lab: Lab, tmp_path: Path) -> None:
+    own = Lab(tmp_path)
+    hospital = own.hospital("a", own.terms())
+    train(hospital, 0, start_weights(hospital))
+    table = tmp_path / "a.csv"
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join(lines[:-9]) + "\n")
+    with pytest.raises(Refused) as refused:
+        train(again(hospital), 1, start_weights(hospital))
+    assert code(refused) == "bad_state"
+
+
+def test_other_terms_under_the_name_of_an_answered_run_are_refused(lab: Lab) -> None:
+    hospital = lab.hospital("a", lab.terms(run="twice"))
+    train(hospital, 0, start_weights(hospital))
+    other = lab.hospital("a", lab.terms(run="twice", timeout=99.0))
+    assert other.answer("hello", {}) == {"state": "refused"}
+    assert other.why is not None
+
+
+def test_the_split_is_the_hospitals_own_and_stays(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    one = lab.hospital("a", lab.terms(run="split"))
+    found = one.data.split.members.fingerprint
+    assert again(one).data.split.members.fingerprint == found
+    key = one.home.root / "restricted" / "split.key"
+    assert key.stat().st_mode & 0o077 == 0
+    key.write_bytes(bytes(32))
+    assert again(one).data.split.members.fingerprint != found
+    key.write_bytes(b"short")
+    with pytest.raises(Refused):
+        _ = again(one).data
+
+
+def test_nothing_of_a_run_is_readable_by_others(lab: Lab) -> None:
+    hospital = lab.hospital("a", lab.terms(run="private"))
+    train(hospital, 0, start_weights(hospital))
+    inside = [
+        p for p in hospital.home.root.rglob("*") if p.name not in (".gitignore", "hospital.toml")
+    ]
+    assert len(inside) > 4
+    for path in inside:
+        if path.is_file():
+            assert path.stat().st_mode & 0o077 == 0, path.name

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NoReturn
 
 from pipelines.deploy.build import source_digest
 from pipelines.deploy.desk import Desk
@@ -69,14 +70,18 @@ class Attendance:
             if self.shape is not None and len(self.ready) >= self.terms.quorum:
                 return self.ready
             if time.monotonic() >= until:
-                self.desk.journal.write(Event.STOPPED, why="too_few")
-                raise PrivauditError(
-                    f"{len(self.ready)} hospitals that are ready",
-                    f"the terms ask for {self.terms.quorum}, and too few came within the time "
-                    "that the coordinator waits",
-                    "see in the status who is missing, and run it again: it goes on from here",
-                )
+                self.despair(len(self.ready))
             time.sleep(pause)
+
+    def despair(self, count: int) -> NoReturn:
+        """End the wait: PrivauditError."""
+        self.desk.journal.write(Event.STOPPED, why="too_few")
+        raise PrivauditError(
+            f"{count} hospitals that are ready",
+            f"the terms ask for {self.terms.quorum}, and too few answered within the time that the "
+            "coordinator waits",
+            "see in the status who is missing, and run it again: it goes on from here",
+        )
 
     def refresh(self, round: int) -> tuple[str, ...]:
         """Ask those that were not ready, seldom where they stay away: before a round."""

@@ -312,7 +312,7 @@ def test_a_leak_needs_a_person(capsys, hospital, kits, fakes, verdict):
 
 
 def test_what_a_dry_round_says():
-    from pipelines.deploy.commands._consent import describe_dry_round, describe_readers
+    from pipelines.deploy.commands._consent import describe_dry_round
 
     said = "\n".join(describe_dry_round(dry("leaks", patients=7, small_counts=("patients",))))
     assert "fewer than 10 patients" in said
@@ -320,9 +320,24 @@ def test_what_a_dry_round_says():
     assert "whole records rebuilt: 75.0%" in said
     assert "before it is hidden" in said
     assert "who was trained on" not in "\n".join(describe_dry_round(dry(told=None, rebuilt=None)))
-    assert "noise" in describe_readers("patient_noise+secure_sum")
-    assert "reads each update" not in describe_readers("patient_noise+secure_sum")
-    assert "reads each update" in describe_readers("none")
+
+
+@pytest.mark.parametrize(
+    ("method", "told"),
+    [
+        ("federated", "server; one hospital's update; yes"),
+        ("federated_secure", "server with two thirds of the hospitals"),
+        ("federated_private", "noise that hides single patients"),
+        ("federated_trees", "server"),
+    ],
+)
+def test_who_can_read_what(method, told):
+    from pipelines.deploy.commands._consent import describe_readers
+
+    private = ("federated_private.delta=1e-5",) if method == "federated_private" else ()
+    lines = describe_readers(RunTerms("first", "mortality", method, ROSTER, private))
+    assert any(told in line for line in lines)
+    assert not any("{" in line for line in lines)
 
 
 def test_no_answer_is_no_consent(capsys, monkeypatch, hospital, kits, fakes):

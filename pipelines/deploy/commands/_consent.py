@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,18 +15,8 @@ from privaudit.errors import PrivauditError
 
 if TYPE_CHECKING:
     from pipelines.deploy.own_audit import DryRound
+    from pipelines.deploy.terms import RunTerms
 
-READERS = {
-    "none": "the coordinator reads each update of this hospital",
-    "secure_sum": "the coordinator reads the sum over all hospitals, and an update of this hospital"
-    " only together with all other hospitals",
-    "encrypted_sum": "the coordinator adds ciphertexts and has no key; the hospitals share the key,"
-    " and one that obtains this hospital's ciphertext reads its update",
-    "patient_noise": "the coordinator reads each update of this hospital, with noise that hides"
-    " single patients",
-}
-"""Who can read what, by `consent.describe_protection`."""
-WITH_NOISE = "; noise hides single patients in it"
 VERDICTS = {
     "leaks": "the attacks find more than chance explains: records of this hospital are given away",
     "no_leak_seen": "the attacks find no more than chance explains",
@@ -34,10 +24,17 @@ VERDICTS = {
 }
 
 
-def describe_readers(protection: str) -> str:
-    """Who can read an update under a protection."""
-    noise, plus, last = protection.rpartition("+")
-    return READERS.get(last, last) + (WITH_NOISE if plus and noise == "patient_noise" else "")
+def describe_readers(terms: RunTerms) -> list[str]:
+    """Who can read what of a hospital in this run, a line each: the trust table that the report
+    has."""
+    task, method = terms.build()
+    protect: Any = getattr(method, "protect", method)
+    # Trees have no protection, and the same readers in a simulation as here.
+    trust = protect.trust_apart if hasattr(protect, "trust_apart") else protect.trust
+    lines = ["; ".join(task.words.fill(cell) for cell in row) for row in trust]
+    if terms.method == "federated_private":
+        lines.append("every update carries noise that hides single patients")
+    return lines
 
 
 def consent(root: Path, run: str, by: str | None, yes: bool, accept_leak: bool) -> None:
@@ -76,7 +73,9 @@ def consent(root: Path, run: str, by: str | None, yes: bool, accept_leak: bool) 
         ("fingerprint", terms.fingerprint),
     ):
         say(f"{name:20}{value}")
-    say(f"{'who can read what':20}{describe_readers(describe_protection(terms))}")
+    say(f"{'protection':20}{describe_protection(terms)}; who can read what:")
+    for line in describe_readers(terms):
+        say(f"  {line}")
     if terms.seed is not None:
         say(f"{'seed':20}{terms.seed}: whoever knows it can tell this hospital's random numbers")
     say("training one round on this hospital's records, and attacking what it would send ...")
@@ -137,4 +136,4 @@ def _user() -> str:
         ) from None
 
 
-__all__ = ["READERS", "VERDICTS", "consent", "describe_dry_round", "describe_readers"]
+__all__ = ["VERDICTS", "consent", "describe_dry_round", "describe_readers"]

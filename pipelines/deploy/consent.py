@@ -86,9 +86,7 @@ def grant(home: HospitalHome, terms: RunTerms, by: str) -> Grant:
         by: The name of the person who agrees.
     """
     if not by.strip():
-        raise PrivauditError(
-            "a consent of nobody", "a person agrees to a run", "state who agrees"
-        )
+        raise PrivauditError("a consent of nobody", "a person agrees to a run", "state who agrees")
     made = Grant(
         terms.fingerprint,
         count_rounds(terms),

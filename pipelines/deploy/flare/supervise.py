@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -75,6 +76,9 @@ def supervise(
     loop = _Loop(home, terms, tell, session)
     try:
         return loop.run(time.monotonic() + limit)
+    except KeyboardInterrupt:
+        loop.abandon()
+        raise
     finally:
         loop.close()
 
@@ -135,6 +139,12 @@ class _Loop:
                 looked = time.monotonic()
                 self._look()
             time.sleep(JOURNAL_EVERY)
+
+    def abandon(self) -> None:
+        """Ask the server to end the job, and do not wait for it."""
+        if self.open_session is not None and self.job:
+            with suppress(PrivauditError):
+                self.open_session.abort(self.job)
 
     def _why(self) -> PrivauditError:
         if self.last.get("why") == "error":

@@ -150,6 +150,7 @@ def test_a_server_that_begins_anew_has_lost_its_jobs(home):
             server.jobs = lambda run: ("job1",)  # type: ignore[method-assign]
         if len(server.submitted) == 2:
             server.journal.write(Event.DONE, rounds=1)
+            server.end()
 
     server, _, ended = play(home, script)
     assert (ended, len(server.submitted)) == (Ended.DONE, 2)

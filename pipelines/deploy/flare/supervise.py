@@ -215,6 +215,10 @@ class _Loop:
             if anew:
                 self.lost.add(self.job)
             if anew or session.has_ended(self.job):
+                # It may have ended because the run is over, and its last rounds count.
+                self._follow()
+                if self.over:
+                    return
                 self._count_segment(fruitless=not anew)
         if not self.job:
             # A loop that was ended while its job ran goes on with it.

@@ -130,13 +130,13 @@ def test_a_worker_without_a_sign_of_life_is_hung(tmp_path):
 
 
 def test_of_a_client_the_server_may_ask_jobs_and_nothing_else(monkeypatch):
-    asked = list(ClientRequestProcessors.request_processors)
+    asked = [type(part)() for part in ClientRequestProcessors.request_processors]
     monkeypatch.setattr(ClientRequestProcessors, "request_processors", asked)
     entry.close_client()
     topics = {t for part in ClientRequestProcessors.request_processors for t in part.get_topics()}
     # `cat`, although authorization.json says none: the client asks whether it may only where the
     # server's message says so.
-    words = ("shell", "log", "env", "info", "error", "resources", "restart", "shutdown", "report")
+    words = ("shell", "log", "env", "info", "error", "delete", "restart", "shutdown", "report")
     assert not [topic for topic in topics if any(word in topic.lower() for word in words)]
     commands = list(AdminCommands.commands)
     monkeypatch.setattr(AdminCommands, "commands", commands)
@@ -147,6 +147,34 @@ def test_of_a_client_the_server_may_ask_jobs_and_nothing_else(monkeypatch):
     monkeypatch.setattr(AdminCommands, "commands", commands[:1])
     with pytest.raises(PrivauditError, match="does not know"):
         entry.close_worker()
+
+
+def test_a_job_that_is_a_path_deletes_nothing(monkeypatch, tmp_path):
+    from nvflare.private.admin_defs import Message, MsgHeader, ReturnCode
+    from nvflare.private.defs import RequestHeader, TrainingTopic
+    from nvflare.private.fed.client.training_cmds import DeployProcessor
+
+    asked: list[object] = []
+    monkeypatch.setattr(DeployProcessor, "process", lambda self, req, engine: asked.append(req))
+    parts = [type(part)() for part in ClientRequestProcessors.request_processors]
+    monkeypatch.setattr(ClientRequestProcessors, "request_processors", parts)
+    entry.close_client()
+    (deploy,) = [
+        part
+        for part in ClientRequestProcessors.request_processors
+        if TrainingTopic.DEPLOY in part.get_topics()
+    ]
+    good = "0c391b77-b061-4038-809b-b1927e75e6f1"
+    for job in ("", ".", "..", "../../x", "/etc", f"{good}/..", f"{good}\n", 3, b"x"):
+        request = Message(TrainingTopic.DEPLOY, b"")
+        request.set_header(RequestHeader.JOB_ID, job)
+        reply = deploy.process(request, None)
+        assert reply.get_header(MsgHeader.RETURN_CODE) == ReturnCode.ERROR
+        assert not asked
+    request = Message(TrainingTopic.DEPLOY, b"")
+    request.set_header(RequestHeader.JOB_ID, good)
+    deploy.process(request, None)
+    assert asked == [request]
 
 
 def test_cells_answer_no_question_about_their_process(monkeypatch):

@@ -149,6 +149,35 @@ def test_of_a_client_the_server_may_ask_jobs_and_nothing_else(monkeypatch):
         entry.close_worker()
 
 
+def ask_client(text: str) -> str:
+    """What a client answers to the server's `shell` without a request to check who asks."""
+    from contextlib import nullcontext
+    from types import SimpleNamespace
+
+    from nvflare.fuel.f3.cellnet.core_cell import Message as CellMessage
+    from nvflare.private.admin_defs import Message
+    from nvflare.private.defs import SysCommandTopic
+    from nvflare.private.fed.client.admin import FedAdminAgent
+
+    agent = object.__new__(FedAdminAgent)
+    agent.auditor, agent.processors = None, {}
+    engine = SimpleNamespace(new_context=lambda: nullcontext(SimpleNamespace()))
+    agent.app_ctx = engine
+    for part in ClientRequestProcessors.request_processors:
+        agent.register_processor(part)
+    asked = CellMessage(payload=Message(SysCommandTopic.SHELL, text))
+    return str(agent._dispatch_request(asked).payload.body)
+
+
+def test_a_server_reads_files_of_an_open_client_and_none_of_a_closed_one(monkeypatch, tmp_path):
+    parts = [type(part)() for part in ClientRequestProcessors.request_processors]
+    monkeypatch.setattr(ClientRequestProcessors, "request_processors", parts)
+    (tmp_path / "rows.csv").write_text("cell 12345")
+    assert "cell 12345" in ask_client(f"cat {tmp_path}/rows.csv")
+    entry.close_client()
+    assert ask_client(f"cat {tmp_path}/rows.csv") == "invalid_request"
+
+
 def test_a_job_that_is_a_path_deletes_nothing(monkeypatch, tmp_path):
     from nvflare.private.admin_defs import Message, MsgHeader, ReturnCode
     from nvflare.private.defs import RequestHeader, TrainingTopic

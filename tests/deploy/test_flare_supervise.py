@@ -273,3 +273,32 @@ def test_a_line_that_is_half_written_is_told_once_and_whole(home):
 
     _, told, _ = play(home, script)
     assert [event["round"] for event in told if event["event"] == "round"] == [7]
+
+
+def test_a_session_that_fails_leaves_the_process_as_it_was(home, monkeypatch):
+    import os
+
+    from pipelines.deploy.flare import session as session_module
+    from pipelines.deploy.flare.session import OperatorSession
+
+    (home.root / "federation.toml").write_text('operator = "o@x.org"\n')
+    before, mask = os.environ.get("HOME"), os.umask(0o022)
+    inside: list[str | None] = []
+
+    def connect(user: str, kit: Path) -> None:
+        inside.append(os.environ.get("HOME"))
+        raise OSError("/secret/path")
+
+    monkeypatch.setattr(session_module, "_connect", connect)
+    try:
+        with pytest.raises(PrivauditError, match="without the operator's kit"):
+            OperatorSession(home).open()
+        (home.root / "operator" / "startup" / "fed_admin.json").touch()
+        with pytest.raises(PrivauditError) as caught:
+            OperatorSession(home).open()
+        assert "secret" not in str(caught.value)
+        assert inside == [str(home.root / "home")]
+        assert os.environ.get("HOME") == before
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(mask)

@@ -109,6 +109,7 @@ class _Loop:
     last: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        make_private(self.home.root / "runs")
         self.folder = make_private(self.home.run(self.terms.run))
         self.journal = Journal(self.folder / "journal.jsonl")
         self.events = _Tail(self.journal.path)

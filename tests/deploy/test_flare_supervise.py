@@ -201,6 +201,17 @@ def test_who_may_not_submit_is_told_and_does_not_wait(home):
         play(home, script)
 
 
+def test_a_server_that_refuses_again_and_again_is_believed(home):
+    from nvflare.fuel.flare_api.api_spec import InternalError
+
+    def script(server: Server) -> None:
+        if server.looks < 4 or server.looks > 6:
+            server.fails.append(in_words(InternalError("x")))
+
+    with pytest.raises(PrivauditError, match="refused or failed"):
+        play(home, script)
+
+
 def test_a_stop_and_a_limit_abort_the_job(home):
     def stop(server: Server) -> None:
         if server.submitted:

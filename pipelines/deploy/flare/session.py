@@ -265,9 +265,14 @@ def in_words(error: BaseException) -> PrivauditError:
 
 
 def is_gone(error: PrivauditError) -> bool:
-    """Whether another session may do what this one could not."""
-    again = ("NoConnection", "SessionClosed", "AuthenticationError", "InternalError")
-    return error.what in {_WORDS[name][0] for name in again} or error.what.startswith("no answer")
+    """Whether the server is away for now: another session may do what this one could not."""
+    away = ("NoConnection", "SessionClosed")
+    return error.what in {_WORDS[name][0] for name in away} or error.what.startswith("no answer")
+
+
+def is_refusal(error: PrivauditError) -> bool:
+    """Whether the server said no in a way that can pass: it does while it starts or ends."""
+    return error.what in {_WORDS[name][0] for name in ("AuthenticationError", "InternalError")}
 
 
 def _keep_apart(home: CoordinatorHome) -> Callable[[], None]:
@@ -293,4 +298,4 @@ def _keep_apart(home: CoordinatorHome) -> Callable[[], None]:
     return put_back
 
 
-__all__ = ["OperatorSession", "Seen", "Standing", "in_words", "is_gone", "within"]
+__all__ = ["OperatorSession", "Seen", "Standing", "in_words", "is_gone", "is_refusal", "within"]

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from pipelines.deploy.flare.job import signed_terms, write_job
 from pipelines.deploy.flare.logins import LOGIN, connections
-from pipelines.deploy.flare.session import OperatorSession, Standing, is_gone
+from pipelines.deploy.flare.session import OperatorSession, Standing, is_gone, is_refusal
 from pipelines.deploy.homes import CoordinatorHome, make_private
 from pipelines.deploy.identity import Identity
 from pipelines.deploy.journal import Event, Journal
@@ -31,6 +31,8 @@ SETTLES_IN = 15.0
 other do not each begin another."""
 FRUITLESS = 5
 """Segments one after the other without a round, after which the loop gives up."""
+REFUSALS = 8
+"""Times one after the other that the server may refuse, before its word is taken."""
 ENDS_IN: Final = 40.0
 """Seconds in which a job is gone after it was done or aborted."""
 
@@ -104,6 +106,7 @@ class _Loop:
     fruitless: int = 0
     waited: tuple[str, ...] | None = None
     troubled: str = ""
+    refusals: int = 0
     logged_in: dict[str, float] = field(default_factory=dict)
     over: str = ""
     last: Mapping[str, Any] = field(default_factory=dict)
@@ -199,9 +202,10 @@ class _Loop:
                 self.open_session = made
             standing = self.open_session.look()
             self._step(self.open_session, standing)
-            self.troubled = ""
+            self.troubled, self.refusals = "", 0
         except PrivauditError as error:
-            if not is_gone(error):
+            self.refusals += is_refusal(error)
+            if not (is_gone(error) or is_refusal(error)) or self.refusals >= REFUSALS:
                 raise
             if self.troubled != error.what:
                 self.troubled = error.what

@@ -116,6 +116,40 @@ class DryRound:
         """Whether a person must say yes in so many words."""
         return self.verdict != "no_leak_seen"
 
+    def lines(self) -> list[str]:
+        """The same for the person who is to consent."""
+        made = [f"{self.patients} patients are trained on, {self.records} records"]
+        if self.stated != self.records:
+            made.append(f"{self.stated} records are stated, with noise")
+        made.append(f"about {self.bytes_per_round:,} bytes leave a round, in {self.rounds} rounds")
+        if self.is_hidden:
+            made.append(
+                "the coordinator reads a sum over hospitals and no update of this one; what follows"
+                " is what all other hospitals together could read, or a coordinator with their help"
+            )
+        if self.rebuilt is not None:
+            found = self.rebuilt
+            made.append(
+                f"rows rebuilt exactly from updates: {found.exact:.0%} of {found.graded} tried"
+                f" (without an update {found.control:.0%}); values read right: {found.cells:.0%}"
+                f" ({found.cells_control:.0%})"
+            )
+        if self.told is not None:
+            told = self.told
+            made.append(
+                f"telling who was trained on: AUROC {told.auroc:.3f} ({told.low:.3f} to"
+                f" {told.high:.3f}, {CONFIDENCE:.0%} interval); chance is {told.chance}"
+            )
+        said = {
+            "leaks": "an attack on this hospital's own updates is clearly better than chance",
+            "too_few": f"nothing can be said of fewer than {MIN_PEOPLE} patients on a side",
+            "no_leak_seen": "no attack on these first rounds was clearly better than chance",
+        }
+        made.append(said[self.verdict])
+        if self.small_counts:
+            made.append(f"counts below {MIN_CELL} are for this hospital alone: hand them to nobody")
+        return made
+
 
 def audit_dry_round(home: HospitalHome, terms: RunTerms) -> DryRound:
     """Train a few rounds on this hospital's own members and attack what would be sent.

@@ -92,6 +92,14 @@ def open_data(
     task = _make_task(section, terms)
     _, method = terms.build()
     check_method(terms, method)
+    if not section.get("path"):
+        # A task without data makes up some, and a run on them would pass for one on patients.
+        raise Refused(
+            "no_data",
+            "a hospital.toml without a path under [data]",
+            "it trains on records of its own",
+            "join with --data PATH",
+        )
     restricted = make_restricted(home)
     prepared = join_rare_names(
         task.prepare(

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +58,17 @@ def sign(name: str, *parts: bytes | str) -> bytes:
     return hashlib.sha256(b"key of " + name.encode() + said).digest()
 
 
+@cache
+def method_of(terms: RunTerms) -> Any:
+    return terms.build()[1]
+
+
 class Ward:
     """A hospital, as short as it can be."""
 
     def __init__(self, terms: RunTerms, name: str) -> None:
         self.terms, self.name = terms, name
-        _, self.method = terms.build()
+        self.method = method_of(terms)
         x, y, rows = make_data(terms.roster)
         self.place = terms.roster.index(name)
         self.x, self.y = x[rows[self.place]], y[rows[self.place]]
@@ -92,7 +98,8 @@ class Ward:
         digest = hashlib.sha256(repr(sorted(body.items())).encode()).hexdigest()
         if key in self.kept and self.kept[key][0] == digest:
             return copy.deepcopy(self.kept[key][1])
-        if key in self.kept and kind not in ("mask_keys", "mask_shares", "box_key", "make_secret"):
+        again = ("mask_keys", "mask_shares", "box_key", "make_secret", "take_secret")
+        if key in self.kept and kind not in again:
             raise PrivauditError("another question", "the round was answered", "")
         if any(k == kind and r > key[1] for k, r in self.kept):
             raise PrivauditError("an older round", "replay", "")
@@ -296,7 +303,7 @@ def events(folder: Path, kind: str) -> list[dict[str, Any]]:
 
 def simulate(terms: RunTerms, one_by_one: bool = True) -> Run:
     """The same federation in one process; one client a call to the trainer, or all together."""
-    _, method = terms.build()
+    method = method_of(terms)
     x, y, rows = make_data(terms.roster)
     own = streams(np.random.default_rng(terms.seed))
     network = method.build_network((WIDTH, CLASSES))

@@ -12,6 +12,7 @@ import pytest
 from deploy.hospital_lab import Lab, again, start_weights, train, write_home
 
 from pipelines.deploy.build import source_digest
+from pipelines.deploy.consent import grant
 from pipelines.deploy.hospital import Hospital
 from pipelines.deploy.identity import Identity, Root
 from pipelines.deploy.journal import Journal
@@ -163,6 +164,16 @@ def test_too_few_patients_answer_nothing(tmp_path: Path) -> None:
     own = lab.homes["b"].config
     own.write_text(own.read_text().replace("least_patients = 20", "least_patients = 120"))
     assert lab.hospital("b", terms).answer("hello", {}) == {"state": "too_few"}
+
+
+def test_a_hospital_without_data_of_its_own_is_refused(lab: Lab, tmp_path: Path) -> None:
+    home = write_home(tmp_path, "a", lab.root, settings=[])
+    terms = lab.terms(run="nodata")
+    grant(home, terms, "Dr Test")
+    hospital = Hospital(home, terms, lab.identity("a"), lab.root)
+    assert hospital.answer("hello", {}) == {"state": "refused"}
+    assert isinstance(hospital.why, Refused)
+    assert hospital.why.code == "no_data"
 
 
 def test_a_question_that_is_none_is_refused(lab: Lab) -> None:

@@ -53,6 +53,9 @@ def test_an_update_of_four_patients_is(lab: Lab, steps: int) -> None:
     assert found.rebuilt.exact >= 0.5
     assert found.rebuilt.control == 0
     assert "patients" in found.small_counts
+    text = "\n".join(found.lines())
+    assert "hand them to nobody" in text
+    assert "clearly better than chance" in text
 
 
 def test_of_eighteen_patients_under_much_noise_nothing_is_said(lab: Lab) -> None:

@@ -19,7 +19,7 @@ from deploy.kits import OPERATOR, make_certificate, make_key, make_root, make_te
 
 from pipelines.deploy import preflight
 from pipelines.deploy.build import source_digest
-from pipelines.deploy.homes import HospitalHome
+from pipelines.deploy.homes import HospitalHome, make_private
 from pipelines.deploy.identity import Root
 from pipelines.deploy.look_at_data import Seen, look_at_data
 from pipelines.deploy.preflight import Code, Outcome, run_preflight
@@ -84,6 +84,7 @@ def port(kits: dict[str, Path]) -> Iterator[int]:
 def settle(folder: Path, kit: Path, port: int, **change: object) -> HospitalHome:
     """A hospital's folder with a copy of this kit."""
     shutil.copytree(kit, folder / "kit")
+    folder.chmod(0o700)
     (folder / "kit").chmod(0o700)
     (folder / "kit" / "startup").chmod(0o700)
     for path in (folder / "kit" / "startup").iterdir():
@@ -149,9 +150,13 @@ def test_a_bad_roster(tmp_path, kits, port, hospitals):
     assert failures(look(settle(tmp_path, kits["a"], port, hospitals=hospitals))) == {Code.ROSTER}
 
 
-def test_files_that_others_can_read(tmp_path, kits, port):
+@pytest.mark.parametrize("path", ["kit/startup/client.key", "kit", "request/a.key", ""])
+def test_files_that_others_can_read(tmp_path, kits, port, path):
     home = settle(tmp_path, kits["a"], port)
-    (home.root / "kit" / "startup" / "client.key").chmod(0o640)
+    make_private(home.root / "request")
+    (home.root / "request" / "a.key").touch(0o600)
+    found = home.root / path
+    found.chmod(0o750 if found.is_dir() else 0o640)
     assert failures(look(home)) == {Code.PRIVATE}
 
 

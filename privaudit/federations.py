@@ -10,18 +10,31 @@ Custody = Literal["none", "sites"]
 """Who holds a key that opens single updates: nobody, or every hospital."""
 
 
+SLACK = 600
+"""Bytes a message by which the two may differ without any message more: the coordinator counts 8
+for each number, which packing may make shorter."""
+
+
 @dataclass(frozen=True)
 class Traffic:
     """What one hospital sent of one kind of message.
 
-    messages: how many arrived; received: their bytes as the coordinator counted them; sent: bytes
-    that the hospital's own outbox states, None where it states none.
+    messages, received: how many arrived, and the bytes of what they hold, as the coordinator
+    counted them; sent: bytes that left, packing included, as the hospital's own outbox has them.
+    None where they are not known.
     """
 
     kind: str
-    messages: int
-    received: int
+    messages: int | None = None
+    received: int | None = None
     sent: int | None = None
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether no more arrived in the hospital's name than it says it sent; None for unknown."""
+        if self.received is None or self.sent is None:
+            return None
+        return self.received <= self.sent + SLACK * (self.messages or 0)
 
 
 @dataclass(frozen=True)
@@ -67,4 +80,4 @@ class Federation:
     sites: tuple[SiteRecord, ...]
 
 
-__all__ = ["Custody", "Federation", "SiteRecord", "Traffic"]
+__all__ = ["SLACK", "Custody", "Federation", "SiteRecord", "Traffic"]

@@ -25,7 +25,10 @@ class Exchange:
     widths: layer widths, input to output; parameters lie layer by layer, W (out, in) row by row,
     then b (out,). image, convolutions: of a network of pictures, whose convolutions come before
     those layers, also among the parameters, with W (out, in, kernel, kernel); widths then begin
-    with what they make. encode: Records -> (n, inputs), the public encoding that clients use. rate,
+    with what they make. lstm: (steps, features, fixed, units) of a network that reads series, whose
+    recurrent layer comes before those layers, also among the parameters: W (4 units, features),
+    b (4 units,), W (4 units, units); it makes 2 units + fixed numbers of steps x features and fixed
+    ones. encode: Records -> (n, inputs), the public encoding that clients use. rate,
     steps, batch: the clients' local training. protected: "", "secure_sum" or "encrypted_sum".
     holder: (members,), which row of an update each member record was behind, -1 for none: the
     auditor's answer sheet, never the server's; None where `Records.site` tells it.
@@ -44,6 +47,7 @@ class Exchange:
     holder: np.ndarray | None = None
     image: Image | None = None
     convolutions: tuple[Convolution, ...] = ()
+    lstm: tuple[int, int, int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,15 @@ import toy_audit
 
 HEAVY = (
     *("numpy", "scipy", "pandas", "sklearn", "torch", "polars", "xgboost", "joblib", "rich"),
-    *("jinja2", "cattrs", "privaudit.engine", "privaudit.stats", "privaudit.report"),
+    *(
+        "nvflare",
+        "cryptography",
+        "jinja2",
+        "cattrs",
+        "privaudit.engine",
+        "privaudit.stats",
+        "privaudit.report",
+    ),
 )
 
 

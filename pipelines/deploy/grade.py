@@ -101,7 +101,7 @@ def grade_model(
         exchange: What this hospital itself sent last, as the server received it, with one client:
             None where it sent no update.
         real: Whether the records are real patients'.
-        sent: Bytes that left for this run by kind of message, as this hospital's own outbox has them.
+        sent: Bytes that left for this run by kind of message, by this hospital's own outbox.
         method: How shadow models are trained here; by default by the terms' recipe, on this
             hospital's records alone.
     """

@@ -42,12 +42,12 @@ class Attempts:
 class Counts:
     """One hospital's statement of one model, as far as it can be checked.
 
-    sent: bytes by kind of message, as the hospital states them; schema: how many columns, channels and
-    hours. sizes: pool -> (patients, records), none where it states nothing; membership: attack -> blocks
-    of members and of held-out patients above `LEVELS`; utility: for each outcome, how many held-out
-    patients have it and their blocks above `CUTS`; columns: sensitive column -> attempts.
-    inversion: rows read out of what it sent; protected: how that was protected; withheld: what it
-    does not state, and a code of `WITHHELD`.
+    sent: bytes by kind of message, as the hospital states them; schema: how many columns, channels
+    and hours; sizes: pool -> (patients, records), none where it states nothing; membership: attack
+    -> blocks of members and of held-out patients above `LEVELS`; utility: for each outcome, how
+    many held-out patients have it and their blocks above `CUTS`; columns: sensitive column ->
+    attempts; inversion: rows read out of what it sent; protected: how that was protected; withheld:
+    what it does not state, and a code of `WITHHELD`.
     """
 
     hospital: str

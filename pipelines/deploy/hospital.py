@@ -6,6 +6,7 @@ was, and the same question gets the same answer, byte for byte.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from functools import cached_property
@@ -17,8 +18,9 @@ from pipelines.deploy.build import source_digest
 from pipelines.deploy.consent import Consent
 from pipelines.deploy.homes import HospitalHome
 from pipelines.deploy.journal import Event, Journal
-from pipelines.deploy.messages import Body, check_answer, check_question
-from pipelines.deploy.refused import Refused
+from pipelines.deploy.messages import ANSWERS, Body, check_answer, check_question
+from pipelines.deploy.refused import Refused, Remembered
+from pipelines.deploy.self_check import count_rows_read
 from pipelines.deploy.site_data import SiteData, client_stream, open_data
 from pipelines.deploy.site_secure import MaskRound
 from pipelines.deploy.site_state import Kept, SiteState, digest_question, state_path
@@ -32,8 +34,10 @@ if TYPE_CHECKING:
     from pipelines.federated.local import Trainer
     from pipelines.federated.network import Network
 
-IN_MEMORY = frozenset({"mask_keys", "mask_shares", "masked", "reveal"})
-"""Answers that rest on keys which are never written down: a restart ends their round."""
+MASKS = frozenset({"mask_keys", "mask_shares", "masked", "reveal"})
+BOXES = frozenset({"box_key", "make_secret", "take_secret"})
+IN_MEMORY = MASKS | BOXES
+"""Answers that rest on keys which are never written down: after a restart they are asked anew."""
 LARGEST_WEIGHT = 1e6
 """No weight that a coordinator sends may be larger: such a network saturates, and its gradients say
 whatever the sender wants of single records."""
@@ -103,8 +107,11 @@ class Hospital:
                     self._live[kind] = entry
                 else:
                     self.state.answers[kind] = entry
+                if kind not in MASKS or kind == "reveal":
                     self._save()
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error, Remembered):
+                    self._save()
                 # Half an answer is none: go on from what is on the disk.
                 self.__dict__.pop("state", None)
                 raise
@@ -177,8 +184,11 @@ class Hospital:
             )
         if kept is not None and asked < kept.round:
             raise Refused("replay", f"the round {asked} after {kept.round}", "it is over")
-        reopened = kind == "mask_keys" and self.state.sent_under_mask < asked
-        if kept is not None and asked == kept.round and not reopened:
+        # Keys and vectors may be made anew until this hospital has helped to read a sum.
+        again = (kind == "mask_keys" and self.state.revealed < asked) or (
+            kind == "encrypt" and self.state.agreed < asked
+        )
+        if kept is not None and asked == kept.round and not again:
             raise Refused(
                 "replay",
                 f"another question `{kind}` for the round {asked}",
@@ -195,7 +205,7 @@ class Hospital:
             "mask_keys": self._mask_keys,
             "mask_shares": lambda body: self._masks(body).share(body),
             "masked": self._masked,
-            "reveal": lambda body: self._masks(body).reveal(body),
+            "reveal": self._reveal,
             "grow": lambda body: self.trees.grow(body, self.state),
             "grade": self._grade,
         }
@@ -232,13 +242,23 @@ class Hospital:
                 "use a smaller rate",
             )
         sent = update.astype("<f4")
+        # Under noise the answer may not hang on single records; nor is there anything to read.
+        if self.plan.private is None and count_rows_read(self.network, sent, self._x):
+            raise Refused(
+                "unsafe",
+                "an update that hands over a row of this hospital as it stands",
+                "the weights that came, or too few records a step, leave a unit to one record",
+                "ask the coordinator where these weights came from; or take more rows a step",
+            )
         state.left = trainer.left[0]
         if self.terms.seed is not None:
             state.rng = json.dumps(rng.bit_generator.state)
         state.update, state.updated = sent.astype(np.float64), body["round"]
+        state.trained_on = hashlib.sha256(weights.tobytes()).hexdigest()
         state.trained += 1
         if protected:
             return {"round": body["round"]}
+        state.received = sent
         made: Body = {"round": body["round"], "update": sent.tobytes()}
         if self.plan.private is None:
             made["loss"] = loss
@@ -278,15 +298,16 @@ class Hospital:
         return weights
 
     def _mask_keys(self, body: Body) -> Body:
-        if self.state.sent_under_mask >= body["round"]:
+        if self.state.revealed >= body["round"]:
             raise Refused(
                 "replay",
-                "keys for a round whose vector was sent",
-                "a second vector of one round would show the difference of two sums",
+                "keys for a round whose sum was read",
+                "a second sum of one round would show the difference of two",
             )
         if self._protect != "secure_sum":
             raise Refused("bad_question", "keys of a sum without masks", "the terms say otherwise")
-        self._live.clear()
+        for name in MASKS:
+            self._live.pop(name, None)
         self._mask = MaskRound(
             self.identity,
             self.root,
@@ -295,6 +316,7 @@ class Hospital:
             self.plan.protect,
             self.network.size,
             self.data.count,
+            self.state.trained_on,
             body,
         )
         return self._mask.advertise()
@@ -311,12 +333,17 @@ class Hospital:
 
     def _masked(self, body: Body) -> Body:
         mask = self._masks(body)
-        if self.state.sent_under_mask >= body["round"]:
-            raise Refused("replay", "a second vector of one round", "their difference tells")
         made = mask.mask(body, self.state.update)
-        # On the disk before it leaves: whoever is killed now has sent, and never sends another.
-        self.state.sent_under_mask = body["round"]
-        self._save()
+        terms = mask.client.terms
+        words = np.frombuffer(made["masked"], terms.dtype)
+        self.state.received = terms.decode(words).astype(np.float32)
+        return made
+
+    def _reveal(self, body: Body) -> Body:
+        """Shares that take masks away; on the disk before they leave, so that a round whose sum may
+        be read is never begun again."""
+        made = self._masks(body).reveal(body)
+        self.state.revealed = body["round"]
         return made
 
     def _grade(self, body: Body) -> Body:
@@ -324,14 +351,37 @@ class Hospital:
         if self.state.trained < 1:
             raise Refused("out_of_order", "a model to grade before a round", "training is first")
         from pipelines.deploy.grade import grade_model
+        from pipelines.deploy.own_exchange import own_exchange
 
+        data, exchange = self.data, None
         if self._grows:
-            model = self.trees.read_model(body["model"])
+            model: Any = self.trees.read_model(body["model"])
         else:
-            method: Any = self.data.method
-            model = method.make_model(self.data.trained, self._read_weights(body["model"]))
+            method: Any = data.method
+            weights = self._read_weights(body["model"])
+            model = method.make_model(data.trained, weights)
+            if len(self.state.received) == len(weights):
+                exchange = own_exchange(method, data.trained, weights, self.state.received)
         refits = bool(self.home.read().get("data", {}).get("refits", False))
-        return {"counts": grade_model(model, self.data.split, self.terms, refits)}
+        counts = grade_model(
+            model,
+            data.split,
+            self.terms,
+            refits,
+            exchange=exchange,
+            real=data.real,
+            sent=self._count_sent(),
+        )
+        return {"counts": counts}
+
+    def _count_sent(self) -> dict[str, int]:
+        """Bytes that left in this run, by kind of message, as the outbox has them."""
+        found: dict[str, int] = {}
+        for line in Journal(self.home.outbox).read():
+            kind, size = line.get("kind"), line.get("bytes")
+            if line.get("run") == self.terms.run and kind in ANSWERS and isinstance(size, int):
+                found[kind] = found.get(kind, 0) + size
+        return found
 
     @property
     def _rounds(self) -> int:
@@ -366,9 +416,6 @@ class Hospital:
     def _shape(self) -> tuple[int, ...]:
         """What a coordinator must know to build the network, see `Federated.find_shape`."""
         method: Any = self.data.method
-        if self._grows:
-            records = self.data.trained
-            return (len(records.columns), len(records.classes))
         return tuple(int(part) for part in method.find_shape(self.data.trained))
 
     @cached_property
@@ -394,13 +441,19 @@ class Hospital:
         return made
 
     @cached_property
+    def _x(self) -> np.ndarray:
+        """(n, width) float32, the records as the network reads them."""
+        method: Any = self.data.method
+        found: np.ndarray = method.encode(self.data.trained)
+        return found
+
+    @cached_property
     def trainer(self) -> Trainer:
         """Trains on this hospital's records alone."""
         from pipelines.federated.local import Trainer
 
         data = self.data
-        method: Any = data.method
-        x, y = method.encode(data.trained), data.trained.y
+        x, y = self._x, data.trained.y
         counts = np.array([data.count], dtype=np.float64)
         rows, rng = [np.arange(len(x))], client_stream(self.terms, self.identity.name)
         return Trainer(self.network, x, y, rows, [rng], self.plan.private, counts)
@@ -418,7 +471,8 @@ class Hospital:
 
         if self._protect != "encrypted_sum":
             raise Refused("bad_question", "a sum of ciphertexts", "the terms say otherwise")
-        return CipherSite(self.identity, self.root, self.terms, self.plan.protect)
+        size, stated = self.network.size, self.data.count
+        return CipherSite(self.identity, self.root, self.terms, self.plan.protect, size, stated)
 
     @cached_property
     def trees(self) -> TreeSite:

@@ -8,6 +8,7 @@ least telling placing to the upper end of that of the most telling one, so it co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -23,6 +24,7 @@ from privaudit.facts import Bound, BoundMethod, Metric, Setting
 from privaudit.results import Estimate, GroupResult
 from privaudit.stats import auc as area_module
 from privaudit.stats.auc import Area
+from privaudit.stats.auc import spread as area_spread
 from privaudit.stats.membership import membership
 from privaudit.stats.prediction import utility
 
@@ -59,11 +61,13 @@ def pool_membership(
     parts = {side: [_scores(one, attack, side) for one in own] for side in SIDES}
     areas = {side: [_area(*both) for both in made] for side, made in parts.items()}
     sizes = [_sizes(one) for one in own]
+    differ = adjust([_differ(areas, sizes, i) for i in range(len(own))])
     groups = tuple(
         GroupResult(
             BY,
             one.hospital,
             (_state_area({s: areas[s][i] for s in SIDES}, _n([sizes[i]], [one]), confidence),),
+            differ[i] if len(own) > 1 else None,
         )
         for i, one in enumerate(own)
     )
@@ -227,6 +231,40 @@ def _mean(areas: Sequence[Area], weights: np.ndarray) -> Area:
         part**2 / one.df for part, (_, one) in zip(parts, known, strict=True)
     )
     return Area(value, float(parts.sum()), max(1.0, float(df)), (patients[0], patients[1]))
+
+
+def _differ(
+    areas: Mapping[Side, Sequence[Area]], sizes: Sequence[tuple[int, int]], i: int
+) -> float:
+    """A p-value of "this hospital's AUC is that of the others": of the placing under which they are
+    nearest to each other."""
+    rest = [j for j in range(len(sizes)) if j != i]
+    if not rest:
+        return 1.0
+    weights = np.array([sizes[j][0] for j in rest], dtype=np.float64)
+    both = {
+        side: (found[i], _mean([found[j] for j in rest], weights / weights.sum()))
+        for side, found in areas.items()
+    }
+    more = both["middle"][0].value >= both["middle"][1].value
+    own = both["least" if more else "most"][0]
+    others = both["most" if more else "least"][1]
+    gap = own.value - others.value if more else others.value - own.value
+    if gap <= 0:
+        return 1.0
+    spread = math.sqrt(
+        sum(one.variance or area_spread(0.5, one.patients) ** 2 for one in (own, others))
+    )
+    return math.erfc(gap / spread / math.sqrt(2))
+
+
+def adjust(ps: Sequence[float]) -> list[float]:
+    """Holm's adjustment (1979): each the least level at which its hypothesis is rejected."""
+    found, least = [1.0] * len(ps), 0.0
+    for step, i in enumerate(sorted(range(len(ps)), key=lambda j: ps[j])):
+        least = max(least, min(1.0, ps[i] * (len(ps) - step)))
+        found[i] = least
+    return found
 
 
 def _state_area(areas: Mapping[Side, Area], n: dict[str, int], confidence: float) -> Estimate:

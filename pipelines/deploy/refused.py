@@ -31,4 +31,8 @@ class Refused(PrivauditError):
         self.code = code
 
 
-__all__ = ["CODES", "Code", "Refused"]
+class Remembered(Refused):
+    """A refusal that is kept: what it changed of the hospital's state goes on the disk."""
+
+
+__all__ = ["CODES", "Code", "Refused", "Remembered"]

@@ -40,11 +40,15 @@ class SiteState:
         terms, records: Fingerprints of what the run began with; neither may change under it.
         answers: The last answer of each kind that survives a restart.
         trained: How many rounds were trained, hence how much privacy is spent.
-        sent_under_mask: The last round whose masked vector may have left.
+        revealed: The last round whose masks this hospital may have helped to take away.
         left: Rows that the current shuffle has not used.
         rng: State of the random stream, empty where every round has a new one.
         update: (p,) float64, of the round `updated`.
-        secret: The key of the encrypted sum.
+        trained_on: sha256 of the weights that it was trained from.
+        received: (p,) float32, what the coordinator could read of it last; empty for nothing.
+        secret, holders: The key of the encrypted sum, and who else holds it.
+        roll: The encrypted sum that this hospital last sent to: round, members, counts.
+        agreed, failed: The last rounds for which it signed who arrived, and whose sum did not open.
         margins: (n, k) what the trees so far answer, of boosted trees.
     """
 
@@ -52,13 +56,18 @@ class SiteState:
     records: str
     answers: dict[str, Kept] = field(default_factory=dict)
     trained: int = 0
-    sent_under_mask: int = NEVER
+    revealed: int = NEVER
     left: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     rng: str = ""
     update: np.ndarray = field(default_factory=lambda: np.empty(0))
+    received: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.float32))
     updated: int = NEVER
+    trained_on: str = ""
     secret: bytes = b""
-    roll: str = ""
+    holders: list[str] = field(default_factory=list)
+    roll: dict[str, Any] = field(default_factory=dict)
+    agreed: int = NEVER
+    failed: int = NEVER
     margins: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     grown: int = NEVER
 
@@ -103,7 +112,7 @@ class SiteState:
             kind: Kept(entry["round"], entry["question"], unpack_body(entry["answer"]))
             for kind, entry in head.pop("answers").items()
         }
-        head |= {name: made[name] for name in ("left", "update", "margins")}
+        head |= {name: made[name] for name in ("left", "update", "received", "margins")}
         head["secret"] = base64.b64decode(head["secret"])
         return cls(**head, answers=answers)
 
@@ -121,11 +130,15 @@ class SiteState:
                 for kind, kept in self.answers.items()
             },
             "trained": self.trained,
-            "sent_under_mask": self.sent_under_mask,
+            "revealed": self.revealed,
             "rng": self.rng,
             "updated": self.updated,
+            "trained_on": self.trained_on,
             "secret": base64.b64encode(self.secret).decode(),
+            "holders": self.holders,
             "roll": self.roll,
+            "agreed": self.agreed,
+            "failed": self.failed,
             "grown": self.grown,
         }
         file = io.BytesIO()
@@ -134,6 +147,7 @@ class SiteState:
             head=np.array(json.dumps(head)),
             left=self.left,
             update=self.update,
+            received=self.received,
             margins=self.margins,
         )
         write_atomically(path, file.getvalue())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pipelines.federated.encode import Encoding, PublicEncoding
 from pipelines.federated.network import Network, check_pixels
+from pipelines.federated.recurrent import LSTMLayer, SeriesEncoding
 from pipelines.settings import COUNT, check_settings
 from privaudit.convolutions import Convolution
 from privaudit.errors import PrivauditError
@@ -76,6 +77,44 @@ class PictureFront(Front):
             )
 
 
+@dataclass(frozen=True)
+class LSTM(Front):
+    """A long short-term memory layer that reads the series, in the place of the summary columns.
+
+    It reads the mean over every `pool` hours of each channel's last value, of whether it was
+    measured and of the time since; its last and its mean state go on, with the columns that
+    summarise no variable (age, sex, unit). What is an hour is a step of the series where a task has
+    others.
+
+    Args:
+        units: Size of the state.
+        pool: Hours averaged into one step of the recurrence.
+
+    Source: Hochreiter and Schmidhuber 1997; masks and time since measured: Che et al. 2018 (arXiv
+    1606.01865), section 2.
+    """
+
+    units: int = 16
+    pool: int = 6
+
+    def make_encoding(self, records: Records) -> SeriesEncoding:
+        self.check()
+        return SeriesEncoding.of(records, self.pool)
+
+    def find_shape(self, records: Records) -> tuple[int, ...]:
+        """(bins, numbers of a bin, numbers that do not change), as encoded."""
+        return self.make_encoding(records).shape
+
+    def build(self, shape: tuple[int, ...], above: Sequence[int]) -> Network:
+        check_shape(shape, 3)
+        steps, features, fixed = shape
+        layer = LSTMLayer(steps, features, fixed, self.units)
+        return Network((layer.out, *above), lstm=layer)
+
+    def check(self) -> None:
+        check_settings(self, units=COUNT, pool=COUNT)
+
+
 def check_shape(shape: Sequence[int], sizes: int) -> None:
     """PrivauditError where this is not the shape of records with so many sizes."""
     if len(shape) != sizes or min(shape) < 0:
@@ -117,4 +156,4 @@ class Strided(PictureFront):
         return tuple(Convolution(out, self.kernel, 2, 1, "sigmoid") for out in self.channels)
 
 
-__all__ = ["Front", "PictureFront", "Pooled", "Strided"]
+__all__ = ["LSTM", "Front", "PictureFront", "Pooled", "Strided"]

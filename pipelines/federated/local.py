@@ -80,8 +80,8 @@ class Trainer:
     def train(self, sent: np.ndarray, who: np.ndarray, recipe: Recipe) -> np.ndarray:
         """(m, p) float64 updates of the clients `who`, who were sent (m, p) weights."""
         start = torch.from_numpy(np.ascontiguousarray(sent, dtype=np.float32))
-        if self.network.image is not None:
-            found = self._train_pictures(start, who, recipe)
+        if not self.network.is_dense:
+            found = self._train_one_by_one(start, who, recipe)
             return found.double().numpy() - start.double().numpy()
         flat = start.clone()
         parts = self.network.unpack(flat)
@@ -104,9 +104,11 @@ class Trainer:
                     parts[2 * i + 1].sub_(error.sum(dim=1), alpha=recipe.rate)
         return flat.double().numpy() - start.double().numpy()
 
-    def _train_pictures(self, start: torch.Tensor, who: np.ndarray, recipe: Recipe) -> torch.Tensor:
+    def _train_one_by_one(
+        self, start: torch.Tensor, who: np.ndarray, recipe: Recipe
+    ) -> torch.Tensor:
         """The same by automatic differentiation, client by client: stacked convolutions are slower
-        than one after another."""
+        than one after another, and no client's result depends on who trains beside it."""
         flat = start.clone()
         index, weight = self._batches(who, recipe)
         for rows, share in zip(index, weight, strict=True):
@@ -116,16 +118,16 @@ class Trainer:
                 if self.private is None:
                     step = _mean_gradient(self.network, flat[i], x, y)
                 else:
-                    step = self._noisy_picture_mean(int(k), flat[i], x, y, self.private)
+                    step = self._noisy_own_mean(int(k), flat[i], x, y, self.private)
                 if recipe.proximal:
                     flat[i].lerp_(start[i], recipe.rate * recipe.proximal)
                 flat[i].sub_(step, alpha=recipe.rate)
         return flat
 
-    def _noisy_picture_mean(
+    def _noisy_own_mean(
         self, client: int, flat: torch.Tensor, x: torch.Tensor, y: torch.Tensor, private: PerPatient
     ) -> torch.Tensor:
-        """(p,) as `_noisy_mean`, from each picture's own gradient."""
+        """(p,) as `_noisy_mean`, from each record's own gradient."""
         total = clip_by_record(self.network, flat, x, y, private.clip, self.precise)
         rng = self.rngs[client]
         noisy = add_gaussian(

@@ -1,5 +1,5 @@
 """The network that federated, split and private training share, as one flat vector: fully connected
-layers, and for pictures convolutions before them."""
+layers, and before them convolutions for pictures or an LSTM for series."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipelines.federated.encode import Encoding
+from pipelines.federated.recurrent import LSTMLayer
 from pipelines.learners._prepare import check_pictures
 from privaudit.convolutions import (
     Convolution,
@@ -36,12 +37,14 @@ class Network:
     into (models, out, in) and (models, out). Widths of two are a logistic regression.
 
     image, convolutions: of a network that reads pictures, whose convolutions come first, also among
-    the parameters, with W (out, in, kernel, kernel); widths then begin with what they make.
+    the parameters, with W (out, in, kernel, kernel); widths then begin with what they make. lstm:
+    of a network that reads series, the layer that comes first in the same way.
     """
 
     widths: tuple[int, ...]
     image: Image | None = None
     convolutions: tuple[Convolution, ...] = ()
+    lstm: LSTMLayer | None = None
 
     @classmethod
     def reading(
@@ -67,18 +70,25 @@ class Network:
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         """(out, in), (out,), layer by layer."""
         dense = tuple(s for a, b in pairwise(self.widths) for s in ((b, a), (b,)))
-        return dense if self.image is None else (*self.below, *dense)
+        return (*self.below, *dense)
 
     @property
     def below(self) -> tuple[tuple[int, ...], ...]:
-        """The shapes of the convolutions' parameters."""
+        """The shapes of the parameters of the convolutions, or of the LSTM."""
+        if self.lstm is not None:
+            return self.lstm.shapes
         return () if self.image is None else list_shapes(self.image, self.convolutions)
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether all layers are fully connected, so that several models are one product."""
+        return self.image is None and self.lstm is None
 
     def start(self, rng: np.random.Generator) -> np.ndarray:
         """(p,) float32: He-normal weights (He et al. 2015, arXiv 1502.01852), a quiet last
         layer."""
-        parts = []
-        for out, *rest in self.below[::2]:
+        parts = [] if self.lstm is None else self.lstm.start(rng)
+        for out, *rest in self.below[::2] if self.lstm is None else ():
             fan_in = math.prod(rest)
             parts += [rng.standard_normal(out * fan_in) * np.sqrt(2 / fan_in), np.zeros(out)]
         for depth, (fan_in, fan_out) in enumerate(pairwise(self.widths)):
@@ -111,6 +121,8 @@ class Network:
             cut = len(self.below)
             x = convolve(parts[:cut], x, self.image, self.convolutions)
             parts = parts[cut:]
+        elif self.lstm is not None:
+            x, parts = self.lstm.read(parts[:3], x), parts[3:]
         for i in range(0, len(parts), 2):
             x = x @ parts[i].mT + parts[i + 1].unsqueeze(-2)
             if i < len(parts) - 2:
@@ -143,16 +155,19 @@ class FlatModel:
     weights: np.ndarray
     image: Image | None = None
     convolutions: tuple[Convolution, ...] = ()
+    lstm: LSTMLayer | None = None
 
     @classmethod
     def of(cls, encoding: Encoding, network: Network, weights: np.ndarray) -> FlatModel:
         """The model of these weights."""
-        return cls(encoding, network.widths, weights, network.image, network.convolutions)
+        return cls(
+            encoding, network.widths, weights, network.image, network.convolutions, network.lstm
+        )
 
     @property
     def network(self) -> Network:
         """What the weights are of."""
-        return Network(self.widths, self.image, self.convolutions)
+        return Network(self.widths, self.image, self.convolutions, self.lstm)
 
     def predict_proba(self, records: Records) -> np.ndarray:
         """(n, k) float64, rows sum to 1."""
@@ -192,15 +207,15 @@ class FlatModel:
         """(n, p) float32, parameters in the order of `weights`."""
         from pipelines.learners._neural import chunks
 
-        if self.image is not None:
-            return self._convolved_gradients(records)
+        if not self.network.is_dense:
+            return self._gradients_one_by_one(records)
         parts = [
             record_gradients(self.widths, self.weights, self.encoding.encode(part), part.y)
             for part in chunks(records)
         ]
         return np.concatenate(parts)
 
-    def _convolved_gradients(self, records: Records) -> np.ndarray:
+    def _gradients_one_by_one(self, records: Records) -> np.ndarray:
         import torch
 
         from pipelines.learners._neural import chunks

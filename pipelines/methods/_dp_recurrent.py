@@ -5,81 +5,22 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from pipelines.federated.recurrent import Bins
 from pipelines.learners._neural import Neural
-from pipelines.learners._prepare import collect_carried
 from pipelines.learners._training import one_thread
 from pipelines.learners.lstm import Recurrent
 from pipelines.methods._dp_training import FIRST, SECOND, Plan, add_noise
-from pipelines.methods._split_trunks import Hours, _columns, flat
 from privaudit.records import Records
 from privaudit.secure_random import SecretGenerator
 from privaudit.seeds import borrowed_globals
 
-CHUNK = 1024
-"""Rows encoded at once: bounds the memory of hourly inputs."""
 GROUP = 256
 """Patients whose gradients are formed at once: bounds the memory of per-stay gradients."""
-
-
-@dataclass(frozen=True)
-class Bins:
-    """The publicly encoded hours, averaged over bins of `pool` hours, and the columns that stay.
-
-    The last bin may be shorter than the others.
-    """
-
-    hours: Hours
-    pool: int
-
-    @property
-    def width(self) -> int:
-        """Inputs of one bin: value, whether measured and hours since, for every channel."""
-        return 3 * len(self.hours.series.columns)
-
-    @property
-    def fixed(self) -> int:
-        """Inputs that do not change."""
-        return self.hours.fixed.width
-
-    def __call__(self, records: Records) -> tuple[np.ndarray, ...]:
-        """(n, bins, width) and (n, fixed), float32."""
-        parts, still = [], []
-        for i in range(0, max(len(records), 1), CHUNK):
-            (x,) = self.hours(records.take(slice(i, i + CHUNK)))
-            starts, counts = self._bins(x.shape[1])
-            sums = np.add.reduceat(x[..., : self.width], starts, axis=1)
-            parts.append(sums / counts[:, None].astype(np.float32))
-            still.append(x[:, 0, self.width :])
-        return np.concatenate(parts), np.concatenate(still)
-
-    def pull_back(
-        self, records: Records, gradients: tuple[np.ndarray, ...]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Gradients for `self(records)` as ones for X and for series, in the records' own units.
-
-        A measured value collects the gradients of all hours that it was carried to.
-        """
-        series, fixed = records.series, list(self.hours.still)
-        assert series is not None
-        _, hours, channels = series.shape
-        _, counts = self._bins(hours)
-        spread = np.repeat(gradients[0][..., :channels] / counts[:, None], counts, axis=1)
-        collected = collect_carried(spread, ~np.isnan(series))
-        encoding = self.hours.series
-        ds = encoding.pull_back(flat(records), collected.reshape(-1, channels))
-        dx = np.zeros(records.X.shape)
-        dx[:, fixed] = self.hours.fixed.pull_back(_columns(records, fixed), gradients[1])
-        return dx, ds.reshape(series.shape)
-
-    def _bins(self, hours: int) -> tuple[np.ndarray, np.ndarray]:
-        starts = np.arange(0, hours, self.pool)
-        return starts, np.diff(np.append(starts, hours))
 
 
 class Network(torch.nn.Module):

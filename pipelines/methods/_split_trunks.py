@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -12,7 +12,8 @@ import numpy as np
 from pipelines.federated.encode import PublicEncoding
 from pipelines.federated.front import PictureFront, Pooled
 from pipelines.federated.network import FlatModel, Network
-from pipelines.learners._prepare import carry_forward, check_pictures, hourly
+from pipelines.federated.recurrent import Hours
+from pipelines.learners._prepare import check_pictures
 from privaudit.contracts import Model
 from privaudit.convolutions import Image, convolve, count_features
 from privaudit.errors import PrivauditError
@@ -174,38 +175,6 @@ class Convolved(Trunk):
 
 
 @dataclass(frozen=True)
-class Hours:
-    """The hourly series and the columns that do not change, publicly encoded, hour by hour.
-
-    Each channel's last value (0 before the first), whether it was measured in that hour and the
-    hours since, over the window; then the encoded columns that summarise no variable, in every
-    hour.
-    """
-
-    series: PublicEncoding
-    fixed: PublicEncoding
-    still: tuple[int, ...]
-
-    def __call__(self, records: Records) -> tuple[np.ndarray, ...]:
-        series = hourly(records)
-        if records.channels != self.series.columns:
-            raise PrivauditError(
-                f"a series of {len(records.channels)} channels that are not the model's",
-                f"the model was trained on {len(self.series.columns)} channels of given names",
-                "build the records by the pipeline that built the training records",
-            )
-        _, hours, channels = series.shape
-        values = self.series.encode(flat(records))[:, :channels].reshape(series.shape)
-        moving = carry_forward(values, ~np.isnan(series))
-        static = self.fixed.encode(_columns(records, self.still))[:, None]
-        return (np.concatenate([moving, np.repeat(static, hours, axis=1)], axis=2),)
-
-    @property
-    def width(self) -> int:
-        return 3 * len(self.series.columns) + self.fixed.width
-
-
-@dataclass(frozen=True)
 class Recurrent(Trunk):
     """A long short-term memory layer over the hours; its last state crosses the cut.
 
@@ -219,17 +188,7 @@ class Recurrent(Trunk):
         return self.units
 
     def reader(self, records: Records) -> Hours:
-        hourly(records)
-        for channel in records.channels:
-            if channel.kind == "category":
-                raise PrivauditError(
-                    f"a channel {channel.name!r} of categories",
-                    "a recurrent layer reads numbers hour by hour",
-                    "use the trunk Dense(), which reads the summary columns",
-                )
-        still = tuple(j for j, c in enumerate(records.columns) if not c.variable)
-        fixed = PublicEncoding(tuple(records.columns[j] for j in still))
-        return Hours(PublicEncoding(records.channels), fixed, still)
+        return Hours.of(records)
 
     def start(self, reader: Reader, rng: np.random.Generator) -> list[np.ndarray]:
         """Scaled normal weights; the forget gate starts open (Jozefowicz et al. 2015)."""
@@ -298,20 +257,3 @@ class Query:
     def __call__(self, records: Records) -> np.ndarray:
         """(n, out) float32, without any noise that a site would add."""
         return self.trunk.smash(self.reader, self.weights, records)
-
-
-def flat(records: Records) -> Records:
-    """Every hour as a row of its own, the channels as its columns."""
-    rows = hourly(records).reshape(-1, len(records.channels))
-    none = np.zeros(len(rows))
-    return Records(columns=records.channels, X=rows, y=none, patient=none, site=none)
-
-
-def _columns(records: Records, read: Sequence[int]) -> Records:
-    return replace(
-        records,
-        columns=tuple(records.columns[j] for j in read),
-        X=records.X[:, list(read)],
-        series=None,
-        channels=(),
-    )

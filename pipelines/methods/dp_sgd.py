@@ -17,6 +17,7 @@ from pipelines.settings import at_least, check_settings
 from privaudit.contracts import Release
 from privaudit.dp import accounting
 from privaudit.dp.noise import bind_noise
+from privaudit.errors import PrivauditError
 from privaudit.records import Records
 
 
@@ -103,6 +104,12 @@ class DPSGD(NoisySteps):
     def check(self) -> None:
         super().check()
         check_settings(self, hidden=at_least(0))
+        if not isinstance(self.front, PictureFront):
+            raise PrivauditError(
+                f"dp_sgd with front={self.front!r}",
+                "its network reads columns or pictures",
+                "use dp_sgd_lstm, which reads series",
+            )
         self.front.check()
 
 

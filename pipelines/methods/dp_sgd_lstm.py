@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipelines._bounded import NoisySteps, describe_noise
-from pipelines.methods._split_trunks import Recurrent
+from pipelines.federated.recurrent import Bins, Hours, check_bounds
 from pipelines.settings import COUNT, check_settings
 from privaudit.contracts import Release
 from privaudit.dp import accounting
 from privaudit.dp.noise import bind_noise
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
-
-if TYPE_CHECKING:
-    from pipelines.methods._dp_recurrent import Bins
 
 
 @dataclass(frozen=True)
@@ -89,18 +85,8 @@ class DPSGDLSTM(NoisySteps):
                 "dp_sgd_lstm reads hourly values: (rows, hours, channels)",
                 "use a task that delivers series, or dp_sgd, which reads the summary columns",
             )
-        unbounded = sum(channel.bounds is None for channel in members.channels)
-        if unbounded:
-            raise PrivauditError(
-                f"{unbounded} channel(s) without bounds",
-                "a guarantee rests on bounds that are public knowledge, and none is read off the "
-                "records",
-                "state the bounds of every channel ([[series.channels]] of a schema), and mark "
-                "none as guessed; or leave dp_sgd_lstm out",
-            )
-        from pipelines.methods._dp_recurrent import Bins
-
-        return Bins(Recurrent(self.units).reader(members), self.pool)
+        check_bounds(members, "dp_sgd_lstm")
+        return Bins(Hours.of(members), self.pool)
 
     def check(self) -> None:
         _need_opacus()

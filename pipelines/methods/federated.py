@@ -21,7 +21,7 @@ from pipelines.federated.aggregate import (
 from pipelines.federated.clock import Clock, Policy, WaitAll
 from pipelines.federated.compress import Compression, NoCompression
 from pipelines.federated.encode import Encoding
-from pipelines.federated.front import Front, Pooled
+from pipelines.federated.front import Front, PictureFront, Pooled
 from pipelines.federated.kernel import Job, Plan, Run, federate, streams
 from pipelines.federated.network import FlatModel, Network
 from pipelines.federated.protect import Plain, Protection
@@ -47,8 +47,10 @@ class Federated(Method):
 
     Args:
         hidden: Width of the hidden layer, 0 for a logistic regression.
-        front: The convolutions before it where records are pictures: Pooled(channels, kernel) or
-            Strided(channels, kernel).
+        front: What comes before it. LSTM(units, pool): a recurrent network reads the series of the
+            records in the place of the summary columns. Pooled(channels, kernel) or
+            Strided(channels, kernel): the columns are read as they are, and pictures by
+            convolutions.
         rounds: How many rounds.
         steps, rows, rate: Local steps a round, rows a step, learning rate.
         proximal: FedProx's pull to the weights sent out.
@@ -127,7 +129,7 @@ class Federated(Method):
 
     @property
     def batch(self) -> int:
-        return 16
+        return 16 if isinstance(self.front, PictureFront) else 4  # encoded series are large
 
     def check(self) -> None:
         self.protect.require()
@@ -242,6 +244,7 @@ class Federated(Method):
             widths=network.widths,
             image=network.image,
             convolutions=network.convolutions,
+            lstm=None if network.lstm is None else network.lstm.sizes,
             encode=encoding.encode,
             rate=self.rate,
             steps=self.steps,

@@ -14,6 +14,7 @@ from pipelines._bounded import describe_noise
 from pipelines.federated.encode import Encoding
 from pipelines.federated.kernel import Job, Plan
 from pipelines.federated.network import Network
+from pipelines.federated.recurrent import SeriesEncoding, check_bounds
 from pipelines.federated.sites import Parts
 from pipelines.methods.federated import Federated
 from pipelines.settings import POSITIVE, check_settings, require_package, settle_delta
@@ -83,6 +84,13 @@ class FederatedPrivate(Federated):
             for i, release in zip(chosen, made, strict=True):
                 found[i] = self._with_claim(members[i], release, rngs[i])
         return [found[i] for i in range(len(members))]
+
+    def make_encoding(self, records: Records) -> Encoding:
+        """As in `Federated`; PrivauditError for channels without public bounds."""
+        encoding = super().make_encoding(records)
+        if isinstance(encoding, SeriesEncoding):
+            check_bounds(records, "federated_private")
+        return encoding
 
     def _plan(self, members: Records) -> Plan:
         return replace(super()._plan(members), private=self._noise(members))

@@ -95,6 +95,21 @@ class Layout:
             low, high, discrete, allowed, value, mask, there, groups, tolerance, varies, usual
         )
 
+    def keep_read(self) -> Layout:
+        """The same without the columns that the encoding does not read: every guess of such a
+        column would agree."""
+        d = len(self.value)
+        kept = [j for j in range(d) if self.value[j] >= 0 or len(self.groups.get(j, ()))]
+        groups = {new: self.groups[j] for new, j in enumerate(kept) if j in self.groups}
+        return replace(
+            self,
+            value=self.value[kept],
+            mask=self.mask[kept],
+            there=self.there[kept],
+            tolerance=self.tolerance[kept],
+            groups=groups,
+        )
+
     def valid(self, rows: np.ndarray) -> np.ndarray:
         """(n,) share of a row's columns that hold what the encoding can produce.
 

@@ -17,6 +17,7 @@ SECTIONS = {
     "reliability": "Reliability of this audit",
     "results_by_attack": "Results by attack",
     "synthetic_tables": "Synthetic tables",
+    "federation_between_hospitals": "Who could read what, measured",
     "federated_learning": "Federated learning",
     "poisoning": "Poisoning",
     "split_learning": "Split learning",

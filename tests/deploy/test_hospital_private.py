@@ -11,7 +11,9 @@ from deploy.hospital_lab import Lab, again, start_weights, train
 
 from pipelines.deploy.refused import Refused
 from pipelines.federated.kernel import streams
-from pipelines.methods.federated_trees import FederatedTrees, _join
+from pipelines.federated.trees import join_documents, pack_forest, weigh_trees
+from pipelines.learners.boosted import Trees
+from pipelines.methods.federated_trees import FederatedTrees
 
 NOISY = (
     "federated_private.delta=1e-3",
@@ -37,9 +39,9 @@ def test_no_exact_number_is_stated(lab: Lab) -> None:
     # The noise hangs on the terms, so it is another one in another run.
     others = {
         lab.hospital("a", lab.terms("federated_private", *NOISY, run=f"n{i}")).data.patients
-        for i in range(4)
+        for i in range(2)
     }
-    assert len(others | {exact}) > 2
+    assert len(others | {hospital.data.patients}) > 1
 
 
 def test_noise_is_spent_once_and_never_the_same(lab: Lab) -> None:
@@ -94,45 +96,49 @@ def test_trees_are_those_of_the_simulation(lab: Lab) -> None:
     last: dict[str, bytes] = {}
     found = []
     for round in range(rounds):
-        weights = shares.astype("<f8").tobytes() if last else b""
-        body = {"round": round, "trees": last, "shares": weights}
+        parts = dict(zip(last, map(float, shares), strict=bool(last)))
+        body = {"round": round, "trees": last, "shares": json.dumps(parts).encode()}
         grown = {name: h.answer("grow", body) for name, h in hospitals.items()}
         hospitals = {name: again(h) for name, h in hospitals.items()}
         assert hospitals["a"].answer("grow", body) == grown["a"]
-        last = {name: made["trees"] for name, made in grown.items()}
-        found += list(last.values())
-    made = [(json.loads(raw), w) for raw, (_, w) in zip(found, wanted, strict=True)]
-    saved, _ = _join(made, 2)
-    expected, _ = _join(list(wanted), 2)
-    data = hospitals["a"].data
-    model, other = (hospitals["a"].trees.read_model(raw) for raw in (saved, expected))
-    assert np.array_equal(model.predict_proba(data.trained), other.predict_proba(data.trained))
-    assert model.predict_proba(data.trained)[:, 1].std() > 0.01
+        last = {f"{round}/{name}": made["trees"] for name, made in grown.items()}
+        sent = zip(last.values(), shares, strict=True)
+        found += [weigh_trees(json.loads(raw)["trees"], share) for raw, share in sent]
+    forest = pack_forest([tree for part in found for tree in part])
+    model = hospitals["a"].trees.read_model(forest)
+    data = hospitals["a"].data.trained
+    other = Trees(data.columns, 2, join_documents(list(wanted), 2)[0])
+    assert np.array_equal(model.predict_proba(data), other.predict_proba(data))
+    assert model.predict_proba(data)[:, 1].std() > 0.01
 
 
 def test_trees_of_others_are_looked_at(lab: Lab) -> None:
     terms = lab.terms("federated_trees", "federated_trees.rounds=3", run="forged")
     a, b = (lab.hospital(name, terms) for name in "ab")
-    empty = {"round": 0, "trees": {}, "shares": b""}
+    empty = {"round": 0, "trees": {}, "shares": b"{}"}
     own, other = (h.answer("grow", empty)["trees"] for h in (a, b))
     document = json.loads(other)
-    (tree,) = document["learner"]["gradient_booster"]["model"]["trees"]
-    tree["left_children"][0] = 10**6
+    document["trees"][0]["left"][0] = 10**6
     wild = json.dumps(document).encode()
-    share = np.array([0.5]).astype("<f8").tobytes()
+
+    def ask(trees: dict[str, bytes], shares: bytes) -> None:
+        a.answer("grow", {"round": 1, "trees": trees, "shares": shares})
+
     for trees, shares in (
-        ({"b": wild}, share),
-        ({"b": b"\x80\x04."}, share),
-        ({"stranger": other}, share),
-        ({"a": other}, share),
-        ({"b": other}, b""),
-        ({"b": other}, np.array([np.nan]).tobytes()),
-        ({"b": other}, np.array([7.0]).tobytes()),
+        ({"0/b": wild}, b'{"0/b": 0.5}'),
+        ({"0/b": b"\x80\x04."}, b'{"0/b": 0.5}'),
+        ({"0/stranger": other}, b'{"0/stranger": 0.5}'),
+        ({"1/b": other}, b'{"1/b": 0.5}'),
+        ({"b": other}, b'{"b": 0.5}'),
+        ({"0/a": other}, b'{"0/a": 0.5}'),
+        ({"0/b": other}, b""),
+        ({"0/b": other}, b"{"),
+        ({"0/b": other}, b'{"0/b": NaN}'),
+        ({"0/b": other}, b'{"0/b": 7.0}'),
     ):
         with pytest.raises(Refused):
-            a.answer("grow", {"round": 1, "trees": trees, "shares": shares})
-    both = np.array([0.5, 0.5]).tobytes()
-    a.answer("grow", {"round": 1, "trees": {"a": own, "b": other}, "shares": both})
+            ask(trees, shares)
+    ask({"0/a": own, "0/b": other}, b'{"0/a": 0.5, "0/b": 0.5}')
 
 
 def test_the_key_of_a_hospital_decides_who_is_trained_on(tmp_path: Path) -> None:

@@ -70,6 +70,10 @@ def test_a_killed_worker_has_no_keys_and_sends_no_second_vector(lab: Lab) -> Non
     fewer.share()
     first = fewer.ask("a", "masked", fewer.inbox("a"))
     assert fewer.ask("a", "masked", fewer.inbox("a")) == first
+    for name in "bc":
+        fewer.ask(name, "masked", fewer.inbox(name))
+    fewer.ask("a", "reveal", {"round": 0, "arrived": [0, 1, 2]})
+    # Killed after it helped to read a sum: there is no second one of this round.
     fewer.hospitals["a"] = again(masks.hospitals["a"])
     for members in (masks, fewer):
         begun = {**members.begin, "number": 0}
@@ -83,6 +87,9 @@ def test_no_second_vector_under_one_mask(lab: Lab) -> None:
     asked = masks.inbox("a")
     masks.ask("a", "masked", asked)
     assert refused(lambda: masks.ask("a", "masked", {**asked, "share": 0.2})) == "replay"
+    for name in "bcd":
+        masks.ask(name, "masked", masks.inbox(name))
+    masks.ask("a", "reveal", {"round": 0, "arrived": [0, 1, 2, 3]})
     fewer = MasksOf("second", {n: masks.hospitals[n] for n in "abc"}, 0, masks.size)
     assert refused(lambda: fewer.ask("a", "mask_keys", {**fewer.begin, "number": 0})) == "replay"
 
@@ -208,6 +215,20 @@ def test_a_server_that_tells_each_another_weighting_gets_no_sum(lab: Lab) -> Non
         masks.table[field]["1"] = made[part]
     assert refused(lambda: masks.ask("a", "mask_shares", masks.table)) == "bad_proof"
     assert refused(lambda: masks.ask("b", "mask_shares", masks.table)) == "bad_proof"
+
+
+def test_a_server_that_sends_each_other_weights_gets_no_sum(lab: Lab) -> None:
+    terms = lab.terms("federated_secure", run="others")
+    hospitals = lab.all(terms)
+    weights = start_weights(hospitals["a"])
+    # All but a are sent weights on which they learn next to nothing.
+    train(hospitals["a"], 0, weights, protected=True)
+    for name in "bcd":
+        train(hospitals[name], 0, np.zeros(len(weights)), protected=True)
+    masks = MasksOf("others", hospitals, 0, len(weights))
+    masks.keys()
+    for name in "abcd":
+        assert refused(lambda who=name: masks.ask(who, "mask_shares", masks.table)) == "bad_proof"
 
 
 def test_another_share_than_follows_from_the_counts_is_refused(lab: Lab) -> None:

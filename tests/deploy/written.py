@@ -13,6 +13,28 @@ START = 1_790_000_000.0
 """When the first event happens, in seconds since 1970."""
 NOW = START + 400.0
 ROUNDS = 12
+AUDIT = {
+    "verdict": "no_leak_seen",
+    "rebuilt": {
+        "exact": 0.02,
+        "control": 0.0,
+        "cells": 0.31,
+        "cells_control": 0.3,
+        "graded": 100,
+        "is_above": False,
+    },
+    "told": {"auroc": 0.53, "low": 0.48, "high": 0.58, "patients": [9, 9], "chance": 0.5},
+    "protection": "secure_sum",
+    "is_hidden": True,
+    "rounds": 20,
+    "bytes_per_round": 147_000,
+    "patients": 9,
+    "records": 740,
+    "stated": 750,
+    "small_counts": ["patients"],
+    "seconds": 1.2,
+}
+"""The fields of `own_audit.DryRound`."""
 HOSTILE = "<script>alert(1)</script>\u202e\x1b[31m"
 
 
@@ -63,15 +85,15 @@ def list_events() -> list[dict[str, Any]]:
         event(3, "hello", hospital="south", state="ready", patients=10, records=12),
         event(4, "hello", hospital="west", state="pending"),
     ]
-    for number in range(1, ROUNDS + 1):
-        here = ["east", "north", "south"] if number < 9 else ["east", "south"]
+    for number in range(ROUNDS):
+        here = ["east", "north", "south"] if number < 8 else ["east", "south"]
         at = 20.0 + 10 * number
-        if number >= 9:
+        if number >= 8:
             lines.append(event(at - 2, "no_answer", hospital="north", kind="train", round=number))
-        if number == 5:
+        if number == 4:
             lines.append(event(at - 1, "clipped", hospital="east", round=number))
             lines.append(event(at - 1, "recovered", round=number, hospitals=["north"]))
-        if number == ROUNDS:
+        if number == ROUNDS - 1:
             why = "values that are not finite"
             lines.append(event(at - 1, "refused", hospital="south", round=number, why=why))
             here = ["east"]
@@ -110,7 +132,7 @@ def make_hospital(folder: Path, consented: bool = True) -> HospitalHome:
     for run in ("first", "second"):
         write_terms(home, make_terms(run))
     lines = [left(5, "hello", -1, 15)]
-    for number in range(1, 4):
+    for number in range(3):
         for kind, size in (("mask_keys", 300), ("masked", 70_000)):
             lines.append(left(20 + number, kind, number, size))
     write_lines(home.outbox, lines)

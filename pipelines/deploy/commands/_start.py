@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from pipelines.deploy.commands._ask import read_asked
-from pipelines.deploy.commands._verb import say, say_url
+from pipelines.deploy.commands._verb import say
 from pipelines.deploy.homes import HospitalHome
 from privaudit.errors import PrivauditError
 
@@ -42,9 +42,10 @@ def settle(
             "give the file that came back: --signed FILE --fingerprint SHA256:..",
         )
     said = {name: value for name, value in before.items() if name != "data"}
+    # First what may be wrong without the kit, so that an error leaves no kit behind.
+    records = _settle_data(before.get("data", {}), data)
     if signed is not None and fingerprint is not None:
         said = _take_kit(home, signed, fingerprint)
-    records = _settle_data(before.get("data", {}), data)
     made = {**said, "data": records}
     if made != before:
         write_toml(home.config, made)
@@ -56,36 +57,37 @@ def start(root: Path, check: bool, as_json: bool, page: int) -> None:
     Raises:
         PrivauditError: The first check that failed; all of them are shown.
     """
+    from pipelines.deploy.commands._foreground import alone, run_foreground
     from pipelines.deploy.configure import configure_hospital
-    from pipelines.deploy.preflight import Outcome, read_hospital, run_preflight
+    from pipelines.deploy.preflight import read_hospital
 
     home = HospitalHome(root)
     said = read_hospital(home)
-    kit = root / "kit"
-    _refuse_twice(root, check)
-    if not check:
-        configure_hospital(kit, said["host"], said["port"])
+    if check:
+        _look(home, as_json)
+        return
+    with alone(root, "client"):
+        configure_hospital(root / "kit", said["host"], said["port"])
+        _look(home, as_json)
+        say(f"hospital {said['name']} takes part; nothing of a run leaves before the consent to it")
+        say(f"in another terminal: privaudit federation status {root.name}; Ctrl-C ends it here")
+        run_foreground(home, "client", page)
+
+
+def _look(home: HospitalHome, as_json: bool) -> None:
+    """Show every check; PrivauditError for the first that failed."""
+    from pipelines.deploy.preflight import Outcome, run_preflight
+
     made = []
-    for one in run_preflight(home, kit):
+    for one in run_preflight(home, home.root / "kit"):
         made.append(one)
         if not as_json:
             say(_line(one))
     if as_json:
         click.echo(json.dumps([one.as_dict() for one in made], indent=1))
-    failed = [one for one in made if one.outcome is Outcome.FAILED and one.error is not None]
-    if failed:
-        assert failed[0].error is not None
-        raise failed[0].error
-    if check:
-        return
-    from pipelines.deploy.flare.processes import Parent
-    from pipelines.deploy.page import serve_page
-
-    say(f"hospital {said['name']} takes part; runs ask for consent under pending/. Ctrl-C ends it")
-    say(f"in another terminal: privaudit federation status {root.name}")
-    with serve_page(home, page) as made_page:
-        say_url(made_page.url)
-        Parent("client", root).run()
+    for one in made:
+        if one.outcome is Outcome.FAILED and one.error is not None:
+            raise one.error
 
 
 def _take_kit(home: HospitalHome, signed: Path, fingerprint: str) -> dict[str, Any]:
@@ -174,18 +176,6 @@ def _settle_data(before: Mapping[str, Any], given: Mapping[str, Any]) -> dict[st
     return made
 
 
-def _refuse_twice(root: Path, check: bool) -> None:
-    from pipelines.deploy.flare.processes import read_pid
-
-    running = None if check else read_pid(root, "client")
-    if running is not None:
-        raise PrivauditError(
-            f"a client that runs already as process {running}",
-            "two with one kit take each other's work away",
-            "end it first with `privaudit federation stop`",
-        )
-
-
 def _line(check: Any) -> str:
     from pipelines.deploy.preflight import WORDS
 
@@ -196,6 +186,8 @@ def _line(check: Any) -> str:
         if value is not None
     )
     tail = f"  ({facts})" if facts else ""
+    if check.error is not None:
+        tail = f"\n        {check.error.what}: {check.error.because}"
     return f"{marks[check.outcome]}  {WORDS[check.code]}{tail}"
 
 

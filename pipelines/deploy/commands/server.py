@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipelines.deploy.commands._verb import FOLDER, PAGE, Verb, enter, say, say_url
+from pipelines.deploy.commands._verb import FOLDER, PAGE, Verb, enter, say
 from privaudit.errors import PrivauditError
 
 
@@ -18,12 +18,11 @@ def command(folder: Path, page: int) -> None:
 
     Its configuration is written anew first, and its certificate is checked.
     """
+    from pipelines.deploy.commands._foreground import alone, run_foreground
     from pipelines.deploy.configure import configure_server
-    from pipelines.deploy.flare.processes import Parent, read_pid
     from pipelines.deploy.homes import CoordinatorHome
     from pipelines.deploy.identity import SERVER, Identity, Root
     from pipelines.deploy.members import read_federation
-    from pipelines.deploy.page import serve_page
 
     home = CoordinatorHome(enter(folder))
     federation = read_federation(home.read())
@@ -36,13 +35,11 @@ def command(folder: Path, page: int) -> None:
             f"the server is {federation.host}",
             "use the folder that `privaudit federation provision` made",
         )
-    if read_pid(home.root, "server") is None:
+    with alone(home.root, "server"):
         configure_server(kit, len(federation.hospitals))
         _check_port(federation.port)
-    say(f"server of {federation.name} for {federation.host}:{federation.port}; Ctrl-C ends it")
-    with serve_page(home, page) as made:
-        say_url(made.url)
-        Parent("server", home.root).run()
+        say(f"server of {federation.name} for {federation.host}:{federation.port}; Ctrl-C ends it")
+        run_foreground(home, "server", page)
 
 
 def _check_port(port: int) -> None:

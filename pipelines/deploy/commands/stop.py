@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pipelines.deploy.commands._verb import FOLDER, Verb, enter, say
 from privaudit.errors import PrivauditError
+
+if TYPE_CHECKING:
+    from pipelines.deploy.commands._foreground import Side
 
 
 @click.command("stop", cls=Verb)
@@ -79,8 +83,7 @@ def _running(folder: Path) -> list[str]:
     return found
 
 
-def _stop_process(root: Path, side: str) -> None:
-    from pipelines.deploy.flare.processes import stop_running
+def _stop_process(root: Path, side: Side) -> None:
+    from pipelines.deploy.commands._foreground import end_foreground
 
-    ended = stop_running(root, "server" if side == "server" else "client")
-    say(f"the {side} has ended" if ended else f"no {side} was running")
+    say(f"the {side} has ended" if end_foreground(root, side) else f"no {side} was running")

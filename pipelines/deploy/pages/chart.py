@@ -27,7 +27,8 @@ class Chart:
 
 
 def draw_losses(losses: Sequence[tuple[int, float]], anchor: str) -> Chart | None:
-    """The drawing and its table; None with fewer than two points."""
+    """The drawing and its table, rounds counted from 1; None with fewer than two points."""
+    losses = [(at + 1, value) for at, value in losses]
     drawn = [(float(at), value) for at, value in losses if abs(value) <= LARGEST]
     if len(drawn) < 2:
         return None

@@ -180,12 +180,7 @@ class _Run:
         elif event == Event.BACK:
             self._site(line.get("hospital")).answer()
         elif event == Event.ALARM:
-            self.alarm_count += 1
-            self.alarms.append(
-                Alarm(
-                    at, follow.as_text(line.get("hospital"), 40), follow.as_text(line.get("what"))
-                )
-            )
+            self._warn(line, at)
         elif event == Event.GRADED:
             self.graded = True
         elif event == Event.STOPPED:
@@ -193,6 +188,14 @@ class _Run:
         elif event == Event.DONE:
             self.end = ("done", at, "")
             self.planned = follow.as_count(line.get("rounds")) or self.planned
+
+    def _warn(self, line: Mapping[str, Any], at: float | None) -> None:
+        name, what = follow.as_text(line.get("hospital"), 40), follow.as_text(line.get("what"))
+        self.alarm_count += 1
+        self.alarms.append(Alarm(at, name, what))
+        if what.startswith("other_"):
+            site = self._site(name)
+            site.said, site.said_at = "unfit", at
 
     def _start(self, line: Mapping[str, Any], at: float | None) -> None:
         self.end = None
@@ -224,7 +227,7 @@ class _Run:
                 site.last, site.refused_at = number, None
         if idle:
             self.idle += 1
-        if number is not None and number > self.highest:
+        if number is not None and number > self.highest and not idle:
             self.made, self.highest = self.made + 1, number
         for name, amount in (("up", "bytes_up"), ("down", "bytes_down")):
             setattr(self, name, getattr(self, name) + (follow.as_count(line.get(amount)) or 0))

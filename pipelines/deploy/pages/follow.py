@@ -119,7 +119,8 @@ def _chunks(file: Any) -> Iterator[bytes]:
 def read_object(text: bytes | str) -> dict[str, Any] | None:
     """A JSON object; None for anything else."""
     try:
-        made = json.loads(text, parse_constant=lambda _: None)
+        # NaN and Infinity stay texts, which are no number and not nothing either.
+        made = json.loads(text, parse_constant=str)
     except (ValueError, RecursionError):
         return None
     return made if isinstance(made, dict) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,16 +11,20 @@ from pipelines.deploy.homes import HospitalHome
 from pipelines.deploy.journal import Event
 from pipelines.deploy.pages import follow
 from pipelines.deploy.pages.facts import (
+    AUDITED,
+    AUDITED_COUNTS,
     Alarm,
     Consent,
     HospitalRun,
     HospitalStatus,
     Message,
+    OwnAudit,
     Sent,
     Terms,
 )
 from pipelines.deploy.pages.terms import read_terms
 from pipelines.deploy.terms import NAME
+from privaudit.disclosure_limits import MIN_CELL
 
 GREETING = 64
 """Bytes. That it has not consented a hospital may say without consent: such a greeting is shorter
@@ -62,6 +66,7 @@ class HospitalReader:
             self._begin_journal()
         for event in events:
             self._note(event)
+        self.terms = {}
         consents = read_consents(follow.read_document(self.home.consent) or {})
         for line in lines:
             self._add(line, consents)
@@ -85,9 +90,20 @@ class HospitalReader:
         )
 
     def _names(self, consents: Mapping[str, Consent]) -> list[str]:
-        asked = follow.list_names(self.home.root / "pending", 10 * MOST_RUNS, ".json")
-        known = [*asked, *consents, *self.sent]
-        return list(dict.fromkeys(name for name in known if NAME.fullmatch(name)))[:MOST_RUNS]
+        """Runs that asked, that were agreed to, or of which something left."""
+        for name in follow.list_names(self.home.root / "pending", MOST_RUNS, ".json"):
+            self._read_terms(name)
+        known = [*self.terms, *consents, *self.sent]
+        return list(dict.fromkeys(known))[:MOST_RUNS]
+
+    def _read_terms(self, run: str) -> None:
+        if NAME.fullmatch(run):
+            for path in (self.home.pending(run), self.home.run(run) / "terms.json"):
+                terms = read_terms(path)
+                if terms is not None and terms.run == run:
+                    self.terms[run] = terms
+                    return
+        self.terms.pop(run, None)
 
     def _note(self, event: Mapping[str, Any]) -> None:
         at, kind = follow.as_seconds(event.get("t")), event.get("event")
@@ -131,11 +147,8 @@ class HospitalReader:
         return bool(before) and max(before, key=lambda turn: (turn[0], not turn[1]))[1]
 
     def _describe(self, run: str, consent: Consent | None) -> HospitalRun:
-        for path in (self.home.pending(run), self.home.run(run) / "terms.json"):
-            terms = read_terms(path)
-            if terms is not None and terms.run == run:
-                self.terms[run] = terms
-                break
+        if run not in self.terms:
+            self._read_terms(run)
         terms = self.terms.get(run)
         sent = self.sent.get(run, _Sent())
         state: Literal["asked", "given", "withdrawn", "none"] = "asked" if terms else "none"
@@ -162,17 +175,30 @@ class HospitalReader:
             audit=self._read_audit(run),
         )
 
-    def _read_audit(self, run: str) -> tuple[tuple[str, float], ...]:
-        for path in (
-            self.home.root / "pending" / f"{run}.audit.json",
-            self.home.run(run) / "audit.json",
-            self.home.root / "restricted" / f"{run}.audit.json",
-        ):
+    def _read_audit(self, run: str) -> OwnAudit | None:
+        for path in (self.home.run(run) / "audit.json", self.home.run(run) / "own_audit.json"):
             made = follow.read_document(path)
             if made is not None:
-                found = ((follow.as_text(k, 40), follow.as_number(v)) for k, v in made.items())
-                return tuple((name, value) for name, value in found if value is not None)[:40]
-        return ()
+                found = [one for one in _list_numbers(made) if one[0] in AUDITED]
+                small = {k for k, value in found if k in AUDITED_COUNTS and value < MIN_CELL}
+                return OwnAudit(
+                    verdict=follow.as_text(made.get("verdict")),
+                    is_hidden=made.get("is_hidden") is True,
+                    numbers=tuple(one for one in found if one[0] not in small),
+                    small=tuple(sorted(small)),
+                )
+        return None
+
+
+def _list_numbers(made: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers of a document and of its parts, one level deep."""
+    for name, value in made.items():
+        known = before + follow.as_text(name, 40)
+        number = follow.as_number(value)
+        if number is not None:
+            yield known, number
+        elif isinstance(value, dict) and not before:
+            yield from _list_numbers(value, f"{known}.")
 
 
 @dataclass

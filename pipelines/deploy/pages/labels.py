@@ -12,7 +12,8 @@ RUNS = "Runs"
 PROGRESS = "Rounds made"
 SETTINGS = "Settings of the run"
 DECIDE = "This run waits for your consent"
-DECIDE_HOW = "See what would leave, and decide, with this command in the folder’s place (DIR):"
+DECIDE_HOW = "See what would leave, and decide, with this command. DIR is the folder of this page:"
+ABOUT = "About the run"
 LOSS = "Loss"
 LOSS_DRAWN = "Mean loss in each round"
 LOSS_TABLE = "Loss by round"
@@ -36,5 +37,6 @@ REFUSED = {
     411: "A form without its length",
     413: "A form that is too large",
     415: "A form of another kind",
+    500: "This page could not be made. Look with: privaudit federation status DIR",
     421: "This page is served under another name",
 }

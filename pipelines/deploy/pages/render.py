@@ -61,7 +61,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Part:
-    """The section of one run."""
+    """The section of one run. facts stand before its tables, more after them."""
 
     anchor: str
     name: str
@@ -69,6 +69,7 @@ class Part:
     look: str
     notices: tuple[Notice, ...]
     facts: tuple[tuple[str, str], ...]
+    more: tuple[tuple[str, str], ...]
     tables: tuple[Table, ...]
     settings: tuple[str, ...] = ()
     progress: tuple[int, int] | None = None
@@ -206,20 +207,22 @@ def _show_alarms(alarms: Sequence[Alarm], count: int) -> list[Notice]:
 def _show_run(run: RunStatus, now: float) -> Part:
     terms, anchor = run.terms, f"run-{run.run}"
     facts = (
-        ("Task", terms.task if terms else say.UNKNOWN),
-        ("Method", terms.method if terms else say.UNKNOWN),
-        ("Protection", say.say_protection(terms.protection if terms else "")),
         ("Rounds made", say.say_rounds(run)),
-        ("A round takes", say.UNKNOWN if run.seconds is None else n.duration(run.seconds)),
-        ("A round needs", f"{terms.quorum} {w.sites}" if terms else ""),
-        ("Rounds with too few answers", f"{run.idle:,}" if run.idle else ""),
+        ("A round takes", say.say_seconds(run.seconds)),
+        ("Tries with too few answers", f"{run.idle:,}" if run.idle else ""),
         ("Rounds in which masks were removed", f"{run.recovered:,}" if run.recovered else ""),
         ("Received", n.size(run.bytes_up)),
         ("Sent", n.size(run.bytes_down)),
+        ("Last event", say.say_time(run.heard)),
+    )
+    more = (
+        ("Task", terms.task if terms else say.UNKNOWN),
+        ("Method", terms.method if terms else say.UNKNOWN),
+        ("Protection", say.say_protection(terms.protection if terms else "")),
+        ("A round needs", f"{terms.quorum} {w.sites}" if terms else ""),
         ("Started", say.say_time(run.started)),
         ("Starts of the engine", f"{run.segments:,}" if run.segments > 1 else ""),
         ("Ended", say.say_time(run.ended) if run.ended is not None else ""),
-        ("Last event", say.say_time(run.heard)),
         ("Terms (sha256)", terms.fingerprint if terms else ""),
     )
     rows = tuple(
@@ -227,14 +230,14 @@ def _show_run(run: RunStatus, now: float) -> Part:
             site.name,
             say.say_condition(site),
             f"{site.rounds:,}",
-            "" if site.last is None else f"{site.last:,}",
+            say.say_round(site.last),
             say.say_patients(site),
             say.say_notes(site),
         )
         for site in run.sites
     )
     columns = (w.Site, "State", "Rounds", "Last round", w.People, "Notes")
-    table = Table("sites", w.Sites, columns, rows, (2, 3, 4), wide=True, title=w.Sites)
+    table = Table("sites", "What they do now", columns, rows, (2, 3, 4), wide=True, title=w.Sites)
     return Part(
         anchor=anchor,
         name=run.run,
@@ -245,6 +248,7 @@ def _show_run(run: RunStatus, now: float) -> Part:
             *_show_alarms(run.alarms, run.alarm_count),
         ),
         facts=facts,
+        more=more,
         settings=() if terms is None else terms.settings,
         progress=(min(run.round, run.rounds), run.rounds) if run.rounds else None,
         tables=(table,) if rows else (),
@@ -284,16 +288,18 @@ def _show_hospital_run(run: HospitalRun, now: float) -> Part:
     rounds = terms.rounds if terms else consent.rounds if consent else None
     ended = consent is not None and not consent.holds
     facts = (
-        ("Task", terms.task if terms else say.UNKNOWN),
-        ("Method", terms.method if terms else say.UNKNOWN),
-        ("Protection", say.say_protection(agreed)),
-        ("Rounds", say.UNKNOWN if rounds is None else f"{rounds:,}"),
-        (w.Sites, ", ".join(terms.roster) if terms else ""),
         ("Consent", _describe_consent(run)),
         ("Withdrawn", say.say_time(consent.withdrawn) if consent is not None and ended else ""),
+        ("Protection", say.say_protection(agreed)),
         ("Left", f"{n.size(run.bytes)} in {say.say_messages(run.messages)}"),
         ("First", say.say_time(run.first) if run.messages else ""),
         ("Last", say.say_time(run.last) if run.messages else ""),
+    )
+    more = (
+        ("Task", terms.task if terms else say.UNKNOWN),
+        ("Method", terms.method if terms else say.UNKNOWN),
+        ("Rounds", say.UNKNOWN if rounds is None else f"{rounds:,}"),
+        (w.Sites, ", ".join(terms.roster) if terms else ""),
         ("Terms (sha256)", terms.fingerprint if terms else ""),
     )
     asked = f"privaudit federation join DIR --consent {run.run}" if run.state == "asked" else ""
@@ -303,13 +309,22 @@ def _show_hospital_run(run: HospitalRun, now: float) -> Part:
         name=run.run,
         badge=say.STATES[run.state],
         look=_LOOKS.get(run.state, ""),
-        notices=tuple(_warn(say.list_warnings(run, now), "stop")),
+        notices=(*_warn(say.list_warnings(run, now), "stop"), *_judge(run)),
         facts=facts,
+        more=more,
         settings=() if terms is None else terms.settings,
         tables=tuple(table for table in _show_sent(run) if table.rows),
         command=asked,
         withdraw=run.run if holds else "",
     )
+
+
+def _judge(run: HospitalRun) -> list[Notice]:
+    """What the hospital's own audit found."""
+    if run.audit is None or run.audit.verdict not in say.FOUND:
+        return []
+    kind, text = say.FOUND[run.audit.verdict]
+    return [(kind, f"Own audit: {text()}", ())]
 
 
 def _show_sent(run: HospitalRun) -> tuple[Table, ...]:
@@ -318,13 +333,18 @@ def _show_sent(run: HospitalRun) -> tuple[Table, ...]:
         for one in run.kinds
     )
     rounds = tuple(
-        (one.name, f"{one.messages:,}", n.size(one.bytes), say.say_time(one.last))
+        (
+            say.say_round(int(one.name)),
+            f"{one.messages:,}",
+            n.size(one.bytes),
+            say.say_time(one.last),
+        )
         for one in reversed(run.rounds)
     )
     latest = tuple(
         (
             say.say_time(one.at),
-            "" if one.round is None else f"{one.round:,}",
+            say.say_round(one.round),
             say.say_kind(one.kind),
             n.size(one.bytes),
             one.sha256,
@@ -332,15 +352,16 @@ def _show_sent(run: HospitalRun) -> tuple[Table, ...]:
         for one in run.latest
     )
     left = f"{run.rounds_left_out:,} earlier rounds are not listed." if run.rounds_left_out else ""
-    audit = tuple(say.say_audit(name, value) for name, value in run.audit)
+    hidden = run.audit is not None and run.audit.is_hidden
     return (
         Table(
             "audit",
             Phrase("What an attacker learns from one update of this {site}")(),
             ("Measured here", "Result"),
-            audit,
+            tuple(say.list_audit(run.audit)),
             (1,),
             title="Own audit",
+            note=say.BEFORE_SUM() if hidden else "",
         ),
         Table(
             "kinds",
@@ -362,7 +383,7 @@ def _show_sent(run: HospitalRun) -> tuple[Table, ...]:
         ),
         Table(
             "latest",
-            say.say_plural(len(latest), "last message", "last messages"),
+            f"The latest {say.say_messages(len(latest))}",
             ("When", "Round", "What", "Bytes", "sha256"),
             latest,
             (1, 3),

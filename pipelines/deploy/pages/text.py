@@ -32,9 +32,9 @@ def _coordinator(status: CoordinatorStatus) -> list[str]:
             ("method", terms.method if terms else say.UNKNOWN),
             ("protection", say.say_protection(terms.protection if terms else "")),
             ("rounds", say.say_rounds(run)),
-            ("a round takes", say.UNKNOWN if run.seconds is None else n.duration(run.seconds)),
+            ("a round takes", say.say_seconds(run.seconds)),
             ("loss", n.significant(run.losses[-1][1]) if run.losses else say.UNKNOWN),
-            ("rounds with too few", f"{run.idle:,}" if run.idle else ""),
+            ("tries with too few", f"{run.idle:,}" if run.idle else ""),
             ("rounds with masks removed", f"{run.recovered:,}" if run.recovered else ""),
             ("received", n.size(run.bytes_up)),
             ("sent", n.size(run.bytes_down)),
@@ -91,7 +91,12 @@ def _hospital(status: HospitalStatus) -> list[str]:
             ("left", f"{n.size(run.bytes)} in {say.say_messages(run.messages)}"),
             ("last", say.say_time(run.last) if run.messages else ""),
         )
-        lines += _facts(*(say.say_audit(name, value) for name, value in run.audit))
+        if run.audit is not None:
+            lines += ["  own audit:"]
+            if run.audit.verdict in say.FOUND:
+                lines.append(f"    {say.FOUND[run.audit.verdict][1]()}")
+            lines += [f"  {line}" for line in _facts(*say.list_audit(run.audit))]
+            lines += [f"    {say.BEFORE_SUM()}"] if run.audit.is_hidden else []
         rows = [
             (say.say_kind(one.name), f"{one.messages:,}", n.size(one.bytes), say.say_time(one.last))
             for one in run.kinds

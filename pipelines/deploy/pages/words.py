@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 from pipelines.deploy.pages.facts import (
+    AUDITED_COUNTS,
+    AUDITED_SHARES,
     Alarm,
     CoordinatorStatus,
     HospitalRun,
     HospitalStatus,
+    OwnAudit,
     RunStatus,
     Site,
 )
@@ -50,6 +53,10 @@ REASONS: dict[str, Phrase] = {
     "held_back": Phrase("the {site} held the answer back"),
     "disk": Phrase("the {site} cannot write down what leaves"),
     "bad_answer": Phrase("the answer is none of this kind"),
+    "not_an_answer": Phrase("the answer is none of this kind"),
+    "other_round": Phrase("an answer for another round"),
+    "stop": Phrase("by the operator"),
+    "too_few": Phrase("too few {sites} were ready in time"),
 }
 CONDITIONS: dict[str, Phrase] = {
     "unheard": Phrase("not heard from yet"),
@@ -61,6 +68,7 @@ CONDITIONS: dict[str, Phrase] = {
     "lost": Phrase("does not answer"),
     "late": Phrase("late"),
     "gate_refused": Phrase("last update refused"),
+    "unfit": Phrase("left out: see the alarms"),
 }
 STAGES: dict[str, Phrase] = {
     "waiting": Phrase("waiting for {sites}"),
@@ -78,6 +86,8 @@ ALARMS: dict[str, Phrase] = {
     "clock": Phrase("The clock is wrong by more than certificates and time limits allow."),
     "disk": Phrase("The disk is full or cannot be written."),
     "other_build": Phrase("It runs another build of privaudit than the coordinator."),
+    "other_terms": Phrase("It has other terms of this run than the coordinator."),
+    "other_schema": Phrase("Its columns or classes are not those of the other {sites}."),
 }
 KINDS: dict[str, Phrase] = {
     "hello": Phrase("greeting: whether it takes part, columns, how many {people} and {records}"),
@@ -102,18 +112,36 @@ STATES = {
     "none": "no consent on file",
 }
 AUDIT: dict[str, Phrase] = {
-    "exact": Phrase("rows rebuilt exactly from one update"),
-    "exact_rows": Phrase("rows rebuilt exactly from one update"),
-    "exact_share": Phrase("share of rows rebuilt exactly from one update"),
-    "auc": Phrase("AUC of telling trained-on {people} from others by one update"),
-    "membership_auc": Phrase("AUC of telling trained-on {people} from others by one update"),
-    "rows": Phrase("rows trained on"),
-    "records": Phrase("{records} trained on"),
-    "patients": Phrase("{people} trained on"),
-    "steps": Phrase("steps of training in a round"),
+    "rebuilt.exact": Phrase("Rows read whole out of an update"),
+    "rebuilt.control": Phrase("The same by guessing, without an update"),
+    "rebuilt.cells": Phrase("Single values read out of an update"),
+    "rebuilt.cells_control": Phrase("The same by guessing, without an update"),
+    "rebuilt.graded": Phrase("Rows that this was tried on"),
+    "told.auroc": Phrase("Who was trained on, recognised from an update (AUC; guessing: 0.5)"),
+    "rounds": Phrase("Rounds"),
+    "bytes_per_round": Phrase("Leaves in each round"),
+    "patients": Phrase("{People} trained on"),
+    "records": Phrase("{Records} trained on"),
+    "stated": Phrase("{Records} that the coordinator is given as the number"),
 }
-"""Names of numbers of a hospital's own audit; others are shown by their names."""
-COUNTS = frozenset({"exact", "exact_rows", "rows", "records", "patients"})
+FOUND: dict[str, tuple[str, Phrase]] = {
+    "leaks": (
+        "stop",
+        Phrase("An attacker learns more than by guessing from an update of this {site}."),
+    ),
+    "no_leak_seen": (
+        "",
+        Phrase("The attacks that were made here learn no more than guessing from an update."),
+    ),
+    "too_few": (
+        "warn",
+        Phrase("There are too few {people} to say what an update gives away."),
+    ),
+}
+BEFORE_SUM = Phrase(
+    "The numbers are of the update before it is hidden in the sum: what {sites} that work together "
+    "against this one could read."
+)
 SILENT = "Nothing was written for {since}. The process that trains may have ended."
 STOP_ASKED = "A stop was asked for."
 UNCOVERED = (
@@ -192,8 +220,7 @@ def say_notes(site: Site) -> str:
     )
     parts = [text.format(say_plural(c, "time", "times")) for c, text in counts if c]
     if site.why:
-        known = REASONS.get(site.why)
-        parts.append(f"last reason: {site.why if known is None else known()}")
+        parts.append(f"last reason: {say_reason(site.why)}")
     return "; ".join(parts)
 
 
@@ -204,7 +231,25 @@ def say_rounds(run: RunStatus) -> str:
 def say_stage(run: RunStatus) -> str:
     """Where a run stands: `stopped (reason)`."""
     text = STAGES[run.stage]()
-    return f"{text} ({run.why})" if run.why else text
+    return f"{text} ({say_reason(run.why)})" if run.why else text
+
+
+def say_reason(why: str) -> str:
+    """A reason in words, where its code is known."""
+    known = REASONS.get(why)
+    return why.replace("_", " ") if known is None else known()
+
+
+def say_round(number: int | None) -> str:
+    """Journals count from 0, people from 1."""
+    return "" if number is None else f"{number + 1:,}"
+
+
+def say_seconds(seconds: float | None) -> str:
+    """How long a round takes."""
+    if seconds is None:
+        return UNKNOWN
+    return f"{n.significant(seconds, 2)} s" if 1 <= seconds < 10 else n.duration(seconds)
 
 
 def say_alarm(alarm: Alarm) -> str:
@@ -217,13 +262,28 @@ def say_kind(kind: str) -> str:
     return kind if known is None else known()
 
 
-def say_audit(name: str, value: float) -> tuple[str, str]:
-    """The name and the number of the hospital's own audit; counts under 10 are withheld."""
-    known = AUDIT.get(name)
-    label = name.replace("_", " ") if known is None else known()
-    if name in COUNTS and value == int(value):
-        return label, name_count(int(value))
-    return label, n.share(value) if name.endswith("share") else n.significant(value)
+def list_audit(audit: OwnAudit | None) -> list[tuple[str, str]]:
+    """Names and numbers of a hospital's own audit; counts under 10 are withheld."""
+    if audit is None:
+        return []
+    numbers = dict(audit.numbers)
+    said = {name: _say_number(name, numbers) for name in numbers}
+    said |= {name: name_count(0) for name in audit.small}
+    return [(label(), said[name]) for name, label in AUDIT.items() if name in said]
+
+
+def _say_number(name: str, numbers: Mapping[str, float]) -> str:
+    value = numbers[name]
+    if name in AUDITED_COUNTS:
+        return name_count(round(value))
+    if name in AUDITED_SHARES:
+        return n.share(value)
+    if name == "bytes_per_round":
+        return n.size(value)
+    low, high = numbers.get("told.low"), numbers.get("told.high")
+    if name == "told.auroc" and low is not None and high is not None:
+        return f"{n.significant(value)} ({n.significant(low)} to {n.significant(high)})"
+    return n.significant(value)
 
 
 def list_warnings(run: RunStatus | HospitalRun, now: float) -> list[str]:

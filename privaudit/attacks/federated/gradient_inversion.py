@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -44,7 +44,8 @@ class GradientInversion(Attack):
     control is the usual record or, where they come nearer on average, those random ones; all are
     graded the same way, and neither knows anything of the update.
 
-    Of pictures one series, "pictures", beside decibels: see `_picture_inversion`.
+    Of pictures one series, "pictures", beside decibels: see `_picture_inversion`. Of a recurrent
+    network the columns that do not change, by division and SPEAR: nobody tries its series.
 
     records: how many members' records are graded, spread over the hospitals; few, steps: the
     largest hospital that is optimised and for how long; restarts: how many hospitals are.
@@ -68,6 +69,9 @@ class GradientInversion(Attack):
         if exchange is None:
             raise ValueError("this release shows no updates")
         members, reference = target.split.members, target.split.reference
+        few, recurrent = self.few, exchange.lstm is not None
+        if recurrent:
+            exchange, few = read_fixed(exchange), 0  # no search: it would need the state
         if exchange.image is not None:
             holder = _holder(exchange, members.site)
             with one_thread():
@@ -77,9 +81,10 @@ class GradientInversion(Attack):
         own = np.asarray(exchange.encode(reference), dtype=np.float64)
         truth = np.asarray(exchange.encode(members), dtype=np.float64)
         layout = Layout.probe(exchange.encode, reference)
+        layout = layout.keep_read() if recurrent else layout
         holder = _holder(exchange, members.site)
         quota = max(1, self.records // max(1, len(exchange.clients)))
-        optimised = _smallest(exchange, holder, self.few, self.restarts)
+        optimised = _smallest(exchange, holder, few, self.restarts)
         usual_row = layout.usual[None]
         graded: list[np.ndarray] = []
         patients: list[np.ndarray] = []
@@ -181,6 +186,36 @@ class GradientInversion(Attack):
                         return rows
                 break  # later rounds leak less: the network has learnt its records by then
         return np.concatenate([sure, own[rng.integers(len(own), size=n - len(sure))]])
+
+
+def read_fixed(exchange: Exchange) -> Exchange:
+    """What a recurrent network's updates say of the columns that do not change: its fully connected
+    layers, without the places of the state in the first."""
+    assert exchange.lstm is not None
+    steps, features, fixed, units = exchange.lstm
+    if not fixed:
+        raise PrivauditError(
+            "updates of a recurrent network that reads series alone",
+            "what can be divided out of them is a state after all hours, and no row",
+            "judge them by what else is tried on them: nobody tries to rebuild a series",
+        )
+    below = 4 * units * (features + 1 + units)
+    high = exchange.widths[1]
+
+    def cut(vectors: np.ndarray) -> np.ndarray:
+        dense = np.asarray(vectors)[..., below:]
+        first, rest = np.split(dense, [high * exchange.widths[0]], axis=-1)
+        kept = first.reshape(*first.shape[:-1], high, -1)[..., 2 * units :]
+        return np.concatenate([kept.reshape(*first.shape[:-1], high * fixed), rest], axis=-1)
+
+    return replace(
+        exchange,
+        weights=tuple(map(cut, exchange.weights)),
+        updates=tuple(map(cut, exchange.updates)),
+        widths=(fixed, *exchange.widths[1:]),
+        encode=lambda records: exchange.encode(records)[:, steps * features :],
+        lstm=None,
+    )
 
 
 def candidates(layout: Layout, exchange: Exchange, client: int) -> np.ndarray:

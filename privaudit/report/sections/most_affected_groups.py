@@ -32,7 +32,8 @@ def build(audit: Audit, verdicts: Verdicts | None) -> tuple[Block, ...]:
         blocks += _draw_groups(audit.subjects[i], i + 1)
     measure = get_utility_metric(audit)
     blocks += _build_utility([audit.subjects[i] for i in detailed], measure)
-    return (Prose(words.INTRO()), *blocks) if blocks else (Prose(words.NONE),)
+    intro = words.INTRO if audit.federation is None else words.INTRO_OF_COUNTS
+    return (Prose(intro()), *blocks) if blocks else (Prose(words.NONE),)
 
 
 def _build_overview(audit: Audit) -> list[Block]:

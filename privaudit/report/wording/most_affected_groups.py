@@ -14,6 +14,12 @@ INTRO = Phrase(
     "permutations of the groups, adjusted for the number of groups tested (max-T); those that "
     "differ are set in bold."
 )
+INTRO_OF_COUNTS = Phrase(
+    "An average can hide a group that is recognised far more often. Groups with fewer than 10 "
+    "{people} are not shown. Whether {a_site} differs from the rest is decided by a p-value of the "
+    "difference of the two AUCs under the filling of the blocks that brings them closest, adjusted "
+    "for the number of {sites} (Holm); those that differ are set in bold."
+)
 NONE = "This audit holds no results by group, so the average may hide a more affected group."
 PEOPLE_COLUMN = Phrase("{People}")
 OVERVIEW = Phrase(

@@ -1,0 +1,221 @@
+"""The end of a run: the audit that counts allow is judged and verified as any other."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from graded_lab import TERMS, Answers, make_split, memorise
+
+from pipelines.deploy.finish import finish_run, make_release, read_ended
+from pipelines.deploy.grade import grade_model
+from pipelines.deploy.homes import CoordinatorHome
+from pipelines.deploy.journal import Event, Journal
+from pipelines.deploy.state import load, save
+from pipelines.deploy.terms import RunTerms
+from pipelines.methods.federated import Federated
+from privaudit import policy
+from privaudit.engine.folder import read
+from privaudit.errors import PrivauditError
+from privaudit.evidence.verification import verify
+from privaudit.facts import CaveatCode, ReasonCode
+from privaudit.results import Audit, Finding, from_json, to_json
+
+RUN = replace(TERMS, settings=("federated.rounds=2", "federated.hidden=8"))
+POLICY = """
+schema = "privaudit.policy/1"
+name = "test"
+review_by = 2100-01-01
+[statistics]
+positive_control = "optional"
+[[limit]]
+id = "ranking"
+metric = "membership.auc"
+max = 0.99
+by = ["site"]
+[[guard]]
+id = "use"
+metric = "utility.auroc"
+min = 0.5
+"""
+
+
+def write_run(home: CoordinatorHome, terms: RunTerms, grades: dict[str, str], rounds: int) -> None:
+    """A run as the coordinator leaves it."""
+    folder, roster = home.run(terms.run), list(terms.roster)
+    p = 6 * 8 + 8 + 8 * 2 + 2
+    meta = {
+        "terms": terms.fingerprint,
+        "round": rounds,
+        "seconds": 4.0,
+        "schema": "abc",
+        "shape": [6, 2],
+        "records": dict.fromkeys(roster, 250),
+        "took": roster,
+        "costs": {"rounds": 2.0, "bytes_up": 900.0, "bytes_down": 800.0, "idle_rounds": 0.0},
+        "traffic": {name: {"train": [2, 5000], "grade": [1, 4000]} for name in roster},
+    }
+    arrays = {
+        "weights": np.linspace(-1, 1, p),
+        "counts": np.full(len(roster), 250.0),
+        "sent": np.zeros((2, p), np.float32),
+        "seen": np.zeros((2, len(roster), p), np.float32),
+    }
+    save(folder / "state.npz", meta, arrays)
+    journal = Journal(folder / "journal.jsonl")
+    for name in roster:
+        journal.write(Event.HELLO, hospital=name, state="ready", patients=250)
+    for place in range(rounds):
+        journal.write(Event.ROUND, round=place, hospitals=roster[: len(roster) - place])
+    journal.write(Event.NO_ANSWER, hospital="d", kind="train", round=1)
+    journal.write(Event.ALARM, hospital="b", what="second_login")
+    (folder / "grades").mkdir()
+    for name, text in grades.items():
+        (folder / "grades" / f"{name}.json").write_text(text, "utf-8")
+
+
+def grade_all(terms: RunTerms, leaking: str = "") -> dict[str, str]:
+    draw = np.random.default_rng(1)
+    found = {}
+    for name in terms.roster:
+        split = make_split(250 if name != "c" else 12, draw, reference=60)
+        model = memorise(split) if name == leaking else Answers()
+        sent = {"train": 6000 if name != "a" else 10, "grade": 5000}
+        found[name] = grade_model(model, split, terms, False, sent=sent)
+    return found
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = CoordinatorHome(tmp_path_factory.mktemp("federation"))
+    write_run(home, RUN, grade_all(RUN, "d") | {"b": "not a statement"}, 2)
+    return finish_run(home, RUN)
+
+
+@pytest.fixture(scope="module")
+def audit(finished: Path) -> Audit:
+    return read(finished.parent.parent)
+
+
+def test_the_document_names_whom_it_rests_on(audit: Audit) -> None:
+    codes = {caveat.code: caveat for caveat in audit.caveats}
+    assert CaveatCode.COUNTS_OF_SITES in codes
+    # c has too few patients, and what b sent is no statement.
+    assert codes[CaveatCode.SITES_NOT_COUNTED].params["names"] == ("b", "c")
+    assert audit.federation is not None
+    sites = {site.name: site for site in audit.federation.sites}
+    assert [sites[name].graded for name in "abcd"] == [True, False, False, True]
+    assert dict(sites["c"].withheld) == {"pools": "few_patients"}
+    assert [sites[name].rounds for name in "abcd"] == [2, 2, 2, 1]
+    assert sites["d"].missed == 1
+    assert sites["b"].alarms == ("second_login",)
+    assert [part.agrees for part in sites["a"].traffic] == [False, True]
+    assert [part.agrees for part in sites["d"].traffic] == [True, True]
+    assert from_json(to_json(audit)) == audit
+
+
+def test_the_planted_leak_is_the_largest(audit: Audit) -> None:
+    (subject,) = audit.subjects
+    found = next(o for o in subject.outcomes if o.attack == "threshold")
+    assert isinstance(found, Finding)
+    auc = found.estimates[0]
+    assert (auc.low or 0) > 0.5
+    assert {g.level for g in found.groups} == {"a", "d"}
+    assert max(found.groups, key=lambda g: g.estimates[0].low or 0).level == "d"
+    assert subject.headline is not None
+
+
+def test_nothing_exact_is_in_what_is_written(finished: Path) -> None:
+    """The document's own door rounds every count of people to tens."""
+    tree = json.loads((finished.parent / "audit.json").read_text("utf-8"))
+    assert all(pool["patients"] % 10 == 0 for pool in tree["data"]["pools"])
+    assert tree["data"]["cells"] == []
+    assert not (finished.parent.parent / "restricted").exists()
+
+
+def test_no_number_of_hospitals_is_within_a_limit_on_their_word(
+    audit: Audit, tmp_path: Path
+) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(POLICY, "utf-8")
+    rules = policy.read(path)
+    judged = policy.judge(rules, audit)
+    states = {(v.rule, v.group.level if v.group else ""): v for v in judged.verdicts}
+    assert "WITHIN" not in {v.state for v in judged.verdicts}
+    assert states["use", ""].state == "INCONCLUSIVE"
+    # The same numbers, had an auditor counted: the caveat is what keeps them from being within.
+    known = tuple(c for c in audit.caveats if c.code is not CaveatCode.COUNTS_OF_SITES)
+    without = policy.judge(rules, replace(audit, caveats=known))
+    assert {v.state for v in without.verdicts if v.rule == "use"} == {"WITHIN"}
+    assert states["use", ""].reason.code is ReasonCode.STATED_BY_SITES
+    stricter = tmp_path / "stricter.toml"
+    stricter.write_text(POLICY.replace("0.99", "0.6"), "utf-8")
+    found = policy.judge(policy.read(stricter), audit)
+    assert found.state == "EXCEEDS"
+    assert found.code == 1
+
+
+def test_verify_says_what_it_could_not_check(finished: Path) -> None:
+    found = verify(finished.parent.parent)
+    states = {one.name: one.state for one in found.checks}
+    assert not found.faults
+    assert states["files"] == states["statement"] == states["documents"] == "holds"
+    assert states["numbers"] == "not checked"
+    assert found.code == 6
+
+
+def test_the_report_names_the_hospital_and_the_alarm(finished: Path) -> None:
+    text = (finished.parent / "report.md").read_text("utf-8")
+    part = text[text.index('id="federation-between-hospitals"') :]
+    assert "Membership shows most at d" in part
+    assert "b: a second machine logged in with its certificate" in part
+    assert "More arrived in the name of a hospital than it sent" in part
+    assert "too few patients" in part
+
+
+def test_the_same_run_gives_the_same_numbers(tmp_path: Path) -> None:
+    found = []
+    for place in ("one", "two"):
+        home = CoordinatorHome(tmp_path / place)
+        write_run(home, RUN, grade_all(RUN), 2)
+        found.append(read(finish_run(home, RUN).parent.parent))
+    assert found[0].subjects == found[1].subjects
+
+
+def test_a_run_that_is_not_over_is_refused(tmp_path: Path) -> None:
+    home = CoordinatorHome(tmp_path)
+    with pytest.raises(PrivauditError, match="no state"):
+        finish_run(home, RUN)
+    write_run(home, RUN, {}, 1)
+    with pytest.raises(PrivauditError, match="1 of 2 rounds"):
+        finish_run(home, RUN)
+
+
+def test_a_run_without_any_counts_has_a_report_all_the_same(tmp_path: Path) -> None:
+    home = CoordinatorHome(tmp_path)
+    write_run(home, RUN, {}, 2)
+    made = read(finish_run(home, RUN).parent.parent)
+    assert not [o for o in made.subjects[0].outcomes if isinstance(o, Finding)]
+    assert made.data.real
+
+
+def test_the_release_is_that_of_the_weights(tmp_path: Path) -> None:
+    home = CoordinatorHome(tmp_path)
+    write_run(home, RUN, {}, 2)
+    method = Federated(rounds=2, hidden=8)
+    ended = read_ended(home.run("run"), RUN, method)
+    like = make_split(30, np.random.default_rng(2)).members.take(slice(0))
+    release = make_release(method, ended, like)
+    asked = make_split(30, np.random.default_rng(3)).members
+    direct = method.make_model(like, ended.weights.astype(np.float32))
+    assert release.model is not None
+    assert np.array_equal(release.model.predict_proba(asked), direct.predict_proba(asked))
+    assert release.updates is not None
+    assert release.updates.counts.tolist() == [250] * 4
+    finish_run(home, RUN)
+    kept = load(home.run("run") / "release" / "model.npz")
+    assert kept is not None
+    assert np.array_equal(kept[1]["weights"], ended.weights.astype(np.float32))

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 # Not NVFlare's own `log_error`: it also hands the text to whatever listens for events.
 _LOG = logging.getLogger(__name__)
-
-
 READS_IN = 1800.0
 """Seconds for a first answer: it reads the hospital's records."""
 
@@ -74,7 +72,8 @@ class SiteExecutor(Executor):
             longest = HANGS_AFTER * self._terms.timeout
             note_busy(folder, longest if self._answered else max(longest, READS_IN))
             answer = self._hospital.answer(task_name, unpack_body(shareable.get(BODY)))
-            self._answered = True
+            # A hospital that has not consented says hello without reading a record.
+            self._answered = self._answered or task_name != "hello"
             reply = Shareable({BODY: pack_body(answer)})
             _LOG.info(f"{task_name[:20]} in {time.monotonic() - begin:.2f} s")
             return reply

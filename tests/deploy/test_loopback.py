@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
+import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from deploy.flare_lab import Loopback
 
@@ -114,6 +117,8 @@ def test_a_copied_kit_is_an_alarm_and_a_restart_is_none(tmp_path: Path) -> None:
         for name in ("server", "a", "b"):
             lab.parents[name].start()
         wait_until(lambda: count("login", "a") and count("login", "b"))
+        for name in ("server", "a"):
+            assert ask_ports_for_nothing(lab.parents[name]) >= 1
         lab.parents["b"].stop()
         wait_until(lambda: count("logout", "b"))
         lab.parents["b"].start()
@@ -128,6 +133,23 @@ def test_a_copied_kit_is_an_alarm_and_a_restart_is_none(tmp_path: Path) -> None:
         assert count("alarm", "b") == 0
     finally:
         lab.stop()
+
+
+def ask_ports_for_nothing(parent: Parent) -> int:
+    """How many ports it listens at; none of them speaks to whoever has no certificate."""
+    number = read_pid(parent.home, parent.side)
+    found = psutil.Process(number).net_connections("tcp")
+    ports = {one.laddr.port for one in found if one.status == psutil.CONN_LISTEN}
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    for port in ports:
+        with socket.create_connection(("127.0.0.1", port), 30) as plain:
+            with context.wrap_socket(plain) as safe:
+                try:
+                    assert safe.recv(1) == b""
+                except ssl.SSLError as error:
+                    assert "CERTIFICATE_REQUIRED" in str(error)
+    return len(ports)
 
 
 def wait_until(look: Callable[[], Any], seconds: float = 120) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -310,6 +311,8 @@ def test_a_parent_starts_once_and_stops(home):
             Sleeper("server", home).start()
         assert parent.log.stat().st_mode & 0o077 == 0
         assert parent.pid_file.stat().st_mode & 0o077 == 0
+        inside = json.loads((home / "server" / "local" / "comm_config.json").read_text())
+        assert inside["internal"]["resources"]["connection_security"] == "mtls"
     finally:
         parent.stop()
     assert read_pid(home, "server") is None

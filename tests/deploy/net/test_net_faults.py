@@ -18,7 +18,7 @@ from net_slow import SlowLink
 from net_table import Table, Watch
 
 pytestmark = pytest.mark.slow
-ROUNDS = 40
+ROUNDS = 200
 LIAR = Path(__file__).with_name("liar")
 
 
@@ -114,7 +114,7 @@ def test_a_worker_that_is_killed_comes_back(federation: Federation, table: Table
 def test_a_hospital_that_is_killed_is_done_without_and_rejoins(
     federation: Federation, table: Table
 ) -> None:
-    train(federation, "site-killed", "--timeout", "10", rounds=80)
+    train(federation, "site-killed", "--timeout", "10", rounds=400)
     watch, now = Watch(), federation.now()
     federation.kill("c")
     without = wait(
@@ -132,7 +132,7 @@ def test_a_hospital_that_is_killed_is_done_without_and_rejoins(
     federation.rejoin("c")
     back(federation, "site-killed", "c", now)
     table.add("it is started again", "takes part again in the same run", watch.seconds)
-    finish(federation, "site-killed", 80)
+    finish(federation, "site-killed", 400)
 
 
 def test_a_server_that_is_killed_resumes(federation: Federation, table: Table) -> None:
@@ -221,14 +221,14 @@ def test_a_hospital_that_claims_a_thousand_million_patients_rules_nothing(
 
 
 def test_a_secure_sum_is_recovered_or_not_made(federation: Federation, table: Table) -> None:
-    train(federation, "secure-killed", "--timeout", "12", method="federated_secure")
+    train(federation, "secure-killed", "--timeout", "12", method="federated_secure", rounds=40)
     (worker, *_) = federation.processes("b", "worker")
     watch, now = Watch(), federation.now()
     worker.send_signal(signal.SIGKILL)
     wait("it is gone", 10, lambda: not worker.is_running())
     back(federation, "secure-killed", "b", now + 0.5)
     table.add("a worker is killed in a secure sum", "sum recovered or made again", watch.seconds)
-    finish(federation, "secure-killed")
+    finish(federation, "secure-killed", 40)
 
 
 def test_consent_withdrawn_means_nothing_more_leaves(federation: Federation, table: Table) -> None:
@@ -350,7 +350,7 @@ def test_code_in_a_job_is_refused(federation: Federation, table: Table, tmp_path
 
 
 def test_a_full_disk_stops_what_leaves(federation: Federation, table: Table) -> None:
-    train(federation, "disk", "--timeout", "10", rounds=80)
+    train(federation, "disk", "--timeout", "10", rounds=400)
     watch, now = Watch(), federation.now()
     filler = fill(federation.home("d").root)
     try:
@@ -368,7 +368,7 @@ def test_a_full_disk_stops_what_leaves(federation: Federation, table: Table) -> 
         assert sizes, "the outbox is still read"
     finally:
         filler.unlink()
-    finish(federation, "disk", 80)
+    finish(federation, "disk", 400)
 
 
 def test_a_slow_link_is_slow_and_no_more(federation: Federation, table: Table) -> None:

@@ -170,14 +170,14 @@ class Federation:
             *words, *more, called=f"run-{run}",
         )  # fmt: skip
 
-    def consent(self, run: str, *hospitals: str) -> None:
+    def consent(self, run: str, *hospitals: str, seconds: float = 120) -> None:
         """The hospitals' consents, as their command writes them, but without the dry round."""
         from pipelines.deploy.consent import grant
         from pipelines.deploy.terms import RunTerms
 
         for name in hospitals or self.hospitals:
             pending = self.home(name).pending(run)
-            wait(f"the terms of {run} at {name}", 90, pending.exists)
+            wait(f"the terms of {run} at {name}", seconds, pending.exists)
             terms = RunTerms.read(json.loads(pending.read_text())["terms"])
             grant(self.home(name), terms, "test")
 

@@ -83,6 +83,14 @@ class Recorder:
             if flow.place == place and flow.up == up and flow.first >= since
         )
 
+    def total(self, place: str, up: bool = True) -> int:
+        """TCP payload of this place in this direction until now."""
+        return sum(
+            flow.payload
+            for flow in list(self.flows.values())
+            if flow.place == place and flow.up == up
+        )
+
     def contains(self, needle: bytes) -> bool:
         """Whether these bytes stand anywhere in the recorded frames."""
         keep = len(needle) - 1

@@ -74,7 +74,7 @@ class Federation:
         }
 
     def call(
-        self, place: str, *words: str | Path, answer: str = "", timeout: float = 120, code: int = 0
+        self, place: str, *words: str | Path, answer: str = "", timeout: float = 400, code: int = 0
     ) -> str:
         """Run one command to its end; what it printed, or why it was refused."""
         done = subprocess.run(
@@ -119,7 +119,7 @@ class Federation:
     def serve(self) -> None:
         """Start the server and wait until its port answers."""
         self.start(SERVER, "server", self.coordinator.root)
-        wait("the server", 60, self._answers)
+        wait("the server", 180, self._answers)
 
     def join(self, name: str, data: Path, task: str = "mortality") -> None:
         """Start the hospital's client."""
@@ -140,7 +140,7 @@ class Federation:
         for name in self.hospitals:
             self.wait_connected(name)
 
-    def wait_connected(self, name: str, seconds: float = 90) -> None:
+    def wait_connected(self, name: str, seconds: float = 240) -> None:
         """Until the server has let this hospital in since its last start here."""
 
         def here() -> bool:
@@ -170,7 +170,7 @@ class Federation:
             *words, *more, called=f"run-{run}",
         )  # fmt: skip
 
-    def consent(self, run: str, *hospitals: str, seconds: float = 120) -> None:
+    def consent(self, run: str, *hospitals: str, seconds: float = 300) -> None:
         """The hospitals' consents, as their command writes them, but without the dry round."""
         from pipelines.deploy.consent import grant
         from pipelines.deploy.terms import RunTerms
@@ -264,13 +264,13 @@ class Federation:
     def end_runs(self) -> None:
         """Stop what is still supervised, as the operator would."""
         for called in [one for one in self.running if one.startswith("run-")]:
-            if self.is_up(called):
+            if self.is_up(called) and self.coordinator.run(called[4:]).is_dir():
                 self.call(SERVER, "stop", self.coordinator.root, "--run", called[4:])
                 try:
-                    self.running[called].wait(30)
+                    self.running[called].wait(60)
                 except subprocess.TimeoutExpired:
-                    _kill(self.running[called].pid)
-            self.running.pop(called)
+                    pass
+            _kill(self.running.pop(called).pid)
 
     @staticmethod
     def now() -> float:

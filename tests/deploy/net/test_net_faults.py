@@ -58,7 +58,7 @@ def rounds(federation: Federation, run: str) -> list[dict[str, Any]]:
     return named(federation.events(run), "round")
 
 
-def wait_for_round(federation: Federation, run: str, number: int, seconds: float = 120) -> None:
+def wait_for_round(federation: Federation, run: str, number: int, seconds: float = 300) -> None:
     def reached() -> bool:
         federation.check_running(run)
         return any(line["round"] >= number for line in rounds(federation, run))
@@ -67,7 +67,7 @@ def wait_for_round(federation: Federation, run: str, number: int, seconds: float
 
 
 def wait_for(
-    federation: Federation, run: str, event: str, seconds: float = 90, **fields: Any
+    federation: Federation, run: str, event: str, seconds: float = 240, **fields: Any
 ) -> Any:
     return wait(
         f"{event} {fields} in {run}",
@@ -76,7 +76,7 @@ def wait_for(
     )[-1]
 
 
-def finish(federation: Federation, run: str, number: int = ROUNDS, seconds: float = 240) -> None:
+def finish(federation: Federation, run: str, number: int = ROUNDS, seconds: float = 400) -> None:
     """The run is done: every round was made once, and the weights are finite."""
     wait_for(federation, run, "done", seconds)
     made = [line["round"] for line in rounds(federation, run)]
@@ -90,7 +90,7 @@ def back(federation: Federation, run: str, name: str, since: float) -> Any:
     """The first round with this hospital after this moment."""
     return wait(
         f"{name} is back in {run}",
-        120,
+        300,
         lambda: [
             line
             for line in rounds(federation, run)
@@ -119,7 +119,7 @@ def test_a_hospital_that_is_killed_is_done_without_and_rejoins(
     federation.kill("c")
     without = wait(
         "a round without c",
-        60,
+        200,
         lambda: [
             line
             for line in rounds(federation, "site-killed")
@@ -195,7 +195,7 @@ def test_what_a_lying_hospital_sends_is_refused(
     train(federation, run, "--timeout", "20", rounds=12)
     found = wait(
         "the refusal",
-        60,
+        200,
         lambda: [
             line
             for line in federation.events(run)
@@ -256,7 +256,7 @@ def test_a_copied_kit_raises_an_alarm(federation: Federation, table: Table) -> N
     watch = Watch()
     federation.start("outsider", "join", copy, called="copied")
     try:
-        found = wait("an alarm", 60, lambda: federation.alarms("second_login"))
+        found = wait("an alarm", 120, lambda: federation.alarms("second_login"))
         assert found[-1]["hospital"] == "c"
         table.add("a kit is copied and used elsewhere", "alarm at the coordinator", watch.seconds)
     finally:
@@ -356,7 +356,7 @@ def test_a_full_disk_stops_what_leaves(federation: Federation, table: Table) -> 
     try:
         wait(
             "a round without d",
-            90,
+            200,
             lambda: [
                 line
                 for line in rounds(federation, "disk")

@@ -47,8 +47,8 @@ def record(federation: Federation, run: str, method: str, leak: int = 0) -> dict
     with Recorder(federation.places, federation.folder / f"{run}.pcap") as wire:
         federation.begin(run, method, f"{method}.rounds=20", f"{method}.hidden=16")
         for name in HOSPITALS:
-            wait(f"{run} at {name}", 90, federation.home(name).pending(run).exists)
-        wait("greetings", 60, lambda: len(named(federation.events(run), "hello")) >= 3)
+            wait(f"{run} at {name}", 300, federation.home(name).pending(run).exists)
+        wait("greetings", 200, lambda: len(named(federation.events(run), "hello")) >= 3)
         # What a hospital sends while it is asked nothing: a measurement, not a wait.
         begin, before = time.time(), {name: wire.total(name) for name in HOSPITALS}
         time.sleep(IDLE)
@@ -56,7 +56,7 @@ def record(federation: Federation, run: str, method: str, leak: int = 0) -> dict
         federation.consent(run)
         if leak:
             send_beside(federation, "a", leak)
-        wait("the end", 180, lambda: named(federation.events(run), "done"))
+        wait("the end", 400, lambda: named(federation.events(run), "done"))
         wait("the command's end", 90, lambda: not federation.is_up(f"run-{run}"))
         end, after = time.time(), {name: wire.total(name) for name in HOSPITALS}
         for name in HOSPITALS:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -266,10 +267,8 @@ class Federation:
         for called in [one for one in self.running if one.startswith("run-")]:
             if self.is_up(called) and self.coordinator.run(called[4:]).is_dir():
                 self.call(SERVER, "stop", self.coordinator.root, "--run", called[4:])
-                try:
+                with suppress(subprocess.TimeoutExpired):
                     self.running[called].wait(60)
-                except subprocess.TimeoutExpired:
-                    pass
             _kill(self.running.pop(called).pid)
 
     @staticmethod

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from net_account import Overhead, find_in_files, key_needles
 from net_federation import Federation, named, wait
@@ -19,6 +20,7 @@ from net_shards import FOLDER, PATIENT, RARE, write_hospital
 pytestmark = pytest.mark.slow
 HOSPITALS = ("a", "b", "c")
 IDLE = 8.0
+ROUNDS = 30
 EXTRA = 400_000
 """Bytes that a leak beside the outbox would be made of, in the control."""
 
@@ -41,40 +43,45 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
 
 
 def record(federation: Federation, run: str, method: str, leak: int = 0) -> dict[str, float]:
-    """How many bytes above what is allowed each hospital sent in a run of 20 rounds."""
+    """How many bytes above what is allowed each hospital sent in the rounds of a run."""
     assert federation.places is not None
-    above = {}
     with Recorder(federation.places, federation.folder / f"{run}.pcap") as wire:
-        federation.begin(run, method, f"{method}.rounds=20", f"{method}.hidden=16")
+        federation.begin(run, method, f"{method}.rounds={ROUNDS}", f"{method}.hidden=16")
         for name in HOSPITALS:
             wait(f"{run} at {name}", 300, federation.home(name).pending(run).exists)
         wait("greetings", 200, lambda: len(named(federation.events(run), "hello")) >= 3)
         # What a hospital sends while it is asked nothing: a measurement, not a wait.
-        begin, before = time.time(), {name: wire.total(name) for name in HOSPITALS}
+        idle = time.time()
         time.sleep(IDLE)
-        middle, idle = time.time(), {name: wire.total(name) for name in HOSPITALS}
         federation.consent(run)
         if leak:
+            wait("a round", 200, lambda: named(federation.events(run), "round"), every=0.01)
             send_beside(federation, "a", leak)
         wait("the end", 400, lambda: named(federation.events(run), "done"))
-        wait("the command's end", 90, lambda: not federation.is_up(f"run-{run}"))
-        end, after = time.time(), {name: wire.total(name) for name in HOSPITALS}
-        for name in HOSPITALS:
-            lines = federation.outbox(name)
-            said = [line for line in lines if begin <= line["t"] < middle]
-            spoken = sum(line["bytes"] + 3000 for line in said)
-            rate = max(0.0, (idle[name] - before[name] - spoken) / (middle - begin))
-            left = [line for line in lines if middle <= line["t"] < end]
-            least, most = Overhead(1.25 * rate).allow(left, end - middle)
-            sent = after[name] - idle[name]
-            print(
-                f"{run} {name}: sent {sent:,}, outbox {least:,.0f} in {len(left)} messages, "
-                f"idle {rate:,.0f} a second for {end - middle:.1f} s, allowed {most:,.0f}"
-            )
-            assert sent >= least, "the recorder missed something"
-            above[name] = sent - most
+        wait("the command's end", 200, lambda: not federation.is_up(f"run-{run}"))
     assert wire.dropped == 0
-    return above
+    begin = named(federation.events(run), "round")[0]["t"]
+    end = named(federation.events(run), "done")[0]["t"]
+    return {name: above(federation, wire, name, (idle, begin, end)) for name in HOSPITALS}
+
+
+def above(
+    federation: Federation, wire: Recorder, name: str, times: tuple[float, float, float]
+) -> float:
+    """Bytes that this hospital sent between its first round and the end, less those allowed."""
+    idle, begin, end = times
+    frames = wire.sent(name, idle, idle + IDLE)
+    poll = float(np.percentile(frames, 90))
+    lines = [line for line in federation.outbox(name) if begin <= line["t"] < end]
+    least, most = Overhead(poll).allow(lines, end - begin)
+    sent = sum(wire.sent(name, begin, end))
+    print(
+        f"{name}: sent {sent:,} in {end - begin:.1f} s, outbox {least:,.0f} in {len(lines)} "
+        f"messages, {len(frames) / IDLE:.1f} frames a second of {poll:,.0f} while idle, "
+        f"allowed {most:,.0f}"
+    )
+    assert sent >= least, "the recorder missed something"
+    return sent - most
 
 
 def send_beside(federation: Federation, name: str, size: int) -> None:
@@ -93,14 +100,14 @@ def send_beside(federation: Federation, name: str, size: int) -> None:
 
 @pytest.mark.parametrize("method", ["federated", "federated_secure"])
 def test_the_outbox_accounts_for_what_leaves(three: Federation, method: str) -> None:
-    above = record(three, f"counted-{method.replace('_', '-')}", method)
-    assert all(value <= 0 for value in above.values()), above
+    found = record(three, f"counted-{method.replace('_', '-')}", method)
+    assert all(value <= 0 for value in found.values()), found
 
 
 def test_what_leaves_beside_the_outbox_is_seen(three: Federation) -> None:
-    above = record(three, "beside", "federated", leak=EXTRA)
-    assert above["a"] > 0, above
-    assert above["b"] <= 0
+    found = record(three, "beside", "federated", leak=EXTRA)
+    assert found["a"] > 0, found
+    assert found["b"] <= 0
 
 
 def test_nobody_reads_a_patient_a_key_or_a_path(three: Federation) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from net_lab import Disk
 from net_places import HOST, SERVER, Places
 
 from pipelines.deploy.homes import CoordinatorHome, HospitalHome
@@ -36,6 +37,8 @@ class Federation:
         hospitals: Their names.
         places: A machine for each; None for all on the loopback of this one.
         extra: More environment variables, by place.
+        data: Of each hospital.
+        disk: Of hospital b, where it has one of its own.
     """
 
     folder: Path
@@ -47,6 +50,7 @@ class Federation:
     started: dict[str, float] = field(default_factory=dict)
     fingerprint: str = ""
     data: dict[str, Path] = field(default_factory=dict)
+    disk: Disk | None = None
 
     @property
     def host(self) -> str:

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NoReturn
 
 from pipelines.deploy.build import source_digest
 from pipelines.deploy.desk import Desk
@@ -58,8 +59,13 @@ class Attendance:
         good = {n for n in self._ready if self.shape is None or self._shapes[n] == self.shape}
         return tuple(name for name in self.terms.roster if name in good)
 
-    def gather(self, until: float, pause: float) -> tuple[str, ...]:
-        """Ask until the quorum is ready; PrivauditError after the time `until` (monotonic)."""
+    def gather(self, until: float, pause: float, must: bool = True) -> tuple[str, ...]:
+        """Ask until the quorum is ready.
+
+        Args:
+            until: The time (monotonic) after which it is a PrivauditError if too few are, or where
+                they need not be, whoever is ready.
+        """
         while True:
             self.desk.halt()
             here = set(self.desk.wire.present())
@@ -69,14 +75,20 @@ class Attendance:
             if self.shape is not None and len(self.ready) >= self.terms.quorum:
                 return self.ready
             if time.monotonic() >= until:
-                self.desk.journal.write(Event.STOPPED, why="too_few")
-                raise PrivauditError(
-                    f"{len(self.ready)} hospitals that are ready",
-                    f"the terms ask for {self.terms.quorum}, and too few came within the time "
-                    "that the coordinator waits",
-                    "see in the status who is missing, and run it again: it goes on from here",
-                )
+                if not must:
+                    return self.ready
+                self.despair(len(self.ready))
             time.sleep(pause)
+
+    def despair(self, count: int) -> NoReturn:
+        """End the wait: PrivauditError."""
+        self.desk.journal.write(Event.STOPPED, why="too_few")
+        raise PrivauditError(
+            f"{count} hospitals that are ready",
+            f"the terms ask for {self.terms.quorum}, and too few answered within the time that the "
+            "coordinator waits",
+            "see in the status who is missing, and run it again: it goes on from here",
+        )
 
     def refresh(self, round: int) -> tuple[str, ...]:
         """Ask those that were not ready, seldom where they stay away: before a round."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -33,8 +33,6 @@ class EncryptedRounds(Rounds):
     another must never be asked for.
     """
 
-    _attempts = 0
-
     def make(self, round: int, ready: Sequence[str]) -> Made | None:
         kept = load(self.folder / "attempt.npz")
         if kept is not None and kept[0]["round"] == round:
@@ -42,7 +40,7 @@ class EncryptedRounds(Rounds):
         came = self.train(round, ready, protected=True)
         members, loss = tuple(came), self.mean_loss(came)
         while len(members) >= self.terms.quorum:
-            if set(members) <= self._holders():
+            if set(members) <= self._read_holders()[0]:
                 return self._add(round, members, loss)
             held = self._make_key(members)
             members = tuple(name for name in members if name in held)
@@ -58,17 +56,25 @@ class EncryptedRounds(Rounds):
         """Of the arithmetic that the terms name, whatever a hospital says that it is."""
         return Adder(self.protect)
 
-    def _holders(self) -> set[str]:
+    def _read_holders(self) -> tuple[set[str], int]:
+        """Who has the key of all, and how many keys were begun."""
         path = self.folder / "holders.json"
-        return set(json.loads(path.read_text("utf-8"))) if path.exists() else set()
+        if not path.exists():
+            return set(), 0
+        found = json.loads(path.read_text("utf-8"))
+        return set(found["hospitals"]), int(found["begun"])
 
-    def _set_holders(self, names: Sequence[str]) -> None:
-        write_bytes(self.folder / "holders.json", json.dumps(sorted(names)).encode())
+    def _set_holders(self, names: Iterable[str], begun: int | None = None) -> None:
+        count = self._read_holders()[1] if begun is None else begun
+        what = {"hospitals": sorted(names), "begun": count}
+        write_bytes(self.folder / "holders.json", json.dumps(what).encode())
 
     def _make_key(self, members: Sequence[str]) -> set[str]:
         """Have one of these make a new key for all; who is left of them."""
         number = {name: i for i, name in enumerate(members)}
-        attempt, self._attempts = self._attempts, self._attempts + 1
+        attempt = self._read_holders()[1]
+        # A number of its own for each: boxes of another time may be lost.
+        self._set_holders((), attempt + 1)
         boxes = self.desk.ask(
             "box_key",
             {
@@ -113,10 +119,11 @@ class EncryptedRounds(Rounds):
             look=lambda name, body: "" if body["taken"] else "refused",
         )
         holders = {maker, *taken}
-        self._set_holders(sorted(holders) if len(holders) == len(members) else [])
+        if len(holders) == len(members):
+            self._set_holders(holders)
         return holders
 
-    def _add(self, round: int, members: Sequence[str], loss: float | None) -> Made | None:
+    def _add(self, round: int, members: Sequence[str], loss: float | None) -> Made:
         counts = [self.records[name] for name in members]
         shares = share_out(counts)
         roll = self._roll(round, members, counts)
@@ -131,9 +138,10 @@ class EncryptedRounds(Rounds):
         )
         if len(sent) < len(members):
             # Who has lost the key needs a new one, and then all do.
-            self._set_holders([])
+            self._set_holders(self._read_holders()[0] - (set(members) - set(sent)))
         if len(sent) < max(count_quorum(len(members)), self.terms.quorum):
-            return None
+            # No hospital encrypts twice in a round.
+            return Made(None, self.ledger.blank(), ())
         seen = self.ledger.blank()
         for name, body in sent.items():
             place = self.terms.roster.index(name)
@@ -182,7 +190,7 @@ class EncryptedRounds(Rounds):
         )
         total = self._agree_on(round, totals)
         if total is None:
-            self._set_holders([])
+            self._set_holders(())
             return idle
         if gone := [name for name in members if name not in here]:
             self.note(event=Event.RECOVERED, round=round, hospitals=gone)

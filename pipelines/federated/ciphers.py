@@ -22,7 +22,7 @@ import hmac
 import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NoReturn, Protocol
 
 import numpy as np
@@ -92,8 +92,9 @@ def check_bound(vectors: np.ndarray, terms: Arithmetic, clients: int) -> None:
 
 
 def count_quorum(members: int) -> int:
-    """How many hospitals must sign one list of who arrived: no two lists can have so many."""
-    return max(FEWEST, members // 2 + 1)
+    """How many hospitals must sign one list of who arrived: no two lists can have so many, unless a
+    third of the hospitals sign both."""
+    return max(FEWEST, -(-2 * members // 3))
 
 
 @dataclass(frozen=True)
@@ -186,17 +187,7 @@ class KeyHolder:
     @classmethod
     def make(cls, terms: Arithmetic, entropy: Callable[[int], bytes] = os.urandom) -> KeyHolder:
         """A new key. SEAL takes its own from the operating system."""
-        seal = tenseal()
-        # All hold the secret key, and encryption with it costs half of what a public one does.
-        context = seal.context(
-            seal.SCHEME_TYPE.CKKS,
-            DEGREE,
-            coeff_mod_bit_sizes=list(MODULI),
-            encryption_type=seal.ENCRYPTION_TYPE.SYMMETRIC,
-            n_threads=1,
-        )
-        context.global_scale = 2.0**terms.bits
-        return cls(terms, context, entropy(KEY))
+        return cls(terms, _make_context(terms.bits), entropy(KEY))
 
     def sealed_bytes(self) -> bytes:
         """All of it, to be sealed for one other hospital."""
@@ -219,7 +210,7 @@ class KeyHolder:
             made = cls(terms, context, raw[:KEY])
             (cipher,) = made._seal(np.zeros(SLOTS)).ciphertext()
             fits = fits and cipher.poly_modulus_degree() == DEGREE
-            fits = fits and made.public == KeyHolder.make(terms).public
+            fits = fits and made.public == find_public(terms.bits)
         except PrivauditError:
             raise
         except Exception:
@@ -233,14 +224,7 @@ class KeyHolder:
     @property
     def public(self) -> bytes:
         """The arithmetic without a key: what the server adds by."""
-        return bytes(
-            self.context.serialize(
-                save_public_key=False,
-                save_secret_key=False,
-                save_galois_keys=False,
-                save_relin_keys=False,
-            )
-        )
+        return _write_public(self.context)
 
     def _seal(self, slots: np.ndarray) -> Any:
         return tenseal().ckks_vector(self.context, slots.tolist())
@@ -310,13 +294,44 @@ class KeyHolder:
         return (whole[:, :room].ravel()[: roll.size] / grid).astype(np.float32)
 
 
+@lru_cache(maxsize=4)
+def find_public(bits: int) -> bytes:
+    """The arithmetic of this scale as TenSEAL writes it, which is the same for every key."""
+    return _write_public(_make_context(bits))
+
+
+def _make_context(bits: int) -> Any:
+    seal = tenseal()
+    # All hold the secret key, and encryption with it costs half of what a public one does.
+    context = seal.context(
+        seal.SCHEME_TYPE.CKKS,
+        DEGREE,
+        coeff_mod_bit_sizes=list(MODULI),
+        encryption_type=seal.ENCRYPTION_TYPE.SYMMETRIC,
+        n_threads=1,
+    )
+    context.global_scale = 2.0**bits
+    return context
+
+
+def _write_public(context: Any) -> bytes:
+    return bytes(
+        context.serialize(
+            save_public_key=False,
+            save_secret_key=False,
+            save_galois_keys=False,
+            save_relin_keys=False,
+        )
+    )
+
+
 class Adder:
     """The server: adds ciphertexts by the arithmetic alone, without any key."""
 
     def __init__(self, terms: Arithmetic, public: bytes | None = None) -> None:
         self.terms = terms
         self.context = tenseal().context_from(
-            KeyHolder.make(terms).public if public is None else public, n_threads=1
+            find_public(terms.bits) if public is None else public, n_threads=1
         )
 
     def add(self, sent: Sequence[Sequence[bytes]]) -> list[bytes]:

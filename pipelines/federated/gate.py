@@ -173,4 +173,4 @@ def _norm(vector: np.ndarray) -> float:
     return float(np.linalg.norm(vector))
 
 
-__all__ = ["Admitted", "admit", "share_out", "usual_count", "usual_norm"]
+__all__ = ["LARGEST", "Admitted", "admit", "share_out", "usual_count", "usual_norm"]

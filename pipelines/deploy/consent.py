@@ -86,13 +86,12 @@ def grant(home: HospitalHome, terms: RunTerms, by: str) -> Grant:
         by: The name of the person who agrees.
     """
     if not by.strip():
-        raise PrivauditError(
-            "a consent of nobody", "a person agrees to a run", "state who agrees"
-        )
+        raise PrivauditError("a consent of nobody", "a person agrees to a run", "state who agrees")
+    _, method = terms.build()
     made = Grant(
         terms.fingerprint,
-        count_rounds(terms),
-        describe_protection(terms),
+        _rounds(method),
+        _protection(terms, method),
         round(time.time(), 3),
         by.strip(),
     )
@@ -124,14 +123,20 @@ def withdraw(home: HospitalHome, run: str) -> Grant:
 
 def count_rounds(terms: RunTerms) -> int:
     """How many rounds these terms ask for."""
-    _, method = terms.build()
-    return int(getattr(method, "rounds"))  # noqa: B009
+    return _rounds(terms.build()[1])
 
 
 def describe_protection(terms: RunTerms) -> str:
     """What stands between an update and the coordinator: `none`, `secure_sum`, `encrypted_sum`,
     `patient_noise`, or the last with one of the others (`patient_noise+secure_sum`)."""
-    _, method = terms.build()
+    return _protection(terms, terms.build()[1])
+
+
+def _rounds(method: Any) -> int:
+    return int(method.rounds)
+
+
+def _protection(terms: RunTerms, method: Any) -> str:
     parts = ["patient_noise"] if terms.method == "federated_private" else []
     name = getattr(getattr(method, "protect", None), "name", "")
     parts += [name] if name else []

@@ -45,6 +45,7 @@ from privaudit.results import (
     to_json,
 )
 from privaudit.stats.version import STATISTICS
+from privaudit.words import USUAL
 
 MODEL, FOREST = "model.npz", "model.ubj"
 
@@ -239,7 +240,7 @@ def write_document(
     stated = state_counts(
         counted, terms, find_access(ended), seed=_seed(terms) if seed is None else seed
     )
-    words = task.words
+    words = _ask(task, "words", USUAL)
     subject = Subject(
         name=terms.method,
         method=terms.method,
@@ -291,14 +292,15 @@ def _data(
 ) -> Data:
     """What the model was trained on, in the aggregates that hospitals state."""
     first = counted[0].schema if counted else {}
-    classes = ("other", task.positive) if ended.shape and ended.shape[-1] == 2 else ()
+    words, positive = _ask(task, "words", USUAL), _ask(task, "positive", "yes")
+    classes = ("other", positive) if ended.shape and ended.shape[-1] == 2 else ()
     return Data(
-        source=f"records at {len(ended.hospitals)} {task.words.forms['sites']}",
+        source=f"records at {len(ended.hospitals)} {words.forms['sites']}",
         # Unless every hospital says that its records were generated, they are taken for real.
         real=not counted or any(one.real for one in counted),
         task=terms.task,
-        title=task.title,
-        positive=task.positive,
+        title=_ask(task, "title", terms.task),
+        positive=positive,
         classes=classes,
         columns=first.get("columns", 0),
         channels=first.get("channels", 0),
@@ -306,8 +308,16 @@ def _data(
         flow=(),
         pools=tuple(pool.state() for pool in pools),
         cells=tuple(cell for pool in pools for cell in pool.cells()),
-        words=task.words,
+        words=words,
     )
+
+
+def _ask(task: Task, name: str, otherwise: Any) -> Any:
+    """What the task is called: one that reads it from a hospital's files cannot say it here."""
+    try:
+        return getattr(task, name)
+    except PrivauditError:
+        return otherwise
 
 
 def _manifest(terms: RunTerms, ended: Ended) -> Manifest:

@@ -6,6 +6,7 @@ was, and the same question gets the same answer, byte for byte.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from functools import cached_property
@@ -17,8 +18,9 @@ from pipelines.deploy.build import source_digest
 from pipelines.deploy.consent import Consent
 from pipelines.deploy.homes import HospitalHome
 from pipelines.deploy.journal import Event, Journal
-from pipelines.deploy.messages import Body, check_answer, check_question
+from pipelines.deploy.messages import ANSWERS, Body, check_answer, check_question
 from pipelines.deploy.refused import Refused, Remembered
+from pipelines.deploy.self_check import count_rows_read
 from pipelines.deploy.site_data import SiteData, client_stream, open_data
 from pipelines.deploy.site_secure import MaskRound
 from pipelines.deploy.site_state import Kept, SiteState, digest_question, state_path
@@ -202,7 +204,7 @@ class Hospital:
             "train": self._train,
             "mask_keys": self._mask_keys,
             "mask_shares": lambda body: self._masks(body).share(body),
-            "masked": lambda body: self._masks(body).mask(body, self.state.update),
+            "masked": self._masked,
             "reveal": self._reveal,
             "grow": lambda body: self.trees.grow(body, self.state),
             "grade": self._grade,
@@ -240,13 +242,23 @@ class Hospital:
                 "use a smaller rate",
             )
         sent = update.astype("<f4")
+        # Under noise the answer may not hang on single records; nor is there anything to read.
+        if self.plan.private is None and count_rows_read(self.network, sent, self._x):
+            raise Refused(
+                "unsafe",
+                "an update that hands over a row of this hospital as it stands",
+                "the weights that came, or too few records a step, leave a unit to one record",
+                "ask the coordinator where these weights came from; or take more rows a step",
+            )
         state.left = trainer.left[0]
         if self.terms.seed is not None:
             state.rng = json.dumps(rng.bit_generator.state)
         state.update, state.updated = sent.astype(np.float64), body["round"]
+        state.trained_on = hashlib.sha256(weights.tobytes()).hexdigest()
         state.trained += 1
         if protected:
             return {"round": body["round"]}
+        state.received = sent
         made: Body = {"round": body["round"], "update": sent.tobytes()}
         if self.plan.private is None:
             made["loss"] = loss
@@ -304,6 +316,7 @@ class Hospital:
             self.plan.protect,
             self.network.size,
             self.data.count,
+            self.state.trained_on,
             body,
         )
         return self._mask.advertise()
@@ -318,6 +331,14 @@ class Hospital:
             )
         return self._mask
 
+    def _masked(self, body: Body) -> Body:
+        mask = self._masks(body)
+        made = mask.mask(body, self.state.update)
+        terms = mask.client.terms
+        words = np.frombuffer(made["masked"], terms.dtype)
+        self.state.received = terms.decode(words).astype(np.float32)
+        return made
+
     def _reveal(self, body: Body) -> Body:
         """Shares that take masks away; on the disk before they leave, so that a round whose sum may
         be read is never begun again."""
@@ -330,14 +351,37 @@ class Hospital:
         if self.state.trained < 1:
             raise Refused("out_of_order", "a model to grade before a round", "training is first")
         from pipelines.deploy.grade import grade_model
+        from pipelines.deploy.own_exchange import own_exchange
 
+        data, exchange = self.data, None
         if self._grows:
-            model = self.trees.read_model(body["model"])
+            model: Any = self.trees.read_model(body["model"])
         else:
-            method: Any = self.data.method
-            model = method.make_model(self.data.trained, self._read_weights(body["model"]))
+            method: Any = data.method
+            weights = self._read_weights(body["model"])
+            model = method.make_model(data.trained, weights)
+            if len(self.state.received) == len(weights):
+                exchange = own_exchange(method, data.trained, weights, self.state.received)
         refits = bool(self.home.read().get("data", {}).get("refits", False))
-        return {"counts": grade_model(model, self.data.split, self.terms, refits)}
+        counts = grade_model(
+            model,
+            data.split,
+            self.terms,
+            refits,
+            exchange=exchange,
+            real=data.real,
+            sent=self._count_sent(),
+        )
+        return {"counts": counts}
+
+    def _count_sent(self) -> dict[str, int]:
+        """Bytes that left in this run, by kind of message, as the outbox has them."""
+        found: dict[str, int] = {}
+        for line in Journal(self.home.outbox).read():
+            kind, size = line.get("kind"), line.get("bytes")
+            if line.get("run") == self.terms.run and kind in ANSWERS and isinstance(size, int):
+                found[kind] = found.get(kind, 0) + size
+        return found
 
     @property
     def _rounds(self) -> int:
@@ -397,13 +441,19 @@ class Hospital:
         return made
 
     @cached_property
+    def _x(self) -> np.ndarray:
+        """(n, width) float32, the records as the network reads them."""
+        method: Any = self.data.method
+        found: np.ndarray = method.encode(self.data.trained)
+        return found
+
+    @cached_property
     def trainer(self) -> Trainer:
         """Trains on this hospital's records alone."""
         from pipelines.federated.local import Trainer
 
         data = self.data
-        method: Any = data.method
-        x, y = method.encode(data.trained), data.trained.y
+        x, y = self._x, data.trained.y
         counts = np.array([data.count], dtype=np.float64)
         rows, rng = [np.arange(len(x))], client_stream(self.terms, self.identity.name)
         return Trainer(self.network, x, y, rows, [rng], self.plan.private, counts)

@@ -86,7 +86,8 @@ class DryRound:
     Args:
         verdict: `leaks` where an attack is clearly above chance, `too_few` where nothing can be
             said of so few patients, else `no_leak_seen`.
-        rebuilt: None for trees, of which no rows are rebuilt.
+        rebuilt: None where no attack rebuilds rows: of trees, and of a network that reads series
+            alone.
         told: None where a pool has too few patients for an interval.
         protection: As `describe_protection` names it. Where it is a sum, all numbers are of the
             update before it is hidden: what all other hospitals together could read of it.
@@ -115,6 +116,42 @@ class DryRound:
     def leaks(self) -> bool:
         """Whether a person must say yes in so many words."""
         return self.verdict != "no_leak_seen"
+
+    def lines(self) -> list[str]:
+        """The same for the person who is to consent."""
+        made = [f"{self.patients} patients are trained on, {self.records} records"]
+        if self.stated != self.records:
+            made.append(f"{self.stated} records are stated, with noise")
+        made.append(f"about {self.bytes_per_round:,} bytes leave a round, in {self.rounds} rounds")
+        if self.is_hidden:
+            made.append(
+                "the coordinator reads a sum over hospitals and no update of this one; what follows"
+                " is what all other hospitals together could read, or a coordinator with their help"
+            )
+        if self.rebuilt is not None:
+            found = self.rebuilt
+            made.append(
+                f"rows rebuilt exactly from updates: {found.exact:.0%} of {found.graded} tried"
+                f" (without an update {found.control:.0%}); values read right: {found.cells:.0%}"
+                f" ({found.cells_control:.0%})"
+            )
+        else:
+            made.append("no attack that is known here rebuilds rows of what would be sent")
+        if self.told is not None:
+            told = self.told
+            made.append(
+                f"telling who was trained on: AUROC {told.auroc:.3f} ({told.low:.3f} to"
+                f" {told.high:.3f}, {CONFIDENCE:.0%} interval); chance is {told.chance}"
+            )
+        said = {
+            "leaks": "an attack on this hospital's own updates is clearly better than chance",
+            "too_few": f"nothing can be said of fewer than {MIN_PEOPLE} patients on a side",
+            "no_leak_seen": "no attack on these first rounds was clearly better than chance",
+        }
+        made.append(said[self.verdict])
+        if self.small_counts:
+            made.append(f"counts below {MIN_CELL} are for this hospital alone: hand them to nobody")
+        return made
 
 
 def audit_dry_round(home: HospitalHome, terms: RunTerms) -> DryRound:
@@ -154,7 +191,9 @@ def audit_data(data: SiteData, terms: RunTerms) -> DryRound:
         protection=protection,
         is_hidden=protection.rpartition("+")[2] in ("secure_sum", "encrypted_sum"),
         rounds=count_rounds(terms),
-        bytes_per_round=size if rebuilt is None else _weigh(protection, size, len(terms.roster)),
+        bytes_per_round=size
+        if terms.method == "federated_trees"
+        else _weigh(protection, size, len(terms.roster)),
         patients=patients,
         records=len(data.trained),
         stated=data.count,
@@ -197,6 +236,7 @@ def _train(data: SiteData, terms: RunTerms) -> tuple[Exchange, Model, int]:
         widths=network.widths,
         image=network.image,
         convolutions=network.convolutions,
+        lstm=None if network.lstm is None else network.lstm.sizes,
         encode=method.encode,
         rate=plan.recipe.rate,
         steps=plan.recipe.steps,
@@ -223,11 +263,14 @@ def _grow(data: SiteData) -> tuple[Model, int]:
     return Trees(data.trained.columns, len(data.trained.classes), saved), sent // dry.rounds
 
 
-def _rebuild(data: SiteData, exchange: Exchange, model: Model) -> Rebuilt:
-    """The product's gradient inversion on the hospital's own updates."""
-    split = type(data.split)(data.trained, data.split.nonmembers, data.split.reference)
-    target = Target(Release(updates=exchange, model=model), split)
-    found = GradientInversion(records=GRADED).run(target, (), SecretGenerator(os.urandom(32)))
+def _rebuild(data: SiteData, exchange: Exchange, model: Model) -> Rebuilt | None:
+    """The product's gradient inversion on the hospital's own updates; None where it knows no way to
+    a row in such updates."""
+    target = Target(Release(updates=exchange, model=model), data.split)
+    try:
+        found = GradientInversion(records=GRADED).run(target, (), SecretGenerator(os.urandom(32)))
+    except PrivauditError:
+        return None
     series = {str(setting.value): trials for setting, trials in found.items()}
     rows = series.get("exact rows", next(iter(series.values())))
     cells = series.get("cells", rows)

@@ -14,18 +14,14 @@ import argparse
 import hashlib
 import hmac
 import importlib
-import io
 import json
 import os
 import secrets
 import signal
-import socket
 import sys
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -34,32 +30,13 @@ from pipelines.deploy.homes import CoordinatorHome, HospitalHome
 from pipelines.deploy.pages import follow, labels
 from pipelines.deploy.pages import render as draw
 from pipelines.deploy.pages.facts import HospitalRun, HospitalStatus
+from pipelines.deploy.pages.listen import LARGEST_FORM, Handler, Listener
 from pipelines.deploy.status import StatusReader, find_home
 from privaudit.errors import PrivauditError
 
 LOOPBACKS = ("127.0.0.1", "::1")
-PATIENCE = 10.0
-"""Seconds from the first byte of a request to the last of its answer."""
-LARGEST_HEAD, LARGEST_FORM = 16384, 4096
-MOST_AT_ONCE = 16
-LINGER, MOST_PIECES = 1.0, 16
-"""Seconds and pieces of a refused request that are still taken."""
 FILE = "page.json"
 """In the home: the address with its secret."""
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src '{style}'; img-src data:; form-action 'self'; "
-        "base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "X-Frame-Options": "DENY",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-    # Not `no-referrer`, with which browsers send `Origin: null` from our own form.
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Connection": "close",
-}
 Withdraw = Callable[[HospitalHome, str], Any]
 
 
@@ -77,7 +54,7 @@ class Server:
         self._forms = secrets.token_bytes(32)
         self._reader = StatusReader(home)
         self._withdraw = withdraw
-        self._http = _Listener(self, host, port)
+        self._http = Listener(self, host, port, _Handler)
         self.host, self.port = host, int(self._http.server_address[1])
         self.names = {f"{_bracket(host)}:{self.port}", f"localhost:{self.port}"}
         self.base = f"/{self.secret}/"
@@ -219,75 +196,8 @@ def _write_private(path: Path, text: str) -> None:
     os.replace(made, path)
 
 
-class _Listener(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 64
-    allow_reuse_port = False
-
-    def __init__(self, page: Server, host: str, port: int) -> None:
-        self.page = page
-        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._places = threading.BoundedSemaphore(MOST_AT_ONCE)
-        super().__init__((host, port), _Handler)
-
-    def server_bind(self) -> None:
-        # Not HTTPServer's, which asks a name server for this computer's name.
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._places.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
-        try:
-            super().process_request(request, client_address)
-        except BaseException:
-            self._places.release()
-            raise
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._places.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing: a traceback would show the address."""
-
-
-class _Bounded(io.RawIOBase):
-    """What a client sends, until it has sent too much or taken too long."""
-
-    def __init__(self, connection: socket.socket, until: float) -> None:
-        self._connection, self._until = connection, until
-        self._left = LARGEST_HEAD + LARGEST_FORM
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        seconds = self._until - time.monotonic()
-        if seconds <= 0 or self._left <= 0:
-            raise TimeoutError
-        self._connection.settimeout(seconds)
-        count = self._connection.recv_into(buffer, min(len(buffer), self._left))
-        self._left -= count
-        return count
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Listener
-
-    def setup(self) -> None:
-        super().setup()
-        self.until = time.monotonic() + PATIENCE
-        self.rfile = io.BufferedReader(_Bounded(self.connection, self.until), 2048)
-
-    def handle(self) -> None:
-        with suppress(OSError):
-            self.handle_one_request()
+class _Handler(Handler):
+    server: Listener
 
     def do_GET(self) -> None:
         """The status, or the page that asks whether to withdraw."""
@@ -298,7 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
         if rest == "":
             asked = self.path.partition("?")[2]
             done = asked.removeprefix("done=") if asked.startswith("done=") else ""
-            self._answer(200, page.show(10 if asked == "refresh=10" else None, done))
+            self.answer(200, page.show(10 if asked == "refresh=10" else None, done))
             return
         found = page.find_run(rest.removeprefix("withdraw/"))
         if not rest.startswith("withdraw/") or found is None:
@@ -306,7 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif _has_ended(found[1]):
             self._lead(page.base)
         else:
-            self._answer(200, page.show_withdraw(*found))
+            self.answer(200, page.show_withdraw(*found))
 
     def do_POST(self) -> None:
         """Withdraw."""
@@ -328,7 +238,7 @@ class _Handler(BaseHTTPRequestHandler):
         if wrong is None:
             self._lead(f"{page.base}?done={found[1].run}")
         else:
-            self._answer(500, wrong)
+            self.answer(500, wrong)
 
     def _enter(self) -> str | None:
         """What the path says after the secret; None where the request was refused."""
@@ -380,49 +290,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _lead(self, path: str) -> None:
         """On to another page, so that reading it again sends no form again."""
-        self._answer(303, "", path)
-
-    def _answer(self, code: int, page: str, to: str = "") -> None:
-        content = page.encode("utf-8", "replace")
-        self.send_response_only(code)
-        if to:
-            self.send_header("Location", to)
-        for name, value in HEADERS.items():
-            self.send_header(name, value.format(style=draw.style_hash()))
-        if code == 405:
-            self.send_header("Allow", "GET, POST")
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.connection.settimeout(max(0.1, self.until - time.monotonic()))
-        self.wfile.write(content)
-        self.close_connection = True
-        if code >= 400:
-            self._linger()
-
-    def _linger(self) -> None:
-        """Take what is still coming: closed with it unread, the connection would be reset, and the
-        answer lost on its way."""
-        until = time.monotonic() + LINGER
-        with suppress(OSError):
-            self.connection.shutdown(socket.SHUT_WR)
-            for _ in range(MOST_PIECES):
-                self.connection.settimeout(max(0.01, until - time.monotonic()))
-                if not self.connection.recv(16384):
-                    return
-
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """A page that says what was refused, and nothing of the request or of the federation."""
-        code = 405 if code == 501 else code
-        text = labels.REFUSED.get(code, labels.REFUSED[400])
-        with suppress(OSError):
-            if self.request_version == "HTTP/0.9":
-                self.request_version = "HTTP/1.0"
-            self._answer(int(code), draw.render_message(text))
-        self.close_connection = True
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: the path holds the secret."""
+        self.answer(303, "", path)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -432,12 +300,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("port", type=int, nargs="?", default=0)
     parser.add_argument("--host", default="127.0.0.1", choices=LOOPBACKS)
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         server = serve_page(find_home(options.folder), options.port, host=options.host)
     except PrivauditError as error:
         print(error, file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with server:
         print(server.url, flush=True)
         with suppress(KeyboardInterrupt):

@@ -23,8 +23,8 @@ from typing import Any
 from pipelines.deploy.build import source_digest
 from pipelines.deploy.homes import HospitalHome
 from pipelines.deploy.identity import HOSPITAL, SERVER, Identity, Root, read_certificate
+from pipelines.deploy.look_at_data import look_at_data, terms_of_no_run
 from pipelines.deploy.private_files import find_open_to_others
-from pipelines.deploy.terms import RunTerms
 from privaudit.errors import PrivauditError
 
 SECONDS = 10.0
@@ -131,7 +131,7 @@ def run_preflight(
         if failed & set(needs):
             check = Check(code, Outcome.SKIPPED)
         else:
-            check = _look(code, look, DATA_SECONDS if code is Code.DATA else seconds)
+            check = _look(code, look, DATA_SECONDS + seconds if code is Code.DATA else seconds)
         if check.outcome in (Outcome.FAILED, Outcome.SKIPPED):
             failed.add(code)
         yield check
@@ -217,7 +217,7 @@ class _Looks:
 
     def look_at_roster(self) -> Found:
         # The rules of a roster are those of the terms of a run.
-        terms = _terms(self.said)
+        terms = terms_of_no_run(self.said)
         if self.said["name"] not in terms.roster:
             raise PrivauditError(
                 "a roster without this hospital",
@@ -314,14 +314,11 @@ class _Looks:
         }
 
     def look_at_data(self) -> Found:
-        from pipelines.deploy.site_data import open_data
-
-        terms = _terms(self.said)
-        self.data = open_data(self.home, terms)
-        return Outcome.OK, {"task": terms.task, "schema": self.data.schema[:16]}
+        self.data = look_at_data(self.home, DATA_SECONDS)
+        return Outcome.OK, {"task": self.data.task, "schema": self.data.schema[:16]}
 
     def look_at_patients(self) -> Found:
-        many, least = int(self.data.exact_patients), int(self.data.least)
+        many, least = self.data.patients, self.data.least
         if many < least:
             shown = str(many) if many >= SMALL else f"fewer than {SMALL}"
             raise PrivauditError(
@@ -366,12 +363,6 @@ class _Looks:
             f"{reason}: the server does not know this hospital's certificate, or is no server",
             "telephone the coordinator; compare the fingerprint and the clocks",
         )
-
-
-def _terms(said: Mapping[str, Any]) -> RunTerms:
-    """The terms of no run, to open the records by."""
-    task = str(said.get("data", {}).get("task", "task"))
-    return RunTerms("preflight", task, "federated", tuple(said["hospitals"]))
 
 
 def _look(code: Code, look: Callable[[], Found], seconds: float) -> Check:

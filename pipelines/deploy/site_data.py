@@ -18,6 +18,7 @@ from pipelines.deploy.refused import Refused
 from pipelines.deploy.terms import RunTerms
 from pipelines.federated.kernel import streams
 from privaudit.contracts import Method, Task
+from privaudit.disclosure_limits import MIN_CELL
 from privaudit.engine import profiles
 from privaudit.engine.configure import request
 from privaudit.engine.guarantees import claims_guarantee
@@ -38,24 +39,30 @@ class SiteData:
 
     Args:
         task, method: As the terms name them, the task with the hospital's own settings.
-        split: Trained on, held out, and what an attacker would own.
-        trained: The records that are trained on: the members, or one of each patient.
+        split: Trained on, held out, and what an attacker would own; under a guarantee for patients
+            one record of each.
         schema: See `state_schema`.
         patients, count: How many patients and records the hospital is said to train on: with noise
             where a guarantee covers them.
         exact_patients: The true number, for this hospital alone.
         least: Fewer patients than this do not take part.
+        real: Whether the records describe people.
     """
 
     task: Task
     method: Method
     split: Split
-    trained: Records
     schema: str
     patients: int
     count: int
     exact_patients: int
     least: int
+    real: bool = True
+
+    @property
+    def trained(self) -> Records:
+        """The records that are trained on."""
+        return self.split.members
 
     @property
     def too_few(self) -> bool:
@@ -86,6 +93,14 @@ def open_data(
     task = _make_task(section, terms)
     _, method = terms.build()
     check_method(terms, method)
+    if not section.get("path"):
+        # A task without data makes up some, and a run on them would pass for one on patients.
+        raise Refused(
+            "no_data",
+            "a hospital.toml without a path under [data]",
+            "it trains on records of its own",
+            "join with --data PATH",
+        )
     restricted = make_restricted(home)
     prepared = join_rare_names(
         task.prepare(
@@ -119,46 +134,37 @@ def open_data(
             "columns, channels and classes have to be the same at every hospital",
             "compare the task, its settings and the schema with the operator",
         )
-    least = max(int(section.get("least_patients", LEAST)), terms.least_patients)
+    least = max(int(section.get("least_patients", LEAST)), terms.least_patients, MIN_CELL)
     people = len(np.unique(records.patient))
     if people < 3:
         raise Refused("no_data", "records of fewer than 3 patients", "they cannot be split")
     key = load_key(home)
     split = Split.assign(records, SecretGenerator(derive_key(key, "split")))
     exact = len(np.unique(split.members.patient))
-    if terms.method != "federated_private":
+    said = count = exact
+    if terms.method == "federated_private":
+        # Drawn once for these records under these terms, however often a worker starts.
+        rng = SecretGenerator(derive_key(key, "run", terms.fingerprint, records.fingerprint))
+        said = count = count_with_noise(method, split.members, exact, rng.child("count"))
+        pools = (split.members, split.nonmembers, split.reference)
+        split = Split(
+            *(choose_one_each(pool, rng.child("rows", i)) for i, pool in enumerate(pools))
+        )
+    else:
         count = len(split.members)
-        return SiteData(task, method, split, split.members, schema, exact, count, exact, least)
-    # Drawn once for these records under these terms, however often a worker starts.
-    rng = SecretGenerator(derive_key(key, "run", terms.fingerprint, records.fingerprint))
-    trained = choose_one_each(split.members, rng.child("rows"))
-    said = count_with_noise(method, split.members, exact, rng.child("count"))
-    return SiteData(task, method, split, trained, schema, said, said, exact, least)
+    return SiteData(task, method, split, schema, said, count, exact, least, prepared.real)
 
 
 def check_method(terms: RunTerms, method: Method) -> None:
     """Refuse a method whose settings a hospital cannot honour, or should not."""
-    from pipelines.federated.compress import NoCompression
+    from pipelines.deploy.deployable import check_deployable
 
-    own: Any = method
-    if getattr(own, "malicious", None) is not None:
-        raise Refused("bad_terms", "a run with malicious hospitals", "no hospital agrees to be one")
-    if not isinstance(getattr(own, "compress", NoCompression()), NoCompression):
-        raise Refused(
-            "bad_terms",
-            f"compression {own.compress!r} between hospitals",
-            "updates are sent as they are",
-            "use compress=NoCompression()",
-        )
+    try:
+        check_deployable(method, len(terms.roster))
+    except PrivauditError as error:
+        raise Refused("bad_terms", error.what, error.because, error.fix) from None
     if terms.method != "federated_private":
         return
-    if own.delta is None:
-        raise Refused(
-            "bad_terms",
-            "federated_private without a delta",
-            "it follows from how many patients all hospitals have, which none of them knows",
-            "state one: --set federated_private.delta=1e-5",
-        )
     if terms.seed is not None:
         raise Refused(
             "bad_terms",
@@ -168,11 +174,11 @@ def check_method(terms: RunTerms, method: Method) -> None:
         )
 
 
-def choose_one_each(members: Records, rng: np.random.Generator) -> Records:
+def choose_one_each(pool: Records, rng: np.random.Generator) -> Records:
     """One record of each patient, by chance: what `federated_private` trains on."""
-    order = rng.permutation(len(members))
-    _, first = np.unique(members.patient[order], return_index=True)
-    return members.take(np.sort(order[first]))
+    order = rng.permutation(len(pool))
+    _, first = np.unique(pool.patient[order], return_index=True)
+    return pool.take(np.sort(order[first]))
 
 
 def count_with_noise(method: Method, members: Records, exact: int, rng: np.random.Generator) -> int:

@@ -44,6 +44,8 @@ class SiteState:
         left: Rows that the current shuffle has not used.
         rng: State of the random stream, empty where every round has a new one.
         update: (p,) float64, of the round `updated`.
+        trained_on: sha256 of the weights that it was trained from.
+        received: (p,) float32, what the coordinator could read of it last; empty for nothing.
         secret, holders: The key of the encrypted sum, and who else holds it.
         roll: The encrypted sum that this hospital last sent to: round, members, counts.
         agreed, failed: The last rounds for which it signed who arrived, and whose sum did not open.
@@ -58,7 +60,9 @@ class SiteState:
     left: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     rng: str = ""
     update: np.ndarray = field(default_factory=lambda: np.empty(0))
+    received: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.float32))
     updated: int = NEVER
+    trained_on: str = ""
     secret: bytes = b""
     holders: list[str] = field(default_factory=list)
     roll: dict[str, Any] = field(default_factory=dict)
@@ -108,7 +112,7 @@ class SiteState:
             kind: Kept(entry["round"], entry["question"], unpack_body(entry["answer"]))
             for kind, entry in head.pop("answers").items()
         }
-        head |= {name: made[name] for name in ("left", "update", "margins")}
+        head |= {name: made[name] for name in ("left", "update", "received", "margins")}
         head["secret"] = base64.b64decode(head["secret"])
         return cls(**head, answers=answers)
 
@@ -129,6 +133,7 @@ class SiteState:
             "revealed": self.revealed,
             "rng": self.rng,
             "updated": self.updated,
+            "trained_on": self.trained_on,
             "secret": base64.b64encode(self.secret).decode(),
             "holders": self.holders,
             "roll": self.roll,
@@ -142,6 +147,7 @@ class SiteState:
             head=np.array(json.dumps(head)),
             left=self.left,
             update=self.update,
+            received=self.received,
             margins=self.margins,
         )
         write_atomically(path, file.getvalue())

@@ -15,6 +15,8 @@ from pipelines.deploy.journal import Journal
 from pipelines.deploy.terms import RunTerms
 from privaudit.errors import PrivauditError
 
+DELTA = "federated_private.delta=1e-5"
+
 
 def make_terms(run: str = "r", method: str = "federated_secure", **more: object) -> RunTerms:
     given = {"task": "mortality", "roster": ("a", "b", "c")} | more
@@ -105,10 +107,10 @@ def test_two_people_at_once_lose_no_consent(tmp_path: Path) -> None:
     [
         ("federated", (), "none"),
         ("federated_encrypted", (), "encrypted_sum"),
-        ("federated_private", (), "patient_noise"),
+        ("federated_private", (DELTA,), "patient_noise"),
         (
             "federated_private",
-            ("federated_private.protect=SecureSum()",),
+            (DELTA, "federated_private.protect=SecureSum()"),
             "patient_noise+secure_sum",
         ),
         ("federated_trees", (), "none"),

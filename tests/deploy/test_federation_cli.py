@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -77,18 +77,15 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """What other modules do, as it is asked for."""
     made = SimpleNamespace(audit=None, asked=[], supervised=[])
 
-    def module(name: str, **what: Any) -> None:
-        one = ModuleType(f"pipelines.deploy.{name}")
-        for key, value in what.items():
-            setattr(one, key, value)
-        monkeypatch.setitem(sys.modules, one.__name__, one)
-
     def audit(home: HospitalHome, terms: RunTerms) -> Any:
         made.asked.append(terms)
         return made.audit
 
-    module("own_audit", audit_dry_round=audit)
-    module("finish", finish_run=lambda home, terms: home.run(terms.run) / "report.html")
+    from pipelines.deploy import finish, own_audit
+
+    monkeypatch.setattr(own_audit, "audit_dry_round", audit)
+    report = lambda home, terms: home.run(terms.run) / "report.html"  # noqa: E731
+    monkeypatch.setattr(finish, "finish_run", report)
     return made
 
 
@@ -101,6 +98,26 @@ def pend(home: HospitalHome, operator: Path, run: str = "first", **change: Any) 
     warrant = Warrant(terms.text, own.sign(SIGNED + terms.text.encode()), own.certificate)
     warrant.keep(home, run)
     return terms
+
+
+def dry(verdict: str = "no_leak_seen", **change: Any) -> Any:
+    from pipelines.deploy.own_audit import DryRound, Rebuilt, Told
+
+    values: dict[str, Any] = {
+        "verdict": verdict,
+        "rebuilt": Rebuilt(0.75, 0.0, 0.9, 0.5, 40, verdict == "leaks"),
+        "told": Told(0.53, 0.48, 0.58, (400, 340)),
+        "protection": "secure_sum",
+        "is_hidden": True,
+        "rounds": 3,
+        "bytes_per_round": 147_000,
+        "patients": 740,
+        "records": 740,
+        "stated": 740,
+        "small_counts": (),
+        "seconds": 1.0,
+    }
+    return DryRound(**{**values, **change})
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
@@ -268,10 +285,10 @@ def test_a_signed_file_of_another_federation(capsys, tmp_path, change, ask_port,
 
 def test_consent_is_written_after_a_clean_audit(capsys, tmp_path, hospital, kits, fakes):
     terms = pend(hospital, kits["operator"])
-    fakes.audit = SimpleNamespace(leaks=False, lines=lambda: ["0 of 740 records found"])
+    fakes.audit = dry()
     assert run("join", hospital.root, "--consent", "first", "--yes", "--by", "Dr A") == 0
     said = capsys.readouterr().err
-    for part in (terms.fingerprint, "a, b, c", "0 of 740 records found", "rounds              3"):
+    for part in (terms.fingerprint, "a, b, c", "740 patients", "147,000 bytes a round, 3 rounds"):
         assert part in said
     made = json.loads(hospital.consent.read_text())["first"]
     assert (made["terms"], made["by"], made["rounds"]) == (terms.fingerprint, "Dr A", 3)
@@ -283,19 +300,49 @@ def test_consent_is_written_after_a_clean_audit(capsys, tmp_path, hospital, kits
     assert json.loads(hospital.consent.read_text())["first"]["withdrawn_at"] is not None
 
 
-def test_a_leak_needs_a_person(capsys, hospital, kits, fakes):
+@pytest.mark.parametrize("verdict", ["leaks", "too_few"])
+def test_a_leak_needs_a_person(capsys, hospital, kits, fakes, verdict):
     pend(hospital, kits["operator"])
-    fakes.audit = SimpleNamespace(leaks=True, lines=lambda: ["75 % of records found"])
+    fakes.audit = dry(verdict)
     words = ("join", hospital.root, "--consent", "first", "--yes")
-    assert "gives records of this hospital away" in fail(capsys, *words)
+    assert "may give records of this hospital away" in fail(capsys, *words)
     assert not hospital.consent.exists()
     assert run(*words, "--accept-leak") == 0
     assert "first" in json.loads(hospital.consent.read_text())
 
 
+def test_what_a_dry_round_says():
+    from pipelines.deploy.commands._consent import describe_dry_round
+
+    said = "\n".join(describe_dry_round(dry("leaks", patients=7, small_counts=("patients",))))
+    assert "fewer than 10 patients" in said
+    assert "7 patients" not in said
+    assert "whole records rebuilt: 75.0%" in said
+    assert "before it is hidden" in said
+    assert "who was trained on" not in "\n".join(describe_dry_round(dry(told=None, rebuilt=None)))
+
+
+@pytest.mark.parametrize(
+    ("method", "told"),
+    [
+        ("federated", "server; one hospital's update; yes"),
+        ("federated_secure", "server with two thirds of the hospitals"),
+        ("federated_private", "noise that hides single patients"),
+        ("federated_trees", "server"),
+    ],
+)
+def test_who_can_read_what(method, told):
+    from pipelines.deploy.commands._consent import describe_readers
+
+    private = ("federated_private.delta=1e-5",) if method == "federated_private" else ()
+    lines = describe_readers(RunTerms("first", "mortality", method, ROSTER, private))
+    assert any(told in line for line in lines)
+    assert not any("{" in line for line in lines)
+
+
 def test_no_answer_is_no_consent(capsys, monkeypatch, hospital, kits, fakes):
     pend(hospital, kits["operator"])
-    fakes.audit = SimpleNamespace(leaks=False, lines=list)
+    fakes.audit = dry()
     for answer in (False, click.Abort(), KeyboardInterrupt()):
 
         def confirm(*_: Any, answer: Any = answer, **__: Any) -> bool:

@@ -56,7 +56,7 @@ def write_run(home: CoordinatorHome, terms: RunTerms, grades: dict[str, str], ro
         "records": dict.fromkeys(roster, 250),
         "took": roster,
         "costs": {"rounds": 2.0, "bytes_up": 900.0, "bytes_down": 800.0, "idle_rounds": 0.0},
-        "traffic": {name: {"train": [2, 500], "grade": [1, 4000]} for name in roster},
+        "traffic": {name: {"train": [2, 5000], "grade": [1, 4000]} for name in roster},
     }
     arrays = {
         "weights": np.linspace(-1, 1, p),
@@ -83,7 +83,7 @@ def grade_all(terms: RunTerms, leaking: str = "") -> dict[str, str]:
     for name in terms.roster:
         split = make_split(250 if name != "c" else 12, draw, reference=60)
         model = memorise(split) if name == leaking else Answers()
-        sent = {"train": 600 if name != "a" else 10, "grade": 5000}
+        sent = {"train": 6000 if name != "a" else 10, "grade": 5000}
         found[name] = grade_model(model, split, terms, False, sent=sent)
     return found
 
@@ -170,7 +170,7 @@ def test_verify_says_what_it_could_not_check(finished: Path) -> None:
 def test_the_report_names_the_hospital_and_the_alarm(finished: Path) -> None:
     text = (finished.parent / "report.md").read_text("utf-8")
     part = text[text.index('id="federation-between-hospitals"') :]
-    assert "Membership is told best at d" in part
+    assert "Membership shows most at d" in part
     assert "b: a second machine logged in with its certificate" in part
     assert "More arrived in the name of a hospital than it sent" in part
     assert "too few patients" in part

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import pytest
 from deploy.hospital_lab import Lab, again, start_weights, train, write_home
 
 from pipelines.deploy.build import source_digest
+from pipelines.deploy.consent import grant
 from pipelines.deploy.hospital import Hospital
 from pipelines.deploy.identity import Identity, Root
+from pipelines.deploy.journal import Journal
 from pipelines.deploy.refused import Refused
 from pipelines.deploy.terms import RunTerms
 from pipelines.deploy.warrant import SIGNED, Warrant
@@ -163,6 +166,16 @@ def test_too_few_patients_answer_nothing(tmp_path: Path) -> None:
     assert lab.hospital("b", terms).answer("hello", {}) == {"state": "too_few"}
 
 
+def test_a_hospital_without_data_of_its_own_is_refused(lab: Lab, tmp_path: Path) -> None:
+    home = write_home(tmp_path, "a", lab.root, settings=[])
+    terms = lab.terms(run="nodata")
+    grant(home, terms, "Dr Test")
+    hospital = Hospital(home, terms, lab.identity("a"), lab.root)
+    assert hospital.answer("hello", {}) == {"state": "refused"}
+    assert isinstance(hospital.why, Refused)
+    assert hospital.why.code == "no_data"
+
+
 def test_a_question_that_is_none_is_refused(lab: Lab) -> None:
     hospital = lab.hospital("a", lab.terms(run="none"))
     for kind, body in (
@@ -179,29 +192,19 @@ def test_a_question_that_is_none_is_refused(lab: Lab) -> None:
             hospital.answer(kind, body)
 
 
-def test_one_model_is_graded_once(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-    from types import SimpleNamespace
-
-    asked = []
-
-    def grade_model(model: Any, split: Any, terms: RunTerms, refits: bool) -> str:
-        asked.append((type(model).__name__, refits))
-        return '{"n": 40}'
-
-    fake = SimpleNamespace(grade_model=grade_model)
-    monkeypatch.setitem(sys.modules, "pipelines.deploy.grade", fake)
-    hospital = lab.hospital("a", lab.terms(run="grade"))
+def test_one_model_is_graded_once(lab: Lab) -> None:
+    hospital = lab.hospital("a", lab.terms(run="grade", grade=("threshold", "gradient_inversion")))
     weights = start_weights(hospital)
     question = {"model": weights.tobytes()}
     with pytest.raises(Refused) as refused:
         hospital.answer("grade", question)
     assert refused.value.code == "out_of_order"
     train(hospital, 0, weights)
+    Journal(hospital.home.outbox).write("x", run="grade", kind="train", bytes=77)
     made = hospital.answer("grade", question)
-    assert made == {"counts": '{"n": 40}'}
+    counts = json.loads(made["counts"])
+    assert (counts["run"], counts["sent"]) == ("grade", {"train": 77})
     assert again(hospital).answer("grade", question) == made
-    assert asked == [("FlatModel", False)]
     with pytest.raises(Refused) as refused:
         again(hospital).answer("grade", {"model": (weights + 1).tobytes()})
     assert refused.value.code == "replay"

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import written as w
+from deploy import written as w
 
-from pipelines.deploy import page as pages
 from pipelines.deploy.homes import HospitalHome
 from pipelines.deploy.page import Server, main, read_url, serve_page
+from pipelines.deploy.pages import listen
 from pipelines.deploy.status import read_status
 from privaudit.errors import PrivauditError
 
@@ -477,7 +477,7 @@ def test_a_refusal_arrives_though_more_was_sent(hospital: Server) -> None:
 
 def test_slow_requests_end(hospital: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """One byte now and then does not keep a connection."""
-    monkeypatch.setattr(pages, "PATIENCE", 0.5)
+    monkeypatch.setattr(listen, "PATIENCE", 0.5)
     begin = time.monotonic()
     with socket.create_connection((hospital.host, hospital.port), timeout=10) as connection:
         ended = False
@@ -497,13 +497,13 @@ def test_slow_requests_end(hospital: Server, monkeypatch: pytest.MonkeyPatch) ->
 def test_many_connections_leave_no_threads(
     hospital: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "PATIENCE", 0.5)
+    monkeypatch.setattr(listen, "PATIENCE", 0.5)
     before = threading.active_count()
     held = [socket.create_connection((hospital.host, hospital.port), timeout=10) for _ in range(60)]
     deadline = time.monotonic() + 5
     while threading.active_count() <= before and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert before < threading.active_count() <= before + pages.MOST_AT_ONCE
+    assert before < threading.active_count() <= before + listen.MOST_AT_ONCE
     for one in held:
         one.close()
     while threading.active_count() > before and time.monotonic() < deadline:
@@ -521,10 +521,9 @@ def test_nothing_is_logged(
     ask(hospital)
     ask(hospital, "/x")
     monkeypatch.setattr(hospital, "show", break_down)
-    send(
-        hospital,
-        f"GET {hospital.base} HTTP/1.1\r\nHost: 127.0.0.1:{hospital.port}\r\n\r\n".encode(),
-    )
+    code, _, text = ask(hospital)
+    assert code == 500
+    assert "/srv" not in text
     assert capfd.readouterr() == ("", "")
 
 
@@ -574,7 +573,10 @@ def test_a_process_of_its_own(tmp_path: Path) -> None:
         process.wait()
 
 
-def test_a_folder_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("signal.signal", lambda *_: None)
     assert main([str(tmp_path)]) == 2
     assert "do this:" in capsys.readouterr().err
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import json
 import os
 import shutil
 import subprocess
@@ -12,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import written as w
+from deploy import written as w
 
 pytest.importorskip("aiohttp")
 
-from browser import Tab, find_browser, open_tab
+from deploy.browser import Tab, find_browser, open_tab
 
 from pipelines.deploy.homes import HospitalHome
 from pipelines.deploy.page import Server, serve_page
@@ -67,7 +68,7 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
 def hospital(tmp_path: Path) -> Iterator[Server]:
     home = w.make_hospital(tmp_path / "h")
     home.run("first").mkdir(parents=True)
-    (home.run("first") / "audit.json").write_text('{"exact_share": 0.0, "membership_auc": 0.53}')
+    (home.run("first") / "audit.json").write_text(json.dumps({**w.AUDIT, "verdict": "leaks"}))
     w.write_lines(home.outbox, [w.left(5, "train", 1, 5, run="third")])
     w.write_lines(home.journal, [w.event(30, "alarm", hospital="east", what="disk")])
     with serve_page(home, withdraw=w.withdraw) as server:

@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from pipelines.deploy import preflight
 from pipelines.deploy.build import source_digest
 from pipelines.deploy.homes import HospitalHome
 from pipelines.deploy.identity import Root
+from pipelines.deploy.look_at_data import Seen, look_at_data
 from pipelines.deploy.preflight import Code, Outcome, run_preflight
 from pipelines.deploy.private_files import write_toml
 from privaudit.errors import PrivauditError
@@ -219,20 +221,14 @@ def test_a_party_that_stands_in_for_the_server(tmp_path, kits, name, role):
         assert failures(look(settle(tmp_path / "a", kits["a"], port))) == {Code.SERVER}
 
 
-class Data(SimpleNamespace):
-    schema = "ab" * 32
-
-
 @pytest.mark.parametrize(
     ("exact", "failed", "shown"),
     [(49, True, "49 patients"), (7, True, "fewer than 10 patients"), (50, False, "")],
 )
 def test_too_few_patients(tmp_path, kits, port, monkeypatch, exact, failed, shown):
-    from pipelines.deploy import site_data
-
     home = settle(tmp_path, kits["a"], port)
-    made = Data(exact_patients=exact, least=50)
-    monkeypatch.setattr(site_data, "open_data", lambda home, terms: made)
+    made = Seen("mortality", "ab" * 32, exact, 50)
+    monkeypatch.setattr(preflight, "look_at_data", lambda home, seconds: made)
     (*_, data, patients) = run_preflight(home, home.root / "kit", True, 3.0)
     assert data.outcome is Outcome.OK
     assert (patients.outcome is Outcome.FAILED) is failed
@@ -242,16 +238,46 @@ def test_too_few_patients(tmp_path, kits, port, monkeypatch, exact, failed, show
 
 
 def test_records_that_do_not_open(tmp_path, kits, port, monkeypatch):
-    from pipelines.deploy import site_data
-
-    def refuse(home: object, terms: object) -> None:
+    def refuse(home: HospitalHome, seconds: float) -> Seen:
         raise PrivauditError("a table without columns", "there are none", "add some")
 
+    monkeypatch.setattr(preflight, "look_at_data", refuse)
     home = settle(tmp_path, kits["a"], port)
-    monkeypatch.setattr(site_data, "open_data", refuse)
     found = look(home, with_data=True)
     assert failures(found) == {Code.DATA}
     assert found[Code.PATIENTS] == "skipped"
+
+
+@pytest.mark.slow
+def test_a_real_process_that_opens_records(tmp_path, kits, port):
+    home = settle(tmp_path / "a", kits["a"], port)
+    found = look_at_data(home, 300.0)
+    assert (found.task, len(found.schema)) == ("mortality", 64)
+    assert found.patients > found.least == 50
+    bad = settle(tmp_path / "b", kits["b"], port, data={"task": "mortality", "path": "nowhere"})
+    with pytest.raises(PrivauditError) as caught:
+        look_at_data(bad, 300.0)
+    assert "ended without an answer" not in str(caught.value)
+
+
+def answer_with(text: str) -> SimpleNamespace:
+    return SimpleNamespace(stdout=text.encode())
+
+
+def test_the_process_that_opens_the_records(tmp_path, kits, port, monkeypatch):
+    """It is killed at its time limit, and what it says is checked."""
+    home = settle(tmp_path, kits["a"], port)
+    begin = time.monotonic()
+    with pytest.raises(PrivauditError, match=r"did not open within 0 s"):
+        look_at_data(home, 0.05)
+    assert time.monotonic() - begin < 5.0
+    for said in ("", "killed", "[]", '{"what": 1}', '{"task": "x"}', '{"patients": 3}'):
+        monkeypatch.setattr(subprocess, "run", lambda *a, said=said, **k: answer_with(said))
+        with pytest.raises(PrivauditError, match="ended without an answer"):
+            look_at_data(home, 1.0)
+    good = '{"task": "t", "schema": "s", "patients": 60, "least": 50}'
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: answer_with(f"noise\n{good}\n"))
+    assert look_at_data(home, 1.0) == Seen("t", "s", 60, 50)
 
 
 def test_a_hospital_toml_that_was_changed_by_hand(tmp_path, kits, port):

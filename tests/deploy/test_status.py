@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-import written as w
+from deploy import written as w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -291,15 +291,29 @@ def test_an_outbox_whose_end_was_rewritten_is_said(tmp_path: Path) -> None:
 def test_own_audit_and_held_answers(tmp_path: Path) -> None:
     home = w.make_hospital(tmp_path)
     home.run("first").mkdir(parents=True)
-    numbers = {"exact_rows": 3, "membership_auc": 0.53, "rows": 740, "note": "x", "n": math.nan}
-    (home.run("first") / "audit.json").write_text(json.dumps(numbers))
+    (home.run("first") / "audit.json").write_text(json.dumps({**w.AUDIT, "row": 63.5}))
     w.write_lines(home.outbox, [w.left(30, "", -1, 0, run="") | {"why": "failed"}])
     status = read_status(home)
     first = next(run for run in status.runs if run.run == "first")
-    assert dict(first.audit) == {"exact_rows": 3.0, "membership_auc": 0.53, "rows": 740.0}
+    assert first.audit is not None
+    assert (first.audit.verdict, first.audit.is_hidden) == ("no_leak_seen", True)
+    numbers = dict(first.audit.numbers)
+    assert (numbers["rebuilt.exact"], numbers["told.auroc"]) == (0.02, 0.53)
+    assert first.audit.small == ("patients",)
+    assert not {"patients", "told.patients", "seconds", "row"} & set(numbers)
     assert (status.codes, status.unreadable) == (1, 0)
     text = render_text(status)
-    assert "fewer than 10" in text
+    for part in (
+        "2\xa0%",
+        "0.53 (0.48 to 0.58)",
+        "fewer than 10",
+        "147 kB",
+        "no more than guessing",
+    ):
+        assert part in text
+    page = render_status(status, "/x/", None)
+    assert "before it is hidden in the sum" in page
+    assert "fewer than 10" in page
     assert "1 answer was held back" in text
 
 

@@ -13,6 +13,28 @@ START = 1_790_000_000.0
 """When the first event happens, in seconds since 1970."""
 NOW = START + 400.0
 ROUNDS = 12
+AUDIT = {
+    "verdict": "no_leak_seen",
+    "rebuilt": {
+        "exact": 0.02,
+        "control": 0.0,
+        "cells": 0.31,
+        "cells_control": 0.3,
+        "graded": 100,
+        "is_above": False,
+    },
+    "told": {"auroc": 0.53, "low": 0.48, "high": 0.58, "patients": [9, 9], "chance": 0.5},
+    "protection": "secure_sum",
+    "is_hidden": True,
+    "rounds": 20,
+    "bytes_per_round": 147_000,
+    "patients": 9,
+    "records": 740,
+    "stated": 750,
+    "small_counts": ["patients"],
+    "seconds": 1.2,
+}
+"""The fields of `own_audit.DryRound`."""
 HOSTILE = "<script>alert(1)</script>\u202e\x1b[31m"
 
 

@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
-import dataclasses
 import getpass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipelines.deploy.commands._verb import say
 from pipelines.deploy.homes import HospitalHome
+from privaudit.disclosure_limits import MIN_CELL
 from privaudit.errors import PrivauditError
 
-READERS = {
-    "none": "the coordinator reads each update of this hospital",
-    "secure_sum": "the coordinator reads the sum over all hospitals; an update of this hospital"
-    " only if all others and the coordinator work together against it",
-    "encrypted_sum": "the coordinator adds ciphertexts; a hospital that has the key and obtains"
-    " another's ciphertext reads it",
-    "patient_noise": "the coordinator reads each update, with noise that hides single patients",
+if TYPE_CHECKING:
+    from pipelines.deploy.own_audit import DryRound
+    from pipelines.deploy.terms import RunTerms
+
+VERDICTS = {
+    "leaks": "the attacks find more than chance explains: records of this hospital are given away",
+    "no_leak_seen": "the attacks find no more than chance explains",
+    "too_few": "too few patients for the attacks to say anything: nobody knows what is given away",
 }
-"""Who can read what, by `consent.describe_protection`."""
+
+
+def describe_readers(terms: RunTerms) -> list[str]:
+    """Who can read what of a hospital in this run, a line each: the trust table that the report
+    has."""
+    task, method = terms.build()
+    protect: Any = getattr(method, "protect", method)
+    # Trees have no protection, and the same readers in a simulation as here.
+    trust = protect.trust_apart if hasattr(protect, "trust_apart") else protect.trust
+    lines = ["; ".join(task.words.fill(cell) for cell in row) for row in trust]
+    if terms.method == "federated_private":
+        lines.append("every update carries noise that hides single patients")
+    return lines
 
 
 def consent(root: Path, run: str, by: str | None, yes: bool, accept_leak: bool) -> None:
     """Show the terms and the dry round; ask; write the consent.
 
     Raises:
-        PrivauditError: No such run, terms that nobody signed, or a leak without --accept-leak.
+        PrivauditError: No such run, terms that nobody signed, or a leak (or too few patients to
+            see one) without --accept-leak.
     """
     from pipelines.deploy.consent import Consent, count_rounds, describe_protection, grant
     from pipelines.deploy.sign_terms import read_pending
@@ -59,20 +73,21 @@ def consent(root: Path, run: str, by: str | None, yes: bool, accept_leak: bool) 
         ("fingerprint", terms.fingerprint),
     ):
         say(f"{name:20}{value}")
-    for part in describe_protection(terms).split("+"):
-        say(f"{'who can read what':20}{READERS.get(part, part)}")
+    say(f"{'protection':20}{describe_protection(terms)}; who can read what:")
+    for line in describe_readers(terms):
+        say(f"  {line}")
     if terms.seed is not None:
         say(f"{'seed':20}{terms.seed}: whoever knows it can tell this hospital's random numbers")
     say("training one round on this hospital's records, and attacking what it would send ...")
     from pipelines.deploy.own_audit import audit_dry_round
 
-    made: Any = audit_dry_round(home, terms)
+    made = audit_dry_round(home, terms)
     for line in describe_dry_round(made):
         say(f"  {line}")
     if made.leaks and not accept_leak:
         raise PrivauditError(
-            "an update that gives records of this hospital away",
-            "the hospital's own attack on a dry round says so; see the numbers above",
+            "updates that may give records of this hospital away",
+            f"of a dry round, {VERDICTS[made.verdict]}",
             "decline; or ask for more patients, larger batches or a protected sum; a person may"
             " consent all the same with --accept-leak",
         )
@@ -83,15 +98,33 @@ def consent(root: Path, run: str, by: str | None, yes: bool, accept_leak: bool) 
     say(f"consent of {person} to {run} written; withdraw it with `stop DIR --withdraw {run}`")
 
 
-def describe_dry_round(made: Any) -> list[str]:
-    """The numbers of a dry round as lines."""
-    if callable(getattr(made, "lines", None)):
-        return [str(line) for line in made.lines()]
-    return [
-        f"{part.name.replace('_', ' ')}: {value}"
-        for part in dataclasses.fields(made)
-        if isinstance(value := getattr(made, part.name), (bool, int, float, str))
+def describe_dry_round(made: DryRound) -> list[str]:
+    """The numbers of a dry round as lines; counts below ten are not shown."""
+
+    def count(name: str, many: int) -> str:
+        return f"fewer than {MIN_CELL}" if name in made.small_counts else f"{many:,}"
+
+    lines = [
+        f"trained on: {count('patients', made.patients)} patients,"
+        f" {count('records', made.records)} records",
+        f"leaves: {made.bytes_per_round:,} bytes a round, {made.rounds} rounds"
+        f" ({made.bytes_per_round * made.rounds / 1e6:.1f} MB)",
     ]
+    if made.is_hidden:
+        lines.append("attacked is the update before it is hidden in the sum:")
+    if (rebuilt := made.rebuilt) is not None:
+        lines += [
+            f"whole records rebuilt: {rebuilt.exact:.1%} (without an update {rebuilt.control:.1%})"
+            f" of {count('graded', rebuilt.graded)}",
+            f"single values rebuilt: {rebuilt.cells:.1%}"
+            f" (without an update {rebuilt.cells_control:.1%})",
+        ]
+    if (told := made.told) is not None:
+        lines.append(
+            f"who was trained on: AUROC {told.auroc:.3f} ({told.low:.3f} to {told.high:.3f});"
+            f" guessing reaches {told.chance:.2f}"
+        )
+    return [*lines, f"{VERDICTS[made.verdict]} ({made.seconds:.1f} s)"]
 
 
 def _user() -> str:
@@ -103,4 +136,4 @@ def _user() -> str:
         ) from None
 
 
-__all__ = ["READERS", "consent", "describe_dry_round"]
+__all__ = ["VERDICTS", "consent", "describe_dry_round", "describe_readers"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
@@ -27,6 +28,7 @@ from privaudit.errors import PrivauditError
 
 CHECK_EVERY = 0.05
 """Seconds between two looks at the tasks in flight."""
+_LOG = logging.getLogger(__name__)
 _OWN_KINDS = ("__end_run__", "__try_again__")
 
 
@@ -150,7 +152,7 @@ class Federate(Controller):
             self.system_panic("PrivauditError", fl_ctx)
         except Exception as error:
             journal.write(Event.STOPPED, why="fault", what=type(error).__name__)
-            self.log_error(fl_ctx, f"the coordinator failed: {type(error).__name__}")
+            _LOG.error(f"the coordinator failed: {type(error).__name__}")
             self.system_panic(type(error).__name__, fl_ctx)
 
     def process_result_of_unknown_task(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,10 @@ from privaudit.errors import PrivauditError
 
 if TYPE_CHECKING:
     from pipelines.deploy.hospital import Hospital
+
+
+# Not NVFlare's own `log_error`: it also hands the text to whatever listens for events.
+_LOG = logging.getLogger(__name__)
 
 
 class SiteExecutor(Executor):
@@ -64,13 +69,13 @@ class SiteExecutor(Executor):
             note_busy(folder, HANGS_AFTER * self._terms.timeout)
             answer = self._hospital.answer(task_name, unpack_body(shareable.get(BODY)))
             reply = Shareable({BODY: pack_body(answer)})
-            self.log_info(fl_ctx, f"{task_name[:20]} in {time.monotonic() - begin:.2f} s")
+            _LOG.info(f"{task_name[:20]} in {time.monotonic() - begin:.2f} s")
             return reply
         except Refused as error:
-            self.log_error(fl_ctx, f"refused: {error.code}")
+            _LOG.error(f"refused: {error.code}")
             return refusal(error.code)
         except Exception as error:
-            self.log_error(fl_ctx, f"failed: {type(error).__name__}")
+            _LOG.error(f"failed: {type(error).__name__}")
             return refusal("failed")
         finally:
             clear_busy(folder)

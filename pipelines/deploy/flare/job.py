@@ -29,7 +29,7 @@ def write_job(terms: RunTerms, signature: bytes, certificate: bytes, folder: Pat
         The folder, as an absolute path: NVFlare reads relative ones from the operator's kit.
     """
     folder = make_private(folder.absolute())
-    config = make_private(folder / "app" / "config")
+    config = make_private(make_private(folder / "app") / "config")
     args = {
         # As hexadecimal digits: NVFlare would read the braces of JSON as places to fill in.
         "terms": terms.text.encode().hex(),

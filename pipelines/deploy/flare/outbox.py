@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import time
 from pathlib import Path
@@ -27,6 +28,9 @@ WITHOUT_CONSENT: Final = frozenset({"pending", "withdrawn", "refused", "too_few"
 """States that a hospital may answer to `hello` when nobody has consented."""
 
 
+_LOG = logging.getLogger(__name__)
+
+
 class Outbox(Filter):
     """Named in the site's own privacy.json. Lets an answer leave that is one of `messages`, of a
     run that this hospital has consented to, once its line is on disk; in every other case a bare
@@ -37,7 +41,7 @@ class Outbox(Filter):
         try:
             return self._let_go(shareable, fl_ctx)
         except Exception as error:
-            self.log_error(fl_ctx, f"held back: {type(error).__name__}")
+            _LOG.error(f"held back: {type(error).__name__}")
             return _bare("held_back")
 
     def _let_go(self, shareable: Shareable, context: FLContext) -> Shareable:
@@ -70,7 +74,7 @@ class Outbox(Filter):
         try:
             line.write(home.outbox)
         except OSError as error:
-            self.log_error(context, f"the outbox cannot be written: {type(error).__name__}")
+            _LOG.error(f"the outbox cannot be written: {type(error).__name__}")
             _alarm(home)
             return _bare("disk")
         return reply

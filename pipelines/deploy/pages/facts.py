@@ -167,6 +167,32 @@ class Message:
     sha256: str
 
 
+AUDITED_COUNTS = ("rebuilt.graded", "patients", "records", "stated")
+AUDITED_SHARES = ("rebuilt.exact", "rebuilt.control", "rebuilt.cells", "rebuilt.cells_control")
+AUDITED = (
+    *(*AUDITED_SHARES, *AUDITED_COUNTS, "told.auroc", "told.low", "told.high"),
+    *("rounds", "bytes_per_round"),
+)
+"""Numbers of an own audit that are shown; nothing else of its file is kept."""
+
+
+@dataclass(frozen=True)
+class OwnAudit:
+    """What a hospital found of a dry round; see `own_audit.DryRound`.
+
+    Args:
+        verdict: leaks, no_leak_seen or too_few; empty where none is stated.
+        is_hidden: The numbers are of an update before it is hidden in a sum.
+        numbers: (name, number) of `AUDITED`, names of parts with a dot.
+        small: Names of the counts that are too small to be shown.
+    """
+
+    verdict: str
+    is_hidden: bool
+    numbers: tuple[tuple[str, float], ...]
+    small: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class HospitalRun:
     """One run at a hospital.
@@ -178,8 +204,7 @@ class HospitalRun:
         uncovered: Messages besides `hello` that left when no consent on file allowed it.
         kinds, rounds, latest: What left, by kind, by round (the last 200), one by one (the last
             50).
-        audit: The hospital's own audit of a dry round: (name, number).
-        alarms: Of the run.
+        audit: None where none is on file.
     """
 
     run: str
@@ -196,7 +221,7 @@ class HospitalRun:
     rounds: tuple[Sent, ...]
     rounds_left_out: int
     latest: tuple[Message, ...]
-    audit: tuple[tuple[str, float], ...]
+    audit: OwnAudit | None
 
 
 @dataclass(frozen=True)
@@ -224,6 +249,7 @@ class HospitalStatus:
 
 
 __all__ = [
+    *("AUDITED", "AUDITED_COUNTS", "AUDITED_SHARES"),
     *("Alarm", "Condition", "Consent", "CoordinatorStatus", "HospitalRun", "HospitalStatus"),
-    *("Message", "RunStatus", "Sent", "Site", "Stage", "Terms"),
+    *("Message", "OwnAudit", "RunStatus", "Sent", "Site", "Stage", "Terms"),
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,16 +11,20 @@ from pipelines.deploy.homes import HospitalHome
 from pipelines.deploy.journal import Event
 from pipelines.deploy.pages import follow
 from pipelines.deploy.pages.facts import (
+    AUDITED,
+    AUDITED_COUNTS,
     Alarm,
     Consent,
     HospitalRun,
     HospitalStatus,
     Message,
+    OwnAudit,
     Sent,
     Terms,
 )
 from pipelines.deploy.pages.terms import read_terms
 from pipelines.deploy.terms import NAME
+from privaudit.disclosure_limits import MIN_CELL
 
 GREETING = 64
 """Bytes. That it has not consented a hospital may say without consent: such a greeting is shorter
@@ -171,17 +175,30 @@ class HospitalReader:
             audit=self._read_audit(run),
         )
 
-    def _read_audit(self, run: str) -> tuple[tuple[str, float], ...]:
-        for path in (
-            self.home.root / "pending" / f"{run}.audit.json",
-            self.home.run(run) / "audit.json",
-            self.home.run(run) / "restricted" / "audit.json",
-        ):
+    def _read_audit(self, run: str) -> OwnAudit | None:
+        for path in (self.home.run(run) / "audit.json", self.home.run(run) / "own_audit.json"):
             made = follow.read_document(path)
             if made is not None:
-                found = ((follow.as_text(k, 40), follow.as_number(v)) for k, v in made.items())
-                return tuple((name, value) for name, value in found if value is not None)[:40]
-        return ()
+                found = [one for one in _list_numbers(made) if one[0] in AUDITED]
+                small = {k for k, value in found if k in AUDITED_COUNTS and value < MIN_CELL}
+                return OwnAudit(
+                    verdict=follow.as_text(made.get("verdict")),
+                    is_hidden=made.get("is_hidden") is True,
+                    numbers=tuple(one for one in found if one[0] not in small),
+                    small=tuple(sorted(small)),
+                )
+        return None
+
+
+def _list_numbers(made: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers of a document and of its parts, one level deep."""
+    for name, value in made.items():
+        known = before + follow.as_text(name, 40)
+        number = follow.as_number(value)
+        if number is not None:
+            yield known, number
+        elif isinstance(value, dict) and not before:
+            yield from _list_numbers(value, f"{known}.")
 
 
 @dataclass

@@ -37,5 +37,6 @@ REFUSED = {
     411: "A form without its length",
     413: "A form that is too large",
     415: "A form of another kind",
+    500: "This page could not be made. Look with: privaudit federation status DIR",
     421: "This page is served under another name",
 }

@@ -309,7 +309,7 @@ def _show_hospital_run(run: HospitalRun, now: float) -> Part:
         name=run.run,
         badge=say.STATES[run.state],
         look=_LOOKS.get(run.state, ""),
-        notices=tuple(_warn(say.list_warnings(run, now), "stop")),
+        notices=(*_warn(say.list_warnings(run, now), "stop"), *_judge(run)),
         facts=facts,
         more=more,
         settings=() if terms is None else terms.settings,
@@ -317,6 +317,14 @@ def _show_hospital_run(run: HospitalRun, now: float) -> Part:
         command=asked,
         withdraw=run.run if holds else "",
     )
+
+
+def _judge(run: HospitalRun) -> list[Notice]:
+    """What the hospital's own audit found."""
+    if run.audit is None or run.audit.verdict not in say.FOUND:
+        return []
+    kind, text = say.FOUND[run.audit.verdict]
+    return [(kind, f"Own audit: {text()}", ())]
 
 
 def _show_sent(run: HospitalRun) -> tuple[Table, ...]:
@@ -344,15 +352,16 @@ def _show_sent(run: HospitalRun) -> tuple[Table, ...]:
         for one in run.latest
     )
     left = f"{run.rounds_left_out:,} earlier rounds are not listed." if run.rounds_left_out else ""
-    audit = tuple(say.say_audit(name, value) for name, value in run.audit)
+    hidden = run.audit is not None and run.audit.is_hidden
     return (
         Table(
             "audit",
             Phrase("What an attacker learns from one update of this {site}")(),
             ("Measured here", "Result"),
-            audit,
+            tuple(say.list_audit(run.audit)),
             (1,),
             title="Own audit",
+            note=say.BEFORE_SUM() if hidden else "",
         ),
         Table(
             "kinds",
@@ -374,7 +383,7 @@ def _show_sent(run: HospitalRun) -> tuple[Table, ...]:
         ),
         Table(
             "latest",
-            say.say_plural(len(latest), "last message", "last messages"),
+            f"The latest {say.say_messages(len(latest))}",
             ("When", "Round", "What", "Bytes", "sha256"),
             latest,
             (1, 3),

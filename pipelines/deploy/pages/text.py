@@ -91,7 +91,12 @@ def _hospital(status: HospitalStatus) -> list[str]:
             ("left", f"{n.size(run.bytes)} in {say.say_messages(run.messages)}"),
             ("last", say.say_time(run.last) if run.messages else ""),
         )
-        lines += _facts(*(say.say_audit(name, value) for name, value in run.audit))
+        if run.audit is not None:
+            lines += ["  own audit:"]
+            if run.audit.verdict in say.FOUND:
+                lines.append(f"    {say.FOUND[run.audit.verdict][1]()}")
+            lines += [f"  {line}" for line in _facts(*say.list_audit(run.audit))]
+            lines += [f"    {say.BEFORE_SUM()}"] if run.audit.is_hidden else []
         rows = [
             (say.say_kind(one.name), f"{one.messages:,}", n.size(one.bytes), say.say_time(one.last))
             for one in run.kinds

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 from pipelines.deploy.pages.facts import (
+    AUDITED_COUNTS,
+    AUDITED_SHARES,
     Alarm,
     CoordinatorStatus,
     HospitalRun,
     HospitalStatus,
+    OwnAudit,
     RunStatus,
     Site,
 )
@@ -109,18 +112,36 @@ STATES = {
     "none": "no consent on file",
 }
 AUDIT: dict[str, Phrase] = {
-    "exact": Phrase("rows rebuilt exactly from one update"),
-    "exact_rows": Phrase("rows rebuilt exactly from one update"),
-    "exact_share": Phrase("share of rows rebuilt exactly from one update"),
-    "auc": Phrase("AUC of telling trained-on {people} from others by one update"),
-    "membership_auc": Phrase("AUC of telling trained-on {people} from others by one update"),
-    "rows": Phrase("rows trained on"),
-    "records": Phrase("{records} trained on"),
-    "patients": Phrase("{people} trained on"),
-    "steps": Phrase("steps of training in a round"),
+    "rebuilt.exact": Phrase("Rows read whole out of an update"),
+    "rebuilt.control": Phrase("The same by guessing, without an update"),
+    "rebuilt.cells": Phrase("Single values read out of an update"),
+    "rebuilt.cells_control": Phrase("The same by guessing, without an update"),
+    "rebuilt.graded": Phrase("Rows that this was tried on"),
+    "told.auroc": Phrase("Who was trained on, recognised from an update (AUC; guessing: 0.5)"),
+    "rounds": Phrase("Rounds"),
+    "bytes_per_round": Phrase("Leaves in each round"),
+    "patients": Phrase("{People} trained on"),
+    "records": Phrase("{Records} trained on"),
+    "stated": Phrase("{Records} that the coordinator is given as the number"),
 }
-"""Names of numbers of a hospital's own audit; others are shown by their names."""
-COUNTS = frozenset({"exact", "exact_rows", "rows", "records", "patients"})
+FOUND: dict[str, tuple[str, Phrase]] = {
+    "leaks": (
+        "stop",
+        Phrase("An attacker learns more than by guessing from an update of this {site}."),
+    ),
+    "no_leak_seen": (
+        "",
+        Phrase("The attacks that were made here learn no more than guessing from an update."),
+    ),
+    "too_few": (
+        "warn",
+        Phrase("There are too few {people} to say what an update gives away."),
+    ),
+}
+BEFORE_SUM = Phrase(
+    "The numbers are of the update before it is hidden in the sum: what {sites} that work together "
+    "against this one could read."
+)
 SILENT = "Nothing was written for {since}. The process that trains may have ended."
 STOP_ASKED = "A stop was asked for."
 UNCOVERED = (
@@ -241,13 +262,28 @@ def say_kind(kind: str) -> str:
     return kind if known is None else known()
 
 
-def say_audit(name: str, value: float) -> tuple[str, str]:
-    """The name and the number of the hospital's own audit; counts under 10 are withheld."""
-    known = AUDIT.get(name)
-    label = name.replace("_", " ") if known is None else known()
-    if name in COUNTS and value == int(value):
-        return label, name_count(int(value))
-    return label, n.share(value) if name.endswith("share") else n.significant(value)
+def list_audit(audit: OwnAudit | None) -> list[tuple[str, str]]:
+    """Names and numbers of a hospital's own audit; counts under 10 are withheld."""
+    if audit is None:
+        return []
+    numbers = dict(audit.numbers)
+    said = {name: _say_number(name, numbers) for name in numbers}
+    said |= {name: name_count(0) for name in audit.small}
+    return [(label(), said[name]) for name, label in AUDIT.items() if name in said]
+
+
+def _say_number(name: str, numbers: Mapping[str, float]) -> str:
+    value = numbers[name]
+    if name in AUDITED_COUNTS:
+        return name_count(round(value))
+    if name in AUDITED_SHARES:
+        return n.share(value)
+    if name == "bytes_per_round":
+        return n.size(value)
+    low, high = numbers.get("told.low"), numbers.get("told.high")
+    if name == "told.auroc" and low is not None and high is not None:
+        return f"{n.significant(value)} ({n.significant(low)} to {n.significant(high)})"
+    return n.significant(value)
 
 
 def list_warnings(run: RunStatus | HospitalRun, now: float) -> list[str]:

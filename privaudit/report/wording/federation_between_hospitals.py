@@ -92,8 +92,8 @@ UNKNOWN_ALARM = "an alarm that this version does not know"
 
 MEASURED = Phrase(
     "Measured by the {sites} on their own {people}: rows read whole out of what each had sent "
-    "last, as the coordinator received it, and how surely the finished model tells who was trained "
-    "on."
+    "last, as the coordinator received it, and how surely the finished model reveals who was "
+    "trained on."
 )
 MEASURED_CAPTION = Phrase("What was read of each {site}’s {people}")
 MEASURED_COLUMNS = Phrases(
@@ -109,9 +109,9 @@ ON_ITS_WORD = Phrase(
 
 def word_largest(site: str, e: Estimate) -> str:
     """Whose people are told apart most."""
-    text = f"Membership is told best at {site} (AUC {n.estimate_text(e)})"
+    text = f"Membership shows most at {site}: AUC {n.estimate_text(e)}"
     if e.low is not None and e.low > 0.5:
-        return f"{text}: its {w.people} bear the largest risk."
+        return f"{text}. Its {w.people} bear the largest risk."
     return f"{text}, which is not distinguishable from chance."
 
 

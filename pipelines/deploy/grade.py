@@ -222,22 +222,30 @@ class Grading:
     # --- utility
 
     def _utility(self) -> dict[str, Any] | str:
-        """How many held-out patients of each outcome are predicted to be above each risk.
+        """How many held-out patients of each outcome are predicted to be above each risk, and above
+        each quantile of the reference patients' risks.
 
         Of a patient with several records the first counts, so that everybody counts once.
         """
         held_out = self.split.nonmembers
         if held_out.outcome_kind != "class" or len(held_out.classes) != 2:
             return "many_outcomes"
-        one = held_out.take(np.sort(np.unique(held_out.patient, return_index=True)[1]))
+        one, known = _first_records(held_out), _first_records(self.split.reference)
         risk, rng = ask(self.model, one)[:, 1], self._seeds("utility").rng("kept")
+        thresholds = np.quantile(ask(self.model, known)[:, 1], LEVELS)
         found = []
         for code in (0, 1):
             own = risk[one.y == code]
             if len(own) < LEAST:
                 return "few_with_outcome"
             kept = rng.permutation(own)[: len(own) // MIN_CELL * MIN_CELL]
-            found.append({"patients": len(kept), "above": _above(kept, np.array(CUTS))})
+            found.append(
+                {
+                    "patients": len(kept),
+                    "above": _above(kept, np.array(CUTS)),
+                    "ranked": _above(kept, thresholds),
+                }
+            )
         return {"outcomes": found}
 
     # --- attempts
@@ -351,6 +359,11 @@ def _above(scores: np.ndarray, thresholds: np.ndarray) -> list[int]:
     ordered = np.sort(scores)
     counts = len(ordered) - np.searchsorted(ordered, thresholds, "right")
     return find_blocks(counts, len(ordered))
+
+
+def _first_records(records: Records) -> Records:
+    """The first record of each patient."""
+    return records.take(np.sort(np.unique(records.patient, return_index=True)[1]))
 
 
 def _people(records: Records) -> int:

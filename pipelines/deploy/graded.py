@@ -39,13 +39,23 @@ class Attempts:
 
 
 @dataclass(frozen=True)
+class Outcomes:
+    """Held-out patients with one outcome: how many, and blocks of those predicted to be above
+    `CUTS`, and above the hospital's own `LEVELS`."""
+
+    patients: int
+    above: list[int]
+    ranked: list[int]
+
+
+@dataclass(frozen=True)
 class Counts:
     """One hospital's statement of one model, as far as it can be checked.
 
     sent: bytes by kind of message, as the hospital states them; schema: how many columns, channels
     and hours; sizes: pool -> (patients, records), none where it states nothing; membership: attack
     -> blocks of members and of held-out patients above `LEVELS`; utility: for each outcome, how
-    many held-out patients have it and their blocks above `CUTS`; columns: sensitive column ->
+    many held-out patients have it and where they stand; columns: sensitive column ->
     attempts; inversion: rows read out of what it sent; protected: how that was protected; withheld:
     what it does not state, and a code of `WITHHELD`.
     """
@@ -56,7 +66,7 @@ class Counts:
     schema: Mapping[str, int] = field(default_factory=dict)
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     membership: Mapping[str, tuple[list[int], list[int]]] = field(default_factory=dict)
-    utility: tuple[tuple[int, list[int]], ...] = ()
+    utility: tuple[Outcomes, ...] = ()
     columns: Mapping[str, Attempts] = field(default_factory=dict)
     inversion: Attempts | None = None
     protected: str = ""
@@ -180,19 +190,18 @@ def _read_membership(
     return found
 
 
-def _read_utility(
-    part: Any, sizes: Mapping[str, tuple[int, int]]
-) -> tuple[tuple[int, list[int]], ...]:
+def _read_utility(part: Any, sizes: Mapping[str, tuple[int, int]]) -> tuple[Outcomes, ...]:
     _have(part, ("outcomes",))
     outcomes = part["outcomes"]
     if not isinstance(outcomes, list) or len(outcomes) != 2:
         raise refuse_counts("two outcomes were wanted")
     found = []
     for own in outcomes:
-        _have(own, ("patients", "above"))
+        _have(own, ("patients", "above", "ranked"))
         size = _read_size(own["patients"], LEAST)
-        found.append((size, read_ladder(own["above"], size, len(CUTS))))
-    left_out = sizes["nonmembers"][0] - sum(size for size, _ in found)
+        above = read_ladder(own["above"], size, len(CUTS))
+        found.append(Outcomes(size, above, read_ladder(own["ranked"], size, len(LEVELS))))
+    left_out = sizes["nonmembers"][0] - sum(one.patients for one in found)
     if not 0 <= left_out < 2 * MIN_CELL:
         raise refuse_counts("the outcomes do not come to the held-out patients")
     return tuple(found)
@@ -236,4 +245,4 @@ def _read_tried(own: Any, sizes: Mapping[str, tuple[int, int]], control: str) ->
     return found
 
 
-__all__ = ["POOLS", "Attempts", "Counts", "read_counts"]
+__all__ = ["POOLS", "Attempts", "Counts", "Outcomes", "read_counts"]

@@ -33,7 +33,7 @@ OTHER: Mapping[Side, Side] = {"least": "most", "middle": "middle", "most": "leas
 BY = "site"
 """The grouping whose levels are the hospitals."""
 RATES = ("tpr", "detectable_tpr", "ppv")
-BOUNDED = ("auroc", "auprc", "brier", "calibration_intercept")
+BOUNDED = ("auprc", "brier", "calibration_intercept")
 """Of the measures of utility, those whose extremes are at the extreme placings: each rises or falls
 with every single predicted risk."""
 
@@ -91,7 +91,9 @@ def pool_utility(
 ) -> tuple[Estimate, ...]:
     """The model's utility on held-out patients: one record of each, two outcomes.
 
-    The least and the most are over both extreme placings of the patients of either outcome.
+    The AUROC compares patients of one hospital, as the membership AUC does, and is the mean over
+    those with the outcome. The least and the most of the others are over both extreme placings of
+    the patients of either outcome.
     """
     own = [one for one in counts if one.utility]
     if not own:
@@ -101,41 +103,57 @@ def pool_utility(
     ends: dict[Side, np.ndarray] = {"least": edges[:-1], "middle": middle, "most": edges[1:]}
     sides: tuple[tuple[Side, Side], ...] = (
         ("middle", "middle"),
-        *((a, b) for a in ("least", "most") for b in ("least", "most")),
+        ("least", "least"),
+        ("least", "most"),
+        ("most", "least"),
+        ("most", "most"),
     )
-    y = np.concatenate([np.full(one.utility[k][0], k) for one in own for k in (0, 1)])
+    y = np.concatenate([np.full(one.utility[k].patients, k) for one in own for k in (0, 1)])
     made = []
     for pair in sides:
         risk = np.concatenate(
-            [
-                ends[pair[k]][place(one.utility[k][1], one.utility[k][0], CUTS, pair[k]).places]
-                for one in own
-                for k in (0, 1)
-            ]
+            [ends[pair[k]][_at_cuts(one, k, pair[k])] for one in own for k in (0, 1)]
         )
-        seeded = np.random.default_rng(int(rng.integers(2**63)))
         found = utility(
             np.column_stack([1 - risk, risk]),
             y,
             patients=np.arange(len(y)),
             confidence=confidence,
-            rng=seeded,
+            rng=np.random.default_rng(int(rng.integers(2**63))),
         )
         made.append(tuple(e for e in found if e.metric.name in BOUNDED))
-    return _join(made)
+    return (_auroc(own, confidence), *_join(made))
 
 
-def pool_utility_groups(
-    counts: Sequence[Counts], confidence: float, rng: np.random.Generator
-) -> tuple[GroupResult, ...]:
-    """The same hospital by hospital: the AUROC alone."""
-    found = []
-    for one in counts:
-        if one.utility:
-            made = pool_utility([one], confidence, rng)
-            auroc = tuple(e for e in made if e.metric.name == "auroc")
-            found.append(GroupResult(BY, one.hospital, auroc))
-    return tuple(found)
+def _at_cuts(one: Counts, code: int, side: Side) -> np.ndarray:
+    return place(one.utility[code].above, one.utility[code].patients, CUTS, side).places
+
+
+def _auroc(own: Sequence[Counts], confidence: float) -> Estimate:
+    weights = np.array([one.utility[1].patients for one in own], dtype=np.float64)
+    areas = {}
+    for side in SIDES:
+        parts = [
+            _area(*_steps((one.utility[1].ranked, one.utility[0].ranked), _by_outcome(one), side))
+            for one in own
+        ]
+        areas[side] = _mean(parts, weights / weights.sum())
+    sizes = [_by_outcome(one) for one in own]
+    patients = sum(map(sum, sizes))
+    n = {"records": patients, "patients": patients, "events": int(weights.sum())}
+    return replace(_state_area(areas, n, confidence), metric=Metric("auroc"))
+
+
+def _by_outcome(one: Counts) -> tuple[int, int]:
+    """With the outcome, and without."""
+    return one.utility[1].patients, one.utility[0].patients
+
+
+def pool_utility_groups(counts: Sequence[Counts], confidence: float) -> tuple[GroupResult, ...]:
+    """The AUROC hospital by hospital."""
+    return tuple(
+        GroupResult(BY, one.hospital, (_auroc([one], confidence),)) for one in counts if one.utility
+    )
 
 
 def pool_columns(counts: Sequence[Counts], confidence: float) -> tuple[Estimate, ...]:
@@ -205,13 +223,16 @@ def pool_attempts(
 
 
 def _scores(one: Counts, attack: str, side: Side) -> tuple[np.ndarray, np.ndarray]:
-    """(m,), (n,) the steps of members and of held-out patients, ties against or for the attack."""
-    blocks, sizes = one.membership[attack], _sizes(one)
-    other = OTHER[side]
-    members = place(blocks[0], sizes[0], LEVELS, side).places.astype(np.float64)
-    nonmembers = place(blocks[1], sizes[1], LEVELS, other).places.astype(np.float64)
-    half = 0.5
-    return members + half * (side == "most"), nonmembers + half * (side == "least")
+    return _steps(one.membership[attack], _sizes(one), side)
+
+
+def _steps(
+    blocks: tuple[list[int], list[int]], sizes: tuple[int, int], side: Side
+) -> tuple[np.ndarray, np.ndarray]:
+    """(m,), (n,) the steps of two pools, placed and tied against or for the first."""
+    first = place(blocks[0], sizes[0], LEVELS, side).places.astype(np.float64)
+    second = place(blocks[1], sizes[1], LEVELS, OTHER[side]).places.astype(np.float64)
+    return first + 0.5 * (side == "most"), second + 0.5 * (side == "least")
 
 
 def _area(members: np.ndarray, nonmembers: np.ndarray) -> Area:

@@ -105,7 +105,7 @@ def state_counts(
         outcomes,
         headline,
         pool_utility(counted, CONFIDENCE, rng("utility")),
-        pool_utility_groups(counted, CONFIDENCE, rng("utility groups")),
+        pool_utility_groups(counted, CONFIDENCE),
         _pools(counted),
     )
 
@@ -142,7 +142,7 @@ def _pools(counted: Sequence[Counts]) -> tuple[Pool, ...]:
     outcomes: tuple[int, ...] = ()
     known = [one.utility for one in counted if one.utility]
     if known:
-        outcomes = tuple(sum(own[code][0] for own in known) for code in (0, 1))
+        outcomes = tuple(sum(own[code].patients for own in known) for code in (0, 1))
     return tuple(
         Pool(
             name,

@@ -120,7 +120,7 @@ def check_folders(lab: Loopback, tmp_path: Path) -> None:
         assert read_pid(home.root, "client") is None
         assert find_open_to_others(home.root) == 0
     assert find_open_to_others(lab.home.root) == 0
-    paths = [str(tmp_path / name).encode() for name in lab.homes]
+    paths = [f"{tmp_path / name}/".encode() for name in lab.homes]
     for file in lab.home.root.rglob("*"):
         if file.is_file():
             held = file.read_bytes()

@@ -102,7 +102,7 @@ def test_utility_holds_what_the_records_would_have_given(
         assert value is not None
         assert e.low <= value <= e.high
     assert abs((named(made, "auroc").value or 0) - (exact["auroc"] or 0)) < 0.01
-    assert len(pool_utility_groups(federation["clean"], 0.95, rng())) == 4
+    assert len(pool_utility_groups(federation["clean"], 0.95)) == 4
 
 
 def test_attempts_are_pooled(federation: dict[str, list[Counts]]) -> None:

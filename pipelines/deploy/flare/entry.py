@@ -9,6 +9,7 @@ do this are taken out before anything listens.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -24,7 +25,6 @@ KEPT_REQUESTS: Final = frozenset(
         "AbortAppProcessor",
         "AbortTaskProcessor",
         "DeployProcessor",
-        "DeleteRunNumberProcessor",
         "StartJobProcessor",
         "CheckResourceProcessor",
         "CancelResourceProcessor",
@@ -32,7 +32,9 @@ KEPT_REQUESTS: Final = frozenset(
     }
 )
 """What the server may ask a hospital's client: a job and its end. Gone are the shell, the logs and
-their configuration, the environment, memory and devices, errors, restart and shutdown."""
+their configuration, the environment, memory and devices, errors, the deletion of folders, restart
+and shutdown."""
+JOB: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 KEPT_COMMANDS: Final = frozenset(
     {"CheckStatusCommand", "AbortCommand", "AbortTaskCommand", "ByeCommand"}
 )
@@ -79,9 +81,27 @@ def close_client() -> None:
     """Leave the parent of a hospital no more than `KEPT_REQUESTS`."""
     from nvflare.private.fed.client.client_req_processors import ClientRequestProcessors
 
-    ClientRequestProcessors.request_processors = _only(
-        KEPT_REQUESTS, ClientRequestProcessors.request_processors
-    )
+    kept = _only(KEPT_REQUESTS, ClientRequestProcessors.request_processors)
+    for processor in kept:
+        _check_job(processor)
+    ClientRequestProcessors.request_processors = kept
+
+
+def _check_job(processor: Any) -> None:
+    """Let it see numbers of jobs alone: NVFlare deletes and writes the folder of that name below
+    the kit, and `../..` is one."""
+    from nvflare.private.admin_defs import error_reply
+    from nvflare.private.defs import RequestHeader
+
+    process = processor.process
+
+    def process_jobs(request: Any, engine: Any) -> Any:
+        job = request.get_header(RequestHeader.JOB_ID)
+        if job is not None and not (isinstance(job, str) and JOB.fullmatch(job)):
+            return error_reply("no such job")
+        return process(request, engine)
+
+    processor.process = process_jobs
 
 
 def close_worker() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, Final
 
 from pipelines.deploy.flare.job import signed_terms, write_job
 from pipelines.deploy.flare.logins import LOGIN, connections
-from pipelines.deploy.flare.session import OperatorSession, Standing, is_gone
+from pipelines.deploy.flare.session import OperatorSession, Standing, is_gone, is_refusal
 from pipelines.deploy.homes import CoordinatorHome, make_private
 from pipelines.deploy.identity import Identity
 from pipelines.deploy.journal import Event, Journal
@@ -30,6 +31,8 @@ SETTLES_IN = 15.0
 other do not each begin another."""
 FRUITLESS = 5
 """Segments one after the other without a round, after which the loop gives up."""
+REFUSALS = 8
+"""Times one after the other that the server may refuse, before its word is taken."""
 ENDS_IN: Final = 40.0
 """Seconds in which a job is gone after it was done or aborted."""
 
@@ -75,6 +78,9 @@ def supervise(
     loop = _Loop(home, terms, tell, session)
     try:
         return loop.run(time.monotonic() + limit)
+    except KeyboardInterrupt:
+        loop.abandon()
+        raise
     finally:
         loop.close()
 
@@ -100,11 +106,13 @@ class _Loop:
     fruitless: int = 0
     waited: tuple[str, ...] | None = None
     troubled: str = ""
+    refusals: int = 0
     logged_in: dict[str, float] = field(default_factory=dict)
     over: str = ""
     last: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        make_private(self.home.root / "runs")
         self.folder = make_private(self.home.run(self.terms.run))
         self.journal = Journal(self.folder / "journal.jsonl")
         self.events = _Tail(self.journal.path)
@@ -135,6 +143,12 @@ class _Loop:
                 looked = time.monotonic()
                 self._look()
             time.sleep(JOURNAL_EVERY)
+
+    def abandon(self) -> None:
+        """Ask the server to end the job, and do not wait for it."""
+        if self.open_session is not None and self.job:
+            with suppress(PrivauditError):
+                self.open_session.abort(self.job)
 
     def _why(self) -> PrivauditError:
         if self.last.get("why") == "error":
@@ -188,9 +202,10 @@ class _Loop:
                 self.open_session = made
             standing = self.open_session.look()
             self._step(self.open_session, standing)
-            self.troubled = ""
+            self.troubled, self.refusals = "", 0
         except PrivauditError as error:
-            if not is_gone(error):
+            self.refusals += is_refusal(error)
+            if not (is_gone(error) or is_refusal(error)) or self.refusals >= REFUSALS:
                 raise
             if self.troubled != error.what:
                 self.troubled = error.what
@@ -205,6 +220,10 @@ class _Loop:
             if anew:
                 self.lost.add(self.job)
             if anew or session.has_ended(self.job):
+                # It may have ended because the run is over, and its last rounds count.
+                self._follow()
+                if self.over:
+                    return
                 self._count_segment(fruitless=not anew)
         if not self.job:
             # A loop that was ended while its job ran goes on with it.

@@ -116,17 +116,22 @@ def test_a_hung_worker_is_killed_and_another_one_started(tmp_path):
 
 def test_a_worker_without_a_sign_of_life_is_hung(tmp_path):
     threading.Thread(target=launcher.show_life, args=(tmp_path,), daemon=True).start()
-    wait_until((tmp_path / "alive").exists)
+    wait_until((tmp_path / launcher.ALIVE).exists)
     assert not is_hung(tmp_path)
     other = tmp_path / "other"
     other.mkdir()
-    (other / "alive").touch()
-    old = time.time() - launcher.DEAD_AFTER - 1
-    os.utime(other / "alive", (old, old))
+    (other / launcher.ALIVE).write_text(repr(time.monotonic() - 1))
     assert is_hung(other)
-    for junk in ("", "{", "[]", '{"until": null}'):
-        (tmp_path / "busy.json").write_text(junk)
+    for junk in ("", "{", "soon", "nan"):
+        (tmp_path / launcher.BUSY).write_text(junk)
         assert not is_hung(tmp_path)
+    # What an earlier worker of the job left is no hang of the next one.
+    start, begun = start_all(("sleep", "60"))
+    handle = WatchedHandle(start, other)
+    assert handle.poll() == JobReturnCode.UNKNOWN
+    handle.terminate()
+    handle.wait()
+    assert len(begun) == 1
 
 
 def test_of_a_client_the_server_may_ask_jobs_and_nothing_else(monkeypatch):

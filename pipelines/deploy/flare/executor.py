@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 
+READS_IN = 1800.0
+"""Seconds for a first answer: it reads the hospital's records."""
+
+
 class SiteExecutor(Executor):
     """Answers the coordinator's questions. What data it reads is in hospital.toml, never in the
     job; no text of an exception leaves or is logged, for it can hold a cell of the data.
@@ -45,6 +49,7 @@ class SiteExecutor(Executor):
         self._sent = (terms, signature, certificate)
         self._hospital: Hospital | None = None
         self._terms: RunTerms | None = None
+        self._answered = False
 
     def execute(
         self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal
@@ -66,8 +71,10 @@ class SiteExecutor(Executor):
                 self._hospital = _open_hospital(home, self._terms)
             assert self._terms is not None
             fl_ctx.set_prop(TERMS, self._terms, private=True, sticky=False)
-            note_busy(folder, HANGS_AFTER * self._terms.timeout)
+            longest = HANGS_AFTER * self._terms.timeout
+            note_busy(folder, longest if self._answered else max(longest, READS_IN))
             answer = self._hospital.answer(task_name, unpack_body(shareable.get(BODY)))
+            self._answered = True
             reply = Shareable({BODY: pack_body(answer)})
             _LOG.info(f"{task_name[:20]} in {time.monotonic() - begin:.2f} s")
             return reply

@@ -99,11 +99,11 @@ def simulate(terms: RunTerms, federation: Federation) -> tuple[np.ndarray, float
     ends = np.cumsum([0, *map(len, parts)])
     rows = tuple(np.arange(a, b) for a, b in itertools.pairwise(ends))
     made: Any = method.twin
-    network = made._network(parts[0], encoding)
+    network = made.make_network(parts[0])
     own = streams(np.random.default_rng(terms.seed))
     job = Job(x, np.concatenate([p.y for p in parts]), rows, network.start(own["start"]), own)
     begin = time.perf_counter()
-    (run,) = federate(made._plan(parts[0]), network, [job])
+    (run,) = federate(made.make_plan(), network, [job])
     return run.weights, (time.perf_counter() - begin) / made.rounds, (encoding, network)
 
 

@@ -10,31 +10,28 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Overhead:
-    """What the engine adds, measured on this federation while it asks nothing.
+    """What the engine adds to the messages.
 
     Args:
-        a_second: Bytes of questions for work and of heartbeats.
-        a_message: Headers of one message: the cell's own, gRPC's, TLS's.
+        a_second: Bytes of questions for work (one every .05 s) and of heartbeats, measured on this
+            hospital while it was asked nothing.
+        a_message: Headers of one message and of the question before it: NVFlare's, gRPC's, TLS's.
+            Measured: 1,000 in an open sum, 3,600 in a secure one, whose messages are shorter.
         share: Of the payload: TLS takes 22 bytes of 16,384 and HTTP/2 9.
-        once: Handshakes of new connections, certificates, the greeting of a worker.
+        once: Bytes that fall into any window.
     """
 
     a_second: float
-    a_message: float = 3000.0
+    a_message: float = 4000.0
     share: float = 0.01
-    once: float = 40_000.0
+    once: float = 20_000.0
 
     def allow(self, outbox: Iterable[Mapping[str, Any]], seconds: float) -> tuple[float, float]:
         """The fewest and the most bytes that these messages in these seconds may be."""
         lines = list(outbox)
         payload = sum(line["bytes"] for line in lines)
-        most = (
-            payload * (1 + self.share)
-            + len(lines) * self.a_message
-            + seconds * self.a_second
-            + self.once
-        )
-        return float(payload), most
+        engine = len(lines) * self.a_message + seconds * self.a_second + self.once
+        return float(payload), payload * (1 + self.share) + engine
 
 
 def find_in_files(folder: Path, needles: Mapping[str, bytes], spare: Iterable[Path]) -> list[str]:

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
+from net_lab import Disk
 from net_places import HOST, SERVER, Places
 
 from pipelines.deploy.homes import CoordinatorHome, HospitalHome
@@ -35,6 +37,8 @@ class Federation:
         hospitals: Their names.
         places: A machine for each; None for all on the loopback of this one.
         extra: More environment variables, by place.
+        data: Of each hospital.
+        disk: Of hospital b, where it has one of its own.
     """
 
     folder: Path
@@ -46,6 +50,7 @@ class Federation:
     started: dict[str, float] = field(default_factory=dict)
     fingerprint: str = ""
     data: dict[str, Path] = field(default_factory=dict)
+    disk: Disk | None = None
 
     @property
     def host(self) -> str:
@@ -74,7 +79,7 @@ class Federation:
         }
 
     def call(
-        self, place: str, *words: str | Path, answer: str = "", timeout: float = 120, code: int = 0
+        self, place: str, *words: str | Path, answer: str = "", timeout: float = 400, code: int = 0
     ) -> str:
         """Run one command to its end; what it printed, or why it was refused."""
         done = subprocess.run(
@@ -119,7 +124,7 @@ class Federation:
     def serve(self) -> None:
         """Start the server and wait until its port answers."""
         self.start(SERVER, "server", self.coordinator.root)
-        wait("the server", 60, self._answers)
+        wait("the server", 180, self._answers)
 
     def join(self, name: str, data: Path, task: str = "mortality") -> None:
         """Start the hospital's client."""
@@ -140,7 +145,7 @@ class Federation:
         for name in self.hospitals:
             self.wait_connected(name)
 
-    def wait_connected(self, name: str, seconds: float = 90) -> None:
+    def wait_connected(self, name: str, seconds: float = 240) -> None:
         """Until the server has let this hospital in since its last start here."""
 
         def here() -> bool:
@@ -170,14 +175,14 @@ class Federation:
             *words, *more, called=f"run-{run}",
         )  # fmt: skip
 
-    def consent(self, run: str, *hospitals: str) -> None:
+    def consent(self, run: str, *hospitals: str, seconds: float = 300) -> None:
         """The hospitals' consents, as their command writes them, but without the dry round."""
         from pipelines.deploy.consent import grant
         from pipelines.deploy.terms import RunTerms
 
         for name in hospitals or self.hospitals:
             pending = self.home(name).pending(run)
-            wait(f"the terms of {run} at {name}", 90, pending.exists)
+            wait(f"the terms of {run} at {name}", seconds, pending.exists)
             terms = RunTerms.read(json.loads(pending.read_text())["terms"])
             grant(self.home(name), terms, "test")
 
@@ -264,13 +269,11 @@ class Federation:
     def end_runs(self) -> None:
         """Stop what is still supervised, as the operator would."""
         for called in [one for one in self.running if one.startswith("run-")]:
-            if self.is_up(called):
+            if self.is_up(called) and self.coordinator.run(called[4:]).is_dir():
                 self.call(SERVER, "stop", self.coordinator.root, "--run", called[4:])
-                try:
-                    self.running[called].wait(30)
-                except subprocess.TimeoutExpired:
-                    _kill(self.running[called].pid)
-            self.running.pop(called)
+                with suppress(subprocess.TimeoutExpired):
+                    self.running[called].wait(60)
+            _kill(self.running.pop(called).pid)
 
     @staticmethod
     def now() -> float:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -36,30 +37,33 @@ def build_clock(folder: Path, seconds: int) -> dict[str, str]:
     return {**os.environ, "LD_PRELOAD": str(library), "PRIVAUDIT_TEST_CLOCK": str(seconds)}
 
 
+@dataclass(frozen=True)
+class Disk:
+    """A disk of its own below a folder, in memory, whose size can change."""
+
+    folder: Path
+
+    def fill(self) -> None:
+        """No byte more fits, and none is written to make it so: the disk shrinks."""
+        used = os.statvfs(self.folder)
+        self.resize((used.f_blocks - used.f_bfree) * used.f_frsize)
+
+    def resize(self, size: int) -> None:
+        """Give it this many bytes."""
+        options = f"remount,size={size}"
+        subprocess.run(["mount", "-o", options, self.folder], check=True)
+
+
 @contextmanager
-def small_disk(folder: Path, mebibytes: int) -> Iterator[Path]:
-    """The folder, on a disk of its own of this size."""
+def own_disk(folder: Path, size: int) -> Iterator[Disk]:
+    """The folder, on a disk of so many bytes; gone at the end with what is on it."""
     folder.mkdir(parents=True, exist_ok=True)
-    subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m,mode=700", "tmpfs", folder], check=True
-    )
+    options = f"size={size},mode=700"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=True)
     try:
-        yield folder
+        yield Disk(folder)
     finally:
         subprocess.run(["umount", "-l", folder], check=True)
 
 
-def fill(folder: Path, left: int = 0) -> Path:
-    """Fill this folder's disk up to `left` bytes."""
-    file = folder / "filler"
-    free = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize
-    with file.open("wb") as out:
-        try:
-            for _ in range(max(0, free - left) // 4096):
-                out.write(bytes(4096))
-        except OSError:
-            pass
-    return file
-
-
-__all__ = ["build_clock", "fill", "own_places", "small_disk"]
+__all__ = ["Disk", "build_clock", "own_disk", "own_places"]

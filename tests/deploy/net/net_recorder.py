@@ -43,6 +43,8 @@ class Recorder:
     file: Path
     flows: dict[tuple[str, bool, int, int], Flow] = field(default_factory=dict)
     others: dict[tuple[str, bool, int], int] = field(default_factory=lambda: defaultdict(int))
+    steps: dict[str, list[tuple[float, int]]] = field(default_factory=lambda: defaultdict(list))
+    """What each place sent: (seconds since 1970, bytes of new payload), frame by frame."""
     dropped: int = 0
 
     def start(self) -> Recorder:
@@ -82,6 +84,10 @@ class Recorder:
             for flow in self.flows.values()
             if flow.place == place and flow.up == up and flow.first >= since
         )
+
+    def sent(self, place: str, since: float, until: float) -> list[int]:
+        """Payload of each frame that this place sent between these moments."""
+        return [size for t, size in list(self.steps[place]) if since <= t < until]
 
     def contains(self, needle: bytes) -> bool:
         """Whether these bytes stand anywhere in the recorded frames."""
@@ -140,6 +146,8 @@ class Recorder:
         if new < 2**31:
             # A frame that came early is counted with the gap before it, once.
             flow.payload += new
+            if up:
+                self.steps[place].append((now, new))
             flow.again += length - min(new, length)
             flow.next = end
         else:

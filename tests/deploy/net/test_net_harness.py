@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from net_lab import build_clock, own_places
-from net_places import HOST, SERVER, Places
+from net_lab import build_clock, own_disk, own_places
+from net_places import HOST, SERVER, Places, why_not
 from net_recorder import Recorder
 from net_slow import SlowLink
 
@@ -126,3 +126,16 @@ def test_a_clock_that_is_off_is_off_in_every_layer(tmp_path: Path, seconds: int)
     assert abs(python - now - seconds) < 10
     assert abs(library - now - seconds) < 10
     assert 0.15 < waited < 5
+
+
+def test_a_full_disk_takes_no_byte_more(tmp_path: Path) -> None:
+    if reason := why_not():
+        pytest.skip(reason)
+    with own_disk(tmp_path / "disk", 1 << 20) as disk:
+        (disk.folder / "before").write_bytes(b"x" * 5000)
+        disk.fill()
+        with pytest.raises(OSError, match="No space left"):
+            (disk.folder / "after").write_bytes(b"x" * 5000)
+        disk.resize(1 << 20)
+        (disk.folder / "after").write_bytes(b"x" * 5000)
+    assert not (disk.folder / "before").exists()

@@ -212,6 +212,32 @@ def test_a_job_that_is_a_path_deletes_nothing(monkeypatch, tmp_path):
     assert asked == [request]
 
 
+def test_a_worker_answers_no_question_of_another_hospital(monkeypatch):
+    from types import SimpleNamespace
+
+    from nvflare.apis.fl_constant import ReservedTopic
+    from nvflare.private.fed.client.client_runner import ClientRunner
+
+    topics: list[str] = []
+
+    def register(topic: str, message_handle_func: object) -> None:
+        topics.append(topic)
+
+    engine = SimpleNamespace(register_aux_message_handler=register)
+    runner = SimpleNamespace(_handle_end_run=None, _handle_do_task=None)
+    monkeypatch.setattr(
+        ClientRunner,
+        "_register_aux_message_handlers",
+        ClientRunner._register_aux_message_handlers,
+    )
+    ClientRunner._register_aux_message_handlers(runner, engine)
+    assert ReservedTopic.DO_TASK in topics
+    topics.clear()
+    entry.close_side_door()
+    ClientRunner._register_aux_message_handlers(runner, engine)
+    assert topics == [ReservedTopic.END_RUN]
+
+
 def test_cells_answer_no_question_about_their_process(monkeypatch):
     from nvflare.fuel.f3.cellnet import net_agent
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,6 +49,20 @@ class Exchange:
     image: Image | None = None
     convolutions: tuple[Convolution, ...] = ()
     lstm: tuple[int, int, int, int] | None = None
+
+    def __post_init__(self) -> None:
+        # An attack that took the parameters apart otherwise than they lie would find no leak.
+        size = sum(a * b + b for a, b in pairwise(self.widths))
+        channels = 0 if self.image is None else self.image[2]
+        for layer in self.convolutions:
+            size += layer.out * channels * layer.kernel**2 + layer.out
+            channels = layer.out
+        if self.lstm is not None:
+            _, features, _, units = self.lstm
+            size += 4 * units * (features + 1 + units)
+        wrong = [np.shape(v) for v in self.weights if np.shape(v) != (size,)]
+        if wrong:
+            raise ValueError(f"weights of shape {wrong[0]}, and a network of {size} parameters")
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from pipelines.federated.encode import Encoding, PublicEncoding
 from pipelines.federated.network import Network, check_pixels
@@ -17,6 +18,8 @@ from privaudit.records import Records
 
 class Front(ABC):
     """How records are read, and by which layers first. Subclasses are frozen dataclasses."""
+
+    reads_series: ClassVar[bool] = False
 
     @abstractmethod
     def make_encoding(self, records: Records) -> Encoding:
@@ -96,6 +99,8 @@ class LSTM(Front):
 
     units: int = 16
     pool: int = 6
+
+    reads_series: ClassVar[bool] = True
 
     def make_encoding(self, records: Records) -> SeriesEncoding:
         self.check()

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
@@ -26,6 +26,15 @@ from privaudit.records import Records
 
 if TYPE_CHECKING:
     import torch
+
+
+class Layout(TypedDict):
+    """What an exchange states of a network."""
+
+    widths: tuple[int, ...]
+    image: Image | None
+    convolutions: tuple[Convolution, ...]
+    lstm: tuple[int, int, int, int] | None
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,17 @@ class Network:
         if self.lstm is not None:
             return self.lstm.shapes
         return () if self.image is None else list_shapes(self.image, self.convolutions)
+
+    @property
+    def layout(self) -> Layout:
+        """How the parameters lie, as `privaudit.contracts.Exchange` takes it."""
+        lstm = None if self.lstm is None else self.lstm.sizes
+        return {
+            "widths": self.widths,
+            "image": self.image,
+            "convolutions": self.convolutions,
+            "lstm": lstm,
+        }
 
     @property
     def is_dense(self) -> bool:

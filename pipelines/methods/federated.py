@@ -21,7 +21,7 @@ from pipelines.federated.aggregate import (
 from pipelines.federated.clock import Clock, Policy, WaitAll
 from pipelines.federated.compress import Compression, NoCompression
 from pipelines.federated.encode import Encoding
-from pipelines.federated.front import Front, PictureFront, Pooled
+from pipelines.federated.front import Front, Pooled
 from pipelines.federated.kernel import Job, Plan, Run, federate, streams
 from pipelines.federated.network import FlatModel, Network
 from pipelines.federated.protect import Plain, Protection
@@ -132,7 +132,12 @@ class Federated(Method):
 
     @property
     def batch(self) -> int:
-        return 16 if isinstance(self.front, PictureFront) else 4  # encoded series are large
+        return 4 if self.reads_series else 16  # encoded series are large
+
+    @property
+    def reads_series(self) -> bool:
+        """Whether the network reads the records' series, which attacks on columns never look at."""
+        return self.front.reads_series
 
     def check(self) -> None:
         self.protect.require()
@@ -262,10 +267,7 @@ class Federated(Method):
             updates=tuple(run.seen),
             clients=parts.codes,
             counts=run.counts.astype(np.int64),
-            widths=network.widths,
-            image=network.image,
-            convolutions=network.convolutions,
-            lstm=None if network.lstm is None else network.lstm.sizes,
+            **network.layout,
             encode=encoding.encode,
             rate=self.rate,
             steps=self.steps,

@@ -72,6 +72,8 @@ def test_the_dense_layers_are_those_of_the_columns_that_do_not_change() -> None:
     assert np.array_equal(cut.weights[1], np.concatenate([np.ravel(part) for part in kept]))
     assert cut.updates[1].shape == (4, len(cut.weights[1]))
     assert np.array_equal(cut.encode(own), exchange.encode(own)[:, -5:])
+    with pytest.raises(ValueError, match="parameters"):
+        replace(exchange, lstm=None)
     alone = replace(own, columns=own.columns[2:], X=own.X[:, 2:])
     with pytest.raises(PrivauditError, match="series alone"):
         invert(Federated(**ONE), alone)

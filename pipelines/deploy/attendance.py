@@ -59,8 +59,13 @@ class Attendance:
         good = {n for n in self._ready if self.shape is None or self._shapes[n] == self.shape}
         return tuple(name for name in self.terms.roster if name in good)
 
-    def gather(self, until: float, pause: float) -> tuple[str, ...]:
-        """Ask until the quorum is ready; PrivauditError after the time `until` (monotonic)."""
+    def gather(self, until: float, pause: float, must: bool = True) -> tuple[str, ...]:
+        """Ask until the quorum is ready.
+
+        Args:
+            until: The time (monotonic) after which it is a PrivauditError if too few are, or where
+                they need not be, whoever is ready.
+        """
         while True:
             self.desk.halt()
             here = set(self.desk.wire.present())
@@ -70,6 +75,8 @@ class Attendance:
             if self.shape is not None and len(self.ready) >= self.terms.quorum:
                 return self.ready
             if time.monotonic() >= until:
+                if not must:
+                    return self.ready
                 self.despair(len(self.ready))
             time.sleep(pause)
 

@@ -15,6 +15,7 @@ from pipelines.deploy.desk import Desk
 from pipelines.deploy.encrypted_rounds import EncryptedRounds
 from pipelines.deploy.homes import make_private
 from pipelines.deploy.journal import Event, Journal
+from pipelines.deploy.messages import MODEL
 from pipelines.deploy.rounds import Made, OpenRounds, Rounds
 from pipelines.deploy.secure_rounds import SecureRounds
 from pipelines.deploy.state import load, save, write_bytes
@@ -25,6 +26,7 @@ from pipelines.federated.encrypted_sum import EncryptedSum
 from pipelines.federated.gate import LARGEST
 from pipelines.federated.kernel import streams
 from pipelines.federated.ledger import Ledger
+from pipelines.federated.network import Network
 from pipelines.federated.secure_sum import SecureSum
 from pipelines.federated.server import Moments
 from pipelines.methods.federated import Federated
@@ -127,8 +129,13 @@ class Coordinator:
             self.desk.traffic = meta["traffic"]
             self.journal.write(Event.RESUMED, round=self.round)
         self.journal.write(Event.STARTED, hospitals=list(self.terms.roster), segment=self.segment)
-        self.attendance.gather(time.monotonic() + self.patience, self.pause)
+        over = self.round >= self._rounds
+        if not over:
+            self.attendance.gather(time.monotonic() + self.patience, self.pause)
         self._open(meta, arrays)
+        if not meta:
+            # What is sent out first is on disk first: a round is never asked for in two ways.
+            self._save()
         self._train()
         grades = self._grade()
         finished = self._finish(grades)
@@ -174,7 +181,7 @@ class Coordinator:
         # Without a seed nobody can know the noise, and a new key after a stop is as good: what was
         # drawn for a round that was not kept has never left.
         own = streams(np.random.default_rng(seed) if seed is not None else _secret())
-        network = method.build_network(shape)
+        network = build_network(method, shape)
         counts = np.zeros(len(self.terms.roster))
         if not meta:
             start = network.start(own["start"]).astype(np.float64)
@@ -193,10 +200,13 @@ class Coordinator:
             costs=dict(meta["costs"]),
         )
 
+    @property
+    def _rounds(self) -> int:
+        return int(self.method.rounds)  # type: ignore[attr-defined]
+
     def _train(self) -> None:
-        rounds = int(self.method.rounds)  # type: ignore[attr-defined]
         until, tries = time.monotonic() + self.patience, 0
-        while self.round < rounds:
+        while self.round < self._rounds:
             self.desk.halt()
             begin = time.monotonic()
             self.attendance.lose(self.desk.lost)
@@ -295,10 +305,15 @@ class Coordinator:
         for name in self.terms.roster:
             if (path := folder / f"{name}.json").exists():
                 found[name] = path.read_text("utf-8")
-        if self.terms.grade:
+        if self.terms.grade and self.took - set(found):
             self.attendance.lose(self.desk.lost)
             self.desk.lost.clear()
-            left = [n for n in self.attendance.refresh(self.round) if n not in found]
+            until = time.monotonic() + min(self.patience, 2 * self.terms.timeout)
+            left = [
+                name
+                for name in self.attendance.gather(until, self.pause, must=False)
+                if name not in found
+            ]
             question = {"model": self.rounds.model()}
             came = self.desk.ask("grade", dict.fromkeys(left, question))
             for name, body in came.items():
@@ -368,6 +383,23 @@ class Coordinator:
                 "the key would be graded: only the {sites} have them"
             )
         return tuple(missing)
+
+
+def build_network(method: Federated, shape: tuple[int, ...]) -> Network:
+    """The network of records of this shape, which hospitals state; PrivauditError for a shape that
+    is none, or of a network too large to send."""
+    try:
+        network = method.build_network(shape)
+        fits = min(network.widths) >= 1 and shape[-1] >= 2 and 4 * network.size <= MODEL.most
+    except (ValueError, TypeError, OverflowError, ZeroDivisionError):
+        fits = False
+    if not fits:
+        raise PrivauditError(
+            "a shape of records that no network reads, or a very large one",
+            "the hospitals state it, and the coordinator builds what they train from it",
+            "run the same version of privaudit at the coordinator and every hospital",
+        )
+    return network
 
 
 def _secret() -> SecretGenerator:

@@ -6,6 +6,7 @@ was, and the same question gets the same answer, byte for byte.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from functools import cached_property
@@ -19,6 +20,7 @@ from pipelines.deploy.homes import HospitalHome
 from pipelines.deploy.journal import Event, Journal
 from pipelines.deploy.messages import ANSWERS, Body, check_answer, check_question
 from pipelines.deploy.refused import Refused, Remembered
+from pipelines.deploy.self_check import count_rows_read
 from pipelines.deploy.site_data import SiteData, client_stream, open_data
 from pipelines.deploy.site_secure import MaskRound
 from pipelines.deploy.site_state import Kept, SiteState, digest_question, state_path
@@ -240,10 +242,19 @@ class Hospital:
                 "use a smaller rate",
             )
         sent = update.astype("<f4")
+        # Under noise the answer may not hang on single records; nor is there anything to read.
+        if self.plan.private is None and count_rows_read(self.network, sent, self._x):
+            raise Refused(
+                "unsafe",
+                "an update that hands over a row of this hospital as it stands",
+                "the weights that came, or too few records a step, leave a unit to one record",
+                "ask the coordinator where these weights came from; or take more rows a step",
+            )
         state.left = trainer.left[0]
         if self.terms.seed is not None:
             state.rng = json.dumps(rng.bit_generator.state)
         state.update, state.updated = sent.astype(np.float64), body["round"]
+        state.trained_on = hashlib.sha256(weights.tobytes()).hexdigest()
         state.trained += 1
         if protected:
             return {"round": body["round"]}
@@ -305,6 +316,7 @@ class Hospital:
             self.plan.protect,
             self.network.size,
             self.data.count,
+            self.state.trained_on,
             body,
         )
         return self._mask.advertise()
@@ -429,13 +441,19 @@ class Hospital:
         return made
 
     @cached_property
+    def _x(self) -> np.ndarray:
+        """(n, width) float32, the records as the network reads them."""
+        method: Any = self.data.method
+        found: np.ndarray = method.encode(self.data.trained)
+        return found
+
+    @cached_property
     def trainer(self) -> Trainer:
         """Trains on this hospital's records alone."""
         from pipelines.federated.local import Trainer
 
         data = self.data
-        method: Any = data.method
-        x, y = method.encode(data.trained), data.trained.y
+        x, y = self._x, data.trained.y
         counts = np.array([data.count], dtype=np.float64)
         rows, rng = [np.arange(len(x))], client_stream(self.terms, self.identity.name)
         return Trainer(self.network, x, y, rows, [rng], self.plan.private, counts)

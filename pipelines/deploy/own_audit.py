@@ -86,7 +86,8 @@ class DryRound:
     Args:
         verdict: `leaks` where an attack is clearly above chance, `too_few` where nothing can be
             said of so few patients, else `no_leak_seen`.
-        rebuilt: None for trees, of which no rows are rebuilt.
+        rebuilt: None where no attack rebuilds rows: of trees, and of a network that reads series
+            alone.
         told: None where a pool has too few patients for an interval.
         protection: As `describe_protection` names it. Where it is a sum, all numbers are of the
             update before it is hidden: what all other hospitals together could read of it.
@@ -134,6 +135,8 @@ class DryRound:
                 f" (without an update {found.control:.0%}); values read right: {found.cells:.0%}"
                 f" ({found.cells_control:.0%})"
             )
+        else:
+            made.append("no attack that is known here rebuilds rows of what would be sent")
         if self.told is not None:
             told = self.told
             made.append(
@@ -188,7 +191,9 @@ def audit_data(data: SiteData, terms: RunTerms) -> DryRound:
         protection=protection,
         is_hidden=protection.rpartition("+")[2] in ("secure_sum", "encrypted_sum"),
         rounds=count_rounds(terms),
-        bytes_per_round=size if rebuilt is None else _weigh(protection, size, len(terms.roster)),
+        bytes_per_round=size
+        if terms.method == "federated_trees"
+        else _weigh(protection, size, len(terms.roster)),
         patients=patients,
         records=len(data.trained),
         stated=data.count,
@@ -258,10 +263,14 @@ def _grow(data: SiteData) -> tuple[Model, int]:
     return Trees(data.trained.columns, len(data.trained.classes), saved), sent // dry.rounds
 
 
-def _rebuild(data: SiteData, exchange: Exchange, model: Model) -> Rebuilt:
-    """The product's gradient inversion on the hospital's own updates."""
+def _rebuild(data: SiteData, exchange: Exchange, model: Model) -> Rebuilt | None:
+    """The product's gradient inversion on the hospital's own updates; None where it knows no way to
+    a row in such updates."""
     target = Target(Release(updates=exchange, model=model), data.split)
-    found = GradientInversion(records=GRADED).run(target, (), SecretGenerator(os.urandom(32)))
+    try:
+        found = GradientInversion(records=GRADED).run(target, (), SecretGenerator(os.urandom(32)))
+    except PrivauditError:
+        return None
     series = {str(setting.value): trials for setting, trials in found.items()}
     rows = series.get("exact rows", next(iter(series.values())))
     cells = series.get("cells", rows)

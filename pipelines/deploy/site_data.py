@@ -18,6 +18,7 @@ from pipelines.deploy.refused import Refused
 from pipelines.deploy.terms import RunTerms
 from pipelines.federated.kernel import streams
 from privaudit.contracts import Method, Task
+from privaudit.disclosure_limits import MIN_CELL
 from privaudit.engine import profiles
 from privaudit.engine.configure import request
 from privaudit.engine.guarantees import claims_guarantee
@@ -133,7 +134,7 @@ def open_data(
             "columns, channels and classes have to be the same at every hospital",
             "compare the task, its settings and the schema with the operator",
         )
-    least = max(int(section.get("least_patients", LEAST)), terms.least_patients)
+    least = max(int(section.get("least_patients", LEAST)), terms.least_patients, MIN_CELL)
     people = len(np.unique(records.patient))
     if people < 3:
         raise Refused("no_data", "records of fewer than 3 patients", "they cannot be split")

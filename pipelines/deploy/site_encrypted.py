@@ -162,7 +162,7 @@ class CipherSite:
         state.agreed = body["round"]
         return {
             "round": body["round"],
-            "signature": self._identity.sign(self._arrived_text(roll, arrived)),
+            "signature": self._identity.sign(self._arrived_text(roll, arrived, state)),
             "certificate": self._identity.certificate,
         }
 
@@ -177,7 +177,7 @@ class CipherSite:
                 "unsafe", "another try to decrypt a sum of this round", "each one tells a little"
             )
         self._require_part(roll, arrived)
-        signers = self._verify_signers(body, roll, arrived)
+        signers = self._verify_signers(body, roll, arrived, state)
         check_agreed(arrived, roll, signers)
         least = max(count_quorum(len(roll.members)), -(-2 * len(roll.members) // 3))
         if len(signers) < least:
@@ -193,13 +193,15 @@ class CipherSite:
             raise Remembered("unsafe", error.what, error.because, error.fix) from None
         return {"round": body["round"], "total": total.astype("<f4").tobytes()}
 
-    def _verify_signers(self, body: Body, roll: Roll, arrived: list[int]) -> set[str]:
+    def _verify_signers(
+        self, body: Body, roll: Roll, arrived: list[int], state: SiteState
+    ) -> set[str]:
         """Whose signatures of this list are good. One that is not is an attack, not an accident."""
         numbers: Mapping[str, bytes] = body["signatures"]
         names = {str(i): roll.members[i] for i in arrived}
         if not set(numbers) <= set(names):
             raise Refused("bad_proof", "a signature of a hospital that is not in the sum", "it is")
-        text = self._arrived_text(roll, arrived)
+        text = self._arrived_text(roll, arrived, state)
         verify_names(self._root, dict.fromkeys(numbers, text), body, names)
         return {names[i] for i in numbers}
 
@@ -289,10 +291,12 @@ class CipherSite:
     def _secret_text(self, sealed: bytes) -> bytes:
         return b"\0".join((b"privaudit secret", self._terms.run.encode(), sealed))
 
-    def _arrived_text(self, roll: Roll, arrived: list[int]) -> bytes:
+    def _arrived_text(self, roll: Roll, arrived: list[int], state: SiteState) -> bytes:
+        """The list, of which sum, and which weights this hospital was sent: others that were sent
+        weights on which they learn nothing would leave this one's update alone in the sum."""
         listed = ",".join(map(str, arrived)).encode()
         parts = (b"privaudit arrived", roll.run.encode(), str(roll.round).encode(), listed)
-        return b"\0".join((*parts, roll.label))
+        return b"\0".join((*parts, roll.label, state.trained_on.encode()))
 
 
 def refuse_sealed() -> NoReturn:

@@ -102,6 +102,8 @@ class MaskRound:
         roster: Who may take part.
         size: Parameters of the network.
         stated: How many records this hospital has said to have.
+        trained_on: sha256 of the weights that came: a server that sends others weights on which
+            they learn nothing would read this hospital's update in the sum.
         body: The question that begins the round.
     """
 
@@ -114,6 +116,7 @@ class MaskRound:
         protect: SecureSum,
         size: int,
         stated: int,
+        trained_on: str,
         body: Body,
     ) -> None:
         self._identity, self._root, self._run = identity, root, run
@@ -145,7 +148,7 @@ class MaskRound:
         except PrivauditError as error:
             raise Refused("unsafe", error.what, error.because, error.fix) from None
         numbers = (count, size, terms.threshold, terms.word, terms.fraction)
-        self._plan = hashlib.sha256(repr(numbers).encode() + agreed).digest()
+        self._plan = hashlib.sha256(repr((numbers, trained_on)).encode() + agreed).digest()
         self.client = Client(number, terms)
         self.is_shared = False
 

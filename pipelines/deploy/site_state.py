@@ -44,6 +44,7 @@ class SiteState:
         left: Rows that the current shuffle has not used.
         rng: State of the random stream, empty where every round has a new one.
         update: (p,) float64, of the round `updated`.
+        trained_on: sha256 of the weights that it was trained from.
         received: (p,) float32, what the coordinator could read of it last; empty for nothing.
         secret, holders: The key of the encrypted sum, and who else holds it.
         roll: The encrypted sum that this hospital last sent to: round, members, counts.
@@ -61,6 +62,7 @@ class SiteState:
     update: np.ndarray = field(default_factory=lambda: np.empty(0))
     received: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.float32))
     updated: int = NEVER
+    trained_on: str = ""
     secret: bytes = b""
     holders: list[str] = field(default_factory=list)
     roll: dict[str, Any] = field(default_factory=dict)
@@ -131,6 +133,7 @@ class SiteState:
             "revealed": self.revealed,
             "rng": self.rng,
             "updated": self.updated,
+            "trained_on": self.trained_on,
             "secret": base64.b64encode(self.secret).decode(),
             "holders": self.holders,
             "roll": self.roll,

@@ -146,8 +146,13 @@ class EncryptedSum(Protection):
             "one {site}'s update",
             "no, {sites} see that it does not add up",
         )
+        two_lists = (
+            "server that lies about who arrived, with a third of the {sites}",
+            "one {site}'s update",
+            "yes, they sign both of its lists",
+        )
         invents = ("server that invents {sites}", "one {site}'s update", "no, {sites} sign")
-        return (*self.trust[:-1], decrypts, changed, invents, self.trust[-1])
+        return (*self.trust[:-1], decrypts, changed, two_lists, invents, self.trust[-1])
 
 
 class _Federation(Protection):

@@ -199,6 +199,21 @@ def test_a_key_that_the_server_made_is_refused(tmp_path: Path) -> None:
     assert all(ward.sent_in == -1 for ward in wards.values())
 
 
+@pytest.mark.parametrize("key", [b"", bytes(96), bytes(95)])
+def test_a_hospital_whose_key_is_none_does_not_stop_the_others(tmp_path: Path, key: bytes) -> None:
+    terms = make_terms(SECURE, "rounds=1")
+    wards = make_wards(terms)
+
+    def fault(name: str, kind: str, body: Body) -> Body | None:
+        if (name, kind) != ("a", "mask_keys"):
+            return None
+        return {**wards[name].answer(kind, body), "keys": key}
+
+    found = run(terms, tmp_path, MemoryWire(wards, fault))
+    assert found.hospitals == tuple("bcd")
+    assert events(tmp_path, "bad_answer")[0]["why"] == "no_key"
+
+
 def test_the_trust_of_signed_keys_differs_in_one_row() -> None:
     own = SecureSum()
     changed = [(a, b) for a, b in zip(own.trust, own.trust_apart, strict=True) if a != b]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -116,17 +117,22 @@ def test_a_hung_worker_is_killed_and_another_one_started(tmp_path):
 
 def test_a_worker_without_a_sign_of_life_is_hung(tmp_path):
     threading.Thread(target=launcher.show_life, args=(tmp_path,), daemon=True).start()
-    wait_until((tmp_path / "alive").exists)
+    wait_until((tmp_path / launcher.ALIVE).exists)
     assert not is_hung(tmp_path)
     other = tmp_path / "other"
     other.mkdir()
-    (other / "alive").touch()
-    old = time.time() - launcher.DEAD_AFTER - 1
-    os.utime(other / "alive", (old, old))
+    (other / launcher.ALIVE).write_text(repr(time.monotonic() - 1))
     assert is_hung(other)
-    for junk in ("", "{", "[]", '{"until": null}'):
-        (tmp_path / "busy.json").write_text(junk)
+    for junk in ("", "{", "soon", "nan"):
+        (tmp_path / launcher.BUSY).write_text(junk)
         assert not is_hung(tmp_path)
+    # What an earlier worker of the job left is no hang of the next one.
+    start, begun = start_all(("sleep", "60"))
+    handle = WatchedHandle(start, other)
+    assert handle.poll() == JobReturnCode.UNKNOWN
+    handle.terminate()
+    handle.wait()
+    assert len(begun) == 1
 
 
 def test_of_a_client_the_server_may_ask_jobs_and_nothing_else(monkeypatch):
@@ -204,6 +210,32 @@ def test_a_job_that_is_a_path_deletes_nothing(monkeypatch, tmp_path):
     request.set_header(RequestHeader.JOB_ID, good)
     deploy.process(request, None)
     assert asked == [request]
+
+
+def test_a_worker_answers_no_question_of_another_hospital(monkeypatch):
+    from types import SimpleNamespace
+
+    from nvflare.apis.fl_constant import ReservedTopic
+    from nvflare.private.fed.client.client_runner import ClientRunner
+
+    topics: list[str] = []
+
+    def register(topic: str, message_handle_func: object) -> None:
+        topics.append(topic)
+
+    engine = SimpleNamespace(register_aux_message_handler=register)
+    runner = SimpleNamespace(_handle_end_run=None, _handle_do_task=None)
+    monkeypatch.setattr(
+        ClientRunner,
+        "_register_aux_message_handlers",
+        ClientRunner._register_aux_message_handlers,
+    )
+    ClientRunner._register_aux_message_handlers(runner, engine)
+    assert ReservedTopic.DO_TASK in topics
+    topics.clear()
+    entry.close_side_door()
+    ClientRunner._register_aux_message_handlers(runner, engine)
+    assert topics == [ReservedTopic.END_RUN]
 
 
 def test_cells_answer_no_question_about_their_process(monkeypatch):
@@ -305,6 +337,8 @@ def test_a_parent_starts_once_and_stops(home):
             Sleeper("server", home).start()
         assert parent.log.stat().st_mode & 0o077 == 0
         assert parent.pid_file.stat().st_mode & 0o077 == 0
+        inside = json.loads((home / "server" / "local" / "comm_config.json").read_text())
+        assert inside["internal"]["resources"]["connection_security"] == "mtls"
     finally:
         parent.stop()
     assert read_pid(home, "server") is None

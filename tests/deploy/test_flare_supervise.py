@@ -159,9 +159,13 @@ def test_a_server_that_begins_anew_has_lost_its_jobs(home):
 def test_a_hospital_that_comes_back_gets_a_segment_with_it(home):
     def script(server: Server) -> None:
         if len(server.submitted) == 1 and server.looks == 2:
-            connections(home).write(LOGIN, hospital="a")
+            time.sleep(0.01)
+            for name in ROSTER:
+                connections(home).write(LOGIN, hospital=name)
             time.sleep(0.01)
             server.journal.write(Event.STARTED, hospitals=list(ROSTER))
+            server.journal.write(Event.HELLO, hospital="a", state="pending")
+            server.journal.write(Event.ROUND, round=0, hospitals=["b", "c"])
             time.sleep(0.01)
             connections(home).write(LOGIN, hospital="b")
         if len(server.submitted) == 2:
@@ -171,7 +175,7 @@ def test_a_hospital_that_comes_back_gets_a_segment_with_it(home):
     server, told, ended = play(home, script)
     assert ended is Ended.DONE
     assert server.aborted == ["job1"]
-    # `a` was there before the segment began.
+    # All came while the segment began, and were heard in it; then `b` came anew.
     assert [event["hospitals"] for event in told if event["event"] == "rejoined"] == [["b"]]
 
 

@@ -252,3 +252,16 @@ def test_nothing_is_encrypted_before_there_is_a_key(lab: Lab) -> None:
 
 
 ASKED: Body = {"keys": {}, "signatures": {}, "certificates": {}}
+
+
+def test_a_sum_of_updates_from_other_weights_is_not_decrypted(lab: Lab) -> None:
+    own = Ciphers(lab, "others")
+    own.make_key()
+    for name in "bcd":
+        hospital = own.hospitals[name]
+        hospital.state.trained_on = "00" * 32
+        hospital._save()
+    own.encrypt()
+    signed = own.agree([0, 1, 2, 3])
+    asked = own.decrypting([0, 1, 2, 3], own.add("abcd"), signed)
+    assert refused(lambda: own.ask("a", "decrypt", asked)) == "bad_proof"

@@ -217,6 +217,20 @@ def test_a_server_that_tells_each_another_weighting_gets_no_sum(lab: Lab) -> Non
     assert refused(lambda: masks.ask("b", "mask_shares", masks.table)) == "bad_proof"
 
 
+def test_a_server_that_sends_each_other_weights_gets_no_sum(lab: Lab) -> None:
+    terms = lab.terms("federated_secure", run="others")
+    hospitals = lab.all(terms)
+    weights = start_weights(hospitals["a"])
+    # All but a are sent weights on which they learn next to nothing.
+    train(hospitals["a"], 0, weights, protected=True)
+    for name in "bcd":
+        train(hospitals[name], 0, np.zeros(len(weights)), protected=True)
+    masks = MasksOf("others", hospitals, 0, len(weights))
+    masks.keys()
+    for name in "abcd":
+        assert refused(lambda who=name: masks.ask(who, "mask_shares", masks.table)) == "bad_proof"
+
+
 def test_another_share_than_follows_from_the_counts_is_refused(lab: Lab) -> None:
     masks = begin(lab, "share")
     masks.keys()

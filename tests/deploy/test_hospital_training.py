@@ -105,6 +105,30 @@ def test_weights_that_came_are_looked_at(lab: Lab, bad: str) -> None:
     train(hospital, 0, start_weights(hospital))
 
 
+@pytest.mark.parametrize("method", ["federated", "federated_secure"])
+def test_weights_that_catch_one_record_get_no_update(lab: Lab, method: str) -> None:
+    terms = lab.terms(
+        method, f"{method}.steps=1", f"{method}.rows=500", run=f"trap-{method.replace('_', '-')}"
+    )
+    hospital = lab.hospital("a", terms)
+    weights = start_weights(hospital)
+    protected = method != "federated"
+    first, *_ = parts = hospital.network.unpack(weights.copy())
+    x = hospital._x
+    # A unit that is active for the outermost record alone.
+    centre = x.mean(axis=0)
+    far = int(np.argmax(((x - centre) ** 2).sum(axis=1)))
+    along = (x - centre) @ (x[far] - centre)
+    first[0] = x[far] - centre
+    parts[1][0] = -float(np.sort(along)[-2:].mean()) - float(centre @ (x[far] - centre))
+    trap = np.concatenate([part.ravel() for part in parts]).astype(np.float32)
+    with pytest.raises(Refused) as refused:
+        train(hospital, 0, trap, protected)
+    assert code(refused) == "unsafe"
+    assert hospital.state.trained == 0
+    train(hospital, 0, weights, protected)
+
+
 def test_an_update_is_not_sent_in_the_open_where_a_sum_was_agreed_to(lab: Lab) -> None:
     hospital = lab.hospital("a", lab.terms("federated_secure", run="open"))
     with pytest.raises(Refused) as refused:

@@ -45,6 +45,13 @@ GRACE = 0.5
 """Seconds that NVFlare gives pending work when a process ends; 3 by default."""
 
 
+_UNKNOWN = PrivauditError(
+    "a version of NVFlare that privaudit does not know",
+    "it answers other questions than the one whose doors are closed here",
+    "pip install 'privaudit[federation]'",
+)
+
+
 def main(argv: list[str]) -> int:
     """Run one of NVFlare's processes with its other doors closed."""
     os.umask(0o077)
@@ -67,6 +74,7 @@ def main(argv: list[str]) -> int:
         from nvflare.private.fed.app.client import worker_process as module
 
         close_worker()
+        close_side_door()
         close_network_commands()
         _show_life()
     else:
@@ -111,6 +119,23 @@ def close_worker() -> None:
     AdminCommands.commands = _only(KEPT_COMMANDS, AdminCommands.commands)
 
 
+def close_side_door() -> None:
+    """Let a worker take its questions from the server's job alone: NVFlare also answers a question
+    that any cell of the network sends it, another hospital's among them, to whoever sent it."""
+    from nvflare.apis.fl_constant import ReservedTopic
+    from nvflare.private.fed.client.client_runner import ClientRunner
+
+    if not hasattr(ClientRunner, "_register_aux_message_handlers"):
+        raise _UNKNOWN
+
+    def register_end(self: Any, engine: Any) -> None:
+        engine.register_aux_message_handler(
+            topic=ReservedTopic.END_RUN, message_handle_func=self._handle_end_run
+        )
+
+    ClientRunner._register_aux_message_handlers = register_end
+
+
 def close_network_commands() -> None:
     """Take out the questions about a process, its connections and its settings that any cell of
     the network may ask another, and the order to stop."""
@@ -132,11 +157,7 @@ def close_network_commands() -> None:
 def _only(kept: frozenset[str], found: list[Any]) -> list[Any]:
     left = [part for part in found if type(part).__name__ in kept]
     if {type(part).__name__ for part in left} != kept:
-        raise PrivauditError(
-            "a version of NVFlare that privaudit does not know",
-            "it answers other questions than the one whose doors are closed here",
-            "pip install 'privaudit[federation]'",
-        )
+        raise _UNKNOWN
     return left
 
 

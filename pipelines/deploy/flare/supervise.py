@@ -27,8 +27,8 @@ Tell = Callable[[Mapping[str, Any]], None]
 LOOK_EVERY = 1.0
 JOURNAL_EVERY = 0.2
 SETTLES_IN = 15.0
-"""Seconds for which a new segment is left alone, so that hospitals that come back one after the
-other do not each begin another."""
+"""Seconds after a segment was sent and after a hospital came back, before it begins another one: it
+may be in this one, and hospitals that come back one after the other share one."""
 FRUITLESS = 5
 """Segments one after the other without a round, after which the loop gives up."""
 REFUSALS = 8
@@ -108,6 +108,7 @@ class _Loop:
     troubled: str = ""
     refusals: int = 0
     logged_in: dict[str, float] = field(default_factory=dict)
+    heard: dict[str, float] = field(default_factory=dict)
     over: str = ""
     last: Mapping[str, Any] = field(default_factory=dict)
 
@@ -178,10 +179,14 @@ class _Loop:
         """Pass on what the journals say since the last look."""
         for line in self.events.read():
             event = line.get("event")
+            at = float(line.get("t", 0.0))
             if event == Event.STARTED:
-                self.began = float(line.get("t", 0.0))
+                self.began = at
             elif event == Event.ROUND:
                 self.rounds += 1
+                self.heard |= dict.fromkeys(line.get("hospitals", ()), at)
+            elif event in (Event.HELLO, Event.BACK, Event.WITHDRAWN):
+                self.heard[str(line.get("hospital"))] = at
             elif event in (Event.DONE, Event.STOPPED):
                 self.over, self.last = str(event), line
             self.tell(line)
@@ -266,10 +271,17 @@ class _Loop:
             )
 
     def _came_back(self, here: tuple[str, ...]) -> list[str]:
-        """Hospitals that logged in after this segment began: it does not know them."""
-        if not self.began or time.time() - self.began < SETTLES_IN:
+        """Hospitals that logged in after this segment was sent and have said nothing in it since:
+        it does not know them."""
+        settled = time.time() - SETTLES_IN
+        if not self.began or self.submitted > settled:
             return []
-        return sorted(name for name in here if self.logged_in.get(name, 0.0) > self.began)
+        return sorted(
+            name
+            for name in here
+            if self.submitted < self.logged_in.get(name, 0.0) <= settled
+            and self.heard.get(name, 0.0) < self.logged_in[name]
+        )
 
     def _abort(self) -> None:
         session = self.open_session

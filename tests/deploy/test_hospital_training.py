@@ -39,7 +39,7 @@ def test_three_hospitals_train_what_the_simulation_trains(lab: Lab) -> None:
         start,
         own,
     )
-    (run,) = federate(one.plan, one.network, [job])
+    (run,) = federate(one.training.plan, one.network, [job])
     weights = start.astype(np.float64)
     for round in range(3):
         updates = []
@@ -114,7 +114,7 @@ def test_weights_that_catch_one_record_get_no_update(lab: Lab, method: str) -> N
     weights = start_weights(hospital)
     protected = method != "federated"
     first, *_ = parts = hospital.network.unpack(weights.copy())
-    x = hospital._x
+    x = hospital.training.x
     # A unit that is active for the outermost record alone.
     centre = x.mean(axis=0)
     far = int(np.argmax(((x - centre) ** 2).sum(axis=1)))

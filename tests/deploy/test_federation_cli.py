@@ -403,7 +403,7 @@ def test_a_run_prints_its_report_alone(capsys, monkeypatch, coordinator, fakes):
     (terms,) = fakes.supervised
     folder = coordinator.run(terms.run)
     assert said.out == f"{folder / 'report.html'}\n"
-    assert "round 1: a, b; 1.2 s; loss 0.5000" in said.err
+    assert "round 2: a, b; 1.2 s; loss 0.5000" in said.err
     assert (folder / "terms.json").read_text() == terms.text
     assert terms.roster == ROSTER
     (folder / "stop").touch()

@@ -227,6 +227,15 @@ def test_folders_that_hold_something_else(capsys, tmp_path, coordinator, hospita
     assert "a hospital that has joined" in fail(capsys, "join", hospital.root, *asked)
 
 
+def test_the_fingerprint_is_printed_again(capsys, coordinator):
+    before = sorted(coordinator.root.rglob("*"))
+    assert run("provision", coordinator.root) == 0
+    said = capsys.readouterr()
+    assert said.out.strip() == Root(make_root()).fingerprint
+    assert "hospitals a, b, c" in said.err
+    assert sorted(coordinator.root.rglob("*")) == before
+
+
 def test_another_command_in_a_folder_that_was_begun(capsys, tmp_path):
     home = tmp_path / "fed"
     make_private(home)
@@ -403,7 +412,7 @@ def test_a_run_prints_its_report_alone(capsys, monkeypatch, coordinator, fakes):
     (terms,) = fakes.supervised
     folder = coordinator.run(terms.run)
     assert said.out == f"{folder / 'report.html'}\n"
-    assert "round 1: a, b; 1.2 s; loss 0.5000" in said.err
+    assert "round 2: a, b; 1.2 s; loss 0.5000" in said.err
     assert (folder / "terms.json").read_text() == terms.text
     assert terms.roster == ROSTER
     (folder / "stop").touch()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,13 @@ import numpy as np
 from pipelines.deploy.attendance import Attendance, Shape
 from pipelines.deploy.desk import Desk
 from pipelines.deploy.encrypted_rounds import EncryptedRounds
+from pipelines.deploy.finished import Finished
 from pipelines.deploy.homes import make_private
 from pipelines.deploy.journal import Event, Journal
 from pipelines.deploy.messages import MODEL
 from pipelines.deploy.rounds import Made, OpenRounds, Rounds
 from pipelines.deploy.secure_rounds import SecureRounds
-from pipelines.deploy.state import load, save, write_bytes
+from pipelines.deploy.state import hold, load, save, write_bytes
 from pipelines.deploy.terms import RunTerms
 from pipelines.deploy.tree_rounds import TreeLedger, TreeRounds
 from pipelines.deploy.wire import Wire
@@ -36,48 +36,10 @@ from privaudit.secure_random import SecretGenerator
 
 PATIENCE = 86_400.0
 """Seconds that the coordinator waits for a quorum: consent is given by people."""
-PAUSE = 5.0
-"""Seconds between two times of asking who is ready, or for a round that came to nothing: then twice
-as long every time."""
+PAUSE = 0.5
+"""Seconds between two times of asking who is ready, or for a round that came to nothing: longer
+every time."""
 LONGEST_PAUSE = 300.0
-
-
-@dataclass(frozen=True, eq=False)
-class Finished:
-    """A run that is over: what its release is made of, without a record.
-
-    Args:
-        hospitals: Who took part in any round, in the order of the roster; the order of all that is
-            by hospital.
-        counts: (hospitals,) records, as each stated them.
-        shape: What the method's `find_shape` says of the hospitals' records, and `schema` their
-            digest.
-        weights: (p,) float64 of a network; empty where trees were grown.
-        forest: The joined trees in XGBoost's own format; empty for a network.
-        sent, seen: Of the last rounds, (p,) float32 and (hospitals, p) float32, what was sent out
-            and what could be read of each hospital.
-        trust: Who can read what of one hospital's update.
-        refused: (hospital, why) by the gate.
-        missing: Of a release of the simulation, what a coordinator cannot have.
-        grades: What each hospital counted on its own patients, as text.
-    """
-
-    terms: RunTerms
-    rounds: int
-    hospitals: tuple[str, ...]
-    counts: np.ndarray
-    shape: tuple[int, ...]
-    schema: str
-    weights: np.ndarray
-    forest: bytes
-    sent: tuple[np.ndarray, ...]
-    seen: tuple[np.ndarray, ...]
-    costs: Mapping[str, float]
-    trust: tuple[tuple[str, str, str], ...]
-    refused: tuple[tuple[str, str], ...] = ()
-    notes: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-    grades: Mapping[str, str] = field(default_factory=dict)
 
 
 class Coordinator:
@@ -113,8 +75,12 @@ class Coordinator:
         Raises:
             Stopped: By the file `stop`, or by the engine; it can be run again.
             PrivauditError: For terms that cannot be run, a state of other terms, or too few
-                hospitals within the time that it waits.
+                hospitals within the time that it waits, or a run that is under way.
         """
+        with hold(self.folder):
+            return self._run()
+
+    def _run(self) -> Finished:
         _, self.method = self.terms.build()
         kept = load(self.folder / "state.npz")
         meta, arrays = kept if kept is not None else ({}, {})
@@ -308,12 +274,8 @@ class Coordinator:
         if self.terms.grade and self.took - set(found):
             self.attendance.lose(self.desk.lost)
             self.desk.lost.clear()
-            until = time.monotonic() + min(self.patience, 2 * self.terms.timeout)
-            left = [
-                name
-                for name in self.attendance.gather(until, self.pause, must=False)
-                if name not in found
-            ]
+            until = time.monotonic() + min(self.patience, self.terms.timeout)
+            left = self.attendance.wait_for(self.took - set(found), until, self.pause)
             question = {"model": self.rounds.model()}
             came = self.desk.ask("grade", dict.fromkeys(left, question))
             for name, body in came.items():

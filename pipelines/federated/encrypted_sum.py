@@ -14,23 +14,25 @@ import numpy as np
 
 from pipelines.federated.aggregate import Aggregate, Mean
 from pipelines.federated.ciphers import (
-    CODES,
-    DEGREE,
-    FEWEST,
     MODULI,
-    SLOTS,
     Adder,
     KeyHolder,
-    Roll,
     can_add,
-    check_agreed,
     check_bound,
-    count_quorum,
     find_bound,
     find_grid,
     tenseal,
 )
 from pipelines.federated.protect import Protection, Summed, check_vectors
+from pipelines.federated.roll import (
+    CODES,
+    DEGREE,
+    FEWEST,
+    SLOTS,
+    Roll,
+    check_agreed,
+    count_quorum,
+)
 from privaudit.contracts import CipherTranscript
 from privaudit.errors import PrivauditError
 from privaudit.ring import Ring

@@ -2,7 +2,7 @@
 
 A unit of the first layer that was active for one record alone hands over that record, as its
 weights' change over its bias' change (Phong et al. 2017, section 3). It happens by chance: in 4 %
-of the updates of 1,595 patients over ten steps of 32, and in half of those over a single step. And a
+of the updates of 1,595 patients over ten steps of 32, and in half of those over a single step. A
 coordinator can bring it about, by weights that leave each unit to one record (Fowl et al. 2022,
 arXiv 2110.13057). A hospital knows its rows, so it sees either in the update itself.
 """

@@ -17,6 +17,8 @@ from privaudit.errors import PrivauditError
 
 QUICK = 15.0
 """Seconds for a hospital that is asked again between rounds: the others wait meanwhile."""
+SLOWEST = 10.0
+"""Seconds between two times of asking who is ready, after some time."""
 SEEN_AGAIN = 6
 """A hospital that stays away is asked after 1, 2, 4, ... rounds, at most 2 to this power."""
 MOST = 10**12
@@ -62,7 +64,6 @@ class Attendance:
     def gather(self, until: float, pause: float) -> tuple[str, ...]:
         """Ask until the quorum is ready; PrivauditError after the time `until` (monotonic)."""
         while True:
-            self.desk.halt()
             here = set(self.desk.wire.present())
             self.greet([n for n in self.terms.roster if n in here and n not in self.ready])
             if self.shape is None:
@@ -72,6 +73,20 @@ class Attendance:
             if time.monotonic() >= until:
                 self.despair(len(self.ready))
             time.sleep(pause)
+            pause = min(pause * 1.5, max(pause, SLOWEST))
+
+    def wait_for(self, names: Iterable[str], until: float, pause: float) -> tuple[str, ...]:
+        """Those of these that are ready, once all are or have said that they will not be, or after
+        the time `until`."""
+        names = set(names)
+        while names - set(self.ready):
+            open_ = {n for n in names - set(self.ready) if self._said.get(n, "ready") == "ready"}
+            if not open_ or time.monotonic() >= until:
+                break
+            self.greet(sorted(open_ & set(self.desk.wire.present())))
+            if not open_ <= set(self.ready):
+                time.sleep(pause)
+        return tuple(name for name in self.ready if name in names)
 
     def despair(self, count: int) -> NoReturn:
         """End the wait: PrivauditError."""
@@ -91,7 +106,8 @@ class Attendance:
             for name in self.terms.roster
             if name in here and name not in self.ready and self._away.get(name, (0, 0))[0] <= round
         ]
-        self.greet(due, min(QUICK, self.desk.timeout))
+        if due:
+            self.greet(due, min(QUICK, self.desk.timeout))
         for name in due:
             times = self._away.get(name, (0, 0))[1]
             if name in self.ready:

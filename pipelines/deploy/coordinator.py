@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,13 @@ import numpy as np
 from pipelines.deploy.attendance import Attendance, Shape
 from pipelines.deploy.desk import Desk
 from pipelines.deploy.encrypted_rounds import EncryptedRounds
+from pipelines.deploy.finished import Finished
 from pipelines.deploy.homes import make_private
 from pipelines.deploy.journal import Event, Journal
+from pipelines.deploy.messages import MODEL
 from pipelines.deploy.rounds import Made, OpenRounds, Rounds
 from pipelines.deploy.secure_rounds import SecureRounds
-from pipelines.deploy.state import load, save, write_bytes
+from pipelines.deploy.state import hold, load, save, write_bytes
 from pipelines.deploy.terms import RunTerms
 from pipelines.deploy.tree_rounds import TreeLedger, TreeRounds
 from pipelines.deploy.wire import Wire
@@ -25,6 +26,7 @@ from pipelines.federated.encrypted_sum import EncryptedSum
 from pipelines.federated.gate import LARGEST
 from pipelines.federated.kernel import streams
 from pipelines.federated.ledger import Ledger
+from pipelines.federated.network import Network
 from pipelines.federated.secure_sum import SecureSum
 from pipelines.federated.server import Moments
 from pipelines.methods.federated import Federated
@@ -34,48 +36,10 @@ from privaudit.secure_random import SecretGenerator
 
 PATIENCE = 86_400.0
 """Seconds that the coordinator waits for a quorum: consent is given by people."""
-PAUSE = 5.0
-"""Seconds between two times of asking who is ready, or for a round that came to nothing: then twice
-as long every time."""
+PAUSE = 0.5
+"""Seconds between two times of asking who is ready, or for a round that came to nothing: longer
+every time."""
 LONGEST_PAUSE = 300.0
-
-
-@dataclass(frozen=True, eq=False)
-class Finished:
-    """A run that is over: what its release is made of, without a record.
-
-    Args:
-        hospitals: Who took part in any round, in the order of the roster; the order of all that is
-            by hospital.
-        counts: (hospitals,) records, as each stated them.
-        shape: What the method's `find_shape` says of the hospitals' records, and `schema` their
-            digest.
-        weights: (p,) float64 of a network; empty where trees were grown.
-        forest: The joined trees in XGBoost's own format; empty for a network.
-        sent, seen: Of the last rounds, (p,) float32 and (hospitals, p) float32, what was sent out
-            and what could be read of each hospital.
-        trust: Who can read what of one hospital's update.
-        refused: (hospital, why) by the gate.
-        missing: Of a release of the simulation, what a coordinator cannot have.
-        grades: What each hospital counted on its own patients, as text.
-    """
-
-    terms: RunTerms
-    rounds: int
-    hospitals: tuple[str, ...]
-    counts: np.ndarray
-    shape: tuple[int, ...]
-    schema: str
-    weights: np.ndarray
-    forest: bytes
-    sent: tuple[np.ndarray, ...]
-    seen: tuple[np.ndarray, ...]
-    costs: Mapping[str, float]
-    trust: tuple[tuple[str, str, str], ...]
-    refused: tuple[tuple[str, str], ...] = ()
-    notes: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-    grades: Mapping[str, str] = field(default_factory=dict)
 
 
 class Coordinator:
@@ -111,8 +75,12 @@ class Coordinator:
         Raises:
             Stopped: By the file `stop`, or by the engine; it can be run again.
             PrivauditError: For terms that cannot be run, a state of other terms, or too few
-                hospitals within the time that it waits.
+                hospitals within the time that it waits, or a run that is under way.
         """
+        with hold(self.folder):
+            return self._run()
+
+    def _run(self) -> Finished:
         _, self.method = self.terms.build()
         kept = load(self.folder / "state.npz")
         meta, arrays = kept if kept is not None else ({}, {})
@@ -127,8 +95,13 @@ class Coordinator:
             self.desk.traffic = meta["traffic"]
             self.journal.write(Event.RESUMED, round=self.round)
         self.journal.write(Event.STARTED, hospitals=list(self.terms.roster), segment=self.segment)
-        self.attendance.gather(time.monotonic() + self.patience, self.pause)
+        over = self.round >= self._rounds
+        if not over:
+            self.attendance.gather(time.monotonic() + self.patience, self.pause)
         self._open(meta, arrays)
+        if not meta:
+            # What is sent out first is on disk first: a round is never asked for in two ways.
+            self._save()
         self._train()
         grades = self._grade()
         finished = self._finish(grades)
@@ -174,7 +147,7 @@ class Coordinator:
         # Without a seed nobody can know the noise, and a new key after a stop is as good: what was
         # drawn for a round that was not kept has never left.
         own = streams(np.random.default_rng(seed) if seed is not None else _secret())
-        network = method.build_network(shape)
+        network = build_network(method, shape)
         counts = np.zeros(len(self.terms.roster))
         if not meta:
             start = network.start(own["start"]).astype(np.float64)
@@ -193,10 +166,13 @@ class Coordinator:
             costs=dict(meta["costs"]),
         )
 
+    @property
+    def _rounds(self) -> int:
+        return int(self.method.rounds)  # type: ignore[attr-defined]
+
     def _train(self) -> None:
-        rounds = int(self.method.rounds)  # type: ignore[attr-defined]
         until, tries = time.monotonic() + self.patience, 0
-        while self.round < rounds:
+        while self.round < self._rounds:
             self.desk.halt()
             begin = time.monotonic()
             self.attendance.lose(self.desk.lost)
@@ -295,10 +271,11 @@ class Coordinator:
         for name in self.terms.roster:
             if (path := folder / f"{name}.json").exists():
                 found[name] = path.read_text("utf-8")
-        if self.terms.grade:
+        if self.terms.grade and self.took - set(found):
             self.attendance.lose(self.desk.lost)
             self.desk.lost.clear()
-            left = [n for n in self.attendance.refresh(self.round) if n not in found]
+            until = time.monotonic() + min(self.patience, self.terms.timeout)
+            left = self.attendance.wait_for(self.took - set(found), until, self.pause)
             question = {"model": self.rounds.model()}
             came = self.desk.ask("grade", dict.fromkeys(left, question))
             for name, body in came.items():
@@ -368,6 +345,23 @@ class Coordinator:
                 "the key would be graded: only the {sites} have them"
             )
         return tuple(missing)
+
+
+def build_network(method: Federated, shape: tuple[int, ...]) -> Network:
+    """The network of records of this shape, which hospitals state; PrivauditError for a shape that
+    is none, or of a network too large to send."""
+    try:
+        network = method.build_network(shape)
+        fits = min(network.widths) >= 1 and shape[-1] >= 2 and 4 * network.size <= MODEL.most
+    except (ValueError, TypeError, OverflowError, ZeroDivisionError):
+        fits = False
+    if not fits:
+        raise PrivauditError(
+            "a shape of records that no network reads, or a very large one",
+            "the hospitals state it, and the coordinator builds what they train from it",
+            "run the same version of privaudit at the coordinator and every hospital",
+        )
+    return network
 
 
 def _secret() -> SecretGenerator:

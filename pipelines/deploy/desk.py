@@ -56,8 +56,7 @@ class Desk:
             look: Says what is wrong with an answer, as a code; empty where nothing is.
         """
         self.halt()
-        if not questions:
-            return {}
+        # Also where nobody is asked: the engine may end the run.
         answers = self.wire.ask(kind, questions, self.timeout if timeout is None else timeout)
         self.down += sum(map(weigh, questions.values()))
         came: dict[str, Body] = {}

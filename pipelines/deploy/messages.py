@@ -202,4 +202,13 @@ def _refuse(what: str, because: str) -> PrivauditError:
     )
 
 
-__all__ = ["ANSWERS", "QUESTIONS", "STATES", "Body", "Field", "check_answer", "check_question"]
+__all__ = [
+    "ANSWERS",
+    "MODEL",
+    "QUESTIONS",
+    "STATES",
+    "Body",
+    "Field",
+    "check_answer",
+    "check_question",
+]

@@ -4,6 +4,7 @@ open one."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,11 +75,11 @@ class Rounds:
         return np.array([self.records[name] for name in names], dtype=np.float64)
 
     def mean_loss(self, came: Mapping[str, Body]) -> float | None:
-        stated = {
-            name: float(body["loss"])
-            for name, body in came.items()
-            if np.isfinite(body.get("loss", np.nan))
-        }
+        stated: dict[str, float] = {}
+        for name, body in came.items():
+            with suppress(OverflowError):
+                if np.isfinite(loss := float(body.get("loss", np.nan))):
+                    stated[name] = loss
         if not stated:
             return None
         return float(np.average(list(stated.values()), weights=self.counts(list(stated))))

@@ -17,28 +17,25 @@ decrypted, hospitals sign who arrived, each one list a round (`check_agreed`).
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Any, NoReturn, Protocol
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, Protocol
 
 import numpy as np
 
+from pipelines.federated.roll import (
+    DEGREE,
+    SLOTS,
+    Codes,
+    Roll,
+    check_arrived,
+    refuse_sum,
+)
 from privaudit.errors import PrivauditError
 
-DEGREE = 4096
 MODULI = (54, 54)
 """Bits of the modulus and of the special prime: 108 of the 109 that 128-bit security allows."""
-SLOTS = DEGREE // 2
-FEWEST = 3
-"""In a sum of two, each hospital reads the other's update by taking its own away."""
-CHECKS = 32
-"""Sums under secret signs in every ciphertext."""
-CODES = 1 << 26
-"""How many codes there are: whole numbers of grid steps from 1 on."""
 KEY = 32
 """Bytes of the key of codes and signs."""
 
@@ -91,88 +88,6 @@ def check_bound(vectors: np.ndarray, terms: Arithmetic, clients: int) -> None:
         )
 
 
-def count_quorum(members: int) -> int:
-    """How many hospitals must sign one list of who arrived: no two lists can have so many, unless a
-    third of the hospitals sign both."""
-    return max(FEWEST, -(-2 * members // 3))
-
-
-@dataclass(frozen=True)
-class Roll:
-    """Which sum this is, on which all who take part must agree to the letter.
-
-    Args:
-        members: The hospitals of the round; a hospital's number is its place.
-        counts: The records that each of them stated: shares in the sum follow from them.
-        size: Parameters of the network.
-    """
-
-    run: str
-    round: int
-    members: tuple[str, ...]
-    counts: tuple[int, ...]
-    size: int
-
-    def __post_init__(self) -> None:
-        if len(self.members) < FEWEST or len(set(self.members)) != len(self.members):
-            _refuse(
-                f"an encrypted sum of {len(set(self.members))} hospitals",
-                "of two, each reads the other's update by taking its own away",
-            )
-        if len(self.counts) != len(self.members) or self.size < 1 or self.room < 1:
-            _refuse(
-                "a sum whose parts do not fit",
-                "every hospital has a count, and codes and checks leave room for the update",
-            )
-
-    @property
-    def room(self) -> int:
-        """Parameters in one ciphertext; behind them stand the codes, then the checks."""
-        return SLOTS - len(self.members) - CHECKS
-
-    @property
-    def chunks(self) -> int:
-        return -(-self.size // self.room)
-
-    @property
-    def label(self) -> bytes:
-        """(32,) stands for all of it."""
-        said = (self.run, int(self.round), tuple(self.members), tuple(map(int, self.counts)))
-        return hashlib.sha256(repr((*said, int(self.size))).encode()).digest()
-
-
-def check_agreed(arrived: Sequence[int], roll: Roll, signers: Collection[str]) -> None:
-    """PrivauditError unless enough of those that arrived have signed that just these have.
-
-    Args:
-        arrived: Numbers, ascending.
-        signers: Names of the hospitals whose signatures of this list are good.
-    """
-    check_arrived(arrived, roll)
-    here = {roll.members[i] for i in arrived}
-    least = count_quorum(len(roll.members))
-    if len(here & set(signers)) < least:
-        _refuse(
-            f"{len(here & set(signers))} signatures of who arrived",
-            f"it takes those of {least} of them, so that no two sums of one round are decrypted",
-            "ask the hospitals that arrived to agree first",
-        )
-
-
-def check_arrived(arrived: Sequence[int], roll: Roll) -> None:
-    """PrivauditError for a list that no sum may be made of."""
-    numbers = list(arrived)
-    if numbers != sorted(set(numbers)) or not set(numbers) <= set(range(len(roll.members))):
-        _refuse("a list of who arrived that names no such hospitals", "each once, in order")
-    if len(numbers) < count_quorum(len(roll.members)):
-        _refuse(
-            f"a sum of {len(numbers)} of {len(roll.members)} hospitals",
-            f"with fewer than {count_quorum(len(roll.members))}, two sums of one round could "
-            "differ in one hospital",
-            "run the round again when more can be reached",
-        )
-
-
 class KeyHolder:
     """A hospital that holds the key that all of them share.
 
@@ -216,7 +131,7 @@ class KeyHolder:
         except Exception:
             fits = False
         if not fits:
-            _refuse(
+            refuse_sum(
                 "a secret that is no key of an encrypted sum", "others could read what it hides"
             )
         return made
@@ -248,9 +163,11 @@ class KeyHolder:
             PrivauditError: A value that is not finite or does not fit.
         """
         if vector.shape != (roll.size,) or not 0 <= number < len(roll.members):
-            _refuse("a vector of another size than the network's", "sums are of one size")
+            refuse_sum("a vector of another size than the network's", "sums are of one size")
         if not np.isfinite(vector).all():
-            _refuse("an update that holds NaN or infinity", "a sum that takes it is worth nothing")
+            refuse_sum(
+                "an update that holds NaN or infinity", "a sum that takes it is worth nothing"
+            )
         count = len(roll.members)
         check_bound(vector, self.terms, count)
         grid = find_grid(self.terms, count)
@@ -258,7 +175,7 @@ class KeyHolder:
         payload = np.zeros(roll.chunks * roll.room, np.int64)
         payload[: roll.size] = np.rint(vector * grid).astype(np.int64)
         whole[:, : roll.room] = payload.reshape(roll.chunks, roll.room)
-        own = _Codes(self._codes, roll)
+        own = Codes(self._codes, roll)
         whole[:, roll.room + number] = own.codes[:, number]
         for chunk, row in enumerate(whole):
             row[roll.room + count :] = own.signs(chunk) @ row[: roll.room]
@@ -273,12 +190,12 @@ class KeyHolder:
         """
         check_arrived(arrived, roll)
         if len(sums) != roll.chunks:
-            _refuse(f"a sum in {len(sums)} parts", f"the network takes {roll.chunks}")
+            refuse_sum(f"a sum in {len(sums)} parts", f"the network takes {roll.chunks}")
         count, room = len(roll.members), roll.room
         grid = find_grid(self.terms, count)
         exact = self.open(sums)
         whole = np.rint(np.clip(exact * grid, -(2.0**52), 2.0**52)).astype(np.int64)
-        own = _Codes(self._codes, roll)
+        own = Codes(self._codes, roll)
         expected = np.zeros((roll.chunks, count), np.int64)
         expected[:, list(arrived)] = own.codes[:, list(arrived)]
         good = np.array_equal(whole[:, room : room + count], expected)
@@ -286,7 +203,7 @@ class KeyHolder:
             # Wraps around alike on both sides where values are absurd.
             good &= np.array_equal(own.signs(chunk) @ row[:room], row[room + count :])
         if not good:
-            _refuse(
+            refuse_sum(
                 "a sum that is not that of the hospitals that arrived",
                 "it holds another hospital's update, or one alone, or was changed on the way",
                 "tell the other hospitals: the coordinator asked for what it may not have",
@@ -376,49 +293,11 @@ def read_vector(context: Any, message: bytes, terms: Arithmetic) -> Any:
         # SEAL's own words may quote what it read.
         fits = False
     if not fits:
-        _refuse("bytes that are no ciphertext of this sum", "they were cut off or changed")
+        refuse_sum("bytes that are no ciphertext of this sum", "they were cut off or changed")
     return vector
 
 
-class _Codes:
-    """Secret numbers of one roll."""
-
-    def __init__(self, key: bytes, roll: Roll) -> None:
-        self.roll = roll
-        self.key = hmac.digest(key, roll.label, "sha256")
-
-    @cached_property
-    def codes(self) -> np.ndarray:
-        """(chunks, members) int64 from 1 to CODES."""
-        count = self.roll.chunks * len(self.roll.members)
-        words = np.frombuffer(self._stream(b"codes", 4 * count), "<u4").astype(np.int64)
-        return (1 + words % CODES).reshape(self.roll.chunks, -1)
-
-    def signs(self, chunk: int) -> np.ndarray:
-        """(CHECKS, room) int64, each 1 or -1."""
-        count = CHECKS * self.roll.room
-        raw = self._stream(b"signs" + chunk.to_bytes(4, "big"), -(-count // 8))
-        bits = np.unpackbits(np.frombuffer(raw, np.uint8), count=count)
-        return 2 * bits.astype(np.int64).reshape(CHECKS, -1) - 1
-
-    def _stream(self, name: bytes, count: int) -> bytes:
-        return hashlib.shake_256(self.key + name).digest(count)
-
-
-def _refuse(what: str, because: str, fix: str = "run the round again") -> NoReturn:
-    raise PrivauditError(what, because, fix)
-
-
 __all__ = [
-    *("CODES", "DEGREE", "FEWEST", "MODULI", "SLOTS", "Adder", "KeyHolder", "Roll"),
-    *(
-        "can_add",
-        "check_agreed",
-        "check_arrived",
-        "check_bound",
-        "count_quorum",
-        "find_bound",
-        "find_grid",
-    ),
-    *("read_vector", "tenseal"),
+    *("MODULI", "Adder", "Arithmetic", "KeyHolder", "can_add", "check_bound", "find_bound"),
+    *("find_grid", "find_public", "read_vector", "tenseal"),
 ]

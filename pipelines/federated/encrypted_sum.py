@@ -14,23 +14,25 @@ import numpy as np
 
 from pipelines.federated.aggregate import Aggregate, Mean
 from pipelines.federated.ciphers import (
-    CODES,
-    DEGREE,
-    FEWEST,
     MODULI,
-    SLOTS,
     Adder,
     KeyHolder,
-    Roll,
     can_add,
-    check_agreed,
     check_bound,
-    count_quorum,
     find_bound,
     find_grid,
     tenseal,
 )
 from pipelines.federated.protect import Protection, Summed, check_vectors
+from pipelines.federated.roll import (
+    CODES,
+    DEGREE,
+    FEWEST,
+    SLOTS,
+    Roll,
+    check_agreed,
+    count_quorum,
+)
 from privaudit.contracts import CipherTranscript
 from privaudit.errors import PrivauditError
 from privaudit.ring import Ring
@@ -146,8 +148,13 @@ class EncryptedSum(Protection):
             "one {site}'s update",
             "no, {sites} see that it does not add up",
         )
+        two_lists = (
+            "server that lies about who arrived, with a third of the {sites}",
+            "one {site}'s update",
+            "yes, they sign both of its lists",
+        )
         invents = ("server that invents {sites}", "one {site}'s update", "no, {sites} sign")
-        return (*self.trust[:-1], decrypts, changed, invents, self.trust[-1])
+        return (*self.trust[:-1], decrypts, changed, two_lists, invents, self.trust[-1])
 
 
 class _Federation(Protection):

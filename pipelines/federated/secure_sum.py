@@ -116,6 +116,21 @@ def context(run: str, round: int, members: Sequence[str], counts: Sequence[int])
     return hashlib.sha256(json.dumps(said).encode()).digest()
 
 
+def is_key(message: bytes) -> bool:
+    """Whether this can be what `Client.advertise` gives: with a point of small order in it, nobody
+    could agree on a mask."""
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+    if len(message) != 96:
+        return False
+    try:
+        for point in (message[:32], message[32:64]):
+            agree(X25519PrivateKey.generate(), point, b"")
+    except ValueError:
+        return False
+    return True
+
+
 @dataclass(eq=False)
 class Client:
     """One hospital's side of one round. Its keys are for this round alone.
@@ -171,6 +186,8 @@ class Client:
             )
         if len({key[:64] for key in keys.values()}) != len(keys):
             raise _refuse("two clients with one key", "every client makes keys of its own")
+        if not all(map(is_key, keys.values())):
+            raise _refuse("a key that is none", "nobody can agree on a mask with its owner")
         self.peers = {i: (key[:32], key[32:64]) for i, key in keys.items() if i != self.number}
         t, n = self.terms.threshold, self.terms.clients
         pair = [
@@ -477,4 +494,4 @@ class SecureSum(Protection):
         )
 
 
-__all__ = ["Client", "SecureSum", "Server", "Terms", "context"]
+__all__ = ["Client", "SecureSum", "Server", "Terms", "context", "is_key"]

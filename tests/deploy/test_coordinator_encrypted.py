@@ -182,7 +182,7 @@ def test_it_trains_what_the_simulation_trains(tmp_path: Path) -> None:
     assert not any(b"secret" in path.name.encode() for path in tmp_path.rglob("*"))
 
 
-@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("after", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_run_that_is_killed_at_any_question_goes_on_to_the_same_end(
     tmp_path: Path, after: bool
 ) -> None:

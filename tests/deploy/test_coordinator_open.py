@@ -69,6 +69,75 @@ def test_a_run_that_is_killed_at_any_question_goes_on_to_the_same_end(
         assert max(asked) <= 3  # the broken round twice, and no other
 
 
+def test_without_a_seed_the_first_weights_are_on_disk_before_they_are_sent(tmp_path: Path) -> None:
+    terms = make_terms("federated", "rounds=2", seed=None)
+    wire = MemoryWire(make_wards(terms), kill_at=1)
+    wire.kill_after = True
+    with pytest.raises(Killed):
+        run(terms, tmp_path, wire)
+    found = run(terms, tmp_path, wire)
+    assert not events(tmp_path, "bad_answer")
+    assert found.costs["rounds"] == 2
+
+
+def test_two_coordinators_do_not_make_one_run(tmp_path: Path) -> None:
+    terms = make_terms()
+    wards = make_wards(terms)
+    refused = []
+
+    def fault(name: str, kind: str, body: Body) -> None:
+        if (name, kind) == ("a", "train"):
+            with pytest.raises(PrivauditError, match="under way"):
+                run(terms, tmp_path, MemoryWire(wards))
+            refused.append(body["round"])
+
+    run(terms, tmp_path, MemoryWire(wards, fault))
+    assert refused == [0, 1, 2, 3]
+
+
+def test_a_run_that_is_over_asks_nobody_again(tmp_path: Path) -> None:
+    terms = make_terms()
+    wire = MemoryWire(make_wards(terms))
+    expected = run(terms, tmp_path, wire)
+    wire.away = set("abcd")
+    asked = wire.questions
+    again = run(terms, tmp_path, wire)
+    assert wire.questions == asked
+    assert np.array_equal(again.weights, expected.weights)
+    assert again.grades == expected.grades
+
+
+@pytest.mark.parametrize("shape", [[], [5], [5, 2, 2, 2, 2], [10**9, 2], [-3, 2], [5, -2], [0, 0]])
+def test_a_shape_that_no_network_has_ends_the_run_in_words(
+    tmp_path: Path, shape: list[int]
+) -> None:
+    terms = make_terms()
+    wards = make_wards(terms)
+
+    def fault(name: str, kind: str, body: Body) -> Body | None:
+        return {**wards[name].answer(kind, body), "widths": shape} if kind == "hello" else None
+
+    with pytest.raises(PrivauditError):
+        run(terms, tmp_path, MemoryWire(wards, fault))
+
+
+def test_numbers_that_are_absurd_do_no_harm(tmp_path: Path) -> None:
+    terms = make_terms()
+    wards = make_wards(terms)
+
+    def fault(name: str, kind: str, body: Body) -> Body | None:
+        if name != "d" or kind not in ("hello", "train"):
+            return None
+        found = wards[name].answer(kind, body)
+        if kind == "train":
+            return {**found, "loss": 10**400 if body["round"] % 2 else float("nan")}
+        return {**found, "records": 10**400} if body == {} and not wards["d"].kept else None
+
+    found = run(terms, tmp_path, MemoryWire(wards, fault))
+    assert found.hospitals == tuple("abc")
+    assert {one["loss"] for one in events(tmp_path, "round")} == {0.5}
+
+
 def test_the_gate_refuses_nan_other_shapes_and_wild_counts(tmp_path: Path) -> None:
     terms = make_terms()
     wards = make_wards(terms)

@@ -42,7 +42,7 @@ def test_it_trains_what_the_simulation_trains(tmp_path: Path) -> None:
         assert np.abs(seen).max() > 1000 * np.abs(own).max()
 
 
-@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("after", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_run_that_is_killed_at_any_question_goes_on_to_the_same_end(
     tmp_path: Path, after: bool
 ) -> None:
@@ -197,6 +197,21 @@ def test_a_key_that_the_server_made_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PrivauditError, match="hospitals that are ready"):
         run(terms, tmp_path, MemoryWire(wards, fault), patience=0.05)
     assert all(ward.sent_in == -1 for ward in wards.values())
+
+
+@pytest.mark.parametrize("key", [b"", bytes(96), bytes(95)])
+def test_a_hospital_whose_key_is_none_does_not_stop_the_others(tmp_path: Path, key: bytes) -> None:
+    terms = make_terms(SECURE, "rounds=1")
+    wards = make_wards(terms)
+
+    def fault(name: str, kind: str, body: Body) -> Body | None:
+        if (name, kind) != ("a", "mask_keys"):
+            return None
+        return {**wards[name].answer(kind, body), "keys": key}
+
+    found = run(terms, tmp_path, MemoryWire(wards, fault))
+    assert found.hospitals == tuple("bcd")
+    assert events(tmp_path, "bad_answer")[0]["why"] == "no_key"
 
 
 def test_the_trust_of_signed_keys_differs_in_one_row() -> None:

@@ -35,6 +35,7 @@ from privaudit.contracts import (
     Trials,
 )
 from privaudit.disclosure_limits import MIN_CELL
+from privaudit.engine.controls import plant
 from privaudit.errors import PrivauditError
 from privaudit.records import Records, Split
 from privaudit.seeds import Seeds
@@ -181,7 +182,9 @@ class Grading:
     # --- membership
 
     def _membership(self, attack: Attack) -> dict[str, Any] | str:
-        """How many members and held-out patients score above the reference patients' quantiles."""
+        """How many members and held-out patients score above the reference patients' quantiles; the
+        same of a leak that is planted in the model, and of two halves of the held-out patients,
+        between whom there is none."""
         split = self.split
         again = Access.RERUN in attack.needs
         if again and not self.refits_allowed:
@@ -191,23 +194,53 @@ class Grading:
         target = Target(Release(model=self.model), wide, self._method() if again else None)
         seeds = self._seeds(type(attack).__name__)
         refits = _train(attack.refits(target, seeds), seeds) if again else ()
+        read = [
+            self._score(attack, one, refits, asked, seeds) for one in (target, plant(target)[0])
+        ]
+        found: dict[str, Any] = {
+            "members": _above(*read[0].of_members),
+            "nonmembers": _above(*read[0].of_nonmembers),
+            "planted": {
+                "members": _above(*read[1].of_members),
+                "nonmembers": _above(*read[1].of_nonmembers),
+            },
+        }
+        half = len(read[0].outside) // 2 // MIN_CELL * MIN_CELL
+        if half >= LEAST:
+            mixed = seeds.rng("halves").permutation(read[0].outside)
+            found["halves"] = {
+                "patients": half,
+                "first": _above(mixed[:half], read[0].thresholds),
+                "second": _above(mixed[half : 2 * half], read[0].thresholds),
+            }
+        return found
+
+    def _score(
+        self,
+        attack: Attack,
+        target: Target,
+        refits: Sequence[Fitted],
+        asked: Records,
+        seeds: Seeds,
+    ) -> _Read:
+        """Patients' scores, and the thresholds that the reference patients set.
+
+        Args:
+            target: Whose non-members are the held-out patients, then the reference patients.
+            asked: The latter.
+        """
         scores = attack.run(target, refits, seeds.rng("run"))
-        if not isinstance(scores, Scores):
-            return "not_applicable"
-        cut = len(split.nonmembers)
+        assert isinstance(scores, Scores)
+        cut = len(self.split.nonmembers)
         pools = (scores.members, scores.nonmembers[:cut], scores.nonmembers[cut:])
-        tables = (split.members, split.nonmembers, asked)
+        tables = (self.split.members, self.split.nonmembers, asked)
         # The centre is the reference patients': no member has a part in any threshold.
         centre = float(np.mean(pools[2]))
         inside, outside, known = (
             combine_records(part, table.patient, scores.combine, centre)[0]
             for part, table in zip(pools, tables, strict=True)
         )
-        thresholds = np.quantile(known, LEVELS)
-        return {
-            "members": _above(inside, thresholds),
-            "nonmembers": _above(outside, thresholds),
-        }
+        return _Read(inside, outside, np.quantile(known, LEVELS))
 
     def _method(self) -> Method:
         """The terms' recipe, on this hospital's records as the only site."""
@@ -222,22 +255,30 @@ class Grading:
     # --- utility
 
     def _utility(self) -> dict[str, Any] | str:
-        """How many held-out patients of each outcome are predicted to be above each risk.
+        """How many held-out patients of each outcome are predicted to be above each risk, and above
+        each quantile of the reference patients' risks.
 
         Of a patient with several records the first counts, so that everybody counts once.
         """
         held_out = self.split.nonmembers
         if held_out.outcome_kind != "class" or len(held_out.classes) != 2:
             return "many_outcomes"
-        one = held_out.take(np.sort(np.unique(held_out.patient, return_index=True)[1]))
+        one, known = _first_records(held_out), _first_records(self.split.reference)
         risk, rng = ask(self.model, one)[:, 1], self._seeds("utility").rng("kept")
+        thresholds = np.quantile(ask(self.model, known)[:, 1], LEVELS)
         found = []
         for code in (0, 1):
             own = risk[one.y == code]
             if len(own) < LEAST:
                 return "few_with_outcome"
             kept = rng.permutation(own)[: len(own) // MIN_CELL * MIN_CELL]
-            found.append({"patients": len(kept), "above": _above(kept, np.array(CUTS))})
+            found.append(
+                {
+                    "patients": len(kept),
+                    "above": _above(kept, np.array(CUTS)),
+                    "ranked": _above(kept, thresholds),
+                }
+            )
         return {"outcomes": found}
 
     # --- attempts
@@ -312,6 +353,23 @@ class Grading:
         return Seeds(secrets.randbits(256) if seed is None else seed).child("grade", name)
 
 
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """(m,), (n,) scores of members and of held-out patients, and thresholds."""
+
+    inside: np.ndarray
+    outside: np.ndarray
+    thresholds: np.ndarray
+
+    @property
+    def of_members(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.inside, self.thresholds
+
+    @property
+    def of_nonmembers(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.outside, self.thresholds
+
+
 def thin_out(split: Split, seeds: Seeds) -> Split:
     """The split with as many tens of members and of held-out patients as there are: up to nine of
     each, drawn at random, are left out, so that no exact number of patients is stated."""
@@ -351,6 +409,11 @@ def _above(scores: np.ndarray, thresholds: np.ndarray) -> list[int]:
     ordered = np.sort(scores)
     counts = len(ordered) - np.searchsorted(ordered, thresholds, "right")
     return find_blocks(counts, len(ordered))
+
+
+def _first_records(records: Records) -> Records:
+    """The first record of each patient."""
+    return records.take(np.sort(np.unique(records.patient, return_index=True)[1]))
 
 
 def _people(records: Records) -> int:

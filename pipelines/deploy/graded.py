@@ -39,13 +39,34 @@ class Attempts:
 
 
 @dataclass(frozen=True)
+class Game:
+    """Two pools of these sizes, with the blocks of those who score above `LEVELS`: those whom the
+    attack should find, and the others."""
+
+    first: list[int]
+    second: list[int]
+    sizes: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Held-out patients with one outcome: how many, and blocks of those predicted to be above
+    `CUTS`, and above the hospital's own `LEVELS`."""
+
+    patients: int
+    above: list[int]
+    ranked: list[int]
+
+
+@dataclass(frozen=True)
 class Counts:
     """One hospital's statement of one model, as far as it can be checked.
 
     sent: bytes by kind of message, as the hospital states them; schema: how many columns, channels
     and hours; sizes: pool -> (patients, records), none where it states nothing; membership: attack
-    -> blocks of members and of held-out patients above `LEVELS`; utility: for each outcome, how
-    many held-out patients have it and their blocks above `CUTS`; columns: sensitive column ->
+    -> members against held-out patients; planted: the same with a planted leak; halves: two halves
+    of the held-out patients against each other; utility: for each outcome, how
+    many held-out patients have it and where they stand; columns: sensitive column ->
     attempts; inversion: rows read out of what it sent; protected: how that was protected; withheld:
     what it does not state, and a code of `WITHHELD`.
     """
@@ -55,8 +76,10 @@ class Counts:
     sent: Mapping[str, int] = field(default_factory=dict)
     schema: Mapping[str, int] = field(default_factory=dict)
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    membership: Mapping[str, tuple[list[int], list[int]]] = field(default_factory=dict)
-    utility: tuple[tuple[int, list[int]], ...] = ()
+    membership: Mapping[str, Game] = field(default_factory=dict)
+    planted: Mapping[str, Game] = field(default_factory=dict)
+    halves: Mapping[str, Game] = field(default_factory=dict)
+    utility: tuple[Outcomes, ...] = ()
     columns: Mapping[str, Attempts] = field(default_factory=dict)
     inversion: Attempts | None = None
     protected: str = ""
@@ -97,7 +120,7 @@ def read_counts(hospital: str, text: str, terms: RunTerms) -> Counts:
         _read_sent(made["sent"]),
         _read_schema(made["schema"]),
         sizes,
-        _read_membership(made["membership"], sizes),
+        *_read_membership(made["membership"], sizes),
         _read_utility(made["utility"], sizes) if "utility" in made else (),
         columns,
         inversion,
@@ -168,31 +191,42 @@ def _read_sizes(part: Any) -> dict[str, tuple[int, int]]:
 
 def _read_membership(
     part: Any, sizes: Mapping[str, tuple[int, int]]
-) -> dict[str, tuple[list[int], list[int]]]:
+) -> tuple[dict[str, Game], dict[str, Game], dict[str, Game]]:
+    """Games, games with a planted leak, and games between halves, by attack."""
     _have(part, (), MEMBERSHIP)
-    found = {}
+    both = sizes["members"][0], sizes["nonmembers"][0]
+    games, planted, halves = {}, {}, {}
     for name, own in part.items():
-        _have(own, ("members", "nonmembers"))
-        found[name] = (
-            read_ladder(own["members"], sizes["members"][0], len(LEVELS)),
-            read_ladder(own["nonmembers"], sizes["nonmembers"][0], len(LEVELS)),
-        )
-    return found
+        _have(own, ("members", "nonmembers", "planted"), ("halves",))
+        games[name] = _read_game(own["members"], own["nonmembers"], both)
+        _have(own["planted"], ("members", "nonmembers"))
+        planted[name] = _read_game(own["planted"]["members"], own["planted"]["nonmembers"], both)
+        if "halves" in own:
+            _have(own["halves"], ("patients", "first", "second"))
+            half = _read_size(own["halves"]["patients"], LEAST)
+            if not 0 <= both[1] - 2 * half < 2 * MIN_CELL:
+                raise refuse_counts("two halves come to the held-out patients")
+            halves[name] = _read_game(own["halves"]["first"], own["halves"]["second"], (half, half))
+    return games, planted, halves
 
 
-def _read_utility(
-    part: Any, sizes: Mapping[str, tuple[int, int]]
-) -> tuple[tuple[int, list[int]], ...]:
+def _read_game(first: Any, second: Any, sizes: tuple[int, int]) -> Game:
+    steps = len(LEVELS)
+    return Game(read_ladder(first, sizes[0], steps), read_ladder(second, sizes[1], steps), sizes)
+
+
+def _read_utility(part: Any, sizes: Mapping[str, tuple[int, int]]) -> tuple[Outcomes, ...]:
     _have(part, ("outcomes",))
     outcomes = part["outcomes"]
     if not isinstance(outcomes, list) or len(outcomes) != 2:
         raise refuse_counts("two outcomes were wanted")
     found = []
     for own in outcomes:
-        _have(own, ("patients", "above"))
+        _have(own, ("patients", "above", "ranked"))
         size = _read_size(own["patients"], LEAST)
-        found.append((size, read_ladder(own["above"], size, len(CUTS))))
-    left_out = sizes["nonmembers"][0] - sum(size for size, _ in found)
+        above = read_ladder(own["above"], size, len(CUTS))
+        found.append(Outcomes(size, above, read_ladder(own["ranked"], size, len(LEVELS))))
+    left_out = sizes["nonmembers"][0] - sum(one.patients for one in found)
     if not 0 <= left_out < 2 * MIN_CELL:
         raise refuse_counts("the outcomes do not come to the held-out patients")
     return tuple(found)
@@ -236,4 +270,4 @@ def _read_tried(own: Any, sizes: Mapping[str, tuple[int, int]], control: str) ->
     return found
 
 
-__all__ = ["POOLS", "Attempts", "Counts", "read_counts"]
+__all__ = ["POOLS", "Attempts", "Counts", "Game", "Outcomes", "read_counts"]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipelines.deploy.grade import CUTS, LEVELS, MEMBERSHIP, ROWS
-from pipelines.deploy.graded import Attempts, Counts
+from pipelines.deploy.graded import Attempts, Counts, Game
 from pipelines.deploy.ladders import find_ranges
 from pipelines.deploy.placings import Side, place
 from privaudit import stats
@@ -33,7 +33,7 @@ OTHER: Mapping[Side, Side] = {"least": "most", "middle": "middle", "most": "leas
 BY = "site"
 """The grouping whose levels are the hospitals."""
 RATES = ("tpr", "detectable_tpr", "ppv")
-BOUNDED = ("auroc", "auprc", "brier", "calibration_intercept")
+BOUNDED = ("auprc", "brier", "calibration_intercept")
 """Of the measures of utility, those whose extremes are at the extreme placings: each rises or falls
 with every single predicted risk."""
 
@@ -91,7 +91,9 @@ def pool_utility(
 ) -> tuple[Estimate, ...]:
     """The model's utility on held-out patients: one record of each, two outcomes.
 
-    The least and the most are over both extreme placings of the patients of either outcome.
+    The AUROC compares patients of one hospital, as the membership AUC does, and is the mean over
+    those with the outcome. The least and the most of the others are over both extreme placings of
+    the patients of either outcome.
     """
     own = [one for one in counts if one.utility]
     if not own:
@@ -101,41 +103,73 @@ def pool_utility(
     ends: dict[Side, np.ndarray] = {"least": edges[:-1], "middle": middle, "most": edges[1:]}
     sides: tuple[tuple[Side, Side], ...] = (
         ("middle", "middle"),
-        *((a, b) for a in ("least", "most") for b in ("least", "most")),
+        ("least", "least"),
+        ("least", "most"),
+        ("most", "least"),
+        ("most", "most"),
     )
-    y = np.concatenate([np.full(one.utility[k][0], k) for one in own for k in (0, 1)])
+    y = np.concatenate([np.full(one.utility[k].patients, k) for one in own for k in (0, 1)])
     made = []
     for pair in sides:
         risk = np.concatenate(
-            [
-                ends[pair[k]][place(one.utility[k][1], one.utility[k][0], CUTS, pair[k]).places]
-                for one in own
-                for k in (0, 1)
-            ]
+            [ends[pair[k]][_at_cuts(one, k, pair[k])] for one in own for k in (0, 1)]
         )
-        seeded = np.random.default_rng(int(rng.integers(2**63)))
         found = utility(
             np.column_stack([1 - risk, risk]),
             y,
             patients=np.arange(len(y)),
             confidence=confidence,
-            rng=seeded,
+            rng=np.random.default_rng(int(rng.integers(2**63))),
         )
         made.append(tuple(e for e in found if e.metric.name in BOUNDED))
-    return _join(made)
+    return (_auroc(own, confidence), *_join(made))
 
 
-def pool_utility_groups(
-    counts: Sequence[Counts], confidence: float, rng: np.random.Generator
-) -> tuple[GroupResult, ...]:
-    """The same hospital by hospital: the AUROC alone."""
-    found = []
-    for one in counts:
-        if one.utility:
-            made = pool_utility([one], confidence, rng)
-            auroc = tuple(e for e in made if e.metric.name == "auroc")
-            found.append(GroupResult(BY, one.hospital, auroc))
-    return tuple(found)
+def _at_cuts(one: Counts, code: int, side: Side) -> np.ndarray:
+    return place(one.utility[code].above, one.utility[code].patients, CUTS, side).places
+
+
+def _auroc(own: Sequence[Counts], confidence: float) -> Estimate:
+    games = [Game(one.utility[1].ranked, one.utility[0].ranked, _by_outcome(one)) for one in own]
+    events = sum(game.sizes[0] for game in games)
+    patients = sum(sum(game.sizes) for game in games)
+    n = {"records": patients, "patients": patients, "events": events}
+    return replace(_state_area(_areas(games), n, confidence), metric=Metric("auroc"))
+
+
+def pool_control(games: Sequence[Game], confidence: float) -> tuple[Estimate, ...]:
+    """The AUC of a control over all hospitals; none where no hospital made it."""
+    if not games:
+        return ()
+    first, second = (sum(game.sizes[side] for game in games) for side in (0, 1))
+    n = {
+        "members": first,
+        "nonmembers": second,
+        "member_patients": first,
+        "nonmember_patients": second,
+    }
+    return (_state_area(_areas(games), n, confidence),)
+
+
+def _areas(games: Sequence[Game]) -> dict[Side, Area]:
+    """The mean AUC over hospitals, weighted by those who should be found."""
+    weights = np.array([game.sizes[0] for game in games], dtype=np.float64)
+    return {
+        side: _mean([_area(*_steps(game, side)) for game in games], weights / weights.sum())
+        for side in SIDES
+    }
+
+
+def _by_outcome(one: Counts) -> tuple[int, int]:
+    """With the outcome, and without."""
+    return one.utility[1].patients, one.utility[0].patients
+
+
+def pool_utility_groups(counts: Sequence[Counts], confidence: float) -> tuple[GroupResult, ...]:
+    """The AUROC hospital by hospital."""
+    return tuple(
+        GroupResult(BY, one.hospital, (_auroc([one], confidence),)) for one in counts if one.utility
+    )
 
 
 def pool_columns(counts: Sequence[Counts], confidence: float) -> tuple[Estimate, ...]:
@@ -205,13 +239,14 @@ def pool_attempts(
 
 
 def _scores(one: Counts, attack: str, side: Side) -> tuple[np.ndarray, np.ndarray]:
-    """(m,), (n,) the steps of members and of held-out patients, ties against or for the attack."""
-    blocks, sizes = one.membership[attack], _sizes(one)
-    other = OTHER[side]
-    members = place(blocks[0], sizes[0], LEVELS, side).places.astype(np.float64)
-    nonmembers = place(blocks[1], sizes[1], LEVELS, other).places.astype(np.float64)
-    half = 0.5
-    return members + half * (side == "most"), nonmembers + half * (side == "least")
+    return _steps(one.membership[attack], side)
+
+
+def _steps(game: Game, side: Side) -> tuple[np.ndarray, np.ndarray]:
+    """(m,), (n,) the steps of two pools, placed and tied against or for the first."""
+    first = place(game.first, game.sizes[0], LEVELS, side).places.astype(np.float64)
+    second = place(game.second, game.sizes[1], LEVELS, OTHER[side]).places.astype(np.float64)
+    return first + 0.5 * (side == "most"), second + 0.5 * (side == "least")
 
 
 def _area(members: np.ndarray, nonmembers: np.ndarray) -> Area:
@@ -366,6 +401,7 @@ __all__ = [
     "Pooled",
     "pool_attempts",
     "pool_columns",
+    "pool_control",
     "pool_inversion",
     "pool_membership",
     "pool_utility",

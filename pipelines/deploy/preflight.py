@@ -206,10 +206,14 @@ class _Looks:
         return Outcome.OK, {"name": self.own.name}
 
     def look_at_rights(self) -> Found:
-        many = find_open_to_others(self.kit)
+        # The folder's own rights would do; those of what was made before it was closed too.
+        request = self.home.root / "request"
+        folders = [folder for folder in (self.kit, request) if folder.is_dir()]
+        many = sum(map(find_open_to_others, folders))
+        many += bool(self.home.root.stat().st_mode & 0o077)
         if many:
             raise PrivauditError(
-                f"{many} files that other users of this machine can read",
+                f"{many} files and folders that other users of this machine can read",
                 "a private key and logs are among them",
                 "chmod -R go= the folder",
             )

@@ -88,11 +88,17 @@ class Loopback:
         return self
 
     def __exit__(self, *error: object) -> None:
-        threads = [threading.Thread(target=parent.stop) for parent in self.parents.values()]
+        self.stop()
+
+    def stop(self) -> None:
+        """End everything: the hospitals first, who log out at the server."""
+        clients = [parent for name, parent in self.parents.items() if name != "server"]
+        threads = [threading.Thread(target=parent.stop) for parent in clients]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+        self.parents["server"].stop()
 
     def terms(self, method: str = "federated", *settings: str, **more: Any) -> RunTerms:
         given = settings or tuple(part.replace("federated.", f"{method}.") for part in SMALL)

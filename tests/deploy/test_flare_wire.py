@@ -22,6 +22,7 @@ from pipelines.deploy.flare.codes import BODY, REFUSALS, WHY, known, pack_body, 
 from pipelines.deploy.flare.controller import FlareWire
 from pipelines.deploy.flare.executor import SiteExecutor
 from pipelines.deploy.flare.job import write_job
+from pipelines.deploy.flare.launcher import BUSY
 from pipelines.deploy.flare.outbox import TERMS, Outbox
 from pipelines.deploy.journal import Journal
 from pipelines.deploy.terms import RunTerms
@@ -156,7 +157,7 @@ def test_an_answer_leaves_with_its_line_and_nothing_besides(lab):
 
     assert (line["run"], line["kind"], line["bytes"]) == ("full", "hello", len(reply[BODY]))
     assert line["sha256"] == hashlib.sha256(reply[BODY]).hexdigest()
-    assert not (site.jobs / "busy.json").exists()
+    assert not (site.jobs / BUSY).exists()
 
 
 def test_no_text_of_an_exception_leaves_or_is_logged(lab, monkeypatch, caplog):

@@ -5,16 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
+import ssl
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from deploy.flare_lab import Loopback
 
-from pipelines.deploy.flare.processes import read_jobs, read_pid
+from pipelines.deploy.flare.logins import connections
+from pipelines.deploy.flare.processes import Parent, read_jobs, read_pid
 from pipelines.deploy.flare.supervise import Ended, supervise
 from pipelines.deploy.homes import HospitalHome
 from pipelines.deploy.hospital import Hospital
@@ -84,7 +90,7 @@ def test_hospitals_apart_train_what_they_train_in_one_process_though_a_worker_is
                 os.kill(number, signal.SIGKILL)
 
     with lab:
-        assert supervise(lab.home, terms, tell, limit=150) is Ended.DONE
+        assert supervise(lab.home, terms, tell, limit=240) is Ended.DONE
     assert len(killed) == 1
     folder = lab.home.run(terms.run)
     lines = lab.lines(folder / "journal.jsonl")
@@ -97,6 +103,62 @@ def test_hospitals_apart_train_what_they_train_in_one_process_though_a_worker_is
     assert np.array_equal(weights_of(folder), train_in_memory(lab, terms, tmp_path / "memory"))
     check_outboxes(lab)
     check_folders(lab, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_copied_kit_is_an_alarm_and_a_restart_is_none(tmp_path: Path) -> None:
+    lab = Loopback(tmp_path)
+    journal = connections(lab.home)
+
+    def count(event: str, name: str) -> int:
+        found = [line for line in journal.read() if line["event"] == event]
+        return sum(line["hospital"] == name for line in found)
+
+    try:
+        for name in ("server", "a", "b"):
+            lab.parents[name].start()
+        wait_until(lambda: count("login", "a") and count("login", "b"))
+        for name in ("server", "a"):
+            assert ask_ports_for_nothing(lab.parents[name]) >= 1
+        lab.parents["b"].stop()
+        wait_until(lambda: count("logout", "b"))
+        lab.parents["b"].start()
+        wait_until(lambda: count("login", "b") == 2)
+        assert count("alarm", "b") == 0
+        shutil.copytree(
+            lab.homes["a"].root, tmp_path / "copy", ignore=shutil.ignore_patterns("*.pid")
+        )
+        lab.parents["copy"] = Parent("client", tmp_path / "copy")
+        lab.parents["copy"].start()
+        wait_until(lambda: count("alarm", "a"))
+        assert count("alarm", "b") == 0
+    finally:
+        lab.stop()
+
+
+def ask_ports_for_nothing(parent: Parent) -> int:
+    """How many ports it listens at; none of them speaks to whoever has no certificate."""
+    number = read_pid(parent.home, parent.side)
+    found = psutil.Process(number).net_connections("tcp")
+    ports = {one.laddr.port for one in found if one.status == psutil.CONN_LISTEN}
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    for port in ports:
+        with (
+            socket.create_connection(("127.0.0.1", port), 30) as plain,
+            context.wrap_socket(plain) as safe,
+            # It says that a certificate is required, or hangs up.
+            suppress(ssl.SSLError),
+        ):
+            assert safe.recv(1) == b""
+    return len(ports)
+
+
+def wait_until(look: Callable[[], Any], seconds: float = 120) -> None:
+    until = time.monotonic() + seconds
+    while not look():
+        assert time.monotonic() < until
+        time.sleep(0.2)
 
 
 def check_outboxes(lab: Loopback) -> None:
@@ -120,7 +182,7 @@ def check_folders(lab: Loopback, tmp_path: Path) -> None:
         assert read_pid(home.root, "client") is None
         assert find_open_to_others(home.root) == 0
     assert find_open_to_others(lab.home.root) == 0
-    paths = [str(tmp_path / name).encode() for name in lab.homes]
+    paths = [f"{tmp_path / name}/".encode() for name in lab.homes]
     for file in lab.home.root.rglob("*"):
         if file.is_file():
             held = file.read_bytes()

@@ -15,11 +15,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from deploy.hospital_lab import make_schema, make_table
 from deploy.kits import OPERATOR, make_certificate, make_key, make_root, make_test_kits, write_kit
 
 from pipelines.deploy import preflight
 from pipelines.deploy.build import source_digest
-from pipelines.deploy.homes import HospitalHome
+from pipelines.deploy.homes import HospitalHome, make_private
 from pipelines.deploy.identity import Root
 from pipelines.deploy.look_at_data import Seen, look_at_data
 from pipelines.deploy.preflight import Code, Outcome, run_preflight
@@ -52,7 +53,7 @@ def serve(kit: Path, refuse: bool = False, silent: bool = False) -> Iterator[int
             line.settimeout(2.0)
             try:
                 if silent:
-                    over.wait(3.0)
+                    over.wait(30.0)
                     continue
                 with context.wrap_socket(line, server_side=True) as secure:
                     secure.recv(64)
@@ -84,6 +85,7 @@ def port(kits: dict[str, Path]) -> Iterator[int]:
 def settle(folder: Path, kit: Path, port: int, **change: object) -> HospitalHome:
     """A hospital's folder with a copy of this kit."""
     shutil.copytree(kit, folder / "kit")
+    folder.chmod(0o700)
     (folder / "kit").chmod(0o700)
     (folder / "kit" / "startup").chmod(0o700)
     for path in (folder / "kit" / "startup").iterdir():
@@ -104,7 +106,7 @@ def settle(folder: Path, kit: Path, port: int, **change: object) -> HospitalHome
     return home
 
 
-def look(home: HospitalHome, seconds: float = 3.0, with_data: bool = False) -> dict[Code, str]:
+def look(home: HospitalHome, seconds: float = 10.0, with_data: bool = False) -> dict[Code, str]:
     checks = list(run_preflight(home, home.root / "kit", with_data, seconds))
     assert json.dumps([check.as_dict() for check in checks])
     assert all((check.error is not None) == (check.outcome is Outcome.FAILED) for check in checks)
@@ -149,9 +151,13 @@ def test_a_bad_roster(tmp_path, kits, port, hospitals):
     assert failures(look(settle(tmp_path, kits["a"], port, hospitals=hospitals))) == {Code.ROSTER}
 
 
-def test_files_that_others_can_read(tmp_path, kits, port):
+@pytest.mark.parametrize("path", ["kit/startup/client.key", "kit", "request/a.key", ""])
+def test_files_that_others_can_read(tmp_path, kits, port, path):
     home = settle(tmp_path, kits["a"], port)
-    (home.root / "kit" / "startup" / "client.key").chmod(0o640)
+    make_private(home.root / "request")
+    (home.root / "request" / "a.key").touch(0o600)
+    found = home.root / path
+    found.chmod(0o750 if found.is_dir() else 0o640)
     assert failures(look(home)) == {Code.PRIVATE}
 
 
@@ -175,11 +181,11 @@ def test_a_name_without_an_address(tmp_path, kits, port):
 
 def test_a_name_server_that_does_not_answer(tmp_path, kits, port, monkeypatch):
     home = settle(tmp_path, kits["a"], port)
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: time.sleep(2.0))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: time.sleep(30.0))
     begin = time.monotonic()
-    found = look(home, seconds=0.2)
+    found = look(home, seconds=2.0)
     assert failures(found) == {Code.HOST}
-    assert time.monotonic() - begin < 1.5
+    assert time.monotonic() - begin < 20.0
 
 
 def test_nobody_at_the_port(tmp_path, kits):
@@ -191,8 +197,8 @@ def test_nobody_at_the_port(tmp_path, kits):
 def test_a_server_that_says_nothing(tmp_path, kits):
     with serve(kits["server"], silent=True) as port:
         begin = time.monotonic()
-        assert failures(look(settle(tmp_path, kits["a"], port), seconds=0.4)) == {Code.SERVER}
-        assert time.monotonic() - begin < 2.5
+        assert failures(look(settle(tmp_path, kits["a"], port), seconds=2.0)) == {Code.SERVER}
+        assert time.monotonic() - begin < 20.0
 
 
 def test_a_server_that_refuses_or_is_another_program(tmp_path, kits):
@@ -229,7 +235,7 @@ def test_too_few_patients(tmp_path, kits, port, monkeypatch, exact, failed, show
     home = settle(tmp_path, kits["a"], port)
     made = Seen("mortality", "ab" * 32, exact, 50)
     monkeypatch.setattr(preflight, "look_at_data", lambda home, seconds: made)
-    (*_, data, patients) = run_preflight(home, home.root / "kit", True, 3.0)
+    (*_, data, patients) = run_preflight(home, home.root / "kit", True, 10.0)
     assert data.outcome is Outcome.OK
     assert (patients.outcome is Outcome.FAILED) is failed
     if patients.error:
@@ -250,11 +256,13 @@ def test_records_that_do_not_open(tmp_path, kits, port, monkeypatch):
 
 @pytest.mark.slow
 def test_a_real_process_that_opens_records(tmp_path, kits, port):
-    home = settle(tmp_path / "a", kits["a"], port)
+    table, schema = make_table(tmp_path / "a.csv", 300, 1), make_schema(tmp_path / "schema.toml")
+    data = {"task": "table", "path": str(table), "settings": [f"task.schema={schema}"]}
+    home = settle(tmp_path / "a", kits["a"], port, data=data)
     found = look_at_data(home, 300.0)
-    assert (found.task, len(found.schema)) == ("mortality", 64)
+    assert (found.task, len(found.schema)) == ("table", 64)
     assert found.patients > found.least == 50
-    bad = settle(tmp_path / "b", kits["b"], port, data={"task": "mortality", "path": "nowhere"})
+    bad = settle(tmp_path / "b", kits["b"], port, data={**data, "path": "nowhere.csv"})
     with pytest.raises(PrivauditError) as caught:
         look_at_data(bad, 300.0)
     assert "ended without an answer" not in str(caught.value)
@@ -270,7 +278,7 @@ def test_the_process_that_opens_the_records(tmp_path, kits, port, monkeypatch):
     begin = time.monotonic()
     with pytest.raises(PrivauditError, match=r"did not open within 0 s"):
         look_at_data(home, 0.05)
-    assert time.monotonic() - begin < 5.0
+    assert time.monotonic() - begin < 20.0
     for said in ("", "killed", "[]", '{"what": 1}', '{"task": "x"}', '{"patients": 3}'):
         monkeypatch.setattr(subprocess, "run", lambda *a, said=said, **k: answer_with(said))
         with pytest.raises(PrivauditError, match="ended without an answer"):

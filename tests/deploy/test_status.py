@@ -123,6 +123,25 @@ def test_stages(tmp_path: Path) -> None:
     assert (done.stage, done.ended, done.silent) == ("done", w.START + 300, False)
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ({"why": "too_few"}, "stopped (too few hospitals were ready in time)"),
+        ({"why": "fault", "what": "KeyError"}, "stopped (by a fault of the program"),
+        (
+            {"why": "error", "what": "a run whose state is cut"},
+            "stopped (a run whose state is cut)",
+        ),
+        ({"why": "error", "what": "no file /srv/x.npz here"}, "stopped (no file … here)"),
+        ({"why": "some_new_code"}, "stopped (some new code)"),
+        ({}, "Run first: stopped\n"),
+    ],
+)
+def test_why_a_run_stopped(tmp_path: Path, line: dict, said: str) -> None:
+    home = w.make_coordinator(tmp_path, [w.event(0, "started"), w.event(9, "stopped", **line)])
+    assert said in render_text(read_status(home))
+
+
 def test_a_try_with_too_few_is_no_round(tmp_path: Path) -> None:
     idle = [w.event(200 + i, "idle", round=12, hospitals=["east"]) for i in range(5)]
     run = read_run(tmp_path, w.list_events() + idle)
@@ -425,9 +444,8 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
         path.unlink()
         os.mkfifo(path)
     home.journal.mkdir()
-    begin = time.monotonic()
+    # A pipe that nobody writes to would keep a reader for ever.
     assert read_status(home).messages == 0
-    assert time.monotonic() - begin < 5
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def consent(root: Path, run: str, by: str | None, yes: bool, accept_leak: bool) 
         say(f"  {line}")
     if terms.seed is not None:
         say(f"{'seed':20}{terms.seed}: whoever knows it can tell this hospital's random numbers")
-    say("training one round on this hospital's records, and attacking what it would send ...")
+    say("training a few rounds on this hospital's records, and attacking what they would send ...")
     from pipelines.deploy.own_audit import audit_dry_round
 
     made = audit_dry_round(home, terms)

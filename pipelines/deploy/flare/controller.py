@@ -136,6 +136,7 @@ class Federate(Controller):
 
         terms = RunTerms.read(read_terms(self._terms))
         home = find_home(fl_ctx)
+        make_private(home.root / "runs")
         folder = make_private(home.run(terms.run))
         _keep_terms(folder, terms)
         journal = Journal(folder / "journal.jsonl")

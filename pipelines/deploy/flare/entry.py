@@ -9,6 +9,7 @@ do this are taken out before anything listens.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -24,7 +25,6 @@ KEPT_REQUESTS: Final = frozenset(
         "AbortAppProcessor",
         "AbortTaskProcessor",
         "DeployProcessor",
-        "DeleteRunNumberProcessor",
         "StartJobProcessor",
         "CheckResourceProcessor",
         "CancelResourceProcessor",
@@ -32,7 +32,9 @@ KEPT_REQUESTS: Final = frozenset(
     }
 )
 """What the server may ask a hospital's client: a job and its end. Gone are the shell, the logs and
-their configuration, the environment, memory and devices, errors, restart and shutdown."""
+their configuration, the environment, memory and devices, errors, the deletion of folders, restart
+and shutdown."""
+JOB: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 KEPT_COMMANDS: Final = frozenset(
     {"CheckStatusCommand", "AbortCommand", "AbortTaskCommand", "ByeCommand"}
 )
@@ -41,6 +43,13 @@ LOGS_OUT_IN = 2.0
 """Seconds for a client to log out where the server may be gone."""
 GRACE = 0.5
 """Seconds that NVFlare gives pending work when a process ends; 3 by default."""
+
+
+_UNKNOWN = PrivauditError(
+    "a version of NVFlare that privaudit does not know",
+    "it answers other questions than the one whose doors are closed here",
+    "pip install 'privaudit[federation]'",
+)
 
 
 def main(argv: list[str]) -> int:
@@ -65,6 +74,7 @@ def main(argv: list[str]) -> int:
         from nvflare.private.fed.app.client import worker_process as module
 
         close_worker()
+        close_side_door()
         close_network_commands()
         _show_life()
     else:
@@ -79,9 +89,27 @@ def close_client() -> None:
     """Leave the parent of a hospital no more than `KEPT_REQUESTS`."""
     from nvflare.private.fed.client.client_req_processors import ClientRequestProcessors
 
-    ClientRequestProcessors.request_processors = _only(
-        KEPT_REQUESTS, ClientRequestProcessors.request_processors
-    )
+    kept = _only(KEPT_REQUESTS, ClientRequestProcessors.request_processors)
+    for processor in kept:
+        _check_job(processor)
+    ClientRequestProcessors.request_processors = kept
+
+
+def _check_job(processor: Any) -> None:
+    """Let it see numbers of jobs alone: NVFlare deletes and writes the folder of that name below
+    the kit, and `../..` is one."""
+    from nvflare.private.admin_defs import error_reply
+    from nvflare.private.defs import RequestHeader
+
+    process = processor.process
+
+    def process_jobs(request: Any, engine: Any) -> Any:
+        job = request.get_header(RequestHeader.JOB_ID)
+        if job is not None and not (isinstance(job, str) and JOB.fullmatch(job)):
+            return error_reply("no such job")
+        return process(request, engine)
+
+    processor.process = process_jobs
 
 
 def close_worker() -> None:
@@ -89,6 +117,23 @@ def close_worker() -> None:
     from nvflare.private.fed.client.admin_commands import AdminCommands
 
     AdminCommands.commands = _only(KEPT_COMMANDS, AdminCommands.commands)
+
+
+def close_side_door() -> None:
+    """Let a worker take its questions from the server's job alone: NVFlare also answers a question
+    that any cell of the network sends it, another hospital's among them, to whoever sent it."""
+    from nvflare.apis.fl_constant import ReservedTopic
+    from nvflare.private.fed.client.client_runner import ClientRunner
+
+    if not hasattr(ClientRunner, "_register_aux_message_handlers"):
+        raise _UNKNOWN
+
+    def register_end(self: Any, engine: Any) -> None:
+        engine.register_aux_message_handler(
+            topic=ReservedTopic.END_RUN, message_handle_func=self._handle_end_run
+        )
+
+    ClientRunner._register_aux_message_handlers = register_end
 
 
 def close_network_commands() -> None:
@@ -112,11 +157,7 @@ def close_network_commands() -> None:
 def _only(kept: frozenset[str], found: list[Any]) -> list[Any]:
     left = [part for part in found if type(part).__name__ in kept]
     if {type(part).__name__ for part in left} != kept:
-        raise PrivauditError(
-            "a version of NVFlare that privaudit does not know",
-            "it answers other questions than the one whose doors are closed here",
-            "pip install 'privaudit[federation]'",
-        )
+        raise _UNKNOWN
     return left
 
 

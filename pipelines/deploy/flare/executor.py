@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # Not NVFlare's own `log_error`: it also hands the text to whatever listens for events.
 _LOG = logging.getLogger(__name__)
+READS_IN = 1800.0
+"""Seconds for a first answer: it reads the hospital's records."""
 
 
 class SiteExecutor(Executor):
@@ -45,6 +47,7 @@ class SiteExecutor(Executor):
         self._sent = (terms, signature, certificate)
         self._hospital: Hospital | None = None
         self._terms: RunTerms | None = None
+        self._answered = False
 
     def execute(
         self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal
@@ -66,8 +69,11 @@ class SiteExecutor(Executor):
                 self._hospital = _open_hospital(home, self._terms)
             assert self._terms is not None
             fl_ctx.set_prop(TERMS, self._terms, private=True, sticky=False)
-            note_busy(folder, HANGS_AFTER * self._terms.timeout)
+            longest = HANGS_AFTER * self._terms.timeout
+            note_busy(folder, longest if self._answered else max(longest, READS_IN))
             answer = self._hospital.answer(task_name, unpack_body(shareable.get(BODY)))
+            # A hospital that has not consented says hello without reading a record.
+            self._answered = self._answered or task_name != "hello"
             reply = Shareable({BODY: pack_body(answer)})
             _LOG.info(f"{task_name[:20]} in {time.monotonic() - begin:.2f} s")
             return reply

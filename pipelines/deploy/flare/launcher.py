@@ -3,13 +3,13 @@ is not the end of the job for all."""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -26,6 +26,8 @@ TRIES = 3
 POLL_EVERY = 0.2
 ALIVE_EVERY, DEAD_AFTER = 2.0, 20.0
 """Seconds between two signs of life of a worker, and without one before it counts as hung."""
+BUSY, ALIVE = "busy", "alive"
+"""Files in a job's folder: until when the worker's question, or itself, is no hang."""
 HANGS_AFTER = 2.0
 """Times the terms' timeout that one question may take before its worker counts as hung."""
 _LOG = logging.getLogger(__name__)
@@ -69,7 +71,7 @@ class WatchedHandle(JobHandleSpec):
 
     Args:
         start: Starts a worker.
-        folder: The job's folder, where the worker writes down what it works on (`busy.json`).
+        folder: The job's folder, where the worker writes down what it works on (`busy`, `alive`).
     """
 
     def __init__(self, start: Callable[[], Adapter], folder: Path) -> None:
@@ -78,6 +80,7 @@ class WatchedHandle(JobHandleSpec):
         # Two threads that wait for one process would lose its exit code: one at a time asks.
         self._lock = threading.Lock()
         self._left, self._over = TRIES, False
+        forget(folder)
         self._inner = start()
 
     def terminate(self) -> None:
@@ -120,45 +123,46 @@ class WatchedHandle(JobHandleSpec):
 
 def note_busy(folder: Path, seconds: float) -> None:
     """Write down that the worker works on a question, and how long it may."""
-    path = folder / "busy.json"
-    path.write_text(json.dumps({"until": time.time() + seconds}), "utf-8")
+    _note(folder / BUSY, time.monotonic() + seconds)
 
 
 def clear_busy(folder: Path) -> None:
     """The question is answered."""
-    (folder / "busy.json").unlink(missing_ok=True)
+    (folder / BUSY).unlink(missing_ok=True)
 
 
 def forget(folder: Path) -> None:
     """A worker is gone: what it left says nothing of the next one."""
     clear_busy(folder)
-    (folder / "alive").unlink(missing_ok=True)
+    (folder / ALIVE).unlink(missing_ok=True)
 
 
 def show_life(folder: Path) -> None:
     """Give signs of life for as long as this process runs; does not return."""
-    path = folder / "alive"
     while True:
-        try:
-            path.touch(0o600)
-        except OSError:
-            # The job's folder is not there yet, or the disk is full: no sign is no hang.
-            path.unlink(missing_ok=True)
+        # No job's folder yet, or a full disk: no sign is no hang.
+        with suppress(OSError):
+            _note(folder / ALIVE, time.monotonic() + DEAD_AFTER)
         time.sleep(ALIVE_EVERY)
 
 
 def is_hung(folder: Path) -> bool:
     """Whether the worker is past the time that its question may take, or gives no sign of life."""
-    now = time.time()
+    return any(time.monotonic() > _read(folder / name) for name in (BUSY, ALIVE))
+
+
+def _note(path: Path, until: float) -> None:
+    # Of the machine's own clock since it began, which all its processes share and nobody sets.
+    made = path.with_name(path.name + ".new")
+    made.write_text(repr(until), "ascii")
+    made.replace(path)
+
+
+def _read(path: Path) -> float:
     try:
-        if now - (folder / "alive").stat().st_mtime > DEAD_AFTER:
-            return True
-    except OSError:
-        pass
-    try:
-        return now > float(json.loads((folder / "busy.json").read_text("utf-8"))["until"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+        return float(path.read_text("ascii"))
+    except (OSError, ValueError):
+        return float("inf")
 
 
 __all__ = [

@@ -3,6 +3,7 @@ started again, stopped."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -75,6 +76,7 @@ class Parent:
                 "end it first with `privaudit federation stop`",
             )
         command = self._command()
+        _close_inside(self.kit)
         make_private(self.log.parent)
         make_private(self.kit / "transfer")
         log = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -192,6 +194,16 @@ class Parent:
 
 _PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "GRPC_PROXY"}
 """A proxy would be a third party on the way to the coordinator."""
+
+
+def _close_inside(kit: Path) -> None:
+    """Let the port at which workers reach their parent ask for a certificate of this federation:
+    by default any user of the machine may speak there."""
+    inside = {"host": "localhost", "connection_security": "mtls"}
+    path = kit / "local" / "comm_config.json"
+    make_private(path.parent)
+    path.touch(0o600)
+    path.write_text(json.dumps({"internal": {"scheme": "tcp", "resources": inside}}), "ascii")
 
 
 def read_org(kit: Path) -> str:

@@ -6,8 +6,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -57,6 +57,7 @@ class OperatorSession:
     def __init__(self, home: CoordinatorHome) -> None:
         self._home = home
         self._session: Any = None
+        self._put_back: Callable[[], None] = lambda: None
 
     def __enter__(self) -> Self:
         self.open()
@@ -80,18 +81,24 @@ class OperatorSession:
                 "only the operator may start runs",
                 "make it with `privaudit federation provision`",
             )
-        _keep_apart(self._home)
+        self._put_back = _keep_apart(self._home)
         make_private(kit / "transfer")
-        self._session = within(CONNECTS_IN + 5, lambda: _connect(str(config["operator"]), kit))
+        try:
+            self._session = within(CONNECTS_IN + 5, lambda: _connect(str(config["operator"]), kit))
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Log out; a server that is gone is no error."""
         session, self._session = self._session, None
-        if session is not None:
-            try:
-                within(5.0, session.close)
-            except PrivauditError:
-                return
+        try:
+            if session is not None:
+                with suppress(PrivauditError):
+                    within(5.0, session.close)
+        finally:
+            put_back, self._put_back = self._put_back, lambda: None
+            put_back()
 
     def submit(self, job: Path) -> str:
         """Hand the job to the server, and get its number."""
@@ -258,26 +265,37 @@ def in_words(error: BaseException) -> PrivauditError:
 
 
 def is_gone(error: PrivauditError) -> bool:
-    """Whether another session may do what this one could not."""
-    again = ("NoConnection", "SessionClosed", "AuthenticationError", "InternalError")
-    return error.what in {_WORDS[name][0] for name in again} or error.what.startswith("no answer")
+    """Whether the server is away for now: another session may do what this one could not."""
+    away = ("NoConnection", "SessionClosed")
+    return error.what in {_WORDS[name][0] for name in away} or error.what.startswith("no answer")
 
 
-def _keep_apart(home: CoordinatorHome) -> None:
-    """NVFlare's own files of the operator in the federation's folder, and no lines of its."""
+def is_refusal(error: PrivauditError) -> bool:
+    """Whether the server said no in a way that can pass: it does while it starts or ends."""
+    return error.what in {_WORDS[name][0] for name in ("AuthenticationError", "InternalError")}
+
+
+def _keep_apart(home: CoordinatorHome) -> Callable[[], None]:
+    """NVFlare's own files of the operator in the federation's folder, for the operator alone, and
+    no lines of its; gives what puts this process back as it was."""
+    names = ("HOME", "NVFLARE_SECURE_LOGGING")
+    before = {name: os.environ.get(name) for name in names}
+    mask, logger = os.umask(0o077), logging.getLogger("nvflare")
+    level = logger.level
     os.environ["HOME"] = str(make_private(home.root.absolute() / "home"))
     os.environ["NVFLARE_SECURE_LOGGING"] = "true"
-    logging.getLogger("nvflare").setLevel(logging.CRITICAL)
+    logger.setLevel(logging.CRITICAL)
+
+    def put_back() -> None:
+        os.umask(mask)
+        logger.setLevel(level)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+    return put_back
 
 
-def wait_for(look: Callable[[], T | None], seconds: float, every: float = 0.5) -> T | None:
-    """What `look` finds, or None after so many seconds."""
-    until = time.monotonic() + seconds
-    while True:
-        found = look()
-        if found is not None or time.monotonic() > until:
-            return found
-        time.sleep(every)
-
-
-__all__ = ["OperatorSession", "Seen", "Standing", "in_words", "is_gone", "wait_for", "within"]
+__all__ = ["OperatorSession", "Seen", "Standing", "in_words", "is_gone", "is_refusal", "within"]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, Final
 
 from pipelines.deploy.flare.job import signed_terms, write_job
 from pipelines.deploy.flare.logins import LOGIN, connections
-from pipelines.deploy.flare.session import OperatorSession, Standing, is_gone
+from pipelines.deploy.flare.session import OperatorSession, Standing, is_gone, is_refusal
 from pipelines.deploy.homes import CoordinatorHome, make_private
 from pipelines.deploy.identity import Identity
 from pipelines.deploy.journal import Event, Journal
@@ -26,10 +27,12 @@ Tell = Callable[[Mapping[str, Any]], None]
 LOOK_EVERY = 1.0
 JOURNAL_EVERY = 0.2
 SETTLES_IN = 15.0
-"""Seconds for which a new segment is left alone, so that hospitals that come back one after the
-other do not each begin another."""
+"""Seconds after a segment was sent and after a hospital came back, before it begins another one: it
+may be in this one, and hospitals that come back one after the other share one."""
 FRUITLESS = 5
 """Segments one after the other without a round, after which the loop gives up."""
+REFUSALS = 8
+"""Times one after the other that the server may refuse, before its word is taken."""
 ENDS_IN: Final = 40.0
 """Seconds in which a job is gone after it was done or aborted."""
 
@@ -75,6 +78,9 @@ def supervise(
     loop = _Loop(home, terms, tell, session)
     try:
         return loop.run(time.monotonic() + limit)
+    except KeyboardInterrupt:
+        loop.abandon()
+        raise
     finally:
         loop.close()
 
@@ -100,11 +106,14 @@ class _Loop:
     fruitless: int = 0
     waited: tuple[str, ...] | None = None
     troubled: str = ""
+    refusals: int = 0
     logged_in: dict[str, float] = field(default_factory=dict)
+    heard: dict[str, float] = field(default_factory=dict)
     over: str = ""
     last: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        make_private(self.home.root / "runs")
         self.folder = make_private(self.home.run(self.terms.run))
         self.journal = Journal(self.folder / "journal.jsonl")
         self.events = _Tail(self.journal.path)
@@ -136,6 +145,12 @@ class _Loop:
                 self._look()
             time.sleep(JOURNAL_EVERY)
 
+    def abandon(self) -> None:
+        """Ask the server to end the job, and do not wait for it."""
+        if self.open_session is not None and self.job:
+            with suppress(PrivauditError):
+                self.open_session.abort(self.job)
+
     def _why(self) -> PrivauditError:
         if self.last.get("why") == "error":
             given = (str(self.last.get(part, "")) for part in ("what", "because", "fix"))
@@ -164,10 +179,14 @@ class _Loop:
         """Pass on what the journals say since the last look."""
         for line in self.events.read():
             event = line.get("event")
+            at = float(line.get("t", 0.0))
             if event == Event.STARTED:
-                self.began = float(line.get("t", 0.0))
+                self.began = at
             elif event == Event.ROUND:
                 self.rounds += 1
+                self.heard |= dict.fromkeys(line.get("hospitals", ()), at)
+            elif event in (Event.HELLO, Event.BACK, Event.WITHDRAWN):
+                self.heard[str(line.get("hospital"))] = at
             elif event in (Event.DONE, Event.STOPPED):
                 self.over, self.last = str(event), line
             self.tell(line)
@@ -188,9 +207,10 @@ class _Loop:
                 self.open_session = made
             standing = self.open_session.look()
             self._step(self.open_session, standing)
-            self.troubled = ""
+            self.troubled, self.refusals = "", 0
         except PrivauditError as error:
-            if not is_gone(error):
+            self.refusals += is_refusal(error)
+            if not (is_gone(error) or is_refusal(error)) or self.refusals >= REFUSALS:
                 raise
             if self.troubled != error.what:
                 self.troubled = error.what
@@ -205,6 +225,10 @@ class _Loop:
             if anew:
                 self.lost.add(self.job)
             if anew or session.has_ended(self.job):
+                # It may have ended because the run is over, and its last rounds count.
+                self._follow()
+                if self.over:
+                    return
                 self._count_segment(fruitless=not anew)
         if not self.job:
             # A loop that was ended while its job ran goes on with it.
@@ -247,10 +271,17 @@ class _Loop:
             )
 
     def _came_back(self, here: tuple[str, ...]) -> list[str]:
-        """Hospitals that logged in after this segment began: it does not know them."""
-        if not self.began or time.time() - self.began < SETTLES_IN:
+        """Hospitals that logged in after this segment was sent and have said nothing in it since:
+        it does not know them."""
+        settled = time.time() - SETTLES_IN
+        if not self.began or self.submitted > settled:
             return []
-        return sorted(name for name in here if self.logged_in.get(name, 0.0) > self.began)
+        return sorted(
+            name
+            for name in here
+            if self.submitted < self.logged_in.get(name, 0.0) <= settled
+            and self.heard.get(name, 0.0) < self.logged_in[name]
+        )
 
     def _abort(self) -> None:
         session = self.open_session

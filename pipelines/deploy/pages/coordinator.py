@@ -184,7 +184,10 @@ class _Run:
         elif event == Event.GRADED:
             self.graded = True
         elif event == Event.STOPPED:
-            self.end = ("stopped", at, follow.as_reason(line.get("why")))
+            why = follow.as_reason(line.get("why"))
+            if why == "error":
+                why = follow.as_reason(line.get("what")) or why
+            self.end = ("stopped", at, why)
         elif event == Event.DONE:
             self.end = ("done", at, "")
             self.planned = follow.as_count(line.get("rounds")) or self.planned

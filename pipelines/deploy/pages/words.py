@@ -56,6 +56,8 @@ REASONS: dict[str, Phrase] = {
     "not_an_answer": Phrase("the answer is none of this kind"),
     "other_round": Phrase("an answer for another round"),
     "stop": Phrase("by the operator"),
+    "fault": Phrase("by a fault of the program, which its log names"),
+    "diverged": Phrase("the training came to no finite numbers"),
     "too_few": Phrase("too few {sites} were ready in time"),
 }
 CONDITIONS: dict[str, Phrase] = {

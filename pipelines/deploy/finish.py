@@ -32,7 +32,7 @@ from privaudit.engine.folder import curves, manifest
 from privaudit.engine.version import packages
 from privaudit.errors import PrivauditError
 from privaudit.evidence.seals import seal
-from privaudit.facts import Caveat, CaveatCode, as_caveat
+from privaudit.facts import Caveat, CaveatCode, Param, as_caveat
 from privaudit.records import Records
 from privaudit.results import (
     Audit,
@@ -44,9 +44,14 @@ from privaudit.results import (
     from_tree,
     to_json,
 )
+from privaudit.stats.headline import control_state
 from privaudit.stats.version import STATISTICS
 from privaudit.words import USUAL
 
+COUNTED = (
+    "Numbers of {people} are of those {sites} alone that stated counts of them, and up to nine of "
+    "each pool are left out at every {site}."
+)
 MODEL, FOREST = "model.npz", "model.ubj"
 
 
@@ -255,7 +260,7 @@ def write_document(
         reliability=None,
         headline=stated.headline,
         outcomes=stated.outcomes,
-        controls=(),
+        controls=stated.controls,
         costs=measure.costs(release.costs),
         trust=tuple((words.fill(a), words.fill(b), words.fill(c)) for a, b, c in release.trust),
         notes=tuple(
@@ -270,6 +275,7 @@ def write_document(
         )
     if counted and not any(one.real for one in counted):
         caveats.append(Caveat(CaveatCode.GENERATED_RECORDS))
+    caveats += _word_controls(subject)
     families = {
         name: str(getattr(plugins.load("attacks", name), "family", ""))
         for name in plugins.members("attacks")
@@ -307,9 +313,27 @@ def _data(
         hours=first.get("hours", 0),
         flow=(),
         pools=tuple(pool.state() for pool in pools),
+        notes=(as_caveat(words.fill(COUNTED)),),
         cells=tuple(cell for pool in pools for cell in pool.cells()),
         words=words,
     )
+
+
+def _word_controls(subject: Subject) -> list[Caveat]:
+    """What a reader must know of the controls, as `privaudit.engine.run.caveats` states it."""
+    found = []
+    for one in subject.controls:
+        state = control_state(one)
+        about: dict[str, Param] = {"attack": one.attack, "subject": subject.name}
+        if state == "not made":
+            about["control"] = one.kind
+            found.append(Caveat(CaveatCode.CONTROL_NOT_MADE, "warning", about))
+        elif state == "failed" and one.kind == "negative":
+            about["control"] = one.kind
+            found.append(Caveat(CaveatCode.CONTROL_FAILED, "defect", about))
+        elif state == "failed":
+            found.append(Caveat(CaveatCode.PLANTED_LEAK_MISSED, "warning", about))
+    return found
 
 
 def _ask(task: Task, name: str, otherwise: Any) -> Any:

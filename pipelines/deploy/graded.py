@@ -39,6 +39,16 @@ class Attempts:
 
 
 @dataclass(frozen=True)
+class Game:
+    """Two pools of these sizes, with the blocks of those who score above `LEVELS`: those whom the
+    attack should find, and the others."""
+
+    first: list[int]
+    second: list[int]
+    sizes: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class Outcomes:
     """Held-out patients with one outcome: how many, and blocks of those predicted to be above
     `CUTS`, and above the hospital's own `LEVELS`."""
@@ -54,7 +64,8 @@ class Counts:
 
     sent: bytes by kind of message, as the hospital states them; schema: how many columns, channels
     and hours; sizes: pool -> (patients, records), none where it states nothing; membership: attack
-    -> blocks of members and of held-out patients above `LEVELS`; utility: for each outcome, how
+    -> members against held-out patients; planted: the same with a planted leak; halves: two halves
+    of the held-out patients against each other; utility: for each outcome, how
     many held-out patients have it and where they stand; columns: sensitive column ->
     attempts; inversion: rows read out of what it sent; protected: how that was protected; withheld:
     what it does not state, and a code of `WITHHELD`.
@@ -65,7 +76,9 @@ class Counts:
     sent: Mapping[str, int] = field(default_factory=dict)
     schema: Mapping[str, int] = field(default_factory=dict)
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    membership: Mapping[str, tuple[list[int], list[int]]] = field(default_factory=dict)
+    membership: Mapping[str, Game] = field(default_factory=dict)
+    planted: Mapping[str, Game] = field(default_factory=dict)
+    halves: Mapping[str, Game] = field(default_factory=dict)
     utility: tuple[Outcomes, ...] = ()
     columns: Mapping[str, Attempts] = field(default_factory=dict)
     inversion: Attempts | None = None
@@ -107,7 +120,7 @@ def read_counts(hospital: str, text: str, terms: RunTerms) -> Counts:
         _read_sent(made["sent"]),
         _read_schema(made["schema"]),
         sizes,
-        _read_membership(made["membership"], sizes),
+        *_read_membership(made["membership"], sizes),
         _read_utility(made["utility"], sizes) if "utility" in made else (),
         columns,
         inversion,
@@ -178,16 +191,28 @@ def _read_sizes(part: Any) -> dict[str, tuple[int, int]]:
 
 def _read_membership(
     part: Any, sizes: Mapping[str, tuple[int, int]]
-) -> dict[str, tuple[list[int], list[int]]]:
+) -> tuple[dict[str, Game], dict[str, Game], dict[str, Game]]:
+    """Games, games with a planted leak, and games between halves, by attack."""
     _have(part, (), MEMBERSHIP)
-    found = {}
+    both = sizes["members"][0], sizes["nonmembers"][0]
+    games, planted, halves = {}, {}, {}
     for name, own in part.items():
-        _have(own, ("members", "nonmembers"))
-        found[name] = (
-            read_ladder(own["members"], sizes["members"][0], len(LEVELS)),
-            read_ladder(own["nonmembers"], sizes["nonmembers"][0], len(LEVELS)),
-        )
-    return found
+        _have(own, ("members", "nonmembers", "planted"), ("halves",))
+        games[name] = _read_game(own["members"], own["nonmembers"], both)
+        _have(own["planted"], ("members", "nonmembers"))
+        planted[name] = _read_game(own["planted"]["members"], own["planted"]["nonmembers"], both)
+        if "halves" in own:
+            _have(own["halves"], ("patients", "first", "second"))
+            half = _read_size(own["halves"]["patients"], LEAST)
+            if not 0 <= both[1] - 2 * half < 2 * MIN_CELL:
+                raise refuse_counts("two halves come to the held-out patients")
+            halves[name] = _read_game(own["halves"]["first"], own["halves"]["second"], (half, half))
+    return games, planted, halves
+
+
+def _read_game(first: Any, second: Any, sizes: tuple[int, int]) -> Game:
+    steps = len(LEVELS)
+    return Game(read_ladder(first, sizes[0], steps), read_ladder(second, sizes[1], steps), sizes)
 
 
 def _read_utility(part: Any, sizes: Mapping[str, tuple[int, int]]) -> tuple[Outcomes, ...]:
@@ -245,4 +270,4 @@ def _read_tried(own: Any, sizes: Mapping[str, tuple[int, int]], control: str) ->
     return found
 
 
-__all__ = ["POOLS", "Attempts", "Counts", "Outcomes", "read_counts"]
+__all__ = ["POOLS", "Attempts", "Counts", "Game", "Outcomes", "read_counts"]

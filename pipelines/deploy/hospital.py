@@ -6,8 +6,6 @@ was, and the same question gets the same answer, byte for byte.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -20,27 +18,24 @@ from pipelines.deploy.homes import HospitalHome
 from pipelines.deploy.journal import Event, Journal
 from pipelines.deploy.messages import ANSWERS, Body, check_answer, check_question
 from pipelines.deploy.refused import Refused, Remembered
-from pipelines.deploy.self_check import count_rows_read
-from pipelines.deploy.site_data import SiteData, client_stream, open_data
+from pipelines.deploy.site_data import SiteData, open_data
 from pipelines.deploy.site_secure import MaskRound
 from pipelines.deploy.site_state import Kept, SiteState, digest_question, state_path
 from pipelines.deploy.terms import RunTerms
+from pipelines.federated.secure_sum import SecureSum
 from privaudit.errors import PrivauditError
 
 if TYPE_CHECKING:
     from pipelines.deploy.identity import Identity, Root
     from pipelines.deploy.site_encrypted import CipherSite
+    from pipelines.deploy.site_training import Training
     from pipelines.deploy.site_trees import TreeSite
-    from pipelines.federated.local import Trainer
     from pipelines.federated.network import Network
 
 MASKS = frozenset({"mask_keys", "mask_shares", "masked", "reveal"})
 BOXES = frozenset({"box_key", "make_secret", "take_secret"})
 IN_MEMORY = MASKS | BOXES
 """Answers that rest on keys which are never written down: after a restart they are asked anew."""
-LARGEST_WEIGHT = 1e6
-"""No weight that a coordinator sends may be larger: such a network saturates, and its gradients say
-whatever the sender wants of single records."""
 
 
 class Hospital:
@@ -145,7 +140,7 @@ class Hospital:
             self._check_protection()
             shape = list(self._shape)
             # Whatever is wrong with the terms or the state is found before a round begins.
-            _ = self.state, self.trees if self._grows else self.plan
+            _ = self.state, self.trees if self._grows else self.training
         except PrivauditError as error:
             self.why = error
             code = error.code if isinstance(error, Refused) else "no_data"
@@ -214,88 +209,10 @@ class Hospital:
         return self.cipher.answer(kind, body, self.state)
 
     def _train(self, body: Body) -> Body:
-        """One round of local training from the weights that came."""
-        protected = bool(self._protect)
-        if body["protected"] is not protected:
-            raise Refused(
-                "unsafe",
-                "an update asked for in the open" if protected else "an update asked for in a sum",
-                "the terms say otherwise",
-            )
-        weights = self._read_weights(body["weights"])
-        state, trainer = self.state, self.trainer
-        if state.trained >= self._rounds:
+        """One round of local training from the weights that came, unless it is one too many."""
+        if self.state.trained >= self._rounds:
             raise Refused("spent", "a round more", f"{self._rounds} were agreed to")
-        from pipelines.learners._training import one_thread
-
-        rng = self._stream()
-        trainer.rngs = [rng]
-        trainer.left = [state.left.copy()]
-        with one_thread():
-            loss = self._loss(weights)
-            (update,) = trainer.train(weights[None], np.array([0]), self.plan.recipe)
-        if not np.isfinite(update).all():
-            raise Refused(
-                "diverged",
-                "an update that is not finite",
-                "the training here diverged",
-                "use a smaller rate",
-            )
-        sent = update.astype("<f4")
-        # Under noise the answer may not hang on single records; nor is there anything to read.
-        if self.plan.private is None and count_rows_read(self.network, sent, self._x):
-            raise Refused(
-                "unsafe",
-                "an update that hands over a row of this hospital as it stands",
-                "the weights that came, or too few records a step, leave a unit to one record",
-                "ask the coordinator where these weights came from; or take more rows a step",
-            )
-        state.left = trainer.left[0]
-        if self.terms.seed is not None:
-            state.rng = json.dumps(rng.bit_generator.state)
-        state.update, state.updated = sent.astype(np.float64), body["round"]
-        state.trained_on = hashlib.sha256(weights.tobytes()).hexdigest()
-        state.trained += 1
-        if protected:
-            return {"round": body["round"]}
-        state.received = sent
-        made: Body = {"round": body["round"], "update": sent.tobytes()}
-        if self.plan.private is None:
-            made["loss"] = loss
-        return made
-
-    def _stream(self) -> np.random.Generator:
-        """A new secret stream, or the simulation's where it was."""
-        rng = client_stream(self.terms, self.identity.name)
-        if self.terms.seed is not None and self.state.rng:
-            rng.bit_generator.state = json.loads(self.state.rng)
-        return rng
-
-    def _loss(self, weights: np.ndarray) -> float:
-        """Mean log loss of the weights that came, to four digits."""
-        import torch
-
-        trainer = self.trainer
-        with torch.no_grad():
-            logits = self.network.forward(torch.from_numpy(weights), trainer.x)
-            loss = float(torch.nn.functional.cross_entropy(logits, trainer.y))
-        return float(f"{loss:.4g}") if np.isfinite(loss) else 0.0
-
-    def _read_weights(self, raw: bytes) -> np.ndarray:
-        """(p,) float32 of this network; Refused for what is none."""
-        size = self.network.size
-        if len(raw) != 4 * size:
-            raise Refused(
-                "bad_weights", f"{len(raw)} bytes of weights", f"{size} numbers take 4 bytes each"
-            )
-        weights = np.frombuffer(raw, "<f4").astype(np.float32)
-        if not np.isfinite(weights).all() or np.abs(weights).max(initial=0) > LARGEST_WEIGHT:
-            raise Refused(
-                "bad_weights",
-                "weights that are not finite, or far too large",
-                "training on them tells of single records and of nothing else",
-            )
-        return weights
+        return self.training.train(body, self.state)
 
     def _mask_keys(self, body: Body) -> Body:
         if self.state.revealed >= body["round"]:
@@ -304,7 +221,8 @@ class Hospital:
                 "keys for a round whose sum was read",
                 "a second sum of one round would show the difference of two",
             )
-        if self._protect != "secure_sum":
+        protect = self.training.plan.protect
+        if not isinstance(protect, SecureSum):
             raise Refused("bad_question", "keys of a sum without masks", "the terms say otherwise")
         for name in MASKS:
             self._live.pop(name, None)
@@ -313,7 +231,7 @@ class Hospital:
             self.root,
             self.terms.run,
             self.terms.roster,
-            self.plan.protect,
+            protect,
             self.network.size,
             self.data.count,
             self.state.trained_on,
@@ -358,7 +276,7 @@ class Hospital:
             model: Any = self.trees.read_model(body["model"])
         else:
             method: Any = data.method
-            weights = self._read_weights(body["model"])
+            weights = self.training.read_weights(body["model"])
             model = method.make_model(data.trained, weights)
             if len(self.state.received) == len(weights):
                 exchange = own_exchange(method, data.trained, weights, self.state.received)
@@ -408,11 +326,6 @@ class Hospital:
         return self.terms.method == "federated_trees"
 
     @property
-    def _protect(self) -> str:
-        """The name of the sum that hides updates, empty for none."""
-        return str(getattr(getattr(self.data.method, "protect", None), "name", ""))
-
-    @property
     def _shape(self) -> tuple[int, ...]:
         """What a coordinator must know to build the network, see `Federated.find_shape`."""
         method: Any = self.data.method
@@ -424,39 +337,18 @@ class Hospital:
         return open_data(self.home, self.terms)
 
     @cached_property
-    def network(self) -> Network:
-        """What is trained, of this method and these records."""
+    def training(self) -> Training:
+        """This hospital's side of a network's training."""
+        from pipelines.deploy.site_training import Training
+
         if self._grows:
             raise Refused("bad_question", "weights of a forest", "trees are grown, not sent down")
-        method: Any = self.data.method
-        made: Network = method.make_network(self.data.trained)
-        return made
+        return Training(self.terms, self.identity.name, self.data)
 
-    @cached_property
-    def plan(self) -> Any:
-        """The method's `Plan`, checked for as many hospitals as are on the roster."""
-        method: Any = self.data.method
-        made = method._plan(self.data.split.members)
-        made.check(len(self.terms.roster))
-        return made
-
-    @cached_property
-    def _x(self) -> np.ndarray:
-        """(n, width) float32, the records as the network reads them."""
-        method: Any = self.data.method
-        found: np.ndarray = method.encode(self.data.trained)
-        return found
-
-    @cached_property
-    def trainer(self) -> Trainer:
-        """Trains on this hospital's records alone."""
-        from pipelines.federated.local import Trainer
-
-        data = self.data
-        x, y = self._x, data.trained.y
-        counts = np.array([data.count], dtype=np.float64)
-        rows, rng = [np.arange(len(x))], client_stream(self.terms, self.identity.name)
-        return Trainer(self.network, x, y, rows, [rng], self.plan.private, counts)
+    @property
+    def network(self) -> Network:
+        """What is trained, of this method and these records."""
+        return self.training.network
 
     @cached_property
     def state(self) -> SiteState:
@@ -468,11 +360,13 @@ class Hospital:
     def cipher(self) -> CipherSite:
         """This hospital's side of an encrypted sum."""
         from pipelines.deploy.site_encrypted import CipherSite
+        from pipelines.federated.encrypted_sum import EncryptedSum
 
-        if self._protect != "encrypted_sum":
+        protect = self.training.plan.protect
+        if not isinstance(protect, EncryptedSum):
             raise Refused("bad_question", "a sum of ciphertexts", "the terms say otherwise")
         size, stated = self.network.size, self.data.count
-        return CipherSite(self.identity, self.root, self.terms, self.plan.protect, size, stated)
+        return CipherSite(self.identity, self.root, self.terms, protect, size, stated)
 
     @cached_property
     def trees(self) -> TreeSite:

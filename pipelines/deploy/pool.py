@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipelines.deploy.grade import CUTS, LEVELS, MEMBERSHIP, ROWS
-from pipelines.deploy.graded import Attempts, Counts
+from pipelines.deploy.graded import Attempts, Counts, Game
 from pipelines.deploy.ladders import find_ranges
 from pipelines.deploy.placings import Side, place
 from privaudit import stats
@@ -130,18 +130,34 @@ def _at_cuts(one: Counts, code: int, side: Side) -> np.ndarray:
 
 
 def _auroc(own: Sequence[Counts], confidence: float) -> Estimate:
-    weights = np.array([one.utility[1].patients for one in own], dtype=np.float64)
-    areas = {}
-    for side in SIDES:
-        parts = [
-            _area(*_steps((one.utility[1].ranked, one.utility[0].ranked), _by_outcome(one), side))
-            for one in own
-        ]
-        areas[side] = _mean(parts, weights / weights.sum())
-    sizes = [_by_outcome(one) for one in own]
-    patients = sum(map(sum, sizes))
-    n = {"records": patients, "patients": patients, "events": int(weights.sum())}
-    return replace(_state_area(areas, n, confidence), metric=Metric("auroc"))
+    games = [Game(one.utility[1].ranked, one.utility[0].ranked, _by_outcome(one)) for one in own]
+    events = sum(game.sizes[0] for game in games)
+    patients = sum(sum(game.sizes) for game in games)
+    n = {"records": patients, "patients": patients, "events": events}
+    return replace(_state_area(_areas(games), n, confidence), metric=Metric("auroc"))
+
+
+def pool_control(games: Sequence[Game], confidence: float) -> tuple[Estimate, ...]:
+    """The AUC of a control over all hospitals; none where no hospital made it."""
+    if not games:
+        return ()
+    first, second = (sum(game.sizes[side] for game in games) for side in (0, 1))
+    n = {
+        "members": first,
+        "nonmembers": second,
+        "member_patients": first,
+        "nonmember_patients": second,
+    }
+    return (_state_area(_areas(games), n, confidence),)
+
+
+def _areas(games: Sequence[Game]) -> dict[Side, Area]:
+    """The mean AUC over hospitals, weighted by those who should be found."""
+    weights = np.array([game.sizes[0] for game in games], dtype=np.float64)
+    return {
+        side: _mean([_area(*_steps(game, side)) for game in games], weights / weights.sum())
+        for side in SIDES
+    }
 
 
 def _by_outcome(one: Counts) -> tuple[int, int]:
@@ -223,15 +239,13 @@ def pool_attempts(
 
 
 def _scores(one: Counts, attack: str, side: Side) -> tuple[np.ndarray, np.ndarray]:
-    return _steps(one.membership[attack], _sizes(one), side)
+    return _steps(one.membership[attack], side)
 
 
-def _steps(
-    blocks: tuple[list[int], list[int]], sizes: tuple[int, int], side: Side
-) -> tuple[np.ndarray, np.ndarray]:
+def _steps(game: Game, side: Side) -> tuple[np.ndarray, np.ndarray]:
     """(m,), (n,) the steps of two pools, placed and tied against or for the first."""
-    first = place(blocks[0], sizes[0], LEVELS, side).places.astype(np.float64)
-    second = place(blocks[1], sizes[1], LEVELS, OTHER[side]).places.astype(np.float64)
+    first = place(game.first, game.sizes[0], LEVELS, side).places.astype(np.float64)
+    second = place(game.second, game.sizes[1], LEVELS, OTHER[side]).places.astype(np.float64)
     return first + 0.5 * (side == "most"), second + 0.5 * (side == "least")
 
 
@@ -387,6 +401,7 @@ __all__ = [
     "Pooled",
     "pool_attempts",
     "pool_columns",
+    "pool_control",
     "pool_inversion",
     "pool_membership",
     "pool_utility",

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 from pipelines.deploy.grade import ATTEMPTS, MEMBERSHIP
-from pipelines.deploy.graded import POOLS, Counts
+from pipelines.deploy.graded import POOLS, Counts, Game
 from pipelines.deploy.pool import (
     BY,
     Pooled,
     pool_columns,
+    pool_control,
     pool_inversion,
     pool_membership,
     pool_utility,
     pool_utility_groups,
 )
 from pipelines.deploy.terms import RunTerms
-from privaudit import results
+from privaudit import results, stats
 from privaudit.attacks.disclosure.attribute import Attribute
 from privaudit.attacks.federated.gradient_inversion import GradientInversion
 from privaudit.contracts import Access, Attack
 from privaudit.engine import document
+from privaudit.engine.controls import describe
 from privaudit.facts import Caveat, CaveatCode, Reason, ReasonCode
-from privaudit.results import Cell, Estimate, Finding, GroupResult, Outcome, Skipped
+from privaudit.results import Cell, Control, Estimate, Finding, GroupResult, Outcome, Skipped
 
 CONFIDENCE = 0.95
 ATTACKS: dict[str, Attack] = {
@@ -33,6 +36,8 @@ ATTACKS: dict[str, Attack] = {
     "attribute": Attribute(),
     "gradient_inversion": GradientInversion(),
 }
+PLANTED = describe(True, False, "halves")
+HALVES = describe(False, False, "halves")
 REBUILT = "the attacker's usual record, or random real ones where those are nearer"
 OTHERS = "the same attack on {people} outside the training data"
 
@@ -66,6 +71,7 @@ class Stated:
     """What the counts come to."""
 
     outcomes: tuple[Outcome, ...]
+    controls: tuple[Control, ...]
     headline: Finding | None
     utility: tuple[Estimate, ...]
     utility_groups: tuple[GroupResult, ...]
@@ -103,11 +109,25 @@ def state_counts(
         headline = replace(tests[0], curves=(), caveats=(only,))
     return Stated(
         outcomes,
+        tuple(one for found in tests for one in _controls(counted, found.attack)),
         headline,
         pool_utility(counted, CONFIDENCE, rng("utility")),
         pool_utility_groups(counted, CONFIDENCE),
         _pools(counted),
     )
+
+
+def _controls(counted: Sequence[Counts], attack: str) -> Iterator[Control]:
+    """What the hospitals made of a planted leak, and of two halves of their held-out patients."""
+    kinds: tuple[tuple[Literal["positive", "negative"], list[Game], Caveat], ...] = (
+        ("positive", [c.planted[attack] for c in counted if attack in c.planted], PLANTED),
+        ("negative", [c.halves[attack] for c in counted if attack in c.halves], HALVES),
+    )
+    for kind, games, made in kinds:
+        known = pool_control(games, stats.control_confidence())
+        error = None if known else Reason(ReasonCode.SITES_STATE_NOTHING)
+        passed = bool(known) and stats.control_passed(kind, known)
+        yield Control(kind, attack, known, passed, made, error)
 
 
 def _pooled(found: tuple[Estimate, ...]) -> Pooled | None:

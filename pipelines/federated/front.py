@@ -117,10 +117,10 @@ class LSTM(Front):
 
 def check_shape(shape: Sequence[int], sizes: int) -> None:
     """PrivauditError where this is not the shape of records with so many sizes."""
-    if len(shape) != sizes or min(shape) < 0:
+    if len(shape) != sizes:
         raise PrivauditError(
             f"a shape of {len(shape)} sizes",
-            f"records that this network reads have {sizes}, none of them below 0",
+            f"records that this network reads have {sizes}",
             "take the shape that Method.find_shape gives for the records of a hospital",
         )
 

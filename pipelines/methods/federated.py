@@ -35,6 +35,9 @@ from privaudit.dp.noise import bind_noise
 from privaudit.errors import PrivauditError
 from privaudit.records import Records
 
+LARGEST = 1 << 26
+"""Parameters: 256 MB as they are sent."""
+
 
 @dataclass(frozen=True)
 class Federated(Method):
@@ -177,12 +180,30 @@ class Federated(Method):
         return (*self.front.find_shape(records), len(records.classes))
 
     def build_network(self, shape: Sequence[int]) -> Network:
-        """The network of records of this shape, as `find_shape` gives it."""
+        """The network of records of this shape, as `find_shape` gives it.
+
+        Raises:
+            PrivauditError: For what is no shape of records that this network reads, also where
+                somebody else states it, and for one of more than `LARGEST` parameters.
+        """
         check_settings(self, hidden=at_least(0))
         self.front.check()
-        *read, classes = shape
+        read, classes = tuple(shape[:-1]), shape[-1] if shape else 0
+        if not read or classes < 2 or min(read) < 0:
+            raise PrivauditError(
+                f"a shape of {len(shape)} sizes",
+                "it is the sizes that a network reads, none below 0, then at least two classes",
+                "take what `find_shape` gives for the records of a hospital",
+            )
         middle = (self.hidden,) if self.hidden else ()
-        return self.front.build(tuple(read), (*middle, classes))
+        network = self.front.build(read, (*middle, classes))
+        if network.size > LARGEST:
+            raise PrivauditError(
+                f"a network of {network.size} parameters",
+                f"more than {LARGEST} are not sent from place to place",
+                "use fewer units or fewer columns",
+            )
+        return network
 
     def make_network(self, records: Records) -> Network:
         """The network that reads such records."""

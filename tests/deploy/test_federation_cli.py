@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 import pytest
+from deploy.hospital_lab import make_schema, make_table
 from deploy.kits import OPERATOR, make_root, make_signed_zip, make_test_kits
 
 from pipelines.deploy.commands import VERBS, _foreground, _progress, _verb, group
@@ -247,10 +248,13 @@ def ask(home: Path, name: str = "a", port: int = 8102) -> None:
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        (["--task", "mortality", "--fingerprint", "00" * 32], "you were told SHA256:00"),
-        (["--task", "mortality", "--fingerprint", "abc"], "64 hexadecimal digits"),
+        (["--task", "mortality", "--data", ".", "--fingerprint", "00" * 32], "told SHA256:00"),
+        (["--task", "mortality", "--data", ".", "--fingerprint", "abc"], "64 hexadecimal digits"),
         (["--task", "mortalty"], "did you mean 'mortality'?"),
         ([], "no task"),
+        (["--task", "mortality"], "no source of records"),
+        (["--task", "table", "--data", ".", "--set", "table.x=1"], "task.FIELD=VALUE"),
+        (["--task", "table", "--data", ".", "--set", "task.x"], "task.FIELD=VALUE"),
         (["--task", "mortality", "--data", "nowhere"], "a path of --data that is not there"),
         (["--task", "mortality", "--least-patients", "3"], "'--least-patients'"),
     ],
@@ -278,6 +282,7 @@ def test_a_signed_file_of_another_federation(capsys, tmp_path, change, ask_port,
     ask(home, port=ask_port)
     signed = make_signed_zip(tmp_path, "a", change=change)
     words = ("--fingerprint", Root(make_root()).fingerprint, "--task", "mortality")
+    words = (*words, "--data", tmp_path)
     assert told in fail(capsys, "join", home, "--signed", signed, *words)
     assert not (home / "kit").exists()
     assert not HospitalHome(home).config.exists()
@@ -398,7 +403,7 @@ def test_a_run_prints_its_report_alone(capsys, monkeypatch, coordinator, fakes):
     (terms,) = fakes.supervised
     folder = coordinator.run(terms.run)
     assert said.out == f"{folder / 'report.html'}\n"
-    assert "round 1: a, b; 1.2 s; loss 0.5000" in said.err
+    assert "round 2: a, b; 1.2 s; loss 0.5000" in said.err
     assert (folder / "terms.json").read_text() == terms.text
     assert terms.roster == ROSTER
     (folder / "stop").touch()
@@ -568,7 +573,7 @@ def test_an_interrupted_provision_goes_on(capsys, monkeypatch, tmp_path, cut):
 
 
 @pytest.mark.slow
-def test_from_nothing_to_a_hospital_that_is_ready(capsys, tmp_path):
+def test_from_nothing_to_a_hospital_that_is_ready(capsys, monkeypatch, tmp_path):
     """provision, join, approve, join, and every check but those of a server that is not started."""
     pytest.importorskip("nvflare")
     home, site = tmp_path / "fed", tmp_path / "site"
@@ -582,7 +587,10 @@ def test_from_nothing_to_a_hospital_that_is_ready(capsys, tmp_path):
     assert run("provision", home, "--approve", request) == 0
     signed, key = capsys.readouterr().out.split()
     assert len(key) == 64
-    words = ("--signed", signed, "--fingerprint", told, "--task", "mortality", "--json", "--check")
+    monkeypatch.chdir(tmp_path)
+    table, schema = make_table(tmp_path / "a.csv", 400, 1), make_schema(tmp_path / "schema.toml")
+    words = ("--signed", signed, "--fingerprint", told, "--task", "table", "--data", table)
+    words = (*words, "--set", f"task.schema={schema.name}", "--json", "--check")
     for _ in range(2):
         assert run("join", site, *words) == 2
         said = capsys.readouterr()

@@ -126,6 +126,10 @@ def test_the_planted_leak_is_the_largest(audit: Audit) -> None:
     assert {g.level for g in found.groups} == {"a", "d"}
     assert max(found.groups, key=lambda g: g.estimates[0].low or 0).level == "d"
     assert subject.headline is not None
+    assert [(c.kind, c.passed) for c in subject.controls] == [
+        ("positive", True),
+        ("negative", True),
+    ]
 
 
 def test_nothing_exact_is_in_what_is_written(finished: Path) -> None:

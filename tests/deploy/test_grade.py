@@ -166,6 +166,35 @@ def test_no_count_under_ten_can_be_worked_out(size: int, steps: int) -> None:
                     assert len(values) >= 10, (counts, size, i, j)
 
 
+def test_halves_beside_the_whole_leave_small_counts_open() -> None:
+    """Two halves come to the whole: of each count under ten, alone or as a difference, five values
+    at least stay possible, to whoever knows that."""
+    rng, half = np.random.default_rng(8), 20
+    for _ in range(6):
+        one, two = (sorted(int(n) for n in rng.integers(0, half + 1, 2)) for _ in range(2))
+        whole = [a + b for a, b in zip(one, two, strict=True)]
+        stated = find_blocks(whole, 2 * half)
+        pairs = [
+            (a, b)
+            for a in consistent(find_blocks(one, half), half)
+            for b in consistent(find_blocks(two, half), half)
+            if find_blocks([a[0] + b[0], a[1] + b[1]], 2 * half) == stated
+        ]
+        cells = (
+            (one, half, [a for a, _ in pairs]),
+            (two, half, [b for _, b in pairs]),
+            (whole, 2 * half, [(a[0] + b[0], a[1] + b[1]) for a, b in pairs]),
+        )
+        for true, size, rows in cells:
+            for read in (
+                lambda row, size: row[0],
+                lambda row, size: row[1] - row[0],
+                lambda row, size: size - row[1],
+            ):
+                if read(true, size) < 10:
+                    assert len({read(row, size) for row in rows}) >= 5
+
+
 def test_blocks_that_end_with_the_pool_would_give_counts_away() -> None:
     """The check above sees it: plain tens of a pool of 100 state that all of them are there."""
     counts, size = [100], 100

@@ -82,7 +82,7 @@ class Ciphers:
     def add(self, names: str) -> list[bytes]:
         from pipelines.federated.encrypted_sum import Adder
 
-        adder = Adder(self.hospitals["a"].plan.protect)
+        adder = Adder(self.hospitals["a"].training.plan.protect)
         return adder.add([self.sent[name] for name in names])
 
     def agree(self, arrived: list[int], by: str = "abcd") -> Body:
@@ -157,7 +157,7 @@ def test_a_secret_of_the_servers_own_is_not_taken(lab: Lab) -> None:
     own.make_boxes()
     own.secret = own.ask("a", "make_secret", own.table)
     b = own.hospitals["b"]
-    raw = KeyHolder.make(b.plan.protect).sealed_bytes()
+    raw = KeyHolder.make(b.training.plan.protect).sealed_bytes()
     forged = b.cipher._seal(own.table["keys"]["1"], raw)
     operator = lab.identity("operator")
     signature = operator.sign(b.cipher._secret_text(forged))

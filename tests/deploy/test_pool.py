@@ -11,12 +11,13 @@ import pytest
 from graded_lab import TERMS, Answers, make_split, memorise
 
 from pipelines.deploy.grade import LEVELS, grade_model
-from pipelines.deploy.graded import Counts, read_counts
+from pipelines.deploy.graded import Counts, Game, read_counts
 from pipelines.deploy.ladders import find_blocks, find_ranges
 from pipelines.deploy.placings import place, straighten
 from pipelines.deploy.pool import (
     adjust,
     pool_columns,
+    pool_control,
     pool_inversion,
     pool_membership,
     pool_utility,
@@ -77,6 +78,18 @@ def test_four_clean_hospitals_are_not(federation: dict[str, list[Counts]]) -> No
         assert e.bound is not None
         assert e.bound.method is BoundMethod.BLOCKS
     assert all(g.p_adjusted == 1.0 for g in found.groups)
+
+
+def test_controls_show_what_the_blocks_can_find(federation: dict[str, list[Counts]]) -> None:
+    clean = federation["clean"]
+    (planted,) = pool_control([one.planted["threshold"] for one in clean], 0.9999)
+    assert (planted.low or 0) > 0.55
+    (null,) = pool_control([one.halves["threshold"] for one in clean], 0.9999)
+    assert (null.low or 0) <= 0.5 <= (null.high or 0)
+    # Of a leak at one hospital, the halves of held-out patients show nothing.
+    (null,) = pool_control([one.halves["threshold"] for one in federation["leak"]], 0.9999)
+    assert (null.low or 0) <= 0.5 <= (null.high or 0)
+    assert pool_control([], 0.95) == ()
 
 
 def test_utility_holds_what_the_records_would_have_given(
@@ -159,7 +172,8 @@ def test_intervals_cover_the_truth(shift: float, draws: int, most: int) -> None:
                 for mean in (shift, 0.0)
             ]
             sizes = dict.fromkeys(("members", "nonmembers"), (size, size))
-            own.append(Counts(name, sizes=sizes, membership={"threshold": (blocks[0], blocks[1])}))
+            game = Game(blocks[0], blocks[1], (size, size))
+            own.append(Counts(name, sizes=sizes, membership={"threshold": game}))
         found = pool_membership(own, "threshold", 0.95, draw)
         assert found is not None
         auc = found.estimates[0]
@@ -268,6 +282,8 @@ LADDER = ("membership", "threshold", "members")
         _set("membership", "magic", {"members": [], "nonmembers": []}),
         _set("utility", "outcomes", 0, "patients", 2000),
         _set("utility", "outcomes", []),
+        _set("membership", "threshold", "halves", "patients", 60),
+        _set("membership", "threshold", "planted", {}),
         _set("attempts", "attribute", "columns", "sex", "members", [240, 10]),
         _set("attempts", "attribute", "columns", "sex", "guess", [0, 10]),
         _set("attempts", "attribute", "columns", {}),

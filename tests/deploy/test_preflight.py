@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from deploy.hospital_lab import make_schema, make_table
 from deploy.kits import OPERATOR, make_certificate, make_key, make_root, make_test_kits, write_kit
 
 from pipelines.deploy import preflight
@@ -255,11 +256,13 @@ def test_records_that_do_not_open(tmp_path, kits, port, monkeypatch):
 
 @pytest.mark.slow
 def test_a_real_process_that_opens_records(tmp_path, kits, port):
-    home = settle(tmp_path / "a", kits["a"], port)
+    table, schema = make_table(tmp_path / "a.csv", 300, 1), make_schema(tmp_path / "schema.toml")
+    data = {"task": "table", "path": str(table), "settings": [f"task.schema={schema}"]}
+    home = settle(tmp_path / "a", kits["a"], port, data=data)
     found = look_at_data(home, 300.0)
-    assert (found.task, len(found.schema)) == ("mortality", 64)
+    assert (found.task, len(found.schema)) == ("table", 64)
     assert found.patients > found.least == 50
-    bad = settle(tmp_path / "b", kits["b"], port, data={"task": "mortality", "path": "nowhere"})
+    bad = settle(tmp_path / "b", kits["b"], port, data={**data, "path": "nowhere.csv"})
     with pytest.raises(PrivauditError) as caught:
         look_at_data(bad, 300.0)
     assert "ended without an answer" not in str(caught.value)

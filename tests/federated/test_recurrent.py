@@ -54,7 +54,7 @@ def stays(n: int = 240, seed: int = 0, hours: int = HOURS, gaps: float = 0.3) ->
     )
 
 
-QUICK = Federated(front=LSTM(6, 2), hidden=4, rounds=12, rate=0.5)
+QUICK = Federated(front=LSTM(6, 2), hidden=4, rounds=8, rate=0.5)
 
 
 def stream(name: str = "f") -> np.random.Generator:
@@ -121,9 +121,12 @@ def test_a_server_without_records_builds_the_same_network() -> None:
     assert trained().predict_proba(none).shape == (0, 2)
     model = QUICK.make_model(none, trained().weights)
     assert np.array_equal(model.predict_proba(own), trained().predict_proba(own))
-    for shape in ((5, 6, 2), (5, 6, -1, 2), (35, 2)):
+    for shape in ((5, 6, 2), (5, 6, -1, 2), (35, 2), (5, 6, 5, 1), (2,), ()):
         with pytest.raises(PrivauditError, match="shape of"):
             QUICK.build_network(shape)
+    for method, shape in ((QUICK, (5, 10**9, 5, 2)), (Federated(), (10**9, 2))):
+        with pytest.raises(PrivauditError, match="parameters"):
+            method.build_network(shape)
 
 
 # --- the network
@@ -216,7 +219,7 @@ def test_it_learns_what_the_columns_do_not_say() -> None:
 def test_every_federation_trains_it(method: type[Federated]) -> None:
     if method is FederatedEncrypted:
         pytest.importorskip("tenseal")
-    rounds = 2 if method is FederatedEncrypted else 12
+    rounds = 2 if method is FederatedEncrypted else 5
     release = method(front=LSTM(6, 2), hidden=4, rounds=rounds, rate=0.5).fit(stays(), stream())
     plain = replace(QUICK, rounds=rounds, bound=None).fit(stays(), stream())
     if method is FederatedRobust:
@@ -285,14 +288,15 @@ def test_each_patients_gradient_is_clipped_by_itself() -> None:
 
 def test_the_claim_is_that_of_any_private_federation() -> None:
     own = stays()
-    method = FederatedPrivate(front=LSTM(6, 2), rounds=2)
+    method = FederatedPrivate(front=LSTM(6, 3), rounds=1)
     release = method.fit(own, stream())
-    plain = FederatedPrivate(rounds=2).fit(own, stream())
+    plain = FederatedPrivate(rounds=1).fit(own, stream())
     assert release.claim == plain.claim, "the noise knows no network"
     assert release.claim.unit == "patient"
     assert Access.UPDATES in release.claim.covers
     assert 2.9 < release.claim.epsilon <= 3
-    weak = replace(method, epsilon=50.0, rounds=10, steps=6).fit(own, stream())
+    two = Dirichlet(100.0, 2)
+    weak = replace(method, epsilon=50.0, rounds=7, steps=4, sites=two).fit(own, stream())
     assert auroc(weak.model, stays(400, seed=9)) > 0.9
 
 

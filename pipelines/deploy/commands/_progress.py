@@ -16,6 +16,11 @@ def describe(line: Mapping[str, Any]) -> str:
         text = str(line.get(name, "?"))[:60]
         return "".join(letter if letter.isprintable() else "?" for letter in text)
 
+    def number() -> str:
+        """Rounds are counted from 0 in files, and from 1 for people."""
+        found = line.get("round")
+        return str(found + 1) if isinstance(found, int) else "?"
+
     def names() -> str:
         found = line.get("hospitals")
         if not isinstance(found, list | tuple):
@@ -24,7 +29,7 @@ def describe(line: Mapping[str, Any]) -> str:
 
     event = str(line.get("event"))
     if event == Event.ROUND:
-        told = f"round {of('round')}: {names()}"
+        told = f"round {number()}: {names()}"
         if isinstance(seconds := line.get("seconds"), (int, float)):
             told += f"; {seconds:.1f} s"
         if isinstance(loss := line.get("loss"), (int, float)):
@@ -32,14 +37,14 @@ def describe(line: Mapping[str, Any]) -> str:
         return told
     words: dict[str, Callable[[], str]] = {
         Event.STARTED: lambda: f"started with {names()}",
-        Event.RESUMED: lambda: f"goes on after round {of('round')}",
+        Event.RESUMED: lambda: f"goes on with round {number()}",
         Event.HELLO: lambda: f"{of('hospital')}: {_STATES.get(of('state'), of('state'))}",
-        Event.IDLE: lambda: f"round {of('round')} is not made: too few hospitals answer",
+        Event.IDLE: lambda: f"round {number()} is not made: too few hospitals answer",
         Event.NO_ANSWER: lambda: f"{of('hospital')} does not answer ({of('kind')})",
         Event.BAD_ANSWER: lambda: f"{of('hospital')}: no valid answer ({of('why')})",
         Event.REFUSED: lambda: f"an update of {of('hospital')} is refused ({of('why')})",
         Event.LATE: lambda: f"{of('hospital')} is late ({of('kind')})",
-        Event.RECOVERED: lambda: f"round {of('round')}: the sum without those who left",
+        Event.RECOVERED: lambda: f"round {number()}: the sum without those who left",
         Event.WITHDRAWN: lambda: f"{of('hospital')} has withdrawn",
         Event.BACK: lambda: f"{of('hospital')} answers again",
         Event.ALARM: lambda: f"ALARM at {of('hospital')}: {of('what')}",

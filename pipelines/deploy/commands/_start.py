@@ -164,8 +164,13 @@ def _settle_data(before: Mapping[str, Any], given: Mapping[str, Any]) -> dict[st
                     "check the path",
                 )
             made[key] = str(path)
+    if "path" not in made:
+        # A task without a source makes records up, which no hospital has.
+        raise PrivauditError(
+            "no source of records", "this hospital trains on its own", "give one with --data PATH"
+        )
     if given["settings"]:
-        made["settings"] = list(given["settings"])
+        made["settings"] = [_settle_setting(part) for part in given["settings"]]
     if given["least_patients"] is not None:
         made["least_patients"] = given["least_patients"]
     if given["refits"] is not None:
@@ -174,6 +179,20 @@ def _settle_data(before: Mapping[str, Any], given: Mapping[str, Any]) -> dict[st
     made.setdefault("refits", False)
     made.setdefault("least_patients", LEAST)
     return made
+
+
+def _settle_setting(setting: str) -> str:
+    """A setting of the task, whose file has an absolute path: the client works in its kit."""
+    name, equals, value = setting.partition("=")
+    if not equals or not name.startswith("task."):
+        raise PrivauditError(
+            f"the setting {name[:60]!r}",
+            "a hospital sets its task alone",
+            "write it as task.FIELD=VALUE",
+        )
+    if name == "task.schema":
+        value = os.path.abspath(value)
+    return f"{name}={value}"
 
 
 def _line(check: Any) -> str:

@@ -31,7 +31,7 @@ _CONSENT = ("by", "yes", "accept_leak")
 @click.option(
     "--set",
     "settings",
-    metavar="FIELD=VALUE",
+    metavar="task.FIELD=VALUE",
     multiple=True,
     help="A setting of the task; may be given more than once.",
 )

@@ -11,8 +11,8 @@ TRUST_LINK = "Federated learning"
 PROTECTED = {
     "": Phrase("Updates were sent in the open: the coordinator read each {site}’s."),
     "secure_sum": Phrase(
-        "Updates were masked: the coordinator could read their sum alone, unless it and all other "
-        "{sites} but one act together."
+        "Updates were masked: the coordinator could read their sum alone, as long as too few of "
+        "the {sites} act together with it."
     ),
     "encrypted_sum": Phrase(
         "Updates were encrypted under a key that every {site} holds and the coordinator does not: "

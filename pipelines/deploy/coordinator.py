@@ -18,7 +18,7 @@ from pipelines.deploy.journal import Event, Journal
 from pipelines.deploy.messages import MODEL
 from pipelines.deploy.rounds import Made, OpenRounds, Rounds
 from pipelines.deploy.secure_rounds import SecureRounds
-from pipelines.deploy.state import load, save, write_bytes
+from pipelines.deploy.state import hold, load, save, write_bytes
 from pipelines.deploy.terms import RunTerms
 from pipelines.deploy.tree_rounds import TreeLedger, TreeRounds
 from pipelines.deploy.wire import Wire
@@ -75,8 +75,12 @@ class Coordinator:
         Raises:
             Stopped: By the file `stop`, or by the engine; it can be run again.
             PrivauditError: For terms that cannot be run, a state of other terms, or too few
-                hospitals within the time that it waits.
+                hospitals within the time that it waits, or a run that is under way.
         """
+        with hold(self.folder):
+            return self._run()
+
+    def _run(self) -> Finished:
         _, self.method = self.terms.build()
         kept = load(self.folder / "state.npz")
         meta, arrays = kept if kept is not None else ({}, {})

@@ -48,6 +48,10 @@ from privaudit.stats.headline import control_state
 from privaudit.stats.version import STATISTICS
 from privaudit.words import USUAL
 
+COUNTED = (
+    "Numbers of {people} are of those {sites} alone that stated counts of them, and up to nine of "
+    "each pool are left out at every {site}."
+)
 MODEL, FOREST = "model.npz", "model.ubj"
 
 
@@ -309,6 +313,7 @@ def _data(
         hours=first.get("hours", 0),
         flow=(),
         pools=tuple(pool.state() for pool in pools),
+        notes=(as_caveat(words.fill(COUNTED)),),
         cells=tuple(cell for pool in pools for cell in pool.cells()),
         words=words,
     )

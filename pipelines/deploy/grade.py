@@ -15,6 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipelines.deploy.grade_parts import (
+    count_above,
+    count_people,
+    count_people_of,
+    divide_reference,
+    state_size,
+    take_first_records,
+    thin_out,
+    train_shadows,
+)
 from pipelines.deploy.ladders import find_blocks
 from privaudit.attacks.disclosure.attribute import Attribute
 from privaudit.attacks.federated.gradient_inversion import GradientInversion
@@ -28,7 +38,6 @@ from privaudit.contracts import (
     Fitted,
     Method,
     Model,
-    Refit,
     Release,
     Scores,
     Target,
@@ -39,7 +48,7 @@ from privaudit.engine.controls import plant
 from privaudit.errors import PrivauditError
 from privaudit.records import Records, Split
 from privaudit.seeds import Seeds
-from privaudit.signals import ask, read_signal
+from privaudit.signals import ask
 from privaudit.stats.patients import combine_records
 
 if TYPE_CHECKING:
@@ -137,11 +146,11 @@ class Grading:
     def count(self) -> dict[str, Any]:
         """Everything that is stated, and codes for what is not."""
         members, nonmembers = self.split.members, self.split.nonmembers
-        sizes = {"members": _people(members), "nonmembers": _people(nonmembers)}
-        if min(sizes.values()) < LEAST or _people(self.split.reference) < MIN_CELL:
+        sizes = {"members": count_people(members), "nonmembers": count_people(nonmembers)}
+        if min(sizes.values()) < LEAST or count_people(self.split.reference) < MIN_CELL:
             return {"withheld": {"pools": "few_patients"}}
         found: dict[str, Any] = {
-            "pools": {"members": _size(members), "nonmembers": _size(nonmembers)},
+            "pools": {"members": state_size(members), "nonmembers": state_size(nonmembers)},
             "schema": {
                 "columns": len(members.columns),
                 "channels": len(members.channels),
@@ -189,20 +198,20 @@ class Grading:
         again = Access.RERUN in attack.needs
         if again and not self.refits_allowed:
             return "refits_not_allowed"
-        asked, own = _divide_reference(split.reference, half=again)
+        asked, own = divide_reference(split.reference, half=again)
         wide = Split(split.members, Records.concatenate([split.nonmembers, asked]), own)
         target = Target(Release(model=self.model), wide, self._method() if again else None)
         seeds = self._seeds(type(attack).__name__)
-        refits = _train(attack.refits(target, seeds), seeds) if again else ()
+        refits = train_shadows(attack.refits(target, seeds), seeds) if again else ()
         read = [
             self._score(attack, one, refits, asked, seeds) for one in (target, plant(target)[0])
         ]
         found: dict[str, Any] = {
-            "members": _above(*read[0].of_members),
-            "nonmembers": _above(*read[0].of_nonmembers),
+            "members": count_above(*read[0].of_members),
+            "nonmembers": count_above(*read[0].of_nonmembers),
             "planted": {
-                "members": _above(*read[1].of_members),
-                "nonmembers": _above(*read[1].of_nonmembers),
+                "members": count_above(*read[1].of_members),
+                "nonmembers": count_above(*read[1].of_nonmembers),
             },
         }
         half = len(read[0].outside) // 2 // MIN_CELL * MIN_CELL
@@ -210,8 +219,8 @@ class Grading:
             mixed = seeds.rng("halves").permutation(read[0].outside)
             found["halves"] = {
                 "patients": half,
-                "first": _above(mixed[:half], read[0].thresholds),
-                "second": _above(mixed[half : 2 * half], read[0].thresholds),
+                "first": count_above(mixed[:half], read[0].thresholds),
+                "second": count_above(mixed[half : 2 * half], read[0].thresholds),
             }
         return found
 
@@ -263,7 +272,7 @@ class Grading:
         held_out = self.split.nonmembers
         if held_out.outcome_kind != "class" or len(held_out.classes) != 2:
             return "many_outcomes"
-        one, known = _first_records(held_out), _first_records(self.split.reference)
+        one, known = take_first_records(held_out), take_first_records(self.split.reference)
         risk, rng = ask(self.model, one)[:, 1], self._seeds("utility").rng("kept")
         thresholds = np.quantile(ask(self.model, known)[:, 1], LEVELS)
         found = []
@@ -275,8 +284,8 @@ class Grading:
             found.append(
                 {
                     "patients": len(kept),
-                    "above": _above(kept, np.array(CUTS)),
-                    "ranked": _above(kept, thresholds),
+                    "above": count_above(kept, np.array(CUTS)),
+                    "ranked": count_above(kept, thresholds),
                 }
             )
         return {"outcomes": found}
@@ -314,10 +323,11 @@ class Grading:
         trials = next((t for at, t in made.items() if at.value == ROWS), None)
         if trials is None or trials.patients is None or trials.guess is None:
             return "not_applicable"
-        size = _people(members)
+        size = count_people(members)
         tried = np.unique(trials.patients)
         read, usual = (
-            _people_of(trials.patients, part >= 0.5) for part in (trials.success, trials.control)
+            count_people_of(trials.patients, part >= 0.5)
+            for part in (trials.success, trials.control)
         )
         return {
             "members": find_blocks([read, len(tried)], size),
@@ -339,7 +349,7 @@ class Grading:
         others = len(np.unique(made.control_ids))
         if min(tried, others) < LEAST:
             return None
-        sizes = [_people(pool) for pool in pools]
+        sizes = [count_people(pool) for pool in pools]
         # Members' numbers of records are the control's too: a rate, as of so many patients.
         rate = np.average(made.control, weights=made.weights)
         return {
@@ -368,69 +378,6 @@ class _Read:
     @property
     def of_nonmembers(self) -> tuple[np.ndarray, np.ndarray]:
         return self.outside, self.thresholds
-
-
-def thin_out(split: Split, seeds: Seeds) -> Split:
-    """The split with as many tens of members and of held-out patients as there are: up to nine of
-    each, drawn at random, are left out, so that no exact number of patients is stated."""
-    rng = seeds.child("grade", "kept").rng("patients")
-
-    def thin(pool: Records) -> Records:
-        ids = np.unique(pool.patient)
-        kept = rng.permutation(ids)[: len(ids) // MIN_CELL * MIN_CELL]
-        return pool.take(np.isin(pool.patient, kept)) if len(kept) else pool
-
-    return Split(thin(split.members), thin(split.nonmembers), split.reference)
-
-
-def _divide_reference(reference: Records, *, half: bool) -> tuple[Records, Records]:
-    """The reference patients whose scores set the thresholds, and those that an attacker works
-    with: half of them where the attack reads any, else one."""
-    ids = np.unique(reference.patient)
-    own = ids[::2] if half else ids[:1]
-    mine = np.isin(reference.patient, own)
-    return reference.take(~mine), reference.take(mine)
-
-
-def _train(refits: Sequence[Refit], seeds: Seeds) -> list[Fitted]:
-    """The shadow models that an attack asks for, trained here."""
-    found = []
-    for refit in refits:
-        (release,) = refit.method.fit_many([refit.train], [seeds.rng("refit", refit.name)])
-        if release.model is None:
-            raise ValueError("a refit without a model")
-        margins = read_signal(ask(release.model, refit.ask), refit.ask)
-        found.append(Fitted(refit.included, margins.astype(np.float32)))
-    return found
-
-
-def _above(scores: np.ndarray, thresholds: np.ndarray) -> list[int]:
-    """Blocks of how many score above each threshold."""
-    ordered = np.sort(scores)
-    counts = len(ordered) - np.searchsorted(ordered, thresholds, "right")
-    return find_blocks(counts, len(ordered))
-
-
-def _first_records(records: Records) -> Records:
-    """The first record of each patient."""
-    return records.take(np.sort(np.unique(records.patient, return_index=True)[1]))
-
-
-def _people(records: Records) -> int:
-    return len(np.unique(records.patient))
-
-
-def _people_of(patients: np.ndarray, chosen: np.ndarray) -> int:
-    return len(np.unique(np.asarray(patients)[np.asarray(chosen)]))
-
-
-def _size(pool: Records) -> dict[str, int]:
-    """Patients, and their records as far as tens: how many have several is a small count too."""
-    patients = _people(pool)
-    return {
-        "patients": patients,
-        "records": patients + (len(pool) - patients) // MIN_CELL * MIN_CELL,
-    }
 
 
 __all__ = [

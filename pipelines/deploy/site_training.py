@@ -10,7 +10,7 @@ import numpy as np
 
 from pipelines.deploy.messages import Body
 from pipelines.deploy.refused import Refused
-from pipelines.deploy.self_check import count_rows_read
+from pipelines.deploy.self_check import are_too_many, find_units_that_tell, leave_out
 from pipelines.deploy.site_data import SiteData, client_stream
 from pipelines.deploy.site_state import SiteState
 from pipelines.deploy.terms import RunTerms
@@ -55,7 +55,7 @@ class Training:
 
         Raises:
             Refused: An update asked for in another way than agreed, weights that are none, training
-                that diverged, or an update that hands over a row as it stands.
+                that diverged, or an update that hands over many rows as they stand.
         """
         protected = bool(self.plan.protect.name)
         if body["protected"] is not protected:
@@ -80,15 +80,7 @@ class Training:
                 "the training here diverged",
                 "use a smaller rate",
             )
-        sent = update.astype("<f4")
-        # Under noise the answer may not hang on single records; nor is there anything to read.
-        if self.plan.private is None and count_rows_read(self.network, sent, self.x):
-            raise Refused(
-                "unsafe",
-                "an update that hands over a row of this hospital as it stands",
-                "the weights that came, or too few records a step, leave a unit to one record",
-                "ask the coordinator where these weights came from; or take more rows a step",
-            )
+        sent = self._withhold(update.astype("<f4"))
         state.left = self._trainer.left[0]
         if self._terms.seed is not None:
             state.rng = json.dumps(rng.bit_generator.state)
@@ -102,6 +94,26 @@ class Training:
         if self.plan.private is None:
             made["loss"] = loss
         return made
+
+    def _withhold(self, update: np.ndarray) -> np.ndarray:
+        """The update without the units that would hand over a row; Refused where those are many.
+
+        Under a seed nothing is left out, so that the run stays the simulation's. Under noise there
+        is nothing to read, and what is sent may not hang on a single record.
+        """
+        if self.plan.private is not None:
+            return update
+        units = find_units_that_tell(self.network, update, self.x)
+        if are_too_many(self.network, units):
+            raise Refused(
+                "unsafe",
+                f"an update of which {len(units)} units hand over a row as it stands",
+                "the weights that came, or too few records a step, leave units to one record each",
+                "ask the coordinator where these weights came from; or take more rows a step",
+            )
+        if self._terms.seed is not None:
+            return update
+        return leave_out(self.network, update, units)
 
     def read_weights(self, raw: bytes) -> np.ndarray:
         """(p,) float32 of this network; Refused for what is none."""

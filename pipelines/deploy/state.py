@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,25 @@ def write_bytes(path: Path, raw: bytes) -> None:
         os.close(folder)
 
 
+@contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Hold a run's folder for this process: two coordinators of one run would ask hospitals for one
+    round in two ways. PrivauditError where another holds it."""
+    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise PrivauditError(
+                f"a run {folder.name!r} that is under way",
+                "another coordinator works in its folder",
+                "wait until it has ended, or stop it",
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
 def save(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     """Arrays, and beside them what JSON can hold."""
     text = np.frombuffer(json.dumps(meta).encode(), np.uint8)
@@ -63,4 +84,4 @@ def load(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
     return meta, arrays
 
 
-__all__ = ["load", "save", "write_bytes"]
+__all__ = ["hold", "load", "save", "write_bytes"]

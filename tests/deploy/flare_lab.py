@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -113,6 +112,3 @@ class Loopback:
         with suppress(FileNotFoundError):
             return [json.loads(line) for line in path.read_text().splitlines() if line]
         return []
-
-
-Tell = Callable[[Mapping[str, Any]], None]

@@ -80,6 +80,21 @@ def test_without_a_seed_the_first_weights_are_on_disk_before_they_are_sent(tmp_p
     assert found.costs["rounds"] == 2
 
 
+def test_two_coordinators_do_not_make_one_run(tmp_path: Path) -> None:
+    terms = make_terms()
+    wards = make_wards(terms)
+    refused = []
+
+    def fault(name: str, kind: str, body: Body) -> None:
+        if (name, kind) == ("a", "train"):
+            with pytest.raises(PrivauditError, match="under way"):
+                run(terms, tmp_path, MemoryWire(wards))
+            refused.append(body["round"])
+
+    run(terms, tmp_path, MemoryWire(wards, fault))
+    assert refused == [0, 1, 2, 3]
+
+
 def test_a_run_that_is_over_asks_nobody_again(tmp_path: Path) -> None:
     terms = make_terms()
     wire = MemoryWire(make_wards(terms))

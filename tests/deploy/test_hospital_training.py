@@ -9,7 +9,9 @@ import pytest
 from deploy.hospital_lab import Lab, again, start_weights, train
 
 from pipelines.deploy.consent import withdraw
+from pipelines.deploy.hospital import Hospital
 from pipelines.deploy.refused import Refused
+from pipelines.deploy.self_check import find_units_that_tell
 from pipelines.federated.kernel import Job, federate, streams
 
 
@@ -105,28 +107,52 @@ def test_weights_that_came_are_looked_at(lab: Lab, bad: str) -> None:
     train(hospital, 0, start_weights(hospital))
 
 
-@pytest.mark.parametrize("method", ["federated", "federated_secure"])
-def test_weights_that_catch_one_record_get_no_update(lab: Lab, method: str) -> None:
-    terms = lab.terms(
-        method, f"{method}.steps=1", f"{method}.rows=500", run=f"trap-{method.replace('_', '-')}"
-    )
-    hospital = lab.hospital("a", terms)
+def set_trap(hospital: Hospital, units: int) -> np.ndarray:
+    """Weights whose first units are active for one record each: the outermost along itself."""
     weights = start_weights(hospital)
-    protected = method != "federated"
-    first, *_ = parts = hospital.network.unpack(weights.copy())
+    parts = hospital.network.unpack(weights.copy())
     x = hospital.training.x
-    # A unit that is active for the outermost record alone.
     centre = x.mean(axis=0)
-    far = int(np.argmax(((x - centre) ** 2).sum(axis=1)))
-    along = (x - centre) @ (x[far] - centre)
-    first[0] = x[far] - centre
-    parts[1][0] = -float(np.sort(along)[-2:].mean()) - float(centre @ (x[far] - centre))
-    trap = np.concatenate([part.ravel() for part in parts]).astype(np.float32)
-    with pytest.raises(Refused) as refused:
-        train(hospital, 0, trap, protected)
-    assert code(refused) == "unsafe"
-    assert hospital.state.trained == 0
-    train(hospital, 0, weights, protected)
+    for unit, one in enumerate(np.argsort(-((x - centre) ** 2).sum(axis=1))[:units]):
+        along = (x - centre) @ (x[one] - centre)
+        between = float(np.sort(along)[-2:].mean())
+        # Small, so that float32 does not lose what is added.
+        parts[0][unit] = (x[one] - centre) / 100
+        parts[1][unit] = -(between + float(centre @ (x[one] - centre))) / 100
+    return np.concatenate([part.ravel() for part in parts]).astype(np.float32)
+
+
+TRAPPED = ("steps=1", "rows=500", "hidden=16")
+
+
+def test_a_unit_that_hands_over_a_row_is_left_out(lab: Lab) -> None:
+    settings = [f"federated.{part}" for part in TRAPPED]
+    hospital = lab.hospital("a", lab.terms("federated", *settings, run="trap"))
+    x, network = hospital.training.x, hospital.network
+    raw = train(hospital, 0, set_trap(hospital, 1))["update"]
+    sent = np.frombuffer(raw, "<f4")
+    assert not len(find_units_that_tell(network, sent, x))
+    width = network.widths[0]
+    assert not sent[:width].any()
+    assert sent[width:].any()
+    # Under a seed the run is the simulation's, and shows that there was something to leave out.
+    seeded = lab.hospital("a", lab.terms("federated", *settings, run="trap-seeded", seed=3))
+    raw = train(seeded, 0, set_trap(seeded, 1))["update"]
+    assert list(find_units_that_tell(network, np.frombuffer(raw, "<f4"), x)) == [0]
+
+
+@pytest.mark.parametrize("method", ["federated", "federated_secure"])
+def test_weights_that_catch_many_records_get_no_update(lab: Lab, method: str) -> None:
+    settings = [f"{method}.{part}" for part in TRAPPED]
+    for seed in (None, 3):
+        run = f"traps-{method.replace('_', '-')}-{seed or 0}"
+        hospital = lab.hospital("a", lab.terms(method, *settings, run=run, seed=seed))
+        trap, protected = set_trap(hospital, 8), method != "federated"
+        with pytest.raises(Refused) as refused:
+            train(hospital, 0, trap, protected)
+        assert code(refused) == "unsafe"
+        assert hospital.state.trained == 0
+        train(hospital, 0, start_weights(hospital), protected)
 
 
 def test_an_update_is_not_sent_in_the_open_where_a_sum_was_agreed_to(lab: Lab) -> None:

@@ -6,13 +6,13 @@ import os
 import re
 import shutil
 import subprocess
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from net_federation import named, read_lines, wait
 from net_shards import write_hospital
 
 pytestmark = pytest.mark.slow
@@ -105,10 +105,12 @@ def test_hospitals_join_from_containers(tmp_path: Path) -> None:
             start(name, "join", "/federation/here", "--signed", f"/federation/{signed.name}",
                   "--fingerprint", fingerprint[0], "--task", "mortality",
                   "--data", f"/data/{data.parent.name}")  # fmt: skip
-        until = time.monotonic() + 180
-        while True:
-            said = docker("exec", f"{tag}-coordinator", "privaudit", "federation", "status", fed)
-            if all(re.search(rf"\b{name}\b.*(here|connected)", said) for name in HOSPITALS):
-                break
-            assert time.monotonic() < until, said
-            time.sleep(1)
+        logins = folders["coordinator"] / "fed" / "connections.jsonl"
+        wait(
+            "all hospitals",
+            180,
+            lambda: all(named(read_lines(logins), "login", hospital=name) for name in HOSPITALS),
+        )
+        assert "Federation" in docker(
+            "exec", f"{tag}-coordinator", "privaudit", "federation", "status", fed
+        )

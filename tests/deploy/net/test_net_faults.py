@@ -50,7 +50,7 @@ def train(
     begun: int = 2,
 ) -> None:
     """Begin a run of all hospitals and wait until some rounds are made."""
-    federation.begin(run, method, f"{method}.rounds={rounds}", f"{method}.hidden=16", more=more)
+    federation.begin(run, method, f"{method}.rounds={rounds}", f"{method}.hidden=0", more=more)
     federation.consent(run)
     wait_for_round(federation, run, begun)
 

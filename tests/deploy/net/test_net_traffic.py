@@ -45,7 +45,7 @@ def record(federation: Federation, run: str, method: str, leak: int = 0) -> dict
     """How many bytes above what is allowed each hospital sent in the rounds of a run."""
     assert federation.places is not None
     with Recorder(federation.places, federation.folder / f"{run}.pcap") as wire:
-        federation.begin(run, method, f"{method}.rounds={ROUNDS}", f"{method}.hidden=16")
+        federation.begin(run, method, f"{method}.rounds={ROUNDS}", f"{method}.hidden=0")
         for name in HOSPITALS:
             wait(f"{run} at {name}", 300, federation.home(name).pending(run).exists)
         wait("greetings", 200, lambda: len(named(federation.events(run), "hello")) >= 3)

@@ -39,7 +39,7 @@ def test_twenty_hospitals_make_a_secure_sum(tmp_path: Path, table: Table) -> Non
             with Memory(federation) as memory:
                 method = "federated_secure"
                 federation.begin(
-                    "twenty", method, f"{method}.rounds=3", f"{method}.hidden=16",
+                    "twenty", method, f"{method}.rounds=3", f"{method}.hidden=0",
                     more=("--quorum", "20", "--timeout", "240"),
                 )  # fmt: skip
                 federation.consent("twenty", seconds=400)

@@ -37,6 +37,9 @@ BOXES = frozenset({"box_key", "make_secret", "take_secret"})
 IN_MEMORY = MASKS | BOXES
 """Answers that rest on keys which are never written down: after a restart they are asked anew."""
 
+ALARMING = frozenset({"bad_proof", "unsafe"})
+"""Refusals after which a person should ask the coordinator: somebody forged, or would have read."""
+
 
 class Hospital:
     """One hospital in one run.
@@ -70,6 +73,7 @@ class Hospital:
         self.why: PrivauditError | None = None
         """Why the last `hello` was answered with "refused" or "too_few", for this hospital."""
         self._live: dict[str, Kept] = {}
+        self._noted: set[tuple[str, ...]] = set()
         self._mask: MaskRound | None = None
 
     def answer(self, kind: str, body: Body) -> Body:
@@ -109,6 +113,9 @@ class Hospital:
                     self._save()
                 # Half an answer is none: go on from what is on the disk.
                 self.__dict__.pop("state", None)
+                if isinstance(error, Refused) and error.code in ALARMING:
+                    what = {"hospital": self.identity.name, "run": self.terms.run, "kind": kind}
+                    self._note(Event.ALARM, what=error.code, **what)
                 raise
         # A person may have withdrawn while this was worked out.
         self._require_consent()
@@ -144,7 +151,7 @@ class Hospital:
         except PrivauditError as error:
             self.why = error
             code = error.code if isinstance(error, Refused) else "no_data"
-            self.journal.write(Event.REFUSED, run=self.terms.run, why=code)
+            self._note(Event.REFUSED, run=self.terms.run, why=code)
             return {"state": "refused"}
         if data.too_few:
             self.why = PrivauditError(
@@ -152,7 +159,7 @@ class Hospital:
                 "updates of few patients give them away",
                 "join with more patients",
             )
-            self.journal.write(Event.REFUSED, run=self.terms.run, why="too_few")
+            self._note(Event.REFUSED, run=self.terms.run, why="too_few")
             return {"state": "too_few"}
         return {
             "state": "ready",
@@ -163,6 +170,13 @@ class Hospital:
             "build": source_digest(),
             "terms": self.terms.fingerprint,
         }
+
+    def _note(self, event: Event, **what: str) -> None:
+        """Write to the journal, once for each worker: whoever asks again fills no disk."""
+        line = (str(event), *what.values())
+        if line not in self._noted:
+            self._noted.add(line)
+            self.journal.write(event, **what)
 
     def _check_order(self, kind: str, body: Body, kept: Kept | None) -> None:
         """Refuse what comes twice in two ways, too late, or before what has to come first."""

@@ -10,6 +10,7 @@ import pytest
 from deploy.hospital_lab import Lab, Masks, again, start_weights, train
 
 from pipelines.deploy.hospital import Hospital
+from pipelines.deploy.journal import Journal
 from pipelines.deploy.refused import Refused
 from pipelines.federated.gate import share_out
 
@@ -157,6 +158,12 @@ def test_a_server_that_forges_keys_gets_no_shares(
     forge(masks, lab)
     assert refused(lambda: masks.ask("c", "mask_shares", masks.table)) == why
     assert refused(lambda: masks.ask("c", "masked", {**MASKED})) == "out_of_order"
+    run = masks.hospitals["c"].terms.run
+    lines = Journal(lab.homes["c"].journal).read()
+    alarms = [line["what"] for line in lines if line["event"] == "alarm" and line["run"] == run]
+    # One line, however often it is tried.
+    assert refused(lambda: masks.ask("c", "mask_shares", masks.table)) == why
+    assert alarms == [why]
 
 
 MASKED = {"round": 0, "share": 0.25, "inbox": {}}

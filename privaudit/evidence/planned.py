@@ -14,6 +14,7 @@ from privaudit.evidence.compare import Compare
 from privaudit.evidence.structure import REFUSALS, asks_for_refits, find_failure
 from privaudit.facts import SERIES_BLIND_ATTACKS, CaveatCode, ReasonCode
 from privaudit.results import Audit, Finding, Skipped, Subject, to_tree
+from privaudit.words import Words
 
 STORED = ("scores", "answers", "releases", "fidelity")
 """Folders of `restricted/` whose files are known by what the document reports."""
@@ -124,7 +125,7 @@ def check_stored(audit: Audit, restricted: Path, compare: Compare) -> None:
     wanted: dict[str, set[str]] = {folder: set() for folder in STORED}
     for subject in audit.subjects:
         wanted["releases"].add(f"{subject.name}.json")
-        _check_release(subject, restricted, compare)
+        _check_release(subject, audit.data.words, restricted, compare)
         if subject.fidelity is not None:
             wanted["fidelity"].add(f"{subject.name}.json")
             body = read_json(restricted / "fidelity" / f"{subject.name}.json")
@@ -155,17 +156,29 @@ def _check_shadows(audit: Audit, there: set[str], compare: Compare) -> None:
             compare.fault(f"restricted/{SHADOWS}/{subject.name}.npz: missing")
 
 
-def _check_release(subject: Subject, restricted: Path, compare: Compare) -> None:
+def _check_release(subject: Subject, words: Words, restricted: Path, compare: Compare) -> None:
     body = read_json(restricted / "releases" / f"{subject.name}.json")
     if not isinstance(body, dict):
         return
     for part in ("claim", "access", "costs", "trust", "notes"):
-        compare(f"{subject.name}.{part}", to_tree(getattr(subject, part)), body.get(part))
+        # What is stored has places for the task's nouns, which a document has filled.
+        stored = _fill_texts(body.get(part), words)
+        compare(f"{subject.name}.{part}", to_tree(getattr(subject, part)), stored)
     # Of `attribute` it depends on the channels, which are not stored.
     for one in subject.outcomes:
         if isinstance(one, Finding) and one.attack in set(SERIES_BLIND_ATTACKS) - {"attribute"}:
             where = f"{subject.name}.{one.attack}: looks at columns alone"
             compare(where, one.is_blind, bool(body.get("reads_series", False)))
+
+
+def _fill_texts(value: Any, words: Words) -> Any:
+    if isinstance(value, str):
+        return words.fill(value)
+    if isinstance(value, list):
+        return [_fill_texts(one, words) for one in value]
+    if isinstance(value, dict):
+        return {name: _fill_texts(one, words) for name, one in value.items()}
+    return value
 
 
 def _scores_of(subject: Subject) -> Iterator[str]:

@@ -60,10 +60,18 @@ def own_disk(folder: Path, size: int) -> Iterator[Disk]:
     folder.mkdir(parents=True, exist_ok=True)
     options = f"size={size},mode=700"
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=True)
+    # Another process takes it away, also where this one is killed.
+    guard = subprocess.Popen(
+        ["sh", "-c", "trap '' INT; cat > /dev/null; umount -l \"$0\"", folder],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
     try:
         yield Disk(folder)
     finally:
-        subprocess.run(["umount", "-l", folder], check=True)
+        assert guard.stdin is not None
+        guard.stdin.close()
+        assert guard.wait(30) == 0
 
 
 __all__ = ["Disk", "build_clock", "own_disk", "own_places"]

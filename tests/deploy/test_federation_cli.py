@@ -227,6 +227,15 @@ def test_folders_that_hold_something_else(capsys, tmp_path, coordinator, hospita
     assert "a hospital that has joined" in fail(capsys, "join", hospital.root, *asked)
 
 
+def test_the_fingerprint_is_printed_again(capsys, coordinator):
+    before = sorted(coordinator.root.rglob("*"))
+    assert run("provision", coordinator.root) == 0
+    said = capsys.readouterr()
+    assert said.out.strip() == Root(make_root()).fingerprint
+    assert "hospitals a, b, c" in said.err
+    assert sorted(coordinator.root.rglob("*")) == before
+
+
 def test_another_command_in_a_folder_that_was_begun(capsys, tmp_path):
     home = tmp_path / "fed"
     make_private(home)

@@ -54,7 +54,8 @@ def command(
 
     Standard output holds the root's fingerprint alone, which hospitals are told by telephone; with
     --approve, a line for each request: the signed file to send back, and the fingerprint of the
-    hospital's key, which it reads out.
+    hospital's key, which it reads out. For a federation that is there, DIR alone prints the
+    root's fingerprint again.
 
     The root's key is DIR/ca/rootCA.key. Move DIR/ca to a medium that you take out of the machine,
     and give it with --ca when you approve.
@@ -66,6 +67,9 @@ def command(
         if host or port or hospitals:
             raise click.UsageError("--approve takes the host, port and hospitals from DIR")
         _approve(home, enter(ca) if ca else home / "ca", (*approve, *more))
+        return
+    if not (host or port or hospitals) and (home / "federation.toml").is_file():
+        _remind(home)
         return
     if not (host and port and hospitals):
         raise click.UsageError("give --host, --port and --hospitals, or --approve")
@@ -110,6 +114,16 @@ def _provision(
     say("read the root's fingerprint to each hospital by telephone")
     say("move ca/ to a medium that you take out of this machine; --approve finds it with --ca")
     click.echo(root.fingerprint)
+
+
+def _remind(home: Path) -> None:
+    from pipelines.deploy.homes import CoordinatorHome
+    from pipelines.deploy.members import read_federation
+
+    federation = read_federation(CoordinatorHome(home).read())
+    say(f"federation {federation.name}: server {federation.host}:{federation.port},")
+    say(f"operator {federation.operator}, hospitals {', '.join(federation.hospitals)}")
+    click.echo(federation.root)
 
 
 def _begin(home: Path, federation: object) -> None:

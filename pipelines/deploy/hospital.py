@@ -7,6 +7,7 @@ was, and the same question gets the same answer, byte for byte.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -294,6 +295,8 @@ class Hospital:
             model = method.make_model(data.trained, weights)
             if len(self.state.received) == len(weights):
                 exchange = own_exchange(method, data.trained, weights, self.state.received)
+                lstm = self.network.lstm
+                exchange = replace(exchange, lstm=None if lstm is None else lstm.sizes)
         refits = bool(self.home.read().get("data", {}).get("refits", False))
         counts = grade_model(
             model,

@@ -148,39 +148,28 @@ def test_rows_rebuilt_are_counted_of_rows_tried(planted: int, detected: bool) ->
 # --- coverage: intervals against the truth, by distribution
 
 
-@pytest.mark.parametrize(
-    ("shift", "draws", "most"),
-    [
-        (0.0, 8, 1),
-        (0.5, 8, 1),
-        *(pytest.param(shift, 200, 10, marks=pytest.mark.slow) for shift in (0.0, 0.5, 1.5)),
-    ],
-)
-def test_intervals_cover_the_truth(shift: float, draws: int, most: int) -> None:
-    """Scores of two normal distributions: the AUC is known. Three hospitals of unlike sizes; at
-    95 % one in twenty may miss, and blocks only widen."""
+@pytest.mark.parametrize("shift", [0.0, 0.5, 1.5])
+def test_intervals_cover_the_truth(shift: float) -> None:
+    """Scores of two normal distributions: the AUC is known. 60 draws of three hospitals of unlike
+    sizes: at 95 % three or so may miss, and blocks only widen."""
     from scipy.special import ndtr
 
     draw = np.random.default_rng(20 + int(10 * shift))
     truth, missed = float(ndtr(shift / np.sqrt(2))), 0
-    for _ in range(draws):
-        own = []
-        for name, size in (("a", 40), ("b", 150), ("c", 400)):
+    for _ in range(60):
+        games = []
+        for size in (40, 150, 400):
             known = np.quantile(draw.standard_normal(60), LEVELS)
-            blocks = [
-                find_blocks((draw.normal(mean, 1, size)[:, None] > known).sum(axis=0), size)
-                for mean in (shift, 0.0)
+            above = [
+                (draw.normal(mean, 1, size)[:, None] > known).sum(axis=0) for mean in (shift, 0.0)
             ]
-            sizes = dict.fromkeys(("members", "nonmembers"), (size, size))
-            game = Game(blocks[0], blocks[1], (size, size))
-            own.append(Counts(name, sizes=sizes, membership={"threshold": game}))
-        found = pool_membership(own, "threshold", 0.95, draw)
-        assert found is not None
-        auc = found.estimates[0]
+            first, second = (find_blocks(one, size) for one in above)
+            games.append(Game(first, second, (size, size)))
+        (auc,) = pool_control(games, 0.95)
         assert auc.low is not None
         assert auc.high is not None
         missed += not auc.low <= truth <= auc.high
-    assert missed <= most
+    assert missed <= 3
 
 
 def test_extreme_placings_are_the_extremes() -> None:

@@ -122,7 +122,7 @@ def _build_measured(run: Federation, subject: Subject) -> list[Block]:
 
 def _build_traffic(run: Federation) -> list[Block]:
     rows = [
-        (site.name, words.KINDS.get(part.kind, part.kind), *_word_traffic(part))
+        (site.name, _name_kind(part.kind, run), *_word_traffic(part))
         for site in run.sites
         for part in site.traffic
     ]
@@ -130,6 +130,13 @@ def _build_traffic(run: Federation) -> list[Block]:
         return []
     notes = (words.TRAFFIC_NOTE(),)
     return [make_table(words.TRAFFIC_CAPTION(), words.TRAFFIC_COLUMNS(), rows, 2, notes)]
+
+
+def _name_kind(kind: str, run: Federation) -> str:
+    """Under masks and encryption the answer to `train` holds no update."""
+    if kind == "train" and run.protection:
+        return words.TRAINED
+    return words.KINDS.get(kind, kind)
 
 
 def _word_traffic(part: Traffic) -> tuple[str, str, str, str]:

@@ -73,6 +73,7 @@ KINDS: dict[str, str] = {
     "grow": "trees",
     "grade": "counts",
 }
+TRAINED = "notices that an update is ready"
 MORE_ARRIVED = Phrase("More arrived in the name of {a_site} than it sent")
 MORE_ARRIVED_BODY = Phrase(
     "Somebody else may hold its certificate. Ask these {sites}, and train nothing more with them "

@@ -180,6 +180,7 @@ def test_the_report_names_the_hospital_and_the_alarm(finished: Path) -> None:
     assert "too few patients" in part
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_numbers(tmp_path: Path) -> None:
     found = []
     for place in ("one", "two"):

@@ -23,7 +23,13 @@ class Noisy(Method):
         return accounting.poisson_gaussian(self.sigma, 0.1, self.steps, 1e-5)
 
     def fit(self, members: Records, rng: np.random.Generator) -> Release:
-        return Release(claim=self.claim(members), model=ToyLearner().fit(members, rng))
+        # What has places for the nouns of a task is stored as it is, and filled in the document.
+        return Release(
+            claim=self.claim(members),
+            model=ToyLearner().fit(members, rng),
+            trust=(("server", "one {site}'s rows", "no, {a_site} keeps them"),),
+            notes=("Held at {sites}.",),
+        )
 
 
 @dataclass(frozen=True)

@@ -199,18 +199,15 @@ def make_release(method: Any, ended: Ended, like: Records | None = None) -> Rele
             updates=ended.seen,
             clients=np.arange(len(ended.hospitals)),
             counts=ended.records,
-            widths=network.widths,
-            image=network.image,
-            convolutions=network.convolutions,
+            **network.layout,
             encode=method.make_encoding(like).encode,
             rate=method.rate,
             steps=method.steps,
             batch=method.rows,
             protected=_protection(method),
         )
-    trust = getattr(method, "trust_apart", None)
-    if trust is None:
-        trust = method.protect.trust if hasattr(method, "protect") else ()
+    protect = getattr(method, "protect", None)
+    trust = method.trust if protect is None else protect.trust_apart
     notes: list[str] = [
         f"The {{sites}} trained on their own machines; {len(ended.hospitals)} took part."
     ]
@@ -243,7 +240,11 @@ def write_document(
     """The audit document, before disclosure control."""
     counted = [counts[name] for name in terms.roster if name in counts and counts[name].counted]
     stated = state_counts(
-        counted, terms, find_access(ended), seed=_seed(terms) if seed is None else seed
+        counted,
+        terms,
+        find_access(ended),
+        seed=_seed(terms) if seed is None else seed,
+        reads_series=getattr(method, "reads_series", False),
     )
     words = _ask(task, "words", USUAL)
     subject = Subject(

@@ -27,7 +27,7 @@ from privaudit.attacks.federated.gradient_inversion import GradientInversion
 from privaudit.contracts import Access, Attack
 from privaudit.engine import document
 from privaudit.engine.controls import describe
-from privaudit.facts import Caveat, CaveatCode, Reason, ReasonCode
+from privaudit.facts import SERIES_BLIND_ATTACKS, Caveat, CaveatCode, Reason, ReasonCode
 from privaudit.results import Cell, Control, Estimate, Finding, GroupResult, Outcome, Skipped
 
 CONFIDENCE = 0.95
@@ -79,7 +79,12 @@ class Stated:
 
 
 def state_counts(
-    counted: Sequence[Counts], terms: RunTerms, access: frozenset[Access], *, seed: int
+    counted: Sequence[Counts],
+    terms: RunTerms,
+    access: frozenset[Access],
+    *,
+    seed: int,
+    reads_series: bool = False,
 ) -> Stated:
     """Findings of every attack that was asked for, utility, and who was measured.
 
@@ -87,6 +92,7 @@ def state_counts(
         counted: Of the hospitals that state anything.
         access: What the attacks can use.
         seed: Of the bootstrap intervals.
+        reads_series: Whether the model reads series, which some attacks never look at.
     """
 
     def rng(name: str) -> np.random.Generator:
@@ -101,7 +107,8 @@ def state_counts(
     made["attribute"] = lambda: _pooled(pool_columns(counted, CONFIDENCE))
     if Access.UPDATES in access:
         made["gradient_inversion"] = lambda: pool_inversion(counted, CONFIDENCE)
-    outcomes = tuple(_state(name, make(), access) for name, make in made.items())
+    blind = SERIES_BLIND_ATTACKS if reads_series else ()
+    outcomes = tuple(_state(name, make(), access, name in blind) for name, make in made.items())
     tests = [o for o in outcomes if isinstance(o, Finding) and o.family == "membership"]
     headline = None
     if len(tests) == 1:
@@ -134,7 +141,9 @@ def _pooled(found: tuple[Estimate, ...]) -> Pooled | None:
     return Pooled(found) if found else None
 
 
-def _state(name: str, pooled: Pooled | None, access: frozenset[Access]) -> Outcome:
+def _state(
+    name: str, pooled: Pooled | None, access: frozenset[Access], is_blind: bool
+) -> Outcome:
     attack = ATTACKS[name]
     if pooled is None:
         return Skipped(name, attack.family, Reason(ReasonCode.SITES_STATE_NOTHING))
@@ -144,6 +153,8 @@ def _state(name: str, pooled: Pooled | None, access: frozenset[Access]) -> Outco
     about = (
         () if label is None else (Caveat(CaveatCode.CONTROL_DESCRIBED, "note", {"control": label}),)
     )
+    if is_blind:
+        about = (*about, Caveat(CaveatCode.SERIES_NOT_READ))
     return Finding(
         attack=name,
         family=attack.family,
